@@ -1,0 +1,131 @@
+//! Owners that keep what `chown(2)` takes away, and inode flags in the kernel's other notation.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use butterdock_btrfs::{Errno, Error as Fault};
+
+use crate::volume::{Inode, InodeKind, InodeState};
+
+/// Pairs of `BTRFS_INODE_*` (as the stream has them) and `FS_*_FL` (as the ioctl takes them).
+const TRANSLATION: [(u64, u32); 9] = [
+    (0x2, NOCOW),     // NODATACOW
+    (0x8, NOCOMP),    // NOCOMPRESS
+    (0x20, 0x8),      // SYNC
+    (0x40, 0x10),     // IMMUTABLE
+    (0x80, 0x20),     // APPEND
+    (0x100, 0x40),    // NODUMP
+    (0x200, 0x80),    // NOATIME
+    (0x400, 0x10000), // DIRSYNC
+    (0x800, COMPR),   // COMPRESS
+];
+/// `BTRFS_INODE_NODATASUM`: a part of `NODATACOW`, without a flag of its own.
+const NODATASUM: u64 = 0x1;
+const NODATACOW: u64 = 0x2;
+const COMPR: u32 = 0x4;
+const NOCOMP: u32 = 0x400;
+const NOCOW: u32 = 0x80_0000;
+/// `FS_IMMUTABLE_FL | FS_APPEND_FL`: these refuse every later change.
+pub(crate) const REFUSING: u32 = 0x30;
+const SET_ID: u32 = 0o6000;
+const CAPABILITY: &[u8] = b"security.capability";
+const COMPRESSION: &[u8] = b"btrfs.compression";
+
+/// `FILEATTR` bits that could not be given, for one report at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Ineffective {
+    bits: AtomicU64,
+    times: AtomicU64,
+}
+
+impl Ineffective {
+    fn add(&self, bits: u64) {
+        if bits != 0 {
+            self.bits.fetch_or(bits, Ordering::Relaxed);
+            self.times.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A sentence for a person, if there is something to say.
+    pub(crate) fn report(&self) -> Option<String> {
+        let (bits, times) = (self.bits.load(Ordering::Relaxed), self.times.load(Ordering::Relaxed));
+        (times != 0).then(|| {
+            format!(
+                "{times} inodes have flags that cannot be set here (BTRFS_INODE bits {bits:#x}): \
+                 they have no equivalent, or come too late for a file with data"
+            )
+        })
+    }
+}
+
+/// The part of a `FILEATTR` that must wait for the end.
+pub(crate) fn refusing(attr: u64) -> u32 {
+    translate(attr) & REFUSING
+}
+
+/// Gives an inode the flags of a `FILEATTR`, without those that [`refusing`] names.
+pub(crate) fn set_flags(inode: &impl Inode, attr: u64, ineffective: &Ineffective) -> Result<(), Fault> {
+    let all = TRANSLATION.iter().fold(0, |all, (_, flag)| all | flag);
+    let known = TRANSLATION.iter().fold(0, |known, (bit, _)| known | bit);
+    let wanted = translate(attr) & !REFUSING;
+    let mut lost = attr & !known;
+    if attr & NODATACOW != 0 {
+        lost &= !NODATASUM;
+    }
+    if inode.kind() == InodeKind::Special {
+        ineffective.add(attr);
+        return Ok(());
+    }
+    let now = inode.flags()?;
+    if now & all & !REFUSING != wanted {
+        // The ioctl rewrites the compression property from the flags, and the property knows more.
+        let property = inode.xattr(COMPRESSION)?;
+        inode.set_flags((now & !all) | wanted)?;
+        if let Some(property) = property.filter(|property| !property.is_empty()) {
+            inode.set_xattr(COMPRESSION, &property)?;
+        }
+        let after = inode.flags()?;
+        for (bit, flag) in TRANSLATION {
+            if wanted & flag != 0 && after & flag == 0 {
+                lost |= bit;
+            }
+        }
+    }
+    ineffective.add(lost);
+    Ok(())
+}
+
+/// Sets the owner and nothing else: `chown(2)` would clear set-id bits and capabilities, but the stream says what
+/// changed at the source, and there they are as they were. `known` is the state where nobody changed it since.
+pub(crate) fn set_owner(inode: &impl Inode, uid: u32, gid: u32, known: Option<InodeState>) -> Result<(), Fault> {
+    let before = match known {
+        Some(state) => state,
+        None => inode.state()?,
+    };
+    if (before.uid, before.gid) == (uid, gid) {
+        return Ok(());
+    }
+    let capability = match known {
+        None if inode.kind() == InodeKind::File => inode.xattr(CAPABILITY)?,
+        _ => None,
+    };
+    inode.set_owner(uid, gid)?;
+    if before.mode & SET_ID != 0 && inode.kind() != InodeKind::Directory {
+        inode.set_mode(before.mode)?;
+    }
+    match capability {
+        Some(value) => inode.set_xattr(CAPABILITY, &value),
+        None => Ok(()),
+    }
+}
+
+/// Removes an attribute; one that is not there is no error, as for the standard receiver's sender.
+pub(crate) fn remove_xattr(inode: &impl Inode, name: &[u8]) -> Result<(), Fault> {
+    match inode.remove_xattr(name) {
+        Err(fault) if fault.errno == Errno::ENODATA => Ok(()),
+        other => other,
+    }
+}
+
+fn translate(attr: u64) -> u32 {
+    TRANSLATION.iter().filter(|(bit, _)| attr & bit != 0).fold(0, |flags, (_, flag)| flags | flag)
+}

@@ -1,0 +1,89 @@
+//! The errors of one run, from every thread.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::control::Control;
+use crate::error::{Cause, Error};
+
+/// Collects errors, and says when there were enough.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    limit: u64,
+    control: Control,
+    stopped: AtomicBool,
+    found: Mutex<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    count: u64,
+    /// The one that stands first in the stream.
+    first: Option<Error>,
+}
+
+impl Faults {
+    /// Stops at `limit` errors; 0 never stops.
+    pub(crate) fn new(limit: u64, control: Control) -> Self {
+        Self { limit, control, stopped: AtomicBool::new(false), found: Mutex::new(Found::default()) }
+    }
+
+    /// Takes an error. At the limit the run stops.
+    pub(crate) fn report(&self, error: Error) {
+        let mut found = self.found();
+        found.count = found.count.saturating_add(1);
+        let earlier = match (&found.first, error.place) {
+            (None, _) => true,
+            (Some(first), Some(place)) => first.place.is_some_and(|there| place.command < there.command),
+            (Some(_), None) => false,
+        };
+        if earlier {
+            found.first = Some(error);
+        }
+        let enough = self.limit != 0 && found.count >= self.limit;
+        drop(found);
+        if enough {
+            self.stop();
+        }
+    }
+
+    /// Takes an error that ends the run whatever the limit.
+    pub(crate) fn report_fatal(&self, error: Error) {
+        self.report(error);
+        self.stop();
+    }
+
+    /// Whether nothing more shall be done.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.control.is_cancelled()
+    }
+
+    /// Whether there was an error: nothing may be published then.
+    pub(crate) fn any(&self) -> bool {
+        self.control.is_cancelled() || self.found().count != 0
+    }
+
+    /// The error of the run, if it had one.
+    pub(crate) fn into_error(self) -> Option<Error> {
+        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match (found.first, found.count) {
+            _ if self.control.is_cancelled() => Some(Error::new(Cause::Cancelled)),
+            (None, _) => None,
+            (Some(first), 1) => Some(first),
+            (Some(first), count) if self.limit != 1 => {
+                Some(Error::new(Cause::Several { count, first: Box::new(first) }))
+            }
+            (Some(first), _) => Some(first),
+        }
+    }
+
+    /// Ends the run, also where the reader waits for input.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.control.wake();
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,200 @@
+//! The threads that write data, and the order between them.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::Scope;
+
+use super::encoded::Written;
+use super::perform::{Performer, Rules, Task};
+use crate::volume::Inode;
+
+/// A lane's queue holds this many batches
+const DEPTH: usize = 4;
+/// of at most this many tasks.
+const BATCH: usize = 32;
+/// Entries of the readers' table above which finished ones are dropped.
+const READERS: usize = 256;
+
+/// The lanes, as the applier sees them.
+pub(crate) struct Lanes<I> {
+    lanes: Vec<Lane<I>>,
+    /// Inodes that a task reads from while it clones: which lane, and how many tasks it must have done.
+    readers: HashMap<u64, (usize, u64)>,
+}
+
+struct Lane<I> {
+    sender: SyncSender<Vec<Order<I>>>,
+    waiting: Vec<Order<I>>,
+    /// Tasks handed over, those in `waiting` included.
+    given: u64,
+    done: Arc<Done>,
+}
+
+enum Order<I> {
+    Perform(Task<I>),
+    /// Hand over the record of encoded writes.
+    Surrender(SyncSender<Written>),
+}
+
+/// How many tasks a lane has done.
+#[derive(Default)]
+struct Done {
+    count: Mutex<(u64, bool)>,
+    changed: Condvar,
+}
+
+impl<I: Inode> Lanes<I> {
+    /// Starts `count` threads in `scope`. They end when the lanes are dropped.
+    pub(crate) fn start<'scope, 'env: 'scope>(
+        scope: &'scope Scope<'scope, 'env>,
+        count: usize,
+        rules: &'env Rules,
+        idle: impl Fn() + Send + Clone + 'env,
+    ) -> Self {
+        let lanes = (0..count.max(1)).map(|_| {
+            let (sender, receiver) = sync_channel(DEPTH);
+            let done = Arc::new(Done::default());
+            let (theirs, idle) = (Arc::clone(&done), idle.clone());
+            scope.spawn(move || run(&receiver, rules, &theirs, &idle));
+            Lane { sender, waiting: Vec::new(), given: 0, done }
+        });
+        Self { lanes: lanes.collect(), readers: HashMap::new() }
+    }
+
+    /// Hands a file's work to its lane, after what it depends on.
+    pub(crate) fn give(&mut self, task: Task<I>) {
+        let number = task.inode.number();
+        let own = self.lane_of(number);
+        if !self.readers.is_empty() {
+            if let Some(&(lane, given)) = self.readers.get(&number) {
+                if lane != own {
+                    self.wait(lane, given);
+                }
+                self.readers.remove(&number);
+            }
+        }
+        for source in task.sources.iter().map(Inode::number).filter(|&source| source != number) {
+            let theirs = self.lane_of(source);
+            if theirs != own {
+                self.drain(theirs);
+                let given = self.lanes.get(own).map_or(0, |lane| lane.given.saturating_add(1));
+                if let Some((lane, given)) = self.readers.insert(source, (own, given)).filter(|(lane, _)| *lane != own) {
+                    self.wait(lane, given);
+                }
+            }
+        }
+        if self.readers.len() > READERS {
+            let done: Vec<u64> = self.lanes.iter().map(|lane| lane.done.count()).collect();
+            self.readers.retain(|_, (lane, given)| done.get(*lane).is_some_and(|done| done < given));
+        }
+        if let Some(lane) = self.lanes.get_mut(own) {
+            lane.given = lane.given.saturating_add(1);
+            lane.waiting.push(Order::Perform(task));
+            if lane.waiting.len() >= BATCH {
+                lane.send();
+            }
+        }
+    }
+
+    /// Sends what waits to be sent, so that nothing lies about while the applier waits for input.
+    pub(crate) fn flush(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::send);
+    }
+
+    /// Waits until everything given so far is done.
+    pub(crate) fn drain_all(&mut self) {
+        self.flush();
+        for lane in 0..self.lanes.len() {
+            self.drain(lane);
+        }
+        self.readers.clear();
+    }
+
+    /// Waits until everything is done, and takes the record of encoded writes.
+    pub(crate) fn surrender(&mut self) -> Written {
+        self.drain_all();
+        let mut all = Written::default();
+        for lane in &mut self.lanes {
+            let (sender, receiver) = sync_channel(1);
+            lane.waiting.push(Order::Surrender(sender));
+            lane.send();
+            if let Ok(written) = receiver.recv() {
+                all.merge(written);
+            }
+        }
+        all
+    }
+
+    /// Whether a lane's record has outgrown its bound.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.done.lock().1)
+    }
+
+    fn lane_of(&self, number: u64) -> usize {
+        usize::try_from(number % (self.lanes.len().max(1) as u64)).unwrap_or_default()
+    }
+
+    fn drain(&mut self, lane: usize) {
+        let given = self.lanes.get(lane).map_or(0, |lane| lane.given);
+        self.wait(lane, given);
+    }
+
+    fn wait(&mut self, lane: usize, given: u64) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.send();
+            lane.done.wait(given);
+        }
+    }
+}
+
+impl<I> Lane<I> {
+    fn send(&mut self) {
+        if !self.waiting.is_empty() {
+            // A lane ends only when its sender is dropped, so this cannot fail.
+            drop(self.sender.send(std::mem::take(&mut self.waiting)));
+        }
+    }
+}
+
+impl Done {
+    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, bool)> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> u64 {
+        self.lock().0
+    }
+
+    fn add(&self, n: u64, full: bool) {
+        let mut count = self.lock();
+        *count = (count.0.saturating_add(n), full);
+        drop(count);
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, until: u64) {
+        let mut count = self.lock();
+        while count.0 < until {
+            count = self.changed.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn run<I: Inode>(orders: &Receiver<Vec<Order<I>>>, rules: &Rules, done: &Done, idle: &impl Fn()) {
+    let mut performer = Performer::new(rules);
+    while let Ok(batch) = orders.recv() {
+        let mut tasks = 0_u64;
+        for order in batch {
+            match order {
+                Order::Perform(task) => {
+                    performer.perform(task);
+                    tasks = tasks.saturating_add(1);
+                }
+                Order::Surrender(to) => drop(to.send(std::mem::take(&mut performer.written))),
+            }
+        }
+        done.add(tasks, performer.written.is_full());
+        idle();
+    }
+}

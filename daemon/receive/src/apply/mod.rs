@@ -1,0 +1,23 @@
+//! This room performs steps on a [`Volume`](crate::volume::Volume).
+//!
+//! Everything that has to do with names happens in order on the calling thread ([`Applier`]). Data and
+//! attributes of regular files go to lanes: threads that own the files handed to them ([`lanes`]). A file is
+//! handed over as an open inode, so a later rename or unlink does not touch it; an inode always goes to the same
+//! lane, so its changes stay in order. What crosses lanes is a clone: the applier waits for the source first.
+//!
+//! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
+
+mod applier;
+mod attributes;
+mod deferred;
+mod encoded;
+mod faults;
+mod lanes;
+mod perform;
+
+pub use applier::Way;
+pub(crate) use applier::{Applier, Finished};
+pub(crate) use attributes::{Ineffective, REFUSING, remove_xattr};
+pub(crate) use encoded::Written;
+pub(crate) use faults::Faults;
+pub(crate) use perform::Rules;

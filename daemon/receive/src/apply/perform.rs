@@ -1,0 +1,183 @@
+//! Performs the work on one inode: what a lane does with a file, and the applier with everything else.
+
+use std::sync::atomic::AtomicU64;
+
+use butterdock_btrfs::{Errno, Error as Fault};
+use butterdock_stream::{Compression, Extent, Place};
+
+use super::applier::Way;
+use super::attributes::{self, Ineffective};
+use super::encoded::Written;
+use super::faults::Faults;
+use crate::control::{Control, Tally};
+use crate::error::{Cause, Error};
+use crate::name::StreamPath;
+use crate::payload::{self, Decoder};
+use crate::plan::Change;
+use crate::volume::{Inode, InodeState, borrow};
+
+/// Work on one open inode.
+#[derive(Debug)]
+pub(crate) struct Task<I> {
+    pub(crate) inode: I,
+    /// Its name, for messages.
+    pub(crate) path: StreamPath,
+    /// Its owner and mode where it was made just now.
+    pub(crate) fresh: Option<InodeState>,
+    pub(crate) changes: Vec<(Place, Change)>,
+    /// What each `Clone` of the changes reads from, in their order.
+    pub(crate) sources: Vec<I>,
+}
+
+/// What all who perform work share.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) way: Way,
+    pub(crate) control: Control,
+    pub(crate) faults: Faults,
+    pub(crate) ineffective: Ineffective,
+}
+
+/// One performer: its decoder's buffers and its record of encoded writes.
+pub(crate) struct Performer<'r> {
+    rules: &'r Rules,
+    decoder: Decoder,
+    pub(crate) written: Written,
+}
+
+impl<'r> Performer<'r> {
+    pub(crate) fn new(rules: &'r Rules) -> Self {
+        Self { rules, decoder: Decoder::new(), written: Written::default() }
+    }
+
+    /// Performs a task, change by change; errors go to the run's faults.
+    pub(crate) fn perform<I: Inode>(&mut self, task: Task<I>) {
+        let Task { inode, path, mut fresh, changes, sources } = task;
+        let mut sources = sources.into_iter();
+        for (place, change) in changes {
+            if self.rules.faults.stopped() {
+                return;
+            }
+            if let Err(error) = self.change(&inode, change, &mut fresh, &mut sources) {
+                self.rules.faults.report(error.at(place).on(path.as_bytes()));
+            }
+        }
+    }
+
+    fn change<I: Inode>(
+        &mut self,
+        inode: &I,
+        change: Change,
+        fresh: &mut Option<InodeState>,
+        sources: &mut impl Iterator<Item = I>,
+    ) -> Result<(), Error> {
+        match change {
+            Change::Write { offset, parts } => self.write(inode, offset, &borrow(&parts)).map_err(doing("write"))?,
+            Change::Encoded { extent, payload } => self.encoded(inode, &extent, &payload)?,
+            Change::Clone { offset, len, source_offset, .. } => {
+                if let Some(source) = sources.next().filter(|_| len != 0) {
+                    self.written.remove(inode.number(), offset, offset.saturating_add(len));
+                    inode.clone_range(offset, &source, source_offset, len).map_err(doing("clone a range"))?;
+                    self.count(|tally| &tally.clones, 1);
+                    self.count(|tally| &tally.bytes_written, len);
+                }
+            }
+            Change::Truncate { size } => {
+                self.written.remove(inode.number(), size, u64::MAX);
+                inode.truncate(size).map_err(doing("set the size"))?;
+            }
+            Change::Punch { offset, len } => {
+                self.written.remove(inode.number(), offset, offset.saturating_add(len));
+                inode.punch(offset, len).map_err(doing("punch a hole"))?;
+            }
+            Change::Chmod { mode } => {
+                inode.set_mode(mode).map_err(doing("set the mode"))?;
+                if let Some(state) = fresh {
+                    state.mode = mode;
+                }
+            }
+            Change::Chown { uid, gid } => {
+                attributes::set_owner(inode, uid, gid, *fresh).map_err(doing("set the owner"))?;
+                if let Some(state) = fresh {
+                    (state.uid, state.gid) = (uid, gid);
+                }
+            }
+            Change::Utimes { atime, mtime } => inode.set_times(atime, mtime).map_err(doing("set the times"))?,
+            Change::SetXattr { name, data } => {
+                // An ACL changes the mode, and a capability is lost by chown: what was known is known no more.
+                if !name.starts_with(b"user.") {
+                    *fresh = None;
+                }
+                inode.set_xattr(&name, &data).map_err(doing("set an extended attribute"))?;
+            }
+            Change::RemoveXattr { name } => {
+                *fresh = None;
+                attributes::remove_xattr(inode, &name).map_err(doing("remove an extended attribute"))?;
+            }
+            Change::Fileattr { attr } => {
+                attributes::set_flags(inode, attr, &self.rules.ineffective).map_err(doing("set the inode's flags"))?;
+            }
+            // The applier keeps it for the end.
+            Change::Verity(_) => {}
+        }
+        Ok(())
+    }
+
+    fn write(&self, inode: &impl Inode, offset: u64, parts: &[&[u8]]) -> Result<(), Fault> {
+        inode.write(offset, parts)?;
+        let len = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.len() as u64));
+        self.count(|tally| &tally.plain_writes, 1);
+        self.count(|tally| &tally.bytes_written, len);
+        Ok(())
+    }
+
+    /// The payload goes to disk as it is; where the kernel refuses it is decoded here.
+    fn encoded(&mut self, inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
+        let damaged = |problem| Error::new(Cause::Payload(problem));
+        payload::check_structure(extent, payload).map_err(damaged)?;
+        if self.rules.way.verify {
+            self.decoder.decode(extent, payload).map_err(damaged)?;
+        }
+        if !self.rules.way.force_decompress && extent.compression != Compression::None {
+            match write_encoded(inode, extent, payload) {
+                Ok(()) => {
+                    self.written.insert(inode.number(), extent.file_offset, extent.file_len);
+                    self.count(|tally| &tally.encoded_writes, 1);
+                    self.count(|tally| &tally.bytes_written, extent.file_len);
+                    return Ok(());
+                }
+                Err(fault) if matches!(fault.errno, Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => {}
+                Err(fault) => return Err(Error::call("write an encoded extent", fault)),
+            }
+        }
+        let decoded = self.decoder.decode(extent, payload).map_err(damaged)?;
+        let range = usize::try_from(extent.decoded_offset).ok().and_then(|start| {
+            let end = start.checked_add(usize::try_from(extent.file_len).ok()?)?;
+            decoded.get(start..end)
+        });
+        let range = range.ok_or(Cause::Value("an encoded write covers more than its payload decodes to"));
+        inode.write(extent.file_offset, &[range.map_err(Error::new)?]).map_err(doing("write a decoded extent"))?;
+        self.count(|tally| &tally.fallback_writes, 1);
+        self.count(|tally| &tally.bytes_written, extent.file_len);
+        Ok(())
+    }
+
+    fn count(&self, counter: impl Fn(&Tally) -> &AtomicU64, n: u64) {
+        Tally::add(counter(self.rules.control.tally()), n);
+    }
+}
+
+/// Encoded writes reserve their room before anything that is being deleted has given its own back: a sync does.
+fn write_encoded(inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<(), Fault> {
+    match inode.write_encoded(extent, payload) {
+        Err(fault) if fault.errno == Errno::ENOSPC => {
+            inode.sync_filesystem()?;
+            inode.write_encoded(extent, payload)
+        }
+        other => other,
+    }
+}
+
+fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::call(what, fault)
+}

@@ -1,0 +1,131 @@
+//! The handle by which others watch a run and end it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// How much was done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commands read.
+    pub commands: u64,
+    /// Bytes of the stream read.
+    pub bytes: u64,
+    /// Bytes of file data that were written or cloned, as the reader of the files sees them.
+    pub bytes_written: u64,
+    /// Payloads that went to disk as they came.
+    pub encoded_writes: u64,
+    /// Payloads that were decoded here and written plainly.
+    pub fallback_writes: u64,
+    /// Plain writes, after joining.
+    pub plain_writes: u64,
+    /// Reflinks made.
+    pub clones: u64,
+    /// Inodes created.
+    pub files: u64,
+}
+
+/// What a run looks like from outside at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the stream read.
+    pub bytes: u64,
+    /// Everything that is counted.
+    pub counts: Counts,
+}
+
+/// A shared handle on a run: clone it, watch and cancel from any thread.
+#[derive(Debug, Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cancelled: AtomicBool,
+    /// Readable once the run shall end; the reader polls it beside its input.
+    wake: EventFd,
+    tally: Tally,
+}
+
+/// The counters behind [`Counts`].
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) commands: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) bytes_written: AtomicU64,
+    pub(crate) encoded_writes: AtomicU64,
+    pub(crate) fallback_writes: AtomicU64,
+    pub(crate) plain_writes: AtomicU64,
+    pub(crate) clones: AtomicU64,
+    pub(crate) files: AtomicU64,
+}
+
+impl Control {
+    /// A handle for one run.
+    ///
+    /// # Errors
+    /// `eventfd(2)` failed: no descriptors or no memory.
+    pub fn new() -> std::io::Result<Self> {
+        let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), wake, tally: Tally::default() }) })
+    }
+
+    /// Asks the run to end: it stops at the next command, removes its hidden subvolume and fails as cancelled.
+    pub fn cancel(&self) {
+        self.inner.cancelled.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Whether [`Control::cancel`] was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let counts = self.inner.tally.counts();
+        Progress { bytes: counts.bytes, counts }
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.inner.tally
+    }
+
+    /// Wakes the reader, whatever it waits for.
+    pub(crate) fn wake(&self) {
+        match self.inner.wake.write(1) {
+            // EAGAIN: the counter is full, so it is readable already.
+            Ok(_) | Err(Errno::EAGAIN | _) => {}
+        }
+    }
+
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.inner.wake.as_fd()
+    }
+}
+
+impl Tally {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            commands: read(&self.commands),
+            bytes: read(&self.bytes),
+            bytes_written: read(&self.bytes_written),
+            encoded_writes: read(&self.encoded_writes),
+            fallback_writes: read(&self.fallback_writes),
+            plain_writes: read(&self.plain_writes),
+            clones: read(&self.clones),
+            files: read(&self.files),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One run: from the first byte of the input to the last subvolume published.
+
+use std::ffi::CString;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread::{Scope, available_parallelism, scope};
+
+use butterdock_btrfs::filesystem;
+use butterdock_stream::Place;
+
+use crate::apply::{Applier, Faults, Ineffective, Rules, Way};
+use crate::control::{Control, Counts};
+use crate::error::{Cause, Error, Failure};
+use crate::observer::{Kind, Observer, Phase, Published};
+use crate::options::Options;
+use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolume_name};
+use crate::plan::{Action, Begin, Step};
+use crate::reader::{Batch, Blocks, Reader, Trouble};
+use crate::real::RealVolume;
+
+/// Batches of steps that may wait between the reader and the applier.
+const BATCHES: usize = 8;
+
+/// A run that succeeded: everything is durable.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The subvolumes, in the order of the input.
+    pub subvolumes: Vec<Published>,
+    /// What was done.
+    pub counts: Counts,
+}
+
+/// Receives the stream, or the streams one after another, that `input` holds into the directory `destination` of
+/// a btrfs filesystem. Blocks until everything is durable, or failed and cleaned up.
+///
+/// Needs root (`CAP_SYS_ADMIN` and those to set any owner and attribute). The process's umask should be 0; with
+/// another one every creation costs a call more.
+///
+/// # Errors
+/// The first thing that went wrong, in the order of the stream. Subvolumes that were published before it stay
+/// and are listed; of the one that failed nothing is left.
+pub fn receive(
+    input: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    control: &Control,
+    observer: &dyn Observer,
+) -> Result<Outcome, Failure> {
+    let faults = Faults::new(options.max_errors, control.clone());
+    let way = Way {
+        verify: options.verify,
+        force_decompress: options.force_decompress,
+        no_verity: options.no_verity,
+        plain: false,
+    };
+    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default() };
+    let mut published = Vec::new();
+    if let Err(error) = run(input, destination, options, &rules, observer, &mut published) {
+        rules.faults.report_fatal(error);
+    }
+    if let Some(warning) = rules.ineffective.report() {
+        observer.warning(&warning);
+    }
+    let counts = control.progress().counts;
+    match rules.faults.into_error() {
+        None => Ok(Outcome { subvolumes: published, counts }),
+        Some(error) => Err(Failure { error, published, counts }),
+    }
+}
+
+fn run(
+    input: BorrowedFd<'_>,
+    destination: BorrowedFd<'_>,
+    options: &Options,
+    rules: &Rules,
+    observer: &dyn Observer,
+    published: &mut Vec<Published>,
+) -> Result<(), Error> {
+    let destination = Destination::new(destination)?;
+    destination.sweep()?;
+    let health = Health::read(&destination)?;
+    let blocks = Blocks::default();
+    let (to, batches) = sync_channel(BATCHES);
+    let reader = Reader::new(
+        input,
+        options.one_stream,
+        options.limits,
+        to,
+        &blocks,
+        &rules.control,
+        &rules.faults,
+        observer,
+    );
+    scope(|threads| {
+        threads.spawn(move || reader.run());
+        let run = Run { threads, destination: &destination, health: &health, options, rules, observer, blocks: &blocks };
+        run.follow(batches, published);
+    });
+    Ok(())
+}
+
+/// What stays the same from subvolume to subvolume.
+struct Run<'scope, 'env> {
+    threads: &'scope Scope<'scope, 'env>,
+    destination: &'env Destination,
+    health: &'env Health,
+    options: &'env Options,
+    rules: &'env Rules,
+    observer: &'env dyn Observer,
+    blocks: &'env Blocks,
+}
+
+/// A subvolume in work. The applier stands first: it is dropped, and its lanes with it, before the subvolume is.
+struct Receiving<'env> {
+    applier: Applier<'env, RealVolume<Parents>>,
+    hidden: Hidden<'env>,
+    begin: Begin,
+    name: CString,
+}
+
+impl<'scope, 'env: 'scope> Run<'scope, 'env> {
+    /// Does what the reader finds, until it has ended or there were enough errors.
+    fn follow(&self, batches: Receiver<Batch>, published: &mut Vec<Published>) {
+        let mut current = None;
+        while let Some(batch) = self.next_batch(&batches, &mut current) {
+            if let Err(error) = self.apply(batch, &mut current, published) {
+                self.rules.faults.report_fatal(error);
+            }
+            if self.rules.faults.stopped() {
+                break;
+            }
+            self.blocks.freed();
+        }
+        // The reader must not wait for us any more.
+        drop(batches);
+        if let Some(mut unfinished) = current {
+            drop(unfinished.applier.surrender());
+        }
+    }
+
+    fn apply(&self, batch: Batch, current: &mut Option<Receiving<'env>>, published: &mut Vec<Published>) -> Result<(), Error> {
+        for step in batch.steps {
+            if self.rules.faults.stopped() {
+                return Ok(());
+            }
+            self.step(step, current, published)?;
+        }
+        if let Some(receiving) = current {
+            self.check_early(receiving)?;
+        }
+        match batch.trouble {
+            None => Ok(()),
+            Some(Trouble::Input(error)) => Err(error),
+            Some(Trouble::Command(error)) => {
+                self.rules.faults.report(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next batch; while there is none, the lanes have everything.
+    fn next_batch(&self, batches: &Receiver<Batch>, current: &mut Option<Receiving<'env>>) -> Option<Batch> {
+        match batches.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                if let Some(receiving) = current {
+                    receiving.applier.flush();
+                }
+                batches.recv().ok()
+            }
+        }
+    }
+
+    fn step(
+        &self,
+        step: Step,
+        current: &mut Option<Receiving<'env>>,
+        published: &mut Vec<Published>,
+    ) -> Result<(), Error> {
+        let Step { place, action } = step;
+        match (action, current.as_mut()) {
+            (Action::Begin(begin), _) => {
+                // In a stream of `btrfs send -e` the next subvolume ends the one before.
+                if let Some(before) = current.take() {
+                    self.finish(before, published)?;
+                }
+                let name = begin.name.clone();
+                *current = Some(self.begin(begin, published.is_empty()).map_err(|error| error.at(place).on(&name))?);
+                Ok(())
+            }
+            (Action::End, _) => match current.take() {
+                Some(before) => self.finish(before, published),
+                // `btrfs send -e` writes END once, behind the last subvolume.
+                None => Err(out_of_order("the stream ends before it names a subvolume", place)),
+            },
+            (action, Some(receiving)) => {
+                receiving.applier.apply(place, action);
+                Ok(())
+            }
+            (_, None) => Err(out_of_order("the stream changes files before it names a subvolume", place)),
+        }
+    }
+
+    fn begin(&self, begin: Begin, first: bool) -> Result<Receiving<'env>, Error> {
+        let name = match &self.options.name {
+            Some(_) if !first => return Err(Error::new(Cause::Order("one name was given, and the input holds several subvolumes"))),
+            Some(name) => subvolume_name(name)?,
+            None => subvolume_name(&begin.name)?,
+        };
+        if self.destination.has(&name)? {
+            return Err(Error::new(Cause::Exists(name.into_bytes())));
+        }
+        let mut parents = Parents::new(self.destination.duplicate()?, self.options.mount_root.clone());
+        let hidden = Hidden::create(self.destination, &begin, &mut parents)?;
+        let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
+        self.observer.began(name.to_bytes(), kind);
+        self.observer.phase(Phase::Receiving);
+        let volume = RealVolume::new(hidden.reopen()?, begin.identity, parents)
+            .map_err(|fault| Error::call("open the new subvolume", fault))?;
+        let lanes = self.options.lanes.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let blocks = self.blocks;
+        let applier = Applier::new(volume, self.threads, lanes, self.rules, move || blocks.freed())?;
+        Ok(Receiving { applier, hidden, begin, name })
+    }
+
+    fn finish(&self, receiving: Receiving<'env>, published: &mut Vec<Published>) -> Result<(), Error> {
+        let Receiving { applier, mut hidden, begin, name } = receiving;
+        let (finished, volume) = applier.finish();
+        drop(volume);
+        if self.rules.faults.any() {
+            return Ok(());
+        }
+        let cancelled = || self.rules.control.is_cancelled();
+        let done = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
+            .map_err(|error| error.on(&begin.name))?;
+        self.observer.published(&done);
+        published.push(done);
+        Ok(())
+    }
+
+    /// Bounds the memory of what awaits its check: it is checked now, after a sync.
+    fn check_early(&self, receiving: &mut Receiving<'env>) -> Result<(), Error> {
+        if !receiving.applier.is_full() {
+            return Ok(());
+        }
+        let written = receiving.applier.surrender();
+        let root = receiving.hidden.root();
+        filesystem::sync(root).map_err(|fault| Error::call("write the filesystem out", fault))?;
+        check(root, written)
+    }
+}
+
+fn out_of_order(what: &'static str, place: Place) -> Error {
+    Error::new(Cause::Order(what)).at(place)
+}

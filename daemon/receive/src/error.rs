@@ -1,0 +1,243 @@
+//! What can go wrong, where in the stream, on which name, and what a person can do about it.
+
+use std::fmt;
+
+use butterdock_btrfs::{Errno, Error as Fault};
+use butterdock_stream::{ErrorKind as StreamError, Identity, Place};
+
+use crate::control::Counts;
+use crate::name::NameError;
+use crate::observer::Published;
+use crate::payload::Problem;
+
+/// An error of a run.
+#[derive(Debug)]
+pub struct Error {
+    /// The command on which it happened, where it was one.
+    pub place: Option<Place>,
+    /// The name on which it happened, as the stream has it.
+    pub name: Option<Vec<u8>>,
+    /// What happened.
+    pub cause: Cause,
+}
+
+/// What happened.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+#[non_exhaustive]
+pub enum Cause {
+    #[error("{0}")]
+    Stream(#[source] butterdock_stream::Error),
+    #[error("the stream names {0}")]
+    Name(#[source] NameError),
+    #[error("the payload is damaged: {0}")]
+    Payload(#[source] Problem),
+    #[error("cannot {doing}: {fault}")]
+    Call { doing: &'static str, fault: Fault },
+    #[error("cannot read the stream: {0}")]
+    Read(#[source] std::io::Error),
+    #[error("{0}")]
+    Order(&'static str),
+    #[error("a value does not fit: {0}")]
+    Value(&'static str),
+    #[error("the name \"{}\" cannot be used for a received subvolume", .0.escape_ascii())]
+    SubvolumeName(Vec<u8>),
+    #[error("\"{}\" exists in the destination already", .0.escape_ascii())]
+    Exists(Vec<u8>),
+    #[error("the destination is not on a btrfs filesystem")]
+    NotBtrfs,
+    #[error("the {role} with uuid {} and ctransid {} is missing here: {there}", .wanted.uuid, .wanted.ctransid)]
+    SubvolumeMissing { role: &'static str, wanted: Identity, there: String },
+    #[error("the filesystem lost {bytes} bytes of inode {ino} from offset {offset}: they were written and are not there after a sync")]
+    Lost { ino: u64, offset: u64, bytes: u64 },
+    #[error("the device {device} reported {writes} failed writes and {flushes} failed flushes during the run (the cause may lie elsewhere on the filesystem)")]
+    Device { device: String, writes: u64, flushes: u64 },
+    #[error("another process holds the lock of the destination directory")]
+    Locked,
+    #[error("this kernel has no fs-verity on btrfs: {0}")]
+    NoVerity(#[source] Fault),
+    #[error("{count} errors, the first: {first}")]
+    Several { count: u64, first: Box<Error> },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The kinds of [`Error`], as a service names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the bus contract")]
+pub enum ErrorKind {
+    InvalidStream,
+    TruncatedStream,
+    UnsupportedStream,
+    ParentMissing,
+    NoSpace,
+    ReadOnly,
+    Exists,
+    Busy,
+    DeviceGone,
+    Cancelled,
+    Failed,
+}
+
+/// A run that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: Error,
+    /// The subvolumes that were published before; they stay.
+    pub published: Vec<Published>,
+    /// What was done.
+    pub counts: Counts,
+}
+
+impl Error {
+    pub(crate) fn new(cause: Cause) -> Self {
+        Self { place: None, name: None, cause }
+    }
+
+    /// An error of a kernel call; `doing` completes "cannot …".
+    pub(crate) fn call(doing: &'static str, fault: Fault) -> Self {
+        Self::new(Cause::Call { doing, fault })
+    }
+
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.place.get_or_insert(place);
+        self
+    }
+
+    pub(crate) fn on(mut self, name: &[u8]) -> Self {
+        self.name.get_or_insert_with(|| name.to_vec());
+        self
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &self.cause {
+            Cause::Stream(error) if is_truncated(error) => ErrorKind::TruncatedStream,
+            Cause::Stream(error) if is_unsupported(error) => ErrorKind::UnsupportedStream,
+            Cause::Stream(_) | Cause::Name(_) | Cause::Payload(_) | Cause::Order(_) | Cause::Value(_) => {
+                ErrorKind::InvalidStream
+            }
+            Cause::SubvolumeName(_) => ErrorKind::InvalidStream,
+            Cause::Call { fault, .. } => errno_kind(fault.errno),
+            Cause::Exists(_) => ErrorKind::Exists,
+            Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
+            Cause::Locked => ErrorKind::Busy,
+            Cause::Lost { .. } | Cause::Device { .. } => ErrorKind::DeviceGone,
+            Cause::NoVerity(_) => ErrorKind::UnsupportedStream,
+            Cause::Several { first, .. } => first.kind(),
+            Cause::Cancelled => ErrorKind::Cancelled,
+            Cause::Read(_) | Cause::NotBtrfs => ErrorKind::Failed,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match &self.cause {
+            Cause::Stream(error) if is_truncated(error) => "the transfer was cut off; send the subvolume again",
+            Cause::Stream(error) if is_unsupported(error) => "send with an older protocol (btrfs send --proto) or update butterdock",
+            Cause::Stream(_) | Cause::Payload(_) => "the stream was damaged or not made by btrfs send; send the subvolume again",
+            Cause::Name(_) | Cause::SubvolumeName(_) => "no btrfs send makes such a name; do not trust where this stream came from",
+            Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust where it came from",
+            Cause::Call { fault, .. } => errno_advice(fault.errno),
+            Cause::Read(_) => "check the file or the sending side and try again",
+            Cause::Exists(_) => "delete or rename it, or choose another name with --as",
+            Cause::NotBtrfs => "choose a directory on a mounted btrfs filesystem",
+            Cause::SubvolumeMissing { .. } => "send a full stream, or receive the missing subvolume first",
+            Cause::Lost { .. } | Cause::Device { .. } => "check the drive and its cable (btrfs device stats, dmesg), then send again",
+            Cause::Locked => "wait until the other receive has begun or ended, then try again",
+            Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
+            Cause::Several { first, .. } => first.advice(),
+            Cause::Cancelled => "nothing was left behind; start again when you like",
+        }
+    }
+}
+
+fn is_truncated(error: &butterdock_stream::Error) -> bool {
+    matches!(error.kind, StreamError::Truncated { .. } | StreamError::Empty)
+}
+
+fn is_unsupported(error: &butterdock_stream::Error) -> bool {
+    use StreamError::{CommandOfLaterVersion, UnknownAttribute, UnknownCommand, UnknownCompression, UnsupportedVersion};
+    matches!(
+        error.kind,
+        UnsupportedVersion(_)
+            | UnknownCommand(_)
+            | UnknownAttribute(_)
+            | UnknownCompression(_)
+            | CommandOfLaterVersion { .. }
+    )
+}
+
+fn errno_kind(errno: Errno) -> ErrorKind {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "errno has a hundred and thirty values")]
+    match errno {
+        Errno::ENOSPC | Errno::EDQUOT => ErrorKind::NoSpace,
+        Errno::EROFS => ErrorKind::ReadOnly,
+        Errno::EIO | Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => ErrorKind::DeviceGone,
+        Errno::EXDEV | Errno::ELOOP | Errno::ENOTDIR => ErrorKind::InvalidStream,
+        _ => ErrorKind::Failed,
+    }
+}
+
+fn errno_advice(errno: Errno) -> &'static str {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "errno has a hundred and thirty values")]
+    match errno {
+        Errno::ENOSPC => "the destination filesystem is full; make room and send again",
+        Errno::EDQUOT => "a quota of the destination is used up; raise it and send again",
+        Errno::EROFS => "the destination is read-only (a mount option, or an error forced it); see dmesg, remount and send again",
+        Errno::EIO => "the drive failed; check it and its cable (btrfs device stats, dmesg), then send again",
+        Errno::EPERM | Errno::EACCES => "run as root, or check the attributes (lsattr) of what it is in",
+        Errno::EXDEV | Errno::ELOOP => "the name leads out of the received subvolume; do not trust where this stream came from",
+        Errno::ENOENT | Errno::EEXIST | Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY => {
+            "the stream does not fit what is here; send a full stream"
+        }
+        Errno::EMFILE | Errno::ENFILE => "raise the limit of open files (ulimit -n) and try again",
+        Errno::ENOMEM => "free some memory and try again",
+        _ => "see dmesg for the kernel's reason and send again",
+    }
+}
+
+impl fmt::Display for Error {
+    /// One line: what happened, on which name, where in the stream, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Cause::Several { .. } = self.cause {
+            return write!(f, "{}", self.cause);
+        }
+        write!(f, "{}", self.cause)?;
+        if let Some(name) = &self.name {
+            write!(f, ", on \"{}\"", name.escape_ascii())?;
+        }
+        if let (Some(place), false) = (self.place, matches!(self.cause, Cause::Stream(_))) {
+            write!(f, ", at command {} (byte {})", place.command, place.at)?;
+        }
+        write!(f, "; {}", self.advice())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)?;
+        if !self.published.is_empty() {
+            f.write_str("; received before and kept:")?;
+            for subvolume in &self.published {
+                write!(f, " \"{}\"", subvolume.name.escape_ascii())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

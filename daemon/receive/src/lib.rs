@@ -1,0 +1,46 @@
+//! The receive engine: the commands of a btrfs send stream become a subvolume, confined and durable.
+//!
+//! [`receive`] reads a stream from a descriptor and makes its subvolumes in a directory of a btrfs
+//! filesystem. The way of the data:
+//!
+//! ```text
+//! reader thread        input → decoder → planner        never waits for the filesystem's commits
+//! calling thread       steps → applier                  names: create, rename, link, unlink, open
+//! lane threads         work on one file each            data, attributes
+//! ```
+//!
+//! * `plan` is pure: it folds a window of commands into steps, so that a file is created once, under its
+//!   final name and with its final mode.
+//! * `apply` performs steps on a `Volume`. There are two: `real`, a subvolume below a descriptor, and
+//!   `memory`, the model that the tests compare it with.
+//! * `payload` checks and decodes the payloads of encoded writes.
+//! * `place` knows where the work is done: the hidden subvolume, its lock, the sweep, the parents, the finish.
+//!
+//! What a stream names is hostile: see `name` for what a path may be, and `real` for how it is resolved.
+//! The engine blocks its caller; it uses no async runtime and no bus.
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic"))]
+
+mod apply;
+mod control;
+mod engine;
+mod error;
+
+mod name;
+mod observer;
+mod options;
+pub mod payload;
+mod place;
+pub mod plan;
+mod reader;
+pub mod real;
+pub mod volume;
+
+pub use apply::Way;
+pub use control::{Control, Counts, Progress};
+pub use engine::{Outcome, receive};
+pub use error::{Cause, Error, ErrorKind, Failure};
+pub use name::{NameError, StreamPath};
+pub use observer::{Kind, Observer, Phase, Published, Silent};
+pub use options::Options;

@@ -1,0 +1,96 @@
+//! LZO as btrfs frames it (`fs/btrfs/lzo.c`): the total length, then one segment per sector of the extent.
+
+use super::bytes::{Bytes, check_padding};
+use super::{Problem, wide};
+
+const FORMAT: &str = "LZO segments";
+const LEN: usize = 4;
+/// The shortest LZO1X data is its end marker.
+const SHORTEST: usize = 3;
+
+/// Checks the header and the chain of segments; answers the segments.
+pub(super) fn segments(payload: &[u8], decoded_len: usize, sector_size: u32) -> Result<Segments<'_>, Problem> {
+    let sector = match sector_size {
+        0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x1_0000 => usize::try_from(sector_size).unwrap_or(usize::MAX),
+        _ => return Err(Problem::LzoSectorSize(sector_size)),
+    };
+    let total = Bytes(payload).number(LEN, "the LZO header")?;
+    let bad_total = Problem::LzoTotal { total, len: payload.len() };
+    let Some((chain, padding)) = usize::try_from(total).ok().and_then(|at| payload.split_at_checked(at)) else {
+        return Err(bad_total);
+    };
+    // The kernel refuses to read an extent that goes on past the sector in which its segments end.
+    if chain.len() <= LEN || chain.len().checked_next_multiple_of(sector).is_none_or(|end| end < payload.len()) {
+        return Err(bad_total);
+    }
+    check_padding(padding, FORMAT)?;
+
+    let segments = Segments { chain, at: LEN, sector };
+    let max = decoded_len.div_ceil(sector);
+    let mut count = 0usize;
+    for segment in segments.clone() {
+        segment?;
+        count = count.saturating_add(1);
+        if count > max {
+            return Err(Problem::LzoSegments(max));
+        }
+    }
+    Ok(segments)
+}
+
+/// The segments of an extent, each the LZO1X data of one sector. It ends after the first error.
+#[derive(Debug, Clone)]
+pub(super) struct Segments<'a> {
+    /// The payload from its first byte (the sectors are counted from there) to the end of the last segment.
+    chain: &'a [u8],
+    at: usize,
+    sector: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// How many bytes a segment decodes to at most.
+    pub(super) fn sector(&self) -> usize {
+        self.sector
+    }
+
+    fn read(&mut self) -> Result<&'a [u8], Problem> {
+        const WHAT: &str = "the LZO segments";
+        let mut rest = Bytes(self.chain.get(self.at..).unwrap_or_default());
+        let len = rest.number(LEN, WHAT)?;
+        let max = longest(self.sector);
+        if len < wide(SHORTEST) || len > wide(max) {
+            return Err(Problem::LzoSegmentLen { len, max });
+        }
+        let segment = rest.take(usize::try_from(len).unwrap_or(usize::MAX), WHAT)?;
+        let end = self.chain.len().saturating_sub(rest.0.len());
+        // A segment's length never lies across a sector's end: what is left before it is skipped, also
+        // behind the last segment (where the total of some kernels counts it).
+        // (A sector is a power of two, so the mask is what a division would give, in a twentieth of the time.)
+        let left = end.wrapping_neg() & self.sector.saturating_sub(1);
+        self.at = if left < LEN && end < self.chain.len() { end.saturating_add(left) } else { end };
+        if self.at > self.chain.len() {
+            return Err(Problem::CutOff { what: WHAT });
+        }
+        Ok(segment)
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Result<&'a [u8], Problem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.chain.len() {
+            return None;
+        }
+        let segment = self.read();
+        if segment.is_err() {
+            self.at = self.chain.len();
+        }
+        Some(segment)
+    }
+}
+
+/// What LZO1X makes of a sector that does not compress, as the kernel's `lzo1x_worst_compress` has it.
+fn longest(sector: usize) -> usize {
+    sector.saturating_add(sector / 16).saturating_add(64 + 3 + 2)
+}

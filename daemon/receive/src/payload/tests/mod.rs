@@ -1,0 +1,105 @@
+//! What the tests share: extents, sources, and encoders that make payloads as btrfs makes them.
+
+use std::io::Write as _;
+
+use ::zstd::zstd_safe::{CCtx, CParameter};
+use butterdock_stream::{Compression, Extent};
+
+mod kernel;
+mod properties;
+mod structure;
+
+const LZO: Compression = Compression::Lzo { sector_size: 4096 };
+
+/// An extent that a whole file of `len` bytes consists of.
+fn whole(compression: Compression, len: usize) -> Extent {
+    let len = len as u64;
+    Extent { file_offset: 0, file_len: len, decoded_len: len, decoded_offset: 0, compression, encryption: 0 }
+}
+
+/// Text that compresses well, the same in `tests/payloads`.
+fn lines(len: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    for i in 0..=len / 27 {
+        writeln!(text, "line {:08} of the source", i / 16).unwrap();
+    }
+    text.truncate(len);
+    text
+}
+
+/// Bytes that do not compress, the same in `tests/payloads`.
+fn noise(len: usize) -> Vec<u8> {
+    let mut x = 0x2545_f491_u32;
+    let step = || {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        x.to_le_bytes()[0]
+    };
+    std::iter::repeat_with(step).take(len).collect()
+}
+
+/// Text in which each fourth sector, from the second on, is noise.
+fn mixed(len: usize) -> Vec<u8> {
+    let (mut text, noise) = (lines(len), noise(len));
+    for (i, (text, noise)) in text.chunks_mut(4096).zip(noise.chunks(4096)).enumerate() {
+        if i % 4 == 1 {
+            text.copy_from_slice(noise);
+        }
+    }
+    text
+}
+
+fn encode(compression: Compression, source: &[u8]) -> Vec<u8> {
+    match compression {
+        Compression::None => source.to_vec(),
+        Compression::Zlib => deflate(source, 3),
+        Compression::Zstd => zstd_frame(source, 3, true, false),
+        Compression::Lzo { sector_size } => lzo_segments(source, sector_size as usize),
+    }
+}
+
+/// A frame with a window of at most 128 KiB, with or without its content's size and checksum.
+fn zstd_frame(source: &[u8], level: i32, content_size: bool, checksum: bool) -> Vec<u8> {
+    let mut context = CCtx::create();
+    for parameter in [
+        CParameter::CompressionLevel(level),
+        CParameter::WindowLog(17),
+        CParameter::ContentSizeFlag(content_size),
+        CParameter::ChecksumFlag(checksum),
+    ] {
+        context.set_parameter(parameter).unwrap();
+    }
+    let mut frame = Vec::with_capacity(::zstd::zstd_safe::compress_bound(source.len()));
+    context.compress2(&mut frame, source).unwrap();
+    frame
+}
+
+fn deflate(source: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+    encoder.write_all(source).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One segment for each sector; a length never lies across a sector's end.
+fn lzo_segments(source: &[u8], sector: usize) -> Vec<u8> {
+    let mut payload = vec![0; 4];
+    for piece in source.chunks(sector) {
+        let segment = lzokay::compress::compress(piece).unwrap();
+        payload.extend(u32::try_from(segment.len()).unwrap().to_le_bytes());
+        payload.extend(segment);
+        let left = payload.len().next_multiple_of(sector) - payload.len();
+        if left < 4 {
+            payload.resize(payload.len() + left, 0);
+        }
+    }
+    let total = u32::try_from(payload.len()).unwrap();
+    payload[..4].copy_from_slice(&total.to_le_bytes());
+    payload
+}
+
+/// As an extent lies on disk: zeros up to the end of its last sector.
+fn padded(mut payload: Vec<u8>) -> Vec<u8> {
+    payload.resize(payload.len().next_multiple_of(4096), 0);
+    payload
+}

@@ -1,0 +1,90 @@
+//! Durable, then named.
+//!
+//! The order is the point: everything is on disk and was looked at before the subvolume is marked as received, and
+//! it is marked and read-only before it has its name. A crash between any two steps leaves a hidden name only.
+
+use std::ffi::CStr;
+
+use butterdock_btrfs::subvolume::Received;
+use butterdock_btrfs::{Errno, Error as Fault, filesystem, names, subvolume};
+use butterdock_stream::Place;
+
+use super::extents;
+use super::health::Health;
+use super::hidden::Hidden;
+use crate::apply::Finished;
+use crate::error::{Cause, Error};
+use crate::observer::{Kind, Observer, Phase, Published};
+use crate::plan::{Begin, Change};
+use crate::real::{Directory, RealInode};
+use crate::volume::Inode;
+
+/// Publishes `hidden` as `name`. Where it fails, the caller drops `hidden`, and nothing stays.
+pub(crate) fn publish(
+    hidden: &mut Hidden<'_>,
+    name: &CStr,
+    begin: &Begin,
+    finished: Finished,
+    health: &Health,
+    observer: &dyn Observer,
+    cancelled: impl Fn() -> bool,
+) -> Result<Published, Error> {
+    observer.phase(Phase::Syncing);
+    filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
+
+    observer.phase(Phase::Checking);
+    extents::check(hidden.root(), finished.written)?;
+    health.check(hidden.root())?;
+    if cancelled() {
+        return Err(Error::new(Cause::Cancelled));
+    }
+
+    observer.phase(Phase::Marking);
+    // Until now only root could look in; from here on the subvolume is as its owner had it.
+    open_up(hidden, finished.access, finished.root_flags)?;
+    let received = Received { uuid: begin.identity.uuid.0, stransid: begin.identity.ctransid };
+    subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"))?;
+
+    observer.phase(Phase::ReadOnly);
+    subvolume::set_read_only(hidden.root(), true).map_err(doing("make the subvolume read-only"))?;
+    let id = subvolume::info(hidden.root()).map_err(doing("look at the subvolume"))?.id;
+
+    observer.phase(Phase::Publishing);
+    let destination = hidden.destination();
+    names::rename_noreplace(destination, hidden.name(), destination, name).map_err(|fault| match fault.errno {
+        Errno::EEXIST => Error::new(Cause::Exists(name.to_bytes().to_vec())),
+        _ => Error::call("give the subvolume its name", fault),
+    })?;
+    hidden.published();
+
+    observer.phase(Phase::Settling);
+    filesystem::sync(hidden.root()).map_err(doing("write the new name out"))?;
+    let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
+    Ok(Published { name: name.to_bytes().to_vec(), kind, id, received_uuid: begin.identity.uuid })
+}
+
+/// Gives the root its owner, mode, ACL and flags.
+fn open_up(hidden: &Hidden<'_>, access: Vec<(Place, Change)>, flags: Option<u32>) -> Result<(), Error> {
+    let root = RealInode::of_directory(Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?);
+    if !access.iter().any(|(_, change)| matches!(change, Change::Chmod { .. })) {
+        root.set_mode(hidden.mode).map_err(doing("put the root's mode back"))?;
+    }
+    for (place, change) in access {
+        let result = match change {
+            Change::Chmod { mode } => root.set_mode(mode),
+            Change::Chown { uid, gid } => root.set_owner(uid, gid),
+            Change::SetXattr { name, data } => root.set_xattr(&name, &data),
+            Change::RemoveXattr { name } => crate::apply::remove_xattr(&root, &name),
+            _ => Ok(()),
+        };
+        result.map_err(|fault| Error::call("set the root's access", fault).at(place).on(b""))?;
+    }
+    match flags.filter(|&flags| flags != 0) {
+        Some(flags) => root.flags().and_then(|now| root.set_flags(now | flags)).map_err(doing("set the root's flags")),
+        None => Ok(()),
+    }
+}
+
+fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::call(what, fault)
+}

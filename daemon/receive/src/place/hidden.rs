@@ -1,0 +1,132 @@
+//! The hidden subvolume that a stream is received into.
+
+use std::ffi::{CStr, CString};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use butterdock_btrfs::{Error as Fault, file, filesystem, inode, subvolume, xattr};
+
+use super::destination::{Destination, HIDDEN};
+use super::parents::Parents;
+use crate::error::{Cause, Error};
+use crate::plan::Begin;
+
+/// Only root may look in while it is hidden.
+const PRIVATE: u32 = 0o700;
+
+/// A subvolume under a hidden name. Dropped before it is published, it is deleted.
+#[derive(Debug)]
+pub(crate) struct Hidden<'d> {
+    destination: &'d Destination,
+    name: CString,
+    root: OwnedFd,
+    /// Holds the lock that tells sweepers that somebody works here.
+    lock: OwnedFd,
+    /// The mode that its root shall have unless the stream gives one.
+    pub(crate) mode: u32,
+    published: bool,
+}
+
+impl<'d> Hidden<'d> {
+    /// Makes the subvolume that a stream begins with: an empty one, or a snapshot of its parent.
+    pub(crate) fn create(destination: &'d Destination, begin: &Begin, parents: &mut Parents) -> Result<Self, Error> {
+        let parent = match &begin.parent {
+            Some(parent) => Some(parents.find("parent", parent)?),
+            None => None,
+        };
+        let name = hidden_name()?;
+        let guard = destination.lock()?;
+        match &parent {
+            None => subvolume::create(destination, &name).map_err(doing("create a subvolume"))?,
+            Some(parent) => subvolume::snapshot(destination, &name, &**parent, false).map_err(doing("snapshot the parent"))?,
+        }
+        let opened = Self::open(destination, &name);
+        drop(guard);
+        let hidden = opened.inspect_err(|_| {
+            // Nothing is in it yet; if this fails too, the next run sweeps it.
+            subvolume::destroy(destination, &name).unwrap_or_default();
+        })?;
+        if parent.is_none() {
+            hidden.disinherit().map_err(doing("clear what the directory hands down"))?;
+        }
+        Ok(hidden)
+    }
+
+    fn open(destination: &'d Destination, name: &CStr) -> Result<Self, Error> {
+        let look = |fault| Error::call("open the new subvolume", fault);
+        let root = destination.open(name).map_err(look)?;
+        let mode = file::stat(&root).map_err(look)?.mode & 0o7777;
+        inode::set_mode(&root, PRIVATE).map_err(doing("hide the new subvolume"))?;
+        let lock = destination.open(name).map_err(look)?;
+        match file::lock_exclusive(&lock) {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::new(Cause::Locked)),
+            Err(fault) => return Err(Error::call("lock the new subvolume", fault)),
+        }
+        Ok(Self { destination, name: name.into(), root, lock, mode, published: false })
+    }
+
+    /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
+    fn disinherit(&self) -> Result<(), Fault> {
+        let mut value = [0; 1];
+        for name in [c"system.posix_acl_default", c"system.posix_acl_access"] {
+            match xattr::get(&self.root, name, &mut value) {
+                Ok(None) => {}
+                Err(fault) if fault.errno == butterdock_btrfs::Errno::EOPNOTSUPP => {}
+                Ok(Some(_)) | Err(_) => xattr::remove(&self.root, name)?,
+            }
+        }
+        inode::set_mode(&self.root, PRIVATE)
+    }
+
+    /// Its root.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Another descriptor of its root.
+    pub(crate) fn reopen(&self) -> Result<OwnedFd, Error> {
+        self.destination.open(&self.name).map_err(|fault| Error::call("open the new subvolume", fault))
+    }
+
+    /// Its hidden name.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// The directory that it is in.
+    pub(crate) fn destination(&self) -> &'d Destination {
+        self.destination
+    }
+
+    /// It has its own name now: it is not deleted any more.
+    pub(crate) fn published(&mut self) {
+        self.published = true;
+    }
+}
+
+impl Drop for Hidden<'_> {
+    /// Whatever went wrong before, nothing half-made stays. Where even this fails, the next run sweeps.
+    fn drop(&mut self) {
+        if !self.published {
+            subvolume::destroy(self.destination, &self.name).unwrap_or_default();
+            filesystem::sync(&self.lock).unwrap_or_default();
+        }
+    }
+}
+
+/// `.butterdock-` and 32 random hexadecimal digits.
+fn hidden_name() -> Result<CString, Error> {
+    let mut random = [0_u8; 16];
+    let mut source = std::fs::File::open("/dev/urandom").map_err(|error| Error::new(Cause::Read(error)))?;
+    source.read_exact(&mut random).map_err(|error| Error::new(Cause::Read(error)))?;
+    let mut name = HIDDEN.to_vec();
+    for byte in random {
+        name.extend_from_slice(format!("{byte:02x}").as_bytes());
+    }
+    CString::new(name).map_err(|_nul| Error::new(Cause::Value("a hidden name")))
+}
+
+fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::call(what, fault)
+}

@@ -1,0 +1,20 @@
+//! This room knows where the work is done, and how it ends.
+//!
+//! A subvolume is made under a hidden name in the destination directory ([`hidden`]), begun from its parent if it
+//! has one ([`parents`]), and published only when it is durable ([`finish`]). What a crash leaves is swept
+//! ([`sweep`]). The filesystem is asked whether it lost anything ([`health`], [`extents`]).
+
+mod destination;
+mod extents;
+mod finish;
+mod health;
+mod hidden;
+mod parents;
+mod sweep;
+
+pub(crate) use destination::{Destination, subvolume_name};
+pub(crate) use finish::publish;
+pub(crate) use extents::check;
+pub(crate) use health::Health;
+pub(crate) use hidden::Hidden;
+pub(crate) use parents::Parents;

@@ -1,0 +1,149 @@
+//! What the planner hands to the applier.
+
+use butterdock_stream::{Extent, Identity, Place, Shared, Time, Uuid};
+
+use crate::name::StreamPath;
+
+/// One thing to do, and the command it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The first of the commands that it was folded from.
+    pub place: Place,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Begin a subvolume.
+    Begin(Begin),
+    /// The subvolume is whole: make it durable and publish it.
+    End,
+    /// Work on one inode.
+    Work(Work),
+    /// Move a name.
+    Rename {
+        /// The old name.
+        from: StreamPath,
+        /// The new one; what is there is replaced.
+        to: StreamPath,
+    },
+    /// Give an inode another name.
+    Link {
+        /// The name it has.
+        existing: StreamPath,
+        /// The name it gets.
+        path: StreamPath,
+    },
+    /// Remove a name that is no directory.
+    Unlink(StreamPath),
+    /// Remove an empty directory.
+    Rmdir(StreamPath),
+}
+
+/// How a subvolume begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begin {
+    /// The name in the stream.
+    pub name: Box<[u8]>,
+    /// What it is marked with at the end.
+    pub identity: Identity,
+    /// The subvolume that it begins as a snapshot of.
+    pub parent: Option<Identity>,
+}
+
+/// Changes to one inode, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    /// Set where the inode is made first.
+    pub creation: Option<Creation>,
+    /// The name of the inode once it is made.
+    pub path: StreamPath,
+    /// The changes, each with its command.
+    pub changes: Vec<(Place, Change)>,
+}
+
+/// How an inode is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Creation {
+    /// The name that the stream gives it at first.
+    pub temporary: StreamPath,
+    /// The command that renames it to the work's path; none where it keeps its first name.
+    pub renamed: Option<Place>,
+    /// What it is.
+    pub new: NewInode,
+    /// The mode that it ends with, where the window knew.
+    pub mode: Option<u32>,
+}
+
+/// What a new inode is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum NewInode {
+    File,
+    Directory,
+    Symlink { target: Box<[u8]> },
+    Fifo,
+    Socket,
+    CharDevice { rdev: u64 },
+    BlockDevice { rdev: u64 },
+}
+
+/// One change to an inode. See `butterdock_stream::Command` for the fields.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields carry the names of the stream's attributes")]
+pub enum Change {
+    /// `parts` one after another, from `offset` on.
+    Write { offset: u64, parts: Vec<Shared> },
+    Encoded { extent: Extent, payload: Shared },
+    Clone { offset: u64, len: u64, source: Identity, source_path: StreamPath, source_offset: u64 },
+    Truncate { size: u64 },
+    Punch { offset: u64, len: u64 },
+    Chmod { mode: u32 },
+    Chown { uid: u32, gid: u32 },
+    Utimes { atime: Time, mtime: Time },
+    SetXattr { name: Box<[u8]>, data: Shared },
+    RemoveXattr { name: Box<[u8]> },
+    Fileattr { attr: u64 },
+    Verity(Box<Verity>),
+}
+
+/// What fs-verity is switched on with (`struct fsverity_enable_arg`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields carry the names of the stream's attributes")]
+pub struct Verity {
+    pub algorithm: u8,
+    pub block_size: u32,
+    pub salt: Box<[u8]>,
+    pub signature: Box<[u8]>,
+}
+
+impl Change {
+    /// How many bytes of stream it keeps alive.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Write { parts, .. } => parts.iter().fold(0, |sum, part| sum.saturating_add(part.len())),
+            Self::Encoded { payload, .. } => payload.len(),
+            Self::SetXattr { data, .. } => data.len(),
+            Self::Clone { .. }
+            | Self::Truncate { .. }
+            | Self::Punch { .. }
+            | Self::Chmod { .. }
+            | Self::Chown { .. }
+            | Self::Utimes { .. }
+            | Self::RemoveXattr { .. }
+            | Self::Fileattr { .. }
+            | Self::Verity(_) => 0,
+        }
+    }
+}
+
+impl Begin {
+    /// The uuid that the stream gives its own subvolume.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.identity.uuid
+    }
+}

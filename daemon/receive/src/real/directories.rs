@@ -1,0 +1,131 @@
+//! Open directories, kept by path.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use butterdock_btrfs::file::{self, Mode, OFlag};
+use butterdock_btrfs::{Errno, Error as Fault, flags, xattr};
+
+use crate::name::within;
+use crate::volume::Inheritance;
+
+/// So many directories stay open.
+const CAPACITY: usize = 512;
+/// `FS_NOCOW_FL | FS_COMPR_FL | FS_NOCOMP_FL`: what btrfs hands down of a directory's flags.
+const HANDED_DOWN: u32 = 0x80_0000 | 0x4 | 0x400;
+const SET_GID: u32 = 0o2000;
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: OwnedFd,
+    pub(crate) number: u64,
+    pub(crate) device: u64,
+    hands_down: Mutex<Option<Inheritance>>,
+}
+
+/// The open directories of one subvolume.
+#[derive(Debug)]
+pub(crate) struct Directories {
+    root: Arc<Directory>,
+    open: HashMap<Box<[u8]>, (Arc<Directory>, u64)>,
+    clock: u64,
+}
+
+impl Directory {
+    pub(crate) fn new(fd: OwnedFd) -> Result<Arc<Self>, Fault> {
+        let stat = file::stat(&fd)?;
+        Ok(Arc::new(Self { fd, number: stat.ino, device: stat.dev, hands_down: Mutex::new(None) }))
+    }
+
+    /// What it hands down; asked once and remembered until [`Directory::forget`].
+    pub(crate) fn hands_down(&self) -> Result<Inheritance, Fault> {
+        let mut known = self.hands_down.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*known {
+            return Ok(known.clone());
+        }
+        let mut value = [0; 64];
+        let acl = match xattr::get(&self.fd, c"system.posix_acl_default", &mut value) {
+            Ok(found) => found.is_some(),
+            Err(fault) if fault.errno == Errno::ERANGE => true,
+            Err(fault) if fault.errno == Errno::EOPNOTSUPP => false,
+            Err(fault) => return Err(fault),
+        };
+        let compression = xattr::get(&self.fd, c"btrfs.compression", &mut value)?
+            .and_then(|len| Some(value.get(..len)?.to_vec()));
+        let found = Inheritance {
+            acl,
+            set_gid: file::stat(&self.fd)?.mode & SET_GID != 0,
+            flags: flags::flags(&self.fd)?.bits() & HANDED_DOWN,
+            compression,
+        };
+        *known = Some(found.clone());
+        Ok(found)
+    }
+
+    /// Its attributes changed.
+    pub(crate) fn forget(&self) {
+        *self.hands_down.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Directories {
+    pub(crate) fn new(root: Arc<Directory>) -> Self {
+        Self { root, open: HashMap::new(), clock: 0 }
+    }
+
+    pub(crate) fn root(&self) -> &Arc<Directory> {
+        &self.root
+    }
+
+    /// The directory at `path`, kept or opened; `path` must be one of a checked stream path.
+    pub(crate) fn get(&mut self, path: &[u8]) -> Result<Arc<Directory>, Fault> {
+        if path.is_empty() {
+            return Ok(Arc::clone(&self.root));
+        }
+        if let Some(kept) = self.kept(path) {
+            return Ok(kept);
+        }
+        let name = CString::new(path).map_err(|_nul| Fault { call: "openat2", errno: Errno::EINVAL })?;
+        let fd = file::open_beneath(&self.root.fd, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+        self.keep(path, fd)
+    }
+
+    /// The directory at `path` if it is open already.
+    pub(crate) fn kept(&mut self, path: &[u8]) -> Option<Arc<Directory>> {
+        self.clock = self.clock.saturating_add(1);
+        let (directory, used) = self.open.get_mut(path)?;
+        *used = self.clock;
+        Some(Arc::clone(directory))
+    }
+
+    /// Keeps a directory that was opened, if it lies in this subvolume.
+    pub(crate) fn keep(&mut self, path: &[u8], fd: OwnedFd) -> Result<Arc<Directory>, Fault> {
+        let directory = Directory::new(fd)?;
+        if directory.device != self.root.device {
+            return Err(Fault { call: "openat2 (another subvolume)", errno: Errno::EXDEV });
+        }
+        if self.open.len() >= CAPACITY {
+            let recent = self.clock.saturating_sub(CAPACITY as u64 / 2);
+            self.open.retain(|_, (_, used)| *used > recent);
+            if self.open.len() >= CAPACITY {
+                self.open.clear();
+            }
+        }
+        self.open.insert(path.into(), (Arc::clone(&directory), self.clock));
+        Ok(directory)
+    }
+
+    /// Names at `path` and below it may mean something else from now on.
+    pub(crate) fn forget(&mut self, path: &[u8]) {
+        self.open.retain(|kept, _| !within(kept, path));
+    }
+}
