@@ -37,7 +37,7 @@ mod reader;
 pub mod real;
 pub mod volume;
 
-pub use apply::Way;
+pub use apply::{Way, apply_steps};
 pub use control::{Control, Counts, Progress};
 pub use engine::{Outcome, receive};
 pub use error::{Cause, Error, ErrorKind, Failure};

@@ -7,6 +7,8 @@
 //!
 //! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
 
+mod access;
+mod alone;
 mod applier;
 mod attributes;
 mod deferred;
@@ -15,9 +17,11 @@ mod faults;
 mod lanes;
 mod perform;
 
+pub(crate) use access::open_up;
+pub use alone::apply_steps;
 pub use applier::Way;
 pub(crate) use applier::{Applier, Finished};
-pub(crate) use attributes::{Ineffective, REFUSING, remove_xattr};
+pub(crate) use attributes::{Ineffective, REFUSING};
 pub(crate) use encoded::Written;
 pub(crate) use faults::Faults;
 pub(crate) use perform::Rules;

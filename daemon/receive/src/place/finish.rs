@@ -7,24 +7,22 @@ use std::ffi::CStr;
 
 use butterdock_btrfs::subvolume::Received;
 use butterdock_btrfs::{Errno, Error as Fault, filesystem, names, subvolume};
-use butterdock_stream::Place;
 
 use super::extents;
 use super::health::Health;
 use super::hidden::Hidden;
-use crate::apply::Finished;
+use crate::apply::{Finished, open_up};
 use crate::error::{Cause, Error};
 use crate::observer::{Kind, Observer, Phase, Published};
-use crate::plan::{Begin, Change};
+use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
-use crate::volume::Inode;
 
 /// Publishes `hidden` as `name`. Where it fails, the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
     hidden: &mut Hidden<'_>,
     name: &CStr,
     begin: &Begin,
-    finished: Finished,
+    mut finished: Finished,
     health: &Health,
     observer: &dyn Observer,
     cancelled: impl Fn() -> bool,
@@ -33,7 +31,7 @@ pub(crate) fn publish(
     filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
 
     observer.phase(Phase::Checking);
-    extents::check(hidden.root(), finished.written)?;
+    extents::check(hidden.root(), std::mem::take(&mut finished.written))?;
     health.check(hidden.root())?;
     if cancelled() {
         return Err(Error::new(Cause::Cancelled));
@@ -41,7 +39,8 @@ pub(crate) fn publish(
 
     observer.phase(Phase::Marking);
     // Until now only root could look in; from here on the subvolume is as its owner had it.
-    open_up(hidden, finished.access, finished.root_flags)?;
+    let root = Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?;
+    open_up(&RealInode::of_directory(root), finished, hidden.mode)?;
     let received = Received { uuid: begin.identity.uuid.0, stransid: begin.identity.ctransid };
     subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"))?;
 
@@ -61,28 +60,6 @@ pub(crate) fn publish(
     filesystem::sync(hidden.root()).map_err(doing("write the new name out"))?;
     let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
     Ok(Published { name: name.to_bytes().to_vec(), kind, id, received_uuid: begin.identity.uuid })
-}
-
-/// Gives the root its owner, mode, ACL and flags.
-fn open_up(hidden: &Hidden<'_>, access: Vec<(Place, Change)>, flags: Option<u32>) -> Result<(), Error> {
-    let root = RealInode::of_directory(Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?);
-    if !access.iter().any(|(_, change)| matches!(change, Change::Chmod { .. })) {
-        root.set_mode(hidden.mode).map_err(doing("put the root's mode back"))?;
-    }
-    for (place, change) in access {
-        let result = match change {
-            Change::Chmod { mode } => root.set_mode(mode),
-            Change::Chown { uid, gid } => root.set_owner(uid, gid),
-            Change::SetXattr { name, data } => root.set_xattr(&name, &data),
-            Change::RemoveXattr { name } => crate::apply::remove_xattr(&root, &name),
-            _ => Ok(()),
-        };
-        result.map_err(|fault| Error::call("set the root's access", fault).at(place).on(b""))?;
-    }
-    match flags.filter(|&flags| flags != 0) {
-        Some(flags) => root.flags().and_then(|now| root.set_flags(now | flags)).map_err(doing("set the root's flags")),
-        None => Ok(()),
-    }
 }
 
 fn doing(what: &'static str) -> impl Fn(Fault) -> Error {

@@ -1,0 +1,30 @@
+//! The root's own owner, mode, ACL and flags: they come last, when nobody may write to the subvolume any more.
+
+use super::attributes::remove_xattr;
+use super::applier::Finished;
+use crate::error::Error;
+use crate::plan::Change;
+use crate::volume::Inode;
+
+/// Opens the root up. `mode` is what it has unless the stream gave one.
+pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Result<(), Error> {
+    let doing = |fault| Error::call("set the root's access", fault).on(b"");
+    if !finished.access.iter().any(|(_, change)| matches!(change, Change::Chmod { .. })) {
+        root.set_mode(mode).map_err(doing)?;
+    }
+    for (place, change) in finished.access {
+        let result = match change {
+            Change::Chmod { mode } => root.set_mode(mode),
+            Change::Chown { uid, gid } => root.set_owner(uid, gid),
+            Change::SetXattr { name, data } => root.set_xattr(&name, &data),
+            Change::RemoveXattr { name } => remove_xattr(root, &name),
+            // The applier keeps nothing else back.
+            _ => Ok(()),
+        };
+        result.map_err(|fault| doing(fault).at(place))?;
+    }
+    match finished.root_flags.filter(|&flags| flags != 0) {
+        Some(flags) => root.flags().and_then(|now| root.set_flags(now | flags)).map_err(doing),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,36 @@
+//! Applies steps to a volume without the rest of the engine: for tests, and for whoever has a volume of another kind.
+
+use std::thread::scope;
+
+use super::applier::{Applier, Way};
+use super::access::open_up;
+use super::attributes::Ineffective;
+use super::faults::Faults;
+use super::perform::Rules;
+use crate::control::Control;
+use crate::error::{Cause, Error};
+use crate::plan::Step;
+use crate::volume::{Inode, Volume};
+
+/// Applies `steps`, the commands between `SUBVOL` and `END`, with `lanes` threads; at the end the root gets its
+/// access and its flags. Stops at the first error.
+///
+/// # Errors
+/// The first error in the order of the steps; how far `volume` came by then is not said.
+pub fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, lanes: usize) -> Result<V, Error> {
+    let control = Control::new().map_err(|error| Error::new(Cause::Read(error)))?;
+    let faults = Faults::new(1, control.clone());
+    let rules = Rules { way, control, faults, ineffective: Ineffective::default() };
+    let volume = scope(|threads| {
+        let mut applier = Applier::new(volume, threads, lanes, &rules, || {})?;
+        for Step { place, action } in steps {
+            applier.apply(place, action);
+        }
+        let (finished, mut volume) = applier.finish();
+        let root = volume.open(&crate::StreamPath::root()).map_err(|fault| Error::call("open the root", fault))?;
+        let mode = root.state().map_err(|fault| Error::call("look at the root", fault))?.mode;
+        open_up(&root, finished, mode)?;
+        Ok(volume)
+    })?;
+    rules.faults.into_error().map_or(Ok(volume), Err)
+}
