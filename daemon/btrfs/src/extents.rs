@@ -1,0 +1,181 @@
+//! The extents of files: from the subvolume's tree (what is committed to it), or of one file through FIEMAP.
+
+#![expect(unsafe_code, reason = "FS_IOC_FIEMAP fills a buffer whose length it takes from the argument")]
+
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+
+use crate::error::{Errno, Error, Result};
+use crate::ioctl::{Direction, FS, Request, ioctl};
+use crate::raw::{array, le64};
+use crate::search::{Key, SearchKey, TreeSearch};
+
+/// What kind of extent it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// The data lies in the tree itself.
+    Inline,
+    /// The data lies on disk.
+    Regular,
+    /// Space is set aside and reads as zeroes.
+    Prealloc,
+    /// Nothing lies on disk (written only without the `no-holes` feature).
+    Hole,
+}
+
+/// One extent of a file. Lengths and offsets are in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileExtent {
+    /// The file's inode.
+    pub ino: u64,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How much of the file it covers; an inline one's may end before the sector does.
+    pub len: u64,
+    /// What it is.
+    pub kind: ExtentKind,
+    /// How long it is on disk, compressed: the whole extent, of which the file may show a part. 0 for a hole.
+    pub disk_len: u64,
+    /// How it is compressed on disk: 0 not, 1 zlib, 2 LZO, 3 zstd (**not** the numbers of encoded writes).
+    pub compression: u8,
+}
+
+/// `EXTENT_DATA` items of the subvolume that `fd` is in — gives each extent of the inodes `first_ino..=last_ino` to
+/// `each`, in order of inode and offset. Data that is not written out yet has no extent: sync first.
+///
+/// # Errors
+/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
+pub fn file_extents(
+    search: &mut TreeSearch,
+    fd: impl AsFd,
+    first_ino: u64,
+    last_ino: u64,
+    mut each: impl FnMut(FileExtent),
+) -> Result<()> {
+    let key = SearchKey {
+        tree: 0,
+        min: Key { objectid: first_ino, kind: EXTENT_DATA, offset: 0 },
+        max: Key { objectid: last_ino, kind: EXTENT_DATA, offset: u64::MAX },
+        max_items: 0,
+        min_transid: 0,
+    };
+    let mut garbled = false;
+    search.each(fd, &key, |key, _, bytes| {
+        if key.kind == EXTENT_DATA {
+            match parse_extent(key, bytes) {
+                Some(extent) => each(extent),
+                None => {
+                    garbled = true;
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    if garbled { Err(Error { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::EUCLEAN }) } else { Ok(()) }
+}
+
+/// One extent as FIEMAP tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappedExtent {
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The filesystem's address of it; equal for shared extents.
+    pub physical: u64,
+    /// How much of the file it covers.
+    pub len: u64,
+    /// `FIEMAP_EXTENT_*` (`linux/fiemap.h`).
+    pub flags: u32,
+}
+
+impl MappedExtent {
+    /// `FIEMAP_EXTENT_DELALLOC`: not written out yet.
+    pub const DELAYED: u32 = 0x4;
+    /// `FIEMAP_EXTENT_ENCODED`: compressed.
+    pub const ENCODED: u32 = 0x8;
+    /// `FIEMAP_EXTENT_DATA_INLINE`.
+    pub const INLINE: u32 = 0x200;
+    /// `FIEMAP_EXTENT_UNWRITTEN`: preallocated.
+    pub const UNWRITTEN: u32 = 0x800;
+    /// `FIEMAP_EXTENT_SHARED`.
+    pub const SHARED: u32 = 0x2000;
+    const LAST: u32 = 0x1;
+}
+
+/// `FS_IOC_FIEMAP` — gives each extent of a file to `each`, holes left out; with `sync` what is pending is written first.
+///
+/// # Errors
+/// `EOPNOTSUPP` where the filesystem has no such map, `EBADF`, `EIO`.
+pub fn fiemap(fd: impl AsFd, sync: bool, mut each: impl FnMut(MappedExtent)) -> Result<()> {
+    let fd = fd.as_fd();
+    let mut buffer = vec![0_u8; MAP_LEN + MAP_BATCH * MAPPED_LEN];
+    let mut start = 0_u64;
+    loop {
+        fill_map(&mut buffer, start, sync);
+        // SAFETY: the kernel reads and writes the header and at most MAP_BATCH extents after it, which the buffer has.
+        unsafe { ioctl(fd, &FIEMAP, buffer.as_mut_ptr()) }?;
+        let mapped = array(&buffer, 20).map_or(0, u32::from_ne_bytes);
+        let mut end = None;
+        let extents = buffer.get(MAP_LEN..).unwrap_or_default().chunks_exact(MAPPED_LEN);
+        for extent in extents.take(usize::try_from(mapped).unwrap_or(MAP_BATCH)).filter_map(parse_mapped) {
+            each(extent);
+            let last = extent.flags & MappedExtent::LAST != 0;
+            end = if last { None } else { extent.offset.checked_add(extent.len) };
+        }
+        match end {
+            Some(end) if end > start => start = end,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// `struct btrfs_file_extent_item`.
+fn parse_extent(key: Key, bytes: &[u8]) -> Option<FileExtent> {
+    let (compression, kind) = (*bytes.get(16)?, *bytes.get(20)?);
+    let extent = FileExtent {
+        ino: key.objectid,
+        offset: key.offset,
+        len: le64(bytes, 8)?,
+        kind: ExtentKind::Inline,
+        disk_len: u64::try_from(bytes.len() - 21).ok()?,
+        compression,
+    };
+    if kind == 0 {
+        return Some(extent);
+    }
+    let (address, disk_len, len) = (le64(bytes, 21)?, le64(bytes, 29)?, le64(bytes, 45)?);
+    let kind = match (kind, address) {
+        (1, 0) => ExtentKind::Hole,
+        (1, _) => ExtentKind::Regular,
+        (2, _) => ExtentKind::Prealloc,
+        (_, _) => return None,
+    };
+    Some(FileExtent { len, kind, disk_len, ..extent })
+}
+
+/// Writes `struct fiemap` to the buffer's head: everything from `start` on.
+fn fill_map(buffer: &mut [u8], start: u64, sync: bool) {
+    let words = [start, u64::MAX - start];
+    let halves = [u32::from(sync), 0, u32::try_from(MAP_BATCH).unwrap_or(0), 0];
+    let bytes = words.into_iter().flat_map(u64::to_ne_bytes).chain(halves.into_iter().flat_map(u32::to_ne_bytes));
+    for (to, from) in buffer.iter_mut().zip(bytes) {
+        *to = from;
+    }
+}
+
+/// `struct fiemap_extent`.
+fn parse_mapped(bytes: &[u8]) -> Option<MappedExtent> {
+    let word = |at| array(bytes, at).map(u64::from_ne_bytes);
+    let flags = array(bytes, 40).map(u32::from_ne_bytes)?;
+    Some(MappedExtent { offset: word(0)?, physical: word(8)?, len: word(16)?, flags })
+}
+
+/// `BTRFS_EXTENT_DATA_KEY`.
+const EXTENT_DATA: u8 = 108;
+/// `sizeof(struct fiemap)`.
+const MAP_LEN: usize = 32;
+/// `sizeof(struct fiemap_extent)`.
+const MAPPED_LEN: usize = 56;
+const MAP_BATCH: usize = 64;
+
+const FIEMAP: Request = Request::new("FS_IOC_FIEMAP", Direction::ReadWrite, FS, 11, MAP_LEN, 0xc020_660b);

@@ -1,0 +1,136 @@
+//! Files by descriptor: opened without leaving a directory, looked at, written, cut, cloned, locked.
+
+use std::ffi::CStr;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub use nix::fcntl::{FallocateFlags, OFlag};
+use nix::fcntl::{OpenHow, ResolveFlag, openat, openat2};
+pub use nix::sys::stat::Mode;
+use nix::sys::uio::{pwrite, pwritev};
+use rustix::fs::{FlockOperation, flock};
+
+pub use crate::clone::{Verity, clone_range, enable_verity};
+use crate::error::{Errno, Error, Result, one_component, retry, signed};
+pub use crate::stat::{Stat, stat, stat_at};
+
+/// `openat2(2)` with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS` — opens a path that cannot leave
+/// `dir` and follows nothing. It *can* walk into another subvolume: compare [`Stat::dev`]. `mode` must be empty unless
+/// `flags` has `O_CREAT` or `O_TMPFILE`. `O_CLOEXEC` is added.
+///
+/// # Errors
+/// `EXDEV` for a path that climbs above `dir` or is absolute, `ELOOP` for a symlink anywhere in it, `ENOENT`, `ENOTDIR`,
+/// `EEXIST`, `EACCES`, `EROFS`, `EAGAIN` when others renamed directories on the way three times in a row.
+pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode).resolve(resolve);
+    let open = || retry("openat2", || openat2(&dir, path, how));
+    let mut answer = open();
+    for _ in 0..2 {
+        if !matches!(answer, Err(Error { errno: Errno::EAGAIN, .. })) {
+            break;
+        }
+        answer = open();
+    }
+    answer
+}
+
+/// `openat(2)` with `O_NOFOLLOW` and `O_CLOEXEC` — opens or makes one name. Cheaper than [`open_beneath`] for a name in a
+/// directory that is already open. The umask is taken off `mode`.
+///
+/// # Errors
+/// `EINVAL` for more than a name, `ELOOP` for a symlink, `EEXIST`, `ENOENT`, `ENXIO`, `ENOSPC`, `EROFS`.
+pub fn openat_new(dir: impl AsFd, name: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
+    let name = one_component("openat", name)?;
+    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    retry("openat", || openat(&dir, name, flags, mode))
+}
+
+/// `pwritev(2)` — writes all of `data`, one after the other, at `offset`; short writes are continued.
+///
+/// # Errors
+/// `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, `EBADF`, `EINVAL` for an offset above 2^63 - 1. A part may have been written.
+pub fn write_at(fd: impl AsFd, offset: u64, data: &[IoSlice<'_>]) -> Result<()> {
+    let fd = fd.as_fd();
+    let mut at = offset;
+    for batch in data.chunks(IOV_MAX) {
+        let wanted: usize = batch.iter().map(|slice| slice.len()).sum();
+        let place = signed("pwritev", at)?;
+        let done = retry("pwritev", || pwritev(fd, batch, place))?;
+        if done < wanted {
+            write_rest(fd, at, batch, done)?;
+        }
+        at = at.saturating_add(wanted as u64);
+    }
+    Ok(())
+}
+
+/// `ftruncate(2)` — sets the file's size, in bytes; what is added reads as zeroes.
+///
+/// # Errors
+/// `EFBIG`, `EINVAL` (not a file, not open for writing), `EIO`, `ENOSPC`, `ETXTBSY`, `EPERM`.
+pub fn truncate(fd: impl AsFd, size: u64) -> Result<()> {
+    let size = signed("ftruncate", size)?;
+    retry("ftruncate", || nix::unistd::ftruncate(&fd, size))
+}
+
+/// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE` — makes a range read as zeroes and gives its space
+/// back. A length of 0 does nothing.
+///
+/// # Errors
+/// As for [`fallocate`].
+pub fn punch_hole(fd: impl AsFd, offset: u64, len: u64) -> Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(fd, mode.bits().unsigned_abs(), offset, len)
+}
+
+/// `fallocate(2)` — `mode` is `FALLOC_FL_*` as in `linux/falloc.h`.
+///
+/// # Errors
+/// `EOPNOTSUPP` for a mode that btrfs lacks, `EINVAL` for a length of 0, `EFBIG`, `ENOSPC`, `EBADF`, `ENODEV`, `EPERM`,
+/// `ETXTBSY`.
+pub fn fallocate(fd: impl AsFd, mode: u32, offset: u64, len: u64) -> Result<()> {
+    const CALL: &str = "fallocate";
+    let mode = i32::try_from(mode).or(Err(Error { call: CALL, errno: Errno::EOPNOTSUPP }))?;
+    let (offset, len) = (signed(CALL, offset)?, signed(CALL, len)?);
+    retry(CALL, || nix::fcntl::fallocate(&fd, FallocateFlags::from_bits_retain(mode), offset, len))
+}
+
+/// `flock(2)` with `LOCK_EX | LOCK_NB` — takes the lock of an open file or directory; false when another holds it. It is
+/// released when the last copy of the descriptor is closed, and so at the latest by the process's end.
+///
+/// # Errors
+/// `ENOLCK`, `EBADF`.
+pub fn lock_exclusive(fd: impl AsFd) -> Result<bool> {
+    match retry("flock", || flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.errno == Errno::EWOULDBLOCK => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many slices one call of the kernel takes (`UIO_MAXIOV`).
+const IOV_MAX: usize = 1024;
+
+/// Writes what is left of `batch` after its first `done` bytes, slice by slice; this happens only near a full disk.
+fn write_rest(fd: BorrowedFd<'_>, offset: u64, batch: &[IoSlice<'_>], done: usize) -> Result<()> {
+    let mut skip = done;
+    let mut at = offset.saturating_add(done as u64);
+    for slice in batch {
+        let mut rest = slice.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(slice.len());
+        while !rest.is_empty() {
+            let place = signed("pwrite", at)?;
+            let written = retry("pwrite", || pwrite(fd, rest, place))?;
+            if written == 0 {
+                return Err(Error { call: "pwrite", errno: Errno::EIO });
+            }
+            rest = rest.get(written..).unwrap_or_default();
+            at = at.saturating_add(written as u64);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The filesystem as a whole: what it is, its devices and their error counters, and making everything durable.
+
+#![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
+
+use std::os::fd::AsFd;
+
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
+
+use crate::error::{Errno, Result, retry};
+use crate::ioctl::{BTRFS, Direction, Request, ioctl};
+use crate::raw::until_nul;
+
+/// What a filesystem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilesystemInfo {
+    /// Its uuid, or the temporary one of a clone mounted beside its original.
+    pub fsid: [u8; 16],
+    /// How many devices it has.
+    pub num_devices: u64,
+    /// The highest device id.
+    pub max_id: u64,
+    /// The size of a metadata block, in bytes.
+    pub nodesize: u32,
+    /// The size of a sector, in bytes: what encoded writes and clones must be aligned to.
+    pub sectorsize: u32,
+}
+
+/// What one device of a filesystem is. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its id in the filesystem.
+    pub devid: u64,
+    /// Its own uuid (`UUID_SUB`).
+    pub uuid: [u8; 16],
+    /// Its size.
+    pub total_bytes: u64,
+    /// How much of it is given to chunks.
+    pub bytes_used: u64,
+    /// The path under which the kernel knows it; empty when it is missing.
+    pub path: Vec<u8>,
+}
+
+/// A device's error counters. They are kept on disk and only ever grow until somebody resets them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceErrors {
+    /// Failed writes.
+    pub write: u64,
+    /// Failed reads.
+    pub read: u64,
+    /// Failed flushes of the device's cache.
+    pub flush: u64,
+    /// Wrong checksums and contents.
+    pub corruption: u64,
+    /// Blocks older than they should be.
+    pub generation: u64,
+}
+
+/// `fstatfs(2)` — whether `fd` is on btrfs.
+///
+/// # Errors
+/// `EBADF`, `EIO`.
+pub fn is_btrfs(fd: impl AsFd) -> Result<bool> {
+    let answer = retry("fstatfs", || fstatfs(&fd))?;
+    Ok(answer.filesystem_type() == BTRFS_SUPER_MAGIC)
+}
+
+/// `BTRFS_IOC_FS_INFO` (no capability) — what the filesystem under `fd` is.
+///
+/// # Errors
+/// `ENOTTY` on another filesystem.
+pub fn info(fd: impl AsFd) -> Result<FilesystemInfo> {
+    let mut raw = RawInfo { max_id: 0, num_devices: 0, fsid: [0; 16], nodesize: 0, sectorsize: 0, rest: [0; 123] };
+    // SAFETY: the kernel writes one RawInfo and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &FS_INFO, &raw mut raw) }?;
+    Ok(FilesystemInfo {
+        fsid: raw.fsid,
+        num_devices: raw.num_devices,
+        max_id: raw.max_id,
+        nodesize: raw.nodesize,
+        sectorsize: raw.sectorsize,
+    })
+}
+
+/// `BTRFS_IOC_DEV_INFO` (no capability) — what device `devid` is; none when there is no such device (`ENODEV`). Ids may
+/// have gaps: walk from 1 to [`FilesystemInfo::max_id`].
+///
+/// # Errors
+/// `ENOTTY` on another filesystem.
+pub fn device_info(fd: impl AsFd, devid: u64) -> Result<Option<DeviceInfo>> {
+    let mut raw = RawDevice { devid, uuid: [0; 16], bytes_used: 0, total_bytes: 0, unused: [0; 379], path: [0; 1024] };
+    // SAFETY: the kernel reads and writes one RawDevice and keeps no pointer.
+    match unsafe { ioctl(fd.as_fd(), &DEV_INFO, &raw mut raw) } {
+        Ok(_) => {}
+        Err(error) if error.errno == Errno::ENODEV => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(DeviceInfo {
+        devid: raw.devid,
+        uuid: raw.uuid,
+        total_bytes: raw.total_bytes,
+        bytes_used: raw.bytes_used,
+        path: until_nul(&raw.path).to_vec(),
+    }))
+}
+
+/// `BTRFS_IOC_GET_DEV_STATS` (no capability) — the error counters of device `devid`.
+///
+/// # Errors
+/// `ENODEV` when there is no such device, `ENOTTY` on another filesystem.
+pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
+    let mut raw = RawStats { devid, nr_items: 5, flags: 0, values: [0; 5], unused: [0; 121] };
+    // SAFETY: the kernel reads and writes one RawStats and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &GET_DEV_STATS, &raw mut raw) }?;
+    let [write, read, flush, corruption, generation] = raw.values;
+    Ok(DeviceErrors { write, read, flush, corruption, generation })
+}
+
+/// `syncfs(2)` — writes out everything that the filesystem under `fd` has pending and waits for it.
+///
+/// # Errors
+/// `EIO`, `ENOSPC`, `EDQUOT`: also of writes before that nobody asked about. An error under an *encoded* write is not told.
+pub fn sync(fd: impl AsFd) -> Result<()> {
+    retry("syncfs", || nix::unistd::syncfs(&fd))
+}
+
+/// `struct btrfs_ioctl_fs_info_args`; the later fields are not used.
+#[repr(C)]
+struct RawInfo {
+    max_id: u64,
+    num_devices: u64,
+    fsid: [u8; 16],
+    nodesize: u32,
+    sectorsize: u32,
+    rest: [u64; 123],
+}
+
+/// `struct btrfs_ioctl_dev_info_args`.
+#[repr(C)]
+struct RawDevice {
+    devid: u64,
+    uuid: [u8; 16],
+    bytes_used: u64,
+    total_bytes: u64,
+    unused: [u64; 379],
+    path: [u8; 1024],
+}
+
+/// `struct btrfs_ioctl_get_dev_stats`.
+#[repr(C)]
+struct RawStats {
+    devid: u64,
+    nr_items: u64,
+    flags: u64,
+    values: [u64; 5],
+    unused: [u64; 121],
+}
+
+const _: () = assert!(size_of::<RawInfo>() == 1024 && size_of::<RawDevice>() == 4096 && size_of::<RawStats>() == 1032);
+
+const FS_INFO: Request =
+    Request::new("BTRFS_IOC_FS_INFO", Direction::Read, BTRFS, 31, size_of::<RawInfo>(), 0x8400_941f);
+const DEV_INFO: Request =
+    Request::new("BTRFS_IOC_DEV_INFO", Direction::ReadWrite, BTRFS, 30, size_of::<RawDevice>(), 0xd000_941e);
+const GET_DEV_STATS: Request =
+    Request::new("BTRFS_IOC_GET_DEV_STATS", Direction::ReadWrite, BTRFS, 52, size_of::<RawStats>(), 0xc408_9434);

@@ -1,0 +1,119 @@
+//! The flags of an inode, as `chattr` knows them.
+
+#![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
+
+use std::ffi::c_long;
+use std::ops::{BitOr, BitOrAssign};
+use std::os::fd::AsFd;
+
+use crate::error::Result;
+use crate::ioctl::{Direction, FS, Request, ioctl};
+
+/// A set of `FS_*_FL` (`linux/fs.h`); btrfs knows those named here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// `FS_COMPR_FL`: compress. Not together with `NO_COMPRESS` or `NO_COW`.
+    pub const COMPRESS: Self = Self(0x4);
+    /// `FS_SYNC_FL`: every write waits for the disk.
+    pub const SYNC: Self = Self(0x8);
+    /// `FS_IMMUTABLE_FL`: nothing about it can be changed.
+    pub const IMMUTABLE: Self = Self(0x10);
+    /// `FS_APPEND_FL`: it can only grow.
+    pub const APPEND: Self = Self(0x20);
+    /// `FS_NODUMP_FL`: backups by dump leave it out.
+    pub const NO_DUMP: Self = Self(0x40);
+    /// `FS_NOATIME_FL`: reading leaves the time of access alone.
+    pub const NO_ATIME: Self = Self(0x80);
+    /// `FS_NOCOMP_FL`: never compress.
+    pub const NO_COMPRESS: Self = Self(0x400);
+    /// `FS_DIRSYNC_FL`: changes of the directory wait for the disk.
+    pub const DIR_SYNC: Self = Self(0x1_0000);
+    /// `FS_VERITY_FL`: sealed by fs-verity; only ever read.
+    pub const VERITY: Self = Self(0x10_0000);
+    /// `FS_NOCOW_FL`: written in place, without checksums. On a file that has data it is accepted and has no effect.
+    pub const NO_COW: Self = Self(0x80_0000);
+
+    /// The set with these bits.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// Its bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether all of `other` are in it.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any of `other` is in it.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The set without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The set with `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.with(other)
+    }
+}
+
+impl BitOrAssign for Flags {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = self.with(other);
+    }
+}
+
+/// `FS_IOC_GETFLAGS` — the flags of an open file or directory.
+///
+/// # Errors
+/// `ENOTTY` where there are none (a symlink, a device, another filesystem).
+pub fn flags(fd: impl AsFd) -> Result<Flags> {
+    let mut flags = 0_u32;
+    // SAFETY: the number says long, yet the kernel writes one int and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &GET_FLAGS, &raw mut flags) }?;
+    Ok(Flags(flags))
+}
+
+/// `FS_IOC_SETFLAGS` — replaces the flags of an open file or directory.
+///
+/// # Errors
+/// `EOPNOTSUPP` for a flag that btrfs lacks, `EINVAL` for a pair that excludes itself, `EPERM` (immutable and append-only
+/// need `CAP_LINUX_IMMUTABLE`; so does any change while they are set), `EROFS`, `ENOTTY`.
+pub fn set_flags(fd: impl AsFd, flags: Flags) -> Result<()> {
+    let mut flags = flags.0;
+    // SAFETY: the number says long, yet the kernel reads one int and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &SET_FLAGS, &raw mut flags) }?;
+    Ok(())
+}
+
+const GET_FLAGS: Request = Request::new("FS_IOC_GETFLAGS", Direction::Read, FS, 1, size_of::<c_long>(), 0x8008_6601);
+const SET_FLAGS: Request = Request::new("FS_IOC_SETFLAGS", Direction::Write, FS, 2, size_of::<c_long>(), 0x4008_6602);

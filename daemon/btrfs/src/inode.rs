@@ -1,0 +1,153 @@
+//! Attributes of inodes: through a descriptor, or under a name that is never opened (symlinks, devices, fifos, sockets).
+
+#![expect(unsafe_code, reason = "neither nix nor rustix has fchmodat2, the chmod that follows no symlink")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::libc;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
+use nix::unistd::{Gid, Uid, fchown, fchownat};
+use rustix::fs::{Timespec, Timestamps, futimens, utimensat};
+
+use crate::error::{Error, Result, one_component, retry};
+use crate::numbers;
+
+/// Last access and last change: seconds and nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Last access.
+    pub atime: (i64, u32),
+    /// Last change of the content.
+    pub mtime: (i64, u32),
+}
+
+/// `fchmod(2)` — sets the permissions (the lower 12 bits of `mode`).
+///
+/// # Errors
+/// `EPERM`, `EROFS`, `EBADF`, `EIO`, `ENOSPC`.
+pub fn set_mode(fd: impl AsFd, mode: u32) -> Result<()> {
+    retry("fchmod", || fchmod(&fd, permissions(mode)))
+}
+
+/// `fchown(2)` — sets owner and group. The kernel then clears set-id bits and capabilities of files, so this goes first.
+///
+/// # Errors
+/// `EINVAL` for the id 2^32 - 1, which means "none"; `EPERM`, `EROFS`, `EDQUOT`, `EBADF`.
+pub fn set_owner(fd: impl AsFd, uid: u32, gid: u32) -> Result<()> {
+    let (uid, gid) = ids("fchown", uid, gid)?;
+    retry("fchown", || fchown(&fd, Some(uid), Some(gid)))
+}
+
+/// `utimensat(2)` on a descriptor — sets both times.
+///
+/// # Errors
+/// `EINVAL` for 10^9 or more nanoseconds (`UTIME_NOW` and `UTIME_OMIT` are among them); `EPERM`, `EROFS`, `EBADF`.
+pub fn set_times(fd: impl AsFd, times: Times) -> Result<()> {
+    let times = timestamps("futimens", times)?;
+    retry("futimens", || futimens(&fd, &times))
+}
+
+/// `fchmodat2(2)` with `AT_SYMLINK_NOFOLLOW` — sets the permissions of the inode under a name. Before Linux 6.6 the inode
+/// is opened with `O_PATH`, which opens no device, and changed through `/proc/self/fd`.
+///
+/// # Errors
+/// `EOPNOTSUPP` for a symlink, which has none; `ENOENT`, `EPERM`, `EROFS`, `EINVAL` for more than a name.
+pub fn set_mode_at(dir: impl AsFd, name: &CStr, mode: u32) -> Result<()> {
+    const CALL: &str = "fchmodat2";
+    let name = one_component(CALL, name)?;
+    let dir = dir.as_fd();
+    let answer = retry(CALL, || {
+        // SAFETY: the kernel reads a C string that outlives the call.
+        let answer = unsafe {
+            libc::syscall(numbers::FCHMODAT2, dir.as_raw_fd(), name.as_ptr(), mode & 0o7777, libc::AT_SYMLINK_NOFOLLOW)
+        };
+        Errno::result(answer).map(drop)
+    });
+    match answer {
+        Err(Error { errno: Errno::ENOSYS, .. }) => set_mode_through_proc(dir, name, mode),
+        other => other,
+    }
+}
+
+/// `fchownat(2)` with `AT_SYMLINK_NOFOLLOW` — sets owner and group of the inode under a name.
+///
+/// # Errors
+/// As for [`set_owner`]; `ENOENT`, `EINVAL` for more than a name.
+pub fn set_owner_at(dir: impl AsFd, name: &CStr, uid: u32, gid: u32) -> Result<()> {
+    let name = one_component("fchownat", name)?;
+    let (uid, gid) = ids("fchownat", uid, gid)?;
+    retry("fchownat", || fchownat(&dir, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW))
+}
+
+/// `utimensat(2)` with `AT_SYMLINK_NOFOLLOW` — sets both times of the inode under a name.
+///
+/// # Errors
+/// As for [`set_times`]; `ENOENT`, `EINVAL` for more than a name.
+pub fn set_times_at(dir: impl AsFd, name: &CStr, times: Times) -> Result<()> {
+    let name = one_component("utimensat", name)?;
+    let times = timestamps("utimensat", times)?;
+    retry("utimensat", || utimensat(&dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW))
+}
+
+/// What `set_mode_at` does where the kernel is older than the call.
+fn set_mode_through_proc(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let inode = retry("openat", || openat(dir, name, flags, Mode::empty()))?;
+    let path = format!("/proc/self/fd/{}", inode.as_raw_fd());
+    retry("fchmodat", || fchmodat(dir, path.as_str(), permissions(mode), FchmodatFlags::FollowSymlink))
+}
+
+fn permissions(mode: u32) -> Mode {
+    Mode::from_bits_truncate(mode & 0o7777)
+}
+
+/// The id 2^32 - 1 would leave the owner as it is and report success.
+fn ids(call: &'static str, uid: u32, gid: u32) -> Result<(Uid, Gid)> {
+    if uid == u32::MAX || gid == u32::MAX {
+        return Err(Error { call, errno: Errno::EINVAL });
+    }
+    Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+}
+
+/// The kernel takes two numbers above 10^9 for "now" and "as it is"; nobody may say that through a stream.
+fn timestamps(call: &'static str, times: Times) -> Result<Timestamps> {
+    let Times { atime: (access, access_nsec), mtime: (change, change_nsec) } = times;
+    if access_nsec.max(change_nsec) >= 1_000_000_000 {
+        return Err(Error { call, errno: Errno::EINVAL });
+    }
+    Ok(Timestamps {
+        last_access: Timespec { tv_sec: access, tv_nsec: access_nsec.into() },
+        last_modification: Timespec { tv_sec: change, tv_nsec: change_nsec.into() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::names::{make_node, make_symlink};
+    use crate::stat::stat_at;
+
+    #[test]
+    fn a_kernel_without_fchmodat2_changes_what_is_not_opened_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = File::open(folder.path()).unwrap();
+        make_node(&dir, c"fifo", 0o010_600, 0).unwrap();
+        set_mode_through_proc(dir.as_fd(), c"fifo", 0o4751).unwrap();
+        assert_eq!(stat_at(&dir, c"fifo").unwrap().mode, 0o014_751);
+        make_symlink(&dir, c"link", c"fifo").unwrap();
+        let refused = set_mode_through_proc(dir.as_fd(), c"link", 0o600).unwrap_err();
+        assert_eq!(refused.errno, Errno::EOPNOTSUPP);
+        assert_eq!(stat_at(&dir, c"fifo").unwrap().mode, 0o014_751);
+    }
+
+    #[test]
+    fn a_time_that_means_now_is_refused() {
+        let times = Times { atime: (0, 0x3fff_ffff), mtime: (0, 0) };
+        assert!(timestamps("futimens", times).is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! The kernel calls under a btrfs receiver.
+//!
+//! This crate is the only place of butterdock that talks to the kernel and the only one with `unsafe` code. Each call is a
+//! plain function: it takes descriptors (`impl AsFd`), names as `&CStr` and structs with named fields; it returns what the
+//! kernel said, or an [`Error`] that names the call and its errno. There is no process-wide state, no policy and no path
+//! that a caller did not give.
+//!
+//! Two words are used strictly. A **name** is one component below a directory descriptor: a name that is empty, is `..` or
+//! holds a slash is refused with `EINVAL` before the kernel sees it. A **path** may hold several components and goes through
+//! [`file::open_beneath`] alone.
+//!
+//! An interrupted call (`EINTR`) is made again: on btrfs it has had no effect, or one that repeating gives again.
+
+pub mod changes;
+mod clone;
+pub mod directory;
+pub mod encoded;
+mod error;
+pub mod extents;
+pub mod file;
+pub mod filesystem;
+pub mod flags;
+pub mod inode;
+mod ioctl;
+pub mod names;
+mod numbers;
+mod raw;
+mod received;
+pub mod roots;
+pub mod search;
+mod stat;
+pub mod subvolume;
+pub mod top;
+pub mod uuid_tree;
+pub mod xattr;
+mod xattr_at;
+
+pub use error::{Errno, Error, Result};

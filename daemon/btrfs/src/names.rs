@@ -1,0 +1,90 @@
+//! Names in directories: made, linked, moved, removed. A name is one component below a directory's descriptor.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+
+use nix::fcntl::{AtFlags, renameat};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+use rustix::fs::{RenameFlags, renameat_with};
+
+use crate::error::{Result, one_component, retry};
+
+/// `mkdirat(2)` — makes a directory with these permissions, less the umask.
+///
+/// # Errors
+/// `EEXIST`, `ENOENT`, `ENAMETOOLONG`, `ENOSPC`, `EDQUOT`, `EROFS`, `EACCES`, `EINVAL` for more than a name.
+pub fn make_dir(dir: impl AsFd, name: &CStr, mode: u32) -> Result<()> {
+    let name = one_component("mkdirat", name)?;
+    retry("mkdirat", || mkdirat(&dir, name, permissions(mode)))
+}
+
+/// `mknodat(2)` — makes a fifo, a socket, a device or an empty file. `mode` holds the type (`S_IFMT`) and the permissions,
+/// of which the umask is taken; `rdev` is the device's number, as `stat` gives it, and 0 for what is no device.
+///
+/// # Errors
+/// As for [`make_dir`]; `EPERM` for a device without `CAP_MKNOD`, `EINVAL` for a type that it cannot make.
+pub fn make_node(dir: impl AsFd, name: &CStr, mode: u32, rdev: u64) -> Result<()> {
+    let name = one_component("mknodat", name)?;
+    let kind = SFlag::from_bits_retain(mode & SFlag::S_IFMT.bits());
+    retry("mknodat", || mknodat(&dir, name, kind, permissions(mode), rdev))
+}
+
+/// `symlinkat(2)` — makes a symlink. The target is any text that is not empty.
+///
+/// # Errors
+/// As for [`make_dir`]; `ENOENT` for an empty target, `ENAMETOOLONG` for one that does not fit a block.
+pub fn make_symlink(dir: impl AsFd, name: &CStr, target: &CStr) -> Result<()> {
+    let name = one_component("symlinkat", name)?;
+    retry("symlinkat", || symlinkat(target, &dir, name))
+}
+
+/// `linkat(2)` — gives the inode under `name` a second name. A symlink is linked, not followed.
+///
+/// # Errors
+/// `EEXIST`, `ENOENT`, `EXDEV` (another subvolume), `EMLINK`, `EPERM` (a directory), `EROFS`, `ENOSPC`.
+pub fn link(dir: impl AsFd, name: &CStr, new_dir: impl AsFd, new_name: &CStr) -> Result<()> {
+    let (name, new_name) = (one_component("linkat", name)?, one_component("linkat", new_name)?);
+    retry("linkat", || linkat(&dir, name, &new_dir, new_name, AtFlags::empty()))
+}
+
+/// `unlinkat(2)` — removes the name of anything but a directory.
+///
+/// # Errors
+/// `ENOENT`, `EISDIR`, `EPERM` (immutable, append-only), `EROFS`.
+pub fn unlink(dir: impl AsFd, name: &CStr) -> Result<()> {
+    let name = one_component("unlinkat", name)?;
+    retry("unlinkat", || unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir))
+}
+
+/// `unlinkat(2)` with `AT_REMOVEDIR` — removes an empty directory (and an empty subvolume, since Linux 4.18).
+///
+/// # Errors
+/// `ENOENT`, `ENOTDIR`, `ENOTEMPTY`, `EPERM`, `EROFS`.
+pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
+    let name = one_component("unlinkat", name)?;
+    retry("unlinkat", || unlinkat(&dir, name, UnlinkatFlags::RemoveDir))
+}
+
+/// `renameat(2)` — moves a name, and replaces what is at the new one.
+///
+/// # Errors
+/// `ENOENT`, `EXDEV` (another subvolume), `ENOTEMPTY`, `EISDIR`, `ENOTDIR`, `EINVAL` (into itself), `EROFS`, `ENOSPC`.
+pub fn rename(dir: impl AsFd, name: &CStr, new_dir: impl AsFd, new_name: &CStr) -> Result<()> {
+    let (name, new_name) = (one_component("renameat", name)?, one_component("renameat", new_name)?);
+    retry("renameat", || renameat(&dir, name, &new_dir, new_name))
+}
+
+/// `renameat2(2)` with `RENAME_NOREPLACE` — moves a name to one that is free. A read-only subvolume can be moved so inside
+/// its directory.
+///
+/// # Errors
+/// `EEXIST` when it is not free; as for [`rename`].
+pub fn rename_noreplace(dir: impl AsFd, name: &CStr, new_dir: impl AsFd, new_name: &CStr) -> Result<()> {
+    let (name, new_name) = (one_component("renameat2", name)?, one_component("renameat2", new_name)?);
+    retry("renameat2", || renameat_with(&dir, name, &new_dir, new_name, RenameFlags::NOREPLACE))
+}
+
+fn permissions(mode: u32) -> Mode {
+    Mode::from_bits_truncate(mode & 0o7777)
+}

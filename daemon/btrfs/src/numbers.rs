@@ -1,0 +1,21 @@
+//! The numbers of system calls that libc does not name on every architecture. Calls newer than Linux 5.1 were given the
+//! same number everywhere, but for an offset that some architectures add; so they are told by their distance to one that
+//! libc knows.
+
+use std::ffi::c_long;
+
+use nix::libc;
+
+/// `fchmodat2(2)`, Linux 6.6.
+pub(crate) const FCHMODAT2: c_long = OPENAT2 + 15;
+/// `setxattrat(2)`, Linux 6.13.
+pub(crate) const SETXATTRAT: c_long = OPENAT2 + 26;
+/// `getxattrat(2)`, Linux 6.13.
+pub(crate) const GETXATTRAT: c_long = OPENAT2 + 27;
+/// `removexattrat(2)`, Linux 6.13.
+pub(crate) const REMOVEXATTRAT: c_long = OPENAT2 + 29;
+
+const OPENAT2: c_long = libc::SYS_openat2;
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
+const _: () = assert!(FCHMODAT2 == 452 && SETXATTRAT == 463 && GETXATTRAT == 464 && REMOVEXATTRAT == 466);

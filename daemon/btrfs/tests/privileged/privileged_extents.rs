@@ -1,0 +1,121 @@
+//! Extents of files.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use butterdock_btrfs::extents::{ExtentKind, FileExtent, MappedExtent, fiemap, file_extents};
+use butterdock_btrfs::search::TreeSearch;
+use butterdock_btrfs::{Errno, file, filesystem, xattr};
+
+use crate::rig::{Volume, text};
+
+#[test]
+fn extents_are_inline_regular_preallocated_or_holes() {
+    let volume = Volume::new();
+    let make = |name: &str| File::create_new(volume.path().join(name)).unwrap();
+    let inline = make("inline");
+    inline.write_all_at(b"few", 0).unwrap();
+    let regular = make("regular");
+    regular.write_all_at(&[1; 8192], 0).unwrap();
+    let prealloc = make("prealloc");
+    file::fallocate(&prealloc, 0, 0, 16_384).unwrap();
+    let sparse = make("sparse");
+    sparse.write_all_at(&[1; 4096], 1 << 20).unwrap();
+    filesystem::sync(&sparse).unwrap();
+
+    assert_eq!(shapes(&inline), [(0, 3, ExtentKind::Inline)]);
+    assert_eq!(shapes(&regular), [(0, 8192, ExtentKind::Regular)]);
+    assert_eq!(shapes(&prealloc), [(0, 16_384, ExtentKind::Prealloc)]);
+    assert_eq!(shapes(&sparse), [(1 << 20, 4096, ExtentKind::Regular)]);
+}
+
+#[test]
+fn a_hole_has_an_extent_where_the_filesystem_writes_them() {
+    let volume = Volume::new();
+    let device = volume.options();
+    let device = device.split(' ').find(|word| word.starts_with("/dev/")).unwrap().to_owned();
+    volume.unmount();
+    crate::rig::run("mkfs.btrfs", &["-q", "-f", "-O", "^no-holes", &device]);
+    volume.mount("defaults");
+    let sparse = File::create_new(volume.path().join("sparse")).unwrap();
+    sparse.write_all_at(&[1; 4096], 65536).unwrap();
+    filesystem::sync(&sparse).unwrap();
+    assert_eq!(shapes(&sparse), [(0, 65536, ExtentKind::Hole), (65536, 4096, ExtentKind::Regular)]);
+    assert_eq!(extents(&sparse)[0].disk_len, 0);
+}
+
+#[test]
+fn extents_of_several_files_come_in_order_with_their_compression() {
+    let volume = Volume::new();
+    let mut inos = Vec::new();
+    for (name, method) in [("zlib", "zlib"), ("lzo", "lzo"), ("zstd", "zstd")] {
+        let mut made = File::create_new(volume.path().join(name)).unwrap();
+        xattr::set(&made, c"btrfs.compression", method.as_bytes()).unwrap();
+        made.write_all(&text(256 << 10)).unwrap();
+        inos.push(made.metadata().unwrap().ino());
+    }
+    let root = volume.root();
+    filesystem::sync(&root).unwrap();
+    let mut found = Vec::new();
+    let mut search = TreeSearch::new(65536);
+    file_extents(&mut search, &root, inos[0], inos[2], |extent| found.push(extent)).unwrap();
+    let facts: Vec<_> =
+        found.iter().map(|extent| (extent.ino, extent.offset, extent.len, extent.compression)).collect();
+    let wanted: Vec<_> = (inos.iter().zip(1..))
+        .flat_map(|(&ino, method)| [(ino, 0, 131_072, method), (ino, 131_072, 131_072, method)])
+        .collect();
+    assert_eq!(facts, wanted);
+    assert!(found.iter().all(|extent| extent.disk_len < extent.len));
+}
+
+#[test]
+fn a_map_of_more_extents_than_one_call_gives_is_whole() {
+    let volume = Volume::new();
+    let made = File::create_new(volume.path().join("file")).unwrap();
+    for number in 0..200 {
+        made.write_all_at(&[1; 4096], number * 8192).unwrap();
+    }
+    let mut offsets = Vec::new();
+    fiemap(&made, true, |extent| offsets.push(extent.offset)).unwrap();
+    assert_eq!(offsets, (0..200).map(|number| number * 8192).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_map_tells_shared_preallocated_inline_and_compressed() {
+    let volume = Volume::new();
+    let make =
+        |name: &str| File::options().read(true).write(true).create_new(true).open(volume.path().join(name)).unwrap();
+    let one = make("one");
+    one.write_all_at(&[1; 8192], 0).unwrap();
+    let two = make("two");
+    file::clone_range(&two, 0, &one, 0, 0).unwrap();
+    file::fallocate(&two, 0, 8192, 4096).unwrap();
+    let inline = make("inline");
+    inline.write_all_at(b"few", 0).unwrap();
+    let compressed = make("compressed");
+    xattr::set(&compressed, c"btrfs.compression", b"zstd").unwrap();
+    compressed.write_all_at(&text(128 << 10), 0).unwrap();
+    let flags = |file: &File| {
+        let mut flags = Vec::new();
+        fiemap(file, true, |extent| flags.push(extent.flags)).unwrap();
+        flags
+    };
+    assert!(flags(&one)[0] & MappedExtent::SHARED != 0);
+    assert!(flags(&two)[1] & MappedExtent::UNWRITTEN != 0);
+    assert!(flags(&inline)[0] & MappedExtent::INLINE != 0);
+    assert!(flags(&compressed)[0] & MappedExtent::ENCODED != 0);
+    let proc = File::open("/proc/self/status").unwrap();
+    assert_eq!(fiemap(&proc, false, |_| {}).unwrap_err().errno, Errno::EOPNOTSUPP);
+}
+
+fn extents(file: &File) -> Vec<FileExtent> {
+    let ino = file.metadata().unwrap().ino();
+    let mut found = Vec::new();
+    file_extents(&mut TreeSearch::new(4096), file, ino, ino, |extent| found.push(extent)).unwrap();
+    found
+}
+
+fn shapes(file: &File) -> Vec<(u64, u64, ExtentKind)> {
+    extents(file).iter().map(|extent| (extent.offset, extent.len, extent.kind)).collect()
+}

@@ -1,0 +1,140 @@
+//! The tree of roots and searches in general.
+
+use std::fs::{self, File};
+use std::ops::ControlFlow;
+use std::time::UNIX_EPOCH;
+
+use butterdock_btrfs::roots::{path_of, root_backref, root_item};
+use butterdock_btrfs::search::{Key, SearchKey, TreeSearch};
+use butterdock_btrfs::subvolume::{Received, create, destroy, info, set_read_only, set_received, snapshot};
+use butterdock_btrfs::{Errno, filesystem, names};
+
+use crate::rig::Volume;
+
+#[test]
+fn a_root_item_says_what_the_subvolume_says() {
+    let volume = Volume::new();
+    let root = volume.root();
+    create(&root, c"one").unwrap();
+    let one = File::open(volume.path().join("one")).unwrap();
+    set_received(&one, &Received { uuid: [3; 16], stransid: 77 }).unwrap();
+    set_read_only(&one, true).unwrap();
+    snapshot(&root, c"two", &one, true).unwrap();
+    for name in ["one", "two"] {
+        let told = info(File::open(volume.path().join(name)).unwrap()).unwrap();
+        let item = root_item(&root, told.id).unwrap().unwrap();
+        assert_eq!((item.uuid, item.parent_uuid, item.received_uuid), (told.uuid, told.parent_uuid, [3; 16]));
+        assert_eq!((item.ctransid, item.otransid), (told.ctransid, told.otransid));
+        assert_eq!((item.stransid, item.rtransid), (77, told.rtransid));
+        assert_eq!((item.generation, item.refs, item.read_only), (told.generation, 1, true));
+        let age = UNIX_EPOCH.elapsed().unwrap().as_secs().checked_sub(item.rtime.0.try_into().unwrap());
+        assert!(age.is_some_and(|age| age < 600) && item.rtime.1 < 1_000_000_000, "{:?}", item.rtime);
+    }
+    assert_eq!(root_item(&root, 9999), Ok(None));
+    assert!(!root_item(&root, 5).unwrap().unwrap().read_only);
+}
+
+#[test]
+fn a_path_goes_through_directories_and_nested_subvolumes() {
+    let volume = Volume::new();
+    let root = volume.root();
+    create(&root, c"outer").unwrap();
+    fs::create_dir_all(volume.path().join("outer/a/b")).unwrap();
+    let deep = File::open(volume.path().join("outer/a/b")).unwrap();
+    create(&deep, c"inner").unwrap();
+    let inner = File::open(volume.path().join("outer/a/b/inner")).unwrap();
+    create(&inner, c"innermost").unwrap();
+    let id = |path: &str| info(File::open(volume.path().join(path)).unwrap()).unwrap().id;
+    let path = |id| path_of(&root, id).unwrap().map(|path| String::from_utf8(path).unwrap());
+    assert_eq!(path(5).as_deref(), Some(""));
+    assert_eq!(path(id("outer")).as_deref(), Some("outer"));
+    assert_eq!(path(id("outer/a/b/inner")).as_deref(), Some("outer/a/b/inner"));
+    let innermost = id("outer/a/b/inner/innermost");
+    assert_eq!(path(innermost).as_deref(), Some("outer/a/b/inner/innermost"));
+    let backref = root_backref(&root, innermost).unwrap().unwrap();
+    assert_eq!((backref.parent_id, backref.dir_id), (id("outer/a/b/inner"), 256));
+    names::rename(&root, c"outer", &root, c"moved").unwrap();
+    assert_eq!(path(innermost).as_deref(), Some("moved/a/b/inner/innermost"));
+    destroy(&inner, c"innermost").unwrap();
+    assert_eq!(path(innermost), None);
+    assert_eq!(root_backref(&root, innermost), Ok(None));
+    assert_eq!(path(123_456), None);
+}
+
+#[test]
+fn a_search_in_small_steps_finds_what_a_search_in_large_ones_does() {
+    let volume = Volume::new();
+    for number in 0..300 {
+        fs::write(volume.path().join(format!("file-{number}")), vec![b'x'; 1500]).unwrap();
+    }
+    let root = volume.root();
+    filesystem::sync(&root).unwrap();
+    let all = |buffer, max_items| {
+        let key = SearchKey {
+            tree: 0,
+            min: Key { objectid: 0, kind: 0, offset: 0 },
+            max: Key { objectid: u64::MAX, kind: u8::MAX, offset: u64::MAX },
+            max_items,
+            min_transid: 0,
+        };
+        let mut found = Vec::new();
+        TreeSearch::new(buffer)
+            .each(&root, &key, |key, _, data| {
+                found.push((key, data.to_vec()));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        found
+    };
+    let found = all(1 << 20, 0);
+    assert!(found.len() > 1200, "{}", found.len());
+    assert!(found.is_sorted_by(|one, two| one.0 < two.0));
+    assert_eq!(found, all(4096, 0));
+    assert_eq!(found, all(4096, 1));
+    assert_eq!(found, all(65536, 7));
+}
+
+#[test]
+fn an_item_larger_than_the_buffer_makes_it_grow() {
+    let volume = Volume::with(1, "max_inline=4096");
+    let root = volume.root();
+    let value = vec![b'v'; 15_000];
+    butterdock_btrfs::xattr::set(&root, c"user.large", &value).unwrap();
+    filesystem::sync(&root).unwrap();
+    let key = SearchKey {
+        tree: 0,
+        min: Key { objectid: 256, kind: 24, offset: 0 },
+        max: Key { objectid: 256, kind: 24, offset: u64::MAX },
+        max_items: 0,
+        min_transid: 0,
+    };
+    let mut longest = 0;
+    let note = |_: Key, _: u64, data: &[u8]| {
+        longest = longest.max(data.len());
+        ControlFlow::Continue(())
+    };
+    TreeSearch::new(4096).each(&root, &key, note).unwrap();
+    assert!(longest > 15_000);
+}
+
+#[test]
+fn a_search_ends_when_the_caller_breaks_and_names_a_tree_that_is_not_there() {
+    let volume = Volume::new();
+    let root = volume.root();
+    let all = |tree| SearchKey {
+        tree,
+        min: Key { objectid: 0, kind: 0, offset: 0 },
+        max: Key { objectid: u64::MAX, kind: u8::MAX, offset: u64::MAX },
+        max_items: 0,
+        min_transid: 0,
+    };
+    let mut seen = 0;
+    let stop = |_: Key, _: u64, _: &[u8]| {
+        seen += 1;
+        ControlFlow::Break(())
+    };
+    TreeSearch::new(65536).each(&root, &all(1), stop).unwrap();
+    assert_eq!(seen, 1);
+    let error = TreeSearch::new(65536).each(&root, &all(4242), |_, _, _| ControlFlow::Continue(())).unwrap_err();
+    assert_eq!(error.errno, Errno::ENOENT);
+}
