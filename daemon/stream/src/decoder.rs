@@ -1,0 +1,251 @@
+//! From bytes to commands, without reading anything itself.
+
+use std::sync::Arc;
+
+use crate::assemble::{assemble, check};
+use crate::attributes::Attributes;
+use crate::block::Block;
+use crate::crc::checksum;
+use crate::pool::Blocks;
+use crate::restart::holds_header;
+use crate::{Error, ErrorKind, Event, Framed, Limits, MAGIC, Place, Pool, PoolEmpty, Version};
+use crate::{FRAME, HEADER};
+
+/// Decodes one input: a stream, or several behind one another.
+///
+/// See the crate's example for how its functions are called in turn.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    blocks: Blocks,
+    block: Block,
+    /// What is read and not yet decoded is `block[start..end]`.
+    start: usize,
+    end: usize,
+    /// Offset in the input of `start`.
+    at: u64,
+    /// How many commands came before `start`.
+    commands: u64,
+    stage: Stage,
+}
+
+/// What must come next.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// A stream header, or the end of the input.
+    Header,
+    /// A command of a stream of this version.
+    Command(Version),
+}
+
+impl Decoder {
+    /// A decoder at the beginning of its input. Blocks are made when they are needed.
+    pub fn new(limits: Limits, pool: Pool) -> Self {
+        let blocks = Blocks::new(pool);
+        Self { limits, blocks, block: Block::default(), start: 0, end: 0, at: 0, commands: 0, stage: Stage::Header }
+    }
+
+    /// Where the caller reads the next bytes into; never empty. To be asked for when [`next`](Self::next) is starved.
+    ///
+    /// # Errors
+    /// [`PoolEmpty`] while all blocks are held by [`Shared`](crate::Shared)s: drop some and ask again.
+    pub fn space(&mut self) -> Result<&mut [u8], PoolEmpty> {
+        let wanted = self.wanted();
+        let have = self.have();
+        if wanted <= have && self.end == self.block.len() {
+            return Err(PoolEmpty);
+        }
+        if !self.has_room(wanted) {
+            self.make_room(wanted.max(have))?;
+        }
+        let end = self.end;
+        let space = Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(end..));
+        space.filter(|space| !space.is_empty()).ok_or(PoolEmpty)
+    }
+
+    /// Says that `n` bytes were put at the beginning of [`space`](Self::space).
+    pub fn filled(&mut self, n: usize) {
+        self.end = self.end.saturating_add(n).min(self.block.len());
+    }
+
+    /// How many bytes must come before [`next`](Self::next) has something new to say; 0 if it has already.
+    ///
+    /// A caller that must leave alone what stands behind END (`-e` on a pipe) reads at most this many at a time.
+    pub fn needed(&self) -> usize {
+        self.wanted().saturating_sub(self.have())
+    }
+
+    /// How many bytes of the input are decoded.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next header or command, if enough bytes are there.
+    ///
+    /// # Errors
+    /// What is wrong with the stream. After an error that [is final](ErrorKind::is_final) the decoder gives the same
+    /// one again; after any other it stands behind the faulty command.
+    #[expect(clippy::should_implement_trait, reason = "an iterator could not lend out its own blocks")]
+    #[inline]
+    pub fn next(&mut self) -> Result<Event<'_>, Error> {
+        match self.stage {
+            Stage::Header => self.next_header(),
+            Stage::Command(version) => self.next_command(version),
+        }
+    }
+
+    /// Says that the input ends here, after [`next`](Self::next) was starved.
+    ///
+    /// # Errors
+    /// Unless at least one stream came, and the last one came to its END.
+    pub fn finish(&self) -> Result<(), Error> {
+        let bytes = self.pending();
+        let kind = match self.stage {
+            Stage::Header if bytes.is_empty() && self.at > 0 => return Ok(()),
+            Stage::Header if bytes.is_empty() => ErrorKind::Empty,
+            Stage::Header if !begins_a_header(bytes) => ErrorKind::NotAStream,
+            Stage::Command(_) if holds_header(bytes) => ErrorKind::RestartedInside,
+            Stage::Header | Stage::Command(_) => ErrorKind::Truncated { have: bytes.len(), need: self.wanted() },
+        };
+        Err(Error { place: self.place(), kind })
+    }
+
+    fn next_header(&mut self) -> Result<Event<'_>, Error> {
+        let place = self.place();
+        let bytes = self.pending();
+        if !begins_a_header(bytes) {
+            return Err(Error { place, kind: ErrorKind::NotAStream });
+        }
+        let Some(version) = bytes.get(MAGIC.len()..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(Event::Starved);
+        };
+        let version = match u32::from_le_bytes(*version) {
+            1 => Version::V1,
+            2 => Version::V2,
+            3 => Version::V3,
+            other => return Err(Error { place, kind: ErrorKind::UnsupportedVersion(other) }),
+        };
+        self.start = self.start.saturating_add(HEADER);
+        self.at = self.at.saturating_add(HEADER as u64);
+        self.stage = Stage::Command(version);
+        Ok(Event::Header(place, version))
+    }
+
+    #[inline]
+    fn next_command(&mut self, version: Version) -> Result<Event<'_>, Error> {
+        let place = self.place();
+        let bytes = self.block.get(self.start..self.end).unwrap_or_default();
+        let Some((frame, rest)) = Frame::split(bytes) else { return Ok(Event::Starved) };
+        let cap = self.limits.cap(version);
+        if frame.len > cap {
+            let head = bytes.get(..FRAME).unwrap_or_default();
+            return Err(damaged(place, head, ErrorKind::TooLong { len: frame.len, cap }));
+        }
+        let Some(payload) = usize::try_from(frame.len).ok().and_then(|len| rest.get(..len)) else {
+            return Ok(Event::Starved);
+        };
+        let computed = checksum(frame.len, frame.command, payload);
+        if computed != frame.crc {
+            let whole = bytes.get(..payload.len().saturating_add(FRAME)).unwrap_or_default();
+            return Err(damaged(place, whole, ErrorKind::Crc { stored: frame.crc, computed }));
+        }
+        self.start = self.start.saturating_add(FRAME).saturating_add(payload.len());
+        self.at = self.at.saturating_add(FRAME as u64).saturating_add(u64::from(frame.len));
+        self.commands = place.command;
+        let mut attributes = Attributes::default();
+        if let Err(kind) = check(&mut attributes, version, frame.command, payload) {
+            return Err(Error { place, kind });
+        }
+        if frame.command == END {
+            self.stage = Stage::Header;
+        }
+        let command = assemble(frame.command, &attributes);
+        Ok(Event::Command(Framed { place, version, command, block: &self.block }))
+    }
+
+    fn place(&self) -> Place {
+        Place { command: self.commands.saturating_add(1), at: self.at }
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.block.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn have(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// How many bytes from `start` on must be there for `next` to say something.
+    fn wanted(&self) -> usize {
+        let version = match self.stage {
+            Stage::Header => return HEADER,
+            Stage::Command(version) => version,
+        };
+        match Frame::split(self.pending()) {
+            Some((frame, _)) if frame.len <= self.limits.cap(version) => {
+                usize::try_from(frame.len).map_or(usize::MAX, |len| len.saturating_add(FRAME))
+            }
+            Some(_) | None => FRAME,
+        }
+    }
+
+    /// Whether the block can be read into where it is, and enough of it that the read is worth its call.
+    fn has_room(&mut self, wanted: usize) -> bool {
+        let alone = Arc::get_mut(&mut self.block).is_some();
+        let room = self.block.len().saturating_sub(self.start);
+        let tail = self.block.len().saturating_sub(self.end);
+        alone && wanted <= room && (self.start == 0 || tail >= self.blocks.size().div_ceil(4)) && tail > 0
+    }
+
+    /// Moves what is pending to the beginning of a block of at least `size` bytes: of this one if nobody else holds it.
+    fn make_room(&mut self, size: usize) -> Result<(), PoolEmpty> {
+        let have = self.have();
+        let fits = self.block.len() == self.blocks.size() && size <= self.block.len();
+        match Arc::get_mut(&mut self.block) {
+            Some(block) if fits => block.copy_within(self.start..self.end, 0),
+            Some(_) | None => {
+                let mut fresh = self.blocks.take(size)?;
+                let space = Arc::get_mut(&mut fresh).and_then(|block| block.get_mut(..have));
+                if let Some(space) = space {
+                    space.copy_from_slice(self.pending());
+                }
+                self.blocks.give(std::mem::replace(&mut self.block, fresh));
+            }
+        }
+        self.start = 0;
+        self.end = have;
+        Ok(())
+    }
+}
+
+/// The number of the command after which a stream is over.
+const END: u16 = 21;
+
+/// A command's header.
+struct Frame {
+    len: u32,
+    command: u16,
+    crc: u32,
+}
+
+impl Frame {
+    #[inline]
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&[a, b, c, d, e, f, g, h, i, j], rest) = bytes.split_first_chunk::<FRAME>()?;
+        let len = u32::from_le_bytes([a, b, c, d]);
+        Some((Self { len, command: u16::from_le_bytes([e, f]), crc: u32::from_le_bytes([g, h, i, j]) }, rest))
+    }
+}
+
+/// Whether these bytes, perhaps too few, can begin a stream.
+fn begins_a_header(bytes: &[u8]) -> bool {
+    bytes.iter().zip(MAGIC).all(|(byte, magic)| byte == magic)
+}
+
+/// The error for a command that is damaged, or the better explanation in its bytes.
+///
+/// Only its own bytes are looked at, although more may be there: what is said must not depend on how much was read.
+#[cold]
+fn damaged(place: Place, bytes: &[u8], kind: ErrorKind) -> Error {
+    Error { place, kind: if holds_header(bytes) { ErrorKind::RestartedInside } else { kind } }
+}

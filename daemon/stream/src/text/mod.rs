@@ -1,0 +1,165 @@
+//! The text form of commands, as `btrfs receive --dump` of btrfs-progs 6.2 prints it, one line for each command.
+//!
+//! What it escapes and what it does not was found by trying: paths and the other name of symlinks, links and renames
+//! have spaces, backslashes and everything unprintable escaped; the names and values of xattrs and the source of a
+//! clone stand there as they are, up to their first NUL. Ours differs in one thing: a newline is escaped in those
+//! fields too, so that one line is always one command and nobody can forge lines with an xattr.
+
+mod escape;
+mod time;
+
+use std::io::Write as _;
+
+use crate::{Command, Compression, Extent, Time};
+use escape::{escaped, plain};
+
+/// Where what is said about a path begins, unless the path is longer.
+const COLUMN: usize = 32;
+
+/// Prints commands line by line and knows the subvolume that they are about.
+#[derive(Debug, Clone)]
+pub struct Dump<Z> {
+    /// `./name`, empty before the first SUBVOL or SNAPSHOT.
+    subvolume: Vec<u8>,
+    zone: Z,
+}
+
+impl<Z: Fn(i64) -> i32> Dump<Z> {
+    /// `zone` tells how many seconds local time is ahead of UTC at a point in time (seconds since 1970).
+    pub fn new(zone: Z) -> Self {
+        Self { subvolume: Vec::new(), zone }
+    }
+
+    /// Adds the line of one command, with its newline. END has no line.
+    pub fn line(&mut self, out: &mut Vec<u8>, command: &Command<'_>) {
+        if let Command::Subvol { path, .. } | Command::Snapshot { path, .. } = command {
+            self.subvolume = join(b".", path);
+        } else if matches!(command, Command::End) {
+            return;
+        }
+        let title = command.name().to_ascii_lowercase();
+        print(out, format_args!("{title:<16}"));
+        let start = out.len();
+        if let Command::Subvol { .. } | Command::Snapshot { .. } = command {
+            escaped(out, &self.subvolume);
+        } else {
+            escaped(out, &self.full(command.path()));
+        }
+        let details = out.len();
+        self.details(out, command);
+        if out.len() > details {
+            let length = details.saturating_sub(start);
+            let gap = COLUMN.saturating_sub(length).max(1);
+            out.splice(details..details, std::iter::repeat_n(b' ', gap));
+        }
+        out.push(b'\n');
+    }
+
+    /// A path as the tool prints it: behind the subvolume's.
+    fn full(&self, path: &[u8]) -> Vec<u8> {
+        join(&self.subvolume, path)
+    }
+
+    /// What stands behind the path.
+    fn details(&self, out: &mut Vec<u8>, command: &Command<'_>) {
+        match *command {
+            Command::Subvol { uuid, ctransid, .. } => print(out, format_args!("uuid={uuid} transid={ctransid}")),
+            Command::Snapshot { uuid, ctransid, parent, .. } => print(
+                out,
+                format_args!(
+                    "uuid={uuid} transid={ctransid} parent_uuid={} parent_transid={}",
+                    parent.uuid, parent.ctransid
+                ),
+            ),
+            Command::Mknod { rdev, mode, .. } => print(out, format_args!("mode={mode:o} dev={rdev:#x}")),
+            Command::Symlink { target: other, .. } | Command::Link { existing: other, .. } => {
+                out.extend_from_slice(b"dest=");
+                escaped(out, other);
+            }
+            Command::Rename { to, .. } => {
+                out.extend_from_slice(b"dest=");
+                escaped(out, &self.full(to));
+            }
+            Command::SetXattr { name, data, .. } => {
+                out.extend_from_slice(b"name=");
+                plain(out, name);
+                out.extend_from_slice(b" data=");
+                plain(out, data);
+                print(out, format_args!(" len={}", data.len()));
+            }
+            Command::RemoveXattr { name, .. } => {
+                out.extend_from_slice(b"name=");
+                plain(out, name);
+            }
+            Command::Write { offset, data, .. } => print(out, format_args!("offset={offset} len={}", data.len())),
+            Command::Clone { offset, len, source_path, source_offset, .. } => {
+                print(out, format_args!("offset={offset} len={len} from="));
+                plain(out, &self.full(source_path));
+                print(out, format_args!(" clone_offset={source_offset}"));
+            }
+            Command::Truncate { size, .. } => print(out, format_args!("size={size}")),
+            Command::Chmod { mode, .. } => print(out, format_args!("mode={mode:o}")),
+            Command::Chown { uid, gid, .. } => print(out, format_args!("gid={gid} uid={uid}")),
+            Command::Utimes { atime, mtime, ctime, .. } => self.times(out, atime, mtime, ctime),
+            Command::UpdateExtent { offset, len, .. } => print(out, format_args!("offset={offset} len={len}")),
+            Command::Fallocate { mode, offset, len, .. } => {
+                let mode = i32::from_ne_bytes(mode.to_ne_bytes());
+                print(out, format_args!("mode={mode} offset={offset} len={len}"));
+            }
+            // The tool writes 0x before decimal digits; scripts that read it have got used to that.
+            Command::Fileattr { attr, .. } => print(out, format_args!("fileattr=0x{attr}")),
+            Command::EncodedWrite { extent, data, .. } => encoded(out, &extent, data.len()),
+            Command::EnableVerity { algorithm, block_size, salt, signature, .. } => print(
+                out,
+                format_args!(
+                    "algorithm={algorithm} block_size={block_size} salt_len={} sig_len={}",
+                    salt.len(),
+                    signature.len()
+                ),
+            ),
+            Command::Mkfile { .. }
+            | Command::Mkdir { .. }
+            | Command::Mkfifo { .. }
+            | Command::Mksock { .. }
+            | Command::Unlink { .. }
+            | Command::Rmdir { .. }
+            | Command::End => {}
+        }
+    }
+
+    fn times(&self, out: &mut Vec<u8>, atime: Time, mtime: Time, ctime: Time) {
+        for (title, time) in [("atime=", atime), (" mtime=", mtime), (" ctime=", ctime)] {
+            let local = time::Local::new(time.seconds, (self.zone)(time.seconds));
+            print(out, format_args!("{title}{local}"));
+        }
+    }
+}
+
+fn encoded(out: &mut Vec<u8>, extent: &Extent, len: usize) {
+    let compression = match extent.compression {
+        Compression::None => 0,
+        Compression::Zlib => 1,
+        Compression::Zstd => 2,
+        Compression::Lzo { sector_size } => sector_size.trailing_zeros().saturating_sub(9),
+    };
+    let Extent { file_offset, file_len, decoded_len, decoded_offset, encryption, .. } = extent;
+    print(
+        out,
+        format_args!(
+            "offset={file_offset} len={len}, unencoded_file_len={file_len}, unencoded_len={decoded_len}, \
+             unencoded_offset={decoded_offset}, compression={compression}, encryption={encryption}"
+        ),
+    );
+}
+
+/// Two parts of a path with one slash between them, each without a slash at its own end.
+fn join(first: &[u8], second: &[u8]) -> Vec<u8> {
+    let first = first.strip_suffix(b"/").unwrap_or(first);
+    let second = second.strip_suffix(b"/").unwrap_or(second);
+    [first, second].join(&b'/')
+}
+
+fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing into a Vec cannot fail.
+    out.write_fmt(text).unwrap_or_default();
+}

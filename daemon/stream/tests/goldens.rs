@@ -1,0 +1,102 @@
+//! The golden streams against their text form, and against the encoder.
+//!
+//! Streams with a real kernel's name were made by `make-goldens`, their text by `btrfs receive --dump`; the synthetic
+//! ones by [`the_synthetic_goldens_are_written_anew`].
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::{Command as Process, Stdio};
+
+use butterdock_stream::{Encoder, Event, Pool};
+use support::{decode, dump, folder, goldens, synthetic};
+
+#[test]
+fn every_golden_stream_has_the_text_that_the_standard_tool_prints() {
+    for (name, bytes) in goldens() {
+        let expected = std::fs::read(folder().join(&name).with_extension("txt")).unwrap();
+        assert_eq!(dump(&bytes).escape_ascii().to_string(), expected.escape_ascii().to_string(), "{name}");
+    }
+}
+
+#[test]
+fn the_golden_streams_cover_every_command_and_version() {
+    let (mut commands, mut versions) = (BTreeSet::new(), BTreeSet::new());
+    for (name, bytes) in goldens() {
+        decode(
+            &bytes,
+            Pool::default(),
+            |_| usize::MAX,
+            |event| match event {
+                Event::Command(framed) => drop(commands.insert(framed.command.number())),
+                Event::Header(_, version) => drop(versions.insert(*version as u32)),
+                Event::Starved => {}
+            },
+        )
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert_eq!(commands.into_iter().collect::<Vec<_>>(), (1..=26).collect::<Vec<u16>>());
+    assert_eq!(versions.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_kernels_stream_decoded_and_encoded_again_is_the_same_bytes() {
+    for (name, bytes) in goldens() {
+        // The kernel leaves ENCRYPTION out for inline extents and writes it as 0 for others; ours always writes it.
+        if name.starts_with("compressed-") && !name.ends_with("-incremental") {
+            continue;
+        }
+        let mut again: Option<Encoder> = None;
+        let mut written = Vec::new();
+        decode(
+            &bytes,
+            Pool::default(),
+            |_| usize::MAX,
+            |event| match event {
+                Event::Header(_, version) => {
+                    written.extend(again.take().map(Encoder::into_bytes).unwrap_or_default());
+                    again.insert(Encoder::new(*version)).header();
+                }
+                Event::Command(framed) => again.as_mut().unwrap().command(&framed.command).unwrap(),
+                Event::Starved => {}
+            },
+        )
+        .unwrap();
+        written.extend(again.map(Encoder::into_bytes).unwrap_or_default());
+        assert!(written == bytes, "{name}");
+    }
+}
+
+#[test]
+fn the_synthetic_goldens_are_what_the_encoder_writes() {
+    for (name, bytes) in synthetic::streams() {
+        let stored = std::fs::read(folder().join(name).with_extension("stream")).unwrap();
+        assert!(stored == bytes, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "writes into the source tree, after support/synthetic.rs has changed"]
+fn the_synthetic_goldens_are_written_anew() {
+    for (name, bytes) in synthetic::streams() {
+        std::fs::write(folder().join(name).with_extension("stream"), &bytes).unwrap();
+        std::fs::write(folder().join(name).with_extension("txt"), dump(&bytes)).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs btrfs-progs 6.2, whose text this is"]
+fn the_installed_tool_prints_the_same() {
+    for (name, bytes) in goldens() {
+        // The tool does not know version 3, and prints only the first of several streams.
+        if name == "synthetic-v3" || name == "concatenated" {
+            continue;
+        }
+        let file = std::fs::File::open(folder().join(&name).with_extension("stream")).unwrap();
+        let mut tool = Process::new("btrfs");
+        tool.args(["receive", "--dump"]).env("TZ", "UTC").stdin(file).stderr(Stdio::inherit());
+        let printed = tool.output().unwrap();
+        assert_eq!(dump(&bytes).escape_ascii().to_string(), printed.stdout.escape_ascii().to_string(), "{name}");
+    }
+}

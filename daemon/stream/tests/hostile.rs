@@ -1,0 +1,88 @@
+//! Streams that must be refused, each with one clear message, whatever pieces it comes in.
+//!
+//! They also lie in `tests/hostile`, where the fuzzer begins with them; what a fuzzer finds is kept there too.
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use butterdock_stream::{Decoder, Event, Limits, Pool};
+use support::hostile::rows;
+use support::transcript;
+
+#[test]
+fn each_hostile_stream_is_refused_in_clear_words() {
+    for (name, bytes, message) in rows() {
+        let end = support::decode(&bytes, Pool::default(), |_| usize::MAX, |_| {});
+        assert_eq!(end.unwrap_err().to_string(), message, "{name}");
+    }
+}
+
+#[test]
+fn every_stored_hostile_stream_is_refused_the_same_in_any_chunking() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let whole = transcript(&bytes, Pool::default(), |_| usize::MAX);
+        for size in [1, 5, 64] {
+            let pool = Pool { block_size: size, blocks: 1 };
+            assert_eq!(transcript(&bytes, pool, |_| size), whole, "{} by {size}", path.display());
+        }
+        assert!(whole.last().unwrap().starts_with("Err"), "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= rows().len(), "{seen} hostile streams are stored");
+}
+
+#[test]
+fn a_length_that_is_not_allowed_costs_no_memory() {
+    let bytes = &rows().into_iter().find(|(name, ..)| *name == "length-of-4-gib").unwrap().1;
+    let mut decoder = Decoder::new(Limits::default(), Pool { block_size: 64, blocks: 1 });
+    for byte in &bytes[..27] {
+        decoder.space().unwrap()[0] = *byte;
+        decoder.filled(1);
+        if matches!(decoder.next(), Ok(Event::Header(..))) {
+            assert_eq!(decoder.needed(), 10);
+        }
+    }
+    assert!(decoder.next().is_err());
+    assert_eq!(decoder.needed(), 0);
+    assert!(decoder.space().is_ok_and(|space| space.len() <= 64));
+}
+
+#[test]
+fn after_a_faulty_command_the_decoder_goes_on_and_after_damage_it_does_not() {
+    for (name, bytes, _) in rows() {
+        let mut decoder = Decoder::new(Limits::default(), Pool::default());
+        let space = decoder.space().unwrap();
+        space[..bytes.len()].copy_from_slice(&bytes);
+        decoder.filled(bytes.len());
+        let (mut errors, mut last) = (0, None);
+        while errors < 3 {
+            match decoder.next() {
+                Ok(Event::Starved) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(last.is_none_or(|before| before == error && error.kind.is_final()), "{name}");
+                    last = error.kind.is_final().then_some(error);
+                    errors += 1;
+                }
+            }
+        }
+        assert_eq!(errors == 3, last.is_some(), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "writes into the source tree, after support/hostile.rs has changed"]
+fn the_hostile_streams_are_written_anew() {
+    for (name, bytes, _) in rows() {
+        std::fs::write(folder().join(name).with_extension("stream"), bytes).unwrap();
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile")
+}
