@@ -82,19 +82,12 @@ fn run(
     let health = Health::read(&destination)?;
     let blocks = Blocks::default();
     let (to, batches) = sync_channel(BATCHES);
-    let reader = Reader::new(
-        input,
-        options.one_stream,
-        options.limits,
-        to,
-        &blocks,
-        &rules.control,
-        &rules.faults,
-        observer,
-    );
+    let reader =
+        Reader::new(input, options.one_stream, options.limits, to, &blocks, &rules.control, &rules.faults, observer);
     scope(|threads| {
         threads.spawn(move || reader.run());
-        let run = Run { threads, destination: &destination, health: &health, options, rules, observer, blocks: &blocks };
+        let run =
+            Run { threads, destination: &destination, health: &health, options, rules, observer, blocks: &blocks };
         run.follow(batches, published);
     });
     Ok(())
@@ -139,7 +132,12 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         }
     }
 
-    fn apply(&self, batch: Batch, current: &mut Option<Receiving<'env>>, published: &mut Vec<Published>) -> Result<(), Error> {
+    fn apply(
+        &self,
+        batch: Batch,
+        current: &mut Option<Receiving<'env>>,
+        published: &mut Vec<Published>,
+    ) -> Result<(), Error> {
         for step in batch.steps {
             if self.rules.faults.stopped() {
                 return Ok(());
@@ -205,7 +203,9 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
 
     fn begin(&self, begin: Begin, first: bool) -> Result<Receiving<'env>, Error> {
         let name = match &self.options.name {
-            Some(_) if !first => return Err(Error::new(Cause::Order("one name was given, and the input holds several subvolumes"))),
+            Some(_) if !first => {
+                return Err(Error::new(Cause::Order("one name was given, and the input holds several subvolumes")));
+            }
             Some(name) => subvolume_name(name)?,
             None => subvolume_name(&begin.name)?,
         };

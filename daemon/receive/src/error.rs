@@ -48,9 +48,13 @@ pub enum Cause {
     NotBtrfs,
     #[error("the {role} with uuid {} and ctransid {} is missing here: {there}", .wanted.uuid, .wanted.ctransid)]
     SubvolumeMissing { role: &'static str, wanted: Identity, there: String },
-    #[error("the filesystem lost {bytes} bytes of inode {ino} from offset {offset}: they were written and are not there after a sync")]
+    #[error(
+        "the filesystem lost {bytes} bytes of inode {ino} from offset {offset}: they were written and are not there after a sync"
+    )]
     Lost { ino: u64, offset: u64, bytes: u64 },
-    #[error("the device {device} reported {writes} failed writes and {flushes} failed flushes during the run (the cause may lie elsewhere on the filesystem)")]
+    #[error(
+        "the device {device} reported {writes} failed writes and {flushes} failed flushes during the run (the cause may lie elsewhere on the filesystem)"
+    )]
     Device { device: String, writes: u64, flushes: u64 },
     #[error("another process holds the lock of the destination directory")]
     Locked,
@@ -137,16 +141,24 @@ impl Error {
     pub fn advice(&self) -> &'static str {
         match &self.cause {
             Cause::Stream(error) if is_truncated(error) => "the transfer was cut off; send the subvolume again",
-            Cause::Stream(error) if is_unsupported(error) => "send with an older protocol (btrfs send --proto) or update butterdock",
-            Cause::Stream(_) | Cause::Payload(_) => "the stream was damaged or not made by btrfs send; send the subvolume again",
-            Cause::Name(_) | Cause::SubvolumeName(_) => "no btrfs send makes such a name; do not trust where this stream came from",
+            Cause::Stream(error) if is_unsupported(error) => {
+                "send with an older protocol (btrfs send --proto) or update butterdock"
+            }
+            Cause::Stream(_) | Cause::Payload(_) => {
+                "the stream was damaged or not made by btrfs send; send the subvolume again"
+            }
+            Cause::Name(_) | Cause::SubvolumeName(_) => {
+                "no btrfs send makes such a name; do not trust where this stream came from"
+            }
             Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust where it came from",
             Cause::Call { fault, .. } => errno_advice(fault.errno),
             Cause::Read(_) => "check the file or the sending side and try again",
             Cause::Exists(_) => "delete or rename it, or choose another name with --as",
             Cause::NotBtrfs => "choose a directory on a mounted btrfs filesystem",
             Cause::SubvolumeMissing { .. } => "send a full stream, or receive the missing subvolume first",
-            Cause::Lost { .. } | Cause::Device { .. } => "check the drive and its cable (btrfs device stats, dmesg), then send again",
+            Cause::Lost { .. } | Cause::Device { .. } => {
+                "check the drive and its cable (btrfs device stats, dmesg), then send again"
+            }
             Cause::Locked => "wait until the other receive has begun or ended, then try again",
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),
@@ -160,7 +172,9 @@ fn is_truncated(error: &butterdock_stream::Error) -> bool {
 }
 
 fn is_unsupported(error: &butterdock_stream::Error) -> bool {
-    use StreamError::{CommandOfLaterVersion, UnknownAttribute, UnknownCommand, UnknownCompression, UnsupportedVersion};
+    use StreamError::{
+        CommandOfLaterVersion, UnknownAttribute, UnknownCommand, UnknownCompression, UnsupportedVersion,
+    };
     matches!(
         error.kind,
         UnsupportedVersion(_)
@@ -187,10 +201,14 @@ fn errno_advice(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOSPC => "the destination filesystem is full; make room and send again",
         Errno::EDQUOT => "a quota of the destination is used up; raise it and send again",
-        Errno::EROFS => "the destination is read-only (a mount option, or an error forced it); see dmesg, remount and send again",
+        Errno::EROFS => {
+            "the destination is read-only (a mount option, or an error forced it); see dmesg, remount and send again"
+        }
         Errno::EIO => "the drive failed; check it and its cable (btrfs device stats, dmesg), then send again",
         Errno::EPERM | Errno::EACCES => "run as root, or check the attributes (lsattr) of what it is in",
-        Errno::EXDEV | Errno::ELOOP => "the name leads out of the received subvolume; do not trust where this stream came from",
+        Errno::EXDEV | Errno::ELOOP => {
+            "the name leads out of the received subvolume; do not trust where this stream came from"
+        }
         Errno::ENOENT | Errno::EEXIST | Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY => {
             "the stream does not fit what is here; send a full stream"
         }

@@ -26,6 +26,7 @@ mod apply;
 mod control;
 mod engine;
 mod error;
+pub mod memory;
 
 mod name;
 mod observer;

@@ -6,6 +6,7 @@
 
 use std::ffi::CStr;
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest name of a directory entry, in bytes (`NAME_MAX`).
 const NAME_MAX: usize = 255;
@@ -44,8 +45,9 @@ pub enum NameError {
 /// A checked path below the root of a subvolume; empty for the root itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamPath {
-    /// The path and one NUL, so that its last part can be lent as a C string.
-    bytes: Box<[u8]>,
+    /// The path and one NUL, so that its last part can be lent as a C string. Shared: a path is held by its step,
+    /// its task and the file kept open.
+    bytes: Arc<[u8]>,
     /// Where the last part begins.
     name_at: usize,
 }
@@ -68,16 +70,13 @@ impl StreamPath {
                 at = at.saturating_add(part.len()).saturating_add(1);
             }
         }
-        let mut bytes = Vec::with_capacity(path.len().saturating_add(1));
-        bytes.extend_from_slice(path);
-        bytes.push(0);
-        Ok(Self { bytes: bytes.into_boxed_slice(), name_at })
+        Ok(Self { bytes: path.iter().copied().chain([0]).collect(), name_at })
     }
 
     /// The root of the subvolume.
     #[must_use]
     pub fn root() -> Self {
-        Self { bytes: Box::new([0]), name_at: 0 }
+        Self { bytes: Arc::new([0]), name_at: 0 }
     }
 
     /// Whether this is the root of the subvolume.

@@ -73,7 +73,10 @@ enum Next {
 }
 
 impl<'r> Reader<'r> {
-    #[expect(clippy::too_many_arguments, reason = "each is another neighbour of the reader; they are named at the one call")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another neighbour of the reader; they are named at the one call"
+    )]
     pub(crate) fn new(
         input: BorrowedFd<'r>,
         one_stream: bool,

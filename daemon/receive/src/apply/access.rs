@@ -1,7 +1,7 @@
 //! The root's own owner, mode, ACL and flags: they come last, when nobody may write to the subvolume any more.
 
-use super::attributes::remove_xattr;
 use super::applier::Finished;
+use super::attributes::remove_xattr;
 use crate::error::Error;
 use crate::plan::Change;
 use crate::volume::Inode;

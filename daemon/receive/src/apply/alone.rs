@@ -2,8 +2,8 @@
 
 use std::thread::scope;
 
-use super::applier::{Applier, Way};
 use super::access::open_up;
+use super::applier::{Applier, Way};
 use super::attributes::Ineffective;
 use super::faults::Faults;
 use super::perform::Rules;

@@ -140,7 +140,11 @@ impl<'r, V: Volume> Applier<'r, V> {
             None if changes.is_empty() => return Ok(()),
             None => (self.lifting(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None),
         };
-        if inode.kind() == InodeKind::File { self.file(inode, path, fresh, changes) } else { self.other(inode, &path, fresh, changes) }
+        if inode.kind() == InodeKind::File {
+            self.file(inode, path, fresh, changes)
+        } else {
+            self.other(inode, &path, fresh, changes)
+        }
     }
 
     /// Makes an inode under its final name where that cannot be seen, under its first one otherwise. Answers its
@@ -159,7 +163,8 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
         self.touch(temporary)?;
         let known = self.volume.hands_down(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
-        let inode = self.lifting(&[temporary], |volume| volume.create(temporary, new, default)).map_err(doing("create"))?;
+        let inode =
+            self.lifting(&[temporary], |volume| volume.create(temporary, new, default)).map_err(doing("create"))?;
         self.name_appeared(temporary);
         if let Some(place) = renamed {
             self.rename(temporary, path).map_err(|error| error.at(*place))?;
@@ -226,14 +231,20 @@ impl<'r, V: Volume> Applier<'r, V> {
                     now.push((place, Change::Fileattr { attr }));
                 }
                 change if path.is_root() && lets_in(&change) => self.keep_access(place, change),
-                Change::Write { .. } | Change::Encoded { .. } | Change::Clone { .. } | Change::Truncate { .. } | Change::Punch { .. } => {
+                Change::Write { .. }
+                | Change::Encoded { .. }
+                | Change::Clone { .. }
+                | Change::Truncate { .. }
+                | Change::Punch { .. } => {
                     return Err(Error::new(Cause::Value("data for something that is no regular file")).at(place));
                 }
                 change => now.push((place, change)),
             }
         }
         if self.deferred.is_full() {
-            self.deferred.spill(&mut self.volume).map_err(|(_, fault)| Error::call("set a directory's times", fault))?;
+            self.deferred
+                .spill(&mut self.volume)
+                .map_err(|(_, fault)| Error::call("set a directory's times", fault))?;
         }
         if now.is_empty() {
             return Ok(());
@@ -251,7 +262,10 @@ impl<'r, V: Volume> Applier<'r, V> {
     /// The root's mode, owner and ACL wait until it is no longer writable: only the last of each counts.
     fn keep_access(&mut self, place: Place, change: Change) {
         let same = |kept: &Change| match (&change, kept) {
-            (Change::SetXattr { .. } | Change::RemoveXattr { .. }, Change::SetXattr { .. } | Change::RemoveXattr { .. }) => true,
+            (
+                Change::SetXattr { .. } | Change::RemoveXattr { .. },
+                Change::SetXattr { .. } | Change::RemoveXattr { .. },
+            ) => true,
             (new, kept) => std::mem::discriminant(new) == std::mem::discriminant(kept),
         };
         self.access.retain(|(_, kept)| !same(kept));
@@ -312,18 +326,12 @@ impl<'r, V: Volume> Applier<'r, V> {
 
     /// Tries, and where something is immutable or append-only lifts those flags and tries once more. The flags
     /// come from the parent's snapshot: the source had them lifted too while it changed.
-    fn lifting<T>(
-        &mut self,
-        paths: &[&StreamPath],
-        attempt: impl Fn(&mut V) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    fn lifting<T>(&mut self, paths: &[&StreamPath], attempt: impl Fn(&mut V) -> Result<T, Fault>) -> Result<T, Fault> {
         match attempt(&mut self.volume) {
-            Err(fault) if matches!(fault.errno, Errno::EPERM | Errno::EACCES) => {
-                match self.lift_with_parents(paths) {
-                    Ok(true) => attempt(&mut self.volume),
-                    _ => Err(fault),
-                }
-            }
+            Err(fault) if matches!(fault.errno, Errno::EPERM | Errno::EACCES) => match self.lift_with_parents(paths) {
+                Ok(true) => attempt(&mut self.volume),
+                _ => Err(fault),
+            },
             other => other,
         }
     }

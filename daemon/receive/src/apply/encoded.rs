@@ -4,57 +4,91 @@
 //! range reads as zeros. So each lane remembers what it wrote, and after the sync the volume is asked whether the
 //! extents are there.
 
-use std::collections::HashMap;
-
 use crate::volume::Ranges;
 
-/// About this many files or ranges are remembered by one lane before they are checked early.
+/// So many entries are remembered by one lane before they are checked early.
 const CAPACITY: usize = 1 << 18;
 
-/// The file ranges that were written encoded, by inode number.
+/// A log of the file ranges that were written encoded, and of those that may be holes again. It is only appended
+/// to while data is written: what it comes to is worked out once, for the check.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    files: HashMap<u64, Ranges>,
-    extents: usize,
+    log: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    ino: u64,
+    start: u64,
+    end: u64,
+    there: bool,
 }
 
 impl Written {
     /// An encoded write succeeded.
     pub(crate) fn insert(&mut self, ino: u64, start: u64, len: u64) {
-        let ranges = self.files.entry(ino).or_default();
-        let before = ranges.len();
-        ranges.insert(start, start.saturating_add(len));
-        self.extents = self.extents.saturating_sub(before).saturating_add(ranges.len());
+        let end = start.saturating_add(len);
+        match self.log.last_mut() {
+            Some(last) if last.there && last.ino == ino && last.end == start => last.end = end,
+            _ => self.log.push(Entry { ino, start, end, there: true }),
+        }
     }
 
     /// The range may be a hole from here on.
     pub(crate) fn remove(&mut self, ino: u64, start: u64, end: u64) {
-        if let Some(ranges) = self.files.get_mut(&ino) {
-            let before = ranges.len();
-            ranges.remove(start, end);
-            self.extents = self.extents.saturating_sub(before).saturating_add(ranges.len());
-            if ranges.is_empty() {
-                self.files.remove(&ino);
-            }
+        // With nothing written there is nothing to take back: most streams of version 1 end here.
+        if !self.log.is_empty() {
+            self.log.push(Entry { ino, start, end, there: false });
         }
     }
 
     /// Whether a check is due, so that memory stays bounded.
     pub(crate) fn is_full(&self) -> bool {
-        self.extents >= CAPACITY
+        self.log.len() >= CAPACITY
     }
 
-    /// Adds what another lane wrote.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.extents = self.extents.saturating_add(other.extents);
-        // An inode belongs to one lane, so no entry is in both.
-        self.files.extend(other.files);
+    /// Adds what another lane wrote. An inode belongs to one lane, so the order between lanes does not matter.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        self.log.append(&mut other.log);
     }
 
-    /// The files in the order of their numbers.
+    /// What must be there, by file, in the order of inode numbers.
     pub(crate) fn into_sorted(self) -> Vec<(u64, Ranges)> {
-        let mut files: Vec<_> = self.files.into_iter().collect();
-        files.sort_unstable_by_key(|(ino, _)| *ino);
+        let mut log = self.log;
+        log.sort_by_key(|entry| entry.ino);
+        let mut files: Vec<(u64, Ranges)> = Vec::new();
+        for of_file in log.chunk_by(|one, next| one.ino == next.ino) {
+            let mut ranges = Ranges::default();
+            for &Entry { start, end, there, .. } in of_file {
+                if there { ranges.insert(start, end) } else { ranges.remove(start, end) }
+            }
+            if let (Some(entry), false) = (of_file.first(), ranges.is_empty()) {
+                files.push((entry.ino, ranges));
+            }
+        }
         files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_comes_to_what_is_there_at_the_end() {
+        let mut one = Written::default();
+        one.insert(258, 0, 4096);
+        one.insert(257, 0, 4096);
+        one.insert(257, 4096, 4096);
+        one.remove(257, 0, 100);
+        one.insert(259, 0, 10);
+        one.remove(259, 0, u64::MAX);
+        let mut other = Written::default();
+        other.remove(260, 0, 1);
+        other.insert(260, 0, 1);
+        one.merge(other);
+        let files = one.into_sorted();
+        let firsts: Vec<_> = files.iter().map(|(ino, ranges)| (*ino, ranges.first())).collect();
+        assert_eq!(firsts, [(257, Some((100, 8192))), (258, Some((0, 4096))), (260, Some((0, 1)))]);
     }
 }

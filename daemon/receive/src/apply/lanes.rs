@@ -79,7 +79,8 @@ impl<I: Inode> Lanes<I> {
             if theirs != own {
                 self.drain(theirs);
                 let given = self.lanes.get(own).map_or(0, |lane| lane.given.saturating_add(1));
-                if let Some((lane, given)) = self.readers.insert(source, (own, given)).filter(|(lane, _)| *lane != own) {
+                if let Some((lane, given)) = self.readers.insert(source, (own, given)).filter(|(lane, _)| *lane != own)
+                {
                     self.wait(lane, given);
                 }
             }

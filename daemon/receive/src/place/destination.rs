@@ -83,7 +83,12 @@ impl AsFd for Destination {
 /// A name for a published subvolume: one part, not hidden.
 pub(crate) fn subvolume_name(name: &[u8]) -> Result<CString, Error> {
     let refused = || Error::new(Cause::SubvolumeName(name.to_vec()));
-    if name.is_empty() || name.len() > 255 || name == b"." || name == b".." || name.contains(&b'/') || name.starts_with(HIDDEN)
+    if name.is_empty()
+        || name.len() > 255
+        || name == b"."
+        || name == b".."
+        || name.contains(&b'/')
+        || name.starts_with(HIDDEN)
     {
         return Err(refused());
     }

@@ -38,7 +38,9 @@ impl<'d> Hidden<'d> {
         let guard = destination.lock()?;
         match &parent {
             None => subvolume::create(destination, &name).map_err(doing("create a subvolume"))?,
-            Some(parent) => subvolume::snapshot(destination, &name, &**parent, false).map_err(doing("snapshot the parent"))?,
+            Some(parent) => {
+                subvolume::snapshot(destination, &name, &**parent, false).map_err(doing("snapshot the parent"))?
+            }
         }
         let opened = Self::open(destination, &name);
         drop(guard);

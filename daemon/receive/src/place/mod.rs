@@ -13,8 +13,8 @@ mod parents;
 mod sweep;
 
 pub(crate) use destination::{Destination, subvolume_name};
-pub(crate) use finish::publish;
 pub(crate) use extents::check;
+pub(crate) use finish::publish;
 pub(crate) use health::Health;
 pub(crate) use hidden::Hidden;
 pub(crate) use parents::Parents;

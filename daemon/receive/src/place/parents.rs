@@ -47,7 +47,9 @@ impl Parents {
         let mut reasons = Vec::new();
         for id in self.candidates(wanted.uuid).map_err(doing("look up a uuid"))? {
             let Some(item) = roots::root_item(&self.fd, id).map_err(doing("look up a subvolume"))? else { continue };
-            let Some(path) = roots::path_of(&self.fd, id).map_err(doing("look up a subvolume's path"))? else { continue };
+            let Some(path) = roots::path_of(&self.fd, id).map_err(doing("look up a subvolume's path"))? else {
+                continue;
+            };
             if item.refs == 0 || path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| name.starts_with(HIDDEN)) {
                 continue;
             }

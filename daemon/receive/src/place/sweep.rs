@@ -15,7 +15,8 @@ impl Destination {
     /// Run under the directory's lock, so that a subvolume which another run has just made is locked already.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
         let guard = self.lock()?;
-        let left = directory::entries_where(self, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
+        let left =
+            directory::entries_where(self, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
         for name in left {
             if abandoned(self, &name).unwrap_or(false) {
                 // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
@@ -28,9 +29,9 @@ impl Destination {
 }
 
 fn is_hidden(name: &CStr) -> bool {
-    name.to_bytes().strip_prefix(HIDDEN).is_some_and(|id| {
-        id.len() == ID_DIGITS && id.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    })
+    name.to_bytes()
+        .strip_prefix(HIDDEN)
+        .is_some_and(|id| id.len() == ID_DIGITS && id.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn abandoned(destination: &Destination, name: &CStr) -> Result<bool, Fault> {

@@ -41,10 +41,7 @@ impl Planner {
         share: impl Fn(&[u8]) -> Shared,
         steps: &mut Vec<Step>,
     ) -> Result<(), Error> {
-        self.take(place, command, share, steps).map_err(|error| match path_of(command) {
-            Some(path) => error.at(place).on(path),
-            None => error.at(place),
-        })
+        self.take(place, command, share, steps).map_err(|error| error.at(place).on(command.path()))
     }
 
     /// Closes the window.
@@ -136,7 +133,14 @@ impl Planner {
         self.emit(place, Action::Rename { from, to }, steps);
     }
 
-    fn write(&mut self, place: Place, path: &[u8], offset: u64, data: Shared, steps: &mut Vec<Step>) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        place: Place,
+        path: &[u8],
+        offset: u64,
+        data: Shared,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Error> {
         let len = data.len() as u64;
         if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
             return Err(value("a write ends beyond the largest file"));
@@ -292,37 +296,6 @@ fn named(path: &[u8]) -> Result<StreamPath, Error> {
         Ok(path) => Ok(path),
         Err(error) => Err(Error::new(Cause::Name(error))),
     }
-}
-
-fn path_of<'a>(command: &Command<'a>) -> Option<&'a [u8]> {
-    Some(match *command {
-        Command::Subvol { path, .. }
-        | Command::Snapshot { path, .. }
-        | Command::Mkfile { path, .. }
-        | Command::Mkdir { path, .. }
-        | Command::Mknod { path, .. }
-        | Command::Mkfifo { path, .. }
-        | Command::Mksock { path, .. }
-        | Command::Symlink { path, .. }
-        | Command::Rename { path, .. }
-        | Command::Link { path, .. }
-        | Command::Unlink { path }
-        | Command::Rmdir { path }
-        | Command::SetXattr { path, .. }
-        | Command::RemoveXattr { path, .. }
-        | Command::Write { path, .. }
-        | Command::Clone { path, .. }
-        | Command::Truncate { path, .. }
-        | Command::Chmod { path, .. }
-        | Command::Chown { path, .. }
-        | Command::Utimes { path, .. }
-        | Command::UpdateExtent { path, .. }
-        | Command::Fallocate { path, .. }
-        | Command::Fileattr { path, .. }
-        | Command::EncodedWrite { path, .. }
-        | Command::EnableVerity { path, .. } => path,
-        Command::End => return None,
-    })
 }
 
 fn value(what: &'static str) -> Error {

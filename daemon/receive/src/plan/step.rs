@@ -95,17 +95,49 @@ pub enum NewInode {
 #[expect(missing_docs, reason = "the fields carry the names of the stream's attributes")]
 pub enum Change {
     /// `parts` one after another, from `offset` on.
-    Write { offset: u64, parts: Vec<Shared> },
-    Encoded { extent: Extent, payload: Shared },
-    Clone { offset: u64, len: u64, source: Identity, source_path: StreamPath, source_offset: u64 },
-    Truncate { size: u64 },
-    Punch { offset: u64, len: u64 },
-    Chmod { mode: u32 },
-    Chown { uid: u32, gid: u32 },
-    Utimes { atime: Time, mtime: Time },
-    SetXattr { name: Box<[u8]>, data: Shared },
-    RemoveXattr { name: Box<[u8]> },
-    Fileattr { attr: u64 },
+    Write {
+        offset: u64,
+        parts: Vec<Shared>,
+    },
+    Encoded {
+        extent: Extent,
+        payload: Shared,
+    },
+    Clone {
+        offset: u64,
+        len: u64,
+        source: Identity,
+        source_path: StreamPath,
+        source_offset: u64,
+    },
+    Truncate {
+        size: u64,
+    },
+    Punch {
+        offset: u64,
+        len: u64,
+    },
+    Chmod {
+        mode: u32,
+    },
+    Chown {
+        uid: u32,
+        gid: u32,
+    },
+    Utimes {
+        atime: Time,
+        mtime: Time,
+    },
+    SetXattr {
+        name: Box<[u8]>,
+        data: Shared,
+    },
+    RemoveXattr {
+        name: Box<[u8]>,
+    },
+    Fileattr {
+        attr: u64,
+    },
     Verity(Box<Verity>),
 }
 

@@ -37,7 +37,12 @@ pub(crate) struct Directories {
 impl Directory {
     pub(crate) fn new(fd: OwnedFd) -> Result<Arc<Self>, Fault> {
         let stat = file::stat(&fd)?;
-        Ok(Arc::new(Self { fd, number: stat.ino, device: stat.dev, hands_down: Mutex::new(None) }))
+        Ok(Self::known(fd, &stat, None))
+    }
+
+    /// A directory that was looked at already. `hands_down` is set for one that was just made.
+    pub(crate) fn known(fd: OwnedFd, stat: &file::Stat, hands_down: Option<Inheritance>) -> Arc<Self> {
+        Arc::new(Self { fd, number: stat.ino, device: stat.dev, hands_down: Mutex::new(hands_down) })
     }
 
     /// What it hands down; asked once and remembered until [`Directory::forget`].
@@ -53,8 +58,8 @@ impl Directory {
             Err(fault) if fault.errno == Errno::EOPNOTSUPP => false,
             Err(fault) => return Err(fault),
         };
-        let compression = xattr::get(&self.fd, c"btrfs.compression", &mut value)?
-            .and_then(|len| Some(value.get(..len)?.to_vec()));
+        let compression =
+            xattr::get(&self.fd, c"btrfs.compression", &mut value)?.and_then(|len| Some(value.get(..len)?.to_vec()));
         let found = Inheritance {
             acl,
             set_gid: file::stat(&self.fd)?.mode & SET_GID != 0,
@@ -96,7 +101,9 @@ impl Directories {
         }
         let name = CString::new(path).map_err(|_nul| Fault { call: "openat2", errno: Errno::EINVAL })?;
         let fd = file::open_beneath(&self.root.fd, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        self.keep(path, fd)
+        let directory = Directory::new(fd)?;
+        self.keep(path, &directory)?;
+        Ok(directory)
     }
 
     /// The directory at `path` if it is open already.
@@ -108,8 +115,7 @@ impl Directories {
     }
 
     /// Keeps a directory that was opened, if it lies in this subvolume.
-    pub(crate) fn keep(&mut self, path: &[u8], fd: OwnedFd) -> Result<Arc<Directory>, Fault> {
-        let directory = Directory::new(fd)?;
+    pub(crate) fn keep(&mut self, path: &[u8], directory: &Arc<Directory>) -> Result<(), Fault> {
         if directory.device != self.root.device {
             return Err(Fault { call: "openat2 (another subvolume)", errno: Errno::EXDEV });
         }
@@ -120,8 +126,8 @@ impl Directories {
                 self.open.clear();
             }
         }
-        self.open.insert(path.into(), (Arc::clone(&directory), self.clock));
-        Ok(directory)
+        self.open.insert(path.into(), (Arc::clone(directory), self.clock));
+        Ok(())
     }
 
     /// Names at `path` and below it may mean something else from now on.

@@ -117,10 +117,8 @@ impl Inode for RealInode {
     }
 
     fn set_times(&self, atime: Time, mtime: Time) -> Result<(), Fault> {
-        let times = inode::Times {
-            atime: (atime.seconds, atime.nanoseconds),
-            mtime: (mtime.seconds, mtime.nanoseconds),
-        };
+        let times =
+            inode::Times { atime: (atime.seconds, atime.nanoseconds), mtime: (mtime.seconds, mtime.nanoseconds) };
         match &*self.0 {
             Open::Special { directory, name, .. } => inode::set_times_at(directory.as_fd(), name, times),
             _ => inode::set_times(self.fd("futimens")?, times),

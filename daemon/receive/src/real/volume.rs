@@ -17,6 +17,7 @@ use crate::plan::{NewInode, Verity};
 use crate::volume::{Inheritance, Inode, Volume};
 
 const MODE_BITS: u32 = 0o7777;
+const SET_GID: u32 = 0o2000;
 /// File types of `mknod(2)`.
 const FIFO: u32 = 0o010_000;
 const SOCKET: u32 = 0o140_000;
@@ -101,10 +102,15 @@ impl<S: Sources> RealVolume<S> {
     fn create_directory(&mut self, directory: &Directory, path: &StreamPath, mode: u32) -> Result<RealInode, Fault> {
         names::make_dir(directory, path.name(), mode)?;
         let fd = file::openat_new(directory, path.name(), OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        if file::stat(&fd)?.mode & MODE_BITS != mode {
+        let stat = file::stat(&fd)?;
+        if stat.mode & MODE_BITS != mode {
             inode::set_mode(&fd, mode)?;
         }
-        let made = self.directories.keep(path.as_bytes(), fd)?;
+        // Where nothing but flags and properties is handed down, it hands on what it got.
+        let got = directory.hands_down()?;
+        let hands_down = (got.keeps_mode_and_owner() && mode & SET_GID == 0).then_some(got);
+        let made = Directory::known(fd, &stat, hands_down);
+        self.directories.keep(path.as_bytes(), &made)?;
         Ok(RealInode::new(Open::Directory(made)))
     }
 }
@@ -124,7 +130,8 @@ impl<S: Sources> Volume for RealVolume<S> {
             NewInode::File => return self.create_file(&directory, path, mode),
             NewInode::Directory => return self.create_directory(&directory, path, mode),
             NewInode::Symlink { target } => {
-                let target = CString::new(&**target).map_err(|_nul| Fault { call: "symlinkat", errno: Errno::EINVAL })?;
+                let target =
+                    CString::new(&**target).map_err(|_nul| Fault { call: "symlinkat", errno: Errno::EINVAL })?;
                 names::make_symlink(&*directory, name, &target)?;
             }
             NewInode::Fifo => node(FIFO, 0)?,
@@ -280,7 +287,11 @@ impl<S: Sources> Volume for RealVolume<S> {
 /// What is at `path` in `directory`, if it lies in the same subvolume.
 fn look(directory: &Directory, path: &StreamPath) -> Result<Stat, Fault> {
     let stat = file::stat_at(directory, path.name())?;
-    if stat.dev == directory.device { Ok(stat) } else { Err(Fault { call: "statx (another subvolume)", errno: Errno::EXDEV }) }
+    if stat.dev == directory.device {
+        Ok(stat)
+    } else {
+        Err(Fault { call: "statx (another subvolume)", errno: Errno::EXDEV })
+    }
 }
 
 fn lift_flags(fd: impl AsFd, number: u64) -> Result<Option<(u64, u32)>, Fault> {

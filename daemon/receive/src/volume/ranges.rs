@@ -46,12 +46,6 @@ impl Ranges {
         }
     }
 
-    /// How many separate ranges there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -104,7 +98,11 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let (a, b) = ((seed >> 33) % 64, (seed >> 43) % 64);
             let insert = seed >> 63 == 0;
-            if insert { ranges.insert(a, b) } else { ranges.remove(a, b) }
+            if insert {
+                ranges.insert(a, b)
+            } else {
+                ranges.remove(a, b)
+            }
             for at in a..b {
                 table[usize::try_from(at).unwrap()] = insert;
             }

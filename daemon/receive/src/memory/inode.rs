@@ -1,0 +1,209 @@
+//! One inode of the model.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use butterdock_btrfs::{Errno, Error as Fault};
+use butterdock_stream::{Compression, Extent, Time};
+
+use super::attributes::Attributes;
+use super::content::{Content, SECTOR};
+use super::flags::NOCOW;
+use crate::payload::{Decoder, MAX_LEN};
+use crate::plan::NewInode;
+use crate::volume::{Inode, InodeKind, InodeState};
+
+/// An inode of a [`super::MemoryVolume`]; it lives as long as a name or a handle of it.
+#[derive(Debug, Clone)]
+pub struct MemoryInode(Arc<Node>);
+
+#[derive(Debug)]
+struct Node {
+    number: u64,
+    what: NewInode,
+    state: Mutex<State>,
+}
+
+/// What of an inode can change.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) attributes: Attributes,
+    pub(crate) content: Content,
+}
+
+impl MemoryInode {
+    pub(crate) fn new(number: u64, what: NewInode, attributes: Attributes, content: Content) -> Self {
+        Self(Arc::new(Node { number, what, state: Mutex::new(State { attributes, content }) }))
+    }
+
+    pub(crate) fn what(&self) -> &NewInode {
+        &self.0.what
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.0.what == NewInode::Directory
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A change of the data.
+    fn rewrite(&self, call: &'static str, change: impl FnOnce(&mut State) -> Result<(), Errno>) -> Result<(), Fault> {
+        self.change(call, |state| {
+            if self.0.what != NewInode::File {
+                return Err(Errno::EBADF);
+            }
+            state.attributes.refuse()?;
+            change(state)?;
+            state.attributes.data_changed();
+            Ok(())
+        })
+    }
+
+    fn change(&self, call: &'static str, change: impl FnOnce(&mut State) -> Result<(), Errno>) -> Result<(), Fault> {
+        change(&mut self.lock()).map_err(|errno| Fault { call, errno })
+    }
+}
+
+impl Inode for MemoryInode {
+    fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    fn kind(&self) -> InodeKind {
+        match self.0.what {
+            NewInode::File => InodeKind::File,
+            NewInode::Directory => InodeKind::Directory,
+            NewInode::Symlink { .. }
+            | NewInode::Fifo
+            | NewInode::Socket
+            | NewInode::CharDevice { .. }
+            | NewInode::BlockDevice { .. } => InodeKind::Special,
+        }
+    }
+
+    fn state(&self) -> Result<InodeState, Fault> {
+        let state = self.lock();
+        let Attributes { mode, uid, gid, .. } = state.attributes;
+        Ok(InodeState { mode, uid, gid })
+    }
+
+    fn times(&self) -> Result<(Time, Time), Fault> {
+        let state = self.lock();
+        Ok((state.attributes.atime, state.attributes.mtime))
+    }
+
+    fn write(&self, offset: u64, parts: &[&[u8]]) -> Result<(), Fault> {
+        let data = parts.concat();
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.rewrite("pwritev", |state| {
+            state.content.write(offset, &data);
+            Ok(())
+        })
+    }
+
+    fn write_encoded(&self, extent: &Extent, payload: &[u8]) -> Result<(), Fault> {
+        self.rewrite("BTRFS_IOC_ENCODED_WRITE", |state| {
+            may_be_encoded(state, extent, payload)?;
+            let mut decoder = Decoder::new();
+            let decoded = decoder.decode(extent, payload).map_err(|_problem| Errno::EIO)?;
+            let start = usize::try_from(extent.decoded_offset).unwrap_or(usize::MAX);
+            let len = usize::try_from(extent.file_len).unwrap_or(usize::MAX);
+            let range = decoded.get(start..start.saturating_add(len)).ok_or(Errno::EINVAL)?;
+            state.content.write(extent.file_offset, range);
+            Ok(())
+        })
+    }
+
+    fn clone_range(&self, offset: u64, source: &Self, source_offset: u64, len: u64) -> Result<(), Fault> {
+        // A copy first: two inodes are never locked at once.
+        let from = source.lock().clone();
+        let itself = Arc::ptr_eq(&self.0, &source.0);
+        self.rewrite("FICLONERANGE", |state| {
+            let overlaps = itself && offset.abs_diff(source_offset) < len;
+            if overlaps || (from.attributes.flags ^ state.attributes.flags) & NOCOW != 0 {
+                return Err(Errno::EINVAL);
+            }
+            state.content.share(offset, &from.content, source_offset, len)
+        })
+    }
+
+    fn truncate(&self, size: u64) -> Result<(), Fault> {
+        self.rewrite("ftruncate", |state| {
+            state.content.truncate(size);
+            Ok(())
+        })
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<(), Fault> {
+        self.rewrite("fallocate", |state| {
+            state.content.punch(offset, len);
+            Ok(())
+        })
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<(), Fault> {
+        self.change("fchmod", |state| state.attributes.set_mode(&self.0.what, mode))
+    }
+
+    fn set_owner(&self, uid: u32, gid: u32) -> Result<(), Fault> {
+        self.change("fchown", |state| state.attributes.set_owner(&self.0.what, uid, gid))
+    }
+
+    fn set_times(&self, atime: Time, mtime: Time) -> Result<(), Fault> {
+        self.change("futimens", |state| state.attributes.set_times(atime, mtime))
+    }
+
+    fn xattr(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let found = self.lock().attributes.xattr(&self.0.what, name);
+        found.map_err(|errno| Fault { call: "fgetxattr", errno })
+    }
+
+    fn set_xattr(&self, name: &[u8], data: &[u8]) -> Result<(), Fault> {
+        self.change("fsetxattr", |state| state.attributes.set_xattr(&self.0.what, name, Some(data)))
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Fault> {
+        self.change("fremovexattr", |state| state.attributes.set_xattr(&self.0.what, name, None))
+    }
+
+    fn flags(&self) -> Result<u32, Fault> {
+        match self.kind() {
+            InodeKind::Special => Err(Fault { call: "FS_IOC_GETFLAGS", errno: Errno::EOPNOTSUPP }),
+            InodeKind::File | InodeKind::Directory => Ok(self.lock().attributes.flags),
+        }
+    }
+
+    fn set_flags(&self, flags: u32) -> Result<(), Fault> {
+        self.change("FS_IOC_SETFLAGS", |state| {
+            let empty = state.content.size == 0;
+            state.attributes.set_flags(&self.0.what, empty, flags)
+        })
+    }
+
+    fn sync_filesystem(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// What the kernel refuses before it looks at the payload.
+fn may_be_encoded(state: &State, extent: &Extent, payload: &[u8]) -> Result<(), Errno> {
+    let end = extent.file_offset.saturating_add(extent.file_len);
+    let sector = u64::from(match extent.compression {
+        Compression::Lzo { sector_size } => sector_size,
+        Compression::None | Compression::Zlib | Compression::Zstd => 4096,
+    });
+    let refused = state.attributes.flags & NOCOW != 0
+        || extent.compression == Compression::None
+        || extent.encryption != 0
+        || sector != SECTOR
+        || extent.file_offset % SECTOR != 0
+        || extent.decoded_offset % SECTOR != 0
+        || (end % SECTOR != 0 && end < state.content.size)
+        || extent.decoded_len > MAX_LEN as u64
+        || payload.len() as u64 >= extent.decoded_len
+        || extent.file_len > extent.decoded_len.saturating_sub(extent.decoded_offset);
+    if refused { Err(Errno::EINVAL) } else { Ok(()) }
+}
