@@ -1,0 +1,53 @@
+# butterdock. `make` shows every command.
+
+CARGO ?= cargo
+# Tests that mount volumes at the same time; more than there are cores makes them slower.
+THREADS ?= $(shell nproc)
+# For `make bench`, for instance: make bench BENCH="--only ab --pairs 2"
+BENCH ?=
+
+# Under sudo Rust is that of the caller, and so is what gets built.
+ifneq ($(SUDO_USER),)
+ifneq ($(SUDO_USER),root)
+CALLER_HOME := $(shell getent passwd $(SUDO_USER) | cut -d: -f6)
+export PATH := $(PATH):$(CALLER_HOME)/.cargo/bin
+export CARGO_HOME ?= $(CALLER_HOME)/.cargo
+export RUSTUP_HOME ?= $(CALLER_HOME)/.rustup
+AS_CALLER := sudo -u $(SUDO_USER) -H env PATH="$(PATH)" CARGO_HOME="$(CARGO_HOME)" RUSTUP_HOME="$(RUSTUP_HOME)"
+endif
+endif
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help build check test bench demo clean
+
+help: ## Show this
+	@echo 'make COMMAND, one of:'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build butterdockd, optimised: target/release/butterdockd
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd
+
+check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test -p butterdockd -p butterdock-stream -p butterdock-receive
+
+test: ## Every test; needs root, because most of them mount loop volumes
+	@tests/demo/needs test
+	$(AS_CALLER) $(CARGO) build --workspace --bins
+	$(AS_CALLER) $(CARGO) test --workspace --no-run
+	$(CARGO) test --workspace -- --test-threads=$(THREADS)
+
+demo: ## Back a volume up, and then what changed; needs root, leaves nothing behind
+	@tests/demo/needs demo
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd
+	@tests/demo/run "$(TARGET)/release/butterdockd"
+
+bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; needs root and half an hour
+	@tests/demo/needs bench
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd
+	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,56 @@
+//! From what was asked for to the room that does it.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::args::{Args, Command};
+use crate::{dump, lines, receive};
+
+/// The exit status of a command line that cannot be understood (`EX_USAGE` of sysexits.h).
+pub(crate) const USAGE: u8 = 64;
+
+/// The exit status of something that the caller may not do (`EX_NOPERM` of sysexits.h).
+pub(crate) const NOT_ALLOWED: u8 = 77;
+
+/// Does what was asked for.
+pub(crate) fn run(args: Args) -> ExitCode {
+    match args.command {
+        Command::Receive(wanted) if wanted.dump => dump::run(&wanted),
+        Command::Receive(wanted) => receive::run(wanted),
+    }
+}
+
+/// Explains a command line that was not understood; prints help and the version where they were asked for.
+pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        lines::print(&error.render().to_string());
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        lines::error("no command was given; there is one so far: butterdockd receive");
+        lines::complain(text.trim_end());
+        return ExitCode::from(USAGE);
+    }
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let (what, more) = text.split_once("\n\n").unwrap_or((text, ""));
+    lines::error(&what.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines::complain(more.trim_end());
+    ExitCode::from(USAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn a_misused_command_line_ends_with_64_and_help_with_0() {
+        let status = |words: &[&str]| misused(&Args::try_parse_from(words).expect_err("not understood"));
+        assert_eq!(status(&["butterdockd"]), ExitCode::from(USAGE));
+        assert_eq!(status(&["butterdockd", "receive"]), ExitCode::from(USAGE));
+        assert_eq!(status(&["butterdockd", "receive", "--help"]), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,81 @@
+//! Lines for a person, on standard output and standard error.
+//!
+//! A closed pipe is not worth a word: what was received is durable whether or not anybody reads about it.
+
+use std::io::Write as _;
+
+/// Prints text as it is on standard output.
+pub(crate) fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+/// Prints bytes as they are on standard output, at once.
+pub(crate) fn print_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(bytes).and_then(|()| out.flush()));
+}
+
+/// Prints a line on standard error; nothing where there is no text.
+pub(crate) fn complain(text: &str) {
+    if !text.is_empty() {
+        complain_bytes(format!("{text}\n").as_bytes());
+    }
+}
+
+/// Prints bytes on standard error in one piece.
+pub(crate) fn complain_bytes(bytes: &[u8]) {
+    drop(std::io::stderr().lock().write_all(bytes));
+}
+
+/// Prints `ERROR: …`, always on one line.
+pub(crate) fn error(text: &str) {
+    complain(&format!("ERROR: {}", one_line(text)));
+}
+
+/// Prints `WARNING: …`, always on one line.
+pub(crate) fn warning(text: &str) {
+    complain(&format!("WARNING: {}", one_line(text)));
+}
+
+/// The text with everything escaped that would end the line or steer a terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.trim_end().chars() {
+        if letter.is_control() {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// A name from a stream for a line: bytes above ASCII stay, so that a terminal shows them as `ls` would; control
+/// characters are escaped, so that a name cannot forge a line.
+pub(crate) fn name(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte.is_ascii_control() {
+            out.extend(byte.escape_ascii());
+        } else {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_stays_on_its_line() {
+        assert_eq!(one_line("a\nERROR: b\x1b[2J\n"), "a\\nERROR: b\\u{1b}[2J");
+    }
+
+    #[test]
+    fn a_name_cannot_forge_a_line_and_keeps_its_letters() {
+        assert_eq!(name("été\nAt subvol x".as_bytes()), "été\\nAt subvol x".as_bytes());
+        assert_eq!(name(b"\xff"), b"\xff");
+    }
+}

@@ -1,0 +1,126 @@
+//! One run of `butterdockd receive`, from its arguments to its exit status.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use butterdock_receive::{Control, ErrorKind, Options};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::console::Console;
+use super::json::Json;
+use super::signals::Signals;
+use super::watch::Watch;
+use super::{End, Show, destination};
+use crate::app::NOT_ALLOWED;
+use crate::args::Receive;
+use crate::input::Input;
+
+/// How often a run shows how far it is.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Receives, shows it and says how it ended.
+pub(crate) fn run(wanted: Receive) -> ExitCode {
+    let input = Input::open(wanted.file.as_deref());
+    let total = input.as_ref().ok().and_then(|input| input.total);
+    let show: Box<dyn Show> =
+        if wanted.json { Box::new(Json::new(total)) } else { Box::new(Console::new(&wanted, total)) };
+    let end = match prepare(&wanted, input) {
+        Ok(ends) => receive(&ends, &options(wanted), show.as_ref())
+            .unwrap_or_else(|error| End::refused(1, format!("{error:#}"))),
+        Err(refusal) => End::refused(refusal.exit, refusal.message),
+    };
+    show.ended(&end);
+    ExitCode::from(end.exit)
+}
+
+/// Both ends of the way.
+struct Ends {
+    input: File,
+    destination: File,
+}
+
+/// Why a run does not begin.
+struct Refusal {
+    exit: u8,
+    message: String,
+}
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: 1, message: format!("{error:#}") }
+    }
+}
+
+/// Opens both ends, or says why that cannot be.
+fn prepare(wanted: &Receive, input: Result<Input>) -> Result<Ends, Refusal> {
+    if !nix::unistd::geteuid().is_root() {
+        let text = "receiving makes subvolumes and files of other owners, which needs root: run it with sudo";
+        return Err(Refusal { exit: NOT_ALLOWED, message: text.to_owned() });
+    }
+    let path = wanted.destination.as_deref().context("no destination was named")?;
+    Ok(Ends { input: input?.file, destination: destination::open(path)? })
+}
+
+fn options(wanted: Receive) -> Options {
+    Options {
+        verify: wanted.verify,
+        force_decompress: wanted.force_decompress,
+        lanes: wanted.lanes.and_then(|lanes| NonZeroUsize::new(lanes.into())),
+        name: wanted.name.map(OsStringExt::into_vec),
+        no_verity: wanted.no_verity,
+        max_errors: wanted.max_errors,
+        one_stream: wanted.terminate_on_end,
+        mount_root: wanted.root_mount,
+        ..Options::default()
+    }
+}
+
+/// Runs the engine beside the threads that watch it.
+fn receive(ends: &Ends, options: &Options, show: &dyn Show) -> Result<End> {
+    raise_open_files();
+    let control = Control::new().context("cannot make an eventfd")?;
+    // Before any thread begins: a mask is inherited, and a signal takes any thread that does not block it.
+    let signals = Signals::wait(control.clone()).context("cannot wait for signals")?;
+    let watch = Watch::new(show);
+    let start = Instant::now();
+    Ok(std::thread::scope(|scope| {
+        let (running, over) = mpsc::channel::<()>();
+        let (control, watch) = (&control, &watch);
+        scope.spawn(move || {
+            while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                show.tick(control.progress().bytes, watch.phase());
+            }
+        });
+        let result = butterdock_receive::receive(ends.input.as_fd(), ends.destination.as_fd(), options, control, watch);
+        drop(running);
+        match result {
+            Ok(outcome) => End::succeeded(outcome, start.elapsed()),
+            Err(failure) => {
+                let exit = exit_status(failure.error.kind(), &signals);
+                End::failed(exit, failure, start.elapsed())
+            }
+        }
+    }))
+}
+
+/// As a shell counts a program that a signal ended; 1 for all other failures.
+fn exit_status(kind: ErrorKind, signals: &Signals) -> u8 {
+    match signals.caught() {
+        Some(signal) if kind == ErrorKind::Cancelled => signal.saturating_add(128),
+        Some(_) | None => 1,
+    }
+}
+
+/// Clone sources and directories are kept open. Programs that use select(2) need the soft limit low; this one does not.
+fn raise_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    // Where it is refused the old limit stays, which is enough for most streams.
+    raised.unwrap_or_default();
+}

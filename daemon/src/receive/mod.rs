@@ -1,0 +1,73 @@
+//! This room receives a stream in the foreground, in place of `btrfs receive`: without a bus and without a daemon.
+//!
+//! ```text
+//! main thread      command: opens both ends, runs the engine, ends with an exit status
+//! signal thread    waits in a signalfd for SIGINT and SIGTERM and cancels
+//! ticker thread    four times a second: shows how far it is
+//! engine threads   tell the `Watch` what they do; it tells the `Show`
+//! ```
+//!
+//! A `Show` is one way to tell a person or a program: `console` or `json`.
+
+mod bar;
+mod command;
+mod console;
+mod destination;
+mod json;
+mod object;
+mod signals;
+mod speed;
+mod watch;
+
+use std::time::Duration;
+
+use butterdock_receive::{Counts, Error, Failure, Kind, Outcome, Phase, Published};
+use butterdock_stream::Command;
+
+pub(crate) use command::run;
+
+/// How a run shows itself. Called from several threads.
+trait Show: Sync {
+    /// A subvolume was begun.
+    fn began(&self, name: &[u8], kind: Kind);
+    /// A command was read. Called only where [`Show::detail`] is not zero.
+    fn command(&self, command: &Command<'_>);
+    /// How much is told about commands: 0 nothing, 1 data, 2 everything.
+    fn detail(&self) -> u8;
+    /// A quarter of a second went by.
+    fn tick(&self, bytes: u64, phase: Phase);
+    /// Something a person should know.
+    fn warning(&self, text: &str);
+    /// The run is over.
+    fn ended(&self, end: &End);
+}
+
+/// How a run ended.
+#[derive(Debug)]
+struct End {
+    exit: u8,
+    message: Option<String>,
+    error: Option<Error>,
+    subvolumes: Vec<Published>,
+    counts: Counts,
+    seconds: Duration,
+}
+
+impl End {
+    /// Before the engine had anything to do.
+    fn refused(exit: u8, message: String) -> Self {
+        let seconds = Duration::ZERO;
+        Self { exit, message: Some(message), error: None, subvolumes: Vec::new(), counts: Counts::default(), seconds }
+    }
+
+    fn succeeded(outcome: Outcome, seconds: Duration) -> Self {
+        let Outcome { subvolumes, counts, .. } = outcome;
+        Self { exit: 0, message: None, error: None, subvolumes, counts, seconds }
+    }
+
+    fn failed(exit: u8, failure: Failure, seconds: Duration) -> Self {
+        let message = Some(failure.to_string());
+        let Failure { error, published, counts, .. } = failure;
+        Self { exit, message, error: Some(error), subvolumes: published, counts, seconds }
+    }
+}
