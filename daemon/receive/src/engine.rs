@@ -9,14 +9,15 @@ use std::thread::{Scope, available_parallelism, scope};
 use butterdock_btrfs::filesystem;
 use butterdock_stream::Place;
 
-use crate::apply::{Applier, Faults, Ineffective, Rules, Way};
+use crate::apply::{Applier, Buffers, Faults, Ineffective, Rules, Way};
+use crate::blocks::Blocks;
 use crate::control::{Control, Counts};
 use crate::error::{Cause, Error, Failure};
 use crate::observer::{Kind, Observer, Phase, Published};
 use crate::options::Options;
 use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolume_name};
 use crate::plan::{Action, Begin, Step};
-use crate::reader::{Batch, Blocks, Reader, Trouble};
+use crate::reader::{Batch, Reader, Trouble};
 use crate::real::RealVolume;
 
 /// Batches of steps that may wait between the reader and the applier.
@@ -54,7 +55,7 @@ pub fn receive(
         no_verity: options.no_verity,
         plain: false,
     };
-    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default() };
+    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default(), buffers: Buffers::default() };
     let mut published = Vec::new();
     if let Err(error) = run(input, destination, options, &rules, observer, &mut published) {
         rules.faults.report_fatal(error);
@@ -123,7 +124,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             if self.rules.faults.stopped() {
                 break;
             }
-            self.blocks.freed();
+            self.blocks.freed(0, false);
         }
         // The reader must not wait for us any more.
         drop(batches);
@@ -166,6 +167,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
                 if let Some(receiving) = current {
                     receiving.applier.flush();
                 }
+                self.blocks.freed(0, true);
                 batches.recv().ok()
             }
         }
@@ -221,7 +223,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             .map_err(|fault| Error::call("open the new subvolume", fault))?;
         let lanes = self.options.lanes.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let blocks = self.blocks;
-        let applier = Applier::new(volume, self.threads, lanes, self.rules, move || blocks.freed())?;
+        let applier = Applier::new(volume, self.threads, lanes, self.rules, move |bytes, idle| blocks.freed(bytes, idle))?;
         Ok(Receiving { applier, hidden, begin, name })
     }
 

@@ -23,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic"))]
 
 mod apply;
+mod blocks;
 mod control;
 mod engine;
 mod error;

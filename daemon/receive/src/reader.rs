@@ -5,8 +5,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
 
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 use nix::errno::Errno;
@@ -15,15 +13,22 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::read;
 
 use crate::apply::Faults;
+use crate::blocks::Blocks;
 use crate::control::{Control, Tally};
 use crate::error::{Cause, Error};
 use crate::observer::Observer;
 use crate::plan::{Planner, Step};
 
-/// A batch is sent on when it has this many steps, or when more input must be read.
+/// A batch is sent on when it has this many steps,
 const BATCH: usize = 128;
-/// How long to wait for a free block before looking again whether the run has ended.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// or when so many bytes were read since the last one.
+const UNIT: usize = 256 << 10;
+/// One read asks for at most this much: what is read of a command that does not fit its block any more is copied to
+/// the next one.
+const READ: usize = 32 << 10;
+/// With so many blocks in work the reader waits until about half of them are free: a few blocks that are used again
+/// and again stay in the processor's cache.
+const WARM: usize = 10;
 
 /// Reads one input.
 pub(crate) struct Reader<'r> {
@@ -35,6 +40,8 @@ pub(crate) struct Reader<'r> {
     decoder: Decoder,
     planner: Planner,
     steps: Vec<Step>,
+    /// Bytes read since steps were sent.
+    unsent: usize,
     to: SyncSender<Batch>,
     blocks: &'r Blocks,
     control: &'r Control,
@@ -57,13 +64,6 @@ pub(crate) enum Trouble {
     Command(Error),
     /// Nothing more can be read.
     Input(Error),
-}
-
-/// Tells the reader that blocks may have become free.
-#[derive(Debug, Default)]
-pub(crate) struct Blocks {
-    freed: Mutex<bool>,
-    changed: Condvar,
 }
 
 enum Next {
@@ -95,6 +95,7 @@ impl<'r> Reader<'r> {
             decoder: Decoder::new(limits, Pool::default()),
             planner: Planner::default(),
             steps: Vec::new(),
+            unsent: 0,
             to,
             blocks,
             control,
@@ -151,21 +152,35 @@ impl<'r> Reader<'r> {
 
     /// Reads more input.
     fn fill(&mut self) -> Result<Next, Error> {
-        self.send(None);
-        let most = if self.one_stream { self.decoder.needed() } else { usize::MAX };
+        if self.unsent >= UNIT {
+            self.send(None);
+        }
+        while self.decoder.held() >= WARM && self.blocks.moving() && !self.faults.stopped() {
+            self.send(None);
+            self.blocks.wait(WARM / 2 * Pool::default().block_size);
+        }
+        // What is read already must not lie about while the input makes us wait.
+        if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
+            self.send(None);
+            if !ready(self.input, self.control.wake_fd(), PollTimeout::NONE)? {
+                return Ok(Next::Went);
+            }
+        }
+        let most = if self.one_stream { self.decoder.needed() } else { READ };
         let Ok(space) = self.decoder.space() else {
-            self.blocks.wait();
+            // The window itself may hold every block: an input that trickles fills one with each read.
+            self.planner.flush(&mut self.steps);
+            self.send(None);
+            self.blocks.wait_any();
             return Ok(Next::Went);
         };
         let end = most.min(space.len());
         let space = space.get_mut(..end).unwrap_or_default();
-        if self.polls && !ready(self.input, self.control.wake_fd())? {
-            return Ok(Next::Went);
-        }
         match read(self.input, space) {
             Ok(0) => self.decoder.finish().map(|()| Next::Ended).map_err(stream_error),
             Ok(n) => {
                 self.decoder.filled(n);
+                self.unsent = self.unsent.saturating_add(n);
                 Tally::add(&self.control.tally().bytes, n as u64);
                 Ok(Next::Went)
             }
@@ -175,6 +190,7 @@ impl<'r> Reader<'r> {
     }
 
     fn send(&mut self, trouble: Option<Trouble>) {
+        self.unsent = 0;
         if !self.steps.is_empty() || trouble.is_some() {
             // Nobody takes it any more only when the run has ended.
             drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), trouble }));
@@ -182,28 +198,12 @@ impl<'r> Reader<'r> {
     }
 }
 
-impl Blocks {
-    /// Somebody dropped parts of blocks.
-    pub(crate) fn freed(&self) {
-        *self.freed.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*freed {
-            freed = self.changed.wait_timeout(freed, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *freed = false;
-    }
-}
-
-/// Waits until there is input, or its end; false when the run was woken to end.
-fn ready(input: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> Result<bool, Error> {
+/// Waits until there is input, or its end; false when there is none so far, or the run was woken to end.
+fn ready(input: BorrowedFd<'_>, wake: BorrowedFd<'_>, patience: PollTimeout) -> Result<bool, Error> {
     let mut both = [PollFd::new(input, PollFlags::POLLIN), PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut both, PollTimeout::NONE) {
+    match poll(&mut both, patience) {
+        Ok(0) | Err(Errno::EINTR) => Ok(false),
         Ok(_) => Ok(both.last().and_then(PollFd::any) != Some(true)),
-        Err(Errno::EINTR) => Ok(false),
         Err(errno) => Err(read_error(errno)),
     }
 }
@@ -214,4 +214,55 @@ fn stream_error(error: butterdock_stream::Error) -> Error {
 
 fn read_error(errno: Errno) -> Error {
     Error::new(Cause::Read(errno.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::sync::mpsc::sync_channel;
+    use std::thread::{scope, sleep};
+    use std::time::Duration;
+
+    use butterdock_stream::{Encoder, Version};
+
+    use super::*;
+    use crate::observer::Silent;
+
+    /// Many small writes to one file, one at a time, so that each read brings a few of them.
+    fn trickle(mut to: File) {
+        let mut encoder = Encoder::new(Version::V2);
+        encoder.header();
+        for n in 0..4500_u64 {
+            encoder.command(&Command::Write { path: b"f", offset: n * 10, data: b"0123456789" }).unwrap();
+            to.write_all(encoder.bytes()).unwrap();
+            encoder.clear();
+            sleep(Duration::from_millis(1));
+        }
+        encoder.command(&Command::End).unwrap();
+        to.write_all(encoder.bytes()).unwrap();
+    }
+
+    #[test]
+    fn an_input_that_trickles_does_not_hang_on_blocks_that_the_window_holds() {
+        let control = Control::new().unwrap();
+        let (faults, blocks) = (Faults::new(1, control.clone()), Blocks::default());
+        let (input, output) = nix::unistd::pipe().unwrap();
+        let spare = input.try_clone().unwrap();
+        let (to, batches) = sync_channel(8);
+        let reader = Reader::new(input.as_fd(), false, Limits::default(), to, &blocks, &control, &faults, &Silent);
+        scope(|threads| {
+            threads.spawn(|| trickle(output.into()));
+            threads.spawn(|| reader.run());
+            let mut written = 0;
+            while let Ok(batch) = batches.recv_timeout(Duration::from_secs(20)) {
+                assert!(batch.trouble.is_none(), "{:?}", batch.trouble);
+                written += batch.steps.len();
+            }
+            faults.stop();
+            // Where the reader gave up, the writer must not wait for it.
+            std::io::copy(&mut File::from(spare), &mut std::io::sink()).unwrap();
+            assert!(written > 1 && control.progress().counts.commands == 4501, "{written} steps");
+        });
+    }
 }

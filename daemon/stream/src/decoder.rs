@@ -75,6 +75,13 @@ impl Decoder {
         self.wanted().saturating_sub(self.have())
     }
 
+    /// How many blocks behind the one being filled are held by [`Shared`](crate::Shared)s.
+    ///
+    /// A caller that lets few be held at a time reads into warm memory.
+    pub fn held(&self) -> usize {
+        self.blocks.held()
+    }
+
     /// How many bytes of the input are decoded.
     pub fn position(&self) -> u64 {
         self.at

@@ -60,6 +60,11 @@ impl Blocks {
         self.size
     }
 
+    /// How many blocks of the usual size others still hold.
+    pub(crate) fn held(&self) -> usize {
+        self.retired.iter().filter(|block| Arc::strong_count(block) > 1).count()
+    }
+
     /// A block of at least `size` bytes that nobody else holds.
     pub(crate) fn take(&mut self, size: usize) -> Result<Block, PoolEmpty> {
         if size > self.size {

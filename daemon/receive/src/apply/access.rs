@@ -1,7 +1,7 @@
 //! The root's own owner, mode, ACL and flags: they come last, when nobody may write to the subvolume any more.
 
 use super::applier::Finished;
-use super::attributes::remove_xattr;
+use super::attributes::{REFUSING, remove_xattr};
 use crate::error::Error;
 use crate::plan::Change;
 use crate::volume::Inode;
@@ -9,6 +9,11 @@ use crate::volume::Inode;
 /// Opens the root up. `mode` is what it has unless the stream gave one.
 pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Result<(), Error> {
     let doing = |fault| Error::call("set the root's access", fault).on(b"");
+    // Handed down by the parent's snapshot: they would refuse everything that follows.
+    let flags = root.flags().map_err(doing)?;
+    if flags & REFUSING != 0 {
+        root.set_flags(flags & !REFUSING).map_err(doing)?;
+    }
     if !finished.access.iter().any(|(_, change)| matches!(change, Change::Chmod { .. })) {
         root.set_mode(mode).map_err(doing)?;
     }
@@ -23,8 +28,8 @@ pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Resul
         };
         result.map_err(|fault| doing(fault).at(place))?;
     }
-    match finished.root_flags.filter(|&flags| flags != 0) {
-        Some(flags) => root.flags().and_then(|now| root.set_flags(now | flags)).map_err(doing),
-        None => Ok(()),
+    match finished.root_flags.unwrap_or(flags & REFUSING) {
+        0 => Ok(()),
+        flags => root.flags().and_then(|now| root.set_flags(now | flags)).map_err(doing),
     }
 }

@@ -4,6 +4,7 @@ use std::thread::scope;
 
 use super::access::open_up;
 use super::applier::{Applier, Way};
+use super::ahead::Buffers;
 use super::attributes::Ineffective;
 use super::faults::Faults;
 use super::perform::Rules;
@@ -20,13 +21,16 @@ use crate::volume::{Inode, Volume};
 pub fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, lanes: usize) -> Result<V, Error> {
     let control = Control::new().map_err(|error| Error::new(Cause::Read(error)))?;
     let faults = Faults::new(1, control.clone());
-    let rules = Rules { way, control, faults, ineffective: Ineffective::default() };
+    let rules = Rules { way, control, faults, ineffective: Ineffective::default(), buffers: Buffers::default() };
     let volume = scope(|threads| {
-        let mut applier = Applier::new(volume, threads, lanes, &rules, || {})?;
+        let mut applier = Applier::new(volume, threads, lanes, &rules, |_, _| {})?;
         for Step { place, action } in steps {
             applier.apply(place, action);
         }
         let (finished, mut volume) = applier.finish();
+        if rules.faults.any() {
+            return Ok(volume);
+        }
         let root = volume.open(&crate::StreamPath::root()).map_err(|fault| Error::call("open the root", fault))?;
         let mode = root.state().map_err(|fault| Error::call("look at the root", fault))?.mode;
         open_up(&root, finished, mode)?;

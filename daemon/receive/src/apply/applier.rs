@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::thread::Scope;
 
 use butterdock_btrfs::{Errno, Error as Fault};
-use butterdock_stream::Place;
+use butterdock_stream::{Identity, Place};
 
 use super::attributes;
 use super::deferred::Deferred;
@@ -68,12 +68,12 @@ impl<'r, V: Volume> Applier<'r, V> {
         scope: &'scope Scope<'scope, 'r>,
         lanes: usize,
         rules: &'r Rules,
-        idle: impl Fn() + Send + Clone + 'r,
+        freed: impl Fn(usize, bool) + Send + Clone + 'r,
     ) -> Result<Self, Error> {
         let names = volume.temporaries().map_err(|fault| Error::call("list the subvolume's root", fault))?;
         Ok(Self {
             volume,
-            lanes: Lanes::start(scope, lanes, rules, idle),
+            lanes: Lanes::start(scope, lanes, rules, freed),
             own: Performer::new(rules),
             rules,
             deferred: Deferred::default(),
@@ -157,17 +157,22 @@ impl<'r, V: Volume> Applier<'r, V> {
             let mode = mode.unwrap_or(default);
             self.touch(path)?;
             if let Ok(inode) = self.volume.create(path, new, mode) {
+                self.name_appeared(path);
                 return Ok((inode, Some(InodeState { mode, uid: 0, gid: 0 })));
             }
             // Whatever was in the way: the plain way replaces it, or says what is wrong.
         }
         self.touch(temporary)?;
         let known = self.volume.hands_down(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
-        let inode =
+        let mut inode =
             self.lifting(&[temporary], |volume| volume.create(temporary, new, default)).map_err(doing("create"))?;
         self.name_appeared(temporary);
         if let Some(place) = renamed {
             self.rename(temporary, path).map_err(|error| error.at(*place))?;
+            if inode.kind() == InodeKind::Special {
+                // What is never opened is reached by its name, and that is another one now.
+                inode = self.volume.open(path).map_err(doing("open"))?;
+            }
         }
         Ok((inode, known.then_some(InodeState { mode: default, uid: 0, gid: 0 })))
     }
@@ -191,24 +196,39 @@ impl<'r, V: Volume> Applier<'r, V> {
         mut changes: Vec<(Place, Change)>,
     ) -> Result<(), Error> {
         let mut sources = Vec::new();
-        for (place, change) in &mut changes {
-            match change {
+        let mut failed = None;
+        for (at, (place, change)) in changes.iter().enumerate() {
+            let result = match change {
                 Change::Clone { source, source_path, .. } => {
-                    let found = self.volume.source(source, source_path).and_then(|found| match found.kind() {
-                        InodeKind::File => Ok(found),
-                        InodeKind::Directory | InodeKind::Special => {
-                            Err(Error::new(Cause::Value("the source of a clone is no regular file")))
-                        }
-                    });
-                    sources.push(found.map_err(|error| error.at(*place).on(source_path.as_bytes()))?);
+                    self.source(source, source_path).map(|found| sources.push(found))
                 }
-                Change::Fileattr { attr } => self.deferred.flags(inode.number(), &path, attributes::refusing(*attr)),
-                Change::Verity(verity) => self.keep_verity(*place, inode.number(), &path, verity)?,
-                _ => {}
+                Change::Fileattr { attr } => {
+                    self.deferred.flags(inode.number(), &path, attributes::refusing(*attr));
+                    Ok(())
+                }
+                Change::Verity(verity) => self.keep_verity(*place, inode.number(), &path, verity),
+                _ => Ok(()),
+            };
+            if let Err(error) = result {
+                failed = Some((at, error.at(*place)));
+                break;
             }
         }
-        self.lanes.give(Task { inode, path, fresh, changes, sources });
-        Ok(())
+        // What stands before the error is done, for it may have an error of its own, which is then the first.
+        let end = failed.as_ref().map_or(changes.len(), |(at, _)| *at);
+        changes.truncate(end);
+        self.lanes.give(Task { inode, path, fresh, changes, sources, ahead: None });
+        failed.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn source(&mut self, source: &Identity, path: &StreamPath) -> Result<V::Inode, Error> {
+        let found = self.volume.source(source, path).and_then(|found| match found.kind() {
+            InodeKind::File => Ok(found),
+            InodeKind::Directory | InodeKind::Special => {
+                Err(Error::new(Cause::Value("the source of a clone is no regular file")))
+            }
+        });
+        found.map_err(|error| error.on(path.as_bytes()))
     }
 
     /// Directories and what is never opened are done here, in order with the names.
@@ -221,6 +241,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     ) -> Result<(), Error> {
         let directory = inode.kind() == InodeKind::Directory;
         let mut now = Vec::with_capacity(changes.len());
+        let mut failed = None;
         for (place, change) in changes {
             match change {
                 Change::Utimes { atime, mtime } if directory => {
@@ -236,7 +257,8 @@ impl<'r, V: Volume> Applier<'r, V> {
                 | Change::Clone { .. }
                 | Change::Truncate { .. }
                 | Change::Punch { .. } => {
-                    return Err(Error::new(Cause::Value("data for something that is no regular file")).at(place));
+                    failed = Some(Error::new(Cause::Value("data for something that is no regular file")).at(place));
+                    break;
                 }
                 change => now.push((place, change)),
             }
@@ -246,8 +268,9 @@ impl<'r, V: Volume> Applier<'r, V> {
                 .spill(&mut self.volume)
                 .map_err(|(_, fault)| Error::call("set a directory's times", fault))?;
         }
+        let done = failed.map_or(Ok(()), Err);
         if now.is_empty() {
-            return Ok(());
+            return done;
         }
         if directory {
             if fresh.is_none() {
@@ -255,8 +278,8 @@ impl<'r, V: Volume> Applier<'r, V> {
             }
             self.volume.changed(path);
         }
-        self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new() });
-        Ok(())
+        self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new(), ahead: None });
+        done
     }
 
     /// The root's mode, owner and ACL wait until it is no longer writable: only the last of each counts.
@@ -309,6 +332,10 @@ impl<'r, V: Volume> Applier<'r, V> {
         self.touch(path)?;
         self.lifting(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
         self.name_appeared(path);
+        if existing.is_temporary() || path.is_temporary() {
+            // Renaming one name of an inode over another leaves both. No sender does that: know less from here on.
+            self.temporaries = None;
+        }
         Ok(())
     }
 

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
-use butterdock_btrfs::Error as Fault;
+use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_stream::{Place, Time};
 
+use super::attributes::REFUSING;
 use crate::name::StreamPath;
 use crate::plan::Verity;
 use crate::volume::{Inode, InodeKind, Volume};
@@ -142,7 +143,16 @@ impl Last {
 fn set_times<V: Volume>(volume: &mut V, number: u64, last: &mut Last) -> Result<(), Fault> {
     if let Some((atime, mtime)) = last.times.take() {
         if let Some(inode) = volume.by_number(number, &last.hint)? {
-            inode.set_times(atime, mtime)?;
+            match inode.set_times(atime, mtime) {
+                Err(fault) if fault.errno == Errno::EPERM => {
+                    // The parent's snapshot handed down flags that nothing had to lift so far.
+                    let flags = inode.flags()?;
+                    inode.set_flags(flags & !REFUSING)?;
+                    last.flags.get_or_insert(flags & REFUSING);
+                    inode.set_times(atime, mtime)?;
+                }
+                result => result?,
+            }
         }
     }
     Ok(())

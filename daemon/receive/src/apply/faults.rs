@@ -1,7 +1,9 @@
 //! The errors of one run, from every thread.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use butterdock_stream::Place;
 
 use crate::control::Control;
 use crate::error::{Cause, Error};
@@ -12,6 +14,8 @@ pub(crate) struct Faults {
     limit: u64,
     control: Control,
     stopped: AtomicBool,
+    /// The command whose error stopped the run.
+    last: AtomicU64,
     found: Mutex<Found>,
 }
 
@@ -25,13 +29,20 @@ struct Found {
 impl Faults {
     /// Stops at `limit` errors; 0 never stops.
     pub(crate) fn new(limit: u64, control: Control) -> Self {
-        Self { limit, control, stopped: AtomicBool::new(false), found: Mutex::new(Found::default()) }
+        Self {
+            limit,
+            control,
+            stopped: AtomicBool::new(false),
+            last: AtomicU64::new(u64::MAX),
+            found: Mutex::new(Found::default()),
+        }
     }
 
     /// Takes an error. At the limit the run stops.
     pub(crate) fn report(&self, error: Error) {
         let mut found = self.found();
         found.count = found.count.saturating_add(1);
+        let place = error.place.map_or(u64::MAX, |place| place.command);
         let earlier = match (&found.first, error.place) {
             (None, _) => true,
             (Some(first), Some(place)) => first.place.is_some_and(|there| place.command < there.command),
@@ -43,6 +54,7 @@ impl Faults {
         let enough = self.limit != 0 && found.count >= self.limit;
         drop(found);
         if enough {
+            self.last.fetch_min(place, Ordering::Relaxed);
             self.stop();
         }
     }
@@ -56,6 +68,12 @@ impl Faults {
     /// Whether nothing more shall be done.
     pub(crate) fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed) || self.control.is_cancelled()
+    }
+
+    /// Whether the command at `place` shall not be done any more. Those before the one that stopped the run are
+    /// done, or the error that is told would be the first that some lane came to, not the first of the stream.
+    pub(crate) fn ends_before(&self, place: Place) -> bool {
+        self.control.is_cancelled() || place.command > self.last.load(Ordering::Relaxed)
     }
 
     /// Whether there was an error: nothing may be published then.

@@ -5,14 +5,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::Scope;
 
+use super::ahead::Ahead;
 use super::encoded::Written;
 use super::perform::{Performer, Rules, Task};
 use crate::volume::Inode;
 
 /// A lane's queue holds this many batches
 const DEPTH: usize = 4;
-/// of at most this many tasks.
+/// of at most this many tasks,
 const BATCH: usize = 32;
+/// or about this many bytes.
+const WEIGHT: usize = 128 << 10;
 /// Entries of the readers' table above which finished ones are dropped.
 const READERS: usize = 256;
 
@@ -21,18 +24,28 @@ pub(crate) struct Lanes<I> {
     lanes: Vec<Lane<I>>,
     /// Inodes that a task reads from while it clones: which lane, and how many tasks it must have done.
     readers: HashMap<u64, (usize, u64)>,
+    /// Payloads are decoded, so lanes help one another.
+    decode: bool,
 }
 
 struct Lane<I> {
-    sender: SyncSender<Vec<Order<I>>>,
-    waiting: Vec<Order<I>>,
+    sender: SyncSender<Batch<I>>,
+    waiting: Batch<I>,
     /// Tasks handed over, those in `waiting` included.
     given: u64,
     done: Arc<Done>,
 }
 
+struct Batch<I> {
+    orders: Vec<Order<I>>,
+    /// Bytes of the stream that they hold.
+    weight: usize,
+}
+
 enum Order<I> {
     Perform(Task<I>),
+    /// Decode for another lane.
+    Help(Arc<Ahead>),
     /// Hand over the record of encoded writes.
     Surrender(SyncSender<Written>),
 }
@@ -50,20 +63,20 @@ impl<I: Inode> Lanes<I> {
         scope: &'scope Scope<'scope, 'env>,
         count: usize,
         rules: &'env Rules,
-        idle: impl Fn() + Send + Clone + 'env,
+        freed: impl Fn(usize, bool) + Send + Clone + 'env,
     ) -> Self {
         let lanes = (0..count.max(1)).map(|_| {
             let (sender, receiver) = sync_channel(DEPTH);
             let done = Arc::new(Done::default());
-            let (theirs, idle) = (Arc::clone(&done), idle.clone());
-            scope.spawn(move || run(&receiver, rules, &theirs, &idle));
-            Lane { sender, waiting: Vec::new(), given: 0, done }
+            let (theirs, freed) = (Arc::clone(&done), freed.clone());
+            scope.spawn(move || run(&receiver, rules, &theirs, &freed));
+            Lane { sender, waiting: Batch::new(), given: 0, done }
         });
-        Self { lanes: lanes.collect(), readers: HashMap::new() }
+        Self { lanes: lanes.collect(), readers: HashMap::new(), decode: rules.way.force_decompress || rules.way.verify }
     }
 
     /// Hands a file's work to its lane, after what it depends on.
-    pub(crate) fn give(&mut self, task: Task<I>) {
+    pub(crate) fn give(&mut self, mut task: Task<I>) {
         let number = task.inode.number();
         let own = self.lane_of(number);
         if !self.readers.is_empty() {
@@ -89,12 +102,17 @@ impl<I: Inode> Lanes<I> {
             let done: Vec<u64> = self.lanes.iter().map(|lane| lane.done.count()).collect();
             self.readers.retain(|_, (lane, given)| done.get(*lane).is_some_and(|done| done < given));
         }
+        if self.decode && self.lanes.len() > 1 {
+            task.ahead = Ahead::of(&task.changes).map(Arc::new);
+        }
+        let weight = task.changes.iter().fold(0_usize, |sum, (_, change)| sum.saturating_add(change.weight()));
+        let helper = own.saturating_add(1).checked_rem(self.lanes.len()).and_then(|next| self.lanes.get_mut(next));
+        if let (Some(ahead), Some(helper)) = (&task.ahead, helper) {
+            helper.push(Order::Help(Arc::clone(ahead)), weight);
+        }
         if let Some(lane) = self.lanes.get_mut(own) {
             lane.given = lane.given.saturating_add(1);
-            lane.waiting.push(Order::Perform(task));
-            if lane.waiting.len() >= BATCH {
-                lane.send();
-            }
+            lane.push(Order::Perform(task), weight);
         }
     }
 
@@ -118,7 +136,7 @@ impl<I: Inode> Lanes<I> {
         let mut all = Written::default();
         for lane in &mut self.lanes {
             let (sender, receiver) = sync_channel(1);
-            lane.waiting.push(Order::Surrender(sender));
+            lane.waiting.orders.push(Order::Surrender(sender));
             lane.send();
             if let Ok(written) = receiver.recv() {
                 all.merge(written);
@@ -133,7 +151,7 @@ impl<I: Inode> Lanes<I> {
     }
 
     fn lane_of(&self, number: u64) -> usize {
-        usize::try_from(number % (self.lanes.len().max(1) as u64)).unwrap_or_default()
+        number.checked_rem(self.lanes.len() as u64).and_then(|lane| usize::try_from(lane).ok()).unwrap_or_default()
     }
 
     fn drain(&mut self, lane: usize) {
@@ -150,11 +168,25 @@ impl<I: Inode> Lanes<I> {
 }
 
 impl<I> Lane<I> {
-    fn send(&mut self) {
-        if !self.waiting.is_empty() {
-            // A lane ends only when its sender is dropped, so this cannot fail.
-            drop(self.sender.send(std::mem::take(&mut self.waiting)));
+    fn push(&mut self, order: Order<I>, weight: usize) {
+        self.waiting.orders.push(order);
+        self.waiting.weight = self.waiting.weight.saturating_add(weight);
+        if self.waiting.orders.len() >= BATCH || self.waiting.weight >= WEIGHT {
+            self.send();
         }
+    }
+
+    fn send(&mut self) {
+        if !self.waiting.orders.is_empty() {
+            // A lane ends only when its sender is dropped, so this cannot fail.
+            drop(self.sender.send(std::mem::replace(&mut self.waiting, Batch::new())));
+        }
+    }
+}
+
+impl<I> Batch<I> {
+    fn new() -> Self {
+        Self { orders: Vec::with_capacity(BATCH), weight: 0 }
     }
 }
 
@@ -182,20 +214,30 @@ impl Done {
     }
 }
 
-fn run<I: Inode>(orders: &Receiver<Vec<Order<I>>>, rules: &Rules, done: &Done, idle: &impl Fn()) {
+/// A lane's thread: performs what comes, and says how many bytes of the stream it let go.
+fn run<I: Inode>(
+    orders: &Receiver<Batch<I>>,
+    rules: &Rules,
+    done: &Done,
+    freed: &impl Fn(usize, bool),
+) {
     let mut performer = Performer::new(rules);
-    while let Ok(batch) = orders.recv() {
+    let mut next = orders.recv().ok();
+    while let Some(batch) = next {
         let mut tasks = 0_u64;
-        for order in batch {
+        for order in batch.orders {
             match order {
                 Order::Perform(task) => {
                     performer.perform(task);
                     tasks = tasks.saturating_add(1);
                 }
+                Order::Help(ahead) => performer.help(&ahead),
                 Order::Surrender(to) => drop(to.send(std::mem::take(&mut performer.written))),
             }
         }
         done.add(tasks, performer.written.is_full());
-        idle();
+        next = orders.try_recv().ok();
+        freed(batch.weight, next.is_none());
+        next = next.or_else(|| orders.recv().ok());
     }
 }

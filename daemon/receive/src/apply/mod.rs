@@ -8,6 +8,7 @@
 //! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
 
 mod access;
+mod ahead;
 mod alone;
 mod applier;
 mod attributes;
@@ -16,8 +17,11 @@ mod encoded;
 mod faults;
 mod lanes;
 mod perform;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use access::open_up;
+pub(crate) use ahead::Buffers;
 pub use alone::apply_steps;
 pub use applier::Way;
 pub(crate) use applier::{Applier, Finished};

@@ -1,10 +1,12 @@
 //! Performs the work on one inode: what a lane does with a file, and the applier with everything else.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_stream::{Compression, Extent, Place};
 
+use super::ahead::{Ahead, Buffers, Piece};
 use super::applier::Way;
 use super::attributes::{self, Ineffective};
 use super::encoded::Written;
@@ -27,6 +29,8 @@ pub(crate) struct Task<I> {
     pub(crate) changes: Vec<(Place, Change)>,
     /// What each `Clone` of the changes reads from, in their order.
     pub(crate) sources: Vec<I>,
+    /// The payloads that other lanes may decode for this one.
+    pub(crate) ahead: Option<Arc<Ahead>>,
 }
 
 /// What all who perform work share.
@@ -36,6 +40,13 @@ pub(crate) struct Rules {
     pub(crate) control: Control,
     pub(crate) faults: Faults,
     pub(crate) ineffective: Ineffective,
+    pub(crate) buffers: Buffers,
+}
+
+/// What goes with the changes of a task, each in their order.
+struct Beside<'t, I> {
+    sources: std::vec::IntoIter<I>,
+    pieces: Option<Box<dyn Iterator<Item = &'t Piece> + 't>>,
 }
 
 /// One performer: its decoder's buffers and its record of encoded writes.
@@ -52,13 +63,14 @@ impl<'r> Performer<'r> {
 
     /// Performs a task, change by change; errors go to the run's faults.
     pub(crate) fn perform<I: Inode>(&mut self, task: Task<I>) {
-        let Task { inode, path, mut fresh, changes, sources } = task;
-        let mut sources = sources.into_iter();
+        let Task { inode, path, mut fresh, changes, sources, ahead } = task;
+        let pieces = ahead.as_ref().map(|ahead| Box::new(ahead.pieces()) as Box<dyn Iterator<Item = &Piece>>);
+        let mut beside = Beside { sources: sources.into_iter(), pieces };
         for (place, change) in changes {
-            if self.rules.faults.stopped() {
+            if self.rules.faults.ends_before(place) {
                 return;
             }
-            if let Err(error) = self.change(&inode, change, &mut fresh, &mut sources) {
+            if let Err(error) = self.change(&inode, change, &mut fresh, &mut beside) {
                 self.rules.faults.report(error.at(place).on(path.as_bytes()));
             }
         }
@@ -69,13 +81,17 @@ impl<'r> Performer<'r> {
         inode: &I,
         change: Change,
         fresh: &mut Option<InodeState>,
-        sources: &mut impl Iterator<Item = I>,
+        beside: &mut Beside<'_, I>,
     ) -> Result<(), Error> {
         match change {
             Change::Write { offset, parts } => self.write(inode, offset, &borrow(&parts)).map_err(doing("write"))?,
-            Change::Encoded { extent, payload } => self.encoded(inode, &extent, &payload)?,
+            Change::Encoded { extent, payload } => {
+                let plain = extent.compression == Compression::None;
+                let piece = if plain { None } else { beside.pieces.as_mut().and_then(Iterator::next) };
+                self.encoded(inode, &extent, &payload, piece)?;
+            }
             Change::Clone { offset, len, source_offset, .. } => {
-                if let Some(source) = sources.next().filter(|_| len != 0) {
+                if let Some(source) = beside.sources.next().filter(|_| len != 0) {
                     self.written.remove(inode.number(), offset, offset.saturating_add(len));
                     inode.clone_range(offset, &source, source_offset, len).map_err(doing("clone a range"))?;
                     self.count(|tally| &tally.clones, 1);
@@ -132,39 +148,84 @@ impl<'r> Performer<'r> {
     }
 
     /// The payload goes to disk as it is; where the kernel refuses it is decoded here.
-    fn encoded(&mut self, inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
-        let damaged = |problem| Error::new(Cause::Payload(problem));
+    fn encoded(
+        &mut self,
+        inode: &impl Inode,
+        extent: &Extent,
+        payload: &[u8],
+        piece: Option<&Piece>,
+    ) -> Result<(), Error> {
         payload::check_structure(extent, payload).map_err(damaged)?;
-        if self.rules.way.verify {
-            self.decoder.decode(extent, payload).map_err(damaged)?;
+        let plainly = self.rules.way.force_decompress || extent.compression == Compression::None;
+        if plainly {
+            return self.decoded(inode, extent, payload, piece);
         }
-        if !self.rules.way.force_decompress && extent.compression != Compression::None {
-            match write_encoded(inode, extent, payload) {
-                Ok(()) => {
-                    self.written.insert(inode.number(), extent.file_offset, extent.file_len);
-                    self.count(|tally| &tally.encoded_writes, 1);
-                    self.count(|tally| &tally.bytes_written, extent.file_len);
-                    return Ok(());
-                }
-                Err(fault) if matches!(fault.errno, Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => {}
-                Err(fault) => return Err(Error::call("write an encoded extent", fault)),
+        if self.rules.way.verify {
+            match piece.and_then(Piece::decoded) {
+                Some(decoded) => self.rules.buffers.give(decoded.map_err(damaged)?),
+                None => drop(self.decoder.decode(extent, payload).map_err(damaged)?),
             }
         }
-        let decoded = self.decoder.decode(extent, payload).map_err(damaged)?;
-        let range = usize::try_from(extent.decoded_offset).ok().and_then(|start| {
-            let end = start.checked_add(usize::try_from(extent.file_len).ok()?)?;
-            decoded.get(start..end)
-        });
-        let range = range.ok_or(Cause::Value("an encoded write covers more than its payload decodes to"));
-        inode.write(extent.file_offset, &[range.map_err(Error::new)?]).map_err(doing("write a decoded extent"))?;
+        match write_encoded(inode, extent, payload) {
+            Ok(()) => {
+                self.written.insert(inode.number(), extent.file_offset, extent.file_len);
+                self.count(|tally| &tally.encoded_writes, 1);
+                self.count(|tally| &tally.bytes_written, extent.file_len);
+                Ok(())
+            }
+            Err(fault) if matches!(fault.errno, Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => {
+                self.decoded(inode, extent, payload, None)
+            }
+            Err(fault) => Err(Error::call("write an encoded extent", fault)),
+        }
+    }
+
+    /// Writes what a payload decodes to, decoded here or ahead by another lane.
+    fn decoded(
+        &mut self,
+        inode: &impl Inode,
+        extent: &Extent,
+        payload: &[u8],
+        piece: Option<&Piece>,
+    ) -> Result<(), Error> {
+        match piece.and_then(Piece::decoded) {
+            Some(bytes) => {
+                let bytes = bytes.map_err(damaged)?;
+                write_decoded(inode, extent, &bytes)?;
+                self.rules.buffers.give(bytes);
+            }
+            None => write_decoded(inode, extent, self.decoder.decode(extent, payload).map_err(damaged)?)?,
+        }
         self.count(|tally| &tally.fallback_writes, 1);
         self.count(|tally| &tally.bytes_written, extent.file_len);
         Ok(())
     }
 
+    /// Decodes for another lane.
+    pub(crate) fn help(&mut self, ahead: &Ahead) {
+        if !self.rules.faults.stopped() {
+            ahead.help(&mut self.decoder, &self.rules.buffers);
+        }
+    }
+
     fn count(&self, counter: impl Fn(&Tally) -> &AtomicU64, n: u64) {
         Tally::add(counter(self.rules.control.tally()), n);
     }
+}
+
+/// Writes the part of the decoded bytes that the file shows.
+fn write_decoded(inode: &impl Inode, extent: &Extent, decoded: &[u8]) -> Result<(), Error> {
+    let start = usize::try_from(extent.decoded_offset).ok();
+    let end = start.and_then(|start| start.checked_add(usize::try_from(extent.file_len).ok()?));
+    let range = start.zip(end).and_then(|(start, end)| decoded.get(start..end));
+    let Some(range) = range else {
+        return Err(Error::new(Cause::Value("an encoded write covers more than its payload decodes to")));
+    };
+    inode.write(extent.file_offset, &[range]).map_err(doing("write a decoded extent"))
+}
+
+fn damaged(problem: payload::Problem) -> Error {
+    Error::new(Cause::Payload(problem))
 }
 
 /// Encoded writes reserve their room before anything that is being deleted has given its own back: a sync does.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::{Error as Fault, file, filesystem, inode, subvolume, xattr};
+use butterdock_btrfs::{Error as Fault, file, inode, subvolume, xattr};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
@@ -21,7 +21,7 @@ pub(crate) struct Hidden<'d> {
     name: CString,
     root: OwnedFd,
     /// Holds the lock that tells sweepers that somebody works here.
-    lock: OwnedFd,
+    _lock: OwnedFd,
     /// The mode that its root shall have unless the stream gives one.
     pub(crate) mode: u32,
     published: bool,
@@ -65,7 +65,7 @@ impl<'d> Hidden<'d> {
             Ok(false) => return Err(Error::new(Cause::Locked)),
             Err(fault) => return Err(Error::call("lock the new subvolume", fault)),
         }
-        Ok(Self { destination, name: name.into(), root, lock, mode, published: false })
+        Ok(Self { destination, name: name.into(), root, _lock: lock, mode, published: false })
     }
 
     /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
@@ -112,7 +112,6 @@ impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         if !self.published {
             subvolume::destroy(self.destination, &self.name).unwrap_or_default();
-            filesystem::sync(&self.lock).unwrap_or_default();
         }
     }
 }

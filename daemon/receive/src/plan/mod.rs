@@ -13,5 +13,8 @@
 mod planner;
 mod step;
 
+#[cfg(test)]
+mod tests;
+
 pub use planner::{MAX_BYTES, MAX_CHANGES, Planner};
 pub use step::{Action, Begin, Change, Creation, NewInode, Step, Verity, Work};

@@ -9,7 +9,7 @@ use crate::name::{NameError, StreamPath};
 /// The window is closed when it holds this many changes,
 pub const MAX_CHANGES: usize = 64;
 /// or this many bytes of the stream.
-pub const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 256 << 10;
 /// The mode bits that a stream may set.
 const MODE_BITS: u64 = 0o7777;
 const FILE_TYPE: u64 = 0o170_000;

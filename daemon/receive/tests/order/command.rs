@@ -3,11 +3,11 @@
 use butterdock_stream::{Command, Extent, Identity, Time, Uuid};
 
 /// The subvolume that is received.
-pub const OURS: Identity = Identity { uuid: Uuid([1; 16]), ctransid: 7 };
+pub(crate) const OURS: Identity = Identity { uuid: Uuid([1; 16]), ctransid: 7 };
 
 /// A command, as the generator makes it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Owned {
+pub(crate) enum Owned {
     Make { path: String, what: What },
     Rename { path: String, to: String },
     Link { path: String, existing: String },
@@ -28,7 +28,7 @@ pub enum Owned {
 
 /// What a command makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     File,
     Directory,
     Symlink,
@@ -39,7 +39,7 @@ pub enum What {
 
 /// Data, of which messages show the length alone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Bytes(pub Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl std::fmt::Debug for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Bytes {
 
 impl Owned {
     /// As the decoder lends it.
-    pub fn lend(&self) -> Command<'_> {
+    pub(crate) fn lend(&self) -> Command<'_> {
         match self {
             Self::Make { path, what } => make(path.as_bytes(), *what),
             Self::Rename { path, to } => Command::Rename { path: path.as_bytes(), to: to.as_bytes() },
@@ -82,13 +82,9 @@ impl Owned {
             Self::Chown { path, uid, gid } => {
                 Command::Chown { path: path.as_bytes(), uid: u64::from(*uid), gid: u64::from(*gid) }
             }
-            Self::Utimes { path, atime, mtime } => Command::Utimes {
-                path: path.as_bytes(),
-                atime: *atime,
-                mtime: *mtime,
-                ctime: *mtime,
-                otime: None,
-            },
+            Self::Utimes { path, atime, mtime } => {
+                Command::Utimes { path: path.as_bytes(), atime: *atime, mtime: *mtime, ctime: *mtime, otime: None }
+            }
             Self::Fileattr { path, attr } => Command::Fileattr { path: path.as_bytes(), attr: *attr },
         }
     }

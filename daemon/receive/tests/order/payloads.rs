@@ -23,7 +23,7 @@ static ALL: LazyLock<Vec<(Extent, Vec<u8>)>> = LazyLock::new(|| {
 });
 
 /// One of them, at a place in a file.
-pub fn payload(which: usize, file_offset: u64) -> (Extent, Bytes) {
+pub(crate) fn payload(which: usize, file_offset: u64) -> (Extent, Bytes) {
     let (extent, payload) = &ALL[which % ALL.len()];
     (Extent { file_offset, ..*extent }, Bytes(payload.clone()))
 }

@@ -1,0 +1,47 @@
+//! `kill_at_phase PHASE STREAM DIRECTORY`: receives a stream and dies by SIGKILL right before the step that PHASE names.
+//!
+//! A power cut cannot be timed from outside; from here it can.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context as _, Result, bail};
+use butterdock_receive::{Control, Observer, Options, Phase, Published, receive};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::getpid;
+
+/// Dies when its phase comes.
+struct Doomed {
+    at: String,
+}
+
+impl Doomed {
+    fn dies_at(&self, name: &str) {
+        if self.at == name {
+            // Nothing can be said any more, and nobody is left to hear it.
+            kill(getpid(), Signal::SIGKILL).ok();
+        }
+    }
+}
+
+impl Observer for Doomed {
+    fn phase(&self, phase: Phase) {
+        self.dies_at(&format!("{phase:?}"));
+    }
+
+    fn published(&self, _subvolume: &Published) {
+        self.dies_at("Published");
+    }
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let at = arguments.next().context("at which phase?")?.into_string().ok().context("a phase in UTF-8")?;
+    let stream = File::open(arguments.next().context("which stream?")?)?;
+    let directory = File::open(arguments.next().context("into which directory?")?)?;
+    let control = Control::new()?;
+    match receive(stream.as_fd(), directory.as_fd(), &Options::default(), &control, &Doomed { at }) {
+        Ok(_) => bail!("the phase never came"),
+        Err(failure) => bail!("{}", failure.error),
+    }
+}

@@ -1,0 +1,20 @@
+//! This room makes what a privileged test stands on: a temporary folder, volumes in it, and processes that end.
+
+mod failing;
+mod process;
+mod product;
+mod sandbox;
+mod volume;
+mod watcher;
+mod zram;
+
+pub use failing::Failing;
+pub use process::{Finished, Running, Usage, run, run_measured, start};
+pub use product::{Receiver, butterdockd, helper, standard_is_the_known_one};
+pub use sandbox::Rig;
+pub use volume::{Layout, LoopDevice, Volume};
+pub use watcher::Watcher;
+pub use zram::Zram;
+
+/// How long anything may take before a test calls it a hang. Generous: it is no measure of speed.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,212 @@
+//! btrfs volumes on loop devices.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::mount::{MntFlags, umount2};
+
+use super::{PATIENCE, run};
+
+/// What a volume is made like.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Bytes of the image, which is sparse.
+    pub size: u64,
+    /// Options of `mount`, beside `loop` and `noatime`.
+    pub options: String,
+    /// Arguments of `mkfs.btrfs`.
+    pub mkfs: Vec<String>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { size: 1 << 30, options: String::new(), mkfs: Vec::new() }
+    }
+}
+
+impl Layout {
+    /// The usual size, mounted with these options.
+    #[must_use]
+    pub fn mounted(options: &str) -> Self {
+        Self { options: options.to_owned(), ..Self::default() }
+    }
+
+    /// An image of `mebibytes`, mounted with these options.
+    #[must_use]
+    pub fn sized(mebibytes: u64, options: &str) -> Self {
+        Self { size: mebibytes << 20, options: options.to_owned(), ..Self::default() }
+    }
+}
+
+/// A mounted volume; unmounted and deleted when dropped.
+#[derive(Debug)]
+pub struct Volume {
+    image: PathBuf,
+    at: PathBuf,
+    options: String,
+    mounted: bool,
+}
+
+impl Volume {
+    /// Makes the image, the filesystem and the mount.
+    ///
+    /// # Errors
+    /// When `mkfs.btrfs` or `mount` fails.
+    pub fn make(image: &Path, at: &Path, layout: &Layout) -> Result<Self> {
+        File::create(image)?.set_len(layout.size)?;
+        run(Command::new("mkfs.btrfs").args(["-q", "-f", "-K"]).args(&layout.mkfs).arg(image), PATIENCE)?.success()?;
+        Self::of_image(image, at, &layout.options)
+    }
+
+    /// Mounts an image that holds a filesystem; owns (and in the end deletes) it.
+    ///
+    /// # Errors
+    /// When `mount` fails.
+    pub fn of_image(image: &Path, at: &Path, options: &str) -> Result<Self> {
+        fs::create_dir_all(at)?;
+        let mut volume =
+            Self { image: image.to_path_buf(), at: at.to_path_buf(), options: options.to_owned(), mounted: false };
+        volume.mount(options)?;
+        Ok(volume)
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.at
+    }
+
+    /// A path in it.
+    #[must_use]
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.at.join(name)
+    }
+
+    /// Its image.
+    #[must_use]
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// Mounts it with `options` beside `loop` and `noatime`.
+    ///
+    /// # Errors
+    /// When `mount` fails.
+    pub fn mount(&mut self, options: &str) -> Result<()> {
+        let mut all = String::from("loop,noatime");
+        if !options.is_empty() {
+            all.push(',');
+            all.push_str(options);
+        }
+        run(Command::new("mount").args(["-t", "btrfs", "-o", &all]).arg(&self.image).arg(&self.at), PATIENCE)?
+            .success()?;
+        self.mounted = true;
+        Ok(())
+    }
+
+    /// Unmounts it; the image stays.
+    ///
+    /// # Errors
+    /// When it is still busy after a while.
+    pub fn unmount(&mut self) -> Result<()> {
+        let mut tries = 0;
+        while let Err(errno) = umount2(&self.at, MntFlags::empty()) {
+            tries += 1;
+            if tries == 200 {
+                return Err(errno).with_context(|| format!("unmounting {}", self.at.display()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.mounted = false;
+        Ok(())
+    }
+
+    /// Unmounts and mounts again as it was made: what is read afterwards comes from the device.
+    ///
+    /// # Errors
+    /// As [`Self::unmount`] and [`Self::mount`].
+    pub fn remount(&mut self) -> Result<()> {
+        let options = self.options.clone();
+        self.unmount()?;
+        self.mount(&options)
+    }
+
+    /// Copies the image as it is on the device now, as a power cut would leave it.
+    ///
+    /// # Errors
+    /// When `cp` fails.
+    pub fn copy_image(&self, to: &Path) -> Result<()> {
+        run(Command::new("cp").arg("--sparse=always").arg(&self.image).arg(to), PATIENCE)?.success()?;
+        Ok(())
+    }
+
+    /// The device under the mount.
+    ///
+    /// # Errors
+    /// When the kernel's list of mounts does not have it.
+    pub fn device(&self) -> Result<String> {
+        let mounts = fs::read_to_string("/proc/thread-self/mounts")?;
+        let at = self.at.to_str().context("a mount point in UTF-8")?;
+        mounts
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .find(|(_, rest)| rest.split(' ').next() == Some(at))
+            .map(|(device, _)| device.to_owned())
+            .with_context(|| format!("{at} is not mounted"))
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if self.mounted && self.unmount().is_err() {
+            // Nothing more can be done; the namespace takes the rest with it.
+            umount2(&self.at, MntFlags::MNT_DETACH).ok();
+        }
+        drop(fs::remove_file(&self.image));
+    }
+}
+
+/// A loop device without a filesystem: a disk that nobody may write to.
+#[derive(Debug)]
+pub struct LoopDevice {
+    file: PathBuf,
+    device: PathBuf,
+    content: Vec<u8>,
+}
+
+impl LoopDevice {
+    /// Over a new file.
+    ///
+    /// # Errors
+    /// When the file or the device cannot be made.
+    pub fn make(file: &Path, size: usize, fill: u8) -> Result<Self> {
+        let content = vec![fill; size];
+        fs::write(file, &content)?;
+        let found = run(Command::new("losetup").args(["--find", "--show"]).arg(file), PATIENCE)?.success()?;
+        Ok(Self { file: file.to_path_buf(), device: PathBuf::from(found.out().trim()), content })
+    }
+
+    /// `/dev/loopN`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.device
+    }
+
+    /// Whether its bytes are the first ones.
+    ///
+    /// # Errors
+    /// When the device cannot be read.
+    pub fn is_untouched(&self) -> Result<bool> {
+        Ok(fs::read(&self.device)? == self.content && fs::read(&self.file)? == self.content)
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        drop(run(Command::new("losetup").arg("--detach").arg(&self.device), PATIENCE));
+        drop(fs::remove_file(&self.file));
+    }
+}

@@ -1,0 +1,123 @@
+//! What is printed: `-q`, `-v`, `--json`, `--progress`, and nothing else.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::rig::{PATIENCE, run, start};
+use butterdock_tests::trees::Content;
+use butterdock_tests::wire::Stream;
+use serde_json::Value;
+
+use crate::desk::{Desk, printed, refused};
+
+#[test]
+fn the_two_lines_go_where_the_standard_receiver_prints_them() -> Result<()> {
+    let desk = Desk::new()?;
+    printed(&desk.receive_full(&[])?, "", "At subvol full\n")?;
+    let finished = run(desk.command()?.arg("-f").arg(&desk.child).arg(desk.volume.path()), PATIENCE)?;
+    printed(&finished, "At snapshot child\n", "")
+}
+
+#[test]
+fn quiet_prints_nothing_on_success_and_one_line_on_failure() -> Result<()> {
+    let desk = Desk::new()?;
+    printed(&desk.receive_full(&["-q"])?, "", "")?;
+    let finished = run(desk.command()?.args(["--quiet", "-f"]).arg(&desk.child).arg(desk.volume.path()), PATIENCE)?;
+    printed(&finished, "", "")?;
+    let again = desk.receive_full(&["-q"])?;
+    ensure!(again.err().lines().count() == 1, "{:?}", again.err());
+    refused(&again, "exist")
+}
+
+#[test]
+fn verbose_is_clustered_and_tells_more() -> Result<()> {
+    let desk = Desk::new()?;
+    let finished = desk.receive_full(&["-vv"])?.success()?;
+    ensure!(finished.err().contains("At subvol full"), "{:?}", finished.err());
+    ensure!(finished.err().contains("file") && finished.err().lines().count() > 2, "{:?}", finished.err());
+    let finished = run(desk.command()?.arg("-vf").arg(&desk.child).arg(desk.volume.path()), PATIENCE)?.success()?;
+    ensure!(!finished.err().is_empty() || finished.out().lines().count() > 1, "says nothing more");
+    desk.holds(&["child", "full"])
+}
+
+#[test]
+fn json_is_one_object_a_line_and_ends_with_the_result() -> Result<()> {
+    let desk = Desk::new()?;
+    let finished = desk.receive_full(&["--json"])?.success()?;
+    ensure!(finished.err().is_empty(), "stderr {:?}", finished.err());
+    let result = last_object(&finished.out())?;
+    ensure!(result["type"] == "result" && result["success"] == true, "{result}");
+    for field in ["encoded_writes", "fallbacks", "clones", "bytes", "seconds"] {
+        ensure!(result[field].is_number(), "no {field} in {result}");
+    }
+    ensure!(result["bytes"] == fs::metadata(&desk.full)?.len(), "{result}");
+
+    let finished = desk.receive_full(&["--json"])?;
+    refused(&finished, "exist")?;
+    let result = last_object(&finished.out())?;
+    ensure!(result["type"] == "result" && result["success"] == false, "{result}");
+    Ok(())
+}
+
+fn last_object(text: &str) -> Result<Value> {
+    let mut last = Value::Null;
+    for line in text.lines() {
+        last = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        ensure!(last.is_object(), "no object: {line}");
+    }
+    Ok(last)
+}
+
+#[test]
+fn progress_comes_at_most_four_times_a_second_and_never_goes_back() -> Result<()> {
+    let desk = Desk::new()?;
+    let mut running = start(desk.command()?.arg("--json").arg(desk.volume.path()).stdin(Stdio::piped()))?;
+    let mut input = running.input()?;
+    let mut stream = Stream::new(1).subvol("slow").mkfile("f");
+    let began = Instant::now();
+    for block in 0..60 {
+        let next = stream.write("f", block * 8192, Content::Noise.bytes(8192, block));
+        input.write_all(next.bytes())?;
+        stream = Stream::default();
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    input.write_all(stream.end().bytes())?;
+    drop(input);
+    let finished = running.finish(PATIENCE)?.success()?;
+    let seconds = began.elapsed().as_secs_f64();
+    let mut bytes = Vec::new();
+    for line in finished.out().lines() {
+        let object: Value = serde_json::from_str(line)?;
+        if object["type"] == "progress" {
+            bytes.push(object["bytes"].as_u64().context("bytes")?);
+        }
+    }
+    let most = 4.0 * seconds + 1.0;
+    ensure!(bytes.len() >= 3, "only {} lines of progress in {seconds} s", bytes.len());
+    ensure!(f64::from(u32::try_from(bytes.len())?) <= most, "{} lines of progress in {seconds} s", bytes.len());
+    ensure!(bytes.is_sorted(), "goes back: {bytes:?}");
+    Ok(())
+}
+
+#[test]
+fn no_bar_is_drawn_where_stderr_is_no_terminal() -> Result<()> {
+    let desk = Desk::new()?;
+    printed(&desk.receive_full(&["--progress", "auto"])?, "", "At subvol full\n")?;
+    let finished =
+        run(desk.command()?.args(["--progress=never", "-f"]).arg(&desk.child).arg(desk.volume.path()), PATIENCE)?;
+    printed(&finished, "At snapshot child\n", "")
+}
+
+#[test]
+fn a_name_in_an_error_cannot_forge_a_line() -> Result<()> {
+    let desk = Desk::new()?;
+    let stream = Stream::new(1).subvol("sub").unlink("x\nERROR: forged\x1b[2J").end();
+    let file = desk.keep("forged", stream.bytes())?;
+    let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+    refused(&finished, "command 2")?;
+    ensure!(!finished.stderr.contains(&0x1b), "a terminal is steered: {:?}", finished.err());
+    desk.holds(&[])
+}

@@ -1,0 +1,94 @@
+//! Several subvolumes in one input.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::wire::Stream;
+
+use crate::desk::{Desk, full_stream, printed, refused};
+
+#[test]
+fn concatenated_streams_are_received_one_after_the_other() -> Result<()> {
+    let desk = Desk::new()?;
+    let all = [full_stream("a", 1).bytes(), full_stream("b", 2).bytes(), full_stream("c", 3).bytes()].concat();
+    let file = desk.keep("all", &all)?;
+    let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+    printed(&finished, "", "At subvol a\nAt subvol b\nAt subvol c\n")?;
+    desk.holds(&["a", "b", "c"])
+}
+
+#[test]
+fn a_parent_and_its_child_come_in_one_input() -> Result<()> {
+    let desk = Desk::new()?;
+    let file = desk.keep("all", &[fs::read(&desk.full)?, fs::read(&desk.child)?].concat())?;
+    let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+    printed(&finished, "At snapshot child\n", "At subvol full\n")?;
+    let text = fs::read_to_string(desk.volume.join("child/file"))?;
+    ensure!(text.starts_with("contechanged"), "{text}");
+    desk.has("full")
+}
+
+#[test]
+fn a_broken_last_stream_takes_nothing_from_those_before_it() -> Result<()> {
+    let desk = Desk::new()?;
+    let broken = full_stream("c", 3).cut(12);
+    let garbage = Stream::default().raw(b"and something else");
+    for (last, word) in [(broken, "c"), (garbage, "stream")] {
+        let all = [full_stream("a", 1).bytes(), full_stream("b", 2).bytes(), last.bytes()].concat();
+        let file = desk.keep("all", &all)?;
+        let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+        refused(&finished, word)?;
+        desk.holds(&["a", "b"])?;
+        for name in ["a", "b"] {
+            desk.has(name)?;
+            ensure!(snapshot::show(&desk.volume.join(name))?.read_only, "{name} can be written");
+            snapshot::delete(&desk.volume.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn with_e_only_the_first_of_concatenated_streams_is_received() -> Result<()> {
+    let desk = Desk::new()?;
+    let file = desk.keep("all", &[full_stream("a", 1).bytes(), full_stream("b", 2).bytes()].concat())?;
+    run(desk.command()?.arg("-e").arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?.success()?;
+    desk.holds(&["a"])
+}
+
+/// `btrfs send -e`: one header, one END, and every SUBVOL or SNAPSHOT ends the subvolume before it.
+#[test]
+fn subvolumes_sent_together_are_all_received() -> Result<()> {
+    let desk = Desk::new()?;
+    let source = desk.rig.plain_volume("source")?;
+    let mut snapshots = Vec::new();
+    for name in ["x", "y", "z"] {
+        snapshot::create(&source.join(format!("live-{name}")))?;
+        fs::write(source.join(format!("live-{name}/file")), format!("content of {name}"))?;
+        snapshot::freeze(&source.join(format!("live-{name}")), &source.join(name))?;
+        snapshots.push(source.join(name));
+    }
+    let file = desk.rig.join("together");
+    snapshot::send_together(Proto::Two, &snapshots, &file)?;
+    for options in [&["-q"][..], &["-q", "-e"]] {
+        run(desk.command()?.args(options).arg("-f").arg(&file).arg(desk.volume.path()), PATIENCE)?.success()?;
+        desk.holds(&["x", "y", "z"])?;
+        for name in ["x", "y", "z"] {
+            desk.has(name)?;
+            snapshot::delete(&desk.volume.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn as_is_refused_where_there_are_several() -> Result<()> {
+    let desk = Desk::new()?;
+    let file = desk.keep("all", &[full_stream("a", 1).bytes(), full_stream("b", 2).bytes()].concat())?;
+    let finished = run(desk.command()?.args(["--as", "one", "-f"]).arg(file).arg(desk.volume.path()), PATIENCE)?;
+    refused(&finished, "one")?;
+    // The first one was whole before the second began.
+    desk.holds(&["one"])
+}

@@ -1,0 +1,92 @@
+//! Devices that stop taking writes in the middle of a stream.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Result, ensure};
+use butterdock_tests::compare::{Rules, Tree, differences};
+use butterdock_tests::rig::{Failing, PATIENCE, Receiver, Rig, Zram, run, standard_is_the_known_one, start};
+use butterdock_tests::snapshot::Proto;
+use butterdock_tests::trees::Content;
+
+use crate::source::{Source, failed_with, names};
+
+/// A lost device may show itself as an error of a call, as a filesystem that turned read-only, or only in its counters.
+const LOST: &[&str] = &["i/o", "eio", "device", "read-only", "erofs", "lost", "write error"];
+
+fn digits(live: &Path) -> Result<()> {
+    let block = Content::Digits.bytes(8 << 20, 7);
+    for number in 0..30 {
+        fs::write(live.join(format!("f{number}")), &block)?;
+    }
+    Ok(())
+}
+
+/// All writes of metadata succeed, and those of data fail when 40 MiB are written: under an encoded write the kernel loses that
+/// without a word.
+fn data_is_lost(proto: Proto) -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::of(&rig, proto, digits)?;
+    let failing = Failing::after(&rig, 40 << 20)?;
+    let into = failing.path()?.join("into");
+    fs::create_dir(&into)?;
+    let finished = run(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(&into), PATIENCE)?;
+    failed_with(&finished, LOST)?;
+    let (visible, _) = names(&into)?;
+    ensure!(visible.is_empty(), "published: {visible:?}");
+    Ok(())
+}
+
+#[test]
+fn plain_data_that_the_device_loses_is_an_error() -> Result<()> {
+    data_is_lost(Proto::One)
+}
+
+#[test]
+fn encoded_data_that_the_device_loses_is_an_error() -> Result<()> {
+    data_is_lost(Proto::TwoCompressed)
+}
+
+#[test]
+fn the_standard_receiver_does_not_notice_that_the_device_loses_data() -> Result<()> {
+    if !standard_is_the_known_one()? {
+        return Ok(());
+    }
+    let rig = Rig::new()?;
+    let source = Source::of(&rig, Proto::TwoCompressed, digits)?;
+    let failing = Failing::after(&rig, 40 << 20)?;
+    let finished = run(Receiver::Standard.command()?.arg("-f").arg(&source.stream).arg(failing.path()?), PATIENCE)?;
+    ensure!(finished.code() == 0, "it does now: {}", finished.err());
+    nix::unistd::sync();
+    let copy = Tree::read(&failing.path()?.join("s0"))?;
+    ensure!(!differences(&source.tree, &copy, Rules::COPIES).is_empty(), "nothing was lost: the device did not fail");
+    Ok(())
+}
+
+/// Everything fails from the middle of the stream on, metadata too.
+#[test]
+fn a_device_that_fails_in_the_middle_of_a_stream_is_an_error() -> Result<()> {
+    ensure!(Zram::is_here(), "this kernel has no zram, which plays the failing device: load it with `modprobe zram`");
+    let rig = Rig::new()?;
+    let source = Source::of(&rig, Proto::TwoCompressed, digits)?;
+    let zram = Zram::make(&rig)?;
+    let into = zram.path().join("into");
+    fs::create_dir(&into)?;
+    nix::unistd::sync();
+    let mut running = start(Receiver::Ours.command()?.arg(&into).stdin(Stdio::piped()))?;
+    let mut input = running.input()?;
+    let stream = fs::read(&source.stream)?;
+    let (first, second) = stream.split_at(stream.len() / 2);
+    input.write_all(first)?;
+    zram.limit(zram.used()? + (1 << 20))?;
+    // The reader may be gone before it has all.
+    input.write_all(second).ok();
+    drop(input);
+    let finished = running.finish(PATIENCE)?;
+    failed_with(&finished, LOST)?;
+    let (visible, _) = names(&into)?;
+    ensure!(visible.is_empty(), "published: {visible:?}");
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! SIGKILL, at any moment and at each step of the finish.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, run, start};
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::trees::{Content, Random};
+use nix::sys::signal::Signal;
+
+use crate::exit::after_a_power_cut;
+use crate::source::{Source, names};
+
+const KILLS: u64 = 100;
+/// Where `kill_at_phase` can die: before each step, and after all of them.
+const PHASES: [&str; 8] =
+    ["Receiving", "Syncing", "Checking", "Marking", "ReadOnly", "Publishing", "Settling", "Published"];
+
+/// A whole run over what was left, with somebody watching.
+fn whole_run(source: &Source, volume: &Volume) -> Result<()> {
+    let watcher = Watcher::of(volume.path())?;
+    Receiver::Ours.receive(&source.stream, volume.path())?;
+    let sights = watcher.sights()?;
+    ensure!(sights.is_empty(), "seen half-made: {sights:?}");
+    source.is_whole_at(&volume.join("s0"))?;
+    let (visible, hidden) = names(volume.path())?;
+    ensure!(visible == ["s0"] && hidden.is_empty(), "not swept: {visible:?} {hidden:?}");
+    Ok(())
+}
+
+/// What can be seen must be whole; then it is taken away.
+fn seen_is_whole(source: &Source, folder: &Path) -> Result<bool> {
+    let (visible, hidden) = names(folder)?;
+    ensure!(hidden.len() <= 1, "what earlier runs left is not swept: {hidden:?}");
+    for name in &visible {
+        ensure!(name == "s0", "{name} can be seen");
+        source.is_whole_at(&folder.join(name))?;
+        snapshot::delete(&folder.join(name))?;
+    }
+    Ok(!visible.is_empty())
+}
+
+#[test]
+fn killed_at_a_hundred_moments_nothing_half_made_is_seen() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::of(&rig, Proto::TwoCompressed, |live| {
+        for number in 0..600 {
+            std::fs::write(live.join(format!("f{number}")), Content::Mixed.bytes(number * 100, 1))?;
+        }
+        Ok(std::fs::write(live.join("large"), Content::Digits.bytes(20 << 20, 2))?)
+    })?;
+    let volume = rig.plain_volume("ours")?;
+    whole_run(&source, &volume)?;
+    snapshot::delete(&volume.join("s0"))?;
+    let began = Instant::now();
+    Receiver::Ours.receive(&source.stream, volume.path())?;
+    let whole = began.elapsed();
+    snapshot::delete(&volume.join("s0"))?;
+
+    let mut random = Random::new(whole.as_nanos().try_into()?);
+    let (mut finished, mut killed) = (0, 0);
+    for _ in 0..KILLS {
+        let watcher = Watcher::of(volume.path())?;
+        let mut running = start(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
+        std::thread::sleep(Duration::from_nanos(random.below(whole.as_nanos().try_into()?)));
+        running.signal(Signal::SIGKILL)?;
+        killed += u32::from(running.finish(PATIENCE)?.code() == 137);
+        let sights = watcher.sights()?;
+        ensure!(sights.is_empty(), "seen half-made: {sights:?}");
+        finished += u32::from(seen_is_whole(&source, volume.path())?);
+    }
+    ensure!(killed >= 50, "only {killed} of {KILLS} runs were killed ({finished} finished): this shows little");
+    whole_run(&source, &volume)
+}
+
+#[test]
+fn killed_before_each_step_of_the_finish_a_power_cut_shows_nothing_half_made() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::of_everything(&rig)?;
+    for phase in PHASES {
+        let volume = rig.volume(phase, &Layout::mounted("commit=300"))?;
+        let mut command = Command::new(helper("kill_at_phase")?);
+        let watcher = Watcher::of(volume.path())?;
+        let finished = run(command.arg(phase).arg(&source.stream).arg(volume.path()), PATIENCE)?;
+        ensure!(finished.code() == 137, "{phase}: ended with {}: {}", finished.code(), finished.err());
+        let sights = watcher.sights()?;
+        ensure!(sights.is_empty(), "{phase}: seen half-made: {sights:?}");
+
+        let crashed = after_a_power_cut(&rig, volume)?;
+        let (visible, _) = names(crashed.path())?;
+        match phase {
+            // Between the rename and the last sync the name may have reached the device or not.
+            "Settling" => {}
+            "Published" => ensure!(visible == ["s0"], "{phase}: lost"),
+            _ => ensure!(visible.is_empty(), "{phase}: {visible:?} can be seen"),
+        }
+        seen_is_whole(&source, crashed.path())?;
+        whole_run(&source, &crashed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! SIGINT and SIGTERM.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use butterdock_tests::rig::{PATIENCE, Receiver, Rig, start};
+use nix::sys::signal::Signal;
+
+use crate::source::{Source, is_empty, names};
+
+/// Half a stream is there and the sender is silent: the signal must wake the reader.
+fn interrupted(signal: Signal, status: i32) -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::of_everything(&rig)?;
+    let volume = rig.plain_volume("ours")?;
+    let mut running = start(Receiver::Ours.command()?.arg(volume.path()).stdin(Stdio::piped()))?;
+    let mut input = running.input()?;
+    let stream = fs::read(&source.stream)?;
+    input.write_all(stream.get(..stream.len() / 2).unwrap_or_default())?;
+    let waits_from = Instant::now();
+    while names(volume.path())?.1.is_empty() {
+        ensure!(waits_from.elapsed() < PATIENCE, "no hidden subvolume came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    running.signal(signal)?;
+    let finished = running.finish(Duration::from_secs(10))?;
+    drop(input);
+    ensure!(finished.code() == status, "ended with {}: {}", finished.code(), finished.err());
+    is_empty(volume.path())?;
+    Receiver::Ours.receive(&source.stream, volume.path())?;
+    source.is_whole_at(&volume.join("s0"))
+}
+
+#[test]
+fn an_interrupt_ends_with_130_and_leaves_nothing() -> Result<()> {
+    interrupted(Signal::SIGINT, 130)
+}
+
+#[test]
+fn a_termination_ends_with_143_and_leaves_nothing() -> Result<()> {
+    interrupted(Signal::SIGTERM, 143)
+}
+
+#[test]
+fn an_interrupt_in_full_work_leaves_nothing_or_everything() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::of_everything(&rig)?;
+    let volume = rig.plain_volume("ours")?;
+    for pause in [1, 5, 10, 20, 40, 60, 80, 100, 150, 200] {
+        let mut running = start(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
+        std::thread::sleep(Duration::from_millis(pause));
+        running.signal(Signal::SIGINT)?;
+        let finished = running.finish(PATIENCE)?;
+        if finished.code() == 0 {
+            source.is_whole_at(&volume.join("s0"))?;
+            butterdock_tests::snapshot::delete(&volume.join("s0"))?;
+        } else {
+            ensure!(finished.code() == 130, "ended with {}: {}", finished.code(), finished.err());
+            is_empty(volume.path())?;
+        }
+    }
+    Ok(())
+}

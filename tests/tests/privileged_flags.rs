@@ -1,0 +1,99 @@
+//! Inode flags, set-id bits and capabilities: what the standard receiver ignores or loses is compared with the source.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{Receiver, Rig, Volume};
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::trees::{self, FLAGGED};
+use butterdock_tests::wire::Stream;
+
+/// Sends what `steps` make of a live subvolume, one snapshot after each, and gives the source and our copy.
+fn through(rig: &Rig, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volume)> {
+    let (source, ours) = (rig.plain_volume("source")?, rig.plain_volume("ours")?);
+    let live = source.join("live");
+    snapshot::create(&live)?;
+    for (number, step) in steps.iter().enumerate() {
+        step(&live)?;
+        let snapshot = source.join(format!("s{number}"));
+        snapshot::freeze(&live, &snapshot)?;
+        let parent = number.checked_sub(1).map(|before| source.join(format!("s{before}")));
+        let stream = rig.join("stream");
+        snapshot::send(Proto::Two, parent.as_deref(), &snapshot, &stream)?;
+        Receiver::Ours.receive(&stream, ours.path())?;
+    }
+    Ok((source, ours))
+}
+
+#[test]
+fn inode_flags_arrive_and_immutable_files_can_change_in_the_next_increment() -> Result<()> {
+    let rig = Rig::new()?;
+    let (source, ours) = through(&rig, &[trees::prepare_flags, trees::set_flags, trees::clear_and_change])?;
+    for name in ["s0", "s1", "s2"] {
+        let (source, ours) = (Tree::read(&source.join(name))?, Tree::read(&ours.join(name))?);
+        same(name, &source, &ours, Rules { flags: true, ..Rules::SOURCE_OF_INCREMENT })?;
+    }
+    let flagged = Tree::read(&ours.join("s1"))?;
+    for (name, flags) in FLAGGED {
+        let has = flagged.entries.get(name.as_bytes()).map_or(0, |entry| entry.flags);
+        ensure!(has & flags.bits() == flags.bits(), "{name} has {has:#x}, not {flags:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_new_owner_takes_no_set_id_bits_that_the_source_has() -> Result<()> {
+    fn make(root: &Path) -> Result<()> {
+        for mode in [0o4755, 0o2755, 0o6711] {
+            let path = root.join(format!("{mode:o}"));
+            fs::write(&path, "program")?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+    /// The kernel takes the bits away with the owner; the administrator gives them back before the snapshot, so that no CHMOD is sent.
+    fn give_away(root: &Path) -> Result<()> {
+        for mode in [0o4755, 0o2755, 0o6711] {
+            let path = root.join(format!("{mode:o}"));
+            chown(&path, Some(1000), Some(1000))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+    let rig = Rig::new()?;
+    let (source, ours) = through(&rig, &[make, give_away])?;
+    let (source, ours) = (Tree::read(&source.join("s1"))?, Tree::read(&ours.join("s1"))?);
+    same("new owners", &source, &ours, Rules::SOURCE_OF_INCREMENT)
+}
+
+/// A send always gives a new directory its mode; a stream that does not is carried out as it is written.
+#[test]
+fn what_is_made_in_a_set_gid_directory_gets_its_group_and_bit() -> Result<()> {
+    let rig = Rig::new()?;
+    let stream = Stream::new(1)
+        .subvol("sub")
+        .mkdir("d")
+        .chown("d", 5, 6)
+        .chmod("d", 0o2775)
+        .mkdir("d/e")
+        .mkfile("d/f")
+        .mkdir("d/e/g")
+        .end();
+    let file = rig.join("stream");
+    fs::write(&file, stream.bytes())?;
+    let (ours, standard) = (rig.plain_volume("ours")?, rig.plain_volume("standard")?);
+    Receiver::Ours.receive(&file, ours.path())?;
+    Receiver::Standard.receive(&file, standard.path())?;
+    for name in ["d/e", "d/f", "d/e/g"] {
+        let looked = |volume: &Volume| -> Result<(u32, u32)> {
+            let status = fs::metadata(volume.join("sub").join(name))?;
+            Ok((status.mode() & 0o7777, status.gid()))
+        };
+        let (plain, ours) = (looked(&standard)?, looked(&ours)?);
+        ensure!(plain == ours, "{name}: mode and group ({:o}, {}) ≠ ({:o}, {})", plain.0, plain.1, ours.0, ours.1);
+    }
+    Ok(())
+}

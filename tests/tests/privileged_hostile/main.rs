@@ -1,0 +1,119 @@
+//! Hostile and broken streams: each is refused with one line, nothing outside the destination changes, nothing stays behind, and
+//! neither time nor memory runs away. Where the standard receiver is known to do otherwise, and showing it is safe, it is shown.
+
+mod clones;
+mod encoded;
+mod framing;
+mod identity;
+mod kinds;
+mod names;
+mod row;
+mod stage;
+mod values;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use butterdock_tests::rig::{Receiver, run_measured, standard_is_the_known_one};
+
+use row::{Fault, Row};
+use stage::{Stage, Theirs};
+
+/// A refusal takes milliseconds; this only tells a hang.
+const LIMIT: Duration = Duration::from_secs(20);
+/// What the receiver may hold in memory, in KiB.
+const MEMORY: u64 = 96 << 10;
+
+/// Runs every row and tells all that went wrong, not only the first.
+fn refused(rows: impl Fn(&Stage) -> Vec<Row>, at_least: usize) -> Result<()> {
+    let stage = Stage::new()?;
+    let rows = rows(&stage);
+    ensure!(rows.len() >= at_least, "only {} rows", rows.len());
+    let mut faults = Vec::new();
+    for row in &rows {
+        match attempt(&stage, row) {
+            Ok(found) => faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", row.name))),
+            Err(error) => faults.push(format!("{}: {error:#}", row.name)),
+        }
+        faults.extend(stage.set_right()?.into_iter().map(|fault| format!("{}: {fault}", row.name)));
+    }
+    ensure!(faults.is_empty(), "{} faults in {} rows:\n  {}", faults.len(), rows.len(), faults.join("\n  "));
+    if standard_is_the_known_one()? {
+        shown_with_the_standard(&rows)?;
+    }
+    Ok(())
+}
+
+fn attempt(stage: &Stage, row: &Row) -> Result<Vec<String>> {
+    let stream = stage.keep(&row.stream)?;
+    let mut command = Receiver::Ours.command()?;
+    command.args(&row.arguments).arg("-f").arg(&stream).arg(stage.destination());
+    let (finished, usage) = run_measured(&command, &stage.report(), LIMIT)?;
+    let mut faults = row.judge(&finished);
+    if usage.max_rss_kib > MEMORY {
+        faults.push(format!("took {} KiB", usage.max_rss_kib));
+    }
+    Ok(faults)
+}
+
+/// What FORMAT.md records of the standard receiver still shows, on volumes that are thrown away.
+fn shown_with_the_standard(rows: &[Row]) -> Result<()> {
+    for row in rows.iter().filter(|row| row.standard.is_some()) {
+        let theirs = Theirs::new()?;
+        let stream = theirs.keep(&row.stream)?;
+        let mut command = Receiver::Standard.command()?;
+        command.args(&row.arguments).arg("-f").arg(&stream).arg(theirs.destination());
+        let shown = match (row.standard, butterdock_tests::rig::run(&mut command, Duration::from_secs(3))) {
+            (Some(Fault::Hangs), outcome) => outcome.is_err(),
+            (Some(Fault::ExitsZero), outcome) => outcome?.status.success(),
+            (Some(Fault::WritesOutside), outcome) => {
+                drop(outcome?);
+                theirs.was_written_outside()?
+            }
+            (Some(Fault::LeavesAPart), outcome) => !outcome?.status.success() && theirs.has_a_part()?,
+            (None, _) => true,
+        };
+        ensure!(
+            shown,
+            "{}: the standard receiver does not show {:?}: the row proves less than it says",
+            row.name,
+            row.standard
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn streams_that_are_broken_on_the_wire_are_refused() -> Result<()> {
+    refused(|_| framing::rows(), 35)
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused() -> Result<()> {
+    refused(names::rows, 35)
+}
+
+#[test]
+fn commands_on_the_wrong_kind_of_file_are_refused() -> Result<()> {
+    refused(kinds::rows, 25)
+}
+
+#[test]
+fn values_that_no_file_can_have_are_refused() -> Result<()> {
+    refused(|_| values::rows(), 20)
+}
+
+#[test]
+fn clone_sources_that_are_not_ours_to_read_are_refused() -> Result<()> {
+    refused(clones::rows, 15)
+}
+
+#[test]
+fn encoded_data_that_lies_is_refused() -> Result<()> {
+    refused(|_| encoded::rows(), 25)
+}
+
+#[test]
+fn subvolumes_without_a_right_name_or_parent_are_refused() -> Result<()> {
+    refused(identity::rows, 12)
+}

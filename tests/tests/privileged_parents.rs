@@ -1,0 +1,182 @@
+//! Parents and clone sources: from whichever receiver, wherever they lie, and over any length.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, run, standard_is_the_known_one};
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::wire::{Stream, UUID};
+use butterdock_tests::{trees, wire};
+
+/// A source with two snapshots, and their streams.
+struct Source {
+    volume: Volume,
+    full: PathBuf,
+    increment: PathBuf,
+}
+
+impl Source {
+    fn new(rig: &Rig, proto: Proto) -> Result<Self> {
+        let volume = rig.volume("source", &Layout::mounted("compress=zstd"))?;
+        let live = volume.join("live");
+        snapshot::create(&live)?;
+        trees::build(&live)?;
+        snapshot::freeze(&live, &volume.join("s0"))?;
+        trees::change(&live)?;
+        snapshot::freeze(&live, &volume.join("s1"))?;
+        let (full, increment) = (rig.join("full"), rig.join("increment"));
+        snapshot::send(proto, None, &volume.join("s0"), &full)?;
+        snapshot::send(proto, Some(&volume.join("s0")), &volume.join("s1"), &increment)?;
+        Ok(Self { volume, full, increment })
+    }
+
+    fn is_the_same_as(&self, copy: &Volume) -> Result<()> {
+        let (source, copy) = (Tree::read(&self.volume.join("s1"))?, Tree::read(&copy.join("s1"))?);
+        same("over the other's parent", &source, &copy, Rules { holes: false, ..Rules::COPIES })
+    }
+}
+
+/// Each receiver builds on what the other received.
+fn across(proto: Proto) -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::new(&rig, proto)?;
+    for (name, first, second) in [("a", Receiver::Ours, Receiver::Standard), ("b", Receiver::Standard, Receiver::Ours)]
+    {
+        let copy = rig.plain_volume(name)?;
+        first.receive(&source.full, copy.path())?;
+        second.receive(&source.increment, copy.path())?;
+        source.is_the_same_as(&copy)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_two_receivers_take_each_others_results_as_parents_in_version_1() -> Result<()> {
+    across(Proto::One)
+}
+
+#[test]
+fn the_two_receivers_take_each_others_results_as_parents_in_version_2() -> Result<()> {
+    across(Proto::TwoCompressed)
+}
+
+#[test]
+fn a_parent_outside_the_mounted_subvolume_is_found() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::new(&rig, Proto::TwoCompressed)?;
+    for receiver in [Receiver::Ours, Receiver::Standard] {
+        let mut copy = rig.plain_volume(if receiver == Receiver::Ours { "ours" } else { "standard" })?;
+        Receiver::Standard.receive(&source.full, copy.path())?;
+        snapshot::create(&copy.join("inner"))?;
+        copy.unmount()?;
+        copy.mount("subvol=inner")?;
+        let mut command = receiver.command()?;
+        let finished = run(command.arg("-f").arg(&source.increment).arg(copy.path()), PATIENCE)?;
+        if receiver == Receiver::Ours {
+            finished.success()?;
+            source.is_the_same_as(&copy)?;
+        } else if standard_is_the_known_one()? {
+            ensure!(!finished.status.success(), "the standard receiver finds it too now");
+        }
+    }
+    Ok(())
+}
+
+/// The second row of what the standard receiver gets wrong: it says that it cannot clone, and marks the subvolume as received.
+#[test]
+fn a_clone_source_outside_the_mounted_subvolume_is_cloned_whole() -> Result<()> {
+    let rig = Rig::new()?;
+    let parent = rig.join("parent");
+    let data = trees::Content::Noise.bytes(60_000, 3);
+    let stream = Stream::new(2).subvol("parent").mkfile("src").write("src", 0, &data).end();
+    fs::write(&parent, stream.bytes())?;
+    let child = rig.join("child");
+    let subvol = wire::Attributes::path("child")
+        .bytes_of(wire::Attribute::Uuid, *b"butterdock-child")
+        .u64(wire::Attribute::Ctransid, 9);
+    let stream = Stream::new(2)
+        .command(wire::command::SUBVOL, &subvol)
+        .mkfile("copy")
+        .clone_from("copy", 0, 57_344, ((UUID, 7), "src", 0))
+        .end();
+    fs::write(&child, stream.bytes())?;
+    for receiver in [Receiver::Ours, Receiver::Standard] {
+        let mut copy = rig.plain_volume(if receiver == Receiver::Ours { "ours" } else { "standard" })?;
+        Receiver::Standard.receive(&parent, copy.path())?;
+        snapshot::create(&copy.join("inner"))?;
+        copy.unmount()?;
+        copy.mount("subvol=inner")?;
+        let mut command = receiver.command()?;
+        let finished = run(command.arg("-f").arg(&child).arg(copy.path()), PATIENCE)?;
+        let arrived = fs::read(copy.join("child/copy"))?;
+        if receiver == Receiver::Ours {
+            finished.success()?;
+            ensure!(arrived.get(..57_344) == data.get(..57_344) && arrived.len() == 57_344, "not what was cloned");
+        } else if standard_is_the_known_one()? {
+            ensure!(finished.code() == 0 && arrived.is_empty(), "the standard receiver fails otherwise now");
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's ioctl takes any length; the standard receiver cuts it to 32 bits.
+#[test]
+fn a_clone_of_more_than_4_gib_is_cloned_whole() -> Result<()> {
+    const LONG: u64 = (4 << 30) + 4096;
+    let rig = Rig::new()?;
+    let this = (UUID, 7);
+    let stream = Stream::new(1)
+        .subvol("sub")
+        .mkfile("src")
+        .truncate("src", LONG)
+        .write("src", 0, [b'a'; 4096])
+        .write("src", 1 << 30, [b'b'; 4096])
+        .write("src", 4 << 30, [b'c'; 4096])
+        .mkfile("copy")
+        .clone_from("copy", 0, LONG, (this, "src", 0))
+        .end();
+    let file = rig.join("stream");
+    fs::write(&file, stream.bytes())?;
+    let ours = rig.plain_volume("ours")?;
+    Receiver::Ours.receive(&file, ours.path())?;
+    let copy = File::open(ours.join("sub/copy"))?;
+    ensure!(copy.metadata()?.len() == LONG, "{} bytes", copy.metadata()?.len());
+    for (offset, byte) in [(0, b'a'), (1 << 30, b'b'), (4 << 30, b'c')] {
+        let mut block = [0; 4096];
+        copy.read_exact_at(&mut block, offset)?;
+        ensure!(block == [byte; 4096], "other bytes at {offset}");
+    }
+    let standard = rig.plain_volume("standard")?;
+    let mut command = Receiver::Standard.command()?;
+    let finished = run(command.arg("-f").arg(&file).arg(standard.path()), PATIENCE)?;
+    if standard_is_the_known_one()? {
+        let len = fs::metadata(standard.join("sub/copy"))?.len();
+        ensure!(finished.code() == 0 && len < LONG, "the standard receiver clones {len} bytes now");
+    }
+    Ok(())
+}
+
+#[test]
+fn clones_share_their_extents() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::new(&rig, Proto::One)?;
+    let ours = rig.plain_volume("ours")?;
+    Receiver::Ours.receive(&source.full, ours.path())?;
+    for name in ["reflinks/whole", "reflinks/odd-length-copy"] {
+        // "Total  Exclusive  Set shared  Filename"
+        let used = run(
+            Command::new("btrfs").args(["filesystem", "du", "--raw", "-s"]).arg(ours.join("s0").join(name)),
+            PATIENCE,
+        )?
+        .success()?
+        .out();
+        let numbers: Vec<u64> =
+            used.lines().last().unwrap_or_default().split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        ensure!(numbers.first() > Some(&0) && numbers.get(1) == Some(&0), "{name} shares nothing:\n{used}");
+    }
+    Ok(())
+}

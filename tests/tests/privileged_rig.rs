@@ -1,0 +1,115 @@
+//! The rig itself: a comparer that sees nothing proves nothing.
+
+use std::fs::{self, File, FileTimes, OpenOptions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, ensure};
+use butterdock_tests::compare::{Rules, Tree, differences};
+use butterdock_tests::rig::Rig;
+use butterdock_tests::{snapshot, trees};
+use rustix::fs::{
+    FallocateFlags, IFlags, XattrFlags, fallocate, ioctl_getflags, ioctl_setflags, lremovexattr, lsetxattr,
+};
+
+const RULES: Rules = Rules { flags: true, ..Rules::SOURCE };
+
+/// What is done to a copy, and a word of the line that must tell it.
+type Damage = (&'static str, fn(&Path) -> Result<()>);
+
+const DAMAGES: [Damage; 16] = [
+    ("content", |root| {
+        let path = root.join("files/text-131072");
+        let before = fs::metadata(&path)?;
+        let open = OpenOptions::new().write(true).open(&path)?;
+        open.write_all_at(b"#", 70_000)?;
+        Ok(open.set_times(FileTimes::new().set_modified(before.modified()?).set_accessed(before.accessed()?))?)
+    }),
+    ("missing", |root| Ok(fs::remove_file(root.join("names/..."))?)),
+    ("missing on the left", |root| Ok(fs::write(root.join("many/new"), "")?)),
+    ("mode", |root| Ok(fs::set_permissions(root.join("files/mixed"), fs::Permissions::from_mode(0o4644))?)),
+    ("owner", |root| Ok(chown(root.join("files/mixed"), Some(1), None)?)),
+    ("mtime", |root| {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_600_000_000_123_456_788);
+        Ok(File::open(root.join("times/nanoseconds"))?.set_times(FileTimes::new().set_modified(moment))?)
+    }),
+    ("(the root): mtime", |root| {
+        Ok(File::open(root)?.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH))?)
+    }),
+    ("xattr", |root| Ok(lremovexattr(root.join("xattrs/file"), "user.empty")?)),
+    ("xattr", |root| Ok(lsetxattr(root.join("xattrs/file"), "user.small", b"Value", XattrFlags::empty())?)),
+    ("xattr", |root| Ok(lremovexattr(root.join("acl/hands-down"), "system.posix_acl_default")?)),
+    ("data at", |root| {
+        let open = OpenOptions::new().write(true).open(root.join("sparse/only-a-hole"))?;
+        Ok(open.write_all_at(&[0; 4096], 1 << 20)?)
+    }),
+    ("data at", |root| {
+        let open = OpenOptions::new().write(true).open(root.join("files/mixed"))?;
+        Ok(fallocate(&open, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, 4096)?)
+    }),
+    ("linked to", |root| {
+        // One of many names becomes a file of its own with the same content.
+        let name = root.join("links/two/third");
+        let content = fs::read(&name)?;
+        fs::remove_file(&name)?;
+        Ok(fs::write(&name, content)?)
+    }),
+    ("Symlink", |root| {
+        fs::remove_file(root.join("symlinks/dangling"))?;
+        Ok(symlink("elsewhere", root.join("symlinks/dangling"))?)
+    }),
+    ("Node", |root| {
+        fs::remove_file(root.join("special/fifo"))?;
+        Ok(fs::write(root.join("special/fifo"), "")?)
+    }),
+    ("flags", |root| {
+        let open = File::open(root.join("files/mixed"))?;
+        Ok(ioctl_setflags(&open, ioctl_getflags(&open)? | IFlags::NODUMP)?)
+    }),
+];
+
+#[test]
+fn the_comparer_sees_every_kind_of_difference_and_no_other() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("volume")?;
+    let live = volume.join("live");
+    snapshot::create(&live)?;
+    trees::build(&live)?;
+    let tree = Tree::read(&live)?;
+    let copy = volume.join("copy");
+    for (word, damage) in DAMAGES {
+        snapshot::branch(&live, &copy)?;
+        let found = differences(&tree, &Tree::read(&copy)?, RULES);
+        ensure!(found.is_empty(), "differences without cause: {found:?}");
+        damage(&copy)?;
+        let found = differences(&tree, &Tree::read(&copy)?, RULES);
+        ensure!(found.iter().any(|line| line.contains(word)), "{word} is not seen: {found:?}");
+        snapshot::delete(&copy)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rig_leaves_nothing_behind_when_a_test_panics() -> Result<()> {
+    let path = std::thread::spawn(|| -> Result<std::path::PathBuf> {
+        let rig = Rig::new()?;
+        let path = rig.path().to_path_buf();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| -> Result<()> {
+            let volume = rig.plain_volume("volume")?;
+            fs::write(volume.join("file"), "x")?;
+            // The way of a failed assertion, without its noise.
+            std::panic::resume_unwind(Box::new("as a failing test does"));
+        }));
+        ensure!(panicked.is_err(), "did not panic");
+        ensure!(
+            !fs::read_to_string("/proc/thread-self/mounts")?.contains(&path.display().to_string()),
+            "still mounted"
+        );
+        Ok(path)
+    })
+    .join()
+    .map_err(|_panic| anyhow::anyhow!("the thread died"))??;
+    ensure!(!path.exists(), "{} is still there", path.display());
+    Ok(())
+}
