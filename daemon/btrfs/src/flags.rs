@@ -115,5 +115,45 @@ pub fn set_flags(fd: impl AsFd, flags: Flags) -> Result<()> {
     Ok(())
 }
 
+/// `FS_IOC_FSSETXATTR` — replaces the immutable and append-only flags of an open file or directory, and no other.
+///
+/// [`set_flags`] would do it too, but on btrfs it also rewrites the property `btrfs.compression` from the flags.
+///
+/// # Errors
+/// As for [`set_flags`].
+pub fn set_refusing(fd: impl AsFd, flags: Flags) -> Result<()> {
+    let mut now = RawFsxattr { xflags: 0, others: [0; 6] };
+    // SAFETY: the kernel writes one RawFsxattr and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &GET_XFLAGS, &raw mut now) }?;
+    now.xflags &= !(XFLAG_IMMUTABLE | XFLAG_APPEND);
+    if flags.contains(Flags::IMMUTABLE) {
+        now.xflags |= XFLAG_IMMUTABLE;
+    }
+    if flags.contains(Flags::APPEND) {
+        now.xflags |= XFLAG_APPEND;
+    }
+    // SAFETY: the kernel reads one RawFsxattr and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &SET_XFLAGS, &raw mut now) }?;
+    Ok(())
+}
+
+/// `struct fsxattr` of `linux/fs.h`.
+#[repr(C)]
+struct RawFsxattr {
+    xflags: u32,
+    /// Extent sizes, a count and padding: on btrfs all zero.
+    others: [u32; 6],
+}
+
+const _: () = assert!(size_of::<RawFsxattr>() == 28);
+
+/// `FS_XFLAG_IMMUTABLE`.
+const XFLAG_IMMUTABLE: u32 = 0x8;
+/// `FS_XFLAG_APPEND`.
+const XFLAG_APPEND: u32 = 0x10;
+const GET_XFLAGS: Request =
+    Request::new("FS_IOC_FSGETXATTR", Direction::Read, b'X', 31, size_of::<RawFsxattr>(), 0x801c_581f);
+const SET_XFLAGS: Request =
+    Request::new("FS_IOC_FSSETXATTR", Direction::Write, b'X', 32, size_of::<RawFsxattr>(), 0x401c_5820);
 const GET_FLAGS: Request = Request::new("FS_IOC_GETFLAGS", Direction::Read, FS, 1, size_of::<c_long>(), 0x8008_6601);
 const SET_FLAGS: Request = Request::new("FS_IOC_SETFLAGS", Direction::Write, FS, 2, size_of::<c_long>(), 0x4008_6602);

@@ -15,12 +15,22 @@ pub(crate) struct Blocks {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes let go since the reader last asked.
-    freed: usize,
-    /// So many the reader waits for; 0 when it does not wait.
-    wanted: usize,
-    /// Something was let go since the reader's patience ended.
-    moving: bool,
+    /// Bytes let go so far.
+    freed: u64,
+    /// How often somebody ran out of work.
+    idle: u64,
+    /// The reader waits until `freed` has come so far.
+    wanted: Option<u64>,
+    /// Nothing was let go since the reader's patience ended.
+    stuck: bool,
+}
+
+/// How far things had come at one moment. Taken before the reader counts its blocks, so that what is let go between
+/// the counting and the waiting is not missed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    freed: u64,
+    idle: u64,
 }
 
 impl Blocks {
@@ -28,41 +38,42 @@ impl Blocks {
     /// then the reader is woken in any case.
     pub(crate) fn freed(&self, bytes: usize, idle: bool) {
         let mut state = self.lock();
-        state.freed = state.freed.saturating_add(bytes);
-        state.moving = true;
-        if state.wanted != 0 && (idle || state.freed >= state.wanted) {
-            state.wanted = 0;
+        state.freed = state.freed.saturating_add(bytes as u64);
+        state.idle = state.idle.wrapping_add(u64::from(idle));
+        state.stuck = false;
+        if state.wanted.is_some_and(|wanted| idle || state.freed >= wanted) {
+            state.wanted = None;
             drop(state);
             self.changed.notify_one();
         }
     }
 
-    /// Waits until about `bytes` were let go, or there is nobody at work. Returns at once while nothing moves at all:
-    /// the reader reads ahead then.
-    pub(crate) fn wait(&self, bytes: usize) {
+    /// Now.
+    pub(crate) fn moment(&self) -> Moment {
+        let state = self.lock();
+        Moment { freed: state.freed, idle: state.idle }
+    }
+
+    /// Waits until about `bytes` were let go since `moment`, or somebody has no more work, or for a while. Answers
+    /// whether waiting on is worth it: while nothing moves at all, the reader reads ahead.
+    pub(crate) fn wait(&self, moment: Moment, bytes: usize) -> bool {
         let mut state = self.lock();
-        if !state.moving {
-            return;
+        let wanted = moment.freed.saturating_add(bytes as u64);
+        if state.stuck || state.idle != moment.idle || state.freed >= wanted {
+            return !state.stuck;
         }
-        state.freed = 0;
-        state.wanted = bytes.max(1);
-        let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.wanted != 0);
+        state.wanted = Some(wanted);
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.wanted.is_some());
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.wanted = 0;
-        if timeout.timed_out() && state.freed == 0 {
-            state.moving = false;
-        }
+        state.wanted = None;
+        state.stuck = timeout.timed_out() && state.freed == moment.freed;
+        !state.stuck
     }
 
     /// Waits for anything at all to be let go, for a moment.
     pub(crate) fn wait_any(&self) {
-        self.lock().moving = true;
-        self.wait(1);
-    }
-
-    /// Whether things were let go lately, so that waiting for more is worth it.
-    pub(crate) fn moving(&self) -> bool {
-        self.lock().moving
+        self.lock().stuck = false;
+        self.wait(self.moment(), 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,25 +90,31 @@ mod tests {
     #[test]
     fn a_reader_is_not_held_up_while_nothing_moves() {
         let blocks = Blocks::default();
-        blocks.freed(1, false);
-        blocks.wait(1 << 20);
-        assert!(!blocks.moving());
-        blocks.wait(1 << 20);
+        assert!(!blocks.wait(blocks.moment(), 1 << 20));
+        assert!(!blocks.wait(blocks.moment(), 1 << 20));
+        let before = blocks.moment();
         blocks.freed(10, false);
-        assert!(blocks.moving());
+        assert!(blocks.wait(before, 10));
     }
 
     #[test]
     fn whoever_runs_out_of_work_wakes_the_reader() {
         let blocks = Blocks::default();
-        blocks.freed(1, false);
+        let before = blocks.moment();
         scope(|threads| {
             threads.spawn(|| {
                 sleep(Duration::from_millis(10));
                 blocks.freed(1, true);
             });
-            blocks.wait(usize::MAX);
+            assert!(blocks.wait(before, usize::MAX));
         });
-        assert!(blocks.moving());
+    }
+
+    #[test]
+    fn what_was_let_go_between_counting_and_waiting_is_not_missed() {
+        let blocks = Blocks::default();
+        let before = blocks.moment();
+        blocks.freed(1, true);
+        assert!(blocks.wait(before, usize::MAX));
     }
 }

@@ -41,6 +41,7 @@ pub struct Outcome {
 /// # Errors
 /// The first thing that went wrong, in the order of the stream. Subvolumes that were published before it stay
 /// and are listed; of the one that failed nothing is left.
+#[expect(clippy::result_large_err, reason = "there is one failure a run")]
 pub fn receive(
     input: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
@@ -55,7 +56,13 @@ pub fn receive(
         no_verity: options.no_verity,
         plain: false,
     };
-    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default(), buffers: Buffers::default() };
+    let rules = Rules {
+        way,
+        control: control.clone(),
+        faults,
+        ineffective: Ineffective::default(),
+        buffers: Buffers::default(),
+    };
     let mut published = Vec::new();
     if let Err(error) = run(input, destination, options, &rules, observer, &mut published) {
         rules.faults.report_fatal(error);
@@ -223,7 +230,8 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             .map_err(|fault| Error::call("open the new subvolume", fault))?;
         let lanes = self.options.lanes.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let blocks = self.blocks;
-        let applier = Applier::new(volume, self.threads, lanes, self.rules, move |bytes, idle| blocks.freed(bytes, idle))?;
+        let applier =
+            Applier::new(volume, self.threads, lanes, self.rules, move |bytes, idle| blocks.freed(bytes, idle))?;
         Ok(Receiving { applier, hidden, begin, name })
     }
 

@@ -22,13 +22,14 @@ use crate::plan::{Planner, Step};
 /// A batch is sent on when it has this many steps,
 const BATCH: usize = 128;
 /// or when so many bytes were read since the last one.
-const UNIT: usize = 256 << 10;
+const UNIT: usize = 512 << 10;
 /// One read asks for at most this much: what is read of a command that does not fit its block any more is copied to
 /// the next one.
 const READ: usize = 32 << 10;
 /// With so many blocks in work the reader waits until about half of them are free: a few blocks that are used again
 /// and again stay in the processor's cache.
-const WARM: usize = 10;
+const WARM: usize = 12;
+const HALF: usize = 6 * (256 << 10);
 
 /// Reads one input.
 pub(crate) struct Reader<'r> {
@@ -155,10 +156,7 @@ impl<'r> Reader<'r> {
         if self.unsent >= UNIT {
             self.send(None);
         }
-        while self.decoder.held() >= WARM && self.blocks.moving() && !self.faults.stopped() {
-            self.send(None);
-            self.blocks.wait(WARM / 2 * Pool::default().block_size);
-        }
+        self.stay_warm();
         // What is read already must not lie about while the input makes us wait.
         if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
             self.send(None);
@@ -186,6 +184,20 @@ impl<'r> Reader<'r> {
             }
             Err(Errno::EINTR | Errno::EAGAIN) => Ok(Next::Went),
             Err(errno) => Err(read_error(errno)),
+        }
+    }
+
+    /// Waits while many blocks are in work, unless the work itself stands still.
+    fn stay_warm(&mut self) {
+        loop {
+            let moment = self.blocks.moment();
+            if self.decoder.held() < WARM || self.faults.stopped() {
+                return;
+            }
+            self.send(None);
+            if !self.blocks.wait(moment, HALF) {
+                return;
+            }
         }
     }
 

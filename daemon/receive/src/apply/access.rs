@@ -7,6 +7,7 @@ use crate::plan::Change;
 use crate::volume::Inode;
 
 /// Opens the root up. `mode` is what it has unless the stream gave one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the applier keeps only these back")]
 pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Result<(), Error> {
     let doing = |fault| Error::call("set the root's access", fault).on(b"");
     // Handed down by the parent's snapshot: they would refuse everything that follows.

@@ -44,6 +44,7 @@ pub(crate) struct Buffers {
 
 impl Ahead {
     /// What there is to decode in a task; none if nothing.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only encoded writes are decoded")]
     pub(crate) fn of(changes: &[(Place, Change)]) -> Option<Self> {
         let pieces = changes.iter().filter_map(|(_, change)| match change {
             Change::Encoded { extent, payload } if extent.compression != Compression::None => Some(Piece {
@@ -147,7 +148,9 @@ mod tests {
             compression: Compression::Zstd,
             encryption: 0,
         };
-        let change = |payload: &[u8]| (Place { command: 1, at: 0 }, Change::Encoded { extent, payload: payload.to_vec().into() });
+        let change = |payload: &[u8]| {
+            (Place { command: 1, at: 0 }, Change::Encoded { extent, payload: payload.to_vec().into() })
+        };
         vec![change(&payload), change(b"garbage")]
     }
 

@@ -3,8 +3,8 @@
 use std::thread::scope;
 
 use super::access::open_up;
-use super::applier::{Applier, Way};
 use super::ahead::Buffers;
+use super::applier::{Applier, Way};
 use super::attributes::Ineffective;
 use super::faults::Faults;
 use super::perform::Rules;

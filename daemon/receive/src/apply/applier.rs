@@ -188,6 +188,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// A regular file goes to its lane.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other change is passed on as it is")]
     fn file(
         &mut self,
         inode: V::Inode,
@@ -232,6 +233,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// Directories and what is never opened are done here, in order with the names.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other change is passed on as it is")]
     fn other(
         &mut self,
         inode: V::Inode,
@@ -426,6 +428,7 @@ fn default_mode(new: &NewInode) -> u32 {
 }
 
 /// Whether a change of the root could let others into a subvolume that is still hidden.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other change leaves the access alone")]
 fn lets_in(change: &Change) -> bool {
     match change {
         Change::Chmod { .. } | Change::Chown { .. } => true,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
 use super::ahead::Ahead;
@@ -15,7 +15,7 @@ const DEPTH: usize = 4;
 /// of at most this many tasks,
 const BATCH: usize = 32;
 /// or about this many bytes.
-const WEIGHT: usize = 128 << 10;
+const WEIGHT: usize = 512 << 10;
 /// Entries of the readers' table above which finished ones are dropped.
 const READERS: usize = 256;
 
@@ -50,11 +50,20 @@ enum Order<I> {
     Surrender(SyncSender<Written>),
 }
 
-/// How many tasks a lane has done.
+/// How far a lane has come.
 #[derive(Default)]
 struct Done {
-    count: Mutex<(u64, bool)>,
+    state: Mutex<DoneState>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct DoneState {
+    tasks: u64,
+    /// Its record of encoded writes has outgrown its bound.
+    full: bool,
+    /// The applier waits: nobody is woken otherwise, because that is a system call.
+    awaited: bool,
 }
 
 impl<I: Inode> Lanes<I> {
@@ -147,7 +156,7 @@ impl<I: Inode> Lanes<I> {
 
     /// Whether a lane's record has outgrown its bound.
     pub(crate) fn is_full(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.done.lock().1)
+        self.lanes.iter().any(|lane| lane.done.lock().full)
     }
 
     fn lane_of(&self, number: u64) -> usize {
@@ -191,36 +200,35 @@ impl<I> Batch<I> {
 }
 
 impl Done {
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, bool)> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, DoneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self) -> u64 {
-        self.lock().0
+        self.lock().tasks
     }
 
-    fn add(&self, n: u64, full: bool) {
-        let mut count = self.lock();
-        *count = (count.0.saturating_add(n), full);
-        drop(count);
-        self.changed.notify_all();
+    fn add(&self, tasks: u64, full: bool) {
+        let mut state = self.lock();
+        state.tasks = state.tasks.saturating_add(tasks);
+        state.full = full;
+        if state.awaited {
+            self.changed.notify_all();
+        }
     }
 
     fn wait(&self, until: u64) {
-        let mut count = self.lock();
-        while count.0 < until {
-            count = self.changed.wait(count).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.awaited = true;
+        while state.tasks < until {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.awaited = false;
     }
 }
 
 /// A lane's thread: performs what comes, and says how many bytes of the stream it let go.
-fn run<I: Inode>(
-    orders: &Receiver<Batch<I>>,
-    rules: &Rules,
-    done: &Done,
-    freed: &impl Fn(usize, bool),
-) {
+fn run<I: Inode>(orders: &Receiver<Batch<I>>, rules: &Rules, done: &Done, freed: &impl Fn(usize, bool)) {
     let mut performer = Performer::new(rules);
     let mut next = orders.recv().ok();
     while let Some(batch) = next {

@@ -39,6 +39,7 @@ pub(crate) fn publish(
 
     observer.phase(Phase::Marking);
     // Until now only root could look in; from here on the subvolume is as its owner had it.
+    finished.root_flags = finished.root_flags.or(Some(hidden.refusing));
     let root = Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?;
     open_up(&RealInode::of_directory(root), finished, hidden.mode)?;
     let received = Received { uuid: begin.identity.uuid.0, stransid: begin.identity.ctransid };
@@ -50,9 +51,11 @@ pub(crate) fn publish(
 
     observer.phase(Phase::Publishing);
     let destination = hidden.destination();
-    names::rename_noreplace(destination, hidden.name(), destination, name).map_err(|fault| match fault.errno {
-        Errno::EEXIST => Error::new(Cause::Exists(name.to_bytes().to_vec())),
-        _ => Error::call("give the subvolume its name", fault),
+    names::rename_noreplace(destination, hidden.name(), destination, name).map_err(|fault| {
+        if fault.errno == Errno::EEXIST {
+            return Error::new(Cause::Exists(name.to_bytes().to_vec()));
+        }
+        Error::call("give the subvolume its name", fault)
     })?;
     hidden.published();
 

@@ -4,10 +4,11 @@ use std::ffi::{CStr, CString};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::{Error as Fault, file, inode, subvolume, xattr};
+use butterdock_btrfs::{Error as Fault, file, flags, inode, subvolume, xattr};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
+use crate::apply::REFUSING;
 use crate::error::{Cause, Error};
 use crate::plan::Begin;
 
@@ -24,6 +25,8 @@ pub(crate) struct Hidden<'d> {
     _lock: OwnedFd,
     /// The mode that its root shall have unless the stream gives one.
     pub(crate) mode: u32,
+    /// The flags that its parent handed down and that refuse changes; they come back unless the stream gives others.
+    pub(crate) refusing: u32,
     published: bool,
 }
 
@@ -58,6 +61,7 @@ impl<'d> Hidden<'d> {
         let look = |fault| Error::call("open the new subvolume", fault);
         let root = destination.open(name).map_err(look)?;
         let mode = file::stat(&root).map_err(look)?.mode & 0o7777;
+        let refusing = lift(&root).map_err(doing("lift the flags of the new subvolume"))?;
         inode::set_mode(&root, PRIVATE).map_err(doing("hide the new subvolume"))?;
         let lock = destination.open(name).map_err(look)?;
         match file::lock_exclusive(&lock) {
@@ -65,7 +69,7 @@ impl<'d> Hidden<'d> {
             Ok(false) => return Err(Error::new(Cause::Locked)),
             Err(fault) => return Err(Error::call("lock the new subvolume", fault)),
         }
-        Ok(Self { destination, name: name.into(), root, _lock: lock, mode, published: false })
+        Ok(Self { destination, name: name.into(), root, _lock: lock, mode, refusing, published: false })
     }
 
     /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
@@ -114,6 +118,15 @@ impl Drop for Hidden<'_> {
             subvolume::destroy(self.destination, &self.name).unwrap_or_default();
         }
     }
+}
+
+/// Takes the immutable and append-only flags from a snapshot's root.
+fn lift(root: &OwnedFd) -> Result<u32, Fault> {
+    let flags = flags::flags(root)?.bits() & REFUSING;
+    if flags != 0 {
+        flags::set_refusing(root, flags::Flags::from_bits(0))?;
+    }
+    Ok(flags)
 }
 
 /// `.butterdock-` and 32 random hexadecimal digits.

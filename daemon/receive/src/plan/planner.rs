@@ -11,7 +11,7 @@ pub const MAX_CHANGES: usize = 64;
 /// or this many bytes of the stream.
 pub const MAX_BYTES: usize = 256 << 10;
 /// The mode bits that a stream may set.
-const MODE_BITS: u64 = 0o7777;
+const MODE_BITS: u32 = 0o7777;
 const FILE_TYPE: u64 = 0o170_000;
 const CHAR_DEVICE: u64 = 0o020_000;
 const BLOCK_DEVICE: u64 = 0o060_000;
@@ -53,6 +53,7 @@ impl Planner {
         self.weight = 0;
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest folds with nothing")]
     fn take(
         &mut self,
         place: Place,
@@ -196,10 +197,11 @@ fn fold_mode(work: &mut Work) {
     if matches!(creation.new, NewInode::Symlink { .. }) {
         return;
     }
-    let mut chmods = work.changes.iter().enumerate().filter_map(|(at, (_, change))| match change {
-        Change::Chmod { mode } => Some((at, *mode)),
-        _ => None,
-    });
+    let mut chmods = work
+        .changes
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (_, change))| if let Change::Chmod { mode } = change { Some((at, *mode)) } else { None });
     let (Some((at, mode)), None) = (chmods.next(), chmods.next()) else { return };
     let acl = work.changes.iter().any(|(_, change)| {
         matches!(change, Change::SetXattr { name, .. } | Change::RemoveXattr { name } if name.starts_with(b"system."))
@@ -211,6 +213,7 @@ fn fold_mode(work: &mut Work) {
 }
 
 /// The changes that fold with nothing.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest makes, moves or removes names")]
 fn change<'a>(command: &Command<'a>, share: impl Fn(&[u8]) -> Shared) -> Result<Option<(&'a [u8], Change)>, Error> {
     let (path, change) = match *command {
         Command::EncodedWrite { path, extent, data } => (path, Change::Encoded { extent, payload: share(data) }),
@@ -226,7 +229,8 @@ fn change<'a>(command: &Command<'a>, share: impl Fn(&[u8]) -> Shared) -> Result<
             (path, Change::Truncate { size })
         }
         Command::Chmod { path, mode } => {
-            (path, Change::Chmod { mode: u32::try_from(mode & MODE_BITS).unwrap_or_default() })
+            let mode = u32::try_from(mode).map_err(|_error| value("a mode has more than 32 bits"))?;
+            (path, Change::Chmod { mode: mode & MODE_BITS })
         }
         Command::Chown { path, uid, gid } => match (owner(uid), owner(gid)) {
             (Some(uid), Some(gid)) => (path, Change::Chown { uid, gid }),
@@ -282,6 +286,7 @@ fn xattr_name(name: &[u8]) -> Result<(), Error> {
 
 fn device(mode: u64, rdev: u64) -> Result<NewInode, Error> {
     u32::try_from(rdev).map_err(|_error| value("a device number has more than 32 bits"))?;
+    u32::try_from(mode).map_err(|_error| value("a mode has more than 32 bits"))?;
     match mode & FILE_TYPE {
         CHAR_DEVICE => Ok(NewInode::CharDevice { rdev }),
         BLOCK_DEVICE => Ok(NewInode::BlockDevice { rdev }),

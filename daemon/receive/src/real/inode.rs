@@ -11,6 +11,7 @@ use butterdock_btrfs::{Errno, Error as Fault, filesystem, flags, inode, xattr};
 use butterdock_stream::{Compression, Extent, Time};
 
 use super::directories::Directory;
+use crate::apply::REFUSING;
 use crate::error::{Cause, Error};
 use crate::name::{NameError, StreamPath};
 use crate::volume::{Inode, InodeKind, InodeState};
@@ -105,14 +106,14 @@ impl Inode for RealInode {
     fn set_mode(&self, mode: u32) -> Result<(), Fault> {
         match &*self.0 {
             Open::Special { directory, name, .. } => inode::set_mode_at(directory.as_fd(), name, mode),
-            _ => inode::set_mode(self.fd("fchmod")?, mode),
+            Open::File { .. } | Open::Directory(_) => inode::set_mode(self.fd("fchmod")?, mode),
         }
     }
 
     fn set_owner(&self, uid: u32, gid: u32) -> Result<(), Fault> {
         match &*self.0 {
             Open::Special { directory, name, .. } => inode::set_owner_at(directory.as_fd(), name, uid, gid),
-            _ => inode::set_owner(self.fd("fchown")?, uid, gid),
+            Open::File { .. } | Open::Directory(_) => inode::set_owner(self.fd("fchown")?, uid, gid),
         }
     }
 
@@ -121,7 +122,7 @@ impl Inode for RealInode {
             inode::Times { atime: (atime.seconds, atime.nanoseconds), mtime: (mtime.seconds, mtime.nanoseconds) };
         match &*self.0 {
             Open::Special { directory, name, .. } => inode::set_times_at(directory.as_fd(), name, times),
-            _ => inode::set_times(self.fd("futimens")?, times),
+            Open::File { .. } | Open::Directory(_) => inode::set_times(self.fd("futimens")?, times),
         }
     }
 
@@ -131,7 +132,7 @@ impl Inode for RealInode {
         loop {
             let found = match &*self.0 {
                 Open::Special { directory, name: at, .. } => xattr::get_at(directory.as_fd(), at, &name, &mut value),
-                _ => xattr::get(self.fd("fgetxattr")?, &name, &mut value),
+                Open::File { .. } | Open::Directory(_) => xattr::get(self.fd("fgetxattr")?, &name, &mut value),
             };
             match found {
                 Err(fault) if fault.errno == Errno::ERANGE && value.len() < 65_536 => value = vec![0; 65_536],
@@ -149,7 +150,7 @@ impl Inode for RealInode {
         let name = c_name(name)?;
         match &*self.0 {
             Open::Special { directory, name: at, .. } => xattr::set_at(directory.as_fd(), at, &name, data),
-            _ => xattr::set(self.fd("fsetxattr")?, &name, data),
+            Open::File { .. } | Open::Directory(_) => xattr::set(self.fd("fsetxattr")?, &name, data),
         }
     }
 
@@ -157,7 +158,7 @@ impl Inode for RealInode {
         let name = c_name(name)?;
         match &*self.0 {
             Open::Special { directory, name: at, .. } => xattr::remove_at(directory.as_fd(), at, &name),
-            _ => xattr::remove(self.fd("fremovexattr")?, &name),
+            Open::File { .. } | Open::Directory(_) => xattr::remove(self.fd("fremovexattr")?, &name),
         }
     }
 
@@ -166,7 +167,7 @@ impl Inode for RealInode {
     }
 
     fn set_flags(&self, value: u32) -> Result<(), Fault> {
-        flags::set_flags(self.fd("FS_IOC_SETFLAGS")?, flags::Flags::from_bits(value))
+        replace_flags(self.fd("FS_IOC_SETFLAGS")?, value)
     }
 
     fn sync_filesystem(&self) -> Result<(), Fault> {
@@ -178,9 +179,19 @@ impl RealInode {
     fn stat(&self) -> Result<file::Stat, Fault> {
         match &*self.0 {
             Open::Special { directory, name, .. } => file::stat_at(directory.as_fd(), name),
-            _ => file::stat(self.fd("fstat")?),
+            Open::File { .. } | Open::Directory(_) => file::stat(self.fd("fstat")?),
         }
     }
+}
+
+/// Sets an inode's flags; where only those that refuse changes differ, in the way that leaves the property
+/// `btrfs.compression` alone.
+pub(crate) fn replace_flags(fd: BorrowedFd<'_>, value: u32) -> Result<(), Fault> {
+    let flags = flags::Flags::from_bits(value);
+    if (flags::flags(fd)?.bits() ^ value) & !REFUSING == 0 {
+        return flags::set_refusing(fd, flags);
+    }
+    flags::set_flags(fd, flags)
 }
 
 fn c_name(name: &[u8]) -> Result<CString, Fault> {

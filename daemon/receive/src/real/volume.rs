@@ -1,7 +1,7 @@
 //! A subvolume below a descriptor.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use butterdock_btrfs::file::{self, Mode, OFlag, Stat};
@@ -9,7 +9,7 @@ use butterdock_btrfs::{Errno, Error as Fault, directory, flags, inode, names, ro
 use butterdock_stream::Identity;
 
 use super::directories::{Directories, Directory};
-use super::inode::{Open, RealInode, open_file};
+use super::inode::{Open, RealInode, open_file, replace_flags};
 use crate::apply::REFUSING;
 use crate::error::Error;
 use crate::name::StreamPath;
@@ -91,7 +91,7 @@ impl<S: Sources> RealVolume<S> {
         let how = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
         let fd = file::openat_new(directory, path.name(), how, Mode::from_bits_truncate(mode))?;
         let stat = file::stat(&fd)?;
-        if stat.mode & MODE_BITS != mode {
+        if unmasked(directory, stat.mode, mode)? {
             inode::set_mode(&fd, mode)?;
         }
         let made = RealInode::new(Open::File { fd, number: stat.ino });
@@ -103,7 +103,9 @@ impl<S: Sources> RealVolume<S> {
         names::make_dir(directory, path.name(), mode)?;
         let fd = file::openat_new(directory, path.name(), OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         let stat = file::stat(&fd)?;
-        if stat.mode & MODE_BITS != mode {
+        // A set-gid directory hands its bit down to a directory.
+        let mode = mode | stat.mode & SET_GID;
+        if unmasked(directory, stat.mode, mode)? {
             inode::set_mode(&fd, mode)?;
         }
         // Where nothing but flags and properties is handed down, it hands on what it got.
@@ -140,11 +142,10 @@ impl<S: Sources> Volume for RealVolume<S> {
             NewInode::BlockDevice { rdev } => node(BLOCK, *rdev)?,
         }
         let stat = file::stat_at(&*directory, name)?;
-        let made = RealInode::new(Open::Special { directory, name: name.into(), number: stat.ino });
-        if !matches!(new, NewInode::Symlink { .. }) && stat.mode & MODE_BITS != mode {
-            made.set_mode(mode)?;
+        if !matches!(new, NewInode::Symlink { .. }) && unmasked(&directory, stat.mode, mode)? {
+            inode::set_mode_at(&*directory, name, mode)?;
         }
-        Ok(made)
+        Ok(RealInode::new(Open::Special { directory, name: name.into(), number: stat.ino }))
     }
 
     fn open(&mut self, path: &StreamPath) -> Result<RealInode, Fault> {
@@ -199,13 +200,13 @@ impl<S: Sources> Volume for RealVolume<S> {
     fn lift(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault> {
         if path.is_root() || self.directories.kept(path.as_bytes()).is_some() {
             let directory = self.directories.get(path.as_bytes())?;
-            return lift_flags(&*directory, directory.number);
+            return lift_flags(directory.as_fd(), directory.number);
         }
         match self.find(path) {
             Ok((directory, stat)) if stat.is_file() || stat.is_dir() => {
                 let how = if stat.is_dir() { OFlag::O_DIRECTORY } else { OFlag::O_NONBLOCK };
                 let fd = file::openat_new(&*directory, path.name(), OFlag::O_RDONLY | how, Mode::empty())?;
-                lift_flags(&fd, stat.ino)
+                lift_flags(fd.as_fd(), stat.ino)
             }
             Ok(_) => Ok(None),
             Err(fault) if matches!(fault.errno, Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
@@ -284,6 +285,12 @@ impl<S: Sources> Volume for RealVolume<S> {
     }
 }
 
+/// Whether the process's umask took bits off the mode that was asked for, so that they must be set. What a default ACL
+/// took off stays off.
+fn unmasked(directory: &Directory, made: u32, asked: u32) -> Result<bool, Fault> {
+    Ok(made & MODE_BITS != asked && !directory.hands_down()?.acl)
+}
+
 /// What is at `path` in `directory`, if it lies in the same subvolume.
 fn look(directory: &Directory, path: &StreamPath) -> Result<Stat, Fault> {
     let stat = file::stat_at(directory, path.name())?;
@@ -294,11 +301,11 @@ fn look(directory: &Directory, path: &StreamPath) -> Result<Stat, Fault> {
     }
 }
 
-fn lift_flags(fd: impl AsFd, number: u64) -> Result<Option<(u64, u32)>, Fault> {
-    let now = flags::flags(&fd)?.bits();
+fn lift_flags(fd: BorrowedFd<'_>, number: u64) -> Result<Option<(u64, u32)>, Fault> {
+    let now = flags::flags(fd)?.bits();
     if now & REFUSING == 0 {
         return Ok(None);
     }
-    flags::set_flags(&fd, flags::Flags::from_bits(now & !REFUSING))?;
+    replace_flags(fd, now & !REFUSING)?;
     Ok(Some((number, now & REFUSING)))
 }

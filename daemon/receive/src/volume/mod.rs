@@ -101,15 +101,13 @@ pub trait Volume {
 }
 
 /// An inode of a [`Volume`]. Calls on different inodes may come from different threads.
+#[expect(clippy::missing_errors_doc, reason = "each call fails with what the kernel says, and with nothing else")]
 pub trait Inode: Clone + Send + Sync + 'static {
     /// Its number.
     fn number(&self) -> u64;
     /// What it is.
     fn kind(&self) -> InodeKind;
     /// Its owner and mode.
-    ///
-    /// # Errors
-    /// As for all that follow: the kernel's.
     fn state(&self) -> Result<InodeState, Fault>;
     /// Access and modification time.
     fn times(&self) -> Result<(Time, Time), Fault>;
