@@ -212,9 +212,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
 
     fn begin(&self, begin: Begin, first: bool) -> Result<Receiving<'env>, Error> {
         let name = match &self.options.name {
-            Some(_) if !first => {
-                return Err(Error::new(Cause::Order("one name was given, and the input holds several subvolumes")));
-            }
+            Some(_) if !first => return Err(Error::new(Cause::OneName)),
             Some(name) => subvolume_name(name)?,
             None => subvolume_name(&begin.name)?,
         };

@@ -10,6 +10,9 @@ use crate::name::NameError;
 use crate::observer::Published;
 use crate::payload::Problem;
 
+/// What the call that sets an extended attribute is called in a message.
+pub(crate) const SET_XATTR: &str = "set an extended attribute";
+
 /// An error of a run.
 #[derive(Debug)]
 pub struct Error {
@@ -38,6 +41,10 @@ pub enum Cause {
     Read(#[source] std::io::Error),
     #[error("{0}")]
     Order(&'static str),
+    #[error("one name was given with --as, and the input holds several subvolumes")]
+    OneName,
+    #[error("the stream was made without file data (btrfs send --no-data) and cannot be received")]
+    WithoutData,
     #[error("a value does not fit: {0}")]
     Value(&'static str),
     #[error("the name \"{}\" cannot be used for a received subvolume", .0.escape_ascii())]
@@ -129,10 +136,10 @@ impl Error {
             Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
             Cause::Locked => ErrorKind::Busy,
             Cause::Lost { .. } | Cause::Device { .. } => ErrorKind::DeviceGone,
-            Cause::NoVerity(_) => ErrorKind::UnsupportedStream,
+            Cause::NoVerity(_) | Cause::WithoutData => ErrorKind::UnsupportedStream,
             Cause::Several { first, .. } => first.kind(),
             Cause::Cancelled => ErrorKind::Cancelled,
-            Cause::Read(_) | Cause::NotBtrfs => ErrorKind::Failed,
+            Cause::Read(_) | Cause::NotBtrfs | Cause::OneName => ErrorKind::Failed,
         }
     }
 
@@ -140,6 +147,14 @@ impl Error {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match &self.cause {
+            Cause::Stream(error) if error.kind == StreamError::Empty => {
+                "check the sending side: it may have failed before it sent anything"
+            }
+            Cause::OneName => "receive without --as, or one subvolume at a time",
+            Cause::WithoutData => "send again without --no-data",
+            Cause::Call { doing, fault } if fault.errno == Errno::ENOSPC && *doing == SET_XATTR => {
+                "the attribute may be larger than this filesystem's metadata blocks, or the filesystem is full"
+            }
             Cause::Stream(error) if is_truncated(error) => "the transfer was cut off; send the subvolume again",
             Cause::Stream(error) if is_unsupported(error) => {
                 "send with an older protocol (btrfs send --proto) or update butterdock"

@@ -12,7 +12,7 @@ use super::attributes::{self, Ineffective};
 use super::encoded::Written;
 use super::faults::Faults;
 use crate::control::{Control, Tally};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, SET_XATTR};
 use crate::name::StreamPath;
 use crate::payload::{self, Decoder};
 use crate::plan::Change;
@@ -124,7 +124,7 @@ impl<'r> Performer<'r> {
                 if !name.starts_with(b"user.") {
                     *fresh = None;
                 }
-                inode.set_xattr(&name, &data).map_err(doing("set an extended attribute"))?;
+                inode.set_xattr(&name, &data).map_err(doing(SET_XATTR))?;
             }
             Change::RemoveXattr { name } => {
                 *fresh = None;

@@ -80,10 +80,7 @@ impl Volume for MemoryVolume {
 
     fn create(&mut self, path: &StreamPath, new: &NewInode, mode: u32) -> Result<MemoryInode, Fault> {
         let directory = self.names.may_appear(path).map_err(doing("create"))?;
-        let mut attributes = Attributes::new(new, mode, Some(&directory.lock().attributes));
-        if !matches!(new, NewInode::Symlink { .. }) && attributes.mode != mode {
-            attributes.set_mode(new, mode).map_err(doing("fchmod"))?;
-        }
+        let attributes = Attributes::new(new, mode, Some(&directory.lock().attributes));
         self.last = self.last.saturating_add(1);
         let inode = MemoryInode::new(self.last, new.clone(), attributes, Content::default());
         self.names.insert(path, inode.clone()).map_err(doing("create"))?;

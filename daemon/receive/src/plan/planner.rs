@@ -89,11 +89,7 @@ impl Planner {
             }
             Command::Unlink { path } => self.emit(place, Action::Unlink(named(path)?), steps),
             Command::Rmdir { path } => self.emit(place, Action::Rmdir(named(path)?), steps),
-            Command::UpdateExtent { .. } => {
-                return Err(Error::new(Cause::Order(
-                    "the stream was made without file data (btrfs send --no-data) and cannot be received",
-                )));
-            }
+            Command::UpdateExtent { .. } => return Err(Error::new(Cause::WithoutData)),
             Command::Write { path, offset, data } => self.write(place, path, offset, share(data), steps)?,
             _ => {
                 if let Some((path, change)) = change(command, share)? {

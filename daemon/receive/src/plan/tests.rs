@@ -244,7 +244,7 @@ fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
         let error = push(&mut planner, 2, &command, &mut steps).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(text) && message.contains("at command 2 (byte 200)"), "{command:?}: {message}");
-        assert!(error.name.is_some() && matches!(error.cause, Cause::Name(_) | Cause::Value(_) | Cause::Order(_)));
+        assert!(error.name.is_some() && matches!(error.cause, Cause::Name(_) | Cause::Value(_) | Cause::WithoutData));
 
         // What was in the window is not lost.
         push(&mut planner, 3, &write(1, b"b"), &mut steps).unwrap();

@@ -25,7 +25,8 @@ pub trait Volume {
     /// `path` is no directory, or leads out.
     fn hands_down(&mut self, path: &[u8]) -> Result<Inheritance, Fault>;
 
-    /// Makes an inode; nothing may be there. `mode` holds permission bits and is not masked.
+    /// Makes an inode; nothing may be there. `mode` holds permission bits; nothing but what the directory hands down
+    /// (a default ACL, the set-gid bit) changes them.
     ///
     /// # Errors
     /// `EEXIST`, or what the kernel says.

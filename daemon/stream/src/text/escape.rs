@@ -12,12 +12,13 @@ pub(super) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Anything else: as it is, up to the first NUL, with newlines escaped.
+/// Anything else: as it is, up to the first NUL, with control characters escaped as in a path.
 pub(super) fn plain(out: &mut Vec<u8>, bytes: &[u8]) {
-    for &byte in bytes.iter().take_while(|byte| **byte != 0) {
-        match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            _ => out.push(byte),
+    for byte in bytes.iter().take_while(|byte| **byte != 0) {
+        if byte.is_ascii_control() {
+            escaped(out, std::slice::from_ref(byte));
+        } else {
+            out.push(*byte);
         }
     }
 }
@@ -53,9 +54,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_cannot_forge_a_line() {
+    fn a_value_cannot_forge_a_line_or_steer_a_terminal() {
         let mut out = Vec::new();
-        plain(&mut out, b"x len=1\nmkfile ./evil\0unseen");
-        assert_eq!(out, b"x len=1\\nmkfile ./evil");
+        plain(&mut out, b"x len=1\nmkfile \x1b[2J\x7f\xff\0unseen");
+        assert_eq!(out, b"x len=1\\nmkfile \\e[2J\\177\xff");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! What it escapes and what it does not was found by trying: paths and the other name of symlinks, links and renames
 //! have spaces, backslashes and everything unprintable escaped; the names and values of xattrs and the source of a
-//! clone stand there as they are, up to their first NUL. Ours differs in one thing: a newline is escaped in those
-//! fields too, so that one line is always one command and nobody can forge lines with an xattr.
+//! clone stand there as they are, up to their first NUL. Ours differs in one thing: control characters are escaped in
+//! those fields too, so that one line is always one command and no xattr can forge a line or steer a terminal.
 
 mod escape;
 mod time;
