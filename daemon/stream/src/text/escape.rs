@@ -12,10 +12,11 @@ pub(super) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Anything else: as it is, up to the first NUL, with control characters escaped as in a path.
+/// Anything else: as it is, up to the first NUL, with those control characters escaped as in a path that move a terminal
+/// or change its state. The lower ones do nothing there, and ACLs begin with them.
 pub(super) fn plain(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes.iter().take_while(|byte| **byte != 0) {
-        if byte.is_ascii_control() {
+        if matches!(byte, 0x07..=0x1f | 0x7f) {
             escaped(out, std::slice::from_ref(byte));
         } else {
             out.push(*byte);
