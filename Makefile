@@ -37,7 +37,7 @@ test: ## Every test; needs root, because most of them mount loop volumes
 	@tests/demo/needs test
 	$(AS_CALLER) $(CARGO) build --workspace --bins
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
-	$(CARGO) test --workspace -- --test-threads=$(THREADS)
+	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
 demo: ## Back a volume up, and then what changed; needs root, leaves nothing behind
 	@tests/demo/needs demo
