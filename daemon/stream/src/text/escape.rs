@@ -16,7 +16,7 @@ pub(super) fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
 /// or change its state. The lower ones do nothing there, and ACLs begin with them.
 pub(super) fn plain(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes.iter().take_while(|byte| **byte != 0) {
-        if matches!(byte, 0x07..=0x1f | 0x7f) {
+        if matches!(byte, 0x07 | 0x08 | 0x0a..=0x1f | 0x7f) {
             escaped(out, std::slice::from_ref(byte));
         } else {
             out.push(*byte);
