@@ -97,6 +97,8 @@ fn the_installed_tool_prints_the_same() {
         let mut tool = Process::new("btrfs");
         tool.args(["receive", "--dump"]).env("TZ", "UTC").stdin(file).stderr(Stdio::inherit());
         let printed = tool.output().unwrap();
-        assert_eq!(dump(&bytes).escape_ascii().to_string(), printed.stdout.escape_ascii().to_string(), "{name}");
+        // Ours differs in this: no escape character reaches a terminal.
+        let printed = printed.stdout.escape_ascii().to_string().replace("\\x1b", "\\\\e");
+        assert_eq!(dump(&bytes).escape_ascii().to_string(), printed, "{name}");
     }
 }
