@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use butterdock_btrfs::flags::{Flags, flags, set_flags};
+use butterdock_btrfs::flags::{Flags, flags, set_flags, set_refusing};
 use butterdock_btrfs::inode::{Times, set_mode, set_mode_at, set_owner, set_owner_at, set_times, set_times_at};
-use butterdock_btrfs::{Errno, file, names};
+use butterdock_btrfs::{Errno, file, names, xattr};
 
 use crate::rig::Volume;
 use crate::rig::old_kernel::on_linux_6_1;
@@ -116,4 +116,22 @@ fn no_copy_on_write_has_no_effect_on_a_file_with_data() {
     let file = File::open(volume.path().join("file")).unwrap();
     assert_eq!(set_flags(&file, Flags::NO_COW), Ok(()));
     assert!(!flags(&file).unwrap().contains(Flags::NO_COW));
+}
+
+#[test]
+fn flags_that_refuse_changes_come_and_go_without_touching_the_compression_property() {
+    let volume = Volume::new();
+    fs::write(volume.path().join("file"), "").unwrap();
+    let file = File::open(volume.path().join("file")).unwrap();
+    xattr::set(&file, c"btrfs.compression", b"zstd").unwrap();
+    for refusing in [Flags::IMMUTABLE, Flags::APPEND, Flags::IMMUTABLE | Flags::APPEND] {
+        set_refusing(&file, refusing).unwrap();
+        let now = flags(&file).unwrap();
+        assert!(now.contains(refusing) && now.contains(Flags::COMPRESS));
+        set_refusing(&file, Flags::from_bits(0)).unwrap();
+        assert!(!flags(&file).unwrap().intersects(Flags::IMMUTABLE | Flags::APPEND));
+        let mut value = [0; 16];
+        let len = xattr::get(&file, c"btrfs.compression", &mut value).unwrap().unwrap();
+        assert_eq!(&value[..len], b"zstd");
+    }
 }
