@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Scope, available_parallelism, scope};
 
 use butterdock_btrfs::filesystem;
-use butterdock_stream::Place;
+use butterdock_stream::{FRAME, Place};
 
 use crate::apply::{Applier, Buffers, Faults, Ineffective, Rules, Way};
 use crate::blocks::Blocks;
@@ -17,7 +17,7 @@ use crate::observer::{Kind, Observer, Phase, Published};
 use crate::options::Options;
 use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolume_name};
 use crate::plan::{Action, Begin, Step};
-use crate::reader::{Batch, Reader, Trouble};
+use crate::reader::{Batch, Reader, Then};
 use crate::real::RealVolume;
 
 /// Batches of steps that may wait between the reader and the applier.
@@ -64,19 +64,30 @@ pub fn receive(
         buffers: Buffers::default(),
     };
     let mut published = Vec::new();
-    if let Err(error) = run(input, destination, options, &rules, observer, &mut published) {
+    let whole = run(input, destination, options, &rules, observer, &mut published).unwrap_or_else(|error| {
         rules.faults.report_fatal(error);
-    }
+        false
+    });
     if let Some(warning) = rules.ineffective.report() {
         observer.warning(&warning);
     }
     let counts = control.progress().counts;
-    match rules.faults.into_error() {
+    match rules.faults.into_error(whole) {
         None => Ok(Outcome { subvolumes: published, counts }),
         Some(error) => Err(Failure { error, published, counts }),
     }
 }
 
+/// Deletes what crashed runs left hidden in `directory`: subvolumes of our name's form, owned by root, that no process
+/// works in. [`receive`] begins with it too.
+///
+/// # Errors
+/// `directory` is not on btrfs, or cannot be listed or locked.
+pub fn sweep(directory: BorrowedFd<'_>) -> Result<(), Error> {
+    Destination::new(directory)?.sweep()
+}
+
+/// Answers whether the input ended and everything in it was published.
 fn run(
     input: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
@@ -84,7 +95,7 @@ fn run(
     rules: &Rules,
     observer: &dyn Observer,
     published: &mut Vec<Published>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let destination = Destination::new(destination)?;
     destination.sweep()?;
     let health = Health::read(&destination)?;
@@ -92,13 +103,12 @@ fn run(
     let (to, batches) = sync_channel(BATCHES);
     let reader =
         Reader::new(input, options.one_stream, options.limits, to, &blocks, &rules.control, &rules.faults, observer);
-    scope(|threads| {
+    Ok(scope(|threads| {
         threads.spawn(move || reader.run());
         let run =
             Run { threads, destination: &destination, health: &health, options, rules, observer, blocks: &blocks };
-        run.follow(batches, published);
-    });
-    Ok(())
+        run.follow(batches, published)
+    }))
 }
 
 /// What stays the same from subvolume to subvolume.
@@ -121,14 +131,18 @@ struct Receiving<'env> {
 }
 
 impl<'scope, 'env: 'scope> Run<'scope, 'env> {
-    /// Does what the reader finds, until it has ended or there were enough errors.
-    fn follow(&self, batches: Receiver<Batch>, published: &mut Vec<Published>) {
+    /// Does what the reader finds, until it has ended or there were enough errors. Answers whether all was done: a
+    /// run that is cancelled after that has nothing left to cancel.
+    fn follow(&self, batches: Receiver<Batch>, published: &mut Vec<Published>) -> bool {
         let mut current = None;
+        let mut whole = false;
         while let Some(batch) = self.next_batch(&batches, &mut current) {
-            if let Err(error) = self.apply(batch, &mut current, published) {
-                self.rules.faults.report_fatal(error);
+            match self.apply(batch, &mut current, published) {
+                Ok(ended) => whole = ended,
+                Err(error) => self.rules.faults.report_fatal(error),
             }
-            if self.rules.faults.stopped() {
+            // Between two subvolumes the input may have ended: the reader, woken, says so or goes.
+            if self.rules.faults.stopped() && current.is_some() {
                 break;
             }
             self.blocks.freed(0, false);
@@ -138,29 +152,32 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if let Some(mut unfinished) = current {
             drop(unfinished.applier.surrender());
         }
+        whole && !self.rules.faults.any()
     }
 
+    /// Applies a batch, and answers whether it was the last one and everything is published.
     fn apply(
         &self,
         batch: Batch,
         current: &mut Option<Receiving<'env>>,
         published: &mut Vec<Published>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         for step in batch.steps {
             if self.rules.faults.stopped() {
-                return Ok(());
+                return Ok(false);
             }
             self.step(step, current, published)?;
         }
         if let Some(receiving) = current {
             self.check_early(receiving)?;
         }
-        match batch.trouble {
-            None => Ok(()),
-            Some(Trouble::Input(error)) => Err(error),
-            Some(Trouble::Command(error)) => {
+        match batch.then {
+            Then::More => Ok(false),
+            Then::Ended => Ok(current.is_none()),
+            Then::BadInput(error) => Err(error),
+            Then::BadCommand(error) => {
                 self.rules.faults.report(error);
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -191,14 +208,14 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             (Action::Begin(begin), _) => {
                 // In a stream of `btrfs send -e` the next subvolume ends the one before.
                 if let Some(before) = current.take() {
-                    self.finish(before, published)?;
+                    self.finish(before, place.at, published)?;
                 }
                 let name = begin.name.clone();
                 *current = Some(self.begin(begin, published.is_empty()).map_err(|error| error.at(place).on(&name))?);
                 Ok(())
             }
             (Action::End, _) => match current.take() {
-                Some(before) => self.finish(before, published),
+                Some(before) => self.finish(before, place.at.saturating_add(FRAME as u64), published),
                 // `btrfs send -e` writes END once, behind the last subvolume.
                 None => Err(out_of_order("the stream ends before it names a subvolume", place)),
             },
@@ -233,7 +250,8 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         Ok(Receiving { applier, hidden, begin, name })
     }
 
-    fn finish(&self, receiving: Receiving<'env>, published: &mut Vec<Published>) -> Result<(), Error> {
+    /// Publishes a subvolume whose commands end at the offset `end` of the input.
+    fn finish(&self, receiving: Receiving<'env>, end: u64, published: &mut Vec<Published>) -> Result<(), Error> {
         let Receiving { applier, mut hidden, begin, name } = receiving;
         let (finished, volume) = applier.finish();
         drop(volume);
@@ -241,8 +259,14 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             return Ok(());
         }
         let cancelled = || self.rules.control.is_cancelled();
-        let done = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
+        if cancelled() {
+            return Err(Error::new(Cause::Cancelled));
+        }
+        let id = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
             .map_err(|error| error.on(&begin.name))?;
+        let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
+        let received_uuid = begin.identity.uuid;
+        let done = Published { name: name.into_bytes(), kind, id, received_uuid, end };
         self.observer.published(&done);
         published.push(done);
         Ok(())

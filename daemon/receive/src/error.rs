@@ -177,7 +177,7 @@ impl Error {
             Cause::Locked => "wait until the other receive has begun or ended, then try again",
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),
-            Cause::Cancelled => "nothing was left behind; start again when you like",
+            Cause::Cancelled => "nothing half-made was left behind; start again when you like",
         }
     }
 }

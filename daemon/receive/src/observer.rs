@@ -41,6 +41,8 @@ pub struct Published {
     pub id: u64,
     /// The sender's identity of it, as marked.
     pub received_uuid: Uuid,
+    /// The offset in the input behind its last command: what comes before would survive a power cut.
+    pub end: u64,
 }
 
 /// Receives what a run tells. Called from the engine's threads; it must not block for long.

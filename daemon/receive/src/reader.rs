@@ -55,16 +55,20 @@ pub(crate) struct Reader<'r> {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) steps: Vec<Step>,
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) then: Then,
 }
 
-/// An error of the stream itself.
+/// What comes behind the steps of a batch.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// One command is bad; the next one can be read.
-    Command(Error),
-    /// Nothing more can be read.
-    Input(Error),
+pub(crate) enum Then {
+    /// More of the stream.
+    More,
+    /// The end of the input, where it may end.
+    Ended,
+    /// A command that is bad; the next one can be read.
+    BadCommand(Error),
+    /// Something after which nothing more can be read.
+    BadInput(Error),
 }
 
 enum Next {
@@ -107,7 +111,7 @@ impl<'r> Reader<'r> {
 
     /// Reads until the input ends, or the run does.
     pub(crate) fn run(mut self) {
-        let trouble = loop {
+        let last = loop {
             if self.faults.stopped() {
                 return;
             }
@@ -117,12 +121,12 @@ impl<'r> Reader<'r> {
             };
             match next {
                 Ok(Next::Went | Next::Starved) => {}
-                Ok(Next::Ended) => break None,
-                Err(error) => break Some(Trouble::Input(error)),
+                Ok(Next::Ended) => break Then::Ended,
+                Err(error) => break Then::BadInput(error),
             }
         };
         self.planner.flush(&mut self.steps);
-        self.send(trouble);
+        self.send(last);
     }
 
     /// Takes one command from the decoder to the planner.
@@ -133,7 +137,7 @@ impl<'r> Reader<'r> {
             Ok(Event::Command(framed)) => framed,
             Err(error) if error.kind.is_final() => return Err(stream_error(error)),
             Err(error) => {
-                self.send(Some(Trouble::Command(stream_error(error))));
+                self.send(Then::BadCommand(stream_error(error)));
                 return Ok(Next::Went);
             }
         };
@@ -144,9 +148,9 @@ impl<'r> Reader<'r> {
         let ended = self.one_stream && framed.command == Command::End;
         let planned = self.planner.push(framed.place, &framed.command, |part| framed.share(part), &mut self.steps);
         if let Err(error) = planned {
-            self.send(Some(Trouble::Command(error)));
+            self.send(Then::BadCommand(error));
         } else if self.steps.len() >= BATCH {
-            self.send(None);
+            self.send(Then::More);
         }
         Ok(if ended { Next::Ended } else { Next::Went })
     }
@@ -154,12 +158,12 @@ impl<'r> Reader<'r> {
     /// Reads more input.
     fn fill(&mut self) -> Result<Next, Error> {
         if self.unsent >= UNIT {
-            self.send(None);
+            self.send(Then::More);
         }
         self.stay_warm();
         // What is read already must not lie about while the input makes us wait.
         if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
-            self.send(None);
+            self.send(Then::More);
             if !ready(self.input, self.control.wake_fd(), PollTimeout::NONE)? {
                 return Ok(Next::Went);
             }
@@ -168,7 +172,7 @@ impl<'r> Reader<'r> {
         let Ok(space) = self.decoder.space() else {
             // The window itself may hold every block: an input that trickles fills one with each read.
             self.planner.flush(&mut self.steps);
-            self.send(None);
+            self.send(Then::More);
             self.blocks.wait_any();
             return Ok(Next::Went);
         };
@@ -194,18 +198,18 @@ impl<'r> Reader<'r> {
             if self.decoder.held() < WARM || self.faults.stopped() {
                 return;
             }
-            self.send(None);
+            self.send(Then::More);
             if !self.blocks.wait(moment, HALF) {
                 return;
             }
         }
     }
 
-    fn send(&mut self, trouble: Option<Trouble>) {
+    fn send(&mut self, then: Then) {
         self.unsent = 0;
-        if !self.steps.is_empty() || trouble.is_some() {
+        if !self.steps.is_empty() || !matches!(then, Then::More) {
             // Nobody takes it any more only when the run has ended.
-            drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), trouble }));
+            drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), then }));
         }
     }
 }
@@ -268,7 +272,7 @@ mod tests {
             threads.spawn(|| reader.run());
             let mut written = 0;
             while let Ok(batch) = batches.recv_timeout(Duration::from_secs(20)) {
-                assert!(batch.trouble.is_none(), "{:?}", batch.trouble);
+                assert!(matches!(batch.then, Then::More | Then::Ended), "{:?}", batch.then);
                 written += batch.steps.len();
             }
             faults.stop();

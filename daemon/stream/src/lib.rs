@@ -78,4 +78,4 @@ pub const MAGIC: &[u8; 13] = b"btrfs-stream\0";
 pub(crate) const HEADER: usize = 17;
 
 /// Length of a command's header: le32 length of the payload, le16 number, le32 CRC.
-pub(crate) const FRAME: usize = 10;
+pub const FRAME: usize = 10;

@@ -1,11 +1,13 @@
 //! SIGINT and SIGTERM.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use butterdock_receive::{Control, ErrorKind, Observer, Options, Phase, receive};
 use butterdock_tests::rig::{PATIENCE, Receiver, Rig, start};
 use nix::sys::signal::Signal;
 
@@ -61,6 +63,50 @@ fn an_interrupt_in_full_work_leaves_nothing_or_everything() -> Result<()> {
         } else {
             ensure!(finished.code() == 130, "ended with {}: {}", finished.code(), finished.err());
             is_empty(volume.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Cancels when its phase comes.
+struct Late {
+    at: Phase,
+    control: Control,
+}
+
+impl Observer for Late {
+    fn phase(&self, phase: Phase) {
+        if phase == self.at {
+            self.control.cancel();
+        }
+    }
+}
+
+/// The end of the input was read long ago when a subvolume is published: a signal then has nothing left to end, and
+/// must not be told as if it had.
+#[test]
+fn a_run_that_is_cancelled_once_it_is_published_has_succeeded() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = Source::of_everything(&rig)?;
+    let volume = rig.plain_volume("ours")?;
+    let directory = File::open(volume.path())?;
+    for at in [Phase::Syncing, Phase::Checking, Phase::Marking, Phase::ReadOnly, Phase::Publishing, Phase::Settling] {
+        let control = Control::new()?;
+        let late = Late { at, control: control.clone() };
+        let stream = File::open(&source.stream)?;
+        let result = receive(stream.as_fd(), directory.as_fd(), &Options::default(), &control, &late);
+        match result {
+            Ok(outcome) => {
+                ensure!(outcome.subvolumes.len() == 1, "{at:?}: {outcome:?}");
+                ensure!(!matches!(at, Phase::Syncing | Phase::Checking), "{at:?} is early enough to be cancelled");
+                source.is_whole_at(&volume.join("s0"))?;
+                butterdock_tests::snapshot::delete(&volume.join("s0"))?;
+            }
+            Err(failure) => {
+                ensure!(failure.error.kind() == ErrorKind::Cancelled, "{at:?}: {failure}");
+                ensure!(matches!(at, Phase::Syncing | Phase::Checking), "{at:?} came too late to cancel");
+                is_empty(volume.path())?;
+            }
         }
     }
     Ok(())

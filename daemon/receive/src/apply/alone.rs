@@ -36,5 +36,5 @@ pub fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, lanes: usiz
         open_up(&root, finished, mode)?;
         Ok(volume)
     })?;
-    rules.faults.into_error().map_or(Ok(volume), Err)
+    rules.faults.into_error(false).map_or(Ok(volume), Err)
 }

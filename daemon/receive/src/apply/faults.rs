@@ -78,14 +78,14 @@ impl Faults {
 
     /// Whether there was an error: nothing may be published then.
     pub(crate) fn any(&self) -> bool {
-        self.control.is_cancelled() || self.found().count != 0
+        self.found().count != 0
     }
 
-    /// The error of the run, if it had one.
-    pub(crate) fn into_error(self) -> Option<Error> {
+    /// The error of the run, if it had one. A run that is `whole` can no longer be cancelled.
+    pub(crate) fn into_error(self, whole: bool) -> Option<Error> {
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         match (found.first, found.count) {
-            _ if self.control.is_cancelled() => Some(Error::new(Cause::Cancelled)),
+            _ if !whole && self.control.is_cancelled() => Some(Error::new(Cause::Cancelled)),
             (None, _) => None,
             (Some(first), 1) => Some(first),
             (Some(first), count) if self.limit != 1 => {

@@ -198,7 +198,7 @@ fn the_error_that_is_told_is_the_first_of_the_stream() {
     faults.report(error(45));
     faults.report(Error::new(Cause::NotBtrfs));
     assert!(faults.ends_before(place(41)) && !faults.ends_before(place(39)));
-    assert_eq!(faults.into_error().unwrap().place, Some(place(40)));
+    assert_eq!(faults.into_error(false).unwrap().place, Some(place(40)));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn several_errors_are_counted_and_the_limit_ends_the_run() {
     assert!(faults.any() && !faults.stopped());
     faults.report(error(7));
     assert!(faults.stopped());
-    let told = faults.into_error().unwrap();
+    let told = faults.into_error(false).unwrap();
     assert!(matches!(&told.cause, Cause::Several { count: 2, first } if first.place.unwrap().command == 7));
 
     let endless = Faults::new(0, Control::new().unwrap());

@@ -13,11 +13,11 @@ use super::health::Health;
 use super::hidden::Hidden;
 use crate::apply::{Finished, open_up};
 use crate::error::{Cause, Error};
-use crate::observer::{Kind, Observer, Phase, Published};
+use crate::observer::{Observer, Phase};
 use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
 
-/// Publishes `hidden` as `name`. Where it fails, the caller drops `hidden`, and nothing stays.
+/// Publishes `hidden` as `name`, and answers the id of the subvolume. Where it fails, the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
     hidden: &mut Hidden<'_>,
     name: &CStr,
@@ -26,7 +26,7 @@ pub(crate) fn publish(
     health: &Health,
     observer: &dyn Observer,
     cancelled: impl Fn() -> bool,
-) -> Result<Published, Error> {
+) -> Result<u64, Error> {
     observer.phase(Phase::Syncing);
     filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
 
@@ -61,8 +61,7 @@ pub(crate) fn publish(
 
     observer.phase(Phase::Settling);
     filesystem::sync(hidden.root()).map_err(doing("write the new name out"))?;
-    let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
-    Ok(Published { name: name.to_bytes().to_vec(), kind, id, received_uuid: begin.identity.uuid })
+    Ok(id)
 }
 
 fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
