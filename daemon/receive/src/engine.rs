@@ -9,7 +9,7 @@ use std::thread::{Scope, available_parallelism, scope};
 use butterdock_btrfs::filesystem;
 use butterdock_stream::{FRAME, Place};
 
-use crate::apply::{Applier, Buffers, Faults, Ineffective, Rules, Way};
+use crate::apply::{Applier, Faults, Ineffective, Rules, Way};
 use crate::blocks::Blocks;
 use crate::control::{Control, Counts};
 use crate::error::{Cause, Error, Failure};
@@ -56,13 +56,7 @@ pub fn receive(
         no_verity: options.no_verity,
         plain: false,
     };
-    let rules = Rules {
-        way,
-        control: control.clone(),
-        faults,
-        ineffective: Ineffective::default(),
-        buffers: Buffers::default(),
-    };
+    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default() };
     let mut published = Vec::new();
     let whole = run(input, destination, options, &rules, observer, &mut published).unwrap_or_else(|error| {
         rules.faults.report_fatal(error);

@@ -22,14 +22,13 @@ use crate::plan::{Planner, Step};
 /// A batch is sent on when it has this many steps,
 const BATCH: usize = 128;
 /// or when so many bytes were read since the last one.
-const UNIT: usize = 512 << 10;
-/// One read asks for at most this much: what is read of a command that does not fit its block any more is copied to
-/// the next one.
-const READ: usize = 32 << 10;
-/// With so many blocks in work the reader waits until about half of them are free: a few blocks that are used again
-/// and again stay in the processor's cache.
-const WARM: usize = 12;
-const HALF: usize = 6 * (256 << 10);
+const UNIT: usize = 1 << 20;
+/// One read asks for at most a block.
+const READ: usize = 256 << 10;
+/// With so many blocks in work the reader waits until some of them are free: fewer would leave the others without work
+/// while it wakes up, and more would no longer be in the processor's cache when they are used again.
+const WARM: usize = 40;
+const SOME: usize = 16 * (256 << 10);
 
 /// Reads one input.
 pub(crate) struct Reader<'r> {
@@ -199,7 +198,7 @@ impl<'r> Reader<'r> {
                 return;
             }
             self.send(Then::More);
-            if !self.blocks.wait(moment, HALF) {
+            if !self.blocks.wait(moment, SOME) {
                 return;
             }
         }

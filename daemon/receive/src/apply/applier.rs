@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::thread::Scope;
 
-use butterdock_btrfs::{Errno, Error as Fault};
+use butterdock_btrfs::Error as Fault;
 use butterdock_stream::{Identity, Place};
 
 use super::attributes;
@@ -11,14 +11,10 @@ use super::deferred::Deferred;
 use super::encoded::Written;
 use super::lanes::Lanes;
 use super::perform::{Performer, Rules, Task};
-use crate::control::Tally;
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
-use crate::plan::{Action, Change, Creation, NewInode, Verity, Work};
+use crate::plan::{Action, Change, Verity, Work};
 use crate::volume::{Inode, InodeKind, InodeState, Volume};
-
-/// More temporary names than this at the top, and creations are no longer folded.
-const TEMPORARIES: usize = 1 << 16;
 
 /// How steps are applied.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,14 +32,14 @@ pub struct Way {
 
 /// Applies the steps of one subvolume to a volume.
 pub(crate) struct Applier<'r, V: Volume> {
-    volume: V,
-    lanes: Lanes<V::Inode>,
+    pub(super) volume: V,
+    pub(super) lanes: Lanes<'r, V::Inode>,
     /// Does what is not a file's data, on this thread.
     own: Performer<'r>,
-    rules: &'r Rules,
-    deferred: Deferred,
+    pub(super) rules: &'r Rules,
+    pub(super) deferred: Deferred,
     /// Temporary names at the top that are in use; none when there are too many to know.
-    temporaries: Option<HashSet<Vec<u8>>>,
+    pub(super) temporaries: Option<HashSet<Vec<u8>>>,
     /// Changes of the root that would let others in while it is hidden.
     access: Vec<(Place, Change)>,
 }
@@ -147,46 +143,6 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
     }
 
-    /// Makes an inode under its final name where that cannot be seen, under its first one otherwise. Answers its
-    /// state where it is known.
-    fn create(&mut self, creation: &Creation, path: &StreamPath) -> Result<(V::Inode, Option<InodeState>), Error> {
-        let Creation { temporary, renamed, new, mode } = creation;
-        Tally::add(&self.rules.control.tally().files, 1);
-        let default = default_mode(new);
-        if renamed.is_some() && self.may_fold(temporary, path) {
-            let mode = mode.unwrap_or(default);
-            self.touch(path)?;
-            if let Ok(inode) = self.volume.create(path, new, mode) {
-                self.name_appeared(path);
-                return Ok((inode, Some(InodeState { mode, uid: 0, gid: 0 })));
-            }
-            // Whatever was in the way: the plain way replaces it, or says what is wrong.
-        }
-        self.touch(temporary)?;
-        let known = self.volume.hands_down(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
-        let mut inode =
-            self.lifting(&[temporary], |volume| volume.create(temporary, new, default)).map_err(doing("create"))?;
-        self.name_appeared(temporary);
-        if let Some(place) = renamed {
-            self.rename(temporary, path).map_err(|error| error.at(*place))?;
-            if inode.kind() == InodeKind::Special {
-                // What is never opened is reached by its name, and that is another one now.
-                inode = self.volume.open(path).map_err(doing("open"))?;
-            }
-        }
-        Ok((inode, known.then_some(InodeState { mode: default, uid: 0, gid: 0 })))
-    }
-
-    fn may_fold(&mut self, temporary: &StreamPath, path: &StreamPath) -> bool {
-        if self.rules.way.plain || self.temporaries.as_ref().is_none_or(|names| names.contains(temporary.as_bytes())) {
-            return false;
-        }
-        match (self.volume.hands_down(b""), self.volume.hands_down(path.parent())) {
-            (Ok(root), Ok(directory)) => root == directory && root.keeps_mode_and_owner(),
-            _ => false,
-        }
-    }
-
     /// A regular file goes to its lane.
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other change is passed on as it is")]
     fn file(
@@ -218,7 +174,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         // What stands before the error is done, for it may have an error of its own, which is then the first.
         let end = failed.as_ref().map_or(changes.len(), |(at, _)| *at);
         changes.truncate(end);
-        self.lanes.give(Task { inode, path, fresh, changes, sources, ahead: None });
+        self.lanes.give(Task { inode, path, fresh, changes, sources });
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
@@ -280,7 +236,7 @@ impl<'r, V: Volume> Applier<'r, V> {
             }
             self.volume.changed(path);
         }
-        self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new(), ahead: None });
+        self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new() });
         done
     }
 
@@ -320,111 +276,6 @@ impl<'r, V: Volume> Applier<'r, V> {
             self.rules.faults.report(Error::call("enable fs-verity", fault).at(place).on(path.as_bytes()));
         }
     }
-
-    fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {
-        self.touch(from)?;
-        self.touch(to)?;
-        self.lifting(&[from, to], |volume| volume.rename(from, to)).map_err(doing("rename"))?;
-        self.name_vanished(from);
-        self.name_appeared(to);
-        Ok(())
-    }
-
-    fn link(&mut self, existing: &StreamPath, path: &StreamPath) -> Result<(), Error> {
-        self.touch(path)?;
-        self.lifting(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
-        self.name_appeared(path);
-        if existing.is_temporary() || path.is_temporary() {
-            // Renaming one name of an inode over another leaves both. No sender does that: know less from here on.
-            self.temporaries = None;
-        }
-        Ok(())
-    }
-
-    fn remove(
-        &mut self,
-        path: &StreamPath,
-        what: &'static str,
-        remove: impl Fn(&mut V, &StreamPath) -> Result<(), Fault>,
-    ) -> Result<(), Error> {
-        self.touch(path)?;
-        self.lifting(&[path], |volume| remove(volume, path)).map_err(doing(what))?;
-        self.name_vanished(path);
-        Ok(())
-    }
-
-    /// Tries, and where something is immutable or append-only lifts those flags and tries once more. The flags
-    /// come from the parent's snapshot: the source had them lifted too while it changed.
-    fn lifting<T>(&mut self, paths: &[&StreamPath], attempt: impl Fn(&mut V) -> Result<T, Fault>) -> Result<T, Fault> {
-        match attempt(&mut self.volume) {
-            Err(fault) if matches!(fault.errno, Errno::EPERM | Errno::EACCES) => match self.lift_with_parents(paths) {
-                Ok(true) => attempt(&mut self.volume),
-                _ => Err(fault),
-            },
-            other => other,
-        }
-    }
-
-    fn lift_with_parents(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
-        let mut all: Vec<StreamPath> = Vec::new();
-        for path in paths {
-            all.push((*path).clone());
-            all.extend(StreamPath::new(path.parent()).ok());
-        }
-        self.lift(&all.iter().collect::<Vec<_>>())
-    }
-
-    fn lift(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
-        let mut any = false;
-        for path in paths {
-            if let Some((number, flags)) = self.volume.lift(path).map_err(doing("lift the flags"))? {
-                self.deferred.lifted(number, path, flags);
-                any = true;
-            }
-        }
-        Ok(any)
-    }
-
-    /// The directory of `path` is about to change; matters only once times were set early.
-    fn touch(&mut self, path: &StreamPath) -> Result<(), Error> {
-        if self.deferred.wants_touch() {
-            if let Ok(parent) = StreamPath::new(path.parent()) {
-                if let Ok(directory) = self.volume.open(&parent) {
-                    self.deferred.touch(&directory, &parent).map_err(doing("read a directory's times"))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn name_appeared(&mut self, path: &StreamPath) {
-        if path.is_temporary() {
-            if let Some(names) = &mut self.temporaries {
-                names.insert(path.as_bytes().to_vec());
-                if names.len() > TEMPORARIES {
-                    self.temporaries = None;
-                }
-            }
-        }
-    }
-
-    fn name_vanished(&mut self, path: &StreamPath) {
-        if path.is_temporary() {
-            if let Some(names) = &mut self.temporaries {
-                names.remove(path.as_bytes());
-            }
-        }
-    }
-}
-
-/// The mode of a new inode until the stream gives one, as the standard receiver has it.
-fn default_mode(new: &NewInode) -> u32 {
-    match new {
-        NewInode::File | NewInode::Fifo | NewInode::Socket => 0o600,
-        NewInode::Directory => 0o700,
-        NewInode::Symlink { .. } => 0o777,
-        NewInode::CharDevice { .. } | NewInode::BlockDevice { .. } => 0,
-    }
 }
 
 /// Whether a change of the root could let others into a subvolume that is still hidden.
@@ -437,6 +288,6 @@ fn lets_in(change: &Change) -> bool {
     }
 }
 
-fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+pub(super) fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
     move |fault| Error::call(what, fault)
 }

@@ -4,6 +4,8 @@
 //! range reads as zeros. So each lane remembers what it wrote, and after the sync the volume is asked whether the
 //! extents are there.
 
+use butterdock_stream::Place;
+
 use crate::volume::Ranges;
 
 /// So many entries are remembered by one lane before they are checked early.
@@ -19,6 +21,8 @@ pub(crate) struct Written {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     ino: u64,
+    /// The command: more than one lane may have worked on a file, and the order of the stream counts.
+    at: u64,
     start: u64,
     end: u64,
     there: bool,
@@ -26,20 +30,19 @@ struct Entry {
 
 impl Written {
     /// An encoded write succeeded.
-    pub(crate) fn insert(&mut self, ino: u64, start: u64, len: u64) {
-        let end = start.saturating_add(len);
+    pub(crate) fn insert(&mut self, ino: u64, start: u64, len: u64, place: Place) {
+        let (end, at) = (start.saturating_add(len), place.command);
         match self.log.last_mut() {
-            Some(last) if last.there && last.ino == ino && last.end == start => last.end = end,
-            _ => self.log.push(Entry { ino, start, end, there: true }),
+            Some(last) if last.there && last.ino == ino && last.end == start && last.at.checked_add(1) == Some(at) => {
+                (last.end, last.at) = (end, at);
+            }
+            _ => self.log.push(Entry { ino, at, start, end, there: true }),
         }
     }
 
     /// The range may be a hole from here on.
-    pub(crate) fn remove(&mut self, ino: u64, start: u64, end: u64) {
-        // With nothing written there is nothing to take back: most streams of version 1 end here.
-        if !self.log.is_empty() {
-            self.log.push(Entry { ino, start, end, there: false });
-        }
+    pub(crate) fn remove(&mut self, ino: u64, start: u64, end: u64, place: Place) {
+        self.log.push(Entry { ino, at: place.command, start, end, there: false });
     }
 
     /// Whether a check is due, so that memory stays bounded.
@@ -47,7 +50,7 @@ impl Written {
         self.log.len() >= CAPACITY
     }
 
-    /// Adds what another lane wrote. An inode belongs to one lane, so the order between lanes does not matter.
+    /// Adds what another lane wrote.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.log.append(&mut other.log);
     }
@@ -55,7 +58,7 @@ impl Written {
     /// What must be there, by file, in the order of inode numbers.
     pub(crate) fn into_sorted(self) -> Vec<(u64, Ranges)> {
         let mut log = self.log;
-        log.sort_by_key(|entry| entry.ino);
+        log.sort_by_key(|entry| (entry.ino, entry.at));
         let mut files: Vec<(u64, Ranges)> = Vec::new();
         for of_file in log.chunk_by(|one, next| one.ino == next.ino) {
             let mut ranges = Ranges::default();
@@ -74,21 +77,37 @@ impl Written {
 mod tests {
     use super::*;
 
+    fn at(command: u64) -> Place {
+        Place { command, at: 0 }
+    }
+
     #[test]
     fn the_log_comes_to_what_is_there_at_the_end() {
         let mut one = Written::default();
-        one.insert(258, 0, 4096);
-        one.insert(257, 0, 4096);
-        one.insert(257, 4096, 4096);
-        one.remove(257, 0, 100);
-        one.insert(259, 0, 10);
-        one.remove(259, 0, u64::MAX);
+        one.insert(258, 0, 4096, at(1));
+        one.insert(257, 0, 4096, at(2));
+        one.insert(257, 4096, 4096, at(3));
+        one.remove(257, 0, 100, at(4));
+        one.insert(259, 0, 10, at(5));
+        one.remove(259, 0, u64::MAX, at(6));
         let mut other = Written::default();
-        other.remove(260, 0, 1);
-        other.insert(260, 0, 1);
+        other.remove(260, 0, 1, at(7));
+        other.insert(260, 0, 1, at(8));
         one.merge(other);
         let files = one.into_sorted();
         let firsts: Vec<_> = files.iter().map(|(ino, ranges)| (*ino, ranges.first())).collect();
         assert_eq!(firsts, [(257, Some((100, 8192))), (258, Some((0, 4096))), (260, Some((0, 1)))]);
+    }
+
+    #[test]
+    fn what_several_lanes_did_to_a_file_counts_in_the_order_of_the_stream() {
+        let (mut one, mut other) = (Written::default(), Written::default());
+        one.insert(257, 0, 4096, at(1));
+        other.remove(257, 0, u64::MAX, at(2));
+        one.insert(257, 4096, 4096, at(3));
+        other.merge(one);
+        let files = other.into_sorted();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].1.first(), Some((4096, 8192)));
     }
 }

@@ -8,20 +8,23 @@
 //! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
 
 mod access;
-mod ahead;
 mod alone;
 mod applier;
 mod attributes;
+mod create;
 mod deferred;
 mod encoded;
 mod faults;
+mod lane;
 mod lanes;
+mod names;
 mod perform;
+mod readers;
+mod spread;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use access::open_up;
-pub(crate) use ahead::Buffers;
 pub use alone::apply_steps;
 pub use applier::Way;
 pub(crate) use applier::{Applier, Finished};

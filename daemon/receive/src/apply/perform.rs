@@ -1,12 +1,10 @@
 //! Performs the work on one inode: what a lane does with a file, and the applier with everything else.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_stream::{Compression, Extent, Place};
 
-use super::ahead::{Ahead, Buffers, Piece};
 use super::applier::Way;
 use super::attributes::{self, Ineffective};
 use super::encoded::Written;
@@ -29,8 +27,13 @@ pub(crate) struct Task<I> {
     pub(crate) changes: Vec<(Place, Change)>,
     /// What each `Clone` of the changes reads from, in their order.
     pub(crate) sources: Vec<I>,
-    /// The payloads that other lanes may decode for this one.
-    pub(crate) ahead: Option<Arc<Ahead>>,
+}
+
+impl<I> Task<I> {
+    /// How many bytes of the stream it keeps alive.
+    pub(crate) fn weight(&self) -> usize {
+        self.changes.iter().fold(0, |sum, (_, change)| sum.saturating_add(change.weight()))
+    }
 }
 
 /// What all who perform work share.
@@ -40,13 +43,6 @@ pub(crate) struct Rules {
     pub(crate) control: Control,
     pub(crate) faults: Faults,
     pub(crate) ineffective: Ineffective,
-    pub(crate) buffers: Buffers,
-}
-
-/// What goes with the changes of a task, each in their order.
-struct Beside<'t, I> {
-    sources: std::vec::IntoIter<I>,
-    pieces: Option<Box<dyn Iterator<Item = &'t Piece> + 't>>,
 }
 
 /// One performer: its decoder's buffers and its record of encoded writes.
@@ -63,14 +59,13 @@ impl<'r> Performer<'r> {
 
     /// Performs a task, change by change; errors go to the run's faults.
     pub(crate) fn perform<I: Inode>(&mut self, task: Task<I>) {
-        let Task { inode, path, mut fresh, changes, sources, ahead } = task;
-        let pieces = ahead.as_ref().map(|ahead| Box::new(ahead.pieces()) as Box<dyn Iterator<Item = &Piece>>);
-        let mut beside = Beside { sources: sources.into_iter(), pieces };
+        let Task { inode, path, mut fresh, changes, sources } = task;
+        let mut sources = sources.into_iter();
         for (place, change) in changes {
             if self.rules.faults.ends_before(place) {
                 return;
             }
-            if let Err(error) = self.change(&inode, change, &mut fresh, &mut beside) {
+            if let Err(error) = self.change(&inode, place, change, &mut fresh, &mut sources) {
                 self.rules.faults.report(error.at(place).on(path.as_bytes()));
             }
         }
@@ -79,31 +74,28 @@ impl<'r> Performer<'r> {
     fn change<I: Inode>(
         &mut self,
         inode: &I,
+        place: Place,
         change: Change,
         fresh: &mut Option<InodeState>,
-        beside: &mut Beside<'_, I>,
+        sources: &mut impl Iterator<Item = I>,
     ) -> Result<(), Error> {
         match change {
             Change::Write { offset, parts } => self.write(inode, offset, &borrow(&parts)).map_err(doing("write"))?,
-            Change::Encoded { extent, payload } => {
-                let plain = extent.compression == Compression::None;
-                let piece = if plain { None } else { beside.pieces.as_mut().and_then(Iterator::next) };
-                self.encoded(inode, &extent, &payload, piece)?;
-            }
+            Change::Encoded { extent, payload } => self.encoded(inode, place, &extent, &payload)?,
             Change::Clone { offset, len, source_offset, .. } => {
-                if let Some(source) = beside.sources.next().filter(|_| len != 0) {
-                    self.written.remove(inode.number(), offset, offset.saturating_add(len));
+                if let Some(source) = sources.next().filter(|_| len != 0) {
+                    self.gone(inode, offset, offset.saturating_add(len), place);
                     inode.clone_range(offset, &source, source_offset, len).map_err(doing("clone a range"))?;
                     self.count(|tally| &tally.clones, 1);
                     self.count(|tally| &tally.bytes_written, len);
                 }
             }
             Change::Truncate { size } => {
-                self.written.remove(inode.number(), size, u64::MAX);
+                self.gone(inode, size, u64::MAX, place);
                 inode.truncate(size).map_err(doing("set the size"))?;
             }
             Change::Punch { offset, len } => {
-                self.written.remove(inode.number(), offset, offset.saturating_add(len));
+                self.gone(inode, offset, offset.saturating_add(len), place);
                 inode.punch(offset, len).map_err(doing("punch a hole"))?;
             }
             Change::Chmod { mode } => {
@@ -147,65 +139,42 @@ impl<'r> Performer<'r> {
         Ok(())
     }
 
+    /// The range may be a hole from here on. While nothing was written encoded there is nothing to take back.
+    fn gone(&mut self, inode: &impl Inode, start: u64, end: u64, place: Place) {
+        if self.rules.control.tally().encoded_writes.load(Ordering::Relaxed) != 0 {
+            self.written.remove(inode.number(), start, end, place);
+        }
+    }
+
     /// The payload goes to disk as it is; where the kernel refuses it is decoded here.
-    fn encoded(
-        &mut self,
-        inode: &impl Inode,
-        extent: &Extent,
-        payload: &[u8],
-        piece: Option<&Piece>,
-    ) -> Result<(), Error> {
+    fn encoded(&mut self, inode: &impl Inode, place: Place, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
         payload::check_structure(extent, payload).map_err(damaged)?;
-        let plainly = self.rules.way.force_decompress || extent.compression == Compression::None;
-        if plainly {
-            return self.decoded(inode, extent, payload, piece);
+        if self.rules.way.force_decompress || extent.compression == Compression::None {
+            return self.decoded(inode, extent, payload);
         }
         if self.rules.way.verify {
-            match piece.and_then(Piece::decoded) {
-                Some(decoded) => self.rules.buffers.give(decoded.map_err(damaged)?),
-                None => drop(self.decoder.decode(extent, payload).map_err(damaged)?),
-            }
+            self.decoder.decode(extent, payload).map_err(damaged)?;
         }
         match write_encoded(inode, extent, payload) {
             Ok(()) => {
-                self.written.insert(inode.number(), extent.file_offset, extent.file_len);
+                self.written.insert(inode.number(), extent.file_offset, extent.file_len, place);
                 self.count(|tally| &tally.encoded_writes, 1);
                 self.count(|tally| &tally.bytes_written, extent.file_len);
                 Ok(())
             }
             Err(fault) if matches!(fault.errno, Errno::ENOTTY | Errno::EINVAL | Errno::EOPNOTSUPP) => {
-                self.decoded(inode, extent, payload, None)
+                self.decoded(inode, extent, payload)
             }
             Err(fault) => Err(Error::call("write an encoded extent", fault)),
         }
     }
 
-    /// Writes what a payload decodes to, decoded here or ahead by another lane.
-    fn decoded(
-        &mut self,
-        inode: &impl Inode,
-        extent: &Extent,
-        payload: &[u8],
-        piece: Option<&Piece>,
-    ) -> Result<(), Error> {
-        match piece.and_then(Piece::decoded) {
-            Some(bytes) => {
-                let bytes = bytes.map_err(damaged)?;
-                write_decoded(inode, extent, &bytes)?;
-                self.rules.buffers.give(bytes);
-            }
-            None => write_decoded(inode, extent, self.decoder.decode(extent, payload).map_err(damaged)?)?,
-        }
+    /// Writes what a payload decodes to.
+    fn decoded(&mut self, inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
+        write_decoded(inode, extent, self.decoder.decode(extent, payload).map_err(damaged)?)?;
         self.count(|tally| &tally.fallback_writes, 1);
         self.count(|tally| &tally.bytes_written, extent.file_len);
         Ok(())
-    }
-
-    /// Decodes for another lane.
-    pub(crate) fn help(&mut self, ahead: &Ahead) {
-        if !self.rules.faults.stopped() {
-            ahead.help(&mut self.decoder, &self.rules.buffers);
-        }
     }
 
     fn count(&self, counter: impl Fn(&Tally) -> &AtomicU64, n: u64) {

@@ -56,13 +56,6 @@ impl Decoder {
     }
 }
 
-impl Decoder {
-    /// Hands over the buffer that the last payload was decoded into, and goes on with another one.
-    pub fn exchange(&mut self, buffer: Vec<u8>) -> Vec<u8> {
-        std::mem::replace(&mut self.buffer, buffer)
-    }
-}
-
 impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { buffer, zstd, zlib } = self;

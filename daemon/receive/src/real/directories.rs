@@ -1,18 +1,20 @@
 //! Open directories, kept by path.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::ops::Bound;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::{Errno, Error as Fault, flags, xattr};
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::name::within;
 use crate::volume::Inheritance;
 
-/// So many directories stay open.
-const CAPACITY: usize = 512;
+/// At most so many directories stay open, where the process may have four times as many descriptors.
+const MOST: usize = 8192;
 /// `FS_NOCOW_FL | FS_COMPR_FL | FS_NOCOMP_FL`: what btrfs hands down of a directory's flags.
 const HANDED_DOWN: u32 = 0x80_0000 | 0x4 | 0x400;
 const SET_GID: u32 = 0o2000;
@@ -30,7 +32,9 @@ pub(crate) struct Directory {
 #[derive(Debug)]
 pub(crate) struct Directories {
     root: Arc<Directory>,
-    open: HashMap<Box<[u8]>, (Arc<Directory>, u64)>,
+    /// In the order of their paths, so that what lies below one is found at once.
+    open: BTreeMap<Box<[u8]>, (Arc<Directory>, u64)>,
+    capacity: usize,
     clock: u64,
 }
 
@@ -84,7 +88,9 @@ impl AsFd for Directory {
 
 impl Directories {
     pub(crate) fn new(root: Arc<Directory>) -> Self {
-        Self { root, open: HashMap::new(), clock: 0 }
+        let (may, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+        let capacity = usize::try_from(may / 4).map_or(MOST, |quarter| quarter.clamp(1, MOST));
+        Self { root, open: BTreeMap::new(), capacity, clock: 0 }
     }
 
     pub(crate) fn root(&self) -> &Arc<Directory> {
@@ -119,10 +125,10 @@ impl Directories {
         if directory.device != self.root.device {
             return Err(Fault { call: "openat2 (another subvolume)", errno: Errno::EXDEV });
         }
-        if self.open.len() >= CAPACITY {
-            let recent = self.clock.saturating_sub(CAPACITY as u64 / 2);
+        if self.open.len() >= self.capacity {
+            let recent = self.clock.saturating_sub(self.capacity as u64 / 2);
             self.open.retain(|_, (_, used)| *used > recent);
-            if self.open.len() >= CAPACITY {
+            if self.open.len() >= self.capacity {
                 self.open.clear();
             }
         }
@@ -132,6 +138,14 @@ impl Directories {
 
     /// Names at `path` and below it may mean something else from now on.
     pub(crate) fn forget(&mut self, path: &[u8]) {
-        self.open.retain(|kept, _| !within(kept, path));
+        self.open.remove(path);
+        // Everything below begins with the path and a slash.
+        let mut below = [path, b"/"].concat();
+        loop {
+            let first = self.open.range::<[u8], _>((Bound::Included(&*below), Bound::Unbounded)).next();
+            let Some(kept) = first.map(|(kept, _)| kept.clone()).filter(|kept| within(kept, path)) else { return };
+            self.open.remove(&kept);
+            below = kept.into_vec();
+        }
     }
 }

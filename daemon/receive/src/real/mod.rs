@@ -7,6 +7,7 @@
 
 mod directories;
 mod inode;
+mod make;
 mod volume;
 
 pub(crate) use directories::Directory;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use butterdock_btrfs::file::{self, Mode, OFlag, Stat};
-use butterdock_btrfs::{Errno, Error as Fault, directory, flags, inode, names, roots};
+use butterdock_btrfs::{Errno, Error as Fault, directory, flags, names, roots};
 use butterdock_stream::Identity;
 
 use super::directories::{Directories, Directory};
@@ -16,13 +16,6 @@ use crate::name::StreamPath;
 use crate::plan::{NewInode, Verity};
 use crate::volume::{Inheritance, Inode, Volume};
 
-const MODE_BITS: u32 = 0o7777;
-const SET_GID: u32 = 0o2000;
-/// File types of `mknod(2)`.
-const FIFO: u32 = 0o010_000;
-const SOCKET: u32 = 0o140_000;
-const CHAR: u32 = 0o020_000;
-const BLOCK: u32 = 0o060_000;
 /// So many files that were opened last stay open.
 const RECENT: usize = 4;
 
@@ -38,7 +31,7 @@ pub trait Sources {
 /// A subvolume that is being received.
 #[derive(Debug)]
 pub struct RealVolume<S> {
-    directories: Directories,
+    pub(super) directories: Directories,
     identity: Identity,
     recent: Vec<(StreamPath, RealInode)>,
     sources: S,
@@ -59,7 +52,7 @@ impl<S: Sources> RealVolume<S> {
         self.sources
     }
 
-    fn parent(&mut self, path: &StreamPath) -> Result<Arc<Directory>, Fault> {
+    pub(super) fn parent(&mut self, path: &StreamPath) -> Result<Arc<Directory>, Fault> {
         self.directories.get(path.parent())
     }
 
@@ -70,7 +63,7 @@ impl<S: Sources> RealVolume<S> {
         Ok((directory, stat))
     }
 
-    fn remember(&mut self, path: &StreamPath, inode: &RealInode) {
+    pub(super) fn remember(&mut self, path: &StreamPath, inode: &RealInode) {
         if self.recent.len() >= RECENT {
             self.recent.remove(0);
         }
@@ -86,35 +79,6 @@ impl<S: Sources> RealVolume<S> {
         self.recent.retain(|(at, _)| !at.is_within(path.as_bytes()));
         self.directories.forget(path.as_bytes());
     }
-
-    fn create_file(&mut self, directory: &Directory, path: &StreamPath, mode: u32) -> Result<RealInode, Fault> {
-        let how = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
-        let fd = file::openat_new(directory, path.name(), how, Mode::from_bits_truncate(mode))?;
-        let stat = file::stat(&fd)?;
-        if unmasked(directory, stat.mode, mode)? {
-            inode::set_mode(&fd, mode)?;
-        }
-        let made = RealInode::new(Open::File { fd, number: stat.ino });
-        self.remember(path, &made);
-        Ok(made)
-    }
-
-    fn create_directory(&mut self, directory: &Directory, path: &StreamPath, mode: u32) -> Result<RealInode, Fault> {
-        names::make_dir(directory, path.name(), mode)?;
-        let fd = file::openat_new(directory, path.name(), OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        let stat = file::stat(&fd)?;
-        // A set-gid directory hands its bit down to a directory.
-        let mode = mode | stat.mode & SET_GID;
-        if unmasked(directory, stat.mode, mode)? {
-            inode::set_mode(&fd, mode)?;
-        }
-        // Where nothing but flags and properties is handed down, it hands on what it got.
-        let got = directory.hands_down()?;
-        let hands_down = (got.keeps_mode_and_owner() && mode & SET_GID == 0).then_some(got);
-        let made = Directory::known(fd, &stat, hands_down);
-        self.directories.keep(path.as_bytes(), &made)?;
-        Ok(RealInode::new(Open::Directory(made)))
-    }
 }
 
 impl<S: Sources> Volume for RealVolume<S> {
@@ -125,27 +89,7 @@ impl<S: Sources> Volume for RealVolume<S> {
     }
 
     fn create(&mut self, path: &StreamPath, new: &NewInode, mode: u32) -> Result<RealInode, Fault> {
-        let directory = self.parent(path)?;
-        let name = path.name();
-        let node = |kind: u32, rdev| names::make_node(&*directory, name, kind | mode, rdev);
-        match new {
-            NewInode::File => return self.create_file(&directory, path, mode),
-            NewInode::Directory => return self.create_directory(&directory, path, mode),
-            NewInode::Symlink { target } => {
-                let target =
-                    CString::new(&**target).map_err(|_nul| Fault { call: "symlinkat", errno: Errno::EINVAL })?;
-                names::make_symlink(&*directory, name, &target)?;
-            }
-            NewInode::Fifo => node(FIFO, 0)?,
-            NewInode::Socket => node(SOCKET, 0)?,
-            NewInode::CharDevice { rdev } => node(CHAR, *rdev)?,
-            NewInode::BlockDevice { rdev } => node(BLOCK, *rdev)?,
-        }
-        let stat = file::stat_at(&*directory, name)?;
-        if !matches!(new, NewInode::Symlink { .. }) && unmasked(&directory, stat.mode, mode)? {
-            inode::set_mode_at(&*directory, name, mode)?;
-        }
-        Ok(RealInode::new(Open::Special { directory, name: name.into(), number: stat.ino }))
+        self.make(path, new, mode)
     }
 
     fn open(&mut self, path: &StreamPath) -> Result<RealInode, Fault> {
@@ -283,12 +227,6 @@ impl<S: Sources> Volume for RealVolume<S> {
         let answer = file::enable_verity(&**self.directories.root(), &nothing);
         answer.err().filter(|fault| matches!(fault.errno, Errno::EOPNOTSUPP | Errno::ENOTTY))
     }
-}
-
-/// Whether the process's umask took bits off the mode that was asked for, so that they must be set. What a default ACL
-/// took off stays off.
-fn unmasked(directory: &Directory, made: u32, asked: u32) -> Result<bool, Fault> {
-    Ok(made & MODE_BITS != asked && !directory.hands_down()?.acl)
 }
 
 /// What is at `path` in `directory`, if it lies in the same subvolume.

@@ -1,0 +1,112 @@
+//! Names change: in the order of the stream, with what is in the way lifted, and the temporary ones counted.
+
+use butterdock_btrfs::{Errno, Error as Fault};
+
+use super::applier::{Applier, doing};
+use crate::error::Error;
+use crate::name::StreamPath;
+use crate::volume::Volume;
+
+/// More temporary names than this at the top, and creations are no longer folded.
+const TEMPORARIES: usize = 1 << 16;
+
+impl<V: Volume> Applier<'_, V> {
+    pub(super) fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {
+        self.touch(from)?;
+        self.touch(to)?;
+        self.lifting(&[from, to], |volume| volume.rename(from, to)).map_err(doing("rename"))?;
+        self.name_vanished(from);
+        self.name_appeared(to);
+        Ok(())
+    }
+
+    pub(super) fn link(&mut self, existing: &StreamPath, path: &StreamPath) -> Result<(), Error> {
+        self.touch(path)?;
+        self.lifting(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
+        self.name_appeared(path);
+        if existing.is_temporary() || path.is_temporary() {
+            // Renaming one name of an inode over another leaves both. No sender does that: know less from here on.
+            self.temporaries = None;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        path: &StreamPath,
+        what: &'static str,
+        remove: impl Fn(&mut V, &StreamPath) -> Result<(), Fault>,
+    ) -> Result<(), Error> {
+        self.touch(path)?;
+        self.lifting(&[path], |volume| remove(volume, path)).map_err(doing(what))?;
+        self.name_vanished(path);
+        Ok(())
+    }
+
+    /// Tries, and where something is immutable or append-only lifts those flags and tries once more. The flags
+    /// come from the parent's snapshot: the source had them lifted too while it changed.
+    pub(super) fn lifting<T>(
+        &mut self,
+        paths: &[&StreamPath],
+        attempt: impl Fn(&mut V) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match attempt(&mut self.volume) {
+            Err(fault) if matches!(fault.errno, Errno::EPERM | Errno::EACCES) => match self.lift_with_parents(paths) {
+                Ok(true) => attempt(&mut self.volume),
+                _ => Err(fault),
+            },
+            other => other,
+        }
+    }
+
+    fn lift_with_parents(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
+        let mut all: Vec<StreamPath> = Vec::new();
+        for path in paths {
+            all.push((*path).clone());
+            all.extend(StreamPath::new(path.parent()).ok());
+        }
+        self.lift(&all.iter().collect::<Vec<_>>())
+    }
+
+    pub(super) fn lift(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
+        let mut any = false;
+        for path in paths {
+            if let Some((number, flags)) = self.volume.lift(path).map_err(doing("lift the flags"))? {
+                self.deferred.lifted(number, path, flags);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// The directory of `path` is about to change; matters only once times were set early.
+    pub(super) fn touch(&mut self, path: &StreamPath) -> Result<(), Error> {
+        if self.deferred.wants_touch() {
+            if let Ok(parent) = StreamPath::new(path.parent()) {
+                if let Ok(directory) = self.volume.open(&parent) {
+                    self.deferred.touch(&directory, &parent).map_err(doing("read a directory's times"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn name_appeared(&mut self, path: &StreamPath) {
+        if path.is_temporary() {
+            if let Some(names) = &mut self.temporaries {
+                names.insert(path.as_bytes().to_vec());
+                if names.len() > TEMPORARIES {
+                    self.temporaries = None;
+                }
+            }
+        }
+    }
+
+    fn name_vanished(&mut self, path: &StreamPath) {
+        if path.is_temporary() {
+            if let Some(names) = &mut self.temporaries {
+                names.remove(path.as_bytes());
+            }
+        }
+    }
+}
