@@ -2,10 +2,12 @@
 
 mod app;
 mod args;
+mod config;
 mod dump;
 mod input;
 mod lines;
 mod receive;
+mod volumes;
 mod zone;
 
 use std::process::ExitCode;
