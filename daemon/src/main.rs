@@ -4,8 +4,11 @@ mod app;
 mod args;
 mod dump;
 mod input;
+mod limits;
 mod lines;
 mod receive;
+#[expect(dead_code, unused_imports, reason = "the queue of jobs, which starts workers, is not there yet")]
+mod worker;
 mod zone;
 
 use std::process::ExitCode;
