@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
-use crate::{dump, lines, receive};
+use crate::{dump, lines, receive, worker};
 
 /// The exit status of a command line that cannot be understood (`EX_USAGE` of sysexits.h).
 pub(crate) const USAGE: u8 = 64;
@@ -18,6 +18,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
         Command::Receive(wanted) if wanted.dump => dump::run(&wanted),
         Command::Receive(wanted) => receive::run(wanted),
+        Command::Worker => worker::run(),
     }
 }
 

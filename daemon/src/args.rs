@@ -17,6 +17,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Receive(Receive),
+    /// Do one job for the daemon, which alone starts this
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Receive the subvolumes of a send stream into a directory of a btrfs filesystem.
@@ -111,6 +114,7 @@ mod tests {
         let all = ["butterdockd", "receive"].iter().chain(words);
         Args::try_parse_from(all).map(|args| match args.command {
             Command::Receive(wanted) => wanted,
+            Command::Worker => unreachable!("the words begin with receive"),
         })
     }
 

@@ -5,9 +5,12 @@ mod args;
 mod config;
 mod dump;
 mod input;
+mod limits;
 mod lines;
 mod receive;
 mod volumes;
+#[expect(dead_code, unused_imports, reason = "the queue of jobs, which starts workers, is not there yet")]
+mod worker;
 mod zone;
 
 use std::process::ExitCode;
