@@ -20,7 +20,9 @@ impl Mounts {
     /// /proc is not mounted, or the file cannot be polled.
     pub(crate) fn watch() -> io::Result<Self> {
         let file = File::open(MOUNTS)?;
-        Ok(Self { file: AsyncFd::with_interest(file, Interest::PRIORITY)? })
+        #[expect(deprecated, reason = "what takes its place is unsafe; the file is owned here and never replaced")]
+        let file = AsyncFd::with_interest(file, Interest::PRIORITY)?;
+        Ok(Self { file })
     }
 
     /// Waits until something was mounted or unmounted. May be told once for several changes.

@@ -1,9 +1,10 @@
 //! What was received into a volume.
 
 use std::ffi::CStr;
+use std::os::fd::AsFd;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Error as Fault, directory, subvolume};
+use butterdock_btrfs::{Error as Fault, directory, roots, subvolume};
 
 use super::Destination;
 
@@ -25,6 +26,8 @@ pub(crate) struct Subvolume {
     pub(crate) parent_uuid: [u8; 16],
     /// The transaction in which it last changed.
     pub(crate) ctransid: u64,
+    /// When it was received, in microseconds since 1970.
+    pub(crate) created: Option<u64>,
     /// Whether it is read-only.
     pub(crate) read_only: bool,
 }
@@ -67,6 +70,14 @@ fn look(destination: &Destination, name: &CStr) -> Result<Option<Subvolume>, Fau
         received_uuid: info.received_uuid,
         parent_uuid: info.parent_uuid,
         ctransid: info.ctransid,
+        created: received_at(&fd, info.id),
         read_only: info.flags & READ_ONLY != 0,
     }))
+}
+
+/// What the filesystem records of a received subvolume; of others it does not say when they were made.
+fn received_at(fd: impl AsFd, id: u64) -> Option<u64> {
+    let (seconds, nanoseconds) = roots::root_item(fd, id).ok()??.rtime;
+    let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds != 0)?;
+    seconds.checked_mul(1_000_000)?.checked_add(u64::from(nanoseconds / 1000))
 }

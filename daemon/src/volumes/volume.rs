@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::statvfs::fstatvfs;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
 use super::destination::open;
@@ -46,7 +46,7 @@ impl Volume {
         *self.seen.borrow()
     }
 
-    /// Tells of every change of what is seen.
+    /// Tells when it was mounted or unmounted, and after jobs; what is told may be what was told before.
     pub(crate) fn watch(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
@@ -56,22 +56,26 @@ impl Volume {
     pub(crate) async fn glance(self: &Arc<Self>, patience: Duration) {
         let Ok(looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
         if looked.is_none_or(|when| when.elapsed() >= FRESH) {
-            self.look_holding(looked, patience).await;
+            self.look_holding(looked, patience, false).await;
         }
     }
 
-    /// Looks at it now, and waits for that no longer than `patience`.
+    /// Looks at it now, waits for that no longer than `patience`, and tells those who watch.
     pub(crate) async fn look(self: &Arc<Self>, patience: Duration) {
         if let Ok(looked) = timeout(patience, Arc::clone(&self.looked).lock_owned()).await {
-            self.look_holding(looked, patience).await;
+            self.look_holding(looked, patience, true).await;
         }
     }
 
-    async fn look_holding(self: &Arc<Self>, mut looked: tokio::sync::OwnedMutexGuard<Option<Instant>>, patience: Duration) {
+    async fn look_holding(self: &Arc<Self>, mut looked: OwnedMutexGuard<Option<Instant>>, patience: Duration, tell: bool) {
         let volume = Arc::clone(self);
         let looking = tokio::task::spawn_blocking(move || {
             let seen = look_at(&volume.rule.path);
-            volume.seen.send_if_modified(|old| std::mem::replace(old, seen) != seen);
+            volume.seen.send_if_modified(|old| {
+                let before = std::mem::replace(old, seen);
+                // Room changes with every write of anybody: whoever asks sees it, and nobody is woken for it.
+                tell || before.mounted != seen.mounted
+            });
             *looked = Some(Instant::now());
         });
         // Past the patience the thread looks on, and tells what it sees when it has seen it.
