@@ -5,8 +5,9 @@
 //! holds for a directory, not for a mount, so the one on the filesystem's root holds for whichever mount of it the engine
 //! makes. What was open before, the stream and the socket, is not touched by it.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use butterdock_btrfs::top;
 use landlock::{
@@ -28,7 +29,7 @@ pub(crate) fn restrict(destination: BorrowedFd<'_>) -> Result<bool, Trouble> {
     Ok(status != RulesetStatus::NotEnforced)
 }
 
-fn rules(destination: BorrowedFd<'_>, top: Option<std::os::fd::OwnedFd>) -> Result<RulesetStatus, RulesetError> {
+fn rules(destination: BorrowedFd<'_>, top: Option<OwnedFd>) -> Result<RulesetStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -39,6 +40,10 @@ fn rules(destination: BorrowedFd<'_>, top: Option<std::os::fd::OwnedFd>) -> Resu
         .add_rule(PathBeneath::new(destination, beneath_the_destination()))?;
     if let Some(top) = top {
         rules = rules.add_rule(PathBeneath::new(top, AccessFs::ReadFile | AccessFs::ReadDir))?;
+    }
+    // The engine draws the name of its hidden subvolume from it.
+    if let Ok(random) = File::open("/dev/urandom") {
+        rules = rules.add_rule(PathBeneath::new(random, AccessFs::ReadFile))?;
     }
     Ok(rules.restrict_self()?.ruleset)
 }
