@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::thread::Builder;
 
 use butterdock_receive::{Control, Counts};
-use rustix::net::sockopt::socket_peercred;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 
 use super::confine::{self, Confined, confine};
 use super::job::Job;
@@ -94,8 +95,8 @@ fn parents_socket() -> Result<UnixStream, Stop> {
         Stop::new(app::USAGE, text)
     };
     // Who made the pair of sockets, as the kernel remembers it.
-    let daemon = socket_peercred(std::io::stdin()).map_err(by_hand)?.pid;
-    match confine::begin(daemon.as_raw_nonzero().get()) {
+    let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(by_hand)?.pid();
+    match confine::begin(daemon) {
         Ok(true) => {}
         Ok(false) => return Err(Stop::new(DESERTED, "the daemon that started this worker is gone")),
         Err(trouble) => return Err(Stop::new(REFUSED, trouble.to_string())),
