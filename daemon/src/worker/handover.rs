@@ -21,7 +21,8 @@ pub(crate) fn send(socket: impl AsFd, line: &[u8], descriptors: &[OwnedFd]) -> i
     let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+    let too_many = borrowed.len() > MOST_DESCRIPTORS;
+    if too_many || !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "more descriptors than an order has"));
     }
     let sent = retry_on_intr(|| sendmsg(&socket, &[IoSlice::new(line)], &mut ancillary, SendFlags::NOSIGNAL))?;

@@ -11,6 +11,9 @@ use super::failure;
 use super::protocol::{Order, Report};
 use super::teller::Teller;
 
+/// As many as the command line allows.
+const MOST_LANES: usize = 256;
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -26,7 +29,8 @@ impl Job {
             Order::Receive { name, verify, force_decompress, no_verity, lanes } => {
                 let (input, destination) = ends(descriptors)?;
                 // Asked for here, because how many cores there are cannot be read any more once the worker is confined.
-                let lanes = lanes.and_then(NonZeroUsize::new).or_else(|| available_parallelism().ok());
+                let asked = lanes.map(|lanes| lanes.min(MOST_LANES)).and_then(NonZeroUsize::new);
+                let lanes = asked.or_else(|| available_parallelism().ok());
                 let options = Options { verify, force_decompress, lanes, name, no_verity, ..Options::default() };
                 Ok(Self { destination, receive: Some((input, options)) })
             }

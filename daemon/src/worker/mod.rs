@@ -21,6 +21,7 @@
 //! Ended by a signal it has told nothing, or nothing that counts: what it left hidden is swept.
 
 mod bytes;
+mod confine;
 mod descriptors;
 mod failure;
 mod handle;

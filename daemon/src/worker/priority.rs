@@ -1,5 +1,7 @@
 //! How much a worker may get in the way of others.
 
+use butterdock_btrfs::priority::{IoClass, set_io_class};
+use rustix::process::setpriority_process;
 use serde::{Deserialize, Serialize};
 
 /// The weight of a worker beside other processes.
@@ -23,4 +25,20 @@ pub(crate) enum IoPriority {
     BestEffort(u8),
     /// Only when nobody else wants the drive.
     Idle,
+}
+
+impl Priority {
+    /// Takes it for this thread and those it starts. To give way less than others is a privilege; where it is refused, the
+    /// usual weight stays, which harms nobody.
+    pub(crate) fn take(self) {
+        if self.nice != 0 {
+            setpriority_process(None, self.nice.into()).unwrap_or_default();
+        }
+        let class = match self.io {
+            IoPriority::None => return,
+            IoPriority::BestEffort(level) => IoClass::BestEffort(level),
+            IoPriority::Idle => IoClass::Idle,
+        };
+        set_io_class(class).unwrap_or_default();
+    }
 }

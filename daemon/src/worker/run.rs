@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use std::thread::Builder;
 
 use butterdock_receive::{Control, Counts};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 
+use super::confine::{self, Confined, confine};
 use super::job::Job;
 use super::line::LineBuffer;
 use super::protocol::{JobError, LONGEST_ORDER, Report, Start};
@@ -71,21 +74,37 @@ fn work() -> Result<(), Stop> {
         Ok(job) => job,
         Err(unfit) => return refuse(&socket, failure::of_descriptors(unfit)),
     };
-    let (landlock, lacking) = (false, None);
-    do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)
+    start.priority.take();
+    match confine(job.destination()) {
+        Ok(Confined { landlock, lacking }) => {
+            let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
+            do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)
+        }
+        Err(trouble) => {
+            refuse(&socket, failure::of_sentence(&trouble.to_string()))?;
+            Err(Stop::new(REFUSED, trouble.to_string()))
+        }
+    }
 }
 
-/// The socket to the daemon that started this process.
+/// The socket to the daemon, once it is sure that this process ends with the daemon.
 fn parents_socket() -> Result<UnixStream, Stop> {
-    let by_hand = || {
+    let by_hand = |_error| {
         let text = "butterdockd worker is started by the daemon and does nothing by hand: \
                     use butterdock receive, or butterdockd receive without a daemon";
         Stop::new(app::USAGE, text)
     };
-    let input = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_error| by_hand())?;
-    let socket = UnixStream::from(input);
-    socket.peer_addr().map_err(|_error| by_hand())?;
-    Ok(socket)
+    // Who made the pair of sockets, as the kernel remembers it.
+    let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(by_hand)?.pid();
+    match confine::begin(daemon) {
+        Ok(true) => {}
+        Ok(false) => return Err(Stop::new(DESERTED, "the daemon that started this worker is gone")),
+        Err(trouble) => return Err(Stop::new(REFUSED, trouble.to_string())),
+    }
+    let socket = std::io::stdin().as_fd().try_clone_to_owned();
+    socket
+        .map(UnixStream::from)
+        .map_err(|error| Stop::new(REFUSED, format!("the worker cannot use its socket: {error}")))
 }
 
 /// The order and what comes with it.

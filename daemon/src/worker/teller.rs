@@ -87,6 +87,9 @@ impl Teller {
             drop(desk);
             return self.deafen();
         }
+        if desk.deaf {
+            return;
+        }
         desk.over |= matches!(report, Report::Ended { .. });
         desk.reports.push_back(report);
         self.changed.notify_all();

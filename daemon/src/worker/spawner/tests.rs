@@ -85,7 +85,9 @@ fn a_dropped_worker_is_killed_and_leaves_no_zombie() {
 #[test]
 fn a_worker_that_talks_nonsense_is_killed() {
     runtime().block_on(async {
-        for nonsense in ["echo '{\"begun\":1}' >&0", "cat /dev/zero >&0", "head -c 70000 /dev/zero | tr '\\0' a >&0"] {
+        for nonsense in
+            ["echo '{\"begun\":1}' >&0", "cat /dev/zero >&0", "exec 3>&0; head -c 70000 /dev/zero | tr '\\0' a >&3"]
+        {
             let spawner = playing(&format!("{nonsense}; exec sleep 1000"));
             let mut worker = worker(&spawner).await;
             assert_eq!(timeout(SOON, worker.next()).await.expect("soon"), None, "{nonsense}");
