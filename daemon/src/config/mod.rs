@@ -74,10 +74,3 @@ impl Default for Config {
         }
     }
 }
-
-impl Config {
-    /// The rule of this name.
-    pub(crate) fn volume(&self, name: &str) -> Option<&VolumeRule> {
-        self.volumes.iter().find(|rule| rule.name.as_str() == name)
-    }
-}

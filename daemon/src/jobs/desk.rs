@@ -199,7 +199,9 @@ impl Desk {
             Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
             Told::Report(report) => {
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
-                if let Some(event) = report::event(&entry.job.borrow().state, &report) {
+                // A statement of its own: whoever still looks at a job keeps it from being changed.
+                let event = report::event(&entry.job.borrow().state, &report);
+                if let Some(event) = event {
                     step(entry, &event);
                 }
                 let pace = &mut entry.pace;
@@ -300,7 +302,7 @@ impl Desk {
     fn answer_stop(&mut self) {
         if self.jobs.values().all(|entry| entry.job.borrow().is_over()) {
             for reply in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
-                drop(reply.send(()));
+                reply.send(()).unwrap_or_default();
             }
         }
     }

@@ -28,6 +28,8 @@ mod state;
 pub(crate) use desk::Desk;
 pub(crate) use handle::{Jobs, Ticket, Wish, no_such_volume};
 pub(crate) use history::History;
-pub(crate) use job::{Job, Total, Trouble};
+#[cfg(test)]
+pub(crate) use job::Trouble;
+pub(crate) use job::{Job, Total};
 pub(crate) use record::Record;
 pub(crate) use runner::sweep;

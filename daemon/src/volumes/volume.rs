@@ -79,7 +79,7 @@ impl Volume {
             *looked = Some(Instant::now());
         });
         // Past the patience the thread looks on, and tells what it sees when it has seen it.
-        timeout(patience, looking).await.map_or((), |done| done.unwrap_or_default());
+        drop(timeout(patience, looking).await);
     }
 }
 
