@@ -47,7 +47,8 @@ pub(crate) fn misused(error: &clap::Error) -> ExitCode {
             ExitCode::SUCCESS
         }
         _ => {
-            print::complain(error.render().to_string().trim_end());
+            let text = error.render().to_string();
+            print::complain(&format!("butterdock: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
             ExitCode::from(USAGE)
         }
     }

@@ -10,9 +10,10 @@ use clap::{Parser, Subcommand, ValueHint};
 /// Without a verb, `butterdock` shows the status.
 #[derive(Debug, Parser)]
 #[command(name = "butterdock", version, args_override_self = true, disable_help_subcommand = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 pub(crate) struct Args {
     /// Print JSON: one object, or one a line while watching
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
 
     #[command(subcommand)]

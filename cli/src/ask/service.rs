@@ -25,7 +25,7 @@ pub(crate) struct Service {
 impl Service {
     /// Connects to the system bus, or to the one that the environment names.
     pub(crate) async fn connect() -> Result<Self, Failure> {
-        let address = std::env::var(ADDRESS).ok();
+        let address = std::env::var(ADDRESS).ok().filter(|address| !address.is_empty());
         let builder = address.as_deref().map_or_else(Builder::system, Builder::address);
         match builder.build().await {
             Ok(bus) => Ok(Self { bus }),
