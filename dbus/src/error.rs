@@ -115,13 +115,18 @@ impl Error {
     /// Whether the service is not there and could not be started.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        let Self::Bus(zbus::Error::FDO(error)) = self else { return false };
-        let name = error.name();
-        let name = name.as_str();
-        name.starts_with("org.freedesktop.DBus.Error.Spawn.")
-            || ["ServiceUnknown", "NameHasNoOwner"]
-                .iter()
-                .any(|end| name == format!("org.freedesktop.DBus.Error.{end}"))
+        let name = match self {
+            Self::Bus(zbus::Error::FDO(error)) => error.name(),
+            // A bus that has systemd start its services passes on what systemd says, such as a masked unit.
+            Self::Bus(zbus::Error::MethodError(name, _, _)) => name.as_ref(),
+            Self::Bus(_) | Self::Named(..) | Self::InvalidArgs(_) => return false,
+        };
+        let ends = ["ServiceUnknown", "NameHasNoOwner", "TimedOut"];
+        name.as_str().starts_with("org.freedesktop.systemd1.")
+            || name
+                .as_str()
+                .strip_prefix("org.freedesktop.DBus.Error.")
+                .is_some_and(|end| end.starts_with("Spawn.") || ends.contains(&end))
     }
 }
 

@@ -29,14 +29,18 @@ fn run() -> Result<()> {
     let mut words = std::env::args_os().skip(1).peekable();
     let hold = words.next_if(|word| word == "HOLD").is_some();
     ensure!(words.next().is_some_and(|word| word == "receive"), "only `receive` is known");
-    let (mut stream, mut directory) = (None, None);
+    let (mut stream, mut directory, mut job) = (None, None, receive());
     while let Some(word) = words.next() {
-        if word == "-f" {
-            stream = words.next();
-        } else if word.as_encoded_bytes().first() == Some(&b'-') {
-            bail!("the option {} is not known", word.display());
-        } else {
-            directory = Some(word);
+        let text = word.to_str().unwrap_or_default();
+        match text {
+            "-f" => stream = words.next(),
+            // It is always confined.
+            "-C" => {}
+            "--verify" | "--force-decompress" | "--no-verity" => {
+                job["receive"][text.trim_start_matches('-').replace('-', "_")] = true.into();
+            }
+            _ if text.starts_with('-') => bail!("the option {text} is not known"),
+            _ => directory = Some(word),
         }
     }
     let beside = std::env::current_exe()?.with_file_name("butterdockd");
@@ -45,7 +49,7 @@ fn run() -> Result<()> {
         None => File::from(std::io::stdin().as_fd().try_clone_to_owned()?),
     };
     let directory = File::open(directory.context("into which directory?")?)?;
-    let mut worker = Hired::new(&beside, &receive(), &[stream.as_fd(), directory.as_fd()])?;
+    let mut worker = Hired::new(&beside, &job, &[stream.as_fd(), directory.as_fd()])?;
     drop((stream, directory));
     if hold {
         worker.wait_for("began")?;
