@@ -2,10 +2,17 @@
 
 mod app;
 mod args;
+mod bus;
+mod config;
 mod dump;
 mod input;
+mod jobs;
+mod limits;
 mod lines;
 mod receive;
+mod serve;
+mod volumes;
+mod worker;
 mod zone;
 
 use std::process::ExitCode;

@@ -24,6 +24,7 @@ pub mod inode;
 mod ioctl;
 pub mod names;
 mod numbers;
+pub mod priority;
 mod raw;
 mod received;
 pub mod roots;

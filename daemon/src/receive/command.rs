@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use butterdock_receive::{Control, ErrorKind, Options};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::console::Console;
 use super::json::Json;
@@ -20,6 +19,7 @@ use super::{End, Show, destination};
 use crate::app::NOT_ALLOWED;
 use crate::args::Receive;
 use crate::input::Input;
+use crate::limits;
 
 /// How often a run shows how far it is.
 const TICK: Duration = Duration::from_millis(250);
@@ -83,7 +83,7 @@ fn options(wanted: Receive) -> Options {
 
 /// Runs the engine beside the threads that watch it.
 fn receive(ends: &Ends, options: &Options, show: &dyn Show) -> Result<End> {
-    raise_open_files();
+    limits::raise_open_files();
     let control = Control::new().context("cannot make an eventfd")?;
     // Before any thread begins: a mask is inherited, and a signal takes any thread that does not block it.
     let signals = Signals::wait(control.clone()).context("cannot wait for signals")?;
@@ -115,12 +115,4 @@ fn exit_status(kind: ErrorKind, signals: &Signals) -> u8 {
         Some(signal) if kind == ErrorKind::Cancelled => signal.saturating_add(128),
         Some(_) | None => 1,
     }
-}
-
-/// Clone sources and directories are kept open. Programs that use select(2) need the soft limit low; this one does not.
-fn raise_open_files() {
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    // Where it is refused the old limit stays, which is enough for most streams.
-    raised.unwrap_or_default();
 }

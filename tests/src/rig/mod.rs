@@ -1,6 +1,7 @@
 //! This room makes what a privileged test stands on: a temporary folder, volumes in it, and processes that end.
 
 mod failing;
+mod hired;
 mod process;
 mod product;
 mod sandbox;
@@ -9,6 +10,7 @@ mod watcher;
 mod zram;
 
 pub use failing::Failing;
+pub use hired::{Ended, Hired, receive};
 pub use process::{Finished, Running, Usage, run, run_measured, start};
 pub use product::{Receiver, butterdockd, helper, standard_is_the_known_one};
 pub use sandbox::Rig;

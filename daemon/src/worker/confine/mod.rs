@@ -1,0 +1,91 @@
+//! This room locks the worker in, before a byte of the stream is read.
+//!
+//! What a stream can do to the engine, should it ever take it over, ends at these walls. They stand in an order that
+//! matters:
+//!
+//! 1. *At the start*: the process dies with its parent, and closes what it inherited ([`begin`]).
+//! 2. *With the order*: namespaces of its own ([`namespaces`]), which needs `CAP_SYS_ADMIN` and must come before Landlock,
+//!    because Landlock forbids every change of the mounts, and so making them a slave.
+//! 3. *Paths* ([`paths`]): Landlock. Which files may be reached is told by descriptors of directories, and one of them is the
+//!    root of the whole filesystem, which is mounted privately for it. The engine may mount it again later: a mount that is
+//!    attached nowhere is not a change of the mounts, and Landlock lets it be (measured on Linux 6.18).
+//! 4. *Capabilities* ([`capabilities`]) last: the walls before need some that the engine does not.
+//!
+//! All of it happens while there is one thread: each wall holds for the thread that asks and for those it starts.
+
+mod capabilities;
+mod inherited;
+mod namespaces;
+mod paths;
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use nix::sys::stat::{Mode, umask};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::thread::{set_name, set_no_new_privs};
+
+/// What `ps` shows; the kernel keeps fifteen bytes.
+const NAME: &CStr = c"butterdock-work";
+/// Of a thousand: when memory is short, a worker goes before the daemon does, and before most others.
+const OUT_OF_MEMORY: &str = "500";
+
+/// How well it is locked in.
+#[derive(Debug)]
+pub(crate) struct Confined {
+    /// Whether Landlock keeps it below the destination.
+    pub(crate) landlock: bool,
+    /// What this kernel cannot keep it from: sentences without names.
+    pub(crate) lacking: Vec<&'static str>,
+}
+
+/// A wall that could not be built.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    doing: &'static str,
+    error: io::Error,
+}
+
+/// Ties the process to its parent, whose number is `parent`, and closes what it inherited besides the standard three.
+/// Answers whether the parent is still there.
+pub(crate) fn begin(parent: i32) -> Result<bool, Trouble> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("die with the daemon"))?;
+    // A parent that died before that sends no signal.
+    if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
+        return Ok(false);
+    }
+    inherited::close().map_err(doing("close inherited descriptors"))?;
+    set_name(NAME).map_err(doing("take a name"))?;
+    // The engine gives modes whole, and a mask would cost it a call for each file.
+    umask(Mode::empty());
+    // Only to lower it is a privilege; where /proc does not let it be, the usual order holds.
+    std::fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY).unwrap_or_default();
+    Ok(true)
+}
+
+/// Builds the walls that stand while the job in `destination` is done.
+pub(crate) fn confine(destination: BorrowedFd<'_>) -> Result<Confined, Trouble> {
+    let mut lacking = namespaces::unshare()?;
+    set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
+    let landlock = paths::restrict(destination)?;
+    if !landlock {
+        lacking
+            .push("this kernel has no Landlock, or it is switched off: the worker could open files outside its volume");
+    }
+    capabilities::drop_unneeded()?;
+    Ok(Confined { landlock, lacking })
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { doing, error } = self;
+        write!(f, "the worker cannot {doing}: {error}; give butterdockd the capabilities that its unit file lists")
+    }
+}
+
+/// Completes "the worker cannot …".
+fn doing<E: Into<io::Error>>(doing: &'static str) -> impl Fn(E) -> Trouble {
+    move |error| Trouble { doing, error: error.into() }
+}

@@ -1,0 +1,82 @@
+//! A line and the descriptors that go with it, through a socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::cmsg_space;
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+
+use super::line::LineBuffer;
+
+/// More descriptors than this no order has.
+pub(crate) const MOST_DESCRIPTORS: usize = 4;
+
+/// Sends a line and descriptors in one piece. The line must fit the socket's buffer.
+pub(crate) fn send(socket: impl AsFd, line: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let too_many = borrowed.len() > MOST_DESCRIPTORS;
+    if too_many || !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "more descriptors than an order has"));
+    }
+    let sent = retry_on_intr(|| sendmsg(&socket, &[IoSlice::new(line)], &mut ancillary, SendFlags::NOSIGNAL))?;
+    if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Waits for the next bytes and takes them in, with the descriptors that come beside them. Answers whether any came:
+/// none do when the other end is closed.
+pub(crate) fn receive(socket: impl AsFd, lines: &mut LineBuffer, descriptors: &mut Vec<OwnedFd>) -> io::Result<bool> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 1024];
+    let received = retry_on_intr(|| {
+        recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    lines.push(bytes.get(..received.bytes).unwrap_or_default());
+    Ok(received.bytes != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_line_arrives_with_its_descriptors() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        send(&ours, b"hello\n", &[writer.into()]).expect("sent");
+        let (mut lines, mut descriptors) = (LineBuffer::new(100), Vec::new());
+        assert!(receive(&theirs, &mut lines, &mut descriptors).expect("received"));
+        assert_eq!(lines.line(), Ok(Some(b"hello".to_vec())));
+        let writer = descriptors.pop().expect("a descriptor");
+        assert!(descriptors.is_empty());
+        File::from(writer).write_all(b"x").expect("written");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "x");
+        drop(ours);
+        assert!(!receive(&theirs, &mut lines, &mut descriptors).expect("the end"));
+    }
+
+    #[test]
+    fn more_descriptors_than_an_order_has_are_refused() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        let many: Vec<OwnedFd> = (0..5).map(|_| File::open("/dev/null").expect("null").into()).collect();
+        assert!(send(&ours, b"x\n", &many).is_err());
+    }
+}

@@ -1,0 +1,240 @@
+//! Tells the daemon what the engine does.
+//!
+//! The engine's threads leave reports here and go on; a thread of its own puts them into the socket. There is room for a
+//! bounded number. Steps that nobody has heard yet make way for the next one, and warnings are counted once there are many.
+//! Everything else must be heard: for that the engine waits, but not for ever. A daemon that takes nothing for so long is
+//! as good as gone.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Published};
+
+use super::failure::short;
+use super::protocol::{LONGEST_REPORT, Report};
+
+/// Reports that may wait.
+const ROOM: usize = 256;
+/// How long the engine waits for room.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The time between two reports of progress.
+const TICK: Duration = Duration::from_millis(250);
+/// So many warnings are told one by one.
+const WARNINGS: u64 = 100;
+
+/// What is to be told.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    control: Control,
+    desk: Mutex<Desk>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    reports: VecDeque<Report>,
+    warnings: u64,
+    /// Nobody listens any more.
+    deaf: bool,
+    /// The last report is among them.
+    over: bool,
+}
+
+impl Teller {
+    pub(crate) fn new(control: Control) -> Self {
+        Self { control, desk: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Tells what is left here, and progress in between, until the last report is told or nobody listens.
+    pub(crate) fn tell(&self, socket: &UnixStream) {
+        // A write that cannot end would keep the process, which has nothing else to do by then.
+        if socket.set_write_timeout(Some(PATIENCE)).is_err() {
+            return self.deafen();
+        }
+        let mut said = Counts::default();
+        let mut next = Instant::now() + TICK;
+        loop {
+            let (mut reports, over) = self.take(next);
+            let now = Instant::now();
+            if now >= next && !over {
+                next = now + TICK;
+                let counts = self.control.progress().counts;
+                if counts != said {
+                    said = counts;
+                    reports.push_back(Report::Progress { counts });
+                }
+            }
+            for report in reports {
+                if write(socket, &report).is_err() {
+                    return self.deafen();
+                }
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    /// Leaves a report that must be heard; waits for room, though not for ever.
+    pub(crate) fn leave(&self, report: Report) {
+        let full = |desk: &mut Desk| !desk.deaf && desk.reports.len() >= ROOM;
+        let waited = self.changed.wait_timeout_while(self.desk(), PATIENCE, full);
+        let (mut desk, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() && full(&mut desk) {
+            drop(desk);
+            return self.deafen();
+        }
+        if desk.deaf {
+            return;
+        }
+        desk.over |= matches!(report, Report::Ended { .. });
+        desk.reports.push_back(report);
+        self.changed.notify_all();
+    }
+
+    /// Nobody listens any more: what is being done ends.
+    pub(crate) fn deafen(&self) {
+        self.desk().deaf = true;
+        self.changed.notify_all();
+        self.control.cancel();
+    }
+
+    /// Whether somebody listened to the end.
+    pub(crate) fn was_heard(&self) -> bool {
+        !self.desk().deaf
+    }
+
+    /// What waits, once something does or it is time for progress; and whether that is all there will be.
+    fn take(&self, until: Instant) -> (VecDeque<Report>, bool) {
+        let patience = until.saturating_duration_since(Instant::now());
+        let idle = |desk: &mut Desk| desk.reports.is_empty() && !desk.deaf;
+        let waited = self.changed.wait_timeout_while(self.desk(), patience, idle);
+        let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let reports = std::mem::take(&mut desk.reports);
+        self.changed.notify_all();
+        (reports, desk.over || desk.deaf)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Teller {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.leave(Report::Began { name: name.to_vec(), incremental: kind == Kind::Incremental });
+    }
+
+    fn phase(&self, phase: Phase) {
+        let mut desk = self.desk();
+        if let Some(unheard @ Report::Phase(_)) = desk.reports.back_mut() {
+            *unheard = Report::Phase(phase);
+            return;
+        }
+        drop(desk);
+        self.leave(Report::Phase(phase));
+    }
+
+    fn published(&self, subvolume: &Published) {
+        self.leave(Report::Published {
+            name: subvolume.name.clone(),
+            subvolume_id: subvolume.id,
+            received_uuid: subvolume.received_uuid.0,
+            incremental: subvolume.kind == Kind::Incremental,
+            end: subvolume.end,
+        });
+    }
+
+    fn warning(&self, text: &str) {
+        let mut desk = self.desk();
+        desk.warnings = desk.warnings.saturating_add(1);
+        let count = desk.warnings;
+        drop(desk);
+        if count < WARNINGS {
+            self.leave(Report::Warning(short(text)));
+        } else if count == WARNINGS {
+            self.leave(Report::Warning("there are more warnings, which are left out".to_owned()));
+        }
+    }
+}
+
+/// Puts a report into the socket.
+pub(crate) fn write(mut socket: &UnixStream, report: &Report) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    if line.len() > LONGEST_REPORT {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    socket.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+
+    use super::*;
+
+    fn teller() -> Teller {
+        Teller::new(Control::new().expect("a control"))
+    }
+
+    fn ended() -> Report {
+        Report::Ended { counts: Counts::default(), error: None }
+    }
+
+    /// What a daemon hears of what was left.
+    fn heard(teller: &Teller) -> Vec<Report> {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        teller.tell(&ours);
+        drop(ours);
+        let lines = BufReader::new(theirs).lines();
+        lines.map(|line| serde_json::from_str(&line.expect("a line")).expect("a report")).collect()
+    }
+
+    #[test]
+    fn reports_are_told_in_order_and_the_last_one_ends_it() {
+        let teller = teller();
+        teller.began(b"a", Kind::Full);
+        teller.warning("b");
+        teller.leave(ended());
+        let began = Report::Began { name: b"a".to_vec(), incremental: false };
+        assert_eq!(heard(&teller), [began, Report::Warning("b".to_owned()), ended()]);
+        assert!(teller.was_heard());
+    }
+
+    #[test]
+    fn steps_that_nobody_has_heard_make_way_for_the_next() {
+        let teller = teller();
+        for phase in [Phase::Syncing, Phase::Checking, Phase::Marking] {
+            teller.phase(phase);
+        }
+        teller.leave(ended());
+        assert_eq!(heard(&teller), [Report::Phase(Phase::Marking), ended()]);
+    }
+
+    #[test]
+    fn many_warnings_are_bounded() {
+        let teller = teller();
+        for _ in 0..1000 {
+            teller.warning("x");
+        }
+        teller.leave(ended());
+        assert_eq!(heard(&teller).len(), 101);
+    }
+
+    #[test]
+    fn a_daemon_that_is_gone_ends_the_work_and_holds_nobody_up() {
+        let teller = teller();
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        drop(theirs);
+        teller.began(b"a", Kind::Full);
+        teller.tell(&ours);
+        assert!(!teller.was_heard() && teller.control.is_cancelled());
+        for _ in 0..=ROOM {
+            teller.began(b"a", Kind::Full);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! How a worker ends when it does not end by itself.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use butterdock_tests::rig::{PATIENCE, Rig, helper};
+
+use crate::stage::{Stalled, hidden, names, sweep};
+
+/// Waits until a process is gone; a zombie is.
+fn is_gone(id: &str) -> Result<()> {
+    let began = Instant::now();
+    while let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) {
+        if stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')) {
+            break;
+        }
+        ensure!(began.elapsed() < PATIENCE, "{id} lives: {stat}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn is_empty(folder: &Path) -> Result<()> {
+    let names = names(folder)?;
+    ensure!(names.is_empty(), "left behind: {names:?}");
+    Ok(())
+}
+
+#[test]
+fn a_killed_worker_leaves_hidden_names_only_and_a_sweep_takes_them() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let stalled = Stalled::new(volume.path())?;
+    let status = stalled.worker.kill()?;
+    ensure!(status.signal() == Some(9), "{status:?}");
+    ensure!(names(volume.path())? == hidden(volume.path())?, "something can be seen: {:?}", names(volume.path())?);
+    ensure!(hidden(volume.path())?.len() == 1, "{:?}", hidden(volume.path())?);
+    sweep(volume.path())?;
+    is_empty(volume.path())
+}
+
+#[test]
+fn a_sweep_leaves_what_a_worker_works_in() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let mut stalled = Stalled::new(volume.path())?;
+    sweep(volume.path())?;
+    ensure!(hidden(volume.path())?.len() == 1, "swept away under a worker");
+    stalled.worker.say("\"cancel\"")?;
+    drop(stalled.worker.finish()?);
+    is_empty(volume.path())
+}
+
+#[test]
+fn a_worker_whose_daemon_closes_its_end_goes_and_leaves_nothing() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let Stalled { worker, input } = Stalled::new(volume.path())?;
+    let status = worker.desert()?;
+    drop(input);
+    ensure!(status.code() == Some(69), "{status:?}");
+    is_empty(volume.path())
+}
+
+#[test]
+fn a_cancelled_worker_says_so_and_leaves_nothing() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let Stalled { mut worker, input } = Stalled::new(volume.path())?;
+    worker.say("\"cancel\"")?;
+    let ended = worker.finish()?;
+    drop(input);
+    let error = ended.error()?.cloned().unwrap_or_default();
+    ensure!(error["kind"] == "Cancelled" && ended.status.code() == Some(0), "{error} {:?}", ended.status);
+    is_empty(volume.path())
+}
+
+#[test]
+fn a_daemon_that_talks_nonsense_is_left() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    for nonsense in ["hello".to_owned(), "x".repeat(10_000)] {
+        let Stalled { mut worker, input } = Stalled::new(volume.path())?;
+        worker.say(&nonsense)?;
+        let ended = worker.finish()?;
+        drop(input);
+        ensure!(ended.status.code() == Some(69), "{:?}", ended.status);
+        is_empty(volume.path())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_worker_dies_with_its_daemon() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let (reader, mut input) = std::io::pipe()?;
+    std::io::Write::write_all(&mut input, crate::stage::unfinished("sub").bytes())?;
+    let mut daemon = Command::new(helper("through_worker")?)
+        .args(["HOLD", "receive"])
+        .arg(volume.path())
+        .stdin(reader)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut id = String::new();
+    if let Some(out) = daemon.stdout.take() {
+        BufReader::new(out).read_line(&mut id)?;
+    }
+    let hidden_before = hidden(volume.path());
+    daemon.kill()?;
+    daemon.wait()?;
+    ensure!(hidden_before?.len() == 1, "it was not at work: this shows nothing");
+    is_gone(id.trim())?;
+    drop(input);
+    sweep(volume.path())?;
+    is_empty(volume.path())
+}

@@ -1,0 +1,127 @@
+//! The walls, from within: a thread locks itself in as a worker does and tries what it must not.
+
+use std::fs::{self, File};
+use std::net::{TcpStream, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, anyhow, ensure};
+use butterdock_tests::rig::{Rig, Volume};
+use butterdock_tests::snapshot;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::confine::confine;
+
+/// A volume with a destination in it, and something beside the destination.
+struct Place {
+    rig: Rig,
+    volume: Volume,
+}
+
+impl Place {
+    fn new() -> Result<Self> {
+        let rig = Rig::new()?;
+        let volume = rig.plain_volume("ours")?;
+        snapshot::create(&volume.join("destination"))?;
+        fs::create_dir(volume.join("beside"))?;
+        fs::write(volume.join("beside/file"), "x")?;
+        Ok(Self { rig, volume })
+    }
+
+    fn destination(&self) -> PathBuf {
+        self.volume.join("destination")
+    }
+
+    /// Runs something as a worker would.
+    fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let directory = File::open(self.destination())?;
+        std::thread::scope(|threads| {
+            let locked_in = threads.spawn(move || {
+                let walls = confine(directory.as_fd()).map_err(|trouble| anyhow!("{trouble}"))?;
+                ensure!(walls.landlock && walls.lacking.is_empty(), "this kernel lacks: {:?}", walls.lacking);
+                act()
+            });
+            locked_in.join().map_err(|_panic| anyhow!("it panicked"))?
+        })
+    }
+}
+
+fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+#[test]
+fn files_outside_the_volume_cannot_be_opened_or_made() -> Result<()> {
+    let place = Place::new()?;
+    let outside = place.rig.join("outside");
+    place.inside(|| {
+        for path in ["/etc/passwd", "/proc/self/status", "/", "/dev/null"] {
+            let refused = errno(File::open(path));
+            ensure!(refused == Some(Errno::EACCES as i32), "{path}: {refused:?}");
+        }
+        ensure!(errno(File::create(&outside)) == Some(Errno::EACCES as i32), "a file was made outside");
+        ensure!(errno(fs::create_dir(&outside)) == Some(Errno::EACCES as i32), "a directory was made outside");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_rest_of_the_filesystem_can_be_read_and_the_destination_changed() -> Result<()> {
+    let place = Place::new()?;
+    let (beside, destination) = (place.volume.join("beside"), place.destination());
+    place.inside(|| {
+        ensure!(fs::read(beside.join("file"))? == b"x", "not what is there");
+        ensure!(errno(File::create(beside.join("new"))) == Some(Errno::EACCES as i32), "it was written beside");
+        ensure!(errno(fs::remove_file(beside.join("file"))) == Some(Errno::EACCES as i32), "it was removed beside");
+        let out = fs::rename(beside.join("file"), destination.join("file"));
+        ensure!(out.is_err(), "it was moved in from beside");
+        fs::create_dir(destination.join("d"))?;
+        fs::write(destination.join("d/f"), "y")?;
+        fs::rename(destination.join("d/f"), destination.join("g"))?;
+        fs::hard_link(destination.join("g"), destination.join("d/h"))?;
+        fs::remove_file(destination.join("g"))?;
+        Ok(())
+    })
+}
+
+#[test]
+fn no_program_runs_and_no_mount_changes() -> Result<()> {
+    let place = Place::new()?;
+    let (folder, volume) = (place.rig.path().to_owned(), place.volume.path().to_owned());
+    place.inside(|| {
+        ensure!(errno(Command::new("/bin/true").status()) == Some(Errno::EACCES as i32), "a program ran");
+        let mounted = mount(Some("x"), &folder, Some("tmpfs"), MsFlags::empty(), None::<&str>);
+        ensure!(mounted == Err(Errno::EPERM), "{mounted:?}");
+        let unmounted = umount2(&volume, MntFlags::MNT_DETACH);
+        ensure!(unmounted == Err(Errno::EPERM), "{unmounted:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_network_is_out_of_reach() -> Result<()> {
+    let place = Place::new()?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    ensure!(TcpStream::connect(address).is_ok(), "not reachable from outside either: this shows nothing");
+    place.inside(|| {
+        ensure!(TcpStream::connect(address).is_err(), "it reached a port");
+        ensure!(UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"x", address)).is_err(), "it sent");
+        Ok(())
+    })
+}
+
+#[test]
+fn nobody_else_can_be_signalled() -> Result<()> {
+    let place = Place::new()?;
+    let mut other = Command::new("/bin/sleep").arg("1000").spawn()?;
+    let id = Pid::from_child(&other);
+    let signalled = place.inside(|| Ok(kill_process(id, Signal::KILL)));
+    other.kill()?;
+    other.wait()?;
+    ensure!(signalled?.is_err(), "it killed somebody");
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! What a worker does, and what it says.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{Ended, Hired, Layout, PATIENCE, Receiver, Rig, butterdockd, receive, run};
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::trees;
+use butterdock_tests::wire::Stream;
+use rustix::fs::{Mode, OFlags, open};
+use serde_json::json;
+
+use crate::stage::{inner_volume, names, through_worker, unfinished};
+
+#[test]
+fn a_stream_arrives_through_a_worker_as_it_does_directly() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = rig.volume("source", &Layout::sized(2048, "compress=zstd"))?;
+    let live = source.join("live");
+    snapshot::create(&live)?;
+    trees::build(&live)?;
+    snapshot::freeze(&live, &source.join("s0"))?;
+    let stream = rig.join("stream");
+    snapshot::send(Proto::TwoCompressed, None, &source.join("s0"), &stream)?;
+    let (ours, direct) = (rig.plain_volume("ours")?, rig.plain_volume("direct")?);
+    let ended = through_worker(&stream, ours.path())?.success()?;
+    Receiver::Ours.receive(&stream, direct.path())?;
+    same("worker and direct", &Tree::read(&direct.join("s0"))?, &Tree::read(&ours.join("s0"))?, Rules::COPIES)?;
+
+    let shown = snapshot::show(&ours.join("s0"))?;
+    ensure!(shown.read_only && shown.received_uuid == snapshot::show(&source.join("s0"))?.uuid, "{shown:?}");
+    let published = ended.said("published");
+    let [published] = published.as_slice() else { anyhow::bail!("published: {published:?}") };
+    ensure!(published["name"] == "7330" && published["incremental"] == false, "{published}");
+    ensure!(published["end"].as_u64() == Some(fs::metadata(&stream)?.len()), "{published}");
+    ensure!(published["received_uuid"] == json!(shown.received_uuid.replace('-', "")), "{published}");
+    let confined = ended.said("confined");
+    ensure!(confined == [&json!({"landlock": true, "lacking": null})], "this kernel lacks something: {confined:?}");
+    Ok(())
+}
+
+#[test]
+fn a_parent_outside_the_mounted_subvolume_is_found_from_within() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = rig.plain_volume("source")?;
+    let live = source.join("live");
+    snapshot::create(&live)?;
+    trees::build(&live)?;
+    snapshot::freeze(&live, &source.join("s0"))?;
+    trees::change(&live)?;
+    snapshot::freeze(&live, &source.join("s1"))?;
+    let (full, increment) = (rig.join("full"), rig.join("increment"));
+    snapshot::send(Proto::Two, None, &source.join("s0"), &full)?;
+    snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &increment)?;
+    let ours = inner_volume(&rig, |volume| Receiver::Standard.receive(&full, volume.path()))?;
+    let ended = through_worker(&increment, ours.path())?.success()?;
+    ensure!(ended.said("published").first().is_some_and(|told| told["incremental"] == true), "{:?}", ended.reports);
+    let (source, ours) = (Tree::read(&source.join("s1"))?, Tree::read(&ours.join("s1"))?);
+    same("incremental", &source, &ours, Rules::SOURCE_OF_INCREMENT)
+}
+
+#[test]
+fn several_streams_in_one_input_are_told_one_by_one() -> Result<()> {
+    let rig = Rig::new()?;
+    let ours = rig.plain_volume("ours")?;
+    let one = unfinished("one").end();
+    let both = [one.bytes(), unfinished("two").end().bytes(), b"nonsense"].concat();
+    fs::write(rig.join("stream"), &both)?;
+    let ended = through_worker(&rig.join("stream"), ours.path())?;
+    let ends: Vec<_> = ended.said("published").iter().filter_map(|told| told["end"].as_u64()).collect();
+    ensure!(ends == [one.bytes().len() as u64, both.len() as u64 - 8], "{ends:?}");
+    let error = ended.error()?.context("nonsense is an error")?;
+    ensure!(error["message"].as_str().is_some_and(|text| text.contains("\"one\" \"two\"")), "{error}");
+    ensure!(ended.status.code() == Some(0), "{:?}", ended.status);
+    Ok(())
+}
+
+#[test]
+fn the_public_sentence_names_nothing() -> Result<()> {
+    const MARKER: &str = "marker-of-a-secret";
+    let rig = Rig::new()?;
+    let ours = rig.plain_volume(MARKER)?;
+    let twice = Stream::new(1).subvol(MARKER).mkdir(MARKER).mkfile(format!("{MARKER}/{MARKER}")).rmdir(MARKER).end();
+    let parentless = Stream::new(1).snapshot(MARKER, [7; 16], 9).end();
+    for (stream, kind) in [(twice, "Failed"), (parentless, "ParentMissing")] {
+        fs::write(rig.join("stream"), stream.bytes())?;
+        let ended = through_worker(&rig.join("stream"), ours.path())?;
+        let error = ended.error()?.context("it must fail")?;
+        ensure!(error["kind"] == kind, "{error}");
+        ensure!(error["message"].as_str().is_some_and(|text| text.contains(MARKER)), "{error}");
+        let public = error["public"].as_str().context("a sentence")?;
+        ensure!(!public.contains(MARKER) && !public.contains('/'), "{public}");
+        ensure!(public.contains(&format!("at command {} (byte {})", error["command"], error["byte"])), "{public}");
+    }
+    ensure!(names(ours.path())?.is_empty(), "{:?}", names(ours.path())?);
+    Ok(())
+}
+
+#[test]
+fn a_wrong_descriptor_is_an_error_and_no_crash() -> Result<()> {
+    let rig = Rig::new()?;
+    let ours = rig.plain_volume("ours")?;
+    let opened = |path: &std::path::Path, flags| open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    let folder = opened(ours.path(), OFlags::RDONLY)?;
+    let folder_path = opened(ours.path(), OFlags::PATH)?;
+    let file = rig.join("stream");
+    fs::write(&file, unfinished("sub").end().bytes())?;
+    let (stream, path, written) =
+        (opened(&file, OFlags::RDONLY)?, opened(&file, OFlags::PATH)?, opened(&file, OFlags::WRONLY)?);
+    let memory = opened(rig.path(), OFlags::RDONLY)?;
+    let socket = UnixStream::pair()?.0;
+    let cases: [&[BorrowedFd<'_>]; 10] = [
+        &[],
+        &[stream.as_fd()],
+        &[folder.as_fd(), folder.as_fd()],
+        &[path.as_fd(), folder.as_fd()],
+        &[written.as_fd(), folder.as_fd()],
+        &[stream.as_fd(), folder_path.as_fd()],
+        &[stream.as_fd(), stream.as_fd()],
+        &[stream.as_fd(), memory.as_fd()],
+        &[stream.as_fd(), socket.as_fd()],
+        &[stream.as_fd(), folder.as_fd(), folder.as_fd(), folder.as_fd(), folder.as_fd(), folder.as_fd()],
+    ];
+    for (number, descriptors) in cases.iter().enumerate() {
+        let ended = Hired::new(&butterdockd()?, &receive(), descriptors)?.finish()?;
+        let error = ended.error()?.with_context(|| format!("case {number} must fail"))?;
+        ensure!(error["kind"] == "Failed" && ended.status.code() == Some(0), "{number}: {error} {:?}", ended.status);
+    }
+    ensure!(names(ours.path())?.is_empty(), "{:?}", names(ours.path())?);
+    Ok(())
+}
+
+#[test]
+fn an_order_that_is_not_understood_ends_with_76() -> Result<()> {
+    let long = "x".repeat(5000);
+    for order in ["hello\n", "{}\n", long.as_str(), "{\"order\":\"cancel\"}\n"] {
+        let Ended { reports, status } = Hired::told(&butterdockd()?, order.as_bytes(), &[])?.finish()?;
+        ensure!(status.code() == Some(76) && reports.is_empty(), "{order}: {status:?} {reports:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn by_hand_it_says_who_starts_it() -> Result<()> {
+    for input in [Stdio::null(), Stdio::piped()] {
+        let finished = run(Command::new(butterdockd()?).arg("worker").stdin(input), PATIENCE)?;
+        ensure!(finished.code() == 64, "{}", finished.code());
+        let errors = finished.errors();
+        ensure!(errors.len() == 1 && errors[0].contains("started by the daemon"), "{}", finished.err());
+    }
+    Ok(())
+}
+
+#[test]
+fn progress_comes_four_times_a_second_and_only_when_there_is_some() -> Result<()> {
+    let rig = Rig::new()?;
+    let ours = rig.plain_volume("ours")?;
+    let (reader, mut input) = std::io::pipe()?;
+    let directory = File::open(ours.path())?;
+    let mut worker = Hired::new(&butterdockd()?, &receive(), &[reader.as_fd(), directory.as_fd()])?;
+    input.write_all(unfinished("sub").bytes())?;
+    worker.wait_for("progress")?;
+    // Silence is silence.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let began = std::time::Instant::now();
+    let mut stream = unfinished("sub");
+    let head = stream.bytes().len();
+    for number in 0..100 {
+        let before = stream.bytes().len();
+        stream = stream.write("d/f", number * 100, [b'y'; 100]);
+        input.write_all(stream.bytes().get(before..).unwrap_or_default())?;
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    input.write_all(stream.clone().end().bytes().get(stream.bytes().len()..).unwrap_or_default())?;
+    drop(input);
+    let ended = worker.finish()?.success()?;
+    let allowed = began.elapsed().as_millis() / 250 + 2;
+    let told = ended.said("progress");
+    ensure!((2..=allowed).contains(&(told.len() as u128)), "{} reports, {allowed} are allowed", told.len());
+    let bytes: Vec<u64> = told.iter().filter_map(|told| told["counts"]["bytes"].as_u64()).collect();
+    ensure!(bytes.first().is_some_and(|&first| first > head as u64), "told again while nothing came: {bytes:?}");
+    ensure!(bytes.is_sorted(), "{bytes:?}");
+    Ok(())
+}
