@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
-use crate::{dump, lines, receive, worker};
+use crate::{config, dump, lines, receive, serve, worker};
 
 /// The exit status of a command line that cannot be understood (`EX_USAGE` of sysexits.h).
 pub(crate) const USAGE: u8 = 64;
@@ -18,6 +18,8 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
         Command::Receive(wanted) if wanted.dump => dump::run(&wanted),
         Command::Receive(wanted) => receive::run(wanted),
+        Command::Serve(wanted) => serve::run(wanted),
+        Command::CheckConfig(wanted) => config::check(wanted.file),
         Command::Worker => worker::run(),
     }
 }
@@ -30,7 +32,7 @@ pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     }
     let text = error.render().to_string();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        lines::error("no command was given; there is one so far: butterdockd receive");
+        lines::error("no command was given; there are serve, check-config and receive (butterdockd COMMAND --help)");
         lines::complain(text.trim_end());
         return ExitCode::from(USAGE);
     }

@@ -17,9 +17,27 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Receive(Receive),
+    Serve(Serve),
+    CheckConfig(CheckConfig),
     /// Do one job for the daemon, which alone starts this
     #[command(hide = true)]
     Worker,
+}
+
+/// Run the service on the D-Bus system bus.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Read this configuration instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Say what is wrong with the configuration, or what it means.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckConfig {
+    /// The configuration to check instead of the system's
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Receive the subvolumes of a send stream into a directory of a btrfs filesystem.
@@ -114,7 +132,9 @@ mod tests {
         let all = ["butterdockd", "receive"].iter().chain(words);
         Args::try_parse_from(all).map(|args| match args.command {
             Command::Receive(wanted) => wanted,
-            Command::Worker => unreachable!("the words begin with receive"),
+            Command::Serve(_) | Command::CheckConfig(_) | Command::Worker => {
+                unreachable!("the words begin with receive")
+            }
         })
     }
 

@@ -2,12 +2,16 @@
 
 mod app;
 mod args;
+mod bus;
+mod config;
 mod dump;
 mod input;
+mod jobs;
 mod limits;
 mod lines;
 mod receive;
-#[expect(dead_code, unused_imports, reason = "the queue of jobs, which starts workers, is not there yet")]
+mod serve;
+mod volumes;
 mod worker;
 mod zone;
 

@@ -1,0 +1,55 @@
+//! From what was asked for to the file that does it, and from how that went to an exit status.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::args::{Args, Verb};
+use crate::ask::Service;
+use crate::failure::{Failure, USAGE};
+use crate::render::{Out, print};
+use crate::verbs;
+
+/// Does what was asked for.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let out = Out { json: args.json };
+    // One thread: this waits for the bus and draws a bar.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return out.failed(&Failure::own(format!("cannot start: {error}"))),
+    };
+    match runtime.block_on(verb(args, out)) {
+        Ok(code) => code,
+        Err(failure) => out.failed(&failure),
+    }
+}
+
+async fn verb(args: &Args, out: Out) -> Result<ExitCode, Failure> {
+    let service = Service::connect().await?;
+    match &args.verb {
+        None | Some(Verb::Status) => verbs::status::run(&service, out).await,
+        Some(Verb::Receive(wanted)) => verbs::receive::run(&service, out, wanted).await,
+        Some(Verb::Jobs) => verbs::jobs::run(&service, out).await,
+        Some(Verb::Watch { job }) => verbs::watch::run(&service, out, job.as_deref()).await,
+        Some(Verb::Cancel { job }) => verbs::cancel::run(&service, out, job).await,
+        Some(Verb::History) => verbs::history::run(&service, out).await,
+        Some(Verb::Volumes) => verbs::volumes::run(&service, out).await,
+        Some(Verb::Snapshots { volume }) => verbs::snapshots::run(&service, out, volume).await,
+    }
+}
+
+/// Explains a command line that was not understood; prints help and the version where they were asked for.
+pub(crate) fn misused(error: &clap::Error) -> ExitCode {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other kind is an error")]
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print::out(&error.render().to_string());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            let text = error.render().to_string();
+            print::complain(&format!("butterdock: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+            ExitCode::from(USAGE)
+        }
+    }
+}

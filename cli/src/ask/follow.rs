@@ -1,0 +1,124 @@
+//! What the service says of its own accord.
+
+use std::collections::HashMap;
+
+use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
+use butterdock_dbus::{Completed, JobResult};
+use tokio_stream::StreamExt as _;
+use zbus::fdo::{InterfacesAdded, NameOwnerChanged, PropertiesChanged};
+use zbus::message::Type;
+use zbus::names::OwnedUniqueName;
+use zbus::{MatchRule, Message, MessageStream, OwnedVariant};
+
+use super::{Job, Service};
+use crate::failure::Failure;
+
+/// The service's signals about jobs, from the moment on that this was made.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    signals: MessageStream,
+    owners: MessageStream,
+    owner: OwnedUniqueName,
+}
+
+/// One thing that was heard.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A job began.
+    Began(Job),
+    /// Properties of the job at this path changed.
+    Changed(String, HashMap<String, OwnedVariant>),
+    /// The job at this path ended.
+    Ended(String, JobResult),
+    /// The service is no more, or it is another.
+    Gone,
+}
+
+impl Follow {
+    /// Begins to listen.
+    pub(crate) async fn start(service: &Service) -> Result<Self, Failure> {
+        let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).path_namespace(ROOT).build()?;
+        let signals = MessageStream::for_match_rule(rule, service.bus(), None).await?;
+        let rule = MatchRule::builder()
+            .msg_type(Type::Signal)
+            .sender("org.freedesktop.DBus")
+            .interface("org.freedesktop.DBus")
+            .member("NameOwnerChanged")
+            .add_arg(BUS_NAME)
+            .build()?;
+        let owners = MessageStream::for_match_rule(rule, service.bus(), None).await?;
+        Ok(Self { signals, owners, owner: service.owner().await? })
+    }
+
+    /// Waits for the next thing that is of use.
+    pub(crate) async fn next(&mut self) -> Result<Heard, Failure> {
+        loop {
+            let heard = tokio::select! {
+                // What was said before the service went away comes first.
+                biased;
+                signal = self.signals.next() => match signal {
+                    Some(signal) => self.read(signal?)?,
+                    None => Some(Heard::Gone),
+                },
+                change = self.owners.next() => match change {
+                    Some(change) => owner_changed(change?),
+                    None => Some(Heard::Gone),
+                },
+            };
+            if let Some(heard) = heard {
+                return Ok(heard);
+            }
+        }
+    }
+
+    fn read(&self, signal: Message) -> Result<Option<Heard>, Failure> {
+        let header = signal.header();
+        // The bus keeps others' broadcasts away; what is sent to this connection alone it does not look at.
+        if header.sender() != Some(&*self.owner) {
+            return Ok(None);
+        }
+        let Some(path) = header.path().map(ToString::to_string) else { return Ok(None) };
+        let member = header.member().map(ToString::to_string).unwrap_or_default();
+        match member.as_str() {
+            "PropertiesChanged" => {
+                let Some(signal) = PropertiesChanged::from_message(signal) else { return Ok(None) };
+                let change = signal.args()?;
+                if change.interface_name().as_str() != interface::JOB {
+                    return Ok(None);
+                }
+                let owned = |(name, value): (&&str, &zbus::Variant<'_>)| {
+                    Ok::<_, zbus::Error>(((*name).to_owned(), value.try_to_owned()?))
+                };
+                let changes = change.changed_properties().iter().map(owned).collect::<Result<_, _>>()?;
+                Ok(Some(Heard::Changed(path, changes)))
+            }
+            "Completed" => {
+                let Some(signal) = Completed::from_message(signal) else { return Ok(None) };
+                Ok(Some(Heard::Ended(path, signal.args()?.result().clone())))
+            }
+            "InterfacesAdded" => added(signal),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn added(signal: Message) -> Result<Option<Heard>, Failure> {
+    let Some(signal) = InterfacesAdded::from_message(signal) else { return Ok(None) };
+    let object = signal.args()?;
+    let mut properties = HashMap::new();
+    for (name, values) in object.interfaces_and_properties() {
+        if name.as_str() == interface::JOB {
+            for (name, value) in values {
+                properties.insert((*name).to_owned(), value.try_to_owned()?);
+            }
+        }
+    }
+    let job = Job::read(object.object_path().as_str(), &properties)?;
+    Ok(job.filter(|_job| !properties.is_empty()).map(Heard::Began))
+}
+
+fn owner_changed(change: Message) -> Option<Heard> {
+    let change = NameOwnerChanged::from_message(change)?;
+    let gone = change.args().is_ok_and(|change| change.name().as_str() == BUS_NAME && change.old_owner().is_some());
+    gone.then_some(Heard::Gone)
+}

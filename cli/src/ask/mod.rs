@@ -1,0 +1,9 @@
+//! This room asks the service: once (`service`, `objects`), or on and on (`follow`). It prints nothing.
+
+mod follow;
+mod objects;
+mod service;
+
+pub(crate) use follow::{Follow, Heard};
+pub(crate) use objects::{Job, Objects};
+pub(crate) use service::Service;

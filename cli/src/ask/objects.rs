@@ -1,0 +1,133 @@
+//! The volumes and jobs there are at one moment.
+
+use std::collections::HashMap;
+
+use butterdock_dbus::names::interface;
+use butterdock_dbus::{JobProperties, VolumeProperties, path};
+use uuid::Uuid;
+use zbus::OwnedVariant;
+use zbus::fdo::ManagedObjects;
+
+use crate::failure::Failure;
+
+/// Volumes by name, jobs by the time they were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    pub(crate) volumes: Vec<VolumeProperties>,
+    pub(crate) jobs: Vec<Job>,
+}
+
+/// A job.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) id: Uuid,
+    pub(crate) path: String,
+    pub(crate) now: JobProperties,
+}
+
+impl Objects {
+    /// From what the service says of all its objects.
+    pub(crate) fn read(managed: &ManagedObjects) -> Result<Self, Failure> {
+        let mut objects = Self::default();
+        for (path, interfaces) in managed {
+            for (interface, properties) in interfaces {
+                if interface.as_str() == interface::VOLUME {
+                    let mut volume = VolumeProperties::default();
+                    for (name, value) in properties {
+                        volume.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
+                    }
+                    objects.volumes.push(volume);
+                } else if interface.as_str() == interface::JOB {
+                    objects.jobs.extend(Job::read(path.as_str(), properties)?);
+                }
+            }
+        }
+        objects.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        objects.jobs.sort_by_key(|job| (job.now.start_time, job.id));
+        Ok(objects)
+    }
+
+    /// The one job whose id begins like this.
+    pub(crate) fn job(&self, prefix: &str) -> Result<&Job, Failure> {
+        let wanted = prefix.replace(['-', '_'], "").to_ascii_lowercase();
+        let mut found = self.jobs.iter().filter(|job| job.id.simple().to_string().starts_with(&wanted));
+        match (found.next(), found.count()) {
+            (Some(job), 0) => Ok(job),
+            (None, _) => Err(Failure::usage(
+                format!("there is no job {prefix}"),
+                "`butterdock jobs` lists the jobs there are, `butterdock history` those that ended",
+            )),
+            (Some(_), more) => Err(Failure::usage(
+                format!("{} jobs begin with {prefix:?}", more.saturating_add(1)),
+                "give more of the id; `butterdock jobs --json` has it whole",
+            )),
+        }
+    }
+
+    /// Those that are not done.
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| job.now.state.result().is_none())
+    }
+}
+
+impl Job {
+    /// A job from its properties; none where the path is no job's.
+    pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
+        let Some(id) = path::job_id(path) else { return Ok(None) };
+        let mut job = Self { id, path: path.to_owned(), now: JobProperties::default() };
+        job.change(properties)?;
+        Ok(Some(job))
+    }
+
+    /// Takes over what changed.
+    pub(crate) fn change(&mut self, changes: &HashMap<String, OwnedVariant>) -> Result<(), Failure> {
+        for (name, value) in changes {
+            self.now.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// The first digits of the id, which are enough among the few jobs there are.
+    pub(crate) fn short(&self) -> String {
+        short(&self.id.simple().to_string())
+    }
+
+    /// The name of its volume.
+    pub(crate) fn volume(&self) -> String {
+        path::volume_name(&self.now.volume).unwrap_or_else(|| self.now.volume.clone())
+    }
+}
+
+/// The first eight digits of an id.
+pub(crate) fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(ids: &[u128]) -> Objects {
+        let job = |id: &u128| {
+            let id = Uuid::from_u128(*id);
+            Job { id, path: path::job_path(id).to_string(), now: JobProperties::default() }
+        };
+        Objects { volumes: Vec::new(), jobs: ids.iter().map(job).collect() }
+    }
+
+    #[test]
+    fn a_job_is_found_by_its_first_digits_and_by_its_whole_id() {
+        let objects = objects(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
+        for prefix in ["aa1", "AA11", "aa110000-0000-0000-0000-000000000000", "aa110000_0000"] {
+            assert_eq!(objects.job(prefix).map(Job::short).ok().as_deref(), Some("aa110000"), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn digits_that_two_jobs_have_name_neither() {
+        let objects = objects(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
+        assert!(objects.job("aa").expect_err("two").message.contains("2 jobs"));
+        assert!(objects.job("bb").is_err());
+        assert!(objects.job("").is_err());
+    }
+}

@@ -1,0 +1,56 @@
+//! Sizes, durations and moments for a person.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use indicatif::BinaryBytes;
+use tz::{DateTime, TimeZone};
+
+/// `1.50 GiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    BinaryBytes(count).to_string()
+}
+
+/// `1:05` or `26:01:05`.
+pub(crate) fn duration(micros: u64) -> String {
+    let seconds = micros / 1_000_000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// `2026-11-22 17:30`, in local time; the C library's way to it is no safe call from Rust.
+pub(crate) fn moment(micros: u64) -> String {
+    let zone = match std::env::var("TZ") {
+        Ok(text) => TimeZone::from_posix_tz(&text),
+        Err(_) => TimeZone::local(),
+    };
+    let zone = zone.unwrap_or_else(|_unreadable| TimeZone::utc());
+    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+    match DateTime::from_timespec(seconds, 0, zone.as_ref()) {
+        Ok(t) => format!("{}-{:02}-{:02} {:02}:{:02}", t.year(), t.month(), t.month_day(), t.hour(), t.minute()),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// Microseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_hours_only_where_there_are_some() {
+        assert_eq!(duration(0), "0:00");
+        assert_eq!(duration(65_900_000), "1:05");
+        assert_eq!(duration(93_665_000_000), "26:01:05");
+    }
+
+    #[test]
+    fn no_moment_is_too_late_to_be_told() {
+        assert!(!moment(u64::MAX).is_empty());
+        assert!(moment(1_700_000_000_000_000).starts_with("2023-11-1"));
+    }
+}

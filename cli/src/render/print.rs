@@ -1,0 +1,16 @@
+//! Text on standard output and standard error.
+//!
+//! A closed pipe is not worth a word: what a job does, it does whether or not anybody reads about it.
+
+use std::io::Write as _;
+
+/// Prints text as it is on standard output, at once.
+pub(crate) fn out(text: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Prints a line on standard error, in one piece.
+pub(crate) fn complain(text: &str) {
+    drop(std::io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
+}

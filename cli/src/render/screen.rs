@@ -1,0 +1,124 @@
+//! What is shown while a job is watched: JSON lines, bars, or without a terminal a line at the beginning and the end.
+
+use butterdock_dbus::{ErrorDetails, JobResult};
+use serde::Serialize;
+
+use super::bars::Bars;
+use super::{Ended, JobObject, Line, Out, bytes, duration, escaped, now, print};
+use crate::ask::Job;
+use crate::failure;
+
+/// Where the watched jobs are shown.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    out: Out,
+    bars: Option<Bars>,
+}
+
+/// What went wrong with a job.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Wrong {
+    name: String,
+    message: String,
+    command: Option<u64>,
+    byte: Option<u64>,
+    #[serde(skip)]
+    next: Option<&'static str>,
+}
+
+impl Screen {
+    /// Empty.
+    pub(crate) fn new(out: Out) -> Self {
+        Self { out, bars: if out.json { None } else { Bars::new() } }
+    }
+
+    /// A job that is watched from now on.
+    pub(crate) fn begun(&mut self, job: &Job) {
+        if self.out.json {
+            self.out.line(&Line::Started { job: JobObject::new(job) });
+        } else if let Some(bars) = &mut self.bars {
+            bars.show(job);
+        } else {
+            let (kind, volume) = (escaped(job.now.kind.as_str()), escaped(&job.volume()));
+            print::out(&format!("job {}: {kind} into {volume}, {}\n", job.short(), job.now.state));
+        }
+    }
+
+    /// Something about it changed.
+    pub(crate) fn changed(&mut self, job: &Job) {
+        if self.out.json {
+            self.out.line(&Line::Progress { job: JobObject::new(job) });
+        } else if let Some(bars) = &mut self.bars {
+            bars.show(job);
+        }
+    }
+
+    /// It ended.
+    pub(crate) fn ended(&mut self, job: &Job, result: &JobResult, error: Option<Wrong>) {
+        if self.out.json {
+            let ended = Ended { job: JobObject::new(job), result: result.to_string(), error: error.clone() };
+            self.out.line(&Line::Ended(Box::new(ended)));
+        }
+        if let Some(bars) = &mut self.bars {
+            bars.end(job);
+        }
+        self.beside(|out| match error {
+            None if *result == JobResult::Succeeded => {
+                if !out.json {
+                    print::out(&format!("{}\n", success(job)));
+                }
+            }
+            None => print::complain(&format!("butterdock: job {} was {result}", job.short())),
+            Some(wrong) => {
+                print::complain(&format!("butterdock: job {}: {}", job.short(), escaped(&wrong.message)));
+                if let Some(next) = wrong.next {
+                    print::complain(&format!("  {next}"));
+                }
+            }
+        });
+    }
+
+    /// It goes on and is not watched any longer; `hint` says on what that depends.
+    pub(crate) fn detached(&mut self, job: &Job, hint: &str) {
+        if let Some(bars) = &mut self.bars {
+            bars.clear();
+        }
+        if self.out.json {
+            self.out.line(&Line::Detached { job: JobObject::new(job) });
+            return;
+        }
+        let id = job.short();
+        print::complain(&format!(
+            "job {id} goes on{hint}; `butterdock watch {id}` comes back to it, `butterdock cancel {id}` ends it"
+        ));
+    }
+
+    fn beside(&self, print: impl FnOnce(Out)) {
+        match &self.bars {
+            Some(bars) => bars.beside(|| print(self.out)),
+            None => print(self.out),
+        }
+    }
+}
+
+impl Wrong {
+    /// With the details that the service tells who may know them; what everybody may know without.
+    pub(crate) fn new(job: &Job, details: Option<ErrorDetails>) -> Option<Self> {
+        if let Some(details) = details.filter(|details| !details.message.is_empty()) {
+            let ErrorDetails { error_name: name, message, command, byte } = details;
+            return Some(Self { name, message, command, byte, next: None });
+        }
+        if job.now.error_name.is_empty() {
+            return None;
+        }
+        let name = job.now.error_name.clone();
+        let next = name.parse().ok().and_then(|name| failure::next(name, &job.now.error_message));
+        Some(Self { name, message: job.now.error_message.clone(), command: None, byte: None, next })
+    }
+}
+
+fn success(job: &Job) -> String {
+    let (volume, read) = (escaped(&job.volume()), bytes(job.now.bytes_received));
+    let took = duration(now().saturating_sub(job.now.start_time));
+    format!("job {}: received {read} into {volume} in {took}; it is durable", job.short())
+}

@@ -1,0 +1,45 @@
+//! `butterdock history`.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use butterdock_dbus::{ErrorName, HistoryEntry};
+use serde::Serialize;
+
+use crate::ask::Service;
+use crate::failure::Failure;
+use crate::render::{HistoryObject, Out, Table, bytes, duration, escaped, moment};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    history: Vec<HistoryObject<'a>>,
+}
+
+/// Lists the jobs that ended, the newest first.
+pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
+    let entries = service.manager().await?.list_history(HashMap::new()).await?;
+    out.answer(&Answer { history: entries.iter().map(HistoryObject::new).collect() }, || table(&entries));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(entries: &[HistoryEntry]) -> String {
+    if entries.is_empty() {
+        return "no job has ended yet\n".to_owned();
+    }
+    let mut table = Table::new(&["ENDED", "JOB", "VOLUME", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
+    for entry in entries {
+        let error = entry.error_name.as_deref().unwrap_or_default();
+        let error = error.parse::<ErrorName>().map_or_else(|_other| escaped(error), |name| name.short().to_owned());
+        table.row([
+            moment(entry.end_time),
+            escaped(&entry.id.chars().take(8).collect::<String>()),
+            escaped(&entry.volume),
+            escaped(&entry.result),
+            bytes(entry.bytes_received),
+            bytes(entry.bytes_durable),
+            duration(entry.end_time.saturating_sub(entry.start_time)),
+            error,
+        ]);
+    }
+    table.render()
+}

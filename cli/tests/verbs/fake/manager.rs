@@ -1,0 +1,57 @@
+//! The played Manager.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use butterdock_dbus::{Error, ErrorName, HistoryEntry, Options, ReceiveOptions, no_options};
+use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
+
+use super::{Desk, job, volume};
+
+#[derive(Debug)]
+pub(crate) struct Manager {
+    pub(crate) desk: Arc<Desk>,
+}
+
+#[interface(name = "org.butterdock.Butterdock1.Manager")]
+impl Manager {
+    #[zbus(out_args("job"))]
+    async fn receive(
+        &self,
+        volume: String,
+        stream: OwnedFd,
+        options: &Options,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        let read = ReceiveOptions::from_options(options)?;
+        self.desk.asked.lock().expect("unpoisoned").push(format!("{volume} {read:?}"));
+        if volume == "locked" {
+            return Err(Error::new(ErrorName::NotAuthorized, "you may not receive into the volume \"locked\""));
+        }
+        if !volume::NAMES.contains(&volume.as_str()) {
+            return Err(Error::new(ErrorName::NotFound, format!("there is no volume \"{volume}\"")));
+        }
+        let stream = File::from(std::os::fd::OwnedFd::from(stream));
+        Ok(job::begin(connection, Arc::clone(&self.desk), &volume, stream, read.total).await?)
+    }
+
+    #[zbus(out_args("entries"))]
+    fn list_history(&self, options: &Options) -> Result<Vec<HistoryEntry>, Error> {
+        no_options(options)?;
+        Ok(self.desk.history.lock().expect("unpoisoned").iter().rev().cloned().collect())
+    }
+
+    fn reload(&self, options: &Options) -> Result<(), Error> {
+        no_options(options)
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> String {
+        "0.0.0".to_owned()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn features(&self) -> Vec<String> {
+        vec!["played".to_owned()]
+    }
+}

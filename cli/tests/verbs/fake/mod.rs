@@ -1,0 +1,75 @@
+//! The played service. What a stream says is what becomes of its job: `ok …`, `fail …`, `dark …` (fails, and the caller
+//! may not know on what), `stall …` (until it is cancelled), `die …` (the service goes away).
+
+mod job;
+mod manager;
+mod volume;
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use butterdock_dbus::HistoryEntry;
+use butterdock_dbus::names::{BUS_NAME, ROOT};
+use butterdock_dbus::path::volume_path;
+use tokio::sync::oneshot;
+use zbus::fdo::ObjectManager;
+
+pub(crate) use volume::{NAMES, STEERING};
+
+/// What every object of the service shares.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) history: Mutex<Vec<HistoryEntry>>,
+    /// What `Receive` was called with.
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+/// A service in a thread; it ends with this.
+#[derive(Debug)]
+pub(crate) struct Fake {
+    pub(crate) desk: Arc<Desk>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Fake {
+    /// Answers on this bus once it returns.
+    pub(crate) fn start(address: &str) -> Self {
+        let desk = Arc::new(Desk::default());
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (address, shared) = (address.to_owned(), Arc::clone(&desk));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let connection = serve(&address, shared).await.expect("served");
+                ready.send(()).expect("waited for");
+                drop(stopped.await);
+                connection.graceful_shutdown().await;
+            });
+        });
+        is_ready.recv().expect("a service");
+        Self { desk, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+async fn serve(address: &str, desk: Arc<Desk>) -> zbus::Result<zbus::Connection> {
+    let mut builder = zbus::connection::Builder::address(address)
+        .serve_at(ROOT, ObjectManager)
+        .serve_at(ROOT, manager::Manager { desk: Arc::clone(&desk) });
+    for name in NAMES {
+        let volume = volume::Volume { name: (*name).to_owned(), desk: Arc::clone(&desk) };
+        builder = builder.serve_at(volume_path(name), volume);
+    }
+    builder.name(BUS_NAME).build().await
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // It may have ended already.
+            stop.send(()).unwrap_or_default();
+        }
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}

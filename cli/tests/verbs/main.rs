@@ -1,0 +1,12 @@
+//! Every verb against a service that is played: the three interfaces of the contract on a bus of the test's own.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests, outside #[test]")]
+
+mod answers;
+mod bus;
+mod endings;
+mod fake;
+mod pages;
+mod python;
+mod run;
+mod watching;

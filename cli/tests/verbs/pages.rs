@@ -1,0 +1,100 @@
+//! That the man page and the completions, made at the build, have what the program has.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::run::Stage;
+
+const SHARE: &str = env!("BUTTERDOCK_SHARE");
+
+const VERBS: [&str; 8] = ["status", "receive", "jobs", "watch", "cancel", "history", "volumes", "snapshots"];
+
+fn made(name: &str) -> String {
+    fs::read_to_string(Path::new(SHARE).join(name)).expect("made at the build")
+}
+
+/// The words of a help text that begin with `--`.
+fn flags(text: &str) -> BTreeSet<String> {
+    let words = text.split(|letter: char| letter.is_whitespace() || "[],=".contains(letter));
+    words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
+}
+
+/// A verb's part of the page.
+fn part(page: &str, verb: &str) -> String {
+    let part = page.split(&format!(".SS {verb}\n")).nth(1).unwrap_or_else(|| panic!("no part on {verb}"));
+    part.split("\n.S").next().unwrap_or_default().replace("\\-", "-").replace("\\fR", " ").replace("\\fB", " ")
+}
+
+#[test]
+fn the_page_has_every_verb_with_its_flags_and_no_other() {
+    let stage = Stage::new();
+    let page = made("man/man1/butterdock.1");
+    let common = BTreeSet::from(["--json", "--help", "--version"].map(str::to_owned));
+    for verb in VERBS {
+        let help = stage.run(&[verb, "--help"]).out;
+        let known = flags(&help).difference(&common).cloned().collect::<BTreeSet<_>>();
+        assert_eq!(flags(&part(&page, verb)), known, "{verb}");
+    }
+    assert_eq!(page.matches("\n.SS ").count(), VERBS.len());
+    let head = page.split(".SH VERBS").next().unwrap_or_default().replace("\\-", "-");
+    assert!(common.iter().all(|flag| head.contains(flag.as_str())), "{head}");
+}
+
+#[test]
+fn man_reads_the_page_without_a_complaint() {
+    let page = Path::new(SHARE).join("man/man1/butterdock.1");
+    let Ok(done) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(page).output() else {
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "");
+}
+
+#[test]
+fn the_completions_have_every_verb_and_flag() {
+    let stage = Stage::new();
+    let help = VERBS.map(|verb| stage.run(&[verb, "--help"]).out).concat();
+    for (shell, name) in [
+        ("bash", "bash-completion/completions/butterdock"),
+        ("zsh", "zsh/site-functions/_butterdock"),
+        ("fish", "fish/vendor_completions.d/butterdock.fish"),
+    ] {
+        let text = made(name);
+        for word in VERBS {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+        for flag in flags(&help) {
+            assert!(text.contains(flag.trim_start_matches('-')), "{shell}: {flag}");
+        }
+        let parsed = Command::new(shell).arg("-n").arg(Path::new(SHARE).join(name)).output();
+        assert!(parsed.map_or(true, |done| done.status.success()), "{shell} cannot read {name}");
+    }
+}
+
+/// Every key of an object, those of objects within as well.
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    if let Some(object) = value.as_object() {
+        found.extend(object.keys().cloned());
+    }
+    let within = value.as_object().into_iter().flat_map(|object| object.values());
+    within.chain(value.as_array().into_iter().flatten()).for_each(|value| keys(value, found));
+}
+
+#[test]
+fn the_page_tells_of_every_key_of_the_json() {
+    let stage = Stage::new();
+    let page = made("man/man1/butterdock.1");
+    let mut found = BTreeSet::new();
+    let ran = stage.piped(&["receive", "tank", "--json"], "fail");
+    ran.out.lines().for_each(|line| keys(&serde_json::from_str(line).expect("an object"), &mut found));
+    for verb in ["status", "volumes", "jobs", "history"] {
+        keys(&stage.json(&[verb]), &mut found);
+    }
+    keys(&stage.json(&["snapshots", "tank"]), &mut found);
+    for key in found {
+        assert!(page.contains(&format!("\\fI{key}\\fR")), "{key}");
+    }
+}

@@ -1,0 +1,34 @@
+//! That the example in the contract's README does what it says, where python3-dbus and python3-gi are.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{Ran, Stage};
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dbus/README.md");
+
+fn example() -> String {
+    let readme = std::fs::read_to_string(README).expect("the README");
+    let code = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    code.expect("an example").to_owned()
+}
+
+fn run(stage: &Stage, folder: &Path) -> Option<Ran> {
+    let mut python = Command::new("/usr/bin/python3");
+    let available = python.args(["-c", "import dbus, gi"]).output().is_ok_and(|done| done.status.success());
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg("-c").arg(example()).current_dir(folder).env("DBUS_SYSTEM_BUS_ADDRESS", &stage.bus.address);
+    available.then(|| Ran::from(python.output().expect("it runs")))
+}
+
+#[test]
+fn the_example_follows_a_job_to_its_end() {
+    let stage = Stage::new();
+    let folder = stage.folder.path();
+    std::fs::write(folder.join("monday.stream"), "ok and more").expect("written");
+    let Some(ran) = run(&stage, folder) else { return };
+    assert!(ran.out.ends_with("succeeded\n") && ran.out.contains("11 bytes"), "{ran:?}");
+    std::fs::write(folder.join("monday.stream"), "fail").expect("written");
+    let Some(ran) = run(&stage, folder) else { return };
+    assert!(ran.out.contains("failed\norg.butterdock.Butterdock1.Error.NoSpace cannot write"), "{ran:?}");
+}

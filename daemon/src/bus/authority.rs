@@ -1,0 +1,203 @@
+//! Who may: the contract's table, asked of polkit, or of the user's id where there is no polkit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use butterdock_dbus::authority::{Action, Rule, row};
+use butterdock_dbus::{Error, ErrorName, Options};
+use zbus::Connection;
+use zbus::fdo::DBusProxy;
+use zbus::message::{Flags, Header};
+
+use super::polkit::{self, Answer};
+
+/// So many calls of one user may wait for polkit or a password at the same time.
+const WAITING: usize = 100;
+
+/// Decides who may.
+#[derive(Debug)]
+pub(super) struct Authority {
+    connection: Connection,
+    /// How many calls of each user wait. Not held while they do.
+    waiting: Arc<Mutex<HashMap<u32, usize>>>,
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    interface: &'static str,
+    method: &'static str,
+    details: Vec<(&'static str, String)>,
+    options: Vec<String>,
+    owner: Option<u32>,
+}
+
+/// Who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) uid: u32,
+}
+
+impl Question {
+    pub(super) fn new(interface: &'static str, method: &'static str) -> Self {
+        Self { interface, method, details: Vec::new(), options: Vec::new(), owner: None }
+    }
+
+    /// A detail for polkit's rules and for the person that it asks.
+    pub(super) fn about(mut self, key: &'static str, value: &str) -> Self {
+        self.details.push((key, value.to_owned()));
+        self
+    }
+
+    /// The options that were given.
+    pub(super) fn with(mut self, options: &Options) -> Self {
+        self.options = options.keys().cloned().collect();
+        self
+    }
+
+    /// Who started what this is about.
+    pub(super) fn owned_by(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+}
+
+impl Authority {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, waiting: Arc::default() }
+    }
+
+    /// Lets the caller pass, or says why not. May take as long as a person needs to type a password.
+    ///
+    /// # Errors
+    /// `NotAuthorized`; `Busy` when too many of the user's calls wait already.
+    pub(super) async fn allow(&self, header: &Header<'_>, question: &Question) -> Result<Caller, Error> {
+        let Some(row) = row(question.interface, question.method) else {
+            return Err(refused("nobody may call this method"));
+        };
+        let sender = header.sender().ok_or_else(|| refused("the caller has no name on the bus"))?;
+        let bus = DBusProxy::new(&self.connection).await.map_err(|error| unknown(&error.into()))?;
+        let uid = bus.get_connection_unix_user(sender.clone().into()).await.map_err(|error| unknown(&error))?;
+        let caller = Caller { uid };
+        let Some(action) = needed(row.rule, uid, question) else { return Ok(caller) };
+        let place = Place::take(&self.waiting, uid)?;
+        let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
+        let asked = polkit::check(&self.connection, sender, action.id(), &question.details, interactive).await;
+        drop(place);
+        match asked {
+            Ok(Answer::Yes) => Ok(caller),
+            Ok(Answer::Absent) if uid == 0 => Ok(caller),
+            Ok(Answer::Absent) => Err(refused("only root may do this, because this system has no polkit")),
+            Ok(Answer::No) => Err(refused("polkit does not allow you to do this")),
+            Ok(Answer::Challenge) => Err(refused(
+                "somebody would have to type a password for this, and your program did not let polkit ask; run it as root",
+            )),
+            Ok(Answer::Left) => Err(refused("the caller left the bus")),
+            Err(error) => {
+                tracing::warn!("polkit could not be asked about {}: {error}", action.id());
+                Err(refused("polkit could not be asked; see the journal of butterdockd"))
+            }
+        }
+    }
+}
+
+/// The action that polkit must allow; none where the caller may without asking.
+fn needed(rule: Rule, uid: u32, question: &Question) -> Option<Action> {
+    let own = question.owner == Some(uid);
+    match rule {
+        Rule::Anybody => None,
+        Rule::Action(action) => Some(action),
+        Rule::Unless { usual, option, with } => {
+            Some(if question.options.iter().any(|given| given == option) { with } else { usual })
+        }
+        Rule::Own { own: action, others } => Some(if own { action } else { others }),
+        Rule::Starter { others } => (!own).then_some(others),
+    }
+}
+
+fn refused(why: &str) -> Error {
+    Error::new(ErrorName::NotAuthorized, why)
+}
+
+fn unknown(error: &zbus::fdo::Error) -> Error {
+    refused(&format!("the bus does not say who you are ({error})"))
+}
+
+/// A place among the calls that wait, given back when it is dropped.
+struct Place {
+    waiting: Arc<Mutex<HashMap<u32, usize>>>,
+    uid: u32,
+}
+
+impl Place {
+    fn take(waiting: &Arc<Mutex<HashMap<u32, usize>>>, uid: u32) -> Result<Self, Error> {
+        let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(uid).or_default();
+        if *count >= WAITING {
+            let text = format!("{WAITING} of your calls wait for polkit and more do not; wait until some are answered");
+            return Err(Error::new(ErrorName::Busy, text));
+        }
+        *count = count.saturating_add(1);
+        Ok(Self { waiting: Arc::clone(waiting), uid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.uid) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.uid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_dbus::authority::TABLE;
+    use butterdock_dbus::names::interface::{JOB, MANAGER, VOLUME};
+
+    use super::*;
+
+    fn asks(question: &Question, uid: u32) -> Option<Action> {
+        needed(row(question.interface, question.method).expect("a row").rule, uid, question)
+    }
+
+    #[test]
+    fn a_name_of_the_callers_choice_needs_more() {
+        for interface in [MANAGER, VOLUME] {
+            let question = Question::new(interface, "Receive");
+            assert_eq!(asks(&question, 1000), Some(Action::Receive));
+            let named = question.with(&Options::from([("name".to_owned(), true.into())]));
+            assert_eq!(asks(&named, 1000), Some(Action::ReceiveAnywhere));
+        }
+    }
+
+    #[test]
+    fn ones_own_job_needs_less() {
+        let question = Question::new(JOB, "Cancel").owned_by(1000);
+        assert_eq!(asks(&question, 1000), Some(Action::CancelOwn));
+        assert_eq!(asks(&question, 1001), Some(Action::CancelOthers));
+        let question = Question::new(JOB, "GetErrorDetails").owned_by(1000);
+        assert_eq!(asks(&question, 1000), None);
+        assert_eq!(asks(&question, 1001), Some(Action::Manage));
+    }
+
+    #[test]
+    fn whatever_changes_something_is_asked_about() {
+        let free = TABLE.iter().filter(|row| asks(&Question::new(row.interface, row.method), 1000).is_none());
+        assert_eq!(free.map(|row| row.method).collect::<Vec<_>>(), ["ListHistory"]);
+    }
+
+    #[test]
+    fn the_calls_of_a_user_that_wait_are_bounded_and_those_of_another_are_not_held_up() {
+        let waiting = Arc::default();
+        let places: Vec<Place> = (0..WAITING).map(|_| Place::take(&waiting, 1).expect("a place")).collect();
+        assert!(Place::take(&waiting, 1).is_err());
+        assert!(Place::take(&waiting, 2).is_ok());
+        drop(places);
+        assert!(waiting.lock().expect("whole").is_empty());
+    }
+}

@@ -1,0 +1,253 @@
+//! `org.butterdock.Butterdock1.Job`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use butterdock_dbus::names::interface::JOB;
+use butterdock_dbus::path::volume_path;
+use butterdock_dbus::{Error, ErrorDetails, Options, no_options};
+use tokio::sync::watch;
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{OwnedObjectPath, Variant, interface};
+
+use super::authority::Question;
+use super::hall::Hall;
+use crate::jobs::Job;
+
+/// A job on the bus.
+#[derive(Debug)]
+pub(super) struct JobObject {
+    hall: Arc<Hall>,
+    job: watch::Receiver<Job>,
+}
+
+impl JobObject {
+    pub(super) fn new(hall: Arc<Hall>, job: watch::Receiver<Job>) -> Self {
+        Self { hall, job }
+    }
+
+    fn now(&self) -> watch::Ref<'_, Job> {
+        self.job.borrow()
+    }
+
+    fn question(&self, method: &'static str) -> Question {
+        let job = self.now();
+        let question = Question::new(JOB, method).about("volume", job.volume.as_str());
+        question.about("job", &job.id.to_string()).owned_by(job.uid)
+    }
+}
+
+#[interface(name = "org.butterdock.Butterdock1.Job", introspection_docs = false)]
+impl JobObject {
+    async fn cancel(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        no_options(&options)?;
+        let question = self.question("Cancel");
+        self.hall.authority.allow(&header, &question).await?;
+        let id = self.now().id;
+        self.hall.jobs.cancel(id).await
+    }
+
+    #[zbus(out_args("details"))]
+    async fn get_error_details(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<ErrorDetails, Error> {
+        no_options(&options)?;
+        let question = self.question("GetErrorDetails");
+        self.hall.authority.allow(&header, &question).await?;
+        Ok(details(&self.now()))
+    }
+
+    #[zbus(signal)]
+    pub(super) async fn completed(
+        emitter: &SignalEmitter<'_>,
+        result: &str,
+        details: HashMap<&str, Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> &'static str {
+        "receive"
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn volume(&self) -> OwnedObjectPath {
+        volume_path(self.now().volume.as_str())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn started_by_uid(&self) -> u32 {
+        self.now().uid
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn start_time(&self) -> u64 {
+        self.now().started
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.now().state.to_string()
+    }
+
+    #[zbus(property)]
+    fn progress(&self) -> f64 {
+        self.now().progress()
+    }
+
+    #[zbus(property)]
+    fn progress_valid(&self) -> bool {
+        self.now().progress_valid()
+    }
+
+    #[zbus(property)]
+    fn bytes_received(&self) -> u64 {
+        self.now().bytes_received
+    }
+
+    #[zbus(property)]
+    fn bytes_durable(&self) -> u64 {
+        self.now().bytes_durable
+    }
+
+    #[zbus(property)]
+    fn bytes_total(&self) -> u64 {
+        self.now().total.bytes
+    }
+
+    #[zbus(property)]
+    fn total_source(&self) -> String {
+        self.now().total.source.to_string()
+    }
+
+    #[zbus(property)]
+    fn rate(&self) -> u64 {
+        self.now().rate
+    }
+
+    #[zbus(property)]
+    fn expected_end_time(&self) -> u64 {
+        self.now().expected_end
+    }
+
+    #[zbus(property)]
+    fn encoded_writes(&self) -> u64 {
+        self.now().encoded_writes
+    }
+
+    #[zbus(property)]
+    fn fallback_writes(&self) -> u64 {
+        self.now().fallback_writes
+    }
+
+    #[zbus(property)]
+    fn cancelable(&self) -> bool {
+        !self.now().ending
+    }
+
+    #[zbus(property)]
+    fn error_name(&self) -> String {
+        error_name(&self.now()).to_owned()
+    }
+
+    #[zbus(property)]
+    fn error_message(&self) -> String {
+        self.now().trouble.as_ref().map_or_else(String::new, |trouble| trouble.public.clone())
+    }
+}
+
+/// What `PropertiesChanged` has to tell whoever knows the job as it was before.
+pub(super) fn changed(before: &Job, now: &Job) -> HashMap<&'static str, Variant<'static>> {
+    let (old, new) = (changing(before), changing(now));
+    old.into_iter().zip(new).filter(|(old, new)| old != new).map(|(_, new)| new).collect()
+}
+
+/// What `Completed` tells.
+pub(super) fn last_words(job: &Job) -> HashMap<&'static str, Variant<'static>> {
+    let mut words = HashMap::from([("bytes_durable", Variant::from(job.bytes_durable))]);
+    if let Some(trouble) = &job.trouble {
+        words.insert("error_name", trouble.name.as_str().into());
+        words.insert("error_message", trouble.public.clone().into());
+    }
+    words
+}
+
+/// Every property that may change, with its value. The getters above say the same.
+fn changing(job: &Job) -> [(&'static str, Variant<'static>); 14] {
+    [
+        ("State", job.state.to_string().into()),
+        ("Progress", job.progress().into()),
+        ("ProgressValid", job.progress_valid().into()),
+        ("BytesReceived", job.bytes_received.into()),
+        ("BytesDurable", job.bytes_durable.into()),
+        ("BytesTotal", job.total.bytes.into()),
+        ("TotalSource", job.total.source.to_string().into()),
+        ("Rate", job.rate.into()),
+        ("ExpectedEndTime", job.expected_end.into()),
+        ("EncodedWrites", job.encoded_writes.into()),
+        ("FallbackWrites", job.fallback_writes.into()),
+        ("Cancelable", (!job.ending).into()),
+        ("ErrorName", error_name(job).into()),
+        ("ErrorMessage", job.trouble.as_ref().map_or_else(String::new, |trouble| trouble.public.clone()).into()),
+    ]
+}
+
+fn error_name(job: &Job) -> &'static str {
+    job.trouble.as_ref().map_or("", |trouble| trouble.name.as_str())
+}
+
+fn details(job: &Job) -> ErrorDetails {
+    let trouble = job.trouble.as_ref();
+    ErrorDetails {
+        error_name: error_name(job).to_owned(),
+        message: trouble.map_or_else(String::new, |trouble| trouble.message.clone()),
+        command: trouble.and_then(|trouble| trouble.command),
+        byte: trouble.and_then(|trouble| trouble.byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_dbus::{ErrorName, JobState, TotalSource};
+
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::jobs::{Total, Trouble};
+
+    fn job() -> Job {
+        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
+        Job::new(Uuid::new_v4(), volume, 1000, 7, Total { bytes: 0, source: TotalSource::Unknown })
+    }
+
+    use uuid::Uuid;
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let before = job();
+        assert!(changed(&before, &before).is_empty());
+        let now = Job { bytes_received: 5, state: JobState::Running, ..before.clone() };
+        let changes = changed(&before, &now);
+        let mut names: Vec<_> = changes.keys().copied().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["BytesReceived", "State"]);
+        assert_eq!(changes.get("State"), Some(&Variant::from("running")));
+    }
+
+    #[test]
+    fn what_everybody_hears_holds_no_name() {
+        let before = job();
+        let trouble = Trouble {
+            name: ErrorName::Exists,
+            public: "a name is taken".to_owned(),
+            message: "\"secret\" exists".to_owned(),
+            command: Some(1),
+            byte: Some(17),
+        };
+        let failed = Job { trouble: Some(trouble), state: JobState::Failed, ..before.clone() };
+        let told = format!("{:?} {:?}", changed(&before, &failed), last_words(&failed));
+        assert!(told.contains("a name is taken") && !told.contains("secret"), "{told}");
+        assert!(details(&failed).message.contains("secret"));
+    }
+}

@@ -1,0 +1,94 @@
+//! `org.butterdock.Butterdock1.Manager`.
+
+use std::sync::Arc;
+
+use butterdock_dbus::names::interface::MANAGER;
+use butterdock_dbus::{Error, ErrorName, HistoryEntry, Options, no_options};
+use tokio::sync::{mpsc, oneshot};
+use zbus::message::Header;
+use zbus::{OwnedFd, OwnedObjectPath, interface};
+
+use super::authority::Question;
+use super::hall::Hall;
+use super::receive;
+use crate::jobs::Record;
+
+/// Somebody wants the configuration read again; answered with what came of it, in a sentence.
+pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
+
+/// The object at the root.
+#[derive(Debug)]
+pub(super) struct Manager {
+    hall: Arc<Hall>,
+    reload: mpsc::Sender<Reload>,
+}
+
+impl Manager {
+    pub(super) fn new(hall: Arc<Hall>, reload: mpsc::Sender<Reload>) -> Self {
+        Self { hall, reload }
+    }
+}
+
+#[interface(name = "org.butterdock.Butterdock1.Manager", introspection_docs = false)]
+impl Manager {
+    #[zbus(out_args("job"))]
+    async fn receive(
+        &self,
+        volume: String,
+        stream: OwnedFd,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let volume = self.hall.volume(&volume)?;
+        receive::receive(&self.hall, MANAGER, volume, stream.into(), &options, &header).await
+    }
+
+    #[zbus(out_args("entries"))]
+    async fn list_history(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<HistoryEntry>, Error> {
+        no_options(&options)?;
+        self.hall.authority.allow(&header, &Question::new(MANAGER, "ListHistory")).await?;
+        Ok(self.hall.jobs.history().await?.into_iter().map(entry).collect())
+    }
+
+    async fn reload(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        no_options(&options)?;
+        self.hall.authority.allow(&header, &Question::new(MANAGER, "Reload")).await?;
+        let failed = |text: String| Error::new(ErrorName::Failed, text);
+        let ended = || failed("the service is ending; it reads the configuration when it starts".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.reload.send(reply).await.map_err(|_gone| ended())?;
+        answer.await.map_err(|_gone| ended())?.map_err(failed)
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn features(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn entry(record: Record) -> HistoryEntry {
+    HistoryEntry {
+        id: record.id.to_string(),
+        kind: record.kind,
+        volume: record.volume,
+        started_by_uid: record.started_by_uid,
+        start_time: record.start_time,
+        end_time: record.end_time,
+        result: record.state.to_string(),
+        bytes_received: record.bytes_received,
+        bytes_durable: record.bytes_durable,
+        encoded_writes: record.encoded_writes,
+        fallback_writes: record.fallback_writes,
+        error_name: record.error_name,
+        error_message: record.error_message,
+    }
+}

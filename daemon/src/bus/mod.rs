@@ -1,0 +1,24 @@
+//! This room shows the service on the bus: `org.butterdock.Butterdock1`, as the crate butterdock-dbus has it.
+//!
+//! * `manager`, `volume`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether the caller
+//!   may, order, return. Nobody is held up by them, whatever a person at a password prompt does.
+//! * `mirror` follows a job and tells: `InterfacesAdded`, `PropertiesChanged` (at most four a second, none when nothing
+//!   changed), `Completed`, `InterfacesRemoved`, in this order.
+//! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
+//! * `stream` looks at a descriptor that a caller passed.
+//!
+//! What is told to everybody holds no name of a file and no path: only `public` sentences of a job get into properties
+//! and signals.
+
+mod authority;
+mod hall;
+mod job;
+mod manager;
+mod mirror;
+mod polkit;
+mod receive;
+mod stream;
+mod volume;
+
+pub(crate) use hall::Hall;
+pub(crate) use manager::Reload;

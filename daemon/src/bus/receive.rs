@@ -1,0 +1,45 @@
+//! What the two methods `Receive` have in common.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_dbus::{Error, ErrorName, Options, ReceiveOptions};
+use zbus::OwnedObjectPath;
+use zbus::message::Header;
+
+use super::authority::Question;
+use super::hall::{Hall, lost};
+use super::stream;
+use crate::jobs::Wish;
+use crate::volumes::Volume;
+
+/// A drive has so long to show that it is there after all.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Checks what was asked for, asks whether the caller may, orders the job and shows it.
+pub(super) async fn receive(
+    hall: &Arc<Hall>,
+    interface: &'static str,
+    volume: Arc<Volume>,
+    input: OwnedFd,
+    options: &Options,
+    header: &Header<'_>,
+) -> Result<OwnedObjectPath, Error> {
+    let ReceiveOptions { name, verify, force_decompress, total } = ReceiveOptions::from_options(options)?;
+    let total = stream::check(&input, total)?;
+    let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
+    let caller = hall.authority.allow(header, &question).await?;
+    if !volume.seen().mounted {
+        volume.look(LOOK).await;
+    }
+    if !volume.seen().mounted {
+        let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
+        return Err(Error::new(ErrorName::DeviceGone, text));
+    }
+    // Whoever is not root may hand in a stream that only looks like one.
+    let verify = verify || caller.uid != 0;
+    let wish = Wish { volume, uid: caller.uid, input, total, name, verify, force_decompress };
+    let ticket = hall.jobs.receive(wish).await?;
+    hall.show_job(ticket).await.map_err(|error| lost(&error))
+}

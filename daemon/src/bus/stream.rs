@@ -1,0 +1,95 @@
+//! Looks at a descriptor that a caller passed. None of this reads from it, or waits for whoever made it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use butterdock_dbus::{Error, TotalSource};
+use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom, StatxFlags, fcntl_getfl, seek, statx};
+
+use crate::jobs::Total;
+
+/// Refuses what no stream can be read from; answers how much is to come, as the caller says or as the file is long.
+///
+/// # Errors
+/// `InvalidArgs` with a sentence.
+pub(super) fn check(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
+    let stream = stream.as_fd();
+    let flags = fcntl_getfl(stream).map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
+    if flags.contains(OFlags::PATH) {
+        return Err(refused("was opened with O_PATH, which cannot be read; open it for reading"));
+    }
+    if flags & OFlags::ACCMODE == OFlags::WRONLY {
+        return Err(refused("is open for writing only; open it for reading, or pass the other end of the pipe"));
+    }
+    // A filesystem in user space could let a synchronous question wait for ever.
+    let facts = statx(stream, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)
+        .map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
+    match FileType::from_raw_mode(facts.stx_mode.into()) {
+        FileType::Fifo | FileType::Socket => Ok(total(said, None)),
+        FileType::RegularFile => Ok(total(said, rest(stream, facts.stx_size))),
+        FileType::Directory => Err(refused("is a directory; pass a pipe, a socket or the file that btrfs send wrote")),
+        FileType::CharacterDevice | FileType::BlockDevice | FileType::Symlink | FileType::Unknown => {
+            Err(refused("is a device or another special file; pass a pipe, a socket or a file"))
+        }
+    }
+}
+
+/// What the caller says goes before what the file is: there may be more in it than the stream.
+fn total(said: Option<u64>, rest: Option<u64>) -> Total {
+    match (said, rest) {
+        (Some(bytes), _) if bytes != 0 => Total { bytes, source: TotalSource::Client },
+        (_, Some(bytes)) if bytes != 0 => Total { bytes, source: TotalSource::File },
+        _ => Total { bytes: 0, source: TotalSource::Unknown },
+    }
+}
+
+fn rest(file: BorrowedFd<'_>, size: u64) -> Option<u64> {
+    Some(size.saturating_sub(seek(file, SeekFrom::Current(0)).ok()?))
+}
+
+fn refused(why: &str) -> Error {
+    Error::InvalidArgs(format!("the stream's descriptor {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn refusal(stream: impl AsFd) -> String {
+        check(stream, None).map(drop).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn pipes_sockets_and_files_are_taken() {
+        let (reader, _writer) = std::io::pipe().expect("a pipe");
+        assert_eq!(check(&reader, Some(5)).map(|total| total.bytes), Ok(5));
+        let (socket, _other) = UnixStream::pair().expect("a pair");
+        assert_eq!(check(&socket, None).map(|total| total.source), Ok(TotalSource::Unknown));
+    }
+
+    #[test]
+    fn of_a_file_comes_what_was_not_read_yet() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&[0; 10]).expect("written");
+        seek(&file, SeekFrom::Start(0)).expect("rewound");
+        file.read_exact(&mut [0; 4]).expect("read");
+        let total = check(&file, None).expect("taken");
+        assert_eq!((total.bytes, total.source), (6, TotalSource::File));
+        assert_eq!(check(&file, Some(7)).map(|total| total.source), Ok(TotalSource::Client));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_a_sentence() {
+        assert!(refusal(File::open("/").expect("opened")).contains("is a directory"));
+        assert!(refusal(File::open("/dev/null").expect("opened")).contains("is a device"));
+        let (_reader, writer) = std::io::pipe().expect("a pipe");
+        assert!(refusal(&writer).contains("for writing only"));
+        let path = OFlags::PATH.bits().cast_signed();
+        let path = File::options().read(true).custom_flags(path).open("/proc/version").expect("opened");
+        assert!(refusal(path).contains("O_PATH"));
+    }
+}

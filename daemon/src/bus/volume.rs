@@ -1,0 +1,111 @@
+//! `org.butterdock.Butterdock1.Volume`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_dbus::names::interface::VOLUME;
+use butterdock_dbus::{Error, ErrorName, Options, SubvolumeRow, no_options};
+use tokio::time::timeout;
+use uuid::Uuid;
+use zbus::message::Header;
+use zbus::{OwnedFd, OwnedObjectPath, interface};
+
+use super::authority::Question;
+use super::hall::Hall;
+use super::receive;
+use crate::volumes::{self, Subvolume, Volume};
+
+/// A drive has so long to tell how much room it has; then what was seen before is told.
+const GLANCE: Duration = Duration::from_millis(20);
+/// A drive has so long to list what is on it.
+const LISTING: Duration = Duration::from_secs(20);
+
+/// A volume on the bus.
+#[derive(Debug)]
+pub(super) struct VolumeObject {
+    hall: Arc<Hall>,
+    volume: Arc<Volume>,
+}
+
+impl VolumeObject {
+    pub(super) fn new(hall: Arc<Hall>, volume: Arc<Volume>) -> Self {
+        Self { hall, volume }
+    }
+}
+
+#[interface(name = "org.butterdock.Butterdock1.Volume", introspection_docs = false)]
+impl VolumeObject {
+    #[zbus(out_args("job"))]
+    async fn receive(
+        &self,
+        stream: OwnedFd,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        receive::receive(&self.hall, VOLUME, Arc::clone(&self.volume), stream.into(), &options, &header).await
+    }
+
+    #[zbus(out_args("subvolumes"))]
+    async fn list_subvolumes(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<SubvolumeRow>, Error> {
+        no_options(&options)?;
+        let question = Question::new(VOLUME, "ListSubvolumes").about("volume", self.volume.rule.name.as_str());
+        self.hall.authority.allow(&header, &question).await?;
+        list(&self.volume).await
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> String {
+        self.volume.rule.name.as_str().to_owned()
+    }
+
+    #[zbus(property)]
+    async fn size(&self) -> u64 {
+        self.volume.glance(GLANCE).await;
+        self.volume.seen().size
+    }
+
+    #[zbus(property)]
+    async fn free(&self) -> u64 {
+        self.volume.glance(GLANCE).await;
+        self.volume.seen().free
+    }
+
+    #[zbus(property)]
+    fn mounted(&self) -> bool {
+        self.volume.seen().mounted
+    }
+}
+
+/// On a thread of its own, which may hang as long as the drive does.
+async fn list(volume: &Arc<Volume>) -> Result<Vec<SubvolumeRow>, Error> {
+    let name = volume.rule.name.clone();
+    let path = volume.rule.path.clone();
+    let gone = |why: &dyn std::fmt::Display| {
+        Error::new(ErrorName::DeviceGone, format!("the volume \"{name}\" cannot be listed: {why}"))
+    };
+    let listing = tokio::task::spawn_blocking(move || volumes::open(&path).map(|folder| volumes::subvolumes(&folder)));
+    match timeout(LISTING, listing).await {
+        Ok(Ok(Ok(Ok(found)))) => Ok(found.into_iter().map(row).collect()),
+        Ok(Ok(Ok(Err(fault)))) => Err(Error::new(ErrorName::Failed, format!("cannot list the volume: {fault}"))),
+        Ok(Ok(Err(unusable))) => Err(gone(&unusable)),
+        Ok(Err(error)) => Err(gone(&error)),
+        Err(_) => Err(gone(&"the drive does not answer; check it and its cable")),
+    }
+}
+
+fn row(found: Subvolume) -> SubvolumeRow {
+    let known = |uuid: [u8; 16]| (uuid != [0; 16]).then(|| Uuid::from_bytes(uuid).to_string());
+    SubvolumeRow {
+        name: found.name,
+        id: found.id,
+        uuid: Uuid::from_bytes(found.uuid).to_string(),
+        received_uuid: known(found.received_uuid),
+        parent_uuid: known(found.parent_uuid),
+        read_only: found.read_only,
+        created: found.created,
+    }
+}

@@ -1,0 +1,80 @@
+//! `butterdockd check-config`: reads the configuration as the service would and says in words what it means.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Config, IoClass, Sources, WorkerRule, load};
+use crate::lines;
+use crate::volumes;
+
+/// Explains the configuration; ends with 1 where it cannot be used.
+///
+/// A volume that is not mounted is told, and no mistake: drives come and go.
+pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
+    let sources = file.map_or(Sources::System, Sources::One);
+    match load(&sources) {
+        Ok(config) => {
+            lines::print(&words(&config, |rule| volumes::open(&rule.path).map(drop)));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            lines::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration in words; `look` says what hinders receiving into a volume now.
+fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
+    let mut out = String::from("The configuration is good.\n");
+    let Config { volumes, max_jobs, max_queued, max_queued_per_user, history, worker, state } = config;
+    if volumes.is_empty() {
+        out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
+    }
+    for rule in volumes {
+        let path = lines::one_line(&rule.path.to_string_lossy());
+        let now = look(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
+        line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
+    }
+    line(&mut out, &format!("At most {max_jobs} jobs run at the same time, one on each volume."));
+    line(&mut out, &format!("At most {max_queued} jobs may be unfinished, {max_queued_per_user} of one user."));
+    line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
+    line(&mut out, &priority(worker));
+    out
+}
+
+fn priority(worker: &WorkerRule) -> String {
+    let WorkerRule { nice, io_class, io_priority, lanes } = worker;
+    let disk = match io_class {
+        IoClass::Idle => "takes the disk when nobody else wants it".to_owned(),
+        IoClass::BestEffort => format!("shares the disk with priority {io_priority} (0 is first, 7 last)"),
+    };
+    let lanes = lanes.map_or_else(|| "one thread for each core".to_owned(), |lanes| format!("{lanes} threads"));
+    format!("A worker runs with nice {nice}, {disk}, and writes with {lanes}.")
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    writeln!(out, "{text}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{VolumeName, VolumeRule};
+
+    #[test]
+    fn a_volume_that_is_not_there_is_told_and_no_mistake() {
+        let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+        let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank") }];
+        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(&rule.path).map(drop));
+        assert!(text.starts_with("The configuration is good.\n"));
+        assert!(text.contains("Volume \"tank\": received into /nonexistent/tank; not usable now"), "{text}");
+    }
+
+    #[test]
+    fn a_configuration_without_volumes_says_what_is_missing() {
+        assert!(words(&Config::default(), |_| Ok(())).contains("[[volume]]"));
+    }
+}

@@ -1,0 +1,133 @@
+//! One configuration file, as it is written: every key is optional, no other is known.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::worth::{AbsolutePath, IoClass, VolumeName, Within};
+
+/// The keys of a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) max_jobs: Option<Within<1, 64>>,
+    pub(super) history: Option<Within<0, 10_000>>,
+    #[serde(default)]
+    pub(super) queue: Queue,
+    #[serde(default)]
+    pub(super) worker: Worker,
+    #[serde(default)]
+    pub(super) paths: Paths,
+    pub(super) volume: Option<Vec<Volume>>,
+}
+
+/// `[queue]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Queue {
+    pub(super) max: Option<Within<1, 1000>>,
+    pub(super) max_per_user: Option<Within<1, 1000>>,
+}
+
+/// `[worker]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Worker {
+    pub(super) nice: Option<Within<-20, 19>>,
+    pub(super) io_class: Option<IoClass>,
+    pub(super) io_priority: Option<Within<0, 7>>,
+    pub(super) lanes: Option<Within<1, 256>>,
+}
+
+/// `[paths]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paths {
+    pub(super) state: Option<AbsolutePath>,
+}
+
+/// `[[volume]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Volume {
+    pub(super) name: Spanned<VolumeName>,
+    pub(super) path: Spanned<AbsolutePath>,
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// Counted from 1.
+    pub(super) line: usize,
+    /// Counted from 1, in letters.
+    pub(super) column: usize,
+    pub(super) what: String,
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(text: &str) -> Result<File, Mistake> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        mistake(text, at, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
+    })?;
+    twice(text, file.volume.as_deref().unwrap_or_default())?;
+    Ok(file)
+}
+
+/// No two volumes have the same name or path: one writer a volume would be two on one directory.
+fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
+    for (index, volume) in volumes.iter().enumerate() {
+        let before = volumes.get(..index).unwrap_or_default();
+        if before.iter().any(|other| other.name.get_ref() == volume.name.get_ref()) {
+            let what = format!("the volume \"{}\" is there twice", volume.name.get_ref());
+            return Err(mistake(text, volume.name.span().start, what));
+        }
+        if before.iter().any(|other| other.path.get_ref() == volume.path.get_ref()) {
+            let what = format!("another volume has the path of \"{}\" already", volume.name.get_ref());
+            return Err(mistake(text, volume.path.span().start, what));
+        }
+    }
+    Ok(())
+}
+
+fn mistake(text: &str, at: usize, what: String) -> Mistake {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count().saturating_add(1);
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);
+    Mistake { line, column, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> (usize, usize, String) {
+        let Mistake { line, column, what } = parse(text).expect_err("refused");
+        (line, column, what)
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_where_it_stands() {
+        let (line, column, what) = refusal("max_jobs = 1\n\n[worker]\n  nicee = 3\n");
+        assert_eq!((line, column), (4, 3));
+        assert!(what.contains("unknown field `nicee`"), "{what}");
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_refused_where_it_stands() {
+        let (line, column, what) = refusal("[worker]\nnice = 20\n");
+        assert_eq!((line, column), (2, 8));
+        assert_eq!(what, "20 is out of bounds: from -20 to 19");
+    }
+
+    #[test]
+    fn a_second_volume_of_a_name_or_a_path_is_refused_where_it_stands() {
+        let one = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
+        assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"a\"\npath = \"/b\"\n")).0, 5);
+        assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"b\"\npath = \"/a\"\n")).0, 6);
+    }
+
+    #[test]
+    fn a_volume_without_a_path_is_refused() {
+        assert!(refusal("[[volume]]\nname = \"a\"\n").2.contains("missing field `path`"));
+    }
+}

@@ -1,0 +1,76 @@
+//! This room knows the configuration: what it may say, where it is read, and what is wrong with it.
+//!
+//! ```text
+//! /usr/lib/butterdock/butterdock.toml   what the maker of the system sets; may be on a read-only root
+//! /etc/butterdock/butterdock.toml       what its administrator sets
+//! ```
+//!
+//! A key of the second file takes the place of the same key of the first, table by table; `volume` is one key, so
+//! that an administrator can also take a volume away. `file` has the keys, `load` reads and overlays, `check` is the
+//! command. Every mistake is told with file, line and column, and nothing is guessed: an unknown key is a mistake.
+
+mod check;
+mod file;
+mod load;
+mod worth;
+
+use std::path::PathBuf;
+
+pub(crate) use check::run as check;
+pub(crate) use load::{Sources, load};
+pub(crate) use worth::{IoClass, VolumeName};
+
+/// What the service goes by. Every value is within its bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The volumes that may be received into, in the order of the file; names and paths are there once.
+    pub(crate) volumes: Vec<VolumeRule>,
+    /// How many jobs run at the same time.
+    pub(crate) max_jobs: usize,
+    /// How many jobs may be unfinished at the same time.
+    pub(crate) max_queued: usize,
+    /// How many of them may have been started by the same user.
+    pub(crate) max_queued_per_user: usize,
+    /// How many ended jobs are remembered on disk.
+    pub(crate) history: usize,
+    /// How a worker runs.
+    pub(crate) worker: WorkerRule,
+    /// Where what must survive a restart is kept.
+    pub(crate) state: PathBuf,
+}
+
+/// A volume that may be received into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VolumeRule {
+    /// What callers call it.
+    pub(crate) name: VolumeName,
+    /// The directory that subvolumes appear in; absolute.
+    pub(crate) path: PathBuf,
+}
+
+/// How a worker runs beside everything else on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WorkerRule {
+    /// As `nice(2)` has it: -20 to 19.
+    pub(crate) nice: i8,
+    /// The class of `ioprio_set(2)`.
+    pub(crate) io_class: IoClass,
+    /// The priority in that class: 0 to 7, 0 is first.
+    pub(crate) io_priority: u8,
+    /// How many threads write data; one for each core where nothing is said.
+    pub(crate) lanes: Option<u16>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            volumes: Vec::new(),
+            max_jobs: 2,
+            max_queued: 200,
+            max_queued_per_user: 100,
+            history: 200,
+            worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
+            state: PathBuf::from("/var/lib/butterdock"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The handle by which others reach the desk.
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use butterdock_dbus::{Error, ErrorName};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use super::job::{Job, Total};
+use super::keeper::Ask;
+use super::record::Record;
+use super::runner::Told;
+use crate::config::{Config, VolumeName};
+use crate::volumes::Volume;
+
+/// What somebody wants received.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) volume: Arc<Volume>,
+    /// Who wants it.
+    pub(crate) uid: u32,
+    /// Readable, at the first byte of the stream.
+    pub(crate) input: OwnedFd,
+    pub(crate) total: Total,
+    /// The subvolume's name instead of the sender's.
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) verify: bool,
+    pub(crate) force_decompress: bool,
+}
+
+/// A job that was taken.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) id: Uuid,
+    /// What is known of it; closed when it is forgotten.
+    pub(crate) job: watch::Receiver<Job>,
+}
+
+/// Reaches the desk. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Jobs {
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) keeper: mpsc::UnboundedSender<Ask>,
+}
+
+/// What the desk is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Receive(Box<Wish>, oneshot::Sender<Result<Ticket, Error>>),
+    Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
+    /// A runner tells of its job.
+    Told(Uuid, Told),
+    /// These are the mounts that there are now.
+    Mounts(HashSet<u64>),
+    Configured(Box<Config>),
+    /// Answered at once.
+    Ping(oneshot::Sender<()>),
+    /// Answered when no job is left.
+    Stop(oneshot::Sender<()>),
+}
+
+impl Jobs {
+    /// Takes a job on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, or a worker hangs on this volume; `DeviceGone`: the volume is not mounted.
+    pub(crate) async fn receive(&self, wish: Wish) -> Result<Ticket, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Receive(Box::new(wish), reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Ends a job; answers when nothing of it is left.
+    ///
+    /// # Errors
+    /// `NotFound`; `Failed`: it has ended already, or the kernel does not let go of its worker.
+    pub(crate) async fn cancel(&self, id: Uuid) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Cancel(id, reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// The jobs that ended, the newest first.
+    ///
+    /// # Errors
+    /// The service is ending.
+    pub(crate) async fn history(&self) -> Result<Vec<Record>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.keeper.send(Ask::List(reply)).map_err(|_gone| ended())?;
+        answer.await.map_err(|_gone| ended())
+    }
+
+    /// Tells which mounts there are.
+    pub(crate) async fn mounts(&self, ids: HashSet<u64>) {
+        self.send(Order::Mounts(ids)).await.unwrap_or_default();
+    }
+
+    /// From now on the bounds and priorities are these; running jobs go on.
+    pub(crate) async fn configured(&self, config: &Config) {
+        self.keeper.send(Ask::Keep(config.history)).unwrap_or_default();
+        self.send(Order::Configured(Box::new(config.clone()))).await.unwrap_or_default();
+    }
+
+    /// Takes no more jobs, ends those that there are, and returns when all of that is written down.
+    pub(crate) async fn stop(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Stop(reply)).await.unwrap_or_default();
+        answer.await.unwrap_or_default();
+        let (reply, answer) = oneshot::channel();
+        self.keeper.send(Ask::Settle(reply)).unwrap_or_default();
+        answer.await.unwrap_or_default();
+    }
+
+    /// Whether the desk answers.
+    pub(crate) async fn lives(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Ping(reply)).await.is_ok() && answer.await.is_ok()
+    }
+
+    async fn send(&self, order: Order) -> Result<(), Error> {
+        self.orders.send(order).await.map_err(|_gone| ended())
+    }
+}
+
+/// A volume that somebody named and that is not configured.
+pub(crate) fn no_such_volume(name: &str) -> Error {
+    let name = VolumeName::try_from(name.to_owned()).map_or_else(|_odd| String::new(), |name| format!(" \"{name}\""));
+    Error::new(ErrorName::NotFound, format!("there is no volume{name}; butterdock volumes lists what there is"))
+}
+
+fn ended() -> Error {
+    Error::new(ErrorName::Busy, "the service is ending; try again when it runs")
+}

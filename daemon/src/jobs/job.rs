@@ -1,0 +1,131 @@
+//! What is known of a job at one moment.
+
+use butterdock_dbus::{ErrorName, JobState, TotalSource};
+use uuid::Uuid;
+
+use crate::config::VolumeName;
+
+/// A job. Times are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) id: Uuid,
+    pub(crate) volume: VolumeName,
+    /// Who asked for it.
+    pub(crate) uid: u32,
+    /// When it was asked for.
+    pub(crate) started: u64,
+    /// When it was over; 0 before.
+    pub(crate) ended: u64,
+    pub(crate) state: JobState,
+    pub(crate) total: Total,
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_durable: u64,
+    /// Bytes per second.
+    pub(crate) rate: u64,
+    /// 0 unknown.
+    pub(crate) expected_end: u64,
+    pub(crate) encoded_writes: u64,
+    pub(crate) fallback_writes: u64,
+    /// Somebody wants it to end: there is nothing more to ask for.
+    pub(crate) ending: bool,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// How many bytes are to come; 0 where nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) bytes: u64,
+    pub(crate) source: TotalSource,
+}
+
+/// Why a job did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) name: ErrorName,
+    /// A sentence for everybody: without any name or path.
+    pub(crate) public: String,
+    /// The whole sentence: only for those who may know names.
+    pub(crate) message: String,
+    /// The number of the command in the stream.
+    pub(crate) command: Option<u64>,
+    /// Its offset in the stream.
+    pub(crate) byte: Option<u64>,
+}
+
+impl Job {
+    /// A job that waits.
+    pub(crate) fn new(id: Uuid, volume: VolumeName, uid: u32, started: u64, total: Total) -> Self {
+        Self {
+            id,
+            volume,
+            uid,
+            started,
+            ended: 0,
+            state: JobState::Queued,
+            total,
+            bytes_received: 0,
+            bytes_durable: 0,
+            rate: 0,
+            expected_end: 0,
+            encoded_writes: 0,
+            fallback_writes: 0,
+            ending: false,
+            trouble: None,
+        }
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.result().is_some()
+    }
+
+    /// From 0 to 1. It never goes back, because neither the total changes nor the bytes go back.
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than a double has")]
+    pub(crate) fn progress(&self) -> f64 {
+        if self.state == JobState::Succeeded {
+            return 1.0;
+        }
+        if self.total.bytes == 0 {
+            return 0.0;
+        }
+        (self.bytes_received as f64 / self.total.bytes as f64).min(1.0)
+    }
+
+    /// Whether [`Job::progress`] means anything.
+    pub(crate) fn progress_valid(&self) -> bool {
+        self.total.bytes != 0 || self.state == JobState::Succeeded
+    }
+}
+
+impl Trouble {
+    /// One that holds no name of a file, so that everybody may know all of it.
+    pub(crate) fn plain(name: ErrorName, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { name, public: message.clone(), message, command: None, byte: None }
+    }
+}
+
+/// Now, in microseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(bytes: u64, total: u64) -> Job {
+        let volume = VolumeName::try_from("a".to_owned()).expect("a name");
+        let total = Total { bytes: total, source: TotalSource::Client };
+        Job { bytes_received: bytes, ..Job::new(Uuid::new_v4(), volume, 0, 0, total) }
+    }
+
+    #[test]
+    fn progress_is_a_share_whatever_the_client_said() {
+        assert!((job(5, 10).progress() - 0.5).abs() < f64::EPSILON);
+        assert!((job(20, 10).progress() - 1.0).abs() < f64::EPSILON);
+        assert!(job(20, 0).progress() == 0.0 && !job(20, 0).progress_valid());
+        assert!(job(u64::MAX, u64::MAX).progress().is_finite());
+    }
+}

@@ -1,0 +1,35 @@
+//! This room owns the jobs: their queue, their steps, their end and their memory.
+//!
+//! ```text
+//! Jobs        a handle: cloned, held by whoever asks for jobs            clone freely, send orders
+//! desk        one task that owns everything; it never waits for a drive
+//! runner      one task a running job: opens the volume, follows the worker, ends it, sweeps after it
+//! keeper      one task that writes and reads the history
+//! ```
+//!
+//! What is known of a job is a [`Job`] in a `watch` channel: the desk changes it in place, whoever shows it follows at
+//! their own pace. The channel closes when the job leaves the desk for the history.
+//!
+//! `report` is what a worker's words change; `state` says which steps are lawful, `queue` what runs next, `pace` how fast it goes; all four are pure.
+
+mod desk;
+mod entry;
+mod handle;
+mod history;
+mod job;
+mod keeper;
+mod pace;
+mod queue;
+mod record;
+mod report;
+mod runner;
+mod state;
+
+pub(crate) use desk::Desk;
+pub(crate) use handle::{Jobs, Ticket, Wish, no_such_volume};
+pub(crate) use history::History;
+#[cfg(test)]
+pub(crate) use job::Trouble;
+pub(crate) use job::{Job, Total};
+pub(crate) use record::Record;
+pub(crate) use runner::sweep;

@@ -1,0 +1,134 @@
+//! What a worker's words, and its silence, change in what is known of a job.
+
+use butterdock_dbus::JobState;
+use butterdock_receive::{Counts, Phase};
+use tokio::time::Instant;
+
+use super::job::{Job, Trouble, now};
+use super::pace::{Pace, remaining};
+use super::state::Event;
+use crate::worker::Report;
+
+/// The step that a report means for a job in this state, where it means one.
+pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
+    let Report::Phase(phase) = report else { return None };
+    match (phase, state) {
+        (Phase::Receiving, JobState::Flushing) => Some(Event::GoesOn),
+        (
+            Phase::Syncing | Phase::Checking | Phase::Marking | Phase::ReadOnly | Phase::Publishing | Phase::Settling,
+            JobState::Running,
+        ) => Some(Event::Flushes),
+        _ => None,
+    }
+}
+
+/// Takes in the numbers of a report; answers whether any changed. None of them goes back.
+pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
+    match report {
+        Report::Progress { counts } => progress(job, pace, counts),
+        Report::Published { end, .. } => {
+            let before = job.bytes_durable;
+            job.bytes_durable = before.max(*end);
+            job.bytes_durable != before
+        }
+        Report::Confined { landlock: _, lacking } => {
+            if let Some(lacking) = lacking {
+                tracing::warn!(butterdock_job = %job.id, "{lacking}");
+            }
+            false
+        }
+        Report::Began { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
+    }
+}
+
+/// Nothing came for a while: the rate is nothing, and nobody knows the end.
+pub(super) fn stall(job: &mut Job) -> bool {
+    let before = (job.rate, job.expected_end);
+    (job.rate, job.expected_end) = (0, 0);
+    before != (0, 0)
+}
+
+/// The job is over.
+pub(super) fn end(job: &mut Job, state: JobState, trouble: Option<Trouble>) {
+    job.state = state;
+    job.trouble = trouble;
+    job.ended = now().max(job.started);
+    job.ending = true;
+    stall(job);
+}
+
+fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
+    let before = (job.bytes_received, job.encoded_writes, job.fallback_writes);
+    job.bytes_received = before.0.max(counts.bytes);
+    job.encoded_writes = before.1.max(counts.encoded_writes);
+    job.fallback_writes = before.2.max(counts.fallback_writes);
+    if before == (job.bytes_received, job.encoded_writes, job.fallback_writes) {
+        return false;
+    }
+    job.rate = pace.sample(Instant::now(), job.bytes_received);
+    let rest = remaining(job.total.bytes, job.bytes_received, job.rate);
+    let micros = rest.and_then(|rest| u64::try_from(rest.as_micros()).ok());
+    job.expected_end = micros.and_then(|micros| now().checked_add(micros)).unwrap_or(0);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_dbus::TotalSource;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::jobs::Total;
+
+    fn job() -> Job {
+        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
+        Job::new(Uuid::new_v4(), volume, 0, 0, Total { bytes: 100, source: TotalSource::Client })
+    }
+
+    fn read(bytes: u64) -> Report {
+        Report::Progress { counts: Counts { bytes, ..Counts::default() } }
+    }
+
+    #[test]
+    fn numbers_do_not_go_back_and_the_same_again_is_no_change() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        assert!(take_in(&mut job, &mut pace, &read(50)));
+        assert!(!take_in(&mut job, &mut pace, &read(50)));
+        assert!(!take_in(&mut job, &mut pace, &read(40)));
+        assert_eq!(job.bytes_received, 50);
+    }
+
+    #[test]
+    fn bytes_are_durable_when_a_subvolume_is_published_and_not_before() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        assert!(take_in(&mut job, &mut pace, &read(50)));
+        assert_eq!(job.bytes_durable, 0);
+        let published = |end| Report::Published {
+            name: Vec::new(),
+            subvolume_id: 256,
+            received_uuid: [0; 16],
+            incremental: false,
+            end,
+        };
+        assert!(take_in(&mut job, &mut pace, &published(40)));
+        assert!(!take_in(&mut job, &mut pace, &published(30)));
+        assert_eq!(job.bytes_durable, 40);
+    }
+
+    #[test]
+    fn a_job_with_several_streams_runs_again_after_each() {
+        assert_eq!(event(&JobState::Running, &Report::Phase(Phase::Syncing)), Some(Event::Flushes));
+        assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Settling)), None);
+        assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Receiving)), Some(Event::GoesOn));
+        assert_eq!(event(&JobState::Running, &Report::Phase(Phase::Receiving)), None);
+    }
+
+    #[test]
+    fn a_stalled_job_has_no_rate_and_says_so_once() {
+        let mut job = job();
+        (job.rate, job.expected_end) = (5, 7);
+        assert!(stall(&mut job));
+        assert!(!stall(&mut job));
+    }
+}

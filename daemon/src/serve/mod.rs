@@ -1,0 +1,75 @@
+//! This room runs the service: it puts the other rooms together, and tells them what the system tells it.
+//!
+//! ```text
+//! main thread       one tokio runtime: bus, desk, mirrors, everything that only waits
+//! spawner           starts workers, and lives as long as they
+//! blocking threads  come for a file or a drive that may hang, and go
+//! ```
+//!
+//! While no job runs there is no timer anywhere: every task waits for a message, a signal or the kernel's word that
+//! mounts changed. (A watchdog, where systemd wants one, is the exception.)
+
+mod logs;
+mod notify;
+mod service;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::app::NOT_ALLOWED;
+use crate::args::Serve;
+use crate::config::{Config, Sources, load};
+use crate::lines;
+use service::Service;
+
+/// Runs the service until it is told to end.
+pub(crate) fn run(wanted: Serve) -> ExitCode {
+    if !nix::unistd::geteuid().is_root() {
+        lines::error("the service makes subvolumes and files of other owners, which needs root: run it as root");
+        return ExitCode::from(NOT_ALLOWED);
+    }
+    logs::start();
+    match serve(wanted.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A thread that waits for a drive comes to an end within so much, or is left to the end of the process.
+const THREADS_END: Duration = Duration::from_millis(100);
+/// A thread that has nothing to do any more stays for so long.
+const THREADS_IDLE: Duration = Duration::from_secs(2);
+
+fn serve(file: Option<PathBuf>) -> Result<()> {
+    let sources = file.map_or(Sources::System, Sources::One);
+    let config: Config = load(&sources)?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(THREADS_IDLE)
+        .build()
+        .context("cannot start the runtime")?;
+    let address = std::env::var("BUTTERDOCK_BUS_ADDRESS").ok();
+    let result = runtime.block_on(async {
+        let service = Box::pin(Service::start(sources, config, address.as_deref())).await?;
+        Box::pin(service.run()).await
+    });
+    runtime.shutdown_timeout(THREADS_END);
+    result
+}
+
+/// Each job that waits holds a descriptor. Programs that use select(2) need the soft limit low; this one does not.
+fn raise_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    // Where it is refused the old limit stays, which is enough for most queues.
+    raised.unwrap_or_default();
+}

@@ -1,0 +1,188 @@
+//! The service, from its start to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::notify;
+use super::signals::{Asked, Signals};
+use crate::bus::{Hall, Reload};
+use crate::config::{Config, Sources, VolumeRule, load};
+use crate::jobs::{Desk, History, Jobs, sweep};
+use crate::volumes::{Mounts, Volume, mount_ids};
+use crate::worker::Spawner;
+
+/// A drive has so long to show itself; what it shows later is seen then.
+const LOOKING: Duration = Duration::from_secs(3);
+/// Mounting one thing is often mounting several: they are looked at together.
+const SETTLING: Duration = Duration::from_millis(50);
+/// Everything has to be over so long after SIGTERM.
+const ENDING: Duration = Duration::from_secs(9);
+/// Replies that are on their way to the bus have so long.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// A running service.
+#[derive(Debug)]
+pub(super) struct Service {
+    sources: Sources,
+    config: Config,
+    jobs: Jobs,
+    hall: Arc<Hall>,
+    volumes: watch::Sender<Vec<Arc<Volume>>>,
+    signals: Signals,
+    reloads: mpsc::Receiver<Reload>,
+}
+
+impl Service {
+    /// Starts everything, and takes the name on the bus last: whoever finds the service finds all of it.
+    pub(super) async fn start(sources: Sources, config: Config, address: Option<&str>) -> Result<Self> {
+        let signals = Signals::listen().context("cannot listen for signals")?;
+        // Before anything is looked at, so that no change is missed.
+        let mounts = Mounts::watch().context("cannot watch the mounts; is /proc mounted?")?;
+        let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
+        let history = open_history(&config).await?;
+        let jobs = Desk::start(&config, Arc::clone(&spawner), history);
+        let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
+        look_at_all(&volumes).await;
+        sweep_all(&spawner, &volumes).await;
+        let (ask, reloads) = mpsc::channel(1);
+        let hall = Hall::open(address, jobs.clone(), ask)
+            .await
+            .context("cannot connect to the bus; start it, or name its address in BUTTERDOCK_BUS_ADDRESS for tests")?;
+        hall.show_volumes(&volumes).await.context("cannot show the volumes on the bus")?;
+        hall.take_name().await.context(
+            "cannot take the name org.butterdock.Butterdock1; another butterdockd runs, or the bus has no policy for it",
+        )?;
+        let volumes = watch::Sender::new(volumes);
+        tokio::spawn(follow_mounts(mounts, jobs.clone(), volumes.subscribe()));
+        Ok(Self { sources, config, jobs, hall, volumes, signals, reloads })
+    }
+
+    /// Serves until a signal ends it.
+    pub(super) async fn run(mut self) -> Result<()> {
+        tracing::info!("butterdockd {} serves {} volumes", env!("CARGO_PKG_VERSION"), self.config.volumes.len());
+        notify::tell("READY=1");
+        if let Some(every) = notify::watchdog() {
+            tokio::spawn(watchdog(every, self.jobs.clone()));
+        }
+        let result = self.follow().await;
+        self.end().await;
+        result
+    }
+
+    async fn follow(&mut self) -> Result<()> {
+        loop {
+            tokio::select! {
+                asked = self.signals.next() => match asked {
+                    Asked::End => return Ok(()),
+                    Asked::Reload => {
+                        if let Err(text) = self.reload().await {
+                            tracing::error!("{text}");
+                        }
+                    }
+                },
+                Some(reply) = self.reloads.recv() => {
+                    let done = self.reload().await;
+                    // Whoever asked may have left.
+                    drop(reply.send(done));
+                }
+                () = self.hall.lost() => bail!("the bus is gone; start it and then the service again"),
+            }
+        }
+    }
+
+    /// Reads the configuration again; where it has a mistake everything stays as it was.
+    async fn reload(&mut self) -> Result<(), String> {
+        let sources = self.sources.clone();
+        let text = |error: anyhow::Error| format!("the configuration stays as it was: {error:#}");
+        let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
+        let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
+        if config.state != self.config.state {
+            tracing::warn!("another state directory needs a restart of the service");
+        }
+        let before = self.volumes.borrow().clone();
+        let same = |rule: &VolumeRule| before.iter().find(|volume| volume.rule == *rule);
+        let volume = |rule: &VolumeRule| same(rule).map_or_else(|| Volume::new(rule.clone()), Arc::clone);
+        let volumes: Vec<_> = config.volumes.iter().map(volume).collect();
+        look_at_all(&volumes).await;
+        self.hall.show_volumes(&volumes).await.map_err(|error| text(anyhow!(error)))?;
+        self.volumes.send_replace(volumes);
+        self.jobs.configured(&config).await;
+        tracing::info!("the configuration was read again: {} volumes", config.volumes.len());
+        self.config = config;
+        Ok(())
+    }
+
+    /// Ends every job and tells their ends.
+    async fn end(&self) {
+        notify::tell("STOPPING=1");
+        tracing::info!("ending");
+        let over = async {
+            self.jobs.stop().await;
+            self.hall.all_told().await;
+            sleep(LAST_WORDS).await;
+        };
+        if timeout(ENDING, over).await.is_err() {
+            tracing::error!(
+                "some jobs did not end in time; their workers die with the service, what they left is swept"
+            );
+        }
+    }
+}
+
+async fn open_history(config: &Config) -> Result<History> {
+    let (state, keep) = (config.state.clone(), config.history);
+    let shown = state.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || History::open(&state, keep)).await?;
+    opened.with_context(|| format!("cannot open the history in {shown}; the state directory must be writable"))
+}
+
+/// Looks at all volumes at once: one whose drive hangs does not hold up the others.
+async fn look_at_all(volumes: &[Arc<Volume>]) {
+    let looks: JoinSet<()> = volumes.iter().cloned().map(|volume| async move { volume.look(LOOKING).await }).collect();
+    looks.join_all().await;
+}
+
+/// Sweeps what a killed service left, in all volumes at once.
+async fn sweep_all(spawner: &Arc<Spawner>, volumes: &[Arc<Volume>]) {
+    let mut sweeps = JoinSet::new();
+    for volume in volumes.iter().filter(|volume| volume.seen().mounted).cloned() {
+        let spawner = Arc::clone(spawner);
+        sweeps.spawn(async move {
+            if let Err(error) = sweep(&spawner, &volume).await {
+                tracing::warn!("cannot sweep \"{}\": {error}; the next receive does", volume.rule.name);
+            }
+        });
+    }
+    sweeps.join_all().await;
+}
+
+/// Looks again whenever something was mounted or unmounted.
+async fn follow_mounts(mounts: Mounts, jobs: Jobs, volumes: watch::Receiver<Vec<Arc<Volume>>>) {
+    loop {
+        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids).await {
+            jobs.mounts(ids).await;
+        }
+        let all = volumes.borrow().clone();
+        look_at_all(&all).await;
+        if let Err(error) = mounts.changed().await {
+            tracing::error!("mounts are not watched any more: {error}; restart the service");
+            return;
+        }
+        sleep(SETTLING).await;
+    }
+}
+
+/// Tells the service manager that the service lives, as long as its desk answers.
+async fn watchdog(every: Duration, jobs: Jobs) {
+    loop {
+        if timeout(every, jobs.lives()).await.is_ok_and(|lives| lives) {
+            notify::tell("WATCHDOG=1");
+        }
+        sleep(every).await;
+    }
+}

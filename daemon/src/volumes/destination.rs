@@ -1,0 +1,82 @@
+//! The directory of a volume, opened once for each receive.
+
+use std::fmt;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use rustix::fs::{AtFlags, StatxFlags, statx};
+
+/// A directory on btrfs, open.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    fd: OwnedFd,
+    /// The mount that it was reached through, as /proc/self/mountinfo counts them; 0 where the kernel does not tell.
+    pub(crate) mount: u64,
+}
+
+/// Why a volume cannot be received into now. What it shows has neither name nor path: it is told to everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// Nothing is there.
+    Missing,
+    /// Something else than a directory is there.
+    NoDirectory,
+    /// It is not on btrfs: most often the drive is not mounted, and the empty mount point is seen.
+    NotBtrfs,
+    /// It cannot be opened or looked at.
+    Unreadable(nix::Error),
+}
+
+/// Opens a volume's directory. Blocks, as long as the drive does.
+///
+/// # Errors
+/// Why it cannot be received into.
+pub(crate) fn open(path: &Path) -> Result<Destination, Unusable> {
+    let flags = OFlag::O_CLOEXEC | OFlag::O_DIRECTORY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let folder = File::options().read(true).custom_flags(flags.bits()).open(path).map_err(|error| {
+        match error.raw_os_error().map(nix::Error::from_raw) {
+            Some(nix::Error::ENOENT) => Unusable::Missing,
+            Some(nix::Error::ENOTDIR) => Unusable::NoDirectory,
+            errno => Unusable::Unreadable(errno.unwrap_or(nix::Error::EIO)),
+        }
+    })?;
+    if !butterdock_btrfs::filesystem::is_btrfs(&folder).map_err(|fault| Unusable::Unreadable(fault.errno))? {
+        return Err(Unusable::NotBtrfs);
+    }
+    let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
+    Ok(Destination { fd: folder.into(), mount: facts.stx_mnt_id })
+}
+
+impl AsFd for Destination {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("its directory does not exist; mount the drive or correct the path"),
+            Self::NoDirectory => f.write_str("its path is no directory; correct it in butterdock.toml"),
+            Self::NotBtrfs => f.write_str("it is not on btrfs; mount the drive that belongs there"),
+            Self::Unreadable(errno) => write!(f, "it cannot be opened ({}); see dmesg", errno.desc()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_directory_on_btrfs_is_refused_with_its_reason() {
+        let refusal = |path: &str| open(Path::new(path)).map(drop).expect_err("refused");
+        assert_eq!(refusal("/nonexistent/x"), Unusable::Missing);
+        assert_eq!(refusal("/proc/version"), Unusable::NoDirectory);
+        assert_eq!(refusal("/proc"), Unusable::NotBtrfs);
+    }
+}

@@ -1,0 +1,17 @@
+//! This room knows the volumes: where they are, whether they can be received into now, and how much room they have.
+//!
+//! * `destination` opens a volume's directory; the descriptor decides what it is, not the path.
+//! * `mounts` waits for the kernel to say that something was mounted or unmounted; nothing is asked in between.
+//! * `volume` is one configured volume and what was last seen of it. Looking can hang as long as a drive does, so it is
+//!   done on a thread that nobody waits for longer than a bound, and never twice at the same time.
+//! * `subvolumes` lists what was received.
+
+mod destination;
+mod mounts;
+mod subvolumes;
+mod volume;
+
+pub(crate) use destination::{Destination, Unusable, open};
+pub(crate) use mounts::{Mounts, ids as mount_ids};
+pub(crate) use subvolumes::{Subvolume, list as subvolumes};
+pub(crate) use volume::{Seen, Volume};

@@ -1,0 +1,124 @@
+//! One configured volume, and what was last seen of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::statvfs::fstatvfs;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::time::{Instant, timeout};
+
+use super::destination::open;
+use crate::config::VolumeRule;
+
+/// A volume's numbers are not looked up more often than this.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What was last seen of a volume.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Whether it can be received into: its directory is there, and on btrfs.
+    pub(crate) mounted: bool,
+    /// The filesystem's size in bytes; 0 where it is not mounted.
+    pub(crate) size: u64,
+    /// What can still be written, in bytes, as the filesystem estimates it.
+    pub(crate) free: u64,
+}
+
+/// A configured volume. Shared: the bus shows it and the desk receives into it.
+#[derive(Debug)]
+pub(crate) struct Volume {
+    /// Its rule.
+    pub(crate) rule: VolumeRule,
+    seen: watch::Sender<Seen>,
+    /// When it was last looked at. Held while somebody looks, so that a drive that hangs holds one thread, not many.
+    looked: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Volume {
+    /// A volume that nobody has looked at yet.
+    pub(crate) fn new(rule: VolumeRule) -> Arc<Self> {
+        Arc::new(Self { rule, seen: watch::Sender::default(), looked: Arc::default() })
+    }
+
+    /// What was last seen.
+    pub(crate) fn seen(&self) -> Seen {
+        *self.seen.borrow()
+    }
+
+    /// Tells when it was mounted or unmounted, and after jobs; what is told may be what was told before.
+    pub(crate) fn watch(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
+    }
+
+    /// Looks at it, unless somebody did within the last second, and waits for that no longer than `patience`. Returns at
+    /// once when somebody is looking.
+    pub(crate) async fn glance(self: &Arc<Self>, patience: Duration) {
+        let Ok(looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
+        if looked.is_none_or(|when| when.elapsed() >= FRESH) {
+            self.look_holding(looked, patience, false).await;
+        }
+    }
+
+    /// Looks at it now, waits for that no longer than `patience`, and tells those who watch.
+    pub(crate) async fn look(self: &Arc<Self>, patience: Duration) {
+        if let Ok(looked) = timeout(patience, Arc::clone(&self.looked).lock_owned()).await {
+            self.look_holding(looked, patience, true).await;
+        }
+    }
+
+    async fn look_holding(
+        self: &Arc<Self>,
+        mut looked: OwnedMutexGuard<Option<Instant>>,
+        patience: Duration,
+        tell: bool,
+    ) {
+        let volume = Arc::clone(self);
+        let looking = tokio::task::spawn_blocking(move || {
+            let seen = look_at(&volume.rule.path);
+            volume.seen.send_if_modified(|old| {
+                let before = std::mem::replace(old, seen);
+                // Room changes with every write of anybody: whoever asks sees it, and nobody is woken for it.
+                tell || before.mounted != seen.mounted
+            });
+            *looked = Some(Instant::now());
+        });
+        // Past the patience the thread looks on, and tells what it sees when it has seen it.
+        drop(timeout(patience, looking).await);
+    }
+}
+
+/// Blocks as long as the drive does.
+fn look_at(path: &Path) -> Seen {
+    let Ok(folder) = open(path) else { return Seen::default() };
+    let Ok(facts) = fstatvfs(&folder) else { return Seen::default() };
+    let bytes = |blocks: u64| blocks.saturating_mul(facts.fragment_size());
+    Seen { mounted: true, size: bytes(facts.blocks()), free: bytes(facts.blocks_available()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::VolumeName;
+
+    fn volume(path: &str) -> Arc<Volume> {
+        let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+        Volume::new(VolumeRule { name, path: PathBuf::from(path) })
+    }
+
+    #[tokio::test]
+    async fn what_is_not_on_btrfs_is_not_mounted_and_has_no_room() {
+        let volume = volume("/proc");
+        volume.look(Duration::from_secs(5)).await;
+        assert_eq!(volume.seen(), Seen::default());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_somebody_who_looks_already() {
+        let volume = volume("/proc");
+        let _looking = Arc::clone(&volume.looked).lock_owned().await;
+        volume.glance(Duration::from_secs(3600)).await;
+    }
+}

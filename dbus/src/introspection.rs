@@ -1,0 +1,13 @@
+//! The committed introspection, as it is published for other languages: one commented file for each interface.
+
+/// `org.butterdock.Butterdock1.Manager`.
+pub const MANAGER: &str = include_str!("../xml/org.butterdock.Butterdock1.Manager.xml");
+
+/// `org.butterdock.Butterdock1.Volume`.
+pub const VOLUME: &str = include_str!("../xml/org.butterdock.Butterdock1.Volume.xml");
+
+/// `org.butterdock.Butterdock1.Job`.
+pub const JOB: &str = include_str!("../xml/org.butterdock.Butterdock1.Job.xml");
+
+/// All of them.
+pub const ALL: [&str; 3] = [MANAGER, VOLUME, JOB];

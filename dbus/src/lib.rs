@@ -1,0 +1,61 @@
+//! The contract of butterdock's D-Bus interface, for the service that keeps it and for everybody who builds on it: an
+//! appliance's page, a desktop's agent, the command line `butterdock`.
+//!
+//! - [`names`], [`path`]: the bus name, the interfaces; object paths of volumes and jobs, made and read.
+//! - [`ManagerProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
+//! - [`ReceiveOptions`], [`JobState`], [`HistoryEntry`] …: what travels in them, typed.
+//! - [`ErrorName`], [`Error`]: why something was refused or failed.
+//! - [`authority`]: who may; the polkit file and the table in `README.md` are made from it.
+//! - [`introspection`]: the commented XML of `xml/`, for other languages.
+//!
+//! # How to follow jobs
+//! Subscribe to everything below [`names::ROOT`] (one match rule with `path_namespace`), then call
+//! `GetManagedObjects` there: a job that starts in between is not missed. [`JobProperties`] takes both in. A job's last
+//! words are [`Completed`], once; if the service dies there are none, but `NameOwnerChanged`.
+//!
+//! # Receiving a stream
+//! ```no_run
+//! use butterdock_dbus::{Error, JobProxy, ManagerProxy, ReceiveOptions};
+//!
+//! # async fn receive() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = zbus::Connection::system().await?;
+//! let stream = std::fs::File::open("monday.stream")?;
+//! let options = ReceiveOptions { verify: true, ..ReceiveOptions::default() };
+//! let manager = ManagerProxy::new(&bus).await?;
+//! match manager.receive("tank", (&stream).into(), options.to_options()).await {
+//!     Ok(path) => println!("{}", JobProxy::new(&bus, path).await?.state().await?),
+//!     Err(Error::Named(name, why)) => println!("{}: {why}", name.short()),
+//!     Err(other) => return Err(other.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Decisions
+//! An option that the service does not know is an error, a key that a client does not know is none: a wish must not be
+//! forgotten silently, and an answer may grow. Names of subvolumes are bytes everywhere (`ay`), since btrfs does not ask
+//! for UTF-8.
+
+pub mod authority;
+mod details;
+mod error;
+mod history;
+pub mod introspection;
+mod job;
+pub mod names;
+mod options;
+pub mod path;
+mod properties;
+mod proxy;
+mod subvolume;
+mod word;
+
+pub use details::ErrorDetails;
+pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
+pub use history::HistoryEntry;
+pub use job::{JobKind, JobResult, JobState, TotalSource};
+pub use options::{Options, ReceiveOptions, none as no_options};
+pub use properties::{JobProperties, VolumeProperties, WrongProperty};
+pub use proxy::{Completed, CompletedArgs, CompletedStream, JobProxy, ManagerProxy, VolumeProxy};
+pub use subvolume::SubvolumeRow;
+pub use word::UnknownWord;

@@ -1,0 +1,179 @@
+//! The `a{sv}` that every method ends in.
+
+use std::collections::HashMap;
+
+use zbus::{OwnedVariant, Variant};
+
+use crate::error::Error;
+
+/// An `a{sv}`.
+pub type Options = HashMap<String, OwnedVariant>;
+
+/// The options of a method that has none yet: refuses every key.
+///
+/// # Errors
+/// [`Error::InvalidArgs`] naming the key.
+pub fn none(options: &Options) -> Result<(), Error> {
+    options.keys().next().map_or(Ok(()), |key| Err(unknown(key, &[])))
+}
+
+/// The options of `Receive`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiveOptions {
+    /// `name`, `ay` or `s`: give the subvolume this name instead of the sender's. Needs the action `receive-anywhere`.
+    /// Bytes, because a name on btrfs need not be UTF-8; a terminating NUL, which some bindings add, is no part of it.
+    pub name: Option<Vec<u8>>,
+    /// `verify`, `b`: decompress everything and refuse what does not decompress. Whether or not it is given, the service
+    /// does so with the streams of callers other than root.
+    pub verify: bool,
+    /// `force_decompress`, `b`: write compressed extents decompressed.
+    pub force_decompress: bool,
+    /// `total`, `t`: how many bytes the caller thinks will come, for the progress alone. Not needed with a regular file.
+    pub total: Option<u64>,
+}
+
+impl ReceiveOptions {
+    /// The keys there are.
+    pub const KEYS: &[&str] = &["name", "verify", "force_decompress", "total"];
+
+    /// Reads them as they come off the bus.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] naming the key that is not known, whose type is not the one above, or whose value cannot
+    /// be (a name that is empty, too long, `.`, `..` or holds `/` or NUL).
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "name" => read.name = Some(name(value)?),
+                "verify" => read.verify = bool_of(key, value)?,
+                "force_decompress" => read.force_decompress = bool_of(key, value)?,
+                "total" => read.total = Some(u64::try_from(value).map_err(|_wrong| wrong_type(key, "t", value))?),
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// As they go on the bus; what is not set is left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        let mut options = HashMap::new();
+        if let Some(name) = &self.name {
+            options.insert("name", Variant::from(name.as_slice()));
+        }
+        if self.verify {
+            options.insert("verify", Variant::from(true));
+        }
+        if self.force_decompress {
+            options.insert("force_decompress", Variant::from(true));
+        }
+        if let Some(total) = self.total {
+            options.insert("total", Variant::from(total));
+        }
+        options
+    }
+}
+
+fn name(value: &OwnedVariant) -> Result<Vec<u8>, Error> {
+    let bytes = if let Ok(text) = <&str>::try_from(value) {
+        text.as_bytes().to_vec()
+    } else {
+        let copy = value.try_clone().map_err(|_wrong| wrong_type("name", "ay", value))?;
+        let mut bytes = Vec::<u8>::try_from(copy).map_err(|_wrong| wrong_type("name", "ay", value))?;
+        if bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        bytes
+    };
+    let length = 1..=NAME_MAX;
+    if !length.contains(&bytes.len())
+        || [&b"."[..], b".."].contains(&&*bytes)
+        || bytes.iter().any(|b| b"/\0".contains(b))
+    {
+        return Err(Error::InvalidArgs(format!(
+            "the option name must be a bare file name of 1 to {NAME_MAX} bytes, and \"{}\" is none",
+            bytes.escape_ascii()
+        )));
+    }
+    Ok(bytes)
+}
+
+/// The longest name that Linux takes.
+const NAME_MAX: usize = 255;
+
+fn bool_of(key: &str, value: &OwnedVariant) -> Result<bool, Error> {
+    bool::try_from(value).map_err(|_wrong| wrong_type(key, "b", value))
+}
+
+fn unknown(key: &str, keys: &[&str]) -> Error {
+    let key = key.escape_debug();
+    Error::InvalidArgs(if keys.is_empty() {
+        format!("there is no option \"{key}\"; this method has none yet")
+    } else {
+        format!("there is no option \"{key}\"; there are {}", keys.join(", "))
+    })
+}
+
+fn wrong_type(key: &str, wanted: &str, value: &OwnedVariant) -> Error {
+    Error::InvalidArgs(format!("the option {key} is of type {wanted}, not {}", value.value_signature()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: Vec<(&str, Variant<'_>)>) -> Result<ReceiveOptions, Error> {
+        let owned = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.try_into_owned().expect("owned")));
+        ReceiveOptions::from_options(&owned.collect())
+    }
+
+    fn complaint(pairs: Vec<(&str, Variant<'_>)>) -> String {
+        match read(pairs) {
+            Err(Error::InvalidArgs(message)) => message,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_come_back_as_they_went() {
+        let all = ReceiveOptions {
+            name: Some(b"a\xff".to_vec()),
+            verify: true,
+            force_decompress: true,
+            total: Some(u64::MAX),
+        };
+        for sent in [all, ReceiveOptions::default()] {
+            assert_eq!(read(sent.to_options().into_iter().collect()), Ok(sent.clone()));
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_text_or_bytes_with_a_nul_behind() {
+        assert_eq!(read(vec![("name", "x".into())]).map(|o| o.name), Ok(Some(b"x".to_vec())));
+        assert_eq!(read(vec![("name", b"x\0".to_vec().into())]).map(|o| o.name), Ok(Some(b"x".to_vec())));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_and_so_is_a_wrong_type() {
+        assert!(complaint(vec![("verfiy", true.into())]).contains("\"verfiy\""));
+        assert!(complaint(vec![("total", 5_u32.into())]).contains("type t, not u"));
+        assert!(complaint(vec![("verify", "yes".into())]).contains("type b, not s"));
+        assert!(complaint(vec![("name", vec![1_u32].into())]).contains("type ay, not au"));
+    }
+
+    #[test]
+    fn a_name_that_climbs_is_refused() {
+        let long = "x".repeat(256);
+        for name in ["", ".", "..", "a/b", "/", "a\0b", long.as_str()] {
+            assert!(read(vec![("name", name.into())]).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_without_options_refuses_every_key() {
+        assert_eq!(none(&Options::new()), Ok(()));
+        let some = Options::from([("a".to_owned(), OwnedVariant::from(true))]);
+        assert!(none(&some).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! Object paths: made from a name or an id, and read back.
+//!
+//! A path element may hold ASCII letters, digits and `_` only. A volume's name is encoded as systemd encodes names for
+//! the bus: whatever else it holds, `_` included, and a digit at its beginning, becomes `_` and two hex digits; an empty
+//! name becomes `_` alone. A job's id is a UUID with `_` in place of `-`.
+
+use uuid::Uuid;
+use zbus::{ObjectPath, OwnedObjectPath};
+
+use crate::names::{JOBS, VOLUMES};
+
+/// The path of the volume that the configuration calls `name`.
+#[must_use]
+pub fn volume_path(name: &str) -> OwnedObjectPath {
+    path(format!("{VOLUMES}{}", encode(name)))
+}
+
+/// The name of the volume at this path; none where the path is no volume's.
+#[must_use]
+pub fn volume_name(path: &str) -> Option<String> {
+    decode(path.strip_prefix(VOLUMES)?)
+}
+
+/// The path of a job.
+#[must_use]
+pub fn job_path(id: Uuid) -> OwnedObjectPath {
+    path(format!("{JOBS}{}", id.hyphenated().to_string().replace('-', "_")))
+}
+
+/// The id of the job at this path; none where the path is no job's.
+#[must_use]
+pub fn job_id(path: &str) -> Option<Uuid> {
+    let element = path.strip_prefix(JOBS)?;
+    // One job has one path: other ways to write a UUID are no job.
+    let id = Uuid::try_parse(&element.replace('_', "-")).ok()?;
+    (job_path(id).as_str() == path).then_some(id)
+}
+
+fn path(text: String) -> OwnedObjectPath {
+    // Only letters, digits and `_` follow a constant, so this cannot be refused; "/" would be a path nobody serves.
+    ObjectPath::try_from(text).unwrap_or_else(|_| ObjectPath::from_static_str_unchecked("/")).into()
+}
+
+fn encode(name: &str) -> String {
+    if name.is_empty() {
+        return "_".to_owned();
+    }
+    let mut out = String::with_capacity(name.len());
+    for (index, byte) in name.bytes().enumerate() {
+        if byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit()) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("_{byte:02x}"));
+        }
+    }
+    out
+}
+
+fn decode(element: &str) -> Option<String> {
+    if element == "_" {
+        return Some(String::new());
+    }
+    let mut bytes = Vec::with_capacity(element.len());
+    let mut rest = element.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'_' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    // One volume has one path: `_61` is no other way to write `a`.
+    (!name.is_empty() && encode(&name) == element).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_volume_name_comes_back_from_its_path() {
+        for name in ["tank", "2nd", "back-up", "my_disk", "büro 1", "", "a/b", "9"] {
+            let path = volume_path(name);
+            assert!(ObjectPath::try_from(path.as_str()).is_ok(), "{path}");
+            assert_eq!(volume_name(path.as_str()).as_deref(), Some(name));
+        }
+        assert_eq!(volume_path("back-up").as_str(), "/org/butterdock/Butterdock1/volumes/back_2dup");
+    }
+
+    #[test]
+    fn a_path_that_is_no_volume_has_no_name() {
+        for path in ["/", "/org/butterdock/Butterdock1/volumes/", "/org/butterdock/Butterdock1/jobs/tank"] {
+            assert_eq!(volume_name(path), None, "{path}");
+        }
+        for element in ["_6", "_zz", "_61", "_+1", "_2D", "_ff", "2nd"] {
+            assert_eq!(volume_name(&format!("{VOLUMES}{element}")), None, "{element}");
+        }
+    }
+
+    #[test]
+    fn a_job_id_comes_back_from_its_path() {
+        let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let path = job_path(id);
+        assert_eq!(path.as_str(), "/org/butterdock/Butterdock1/jobs/01234567_89ab_cdef_0123_456789abcdef");
+        assert_eq!(job_id(path.as_str()), Some(id));
+        assert_eq!(job_id(&format!("{JOBS}{}", id.simple())), None);
+        assert_eq!(job_id(&path.as_str().to_uppercase()), None);
+    }
+}

@@ -1,0 +1,41 @@
+//! `org.butterdock.Butterdock1.Manager`.
+
+use std::collections::HashMap;
+
+use zbus::{Fd, OwnedObjectPath, Variant, proxy};
+
+use crate::error::Error;
+use crate::history::HistoryEntry;
+
+/// Start jobs by a volume's name, read the history.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Manager",
+    default_service = "org.butterdock.Butterdock1",
+    default_path = "/org/butterdock/Butterdock1"
+)]
+pub trait Manager {
+    /// Receives a stream into the volume of this name; returns the job, which may be queued. The options are those of
+    /// [`ReceiveOptions`](crate::ReceiveOptions).
+    #[zbus(allow_interactive_auth)]
+    fn receive(
+        &self,
+        volume: &str,
+        stream: Fd<'_>,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// The jobs that ended, the newest first. There are no options yet.
+    fn list_history(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<HistoryEntry>, Error>;
+
+    /// Reads the configuration again. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn reload(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// The service's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// What this service can do beyond the first version of the contract.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn features(&self) -> zbus::Result<Vec<String>>;
+}

@@ -1,0 +1,199 @@
+//! That the shipped files, the XML, the proxies and the table say the same.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests, outside #[test]")]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use butterdock_dbus::authority::{TABLE, markdown, policy};
+use butterdock_dbus::introspection;
+use butterdock_dbus::names::{BUS_NAME, interface};
+use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
+
+const POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.policy");
+const BUS_POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.conf");
+const ACTIVATION: &str = include_str!("../data/org.butterdock.Butterdock1.service");
+const README: &str = include_str!("../README.md");
+const PROXIES: [(&str, &str); 3] = [
+    (interface::MANAGER, include_str!("../src/proxy/manager.rs")),
+    (interface::VOLUME, include_str!("../src/proxy/volume.rs")),
+    (interface::JOB, include_str!("../src/proxy/job.rs")),
+];
+
+/// Does something with the one interface of each file.
+fn each(mut check: impl FnMut(&Interface<'_>)) {
+    for (text, name) in introspection::ALL.into_iter().zip(interface::ALL) {
+        let node = Node::try_from(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let [interface] = node.interfaces() else { panic!("{name}: not one interface") };
+        assert_eq!(interface.name().as_str(), name);
+        check(interface);
+    }
+}
+
+/// Runs a tool where there is one.
+fn tool(name: &str, arguments: &[&str]) {
+    match Command::new(name).args(arguments).output() {
+        Ok(done) => assert!(done.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => eprintln!("not checked with {name}: {error}"),
+    }
+}
+
+fn data(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name).display().to_string()
+}
+
+#[test]
+fn the_xml_has_the_methods_of_the_table_and_no_others() {
+    let mut described = BTreeSet::new();
+    each(|interface| {
+        for method in interface.methods() {
+            described.insert((interface.name().to_string(), method.name().to_string()));
+        }
+    });
+    let table = TABLE.iter().map(|row| (row.interface.to_owned(), row.method.to_owned())).collect::<BTreeSet<_>>();
+    assert_eq!(described, table);
+}
+
+#[test]
+fn every_method_takes_options_last_and_every_argument_has_a_name() {
+    each(|interface| {
+        for method in interface.methods() {
+            let what = format!("{}.{}", interface.name(), method.name());
+            assert!(method.args().iter().all(|arg| arg.name().is_some()), "{what}");
+            let last = method.args().iter().rfind(|arg| arg.direction() == Some(ArgDirection::In));
+            let last = last.map(|arg| (arg.name().unwrap_or_default(), arg.ty().to_string()));
+            assert_eq!(last, Some(("options", "a{sv}".to_owned())), "{what}");
+        }
+        for signal in interface.signals() {
+            assert!(signal.args().iter().all(|arg| arg.name().is_some()), "{}", signal.name());
+        }
+    });
+}
+
+#[test]
+fn the_options_of_receive_are_told_in_the_xml() {
+    for key in butterdock_dbus::ReceiveOptions::KEYS {
+        assert!(introspection::MANAGER.contains(&format!(" {key} (")), "{key}");
+    }
+}
+
+#[test]
+fn nothing_can_be_set() {
+    each(|interface| {
+        for property in interface.properties() {
+            assert_eq!(property.access(), PropertyAccess::Read, "{}", property.name());
+        }
+    });
+}
+
+/// The trait of a proxy, as a list of the functions with what is written above them.
+fn functions(source: &str) -> Vec<(String, String)> {
+    let body = source.split_once("pub trait").expect("a trait").1;
+    let mut above = String::new();
+    let mut found = Vec::new();
+    for line in body.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("fn ") {
+            let name = rest.split('(').next().unwrap_or_default();
+            let words = name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+            found.push((words.collect::<String>(), std::mem::take(&mut above)));
+        } else if line.starts_with("#[") {
+            above.push_str(line);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_proxies_have_what_the_xml_has() {
+    each(|interface| {
+        let (_, source) = PROXIES.iter().find(|(name, _)| interface.name().as_str() == *name).expect("a proxy");
+        let functions = functions(source);
+        let named = |wanted: &dyn Fn(&str) -> bool| {
+            let kept = functions.iter().filter(|(_, above)| wanted(above)).map(|(name, _)| name.clone());
+            kept.collect::<BTreeSet<_>>()
+        };
+        let methods = interface.methods().map(|method| method.name().to_string()).collect();
+        assert_eq!(named(&|above| !above.contains("(property") && !above.contains("(signal")), methods);
+        let signals = interface.signals().map(|signal| signal.name().to_string()).collect();
+        assert_eq!(named(&|above| above.contains("(signal")), signals);
+        let properties = |constant: bool| {
+            let kept = interface.properties().filter(|property| {
+                let value = "org.freedesktop.DBus.Property.EmitsChangedSignal";
+                property.annotations().iter().any(|a| a.name() == value && a.value() == "const") == constant
+            });
+            kept.map(|property| property.name().to_string()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(named(&|above| above.contains("\"const\"")), properties(true));
+        assert_eq!(named(&|above| above.ends_with("(property)]")), properties(false));
+        assert!(source.contains(&format!("interface = \"{}\"", interface.name())));
+    });
+}
+
+#[test]
+fn the_proxies_let_polkit_ask_where_the_table_asks_polkit() {
+    for (interface, source) in PROXIES {
+        for (name, above) in functions(source) {
+            let Some(row) = TABLE.iter().find(|row| (row.interface, row.method) == (interface, name.as_str())) else {
+                continue;
+            };
+            assert_eq!(above.contains("allow_interactive_auth"), row.rule.actions().count() > 0, "{interface}.{name}");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_polkit_file_is_the_tables() {
+    assert!(POLICY == policy(), "data/org.butterdock.Butterdock1.policy should be:\n{}", policy());
+    tool("xmllint", &["--noout", "--nonet", &data("data/org.butterdock.Butterdock1.policy")]);
+}
+
+#[test]
+fn the_readme_has_the_tables() {
+    assert!(README.contains(&markdown()), "README.md should have:\n{}", markdown());
+}
+
+#[test]
+fn the_bus_policy_is_well_formed_and_lets_every_interface_through() {
+    tool("xmllint", &["--noout", "--nonet", &data("data/org.butterdock.Butterdock1.conf")]);
+    for name in interface::ALL {
+        assert!(BUS_POLICY.contains(&format!("send_interface=\"{name}\"")), "{name}");
+    }
+    assert!(BUS_POLICY.contains(&format!("<allow own=\"{BUS_NAME}\"/>")));
+}
+
+#[test]
+fn the_activation_file_names_the_unit() {
+    let lines = ["Name=org.butterdock.Butterdock1", "Exec=/bin/false", "SystemdService=butterdockd.service"];
+    assert!(lines.iter().all(|line| ACTIVATION.lines().any(|other| other == *line)));
+}
+
+#[test]
+fn the_xml_files_are_well_formed() {
+    for name in interface::ALL {
+        tool("xmllint", &["--noout", "--nonet", &data(&format!("xml/{name}.xml"))]);
+    }
+}
+
+#[test]
+fn a_bus_takes_the_bus_policy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let configuration = folder.path().join("bus.conf");
+    let text = format!(
+        "<busconfig><type>session</type><listen>unix:path={}/bus</listen><auth>EXTERNAL</auth><include>{}</include></busconfig>",
+        folder.path().display(),
+        data("data/org.butterdock.Butterdock1.conf")
+    );
+    std::fs::write(&configuration, text).expect("written");
+    let mut bus = Command::new("dbus-daemon");
+    let bus = bus.arg(format!("--config-file={}", configuration.display())).args(["--nofork", "--print-address=1"]);
+    let mut bus = bus.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("dbus-daemon (package dbus) starts");
+    // It tells its address once it has taken its configuration.
+    let mut address = String::new();
+    let out = bus.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut address).expect("read");
+    bus.kill().expect("ended");
+    bus.wait().expect("ended");
+    assert!(address.starts_with("unix:path="), "dbus-daemon does not take it: {address:?}");
+}
