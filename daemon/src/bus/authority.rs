@@ -82,7 +82,7 @@ impl Authority {
         let Some(action) = needed(row.rule, uid, question) else { return Ok(caller) };
         let place = Place::take(&self.waiting, uid)?;
         let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
-        let asked = polkit::check(&self.connection, sender, action.id(), &question.details, interactive).await;
+        let asked = polkit::check(&self.connection, header, action.id(), &question.details, interactive).await;
         drop(place);
         match asked {
             Ok(Answer::Yes) => Ok(caller),

@@ -1,17 +1,17 @@
-//! polkit, as its D-Bus interface has it (org.freedesktop.PolicyKit1.Authority). The crate `zbus_polkit` is of an older zbus.
+//! One question to polkit (`org.freedesktop.PolicyKit1.Authority`), and what may come of it.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::timeout;
 use zbus::export::futures_core::Stream as _;
 use zbus::fdo::DBusProxy;
+use zbus::message::Header;
 use zbus::names::UniqueName;
-use zbus::{Connection, DBusError as _, Type, Variant, proxy};
+use zbus::{Connection, DBusError as _};
+use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags as Flags, Subject};
 
 /// What polkit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,19 +33,20 @@ pub(super) enum Answer {
 /// polkit failed, does not know the action, or does not answer.
 pub(super) async fn check(
     connection: &Connection,
-    sender: &UniqueName<'_>,
+    caller: &Header<'_>,
     action: &str,
     details: &[(&str, String)],
     interactive: bool,
 ) -> zbus::Result<Answer> {
+    // Never a process id: ids are given to others, names on the bus are not.
+    let subject = Subject::new_for_message_header(caller);
+    let (Ok(subject), Some(sender)) = (subject, caller.sender()) else { return Err(zbus::Error::MissingField) };
     let polkit = AuthorityProxy::new(connection).await?;
     let number = CHECKS.fetch_add(1, Ordering::Relaxed);
     let cancellation = format!("butterdock-{number}");
-    // Never a process id: ids are given to others, names on the bus are not.
-    let subject = ("system-bus-name", HashMap::from([("name", Variant::from(sender.as_str()))]));
     let details = details.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let flags = if interactive { ALLOW_USER_INTERACTION } else { 0 };
-    let asking = polkit.check_authorization(&subject, action, details, flags, &cancellation);
+    let flags = if interactive { Flags::ALLOW_USER_INTERACTION } else { Flags::empty() };
+    let asking = polkit.check_authorization(&subject, action, &details, flags, &cancellation);
     let answer = if interactive {
         let gone = left(connection, sender);
         tokio::select! {
@@ -60,8 +61,8 @@ pub(super) async fn check(
         timeout(A_PROGRAM, asking).await
     };
     match answer {
-        Ok(Ok(result)) if result.authorized => Ok(Answer::Yes),
-        Ok(Ok(result)) if result.challenge && !interactive => Ok(Answer::Challenge),
+        Ok(Ok(result)) if result.is_authorized => Ok(Answer::Yes),
+        Ok(Ok(result)) if result.is_challenge && !interactive => Ok(Answer::Challenge),
         Ok(Ok(_)) => Ok(Answer::No),
         Ok(Err(error)) if is_absent(&error) => Ok(Answer::Absent),
         Ok(Err(error)) => Err(error),
@@ -72,8 +73,6 @@ pub(super) async fn check(
     }
 }
 
-/// The flag `AllowUserInteraction`.
-const ALLOW_USER_INTERACTION: u32 = 1;
 /// A person has so long for a password.
 const A_PERSON: Duration = Duration::from_secs(600);
 /// polkit's rules have so long.
@@ -81,33 +80,6 @@ const A_PROGRAM: Duration = Duration::from_secs(30);
 
 /// Makes each check one that can be cancelled.
 static CHECKS: AtomicU64 = AtomicU64::new(0);
-
-#[proxy(
-    interface = "org.freedesktop.PolicyKit1.Authority",
-    default_service = "org.freedesktop.PolicyKit1",
-    default_path = "/org/freedesktop/PolicyKit1/Authority"
-)]
-trait Authority {
-    fn check_authorization(
-        &self,
-        subject: &(&str, HashMap<&str, Variant<'_>>),
-        action_id: &str,
-        details: HashMap<&str, &str>,
-        flags: u32,
-        cancellation_id: &str,
-    ) -> zbus::Result<AuthorizationResult>;
-
-    fn cancel_check_authorization(&self, cancellation_id: &str) -> zbus::Result<()>;
-}
-
-/// The struct that polkit answers with.
-#[derive(Debug, Deserialize, Type)]
-struct AuthorizationResult {
-    authorized: bool,
-    challenge: bool,
-    #[expect(dead_code, reason = "polkit sends it")]
-    details: HashMap<String, String>,
-}
 
 /// Waits until the name has left the bus. Never ends where that cannot be known: then the answer is waited for.
 async fn left(connection: &Connection, name: &UniqueName<'_>) {
@@ -139,11 +111,6 @@ fn is_absent(error: &zbus::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_has_the_shape_that_polkit_documents() {
-        assert_eq!(AuthorizationResult::SIGNATURE, "(bba{ss})");
-    }
 
     #[test]
     fn a_polkit_that_fails_is_not_one_that_is_absent() {
