@@ -5,8 +5,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use butterdock_btrfs::flags::{self, Flags};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Receiver, Rig, Volume};
+use butterdock_tests::rig::{PATIENCE, Receiver, Rig, Volume, start};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{self, FLAGGED};
 use butterdock_tests::wire::Stream;
@@ -95,5 +96,32 @@ fn what_is_made_in_a_set_gid_directory_gets_its_group_and_bit() -> Result<()> {
         let (plain, ours) = (looked(&standard)?, looked(&ours)?);
         ensure!(plain == ours, "{name}: mode and group ({:o}, {}) ≠ ({:o}, {})", plain.0, plain.1, ours.0, ours.1);
     }
+    Ok(())
+}
+
+/// rename(2) refuses an immutable directory, so such a root would never get its name.
+#[test]
+fn an_immutable_root_arrives_without_its_flag_and_the_run_says_so() -> Result<()> {
+    let rig = Rig::new()?;
+    let source = rig.plain_volume("source")?;
+    let ours = rig.plain_volume("ours")?;
+    let (live, stream) = (source.join("live"), rig.join("stream"));
+    snapshot::create(&live)?;
+    snapshot::freeze(&live, &source.join("s0"))?;
+    snapshot::send(Proto::Two, None, &source.join("s0"), &stream)?;
+    Receiver::Ours.receive(&stream, ours.path())?;
+    let root = fs::File::open(&live)?;
+    let immutable = Flags::from_bits(flags::flags(&root)?.bits() | Flags::IMMUTABLE.bits());
+    flags::set_flags(&root, immutable)?;
+    snapshot::freeze(&live, &source.join("s1"))?;
+    flags::set_flags(&root, Flags::from_bits(immutable.bits() & !Flags::IMMUTABLE.bits()))?;
+    snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &stream)?;
+    let finished = start(Receiver::Ours.command()?.arg("-vf").arg(&stream).arg(ours.path()))?.finish(PATIENCE)?;
+    ensure!(
+        finished.code() == 0 && finished.err().contains("flags that cannot be set"),
+        "no word of it: {}",
+        finished.err()
+    );
+    ensure!(snapshot::show(&ours.join("s1"))?.read_only, "s1 can be written");
     Ok(())
 }

@@ -256,8 +256,9 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if cancelled() {
             return Err(Error::new(Cause::Cancelled));
         }
-        let id = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
+        let (id, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
             .map_err(|error| error.on(&begin.name))?;
+        self.rules.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         let received_uuid = begin.identity.uuid;
         let done = Published { name: name.into_bytes(), kind, id, received_uuid, end };

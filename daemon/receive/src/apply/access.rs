@@ -1,4 +1,4 @@
-//! The root's own owner, mode, ACL and flags: they come last, when nobody may write to the subvolume any more.
+//! The root's own owner, mode and ACL: they come last, when nobody may write to the subvolume any more.
 
 use super::applier::Finished;
 use super::attributes::{REFUSING, remove_xattr};
@@ -6,9 +6,10 @@ use crate::error::Error;
 use crate::plan::Change;
 use crate::volume::Inode;
 
-/// Opens the root up. `mode` is what it has unless the stream gave one.
+/// Opens the root up. `mode` is what it has unless the stream gave one. Answers the flags that it should have and does
+/// not get.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the applier keeps only these back")]
-pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Result<(), Error> {
+pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Result<u32, Error> {
     let doing = |fault| Error::call("set the root's access", fault).on(b"");
     // Handed down by the parent's snapshot: they would refuse everything that follows.
     let flags = root.flags().map_err(doing)?;
@@ -29,8 +30,6 @@ pub(crate) fn open_up(root: &impl Inode, finished: Finished, mode: u32) -> Resul
         };
         result.map_err(|fault| doing(fault).at(place))?;
     }
-    match finished.root_flags.unwrap_or(flags & REFUSING) {
-        0 => Ok(()),
-        flags => root.flags().and_then(|now| root.set_flags(now | flags)).map_err(doing),
-    }
+    // rename(2) refuses an immutable or append-only directory, and once the subvolume has its name it is read-only.
+    Ok(finished.root_flags.unwrap_or(flags & REFUSING))
 }

@@ -13,7 +13,7 @@ use crate::plan::Step;
 use crate::volume::{Inode, Volume};
 
 /// Applies `steps`, the commands between `SUBVOL` and `END`, with `lanes` threads; at the end the root gets its
-/// access and its flags. Stops at the first error.
+/// access. Stops at the first error.
 ///
 /// # Errors
 /// The first error in the order of the steps; how far `volume` came by then is not said.

@@ -45,13 +45,18 @@ impl Ineffective {
         }
     }
 
+    /// These flags (`FS_*_FL`) were not given to the root.
+    pub(crate) fn refused(&self, flags: u32) {
+        self.add(TRANSLATION.iter().filter(|(_, flag)| flags & flag != 0).fold(0, |bits, (bit, _)| bits | bit));
+    }
+
     /// A sentence for a person, if there is something to say.
     pub(crate) fn report(&self) -> Option<String> {
         let (bits, times) = (self.bits.load(Ordering::Relaxed), self.times.load(Ordering::Relaxed));
         (times != 0).then(|| {
             format!(
                 "{times} inodes have flags that cannot be set here (BTRFS_INODE bits {bits:#x}): \
-                 they have no equivalent, or come too late for a file with data"
+                 they have no equivalent, come too late for a file with data, or would keep a subvolume from its name"
             )
         })
     }

@@ -17,7 +17,7 @@ use crate::observer::{Observer, Phase};
 use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
 
-/// Publishes `hidden` as `name`, and answers the id of the subvolume. Where it fails, the caller drops `hidden`, and nothing stays.
+/// Publishes `hidden` as `name`, and answers the id of the subvolume and the flags that its root did not get. Where it fails, the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
     hidden: &mut Hidden<'_>,
     name: &CStr,
@@ -26,7 +26,7 @@ pub(crate) fn publish(
     health: &Health,
     observer: &dyn Observer,
     cancelled: impl Fn() -> bool,
-) -> Result<u64, Error> {
+) -> Result<(u64, u32), Error> {
     observer.phase(Phase::Syncing);
     filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
 
@@ -41,7 +41,7 @@ pub(crate) fn publish(
     // Until now only root could look in; from here on the subvolume is as its owner had it.
     finished.root_flags = finished.root_flags.or(Some(hidden.refusing));
     let root = Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?;
-    open_up(&RealInode::of_directory(root), finished, hidden.mode)?;
+    let refused = open_up(&RealInode::of_directory(root), finished, hidden.mode)?;
     let received = Received { uuid: begin.identity.uuid.0, stransid: begin.identity.ctransid };
     subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"))?;
 
@@ -61,7 +61,7 @@ pub(crate) fn publish(
 
     observer.phase(Phase::Settling);
     filesystem::sync(hidden.root()).map_err(doing("write the new name out"))?;
-    Ok(id)
+    Ok((id, refused))
 }
 
 fn doing(what: &'static str) -> impl Fn(Fault) -> Error {

@@ -23,6 +23,10 @@ impl Health {
         let info = filesystem::info(&fd).map_err(ask)?;
         let mut devices = Vec::new();
         for id in 0..=info.max_id.min(DEVICES) {
+            // Asking for the counters of a device that is not there writes a line into the kernel's log; this does not.
+            if filesystem::device_info(&fd, id).map_err(ask)?.is_none() {
+                continue;
+            }
             match filesystem::device_errors(&fd, id) {
                 Ok(errors) => devices.push((id, errors)),
                 Err(Fault { errno: Errno::ENODEV, .. }) => {}
