@@ -26,15 +26,15 @@ pub struct Recording {
 /// Something that everybody was told about a job, or its starter: the reply.
 #[derive(Debug)]
 pub enum Event {
-    /// InterfacesAdded, with the properties.
+    /// `InterfacesAdded`, with the properties.
     Added(HashMap<String, OwnedVariant>),
     /// A reply that names the job and nothing else: that to Receive.
     Replied,
-    /// PropertiesChanged.
+    /// `PropertiesChanged`.
     Changed(HashMap<String, OwnedVariant>),
     /// Completed.
     Completed(String, HashMap<String, OwnedVariant>),
-    /// InterfacesRemoved.
+    /// `InterfacesRemoved`.
     Removed,
 }
 

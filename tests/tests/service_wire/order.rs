@@ -82,7 +82,7 @@ fn a_job_is_removed_after_it_was_completed() -> Result<()> {
     }
     let oldest = jobs.iter().take(3);
     client.until("the oldest go", |client| {
-        Ok(oldest.clone().all(|job| client.introspect(job).is_ok_and(|text| !text.contains(JOB))))
+        Ok(oldest.clone().all(|job| !client.introspect(job).is_ok_and(|text| text.contains(JOB))))
     })?;
     let recording = recorder.finish(&client)?;
     let mut removed = 0;

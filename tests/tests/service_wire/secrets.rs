@@ -40,7 +40,11 @@ fn streams() -> Vec<(&'static str, Stream, &'static str)> {
         ),
         ("a damaged command", inside("3").mkfile(&there).spoil(3), "InvalidStream"),
         ("an early end", inside("4").mkfile(&there), "TruncatedStream"),
-        ("a parent that is not there", Stream::new(2).snapshot(MARKER, [7; 16], 9).end(), "ParentMissing"),
+        (
+            "a parent that is not there",
+            Stream::new(2).snapshot(format!("{MARKER}p"), [7; 16], 9).end(),
+            "ParentMissing",
+        ),
         ("a file that is not there", inside("5").write(format!("{MARKER}/no"), 0, "x").end(), "Failed"),
         ("a directory that is not empty", inside("6").mkfile(&there).rmdir(MARKER).end(), "Failed"),
         ("an xattr of a file that is not there", inside("7").xattr(&there, MARKER, MARKER).end(), "Failed"),

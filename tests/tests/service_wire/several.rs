@@ -1,6 +1,7 @@
 //! Several streams in one descriptor, and when their bytes are durable.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::interface::JOB;
@@ -33,6 +34,8 @@ fn streams_in_one_descriptor_are_one_job_and_durable_one_by_one() -> Result<()> 
     writer.write_all(unfinished("two").bytes())?;
     client.until("the second is read", |_| Ok(received(&job)? > first))?;
     ensure!(durable(&job)? == first && client.get::<String>(&job, JOB, "State")? == "running", "between the two");
+    // What changes within a third of a second is told together.
+    std::thread::sleep(Duration::from_millis(700));
     writer.write_all(&two.bytes()[unfinished("two").bytes().len()..])?;
     drop(writer);
     ensure!(client.end_of(&job)?.0 == "succeeded", "{:?}", client.end_of(&job)?);
