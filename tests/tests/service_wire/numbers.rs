@@ -14,7 +14,7 @@ const GROWING: [&str; 4] = ["BytesReceived", "BytesDurable", "EncodedWrites", "F
 /// Told before the work and never again otherwise.
 const FIXED: [&str; 2] = ["BytesTotal", "TotalSource"];
 
-/// Every value that was told of one property, in order; the first is InterfacesAdded's.
+/// Every value that was told of one property, in order; the first is that of `InterfacesAdded`.
 pub(crate) fn values<T>(recording: &Recording, job: &str, property: &str) -> Result<Vec<T>>
 where
     T: TryFrom<OwnedVariant>,
