@@ -96,11 +96,19 @@ fn name(value: &OwnedVariant) -> Result<Vec<u8>, Error> {
             bytes.escape_ascii()
         )));
     }
+    if bytes.starts_with(HIDDEN) {
+        return Err(Error::InvalidArgs(format!(
+            "the option name must not begin with {}, which what is half-made is called; choose another",
+            HIDDEN.escape_ascii()
+        )));
+    }
     Ok(bytes)
 }
 
 /// The longest name that Linux takes.
 const NAME_MAX: usize = 255;
+/// How the names of subvolumes begin that are not received whole.
+const HIDDEN: &[u8] = b".butterdock-";
 
 fn bool_of(key: &str, value: &OwnedVariant) -> Result<bool, Error> {
     bool::try_from(value).map_err(|_wrong| wrong_type(key, "b", value))
@@ -168,6 +176,11 @@ mod tests {
         for name in ["", ".", "..", "a/b", "/", "a\0b", long.as_str()] {
             assert!(read(vec![("name", name.into())]).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_name_of_what_is_half_made_is_refused() {
+        assert!(complaint(vec![("name", ".butterdock-mine".into())]).contains("begin with .butterdock-"));
     }
 
     #[test]

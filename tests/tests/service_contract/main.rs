@@ -1,0 +1,5 @@
+//! The contract, as the running service keeps it.
+
+mod authority;
+mod introspection;
+mod shipped;

@@ -1,0 +1,94 @@
+//! What a package installs is understood by what reads it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::authority::ACTIONS;
+use butterdock_dbus::names::BUS_NAME;
+use butterdock_tests::rig::{PATIENCE, Rig, butterdockd, run};
+use butterdock_tests::service::{Bus, Client, Polkit, Rules, as_nobody, shipped};
+
+#[test]
+fn the_bus_takes_the_shipped_policy_and_lets_root_alone_have_the_name() -> Result<()> {
+    let rig = Rig::new()?;
+    // It does not start when it does not understand a file that it includes.
+    let bus = Bus::start(&rig, None)?;
+    let mut take = Command::new("gdbus");
+    take.args(["call", "--system", "--dest", "org.freedesktop.DBus", "--object-path", "/org/freedesktop/DBus"]);
+    take.args(["--method", "org.freedesktop.DBus.RequestName", BUS_NAME, "4"]);
+    take.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address());
+    let nobody = run(&mut as_nobody(&take), PATIENCE)?;
+    ensure!(nobody.code() != 0 && nobody.err().contains("AccessDenied"), "{}{}", nobody.out(), nobody.err());
+    run(&mut take, PATIENCE)?.success()?;
+    Ok(())
+}
+
+#[test]
+fn polkit_takes_the_shipped_actions_and_they_are_those_of_the_table() -> Result<()> {
+    let file = shipped("dbus/data/org.butterdock.Butterdock1.policy");
+    let dtd = "/usr/share/polkit-1/policyconfig-1.dtd";
+    run(Command::new("xmllint").args(["--noout", "--nonet", "--dtdvalid", dtd]).arg(file), PATIENCE)?.success()?;
+    let rig = Rig::new()?;
+    let bus = Bus::start(&rig, None)?;
+    let _polkit = Polkit::start(&rig, &bus, &Rules::None)?;
+    let client = Client::connect(bus.address())?;
+    let name = "org.freedesktop.PolicyKit1";
+    let place = (name, "/org/freedesktop/PolicyKit1/Authority");
+    let answer = client.ask(place, (&format!("{name}.Authority"), "EnumerateActions"), &"")?;
+    let body = answer.body();
+    let (actions,): (Vec<Action>,) = body.deserialize()?;
+    let known: BTreeSet<_> =
+        actions.iter().map(|action| action.0.as_str()).filter(|id| id.starts_with(BUS_NAME)).collect();
+    ensure!(known == ACTIONS.iter().map(|row| row.action.id()).collect(), "{known:?}");
+    Ok(())
+}
+
+/// As polkit's documentation has it: id, description, message, vendor, its address, icon, three defaults, annotations.
+type Action =
+    (String, String, String, String, String, String, u32, u32, u32, std::collections::HashMap<String, String>);
+
+#[test]
+fn the_bus_takes_the_shipped_activation_file() -> Result<()> {
+    let rig = Rig::new()?;
+    let folder = rig.join("services");
+    fs::create_dir(&folder)?;
+    let name = format!("{BUS_NAME}.service");
+    fs::copy(shipped("dbus/data").join(&name), folder.join(&name))?;
+    let bus = Bus::start(&rig, Some(&folder))?;
+    let client = Client::connect(bus.address())?;
+    let the_bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
+    let answer = client.ask(the_bus, ("org.freedesktop.DBus", "ListActivatableNames"), &())?;
+    let names: Vec<String> = answer.body().deserialize()?;
+    ensure!(names.iter().any(|name| name == BUS_NAME), "{names:?}");
+    Ok(())
+}
+
+#[test]
+fn systemd_takes_the_shipped_unit_and_it_is_the_one_that_activation_names() -> Result<()> {
+    let unit = fs::read_to_string(shipped("daemon/data/butterdockd.service")).context("the unit")?;
+    let activation = fs::read_to_string(shipped("dbus/data").join(format!("{BUS_NAME}.service")))?;
+    ensure!(activation.lines().any(|line| line == "SystemdService=butterdockd.service"), "{activation}");
+    ensure!(unit.lines().any(|line| line == format!("BusName={BUS_NAME}")), "{unit}");
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).context("ExecStart")?;
+    let program = start.split(' ').next().context("a program")?;
+    ensure!(start == format!("{program} serve"), "{start}");
+    let rig = Rig::new()?;
+    let copy = rig.join("butterdockd.service");
+    // The program is not where a package would put it.
+    fs::write(&copy, unit.replace(program, butterdockd()?.to_str().context("a path in UTF-8")?))?;
+    let mut verify = Command::new("systemd-analyze");
+    match run(verify.args(["verify", "--man=no"]).arg(&copy), PATIENCE) {
+        Ok(done) => ensure!(done.code() == 0 && done.err().is_empty(), "{}{}", done.out(), done.err()),
+        Err(error) => println!("not checked, because there is no systemd-analyze here: {error}"),
+    }
+    Ok(())
+}
+
+#[test]
+fn the_service_takes_the_example_of_its_configuration() -> Result<()> {
+    run(Command::new(butterdockd()?).arg("check-config").arg(shipped("daemon/data/butterdock.toml")), PATIENCE)?
+        .success()?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Numbers go one way.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::service::{Event, Recorder, Recording, Service, no_options, unfinished};
+use butterdock_tests::wire::Stream;
+use zbus::OwnedVariant;
+
+/// Never less than before.
+const GROWING: [&str; 4] = ["BytesReceived", "BytesDurable", "EncodedWrites", "FallbackWrites"];
+/// Told before the work and never again otherwise.
+const FIXED: [&str; 2] = ["BytesTotal", "TotalSource"];
+
+/// Every value that was told of one property, in order; the first is that of `InterfacesAdded`.
+pub(crate) fn values<T>(recording: &Recording, job: &str, property: &str) -> Result<Vec<T>>
+where
+    T: TryFrom<OwnedVariant>,
+    T::Error: std::error::Error + Send + Sync + 'static,
+{
+    let mut all = Vec::new();
+    let mut take = |told: &HashMap<String, OwnedVariant>| -> Result<()> {
+        if let Some(value) = told.get(property) {
+            all.push(T::try_from(value.try_clone()?)?);
+        }
+        Ok(())
+    };
+    for moment in recording.story(job)? {
+        match &moment.event {
+            Event::Added(told) | Event::Changed(told) => take(told)?,
+            Event::Replied | Event::Completed(..) | Event::Removed => {}
+        }
+    }
+    Ok(all)
+}
+
+#[test]
+fn progress_and_counters_never_go_back_and_are_always_numbers() -> Result<()> {
+    let service = Service::start()?;
+    let client = service.client()?;
+    let recorder = Recorder::start(&service.bus)?;
+    let mut stream = unfinished("sub");
+    for number in 0..60 {
+        let zeros = zstd::bulk::compress(&[0; 131_072], 3)?;
+        stream = stream.encoded("d/f", (number + 1) << 17, (1 << 17, 1 << 17, 0), 2, zeros);
+    }
+    let bytes = stream.end().bytes().to_vec();
+    let (reader, mut writer) = std::io::pipe()?;
+    let mut options = no_options();
+    let total = u64::try_from(bytes.len())?;
+    options.insert("total", total.into());
+    let job = client.receive(&reader, &options)?;
+    drop(reader);
+    for part in bytes.chunks(bytes.len() / 40) {
+        writer.write_all(part)?;
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    drop(writer);
+    ensure!(client.end_of(&job)?.0 == "succeeded", "{:?}", client.end_of(&job)?);
+    let recording = recorder.finish(&client)?;
+    for property in GROWING {
+        let all: Vec<u64> = values(&recording, &job, property)?;
+        ensure!(all.is_sorted() && all.first() == Some(&0), "{property}: {all:?}");
+    }
+    for property in FIXED {
+        let told = recording.story(&job)?.len();
+        let all = recording.story(&job)?.into_iter().filter(|moment| match &moment.event {
+            Event::Changed(changed) => changed.contains_key(property),
+            Event::Added(_) | Event::Replied | Event::Completed(..) | Event::Removed => false,
+        });
+        ensure!(all.count() == 0, "{property} changed, among {told}");
+    }
+    let received: Vec<u64> = values(&recording, &job, "BytesReceived")?;
+    ensure!(received.len() > 3 && received.last() == Some(&total), "too few steps to tell: {received:?}");
+    let progress: Vec<f64> = values(&recording, &job, "Progress")?;
+    ensure!(progress.iter().all(|share| (0.0..=1.0).contains(share)), "{progress:?}");
+    ensure!(progress.is_sorted() && progress.last() == Some(&1.0), "{progress:?}");
+    let written: Vec<u64> = values(&recording, &job, "EncodedWrites")?;
+    ensure!(written.last() == Some(&60), "{written:?}");
+    Ok(())
+}
+
+#[test]
+fn a_job_without_a_total_has_no_progress_that_is_not_a_number() -> Result<()> {
+    let service = Service::start()?;
+    let client = service.client()?;
+    let recorder = Recorder::start(&service.bus)?;
+    let (reader, writer) = std::io::pipe()?;
+    let job = client.receive(&reader, &no_options())?;
+    // Not a single byte comes.
+    drop((reader, writer));
+    let (state, error) = client.end_of(&job)?;
+    ensure!(state == "failed", "{state} {error}");
+    let mut options = no_options();
+    options.insert("total", 1_u64.into());
+    let (reader, mut writer) = std::io::pipe()?;
+    let longer = client.receive(&reader, &options)?;
+    drop(reader);
+    writer.write_all(Stream::new(2).subvol("longer").end().bytes())?;
+    drop(writer);
+    ensure!(client.end_of(&longer)?.0 == "succeeded", "more came than was said");
+    let recording = recorder.finish(&client)?;
+    for job in [&job, &longer] {
+        let progress: Vec<f64> = values(&recording, job, "Progress")?;
+        ensure!(progress.iter().all(|share| (0.0..=1.0).contains(share)), "{progress:?}");
+        let first = recording.story(job)?.into_iter().next().context("InterfacesAdded")?;
+        ensure!(matches!(first.event, Event::Added(told) if told.contains_key("Progress")), "{job}");
+    }
+    let valid: Vec<bool> = values(&recording, &job, "ProgressValid")?;
+    ensure!(valid == [false], "{valid:?}");
+    Ok(())
+}

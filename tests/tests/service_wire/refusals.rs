@@ -1,0 +1,118 @@
+//! What is refused before a job comes of it.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use butterdock_dbus::INVALID_ARGS;
+use butterdock_dbus::authority::TABLE;
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{JOB, MANAGER, VOLUME};
+use butterdock_tests::service::{
+    Client, Options, Recorder, Service, Stalled, TANK, error_name, file_of, no_options, small, tank,
+};
+use rustix::fs::{Mode, OFlags, open};
+use zbus::{Fd, Variant};
+
+/// Calls a method of the table with these options.
+fn call(client: &Client, (interface, method): (&str, &str), job: &str, options: &Options<'_>) -> Result<zbus::Error> {
+    let stream = file_of(small("sub").bytes())?;
+    let descriptor = Fd::from(&stream);
+    let answer = match (interface, method) {
+        (MANAGER, "Receive") => client.call(ROOT, (MANAGER, method), &(TANK, descriptor, options)),
+        (VOLUME, "Receive") => client.call(&tank(), (VOLUME, method), &(descriptor, options)),
+        (MANAGER, _) => client.call(ROOT, (MANAGER, method), options),
+        (VOLUME, _) => client.call(&tank(), (VOLUME, method), options),
+        (JOB, _) => client.call(job, (JOB, method), options),
+        _ => bail!("this test does not know how to call {interface}.{method}: teach it"),
+    };
+    answer.err().with_context(|| format!("{interface}.{method} took {options:?}"))
+}
+
+#[test]
+fn an_option_that_nobody_knows_is_an_invalid_argument_of_every_method() -> Result<()> {
+    let service = Service::start()?;
+    let client = service.client()?;
+    let stalled = Stalled::start(&client, "sub")?;
+    for row in TABLE {
+        let options = Options::from([("no-such-option", Variant::from(true))]);
+        let error = call(&client, (row.interface, row.method), &stalled.job, &options)?;
+        let what = format!("{}.{}: {error}", row.interface, row.method);
+        ensure!(error_name(&error) == INVALID_ARGS, "{what}");
+        ensure!(error.to_string().contains("no-such-option"), "it does not say which: {what}");
+    }
+    ensure!(client.get::<String>(&stalled.job, JOB, "State")? == "running", "the job was ended");
+    Ok(())
+}
+
+#[test]
+fn an_option_that_is_no_such_thing_is_an_invalid_argument() -> Result<()> {
+    let service = Service::start()?;
+    let client = service.client()?;
+    let recorder = Recorder::start(&service.bus)?;
+    let cases = [
+        ("verify", Variant::from("yes")),
+        ("force_decompress", Variant::from(1_u32)),
+        ("total", Variant::from("many")),
+        ("total", Variant::from(-1_i64)),
+        ("name", Variant::from(7_u32)),
+        ("name", Variant::from("")),
+        ("name", Variant::from("a/b")),
+        ("name", Variant::from("..")),
+        ("name", Variant::from(".butterdock-mine")),
+        ("name", Variant::from("x".repeat(256))),
+        ("name", Variant::from(b"a\0b".to_vec())),
+    ];
+    for (key, value) in cases {
+        let text = format!("{key}: {value:?}");
+        for interface in [MANAGER, VOLUME] {
+            let options = Options::from([(key, value.try_clone()?)]);
+            let error = call(&client, (interface, "Receive"), "", &options).with_context(|| text.clone())?;
+            ensure!(error_name(&error) == INVALID_ARGS, "{text}: {} {error}", error_name(&error));
+            ensure!(error.to_string().contains(key), "it does not say which: {text}: {error}");
+        }
+    }
+    ensure!(recorder.finish(&client)?.jobs()?.is_empty(), "a job came of it");
+    Ok(())
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_is_refused_with_a_sentence() -> Result<()> {
+    let service = Service::start()?;
+    let client = service.client()?;
+    let recorder = Recorder::start(&service.bus)?;
+    let file = service.rig.join("stream");
+    std::fs::write(&file, small("sub").bytes())?;
+    let opened = |path: &std::path::Path, flags| open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    let (_reader, writer) = std::io::pipe()?;
+    let cases: [(&str, OwnedFd); 6] = [
+        ("directory", opened(service.volume.path(), OFlags::RDONLY)?),
+        ("O_PATH", opened(&file, OFlags::PATH)?),
+        ("O_PATH", opened(service.volume.path(), OFlags::PATH)?),
+        ("writing", opened(&file, OFlags::WRONLY)?),
+        ("writing", writer.into()),
+        ("device", File::open("/dev/zero")?.into()),
+    ];
+    for (word, descriptor) in &cases {
+        let Err(error) = client.receive(descriptor, &no_options()) else { bail!("{word}: received") };
+        ensure!(error_name(&error) == INVALID_ARGS, "{word}: {} {error}", error_name(&error));
+        let text = error.to_string();
+        ensure!(text.contains(word) && text.contains("descriptor"), "it does not say why: {text}");
+        ensure!(["pass ", "open it "].iter().any(|advice| text.contains(advice)), "nor what to do: {text}");
+    }
+    ensure!(recorder.finish(&client)?.jobs()?.is_empty(), "a job came of it");
+    ensure!(std::fs::read_dir(service.volume.path())?.next().is_none(), "something was made");
+    Ok(())
+}
+
+#[test]
+fn a_volume_that_nobody_configured_is_not_found() -> Result<()> {
+    let service = Service::start()?;
+    let client = service.client()?;
+    let stream = file_of(small("sub").bytes())?;
+    let Err(error) = client.call(ROOT, (MANAGER, "Receive"), &("other", Fd::from(&stream), no_options())) else {
+        bail!("received into nowhere")
+    };
+    ensure!(error_name(&error).ends_with(".Error.NotFound") && error.to_string().contains("other"), "{error}");
+    Ok(())
+}
