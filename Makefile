@@ -25,13 +25,13 @@ help: ## Show this
 	@echo 'make COMMAND, one of:'
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build butterdockd, optimised: target/release/butterdockd
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd
+build: ## Build both programs, optimised, into target/release; man page and completions into target/release/share
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 
 check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test -p butterdockd -p butterdock-stream -p butterdock-receive
+	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive
 
 test: ## Every test; needs root, because most of them mount loop volumes
 	@tests/demo/needs test

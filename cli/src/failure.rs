@@ -74,8 +74,8 @@ impl From<Error> for Failure {
             Error::Named(name, message) => Self {
                 exit: if name == ErrorName::NotAuthorized { NOT_ALLOWED } else { FAILED },
                 name: Some(bus_name),
+                next: next(name, &message).map(str::to_owned),
                 message,
-                next: next(name).map(str::to_owned),
             },
             Error::InvalidArgs(message) => {
                 Self { exit: USAGE, name: Some(INVALID_ARGS.to_owned()), message, next: None }
@@ -107,8 +107,12 @@ fn said(error: &zbus::Error) -> String {
     error.description().map_or_else(|| error.to_string(), str::to_owned)
 }
 
-/// What to do about an error, as far as its name tells; the sentences about streams say it themselves.
-pub(crate) fn next(name: ErrorName) -> Option<&'static str> {
+/// What to do about an error, as far as its name tells; none where the service's sentence says it already, which it does
+/// behind a semicolon.
+pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
+    if message.contains("; ") {
+        return None;
+    }
     match name {
         ErrorName::NotAuthorized => {
             Some("run it as root (sudo butterdock …), or have an administrator allow it with a rule of polkit")
@@ -151,5 +155,8 @@ mod tests {
         let failure = Failure::from(Error::new(ErrorName::NotFound, "there is no volume \"tnak\""));
         assert_eq!(failure.message, "there is no volume \"tnak\"");
         assert_eq!(failure.name.as_deref(), Some("org.butterdock.Butterdock1.Error.NotFound"));
+        assert!(failure.next.is_some_and(|next| next.contains("butterdock volumes")));
+        let failure = Failure::from(Error::new(ErrorName::NotFound, "there is none; look elsewhere"));
+        assert_eq!(failure.next, None, "nobody is told twice what to do");
     }
 }

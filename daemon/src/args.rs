@@ -132,7 +132,9 @@ mod tests {
         let all = ["butterdockd", "receive"].iter().chain(words);
         Args::try_parse_from(all).map(|args| match args.command {
             Command::Receive(wanted) => wanted,
-            Command::Serve(_) | Command::CheckConfig(_) | Command::Worker => unreachable!("the words begin with receive"),
+            Command::Serve(_) | Command::CheckConfig(_) | Command::Worker => {
+                unreachable!("the words begin with receive")
+            }
         })
     }
 

@@ -3,8 +3,9 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests, outside #[test]")]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use butterdock_dbus::authority::{TABLE, markdown, policy};
 use butterdock_dbus::introspection;
@@ -173,4 +174,26 @@ fn the_xml_files_are_well_formed() {
     for name in interface::ALL {
         tool("xmllint", &["--noout", "--nonet", &data(&format!("xml/{name}.xml"))]);
     }
+}
+
+#[test]
+fn a_bus_takes_the_bus_policy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let configuration = folder.path().join("bus.conf");
+    let text = format!(
+        "<busconfig><type>session</type><listen>unix:path={}/bus</listen><auth>EXTERNAL</auth><include>{}</include></busconfig>",
+        folder.path().display(),
+        data("data/org.butterdock.Butterdock1.conf")
+    );
+    std::fs::write(&configuration, text).expect("written");
+    let mut bus = Command::new("dbus-daemon");
+    let bus = bus.arg(format!("--config-file={}", configuration.display())).args(["--nofork", "--print-address=1"]);
+    let mut bus = bus.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("dbus-daemon (package dbus) starts");
+    // It tells its address once it has taken its configuration.
+    let mut address = String::new();
+    let out = bus.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut address).expect("read");
+    bus.kill().expect("ended");
+    bus.wait().expect("ended");
+    assert!(address.starts_with("unix:path="), "dbus-daemon does not take it: {address:?}");
 }

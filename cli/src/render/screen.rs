@@ -112,7 +112,7 @@ impl Wrong {
             return None;
         }
         let name = job.now.error_name.clone();
-        let next = name.parse().ok().and_then(failure::next);
+        let next = name.parse().ok().and_then(|name| failure::next(name, &job.now.error_message));
         Some(Self { name, message: job.now.error_message.clone(), command: None, byte: None, next })
     }
 }

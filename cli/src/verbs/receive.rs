@@ -1,7 +1,7 @@
 //! `butterdock receive VOLUME [FILE|-]`.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Seek as _};
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -22,7 +22,8 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Receive) -> Result
         name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()),
         verify: wanted.verify,
         force_decompress: wanted.force_decompress,
-        total: input.total,
+        // The service looks at a regular file's size itself, and of a pipe nobody here knows more.
+        total: None,
     };
     let follow = Follow::start(service).await?;
     let manager = service.manager().await?;
@@ -47,8 +48,6 @@ async fn first_look(service: &Service, path: &str) -> Result<Job, Failure> {
 #[derive(Debug)]
 struct Input {
     stream: File,
-    /// How many bytes are to come, where the stream is a regular file.
-    total: Option<u64>,
     /// What the job depends on when nobody watches.
     hint: &'static str,
 }
@@ -70,12 +69,7 @@ impl Input {
         };
         let stream = stream.map_err(|error| Failure::own(format!("cannot open {shown}: {error}; check the name")))?;
         let facts = stream.metadata().map_err(|error| Failure::own(format!("cannot look at {shown}: {error}")))?;
-        let total = facts.is_file().then(|| {
-            // Standard input may have been read in part before.
-            let at = (&stream).stream_position().unwrap_or_default();
-            facts.len().saturating_sub(at)
-        });
-        let hint = if total.is_some() { "" } else { " for as long as its stream comes" };
-        Ok(Self { stream, total, hint })
+        let hint = if facts.is_file() { "" } else { " for as long as its stream comes" };
+        Ok(Self { stream, hint })
     }
 }

@@ -36,18 +36,16 @@ fn a_piped_stream_is_received_and_told_in_two_lines() {
 }
 
 #[test]
-fn the_total_is_what_is_left_of_a_regular_file() {
+fn options_are_passed_on_as_bytes_and_only_where_they_are_given() {
     let stage = Stage::new();
-    let file = stage.stream("ok 789");
-    assert_eq!(stage.run(&["receive", "tank", file.to_str().expect("a name")]).code, Some(0));
-    let mut read = File::open(&file).expect("open");
-    read.read_exact(&mut [0; 2]).expect("read");
-    let ran = Ran::from(stage.command(&["receive", "tank"]).stdin(read).output().expect("it runs"));
-    assert_eq!(ran.code, Some(0));
     assert_eq!(stage.piped(&["receive", "tank", "--verify", "--as", "x"], "ok").code, Some(0));
+    assert_eq!(stage.piped(&["receive", "tank", "--force-decompress"], "ok").code, Some(0));
     let asked = stage.fake.desk.asked.lock().expect("unpoisoned").join("\n");
-    let wanted = ["total: Some(6)", "total: Some(4)", "name: Some([120]), verify: true"];
-    assert!(wanted.iter().all(|part| asked.contains(part)) && asked.contains("total: None"), "{asked}");
+    let wanted = [
+        "name: Some([120]), verify: true, force_decompress: false",
+        "name: None, verify: false, force_decompress: true",
+    ];
+    assert!(wanted.iter().all(|part| asked.contains(part)), "{asked}");
 }
 
 #[test]

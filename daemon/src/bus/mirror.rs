@@ -20,7 +20,7 @@ use crate::volumes::Seen;
 /// Between two signals of a job passes so much: three a second, so that the last, which does not wait, is the fourth.
 const GAP: Duration = Duration::from_millis(334);
 
-/// Tells of a job until it is forgotten; `told` is what InterfacesAdded told, or older.
+/// Tells of a job until it is forgotten; `told` is what `InterfacesAdded` told, or older.
 pub(super) async fn job(hall: &Hall, path: &OwnedObjectPath, job: watch::Receiver<Job>, told: Job) {
     if let Err(error) = tell_job(hall, path, job, told).await {
         tracing::debug!("a job could not be shown to its end: {error}");

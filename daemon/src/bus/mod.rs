@@ -2,8 +2,8 @@
 //!
 //! * `manager`, `volume`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether the caller
 //!   may, order, return. Nobody is held up by them, whatever a person at a password prompt does.
-//! * `mirror` follows a job and tells: InterfacesAdded, PropertiesChanged (at most four a second, none when nothing
-//!   changed), Completed, InterfacesRemoved, in this order.
+//! * `mirror` follows a job and tells: `InterfacesAdded`, `PropertiesChanged` (at most four a second, none when nothing
+//!   changed), `Completed`, `InterfacesRemoved`, in this order.
 //! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
 //! * `stream` looks at a descriptor that a caller passed.
 //!

@@ -1,4 +1,4 @@
-//! polkit, as its D-Bus interface has it (org.freedesktop.PolicyKit1.Authority). zbus_polkit is of an older zbus.
+//! polkit, as its D-Bus interface has it (org.freedesktop.PolicyKit1.Authority). The crate `zbus_polkit` is of an older zbus.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -128,14 +128,12 @@ async fn wait_for_leaving(connection: &Connection, name: &UniqueName<'_>) -> zbu
 
 /// Whether there is no polkit here, which is another thing than one that refuses or fails.
 fn is_absent(error: &zbus::Error) -> bool {
-    let name = match error {
-        zbus::Error::MethodError(name, ..) => name.as_str().to_owned(),
-        zbus::Error::FDO(error) => error.name().as_str().to_owned(),
-        _ => return false,
-    };
+    // The names that the bus itself gives are all of this kind.
+    let zbus::Error::FDO(error) = error else { return false };
+    let name = error.name();
     ["ServiceUnknown", "NameHasNoOwner", "Spawn.ServiceNotFound"]
         .iter()
-        .any(|end| name == format!("org.freedesktop.DBus.Error.{end}"))
+        .any(|end| name.as_str().strip_prefix("org.freedesktop.DBus.Error.") == Some(*end))
 }
 
 #[cfg(test)]

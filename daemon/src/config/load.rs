@@ -60,21 +60,19 @@ fn apply(config: &mut Config, file: File) {
     set(&mut config.max_queued, max.map(super::worth::Within::get));
     set(&mut config.max_queued_per_user, max_per_user.map(super::worth::Within::get));
     set(&mut config.state, state.map(|path| path.0));
-    apply_worker(&mut config.worker, worker);
+    apply_worker(&mut config.worker, &worker);
     let volumes = volume.map(|volumes| {
-        let rule = |volume: file::Volume| VolumeRule {
-            name: volume.name.into_inner(),
-            path: volume.path.into_inner().0,
-        };
+        let rule =
+            |volume: file::Volume| VolumeRule { name: volume.name.into_inner(), path: volume.path.into_inner().0 };
         volumes.into_iter().map(rule).collect()
     });
     set(&mut config.volumes, volumes);
 }
 
-fn apply_worker(rule: &mut WorkerRule, worker: Worker) {
+fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
     let Worker { nice, io_class, io_priority, lanes } = worker;
     set(&mut rule.nice, nice.map(super::worth::Within::get));
-    set(&mut rule.io_class, io_class);
+    set(&mut rule.io_class, *io_class);
     set(&mut rule.io_priority, io_priority.map(super::worth::Within::get));
     set(&mut rule.lanes, lanes.map(|lanes| Some(lanes.get())));
 }
@@ -131,5 +129,36 @@ mod tests {
     fn a_mistake_is_told_with_file_line_and_column() {
         let refusal = laid(&["", "max_jobs = 1\nmax_job = 2\n"]).expect_err("refused").to_string();
         assert!(refusal.contains("/1:2:1: unknown field `max_job`"), "{refusal}");
+    }
+
+    const EXAMPLE: &str = include_str!("../../data/butterdock.toml");
+    const PAGE: &str = include_str!("../../man/butterdock.toml.5");
+
+    /// The example with every key set.
+    fn example() -> String {
+        let set = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+        // Tables come after keys of none, so the volume is not in the way of what follows it.
+        EXAMPLE.lines().map(set).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_sets_every_key_to_what_it_is_without_it() {
+        assert_eq!(laid(&[EXAMPLE]).expect("loaded"), Config::default());
+        let config = laid(&[&example()]).expect("loaded");
+        assert_eq!(config.volumes.len(), 1);
+        let worker = WorkerRule { lanes: None, ..config.worker };
+        assert_eq!(Config { volumes: Vec::new(), worker, ..config }, Config::default());
+    }
+
+    #[test]
+    fn the_man_page_has_every_key_of_the_example_and_no_other() {
+        let keys = example();
+        let keys = keys.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
+        let mut keys: Vec<_> = keys.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
+        let page = PAGE.split(".SH KEYS").nth(1).and_then(|rest| rest.split(".SH ").next()).expect("KEYS");
+        let mut told: Vec<_> = page.split(".TP\n.B ").skip(1).filter_map(|rest| rest.lines().next()).collect();
+        keys.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, keys);
     }
 }

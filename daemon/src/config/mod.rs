@@ -51,9 +51,9 @@ pub(crate) struct VolumeRule {
 /// How a worker runs beside everything else on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WorkerRule {
-    /// As nice(2) has it: -20 to 19.
+    /// As `nice(2)` has it: -20 to 19.
     pub(crate) nice: i8,
-    /// The class of ioprio_set(2).
+    /// The class of `ioprio_set(2)`.
     pub(crate) io_class: IoClass,
     /// The priority in that class: 0 to 7, 0 is first.
     pub(crate) io_priority: u8,

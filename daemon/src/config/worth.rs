@@ -85,7 +85,7 @@ impl<const LOW: i16, const HIGH: i16> TryFrom<i64> for Within<LOW, HIGH> {
     }
 }
 
-/// The classes of ioprio_set(2) that a worker may have. Real time is none of them: a backup never goes before all else.
+/// The classes of `ioprio_set(2)` that a worker may have. Real time is none of them: a backup never goes before all else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum IoClass {

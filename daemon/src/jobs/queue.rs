@@ -26,9 +26,8 @@ impl Queue {
         if self.running.len() >= max {
             return None;
         }
-        let free = |(_, volume): &(Uuid, VolumeName)| {
-            !self.running.contains_key(volume) && !self.stuck.contains_key(volume)
-        };
+        let free =
+            |(_, volume): &(Uuid, VolumeName)| !self.running.contains_key(volume) && !self.stuck.contains_key(volume);
         let at = self.waiting.iter().position(free)?;
         let (id, volume) = self.waiting.remove(at)?;
         self.running.insert(volume, id);

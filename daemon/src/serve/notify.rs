@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify(3)): a few words to a socket, nothing where there is none.
+//! What the service manager is told (`sd_notify(3)`): a few words to a socket, nothing where there is none.
 
 use std::ffi::OsStr;
 use std::io;

@@ -127,7 +127,9 @@ impl Service {
             sleep(LAST_WORDS).await;
         };
         if timeout(ENDING, over).await.is_err() {
-            tracing::error!("some jobs did not end in time; their workers die with the service, what they left is swept");
+            tracing::error!(
+                "some jobs did not end in time; their workers die with the service, what they left is swept"
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The mounts that this process sees, kept open to be told of changes (proc_pid_mountinfo(5): `POLLPRI`).
+/// The mounts that this process sees, kept open to be told of changes (`proc_pid_mountinfo(5)`: `POLLPRI`).
 #[derive(Debug)]
 pub(crate) struct Mounts {
     file: AsyncFd<File>,
@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn mounts_are_read_also_beside_names_that_are_no_text() {
-        let text = b"22 28 0:21 / /proc rw - proc proc rw\n96 28 0:40 / /mnt/\xff\\040x rw shared:1 - btrfs /dev/loop0 rw\n";
+        let text =
+            b"22 28 0:21 / /proc rw - proc proc rw\n96 28 0:40 / /mnt/\xff\\040x rw shared:1 - btrfs /dev/loop0 rw\n";
         assert_eq!(parse(text), HashSet::from([22, 96]));
     }
 

@@ -67,7 +67,12 @@ impl Volume {
         }
     }
 
-    async fn look_holding(self: &Arc<Self>, mut looked: OwnedMutexGuard<Option<Instant>>, patience: Duration, tell: bool) {
+    async fn look_holding(
+        self: &Arc<Self>,
+        mut looked: OwnedMutexGuard<Option<Instant>>,
+        patience: Duration,
+        tell: bool,
+    ) {
         let volume = Arc::clone(self);
         let looking = tokio::task::spawn_blocking(move || {
             let seen = look_at(&volume.rule.path);

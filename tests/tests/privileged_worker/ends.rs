@@ -1,15 +1,19 @@
 //! How a worker ends when it does not end by itself.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{PATIENCE, Rig, helper};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive};
+use butterdock_tests::snapshot;
 
-use crate::stage::{Stalled, hidden, names, sweep};
+use crate::stage::{Stalled, hidden, names, sweep, through_worker, unfinished};
 
 /// Waits until a process is gone; a zombie is.
 fn is_gone(id: &str) -> Result<()> {
@@ -41,6 +45,44 @@ fn a_killed_worker_leaves_hidden_names_only_and_a_sweep_takes_them() -> Result<(
     ensure!(hidden(volume.path())?.len() == 1, "{:?}", hidden(volume.path())?);
     sweep(volume.path())?;
     is_empty(volume.path())
+}
+
+#[test]
+fn killed_at_thirty_moments_nothing_half_made_is_seen() -> Result<()> {
+    const KILLS: u32 = 30;
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let stream = rig.join("stream");
+    let mut made = unfinished("sub");
+    for number in 0..3000 {
+        let name = format!("d/{number}");
+        made = made.mkfile(&name).write(&name, 0, [b'y'; 9000]).chown(&name, 5, 6);
+    }
+    std::fs::write(&stream, made.end().bytes())?;
+    let began = Instant::now();
+    through_worker(&stream, volume.path())?.success()?;
+    let whole = began.elapsed();
+    let expected = Tree::read(&volume.join("sub"))?;
+    snapshot::delete(&volume.join("sub"))?;
+
+    let mut killed = 0;
+    for number in 0..KILLS {
+        let (input, directory) = (File::open(&stream)?, File::open(volume.path())?);
+        let watcher = Watcher::of(volume.path())?;
+        let worker = Hired::new(&butterdockd()?, &receive(), &[input.as_fd(), directory.as_fd()])?;
+        std::thread::sleep(whole * number / KILLS);
+        killed += u32::from(worker.kill()?.signal() == Some(9));
+        let sights = watcher.sights()?;
+        ensure!(sights.is_empty(), "seen half-made: {sights:?}");
+        sweep(volume.path())?;
+        ensure!(hidden(volume.path())?.is_empty(), "not swept: {:?}", hidden(volume.path())?);
+        if volume.join("sub").exists() {
+            same("published before the kill", &expected, &Tree::read(&volume.join("sub"))?, Rules::COPIES)?;
+            snapshot::delete(&volume.join("sub"))?;
+        }
+    }
+    ensure!(killed >= KILLS / 2, "only {killed} were killed: this shows little");
+    Ok(())
 }
 
 #[test]
@@ -99,7 +141,7 @@ fn a_worker_dies_with_its_daemon() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let (reader, mut input) = std::io::pipe()?;
-    std::io::Write::write_all(&mut input, crate::stage::unfinished("sub").bytes())?;
+    std::io::Write::write_all(&mut input, unfinished("sub").bytes())?;
     let mut daemon = Command::new(helper("through_worker")?)
         .args(["HOLD", "receive"])
         .arg(volume.path())

@@ -17,8 +17,9 @@ use crate::confine::confine;
 
 /// A volume with a destination in it, and something beside the destination.
 struct Place {
-    rig: Rig,
+    // Fields are dropped in this order, and the rig must outlast what is in it.
     volume: Volume,
+    rig: Rig,
 }
 
 impl Place {
@@ -28,7 +29,7 @@ impl Place {
         snapshot::create(&volume.join("destination"))?;
         fs::create_dir(volume.join("beside"))?;
         fs::write(volume.join("beside/file"), "x")?;
-        Ok(Self { rig, volume })
+        Ok(Self { volume, rig })
     }
 
     fn destination(&self) -> PathBuf {

@@ -47,10 +47,10 @@ pub(crate) async fn begin(
     stream: File,
     total: Option<u64>,
 ) -> zbus::Result<OwnedObjectPath> {
-    let (id, path) = {
-        let id = Uuid::new_v4();
-        (id, job_path(id))
-    };
+    let facts = stream.metadata().expect("facts");
+    let total = total.or_else(|| facts.is_file().then_some(facts.len()));
+    let id = Uuid::new_v4();
+    let path = job_path(id);
     let now = JobProperties {
         volume: volume_path(volume).to_string(),
         started_by_uid: 1000,

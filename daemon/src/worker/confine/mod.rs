@@ -11,6 +11,9 @@
 //!    attached nowhere is not a change of the mounts, and Landlock lets it be (measured on Linux 6.18).
 //! 4. *Capabilities* ([`capabilities`]) last: the walls before need some that the engine does not.
 //!
+//! What is left is `CAP_SYS_ADMIN`, without which no extent can be written as it came and no parent be found, and the system
+//! calls that ask for nothing else. A filter of system calls would be the next wall.
+//!
 //! All of it happens while there is one thread: each wall holds for the thread that asks and for those it starts.
 
 mod capabilities;

@@ -1,0 +1,100 @@
+//! What comes onto the desk, and what of it begins.
+
+use std::sync::Arc;
+
+use butterdock_dbus::{Error, ErrorName};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Desk, step};
+use crate::config::{IoClass, WorkerRule};
+use crate::jobs::entry::Entry;
+use crate::jobs::handle::{Ticket, Wish};
+use crate::jobs::job::{Job, now};
+use crate::jobs::keeper::Ask;
+use crate::jobs::pace::Pace;
+use crate::jobs::record::Record;
+use crate::jobs::runner::Run;
+use crate::jobs::state::Event;
+use crate::worker::{IoPriority, Order as Work, Priority};
+
+impl Desk {
+    pub(super) fn take_on(&mut self, wish: Box<Wish>) -> Result<Ticket, Error> {
+        let name = wish.volume.rule.name.clone();
+        let busy = |text: String| Err(Error::new(ErrorName::Busy, text));
+        let unfinished = self.jobs.values().filter(|entry| !entry.job.borrow().is_over());
+        let (mut all, mut of_user) = (0, 0);
+        for entry in unfinished {
+            all += 1;
+            of_user += usize::from(entry.job.borrow().uid == wish.uid);
+        }
+        if self.stopping.is_some() {
+            return busy("the service is ending; try again when it runs".to_owned());
+        }
+        if all >= self.config.max_queued {
+            return busy(format!("{all} jobs are unfinished and more are not taken; wait until some have ended"));
+        }
+        if of_user >= self.config.max_queued_per_user {
+            return busy(format!(
+                "{of_user} of your jobs are unfinished and more are not taken; wait until some have ended"
+            ));
+        }
+        if self.queue.is_stuck(&name) {
+            return busy(format!("a worker hangs on the volume \"{name}\"; check its drive and cable (dmesg)"));
+        }
+        let id = Uuid::new_v4();
+        let job = Job::new(id, name.clone(), wish.uid, now(), wish.total.clone());
+        self.write_down(&job);
+        tracing::info!(butterdock_job = %id, "user {} wants to receive into \"{name}\"", wish.uid);
+        let entry = Entry::new(job, wish);
+        let ticket = Ticket { id, job: entry.job.subscribe() };
+        self.jobs.insert(id, entry);
+        self.queue.push(id, name);
+        Ok(ticket)
+    }
+
+    /// Starts whatever may run.
+    pub(super) fn advance(&mut self) {
+        while self.stopping.is_none() {
+            let Some(id) = self.queue.next(self.config.max_jobs) else { return };
+            self.begin(id);
+        }
+    }
+
+    pub(super) fn begin(&mut self, id: Uuid) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return self.queue.release(id) };
+        let Some(wish) = entry.wish.take() else { return self.queue.release(id) };
+        let Wish { volume, input, name, verify, force_decompress, .. } = *wish;
+        let lanes = self.config.worker.lanes.map(usize::from);
+        let order = Work::Receive { name, verify, force_decompress, no_verity: false, lanes };
+        let (stop, stopped) = oneshot::channel();
+        entry.stop = Some(stop);
+        entry.pace = Pace::new(Instant::now());
+        step(entry, &Event::Begins);
+        let run = Run {
+            id,
+            volume,
+            input,
+            order,
+            priority: priority(self.config.worker),
+            spawner: Arc::clone(&self.spawner),
+            desk: self.itself.clone(),
+            stop: stopped,
+        };
+        tokio::spawn(run.run());
+    }
+
+    pub(super) fn write_down(&self, job: &Job) {
+        // The keeper ends with the service.
+        self.keeper.send(Ask::Write(Box::new(Record::of(job)))).unwrap_or_default();
+    }
+}
+
+fn priority(rule: WorkerRule) -> Priority {
+    let io = match rule.io_class {
+        IoClass::Idle => IoPriority::Idle,
+        IoClass::BestEffort => IoPriority::BestEffort(rule.io_priority),
+    };
+    Priority { nice: rule.nice, io }
+}

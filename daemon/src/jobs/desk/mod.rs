@@ -1,0 +1,143 @@
+//! The desk: one task that owns every job. It decides; whatever can wait is done by runners and the keeper.
+//!
+//! `intake` is what comes and begins, `endings` what ends; here is what lies between.
+
+mod endings;
+mod intake;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::entry::{Ending, Entry, verdict};
+use super::handle::{Jobs, Order};
+use super::history::History;
+use super::keeper::{self, Ask};
+use super::queue::Queue;
+use super::report;
+use super::runner::Told;
+use super::state::{Event, after};
+use crate::config::Config;
+use crate::worker::{Report, Spawner};
+
+/// Jobs that ended are shown so long,
+const SHOWN: Duration = Duration::from_secs(600);
+/// but not more of them.
+const MOST_SHOWN: usize = 50;
+/// Orders that may wait; whoever sends more waits too.
+const ORDERS: usize = 64;
+
+/// Everything that is known of jobs.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    config: Config,
+    spawner: Arc<Spawner>,
+    jobs: HashMap<Uuid, Entry>,
+    queue: Queue,
+    /// What ended, the oldest first.
+    ended: VecDeque<(Instant, Uuid)>,
+    mounts: Option<HashSet<u64>>,
+    /// Who waits for the end of all jobs; nothing more is taken on then.
+    stopping: Option<Vec<oneshot::Sender<()>>>,
+    itself: mpsc::Sender<Order>,
+    keeper: mpsc::UnboundedSender<Ask>,
+}
+
+impl Desk {
+    /// Opens for work.
+    pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History) -> Jobs {
+        let (orders, waiting) = mpsc::channel(ORDERS);
+        let keeper = keeper::start(history);
+        let desk = Self {
+            config: config.clone(),
+            spawner,
+            jobs: HashMap::new(),
+            queue: Queue::default(),
+            ended: VecDeque::new(),
+            mounts: None,
+            stopping: None,
+            itself: orders.clone(),
+            keeper: keeper.clone(),
+        };
+        tokio::spawn(desk.work(waiting));
+        Jobs { orders, keeper }
+    }
+
+    async fn work(mut self, mut waiting: mpsc::Receiver<Order>) {
+        loop {
+            let forget = self.ended.front().map(|(when, _)| *when + SHOWN);
+            tokio::select! {
+                order = waiting.recv() => match order {
+                    Some(order) => self.take(order),
+                    None => return,
+                },
+                () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),
+            }
+            self.advance();
+        }
+    }
+
+    /// Whoever waits for an answer may have left meanwhile.
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Receive(wish, reply) => drop(reply.send(self.take_on(wish))),
+            Order::Cancel(id, reply) => self.cancel(id, reply),
+            Order::Told(id, told) => self.hear(id, told),
+            Order::Mounts(ids) => self.mounts_changed(ids),
+            Order::Configured(config) => self.configured(*config),
+            Order::Ping(reply) => drop(reply.send(())),
+            Order::Stop(reply) => {
+                self.stopping.get_or_insert_default().push(reply);
+                self.end_all();
+            }
+        }
+    }
+
+    fn hear(&mut self, id: Uuid, told: Told) {
+        match told {
+            Told::Opened(mount) => self.opened(id, mount),
+            Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
+            Told::Report(report) => {
+                let Some(entry) = self.jobs.get_mut(&id) else { return };
+                // A statement of its own: whoever still looks at a job keeps it from being changed.
+                let event = report::event(&entry.job.borrow().state, &report);
+                if let Some(event) = event {
+                    step(entry, &event);
+                }
+                let pace = &mut entry.pace;
+                entry.job.send_if_modified(|job| report::take_in(job, pace, &report));
+            }
+            Told::Stalled => {
+                if let Some(entry) = self.jobs.get(&id) {
+                    entry.job.send_if_modified(report::stall);
+                }
+            }
+            Told::Over(ending) => {
+                let stuck = matches!(ending, Ending::Stuck);
+                if stuck {
+                    self.queue.hold(id)
+                } else {
+                    self.queue.release(id)
+                }
+                let (result, trouble) = verdict(self.jobs.get(&id).and_then(|entry| entry.why), ending);
+                self.finish(id, &result, trouble);
+            }
+            Told::Gone => self.queue.release(id),
+        }
+    }
+}
+
+/// Takes the step, where it is lawful.
+fn step(entry: &Entry, event: &Event) {
+    entry.job.send_if_modified(|job| match after(&job.state, event) {
+        Some(state) => {
+            job.state = state;
+            true
+        }
+        None => false,
+    });
+}
