@@ -12,6 +12,8 @@ use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
 use butterdock_dbus::{
     Completed, Error, HistoryEntry, JobProperties, JobProxy, JobState, ManagerProxy, ReceiveOptions,
 };
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -22,6 +24,7 @@ use zbus::message::Type;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
+use super::traces::wait_until;
 use crate::rig::PATIENCE;
 
 /// A connection, and every `Completed` that it heard.
@@ -94,6 +97,19 @@ impl Client {
             Ok::<_, zbus::Error>(bus.name_has_owner(zbus::names::BusName::try_from(BUS_NAME)?).await?)
         })?
         .map_err(Into::into)
+    }
+
+    /// Ends whoever has the service's name with SIGTERM, and waits until nobody has it: for a daemon that the bus started.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end_the_service(&self) -> Result<()> {
+        let pid = self.wait(async {
+            let bus = DBusProxy::new(&self.bus).await?;
+            bus.get_connection_unix_process_id(zbus::names::BusName::try_from(BUS_NAME)?).await
+        })??;
+        kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;
+        wait_until("the service has ended", || Ok(!self.service_is_there()?))
     }
 
     /// Begins a job.

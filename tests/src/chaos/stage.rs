@@ -37,6 +37,14 @@ impl Stage {
     /// # Errors
     /// As [`Self::new`].
     pub fn with(volumes: &[&str], settings: &str) -> Result<Self> {
+        Self::of(volumes, settings, &Layout::default())
+    }
+
+    /// As [`Self::with`], on volumes that are made so.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of(volumes: &[&str], settings: &str, layout: &Layout) -> Result<Self> {
         let rig = Rig::new()?;
         // As systemd has it: what is unmounted here is unmounted in the namespaces of workers.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SHARED, None::<&str>)
@@ -44,7 +52,7 @@ impl Stage {
         let mut text = settings.to_owned();
         let mut made = Vec::new();
         for name in volumes {
-            let volume = rig.volume(name, &Layout::default())?;
+            let volume = rig.volume(name, layout)?;
             text.push_str(&format!("\n[[volume]]\nname = {name:?}\npath = {:?}\n", volume.path()));
             made.push(((*name).to_owned(), volume));
         }
@@ -100,6 +108,20 @@ impl Stage {
         let mut daemon = self.daemon.take().context("a daemon")?;
         daemon.signal(signal)?;
         daemon.finish(PATIENCE)
+    }
+
+    /// Has the bus start the daemon when somebody calls it, as a system's bus does.
+    ///
+    /// # Errors
+    /// When the bus does not take notice.
+    pub fn activatable(&self) -> Result<()> {
+        let (config, address) = (self.rig.join("butterdock.toml"), self.bus.address());
+        let program = butterdockd()?;
+        let (program, config) = (program.display(), config.display());
+        self.bus.offer(
+            "org.butterdock.Butterdock1",
+            &format!("/usr/bin/env BUTTERDOCK_BUS_ADDRESS={address} {program} serve --config {config}"),
+        )
     }
 
     /// Somebody on its bus.
