@@ -67,7 +67,7 @@ fn stream(options: &Options) -> Result<PathBuf> {
     }
     let folder =
         std::env::var_os("BENCH_DIR").map_or_else(|| PathBuf::from("/var/tmp/butterdock-bench"), PathBuf::from);
-    let stream = folder.join("large-v2.stream");
+    let stream = folder.join("streams-1/large-v2.stream");
     ensure!(
         stream.is_file(),
         "{} is not there: run the bench `receive --only b` first, which makes it, or name a stream with --stream",
