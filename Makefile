@@ -5,6 +5,8 @@ CARGO ?= cargo
 THREADS ?= $(shell nproc)
 # For `make bench`, for instance: make bench BENCH="--only ab --pairs 2"
 BENCH ?=
+# The same for the half of it that measures the service.
+SERVICE_BENCH ?=
 
 # Under sudo Rust is that of the caller, and so is what gets built.
 ifneq ($(SUDO_USER),)
@@ -46,8 +48,9 @@ demo: ## The service receives a backup, then what changed; needs root, leaves no
 
 bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; needs root and half an hour
 	@tests/demo/needs bench
-	$(AS_CALLER) $(CARGO) build --release -p butterdockd
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
+	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 
 clean: ## Remove what was built
 	$(CARGO) clean

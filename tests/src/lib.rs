@@ -3,6 +3,7 @@
 //!
 //! Tests that need root are named `privileged_*`; without root they fail with a sentence that says so.
 
+pub mod chaos;
 pub mod compare;
 pub mod rig;
 pub mod service;

@@ -1,9 +1,9 @@
 //! Looks at a descriptor that a caller passed. None of this reads from it, or waits for whoever made it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use butterdock_dbus::{Error, TotalSource};
-use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom, StatxFlags, fcntl_getfl, seek, statx};
+use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, fcntl_getfl, statx};
 
 use crate::jobs::Total;
 
@@ -43,7 +43,14 @@ fn total(said: Option<u64>, rest: Option<u64>) -> Total {
 }
 
 fn rest(file: BorrowedFd<'_>, size: u64) -> Option<u64> {
-    Some(size.saturating_sub(seek(file, SeekFrom::Current(0)).ok()?))
+    Some(size.saturating_sub(position(file)?))
+}
+
+/// Where a file stands, as proc_pid_fdinfo(5) has it. lseek(2) waits for whoever reads at this moment, and the caller, who
+/// has the same open file, may have a read that never ends.
+fn position(file: BorrowedFd<'_>) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok())
 }
 
 fn refused(why: &str) -> Error {
@@ -53,7 +60,7 @@ fn refused(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::io::{Read as _, Write as _};
+    use std::io::{Read as _, Seek as _, Write as _};
     use std::os::unix::fs::OpenOptionsExt as _;
     use std::os::unix::net::UnixStream;
 
@@ -75,7 +82,7 @@ mod tests {
     fn of_a_file_comes_what_was_not_read_yet() {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&[0; 10]).expect("written");
-        seek(&file, SeekFrom::Start(0)).expect("rewound");
+        file.rewind().expect("rewound");
         file.read_exact(&mut [0; 4]).expect("read");
         let total = check(&file, None).expect("taken");
         assert_eq!((total.bytes, total.source), (6, TotalSource::File));

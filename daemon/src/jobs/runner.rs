@@ -23,7 +23,7 @@ const POLITE: Duration = Duration::from_secs(2);
 const GOING: Duration = Duration::from_secs(3);
 /// killed then in any case, so long again, after which it counts as stuck.
 const KILLED: Duration = Duration::from_secs(1);
-/// A sweep has so long; then it goes on without anybody waiting for it.
+/// A sweep has so long; then its worker is killed, and the next receive sweeps.
 const SWEEPING: Duration = Duration::from_secs(3);
 /// After so long without news the rate is that of nothing.
 const STALLED: Duration = Duration::from_secs(3);
@@ -186,6 +186,8 @@ async fn sweep_open(spawner: &Spawner, destination: &Destination, priority: Prio
     let sweep = async {
         while let Some(report) = worker.next().await {
             if let Report::Ended { error, .. } = report {
+                // Whoever is told that nothing is left finds no process either.
+                worker.gone().await;
                 return error.map_or(Ok(()), |error| Err(error.message));
             }
         }

@@ -1,0 +1,102 @@
+//! How soon the daemon answers when it has much to do, and how soon a cancel is in effect.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::JobState;
+use butterdock_tests::chaos::{Client, Stage, memory};
+
+use crate::endless;
+
+const FOLLOWERS: usize = 20;
+const QUEUED: usize = 50;
+const CALLS: usize = 500;
+const CANCELS: usize = 20;
+
+/// What was measured; times with the shortest first.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    /// GetManagedObjects while nothing else goes on.
+    pub(crate) at_rest: Vec<Duration>,
+    /// GetManagedObjects while two jobs run, fifty wait and twenty clients follow everything.
+    pub(crate) under_load: Vec<Duration>,
+    /// Cancel of a job at work.
+    pub(crate) cancel_at_work: Vec<Duration>,
+    /// Cancel of a job whose stream is silent.
+    pub(crate) cancel_silent: Vec<Duration>,
+    /// Of the daemon under load.
+    pub(crate) resident_kib: u64,
+}
+
+pub(crate) fn run() -> Result<Calls> {
+    let stage = Stage::new(&["tank", "pool"])?;
+    let client = stage.client()?;
+    let at_rest = objects(&client)?;
+    let cancel_at_work = cancels(&client, true)?;
+    let cancel_silent = cancels(&client, false)?;
+
+    let running = [client.receive("tank", endless::pipe("a")?)?, client.receive("pool", endless::pipe("b")?)?];
+    for job in &running {
+        client.until(job, "runs", |job| job.bytes_received > 0)?;
+    }
+    let (silent, _writer) = std::io::pipe()?;
+    for number in 0..QUEUED {
+        client.receive(if number % 2 == 0 { "tank" } else { "pool" }, &silent)?;
+    }
+    drop(silent);
+    let followers = Followers((0..FOLLOWERS).map(|_| follower(&stage)).collect::<Result<_>>()?);
+    // They come in at their own pace.
+    std::thread::sleep(Duration::from_secs(2));
+    let under_load = objects(&client)?;
+    let resident_kib = memory(stage.pid())?.resident;
+    for job in &running {
+        ensure!(client.job(job)?.state == JobState::Running, "a job did not run all the while");
+    }
+    drop(followers);
+    Ok(Calls { at_rest, under_load, cancel_at_work, cancel_silent, resident_kib })
+}
+
+/// Clients that follow everything, as long as this lives.
+struct Followers(Vec<Child>);
+
+impl Drop for Followers {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+fn follower(stage: &Stage) -> Result<Child> {
+    let mut watch = stage.butterdock(&["watch", "--json"])?;
+    Ok(watch.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+}
+
+fn objects(client: &Client) -> Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    for _ in 0..CALLS {
+        let start = Instant::now();
+        client.objects()?;
+        took.push(start.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    took.sort();
+    Ok(took)
+}
+
+fn cancels(client: &Client, at_work: bool) -> Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    for _ in 0..CANCELS {
+        let (silent, _writer) = std::io::pipe()?;
+        let job = client.receive("tank", if at_work { endless::pipe("c")? } else { silent })?;
+        client.until(&job, "runs", |job| job.state == JobState::Running && (!at_work || job.bytes_received > 0))?;
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        client.cancel(&job)??;
+        took.push(start.elapsed());
+    }
+    took.sort();
+    Ok(took)
+}

@@ -1,0 +1,134 @@
+//! A stream, what must come of it, and a pipe that gives it piecemeal.
+
+use std::fs::{self, File};
+use std::io::{PipeReader, PipeWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_btrfs::subvolume;
+
+use crate::trees::{Content, Random};
+use crate::wire::Stream;
+
+/// A subvolume and its stream.
+#[derive(Debug, Clone)]
+pub struct Load {
+    name: String,
+    stream: Arc<[u8]>,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Load {
+    /// A subvolume of so many files, the same for the same seed.
+    #[must_use]
+    pub fn new(name: &str, files: usize, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let size = |random: &mut Random| usize::try_from(1 + random.below(90_000)).unwrap_or(1);
+        let files: Vec<_> = (0..files)
+            .map(|number| (format!("f{number}"), Content::Noise.bytes(size(&mut random), random.number())))
+            .collect();
+        let mut stream = Stream::new(1).subvol(name);
+        for (file, content) in &files {
+            stream = stream.mkfile(file);
+            let mut offset = 0;
+            for piece in content.chunks(48 << 10) {
+                stream = stream.write(file, offset, piece);
+                offset += piece.len() as u64;
+            }
+            stream = stream.chmod(file, 0o640).utimes(file, 1_700_000_000, 0);
+        }
+        Self { name: name.to_owned(), stream: stream.end().bytes().into(), files }
+    }
+
+    /// The subvolume's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.stream
+    }
+
+    /// The stream in an open file.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn file(&self, path: &Path) -> Result<File> {
+        fs::write(path, &self.stream)?;
+        Ok(File::open(path)?)
+    }
+
+    /// A pipe, and who feeds it.
+    ///
+    /// # Errors
+    /// When there is no pipe.
+    pub fn pipe(&self) -> Result<(PipeReader, Feed)> {
+        let (reader, writer) = std::io::pipe()?;
+        Ok((reader, Feed::new(writer, Arc::clone(&self.stream))))
+    }
+
+    /// That the subvolume in `folder` is whole, read-only and marked.
+    ///
+    /// # Errors
+    /// With what is wrong.
+    pub fn is_whole_in(&self, folder: &Path) -> Result<()> {
+        let root = folder.join(&self.name);
+        let open = File::open(&root).with_context(|| format!("{}", root.display()))?;
+        ensure!(subvolume::is_read_only(&open)?, "{} can be written", root.display());
+        ensure!(subvolume::info(&open)?.received_uuid != [0; 16], "{} is not marked", root.display());
+        for (file, content) in &self.files {
+            let path = root.join(file);
+            ensure!(fs::read(&path)? == *content, "{} has other content", path.display());
+            ensure!(fs::metadata(&path)?.mode() & 0o7777 == 0o640, "{} has another mode", path.display());
+        }
+        let there = fs::read_dir(&root)?.count();
+        ensure!(there == self.files.len(), "{there} files, and {} were sent", self.files.len());
+        Ok(())
+    }
+}
+
+/// Writes a stream into a pipe, as far as it is told. Dropped it closes its end: an end too early.
+#[derive(Debug)]
+pub struct Feed {
+    more: Option<mpsc::Sender<usize>>,
+    length: usize,
+}
+
+impl Feed {
+    fn new(mut pipe: PipeWriter, stream: Arc<[u8]>) -> Self {
+        let (more, wanted) = mpsc::channel();
+        let length = stream.len();
+        // It waits where the reader does not read, and ends when the reader is gone.
+        std::thread::spawn(move || {
+            let mut at = 0;
+            for end in wanted {
+                let end = usize::min(end, stream.len());
+                if let Some(piece) = stream.get(at..end)
+                    && pipe.write_all(piece).is_err()
+                {
+                    return;
+                }
+                at = end.max(at);
+            }
+        });
+        Self { more: Some(more), length }
+    }
+
+    /// Gives up to this byte, as soon as somebody takes it.
+    pub fn up_to(&self, byte: usize) {
+        if let Some(more) = &self.more {
+            more.send(byte).ok();
+        }
+    }
+
+    /// Gives the rest and closes.
+    pub fn finish(mut self) {
+        self.up_to(self.length);
+        self.more = None;
+    }
+}

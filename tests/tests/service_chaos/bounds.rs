@@ -1,0 +1,81 @@
+//! A client that wants everything.
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
+use butterdock_tests::chaos::{Load, Stage, descriptors, memory, names, wait_until};
+
+/// A daemon with a hundred jobs stays below this, in KiB, also one built without optimisation.
+const MOST: u64 = 64 << 10;
+
+#[test]
+fn a_client_that_opens_a_thousand_receives_is_refused_with_a_sentence_and_others_are_served() -> Result<()> {
+    let mut stage = Stage::with(&["tank", "pool"], "[queue]\nmax = 150\nmax_per_user = 100\n")?;
+    let (greedy, other) = (stage.client()?, stage.client()?);
+    let before = descriptors(stage.pid())?;
+    // Their writer never says anything.
+    let (stream, writer) = std::io::pipe()?;
+    let mut jobs = Vec::new();
+    let mut refused = 0;
+    for number in 0..1000 {
+        match greedy.try_receive("tank", &stream, &ReceiveOptions::default())? {
+            Ok(job) => jobs.push(job),
+            Err(Error::Named(ErrorName::Busy, sentence)) => {
+                ensure!(sentence.contains("100 of your jobs"), "{sentence}");
+                refused += 1;
+            }
+            Err(error) => anyhow::bail!("receive {number}: {error:?}"),
+        }
+        if number % 100 == 0 {
+            ensure!(other.jobs()?.len() == jobs.len(), "not every job is shown");
+        }
+    }
+    drop(stream);
+    ensure!((jobs.len(), refused) == (100, 900), "{} were taken and {refused} refused", jobs.len());
+    let now = memory(stage.pid())?;
+    ensure!(now.peak < MOST, "{} KiB resident with a hundred jobs", now.peak);
+    let held = descriptors(stage.pid())?.saturating_sub(before);
+    ensure!(held < 130, "{held} descriptors for a hundred jobs: those of refused receives are kept");
+    ensure!(stage.workers()?.len() == 1, "one volume has {} writers", stage.workers()?.len());
+
+    let load = Load::new("s0", 10, 1);
+    for job in &jobs[90..] {
+        greedy.cancel(job)??;
+    }
+    let job = other.receive("pool", load.file(&stage.join("stream"))?)?;
+    other.ends_as(&job, &JobState::Succeeded).context("another volume beside the flood")?;
+    for job in &jobs[..90] {
+        greedy.cancel(job)??;
+    }
+    wait_until("every end was heard", || Ok(jobs.iter().all(|job| !greedy.completions(job).is_empty())))?;
+    for job in &jobs {
+        ensure!(greedy.completions(job) == ["cancelled"], "{:?}", greedy.completions(job));
+    }
+    ensure!(other.jobs()?.len() == 50, "more ended jobs than fifty are shown: {}", other.jobs()?.len());
+    drop(writer);
+    let (_, hidden) = names(&stage.path("tank"))?;
+    ensure!(hidden.is_empty(), "{hidden:?}");
+    stage.is_tidy(&other, "tank", &[])?;
+    let after = descriptors(stage.pid())?;
+    ensure!(after <= before + 4, "{before} descriptors before, {after} after");
+    Ok(())
+}
+
+#[test]
+fn descriptors_that_no_stream_comes_from_are_refused_and_not_kept() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let before = descriptors(stage.pid())?;
+    let (_reader, writer) = std::io::pipe()?;
+    for _ in 0..50 {
+        let folder = std::fs::File::open(stage.join("tank"))?;
+        for refused in [
+            client.try_receive("tank", &folder, &ReceiveOptions::default())?,
+            client.try_receive("tank", &writer, &ReceiveOptions::default())?,
+        ] {
+            ensure!(matches!(refused, Err(Error::InvalidArgs(_))), "{refused:?}");
+        }
+    }
+    ensure!(descriptors(stage.pid())? <= before + 1, "descriptors are kept");
+    ensure!(client.jobs()?.is_empty(), "jobs were made");
+    stage.is_tidy(&client, "tank", &[])
+}

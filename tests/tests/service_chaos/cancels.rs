@@ -1,0 +1,87 @@
+//! Cancel answers when it is in effect.
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::{Error, ErrorName, JobState};
+use butterdock_tests::chaos::{Load, Stage, names};
+use butterdock_tests::snapshot;
+use butterdock_tests::trees::Random;
+
+#[test]
+fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let (load, later) = (Load::new("s0", 30, 1), Load::new("s1", 30, 2));
+    let (stream, feed) = load.pipe()?;
+    let running = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&running, "reads", |job| job.bytes_received > 0)?;
+    let (stream, fed) = later.pipe()?;
+    let queued = client.receive("tank", &stream)?;
+    drop(stream);
+    ensure!(client.job(&queued)?.state == JobState::Queued, "two write to one volume");
+    client.cancel(&queued)??;
+    let end = client.ends_as(&queued, &JobState::Cancelled)?;
+    ensure!(end.error_name == ErrorName::Cancelled.as_str() && !end.cancelable, "{end:?}");
+    drop(fed);
+    let again = client.cancel(&queued)?;
+    ensure!(matches!(again, Err(Error::Named(ErrorName::Failed, _))), "cancelled twice: {again:?}");
+    feed.finish();
+    client.ends_as(&running, &JobState::Succeeded)?;
+    load.is_whole_in(&stage.path("tank"))?;
+    stage.is_tidy(&client, "tank", &["s0"])
+}
+
+#[test]
+fn a_running_job_cancelled_at_twenty_moments_is_gone_when_cancel_answers() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let (load, mut random) = (Load::new("s0", 60, 1), Random::new(4));
+    let mut cancelled = 0;
+    for round in 0..20_u64 {
+        let (stream, feed) = load.pipe()?;
+        let job = client.receive("tank", &stream)?;
+        drop(stream);
+        let some = usize::try_from(random.below(load.bytes().len() as u64))?;
+        feed.up_to(if round % 3 == 2 { load.bytes().len() } else { some });
+        std::thread::sleep(std::time::Duration::from_micros(random.below(60_000)));
+        let answer = client.cancel(&job)?;
+        let (workers, (visible, hidden)) = (stage.workers()?, names(&stage.path("tank"))?);
+        ensure!(workers.is_empty(), "round {round}: Cancel answered, and {workers:?} are left");
+        ensure!(hidden.is_empty(), "round {round}: Cancel answered, and {hidden:?} is left");
+        let end = client.end(&job)?;
+        match (answer, &end.state) {
+            // A descriptor may hold several streams: what came whole before is published, and stays.
+            (Ok(()), JobState::Cancelled) if !visible.is_empty() => {
+                ensure!(end.bytes_durable == load.bytes().len() as u64, "round {round}: seen and not durable: {end:?}");
+            }
+            (Ok(()), JobState::Cancelled) => {
+                ensure!(end.bytes_durable == 0, "round {round}: {end:?}");
+                cancelled += 1;
+            }
+            (Err(Error::Named(ErrorName::Failed, _)), JobState::Succeeded) => {}
+            other => anyhow::bail!("round {round}: {other:?}"),
+        }
+        if !visible.is_empty() {
+            load.is_whole_in(&stage.path("tank"))?;
+            snapshot::delete(&stage.path("tank").join("s0"))?;
+        }
+    }
+    ensure!(cancelled >= 8, "only {cancelled} of 20 were cancelled at work: this shows little");
+    stage.is_tidy(&client, "tank", &[])
+}
+
+#[test]
+fn of_two_jobs_with_one_name_the_second_fails_and_the_first_is_intact() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let (first, second) = (Load::new("s0", 30, 1), Load::new("s0", 30, 2));
+    let one = client.receive("tank", first.file(&stage.join("one"))?)?;
+    let two = client.receive("tank", second.file(&stage.join("two"))?)?;
+    client.ends_as(&one, &JobState::Succeeded)?;
+    let end = client.ends_as(&two, &JobState::Failed)?;
+    ensure!(end.error_name == ErrorName::Exists.as_str(), "{end:?}");
+    ensure!(!end.error_message.contains("s0"), "everybody reads a name: {}", end.error_message);
+    first.is_whole_in(&stage.path("tank"))?;
+    stage.is_tidy(&client, "tank", &["s0"])
+}

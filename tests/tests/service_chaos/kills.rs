@@ -1,0 +1,147 @@
+//! SIGKILL for the worker, the daemon and the client, at any moment.
+
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::{ErrorName, JobState};
+use butterdock_tests::chaos::{Client, Feed, Load, Stage, names, wait_until};
+use butterdock_tests::snapshot;
+use butterdock_tests::trees::Random;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const KILLS: u64 = 20;
+
+fn load() -> Load {
+    Load::new("s0", 60, 7)
+}
+
+/// Gives the stream up to somewhere, and lets a moment pass: in a third of the rounds all of it, so that the end is hit too.
+fn up_to_somewhere(feed: &Feed, load: &Load, random: &mut Random, round: u64) {
+    let some = usize::try_from(random.below(load.bytes().len() as u64)).unwrap_or(0);
+    feed.up_to(if round % 3 == 2 { load.bytes().len() } else { some });
+    sleep(Duration::from_micros(random.below(60_000)));
+}
+
+/// What can be seen must be whole; then it is taken away. Answers whether it was there.
+fn take_away(stage: &Stage, load: &Load) -> Result<bool> {
+    let (visible, _) = names(&stage.path("tank"))?;
+    let whole = visible == [load.name()];
+    ensure!(whole || visible.is_empty(), "there are {visible:?}");
+    if whole {
+        load.is_whole_in(&stage.path("tank"))?;
+        snapshot::delete(&stage.path("tank").join(load.name()))?;
+    }
+    Ok(whole)
+}
+
+fn whole_run(stage: &mut Stage, client: &Client, load: &Load) -> Result<()> {
+    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    client.ends_as(&job, &JobState::Succeeded)?;
+    load.is_whole_in(&stage.path("tank"))?;
+    stage.is_tidy(client, "tank", &[load.name()])
+}
+
+#[test]
+fn a_worker_killed_at_twenty_moments_fails_its_job_once_and_leaves_nothing() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let (client, load, mut random) = (stage.client()?, load(), Random::new(1));
+    let mut killed = 0;
+    for round in 0..KILLS {
+        let (stream, feed) = load.pipe()?;
+        let job = client.receive("tank", &stream)?;
+        drop(stream);
+        up_to_somewhere(&feed, &load, &mut random, round);
+        for worker in stage.workers()? {
+            kill(Pid::from_raw(worker.try_into()?), Signal::SIGKILL).ok();
+        }
+        feed.finish();
+        let end = client.end(&job)?;
+        let there = take_away(&stage, &load)?;
+        match end.state {
+            JobState::Succeeded => ensure!(there, "told as succeeded, and it is not there"),
+            _ => {
+                ensure!(end.error_name == ErrorName::Failed.as_str(), "round {round}: {end:?}");
+                // One that dies between publishing and telling leaves its work.
+                killed += 1;
+            }
+        }
+        stage.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}"))?;
+        ensure!(client.remembered(&job)?.result == end.state.to_string(), "round {round}: the history says otherwise");
+    }
+    ensure!(killed >= 8, "only {killed} of {KILLS} were killed at work: this shows little");
+    whole_run(&mut stage, &client, &load)
+}
+
+#[test]
+fn a_daemon_killed_at_twenty_moments_takes_its_workers_with_it_and_sweeps_when_it_is_back() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let (client, load, mut random) = (stage.client()?, load(), Random::new(2));
+    let mut unfinished = 0;
+    for round in 0..KILLS {
+        let (stream, feed) = load.pipe()?;
+        let job = client.receive("tank", &stream)?;
+        let queued = client.receive("tank", &stream)?;
+        drop(stream);
+        up_to_somewhere(&feed, &load, &mut random, round);
+        stage.kill().with_context(|| format!("round {round}"))?;
+        drop(feed);
+        let there = take_away(&stage, &load)?;
+        let before = client.completions(&job).len();
+        stage.start()?;
+        stage.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}, after the restart"))?;
+        ensure!(client.jobs()?.is_empty(), "a restarted daemon shows jobs");
+        let entry = client.remembered(&job)?;
+        let says = (entry.result.as_str(), entry.error_name.as_deref());
+        match says {
+            ("succeeded", None) => ensure!(there, "round {round}: remembered as succeeded, and it was not there"),
+            ("failed", Some(name)) => {
+                ensure!(name == ErrorName::Failed.as_str() && entry.error_message.is_some(), "{entry:?}");
+                unfinished += 1;
+            }
+            _ => anyhow::bail!("round {round}: the history says {entry:?}"),
+        }
+        client.remembered(&queued)?;
+        ensure!(client.completions(&job).len() == before, "the end was told by a daemon that did not see it");
+    }
+    ensure!(unfinished >= 8, "only {unfinished} of {KILLS} were killed at work: this shows little");
+    whole_run(&mut stage, &client, &load)
+}
+
+#[test]
+fn a_client_killed_at_twenty_moments_leaves_its_job_to_go_on() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let (client, load, mut random) = (stage.client()?, load(), Random::new(3));
+    let mut outlived = 0;
+    for round in 0..KILLS {
+        let (stream, feed) = load.pipe()?;
+        let known = client.jobs()?;
+        let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+        let mut program =
+            command.stdin(stream).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("butterdock")?;
+        // Its copy of the pipe ends with it, and with the command that it was started by.
+        drop(command);
+        let mut new = None;
+        let seen = wait_until("the job is there", || {
+            new = client.jobs()?.into_keys().find(|job| !known.contains_key(job));
+            Ok(new.is_some())
+        });
+        if seen.is_ok() {
+            up_to_somewhere(&feed, &load, &mut random, round);
+        }
+        program.kill()?;
+        program.wait()?;
+        seen?;
+        let job = new.context("a job")?;
+        outlived += u32::from(client.job(&job)?.state.result().is_none());
+        feed.finish();
+        client.ends_as(&job, &JobState::Succeeded).with_context(|| format!("round {round}"))?;
+        ensure!(take_away(&stage, &load)?, "round {round}: it is not there");
+        stage.is_tidy(&client, "tank", &[])?;
+    }
+    ensure!(outlived >= 8, "only {outlived} of {KILLS} jobs outlived their client: this shows little");
+    ensure!(client.history()?.len() as u64 == KILLS, "the history is not whole");
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! The service in trouble: its worker, itself or its client killed, its volume unmounted, its stream silent, its queue
+//! flooded. Afterwards no worker is left, nothing half-made can be seen, and the daemon answers.
+
+mod bounds;
+mod cancels;
+mod kills;
+mod stalls;
+mod stops;
+mod unmounts;

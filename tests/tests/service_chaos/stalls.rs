@@ -1,0 +1,57 @@
+//! A stream whose writer says nothing.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::JobState;
+use butterdock_tests::chaos::{Load, Stage, names, wait_until};
+
+#[test]
+fn a_stream_that_stalls_holds_up_no_other_volume_and_can_be_cancelled() -> Result<()> {
+    let mut stage = Stage::new(&["tank", "pool"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let silent = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&silent, "has read half", |job| job.bytes_received > 0)?;
+
+    for number in 0..3 {
+        let other = Load::new(&format!("p{number}"), 20, number);
+        let job = client.receive("pool", other.file(&stage.join("other"))?)?;
+        client.ends_as(&job, &JobState::Succeeded)?;
+        other.is_whole_in(&stage.path("pool"))?;
+    }
+    let job = client.until(&silent, "has no rate any more", |job| job.rate == 0)?;
+    ensure!(job.state == JobState::Running && job.expected_end_time == 0, "{job:?}");
+
+    ensure!(stage.workers()?.len() == 1, "the silent worker is not there");
+    client.cancel(&silent)??;
+    ensure!(stage.workers()?.is_empty(), "Cancel answered, and a worker is left: {:?}", stage.workers()?);
+    let (_, hidden) = names(&stage.path("tank"))?;
+    ensure!(hidden.is_empty(), "Cancel answered, and {hidden:?} is left");
+    client.ends_as(&silent, &JobState::Cancelled)?;
+    drop(feed);
+    stage.is_tidy(&client, "tank", &[])?;
+    stage.is_tidy(&client, "pool", &["p0", "p1", "p2"])
+}
+
+#[test]
+fn a_stream_that_never_begins_can_be_cancelled_and_its_writer_hears_that_nobody_reads() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let (stream, writer) = std::io::pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    client.until(&job, "runs", |job| job.state == JobState::Running)?;
+    wait_until("its worker is there", || Ok(!stage.workers()?.is_empty()))?;
+    sleep(Duration::from_millis(100));
+    client.cancel(&job)??;
+    ensure!(stage.workers()?.is_empty(), "a worker is left");
+    client.ends_as(&job, &JobState::Cancelled)?;
+    let error = std::io::Write::write_all(&mut &writer, b"x").expect_err("nobody reads");
+    ensure!(error.kind() == std::io::ErrorKind::BrokenPipe, "{error}");
+    stage.is_tidy(&client, "tank", &[])
+}

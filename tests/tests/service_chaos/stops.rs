@@ -1,0 +1,69 @@
+//! SIGTERM, and what a daemon remembers.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::{ErrorName, JobState};
+use butterdock_tests::chaos::{Load, Stage, family, names};
+
+/// What the unit and the contract promise. The test waits longer, to tell a late end from a hang.
+const PROMISED: Duration = Duration::from_secs(10);
+
+#[test]
+fn told_to_end_the_daemon_ends_its_jobs_tells_it_and_writes_it_down() -> Result<()> {
+    let mut stage = Stage::new(&["tank", "pool"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let mut feeds = Vec::new();
+    let mut jobs = Vec::new();
+    for number in 0..12 {
+        let (stream, feed) = load.pipe()?;
+        let volume = if number % 2 == 0 { "tank" } else { "pool" };
+        jobs.push(client.receive(volume, &stream)?);
+        feed.up_to(load.bytes().len() / 2);
+        feeds.push(feed);
+    }
+    for job in &jobs[..2] {
+        client.until(job, "reads", |job| job.bytes_received > 0)?;
+    }
+    let session = stage.pid();
+    let began = std::time::Instant::now();
+    let finished = stage.stop()?;
+    let took = began.elapsed();
+    ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
+    ensure!(took < PROMISED, "it took {took:?}, and {PROMISED:?} are promised");
+    ensure!(family(session)?.is_empty(), "workers are left: {:?}", family(session)?);
+    for volume in ["tank", "pool"] {
+        let (visible, hidden) = names(&stage.path(volume))?;
+        ensure!(visible.is_empty() && hidden.is_empty(), "{volume}: left {visible:?} {hidden:?}");
+    }
+    butterdock_tests::chaos::wait_until("every end was heard", || {
+        Ok(jobs.iter().all(|job| !client.completions(job).is_empty()))
+    })?;
+    for job in &jobs {
+        ensure!(client.completions(job) == ["cancelled"], "{:?}", client.completions(job));
+    }
+    stage.start()?;
+    for job in &jobs {
+        let entry = client.remembered(job)?;
+        ensure!(entry.result == "cancelled", "{entry:?}");
+        ensure!(entry.error_name.as_deref() == Some(ErrorName::Cancelled.as_str()), "{entry:?}");
+        ensure!(entry.end_time >= entry.start_time, "{entry:?}");
+    }
+    stage.is_tidy(&client, "tank", &[])
+}
+
+#[test]
+fn an_idle_daemon_ends_at_once_and_starts_again() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 5, 1);
+    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    client.ends_as(&job, &JobState::Succeeded)?;
+    let finished = stage.stop()?;
+    ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
+    ensure!(!client.service_is_there()?, "somebody has its name");
+    stage.start()?;
+    ensure!(client.remembered(&job)?.result == "succeeded", "forgotten");
+    load.is_whole_in(&stage.path("tank"))
+}

@@ -1,0 +1,105 @@
+//! A volume that is unmounted under a job.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::interface;
+use butterdock_dbus::path::volume_path;
+use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
+use butterdock_tests::chaos::{Client, Load, Stage, wait_until};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+
+/// What the kernel shows of a mounted filesystem for as long as anybody holds it.
+fn held(stage: &Stage, volume: &str) -> Result<PathBuf> {
+    let image = stage.join(&format!("{volume}.img"));
+    let shown = butterdock_tests::rig::run(
+        std::process::Command::new("blkid").args(["-p", "-o", "value", "-s", "UUID"]).arg(image),
+        butterdock_tests::rig::PATIENCE,
+    )?;
+    Ok(PathBuf::from("/sys/fs/btrfs").join(shown.success()?.out().trim()))
+}
+
+fn is_mounted(client: &Client, volume: &str) -> Result<bool> {
+    let objects = client.objects()?;
+    let of = |path: &str| objects.iter().find(|(known, _)| known.as_str() == path);
+    let (_, interfaces) = of(volume_path(volume).as_str()).context("the volume is not shown")?;
+    let properties = interfaces.iter().find(|(name, _)| name.as_str() == interface::VOLUME);
+    let mounted = properties.and_then(|(_, properties)| properties.get("Mounted")).context("no Mounted")?;
+    Ok(bool::try_from(mounted)?)
+}
+
+#[test]
+fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()> {
+    let mut stage = Stage::new(&["tank", "pool"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    let queued = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let held = held(&stage, "tank")?;
+    ensure!(held.exists(), "{} is not there", held.display());
+
+    umount2(&stage.path("tank"), MntFlags::MNT_DETACH)?;
+    for job in [&job, &queued] {
+        let end = client.ends_as(job, &JobState::Failed)?;
+        ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
+    }
+    drop(feed);
+    wait_until("nobody holds the filesystem", || Ok(!held.exists()))?;
+    wait_until("the volume is shown as not mounted", || Ok(!is_mounted(&client, "tank")?))?;
+    let null = std::fs::File::open("/proc/version")?;
+    let refused = client.try_receive("tank", null, &ReceiveOptions::default())?;
+    ensure!(matches!(refused, Err(Error::Named(ErrorName::DeviceGone, _))), "{refused:?}");
+
+    stage.volume("tank")?.mount("")?;
+    wait_until("the volume is shown as mounted", || is_mounted(&client, "tank"))?;
+    stage.is_tidy(&client, "tank", &[]).context("mounted again")?;
+    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    client.ends_as(&job, &JobState::Succeeded)?;
+    load.is_whole_in(&stage.path("tank"))
+}
+
+#[test]
+fn an_unmount_that_the_kernel_refuses_harms_nothing_and_works_after_the_job() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    ensure!(umount2(&stage.path("tank"), MntFlags::empty()) == Err(Errno::EBUSY), "unmounted under a job");
+    feed.finish();
+    client.ends_as(&job, &JobState::Succeeded)?;
+    load.is_whole_in(&stage.path("tank"))?;
+    stage.is_tidy(&client, "tank", &["s0"])?;
+    let held = held(&stage, "tank")?;
+    stage.volume("tank")?.unmount().context("an idle daemon holds the volume")?;
+    wait_until("nobody holds the filesystem", || Ok(!held.exists()))?;
+    stage.volume("tank")?.mount("")?;
+    load.is_whole_in(&stage.path("tank"))
+}
+
+#[test]
+fn a_worker_holds_no_volume_but_its_own() -> Result<()> {
+    let mut stage = Stage::new(&["tank", "pool"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let held = held(&stage, "pool")?;
+    stage.volume("pool")?.unmount().context("the other volume")?;
+    wait_until("nobody holds the other filesystem", || Ok(!held.exists()))?;
+    ensure!(client.job(&job)?.state == JobState::Running, "the job has ended");
+    feed.finish();
+    client.ends_as(&job, &JobState::Succeeded)?;
+    stage.is_tidy(&client, "tank", &["s0"])
+}

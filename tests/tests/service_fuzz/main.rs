@@ -1,0 +1,136 @@
+//! Every method of the live introspection, called with random arguments of the right signature.
+//!
+//! The numbers are the same in every run; a failure tells its seed, and `BUTTERDOCK_SEED` repeats or changes it.
+
+mod arguments;
+mod methods;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::{BUS_NAME, ERROR_PREFIX, interface};
+use butterdock_dbus::{ErrorName, INVALID_ARGS, JobState};
+use butterdock_tests::chaos::{Client, Feed, Load, Stage, names};
+use butterdock_tests::trees::Random;
+use zbus::{DBusError as _, Message};
+
+use crate::arguments::Arguments;
+use crate::methods::{Method, walk};
+
+const CALLS: u64 = 10_000;
+/// The objects are listed again after so many calls: jobs come and go.
+const ROUND: u64 = 50;
+
+#[test]
+fn ten_thousand_calls_with_random_arguments_get_an_answer_or_a_documented_error() -> Result<()> {
+    let seed = std::env::var("BUTTERDOCK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    fuzz(seed).with_context(|| format!("with BUTTERDOCK_SEED={seed}"))
+}
+
+fn fuzz(seed: u64) -> Result<()> {
+    let mut stage = Stage::with(&["tank", "pool"], "max_jobs = 2\n[queue]\nmax = 30\nmax_per_user = 30\n")?;
+    let client = stage.client()?;
+    let mut random = Random::new(seed);
+    let arguments = Arguments::new(&stage)?;
+    let mut running = Running::start(&client)?;
+    let mut methods = Vec::new();
+    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+    for number in 0..CALLS {
+        if number % ROUND == 0 {
+            running.look(&client)?;
+            methods = walk(&client)?;
+        }
+        let method = &methods[usize::try_from(random.below(methods.len() as u64))?];
+        let body = arguments.random(method, &mut random)?;
+        let told = || format!("call {number}: {method:?} with {body:?}");
+        let answer = client.wait(call(&client, method, body.as_ref())).with_context(told)?;
+        let outcome = judge(method, answer).with_context(told)?;
+        ensure!(!stage.daemon_has_ended()?, "{}: the daemon has ended", told());
+        *outcomes.entry(format!("{}: {outcome}", method.name)).or_default() += 1;
+    }
+    // Whoever only draws refusals tests nothing behind the doors.
+    for wanted in
+        ["Receive: answered", "Cancel: answered", "ListHistory: answered", "Receive: InvalidArgs", "Reload: answered"]
+    {
+        ensure!(outcomes.contains_key(wanted), "never {wanted}: {outcomes:#?}");
+    }
+    running.feed.finish();
+    for (job, _) in client.jobs()?.into_iter().filter(|(_, job)| job.state.result().is_none()) {
+        // What ends meanwhile by itself need not be cancelled.
+        drop(client.cancel(&job)?);
+        client.end(&job)?;
+    }
+    for volume in ["tank", "pool"] {
+        let (visible, _) = names(&stage.path(volume))?;
+        let visible: Vec<&str> = visible.iter().map(String::as_str).collect();
+        stage.is_tidy(&client, volume, &visible)?;
+    }
+    Ok(())
+}
+
+/// A job that runs while everything else is called, until somebody draws its Cancel.
+struct Running {
+    job: String,
+    feed: Feed,
+}
+
+impl Running {
+    fn start(client: &Client) -> Result<Self> {
+        let load = Load::new("running", 20, 1);
+        let (stream, feed) = load.pipe()?;
+        let job = client.receive("tank", &stream)?;
+        feed.up_to(load.bytes().len() / 2);
+        Ok(Self { job, feed })
+    }
+
+    /// It goes on, or it was lawfully cancelled; then there is another.
+    fn look(&mut self, client: &Client) -> Result<()> {
+        let Some(job) = client.jobs()?.remove(&self.job) else {
+            let entry = client.remembered(&self.job)?;
+            ensure!(entry.result == "cancelled", "the running job did not survive: {entry:?}");
+            return self.again(client);
+        };
+        match job.state {
+            JobState::Queued | JobState::Running => Ok(()),
+            JobState::Cancelled => self.again(client),
+            JobState::Flushing | JobState::Succeeded | JobState::Failed => {
+                anyhow::bail!("the running job did not survive: {job:?}")
+            }
+        }
+    }
+
+    fn again(&mut self, client: &Client) -> Result<()> {
+        if client.jobs()?.values().filter(|job| job.state.result().is_none()).count() < 30 {
+            *self = Self::start(client)?;
+        }
+        Ok(())
+    }
+}
+
+async fn call(client: &Client, method: &Method, body: Option<&zbus::Structure<'_>>) -> zbus::Result<Message> {
+    let (path, interface, name) = (method.path.as_str(), method.interface.as_str(), method.name.as_str());
+    match body {
+        Some(body) => client.bus().call_method(Some(BUS_NAME), path, Some(interface), name, body).await,
+        None => client.bus().call_method(Some(BUS_NAME), path, Some(interface), name, &()).await,
+    }
+}
+
+/// Answered, or the short name of a documented error.
+fn judge(method: &Method, answer: zbus::Result<Message>) -> Result<String> {
+    let (name, sentence) = match answer {
+        Ok(_) => return Ok("answered".to_owned()),
+        Err(zbus::Error::MethodError(name, sentence, _)) => (name.to_string(), sentence.unwrap_or_default()),
+        Err(zbus::Error::FDO(error)) => (error.name().to_string(), error.description().unwrap_or_default().to_owned()),
+        Err(other) => anyhow::bail!("no answer: {other:?}"),
+    };
+    let own = ErrorName::ALL.iter().any(|known| known.as_str() == name) || name == INVALID_ARGS;
+    // An object of a job may be forgotten between the walk and the call.
+    let gone = method.interface == interface::JOB && name == "org.freedesktop.DBus.Error.UnknownObject";
+    let standard = ["UnknownInterface", "UnknownProperty", "PropertyReadOnly", "UnknownObject", "UnknownMethod"];
+    let standard = standard.iter().any(|end| name == format!("org.freedesktop.DBus.Error.{end}"));
+    let is_own = interface::ALL.contains(&method.interface.as_str());
+    ensure!(own || gone || (standard && !is_own), "an error that is not documented: {name}: {sentence}");
+    ensure!(!sentence.is_empty(), "{name} without a sentence");
+    let short = name.strip_prefix(ERROR_PREFIX).or_else(|| name.strip_prefix("org.freedesktop.DBus.Error."));
+    Ok(short.unwrap_or(&name).to_owned())
+}

@@ -1,0 +1,48 @@
+//! What there is to call: the live introspection, from the root down.
+
+use anyhow::{Context as _, Result};
+use butterdock_dbus::names::{BUS_NAME, ROOT};
+use butterdock_tests::chaos::Client;
+use zbus::fdo::IntrospectableProxy;
+use zbus_xml::{ArgDirection, Node};
+
+/// A method of an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Method {
+    pub(crate) path: String,
+    pub(crate) interface: String,
+    pub(crate) name: String,
+    /// The types of its arguments.
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Every method of every object below the service's root.
+pub(crate) fn walk(client: &Client) -> Result<Vec<Method>> {
+    let mut methods = Vec::new();
+    let mut paths = vec![ROOT.to_owned()];
+    while let Some(path) = paths.pop() {
+        let xml = client.wait(async {
+            let object =
+                IntrospectableProxy::builder(client.bus()).destination(BUS_NAME).path(path.as_str()).build().await?;
+            object.introspect().await
+        })?;
+        // A job may be forgotten meanwhile.
+        let Ok(xml) = xml else { continue };
+        let node = Node::from_reader(xml.as_bytes()).with_context(|| format!("the introspection of {path}: {xml}"))?;
+        for child in node.nodes() {
+            paths.push(format!("{path}/{}", child.name().context("a child without a name")?));
+        }
+        for interface in node.interfaces() {
+            for method in interface.methods() {
+                let inward = |arg: &&zbus_xml::Arg<'_>| arg.direction() != Some(ArgDirection::Out);
+                methods.push(Method {
+                    path: path.clone(),
+                    interface: interface.name().to_string(),
+                    name: method.name().to_string(),
+                    arguments: method.args().iter().filter(inward).map(|arg| arg.ty().to_string()).collect(),
+                });
+            }
+        }
+    }
+    Ok(methods)
+}
