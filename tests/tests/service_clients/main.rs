@@ -1,4 +1,4 @@
-//! Clients that share no code with the service: those of GLib, of systemd and of libdbus; and a bus that starts the
+//! Clients that share no code with the service: those of `GLib`, of systemd and of libdbus; and a bus that starts the
 //! service for them.
 
 use std::fs;

@@ -110,5 +110,7 @@ fn a_job_without_a_total_has_no_progress_that_is_not_a_number() -> Result<()> {
     }
     let valid: Vec<bool> = values(&recording, &job, "ProgressValid")?;
     ensure!(valid == [false], "{valid:?}");
+    let progress: Vec<f64> = values(&recording, &job, "Progress")?;
+    ensure!(progress == [0.0], "of an unknown total: {progress:?}");
     Ok(())
 }

@@ -100,7 +100,8 @@ fn jobs_that_a_stopped_service_takes_along_are_completed_too() -> Result<()> {
     let recorder = Recorder::start(&service.bus)?;
     let stalled = Stalled::start(&client, "never")?;
     let waiting = client.receive(file_of(small("waits").bytes())?, &no_options())?;
-    let Service { daemon, polkit: _, bus: _bus, volume, rig: _rig } = service;
+    // What is bound last is dropped first.
+    let Service { rig: _rig, volume, bus: _bus, polkit: _, daemon } = service;
     let ended = daemon.stop()?;
     ensure!(ended.code() == 0, "{} {}", ended.code(), ended.err());
     client.until("its name goes", |client| Ok(!client.has_owner(BUS_NAME)?))?;
