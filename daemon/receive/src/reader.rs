@@ -8,6 +8,7 @@ use std::sync::mpsc::SyncSender;
 
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::read;
@@ -29,6 +30,10 @@ const READ: usize = 256 << 10;
 /// while it wakes up, and more would no longer be in the processor's cache when they are used again.
 const WARM: usize = 40;
 const SOME: usize = 16 * (256 << 10);
+/// Through a pipe a read brings less than a block, and a block that is held is not filled further.
+const SOME_OF_A_PIPE: usize = 512 << 10;
+/// Pipes are made this large where that is allowed: each read brings more (`/proc/sys/fs/pipe-max-size`).
+const PIPE: i32 = 1 << 20;
 
 /// Reads one input.
 pub(crate) struct Reader<'r> {
@@ -91,6 +96,8 @@ impl<'r> Reader<'r> {
         faults: &'r Faults,
         observer: &'r dyn Observer,
     ) -> Self {
+        // It fails for what is no pipe, and where the user's pipes take up enough already.
+        fcntl(input, FcntlArg::F_SETPIPE_SZ(PIPE)).map(drop).unwrap_or_default();
         let regular = fstat(input).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG));
         Self {
             input,
@@ -198,7 +205,7 @@ impl<'r> Reader<'r> {
                 return;
             }
             self.send(Then::More);
-            if !self.blocks.wait(moment, SOME) {
+            if !self.blocks.wait(moment, if self.polls { SOME_OF_A_PIPE } else { SOME }) {
                 return;
             }
         }

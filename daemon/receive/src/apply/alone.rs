@@ -31,8 +31,8 @@ pub fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, lanes: usiz
             return Ok(volume);
         }
         let root = volume.open(&crate::StreamPath::root()).map_err(|fault| Error::call("open the root", fault))?;
-        let mode = root.state().map_err(|fault| Error::call("look at the root", fault))?.mode;
-        open_up(&root, finished, mode)?;
+        let state = root.state().map_err(|fault| Error::call("look at the root", fault))?;
+        open_up(&root, finished, state)?;
         Ok(volume)
     })?;
     rules.faults.into_error(false).map_or(Ok(volume), Err)

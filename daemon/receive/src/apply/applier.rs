@@ -123,6 +123,9 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     fn work(&mut self, place: Place, work: Work) -> Result<(), Error> {
+        if self.deferred.is_full() {
+            self.spill()?;
+        }
         let Work { creation, path, mut changes } = work;
         let (inode, fresh) = match creation {
             Some(creation) => {
@@ -221,11 +224,6 @@ impl<'r, V: Volume> Applier<'r, V> {
                 change => now.push((place, change)),
             }
         }
-        if self.deferred.is_full() {
-            self.deferred
-                .spill(&mut self.volume)
-                .map_err(|(_, fault)| Error::call("set a directory's times", fault))?;
-        }
         let done = failed.map_or(Ok(()), Err);
         if now.is_empty() {
             return done;
@@ -262,13 +260,17 @@ impl<'r, V: Volume> Applier<'r, V> {
             Some(fault) => Err(Error::new(Cause::NoVerity(fault)).at(place)),
             None => {
                 self.deferred.verity(place, number, path, verity);
-                if self.deferred.is_full() {
-                    self.lanes.drain_all();
-                    self.enable_verity();
-                }
                 Ok(())
             }
         }
+    }
+
+    /// Does early what is kept back, so that memory stays bounded. No file is open here but those the lanes have.
+    fn spill(&mut self) -> Result<(), Error> {
+        self.lanes.drain_all();
+        self.enable_verity();
+        let spilled = self.deferred.spill(&mut self.volume);
+        spilled.map_err(|(path, fault)| Error::call("set times or flags early", fault).on(path.as_bytes()))
     }
 
     fn enable_verity(&mut self) {

@@ -46,7 +46,10 @@ impl Deferred {
 
     /// The inode shall end with these flags beside those it has.
     pub(crate) fn flags(&mut self, number: u64, path: &StreamPath, flags: u32) {
-        self.entry(number, path).flags = Some(flags);
+        // Without flags there is nothing to remember, unless some were lifted.
+        if flags != 0 || self.last.contains_key(&number) {
+            self.entry(number, path).flags = Some(flags);
+        }
     }
 
     /// These flags were in the way and were taken; they come back unless the stream gives others.
@@ -92,22 +95,24 @@ impl Deferred {
         self.size > CAPACITY
     }
 
-    /// Sets the times early and forgets them; flags stay.
+    /// Sets times and flags early and forgets them. A flag that is in the way later is lifted again. The root's flags
+    /// stay.
     pub(crate) fn spill<V: Volume>(&mut self, volume: &mut V) -> Result<(), (StreamPath, Fault)> {
         self.spilled = true;
+        let root_flags = self.set_all(volume)?;
         self.size = 0;
-        for (number, mut last) in std::mem::take(&mut self.last) {
-            set_times(volume, number, &mut last).map_err(|fault| (last.hint.clone(), fault))?;
-            if last.flags.is_some() {
-                self.size = self.size.saturating_add(last.size());
-                self.last.insert(number, last);
-            }
+        if let Some(flags) = root_flags {
+            self.entry(ROOT_NUMBER, &StreamPath::root()).flags = Some(flags);
         }
         Ok(())
     }
 
     /// Sets everything but the root's flags, which are answered: they come after the root's own access.
     pub(crate) fn finish<V: Volume>(&mut self, volume: &mut V) -> Result<Option<u32>, (StreamPath, Fault)> {
+        self.set_all(volume)
+    }
+
+    fn set_all<V: Volume>(&mut self, volume: &mut V) -> Result<Option<u32>, (StreamPath, Fault)> {
         let mut root_flags = None;
         for (number, mut last) in std::mem::take(&mut self.last) {
             set_times(volume, number, &mut last).map_err(|fault| (last.hint.clone(), fault))?;

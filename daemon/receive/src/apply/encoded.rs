@@ -8,9 +8,6 @@ use butterdock_stream::Place;
 
 use crate::volume::Ranges;
 
-/// So many entries are remembered by one lane before they are checked early.
-const CAPACITY: usize = 1 << 18;
-
 /// A log of the file ranges that were written encoded, and of those that may be holes again. It is only appended
 /// to while data is written: what it comes to is worked out once, for the check.
 #[derive(Debug, Default)]
@@ -45,9 +42,9 @@ impl Written {
         self.log.push(Entry { ino, at: place.command, start, end, there: false });
     }
 
-    /// Whether a check is due, so that memory stays bounded.
-    pub(crate) fn is_full(&self) -> bool {
-        self.log.len() >= CAPACITY
+    /// How many entries it has: what bounds its memory.
+    pub(crate) fn len(&self) -> usize {
+        self.log.len()
     }
 
     /// Adds what another lane wrote.

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
+use super::encoded::Written;
 use super::perform::{Performer, Rules, Task};
 use crate::volume::Inode;
 
@@ -27,7 +28,7 @@ pub(crate) struct Lane<'r, I> {
     in_work: VecDeque<(u64, u64)>,
     done: Arc<Done>,
     /// Held by the thread while it works; its owner may use it when the lane is idle.
-    pub(crate) performer: Arc<Mutex<Performer<'r>>>,
+    performer: Arc<Mutex<Performer<'r>>>,
 }
 
 struct Batch<I> {
@@ -46,6 +47,8 @@ struct Done {
 #[derive(Default)]
 struct DoneState {
     tasks: u64,
+    /// Entries of its record of encoded writes.
+    written: usize,
     /// The owner waits: nobody is woken otherwise, because that is a system call.
     awaited: bool,
 }
@@ -77,6 +80,25 @@ impl<'r, I: Inode> Lane<'r, I> {
         if self.waiting.tasks.len() >= BATCH || self.waiting.weight >= WEIGHT {
             self.send();
         }
+    }
+
+    /// Does a task on the caller's thread; it counts as given and done. The lane must be idle.
+    pub(crate) fn perform_here(&mut self, task: Task<I>) {
+        self.given = self.given.saturating_add(1);
+        let mut with = lock(&self.performer);
+        with.perform(task);
+        self.done.add(1, with.written.len());
+    }
+
+    /// How many encoded extents it remembers.
+    pub(crate) fn written(&self) -> usize {
+        self.done.lock().written
+    }
+
+    /// Takes the record of encoded writes. The lane must be idle.
+    pub(crate) fn take_written(&mut self) -> Written {
+        self.done.lock().written = 0;
+        std::mem::take(&mut lock(&self.performer).written)
     }
 
     /// Sends what waits to be sent.
@@ -141,9 +163,10 @@ impl Done {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, tasks: u64) {
+    fn add(&self, tasks: u64, written: usize) {
         let mut state = self.lock();
         state.tasks = state.tasks.saturating_add(tasks);
+        state.written = written;
         if state.awaited {
             self.changed.notify_all();
         }
@@ -169,14 +192,20 @@ fn run<I: Inode>(
     let mut next = batches.recv().ok();
     while let Some(batch) = next {
         let tasks = batch.tasks.len() as u64;
-        let mut with = performer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut with = lock(performer);
         for task in batch.tasks {
             with.perform(task);
         }
+        let written = with.written.len();
+        // Who finds the lane idle may take the performer at once.
         drop(with);
-        done.add(tasks);
+        done.add(tasks, written);
         next = batches.try_recv().ok();
         freed(batch.weight, next.is_none());
         next = next.or_else(|| batches.recv().ok());
     }
+}
+
+fn lock<'l, 'r>(performer: &'l Mutex<Performer<'r>>) -> MutexGuard<'l, Performer<'r>> {
+    performer.lock().unwrap_or_else(PoisonError::into_inner)
 }

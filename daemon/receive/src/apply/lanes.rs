@@ -1,11 +1,10 @@
 //! The threads that write data, and the order between them.
 
-use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
 
 use super::encoded::Written;
 use super::lane::Lane;
-use super::perform::{Performer, Rules, Task};
+use super::perform::{Rules, Task};
 use super::readers::Readers;
 use super::spread::Spread;
 use crate::volume::Inode;
@@ -13,6 +12,8 @@ use crate::volume::Inode;
 /// Work of this many bytes is large. It is done by the caller where its lane has nothing to do: to wake a lane, and to
 /// copy from another core's cache, costs more than the caller could do meanwhile.
 const LARGE: usize = 64 << 10;
+/// So many encoded extents are remembered before they are checked early.
+const RECORD: usize = 1 << 17;
 
 /// The lanes, as the applier sees them.
 pub(crate) struct Lanes<'r, I> {
@@ -56,7 +57,7 @@ impl<'r, I: Inode> Lanes<'r, I> {
         let Some(lane) = self.lanes.get_mut(own) else { return };
         let weight = task.weight();
         if weight >= LARGE && !self.decode && lane.is_idle() {
-            perform(&lane.performer, task);
+            lane.perform_here(task);
             (self.freed)(weight, false);
         } else {
             lane.push(task, weight);
@@ -80,17 +81,16 @@ impl<'r, I: Inode> Lanes<'r, I> {
     pub(crate) fn surrender(&mut self) -> Written {
         self.drain_all();
         let mut all = Written::default();
-        for lane in &self.lanes {
-            let mut performer = lane.performer.lock().unwrap_or_else(PoisonError::into_inner);
-            all.merge(std::mem::take(&mut performer.written));
+        for lane in &mut self.lanes {
+            all.merge(lane.take_written());
         }
         all
     }
 
-    /// Whether a lane's record has outgrown its bound.
+    /// Whether the lanes' records together may have outgrown their bound.
     pub(crate) fn is_full(&self) -> bool {
-        // A lane at work holds its lock, and is asked the next time.
-        self.lanes.iter().any(|lane| lane.performer.try_lock().is_ok_and(|performer| performer.written.is_full()))
+        let share = RECORD.checked_div(self.lanes.len()).unwrap_or(RECORD);
+        self.lanes.iter().any(|lane| lane.written() > share)
     }
 
     /// Hands the task to whichever lane is next, if it is one that may go to any; gives back one that may not.
@@ -146,8 +146,4 @@ impl<'r, I: Inode> Lanes<'r, I> {
             lane.wait(given);
         }
     }
-}
-
-fn perform<I: Inode>(performer: &Mutex<Performer<'_>>, task: Task<I>) {
-    performer.lock().unwrap_or_else(PoisonError::into_inner).perform(task);
 }

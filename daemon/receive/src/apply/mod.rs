@@ -3,7 +3,9 @@
 //! Everything that has to do with names happens in order on the calling thread ([`Applier`]). Data and
 //! attributes of regular files go to lanes: threads that own the files handed to them ([`lanes`]). A file is
 //! handed over as an open inode, so a later rename or unlink does not touch it; an inode always goes to the same
-//! lane, so its changes stay in order. What crosses lanes is a clone: the applier waits for the source first.
+//! lane, so its changes stay in order. Large work is done by the calling thread when that lane has nothing to do, and
+//! a large file whose payloads are decoded goes to all lanes in turn ([`spread`]). What crosses lanes otherwise is a
+//! clone: the applier waits for the source first, and for those who read before it lets a source change ([`readers`]).
 //!
 //! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
 

@@ -41,9 +41,12 @@ pub(crate) fn publish(
     // Until now only root could look in; from here on the subvolume is as its owner had it.
     finished.root_flags = finished.root_flags.or(Some(hidden.refusing));
     let root = Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?;
-    let refused = open_up(&RealInode::of_directory(root), finished, hidden.mode)?;
     let received = Received { uuid: begin.identity.uuid.0, stransid: begin.identity.ctransid };
-    subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"))?;
+    let mark = || subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"));
+    // Twice: a sweep knows ours by root's ownership or by this mark, and the mark's time must be the last of all.
+    mark()?;
+    let refused = open_up(&RealInode::of_directory(root), finished, hidden.state)?;
+    mark()?;
 
     observer.phase(Phase::ReadOnly);
     subvolume::set_read_only(hidden.root(), true).map_err(doing("make the subvolume read-only"))?;

@@ -11,6 +11,7 @@ use super::parents::Parents;
 use crate::apply::REFUSING;
 use crate::error::{Cause, Error};
 use crate::plan::Begin;
+use crate::volume::InodeState;
 
 /// Only root may look in while it is hidden.
 const PRIVATE: u32 = 0o700;
@@ -23,8 +24,8 @@ pub(crate) struct Hidden<'d> {
     root: OwnedFd,
     /// Holds the lock that tells sweepers that somebody works here.
     _lock: OwnedFd,
-    /// The mode that its root shall have unless the stream gives one.
-    pub(crate) mode: u32,
+    /// The owner and the mode that its root shall have unless the stream gives others.
+    pub(crate) state: InodeState,
     /// The flags that its parent handed down and that refuse changes; they come back unless the stream gives others.
     pub(crate) refusing: u32,
     published: bool,
@@ -60,8 +61,10 @@ impl<'d> Hidden<'d> {
     fn open(destination: &'d Destination, name: &CStr) -> Result<Self, Error> {
         let look = |fault| Error::call("open the new subvolume", fault);
         let root = destination.open(name).map_err(look)?;
-        let mode = file::stat(&root).map_err(look)?.mode & 0o7777;
+        let stat = file::stat(&root).map_err(look)?;
         let refusing = lift(&root).map_err(doing("lift the flags of the new subvolume"))?;
+        // A snapshot's root belongs to whom its parent's does, who must not come in, and whose it is when it is swept.
+        inode::set_owner(&root, 0, 0).map_err(doing("hide the new subvolume"))?;
         inode::set_mode(&root, PRIVATE).map_err(doing("hide the new subvolume"))?;
         let lock = destination.open(name).map_err(look)?;
         match file::lock_exclusive(&lock) {
@@ -69,7 +72,8 @@ impl<'d> Hidden<'d> {
             Ok(false) => return Err(Error::new(Cause::Locked)),
             Err(fault) => return Err(Error::call("lock the new subvolume", fault)),
         }
-        Ok(Self { destination, name: name.into(), root, _lock: lock, mode, refusing, published: false })
+        let state = InodeState { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
+        Ok(Self { destination, name: name.into(), root, _lock: lock, state, refusing, published: false })
     }
 
     /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
