@@ -19,8 +19,10 @@ use crate::worker::{self, Priority, Report, Spawner, Worker};
 const OPENING: Duration = Duration::from_secs(10);
 /// A worker that was asked to end has so long for it; then it is killed.
 const POLITE: Duration = Duration::from_secs(2);
-/// A worker that was killed, or that closed its socket, has so long to be gone; then it counts as stuck.
+/// A worker that was killed, or that closed its socket, has so long to be gone;
 const GOING: Duration = Duration::from_secs(3);
+/// killed then in any case, so long again, after which it counts as stuck.
+const KILLED: Duration = Duration::from_secs(1);
 /// A sweep has so long; then its worker is killed, and the next receive sweeps.
 const SWEEPING: Duration = Duration::from_secs(3);
 /// After so long without news the rate is that of nothing.
@@ -141,7 +143,7 @@ impl Run {
     /// The kernel holds the worker: the job is over, and the volume is given back when the worker is gone.
     async fn outlast(self, mut worker: Worker, destination: &Destination) {
         worker.kill();
-        if timeout(GOING, worker.gone()).await.is_ok() {
+        if timeout(KILLED, worker.gone()).await.is_ok() {
             self.sweep(destination).await;
             return self.over(Ending::Killed).await;
         }

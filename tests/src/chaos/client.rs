@@ -82,7 +82,6 @@ impl Client {
     }
 
     /// The connection, for calls of a test's own.
-    #[must_use]
     pub fn bus(&self) -> &Connection {
         &self.bus
     }
