@@ -46,7 +46,7 @@ fn rest(file: BorrowedFd<'_>, size: u64) -> Option<u64> {
     Some(size.saturating_sub(position(file)?))
 }
 
-/// Where a file stands, as proc_pid_fdinfo(5) has it. lseek(2) waits for whoever reads at this moment, and the caller, who
+/// Where a file stands, as `proc_pid_fdinfo(5)` has it. lseek(2) waits for whoever reads at this moment, and the caller, who
 /// has the same open file, may have a read that never ends.
 fn position(file: BorrowedFd<'_>) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;

@@ -17,9 +17,9 @@ const CANCELS: usize = 20;
 /// What was measured; times with the shortest first.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    /// GetManagedObjects while nothing else goes on.
+    /// `GetManagedObjects` while nothing else goes on.
     pub(crate) at_rest: Vec<Duration>,
-    /// GetManagedObjects while two jobs run, fifty wait and twenty clients follow everything.
+    /// `GetManagedObjects` while two jobs run, fifty wait and twenty clients follow everything.
     pub(crate) under_load: Vec<Duration>,
     /// Cancel of a job at work.
     pub(crate) cancel_at_work: Vec<Duration>,

@@ -116,7 +116,7 @@ fn children() -> Result<Duration> {
     Ok(Duration::from_micros(micros.try_into()?))
 }
 
-/// What a process and its children that have ended were busy for (proc_pid_stat(5)).
+/// What a process and its children that have ended were busy for (`proc_pid_stat(5)`).
 pub(crate) fn with_children(pid: u32) -> Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(") ").context("/proc/…/stat")?;
