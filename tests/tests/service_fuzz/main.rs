@@ -38,9 +38,10 @@ fn fuzz(seed: u64) -> Result<()> {
     for number in 0..CALLS {
         if number % ROUND == 0 {
             running.look(&client)?;
-            methods = walk(&client)?;
+            methods = by_name(walk(&client)?);
         }
-        let method = &methods[usize::try_from(random.below(methods.len() as u64))?];
+        // The method first, then one of the objects that have it: jobs are many, and would draw nearly every call.
+        let method = pick(pick(&methods, &mut random)?, &mut random)?;
         let body = arguments.random(method, &mut random)?;
         let told = || format!("call {number}: {method:?} with {body:?}");
         let answer = client.wait(call(&client, method, body.as_ref())).with_context(told)?;
@@ -66,6 +67,19 @@ fn fuzz(seed: u64) -> Result<()> {
         stage.is_tidy(&client, volume, &visible)?;
     }
     Ok(())
+}
+
+/// The methods of one name together.
+fn by_name(methods: Vec<Method>) -> Vec<Vec<Method>> {
+    let mut named: BTreeMap<(String, String), Vec<Method>> = BTreeMap::new();
+    for method in methods {
+        named.entry((method.interface.clone(), method.name.clone())).or_default().push(method);
+    }
+    named.into_values().collect()
+}
+
+fn pick<'a, T>(from: &'a [T], random: &mut Random) -> Result<&'a T> {
+    from.get(usize::try_from(random.below(from.len() as u64))?).context("nothing to pick from")
 }
 
 /// A job that runs while everything else is called, until somebody draws its Cancel.
