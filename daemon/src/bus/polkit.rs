@@ -52,8 +52,7 @@ pub(super) async fn check(
         tokio::select! {
             answer = timeout(A_PERSON, asking) => answer,
             () = gone => {
-                // It may have answered meanwhile.
-                polkit.cancel_check_authorization(&cancellation).await.unwrap_or_default();
+                withdraw(&polkit, &cancellation).await;
                 return Ok(Answer::Left);
             }
         }
@@ -67,12 +66,19 @@ pub(super) async fn check(
         Ok(Err(error)) if is_absent(&error) => Ok(Answer::Absent),
         Ok(Err(error)) => Err(error),
         Err(_) => {
-            polkit.cancel_check_authorization(&cancellation).await.unwrap_or_default();
+            withdraw(&polkit, &cancellation).await;
             Err(zbus::Error::Failure("polkit did not answer in time".to_owned()))
         }
     }
 }
 
+/// Takes a question back. polkit may have answered meanwhile, or answer nothing any more: nobody waits for that.
+async fn withdraw(polkit: &AuthorityProxy<'_>, cancellation: &str) {
+    timeout(A_MOMENT, polkit.cancel_check_authorization(cancellation)).await.map(drop).unwrap_or_default();
+}
+
+/// To take a question back takes no longer than this.
+const A_MOMENT: Duration = Duration::from_secs(2);
 /// A person has so long for a password.
 const A_PERSON: Duration = Duration::from_secs(600);
 /// polkit's rules have so long.

@@ -17,6 +17,8 @@ pub(crate) struct History {
     keep: usize,
     /// What ended, and when; the oldest first.
     ended: Vec<(u64, Uuid)>,
+    /// Locked: a second service would take the jobs that run for those of a killed one.
+    _lock: File,
 }
 
 impl History {
@@ -24,12 +26,17 @@ impl History {
     /// unfinished are ended; what it was just writing is removed.
     ///
     /// # Errors
-    /// The folder cannot be made or read.
+    /// The folder cannot be made or read, or another service uses it.
     pub(crate) fn open(state: &Path, keep: usize) -> io::Result<Self> {
         let folder = state.join("jobs");
         // Details hold names: they are root's alone.
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let mut history = Self { folder, keep, ended: Vec::new() };
+        let lock = File::open(&folder)?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another butterdockd uses it"),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        let mut history = Self { folder, keep, ended: Vec::new(), _lock: lock };
         for entry in fs::read_dir(&history.folder)? {
             history.take_in(&entry?.path());
         }
@@ -149,6 +156,7 @@ mod tests {
             history.write(&record(time, JobState::Succeeded)).expect("written");
         }
         assert_eq!(ends(&history), [5, 4, 3]);
+        drop(history);
         assert_eq!(ends(&History::open(state.path(), 2).expect("opened")), [5, 4]);
         assert_eq!(fs::read_dir(state.path().join("jobs")).expect("listed").count(), 2);
     }
@@ -159,9 +167,20 @@ mod tests {
         let mut history = History::open(state.path(), 9).expect("opened");
         history.write(&record(0, JobState::Running)).expect("written");
         assert!(history.list().is_empty());
+        drop(history);
         let after = History::open(state.path(), 9).expect("opened").list();
         assert_eq!(after.first().map(|record| record.state.clone()), Some(JobState::Failed));
         assert!(after.first().is_some_and(|record| record.end_time > 0 && record.error_message.is_some()));
+    }
+
+    #[test]
+    fn a_second_service_is_kept_from_the_history_of_the_first() {
+        let state = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(state.path(), 9).expect("opened");
+        history.write(&record(0, JobState::Running)).expect("written");
+        let refused = History::open(state.path(), 9).expect_err("in use");
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        history.write(&record(0, JobState::Running)).expect("still its own");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Run {
                 self.sweep(&destination).await;
                 self.over(Ending::Killed).await;
             }
-            (Err(_), _) => self.outlast(worker, &destination).await,
+            (Err(_), told) => self.outlast(worker, &destination, told).await,
         }
     }
 
@@ -141,8 +141,14 @@ impl Run {
     }
 
     /// The kernel holds the worker: the job is over, and the volume is given back when the worker is gone.
-    async fn outlast(self, mut worker: Worker, destination: &Destination) {
+    /// What it told of its end stands: a subvolume that is durable is not made undone by a process that lingers.
+    async fn outlast(self, mut worker: Worker, destination: &Destination, told: Option<Option<worker::JobError>>) {
         worker.kill();
+        if let Some(error) = told {
+            worker.gone().await;
+            self.sweep(destination).await;
+            return self.over(Ending::Told(error)).await;
+        }
         if timeout(KILLED, worker.gone()).await.is_ok() {
             self.sweep(destination).await;
             return self.over(Ending::Killed).await;

@@ -138,7 +138,9 @@ async fn open_history(config: &Config) -> Result<History> {
     let (state, keep) = (config.state.clone(), config.history);
     let shown = state.display().to_string();
     let opened = tokio::task::spawn_blocking(move || History::open(&state, keep)).await?;
-    opened.with_context(|| format!("cannot open the history in {shown}; the state directory must be writable"))
+    opened.with_context(|| {
+        format!("cannot open the history in {shown}, which must be writable and of this service alone")
+    })
 }
 
 /// Looks at all volumes at once: one whose drive hangs does not hold up the others.

@@ -1,10 +1,11 @@
 //! SIGKILL, at any moment and at each step of the finish.
 
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, run, start};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{Content, Random};
@@ -98,6 +99,39 @@ fn killed_before_each_step_of_the_finish_a_power_cut_shows_nothing_half_made() -
         }
         seen_is_whole(&source, crashed.path())?;
         whole_run(&source, &crashed)?;
+    }
+    Ok(())
+}
+
+/// A snapshot's root belongs to its parent's owner: while it is hidden he must stay out, and a sweep must know it for ours.
+#[test]
+fn a_killed_increment_of_somebody_elses_subvolume_is_closed_to_him_and_swept() -> Result<()> {
+    const OWNER: u32 = 1000;
+    let rig = Rig::new()?;
+    let (source, stream, next) = (rig.plain_volume("source")?, rig.join("stream"), rig.join("next"));
+    let live = source.join("live");
+    snapshot::create(&live)?;
+    chown(&live, Some(OWNER), Some(OWNER))?;
+    snapshot::freeze(&live, &source.join("s0"))?;
+    std::fs::write(live.join("f"), "new")?;
+    snapshot::freeze(&live, &source.join("s1"))?;
+    snapshot::send(Proto::Two, None, &source.join("s0"), &stream)?;
+    snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &next)?;
+    for phase in ["Syncing", "Marking", "ReadOnly", "Publishing"] {
+        let volume = rig.plain_volume(phase)?;
+        Receiver::Ours.receive(&stream, volume.path())?;
+        let mut command = Command::new(helper("kill_at_phase")?);
+        let finished = run(command.arg(phase).arg(&next).arg(volume.path()), PATIENCE)?;
+        ensure!(finished.code() == 137, "{phase}: ended with {}: {}", finished.code(), finished.err());
+        let (_, hidden) = names(volume.path())?;
+        let [left] = &hidden[..] else { bail!("{phase}: not one is left: {hidden:?}") };
+        let uid = std::fs::metadata(volume.join(left))?.uid();
+        let theirs = if matches!(phase, "Syncing" | "Marking") { 0 } else { OWNER };
+        ensure!(uid == theirs, "{phase}: what is hidden belongs to {uid}");
+        Receiver::Ours.receive(&next, volume.path())?;
+        let (_, hidden) = names(volume.path())?;
+        ensure!(hidden.is_empty(), "{phase}: not swept: {hidden:?}");
+        ensure!(std::fs::metadata(volume.join("s1"))?.uid() == OWNER, "{phase}: s1 has lost its owner");
     }
     Ok(())
 }
