@@ -23,13 +23,13 @@ use crate::plan::{Planner, Step};
 /// A batch is sent on when it has this many steps,
 const BATCH: usize = 128;
 /// or when so many bytes were read since the last one.
-const UNIT: usize = 1 << 20;
-/// One read asks for at most a block.
-const READ: usize = 256 << 10;
+const UNIT: usize = 512 << 10;
+/// One read asks for at most this much: half a block.
+const READ: usize = 128 << 10;
 /// With so many blocks in work the reader waits until some of them are free: fewer would leave the others without work
 /// while it wakes up, and more would no longer be in the processor's cache when they are used again.
-const WARM: usize = 40;
-const SOME: usize = 16 * (256 << 10);
+const WARM: usize = 24;
+const SOME: usize = 8 * (256 << 10);
 /// Through a pipe a read brings less than a block, and a block that is held is not filled further.
 const SOME_OF_A_PIPE: usize = 512 << 10;
 /// Pipes are made this large where that is allowed: each read brings more (`/proc/sys/fs/pipe-max-size`).
