@@ -4,8 +4,8 @@
 //! filesystem. The way of the data:
 //!
 //! ```text
-//! reader thread        input → decoder → planner        never waits for the filesystem's commits
-//! calling thread       steps → applier                  names: create, rename, link, unlink, open
+//! reader thread        input → decoder → planner        reads ahead of the filesystem, by a bounded pool
+//! calling thread       steps → applier                  names: create, rename, link, unlink, open; large data
 //! lane threads         work on one file each            data, attributes
 //! ```
 //!

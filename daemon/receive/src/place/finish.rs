@@ -17,7 +17,8 @@ use crate::observer::{Observer, Phase};
 use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
 
-/// Publishes `hidden` as `name`, and answers the id of the subvolume and the flags that its root did not get. Where it fails, the caller drops `hidden`, and nothing stays.
+/// Publishes `hidden` as `name`, and answers the id of the subvolume and the flags that its root did not get. Where it
+/// fails, the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
     hidden: &mut Hidden<'_>,
     name: &CStr,

@@ -1,6 +1,6 @@
 //! What the planner hands to the applier.
 
-use butterdock_stream::{Extent, Identity, Place, Shared, Time, Uuid};
+use butterdock_stream::{Extent, Identity, Place, Shared, Time};
 
 use crate::name::StreamPath;
 
@@ -169,13 +169,5 @@ impl Change {
             | Self::Fileattr { .. }
             | Self::Verity(_) => 0,
         }
-    }
-}
-
-impl Begin {
-    /// The uuid that the stream gives its own subvolume.
-    #[must_use]
-    pub fn uuid(&self) -> Uuid {
-        self.identity.uuid
     }
 }

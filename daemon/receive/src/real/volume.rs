@@ -47,11 +47,6 @@ impl<S: Sources> RealVolume<S> {
         Ok(Self { directories, identity, recent: Vec::new(), sources })
     }
 
-    /// Closes everything but the root, and lends what finds other subvolumes for the next one.
-    pub fn into_sources(self) -> S {
-        self.sources
-    }
-
     pub(super) fn parent(&mut self, path: &StreamPath) -> Result<Arc<Directory>, Fault> {
         self.directories.get(path.parent())
     }
