@@ -76,18 +76,18 @@ impl VolumeObject {
 
     #[zbus(property)]
     fn mounted(&self) -> bool {
-        self.volume.seen().mounted
+        self.volume.seen().mounted()
     }
 }
 
 /// On a thread of its own, which may hang as long as the drive does.
 async fn list(volume: &Arc<Volume>) -> Result<Vec<SubvolumeRow>, Error> {
     let name = volume.rule.name.clone();
-    let path = volume.rule.path.clone();
+    let rule = volume.rule.clone();
     let gone = |why: &dyn std::fmt::Display| {
         Error::new(ErrorName::DeviceGone, format!("the volume \"{name}\" cannot be listed: {why}"))
     };
-    let listing = tokio::task::spawn_blocking(move || volumes::open(&path).map(|folder| volumes::subvolumes(&folder)));
+    let listing = tokio::task::spawn_blocking(move || volumes::open(&rule).map(|folder| volumes::subvolumes(&folder)));
     match timeout(LISTING, listing).await {
         Ok(Ok(Ok(Ok(found)))) => Ok(found.into_iter().map(row).collect()),
         Ok(Ok(Ok(Err(fault)))) => Err(Error::new(ErrorName::Failed, format!("cannot list the volume: {fault}"))),

@@ -13,12 +13,14 @@ use super::keeper::Ask;
 use super::record::Record;
 use super::runner::Told;
 use crate::config::{Config, VolumeName};
-use crate::volumes::Volume;
+use crate::volumes::{Place, Volume};
 
 /// What somebody wants received.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) volume: Arc<Volume>,
+    /// The directory that was there when it was asked for: whoever asked saw this one, and no other is written to.
+    pub(crate) place: Place,
     /// Who wants it.
     pub(crate) uid: u32,
     /// Readable, at the first byte of the stream.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::entry::Ending;
 use super::handle::Order;
 use super::job::Trouble;
-use crate::volumes::{self, Destination, Volume};
+use crate::volumes::{self, Destination, Place, Volume};
 use crate::worker::{self, Priority, Report, Spawner, Worker};
 
 /// A drive has so long to answer when its directory is opened.
@@ -47,6 +47,8 @@ pub(super) enum Told {
 pub(super) struct Run {
     pub(super) id: Uuid,
     pub(super) volume: Arc<Volume>,
+    /// The directory that it was asked for.
+    pub(super) place: Place,
     pub(super) input: OwnedFd,
     pub(super) order: worker::Order,
     pub(super) priority: Priority,
@@ -64,7 +66,11 @@ impl Run {
             _ = &mut self.stop => return self.over(Ending::Killed).await,
         };
         let destination = match opened {
-            Ok(destination) => destination,
+            Ok(destination) if destination.place == self.place => destination,
+            Ok(_another) => {
+                let trouble = another(&self.volume);
+                return self.over(Ending::Trouble(trouble)).await;
+            }
             Err(trouble) => return self.over(Ending::Trouble(trouble)).await,
         };
         self.tell(Told::Opened(destination.mount)).await;
@@ -202,14 +208,25 @@ async fn sweep_open(spawner: &Spawner, destination: &Destination, priority: Prio
     timeout(SWEEPING, sweep).await.unwrap_or_else(|_| Err("it takes too long".to_owned()))
 }
 
+/// What is there now was not there when the job was asked for: most often the drive was unmounted, and what lies below its
+/// mount point is seen.
+fn another(volume: &Volume) -> Trouble {
+    let text = format!(
+        "another filesystem or directory is at the volume \"{}\" than when the job was asked for; \
+         mount the drive that belongs there and start the job again",
+        volume.rule.name
+    );
+    Trouble::plain(ErrorName::DeviceGone, text)
+}
+
 /// Opens the volume's directory on a thread of its own, which may hang as long as the drive does.
 async fn open(volume: &Arc<Volume>) -> Result<Destination, Trouble> {
     let name = &volume.rule.name;
-    let path = volume.rule.path.clone();
+    let rule = volume.rule.clone();
     let gone = |why: &dyn std::fmt::Display| {
         Trouble::plain(ErrorName::DeviceGone, format!("the volume \"{name}\" cannot be received into: {why}"))
     };
-    match timeout(OPENING, tokio::task::spawn_blocking(move || volumes::open(&path))).await {
+    match timeout(OPENING, tokio::task::spawn_blocking(move || volumes::open(&rule))).await {
         Ok(Ok(Ok(destination))) => Ok(destination),
         Ok(Ok(Err(unusable))) => Err(gone(&unusable)),
         Ok(Err(error)) => Err(gone(&error)),

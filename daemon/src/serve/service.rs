@@ -152,7 +152,7 @@ async fn look_at_all(volumes: &[Arc<Volume>]) {
 /// Sweeps what a killed service left, in all volumes at once.
 async fn sweep_all(spawner: &Arc<Spawner>, volumes: &[Arc<Volume>]) {
     let mut sweeps = JoinSet::new();
-    for volume in volumes.iter().filter(|volume| volume.seen().mounted).cloned() {
+    for volume in volumes.iter().filter(|volume| volume.seen().mounted()).cloned() {
         let spawner = Arc::clone(spawner);
         sweeps.spawn(async move {
             if let Err(error) = sweep(&spawner, &volume).await {

@@ -11,7 +11,7 @@ mod mounts;
 mod subvolumes;
 mod volume;
 
-pub(crate) use destination::{Destination, Unusable, open};
+pub(crate) use destination::{Destination, Place, Unusable, open};
 pub(crate) use mounts::{Mounts, ids as mount_ids};
 pub(crate) use subvolumes::{Subvolume, list as subvolumes};
 pub(crate) use volume::{Seen, Volume};

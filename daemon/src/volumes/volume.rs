@@ -1,6 +1,5 @@
 //! One configured volume, and what was last seen of it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use nix::sys::statvfs::fstatvfs;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
-use super::destination::open;
+use super::destination::{Place, open};
 use crate::config::VolumeRule;
 
 /// A volume's numbers are not looked up more often than this.
@@ -17,12 +16,19 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What was last seen of a volume.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Whether it can be received into: its directory is there, and on btrfs.
-    pub(crate) mounted: bool,
+    /// The directory that is there; none where it cannot be received into.
+    pub(crate) place: Option<Place>,
     /// The filesystem's size in bytes; 0 where it is not mounted.
     pub(crate) size: u64,
     /// What can still be written, in bytes, as the filesystem estimates it.
     pub(crate) free: u64,
+}
+
+impl Seen {
+    /// Whether it can be received into: its directory is there, on btrfs, and on the filesystem that is wanted.
+    pub(crate) fn mounted(&self) -> bool {
+        self.place.is_some()
+    }
 }
 
 /// A configured volume. Shared: the bus shows it and the desk receives into it.
@@ -75,11 +81,11 @@ impl Volume {
     ) {
         let volume = Arc::clone(self);
         let looking = tokio::task::spawn_blocking(move || {
-            let seen = look_at(&volume.rule.path);
+            let seen = look_at(&volume.rule);
             volume.seen.send_if_modified(|old| {
                 let before = std::mem::replace(old, seen);
                 // Room changes with every write of anybody: whoever asks sees it, and nobody is woken for it.
-                tell || before.mounted != seen.mounted
+                tell || before.place != seen.place
             });
             *looked = Some(Instant::now());
         });
@@ -89,11 +95,11 @@ impl Volume {
 }
 
 /// Blocks as long as the drive does.
-fn look_at(path: &Path) -> Seen {
-    let Ok(folder) = open(path) else { return Seen::default() };
+fn look_at(rule: &VolumeRule) -> Seen {
+    let Ok(folder) = open(rule) else { return Seen::default() };
     let Ok(facts) = fstatvfs(&folder) else { return Seen::default() };
     let bytes = |blocks: u64| blocks.saturating_mul(facts.fragment_size());
-    Seen { mounted: true, size: bytes(facts.blocks()), free: bytes(facts.blocks_available()) }
+    Seen { place: Some(folder.place), size: bytes(facts.blocks()), free: bytes(facts.blocks_available()) }
 }
 
 #[cfg(test)]
@@ -105,7 +111,7 @@ mod tests {
 
     fn volume(path: &str) -> Arc<Volume> {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
-        Volume::new(VolumeRule { name, path: PathBuf::from(path) })
+        Volume::new(VolumeRule { name, path: PathBuf::from(path), uuid: None })
     }
 
     #[tokio::test]

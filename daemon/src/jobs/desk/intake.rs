@@ -65,7 +65,7 @@ impl Desk {
     pub(super) fn begin(&mut self, id: Uuid) {
         let Some(entry) = self.jobs.get_mut(&id) else { return self.queue.release(id) };
         let Some(wish) = entry.wish.take() else { return self.queue.release(id) };
-        let Wish { volume, input, name, verify, force_decompress, .. } = *wish;
+        let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
         let lanes = self.config.worker.lanes.map(usize::from);
         let order = Work::Receive { name, verify, force_decompress, no_verity: false, lanes };
         let (stop, stopped) = oneshot::channel();
@@ -75,6 +75,7 @@ impl Desk {
         let run = Run {
             id,
             volume,
+            place,
             input,
             order,
             priority: priority(self.config.worker),
