@@ -109,9 +109,10 @@ impl Service {
         let volume = |rule: &VolumeRule| same(rule).map_or_else(|| Volume::new(rule.clone()), Arc::clone);
         let volumes: Vec<_> = config.volumes.iter().map(volume).collect();
         look_at_all(&volumes).await;
+        // The desk first: whoever sees a new volume can have a job on it.
+        self.jobs.configured(&config).await;
         self.hall.show_volumes(&volumes).await.map_err(|error| text(anyhow!(error)))?;
         self.volumes.send_replace(volumes);
-        self.jobs.configured(&config).await;
         tracing::info!("the configuration was read again: {} volumes", config.volumes.len());
         self.config = config;
         Ok(())

@@ -27,6 +27,14 @@ pub(crate) struct Place {
     inode: u64,
 }
 
+#[cfg(test)]
+impl Place {
+    /// A directory that is nowhere.
+    pub(crate) fn nowhere() -> Self {
+        Self { fsid: [0; 16], subvolume: 0, inode: 0 }
+    }
+}
+
 /// Why a volume cannot be received into now. What it shows has neither name nor path: it is told to everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unusable {
