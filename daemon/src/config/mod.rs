@@ -67,7 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             volumes: Vec::new(),
-            max_jobs: 2,
+            max_jobs: 4,
             max_queued: 200,
             max_queued_per_user: 100,
             history: 200,

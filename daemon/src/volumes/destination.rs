@@ -15,7 +15,10 @@ pub(crate) struct Destination {
     fd: OwnedFd,
     /// What it is.
     pub(crate) place: Place,
-    /// The mount that it was reached through, as /proc/self/mountinfo counts them; 0 where the kernel does not tell.
+    /// The mount that it was reached through, as /proc/self/mountinfo counts them; 0 where the kernel does not tell. Such a
+    /// number is soon given to another mount; those that are not (`STATX_MNT_ID_UNIQUE`) can only be compared with what
+    /// listmount(2) tells, for which there is no safe wrapper. An unmount and a mount within one look are therefore not
+    /// seen: a worker then goes on in the filesystem that it holds open, and in no other.
     pub(crate) mount: u64,
 }
 

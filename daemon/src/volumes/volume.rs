@@ -7,11 +7,16 @@ use nix::sys::statvfs::fstatvfs;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
-use super::destination::{Place, open};
+use super::destination::{Destination, Place, Unusable, open};
+use super::lane::{Lane, Unanswered};
+use super::subvolumes::{Subvolume, list};
 use crate::config::VolumeRule;
 
 /// A volume's numbers are not looked up more often than this.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// A look waits so long for its turn: longer than anybody else may hold the lane of a drive that answers.
+const TURN: Duration = Duration::from_secs(60);
 
 /// What was last seen of a volume.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,14 +42,15 @@ pub(crate) struct Volume {
     /// Its rule.
     pub(crate) rule: VolumeRule,
     seen: watch::Sender<Seen>,
-    /// When it was last looked at. Held while somebody looks, so that a drive that hangs holds one thread, not many.
+    lane: Lane,
+    /// When it was last looked at. Held while somebody looks or waits for the turn to look: more need not wait.
     looked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Volume {
     /// A volume that nobody has looked at yet.
     pub(crate) fn new(rule: VolumeRule) -> Arc<Self> {
-        Arc::new(Self { rule, seen: watch::Sender::default(), looked: Arc::default() })
+        Arc::new(Self { rule, seen: watch::Sender::default(), lane: Lane::new(), looked: Arc::default() })
     }
 
     /// What was last seen.
@@ -80,7 +86,7 @@ impl Volume {
         tell: bool,
     ) {
         let volume = Arc::clone(self);
-        let looking = tokio::task::spawn_blocking(move || {
+        let look = move || {
             let seen = look_at(&volume.rule);
             volume.seen.send_if_modified(|old| {
                 let before = std::mem::replace(old, seen);
@@ -88,9 +94,33 @@ impl Volume {
                 tell || before.place != seen.place
             });
             *looked = Some(Instant::now());
-        });
-        // Past the patience the thread looks on, and tells what it sees when it has seen it.
+        };
+        let volume = Arc::clone(self);
+        // A task of its own: past the patience it keeps its turn, and tells what it sees when it has seen it.
+        let looking = tokio::spawn(async move { volume.lane.run(TURN, look).await.unwrap_or_default() });
         drop(timeout(patience, looking).await);
+    }
+
+    /// Opens its directory.
+    ///
+    /// # Errors
+    /// There was no answer within `patience`; within, why it cannot be received into.
+    pub(crate) async fn open(&self, patience: Duration) -> Result<Result<Destination, Unusable>, Unanswered> {
+        let rule = self.rule.clone();
+        self.lane.run(patience, move || open(&rule)).await
+    }
+
+    /// Lists the subvolumes in its directory.
+    ///
+    /// # Errors
+    /// There was no answer within `patience`; within, why it cannot be received into; within, why it cannot be read.
+    pub(crate) async fn list(
+        &self,
+        patience: Duration,
+    ) -> Result<Result<butterdock_btrfs::Result<Vec<Subvolume>>, Unusable>, Unanswered> {
+        let rule = self.rule.clone();
+        let until = std::time::Instant::now() + patience;
+        self.lane.run(patience, move || open(&rule).map(|folder| list(&folder, until))).await
     }
 }
 

@@ -70,3 +70,25 @@ fn a_volume_with_a_uuid_is_not_mounted_where_another_filesystem_is() -> Result<(
     client.ends_as(&job, &JobState::Succeeded)?;
     load.is_whole_in(&stage.path("tank"))
 }
+
+#[test]
+fn what_a_killed_daemon_left_is_swept_when_its_drive_comes_back() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    stage.kill()?;
+    drop(feed);
+    let (_, hidden) = names(&stage.path("tank"))?;
+    ensure!(!hidden.is_empty(), "the killed daemon left nothing: this shows nothing");
+    stage.volume("tank")?.unmount()?;
+    stage.start()?;
+    stage.volume("tank")?.mount("")?;
+    let path = stage.path("tank");
+    wait_until("it is swept", || Ok(names(&path)?.1.is_empty()))?;
+    stage.is_tidy(&client, "tank", &[])
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use butterdock_dbus::{Error, ErrorName};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -12,7 +12,6 @@ use crate::config::{IoClass, WorkerRule};
 use crate::jobs::entry::Entry;
 use crate::jobs::handle::{Ticket, Wish, no_such_volume};
 use crate::jobs::job::{Job, now};
-use crate::jobs::keeper::Ask;
 use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
 use crate::jobs::runner::Run;
@@ -47,9 +46,13 @@ impl Desk {
         if self.queue.is_stuck(&name) {
             return busy(format!("a worker hangs on the volume \"{name}\"; check its drive and cable (dmesg)"));
         }
+        // Its beginning, and the end of every unfinished job.
+        if !self.keeper.has_room_for(all.saturating_add(2)) {
+            return busy("the history cannot be written fast enough; check the disk of the state directory".to_owned());
+        }
         let id = Uuid::new_v4();
         let job = Job::new(id, name.clone(), wish.uid, now(), wish.total.clone());
-        self.write_down(&job);
+        self.keeper.write(Record::of(&job));
         tracing::info!(butterdock_job = %id, "user {} wants to receive into \"{name}\"", wish.uid);
         let entry = Entry::new(job, wish);
         let ticket = Ticket { id, job: entry.job.subscribe() };
@@ -72,7 +75,7 @@ impl Desk {
         let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
         let lanes = self.config.worker.lanes.map(usize::from);
         let order = Work::Receive { name, verify, force_decompress, no_verity: false, lanes };
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(None);
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
@@ -88,11 +91,6 @@ impl Desk {
             stop: stopped,
         };
         tokio::spawn(run.run());
-    }
-
-    pub(super) fn write_down(&self, job: &Job) {
-        // The keeper ends with the service.
-        self.keeper.send(Ask::Write(Box::new(Record::of(job)))).unwrap_or_default();
     }
 }
 
