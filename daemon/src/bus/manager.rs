@@ -51,7 +51,7 @@ impl Manager {
     ) -> Result<Vec<HistoryEntry>, Error> {
         no_options(&options)?;
         self.hall.authority.allow(&header, &Question::new(MANAGER, "ListHistory")).await?;
-        Ok(self.hall.jobs.history().await?.into_iter().map(entry).collect())
+        Ok(self.hall.jobs.history().into_iter().map(entry).collect())
     }
 
     async fn reload(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {

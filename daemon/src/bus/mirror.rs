@@ -69,8 +69,8 @@ pub(super) async fn volume(connection: Connection, path: OwnedObjectPath, mut se
     while seen.changed().await.is_ok() {
         let now = *seen.borrow_and_update();
         let mut changes: HashMap<&'static str, Variant<'static>> = HashMap::new();
-        if told.mounted != now.mounted {
-            changes.insert("Mounted", now.mounted.into());
+        if told.mounted() != now.mounted() {
+            changes.insert("Mounted", now.mounted().into());
         }
         if told.size != now.size {
             changes.insert("Size", now.size.into());

@@ -26,8 +26,8 @@ pub(super) enum Answer {
     Left,
 }
 
-/// Asks whether the owner of this name on the bus may do `action`. With `interactive` polkit may ask a person, and is told
-/// to stop when the caller leaves.
+/// Asks whether the owner of this name on the bus may do `action`. With `interactive` polkit may ask a person. It is told
+/// to stop when the caller leaves: a rule that runs a program may take its time too.
 ///
 /// # Errors
 /// polkit failed, does not know the action, or does not answer.
@@ -47,17 +47,13 @@ pub(super) async fn check(
     let details = details.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let flags = if interactive { Flags::ALLOW_USER_INTERACTION } else { Flags::empty() };
     let asking = polkit.check_authorization(&subject, action, &details, flags, &cancellation);
-    let answer = if interactive {
-        let gone = left(connection, sender);
-        tokio::select! {
-            answer = timeout(A_PERSON, asking) => answer,
-            () = gone => {
-                withdraw(&polkit, &cancellation).await;
-                return Ok(Answer::Left);
-            }
+    let patience = if interactive { A_PERSON } else { A_PROGRAM };
+    let answer = tokio::select! {
+        answer = timeout(patience, asking) => answer,
+        () = left(connection, sender) => {
+            withdraw(&polkit, &cancellation).await;
+            return Ok(Answer::Left);
         }
-    } else {
-        timeout(A_PROGRAM, asking).await
     };
     match answer {
         Ok(Ok(result)) if result.is_authorized => Ok(Answer::Yes),

@@ -30,16 +30,16 @@ pub(super) async fn receive(
     let total = stream::check(&input, total)?;
     let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
     let caller = hall.authority.allow(header, &question).await?;
-    if !volume.seen().mounted {
+    if !volume.seen().mounted() {
         volume.look(LOOK).await;
     }
-    if !volume.seen().mounted {
+    let Some(place) = volume.seen().place else {
         let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
         return Err(Error::new(ErrorName::DeviceGone, text));
-    }
+    };
     // Whoever is not root may hand in a stream that only looks like one.
     let verify = verify || caller.uid != 0;
-    let wish = Wish { volume, uid: caller.uid, input, total, name, verify, force_decompress };
+    let wish = Wish { volume, place, uid: caller.uid, input, total, name, verify, force_decompress };
     let ticket = hall.jobs.receive(wish).await?;
     hall.show_job(ticket).await.map_err(|error| lost(&error))
 }

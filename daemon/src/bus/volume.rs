@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use butterdock_dbus::names::interface::VOLUME;
 use butterdock_dbus::{Error, ErrorName, Options, SubvolumeRow, no_options};
-use tokio::time::timeout;
 use uuid::Uuid;
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, interface};
@@ -13,7 +12,7 @@ use zbus::{OwnedFd, OwnedObjectPath, interface};
 use super::authority::Question;
 use super::hall::Hall;
 use super::receive;
-use crate::volumes::{self, Subvolume, Volume};
+use crate::volumes::{Subvolume, Unanswered, Volume};
 
 /// A drive has so long to tell how much room it has; then what was seen before is told.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -76,24 +75,20 @@ impl VolumeObject {
 
     #[zbus(property)]
     fn mounted(&self) -> bool {
-        self.volume.seen().mounted
+        self.volume.seen().mounted()
     }
 }
 
-/// On a thread of its own, which may hang as long as the drive does.
-async fn list(volume: &Arc<Volume>) -> Result<Vec<SubvolumeRow>, Error> {
-    let name = volume.rule.name.clone();
-    let path = volume.rule.path.clone();
-    let gone = |why: &dyn std::fmt::Display| {
-        Error::new(ErrorName::DeviceGone, format!("the volume \"{name}\" cannot be listed: {why}"))
+async fn list(volume: &Volume) -> Result<Vec<SubvolumeRow>, Error> {
+    let refused = |name: ErrorName, why: &dyn std::fmt::Display| {
+        Error::new(name, format!("the volume \"{}\" cannot be listed: {why}", volume.rule.name))
     };
-    let listing = tokio::task::spawn_blocking(move || volumes::open(&path).map(|folder| volumes::subvolumes(&folder)));
-    match timeout(LISTING, listing).await {
-        Ok(Ok(Ok(Ok(found)))) => Ok(found.into_iter().map(row).collect()),
-        Ok(Ok(Ok(Err(fault)))) => Err(Error::new(ErrorName::Failed, format!("cannot list the volume: {fault}"))),
-        Ok(Ok(Err(unusable))) => Err(gone(&unusable)),
-        Ok(Err(error)) => Err(gone(&error)),
-        Err(_) => Err(gone(&"the drive does not answer; check it and its cable")),
+    match volume.list(LISTING).await {
+        Ok(Ok(Ok(found))) => Ok(found.into_iter().map(row).collect()),
+        Ok(Ok(Err(fault))) => Err(refused(ErrorName::Failed, &fault)),
+        Ok(Err(unusable)) => Err(refused(ErrorName::DeviceGone, &unusable)),
+        Err(unanswered @ Unanswered::Busy) => Err(refused(ErrorName::Busy, &unanswered)),
+        Err(unanswered @ Unanswered::Silent) => Err(refused(ErrorName::DeviceGone, &unanswered)),
     }
 }
 

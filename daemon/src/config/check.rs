@@ -15,7 +15,7 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
     let sources = file.map_or(Sources::System, Sources::One);
     match load(&sources) {
         Ok(config) => {
-            lines::print(&words(&config, |rule| volumes::open(&rule.path).map(drop)));
+            lines::print(&words(&config, |rule| volumes::open(rule).map(drop)));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn a_volume_that_is_not_there_is_told_and_no_mistake() {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
-        let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank") }];
-        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(&rule.path).map(drop));
+        let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
+        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop));
         assert!(text.starts_with("The configuration is good.\n"));
         assert!(text.contains("Volume \"tank\": received into /nonexistent/tank; not usable now"), "{text}");
     }

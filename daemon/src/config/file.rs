@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::worth::{AbsolutePath, IoClass, VolumeName, Within};
+use super::worth::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
 /// The keys of a file.
 #[derive(Debug, Default, Deserialize)]
@@ -51,6 +51,7 @@ pub(super) struct Paths {
 pub(super) struct Volume {
     pub(super) name: Spanned<VolumeName>,
     pub(super) path: Spanned<AbsolutePath>,
+    pub(super) uuid: Option<FilesystemUuid>,
 }
 
 /// What is wrong with a file, and where.
@@ -124,6 +125,13 @@ mod tests {
         let one = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
         assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"a\"\npath = \"/b\"\n")).0, 5);
         assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"b\"\npath = \"/a\"\n")).0, 6);
+    }
+
+    #[test]
+    fn a_uuid_that_is_none_is_refused_where_it_stands() {
+        let (line, column, what) = refusal("[[volume]]\nname = \"a\"\npath = \"/a\"\nuuid = \"0f1e\"\n");
+        assert_eq!((line, column), (4, 8));
+        assert!(what.contains("blkid"), "{what}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn apply(config: &mut Config, file: File) {
     apply_worker(&mut config.worker, &worker);
     let volumes = volume.map(|volumes| {
         let rule =
-            |volume: file::Volume| VolumeRule { name: volume.name.into_inner(), path: volume.path.into_inner().0 };
+            |file::Volume { name, path, uuid }| VolumeRule { name: name.into_inner(), path: path.into_inner().0, uuid };
         volumes.into_iter().map(rule).collect()
     });
     set(&mut config.volumes, volumes);

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 pub(crate) use check::run as check;
 pub(crate) use load::{Sources, load};
-pub(crate) use worth::{IoClass, VolumeName};
+pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 
 /// What the service goes by. Every value is within its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(crate) struct VolumeRule {
     pub(crate) name: VolumeName,
     /// The directory that subvolumes appear in; absolute.
     pub(crate) path: PathBuf,
+    /// The filesystem that has to be there; any btrfs where nothing is said.
+    pub(crate) uuid: Option<FilesystemUuid>,
 }
 
 /// How a worker runs beside everything else on the machine.
@@ -65,7 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             volumes: Vec::new(),
-            max_jobs: 2,
+            max_jobs: 4,
             max_queued: 200,
             max_queued_per_user: 100,
             history: 200,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Component, PathBuf};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// A volume's name: 1 to 64 letters, none of them a control character or a slash.
 ///
@@ -64,6 +65,29 @@ impl TryFrom<PathBuf> for AbsolutePath {
     }
 }
 
+/// The UUID of a filesystem, as `blkid` and `btrfs filesystem show` write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct FilesystemUuid(Uuid);
+
+impl FilesystemUuid {
+    /// Whether the kernel means this filesystem by `fsid`.
+    pub(crate) fn is(self, fsid: [u8; 16]) -> bool {
+        self.0.into_bytes() == fsid
+    }
+}
+
+impl TryFrom<String> for FilesystemUuid {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let uuid = Uuid::try_parse(&text).ok().filter(|uuid| text.len() == 36 && !uuid.is_nil());
+        uuid.map(Self).ok_or(
+            "a filesystem's uuid has 32 hexadecimal digits in five groups; blkid and btrfs filesystem show tell it",
+        )
+    }
+}
+
 /// A whole number from `LOW` to `HIGH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
@@ -119,6 +143,17 @@ mod tests {
         assert!(path("srv/tank").is_err());
         assert!(path("/srv/../etc").is_err());
         assert!(path("/srv/tank").is_ok());
+    }
+
+    #[test]
+    fn a_uuid_is_taken_in_the_form_that_the_tools_write_and_in_no_other() {
+        let uuid = |text: &str| FilesystemUuid::try_from(text.to_owned());
+        let good = uuid("0f1E2d3c-4b5a-6978-8796-a5b4c3d2e1f0").expect("a uuid");
+        let bytes = [15, 30, 45, 60, 75, 90, 105, 120, 135, 150, 165, 180, 195, 210, 225, 240];
+        assert!(good.is(bytes) && !good.is([0; 16]));
+        for bad in ["", "tank", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "00000000-0000-0000-0000-000000000000"] {
+            assert!(uuid(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

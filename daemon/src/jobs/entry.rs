@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::handle::Wish;
 use super::job::{Job, Trouble};
+use super::left::Left;
 use super::pace::Pace;
+use crate::config::VolumeName;
 use crate::volumes::Volume;
 use crate::worker::JobError;
 
@@ -21,13 +23,15 @@ pub(super) struct Entry {
     pub(super) volume: Arc<Volume>,
     /// What it will do, while it waits.
     pub(super) wish: Option<Box<Wish>>,
-    /// Ends the runner.
-    pub(super) stop: Option<oneshot::Sender<()>>,
+    /// Tells the runner why it shall end, where there is one.
+    pub(super) stop: Option<watch::Sender<Option<Why>>>,
     /// Why it was ended from outside.
     pub(super) why: Option<Why>,
     /// Who waits for its end.
     pub(super) waiters: Vec<oneshot::Sender<Result<(), Error>>>,
     pub(super) pace: Pace,
+    /// What may be left of it, once it is over.
+    pub(super) left: Left,
     /// The mount that it writes through, once it does.
     pub(super) mount: Option<u64>,
 }
@@ -52,80 +56,113 @@ pub(super) enum Ending {
     Trouble(Trouble),
     /// It was killed because it did not end when it should, and is gone.
     Killed,
-    /// It was killed and does not go: the kernel holds it.
-    Stuck,
+    /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
+    Stuck { writing: bool },
 }
 
 impl Entry {
     /// A job that waits.
     pub(super) fn new(job: Job, wish: Box<Wish>) -> Self {
+        let volume = Arc::clone(&wish.volume);
+        Self { wish: Some(wish), ..Self::of(job, volume) }
+    }
+
+    fn of(job: Job, volume: Arc<Volume>) -> Self {
         Self {
             job: watch::Sender::new(job),
-            volume: Arc::clone(&wish.volume),
-            wish: Some(wish),
+            volume,
+            wish: None,
             stop: None,
             why: None,
             waiters: Vec::new(),
             pace: Pace::new(Instant::now()),
+            left: Left::default(),
             mount: None,
         }
     }
 
-    /// Ends the runner, where there is one, for the first reason that there is.
+    /// Ends the runner, where there is one. The job ends for the first reason that there is; the runner has to know of a
+    /// service that ends also when it has another already.
     pub(super) fn end(&mut self, why: Why) {
         self.why.get_or_insert(why);
-        if let Some(stop) = self.stop.take() {
-            // The runner may have come to its end by itself.
-            stop.send(()).unwrap_or_default();
+        if let Some(stop) = &self.stop {
+            stop.send_if_modified(|told| {
+                let news = told.is_none() || why == Why::Stopping;
+                if news {
+                    *told = Some(why);
+                }
+                news
+            });
         }
         self.job.send_modify(|job| job.ending = true);
+    }
+
+    /// Those who wait for its end are told that it takes longer; the job ends without them.
+    pub(super) fn tell_of_writing(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            let text = "the job is being ended, but the drive is still writing out data, before which it cannot; \
+                        it ends as soon as that is done: watch it, or cancel it again to wait for its end";
+            // Whoever waited may have left.
+            drop(waiter.send(Err(Error::new(ErrorName::Busy, text))));
+        }
     }
 }
 
 /// What an ending means for the job.
-pub(super) fn verdict(why: Option<Why>, ending: Ending) -> (JobResult, Option<Trouble>) {
+pub(super) fn verdict(
+    why: Option<Why>,
+    ending: Ending,
+    left: Left,
+    volume: &VolumeName,
+) -> (JobResult, Option<Trouble>) {
     match (ending, why) {
         (Ending::Told(None), _) => (JobResult::Succeeded, None),
-        (Ending::Stuck, _) => (JobResult::Failed, Some(stuck())),
+        (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing))),
         // Whoever was killed or stopped on demand has that reason, whatever it said last.
-        (Ending::Told(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why),
-        (Ending::Killed, Some(why)) => outside(why),
-        (Ending::Trouble(_), Some(why)) => outside(why),
+        (Ending::Told(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, volume),
+        (Ending::Killed | Ending::Trouble(_), Some(why)) => outside(why, left, volume),
         (Ending::Told(Some(error)), _) => {
             let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
             (result, Some(from_worker(error)))
         }
         (Ending::Trouble(trouble), None) => (JobResult::Failed, Some(trouble)),
-        (Ending::Killed, None) => (JobResult::Failed, Some(killed())),
+        (Ending::Killed, None) => (JobResult::Failed, Some(killed(left, volume))),
     }
 }
 
 /// What ending a job from outside means for it.
-pub(super) fn outside(why: Why) -> (JobResult, Option<Trouble>) {
+pub(super) fn outside(why: Why, left: Left, volume: &VolumeName) -> (JobResult, Option<Trouble>) {
+    let words = left.words(volume);
     match why {
         Why::Cancelled => {
-            let text = "the job was cancelled; nothing half-made was left behind";
+            let text = format!("the job was cancelled; {words}");
             (JobResult::Cancelled, Some(Trouble::plain(ErrorName::Cancelled, text)))
         }
         Why::Stopping => {
-            let text = "the service was stopped; nothing half-made was left behind, start the job again";
+            let text = format!("the service was stopped; {words}; start the job again when it runs");
             (JobResult::Cancelled, Some(Trouble::plain(ErrorName::Cancelled, text)))
         }
         Why::Unmounted => {
-            let text = "the volume was unmounted; mount it and start the job again";
+            let text = format!("the volume was unmounted; {words}; mount it and start the job again");
             (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
         }
     }
 }
 
-fn killed() -> Trouble {
-    let text = "the worker was killed or crashed; nothing half-made was left behind, see the journal and start again";
+fn killed(left: Left, volume: &VolumeName) -> Trouble {
+    let words = left.words(volume);
+    let text = format!("the worker was killed or crashed; {words}; see the journal, then start the job again");
     Trouble::plain(ErrorName::Failed, text)
 }
 
-fn stuck() -> Trouble {
-    let text = "the worker hangs in the kernel and cannot be killed; the volume stays busy until it is gone: \
-                check the drive and its cable (dmesg)";
+fn stuck(writing: bool) -> Trouble {
+    let text = if writing {
+        "the drive is still writing out data, before which the worker cannot end; the volume stays busy until it has: \
+         wait, and where it takes very long check the drive and its cable (dmesg)"
+    } else {
+        "the worker hangs in the kernel and cannot be killed; the volume stays busy until it is gone: \
+         check the drive and its cable (dmesg)"
+    };
     Trouble::plain(ErrorName::Failed, text)
 }
 
@@ -154,13 +191,17 @@ fn error_name(kind: ErrorKind) -> ErrorName {
 mod tests {
     use super::*;
 
+    fn tank() -> VolumeName {
+        VolumeName::try_from("tank".to_owned()).expect("a name")
+    }
+
     fn told(kind: ErrorKind) -> Ending {
         let (message, public) = ("long".to_owned(), "short".to_owned());
         Ending::Told(Some(JobError { kind, message, command: None, byte: None, public }))
     }
 
     fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorName>) {
-        let (result, trouble) = verdict(why, ending);
+        let (result, trouble) = verdict(why, ending, Left::default(), &tank());
         (result, trouble.map(|trouble| trouble.name))
     }
 
@@ -180,9 +221,54 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_was_killed_at_its_last_step_is_not_said_to_have_left_nothing() {
+        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted)] {
+            for (named, hidden) in [(true, false), (false, true)] {
+                let (_, trouble) = verdict(why, Ending::Killed, Left { named, hidden }, &tank());
+                let text = trouble.expect("a trouble").public;
+                assert!(!text.contains("nothing half-made"), "{text}");
+                assert!(text.contains(if named { "whole if it is" } else { "hidden" }), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_drive_that_writes_out_is_not_called_broken() {
+        let (_, trouble) = verdict(None, Ending::Stuck { writing: true }, Left::default(), &tank());
+        assert!(trouble.is_some_and(|trouble| trouble.public.starts_with("the drive is still writing")));
+    }
+
+    #[test]
+    fn a_runner_hears_of_a_service_that_ends_also_after_a_cancel() {
+        let job = Job::new(
+            uuid::Uuid::new_v4(),
+            tank(),
+            0,
+            0,
+            crate::jobs::Total { bytes: 0, source: butterdock_dbus::TotalSource::Unknown },
+        );
+        let (stop, told) = watch::channel(None);
+        let mut entry =
+            Entry::of(job, Volume::new(crate::config::VolumeRule { name: tank(), path: "/".into(), uuid: None }));
+        entry.stop = Some(stop);
+        for (why, heard) in [
+            (Why::Cancelled, Why::Cancelled),
+            (Why::Unmounted, Why::Cancelled),
+            (Why::Stopping, Why::Stopping),
+            (Why::Cancelled, Why::Stopping),
+        ] {
+            entry.end(why);
+            assert_eq!((entry.why, *told.borrow()), (Some(Why::Cancelled), Some(heard)));
+        }
+    }
+
+    #[test]
     fn an_end_by_itself_has_its_own_reason() {
         assert_eq!(seen(None, Ending::Killed), (JobResult::Failed, Some(ErrorName::Failed)));
         assert_eq!(seen(Some(Why::Cancelled), told(ErrorKind::NoSpace)), (JobResult::Failed, Some(ErrorName::NoSpace)));
-        assert_eq!(seen(Some(Why::Cancelled), Ending::Stuck), (JobResult::Failed, Some(ErrorName::Failed)));
+        assert_eq!(
+            seen(Some(Why::Cancelled), Ending::Stuck { writing: false }),
+            (JobResult::Failed, Some(ErrorName::Failed))
+        );
     }
 }

@@ -9,16 +9,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::job::{Job, Total};
-use super::keeper::Ask;
+use super::keeper::Keeper;
 use super::record::Record;
 use super::runner::Told;
 use crate::config::{Config, VolumeName};
-use crate::volumes::Volume;
+use crate::volumes::{Place, Volume};
 
 /// What somebody wants received.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) volume: Arc<Volume>,
+    /// The directory that was there when it was asked for: whoever asked saw this one, and no other is written to.
+    pub(crate) place: Place,
     /// Who wants it.
     pub(crate) uid: u32,
     /// Readable, at the first byte of the stream.
@@ -42,7 +44,7 @@ pub(crate) struct Ticket {
 #[derive(Debug, Clone)]
 pub(crate) struct Jobs {
     pub(super) orders: mpsc::Sender<Order>,
-    pub(super) keeper: mpsc::UnboundedSender<Ask>,
+    pub(super) keeper: Keeper,
 }
 
 /// What the desk is told.
@@ -55,6 +57,8 @@ pub(super) enum Order {
     /// These are the mounts that there are now.
     Mounts(HashSet<u64>),
     Configured(Box<Config>),
+    /// Answered with whether nothing works on this volume.
+    Idle(VolumeName, oneshot::Sender<bool>),
     /// Answered at once.
     Ping(oneshot::Sender<()>),
     /// Answered when no job is left.
@@ -83,13 +87,8 @@ impl Jobs {
     }
 
     /// The jobs that ended, the newest first.
-    ///
-    /// # Errors
-    /// The service is ending.
-    pub(crate) async fn history(&self) -> Result<Vec<Record>, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.keeper.send(Ask::List(reply)).map_err(|_gone| ended())?;
-        answer.await.map_err(|_gone| ended())
+    pub(crate) fn history(&self) -> Vec<Record> {
+        self.keeper.ended()
     }
 
     /// Tells which mounts there are.
@@ -99,7 +98,7 @@ impl Jobs {
 
     /// From now on the bounds and priorities are these; running jobs go on.
     pub(crate) async fn configured(&self, config: &Config) {
-        self.keeper.send(Ask::Keep(config.history)).unwrap_or_default();
+        self.keeper.keep(config.history);
         self.send(Order::Configured(Box::new(config.clone()))).await.unwrap_or_default();
     }
 
@@ -108,9 +107,13 @@ impl Jobs {
         let (reply, answer) = oneshot::channel();
         self.send(Order::Stop(reply)).await.unwrap_or_default();
         answer.await.unwrap_or_default();
+        self.keeper.settle().await;
+    }
+
+    /// Whether no job works on this volume.
+    pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.keeper.send(Ask::Settle(reply)).unwrap_or_default();
-        answer.await.unwrap_or_default();
+        self.send(Order::Idle(volume.clone(), reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Whether the desk answers.

@@ -17,6 +17,8 @@ pub(crate) struct History {
     keep: usize,
     /// What ended, and when; the oldest first.
     ended: Vec<(u64, Uuid)>,
+    /// What was there when it was opened, the newest first.
+    recalled: Vec<Record>,
     /// Locked: a second service would take the jobs that run for those of a killed one.
     _lock: File,
 }
@@ -36,12 +38,13 @@ impl History {
             fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another butterdockd uses it"),
             fs::TryLockError::Error(error) => error,
         })?;
-        let mut history = Self { folder, keep, ended: Vec::new(), _lock: lock };
+        let mut history = Self { folder, keep, ended: Vec::new(), recalled: Vec::new(), _lock: lock };
         for entry in fs::read_dir(&history.folder)? {
             history.take_in(&entry?.path());
         }
         history.ended.sort_unstable();
         history.prune();
+        history.recalled = history.list();
         Ok(history)
     }
 
@@ -69,8 +72,18 @@ impl History {
         Ok(())
     }
 
+    /// The jobs that had ended when it was opened, the newest first; once.
+    pub(super) fn recalled(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.recalled)
+    }
+
+    /// How many are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.keep
+    }
+
     /// The jobs that ended, the newest first.
-    pub(crate) fn list(&self) -> Vec<Record> {
+    fn list(&self) -> Vec<Record> {
         self.ended.iter().rev().filter_map(|(_, id)| read(&self.file(*id))).collect()
     }
 

@@ -4,21 +4,26 @@
 //! Jobs        a handle: cloned, held by whoever asks for jobs            clone freely, send orders
 //! desk        one task that owns everything; it never waits for a drive
 //! runner      one task a running job: opens the volume, follows the worker, ends it, sweeps after it
-//! keeper      one task that writes and reads the history
+//! keeper      one task that writes the history; what it holds is in memory too
 //! ```
 //!
 //! What is known of a job is a [`Job`] in a `watch` channel: the desk changes it in place, whoever shows it follows at
 //! their own pace. The channel closes when the job leaves the desk for the history.
 //!
-//! `report` is what a worker's words change; `state` says which steps are lawful, `queue` what runs next, `pace` how fast it goes; all four are pure.
+//! `report` is what a worker's words change; `state` says which steps are lawful, `queue` what runs next, `pace` how fast it
+//! goes, `patience` how long a worker is waited for, `left` what can be said of what it left; all six are pure.
 
 mod desk;
 mod entry;
+mod follow;
 mod handle;
 mod history;
 mod job;
 mod keeper;
+mod left;
+mod memory;
 mod pace;
+mod patience;
 mod queue;
 mod record;
 mod report;

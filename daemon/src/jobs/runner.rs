@@ -5,28 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::ErrorName;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::entry::Ending;
+use super::entry::{Ending, Why};
+use super::follow::{Followed, other_than};
 use super::handle::Order;
 use super::job::Trouble;
-use crate::volumes::{self, Destination, Volume};
+use super::left::Left;
+use crate::volumes::{Destination, Place, Unanswered, Volume};
 use crate::worker::{self, Priority, Report, Spawner, Worker};
 
-/// A drive has so long to answer when its directory is opened.
-const OPENING: Duration = Duration::from_secs(10);
-/// A worker that was asked to end has so long for it; then it is killed.
-const POLITE: Duration = Duration::from_secs(2);
+/// A drive has so long to answer when its directory is opened: longer than a list of subvolumes takes at most, so that
+/// whoever lists again and again holds up no job.
+const OPENING: Duration = Duration::from_secs(30);
 /// A worker that was killed, or that closed its socket, has so long to be gone;
 const GOING: Duration = Duration::from_secs(3);
 /// killed then in any case, so long again, after which it counts as stuck.
 const KILLED: Duration = Duration::from_secs(1);
 /// A sweep has so long; then its worker is killed, and the next receive sweeps.
 const SWEEPING: Duration = Duration::from_secs(3);
-/// After so long without news the rate is that of nothing.
-const STALLED: Duration = Duration::from_secs(3);
 
 /// What a runner tells the desk.
 #[derive(Debug)]
@@ -36,8 +35,12 @@ pub(super) enum Told {
     Report(Report),
     /// Nothing came for a while.
     Stalled,
-    /// It is over. Unless it is stuck, nothing is left of it.
-    Over(Ending),
+    /// Nothing came for a long while: others need not wait for it.
+    Quiet,
+    /// It was asked to end, and cannot before the kernel has written out.
+    Writing,
+    /// It is over. Unless it is stuck, no process is left of it.
+    Over(Ending, Left),
     /// A worker that was stuck is gone.
     Gone,
 }
@@ -47,12 +50,15 @@ pub(super) enum Told {
 pub(super) struct Run {
     pub(super) id: Uuid,
     pub(super) volume: Arc<Volume>,
+    /// The directory that it was asked for.
+    pub(super) place: Place,
     pub(super) input: OwnedFd,
     pub(super) order: worker::Order,
     pub(super) priority: Priority,
     pub(super) spawner: Arc<Spawner>,
     pub(super) desk: mpsc::Sender<Order>,
-    pub(super) stop: oneshot::Receiver<()>,
+    /// Why it shall end, once it shall.
+    pub(super) stop: watch::Receiver<Option<Why>>,
 }
 
 impl Run {
@@ -61,36 +67,40 @@ impl Run {
         let opened = tokio::select! {
             opened = open(&self.volume) => opened,
             // A drive that does not answer is not waited for when nobody wants the job any more.
-            _ = &mut self.stop => return self.over(Ending::Killed).await,
+            _why = other_than(&mut self.stop, None) => return self.over(Ending::Killed, Left::default()).await,
         };
         let destination = match opened {
-            Ok(destination) => destination,
-            Err(trouble) => return self.over(Ending::Trouble(trouble)).await,
+            Ok(destination) if destination.place == self.place => destination,
+            Ok(_another) => {
+                let trouble = another(&self.volume);
+                return self.over(Ending::Trouble(trouble), Left::default()).await;
+            }
+            Err(trouble) => return self.over(Ending::Trouble(trouble), Left::default()).await,
         };
         self.tell(Told::Opened(destination.mount)).await;
         let mut worker = match self.start(&destination).await {
             Ok(worker) => worker,
             Err(error) => {
                 let text = format!("no worker could be started ({error}); see the journal and start the job again");
-                return self.over(Ending::Trouble(Trouble::plain(ErrorName::Failed, text))).await;
+                return self.over(Ending::Trouble(Trouble::plain(ErrorName::Failed, text)), Left::default()).await;
             }
         };
         tracing::info!(butterdock_job = %self.id, "worker {} receives into \"{}\"", worker.pid(), self.volume.rule.name);
-        let told = self.follow(&mut worker).await;
-        match (timeout(GOING, worker.gone()).await, told) {
-            // It said how it ended, and cleaned up after itself unless it was killed over it.
-            (Ok(status), Some(error)) => {
-                if !status.success() {
-                    self.sweep(&destination).await;
-                }
-                self.over(Ending::Told(error)).await;
+        let followed = self.follow(&mut worker).await;
+        let Ok(status) = timeout(GOING, worker.gone()).await else {
+            return self.outlast(worker, &destination, followed).await;
+        };
+        match followed.told {
+            // It cleaned up after itself, unless it was killed over it.
+            Some(error) => {
+                let hidden = !status.success() && !self.sweep(&destination).await;
+                self.over(Ending::Told(error), Left { named: false, hidden }).await;
             }
-            (Ok(status), None) => {
+            None => {
                 tracing::warn!(butterdock_job = %self.id, "the worker ended without a result ({status})");
-                self.sweep(&destination).await;
-                self.over(Ending::Killed).await;
+                let hidden = !self.sweep(&destination).await;
+                self.over(Ending::Killed, Left { named: followed.naming, hidden }).await;
             }
-            (Err(_), told) => self.outlast(worker, &destination, told).await,
         }
     }
 
@@ -103,75 +113,43 @@ impl Run {
         worker
     }
 
-    /// Tells what the worker tells, until it says how it ended (with an error or not) or says no more.
-    async fn follow(&mut self, worker: &mut Worker) -> Option<Option<worker::JobError>> {
-        let mut asked = false;
-        let mut kill = None;
-        let mut lively = false;
-        loop {
-            let deadline = kill.or_else(|| lively.then(|| Instant::now() + STALLED));
-            tokio::select! {
-                report = worker.next() => match report {
-                    Some(Report::Ended { counts, error }) => {
-                        self.tell(Told::Report(Report::Progress { counts })).await;
-                        return Some(error);
-                    }
-                    Some(report) => {
-                        lively |= matches!(report, Report::Progress { .. });
-                        self.tell(Told::Report(report)).await;
-                    }
-                    None => return None,
-                },
-                _ = &mut self.stop, if !asked => {
-                    asked = true;
-                    // One that cannot be asked is killed in a moment.
-                    worker.cancel().unwrap_or_default();
-                    kill = Some(Instant::now() + POLITE);
-                }
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    if kill.is_some() {
-                        worker.kill();
-                        return None;
-                    }
-                    lively = false;
-                    self.tell(Told::Stalled).await;
-                }
-            }
-        }
-    }
-
     /// The kernel holds the worker: the job is over, and the volume is given back when the worker is gone.
     /// What it told of its end stands: a subvolume that is durable is not made undone by a process that lingers.
-    async fn outlast(self, mut worker: Worker, destination: &Destination, told: Option<Option<worker::JobError>>) {
+    async fn outlast(self, mut worker: Worker, destination: &Destination, followed: Followed) {
         worker.kill();
-        if let Some(error) = told {
+        if let Some(error) = followed.told {
             worker.gone().await;
-            self.sweep(destination).await;
-            return self.over(Ending::Told(error)).await;
+            let hidden = !self.sweep(destination).await;
+            return self.over(Ending::Told(error), Left { named: false, hidden }).await;
         }
         if timeout(KILLED, worker.gone()).await.is_ok() {
-            self.sweep(destination).await;
-            return self.over(Ending::Killed).await;
+            let hidden = !self.sweep(destination).await;
+            return self.over(Ending::Killed, Left { named: followed.naming, hidden }).await;
         }
-        tracing::error!(butterdock_job = %self.id, "worker {} hangs in the kernel and cannot be killed", worker.pid());
-        self.tell(Told::Over(Ending::Stuck)).await;
+        let Followed { writing, naming, .. } = followed;
+        let what = if writing { "waits for the drive to write out" } else { "hangs in the kernel" };
+        tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
+        self.tell(Told::Over(Ending::Stuck { writing }, Left { named: naming, hidden: true })).await;
         worker.gone().await;
         self.sweep(destination).await;
         self.tell(Told::Gone).await;
     }
 
-    async fn sweep(&self, destination: &Destination) {
-        if let Err(error) = sweep_open(&self.spawner, destination, self.priority).await {
+    /// Answers whether nothing hidden is left.
+    async fn sweep(&self, destination: &Destination) -> bool {
+        let swept = sweep_open(&self.spawner, destination, self.priority).await;
+        if let Err(error) = &swept {
             tracing::warn!(butterdock_job = %self.id, "cannot sweep after the worker: {error}; the next receive does");
         }
+        swept.is_ok()
     }
 
-    async fn over(self, ending: Ending) {
-        self.tell(Told::Over(ending)).await;
+    async fn over(self, ending: Ending, left: Left) {
+        self.tell(Told::Over(ending, left)).await;
     }
 
     /// The desk ends with the service; then there is nobody to tell.
-    async fn tell(&self, told: Told) {
+    pub(super) async fn tell(&self, told: Told) {
         self.desk.send(Order::Told(self.id, told)).await.unwrap_or_default();
     }
 }
@@ -202,17 +180,25 @@ async fn sweep_open(spawner: &Spawner, destination: &Destination, priority: Prio
     timeout(SWEEPING, sweep).await.unwrap_or_else(|_| Err("it takes too long".to_owned()))
 }
 
-/// Opens the volume's directory on a thread of its own, which may hang as long as the drive does.
-async fn open(volume: &Arc<Volume>) -> Result<Destination, Trouble> {
-    let name = &volume.rule.name;
-    let path = volume.rule.path.clone();
-    let gone = |why: &dyn std::fmt::Display| {
-        Trouble::plain(ErrorName::DeviceGone, format!("the volume \"{name}\" cannot be received into: {why}"))
+/// What is there now was not there when the job was asked for: most often the drive was unmounted, and what lies below its
+/// mount point is seen.
+fn another(volume: &Volume) -> Trouble {
+    let text = format!(
+        "another filesystem or directory is at the volume \"{}\" than when the job was asked for; \
+         mount the drive that belongs there and start the job again",
+        volume.rule.name
+    );
+    Trouble::plain(ErrorName::DeviceGone, text)
+}
+
+async fn open(volume: &Volume) -> Result<Destination, Trouble> {
+    let trouble = |error: ErrorName, why: &dyn std::fmt::Display| {
+        Trouble::plain(error, format!("the volume \"{}\" cannot be received into: {why}", volume.rule.name))
     };
-    match timeout(OPENING, tokio::task::spawn_blocking(move || volumes::open(&path))).await {
-        Ok(Ok(Ok(destination))) => Ok(destination),
-        Ok(Ok(Err(unusable))) => Err(gone(&unusable)),
-        Ok(Err(error)) => Err(gone(&error)),
-        Err(_) => Err(gone(&"the drive does not answer; check it and its cable")),
+    match volume.open(OPENING).await {
+        Ok(Ok(destination)) => Ok(destination),
+        Ok(Err(unusable)) => Err(trouble(ErrorName::DeviceGone, &unusable)),
+        Err(unanswered @ Unanswered::Busy) => Err(trouble(ErrorName::Busy, &unanswered)),
+        Err(unanswered @ Unanswered::Silent) => Err(trouble(ErrorName::DeviceGone, &unanswered)),
     }
 }

@@ -13,6 +13,7 @@ mod logs;
 mod notify;
 mod service;
 mod signals;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use crate::args::Serve;
 use crate::config::{Config, Sources, load};
 use crate::lines;
 use service::Service;
+use signals::Signals;
 
 /// Runs the service until it is told to end.
 pub(crate) fn run(wanted: Serve) -> ExitCode {
@@ -59,8 +61,13 @@ fn serve(file: Option<PathBuf>) -> Result<()> {
         .context("cannot start the runtime")?;
     let address = std::env::var("BUTTERDOCK_BUS_ADDRESS").ok();
     let result = runtime.block_on(async {
-        let service = Box::pin(Service::start(sources, config, address.as_deref())).await?;
-        Box::pin(service.run()).await
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        // A drive or a disk that hangs puts the end off neither here nor later.
+        let service = tokio::select! {
+            started = Box::pin(Service::start(sources, config, address.as_deref())) => started?,
+            () = signals.end() => return Ok(()),
+        };
+        Box::pin(service.run(signals)).await
     });
     runtime.shutdown_timeout(THREADS_END);
     result

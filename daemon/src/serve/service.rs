@@ -5,21 +5,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::notify;
 use super::signals::{Asked, Signals};
+use super::watch::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::bus::{Hall, Reload};
 use crate::config::{Config, Sources, VolumeRule, load};
-use crate::jobs::{Desk, History, Jobs, sweep};
-use crate::volumes::{Mounts, Volume, mount_ids};
+use crate::jobs::{Desk, History, Jobs};
+use crate::volumes::{Mounts, Volume};
 use crate::worker::Spawner;
 
-/// A drive has so long to show itself; what it shows later is seen then.
-const LOOKING: Duration = Duration::from_secs(3);
-/// Mounting one thing is often mounting several: they are looked at together.
-const SETTLING: Duration = Duration::from_millis(50);
 /// Everything has to be over so long after SIGTERM.
 const ENDING: Duration = Duration::from_secs(9);
 /// Replies that are on their way to the bus have so long.
@@ -33,14 +29,12 @@ pub(super) struct Service {
     jobs: Jobs,
     hall: Arc<Hall>,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
-    signals: Signals,
     reloads: mpsc::Receiver<Reload>,
 }
 
 impl Service {
     /// Starts everything, and takes the name on the bus last: whoever finds the service finds all of it.
     pub(super) async fn start(sources: Sources, config: Config, address: Option<&str>) -> Result<Self> {
-        let signals = Signals::listen().context("cannot listen for signals")?;
         // Before anything is looked at, so that no change is missed.
         let mounts = Mounts::watch().context("cannot watch the mounts; is /proc mounted?")?;
         let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
@@ -48,6 +42,7 @@ impl Service {
         let jobs = Desk::start(&config, Arc::clone(&spawner), history);
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
+        let known = Known::of(&volumes);
         sweep_all(&spawner, &volumes).await;
         let (ask, reloads) = mpsc::channel(1);
         let hall = Hall::open(address, jobs.clone(), ask)
@@ -58,39 +53,41 @@ impl Service {
             "cannot take the name org.butterdock.Butterdock1; another butterdockd runs, or the bus has no policy for it",
         )?;
         let volumes = watch::Sender::new(volumes);
-        tokio::spawn(follow_mounts(mounts, jobs.clone(), volumes.subscribe()));
-        Ok(Self { sources, config, jobs, hall, volumes, signals, reloads })
+        tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
+        Ok(Self { sources, config, jobs, hall, volumes, reloads })
     }
 
     /// Serves until a signal ends it.
-    pub(super) async fn run(mut self) -> Result<()> {
+    pub(super) async fn run(mut self, mut signals: Signals) -> Result<()> {
         tracing::info!("butterdockd {} serves {} volumes", env!("CARGO_PKG_VERSION"), self.config.volumes.len());
         notify::tell("READY=1");
         if let Some(every) = notify::watchdog() {
             tokio::spawn(watchdog(every, self.jobs.clone()));
         }
-        let result = self.follow().await;
+        let result = self.follow(&mut signals).await;
         self.end().await;
         result
     }
 
-    async fn follow(&mut self) -> Result<()> {
+    async fn follow(&mut self, signals: &mut Signals) -> Result<()> {
         loop {
-            tokio::select! {
-                asked = self.signals.next() => match asked {
+            let asker = tokio::select! {
+                asked = signals.next() => match asked {
                     Asked::End => return Ok(()),
-                    Asked::Reload => {
-                        if let Err(text) = self.reload().await {
-                            tracing::error!("{text}");
-                        }
-                    }
+                    Asked::Reload => None,
                 },
-                Some(reply) = self.reloads.recv() => {
-                    let done = self.reload().await;
-                    // Whoever asked may have left.
-                    drop(reply.send(done));
-                }
+                Some(reply) = self.reloads.recv() => Some(reply),
                 () = self.hall.lost() => bail!("the bus is gone; start it and then the service again"),
+            };
+            let done = tokio::select! {
+                done = self.reload() => done,
+                () = signals.end() => return Ok(()),
+            };
+            match (asker, done) {
+                // Whoever asked may have left.
+                (Some(reply), done) => drop(reply.send(done)),
+                (None, Err(text)) => tracing::error!("{text}"),
+                (None, Ok(())) => {}
             }
         }
     }
@@ -109,9 +106,10 @@ impl Service {
         let volume = |rule: &VolumeRule| same(rule).map_or_else(|| Volume::new(rule.clone()), Arc::clone);
         let volumes: Vec<_> = config.volumes.iter().map(volume).collect();
         look_at_all(&volumes).await;
+        // The desk first: whoever sees a new volume can have a job on it.
+        self.jobs.configured(&config).await;
         self.hall.show_volumes(&volumes).await.map_err(|error| text(anyhow!(error)))?;
         self.volumes.send_replace(volumes);
-        self.jobs.configured(&config).await;
         tracing::info!("the configuration was read again: {} volumes", config.volumes.len());
         self.config = config;
         Ok(())
@@ -141,42 +139,6 @@ async fn open_history(config: &Config) -> Result<History> {
     opened.with_context(|| {
         format!("cannot open the history in {shown}, which must be writable and of this service alone")
     })
-}
-
-/// Looks at all volumes at once: one whose drive hangs does not hold up the others.
-async fn look_at_all(volumes: &[Arc<Volume>]) {
-    let looks: JoinSet<()> = volumes.iter().cloned().map(|volume| async move { volume.look(LOOKING).await }).collect();
-    looks.join_all().await;
-}
-
-/// Sweeps what a killed service left, in all volumes at once.
-async fn sweep_all(spawner: &Arc<Spawner>, volumes: &[Arc<Volume>]) {
-    let mut sweeps = JoinSet::new();
-    for volume in volumes.iter().filter(|volume| volume.seen().mounted).cloned() {
-        let spawner = Arc::clone(spawner);
-        sweeps.spawn(async move {
-            if let Err(error) = sweep(&spawner, &volume).await {
-                tracing::warn!("cannot sweep \"{}\": {error}; the next receive does", volume.rule.name);
-            }
-        });
-    }
-    sweeps.join_all().await;
-}
-
-/// Looks again whenever something was mounted or unmounted.
-async fn follow_mounts(mounts: Mounts, jobs: Jobs, volumes: watch::Receiver<Vec<Arc<Volume>>>) {
-    loop {
-        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids).await {
-            jobs.mounts(ids).await;
-        }
-        let all = volumes.borrow().clone();
-        look_at_all(&all).await;
-        if let Err(error) = mounts.changed().await {
-            tracing::error!("mounts are not watched any more: {error}; restart the service");
-            return;
-        }
-        sleep(SETTLING).await;
-    }
 }
 
 /// Tells the service manager that the service lives, as long as its desk answers.

@@ -31,6 +31,14 @@ impl Signals {
         })
     }
 
+    /// Waits until it is to end; what else is asked meanwhile is kept for [`Signals::next`]. May be dropped and called again.
+    pub(super) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// Waits for the next one. May be dropped and called again without losing one.
     pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
@@ -38,5 +46,23 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::End,
             _ = self.hang_up.recv() => Asked::Reload,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal as Number, raise};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wish_to_reload_is_kept_while_only_the_end_is_waited_for() {
+        let mut signals = Signals::listen().expect("listening");
+        raise(Number::SIGHUP).expect("raised");
+        let end = tokio::time::timeout(std::time::Duration::from_millis(50), signals.end());
+        assert!(end.await.is_err());
+        assert_eq!(signals.next().await, Asked::Reload);
+        raise(Number::SIGTERM).expect("raised");
+        signals.end().await;
     }
 }

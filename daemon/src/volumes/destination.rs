@@ -1,20 +1,41 @@
 //! The directory of a volume, opened once for each receive.
 
+use nix::fcntl::OFlag;
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 
-use nix::fcntl::OFlag;
-use rustix::fs::{AtFlags, StatxFlags, statx};
+use crate::config::VolumeRule;
 
 /// A directory on btrfs, open.
 #[derive(Debug)]
 pub(crate) struct Destination {
     fd: OwnedFd,
-    /// The mount that it was reached through, as /proc/self/mountinfo counts them; 0 where the kernel does not tell.
+    /// What it is.
+    pub(crate) place: Place,
+    /// The mount that it was reached through, as /proc/self/mountinfo counts them; 0 where the kernel does not tell. Such a
+    /// number is soon given to another mount; those that are not (`STATX_MNT_ID_UNIQUE`) can only be compared with what
+    /// listmount(2) tells, for which there is no safe wrapper. An unmount and a mount within one look are therefore not
+    /// seen: a worker then goes on in the filesystem that it holds open, and in no other.
     pub(crate) mount: u64,
+}
+
+/// A directory of a filesystem: the same under whatever path and mount it is reached, and no other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    fsid: [u8; 16],
+    subvolume: u64,
+    inode: u64,
+}
+
+#[cfg(test)]
+impl Place {
+    /// A directory that is nowhere.
+    pub(crate) fn nowhere() -> Self {
+        Self { fsid: [0; 16], subvolume: 0, inode: 0 }
+    }
 }
 
 /// Why a volume cannot be received into now. What it shows has neither name nor path: it is told to everybody.
@@ -26,6 +47,8 @@ pub(crate) enum Unusable {
     NoDirectory,
     /// It is not on btrfs: most often the drive is not mounted, and the empty mount point is seen.
     NotBtrfs,
+    /// It is on another filesystem than the configuration wants: most often on the one below the mount point.
+    Another,
     /// It cannot be opened or looked at.
     Unreadable(nix::Error),
 }
@@ -34,21 +57,29 @@ pub(crate) enum Unusable {
 ///
 /// # Errors
 /// Why it cannot be received into.
-pub(crate) fn open(path: &Path) -> Result<Destination, Unusable> {
+pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_DIRECTORY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
-    let folder = File::options().read(true).custom_flags(flags.bits()).open(path).map_err(|error| {
-        match error.raw_os_error().map(nix::Error::from_raw) {
-            Some(nix::Error::ENOENT) => Unusable::Missing,
-            Some(nix::Error::ENOTDIR) => Unusable::NoDirectory,
-            errno => Unusable::Unreadable(errno.unwrap_or(nix::Error::EIO)),
-        }
+    let folder = File::options().read(true).custom_flags(flags.bits()).open(&rule.path).map_err(|error| match error
+        .raw_os_error()
+        .map(nix::Error::from_raw)
+    {
+        Some(nix::Error::ENOENT) => Unusable::Missing,
+        Some(nix::Error::ENOTDIR) => Unusable::NoDirectory,
+        errno => Unusable::Unreadable(errno.unwrap_or(nix::Error::EIO)),
     })?;
     if !butterdock_btrfs::filesystem::is_btrfs(&folder).map_err(|fault| Unusable::Unreadable(fault.errno))? {
         return Err(Unusable::NotBtrfs);
     }
-    let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+    let fault = |fault: butterdock_btrfs::Error| Unusable::Unreadable(fault.errno);
+    let fsid = butterdock_btrfs::filesystem::info(&folder).map_err(fault)?.fsid;
+    if rule.uuid.is_some_and(|wanted| !wanted.is(fsid)) {
+        return Err(Unusable::Another);
+    }
+    let subvolume = butterdock_btrfs::subvolume::info(&folder).map_err(fault)?.id;
+    let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::MNT_ID)
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
-    Ok(Destination { fd: folder.into(), mount: facts.stx_mnt_id })
+    let place = Place { fsid, subvolume, inode: facts.stx_ino };
+    Ok(Destination { fd: folder.into(), place, mount: facts.stx_mnt_id })
 }
 
 impl AsFd for Destination {
@@ -63,6 +94,10 @@ impl fmt::Display for Unusable {
             Self::Missing => f.write_str("its directory does not exist; mount the drive or correct the path"),
             Self::NoDirectory => f.write_str("its path is no directory; correct it in butterdock.toml"),
             Self::NotBtrfs => f.write_str("it is not on btrfs; mount the drive that belongs there"),
+            Self::Another => f.write_str(
+                "another filesystem is mounted there than the one whose uuid butterdock.toml has, or none is and the one \
+                 below is seen; mount the drive that belongs there, or correct the uuid",
+            ),
             Self::Unreadable(errno) => write!(f, "it cannot be opened ({}); see dmesg", errno.desc()),
         }
     }
@@ -70,11 +105,17 @@ impl fmt::Display for Unusable {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::config::VolumeName;
 
     #[test]
     fn what_is_no_directory_on_btrfs_is_refused_with_its_reason() {
-        let refusal = |path: &str| open(Path::new(path)).map(drop).expect_err("refused");
+        let refusal = |path: &str| {
+            let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+            open(&VolumeRule { name, path: PathBuf::from(path), uuid: None }).map(drop).expect_err("refused")
+        };
         assert_eq!(refusal("/nonexistent/x"), Unusable::Missing);
         assert_eq!(refusal("/proc/version"), Unusable::NoDirectory);
         assert_eq!(refusal("/proc"), Unusable::NotBtrfs);

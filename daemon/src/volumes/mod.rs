@@ -3,15 +3,18 @@
 //! * `destination` opens a volume's directory; the descriptor decides what it is, not the path.
 //! * `mounts` waits for the kernel to say that something was mounted or unmounted; nothing is asked in between.
 //! * `volume` is one configured volume and what was last seen of it. Looking can hang as long as a drive does, so it is
-//!   done on a thread that nobody waits for longer than a bound, and never twice at the same time.
+//!   done on a thread that nobody waits for longer than a bound.
+//! * `lane` is that thread: one a volume, for looking, opening and listing.
 //! * `subvolumes` lists what was received.
 
 mod destination;
+mod lane;
 mod mounts;
 mod subvolumes;
 mod volume;
 
-pub(crate) use destination::{Destination, Unusable, open};
+pub(crate) use destination::{Destination, Place, Unusable, open};
+pub(crate) use lane::Unanswered;
 pub(crate) use mounts::{Mounts, ids as mount_ids};
-pub(crate) use subvolumes::{Subvolume, list as subvolumes};
+pub(crate) use subvolumes::Subvolume;
 pub(crate) use volume::{Seen, Volume};

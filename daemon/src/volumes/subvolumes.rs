@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::{Error as Fault, directory, roots, subvolume};
@@ -32,18 +33,19 @@ pub(crate) struct Subvolume {
     pub(crate) read_only: bool,
 }
 
-/// The subvolumes in the volume's directory, by name; hidden ones are left out. Blocks as long as the drive does.
+/// The subvolumes in the volume's directory, by name; hidden ones are left out. Blocks as long as the drive does. It stops
+/// at `until`, when nobody waits for the list any more and others may wait for the drive.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub(crate) fn list(destination: &Destination) -> Result<Vec<Subvolume>, Fault> {
+pub(super) fn list(destination: &Destination, until: Instant) -> Result<Vec<Subvolume>, Fault> {
     let mut found = Vec::new();
     for name in directory::entries_where(destination, |name| !name.to_bytes().starts_with(HIDDEN))? {
         // One that goes away while it is looked at is not there.
         if let Ok(Some(one)) = look(destination, &name) {
             found.push(one);
         }
-        if found.len() >= MOST {
+        if found.len() >= MOST || Instant::now() >= until {
             break;
         }
     }

@@ -1,6 +1,5 @@
 //! One configured volume, and what was last seen of it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +7,33 @@ use nix::sys::statvfs::fstatvfs;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
-use super::destination::open;
+use super::destination::{Destination, Place, Unusable, open};
+use super::lane::{Lane, Unanswered};
+use super::subvolumes::{Subvolume, list};
 use crate::config::VolumeRule;
 
 /// A volume's numbers are not looked up more often than this.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// A look waits so long for its turn: longer than anybody else may hold the lane of a drive that answers.
+const TURN: Duration = Duration::from_secs(60);
+
 /// What was last seen of a volume.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Whether it can be received into: its directory is there, and on btrfs.
-    pub(crate) mounted: bool,
+    /// The directory that is there; none where it cannot be received into.
+    pub(crate) place: Option<Place>,
     /// The filesystem's size in bytes; 0 where it is not mounted.
     pub(crate) size: u64,
     /// What can still be written, in bytes, as the filesystem estimates it.
     pub(crate) free: u64,
+}
+
+impl Seen {
+    /// Whether it can be received into: its directory is there, on btrfs, and on the filesystem that is wanted.
+    pub(crate) fn mounted(&self) -> bool {
+        self.place.is_some()
+    }
 }
 
 /// A configured volume. Shared: the bus shows it and the desk receives into it.
@@ -31,14 +42,15 @@ pub(crate) struct Volume {
     /// Its rule.
     pub(crate) rule: VolumeRule,
     seen: watch::Sender<Seen>,
-    /// When it was last looked at. Held while somebody looks, so that a drive that hangs holds one thread, not many.
+    lane: Lane,
+    /// When it was last looked at. Held while somebody looks or waits for the turn to look: more need not wait.
     looked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Volume {
     /// A volume that nobody has looked at yet.
     pub(crate) fn new(rule: VolumeRule) -> Arc<Self> {
-        Arc::new(Self { rule, seen: watch::Sender::default(), looked: Arc::default() })
+        Arc::new(Self { rule, seen: watch::Sender::default(), lane: Lane::new(), looked: Arc::default() })
     }
 
     /// What was last seen.
@@ -74,26 +86,50 @@ impl Volume {
         tell: bool,
     ) {
         let volume = Arc::clone(self);
-        let looking = tokio::task::spawn_blocking(move || {
-            let seen = look_at(&volume.rule.path);
+        let look = move || {
+            let seen = look_at(&volume.rule);
             volume.seen.send_if_modified(|old| {
                 let before = std::mem::replace(old, seen);
                 // Room changes with every write of anybody: whoever asks sees it, and nobody is woken for it.
-                tell || before.mounted != seen.mounted
+                tell || before.place != seen.place
             });
             *looked = Some(Instant::now());
-        });
-        // Past the patience the thread looks on, and tells what it sees when it has seen it.
+        };
+        let volume = Arc::clone(self);
+        // A task of its own: past the patience it keeps its turn, and tells what it sees when it has seen it.
+        let looking = tokio::spawn(async move { volume.lane.run(TURN, look).await.unwrap_or_default() });
         drop(timeout(patience, looking).await);
+    }
+
+    /// Opens its directory.
+    ///
+    /// # Errors
+    /// There was no answer within `patience`; within, why it cannot be received into.
+    pub(crate) async fn open(&self, patience: Duration) -> Result<Result<Destination, Unusable>, Unanswered> {
+        let rule = self.rule.clone();
+        self.lane.run(patience, move || open(&rule)).await
+    }
+
+    /// Lists the subvolumes in its directory.
+    ///
+    /// # Errors
+    /// There was no answer within `patience`; within, why it cannot be received into; within, why it cannot be read.
+    pub(crate) async fn list(
+        &self,
+        patience: Duration,
+    ) -> Result<Result<butterdock_btrfs::Result<Vec<Subvolume>>, Unusable>, Unanswered> {
+        let rule = self.rule.clone();
+        let until = std::time::Instant::now() + patience;
+        self.lane.run(patience, move || open(&rule).map(|folder| list(&folder, until))).await
     }
 }
 
 /// Blocks as long as the drive does.
-fn look_at(path: &Path) -> Seen {
-    let Ok(folder) = open(path) else { return Seen::default() };
+fn look_at(rule: &VolumeRule) -> Seen {
+    let Ok(folder) = open(rule) else { return Seen::default() };
     let Ok(facts) = fstatvfs(&folder) else { return Seen::default() };
     let bytes = |blocks: u64| blocks.saturating_mul(facts.fragment_size());
-    Seen { mounted: true, size: bytes(facts.blocks()), free: bytes(facts.blocks_available()) }
+    Seen { place: Some(folder.place), size: bytes(facts.blocks()), free: bytes(facts.blocks_available()) }
 }
 
 #[cfg(test)]
@@ -105,7 +141,7 @@ mod tests {
 
     fn volume(path: &str) -> Arc<Volume> {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
-        Volume::new(VolumeRule { name, path: PathBuf::from(path) })
+        Volume::new(VolumeRule { name, path: PathBuf::from(path), uuid: None })
     }
 
     #[tokio::test]

@@ -158,6 +158,19 @@ impl Client {
         Ok(asked?)
     }
 
+    /// The property Size of a volume.
+    ///
+    /// # Errors
+    /// When the service does not answer, or the volume is not there.
+    pub fn size_of(&self, volume: &str) -> Result<u64> {
+        let path = butterdock_dbus::path::volume_path(volume);
+        let objects = self.objects()?;
+        let (_, interfaces) =
+            objects.iter().find(|(known, _)| known.as_str() == path.as_str()).context("the volume")?;
+        let (_, properties) = interfaces.iter().find(|(name, _)| name.as_str() == interface::VOLUME).context("it")?;
+        Ok(u64::try_from(properties.get("Size").context("its size")?)?)
+    }
+
     /// The jobs there are, by path.
     ///
     /// # Errors

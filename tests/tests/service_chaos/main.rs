@@ -4,6 +4,7 @@
 mod bounds;
 mod cancels;
 mod kills;
+mod places;
 mod stalls;
 mod stops;
 mod unmounts;

@@ -5,6 +5,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use butterdock_dbus::{ErrorName, JobState};
 use butterdock_tests::chaos::{Load, Stage, family, names};
+use butterdock_tests::rig::{PATIENCE, butterdockd, start};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 
 /// What the unit and the contract promise. The test waits longer, to tell a late end from a hang.
 const PROMISED: Duration = Duration::from_secs(10);
@@ -66,4 +70,42 @@ fn an_idle_daemon_ends_at_once_and_starts_again() -> Result<()> {
     stage.start()?;
     ensure!(client.remembered(&job)?.result == "succeeded", "forgotten");
     load.is_whole_in(&stage.path("tank"))
+}
+
+/// A file whose reader waits for ever, as on a disk that hangs.
+fn hang(path: &std::path::Path) -> Result<()> {
+    mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    Ok(())
+}
+
+#[test]
+fn a_daemon_whose_disk_hangs_at_its_start_ends_when_it_is_told_to() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    stage.stop()?;
+    hang(&stage.join("state/jobs/0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0.json"))?;
+    let mut command = std::process::Command::new(butterdockd()?);
+    command.args(["serve", "--config"]).arg(stage.join("butterdock.toml"));
+    let mut daemon = start(command.env("BUTTERDOCK_BUS_ADDRESS", "unix:abstract=nobody"))?;
+    std::thread::sleep(Duration::from_millis(500));
+    ensure!(!daemon.has_ended()?, "it did not wait for the disk: this shows nothing");
+    let began = std::time::Instant::now();
+    daemon.signal(Signal::SIGTERM)?;
+    let finished = daemon.finish(PATIENCE)?;
+    ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
+    ensure!(began.elapsed() < PROMISED, "it took {:?}", began.elapsed());
+    Ok(())
+}
+
+#[test]
+fn a_daemon_whose_configuration_cannot_be_read_for_ever_ends_when_it_is_told_to() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    std::fs::remove_file(stage.join("butterdock.toml"))?;
+    hang(&stage.join("butterdock.toml"))?;
+    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGHUP)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let began = std::time::Instant::now();
+    let finished = stage.stop()?;
+    ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
+    ensure!(began.elapsed() < PROMISED, "it took {:?}", began.elapsed());
+    Ok(())
 }

@@ -20,7 +20,7 @@ fn held(stage: &Stage, volume: &str) -> Result<PathBuf> {
     Ok(PathBuf::from("/sys/fs/btrfs").join(shown.success()?.out().trim()))
 }
 
-fn is_mounted(client: &Client, volume: &str) -> Result<bool> {
+pub(crate) fn is_mounted(client: &Client, volume: &str) -> Result<bool> {
     let objects = client.objects()?;
     let of = |path: &str| objects.iter().find(|(known, _)| known.as_str() == path);
     let (_, interfaces) = of(volume_path(volume).as_str()).context("the volume is not shown")?;

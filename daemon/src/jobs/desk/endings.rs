@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::jobs::entry::{Entry, Why, outside};
 use crate::jobs::handle::Order;
 use crate::jobs::job::{Job, Trouble};
-use crate::jobs::keeper::Ask;
+use crate::jobs::left::Left;
 use crate::jobs::record::Record;
 use crate::jobs::report;
 use crate::jobs::state::{Event, after};
@@ -42,7 +42,7 @@ impl Desk {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
             entry.wish = None;
-            let (result, trouble) = outside(why);
+            let (result, trouble) = outside(why, Left::default(), &entry.volume.rule.name);
             self.finish(id, &result, trouble);
         } else {
             entry.end(why);
@@ -111,7 +111,7 @@ impl Desk {
         log(&job);
         let volume = Arc::clone(&entry.volume);
         // The history first: whoever hears of the end finds it there.
-        self.keeper.send(Ask::Write(Box::new(Record::of(&job)))).unwrap_or_default();
+        self.keeper.write(Record::of(&job));
         entry.job.send_replace(job);
         tokio::spawn(async move { volume.look(LOOKING).await });
         self.ended.push_back((Instant::now(), id));
@@ -150,12 +150,15 @@ fn ended_already(state: &JobState) -> Error {
     )
 }
 
-/// Cancelled is what those who wait wanted; any other end is told with its reason.
+/// Cancelled with nothing half-made left is what those who wait wanted; any other end is told with its reason.
 fn tell_waiters(entry: &mut Entry, job: &Job) {
     for waiter in entry.waiters.drain(..) {
         let answer = match &job.trouble {
-            _ if job.state == JobState::Cancelled => Ok(()),
+            _ if job.state == JobState::Cancelled && !entry.left.hidden => Ok(()),
             None => Err(ended_already(&job.state)),
+            Some(trouble) if job.state == JobState::Cancelled => {
+                Err(Error::new(ErrorName::Failed, trouble.public.clone()))
+            }
             Some(trouble) => {
                 Err(Error::new(ErrorName::Failed, format!("not cancelled, but failed: {}", trouble.public)))
             }

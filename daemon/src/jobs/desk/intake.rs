@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use butterdock_dbus::{Error, ErrorName};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Desk, step};
 use crate::config::{IoClass, WorkerRule};
 use crate::jobs::entry::Entry;
-use crate::jobs::handle::{Ticket, Wish};
+use crate::jobs::handle::{Ticket, Wish, no_such_volume};
 use crate::jobs::job::{Job, now};
-use crate::jobs::keeper::Ask;
 use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
 use crate::jobs::runner::Run;
@@ -32,6 +31,10 @@ impl Desk {
         if self.stopping.is_some() {
             return busy("the service is ending; try again when it runs".to_owned());
         }
+        if !self.config.volumes.contains(&wish.volume.rule) {
+            // Withdrawn while somebody typed a password for it.
+            return Err(no_such_volume(name.as_str()));
+        }
         if all >= self.config.max_queued {
             return busy(format!("{all} jobs are unfinished and more are not taken; wait until some have ended"));
         }
@@ -43,9 +46,13 @@ impl Desk {
         if self.queue.is_stuck(&name) {
             return busy(format!("a worker hangs on the volume \"{name}\"; check its drive and cable (dmesg)"));
         }
+        // Its beginning, and the end of every unfinished job.
+        if !self.keeper.has_room_for(all.saturating_add(2)) {
+            return busy("the history cannot be written fast enough; check the disk of the state directory".to_owned());
+        }
         let id = Uuid::new_v4();
         let job = Job::new(id, name.clone(), wish.uid, now(), wish.total.clone());
-        self.write_down(&job);
+        self.keeper.write(Record::of(&job));
         tracing::info!(butterdock_job = %id, "user {} wants to receive into \"{name}\"", wish.uid);
         let entry = Entry::new(job, wish);
         let ticket = Ticket { id, job: entry.job.subscribe() };
@@ -65,16 +72,17 @@ impl Desk {
     pub(super) fn begin(&mut self, id: Uuid) {
         let Some(entry) = self.jobs.get_mut(&id) else { return self.queue.release(id) };
         let Some(wish) = entry.wish.take() else { return self.queue.release(id) };
-        let Wish { volume, input, name, verify, force_decompress, .. } = *wish;
+        let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
         let lanes = self.config.worker.lanes.map(usize::from);
         let order = Work::Receive { name, verify, force_decompress, no_verity: false, lanes };
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(None);
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
         let run = Run {
             id,
             volume,
+            place,
             input,
             order,
             priority: priority(self.config.worker),
@@ -84,11 +92,6 @@ impl Desk {
         };
         tokio::spawn(run.run());
     }
-
-    pub(super) fn write_down(&self, job: &Job) {
-        // The keeper ends with the service.
-        self.keeper.send(Ask::Write(Box::new(Record::of(job)))).unwrap_or_default();
-    }
 }
 
 fn priority(rule: WorkerRule) -> Priority {
@@ -97,4 +100,61 @@ fn priority(rule: WorkerRule) -> Priority {
         IoClass::BestEffort => IoPriority::BestEffort(rule.io_priority),
     };
     Priority { nice: rule.nice, io }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::{Path, PathBuf};
+
+    use butterdock_dbus::{JobState, TotalSource};
+
+    use super::*;
+    use crate::config::{Config, VolumeName, VolumeRule};
+    use crate::jobs::{Desk, History, Jobs, Total};
+    use crate::volumes::{Place, Volume};
+    use crate::worker::Spawner;
+
+    fn rule() -> VolumeRule {
+        let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+        VolumeRule { name, path: PathBuf::from("/proc"), uuid: None }
+    }
+
+    fn desk(state: &Path, config: &Config) -> Jobs {
+        let history = History::open(state, config.history).expect("a history");
+        Desk::start(config, Arc::new(Spawner::start().expect("a thread")), history)
+    }
+
+    fn wish() -> Wish {
+        Wish {
+            volume: Volume::new(rule()),
+            place: Place::nowhere(),
+            uid: 0,
+            input: File::open("/dev/null").expect("null").into(),
+            total: Total { bytes: 0, source: TotalSource::Unknown },
+            name: None,
+            verify: false,
+            force_decompress: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_was_withdrawn_while_its_caller_was_asked_for_a_password_takes_no_job() {
+        let state = tempfile::tempdir().expect("a folder");
+        let config = Config { volumes: vec![rule()], ..Config::default() };
+        let jobs = desk(state.path(), &config);
+        jobs.configured(&Config { volumes: Vec::new(), ..config }).await;
+        let refused = jobs.receive(wish()).await.expect_err("refused");
+        assert!(matches!(refused, Error::Named(ErrorName::NotFound, _)), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_cannot_be_opened_fails_the_job_and_not_the_service() {
+        let state = tempfile::tempdir().expect("a folder");
+        let jobs = desk(state.path(), &Config { volumes: vec![rule()], ..Config::default() });
+        let mut ticket = jobs.receive(wish()).await.expect("taken");
+        let end = ticket.job.wait_for(Job::is_over).await.expect("an end").clone();
+        assert_eq!(end.state, JobState::Failed);
+        assert_eq!(end.trouble.map(|trouble| trouble.name), Some(ErrorName::DeviceGone));
+    }
 }

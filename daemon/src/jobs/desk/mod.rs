@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::entry::{Ending, Entry, verdict};
 use super::handle::{Jobs, Order};
 use super::history::History;
-use super::keeper::{self, Ask};
+use super::keeper::Keeper;
 use super::queue::Queue;
 use super::report;
 use super::runner::Told;
@@ -44,14 +44,14 @@ pub(crate) struct Desk {
     /// Who waits for the end of all jobs; nothing more is taken on then.
     stopping: Option<Vec<oneshot::Sender<()>>>,
     itself: mpsc::Sender<Order>,
-    keeper: mpsc::UnboundedSender<Ask>,
+    keeper: Keeper,
 }
 
 impl Desk {
     /// Opens for work.
     pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
-        let keeper = keeper::start(history);
+        let keeper = Keeper::start(history);
         let desk = Self {
             config: config.clone(),
             spawner,
@@ -89,6 +89,7 @@ impl Desk {
             Order::Told(id, told) => self.hear(id, told),
             Order::Mounts(ids) => self.mounts_changed(ids),
             Order::Configured(config) => self.configured(*config),
+            Order::Idle(volume, reply) => drop(reply.send(self.queue.is_idle(&volume))),
             Order::Ping(reply) => drop(reply.send(())),
             Order::Stop(reply) => {
                 self.stopping.get_or_insert_default().push(reply);
@@ -102,6 +103,9 @@ impl Desk {
             Told::Opened(mount) => self.opened(id, mount),
             Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
             Told::Report(report) => {
+                if matches!(report, Report::Progress { .. } | Report::Phase(_)) {
+                    self.queue.wake(id);
+                }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 // A statement of its own: whoever still looks at a job keeps it from being changed.
                 let event = report::event(&entry.job.borrow().state, &report);
@@ -116,14 +120,22 @@ impl Desk {
                     entry.job.send_if_modified(report::stall);
                 }
             }
-            Told::Over(ending) => {
-                let stuck = matches!(ending, Ending::Stuck);
+            Told::Quiet => self.queue.rest(id),
+            Told::Writing => {
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.tell_of_writing();
+                }
+            }
+            Told::Over(ending, left) => {
+                let stuck = matches!(ending, Ending::Stuck { .. });
                 if stuck {
                     self.queue.hold(id)
                 } else {
                     self.queue.release(id)
                 }
-                let (result, trouble) = verdict(self.jobs.get(&id).and_then(|entry| entry.why), ending);
+                let Some(entry) = self.jobs.get_mut(&id) else { return };
+                entry.left = left;
+                let (result, trouble) = verdict(entry.why, ending, left, &entry.volume.rule.name);
                 self.finish(id, &result, trouble);
             }
             Told::Gone => self.queue.release(id),

@@ -1,0 +1,212 @@
+//! Follows a worker: tells the desk what it tells, asks it to end when somebody wants it to, and kills it when it does not.
+
+use std::time::Duration;
+
+use butterdock_receive::Phase;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::entry::Why;
+use super::patience::{Due, Patience};
+use super::runner::{Run, Told};
+use crate::worker::{JobError, Report, Worker};
+
+/// After so long without news the rate is that of nothing.
+const STALLED: Duration = Duration::from_secs(3);
+/// After so long without news, from a stream that is waited for, other volumes do not wait for it any more.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What was seen of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// What it told of its end: an error, or that all is well.
+    pub(super) told: Option<Option<JobError>>,
+    /// The kernel writes out, when it told last.
+    pub(super) writing: bool,
+    /// It may be giving a subvolume its name, when it told last.
+    pub(super) naming: bool,
+}
+
+impl Followed {
+    /// Takes in a step; answers whether it was one.
+    fn hear(&mut self, report: &Report) -> bool {
+        match report {
+            Report::Phase(phase) => {
+                self.writing = matches!(phase, Phase::Syncing | Phase::Checking | Phase::Settling);
+                // A worker that is killed has perhaps not told the last steps, which come in quick succession.
+                self.naming = !matches!(phase, Phase::Receiving | Phase::Syncing);
+                true
+            }
+            Report::Published { .. } => {
+                (self.writing, self.naming) = (false, false);
+                true
+            }
+            Report::Confined { .. }
+            | Report::Began { .. }
+            | Report::Progress { .. }
+            | Report::Warning(_)
+            | Report::Ended { .. } => false,
+        }
+    }
+}
+
+impl Run {
+    /// Tells what the worker tells, until it says how it ended or says no more.
+    pub(super) async fn follow(&mut self, worker: &mut Worker) -> Followed {
+        let mut seen = Followed::default();
+        let mut patience: Option<Patience> = None;
+        let mut known = None;
+        let mut news = News::new(Instant::now());
+        loop {
+            let deadline = patience.as_ref().map(Patience::deadline);
+            let deadline = deadline.or_else(|| news.deadline(seen.writing || seen.naming));
+            tokio::select! {
+                report = worker.next() => match report {
+                    Some(Report::Ended { counts, error }) => {
+                        self.tell(Told::Report(Report::Progress { counts })).await;
+                        seen.told = Some(error);
+                        return seen;
+                    }
+                    Some(report) => {
+                        news.hear(&report, Instant::now());
+                        if seen.hear(&report) && let Some(patience) = &mut patience {
+                            patience.goes_on(Instant::now(), seen.writing);
+                        }
+                        self.tell(Told::Report(report)).await;
+                    }
+                    None => return seen,
+                },
+                why = other_than(&mut self.stop, known) => {
+                    known = Some(why);
+                    match &mut patience {
+                        None => {
+                            // One that cannot be asked is killed in a moment.
+                            worker.cancel().unwrap_or_default();
+                            patience = Some(Patience::new(Instant::now(), why, seen.writing));
+                        }
+                        Some(patience) if why == Why::Stopping => patience.hurry(Instant::now()),
+                        Some(_) => {}
+                    }
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    match patience.as_mut().map(|patience| patience.due(Instant::now())) {
+                        Some(Due::Kill) => {
+                            worker.kill();
+                            return seen;
+                        }
+                        Some(Due::Tell) => self.tell(Told::Writing).await,
+                        Some(Due::Nothing) => {}
+                        None => {
+                            let told = news.none();
+                            self.tell(told).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// When something was heard last, and what was told of the silence since.
+#[derive(Debug)]
+struct News {
+    last: Instant,
+    stalled: bool,
+    quiet: bool,
+}
+
+impl News {
+    /// A job that begins has no rate to be taken back.
+    fn new(now: Instant) -> Self {
+        Self { last: now, stalled: true, quiet: false }
+    }
+
+    fn hear(&mut self, report: &Report, now: Instant) {
+        match report {
+            Report::Progress { .. } => *self = Self { last: now, stalled: false, quiet: false },
+            Report::Phase(_) => (self.last, self.quiet) = (now, false),
+            Report::Confined { .. }
+            | Report::Began { .. }
+            | Report::Published { .. }
+            | Report::Warning(_)
+            | Report::Ended { .. } => {}
+        }
+    }
+
+    /// When there is something to tell of the silence. One at its end works, however silent it is.
+    fn deadline(&self, ending: bool) -> Option<Instant> {
+        if !self.stalled {
+            return Some(self.last + STALLED);
+        }
+        (!self.quiet && !ending).then(|| self.last + QUIET)
+    }
+
+    /// The deadline has come.
+    fn none(&mut self) -> Told {
+        if self.stalled {
+            self.quiet = true;
+            return Told::Quiet;
+        }
+        self.stalled = true;
+        Told::Stalled
+    }
+}
+
+/// Waits for a reason to end other than the known one. A desk that is gone is one.
+pub(super) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
+    if known == Some(Why::Stopping) {
+        // There is no other reason after this one, whatever was told before it.
+        return std::future::pending().await;
+    }
+    stop.wait_for(|why| *why != known).await.ok().and_then(|why| *why).unwrap_or(Why::Stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_the_check_on_the_subvolume_may_have_its_name_until_it_is_told_to_be_published() {
+        let mut seen = Followed::default();
+        for (phase, writing, naming) in [
+            (Phase::Receiving, false, false),
+            (Phase::Syncing, true, false),
+            (Phase::Checking, true, true),
+            (Phase::Publishing, false, true),
+            (Phase::Settling, true, true),
+        ] {
+            assert!(seen.hear(&Report::Phase(phase)));
+            assert_eq!((seen.writing, seen.naming), (writing, naming), "{phase:?}");
+        }
+        let (name, received_uuid) = (Vec::new(), [0; 16]);
+        seen.hear(&Report::Published { name, subvolume_id: 256, received_uuid, incremental: false, end: 1 });
+        assert!(!seen.naming);
+    }
+
+    #[test]
+    fn a_silence_is_told_twice_and_that_of_a_worker_at_its_end_is_none() {
+        let now = Instant::now();
+        let mut news = News::new(now);
+        assert_eq!(news.deadline(false), Some(now + QUIET));
+        news.hear(&Report::Progress { counts: butterdock_receive::Counts::default() }, now);
+        assert_eq!(news.deadline(false), Some(now + STALLED));
+        assert!(matches!(news.none(), Told::Stalled));
+        assert_eq!((news.deadline(false), news.deadline(true)), (Some(now + QUIET), None));
+        assert!(matches!(news.none(), Told::Quiet));
+        assert_eq!(news.deadline(false), None);
+        let later = now + QUIET;
+        news.hear(&Report::Phase(Phase::Receiving), later);
+        assert_eq!(news.deadline(false), Some(later + QUIET));
+    }
+
+    #[tokio::test]
+    async fn a_desk_that_is_gone_is_a_reason_to_end_and_is_one_once() {
+        let (desk, mut stop) = watch::channel(None);
+        desk.send_replace(Some(Why::Cancelled));
+        assert_eq!(other_than(&mut stop, None).await, Why::Cancelled);
+        drop(desk);
+        assert_eq!(other_than(&mut stop, Some(Why::Cancelled)).await, Why::Stopping);
+        let again = other_than(&mut stop, Some(Why::Stopping));
+        assert!(tokio::time::timeout(Duration::from_millis(20), again).await.is_err());
+    }
+}

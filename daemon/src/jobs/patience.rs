@@ -1,0 +1,124 @@
+//! How long a worker that was asked to end is waited for.
+//!
+//! One that waits for the kernel to write out cannot be killed before the kernel has done so: gigabytes on a slow drive take
+//! their time, and that is no fault of the drive. A worker that does anything else ends in a moment, or hangs.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::entry::Why;
+
+/// A worker that was asked to end has so long for it; then it is killed.
+const POLITE: Duration = Duration::from_secs(2);
+/// So long, while the kernel writes out.
+const WRITING: Duration = Duration::from_secs(60);
+/// Who waits meanwhile is told so after this time: before the 25 seconds that most programs wait for an answer.
+const TELLING: Duration = Duration::from_secs(20);
+
+/// The wait for one worker, from when it was asked.
+#[derive(Debug)]
+pub(super) struct Patience {
+    asked: Instant,
+    kill: Instant,
+    tell: Option<Instant>,
+    hurried: bool,
+}
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// Tell those who wait that the drive is still writing.
+    Tell,
+    Kill,
+}
+
+impl Patience {
+    /// The worker was asked now; `writing` says whether the kernel writes out.
+    pub(super) fn new(now: Instant, why: Why, writing: bool) -> Self {
+        let mut patience = Self { asked: now, kill: now, tell: None, hurried: why == Why::Stopping };
+        patience.goes_on(now, writing);
+        patience
+    }
+
+    /// The worker has begun another step.
+    pub(super) fn goes_on(&mut self, now: Instant, writing: bool) {
+        let last = self.asked + WRITING;
+        let patient = writing && !self.hurried;
+        self.kill = if patient { last } else { last.min(now + POLITE) };
+        self.tell = patient.then(|| self.tell.unwrap_or(now + TELLING));
+    }
+
+    /// The service ends, whose own end is not put off.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.hurried = true;
+        self.goes_on(now, false);
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Instant {
+        self.tell.map_or(self.kill, |tell| tell.min(self.kill))
+    }
+
+    /// What is due now.
+    pub(super) fn due(&mut self, now: Instant) -> Due {
+        if now >= self.kill {
+            return Due::Kill;
+        }
+        match self.tell {
+            Some(tell) if now >= tell => {
+                self.tell = Some(now + TELLING);
+                Due::Tell
+            }
+            Some(_) | None => Due::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_worker_that_works_is_killed_when_it_does_not_end() {
+        let now = Instant::now();
+        let mut patience = Patience::new(now, Why::Cancelled, false);
+        assert_eq!(patience.due(now + SECOND), Due::Nothing);
+        assert_eq!(patience.due(now + POLITE), Due::Kill);
+    }
+
+    #[test]
+    fn a_drive_that_writes_out_is_waited_for_and_it_is_told() {
+        let now = Instant::now();
+        let mut patience = Patience::new(now, Why::Cancelled, true);
+        assert_eq!(patience.deadline(), now + TELLING);
+        assert_eq!(patience.due(now + 6 * SECOND), Due::Nothing);
+        assert_eq!(patience.due(now + TELLING), Due::Tell);
+        assert_eq!(patience.due(now + TELLING + SECOND), Due::Nothing);
+        assert_eq!(patience.due(now + 2 * TELLING), Due::Tell);
+        assert_eq!(patience.due(now + WRITING), Due::Kill);
+    }
+
+    #[test]
+    fn steps_that_follow_do_not_make_the_wait_longer_than_its_bound() {
+        let now = Instant::now();
+        let mut patience = Patience::new(now, Why::Unmounted, true);
+        patience.goes_on(now + 10 * SECOND, false);
+        assert_eq!(patience.deadline(), now + 10 * SECOND + POLITE);
+        patience.goes_on(now + 11 * SECOND, true);
+        assert_eq!(patience.due(now + WRITING), Due::Kill);
+    }
+
+    #[test]
+    fn a_service_that_ends_does_not_wait_for_a_drive() {
+        let now = Instant::now();
+        assert_eq!(Patience::new(now, Why::Stopping, true).due(now + POLITE), Due::Kill);
+        let mut patience = Patience::new(now, Why::Cancelled, true);
+        patience.hurry(now + 5 * SECOND);
+        patience.goes_on(now + 5 * SECOND, true);
+        assert_eq!(patience.due(now + 5 * SECOND + POLITE), Due::Kill);
+    }
+}

@@ -1,0 +1,94 @@
+//! Another filesystem where a volume was: a drive is mounted over a directory that is on btrfs itself.
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
+use butterdock_tests::chaos::{Client, Load, Stage, names, wait_until};
+use butterdock_tests::rig::{Layout, PATIENCE, Volume, run};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::unmounts::is_mounted;
+
+/// A drive, mounted over the volume.
+fn drive(stage: &Stage) -> Result<Volume> {
+    Volume::make(&stage.join("drive.img"), &stage.path("tank"), &Layout::default())
+}
+
+/// Waits until the daemon has seen which filesystem is there, by its size.
+fn seen(client: &Client, stage: &Stage) -> Result<()> {
+    let size = nix::sys::statvfs::statvfs(&stage.path("tank"))?;
+    let size = size.blocks() * size.fragment_size();
+    wait_until("the volume is seen", || Ok(client.size_of("tank")? == size))
+}
+
+#[test]
+fn a_job_that_waited_is_not_received_into_what_lies_below_the_mount_point() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let layout = Layout { size: 2 << 30, ..Layout::default() };
+    let drive = Volume::make(&stage.join("drive.img"), &stage.path("tank"), &layout)?;
+    seen(&client, &stage)?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let running = client.receive("tank", &stream)?;
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&running, "reads", |job| job.bytes_received > 0)?;
+    let waiting = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    umount2(drive.path(), MntFlags::MNT_DETACH)?;
+    for job in [&running, &waiting] {
+        let end = client.ends_as(job, &JobState::Failed)?;
+        ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
+    }
+    ensure!(client.job(&waiting)?.error_message.contains("another filesystem"), "{:?}", client.job(&waiting)?);
+    drop(drive);
+    stage.is_tidy(&client, "tank", &[])
+}
+
+#[test]
+fn a_volume_with_a_uuid_is_not_mounted_where_another_filesystem_is() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let image = stage.volume("tank")?.image().to_path_buf();
+    let mut ask = std::process::Command::new("blkid");
+    let uuid = run(ask.args(["-p", "-o", "value", "-s", "UUID"]).arg(image), PATIENCE)?.success()?.out();
+    let file = stage.join("butterdock.toml");
+    let text = std::fs::read_to_string(&file)?
+        .replace("name = \"tank\"", &format!("name = \"tank\"\nuuid = {:?}", uuid.trim()));
+    std::fs::write(&file, text)?;
+    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGHUP)?;
+
+    let mut drive = drive(&stage)?;
+    wait_until("the other filesystem is refused", || Ok(!is_mounted(&client, "tank")?))?;
+    let load = Load::new("s0", 5, 1);
+    let refused = client.try_receive("tank", load.file(&stage.join("stream"))?, &ReceiveOptions::default())?;
+    ensure!(matches!(refused, Err(Error::Named(ErrorName::DeviceGone, _))), "{refused:?}");
+    ensure!(names(&stage.path("tank"))?.0.is_empty(), "something was received into the other filesystem");
+    drive.unmount()?;
+    wait_until("its own is taken again", || is_mounted(&client, "tank")).context("its own")?;
+    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    client.ends_as(&job, &JobState::Succeeded)?;
+    load.is_whole_in(&stage.path("tank"))
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_swept_when_its_drive_comes_back() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    stage.kill()?;
+    drop(feed);
+    let (_, hidden) = names(&stage.path("tank"))?;
+    ensure!(!hidden.is_empty(), "the killed daemon left nothing: this shows nothing");
+    stage.volume("tank")?.unmount()?;
+    stage.start()?;
+    stage.volume("tank")?.mount("")?;
+    let path = stage.path("tank");
+    wait_until("it is swept", || Ok(names(&path)?.1.is_empty()))?;
+    stage.is_tidy(&client, "tank", &[])
+}
