@@ -11,7 +11,7 @@ use super::handle::Wish;
 use super::job::{Job, Trouble};
 use super::pace::Pace;
 use crate::volumes::Volume;
-use crate::worker::JobError;
+use crate::worker::{JobError, public_sentence};
 
 /// A job on the desk.
 #[derive(Debug)]
@@ -130,8 +130,8 @@ fn stuck() -> Trouble {
 }
 
 fn from_worker(error: JobError) -> Trouble {
-    let JobError { kind, message, command, byte, public } = error;
-    Trouble { name: error_name(kind), public, message, command, byte }
+    let JobError { kind, message, command, byte } = error;
+    Trouble { name: error_name(kind), public: public_sentence(kind, command, byte), message, command, byte }
 }
 
 fn error_name(kind: ErrorKind) -> ErrorName {
@@ -155,8 +155,7 @@ mod tests {
     use super::*;
 
     fn told(kind: ErrorKind) -> Ending {
-        let (message, public) = ("long".to_owned(), "short".to_owned());
-        Ending::Told(Some(JobError { kind, message, command: None, byte: None, public }))
+        Ending::Told(Some(JobError { kind, message: "long".to_owned(), command: None, byte: None }))
     }
 
     fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorName>) {
@@ -177,6 +176,13 @@ mod tests {
         let cancelled = (JobResult::Cancelled, Some(ErrorName::Cancelled));
         assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
         assert_eq!(seen(Some(Why::Stopping), told(ErrorKind::Cancelled)), cancelled);
+    }
+
+    #[test]
+    fn no_word_of_a_worker_reaches_everybody() {
+        let (_, trouble) = verdict(None, told(ErrorKind::Exists));
+        let trouble = trouble.expect("a reason");
+        assert!(trouble.message == "long" && !trouble.public.contains("long"), "{trouble:?}");
     }
 
     #[test]
