@@ -70,7 +70,8 @@ fn work() -> Result<(), Stop> {
     };
     start.priority.take();
     match confine(job.destination()) {
-        Ok(Confined { landlock, lacking }) => {
+        Ok(Confined { destination, top, landlock, lacking }) => {
+            let job = job.through(destination, top);
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
             do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)
         }
