@@ -72,7 +72,7 @@ impl Follow {
                         self.heard.push_back(Heard::Gone);
                         return asked.await;
                     }
-                    heard => self.keep(heard),
+                    heard @ (Heard::Began(_) | Heard::Changed(..) | Heard::Ended(..)) => self.keep(heard),
                 },
             }
         }
