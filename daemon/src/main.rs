@@ -11,6 +11,7 @@ mod limits;
 mod lines;
 mod receive;
 mod serve;
+mod status;
 mod volumes;
 mod worker;
 mod zone;

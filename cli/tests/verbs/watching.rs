@@ -35,6 +35,18 @@ fn a_piped_stream_is_received_and_told_in_two_lines() {
     assert!(ran.out.contains("received 16 B into tank") && ran.out.contains("durable"), "{}", ran.out);
 }
 
+/// While polkit asked for a password, the signals of another job filled the connection, and the answer was never read.
+#[test]
+fn a_receive_that_is_answered_late_is_heard_among_the_signals_of_a_busy_job() {
+    let stage = Stage::new();
+    let file = stage.stream("ok and some data");
+    let mut child = stage.command(&["receive", "patient", file.to_str().expect("a name")]).spawn().expect("it runs");
+    wait_until("it ends", || child.try_wait().expect("its state").is_some());
+    let ran = Ran::from(child.wait_with_output().expect("it has ended"));
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert!(ran.out.contains("durable"), "{}", ran.out);
+}
+
 #[test]
 fn options_are_passed_on_as_bytes_and_only_where_they_are_given() {
     let stage = Stage::new();

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use butterdock_receive::{Control, Counts, Options, receive, sweep};
@@ -37,6 +38,13 @@ impl Job {
             Order::Sweep => Ok(Self { destination: alone(descriptors)?, receive: None }),
             Order::Cancel => Err(Unfit("the daemon cancelled a job that it had not begun")),
         }
+    }
+
+    /// The same job, through another descriptor of its directory, and with one of its filesystem's root. The one that came
+    /// with the order is closed.
+    pub(crate) fn through(self, destination: OwnedFd, top: Option<OwnedFd>) -> Self {
+        let receive = self.receive.map(|(input, options)| (input, Options { top: top.map(Arc::new), ..options }));
+        Self { destination, receive }
     }
 
     /// The directory in which all of it happens.
