@@ -53,8 +53,8 @@ fn bench(options: &Options) -> Result<()> {
     say(&format!("destination: {}", destination.describe()));
     let mut rows = Vec::new();
     for case in cases {
-        let row =
-            pairs::run(case, &streams, &mut destination, options).with_context(|| format!("case ({})", case.letter()))?;
+        let row = pairs::run(case, &streams, &mut destination, options)
+            .with_context(|| format!("case ({})", case.letter()))?;
         rows.push(row);
     }
     let block = table::markdown(&rows, options, &destination)?;

@@ -47,7 +47,8 @@ fn hundreds_of_megabytes_come_by_a_pipe_from_the_same_filesystem() -> Result<()>
     let source = desk.volume.join("source");
     snapshot::create(&source)?;
     for number in 0..28_u8 {
-        let block: Vec<u8> = (0..64_u32 << 10).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ number).collect();
+        let block: Vec<u8> =
+            (0..64_u32 << 10).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ number).collect();
         let mut file = File::create(source.join(number.to_string()))?;
         for _ in 0..128 {
             file.write_all(&block)?;
@@ -55,7 +56,8 @@ fn hundreds_of_megabytes_come_by_a_pipe_from_the_same_filesystem() -> Result<()>
     }
     snapshot::set_read_only(&source, true)?;
     fs::create_dir(desk.volume.join("into"))?;
-    let mut sender = std::process::Command::new("btrfs").args(["-q", "send"]).arg(&source).stdout(Stdio::piped()).spawn()?;
+    let mut sender =
+        std::process::Command::new("btrfs").args(["-q", "send"]).arg(&source).stdout(Stdio::piped()).spawn()?;
     let pipe = sender.stdout.take().context("the sender's pipe")?;
     let finished = run(desk.command()?.arg(desk.volume.join("into")).stdin(pipe), PATIENCE)?;
     ensure!(sender.wait()?.success(), "the sender failed");

@@ -30,7 +30,11 @@ pub(crate) enum Open {
         turn: Mutex<()>,
     },
     Directory(Arc<Directory>),
-    Special { directory: Arc<Directory>, name: CString, number: u64 },
+    Special {
+        directory: Arc<Directory>,
+        name: CString,
+        number: u64,
+    },
 }
 
 impl Open {

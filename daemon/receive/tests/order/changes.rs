@@ -40,9 +40,7 @@ pub(crate) fn one_data(draw: &mut Draw, path: &str) {
     let known = *draw.world.known(path);
     let end = match draw.roll() % 10 {
         0..=3 => writes(draw, path, offset),
-        4..=5 => {
-            payloads(draw, path, offset)
-        }
+        4..=5 => payloads(draw, path, offset),
         6..=7 => clone(draw, path, &known),
         8 => {
             let size = if draw.roll() % 3 == 0 { known.size } else { offset };
