@@ -82,13 +82,15 @@ fn writes(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
 
 /// One compressed extent, or now and then so many behind each other that they are spread over the lanes.
 fn payloads(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
+    let mut end = offset;
     let count = if draw.roll() % 16 == 0 { 5 } else { 1 };
     for _ in 0..count {
         let (extent, data) = payload(usize::from(draw.roll()), offset);
         draw.add(Owned::Encoded { path: path.into(), extent, data });
-        offset += extent.file_len.next_multiple_of(4096);
+        end = offset + extent.file_len;
+        offset = end.next_multiple_of(4096);
     }
-    offset
+    end
 }
 
 fn clone(draw: &mut Draw, path: &str, known: &Known) -> u64 {
