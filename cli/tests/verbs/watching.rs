@@ -17,8 +17,18 @@ fn lines(ran: &Ran) -> Vec<Value> {
 
 /// Ctrl-C once the child has said that it watches.
 fn interrupt(stage: &Stage, mut child: Child) -> Ran {
-    let mut first = [0; 1];
-    child.stdout.as_mut().expect("piped").read_exact(&mut first).expect("a first line");
+    let mut out = child.stdout.take().expect("piped");
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let read = out.read_exact(&mut [0; 1]);
+        drop(tell.send((out, read)));
+    });
+    let Ok((out, read)) = told.recv_timeout(std::time::Duration::from_secs(20)) else {
+        child.kill().expect("killed");
+        panic!("it never said that it watches");
+    };
+    read.expect("a first line");
+    child.stdout = Some(out);
     wait_until("the job is there", || !stage.json(&["jobs"])["jobs"].as_array().expect("a list").is_empty());
     // The line is printed just before Ctrl-C is waited for.
     std::thread::sleep(std::time::Duration::from_millis(200));
@@ -133,9 +143,11 @@ fn every_job_is_watched_until_none_is_left() {
     let stage = Stage::new();
     let idle = stage.run(&["watch"]);
     assert_eq!((idle.code, idle.out.as_str()), (Some(0), "nothing is running\n"));
-    let ids = [stage.stalled(), stage.stalled()];
+    let before = stage.stalled();
     let child = stage.command(&["watch"]).spawn().expect("it runs");
     std::thread::sleep(std::time::Duration::from_millis(300));
+    // One that begins meanwhile is watched as well.
+    let ids = [stage.stalled(), before];
     ids.iter().for_each(|id| assert_eq!(stage.run(&["cancel", id]).code, Some(0)));
     let ran = Ran::from(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.code, Some(1));
