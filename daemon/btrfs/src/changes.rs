@@ -1,13 +1,11 @@
-//! What changed in a subvolume lately, and whether there is anything in it.
+//! What changed in a subvolume lately.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use crate::error::{Errno, Error, Result};
 use crate::raw::{array, le32, le64};
-use crate::roots::ROOT_ITEM;
 use crate::search::{Key, SearchKey, TreeSearch};
-use crate::subvolume::ROOT_INODE;
 
 /// `INODE_ITEM` of subvolume `tree` — the newest change time (seconds and nanoseconds since 1970) of its inodes, as far as
 /// they lie in a part of its tree that was written after transaction `since`; none when nothing was.
@@ -66,21 +64,6 @@ pub fn stored_since(fd: impl AsFd, tree: u64, since: u64) -> Result<u64> {
     Ok(stored)
 }
 
-/// `DIR_INDEX` of subvolume `tree` — whether its root directory holds anything but other subvolumes.
-///
-/// # Errors
-/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
-pub fn holds_anything(fd: impl AsFd, tree: u64) -> Result<bool> {
-    let min = Key { objectid: ROOT_INODE, kind: DIR_INDEX, offset: 0 };
-    let key = SearchKey { tree, min, max: Key { offset: u64::MAX, ..min }, max_items: 0, min_transid: 0 };
-    let mut any = false;
-    TreeSearch::new(4096).each(fd, &key, |_, _, bytes| {
-        any = bytes.get(LOCATION_KIND) != Some(&ROOT_ITEM);
-        if any { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(any)
-}
-
 /// Of `struct btrfs_file_extent_item`: what is inline takes its own length, and of an extent that is compressed or shared
 /// in part, the part.
 fn stored_of(bytes: &[u8]) -> Option<u64> {
@@ -101,12 +84,8 @@ fn stored_of(bytes: &[u8]) -> Option<u64> {
 
 /// `BTRFS_INODE_ITEM_KEY`.
 const INODE_ITEM: u8 = 1;
-/// `BTRFS_DIR_INDEX_KEY`.
-const DIR_INDEX: u8 = 96;
 /// `BTRFS_EXTENT_DATA_KEY`.
 const EXTENT_DATA: u8 = 108;
-/// Offset of the kind of the key that a `struct btrfs_dir_item` leads to.
-const LOCATION_KIND: usize = 8;
 /// Offset of `ctime` in `struct btrfs_inode_item`.
 const CTIME: usize = 124;
 const BUFFER: usize = 256 << 10;

@@ -8,6 +8,7 @@
 //! estimate    how much will come                         room      whether it fits (pure)
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
+//! places      opens what the order needs, for the daemon
 //! ```
 //!
 //! All of it happens in one worker, because any of it may hang as long as a drive does.
@@ -29,6 +30,7 @@ mod identity;
 mod keep;
 mod name;
 mod pins;
+mod places;
 mod room;
 mod run;
 mod send;
@@ -44,7 +46,9 @@ mod simulation;
 
 pub(crate) use identity::Identity;
 pub(crate) use keep::{Keep, Reason};
+pub(crate) use name::LONGEST as LONGEST_NAME;
 pub(crate) use pins::{Mark, Pin, Pins, together};
+pub(crate) use places::open;
 pub(crate) use run::{Ends, Run};
 pub(crate) use task::{Task, Told};
 pub(crate) use trouble::Trouble;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{changes, file, filesystem, subvolume};
+use butterdock_btrfs::{Error as Fault, directory, file, filesystem, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::common::{Origin, Pair};
@@ -39,7 +39,7 @@ impl<'f> Source<'f> {
                     .to_owned(),
             ));
         }
-        let SubvolumeInfo { id, uuid, parent_uuid, .. } = subvolume::info(fd).map_err(&look)?;
+        let SubvolumeInfo { uuid, parent_uuid, .. } = subvolume::info(fd).map_err(&look)?;
         let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
         if origin.uuid.known().is_none() {
             return Err(refuse(
@@ -55,7 +55,7 @@ impl<'f> Source<'f> {
                 origin.uuid
             )));
         }
-        if !changes::holds_anything(fd, id).map_err(&look)? {
+        if !holds_anything(fd).map_err(&look)? {
             return Err(refuse(
                 "the source is empty, which looks like a mistake, so nothing was sent; mount what belongs there, or put a \
                  file into it if it is meant to be empty"
@@ -87,4 +87,14 @@ impl<'f> Source<'f> {
         }
         Ok(filesystem::info(&folder).map_err(&look)?.fsid == filesystem::info(self.fd).map_err(&look)?.fsid)
     }
+}
+
+/// Whether there is anything that would be sent: subvolumes inside are not.
+fn holds_anything(source: BorrowedFd<'_>) -> Result<bool, Fault> {
+    /// What a snapshot has in the place of a subvolume that was inside (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+    const PLACEHOLDER: u64 = 2;
+    directory::holds(source, |name| {
+        // One that cannot be looked at is there in any case.
+        file::stat_at(source, name).map_or(true, |stat| !subvolume::is_root(&stat) && stat.ino != PLACEHOLDER)
+    })
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::backup::Backup;
 use super::worth::{AbsolutePath, IoClass, VolumeName, Within};
 
 /// The keys of a file.
@@ -18,6 +19,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) paths: Paths,
     pub(super) volume: Option<Vec<Volume>>,
+    pub(super) backup: Option<Vec<Backup>>,
 }
 
 /// `[queue]`
@@ -70,6 +72,7 @@ pub(super) fn parse(text: &str) -> Result<File, Mistake> {
         mistake(text, at, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
     })?;
     twice(text, file.volume.as_deref().unwrap_or_default())?;
+    one_name(text, file.backup.as_deref().unwrap_or_default())?;
     Ok(file)
 }
 
@@ -84,6 +87,18 @@ fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
         if before.iter().any(|other| other.path.get_ref() == volume.path.get_ref()) {
             let what = format!("another volume has the path of \"{}\" already", volume.name.get_ref());
             return Err(mistake(text, volume.path.span().start, what));
+        }
+    }
+    Ok(())
+}
+
+/// No two backups have the same name: their snapshots would be one row.
+fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
+    for (index, backup) in backups.iter().enumerate() {
+        let mut before = backups.iter().take(index);
+        if before.any(|other| other.name.get_ref() == backup.name.get_ref()) {
+            let what = format!("the backup \"{}\" is there twice", backup.name.get_ref().as_str());
+            return Err(mistake(text, backup.name.span().start, what));
         }
     }
     Ok(())
@@ -124,6 +139,13 @@ mod tests {
         let one = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
         assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"a\"\npath = \"/b\"\n")).0, 5);
         assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"b\"\npath = \"/a\"\n")).0, 6);
+    }
+
+    #[test]
+    fn a_second_backup_of_a_name_is_refused_where_it_stands() {
+        let one = "[[backup]]\nname = \"a\"\nsource = \"/a\"\ndrives = []\n";
+        let (line, _, what) = refusal(&format!("{one}{one}"));
+        assert_eq!((line, what.as_str()), (6, "the backup \"a\" is there twice"));
     }
 
     #[test]
