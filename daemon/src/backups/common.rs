@@ -141,7 +141,7 @@ mod tests {
         let changed = Snapshot { changed: true, ..twin(2) };
         assert_eq!(parent(&[mine(1), mine(2)], &[twin(1), changed.clone()]), Ok(id(1)));
         let other = Snapshot { stransid: 19, ..twin(2) };
-        assert_eq!(parent(&[mine(2)], &[changed.clone()]), Err(Why::Changed(1)));
+        assert_eq!(parent(&[mine(2)], std::slice::from_ref(&changed)), Err(Why::Changed(1)));
         assert_eq!(parent(&[mine(2)], &[other, changed]), Err(Why::Changed(1)));
     }
 

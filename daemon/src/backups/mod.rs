@@ -29,7 +29,9 @@ mod fresh;
 mod identity;
 mod keep;
 mod name;
+#[cfg_attr(not(test), expect(dead_code, reason = "the drives remember the pins, once they are wired"))]
 mod pins;
+#[cfg_attr(not(test), expect(dead_code, reason = "the desk opens what an order needs, once it is wired"))]
 mod places;
 mod room;
 mod run;
@@ -44,11 +46,19 @@ mod utc;
 #[cfg(test)]
 mod simulation;
 
-pub(crate) use identity::Identity;
-pub(crate) use keep::{Keep, Reason};
+pub(crate) use keep::Keep;
 pub(crate) use name::LONGEST as LONGEST_NAME;
-pub(crate) use pins::{Mark, Pin, Pins, together};
-pub(crate) use places::open;
+pub(crate) use pins::MOST as MOST_PINS;
 pub(crate) use run::{Ends, Run};
 pub(crate) use task::{Task, Told};
 pub(crate) use trouble::Trouble;
+#[expect(
+    unused_imports,
+    reason = "the desk gives the orders and the drives remember the pins, once they are wired"
+)]
+pub(crate) use {
+    identity::Identity,
+    keep::Reason,
+    pins::{Mark, Pin, Pins, together},
+    places::{Closed, open},
+};

@@ -95,6 +95,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_missing_is_told_with_what_to_do() {
+        let drive = tempfile::tempdir().expect("a folder");
+        let root = directory(drive.path()).expect("opened");
+        let open = |source, snapshots| open(source, snapshots, root.as_fd(), Path::new("home")).expect_err("closed");
+        let missing = open(Path::new("/nonexistent/x"), drive.path());
+        assert!(missing.to_string().starts_with("the source cannot be opened: No such file"), "{missing}");
+        // No subvolume can be made here.
+        let missing = open(drive.path(), &Path::new("/proc").join("snapshots"));
+        assert!(missing.to_string().contains("correct `snapshots` in butterdock.toml"), "{missing}");
+    }
+
+    #[test]
     fn a_link_on_a_drive_leads_nowhere() {
         let drive = tempfile::tempdir().expect("a folder");
         std::os::unix::fs::symlink("/etc", drive.path().join("butterdock")).expect("a link");

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::worth::AbsolutePath;
-use crate::backups::{Keep, LONGEST_NAME};
+use crate::backups::{Keep, LONGEST_NAME, MOST_PINS};
 
 /// A backup, as it is written.
 #[derive(Debug, Deserialize)]
@@ -16,7 +16,7 @@ pub(super) struct Backup {
     pub(super) name: Spanned<BackupName>,
     source: AbsolutePath,
     snapshots: Option<AbsolutePath>,
-    drives: Vec<String>,
+    drives: Drives,
     folder: Option<Folder>,
     #[serde(default)]
     keep: KeepRule,
@@ -60,6 +60,11 @@ pub(crate) enum Schedule {
 #[serde(try_from = "String")]
 pub(crate) struct BackupName(String);
 
+/// Ids or labels of drives: as many as an order can name pins for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct Drives(Vec<String>);
+
 /// A relative path without `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -94,7 +99,7 @@ impl Backup {
             keep: keep.keep(),
             name,
             source,
-            drives,
+            drives: drives.0,
             schedule,
         }
     }
@@ -175,6 +180,18 @@ impl TryFrom<String> for BackupName {
             );
         }
         Ok(Self(name))
+    }
+}
+
+impl TryFrom<Vec<String>> for Drives {
+    type Error = String;
+
+    fn try_from(drives: Vec<String>) -> Result<Self, Self::Error> {
+        if drives.len() > MOST_PINS {
+            Err(format!("a backup has at most {MOST_PINS} drives"))
+        } else {
+            Ok(Self(drives))
+        }
     }
 }
 

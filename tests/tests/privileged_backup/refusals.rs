@@ -25,7 +25,6 @@ fn another_subvolume_in_the_place_of_the_source_is_refused() -> Result<()> {
     let uuid = told(&first, "source")[0]["uuid"].clone();
     fs::rename(stage.live(""), stage.source.join("old"))?;
     snapshot::create(&stage.live(""))?;
-    snapshot::create(&stage.folder())?;
     fs::write(stage.live("file"), "another")?;
     refused(&stage, &with(json!({"source": uuid})), "another subvolume")
 }
@@ -44,9 +43,8 @@ fn an_empty_source_is_refused() -> Result<()> {
 #[test]
 fn a_folder_in_the_place_of_the_source_is_refused() -> Result<()> {
     let stage = Stage::new()?;
-    snapshot::delete(&stage.folder())?;
     snapshot::delete(&stage.live(""))?;
-    fs::create_dir_all(stage.folder())?;
+    fs::create_dir(stage.live(""))?;
     fs::write(stage.live("file"), "x")?;
     refused(&stage, &order(), "not mounted")
 }

@@ -10,9 +10,11 @@ use butterdock_tests::rig::{Ended, Hired, Layout, Rig, Volume, butterdockd};
 use butterdock_tests::snapshot;
 use serde_json::{Value, json};
 
-/// Two volumes. The source is a subvolume with a folder for snapshots that is one too.
+/// Two volumes. On the one are the source and a folder for snapshots beside it.
 pub(crate) struct Stage {
     // Fields are dropped in this order, and the rig must outlast what is in it.
+    /// The folder for snapshots.
+    pub(crate) folder: PathBuf,
     pub(crate) source: Volume,
     pub(crate) drive: Volume,
     pub(crate) rig: Rig,
@@ -33,9 +35,10 @@ impl Stage {
         let source = rig.volume("source", &Layout::sized(source, ""))?;
         let drive = rig.volume("drive", &Layout::sized(drive, ""))?;
         snapshot::create(&source.join("live"))?;
-        snapshot::create(&source.join("live/.butterdock"))?;
+        let folder = source.join("snapshots");
+        fs::create_dir(&folder)?;
         fs::create_dir(drive.join("backups"))?;
-        let stage = Self { source, drive, rig };
+        let stage = Self { folder, source, drive, rig };
         fs::write(stage.live("file"), vec![b'x'; 3 << 20])?;
         Ok(stage)
     }
@@ -47,7 +50,7 @@ impl Stage {
 
     /// The folder for snapshots.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.live(".butterdock")
+        self.folder.clone()
     }
 
     /// The destination.

@@ -42,6 +42,23 @@ fn everything_then_changes_then_nothing() -> Result<()> {
 }
 
 #[test]
+fn a_folder_for_snapshots_inside_the_source_does_not_change_it() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.folder = stage.live(".butterdock");
+    snapshot::create(&stage.folder)?;
+    stage.back_up()?;
+    ensure!(told(&stage.back_up()?, "unchanged").len() == 1, "its own snapshot is no change");
+    fs::write(stage.live("new"), "x")?;
+    ensure!(incremental(&stage.back_up()?)?);
+    ensure!(told(&stage.back_up()?, "unchanged").len() == 1, "its own snapshot is no change");
+    fs::remove_file(stage.live("new"))?;
+    fs::remove_file(stage.live("file"))?;
+    let ended = stage.begin(&order())?.finish()?;
+    ensure!(ended.error()?.is_some_and(|error| error["message"].as_str().is_some_and(|text| text.contains("empty"))));
+    Ok(())
+}
+
+#[test]
 fn what_is_written_and_not_on_disk_yet_is_a_change() -> Result<()> {
     let stage = Stage::new()?;
     stage.back_up()?;
