@@ -2,6 +2,7 @@
 
 mod app;
 mod args;
+mod backups;
 mod bus;
 mod config;
 mod dump;
