@@ -4,6 +4,8 @@ mod app;
 mod args;
 mod bus;
 mod config;
+#[expect(dead_code, unused_imports, reason = "the desk that gives it its orders is made beside it")]
+mod drives;
 mod dump;
 mod input;
 mod jobs;
