@@ -2,6 +2,7 @@
 
 mod app;
 mod args;
+mod backups;
 mod bus;
 mod config;
 #[expect(dead_code, unused_imports, reason = "the desk that gives it its orders is made beside it")]

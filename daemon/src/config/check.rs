@@ -28,7 +28,7 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
 /// The configuration in words; `look` says what hinders receiving into a volume now.
 fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config { volumes, max_jobs, max_queued, max_queued_per_user, history, worker, state } = config;
+    let Config { volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state } = config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
     }
@@ -36,6 +36,9 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
         let path = lines::one_line(&rule.path.to_string_lossy());
         let now = look(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
         line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
+    }
+    for rule in backups {
+        line(&mut out, &lines::one_line(&rule.words()));
     }
     line(&mut out, &format!("At most {max_jobs} jobs run at the same time, one on each volume."));
     line(&mut out, &format!("At most {max_queued} jobs may be unfinished, {max_queued_per_user} of one user."));

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! A key of the second file takes the place of the same key of the first, table by table; `volume` is one key, so
-//! that an administrator can also take a volume away. `file` has the keys, `load` reads and overlays, `check` is the
+//! that an administrator can also take a volume away, and so is `backup`. `file` has the keys, `load` reads and overlays, `check` is the
 //! command. Every mistake is told with file, line and column, and nothing is guessed: an unknown key is a mistake.
 
+mod backup;
 mod check;
 mod file;
 mod load;
@@ -16,6 +17,9 @@ mod worth;
 
 use std::path::PathBuf;
 
+pub(crate) use backup::BackupRule;
+#[expect(unused_imports, reason = "the policy asks for it, once it is wired")]
+pub(crate) use backup::Schedule;
 pub(crate) use check::run as check;
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
@@ -25,6 +29,8 @@ pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 pub(crate) struct Config {
     /// The volumes that may be received into, in the order of the file; names and paths are there once.
     pub(crate) volumes: Vec<VolumeRule>,
+    /// What is backed up, in the order of the file; names are there once.
+    pub(crate) backups: Vec<BackupRule>,
     /// How many jobs run at the same time.
     pub(crate) max_jobs: usize,
     /// How many jobs may be unfinished at the same time.
@@ -67,6 +73,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             volumes: Vec::new(),
+            backups: Vec::new(),
             max_jobs: 4,
             max_queued: 200,
             max_queued_per_user: 100,

@@ -37,7 +37,11 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
             }
             false
         }
-        Report::Began { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
+        Report::Began { .. }
+        | Report::Phase(_)
+        | Report::Backup(_)
+        | Report::Warning(_)
+        | Report::Ended { .. } => false,
     }
 }
 

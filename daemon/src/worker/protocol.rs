@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes;
 use super::priority::Priority;
+use crate::backups::{Task, Told};
 
 /// The longest line from the daemon, with its end.
 pub(crate) const LONGEST_ORDER: usize = 4 << 10;
@@ -44,6 +45,9 @@ pub(crate) enum Order {
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
     },
+    /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
+    /// directory on a drive that the third is.
+    Backup(Task),
     /// Delete what crashed runs left hidden in the directory that the one descriptor is.
     Sweep,
     /// End what is being done; only after a start.
@@ -85,6 +89,8 @@ pub(crate) enum Report {
         /// The offset in the input up to which all is durable.
         end: u64,
     },
+    /// What a backup tells beside that.
+    Backup(Told),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
     /// It is over: exactly once, and the last line.

@@ -75,7 +75,7 @@ fn work() -> Result<(), Stop> {
         Err(unfit) => return refuse(&socket, failure::of_descriptors(unfit)),
     };
     start.priority.take();
-    match confine(job.destination()) {
+    match confine(job.destination(), job.folder()) {
         Ok(Confined { landlock, lacking }) => {
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
             do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)

@@ -68,11 +68,11 @@ pub(crate) fn begin(parent: i32) -> Result<bool, Trouble> {
     Ok(true)
 }
 
-/// Builds the walls that stand while the job in `destination` is done.
-pub(crate) fn confine(destination: BorrowedFd<'_>) -> Result<Confined, Trouble> {
+/// Builds the walls that stand while the job in `destination` is done; a backup makes snapshots in `folder` too.
+pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
     let mut lacking = namespaces::unshare()?;
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
-    let landlock = paths::restrict(destination)?;
+    let landlock = paths::restrict(destination, folder)?;
     if !landlock {
         lacking
             .push("this kernel has no Landlock, or it is switched off: the worker could open files outside its volume");

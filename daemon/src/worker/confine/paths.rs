@@ -3,7 +3,7 @@
 //! Beneath the destination the worker may do what a stream can ask for. In the rest of the filesystem it may read, because
 //! a parent and a clone source can lie anywhere there, also outside what is mounted. Everything else is out of reach. A rule
 //! holds for a directory, not for a mount, so the one on the filesystem's root holds for whichever mount of it the engine
-//! makes. What was open before, the stream and the socket, is not touched by it.
+//! makes. A backup also names snapshots in a folder beside its source. What was open before, the stream and the socket, is not touched by it.
 
 use std::fs::File;
 use std::io;
@@ -21,15 +21,19 @@ use super::{Trouble, doing};
 const KNOWN: ABI = ABI::V6;
 
 /// Shuts everything out but the destination and, for reading, its filesystem. Answers whether this kernel can.
-pub(crate) fn restrict(destination: BorrowedFd<'_>) -> Result<bool, Trouble> {
+pub(crate) fn restrict(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<bool, Trouble> {
     // Where the root cannot be reached now, it cannot be later: a stream that needs it fails, and says so.
     let top = top::open_top(destination).ok();
-    let status =
-        rules(destination, top).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
+    let status = rules(destination, folder, top)
+        .map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
     Ok(status != RulesetStatus::NotEnforced)
 }
 
-fn rules(destination: BorrowedFd<'_>, top: Option<OwnedFd>) -> Result<RulesetStatus, RulesetError> {
+fn rules(
+    destination: BorrowedFd<'_>,
+    folder: Option<BorrowedFd<'_>>,
+    top: Option<OwnedFd>,
+) -> Result<RulesetStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -40,6 +44,11 @@ fn rules(destination: BorrowedFd<'_>, top: Option<OwnedFd>) -> Result<RulesetSta
         .add_rule(PathBeneath::new(destination, beneath_the_destination()))?;
     if let Some(top) = top {
         rules = rules.add_rule(PathBeneath::new(top, AccessFs::ReadFile | AccessFs::ReadDir))?;
+    }
+    if let Some(folder) = folder {
+        // A snapshot is a directory, and to rename one is to remove and to make it.
+        rules =
+            rules.add_rule(PathBeneath::new(folder, AccessFs::ReadDir | AccessFs::MakeDir | AccessFs::RemoveDir))?;
     }
     // The engine draws the name of its hidden subvolume from it.
     if let Ok(random) = File::open("/dev/urandom") {
