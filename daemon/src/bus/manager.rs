@@ -90,5 +90,6 @@ fn entry(record: Record) -> HistoryEntry {
         fallback_writes: record.fallback_writes,
         error_name: record.error_name,
         error_message: record.error_message,
+        ..HistoryEntry::default()
     }
 }

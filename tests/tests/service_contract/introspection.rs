@@ -49,7 +49,7 @@ fn no_live_object_has_an_interface_of_ours_that_is_not_committed() -> Result<()>
             found.insert((path.clone(), name));
         }
     }
-    let [manager, volume, job] = interface::ALL.map(str::to_owned);
+    let [manager, volume, job, _drive] = interface::ALL.map(str::to_owned);
     let expected = [(ROOT.to_owned(), manager), (tank(), volume), (stalled.job.to_string(), job)];
     ensure!(found == BTreeSet::from(expected), "{found:#?}");
     Ok(())
