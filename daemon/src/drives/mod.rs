@@ -8,6 +8,7 @@
 //! * `enrolment` keeps what an administrator said of a drive, `token` proves it.
 //! * `luks` unlocks and locks, `mount` mounts and lets go, `holders` says who is in the way, `power` switches off.
 
+mod dock;
 mod enrolment;
 mod error;
 mod facts;
@@ -21,6 +22,7 @@ mod superblock;
 mod text;
 pub(crate) mod token;
 
+pub(crate) use dock::DriveId;
 pub(crate) use enrolment::{Enrolment, Member, Register};
 pub(crate) use error::{Error, Result};
 pub(crate) use facts::{Bus, Content, Facts, Mapping, Partition, Properties};

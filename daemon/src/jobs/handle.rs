@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::job::{Job, Total};
 use super::keeper::Keeper;
 use super::record::Record;
+use super::queue::Place as Where;
 use super::runner::Told;
+use super::work::Work;
 use crate::config::{Config, VolumeName};
 use crate::volumes::{Place, Volume};
 
@@ -50,15 +52,15 @@ pub(crate) struct Jobs {
 /// What the desk is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    Receive(Box<Wish>, oneshot::Sender<Result<Ticket, Error>>),
+    Take(Work, oneshot::Sender<Result<Ticket, Error>>),
     Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
     /// A runner tells of its job.
     Told(Uuid, Told),
     /// These are the mounts that there are now.
     Mounts(HashSet<u64>),
     Configured(Box<Config>),
-    /// Answered with whether nothing works on this volume.
-    Idle(VolumeName, oneshot::Sender<bool>),
+    /// Answered with whether nothing works there.
+    Idle(Where, oneshot::Sender<bool>),
     /// Answered at once.
     Ping(oneshot::Sender<()>),
     /// Answered when no job is left.
@@ -71,8 +73,12 @@ impl Jobs {
     /// # Errors
     /// `Busy`: the queue is full, or a worker hangs on this volume; `DeviceGone`: the volume is not mounted.
     pub(crate) async fn receive(&self, wish: Wish) -> Result<Ticket, Error> {
+        self.take(Work::Receive(Box::new(wish))).await
+    }
+
+    async fn take(&self, work: Work) -> Result<Ticket, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Receive(Box::new(wish), reply)).await?;
+        self.send(Order::Take(work, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
@@ -113,7 +119,7 @@ impl Jobs {
     /// Whether no job works on this volume.
     pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Idle(volume.clone(), reply)).await.is_ok() && answer.await.unwrap_or(false)
+        self.send(Order::Idle(Where::Volume(volume.clone()), reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Whether the desk answers.

@@ -1,7 +1,6 @@
 //! How jobs end, and what is done then.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::{Error, ErrorName, JobResult, JobState};
@@ -41,8 +40,8 @@ impl Desk {
     pub(super) fn end(&mut self, id: Uuid, why: Why) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
-            entry.wish = None;
-            let (result, trouble) = outside(why, Left::default(), &entry.volume.rule.name);
+            entry.work = None;
+            let (result, trouble) = outside(why, Left::default(), &entry.job.borrow().about);
             self.finish(id, &result, trouble);
         } else {
             entry.end(why);
@@ -67,14 +66,14 @@ impl Desk {
         self.mounts = Some(ids);
     }
 
-    /// Running jobs go on; those that wait for a volume that is gone do not.
+    /// Running jobs go on; those that wait for what is configured no more do not.
     pub(super) fn configured(&mut self, config: Config) {
-        let lost = |entry: &Entry| entry.wish.is_some() && !config.volumes.contains(&entry.volume.rule);
+        let lost = |entry: &Entry| entry.work.as_ref().is_some_and(|work| !work.is_configured(&config));
         let lost: Vec<Uuid> = self.jobs.iter().filter(|(_, entry)| lost(entry)).map(|(id, _)| *id).collect();
         self.config = config;
         for id in lost {
             if self.queue.withdraw(id) {
-                let text = "the volume is not configured any more; start the job again with another";
+                let text = "what it is about is not configured any more as it was; start the job again";
                 self.finish(id, &JobResult::Failed, Some(Trouble::plain(ErrorName::NotFound, text)));
             }
         }
@@ -109,11 +108,13 @@ impl Desk {
         report::end(&mut job, state, trouble);
         tell_waiters(entry, &job);
         log(&job);
-        let volume = Arc::clone(&entry.volume);
+        let volume = entry.volume.clone();
         // The history first: whoever hears of the end finds it there.
         self.keeper.write(Record::of(&job));
         entry.job.send_replace(job);
-        tokio::spawn(async move { volume.look(LOOKING).await });
+        if let Some(volume) = volume {
+            tokio::spawn(async move { volume.look(LOOKING).await });
+        }
         self.ended.push_back((Instant::now(), id));
         if self.ended.len() > MOST_SHOWN {
             self.forget_oldest();
@@ -169,17 +170,17 @@ fn tell_waiters(entry: &mut Entry, job: &Job) {
 }
 
 fn log(job: &Job) {
-    let (id, volume) = (job.id, &job.volume);
+    let (id, doing) = (job.id, job.about.doing());
     match &job.trouble {
         None => {
             let bytes = job.bytes_durable;
-            tracing::info!(butterdock_job = %id, "received into \"{volume}\": {bytes} bytes of the stream are durable");
+            tracing::info!(butterdock_job = %id, "{doing} has succeeded: {bytes} bytes are durable");
         }
         Some(trouble) if job.state == JobState::Cancelled => {
-            tracing::info!(butterdock_job = %id, "nothing more is received into \"{volume}\": {}", trouble.message);
+            tracing::info!(butterdock_job = %id, "{doing} has ended: {}", trouble.message);
         }
         Some(trouble) => {
-            tracing::error!(butterdock_job = %id, "receiving into \"{volume}\" failed: {}", trouble.message);
+            tracing::error!(butterdock_job = %id, "{doing} failed: {}", trouble.message);
         }
     }
 }

@@ -84,12 +84,12 @@ impl Desk {
     /// Whoever waits for an answer may have left meanwhile.
     fn take(&mut self, order: Order) {
         match order {
-            Order::Receive(wish, reply) => drop(reply.send(self.take_on(wish))),
+            Order::Take(work, reply) => drop(reply.send(self.take_on(work))),
             Order::Cancel(id, reply) => self.cancel(id, reply),
             Order::Told(id, told) => self.hear(id, told),
             Order::Mounts(ids) => self.mounts_changed(ids),
             Order::Configured(config) => self.configured(*config),
-            Order::Idle(volume, reply) => drop(reply.send(self.queue.is_idle(&volume))),
+            Order::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
             Order::Ping(reply) => drop(reply.send(())),
             Order::Stop(reply) => {
                 self.stopping.get_or_insert_default().push(reply);
@@ -135,7 +135,7 @@ impl Desk {
                 }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 entry.left = left;
-                let (result, trouble) = verdict(entry.why, ending, left, &entry.volume.rule.name);
+                let (result, trouble) = verdict(entry.why, ending, left, &entry.job.borrow().about);
                 self.finish(id, &result, trouble);
             }
             Told::Gone => self.queue.release(id),

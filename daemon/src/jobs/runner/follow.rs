@@ -6,9 +6,9 @@ use butterdock_receive::Phase;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::entry::Why;
-use super::patience::{Due, Patience};
-use super::runner::{Run, Told};
+use super::{Runner, Told};
+use crate::jobs::entry::Why;
+use crate::jobs::patience::{Due, Patience};
 use crate::worker::{JobError, Report, Worker};
 
 /// After so long without news the rate is that of nothing.
@@ -44,13 +44,14 @@ impl Followed {
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Progress { .. }
+            | Report::Backup(_)
             | Report::Warning(_)
             | Report::Ended { .. } => false,
         }
     }
 }
 
-impl Run {
+impl Runner {
     /// Tells what the worker tells, until it says how it ended or says no more.
     pub(super) async fn follow(&mut self, worker: &mut Worker) -> Followed {
         let mut seen = Followed::default();
@@ -128,6 +129,7 @@ impl News {
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Published { .. }
+            | Report::Backup(_)
             | Report::Warning(_)
             | Report::Ended { .. } => {}
         }
@@ -153,7 +155,7 @@ impl News {
 }
 
 /// Waits for a reason to end other than the known one. A desk that is gone is one.
-pub(super) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
+pub(in crate::jobs) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
     if known == Some(Why::Stopping) {
         // There is no other reason after this one, whatever was told before it.
         return std::future::pending().await;
