@@ -31,7 +31,6 @@ mod keep;
 mod name;
 #[cfg_attr(not(test), expect(dead_code, reason = "the drives remember the pins, once they are wired"))]
 mod pins;
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk opens what an order needs, once it is wired"))]
 mod places;
 mod room;
 mod run;

@@ -22,7 +22,7 @@ mod superblock;
 mod text;
 pub(crate) mod token;
 
-pub(crate) use dock::DriveId;
+pub(crate) use dock::{Dock, DriveId, Lease, Letting};
 pub(crate) use enrolment::{Enrolment, Member, Register};
 pub(crate) use error::{Error, Result};
 pub(crate) use facts::{Bus, Content, Facts, Mapping, Partition, Properties};

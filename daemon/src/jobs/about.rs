@@ -30,6 +30,11 @@ impl About {
         Self { kind: JobKind::Receive, volume: Some(volume), drive: None, backup: None }
     }
 
+    /// Something is done with this drive.
+    pub(super) fn on_drive(kind: JobKind, drive: AboutDrive) -> Self {
+        Self { kind, volume: None, drive: Some(drive), backup: None }
+    }
+
     /// Where nobody else may work meanwhile.
     pub(super) fn places(&self) -> Vec<Place> {
         let Self { kind: _, volume, drive, backup } = self;

@@ -46,6 +46,8 @@ pub(super) enum Why {
     Stopping,
     /// Its place is not mounted any more.
     Unmounted,
+    /// Its drive was pulled.
+    Pulled,
 }
 
 /// How a runner ended.
@@ -87,7 +89,7 @@ impl Entry {
         self.why.get_or_insert(why);
         if let Some(stop) = &self.stop {
             stop.send_if_modified(|told| {
-                let news = told.is_none() || why == Why::Stopping;
+                let news = told.is_none() || matches!(why, Why::Stopping | Why::Pulled);
                 if news {
                     *told = Some(why);
                 }
@@ -117,6 +119,7 @@ pub(super) fn verdict(
 ) -> (JobResult, Option<Trouble>) {
     match (ending, why) {
         (Ending::Told(None), _) => (JobResult::Succeeded, None),
+        (Ending::Stuck { .. }, Some(Why::Pulled)) => outside(Why::Pulled, left, about),
         (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
         // Whoever was killed or stopped on demand has that reason, whatever it said last.
         (Ending::Told(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, about),
@@ -141,6 +144,10 @@ pub(super) fn outside(why: Why, left: Left, about: &About) -> (JobResult, Option
         Why::Stopping => {
             let text = format!("the service was stopped; {words}; start the job again when it runs");
             (JobResult::Cancelled, Some(Trouble::plain(ErrorName::Cancelled, text)))
+        }
+        Why::Pulled => {
+            let text = format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
+            (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
         }
         Why::Unmounted => {
             let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
@@ -221,6 +228,10 @@ mod tests {
         for ending in [told(ErrorKind::Cancelled), Ending::Killed] {
             assert_eq!(seen(Some(Why::Unmounted), ending), (JobResult::Failed, Some(ErrorName::DeviceGone)));
         }
+        let gone = (JobResult::Failed, Some(ErrorName::DeviceGone));
+        for ending in [told(ErrorKind::Cancelled), Ending::Killed, Ending::Stuck { writing: true }] {
+            assert_eq!(seen(Some(Why::Pulled), ending), gone);
+        }
         let cancelled = (JobResult::Cancelled, Some(ErrorName::Cancelled));
         assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
         assert_eq!(seen(Some(Why::Stopping), told(ErrorKind::Cancelled)), cancelled);
@@ -228,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_was_killed_at_its_last_step_is_not_said_to_have_left_nothing() {
-        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted)] {
+        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Pulled)] {
             for (named, hidden) in [(true, false), (false, true)] {
                 let (_, trouble) = verdict(why, Ending::Killed, Left { named, hidden }, &tank());
                 let text = trouble.expect("a trouble").public;

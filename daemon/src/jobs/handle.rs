@@ -8,13 +8,15 @@ use butterdock_dbus::{Error, ErrorName};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use super::about::AboutDrive;
 use super::job::{Job, Total};
 use super::keeper::Keeper;
 use super::record::Record;
 use super::queue::Place as Where;
 use super::runner::Told;
 use super::work::Work;
-use crate::config::{Config, VolumeName};
+use crate::config::{BackupRule, Config, VolumeName};
+use crate::drives::Dock;
 use crate::volumes::{Place, Volume};
 
 /// What somebody wants received.
@@ -32,6 +34,24 @@ pub(crate) struct Wish {
     pub(crate) name: Option<Vec<u8>>,
     pub(crate) verify: bool,
     pub(crate) force_decompress: bool,
+}
+
+/// A backup that is to be made.
+#[derive(Debug)]
+pub(crate) struct BackupWish {
+    pub(crate) dock: Dock,
+    pub(crate) drive: AboutDrive,
+    pub(crate) rule: BackupRule,
+    /// Who wants it; 0 also where plugging in the drive does.
+    pub(crate) uid: u32,
+}
+
+/// A drive that somebody wants to unplug.
+#[derive(Debug)]
+pub(crate) struct RemoveWish {
+    pub(crate) dock: Dock,
+    pub(crate) drive: AboutDrive,
+    pub(crate) uid: u32,
 }
 
 /// A job that was taken.
@@ -61,6 +81,8 @@ pub(super) enum Order {
     Configured(Box<Config>),
     /// Answered with whether nothing works there.
     Idle(Where, oneshot::Sender<bool>),
+    /// Answered with whether a job waits for its turn there.
+    Awaited(Where, oneshot::Sender<bool>),
     /// Answered at once.
     Ping(oneshot::Sender<()>),
     /// Answered when no job is left.
@@ -74,6 +96,25 @@ impl Jobs {
     /// `Busy`: the queue is full, or a worker hangs on this volume; `DeviceGone`: the volume is not mounted.
     pub(crate) async fn receive(&self, wish: Wish) -> Result<Ticket, Error> {
         self.take(Work::Receive(Box::new(wish))).await
+    }
+
+    /// Takes a backup on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, it is being made already, or a worker hangs on this drive; `NotFound`: the backup is not
+    /// configured.
+    #[expect(dead_code, reason = "the drives' objects on the bus ask for it, and the service when one is plugged")]
+    pub(crate) async fn back_up(&self, wish: BackupWish) -> Result<Ticket, Error> {
+        self.take(Work::Backup(Box::new(wish))).await
+    }
+
+    /// Makes a drive safe to unplug.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, or a job uses the drive.
+    #[expect(dead_code, reason = "the drives' objects on the bus ask for it")]
+    pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
+        self.take(Work::Remove(Box::new(wish))).await
     }
 
     async fn take(&self, work: Work) -> Result<Ticket, Error> {

@@ -28,10 +28,12 @@ mod queue;
 mod record;
 mod report;
 mod runner;
+mod sources;
 mod state;
 mod work;
 
-pub(crate) use about::{About, AboutDrive};
+#[cfg(test)]
+pub(crate) use about::About;
 pub(crate) use desk::Desk;
 pub(crate) use handle::{Jobs, Ticket, Wish, no_such_volume};
 pub(crate) use history::History;
@@ -40,3 +42,8 @@ pub(crate) use job::Trouble;
 pub(crate) use job::{Job, Total};
 pub(crate) use record::Record;
 pub(crate) use runner::sweep;
+#[expect(unused_imports, reason = "the drives' objects on the bus ask for it, and the service when one is plugged")]
+pub(crate) use {
+    about::AboutDrive,
+    handle::{BackupWish, RemoveWish},
+};

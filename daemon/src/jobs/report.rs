@@ -84,6 +84,14 @@ fn backup(job: &mut Job, told: &Told) -> bool {
     say(job, note)
 }
 
+/// Something more to note, for everybody.
+pub(super) fn note(job: &mut Job, more: &str) {
+    if !job.note.is_empty() {
+        job.note.push_str("; ");
+    }
+    job.note.push_str(more);
+}
+
 fn say(job: &mut Job, note: String) -> bool {
     let news = job.note != note;
     job.note = note;

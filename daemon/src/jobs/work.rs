@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use butterdock_dbus::Error;
+use butterdock_dbus::{Error, ErrorName, JobKind, TotalSource};
 
-use super::about::About;
-use super::handle::{Wish, no_such_volume};
+use super::about::{About, AboutDrive};
+use super::handle::{BackupWish, RemoveWish, Wish, no_such_volume};
 use super::job::Total;
-use super::runner::{Receive, Runner};
+use super::runner::{Backup, Berth, Receive, Remove, Runner};
+use super::sources::Sources;
 use crate::config::Config;
+use crate::drives::Dock;
 use crate::volumes::Volume;
 use crate::worker;
 
@@ -16,6 +18,8 @@ use crate::worker;
 #[derive(Debug)]
 pub(super) enum Work {
     Receive(Box<Wish>),
+    Backup(Box<BackupWish>),
+    Remove(Box<RemoveWish>),
 }
 
 impl Work {
@@ -23,6 +27,11 @@ impl Work {
     pub(super) fn about(&self) -> About {
         match self {
             Self::Receive(wish) => About::receive(wish.volume.rule.name.clone()),
+            Self::Backup(wish) => {
+                let backup = Some(wish.rule.name.as_str().to_owned());
+                About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
+            }
+            Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
         }
     }
 
@@ -30,6 +39,8 @@ impl Work {
     pub(super) fn uid(&self) -> u32 {
         match self {
             Self::Receive(wish) => wish.uid,
+            Self::Backup(wish) => wish.uid,
+            Self::Remove(wish) => wish.uid,
         }
     }
 
@@ -37,6 +48,7 @@ impl Work {
     pub(super) fn total(&self) -> Total {
         match self {
             Self::Receive(wish) => wish.total.clone(),
+            Self::Backup(_) | Self::Remove(_) => Total { bytes: 0, source: TotalSource::Unknown },
         }
     }
 
@@ -44,6 +56,16 @@ impl Work {
     pub(super) fn volume(&self) -> Option<&Arc<Volume>> {
         match self {
             Self::Receive(wish) => Some(&wish.volume),
+            Self::Backup(_) | Self::Remove(_) => None,
+        }
+    }
+
+    /// The drive that it needs.
+    pub(super) fn berth(&self) -> Option<Berth> {
+        match self {
+            Self::Receive(_) => None,
+            Self::Backup(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Remove(wish) => Some(berth(&wish.dock, &wish.drive)),
         }
     }
 
@@ -51,6 +73,8 @@ impl Work {
     pub(super) fn is_configured(&self, config: &Config) -> bool {
         match self {
             Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
+            Self::Backup(wish) => config.backups.contains(&wish.rule),
+            Self::Remove(_) => true,
         }
     }
 
@@ -58,17 +82,53 @@ impl Work {
     pub(super) fn not_configured(&self) -> Error {
         match self {
             Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
+            Self::Backup(_) | Self::Remove(_) => {
+                let text = "there is no such backup any more; butterdock backups lists what there is";
+                Error::new(ErrorName::NotFound, text)
+            }
         }
     }
 
     /// Begins, in a task of its own. `lanes` is how many threads write data.
-    pub(super) fn begin(self, runner: Runner, lanes: Option<usize>) {
+    pub(super) fn begin(self, runner: Runner, lanes: Option<usize>, sources: &Sources) {
         match self {
             Self::Receive(wish) => {
                 let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
                 let order = worker::Order::Receive { name, verify, force_decompress, no_verity: false, lanes };
                 tokio::spawn(Receive { runner, volume, place, input, order }.run());
             }
+            Self::Backup(wish) => {
+                let berth = berth(&wish.dock, &wish.drive);
+                let (rule, sources) = (wish.rule, sources.clone());
+                tokio::spawn(Backup { runner, berth, rule, sources, lanes }.run());
+            }
+            Self::Remove(wish) => {
+                let berth = berth(&wish.dock, &wish.drive);
+                tokio::spawn(Remove { runner, berth }.run());
+            }
+        }
+    }
+}
+
+fn berth(dock: &Dock, drive: &AboutDrive) -> Berth {
+    Berth { dock: dock.clone(), drive: drive.id.clone() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use crate::config::BackupRule;
+
+    /// A backup of this name.
+    pub(in crate::jobs) fn rule(name: &str) -> BackupRule {
+        BackupRule {
+            name: name.to_owned().try_into().expect("a name"),
+            source: format!("/{name}").into(),
+            snapshots: format!("/{name}/.butterdock").into(),
+            drives: vec!["blue".to_owned()],
+            folder: name.into(),
+            keep: crate::backups::Keep::default(),
+            protect: std::time::Duration::ZERO,
+            schedule: Default::default(),
         }
     }
 }

@@ -15,7 +15,10 @@ use crate::jobs::handle::Order;
 use crate::jobs::job::{Job, Trouble};
 use crate::jobs::left::Left;
 use crate::jobs::record::Record;
+use crate::drives::Letting;
+use crate::jobs::queue::Place;
 use crate::jobs::report;
+use crate::jobs::runner::Berth;
 use crate::jobs::state::{Event, after};
 use crate::volumes::mount_ids;
 
@@ -40,11 +43,25 @@ impl Desk {
     pub(super) fn end(&mut self, id: Uuid, why: Why) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
-            entry.work = None;
+            let berth = entry.work.take().and_then(|work| work.berth()).filter(|_| why != Why::Stopping);
             let (result, trouble) = outside(why, Left::default(), &entry.job.borrow().about);
             self.finish(id, &result, trouble);
+            self.let_go(berth);
         } else {
             entry.end(why);
+        }
+    }
+
+    /// The last job that waited for a drive is gone: nobody else lets it go.
+    fn let_go(&self, berth: Option<Berth>) {
+        let Some(Berth { dock, drive }) = berth else { return };
+        let place = Place::Drive(drive.clone());
+        if self.queue.is_idle(&place) && !self.queue.is_awaited(&place) {
+            tokio::spawn(async move {
+                if let Err(error) = dock.let_go(&drive, Letting::AsConfigured).await {
+                    tracing::warn!("the drive {drive} cannot be let go: {error}");
+                }
+            });
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use butterdock_dbus::{Error, ErrorName};
+use butterdock_dbus::{Error, ErrorName, JobKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Desk, step};
 use crate::config::{IoClass, WorkerRule};
+use crate::jobs::about::About;
 use crate::jobs::entry::Entry;
 use crate::jobs::handle::Ticket;
 use crate::jobs::job::{Job, now};
@@ -49,6 +50,9 @@ impl Desk {
             let target = about.target();
             return busy(format!("a worker hangs on the {target}; check the drive and its cable (dmesg)"));
         }
+        if let Some(text) = self.in_the_way(&about) {
+            return busy(text.to_owned());
+        }
         // Its beginning, and the end of every unfinished job.
         if !self.keeper.has_room_for(all.saturating_add(2)) {
             return busy("the history cannot be written fast enough; check the disk of the state directory".to_owned());
@@ -62,6 +66,26 @@ impl Desk {
         self.jobs.insert(id, entry);
         self.queue.push(id, places);
         Ok(ticket)
+    }
+
+    /// Why a job is not taken that would wait for no good.
+    fn in_the_way(&self, about: &About) -> Option<&'static str> {
+        let mut places = about.places().into_iter();
+        match about.kind {
+            JobKind::Remove if places.any(|place| !self.queue.is_idle(&place) || self.queue.is_awaited(&place)) => {
+                Some("a job uses the drive; wait until it has ended, or cancel it first")
+            }
+            JobKind::Backup if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
+                Some("this backup is being made on this drive already; watch it with butterdock jobs")
+            }
+            JobKind::Remove
+            | JobKind::Backup
+            | JobKind::Receive
+            | JobKind::Restore
+            | JobKind::Verify
+            | JobKind::Import
+            | JobKind::Other(_) => None,
+        }
     }
 
     /// Starts whatever may run.
@@ -87,8 +111,13 @@ impl Desk {
             stop: stopped,
         };
         let lanes = self.config.worker.lanes.map(usize::from);
-        work.begin(runner, lanes);
+        work.begin(runner, lanes, &self.sources);
     }
+}
+
+fn is_unfinished(entry: &Entry, about: &About) -> bool {
+    let job = entry.job.borrow();
+    job.about == *about && !job.is_over()
 }
 
 fn priority(rule: WorkerRule) -> Priority {

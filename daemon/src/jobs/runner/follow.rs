@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, Told};
+use crate::backups::{self, Identity, Pin};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::worker::{JobError, Report, Worker};
@@ -25,6 +26,16 @@ pub(super) struct Followed {
     pub(super) writing: bool,
     /// It may be giving a subvolume its name, when it told last.
     pub(super) naming: bool,
+    pub(super) heard: Heard,
+}
+
+/// What was heard of a backup.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Heard {
+    /// What its source is.
+    pub(super) source: Option<Identity>,
+    /// What the drive needs for its next increment.
+    pub(super) pin: Option<Pin>,
 }
 
 impl Followed {
@@ -41,10 +52,21 @@ impl Followed {
                 (self.writing, self.naming) = (false, false);
                 true
             }
+            Report::Backup(told) => {
+                match told {
+                    backups::Told::Source { uuid } => self.heard.source = Some(*uuid),
+                    backups::Told::Pinned { pin } | backups::Told::Unchanged { pin } => self.heard.pin = Some(*pin),
+                    backups::Told::Snapshot { .. }
+                    | backups::Told::Parent { .. }
+                    | backups::Told::Estimated { .. }
+                    | backups::Told::Thinned { .. }
+                    | backups::Told::Kept { .. } => {}
+                }
+                false
+            }
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Progress { .. }
-            | Report::Backup(_)
             | Report::Warning(_)
             | Report::Ended { .. } => false,
         }
@@ -86,6 +108,7 @@ impl Runner {
                             patience = Some(Patience::new(Instant::now(), why, seen.writing));
                         }
                         Some(patience) if why == Why::Stopping => patience.hurry(Instant::now()),
+                        Some(patience) if why == Why::Pulled => *patience = Patience::new(Instant::now(), why, false),
                         Some(_) => {}
                     }
                 }
