@@ -111,12 +111,7 @@ impl Entry {
 }
 
 /// What an ending means for the job.
-pub(super) fn verdict(
-    why: Option<Why>,
-    ending: Ending,
-    left: Left,
-    about: &About,
-) -> (JobResult, Option<Trouble>) {
+pub(super) fn verdict(why: Option<Why>, ending: Ending, left: Left, about: &About) -> (JobResult, Option<Trouble>) {
     match (ending, why) {
         (Ending::Told(None), _) => (JobResult::Succeeded, None),
         (Ending::Stuck { .. }, Some(Why::Pulled)) => outside(Why::Pulled, left, about),
@@ -146,7 +141,8 @@ pub(super) fn outside(why: Why, left: Left, about: &About) -> (JobResult, Option
             (JobResult::Cancelled, Some(Trouble::plain(ErrorName::Cancelled, text)))
         }
         Why::Pulled => {
-            let text = format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
+            let text =
+                format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
             (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
         }
         Why::Unmounted => {

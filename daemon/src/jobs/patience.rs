@@ -39,7 +39,8 @@ pub(super) enum Due {
 impl Patience {
     /// The worker was asked now; `writing` says whether the kernel writes out.
     pub(super) fn new(now: Instant, why: Why, writing: bool) -> Self {
-        let mut patience = Self { asked: now, kill: now, tell: None, hurried: why == Why::Stopping, pulled: why == Why::Pulled };
+        let mut patience =
+            Self { asked: now, kill: now, tell: None, hurried: why == Why::Stopping, pulled: why == Why::Pulled };
         patience.goes_on(now, writing);
         patience
     }

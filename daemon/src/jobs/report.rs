@@ -118,8 +118,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::VolumeName;
     use crate::backups::Identity;
+    use crate::config::VolumeName;
     use crate::jobs::About;
 
     fn job() -> Job {

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::{Desk, MOST_SHOWN, step};
 use crate::config::Config;
+use crate::drives::Letting;
 use crate::jobs::entry::{Entry, Why, outside};
 use crate::jobs::handle::Order;
 use crate::jobs::job::{Job, Trouble};
 use crate::jobs::left::Left;
-use crate::jobs::record::Record;
-use crate::drives::Letting;
 use crate::jobs::queue::Place;
+use crate::jobs::record::Record;
 use crate::jobs::report;
 use crate::jobs::runner::Berth;
 use crate::jobs::state::{Event, after};
