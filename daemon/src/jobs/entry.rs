@@ -33,8 +33,8 @@ pub(super) struct Entry {
     pub(super) pace: Pace,
     /// What may be left of it, once it is over.
     pub(super) left: Left,
-    /// The mount that it writes through, once it does.
-    pub(super) mount: Option<u64>,
+    /// The mounts that it reads and writes through, once it does.
+    pub(super) mounts: Vec<u64>,
 }
 
 /// Why a job was ended from outside.
@@ -79,7 +79,7 @@ impl Entry {
             waiters: Vec::new(),
             pace: Pace::new(Instant::now()),
             left: Left::default(),
-            mount: None,
+            mounts: Vec::new(),
         }
     }
 

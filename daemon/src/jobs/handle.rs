@@ -15,6 +15,7 @@ use super::queue::Place as Where;
 use super::record::Record;
 use super::runner::Told;
 use super::work::Work;
+use crate::backups::Identity;
 use crate::config::{BackupRule, Config, VolumeName};
 use crate::drives::Dock;
 use crate::volumes::{Place, Volume};
@@ -43,6 +44,21 @@ pub(crate) struct BackupWish {
     pub(crate) drive: AboutDrive,
     pub(crate) rule: BackupRule,
     /// Who wants it; 0 also where plugging in the drive does.
+    pub(crate) uid: u32,
+}
+
+/// A snapshot that somebody wants back from a drive.
+#[derive(Debug)]
+pub(crate) struct RestoreWish {
+    pub(crate) dock: Dock,
+    pub(crate) drive: AboutDrive,
+    /// The uuid of the snapshot on the drive.
+    pub(crate) snapshot: Identity,
+    pub(crate) volume: Arc<Volume>,
+    /// The directory that was there when it was asked for.
+    pub(crate) place: Place,
+    /// The subvolume's name instead of the snapshot's.
+    pub(crate) name: Option<Vec<u8>>,
     pub(crate) uid: u32,
 }
 
@@ -115,6 +131,15 @@ impl Jobs {
     #[expect(dead_code, reason = "the drives' objects on the bus ask for it")]
     pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
         self.take(Work::Remove(Box::new(wish))).await
+    }
+
+    /// Takes a restore on.
+    ///
+    /// # Errors
+    /// As for [`Jobs::receive`]. That there is no such snapshot fails the job.
+    #[expect(dead_code, reason = "the drives' objects on the bus ask for it")]
+    pub(crate) async fn restore(&self, wish: RestoreWish) -> Result<Ticket, Error> {
+        self.take(Work::Restore(Box::new(wish))).await
     }
 
     async fn take(&self, work: Work) -> Result<Ticket, Error> {

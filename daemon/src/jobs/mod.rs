@@ -48,5 +48,5 @@ pub(crate) use runner::sweep;
 )]
 pub(crate) use {
     about::AboutDrive,
-    handle::{BackupWish, RemoveWish},
+    handle::{BackupWish, RemoveWish, RestoreWish},
 };

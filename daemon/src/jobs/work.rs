@@ -5,9 +5,9 @@ use std::sync::Arc;
 use butterdock_dbus::{Error, ErrorName, JobKind, TotalSource};
 
 use super::about::{About, AboutDrive};
-use super::handle::{BackupWish, RemoveWish, Wish, no_such_volume};
+use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::job::Total;
-use super::runner::{Backup, Berth, Receive, Remove, Runner};
+use super::runner::{Backup, Berth, Receive, Remove, Restore, Runner};
 use super::sources::Sources;
 use crate::config::Config;
 use crate::drives::Dock;
@@ -20,6 +20,7 @@ pub(super) enum Work {
     Receive(Box<Wish>),
     Backup(Box<BackupWish>),
     Remove(Box<RemoveWish>),
+    Restore(Box<RestoreWish>),
 }
 
 impl Work {
@@ -32,6 +33,10 @@ impl Work {
                 About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
             }
             Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
+            Self::Restore(wish) => {
+                let volume = Some(wish.volume.rule.name.clone());
+                About { volume, ..About::on_drive(JobKind::Restore, wish.drive.clone()) }
+            }
         }
     }
 
@@ -41,6 +46,7 @@ impl Work {
             Self::Receive(wish) => wish.uid,
             Self::Backup(wish) => wish.uid,
             Self::Remove(wish) => wish.uid,
+            Self::Restore(wish) => wish.uid,
         }
     }
 
@@ -48,7 +54,7 @@ impl Work {
     pub(super) fn total(&self) -> Total {
         match self {
             Self::Receive(wish) => wish.total.clone(),
-            Self::Backup(_) | Self::Remove(_) => Total { bytes: 0, source: TotalSource::Unknown },
+            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) => Total { bytes: 0, source: TotalSource::Unknown },
         }
     }
 
@@ -56,6 +62,7 @@ impl Work {
     pub(super) fn volume(&self) -> Option<&Arc<Volume>> {
         match self {
             Self::Receive(wish) => Some(&wish.volume),
+            Self::Restore(wish) => Some(&wish.volume),
             Self::Backup(_) | Self::Remove(_) => None,
         }
     }
@@ -66,6 +73,7 @@ impl Work {
             Self::Receive(_) => None,
             Self::Backup(wish) => Some(berth(&wish.dock, &wish.drive)),
             Self::Remove(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Restore(wish) => Some(berth(&wish.dock, &wish.drive)),
         }
     }
 
@@ -75,6 +83,7 @@ impl Work {
             Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
             Self::Backup(wish) => config.backups.contains(&wish.rule),
             Self::Remove(_) => true,
+            Self::Restore(wish) => config.volumes.contains(&wish.volume.rule),
         }
     }
 
@@ -82,6 +91,7 @@ impl Work {
     pub(super) fn not_configured(&self) -> Error {
         match self {
             Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
+            Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
             Self::Backup(_) | Self::Remove(_) => {
                 let text = "there is no such backup any more; butterdock backups lists what there is";
                 Error::new(ErrorName::NotFound, text)
@@ -105,6 +115,11 @@ impl Work {
             Self::Remove(wish) => {
                 let berth = berth(&wish.dock, &wish.drive);
                 tokio::spawn(Remove { runner, berth }.run());
+            }
+            Self::Restore(wish) => {
+                let RestoreWish { dock, drive, snapshot, volume, place, name, .. } = *wish;
+                let (berth, order) = (berth(&dock, &drive), worker::Order::Restore { name, lanes });
+                tokio::spawn(Restore { runner, berth, snapshot, volume, place, order }.run());
             }
         }
     }

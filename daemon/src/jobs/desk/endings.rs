@@ -74,7 +74,7 @@ impl Desk {
     }
 
     pub(super) fn mounts_changed(&mut self, ids: HashSet<u64>) {
-        let left = |entry: &Entry| entry.mount.is_some_and(|mount| mount != 0 && !ids.contains(&mount));
+        let left = |entry: &Entry| entry.mounts.iter().any(|mount| *mount != 0 && !ids.contains(mount));
         let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().is_over());
         for id in detached.map(|(id, _)| *id).collect::<Vec<_>>() {
             tracing::warn!(butterdock_job = %id, "the volume was unmounted under the job");
@@ -98,7 +98,7 @@ impl Desk {
 
     pub(super) fn opened(&mut self, id: Uuid, mount: u64) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
-        entry.mount = Some(mount);
+        entry.mounts.push(mount);
         if self.mounts.as_ref().is_some_and(|mounts| !mounts.contains(&mount)) {
             // Mounted after, or unmounted before, what is known: look again.
             let itself = self.itself.clone();

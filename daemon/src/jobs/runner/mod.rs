@@ -5,12 +5,14 @@ mod backup;
 mod follow;
 mod receive;
 mod remove;
+mod restore;
 mod stay;
 
 pub(super) use backup::Backup;
 pub(super) use follow::other_than;
 pub(super) use receive::Receive;
 pub(super) use remove::Remove;
+pub(super) use restore::Restore;
 pub(super) use stay::Berth;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};

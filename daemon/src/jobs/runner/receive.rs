@@ -31,15 +31,9 @@ impl Receive {
     /// Runs it to its end; tells [`Told::Over`] once.
     pub(in crate::jobs) async fn run(self) {
         let Self { mut runner, volume, place, input, order } = self;
-        let opened = tokio::select! {
-            opened = open(&volume) => opened,
-            // A drive that does not answer is not waited for when nobody wants the job any more.
-            _why = other_than(&mut runner.stop, None) => return runner.over(Ending::Killed).await,
-        };
-        let destination = match opened {
-            Ok(destination) if destination.place == place => destination,
-            Ok(_another) => return runner.over(Ending::Trouble(another(&volume))).await,
-            Err(trouble) => return runner.over(Ending::Trouble(trouble)).await,
+        let destination = match reach(&mut runner, &volume, place).await {
+            Ok(destination) => destination,
+            Err(ending) => return runner.over(ending).await,
         };
         runner.tell(Told::Opened(destination.mount)).await;
         let outcome = match destination.as_fd().try_clone_to_owned() {
@@ -47,6 +41,20 @@ impl Receive {
             Err(error) => Outcome::trouble(no_descriptor(&error)),
         };
         runner.end(outcome, destination.as_fd()).await;
+    }
+}
+
+/// Opens the volume's directory, when it is the one that was asked for; or how the job ended instead.
+pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) -> Result<Destination, Ending> {
+    let opened = tokio::select! {
+        opened = open(volume) => opened,
+        // A drive that does not answer is not waited for when nobody wants the job any more.
+        _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+    };
+    match opened {
+        Ok(destination) if destination.place == place => Ok(destination),
+        Ok(_another) => Err(Ending::Trouble(another(volume))),
+        Err(trouble) => Err(Ending::Trouble(trouble)),
     }
 }
 
