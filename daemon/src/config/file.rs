@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::drives::Drives;
 use super::worth::{AbsolutePath, IoClass, VolumeName, Within};
 
 /// The keys of a file.
@@ -17,6 +18,8 @@ pub(super) struct File {
     pub(super) worker: Worker,
     #[serde(default)]
     pub(super) paths: Paths,
+    #[serde(default)]
+    pub(super) drives: Drives,
     pub(super) volume: Option<Vec<Volume>>,
 }
 
@@ -43,6 +46,7 @@ pub(super) struct Worker {
 #[serde(deny_unknown_fields)]
 pub(super) struct Paths {
     pub(super) state: Option<AbsolutePath>,
+    pub(super) run: Option<AbsolutePath>,
 }
 
 /// `[[volume]]`

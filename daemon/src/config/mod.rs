@@ -10,6 +10,7 @@
 //! command. Every mistake is told with file, line and column, and nothing is guessed: an unknown key is a mistake.
 
 mod check;
+mod drives;
 mod file;
 mod load;
 mod worth;
@@ -17,6 +18,8 @@ mod worth;
 use std::path::PathBuf;
 
 pub(crate) use check::run as check;
+#[expect(unused_imports, reason = "the desk that goes by them is made beside them")]
+pub(crate) use drives::{DriveRules, KeyRule, MatchRule, OnFinish};
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{IoClass, VolumeName};
 
@@ -37,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerRule,
     /// Where what must survive a restart is kept.
     pub(crate) state: PathBuf,
+    /// Where what ends with the machine is kept: drives are mounted in it.
+    pub(crate) run: PathBuf,
+    /// What is done with drives.
+    pub(crate) drives: DriveRules,
 }
 
 /// A volume that may be received into.
@@ -71,6 +78,8 @@ impl Default for Config {
             history: 200,
             worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
             state: PathBuf::from("/var/lib/butterdock"),
+            run: PathBuf::from("/run/butterdock"),
+            drives: DriveRules::default(),
         }
     }
 }
