@@ -11,6 +11,7 @@
 
 mod backup;
 mod check;
+mod drives;
 mod file;
 mod load;
 mod worth;
@@ -21,6 +22,8 @@ pub(crate) use backup::BackupRule;
 #[expect(unused_imports, reason = "the policy asks for it, once it is wired")]
 pub(crate) use backup::Schedule;
 pub(crate) use check::run as check;
+#[expect(unused_imports, reason = "the desk that goes by them is made beside them")]
+pub(crate) use drives::{DriveRules, KeyRule, MatchRule, OnFinish};
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 
@@ -43,6 +46,10 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerRule,
     /// Where what must survive a restart is kept.
     pub(crate) state: PathBuf,
+    /// Where what ends with the machine is kept: drives are mounted in it.
+    pub(crate) run: PathBuf,
+    /// What is done with drives.
+    pub(crate) drives: DriveRules,
 }
 
 /// A volume that may be received into.
@@ -80,6 +87,8 @@ impl Default for Config {
             history: 200,
             worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
             state: PathBuf::from("/var/lib/butterdock"),
+            run: PathBuf::from("/run/butterdock"),
+            drives: DriveRules::default(),
         }
     }
 }

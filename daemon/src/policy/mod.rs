@@ -17,9 +17,8 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use crate::config::MatchRule;
 use crate::drives::{Enrolment, Facts};
-
-pub(crate) use shown::MatchRule;
 
 /// All that a verdict depends on.
 #[derive(Debug, Clone, Copy)]

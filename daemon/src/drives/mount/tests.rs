@@ -159,6 +159,6 @@ fn privileged_a_drive_in_use_is_detached_and_what_was_left_is_swept() {
     assert!(options(&mounted.at).is_empty() && !mounted.at.exists());
     drop(open);
     let mounted = mount(&enrolment, &sources, rig.path()).expect("again");
-    assert_eq!(sweep(rig.path()), [mounted.at.clone()]);
+    assert_eq!(sweep(rig.path()), std::slice::from_ref(&mounted.at));
     assert!(!mounted.at.exists());
 }
