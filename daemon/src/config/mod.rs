@@ -18,12 +18,9 @@ mod worth;
 
 use std::path::PathBuf;
 
-pub(crate) use backup::BackupRule;
-#[expect(unused_imports, reason = "the policy asks for it, once it is wired")]
-pub(crate) use backup::Schedule;
+pub(crate) use backup::{BackupRule, Schedule};
 pub(crate) use check::run as check;
-#[expect(unused_imports, reason = "the desk that goes by them is made beside them")]
-pub(crate) use drives::{DriveRules, KeyRule, MatchRule, OnFinish};
+pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 

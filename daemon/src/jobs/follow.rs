@@ -45,6 +45,7 @@ impl Followed {
             | Report::Began { .. }
             | Report::Progress { .. }
             | Report::Warning(_)
+            | Report::Backup(_)
             | Report::Ended { .. } => false,
         }
     }
@@ -129,6 +130,7 @@ impl News {
             | Report::Began { .. }
             | Report::Published { .. }
             | Report::Warning(_)
+            | Report::Backup(_)
             | Report::Ended { .. } => {}
         }
     }
