@@ -20,17 +20,25 @@ pub(super) fn others(sight: &Sight<'_>, judged: &[Verdict]) -> Vec<Verdict> {
     sight.devices.iter().filter(seen).filter(|device| is_shown(device, sight)).map(show).collect()
 }
 
+/// Whether it is looked at at all, enrolled or not.
+pub(super) fn counts(device: &Facts, sight: &Sight<'_>) -> bool {
+    device.bus != Bus::Loop || is_ruled(device, sight)
+}
+
 /// What a verdict on a device by itself calls it.
 pub(super) fn id(device: &Facts) -> DriveId {
     DriveId::Device(device.name().to_owned(), device.diskseq)
 }
 
 fn is_shown(device: &Facts, sight: &Sight<'_>) -> bool {
-    let by_default = device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable);
+    (device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable)) || is_ruled(device, sight)
+}
+
+fn is_ruled(device: &Facts, sight: &Sight<'_>) -> bool {
     // A rule for a disk holds for its parts: they share all but the end of the path, which a pattern can leave open.
     let disk = || sight.devices.iter().find(|other| other.node == device.disk());
     let ruled = |device: &Facts| sight.rules.iter().any(|rule| takes(rule, device));
-    by_default || ruled(device) || disk().is_some_and(ruled)
+    ruled(device) || disk().is_some_and(ruled)
 }
 
 fn show(device: &Facts) -> Verdict {

@@ -271,6 +271,18 @@ fn what_is_going_on_decides_what_comes_next() {
 }
 
 #[test]
+fn a_loop_device_that_no_rule_matches_is_neither_an_enrolled_drive_nor_a_copy_of_one() {
+    let file = Facts { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
+    let (enrolments, rules) = (single(), [MatchRule { loop_file: Some("/srv/*".to_owned()), ..MatchRule::default() }]);
+    let alone = [file.clone()];
+    let beside = [btrfs("sdb", 11), file];
+    let sight = Sight { enrolments: &enrolments, devices: &alone, ..NOTHING };
+    assert_eq!(judged(&sight), [""; 0]);
+    assert_eq!(judged(&Sight { rules: &rules, ..sight }), ["blue: mount /dev/loop0"]);
+    assert_eq!(judged(&Sight { devices: &beside, ..sight }), ["blue: mount /dev/sdb"]);
+}
+
+#[test]
 fn a_configured_key_unlocks() {
     let (enrolments, devices, keys) = (encrypted(), [luks("sdb")], [uuid(1)]);
     let sight = Sight { enrolments: &enrolments, devices: &devices, keys: &keys, ..NOTHING };
