@@ -1,5 +1,7 @@
 //! What a drive's methods have the desk do: each orders a job and shows it.
 
+#![expect(clippy::unused_async, reason = "the desk that they order jobs of is made beside them")]
+
 use std::sync::Arc;
 
 use butterdock_dbus::{BackupOptions, Error, ErrorName, ImportOptions, RestoreOptions, SnapshotRow, StreamRow};

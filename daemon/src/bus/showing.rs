@@ -140,7 +140,8 @@ mod tests {
     fn only_what_changed_is_told() {
         let told = Drive { id: DriveId("a".to_owned()), is: DriveProperties::default() };
         assert!(changed(&told, &told).is_empty());
-        let is = DriveProperties { state: DriveState::Busy, backups: vec!["home".to_owned()], free: 7, ..told.is.clone() };
+        let is =
+            DriveProperties { state: DriveState::Busy, backups: vec!["home".to_owned()], free: 7, ..told.is.clone() };
         let now = Drive { is, ..told.clone() };
         let mut names: Vec<_> = changed(&told, &now).into_keys().collect();
         names.sort_unstable();

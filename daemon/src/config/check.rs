@@ -28,9 +28,8 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
 /// The configuration in words; `look` says what hinders receiving into a volume now.
 fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config {
-        volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state, run, drives
-    } = config;
+    let Config { volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state, run, drives } =
+        config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
     }

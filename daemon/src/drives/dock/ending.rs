@@ -13,6 +13,7 @@ use super::picture::Mount;
 use super::turn::blocking;
 use super::{DriveId, Letting};
 use crate::config::OnFinish;
+use crate::drives::power::claim;
 use crate::drives::{Cryptsetup, Facts, Power, Result as Done, mapping_name, power_off};
 
 /// A worker that was killed a moment ago still holds the mount for so long.
@@ -25,6 +26,8 @@ struct Leaving {
     luks: Vec<uuid::Uuid>,
     /// To be switched off.
     disks: Vec<Facts>,
+    /// What nobody else may have mounted.
+    nodes: Vec<PathBuf>,
 }
 
 impl Dock {
@@ -95,12 +98,14 @@ impl Dock {
         let disks: &[PathBuf] = if off { &verdict.disks } else { &[] };
         // The mapping over a container is no disk.
         let disks = picture.behind(disks).into_iter().filter(|disk| disk.mapping.is_none()).cloned().collect();
-        Ok(Leaving { mount, luks: members.iter().filter_map(|member| member.luks).collect(), disks })
+        let nodes = verdict.devices;
+        Ok(Leaving { nodes, mount, luks: members.iter().filter_map(|member| member.luks).collect(), disks })
     }
 
     /// Before the service ends: what cannot be unmounted is let go when the next one starts.
     pub(super) async fn unmount_all(&self) {
-        let ids: Vec<DriveId> = self.lock().cards.iter().filter(|(_, card)| card.mount.is_some()).map(|(id, _)| id.clone()).collect();
+        let ids: Vec<DriveId> =
+            self.lock().cards.iter().filter(|(_, card)| card.mount.is_some()).map(|(id, _)| id.clone()).collect();
         for id in ids {
             let Ok(turn) = self.turn(&id).await else { continue };
             // Why not is in the journal.
@@ -128,6 +133,10 @@ fn lock_and_switch_off(leaving: &Leaving) -> Done<Vec<Power>> {
         if std::path::Path::new("/dev/mapper").join(mapping_name(*luks)).exists() {
             Cryptsetup::find()?.close(*luks)?;
         }
+    }
+    // The containers of an enrolled drive are locked by now, and what is on an unknown one is nobody's of ours.
+    for node in leaving.nodes.iter().filter(|node| node.exists()) {
+        drop(claim(node, None)?);
     }
     leaving.disks.iter().map(power_off).collect()
 }

@@ -12,7 +12,9 @@ use super::handle::{Dock, now};
 use super::mounting::{Plan, free, plan_of, undo};
 use super::picture::Picture;
 use super::turn::blocking;
-use crate::drives::{Content, Enrolment, Error as Fault, Facts, Member, Mounted, Register, Result as Done, mount, superblock, token};
+use crate::drives::{
+    Content, Enrolment, Error as Fault, Facts, Member, Mounted, Register, Result as Done, mount, superblock, token,
+};
 
 /// What a new filesystem is called when nobody says.
 const LABEL: &str = "backup";
@@ -33,24 +35,24 @@ impl Dock {
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
         options.confirm(shown.size, &shown.serial)?;
+        let mut device = outer(&self.lock(), id)?;
         if options.format {
             if known.is_some() {
                 self.unmount(id, false).await?;
             }
-            self.erase(id, options.label.as_deref().unwrap_or(LABEL)).await?;
+            device = self.erase(id, device, options.label.as_deref().unwrap_or(LABEL)).await?;
             if let Some(known) = known {
                 self.strike_out(id, known).await?;
             }
         }
-        let devices = members(&self.lock(), id)?;
+        let devices = members(&self.lock(), &device)?;
         let new = self.begin(id, devices).await?;
         tracing::info!(BUTTERDOCK_DRIVE = new.as_str(), "the drive \"{}\" is enrolled", shown.label);
         Ok(new)
     }
 
     /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
-    async fn erase(&self, id: &DriveId, label: &str) -> Result<(), Error> {
-        let device = outer(&self.lock(), id)?;
+    async fn erase(&self, id: &DriveId, device: Facts, label: &str) -> Result<Facts, Error> {
         let label = label.to_owned();
         let facts = blocking(id, move || {
             drop(crate::drives::power::claim(&device.node, Some(device.devnum))?);
@@ -65,8 +67,8 @@ impl Dock {
             Ok(Facts { content: Some(content), ..device })
         })
         .await?;
-        self.lock().devices.insert(facts.syspath.clone(), facts);
-        Ok(())
+        self.lock().devices.insert(facts.syspath.clone(), facts.clone());
+        Ok(facts)
     }
 
     /// Mounts it, writes the token, and notes it.
@@ -89,7 +91,8 @@ impl Dock {
     }
 
     pub(super) async fn forget_now(&self, id: &DriveId) -> Result<(), Error> {
-        let none = || Error::new(ErrorName::NotFound, format!("no drive \"{}\" is enrolled", id.as_str().escape_debug()));
+        let none =
+            || Error::new(ErrorName::NotFound, format!("no drive \"{}\" is enrolled", id.as_str().escape_debug()));
         let known = self.lock().enrolment(id).map(|enrolment| enrolment.id).ok_or_else(none)?;
         if self.card(id, |_| ()).is_none() {
             // It is away.
@@ -127,19 +130,21 @@ fn outer(picture: &Picture, id: &DriveId) -> Result<Facts, Error> {
     let mut outer = devices.iter().filter(|facts| facts.mapping.is_none());
     match (outer.next(), outer.next()) {
         (Some(device), None) => Ok((*device).clone()),
-        (Some(_), Some(_)) => Err(failed("the drive is several devices, and one alone is formatted: forget it, unplug the others")),
+        (Some(_), Some(_)) => {
+            Err(failed("the drive is several devices, and one alone is formatted: forget it, unplug the others"))
+        }
         (None, _) => Err(no_such_drive(id)),
     }
 }
 
-/// All devices of the filesystem on the drive, each there once.
-fn members(picture: &Picture, id: &DriveId) -> Result<Vec<(Facts, Member)>, Error> {
-    let device = outer(picture, id)?;
-    let inside = picture.devices.values().find(|facts| {
-        facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref()) == Some(device.name())
-    });
+/// All devices of the filesystem on this one, each there once.
+fn members(picture: &Picture, device: &Facts) -> Result<Vec<(Facts, Member)>, Error> {
+    let inside = picture
+        .devices
+        .values()
+        .find(|facts| facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref()) == Some(device.name()));
     let device = match device.luks() {
-        None => &device,
+        None => device,
         Some(luks) => inside.ok_or_else(|| {
             let name = crate::drives::mapping_name(luks);
             failed(format!("the drive is locked; open it first (cryptsetup open {} {name})", device.name()))
@@ -167,7 +172,9 @@ fn members(picture: &Picture, id: &DriveId) -> Result<Vec<(Facts, Member)>, Erro
         Some(((*facts).clone(), Member::of(facts, container)?))
     };
     if picture.enrolments.iter().any(|enrolment| enrolment.filesystem == filesystem) {
-        return Err(busy("this filesystem is enrolled already, on another device: one is a copy; forget that drive first"));
+        return Err(busy(
+            "this filesystem is enrolled already, on another device: one is a copy; forget that drive first",
+        ));
     }
     Ok(all.iter().filter_map(member).collect())
 }
@@ -196,10 +203,9 @@ fn write_token(mut plan: Plan, register: &Register, run: &std::path::Path) -> Do
 /// Refuses what somebody else has mounted, in words that say so.
 fn in_use(node: &std::path::Path) -> Done<()> {
     match crate::drives::power::claim(node, None) {
-        Err(Fault::Refused(_)) => Err(Fault::System {
-            doing: format!("enrolling {}", node.display()),
-            source: nix::Error::EBUSY.into(),
-        }),
+        Err(Fault::Refused(_)) => {
+            Err(Fault::System { doing: format!("enrolling {}", node.display()), source: nix::Error::EBUSY.into() })
+        }
         claimed => claimed.map(drop),
     }
 }

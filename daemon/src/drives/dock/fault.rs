@@ -20,7 +20,9 @@ pub(super) fn sentence(fault: &Fault) -> String {
     match fault {
         Fault::Refused(sentence) => without_paths(sentence),
         Fault::System { source, .. } => {
-            let what = source.raw_os_error().map_or_else(|| source.to_string(), |errno| nix::Error::from_raw(errno).desc().to_owned());
+            let what = source
+                .raw_os_error()
+                .map_or_else(|| source.to_string(), |errno| nix::Error::from_raw(errno).desc().to_owned());
             format!("the drive cannot be used ({what}); the journal of butterdockd and dmesg tell more")
         }
     }
@@ -36,7 +38,10 @@ pub(super) fn without_paths(sentence: &str) -> String {
 }
 
 pub(super) fn no_such_drive(id: &DriveId) -> Error {
-    Error::new(ErrorName::NotFound, format!("there is no drive \"{}\"; it may have been unplugged", id.as_str().escape_debug()))
+    Error::new(
+        ErrorName::NotFound,
+        format!("there is no drive \"{}\"; it may have been unplugged", id.as_str().escape_debug()),
+    )
 }
 
 pub(super) fn failed(text: impl Into<String>) -> Error {

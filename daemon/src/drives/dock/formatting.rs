@@ -18,7 +18,8 @@ pub(super) fn format(node: &Path, label: &str) -> Result<()> {
     let mut command = Command::new(tool);
     command.args(["--quiet", "--force", "--label", label, "--"]).arg(node);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
-    let done = command.stdin(Stdio::null()).output().map_err(Error::system(format!("formatting {}", node.display())))?;
+    let done =
+        command.stdin(Stdio::null()).output().map_err(Error::system(format!("formatting {}", node.display())))?;
     if done.status.success() {
         return Ok(());
     }

@@ -84,9 +84,15 @@ impl Dock {
                 }
                 Order::Unlock(_) => match timeout_at(until, reviewed.changed()).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return Err(failed("the drive was unlocked, and udev tells nothing of what is inside; see the journal of udev")),
+                    Ok(Err(_)) | Err(_) => {
+                        return Err(failed(
+                            "the drive was unlocked, and udev tells nothing of what is inside; see the journal of udev",
+                        ));
+                    }
                 },
-                Order::AwaitSecret(_) => return Err(failed("the drive is locked; unlock it first (butterdock unlock)")),
+                Order::AwaitSecret(_) => {
+                    return Err(failed("the drive is locked; unlock it first (butterdock unlock)"));
+                }
                 Order::Refuse(sentence) => return Err(failed(without_paths(&sentence))),
                 Order::Show => return Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
                 Order::Leave | Order::Backup => return Err(busy("the drive is in use; wait, then try again")),

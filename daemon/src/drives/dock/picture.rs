@@ -113,7 +113,8 @@ impl Picture {
     /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
     pub(super) fn verdicts(&self, own: Option<&DriveId>) -> Vec<Verdict> {
         let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
-        let on_plug = |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
+        let on_plug =
+            |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
         let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
         let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
         let devices: Vec<Facts> = self.devices.values().cloned().collect();

@@ -36,7 +36,9 @@ impl Lane {
         // It is never closed.
         match timeout(TURN, Arc::clone(&self.0).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(busy("something else is being done with the drive; wait for it, then try again")),
+            Ok(Err(_)) | Err(_) => {
+                Err(busy("something else is being done with the drive; wait for it, then try again"))
+            }
         }
     }
 

@@ -29,7 +29,8 @@ impl Dock {
             let key = picture.config.drives.keys.iter().find(|key| Some(key.drive) == id.enrolment());
             key.map(|key| key.file.clone())
         };
-        let file = file.ok_or_else(|| failed("no key is configured for the drive any more; unlock it with its passphrase"))?;
+        let file =
+            file.ok_or_else(|| failed("no key is configured for the drive any more; unlock it with its passphrase"))?;
         let secret = blocking(id, move || Secret::of_file(&file)).await?;
         open(id, locked, secret).await
     }
@@ -40,7 +41,9 @@ impl Dock {
             Order::AwaitSecret(locked) | Order::Unlock(locked) => Ok(locked),
             Order::Refuse(sentence) => Err(failed(without_paths(&sentence))),
             Order::Show => Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
-            Order::Mount(_) | Order::Leave | Order::Backup => Err(failed("the drive is not locked; nothing is to be done")),
+            Order::Mount(_) | Order::Leave | Order::Backup => {
+                Err(failed("the drive is not locked; nothing is to be done"))
+            }
         }
     }
 }
