@@ -5,14 +5,13 @@ mod args;
 mod backups;
 mod bus;
 mod config;
-#[expect(dead_code, unused_imports, reason = "the desk that gives it its orders is made beside it")]
+#[expect(dead_code, unused_imports, reason = "the desk that holds the drives for its jobs is made beside it")]
 mod drives;
 mod dump;
 mod input;
 mod jobs;
 mod limits;
 mod lines;
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk that carries its verdicts out is made beside it"))]
 mod policy;
 mod receive;
 mod serve;

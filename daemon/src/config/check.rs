@@ -28,7 +28,8 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
 /// The configuration in words; `look` says what hinders receiving into a volume now.
 fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config { volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state } = config;
+    let Config { volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state, run, drives } =
+        config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
     }
@@ -44,6 +45,10 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
     line(&mut out, &format!("At most {max_queued} jobs may be unfinished, {max_queued_per_user} of one user."));
     line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
     line(&mut out, &priority(worker));
+    for said in drives.words() {
+        line(&mut out, &lines::one_line(&said));
+    }
+    line(&mut out, &format!("Drives are mounted in {}.", run.join("drives").display()));
     out
 }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::backup::Backup;
+use super::drives::Drives;
 use super::worth::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
 /// The keys of a file.
@@ -18,6 +19,8 @@ pub(super) struct File {
     pub(super) worker: Worker,
     #[serde(default)]
     pub(super) paths: Paths,
+    #[serde(default)]
+    pub(super) drives: Drives,
     pub(super) volume: Option<Vec<Volume>>,
     pub(super) backup: Option<Vec<Backup>>,
 }
@@ -45,6 +48,7 @@ pub(super) struct Worker {
 #[serde(deny_unknown_fields)]
 pub(super) struct Paths {
     pub(super) state: Option<AbsolutePath>,
+    pub(super) run: Option<AbsolutePath>,
 }
 
 /// `[[volume]]`

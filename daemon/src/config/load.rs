@@ -53,14 +53,16 @@ fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<
 
 /// Every field is named, so that a new key cannot be forgotten here.
 fn apply(config: &mut Config, file: File) {
-    let File { max_jobs, history, queue, worker, paths, volume, backup } = file;
+    let File { max_jobs, history, queue, worker, paths, drives, volume, backup } = file;
     let Queue { max, max_per_user } = queue;
-    let Paths { state } = paths;
+    let Paths { state, run } = paths;
     set(&mut config.max_jobs, max_jobs.map(super::worth::Within::get));
     set(&mut config.history, history.map(super::worth::Within::get));
     set(&mut config.max_queued, max.map(super::worth::Within::get));
     set(&mut config.max_queued_per_user, max_per_user.map(super::worth::Within::get));
     set(&mut config.state, state.map(|path| path.0));
+    set(&mut config.run, run.map(|path| path.0));
+    drives.apply(&mut config.drives);
     apply_worker(&mut config.worker, &worker);
     let volumes = volume.map(|volumes| {
         let rule =
@@ -79,7 +81,8 @@ fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
     set(&mut rule.lanes, lanes.map(|lanes| Some(lanes.get())));
 }
 
-fn set<T>(value: &mut T, new: Option<T>) {
+/// Takes the new value, where there is one.
+pub(super) fn set<T>(value: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *value = new;
     }
@@ -88,7 +91,7 @@ fn set<T>(value: &mut T, new: Option<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::IoClass;
+    use crate::config::{DriveRules, IoClass};
 
     fn laid(texts: &[&str]) -> Result<Config> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -151,7 +154,8 @@ mod tests {
         let worker = WorkerRule { lanes: None, ..config.worker };
         assert_eq!(config.backups.len(), 1);
         assert_eq!(config.backups[0].keep, crate::backups::Keep::default());
-        let config = Config { volumes: Vec::new(), backups: Vec::new(), worker, ..config };
+        let drives = DriveRules { on_event: None, ..config.drives };
+        let config = Config { volumes: Vec::new(), backups: Vec::new(), worker, drives, ..config };
         assert_eq!(config, Config::default());
     }
 

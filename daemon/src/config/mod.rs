@@ -11,16 +11,16 @@
 
 mod backup;
 mod check;
+mod drives;
 mod file;
 mod load;
 mod worth;
 
 use std::path::PathBuf;
 
-pub(crate) use backup::BackupRule;
-#[expect(unused_imports, reason = "the policy asks for it, once it is wired")]
-pub(crate) use backup::Schedule;
+pub(crate) use backup::{BackupRule, Schedule};
 pub(crate) use check::run as check;
+pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 
@@ -43,6 +43,10 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerRule,
     /// Where what must survive a restart is kept.
     pub(crate) state: PathBuf,
+    /// Where what ends with the machine is kept: drives are mounted in it.
+    pub(crate) run: PathBuf,
+    /// What is done with drives.
+    pub(crate) drives: DriveRules,
 }
 
 /// A volume that may be received into.
@@ -69,6 +73,13 @@ pub(crate) struct WorkerRule {
     pub(crate) lanes: Option<u16>,
 }
 
+impl Config {
+    /// The backup of this name.
+    pub(crate) fn backup(&self, name: &str) -> Option<&BackupRule> {
+        self.backups.iter().find(|rule| rule.name.as_str() == name)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -80,6 +91,8 @@ impl Default for Config {
             history: 200,
             worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
             state: PathBuf::from("/var/lib/butterdock"),
+            run: PathBuf::from("/run/butterdock"),
+            drives: DriveRules::default(),
         }
     }
 }

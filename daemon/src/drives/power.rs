@@ -63,7 +63,7 @@ fn switch_off(sys: &Path, syspath: &Path, claim: &impl Fn(&str) -> Result<File>)
 }
 
 /// Opens a disk for nobody else: the kernel refuses while a filesystem, a mapping or swap uses it or one of its parts.
-fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
+pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(node).map_err(|error| {
         if error.raw_os_error() == Some(Errno::EBUSY as i32) {

@@ -16,7 +16,7 @@ use super::record::Record;
 use super::runner::Told;
 use super::work::Work;
 use crate::backups::Identity;
-use crate::config::{BackupRule, Config, VolumeName};
+use crate::config::{Config, VolumeName};
 use crate::drives::Dock;
 use crate::volumes::{Place, Volume};
 
@@ -42,7 +42,8 @@ pub(crate) struct Wish {
 pub(crate) struct BackupWish {
     pub(crate) dock: Dock,
     pub(crate) drive: AboutDrive,
-    pub(crate) rule: BackupRule,
+    /// Its name in the configuration.
+    pub(crate) backup: String,
     /// Who wants it; 0 also where plugging in the drive does.
     pub(crate) uid: u32,
 }
@@ -119,7 +120,6 @@ impl Jobs {
     /// # Errors
     /// `Busy`: the queue is full, it is being made already, or a worker hangs on this drive; `NotFound`: the backup is not
     /// configured.
-    #[expect(dead_code, reason = "the drives' objects on the bus ask for it, and the service when one is plugged")]
     pub(crate) async fn back_up(&self, wish: BackupWish) -> Result<Ticket, Error> {
         self.take(Work::Backup(Box::new(wish))).await
     }
@@ -128,7 +128,6 @@ impl Jobs {
     ///
     /// # Errors
     /// `Busy`: the queue is full, or a job uses the drive.
-    #[expect(dead_code, reason = "the drives' objects on the bus ask for it")]
     pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
         self.take(Work::Remove(Box::new(wish))).await
     }
@@ -137,7 +136,6 @@ impl Jobs {
     ///
     /// # Errors
     /// As for [`Jobs::receive`]. That there is no such snapshot fails the job.
-    #[expect(dead_code, reason = "the drives' objects on the bus ask for it")]
     pub(crate) async fn restore(&self, wish: RestoreWish) -> Result<Ticket, Error> {
         self.take(Work::Restore(Box::new(wish))).await
     }

@@ -42,10 +42,6 @@ pub(crate) use job::Trouble;
 pub(crate) use job::{Job, Total};
 pub(crate) use record::Record;
 pub(crate) use runner::sweep;
-#[expect(
-    unused_imports,
-    reason = "the drives' objects on the bus ask for it, and the service when one is plugged"
-)]
 pub(crate) use {
     about::AboutDrive,
     handle::{BackupWish, RemoveWish, RestoreWish},

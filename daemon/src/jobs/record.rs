@@ -132,13 +132,13 @@ mod tests {
 
     #[test]
     fn a_backup_is_remembered_with_its_drive_and_what_that_was_called() {
-        let drive = AboutDrive { id: DriveId("3f2a".to_owned()), label: "blue".to_owned() };
+        let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
         let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
         let total = Total { bytes: 0, source: TotalSource::Unknown };
         let job = Job { note: "everything is sent".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
         let record = Record::of(&job);
         assert_eq!((record.kind.as_str(), record.volume.as_str()), ("backup", ""));
-        assert_eq!((record.drive.as_deref(), record.drive_label.as_deref()), (Some("3f2a"), Some("blue")));
+        assert_eq!((record.drive.as_deref(), record.drive_label.as_deref()), (Some(Uuid::nil().to_string().as_str()), Some("blue")));
         assert_eq!((record.backup.as_deref(), record.note.as_deref()), (Some("home"), Some("everything is sent")));
     }
 }

@@ -6,7 +6,8 @@ use butterdock_dbus::{Error, ErrorName, JobKind, TotalSource};
 
 use super::about::{About, AboutDrive};
 use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
-use super::job::Total;
+use super::entry::Ending;
+use super::job::{Total, Trouble};
 use super::runner::{Backup, Berth, Receive, Remove, Restore, Runner};
 use super::sources::Sources;
 use crate::config::Config;
@@ -29,7 +30,7 @@ impl Work {
         match self {
             Self::Receive(wish) => About::receive(wish.volume.rule.name.clone()),
             Self::Backup(wish) => {
-                let backup = Some(wish.rule.name.as_str().to_owned());
+                let backup = Some(wish.backup.clone());
                 About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
             }
             Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
@@ -81,7 +82,7 @@ impl Work {
     pub(super) fn is_configured(&self, config: &Config) -> bool {
         match self {
             Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
-            Self::Backup(wish) => config.backups.contains(&wish.rule),
+            Self::Backup(wish) => config.backup(&wish.backup).is_some(),
             Self::Remove(_) => true,
             Self::Restore(wish) => config.volumes.contains(&wish.volume.rule),
         }
@@ -93,14 +94,14 @@ impl Work {
             Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
             Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
             Self::Backup(_) | Self::Remove(_) => {
-                let text = "there is no such backup any more; butterdock backups lists what there is";
-                Error::new(ErrorName::NotFound, text)
+                Error::new(ErrorName::NotFound, NO_SUCH_BACKUP)
             }
         }
     }
 
-    /// Begins, in a task of its own. `lanes` is how many threads write data.
-    pub(super) fn begin(self, runner: Runner, lanes: Option<usize>, sources: &Sources) {
+    /// Begins, in a task of its own.
+    pub(super) fn begin(self, runner: Runner, config: &Config, sources: &Sources) {
+        let lanes = config.worker.lanes.map(usize::from);
         match self {
             Self::Receive(wish) => {
                 let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
@@ -109,7 +110,12 @@ impl Work {
             }
             Self::Backup(wish) => {
                 let berth = berth(&wish.dock, &wish.drive);
-                let (rule, sources) = (wish.rule, sources.clone());
+                let Some(rule) = config.backup(&wish.backup).cloned() else {
+                    let trouble = Trouble::plain(ErrorName::NotFound, NO_SUCH_BACKUP);
+                    tokio::spawn(runner.over(Ending::Trouble(trouble)));
+                    return;
+                };
+                let sources = sources.clone();
                 tokio::spawn(Backup { runner, berth, rule, sources, lanes }.run());
             }
             Self::Remove(wish) => {
@@ -124,6 +130,8 @@ impl Work {
         }
     }
 }
+
+const NO_SUCH_BACKUP: &str = "there is no such backup any more; butterdock backups lists what there is";
 
 fn berth(dock: &Dock, drive: &AboutDrive) -> Berth {
     Berth { dock: dock.clone(), drive: drive.id.clone() }

@@ -73,7 +73,7 @@ fn in_use(enrolment: &Enrolment, standing: &Standing, sight: &Sight<'_>, there: 
     let used = in_use_nodes(standing, sight);
     // While an order is carried out it is not known yet which is which.
     let is_ours = |device: &&&Facts| standing.mounted.is_empty() || used.contains(device.node.as_path());
-    let (ours, copies): (Vec<&Facts>, Vec<&Facts>) = there.iter().partition(|device| is_ours(&device));
+    let (ours, copies): (Vec<&Facts>, Vec<&Facts>) = there.iter().partition(|device| is_ours(device));
     let backup = !standing.busy && !standing.served && !standing.released && sight.on_plug.contains(&enrolment.id);
     let mut all = vec![verdict(enrolment, &ours, if backup { Order::Backup } else { Order::Leave })];
     for copy in copies {

@@ -17,9 +17,8 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use crate::config::MatchRule;
 use crate::drives::{Enrolment, Facts};
-
-pub(crate) use shown::MatchRule;
 
 /// All that a verdict depends on.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +106,9 @@ pub(crate) struct Locked {
 
 /// The verdict on every drive that is there: the enrolled ones first.
 pub(crate) fn verdicts(sight: &Sight<'_>) -> Vec<Verdict> {
+    // Users may be allowed to make loop devices: one that no rule matches is neither a drive nor a copy of one.
+    let devices: Vec<Facts> = sight.devices.iter().filter(|device| shown::counts(device, sight)).cloned().collect();
+    let sight = &Sight { devices: &devices, ..*sight };
     let mut all: Vec<Verdict> =
         sight.enrolments.iter().flat_map(|enrolment| enrolled::judge(enrolment, sight)).collect();
     let others = shown::others(sight, &all);

@@ -4,40 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{DriveId, Order, Sight, Verdict, glob};
+use crate::config::MatchRule;
 use crate::drives::{Bus, Facts};
-
-/// One of `[drives] match`: a device that has all of what is said, as patterns.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct MatchRule {
-    /// `/devices/pci0000:00/…/block/sda`, the path in sysfs.
-    pub(crate) devpath: Option<String>,
-    /// The maker's number.
-    pub(crate) serial: Option<String>,
-    /// Where it is attached, as `ID_PATH` has it.
-    pub(crate) id_path: Option<String>,
-    /// The file under a loop device. Only such a rule matches loop devices.
-    pub(crate) loop_file: Option<String>,
-}
-
-impl MatchRule {
-    /// Whether it is such a device.
-    pub(crate) fn takes(&self, device: &Facts) -> bool {
-        let Self { devpath, serial, id_path, loop_file } = self;
-        let wanted = [devpath, serial, id_path, loop_file];
-        if wanted.iter().all(|pattern| pattern.is_none()) || (device.bus == Bus::Loop && loop_file.is_none()) {
-            return false;
-        }
-        let path = device.syspath.to_string_lossy();
-        let path = path.strip_prefix("/sys").unwrap_or(&path);
-        let has = |pattern: &Option<String>, text: Option<&str>| {
-            pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| glob::matches(pattern, text)))
-        };
-        has(devpath, Some(path))
-            && has(serial, Some(&device.serial))
-            && has(id_path, Some(&device.id_path))
-            && has(loop_file, device.loop_file.as_deref())
-    }
-}
 
 /// The drives that are shown beside those judged already.
 pub(super) fn others(sight: &Sight<'_>, judged: &[Verdict]) -> Vec<Verdict> {
@@ -52,17 +20,25 @@ pub(super) fn others(sight: &Sight<'_>, judged: &[Verdict]) -> Vec<Verdict> {
     sight.devices.iter().filter(seen).filter(|device| is_shown(device, sight)).map(show).collect()
 }
 
+/// Whether it is looked at at all, enrolled or not.
+pub(super) fn counts(device: &Facts, sight: &Sight<'_>) -> bool {
+    device.bus != Bus::Loop || is_ruled(device, sight)
+}
+
 /// What a verdict on a device by itself calls it.
 pub(super) fn id(device: &Facts) -> DriveId {
     DriveId::Device(device.name().to_owned(), device.diskseq)
 }
 
 fn is_shown(device: &Facts, sight: &Sight<'_>) -> bool {
-    let by_default = device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable);
+    (device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable)) || is_ruled(device, sight)
+}
+
+fn is_ruled(device: &Facts, sight: &Sight<'_>) -> bool {
     // A rule for a disk holds for its parts: they share all but the end of the path, which a pattern can leave open.
     let disk = || sight.devices.iter().find(|other| other.node == device.disk());
-    let ruled = |device: &Facts| sight.rules.iter().any(|rule| rule.takes(device));
-    by_default || ruled(device) || disk().is_some_and(ruled)
+    let ruled = |device: &Facts| sight.rules.iter().any(|rule| takes(rule, device));
+    ruled(device) || disk().is_some_and(ruled)
 }
 
 fn show(device: &Facts) -> Verdict {
@@ -72,4 +48,22 @@ fn show(device: &Facts) -> Verdict {
         disks: vec![device.disk().to_path_buf()],
         order: Order::Show,
     }
+}
+
+/// Whether it has all of what the rule says.
+fn takes(rule: &MatchRule, device: &Facts) -> bool {
+    let MatchRule { devpath, serial, id_path, loop_file } = rule;
+    let says_nothing = [devpath, serial, id_path, loop_file].iter().all(|pattern| pattern.is_none());
+    if says_nothing || (device.bus == Bus::Loop && loop_file.is_none()) {
+        return false;
+    }
+    let path = device.syspath.to_string_lossy();
+    let path = path.strip_prefix("/sys").unwrap_or(&path);
+    let has = |pattern: &Option<String>, text: Option<&str>| {
+        pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| glob::matches(pattern, text)))
+    };
+    has(devpath, Some(path))
+        && has(serial, Some(&device.serial))
+        && has(id_path, Some(&device.id_path))
+        && has(loop_file, device.loop_file.as_deref())
 }

@@ -97,13 +97,7 @@ const NOTHING: Sight<'_> = Sight { rules: &[], on_plug: &[], keys: &[], enrolmen
 /// One row: what it says, what is enrolled, what is there, and the verdicts; of a sentence every word between bars.
 type Row = (&'static str, Vec<Enrolment>, Vec<Facts>, &'static [&'static str]);
 
-fn rows() -> Vec<Row> {
-    let part = |name: &str, sub| Facts {
-        partition: Some(Partition { number: 1, disk: PathBuf::from("/dev/sdb") }),
-        ..btrfs(name, sub)
-    };
-    let ours = mapping_name(uuid(20));
-    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+fn unknown_rows() -> Vec<Row> {
     vec![
         ("an unknown drive is shown", vec![], vec![btrfs("sdb", 11)], &["sdb: show"]),
         (
@@ -132,8 +126,18 @@ fn rows() -> Vec<Row> {
             &[],
         ),
         ("a reader without a card is not shown", vec![], vec![Facts { size: 0, ..disk("sdb") }], &[]),
+    ]
+}
+
+fn enrolled_rows() -> Vec<Row> {
+    let part = |name: &str, sub| Facts {
+        partition: Some(Partition { number: 1, disk: PathBuf::from("/dev/sdb") }),
+        ..btrfs(name, sub)
+    };
+    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+    vec![
         (
-            "each filesystem of a disk is a drive",
+            "a strange device of its filesystem on the same disk",
             single(),
             vec![disk("sdb"), part("sdb1", 11), part("sdb2", 99)],
             &["blue: refuse |/dev/sdb2| did not have"],
@@ -185,6 +189,13 @@ fn rows() -> Vec<Row> {
             vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 13)],
             &["blue: refuse |/dev/sdd belongs"],
         ),
+    ]
+}
+
+fn encrypted_rows() -> Vec<Row> {
+    let ours = mapping_name(uuid(20));
+    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+    vec![
         ("locked", encrypted(), vec![luks("sdb")], &["blue: await /dev/sdb"]),
         ("two of one container", encrypted(), vec![luks("sdb"), luks("sdc")], &["blue: refuse |/dev/sdb and /dev/sdc"]),
         ("unlocked by us", encrypted(), vec![luks("sdb"), opened(&ours, "sdb")], &["blue: mount /dev/dm-0"]),
@@ -218,7 +229,8 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn every_opinion() {
-    for (what, enrolments, devices, wanted) in rows() {
+    for (what, enrolments, devices, wanted) in [unknown_rows(), enrolled_rows(), encrypted_rows()].into_iter().flatten()
+    {
         let told = judged(&Sight { enrolments: &enrolments, devices: &devices, ..NOTHING });
         assert_eq!(told.len(), wanted.len(), "{what}: {told:?}");
         for (told, wanted) in told.iter().zip(wanted) {
@@ -256,6 +268,18 @@ fn what_is_going_on_decides_what_comes_next() {
         told.get(1).is_some_and(|told| told.starts_with("sdc: refuse /dev/sdc") && told.contains("/dev/sdb")),
         "{told:?}"
     );
+}
+
+#[test]
+fn a_loop_device_that_no_rule_matches_is_neither_an_enrolled_drive_nor_a_copy_of_one() {
+    let file = Facts { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
+    let (enrolments, rules) = (single(), [MatchRule { loop_file: Some("/srv/*".to_owned()), ..MatchRule::default() }]);
+    let alone = [file.clone()];
+    let beside = [btrfs("sdb", 11), file];
+    let sight = Sight { enrolments: &enrolments, devices: &alone, ..NOTHING };
+    assert_eq!(judged(&sight), [""; 0]);
+    assert_eq!(judged(&Sight { rules: &rules, ..sight }), ["blue: mount /dev/loop0"]);
+    assert_eq!(judged(&Sight { devices: &beside, ..sight }), ["blue: mount /dev/sdb"]);
 }
 
 #[test]

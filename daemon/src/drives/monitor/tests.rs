@@ -1,41 +1,44 @@
 //! Real loop devices, told by a real udevd.
 
 use std::fs::File;
-use std::process::{Child, Command};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use butterdock_tests::rig::{PATIENCE, Rig, run};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::*;
 
-/// A udevd of our own where none runs; ended when dropped.
-struct Udevd(Option<Child>);
+/// A udevd that this thread alone hears; ended when dropped.
+struct Udevd(Child);
 
 impl Udevd {
+    /// In a network namespace (udevd tells by netlink) and with a `/run` of the thread's own; one rule, for loop devices.
     fn start() -> Self {
-        // Its socket stays behind when it is killed, so it is the process that is looked for.
-        let runs = fs::read_dir("/proc").expect("proc").flatten().any(|entry| {
-            fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim() == "systemd-udevd")
-        });
-        if runs {
-            return Self(None);
-        }
-        let child = Command::new("/lib/systemd/systemd-udevd").arg("--resolve-names=never").spawn().expect("udevd");
-        let begun = std::time::Instant::now();
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("a /run of its own");
+        fs::create_dir_all("/run/udev/rules.d").expect("made");
+        let rule = "SUBSYSTEM==\"block\", KERNEL==\"loop*\", ACTION!=\"remove\", IMPORT{builtin}=\"blkid\"\n";
+        fs::write("/run/udev/rules.d/50-test.rules", rule).expect("written");
+        let tool = std::env::var_os("BUTTERDOCK_UDEVD").unwrap_or_else(|| "/lib/systemd/systemd-udevd".into());
+        let started = Command::new(&tool).stderr(Stdio::null()).spawn();
+        let child =
+            started.unwrap_or_else(|error| panic!("this test needs udev: install it ({}: {error})", tool.display()));
+        let begun = Instant::now();
         while !Path::new("/run/udev/control").exists() && begun.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(20));
         }
+        // It listens to the kernel before it makes its own socket, but tells nobody when it is ready.
         std::thread::sleep(Duration::from_millis(300));
-        Self(Some(child))
+        Self(child)
     }
 }
 
 impl Drop for Udevd {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            child.kill().ok();
-            child.wait().ok();
-        }
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

@@ -111,7 +111,7 @@ fn privileged_a_copy_beside_the_mounted_original_is_let_go_before_anybody_sees_i
     let copy = vec![disks.attach("b")];
     let elsewhere = mount(&enrolment, &original, &rig.join("one")).expect("the original");
     let told = mount(&enrolment, &copy, &rig.join("two")).expect_err("the copy").to_string();
-    assert!(told.contains("let go again") || told.contains("mount"), "{told}");
+    assert!(told.contains("one of them is a copy"), "{told}");
     let left =
         fs::read_dir(rig.join("two/drives")).expect("made").flatten().filter(|one| !options(&one.path()).is_empty());
     assert_eq!(left.count(), 0);
@@ -159,6 +159,6 @@ fn privileged_a_drive_in_use_is_detached_and_what_was_left_is_swept() {
     assert!(options(&mounted.at).is_empty() && !mounted.at.exists());
     drop(open);
     let mounted = mount(&enrolment, &sources, rig.path()).expect("again");
-    assert_eq!(sweep(rig.path()), [mounted.at.clone()]);
+    assert_eq!(sweep(rig.path()), std::slice::from_ref(&mounted.at));
     assert!(!mounted.at.exists());
 }

@@ -110,8 +110,7 @@ impl Desk {
             desk: self.itself.clone(),
             stop: stopped,
         };
-        let lanes = self.config.worker.lanes.map(usize::from);
-        work.begin(runner, lanes, &self.sources);
+        work.begin(runner, &self.config, &self.sources);
     }
 }
 

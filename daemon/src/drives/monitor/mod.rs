@@ -55,7 +55,8 @@ impl Monitor {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(event);
             }
-            let mut ready = self.socket.readable().await?;
+            // By the mutable way: the library's socket may be sent to another thread, and not shared with one.
+            let mut ready = self.socket.readable_mut().await?;
             let mut overrun = false;
             let mut heard = Vec::new();
             loop {

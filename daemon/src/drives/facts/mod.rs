@@ -56,7 +56,7 @@ pub(crate) enum Bus {
     Ata,
     /// SAS, iSCSI and the rest of SCSI.
     Scsi,
-    /// NVMe.
+    /// A solid state disk without a controller in between.
     Nvme,
     /// Memory cards in a slot of their own.
     Mmc,

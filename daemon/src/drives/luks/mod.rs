@@ -41,6 +41,11 @@ impl Secret {
         Self(bytes)
     }
 
+    /// How many bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// What a descriptor gives, up to its end: a passphrase without a line's end, or a key. Blocks as long as whoever
     /// holds the other end of a pipe does.
     ///

@@ -1,0 +1,4 @@
+//! Drives that come, are enrolled and go: real loop devices, told by a real udevd.
+
+mod drives;
+mod stage;
