@@ -46,12 +46,7 @@ pub(super) async fn plugged(hall: &Arc<Hall>, plugged: Plugged) {
 }
 
 /// All are taken on, also where one of them is not; the first one's path, or why there is none.
-async fn back_up(
-    hall: &Arc<Hall>,
-    drive: DriveId,
-    backups: Vec<String>,
-    uid: u32,
-) -> Result<OwnedObjectPath, Error> {
+async fn back_up(hall: &Arc<Hall>, drive: DriveId, backups: Vec<String>, uid: u32) -> Result<OwnedObjectPath, Error> {
     let drive = about(hall, drive)?;
     let none = "no such backup goes to this drive; butterdock backups lists what there is";
     let mut first = Err(Error::new(ErrorName::NotFound, none));

@@ -138,7 +138,10 @@ mod tests {
         let job = Job { note: "everything is sent".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
         let record = Record::of(&job);
         assert_eq!((record.kind.as_str(), record.volume.as_str()), ("backup", ""));
-        assert_eq!((record.drive.as_deref(), record.drive_label.as_deref()), (Some(Uuid::nil().to_string().as_str()), Some("blue")));
+        assert_eq!(
+            (record.drive.as_deref(), record.drive_label.as_deref()),
+            (Some(Uuid::nil().to_string().as_str()), Some("blue"))
+        );
         assert_eq!((record.backup.as_deref(), record.note.as_deref()), (Some("home"), Some("everything is sent")));
     }
 }

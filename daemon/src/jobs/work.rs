@@ -5,8 +5,8 @@ use std::sync::Arc;
 use butterdock_dbus::{Error, ErrorName, JobKind, TotalSource};
 
 use super::about::{About, AboutDrive};
-use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::entry::Ending;
+use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::job::{Total, Trouble};
 use super::runner::{Backup, Berth, Receive, Remove, Restore, Runner};
 use super::sources::Sources;
@@ -93,9 +93,7 @@ impl Work {
         match self {
             Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
             Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
-            Self::Backup(_) | Self::Remove(_) => {
-                Error::new(ErrorName::NotFound, NO_SUCH_BACKUP)
-            }
+            Self::Backup(_) | Self::Remove(_) => Error::new(ErrorName::NotFound, NO_SUCH_BACKUP),
         }
     }
 

@@ -151,7 +151,11 @@ async fn open_history(config: &Config) -> Result<History> {
 /// Has the backups run that begin with a plug.
 async fn follow_plugs(hall: Arc<Hall>, mut plugged: mpsc::UnboundedReceiver<Plugged>) {
     while let Some(plug) = plugged.recv().await {
-        tracing::info!(BUTTERDOCK_DRIVE = plug.drive.as_str(), "the drive was plugged in for {}", plug.backups.join(", "));
+        tracing::info!(
+            BUTTERDOCK_DRIVE = plug.drive.as_str(),
+            "the drive was plugged in for {}",
+            plug.backups.join(", ")
+        );
         hall.plugged(plug).await;
     }
 }
