@@ -5,7 +5,8 @@ mod args;
 mod backups;
 mod bus;
 mod config;
-#[expect(dead_code, unused_imports, reason = "the desk that holds the drives for its jobs is made beside it")]
+#[cfg_attr(not(test), expect(dead_code, reason = "not all of what is known of a drive is asked for yet"))]
+#[expect(unused_imports, reason = "not all of what is known of a drive is asked for yet")]
 mod drives;
 mod dump;
 mod input;

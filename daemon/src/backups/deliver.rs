@@ -158,12 +158,12 @@ fn too_small(short: Short) -> Trouble {
     Trouble::said(ErrorKind::NoSpace, sentence)
 }
 
-fn told(estimate: &Estimate) -> Told {
+pub(super) fn told(estimate: &Estimate) -> Told {
     Told::Estimated { bytes: estimate.bytes(), exact: estimate.is_exact() }
 }
 
 /// The transaction after which everything is new.
-fn since(pairs: &[Pair<'_>]) -> u64 {
+pub(super) fn since(pairs: &[Pair<'_>]) -> u64 {
     pairs.first().map_or(0, |pair| pair.source.otransid)
 }
 

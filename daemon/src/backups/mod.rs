@@ -8,7 +8,7 @@
 //! estimate    how much will come                         room      whether it fits (pure)
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
-//! places      opens what the order needs, for the daemon
+//! places      opens what the order needs, for the daemon  restore  the way back
 //! ```
 //!
 //! All of it happens in one worker, because any of it may hang as long as a drive does.
@@ -31,8 +31,8 @@ mod keep;
 mod name;
 #[cfg_attr(not(test), expect(dead_code, reason = "the drives remember the pins, once they are wired"))]
 mod pins;
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk opens what an order needs, once it is wired"))]
 mod places;
+mod restore;
 mod room;
 mod run;
 mod send;
@@ -49,6 +49,7 @@ mod simulation;
 pub(crate) use keep::Keep;
 pub(crate) use name::LONGEST as LONGEST_NAME;
 pub(crate) use pins::MOST as MOST_PINS;
+pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};
 pub(crate) use task::{Task, Told};
 pub(crate) use trouble::Trouble;

@@ -37,6 +37,11 @@ impl Trouble {
         move |fault| Self::of_fault(doing, "the drive", fault)
     }
 
+    /// A call of the kernel failed on the volume that is restored into.
+    pub(crate) fn volume(doing: &'static str) -> impl Fn(Fault) -> Self {
+        move |fault| Self::of_fault(doing, "the volume", fault)
+    }
+
     /// Whether the drive was too small.
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
@@ -48,16 +53,16 @@ impl Trouble {
     fn of_fault(doing: &str, place: &str, fault: Fault) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "errno has a hundred and thirty values")]
         let (kind, next) = match fault.errno {
-            Errno::ENOSPC | Errno::EDQUOT => (ErrorKind::NoSpace, "make room there and back up again"),
-            Errno::EROFS => (ErrorKind::ReadOnly, "see dmesg, remount it writable and back up again"),
+            Errno::ENOSPC | Errno::EDQUOT => (ErrorKind::NoSpace, "make room there and start the job again"),
+            Errno::EROFS => (ErrorKind::ReadOnly, "see dmesg, remount it writable and start the job again"),
             Errno::EIO | Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => (
                 ErrorKind::DeviceGone,
-                "check the device and its cable (btrfs device stats, dmesg), then back up again",
+                "check the device and its cable (btrfs device stats, dmesg), then start the job again",
             ),
             Errno::EAGAIN => {
-                (ErrorKind::Busy, "wait until the balance or deduplication there has ended, then back up again")
+                (ErrorKind::Busy, "wait until the balance or deduplication there has ended, then start the job again")
             }
-            _ => (ErrorKind::Failed, "see dmesg for the kernel's reason and back up again"),
+            _ => (ErrorKind::Failed, "see dmesg for the kernel's reason and start the job again"),
         };
         Self::said(kind, format!("cannot {doing} on {place}: {fault}; {next}"))
     }

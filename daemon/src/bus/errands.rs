@@ -1,29 +1,66 @@
 //! What a drive's methods have the desk do: each orders a job and shows it.
 
-#![expect(clippy::unused_async, reason = "the desk that they order jobs of is made beside them")]
+#![expect(clippy::unused_async, reason = "not everything that the contract has can be done yet")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use butterdock_dbus::{BackupOptions, Error, ErrorName, ImportOptions, RestoreOptions, SnapshotRow, StreamRow};
+use uuid::Uuid;
 use zbus::OwnedObjectPath;
 
-use super::hall::Hall;
-use crate::drives::DriveId;
+use super::hall::{Hall, lost};
+use crate::backups::Identity;
+use crate::drives::{DriveId, Plugged};
+use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket};
 use crate::volumes::Volume;
 
+/// A volume has so long to show that it is there after all.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Lets the drive go.
-pub(super) async fn safely_remove(_hall: &Arc<Hall>, _drive: DriveId, _uid: u32) -> Result<OwnedObjectPath, Error> {
-    Err(missing())
+pub(super) async fn safely_remove(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result<OwnedObjectPath, Error> {
+    let wish = RemoveWish { dock: hall.dock.clone(), drive: about(hall, drive)?, uid };
+    show(hall, hall.jobs.remove(wish).await?).await
 }
 
-/// Runs its backups.
+/// Runs its backups, or the one that is asked for: the first job's path.
 pub(super) async fn backup(
-    _hall: &Arc<Hall>,
-    _drive: DriveId,
-    _wish: BackupOptions,
-    _uid: u32,
+    hall: &Arc<Hall>,
+    drive: DriveId,
+    wish: BackupOptions,
+    uid: u32,
 ) -> Result<OwnedObjectPath, Error> {
-    Err(missing())
+    let goes_here = hall.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+    let wanted = |name: &String| wish.backup.as_ref().is_none_or(|only| only == name);
+    back_up(hall, drive, goes_here.into_iter().filter(wanted).collect(), uid).await
+}
+
+/// The drive was plugged in: makes the backups that begin then.
+pub(super) async fn plugged(hall: &Arc<Hall>, plugged: Plugged) {
+    let Plugged { drive, backups } = plugged;
+    let id = drive.to_string();
+    if let Err(error) = back_up(hall, drive, backups, 0).await {
+        tracing::warn!("the backups to the drive {id} that was plugged in do not begin: {error}");
+    }
+}
+
+/// All are taken on, also where one of them is not; the first one's path, or why there is none.
+async fn back_up(hall: &Arc<Hall>, drive: DriveId, backups: Vec<String>, uid: u32) -> Result<OwnedObjectPath, Error> {
+    let drive = about(hall, drive)?;
+    let none = "no such backup goes to this drive; butterdock backups lists what there is";
+    let mut first = Err(Error::new(ErrorName::NotFound, none));
+    for (at, backup) in backups.into_iter().enumerate() {
+        let wish = BackupWish { dock: hall.dock.clone(), drive: drive.clone(), backup, uid };
+        let taken = match hall.jobs.back_up(wish).await {
+            Ok(ticket) => show(hall, ticket).await,
+            Err(error) => Err(error),
+        };
+        if at == 0 || first.is_err() {
+            first = taken;
+        }
+    }
+    first
 }
 
 /// Reads everything on it.
@@ -38,14 +75,28 @@ pub(super) async fn list_snapshots(_hall: &Arc<Hall>, _drive: DriveId) -> Result
 
 /// Sends one of them into a volume.
 pub(super) async fn restore(
-    _hall: &Arc<Hall>,
-    _drive: DriveId,
-    _snapshot: &str,
-    _volume: Arc<Volume>,
-    _wish: RestoreOptions,
-    _uid: u32,
+    hall: &Arc<Hall>,
+    drive: DriveId,
+    snapshot: &str,
+    volume: Arc<Volume>,
+    wish: RestoreOptions,
+    uid: u32,
 ) -> Result<OwnedObjectPath, Error> {
-    Err(missing())
+    let Ok(snapshot) = Uuid::try_parse(snapshot) else {
+        let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists what there is";
+        return Err(Error::new(ErrorName::NotFound, text));
+    };
+    let drive = about(hall, drive)?;
+    if !volume.seen().mounted() {
+        volume.look(LOOK).await;
+    }
+    let Some(place) = volume.seen().place else {
+        let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
+        return Err(Error::new(ErrorName::DeviceGone, text));
+    };
+    let (dock, snapshot, name) = (hall.dock.clone(), Identity(snapshot.into_bytes()), wish.name);
+    let ticket = hall.jobs.restore(RestoreWish { dock, drive, snapshot, volume, place, name, uid }).await?;
+    show(hall, ticket).await
 }
 
 /// The stream files on it.
@@ -62,6 +113,18 @@ pub(super) async fn import(
     _uid: u32,
 ) -> Result<OwnedObjectPath, Error> {
     Err(missing())
+}
+
+/// The drive, as the job remembers it.
+fn about(hall: &Hall, id: DriveId) -> Result<AboutDrive, Error> {
+    let Some(drive) = hall.dock.drive(&id) else {
+        return Err(Error::new(ErrorName::NotFound, "the drive is not there any more; plug it in again"));
+    };
+    Ok(AboutDrive { id, label: drive.label.clone() })
+}
+
+async fn show(hall: &Arc<Hall>, ticket: Ticket) -> Result<OwnedObjectPath, Error> {
+    hall.show_job(ticket).await.map_err(|error| lost(&error))
 }
 
 fn missing() -> Error {

@@ -14,13 +14,14 @@ use zbus::names::WellKnownName;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
+use super::errands;
 use super::job::JobObject;
 use super::manager::{Manager, Reload};
 use super::mirror;
 use super::showing::{self, Showing};
 use super::volume::VolumeObject;
 use crate::config::VolumeName;
-use crate::drives::Dock;
+use crate::drives::{Dock, Plugged};
 use crate::jobs::{Jobs, Ticket, no_such_volume};
 use crate::volumes::Volume;
 
@@ -110,6 +111,11 @@ impl Hall {
         let (hall, shown) = (Arc::clone(self), path.clone());
         tokio::spawn(async move { mirror::job(&hall, &shown, ticket.job, told).await });
         Ok(path)
+    }
+
+    /// A drive was plugged in for which there are backups to make.
+    pub(crate) async fn plugged(self: &Arc<Self>, plugged: Plugged) {
+        errands::plugged(self, plugged).await;
     }
 
     /// Waits until the connection to the bus is lost.

@@ -106,6 +106,10 @@ fn entry(record: Record) -> HistoryEntry {
         id: record.id.to_string(),
         kind: record.kind,
         volume: record.volume,
+        drive: record.drive,
+        drive_label: record.drive_label,
+        backup: record.backup,
+        note: record.note,
         started_by_uid: record.started_by_uid,
         start_time: record.start_time,
         end_time: record.end_time,
@@ -116,6 +120,5 @@ fn entry(record: Record) -> HistoryEntry {
         fallback_writes: record.fallback_writes,
         error_name: record.error_name,
         error_message: record.error_message,
-        ..HistoryEntry::default()
     }
 }

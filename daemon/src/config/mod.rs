@@ -73,6 +73,13 @@ pub(crate) struct WorkerRule {
     pub(crate) lanes: Option<u16>,
 }
 
+impl Config {
+    /// The backup of this name.
+    pub(crate) fn backup(&self, name: &str) -> Option<&BackupRule> {
+        self.backups.iter().find(|rule| rule.name.as_str() == name)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

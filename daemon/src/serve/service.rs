@@ -58,7 +58,7 @@ impl Service {
         )?;
         let volumes = watch::Sender::new(volumes);
         tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
-        tokio::spawn(follow_plugs(plugged));
+        tokio::spawn(follow_plugs(Arc::clone(&hall), plugged));
         Ok(Self { sources, config, jobs, dock, hall, volumes, reloads })
     }
 
@@ -149,9 +149,14 @@ async fn open_history(config: &Config) -> Result<History> {
 }
 
 /// Has the backups run that begin with a plug.
-async fn follow_plugs(mut plugged: mpsc::UnboundedReceiver<Plugged>) {
-    while let Some(Plugged { drive, backups }) = plugged.recv().await {
-        tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
+async fn follow_plugs(hall: Arc<Hall>, mut plugged: mpsc::UnboundedReceiver<Plugged>) {
+    while let Some(plug) = plugged.recv().await {
+        tracing::info!(
+            BUTTERDOCK_DRIVE = plug.drive.as_str(),
+            "the drive was plugged in for {}",
+            plug.backups.join(", ")
+        );
+        hall.plugged(plug).await;
     }
 }
 

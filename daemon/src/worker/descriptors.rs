@@ -27,6 +27,14 @@ pub(crate) fn three(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], Unfit> {
     }
 }
 
+/// The directories of a restore: the snapshot's root, and the destination.
+pub(crate) fn two(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], Unfit> {
+    match <[OwnedFd; 2]>::try_from(descriptors) {
+        Ok([snapshot, destination]) => Ok([directory(snapshot)?, directory(destination)?]),
+        Err(_) => Err(Unfit("the order does not come with the two directories of a restore; start it again")),
+    }
+}
+
 /// The one descriptor of a directory.
 pub(crate) fn alone(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Unfit> {
     match <[OwnedFd; 1]>::try_from(descriptors) {

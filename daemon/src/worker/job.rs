@@ -7,11 +7,11 @@ use std::thread::available_parallelism;
 use butterdock_btrfs::send;
 use butterdock_receive::{Control, Counts, Options, receive, sweep};
 
-use super::descriptors::{Unfit, alone, ends, three};
+use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
 use super::protocol::{JobError, Order, Report};
 use super::teller::Teller;
-use crate::backups::{self, Ends, Task};
+use crate::backups::{self, Ends, Restore, Task};
 
 /// As many as the command line allows.
 const MOST_LANES: usize = 256;
@@ -31,6 +31,13 @@ pub(crate) enum Job {
     Backup {
         ends: Ends,
         task: Box<Task>,
+        version: u32,
+    },
+    /// A snapshot on a drive, where to, and how, in a stream of this version.
+    Restore {
+        snapshot: OwnedFd,
+        destination: OwnedFd,
+        options: Box<Options>,
         version: u32,
     },
     Sweep {
@@ -59,6 +66,11 @@ impl Job {
                     version: send::version().min(NEWEST),
                 })
             }
+            Order::Restore { name, lanes } => {
+                let [snapshot, destination] = two(descriptors)?;
+                let options = Box::new(Options { lanes: lanes_for(lanes), name, ..Options::default() });
+                Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST) })
+            }
             Order::Sweep => Ok(Self::Sweep { destination: alone(descriptors)? }),
             Order::Cancel => Err(Unfit("the daemon cancelled a job that it had not begun")),
         }
@@ -67,7 +79,9 @@ impl Job {
     /// The directory in which all of it happens.
     pub(crate) fn destination(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Receive { destination, .. } | Self::Sweep { destination } => destination.as_fd(),
+            Self::Receive { destination, .. } | Self::Restore { destination, .. } | Self::Sweep { destination } => {
+                destination.as_fd()
+            }
             Self::Backup { ends, .. } => ends.destination.as_fd(),
         }
     }
@@ -76,7 +90,7 @@ impl Job {
     pub(crate) fn folder(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
-            Self::Receive { .. } | Self::Sweep { .. } => None,
+            Self::Receive { .. } | Self::Restore { .. } | Self::Sweep { .. } => None,
         }
     }
 
@@ -91,6 +105,14 @@ impl Job {
             }
             Self::Backup { ends, task, version } => {
                 let error = back_up(ends, task, *version, control, teller);
+                Report::Ended { counts: control.progress().counts, error }
+            }
+            Self::Restore { snapshot, destination, options, version } => {
+                let tell = |told| teller.leave(Report::Backup(told));
+                let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
+                let (version, observer) = (*version, teller);
+                let restore = Restore { snapshot, destination, options, version, control, observer, tell: &tell };
+                let error = restore.run().err().map(|trouble| failure::of_backup(&trouble));
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Sweep { destination } => {

@@ -48,6 +48,14 @@ pub(crate) enum Order {
     /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
     /// directory on a drive that the third is.
     Backup(Task),
+    /// Send the snapshot on a drive that the first descriptor is the root of into the directory that the second is.
+    Restore {
+        /// The name of the subvolume instead of the snapshot's.
+        #[serde(with = "bytes::optional")]
+        name: Option<Vec<u8>>,
+        /// How many threads write data; one for each core where nothing is said.
+        lanes: Option<usize>,
+    },
     /// Delete what crashed runs left hidden in the directory that the one descriptor is.
     Sweep,
     /// End what is being done; only after a start.
