@@ -5,13 +5,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
+use crate::status::USAGE;
 use crate::{config, dump, lines, receive, serve, worker};
-
-/// The exit status of a command line that cannot be understood (`EX_USAGE` of sysexits.h).
-pub(crate) const USAGE: u8 = 64;
-
-/// The exit status of something that the caller may not do (`EX_NOPERM` of sysexits.h).
-pub(crate) const NOT_ALLOWED: u8 = 77;
 
 /// Does what was asked for.
 pub(crate) fn run(args: Args) -> ExitCode {

@@ -16,6 +16,7 @@ mod lines;
 mod policy;
 mod receive;
 mod serve;
+mod status;
 mod volumes;
 mod worker;
 mod zone;

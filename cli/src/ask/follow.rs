@@ -1,6 +1,11 @@
 //! What the service says of its own accord.
+//!
+//! A connection holds few signals that nobody takes, and then it reads nothing more, no answer either. So whoever listens
+//! asks through [`Follow::during`], which takes signals for as long as an answer is awaited: it may take the minutes in
+//! which a person looks for a password.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 
 use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
 use butterdock_dbus::{Completed, JobResult};
@@ -19,6 +24,8 @@ pub(crate) struct Follow {
     signals: MessageStream,
     owners: MessageStream,
     owner: OwnedUniqueName,
+    /// Heard while something was asked, and not taken yet.
+    heard: VecDeque<Heard>,
 }
 
 /// One thing that was heard.
@@ -37,8 +44,6 @@ pub(crate) enum Heard {
 impl Follow {
     /// Begins to listen.
     pub(crate) async fn start(service: &Service) -> Result<Self, Failure> {
-        let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).path_namespace(ROOT).build()?;
-        let signals = MessageStream::for_match_rule(rule, service.bus(), None).await?;
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
             .sender("org.freedesktop.DBus")
@@ -47,11 +52,56 @@ impl Follow {
             .add_arg(BUS_NAME)
             .build()?;
         let owners = MessageStream::for_match_rule(rule, service.bus(), None).await?;
-        Ok(Self { signals, owners, owner: service.owner().await? })
+        let owner = service.owner().await?;
+        // Last, because from here on signals come.
+        let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).path_namespace(ROOT).build()?;
+        let signals = MessageStream::for_match_rule(rule, service.bus(), None).await?;
+        Ok(Self { signals, owners, owner, heard: VecDeque::new() })
     }
 
-    /// Waits for the next thing that is of use.
+    /// Waits for an answer, and keeps what is heard meanwhile for [`Follow::next`].
+    pub(crate) async fn during<T>(&mut self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let mut asked = pin!(asked);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut asked => return answer,
+                heard = self.listen() => match heard? {
+                    // Nobody is left to say more; that there will be no answer the bus tells.
+                    Heard::Gone => {
+                        self.heard.push_back(Heard::Gone);
+                        return asked.await;
+                    }
+                    heard @ (Heard::Began(_) | Heard::Changed(..) | Heard::Ended(..)) => self.keep(heard),
+                },
+            }
+        }
+    }
+
+    /// Waits for the next thing that is of use. May be dropped and called again without losing one.
     pub(crate) async fn next(&mut self) -> Result<Heard, Failure> {
+        match self.heard.pop_front() {
+            Some(heard) => Ok(heard),
+            None => self.listen().await,
+        }
+    }
+
+    /// Of each job one change is kept, with what changed last in it: there are few jobs, and no bound on changes.
+    fn keep(&mut self, heard: Heard) {
+        if let Heard::Changed(path, changes) = &heard {
+            for kept in &mut self.heard {
+                if let Heard::Changed(of, before) = kept
+                    && of == path
+                {
+                    before.extend(changes.iter().map(|(name, value)| (name.clone(), value.clone())));
+                    return;
+                }
+            }
+        }
+        self.heard.push_back(heard);
+    }
+
+    async fn listen(&mut self) -> Result<Heard, Failure> {
         loop {
             let heard = tokio::select! {
                 // What was said before the service went away comes first.

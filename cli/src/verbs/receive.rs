@@ -25,10 +25,13 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Receive) -> Result
         // The service looks at a regular file's size itself, and of a pipe nobody here knows more.
         total: None,
     };
-    let follow = Follow::start(service).await?;
-    let manager = service.manager().await?;
-    let path = manager.receive(&wanted.volume, (&input.stream).into(), options.to_options()).await?;
-    let job = first_look(service, path.as_str()).await?;
+    let mut follow = Follow::start(service).await?;
+    let asked = async {
+        let manager = service.manager().await?;
+        let path = manager.receive(&wanted.volume, (&input.stream).into(), options.to_options()).await?;
+        first_look(service, path.as_str()).await
+    };
+    let job = follow.during(asked).await?;
     if wanted.detach {
         out.answer(&Line::Started { job: JobObject::new(&job) }, || format!("{}\n", job.id));
         return Ok(ExitCode::SUCCESS);

@@ -10,8 +10,8 @@ use crate::render::{Out, Screen, Wrong, print};
 
 /// Watches the job, or every job.
 pub(crate) async fn run(service: &Service, out: Out, wanted: Option<&str>) -> Result<ExitCode, Failure> {
-    let follow = Follow::start(service).await?;
-    let objects = service.objects().await?;
+    let mut follow = Follow::start(service).await?;
+    let objects = follow.during(service.objects()).await?;
     let jobs = match wanted {
         Some(prefix) => vec![objects.job(prefix)?.clone()],
         None => objects.unfinished().cloned().collect(),
@@ -90,7 +90,7 @@ impl Watch<'_> {
             None
         } else {
             self.failed = true;
-            Wrong::new(&job, self.service.details(&job.path).await.ok())
+            Wrong::new(&job, self.follow.during(self.service.details(&job.path)).await.ok())
         };
         screen.ended(&job, result, wrong);
     }

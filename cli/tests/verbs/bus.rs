@@ -2,14 +2,22 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// No test takes so long. Without a bus whoever waits for something on it ends, so that a program that waits for ever fails
+/// its test instead of holding it up.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A dbus-daemon in a folder of its own; it ends with this.
 #[derive(Debug)]
 pub(crate) struct Bus {
-    daemon: Child,
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
     pub(crate) address: String,
     _folder: TempDir,
 }
@@ -37,14 +45,20 @@ impl Bus {
         let mut address = String::new();
         let out = daemon.stdout.take().expect("piped");
         BufReader::new(out).read_line(&mut address).expect("its address");
-        Self { daemon, address: address.trim().to_owned(), _folder: folder }
+        let (end, ended) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            ended.recv_timeout(PATIENCE).unwrap_or_default();
+            // It may have ended already.
+            drop(daemon.kill());
+            drop(daemon.wait());
+        });
+        Self { end: Some(end), thread: Some(thread), address: address.trim().to_owned(), _folder: folder }
     }
 }
 
 impl Drop for Bus {
     fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.daemon.kill());
-        drop(self.daemon.wait());
+        drop(self.end.take());
+        drop(self.thread.take().map(JoinHandle::join));
     }
 }

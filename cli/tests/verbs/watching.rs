@@ -17,8 +17,18 @@ fn lines(ran: &Ran) -> Vec<Value> {
 
 /// Ctrl-C once the child has said that it watches.
 fn interrupt(stage: &Stage, mut child: Child) -> Ran {
-    let mut first = [0; 1];
-    child.stdout.as_mut().expect("piped").read_exact(&mut first).expect("a first line");
+    let mut out = child.stdout.take().expect("piped");
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let read = out.read_exact(&mut [0; 1]);
+        drop(tell.send((out, read)));
+    });
+    let Ok((out, read)) = told.recv_timeout(std::time::Duration::from_secs(20)) else {
+        child.kill().expect("killed");
+        panic!("it never said that it watches");
+    };
+    read.expect("a first line");
+    child.stdout = Some(out);
     wait_until("the job is there", || !stage.json(&["jobs"])["jobs"].as_array().expect("a list").is_empty());
     // The line is printed just before Ctrl-C is waited for.
     std::thread::sleep(std::time::Duration::from_millis(200));
@@ -33,6 +43,18 @@ fn a_piped_stream_is_received_and_told_in_two_lines() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
     assert!(ran.out.contains("received 16 B into tank") && ran.out.contains("durable"), "{}", ran.out);
+}
+
+/// While polkit asked for a password, the signals of another job filled the connection, and the answer was never read.
+#[test]
+fn a_receive_that_is_answered_late_is_heard_among_the_signals_of_a_busy_job() {
+    let stage = Stage::new();
+    let file = stage.stream("ok and some data");
+    let mut child = stage.command(&["receive", "patient", file.to_str().expect("a name")]).spawn().expect("it runs");
+    wait_until("it ends", || child.try_wait().expect("its state").is_some());
+    let ran = Ran::from(child.wait_with_output().expect("it has ended"));
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert!(ran.out.contains("durable"), "{}", ran.out);
 }
 
 #[test]
@@ -121,9 +143,11 @@ fn every_job_is_watched_until_none_is_left() {
     let stage = Stage::new();
     let idle = stage.run(&["watch"]);
     assert_eq!((idle.code, idle.out.as_str()), (Some(0), "nothing is running\n"));
-    let ids = [stage.stalled(), stage.stalled()];
+    let before = stage.stalled();
     let child = stage.command(&["watch"]).spawn().expect("it runs");
     std::thread::sleep(std::time::Duration::from_millis(300));
+    // One that begins meanwhile is watched as well.
+    let ids = [stage.stalled(), before];
     ids.iter().for_each(|id| assert_eq!(stage.run(&["cancel", id]).code, Some(0)));
     let ran = Ran::from(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.code, Some(1));

@@ -6,6 +6,14 @@ use std::ffi::c_long;
 
 use nix::libc;
 
+/// `open_tree(2)`, Linux 5.2.
+pub(crate) const OPEN_TREE: c_long = OPENAT2 - 9;
+/// `fsmount(2)`, Linux 5.2.
+pub(crate) const FSMOUNT: c_long = OPENAT2 - 5;
+/// `mount_setattr(2)`, Linux 5.12.
+pub(crate) const MOUNT_SETATTR: c_long = OPENAT2 + 5;
+/// `open_tree_attr(2)`, Linux 6.15.
+pub(crate) const OPEN_TREE_ATTR: c_long = OPENAT2 + 30;
 /// `fchmodat2(2)`, Linux 6.6.
 pub(crate) const FCHMODAT2: c_long = OPENAT2 + 15;
 /// `setxattrat(2)`, Linux 6.13.
@@ -19,3 +27,6 @@ const OPENAT2: c_long = libc::SYS_openat2;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 const _: () = assert!(FCHMODAT2 == 452 && SETXATTRAT == 463 && GETXATTRAT == 464 && REMOVEXATTRAT == 466);
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
+const _: () = assert!(OPEN_TREE == 428 && FSMOUNT == 432 && MOUNT_SETATTR == 442 && OPEN_TREE_ATTR == 467);

@@ -230,7 +230,8 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if self.destination.has(&name)? {
             return Err(Error::new(Cause::Exists(name.into_bytes())));
         }
-        let mut parents = Parents::new(self.destination.duplicate()?, self.options.mount_root.clone());
+        let mut parents =
+            Parents::new(self.destination.duplicate()?, self.options.mount_root.clone(), self.options.top.clone());
         let hidden = Hidden::create(self.destination, &begin, &mut parents)?;
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         self.observer.began(name.to_bytes(), kind);

@@ -1,7 +1,9 @@
 //! What a caller may choose for one run.
 
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use butterdock_stream::Limits;
 
@@ -26,6 +28,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where the filesystem's top-level subvolume is mounted, for when a private mount is not allowed.
     pub mount_root: Option<PathBuf>,
+    /// The filesystem's top-level subvolume, open, for a caller that cannot mount any more once the run begins.
+    pub top: Option<Arc<OwnedFd>>,
 }
 
 impl Default for Options {
@@ -40,6 +44,7 @@ impl Default for Options {
             one_stream: false,
             limits: Limits::default(),
             mount_root: None,
+            top: None,
         }
     }
 }

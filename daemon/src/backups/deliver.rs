@@ -103,7 +103,8 @@ impl Run<'_> {
 
     fn transfer(&self, stream: &Stream<'_>, fresh: &Fresh<'_>) -> Result<Outcome, Trouble> {
         let lanes = self.task.lanes.and_then(NonZeroUsize::new);
-        let options = Options { lanes, name: Some(fresh.name().to_vec()), ..Options::default() };
+        let (name, top) = (Some(fresh.name().to_vec()), self.ends.top.clone());
+        let options = Options { lanes, name, top, ..Options::default() };
         stream.transfer(self.destination(), &options, self.control, &Along { observer: self.observer, fresh })
     }
 

@@ -1,6 +1,7 @@
 //! A worker's way through one backup.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use butterdock_btrfs::{filesystem, roots};
@@ -25,6 +26,8 @@ pub(crate) struct Ends {
     pub(crate) folder: OwnedFd,
     /// The destination directory, on the drive.
     pub(crate) destination: OwnedFd,
+    /// The root of the drive's filesystem, where parents are found.
+    pub(crate) top: Option<Arc<OwnedFd>>,
 }
 
 /// A backup being done.

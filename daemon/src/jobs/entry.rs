@@ -13,7 +13,7 @@ use super::left::Left;
 use super::pace::Pace;
 use super::work::Work;
 use crate::volumes::Volume;
-use crate::worker::JobError;
+use crate::worker::{JobError, public_sentence};
 
 /// A job on the desk.
 #[derive(Debug)]
@@ -175,8 +175,8 @@ fn stuck(writing: bool, about: &About) -> Trouble {
 }
 
 fn from_worker(error: JobError) -> Trouble {
-    let JobError { kind, message, command, byte, public } = error;
-    Trouble { name: error_name(kind), public, message, command, byte }
+    let JobError { kind, message, command, byte } = error;
+    Trouble { name: error_name(kind), public: public_sentence(kind, command, byte), message, command, byte }
 }
 
 fn error_name(kind: ErrorKind) -> ErrorName {
@@ -205,8 +205,7 @@ mod tests {
     }
 
     fn told(kind: ErrorKind) -> Ending {
-        let (message, public) = ("long".to_owned(), "short".to_owned());
-        Ending::Told(Some(JobError { kind, message, command: None, byte: None, public }))
+        Ending::Told(Some(JobError { kind, message: "long".to_owned(), command: None, byte: None }))
     }
 
     fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorName>) {
@@ -272,6 +271,13 @@ mod tests {
             entry.end(why);
             assert_eq!((entry.why, *told.borrow()), (Some(Why::Cancelled), Some(heard)));
         }
+    }
+
+    #[test]
+    fn no_word_of_a_worker_reaches_everybody() {
+        let (_, trouble) = verdict(None, told(ErrorKind::Exists), Left::default(), &tank());
+        let trouble = trouble.expect("a reason");
+        assert!(trouble.message == "long" && !trouble.public.contains("long"), "{trouble:?}");
     }
 
     #[test]

@@ -16,10 +16,10 @@ use super::json::Json;
 use super::signals::Signals;
 use super::watch::Watch;
 use super::{End, Show, destination};
-use crate::app::NOT_ALLOWED;
 use crate::args::Receive;
 use crate::input::Input;
 use crate::limits;
+use crate::status::NOT_ALLOWED;
 
 /// How often a run shows how far it is.
 const TICK: Duration = Duration::from_millis(250);

@@ -22,10 +22,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::app::NOT_ALLOWED;
 use crate::args::Serve;
 use crate::config::{Config, Sources, load};
 use crate::lines;
+use crate::status::NOT_ALLOWED;
 use service::Service;
 use signals::Signals;
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use butterdock_btrfs::send;
@@ -61,7 +62,7 @@ impl Job {
                 let lanes = lanes_for(task.lanes).map(NonZeroUsize::get);
                 let task = Box::new(Task { lanes, ..task });
                 Ok(Self::Backup {
-                    ends: Ends { source, folder, destination },
+                    ends: Ends { source, folder, destination, top: None },
                     task,
                     version: send::version().min(NEWEST),
                 })
@@ -73,6 +74,24 @@ impl Job {
             }
             Order::Sweep => Ok(Self::Sweep { destination: alone(descriptors)? }),
             Order::Cancel => Err(Unfit("the daemon cancelled a job that it had not begun")),
+        }
+    }
+
+    /// The same job, through another descriptor of its directory, and with one of its filesystem's root. The one that came
+    /// with the order is closed.
+    pub(crate) fn through(self, destination: OwnedFd, top: Option<OwnedFd>) -> Self {
+        let top = top.map(Arc::new);
+        match self {
+            Self::Receive { input, options, .. } => {
+                Self::Receive { input, destination, options: Box::new(Options { top, ..*options }) }
+            }
+            Self::Backup { ends, task, version } => {
+                Self::Backup { ends: Ends { destination, top, ..ends }, task, version }
+            }
+            Self::Restore { snapshot, options, version, .. } => {
+                Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version }
+            }
+            Self::Sweep { .. } => Self::Sweep { destination },
         }
     }
 

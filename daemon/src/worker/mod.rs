@@ -32,6 +32,7 @@ mod listener;
 mod priority;
 mod protocol;
 mod run;
+mod sentence;
 mod spawner;
 mod teller;
 
@@ -39,4 +40,5 @@ pub(crate) use handle::Worker;
 pub(crate) use priority::{IoPriority, Priority};
 pub(crate) use protocol::{JobError, Order, Report};
 pub(crate) use run::run;
+pub(crate) use sentence::public as public_sentence;
 pub(crate) use spawner::Spawner;

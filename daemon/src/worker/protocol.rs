@@ -110,7 +110,8 @@ pub(crate) enum Report {
     },
 }
 
-/// Why a job failed.
+/// Why a job failed. What everybody is told of it the daemon says itself ([`super::sentence`]): more than a kind and
+/// numbers it does not believe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct JobError {
     #[serde(with = "KindName")]
@@ -121,8 +122,6 @@ pub(crate) struct JobError {
     pub(crate) command: Option<u64>,
     /// The offset of that command in the input.
     pub(crate) byte: Option<u64>,
-    /// A sentence for everybody: it holds no name and no path.
-    pub(crate) public: String,
 }
 
 /// [`Counts`] for serde, which checks that none is missing.
@@ -197,13 +196,8 @@ mod tests {
     #[test]
     fn reports_arrive_as_they_were_told() {
         let counts = Counts { commands: 1, bytes: u64::MAX, files: 3, ..Counts::default() };
-        let error = JobError {
-            kind: ErrorKind::ReadOnly,
-            message: "a\n\"b\"".to_owned(),
-            command: Some(7),
-            byte: None,
-            public: "c".to_owned(),
-        };
+        let error =
+            JobError { kind: ErrorKind::ReadOnly, message: "a\n\"b\"".to_owned(), command: Some(7), byte: None };
         let published = Report::Published {
             name: b"a\n\xff\0".to_vec(),
             subvolume_id: 256,

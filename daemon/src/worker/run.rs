@@ -16,14 +16,8 @@ use super::line::LineBuffer;
 use super::protocol::{JobError, LONGEST_ORDER, Report, Start};
 use super::teller::{self, Teller};
 use super::{failure, handover, listener};
-use crate::{app, limits, lines};
-
-/// The daemon went away (`EX_UNAVAILABLE` of sysexits.h).
-const DESERTED: u8 = 69;
-/// The kernel refused something that no worker can do without (`EX_OSERR`).
-const REFUSED: u8 = 71;
-/// The order was not understood (`EX_PROTOCOL`).
-const MISUNDERSTOOD: u8 = 76;
+use crate::status::{MISUNDERSTOOD, REFUSED, UNAVAILABLE, USAGE};
+use crate::{limits, lines};
 
 /// Does the one order that comes through standard input.
 pub(crate) fn run() -> ExitCode {
@@ -61,7 +55,7 @@ impl Stop {
 
     /// There is nobody to tell.
     fn deserted() -> Self {
-        Self::new(DESERTED, "")
+        Self::new(UNAVAILABLE, "")
     }
 }
 
@@ -76,7 +70,8 @@ fn work() -> Result<(), Stop> {
     };
     start.priority.take();
     match confine(job.destination(), job.folder()) {
-        Ok(Confined { landlock, lacking }) => {
+        Ok(Confined { destination, top, landlock, lacking }) => {
+            let job = job.through(destination, top);
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
             do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)
         }
@@ -92,13 +87,13 @@ fn parents_socket() -> Result<UnixStream, Stop> {
     let by_hand = |_error| {
         let text = "butterdockd worker is started by the daemon and does nothing by hand: \
                     use butterdock receive, or butterdockd receive without a daemon";
-        Stop::new(app::USAGE, text)
+        Stop::new(USAGE, text)
     };
     // Who made the pair of sockets, as the kernel remembers it.
     let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(by_hand)?.pid();
     match confine::begin(daemon) {
         Ok(true) => {}
-        Ok(false) => return Err(Stop::new(DESERTED, "the daemon that started this worker is gone")),
+        Ok(false) => return Err(Stop::new(UNAVAILABLE, "the daemon that started this worker is gone")),
         Err(trouble) => return Err(Stop::new(REFUSED, trouble.to_string())),
     }
     let socket = std::io::stdin().as_fd().try_clone_to_owned();

@@ -28,14 +28,28 @@ impl Volume {
     pub(crate) fn make(name: &str, options: String) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("butterdock-bench-{name}-")).tempdir_in(place()?)?;
         let mut volume = Self { folder, options, mounted: false };
-        let (image, point) = (volume.image(), volume.point().to_owned());
-        std::fs::create_dir(&point)?;
+        let image = volume.image();
+        std::fs::create_dir(volume.point())?;
         run("fallocate", [OsStr::new("-l"), OsStr::new(&IMAGE.to_string()), image.as_os_str()])?;
-        run("mkfs.btrfs", [OsStr::new("-q"), OsStr::new("-K"), image.as_os_str()])?;
-        let loops = format!("loop,{}", volume.options);
-        run("mount", [OsStr::new("-o"), OsStr::new(&loops), image.as_os_str(), point.as_os_str()])?;
-        volume.mounted = true;
+        volume.mount()?;
         Ok(volume)
+    }
+
+    /// Makes its filesystem anew: every run begins on the same one, and nobody waits for the kernel's cleaner, which
+    /// deletes subvolumes when it likes.
+    pub(crate) fn renew(&mut self) -> Result<()> {
+        run("umount", [self.point().as_os_str()])?;
+        self.mounted = false;
+        self.mount()
+    }
+
+    fn mount(&mut self) -> Result<()> {
+        let (image, point) = (self.image(), self.point());
+        run("mkfs.btrfs", [OsStr::new("-q"), OsStr::new("-K"), OsStr::new("-f"), image.as_os_str()])?;
+        let loops = format!("loop,{}", self.options);
+        run("mount", [OsStr::new("-o"), OsStr::new(&loops), image.as_os_str(), point.as_os_str()])?;
+        self.mounted = true;
+        Ok(())
     }
 
     /// Where it is mounted.

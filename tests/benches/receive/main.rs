@@ -2,7 +2,7 @@
 //!
 //! The two alternate and the order flips with every pair, so that a machine that warms up or slows down favours
 //! neither. The clock runs until the destination is synced, for both: what is compared is the time until the data is
-//! durable. Deleting the result, and waiting for the kernel's cleaner, happen outside the clock.
+//! durable. Every run begins on a filesystem made for it, outside the clock.
 
 mod cases;
 mod disk;
@@ -49,12 +49,12 @@ fn bench(options: &Options) -> Result<()> {
     ignore_signals()?;
     let cases = cases::chosen(&options.only)?;
     let streams = streams::prepare(&cases, &options.folder()?)?;
-    let destination = disk::Volume::make("destination", options.destination_mount())?;
+    let mut destination = disk::Volume::make("destination", options.destination_mount())?;
     say(&format!("destination: {}", destination.describe()));
     let mut rows = Vec::new();
     for case in cases {
-        let row =
-            pairs::run(case, &streams, &destination, options).with_context(|| format!("case ({})", case.letter()))?;
+        let row = pairs::run(case, &streams, &mut destination, options)
+            .with_context(|| format!("case ({})", case.letter()))?;
         rows.push(row);
     }
     let block = table::markdown(&rows, options, &destination)?;

@@ -27,14 +27,11 @@ pub(crate) struct Pair {
 }
 
 /// Runs all pairs of a case.
-pub(crate) fn run(case: Case, streams: &Streams, volume: &Volume, options: &Options) -> Result<Row> {
+pub(crate) fn run(case: Case, streams: &Streams, volume: &mut Volume, options: &Options) -> Result<Row> {
     let stream = streams.path(case.stream());
     let stream_bytes = warm(&stream)?;
-    let runner = Runner { case, stream, point: volume.point(), ours: options.ours()?, options };
-    if let Some(parent) = case.parent() {
-        let words = measure::command_line(&streams.path(parent), &runner.point, &[]);
-        disk::run("btrfs", words).context("the parent cannot be received")?;
-    }
+    let parent = case.parent().map(|name| streams.path(name));
+    let mut runner = Runner { case, stream, parent, volume, ours: options.ours()?, options };
     // The first run of a case alone pays for what the kernel allocates once; it does not count.
     runner.theirs()?;
     let mut pairs = Vec::new();
@@ -59,52 +56,46 @@ pub(crate) fn run(case: Case, streams: &Streams, volume: &Volume, options: &Opti
         }
         pairs.push(pair);
     }
-    if case.parent().is_some() {
-        remove(&runner.point, "base")?;
-    }
     Ok(Row { case, stream_bytes, pairs })
 }
 
 struct Runner<'a> {
     case: Case,
     stream: PathBuf,
-    point: PathBuf,
+    parent: Option<PathBuf>,
+    volume: &'a mut Volume,
     ours: PathBuf,
     options: &'a Options,
 }
 
 impl Runner<'_> {
-    fn ours(&self) -> Result<Cost> {
+    fn ours(&mut self) -> Result<Cost> {
         let more: Vec<&OsStr> = self.options.ours_arg.iter().map(OsStr::new).collect();
-        self.once(&self.ours, more).context("our side")
+        self.once(&self.ours.clone(), more).context("our side")
     }
 
-    fn theirs(&self) -> Result<Cost> {
+    fn theirs(&mut self) -> Result<Cost> {
         self.once(&self.options.theirs, Vec::new()).context("the other side")
     }
 
-    fn once(&self, program: &Path, mut more: Vec<&OsStr>) -> Result<Cost> {
+    fn once(&mut self, program: &Path, mut more: Vec<&OsStr>) -> Result<Cost> {
         if self.case.forces_decompression() {
             more.push(OsStr::new("--force-decompress"));
         }
-        let words = measure::command_line(&self.stream, &self.point, &more);
+        self.volume.renew()?;
+        let point = self.volume.point();
+        if let Some(parent) = &self.parent {
+            let words = measure::command_line(parent, &point, &[]);
+            disk::run("btrfs", words).context("the parent cannot be received")?;
+        }
+        let words = measure::command_line(&self.stream, &point, &more);
         // What other work left behind is written outside the clock.
         nix::unistd::sync();
-        let cost = measure::run(&self.point, program, &words)?;
+        let cost = measure::run(&point, program, &words)?;
         let name = self.case.subvolume();
-        ensure!(self.point.join(name).is_dir(), "{} said success and {name} is not there", program.display());
-        remove(&self.point, name)?;
+        ensure!(point.join(name).is_dir(), "{} said success and {name} is not there", program.display());
         Ok(cost)
     }
-}
-
-/// Deletes a subvolume and waits until the kernel's cleaner is through with it.
-fn remove(point: &Path, name: &str) -> Result<()> {
-    let path = point.join(name);
-    disk::run("btrfs", ["subvolume".as_ref(), "delete".as_ref(), path.as_os_str()])?;
-    disk::run("btrfs", ["subvolume".as_ref(), "sync".as_ref(), point.as_os_str()])?;
-    disk::run("btrfs", ["filesystem".as_ref(), "sync".as_ref(), point.as_os_str()])?;
-    Ok(())
 }
 
 /// Reads a stream once, so that every run finds it in memory. Returns its length.

@@ -40,6 +40,35 @@ fn a_stream_comes_by_a_pipe_from_the_sender() -> Result<()> {
     desk.has("into/full")
 }
 
+/// The sender takes part in the commits of the filesystem, and stands still while nobody reads its pipe.
+#[test]
+fn hundreds_of_megabytes_come_by_a_pipe_from_the_same_filesystem() -> Result<()> {
+    let desk = Desk::new()?;
+    let source = desk.volume.join("source");
+    snapshot::create(&source)?;
+    for number in 0..28_u8 {
+        let block: Vec<u8> =
+            (0..64_u32 << 10).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 ^ number).collect();
+        let mut file = File::create(source.join(number.to_string()))?;
+        for _ in 0..128 {
+            file.write_all(&block)?;
+        }
+    }
+    snapshot::set_read_only(&source, true)?;
+    fs::create_dir(desk.volume.join("into"))?;
+    let mut sender =
+        std::process::Command::new("btrfs").args(["-q", "send"]).arg(&source).stdout(Stdio::piped()).spawn()?;
+    let pipe = sender.stdout.take().context("the sender's pipe")?;
+    let finished = run(desk.command()?.arg(desk.volume.join("into")).stdin(pipe), PATIENCE)?;
+    ensure!(sender.wait()?.success(), "the sender failed");
+    printed(&finished, "", "At subvol source\n")?;
+    for number in 0..28 {
+        let name = number.to_string();
+        ensure!(fs::read(source.join(&name))? == fs::read(desk.volume.join("into/source").join(&name))?, "{name}");
+    }
+    Ok(())
+}
+
 #[test]
 fn options_may_stand_after_the_operand() -> Result<()> {
     let desk = Desk::new()?;

@@ -2,18 +2,23 @@
 
 use std::fs::{self, File};
 use std::net::{TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_tests::rig::{Rig, Volume};
 use butterdock_tests::snapshot;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, openat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsmount, fsopen, open_tree,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::confine::confine;
+use crate::confine::{Confined, confine};
 
 /// A volume with a destination in it, and something beside the destination.
 struct Place {
@@ -38,12 +43,19 @@ impl Place {
 
     /// Runs something as a worker would.
     fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        self.inside_with(|_walls| act())
+    }
+
+    /// The same, with the descriptors that a worker works through.
+    fn inside_with<T: Send>(&self, act: impl FnOnce(Confined) -> Result<T> + Send) -> Result<T> {
         let directory = File::open(self.destination())?;
         std::thread::scope(|threads| {
             let locked_in = threads.spawn(move || {
                 let walls = confine(directory.as_fd(), None).map_err(|trouble| anyhow!("{trouble}"))?;
                 ensure!(walls.landlock && walls.lacking.is_empty(), "this kernel lacks: {:?}", walls.lacking);
-                act()
+                // A worker closes it.
+                drop(directory);
+                act(walls)
             });
             locked_in.join().map_err(|_panic| anyhow!("it panicked"))?
         })
@@ -98,6 +110,49 @@ fn no_program_runs_and_no_mount_changes() -> Result<()> {
         ensure!(mounted == Err(Errno::EPERM), "{mounted:?}");
         let unmounted = umount2(&volume, MntFlags::MNT_DETACH);
         ensure!(unmounted == Err(Errno::EPERM), "{unmounted:?}");
+        Ok(())
+    })
+}
+
+/// A stream holds device nodes, so a worker may make them: a disk of the machine, for instance.
+#[test]
+fn a_device_that_it_made_cannot_be_opened_whatever_the_way() -> Result<()> {
+    let place = Place::new()?;
+    let (destination, disk) = (place.destination(), fs::metadata(place.volume.device()?)?.rdev());
+    let make = |directory: &OwnedFd, name: &str, kind: FileType, device: u64| {
+        mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device)
+    };
+    let opened = |directory: &OwnedFd, name: &str| openat(directory, name, OFlags::RDWR, Mode::empty()).map(drop);
+    let directory = OwnedFd::from(File::open(&destination)?);
+    make(&directory, "before", FileType::BlockDevice, disk)?;
+    opened(&directory, "before").context("not to be opened without walls either: this shows nothing")?;
+    drop(directory);
+    place.inside_with(|walls| {
+        let directory = walls.destination;
+        make(&directory, "disk", FileType::BlockDevice, disk)?;
+        make(&directory, "null", FileType::CharacterDevice, makedev(1, 3))?;
+        for name in ["before", "disk", "null"] {
+            let refused = opened(&directory, name);
+            ensure!(refused == Err(rustix::io::Errno::ACCESS), "{name}: {refused:?}");
+            let by_path = errno(File::open(destination.join(name)));
+            ensure!(by_path == Some(Errno::EACCES as i32), "{name} by its path: {by_path:?}");
+        }
+        let above = openat(&walls.top.context("no top")?, "destination/disk", OFlags::RDONLY, Mode::empty()).map(drop);
+        ensure!(above == Err(rustix::io::Errno::ACCESS), "through the top: {above:?}");
+        // The kernel opens no device for it either: what adds one to a filesystem asks the same.
+        let mounted = butterdock_btrfs::top::open_top(&directory).map(drop).map_err(|error| error.errno);
+        ensure!(mounted == Err(Errno::EACCES), "a device was mounted by its path: {mounted:?}");
+        // No other mount, and none of these changed.
+        let clone = open_tree(&directory, "", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH);
+        ensure!(clone.is_err_and(|error| error == rustix::io::Errno::PERM), "a mount was cloned");
+        let changed = butterdock_btrfs::mounts::refuse_devices_everywhere().map_err(|error| error.errno);
+        ensure!(changed == Err(Errno::EPERM), "a mount was changed: {changed:?}");
+        let tmpfs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&tmpfs)?;
+        let made = |attributes| fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(drop);
+        let lax = made(MountAttrFlags::MOUNT_ATTR_NOSUID);
+        ensure!(lax == Err(rustix::io::Errno::PERM), "a mount with devices: {lax:?}");
+        made(MountAttrFlags::MOUNT_ATTR_NODEV).context("a mount without")?;
         Ok(())
     })
 }

@@ -1,10 +1,17 @@
 //! The played Manager.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
+use butterdock_dbus::names::interface::JOB;
+use butterdock_dbus::path::job_path;
 use butterdock_dbus::{Error, ErrorName, HistoryEntry, Options, ReceiveOptions, no_options};
-use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
+use uuid::Uuid;
+use zbus::fdo::Properties;
+use zbus::names::InterfaceName;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, OwnedFd, OwnedObjectPath, Variant, interface};
 
 use super::{Desk, job, volume};
 
@@ -27,6 +34,12 @@ impl Manager {
         self.desk.asked.lock().expect("unpoisoned").push(format!("{volume} {read:?}"));
         if volume == "locked" {
             return Err(Error::new(ErrorName::NotAuthorized, "you may not receive into the volume \"locked\""));
+        }
+        // While a person types a password, another job goes on and says so: more often than a connection holds signals.
+        if volume == "patient" {
+            chatter(connection, 500).await?;
+            let stream = File::from(std::os::fd::OwnedFd::from(stream));
+            return Ok(job::begin(connection, Arc::clone(&self.desk), "tank", stream, read.total).await?);
         }
         if !volume::NAMES.contains(&volume.as_str()) {
             return Err(Error::new(ErrorName::NotFound, format!("there is no volume \"{volume}\"")));
@@ -54,4 +67,15 @@ impl Manager {
     fn features(&self) -> Vec<String> {
         vec!["played".to_owned()]
     }
+}
+
+/// What a job that is nobody's here says of its progress, so many times.
+async fn chatter(connection: &Connection, times: u64) -> zbus::Result<()> {
+    let emitter = SignalEmitter::new(connection, job_path(Uuid::new_v4()))?;
+    for bytes in 0..times {
+        let changed = HashMap::from([("BytesReceived", Variant::from(bytes))]);
+        let interface = InterfaceName::from_static_str_unchecked(JOB);
+        Properties::properties_changed(&emitter, interface, changed, (&[][..]).into()).await?;
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod volume;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use butterdock_dbus::HistoryEntry;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
@@ -45,7 +46,8 @@ impl Fake {
                 let connection = serve(&address, shared).await.expect("served");
                 ready.send(()).expect("waited for");
                 drop(stopped.await);
-                connection.graceful_shutdown().await;
+                // A job that a failed test left stalled holds the connection, too, and the failure must be seen.
+                drop(tokio::time::timeout(Duration::from_secs(1), connection.graceful_shutdown()).await);
             });
         });
         is_ready.recv().expect("a service");

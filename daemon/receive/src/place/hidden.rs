@@ -1,10 +1,9 @@
 //! The hidden subvolume that a stream is received into.
 
 use std::ffi::{CStr, CString};
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::{Error as Fault, file, flags, inode, subvolume, xattr};
+use butterdock_btrfs::{Error as Fault, file, flags, inode, random, subvolume, xattr};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
@@ -135,9 +134,7 @@ fn lift(root: &OwnedFd) -> Result<u32, Fault> {
 
 /// `.butterdock-` and 32 random hexadecimal digits.
 fn hidden_name() -> Result<CString, Error> {
-    let mut random = [0_u8; 16];
-    let mut source = std::fs::File::open("/dev/urandom").map_err(|error| Error::new(Cause::Read(error)))?;
-    source.read_exact(&mut random).map_err(|error| Error::new(Cause::Read(error)))?;
+    let random = random::sixteen().map_err(doing("draw a hidden name"))?;
     let mut name = HIDDEN.to_vec();
     for byte in random {
         name.extend_from_slice(format!("{byte:02x}").as_bytes());

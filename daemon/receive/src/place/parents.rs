@@ -27,15 +27,15 @@ pub(crate) struct Parents {
     /// A descriptor on the filesystem.
     fd: OwnedFd,
     mount_root: Option<PathBuf>,
-    /// The top-level subvolume, once it was needed.
-    top: Option<OwnedFd>,
+    /// The top-level subvolume: given, or opened once it was needed.
+    top: Option<Arc<OwnedFd>>,
     found: HashMap<Identity, Arc<Directory>>,
     files: Vec<(Identity, StreamPath, RealInode)>,
 }
 
 impl Parents {
-    pub(crate) fn new(fd: OwnedFd, mount_root: Option<PathBuf>) -> Self {
-        Self { fd, mount_root, top: None, found: HashMap::new(), files: Vec::new() }
+    pub(crate) fn new(fd: OwnedFd, mount_root: Option<PathBuf>, top: Option<Arc<OwnedFd>>) -> Self {
+        Self { fd, mount_root, top, found: HashMap::new(), files: Vec::new() }
     }
 
     /// The subvolume that the sender calls `wanted`: read-only, and unchanged since it was the same there.
@@ -107,7 +107,7 @@ impl Parents {
     /// Opens subvolume `id` from the top; none when something else is there by now.
     fn open(&mut self, id: u64, path: &[u8]) -> Result<Option<Arc<Directory>>, Fault> {
         if self.top.is_none() {
-            self.top = Some(self.open_top()?);
+            self.top = Some(Arc::new(self.open_top()?));
         }
         let Some(top) = &self.top else { return Ok(None) };
         let path = if path.is_empty() { b"." } else { path };

@@ -40,11 +40,7 @@ pub(crate) fn one_data(draw: &mut Draw, path: &str) {
     let known = *draw.world.known(path);
     let end = match draw.roll() % 10 {
         0..=3 => writes(draw, path, offset),
-        4..=5 => {
-            let (extent, data) = payload(usize::from(draw.roll()), offset);
-            draw.add(Owned::Encoded { path: path.into(), extent, data });
-            offset + extent.file_len
-        }
+        4..=5 => payloads(draw, path, offset),
         6..=7 => clone(draw, path, &known),
         8 => {
             let size = if draw.roll() % 3 == 0 { known.size } else { offset };
@@ -70,14 +66,29 @@ fn writes(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     let mut end = 0;
     // Now and then more than a window holds.
     let count = if draw.roll() % 64 == 0 { 70 } else { draw.roll() % 4 };
+    // And now and then so much that the applier does it itself.
+    let longest = if draw.roll() % 24 == 0 { 48 << 10 } else { 6000 };
     for _ in 0..=count {
-        let (len, fill) = (usize::from(draw.roll() % 6000), draw.roll().to_le_bytes());
+        let (len, fill) = (usize::from(draw.roll() % longest), draw.roll().to_le_bytes());
         let data = fill.into_iter().cycle().take(len).collect();
         draw.add(Owned::Write { path: path.into(), offset, data: Bytes(data) });
         if len != 0 {
             end = end.max(offset + len as u64);
         }
         offset += len as u64 + if draw.roll() % 5 == 0 { 300 } else { 0 };
+    }
+    end
+}
+
+/// One compressed extent, or now and then so many behind each other that they are spread over the lanes.
+fn payloads(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
+    let mut end = offset;
+    let count = if draw.roll() % 16 == 0 { 5 } else { 1 };
+    for _ in 0..count {
+        let (extent, data) = payload(usize::from(draw.roll()), offset);
+        draw.add(Owned::Encoded { path: path.into(), extent, data });
+        end = offset + extent.file_len;
+        offset = end.next_multiple_of(4096);
     }
     end
 }

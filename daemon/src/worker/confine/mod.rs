@@ -7,12 +7,18 @@
 //! 2. *With the order*: namespaces of its own ([`namespaces`]), which needs `CAP_SYS_ADMIN` and must come before Landlock,
 //!    because Landlock forbids every change of the mounts, and so making them a slave.
 //! 3. *Paths* ([`paths`]): Landlock. Which files may be reached is told by descriptors of directories, and one of them is the
-//!    root of the whole filesystem, which is mounted privately for it. The engine may mount it again later: a mount that is
-//!    attached nowhere is not a change of the mounts, and Landlock lets it be (measured on Linux 6.18).
-//! 4. *Capabilities* ([`capabilities`]) last: the walls before need some that the engine does not.
+//!    root of the whole filesystem. It is mounted privately before anything else, and the engine gets that descriptor to find
+//!    parents with: it could not mount it later.
+//! 4. *Devices*: a stream may hold device nodes, so a worker may make them (`CAP_MKNOD`), and Landlock does not tell them
+//!    from files. What decides is the mount through which a node is reached: the worker works through a clone of the
+//!    destination's mount that is nodev (made first of all: only a mount of one's own namespace can be cloned), so is every
+//!    mount of its namespace, and a filter of system calls refuses those that would make another one or change these
+//!    ([`butterdock_btrfs::filter`]), because `CAP_SYS_ADMIN` is enough for that and Landlock lets it be. The kernel asks the
+//!    same mounts when it is told to mount a device by its path, and then answers `EACCES` too (measured on Linux 6.18).
+//! 5. *Capabilities* ([`capabilities`]) last: the walls before need some that the engine does not.
 //!
 //! What is left is `CAP_SYS_ADMIN`, without which no extent can be written as it came and no parent be found, and the system
-//! calls that ask for nothing else. A filter of system calls would be the next wall.
+//! calls that ask for nothing else. A filter that lets through only what the engine calls would be the next wall.
 //!
 //! All of it happens while there is one thread: each wall holds for the thread that asks and for those it starts.
 
@@ -24,11 +30,14 @@ mod paths;
 use std::ffi::CStr;
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use butterdock_btrfs::{Errno, filter, mounts, top};
 use nix::sys::stat::{Mode, umask};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::{set_name, set_no_new_privs};
+
+use paths::Landlock;
 
 /// What `ps` shows; the kernel keeps fifteen bytes.
 const NAME: &CStr = c"butterdock-work";
@@ -38,6 +47,10 @@ const OUT_OF_MEMORY: &str = "500";
 /// How well it is locked in.
 #[derive(Debug)]
 pub(crate) struct Confined {
+    /// The destination to work through: the one that came from the daemon must be closed, because devices open through it.
+    pub(crate) destination: OwnedFd,
+    /// The root of its filesystem, for reading: nothing can be mounted from here on. Nothing where that could not be before.
+    pub(crate) top: Option<OwnedFd>,
     /// Whether Landlock keeps it below the destination.
     pub(crate) landlock: bool,
     /// What this kernel cannot keep it from: sentences without names.
@@ -68,17 +81,27 @@ pub(crate) fn begin(parent: i32) -> Result<bool, Trouble> {
     Ok(true)
 }
 
-/// Builds the walls that stand while the job in `destination` is done; a backup makes snapshots in `folder` too.
+/// Builds the walls that stand while the job in `destination` is done; a backup makes snapshots in `folder` too. From here
+/// on it is done through the descriptor in the answer.
 pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
+    // As long as the mount that the destination was opened through is in a namespace of this process.
+    let destination =
+        mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
+    // The device is looked up by its path, which fails once no mount lets a device through.
+    let top = top::open_top(&destination).ok();
     let mut lacking = namespaces::unshare()?;
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
-    let landlock = paths::restrict(destination, folder)?;
-    if !landlock {
-        lacking
-            .push("this kernel has no Landlock, or it is switched off: the worker could open files outside its volume");
+    let Landlock { enforced, lacking: left_out } = paths::restrict(destination.as_fd(), folder, top.as_ref())?;
+    lacking.extend(left_out);
+    match filter::keep_devices_out() {
+        Ok(()) => {}
+        Err(error) if error.errno == Errno::EINVAL => lacking.push(
+            "this kernel has no filter of system calls: the worker could make a mount through which devices open",
+        ),
+        Err(error) => return Err(doing("give up making mounts")(error.errno)),
     }
     capabilities::drop_unneeded()?;
-    Ok(Confined { landlock, lacking })
+    Ok(Confined { destination, top, landlock: enforced, lacking })
 }
 
 impl fmt::Display for Trouble {

@@ -2,17 +2,15 @@
 //!
 //! Beneath the destination the worker may do what a stream can ask for. In the rest of the filesystem it may read, because
 //! a parent and a clone source can lie anywhere there, also outside what is mounted. Everything else is out of reach. A rule
-//! holds for a directory, not for a mount, so the one on the filesystem's root holds for whichever mount of it the engine
-//! makes. A backup also names snapshots in a folder beside its source. What was open before, the stream and the socket, is not touched by it.
+//! holds for a directory, not for a mount, so it holds whichever mount the directory is reached through. A backup also names
+//! snapshots in a folder beside its source. What was open before, the stream and the socket, is not touched by it.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::top;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath,
+    RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
 use super::{Trouble, doing};
@@ -20,20 +18,71 @@ use super::{Trouble, doing};
 /// The newest version whose rights are known here; an older kernel keeps to those that it knows.
 const KNOWN: ABI = ABI::V6;
 
-/// Shuts everything out but the destination and, for reading, its filesystem. Answers whether this kernel can.
-pub(crate) fn restrict(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<bool, Trouble> {
-    // Where the root cannot be reached now, it cannot be later: a stream that needs it fails, and says so.
-    let top = top::open_top(destination).ok();
+/// What this kernel's Landlock does.
+#[derive(Debug)]
+pub(crate) struct Landlock {
+    /// Whether it does anything.
+    pub(crate) enforced: bool,
+    /// What it leaves out, in sentences without names.
+    pub(crate) lacking: Vec<&'static str>,
+}
+
+/// Shuts everything out but the destination and, for reading, its filesystem from `top` on. Without a top, a stream that
+/// needs it fails, and says so.
+pub(crate) fn restrict(
+    destination: BorrowedFd<'_>,
+    folder: Option<BorrowedFd<'_>>,
+    top: Option<&OwnedFd>,
+) -> Result<Landlock, Trouble> {
     let status = rules(destination, folder, top)
         .map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
-    Ok(status != RulesetStatus::NotEnforced)
+    let version = match (status.ruleset, status.landlock) {
+        (RulesetStatus::NotEnforced, _) | (_, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented) => {
+            ABI::Unsupported
+        }
+        (RulesetStatus::FullyEnforced, _) => KNOWN,
+        (RulesetStatus::PartiallyEnforced, LandlockStatus::Available { effective_abi, .. }) => effective_abi,
+    };
+    Ok(Landlock { enforced: version != ABI::Unsupported, lacking: lacking(version) })
 }
+
+/// What a kernel with this version of Landlock does not keep a worker from.
+fn lacking(version: ABI) -> Vec<&'static str> {
+    if version == ABI::Unsupported {
+        return vec![
+            "this kernel has no Landlock, or it is switched off: the worker could open files outside its volume",
+        ];
+    }
+    LATER.iter().filter(|(since, _)| version < *since).map(|(_, sentence)| *sentence).collect()
+}
+
+/// What came to Landlock later, by the version that brought it.
+const LATER: [(ABI, &str); 5] = [
+    (
+        ABI::V2,
+        "this kernel's Landlock (before Linux 5.19) lets nothing be moved between directories: streams that do so fail",
+    ),
+    (
+        ABI::V3,
+        "this kernel's Landlock (before Linux 6.2) cannot keep the worker from truncating files outside its volume",
+    ),
+    (
+        ABI::V4,
+        "this kernel's Landlock (before Linux 6.7) knows no network: its namespace alone keeps the worker off it",
+    ),
+    (ABI::V5, "this kernel's Landlock (before Linux 6.10) cannot keep the worker from commands to devices (ioctl)"),
+    (
+        ABI::V6,
+        "this kernel's Landlock (before Linux 6.12) cannot keep the worker from signalling processes, \
+         or talking to them over abstract sockets",
+    ),
+];
 
 fn rules(
     destination: BorrowedFd<'_>,
     folder: Option<BorrowedFd<'_>>,
-    top: Option<OwnedFd>,
-) -> Result<RulesetStatus, RulesetError> {
+    top: Option<&OwnedFd>,
+) -> Result<RestrictionStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -50,14 +99,38 @@ fn rules(
         rules =
             rules.add_rule(PathBeneath::new(folder, AccessFs::ReadDir | AccessFs::MakeDir | AccessFs::RemoveDir))?;
     }
-    // The engine draws the name of its hidden subvolume from it.
-    if let Ok(random) = File::open("/dev/urandom") {
-        rules = rules.add_rule(PathBeneath::new(random, AccessFs::ReadFile))?;
-    }
-    Ok(rules.restrict_self()?.ruleset)
+    rules.restrict_self()
 }
 
 /// A stream makes every kind of file; it runs none, and talks to no device.
 fn beneath_the_destination() -> BitFlags<AccessFs> {
     AccessFs::from_all(KNOWN) & !(AccessFs::Execute | AccessFs::IoctlDev)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_landlock_says_what_it_leaves_out() {
+        let words = ["moved", "truncating", "network", "ioctl", "signalling"];
+        for (version, missing) in [
+            (ABI::V1, &words[..]),
+            (ABI::V2, &words[1..]),
+            (ABI::V3, &words[2..]),
+            (ABI::V4, &words[3..]),
+            (ABI::V5, &words[4..]),
+            (ABI::V6, &[]),
+            (ABI::V7, &[]),
+        ] {
+            let told = lacking(version);
+            assert_eq!(told.len(), missing.len(), "{version:?}: {told:?}");
+            assert!(told.iter().zip(missing).all(|(sentence, word)| sentence.contains(word)), "{version:?}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn without_landlock_one_sentence_says_all() {
+        assert_eq!(lacking(ABI::Unsupported).len(), 1);
+    }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -90,15 +90,36 @@ impl Program {
             // A group of its own: Ctrl-C for a daemon in the foreground is the daemon's to answer.
             .process_group(0)
             .spawn()?;
-        let pid = Pid::from_child(&child);
-        // Nobody has waited for the child, so the number is still its own.
-        let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
-        let watched = descriptor.try_clone()?;
-        let (tell, end) = tokio::sync::watch::channel::<Option<ExitStatus>>(None);
-        let process = Process::new(pid, descriptor, end);
-        std::thread::Builder::new().name("worker's end".to_owned()).spawn(move || watch(watched, tell))?;
-        Ok((ours, process))
+        Ok((ours, watched(child, in_a_thread)?))
     }
+}
+
+/// The child as a process that is waited for. Where that cannot be arranged, the child is killed and taken out of the
+/// kernel's list here: nobody else would.
+fn watched(mut child: Child, start: impl FnOnce(Waiting) -> io::Result<()>) -> io::Result<Process> {
+    let process = watch_over(Pid::from_child(&child), start);
+    if process.is_err() {
+        // It fails only for a child that has ended; that one is waited for as well.
+        child.kill().unwrap_or_default();
+        drop(child.wait());
+    }
+    process
+}
+
+/// Waits for one process, in a thread of its own.
+type Waiting = Box<dyn FnOnce() + Send>;
+
+/// Nobody has waited for the child, so `pid` is still its own.
+fn watch_over(pid: Pid, start: impl FnOnce(Waiting) -> io::Result<()>) -> io::Result<Process> {
+    let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
+    let waited_for = descriptor.try_clone()?;
+    let (tell, end) = tokio::sync::watch::channel::<Option<ExitStatus>>(None);
+    start(Box::new(move || watch(waited_for, tell)))?;
+    Ok(Process::new(pid, descriptor, end))
+}
+
+fn in_a_thread(waiting: Waiting) -> io::Result<()> {
+    std::thread::Builder::new().name("worker's end".to_owned()).spawn(waiting).map(drop)
 }
 
 fn ended() -> io::Error {

@@ -115,3 +115,11 @@ fn a_waiting_that_is_given_up_loses_no_report() {
         assert_eq!(timeout(SOON, worker.next()).await.expect("soon"), Some(Report::Warning("x".to_owned())));
     });
 }
+
+#[test]
+fn a_worker_that_nobody_can_wait_for_is_killed_and_leaves_no_zombie() {
+    let child = Command::new("/bin/sleep").arg("1000").spawn().expect("a child");
+    let process = format!("/proc/{}", child.id());
+    assert!(watched(child, |_waiting| Err(io::ErrorKind::OutOfMemory.into())).is_err());
+    assert!(!std::fs::exists(&process).expect("proc"), "it lives, or it is a zombie");
+}

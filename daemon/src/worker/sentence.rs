@@ -1,0 +1,83 @@
+//! What everybody is told of a failure.
+//!
+//! The daemon makes this sentence itself, out of a kind and two numbers: a worker that its stream has taken over can lie,
+//! but it cannot tell everybody a name.
+
+use butterdock_receive::ErrorKind;
+
+/// What happened, where in the stream, and what to do next. It holds no name and no path.
+pub(crate) fn public(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> String {
+    let (what, next) = plain(kind);
+    let at = match (command, byte) {
+        (Some(command), Some(byte)) => format!(", at command {command} (byte {byte})"),
+        (Some(command), None) => format!(", at command {command}"),
+        (None, Some(byte)) => format!(", at byte {byte}"),
+        (None, None) => String::new(),
+    };
+    format!("{what}{at}; {next}")
+}
+
+/// What happened and what to do next, in words that fit every error of the kind and name nothing.
+fn plain(kind: ErrorKind) -> (&'static str, &'static str) {
+    match kind {
+        ErrorKind::InvalidStream => {
+            ("the stream is damaged, or btrfs send did not make it", "send the subvolume again from a source you trust")
+        }
+        ErrorKind::TruncatedStream => ("the stream was cut off", "send the subvolume again"),
+        ErrorKind::UnsupportedStream => (
+            "the stream holds something that cannot be received here",
+            "send with an older protocol, or update butterdock",
+        ),
+        ErrorKind::ParentMissing => (
+            "a subvolume that the stream builds on is missing here",
+            "send a full stream, or receive the missing one first",
+        ),
+        ErrorKind::NoSpace => ("the volume, or a quota of it, is full", "make room and send again"),
+        ErrorKind::ReadOnly => ("the volume is read-only", "see dmesg, remount it and send again"),
+        ErrorKind::Exists => {
+            ("a subvolume of that name is there already", "delete or rename it, or choose another name")
+        }
+        ErrorKind::Busy => ("another run is working in the destination", "wait until it has ended, then send again"),
+        ErrorKind::DeviceGone => (
+            "a drive of the volume failed or is gone",
+            "check it and its cable (btrfs device stats, dmesg), then send again",
+        ),
+        ErrorKind::Cancelled => ("cancelled", "nothing half-made was left behind"),
+        ErrorKind::Failed => ("the stream could not be received", "ask for the job's error details, then send again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_where_and_what_to_do() {
+        let said = "a subvolume of that name is there already, at command 7 (byte 99); \
+                    delete or rename it, or choose another name";
+        assert_eq!(public(ErrorKind::Exists, Some(7), Some(99)), said);
+        assert_eq!(public(ErrorKind::Busy, Some(7), None).matches("at command 7;").count(), 1);
+        assert_eq!(public(ErrorKind::Busy, None, Some(9)).matches("at byte 9;").count(), 1);
+    }
+
+    #[test]
+    fn no_kind_names_a_device_or_any_other_path() {
+        let kinds = [
+            ErrorKind::InvalidStream,
+            ErrorKind::TruncatedStream,
+            ErrorKind::UnsupportedStream,
+            ErrorKind::ParentMissing,
+            ErrorKind::NoSpace,
+            ErrorKind::ReadOnly,
+            ErrorKind::Exists,
+            ErrorKind::Busy,
+            ErrorKind::DeviceGone,
+            ErrorKind::Cancelled,
+            ErrorKind::Failed,
+        ];
+        for kind in kinds {
+            let said = public(kind, None, None);
+            assert!(!said.contains('/') && said.matches("; ").count() == 1, "{said}");
+        }
+    }
+}

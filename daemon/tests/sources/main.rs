@@ -1,0 +1,4 @@
+//! What the sources of the daemon must keep to, and no compiler checks.
+
+#[cfg(test)]
+mod rooms;
