@@ -29,6 +29,7 @@ mod fresh;
 mod identity;
 mod keep;
 mod name;
+mod on_drive;
 #[cfg_attr(not(test), expect(dead_code, reason = "the drives remember the pins, once they are wired"))]
 mod pins;
 mod places;
@@ -48,6 +49,7 @@ mod simulation;
 
 pub(crate) use keep::Keep;
 pub(crate) use name::LONGEST as LONGEST_NAME;
+pub(crate) use on_drive::{OnDrive, on_drive};
 pub(crate) use pins::MOST as MOST_PINS;
 pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};

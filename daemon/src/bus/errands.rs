@@ -6,17 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::{BackupOptions, Error, ErrorName, ImportOptions, RestoreOptions, SnapshotRow, StreamRow};
+use tokio::time::timeout;
 use uuid::Uuid;
 use zbus::OwnedObjectPath;
 
 use super::hall::{Hall, lost};
-use crate::backups::Identity;
+use crate::backups::{self, Identity, OnDrive};
 use crate::drives::{DriveId, Plugged};
 use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket};
 use crate::volumes::Volume;
 
 /// A volume has so long to show that it is there after all.
 const LOOK: Duration = Duration::from_secs(2);
+/// A drive has so long to list what is on it.
+const LISTING: Duration = Duration::from_secs(20);
 
 /// Lets the drive go.
 pub(super) async fn safely_remove(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result<OwnedObjectPath, Error> {
@@ -68,9 +71,22 @@ pub(super) async fn verify(_hall: &Arc<Hall>, _drive: DriveId, _uid: u32) -> Res
     Err(missing())
 }
 
-/// The snapshots on it.
-pub(super) async fn list_snapshots(_hall: &Arc<Hall>, _drive: DriveId) -> Result<Vec<SnapshotRow>, Error> {
-    Err(missing())
+/// The snapshots on it. The drive is let go as after a job.
+pub(super) async fn list_snapshots(hall: &Arc<Hall>, drive: DriveId) -> Result<Vec<SnapshotRow>, Error> {
+    let goes_here = hall.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+    let marks = |backup: String| {
+        let marks = hall.dock.pins(&backup);
+        (backup, marks)
+    };
+    let backups: Vec<_> = goes_here.into_iter().map(marks).collect();
+    let lease = hall.dock.lease(&drive).await?;
+    let listing = tokio::task::spawn_blocking(move || backups::on_drive(lease.root(), &backups));
+    let silent = "the drive does not answer; check it and its cable";
+    match timeout(LISTING, listing).await {
+        Ok(Ok(Ok(found))) => Ok(found.into_iter().map(row).collect()),
+        Ok(Ok(Err(fault))) => Err(Error::new(ErrorName::Failed, format!("cannot list what is on the drive: {fault}"))),
+        Ok(Err(_)) | Err(_) => Err(Error::new(ErrorName::DeviceGone, silent)),
+    }
 }
 
 /// Sends one of them into a volume.
@@ -113,6 +129,20 @@ pub(super) async fn import(
     _uid: u32,
 ) -> Result<OwnedObjectPath, Error> {
     Err(missing())
+}
+
+fn row(found: OnDrive) -> SnapshotRow {
+    let text = |uuid: Identity| Uuid::from_bytes(uuid.0).to_string();
+    let (backup, time) = found.ours.unzip();
+    SnapshotRow {
+        name: found.name,
+        uuid: text(found.uuid),
+        created: time.and_then(|time| u64::try_from(time).ok()?.checked_mul(1_000_000)),
+        backup,
+        received_uuid: found.received_uuid.map(text),
+        parent_uuid: found.parent_uuid.map(text),
+        pinned: Some(found.pinned),
+    }
 }
 
 /// The drive, as the job remembers it.
