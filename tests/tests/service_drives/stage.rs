@@ -35,14 +35,19 @@ pub(crate) struct Shown {
 impl Stage {
     /// Sets it, with a rule that shows the loop devices over the rig's images.
     pub(crate) fn set() -> Result<Self> {
-        let rig = Rig::new()?;
+        Self::with(Rig::new()?, "")
+    }
+
+    /// Sets it in this rig, with this configuration beside the rule.
+    pub(crate) fn with(rig: Rig, more: &str) -> Result<Self> {
         let udevd = Udevd::start()?;
         let bus = Bus::start(&rig, None)?;
         let configuration = rig.join("butterdock.toml");
         let (state, run, images) = (rig.join("state"), rig.join("run"), rig.join("*.img"));
         fs::create_dir_all(&state)?;
-        let text =
-            format!("[paths]\nstate = {state:?}\nrun = {run:?}\n\n[drives]\nmatch = [ {{ loop = {images:?} }} ]\n");
+        let text = format!(
+            "[paths]\nstate = {state:?}\nrun = {run:?}\n\n[drives]\nmatch = [ {{ loop = {images:?} }} ]\n{more}"
+        );
         fs::write(&configuration, text)?;
         let daemon = Some(Daemon::start(&bus, &configuration)?);
         let client = Client::connect(bus.address())?;
