@@ -1,6 +1,6 @@
 //! What a drive's methods have the desk do: each orders a job and shows it.
 
-#![expect(clippy::unused_async, reason = "not everything that the contract has can be done yet")]
+#![expect(clippy::unused_async, reason = "verifying and importing cannot be done yet: their answers wait for nothing")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ async fn back_up(hall: &Arc<Hall>, drive: DriveId, backups: Vec<String>, uid: u3
 
 /// Reads everything on it.
 pub(super) async fn verify(_hall: &Arc<Hall>, _drive: DriveId, _uid: u32) -> Result<OwnedObjectPath, Error> {
-    Err(missing())
+    Err(not_yet("verify a drive", "have the drive mounted and run btrfs scrub start -B on it"))
 }
 
 /// The snapshots on it. The drive is let go as after a job.
@@ -117,7 +117,7 @@ pub(super) async fn restore(
 
 /// The stream files on it.
 pub(super) async fn list_streams(_hall: &Arc<Hall>, _drive: DriveId) -> Result<Vec<StreamRow>, Error> {
-    Err(missing())
+    Err(not_yet("import from a drive", "mount it and run butterdock receive VOLUME FILE for each of its files"))
 }
 
 /// Receives them into a volume.
@@ -128,7 +128,7 @@ pub(super) async fn import(
     _wish: ImportOptions,
     _uid: u32,
 ) -> Result<OwnedObjectPath, Error> {
-    Err(missing())
+    Err(not_yet("import from a drive", "mount it and run butterdock receive VOLUME FILE for each of its files"))
 }
 
 fn row(found: OnDrive) -> SnapshotRow {
@@ -157,6 +157,6 @@ async fn show(hall: &Arc<Hall>, ticket: Ticket) -> Result<OwnedObjectPath, Error
     hall.show_job(ticket).await.map_err(|error| lost(&error))
 }
 
-fn missing() -> Error {
-    Error::new(ErrorName::Failed, "this version of butterdockd cannot do that; update it")
+fn not_yet(what: &str, instead: &str) -> Error {
+    Error::new(ErrorName::Failed, format!("this version of butterdockd cannot {what} yet; {instead}"))
 }

@@ -60,14 +60,16 @@ impl Dock {
 
 fn look(picture: &mut Picture) -> Next {
     let mut next = Next { pulled: pulled(picture), ..Next::default() };
-    let verdicts = picture.verdicts(None);
+    let mut verdicts = picture.verdicts(None);
     let there: BTreeSet<DriveId> = verdicts.iter().map(|verdict| DriveId::from(&verdict.id)).collect();
+    // What was made of a drive's last stay says nothing of this one.
+    let again = picture.cards.iter_mut().filter(|(id, card)| card.absent && there.contains(*id));
+    if again.map(|(_, card)| card.replug()).count() != 0 {
+        verdicts = picture.verdicts(None);
+    }
     for verdict in &verdicts {
         let id = DriveId::from(&verdict.id);
         let mut card = picture.cards.remove(&id).unwrap_or_else(Card::new);
-        if card.absent {
-            card.replug();
-        }
         order(picture, verdict, &id, &mut card, &mut next);
         let drive = shown::of(picture, verdict, &card);
         next.arrived |= show(picture, drive);
