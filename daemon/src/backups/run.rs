@@ -57,7 +57,9 @@ impl Run<'_> {
         if task.dry_run {
             self.explain(&source, &mine, &theirs);
         }
-        if let Some(pair) = pairs.as_ref().ok().and_then(|pairs| pairs.first())
+        // What another backup sent is a parent and no backup of this one: its rule does not keep it, another may delete it.
+        let own = pairs.iter().flatten().find(|pair| pair.drive.name.is_some());
+        if let Some(pair) = own
             && source.is_unchanged_since(pair)?
         {
             (self.tell)(Told::Unchanged { pin: pin(pair.source, pair.drive.uuid) });

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
@@ -11,7 +12,7 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::rig::{PATIENCE, Rig, Volume, run};
-use butterdock_tests::service::{Event, Recorder, no_options};
+use butterdock_tests::service::{Event, Recorder, error_name, no_options};
 use butterdock_tests::{snapshot, trees};
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
@@ -37,6 +38,11 @@ impl Drop for Story {
 
 impl Story {
     fn begin() -> Result<Self> {
+        Self::with(&["home"])
+    }
+
+    /// With these backups, all of one source.
+    fn with(backups: &[&str]) -> Result<Self> {
         let rig = Rig::new()?;
         // Not *.img: what the service may look at are drives alone.
         let volume =
@@ -45,12 +51,14 @@ impl Story {
         let source = pool.join("home");
         snapshot::create(&source)?;
         trees::build(&source)?;
-        let more = format!(
-            "on_finish = \"unmount\"\n\n[[volume]]\nname = \"tank\"\npath = {:?}\n\n[[backup]]\nname = \"home\"\n\
-             source = {source:?}\nsnapshots = {:?}\ndrives = [\"Blue\"]\nschedule = \"on-plug\"\n",
-            tank.path(),
-            pool.join("snapshots"),
-        );
+        let mut more = format!("on_finish = \"unmount\"\n\n[[volume]]\nname = \"tank\"\npath = {:?}\n", tank.path());
+        for name in backups {
+            let snapshots = pool.join(format!("snapshots-{name}"));
+            more += &format!(
+                "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n\
+                 schedule = \"on-plug\"\n"
+            );
+        }
         let stage = Stage::with(rig, &more)?;
         let image = stage.image("a", "Blue")?;
         let disk = Some(Disk::attach(&image)?);
@@ -58,7 +66,7 @@ impl Story {
         let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
         story.stage.call(&drive, "Enrol", &no_options())?;
         let drive = story.drive("enrolled and mounted", &DriveState::Mounted)?;
-        ensure!(drive.is.backups == ["home"], "{drive:?}");
+        ensure!(drive.is.backups == backups, "{drive:?}");
         Ok(story)
     }
 
@@ -229,4 +237,42 @@ fn a_snapshot_on_a_drive_is_restored_into_a_volume() -> Result<()> {
     options.insert("name", Variant::from("other"));
     story.job("Restore", &(&uuid, "tank", options))?;
     same("under another name", &source, &Tree::read(&story.tank.join("other"))?, Rules::SOURCE)
+}
+
+#[test]
+fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
+    let story = Story::with(&["home", "work"])?;
+    let recorder = Recorder::start(&story.stage.bus)?;
+    let drive = story.drive("the drive", &DriveState::Mounted)?;
+    let client = &story.stage.client;
+    let first: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    let again = story.stage.call(&drive, "Backup", &no_options()).err().context("refused")?;
+    let remove = story.stage.call(&drive, "SafelyRemove", &no_options()).err().context("refused")?;
+    ensure!(error_name(&again).ends_with(".Busy") && error_name(&remove).ends_with(".Busy"), "{again} {remove}");
+    client.until("both", |_| Ok(story.history("backup")?.len() == 2))?;
+    story.drive("safe", &DriveState::Safe)?;
+    // Changes of a drive are told three times a second.
+    std::thread::sleep(Duration::from_millis(700));
+    let recording = recorder.finish(client)?;
+    let jobs = recording.jobs()?;
+    ensure!(jobs.len() == 2 && jobs[0] == first.as_str(), "{jobs:?} {first}");
+    for (job, name) in jobs.iter().zip(["home", "work"]) {
+        story.succeeds(job)?;
+        let backup: String = client.get(job, JOB, "Backup")?;
+        ensure!(backup == name, "{backup}");
+    }
+    let mut safe = 0;
+    for message in recording.broadcasts().filter(|message| message.header().path().is_some_and(|at| *at == *drive.path))
+    {
+        let body = message.body();
+        let Ok((_, changed, _)) = body.deserialize::<(String, Row, Vec<String>)>() else { continue };
+        safe += usize::from(word(&changed, "State") == "safe");
+    }
+    ensure!(safe == 1, "it was safe {safe} times");
+    // Each has its own, though nothing changed since the first.
+    story.on_drive(|all| {
+        let folder = all[0].parent().and_then(Path::parent).context("a folder")?;
+        let counts = (all.len(), snapshots(&folder.join("work"))?.len());
+        Ok(ensure!(counts == (1, 1), "{counts:?}"))
+    })
 }
