@@ -1,6 +1,9 @@
 //! The played service. What a stream says is what becomes of its job: `ok …`, `fail …`, `dark …` (fails, and the caller
 //! may not know on what), `stall …` (until it is cancelled), `die …` (the service goes away).
+//! A job on a drive succeeds; with the backup `fail` it fails, with `stall` it waits until it is cancelled.
 
+mod about;
+mod drive;
 mod job;
 mod manager;
 mod volume;
@@ -10,10 +13,11 @@ use std::thread::JoinHandle;
 
 use butterdock_dbus::HistoryEntry;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_dbus::path::volume_path;
+use butterdock_dbus::path::{drive_path, volume_path};
 use tokio::sync::oneshot;
 use zbus::fdo::ObjectManager;
 
+pub(crate) use about::About;
 pub(crate) use volume::{NAMES, STEERING};
 
 /// What every object of the service shares.
@@ -60,6 +64,9 @@ async fn serve(address: &str, desk: Arc<Desk>) -> zbus::Result<zbus::Connection>
     for name in NAMES {
         let volume = volume::Volume { name: (*name).to_owned(), desk: Arc::clone(&desk) };
         builder = builder.serve_at(volume_path(name), volume);
+    }
+    for drive in drive::all(&desk) {
+        builder = builder.serve_at(drive_path(&drive.id), drive);
     }
     builder.name(BUS_NAME).build().await
 }
