@@ -64,8 +64,8 @@ pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
 pub use history::HistoryEntry;
 pub use job::{JobKind, JobResult, JobState, TotalSource};
 pub use options::{
-    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, Options, ReceiveOptions, RestoreOptions, SECRET_MAX,
-    none as no_options,
+    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, Options, ReceiveOptions, RestoreOptions,
+    SECRET_MAX, none as no_options,
 };
 pub use properties::{DriveProperties, JobProperties, VolumeProperties, WrongProperty};
 pub use proxy::{Completed, CompletedArgs, CompletedStream, DriveProxy, JobProxy, ManagerProxy, VolumeProxy};

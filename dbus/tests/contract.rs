@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use butterdock_dbus::authority::{TABLE, markdown, policy};
+use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
     BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, ReceiveOptions, RestoreOptions, introspection,
 };
-use butterdock_dbus::names::{BUS_NAME, interface};
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 
 const POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.policy");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_dbus::{Error, ErrorDetails, ErrorName, DriveProxy, JobProxy, ManagerProxy, VolumeProxy, path};
+use butterdock_dbus::{DriveProxy, Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy, path};
 use zbus::connection::Builder;
 use zbus::fdo::{DBusProxy, ObjectManagerProxy};
 use zbus::names::{BusName, OwnedUniqueName};

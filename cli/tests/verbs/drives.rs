@@ -94,11 +94,19 @@ fn without_a_terminal_nothing_is_erased_unless_the_serial_number_is_given() {
     assert_eq!(asked(&stage), "", "the service was asked");
     let enrolled = stage.json(&["enrol", "Attic", "--format", "--yes-erase", "WX11", "--label", "New"]);
     assert_eq!((&enrolled["id"], &enrolled["result"]), (&"3f2a".into(), &"enrolled".into()));
-    assert!(asked(&stage).contains("format: true, size: Some(2199023255552), serial: Some(\"WX11\")"), "{}", asked(&stage));
+    assert!(
+        asked(&stage).contains("format: true, size: Some(2199023255552), serial: Some(\"WX11\")"),
+        "{}",
+        asked(&stage)
+    );
     let plain = stage.run(&["enrol", "9a11"]);
     assert_eq!(plain.code, Some(0), "{}", plain.err);
     assert!(asked(&stage).contains("9a11 EnrolOptions { format: false, size: None"), "{}", asked(&stage));
-    assert_eq!(stage.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code, Some(0), "it has no serial number");
+    assert_eq!(
+        stage.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code,
+        Some(0),
+        "it has no serial number"
+    );
 }
 
 #[test]
@@ -146,7 +154,9 @@ fn every_backup_of_a_drive_is_watched() {
     let stage = Stage::new();
     let ran = stage.run(&["backup", "Attic"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    for part in ["backed up home on the drive 3f2a", "backed up root on the drive 3f2a", "full, because it is the first"] {
+    for part in
+        ["backed up home on the drive 3f2a", "backed up root on the drive 3f2a", "full, because it is the first"]
+    {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     let ran = stage.run(&["backup", "Attic", "--backup", "fail", "--json"]);
@@ -198,7 +208,10 @@ fn backups_tell_what_is_due_and_with_dry_run_what_would_be_sent() {
     assert!(dry.contains("5.00 MiB of changes") && dry.contains("5.00 MiB, everything"), "{dry}");
     assert!(dry.contains("no snapshot of it yet\\u{1b}"), "{dry:?}");
     let list = stage.json(&["backups", "--dry-run"]);
-    assert_eq!((&list["backups"][0]["estimate"], &list["backups"][0]["incremental"]), (&(5 << 20).into(), &true.into()));
+    assert_eq!(
+        (&list["backups"][0]["estimate"], &list["backups"][0]["incremental"]),
+        (&(5 << 20).into(), &true.into())
+    );
     assert_eq!((&list["backups"][1]["attached"], &list["backups"][1]["due"]), (&false.into(), &true.into()));
     assert_eq!(list["backups"][2]["drive"], Value::Null);
 }

@@ -83,12 +83,7 @@ pub const TABLE: &[Row] = &[
         rule: Rule::Own { own: Action::CancelOwn, others: Action::CancelOthers },
         details: A_JOB,
     },
-    Row {
-        interface: JOB,
-        method: "GetErrorDetails",
-        rule: Rule::Starter { others: Action::Manage },
-        details: A_JOB,
-    },
+    Row { interface: JOB, method: "GetErrorDetails", rule: Rule::Starter { others: Action::Manage }, details: A_JOB },
     Row { interface: DRIVE, method: "Enrol", rule: ENROL, details: A_DRIVE },
     Row { interface: DRIVE, method: "Forget", rule: Rule::Action(Action::Forget), details: A_DRIVE },
     Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },

@@ -42,7 +42,9 @@ impl EnrolOptions {
             }
         }
         if read.format && (read.size.is_none() || read.serial.is_none()) {
-            return Err(refused("to format a drive, its size and its serial number must be repeated: give size and serial"));
+            return Err(refused(
+                "to format a drive, its size and its serial number must be repeated: give size and serial",
+            ));
         }
         if !read.format && read.label.is_some() {
             return Err(refused("the option label names a new filesystem; give format with it, or leave it out"));

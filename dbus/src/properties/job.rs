@@ -2,10 +2,10 @@
 
 use zbus::Variant;
 
-use super::place::Place;
 use super::WrongProperty;
-use crate::path;
+use super::place::Place;
 use crate::job::{JobKind, JobState, TotalSource};
+use crate::path;
 
 /// The properties of a job; `xml/org.butterdock.Butterdock1.Job.xml` says at length what each means.
 #[derive(Debug, Clone, PartialEq)]

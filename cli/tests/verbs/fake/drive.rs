@@ -111,11 +111,7 @@ impl Drive {
         if self.id != "3f2a" {
             return Err(Error::new(ErrorName::NotAuthorized, "you may not back up to it"));
         }
-        let about = |backup: &str| About {
-            kind: Some(JobKind::Backup),
-            backup: backup.to_owned(),
-            ..About::default()
-        };
+        let about = |backup: &str| About { kind: Some(JobKind::Backup), backup: backup.to_owned(), ..About::default() };
         let first = self.begin(connection, about(chosen.as_deref().unwrap_or("home"))).await?;
         if chosen.is_none() {
             self.begin(connection, about("root")).await?;

@@ -63,9 +63,8 @@ pub(crate) async fn begin(
             connection.release_name(BUS_NAME).await.expect("released");
             return;
         }
-        let (kind, backup, error_name, error_message) = job.get(|now| {
-            (now.kind.to_string(), now.backup.clone(), now.error_name.clone(), now.error_message.clone())
-        });
+        let (kind, backup, error_name, error_message) = job
+            .get(|now| (now.kind.to_string(), now.backup.clone(), now.error_name.clone(), now.error_message.clone()));
         desk.history.lock().expect("unpoisoned").push(HistoryEntry {
             id: id.to_string(),
             kind,
