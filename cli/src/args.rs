@@ -156,7 +156,7 @@ pub(crate) struct Restore {
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
-    /// The snapshot's name, its UUID or the first digits of that; `snapshots --drive` lists them
+    /// The snapshot's name, its UUID or the first digits of that; `butterdock snapshots` lists them
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: OsString,
 

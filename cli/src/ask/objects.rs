@@ -24,7 +24,8 @@ pub(crate) struct Objects {
 pub(crate) struct Job {
     pub(crate) id: Uuid,
     pub(crate) path: String,
-    pub(crate) now: JobProperties,
+    /// Boxed, because it is large beside what else is heard of a job.
+    pub(crate) now: Box<JobProperties>,
 }
 
 impl Objects {
@@ -84,7 +85,7 @@ impl Job {
     /// A job from its properties; none where the path is no job's.
     pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
         let Some(id) = path::job_id(path) else { return Ok(None) };
-        let mut job = Self { id, path: path.to_owned(), now: JobProperties::default() };
+        let mut job = Self { id, path: path.to_owned(), now: Box::default() };
         job.change(properties)?;
         Ok(Some(job))
     }
@@ -125,7 +126,7 @@ mod tests {
     fn objects(ids: &[u128]) -> Objects {
         let job = |id: &u128| {
             let id = Uuid::from_u128(*id);
-            Job { id, path: path::job_path(id).to_string(), now: JobProperties::default() }
+            Job { id, path: path::job_path(id).to_string(), now: Box::default() }
         };
         Objects { jobs: ids.iter().map(job).collect(), ..Objects::default() }
     }
