@@ -41,7 +41,8 @@ impl Manager {
         if volume == "patient" {
             chatter(connection, 500).await?;
             let stream = File::from(std::os::fd::OwnedFd::from(stream));
-            return Ok(job::begin(connection, Arc::clone(&self.desk), "tank", stream, read.total).await?);
+            let about = About { volume: Some("tank".to_owned()), ..About::default() };
+            return Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?);
         }
         if !volume::NAMES.contains(&volume.as_str()) {
             return Err(Error::new(ErrorName::NotFound, format!("there is no volume \"{volume}\"")));
