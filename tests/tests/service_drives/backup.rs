@@ -31,8 +31,10 @@ struct Story {
 
 impl Drop for Story {
     fn drop(&mut self) {
-        // Only a test that fails shows it.
-        eprintln!("{}", self.stage.stop().unwrap_or_default());
+        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
+        {
+            eprintln!("{}", self.stage.stop().unwrap_or_default());
+        }
     }
 }
 
@@ -195,7 +197,10 @@ fn a_drive_that_is_plugged_in_again_gets_what_changed_by_itself() -> Result<()> 
     // Where nothing changed, nothing is sent.
     story.job("Backup", &no_options())?;
     story.drive("safe once more", &DriveState::Safe)?;
-    story.on_drive(|all| Ok(ensure!(all.len() == 2, "{all:?}")))
+    story.on_drive(|all| {
+        ensure!(all.len() == 2, "{all:?}");
+        Ok(())
+    })
 }
 
 #[test]
@@ -273,6 +278,7 @@ fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
     story.on_drive(|all| {
         let folder = all[0].parent().and_then(Path::parent).context("a folder")?;
         let counts = (all.len(), snapshots(&folder.join("work"))?.len());
-        Ok(ensure!(counts == (1, 1), "{counts:?}"))
+        ensure!(counts == (1, 1), "{counts:?}");
+        Ok(())
     })
 }
