@@ -14,8 +14,6 @@ pub(crate) struct DriveRules {
     pub(crate) matches: Vec<MatchRule>,
     /// What is done when the last backup of a plug has ended.
     pub(crate) on_finish: OnFinish,
-    /// The command that is told what happens.
-    pub(crate) on_event: Option<PathBuf>,
     /// What unlocks drives without asking; a drive is there once.
     pub(crate) keys: Vec<KeyRule>,
 }
@@ -63,17 +61,15 @@ pub(super) struct Drives {
     #[serde(rename = "match")]
     matches: Option<Vec<MatchRule>>,
     on_finish: Option<OnFinish>,
-    on_event: Option<AbsolutePath>,
     key_file: Option<Keys>,
 }
 
 impl Drives {
     /// Lays it over what was read before.
     pub(super) fn apply(self, rules: &mut DriveRules) {
-        let Self { matches, on_finish, on_event, key_file } = self;
+        let Self { matches, on_finish, key_file } = self;
         super::load::set(&mut rules.matches, matches);
         super::load::set(&mut rules.on_finish, on_finish);
-        super::load::set(&mut rules.on_event, on_event.map(|path| Some(path.0)));
         super::load::set(&mut rules.keys, key_file.map(|keys| keys.0));
     }
 }
@@ -81,7 +77,7 @@ impl Drives {
 impl DriveRules {
     /// A line for each thing that it says.
     pub(super) fn words(&self) -> Vec<String> {
-        let Self { matches, on_finish, on_event, keys } = self;
+        let Self { matches, on_finish, keys } = self;
         let mut all =
             vec!["Drives on USB and removable ones are shown; none is touched until it is enrolled.".to_owned()];
         all.extend(matches.iter().map(|rule| format!("Also shown: drives {}.", rule.words())));
@@ -91,7 +87,6 @@ impl DriveRules {
             OnFinish::PowerOff => "is unmounted, locked and switched off where it can be",
         };
         all.push(format!("After its backups a drive {end}."));
-        all.extend(on_event.iter().map(|path| format!("{} is told what happens.", path.display())));
         let unlocked = |key: &KeyRule| format!("The drive {} is unlocked with {}.", key.drive, key.file.display());
         all.extend(keys.iter().map(unlocked));
         all
@@ -172,18 +167,13 @@ mod tests {
         let id = Uuid::from_u128(7);
         let rules = read(&format!(
             "match = [ {{ loop = \"/srv/*.img\" }}, {{ serial = \"S*\", id_path = \"pci-*\" }} ]\non_finish = \"power-off\"\n\
-             on_event = \"/etc/butterdock/told\"\nkey_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/key\" }} ]\n"
+             key_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/key\" }} ]\n"
         ))
         .expect("read");
         assert_eq!((rules.matches.len(), rules.on_finish), (2, OnFinish::PowerOff));
         assert_eq!(rules.keys, [KeyRule { drive: id, file: PathBuf::from("/etc/butterdock/key") }]);
         let words = rules.words().join("\n");
-        for told in [
-            "whose loop is like /srv/*.img",
-            "serial is like S* and whose id_path",
-            "switched off",
-            "/etc/butterdock/told",
-        ] {
+        for told in ["whose loop is like /srv/*.img", "serial is like S* and whose id_path", "switched off"] {
             assert!(words.contains(told), "{told}: {words}");
         }
     }
@@ -194,6 +184,5 @@ mod tests {
         assert!(read("match = [ { serail = \"x\" } ]").is_err());
         let key = format!("{{ drive = \"{}\", file = \"/k\" }}", Uuid::from_u128(7));
         assert!(read(&format!("key_file = [ {key}, {key} ]")).expect_err("refused").contains("two keys"));
-        assert!(read("on_event = \"told\"").is_err());
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn set<T>(value: &mut T, new: Option<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DriveRules, IoClass};
+    use crate::config::IoClass;
 
     fn laid(texts: &[&str]) -> Result<Config> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -154,8 +154,7 @@ mod tests {
         let worker = WorkerRule { lanes: None, ..config.worker };
         assert_eq!(config.backups.len(), 1);
         assert_eq!(config.backups[0].keep, crate::backups::Keep::default());
-        let drives = DriveRules { on_event: None, ..config.drives };
-        let config = Config { volumes: Vec::new(), backups: Vec::new(), worker, drives, ..config };
+        let config = Config { volumes: Vec::new(), backups: Vec::new(), worker, ..config };
         assert_eq!(config, Config::default());
     }
 
