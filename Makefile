@@ -33,7 +33,7 @@ build: ## Build both programs, optimised, into target/release; man page and comp
 check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive
+	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -- --skip privileged_
 
 test: ## Every test; needs root, because most of them mount loop volumes
 	@tests/demo/needs test

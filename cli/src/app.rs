@@ -34,7 +34,29 @@ async fn verb(args: &Args, out: Out) -> Result<ExitCode, Failure> {
         Some(Verb::Cancel { job }) => verbs::cancel::run(&service, out, job).await,
         Some(Verb::History) => verbs::history::run(&service, out).await,
         Some(Verb::Volumes) => verbs::volumes::run(&service, out).await,
-        Some(Verb::Snapshots { volume }) => verbs::snapshots::run(&service, out, volume).await,
+        Some(Verb::Snapshots { volume: Some(volume), .. }) => verbs::snapshots::run(&service, out, volume).await,
+        // clap wants one of the two.
+        Some(Verb::Snapshots { volume: None, drive }) => {
+            verbs::snapshots::of_drive(&service, out, drive.as_deref().unwrap_or_default()).await
+        }
+        Some(of_drives) => drives_verb(&service, out, of_drives).await,
+    }
+}
+
+/// The verbs about drives and backups.
+async fn drives_verb(service: &Service, out: Out, verb: &Verb) -> Result<ExitCode, Failure> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller has done the others")]
+    match verb {
+        Verb::Enrol(wanted) => verbs::enrol::run(service, out, wanted).await,
+        Verb::Forget { drive } => verbs::forget::run(service, out, drive).await,
+        Verb::Unlock { drive, key_file } => verbs::unlock::run(service, out, drive, key_file.as_deref()).await,
+        Verb::Backup { backup, on } => verbs::work::backup(service, out, &on.drive, backup.as_deref(), on.detach).await,
+        Verb::SafelyRemove(on) => verbs::work::remove(service, out, &on.drive, on.detach).await,
+        Verb::Verify(on) => verbs::work::verify(service, out, &on.drive, on.detach).await,
+        Verb::Backups { dry_run } => verbs::backups::run(service, out, *dry_run).await,
+        Verb::Restore(wanted) => verbs::restore::run(service, out, wanted).await,
+        Verb::Import(wanted) => verbs::import::run(service, out, wanted).await,
+        _ => verbs::drives::run(service, out).await,
     }
 }
 

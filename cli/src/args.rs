@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
 
-/// Receive btrfs backups through butterdock's service, and see how they go
+/// Back up to plugged-in drives and receive btrfs backups through butterdock's service
 ///
 /// Without a verb, `butterdock` shows the status.
 #[derive(Debug, Parser)]
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Show the volumes and the jobs that are not done; the default
+    /// Show the volumes, the drives and the jobs that are not done; the default
     Status,
 
     /// Receive a stream that btrfs send made into a volume, and watch
@@ -52,12 +52,153 @@ pub(crate) enum Verb {
     /// List the volumes
     Volumes,
 
-    /// List the subvolumes of a volume
+    /// List the subvolumes of a volume, or the snapshots on a drive
     Snapshots {
         /// The volume's name in the configuration
-        #[arg(value_name = "VOLUME")]
-        volume: String,
+        #[arg(value_name = "VOLUME", required_unless_present = "drive")]
+        volume: Option<String>,
+
+        /// List what is on this drive instead
+        #[arg(long, value_name = "DRIVE", conflicts_with = "volume")]
+        drive: Option<String>,
     },
+
+    /// List the drives that are attached
+    Drives,
+
+    /// Let a drive take this machine's backups
+    Enrol(Enrol),
+
+    /// Let a drive take no more backups; what is on it stays
+    Forget {
+        /// The drive's id, its first letters, its label or its device; also of a drive that is away
+        #[arg(value_name = "DRIVE")]
+        drive: String,
+    },
+
+    /// Unlock an encrypted drive
+    Unlock {
+        /// The drive's id, its first letters, its label or its device
+        #[arg(value_name = "DRIVE")]
+        drive: String,
+
+        /// Read the key from this file, as it is, a newline at its end included; - is standard input
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key_file: Option<PathBuf>,
+    },
+
+    /// Run the backups that go to a drive, and watch
+    Backup {
+        /// Only the backup of this name
+        #[arg(long, value_name = "NAME")]
+        backup: Option<String>,
+
+        #[command(flatten)]
+        on: OnDrive,
+    },
+
+    /// Make a drive safe to unplug, and say when it is
+    SafelyRemove(OnDrive),
+
+    /// Check everything on a drive against its checksums, and watch
+    Verify(OnDrive),
+
+    /// List the backups: what is due, and when was the last good one on which drive
+    Backups {
+        /// Work out what would be sent, too; this reads what changed and may take minutes
+        #[arg(long)]
+        dry_run: bool,
+    },
+
+    /// Bring a snapshot from a drive into a volume, and watch
+    Restore(Restore),
+
+    /// Receive the stream files on a drive into a volume, and watch
+    Import(Import),
+}
+
+/// What `enrol` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Enrol {
+    /// The drive's id, its first letters, its label or its device
+    #[arg(value_name = "DRIVE")]
+    pub(crate) drive: String,
+
+    /// Erase everything on the drive first, and make a new btrfs; asks for the drive's serial number
+    #[arg(long)]
+    pub(crate) format: bool,
+
+    /// The new filesystem's label
+    #[arg(long, value_name = "LABEL", requires = "format")]
+    pub(crate) label: Option<String>,
+
+    /// The drive's serial number (its size in bytes where it has none), in place of being asked for it
+    #[arg(long, value_name = "SERIAL", requires = "format")]
+    pub(crate) yes_erase: Option<String>,
+}
+
+/// What a verb that starts a job on a drive takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OnDrive {
+    /// The drive's id, its first letters, its label or its device
+    #[arg(value_name = "DRIVE")]
+    pub(crate) drive: String,
+
+    /// Print the job's id and do not wait for its end
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// What `restore` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// The drive's id, its first letters, its label or its device
+    #[arg(value_name = "DRIVE")]
+    pub(crate) drive: String,
+
+    /// The snapshot's name, its UUID or the first digits of that; `butterdock snapshots` lists them
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: OsString,
+
+    /// The volume's name in the configuration
+    #[arg(value_name = "VOLUME")]
+    pub(crate) volume: String,
+
+    /// Give the subvolume this name instead of the snapshot's
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<OsString>,
+
+    /// Print the job's id and do not wait for its end
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// What `import` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// The drive's id, its first letters, its label or its device
+    #[arg(value_name = "DRIVE")]
+    pub(crate) drive: String,
+
+    /// The volume's name in the configuration
+    #[arg(value_name = "VOLUME", required_unless_present = "list")]
+    pub(crate) volume: Option<String>,
+
+    /// List what there is to import, and do nothing
+    #[arg(long, conflicts_with_all = ["volume", "file", "verify", "detach"])]
+    pub(crate) list: bool,
+
+    /// Only the file of this name in the drive's folder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) file: Option<OsString>,
+
+    /// Decompress everything and refuse what does not decompress
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Print the job's id and do not wait for its end
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// What `receive` takes.

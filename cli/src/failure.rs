@@ -118,14 +118,16 @@ pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
             Some("run it as root (sudo butterdock …), or have an administrator allow it with a rule of polkit")
         }
         ErrorName::Busy => Some("`butterdock jobs` shows what is going on; try again when that is done"),
-        ErrorName::NotFound => Some("`butterdock volumes` and `butterdock jobs` list what there is"),
+        ErrorName::NotFound => Some(
+            "`butterdock volumes`, `butterdock drives`, `butterdock backups` and `butterdock jobs` list what there is",
+        ),
         ErrorName::Exists => Some("delete or rename it, or choose another name with --as"),
         ErrorName::NoSpace => Some("make room (`butterdock volumes` shows what is free) and send again"),
         ErrorName::ReadOnly => Some("see dmesg for why it is read-only, remount it and send again"),
         ErrorName::ParentMissing => {
             Some("send a full stream, or receive the missing subvolume first; `butterdock snapshots VOLUME` lists them")
         }
-        ErrorName::DeviceGone => Some("check the drive and its cable, mount it and send again"),
+        ErrorName::DeviceGone => Some("check the drive and its cable, attach it (or mount the volume) and start again"),
         ErrorName::TruncatedStream => Some("the transfer was cut off: send the subvolume again"),
         ErrorName::InvalidStream => {
             Some("send the subvolume again; if it fails again, do not trust where it came from")

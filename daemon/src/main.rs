@@ -2,13 +2,18 @@
 
 mod app;
 mod args;
+mod backups;
 mod bus;
 mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "not all of what is known of a drive is asked for yet"))]
+#[expect(unused_imports, reason = "not all of what is known of a drive is asked for yet")]
+mod drives;
 mod dump;
 mod input;
 mod jobs;
 mod limits;
 mod lines;
+mod policy;
 mod receive;
 mod serve;
 mod status;

@@ -12,8 +12,16 @@ pub struct HistoryEntry {
     pub id: String,
     /// [`JobKind`](crate::JobKind), a word.
     pub kind: String,
-    /// The configured name of its volume.
+    /// The configured name of its volume; empty where it had none.
     pub volume: String,
+    /// The id of its drive, where it had one.
+    pub drive: Option<String>,
+    /// What that drive was called then.
+    pub drive_label: Option<String>,
+    /// The name of the configured backup, where it was one.
+    pub backup: Option<String>,
+    /// How it did its work, for a person, where there was something to say.
+    pub note: Option<String>,
     /// Who started it.
     pub started_by_uid: u32,
     /// When it was asked for, in microseconds since 1970.

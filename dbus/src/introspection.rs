@@ -9,5 +9,8 @@ pub const VOLUME: &str = include_str!("../xml/org.butterdock.Butterdock1.Volume.
 /// `org.butterdock.Butterdock1.Job`.
 pub const JOB: &str = include_str!("../xml/org.butterdock.Butterdock1.Job.xml");
 
-/// All of them.
-pub const ALL: [&str; 3] = [MANAGER, VOLUME, JOB];
+/// `org.butterdock.Butterdock1.Drive`.
+pub const DRIVE: &str = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
+
+/// All of them, in the order of [`interface::ALL`](crate::names::interface::ALL).
+pub const ALL: [&str; 4] = [MANAGER, VOLUME, JOB, DRIVE];

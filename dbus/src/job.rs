@@ -61,6 +61,16 @@ word! {
     JobKind {
         /// It receives a stream into a volume.
         Receive = "receive",
+        /// It sends what changed to a drive.
+        Backup = "backup",
+        /// It sends a snapshot from a drive into a volume.
+        Restore = "restore",
+        /// It reads everything on a drive and compares checksums.
+        Verify = "verify",
+        /// It makes a drive safe to unplug.
+        Remove = "remove",
+        /// It receives stream files that are on a drive into a volume.
+        Import = "import",
     }
     other
         /// Something that a later service can do.
@@ -76,6 +86,8 @@ word! {
         File = "file",
         /// The caller said so, by the option `total`. It may be wrong.
         Client = "client",
+        /// Worked out from what changed, or from how much of a drive is in use. It is not exact.
+        Estimate = "estimate",
     }
     other
         /// A way of a later service.
@@ -106,7 +118,8 @@ mod tests {
     #[test]
     fn a_state_that_is_not_in_the_contract_is_an_error_and_a_kind_is_not() {
         assert!("paused".parse::<JobState>().is_err());
-        assert_eq!("backup".parse(), Ok(JobKind::Other("backup".to_owned())));
+        assert_eq!("backup".parse(), Ok(JobKind::Backup));
+        assert_eq!("polish".parse(), Ok(JobKind::Other("polish".to_owned())));
         assert!("".parse::<JobKind>().is_err());
     }
 

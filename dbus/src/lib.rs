@@ -1,9 +1,9 @@
 //! The contract of butterdock's D-Bus interface, for the service that keeps it and for everybody who builds on it: an
 //! appliance's page, a desktop's agent, the command line `butterdock`.
 //!
-//! - [`names`], [`path`]: the bus name, the interfaces; object paths of volumes and jobs, made and read.
-//! - [`ManagerProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
-//! - [`ReceiveOptions`], [`JobState`], [`HistoryEntry`] …: what travels in them, typed.
+//! - [`names`], [`path`]: the bus name, the interfaces; object paths of volumes, drives and jobs, made and read.
+//! - [`ManagerProxy`], [`DriveProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
+//! - [`ReceiveOptions`], [`JobState`], [`BackupRow`], [`HistoryEntry`] …: what travels in them, typed.
 //! - [`ErrorName`], [`Error`]: why something was refused or failed.
 //! - [`authority`]: who may; the polkit file and the table in `README.md` are made from it.
 //! - [`introspection`]: the commented XML of `xml/`, for other languages.
@@ -32,12 +32,19 @@
 //! ```
 //!
 //! # Decisions
+//! A snapshot on a drive is named by its UUID, since two folders of a drive may hold the same name; a drive by the id that
+//! the service gave it, since labels repeat and clones carry the same filesystem UUID. What erases a drive must repeat
+//! its size and its serial number, so that neither a slip nor a re-used kernel name erases another. `ListBackups` is
+//! flat, a row for each backup and drive: a table to show, and no dictionary within a dictionary.
+//!
 //! An option that the service does not know is an error, a key that a client does not know is none: a wish must not be
 //! forgotten silently, and an answer may grow. Names of subvolumes are bytes everywhere (`ay`), since btrfs does not ask
 //! for UTF-8.
 
 pub mod authority;
+mod backup;
 mod details;
+mod drive;
 mod error;
 mod history;
 pub mod introspection;
@@ -50,12 +57,17 @@ mod proxy;
 mod subvolume;
 mod word;
 
+pub use backup::{BackupRow, SnapshotRow, StreamRow};
 pub use details::ErrorDetails;
+pub use drive::DriveState;
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
 pub use history::HistoryEntry;
 pub use job::{JobKind, JobResult, JobState, TotalSource};
-pub use options::{Options, ReceiveOptions, none as no_options};
-pub use properties::{JobProperties, VolumeProperties, WrongProperty};
-pub use proxy::{Completed, CompletedArgs, CompletedStream, JobProxy, ManagerProxy, VolumeProxy};
+pub use options::{
+    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, Options, ReceiveOptions, RestoreOptions,
+    SECRET_MAX, none as no_options,
+};
+pub use properties::{DriveProperties, JobProperties, VolumeProperties, WrongProperty};
+pub use proxy::{Completed, CompletedArgs, CompletedStream, DriveProxy, JobProxy, ManagerProxy, VolumeProxy};
 pub use subvolume::SubvolumeRow;
 pub use word::UnknownWord;

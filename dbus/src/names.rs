@@ -9,6 +9,9 @@ pub const ROOT: &str = "/org/butterdock/Butterdock1";
 /// What the paths of volumes begin with.
 pub const VOLUMES: &str = "/org/butterdock/Butterdock1/volumes/";
 
+/// What the paths of drives begin with.
+pub const DRIVES: &str = "/org/butterdock/Butterdock1/drives/";
+
 /// What the paths of jobs begin with.
 pub const JOBS: &str = "/org/butterdock/Butterdock1/jobs/";
 
@@ -17,14 +20,16 @@ pub const ERROR_PREFIX: &str = "org.butterdock.Butterdock1.Error.";
 
 /// The interfaces.
 pub mod interface {
-    /// On [`super::ROOT`]: start jobs by a volume's name, read the history.
+    /// On [`super::ROOT`]: start jobs by a volume's name, read the history, see which backups are due.
     pub const MANAGER: &str = "org.butterdock.Butterdock1.Manager";
     /// On each object below [`super::VOLUMES`]: a filesystem that may be received into.
     pub const VOLUME: &str = "org.butterdock.Butterdock1.Volume";
     /// On each object below [`super::JOBS`]: one piece of work with progress and an end.
     pub const JOB: &str = "org.butterdock.Butterdock1.Job";
+    /// On each object below [`super::DRIVES`]: something attached that backups can go to.
+    pub const DRIVE: &str = "org.butterdock.Butterdock1.Drive";
     /// All of them.
-    pub const ALL: [&str; 3] = [MANAGER, VOLUME, JOB];
+    pub const ALL: [&str; 4] = [MANAGER, VOLUME, JOB, DRIVE];
 }
 
 #[cfg(test)]
@@ -36,5 +41,6 @@ mod tests {
         assert!(interface::ALL.iter().all(|name| name.starts_with(BUS_NAME)));
         assert_eq!(ROOT, format!("/{}", BUS_NAME.replace('.', "/")));
         assert_eq!((VOLUMES, JOBS), (&*format!("{ROOT}/volumes/"), &*format!("{ROOT}/jobs/")));
+        assert_eq!(DRIVES, format!("{ROOT}/drives/"));
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! A path element may hold ASCII letters, digits and `_` only. A volume's name is encoded as systemd encodes names for
 //! the bus: whatever else it holds, `_` included, and a digit at its beginning, becomes `_` and two hex digits; an empty
-//! name becomes `_` alone. A job's id is a UUID with `_` in place of `-`.
+//! name becomes `_` alone. A drive's id is encoded in the same way. A job's id is a UUID with `_` in place of `-`.
 
 use uuid::Uuid;
 use zbus::{ObjectPath, OwnedObjectPath};
 
-use crate::names::{JOBS, VOLUMES};
+use crate::names::{DRIVES, JOBS, VOLUMES};
+
+/// The path that stands for no object, where a property must have one.
+pub const NONE: &str = "/";
 
 /// The path of the volume that the configuration calls `name`.
 #[must_use]
@@ -19,6 +22,18 @@ pub fn volume_path(name: &str) -> OwnedObjectPath {
 #[must_use]
 pub fn volume_name(path: &str) -> Option<String> {
     decode(path.strip_prefix(VOLUMES)?)
+}
+
+/// The path of the drive with this id.
+#[must_use]
+pub fn drive_path(id: &str) -> OwnedObjectPath {
+    path(format!("{DRIVES}{}", encode(id)))
+}
+
+/// The id of the drive at this path; none where the path is no drive's.
+#[must_use]
+pub fn drive_id(path: &str) -> Option<String> {
+    decode(path.strip_prefix(DRIVES)?)
 }
 
 /// The path of a job.
@@ -37,8 +52,8 @@ pub fn job_id(path: &str) -> Option<Uuid> {
 }
 
 fn path(text: String) -> OwnedObjectPath {
-    // Only letters, digits and `_` follow a constant, so this cannot be refused; "/" would be a path nobody serves.
-    ObjectPath::try_from(text).unwrap_or_else(|_| ObjectPath::from_static_str_unchecked("/")).into()
+    // Only letters, digits and `_` follow a constant, so this cannot be refused; nobody serves NONE.
+    ObjectPath::try_from(text).unwrap_or_else(|_| ObjectPath::from_static_str_unchecked(NONE)).into()
 }
 
 fn encode(name: &str) -> String {
@@ -97,6 +112,16 @@ mod tests {
         for element in ["_6", "_zz", "_61", "_+1", "_2D", "_ff", "2nd"] {
             assert_eq!(volume_name(&format!("{VOLUMES}{element}")), None, "{element}");
         }
+    }
+
+    #[test]
+    fn a_drives_id_comes_back_from_its_path_and_is_no_volumes() {
+        for id in ["3f2a-91", "sdb1", "0a"] {
+            let path = drive_path(id);
+            assert_eq!(drive_id(path.as_str()).as_deref(), Some(id));
+            assert_eq!(volume_name(path.as_str()), None);
+        }
+        assert_eq!(drive_id(NONE), None);
     }
 
     #[test]

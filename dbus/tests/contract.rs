@@ -8,18 +8,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use butterdock_dbus::authority::{TABLE, markdown, policy};
-use butterdock_dbus::introspection;
 use butterdock_dbus::names::{BUS_NAME, interface};
+use butterdock_dbus::{
+    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, ReceiveOptions, RestoreOptions, introspection,
+};
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 
 const POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.policy");
 const BUS_POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.conf");
 const ACTIVATION: &str = include_str!("../data/org.butterdock.Butterdock1.service");
 const README: &str = include_str!("../README.md");
-const PROXIES: [(&str, &str); 3] = [
+const PROXIES: [(&str, &str); 4] = [
     (interface::MANAGER, include_str!("../src/proxy/manager.rs")),
     (interface::VOLUME, include_str!("../src/proxy/volume.rs")),
     (interface::JOB, include_str!("../src/proxy/job.rs")),
+    (interface::DRIVE, include_str!("../src/proxy/drive.rs")),
 ];
 
 /// Does something with the one interface of each file.
@@ -73,9 +76,21 @@ fn every_method_takes_options_last_and_every_argument_has_a_name() {
 }
 
 #[test]
-fn the_options_of_receive_are_told_in_the_xml() {
-    for key in butterdock_dbus::ReceiveOptions::KEYS {
-        assert!(introspection::MANAGER.contains(&format!(" {key} (")), "{key}");
+fn the_options_are_told_in_the_xml() {
+    for (xml, method, keys) in [
+        (introspection::MANAGER, "Receive", ReceiveOptions::KEYS),
+        (introspection::MANAGER, "ListBackups", ListBackupsOptions::KEYS),
+        (introspection::DRIVE, "Enrol", EnrolOptions::KEYS),
+        (introspection::DRIVE, "Backup", BackupOptions::KEYS),
+        (introspection::DRIVE, "Restore", RestoreOptions::KEYS),
+        (introspection::DRIVE, "Import", ImportOptions::KEYS),
+    ] {
+        // The comment above the method.
+        let before = xml.split(&format!("<method name=\"{method}\">")).next().unwrap_or_default();
+        let comment = before.rsplit("<!--").next().unwrap_or_default();
+        for key in keys {
+            assert!(comment.contains(&format!(" {key} (")), "{method}: {key}");
+        }
     }
 }
 

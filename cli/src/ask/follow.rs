@@ -32,7 +32,7 @@ pub(crate) struct Follow {
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// A job began.
-    Began(Job),
+    Began(Box<Job>),
     /// Properties of the job at this path changed.
     Changed(String, HashMap<String, OwnedVariant>),
     /// The job at this path ended.
@@ -164,7 +164,7 @@ fn added(signal: Message) -> Result<Option<Heard>, Failure> {
         }
     }
     let job = Job::read(object.object_path().as_str(), &properties)?;
-    Ok(job.filter(|_job| !properties.is_empty()).map(Heard::Began))
+    Ok(job.filter(|_job| !properties.is_empty()).map(|job| Heard::Began(Box::new(job))))
 }
 
 fn owner_changed(change: Message) -> Option<Heard> {

@@ -1,4 +1,4 @@
-//! The volumes and jobs there are at one moment.
+//! The volumes, drives and jobs there are at one moment.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,14 @@ use uuid::Uuid;
 use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
 
+use super::drive::{Drive, find};
 use crate::failure::Failure;
 
-/// Volumes by name, jobs by the time they were asked for.
+/// Volumes by name, drives by id, jobs by the time they were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) volumes: Vec<VolumeProperties>,
+    pub(crate) drives: Vec<Drive>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -22,7 +24,8 @@ pub(crate) struct Objects {
 pub(crate) struct Job {
     pub(crate) id: Uuid,
     pub(crate) path: String,
-    pub(crate) now: JobProperties,
+    /// Boxed, because it is large beside what else is heard of a job.
+    pub(crate) now: Box<JobProperties>,
 }
 
 impl Objects {
@@ -37,14 +40,22 @@ impl Objects {
                         volume.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
                     }
                     objects.volumes.push(volume);
+                } else if interface.as_str() == interface::DRIVE {
+                    objects.drives.extend(Drive::read(path.as_str(), properties)?);
                 } else if interface.as_str() == interface::JOB {
                     objects.jobs.extend(Job::read(path.as_str(), properties)?);
                 }
             }
         }
         objects.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        objects.drives.sort_by(|a, b| a.id.cmp(&b.id));
         objects.jobs.sort_by_key(|job| (job.now.start_time, job.id));
         Ok(objects)
+    }
+
+    /// The one drive that a person calls so: by its id, the first letters of that, its label or its device.
+    pub(crate) fn drive(&self, wanted: &str) -> Result<&Drive, Failure> {
+        find(&self.drives, wanted)
     }
 
     /// The one job whose id begins like this.
@@ -74,7 +85,7 @@ impl Job {
     /// A job from its properties; none where the path is no job's.
     pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
         let Some(id) = path::job_id(path) else { return Ok(None) };
-        let mut job = Self { id, path: path.to_owned(), now: JobProperties::default() };
+        let mut job = Self { id, path: path.to_owned(), now: Box::default() };
         job.change(properties)?;
         Ok(Some(job))
     }
@@ -92,9 +103,14 @@ impl Job {
         short(&self.id.simple().to_string())
     }
 
-    /// The name of its volume.
-    pub(crate) fn volume(&self) -> String {
-        path::volume_name(&self.now.volume).unwrap_or_else(|| self.now.volume.clone())
+    /// The name of its volume, where it has one.
+    pub(crate) fn volume(&self) -> Option<String> {
+        path::volume_name(&self.now.volume)
+    }
+
+    /// The id of its drive, where it has one.
+    pub(crate) fn drive(&self) -> Option<String> {
+        path::drive_id(&self.now.drive)
     }
 }
 
@@ -110,9 +126,9 @@ mod tests {
     fn objects(ids: &[u128]) -> Objects {
         let job = |id: &u128| {
             let id = Uuid::from_u128(*id);
-            Job { id, path: path::job_path(id).to_string(), now: JobProperties::default() }
+            Job { id, path: path::job_path(id).to_string(), now: Box::default() }
         };
-        Objects { volumes: Vec::new(), jobs: ids.iter().map(job).collect() }
+        Objects { jobs: ids.iter().map(job).collect(), ..Objects::default() }
     }
 
     #[test]

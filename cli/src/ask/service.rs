@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_dbus::{Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy, path};
+use butterdock_dbus::{DriveProxy, Error, ErrorDetails, ErrorName, JobProxy, ManagerProxy, VolumeProxy, path};
 use zbus::connection::Builder;
 use zbus::fdo::{DBusProxy, ObjectManagerProxy};
 use zbus::names::{BusName, OwnedUniqueName};
@@ -38,7 +38,7 @@ impl Service {
         &self.bus
     }
 
-    /// Every volume and job there is.
+    /// Every volume, drive and job there is.
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
         let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
         Objects::read(&manager.get_managed_objects().await?)
@@ -62,6 +62,12 @@ impl Service {
         }
         let message = format!("there is no volume {name:?}");
         Err(Error::new(ErrorName::NotFound, message).into())
+    }
+
+    /// The drive at this path.
+    pub(crate) async fn drive(&self, path: &str) -> Result<DriveProxy<'_>, Failure> {
+        let builder = DriveProxy::builder(&self.bus).path(path.to_owned());
+        Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
     /// The job at this path.

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use butterdock_dbus::JobState;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{bytes, duration, escaped, now};
+use super::{bytes, duration, now, place};
 use crate::ask::Job;
 
 const KNOWN: &str = "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg}";
@@ -36,7 +36,7 @@ impl Bars {
                 Some(total) => bar.set_length(total),
                 None => bar.unset_length(),
             }
-            bar.set_prefix(escaped(&job.volume()));
+            bar.set_prefix(place(job));
         }
         bar.set_position(job.now.bytes_received);
         bar.set_message(words(job));

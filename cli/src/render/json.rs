@@ -3,6 +3,7 @@
 use butterdock_dbus::{HistoryEntry, SubvolumeRow, VolumeProperties};
 use serde::Serialize;
 
+use super::json_drive::hex;
 use super::screen::Wrong;
 use crate::ask::Job;
 
@@ -27,7 +28,9 @@ impl<'a> VolumeObject<'a> {
 pub(crate) struct JobObject {
     id: String,
     kind: String,
-    volume: String,
+    volume: Option<String>,
+    drive: Option<String>,
+    backup: Option<String>,
     started_by_uid: u32,
     start_time: u64,
     state: String,
@@ -40,6 +43,8 @@ pub(crate) struct JobObject {
     expected_end_time: Option<u64>,
     encoded_writes: u64,
     fallback_writes: u64,
+    incremental: bool,
+    note: Option<String>,
     cancelable: bool,
     error_name: Option<String>,
     error_message: Option<String>,
@@ -54,6 +59,8 @@ impl JobObject {
             id: job.id.to_string(),
             kind: now.kind.to_string(),
             volume: job.volume(),
+            drive: job.drive(),
+            backup: said(&now.backup),
             started_by_uid: now.started_by_uid,
             start_time: now.start_time,
             state: now.state.to_string(),
@@ -66,6 +73,8 @@ impl JobObject {
             expected_end_time: known(now.expected_end_time),
             encoded_writes: now.encoded_writes,
             fallback_writes: now.fallback_writes,
+            incremental: now.incremental,
+            note: said(&now.note),
             cancelable: now.cancelable,
             error_name: said(&now.error_name),
             error_message: said(&now.error_message),
@@ -100,7 +109,10 @@ pub(crate) struct Ended {
 pub(crate) struct HistoryObject<'a> {
     id: &'a str,
     kind: &'a str,
-    volume: &'a str,
+    volume: Option<&'a str>,
+    drive: Option<&'a str>,
+    drive_label: Option<&'a str>,
+    backup: Option<&'a str>,
     started_by_uid: u32,
     start_time: u64,
     end_time: u64,
@@ -109,6 +121,7 @@ pub(crate) struct HistoryObject<'a> {
     bytes_durable: u64,
     encoded_writes: u64,
     fallback_writes: u64,
+    note: Option<&'a str>,
     error_name: Option<&'a str>,
     error_message: Option<&'a str>,
 }
@@ -118,7 +131,10 @@ impl<'a> HistoryObject<'a> {
         Self {
             id: &entry.id,
             kind: &entry.kind,
-            volume: &entry.volume,
+            volume: Some(entry.volume.as_str()).filter(|name| !name.is_empty()),
+            drive: entry.drive.as_deref(),
+            drive_label: entry.drive_label.as_deref(),
+            backup: entry.backup.as_deref(),
             started_by_uid: entry.started_by_uid,
             start_time: entry.start_time,
             end_time: entry.end_time,
@@ -127,6 +143,7 @@ impl<'a> HistoryObject<'a> {
             bytes_durable: entry.bytes_durable,
             encoded_writes: entry.encoded_writes,
             fallback_writes: entry.fallback_writes,
+            note: entry.note.as_deref(),
             error_name: entry.error_name.as_deref(),
             error_message: entry.error_message.as_deref(),
         }
@@ -150,7 +167,7 @@ impl<'a> SubvolumeObject<'a> {
     pub(crate) fn new(row: &'a SubvolumeRow) -> Self {
         Self {
             name: String::from_utf8_lossy(&row.name).into_owned(),
-            name_hex: row.name.iter().map(|byte| format!("{byte:02x}")).collect(),
+            name_hex: hex(&row.name),
             id: row.id,
             uuid: &row.uuid,
             received_uuid: row.received_uuid.as_deref(),

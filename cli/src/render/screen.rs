@@ -4,7 +4,7 @@ use butterdock_dbus::{ErrorDetails, JobResult};
 use serde::Serialize;
 
 use super::bars::Bars;
-use super::{Ended, JobObject, Line, Out, bytes, duration, escaped, now, print};
+use super::{Ended, JobObject, Line, Out, deed, escaped, print};
 use crate::ask::Job;
 use crate::failure;
 
@@ -39,8 +39,7 @@ impl Screen {
         } else if let Some(bars) = &mut self.bars {
             bars.show(job);
         } else {
-            let (kind, volume) = (escaped(job.now.kind.as_str()), escaped(&job.volume()));
-            print::out(&format!("job {}: {kind} into {volume}, {}\n", job.short(), job.now.state));
+            print::out(&format!("job {}: {}, {}\n", job.short(), deed::begun(job), job.now.state));
         }
     }
 
@@ -65,7 +64,10 @@ impl Screen {
         self.beside(|out| match error {
             None if *result == JobResult::Succeeded => {
                 if !out.json {
-                    print::out(&format!("{}\n", success(job)));
+                    print::out(&format!("job {}: {}\n", job.short(), deed::done(job)));
+                    if !job.now.note.is_empty() {
+                        print::out(&format!("  {}\n", escaped(&job.now.note)));
+                    }
                 }
             }
             None => print::complain(&format!("butterdock: job {} was {result}", job.short())),
@@ -115,10 +117,4 @@ impl Wrong {
         let next = name.parse().ok().and_then(|name| failure::next(name, &job.now.error_message));
         Some(Self { name, message: job.now.error_message.clone(), command: None, byte: None, next })
     }
-}
-
-fn success(job: &Job) -> String {
-    let (volume, read) = (escaped(&job.volume()), bytes(job.now.bytes_received));
-    let took = duration(now().saturating_sub(job.now.start_time));
-    format!("job {}: received {read} into {volume} in {took}; it is durable", job.short())
 }

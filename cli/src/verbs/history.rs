@@ -26,14 +26,15 @@ fn table(entries: &[HistoryEntry]) -> String {
     if entries.is_empty() {
         return "no job has ended yet\n".to_owned();
     }
-    let mut table = Table::new(&["ENDED", "JOB", "VOLUME", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
+    let mut table = Table::new(&["ENDED", "JOB", "KIND", "WHERE", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
     for entry in entries {
         let error = entry.error_name.as_deref().unwrap_or_default();
         let error = error.parse::<ErrorName>().map_or_else(|_other| escaped(error), |name| name.short().to_owned());
         table.row([
             moment(entry.end_time),
             escaped(&entry.id.chars().take(8).collect::<String>()),
-            escaped(&entry.volume),
+            escaped(&entry.kind),
+            escaped(place(entry)),
             escaped(&entry.result),
             bytes(entry.bytes_received),
             bytes(entry.bytes_durable),
@@ -42,4 +43,10 @@ fn table(entries: &[HistoryEntry]) -> String {
         ]);
     }
     table.render()
+}
+
+/// Its volume, else what its drive was called.
+fn place(entry: &HistoryEntry) -> &str {
+    let drive = entry.drive_label.as_deref().or(entry.drive.as_deref()).unwrap_or_default();
+    if entry.volume.is_empty() { drive } else { &entry.volume }
 }

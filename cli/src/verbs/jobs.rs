@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::ask::{Job, Service};
 use crate::failure::Failure;
-use crate::render::{JobObject, Out, Table, bytes, duration, escaped, now};
+use crate::render::{JobObject, Out, Table, bytes, duration, escaped, now, place};
 
 #[derive(Serialize)]
 struct Answer {
@@ -27,7 +27,7 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
 
 /// The jobs, one a line.
 pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
-    let mut table = Table::new(&["JOB", "VOLUME", "STATE", "READ", "DURABLE", "RATE", "LEFT"]);
+    let mut table = Table::new(&["JOB", "KIND", "WHERE", "STATE", "READ", "DURABLE", "RATE", "LEFT"]);
     for job in jobs {
         let state = &job.now;
         let read = if state.progress_valid && state.bytes_total != 0 {
@@ -40,7 +40,8 @@ pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
         let left = state.expected_end_time.checked_sub(now()).filter(|_left| goes_on && state.expected_end_time != 0);
         table.row([
             job.short(),
-            escaped(&job.volume()),
+            escaped(state.kind.as_str()),
+            place(job),
             state.state.to_string(),
             read,
             bytes(state.bytes_durable),

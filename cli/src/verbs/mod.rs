@@ -1,10 +1,18 @@
-//! This room has one file for each verb: it asks, and hands the answer to `render`.
+//! This room has one file for each verb, and one for those that start a job on a drive: it asks, and hands the answer to `render`.
 
+pub(crate) mod backups;
 pub(crate) mod cancel;
+pub(crate) mod drives;
+pub(crate) mod enrol;
+pub(crate) mod forget;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod receive;
+pub(crate) mod restore;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod unlock;
 pub(crate) mod volumes;
 pub(crate) mod watch;
+pub(crate) mod work;

@@ -1,19 +1,25 @@
-//! `butterdock snapshots VOLUME`.
+//! `butterdock snapshots VOLUME`, and of a drive.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use butterdock_dbus::SubvolumeRow;
+use butterdock_dbus::{SnapshotRow, SubvolumeRow};
 use serde::Serialize;
 
 use crate::ask::Service;
 use crate::failure::Failure;
-use crate::render::{Out, SubvolumeObject, Table, escaped, moment, name};
+use crate::render::{Out, SnapshotObject, SubvolumeObject, Table, escaped, moment, name};
 
 #[derive(Serialize)]
 struct Answer<'a> {
     volume: &'a str,
     subvolumes: Vec<SubvolumeObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct OfDrive<'a> {
+    drive: &'a str,
+    snapshots: Vec<SnapshotObject<'a>>,
 }
 
 /// Lists the subvolumes of a volume.
@@ -23,6 +29,33 @@ pub(crate) async fn run(service: &Service, out: Out, volume: &str) -> Result<Exi
     let answer = Answer { volume, subvolumes: rows.iter().map(SubvolumeObject::new).collect() };
     out.answer(&answer, || table(volume, &rows));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the snapshots on a drive that can be restored.
+pub(crate) async fn of_drive(service: &Service, out: Out, wanted: &str) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = objects.drive(wanted)?;
+    let rows = service.drive(&drive.path).await?.list_snapshots(HashMap::new()).await?;
+    let answer = OfDrive { drive: &drive.id, snapshots: rows.iter().map(SnapshotObject::new).collect() };
+    out.answer(&answer, || drive_table(&drive.id, &rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
+    if rows.is_empty() {
+        return format!("no snapshots on the drive {}\n", escaped(id));
+    }
+    let mut table = Table::new(&["SNAPSHOT", "BACKUP", "MADE", "UUID", "PINNED"]);
+    for row in rows {
+        table.row([
+            name(&row.name),
+            row.backup.as_deref().map(escaped).unwrap_or_default(),
+            row.created.map(moment).unwrap_or_default(),
+            escaped(&row.uuid),
+            if row.pinned.unwrap_or_default() { "yes" } else { "" }.to_owned(),
+        ]);
+    }
+    table.render()
 }
 
 fn table(volume: &str, rows: &[SubvolumeRow]) -> String {

@@ -4,20 +4,21 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{jobs, volumes};
+use super::{drives, jobs, volumes};
 use crate::ask::Service;
 use crate::failure::Failure;
-use crate::render::{JobObject, Out, VolumeObject, escaped};
+use crate::render::{DriveObject, JobObject, Out, VolumeObject, escaped};
 
 #[derive(Serialize)]
 struct Answer<'a> {
     version: &'a str,
     features: &'a [String],
     volumes: Vec<VolumeObject<'a>>,
+    drives: Vec<DriveObject<'a>>,
     jobs: Vec<JobObject>,
 }
 
-/// Shows the volumes and what goes on.
+/// Shows the volumes, the drives and what goes on.
 pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
     let manager = service.manager().await?;
     let (version, features) = (manager.version().await?, manager.features().await?);
@@ -26,6 +27,7 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
         version: &version,
         features: &features,
         volumes: objects.volumes.iter().map(VolumeObject::new).collect(),
+        drives: objects.drives.iter().map(DriveObject::new).collect(),
         jobs: objects.unfinished().map(JobObject::new).collect(),
     };
     out.answer(&answer, || {
@@ -34,7 +36,8 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
         } else {
             jobs::table(objects.unfinished())
         };
-        format!("butterdockd {}\n\n{}\n{going}", escaped(&version), volumes::table(&objects.volumes))
+        let (volumes, drives) = (volumes::table(&objects.volumes), drives::table(&objects.drives));
+        format!("butterdockd {}\n\n{volumes}\n{drives}\n{going}", escaped(&version))
     });
     Ok(ExitCode::SUCCESS)
 }

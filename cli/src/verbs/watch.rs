@@ -65,7 +65,7 @@ impl Watch<'_> {
             Heard::Began(job) => {
                 if self.others && self.find(&job.path).is_none() {
                     screen.begun(&job);
-                    self.jobs.push(job);
+                    self.jobs.push(*job);
                 }
             }
             Heard::Changed(path, changes) => {

@@ -21,6 +21,17 @@ fn without_a_service_every_verb_ends_with_69_and_one_sentence() {
         &["history"],
         &["volumes"],
         &["snapshots", "tank"],
+        &["snapshots", "--drive", "3f2a"],
+        &["drives"],
+        &["enrol", "3f2a"],
+        &["forget", "3f2a"],
+        &["unlock", "3f2a", "--key-file", "-"],
+        &["backup", "3f2a"],
+        &["safely-remove", "3f2a"],
+        &["verify", "3f2a"],
+        &["backups"],
+        &["restore", "3f2a", "monday", "tank"],
+        &["import", "3f2a", "tank"],
     ] {
         let ran = Ran::from(command(&bus.address, words).output().expect("it runs"));
         assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""), "{words:?}: {}", ran.err);

@@ -1,9 +1,10 @@
-//! Every verb against a service that is played: the three interfaces of the contract on a bus of the test's own.
+//! Every verb against a service that is played: the interfaces of the contract on a bus of the test's own.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests, outside #[test]")]
 
 mod answers;
 mod bus;
+mod drives;
 mod endings;
 mod fake;
 mod pages;

@@ -11,7 +11,26 @@ use crate::run::Stage;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 8] = ["status", "receive", "jobs", "watch", "cancel", "history", "volumes", "snapshots"];
+const VERBS: [&str; 18] = [
+    "status",
+    "receive",
+    "jobs",
+    "watch",
+    "cancel",
+    "history",
+    "volumes",
+    "snapshots",
+    "drives",
+    "enrol",
+    "forget",
+    "unlock",
+    "backup",
+    "safely-remove",
+    "verify",
+    "backups",
+    "restore",
+    "import",
+];
 
 fn made(name: &str) -> String {
     fs::read_to_string(Path::new(SHARE).join(name)).expect("made at the build")
@@ -90,10 +109,13 @@ fn the_page_tells_of_every_key_of_the_json() {
     let mut found = BTreeSet::new();
     let ran = stage.piped(&["receive", "tank", "--json"], "fail");
     ran.out.lines().for_each(|line| keys(&serde_json::from_str(line).expect("an object"), &mut found));
-    for verb in ["status", "volumes", "jobs", "history"] {
+    for verb in ["status", "volumes", "jobs", "history", "drives", "backups"] {
         keys(&stage.json(&[verb]), &mut found);
     }
     keys(&stage.json(&["snapshots", "tank"]), &mut found);
+    for words in [&["snapshots", "--drive", "3f2a"][..], &["import", "3f2a", "--list"], &["forget", "3f2a"]] {
+        keys(&stage.json(words), &mut found);
+    }
     for key in found {
         assert!(page.contains(&format!("\\fI{key}\\fR")), "{key}");
     }

@@ -10,11 +10,13 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ioctl::ioctl_num_type;
 
-use crate::error::{Result, retry};
+use crate::error::{Error, Result, retry};
 
 /// Who fills the argument, seen from the caller (the words of `asm-generic/ioctl.h`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Direction {
+    /// `_IO`: there is no argument.
+    None,
     /// `_IOR`: the kernel fills it.
     Read,
     /// `_IOW`: the caller fills it.
@@ -47,6 +49,7 @@ impl Request {
         known: u32,
     ) -> Self {
         let number = match direction {
+            Direction::None => nix::request_code_none!(group, nr),
             Direction::Read => nix::request_code_read!(group, nr, size),
             Direction::Write => nix::request_code_write!(group, nr, size),
             Direction::ReadWrite => nix::request_code_readwrite!(group, nr, size),
@@ -74,4 +77,14 @@ pub(crate) unsafe fn ioctl<T>(fd: BorrowedFd<'_>, request: &Request, argument: *
         let answer = unsafe { libc::ioctl(fd.as_raw_fd(), request.number, argument) };
         Errno::result(answer)
     })
+}
+
+/// The same, made once: for a call that has had an effect when `EINTR` comes back.
+///
+/// # Safety
+/// As for [`ioctl`].
+pub(crate) unsafe fn ioctl_once<T>(fd: BorrowedFd<'_>, request: &Request, argument: *mut T) -> Result<c_int> {
+    // SAFETY: the caller vouches for the argument; the kernel keeps no pointer after its return.
+    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), request.number, argument) };
+    Errno::result(answer).map_err(|errno| Error { call: request.call, errno })
 }

@@ -33,6 +33,8 @@ pub struct RootItem {
     pub rtransid: u64,
     /// The time at which it was marked as received: seconds and nanoseconds since 1970.
     pub rtime: (i64, u32),
+    /// When it was made: seconds since 1970.
+    pub otime: i64,
     /// The transaction that last changed it.
     pub generation: u64,
     /// 0 once it is deleted and only waits for its space to be given back.
@@ -63,11 +65,7 @@ pub fn root_item(fd: impl AsFd, id: u64) -> Result<Option<RootItem>> {
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
 pub fn root_backref(fd: impl AsFd, id: u64) -> Result<Option<RootRef>> {
-    last_item(fd.as_fd(), id, ROOT_BACKREF, |key, bytes| {
-        let name_len = usize::from(le16(bytes, 16)?);
-        let name = bytes.get(ROOT_REF_LEN..)?.get(..name_len)?.to_vec();
-        Some(RootRef { parent_id: key.offset, dir_id: le64(bytes, 0)?, name })
-    })
+    last_item(fd.as_fd(), id, ROOT_BACKREF, parse_backref)
 }
 
 /// The path of subvolume `id` from the top-level subvolume, without a leading slash; empty for the top itself, none for a
@@ -130,9 +128,16 @@ fn last_item<T>(
     }
 }
 
+/// `struct btrfs_root_ref`, under a key whose offset is the subvolume that holds the one in question.
+pub(crate) fn parse_backref(key: Key, bytes: &[u8]) -> Option<RootRef> {
+    let name_len = usize::from(le16(bytes, 16)?);
+    let name = bytes.get(ROOT_REF_LEN..)?.get(..name_len)?.to_vec();
+    Some(RootRef { parent_id: key.offset, dir_id: le64(bytes, 0)?, name })
+}
+
 /// `struct btrfs_root_item`. What lies behind `generation_v2` is valid only while that equals `generation`: a kernel too
 /// old to know the later fields changes the one and not the other.
-fn parse_root_item(bytes: &[u8]) -> Option<RootItem> {
+pub(crate) fn parse_root_item(bytes: &[u8]) -> Option<RootItem> {
     let generation = le64(bytes, 160)?;
     let late = if le64(bytes, 239) == Some(generation) { bytes } else { &[] };
     let uuid = |at| array(late, at).unwrap_or_default();
@@ -148,6 +153,7 @@ fn parse_root_item(bytes: &[u8]) -> Option<RootItem> {
         otransid: transid(303),
         stransid: transid(311),
         rtransid: transid(319),
+        otime: array(late, 339).map_or(0, i64::from_le_bytes),
         rtime: (array(late, 363).map_or(0, i64::from_le_bytes), le32(late, 371).unwrap_or_default()),
     })
 }
@@ -165,11 +171,11 @@ const _: () = assert!(size_of::<RawLookup>() == 4096);
 const INO_LOOKUP: Request =
     Request::new("BTRFS_IOC_INO_LOOKUP", Direction::ReadWrite, BTRFS, 18, size_of::<RawLookup>(), 0xd000_9412);
 /// `BTRFS_ROOT_TREE_OBJECTID`.
-const ROOT_TREE: u64 = 1;
+pub(crate) const ROOT_TREE: u64 = 1;
 /// `BTRFS_ROOT_ITEM_KEY`.
-const ROOT_ITEM: u8 = 132;
+pub(crate) const ROOT_ITEM: u8 = 132;
 /// `BTRFS_ROOT_BACKREF_KEY`.
-const ROOT_BACKREF: u8 = 144;
+pub(crate) const ROOT_BACKREF: u8 = 144;
 /// `sizeof(struct btrfs_root_ref)`; the name follows.
 const ROOT_REF_LEN: usize = 18;
 const MAX_NESTING: usize = 256;

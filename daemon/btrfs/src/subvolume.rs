@@ -45,6 +45,21 @@ pub fn destroy(dir: impl AsFd, name: &CStr) -> Result<()> {
     by_name(dir.as_fd(), &DESTROY, name, None, 0)
 }
 
+/// `BTRFS_IOC_SNAP_DESTROY_V2` with `BTRFS_SUBVOL_SPEC_BY_ID` (Linux 5.7, `CAP_SYS_ADMIN`) — removes subvolume `id` of the
+/// filesystem that `fd` is on, whatever it is called by now and wherever it is.
+///
+/// # Errors
+/// As for [`destroy`]; `ENOENT` when there is no such subvolume, `EPERM` also while it is being sent.
+pub fn destroy_by_id(fd: impl AsFd, id: u64) -> Result<()> {
+    let mut argument = RawVolume { fd: 0, transid: 0, flags: SPEC_BY_ID, unused: [0; 4], name: [0; 4040] };
+    if let Some(field) = argument.name.first_chunk_mut::<8>() {
+        *field = id.to_ne_bytes();
+    }
+    // SAFETY: the kernel reads one RawVolume, whose name is a union with the id, and keeps no pointer.
+    unsafe { ioctl(fd.as_fd(), &DESTROY, &raw mut argument) }?;
+    Ok(())
+}
+
 /// `BTRFS_IOC_SUBVOL_GETFLAGS` — whether the subvolume is read-only. `fd` is its root directory.
 ///
 /// # Errors
@@ -76,6 +91,9 @@ pub const fn is_root(stat: &Stat) -> bool {
 
 /// Flag of a subvolume and of its creation: `BTRFS_SUBVOL_RDONLY`.
 pub(crate) const READ_ONLY: u64 = 1 << 1;
+
+/// `BTRFS_SUBVOL_SPEC_BY_ID`.
+const SPEC_BY_ID: u64 = 1 << 4;
 
 /// Fills the argument that create, snapshot and destroy share, and makes the call.
 fn by_name(

@@ -106,6 +106,7 @@ fn needed(rule: Rule, uid: u32, question: &Question) -> Option<Action> {
     let own = question.owner == Some(uid);
     match rule {
         Rule::Anybody => None,
+        Rule::AnybodyWithout { option, with } => question.options.iter().any(|given| given == option).then_some(with),
         Rule::Action(action) => Some(action),
         Rule::Unless { usual, option, with } => {
             Some(if question.options.iter().any(|given| given == option) { with } else { usual })
@@ -188,7 +189,9 @@ mod tests {
     #[test]
     fn whatever_changes_something_is_asked_about() {
         let free = TABLE.iter().filter(|row| asks(&Question::new(row.interface, row.method), 1000).is_none());
-        assert_eq!(free.map(|row| row.method).collect::<Vec<_>>(), ["ListHistory"]);
+        assert_eq!(free.map(|row| row.method).collect::<Vec<_>>(), ["ListHistory", "ListBackups"]);
+        let costly = Question::new(MANAGER, "ListBackups").with(&Options::from([("estimate".to_owned(), true.into())]));
+        assert_eq!(asks(&costly, 1000), Some(Action::Estimate));
     }
 
     #[test]

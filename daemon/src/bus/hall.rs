@@ -14,11 +14,14 @@ use zbus::names::WellKnownName;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
+use super::errands;
 use super::job::JobObject;
 use super::manager::{Manager, Reload};
 use super::mirror;
+use super::showing::{self, Showing};
 use super::volume::VolumeObject;
 use crate::config::VolumeName;
+use crate::drives::{Dock, Plugged};
 use crate::jobs::{Jobs, Ticket, no_such_volume};
 use crate::volumes::Volume;
 
@@ -27,6 +30,7 @@ use crate::volumes::Volume;
 pub(crate) struct Hall {
     pub(super) connection: Connection,
     pub(super) jobs: Jobs,
+    pub(super) dock: Dock,
     pub(super) authority: Authority,
     /// The volumes that are shown, each with the task that tells of its changes.
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
@@ -42,12 +46,13 @@ impl Hall {
     pub(crate) async fn open(
         address: Option<&str>,
         jobs: Jobs,
+        dock: Dock,
         reload: mpsc::Sender<Reload>,
     ) -> zbus::Result<Arc<Self>> {
         let connection = address.map_or_else(Builder::system, Builder::address).build().await?;
         let authority = Authority::new(connection.clone());
         let untold = watch::Sender::new(0);
-        let hall = Arc::new(Self { connection, jobs, authority, volumes: Mutex::default(), untold });
+        let hall = Arc::new(Self { connection, jobs, dock, authority, volumes: Mutex::default(), untold });
         let server = hall.connection.object_server();
         server.at(ROOT, ObjectManager).await?;
         server.at(ROOT, Manager::new(Arc::clone(&hall), reload)).await?;
@@ -87,6 +92,15 @@ impl Hall {
         Ok(())
     }
 
+    /// Shows the drives, as they come and go from now on; those that are there are shown when this returns.
+    pub(crate) async fn show_drives(self: &Arc<Self>) {
+        // Before they are counted, so that none is missed.
+        let appearing = self.dock.appearing();
+        let mut showing = Showing::default();
+        showing.catch_up(self).await;
+        tokio::spawn(showing::follow(Arc::clone(self), showing, appearing));
+    }
+
     /// Shows a job from now until it is forgotten.
     pub(super) async fn show_job(self: &Arc<Self>, ticket: Ticket) -> zbus::Result<OwnedObjectPath> {
         let path = butterdock_dbus::path::job_path(ticket.id);
@@ -97,6 +111,11 @@ impl Hall {
         let (hall, shown) = (Arc::clone(self), path.clone());
         tokio::spawn(async move { mirror::job(&hall, &shown, ticket.job, told).await });
         Ok(path)
+    }
+
+    /// A drive was plugged in for which there are backups to make.
+    pub(crate) async fn plugged(self: &Arc<Self>, plugged: Plugged) {
+        errands::plugged(self, plugged).await;
     }
 
     /// Waits until the connection to the bus is lost.

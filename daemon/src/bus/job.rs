@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::JOB;
-use butterdock_dbus::path::volume_path;
+use butterdock_dbus::path::{NONE, drive_path, volume_path};
 use butterdock_dbus::{Error, ErrorDetails, Options, no_options};
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::{OwnedObjectPath, Variant, interface};
+use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
 use super::hall::Hall;
@@ -33,7 +33,13 @@ impl JobObject {
 
     fn question(&self, method: &'static str) -> Question {
         let job = self.now();
-        let question = Question::new(JOB, method).about("volume", job.volume.as_str());
+        let mut question = Question::new(JOB, method);
+        if let Some(volume) = &job.about.volume {
+            question = question.about("volume", volume.as_str());
+        }
+        if let Some(drive) = &job.about.drive {
+            question = question.about("drive", &drive.label).about("drive_id", &drive.id.to_string());
+        }
         question.about("job", &job.id.to_string()).owned_by(job.uid)
     }
 }
@@ -68,13 +74,23 @@ impl JobObject {
     ) -> zbus::Result<()>;
 
     #[zbus(property(emits_changed_signal = "const"))]
-    fn kind(&self) -> &'static str {
-        "receive"
+    fn kind(&self) -> String {
+        self.now().about.kind.to_string()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn volume(&self) -> OwnedObjectPath {
-        volume_path(self.now().volume.as_str())
+        self.now().about.volume.as_ref().map_or_else(no_object, |volume| volume_path(volume.as_str()))
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn drive(&self) -> OwnedObjectPath {
+        self.now().about.drive.as_ref().map_or_else(no_object, |drive| drive_path(&drive.id.to_string()))
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn backup(&self) -> String {
+        self.now().about.backup.clone().unwrap_or_default()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -143,6 +159,16 @@ impl JobObject {
     }
 
     #[zbus(property)]
+    fn incremental(&self) -> bool {
+        self.now().incremental
+    }
+
+    #[zbus(property)]
+    fn note(&self) -> String {
+        self.now().note.clone()
+    }
+
+    #[zbus(property)]
     fn cancelable(&self) -> bool {
         !self.now().ending
     }
@@ -156,6 +182,11 @@ impl JobObject {
     fn error_message(&self) -> String {
         self.now().trouble.as_ref().map_or_else(String::new, |trouble| trouble.public.clone())
     }
+}
+
+/// Stands for no object, where a property must have one.
+fn no_object() -> OwnedObjectPath {
+    ObjectPath::from_static_str_unchecked(NONE).into()
 }
 
 /// What `PropertiesChanged` has to tell whoever knows the job as it was before.
@@ -175,7 +206,7 @@ pub(super) fn last_words(job: &Job) -> HashMap<&'static str, Variant<'static>> {
 }
 
 /// Every property that may change, with its value. The getters above say the same.
-fn changing(job: &Job) -> [(&'static str, Variant<'static>); 14] {
+fn changing(job: &Job) -> [(&'static str, Variant<'static>); 16] {
     [
         ("State", job.state.to_string().into()),
         ("Progress", job.progress().into()),
@@ -188,6 +219,8 @@ fn changing(job: &Job) -> [(&'static str, Variant<'static>); 14] {
         ("ExpectedEndTime", job.expected_end.into()),
         ("EncodedWrites", job.encoded_writes.into()),
         ("FallbackWrites", job.fallback_writes.into()),
+        ("Incremental", job.incremental.into()),
+        ("Note", job.note.clone().into()),
         ("Cancelable", (!job.ending).into()),
         ("ErrorName", error_name(job).into()),
         ("ErrorMessage", job.trouble.as_ref().map_or_else(String::new, |trouble| trouble.public.clone()).into()),
@@ -214,11 +247,11 @@ mod tests {
 
     use super::*;
     use crate::config::VolumeName;
-    use crate::jobs::{Total, Trouble};
+    use crate::jobs::{About, Total, Trouble};
 
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
-        Job::new(Uuid::new_v4(), volume, 1000, 7, Total { bytes: 0, source: TotalSource::Unknown })
+        Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, Total { bytes: 0, source: TotalSource::Unknown })
     }
 
     use uuid::Uuid;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_dbus::{Error, ErrorName, HistoryEntry, Options, no_options};
+use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, no_options};
 use tokio::sync::{mpsc, oneshot};
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, interface};
@@ -11,6 +11,7 @@ use zbus::{OwnedFd, OwnedObjectPath, interface};
 use super::authority::Question;
 use super::hall::Hall;
 use super::receive;
+use crate::drives::DriveId;
 use crate::jobs::Record;
 
 /// Somebody wants the configuration read again; answered with what came of it, in a sentence.
@@ -54,6 +55,31 @@ impl Manager {
         Ok(self.hall.jobs.history().into_iter().map(entry).collect())
     }
 
+    #[zbus(out_args("backups"))]
+    async fn list_backups(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<BackupRow>, Error> {
+        ListBackupsOptions::from_options(&options)?;
+        self.hall.authority.allow(&header, &Question::new(MANAGER, "ListBackups").with(&options)).await?;
+        Ok(self.hall.dock.backups())
+    }
+
+    async fn forget_drive(
+        &self,
+        drive: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        no_options(&options)?;
+        let id = DriveId(drive);
+        let title = self.hall.dock.title(&id).unwrap_or_default();
+        let question = Question::new(MANAGER, "ForgetDrive").about("drive", &title).about("drive_id", &id.0);
+        self.hall.authority.allow(&header, &question).await?;
+        self.hall.dock.forget(&id).await
+    }
+
     async fn reload(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         no_options(&options)?;
         self.hall.authority.allow(&header, &Question::new(MANAGER, "Reload")).await?;
@@ -71,7 +97,7 @@ impl Manager {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> Vec<String> {
-        Vec::new()
+        ["drives", "backups"].map(str::to_owned).to_vec()
     }
 }
 
@@ -80,6 +106,10 @@ fn entry(record: Record) -> HistoryEntry {
         id: record.id.to_string(),
         kind: record.kind,
         volume: record.volume,
+        drive: record.drive,
+        drive_label: record.drive_label,
+        backup: record.backup,
+        note: record.note,
         started_by_uid: record.started_by_uid,
         start_time: record.start_time,
         end_time: record.end_time,

@@ -18,7 +18,7 @@ use crate::jobs::Job;
 use crate::volumes::Seen;
 
 /// Between two signals of a job passes so much: three a second, so that the last, which does not wait, is the fourth.
-const GAP: Duration = Duration::from_millis(334);
+pub(super) const GAP: Duration = Duration::from_millis(334);
 
 /// Tells of a job until it is forgotten; `told` is what `InterfacesAdded` told, or older.
 pub(super) async fn job(hall: &Hall, path: &OwnedObjectPath, job: watch::Receiver<Job>, told: Job) {
@@ -85,7 +85,8 @@ pub(super) async fn volume(connection: Connection, path: OwnedObjectPath, mut se
     }
 }
 
-async fn tell(
+/// One signal for all of it.
+pub(super) async fn tell(
     emitter: &SignalEmitter<'_>,
     interface: &'static str,
     changes: HashMap<&str, Variant<'_>>,

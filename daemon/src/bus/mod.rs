@@ -1,9 +1,11 @@
 //! This room shows the service on the bus: `org.butterdock.Butterdock1`, as the crate butterdock-dbus has it.
 //!
-//! * `manager`, `volume`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether the caller
+//! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether the caller
 //!   may, order, return. Nobody is held up by them, whatever a person at a password prompt does.
 //! * `mirror` follows a job and tells: `InterfacesAdded`, `PropertiesChanged` (at most four a second, none when nothing
 //!   changed), `Completed`, `InterfacesRemoved`, in this order.
+//! * `showing` shows the drives as they come and go, and tells of them as `mirror` does of jobs; `errands` are what their
+//!   methods have the desk do.
 //! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
 //! * `stream` looks at a descriptor that a caller passed.
 //!
@@ -11,12 +13,15 @@
 //! and signals.
 
 mod authority;
+mod drive;
+mod errands;
 mod hall;
 mod job;
 mod manager;
 mod mirror;
 mod polkit;
 mod receive;
+mod showing;
 mod stream;
 mod volume;
 

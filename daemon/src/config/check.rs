@@ -28,7 +28,8 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
 /// The configuration in words; `look` says what hinders receiving into a volume now.
 fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config { volumes, max_jobs, max_queued, max_queued_per_user, history, worker, state } = config;
+    let Config { volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state, run, drives } =
+        config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
     }
@@ -37,10 +38,17 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
         let now = look(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
         line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
     }
+    for rule in backups {
+        line(&mut out, &lines::one_line(&rule.words()));
+    }
     line(&mut out, &format!("At most {max_jobs} jobs run at the same time, one on each volume."));
     line(&mut out, &format!("At most {max_queued} jobs may be unfinished, {max_queued_per_user} of one user."));
     line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
     line(&mut out, &priority(worker));
+    for said in drives.words() {
+        line(&mut out, &lines::one_line(&said));
+    }
+    line(&mut out, &format!("Drives are mounted in {}.", run.join("drives").display()));
     out
 }
 

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::backup::Backup;
+use super::drives::Drives;
 use super::worth::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
 /// The keys of a file.
@@ -17,7 +19,10 @@ pub(super) struct File {
     pub(super) worker: Worker,
     #[serde(default)]
     pub(super) paths: Paths,
+    #[serde(default)]
+    pub(super) drives: Drives,
     pub(super) volume: Option<Vec<Volume>>,
+    pub(super) backup: Option<Vec<Backup>>,
 }
 
 /// `[queue]`
@@ -43,6 +48,7 @@ pub(super) struct Worker {
 #[serde(deny_unknown_fields)]
 pub(super) struct Paths {
     pub(super) state: Option<AbsolutePath>,
+    pub(super) run: Option<AbsolutePath>,
 }
 
 /// `[[volume]]`
@@ -71,6 +77,7 @@ pub(super) fn parse(text: &str) -> Result<File, Mistake> {
         mistake(text, at, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
     })?;
     twice(text, file.volume.as_deref().unwrap_or_default())?;
+    one_name(text, file.backup.as_deref().unwrap_or_default())?;
     Ok(file)
 }
 
@@ -85,6 +92,18 @@ fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
         if before.iter().any(|other| other.path.get_ref() == volume.path.get_ref()) {
             let what = format!("another volume has the path of \"{}\" already", volume.name.get_ref());
             return Err(mistake(text, volume.path.span().start, what));
+        }
+    }
+    Ok(())
+}
+
+/// No two backups have the same name: their snapshots would be one row.
+fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
+    for (index, backup) in backups.iter().enumerate() {
+        let mut before = backups.iter().take(index);
+        if before.any(|other| other.name.get_ref() == backup.name.get_ref()) {
+            let what = format!("the backup \"{}\" is there twice", backup.name.get_ref().as_str());
+            return Err(mistake(text, backup.name.span().start, what));
         }
     }
     Ok(())
@@ -132,6 +151,13 @@ mod tests {
         let (line, column, what) = refusal("[[volume]]\nname = \"a\"\npath = \"/a\"\nuuid = \"0f1e\"\n");
         assert_eq!((line, column), (4, 8));
         assert!(what.contains("blkid"), "{what}");
+    }
+
+    #[test]
+    fn a_second_backup_of_a_name_is_refused_where_it_stands() {
+        let one = "[[backup]]\nname = \"a\"\nsource = \"/a\"\ndrives = []\n";
+        let (line, _, what) = refusal(&format!("{one}{one}"));
+        assert_eq!((line, what.as_str()), (6, "the backup \"a\" is there twice"));
     }
 
     #[test]

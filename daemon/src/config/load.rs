@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
+use super::backup::Backup;
 use super::file::{self, File, Paths, Queue, Worker};
 use super::{Config, VolumeRule, WorkerRule};
 
@@ -52,14 +53,16 @@ fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<
 
 /// Every field is named, so that a new key cannot be forgotten here.
 fn apply(config: &mut Config, file: File) {
-    let File { max_jobs, history, queue, worker, paths, volume } = file;
+    let File { max_jobs, history, queue, worker, paths, drives, volume, backup } = file;
     let Queue { max, max_per_user } = queue;
-    let Paths { state } = paths;
+    let Paths { state, run } = paths;
     set(&mut config.max_jobs, max_jobs.map(super::worth::Within::get));
     set(&mut config.history, history.map(super::worth::Within::get));
     set(&mut config.max_queued, max.map(super::worth::Within::get));
     set(&mut config.max_queued_per_user, max_per_user.map(super::worth::Within::get));
     set(&mut config.state, state.map(|path| path.0));
+    set(&mut config.run, run.map(|path| path.0));
+    drives.apply(&mut config.drives);
     apply_worker(&mut config.worker, &worker);
     let volumes = volume.map(|volumes| {
         let rule =
@@ -67,6 +70,7 @@ fn apply(config: &mut Config, file: File) {
         volumes.into_iter().map(rule).collect()
     });
     set(&mut config.volumes, volumes);
+    set(&mut config.backups, backup.map(|backups| backups.into_iter().map(Backup::rule).collect()));
 }
 
 fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
@@ -77,7 +81,8 @@ fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
     set(&mut rule.lanes, lanes.map(|lanes| Some(lanes.get())));
 }
 
-fn set<T>(value: &mut T, new: Option<T>) {
+/// Takes the new value, where there is one.
+pub(super) fn set<T>(value: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *value = new;
     }
@@ -147,7 +152,10 @@ mod tests {
         let config = laid(&[&example()]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
         let worker = WorkerRule { lanes: None, ..config.worker };
-        assert_eq!(Config { volumes: Vec::new(), worker, ..config }, Config::default());
+        assert_eq!(config.backups.len(), 1);
+        assert_eq!(config.backups[0].keep, crate::backups::Keep::default());
+        let config = Config { volumes: Vec::new(), backups: Vec::new(), worker, ..config };
+        assert_eq!(config, Config::default());
     }
 
     #[test]

@@ -6,17 +6,21 @@
 //! ```
 //!
 //! A key of the second file takes the place of the same key of the first, table by table; `volume` is one key, so
-//! that an administrator can also take a volume away. `file` has the keys, `load` reads and overlays, `check` is the
+//! that an administrator can also take a volume away, and so is `backup`. `file` has the keys, `load` reads and overlays, `check` is the
 //! command. Every mistake is told with file, line and column, and nothing is guessed: an unknown key is a mistake.
 
+mod backup;
 mod check;
+mod drives;
 mod file;
 mod load;
 mod worth;
 
 use std::path::PathBuf;
 
+pub(crate) use backup::{BackupRule, Schedule};
 pub(crate) use check::run as check;
+pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 
@@ -25,6 +29,8 @@ pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 pub(crate) struct Config {
     /// The volumes that may be received into, in the order of the file; names and paths are there once.
     pub(crate) volumes: Vec<VolumeRule>,
+    /// What is backed up, in the order of the file; names are there once.
+    pub(crate) backups: Vec<BackupRule>,
     /// How many jobs run at the same time.
     pub(crate) max_jobs: usize,
     /// How many jobs may be unfinished at the same time.
@@ -37,6 +43,10 @@ pub(crate) struct Config {
     pub(crate) worker: WorkerRule,
     /// Where what must survive a restart is kept.
     pub(crate) state: PathBuf,
+    /// Where what ends with the machine is kept: drives are mounted in it.
+    pub(crate) run: PathBuf,
+    /// What is done with drives.
+    pub(crate) drives: DriveRules,
 }
 
 /// A volume that may be received into.
@@ -63,16 +73,26 @@ pub(crate) struct WorkerRule {
     pub(crate) lanes: Option<u16>,
 }
 
+impl Config {
+    /// The backup of this name.
+    pub(crate) fn backup(&self, name: &str) -> Option<&BackupRule> {
+        self.backups.iter().find(|rule| rule.name.as_str() == name)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             volumes: Vec::new(),
+            backups: Vec::new(),
             max_jobs: 4,
             max_queued: 200,
             max_queued_per_user: 100,
             history: 200,
             worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
             state: PathBuf::from("/var/lib/butterdock"),
+            run: PathBuf::from("/run/butterdock"),
+            drives: DriveRules::default(),
         }
     }
 }

@@ -7,11 +7,11 @@ use butterdock_receive::ErrorKind;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::handle::Wish;
+use super::about::About;
 use super::job::{Job, Trouble};
 use super::left::Left;
 use super::pace::Pace;
-use crate::config::VolumeName;
+use super::work::Work;
 use crate::volumes::Volume;
 use crate::worker::{JobError, public_sentence};
 
@@ -20,9 +20,10 @@ use crate::worker::{JobError, public_sentence};
 pub(super) struct Entry {
     /// Dropped when it is forgotten, by which those who show it know.
     pub(super) job: watch::Sender<Job>,
-    pub(super) volume: Arc<Volume>,
+    /// The volume that it writes to.
+    pub(super) volume: Option<Arc<Volume>>,
     /// What it will do, while it waits.
-    pub(super) wish: Option<Box<Wish>>,
+    pub(super) work: Option<Work>,
     /// Tells the runner why it shall end, where there is one.
     pub(super) stop: Option<watch::Sender<Option<Why>>>,
     /// Why it was ended from outside.
@@ -32,8 +33,8 @@ pub(super) struct Entry {
     pub(super) pace: Pace,
     /// What may be left of it, once it is over.
     pub(super) left: Left,
-    /// The mount that it writes through, once it does.
-    pub(super) mount: Option<u64>,
+    /// The mounts that it reads and writes through, once it does.
+    pub(super) mounts: Vec<u64>,
 }
 
 /// Why a job was ended from outside.
@@ -43,8 +44,10 @@ pub(super) enum Why {
     Cancelled,
     /// The service is being stopped.
     Stopping,
-    /// Its volume is not mounted any more.
+    /// Its place is not mounted any more.
     Unmounted,
+    /// Its drive was pulled.
+    Pulled,
 }
 
 /// How a runner ended.
@@ -62,22 +65,21 @@ pub(super) enum Ending {
 
 impl Entry {
     /// A job that waits.
-    pub(super) fn new(job: Job, wish: Box<Wish>) -> Self {
-        let volume = Arc::clone(&wish.volume);
-        Self { wish: Some(wish), ..Self::of(job, volume) }
+    pub(super) fn new(job: Job, work: Work) -> Self {
+        Self { volume: work.volume().cloned(), work: Some(work), ..Self::of(job) }
     }
 
-    fn of(job: Job, volume: Arc<Volume>) -> Self {
+    fn of(job: Job) -> Self {
         Self {
             job: watch::Sender::new(job),
-            volume,
-            wish: None,
+            volume: None,
+            work: None,
             stop: None,
             why: None,
             waiters: Vec::new(),
             pace: Pace::new(Instant::now()),
             left: Left::default(),
-            mount: None,
+            mounts: Vec::new(),
         }
     }
 
@@ -87,7 +89,7 @@ impl Entry {
         self.why.get_or_insert(why);
         if let Some(stop) = &self.stop {
             stop.send_if_modified(|told| {
-                let news = told.is_none() || why == Why::Stopping;
+                let news = told.is_none() || matches!(why, Why::Stopping | Why::Pulled);
                 if news {
                     *told = Some(why);
                 }
@@ -109,30 +111,26 @@ impl Entry {
 }
 
 /// What an ending means for the job.
-pub(super) fn verdict(
-    why: Option<Why>,
-    ending: Ending,
-    left: Left,
-    volume: &VolumeName,
-) -> (JobResult, Option<Trouble>) {
+pub(super) fn verdict(why: Option<Why>, ending: Ending, left: Left, about: &About) -> (JobResult, Option<Trouble>) {
     match (ending, why) {
         (Ending::Told(None), _) => (JobResult::Succeeded, None),
-        (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing))),
+        (Ending::Stuck { .. }, Some(Why::Pulled)) => outside(Why::Pulled, left, about),
+        (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
         // Whoever was killed or stopped on demand has that reason, whatever it said last.
-        (Ending::Told(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, volume),
-        (Ending::Killed | Ending::Trouble(_), Some(why)) => outside(why, left, volume),
+        (Ending::Told(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, about),
+        (Ending::Killed | Ending::Trouble(_), Some(why)) => outside(why, left, about),
         (Ending::Told(Some(error)), _) => {
             let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
             (result, Some(from_worker(error)))
         }
         (Ending::Trouble(trouble), None) => (JobResult::Failed, Some(trouble)),
-        (Ending::Killed, None) => (JobResult::Failed, Some(killed(left, volume))),
+        (Ending::Killed, None) => (JobResult::Failed, Some(killed(left, about))),
     }
 }
 
 /// What ending a job from outside means for it.
-pub(super) fn outside(why: Why, left: Left, volume: &VolumeName) -> (JobResult, Option<Trouble>) {
-    let words = left.words(volume);
+pub(super) fn outside(why: Why, left: Left, about: &About) -> (JobResult, Option<Trouble>) {
+    let words = left.words(about);
     match why {
         Why::Cancelled => {
             let text = format!("the job was cancelled; {words}");
@@ -142,26 +140,36 @@ pub(super) fn outside(why: Why, left: Left, volume: &VolumeName) -> (JobResult, 
             let text = format!("the service was stopped; {words}; start the job again when it runs");
             (JobResult::Cancelled, Some(Trouble::plain(ErrorName::Cancelled, text)))
         }
+        Why::Pulled => {
+            let text =
+                format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
+            (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
+        }
         Why::Unmounted => {
-            let text = format!("the volume was unmounted; {words}; mount it and start the job again");
+            let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
             (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
         }
     }
 }
 
-fn killed(left: Left, volume: &VolumeName) -> Trouble {
-    let words = left.words(volume);
+fn killed(left: Left, about: &About) -> Trouble {
+    let words = left.words(about);
     let text = format!("the worker was killed or crashed; {words}; see the journal, then start the job again");
     Trouble::plain(ErrorName::Failed, text)
 }
 
-fn stuck(writing: bool) -> Trouble {
+fn stuck(writing: bool, about: &About) -> Trouble {
+    let target = about.target();
     let text = if writing {
-        "the drive is still writing out data, before which the worker cannot end; the volume stays busy until it has: \
-         wait, and where it takes very long check the drive and its cable (dmesg)"
+        format!(
+            "the drive is still writing out data, before which the worker cannot end; the {target} stays busy until it \
+             has: wait, and where it takes very long check the drive and its cable (dmesg)"
+        )
     } else {
-        "the worker hangs in the kernel and cannot be killed; the volume stays busy until it is gone: \
-         check the drive and its cable (dmesg)"
+        format!(
+            "the worker hangs in the kernel and cannot be killed; the {target} stays busy until it is gone: \
+             check the drive and its cable (dmesg)"
+        )
     };
     Trouble::plain(ErrorName::Failed, text)
 }
@@ -190,9 +198,10 @@ fn error_name(kind: ErrorKind) -> ErrorName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::VolumeName;
 
-    fn tank() -> VolumeName {
-        VolumeName::try_from("tank".to_owned()).expect("a name")
+    fn tank() -> About {
+        About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
     }
 
     fn told(kind: ErrorKind) -> Ending {
@@ -214,6 +223,10 @@ mod tests {
         for ending in [told(ErrorKind::Cancelled), Ending::Killed] {
             assert_eq!(seen(Some(Why::Unmounted), ending), (JobResult::Failed, Some(ErrorName::DeviceGone)));
         }
+        let gone = (JobResult::Failed, Some(ErrorName::DeviceGone));
+        for ending in [told(ErrorKind::Cancelled), Ending::Killed, Ending::Stuck { writing: true }] {
+            assert_eq!(seen(Some(Why::Pulled), ending), gone);
+        }
         let cancelled = (JobResult::Cancelled, Some(ErrorName::Cancelled));
         assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
         assert_eq!(seen(Some(Why::Stopping), told(ErrorKind::Cancelled)), cancelled);
@@ -221,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_was_killed_at_its_last_step_is_not_said_to_have_left_nothing() {
-        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted)] {
+        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Pulled)] {
             for (named, hidden) in [(true, false), (false, true)] {
                 let (_, trouble) = verdict(why, Ending::Killed, Left { named, hidden }, &tank());
                 let text = trouble.expect("a trouble").public;
@@ -247,8 +260,7 @@ mod tests {
             crate::jobs::Total { bytes: 0, source: butterdock_dbus::TotalSource::Unknown },
         );
         let (stop, told) = watch::channel(None);
-        let mut entry =
-            Entry::of(job, Volume::new(crate::config::VolumeRule { name: tank(), path: "/".into(), uuid: None }));
+        let mut entry = Entry::of(job);
         entry.stop = Some(stop);
         for (why, heard) in [
             (Why::Cancelled, Why::Cancelled),

@@ -8,11 +8,16 @@ use butterdock_dbus::{Error, ErrorName};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use super::about::AboutDrive;
 use super::job::{Job, Total};
 use super::keeper::Keeper;
+use super::queue::Place as Where;
 use super::record::Record;
 use super::runner::Told;
+use super::work::Work;
+use crate::backups::Identity;
 use crate::config::{Config, VolumeName};
+use crate::drives::Dock;
 use crate::volumes::{Place, Volume};
 
 /// What somebody wants received.
@@ -30,6 +35,40 @@ pub(crate) struct Wish {
     pub(crate) name: Option<Vec<u8>>,
     pub(crate) verify: bool,
     pub(crate) force_decompress: bool,
+}
+
+/// A backup that is to be made.
+#[derive(Debug)]
+pub(crate) struct BackupWish {
+    pub(crate) dock: Dock,
+    pub(crate) drive: AboutDrive,
+    /// Its name in the configuration.
+    pub(crate) backup: String,
+    /// Who wants it; 0 also where plugging in the drive does.
+    pub(crate) uid: u32,
+}
+
+/// A snapshot that somebody wants back from a drive.
+#[derive(Debug)]
+pub(crate) struct RestoreWish {
+    pub(crate) dock: Dock,
+    pub(crate) drive: AboutDrive,
+    /// The uuid of the snapshot on the drive.
+    pub(crate) snapshot: Identity,
+    pub(crate) volume: Arc<Volume>,
+    /// The directory that was there when it was asked for.
+    pub(crate) place: Place,
+    /// The subvolume's name instead of the snapshot's.
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) uid: u32,
+}
+
+/// A drive that somebody wants to unplug.
+#[derive(Debug)]
+pub(crate) struct RemoveWish {
+    pub(crate) dock: Dock,
+    pub(crate) drive: AboutDrive,
+    pub(crate) uid: u32,
 }
 
 /// A job that was taken.
@@ -50,15 +89,17 @@ pub(crate) struct Jobs {
 /// What the desk is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    Receive(Box<Wish>, oneshot::Sender<Result<Ticket, Error>>),
+    Take(Work, oneshot::Sender<Result<Ticket, Error>>),
     Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
     /// A runner tells of its job.
     Told(Uuid, Told),
     /// These are the mounts that there are now.
     Mounts(HashSet<u64>),
     Configured(Box<Config>),
-    /// Answered with whether nothing works on this volume.
-    Idle(VolumeName, oneshot::Sender<bool>),
+    /// Answered with whether nothing works there.
+    Idle(Where, oneshot::Sender<bool>),
+    /// Answered with whether a job waits for its turn there.
+    Awaited(Where, oneshot::Sender<bool>),
     /// Answered at once.
     Ping(oneshot::Sender<()>),
     /// Answered when no job is left.
@@ -71,8 +112,37 @@ impl Jobs {
     /// # Errors
     /// `Busy`: the queue is full, or a worker hangs on this volume; `DeviceGone`: the volume is not mounted.
     pub(crate) async fn receive(&self, wish: Wish) -> Result<Ticket, Error> {
+        self.take(Work::Receive(Box::new(wish))).await
+    }
+
+    /// Takes a backup on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, it is being made already, or a worker hangs on this drive; `NotFound`: the backup is not
+    /// configured.
+    pub(crate) async fn back_up(&self, wish: BackupWish) -> Result<Ticket, Error> {
+        self.take(Work::Backup(Box::new(wish))).await
+    }
+
+    /// Makes a drive safe to unplug.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, or a job uses the drive.
+    pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
+        self.take(Work::Remove(Box::new(wish))).await
+    }
+
+    /// Takes a restore on.
+    ///
+    /// # Errors
+    /// As for [`Jobs::receive`]. That there is no such snapshot fails the job.
+    pub(crate) async fn restore(&self, wish: RestoreWish) -> Result<Ticket, Error> {
+        self.take(Work::Restore(Box::new(wish))).await
+    }
+
+    async fn take(&self, work: Work) -> Result<Ticket, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Receive(Box::new(wish), reply)).await?;
+        self.send(Order::Take(work, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
@@ -113,7 +183,7 @@ impl Jobs {
     /// Whether no job works on this volume.
     pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Idle(volume.clone(), reply)).await.is_ok() && answer.await.unwrap_or(false)
+        self.send(Order::Idle(Where::Volume(volume.clone()), reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Whether the desk answers.

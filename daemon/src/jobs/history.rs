@@ -149,12 +149,12 @@ mod tests {
 
     use super::*;
     use crate::config::VolumeName;
-    use crate::jobs::{Job, Total};
+    use crate::jobs::{About, Job, Total};
 
     fn record(ended: u64, state: JobState) -> Record {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
-        Record::of(&Job { ended, state, ..Job::new(Uuid::new_v4(), volume, 0, 1, total) })
+        Record::of(&Job { ended, state, ..Job::new(Uuid::new_v4(), About::receive(volume), 0, 1, total) })
     }
 
     fn ends(history: &History) -> Vec<u64> {

@@ -3,13 +3,13 @@
 use butterdock_dbus::{ErrorName, JobState, TotalSource};
 use uuid::Uuid;
 
-use crate::config::VolumeName;
+use super::about::About;
 
 /// A job. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: Uuid,
-    pub(crate) volume: VolumeName,
+    pub(crate) about: About,
     /// Who asked for it.
     pub(crate) uid: u32,
     /// When it was asked for.
@@ -26,6 +26,10 @@ pub(crate) struct Job {
     pub(crate) expected_end: u64,
     pub(crate) encoded_writes: u64,
     pub(crate) fallback_writes: u64,
+    /// What comes builds on a subvolume that is there already, as far as that is known.
+    pub(crate) incremental: bool,
+    /// How it does its work, for everybody: a sentence without names, or nothing.
+    pub(crate) note: String,
     /// Somebody wants it to end: there is nothing more to ask for.
     pub(crate) ending: bool,
     pub(crate) trouble: Option<Trouble>,
@@ -54,10 +58,10 @@ pub(crate) struct Trouble {
 
 impl Job {
     /// A job that waits.
-    pub(crate) fn new(id: Uuid, volume: VolumeName, uid: u32, started: u64, total: Total) -> Self {
+    pub(crate) fn new(id: Uuid, about: About, uid: u32, started: u64, total: Total) -> Self {
         Self {
             id,
-            volume,
+            about,
             uid,
             started,
             ended: 0,
@@ -69,6 +73,8 @@ impl Job {
             expected_end: 0,
             encoded_writes: 0,
             fallback_writes: 0,
+            incremental: false,
+            note: String::new(),
             ending: false,
             trouble: None,
         }
@@ -79,7 +85,7 @@ impl Job {
         self.state.result().is_some()
     }
 
-    /// From 0 to 1. It never goes back, because neither the total changes nor the bytes go back.
+    /// From 0 to 1. It never goes back, because a total that is known does not change and the bytes do not go back.
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than a double has")]
     pub(crate) fn progress(&self) -> f64 {
         if self.state == JobState::Succeeded {
@@ -114,11 +120,12 @@ pub(crate) fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::VolumeName;
 
     fn job(bytes: u64, total: u64) -> Job {
         let volume = VolumeName::try_from("a".to_owned()).expect("a name");
         let total = Total { bytes: total, source: TotalSource::Client };
-        Job { bytes_received: bytes, ..Job::new(Uuid::new_v4(), volume, 0, 0, total) }
+        Job { bytes_received: bytes, ..Job::new(Uuid::new_v4(), About::receive(volume), 0, 0, total) }
     }
 
     #[test]

@@ -109,12 +109,13 @@ mod tests {
 
     use super::*;
     use crate::config::VolumeName;
-    use crate::jobs::{Job, Total, Trouble};
+    use crate::jobs::{About, Job, Total, Trouble};
 
     fn record(ended: u64) -> Record {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let trouble = Some(Trouble::plain(ErrorName::NoSpace, "full"));
-        let job = Job::new(Uuid::new_v4(), volume, 0, 1, Total { bytes: 0, source: TotalSource::Unknown });
+        let job =
+            Job::new(Uuid::new_v4(), About::receive(volume), 0, 1, Total { bytes: 0, source: TotalSource::Unknown });
         Record::of(&Job { ended, state: JobState::Failed, trouble, ..job })
     }
 

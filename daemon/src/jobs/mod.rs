@@ -3,7 +3,7 @@
 //! ```text
 //! Jobs        a handle: cloned, held by whoever asks for jobs            clone freely, send orders
 //! desk        one task that owns everything; it never waits for a drive
-//! runner      one task a running job: opens the volume, follows the worker, ends it, sweeps after it
+//! runner      one task a running job: opens its places, follows the worker, ends it, sweeps after it
 //! keeper      one task that writes the history; what it holds is in memory too
 //! ```
 //!
@@ -13,9 +13,9 @@
 //! `report` is what a worker's words change; `state` says which steps are lawful, `queue` what runs next, `pace` how fast it
 //! goes, `patience` how long a worker is waited for, `left` what can be said of what it left; all six are pure.
 
+mod about;
 mod desk;
 mod entry;
-mod follow;
 mod handle;
 mod history;
 mod job;
@@ -28,8 +28,12 @@ mod queue;
 mod record;
 mod report;
 mod runner;
+mod sources;
 mod state;
+mod work;
 
+#[cfg(test)]
+pub(crate) use about::About;
 pub(crate) use desk::Desk;
 pub(crate) use handle::{Jobs, Ticket, Wish, no_such_volume};
 pub(crate) use history::History;
@@ -38,3 +42,7 @@ pub(crate) use job::Trouble;
 pub(crate) use job::{Job, Total};
 pub(crate) use record::Record;
 pub(crate) use runner::sweep;
+pub(crate) use {
+    about::AboutDrive,
+    handle::{BackupWish, RemoveWish, RestoreWish},
+};

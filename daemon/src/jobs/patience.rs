@@ -23,6 +23,8 @@ pub(super) struct Patience {
     kill: Instant,
     tell: Option<Instant>,
     hurried: bool,
+    /// Its drive was pulled: what it still says puts nothing off.
+    pulled: bool,
 }
 
 /// What is to be done now.
@@ -37,13 +39,17 @@ pub(super) enum Due {
 impl Patience {
     /// The worker was asked now; `writing` says whether the kernel writes out.
     pub(super) fn new(now: Instant, why: Why, writing: bool) -> Self {
-        let mut patience = Self { asked: now, kill: now, tell: None, hurried: why == Why::Stopping };
+        let mut patience =
+            Self { asked: now, kill: now, tell: None, hurried: why == Why::Stopping, pulled: why == Why::Pulled };
         patience.goes_on(now, writing);
         patience
     }
 
     /// The worker has begun another step.
     pub(super) fn goes_on(&mut self, now: Instant, writing: bool) {
+        if self.pulled {
+            return;
+        }
         let last = self.asked + WRITING;
         let patient = writing && !self.hurried;
         self.kill = if patient { last } else { last.min(now + POLITE) };
@@ -120,5 +126,13 @@ mod tests {
         patience.hurry(now + 5 * SECOND);
         patience.goes_on(now + 5 * SECOND, true);
         assert_eq!(patience.due(now + 5 * SECOND + POLITE), Due::Kill);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_drive_that_was_pulled() {
+        let now = Instant::now();
+        let mut patience = Patience::new(now, Why::Pulled, true);
+        patience.goes_on(now + SECOND, true);
+        assert_eq!((patience.deadline(), patience.due(now)), (now, Due::Kill));
     }
 }

@@ -1,46 +1,68 @@
-//! What runs next: one writer for each volume, volumes beside each other up to a bound, in the order of asking.
+//! What runs next: one writer for each place, jobs beside each other up to a bound, in the order of asking.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use uuid::Uuid;
 
 use crate::config::VolumeName;
+use crate::drives::DriveId;
+
+/// Where only one job works at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Volume(VolumeName),
+    Drive(DriveId),
+    /// The source of the backup with this name: its snapshots are made and thinned by one at a time.
+    Source(String),
+}
 
 /// The jobs that are not over.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<(Uuid, VolumeName)>,
-    running: HashMap<VolumeName, Uuid>,
+    waiting: VecDeque<(Uuid, Vec<Place>)>,
+    running: HashMap<Uuid, Vec<Place>>,
     /// Running jobs whose stream has said nothing for long.
     resting: HashSet<Uuid>,
-    /// Volumes whose worker should be gone and is not: the kernel holds it.
-    stuck: HashMap<VolumeName, Uuid>,
+    /// What workers hold that should be gone and are not: the kernel holds them.
+    stuck: HashMap<Uuid, Vec<Place>>,
 }
 
 impl Queue {
     /// A job waits for its turn.
-    pub(super) fn push(&mut self, id: Uuid, volume: VolumeName) {
-        self.waiting.push_back((id, volume));
+    pub(super) fn push(&mut self, id: Uuid, places: Vec<Place>) {
+        self.waiting.push_back((id, places));
     }
 
-    /// The next job whose turn it is, when at most `max` may run; its volume is taken from now on. Jobs that rest do not
-    /// count: a stream that says nothing holds up its own volume and no other. When they go on, more than `max` run; there
-    /// are never more than volumes.
+    /// The next job whose turn it is, when at most `max` may run; its places are taken from now on. Jobs that rest do not
+    /// count: a stream that says nothing holds up its own places and no other. When they go on, more than `max` run.
+    ///
+    /// A job that needs two places is not overtaken at either, or it might wait for ever; unless one of them is stuck.
     pub(super) fn next(&mut self, max: usize) -> Option<Uuid> {
         if self.running.len().saturating_sub(self.resting.len()) >= max {
             return None;
         }
-        let free =
-            |(_, volume): &(Uuid, VolumeName)| !self.running.contains_key(volume) && !self.stuck.contains_key(volume);
-        let at = self.waiting.iter().position(free)?;
-        let (id, volume) = self.waiting.remove(at)?;
-        self.running.insert(volume, id);
+        let at = self.first_free()?;
+        let (id, places) = self.waiting.remove(at)?;
+        self.running.insert(id, places);
         Some(id)
+    }
+
+    fn first_free(&self) -> Option<usize> {
+        let mut taken: HashSet<&Place> = self.running.values().chain(self.stuck.values()).flatten().collect();
+        for (at, (_, places)) in self.waiting.iter().enumerate() {
+            if places.iter().all(|place| !taken.contains(place)) {
+                return Some(at);
+            }
+            if !places.iter().any(|place| self.is_stuck(place)) {
+                taken.extend(places);
+            }
+        }
+        None
     }
 
     /// A running job's stream says nothing.
     pub(super) fn rest(&mut self, id: Uuid) {
-        if self.running.values().any(|running| *running == id) {
+        if self.running.contains_key(&id) {
             self.resting.insert(id);
         }
     }
@@ -60,28 +82,31 @@ impl Queue {
     /// A running job is over and its worker gone.
     pub(super) fn release(&mut self, id: Uuid) {
         self.resting.remove(&id);
-        self.running.retain(|_, running| *running != id);
-        self.stuck.retain(|_, stuck| *stuck != id);
+        self.running.remove(&id);
+        self.stuck.remove(&id);
     }
 
-    /// A running job is over and its worker not gone: others may run, but not on its volume.
+    /// A running job is over and its worker not gone: others may run, but not where it is.
     pub(super) fn hold(&mut self, id: Uuid) {
         self.resting.remove(&id);
-        let volume = self.running.iter().find(|(_, running)| **running == id).map(|(volume, _)| volume.clone());
-        if let Some(volume) = volume {
-            self.running.remove(&volume);
-            self.stuck.insert(volume, id);
+        if let Some(places) = self.running.remove(&id) {
+            self.stuck.insert(id, places);
         }
     }
 
-    /// Whether nothing works on this volume.
-    pub(super) fn is_idle(&self, volume: &VolumeName) -> bool {
-        !self.running.contains_key(volume) && !self.is_stuck(volume)
+    /// Whether nothing works there.
+    pub(super) fn is_idle(&self, place: &Place) -> bool {
+        !self.running.values().flatten().any(|taken| taken == place) && !self.is_stuck(place)
     }
 
-    /// Whether a worker that should be gone still writes to this volume.
-    pub(super) fn is_stuck(&self, volume: &VolumeName) -> bool {
-        self.stuck.contains_key(volume)
+    /// Whether a job waits for its turn there.
+    pub(super) fn is_awaited(&self, place: &Place) -> bool {
+        self.waiting.iter().any(|(_, places)| places.contains(place))
+    }
+
+    /// Whether a worker that should be gone is still there.
+    pub(super) fn is_stuck(&self, place: &Place) -> bool {
+        self.stuck.values().flatten().any(|held| held == place)
     }
 }
 
@@ -89,15 +114,15 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn volume(name: &str) -> VolumeName {
-        VolumeName::try_from(name.to_owned()).expect("a name")
+    fn volume(name: &str) -> Place {
+        Place::Volume(VolumeName::try_from(name.to_owned()).expect("a name"))
     }
 
     fn queue(volumes: &[&str]) -> (Queue, Vec<Uuid>) {
         let mut queue = Queue::default();
         let ids: Vec<Uuid> = volumes.iter().map(|_| Uuid::new_v4()).collect();
         for (id, name) in ids.iter().zip(volumes) {
-            queue.push(*id, volume(name));
+            queue.push(*id, vec![volume(name)]);
         }
         (queue, ids)
     }
@@ -157,5 +182,40 @@ mod tests {
         assert_eq!(queue.next(1), None);
         queue.release(ids[0]);
         assert_eq!(queue.next(1), Some(ids[1]));
+    }
+
+    #[test]
+    fn a_backup_waits_for_its_drive_and_for_its_source_and_other_drives_go_on() {
+        let mut queue = Queue::default();
+        let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
+        let (blue, red) = (volume("blue"), volume("red"));
+        let source = |name: &str| Place::Source(name.to_owned());
+        queue.push(ids[0], vec![blue.clone(), source("home")]);
+        queue.push(ids[1], vec![blue.clone(), source("etc")]);
+        queue.push(ids[2], vec![red.clone(), source("srv")]);
+        assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));
+        assert!(queue.is_awaited(&blue) && !queue.is_awaited(&red));
+        queue.release(ids[2]);
+        queue.push(ids[3], vec![red, source("home")]);
+        assert_eq!(queue.next(8), None, "one source is read by one");
+        queue.release(ids[0]);
+        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), Some(ids[3])));
+        assert!(!queue.is_awaited(&blue));
+    }
+
+    #[test]
+    fn a_job_that_needs_two_places_is_not_overtaken_unless_one_of_them_is_stuck() {
+        let mut queue = Queue::default();
+        let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
+        queue.push(ids[0], vec![volume("a")]);
+        queue.push(ids[1], vec![volume("a"), volume("b")]);
+        queue.push(ids[2], vec![volume("b")]);
+        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[0]), None));
+        queue.hold(ids[0]);
+        assert_eq!(queue.next(8), Some(ids[2]), "nobody knows when the stuck one is free");
+        queue.release(ids[2]);
+        queue.release(ids[0]);
+        queue.push(ids[3], vec![volume("b")]);
+        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), None));
     }
 }

@@ -4,6 +4,7 @@ use butterdock_dbus::{ErrorName, JobState};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::about::About;
 use super::job::{Job, Trouble};
 
 /// A job of the history. It holds names only in `details`, which is for those who may know them. Times are microseconds
@@ -12,7 +13,19 @@ use super::job::{Job, Trouble};
 pub(crate) struct Record {
     pub(crate) id: Uuid,
     pub(crate) kind: String,
+    /// Empty for a job without one.
+    #[serde(default)]
     pub(crate) volume: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) drive: Option<String>,
+    /// What it was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) drive_label: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) backup: Option<String>,
+    /// For everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     pub(crate) started_by_uid: u32,
     pub(crate) start_time: u64,
     /// 0 while it goes on.
@@ -43,6 +56,7 @@ impl Record {
     /// The job as it is now.
     pub(super) fn of(job: &Job) -> Self {
         let trouble = job.trouble.as_ref();
+        let About { kind, volume, drive, backup } = &job.about;
         let details = |trouble: &Trouble| Details {
             message: trouble.message.clone(),
             command: trouble.command,
@@ -50,8 +64,12 @@ impl Record {
         };
         Self {
             id: job.id,
-            kind: "receive".to_owned(),
-            volume: job.volume.as_str().to_owned(),
+            kind: kind.to_string(),
+            volume: volume.as_ref().map_or_else(String::new, ToString::to_string),
+            drive: drive.as_ref().map(|drive| drive.id.to_string()),
+            drive_label: drive.as_ref().map(|drive| drive.label.clone()),
+            backup: backup.clone(),
+            note: Some(job.note.clone()).filter(|note| !note.is_empty()),
             started_by_uid: job.uid,
             start_time: job.started,
             end_time: job.ended,
@@ -83,21 +101,47 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_dbus::TotalSource;
+    use butterdock_dbus::{JobKind, TotalSource};
 
     use super::*;
     use crate::config::VolumeName;
+    use crate::drives::DriveId;
     use crate::jobs::Total;
+    use crate::jobs::about::AboutDrive;
 
     #[test]
     fn a_record_is_read_back_and_a_member_of_a_later_service_is_skipped() {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
-        let mut job = Job::new(Uuid::new_v4(), volume, 1000, 7, total);
+        let mut job = Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, total);
         job.trouble = Some(Trouble::plain(ErrorName::NoSpace, "full"));
         let record = Record::of(&job);
         let mut value = serde_json::to_value(&record).expect("written");
         value.as_object_mut().expect("an object").insert("later".to_owned(), 1.into());
         assert_eq!(serde_json::from_value::<Record>(value).expect("read"), record);
+    }
+
+    #[test]
+    fn a_record_of_an_older_service_is_read() {
+        let text = r#"{"id":"0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0","kind":"receive","volume":"tank","started_by_uid":0,
+            "start_time":1,"end_time":2,"state":"succeeded","bytes_received":3,"bytes_durable":3,"encoded_writes":0,
+            "fallback_writes":0}"#;
+        let record: Record = serde_json::from_str(text).expect("read");
+        assert_eq!((record.volume.as_str(), record.drive, record.note), ("tank", None, None));
+    }
+
+    #[test]
+    fn a_backup_is_remembered_with_its_drive_and_what_that_was_called() {
+        let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
+        let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
+        let total = Total { bytes: 0, source: TotalSource::Unknown };
+        let job = Job { note: "everything is sent".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
+        let record = Record::of(&job);
+        assert_eq!((record.kind.as_str(), record.volume.as_str()), ("backup", ""));
+        assert_eq!(
+            (record.drive.as_deref(), record.drive_label.as_deref()),
+            (Some(Uuid::nil().to_string().as_str()), Some("blue"))
+        );
+        assert_eq!((record.backup.as_deref(), record.note.as_deref()), (Some("home"), Some("everything is sent")));
     }
 }

@@ -1,12 +1,13 @@
 //! What a worker's words, and its silence, change in what is known of a job.
 
-use butterdock_dbus::JobState;
+use butterdock_dbus::{JobState, TotalSource};
 use butterdock_receive::{Counts, Phase};
 use tokio::time::Instant;
 
-use super::job::{Job, Trouble, now};
+use super::job::{Job, Total, Trouble, now};
 use super::pace::{Pace, remaining};
 use super::state::Event;
+use crate::backups::Told;
 use crate::worker::Report;
 
 /// The step that a report means for a job in this state, where it means one.
@@ -37,7 +38,9 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
             }
             false
         }
-        Report::Began { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
+        Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
+        Report::Backup(told) => backup(job, told),
+        Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
 
@@ -57,6 +60,44 @@ pub(super) fn end(job: &mut Job, state: JobState, trouble: Option<Trouble>) {
     stall(job);
 }
 
+/// What a backup tells. A total is told once: a second attempt at the same stream does not change it.
+fn backup(job: &mut Job, told: &Told) -> bool {
+    let note = match told {
+        Told::Estimated { bytes, .. } if job.total.bytes == 0 => {
+            job.total = Total { bytes: *bytes, source: TotalSource::Estimate };
+            return true;
+        }
+        Told::Parent { uuid, why } => {
+            let incremental = uuid.is_some();
+            let before = std::mem::replace(&mut job.incremental, incremental);
+            let note = why.as_ref().map(|why| format!("everything is sent, because {why}"));
+            return note.is_some_and(|note| say(job, note)) || before != incremental;
+        }
+        Told::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
+        Told::Estimated { .. }
+        | Told::Source { .. }
+        | Told::Snapshot { .. }
+        | Told::Pinned { .. }
+        | Told::Thinned { .. }
+        | Told::Kept { .. } => return false,
+    };
+    say(job, note)
+}
+
+/// Something more to note, for everybody.
+pub(super) fn note(job: &mut Job, more: &str) {
+    if !job.note.is_empty() {
+        job.note.push_str("; ");
+    }
+    job.note.push_str(more);
+}
+
+fn say(job: &mut Job, note: String) -> bool {
+    let news = job.note != note;
+    job.note = note;
+    news
+}
+
 fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
     let before = (job.bytes_received, job.encoded_writes, job.fallback_writes);
     job.bytes_received = before.0.max(counts.bytes);
@@ -74,16 +115,16 @@ fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_dbus::TotalSource;
     use uuid::Uuid;
 
     use super::*;
+    use crate::backups::Identity;
     use crate::config::VolumeName;
-    use crate::jobs::Total;
+    use crate::jobs::About;
 
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
-        Job::new(Uuid::new_v4(), volume, 0, 0, Total { bytes: 100, source: TotalSource::Client })
+        Job::new(Uuid::new_v4(), About::receive(volume), 0, 0, Total { bytes: 100, source: TotalSource::Client })
     }
 
     fn read(bytes: u64) -> Report {
@@ -130,5 +171,19 @@ mod tests {
         (job.rate, job.expected_end) = (5, 7);
         assert!(stall(&mut job));
         assert!(!stall(&mut job));
+    }
+
+    #[test]
+    fn a_backup_tells_how_much_comes_and_why_everything_does() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        job.total = Total { bytes: 0, source: TotalSource::Unknown };
+        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
+        assert!(hear(Told::Parent { uuid: None, why: Some("the drive is new".to_owned()) }));
+        assert!(hear(Told::Estimated { bytes: 80, exact: false }));
+        assert!(!hear(Told::Estimated { bytes: 90, exact: true }), "a total does not change");
+        assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
+        assert_eq!((job.incremental, job.note.as_str()), (false, "everything is sent, because the drive is new"));
+        let parent = Told::Parent { uuid: Some(Identity([1; 16])), why: None };
+        assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);
     }
 }

@@ -12,6 +12,7 @@ use super::signals::{Asked, Signals};
 use super::watch::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::bus::{Hall, Reload};
 use crate::config::{Config, Sources, VolumeRule, load};
+use crate::drives::{Dock, Plugged};
 use crate::jobs::{Desk, History, Jobs};
 use crate::volumes::{Mounts, Volume};
 use crate::worker::Spawner;
@@ -27,6 +28,7 @@ pub(super) struct Service {
     sources: Sources,
     config: Config,
     jobs: Jobs,
+    dock: Dock,
     hall: Arc<Hall>,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
     reloads: mpsc::Receiver<Reload>,
@@ -40,21 +42,24 @@ impl Service {
         let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
         let history = open_history(&config).await?;
         let jobs = Desk::start(&config, Arc::clone(&spawner), history);
+        let (dock, plugged) = Dock::start(&config).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);
         sweep_all(&spawner, &volumes).await;
         let (ask, reloads) = mpsc::channel(1);
-        let hall = Hall::open(address, jobs.clone(), ask)
+        let hall = Hall::open(address, jobs.clone(), dock.clone(), ask)
             .await
             .context("cannot connect to the bus; start it, or name its address in BUTTERDOCK_BUS_ADDRESS for tests")?;
         hall.show_volumes(&volumes).await.context("cannot show the volumes on the bus")?;
+        hall.show_drives().await;
         hall.take_name().await.context(
             "cannot take the name org.butterdock.Butterdock1; another butterdockd runs, or the bus has no policy for it",
         )?;
         let volumes = watch::Sender::new(volumes);
         tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
-        Ok(Self { sources, config, jobs, hall, volumes, reloads })
+        tokio::spawn(follow_plugs(Arc::clone(&hall), plugged));
+        Ok(Self { sources, config, jobs, dock, hall, volumes, reloads })
     }
 
     /// Serves until a signal ends it.
@@ -98,8 +103,8 @@ impl Service {
         let text = |error: anyhow::Error| format!("the configuration stays as it was: {error:#}");
         let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
         let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
-        if config.state != self.config.state {
-            tracing::warn!("another state directory needs a restart of the service");
+        if config.state != self.config.state || config.run != self.config.run {
+            tracing::warn!("another state or run directory needs a restart of the service");
         }
         let before = self.volumes.borrow().clone();
         let same = |rule: &VolumeRule| before.iter().find(|volume| volume.rule == *rule);
@@ -108,6 +113,7 @@ impl Service {
         look_at_all(&volumes).await;
         // The desk first: whoever sees a new volume can have a job on it.
         self.jobs.configured(&config).await;
+        self.dock.configured(&config);
         self.hall.show_volumes(&volumes).await.map_err(|error| text(anyhow!(error)))?;
         self.volumes.send_replace(volumes);
         tracing::info!("the configuration was read again: {} volumes", config.volumes.len());
@@ -121,6 +127,7 @@ impl Service {
         tracing::info!("ending");
         let over = async {
             self.jobs.stop().await;
+            self.dock.stop().await;
             self.hall.all_told().await;
             sleep(LAST_WORDS).await;
         };
@@ -139,6 +146,18 @@ async fn open_history(config: &Config) -> Result<History> {
     opened.with_context(|| {
         format!("cannot open the history in {shown}, which must be writable and of this service alone")
     })
+}
+
+/// Has the backups run that begin with a plug.
+async fn follow_plugs(hall: Arc<Hall>, mut plugged: mpsc::UnboundedReceiver<Plugged>) {
+    while let Some(plug) = plugged.recv().await {
+        tracing::info!(
+            BUTTERDOCK_DRIVE = plug.drive.as_str(),
+            "the drive was plugged in for {}",
+            plug.backups.join(", ")
+        );
+        hall.plugged(plug).await;
+    }
 }
 
 /// Tells the service manager that the service lives, as long as its desk answers.

@@ -19,6 +19,22 @@ pub(crate) fn ends(descriptors: Vec<OwnedFd>) -> Result<(OwnedFd, OwnedFd), Unfi
     Ok((input, directory(destination)?))
 }
 
+/// The directories of a backup: the source's, the folder for its snapshots, and the destination's.
+pub(crate) fn three(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], Unfit> {
+    match <[OwnedFd; 3]>::try_from(descriptors) {
+        Ok([source, folder, destination]) => Ok([directory(source)?, directory(folder)?, directory(destination)?]),
+        Err(_) => Err(Unfit("the order does not come with the three directories of a backup; start it again")),
+    }
+}
+
+/// The directories of a restore: the snapshot's root, and the destination.
+pub(crate) fn two(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], Unfit> {
+    match <[OwnedFd; 2]>::try_from(descriptors) {
+        Ok([snapshot, destination]) => Ok([directory(snapshot)?, directory(destination)?]),
+        Err(_) => Err(Unfit("the order does not come with the two directories of a restore; start it again")),
+    }
+}
+
 /// The one descriptor of a directory.
 pub(crate) fn alone(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Unfit> {
     match <[OwnedFd; 1]>::try_from(descriptors) {

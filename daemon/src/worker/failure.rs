@@ -7,6 +7,7 @@ use butterdock_receive::{Error, ErrorKind, Failure};
 
 use super::descriptors::Unfit;
 use super::protocol::{JobError, LONGEST_REPORT};
+use crate::backups::Trouble;
 
 /// A run that failed.
 pub(crate) fn of_run(failure: &Failure) -> JobError {
@@ -16,6 +17,14 @@ pub(crate) fn of_run(failure: &Failure) -> JobError {
 /// An error outside a run.
 pub(crate) fn of_error(error: &Error) -> JobError {
     of(error, error)
+}
+
+/// A backup that failed.
+pub(crate) fn of_backup(trouble: &Trouble) -> JobError {
+    match trouble {
+        Trouble::Receive(failure) => of_run(failure),
+        Trouble::Said(said) => JobError { kind: said.kind, ..of_sentence(&said.sentence) },
+    }
 }
 
 /// An order that cannot be carried out with what came with it.

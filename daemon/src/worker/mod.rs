@@ -20,7 +20,7 @@
 //!
 //! Ended by a signal it has told nothing, or nothing that counts: what it left hidden is swept.
 
-mod bytes;
+pub(crate) mod bytes;
 mod confine;
 mod descriptors;
 mod failure;

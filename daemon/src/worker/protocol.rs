@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes;
 use super::priority::Priority;
+use crate::backups::{Task, Told};
 
 /// The longest line from the daemon, with its end.
 pub(crate) const LONGEST_ORDER: usize = 4 << 10;
@@ -41,6 +42,17 @@ pub(crate) enum Order {
         force_decompress: bool,
         /// Leave fs-verity out.
         no_verity: bool,
+        /// How many threads write data; one for each core where nothing is said.
+        lanes: Option<usize>,
+    },
+    /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
+    /// directory on a drive that the third is.
+    Backup(Task),
+    /// Send the snapshot on a drive that the first descriptor is the root of into the directory that the second is.
+    Restore {
+        /// The name of the subvolume instead of the snapshot's.
+        #[serde(with = "bytes::optional")]
+        name: Option<Vec<u8>>,
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
     },
@@ -85,6 +97,8 @@ pub(crate) enum Report {
         /// The offset in the input up to which all is durable.
         end: u64,
     },
+    /// What a backup tells beside that.
+    Backup(Told),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
     /// It is over: exactly once, and the last line.

@@ -69,7 +69,7 @@ fn work() -> Result<(), Stop> {
         Err(unfit) => return refuse(&socket, failure::of_descriptors(unfit)),
     };
     start.priority.take();
-    match confine(job.destination()) {
+    match confine(job.destination(), job.folder()) {
         Ok(Confined { destination, top, landlock, lacking }) => {
             let job = job.through(destination, top);
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());

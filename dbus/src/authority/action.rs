@@ -11,6 +11,28 @@ pub enum Action {
     CancelOwn,
     /// Cancel a job that somebody else started.
     CancelOthers,
+    /// Let a drive take this machine's backups.
+    Enrol,
+    /// Erase a drive, and let it take this machine's backups.
+    Format,
+    /// Let a drive take no more backups.
+    Forget,
+    /// Unlock an enrolled drive.
+    Unlock,
+    /// Mount an enrolled drive.
+    Mount,
+    /// Start configured backups on an enrolled drive.
+    Backup,
+    /// See how much the configured backups would send.
+    Estimate,
+    /// Make a drive safe to unplug.
+    SafelyRemove,
+    /// Check what is on a drive.
+    Verify,
+    /// See the snapshots on a drive, and bring them into a volume.
+    Restore,
+    /// See the stream files on a drive, and receive them into a volume.
+    Import,
     /// Everything that changes the service itself, and what others' jobs failed on.
     Manage,
 }
@@ -43,7 +65,8 @@ pub enum Allow {
     AdminKeep,
 }
 
-/// Every action.
+/// Every action. Who sits in front of the machine may do with an enrolled drive what loses nothing: unlock it (whoever
+/// knows the passphrase could elsewhere too), back up as it was configured, check it, unplug it.
 pub const ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Receive,
@@ -64,7 +87,7 @@ pub const ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::CancelOwn,
         description: "Cancel a backup job that one has started",
-        message: "Authentication is required to cancel your backup job on the volume $(volume)",
+        message: "Authentication is required to cancel your backup job",
         any: Allow::Yes,
         inactive: Allow::Yes,
         active: Allow::Yes,
@@ -72,7 +95,95 @@ pub const ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::CancelOthers,
         description: "Cancel a backup job that somebody else has started",
-        message: "Authentication is required to cancel somebody else's backup job on the volume $(volume)",
+        message: "Authentication is required to cancel somebody else's backup job",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::AdminKeep,
+    },
+    ActionRow {
+        action: Action::Enrol,
+        description: "Let a drive take this machine's backups",
+        message: "Authentication is required to let the drive $(drive) take this machine's backups",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Admin,
+    },
+    ActionRow {
+        action: Action::Format,
+        description: "Erase a drive and let it take this machine's backups",
+        message: "Authentication is required to ERASE the drive $(drive) and let it take this machine's backups",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Admin,
+    },
+    ActionRow {
+        action: Action::Forget,
+        description: "Let a drive take no more backups",
+        message: "Authentication is required to forget the backup drive $(drive)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::AdminKeep,
+    },
+    ActionRow {
+        action: Action::Unlock,
+        description: "Unlock an enrolled backup drive",
+        message: "Authentication is required to unlock the backup drive $(drive)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
+        action: Action::Mount,
+        description: "Mount an enrolled backup drive for root",
+        message: "Authentication is required to mount the backup drive $(drive)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
+        action: Action::Backup,
+        description: "Start configured backups on an enrolled drive",
+        message: "Authentication is required to start a backup to the drive $(drive)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
+        action: Action::Estimate,
+        description: "See how much the configured backups would send",
+        message: "Authentication is required to work out how much the backups would send",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
+        action: Action::SafelyRemove,
+        description: "Make a backup drive safe to unplug",
+        message: "Authentication is required to make the drive $(drive) safe to unplug",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
+        action: Action::Verify,
+        description: "Check everything that is on a backup drive",
+        message: "Authentication is required to check the backup drive $(drive)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::Yes,
+    },
+    ActionRow {
+        action: Action::Restore,
+        description: "See the snapshots on a backup drive and restore them",
+        message: "Authentication is required to restore from the backup drive $(drive)",
+        any: Allow::Admin,
+        inactive: Allow::Admin,
+        active: Allow::AdminKeep,
+    },
+    ActionRow {
+        action: Action::Import,
+        description: "See the streams on a drive and receive them",
+        message: "Authentication is required to import streams from the drive $(drive)",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,
@@ -96,6 +207,17 @@ impl Action {
             Self::ReceiveAnywhere => "org.butterdock.Butterdock1.receive-anywhere",
             Self::CancelOwn => "org.butterdock.Butterdock1.cancel-own",
             Self::CancelOthers => "org.butterdock.Butterdock1.cancel-others",
+            Self::Enrol => "org.butterdock.Butterdock1.enrol",
+            Self::Format => "org.butterdock.Butterdock1.format",
+            Self::Forget => "org.butterdock.Butterdock1.forget",
+            Self::Unlock => "org.butterdock.Butterdock1.unlock",
+            Self::Mount => "org.butterdock.Butterdock1.mount",
+            Self::Backup => "org.butterdock.Butterdock1.backup",
+            Self::Estimate => "org.butterdock.Butterdock1.estimate",
+            Self::SafelyRemove => "org.butterdock.Butterdock1.safely-remove",
+            Self::Verify => "org.butterdock.Butterdock1.verify",
+            Self::Restore => "org.butterdock.Butterdock1.restore",
+            Self::Import => "org.butterdock.Butterdock1.import",
             Self::Manage => "org.butterdock.Butterdock1.manage",
         }
     }

@@ -25,6 +25,7 @@ fn who(rule: Rule) -> String {
         |action: super::Action| format!("`{}`", action.id().trim_start_matches(BUS_NAME).trim_start_matches('.'));
     match rule {
         Rule::Anybody => "anybody".to_owned(),
+        Rule::AnybodyWithout { option, with } => format!("anybody; with the option `{option}` {}", short(with)),
         Rule::Action(action) => short(action),
         Rule::Unless { usual, option, with } => format!("{}; with the option `{option}` {}", short(usual), short(with)),
         Rule::Own { own, others } => format!("who started the job: {}; others: {}", short(own), short(others)),

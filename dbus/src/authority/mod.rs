@@ -2,7 +2,7 @@
 //! documentation is written.
 //!
 //! The service asks polkit about the caller's bus name (never its pid), and lets polkit ask a person only where the call
-//! allows it. Where there is no polkit on the bus, [`Rule::Anybody`] is everybody, [`Rule::Starter`] whoever started the
+//! allows it. Where there is no polkit on the bus, [`Rule::Anybody`] is everybody, [`Rule::AnybodyWithout`] too where the option is not given, [`Rule::Starter`] whoever started the
 //! job, and everything else root alone.
 
 mod action;

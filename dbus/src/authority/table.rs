@@ -1,7 +1,7 @@
 //! The table: each method, and what its caller must be allowed.
 
 use super::Action;
-use crate::names::interface::{JOB, MANAGER, VOLUME};
+use crate::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
 
 /// One method.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,9 @@ pub struct Row {
     pub method: &'static str,
     /// Who may call it.
     pub rule: Rule,
-    /// What polkit's rules are told beside the action: `volume` is the volume's configured name, `job` the job's id.
+    /// What polkit's rules are told beside the action: `volume` is the volume's configured name, `job` the job's id,
+    /// `drive` what the drive is called ([`DriveProperties::title`](crate::DriveProperties::title)), `drive_id` its id.
+    /// A job without a volume or a drive has them empty.
     pub details: &'static [&'static str],
 }
 
@@ -21,6 +23,13 @@ pub struct Row {
 pub enum Rule {
     /// Everybody on the bus: it changes nothing and tells no name of a file.
     Anybody,
+    /// Everybody on the bus; whom polkit allows the action, when this option is given.
+    AnybodyWithout {
+        /// The option.
+        option: &'static str,
+        /// The action with it.
+        with: Action,
+    },
     /// Whom polkit allows the action.
     Action(Action),
     /// One action, and another in its place when this option is given.
@@ -48,10 +57,22 @@ pub enum Rule {
 
 const RECEIVE: Rule = Rule::Unless { usual: Action::Receive, option: "name", with: Action::ReceiveAnywhere };
 
+const ENROL: Rule = Rule::Unless { usual: Action::Enrol, option: "format", with: Action::Format };
+const LIST_BACKUPS: Rule = Rule::AnybodyWithout { option: "estimate", with: Action::Estimate };
+
+/// What is told of a drive.
+const A_DRIVE: &[&str] = &["drive", "drive_id"];
+/// What is told of a drive and a volume.
+const BOTH: &[&str] = &["drive", "drive_id", "volume"];
+/// What is told of a job.
+const A_JOB: &[&str] = &["volume", "job", "drive", "drive_id"];
+
 /// Every method of the service's interfaces. Properties and signals are everybody's.
 pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "Receive", rule: RECEIVE, details: &["volume"] },
     Row { interface: MANAGER, method: "ListHistory", rule: Rule::Anybody, details: &[] },
+    Row { interface: MANAGER, method: "ListBackups", rule: LIST_BACKUPS, details: &[] },
+    Row { interface: MANAGER, method: "ForgetDrive", rule: Rule::Action(Action::Forget), details: A_DRIVE },
     Row { interface: MANAGER, method: "Reload", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: VOLUME, method: "Receive", rule: RECEIVE, details: &["volume"] },
     // Names of subvolumes are not everybody's; who may receive needs them, to know what an increment can build on.
@@ -60,14 +81,21 @@ pub const TABLE: &[Row] = &[
         interface: JOB,
         method: "Cancel",
         rule: Rule::Own { own: Action::CancelOwn, others: Action::CancelOthers },
-        details: &["volume", "job"],
+        details: A_JOB,
     },
-    Row {
-        interface: JOB,
-        method: "GetErrorDetails",
-        rule: Rule::Starter { others: Action::Manage },
-        details: &["volume", "job"],
-    },
+    Row { interface: JOB, method: "GetErrorDetails", rule: Rule::Starter { others: Action::Manage }, details: A_JOB },
+    Row { interface: DRIVE, method: "Enrol", rule: ENROL, details: A_DRIVE },
+    Row { interface: DRIVE, method: "Forget", rule: Rule::Action(Action::Forget), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Mount", rule: Rule::Action(Action::Mount), details: A_DRIVE },
+    Row { interface: DRIVE, method: "SafelyRemove", rule: Rule::Action(Action::SafelyRemove), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Backup", rule: Rule::Action(Action::Backup), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DRIVE },
+    // Names of snapshots and files are not everybody's.
+    Row { interface: DRIVE, method: "ListSnapshots", rule: Rule::Action(Action::Restore), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Restore", rule: Rule::Action(Action::Restore), details: BOTH },
+    Row { interface: DRIVE, method: "ListStreams", rule: Rule::Action(Action::Import), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Import", rule: Rule::Action(Action::Import), details: BOTH },
 ];
 
 /// The row of a method; none for a method that is not in the contract, which nobody may call.
@@ -81,7 +109,9 @@ impl Rule {
     pub fn actions(self) -> impl Iterator<Item = Action> {
         let (first, second) = match self {
             Self::Anybody => (None, None),
-            Self::Action(action) | Self::Starter { others: action } => (Some(action), None),
+            Self::Action(action) | Self::Starter { others: action } | Self::AnybodyWithout { with: action, .. } => {
+                (Some(action), None)
+            }
             Self::Unless { usual, with, .. } => (Some(usual), Some(with)),
             Self::Own { own, others } => (Some(own), Some(others)),
         };
@@ -114,9 +144,21 @@ mod tests {
 
     #[test]
     fn a_message_speaks_only_of_details_that_every_caller_of_its_action_has() {
-        for shipped in ACTIONS.iter().filter(|row| row.message.contains("$(volume)")) {
-            let mut rows = TABLE.iter().filter(|row| row.rule.actions().any(|action| action == shipped.action));
-            assert!(rows.all(|row| row.details.contains(&"volume")), "{shipped:?}");
+        for shipped in ACTIONS {
+            let rows = TABLE.iter().filter(|row| row.rule.actions().any(|action| action == shipped.action));
+            let rows = rows.collect::<Vec<_>>();
+            for detail in shipped.message.split("$(").skip(1).filter_map(|rest| rest.split(')').next()) {
+                assert!(rows.iter().all(|row| row.details.contains(&detail)), "{detail} of {shipped:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_has_no_volume_is_not_asked_about_as_if_it_had_one() {
+        let of_jobs = TABLE.iter().filter(|row| row.interface == JOB).flat_map(|row| row.rule.actions());
+        for action in of_jobs.collect::<Vec<_>>() {
+            let shipped = ACTIONS.iter().find(|row| row.action == action).expect("shipped");
+            assert!(!shipped.message.contains("$("), "{shipped:?}");
         }
     }
 }

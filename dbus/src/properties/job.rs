@@ -1,19 +1,23 @@
 //! A job at one moment.
 
-use std::str::FromStr;
-
-use zbus::{ObjectPath, Variant};
+use zbus::Variant;
 
 use super::WrongProperty;
+use super::place::Place;
 use crate::job::{JobKind, JobState, TotalSource};
+use crate::path;
 
 /// The properties of a job; `xml/org.butterdock.Butterdock1.Job.xml` says at length what each means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobProperties {
     /// What it does. Constant.
     pub kind: JobKind,
-    /// The path of its volume. Constant.
+    /// The path of its volume; [`path::NONE`] where it has none. Constant.
     pub volume: String,
+    /// The path of its drive; [`path::NONE`] where it has none. Constant.
+    pub drive: String,
+    /// The name of the configured backup; empty unless it is one. Constant.
+    pub backup: String,
     /// Who started it. Constant.
     pub started_by_uid: u32,
     /// When it was asked for, in microseconds since 1970. Constant.
@@ -40,6 +44,10 @@ pub struct JobProperties {
     pub encoded_writes: u64,
     /// Extents that had to be decompressed first.
     pub fallback_writes: u64,
+    /// Whether what is in work builds on a subvolume that is there already; false also while that is not known.
+    pub incremental: bool,
+    /// How it does its work, for a person; empty while there is nothing to say.
+    pub note: String,
     /// Whether `Cancel` can still do something.
     pub cancelable: bool,
     /// The error's name with its prefix; empty while there is none.
@@ -52,7 +60,9 @@ impl Default for JobProperties {
     fn default() -> Self {
         Self {
             kind: JobKind::Receive,
-            volume: String::new(),
+            volume: path::NONE.to_owned(),
+            drive: path::NONE.to_owned(),
+            backup: String::new(),
             started_by_uid: 0,
             start_time: 0,
             state: JobState::Queued,
@@ -66,6 +76,8 @@ impl Default for JobProperties {
             expected_end_time: 0,
             encoded_writes: 0,
             fallback_writes: 0,
+            incremental: false,
+            note: String::new(),
             cancelable: false,
             error_name: String::new(),
             error_message: String::new(),
@@ -84,6 +96,8 @@ impl JobProperties {
             "TotalSource" => Place::from(&mut self.total_source),
             "State" => Place::from(&mut self.state),
             "Volume" => Place::Path(&mut self.volume),
+            "Drive" => Place::Path(&mut self.drive),
+            "Backup" => Place::Text(&mut self.backup),
             "StartedByUid" => Place::Small(&mut self.started_by_uid),
             "StartTime" => Place::Number(&mut self.start_time),
             "Progress" => Place::Share(&mut self.progress),
@@ -95,50 +109,14 @@ impl JobProperties {
             "ExpectedEndTime" => Place::Number(&mut self.expected_end_time),
             "EncodedWrites" => Place::Number(&mut self.encoded_writes),
             "FallbackWrites" => Place::Number(&mut self.fallback_writes),
+            "Incremental" => Place::Truth(&mut self.incremental),
+            "Note" => Place::Text(&mut self.note),
             "Cancelable" => Place::Truth(&mut self.cancelable),
             "ErrorName" => Place::Text(&mut self.error_name),
             "ErrorMessage" => Place::Text(&mut self.error_message),
             _ => return Ok(()),
         };
         place.fill(value).ok_or_else(|| WrongProperty(property.to_owned()))
-    }
-}
-
-/// Where a value goes, which says of what type it must be.
-enum Place<'a> {
-    Number(&'a mut u64),
-    Small(&'a mut u32),
-    Share(&'a mut f64),
-    Truth(&'a mut bool),
-    Text(&'a mut String),
-    Path(&'a mut String),
-    Word(Reader<'a>),
-}
-
-/// Reads a word into its place; none where it is no word of the contract.
-type Reader<'a> = Box<dyn FnOnce(&str) -> Option<()> + 'a>;
-
-impl<'a, W: FromStr> From<&'a mut W> for Place<'a> {
-    fn from(place: &'a mut W) -> Self {
-        Self::Word(Box::new(move |word| {
-            *place = word.parse().ok()?;
-            Some(())
-        }))
-    }
-}
-
-impl Place<'_> {
-    fn fill(self, value: &Variant<'_>) -> Option<()> {
-        match self {
-            Self::Number(place) => *place = value.try_into().ok()?,
-            Self::Small(place) => *place = value.try_into().ok()?,
-            Self::Share(place) => *place = value.try_into().ok()?,
-            Self::Truth(place) => *place = value.try_into().ok()?,
-            Self::Text(place) => *place = value.try_into().ok()?,
-            Self::Path(place) => value.downcast_ref::<&ObjectPath<'_>>().ok()?.as_str().clone_into(place),
-            Self::Word(place) => place(value.downcast_ref::<&str>().ok()?)?,
-        }
-        Some(())
     }
 }
 

@@ -1,9 +1,12 @@
 //! This room holds what an object's properties say at one moment, for clients that follow many objects at once:
 //! filled from `GetManagedObjects` or `InterfacesAdded`, kept up by `PropertiesChanged`.
 
+mod drive;
 mod job;
+mod place;
 mod volume;
 
+pub use drive::DriveProperties;
 pub use job::JobProperties;
 pub use volume::VolumeProperties;
 

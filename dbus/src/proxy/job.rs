@@ -31,9 +31,17 @@ pub trait Job {
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> zbus::Result<JobKind>;
 
-    /// Its volume.
+    /// Its volume; [`path::NONE`](crate::path::NONE) where it has none.
     #[zbus(property(emits_changed_signal = "const"))]
     fn volume(&self) -> zbus::Result<OwnedObjectPath>;
+
+    /// Its drive; [`path::NONE`](crate::path::NONE) where it has none.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn drive(&self) -> zbus::Result<OwnedObjectPath>;
+
+    /// The name of the configured backup; empty unless it is one.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn backup(&self) -> zbus::Result<String>;
 
     /// Who started it.
     #[zbus(property(emits_changed_signal = "const"))]
@@ -86,6 +94,14 @@ pub trait Job {
     /// Extents that had to be decompressed first.
     #[zbus(property)]
     fn fallback_writes(&self) -> zbus::Result<u64>;
+
+    /// Whether what is in work builds on a subvolume that is there already.
+    #[zbus(property)]
+    fn incremental(&self) -> zbus::Result<bool>;
+
+    /// How it does its work, for a person; empty while there is nothing to say.
+    #[zbus(property)]
+    fn note(&self) -> zbus::Result<String>;
 
     /// Whether `Cancel` can still do something.
     #[zbus(property)]

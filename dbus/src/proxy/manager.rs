@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use zbus::{Fd, OwnedObjectPath, Variant, proxy};
 
+use crate::backup::BackupRow;
 use crate::error::Error;
 use crate::history::HistoryEntry;
 
-/// Start jobs by a volume's name, read the history.
+/// Start jobs by a volume's name, read the history, see which backups are due.
 #[proxy(
     interface = "org.butterdock.Butterdock1.Manager",
     default_service = "org.butterdock.Butterdock1",
@@ -26,6 +27,15 @@ pub trait Manager {
 
     /// The jobs that ended, the newest first. There are no options yet.
     fn list_history(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<HistoryEntry>, Error>;
+
+    /// The configured backups, each with each of its drives. The options are those of
+    /// [`ListBackupsOptions`](crate::ListBackupsOptions); with an estimate it may take minutes.
+    #[zbus(allow_interactive_auth)]
+    fn list_backups(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<BackupRow>, Error>;
+
+    /// Forgets an enrolled drive by its id, also one that is away. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn forget_drive(&self, drive: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
     /// Reads the configuration again. There are no options yet.
     #[zbus(allow_interactive_auth)]

@@ -20,6 +20,7 @@ mod polkit;
 mod python;
 mod recorder;
 mod recording;
+mod shape;
 mod streams;
 
 use std::fs;
@@ -36,6 +37,7 @@ pub use polkit::{Polkit, Rules};
 pub use python::{answer, as_nobody, python};
 pub use recorder::Recorder;
 pub use recording::{Event, Heard, Moment, Recording};
+pub use shape::shape;
 pub use streams::{Stalled, file_of, small, unfinished};
 
 use crate::rig::{Rig, Volume};

@@ -51,7 +51,7 @@ impl Place {
         let directory = File::open(self.destination())?;
         std::thread::scope(|threads| {
             let locked_in = threads.spawn(move || {
-                let walls = confine(directory.as_fd()).map_err(|trouble| anyhow!("{trouble}"))?;
+                let walls = confine(directory.as_fd(), None).map_err(|trouble| anyhow!("{trouble}"))?;
                 ensure!(walls.landlock && walls.lacking.is_empty(), "this kernel lacks: {:?}", walls.lacking);
                 // A worker closes it.
                 drop(directory);

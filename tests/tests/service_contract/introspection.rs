@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::authority::{TABLE, row};
 use butterdock_dbus::introspection;
 use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
-use butterdock_tests::service::{Client, Object, Service, Stalled, objects, tank};
+use butterdock_tests::service::{Client, Object, Service, Stalled, objects, shape, tank};
 use zbus::{OwnedObjectPath, OwnedVariant};
-use zbus_xml::{Annotation, Arg, ArgDirection, Interface, Node, PropertyAccess};
+use zbus_xml::Node;
 
 /// A service with a job on it, so that there is an object of every kind.
 fn stage() -> Result<(Service, Client, Stalled)> {
@@ -49,7 +49,7 @@ fn no_live_object_has_an_interface_of_ours_that_is_not_committed() -> Result<()>
             found.insert((path.clone(), name));
         }
     }
-    let [manager, volume, job] = interface::ALL.map(str::to_owned);
+    let [manager, volume, job, _drive] = interface::ALL.map(str::to_owned);
     let expected = [(ROOT.to_owned(), manager), (tank(), volume), (stalled.job.to_string(), job)];
     ensure!(found == BTreeSet::from(expected), "{found:#?}");
     Ok(())
@@ -67,7 +67,8 @@ fn every_live_method_has_a_row_in_the_table_and_every_row_a_live_method() -> Res
             }
         }
     }
-    for row in TABLE {
+    // There is no drive here; the tests of the drives look at one.
+    for row in TABLE.iter().filter(|row| row.interface != interface::DRIVE) {
         let method = (row.interface.to_owned(), row.method.to_owned());
         ensure!(live.contains(&method), "{}.{} has a row and is nowhere live", row.interface, row.method);
     }
@@ -90,47 +91,3 @@ fn the_manager_is_beside_an_object_manager_that_knows_every_object() -> Result<(
 }
 
 type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
-
-/// Every member of an interface, one a line, in words that do not depend on the order or on how XML was written.
-fn shape(interface: &Interface<'_>) -> BTreeSet<String> {
-    let methods = interface.methods().map(|method| {
-        let args = method.args().iter().map(|arg| argument(arg, true)).collect::<Vec<_>>().join(", ");
-        format!("method {}({args}){}", method.name(), annotations(method.annotations()))
-    });
-    let signals = interface.signals().map(|signal| {
-        let args = signal.args().iter().map(|arg| argument(arg, false)).collect::<Vec<_>>().join(", ");
-        format!("signal {}({args}){}", signal.name(), annotations(signal.annotations()))
-    });
-    let properties = interface.properties().map(|property| {
-        let access = match property.access() {
-            PropertyAccess::Read => "read",
-            PropertyAccess::Write => "write",
-            PropertyAccess::ReadWrite => "readwrite",
-        };
-        format!("property {} {} {access}{}", property.name(), property.ty(), annotations(property.annotations()))
-    });
-    let whole = interface.annotations().cloned().collect::<Vec<_>>();
-    let whole = std::iter::once(format!("interface {}{}", interface.name(), annotations(&whole)));
-    methods.chain(signals).chain(properties).chain(whole).collect()
-}
-
-fn argument(arg: &Arg<'_>, directed: bool) -> String {
-    // What has no direction goes in, and a signal's arguments have but one way.
-    let way = match arg.direction() {
-        _ if !directed => "",
-        Some(ArgDirection::Out) => "out ",
-        Some(ArgDirection::In) | None => "in ",
-    };
-    format!("{way}{} {}", arg.ty(), arg.name().unwrap_or("?"))
-}
-
-fn annotations(all: &[Annotation<'_>]) -> String {
-    // The specification's default need not be written.
-    let default = |one: &&Annotation<'_>| {
-        one.name() == "org.freedesktop.DBus.Property.EmitsChangedSignal" && one.value() == "true"
-    };
-    let mut words: Vec<_> =
-        all.iter().filter(|one| !default(one)).map(|one| format!(" {}={}", one.name(), one.value())).collect();
-    words.sort();
-    words.concat()
-}

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use butterdock_dbus::names::{BUS_NAME, interface};
-use butterdock_dbus::path::{job_path, volume_path};
+use butterdock_dbus::path::job_path;
 use butterdock_dbus::{
     Error, ErrorDetails, ErrorName, HistoryEntry, JobKind, JobProperties, JobResult, JobState, Options, TotalSource,
     no_options,
@@ -19,7 +19,7 @@ use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
 
-use super::Desk;
+use super::{About, Desk};
 
 /// What becomes of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) struct Job {
 pub(crate) async fn begin(
     connection: &Connection,
     desk: Arc<Desk>,
-    volume: &str,
+    about: About,
     stream: File,
     total: Option<u64>,
 ) -> zbus::Result<OwnedObjectPath> {
@@ -51,35 +51,26 @@ pub(crate) async fn begin(
     let total = total.or_else(|| facts.is_file().then_some(facts.len()));
     let id = Uuid::new_v4();
     let path = job_path(id);
-    let now = JobProperties {
-        volume: volume_path(volume).to_string(),
-        started_by_uid: 1000,
-        start_time: 1_700_000_000_000_000,
-        bytes_total: total.unwrap_or_default(),
-        total_source: if total.is_some() { TotalSource::File } else { TotalSource::Unknown },
-        progress_valid: total.is_some(),
-        cancelable: true,
-        ..JobProperties::default()
-    };
+    let now = about.properties(total);
     let job =
         Job { now: Arc::new(Mutex::new(now)), ending: Arc::default(), cancelled: Arc::default(), gone: Arc::default() };
     connection.object_server().at(path.clone(), job.clone()).await?;
     let emitter = SignalEmitter::new(connection, path.clone())?.into_owned();
-    let (connection, volume) = (connection.clone(), volume.to_owned());
+    let (connection, volume, drive) = (connection.clone(), about.volume.unwrap_or_default(), about.drive);
     drop(tokio::spawn(async move {
         let result = job.work(&emitter, stream).await;
         if job.ending() == Some(Ending::Die) {
             connection.release_name(BUS_NAME).await.expect("released");
             return;
         }
-        let (error_name, error_message) = {
-            let now = job.now.lock().expect("unpoisoned");
-            (now.error_name.clone(), now.error_message.clone())
-        };
+        let (kind, backup, error_name, error_message) = job
+            .get(|now| (now.kind.to_string(), now.backup.clone(), now.error_name.clone(), now.error_message.clone()));
         desk.history.lock().expect("unpoisoned").push(HistoryEntry {
             id: id.to_string(),
-            kind: JobKind::Receive.to_string(),
+            kind,
             volume,
+            drive,
+            backup: Some(backup).filter(|name| !name.is_empty()),
             started_by_uid: 1000,
             start_time: 1_700_000_000_000_000,
             end_time: 1_700_000_065_000_000,
@@ -208,6 +199,16 @@ impl Job {
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
+    fn drive(&self) -> OwnedObjectPath {
+        self.get(|now| ObjectPath::try_from(now.drive.clone()).expect("a path").into())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn backup(&self) -> String {
+        self.get(|now| now.backup.clone())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
     fn started_by_uid(&self) -> u32 {
         self.get(|now| now.started_by_uid)
     }
@@ -270,6 +271,16 @@ impl Job {
     #[zbus(property)]
     fn fallback_writes(&self) -> u64 {
         self.get(|now| now.fallback_writes)
+    }
+
+    #[zbus(property)]
+    fn incremental(&self) -> bool {
+        self.get(|now| now.incremental)
+    }
+
+    #[zbus(property)]
+    fn note(&self) -> String {
+        self.get(|now| now.note.clone())
     }
 
     #[zbus(property)]

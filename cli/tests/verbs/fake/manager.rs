@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::path::job_path;
-use butterdock_dbus::{Error, ErrorName, HistoryEntry, Options, ReceiveOptions, no_options};
+use butterdock_dbus::{
+    BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, ReceiveOptions, no_options,
+};
 use uuid::Uuid;
 use zbus::fdo::Properties;
 use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, Variant, interface};
 
-use super::{Desk, job, volume};
+use super::{About, Desk, job, volume};
 
 #[derive(Debug)]
 pub(crate) struct Manager {
@@ -39,19 +41,48 @@ impl Manager {
         if volume == "patient" {
             chatter(connection, 500).await?;
             let stream = File::from(std::os::fd::OwnedFd::from(stream));
-            return Ok(job::begin(connection, Arc::clone(&self.desk), "tank", stream, read.total).await?);
+            let about = About { volume: Some("tank".to_owned()), ..About::default() };
+            return Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?);
         }
         if !volume::NAMES.contains(&volume.as_str()) {
             return Err(Error::new(ErrorName::NotFound, format!("there is no volume \"{volume}\"")));
         }
         let stream = File::from(std::os::fd::OwnedFd::from(stream));
-        Ok(job::begin(connection, Arc::clone(&self.desk), &volume, stream, read.total).await?)
+        let about = About { volume: Some(volume), ..About::default() };
+        Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?)
     }
 
     #[zbus(out_args("entries"))]
     fn list_history(&self, options: &Options) -> Result<Vec<HistoryEntry>, Error> {
         no_options(options)?;
         Ok(self.desk.history.lock().expect("unpoisoned").iter().rev().cloned().collect())
+    }
+
+    #[zbus(out_args("backups"))]
+    fn list_backups(&self, options: &Options) -> Result<Vec<BackupRow>, Error> {
+        let estimate = ListBackupsOptions::from_options(options)?.estimate;
+        let row = |drive: &str, label: &str, last| BackupRow {
+            name: "home".to_owned(),
+            due: last == 0,
+            drive: Some(drive.to_owned()),
+            drive_label: Some(label.to_owned()),
+            attached: Some(drive != "gone"),
+            last_good: Some(last),
+            estimate: estimate.then_some(5 << 20),
+            incremental: estimate.then_some(last != 0),
+            note: (estimate && last == 0).then(|| "the drive has no snapshot of it yet\u{1b}[2J".to_owned()),
+            ..BackupRow::default()
+        };
+        let problem = Some("no drive is enrolled for it".to_owned());
+        let lonely = BackupRow { name: "photos".to_owned(), problem, ..BackupRow::default() };
+        Ok(vec![row("3f2a", "Attic", 1_700_000_000_000_000), row("gone", "Lost", 0), lonely])
+    }
+
+    fn forget_drive(&self, drive: &str, options: &Options) -> Result<(), Error> {
+        no_options(options)?;
+        self.desk.asked.lock().expect("unpoisoned").push(format!("forget {drive}"));
+        let none = || Error::new(ErrorName::NotFound, format!("no drive {drive:?} is enrolled"));
+        if drive == "gone" { Ok(()) } else { Err(none()) }
     }
 
     fn reload(&self, options: &Options) -> Result<(), Error> {

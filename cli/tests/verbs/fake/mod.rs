@@ -1,6 +1,9 @@
 //! The played service. What a stream says is what becomes of its job: `ok …`, `fail …`, `dark …` (fails, and the caller
 //! may not know on what), `stall …` (until it is cancelled), `die …` (the service goes away).
+//! A job on a drive succeeds; with the backup `fail` it fails, with `stall` it waits until it is cancelled.
 
+mod about;
+mod drive;
 mod job;
 mod manager;
 mod volume;
@@ -11,10 +14,11 @@ use std::time::Duration;
 
 use butterdock_dbus::HistoryEntry;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_dbus::path::volume_path;
+use butterdock_dbus::path::{drive_path, volume_path};
 use tokio::sync::oneshot;
 use zbus::fdo::ObjectManager;
 
+pub(crate) use about::About;
 pub(crate) use volume::{NAMES, STEERING};
 
 /// What every object of the service shares.
@@ -62,6 +66,9 @@ async fn serve(address: &str, desk: Arc<Desk>) -> zbus::Result<zbus::Connection>
     for name in NAMES {
         let volume = volume::Volume { name: (*name).to_owned(), desk: Arc::clone(&desk) };
         builder = builder.serve_at(volume_path(name), volume);
+    }
+    for drive in drive::all(&desk) {
+        builder = builder.serve_at(drive_path(&drive.id), drive);
     }
     builder.name(BUS_NAME).build().await
 }

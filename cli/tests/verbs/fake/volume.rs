@@ -6,7 +6,7 @@ use std::sync::Arc;
 use butterdock_dbus::{Error, Options, ReceiveOptions, SubvolumeRow, no_options};
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
-use super::{Desk, job};
+use super::{About, Desk, job};
 
 /// A name that would clear the screen.
 pub(crate) const STEERING: &str = "bad\u{1b}[2Jname";
@@ -31,7 +31,8 @@ impl Volume {
     ) -> Result<OwnedObjectPath, Error> {
         let read = ReceiveOptions::from_options(options)?;
         let stream = File::from(std::os::fd::OwnedFd::from(stream));
-        Ok(job::begin(connection, Arc::clone(&self.desk), &self.name, stream, read.total).await?)
+        let about = About { volume: Some(self.name.clone()), ..About::default() };
+        Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?)
     }
 
     #[zbus(out_args("subvolumes"))]

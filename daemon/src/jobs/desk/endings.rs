@@ -1,7 +1,6 @@
 //! How jobs end, and what is done then.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::{Error, ErrorName, JobResult, JobState};
@@ -11,12 +10,15 @@ use uuid::Uuid;
 
 use super::{Desk, MOST_SHOWN, step};
 use crate::config::Config;
+use crate::drives::Letting;
 use crate::jobs::entry::{Entry, Why, outside};
 use crate::jobs::handle::Order;
 use crate::jobs::job::{Job, Trouble};
 use crate::jobs::left::Left;
+use crate::jobs::queue::Place;
 use crate::jobs::record::Record;
 use crate::jobs::report;
+use crate::jobs::runner::Berth;
 use crate::jobs::state::{Event, after};
 use crate::volumes::mount_ids;
 
@@ -41,11 +43,25 @@ impl Desk {
     pub(super) fn end(&mut self, id: Uuid, why: Why) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
-            entry.wish = None;
-            let (result, trouble) = outside(why, Left::default(), &entry.volume.rule.name);
+            let berth = entry.work.take().and_then(|work| work.berth()).filter(|_| why != Why::Stopping);
+            let (result, trouble) = outside(why, Left::default(), &entry.job.borrow().about);
             self.finish(id, &result, trouble);
+            self.let_go(berth);
         } else {
             entry.end(why);
+        }
+    }
+
+    /// The last job that waited for a drive is gone: nobody else lets it go.
+    fn let_go(&self, berth: Option<Berth>) {
+        let Some(Berth { dock, drive }) = berth else { return };
+        let place = Place::Drive(drive.clone());
+        if self.queue.is_idle(&place) && !self.queue.is_awaited(&place) {
+            tokio::spawn(async move {
+                if let Err(error) = dock.let_go(&drive, Letting::AsConfigured).await {
+                    tracing::warn!("the drive {drive} cannot be let go: {error}");
+                }
+            });
         }
     }
 
@@ -58,7 +74,7 @@ impl Desk {
     }
 
     pub(super) fn mounts_changed(&mut self, ids: HashSet<u64>) {
-        let left = |entry: &Entry| entry.mount.is_some_and(|mount| mount != 0 && !ids.contains(&mount));
+        let left = |entry: &Entry| entry.mounts.iter().any(|mount| *mount != 0 && !ids.contains(mount));
         let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().is_over());
         for id in detached.map(|(id, _)| *id).collect::<Vec<_>>() {
             tracing::warn!(butterdock_job = %id, "the volume was unmounted under the job");
@@ -67,14 +83,14 @@ impl Desk {
         self.mounts = Some(ids);
     }
 
-    /// Running jobs go on; those that wait for a volume that is gone do not.
+    /// Running jobs go on; those that wait for what is configured no more do not.
     pub(super) fn configured(&mut self, config: Config) {
-        let lost = |entry: &Entry| entry.wish.is_some() && !config.volumes.contains(&entry.volume.rule);
+        let lost = |entry: &Entry| entry.work.as_ref().is_some_and(|work| !work.is_configured(&config));
         let lost: Vec<Uuid> = self.jobs.iter().filter(|(_, entry)| lost(entry)).map(|(id, _)| *id).collect();
         self.config = config;
         for id in lost {
             if self.queue.withdraw(id) {
-                let text = "the volume is not configured any more; start the job again with another";
+                let text = "what it is about is not configured any more as it was; start the job again";
                 self.finish(id, &JobResult::Failed, Some(Trouble::plain(ErrorName::NotFound, text)));
             }
         }
@@ -82,7 +98,7 @@ impl Desk {
 
     pub(super) fn opened(&mut self, id: Uuid, mount: u64) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
-        entry.mount = Some(mount);
+        entry.mounts.push(mount);
         if self.mounts.as_ref().is_some_and(|mounts| !mounts.contains(&mount)) {
             // Mounted after, or unmounted before, what is known: look again.
             let itself = self.itself.clone();
@@ -109,11 +125,13 @@ impl Desk {
         report::end(&mut job, state, trouble);
         tell_waiters(entry, &job);
         log(&job);
-        let volume = Arc::clone(&entry.volume);
+        let volume = entry.volume.clone();
         // The history first: whoever hears of the end finds it there.
         self.keeper.write(Record::of(&job));
         entry.job.send_replace(job);
-        tokio::spawn(async move { volume.look(LOOKING).await });
+        if let Some(volume) = volume {
+            tokio::spawn(async move { volume.look(LOOKING).await });
+        }
         self.ended.push_back((Instant::now(), id));
         if self.ended.len() > MOST_SHOWN {
             self.forget_oldest();
@@ -169,17 +187,17 @@ fn tell_waiters(entry: &mut Entry, job: &Job) {
 }
 
 fn log(job: &Job) {
-    let (id, volume) = (job.id, &job.volume);
+    let (id, doing) = (job.id, job.about.doing());
     match &job.trouble {
         None => {
             let bytes = job.bytes_durable;
-            tracing::info!(butterdock_job = %id, "received into \"{volume}\": {bytes} bytes of the stream are durable");
+            tracing::info!(butterdock_job = %id, "{doing} has succeeded: {bytes} bytes are durable");
         }
         Some(trouble) if job.state == JobState::Cancelled => {
-            tracing::info!(butterdock_job = %id, "nothing more is received into \"{volume}\": {}", trouble.message);
+            tracing::info!(butterdock_job = %id, "{doing} has ended: {}", trouble.message);
         }
         Some(trouble) => {
-            tracing::error!(butterdock_job = %id, "receiving into \"{volume}\" failed: {}", trouble.message);
+            tracing::error!(butterdock_job = %id, "{doing} failed: {}", trouble.message);
         }
     }
 }

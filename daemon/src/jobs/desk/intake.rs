@@ -2,38 +2,41 @@
 
 use std::sync::Arc;
 
-use butterdock_dbus::{Error, ErrorName};
+use butterdock_dbus::{Error, ErrorName, JobKind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Desk, step};
 use crate::config::{IoClass, WorkerRule};
+use crate::jobs::about::About;
 use crate::jobs::entry::Entry;
-use crate::jobs::handle::{Ticket, Wish, no_such_volume};
+use crate::jobs::handle::Ticket;
 use crate::jobs::job::{Job, now};
 use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
-use crate::jobs::runner::Run;
+use crate::jobs::runner::Runner;
 use crate::jobs::state::Event;
-use crate::worker::{IoPriority, Order as Work, Priority};
+use crate::jobs::work::Work;
+use crate::worker::{IoPriority, Priority};
 
 impl Desk {
-    pub(super) fn take_on(&mut self, wish: Box<Wish>) -> Result<Ticket, Error> {
-        let name = wish.volume.rule.name.clone();
+    pub(super) fn take_on(&mut self, work: Work) -> Result<Ticket, Error> {
+        let (about, uid) = (work.about(), work.uid());
+        let places = about.places();
         let busy = |text: String| Err(Error::new(ErrorName::Busy, text));
         let unfinished = self.jobs.values().filter(|entry| !entry.job.borrow().is_over());
         let (mut all, mut of_user) = (0, 0);
         for entry in unfinished {
             all += 1;
-            of_user += usize::from(entry.job.borrow().uid == wish.uid);
+            of_user += usize::from(entry.job.borrow().uid == uid);
         }
         if self.stopping.is_some() {
             return busy("the service is ending; try again when it runs".to_owned());
         }
-        if !self.config.volumes.contains(&wish.volume.rule) {
+        if !work.is_configured(&self.config) {
             // Withdrawn while somebody typed a password for it.
-            return Err(no_such_volume(name.as_str()));
+            return Err(work.not_configured());
         }
         if all >= self.config.max_queued {
             return busy(format!("{all} jobs are unfinished and more are not taken; wait until some have ended"));
@@ -43,22 +46,46 @@ impl Desk {
                 "{of_user} of your jobs are unfinished and more are not taken; wait until some have ended"
             ));
         }
-        if self.queue.is_stuck(&name) {
-            return busy(format!("a worker hangs on the volume \"{name}\"; check its drive and cable (dmesg)"));
+        if places.iter().any(|place| self.queue.is_stuck(place)) {
+            let target = about.target();
+            return busy(format!("a worker hangs on the {target}; check the drive and its cable (dmesg)"));
+        }
+        if let Some(text) = self.in_the_way(&about) {
+            return busy(text.to_owned());
         }
         // Its beginning, and the end of every unfinished job.
         if !self.keeper.has_room_for(all.saturating_add(2)) {
             return busy("the history cannot be written fast enough; check the disk of the state directory".to_owned());
         }
         let id = Uuid::new_v4();
-        let job = Job::new(id, name.clone(), wish.uid, now(), wish.total.clone());
+        tracing::info!(butterdock_job = %id, "user {uid} asks for {}", about.doing());
+        let job = Job::new(id, about, uid, now(), work.total());
         self.keeper.write(Record::of(&job));
-        tracing::info!(butterdock_job = %id, "user {} wants to receive into \"{name}\"", wish.uid);
-        let entry = Entry::new(job, wish);
+        let entry = Entry::new(job, work);
         let ticket = Ticket { id, job: entry.job.subscribe() };
         self.jobs.insert(id, entry);
-        self.queue.push(id, name);
+        self.queue.push(id, places);
         Ok(ticket)
+    }
+
+    /// Why a job is not taken that would wait for no good.
+    fn in_the_way(&self, about: &About) -> Option<&'static str> {
+        let mut places = about.places().into_iter();
+        match about.kind {
+            JobKind::Remove if places.any(|place| !self.queue.is_idle(&place) || self.queue.is_awaited(&place)) => {
+                Some("a job uses the drive; wait until it has ended, or cancel it first")
+            }
+            JobKind::Backup if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
+                Some("this backup is being made on this drive already; watch it with butterdock jobs")
+            }
+            JobKind::Remove
+            | JobKind::Backup
+            | JobKind::Receive
+            | JobKind::Restore
+            | JobKind::Verify
+            | JobKind::Import
+            | JobKind::Other(_) => None,
+        }
     }
 
     /// Starts whatever may run.
@@ -71,27 +98,25 @@ impl Desk {
 
     pub(super) fn begin(&mut self, id: Uuid) {
         let Some(entry) = self.jobs.get_mut(&id) else { return self.queue.release(id) };
-        let Some(wish) = entry.wish.take() else { return self.queue.release(id) };
-        let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
-        let lanes = self.config.worker.lanes.map(usize::from);
-        let order = Work::Receive { name, verify, force_decompress, no_verity: false, lanes };
+        let Some(work) = entry.work.take() else { return self.queue.release(id) };
         let (stop, stopped) = watch::channel(None);
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
-        let run = Run {
+        let runner = Runner {
             id,
-            volume,
-            place,
-            input,
-            order,
             priority: priority(self.config.worker),
             spawner: Arc::clone(&self.spawner),
             desk: self.itself.clone(),
             stop: stopped,
         };
-        tokio::spawn(run.run());
+        work.begin(runner, &self.config, &self.sources);
     }
+}
+
+fn is_unfinished(entry: &Entry, about: &About) -> bool {
+    let job = entry.job.borrow();
+    job.about == *about && !job.is_over()
 }
 
 fn priority(rule: WorkerRule) -> Priority {
@@ -111,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, VolumeName, VolumeRule};
-    use crate::jobs::{Desk, History, Jobs, Total};
+    use crate::jobs::{Desk, History, Jobs, Total, Wish};
     use crate::volumes::{Place, Volume};
     use crate::worker::Spawner;
 

@@ -13,13 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::entry::{Ending, Entry, verdict};
+use super::entry::{Ending, Entry, Why, verdict};
 use super::handle::{Jobs, Order};
 use super::history::History;
 use super::keeper::Keeper;
 use super::queue::Queue;
 use super::report;
 use super::runner::Told;
+use super::sources::Sources;
 use super::state::{Event, after};
 use crate::config::Config;
 use crate::worker::{Report, Spawner};
@@ -45,6 +46,7 @@ pub(crate) struct Desk {
     stopping: Option<Vec<oneshot::Sender<()>>>,
     itself: mpsc::Sender<Order>,
     keeper: Keeper,
+    sources: Sources,
 }
 
 impl Desk {
@@ -62,6 +64,7 @@ impl Desk {
             stopping: None,
             itself: orders.clone(),
             keeper: keeper.clone(),
+            sources: Sources::new(&config.state),
         };
         tokio::spawn(desk.work(waiting));
         Jobs { orders, keeper }
@@ -84,12 +87,13 @@ impl Desk {
     /// Whoever waits for an answer may have left meanwhile.
     fn take(&mut self, order: Order) {
         match order {
-            Order::Receive(wish, reply) => drop(reply.send(self.take_on(wish))),
+            Order::Take(work, reply) => drop(reply.send(self.take_on(work))),
             Order::Cancel(id, reply) => self.cancel(id, reply),
             Order::Told(id, told) => self.hear(id, told),
             Order::Mounts(ids) => self.mounts_changed(ids),
             Order::Configured(config) => self.configured(*config),
-            Order::Idle(volume, reply) => drop(reply.send(self.queue.is_idle(&volume))),
+            Order::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
+            Order::Awaited(place, reply) => drop(reply.send(self.queue.is_awaited(&place))),
             Order::Ping(reply) => drop(reply.send(())),
             Order::Stop(reply) => {
                 self.stopping.get_or_insert_default().push(reply);
@@ -120,6 +124,12 @@ impl Desk {
                     entry.job.send_if_modified(report::stall);
                 }
             }
+            Told::Pulled => self.end(id, Why::Pulled),
+            Told::Noted(note) => {
+                if let Some(entry) = self.jobs.get(&id) {
+                    entry.job.send_modify(|job| report::note(job, &note));
+                }
+            }
             Told::Quiet => self.queue.rest(id),
             Told::Writing => {
                 if let Some(entry) = self.jobs.get_mut(&id) {
@@ -135,7 +145,7 @@ impl Desk {
                 }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 entry.left = left;
-                let (result, trouble) = verdict(entry.why, ending, left, &entry.volume.rule.name);
+                let (result, trouble) = verdict(entry.why, ending, left, &entry.job.borrow().about);
                 self.finish(id, &result, trouble);
             }
             Told::Gone => self.queue.release(id),

@@ -81,9 +81,9 @@ pub(crate) fn begin(parent: i32) -> Result<bool, Trouble> {
     Ok(true)
 }
 
-/// Builds the walls that stand while the job in `destination` is done. From here on it is done through the descriptor in
-/// the answer.
-pub(crate) fn confine(destination: BorrowedFd<'_>) -> Result<Confined, Trouble> {
+/// Builds the walls that stand while the job in `destination` is done; a backup makes snapshots in `folder` too. From here
+/// on it is done through the descriptor in the answer.
+pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
     // As long as the mount that the destination was opened through is in a namespace of this process.
     let destination =
         mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
@@ -91,7 +91,7 @@ pub(crate) fn confine(destination: BorrowedFd<'_>) -> Result<Confined, Trouble> 
     let top = top::open_top(&destination).ok();
     let mut lacking = namespaces::unshare()?;
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
-    let Landlock { enforced, lacking: left_out } = paths::restrict(destination.as_fd(), top.as_ref())?;
+    let Landlock { enforced, lacking: left_out } = paths::restrict(destination.as_fd(), folder, top.as_ref())?;
     lacking.extend(left_out);
     match filter::keep_devices_out() {
         Ok(()) => {}

@@ -2,7 +2,8 @@
 //!
 //! Beneath the destination the worker may do what a stream can ask for. In the rest of the filesystem it may read, because
 //! a parent and a clone source can lie anywhere there, also outside what is mounted. Everything else is out of reach. A rule
-//! holds for a directory, not for a mount, so it holds whichever mount the directory is reached through. What was open before, the stream and the socket, is not touched by it.
+//! holds for a directory, not for a mount, so it holds whichever mount the directory is reached through. A backup also names
+//! snapshots in a folder beside its source. What was open before, the stream and the socket, is not touched by it.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -28,9 +29,13 @@ pub(crate) struct Landlock {
 
 /// Shuts everything out but the destination and, for reading, its filesystem from `top` on. Without a top, a stream that
 /// needs it fails, and says so.
-pub(crate) fn restrict(destination: BorrowedFd<'_>, top: Option<&OwnedFd>) -> Result<Landlock, Trouble> {
-    let status =
-        rules(destination, top).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
+pub(crate) fn restrict(
+    destination: BorrowedFd<'_>,
+    folder: Option<BorrowedFd<'_>>,
+    top: Option<&OwnedFd>,
+) -> Result<Landlock, Trouble> {
+    let status = rules(destination, folder, top)
+        .map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
     let version = match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) | (_, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented) => {
             ABI::Unsupported
@@ -73,7 +78,11 @@ const LATER: [(ABI, &str); 5] = [
     ),
 ];
 
-fn rules(destination: BorrowedFd<'_>, top: Option<&OwnedFd>) -> Result<RestrictionStatus, RulesetError> {
+fn rules(
+    destination: BorrowedFd<'_>,
+    folder: Option<BorrowedFd<'_>>,
+    top: Option<&OwnedFd>,
+) -> Result<RestrictionStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -84,6 +93,11 @@ fn rules(destination: BorrowedFd<'_>, top: Option<&OwnedFd>) -> Result<Restricti
         .add_rule(PathBeneath::new(destination, beneath_the_destination()))?;
     if let Some(top) = top {
         rules = rules.add_rule(PathBeneath::new(top, AccessFs::ReadFile | AccessFs::ReadDir))?;
+    }
+    if let Some(folder) = folder {
+        // A snapshot is a directory, and to rename one is to remove and to make it.
+        rules =
+            rules.add_rule(PathBeneath::new(folder, AccessFs::ReadDir | AccessFs::MakeDir | AccessFs::RemoveDir))?;
     }
     rules.restrict_self()
 }

@@ -1,21 +1,12 @@
-//! The `a{sv}` that every method ends in.
+//! The options of `Receive`.
 
 use std::collections::HashMap;
 
-use zbus::{OwnedVariant, Variant};
+use zbus::Variant;
 
+use super::Options;
+use super::read::{bare_name, number, truth, unknown};
 use crate::error::Error;
-
-/// An `a{sv}`.
-pub type Options = HashMap<String, OwnedVariant>;
-
-/// The options of a method that has none yet: refuses every key.
-///
-/// # Errors
-/// [`Error::InvalidArgs`] naming the key.
-pub fn none(options: &Options) -> Result<(), Error> {
-    options.keys().next().map_or(Ok(()), |key| Err(unknown(key, &[])))
-}
 
 /// The options of `Receive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,10 +36,10 @@ impl ReceiveOptions {
         let mut read = Self::default();
         for (key, value) in options {
             match key.as_str() {
-                "name" => read.name = Some(name(value)?),
-                "verify" => read.verify = bool_of(key, value)?,
-                "force_decompress" => read.force_decompress = bool_of(key, value)?,
-                "total" => read.total = Some(u64::try_from(value).map_err(|_wrong| wrong_type(key, "t", value))?),
+                "name" => read.name = Some(bare_name(key, value)?),
+                "verify" => read.verify = truth(key, value)?,
+                "force_decompress" => read.force_decompress = truth(key, value)?,
+                "total" => read.total = Some(number(key, value)?),
                 _ => return Err(unknown(key, Self::KEYS)),
             }
         }
@@ -73,58 +64,6 @@ impl ReceiveOptions {
         }
         options
     }
-}
-
-fn name(value: &OwnedVariant) -> Result<Vec<u8>, Error> {
-    let bytes = if let Ok(text) = <&str>::try_from(value) {
-        text.as_bytes().to_vec()
-    } else {
-        let copy = value.try_clone().map_err(|_wrong| wrong_type("name", "ay", value))?;
-        let mut bytes = Vec::<u8>::try_from(copy).map_err(|_wrong| wrong_type("name", "ay", value))?;
-        if bytes.last() == Some(&0) {
-            bytes.pop();
-        }
-        bytes
-    };
-    let length = 1..=NAME_MAX;
-    if !length.contains(&bytes.len())
-        || [&b"."[..], b".."].contains(&&*bytes)
-        || bytes.iter().any(|b| b"/\0".contains(b))
-    {
-        return Err(Error::InvalidArgs(format!(
-            "the option name must be a bare file name of 1 to {NAME_MAX} bytes, and \"{}\" is none",
-            bytes.escape_ascii()
-        )));
-    }
-    if bytes.starts_with(HIDDEN) {
-        return Err(Error::InvalidArgs(format!(
-            "the option name must not begin with {}, which what is half-made is called; choose another",
-            HIDDEN.escape_ascii()
-        )));
-    }
-    Ok(bytes)
-}
-
-/// The longest name that Linux takes.
-const NAME_MAX: usize = 255;
-/// How the names of subvolumes begin that are not received whole.
-const HIDDEN: &[u8] = b".butterdock-";
-
-fn bool_of(key: &str, value: &OwnedVariant) -> Result<bool, Error> {
-    bool::try_from(value).map_err(|_wrong| wrong_type(key, "b", value))
-}
-
-fn unknown(key: &str, keys: &[&str]) -> Error {
-    let key = key.escape_debug();
-    Error::InvalidArgs(if keys.is_empty() {
-        format!("there is no option \"{key}\"; this method has none yet")
-    } else {
-        format!("there is no option \"{key}\"; there are {}", keys.join(", "))
-    })
-}
-
-fn wrong_type(key: &str, wanted: &str, value: &OwnedVariant) -> Error {
-    Error::InvalidArgs(format!("the option {key} is of type {wanted}, not {}", value.value_signature()))
 }
 
 #[cfg(test)]
@@ -181,12 +120,5 @@ mod tests {
     #[test]
     fn a_name_of_what_is_half_made_is_refused() {
         assert!(complaint(vec![("name", ".butterdock-mine".into())]).contains("begin with .butterdock-"));
-    }
-
-    #[test]
-    fn a_method_without_options_refuses_every_key() {
-        assert_eq!(none(&Options::new()), Ok(()));
-        let some = Options::from([("a".to_owned(), OwnedVariant::from(true))]);
-        assert!(none(&some).is_err());
     }
 }

@@ -6,9 +6,10 @@ use butterdock_receive::Phase;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::entry::Why;
-use super::patience::{Due, Patience};
-use super::runner::{Run, Told};
+use super::{Runner, Told};
+use crate::backups::{self, Identity, Pin};
+use crate::jobs::entry::Why;
+use crate::jobs::patience::{Due, Patience};
 use crate::worker::{JobError, Report, Worker};
 
 /// After so long without news the rate is that of nothing.
@@ -25,6 +26,16 @@ pub(super) struct Followed {
     pub(super) writing: bool,
     /// It may be giving a subvolume its name, when it told last.
     pub(super) naming: bool,
+    pub(super) heard: Heard,
+}
+
+/// What was heard of a backup.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Heard {
+    /// What its source is.
+    pub(super) source: Option<Identity>,
+    /// What the drive needs for its next increment.
+    pub(super) pin: Option<Pin>,
 }
 
 impl Followed {
@@ -41,6 +52,18 @@ impl Followed {
                 (self.writing, self.naming) = (false, false);
                 true
             }
+            Report::Backup(told) => {
+                match told {
+                    backups::Told::Source { uuid } => self.heard.source = Some(*uuid),
+                    backups::Told::Pinned { pin } | backups::Told::Unchanged { pin } => self.heard.pin = Some(*pin),
+                    backups::Told::Snapshot { .. }
+                    | backups::Told::Parent { .. }
+                    | backups::Told::Estimated { .. }
+                    | backups::Told::Thinned { .. }
+                    | backups::Told::Kept { .. } => {}
+                }
+                false
+            }
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Progress { .. }
@@ -50,7 +73,7 @@ impl Followed {
     }
 }
 
-impl Run {
+impl Runner {
     /// Tells what the worker tells, until it says how it ended or says no more.
     pub(super) async fn follow(&mut self, worker: &mut Worker) -> Followed {
         let mut seen = Followed::default();
@@ -85,6 +108,7 @@ impl Run {
                             patience = Some(Patience::new(Instant::now(), why, seen.writing));
                         }
                         Some(patience) if why == Why::Stopping => patience.hurry(Instant::now()),
+                        Some(patience) if why == Why::Pulled => *patience = Patience::new(Instant::now(), why, false),
                         Some(_) => {}
                     }
                 }
@@ -128,6 +152,7 @@ impl News {
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Published { .. }
+            | Report::Backup(_)
             | Report::Warning(_)
             | Report::Ended { .. } => {}
         }
@@ -153,7 +178,7 @@ impl News {
 }
 
 /// Waits for a reason to end other than the known one. A desk that is gone is one.
-pub(super) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
+pub(in crate::jobs) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
     if known == Some(Why::Stopping) {
         // There is no other reason after this one, whatever was told before it.
         return std::future::pending().await;

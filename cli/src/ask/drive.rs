@@ -1,0 +1,84 @@
+//! The drives there are at one moment, and which of them a person means.
+
+use std::collections::HashMap;
+
+use butterdock_dbus::{DriveProperties, path};
+use zbus::OwnedVariant;
+
+use crate::failure::Failure;
+
+/// A drive.
+#[derive(Debug, Clone)]
+pub(crate) struct Drive {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) now: DriveProperties,
+}
+
+impl Drive {
+    /// A drive from its properties; none where the path is no drive's.
+    pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
+        let Some(id) = path::drive_id(path) else { return Ok(None) };
+        let mut now = DriveProperties::default();
+        for (name, value) in properties {
+            now.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
+        }
+        Ok(Some(Self { id, path: path.to_owned(), now }))
+    }
+
+    /// Whether this is how a person may call it: its id or the first letters of that, its label, the kernel's name.
+    pub(crate) fn is_called(&self, wanted: &str) -> bool {
+        let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
+        !wanted.is_empty() && (self.id.starts_with(wanted) || self.now.label == wanted || self.now.device == device)
+    }
+}
+
+/// The one drive that is called so. A whole id is meant before anything else.
+pub(crate) fn find<'a>(drives: &'a [Drive], wanted: &str) -> Result<&'a Drive, Failure> {
+    if let Some(drive) = drives.iter().find(|drive| drive.id == wanted) {
+        return Ok(drive);
+    }
+    let found = drives.iter().filter(|drive| drive.is_called(wanted)).collect::<Vec<_>>();
+    match found.as_slice() {
+        [drive] => Ok(drive),
+        [] => Err(Failure::usage(
+            format!("there is no drive {wanted:?}"),
+            "`butterdock drives` lists those that are attached; name one by its id, its label or its device",
+        )),
+        several => {
+            let ids = several.iter().map(|drive| drive.id.as_str()).collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(
+                format!("{} drives are called {wanted:?}: {ids}", several.len()),
+                "name the one that you mean by its id; `butterdock drives` shows more of each",
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drive(id: &str, label: &str, device: &str) -> Drive {
+        let now = DriveProperties { label: label.to_owned(), device: device.to_owned(), ..DriveProperties::default() };
+        Drive { id: id.to_owned(), path: path::drive_path(id).to_string(), now }
+    }
+
+    #[test]
+    fn a_drive_is_found_by_id_prefix_label_and_device() {
+        let drives = [drive("3f2a", "Attic", "sdb1"), drive("3f99", "Cellar", ""), drive("Attic2", "", "sdc1")];
+        for (wanted, id) in [
+            ("3f2a", "3f2a"),
+            ("3f9", "3f99"),
+            ("Cellar", "3f99"),
+            ("sdb1", "3f2a"),
+            ("/dev/sdc1", "Attic2"),
+            ("Attic2", "Attic2"),
+        ] {
+            assert_eq!(find(&drives, wanted).map(|drive| drive.id.as_str()).ok(), Some(id), "{wanted}");
+        }
+        assert!(find(&drives, "3f").is_err_and(|failure| failure.message.contains("3f2a, 3f99")));
+        assert!(find(&drives, "Attic").is_err(), "a label and the beginning of an id");
+        assert!(find(&drives, "").is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! What a job does and did, in words.
+
+use butterdock_dbus::JobKind;
+
+use super::{bytes, duration, escaped, now};
+use crate::ask::Job;
+
+/// What it is about: its volume, its backup and drive, or its drive.
+pub(crate) fn place(job: &Job) -> String {
+    match (job.volume(), job.drive()) {
+        (Some(volume), _) => escaped(&volume),
+        (None, Some(drive)) if job.now.backup.is_empty() => drive_of(&drive),
+        (None, Some(drive)) => format!("{} on {}", escaped(&job.now.backup), drive_of(&drive)),
+        (None, None) => escaped(&job.now.backup),
+    }
+}
+
+/// `receive into tank`.
+pub(super) fn begun(job: &Job) -> String {
+    let kind = escaped(job.now.kind.as_str());
+    match (job.volume(), job.drive()) {
+        (Some(volume), None) => format!("{kind} into {}", escaped(&volume)),
+        (Some(volume), Some(drive)) => format!("{kind} from {} into {}", drive_of(&drive), escaped(&volume)),
+        (None, _) => format!("{kind} {}", place(job)),
+    }
+}
+
+/// `received 5 MiB into tank in 0:05; it is durable`.
+pub(super) fn done(job: &Job) -> String {
+    let (read, took) = (bytes(job.now.bytes_received), duration(now().saturating_sub(job.now.start_time)));
+    let place = place(job);
+    match job.now.kind {
+        JobKind::Receive => format!("received {read} into {place} in {took}; it is durable"),
+        JobKind::Backup => {
+            let what = if job.now.incremental { " of changes" } else { "" };
+            format!("backed up {place}: {read}{what} in {took}; it is durable")
+        }
+        JobKind::Restore => format!("restored {read} into {place} in {took}; it is durable"),
+        JobKind::Import => format!("imported {read} into {place} in {took}; it is durable"),
+        JobKind::Verify => format!("checked {read} on {place} in {took}; nothing is wrong"),
+        JobKind::Remove => format!("{place} is safe to unplug"),
+        JobKind::Other(_) => format!("{} {place} is done after {took}", escaped(job.now.kind.as_str())),
+    }
+}
+
+fn drive_of(id: &str) -> String {
+    format!("the drive {}", escaped(id))
+}

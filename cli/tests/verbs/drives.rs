@@ -1,0 +1,257 @@
+//! The verbs about drives and backups.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use nix::pty::{Winsize, openpty};
+use serde_json::Value;
+
+use crate::run::{Ran, Stage};
+
+/// What the service was asked, a line each.
+fn asked(stage: &Stage) -> String {
+    stage.fake.desk.asked.lock().expect("unpoisoned").join("\n")
+}
+
+fn lines(ran: &Ran) -> Vec<Value> {
+    ran.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}"))).collect()
+}
+
+/// Runs it on a terminal on which this is typed; returns what the terminal showed as well.
+fn typed(stage: &Stage, words: &[&str], text: &str) -> (Ran, String) {
+    let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None).expect("a terminal");
+    // The terminal that a passphrase is asked on is the session's own.
+    let mut command = Command::new("setsid");
+    let plain = stage.command(words);
+    command.arg("--ctty").arg(plain.get_program()).args(plain.get_args());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdout(Stdio::piped());
+    command.stdin(Stdio::from(terminal.slave.try_clone().expect("a copy"))).stderr(Stdio::from(terminal.slave));
+    let child = command.spawn().expect("it runs");
+    drop(command);
+    let mut master = File::from(terminal.master);
+    let (mut shown, mut part) = (Vec::new(), [0; 4096]);
+    // The question first: what is typed before a terminal's echo is switched off is shown.
+    while !String::from_utf8_lossy(&shown).ends_with(": ") {
+        match master.read(&mut part) {
+            Ok(count) if count > 0 => shown.extend(&part[..count]),
+            _ => break,
+        }
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    master.write_all(text.as_bytes()).expect("typed");
+    // A terminal that nobody holds any more ends with EIO.
+    drop(master.read_to_end(&mut shown));
+    let ran = Ran::from(child.wait_with_output().expect("it ends"));
+    (ran, String::from_utf8_lossy(&shown).into_owned())
+}
+
+#[test]
+fn drives_are_listed_with_what_is_wrong_and_status_has_them_too() {
+    let stage = Stage::new();
+    let ran = stage.run(&["drives"]);
+    assert_eq!(ran.code, Some(0));
+    for part in ["3f2a", "Attic", "sdb1", "Elements 25A2", "2.00 TiB", "locked", "2023-11-14 22:13", "not enrolled"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    assert!(ran.err.contains("9a11: another drive has the same filesystem"), "{}", ran.err);
+    assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
+    let drives = stage.json(&["drives"]);
+    assert_eq!((&drives["drives"][0]["id"], &drives["drives"][0]["serial"]), (&"3f2a".into(), &"WX11".into()));
+    assert_eq!((&drives["drives"][1]["serial"], &drives["drives"][1]["last_backup"]), (&Value::Null, &Value::Null));
+    assert_eq!(stage.json(&["status"])["drives"][0]["backups"][0], "home");
+    assert!(stage.run(&[]).out.contains("Attic"));
+}
+
+#[test]
+fn a_name_that_several_drives_have_or_none_is_64_and_names_them() {
+    let stage = Stage::new();
+    for (wanted, parts) in [("Twin", ["9a11", "9a22"]), ("9a", ["9a11", "9a22"]), ("nope", ["no drive", "drives"])] {
+        for verb in ["enrol", "backup", "verify", "safely-remove"] {
+            let ran = stage.run(&[verb, wanted]);
+            assert_eq!(ran.code, Some(64), "{verb} {wanted}: {}", ran.err);
+            assert!(parts.iter().all(|part| ran.err.contains(part)), "{verb} {wanted}: {}", ran.err);
+        }
+    }
+    for wanted in ["3f2a", "3f", "Attic", "sdb1", "/dev/sdb1"] {
+        assert_eq!(stage.json(&["enrol", wanted])["id"], "3f2a", "{wanted}");
+    }
+    assert_eq!(asked(&stage).lines().count(), 5);
+}
+
+#[test]
+fn without_a_terminal_nothing_is_erased_unless_the_serial_number_is_given() {
+    let stage = Stage::new();
+    let ran = stage.run(&["enrol", "Attic", "--format"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.err.contains("nothing was erased") && ran.err.contains("--yes-erase"), "{}", ran.err);
+    let ran = stage.run(&["enrol", "Attic", "--format", "--yes-erase", "WX12"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.err.contains("\"WX12\" is not the serial number"), "{}", ran.err);
+    assert_eq!(stage.run(&["enrol", "Attic", "--yes-erase", "WX11"]).code, Some(64), "without --format");
+    assert_eq!(stage.run(&["enrol", "Attic", "--label", "x"]).code, Some(64), "without --format");
+    assert_eq!(asked(&stage), "", "the service was asked");
+    let enrolled = stage.json(&["enrol", "Attic", "--format", "--yes-erase", "WX11", "--label", "New"]);
+    assert_eq!((&enrolled["id"], &enrolled["result"]), (&"3f2a".into(), &"enrolled".into()));
+    assert!(
+        asked(&stage).contains("format: true, size: Some(2199023255552), serial: Some(\"WX11\")"),
+        "{}",
+        asked(&stage)
+    );
+    let plain = stage.run(&["enrol", "9a11"]);
+    assert_eq!(plain.code, Some(0), "{}", plain.err);
+    assert!(asked(&stage).contains("9a11 EnrolOptions { format: false, size: None"), "{}", asked(&stage));
+    assert_eq!(
+        stage.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code,
+        Some(0),
+        "it has no serial number"
+    );
+}
+
+#[test]
+fn on_a_terminal_the_drive_is_shown_and_its_serial_number_typed() {
+    let stage = Stage::new();
+    let (ran, shown) = typed(&stage, &["enrol", "Attic", "--format"], "yes\n");
+    assert_eq!(ran.code, Some(64), "{shown}");
+    for part in ["EVERYTHING", "Elements 25A2", "WX11", "2.00 TiB", "sdb1", "LUKS", "nothing was erased"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(asked(&stage), "");
+    let (ran, shown) = typed(&stage, &["enrol", "Attic", "--format"], "WX11\n");
+    assert_eq!(ran.code, Some(0), "{shown}");
+    assert!(asked(&stage).contains("format: true"), "{}", asked(&stage));
+}
+
+#[test]
+fn a_drive_is_forgotten_whether_it_is_attached_or_away() {
+    let stage = Stage::new();
+    assert_eq!(stage.json(&["forget", "Attic"])["result"], "forgotten");
+    assert_eq!(stage.json(&["forget", "Lost"])["id"], "gone");
+    assert_eq!(asked(&stage), "forget 3f2a itself\nforget gone");
+    assert_eq!(stage.run(&["forget", "Twin"]).code, Some(64));
+    let ran = stage.run(&["forget", "nobody"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("\"nobody\""), "{}", ran.err);
+}
+
+#[test]
+fn a_key_comes_from_a_file_or_standard_input_as_it_is() {
+    let stage = Stage::new();
+    assert_eq!(stage.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame").code, Some(0));
+    let ran = stage.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame\n");
+    assert_eq!(ran.code, Some(1), "a newline belongs to it");
+    let file = stage.stream("open sesame");
+    assert_eq!(stage.json(&["unlock", "Attic", "--key-file", file.to_str().expect("a name")])["result"], "unlocked");
+    assert_eq!(stage.run(&["unlock", "Attic", "--key-file", "/nonexistent"]).code, Some(1));
+    let ran = stage.run(&["unlock", "Attic"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.err.contains("--key-file"), "{}", ran.err);
+}
+
+#[test]
+fn every_backup_of_a_drive_is_watched() {
+    let stage = Stage::new();
+    let ran = stage.run(&["backup", "Attic"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    for part in
+        ["backed up home on the drive 3f2a", "backed up root on the drive 3f2a", "full, because it is the first"]
+    {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let ran = stage.run(&["backup", "Attic", "--backup", "fail", "--json"]);
+    assert_eq!(ran.code, Some(1));
+    let lines = lines(&ran);
+    let last = lines.last().expect("a line");
+    assert_eq!((&last["event"], &last["result"]), (&"ended".into(), &"failed".into()));
+    let job = &last["job"];
+    assert_eq!((&job["kind"], &job["volume"], &job["drive"]), (&"backup".into(), &Value::Null, &"3f2a".into()));
+    let history = stage.json(&["history"]);
+    assert_eq!((&history["history"][0]["backup"], &history["history"][0]["volume"]), (&"fail".into(), &Value::Null));
+    assert_eq!(stage.run(&["backup", "9a11"]).code, Some(77));
+}
+
+#[test]
+fn detached_backups_print_an_id_each() {
+    let stage = Stage::new();
+    let ran = stage.run(&["backup", "Attic", "--backup", "stall", "--detach"]);
+    let id = ran.out.trim().to_owned();
+    assert!(uuid::Uuid::parse_str(&id).is_ok(), "{ran:?}");
+    assert!(stage.run(&["jobs"]).out.contains("stall on the drive 3f2a"));
+    assert_eq!(stage.run(&["cancel", &id]).code, Some(0));
+    assert_eq!(stage.run(&["backup", "Attic", "--detach"]).out.lines().count(), 2);
+}
+
+#[test]
+fn a_drive_is_said_to_be_safe_when_the_job_has_succeeded() {
+    let stage = Stage::new();
+    let ran = stage.run(&["safely-remove", "Attic"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.ends_with("the drive 3f2a is safe to unplug\n"), "{}", ran.out);
+    let ran = stage.run(&["safely-remove", "9a11", "--json"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(lines(&ran)[0]["error"]["name"], "org.butterdock.Butterdock1.Error.Busy");
+    let ran = stage.run(&["verify", "Attic"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("nothing is wrong"), "{}", ran.out);
+}
+
+#[test]
+fn backups_tell_what_is_due_and_with_dry_run_what_would_be_sent() {
+    let stage = Stage::new();
+    let plain = stage.run(&["backups"]).out;
+    for part in ["home", "Attic", "Lost", "2023-11-14 22:13", "never", "photos: no drive is enrolled"] {
+        assert!(plain.contains(part), "{part}: {plain}");
+    }
+    assert!(!plain.contains("MiB"), "{plain}");
+    let dry = stage.run(&["backups", "--dry-run"]).out;
+    assert!(dry.contains("5.00 MiB of changes") && dry.contains("5.00 MiB, everything"), "{dry}");
+    assert!(dry.contains("no snapshot of it yet\\u{1b}"), "{dry:?}");
+    let list = stage.json(&["backups", "--dry-run"]);
+    assert_eq!(
+        (&list["backups"][0]["estimate"], &list["backups"][0]["incremental"]),
+        (&(5 << 20).into(), &true.into())
+    );
+    assert_eq!((&list["backups"][1]["attached"], &list["backups"][1]["due"]), (&false.into(), &true.into()));
+    assert_eq!(list["backups"][2]["drive"], Value::Null);
+}
+
+#[test]
+fn a_snapshot_is_restored_by_its_name_or_its_uuid() {
+    let stage = Stage::new();
+    let shown = stage.run(&["snapshots", "--drive", "Attic"]).out;
+    assert!(shown.contains("tuesday") && shown.contains("bb11"), "{shown}");
+    assert_eq!(stage.json(&["snapshots", "--drive", "Attic"])["snapshots"][0]["pinned"], true);
+    let ran = stage.run(&["restore", "Attic", "tuesday", "tank", "--as", "back"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("restore from the drive 3f2a into tank") && ran.out.contains("restored"), "{}", ran.out);
+    assert_eq!(asked(&stage), "restore aa22 tank RestoreOptions { name: Some([98, 97, 99, 107]) }");
+    let ran = stage.run(&["restore", "Attic", "monday", "tank"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.err.contains("aa11, bb11"), "{}", ran.err);
+    assert_eq!(stage.run(&["restore", "Attic", "bb", "tank", "--detach"]).code, Some(0));
+    assert_eq!(stage.run(&["restore", "Attic", "sunday", "tank"]).code, Some(64));
+    assert_eq!(stage.run(&["restore", "Attic", "tuesday", "tnak"]).code, Some(1));
+}
+
+#[test]
+fn streams_are_listed_and_imported() {
+    let stage = Stage::new();
+    let shown = stage.run(&["import", "Attic", "--list"]).out;
+    assert!(shown.contains("mon\\u{1b}[2J\\xff.send"), "{shown:?}");
+    assert_eq!(stage.json(&["import", "Attic", "--list"])["streams"][0]["size"], 7);
+    let ran = stage.run(&["import", "Attic", "tank", "--file", "mon.send", "--verify"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("imported") && asked(&stage).contains("verify: true"), "{}", ran.out);
+    assert_eq!(stage.run(&["import", "Attic"]).code, Some(64), "a volume, or --list");
+    assert_eq!(stage.run(&["import", "Attic", "tank", "--file", "a/b"]).code, Some(64));
+}
+
+#[test]
+fn a_passphrase_is_typed_without_an_echo() {
+    let stage = Stage::new();
+    let (ran, shown) = typed(&stage, &["unlock", "Attic"], "open sesame\n");
+    assert_eq!(ran.code, Some(0), "{shown}");
+    assert!(shown.contains("Passphrase of Attic") && !shown.contains("sesame"), "{shown}");
+    assert_eq!(asked(&stage), "unlock \"open sesame\"");
+}

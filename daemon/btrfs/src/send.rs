@@ -1,0 +1,85 @@
+//! Sending: the kernel writes a subvolume as a stream into a descriptor.
+
+#![expect(unsafe_code, reason = "BTRFS_IOC_SEND takes a pointer to its argument, which has a pointer in it")]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use crate::error::Result;
+use crate::ioctl::{BTRFS, Direction, Request, ioctl_once};
+
+/// What is sent, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Send<'s> {
+    /// Where the stream goes: a pipe, a file or a socket, open for writing.
+    pub to: BorrowedFd<'s>,
+    /// The id of the read-only subvolume to which the stream tells the changes; none for a stream of everything.
+    pub parent: Option<u64>,
+    /// Ids of read-only subvolumes that the stream may clone from; whoever receives it has them too.
+    pub clone_sources: &'s [u64],
+    /// The version of the stream: at most [`version`].
+    pub version: u32,
+    /// `BTRFS_SEND_FLAG_COMPRESSED` — compressed extents go as they lie on disk; from version 2 on.
+    pub compressed: bool,
+    /// `BTRFS_SEND_FLAG_NO_FILE_DATA` — tells where data changed, and not the data.
+    pub no_file_data: bool,
+}
+
+/// `BTRFS_IOC_SEND` (`CAP_SYS_ADMIN`) — writes the read-only subvolume whose root is `fd` as a stream, and returns when it
+/// is written whole. While it runs, neither the subvolume nor those named in `how` can be deleted or made writable.
+///
+/// **A signal that is delivered to the calling thread makes the kernel begin again**, and the whole stream comes a second
+/// time: block all signals in that thread. The call is not made again here after `EINTR` for that reason. Only a closed
+/// pipe, or the end of the process, ends it before its time.
+///
+/// # Errors
+/// `EPERM` (not read-only, no capability, or about to be deleted), `EPIPE` when nobody reads any more, `EINVAL` (a version
+/// or a flag that the kernel does not know, a parent or clone source that is not read-only), `ENOENT` when the parent is
+/// no subvolume, `EAGAIN` while a balance or a deduplication changes what is sent, `EIO`, `ENOMEM`, `ENOTTY`.
+pub fn send(fd: impl AsFd, how: &Send<'_>) -> Result<()> {
+    let compressed = if how.compressed { COMPRESSED } else { 0 };
+    let no_file_data = if how.no_file_data { NO_FILE_DATA } else { 0 };
+    let mut raw = RawSend {
+        send_fd: i64::from(how.to.as_raw_fd()),
+        clone_sources_count: how.clone_sources.len() as u64,
+        clone_sources: how.clone_sources.as_ptr(),
+        parent_root: how.parent.unwrap_or(0),
+        flags: VERSION | compressed | no_file_data,
+        version: how.version,
+        reserved: [0; 28],
+    };
+    // SAFETY: the kernel reads one RawSend and, through its pointer, as many ids as are counted, which are borrowed for the
+    // whole call; the descriptor in it is borrowed as well. It keeps no pointer.
+    unsafe { ioctl_once(fd.as_fd(), &SEND, &raw mut raw) }?;
+    Ok(())
+}
+
+/// `/sys/fs/btrfs/features/send_stream_version` — the highest version of a stream that this kernel writes; 1 where it does
+/// not say, as before Linux 5.19.
+#[must_use]
+pub fn version() -> u32 {
+    let text = std::fs::read_to_string("/sys/fs/btrfs/features/send_stream_version");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1)
+}
+
+/// `struct btrfs_ioctl_send_args`.
+#[repr(C)]
+struct RawSend {
+    send_fd: i64,
+    clone_sources_count: u64,
+    clone_sources: *const u64,
+    parent_root: u64,
+    flags: u64,
+    version: u32,
+    reserved: [u8; 28],
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<RawSend>() == 72);
+
+/// `BTRFS_SEND_FLAG_NO_FILE_DATA`.
+const NO_FILE_DATA: u64 = 1;
+/// `BTRFS_SEND_FLAG_VERSION`.
+const VERSION: u64 = 8;
+/// `BTRFS_SEND_FLAG_COMPRESSED`.
+const COMPRESSED: u64 = 16;
+const SEND: Request = Request::new("BTRFS_IOC_SEND", Direction::Write, BTRFS, 38, size_of::<RawSend>(), 0x4048_9426);

@@ -1,0 +1,198 @@
+//! Brings a snapshot to the drive: estimates, looks for room, transfers, and makes room once where there is too little.
+
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::Builder;
+use std::time::Duration;
+
+use butterdock_btrfs::space::space;
+use butterdock_receive::{ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
+
+use super::common::{Pair, common};
+use super::estimate::Estimate;
+use super::fresh::Fresh;
+use super::room::{Need, Short, fits};
+use super::run::{Run, basis, now};
+use super::send::{Stream, no_pipe};
+use super::snapshot::{Side, Snapshot};
+use super::source::Source;
+use super::task::Told;
+use super::thin::{Thinning, wait_for_space};
+use super::trouble::Trouble;
+
+/// An estimate that takes longer is made beside the transfer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Run<'_> {
+    /// Sends the new snapshot and answers when it is durable on the drive. `mine` are the older ones.
+    pub(super) fn deliver(
+        &self,
+        source: &Source<'_>,
+        mine: &[Snapshot],
+        fresh: &Fresh<'_>,
+    ) -> Result<Outcome, Trouble> {
+        let estimated = OnceLock::new();
+        let attempt = || {
+            // Looked at anew: what was thinned can be neither a parent nor cloned from.
+            let theirs = self.list_drive()?;
+            let pairs = common(source.origin, mine, &theirs).unwrap_or_default();
+            self.attempt(fresh, &pairs, &estimated)
+        };
+        match attempt() {
+            Err(trouble) if trouble.is_no_space() && !self.control.is_cancelled() => {
+                if self.make_room(source, mine)? {
+                    attempt().map_err(|trouble| self.with_figures(trouble, &estimated))
+                } else {
+                    Err(self.with_figures(trouble, &estimated))
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Tells what would be sent.
+    pub(super) fn estimate_only(&self, fresh: &Fresh<'_>, pairs: &[Pair<'_>]) -> Result<(), Trouble> {
+        let stream = self.stream(fresh, pairs);
+        let stopped = AtomicBool::new(false);
+        if let Some(estimate) = Estimate::make(&stream, fresh.snapshot.id, since(pairs), &stopped)? {
+            (self.tell)(told(&estimate));
+            self.look_for_room(Need::of(&estimate))?;
+        }
+        Ok(())
+    }
+
+    fn attempt(
+        &self,
+        fresh: &Fresh<'_>,
+        pairs: &[Pair<'_>],
+        estimated: &OnceLock<Estimate>,
+    ) -> Result<Outcome, Trouble> {
+        let stream = self.stream(fresh, pairs);
+        let stopped = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let (done, wait) = channel();
+            let estimate = || {
+                if estimated.get().is_none() {
+                    // An estimate that fails is missed by nobody: the transfer says what is wrong.
+                    let made = Estimate::make(&stream, fresh.snapshot.id, since(pairs), &stopped);
+                    if let Ok(Some(estimate)) = made {
+                        (self.tell)(told(&estimate));
+                        estimated.set(estimate).unwrap_or_default();
+                    }
+                }
+            };
+            Builder::new()
+                .name("estimate".to_owned())
+                .spawn_scoped(threads, move || {
+                    estimate();
+                    done.send(()).unwrap_or_default();
+                })
+                .map_err(|error| no_pipe(&error))?;
+            match wait.recv_timeout(PATIENCE) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
+            }
+            // Without an estimate there must be room at least for what a filesystem needs to work.
+            let roomy = self.look_for_room(estimated.get().map(Need::of).unwrap_or_default());
+            let transferred = roomy.and_then(|()| self.transfer(&stream, fresh));
+            stopped.store(true, Ordering::Relaxed);
+            transferred
+        })
+    }
+
+    fn transfer(&self, stream: &Stream<'_>, fresh: &Fresh<'_>) -> Result<Outcome, Trouble> {
+        let lanes = self.task.lanes.and_then(NonZeroUsize::new);
+        let (name, top) = (Some(fresh.name().to_vec()), self.ends.top.clone());
+        let options = Options { lanes, name, top, ..Options::default() };
+        stream.transfer(self.destination(), &options, self.control, &Along { observer: self.observer, fresh })
+    }
+
+    fn stream<'s>(&self, fresh: &'s Fresh<'_>, pairs: &[Pair<'_>]) -> Stream<'s> {
+        let (parent, clone_sources) = basis(pairs);
+        Stream { snapshot: fresh.root(), parent, clone_sources, version: self.version }
+    }
+
+    fn look_for_room(&self, need: Need) -> Result<(), Trouble> {
+        let space = space(self.destination()).map_err(Trouble::drive("look at the space"))?;
+        fits(&space, need).map_err(too_small)
+    }
+
+    /// Thins the drive by the rule, whose time would come after the backup. Answers whether anything was deleted.
+    fn make_room(&self, source: &Source<'_>, mine: &[Snapshot]) -> Result<bool, Trouble> {
+        let theirs = self.list_drive()?;
+        let pairs = common(source.origin, mine, &theirs).unwrap_or_default();
+        let needed: Vec<_> = pairs.first().iter().map(|pair| pair.source.mark()).collect();
+        let thinning = Thinning::plan(self.task, Side::Drive, &theirs, &needed, now());
+        let (deleted, _) = thinning.perform(self.destination(), self.tell);
+        let any = !deleted.is_empty();
+        let waiting = Trouble::drive("wait for the space of deleted snapshots");
+        wait_for_space(self.destination(), deleted, self.control).map_err(waiting)?;
+        Ok(any)
+    }
+
+    /// A drive that is full in spite of everything: how full it is.
+    fn with_figures(&self, trouble: Trouble, estimated: &OnceLock<Estimate>) -> Trouble {
+        match (trouble, space(self.destination())) {
+            (Trouble::Receive(failure), Ok(space)) if failure.error.kind() == ErrorKind::NoSpace => {
+                // The transfer failed, so more was needed than there is, whatever was estimated.
+                let need = estimated.get().map(Need::of).unwrap_or_default();
+                let needed = need.data.saturating_add(need.metadata);
+                too_small(
+                    fits(&space, Need { data: u64::MAX >> 8, metadata: 0 })
+                        .map_or_else(|Short { free, .. }| Short { needed, free }, |()| Short { needed, free: 0 }),
+                )
+            }
+            (trouble, _) => trouble,
+        }
+    }
+}
+
+fn too_small(short: Short) -> Trouble {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the drive is full, also after what the rule keeps no longer was deleted: about {} MiB are needed and {} MiB are \
+         free; keep fewer snapshots, free some space on it, or take a larger drive",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    Trouble::said(ErrorKind::NoSpace, sentence)
+}
+
+pub(super) fn told(estimate: &Estimate) -> Told {
+    Told::Estimated { bytes: estimate.bytes(), exact: estimate.is_exact() }
+}
+
+/// The transaction after which everything is new.
+pub(super) fn since(pairs: &[Pair<'_>]) -> u64 {
+    pairs.first().map_or(0, |pair| pair.source.otransid)
+}
+
+/// Passes on what the receiver tells, and gives the snapshot its name when the drive has all of it.
+struct Along<'a> {
+    observer: &'a dyn Observer,
+    fresh: &'a Fresh<'a>,
+}
+
+impl Observer for Along<'_> {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.observer.began(name, kind);
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.observer.phase(phase);
+        if phase == Phase::Publishing {
+            // Before the drive shows it: a worker that is killed in between leaves a snapshot too many, and none too few.
+            // Where it fails, it is tried again at the end.
+            self.fresh.show().unwrap_or_default();
+        }
+    }
+
+    fn published(&self, subvolume: &Published) {
+        self.observer.published(subvolume);
+    }
+
+    fn warning(&self, text: &str) {
+        self.observer.warning(text);
+    }
+}

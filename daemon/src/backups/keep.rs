@@ -1,0 +1,143 @@
+//! Which snapshots are kept, and why: a pure function of their times.
+//!
+//! A rule such as `daily = 7` looks at the seven most recent days on which there is a snapshot at all, and keeps the newest
+//! of each: a drive that was away for three months keeps what it has. Days, weeks (from Monday), months and years are those
+//! of UTC. What one rule keeps no other deletes, and whatever the rules say, four things stay: the newest, what is pinned,
+//! what is younger than `protect`, and what butterdock did not make, which is not counted either.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::Identity;
+use super::utc::{DAY, HOUR, Utc};
+
+/// How many snapshots are kept: of each period one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keep {
+    /// The newest so many.
+    pub(crate) last: u16,
+    pub(crate) hourly: u16,
+    pub(crate) daily: u16,
+    pub(crate) weekly: u16,
+    pub(crate) monthly: u16,
+    pub(crate) yearly: u16,
+}
+
+/// A snapshot, as far as its keeping goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// Tells two of one second apart.
+    pub(crate) id: Identity,
+    /// When it was made: seconds since 1970.
+    pub(crate) time: i64,
+    /// A drive needs it for its next increment.
+    pub(crate) pinned: bool,
+    /// Butterdock made it, for this backup.
+    pub(crate) ours: bool,
+}
+
+/// Why a snapshot is kept: the first that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    NotOurs,
+    Pinned,
+    Newest,
+    Protected,
+    Last,
+    Hourly,
+    Daily,
+    Weekly,
+    Monthly,
+    Yearly,
+}
+
+/// Says for each snapshot, in the order given, why it is kept; none where it is to be deleted. A snapshot from the future
+/// of `now` (a clock was set back) is younger than any `protect`.
+pub(crate) fn reasons(keep: &Keep, protect: u64, now: i64, snapshots: &[Candidate]) -> Vec<Option<Reason>> {
+    let mut newest_first: Vec<&Candidate> = snapshots.iter().filter(|snapshot| snapshot.ours).collect();
+    newest_first.sort_unstable_by_key(|snapshot| std::cmp::Reverse((snapshot.time, snapshot.id)));
+    let kept: Vec<(Reason, HashSet<Identity>)> =
+        keep.rules().map(|(reason, count, period)| (reason, newest_of(&newest_first, count, period))).to_vec();
+    let newest = newest_first.first().map(|snapshot| snapshot.id);
+    let protected = |time: i64| u64::try_from(now.saturating_sub(time)).map_or(true, |age| age < protect);
+    let reason = |snapshot: &Candidate| match snapshot {
+        Candidate { ours: false, .. } => Some(Reason::NotOurs),
+        Candidate { pinned: true, .. } => Some(Reason::Pinned),
+        Candidate { id, .. } if Some(*id) == newest => Some(Reason::Newest),
+        Candidate { time, .. } if protected(*time) => Some(Reason::Protected),
+        Candidate { id, .. } => kept.iter().find(|(_, kept)| kept.contains(id)).map(|(reason, _)| *reason),
+    };
+    snapshots.iter().map(reason).collect()
+}
+
+/// Numbers the period that a time is in.
+type Period = fn(i64) -> i64;
+
+impl Keep {
+    fn rules(&self) -> [(Reason, u16, Period); 6] {
+        let Self { last, hourly, daily, weekly, monthly, yearly } = *self;
+        [
+            (Reason::Last, last, |time| time),
+            (Reason::Hourly, hourly, |time| time.div_euclid(HOUR)),
+            (Reason::Daily, daily, |time| time.div_euclid(DAY)),
+            // The first of January 1970 was a Thursday.
+            (Reason::Weekly, weekly, |time| time.div_euclid(DAY).saturating_add(3).div_euclid(7)),
+            (Reason::Monthly, monthly, |time| {
+                let Utc { year, month, .. } = Utc::from_seconds(time);
+                year * 12 + month
+            }),
+            (Reason::Yearly, yearly, |time| Utc::from_seconds(time).year),
+        ]
+    }
+}
+
+/// The newest snapshot of each of the `count` most recent periods that have one.
+fn newest_of(newest_first: &[&Candidate], count: u16, period: Period) -> HashSet<Identity> {
+    let mut kept = HashSet::new();
+    let mut before = None;
+    for snapshot in newest_first {
+        let now = period(snapshot.time);
+        if before == Some(now) {
+            continue;
+        }
+        if kept.len() >= usize::from(count) {
+            break;
+        }
+        before = Some(now);
+        kept.insert(snapshot.id);
+    }
+    kept
+}
+
+impl Default for Keep {
+    /// What most people mean who have not thought about it.
+    fn default() -> Self {
+        Self { last: 3, hourly: 0, daily: 14, weekly: 8, monthly: 12, yearly: 5 }
+    }
+}
+
+impl Reason {
+    /// Completes "kept: …".
+    #[expect(dead_code, reason = "the list of what is kept shows it, once it is wired")]
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::NotOurs => "butterdock did not make it",
+            Self::Pinned => "a drive needs it for its next increment",
+            Self::Newest => "the newest",
+            Self::Protected => "younger than `protect`",
+            Self::Last => "one of the last",
+            Self::Hourly => "the newest of its hour",
+            Self::Daily => "the newest of its day",
+            Self::Weekly => "the newest of its week",
+            Self::Monthly => "the newest of its month",
+            Self::Yearly => "the newest of its year",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "keep_tests.rs"]
+mod tests;

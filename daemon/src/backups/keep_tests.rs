@@ -1,0 +1,107 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(number: u64) -> Identity {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    Identity(bytes)
+}
+
+fn ours(number: u64, time: i64) -> Candidate {
+    Candidate { id: id(number), time, pinned: false, ours: true }
+}
+
+const NOTHING: Keep = Keep { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+fn kept(keep: &Keep, protect: u64, now: i64, snapshots: &[Candidate]) -> Vec<Candidate> {
+    let reasons = reasons(keep, protect, now, snapshots);
+    snapshots.iter().zip(reasons).filter_map(|(snapshot, reason)| reason.map(|_| *snapshot)).collect()
+}
+
+#[test]
+fn of_each_day_with_a_snapshot_the_newest_is_kept() {
+    let day = |day: i64, hour: i64| day * DAY + hour * HOUR;
+    let snapshots = [ours(1, day(1, 9)), ours(2, day(1, 20)), ours(3, day(50, 1)), ours(4, day(90, 1))];
+    let keep = Keep { daily: 3, ..NOTHING };
+    let reasons = reasons(&keep, 0, day(90, 2), &snapshots);
+    assert_eq!(reasons, [None, Some(Reason::Daily), Some(Reason::Daily), Some(Reason::Newest)]);
+}
+
+#[test]
+fn weeks_begin_on_monday_and_years_in_january() {
+    // The 29th of December 2025 was a Monday.
+    let monday = Utc { year: 2025, month: 12, day: 29, hour: 0, minute: 0, second: 0 }.seconds().expect("a day");
+    let snapshots = [ours(1, monday - 1), ours(2, monday), ours(3, monday + 3 * DAY), ours(4, monday + 30 * DAY)];
+    let weekly = reasons(&Keep { weekly: 9, ..NOTHING }, 0, monday + 40 * DAY, &snapshots);
+    assert_eq!(weekly, [Some(Reason::Weekly), None, Some(Reason::Weekly), Some(Reason::Newest)]);
+    let yearly = reasons(&Keep { yearly: 9, ..NOTHING }, 0, monday + 40 * DAY, &snapshots);
+    assert_eq!(yearly, [None, Some(Reason::Yearly), None, Some(Reason::Newest)]);
+}
+
+#[test]
+fn the_newest_stays_though_nothing_is_to_be_kept() {
+    assert_eq!(reasons(&NOTHING, 0, 100, &[ours(1, 5), ours(2, 4)]), [Some(Reason::Newest), None]);
+}
+
+#[test]
+fn what_others_made_is_neither_deleted_nor_counted() {
+    let foreign = Candidate { ours: false, ..ours(9, 50) };
+    let reasons = reasons(&Keep { last: 1, ..NOTHING }, 0, 100, &[foreign, ours(1, 5), ours(2, 4)]);
+    assert_eq!(reasons, [Some(Reason::NotOurs), Some(Reason::Newest), None]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_deletes_nothing() {
+    let snapshots = [ours(1, 1000), ours(2, 2000), ours(3, 3000)];
+    assert_eq!(kept(&NOTHING, 1, 0, &snapshots).len(), 3);
+}
+
+fn any_keep() -> impl Strategy<Value = Keep> {
+    (0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16).prop_map(
+        |(last, hourly, daily, weekly, monthly, yearly)| Keep { last, hourly, daily, weekly, monthly, yearly },
+    )
+}
+
+fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
+    let one = (0..800 * DAY, prop::bool::weighted(0.1), prop::bool::weighted(0.9));
+    prop::collection::vec(one, 0..60).prop_map(|all| {
+        let made = |(number, (time, pinned, ours))| Candidate { id: id(number), time: time / 600 * 600, pinned, ours };
+        (0..).zip(all).map(made).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn thinning_twice_is_thinning_once(keep in any_keep(), protect in 0..10 * DAY as u64, snapshots in any_snapshots()) {
+        let once = kept(&keep, protect, 800 * DAY, &snapshots);
+        prop_assert_eq!(&kept(&keep, protect, 800 * DAY, &once), &once);
+    }
+
+    #[test]
+    fn the_order_does_not_matter(keep in any_keep(), snapshots in any_snapshots(), turn in 0..60_usize) {
+        let mut turned = snapshots.clone();
+        let turn = turn.checked_rem(turned.len()).unwrap_or_default();
+        turned.rotate_left(turn);
+        turned.reverse();
+        let sorted = |mut kept: Vec<Candidate>| {
+            kept.sort_by_key(|snapshot| snapshot.id);
+            kept
+        };
+        let (one, other) = (kept(&keep, 0, 800 * DAY, &snapshots), kept(&keep, 0, 800 * DAY, &turned));
+        prop_assert_eq!(sorted(one), sorted(other));
+    }
+
+    #[test]
+    fn what_is_pinned_young_or_not_ours_is_never_lost(
+        keep in any_keep(),
+        protect in 0..10 * DAY as u64,
+        snapshots in any_snapshots(),
+    ) {
+        let now = 800 * DAY;
+        for (snapshot, reason) in snapshots.iter().zip(reasons(&keep, protect, now, &snapshots)) {
+            let young = u64::try_from(now - snapshot.time).expect("in the past") < protect;
+            prop_assert!(reason.is_some() || !(snapshot.pinned || young || !snapshot.ours));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! This room backs up a subvolume to a drive: a snapshot, what changed since the last one that both sides have, and what is
+//! kept of it.
+//!
+//! ```text
+//! run         the worker's way from the check of the source to the thinning
+//! source      whether the source is what was meant       fresh     the new snapshot, hidden until it was sent
+//! deliver     estimate, room, transfer, again            send      the kernel's half, and the pipe to the receiver
+//! estimate    how much will come                         room      whether it fits (pure)
+//! common      what both sides have (pure)                keep      what is kept, and why (pure)
+//! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
+//! places      opens what the order needs, for the daemon  restore  the way back
+//! ```
+//!
+//! All of it happens in one worker, because any of it may hang as long as a drive does.
+//!
+//! # What is never deleted
+//! Only what butterdock made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. What a drive needs for
+//! its next increment is pinned on both sides, however long the drive is away. The newest stays, and what is younger than
+//! `protect`.
+//!
+//! # The folder for snapshots
+//! It is best a subvolume of its own inside the source, as snapper has it: then making and deleting snapshots does not
+//! change the source, and a source in which nothing else changed needs no backup, which shows in a moment.
+
+mod common;
+mod deliver;
+mod estimate;
+mod fresh;
+mod identity;
+mod keep;
+mod name;
+mod on_drive;
+#[cfg_attr(not(test), expect(dead_code, reason = "the drives remember the pins, once they are wired"))]
+mod pins;
+mod places;
+mod restore;
+mod room;
+mod run;
+mod send;
+mod snapshot;
+mod source;
+mod task;
+mod thin;
+mod trouble;
+mod utc;
+
+#[cfg(test)]
+mod simulation;
+
+pub(crate) use keep::Keep;
+pub(crate) use name::LONGEST as LONGEST_NAME;
+pub(crate) use on_drive::{OnDrive, on_drive};
+pub(crate) use pins::MOST as MOST_PINS;
+pub(crate) use restore::{Restore, find};
+pub(crate) use run::{Ends, Run};
+pub(crate) use task::{Task, Told};
+pub(crate) use trouble::Trouble;
+#[expect(
+    unused_imports,
+    reason = "the desk gives the orders and the drives remember the pins, once they are wired"
+)]
+pub(crate) use {
+    identity::Identity,
+    keep::Reason,
+    pins::{Mark, Pin, Pins, together},
+    places::{Closed, open},
+};

@@ -1,0 +1,94 @@
+//! The way back: sends a snapshot from a drive into a volume.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
+
+use butterdock_btrfs::subvolume::SubvolumeInfo;
+use butterdock_btrfs::{Errno, Error as Fault, file, roots, subvolume, uuid_tree};
+use butterdock_receive::{Control, Observer, Options};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::common::{Origin, common};
+use super::deliver::{since, told};
+use super::estimate::Estimate;
+use super::identity::Identity;
+use super::run::basis;
+use super::send::{Stream, no_pipe};
+use super::snapshot::list;
+use super::task::Told;
+use super::trouble::Trouble;
+
+/// A restore being done. Its parent is looked for as a backup's is, with the sides changed.
+#[derive(Clone, Copy)]
+pub(crate) struct Restore<'r> {
+    /// The root of the snapshot, on the drive.
+    pub(crate) snapshot: BorrowedFd<'r>,
+    /// The directory of the volume.
+    pub(crate) destination: BorrowedFd<'r>,
+    pub(crate) options: &'r Options,
+    /// The version of streams that this kernel sends: 1 or 2.
+    pub(crate) version: u32,
+    pub(crate) control: &'r Control,
+    /// Hears of what is received.
+    pub(crate) observer: &'r dyn Observer,
+    /// Hears of everything else.
+    pub(crate) tell: &'r (dyn Fn(Told) + Sync),
+}
+
+impl Restore<'_> {
+    /// Does it, to the end.
+    pub(crate) fn run(&self) -> Result<(), Trouble> {
+        let looking = Trouble::drive("look at the snapshot");
+        let SubvolumeInfo { id, uuid, parent_uuid, .. } = subvolume::info(self.snapshot).map_err(&looking)?;
+        let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
+        let on_drive = list(self.snapshot).map_err(Trouble::drive("list the snapshots"))?;
+        let here = list(self.destination).map_err(Trouble::volume("list the snapshots"))?;
+        let mut pairs = common(origin, &on_drive, &here).unwrap_or_default();
+        // One that was restored before is no parent of itself.
+        pairs.retain(|pair| pair.source.uuid != origin.uuid);
+        let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
+        let why = parent_uuid.is_none().then(|| "the volume has nothing that the snapshot builds on".to_owned());
+        (self.tell)(Told::Parent { uuid: parent_uuid, why });
+        let (parent, clone_sources) = basis(&pairs);
+        let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };
+        let (stopped, since) = (AtomicBool::new(false), since(&pairs));
+        std::thread::scope(|threads| {
+            let estimate = || {
+                // One that fails is missed by nobody: the transfer says what is wrong.
+                if let Ok(Some(estimate)) = Estimate::make(&stream, id, since, &stopped) {
+                    (self.tell)(told(&estimate));
+                }
+            };
+            let estimating = Builder::new().name("estimate".to_owned()).spawn_scoped(threads, estimate);
+            drop(estimating.map_err(|error| no_pipe(&error))?);
+            let sent = stream.transfer(self.destination, self.options, self.control, self.observer);
+            stopped.store(true, Ordering::Relaxed);
+            sent.map(drop)
+        })
+    }
+}
+
+/// Opens the snapshot with this uuid, wherever it is on the drive whose top is `root`; none where there is no such one. For
+/// the daemon: it blocks as long as the drive does.
+pub(crate) fn find(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
+    for id in uuid_tree::subvolumes_by_uuid(root, uuid.0)? {
+        let Some(path) = roots::path_of(root, id)? else { continue };
+        let Ok(path) = CString::new(path) else { continue };
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        match file::open_beneath(root, &path, flags, Mode::empty()) {
+            // Something was moved between the two looks.
+            Err(Fault { errno: Errno::ENOENT, .. }) => {}
+            Err(fault) => return Err(fault),
+            Ok(opened) => {
+                let there = subvolume::info(opened.as_fd())?;
+                if there.uuid == uuid.0 && subvolume::is_read_only(opened.as_fd())? {
+                    return Ok(Some(opened));
+                }
+            }
+        }
+    }
+    Ok(None)
+}

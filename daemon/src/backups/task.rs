@@ -1,0 +1,76 @@
+//! What a worker is told to do, and what it tells of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::Identity;
+use super::keep::{Keep, Reason};
+use super::pins::{Mark, Pin};
+use crate::worker::bytes;
+
+/// One backup of one source to one drive. With it come three descriptors: the source's root directory, the folder for its
+/// snapshots, and the destination directory on the drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Task {
+    /// The name of the backup, with which those of its snapshots begin.
+    #[serde(with = "bytes")]
+    pub(crate) name: Vec<u8>,
+    /// The uuid that the source must have; where none is given, the one that it has is told.
+    pub(crate) source: Option<Identity>,
+    /// What is kept beside the source, and on the drive.
+    pub(crate) keep: Keep,
+    /// Nothing younger is deleted; in seconds.
+    pub(crate) protect: u64,
+    /// What drives need for their next increment, this one with them: [`super::pins::together`].
+    pub(crate) pins: Vec<Mark>,
+    /// How many threads write data; one for each core where nothing is said.
+    pub(crate) lanes: Option<usize>,
+    /// Tell what would be sent and deleted, and do nothing.
+    pub(crate) dry_run: bool,
+}
+
+/// What is told of a backup, beside what is told of everything that is received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Told {
+    /// The source is there and is what it should be: the first of all.
+    Source { uuid: Identity },
+    /// A snapshot of the source was made; it gets this name when it was sent.
+    Snapshot {
+        #[serde(with = "bytes")]
+        name: Vec<u8>,
+        uuid: Identity,
+    },
+    /// What is sent: the changes since a snapshot that both sides have, or everything.
+    Parent {
+        /// The uuid of that snapshot beside the source.
+        uuid: Option<Identity>,
+        /// Why everything is sent. It names nothing.
+        why: Option<String>,
+    },
+    /// How much the stream will bring.
+    Estimated {
+        /// Bytes of the stream.
+        bytes: u64,
+        /// Otherwise at most so many: what is compressed comes shorter.
+        exact: bool,
+    },
+    /// Nothing changed since the last backup on this drive: nothing is sent and nothing deleted.
+    Unchanged { pin: Pin },
+    /// The drive has the snapshot: what it needs for its next increment from now on.
+    Pinned { pin: Pin },
+    /// A snapshot was deleted because the rule keeps it no longer; in a dry run it would be.
+    Thinned {
+        /// On the drive, or else beside the source.
+        drive: bool,
+        #[serde(with = "bytes")]
+        name: Vec<u8>,
+    },
+    /// A snapshot is kept; told in a dry run.
+    Kept {
+        drive: bool,
+        #[serde(with = "bytes")]
+        name: Vec<u8>,
+        reason: Reason,
+    },
+}

@@ -1,0 +1,98 @@
+//! Deletes what the rule keeps no longer, on one side.
+
+use std::os::fd::BorrowedFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use butterdock_btrfs::{Errno, Error as Fault, roots, space, subvolume};
+use butterdock_receive::Control;
+
+use super::keep::{Candidate, Reason, reasons};
+use super::pins::Mark;
+use super::snapshot::{Side, Snapshot, made_by_us};
+use super::task::{Task, Told};
+
+/// What the rule says of one side.
+#[derive(Debug)]
+pub(crate) struct Thinning<'s> {
+    drive: bool,
+    verdicts: Vec<(&'s Snapshot, Option<Reason>)>,
+}
+
+impl<'s> Thinning<'s> {
+    /// Looks at the snapshots in a folder; those elsewhere are nobody's business here. `needed` are pinned beside those of
+    /// the task.
+    pub(crate) fn plan(task: &Task, side: Side, snapshots: &'s [Snapshot], needed: &[Mark], now: i64) -> Self {
+        let here: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.name.is_some()).collect();
+        let is_pinned = |snapshot: &Snapshot| {
+            let mut pins = task.pins.iter().chain(needed);
+            pins.any(|pin| snapshot.bears(pin))
+        };
+        let candidate = |snapshot: &&Snapshot| {
+            let made = made_by_us(snapshot, &task.name, side);
+            Candidate {
+                id: snapshot.uuid,
+                time: made.unwrap_or(snapshot.made),
+                pinned: is_pinned(snapshot),
+                ours: made.is_some(),
+            }
+        };
+        let candidates: Vec<Candidate> = here.iter().map(candidate).collect();
+        let reasons = reasons(&task.keep, task.protect, now, &candidates);
+        Self { drive: side == Side::Drive, verdicts: here.into_iter().zip(reasons).collect() }
+    }
+
+    /// Tells what would be done.
+    pub(crate) fn explain(&self, tell: impl Fn(Told)) {
+        let drive = self.drive;
+        for (snapshot, reason) in &self.verdicts {
+            let name = snapshot.name.clone().unwrap_or_default();
+            match *reason {
+                Some(reason) => tell(Told::Kept { drive, name, reason }),
+                None => tell(Told::Thinned { drive, name }),
+            }
+        }
+    }
+
+    /// Does it, and tells each. Answers the ids of what was deleted, and what could not be.
+    pub(crate) fn perform(&self, folder: BorrowedFd<'_>, tell: impl Fn(Told)) -> (Vec<u64>, Option<Fault>) {
+        let (mut deleted, mut failed) = (Vec::new(), None);
+        for (snapshot, _) in self.verdicts.iter().filter(|(_, reason)| reason.is_none()) {
+            match subvolume::destroy_by_id(folder, snapshot.id) {
+                Ok(()) => {
+                    deleted.push(snapshot.id);
+                    tell(Told::Thinned { drive: self.drive, name: snapshot.name.clone().unwrap_or_default() });
+                }
+                // Somebody else deleted it, or is sending it: the next time.
+                Err(Fault { errno: Errno::ENOENT | Errno::EPERM | Errno::EBUSY, .. }) => {}
+                Err(fault) => failed = Some(fault),
+            }
+        }
+        (deleted, failed)
+    }
+}
+
+/// Deleted subvolumes give their space back in the background: so long it is waited for,
+const PATIENCE: Duration = Duration::from_secs(120);
+/// looking this often.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits until the space of deleted subvolumes is free, though not for ever, and not when the job is cancelled.
+pub(crate) fn wait_for_space(folder: BorrowedFd<'_>, mut deleted: Vec<u64>, control: &Control) -> Result<(), Fault> {
+    let end = Instant::now() + PATIENCE;
+    while !deleted.is_empty() && Instant::now() < end && !control.is_cancelled() {
+        space::wake_cleaner(folder)?;
+        let mut left = Vec::new();
+        for id in deleted {
+            if roots::root_item(folder, id)?.is_some() {
+                left.push(id);
+            }
+        }
+        deleted = left;
+        if !deleted.is_empty() {
+            sleep(PAUSE);
+        }
+    }
+    // What the cleaner gave back can be used after a commit.
+    space::wake_cleaner(folder)
+}

@@ -1,0 +1,162 @@
+//! What a drive's methods have the desk do: each orders a job and shows it.
+
+#![expect(clippy::unused_async, reason = "verifying and importing cannot be done yet: their answers wait for nothing")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_dbus::{BackupOptions, Error, ErrorName, ImportOptions, RestoreOptions, SnapshotRow, StreamRow};
+use tokio::time::timeout;
+use uuid::Uuid;
+use zbus::OwnedObjectPath;
+
+use super::hall::{Hall, lost};
+use crate::backups::{self, Identity, OnDrive};
+use crate::drives::{DriveId, Plugged};
+use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket};
+use crate::volumes::Volume;
+
+/// A volume has so long to show that it is there after all.
+const LOOK: Duration = Duration::from_secs(2);
+/// A drive has so long to list what is on it.
+const LISTING: Duration = Duration::from_secs(20);
+
+/// Lets the drive go.
+pub(super) async fn safely_remove(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result<OwnedObjectPath, Error> {
+    let wish = RemoveWish { dock: hall.dock.clone(), drive: about(hall, drive)?, uid };
+    show(hall, hall.jobs.remove(wish).await?).await
+}
+
+/// Runs its backups, or the one that is asked for: the first job's path.
+pub(super) async fn backup(
+    hall: &Arc<Hall>,
+    drive: DriveId,
+    wish: BackupOptions,
+    uid: u32,
+) -> Result<OwnedObjectPath, Error> {
+    let goes_here = hall.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+    let wanted = |name: &String| wish.backup.as_ref().is_none_or(|only| only == name);
+    back_up(hall, drive, goes_here.into_iter().filter(wanted).collect(), uid).await
+}
+
+/// The drive was plugged in: makes the backups that begin then.
+pub(super) async fn plugged(hall: &Arc<Hall>, plugged: Plugged) {
+    let Plugged { drive, backups } = plugged;
+    let id = drive.to_string();
+    if let Err(error) = back_up(hall, drive, backups, 0).await {
+        tracing::warn!("the backups to the drive {id} that was plugged in do not begin: {error}");
+    }
+}
+
+/// All are taken on, also where one of them is not; the first one's path, or why there is none.
+async fn back_up(hall: &Arc<Hall>, drive: DriveId, backups: Vec<String>, uid: u32) -> Result<OwnedObjectPath, Error> {
+    let drive = about(hall, drive)?;
+    let none = "no such backup goes to this drive; butterdock backups lists what there is";
+    let mut first = Err(Error::new(ErrorName::NotFound, none));
+    for (at, backup) in backups.into_iter().enumerate() {
+        let wish = BackupWish { dock: hall.dock.clone(), drive: drive.clone(), backup, uid };
+        let taken = match hall.jobs.back_up(wish).await {
+            Ok(ticket) => show(hall, ticket).await,
+            Err(error) => Err(error),
+        };
+        if at == 0 || first.is_err() {
+            first = taken;
+        }
+    }
+    first
+}
+
+/// Reads everything on it.
+pub(super) async fn verify(_hall: &Arc<Hall>, _drive: DriveId, _uid: u32) -> Result<OwnedObjectPath, Error> {
+    Err(not_yet("verify a drive", "have the drive mounted and run btrfs scrub start -B on it"))
+}
+
+/// The snapshots on it. The drive is let go as after a job.
+pub(super) async fn list_snapshots(hall: &Arc<Hall>, drive: DriveId) -> Result<Vec<SnapshotRow>, Error> {
+    let goes_here = hall.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+    let marks = |backup: String| {
+        let marks = hall.dock.pins(&backup);
+        (backup, marks)
+    };
+    let backups: Vec<_> = goes_here.into_iter().map(marks).collect();
+    let lease = hall.dock.lease(&drive).await?;
+    let listing = tokio::task::spawn_blocking(move || backups::on_drive(lease.root(), &backups));
+    let silent = "the drive does not answer; check it and its cable";
+    match timeout(LISTING, listing).await {
+        Ok(Ok(Ok(found))) => Ok(found.into_iter().map(row).collect()),
+        Ok(Ok(Err(fault))) => Err(Error::new(ErrorName::Failed, format!("cannot list what is on the drive: {fault}"))),
+        Ok(Err(_)) | Err(_) => Err(Error::new(ErrorName::DeviceGone, silent)),
+    }
+}
+
+/// Sends one of them into a volume.
+pub(super) async fn restore(
+    hall: &Arc<Hall>,
+    drive: DriveId,
+    snapshot: &str,
+    volume: Arc<Volume>,
+    wish: RestoreOptions,
+    uid: u32,
+) -> Result<OwnedObjectPath, Error> {
+    let Ok(snapshot) = Uuid::try_parse(snapshot) else {
+        let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists what there is";
+        return Err(Error::new(ErrorName::NotFound, text));
+    };
+    let drive = about(hall, drive)?;
+    if !volume.seen().mounted() {
+        volume.look(LOOK).await;
+    }
+    let Some(place) = volume.seen().place else {
+        let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
+        return Err(Error::new(ErrorName::DeviceGone, text));
+    };
+    let (dock, snapshot, name) = (hall.dock.clone(), Identity(snapshot.into_bytes()), wish.name);
+    let ticket = hall.jobs.restore(RestoreWish { dock, drive, snapshot, volume, place, name, uid }).await?;
+    show(hall, ticket).await
+}
+
+/// The stream files on it.
+pub(super) async fn list_streams(_hall: &Arc<Hall>, _drive: DriveId) -> Result<Vec<StreamRow>, Error> {
+    Err(not_yet("import from a drive", "mount it and run butterdock receive VOLUME FILE for each of its files"))
+}
+
+/// Receives them into a volume.
+pub(super) async fn import(
+    _hall: &Arc<Hall>,
+    _drive: DriveId,
+    _volume: Arc<Volume>,
+    _wish: ImportOptions,
+    _uid: u32,
+) -> Result<OwnedObjectPath, Error> {
+    Err(not_yet("import from a drive", "mount it and run butterdock receive VOLUME FILE for each of its files"))
+}
+
+fn row(found: OnDrive) -> SnapshotRow {
+    let text = |uuid: Identity| Uuid::from_bytes(uuid.0).to_string();
+    let (backup, time) = found.ours.unzip();
+    SnapshotRow {
+        name: found.name,
+        uuid: text(found.uuid),
+        created: time.and_then(|time| u64::try_from(time).ok()?.checked_mul(1_000_000)),
+        backup,
+        received_uuid: found.received_uuid.map(text),
+        parent_uuid: found.parent_uuid.map(text),
+        pinned: Some(found.pinned),
+    }
+}
+
+/// The drive, as the job remembers it.
+fn about(hall: &Hall, id: DriveId) -> Result<AboutDrive, Error> {
+    let Some(drive) = hall.dock.drive(&id) else {
+        return Err(Error::new(ErrorName::NotFound, "the drive is not there any more; plug it in again"));
+    };
+    Ok(AboutDrive { id, label: drive.label.clone() })
+}
+
+async fn show(hall: &Arc<Hall>, ticket: Ticket) -> Result<OwnedObjectPath, Error> {
+    hall.show_job(ticket).await.map_err(|error| lost(&error))
+}
+
+fn not_yet(what: &str, instead: &str) -> Error {
+    Error::new(ErrorName::Failed, format!("this version of butterdockd cannot {what} yet; {instead}"))
+}

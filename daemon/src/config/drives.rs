@@ -1,0 +1,188 @@
+//! `[drives]`: which drives are looked at, and what is done with them in the end.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::worth::AbsolutePath;
+
+/// What the service does with drives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DriveRules {
+    /// What is shown beside drives on USB and removable ones.
+    pub(crate) matches: Vec<MatchRule>,
+    /// What is done when the last backup of a plug has ended.
+    pub(crate) on_finish: OnFinish,
+    /// What unlocks drives without asking; a drive is there once.
+    pub(crate) keys: Vec<KeyRule>,
+}
+
+/// A device that has all of what is said, as patterns; at least one is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Match")]
+pub(crate) struct MatchRule {
+    /// The path in sysfs: `/devices/pci0000:00/…/block/sda`.
+    pub(crate) devpath: Option<String>,
+    /// The maker's number.
+    pub(crate) serial: Option<String>,
+    /// Where it is attached, as `ID_PATH` has it.
+    pub(crate) id_path: Option<String>,
+    /// The file under a loop device. Only such a rule matches loop devices.
+    pub(crate) loop_file: Option<String>,
+}
+
+/// What is done with a drive when its work has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnFinish {
+    /// It stays mounted.
+    Keep,
+    /// It is unmounted and locked.
+    #[default]
+    Unmount,
+    /// It is switched off as well, where its hardware can.
+    PowerOff,
+}
+
+/// A key for one enrolled drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyRule {
+    /// Its enrolment's id.
+    pub(crate) drive: Uuid,
+    /// The key; root's alone.
+    pub(crate) file: PathBuf,
+}
+
+/// `[drives]` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drives {
+    #[serde(rename = "match")]
+    matches: Option<Vec<MatchRule>>,
+    on_finish: Option<OnFinish>,
+    key_file: Option<Keys>,
+}
+
+impl Drives {
+    /// Lays it over what was read before.
+    pub(super) fn apply(self, rules: &mut DriveRules) {
+        let Self { matches, on_finish, key_file } = self;
+        super::load::set(&mut rules.matches, matches);
+        super::load::set(&mut rules.on_finish, on_finish);
+        super::load::set(&mut rules.keys, key_file.map(|keys| keys.0));
+    }
+}
+
+impl DriveRules {
+    /// A line for each thing that it says.
+    pub(super) fn words(&self) -> Vec<String> {
+        let Self { matches, on_finish, keys } = self;
+        let mut all =
+            vec!["Drives on USB and removable ones are shown; none is touched until it is enrolled.".to_owned()];
+        all.extend(matches.iter().map(|rule| format!("Also shown: drives {}.", rule.words())));
+        let end = match on_finish {
+            OnFinish::Keep => "stays mounted",
+            OnFinish::Unmount => "is unmounted and locked",
+            OnFinish::PowerOff => "is unmounted, locked and switched off where it can be",
+        };
+        all.push(format!("After its backups a drive {end}."));
+        let unlocked = |key: &KeyRule| format!("The drive {} is unlocked with {}.", key.drive, key.file.display());
+        all.extend(keys.iter().map(unlocked));
+        all
+    }
+}
+
+impl MatchRule {
+    fn words(&self) -> String {
+        let Self { devpath, serial, id_path, loop_file } = self;
+        let all = [("devpath", devpath), ("serial", serial), ("id_path", id_path), ("loop", loop_file)];
+        let said = all.iter().filter_map(|(key, pattern)| Some(format!("whose {key} is like {}", pattern.as_ref()?)));
+        said.collect::<Vec<_>>().join(" and ")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Match {
+    devpath: Option<String>,
+    serial: Option<String>,
+    id_path: Option<String>,
+    #[serde(rename = "loop")]
+    loop_file: Option<String>,
+}
+
+impl TryFrom<Match> for MatchRule {
+    type Error = &'static str;
+
+    fn try_from(said: Match) -> Result<Self, Self::Error> {
+        let Match { devpath, serial, id_path, loop_file } = said;
+        if [&devpath, &serial, &id_path, &loop_file].iter().all(|pattern| pattern.is_none()) {
+            return Err("a match says at least one of devpath, serial, id_path and loop");
+        }
+        Ok(Self { devpath, serial, id_path, loop_file })
+    }
+}
+
+/// The keys, a drive once.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Vec<Key>")]
+struct Keys(Vec<KeyRule>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    drive: Uuid,
+    file: AbsolutePath,
+}
+
+impl TryFrom<Vec<Key>> for Keys {
+    type Error = String;
+
+    fn try_from(keys: Vec<Key>) -> Result<Self, Self::Error> {
+        let mut rules: Vec<KeyRule> = Vec::new();
+        for Key { drive, file } in keys {
+            if rules.iter().any(|rule| rule.drive == drive) {
+                return Err(format!("the drive {drive} has two keys"));
+            }
+            rules.push(KeyRule { drive, file: file.0 });
+        }
+        Ok(Self(rules))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<DriveRules, String> {
+        let drives: Drives = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let mut rules = DriveRules::default();
+        drives.apply(&mut rules);
+        Ok(rules)
+    }
+
+    #[test]
+    fn what_is_said_is_read_and_told() {
+        let id = Uuid::from_u128(7);
+        let rules = read(&format!(
+            "match = [ {{ loop = \"/srv/*.img\" }}, {{ serial = \"S*\", id_path = \"pci-*\" }} ]\non_finish = \"power-off\"\n\
+             key_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/key\" }} ]\n"
+        ))
+        .expect("read");
+        assert_eq!((rules.matches.len(), rules.on_finish), (2, OnFinish::PowerOff));
+        assert_eq!(rules.keys, [KeyRule { drive: id, file: PathBuf::from("/etc/butterdock/key") }]);
+        let words = rules.words().join("\n");
+        for told in ["whose loop is like /srv/*.img", "serial is like S* and whose id_path", "switched off"] {
+            assert!(words.contains(told), "{told}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_says_nothing_and_a_drive_with_two_keys_are_refused() {
+        assert!(read("match = [ {} ]").expect_err("refused").contains("at least one"));
+        assert!(read("match = [ { serail = \"x\" } ]").is_err());
+        let key = format!("{{ drive = \"{}\", file = \"/k\" }}", Uuid::from_u128(7));
+        assert!(read(&format!("key_file = [ {key}, {key} ]")).expect_err("refused").contains("two keys"));
+    }
+}

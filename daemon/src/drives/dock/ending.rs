@@ -1,0 +1,142 @@
+//! Lets a drive go: everything written, unmounted, locked, switched off. Only then it is safe.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use butterdock_dbus::Error;
+
+use super::fault::no_such_drive;
+use super::handle::Dock;
+use super::picture::Mount;
+use super::turn::blocking;
+use super::{DriveId, Letting};
+use crate::config::OnFinish;
+use crate::drives::power::claim;
+use crate::drives::{Cryptsetup, Facts, Power, Result as Done, mapping_name, power_off};
+
+/// A worker that was killed a moment ago still holds the mount for so long.
+const HELD: Duration = Duration::from_secs(2);
+
+/// What is to be done.
+#[derive(Debug)]
+struct Leaving {
+    mount: Option<Arc<Mount>>,
+    luks: Vec<uuid::Uuid>,
+    /// To be switched off.
+    disks: Vec<Facts>,
+    /// What nobody else may have mounted.
+    nodes: Vec<PathBuf>,
+}
+
+impl Dock {
+    pub(super) async fn let_go_now(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
+        let turn = self.turn(id).await?;
+        let done = self.leave(id, letting).await;
+        if let Err(error) = &done {
+            self.card(id, |card| card.problem = error.to_string());
+        }
+        self.done(turn);
+        done
+    }
+
+    /// Whoever has the turn calls it.
+    async fn leave(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
+        self.free(id)?;
+        let on_finish = self.lock().config.drives.on_finish;
+        let kept = self.card(id, |card| {
+            card.served = true;
+            card.kept
+        });
+        let off = match letting {
+            Letting::Remove => true,
+            Letting::AsConfigured if on_finish == OnFinish::Keep || kept == Some(true) => return Ok(()),
+            Letting::AsConfigured => on_finish == OnFinish::PowerOff,
+        };
+        self.unmount(id, off).await?;
+        self.card(id, |card| {
+            card.released = true;
+            card.kept = false;
+            card.safe = Some(Instant::now());
+            card.problem.clear();
+        });
+        Ok(())
+    }
+
+    /// Unmounts and locks it, and switches it off. Whoever has the turn calls it.
+    pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<(), Error> {
+        let leaving = self.leaving(id, off)?;
+        // From here on nothing is mounted again by itself, also when not all of it works.
+        self.card(id, |card| card.released = true);
+        let mount = leaving.mount.clone();
+        let unmounted = blocking(id, move || {
+            leaving.mount.as_deref().map_or(Ok(()), write_out_and_unmount)?;
+            Ok(leaving)
+        })
+        .await;
+        let leaving = match unmounted {
+            Ok(leaving) => leaving,
+            Err(error) => {
+                self.card(id, |card| card.released = false);
+                return Err(error);
+            }
+        };
+        if mount.is_some() {
+            self.card(id, |card| card.mount = None);
+        }
+        let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
+        Ok(())
+    }
+
+    fn leaving(&self, id: &DriveId, off: bool) -> Result<Leaving, Error> {
+        let picture = self.lock();
+        let verdict = picture.verdict(id).ok_or_else(|| no_such_drive(id))?;
+        let mount = picture.cards.get(id).and_then(|card| card.mount.clone());
+        let members = picture.enrolment(id).map(|enrolment| enrolment.members.clone()).unwrap_or_default();
+        let disks: &[PathBuf] = if off { &verdict.disks } else { &[] };
+        // The mapping over a container is no disk.
+        let disks = picture.behind(disks).into_iter().filter(|disk| disk.mapping.is_none()).cloned().collect();
+        let nodes = verdict.devices;
+        Ok(Leaving { nodes, mount, luks: members.iter().filter_map(|member| member.luks).collect(), disks })
+    }
+
+    /// Before the service ends: what cannot be unmounted is let go when the next one starts.
+    pub(super) async fn unmount_all(&self) {
+        let ids: Vec<DriveId> =
+            self.lock().cards.iter().filter(|(_, card)| card.mount.is_some()).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let Ok(turn) = self.turn(&id).await else { continue };
+            // Why not is in the journal.
+            self.unmount(&id, false).await.unwrap_or_default();
+            drop(turn);
+        }
+    }
+}
+
+fn write_out_and_unmount(mount: &Mount) -> Done<()> {
+    let root = mount.mounted.root()?;
+    rustix::fs::syncfs(&root).map_err(crate::drives::Error::system("writing everything to the drive"))?;
+    drop(root);
+    let begun = Instant::now();
+    loop {
+        match mount.mounted.unmount() {
+            Err(crate::drives::Error::Refused(_)) if begun.elapsed() < HELD => sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
+}
+
+fn lock_and_switch_off(leaving: &Leaving) -> Done<Vec<Power>> {
+    for luks in &leaving.luks {
+        if std::path::Path::new("/dev/mapper").join(mapping_name(*luks)).exists() {
+            Cryptsetup::find()?.close(*luks)?;
+        }
+    }
+    // The containers of an enrolled drive are locked by now, and what is on an unknown one is nobody's of ours.
+    for node in leaving.nodes.iter().filter(|node| node.exists()) {
+        drop(claim(node, None)?);
+    }
+    leaving.disks.iter().map(power_off).collect()
+}

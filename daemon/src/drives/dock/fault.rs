@@ -1,0 +1,82 @@
+//! Errors as callers get them: what a drive or a tool says may name files, which is for the journal alone.
+
+use butterdock_dbus::{Error, ErrorName};
+
+use super::DriveId;
+use crate::drives::error::Error as Fault;
+
+/// For a caller. The journal gets all of it.
+pub(super) fn told(id: &DriveId, fault: &Fault) -> Error {
+    tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{fault}");
+    let name = match fault {
+        Fault::Refused(_) => ErrorName::Failed,
+        Fault::System { source, .. } => named(source),
+    };
+    Error::new(name, sentence(fault))
+}
+
+/// Without a path, for everybody.
+pub(super) fn sentence(fault: &Fault) -> String {
+    match fault {
+        Fault::Refused(sentence) => without_paths(sentence),
+        Fault::System { source, .. } => {
+            let what = source
+                .raw_os_error()
+                .map_or_else(|| source.to_string(), |errno| nix::Error::from_raw(errno).desc().to_owned());
+            format!("the drive cannot be used ({what}); the journal of butterdockd and dmesg tell more")
+        }
+    }
+}
+
+/// Nodes lose their folder, and any other path becomes a word: a sentence of the policy's names nodes alone.
+pub(super) fn without_paths(sentence: &str) -> String {
+    let plain = |word: &str| {
+        let word = word.strip_prefix("/dev/").unwrap_or(word);
+        if word.starts_with('/') { "its directory".to_owned() } else { word.to_owned() }
+    };
+    sentence.split(' ').map(plain).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn no_such_drive(id: &DriveId) -> Error {
+    Error::new(
+        ErrorName::NotFound,
+        format!("there is no drive \"{}\"; it may have been unplugged", id.as_str().escape_debug()),
+    )
+}
+
+pub(super) fn failed(text: impl Into<String>) -> Error {
+    Error::new(ErrorName::Failed, text)
+}
+
+pub(super) fn busy(text: impl Into<String>) -> Error {
+    Error::new(ErrorName::Busy, text)
+}
+
+fn named(error: &std::io::Error) -> ErrorName {
+    let errno = error.raw_os_error().map(nix::Error::from_raw);
+    let is = |wanted: &[nix::Error]| errno.is_some_and(|errno| wanted.contains(&errno));
+    if is(&[nix::Error::EIO, nix::Error::ENXIO, nix::Error::ENODEV, nix::Error::ENOENT]) {
+        ErrorName::DeviceGone
+    } else if is(&[nix::Error::EROFS]) {
+        ErrorName::ReadOnly
+    } else if is(&[nix::Error::ENOSPC, nix::Error::EDQUOT]) {
+        ErrorName::NoSpace
+    } else if is(&[nix::Error::EBUSY]) {
+        ErrorName::Busy
+    } else {
+        ErrorName::Failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_is_left_in_a_sentence() {
+        assert_eq!(without_paths("/dev/sdb1 and /dev/sdc1 have the same uuids"), "sdb1 and sdc1 have the same uuids");
+        assert_eq!(without_paths("/run/butterdock/drives/x is used by sh (7)"), "its directory is used by sh (7)");
+        let fault = Fault::System { doing: "writing /var/x".to_owned(), source: std::io::Error::from_raw_os_error(30) };
+        assert!(!sentence(&fault).contains('/'), "{}", sentence(&fault));
+    }
+}

@@ -1,0 +1,252 @@
+//! The dock as other rooms have it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use butterdock_dbus::{BackupRow, EnrolOptions, Error, SECRET_MAX};
+use tokio::sync::{mpsc, watch};
+
+use super::fault::{busy, failed, no_such_drive};
+use super::picture::{Card, Picture};
+use super::turn::{Lane, Turn, answer, blocking};
+use super::{Drive, DriveId, Lease, Letting, Plugged, follow, once, rows};
+use crate::backups::{Mark, Pin};
+use crate::config::Config;
+use crate::drives::{Monitor, Register, Secret, luks, mount};
+
+/// The dock. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Dock(pub(super) Arc<Shared>);
+
+/// What all that is done with drives has in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    picture: Mutex<Picture>,
+    pub(super) register: Register,
+    pub(super) run: std::path::PathBuf,
+    /// Told whenever the picture was looked at anew.
+    pub(super) reviewed: watch::Sender<()>,
+    /// Told whenever a drive is shown that was not.
+    pub(super) arrived: watch::Sender<()>,
+    plugged: mpsc::UnboundedSender<Plugged>,
+}
+
+impl Dock {
+    /// Begins to follow udev, and then looks at what is there; what an earlier service left mounted is let go first. What
+    /// comes out is told whenever backups are due because a drive was plugged in.
+    ///
+    /// # Errors
+    /// udev cannot be followed, or the state directory cannot be read.
+    pub(crate) async fn start(config: &Config) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
+        let monitor = Monitor::open().context("cannot listen to udev")?;
+        let (state, run) = (config.state.clone(), config.run.clone());
+        let opened = tokio::task::spawn_blocking(move || open(&state, &run)).await?;
+        let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
+        let (plugged, told) = mpsc::unbounded_channel();
+        let dock = Self(Arc::new(Shared {
+            picture: Mutex::new(Picture::new(config.clone(), enrolments)),
+            register,
+            run: config.run.clone(),
+            reviewed: watch::Sender::new(()),
+            arrived: watch::Sender::new(()),
+            plugged,
+        }));
+        let monitor = follow::what_is_there(monitor, &dock).await;
+        tokio::spawn(follow::follow(monitor, dock.clone()));
+        Ok((dock, told))
+    }
+
+    /// The drives that are shown now; the channel of each closes when it goes.
+    pub(crate) fn drives(&self) -> Vec<watch::Receiver<Drive>> {
+        self.lock().shown.values().map(watch::Sender::subscribe).collect()
+    }
+
+    /// The drive, where it is shown.
+    pub(crate) fn drive(&self, id: &DriveId) -> Option<Drive> {
+        self.lock().shown.get(id).map(|shown| shown.borrow().clone())
+    }
+
+    /// What a person calls it, attached or away; none where there is no such drive.
+    pub(crate) fn title(&self, id: &DriveId) -> Option<String> {
+        let picture = self.lock();
+        let away = || Some(picture.enrolment(id)?.label.clone());
+        picture.shown.get(id).map(|shown| shown.borrow().title()).or_else(away)
+    }
+
+    /// Changes whenever [`Self::drives`] has one that it did not have.
+    pub(crate) fn appearing(&self) -> watch::Receiver<()> {
+        self.0.arrived.subscribe()
+    }
+
+    /// Lets it take this machine's backups; formats it first where that is asked for. From then on its id is another.
+    ///
+    /// # Errors
+    /// As `Drive.Enrol` has them.
+    pub(crate) async fn enrol(&self, id: &DriveId, options: EnrolOptions) -> Result<DriveId, Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move { dock.enrol_now(&id, &options).await }).await
+    }
+
+    /// Forgets it, attached or away.
+    ///
+    /// # Errors
+    /// `NotFound` where none such is enrolled; `Busy`.
+    pub(crate) async fn forget(&self, id: &DriveId) -> Result<(), Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move { dock.forget_now(&id).await }).await
+    }
+
+    /// Unlocks it with what the descriptor gives.
+    ///
+    /// # Errors
+    /// As `Drive.Unlock` has them.
+    pub(crate) async fn unlock(&self, id: &DriveId, secret: std::fs::File) -> Result<(), Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move {
+            let secret = blocking(&id, move || Secret::read(&secret)).await;
+            let secret = secret.map_err(|error| Error::InvalidArgs(error.to_string()))?;
+            if secret.len() > SECRET_MAX {
+                return Err(Error::InvalidArgs(format!("the secret has more than {SECRET_MAX} bytes; is it the key?")));
+            }
+            dock.unlock_now(&id, secret).await
+        })
+        .await
+    }
+
+    /// Mounts it for somebody to look at; answers where.
+    ///
+    /// # Errors
+    /// As `Drive.Mount` has them.
+    pub(crate) async fn mount(&self, id: &DriveId) -> Result<std::path::PathBuf, Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move { dock.mount_to_be_seen(&id).await }).await
+    }
+
+    /// Unlocks, mounts and proves it where that has not been done, and holds it until the lease is dropped.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(crate) async fn lease(&self, id: &DriveId) -> Result<Lease, Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move { dock.lease_now(&id).await }).await
+    }
+
+    /// What all enrolled drives, present or not, need for their next increment of a backup.
+    pub(crate) fn pins(&self, backup: &str) -> Vec<Mark> {
+        let picture = self.lock();
+        let pins = picture.enrolments.iter().filter_map(|enrolment| rows::pin(enrolment, backup));
+        once(pins.map(|pin| pin.mark()).collect())
+    }
+
+    /// Writes down that a backup to it has succeeded, and what its next increment needs.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn backed_up(&self, id: &DriveId, backup: &str, pin: Pin) -> Result<(), Error> {
+        let (dock, id, backup) = (self.clone(), id.clone(), backup.to_owned());
+        answer(async move { dock.backed_up_now(&id, backup, pin).await }).await
+    }
+
+    /// Lets it go. It is safe to be unplugged afterwards, unless the configuration keeps it mounted.
+    ///
+    /// # Errors
+    /// Somebody uses it, or the drive failed: then it is not safe.
+    pub(crate) async fn let_go(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move { dock.let_go_now(&id, letting).await }).await
+    }
+
+    /// What is due, and when was the last good one.
+    pub(crate) fn backups(&self) -> Vec<BackupRow> {
+        rows::rows(&self.lock())
+    }
+
+    /// From now on it goes by this configuration.
+    pub(crate) fn configured(&self, config: &Config) {
+        self.lock().config = config.clone();
+        self.review();
+    }
+
+    /// Unmounts what nobody uses, before the service ends.
+    pub(crate) async fn stop(&self) {
+        self.unmount_all().await;
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Picture> {
+        self.0.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the turn with a drive that is there.
+    pub(super) async fn turn(&self, id: &DriveId) -> Result<Turn, Error> {
+        let lane: Option<Lane> = self.lock().cards.get(id).map(|card| card.lane.clone());
+        lane.ok_or_else(|| no_such_drive(id))?.turn().await
+    }
+
+    /// Gives the turn back, and looks what is next.
+    pub(super) fn done(&self, turn: Turn) {
+        drop(turn);
+        self.review();
+    }
+
+    /// Changes what is going on with a drive, where it is still there.
+    pub(super) fn card<T>(&self, id: &DriveId, change: impl FnOnce(&mut Card) -> T) -> Option<T> {
+        self.lock().cards.get_mut(id).map(change)
+    }
+
+    /// Refuses a drive that a job holds.
+    pub(super) fn free(&self, id: &DriveId) -> Result<(), Error> {
+        if self.card(id, |card| card.leased).is_some_and(|leased| leased > 0) {
+            return Err(busy("a job uses the drive; wait for it, or cancel it first"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn plugged(&self, plugged: Plugged) {
+        if self.0.plugged.send(plugged).is_err() {
+            tracing::debug!("a drive was plugged in while the service ends");
+        }
+    }
+
+    async fn backed_up_now(&self, id: &DriveId, backup: String, pin: Pin) -> Result<(), Error> {
+        let turn = self.turn(id).await?;
+        let mut enrolment = self.lock().enrolment(id).cloned().ok_or_else(|| no_such_drive(id))?;
+        let value = serde_json::to_value(pin).map_err(|error| failed(error.to_string()))?;
+        enrolment.pins.insert(backup, value);
+        enrolment.last_backup = now();
+        let (register, written) = (self.0.register.clone(), enrolment.clone());
+        let done = blocking(id, move || register.write(&written)).await;
+        if done.is_ok() {
+            self.lock().note(enrolment);
+        }
+        self.done(turn);
+        done
+    }
+}
+
+/// Microseconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Opens the register, and lets go what an earlier service left.
+fn open(
+    state: &std::path::Path,
+    run: &std::path::Path,
+) -> crate::drives::Result<(Register, Vec<crate::drives::Enrolment>)> {
+    for left in mount::sweep(run) {
+        tracing::info!("{} was left mounted and is let go", left.display());
+    }
+    for left in luks::stale(std::path::Path::new("/sys")) {
+        let closed = luks::Cryptsetup::find().and_then(|tool| tool.close_deferred(left));
+        if let Err(error) = closed {
+            tracing::warn!("{left} was left unlocked and cannot be locked: {error}");
+        }
+    }
+    let register = Register::open(state)?;
+    let (enrolments, bad) = register.list()?;
+    for what in bad {
+        tracing::error!("{what}");
+    }
+    Ok((register, enrolments))
+}

@@ -1,0 +1,75 @@
+//! How a job holds a drive.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use butterdock_dbus::Error;
+use rustix::fs::{AtFlags, StatxFlags, statx};
+use tokio::sync::watch;
+
+use super::DriveId;
+use super::fault::no_such_drive;
+use super::handle::Dock;
+use super::turn::blocking;
+
+/// A drive that is mounted, proved, and not let go as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    dock: Dock,
+    id: DriveId,
+    root: File,
+    mount: u64,
+    gone: watch::Receiver<bool>,
+}
+
+impl Lease {
+    /// The top of its filesystem.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Its mount, as /proc/self/mountinfo counts them; 0 where the kernel does not tell.
+    pub(crate) fn mount_id(&self) -> u64 {
+        self.mount
+    }
+
+    /// Waits until the drive is pulled out.
+    pub(crate) async fn gone(&self) {
+        // Whoever would tell keeps the mount: when that is over, so is the drive's stay.
+        self.gone.clone().wait_for(|gone| *gone).await.map(drop).unwrap_or_default();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.dock.card(&self.id, |card| card.leased = card.leased.saturating_sub(1));
+        self.dock.review();
+    }
+}
+
+impl Dock {
+    pub(super) async fn lease_now(&self, id: &DriveId) -> Result<Lease, Error> {
+        let turn = self.turn(id).await?;
+        let lease = self.hold(id).await;
+        self.done(turn);
+        lease
+    }
+
+    async fn hold(&self, id: &DriveId) -> Result<Lease, Error> {
+        let mount = self.ensure_mounted(id).await?;
+        let gone = mount.gone.subscribe();
+        let (root, number) = blocking(id, move || {
+            let root = mount.mounted.root()?;
+            let facts = statx(&root, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
+            Ok((root, facts.map_or(0, |facts| facts.stx_mnt_id)))
+        })
+        .await?;
+        let held = self.card(id, |card| {
+            card.leased = card.leased.saturating_add(1);
+            card.served = true;
+            card.take_in_hand();
+        });
+        held.ok_or_else(|| no_such_drive(id))?;
+        Ok(Lease { dock: self.clone(), id: id.clone(), root, mount: number, gone })
+    }
+}

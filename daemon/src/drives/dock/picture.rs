@@ -1,0 +1,183 @@
+//! All that is known of the drives.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::turn::Lane;
+use super::{Drive, DriveId};
+use crate::config::{BackupRule, Config, Schedule};
+use crate::drives::{Enrolment, Facts, Mounted};
+use crate::policy::{self, Sight, Standing, Verdict};
+
+/// A drive that is safe and was unplugged is shown for so long.
+const SAFE: Duration = Duration::from_secs(600);
+
+/// The picture. The order of nothing in it matters but that of the enrolments.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) config: Config,
+    pub(super) enrolments: Vec<Enrolment>,
+    /// By syspath.
+    pub(super) devices: BTreeMap<PathBuf, Facts>,
+    pub(super) cards: BTreeMap<DriveId, Card>,
+    pub(super) shown: BTreeMap<DriveId, watch::Sender<Drive>>,
+}
+
+/// What is going on with one drive since it was plugged in.
+#[derive(Debug)]
+pub(super) struct Card {
+    pub(super) lane: Lane,
+    pub(super) mount: Option<Arc<Mount>>,
+    /// How many jobs hold it.
+    pub(super) leased: usize,
+    /// The backups that begin with a plug have been told of, or somebody took it in hand.
+    pub(super) served: bool,
+    /// It was let go: nothing is done by itself until the next plug.
+    pub(super) released: bool,
+    /// Somebody asked for it to be mounted: no backup's end unmounts it.
+    pub(super) kept: bool,
+    /// Since when it can be unplugged.
+    pub(super) safe: Option<Instant>,
+    /// None of its devices is there.
+    pub(super) absent: bool,
+    /// What went wrong last; empty where nothing did.
+    pub(super) problem: String,
+    /// What was there when it went wrong: nothing is tried again by itself with the same.
+    pub(super) tried: Vec<PathBuf>,
+    /// Bytes; 0 unknown.
+    pub(super) free: u64,
+}
+
+/// A drive that we mounted.
+#[derive(Debug)]
+pub(super) struct Mount {
+    pub(super) mounted: Mounted,
+    /// What it was mounted from.
+    pub(super) nodes: Vec<PathBuf>,
+    /// All that must stay for it to work, containers too: node, number, and the kernel's count of disks.
+    pub(super) under: Vec<(PathBuf, u64, u64)>,
+    /// The containers that were opened for it.
+    pub(super) luks: Vec<Uuid>,
+    /// Turns true when it was pulled out.
+    pub(super) gone: watch::Sender<bool>,
+}
+
+impl Card {
+    pub(super) fn new() -> Self {
+        Self {
+            lane: Lane::new(),
+            mount: None,
+            leased: 0,
+            served: false,
+            released: false,
+            kept: false,
+            safe: None,
+            absent: false,
+            problem: String::new(),
+            tried: Vec::new(),
+            free: 0,
+        }
+    }
+
+    /// Somebody takes it in hand: what was is forgotten.
+    pub(super) fn take_in_hand(&mut self) {
+        self.released = false;
+        self.safe = None;
+        self.problem.clear();
+        self.tried.clear();
+    }
+
+    /// It was plugged in again: all that was before is over, but for who holds it.
+    pub(super) fn replug(&mut self) {
+        let (lane, leased) = (self.lane.clone(), self.leased);
+        *self = Self { lane, leased, ..Self::new() };
+    }
+
+    /// When it is shown no more, though none of its devices is there.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        self.safe.filter(|_| self.absent)?.checked_add(SAFE)
+    }
+}
+
+impl Picture {
+    pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
+        let (devices, cards, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { config, enrolments, devices, cards, shown }
+    }
+
+    /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
+    pub(super) fn verdicts(&self, own: Option<&DriveId>) -> Vec<Verdict> {
+        let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
+        let on_plug =
+            |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
+        let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
+        let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
+        let devices: Vec<Facts> = self.devices.values().cloned().collect();
+        let standing: Vec<Standing> =
+            self.cards.iter().filter_map(|(id, card)| standing(id, card, own == Some(id))).collect();
+        policy::verdicts(&Sight {
+            rules: &self.config.drives.matches,
+            on_plug: &on_plug,
+            keys: &keys,
+            enrolments: &self.enrolments,
+            devices: &devices,
+            standing: &standing,
+        })
+    }
+
+    /// The verdict on one drive; none where it is not there.
+    pub(super) fn verdict(&self, id: &DriveId) -> Option<Verdict> {
+        self.verdicts(Some(id)).into_iter().find(|verdict| DriveId::from(&verdict.id) == *id)
+    }
+
+    /// The devices behind nodes.
+    pub(super) fn behind(&self, nodes: &[PathBuf]) -> Vec<&Facts> {
+        nodes.iter().filter_map(|node| self.devices.values().find(|facts| facts.node == *node)).collect()
+    }
+
+    pub(super) fn enrolment(&self, id: &DriveId) -> Option<&Enrolment> {
+        let id = id.enrolment()?;
+        self.enrolments.iter().find(|enrolment| enrolment.id == id)
+    }
+
+    /// Takes over what was written down of an enrolment, a new one too.
+    pub(super) fn note(&mut self, enrolment: Enrolment) {
+        match self.enrolments.iter_mut().find(|known| known.id == enrolment.id) {
+            Some(known) => *known = enrolment,
+            None => self.enrolments.push(enrolment),
+        }
+    }
+}
+
+impl Mount {
+    /// Whether everything that it lies on is still there.
+    pub(super) fn stands(&self, devices: &BTreeMap<PathBuf, Facts>) -> bool {
+        let there = |(node, devnum, count): &(PathBuf, u64, u64)| {
+            let same = |facts: &Facts| facts.node == *node && facts.devnum == *devnum && facts.diskseq == *count;
+            devices.values().any(same)
+        };
+        self.under.iter().all(there)
+    }
+}
+
+/// Whether a backup goes to a drive, by its id or label.
+pub(super) fn goes(rule: &BackupRule, enrolment: &Enrolment) -> bool {
+    let id = enrolment.id.to_string();
+    rule.drives.iter().any(|name| *name == id || *name == enrolment.label)
+}
+
+fn standing(id: &DriveId, card: &Card, own: bool) -> Option<Standing> {
+    let mounted = card.mount.as_ref().map(|mount| mount.nodes.clone());
+    Some(Standing {
+        enrolment: id.enrolment()?,
+        mounted: mounted.unwrap_or_default(),
+        busy: card.leased > 0 || (card.lane.taken() && !own),
+        served: card.served,
+        released: card.released,
+    })
+}

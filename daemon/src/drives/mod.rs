@@ -1,0 +1,35 @@
+//! This room knows the drives: which are there, what is on them, and how one is opened and let go. It touches neither the
+//! bus nor the jobs; what is done with a drive is the policy's to say. All but the dock, the monitor and the facts blocks
+//! as long as a drive does.
+//!
+//! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown.
+//! * `monitor` listens to udev.
+//! * `superblock` reads that of btrfs, and `node` fetches it from a device.
+//! * `enrolment` keeps what an administrator said of a drive, `token` proves it.
+//! * `dock` owns the picture of the drives, and does what the policy says.
+//! * `luks` unlocks and locks, `mount` mounts and lets go, `holders` says who is in the way, `power` switches off.
+
+mod dock;
+mod enrolment;
+mod error;
+mod facts;
+mod holders;
+mod luks;
+mod monitor;
+mod mount;
+mod node;
+mod power;
+mod superblock;
+mod text;
+pub(crate) mod token;
+
+pub(crate) use dock::{Dock, Drive, DriveId, Lease, Letting, Plugged};
+pub(crate) use enrolment::{Enrolment, Member, Register};
+pub(crate) use error::{Error, Result};
+pub(crate) use facts::{Bus, Content, Facts, Mapping, Partition, Properties};
+pub(crate) use luks::{Cryptsetup, Secret, mapping_name, stale};
+pub(crate) use monitor::{Event, Monitor};
+pub(crate) use mount::{Mounted, Source, mount, sweep};
+pub(crate) use node::superblock;
+pub(crate) use power::{Power, power_off};
+pub(crate) use superblock::{CsumType, Superblock};

@@ -1,0 +1,43 @@
+//! A block device's node, opened without believing its name.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use super::error::{Error, Result};
+use super::superblock::{self, LENGTH, OFFSET, Superblock};
+
+/// Reads the superblock of the device `node`, which must be the block device of this number. Blocks as long as the drive
+/// does.
+///
+/// # Errors
+/// The node is another device, cannot be read, or has no good superblock.
+pub(crate) fn superblock(node: &Path, devnum: u64) -> Result<Superblock> {
+    let file = open(node, devnum)?;
+    let mut bytes = [0; LENGTH];
+    file.read_exact_at(&mut bytes, OFFSET).map_err(Error::system(format!("reading {}", node.display())))?;
+    superblock::parse(&bytes).map_err(|what| Error::refused(format!("{}: {what}", node.display())))
+}
+
+/// Opens a node that must be the block device of this number: names below /dev are used again.
+pub(super) fn open(node: &Path, devnum: u64) -> Result<File> {
+    let flags = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let open = File::options().read(true).custom_flags(flags.bits()).open(node);
+    let file = open.map_err(Error::system(format!("opening {}", node.display())))?;
+    let facts = file.metadata().map_err(Error::system(format!("looking at {}", node.display())))?;
+    if !facts.file_type().is_block_device() || facts.rdev() != devnum {
+        let what = "is another device than a moment ago; plug the drive in again";
+        return Err(Error::refused(format!("{} {what}", node.display())));
+    }
+    Ok(file)
+}
+
+/// A small file, or nothing where it is larger than `most` bytes.
+pub(super) fn small(file: &File, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
+}

@@ -1,0 +1,65 @@
+//! What a job is about: what it does, and to what.
+
+use butterdock_dbus::JobKind;
+
+use super::queue::Place;
+use crate::config::VolumeName;
+use crate::drives::DriveId;
+
+/// What a job does, and to what. It does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) kind: JobKind,
+    /// The volume that is received into.
+    pub(crate) volume: Option<VolumeName>,
+    pub(crate) drive: Option<AboutDrive>,
+    /// The name of the configured backup.
+    pub(crate) backup: Option<String>,
+}
+
+/// A drive, as it was when the job was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AboutDrive {
+    pub(crate) id: DriveId,
+    pub(crate) label: String,
+}
+
+impl About {
+    /// A stream is received into this volume.
+    pub(crate) fn receive(volume: VolumeName) -> Self {
+        Self { kind: JobKind::Receive, volume: Some(volume), drive: None, backup: None }
+    }
+
+    /// Something is done with this drive.
+    pub(super) fn on_drive(kind: JobKind, drive: AboutDrive) -> Self {
+        Self { kind, volume: None, drive: Some(drive), backup: None }
+    }
+
+    /// Where nobody else may work meanwhile.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let Self { kind: _, volume, drive, backup } = self;
+        let volume = volume.clone().map(Place::Volume);
+        let drive = drive.as_ref().map(|drive| Place::Drive(drive.id.clone()));
+        volume.into_iter().chain(drive).chain(backup.clone().map(Place::Source)).collect()
+    }
+
+    /// What it does, for the journal: "receiving into …".
+    pub(super) fn doing(&self) -> String {
+        let volume = self.volume.as_ref().map_or_else(String::new, |volume| format!(" into \"{volume}\""));
+        let drive = self.drive.as_ref().map_or_else(String::new, |drive| format!(" drive {}", drive.id));
+        match &self.kind {
+            JobKind::Receive => format!("receiving{volume}"),
+            JobKind::Backup => format!("backing up \"{}\" to{drive}", self.backup.as_deref().unwrap_or_default()),
+            JobKind::Restore => format!("restoring{volume} from{drive}"),
+            JobKind::Import => format!("importing{volume} from{drive}"),
+            JobKind::Verify => format!("verifying{drive}"),
+            JobKind::Remove => format!("making{drive} safe to unplug"),
+            JobKind::Other(kind) => kind.clone(),
+        }
+    }
+
+    /// What it writes to, for everybody: "volume" or "drive".
+    pub(super) fn target(&self) -> &'static str {
+        if self.volume.is_some() { "volume" } else { "drive" }
+    }
+}

@@ -1,0 +1,140 @@
+//! Backs up a source to a drive.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use butterdock_dbus::ErrorName;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::follow::Heard;
+use super::receive::no_descriptor;
+use super::stay::{Berth, pulled};
+use super::{Outcome, Runner, other_than};
+use crate::backups::{self, Identity, Task};
+use crate::config::BackupRule;
+use crate::drives::Lease;
+use crate::jobs::entry::Ending;
+use crate::jobs::job::Trouble;
+use crate::jobs::sources::Sources;
+use crate::worker::Order;
+
+/// The source and the drive have so long to answer when they are opened.
+const OPENING: Duration = Duration::from_secs(30);
+
+/// A source, and the drive it goes to.
+#[derive(Debug)]
+pub(in crate::jobs) struct Backup {
+    pub(in crate::jobs) runner: Runner,
+    pub(in crate::jobs) berth: Berth,
+    pub(in crate::jobs) rule: BackupRule,
+    pub(in crate::jobs) sources: Sources,
+    /// How many threads write data; one for each core where nothing is said.
+    pub(in crate::jobs) lanes: Option<usize>,
+}
+
+/// What the worker is handed.
+struct Open {
+    /// What the source has to be, where that is known.
+    source: Option<Identity>,
+    /// The source, the folder for its snapshots, the destination on the drive.
+    places: Vec<OwnedFd>,
+    /// The destination once more, to sweep it.
+    destination: OwnedFd,
+}
+
+impl Backup {
+    /// Runs it to its end; tells of it once.
+    pub(in crate::jobs) async fn run(mut self) {
+        let lease = match self.berth.lease(&mut self.runner).await {
+            Ok(lease) => lease,
+            Err(ending) => return self.runner.over(ending).await,
+        };
+        let gone = pulled(&lease, self.runner.to_desk());
+        let done = tokio::select! {
+            done = self.back_up(&lease) => done,
+            never = gone => match never {},
+        };
+        let (outcome, destination) = match done {
+            Ok(done) => done,
+            Err(ending) => {
+                drop(lease);
+                self.berth.leave(&mut self.runner).await;
+                return self.runner.over(ending).await;
+            }
+        };
+        if outcome.is_stuck() {
+            self.runner.end(outcome, destination.as_fd()).await;
+            return drop(lease);
+        }
+        // Nothing of the drive is open any more when it is let go.
+        drop((destination, lease));
+        self.berth.leave(&mut self.runner).await;
+        self.runner.over_as(outcome).await;
+    }
+
+    async fn back_up(&mut self, lease: &Lease) -> Result<(Outcome, OwnedFd), Ending> {
+        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let (rule, sources) = (self.rule.clone(), self.sources.clone());
+        let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root)));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            _why = other_than(&mut self.runner.stop, None) => return Err(Ending::Killed),
+        };
+        let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
+        let Open { source, places, destination } = match opened {
+            Ok(Ok(Ok(open))) => open,
+            Ok(Ok(Err(text))) => return Err(failed(ErrorName::Failed, text)),
+            Ok(Err(error)) => return Err(failed(ErrorName::Failed, format!("{error}; start the job again"))),
+            Err(_late) => {
+                let text = "the source or the drive does not answer; check both and their cables (dmesg)";
+                return Err(failed(ErrorName::DeviceGone, text.to_owned()));
+            }
+        };
+        let name = self.rule.name.as_str();
+        let order = Order::Backup(Task {
+            name: name.as_bytes().to_vec(),
+            source,
+            keep: self.rule.keep,
+            protect: self.rule.protect.as_secs(),
+            pins: self.berth.dock.pins(name),
+            lanes: self.lanes,
+            dry_run: false,
+        });
+        let mut outcome = self.runner.work(order, places, destination.as_fd()).await;
+        self.remember(&mut outcome, source).await;
+        Ok((outcome, destination))
+    }
+
+    /// What the drive needs for the next increment is durable before the job is said to have succeeded.
+    async fn remember(&self, outcome: &mut Outcome, expected: Option<Identity>) {
+        let Heard { source, pin } = outcome.heard;
+        let Some(pin) = pin else { return };
+        let Berth { dock, drive } = &self.berth;
+        if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
+            outcome.fail(super::stay::trouble(error));
+        }
+        if let (None, Some(uuid)) = (expected, source) {
+            let (sources, rule) = (self.sources.clone(), self.rule.clone());
+            let written = spawn_blocking(move || sources.remember(&rule, uuid)).await;
+            if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                tracing::warn!(butterdock_job = %self.runner.id, "cannot write down which subvolume the source is: {error}");
+            }
+        }
+    }
+}
+
+/// Blocks as long as the source and the drive do.
+fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd) -> Result<Open, String> {
+    let source = sources.of(rule).map_err(|error| {
+        format!("what the source has to be cannot be read: {error}; check the disk of the state directory")
+    })?;
+    let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &rule.folder);
+    let places = places.map_err(|closed| closed.to_string())?;
+    let destination = places.last().map(OwnedFd::try_clone).transpose();
+    match destination {
+        Ok(Some(destination)) => Ok(Open { source, places, destination }),
+        Ok(None) => Err("the destination on the drive was not opened; start the job again".to_owned()),
+        Err(error) => Err(no_descriptor(&error).public),
+    }
+}

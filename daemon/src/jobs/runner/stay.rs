@@ -1,0 +1,65 @@
+//! What all jobs on a drive have in common: it is theirs alone, it may be pulled, and the last of them lets it go.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use butterdock_dbus::{Error, ErrorName};
+
+use super::{Runner, Told, other_than};
+use crate::drives::{Dock, DriveId, Lease, Letting};
+use crate::jobs::entry::{Ending, Why};
+use crate::jobs::job::Trouble;
+
+/// Where a job on a drive is.
+#[derive(Debug, Clone)]
+pub(in crate::jobs) struct Berth {
+    pub(in crate::jobs) dock: Dock,
+    pub(in crate::jobs) drive: DriveId,
+}
+
+impl Berth {
+    /// The drive, unlocked and mounted; or how the job ended instead.
+    pub(super) async fn lease(&self, runner: &mut Runner) -> Result<Lease, Ending> {
+        let lease = tokio::select! {
+            lease = self.dock.lease(&self.drive) => lease.map_err(|error| Ending::Trouble(trouble(error)))?,
+            // A drive that does not answer is not waited for when nobody wants the job any more.
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        runner.tell(Told::Opened(lease.mount_id())).await;
+        Ok(lease)
+    }
+
+    /// Lets the drive go as it is configured, unless another job waits for it. The job has ended already in all but name:
+    /// that it is not safe to unplug is noted, and is no failure of it.
+    pub(super) async fn leave(&self, runner: &mut Runner) {
+        if runner.is_awaited(&self.drive).await {
+            return;
+        }
+        let let_go = tokio::select! {
+            biased;
+            _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled))) => return,
+            let_go = self.dock.let_go(&self.drive, Letting::AsConfigured) => let_go,
+        };
+        if let Err(error) = let_go {
+            let text = trouble(error).public;
+            tracing::warn!(butterdock_job = %runner.id, "the drive {} cannot be let go: {text}", self.drive);
+            runner.tell(Told::Noted(format!("the drive is not safe to unplug: {text}"))).await;
+        }
+    }
+}
+
+/// Waits until the drive is pulled, and tells the desk, which ends the job.
+pub(super) async fn pulled(lease: &Lease, desk: super::ToDesk) -> Infallible {
+    lease.gone().await;
+    desk.tell(Told::Pulled).await;
+    pending().await
+}
+
+/// Why a job failed, in the dock's words.
+pub(super) fn trouble(error: Error) -> Trouble {
+    match error {
+        Error::Named(name, text) => Trouble::plain(name, text),
+        Error::InvalidArgs(text) => Trouble::plain(ErrorName::Failed, text),
+        Error::Bus(error) => Trouble::plain(ErrorName::Failed, error.to_string()),
+    }
+}

@@ -1,0 +1,86 @@
+//! Which subvolume each backup was first made of, remembered across restarts: another one that turns up in its place is
+//! not sent. Whoever means the other one removes the file.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backups::Identity;
+use crate::config::BackupRule;
+
+/// The folder in which it is remembered. Every call blocks.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    folder: PathBuf,
+}
+
+/// One backup's source. Where the configuration names another path, another subvolume is meant.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    source: PathBuf,
+    uuid: Identity,
+}
+
+impl Sources {
+    /// In this state directory.
+    pub(super) fn new(state: &Path) -> Self {
+        Self { folder: state.join("sources") }
+    }
+
+    /// The subvolume that the backup has to be of; none where it was never made.
+    ///
+    /// # Errors
+    /// What was remembered cannot be read: better no backup than one of anything.
+    pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Identity>> {
+        match fs::read(self.file(rule)) {
+            Ok(bytes) => {
+                let known: Known = serde_json::from_slice(&bytes)?;
+                Ok((known.source == rule.source).then_some(known.uuid))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The backup was made of this subvolume.
+    ///
+    /// # Errors
+    /// It cannot be written down; what was there stays.
+    pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        // No backup's name begins with a dot.
+        let temporary = self.folder.join(".new");
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&serde_json::to_vec(&Known { source: rule.source.clone(), uuid })?)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.file(rule))?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn file(&self, rule: &BackupRule) -> PathBuf {
+        self.folder.join(rule.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::work::tests::rule;
+
+    #[test]
+    fn what_a_backup_was_of_is_remembered_until_another_source_is_named() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (sources, home) = (Sources::new(state.path()), rule("home"));
+        assert_eq!(sources.of(&home).expect("read"), None);
+        sources.remember(&home, Identity([7; 16])).expect("written");
+        assert_eq!(Sources::new(state.path()).of(&home).expect("read"), Some(Identity([7; 16])));
+        assert_eq!(sources.of(&rule("etc")).expect("read"), None);
+        let moved = BackupRule { source: PathBuf::from("/elsewhere"), ..home.clone() };
+        assert_eq!(sources.of(&moved).expect("read"), None);
+        fs::write(state.path().join("sources/home"), "{").expect("written");
+        assert!(sources.of(&home).is_err(), "a file that cannot be read lets nothing pass");
+    }
+}

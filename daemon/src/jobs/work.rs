@@ -1,0 +1,155 @@
+//! What a job will do, while it waits for its turn.
+
+use std::sync::Arc;
+
+use butterdock_dbus::{Error, ErrorName, JobKind, TotalSource};
+
+use super::about::{About, AboutDrive};
+use super::entry::Ending;
+use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
+use super::job::{Total, Trouble};
+use super::runner::{Backup, Berth, Receive, Remove, Restore, Runner};
+use super::sources::Sources;
+use crate::config::Config;
+use crate::drives::Dock;
+use crate::volumes::Volume;
+use crate::worker;
+
+/// One of the kinds of jobs, with everything that it needs.
+#[derive(Debug)]
+pub(super) enum Work {
+    Receive(Box<Wish>),
+    Backup(Box<BackupWish>),
+    Remove(Box<RemoveWish>),
+    Restore(Box<RestoreWish>),
+}
+
+impl Work {
+    /// What it is about.
+    pub(super) fn about(&self) -> About {
+        match self {
+            Self::Receive(wish) => About::receive(wish.volume.rule.name.clone()),
+            Self::Backup(wish) => {
+                let backup = Some(wish.backup.clone());
+                About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
+            }
+            Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
+            Self::Restore(wish) => {
+                let volume = Some(wish.volume.rule.name.clone());
+                About { volume, ..About::on_drive(JobKind::Restore, wish.drive.clone()) }
+            }
+        }
+    }
+
+    /// Who wants it.
+    pub(super) fn uid(&self) -> u32 {
+        match self {
+            Self::Receive(wish) => wish.uid,
+            Self::Backup(wish) => wish.uid,
+            Self::Remove(wish) => wish.uid,
+            Self::Restore(wish) => wish.uid,
+        }
+    }
+
+    /// How much is known to come before it begins.
+    pub(super) fn total(&self) -> Total {
+        match self {
+            Self::Receive(wish) => wish.total.clone(),
+            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) => Total { bytes: 0, source: TotalSource::Unknown },
+        }
+    }
+
+    /// The volume that it writes to.
+    pub(super) fn volume(&self) -> Option<&Arc<Volume>> {
+        match self {
+            Self::Receive(wish) => Some(&wish.volume),
+            Self::Restore(wish) => Some(&wish.volume),
+            Self::Backup(_) | Self::Remove(_) => None,
+        }
+    }
+
+    /// The drive that it needs.
+    pub(super) fn berth(&self) -> Option<Berth> {
+        match self {
+            Self::Receive(_) => None,
+            Self::Backup(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Remove(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Restore(wish) => Some(berth(&wish.dock, &wish.drive)),
+        }
+    }
+
+    /// Whether what it is about is configured as it was when it was asked for.
+    pub(super) fn is_configured(&self, config: &Config) -> bool {
+        match self {
+            Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
+            Self::Backup(wish) => config.backup(&wish.backup).is_some(),
+            Self::Remove(_) => true,
+            Self::Restore(wish) => config.volumes.contains(&wish.volume.rule),
+        }
+    }
+
+    /// The error where it is not.
+    pub(super) fn not_configured(&self) -> Error {
+        match self {
+            Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
+            Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
+            Self::Backup(_) | Self::Remove(_) => Error::new(ErrorName::NotFound, NO_SUCH_BACKUP),
+        }
+    }
+
+    /// Begins, in a task of its own.
+    pub(super) fn begin(self, runner: Runner, config: &Config, sources: &Sources) {
+        let lanes = config.worker.lanes.map(usize::from);
+        match self {
+            Self::Receive(wish) => {
+                let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
+                let order = worker::Order::Receive { name, verify, force_decompress, no_verity: false, lanes };
+                tokio::spawn(Receive { runner, volume, place, input, order }.run());
+            }
+            Self::Backup(wish) => {
+                let berth = berth(&wish.dock, &wish.drive);
+                let Some(rule) = config.backup(&wish.backup).cloned() else {
+                    let trouble = Trouble::plain(ErrorName::NotFound, NO_SUCH_BACKUP);
+                    tokio::spawn(runner.over(Ending::Trouble(trouble)));
+                    return;
+                };
+                let sources = sources.clone();
+                tokio::spawn(Backup { runner, berth, rule, sources, lanes }.run());
+            }
+            Self::Remove(wish) => {
+                let berth = berth(&wish.dock, &wish.drive);
+                tokio::spawn(Remove { runner, berth }.run());
+            }
+            Self::Restore(wish) => {
+                let RestoreWish { dock, drive, snapshot, volume, place, name, .. } = *wish;
+                let (berth, order) = (berth(&dock, &drive), worker::Order::Restore { name, lanes });
+                tokio::spawn(Restore { runner, berth, snapshot, volume, place, order }.run());
+            }
+        }
+    }
+}
+
+const NO_SUCH_BACKUP: &str = "there is no such backup any more; butterdock backups lists what there is";
+
+fn berth(dock: &Dock, drive: &AboutDrive) -> Berth {
+    Berth { dock: dock.clone(), drive: drive.id.clone() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use crate::config::BackupRule;
+
+    /// A backup of this name.
+    pub(in crate::jobs) fn rule(name: &str) -> BackupRule {
+        BackupRule {
+            name: name.to_owned().try_into().expect("a name"),
+            source: format!("/{name}").into(),
+            snapshots: format!("/{name}/.butterdock").into(),
+            drives: vec!["blue".to_owned()],
+            folder: name.into(),
+            keep: crate::backups::Keep::default(),
+            protect: std::time::Duration::ZERO,
+            schedule: Default::default(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What is done with an enrolled drive.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::{Locked, Order, Sight, Standing, Verdict, shown};
+use crate::drives::{Enrolment, Facts, Member, mapping_name};
+
+/// The verdict on the drive, and those on devices that pretend to be it; none where nothing of it is there.
+pub(super) fn judge(enrolment: &Enrolment, sight: &Sight<'_>) -> Vec<Verdict> {
+    let pieces: Vec<Piece<'_>> = enrolment.members.iter().map(|member| Piece::of(member, enrolment, sight)).collect();
+    let strangers = strangers(enrolment, sight);
+    let there: Vec<&Facts> = pieces.iter().flat_map(Piece::all).chain(strangers.iter().copied()).collect();
+    if there.is_empty() {
+        return Vec::new();
+    }
+    let idle = Standing::default();
+    let standing = sight.standing.iter().find(|standing| standing.enrolment == enrolment.id).unwrap_or(&idle);
+    if !standing.mounted.is_empty() || standing.busy {
+        return in_use(enrolment, standing, sight, &there);
+    }
+    let order = if standing.released {
+        Order::Leave
+    } else {
+        next_step(enrolment, sight, &pieces, &strangers).unwrap_or_else(Order::Refuse)
+    };
+    vec![verdict(enrolment, &there, order)]
+}
+
+/// One device of the filesystem, as it is found.
+struct Piece<'a> {
+    member: &'a Member,
+    /// The containers, where it is encrypted.
+    containers: Vec<&'a Facts>,
+    /// The filesystem's devices.
+    open: Vec<&'a Facts>,
+}
+
+impl<'a> Piece<'a> {
+    fn of(member: &'a Member, enrolment: &Enrolment, sight: &Sight<'a>) -> Self {
+        let is_container = |device: &&Facts| member.luks.is_some() && device.luks() == member.luks;
+        let is_open = |device: &&Facts| device.btrfs() == Some((enrolment.filesystem, member.device));
+        Self {
+            member,
+            containers: sight.devices.iter().filter(is_container).collect(),
+            open: sight.devices.iter().filter(is_open).collect(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a Facts> {
+        self.containers.iter().chain(&self.open).copied()
+    }
+
+    /// What it was enrolled by: the container, where there is one.
+    fn outer(&self) -> &[&'a Facts] {
+        if self.member.luks.is_some() { &self.containers } else { &self.open }
+    }
+}
+
+/// Devices of the filesystem that it did not have when it was enrolled.
+fn strangers<'a>(enrolment: &Enrolment, sight: &Sight<'a>) -> Vec<&'a Facts> {
+    let known = |uuid: Uuid| enrolment.members.iter().any(|member| member.device == uuid);
+    let strange = |device: &&Facts| {
+        device.btrfs().is_some_and(|(filesystem, uuid)| filesystem == enrolment.filesystem && !known(uuid))
+    };
+    sight.devices.iter().filter(strange).collect()
+}
+
+/// What is mounted stays as it is; who comes now with its uuid is a copy.
+fn in_use(enrolment: &Enrolment, standing: &Standing, sight: &Sight<'_>, there: &[&Facts]) -> Vec<Verdict> {
+    let used = in_use_nodes(standing, sight);
+    // While an order is carried out it is not known yet which is which.
+    let is_ours = |device: &&&Facts| standing.mounted.is_empty() || used.contains(device.node.as_path());
+    let (ours, copies): (Vec<&Facts>, Vec<&Facts>) = there.iter().partition(|device| is_ours(device));
+    let backup = !standing.busy && !standing.served && !standing.released && sight.on_plug.contains(&enrolment.id);
+    let mut all = vec![verdict(enrolment, &ours, if backup { Order::Backup } else { Order::Leave })];
+    for copy in copies {
+        let mounted = names(standing.mounted.iter().map(PathBuf::as_path));
+        let sentence = format!(
+            "{} has the uuids of \"{}\", which is in use on {mounted}: it is a copy and is left alone; unplug it",
+            copy.node.display(),
+            enrolment.label
+        );
+        all.push(Verdict { id: shown::id(copy), ..verdict(enrolment, &[copy], Order::Refuse(sentence)) });
+    }
+    all
+}
+
+/// The nodes that are mounted, and the containers under them.
+fn in_use_nodes<'a>(standing: &Standing, sight: &Sight<'a>) -> BTreeSet<&'a Path> {
+    let mounted = |device: &&Facts| standing.mounted.contains(&device.node);
+    let mut nodes = BTreeSet::new();
+    for device in sight.devices.iter().filter(mounted) {
+        nodes.insert(device.node.as_path());
+        let over = device.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
+        nodes.extend(sight.devices.iter().filter(|other| Some(other.name()) == over).map(|other| other.node.as_path()));
+    }
+    nodes
+}
+
+fn next_step(
+    enrolment: &Enrolment,
+    sight: &Sight<'_>,
+    pieces: &[Piece<'_>],
+    strangers: &[&Facts],
+) -> Result<Order, String> {
+    let label = &enrolment.label;
+    for piece in pieces {
+        doubled(label, piece)?;
+    }
+    if let Some(stranger) = strangers.first() {
+        return Err(format!(
+            "{} belongs to \"{label}\", which did not have it when it was enrolled: a device was added or replaced; \
+             forget the drive and enrol it again",
+            stranger.node.display()
+        ));
+    }
+    let missing = pieces.iter().filter(|piece| piece.outer().is_empty()).count();
+    if missing > 0 {
+        let all = pieces.len();
+        return Err(format!("{missing} of the {all} devices of \"{label}\" are not there; plug in all of them"));
+    }
+    for piece in pieces {
+        unchanged(label, piece)?;
+    }
+    let locked: Vec<Locked> = pieces.iter().filter(|piece| piece.open.is_empty()).filter_map(locked).collect();
+    if locked.is_empty() {
+        return Ok(Order::Mount(pieces.iter().flat_map(|piece| &piece.open).map(|open| open.node.clone()).collect()));
+    }
+    Ok(if sight.keys.contains(&enrolment.id) { Order::Unlock(locked) } else { Order::AwaitSecret(locked) })
+}
+
+/// A uuid that is there twice is a clone, and which is which cannot be told.
+fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), String> {
+    for same in [&piece.containers, &piece.open] {
+        if same.len() > 1 {
+            let nodes = names(same.iter().map(|device| device.node.as_path()));
+            return Err(format!(
+                "{nodes} have the same uuids: one is a copy of \"{label}\", and nothing is mounted while both are there; \
+                 unplug the copy"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The device is the one that was enrolled, as far as can be seen from outside.
+fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), String> {
+    let member = piece.member;
+    for device in piece.outer() {
+        let node = device.node.display();
+        if device.serial != member.serial {
+            let (is, was) = (&device.serial, &member.serial);
+            return Err(format!(
+                "{node} has the uuids of \"{label}\" and the serial \"{is}\" instead of \"{was}\": it is a copy, or the \
+                 enclosure is another; forget the drive and enrol it again if it is yours"
+            ));
+        }
+        if device.size != member.size {
+            let (is, was) = (device.size, member.size);
+            return Err(format!(
+                "{node} has the uuids of \"{label}\" and {is} bytes instead of {was}: it is a copy, or was given another \
+                 size; forget the drive and enrol it again if it is yours"
+            ));
+        }
+    }
+    let Some(open) = piece.open.first() else { return Ok(()) };
+    match (&member.luks, &open.mapping, piece.containers.first()) {
+        (None, _, _) => Ok(()),
+        (Some(luks), Some(mapping), Some(container))
+            if mapping.luks == Some(*luks)
+                && mapping.name == mapping_name(*luks)
+                && mapping.over.as_deref().is_none_or(|over| over == container.name()) =>
+        {
+            Ok(())
+        }
+        (Some(_), _, _) => Err(format!(
+            "\"{label}\" is encrypted, and {} holds it without having been unlocked by butterdock; lock it there first",
+            open.node.display()
+        )),
+    }
+}
+
+fn locked(piece: &Piece<'_>) -> Option<Locked> {
+    let container = piece.containers.first()?;
+    Some(Locked { node: container.node.clone(), devnum: container.devnum, luks: piece.member.luks? })
+}
+
+fn verdict(enrolment: &Enrolment, devices: &[&Facts], order: Order) -> Verdict {
+    let disks: BTreeSet<PathBuf> = devices.iter().map(|device| device.disk().to_path_buf()).collect();
+    Verdict {
+        id: super::DriveId::Enrolled(enrolment.id),
+        devices: devices.iter().map(|device| device.node.clone()).collect(),
+        disks: disks.into_iter().collect(),
+        order,
+    }
+}
+
+fn names<'a>(nodes: impl Iterator<Item = &'a Path>) -> String {
+    nodes.map(|node| node.display().to_string()).collect::<Vec<_>>().join(" and ")
+}

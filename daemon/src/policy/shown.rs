@@ -1,0 +1,69 @@
+//! Which drives people see that are not enrolled.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{DriveId, Order, Sight, Verdict, glob};
+use crate::config::MatchRule;
+use crate::drives::{Bus, Facts};
+
+/// The drives that are shown beside those judged already.
+pub(super) fn others(sight: &Sight<'_>, judged: &[Verdict]) -> Vec<Verdict> {
+    let taken: BTreeSet<&Path> = judged.iter().flat_map(|verdict| &verdict.devices).map(AsRef::as_ref).collect();
+    let parted: BTreeSet<&Path> =
+        sight.devices.iter().filter_map(|device| device.partition.as_ref()).map(|part| part.disk.as_path()).collect();
+    let seen = |device: &&Facts| {
+        let whole_and_parted = device.partition.is_none() && parted.contains(device.node.as_path());
+        // A card reader without a card has no size; the open side of a container is shown with the container.
+        !whole_and_parted && device.size > 0 && device.bus != Bus::Mapper && !taken.contains(device.node.as_path())
+    };
+    sight.devices.iter().filter(seen).filter(|device| is_shown(device, sight)).map(show).collect()
+}
+
+/// Whether it is looked at at all, enrolled or not.
+pub(super) fn counts(device: &Facts, sight: &Sight<'_>) -> bool {
+    device.bus != Bus::Loop || is_ruled(device, sight)
+}
+
+/// What a verdict on a device by itself calls it.
+pub(super) fn id(device: &Facts) -> DriveId {
+    DriveId::Device(device.name().to_owned(), device.diskseq)
+}
+
+fn is_shown(device: &Facts, sight: &Sight<'_>) -> bool {
+    (device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable)) || is_ruled(device, sight)
+}
+
+fn is_ruled(device: &Facts, sight: &Sight<'_>) -> bool {
+    // A rule for a disk holds for its parts: they share all but the end of the path, which a pattern can leave open.
+    let disk = || sight.devices.iter().find(|other| other.node == device.disk());
+    let ruled = |device: &Facts| sight.rules.iter().any(|rule| takes(rule, device));
+    ruled(device) || disk().is_some_and(ruled)
+}
+
+fn show(device: &Facts) -> Verdict {
+    Verdict {
+        id: id(device),
+        devices: vec![device.node.clone()],
+        disks: vec![device.disk().to_path_buf()],
+        order: Order::Show,
+    }
+}
+
+/// Whether it has all of what the rule says.
+fn takes(rule: &MatchRule, device: &Facts) -> bool {
+    let MatchRule { devpath, serial, id_path, loop_file } = rule;
+    let says_nothing = [devpath, serial, id_path, loop_file].iter().all(|pattern| pattern.is_none());
+    if says_nothing || (device.bus == Bus::Loop && loop_file.is_none()) {
+        return false;
+    }
+    let path = device.syspath.to_string_lossy();
+    let path = path.strip_prefix("/sys").unwrap_or(&path);
+    let has = |pattern: &Option<String>, text: Option<&str>| {
+        pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| glob::matches(pattern, text)))
+    };
+    has(devpath, Some(path))
+        && has(serial, Some(&device.serial))
+        && has(id_path, Some(&device.id_path))
+        && has(loop_file, device.loop_file.as_deref())
+}

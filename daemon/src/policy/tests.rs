@@ -1,0 +1,310 @@
+//! All of the product's opinions on drives, in one table.
+
+use std::path::Path;
+
+use super::*;
+use crate::drives::{Bus, Content, Mapping, Member, Partition, mapping_name};
+
+fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+/// A USB disk without anything on it.
+fn disk(name: &str) -> Facts {
+    Facts {
+        node: Path::new("/dev").join(name),
+        devnum: 1,
+        syspath: Path::new("/sys/devices/x/block").join(name),
+        diskseq: 1,
+        bus: Bus::Usb,
+        removable: false,
+        model: "Disk".to_owned(),
+        serial: "S".to_owned(),
+        id_path: "pci-1-usb-2".to_owned(),
+        size: 1000,
+        partition: None,
+        content: None,
+        mapping: None,
+        loop_file: None,
+    }
+}
+
+fn content(kind: &str, uuid: u128, sub: u128) -> Option<Content> {
+    let text = |number| Uuid::from_u128(number).to_string();
+    Some(Content { kind: kind.to_owned(), uuid: text(uuid), sub_uuid: text(sub), label: "Blue".to_owned() })
+}
+
+/// A device `sub` of filesystem 10.
+fn btrfs(name: &str, sub: u128) -> Facts {
+    Facts { content: content("btrfs", 10, sub), ..disk(name) }
+}
+
+/// Container 20.
+fn luks(name: &str) -> Facts {
+    Facts { content: content("crypto_LUKS", 20, 0), ..disk(name) }
+}
+
+/// Its open side, called `mapping`.
+fn opened(mapping: &str, over: &str) -> Facts {
+    let mapping = Mapping { name: mapping.to_owned(), luks: Some(uuid(20)), over: Some(over.to_owned()) };
+    Facts { bus: Bus::Mapper, serial: String::new(), mapping: Some(mapping), ..btrfs("dm-0", 11) }
+}
+
+fn member(device: u128, luks: Option<u128>) -> Member {
+    Member { device: uuid(device), luks: luks.map(uuid), serial: "S".to_owned(), size: 1000 }
+}
+
+fn enrolment(members: Vec<Member>) -> Enrolment {
+    let mut enrolment = Enrolment::new(uuid(10), "Blue".to_owned(), members, 1);
+    enrolment.id = uuid(1);
+    enrolment
+}
+
+fn single() -> Vec<Enrolment> {
+    vec![enrolment(vec![member(11, None)])]
+}
+
+fn pair() -> Vec<Enrolment> {
+    vec![enrolment(vec![member(11, None), member(12, None)])]
+}
+
+fn encrypted() -> Vec<Enrolment> {
+    vec![enrolment(vec![member(11, Some(20))])]
+}
+
+/// Each verdict: "id: order", a refusal as "refused: words of it that matter".
+fn judged(sight: &Sight<'_>) -> Vec<String> {
+    let nodes = |nodes: &[PathBuf]| nodes.iter().map(|node| node.display().to_string()).collect::<Vec<_>>().join(" ");
+    let locked = |all: &[Locked]| nodes(&all.iter().map(|locked| locked.node.clone()).collect::<Vec<_>>());
+    let order = |order: &Order| match order {
+        Order::Show => "show".to_owned(),
+        Order::Leave => "leave".to_owned(),
+        Order::Refuse(sentence) => format!("refuse {sentence}"),
+        Order::AwaitSecret(all) => format!("await {}", locked(all)),
+        Order::Unlock(all) => format!("unlock {}", locked(all)),
+        Order::Mount(all) => format!("mount {}", nodes(all)),
+        Order::Backup => "backup".to_owned(),
+    };
+    let id = |id: &DriveId| match id {
+        DriveId::Enrolled(_) => "blue".to_owned(),
+        DriveId::Device(name, _) => name.clone(),
+    };
+    verdicts(sight).iter().map(|verdict| format!("{}: {}", id(&verdict.id), order(&verdict.order))).collect()
+}
+
+const NOTHING: Sight<'_> = Sight { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], standing: &[] };
+
+/// One row: what it says, what is enrolled, what is there, and the verdicts; of a sentence every word between bars.
+type Row = (&'static str, Vec<Enrolment>, Vec<Facts>, &'static [&'static str]);
+
+fn unknown_rows() -> Vec<Row> {
+    vec![
+        ("an unknown drive is shown", vec![], vec![btrfs("sdb", 11)], &["sdb: show"]),
+        (
+            "two copies of an unknown drive are shown",
+            vec![],
+            vec![btrfs("sdb", 11), btrfs("sdc", 11)],
+            &["sdb: show", "sdc: show"],
+        ),
+        (
+            "an unknown container is shown, its open side with it",
+            vec![],
+            vec![luks("sdb"), opened("x", "sdb")],
+            &["sdb: show"],
+        ),
+        ("a disk inside is not shown", vec![], vec![Facts { bus: Bus::Ata, ..btrfs("sda", 11) }], &[]),
+        (
+            "a disk inside that can be taken out is",
+            vec![],
+            vec![Facts { bus: Bus::Ata, removable: true, ..disk("sda") }],
+            &["sda: show"],
+        ),
+        (
+            "a loop device is not shown",
+            vec![],
+            vec![Facts { bus: Bus::Loop, removable: true, ..btrfs("loop0", 11) }],
+            &[],
+        ),
+        ("a reader without a card is not shown", vec![], vec![Facts { size: 0, ..disk("sdb") }], &[]),
+    ]
+}
+
+fn enrolled_rows() -> Vec<Row> {
+    let part = |name: &str, sub| Facts {
+        partition: Some(Partition { number: 1, disk: PathBuf::from("/dev/sdb") }),
+        ..btrfs(name, sub)
+    };
+    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+    vec![
+        (
+            "a strange device of its filesystem on the same disk",
+            single(),
+            vec![disk("sdb"), part("sdb1", 11), part("sdb2", 99)],
+            &["blue: refuse |/dev/sdb2| did not have"],
+        ),
+        (
+            "an enrolled part is mounted, another part is shown",
+            single(),
+            vec![disk("sdb"), part("sdb1", 11), Facts { content: None, ..part("sdb2", 1) }],
+            &["blue: mount /dev/sdb1", "sdb2: show"],
+        ),
+        ("an enrolled drive is mounted", single(), vec![btrfs("sdb", 11)], &["blue: mount /dev/sdb"]),
+        ("also inside", single(), vec![Facts { bus: Bus::Ata, ..btrfs("sda", 11) }], &["blue: mount /dev/sda"]),
+        ("nothing of it is there", single(), vec![], &[]),
+        (
+            "a clone beside it",
+            single(),
+            vec![btrfs("sdb", 11), btrfs("sdc", 11)],
+            &["blue: refuse |/dev/sdb and /dev/sdc| unplug the copy"],
+        ),
+        (
+            "a clone in its place",
+            single(),
+            vec![serial(btrfs("sdb", 11))],
+            &["blue: refuse |serial \"T\" instead of \"S\""],
+        ),
+        (
+            "another size",
+            single(),
+            vec![Facts { size: 999, ..btrfs("sdb", 11) }],
+            &["blue: refuse |999 bytes instead of 1000"],
+        ),
+        ("two devices", pair(), vec![btrfs("sdc", 12), btrfs("sdb", 11)], &["blue: mount /dev/sdb /dev/sdc"]),
+        ("one of two is missing", pair(), vec![btrfs("sdb", 11)], &["blue: refuse |1 of the 2 devices"]),
+        (
+            "one of two is doubled",
+            pair(),
+            vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 12)],
+            &["blue: refuse |/dev/sdc and /dev/sdd"],
+        ),
+        (
+            "a copy of one in the place of the other",
+            pair(),
+            vec![btrfs("sdb", 11), btrfs("sdd", 11)],
+            &["blue: refuse |/dev/sdb and /dev/sdd"],
+        ),
+        (
+            "a third device",
+            pair(),
+            vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 13)],
+            &["blue: refuse |/dev/sdd belongs"],
+        ),
+    ]
+}
+
+fn encrypted_rows() -> Vec<Row> {
+    let ours = mapping_name(uuid(20));
+    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+    vec![
+        ("locked", encrypted(), vec![luks("sdb")], &["blue: await /dev/sdb"]),
+        ("two of one container", encrypted(), vec![luks("sdb"), luks("sdc")], &["blue: refuse |/dev/sdb and /dev/sdc"]),
+        ("unlocked by us", encrypted(), vec![luks("sdb"), opened(&ours, "sdb")], &["blue: mount /dev/dm-0"]),
+        (
+            "unlocked by somebody else",
+            encrypted(),
+            vec![luks("sdb"), opened("luks-x", "sdb")],
+            &["blue: refuse |lock it there first"],
+        ),
+        (
+            "unlocked over something else",
+            encrypted(),
+            vec![luks("sdb"), opened(&ours, "sdc")],
+            &["blue: refuse |lock it there first"],
+        ),
+        (
+            "its content without the container",
+            encrypted(),
+            vec![btrfs("sdb", 11)],
+            &["blue: refuse |1 of the 1 devices"],
+        ),
+        (
+            "its content copied beside it",
+            encrypted(),
+            vec![luks("sdb"), btrfs("sdc", 11)],
+            &["blue: refuse |lock it there first"],
+        ),
+        ("the container of another serial", encrypted(), vec![serial(luks("sdb"))], &["blue: refuse |serial"]),
+    ]
+}
+
+#[test]
+fn every_opinion() {
+    for (what, enrolments, devices, wanted) in [unknown_rows(), enrolled_rows(), encrypted_rows()].into_iter().flatten()
+    {
+        let told = judged(&Sight { enrolments: &enrolments, devices: &devices, ..NOTHING });
+        assert_eq!(told.len(), wanted.len(), "{what}: {told:?}");
+        for (told, wanted) in told.iter().zip(wanted) {
+            let mut words = wanted.split('|');
+            assert!(told.starts_with(words.next().unwrap_or_default()), "{what}: {told}");
+            assert!(words.all(|word| told.contains(word.trim())), "{what}: {told}");
+            assert!(wanted.contains('|') || told == wanted, "{what}: {told}");
+        }
+    }
+}
+
+#[test]
+fn what_is_going_on_decides_what_comes_next() {
+    let enrolments = single();
+    let mounted = Standing { enrolment: uuid(1), mounted: vec![PathBuf::from("/dev/sdb")], ..Standing::default() };
+    let backup = [uuid(1)];
+    let idle = Standing { enrolment: uuid(1), ..Standing::default() };
+    for (what, on_plug, standing, wanted) in [
+        ("released", true, Standing { released: true, ..idle.clone() }, "blue: leave"),
+        ("an order is carried out", true, Standing { busy: true, ..idle.clone() }, "blue: leave"),
+        ("mounted, a backup is due", true, mounted.clone(), "blue: backup"),
+        ("mounted, no backup is due", false, mounted.clone(), "blue: leave"),
+        ("mounted, a job runs", true, Standing { busy: true, ..mounted.clone() }, "blue: leave"),
+        ("the backups have run", true, Standing { served: true, ..mounted.clone() }, "blue: leave"),
+    ] {
+        let (devices, standing) = ([btrfs("sdb", 11)], [standing]);
+        let on_plug = if on_plug { &backup[..] } else { &[] };
+        let sight = Sight { enrolments: &enrolments, devices: &devices, standing: &standing, on_plug, ..NOTHING };
+        assert_eq!(judged(&sight), [wanted], "{what}");
+    }
+    let (devices, standing) = ([btrfs("sdb", 11), btrfs("sdc", 11)], [mounted]);
+    let told = judged(&Sight { enrolments: &enrolments, devices: &devices, standing: &standing, ..NOTHING });
+    assert_eq!(told.first().map(String::as_str), Some("blue: leave"), "a copy beside what is mounted changes nothing");
+    assert!(
+        told.get(1).is_some_and(|told| told.starts_with("sdc: refuse /dev/sdc") && told.contains("/dev/sdb")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_loop_device_that_no_rule_matches_is_neither_an_enrolled_drive_nor_a_copy_of_one() {
+    let file = Facts { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
+    let (enrolments, rules) = (single(), [MatchRule { loop_file: Some("/srv/*".to_owned()), ..MatchRule::default() }]);
+    let alone = [file.clone()];
+    let beside = [btrfs("sdb", 11), file];
+    let sight = Sight { enrolments: &enrolments, devices: &alone, ..NOTHING };
+    assert_eq!(judged(&sight), [""; 0]);
+    assert_eq!(judged(&Sight { rules: &rules, ..sight }), ["blue: mount /dev/loop0"]);
+    assert_eq!(judged(&Sight { devices: &beside, ..sight }), ["blue: mount /dev/sdb"]);
+}
+
+#[test]
+fn a_configured_key_unlocks() {
+    let (enrolments, devices, keys) = (encrypted(), [luks("sdb")], [uuid(1)]);
+    let sight = Sight { enrolments: &enrolments, devices: &devices, keys: &keys, ..NOTHING };
+    assert_eq!(judged(&sight), ["blue: unlock /dev/sdb"]);
+}
+
+#[test]
+fn a_rule_widens_what_is_shown_and_loops_need_one_of_their_own() {
+    let file = Facts { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
+    let inside = Facts { bus: Bus::Ata, ..btrfs("sda", 11) };
+    let devices = [file, inside];
+    let rule = MatchRule::default();
+    let text = |text: &str| Some(text.to_owned());
+    for (rule, wanted) in [
+        (rule.clone(), &[][..]),
+        (MatchRule { loop_file: text("/srv/*.img"), ..rule.clone() }, &["loop0: show"][..]),
+        (MatchRule { loop_file: text("/etc/*"), ..rule.clone() }, &[][..]),
+        (MatchRule { serial: text("*"), ..rule.clone() }, &["sda: show"][..]),
+        (MatchRule { devpath: text("/devices/x/*"), serial: text("T"), ..rule.clone() }, &[][..]),
+        (MatchRule { devpath: text("/devices/x/*/sda"), id_path: text("pci-?-usb-2"), ..rule }, &["sda: show"][..]),
+    ] {
+        let rules = [rule];
+        assert_eq!(judged(&Sight { rules: &rules, devices: &devices, ..NOTHING }), wanted, "{rules:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! What is told of backups: which are due, what is on a drive, what could be imported from it.
+
+use zbus::{DeserializeDict, SerializeDict, Type};
+
+/// What `ListBackups` says of one configured backup and one drive that it goes to. It holds no name of a file.
+///
+/// A backup that goes to no enrolled drive has one row, without a drive. A reader skips keys that it does not know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct BackupRow {
+    /// The configured name of the backup.
+    pub name: String,
+    /// Whether it would run if the drive were plugged in now.
+    pub due: bool,
+    /// The drive's id; the drive's object, where it has one, is at [`drive_path`](crate::path::drive_path) of it.
+    pub drive: Option<String>,
+    /// What the drive is called.
+    pub drive_label: Option<String>,
+    /// Whether the drive is attached.
+    pub attached: Option<bool>,
+    /// When it last succeeded on this drive, in microseconds since 1970; 0 never.
+    pub last_good: Option<u64>,
+    /// Why it cannot run, for a person; none where it can.
+    pub problem: Option<String>,
+    /// How many bytes would be sent: an upper bound. Only where an estimate was asked for and could be made.
+    pub estimate: Option<u64>,
+    /// Whether only what changed would be sent. Only with `estimate`.
+    pub incremental: Option<bool>,
+    /// Why everything would be sent, for a person, where that is so.
+    pub note: Option<String>,
+}
+
+/// What `ListSnapshots` says of one snapshot on a drive.
+///
+/// A reader skips keys that it does not know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SnapshotRow {
+    /// Its name: bytes, as on disk. Two snapshots in different directories may have the same.
+    pub name: Vec<u8>,
+    /// Its UUID on the drive, by which `Restore` knows it.
+    pub uuid: String,
+    /// The configured backup that it is of, where butterdock made it.
+    pub backup: Option<String>,
+    /// When the snapshot was made, in microseconds since 1970.
+    pub created: Option<u64>,
+    /// The UUID of what it was sent from.
+    pub received_uuid: Option<String>,
+    /// The UUID, on the drive, of what it was built on.
+    pub parent_uuid: Option<String>,
+    /// Whether the next increment builds on it; it is never thinned out.
+    pub pinned: Option<bool>,
+}
+
+/// What `ListStreams` says of one stream file on a drive.
+///
+/// A reader skips keys that it does not know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct StreamRow {
+    /// The file's name: bytes, as on disk.
+    pub name: Vec<u8>,
+    /// Its bytes.
+    pub size: u64,
+    /// The name that the stream gives its first subvolume; empty where it cannot be read.
+    pub subvolume: Vec<u8>,
+    /// The sender's UUID of that subvolume; empty where it cannot be read.
+    pub uuid: String,
+    /// The sender's UUID of what it builds on; none for a full stream.
+    pub parent_uuid: Option<String>,
+    /// Why it cannot be received, for a person; none where it can.
+    pub problem: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::wire::{LE, serialized::Context, to_bytes};
+
+    use super::*;
+    use crate::Options;
+
+    #[test]
+    fn rows_travel_as_dictionaries_and_what_is_not_known_is_left_out() {
+        let context = Context::new(LE, 0);
+        let row = BackupRow { name: "home".to_owned(), last_good: Some(0), ..BackupRow::default() };
+        let bytes = to_bytes(context, &row).expect("written");
+        let map = bytes.deserialize::<Options>().expect("a dictionary").0;
+        assert_eq!(map.len(), 3, "{map:?}");
+        assert_eq!(bytes.deserialize::<BackupRow>().expect("a row").0, row);
+        let row = SnapshotRow { name: b"a\xff".to_vec(), pinned: Some(true), ..SnapshotRow::default() };
+        let bytes = to_bytes(context, &row).expect("written");
+        assert_eq!(bytes.deserialize::<SnapshotRow>().expect("a row").0, row);
+        let row = StreamRow { name: b"a.send".to_vec(), size: 7, ..StreamRow::default() };
+        let bytes = to_bytes(context, &row).expect("written");
+        assert_eq!(bytes.deserialize::<StreamRow>().expect("a row").0, row);
+    }
+}

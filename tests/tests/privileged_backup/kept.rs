@@ -1,0 +1,54 @@
+//! What is deleted, and what never is.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::snapshot;
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, incremental, told, with};
+
+fn keeping_one(pins: &Value) -> Value {
+    let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    with(json!({"keep": keep, "pins": pins}))
+}
+
+#[test]
+fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()> {
+    let stage = Stage::new()?;
+    snapshot::freeze(&stage.live(""), &stage.folder().join("home.20200101T000000Z"))?;
+    snapshot::freeze(&stage.live(""), &stage.folder().join("by-hand"))?;
+    let first = stage.begin(&keeping_one(&json!([])))?.finish()?.success()?;
+    let pin = &told(&first, "pinned")[0]["pin"];
+    let mark = json!([{"sent_as": pin["sent_as"], "ctransid": pin["ctransid"]}]);
+    for number in 0..3 {
+        // Names have seconds.
+        sleep(Duration::from_millis(1100));
+        fs::write(stage.live("file"), format!("{number}"))?;
+        let ended = stage.begin(&keeping_one(&mark))?.finish()?.success()?;
+        ensure!(incremental(&ended)?, "{:?}", ended.reports);
+    }
+    let (mine, theirs) = stage.names()?;
+    ensure!(mine.len() == 4 && theirs.len() == 2, "{mine:?} {theirs:?}");
+    ensure!(mine.contains(&"by-hand".to_owned()) && mine.contains(&"home.20200101T000000Z".to_owned()), "{mine:?}");
+    ensure!(mine.contains(theirs.first().context("the pinned one")?), "{mine:?} {theirs:?}");
+    let newest = theirs.last().context("the newest")?;
+    ensure!(fs::read(stage.destination().join(newest).join("file"))? == b"2", "not the last state");
+    Ok(())
+}
+
+#[test]
+fn what_is_protected_is_not_deleted() -> Result<()> {
+    let stage = Stage::new()?;
+    for number in 0..3 {
+        fs::write(stage.live("file"), format!("{number}"))?;
+        let mut order = keeping_one(&json!([]));
+        order["backup"]["protect"] = json!(3600);
+        stage.begin(&order)?.finish()?.success()?;
+    }
+    let (mine, theirs) = stage.names()?;
+    ensure!(mine.len() == 3 && theirs == mine, "{mine:?} {theirs:?}");
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! A backup through a worker: what arrives, what is refused, what a crash and a full drive leave.
+
+mod kept;
+mod kills;
+mod refusals;
+mod room;
+mod stage;
+mod ways;

@@ -1,0 +1,50 @@
+//! A drive that is too small.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use crate::stage::{Stage, incremental, order, told, with};
+
+/// Bytes that do not compress, another each time.
+fn noise(mebibytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    });
+    words.take(mebibytes << 17).flat_map(u64::to_le_bytes).collect()
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_figures_and_before_it_begins() -> Result<()> {
+    let stage = Stage::sized(1024, 300)?;
+    fs::write(stage.live("large"), noise(400, 7))?;
+    let ended = stage.begin(&order())?.finish()?;
+    let error = ended.error()?.context("it cannot fit")?;
+    ensure!(error["kind"] == "NoSpace" && ended.said("began").is_empty(), "{:?}", ended.reports);
+    ensure!(error["message"].as_str().is_some_and(|text| text.contains("MiB are needed")), "{error}");
+    ensure!(stage.names()? == (vec![], vec![]), "{:?}", stage.names()?);
+    Ok(())
+}
+
+#[test]
+fn a_full_drive_is_thinned_once_by_the_rule_and_then_it_fits() -> Result<()> {
+    let stage = Stage::sized(1500, 500)?;
+    let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    for round in 0..2 {
+        sleep(Duration::from_millis(1100));
+        fs::write(stage.live("large"), noise(110, 3 + round))?;
+        stage.back_up()?;
+    }
+    ensure!(stage.names()?.1.len() == 2);
+    fs::write(stage.live("large"), noise(150, 99))?;
+    let ended = stage.begin(&with(json!({"keep": keep})))?.finish()?.success()?;
+    ensure!(incremental(&ended)? && !told(&ended, "thinned").is_empty(), "{:?}", ended.reports);
+    stage.is_restorable()
+}

@@ -1,0 +1,284 @@
+//! A drive's life with the service: backed up on request and by being plugged in, removed, and restored from.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{PATIENCE, Rig, Volume, run};
+use butterdock_tests::service::{Event, Recorder, error_name, no_options};
+use butterdock_tests::{snapshot, trees};
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
+
+use super::stage::{Disk, Shown, Stage, is_mounted};
+
+/// A source, a volume to restore to, and an enrolled drive. The service ends first; the fields are in the order in which
+/// they have to end.
+struct Story {
+    disk: Option<Disk>,
+    image: PathBuf,
+    source: PathBuf,
+    _pool: Volume,
+    tank: Volume,
+    stage: Stage,
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
+        {
+            eprintln!("{}", self.stage.stop().unwrap_or_default());
+        }
+    }
+}
+
+impl Story {
+    fn begin() -> Result<Self> {
+        Self::with(&["home"])
+    }
+
+    /// With these backups, all of one source.
+    fn with(backups: &[&str]) -> Result<Self> {
+        let rig = Rig::new()?;
+        // Not *.img: what the service may look at are drives alone.
+        let volume =
+            |name: &str| Volume::make(&rig.join(&format!("{name}.volume")), &rig.join(name), &Default::default());
+        let (pool, tank) = (volume("pool")?, volume("tank")?);
+        let source = pool.join("home");
+        snapshot::create(&source)?;
+        trees::build(&source)?;
+        let mut more = format!("on_finish = \"unmount\"\n\n[[volume]]\nname = \"tank\"\npath = {:?}\n", tank.path());
+        for name in backups {
+            let snapshots = pool.join(format!("snapshots-{name}"));
+            more += &format!(
+                "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n\
+                 schedule = \"on-plug\"\n"
+            );
+        }
+        let stage = Stage::with(rig, &more)?;
+        let image = stage.image("a", "Blue")?;
+        let disk = Some(Disk::attach(&image)?);
+        let story = Self { disk, image, source, _pool: pool, tank, stage };
+        let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+        story.stage.call(&drive, "Enrol", &no_options())?;
+        let drive = story.drive("enrolled and mounted", &DriveState::Mounted)?;
+        ensure!(drive.is.backups == backups, "{drive:?}");
+        Ok(story)
+    }
+
+    fn drive(&self, what: &str, state: &DriveState) -> Result<Shown> {
+        self.stage.one(what, |is| is.enrolled && is.state == *state)
+    }
+
+    /// Has the drive do something that is a job, and waits until that has succeeded.
+    fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
+        let drive = self.stage.one("the drive", |is| is.enrolled)?;
+        let body = self.stage.client.call(&drive.path, (DRIVE, method), body)?.body();
+        let job: OwnedObjectPath = body.deserialize()?;
+        self.succeeds(job.as_str())?;
+        Ok(job.to_string())
+    }
+
+    fn succeeds(&self, job: &str) -> Result<()> {
+        let (state, error) = self.stage.client.end_of(job)?;
+        let message: String = self.stage.client.get(job, JOB, "ErrorMessage")?;
+        ensure!(state == "succeeded", "{job}: {state} {error} {message}");
+        Ok(())
+    }
+
+    fn unplug(&mut self) -> Result<()> {
+        drop(self.disk.take());
+        self.stage.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty()).map(drop)
+    }
+
+    fn plug(&mut self) -> Result<()> {
+        self.disk = Some(Disk::attach(&self.image)?);
+        Ok(())
+    }
+
+    fn device(&self) -> Result<String> {
+        Ok(self.disk.as_ref().context("attached")?.name())
+    }
+
+    /// The snapshots on the drive, the oldest first, looked at beside the service.
+    fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
+        let at = self.stage.rig.join("look");
+        fs::create_dir_all(&at)?;
+        let node = format!("/dev/{}", self.device()?);
+        run(Command::new("mount").args(["-o", "ro"]).arg(&node).arg(&at), PATIENCE)?.success()?;
+        let done = snapshots(&at.join("butterdock/home")).and_then(|all| look(&all));
+        run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+        done
+    }
+
+    /// Whether the service has the drive mounted.
+    fn is_held(&self) -> Result<bool> {
+        let id = self.stage.daemon.as_ref().context("it runs")?.id();
+        let mounts = fs::read_to_string(format!("/proc/{id}/mountinfo"))?;
+        let node = format!("/dev/{}", self.device()?);
+        Ok(mounts.lines().any(|line| line.split(' ').any(|field| field == node)) || is_mounted(&self.device()?)?)
+    }
+
+    /// What became of the jobs of one kind, the newest first.
+    fn history(&self, of: &str) -> Result<Vec<Row>> {
+        let body = self.stage.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
+        let rows: Vec<Row> = body.deserialize()?;
+        Ok(rows.into_iter().filter(|row| word(row, "kind") == of).collect())
+    }
+}
+
+type Row = HashMap<String, OwnedVariant>;
+
+/// The text under a key; empty where there is none.
+fn word(row: &Row, key: &str) -> String {
+    row.get(key).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
+}
+
+fn snapshots(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut all: Vec<_> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    Ok(all)
+}
+
+#[test]
+fn a_drive_is_backed_up_on_request_and_safe_and_remembered_afterwards() -> Result<()> {
+    let story = Story::begin()?;
+    let recorder = Recorder::start(&story.stage.bus)?;
+    let job = story.job("Backup", &no_options())?;
+    let drive = story.drive("safe", &DriveState::Safe)?;
+    ensure!(drive.is.last_backup > 0 && drive.is.problem.is_empty(), "{drive:?}");
+    ensure!(!story.is_held()?, "still mounted");
+    let recording = recorder.finish(&story.stage.client)?;
+    let ends = recording.story(&job)?.iter().filter(|moment| matches!(moment.event, Event::Completed(..))).count();
+    ensure!(ends == 1, "Completed came {ends} times");
+    let history = story.history("backup")?;
+    let told = history.first().map(|row| ["result", "backup", "drive_label"].map(|key| word(row, key)));
+    ensure!(history.len() == 1 && told == Some(["succeeded", "home", "Blue"].map(str::to_owned)), "{history:?}");
+    let source = Tree::read(&story.source)?;
+    story.on_drive(|all| {
+        ensure!(all.len() == 1, "{all:?}");
+        same("the snapshot on the drive", &source, &Tree::read(&all[0])?, Rules::SOURCE)
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_drive_that_is_plugged_in_again_gets_what_changed_by_itself() -> Result<()> {
+    let mut story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    let first = story.drive("safe", &DriveState::Safe)?.is.last_backup;
+    story.unplug()?;
+    fs::write(story.source.join("changed"), [7; 10_000])?;
+    let recorder = Recorder::start(&story.stage.bus)?;
+    story.plug()?;
+    let client = &story.stage.client;
+    client.until("the second backup", |_| Ok(story.history("backup")?.len() == 2))?;
+    story.drive("safe again", &DriveState::Safe)?;
+    let drive = story.stage.one("its backup noted", |is| is.last_backup > first)?;
+    let jobs = recorder.finish(client)?.jobs()?;
+    ensure!(jobs.len() == 1, "{jobs:?}");
+    story.succeeds(&jobs[0])?;
+    let incremental: bool = client.get(&jobs[0], JOB, "Incremental")?;
+    let received: u64 = client.get(&jobs[0], JOB, "BytesReceived")?;
+    let by: u32 = client.get(&jobs[0], JOB, "StartedByUid")?;
+    ensure!(incremental && (10_000..20_000).contains(&received) && by == 0, "{incremental} {received} {by}");
+    ensure!(drive.is.problem.is_empty() && !story.is_held()?, "{drive:?}");
+    let source = Tree::read(&story.source)?;
+    story.on_drive(|all| {
+        ensure!(all.len() == 2, "{all:?}");
+        same("the second snapshot", &source, &Tree::read(&all[1])?, Rules::SOURCE_OF_INCREMENT)
+    })?;
+    // Where nothing changed, nothing is sent.
+    story.job("Backup", &no_options())?;
+    story.drive("safe once more", &DriveState::Safe)?;
+    story.on_drive(|all| {
+        ensure!(all.len() == 2, "{all:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_drive_that_was_removed_safely_is_held_by_nobody() -> Result<()> {
+    let mut story = Story::begin()?;
+    ensure!(story.is_held()?, "mounted before");
+    story.job("SafelyRemove", &no_options())?;
+    // Not a moment later: whoever hears of the end pulls the plug.
+    let drives = story.stage.drives()?;
+    ensure!(drives.iter().all(|drive| drive.is.state == DriveState::Safe), "{drives:?}");
+    ensure!(!story.is_held()?, "still mounted");
+    let removed = story.history("remove")?;
+    ensure!(removed.len() == 1 && word(&removed[0], "result") == "succeeded", "{removed:?}");
+    story.unplug()?;
+    // What was not backed up before is when it comes again.
+    story.plug()?;
+    story.stage.client.until("the backup", |_| Ok(story.history("backup")?.len() == 1))?;
+    story.drive("safe", &DriveState::Safe).map(drop)
+}
+
+#[test]
+fn a_snapshot_on_a_drive_is_restored_into_a_volume() -> Result<()> {
+    let story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    let (name, uuid) = story.on_drive(|all| {
+        let name = all[0].file_name().context("a name")?.to_owned();
+        Ok((name, snapshot::show(&all[0])?.uuid))
+    })?;
+    story.job("Restore", &(&uuid, "tank", no_options()))?;
+    let source = Tree::read(&story.source)?;
+    same("what was restored", &source, &Tree::read(&story.tank.join(&name))?, Rules::SOURCE)?;
+    story.drive("safe after it", &DriveState::Safe)?;
+    ensure!(!story.is_held()?, "still mounted");
+    // The name is taken now.
+    let again = story.job("Restore", &(&uuid, "tank", no_options())).err().context("refused")?;
+    ensure!(again.to_string().contains("failed Exists"), "{again}");
+    let mut options = no_options();
+    options.insert("name", Variant::from("other"));
+    story.job("Restore", &(&uuid, "tank", options))?;
+    same("under another name", &source, &Tree::read(&story.tank.join("other"))?, Rules::SOURCE)
+}
+
+#[test]
+fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
+    let story = Story::with(&["home", "work"])?;
+    let recorder = Recorder::start(&story.stage.bus)?;
+    let drive = story.drive("the drive", &DriveState::Mounted)?;
+    let client = &story.stage.client;
+    let first: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    let again = story.stage.call(&drive, "Backup", &no_options()).err().context("refused")?;
+    let remove = story.stage.call(&drive, "SafelyRemove", &no_options()).err().context("refused")?;
+    ensure!(error_name(&again).ends_with(".Busy") && error_name(&remove).ends_with(".Busy"), "{again} {remove}");
+    client.until("both", |_| Ok(story.history("backup")?.len() == 2))?;
+    story.drive("safe", &DriveState::Safe)?;
+    // Changes of a drive are told three times a second.
+    std::thread::sleep(Duration::from_millis(700));
+    let recording = recorder.finish(client)?;
+    let jobs = recording.jobs()?;
+    ensure!(jobs.len() == 2 && jobs[0] == first.as_str(), "{jobs:?} {first}");
+    for (job, name) in jobs.iter().zip(["home", "work"]) {
+        story.succeeds(job)?;
+        let backup: String = client.get(job, JOB, "Backup")?;
+        ensure!(backup == name, "{backup}");
+    }
+    let mut safe = 0;
+    for message in recording.broadcasts().filter(|message| message.header().path().is_some_and(|at| *at == *drive.path))
+    {
+        let body = message.body();
+        let Ok((_, changed, _)) = body.deserialize::<(String, Row, Vec<String>)>() else { continue };
+        safe += usize::from(word(&changed, "State") == "safe");
+    }
+    ensure!(safe == 1, "it was safe {safe} times");
+    // Each has its own, though nothing changed since the first.
+    story.on_drive(|all| {
+        let folder = all[0].parent().and_then(Path::parent).context("a folder")?;
+        let counts = (all.len(), snapshots(&folder.join("work"))?.len());
+        ensure!(counts == (1, 1), "{counts:?}");
+        Ok(())
+    })
+}

@@ -1,0 +1,152 @@
+//! What is shown of a drive, and what is done with it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::DRIVE;
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::{error_name, no_options, shape};
+use zbus::Variant;
+use zbus_xml::Node;
+
+use super::stage::{Disk, Shown, Stage, is_mounted};
+
+/// Enrols the only drive that is shown; answers what it is then.
+fn enrolled(stage: &Stage) -> Result<Shown> {
+    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    stage.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)
+}
+
+#[test]
+fn an_unknown_drive_is_shown_and_not_mounted_and_goes_when_it_is_detached() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    let shown = stage.one("the drive", |is| is.label == "Blue")?;
+    ensure!(shown.is.state == DriveState::Present && !shown.is.enrolled && shown.is.problem.is_empty(), "{shown:?}");
+    ensure!((shown.is.bus.as_str(), &shown.is.device, shown.is.size) == ("loop", &disk.name(), 256 << 20), "{shown:?}");
+    let refused = stage.client.call(&shown.path, (DRIVE, "Mount"), &no_options()).err().context("refused")?;
+    ensure!(refused.to_string().contains("enrol it first"), "{refused}");
+    ensure!(!is_mounted(&disk.name())?, "mounted");
+    let scanned = Path::new("/sys/fs/btrfs").join(&shown.is.filesystem_uuid);
+    ensure!(!scanned.exists(), "the kernel knows it");
+    drop(disk);
+    stage.until("it is gone", <[Shown]>::is_empty)?;
+    Ok(())
+}
+
+#[test]
+fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    let first = enrolled(&stage)?;
+    ensure!(is_mounted(&disk.name())? && first.is.free > 0 && first.is.backups.is_empty(), "{first:?}");
+    let id = butterdock_dbus::path::drive_id(&first.path).context("an id")?;
+    ensure!(stage.records()? == [format!("{id}.json")]);
+    ensure!(stage.rig.join("run/drives").join(&id).join(".butterdock-drive").exists(), "no token");
+    let again = stage.call(&first, "Enrol", &no_options()).err().context("refused")?;
+    ensure!(error_name(&again).ends_with(".Exists"), "{again}");
+    // The service unmounts what nobody uses when it ends.
+    let log = stage.stop()?;
+    ensure!(!is_mounted(&disk.name())?, "still mounted: {log}");
+    drop(disk);
+    stage.start()?;
+    ensure!(stage.drives()?.is_empty());
+    let other = stage.image("b", "Other")?;
+    let _other = Disk::attach(&other)?;
+    let _disk = Disk::attach(&image)?;
+    let second = stage.one("it again", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(second.path == first.path, "{} {}", second.path, first.path);
+    let other = stage.one("the other", |is| is.label == "Other")?;
+    ensure!(!other.is.enrolled && other.is.state == DriveState::Present && !is_mounted(&other.is.device)?, "{other:?}");
+    Ok(())
+}
+
+#[test]
+fn a_copy_beside_the_drive_is_refused_and_both_are_named() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    enrolled(&stage)?;
+    let copy = stage.rig.join("copy.img");
+    run(
+        Command::new("dd").arg("bs=1M").arg(format!("if={}", image.display())).arg(format!("of={}", copy.display())),
+        PATIENCE,
+    )?
+    .success()?;
+    let clone = Disk::attach(&copy)?;
+    let names = [disk.name(), clone.name()];
+    // Beside the mounted drive the copy is refused, and the drive stays as it is.
+    let shown = stage.one("the copy", |is| is.device == names[1])?;
+    ensure!(names.iter().all(|name| shown.is.problem.contains(name)), "{shown:?}");
+    ensure!(!is_mounted(&names[1])?);
+    stage.one("the drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    // When both come at once nobody knows which is which.
+    stage.stop()?;
+    stage.start()?;
+    let shown = stage.one("the refused drive", |is| is.enrolled && !is.problem.is_empty())?;
+    ensure!(names.iter().all(|name| shown.is.problem.contains(name)), "{shown:?}");
+    ensure!(!is_mounted(&names[0])? && !is_mounted(&names[1])?);
+    drop(clone);
+    stage.one("the drive, mounted", |is| is.enrolled && is.problem.is_empty() && is.state == DriveState::Mounted)?;
+    Ok(())
+}
+
+#[test]
+fn a_forgotten_drive_is_unmounted_and_an_unknown_one_again() -> Result<()> {
+    let stage = Stage::set()?;
+    let disk = Disk::attach(&stage.image("a", "Blue")?)?;
+    let drive = enrolled(&stage)?;
+    stage.call(&drive, "Forget", &no_options())?;
+    let drives =
+        stage.until("it is unknown", |drives| drives.iter().all(|drive| !drive.is.enrolled) && !drives.is_empty())?;
+    ensure!(drives.len() == 1 && drives[0].path != drive.path, "{drives:?}");
+    ensure!(!is_mounted(&disk.name())? && stage.records()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn only_the_drive_whose_size_and_serial_are_repeated_is_formatted() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.rig.join("empty.img");
+    std::fs::File::create(&image)?.set_len(256 << 20)?;
+    let _disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| is.size == 256 << 20)?;
+    let plain = stage.call(&drive, "Enrol", &no_options()).err().context("refused")?;
+    ensure!(plain.to_string().contains("--format"), "{plain}");
+    let format = |size: u64| {
+        let mut options = no_options();
+        options.insert("format", Variant::from(true));
+        options.insert("size", Variant::from(size));
+        options.insert("serial", Variant::from(drive.is.serial.clone()));
+        options.insert("label", Variant::from("Red"));
+        options
+    };
+    let wrong = stage.call(&drive, "Enrol", &format(1)).err().context("refused")?;
+    ensure!(error_name(&wrong).ends_with("InvalidArgs"), "{wrong}");
+    stage.call(&drive, "Enrol", &format(256 << 20))?;
+    let made = stage.one("the new one", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(made.is.label == "Red" && made.is.filesystem_type == "btrfs", "{made:?}");
+    Ok(())
+}
+
+#[test]
+fn the_live_introspection_of_a_drive_is_that_of_the_committed_xml() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let _disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| is.label == "Blue")?;
+    let text = stage.client.introspect(&drive.path)?;
+    let live = Node::from_reader(text.as_bytes())?;
+    let live = live.interfaces().iter().find(|one| one.name().as_str() == DRIVE).context("the interface")?;
+    let committed = Node::from_reader(butterdock_dbus::introspection::DRIVE.as_bytes())?;
+    let committed = shape(committed.interfaces().first().context("an interface")?);
+    let live = shape(live);
+    let differ: Vec<_> = live.symmetric_difference(&committed).collect();
+    ensure!(differ.is_empty(), "{differ:#?}");
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Drives that come, are enrolled and go: real loop devices, told by a real udevd.
+
+mod backup;
+mod drives;
+mod stage;
