@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use butterdock_btrfs::encoded::{self, EncodedExtent, compression};
 use butterdock_btrfs::file::{self, Mode, OFlag};
@@ -22,25 +22,13 @@ pub struct RealInode(Arc<Open>);
 
 #[derive(Debug)]
 pub(crate) enum Open {
-    File {
-        fd: OwnedFd,
-        number: u64,
-        /// Held over a buffered write. The kernel takes the writers of one file in turn as well, but they spin for it
-        /// (a quarter of the processor's time, where lanes share a file); here they sleep.
-        turn: Mutex<()>,
-    },
+    File { fd: OwnedFd, number: u64 },
     Directory(Arc<Directory>),
     Special {
         directory: Arc<Directory>,
         name: CString,
         number: u64,
     },
-}
-
-impl Open {
-    pub(crate) fn file(fd: OwnedFd, number: u64) -> Self {
-        Self::File { fd, number, turn: Mutex::default() }
-    }
 }
 
 impl RealInode {
@@ -91,12 +79,7 @@ impl Inode for RealInode {
 
     fn write(&self, offset: u64, parts: &[&[u8]]) -> Result<(), Fault> {
         let parts: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let fd = self.fd("pwritev")?;
-        let _turn = match &*self.0 {
-            Open::File { turn, .. } => Some(turn.lock().unwrap_or_else(PoisonError::into_inner)),
-            Open::Directory(_) | Open::Special { .. } => None,
-        };
-        file::write_at(fd, offset, &parts)
+        file::write_at(self.fd("pwritev")?, offset, &parts)
     }
 
     fn write_encoded(&self, extent: &Extent, payload: &[u8]) -> Result<(), Fault> {
@@ -233,7 +216,7 @@ fn number_of(how: Compression) -> u32 {
 /// Opens a regular file by one name below `directory`; `stat` tells that it is one.
 pub(crate) fn open_file(directory: &Directory, name: &CStr, stat: &file::Stat, how: OFlag) -> Result<RealInode, Fault> {
     let fd = file::openat_new(directory, name, how | OFlag::O_NONBLOCK, Mode::empty())?;
-    Ok(RealInode::new(Open::file(fd, stat.ino)))
+    Ok(RealInode::new(Open::File { fd, number: stat.ino }))
 }
 
 /// Opens a regular file of another subvolume, whose root is `root`, to clone from it.

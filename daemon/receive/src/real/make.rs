@@ -52,7 +52,7 @@ impl<S: Sources> RealVolume<S> {
         if unmasked(directory, stat.mode, mode)? {
             inode::set_mode(&fd, mode)?;
         }
-        let made = RealInode::new(Open::file(fd, stat.ino));
+        let made = RealInode::new(Open::File { fd, number: stat.ino });
         self.remember(path, &made);
         Ok(made)
     }
