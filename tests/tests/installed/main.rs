@@ -1,0 +1,4 @@
+//! What `make install` leaves behind, without root and without building anything.
+
+mod list;
+mod places;
