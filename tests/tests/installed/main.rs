@@ -2,3 +2,4 @@
 
 mod list;
 mod places;
+mod unit;
