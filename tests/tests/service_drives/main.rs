@@ -2,4 +2,5 @@
 
 mod backup;
 mod drives;
+mod rule;
 mod stage;
