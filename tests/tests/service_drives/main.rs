@@ -2,5 +2,6 @@
 
 mod backup;
 mod drives;
+mod journal;
 mod rule;
 mod stage;

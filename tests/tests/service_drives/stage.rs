@@ -20,7 +20,7 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) daemon: Option<Daemon>,
     pub(crate) bus: Bus,
-    configuration: PathBuf,
+    pub(crate) configuration: PathBuf,
     _udevd: Udevd,
     pub(crate) rig: Rig,
 }
