@@ -2,4 +2,6 @@
 
 mod backup;
 mod drives;
+mod journal;
+mod rule;
 mod stage;

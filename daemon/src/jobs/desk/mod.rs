@@ -4,6 +4,7 @@
 
 mod endings;
 mod intake;
+mod journal;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
