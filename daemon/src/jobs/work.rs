@@ -8,7 +8,7 @@ use super::about::{About, AboutDrive};
 use super::entry::Ending;
 use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::job::{Total, Trouble};
-use super::runner::{Backup, Berth, Receive, Remove, Restore, Runner};
+use super::runner::{Aboard, Backup, Berth, Receive, Remove, Restore, Runner};
 use super::sources::Sources;
 use crate::config::Config;
 use crate::drives::Dock;
@@ -114,7 +114,8 @@ impl Work {
                     return;
                 };
                 let sources = sources.clone();
-                tokio::spawn(Backup { runner, berth, rule, sources, lanes }.run());
+                let errand = Backup { rule, sources, lanes };
+                tokio::spawn(Aboard { runner, berth, errand }.run());
             }
             Self::Remove(wish) => {
                 let berth = berth(&wish.dock, &wish.drive);
@@ -123,7 +124,8 @@ impl Work {
             Self::Restore(wish) => {
                 let RestoreWish { dock, drive, snapshot, volume, place, name, .. } = *wish;
                 let (berth, order) = (berth(&dock, &drive), worker::Order::Restore { name, lanes });
-                tokio::spawn(Restore { runner, berth, snapshot, volume, place, order }.run());
+                let errand = Restore { snapshot, volume, place, order };
+                tokio::spawn(Aboard { runner, berth, errand }.run());
             }
         }
     }

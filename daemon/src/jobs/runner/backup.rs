@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::follow::Heard;
 use super::receive::no_descriptor;
-use super::stay::{Berth, pulled};
+use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, other_than};
 use crate::backups::{self, Identity, Task};
 use crate::config::BackupRule;
@@ -25,8 +25,6 @@ const OPENING: Duration = Duration::from_secs(30);
 /// A source, and the drive it goes to.
 #[derive(Debug)]
 pub(in crate::jobs) struct Backup {
-    pub(in crate::jobs) runner: Runner,
-    pub(in crate::jobs) berth: Berth,
     pub(in crate::jobs) rule: BackupRule,
     pub(in crate::jobs) sources: Sources,
     /// How many threads write data; one for each core where nothing is said.
@@ -43,43 +41,16 @@ struct Open {
     destination: OwnedFd,
 }
 
-impl Backup {
-    /// Runs it to its end; tells of it once.
-    pub(in crate::jobs) async fn run(mut self) {
-        let lease = match self.berth.lease(&mut self.runner).await {
-            Ok(lease) => lease,
-            Err(ending) => return self.runner.over(ending).await,
-        };
-        let gone = pulled(&lease, self.runner.to_desk());
-        let done = tokio::select! {
-            done = self.back_up(&lease) => done,
-            never = gone => match never {},
-        };
-        let (outcome, destination) = match done {
-            Ok(done) => done,
-            Err(ending) => {
-                drop(lease);
-                self.berth.leave(&mut self.runner).await;
-                return self.runner.over(ending).await;
-            }
-        };
-        if outcome.is_stuck() {
-            self.runner.end(outcome, destination.as_fd()).await;
-            return drop(lease);
-        }
-        // Nothing of the drive is open any more when it is let go.
-        drop((destination, lease));
-        self.berth.leave(&mut self.runner).await;
-        self.runner.over_as(outcome).await;
-    }
+impl Errand for Backup {
+    type Place = OwnedFd;
 
-    async fn back_up(&mut self, lease: &Lease) -> Result<(Outcome, OwnedFd), Ending> {
+    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, OwnedFd), Ending> {
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
         let (rule, sources) = (self.rule.clone(), self.sources.clone());
         let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root)));
         let opened = tokio::select! {
             opened = opening => opened,
-            _why = other_than(&mut self.runner.stop, None) => return Err(Ending::Killed),
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
         let Open { source, places, destination } = match opened {
@@ -97,20 +68,22 @@ impl Backup {
             source,
             keep: self.rule.keep,
             protect: self.rule.protect.as_secs(),
-            pins: self.berth.dock.pins(name),
+            pins: berth.dock.pins(name),
             lanes: self.lanes,
             dry_run: false,
         });
-        let mut outcome = self.runner.work(order, places, destination.as_fd()).await;
-        self.remember(&mut outcome, source).await;
+        let mut outcome = runner.work(order, places, destination.as_fd()).await;
+        self.remember(runner, berth, &mut outcome, source).await;
         Ok((outcome, destination))
     }
+}
 
+impl Backup {
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
-    async fn remember(&self, outcome: &mut Outcome, expected: Option<Identity>) {
+    async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
         let Heard { source, pin } = outcome.heard;
         let Some(pin) = pin else { return };
-        let Berth { dock, drive } = &self.berth;
+        let Berth { dock, drive } = berth;
         if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
             outcome.fail(super::stay::trouble(error));
         }
@@ -118,7 +91,7 @@ impl Backup {
             let (sources, rule) = (self.sources.clone(), self.rule.clone());
             let written = spawn_blocking(move || sources.remember(&rule, uuid)).await;
             if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-                tracing::warn!(butterdock_job = %self.runner.id, "cannot write down which subvolume the source is: {error}");
+                tracing::warn!(butterdock_job = %runner.id, "cannot write down which subvolume the source is: {error}");
             }
         }
     }

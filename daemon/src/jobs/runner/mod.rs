@@ -13,7 +13,7 @@ pub(super) use follow::other_than;
 pub(super) use receive::Receive;
 pub(super) use remove::Remove;
 pub(super) use restore::Restore;
-pub(super) use stay::Berth;
+pub(super) use stay::{Aboard, Berth};
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;

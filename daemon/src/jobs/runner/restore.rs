@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::receive::{no_descriptor, reach};
-use super::stay::{Berth, pulled};
+use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, Told, other_than};
 use crate::backups::{Identity, find};
 use crate::drives::Lease;
@@ -24,8 +24,6 @@ const FINDING: Duration = Duration::from_secs(30);
 /// A snapshot on a drive, and where it goes.
 #[derive(Debug)]
 pub(in crate::jobs) struct Restore {
-    pub(in crate::jobs) runner: Runner,
-    pub(in crate::jobs) berth: Berth,
     pub(in crate::jobs) snapshot: Identity,
     pub(in crate::jobs) volume: Arc<Volume>,
     /// The directory that it was asked for.
@@ -33,44 +31,23 @@ pub(in crate::jobs) struct Restore {
     pub(in crate::jobs) order: Order,
 }
 
-impl Restore {
-    /// Runs it to its end; tells of it once.
-    pub(in crate::jobs) async fn run(mut self) {
-        let lease = match self.berth.lease(&mut self.runner).await {
-            Ok(lease) => lease,
-            Err(ending) => return self.runner.over(ending).await,
-        };
-        let gone = pulled(&lease, self.runner.to_desk());
-        let done = tokio::select! {
-            done = self.restore(&lease) => done,
-            never = gone => match never {},
-        };
-        let (outcome, destination) = match done {
-            Ok(done) => done,
-            Err(ending) => {
-                drop(lease);
-                self.berth.leave(&mut self.runner).await;
-                return self.runner.over(ending).await;
-            }
-        };
-        if outcome.is_stuck() {
-            self.runner.end(outcome, destination.as_fd()).await;
-            return drop(lease);
-        }
-        drop(lease);
-        self.berth.leave(&mut self.runner).await;
-        self.runner.over_as(outcome).await;
-    }
+impl Errand for Restore {
+    type Place = Destination;
 
-    async fn restore(&mut self, lease: &Lease) -> Result<(Outcome, Destination), Ending> {
-        let destination = reach(&mut self.runner, &self.volume, self.place).await?;
-        self.runner.tell(Told::Opened(destination.mount)).await;
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        _berth: &Berth,
+        lease: &Lease,
+    ) -> Result<(Outcome, Destination), Ending> {
+        let destination = reach(runner, &self.volume, self.place).await?;
+        runner.tell(Told::Opened(destination.mount)).await;
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
         let uuid = self.snapshot;
         let finding = timeout(FINDING, spawn_blocking(move || find(root.as_fd(), uuid)));
         let found = tokio::select! {
             found = finding => found,
-            _why = other_than(&mut self.runner.stop, None) => return Err(Ending::Killed),
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
         let snapshot: OwnedFd = match found {
@@ -91,7 +68,7 @@ impl Restore {
         };
         let copy = destination.as_fd().try_clone_to_owned();
         let copy = copy.map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
-        let outcome = self.runner.work(self.order.clone(), vec![snapshot, copy], destination.as_fd()).await;
+        let outcome = runner.work(self.order.clone(), vec![snapshot, copy], destination.as_fd()).await;
         Ok((outcome, destination))
     }
 }

@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::os::fd::AsFd;
 
 use butterdock_dbus::{Error, ErrorName};
 
-use super::{Runner, Told, other_than};
+use super::{Outcome, Runner, Told, other_than};
 use crate::drives::{Dock, DriveId, Lease, Letting};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::Trouble;
@@ -17,9 +18,62 @@ pub(in crate::jobs) struct Berth {
     pub(in crate::jobs) drive: DriveId,
 }
 
+/// What a job does on a drive.
+pub(in crate::jobs) trait Errand: Send {
+    /// The directory that its worker writes to, which is swept after it.
+    type Place: AsFd + Send + Sync;
+
+    /// Has a worker do it.
+    fn work(
+        &mut self,
+        runner: &mut Runner,
+        berth: &Berth,
+        lease: &Lease,
+    ) -> impl Future<Output = Result<(Outcome, Self::Place), Ending>> + Send;
+}
+
+/// A job on a drive.
+#[derive(Debug)]
+pub(in crate::jobs) struct Aboard<E> {
+    pub(in crate::jobs) runner: Runner,
+    pub(in crate::jobs) berth: Berth,
+    pub(in crate::jobs) errand: E,
+}
+
+impl<E: Errand> Aboard<E> {
+    /// Runs it to its end; tells of it once.
+    pub(in crate::jobs) async fn run(self) {
+        let Self { mut runner, berth, mut errand } = self;
+        let lease = match berth.lease(&mut runner).await {
+            Ok(lease) => lease,
+            Err(ending) => return runner.over(ending).await,
+        };
+        let gone = pulled(&lease, runner.to_desk());
+        let done = tokio::select! {
+            done = errand.work(&mut runner, &berth, &lease) => done,
+            never = gone => match never {},
+        };
+        let outcome = match done {
+            Ok((outcome, place)) if outcome.is_stuck() => {
+                runner.end(outcome, place.as_fd()).await;
+                return drop(lease);
+            }
+            Ok((outcome, _place)) => Ok(outcome),
+            Err(ending) => Err(ending),
+        };
+        // Nothing of the drive is open any more when it is let go.
+        drop(lease);
+        berth.leave(&mut runner).await;
+        match outcome {
+            Ok(outcome) => runner.over_as(outcome).await,
+            Err(ending) => runner.over(ending).await,
+        }
+    }
+}
+
 impl Berth {
     /// The drive, unlocked and mounted; or how the job ended instead.
-    pub(super) async fn lease(&self, runner: &mut Runner) -> Result<Lease, Ending> {
+    async fn lease(&self, runner: &mut Runner) -> Result<Lease, Ending> {
         let lease = tokio::select! {
             lease = self.dock.lease(&self.drive) => lease.map_err(|error| Ending::Trouble(trouble(error)))?,
             // A drive that does not answer is not waited for when nobody wants the job any more.
@@ -31,7 +85,7 @@ impl Berth {
 
     /// Lets the drive go as it is configured, unless another job waits for it. The job has ended already in all but name:
     /// that it is not safe to unplug is noted, and is no failure of it.
-    pub(super) async fn leave(&self, runner: &mut Runner) {
+    async fn leave(&self, runner: &mut Runner) {
         if runner.is_awaited(&self.drive).await {
             return;
         }
@@ -49,7 +103,7 @@ impl Berth {
 }
 
 /// Waits until the drive is pulled, and tells the desk, which ends the job.
-pub(super) async fn pulled(lease: &Lease, desk: super::ToDesk) -> Infallible {
+async fn pulled(lease: &Lease, desk: super::ToDesk) -> Infallible {
     lease.gone().await;
     desk.tell(Told::Pulled).await;
     pending().await

@@ -1,76 +1,11 @@
 //! All of the product's opinions on drives, in one table.
 
-use std::path::Path;
+mod made;
+
+use made::*;
 
 use super::*;
-use crate::drives::{Bus, Content, Mapping, Member, Partition, mapping_name};
-
-fn uuid(number: u128) -> Uuid {
-    Uuid::from_u128(number)
-}
-
-/// A USB disk without anything on it.
-fn disk(name: &str) -> Facts {
-    Facts {
-        node: Path::new("/dev").join(name),
-        devnum: 1,
-        syspath: Path::new("/sys/devices/x/block").join(name),
-        diskseq: 1,
-        bus: Bus::Usb,
-        removable: false,
-        model: "Disk".to_owned(),
-        serial: "S".to_owned(),
-        id_path: "pci-1-usb-2".to_owned(),
-        size: 1000,
-        partition: None,
-        content: None,
-        mapping: None,
-        loop_file: None,
-    }
-}
-
-fn content(kind: &str, uuid: u128, sub: u128) -> Option<Content> {
-    let text = |number| Uuid::from_u128(number).to_string();
-    Some(Content { kind: kind.to_owned(), uuid: text(uuid), sub_uuid: text(sub), label: "Blue".to_owned() })
-}
-
-/// A device `sub` of filesystem 10.
-fn btrfs(name: &str, sub: u128) -> Facts {
-    Facts { content: content("btrfs", 10, sub), ..disk(name) }
-}
-
-/// Container 20.
-fn luks(name: &str) -> Facts {
-    Facts { content: content("crypto_LUKS", 20, 0), ..disk(name) }
-}
-
-/// Its open side, called `mapping`.
-fn opened(mapping: &str, over: &str) -> Facts {
-    let mapping = Mapping { name: mapping.to_owned(), luks: Some(uuid(20)), over: Some(over.to_owned()) };
-    Facts { bus: Bus::Mapper, serial: String::new(), mapping: Some(mapping), ..btrfs("dm-0", 11) }
-}
-
-fn member(device: u128, luks: Option<u128>) -> Member {
-    Member { device: uuid(device), luks: luks.map(uuid), serial: "S".to_owned(), size: 1000 }
-}
-
-fn enrolment(members: Vec<Member>) -> Enrolment {
-    let mut enrolment = Enrolment::new(uuid(10), "Blue".to_owned(), members, 1);
-    enrolment.id = uuid(1);
-    enrolment
-}
-
-fn single() -> Vec<Enrolment> {
-    vec![enrolment(vec![member(11, None)])]
-}
-
-fn pair() -> Vec<Enrolment> {
-    vec![enrolment(vec![member(11, None), member(12, None)])]
-}
-
-fn encrypted() -> Vec<Enrolment> {
-    vec![enrolment(vec![member(11, Some(20))])]
-}
+use crate::drives::{Bus, Partition, mapping_name};
 
 /// Each verdict: "id: order", a refusal as "refused: words of it that matter".
 fn judged(sight: &Sight<'_>) -> Vec<String> {
