@@ -45,7 +45,7 @@ impl Scrubbed {
 
 /// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs device `devid` of the filesystem under `fd`, which is mounted writable, from
 /// its beginning to its end, and writes anew what is wrong and has a good copy. It returns when that is done, which takes
-/// as long as reading everything; a signal does not end it, [`cancel`] does.
+/// as long as reading everything; only newer kernels end it when the process is killed, and [`cancel`] always does.
 ///
 /// # Errors
 /// `ECANCELED` after [`cancel`], `EINPROGRESS` while the device is scrubbed already or is replaced, `ENODEV` when there is no

@@ -13,7 +13,7 @@ use zbus::OwnedObjectPath;
 use super::hall::{Hall, lost};
 use crate::backups::{self, Identity, OnDrive};
 use crate::drives::{DriveId, Plugged};
-use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket};
+use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket, VerifyWish};
 use crate::volumes::Volume;
 
 /// A volume has so long to show that it is there after all.
@@ -67,8 +67,9 @@ async fn back_up(hall: &Arc<Hall>, drive: DriveId, backups: Vec<String>, uid: u3
 }
 
 /// Reads everything on it.
-pub(super) async fn verify(_hall: &Arc<Hall>, _drive: DriveId, _uid: u32) -> Result<OwnedObjectPath, Error> {
-    Err(not_yet("verify a drive", "have the drive mounted and run btrfs scrub start -B on it"))
+pub(super) async fn verify(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result<OwnedObjectPath, Error> {
+    let wish = VerifyWish { dock: hall.dock.clone(), drive: about(hall, drive)?, uid };
+    show(hall, hall.jobs.verify(wish).await?).await
 }
 
 /// The snapshots on it. The drive is let go as after a job.

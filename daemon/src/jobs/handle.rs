@@ -140,7 +140,7 @@ impl Jobs {
         self.take(Work::Restore(Box::new(wish))).await
     }
 
-    async fn take(&self, work: Work) -> Result<Ticket, Error> {
+    pub(super) async fn take(&self, work: Work) -> Result<Ticket, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Order::Take(work, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))

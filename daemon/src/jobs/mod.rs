@@ -30,6 +30,7 @@ mod report;
 mod runner;
 mod sources;
 mod state;
+mod wish;
 mod work;
 
 #[cfg(test)]
@@ -45,4 +46,5 @@ pub(crate) use runner::sweep;
 pub(crate) use {
     about::AboutDrive,
     handle::{BackupWish, RemoveWish, RestoreWish},
+    wish::VerifyWish,
 };

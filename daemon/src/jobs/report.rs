@@ -8,6 +8,7 @@ use super::job::{Job, Total, Trouble, now};
 use super::pace::{Pace, remaining};
 use super::state::Event;
 use crate::backups::Told;
+use crate::verify;
 use crate::worker::Report;
 
 /// The step that a report means for a job in this state, where it means one.
@@ -40,6 +41,7 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
         }
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
         Report::Backup(told) => backup(job, told),
+        Report::Verify(told) => verified(job, pace, told),
         Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
@@ -82,6 +84,19 @@ fn backup(job: &mut Job, told: &Told) -> bool {
         | Told::Kept { .. } => return false,
     };
     say(job, note)
+}
+
+/// What is told of a drive that is verified.
+fn verified(job: &mut Job, pace: &mut Pace, told: &verify::Told) -> bool {
+    match told {
+        verify::Told::Total { bytes } => {
+            let total = Total { bytes: *bytes, source: TotalSource::Estimate };
+            std::mem::replace(&mut job.total, total.clone()) != total
+        }
+        verify::Told::Read { bytes } | verify::Told::Found(verify::Found { bytes, .. }) => {
+            progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() })
+        }
+    }
 }
 
 /// Something more to note, for everybody.

@@ -8,8 +8,9 @@ use super::about::{About, AboutDrive};
 use super::entry::Ending;
 use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::job::{Total, Trouble};
-use super::runner::{Aboard, Backup, Berth, Receive, Remove, Restore, Runner};
+use super::runner::{Aboard, Backup, Berth, Receive, Remove, Restore, Runner, Verify};
 use super::sources::Sources;
+use super::wish::VerifyWish;
 use crate::config::Config;
 use crate::drives::Dock;
 use crate::volumes::Volume;
@@ -22,6 +23,7 @@ pub(super) enum Work {
     Backup(Box<BackupWish>),
     Remove(Box<RemoveWish>),
     Restore(Box<RestoreWish>),
+    Verify(Box<VerifyWish>),
 }
 
 impl Work {
@@ -34,6 +36,7 @@ impl Work {
                 About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
             }
             Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
+            Self::Verify(wish) => About::on_drive(JobKind::Verify, wish.drive.clone()),
             Self::Restore(wish) => {
                 let volume = Some(wish.volume.rule.name.clone());
                 About { volume, ..About::on_drive(JobKind::Restore, wish.drive.clone()) }
@@ -48,6 +51,7 @@ impl Work {
             Self::Backup(wish) => wish.uid,
             Self::Remove(wish) => wish.uid,
             Self::Restore(wish) => wish.uid,
+            Self::Verify(wish) => wish.uid,
         }
     }
 
@@ -55,7 +59,9 @@ impl Work {
     pub(super) fn total(&self) -> Total {
         match self {
             Self::Receive(wish) => wish.total.clone(),
-            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) => Total { bytes: 0, source: TotalSource::Unknown },
+            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) | Self::Verify(_) => {
+                Total { bytes: 0, source: TotalSource::Unknown }
+            }
         }
     }
 
@@ -64,7 +70,7 @@ impl Work {
         match self {
             Self::Receive(wish) => Some(&wish.volume),
             Self::Restore(wish) => Some(&wish.volume),
-            Self::Backup(_) | Self::Remove(_) => None,
+            Self::Backup(_) | Self::Remove(_) | Self::Verify(_) => None,
         }
     }
 
@@ -75,6 +81,7 @@ impl Work {
             Self::Backup(wish) => Some(berth(&wish.dock, &wish.drive)),
             Self::Remove(wish) => Some(berth(&wish.dock, &wish.drive)),
             Self::Restore(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Verify(wish) => Some(berth(&wish.dock, &wish.drive)),
         }
     }
 
@@ -83,7 +90,7 @@ impl Work {
         match self {
             Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
             Self::Backup(wish) => config.backup(&wish.backup).is_some(),
-            Self::Remove(_) => true,
+            Self::Remove(_) | Self::Verify(_) => true,
             Self::Restore(wish) => config.volumes.contains(&wish.volume.rule),
         }
     }
@@ -93,7 +100,7 @@ impl Work {
         match self {
             Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
             Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
-            Self::Backup(_) | Self::Remove(_) => Error::new(ErrorName::NotFound, NO_SUCH_BACKUP),
+            Self::Backup(_) | Self::Remove(_) | Self::Verify(_) => Error::new(ErrorName::NotFound, NO_SUCH_BACKUP),
         }
     }
 
@@ -116,6 +123,10 @@ impl Work {
                 let sources = sources.clone();
                 let errand = Backup { rule, sources, lanes };
                 tokio::spawn(Aboard { runner, berth, errand }.run());
+            }
+            Self::Verify(wish) => {
+                let berth = berth(&wish.dock, &wish.drive);
+                tokio::spawn(Aboard { runner, berth, errand: Verify }.run());
             }
             Self::Remove(wish) => {
                 let berth = berth(&wish.dock, &wish.drive);

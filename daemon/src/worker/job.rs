@@ -13,6 +13,7 @@ use super::failure;
 use super::protocol::{JobError, Order, Report};
 use super::teller::Teller;
 use crate::backups::{self, Ends, Restore, Task};
+use crate::verify::Verify;
 
 /// As many as the command line allows.
 const MOST_LANES: usize = 256;
@@ -40,6 +41,10 @@ pub(crate) enum Job {
         destination: OwnedFd,
         options: Box<Options>,
         version: u32,
+    },
+    /// A drive.
+    Verify {
+        destination: OwnedFd,
     },
     Sweep {
         destination: OwnedFd,
@@ -72,6 +77,7 @@ impl Job {
                 let options = Box::new(Options { lanes: lanes_for(lanes), name, ..Options::default() });
                 Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST) })
             }
+            Order::Verify => Ok(Self::Verify { destination: alone(descriptors)? }),
             Order::Sweep => Ok(Self::Sweep { destination: alone(descriptors)? }),
             Order::Cancel => Err(Unfit("the daemon cancelled a job that it had not begun")),
         }
@@ -91,6 +97,7 @@ impl Job {
             Self::Restore { snapshot, options, version, .. } => {
                 Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version }
             }
+            Self::Verify { .. } => Self::Verify { destination },
             Self::Sweep { .. } => Self::Sweep { destination },
         }
     }
@@ -98,9 +105,10 @@ impl Job {
     /// The directory in which all of it happens.
     pub(crate) fn destination(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Receive { destination, .. } | Self::Restore { destination, .. } | Self::Sweep { destination } => {
-                destination.as_fd()
-            }
+            Self::Receive { destination, .. }
+            | Self::Restore { destination, .. }
+            | Self::Verify { destination }
+            | Self::Sweep { destination } => destination.as_fd(),
             Self::Backup { ends, .. } => ends.destination.as_fd(),
         }
     }
@@ -109,7 +117,7 @@ impl Job {
     pub(crate) fn folder(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
-            Self::Receive { .. } | Self::Restore { .. } | Self::Sweep { .. } => None,
+            Self::Receive { .. } | Self::Restore { .. } | Self::Verify { .. } | Self::Sweep { .. } => None,
         }
     }
 
@@ -133,6 +141,12 @@ impl Job {
                 let restore = Restore { snapshot, destination, options, version, control, observer, tell: &tell };
                 let error = restore.run().err().map(|trouble| failure::of_backup(&trouble));
                 Report::Ended { counts: control.progress().counts, error }
+            }
+            Self::Verify { destination } => {
+                let tell = |told| teller.leave(Report::Verify(told));
+                let verify = Verify { root: destination.as_fd(), control, tell: &tell };
+                let error = verify.run().err().map(|trouble| failure::of_verify(&trouble));
+                Report::Ended { counts: Counts::default(), error }
             }
             Self::Sweep { destination } => {
                 let error = sweep(destination.as_fd()).err().map(|error| failure::of_error(&error));

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes;
 use super::priority::Priority;
 use crate::backups::{Task, Told};
+use crate::verify;
 
 /// The longest line from the daemon, with its end.
 pub(crate) const LONGEST_ORDER: usize = 4 << 10;
@@ -56,6 +57,8 @@ pub(crate) enum Order {
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
     },
+    /// Compare all that is on the drive whose top the one descriptor is with its checksums.
+    Verify,
     /// Delete what crashed runs left hidden in the directory that the one descriptor is.
     Sweep,
     /// End what is being done; only after a start.
@@ -99,6 +102,8 @@ pub(crate) enum Report {
     },
     /// What a backup tells beside that.
     Backup(Told),
+    /// What is told of a drive that is verified.
+    Verify(verify::Told),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
     /// It is over: exactly once, and the last line.

@@ -3,3 +3,4 @@
 mod backup;
 mod drives;
 mod stage;
+mod verify;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use butterdock_btrfs::filesystem;
+use butterdock_btrfs::{filesystem, scrub};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
@@ -94,6 +94,12 @@ pub(crate) fn sweep(run: &Path) -> Vec<PathBuf> {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Uuid::try_parse(name).is_ok())
     };
     let left: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(ours).collect();
+    for path in &left {
+        // On older kernels a scrub outlives the worker that began it, and keeps the filesystem from being mounted again.
+        if let Ok(root) = open_folder(path) {
+            scrub::cancel(&root).unwrap_or_default();
+        }
+    }
     left.into_iter().filter(|path| detach(path).is_ok() || fs::remove_dir(path).is_err()).collect()
 }
 

@@ -78,6 +78,9 @@ impl Desk {
             JobKind::Backup if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
                 Some("this backup is being made on this drive already; watch it with butterdock jobs")
             }
+            JobKind::Verify if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
+                Some("the drive is being verified already; watch it with butterdock jobs")
+            }
             JobKind::Remove
             | JobKind::Backup
             | JobKind::Receive

@@ -107,7 +107,7 @@ impl Desk {
             Told::Opened(mount) => self.opened(id, mount),
             Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
             Told::Report(report) => {
-                if matches!(report, Report::Progress { .. } | Report::Phase(_)) {
+                if matches!(report, Report::Progress { .. } | Report::Verify(_) | Report::Phase(_)) {
                     self.queue.wake(id);
                 }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };

@@ -81,7 +81,7 @@ impl Errand for Backup {
 impl Backup {
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, pin } = outcome.heard;
+        let Heard { source, pin, found: _ } = outcome.heard;
         let Some(pin) = pin else { return };
         let Berth { dock, drive } = berth;
         if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {

@@ -7,6 +7,7 @@ mod receive;
 mod remove;
 mod restore;
 mod stay;
+mod verify;
 
 pub(super) use backup::Backup;
 pub(super) use follow::other_than;
@@ -14,6 +15,7 @@ pub(super) use receive::Receive;
 pub(super) use remove::Remove;
 pub(super) use restore::Restore;
 pub(super) use stay::{Aboard, Berth};
+pub(super) use verify::Verify;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
