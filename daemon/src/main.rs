@@ -17,6 +17,7 @@ mod policy;
 mod receive;
 mod serve;
 mod status;
+mod streams;
 mod verify;
 mod volumes;
 mod worker;

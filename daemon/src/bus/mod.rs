@@ -16,12 +16,14 @@ mod authority;
 mod drive;
 mod errands;
 mod hall;
+mod imports;
 mod job;
 mod manager;
 mod mirror;
 mod polkit;
 mod receive;
 mod showing;
+mod stay;
 mod stream;
 mod volume;
 

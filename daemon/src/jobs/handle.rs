@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::about::AboutDrive;
+use super::asking::Asking;
 use super::job::{Job, Total};
 use super::keeper::Keeper;
 use super::queue::Place as Where;
@@ -84,6 +85,7 @@ pub(crate) struct Ticket {
 pub(crate) struct Jobs {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keeper: Keeper,
+    pub(super) asking: Asking,
 }
 
 /// What the desk is told.

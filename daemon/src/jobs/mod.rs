@@ -14,6 +14,7 @@
 //! goes, `patience` how long a worker is waited for, `left` what can be said of what it left; all six are pure.
 
 mod about;
+mod asking;
 mod desk;
 mod entry;
 mod handle;
@@ -46,5 +47,5 @@ pub(crate) use runner::sweep;
 pub(crate) use {
     about::AboutDrive,
     handle::{BackupWish, RemoveWish, RestoreWish},
-    wish::VerifyWish,
+    wish::{ImportWish, VerifyWish},
 };

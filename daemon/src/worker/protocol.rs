@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes;
 use super::priority::Priority;
 use crate::backups::{Task, Told};
-use crate::verify;
+use crate::{streams, verify};
 
 /// The longest line from the daemon, with its end.
 pub(crate) const LONGEST_ORDER: usize = 4 << 10;
@@ -59,6 +59,18 @@ pub(crate) enum Order {
     },
     /// Compare all that is on the drive whose top the one descriptor is with its checksums.
     Verify,
+    /// Receive the stream files in the folder that the first descriptor is into the directory that the second one is.
+    Import {
+        /// This one alone.
+        #[serde(with = "bytes::optional")]
+        only: Option<Vec<u8>>,
+        /// Decode every compressed extent and refuse one that does not decode.
+        verify: bool,
+        /// How many threads write data; one for each core where nothing is said.
+        lanes: Option<usize>,
+    },
+    /// Tell of the stream files in the folder that the one descriptor is.
+    Streams,
     /// Delete what crashed runs left hidden in the directory that the one descriptor is.
     Sweep,
     /// End what is being done; only after a start.
@@ -104,6 +116,8 @@ pub(crate) enum Report {
     Backup(Told),
     /// What is told of a drive that is verified.
     Verify(verify::Told),
+    /// What is told of stream files.
+    Streams(streams::Told),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
     /// It is over: exactly once, and the last line.

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 20] = [
+const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     ("serve", &["args", "bus", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
-    ("bus", &["backups", "config", "drives", "jobs", "volumes"]),
-    ("jobs", &["backups", "config", "drives", "verify", "volumes", "worker"]),
-    ("worker", &["backups", "limits", "lines", "status", "verify"]),
+    ("bus", &["backups", "config", "drives", "jobs", "streams", "volumes"]),
+    ("jobs", &["backups", "config", "drives", "streams", "verify", "volumes", "worker"]),
+    ("worker", &["backups", "limits", "lines", "status", "streams", "verify"]),
     ("volumes", &["config"]),
     ("drives", &["backups", "config", "policy"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
+    ("streams", &["worker"]),
     ("verify", &[]),
     ("config", &["backups", "lines", "status", "volumes"]),
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),

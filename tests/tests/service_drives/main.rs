@@ -2,5 +2,6 @@
 
 mod backup;
 mod drives;
+mod import;
 mod stage;
 mod verify;

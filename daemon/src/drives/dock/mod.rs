@@ -10,7 +10,8 @@
 //!   policy about it after every event and every step.
 //! * `turn` lets one thing at a time be done with a drive. Whatever may hang as long as a drive does is done on a thread
 //!   of its own: callers wait for it within a bound, and the turn is held until the thread is back.
-//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive.
+//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive, and
+//!   `reading` how it holds one that has no btrfs.
 //!
 //! The policy never waits, and the dock has no opinions: it carries out the next step and asks again. What went wrong with
 //! a drive is its `problem` until its devices change or somebody takes it in hand: nothing is tried twice by itself.
@@ -25,6 +26,7 @@ mod id;
 mod lease;
 mod mounting;
 mod picture;
+mod reading;
 mod review;
 mod rows;
 mod shown;

@@ -1,6 +1,8 @@
 //! Mounts an enrolled drive, checks it before anybody can see it, and lets it go. Every call blocks as long as the drive
 //! does.
 
+mod read_only;
+
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
@@ -22,6 +24,8 @@ use uuid::Uuid;
 use super::enrolment::Enrolment;
 use super::error::{Error, Result};
 use super::{holders, node};
+
+pub(crate) use read_only::{ReadOnly, read_only};
 
 /// A device of the filesystem: its node, and the number that it must have.
 #[derive(Debug, Clone, PartialEq, Eq)]

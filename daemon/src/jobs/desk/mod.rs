@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::asking::Asking;
 use super::entry::{Ending, Entry, Why, verdict};
 use super::handle::{Jobs, Order};
 use super::history::History;
@@ -54,6 +55,7 @@ impl Desk {
     pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
         let keeper = Keeper::start(history);
+        let asking = Asking::new(Arc::clone(&spawner));
         let desk = Self {
             config: config.clone(),
             spawner,
@@ -67,7 +69,7 @@ impl Desk {
             sources: Sources::new(&config.state),
         };
         tokio::spawn(desk.work(waiting));
-        Jobs { orders, keeper }
+        Jobs { orders, keeper, asking }
     }
 
     async fn work(mut self, mut waiting: mpsc::Receiver<Order>) {

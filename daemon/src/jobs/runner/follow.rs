@@ -73,6 +73,7 @@ impl Followed {
             }
             Report::Confined { .. }
             | Report::Began { .. }
+            | Report::Streams(_)
             | Report::Verify(verify::Told::Total { .. } | verify::Told::Read { .. })
             | Report::Progress { .. }
             | Report::Warning(_)
@@ -161,6 +162,7 @@ impl News {
             | Report::Began { .. }
             | Report::Published { .. }
             | Report::Backup(_)
+            | Report::Streams(_)
             | Report::Warning(_)
             | Report::Ended { .. } => {}
         }

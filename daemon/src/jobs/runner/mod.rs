@@ -3,6 +3,7 @@
 
 mod backup;
 mod follow;
+mod import;
 mod receive;
 mod remove;
 mod restore;
@@ -11,6 +12,7 @@ mod verify;
 
 pub(super) use backup::Backup;
 pub(super) use follow::other_than;
+pub(super) use import::{Import, open as open_folder};
 pub(super) use receive::Receive;
 pub(super) use remove::Remove;
 pub(super) use restore::Restore;

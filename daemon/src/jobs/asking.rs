@@ -1,0 +1,100 @@
+//! Questions that a worker answers and that are no jobs: nothing is changed, and whoever asks waits for the answer.
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_dbus::{Error, ErrorName};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::handle::Jobs;
+use super::runner::open_folder;
+use crate::drives::Lease;
+use crate::streams::{Row, Told};
+use crate::worker::{Order, Priority, Report, Spawner, public_sentence};
+
+/// So many questions are answered at the same time; each is a process.
+const MOST: usize = 4;
+/// More reports than any honest answer has.
+const LONGEST: usize = 10_000;
+/// A drive has so long to tell of its stream files.
+const LISTING: Duration = Duration::from_secs(30);
+
+/// Who answers.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    spawner: Arc<Spawner>,
+    places: Arc<Semaphore>,
+}
+
+impl Asking {
+    pub(super) fn new(spawner: Arc<Spawner>) -> Self {
+        Self { spawner, places: Arc::new(Semaphore::new(MOST)) }
+    }
+
+    /// What a worker tells on this order, but for how it went on.
+    ///
+    /// # Errors
+    /// `Busy` where too much is asked; `DeviceGone` when the answer does not come `within`; and the worker's own.
+    pub(super) async fn ask(
+        &self,
+        order: Order,
+        fds: Vec<OwnedFd>,
+        priority: Priority,
+        within: Duration,
+    ) -> Result<Vec<Report>, Error> {
+        let busy = |_full| Error::new(ErrorName::Busy, "too much is asked at the same time; try again in a moment");
+        let place = self.places.try_acquire().map_err(busy)?;
+        let answered = bounded(within, self.answer(order, fds, priority)).await;
+        drop(place);
+        answered
+    }
+
+    async fn answer(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> Result<Vec<Report>, Error> {
+        let failed = |text: String| Error::new(ErrorName::Failed, text);
+        let started = self.spawner.worker(order, fds, priority).await;
+        let mut worker = started.map_err(|error| failed(format!("no worker could be started ({error}); try again")))?;
+        let mut told = Vec::new();
+        while let Some(report) = worker.next().await {
+            match report {
+                Report::Ended { error, .. } => {
+                    // What it has open of the drive is closed when it is gone.
+                    worker.gone().await;
+                    let Some(error) = error else { return Ok(told) };
+                    tracing::warn!("a question was not answered: {}", error.message);
+                    return Err(failed(public_sentence(error.kind, error.command, error.byte)));
+                }
+                Report::Warning(text) => tracing::warn!("{text}"),
+                report if told.len() < LONGEST => told.push(report),
+                _too_much => break,
+            }
+        }
+        worker.kill();
+        Err(failed("the worker ended without an answer; see the journal, then try again".to_owned()))
+    }
+}
+
+impl Jobs {
+    /// The stream files in a folder on a drive, in the order in which they would be received.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such folder; and those of a drive that does not answer.
+    pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<Row>, Error> {
+        let folder = open_folder(lease, folder).await?;
+        let told = self.asking.ask(Order::Streams, vec![folder], Priority::default(), LISTING).await?;
+        let row = |report| match report {
+            Report::Streams(Told::File(row)) => Some(row),
+            _other => None,
+        };
+        Ok(told.into_iter().filter_map(row).collect())
+    }
+}
+
+/// Waits so long. What is waited for is dropped then, and a worker of it killed.
+async fn bounded<T>(within: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = "the drive does not answer; check it and its cable (dmesg)";
+    timeout(within, work).await.unwrap_or_else(|_late| Err(Error::new(ErrorName::DeviceGone, late)))
+}
