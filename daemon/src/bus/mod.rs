@@ -15,6 +15,7 @@
 mod authority;
 mod drive;
 mod errands;
+mod estimates;
 mod hall;
 mod imports;
 mod job;

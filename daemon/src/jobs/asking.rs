@@ -12,9 +12,10 @@ use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::runner::open_folder;
+use super::sources::Sources;
 use crate::drives::Lease;
 use crate::streams::{Row, Told};
-use crate::worker::{Order, Priority, Report, Spawner, public_sentence};
+use crate::worker::{JobError, Order, Priority, Report, Spawner, public_sentence};
 
 /// So many questions are answered at the same time; each is a process.
 const MOST: usize = 4;
@@ -23,29 +24,34 @@ const LONGEST: usize = 10_000;
 /// A drive has so long to tell of its stream files.
 const LISTING: Duration = Duration::from_secs(30);
 
+/// What was told, and what went wrong.
+pub(super) type Answer = (Vec<Report>, Option<JobError>);
+
 /// Who answers.
 #[derive(Debug, Clone)]
 pub(super) struct Asking {
     spawner: Arc<Spawner>,
     places: Arc<Semaphore>,
+    /// What the sources of backups have to be.
+    pub(super) sources: Sources,
 }
 
 impl Asking {
-    pub(super) fn new(spawner: Arc<Spawner>) -> Self {
-        Self { spawner, places: Arc::new(Semaphore::new(MOST)) }
+    pub(super) fn new(spawner: Arc<Spawner>, sources: Sources) -> Self {
+        Self { spawner, places: Arc::new(Semaphore::new(MOST)), sources }
     }
 
-    /// What a worker tells on this order, but for how it went on.
+    /// What a worker tells on this order, and why it could not tell all.
     ///
     /// # Errors
-    /// `Busy` where too much is asked; `DeviceGone` when the answer does not come `within`; and the worker's own.
+    /// `Busy` where too much is asked; `DeviceGone` when the answer does not come `within`; `Failed` when there is none.
     pub(super) async fn ask(
         &self,
         order: Order,
         fds: Vec<OwnedFd>,
         priority: Priority,
         within: Duration,
-    ) -> Result<Vec<Report>, Error> {
+    ) -> Result<Answer, Error> {
         let busy = |_full| Error::new(ErrorName::Busy, "too much is asked at the same time; try again in a moment");
         let place = self.places.try_acquire().map_err(busy)?;
         let answered = bounded(within, self.answer(order, fds, priority)).await;
@@ -53,7 +59,7 @@ impl Asking {
         answered
     }
 
-    async fn answer(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> Result<Vec<Report>, Error> {
+    async fn answer(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> Result<Answer, Error> {
         let failed = |text: String| Error::new(ErrorName::Failed, text);
         let started = self.spawner.worker(order, fds, priority).await;
         let mut worker = started.map_err(|error| failed(format!("no worker could be started ({error}); try again")))?;
@@ -63,9 +69,7 @@ impl Asking {
                 Report::Ended { error, .. } => {
                     // What it has open of the drive is closed when it is gone.
                     worker.gone().await;
-                    let Some(error) = error else { return Ok(told) };
-                    tracing::warn!("a question was not answered: {}", error.message);
-                    return Err(failed(public_sentence(error.kind, error.command, error.byte)));
+                    return Ok((told, error));
                 }
                 Report::Warning(text) => tracing::warn!("{text}"),
                 report if told.len() < LONGEST => told.push(report),
@@ -84,7 +88,11 @@ impl Jobs {
     /// `NotFound` where there is no such folder; and those of a drive that does not answer.
     pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<Row>, Error> {
         let folder = open_folder(lease, folder).await?;
-        let told = self.asking.ask(Order::Streams, vec![folder], Priority::default(), LISTING).await?;
+        let (told, error) = self.asking.ask(Order::Streams, vec![folder], Priority::default(), LISTING).await?;
+        if let Some(error) = error {
+            tracing::warn!("the stream files on a drive cannot be listed: {}", error.message);
+            return Err(Error::new(ErrorName::Failed, public_sentence(error.kind, error.command, error.byte)));
+        }
         let row = |report| match report {
             Report::Streams(Told::File(row)) => Some(row),
             _other => None,

@@ -17,6 +17,7 @@ mod about;
 mod asking;
 mod desk;
 mod entry;
+mod estimate;
 mod handle;
 mod history;
 mod job;
@@ -37,6 +38,7 @@ mod work;
 #[cfg(test)]
 pub(crate) use about::About;
 pub(crate) use desk::Desk;
+pub(crate) use estimate::Estimated;
 pub(crate) use handle::{Jobs, Ticket, Wish, no_such_volume};
 pub(crate) use history::History;
 #[cfg(test)]

@@ -3,5 +3,6 @@
 mod backup;
 mod drives;
 mod import;
+mod listing;
 mod stage;
 mod verify;

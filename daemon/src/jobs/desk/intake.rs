@@ -122,7 +122,8 @@ fn is_unfinished(entry: &Entry, about: &About) -> bool {
     job.about == *about && !job.is_over()
 }
 
-fn priority(rule: WorkerRule) -> Priority {
+/// How a worker runs beside everything else.
+pub(in crate::jobs) fn priority(rule: WorkerRule) -> Priority {
     let io = match rule.io_class {
         IoClass::Idle => IoPriority::Idle,
         IoClass::BestEffort => IoPriority::BestEffort(rule.io_priority),

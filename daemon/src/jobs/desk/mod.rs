@@ -5,6 +5,8 @@
 mod endings;
 mod intake;
 
+pub(super) use intake::priority;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +57,7 @@ impl Desk {
     pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
         let keeper = Keeper::start(history);
-        let asking = Asking::new(Arc::clone(&spawner));
+        let asking = Asking::new(Arc::clone(&spawner), Sources::new(&config.state));
         let desk = Self {
             config: config.clone(),
             spawner,
