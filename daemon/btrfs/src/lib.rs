@@ -13,6 +13,7 @@
 
 pub mod changes;
 mod clone;
+pub mod contents;
 pub mod directory;
 pub mod encoded;
 mod error;

@@ -160,7 +160,7 @@ fn too_small(short: Short) -> Trouble {
 }
 
 pub(super) fn told(estimate: &Estimate) -> Told {
-    Told::Estimated { bytes: estimate.bytes(), exact: estimate.is_exact() }
+    Told::Estimated { bytes: estimate.bytes() }
 }
 
 /// The transaction after which everything is new.

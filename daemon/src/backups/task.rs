@@ -48,13 +48,8 @@ pub(crate) enum Told {
         /// Why everything is sent. It names nothing.
         why: Option<String>,
     },
-    /// How much the stream will bring.
-    Estimated {
-        /// Bytes of the stream.
-        bytes: u64,
-        /// Otherwise at most so many: what is compressed comes shorter.
-        exact: bool,
-    },
+    /// How much the stream will bring, in bytes; hardly more, and less where the source has files that share extents.
+    Estimated { bytes: u64 },
     /// Nothing changed since the last backup on this drive: nothing is sent and nothing deleted.
     Unchanged { pin: Pin },
     /// The drive has the snapshot: what it needs for its next increment from now on.

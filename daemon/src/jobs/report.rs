@@ -66,7 +66,7 @@ pub(super) fn end(job: &mut Job, state: JobState, trouble: Option<Trouble>) {
 /// What a backup tells. A total is told once: a second attempt at the same stream does not change it.
 fn backup(job: &mut Job, told: &Told) -> bool {
     let note = match told {
-        Told::Estimated { bytes, .. } if job.total.bytes == 0 => {
+        Told::Estimated { bytes } if job.total.bytes == 0 => {
             job.total = Total { bytes: *bytes, source: TotalSource::Estimate };
             return true;
         }
@@ -210,8 +210,8 @@ mod tests {
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
         assert!(hear(Told::Parent { uuid: None, why: Some("the drive is new".to_owned()) }));
-        assert!(hear(Told::Estimated { bytes: 80, exact: false }));
-        assert!(!hear(Told::Estimated { bytes: 90, exact: true }), "a total does not change");
+        assert!(hear(Told::Estimated { bytes: 80 }));
+        assert!(!hear(Told::Estimated { bytes: 90 }), "a total does not change");
         assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
         assert_eq!((job.incremental, job.note.as_str()), (false, "everything is sent, because the drive is new"));
         let parent = Told::Parent { uuid: Some(Identity([1; 16])), why: None };

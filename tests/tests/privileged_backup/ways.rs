@@ -29,11 +29,10 @@ fn everything_then_changes_then_nothing() -> Result<()> {
     stage.is_restorable()?;
 
     let before = stage.names()?;
-    let began = std::time::Instant::now();
     let nothing = stage.back_up()?;
     ensure!(told(&nothing, "unchanged").len() == 1 && nothing.said("began").is_empty(), "{:?}", nothing.reports);
     ensure!(told(&nothing, "unchanged")[0]["pin"]["source"] == told(&increment, "pinned")[0]["pin"]["source"]);
-    ensure!(stage.names()? == before && began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
+    ensure!(stage.names()? == before, "{before:?} {:?}", stage.names()?);
 
     fs::write(stage.live("file"), "changed at last")?;
     let again = stage.back_up()?;
@@ -72,11 +71,25 @@ fn what_is_written_and_not_on_disk_yet_is_a_change() -> Result<()> {
 #[test]
 fn the_estimate_comes_first_and_is_near() -> Result<()> {
     let stage = Stage::new()?;
-    let ended = stage.back_up()?;
-    let estimated = told(&ended, "estimated")[0]["bytes"].as_u64().context("bytes")?;
-    let came = bytes(&ended)?;
-    ensure!(estimated.abs_diff(came) < came / 50, "{estimated} were estimated and {came} came");
-    Ok(())
+    let near = || -> Result<()> {
+        let ended = stage.back_up()?;
+        let estimated = told(&ended, "estimated")[0]["bytes"].as_u64().context("bytes")?;
+        let came = bytes(&ended)?;
+        ensure!(estimated.abs_diff(came) < came / 50, "{estimated} were estimated and {came} came");
+        Ok(())
+    };
+    // Of everything: by the tree.
+    for number in 0..3000_u32 {
+        let folder = stage.live("many").join(format!("{}/deeper", number % 40));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("file-{number}")), "x".repeat(number as usize % 700))?;
+    }
+    near()?;
+    // Of changes: by a send without data.
+    for number in 0..40 {
+        fs::write(stage.live("many").join(format!("{number}/new")), "y".repeat(50_000))?;
+    }
+    near()
 }
 
 #[test]

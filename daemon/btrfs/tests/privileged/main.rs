@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod privileged_changes;
+mod privileged_contents;
 #[cfg(test)]
 mod privileged_encoded;
 #[cfg(test)]
