@@ -65,6 +65,7 @@ impl Asking {
         let mut worker = started.map_err(|error| failed(format!("no worker could be started ({error}); try again")))?;
         let mut told = Vec::new();
         while let Some(report) = worker.next().await {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is to tell is told")]
             match report {
                 Report::Ended { error, .. } => {
                     // What it has open of the drive is closed when it is gone.
@@ -93,10 +94,7 @@ impl Jobs {
             tracing::warn!("the stream files on a drive cannot be listed: {}", error.message);
             return Err(Error::new(ErrorName::Failed, public_sentence(error.kind, error.command, error.byte)));
         }
-        let row = |report| match report {
-            Report::Streams(Told::File(row)) => Some(row),
-            _other => None,
-        };
+        let row = |report| if let Report::Streams(Told::File(row)) = report { Some(row) } else { None };
         Ok(told.into_iter().filter_map(row).collect())
     }
 }

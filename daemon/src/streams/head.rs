@@ -45,6 +45,7 @@ pub(super) fn head(file: &File) -> Result<Head, String> {
 }
 
 fn first(command: &Command<'_>) -> Result<Head, String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "twenty-four other commands stand inside a stream")]
     let (name, identity, parent) = match *command {
         Command::Subvol { path, uuid, ctransid } => (path, butterdock_stream::Identity { uuid, ctransid }, None),
         Command::Snapshot { path, uuid, ctransid, parent } => {
