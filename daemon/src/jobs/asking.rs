@@ -1,6 +1,5 @@
 //! Questions that a worker answers and that are no jobs: nothing is changed, and whoever asks waits for the answer.
 
-use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,9 +43,11 @@ impl Asking {
     /// What a worker tells on this order, and why it could not tell all.
     ///
     /// # Errors
-    /// `Busy` where too much is asked; `DeviceGone` when the answer does not come `within`; `Failed` when there is none.
+    /// `Busy` where too much is asked; `DeviceGone` when the drive is pulled, or the answer does not come `within`; `Failed`
+    /// when there is none.
     pub(super) async fn ask(
         &self,
+        drive: &Lease,
         order: Order,
         fds: Vec<OwnedFd>,
         priority: Priority,
@@ -54,9 +55,13 @@ impl Asking {
     ) -> Result<Answer, Error> {
         let busy = |_full| Error::new(ErrorName::Busy, "too much is asked at the same time; try again in a moment");
         let place = self.places.try_acquire().map_err(busy)?;
-        let answered = bounded(within, self.answer(order, fds, priority)).await;
+        // What is not waited for any more is dropped, and the worker killed with it.
+        let answered = tokio::select! {
+            answered = timeout(within, self.answer(order, fds, priority)) => answered,
+            () = drive.gone() => return Err(gone("the drive was pulled out; plug it in again")),
+        };
         drop(place);
-        answered
+        answered.unwrap_or_else(|_late| Err(gone("the drive does not answer; check it and its cable (dmesg)")))
     }
 
     async fn answer(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> Result<Answer, Error> {
@@ -89,7 +94,7 @@ impl Jobs {
     /// `NotFound` where there is no such folder; and those of a drive that does not answer.
     pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<Row>, Error> {
         let folder = open_folder(lease, folder).await?;
-        let (told, error) = self.asking.ask(Order::Streams, vec![folder], Priority::default(), LISTING).await?;
+        let (told, error) = self.asking.ask(lease, Order::Streams, vec![folder], Priority::default(), LISTING).await?;
         if let Some(error) = error {
             tracing::warn!("the stream files on a drive cannot be listed: {}", error.message);
             return Err(Error::new(ErrorName::Failed, public_sentence(error.kind, error.command, error.byte)));
@@ -99,8 +104,6 @@ impl Jobs {
     }
 }
 
-/// Waits so long. What is waited for is dropped then, and a worker of it killed.
-async fn bounded<T>(within: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = "the drive does not answer; check it and its cable (dmesg)";
-    timeout(within, work).await.unwrap_or_else(|_late| Err(Error::new(ErrorName::DeviceGone, late)))
+fn gone(sentence: &str) -> Error {
+    Error::new(ErrorName::DeviceGone, sentence)
 }

@@ -2,6 +2,7 @@
 //! does.
 
 mod read_only;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -10,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use butterdock_btrfs::{filesystem, scrub};
+use butterdock_btrfs::filesystem;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
@@ -26,6 +27,7 @@ use super::error::{Error, Result};
 use super::{holders, node};
 
 pub(crate) use read_only::{ReadOnly, read_only};
+pub(crate) use sweep::sweep;
 
 /// A device of the filesystem: its node, and the number that it must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,22 +91,6 @@ impl Mounted {
     pub(crate) fn detach(&self) -> Result<()> {
         detach(&self.at)
     }
-}
-
-/// Takes everything out of sight that an earlier service left mounted, and tells where it was.
-pub(crate) fn sweep(run: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(run.join("drives")) else { return Vec::new() };
-    let ours = |path: &PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Uuid::try_parse(name).is_ok())
-    };
-    let left: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(ours).collect();
-    for path in &left {
-        // On older kernels a scrub outlives the worker that began it, and keeps the filesystem from being mounted again.
-        if let Ok(root) = open_folder(path) {
-            scrub::cancel(&root).unwrap_or_default();
-        }
-    }
-    left.into_iter().filter(|path| detach(path).is_ok() || fs::remove_dir(path).is_err()).collect()
 }
 
 /// Reads the superblock ourselves: the kernel sees only what is the enrolled filesystem.
