@@ -8,6 +8,15 @@ BENCH ?=
 # The same for the half of it that measures the service.
 SERVICE_BENCH ?=
 
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# For `make install`: a folder to install below, where programs and data go, where the configuration goes, and where
+# the two programs and what is made beside them lie.
+DESTDIR ?=
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+BUILT ?= $(TARGET)/release
+
 # Under sudo Rust is that of the caller, and so is what gets built.
 ifneq ($(SUDO_USER),)
 ifneq ($(SUDO_USER),root)
@@ -19,9 +28,7 @@ AS_CALLER := sudo -u $(SUDO_USER) -H env PATH="$(PATH)" CARGO_HOME="$(CARGO_HOME
 endif
 endif
 
-TARGET := $(or $(CARGO_TARGET_DIR),target)
-
-.PHONY: help build check test bench demo clean
+.PHONY: help build install deb check test bench demo clean
 
 help: ## Show this
 	@echo 'make COMMAND, one of:'
@@ -30,10 +37,19 @@ help: ## Show this
 build: ## Build both programs, optimised, into target/release; man page and completions into target/release/share
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 
+install: ## Put what was built where it belongs: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release; builds nothing
+	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" daemon/data/install "$(DESTDIR)"
+
+deb: ## Make the Debian package: target/debian/butterdock_VERSION_ARCHITECTURE.deb
+	@tests/demo/needs deb
+	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
+	$(AS_CALLER) daemon/data/debian/build "$(TARGET)"
+
 check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -- --skip privileged_
+	$(CARGO) test -p butterdock-tests --test installed
 
 test: ## Every test; needs root, because most of them mount loop volumes
 	@tests/demo/needs test

@@ -53,6 +53,7 @@ pub(crate) use on_drive::{OnDrive, on_drive};
 pub(crate) use pins::MOST as MOST_PINS;
 pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};
+pub(crate) use source::REFUSED as SOURCE_REFUSED;
 pub(crate) use task::{Task, Told};
 pub(crate) use trouble::Trouble;
 #[expect(

@@ -10,6 +10,9 @@ use super::common::{Origin, Pair};
 use super::identity::Identity;
 use super::trouble::Trouble;
 
+/// How a sentence begins that refuses a source.
+pub(crate) const REFUSED: &str = "the source is ";
+
 /// The source, looked at.
 #[derive(Debug)]
 pub(crate) struct Source<'f> {
@@ -23,18 +26,18 @@ impl<'f> Source<'f> {
     /// When it is not mounted, the path leads to a folder of what is below; when somebody put another subvolume in its
     /// place, to that one. Both would be sent without a word, and in time thin out all that was ever kept.
     pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, Trouble> {
-        let refuse = |sentence: String| Trouble::said(ErrorKind::Failed, sentence);
+        let refuse = |what: String| Trouble::said(ErrorKind::Failed, format!("{REFUSED}{what}"));
         let look = Trouble::source("look at the source");
         if !filesystem::is_btrfs(fd).map_err(&look)? {
             return Err(refuse(
-                "the source is not on btrfs, so perhaps it is not mounted; mount it, or correct `source` in \
+                "not on btrfs, so perhaps it is not mounted; mount it, or correct `source` in \
                  butterdock.toml, and back up again"
                     .to_owned(),
             ));
         }
         if !subvolume::is_root(&file::stat(fd).map_err(&look)?) {
             return Err(refuse(
-                "the source is a folder and no subvolume, so perhaps it is not mounted; mount it, or correct `source` in \
+                "a folder and no subvolume, so perhaps it is not mounted; mount it, or correct `source` in \
                  butterdock.toml, and back up again"
                     .to_owned(),
             ));
@@ -43,21 +46,21 @@ impl<'f> Source<'f> {
         let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
         if origin.uuid.known().is_none() {
             return Err(refuse(
-                "the source has no uuid (the top of an old filesystem has none); make a subvolume for what is to be \
+                "without a uuid (the top of an old filesystem has none); make a subvolume for what is to be \
                  backed up and name that one in butterdock.toml"
                     .to_owned(),
             ));
         }
         if let Some(expected) = expected.filter(|&expected| expected != origin.uuid) {
             return Err(refuse(format!(
-                "the source is another subvolume ({}) than the one that was backed up before ({expected}), so nothing was \
+                "another subvolume ({}) than the one that was backed up before ({expected}), so nothing was \
                  sent; mount the right one, or accept the new one for this backup",
                 origin.uuid
             )));
         }
         if !holds_anything(fd).map_err(&look)? {
             return Err(refuse(
-                "the source is empty, which looks like a mistake, so nothing was sent; mount what belongs there, or put a \
+                "empty, which looks like a mistake, so nothing was sent; mount what belongs there, or put a \
                  file into it if it is meant to be empty"
                     .to_owned(),
             ));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::claims::Claims;
 use super::error::{Error, Result};
 use super::facts::Facts;
 
@@ -91,6 +92,7 @@ impl Enrolment {
 #[derive(Debug, Clone)]
 pub(crate) struct Register {
     folder: PathBuf,
+    claims: Claims,
 }
 
 impl Register {
@@ -110,7 +112,9 @@ impl Register {
                 fs::remove_file(path).unwrap_or_default();
             }
         }
-        Ok(Self { folder })
+        let register = Self { folder, claims: Claims::below(state) };
+        register.claim();
+        Ok(register)
     }
 
     /// All enrolments, and a sentence for each file that is none: its drive is unknown until somebody mends it.
@@ -147,6 +151,7 @@ impl Register {
             // Perhaps it was renamed already; then nothing is there.
             fs::remove_file(&temporary).unwrap_or_default();
         }
+        self.claim();
         written.map_err(Error::system(format!("writing down the drive in {}", self.folder.display())))
     }
 
@@ -156,7 +161,15 @@ impl Register {
     /// There is none, or it cannot be removed.
     pub(crate) fn forget(&self, id: Uuid) -> Result<()> {
         let forgotten = fs::remove_file(self.file(id)).and_then(|()| File::open(&self.folder)?.sync_all());
+        self.claim();
         forgotten.map_err(Error::system(format!("forgetting {}", self.file(id).display())))
+    }
+
+    /// Has udev leave to us what is enrolled now.
+    fn claim(&self) {
+        if let Ok((enrolments, _)) = self.list() {
+            self.claims.set(&enrolments);
+        }
     }
 
     fn file(&self, id: Uuid) -> PathBuf {

@@ -19,7 +19,11 @@ pub(super) fn sentence(at: &Path) -> String {
     }
     let more = if names.len() > MOST { " and others" } else { "" };
     names.truncate(MOST);
-    let by = if names.is_empty() { "something that /proc does not name".to_owned() } else { names.join(", ") };
+    let by = if names.is_empty() {
+        format!("something that the service cannot see (fuser -vm {} can)", at.display())
+    } else {
+        names.join(", ")
+    };
     format!("{} is used by {by}{more}; end that, then try again", at.display())
 }
 
@@ -37,7 +41,7 @@ mod tests {
     fn whoever_has_a_file_open_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let quiet = sentence(folder.path());
-        assert!(quiet.contains("does not name"), "{quiet}");
+        assert!(quiet.contains("cannot see (fuser -vm /"), "{quiet}");
         let _open = fs::File::create(folder.path().join("file")).expect("made");
         let told = sentence(folder.path());
         assert!(told.contains(&format!("({})", std::process::id())), "{told}");

@@ -5,10 +5,11 @@
 //! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown.
 //! * `monitor` listens to udev.
 //! * `superblock` reads that of btrfs, and `node` fetches it from a device.
-//! * `enrolment` keeps what an administrator said of a drive, `token` proves it.
+//! * `enrolment` keeps what an administrator said of a drive, `token` proves it, and `claims` tells udev of it.
 //! * `dock` owns the picture of the drives, and does what the policy says.
 //! * `luks` unlocks and locks, `mount` mounts and lets go, `holders` says who is in the way, `power` switches off.
 
+mod claims;
 mod dock;
 mod enrolment;
 mod error;

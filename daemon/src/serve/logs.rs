@@ -3,6 +3,7 @@
 use std::os::fd::AsFd as _;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::{FormatFields, format};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry;
 
@@ -19,6 +20,7 @@ pub(super) fn start() {
         Some(Err(_)) | None => {
             let lines = tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
+                .fmt_fields(fields())
                 .without_time()
                 .with_target(false)
                 .with_ansi(false);
@@ -27,6 +29,15 @@ pub(super) fn start() {
     };
     // Fails only where there is one already.
     done.unwrap_or_default();
+}
+
+/// Fields as they are, behind the message. The ids of the catalogue are numbers for the journal alone.
+fn fields() -> impl for<'w> FormatFields<'w> {
+    format::debug_fn(|line, field, value| match field.name() {
+        "MESSAGE_ID" => Ok(()),
+        "message" => write!(line, "{value:?}"),
+        name => write!(line, " {name}={value:?}"),
+    })
 }
 
 /// Whether standard error is the journal's socket (systemd.exec(5), `JOURNAL_STREAM`): the variable alone is inherited by

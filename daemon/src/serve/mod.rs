@@ -15,7 +15,6 @@ mod service;
 mod signals;
 mod watch;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,8 +23,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::args::Serve;
 use crate::config::{Config, Sources, load};
-use crate::lines;
 use crate::status::NOT_ALLOWED;
+use crate::{catalogue, lines};
 use service::Service;
 use signals::Signals;
 
@@ -36,7 +35,15 @@ pub(crate) fn run(wanted: Serve) -> ExitCode {
         return ExitCode::from(NOT_ALLOWED);
     }
     logs::start();
-    match serve(wanted.config) {
+    let sources = wanted.config.map_or(Sources::System, Sources::One);
+    let config = match load(&sources) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(MESSAGE_ID = catalogue::CONFIGURATION_WRONG, "{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(sources, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -50,9 +57,7 @@ const THREADS_END: Duration = Duration::from_millis(100);
 /// A thread that has nothing to do any more stays for so long.
 const THREADS_IDLE: Duration = Duration::from_secs(2);
 
-fn serve(file: Option<PathBuf>) -> Result<()> {
-    let sources = file.map_or(Sources::System, Sources::One);
-    let config: Config = load(&sources)?;
+fn serve(sources: Sources, config: Config) -> Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -11,6 +11,7 @@ use super::notify;
 use super::signals::{Asked, Signals};
 use super::watch::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::bus::{Hall, Reload};
+use crate::catalogue;
 use crate::config::{Config, Sources, VolumeRule, load};
 use crate::drives::{Dock, Plugged};
 use crate::jobs::{Desk, History, Jobs};
@@ -88,11 +89,12 @@ impl Service {
                 done = self.reload() => done,
                 () = signals.end() => return Ok(()),
             };
-            match (asker, done) {
+            if let Err(text) = &done {
+                tracing::error!(MESSAGE_ID = catalogue::CONFIGURATION_WRONG, "{text}");
+            }
+            if let Some(reply) = asker {
                 // Whoever asked may have left.
-                (Some(reply), done) => drop(reply.send(done)),
-                (None, Err(text)) => tracing::error!("{text}"),
-                (None, Ok(())) => {}
+                drop(reply.send(done));
             }
         }
     }

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 21] = [
+const MAY_KNOW: [(&str, &[&str]); 22] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
-    ("serve", &["args", "bus", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
+    ("serve", &["args", "bus", "catalogue", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
     ("bus", &["backups", "config", "drives", "jobs", "streams", "volumes"]),
-    ("jobs", &["backups", "config", "drives", "streams", "verify", "volumes", "worker"]),
+    ("jobs", &["backups", "catalogue", "config", "drives", "streams", "verify", "volumes", "worker"]),
     ("worker", &["backups", "limits", "lines", "status", "streams", "verify"]),
     ("volumes", &["config"]),
-    ("drives", &["backups", "config", "policy"]),
+    ("drives", &["backups", "catalogue", "config", "policy"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
     ("streams", &["worker"]),
@@ -26,6 +26,7 @@ const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),
     ("args", &[]),
+    ("catalogue", &[]),
     ("input", &[]),
     ("limits", &[]),
     ("lines", &[]),

@@ -2,4 +2,5 @@
 
 mod authority;
 mod introspection;
+mod page;
 mod shipped;

@@ -4,6 +4,8 @@ mod authority;
 mod backup;
 mod drives;
 mod import;
+mod journal;
 mod listing;
+mod rule;
 mod stage;
 mod verify;

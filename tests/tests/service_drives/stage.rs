@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveProperties;
 use butterdock_dbus::names::{ROOT, interface::DRIVE};
 use butterdock_tests::rig::{PATIENCE, Rig, run};
-use butterdock_tests::service::{Bus, Client, Daemon, Options};
+use butterdock_tests::service::{Bus, Client, Daemon, Options, shipped};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use zbus::{OwnedObjectPath, OwnedVariant};
@@ -20,7 +20,7 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) daemon: Option<Daemon>,
     pub(crate) bus: Bus,
-    configuration: PathBuf,
+    pub(crate) configuration: PathBuf,
     _udevd: Udevd,
     pub(crate) rig: Rig,
 }
@@ -40,7 +40,7 @@ impl Stage {
 
     /// Sets it in this rig, with this configuration beside the rule.
     pub(crate) fn with(rig: Rig, more: &str) -> Result<Self> {
-        let udevd = Udevd::start()?;
+        let udevd = Udevd::start(&rig)?;
         let bus = Bus::start(&rig, None)?;
         let configuration = rig.join("butterdock.toml");
         let (state, run, images) = (rig.join("state"), rig.join("run"), rig.join("*.img"));
@@ -130,13 +130,19 @@ pub(crate) fn is_mounted(device: &str) -> Result<bool> {
 struct Udevd(Child);
 
 impl Udevd {
-    /// In a network namespace (udevd tells by netlink) and with a `/run` of the thread's own; one rule, for loop devices.
-    fn start() -> Result<Self> {
+    /// In a network namespace (udevd tells by netlink) and with a `/run` of the thread's own; with a rule for loop devices,
+    /// and the shipped one.
+    fn start(rig: &Rig) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("a network namespace")?;
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).context("a /run of its own")?;
         fs::create_dir_all("/run/udev/rules.d")?;
         let rule = "SUBSYSTEM==\"block\", KERNEL==\"loop*\", ACTION!=\"remove\", IMPORT{builtin}=\"blkid\", OPTIONS+=\"watch\"\n";
         fs::write("/run/udev/rules.d/50-test.rules", rule)?;
+        // It names the system's state directory.
+        let state = rig.join("state");
+        let shipped = fs::read_to_string(shipped("daemon/data/63-butterdock.rules"))?;
+        let shipped = shipped.replace("/var/lib/butterdock", state.to_str().context("a path in UTF-8")?);
+        fs::write("/run/udev/rules.d/63-butterdock.rules", shipped)?;
         let tool = std::env::var_os("BUTTERDOCK_UDEVD").unwrap_or_else(|| "/lib/systemd/systemd-udevd".into());
         let child = Command::new(&tool).stderr(Stdio::null()).spawn();
         let child =

@@ -12,6 +12,7 @@ use super::handle::Dock;
 use super::picture::Mount;
 use super::turn::blocking;
 use super::{DriveId, Letting};
+use crate::catalogue;
 use crate::config::OnFinish;
 use crate::drives::power::claim;
 use crate::drives::{Cryptsetup, Facts, Power, Result as Done, mapping_name, power_off};
@@ -61,6 +62,11 @@ impl Dock {
             card.safe = Some(Instant::now());
             card.problem.clear();
         });
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_SAFE,
+            BUTTERDOCK_DRIVE = id.as_str(),
+            "the drive is safe to unplug"
+        );
         Ok(())
     }
 

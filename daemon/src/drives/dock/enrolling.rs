@@ -12,6 +12,7 @@ use super::handle::{Dock, now};
 use super::mounting::{Plan, free, plan_of, undo};
 use super::picture::Picture;
 use super::turn::blocking;
+use crate::catalogue;
 use crate::drives::{
     Content, Enrolment, Error as Fault, Facts, Member, Mounted, Register, Result as Done, mount, superblock, token,
 };
@@ -47,7 +48,12 @@ impl Dock {
         }
         let devices = members(&self.lock(), &device)?;
         let new = self.begin(id, devices).await?;
-        tracing::info!(BUTTERDOCK_DRIVE = new.as_str(), "the drive \"{}\" is enrolled", shown.label);
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_ENROLLED,
+            BUTTERDOCK_DRIVE = new.as_str(),
+            "the drive \"{}\" is enrolled",
+            shown.label
+        );
         Ok(new)
     }
 
@@ -118,7 +124,11 @@ impl Dock {
         let register = self.0.register.clone();
         blocking(id, move || register.forget(known)).await?;
         self.lock().enrolments.retain(|enrolment| enrolment.id != known);
-        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is forgotten");
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_FORGOTTEN,
+            BUTTERDOCK_DRIVE = id.as_str(),
+            "the drive is forgotten"
+        );
         Ok(())
     }
 }

@@ -3,11 +3,12 @@
 use butterdock_dbus::{Error, ErrorName};
 
 use super::DriveId;
+use crate::catalogue;
 use crate::drives::error::Error as Fault;
 
 /// For a caller. The journal gets all of it.
 pub(super) fn told(id: &DriveId, fault: &Fault) -> Error {
-    tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{fault}");
+    tracing::warn!(MESSAGE_ID = catalogue::DRIVE_UNUSABLE, BUTTERDOCK_DRIVE = id.as_str(), "{fault}");
     let name = match fault {
         Fault::Refused(_) => ErrorName::Failed,
         Fault::System { source, .. } => named(source),

@@ -10,6 +10,7 @@
 //!   policy about it after every event and every step.
 //! * `turn` lets one thing at a time be done with a drive. Whatever may hang as long as a drive does is done on a thread
 //!   of its own: callers wait for it within a bound, and the turn is held until the thread is back.
+//! * `journal` is what a person reads later of the drives that came.
 //! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive, and
 //!   `reading` how it holds one that has no btrfs.
 //!
@@ -23,6 +24,7 @@ mod follow;
 mod formatting;
 mod handle;
 mod id;
+mod journal;
 mod lease;
 mod mounting;
 mod picture;

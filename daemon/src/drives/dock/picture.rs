@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::journal::Journal;
 use super::turn::Lane;
 use super::{Drive, DriveId};
 use crate::config::{BackupRule, Config, Schedule};
@@ -26,6 +27,7 @@ pub(super) struct Picture {
     pub(super) devices: BTreeMap<PathBuf, Facts>,
     pub(super) cards: BTreeMap<DriveId, Card>,
     pub(super) shown: BTreeMap<DriveId, watch::Sender<Drive>>,
+    pub(super) journal: Journal,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -107,7 +109,7 @@ impl Card {
 impl Picture {
     pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
         let (devices, cards, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { config, enrolments, devices, cards, shown }
+        Self { config, enrolments, devices, cards, shown, journal: Journal::default() }
     }
 
     /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.

@@ -8,8 +8,10 @@ use butterdock_dbus::DriveState;
 use tokio::sync::watch;
 
 use super::handle::Dock;
+use super::journal::Entry;
 use super::picture::{Card, Mount, Picture};
 use super::{Drive, DriveId, Plugged, shown};
+use crate::catalogue;
 use crate::config::Schedule;
 use crate::drives::{Cryptsetup, Result};
 use crate::policy::{Order, Verdict};
@@ -25,14 +27,21 @@ struct Next {
     plugged: Vec<Plugged>,
     /// Something is shown that was not.
     arrived: bool,
+    /// For the journal.
+    told: Vec<Entry>,
 }
 
 impl Dock {
     /// After every event and every step.
     pub(super) fn review(&self) {
         let next = look(&mut self.lock());
+        next.told.iter().for_each(Entry::log);
         for (id, mount) in next.pulled {
-            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive was pulled out while it was mounted");
+            tracing::warn!(
+                MESSAGE_ID = catalogue::DRIVE_PULLED,
+                BUTTERDOCK_DRIVE = id.as_str(),
+                "the drive was pulled out while it was mounted"
+            );
             mount.gone.send_replace(true);
             tokio::task::spawn_blocking(move || clear(&id, &mount));
         }
@@ -72,9 +81,11 @@ fn look(picture: &mut Picture) -> Next {
         let mut card = picture.cards.remove(&id).unwrap_or_else(Card::new);
         order(picture, verdict, &id, &mut card, &mut next);
         let drive = shown::of(picture, verdict, &card);
+        next.told.extend(picture.journal.note(&verdict.order, &drive));
         next.arrived |= show(picture, drive);
         picture.cards.insert(id, card);
     }
+    picture.journal.keep(&there);
     leave(picture, &there);
     next
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Desk, MOST_SHOWN, step};
+use super::{Desk, MOST_SHOWN, journal, step};
 use crate::config::Config;
 use crate::drives::Letting;
 use crate::jobs::entry::{Entry, Why, outside};
@@ -124,7 +124,7 @@ impl Desk {
         };
         report::end(&mut job, state, trouble);
         tell_waiters(entry, &job);
-        log(&job);
+        journal::ends(&job);
         let volume = entry.volume.clone();
         // The history first: whoever hears of the end finds it there.
         self.keeper.write(Record::of(&job));
@@ -183,21 +183,5 @@ fn tell_waiters(entry: &mut Entry, job: &Job) {
         };
         // Whoever waited may have left.
         drop(waiter.send(answer));
-    }
-}
-
-fn log(job: &Job) {
-    let (id, doing) = (job.id, job.about.doing());
-    match &job.trouble {
-        None => {
-            let bytes = job.bytes_durable;
-            tracing::info!(butterdock_job = %id, "{doing} has succeeded: {bytes} bytes are durable");
-        }
-        Some(trouble) if job.state == JobState::Cancelled => {
-            tracing::info!(butterdock_job = %id, "{doing} has ended: {}", trouble.message);
-        }
-        Some(trouble) => {
-            tracing::error!(butterdock_job = %id, "{doing} failed: {}", trouble.message);
-        }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Desk, step};
+use super::{Desk, journal, step};
 use crate::config::{IoClass, WorkerRule};
 use crate::jobs::about::About;
 use crate::jobs::entry::Entry;
@@ -106,6 +106,7 @@ impl Desk {
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
+        journal::begins(id, &entry.job.borrow().about);
         let runner = Runner {
             id,
             priority: priority(self.config.worker),

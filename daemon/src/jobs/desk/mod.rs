@@ -4,6 +4,7 @@
 
 mod endings;
 mod intake;
+mod journal;
 
 pub(super) use intake::priority;
 

@@ -1,0 +1,88 @@
+//! Which filesystems and containers are the service's, for udev: an empty file of that uuid for each, in `<state>/udev`.
+//!
+//! The shipped rule asks whether the file is there, so that nobody else scans, mounts or asks a passphrase for an enrolled
+//! drive, also before the service runs. It is no more than a wish: trust is proved otherwise.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::enrolment::Enrolment;
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub(super) struct Claims {
+    folder: PathBuf,
+}
+
+impl Claims {
+    /// Makes nothing yet.
+    pub(super) fn below(state: &Path) -> Self {
+        Self { folder: state.join("udev") }
+    }
+
+    /// Makes the files those of these enrolments. What cannot be done is logged: drives are served without it too.
+    pub(super) fn set(&self, enrolments: &[Enrolment]) {
+        if let Err(error) = self.make(&names(enrolments)) {
+            tracing::warn!(
+                "udev is not told which drives are enrolled ({}: {error}); others may mount them",
+                self.folder.display()
+            );
+        }
+    }
+
+    fn make(&self, names: &BTreeSet<String>) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        for name in names {
+            drop(File::create(self.folder.join(name))?);
+        }
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_none_or(|name| !names.contains(name)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As udev's `ID_FS_UUID` has them.
+fn names(enrolments: &[Enrolment]) -> BTreeSet<String> {
+    let containers = enrolments.iter().flat_map(|enrolment| enrolment.members.iter().filter_map(|member| member.luks));
+    enrolments.iter().map(|enrolment| enrolment.filesystem).chain(containers).map(|uuid| uuid.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::enrolment::{Member, Register};
+    use super::*;
+
+    fn files(state: &Path) -> BTreeSet<String> {
+        let entries = fs::read_dir(state.join("udev")).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
+    }
+
+    #[test]
+    fn filesystems_and_containers_are_claimed_while_they_are_enrolled() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        assert!(files(state.path()).is_empty());
+        let (filesystem, luks) = (Uuid::new_v4(), Uuid::new_v4());
+        let member = Member { device: Uuid::new_v4(), luks: Some(luks), serial: String::new(), size: 1 };
+        let one = Enrolment::new(filesystem, "Blue".to_owned(), vec![member], 7);
+        register.write(&one).expect("written");
+        let claimed = BTreeSet::from([filesystem.to_string(), luks.to_string()]);
+        assert_eq!(files(state.path()), claimed);
+        // As a crash, or somebody's hand, could leave them.
+        fs::write(state.path().join("udev/stray"), "").expect("written");
+        fs::remove_file(state.path().join("udev").join(luks.to_string())).expect("removed");
+        let register = Register::open(state.path()).expect("opened");
+        assert_eq!(files(state.path()), claimed);
+        register.forget(one.id).expect("forgotten");
+        assert!(files(state.path()).is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! What the journal says of a job's beginning and end.
+
+use butterdock_dbus::{ErrorName, JobKind, JobState};
+use uuid::Uuid;
+
+use crate::backups::SOURCE_REFUSED;
+use crate::catalogue;
+use crate::jobs::about::About;
+use crate::jobs::job::{Job, Trouble};
+
+/// Its turn has come.
+pub(super) fn begins(id: Uuid, about: &About) {
+    tracing::info!(MESSAGE_ID = catalogue::JOB_STARTED, butterdock_job = %id, "{} begins", about.doing());
+}
+
+/// It is over.
+pub(super) fn ends(job: &Job) {
+    let (id, doing) = (job.id, job.about.doing());
+    let event = event(&job.about.kind, &job.state, job.trouble.as_ref());
+    match &job.trouble {
+        None => {
+            let bytes = job.bytes_durable;
+            tracing::info!(MESSAGE_ID = event, butterdock_job = %id, "{doing} has succeeded: {bytes} bytes are durable");
+        }
+        Some(trouble) if job.state == JobState::Cancelled => {
+            tracing::info!(MESSAGE_ID = event, butterdock_job = %id, "{doing} has ended: {}", trouble.message);
+        }
+        Some(trouble) => {
+            tracing::error!(MESSAGE_ID = event, butterdock_job = %id, "{doing} failed: {}", trouble.message);
+        }
+    }
+}
+
+/// Which event of the catalogue it is.
+fn event(kind: &JobKind, state: &JobState, trouble: Option<&Trouble>) -> &'static str {
+    let backup = *kind == JobKind::Backup;
+    match trouble {
+        None if backup => catalogue::BACKUP_DONE,
+        None => catalogue::JOB_SUCCEEDED,
+        Some(_) if *state == JobState::Cancelled => catalogue::JOB_CANCELLED,
+        Some(trouble) if trouble.name == ErrorName::NoSpace => catalogue::NO_SPACE,
+        Some(trouble) if backup && trouble.message.starts_with(SOURCE_REFUSED) => catalogue::SOURCE_REFUSED,
+        Some(_) if backup => catalogue::BACKUP_FAILED,
+        Some(_) => catalogue::JOB_FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_is_the_event_that_a_person_looks_for() {
+        let of = |kind: &JobKind, state: &JobState, name, text: &str| {
+            event(kind, state, Some(&Trouble::plain(name, text.to_owned())))
+        };
+        let (backup, receive) = (&JobKind::Backup, &JobKind::Receive);
+        assert_eq!(event(backup, &JobState::Succeeded, None), catalogue::BACKUP_DONE);
+        assert_eq!(event(receive, &JobState::Succeeded, None), catalogue::JOB_SUCCEEDED);
+        assert_eq!(of(backup, &JobState::Cancelled, ErrorName::Cancelled, "x"), catalogue::JOB_CANCELLED);
+        assert_eq!(of(backup, &JobState::Failed, ErrorName::NoSpace, "x"), catalogue::NO_SPACE);
+        assert_eq!(of(receive, &JobState::Failed, ErrorName::NoSpace, "x"), catalogue::NO_SPACE);
+        let empty = "the source is empty, which looks like a mistake";
+        assert_eq!(of(backup, &JobState::Failed, ErrorName::Failed, empty), catalogue::SOURCE_REFUSED);
+        assert_eq!(of(backup, &JobState::Failed, ErrorName::Failed, "x"), catalogue::BACKUP_FAILED);
+        assert_eq!(of(receive, &JobState::Failed, ErrorName::Failed, empty), catalogue::JOB_FAILED);
+    }
+}

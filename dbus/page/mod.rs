@@ -1,0 +1,110 @@
+//! A man page of D-Bus interfaces, out of introspection whose comments say what each member is.
+
+mod prose;
+
+use roff::{Roff, bold, italic, roman};
+use roxmltree::{Document, Node, ParsingOptions};
+
+use prose::{Block, blocks};
+
+/// The page of these interfaces, in roff.
+pub(crate) fn page(name: &str, version: &str, texts: &[String]) -> Result<String, String> {
+    let mut page = Roff::new();
+    page.control("TH", [name, "5", "", &format!("butterdock {version}"), "D-Bus interfaces"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman(format!("{name} - the D-Bus interface of butterdockd"))]);
+    page.control("SH", ["DESCRIPTION"]);
+    page.text([
+        roman("The service is on the system bus. "),
+        bold("busctl introspect"),
+        roman(" shows the same members with their values. Types are those of the D-Bus specification: "),
+        roman("s a string, o an object's path, h a descriptor, t and u whole numbers, b a truth value, d a number, "),
+        roman("ay bytes, as strings, a{sv} a dictionary, aa{sv} a list of such."),
+    ]);
+    for text in texts {
+        // The document type is the one that every introspection names; nothing of it is fetched.
+        let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
+        let document = Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
+        interfaces(&mut page, &document)?;
+    }
+    page.control("SH", ["SEE ALSO"]);
+    page.text([bold("butterdock"), roman("(1), "), bold("butterdockd"), roman("(8), "), bold("busctl"), roman("(1)")]);
+    Ok(page.to_roff())
+}
+
+fn interfaces(page: &mut Roff, document: &Document<'_>) -> Result<(), String> {
+    for interface in document.descendants().filter(|node| node.has_tag_name("interface")) {
+        page.control("SH", [format!("THE INTERFACE {}", attribute(interface, "name")?).as_str()]);
+        write(page, comment_before(document.root_element())?);
+        for (tag, heading) in [("method", "Methods"), ("signal", "Signals"), ("property", "Properties")] {
+            let mut members = interface.children().filter(|node| node.has_tag_name(tag)).peekable();
+            if members.peek().is_some() {
+                page.control("SS", [heading]);
+            }
+            for member in members {
+                page.control("TP", []);
+                page.text(head(member)?);
+                page.control("RS", []);
+                write(page, comment_before(member)?);
+                page.control("RE", []);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `Receive(s volume, h stream, a{sv} options) -> o job`, `Progress d`
+fn head(member: Node<'_, '_>) -> Result<Vec<roff::Inline>, String> {
+    let name = bold(attribute(member, "name")?);
+    if member.has_tag_name("property") {
+        return Ok(vec![name, roman(format!(" {}", attribute(member, "type")?))]);
+    }
+    let args = |is_out| {
+        let args = member.children().filter(|node| node.has_tag_name("arg"));
+        let args = args.filter(move |arg| (arg.attribute("direction") == Some("out")) == is_out).enumerate();
+        args.map(|(at, arg)| {
+            let separator = if at > 0 { ", " } else { "" };
+            Ok([roman(format!("{separator}{} ", attribute(arg, "type")?)), italic(attribute(arg, "name")?)])
+        })
+    };
+    let mut line = vec![name, roman("(")];
+    line.extend(args(false).collect::<Result<Vec<_>, String>>()?.into_iter().flatten());
+    let answers = args(true).collect::<Result<Vec<_>, String>>()?;
+    line.push(roman(")"));
+    if !answers.is_empty() {
+        line.push(roman(" \u{2192} "));
+        line.extend(answers.into_iter().flatten());
+    }
+    Ok(line)
+}
+
+fn write(page: &mut Roff, comment: &str) {
+    let mut is_inside = false;
+    for block in blocks(comment) {
+        let goes_inside = matches!(block, Block::Entry { is_inner: true, .. });
+        match (is_inside, goes_inside) {
+            (false, true) => drop(page.control("RS", [])),
+            (true, false) => drop(page.control("RE", [])),
+            _ => {}
+        }
+        is_inside = goes_inside;
+        match block {
+            Block::Paragraph(text) => page.control("PP", []).text([roman(text)]),
+            Block::Entry { name, text, .. } => page.control("TP", []).text([italic(name)]).text([roman(text)]),
+        };
+    }
+    if is_inside {
+        page.control("RE", []);
+    }
+}
+
+/// What is said of a node; a member of which nothing is said is an error.
+fn comment_before<'t>(node: Node<'t, 't>) -> Result<&'t str, String> {
+    let before = node.prev_siblings().skip(1).find(|node| node.is_comment() || node.is_element());
+    let comment = before.filter(Node::is_comment).and_then(|node| node.text());
+    comment.ok_or_else(|| format!("nothing is said of {}", node.attribute("name").unwrap_or("the interface")))
+}
+
+fn attribute<'n>(node: Node<'n, '_>, name: &str) -> Result<&'n str, String> {
+    node.attribute(name).ok_or_else(|| format!("a {} has no {name}", node.tag_name().name()))
+}

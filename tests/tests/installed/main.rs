@@ -1,0 +1,6 @@
+//! What `make install` leaves behind, without root and without building anything.
+
+mod catalogue;
+mod list;
+mod places;
+mod unit;

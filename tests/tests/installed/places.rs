@@ -1,0 +1,94 @@
+//! Where everything goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use butterdock_tests::service::shipped;
+
+use crate::list::{Installation, manifest, write};
+
+#[test]
+fn an_installation_leaves_what_the_manifest_lists_and_nothing_else() -> Result<()> {
+    let installation = Installation::new()?;
+    installation.install(&[])?.success()?;
+    let listed: BTreeMap<_, _> = manifest()?.into_iter().map(|line| (line.place, line.mode)).collect();
+    let installed = installation.files()?;
+    ensure!(installed == listed, "installed: {installed:#?}\nlisted: {listed:#?}");
+    for line in manifest()?.iter().filter(|line| !line.source.starts_with("BUILT/")) {
+        let source = fs::read_to_string(shipped(&line.source))?;
+        ensure!(installation.read(&line.place)? == source, "{} was changed on its way", line.place);
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_that_is_made_to_be_installed_is_forgotten() -> Result<()> {
+    let sources: BTreeSet<_> = manifest()?.into_iter().map(|line| line.source).collect();
+    for folder in ["daemon/data", "daemon/man", "dbus/data", "dbus/xml"] {
+        for entry in fs::read_dir(shipped(folder))? {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            // The list, what installs it, and what packages it.
+            let tool = folder == "daemon/data" && ["manifest", "install", "debian"].contains(&name.as_str());
+            ensure!(tool || sources.contains(&format!("{folder}/{name}")), "{folder}/{name} is not in the manifest");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_read_only_root_needs_nothing_outside_of_usr() -> Result<()> {
+    // The one file in /etc says nothing that is not so without it.
+    let elsewhere: Vec<_> = manifest()?.into_iter().filter(|line| !line.place.starts_with("/usr/")).collect();
+    let [line] = &elsewhere[..] else { anyhow::bail!("{elsewhere:#?}") };
+    ensure!(line.place == "/etc/butterdock/butterdock.toml", "{line:?}");
+    let text = fs::read_to_string(shipped(&line.source))?;
+    let says = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
+    ensure!(says.is_none(), "{says:?}");
+    Ok(())
+}
+
+#[test]
+fn another_prefix_holds_for_all_of_usr_and_for_the_unit() -> Result<()> {
+    let installation = Installation::new()?;
+    installation.install(&["PREFIX=/opt/dock", "SYSCONFDIR=/opt/etc"])?.success()?;
+    let elsewhere = |place: &String| !place.starts_with("/opt/dock/") && !place.starts_with("/opt/etc/butterdock/");
+    let elsewhere: Vec<_> = installation.files()?.into_keys().filter(elsewhere).collect();
+    ensure!(elsewhere.is_empty(), "{elsewhere:?}");
+    let unit = installation.read("/opt/dock/lib/systemd/system/butterdockd.service")?;
+    ensure!(unit.lines().any(|line| line == "ExecStart=/opt/dock/sbin/butterdockd serve"), "{unit}");
+    Ok(())
+}
+
+#[test]
+fn what_an_administrator_has_written_stays() -> Result<()> {
+    let installation = Installation::new()?;
+    let place = "/etc/butterdock/butterdock.toml";
+    write(&installation.root().join(&place[1..]), "max_jobs = 1\n")?;
+    let said = installation.install(&[])?.success()?;
+    ensure!(said.out().contains("stays as it is"), "{}", said.out());
+    ensure!(installation.read(place)? == "max_jobs = 1\n");
+    Ok(())
+}
+
+#[test]
+fn a_program_that_was_not_built_is_named_with_what_to_do() -> Result<()> {
+    let installation = Installation::new()?;
+    fs::remove_file(installation.built().join("butterdockd"))?;
+    let said = installation.install(&[])?;
+    ensure!(said.code() != 0 && said.err().contains("butterdockd is missing: run `make build`"), "{}", said.err());
+    ensure!(!installation.root().join("usr/share/man").exists(), "it went on");
+    Ok(())
+}
+
+#[test]
+fn the_shipped_scripts_are_understood_by_a_plain_shell() -> Result<()> {
+    let folder = shipped("daemon/data");
+    for script in ["install", "debian/build", "debian/postinst", "debian/postrm"] {
+        let path = folder.join(script);
+        let checked = std::process::Command::new("sh").arg("-n").arg(&path).status()?;
+        ensure!(checked.success(), "{}", Path::new(&path).display());
+    }
+    Ok(())
+}

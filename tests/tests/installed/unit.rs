@@ -1,0 +1,90 @@
+//! The unit, as systemd judges it without running.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::shipped;
+use serde::Deserialize;
+
+/// The version whose figures SECURITY.md has; another counts otherwise.
+const MEASURED_WITH: &str = "systemd 252 ";
+const UNIT: &str = "daemon/data/butterdockd.service";
+
+/// A row of `systemd-analyze security --json`.
+#[derive(Debug, Deserialize)]
+struct Row {
+    name: String,
+    exposure: Option<String>,
+}
+
+fn analyze(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("systemd-analyze");
+    let done = run(command.args(arguments), PATIENCE).context("systemd-analyze is of the package systemd")?;
+    Ok(done.success()?.out())
+}
+
+#[test]
+fn what_systemd_still_counts_is_in_the_documentation_with_its_figure() -> Result<()> {
+    let version = analyze(&["--version"])?;
+    if !version.starts_with(MEASURED_WITH) {
+        println!("not compared: this is not {MEASURED_WITH}");
+        return Ok(());
+    }
+    let unit = shipped(UNIT);
+    let unit = unit.to_str().context("UTF-8")?;
+    let judge = |more: &str| analyze(&["security", "--offline=true", "--no-pager", more, unit]);
+    let judged = judge("--threshold=100")?;
+    let figure = judged.split("butterdockd.service: ").nth(1).and_then(|rest| rest.split(' ').next());
+    let figure = figure.with_context(|| judged.clone())?;
+    ensure!(figure.parse::<f64>()? <= 5.0, "{figure}");
+    let told = fs::read_to_string(shipped("SECURITY.md"))?;
+    let told = told.split("\n## The unit\n").nth(1).and_then(|rest| rest.split("\n## ").next()).context("a section")?;
+    ensure!(told.contains(&format!("**{figure}**")), "SECURITY.md has another figure than {figure}");
+    let rows: Vec<Row> = serde_json::from_str(&judge("--json=short")?)?;
+    for row in rows.iter().filter(|row| row.exposure.as_ref().is_some_and(|exposure| exposure != "0.0")) {
+        let name = row.name.replace('|', "\\|");
+        ensure!(told.contains(&format!("`{name}`")), "SECURITY.md does not say why {name} stays");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_in_the_unit_hides_the_services_mounts() -> Result<()> {
+    // Each of them has systemd make a mount namespace, whose mounts nobody else sees (systemd.exec(5), "PrivateMounts=").
+    let hides = [
+        "BindPaths",
+        "BindReadOnlyPaths",
+        "ExtensionImages",
+        "InaccessiblePaths",
+        "MountAPIVFS",
+        "MountImages",
+        "PrivateDevices",
+        "PrivateIPC",
+        "PrivateMounts",
+        "PrivateTmp",
+        "ProcSubset",
+        "ProtectControlGroups",
+        "ProtectHome",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "ProtectProc",
+        "ProtectSystem",
+        "ReadOnlyPaths",
+        "ReadWritePaths",
+        "RootDirectory",
+        "RootImage",
+        "TemporaryFileSystem",
+        "DynamicUser",
+        "MountFlags",
+        "PrivateNetwork",
+    ];
+    let text = fs::read_to_string(shipped(UNIT))?;
+    for (key, _) in text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')) {
+        ensure!(!hides.contains(&key), "{key} hides the drives that the service mounts");
+    }
+    Ok(())
+}

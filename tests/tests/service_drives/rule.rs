@@ -1,0 +1,102 @@
+//! The shipped udev rule: what others are told of a drive.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::no_options;
+
+use super::stage::{Disk, Stage};
+
+/// What everybody may read of a drive when udev is done with it.
+fn told(disk: &Disk, filesystem: &str) -> Result<HashMap<String, String>> {
+    let began = Instant::now();
+    loop {
+        let device = format!("/dev/{}", disk.name());
+        let said = run(Command::new("udevadm").args(["info", "--query=property", &device]), PATIENCE)?.success()?.out();
+        let pairs = said.lines().filter_map(|line| line.split_once('='));
+        let properties: HashMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        if properties.get("ID_FS_UUID").is_some_and(|uuid| uuid == filesystem) {
+            return Ok(properties);
+        }
+        ensure!(began.elapsed() < PATIENCE, "udev does not see {filesystem}: {said}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether others leave it alone; either all of it is so or nothing.
+fn is_left_alone(told: &HashMap<String, String>) -> Result<bool> {
+    let is = |name: &str, value: &str| told.get(name).is_some_and(|has| has == value);
+    let left = [is("UDISKS_IGNORE", "1"), is("SYSTEMD_READY", "0"), !told.contains_key("ID_BTRFS_READY")];
+    ensure!(left.iter().all(|one| *one == left[0]), "{left:?} {told:#?}");
+    Ok(left[0])
+}
+
+#[test]
+fn an_enrolled_drive_is_left_alone_by_others_from_the_next_plug_and_no_other_is() -> Result<()> {
+    let stage = Stage::set()?;
+    let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
+    let _other = Disk::attach(&other)?;
+    let other = stage.one("the other", |is| is.label == "Other")?.is;
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| is.label == "Blue")?;
+    let uuid = drive.is.filesystem_uuid.clone();
+    ensure!(!is_left_alone(&told(&disk, &uuid)?)?, "it is not enrolled");
+    stage.call(&drive, "Enrol", &no_options())?;
+    let drive = stage.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    stage.call(&drive, "SafelyRemove", &no_options())?;
+    stage.one("safe", |is| is.state == DriveState::Safe)?;
+    drop(disk);
+    stage.until("it is gone", |drives| {
+        drives.iter().all(|drive| drive.is.device.is_empty() || drive.is.label == "Other")
+    })?;
+
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("it is known again", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(is_left_alone(&told(&disk, &uuid)?)?, "it is enrolled");
+    let device = fs::read_dir(stage.rig.join("state/udev"))?.count();
+    ensure!(device == 1, "{device}");
+    // The same event, seen by the control beside it.
+    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", other.device)), PATIENCE)?
+        .success()?;
+    let said = run(
+        Command::new("udevadm").args(["info", "--query=property"]).arg(format!("/dev/{}", other.device)),
+        PATIENCE,
+    )?;
+    ensure!(said.out().contains("ID_BTRFS_READY=1") && !said.out().contains("UDISKS_IGNORE"), "{}", said.out());
+
+    stage.call(&drive, "Forget", &no_options())?;
+    drop(disk);
+    stage.until("it is gone", |drives| drives.len() == 1)?;
+    let disk = Disk::attach(&image)?;
+    stage.one("a stranger again", |is| is.label == "Blue" && !is.enrolled)?;
+    ensure!(!is_left_alone(&told(&disk, &uuid)?)?, "it is forgotten");
+    Ok(())
+}
+
+#[test]
+fn an_administrators_rule_adds_drives_and_takes_them_out() -> Result<()> {
+    let stage = Stage::set()?;
+    let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
+    let rules =
+        "ENV{ID_FS_LABEL}==\"Blue\", ENV{BUTTERDOCK}=\"1\"\nENV{ID_FS_LABEL}==\"Other\", ENV{BUTTERDOCK}=\"0\"\n";
+    fs::write("/run/udev/rules.d/62-local-butterdock.rules", rules)?;
+    run(Command::new("udevadm").args(["control", "--reload"]), PATIENCE)?.success()?;
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("a stranger", |is| is.label == "Blue" && !is.enrolled)?;
+    ensure!(is_left_alone(&told(&disk, &drive.is.filesystem_uuid)?)?, "the administrator wants it so");
+    let disk = Disk::attach(&other)?;
+    let drive = stage.one("the other", |is| is.label == "Other")?;
+    // As if it were enrolled.
+    fs::create_dir_all(stage.rig.join("state/udev"))?;
+    fs::write(stage.rig.join("state/udev").join(&drive.is.filesystem_uuid), "")?;
+    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", disk.name())), PATIENCE)?
+        .success()
+        .context("udev looks again")?;
+    ensure!(!is_left_alone(&told(&disk, &drive.is.filesystem_uuid)?)?, "the administrator does not want it");
+    Ok(())
+}
