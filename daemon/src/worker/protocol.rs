@@ -208,7 +208,10 @@ mod tests {
     fn orders_arrive_as_they_were_given() {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
-        round_trip(&Start { order: Order::Sweep, priority: Priority::default() });
+        let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, lanes: None };
+        for order in [Order::Sweep, Order::Verify, Order::Streams, import] {
+            round_trip(&Start { order, priority: Priority::default() });
+        }
         assert_eq!(round_trip(&Order::Cancel), "\"cancel\"");
     }
 
@@ -230,6 +233,8 @@ mod tests {
             Report::Progress { counts },
             Report::Phase(Phase::ReadOnly),
             published,
+            Report::Verify(verify::Told::Found(verify::Found { lost: 1, ..verify::Found::default() })),
+            Report::Streams(streams::Told::File(streams::Row { parent: Some([7; 16]), ..streams::Row::default() })),
             Report::Warning("x".to_owned()),
             Report::Ended { counts, error: Some(error) },
             Report::Ended { counts, error: None },

@@ -2,6 +2,7 @@
 
 mod authority;
 mod backup;
+mod cli;
 mod drives;
 mod import;
 mod journal;
