@@ -79,8 +79,8 @@ impl Found {
     /// What was put right; none where nothing had to be.
     pub(crate) fn mended(&self) -> Option<String> {
         let Self { corrected, superblocks, .. } = *self;
-        let copies = (corrected > 0).then(|| format!("{} were put right from a good copy", blocks(corrected)));
-        let supers = (superblocks > 0).then(|| format!("{superblocks} superblocks were wrong and are written anew"));
+        let copies = (corrected > 0).then(|| format!("{} put right from a good copy", blocks(corrected)));
+        let supers = (superblocks > 0).then(|| format!("{superblocks} of the superblocks wrong, and written anew"));
         let all: Vec<String> = copies.into_iter().chain(supers).collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
@@ -137,10 +137,10 @@ mod tests {
             Scrubbed { bytes: 40 << 20, csum_errors: 3, corrected: 2, uncorrectable: 1, ..Scrubbed::default() };
         let damage = Found::of(&scrubbed).damage().expect("damaged");
         assert!(damage.starts_with("the drive is damaged: of 40 MiB that were read, 1 block cannot"), "{damage}");
-        assert!(damage.contains("3 blocks with a wrong checksum); 2 blocks were put right"), "{damage}");
+        assert!(damage.contains("3 blocks with a wrong checksum); 2 blocks put right"), "{damage}");
         let mended = Found::of(&Scrubbed { uncorrectable: 0, super_errors: 1, ..scrubbed });
         assert_eq!(mended.damage(), None);
-        assert!(mended.mended().is_some_and(|text| text.ends_with("1 superblocks were wrong and are written anew")));
+        assert!(mended.mended().is_some_and(|text| text.ends_with("1 of the superblocks wrong, and written anew")));
         assert_eq!((Found::default().damage(), Found::default().mended()), (None, None));
     }
 }

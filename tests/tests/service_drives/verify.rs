@@ -20,7 +20,7 @@ const LENGTH: usize = 20 << 20;
 
 /// An enrolled drive with a file on it.
 struct Story {
-    _disk: Disk,
+    _disks: Vec<Disk>,
     image: PathBuf,
     stage: Stage,
 }
@@ -37,12 +37,22 @@ impl Drop for Story {
 impl Story {
     /// Data is there as mkfs is told.
     fn begin(data: &str) -> Result<Self> {
+        Self::on(&["a.img"], data)
+    }
+
+    /// On so many devices.
+    fn on(images: &[&str], data: &str) -> Result<Self> {
         let stage = Stage::with(Rig::new()?, "on_finish = \"unmount\"\n")?;
-        let image = stage.rig.join("a.img");
-        File::create(&image)?.set_len(512 << 20)?;
+        let images: Vec<PathBuf> = images.iter().map(|name| stage.rig.join(name)).collect();
+        for image in &images {
+            File::create(image)?.set_len(512 << 20)?;
+        }
         let mut mkfs = Command::new("mkfs.btrfs");
-        run(mkfs.args(["-q", "-L", "Blue", "-d", data]).arg(&image), PATIENCE)?.success()?;
-        let story = Self { _disk: Disk::attach(&image)?, image, stage };
+        run(mkfs.args(["-q", "-L", "Blue", "-d", data]).args(&images), PATIENCE)?.success()?;
+        let disks = images.iter().map(|image| Disk::attach(image)).collect::<Result<Vec<_>>>()?;
+        let (image, count) = (images.into_iter().next().context("one")?, disks.len());
+        let story = Self { _disks: disks, image, stage };
+        story.stage.until("all of it", |drives| drives.iter().filter(|one| one.is.label == "Blue").count() == count)?;
         let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
         story.stage.call(&drive, "Enrol", &no_options())?;
         let at = story.at(&story.drive()?)?;
@@ -129,12 +139,26 @@ fn a_block_that_has_a_good_copy_is_put_right_and_told() -> Result<()> {
     let story = Story::begin("dup")?;
     story.damage()?;
     let client = &story.stage.client;
-    for note in ["1 block were put right from a good copy", ""] {
+    for note in ["1 block put right from a good copy", ""] {
         let job = story.verify()?;
         ensure!(client.end_of(&job)?.0 == "succeeded");
         let told: String = client.get(&job, JOB, "Note")?;
         ensure!(told == note, "{told}");
     }
+    Ok(())
+}
+
+#[test]
+fn every_device_of_a_drive_is_read_and_a_copy_on_another_is_good() -> Result<()> {
+    let story = Story::on(&["a.img", "b.img"], "raid1")?;
+    story.damage()?;
+    let job = story.verify()?;
+    let client = &story.stage.client;
+    ensure!(client.end_of(&job)?.0 == "succeeded", "{}", client.get::<String>(&job, JOB, "ErrorMessage")?);
+    let (total, read) = (client.get::<u64>(&job, JOB, "BytesTotal")?, client.get::<u64>(&job, JOB, "BytesReceived")?);
+    ensure!(read > 2 * LENGTH as u64 && total.abs_diff(read) < 2 << 20, "{read} of {total}");
+    let told: String = client.get(&job, JOB, "Note")?;
+    ensure!(told == "1 block put right from a good copy", "{told}");
     Ok(())
 }
 
