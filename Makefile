@@ -57,10 +57,10 @@ test: ## Every test; needs root, because most of them mount loop volumes
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
-demo: ## The service receives a backup, then what changed; needs root, leaves nothing behind
+demo: ## The story: a drive is plugged in, enrolled, backed up, and restored from; needs root, leaves nothing behind
 	@tests/demo/needs demo
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
-	@tests/demo/run "$(TARGET)/release/butterdockd" "$(TARGET)/release/butterdock"
+	@tests/demo/run "$(TARGET)/release"
 
 bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; needs root and half an hour
 	@tests/demo/needs bench
