@@ -50,6 +50,7 @@ async fn drives_verb(service: &Service, out: Out, verb: &Verb) -> Result<ExitCod
         Verb::Enrol(wanted) => verbs::enrol::run(service, out, wanted).await,
         Verb::Forget { drive } => verbs::forget::run(service, out, drive).await,
         Verb::Unlock { drive, key_file } => verbs::unlock::run(service, out, drive, key_file.as_deref()).await,
+        Verb::Mount { drive } => verbs::mount::run(service, out, drive).await,
         Verb::Backup { backup, on } => verbs::work::backup(service, out, &on.drive, backup.as_deref(), on.detach).await,
         Verb::SafelyRemove(on) => verbs::work::remove(service, out, &on.drive, on.detach).await,
         Verb::Verify(on) => verbs::work::verify(service, out, &on.drive, on.detach).await,

@@ -87,6 +87,13 @@ pub(crate) enum Verb {
         key_file: Option<PathBuf>,
     },
 
+    /// Mount an enrolled drive for root to look at, and print where; safely-remove ends it
+    Mount {
+        /// The drive's id, its first letters, its label or its device
+        #[arg(value_name = "DRIVE")]
+        drive: String,
+    },
+
     /// Run the backups that go to a drive, and watch
     Backup {
         /// Only the backup of this name

@@ -18,6 +18,8 @@ mod policy;
 mod receive;
 mod serve;
 mod status;
+mod streams;
+mod verify;
 mod volumes;
 mod worker;
 mod zone;

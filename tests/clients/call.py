@@ -20,7 +20,9 @@ def argument(word):
     if kind == "h":
         return dbus.types.UnixFd(int(text))
     if kind == "o":
-        return dbus.Dictionary(json.loads(text), signature="sv")
+        # Every number of the contract's options is a t.
+        number = lambda value: dbus.UInt64(value) if type(value) is int else value
+        return dbus.Dictionary({key: number(value) for key, value in json.loads(text).items()}, signature="sv")
     sys.exit("call.py: what is %r?" % word)
 
 

@@ -37,7 +37,8 @@ pub(super) fn done(job: &Job) -> String {
         }
         JobKind::Restore => format!("restored {read} into {place} in {took}; it is durable"),
         JobKind::Import => format!("imported {read} into {place} in {took}; it is durable"),
-        JobKind::Verify => format!("checked {read} on {place} in {took}; nothing is wrong"),
+        JobKind::Verify if job.now.note.is_empty() => format!("checked {read} on {place} in {took}; nothing is wrong"),
+        JobKind::Verify => format!("checked {read} on {place} in {took}; {}", escaped(&job.now.note)),
         JobKind::Remove => format!("{place} is safe to unplug"),
         JobKind::Other(_) => format!("{} {place} is done after {took}", escaped(job.now.kind.as_str())),
     }

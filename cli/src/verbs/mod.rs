@@ -8,6 +8,7 @@ pub(crate) mod forget;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod mount;
 pub(crate) mod receive;
 pub(crate) mod restore;
 pub(crate) mod snapshots;

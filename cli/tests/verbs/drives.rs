@@ -150,6 +150,17 @@ fn a_key_comes_from_a_file_or_standard_input_as_it_is() {
 }
 
 #[test]
+fn a_drive_is_mounted_and_the_path_printed_alone() {
+    let stage = Stage::new();
+    let ran = stage.run(&["mount", "Attic"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 1), "{}", ran.err);
+    let path = ran.out.trim_end().to_owned();
+    assert!(path.starts_with('/'), "{path}");
+    let ran = stage.run(&["--json", "mount", "Attic"]);
+    assert_eq!((lines(&ran)[0]["result"].as_str(), lines(&ran)[0]["path"].as_str()), (Some("mounted"), Some(&*path)));
+}
+
+#[test]
 fn every_backup_of_a_drive_is_watched() {
     let stage = Stage::new();
     let ran = stage.run(&["backup", "Attic"]);

@@ -11,7 +11,7 @@ use crate::run::Stage;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "status",
     "receive",
     "jobs",
@@ -24,6 +24,7 @@ const VERBS: [&str; 18] = [
     "enrol",
     "forget",
     "unlock",
+    "mount",
     "backup",
     "safely-remove",
     "verify",

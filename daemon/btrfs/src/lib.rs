@@ -32,6 +32,7 @@ pub mod random;
 mod raw;
 mod received;
 pub mod roots;
+pub mod scrub;
 pub mod search;
 pub mod send;
 pub mod space;

@@ -66,5 +66,5 @@ pub(crate) use {
     identity::Identity,
     keep::Reason,
     pins::{Mark, Pin, Pins, together},
-    places::{Closed, open},
+    places::{Closed, beneath, open},
 };

@@ -44,7 +44,7 @@ pub(crate) fn open(
     let from = directory(source).map_err(closed("source", "mount it, or correct `source` in butterdock.toml"))?;
     let beside = open_or_make(snapshots)
         .map_err(closed("folder for snapshots", "correct `snapshots` in butterdock.toml, or make the folder"))?;
-    let to = beneath(drive, folder).map_err(closed(
+    let to = walk(drive, folder, true).map_err(closed(
         "folder on the drive",
         "rename what is in its place, or correct `folder` in butterdock.toml",
     ))?;
@@ -73,14 +73,19 @@ fn open_or_make(path: &Path) -> io::Result<OwnedFd> {
     Ok(made)
 }
 
-/// Part by part, following nothing: what is on a drive is not to lead elsewhere.
-fn beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+/// Opens a folder below the root of a drive, part by part, following nothing: what is on a drive is not to lead elsewhere. An
+/// empty path is the root itself.
+pub(crate) fn beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    walk(root, path, false)
+}
+
+fn walk(root: BorrowedFd<'_>, path: &Path, make: bool) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut at = root.try_clone_to_owned()?;
     for part in path.components() {
         let Component::Normal(part) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
         at = match openat(&at, part, flags, Mode::empty()) {
-            Err(Errno::NOENT) => {
+            Err(Errno::NOENT) if make => {
                 mkdirat(at.as_fd(), part, PRIVATE)?;
                 openat(&at, part, flags, Mode::empty())?
             }
@@ -111,10 +116,12 @@ mod tests {
         let drive = tempfile::tempdir().expect("a folder");
         std::os::unix::fs::symlink("/etc", drive.path().join("butterdock")).expect("a link");
         let root = directory(drive.path()).expect("opened");
-        assert!(beneath(root.as_fd(), Path::new("butterdock/home")).is_err());
-        assert!(beneath(root.as_fd(), Path::new("../x")).is_err());
-        beneath(root.as_fd(), Path::new("good/home")).expect("made");
+        assert!(walk(root.as_fd(), Path::new("butterdock/home"), true).is_err());
+        assert!(walk(root.as_fd(), Path::new("../x"), true).is_err());
+        assert!(beneath(root.as_fd(), Path::new("good/home")).is_err(), "made by one who only looks");
+        walk(root.as_fd(), Path::new("good/home"), true).expect("made");
         beneath(root.as_fd(), Path::new("good/home")).expect("opened again");
+        beneath(root.as_fd(), Path::new("")).expect("the root itself");
         assert!(drive.path().join("good/home").is_dir());
     }
 }

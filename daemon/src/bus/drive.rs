@@ -12,8 +12,8 @@ use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, interface};
 
 use super::authority::Question;
-use super::errands;
 use super::hall::Hall;
+use super::{errands, imports};
 use crate::drives::{Drive, DriveId};
 
 /// A drive on the bus.
@@ -135,7 +135,7 @@ impl DriveObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<StreamRow>, Error> {
         self.allowed("ListStreams", &options, &header).await?;
-        errands::list_streams(&self.hall, self.id()).await
+        imports::list_streams(&self.hall, self.id()).await
     }
 
     #[zbus(out_args("job"))]
@@ -149,7 +149,7 @@ impl DriveObject {
         let question = self.question("Import").about("volume", &volume).with(&options);
         let uid = self.hall.authority.allow(&header, &question).await?.uid;
         let volume = self.hall.volume(&volume)?;
-        errands::import(&self.hall, self.id(), volume, wish, uid).await
+        imports::import(&self.hall, self.id(), volume, wish, uid).await
     }
 
     #[zbus(property)]

@@ -1,20 +1,19 @@
 //! What a drive's methods have the desk do: each orders a job and shows it.
 
-#![expect(clippy::unused_async, reason = "verifying and importing cannot be done yet: their answers wait for nothing")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use butterdock_dbus::{BackupOptions, Error, ErrorName, ImportOptions, RestoreOptions, SnapshotRow, StreamRow};
+use butterdock_dbus::{BackupOptions, Error, ErrorName, RestoreOptions, SnapshotRow};
 use tokio::time::timeout;
 use uuid::Uuid;
 use zbus::OwnedObjectPath;
 
 use super::hall::{Hall, lost};
+use super::stay::Stay;
 use crate::backups::{self, Identity, OnDrive};
 use crate::drives::{DriveId, Plugged};
-use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket};
-use crate::volumes::Volume;
+use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket, VerifyWish};
+use crate::volumes::{Place, Volume};
 
 /// A volume has so long to show that it is there after all.
 const LOOK: Duration = Duration::from_secs(2);
@@ -67,8 +66,9 @@ async fn back_up(hall: &Arc<Hall>, drive: DriveId, backups: Vec<String>, uid: u3
 }
 
 /// Reads everything on it.
-pub(super) async fn verify(_hall: &Arc<Hall>, _drive: DriveId, _uid: u32) -> Result<OwnedObjectPath, Error> {
-    Err(not_yet("verify a drive", "have the drive mounted and run btrfs scrub start -B on it"))
+pub(super) async fn verify(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result<OwnedObjectPath, Error> {
+    let wish = VerifyWish { dock: hall.dock.clone(), drive: about(hall, drive)?, uid };
+    show(hall, hall.jobs.verify(wish).await?).await
 }
 
 /// The snapshots on it. The drive is let go as after a job.
@@ -79,10 +79,13 @@ pub(super) async fn list_snapshots(hall: &Arc<Hall>, drive: DriveId) -> Result<V
         (backup, marks)
     };
     let backups: Vec<_> = goes_here.into_iter().map(marks).collect();
+    let stay = Stay::begin(&hall.dock, &drive);
     let lease = hall.dock.lease(&drive).await?;
     let listing = tokio::task::spawn_blocking(move || backups::on_drive(lease.root(), &backups));
+    let listed = timeout(LISTING, listing).await;
+    stay.end().await;
     let silent = "the drive does not answer; check it and its cable";
-    match timeout(LISTING, listing).await {
+    match listed {
         Ok(Ok(Ok(found))) => Ok(found.into_iter().map(row).collect()),
         Ok(Ok(Err(fault))) => Err(Error::new(ErrorName::Failed, format!("cannot list what is on the drive: {fault}"))),
         Ok(Err(_)) | Err(_) => Err(Error::new(ErrorName::DeviceGone, silent)),
@@ -102,33 +105,10 @@ pub(super) async fn restore(
         let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists what there is";
         return Err(Error::new(ErrorName::NotFound, text));
     };
-    let drive = about(hall, drive)?;
-    if !volume.seen().mounted() {
-        volume.look(LOOK).await;
-    }
-    let Some(place) = volume.seen().place else {
-        let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
-        return Err(Error::new(ErrorName::DeviceGone, text));
-    };
+    let (drive, place) = (about(hall, drive)?, place(&volume).await?);
     let (dock, snapshot, name) = (hall.dock.clone(), Identity(snapshot.into_bytes()), wish.name);
     let ticket = hall.jobs.restore(RestoreWish { dock, drive, snapshot, volume, place, name, uid }).await?;
     show(hall, ticket).await
-}
-
-/// The stream files on it.
-pub(super) async fn list_streams(_hall: &Arc<Hall>, _drive: DriveId) -> Result<Vec<StreamRow>, Error> {
-    Err(not_yet("import from a drive", "mount it and run butterdock receive VOLUME FILE for each of its files"))
-}
-
-/// Receives them into a volume.
-pub(super) async fn import(
-    _hall: &Arc<Hall>,
-    _drive: DriveId,
-    _volume: Arc<Volume>,
-    _wish: ImportOptions,
-    _uid: u32,
-) -> Result<OwnedObjectPath, Error> {
-    Err(not_yet("import from a drive", "mount it and run butterdock receive VOLUME FILE for each of its files"))
 }
 
 fn row(found: OnDrive) -> SnapshotRow {
@@ -145,18 +125,25 @@ fn row(found: OnDrive) -> SnapshotRow {
     }
 }
 
+/// The volume's directory, where it is there.
+pub(super) async fn place(volume: &Arc<Volume>) -> Result<Place, Error> {
+    if !volume.seen().mounted() {
+        volume.look(LOOK).await;
+    }
+    volume.seen().place.ok_or_else(|| {
+        let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
+        Error::new(ErrorName::DeviceGone, text)
+    })
+}
+
 /// The drive, as the job remembers it.
-fn about(hall: &Hall, id: DriveId) -> Result<AboutDrive, Error> {
+pub(super) fn about(hall: &Hall, id: DriveId) -> Result<AboutDrive, Error> {
     let Some(drive) = hall.dock.drive(&id) else {
         return Err(Error::new(ErrorName::NotFound, "the drive is not there any more; plug it in again"));
     };
     Ok(AboutDrive { id, label: drive.label.clone() })
 }
 
-async fn show(hall: &Arc<Hall>, ticket: Ticket) -> Result<OwnedObjectPath, Error> {
+pub(super) async fn show(hall: &Arc<Hall>, ticket: Ticket) -> Result<OwnedObjectPath, Error> {
     hall.show_job(ticket).await.map_err(|error| lost(&error))
-}
-
-fn not_yet(what: &str, instead: &str) -> Error {
-    Error::new(ErrorName::Failed, format!("this version of butterdockd cannot {what} yet; {instead}"))
 }

@@ -9,6 +9,7 @@ use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, interface};
 
 use super::authority::Question;
+use super::estimates;
 use super::hall::Hall;
 use super::receive;
 use crate::drives::DriveId;
@@ -61,9 +62,13 @@ impl Manager {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<BackupRow>, Error> {
-        ListBackupsOptions::from_options(&options)?;
+        let wish = ListBackupsOptions::from_options(&options)?;
         self.hall.authority.allow(&header, &Question::new(MANAGER, "ListBackups").with(&options)).await?;
-        Ok(self.hall.dock.backups())
+        let mut rows = self.hall.dock.backups();
+        if wish.estimate {
+            estimates::fill(&self.hall, &mut rows).await;
+        }
+        Ok(rows)
     }
 
     async fn forget_drive(

@@ -15,13 +15,16 @@
 mod authority;
 mod drive;
 mod errands;
+mod estimates;
 mod hall;
+mod imports;
 mod job;
 mod manager;
 mod mirror;
 mod polkit;
 mod receive;
 mod showing;
+mod stay;
 mod stream;
 mod volume;
 

@@ -68,7 +68,7 @@ struct Drives(Vec<String>);
 /// A relative path without `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 /// A time such as `36h`, `7d` or `2w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -28,8 +28,8 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
 /// The configuration in words; `look` says what hinders receiving into a volume now.
 fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
     let mut out = String::from("The configuration is good.\n");
-    let Config { volumes, backups, max_jobs, max_queued, max_queued_per_user, history, worker, state, run, drives } =
-        config;
+    let Config { volumes, backups, imports, worker, drives, .. } = config;
+    let Config { max_jobs, max_queued, max_queued_per_user, history, state, run, .. } = config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
     }
@@ -39,6 +39,9 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
         line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
     }
     for rule in backups {
+        line(&mut out, &lines::one_line(&rule.words()));
+    }
+    for rule in imports {
         line(&mut out, &lines::one_line(&rule.words()));
     }
     line(&mut out, &format!("At most {max_jobs} jobs run at the same time, one on each volume."));

@@ -5,6 +5,7 @@ use toml::Spanned;
 
 use super::backup::Backup;
 use super::drives::Drives;
+use super::import::Import;
 use super::worth::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
 /// The keys of a file.
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) drives: Drives,
     pub(super) volume: Option<Vec<Volume>>,
     pub(super) backup: Option<Vec<Backup>>,
+    pub(super) import: Option<Vec<Import>>,
 }
 
 /// `[queue]`
@@ -78,6 +80,7 @@ pub(super) fn parse(text: &str) -> Result<File, Mistake> {
     })?;
     twice(text, file.volume.as_deref().unwrap_or_default())?;
     one_name(text, file.backup.as_deref().unwrap_or_default())?;
+    one_drive(text, file.import.as_deref().unwrap_or_default())?;
     Ok(file)
 }
 
@@ -104,6 +107,18 @@ fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
         if before.any(|other| other.name.get_ref() == backup.name.get_ref()) {
             let what = format!("the backup \"{}\" is there twice", backup.name.get_ref().as_str());
             return Err(mistake(text, backup.name.span().start, what));
+        }
+    }
+    Ok(())
+}
+
+/// A drive has one folder.
+fn one_drive(text: &str, imports: &[Import]) -> Result<(), Mistake> {
+    for (index, import) in imports.iter().enumerate() {
+        let mut before = imports.iter().take(index);
+        if before.any(|other| other.drive.get_ref() == import.drive.get_ref()) {
+            let what = format!("the drive \"{}\" has an import already", import.drive.get_ref());
+            return Err(mistake(text, import.drive.span().start, what));
         }
     }
     Ok(())
@@ -158,6 +173,13 @@ mod tests {
         let one = "[[backup]]\nname = \"a\"\nsource = \"/a\"\ndrives = []\n";
         let (line, _, what) = refusal(&format!("{one}{one}"));
         assert_eq!((line, what.as_str()), (6, "the backup \"a\" is there twice"));
+    }
+
+    #[test]
+    fn a_second_import_of_a_drive_is_refused_where_it_stands() {
+        let one = "[[import]]\ndrive = \"a\"\n";
+        let (line, _, what) = refusal(&format!("{one}{one}"));
+        assert_eq!((line, what.as_str()), (4, "the drive \"a\" has an import already"));
     }
 
     #[test]

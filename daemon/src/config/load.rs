@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 
 use super::backup::Backup;
 use super::file::{self, File, Paths, Queue, Worker};
+use super::import::Import;
 use super::{Config, VolumeRule, WorkerRule};
 
 /// The maker's file, then the administrator's.
@@ -53,7 +54,7 @@ fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<
 
 /// Every field is named, so that a new key cannot be forgotten here.
 fn apply(config: &mut Config, file: File) {
-    let File { max_jobs, history, queue, worker, paths, drives, volume, backup } = file;
+    let File { max_jobs, history, queue, worker, paths, drives, volume, backup, import } = file;
     let Queue { max, max_per_user } = queue;
     let Paths { state, run } = paths;
     set(&mut config.max_jobs, max_jobs.map(super::worth::Within::get));
@@ -71,6 +72,7 @@ fn apply(config: &mut Config, file: File) {
     });
     set(&mut config.volumes, volumes);
     set(&mut config.backups, backup.map(|backups| backups.into_iter().map(Backup::rule).collect()));
+    set(&mut config.imports, import.map(|imports| imports.into_iter().map(Import::rule).collect()));
 }
 
 fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
@@ -152,9 +154,9 @@ mod tests {
         let config = laid(&[&example()]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
         let worker = WorkerRule { lanes: None, ..config.worker };
-        assert_eq!(config.backups.len(), 1);
+        assert_eq!((config.backups.len(), config.imports.len()), (1, 1));
         assert_eq!(config.backups[0].keep, crate::backups::Keep::default());
-        let config = Config { volumes: Vec::new(), backups: Vec::new(), worker, ..config };
+        let config = Config { volumes: Vec::new(), backups: Vec::new(), imports: Vec::new(), worker, ..config };
         assert_eq!(config, Config::default());
     }
 

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! A key of the second file takes the place of the same key of the first, table by table; `volume` is one key, so
-//! that an administrator can also take a volume away, and so is `backup`. `file` has the keys, `load` reads and overlays, `check` is the
+//! that an administrator can also take a volume away, and so are `backup` and `import`. `file` has the keys, `load` reads and overlays, `check` is the
 //! command. Every mistake is told with file, line and column, and nothing is guessed: an unknown key is a mistake.
 
 mod backup;
 mod check;
 mod drives;
 mod file;
+mod import;
 mod load;
 mod worth;
 
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 pub(crate) use backup::{BackupRule, Schedule};
 pub(crate) use check::run as check;
 pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
+pub(crate) use import::ImportRule;
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) volumes: Vec<VolumeRule>,
     /// What is backed up, in the order of the file; names are there once.
     pub(crate) backups: Vec<BackupRule>,
+    /// Where stream files are, in the order of the file; a drive is there once.
+    pub(crate) imports: Vec<ImportRule>,
     /// How many jobs run at the same time.
     pub(crate) max_jobs: usize,
     /// How many jobs may be unfinished at the same time.
@@ -85,6 +89,7 @@ impl Default for Config {
         Self {
             volumes: Vec::new(),
             backups: Vec::new(),
+            imports: Vec::new(),
             max_jobs: 4,
             max_queued: 200,
             max_queued_per_user: 100,

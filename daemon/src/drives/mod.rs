@@ -30,7 +30,7 @@ pub(crate) use error::{Error, Result};
 pub(crate) use facts::{Bus, Content, Facts, Mapping, Partition, Properties};
 pub(crate) use luks::{Cryptsetup, Secret, mapping_name, stale};
 pub(crate) use monitor::{Event, Monitor};
-pub(crate) use mount::{Mounted, Source, mount, sweep};
+pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only, sweep};
 pub(crate) use node::superblock;
 pub(crate) use power::{Power, power_off};
 pub(crate) use superblock::{CsumType, Superblock};

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::about::AboutDrive;
+use super::asking::Asking;
 use super::job::{Job, Total};
 use super::keeper::Keeper;
 use super::queue::Place as Where;
@@ -84,6 +85,7 @@ pub(crate) struct Ticket {
 pub(crate) struct Jobs {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keeper: Keeper,
+    pub(super) asking: Asking,
 }
 
 /// What the desk is told.
@@ -140,7 +142,7 @@ impl Jobs {
         self.take(Work::Restore(Box::new(wish))).await
     }
 
-    async fn take(&self, work: Work) -> Result<Ticket, Error> {
+    pub(super) async fn take(&self, work: Work) -> Result<Ticket, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Order::Take(work, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))

@@ -19,7 +19,7 @@ impl Left {
     pub(super) fn words(self, about: &About) -> String {
         match about.kind {
             JobKind::Remove => return "the drive is not safe to unplug yet".to_owned(),
-            JobKind::Verify => return "nothing on the drive was changed".to_owned(),
+            JobKind::Verify => return "only a part of the drive was read".to_owned(),
             JobKind::Receive | JobKind::Backup | JobKind::Restore | JobKind::Import | JobKind::Other(_) => {}
         }
         let which = match (&about.volume, &about.drive) {

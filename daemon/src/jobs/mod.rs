@@ -14,8 +14,10 @@
 //! goes, `patience` how long a worker is waited for, `left` what can be said of what it left; all six are pure.
 
 mod about;
+mod asking;
 mod desk;
 mod entry;
+mod estimate;
 mod handle;
 mod history;
 mod job;
@@ -30,11 +32,13 @@ mod report;
 mod runner;
 mod sources;
 mod state;
+mod wish;
 mod work;
 
 #[cfg(test)]
 pub(crate) use about::About;
 pub(crate) use desk::Desk;
+pub(crate) use estimate::Estimated;
 pub(crate) use handle::{Jobs, Ticket, Wish, no_such_volume};
 pub(crate) use history::History;
 #[cfg(test)]
@@ -45,4 +49,5 @@ pub(crate) use runner::sweep;
 pub(crate) use {
     about::AboutDrive,
     handle::{BackupWish, RemoveWish, RestoreWish},
+    wish::{ImportWish, VerifyWish},
 };

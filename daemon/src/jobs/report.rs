@@ -9,6 +9,7 @@ use super::pace::{Pace, remaining};
 use super::state::Event;
 use crate::backups::Told;
 use crate::worker::Report;
+use crate::{streams, verify};
 
 /// The step that a report means for a job in this state, where it means one.
 pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
@@ -40,6 +41,8 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
         }
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
         Report::Backup(told) => backup(job, told),
+        Report::Streams(told) => imported(job, told),
+        Report::Verify(told) => verified(job, pace, told),
         Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
@@ -82,6 +85,34 @@ fn backup(job: &mut Job, told: &Told) -> bool {
         | Told::Kept { .. } => return false,
     };
     say(job, note)
+}
+
+/// What is told of stream files that are received.
+fn imported(job: &mut Job, told: &streams::Told) -> bool {
+    match told {
+        streams::Told::Total { bytes } => {
+            let total = Total { bytes: *bytes, source: TotalSource::File };
+            std::mem::replace(&mut job.total, total.clone()) != total
+        }
+        streams::Told::Planned { files, known: 0 } => say(job, format!("{files} files")),
+        streams::Told::Planned { files, known } => {
+            say(job, format!("{known} of {files} files are in the volume already"))
+        }
+        streams::Told::File(_) => false,
+    }
+}
+
+/// What is told of a drive that is verified.
+fn verified(job: &mut Job, pace: &mut Pace, told: &verify::Told) -> bool {
+    match told {
+        verify::Told::Total { bytes } => {
+            let total = Total { bytes: *bytes, source: TotalSource::Estimate };
+            std::mem::replace(&mut job.total, total.clone()) != total
+        }
+        verify::Told::Read { bytes } | verify::Told::Found(verify::Found { bytes, .. }) => {
+            progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() })
+        }
+    }
 }
 
 /// Something more to note, for everybody.

@@ -8,8 +8,9 @@ use super::about::{About, AboutDrive};
 use super::entry::Ending;
 use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::job::{Total, Trouble};
-use super::runner::{Aboard, Backup, Berth, Receive, Remove, Restore, Runner};
+use super::runner::{Aboard, Backup, Berth, Import, Receive, Remove, Restore, Runner, Verify};
 use super::sources::Sources;
+use super::wish::{ImportWish, VerifyWish};
 use crate::config::Config;
 use crate::drives::Dock;
 use crate::volumes::Volume;
@@ -22,6 +23,8 @@ pub(super) enum Work {
     Backup(Box<BackupWish>),
     Remove(Box<RemoveWish>),
     Restore(Box<RestoreWish>),
+    Verify(Box<VerifyWish>),
+    Import(Box<ImportWish>),
 }
 
 impl Work {
@@ -34,6 +37,11 @@ impl Work {
                 About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
             }
             Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
+            Self::Import(wish) => {
+                let volume = Some(wish.volume.rule.name.clone());
+                About { volume, ..About::on_drive(JobKind::Import, wish.drive.clone()) }
+            }
+            Self::Verify(wish) => About::on_drive(JobKind::Verify, wish.drive.clone()),
             Self::Restore(wish) => {
                 let volume = Some(wish.volume.rule.name.clone());
                 About { volume, ..About::on_drive(JobKind::Restore, wish.drive.clone()) }
@@ -48,6 +56,8 @@ impl Work {
             Self::Backup(wish) => wish.uid,
             Self::Remove(wish) => wish.uid,
             Self::Restore(wish) => wish.uid,
+            Self::Verify(wish) => wish.uid,
+            Self::Import(wish) => wish.uid,
         }
     }
 
@@ -55,7 +65,9 @@ impl Work {
     pub(super) fn total(&self) -> Total {
         match self {
             Self::Receive(wish) => wish.total.clone(),
-            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) => Total { bytes: 0, source: TotalSource::Unknown },
+            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) | Self::Verify(_) | Self::Import(_) => {
+                Total { bytes: 0, source: TotalSource::Unknown }
+            }
         }
     }
 
@@ -64,7 +76,8 @@ impl Work {
         match self {
             Self::Receive(wish) => Some(&wish.volume),
             Self::Restore(wish) => Some(&wish.volume),
-            Self::Backup(_) | Self::Remove(_) => None,
+            Self::Import(wish) => Some(&wish.volume),
+            Self::Backup(_) | Self::Remove(_) | Self::Verify(_) => None,
         }
     }
 
@@ -75,6 +88,8 @@ impl Work {
             Self::Backup(wish) => Some(berth(&wish.dock, &wish.drive)),
             Self::Remove(wish) => Some(berth(&wish.dock, &wish.drive)),
             Self::Restore(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Verify(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Import(wish) => Some(berth(&wish.dock, &wish.drive)),
         }
     }
 
@@ -83,8 +98,9 @@ impl Work {
         match self {
             Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
             Self::Backup(wish) => config.backup(&wish.backup).is_some(),
-            Self::Remove(_) => true,
+            Self::Remove(_) | Self::Verify(_) => true,
             Self::Restore(wish) => config.volumes.contains(&wish.volume.rule),
+            Self::Import(wish) => config.volumes.contains(&wish.volume.rule),
         }
     }
 
@@ -93,7 +109,8 @@ impl Work {
         match self {
             Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
             Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
-            Self::Backup(_) | Self::Remove(_) => Error::new(ErrorName::NotFound, NO_SUCH_BACKUP),
+            Self::Import(wish) => no_such_volume(wish.volume.rule.name.as_str()),
+            Self::Backup(_) | Self::Remove(_) | Self::Verify(_) => Error::new(ErrorName::NotFound, NO_SUCH_BACKUP),
         }
     }
 
@@ -116,6 +133,16 @@ impl Work {
                 let sources = sources.clone();
                 let errand = Backup { rule, sources, lanes };
                 tokio::spawn(Aboard { runner, berth, errand }.run());
+            }
+            Self::Import(wish) => {
+                let ImportWish { dock, drive, folder, volume, place, only, verify, .. } = *wish;
+                let (berth, order) = (berth(&dock, &drive), worker::Order::Import { only, verify, lanes });
+                let errand = Import { folder, volume, place, order };
+                tokio::spawn(Aboard { runner, berth, errand }.run());
+            }
+            Self::Verify(wish) => {
+                let berth = berth(&wish.dock, &wish.drive);
+                tokio::spawn(Aboard { runner, berth, errand: Verify }.run());
             }
             Self::Remove(wish) => {
                 let berth = berth(&wish.dock, &wish.drive);

@@ -27,11 +27,11 @@ pub(crate) fn three(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], Unfit> {
     }
 }
 
-/// The directories of a restore: the snapshot's root, and the destination.
+/// The directories of a restore or an import: the snapshot's root or the folder, and the destination.
 pub(crate) fn two(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], Unfit> {
     match <[OwnedFd; 2]>::try_from(descriptors) {
         Ok([snapshot, destination]) => Ok([directory(snapshot)?, directory(destination)?]),
-        Err(_) => Err(Unfit("the order does not come with the two directories of a restore; start it again")),
+        Err(_) => Err(Unfit("the order does not come with the two directories that it is about; start it again")),
     }
 }
 

@@ -8,6 +8,7 @@ use butterdock_receive::{Error, ErrorKind, Failure};
 use super::descriptors::Unfit;
 use super::protocol::{JobError, LONGEST_REPORT};
 use crate::backups::Trouble;
+use crate::{streams, verify};
 
 /// A run that failed.
 pub(crate) fn of_run(failure: &Failure) -> JobError {
@@ -25,6 +26,21 @@ pub(crate) fn of_backup(trouble: &Trouble) -> JobError {
         Trouble::Receive(failure) => of_run(failure),
         Trouble::Said(said) => JobError { kind: said.kind, ..of_sentence(&said.sentence) },
     }
+}
+
+/// Stream files that were not all received.
+pub(crate) fn of_import(trouble: &streams::Trouble) -> JobError {
+    let place = match trouble {
+        streams::Trouble::Receive { failure, .. } => failure.error.place,
+        streams::Trouble::Nothing(_) | streams::Trouble::Volume(_) | streams::Trouble::Unfit { .. } => None,
+    };
+    let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
+    JobError { kind: trouble.kind(), message: short(trouble), command, byte }
+}
+
+/// A drive that was not read to its end.
+pub(crate) fn of_verify(trouble: &verify::Trouble) -> JobError {
+    JobError { kind: trouble.kind(), ..of_sentence(&trouble.to_string()) }
 }
 
 /// An order that cannot be carried out with what came with it.

@@ -13,6 +13,8 @@ use super::failure;
 use super::protocol::{JobError, Order, Report};
 use super::teller::Teller;
 use crate::backups::{self, Ends, Restore, Task};
+use crate::streams::{self, Files, Import};
+use crate::verify::Verify;
 
 /// As many as the command line allows.
 const MOST_LANES: usize = 256;
@@ -40,6 +42,21 @@ pub(crate) enum Job {
         destination: OwnedFd,
         options: Box<Options>,
         version: u32,
+    },
+    /// Stream files, where to, and how.
+    Import {
+        files: Files,
+        only: Option<Vec<u8>>,
+        destination: OwnedFd,
+        options: Box<Options>,
+    },
+    /// Stream files to be told of.
+    Streams {
+        files: Files,
+    },
+    /// A drive.
+    Verify {
+        destination: OwnedFd,
     },
     Sweep {
         destination: OwnedFd,
@@ -72,6 +89,13 @@ impl Job {
                 let options = Box::new(Options { lanes: lanes_for(lanes), name, ..Options::default() });
                 Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST) })
             }
+            Order::Import { only, verify, lanes } => {
+                let [folder, destination] = two(descriptors)?;
+                let options = Box::new(Options { verify, lanes: lanes_for(lanes), ..Options::default() });
+                Ok(Self::Import { files: opened(&folder)?, only, destination, options })
+            }
+            Order::Streams => Ok(Self::Streams { files: opened(&alone(descriptors)?)? }),
+            Order::Verify => Ok(Self::Verify { destination: alone(descriptors)? }),
             Order::Sweep => Ok(Self::Sweep { destination: alone(descriptors)? }),
             Order::Cancel => Err(Unfit("the daemon cancelled a job that it had not begun")),
         }
@@ -91,17 +115,25 @@ impl Job {
             Self::Restore { snapshot, options, version, .. } => {
                 Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version }
             }
+            Self::Import { files, only, options, .. } => {
+                Self::Import { files, only, destination, options: Box::new(Options { top, ..*options }) }
+            }
+            Self::Streams { .. } => self,
+            Self::Verify { .. } => Self::Verify { destination },
             Self::Sweep { .. } => Self::Sweep { destination },
         }
     }
 
-    /// The directory in which all of it happens.
-    pub(crate) fn destination(&self) -> BorrowedFd<'_> {
+    /// The directory in which all of it happens; none where nothing is written.
+    pub(crate) fn destination(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Receive { destination, .. } | Self::Restore { destination, .. } | Self::Sweep { destination } => {
-                destination.as_fd()
-            }
-            Self::Backup { ends, .. } => ends.destination.as_fd(),
+            Self::Receive { destination, .. }
+            | Self::Restore { destination, .. }
+            | Self::Import { destination, .. }
+            | Self::Verify { destination }
+            | Self::Sweep { destination } => Some(destination.as_fd()),
+            Self::Backup { ends, .. } => Some(ends.destination.as_fd()),
+            Self::Streams { .. } => None,
         }
     }
 
@@ -109,7 +141,12 @@ impl Job {
     pub(crate) fn folder(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
-            Self::Receive { .. } | Self::Restore { .. } | Self::Sweep { .. } => None,
+            Self::Receive { .. }
+            | Self::Restore { .. }
+            | Self::Import { .. }
+            | Self::Streams { .. }
+            | Self::Verify { .. }
+            | Self::Sweep { .. } => None,
         }
     }
 
@@ -134,6 +171,24 @@ impl Job {
                 let error = restore.run().err().map(|trouble| failure::of_backup(&trouble));
                 Report::Ended { counts: control.progress().counts, error }
             }
+            Self::Import { files, only, destination, options } => {
+                let (only, destination, observer) = (only.as_deref(), destination.as_fd(), teller);
+                let tell = |told| teller.leave(Report::Streams(told));
+                let import = Import { files, only, destination, options, control, observer, tell: &tell };
+                let error = import.run().err().map(|trouble| failure::of_import(&trouble));
+                Report::Ended { counts: control.progress().counts, error }
+            }
+            Self::Streams { files } => {
+                let rows = streams::list(files);
+                rows.into_iter().for_each(|row| teller.leave(Report::Streams(streams::Told::File(row))));
+                Report::Ended { counts: Counts::default(), error: None }
+            }
+            Self::Verify { destination } => {
+                let tell = |told| teller.leave(Report::Verify(told));
+                let verify = Verify { root: destination.as_fd(), control, tell: &tell };
+                let error = verify.run().err().map(|trouble| failure::of_verify(&trouble));
+                Report::Ended { counts: Counts::default(), error }
+            }
             Self::Sweep { destination } => {
                 let error = sweep(destination.as_fd()).err().map(|error| failure::of_error(&error));
                 Report::Ended { counts: Counts::default(), error }
@@ -146,6 +201,12 @@ fn back_up(ends: &Ends, task: &Task, version: u32, control: &Control, teller: &T
     let tell = |told| teller.leave(Report::Backup(told));
     let run = backups::Run { ends, task, version, control, observer: teller, tell: &tell };
     run.run().err().map(|trouble| failure::of_backup(&trouble))
+}
+
+/// What cannot be opened any more once the worker is confined.
+fn opened(folder: &OwnedFd) -> Result<Files, Unfit> {
+    streams::open(folder)
+        .map_err(|_fault| Unfit("the folder on the drive cannot be read; check the drive and its cable"))
 }
 
 fn lanes_for(asked: Option<usize>) -> Option<NonZeroUsize> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes;
 use super::priority::Priority;
 use crate::backups::{Task, Told};
+use crate::{streams, verify};
 
 /// The longest line from the daemon, with its end.
 pub(crate) const LONGEST_ORDER: usize = 4 << 10;
@@ -56,6 +57,20 @@ pub(crate) enum Order {
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
     },
+    /// Compare all that is on the drive whose top the one descriptor is with its checksums.
+    Verify,
+    /// Receive the stream files in the folder that the first descriptor is into the directory that the second one is.
+    Import {
+        /// This one alone.
+        #[serde(with = "bytes::optional")]
+        only: Option<Vec<u8>>,
+        /// Decode every compressed extent and refuse one that does not decode.
+        verify: bool,
+        /// How many threads write data; one for each core where nothing is said.
+        lanes: Option<usize>,
+    },
+    /// Tell of the stream files in the folder that the one descriptor is.
+    Streams,
     /// Delete what crashed runs left hidden in the directory that the one descriptor is.
     Sweep,
     /// End what is being done; only after a start.
@@ -99,6 +114,10 @@ pub(crate) enum Report {
     },
     /// What a backup tells beside that.
     Backup(Told),
+    /// What is told of a drive that is verified.
+    Verify(verify::Told),
+    /// What is told of stream files.
+    Streams(streams::Told),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
     /// It is over: exactly once, and the last line.
@@ -189,7 +208,10 @@ mod tests {
     fn orders_arrive_as_they_were_given() {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
-        round_trip(&Start { order: Order::Sweep, priority: Priority::default() });
+        let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, lanes: None };
+        for order in [Order::Sweep, Order::Verify, Order::Streams, import] {
+            round_trip(&Start { order, priority: Priority::default() });
+        }
         assert_eq!(round_trip(&Order::Cancel), "\"cancel\"");
     }
 
@@ -211,6 +233,8 @@ mod tests {
             Report::Progress { counts },
             Report::Phase(Phase::ReadOnly),
             published,
+            Report::Verify(verify::Told::Found(verify::Found { lost: 1, ..verify::Found::default() })),
+            Report::Streams(streams::Told::File(streams::Row { parent: Some([7; 16]), ..streams::Row::default() })),
             Report::Warning("x".to_owned()),
             Report::Ended { counts, error: Some(error) },
             Report::Ended { counts, error: None },

@@ -10,7 +10,7 @@ use butterdock_receive::{Control, Counts};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use super::confine::{self, Confined, confine};
+use super::confine::{self, Confined, Through, confine, shut_in};
 use super::job::Job;
 use super::line::LineBuffer;
 use super::protocol::{JobError, LONGEST_ORDER, Report, Start};
@@ -69,9 +69,16 @@ fn work() -> Result<(), Stop> {
         Err(unfit) => return refuse(&socket, failure::of_descriptors(unfit)),
     };
     start.priority.take();
-    match confine(job.destination(), job.folder()) {
-        Ok(Confined { destination, top, landlock, lacking }) => {
-            let job = job.through(destination, top);
+    let confined = match job.destination() {
+        Some(destination) => confine(destination, job.folder()),
+        None => shut_in(),
+    };
+    match confined {
+        Ok(Confined { place, landlock, lacking }) => {
+            let job = match place {
+                Some(Through { destination, top }) => job.through(destination, top),
+                None => job,
+            };
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
             do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)
         }

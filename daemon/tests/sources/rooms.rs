@@ -9,17 +9,19 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 20] = [
+const MAY_KNOW: [(&str, &[&str]); 22] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     ("serve", &["args", "bus", "catalogue", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
-    ("bus", &["backups", "config", "drives", "jobs", "volumes"]),
-    ("jobs", &["backups", "catalogue", "config", "drives", "volumes", "worker"]),
-    ("worker", &["backups", "limits", "lines", "status"]),
+    ("bus", &["backups", "config", "drives", "jobs", "streams", "volumes"]),
+    ("jobs", &["backups", "catalogue", "config", "drives", "streams", "verify", "volumes", "worker"]),
+    ("worker", &["backups", "limits", "lines", "status", "streams", "verify"]),
     ("volumes", &["config"]),
     ("drives", &["backups", "catalogue", "config", "policy"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
+    ("streams", &["worker"]),
+    ("verify", &[]),
     ("config", &["backups", "lines", "status", "volumes"]),
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),

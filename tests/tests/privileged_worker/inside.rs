@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::confine::{Confined, confine};
+use crate::confine::{Confined, Through, confine, shut_in};
 
 /// A volume with a destination in it, and something beside the destination.
 struct Place {
@@ -128,7 +128,7 @@ fn a_device_that_it_made_cannot_be_opened_whatever_the_way() -> Result<()> {
     opened(&directory, "before").context("not to be opened without walls either: this shows nothing")?;
     drop(directory);
     place.inside_with(|walls| {
-        let directory = walls.destination;
+        let Through { destination: directory, top } = walls.place.context("no place")?;
         make(&directory, "disk", FileType::BlockDevice, disk)?;
         make(&directory, "null", FileType::CharacterDevice, makedev(1, 3))?;
         for name in ["before", "disk", "null"] {
@@ -137,7 +137,7 @@ fn a_device_that_it_made_cannot_be_opened_whatever_the_way() -> Result<()> {
             let by_path = errno(File::open(destination.join(name)));
             ensure!(by_path == Some(Errno::EACCES as i32), "{name} by its path: {by_path:?}");
         }
-        let above = openat(&walls.top.context("no top")?, "destination/disk", OFlags::RDONLY, Mode::empty()).map(drop);
+        let above = openat(&top.context("no top")?, "destination/disk", OFlags::RDONLY, Mode::empty()).map(drop);
         ensure!(above == Err(rustix::io::Errno::ACCESS), "through the top: {above:?}");
         // The kernel opens no device for it either: what adds one to a filesystem asks the same.
         let mounted = butterdock_btrfs::top::open_top(&directory).map(drop).map_err(|error| error.errno);
@@ -154,6 +154,27 @@ fn a_device_that_it_made_cannot_be_opened_whatever_the_way() -> Result<()> {
         ensure!(lax == Err(rustix::io::Errno::PERM), "a mount with devices: {lax:?}");
         made(MountAttrFlags::MOUNT_ATTR_NODEV).context("a mount without")?;
         Ok(())
+    })
+}
+
+/// Who lists the stream files on a drive reads what is open, and that is all.
+#[test]
+fn one_without_a_destination_reads_what_is_open_and_reaches_nothing_else() -> Result<()> {
+    let place = Place::new()?;
+    let (file, destination) = (place.volume.join("beside/file"), place.destination());
+    let open = File::open(&file)?;
+    std::thread::scope(|threads| {
+        let locked_in = threads.spawn(move || {
+            let walls = shut_in().map_err(|trouble| anyhow!("{trouble}"))?;
+            ensure!(walls.landlock && walls.place.is_none(), "{walls:?}");
+            ensure!(std::io::read_to_string(&open)? == "x", "what is open");
+            for refused in [errno(File::open(&file)), errno(File::create(destination.join("new")))] {
+                ensure!(refused == Some(Errno::EACCES as i32), "{refused:?}");
+            }
+            ensure!(errno(fs::read_dir(&destination)) == Some(Errno::EACCES as i32), "it listed the volume");
+            Ok(())
+        });
+        locked_in.join().map_err(|_panic| anyhow!("it panicked"))?
     })
 }
 

@@ -20,13 +20,13 @@ use super::stage::{Disk, Shown, Stage, is_mounted};
 
 /// A source, a volume to restore to, and an enrolled drive. The service ends first; the fields are in the order in which
 /// they have to end.
-struct Story {
+pub(super) struct Story {
     disk: Option<Disk>,
     image: PathBuf,
-    source: PathBuf,
+    pub(super) source: PathBuf,
     _pool: Volume,
     tank: Volume,
-    stage: Stage,
+    pub(super) stage: Stage,
 }
 
 impl Drop for Story {
@@ -39,7 +39,7 @@ impl Drop for Story {
 }
 
 impl Story {
-    fn begin() -> Result<Self> {
+    pub(super) fn begin() -> Result<Self> {
         Self::with(&["home"])
     }
 
@@ -72,12 +72,12 @@ impl Story {
         Ok(story)
     }
 
-    fn drive(&self, what: &str, state: &DriveState) -> Result<Shown> {
+    pub(super) fn drive(&self, what: &str, state: &DriveState) -> Result<Shown> {
         self.stage.one(what, |is| is.enrolled && is.state == *state)
     }
 
     /// Has the drive do something that is a job, and waits until that has succeeded.
-    fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
+    pub(super) fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
         let drive = self.stage.one("the drive", |is| is.enrolled)?;
         let body = self.stage.client.call(&drive.path, (DRIVE, method), body)?.body();
         let job: OwnedObjectPath = body.deserialize()?;
@@ -92,7 +92,7 @@ impl Story {
         Ok(())
     }
 
-    fn unplug(&mut self) -> Result<()> {
+    pub(super) fn unplug(&mut self) -> Result<()> {
         drop(self.disk.take());
         self.stage.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty()).map(drop)
     }
@@ -107,7 +107,7 @@ impl Story {
     }
 
     /// The snapshots on the drive, the oldest first, looked at beside the service.
-    fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
+    pub(super) fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
         let at = self.stage.rig.join("look");
         fs::create_dir_all(&at)?;
         let node = format!("/dev/{}", self.device()?);

@@ -1,7 +1,12 @@
 //! Drives that come, are enrolled and go: real loop devices, told by a real udevd.
 
+mod authority;
 mod backup;
+mod cli;
 mod drives;
+mod import;
 mod journal;
+mod listing;
 mod rule;
 mod stage;
+mod verify;

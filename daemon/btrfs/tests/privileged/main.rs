@@ -18,6 +18,8 @@ mod privileged_names;
 #[cfg(test)]
 mod privileged_roots;
 #[cfg(test)]
+mod privileged_scrub;
+#[cfg(test)]
 mod privileged_subvolume;
 #[cfg(test)]
 mod privileged_top;

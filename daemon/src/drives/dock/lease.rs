@@ -8,7 +8,6 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 use tokio::sync::watch;
 
 use super::DriveId;
-use super::fault::no_such_drive;
 use super::handle::Dock;
 use super::turn::blocking;
 
@@ -23,6 +22,10 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    pub(super) fn new(dock: Dock, id: DriveId, root: File, mount: u64, gone: watch::Receiver<bool>) -> Self {
+        Self { dock, id, root, mount, gone }
+    }
+
     /// The top of its filesystem.
     pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
@@ -64,12 +67,6 @@ impl Dock {
             Ok((root, facts.map_or(0, |facts| facts.stx_mnt_id)))
         })
         .await?;
-        let held = self.card(id, |card| {
-            card.leased = card.leased.saturating_add(1);
-            card.served = true;
-            card.take_in_hand();
-        });
-        held.ok_or_else(|| no_such_drive(id))?;
-        Ok(Lease { dock: self.clone(), id: id.clone(), root, mount: number, gone })
+        self.held(id, root, number, gone)
     }
 }

@@ -11,7 +11,8 @@
 //! * `turn` lets one thing at a time be done with a drive. Whatever may hang as long as a drive does is done on a thread
 //!   of its own: callers wait for it within a bound, and the turn is held until the thread is back.
 //! * `journal` is what a person reads later of the drives that came.
-//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive.
+//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive, and
+//!   `reading` how it holds one that has no btrfs.
 //!
 //! The policy never waits, and the dock has no opinions: it carries out the next step and asks again. What went wrong with
 //! a drive is its `problem` until its devices change or somebody takes it in hand: nothing is tried twice by itself.
@@ -27,6 +28,7 @@ mod journal;
 mod lease;
 mod mounting;
 mod picture;
+mod reading;
 mod review;
 mod rows;
 mod shown;

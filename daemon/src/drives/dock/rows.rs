@@ -3,10 +3,20 @@
 use butterdock_dbus::BackupRow;
 
 use super::DriveId;
+use super::handle::Dock;
 use super::picture::{Picture, goes};
 use crate::backups::Pin;
-use crate::config::{BackupRule, Schedule};
+use crate::config::{BackupRule, Schedule, WorkerRule};
 use crate::drives::Enrolment;
+
+impl Dock {
+    /// The configured backup of this name, and how workers run.
+    pub(crate) fn rule(&self, name: &str) -> Option<(BackupRule, WorkerRule)> {
+        let picture = self.lock();
+        let rule = picture.config.backup(name)?.clone();
+        Some((rule, picture.config.worker))
+    }
+}
 
 /// A row for each backup and enrolled drive that it goes to; one without a drive for a backup that goes to none.
 pub(super) fn rows(picture: &Picture) -> Vec<BackupRow> {

@@ -1,6 +1,9 @@
 //! Mounts an enrolled drive, checks it before anybody can see it, and lets it go. Every call blocks as long as the drive
 //! does.
 
+mod read_only;
+mod sweep;
+
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
@@ -22,6 +25,9 @@ use uuid::Uuid;
 use super::enrolment::Enrolment;
 use super::error::{Error, Result};
 use super::{holders, node};
+
+pub(crate) use read_only::{ReadOnly, read_only};
+pub(crate) use sweep::sweep;
 
 /// A device of the filesystem: its node, and the number that it must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,16 +91,6 @@ impl Mounted {
     pub(crate) fn detach(&self) -> Result<()> {
         detach(&self.at)
     }
-}
-
-/// Takes everything out of sight that an earlier service left mounted, and tells where it was.
-pub(crate) fn sweep(run: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(run.join("drives")) else { return Vec::new() };
-    let ours = |path: &PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Uuid::try_parse(name).is_ok())
-    };
-    let left: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(ours).collect();
-    left.into_iter().filter(|path| detach(path).is_ok() || fs::remove_dir(path).is_err()).collect()
 }
 
 /// Reads the superblock ourselves: the kernel sees only what is the enrolled filesystem.

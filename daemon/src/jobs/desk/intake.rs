@@ -78,6 +78,9 @@ impl Desk {
             JobKind::Backup if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
                 Some("this backup is being made on this drive already; watch it with butterdock jobs")
             }
+            JobKind::Verify if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
+                Some("the drive is being verified already; watch it with butterdock jobs")
+            }
             JobKind::Remove
             | JobKind::Backup
             | JobKind::Receive
@@ -120,7 +123,8 @@ fn is_unfinished(entry: &Entry, about: &About) -> bool {
     job.about == *about && !job.is_over()
 }
 
-fn priority(rule: WorkerRule) -> Priority {
+/// How a worker runs beside everything else.
+pub(in crate::jobs) fn priority(rule: WorkerRule) -> Priority {
     let io = match rule.io_class {
         IoClass::Idle => IoPriority::Idle,
         IoClass::BestEffort => IoPriority::BestEffort(rule.io_priority),

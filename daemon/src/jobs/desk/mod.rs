@@ -6,6 +6,8 @@ mod endings;
 mod intake;
 mod journal;
 
+pub(super) use intake::priority;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use super::asking::Asking;
 use super::entry::{Ending, Entry, Why, verdict};
 use super::handle::{Jobs, Order};
 use super::history::History;
@@ -55,6 +58,7 @@ impl Desk {
     pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
         let keeper = Keeper::start(history);
+        let asking = Asking::new(Arc::clone(&spawner), Sources::new(&config.state));
         let desk = Self {
             config: config.clone(),
             spawner,
@@ -68,7 +72,7 @@ impl Desk {
             sources: Sources::new(&config.state),
         };
         tokio::spawn(desk.work(waiting));
-        Jobs { orders, keeper }
+        Jobs { orders, keeper, asking }
     }
 
     async fn work(mut self, mut waiting: mpsc::Receiver<Order>) {
@@ -108,7 +112,7 @@ impl Desk {
             Told::Opened(mount) => self.opened(id, mount),
             Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
             Told::Report(report) => {
-                if matches!(report, Report::Progress { .. } | Report::Phase(_)) {
+                if matches!(report, Report::Progress { .. } | Report::Verify(_) | Report::Phase(_)) {
                     self.queue.wake(id);
                 }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };

@@ -13,7 +13,7 @@ use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, other_than};
 use crate::backups::{self, Identity, Task};
 use crate::config::BackupRule;
-use crate::drives::Lease;
+use crate::drives::{Dock, Lease};
 use crate::jobs::entry::Ending;
 use crate::jobs::job::Trouble;
 use crate::jobs::sources::Sources;
@@ -32,11 +32,12 @@ pub(in crate::jobs) struct Backup {
 }
 
 /// What the worker is handed.
-struct Open {
+#[derive(Debug)]
+pub(in crate::jobs) struct Open {
     /// What the source has to be, where that is known.
-    source: Option<Identity>,
+    pub(in crate::jobs) source: Option<Identity>,
     /// The source, the folder for its snapshots, the destination on the drive.
-    places: Vec<OwnedFd>,
+    pub(in crate::jobs) places: Vec<OwnedFd>,
     /// The destination once more, to sweep it.
     destination: OwnedFd,
 }
@@ -62,16 +63,7 @@ impl Errand for Backup {
                 return Err(failed(ErrorName::DeviceGone, text.to_owned()));
             }
         };
-        let name = self.rule.name.as_str();
-        let order = Order::Backup(Task {
-            name: name.as_bytes().to_vec(),
-            source,
-            keep: self.rule.keep,
-            protect: self.rule.protect.as_secs(),
-            pins: berth.dock.pins(name),
-            lanes: self.lanes,
-            dry_run: false,
-        });
+        let order = Order::Backup(task(&self.rule, source, &berth.dock, self.lanes));
         let mut outcome = runner.work(order, places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
         Ok((outcome, destination))
@@ -81,7 +73,7 @@ impl Errand for Backup {
 impl Backup {
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, pin } = outcome.heard;
+        let Heard { source, pin, found: _ } = outcome.heard;
         let Some(pin) = pin else { return };
         let Berth { dock, drive } = berth;
         if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
@@ -97,8 +89,22 @@ impl Backup {
     }
 }
 
+/// What the worker is told.
+pub(in crate::jobs) fn task(rule: &BackupRule, source: Option<Identity>, dock: &Dock, lanes: Option<usize>) -> Task {
+    let name = rule.name.as_str();
+    Task {
+        name: name.as_bytes().to_vec(),
+        source,
+        keep: rule.keep,
+        protect: rule.protect.as_secs(),
+        pins: dock.pins(name),
+        lanes,
+        dry_run: false,
+    }
+}
+
 /// Blocks as long as the source and the drive do.
-fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd) -> Result<Open, String> {
+pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd) -> Result<Open, String> {
     let source = sources.of(rule).map_err(|error| {
         format!("what the source has to be cannot be read: {error}; check the disk of the state directory")
     })?;

@@ -10,6 +10,7 @@ use super::{Runner, Told};
 use crate::backups::{self, Identity, Pin};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
+use crate::verify;
 use crate::worker::{JobError, Report, Worker};
 
 /// After so long without news the rate is that of nothing.
@@ -29,13 +30,15 @@ pub(super) struct Followed {
     pub(super) heard: Heard,
 }
 
-/// What was heard of a backup.
+/// What was heard of a backup, or of a drive that was verified.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Heard {
     /// What its source is.
     pub(super) source: Option<Identity>,
     /// What the drive needs for its next increment.
     pub(super) pin: Option<Pin>,
+    /// What was found on it, once all was read.
+    pub(super) found: Option<verify::Found>,
 }
 
 impl Followed {
@@ -64,8 +67,14 @@ impl Followed {
                 }
                 false
             }
+            Report::Verify(verify::Told::Found(found)) => {
+                self.heard.found = Some(*found);
+                false
+            }
             Report::Confined { .. }
             | Report::Began { .. }
+            | Report::Streams(_)
+            | Report::Verify(verify::Told::Total { .. } | verify::Told::Read { .. })
             | Report::Progress { .. }
             | Report::Warning(_)
             | Report::Ended { .. } => false,
@@ -147,12 +156,13 @@ impl News {
 
     fn hear(&mut self, report: &Report, now: Instant) {
         match report {
-            Report::Progress { .. } => *self = Self { last: now, stalled: false, quiet: false },
+            Report::Progress { .. } | Report::Verify(_) => *self = Self { last: now, stalled: false, quiet: false },
             Report::Phase(_) => (self.last, self.quiet) = (now, false),
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Published { .. }
             | Report::Backup(_)
+            | Report::Streams(_)
             | Report::Warning(_)
             | Report::Ended { .. } => {}
         }

@@ -3,17 +3,21 @@
 
 mod backup;
 mod follow;
+mod import;
 mod receive;
 mod remove;
 mod restore;
 mod stay;
+mod verify;
 
-pub(super) use backup::Backup;
+pub(super) use backup::{Backup, Open, open as open_places, task};
 pub(super) use follow::other_than;
-pub(super) use receive::Receive;
+pub(super) use import::{Import, open as open_folder};
+pub(super) use receive::{Receive, no_descriptor};
 pub(super) use remove::Remove;
 pub(super) use restore::Restore;
 pub(super) use stay::{Aboard, Berth};
+pub(super) use verify::Verify;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;

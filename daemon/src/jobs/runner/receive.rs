@@ -59,7 +59,7 @@ pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) ->
 }
 
 /// The process has as many descriptors open as it may.
-pub(super) fn no_descriptor(error: &std::io::Error) -> Trouble {
+pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> Trouble {
     let text = format!("no worker could be started ({error}); wait until other jobs have ended and start it again");
     Trouble::plain(ErrorName::Failed, text)
 }

@@ -20,6 +20,9 @@ pub(in crate::jobs) struct Berth {
 
 /// What a job does on a drive.
 pub(in crate::jobs) trait Errand: Send {
+    /// Whether it does no more than read the drive, which need not be enrolled then.
+    const READS: bool = false;
+
     /// The directory that its worker writes to, which is swept after it.
     type Place: AsFd + Send + Sync;
 
@@ -44,7 +47,7 @@ impl<E: Errand> Aboard<E> {
     /// Runs it to its end; tells of it once.
     pub(in crate::jobs) async fn run(self) {
         let Self { mut runner, berth, mut errand } = self;
-        let lease = match berth.lease(&mut runner).await {
+        let lease = match berth.lease(&mut runner, E::READS).await {
             Ok(lease) => lease,
             Err(ending) => return runner.over(ending).await,
         };
@@ -73,9 +76,11 @@ impl<E: Errand> Aboard<E> {
 
 impl Berth {
     /// The drive, unlocked and mounted; or how the job ended instead.
-    async fn lease(&self, runner: &mut Runner) -> Result<Lease, Ending> {
+    async fn lease(&self, runner: &mut Runner, reads: bool) -> Result<Lease, Ending> {
+        let leasing =
+            async { if reads { self.dock.read(&self.drive).await } else { self.dock.lease(&self.drive).await } };
         let lease = tokio::select! {
-            lease = self.dock.lease(&self.drive) => lease.map_err(|error| Ending::Trouble(trouble(error)))?,
+            lease = leasing => lease.map_err(|error| Ending::Trouble(trouble(error)))?,
             // A drive that does not answer is not waited for when nobody wants the job any more.
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };

@@ -30,7 +30,7 @@ mod paths;
 use std::ffi::CStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use butterdock_btrfs::{Errno, filter, mounts, top};
 use nix::sys::stat::{Mode, umask};
@@ -47,14 +47,21 @@ const OUT_OF_MEMORY: &str = "500";
 /// How well it is locked in.
 #[derive(Debug)]
 pub(crate) struct Confined {
-    /// The destination to work through: the one that came from the daemon must be closed, because devices open through it.
-    pub(crate) destination: OwnedFd,
-    /// The root of its filesystem, for reading: nothing can be mounted from here on. Nothing where that could not be before.
-    pub(crate) top: Option<OwnedFd>,
+    /// Where it works from here on; nothing for one that writes nowhere.
+    pub(crate) place: Option<Through>,
     /// Whether Landlock keeps it below the destination.
     pub(crate) landlock: bool,
     /// What this kernel cannot keep it from: sentences without names.
     pub(crate) lacking: Vec<&'static str>,
+}
+
+/// The descriptors to work through.
+#[derive(Debug)]
+pub(crate) struct Through {
+    /// The destination: the one that came from the daemon must be closed, because devices open through it.
+    pub(crate) destination: OwnedFd,
+    /// The root of its filesystem, for reading: nothing can be mounted from here on. Nothing where that could not be before.
+    pub(crate) top: Option<OwnedFd>,
 }
 
 /// A wall that could not be built.
@@ -89,9 +96,18 @@ pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>
         mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
     // The device is looked up by its path, which fails once no mount lets a device through.
     let top = top::open_top(&destination).ok();
+    wall_up(Some(Through { destination, top }), folder)
+}
+
+/// Builds the walls around one that reads what is open and writes nowhere.
+pub(crate) fn shut_in() -> Result<Confined, Trouble> {
+    wall_up(None, None)
+}
+
+fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
     let mut lacking = namespaces::unshare()?;
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
-    let Landlock { enforced, lacking: left_out } = paths::restrict(destination.as_fd(), folder, top.as_ref())?;
+    let Landlock { enforced, lacking: left_out } = paths::restrict(place.as_ref(), folder)?;
     lacking.extend(left_out);
     match filter::keep_devices_out() {
         Ok(()) => {}
@@ -101,7 +117,7 @@ pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>
         Err(error) => return Err(doing("give up making mounts")(error.errno)),
     }
     capabilities::drop_unneeded()?;
-    Ok(Confined { destination, top, landlock: enforced, lacking })
+    Ok(Confined { place, landlock: enforced, lacking })
 }
 
 impl fmt::Display for Trouble {

@@ -6,14 +6,14 @@
 //! snapshots in a folder beside its source. What was open before, the stream and the socket, is not touched by it.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath,
     RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-use super::{Trouble, doing};
+use super::{Through, Trouble, doing};
 
 /// The newest version whose rights are known here; an older kernel keeps to those that it knows.
 const KNOWN: ABI = ABI::V6;
@@ -27,15 +27,11 @@ pub(crate) struct Landlock {
     pub(crate) lacking: Vec<&'static str>,
 }
 
-/// Shuts everything out but the destination and, for reading, its filesystem from `top` on. Without a top, a stream that
+/// Shuts everything out but the destination and, for reading, its filesystem from the top on. Without a top, a stream that
 /// needs it fails, and says so.
-pub(crate) fn restrict(
-    destination: BorrowedFd<'_>,
-    folder: Option<BorrowedFd<'_>>,
-    top: Option<&OwnedFd>,
-) -> Result<Landlock, Trouble> {
-    let status = rules(destination, folder, top)
-        .map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
+pub(crate) fn restrict(place: Option<&Through>, folder: Option<BorrowedFd<'_>>) -> Result<Landlock, Trouble> {
+    let status =
+        rules(place, folder).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
     let version = match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) | (_, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented) => {
             ABI::Unsupported
@@ -78,21 +74,19 @@ const LATER: [(ABI, &str); 5] = [
     ),
 ];
 
-fn rules(
-    destination: BorrowedFd<'_>,
-    folder: Option<BorrowedFd<'_>>,
-    top: Option<&OwnedFd>,
-) -> Result<RestrictionStatus, RulesetError> {
+fn rules(place: Option<&Through>, folder: Option<BorrowedFd<'_>>) -> Result<RestrictionStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
         // No port at all, and nobody to signal or to talk to by an abstract name, should the namespaces be missing.
         .handle_access(AccessNet::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
-        .create()?
-        .add_rule(PathBeneath::new(destination, beneath_the_destination()))?;
-    if let Some(top) = top {
-        rules = rules.add_rule(PathBeneath::new(top, AccessFs::ReadFile | AccessFs::ReadDir))?;
+        .create()?;
+    if let Some(Through { destination, top }) = place {
+        rules = rules.add_rule(PathBeneath::new(destination, beneath_the_destination()))?;
+        if let Some(top) = top {
+            rules = rules.add_rule(PathBeneath::new(top, AccessFs::ReadFile | AccessFs::ReadDir))?;
+        }
     }
     if let Some(folder) = folder {
         // A snapshot is a directory, and to rename one is to remove and to make it.

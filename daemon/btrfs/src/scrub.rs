@@ -1,0 +1,156 @@
+//! Scrubbing: the kernel reads all that is in use on a device and compares it with its checksums.
+
+#![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
+
+use std::os::fd::AsFd;
+
+use crate::error::{Errno, Error, Result};
+use crate::ioctl::{BTRFS, Direction, Request, ioctl, ioctl_once};
+
+/// What a scrub of one device has found (`struct btrfs_scrub_progress`). Errors are counted in blocks of a sector, or of a
+/// node where they are in the trees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Bytes that were read: data and trees, each copy by itself.
+    pub bytes: u64,
+    /// What the device could not read.
+    pub read_errors: u64,
+    /// What is not what its checksum says.
+    pub csum_errors: u64,
+    /// Blocks of the trees with a wrong header.
+    pub verify_errors: u64,
+    /// Superblocks that are wrong; the next commit writes them anew.
+    pub super_errors: u64,
+    /// What was wrong and was written anew from a good copy.
+    pub corrected: u64,
+    /// What is wrong, and there is no good copy.
+    pub uncorrectable: u64,
+}
+
+impl Scrubbed {
+    /// What two devices have together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            read_errors: self.read_errors.saturating_add(other.read_errors),
+            csum_errors: self.csum_errors.saturating_add(other.csum_errors),
+            verify_errors: self.verify_errors.saturating_add(other.verify_errors),
+            super_errors: self.super_errors.saturating_add(other.super_errors),
+            corrected: self.corrected.saturating_add(other.corrected),
+            uncorrectable: self.uncorrectable.saturating_add(other.uncorrectable),
+        }
+    }
+}
+
+/// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs device `devid` of the filesystem under `fd`, which is mounted writable, from
+/// its beginning to its end, and writes anew what is wrong and has a good copy. It returns when that is done, which takes
+/// as long as reading everything; only newer kernels end it when the process is killed, and [`cancel`] always does.
+///
+/// # Errors
+/// `ECANCELED` after [`cancel`], `EINPROGRESS` while the device is scrubbed already or is replaced, `ENODEV` when there is no
+/// such device or it is missing, `EROFS`, `ENOMEM`, `EIO`, `ENOTTY`.
+pub fn scrub(fd: impl AsFd, devid: u64) -> Result<Scrubbed> {
+    let mut raw = RawScrub { devid, end: u64::MAX, ..RawScrub::EMPTY };
+    // SAFETY: the kernel reads and writes one RawScrub and keeps no pointer.
+    unsafe { ioctl_once(fd.as_fd(), &SCRUB, &raw mut raw) }?;
+    Ok(raw.scrubbed())
+}
+
+/// `BTRFS_IOC_SCRUB_PROGRESS` (`CAP_SYS_ADMIN`) — how far the scrub of device `devid` is; none where it is not scrubbed now.
+///
+/// # Errors
+/// `ENODEV` when there is no such device, `ENOTTY`.
+pub fn progress(fd: impl AsFd, devid: u64) -> Result<Option<Scrubbed>> {
+    let mut raw = RawScrub { devid, ..RawScrub::EMPTY };
+    // SAFETY: the kernel reads and writes one RawScrub and keeps no pointer.
+    match unsafe { ioctl(fd.as_fd(), &PROGRESS, &raw mut raw) } {
+        Ok(_) => Ok(Some(raw.scrubbed())),
+        Err(Error { errno: Errno::ENOTCONN, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `BTRFS_IOC_SCRUB_CANCEL` (`CAP_SYS_ADMIN`) — ends the scrubs of all devices of the filesystem under `fd`, whoever began
+/// them, and waits until they have ended; answers whether there was one.
+///
+/// # Errors
+/// `EPERM`, `ENOTTY`.
+pub fn cancel(fd: impl AsFd) -> Result<bool> {
+    // SAFETY: the call has no argument: the kernel looks at no pointer.
+    match unsafe { ioctl(fd.as_fd(), &CANCEL, std::ptr::null_mut::<u8>()) } {
+        Ok(_) => Ok(true),
+        Err(Error { errno: Errno::ENOTCONN, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// `struct btrfs_ioctl_scrub_args`, with `struct btrfs_scrub_progress` in it.
+#[repr(C)]
+struct RawScrub {
+    devid: u64,
+    start: u64,
+    end: u64,
+    flags: u64,
+    data_extents: u64,
+    tree_extents: u64,
+    data_bytes: u64,
+    tree_bytes: u64,
+    read_errors: u64,
+    csum_errors: u64,
+    verify_errors: u64,
+    no_csum: u64,
+    csum_discards: u64,
+    super_errors: u64,
+    malloc_errors: u64,
+    uncorrectable_errors: u64,
+    corrected_errors: u64,
+    last_physical: u64,
+    unverified_errors: u64,
+    unused: [u64; 109],
+}
+
+impl RawScrub {
+    const EMPTY: Self = Self {
+        devid: 0,
+        start: 0,
+        end: 0,
+        flags: 0,
+        data_extents: 0,
+        tree_extents: 0,
+        data_bytes: 0,
+        tree_bytes: 0,
+        read_errors: 0,
+        csum_errors: 0,
+        verify_errors: 0,
+        no_csum: 0,
+        csum_discards: 0,
+        super_errors: 0,
+        malloc_errors: 0,
+        uncorrectable_errors: 0,
+        corrected_errors: 0,
+        last_physical: 0,
+        unverified_errors: 0,
+        unused: [0; 109],
+    };
+
+    const fn scrubbed(&self) -> Scrubbed {
+        Scrubbed {
+            bytes: self.data_bytes.saturating_add(self.tree_bytes),
+            read_errors: self.read_errors,
+            csum_errors: self.csum_errors,
+            verify_errors: self.verify_errors,
+            super_errors: self.super_errors,
+            corrected: self.corrected_errors,
+            uncorrectable: self.uncorrectable_errors,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<RawScrub>() == 1024);
+
+const SCRUB: Request =
+    Request::new("BTRFS_IOC_SCRUB", Direction::ReadWrite, BTRFS, 27, size_of::<RawScrub>(), 0xc400_941b);
+const CANCEL: Request = Request::new("BTRFS_IOC_SCRUB_CANCEL", Direction::None, BTRFS, 28, 0, 0x941c);
+const PROGRESS: Request =
+    Request::new("BTRFS_IOC_SCRUB_PROGRESS", Direction::ReadWrite, BTRFS, 29, size_of::<RawScrub>(), 0xc400_941d);

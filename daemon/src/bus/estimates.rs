@@ -1,0 +1,47 @@
+//! What the configured backups would send to the drives that are here.
+
+use std::collections::BTreeSet;
+
+use butterdock_dbus::{BackupRow, Error};
+
+use super::hall::Hall;
+use super::stay::Stay;
+use crate::drives::DriveId;
+use crate::jobs::Estimated;
+
+/// Works it out for each row whose drive is attached, one after another: each reads its source.
+pub(super) async fn fill(hall: &Hall, rows: &mut [BackupRow]) {
+    let here = rows.iter().filter(|row| row.attached == Some(true)).filter_map(|row| row.drive.clone());
+    for drive in here.collect::<BTreeSet<_>>() {
+        let id = DriveId(drive.clone());
+        let of_it = rows.iter_mut().filter(|row| row.drive.as_ref() == Some(&drive)).collect();
+        let stay = Stay::begin(&hall.dock, &id);
+        on_drive(hall, &id, of_it).await;
+        stay.end().await;
+    }
+}
+
+async fn on_drive(hall: &Hall, id: &DriveId, rows: Vec<&mut BackupRow>) {
+    let lease = hall.dock.lease(id).await;
+    for row in rows {
+        let estimated = match (&lease, hall.dock.rule(&row.name)) {
+            (Ok(lease), Some((rule, worker))) => hall.jobs.estimate(&hall.dock, lease, rule, worker).await,
+            (Err(error), _) => Err(error.clone()),
+            // Withdrawn since it was asked for.
+            (Ok(_), None) => continue,
+        };
+        enter(row, estimated);
+    }
+}
+
+fn enter(row: &mut BackupRow, estimated: Result<Estimated, Error>) {
+    match estimated {
+        Ok(Estimated { bytes, incremental, why, problem }) => {
+            row.estimate = bytes;
+            row.incremental = bytes.map(|_| incremental);
+            row.note = why.map(|why| format!("everything would be sent, because {why}"));
+            row.problem = problem.or(row.problem.take());
+        }
+        Err(error) => row.problem = Some(error.to_string()),
+    }
+}

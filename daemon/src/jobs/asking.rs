@@ -1,0 +1,109 @@
+//! Questions that a worker answers and that are no jobs: nothing is changed, and whoever asks waits for the answer.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_dbus::{Error, ErrorName};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::handle::Jobs;
+use super::runner::open_folder;
+use super::sources::Sources;
+use crate::drives::Lease;
+use crate::streams::{Row, Told};
+use crate::worker::{JobError, Order, Priority, Report, Spawner, public_sentence};
+
+/// So many questions are answered at the same time; each is a process.
+const MOST: usize = 4;
+/// More reports than any honest answer has.
+const LONGEST: usize = 10_000;
+/// A drive has so long to tell of its stream files.
+const LISTING: Duration = Duration::from_secs(30);
+
+/// What was told, and what went wrong.
+pub(super) type Answer = (Vec<Report>, Option<JobError>);
+
+/// Who answers.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    spawner: Arc<Spawner>,
+    places: Arc<Semaphore>,
+    /// What the sources of backups have to be.
+    pub(super) sources: Sources,
+}
+
+impl Asking {
+    pub(super) fn new(spawner: Arc<Spawner>, sources: Sources) -> Self {
+        Self { spawner, places: Arc::new(Semaphore::new(MOST)), sources }
+    }
+
+    /// What a worker tells on this order, and why it could not tell all.
+    ///
+    /// # Errors
+    /// `Busy` where too much is asked; `DeviceGone` when the drive is pulled, or the answer does not come `within`; `Failed`
+    /// when there is none.
+    pub(super) async fn ask(
+        &self,
+        drive: &Lease,
+        order: Order,
+        fds: Vec<OwnedFd>,
+        priority: Priority,
+        within: Duration,
+    ) -> Result<Answer, Error> {
+        let busy = |_full| Error::new(ErrorName::Busy, "too much is asked at the same time; try again in a moment");
+        let place = self.places.try_acquire().map_err(busy)?;
+        // What is not waited for any more is dropped, and the worker killed with it.
+        let answered = tokio::select! {
+            answered = timeout(within, self.answer(order, fds, priority)) => answered,
+            () = drive.gone() => return Err(gone("the drive was pulled out; plug it in again")),
+        };
+        drop(place);
+        answered.unwrap_or_else(|_late| Err(gone("the drive does not answer; check it and its cable (dmesg)")))
+    }
+
+    async fn answer(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> Result<Answer, Error> {
+        let failed = |text: String| Error::new(ErrorName::Failed, text);
+        let started = self.spawner.worker(order, fds, priority).await;
+        let mut worker = started.map_err(|error| failed(format!("no worker could be started ({error}); try again")))?;
+        let mut told = Vec::new();
+        while let Some(report) = worker.next().await {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is to tell is told")]
+            match report {
+                Report::Ended { error, .. } => {
+                    // What it has open of the drive is closed when it is gone.
+                    worker.gone().await;
+                    return Ok((told, error));
+                }
+                Report::Warning(text) => tracing::warn!("{text}"),
+                report if told.len() < LONGEST => told.push(report),
+                _too_much => break,
+            }
+        }
+        worker.kill();
+        Err(failed("the worker ended without an answer; see the journal, then try again".to_owned()))
+    }
+}
+
+impl Jobs {
+    /// The stream files in a folder on a drive, in the order in which they would be received.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such folder; and those of a drive that does not answer.
+    pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<Row>, Error> {
+        let folder = open_folder(lease, folder).await?;
+        let (told, error) = self.asking.ask(lease, Order::Streams, vec![folder], Priority::default(), LISTING).await?;
+        if let Some(error) = error {
+            tracing::warn!("the stream files on a drive cannot be listed: {}", error.message);
+            return Err(Error::new(ErrorName::Failed, public_sentence(error.kind, error.command, error.byte)));
+        }
+        let row = |report| if let Report::Streams(Told::File(row)) = report { Some(row) } else { None };
+        Ok(told.into_iter().filter_map(row).collect())
+    }
+}
+
+fn gone(sentence: &str) -> Error {
+    Error::new(ErrorName::DeviceGone, sentence)
+}

@@ -1,0 +1,163 @@
+//! Receives stream files, one after another.
+
+use std::fmt;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use butterdock_btrfs::{Error as Fault, roots, uuid_tree};
+use butterdock_receive::{Control, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, receive};
+use butterdock_stream::Identity;
+
+use super::files::{Files, Opened};
+use super::head::head;
+use super::order::order;
+use super::{Found, Row, Told};
+
+/// Stream files, and the directory of a volume.
+#[derive(Clone, Copy)]
+pub(crate) struct Import<'i> {
+    pub(crate) files: &'i Files,
+    /// The one file that is wanted.
+    pub(crate) only: Option<&'i [u8]>,
+    pub(crate) destination: BorrowedFd<'i>,
+    pub(crate) options: &'i Options,
+    pub(crate) control: &'i Control,
+    pub(crate) observer: &'i dyn Observer,
+    pub(crate) tell: &'i dyn Fn(Told),
+}
+
+/// Why not everything was received. It names files.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// There is no such file, or none at all.
+    Nothing(Option<Vec<u8>>),
+    /// The volume cannot be asked what it has.
+    Volume(Fault),
+    /// This file is no stream.
+    Unfit { file: Vec<u8>, why: String },
+    /// This file could not be received.
+    Receive { file: Vec<u8>, failure: Box<Failure> },
+}
+
+/// The files as they would be received.
+pub(crate) fn list(files: &Files) -> Vec<Row> {
+    let mut rows: Vec<Row> = found(&files.all).into_iter().map(Row::from).collect();
+    if files.left_out > 0 {
+        let text = format!("{} more files are not looked at: move those that were received elsewhere", files.left_out);
+        rows.push(Row { problem: Some(text), ..Row::default() });
+    }
+    rows
+}
+
+impl Import<'_> {
+    /// Receives them. What was received before something went wrong stays.
+    pub(crate) fn run(&self) -> Result<(), Trouble> {
+        let wanted = |one: &&Opened| self.only.is_none_or(|only| only == one.name);
+        let wanted = self.files.all.iter().filter(wanted);
+        let ordered = found(wanted);
+        if ordered.is_empty() {
+            return Err(Trouble::Nothing(self.only.map(<[u8]>::to_vec)));
+        }
+        let files = ordered.len() as u64;
+        let mut rest = Vec::new();
+        for file in ordered {
+            let known = match &file.head {
+                Ok(head) => self.has(head.identity).map_err(Trouble::Volume)?,
+                Err(_) => false,
+            };
+            if !known {
+                rest.push(file);
+            }
+        }
+        (self.tell)(Told::Planned { files, known: files.saturating_sub(rest.len() as u64) });
+        (self.tell)(Told::Total { bytes: rest.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)) });
+        rest.into_iter().try_for_each(|file| self.one(file))
+    }
+
+    fn one(&self, file: Found) -> Result<(), Trouble> {
+        let Found { name, head, .. } = file;
+        let identity = match head {
+            Ok(head) => head.identity,
+            Err(why) => return Err(Trouble::Unfit { file: name, why }),
+        };
+        // The same subvolume may be in two files.
+        if self.has(identity).map_err(Trouble::Volume)? {
+            return Ok(());
+        }
+        let Some(opened) = self.files.all.iter().find(|one| one.name == name) else { return Ok(()) };
+        let observer = Behind { observer: self.observer, before: self.control.progress().bytes };
+        let input: &File = &opened.file;
+        receive(input.as_fd(), self.destination, self.options, self.control, &observer)
+            .map(drop)
+            .map_err(|failure| Trouble::Receive { file: name, failure: Box::new(failure) })
+    }
+
+    /// Whether the volume has it, as it was sent.
+    fn has(&self, identity: Identity) -> Result<bool, Fault> {
+        for id in uuid_tree::subvolumes_by_received_uuid(self.destination, identity.uuid.0)? {
+            let item = roots::root_item(self.destination, id)?;
+            if item.is_some_and(|item| item.read_only && item.stransid == identity.ctransid) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn found<'f>(files: impl IntoIterator<Item = &'f Opened>) -> Vec<Found> {
+    let look = |one: &Opened| Found { name: one.name.clone(), size: one.size, head: head(&one.file) };
+    order(files.into_iter().map(look).collect())
+}
+
+/// An observer for whom the files are one input.
+struct Behind<'b> {
+    observer: &'b dyn Observer,
+    /// Bytes of the files before this one.
+    before: u64,
+}
+
+impl Observer for Behind<'_> {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.observer.began(name, kind);
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.observer.phase(phase);
+    }
+
+    fn published(&self, subvolume: &Published) {
+        let end = subvolume.end.saturating_add(self.before);
+        self.observer.published(&Published { end, ..subvolume.clone() });
+    }
+
+    fn warning(&self, text: &str) {
+        self.observer.warning(text);
+    }
+}
+
+impl Trouble {
+    /// What it is called.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Nothing(_) | Self::Volume(_) => ErrorKind::Failed,
+            Self::Unfit { .. } => ErrorKind::InvalidStream,
+            Self::Receive { failure, .. } => failure.error.kind(),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing(None) => f.write_str("there is no stream file in the drive's folder; copy some there"),
+            Self::Nothing(Some(name)) => {
+                write!(f, "there is no stream file \"{}\" in the drive's folder", name.escape_ascii())
+            }
+            Self::Volume(fault) => write!(f, "the volume cannot be asked what it has: {fault}; see dmesg"),
+            Self::Unfit { file, why } => {
+                write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
+            }
+            Self::Receive { file, failure } => write!(f, "the file \"{}\": {failure}", file.escape_ascii()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! In which order streams are received: each behind what it builds on. A pure function.
+
+use std::collections::{HashMap, HashSet};
+
+use butterdock_stream::Identity;
+
+use super::{Found, Head};
+
+/// The same files: first those whose parents come before them or that need none, in the order in which they were; then those
+/// whose parents are in none of the files; and last what cannot be received, with the reason.
+pub(super) fn order(mut files: Vec<Found>) -> Vec<Found> {
+    refuse_circles(&mut files);
+    let brought: HashSet<Identity> = identities(&files).collect();
+    let mut ready: HashSet<Identity> = HashSet::new();
+    let (mut first, mut later, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        match &file.head {
+            Err(_) => last.push(file),
+            Ok(_) => later.push(file),
+        }
+    }
+    // A parent that no file brings may be in the volume, or in the middle of a file.
+    let rootless = |head: &Head| head.parent.is_some_and(|parent| !brought.contains(&parent));
+    for with_rootless in [false, true] {
+        loop {
+            let before = later.len();
+            let mut rest = Vec::new();
+            for file in later {
+                let goes = file.head.as_ref().is_ok_and(|head| {
+                    head.parent.is_none_or(|parent| ready.contains(&parent)) || (with_rootless && rootless(head))
+                });
+                if goes {
+                    ready.extend(file.head.as_ref().ok().map(|head| head.identity));
+                    first.push(file);
+                } else {
+                    rest.push(file);
+                }
+            }
+            later = rest;
+            if later.len() == before {
+                break;
+            }
+        }
+    }
+    first.extend(later);
+    first.extend(last);
+    first
+}
+
+/// A subvolume that builds on itself, by way of others, can never be received.
+fn refuse_circles(files: &mut [Found]) {
+    let parents: HashMap<Identity, Option<Identity>> =
+        files.iter().filter_map(|file| file.head.as_ref().ok()).map(|head| (head.identity, head.parent)).collect();
+    let mut good: HashSet<Identity> = HashSet::new();
+    for file in files {
+        let Ok(head) = &file.head else { continue };
+        let mut way = HashSet::new();
+        let mut at = Some(head.identity);
+        let circle = loop {
+            match at {
+                Some(one) if good.contains(&one) => break false,
+                Some(one) if !way.insert(one) => break true,
+                Some(one) => at = parents.get(&one).copied().flatten(),
+                None => break false,
+            }
+        };
+        if circle {
+            file.head = Err("it builds on itself, by way of other files; nobody can have sent that".to_owned());
+        } else {
+            good.extend(way);
+        }
+    }
+}
+
+fn identities(files: &[Found]) -> impl Iterator<Item = Identity> {
+    files.iter().filter_map(|file| file.head.as_ref().ok()).map(|head| head.identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_stream::Uuid;
+
+    use super::*;
+
+    fn identity(number: u8) -> Identity {
+        Identity { uuid: Uuid([number; 16]), ctransid: u64::from(number) }
+    }
+
+    /// A file that brings the one subvolume and builds on the other.
+    fn file(brings: u8, on: Option<u8>) -> Found {
+        let name = vec![b'a' + brings];
+        let head = Head { name: name.clone(), identity: identity(brings), parent: on.map(identity) };
+        Found { name, size: 1, head: Ok(head) }
+    }
+
+    fn names(files: &[Found]) -> String {
+        files.iter().map(|file| char::from(file.name[0])).collect()
+    }
+
+    #[test]
+    fn each_comes_behind_what_it_builds_on() {
+        let files = vec![file(3, Some(2)), file(2, Some(1)), file(5, None), file(1, None), file(4, Some(1))];
+        assert_eq!(names(&order(files)), "fbecd");
+    }
+
+    #[test]
+    fn what_builds_on_something_else_comes_last_and_what_builds_on_that_behind_it() {
+        let files = vec![file(1, Some(9)), file(2, Some(1)), file(3, None)];
+        assert_eq!(names(&order(files)), "dbc");
+        // Another state of the parent is another subvolume.
+        let mut other = file(2, None);
+        other.head = other.head.map(|head| Head { parent: Some(Identity { ctransid: 99, ..identity(1) }), ..head });
+        assert_eq!(names(&order(vec![other, file(1, None)])), "bc");
+    }
+
+    #[test]
+    fn a_circle_is_refused_and_hinders_no_other() {
+        let ordered =
+            order(vec![file(1, Some(2)), file(2, Some(1)), file(3, Some(3)), file(4, Some(1)), file(5, None)]);
+        assert_eq!(ordered.iter().filter(|file| file.head.is_err()).count(), 4);
+        assert_eq!(names(&ordered[..1]), "f");
+    }
+
+    #[test]
+    fn a_long_chain_backwards_is_ordered_in_a_moment() {
+        let long = |number: u32, on: Option<u32>| {
+            let of = |number: u32| Identity { uuid: Uuid([7; 16]), ctransid: u64::from(number) };
+            let head = Head { name: b"x".to_vec(), identity: of(number), parent: on.map(of) };
+            Found { name: number.to_string().into_bytes(), size: 1, head: Ok(head) }
+        };
+        let files: Vec<Found> = (0..1000).rev().map(|number| long(number, number.checked_sub(1))).collect();
+        let ordered = order(files);
+        assert!(ordered.iter().enumerate().all(|(at, file)| file.name == at.to_string().as_bytes()));
+    }
+}

@@ -1,0 +1,122 @@
+//! Who may do what with a drive that is there, and what its methods say to an option that they do not have.
+
+use std::fs::File;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::authority::{Row, Rule, TABLE};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, MANAGER};
+use butterdock_tests::rig::Rig;
+use butterdock_tests::service::{Polkit, Rules, answer, as_nobody, no_options, python};
+use serde_json::Value;
+
+use super::stage::{Disk, Shown, Stage};
+
+const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
+const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";
+
+/// Of a drive, and what tells of all: Forget last, because nothing is left to ask then.
+fn rows() -> Vec<&'static Row> {
+    let of_drives = |row: &&Row| row.interface == DRIVE || row.method == "ListBackups";
+    let mut rows: Vec<_> = TABLE.iter().filter(of_drives).collect();
+    rows.sort_by_key(|row| row.method == "Forget");
+    rows
+}
+
+fn call(stage: &Stage, row: &Row, drive: &Shown, options: &str) -> Result<Command> {
+    let path = if row.interface == MANAGER { ROOT } else { &drive.path };
+    let mut command = python("call.py", &stage.bus)?;
+    command.args([path, row.interface, row.method]);
+    match row.method {
+        "Unlock" => command.arg("h:0"),
+        "Restore" => command.args(["s:00000000-0000-0000-0000-000000000001", "s:tank"]),
+        "Import" => command.arg("s:tank"),
+        "Enrol" | "Forget" | "Mount" | "SafelyRemove" | "Backup" | "Verify" | "ListSnapshots" | "ListStreams"
+        | "ListBackups" => &mut command,
+        method => bail!("this test does not know how to call {method}: teach it"),
+    };
+    command.arg(format!("o:{options}"));
+    Ok(command)
+}
+
+/// The options with which the row needs an action, each set of them.
+fn asked_with(row: &Row) -> Vec<String> {
+    match row.rule {
+        Rule::AnybodyWithout { option, .. } => vec![format!("{{\"{option}\": true}}")],
+        Rule::Unless { option, .. } => vec!["{}".to_owned(), format!("{{\"{option}\": true}}")],
+        Rule::Anybody | Rule::Action(_) | Rule::Own { .. } | Rule::Starter { .. } => vec!["{}".to_owned()],
+    }
+}
+
+fn nobody_asks(stage: &Stage, row: &Row, drive: &Shown, options: &str) -> Result<Value> {
+    answer(as_nobody(&call(stage, row, drive, options)?).stdin(File::open("/dev/null")?))
+}
+
+fn enrolled() -> Result<(Stage, Disk, Shown)> {
+    let stage = Stage::with(Rig::new()?, "")?;
+    let disk = Disk::attach(&stage.image("a", "Blue")?)?;
+    let drive = stage.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    Ok((stage, disk, drive))
+}
+
+/// The size and serial that formatting asks for, beside what is asked.
+fn confirmed(options: &str, drive: &Shown) -> String {
+    let more = format!("\"format\": true, \"size\": {}, \"serial\": \"{}\"", drive.is.size, drive.is.serial);
+    options.replace("\"format\": true", &more)
+}
+
+#[test]
+fn a_polkit_that_denies_refuses_every_method_of_a_drive_and_one_that_allows_none() -> Result<()> {
+    let (stage, _disk, drive) = enrolled()?;
+    let records = stage.records()?;
+    let denying = Polkit::start(&stage.rig, &stage.bus, &Rules::Deny)?;
+    for row in rows() {
+        for options in asked_with(row) {
+            let options = confirmed(&options, &drive);
+            let said = nobody_asks(&stage, row, &drive, &options)?;
+            ensure!(said["error"] == REFUSED, "{} {options}: {said}", row.method);
+        }
+    }
+    drop(denying);
+    let now = stage.one("as it was", |is| is.enrolled)?;
+    ensure!(now.is == drive.is && stage.records()? == records, "{now:?}");
+    // The same calls, so that a service that refuses everything does not pass.
+    let _allowing = Polkit::start(&stage.rig, &stage.bus, &Rules::Allow)?;
+    for row in rows() {
+        let options = asked_with(row).into_iter().next().context("one")?;
+        let said = nobody_asks(&stage, row, &drive, &options)?;
+        ensure!(said["error"] != REFUSED, "{}: {said}", row.method);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_only_tells_of_backups_anybody_may_ask() -> Result<()> {
+    let (stage, _disk, drive) = enrolled()?;
+    let row = rows().into_iter().find(|row| row.method == "ListBackups").context("a row")?;
+    let said = nobody_asks(&stage, row, &drive, "{}")?;
+    ensure!(said.get("answer").is_some(), "{said}");
+    let said = nobody_asks(&stage, row, &drive, "{\"estimate\": true}")?;
+    ensure!(said["error"] == REFUSED, "{said}");
+    Ok(())
+}
+
+#[test]
+fn an_option_that_a_method_does_not_have_is_named_and_nothing_is_done() -> Result<()> {
+    let (stage, _disk, drive) = enrolled()?;
+    for row in rows() {
+        let said = answer(call(&stage, row, &drive, "{\"no_such\": true}")?.stdin(File::open("/dev/null")?))?;
+        ensure!(said["error"] == INVALID, "{}: {said}", row.method);
+        ensure!(said["message"].as_str().is_some_and(|text| text.contains("\"no_such\"")), "{}: {said}", row.method);
+    }
+    let now = stage.one("as it was", |is| is.enrolled)?;
+    ensure!(now.is == drive.is, "{now:?}");
+    let body = stage.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
+    let history: Vec<std::collections::HashMap<String, zbus::OwnedVariant>> = body.deserialize()?;
+    ensure!(history.is_empty(), "{history:?}");
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The command line with a real drive.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::chaos::butterdock;
+use butterdock_tests::rig::{Finished, PATIENCE, run};
+
+use super::backup::Story;
+
+fn ran(story: &Story, words: &[&str]) -> Result<Finished> {
+    let mut command = Command::new(butterdock()?);
+    command.args(words).env("BUTTERDOCK_BUS_ADDRESS", story.stage.bus.address()).stdin(Stdio::null());
+    run(&mut command, PATIENCE)
+}
+
+#[test]
+fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
+    let story = Story::begin()?;
+    let mounted = ran(&story, &["mount", "Blue"])?.success()?;
+    let at = mounted.out().trim_end().to_owned();
+    ensure!(fs::metadata(&at)?.is_dir() && at.contains("run/drives"), "{at}");
+    let dry = ran(&story, &["backups", "--dry-run"])?.success()?.out();
+    ensure!(dry.contains("WOULD SEND") && dry.contains(", everything"), "{dry}");
+    ensure!(dry.contains("home: everything would be sent, because nothing was received"), "{dry}");
+    let verified = ran(&story, &["verify", "Blue"])?.success()?.out();
+    ensure!(verified.contains("checked ") && verified.contains("nothing is wrong"), "{verified}");
+    // Somebody looks at it: it is let go when they say so.
+    story.drive("mounted still", &DriveState::Mounted)?;
+    ran(&story, &["safely-remove", "Blue"])?.success()?;
+    story.drive("safe", &DriveState::Safe)?;
+    let none = ran(&story, &["import", "Blue", "--list"])?;
+    ensure!(none.code() != 0 && none.err().contains("[[import]]"), "{none:?}");
+    let dry = ran(&story, &["backups", "--dry-run", "--json"])?.success()?.out();
+    let dry: serde_json::Value = serde_json::from_str(&dry).context("JSON")?;
+    ensure!(dry["backups"][0]["estimate"].as_u64().is_some_and(|bytes| bytes > 0), "{dry}");
+    Ok(())
+}

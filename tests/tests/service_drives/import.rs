@@ -1,0 +1,212 @@
+//! Stream files on drives, listed and received.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_dbus::{DriveState, StreamRow};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{PATIENCE, Rig, Volume, run};
+use butterdock_tests::service::{error_name, no_options};
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::trees;
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
+
+use super::stage::{Disk, Shown, Stage};
+
+const UUID: &str = "5d4e0b8a-1111-4222-8333-0123456789ab";
+
+/// Three snapshots of a subvolume, the streams of them, and a volume to receive into.
+struct Story {
+    disk: Option<Disk>,
+    tank: Volume,
+    pool: Volume,
+    stage: Stage,
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
+        {
+            eprintln!("{}", self.stage.stop().unwrap_or_default());
+        }
+    }
+}
+
+impl Story {
+    /// With a folder for stream files on this drive.
+    fn begin(drive: &str) -> Result<Self> {
+        let rig = Rig::new()?;
+        let volume =
+            |name: &str| Volume::make(&rig.join(&format!("{name}.volume")), &rig.join(name), &Default::default());
+        let (pool, tank) = (volume("pool")?, volume("tank")?);
+        let home = pool.join("home");
+        snapshot::create(&home)?;
+        trees::build(&home)?;
+        for (number, before) in [(1, None), (2, Some(1)), (3, Some(2))] {
+            fs::write(home.join("changed"), number.to_string())?;
+            let at = |number: i32| pool.join(format!("home-{number}"));
+            snapshot::freeze(&home, &at(number))?;
+            let to = rig.join(&format!("{number}.stream"));
+            snapshot::send(Proto::TwoCompressed, before.map(at).as_deref(), &at(number), &to)?;
+        }
+        let more = format!(
+            "\n[[volume]]\nname = \"tank\"\npath = {:?}\n\n[[import]]\ndrive = {drive:?}\nfolder = \"for/me\"\n",
+            tank.path()
+        );
+        Ok(Self { disk: None, tank, pool, stage: Stage::with(rig, &more)? })
+    }
+
+    /// Attaches a drive with ext4 and these streams in its folder, under these names; what was written to the image then.
+    fn plain(&mut self, files: &[(&str, &str)]) -> Result<PathBuf> {
+        let (rig, at) = (&self.stage.rig, self.stage.rig.join("plain"));
+        let image = rig.join("plain.img");
+        File::create(&image)?.set_len(64 << 20)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&image), PATIENCE)?.success()?;
+        fs::create_dir(&at)?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at), PATIENCE)?.success()?;
+        let copied = self.put(&at.join("for/me"), files);
+        run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+        copied?;
+        self.disk = Some(Disk::attach(&image)?);
+        Ok(image)
+    }
+
+    fn put(&self, folder: &Path, files: &[(&str, &str)]) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        for (stream, name) in files {
+            fs::copy(self.stage.rig.join(&format!("{stream}.stream")), folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, drive: &Shown) -> Result<Vec<StreamRow>> {
+        Ok(self.stage.client.call(&drive.path, (DRIVE, "ListStreams"), &no_options())?.body().deserialize()?)
+    }
+
+    /// Its end, and its job.
+    fn import(&self, drive: &Shown, name: Option<&str>) -> Result<((String, String), String)> {
+        let mut options = no_options();
+        options.extend(name.map(|name| ("name", Variant::from(name))));
+        let call = self.stage.client.call(&drive.path, (DRIVE, "Import"), &("tank", options))?;
+        let job: OwnedObjectPath = call.body().deserialize()?;
+        Ok((self.stage.client.end_of(job.as_str())?, job.to_string()))
+    }
+
+    fn same(&self, name: &str, rules: Rules) -> Result<()> {
+        same(name, &Tree::read(&self.pool.join(name))?, &Tree::read(&self.tank.join(name))?, rules)
+    }
+
+    fn note(&self, job: &str) -> Result<String> {
+        self.stage.client.get(job, JOB, "Note")
+    }
+}
+
+fn names(rows: &[StreamRow]) -> Vec<String> {
+    rows.iter().map(|row| String::from_utf8_lossy(&row.name).into_owned()).collect()
+}
+
+#[test]
+fn files_on_a_drive_without_btrfs_are_received_in_the_order_of_their_parents_and_nothing_is_written_there() -> Result<()>
+{
+    let mut story = Story::begin(UUID)?;
+    let image = story.plain(&[("3", "a.send"), ("1", "b.btrfs"), ("2", "c.send"), ("1", "not.stream")])?;
+    let before = fs::read(&image)?;
+    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
+    ensure!(!drive.is.enrolled && drive.is.state == DriveState::Present, "{drive:?}");
+    let rows = story.list(&drive)?;
+    ensure!(names(&rows) == ["b.btrfs", "c.send", "a.send"], "{rows:?}");
+    let uuids = rows.iter().map(|row| row.parent_uuid.is_some()).collect::<Vec<_>>();
+    ensure!(uuids == [false, true, true] && rows.iter().all(|row| row.problem.is_none()), "{rows:?}");
+    let first = snapshot::show(&story.pool.join("home-1"))?.uuid;
+    ensure!(rows[0].uuid == first && rows[0].subvolume == b"home-1" && rows[0].size > 0, "{rows:?}");
+    let (end, job) = story.import(&drive, None)?;
+    ensure!(end.0 == "succeeded", "{end:?}");
+    let client = &story.stage.client;
+    let bytes = ["BytesTotal", "BytesReceived", "BytesDurable"].map(|name| client.get::<u64>(&job, JOB, name));
+    let bytes = bytes.into_iter().collect::<Result<Vec<_>>>()?;
+    let all = rows.iter().map(|row| row.size).sum::<u64>();
+    ensure!(bytes == [all; 3], "{bytes:?} of {all}");
+    story.same("home-1", Rules::SOURCE)?;
+    story.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
+    story.same("home-3", Rules::SOURCE_OF_INCREMENT)?;
+    // Again: all of it is there.
+    let (end, job) = story.import(&drive, None)?;
+    ensure!(end.0 == "succeeded" && story.note(&job)? == "3 of 3 files are in the volume already", "{end:?}");
+    ensure!(fs::read(&image)? == before, "the drive was written to");
+    let drives = story.stage.drives()?;
+    ensure!(drives.len() == 1 && !drives[0].is.enrolled && drives[0].is.state == DriveState::Safe, "{drives:?}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_received_comes_last_and_is_named_to_the_caller_alone() -> Result<()> {
+    let mut story = Story::begin(UUID)?;
+    fs::write(story.stage.rig.join("bad.stream"), [0; 5000])?;
+    story.plain(&[("3", "a-lost.send"), ("bad", "b-secret.send"), ("1", "c.send")])?;
+    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
+    let rows = story.list(&drive)?;
+    ensure!(names(&rows) == ["c.send", "a-lost.send", "b-secret.send"], "{rows:?}");
+    ensure!(rows[2].problem.as_ref().is_some_and(|text| text.contains("not a btrfs send stream")), "{rows:?}");
+    let (end, job) = story.import(&drive, None)?;
+    ensure!(end == ("failed".to_owned(), "ParentMissing".to_owned()), "{end:?}");
+    story.same("home-1", Rules::SOURCE)?;
+    let public: String = story.stage.client.get(&job, JOB, "ErrorMessage")?;
+    ensure!(!public.contains("lost") && !public.contains("home"), "{public}");
+    let details = story.stage.client.call(&job, (JOB, "GetErrorDetails"), &no_options())?;
+    let details: HashMap<String, OwnedVariant> = details.body().deserialize()?;
+    let message = details.get("message").and_then(|value| String::try_from(value.clone()).ok()).context("a message")?;
+    ensure!(message.contains("\"a-lost.send\""), "{message}");
+    let (end, _) = story.import(&drive, Some("b-secret.send"))?;
+    ensure!(end == ("failed".to_owned(), "InvalidStream".to_owned()), "{end:?}");
+    Ok(())
+}
+
+#[test]
+fn files_on_an_enrolled_drive_are_received_one_at_a_time_too() -> Result<()> {
+    let mut story = Story::begin("Blue")?;
+    let image = story.stage.image("a", "Blue")?;
+    story.disk = Some(Disk::attach(&image)?);
+    let drive = story.stage.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    story.stage.call(&drive, "Enrol", &no_options())?;
+    let drive = story.stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let none = story.list(&drive).err().context("refused")?;
+    ensure!(none.to_string().contains("make it, or correct `folder`"), "{none}");
+    let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
+    let folder = story.stage.rig.join("run/drives").join(id).join("for/me");
+    fs::create_dir_all(&folder)?;
+    let none = story.import(&drive, None).err().context("refused")?;
+    ensure!(none.to_string().contains("nothing is to be imported"), "{none}");
+    story.put(&folder, &[("1", "1.send"), ("2", "2.send")])?;
+    let (end, _) = story.import(&drive, Some("1.send"))?;
+    ensure!(end.0 == "succeeded", "{end:?}");
+    story.same("home-1", Rules::SOURCE)?;
+    ensure!(!story.tank.join("home-2").exists(), "more than was wanted");
+    let drive = story.stage.one("let go", |is| is.state == DriveState::Safe)?;
+    let missing = story.import(&drive, Some("9.send")).err().context("refused")?;
+    ensure!(missing.to_string().contains("no stream file of that name"), "{missing}");
+    // Looked at, it is let go again.
+    story.stage.one("let go again", |is| is.state == DriveState::Safe)?;
+    let (end, job) = story.import(&drive, None)?;
+    ensure!(end.0 == "succeeded" && story.note(&job)? == "1 of 2 files are in the volume already", "{end:?}");
+    story.same("home-2", Rules::SOURCE_OF_INCREMENT)
+}
+
+#[test]
+fn a_drive_that_the_configuration_does_not_name_is_left_alone() -> Result<()> {
+    let mut story = Story::begin("Another")?;
+    story.plain(&[("1", "a.send")])?;
+    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
+    for refused in [story.list(&drive).err(), story.import(&drive, None).err()] {
+        let refused = refused.context("refused")?;
+        let error = refused.downcast_ref::<zbus::Error>().context("an answer")?;
+        ensure!(error_name(error).ends_with(".NotFound"), "{refused}");
+    }
+    let disk = story.disk.as_ref().context("attached")?.name();
+    let ext4 = fs::read_dir("/sys/fs/ext4")?.flatten().any(|entry| entry.file_name().to_string_lossy() == disk);
+    ensure!(!ext4, "it was mounted");
+    Ok(())
+}

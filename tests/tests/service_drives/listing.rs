@@ -1,0 +1,95 @@
+//! What is told without a job: the snapshots on a drive, and what a backup would send.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::{BackupRow, DriveState, SnapshotRow};
+use butterdock_tests::service::no_options;
+use butterdock_tests::snapshot;
+use zbus::Variant;
+
+use super::backup::Story;
+
+fn backups(story: &Story, estimate: bool) -> Result<BackupRow> {
+    let mut options = no_options();
+    options.insert("estimate", Variant::from(estimate));
+    let body = story.stage.client.call(ROOT, (MANAGER, "ListBackups"), &options)?.body();
+    let rows: Vec<BackupRow> = body.deserialize()?;
+    ensure!(rows.len() == 1, "{rows:?}");
+    rows.into_iter().next().context("a row")
+}
+
+/// The snapshots beside the source, hidden ones too.
+fn beside(story: &Story) -> Result<usize> {
+    let folder = story.source.parent().context("a folder")?.join("snapshots-home");
+    Ok(if folder.exists() { fs::read_dir(folder)?.count() } else { 0 })
+}
+
+#[test]
+fn what_a_backup_would_send_is_told_and_nothing_is_left_of_the_question() -> Result<()> {
+    let mut story = Story::begin()?;
+    let plain = backups(&story, false)?;
+    ensure!((plain.estimate, plain.incremental, plain.last_good) == (None, None, Some(0)), "{plain:?}");
+    let first = backups(&story, true)?;
+    ensure!(first.estimate.is_some_and(|bytes| bytes > 0) && first.incremental == Some(false), "{first:?}");
+    ensure!(first.note.as_ref().is_some_and(|text| text.starts_with("everything would be sent, because")), "{first:?}");
+    ensure!(first.problem.is_none() && beside(&story)? == 0, "{first:?}");
+    // It was mounted before, and it is still.
+    story.drive("mounted as before", &DriveState::Mounted)?;
+    let job = story.job("Backup", &no_options())?;
+    let sent: u64 = story.stage.client.get(&job, JOB, "BytesReceived")?;
+    ensure!(first.estimate.is_some_and(|bytes| sent <= bytes + bytes / 100), "{sent} of {first:?}");
+    story.drive("safe", &DriveState::Safe)?;
+    let none = backups(&story, true)?;
+    ensure!((none.estimate, none.incremental, none.note.as_ref()) == (Some(0), Some(true), None), "{none:?}");
+    fs::write(story.source.join("changed"), [7; 10_000])?;
+    let second = backups(&story, true)?;
+    ensure!(second.estimate.is_some_and(|bytes| (10_000..30_000).contains(&bytes)), "{second:?}");
+    ensure!(second.incremental == Some(true) && beside(&story)? == 1, "{second:?}");
+    story.drive("safe again", &DriveState::Safe)?;
+    story.unplug()?;
+    let away = backups(&story, true)?;
+    ensure!((away.attached, away.estimate) == (Some(false), None), "{away:?}");
+    Ok(())
+}
+
+#[test]
+fn the_snapshots_on_a_drive_are_told_with_what_is_known_of_them() -> Result<()> {
+    let story = Story::begin()?;
+    let list = || -> Result<Vec<SnapshotRow>> {
+        let drive = story.stage.one("the drive", |is| is.enrolled)?;
+        Ok(story.stage.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?)
+    };
+    ensure!(list()?.is_empty());
+    story.drive("mounted as before", &DriveState::Mounted)?;
+    for content in ["one", "two"] {
+        fs::write(story.source.join("changed"), content)?;
+        story.job("Backup", &no_options())?;
+        story.drive("safe", &DriveState::Safe)?;
+        // Names have seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let told = list()?;
+    // It was not mounted before, and is let go again.
+    story.drive("safe after it", &DriveState::Safe)?;
+    let there = story.on_drive(|all| {
+        let one = |path: &std::path::PathBuf| -> Result<_> {
+            let name = path.file_name().context("a name")?.to_string_lossy().into_owned().into_bytes();
+            Ok((name, snapshot::show(path)?))
+        };
+        all.iter().map(one).collect::<Result<Vec<_>>>()
+    })?;
+    ensure!(told.len() == 2 && there.len() == 2, "{told:?} {there:?}");
+    // The newest first.
+    for (row, (name, is)) in told.iter().zip(there.iter().rev()) {
+        ensure!(row.name == *name && row.uuid == is.uuid, "{row:?} {is:?}");
+        ensure!(row.received_uuid.as_ref() == Some(&is.received_uuid), "{row:?} {is:?}");
+        ensure!(row.backup.as_deref() == Some("home") && row.created.is_some_and(|time| time > 0), "{row:?}");
+    }
+    ensure!(told[0].pinned == Some(true) && told[1].pinned == Some(false), "{told:?}");
+    ensure!(told[0].parent_uuid.as_ref() == Some(&told[1].uuid) && told[1].parent_uuid.is_none(), "{told:?}");
+    ensure!(told[0].created > told[1].created, "{told:?}");
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Verifying a drive: whole, damaged, mended, cancelled, and with a service that is killed meanwhile.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_tests::rig::{PATIENCE, Rig, run};
+use butterdock_tests::service::{error_name, no_options};
+use zbus::OwnedObjectPath;
+
+use super::stage::{Disk, Shown, Stage};
+
+const PATTERN: &[u8] = b"a pattern that stands nowhere else on the drive!";
+const LENGTH: usize = 20 << 20;
+
+/// An enrolled drive with a file on it.
+struct Story {
+    _disks: Vec<Disk>,
+    image: PathBuf,
+    stage: Stage,
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
+        {
+            eprintln!("{}", self.stage.stop().unwrap_or_default());
+        }
+    }
+}
+
+impl Story {
+    /// Data is there as mkfs is told.
+    fn begin(data: &str) -> Result<Self> {
+        Self::on(&["a.img"], data)
+    }
+
+    /// On so many devices.
+    fn on(images: &[&str], data: &str) -> Result<Self> {
+        let stage = Stage::with(Rig::new()?, "on_finish = \"unmount\"\n")?;
+        let images: Vec<PathBuf> = images.iter().map(|name| stage.rig.join(name)).collect();
+        for image in &images {
+            File::create(image)?.set_len(512 << 20)?;
+        }
+        let mut mkfs = Command::new("mkfs.btrfs");
+        run(mkfs.args(["-q", "-L", "Blue", "-d", data]).args(&images), PATIENCE)?.success()?;
+        let disks = images.iter().map(|image| Disk::attach(image)).collect::<Result<Vec<_>>>()?;
+        let (image, count) = (images.into_iter().next().context("one")?, disks.len());
+        let story = Self { _disks: disks, image, stage };
+        story.stage.until("all of it", |drives| drives.iter().filter(|one| one.is.label == "Blue").count() == count)?;
+        let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+        story.stage.call(&drive, "Enrol", &no_options())?;
+        let at = story.at(&story.drive()?)?;
+        let content: Vec<u8> = PATTERN.iter().copied().cycle().take(LENGTH).collect();
+        fs::write(at.join("file"), content)?;
+        run(Command::new("sync").arg("-f").arg(&at), PATIENCE)?.success()?;
+        Ok(story)
+    }
+
+    fn drive(&self) -> Result<Shown> {
+        self.stage.one("enrolled", |is| is.enrolled)
+    }
+
+    /// Where it is mounted.
+    fn at(&self, drive: &Shown) -> Result<PathBuf> {
+        let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
+        Ok(self.stage.rig.join("run/drives").join(id))
+    }
+
+    /// Writes over a part of a block, behind the filesystem's back.
+    fn damage(&self) -> Result<()> {
+        let image = fs::read(&self.image)?;
+        let block = image.chunks(4096).position(|block| block.starts_with(PATTERN)).context("the file")?;
+        let file = OpenOptions::new().write(true).open(&self.image)?;
+        Ok(file.write_all_at(b"another", u64::try_from(block * 4096)?)?)
+    }
+
+    /// From now on the kernel scrubs so slowly that there is time to look.
+    fn slow_down(&self) -> Result<()> {
+        let uuid = self.drive()?.is.filesystem_uuid;
+        let limit = Path::new("/sys/fs/btrfs").join(uuid).join("devinfo/1/scrub_speed_max");
+        Ok(fs::write(limit, "2m")?)
+    }
+
+    fn verify(&self) -> Result<String> {
+        let call = self.stage.client.call(&self.drive()?.path, (DRIVE, "Verify"), &no_options())?;
+        Ok(call.body().deserialize::<OwnedObjectPath>()?.to_string())
+    }
+
+    fn begun(&self) -> Result<String> {
+        let job = self.verify()?;
+        self.stage.client.until("it reads", |client| Ok(client.get::<u64>(&job, JOB, "BytesReceived")? > 0))?;
+        Ok(job)
+    }
+}
+
+#[test]
+fn a_drive_without_faults_is_verified_and_let_go() -> Result<()> {
+    let story = Story::begin("single")?;
+    let job = story.verify()?;
+    let client = &story.stage.client;
+    ensure!(client.end_of(&job)?.0 == "succeeded");
+    let words = ["Kind", "TotalSource", "Note"].map(|name| client.get::<String>(&job, JOB, name));
+    let words = words.into_iter().collect::<Result<Vec<_>>>()?;
+    ensure!(words == ["verify", "estimate", ""], "{words:?}");
+    let (total, read) = (client.get::<u64>(&job, JOB, "BytesTotal")?, client.get::<u64>(&job, JOB, "BytesReceived")?);
+    ensure!(read > LENGTH as u64 && total.abs_diff(read) < 2 << 20, "{read} of {total}");
+    let drive = story.drive()?;
+    ensure!(drive.is.state == DriveState::Safe && drive.is.problem.is_empty(), "{drive:?}");
+    Ok(())
+}
+
+#[test]
+fn a_damaged_block_is_found_and_told_with_figures_and_without_a_name() -> Result<()> {
+    let story = Story::begin("single")?;
+    story.damage()?;
+    let job = story.verify()?;
+    let client = &story.stage.client;
+    ensure!(client.end_of(&job)?.0 == "failed");
+    let message: String = client.get(&job, JOB, "ErrorMessage")?;
+    ensure!(
+        message.starts_with("the drive is damaged: of ") && message.contains(" 1 block cannot be read"),
+        "{message}"
+    );
+    ensure!(!message.contains('/') && !message.contains("file "), "{message}");
+    let name: String = client.get(&job, JOB, "ErrorName")?;
+    ensure!(name.ends_with(".Failed"), "{name}");
+    ensure!(story.drive()?.is.state == DriveState::Safe);
+    Ok(())
+}
+
+#[test]
+fn a_block_that_has_a_good_copy_is_put_right_and_told() -> Result<()> {
+    let story = Story::begin("dup")?;
+    story.damage()?;
+    let client = &story.stage.client;
+    for note in ["1 block put right from a good copy", ""] {
+        let job = story.verify()?;
+        ensure!(client.end_of(&job)?.0 == "succeeded");
+        let told: String = client.get(&job, JOB, "Note")?;
+        ensure!(told == note, "{told}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_device_of_a_drive_is_read_and_a_copy_on_another_is_good() -> Result<()> {
+    let story = Story::on(&["a.img", "b.img"], "raid1")?;
+    story.damage()?;
+    let job = story.verify()?;
+    let client = &story.stage.client;
+    ensure!(client.end_of(&job)?.0 == "succeeded", "{}", client.get::<String>(&job, JOB, "ErrorMessage")?);
+    let (total, read) = (client.get::<u64>(&job, JOB, "BytesTotal")?, client.get::<u64>(&job, JOB, "BytesReceived")?);
+    ensure!(read > 2 * LENGTH as u64 && total.abs_diff(read) < 2 << 20, "{read} of {total}");
+    let told: String = client.get(&job, JOB, "Note")?;
+    ensure!(told == "1 block put right from a good copy", "{told}");
+    Ok(())
+}
+
+#[test]
+fn a_verification_that_is_cancelled_ends_at_once_and_holds_the_drive_until_then() -> Result<()> {
+    let story = Story::begin("single")?;
+    story.slow_down()?;
+    let job = story.begun()?;
+    let (client, drive) = (&story.stage.client, story.drive()?);
+    ensure!(drive.is.state == DriveState::Busy, "{drive:?}");
+    for method in ["Verify", "SafelyRemove"] {
+        let refused = story.stage.call(&drive, method, &no_options()).err().context("refused")?;
+        ensure!(error_name(&refused).ends_with(".Busy"), "{method}: {refused}");
+    }
+    let (progress, valid) = (client.get::<f64>(&job, JOB, "Progress")?, client.get(&job, JOB, "ProgressValid")?);
+    ensure!(valid && progress > 0.0 && progress < 1.0, "{progress}");
+    let asked = Instant::now();
+    client.call(&job, (JOB, "Cancel"), &no_options())?;
+    ensure!(client.get::<String>(&job, JOB, "State")? == "cancelled", "answered before it was so");
+    ensure!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    ensure!(story.drive()?.is.state == DriveState::Safe);
+    Ok(())
+}
+
+#[test]
+fn a_service_that_was_killed_while_it_verified_can_use_the_drive_again() -> Result<()> {
+    let mut story = Story::begin("single")?;
+    story.slow_down()?;
+    story.begun()?;
+    let killed = story.stage.daemon.take().context("it runs")?;
+    run(Command::new("kill").args(["-KILL", &killed.id().to_string()]), PATIENCE)?.success()?;
+    drop(killed);
+    story.stage.start()?;
+    let again = Instant::now();
+    let job = story.verify()?;
+    ensure!(story.stage.client.end_of(&job)?.0 == "succeeded");
+    ensure!(again.elapsed() < Duration::from_secs(8), "the old scrub went on: {:?}", again.elapsed());
+    Ok(())
+}
