@@ -21,7 +21,7 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build check test bench demo clean
+.PHONY: help build check test layer bench demo clean
 
 help: ## Show this
 	@echo 'make COMMAND, one of:'
@@ -40,6 +40,10 @@ test: ## Every test; needs root, because most of them mount loop volumes
 	$(AS_CALLER) $(CARGO) build --workspace --bins
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
+
+layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
+	yocto/check
+	$(CARGO) test -p butterdock-tests --test layer
 
 demo: ## The service receives a backup, then what changed; needs root, leaves nothing behind
 	@tests/demo/needs demo
