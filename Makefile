@@ -21,11 +21,11 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build check test layer bench demo clean
+.PHONY: help build check test cross-test layer bench demo clean
 
 help: ## Show this
 	@echo 'make COMMAND, one of:'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build both programs, optimised, into target/release; man page and completions into target/release/share
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
@@ -40,6 +40,9 @@ test: ## Every test; needs root, because most of them mount loop volumes
 	$(AS_CALLER) $(CARGO) build --workspace --bins
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
+
+cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
+	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
 
 layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
 	yocto/check
