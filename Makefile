@@ -21,11 +21,11 @@ endif
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build check test cross-test layer bench demo clean
+.PHONY: help build check test bench demo clean
 
 help: ## Show this
 	@echo 'make COMMAND, one of:'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build both programs, optimised, into target/release; man page and completions into target/release/share
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
@@ -41,13 +41,6 @@ test: ## Every test; needs root, because most of them mount loop volumes
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
-cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
-	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
-
-layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
-	yocto/check
-	$(CARGO) test -p butterdock-tests --test layer
-
 demo: ## The service receives a backup, then what changed; needs root, leaves nothing behind
 	@tests/demo/needs demo
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
@@ -58,6 +51,15 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
+
+.PHONY: cross-test layer
+
+cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
+	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
+
+layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
+	yocto/check
+	$(CARGO) test -p butterdock-tests --test layer
 
 clean: ## Remove what was built
 	$(CARGO) clean
