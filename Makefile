@@ -72,5 +72,14 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 
+.PHONY: cross-test layer
+
+cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
+	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
+
+layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
+	yocto/check
+	$(CARGO) test -p butterdock-tests --test layer
+
 clean: ## Remove what was built
 	$(CARGO) clean
