@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::layer;
 use super::metadata::Metadata;
 
-const NEEDED: [&str; 11] = [
+const NEEDED: [&str; 14] = [
     "BTRFS_FS",
     "BTRFS_FS_POSIX_ACL",
     "BLK_DEV_LOOP",
@@ -19,6 +19,9 @@ const NEEDED: [&str; 11] = [
     "DM_CRYPT",
     "USB_STORAGE",
     "USB_UAS",
+    "MEMCG",
+    "CGROUP_PIDS",
+    "CGROUP_BPF",
 ];
 
 #[test]
