@@ -23,6 +23,8 @@ pub struct Contents {
     pub xattr_bytes: u64,
     /// Extents of files, each as often as a file has it; no holes.
     pub extents: u64,
+    /// How many of them are compressed.
+    pub compressed: u64,
     /// Bytes of them as readers of the files see them.
     pub data: u64,
     /// Bytes of them as they are stored: compressed where they are, and of others no more than the file is long.
@@ -91,6 +93,7 @@ impl Count {
                 let (data, stored) = extent(bytes, self.size.saturating_sub(key.offset))?;
                 if stored > 0 {
                     sums.extents += 1;
+                    sums.compressed += u64::from(is_compressed(bytes)?);
                     sums.data = sums.data.saturating_add(data);
                     sums.stored = sums.stored.saturating_add(stored);
                 }
@@ -138,7 +141,7 @@ fn path(at: &HashMap<u64, (u64, u64)>, mut directory: u64) -> u64 {
 fn extent(bytes: &[u8], left: u64) -> Option<(u64, u64)> {
     const INLINE: u8 = 0;
     const REGULAR: u8 = 1;
-    let (decoded, is_compressed) = (le64(bytes, 8)?, *bytes.get(16)? != 0);
+    let (decoded, is_compressed) = (le64(bytes, 8)?, is_compressed(bytes)?);
     match *bytes.get(20)? {
         INLINE => Some((decoded.min(left), u64::try_from(bytes.len().checked_sub(21)?).ok()?)),
         // A hole has no place on disk.
@@ -152,6 +155,10 @@ fn extent(bytes: &[u8], left: u64) -> Option<(u64, u64)> {
         // Reserved, and never written.
         _ => Some((0, 0)),
     }
+}
+
+fn is_compressed(bytes: &[u8]) -> Option<bool> {
+    bytes.get(16).map(|how| *how != 0)
 }
 
 /// `BTRFS_FIRST_FREE_OBJECTID`: a subvolume's root directory.

@@ -50,6 +50,7 @@ impl Estimate {
             (links, LINK + 2 * path),
             (all.xattrs, XATTR + path),
             (all.extents, WRITE + path),
+            (all.compressed, ENCODED),
         ];
         let commands = commands
             .into_iter()
@@ -85,8 +86,10 @@ const INODE: u64 = 36 + 28 + 38 + 26 + 78;
 const LINK: u64 = 18;
 /// a `set_xattr` without the name and value,
 const XATTR: u64 = 22;
-/// and an `encoded_write`.
-const WRITE: u64 = 74;
+/// and a `write`, whose data is counted apart;
+const WRITE: u64 = 28;
+/// what is compressed comes as `encoded_write`, which is so much longer.
+const ENCODED: u64 = 46;
 
 /// None where the stream did not come whole.
 fn count(reader: &mut std::io::PipeReader, stopped: &AtomicBool) -> Option<Estimate> {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -13,12 +13,21 @@ use nix::sys::signal::Signal;
 
 use crate::source::{Source, is_empty, names};
 
+/// Our receiver, which heeds signals that whoever started the tests has ignored: a shell does so for what it runs in the
+/// background, and a program that finds a signal ignored leaves it so.
+fn heeding() -> Result<Command> {
+    let ours = Receiver::Ours.command()?;
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM").arg(ours.get_program()).args(ours.get_args());
+    Ok(command)
+}
+
 /// Half a stream is there and the sender is silent: the signal must wake the reader.
 fn interrupted(signal: Signal, status: i32) -> Result<()> {
     let rig = Rig::new()?;
     let source = Source::of_everything(&rig)?;
     let volume = rig.plain_volume("ours")?;
-    let mut running = start(Receiver::Ours.command()?.arg(volume.path()).stdin(Stdio::piped()))?;
+    let mut running = start(heeding()?.arg(volume.path()).stdin(Stdio::piped()))?;
     let mut input = running.input()?;
     let stream = fs::read(&source.stream)?;
     input.write_all(stream.get(..stream.len() / 2).unwrap_or_default())?;
@@ -53,7 +62,7 @@ fn an_interrupt_in_full_work_leaves_nothing_or_everything() -> Result<()> {
     let source = Source::of_everything(&rig)?;
     let volume = rig.plain_volume("ours")?;
     for pause in [1, 5, 10, 20, 40, 60, 80, 100, 150, 200] {
-        let mut running = start(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
+        let mut running = start(heeding()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
         std::thread::sleep(Duration::from_millis(pause));
         running.signal(Signal::SIGINT)?;
         let finished = running.finish(PATIENCE)?;

@@ -33,7 +33,7 @@ fn names_paths_attributes_and_extents_are_counted() {
     assert!(all.xattr_bytes >= 14, "{all:?}");
     // The target of a link is stored as an extent.
     assert_eq!((all.extents, all.data), (3, 10_000 + 7 + 5));
-    assert_eq!(all.stored, all.data, "nothing is compressed");
+    assert_eq!((all.stored, all.compressed), (all.data, 0), "nothing is compressed");
 
     assert_eq!(contents(volume.root(), id, || false), Ok(None));
     assert_eq!(contents(volume.root(), 4242, || true).unwrap_err().errno, Errno::ENOENT);

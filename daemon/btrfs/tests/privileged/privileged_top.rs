@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use butterdock_btrfs::file::{Mode, OFlag, clone_range, open_beneath, stat};
 use butterdock_btrfs::names::make_dir;
@@ -86,11 +87,22 @@ fn nothing_can_be_written_through_the_top() {
     fs::write(volume.path().join("file"), "the visible mount is writable").unwrap();
 }
 
+/// How many mounts there are of the filesystem that is mounted at `at`.
+fn mounts_of(at: &Path) -> usize {
+    let all = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let field = |line: &str, number: usize| line.split(' ').nth(number).map(str::to_owned);
+    let at = at.to_str().map(str::to_owned);
+    let device = all.lines().find(|line| field(line, 4) == at).and_then(|line| field(line, 2));
+    assert!(device.is_some(), "it is mounted");
+    all.lines().filter(|line| field(line, 2) == device).count()
+}
+
 #[test]
 fn the_private_mount_is_seen_by_nobody_and_goes_with_its_descriptor() {
     let volume = with_two_subvolumes("defaults");
     let fsid = filesystem::info(volume.root()).unwrap().fsid;
-    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+    // Of this volume alone: others come and go meanwhile.
+    let mounts = || mounts_of(&volume.path());
     let before = mounts();
     let top = open_top(volume.root()).unwrap();
     let below = beneath(&top, c"hidden");
