@@ -28,11 +28,11 @@ AS_CALLER := sudo -u $(SUDO_USER) -H env PATH="$(PATH)" CARGO_HOME="$(CARGO_HOME
 endif
 endif
 
-.PHONY: help build install deb check test bench demo clean
+.PHONY: help build install deb package-test check test bench demo clean
 
 help: ## Show this
 	@echo 'make COMMAND, one of:'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build both programs, optimised, into target/release; man page and completions into target/release/share
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
@@ -44,6 +44,10 @@ deb: ## Make the Debian package: target/debian/butterdock_VERSION_ARCHITECTURE.d
 	@tests/demo/needs deb
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	$(AS_CALLER) daemon/data/debian/build "$(TARGET)"
+
+package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root and, once, a mirror
+	@tests/demo/needs package-test
+	tests/package/run $(CURDIR)/target/debian/butterdock_*.deb
 
 check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
 	$(CARGO) fmt --all --check
@@ -67,6 +71,15 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
+
+.PHONY: cross-test layer
+
+cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
+	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
+
+layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
+	yocto/check
+	$(CARGO) test -p butterdock-tests --test layer
 
 clean: ## Remove what was built
 	$(CARGO) clean

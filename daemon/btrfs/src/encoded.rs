@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use nix::libc;
 
 use crate::error::{Result, signed};
-use crate::ioctl::{BTRFS, Direction, Request, ioctl};
+use crate::ioctl::{BTRFS, Direction, GENERIC, Request, WIDE, ioctl};
 
 /// The numbers of `BTRFS_ENCODED_IO_COMPRESSION_*` (`linux/btrfs.h`).
 pub mod compression {
@@ -126,10 +126,21 @@ struct RawEncoded {
     reserved: [u8; 64],
 }
 
-#[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<RawEncoded>() == 128);
+const _: () = assert!(!GENERIC || size_of::<RawEncoded>() == if WIDE { 128 } else { 120 });
 
-const READ: Request =
-    Request::new("BTRFS_IOC_ENCODED_READ", Direction::Read, BTRFS, 64, size_of::<RawEncoded>(), 0x8080_9440);
-const WRITE: Request =
-    Request::new("BTRFS_IOC_ENCODED_WRITE", Direction::Write, BTRFS, 64, size_of::<RawEncoded>(), 0x4080_9440);
+const READ: Request = Request::new(
+    "BTRFS_IOC_ENCODED_READ",
+    Direction::Read,
+    BTRFS,
+    64,
+    size_of::<RawEncoded>(),
+    if WIDE { 0x8080_9440 } else { 0x8078_9440 },
+);
+const WRITE: Request = Request::new(
+    "BTRFS_IOC_ENCODED_WRITE",
+    Direction::Write,
+    BTRFS,
+    64,
+    size_of::<RawEncoded>(),
+    if WIDE { 0x4080_9440 } else { 0x4078_9440 },
+);

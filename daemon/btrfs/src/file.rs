@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub use nix::fcntl::{FallocateFlags, OFlag};
 use nix::fcntl::{OpenHow, ResolveFlag, openat, openat2};
 pub use nix::sys::stat::Mode;
-use nix::sys::uio::{pwrite, pwritev};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::{pwrite, pwritev};
 
 pub use crate::clone::{Verity, clone_range, enable_verity};
 use crate::error::{Errno, Error, Result, one_component, retry, signed};
@@ -23,7 +23,7 @@ pub use crate::stat::{Stat, stat, stat_at};
 /// `EEXIST`, `EACCES`, `EROFS`, `EAGAIN` when others renamed directories on the way three times in a row.
 pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode).resolve(resolve);
+    let how = OpenHow::new().flags(flags | ALWAYS).mode(mode).resolve(resolve);
     let open = || retry("openat2", || openat2(&dir, path, how));
     let mut answer = open();
     for _ in 0..2 {
@@ -42,7 +42,7 @@ pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Re
 /// `EINVAL` for more than a name, `ELOOP` for a symlink, `EEXIST`, `ENOENT`, `ENXIO`, `ENOSPC`, `EROFS`.
 pub fn openat_new(dir: impl AsFd, name: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
     let name = one_component("openat", name)?;
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags = flags | OFlag::O_NOFOLLOW | ALWAYS;
     retry("openat", || openat(&dir, name, flags, mode))
 }
 
@@ -55,8 +55,8 @@ pub fn write_at(fd: impl AsFd, offset: u64, data: &[IoSlice<'_>]) -> Result<()> 
     let mut at = offset;
     for batch in data.chunks(IOV_MAX) {
         let wanted: usize = batch.iter().map(|slice| slice.len()).sum();
-        let place = signed("pwritev", at)?;
-        let done = retry("pwritev", || pwritev(fd, batch, place))?;
+        signed("pwritev", at)?;
+        let done = retry("pwritev", || pwritev(fd, batch, at))?;
         if done < wanted {
             write_rest(fd, at, batch, done)?;
         }
@@ -70,8 +70,8 @@ pub fn write_at(fd: impl AsFd, offset: u64, data: &[IoSlice<'_>]) -> Result<()> 
 /// # Errors
 /// `EFBIG`, `EINVAL` (not a file, not open for writing), `EIO`, `ENOSPC`, `ETXTBSY`, `EPERM`.
 pub fn truncate(fd: impl AsFd, size: u64) -> Result<()> {
-    let size = signed("ftruncate", size)?;
-    retry("ftruncate", || nix::unistd::ftruncate(&fd, size))
+    signed("ftruncate", size)?;
+    retry("ftruncate", || rustix::fs::ftruncate(&fd, size))
 }
 
 /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE` — makes a range read as zeroes and gives its space
@@ -94,9 +94,11 @@ pub fn punch_hole(fd: impl AsFd, offset: u64, len: u64) -> Result<()> {
 /// `ETXTBSY`.
 pub fn fallocate(fd: impl AsFd, mode: u32, offset: u64, len: u64) -> Result<()> {
     const CALL: &str = "fallocate";
-    let mode = i32::try_from(mode).or(Err(Error { call: CALL, errno: Errno::EOPNOTSUPP }))?;
-    let (offset, len) = (signed(CALL, offset)?, signed(CALL, len)?);
-    retry(CALL, || nix::fcntl::fallocate(&fd, FallocateFlags::from_bits_retain(mode), offset, len))
+    i32::try_from(mode).or(Err(Error { call: CALL, errno: Errno::EOPNOTSUPP }))?;
+    signed(CALL, offset)?;
+    signed(CALL, len)?;
+    let mode = rustix::fs::FallocateFlags::from_bits_retain(mode);
+    retry(CALL, || rustix::fs::fallocate(&fd, mode, offset, len))
 }
 
 /// `flock(2)` with `LOCK_EX | LOCK_NB` — takes the lock of an open file or directory; false when another holds it. It is
@@ -112,6 +114,9 @@ pub fn lock_exclusive(fd: impl AsFd) -> Result<bool> {
     }
 }
 
+/// Without `O_LARGEFILE` a 32-bit kernel refuses files of 2 GiB and more, and writes past there; elsewhere it is nothing.
+const ALWAYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_LARGEFILE);
+
 /// How many slices one call of the kernel takes (`UIO_MAXIOV`).
 const IOV_MAX: usize = 1024;
 
@@ -123,8 +128,8 @@ fn write_rest(fd: BorrowedFd<'_>, offset: u64, batch: &[IoSlice<'_>], done: usiz
         let mut rest = slice.get(skip..).unwrap_or_default();
         skip = skip.saturating_sub(slice.len());
         while !rest.is_empty() {
-            let place = signed("pwrite", at)?;
-            let written = retry("pwrite", || pwrite(fd, rest, place))?;
+            signed("pwrite", at)?;
+            let written = retry("pwrite", || pwrite(fd, rest, at))?;
             if written == 0 {
                 return Err(Error { call: "pwrite", errno: Errno::EIO });
             }
@@ -133,4 +138,28 @@ fn write_rest(fd: BorrowedFd<'_>, offset: u64, batch: &[IoSlice<'_>], done: usiz
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_goes_on_past_what_32_bits_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = File::open(folder.path()).unwrap();
+        let file = openat_new(&dir, c"far", OFlag::O_RDWR | OFlag::O_CREAT, Mode::S_IRUSR).unwrap();
+        let far = 5 << 30;
+        write_at(&file, far, &[IoSlice::new(b"be"), IoSlice::new(b"yond")]).unwrap();
+        assert_eq!(stat(&file).unwrap().size, far + 6);
+        truncate(&file, far + 4).unwrap();
+        // Not by openat2(2), which an emulated machine may lack.
+        let again = openat_new(&dir, c"far", OFlag::O_RDONLY, Mode::empty()).unwrap();
+        let mut read = [0; 6];
+        assert_eq!(File::from(again).read_at(&mut read, far).unwrap(), 4);
+        assert_eq!(&read, b"beyo\0\0");
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::os::fd::AsFd;
 
-use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
+use rustix::fs::fstatfs;
 
 use crate::error::{Errno, Result, retry};
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
@@ -61,8 +61,11 @@ pub struct DeviceErrors {
 /// `EBADF`, `EIO`.
 pub fn is_btrfs(fd: impl AsFd) -> Result<bool> {
     let answer = retry("fstatfs", || fstatfs(&fd))?;
-    Ok(answer.filesystem_type() == BTRFS_SUPER_MAGIC)
+    Ok(u64::try_from(answer.f_type).is_ok_and(|kind| kind == MAGIC))
 }
+
+/// `BTRFS_SUPER_MAGIC`.
+const MAGIC: u64 = 0x9123_683e;
 
 /// `BTRFS_IOC_FS_INFO` (no capability) — what the filesystem under `fd` is.
 ///

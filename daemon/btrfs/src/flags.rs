@@ -7,7 +7,7 @@ use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::AsFd;
 
 use crate::error::Result;
-use crate::ioctl::{Direction, FS, Request, ioctl};
+use crate::ioctl::{Direction, FS, Request, WIDE, ioctl};
 
 /// A set of `FS_*_FL` (`linux/fs.h`); btrfs knows those named here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -155,5 +155,19 @@ const GET_XFLAGS: Request =
     Request::new("FS_IOC_FSGETXATTR", Direction::Read, b'X', 31, size_of::<RawFsxattr>(), 0x801c_581f);
 const SET_XFLAGS: Request =
     Request::new("FS_IOC_FSSETXATTR", Direction::Write, b'X', 32, size_of::<RawFsxattr>(), 0x401c_5820);
-const GET_FLAGS: Request = Request::new("FS_IOC_GETFLAGS", Direction::Read, FS, 1, size_of::<c_long>(), 0x8008_6601);
-const SET_FLAGS: Request = Request::new("FS_IOC_SETFLAGS", Direction::Write, FS, 2, size_of::<c_long>(), 0x4008_6602);
+const GET_FLAGS: Request = Request::new(
+    "FS_IOC_GETFLAGS",
+    Direction::Read,
+    FS,
+    1,
+    size_of::<c_long>(),
+    if WIDE { 0x8008_6601 } else { 0x8004_6601 },
+);
+const SET_FLAGS: Request = Request::new(
+    "FS_IOC_SETFLAGS",
+    Direction::Write,
+    FS,
+    2,
+    size_of::<c_long>(),
+    if WIDE { 0x4008_6602 } else { 0x4004_6602 },
+);

@@ -37,6 +37,19 @@ pub(crate) const BTRFS: u8 = 0x94;
 /// The group of the ioctls that many filesystems share.
 pub(crate) const FS: u8 = b'f';
 
+/// Whether an ioctl's number is put together as in `asm-generic/ioctl.h`, and a `u64` is aligned to itself: then the numbers
+/// and the sizes are known, for 32 bits as for 64, little-endian or big.
+pub(crate) const GENERIC: bool = cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "s390x",
+    target_arch = "arm"
+));
+
+/// Whether a pointer, or a C `long`, is 64 bits wide: some of the kernel's structs hold one.
+pub(crate) const WIDE: bool = cfg!(target_pointer_width = "64");
+
 impl Request {
     /// The number for an argument of `size` bytes. `known` is what the C headers give on the architectures with the generic
     /// encoding; another result fails the build.
@@ -54,7 +67,7 @@ impl Request {
             Direction::Write => nix::request_code_write!(group, nr, size),
             Direction::ReadWrite => nix::request_code_readwrite!(group, nr, size),
         };
-        if cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")) {
+        if GENERIC {
             assert!(number == known as ioctl_num_type, "the layout or the number of an ioctl is wrong");
         }
         Self { call, number }

@@ -5,7 +5,7 @@
 use std::os::fd::AsFd;
 
 use crate::error::Result;
-use crate::ioctl::{BTRFS, Direction, Request, ioctl};
+use crate::ioctl::{BTRFS, Direction, GENERIC, Request, ioctl};
 use crate::raw::until_nul;
 
 /// What a subvolume says of itself. Transaction ids count the filesystem's commits; 0 means never.
@@ -150,8 +150,7 @@ struct RawReceived {
     reserved: [u64; 16],
 }
 
-#[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<RawInfo>() == 504 && size_of::<RawReceived>() == 200);
+const _: () = assert!(!GENERIC || size_of::<RawInfo>() == 504 && size_of::<RawReceived>() == 200);
 
 const INFO: Request =
     Request::new("BTRFS_IOC_GET_SUBVOL_INFO", Direction::Read, BTRFS, 60, size_of::<RawInfo>(), 0x81f8_943c);

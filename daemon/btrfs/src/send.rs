@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::error::Result;
-use crate::ioctl::{BTRFS, Direction, Request, ioctl_once};
+use crate::ioctl::{BTRFS, Direction, GENERIC, Request, ioctl_once};
 
 /// What is sent, and how.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,8 @@ pub fn send(fd: impl AsFd, how: &Send<'_>) -> Result<()> {
         send_fd: i64::from(how.to.as_raw_fd()),
         clone_sources_count: how.clone_sources.len() as u64,
         clone_sources: how.clone_sources.as_ptr(),
+        #[cfg(target_arch = "arm")]
+        above: 0,
         parent_root: how.parent.unwrap_or(0),
         flags: VERSION | compressed | no_file_data,
         version: how.version,
@@ -67,14 +69,16 @@ struct RawSend {
     send_fd: i64,
     clone_sources_count: u64,
     clone_sources: *const u64,
+    /// A 64-bit kernel reads this as the pointer's upper half.
+    #[cfg(target_arch = "arm")]
+    above: u32,
     parent_root: u64,
     flags: u64,
     version: u32,
     reserved: [u8; 28],
 }
 
-#[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<RawSend>() == 72);
+const _: () = assert!(!GENERIC || size_of::<RawSend>() == 72);
 
 /// `BTRFS_SEND_FLAG_NO_FILE_DATA`.
 const NO_FILE_DATA: u64 = 1;

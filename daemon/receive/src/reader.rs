@@ -6,11 +6,11 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::SyncSender;
 
+use butterdock_btrfs::file;
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::read;
 
 use crate::apply::Faults;
@@ -98,7 +98,7 @@ impl<'r> Reader<'r> {
     ) -> Self {
         // It fails for what is no pipe, and where the user's pipes take up enough already.
         fcntl(input, FcntlArg::F_SETPIPE_SZ(PIPE)).map(drop).unwrap_or_default();
-        let regular = fstat(input).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFREG));
+        let regular = file::stat(input).is_ok_and(|stat| stat.is_file());
         Self {
             input,
             polls: !regular,

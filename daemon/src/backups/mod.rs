@@ -45,6 +45,8 @@ mod trouble;
 mod utc;
 
 #[cfg(test)]
+mod privileged_retention;
+#[cfg(test)]
 mod simulation;
 
 pub(crate) use keep::Keep;

@@ -12,6 +12,8 @@
 mod backup;
 mod check;
 mod drives;
+#[cfg(test)]
+mod example;
 mod file;
 mod import;
 mod load;

@@ -23,7 +23,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::args::Serve;
 use crate::config::{Config, Sources, load};
-use crate::status::NOT_ALLOWED;
+use crate::status::{MISCONFIGURED, NOT_ALLOWED};
 use crate::{catalogue, lines};
 use service::Service;
 use signals::Signals;
@@ -40,7 +40,7 @@ pub(crate) fn run(wanted: Serve) -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             tracing::error!(MESSAGE_ID = catalogue::CONFIGURATION_WRONG, "{error:#}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(MISCONFIGURED);
         }
     };
     match serve(sources, config) {

@@ -85,7 +85,7 @@ fn a_program_that_was_not_built_is_named_with_what_to_do() -> Result<()> {
 #[test]
 fn the_shipped_scripts_are_understood_by_a_plain_shell() -> Result<()> {
     let folder = shipped("daemon/data");
-    for script in ["install", "debian/build", "debian/postinst", "debian/postrm"] {
+    for script in ["install", "debian/build", "debian/notices", "debian/postinst", "debian/postrm"] {
         let path = folder.join(script);
         let checked = std::process::Command::new("sh").arg("-n").arg(&path).status()?;
         ensure!(checked.success(), "{}", Path::new(&path).display());

@@ -1,5 +1,6 @@
 //! The contract, as the running service keeps it.
 
+mod appliance;
 mod authority;
 mod introspection;
 mod page;

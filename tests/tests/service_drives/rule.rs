@@ -79,6 +79,27 @@ fn an_enrolled_drive_is_left_alone_by_others_from_the_next_plug_and_no_other_is(
 }
 
 #[test]
+fn the_locked_container_of_an_enrolled_drive_is_left_alone_too() -> Result<()> {
+    let stage = Stage::set()?;
+    let uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+    // As much of a LUKS header (version 1) as tells what it is: magic, version, and the uuid at 168.
+    let mut header = vec![0; 4 << 20];
+    header[..8].copy_from_slice(b"LUKS\xba\xbe\0\x01");
+    header[168..168 + uuid.len()].copy_from_slice(uuid.as_bytes());
+    let image = stage.rig.join("locked.img");
+    fs::write(&image, header)?;
+    let disk = Disk::attach(&image)?;
+    let stranger = told(&disk, uuid)?;
+    ensure!(stranger["ID_FS_TYPE"] == "crypto_LUKS" && !stranger.contains_key("UDISKS_IGNORE"), "{stranger:#?}");
+    drop(disk);
+    // As it is when the filesystem inside is enrolled.
+    fs::write(stage.rig.join("state/udev").join(uuid), "")?;
+    let disk = Disk::attach(&image)?;
+    ensure!(is_left_alone(&told(&disk, uuid)?)?, "nobody else asks for its passphrase");
+    Ok(())
+}
+
+#[test]
 fn an_administrators_rule_adds_drives_and_takes_them_out() -> Result<()> {
     let stage = Stage::set()?;
     let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);

@@ -204,7 +204,7 @@ fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
     let large = vec![0; 65_537];
     let long = [b'n'; 256];
     let late = Time { seconds: 0, nanoseconds: 1_000_000_000 };
-    let end = i64::MAX.cast_unsigned();
+    let end = i64::MAX.unsigned_abs();
     for (command, text) in [
         (Command::Mkfile { path: b"../x", ino: None }, "climbs out"),
         (Command::Mkdir { path: b"", ino: None }, "empty path"),
@@ -256,7 +256,7 @@ fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
 #[test]
 fn a_value_at_its_limit_is_accepted() {
     let p = b"f".as_slice();
-    let end = i64::MAX.cast_unsigned();
+    let end = i64::MAX.unsigned_abs();
     let large = vec![0; 65_536];
     for command in [
         Command::Write { path: p, offset: end - 1, data: b"x" },

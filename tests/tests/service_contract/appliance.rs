@@ -1,0 +1,52 @@
+//! The rule that an appliance ships (yocto/meta-butterdock): read by the real polkitd, asked about nobody's group.
+
+use std::fs;
+use std::io;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{JOB, MANAGER};
+use butterdock_tests::service::{Rules, Service, answer, as_nobody, file_of, python, shipped, small};
+use serde_json::Value;
+
+const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
+
+/// What the function of the shipped rule does, with another group in place of its own.
+fn rule(group: &str) -> Result<String> {
+    let file = shipped("yocto/meta-butterdock/recipes-core/butterdock/butterdock/50-butterdock.rules");
+    let text = fs::read_to_string(file)?;
+    let (_, body) = text.split_once("polkit.addRule(function (action, subject) {").context("the rule's function")?;
+    let (body, _) = body.rsplit_once("});").context("the function's end")?;
+    ensure!(body.contains("isInGroup(\"butterdock\")"), "{body}");
+    Ok(body.replace("isInGroup(\"butterdock\")", &format!("isInGroup(\"{group}\")")))
+}
+
+fn nobody_asks(service: &Service, words: &[&str], input: impl Into<std::process::Stdio>) -> Result<Value> {
+    let mut command = python("call.py", &service.bus)?;
+    command.args(words);
+    answer(as_nobody(&command).stdin(input))
+}
+
+#[test]
+fn members_of_the_appliances_group_receive_and_cancel_and_administer_nothing() -> Result<()> {
+    let mut service = Service::with_polkit(&Rules::Script(rule("nogroup")?))?;
+    let receive = [ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"];
+    let (reader, _writer) = io::pipe()?;
+    let said = nobody_asks(&service, &receive, reader)?;
+    let job = said["answer"].as_str().with_context(|| said.to_string())?;
+    let said = nobody_asks(&service, &[job, JOB, "Cancel", "o:{}"], std::process::Stdio::null())?;
+    ensure!(said.get("answer").is_some(), "one's own job: {said}");
+    for words in [
+        &[ROOT, MANAGER, "Reload", "o:{}"][..],
+        &[ROOT, MANAGER, "ForgetDrive", "s:no-such-drive", "o:{}"],
+        &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{\"name\": \"mine\"}"],
+    ] {
+        let said = nobody_asks(&service, words, file_of(small("theirs").bytes())?)?;
+        ensure!(said["error"] == REFUSED, "{words:?}: {said}");
+    }
+    // Who is not in the group has the shipped defaults.
+    service.rule(&Rules::Script(rule("root")?))?;
+    let said = nobody_asks(&service, &receive, file_of(small("strangers").bytes())?)?;
+    ensure!(said["error"] == REFUSED, "{said}");
+    Ok(())
+}

@@ -1,0 +1,58 @@
+"""judge.py LAYER: what needs kas or Python to be judged; `check` runs it.
+
+The kas files fit kas's own schema, and what they include and the layers they name are there. The runtime cases are Python,
+and each case that another one depends on is there.
+"""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import jsonschema
+import kas
+import yaml
+
+LAYER = Path(sys.argv[1]).resolve()
+ROOT = LAYER.parents[1]
+
+
+def kas_file(path, schema):
+    text = yaml.safe_load(path.read_text())
+    jsonschema.validate(text, schema)
+    for include in text["header"].get("includes", []):
+        assert (ROOT / include).is_file(), f"{path}: {include} is missing"
+    for name in text.get("repos", {}).get("butterdock", {}).get("layers", {}):
+        assert (ROOT / name / "conf/layer.conf").is_file(), f"{path}: {name} is no layer"
+    print(f"fits the schema: {path.relative_to(ROOT)}")
+
+
+def cases(path):
+    tree = ast.parse(path.read_text())
+    known = {
+        f"{path.stem}.{group.name}.{case.name}"
+        for group in tree.body
+        if isinstance(group, ast.ClassDef)
+        for case in group.body
+        if isinstance(case, ast.FunctionDef) and case.name.startswith("test_")
+    }
+    assert known, f"{path} has no cases"
+    wanted = {
+        word.value
+        for word in ast.walk(tree)
+        if isinstance(word, ast.Constant) and isinstance(word.value, str) and word.value.startswith(f"{path.stem}.")
+        and ".test_" in word.value
+    }
+    assert wanted <= known, f"{path}: {wanted - known} do not exist"
+    print(f"{len(known)} cases: {path.relative_to(ROOT)}")
+
+
+def main():
+    schema = json.loads(Path(kas.__file__).with_name("schema-kas.json").read_text())
+    for path in sorted(LAYER.glob("kas/*.yml")):
+        kas_file(path, schema)
+    for path in sorted(LAYER.glob("lib/oeqa/runtime/cases/*.py")):
+        cases(path)
+
+
+main()

@@ -1,0 +1,87 @@
+#
+# Copyright the butterdock developers
+#
+# SPDX-License-Identifier: MIT
+#
+"""What must hold on a running butterdock-image; `bitbake -c testimage butterdock-image` runs it."""
+
+from oeqa.core.decorator.data import skipIfNotFeature
+from oeqa.core.decorator.depends import OETestDepends
+from oeqa.runtime.case import OERuntimeTestCase
+from oeqa.runtime.decorator.package import OEHasPackage
+
+NAME = "org.butterdock.Butterdock1"
+UNIT = "butterdockd.service"
+# Not /tmp: the service may have one of its own.
+ROOM = "/run/butterdock-test"
+
+
+class ButterdockTest(OERuntimeTestCase):
+    """The service, its command line, and one stream from one volume to another."""
+
+    def ask(self, command):
+        """Runs a command that must succeed; its output."""
+        status, output = self.target.run(command)
+        self.assertEqual(status, 0, msg="%s\n%s" % (command, output))
+        return output
+
+    @OEHasPackage(["butterdock"])
+    @OETestDepends(["ssh.SSHTest.test_ssh"])
+    def test_service_is_up(self):
+        self.ask("systemctl start %s" % UNIT)
+        self.assertEqual(self.ask("systemctl is-active %s" % UNIT), "active")
+        self.assertEqual(self.ask("systemctl show -P BusName %s" % UNIT), NAME)
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    def test_bus_activates_it(self):
+        self.ask("systemctl stop %s" % UNIT)
+        self.ask("busctl call %s / org.freedesktop.DBus.Peer Ping" % NAME)
+        self.assertEqual(self.ask("systemctl is-active %s" % UNIT), "active")
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    @OEHasPackage(["butterdock-cli"])
+    def test_command_line_answers(self):
+        self.ask("butterdock status")
+        self.ask("butterdock drives")
+        self.ask("butterdock --json volumes")
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    def test_configuration_is_sound(self):
+        self.ask("test -e /usr/lib/butterdock/butterdock.toml")
+        self.ask("butterdockd check-config")
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    @skipIfNotFeature("read-only-rootfs", "the root is writable here")
+    def test_state_is_written_beside_a_read_only_root(self):
+        status, _ = self.target.run("touch /usr/lib/butterdock/written")
+        self.assertNotEqual(status, 0, msg="the root filesystem could be written")
+        self.ask("test -d /var/lib/butterdock")
+        self.ask("touch /var/lib/butterdock/.written && rm /var/lib/butterdock/.written")
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    def test_group_for_the_appliance_exists(self):
+        self.ask("grep -q '^butterdock:' /etc/group")
+
+    @OETestDepends(["butterdock.ButterdockTest.test_configuration_is_sound"])
+    @OEHasPackage(["btrfs-tools"])
+    def test_stream_is_received(self):
+        try:
+            for name in ("from", "to"):
+                self.ask("mkdir -p %s/%s" % (ROOM, name))
+                self.ask("truncate -s 256M %s/%s.img" % (ROOM, name))
+                self.ask("mkfs.btrfs -q %s/%s.img" % (ROOM, name))
+                self.ask("mount -o loop,compress=zstd %s/%s.img %s/%s" % (ROOM, name, ROOM, name))
+            self.ask("btrfs subvolume create %s/from/work" % ROOM)
+            self.ask("cp -r /usr/bin %s/from/work/" % ROOM)
+            self.ask("btrfs subvolume snapshot -r %s/from/work %s/from/monday" % (ROOM, ROOM))
+            self.ask("btrfs send --proto 2 --compressed-data -f %s/monday.stream %s/from/monday" % (ROOM, ROOM))
+            self.ask("butterdockd receive -f %s/monday.stream %s/to" % (ROOM, ROOM))
+            self.ask("diff -r %s/from/monday %s/to/monday" % (ROOM, ROOM))
+        finally:
+            self.target.run("umount %s/from %s/to" % (ROOM, ROOM))
+            self.target.run("rm -rf %s" % ROOM)
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    def test_kernel_has_what_it_needs(self):
+        self.ask("modprobe btrfs || grep -qw btrfs /proc/filesystems")
+        self.assertIn("landlock", self.ask("cat /sys/kernel/security/lsm"))
