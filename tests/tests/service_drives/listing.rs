@@ -56,6 +56,21 @@ fn what_a_backup_would_send_is_told_and_nothing_is_left_of_the_question() -> Res
 }
 
 #[test]
+fn a_drive_that_is_too_small_is_told_with_what_would_be_sent() -> Result<()> {
+    let story = Story::begin()?;
+    // More than the drive has.
+    fs::write(story.source.join("large"), vec![7; 400 << 20])?;
+    let row = backups(&story, true)?;
+    ensure!(row.estimate.is_some_and(|bytes| bytes > 400 << 20), "{row:?}");
+    ensure!(row.problem.as_ref().is_some_and(|text| text.contains("MiB are needed")), "{row:?}");
+    ensure!(beside(&story)? == 0, "something is left");
+    // It is no problem of the drive's.
+    let drive = story.drive("mounted as before", &DriveState::Mounted)?;
+    ensure!(drive.is.problem.is_empty() && backups(&story, false)?.problem.is_none(), "{drive:?}");
+    Ok(())
+}
+
+#[test]
 fn the_snapshots_on_a_drive_are_told_with_what_is_known_of_them() -> Result<()> {
     let story = Story::begin()?;
     let list = || -> Result<Vec<SnapshotRow>> {

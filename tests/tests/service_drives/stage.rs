@@ -119,6 +119,13 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    /// The service unmounts what it has mounted: the rig's folder cannot be removed before.
+    fn drop(&mut self) {
+        drop(self.stop());
+    }
+}
+
 /// Whether the kernel has this device mounted anywhere that the test can see.
 pub(crate) fn is_mounted(device: &str) -> Result<bool> {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo")?;
