@@ -4,3 +4,4 @@ mod catalogue;
 mod list;
 mod places;
 mod unit;
+mod words;
