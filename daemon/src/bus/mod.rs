@@ -13,6 +13,7 @@
 //! and signals.
 
 mod authority;
+mod cloakroom;
 mod drive;
 mod errands;
 mod hall;
@@ -22,6 +23,7 @@ mod mirror;
 mod polkit;
 mod receive;
 mod showing;
+mod socket;
 mod stream;
 mod volume;
 

@@ -9,21 +9,22 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 19] = [
+const MAY_KNOW: [(&str, &[&str]); 20] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     ("serve", &["args", "bus", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
-    ("bus", &["backups", "config", "drives", "jobs", "volumes"]),
-    ("jobs", &["backups", "config", "drives", "volumes", "worker"]),
-    ("worker", &["backups", "limits", "lines", "status"]),
+    ("bus", &["backups", "config", "drives", "foreign", "jobs", "volumes"]),
+    ("jobs", &["backups", "config", "drives", "foreign", "volumes", "worker"]),
+    ("worker", &["backups", "foreign", "limits", "lines", "status"]),
     ("volumes", &["config"]),
-    ("drives", &["backups", "config", "policy"]),
+    ("drives", &["backups", "config", "foreign", "policy"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
     ("config", &["backups", "lines", "status", "volumes"]),
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),
     ("args", &[]),
+    ("foreign", &[]),
     ("input", &[]),
     ("limits", &[]),
     ("lines", &[]),

@@ -24,11 +24,7 @@ pub struct RealInode(Arc<Open>);
 pub(crate) enum Open {
     File { fd: OwnedFd, number: u64 },
     Directory(Arc<Directory>),
-    Special {
-        directory: Arc<Directory>,
-        name: CString,
-        number: u64,
-    },
+    Special { directory: Arc<Directory>, name: CString, number: u64 },
 }
 
 impl RealInode {
