@@ -3,6 +3,7 @@
 
 mod bounds;
 mod cancels;
+mod descriptors;
 mod kills;
 mod places;
 mod stalls;
