@@ -4,6 +4,7 @@
 mod bounds;
 mod cancels;
 mod descriptors;
+mod hangs;
 mod kills;
 mod places;
 mod stalls;
