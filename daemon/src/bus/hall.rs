@@ -137,6 +137,12 @@ impl Hall {
         self.untold.subscribe().wait_for(|untold| *untold == 0).await.map(drop).unwrap_or_default();
     }
 
+    /// Leaves the bus. A thread that the kernel holds keeps the process and with it the socket, and nobody else could have
+    /// the name.
+    pub(crate) async fn leave(&self) {
+        self.connection.clone().close().await.unwrap_or_default();
+    }
+
     /// The volume that is called so.
     pub(super) fn volume(&self, name: &str) -> Result<Arc<Volume>, Error> {
         let volumes = self.lock();

@@ -30,14 +30,17 @@ const MOST_DESCRIPTORS: usize = 253;
 /// There is none, or it refuses the connection.
 pub(super) async fn connect(address: Option<&str>, cloakroom: Cloakroom) -> zbus::Result<Connection> {
     let address = address.map_or_else(Address::system, Address::try_from)?;
-    let stream = match address.transport() {
-        Transport::Unix(unix) => match unix.path() {
-            UnixSocket::File(path) => UnixStream::connect(path).await,
-            UnixSocket::Abstract(name) => abstract_socket(name),
-            _ => return Err(zbus::Error::Unsupported),
-        },
+    let Transport::Unix(unix) = address.transport() else {
         // No descriptors come through anything else.
-        _ => return Builder::address(address).build().await,
+        return Builder::address(address).build().await;
+    };
+    let stream = if let UnixSocket::File(path) = unix.path() {
+        UnixStream::connect(path).await
+    } else if let UnixSocket::Abstract(name) = unix.path() {
+        abstract_socket(name)
+    } else {
+        // Folders are where a bus puts its socket.
+        return Err(zbus::Error::Unsupported);
     };
     let stream = stream.map_err(|error| zbus::Error::Connection(Arc::new(error), Box::new(address.clone())))?;
     Builder::socket(Guarded { stream: Arc::new(stream), cloakroom }).build().await

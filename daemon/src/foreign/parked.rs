@@ -65,9 +65,9 @@ pub(crate) fn take(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, flags))?;
-    let found = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
-        _ => None,
+    let found = ancillary.drain().find_map(|message| {
+        let RecvAncillaryMessage::ScmRights(mut rights) = message else { return None };
+        rights.next()
     });
     found.ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
 use butterdock_tests::chaos::{Asks, Client, Fuse, Load, Stage, descriptors, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use zbus::Fd;
 
 /// Whoever asks meanwhile has an answer within so much.
@@ -77,4 +79,19 @@ fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough(
     let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
     stage.is_tidy(&client, "tank", &["s0"])
+}
+
+/// No signal ends a thread that closes such a file. The bus, and whoever starts the service again, need not wait for it.
+#[test]
+fn a_daemon_that_is_not_let_go_of_gives_up_its_name_when_it_ends() -> Result<()> {
+    let stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush])?;
+    drop(refusal(&client, &fuse.file()?)?);
+    wait_until("a thread is held", || Ok(fuse.unanswered() > 0))?;
+    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGTERM)?;
+    let began = Instant::now();
+    wait_until("nobody has the name", || Ok(!client.service_is_there()?))?;
+    ensure!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    Ok(())
 }

@@ -29,11 +29,7 @@ fn a_worker_that_is_stopped_is_cancelled_all_the_same() -> Result<()> {
     let mut stage = Stage::new(&["tank"])?;
     let client = stage.client()?;
     let load = Load::new("s0", 40, 1);
-    let (stream, feed) = load.pipe()?;
-    let job = client.receive("tank", &stream)?;
-    drop(stream);
-    feed.up_to(load.bytes().len() / 2);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let (job, feed) = load.half(&client, "tank")?;
     signal_workers(&stage, Signal::SIGSTOP)?;
     client.cancel(&job)??;
     ensure!(stage.workers()?.is_empty(), "Cancel answered, and a worker is left");
@@ -81,11 +77,7 @@ fn a_drive_that_writes_out_for_long_is_said_to_and_is_not_called_broken() -> Res
     let client = stage.client()?;
     wait_until("the volume is there again", || crate::unmounts::is_mounted(&client, "tank"))?;
     let load = Load::new("s0", 40, 1);
-    let (stream, feed) = load.pipe()?;
-    let job = client.receive("tank", &stream)?;
-    drop(stream);
-    feed.up_to(load.bytes().len() / 2);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let (job, feed) = load.half(&client, "tank")?;
     let frozen = Frozen::new(&stage.path("below"))?;
     feed.finish();
     client.until(&job, "is written out", |job| job.state == JobState::Flushing)?;
@@ -116,11 +108,7 @@ fn a_worker_killed_after_it_gave_the_name_is_not_said_to_have_left_nothing() -> 
     for round in 0..40 {
         let load = Load::new(&format!("s{round}"), 40, round);
         let place = stage.path("tank").join(load.name());
-        let (stream, feed) = load.pipe()?;
-        let job = client.receive("tank", &stream)?;
-        drop(stream);
-        feed.up_to(load.bytes().len() / 2);
-        client.until(&job, "reads", |job| job.bytes_received > 0)?;
+        let (job, feed) = load.half(&client, "tank")?;
         let workers = stage.workers()?;
         feed.finish();
         while !place.exists() {

@@ -2,4 +2,5 @@
 
 mod authority;
 mod introspection;
+mod leaving;
 mod shipped;
