@@ -29,7 +29,7 @@ fn a_worker_that_is_stopped_is_cancelled_all_the_same() -> Result<()> {
     let mut stage = Stage::new(&["tank"])?;
     let client = stage.client()?;
     let load = Load::new("s0", 40, 1);
-    let (job, feed) = load.half(&client, "tank")?;
+    let (job, _feed) = load.half(&client, "tank")?;
     signal_workers(&stage, Signal::SIGSTOP)?;
     client.cancel(&job)??;
     ensure!(stage.workers()?.is_empty(), "Cancel answered, and a worker is left");
@@ -92,9 +92,10 @@ fn a_drive_that_writes_out_for_long_is_said_to_and_is_not_called_broken() -> Res
     let end = client.end(&job)?;
     let (seen, hidden) = names(&stage.path("tank"))?;
     ensure!(hidden.is_empty(), "left hidden: {hidden:?}");
-    match end.state {
-        JobState::Succeeded => load.is_whole_in(&stage.path("tank"))?,
-        _ => ensure!(end.state == JobState::Cancelled && seen.is_empty(), "{end:?}, and there is {seen:?}"),
+    if end.state == JobState::Succeeded {
+        load.is_whole_in(&stage.path("tank"))?;
+    } else {
+        ensure!(end.state == JobState::Cancelled && seen.is_empty(), "{end:?}, and there is {seen:?}");
     }
     wait_until("no worker is left", || Ok(stage.workers()?.is_empty()))
 }
