@@ -24,6 +24,7 @@ pub mod filter;
 pub mod flags;
 pub mod inode;
 mod ioctl;
+pub mod mount_ids;
 pub mod mounts;
 pub mod names;
 mod numbers;

@@ -18,6 +18,8 @@ pub(crate) const MOUNT_SETATTR: c_long = OPENAT2 + 5;
 pub(crate) const OPEN_TREE_ATTR: c_long = OPENAT2 + 30;
 /// `fchmodat2(2)`, Linux 6.6.
 pub(crate) const FCHMODAT2: c_long = OPENAT2 + 15;
+/// `listmount(2)`, Linux 6.8.
+pub(crate) const LISTMOUNT: c_long = OPENAT2 + 21;
 /// `setxattrat(2)`, Linux 6.13.
 pub(crate) const SETXATTRAT: c_long = OPENAT2 + 26;
 /// `getxattrat(2)`, Linux 6.13.
@@ -29,4 +31,6 @@ const OPENAT2: c_long = libc::SYS_openat2;
 
 const _: () = assert!(!GENERIC || FCHMODAT2 == 452 && SETXATTRAT == 463 && GETXATTRAT == 464 && REMOVEXATTRAT == 466);
 
-const _: () = assert!(!GENERIC || OPEN_TREE == 428 && FSMOUNT == 432 && MOUNT_SETATTR == 442 && OPEN_TREE_ATTR == 467);
+const _: () = assert!(
+    !GENERIC || OPEN_TREE == 428 && FSMOUNT == 432 && MOUNT_SETATTR == 442 && LISTMOUNT == 458 && OPEN_TREE_ATTR == 467
+);

@@ -1,6 +1,5 @@
 //! `org.butterdock.Butterdock1.Drive`.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::DRIVE;
@@ -68,8 +67,8 @@ impl DriveObject {
 
     async fn unlock(&self, secret: OwnedFd, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         self.allowed("Unlock", &options, &header).await?;
-        let secret: std::os::fd::OwnedFd = secret.into();
-        self.hall.dock.unlock(&self.id(), File::from(secret)).await
+        let secret = self.hall.cloakroom.claim(&secret)?;
+        self.hall.dock.unlock(&self.id(), secret).await
     }
 
     #[zbus(out_args("path"))]

@@ -8,17 +8,18 @@ use butterdock_dbus::path::volume_path;
 use butterdock_dbus::{Error, ErrorName};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use zbus::connection::Builder;
 use zbus::fdo::{ObjectManager, RequestNameFlags};
 use zbus::names::WellKnownName;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
+use super::cloakroom::Cloakroom;
 use super::errands;
 use super::job::JobObject;
 use super::manager::{Manager, Reload};
 use super::mirror;
 use super::showing::{self, Showing};
+use super::socket;
 use super::volume::VolumeObject;
 use crate::config::VolumeName;
 use crate::drives::{Dock, Plugged};
@@ -32,6 +33,7 @@ pub(crate) struct Hall {
     pub(super) jobs: Jobs,
     pub(super) dock: Dock,
     pub(super) authority: Authority,
+    pub(super) cloakroom: Cloakroom,
     /// The volumes that are shown, each with the task that tells of its changes.
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
     /// How many jobs are shown whose end was not told.
@@ -49,10 +51,11 @@ impl Hall {
         dock: Dock,
         reload: mpsc::Sender<Reload>,
     ) -> zbus::Result<Arc<Self>> {
-        let connection = address.map_or_else(Builder::system, Builder::address).build().await?;
+        let cloakroom = Cloakroom::default();
+        let connection = socket::connect(address, cloakroom.clone()).await?;
         let authority = Authority::new(connection.clone());
         let untold = watch::Sender::new(0);
-        let hall = Arc::new(Self { connection, jobs, dock, authority, volumes: Mutex::default(), untold });
+        let hall = Arc::new(Self { connection, jobs, dock, authority, cloakroom, volumes: Mutex::default(), untold });
         let server = hall.connection.object_server();
         server.at(ROOT, ObjectManager).await?;
         server.at(ROOT, Manager::new(Arc::clone(&hall), reload)).await?;
@@ -132,6 +135,12 @@ impl Hall {
     pub(crate) async fn all_told(&self) {
         // It closes only with this.
         self.untold.subscribe().wait_for(|untold| *untold == 0).await.map(drop).unwrap_or_default();
+    }
+
+    /// Leaves the bus. A thread that the kernel holds keeps the process and with it the socket, and nobody else could have
+    /// the name.
+    pub(crate) async fn leave(&self) {
+        self.connection.clone().close().await.unwrap_or_default();
     }
 
     /// The volume that is called so.

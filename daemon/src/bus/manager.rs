@@ -42,7 +42,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         let volume = self.hall.volume(&volume)?;
-        receive::receive(&self.hall, MANAGER, volume, stream.into(), &options, &header).await
+        receive::receive(&self.hall, MANAGER, volume, &stream, &options, &header).await
     }
 
     #[zbus(out_args("entries"))]

@@ -13,6 +13,7 @@
 //! and signals.
 
 mod authority;
+mod cloakroom;
 mod drive;
 mod errands;
 mod estimates;
@@ -24,6 +25,7 @@ mod mirror;
 mod polkit;
 mod receive;
 mod showing;
+mod socket;
 mod stay;
 mod stream;
 mod volume;

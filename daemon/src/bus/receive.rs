@@ -1,12 +1,11 @@
 //! What the two methods `Receive` have in common.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::{Error, ErrorName, Options, ReceiveOptions};
-use zbus::OwnedObjectPath;
 use zbus::message::Header;
+use zbus::{OwnedFd, OwnedObjectPath};
 
 use super::authority::Question;
 use super::hall::{Hall, lost};
@@ -22,14 +21,16 @@ pub(super) async fn receive(
     hall: &Arc<Hall>,
     interface: &'static str,
     volume: Arc<Volume>,
-    input: OwnedFd,
+    ticket: &OwnedFd,
     options: &Options,
     header: &Header<'_>,
 ) -> Result<OwnedObjectPath, Error> {
     let ReceiveOptions { name, verify, force_decompress, total } = ReceiveOptions::from_options(options)?;
-    let total = stream::check(&input, total)?;
+    let input = hall.cloakroom.claim(ticket)?;
     let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
     let caller = hall.authority.allow(header, &question).await?;
+    // Not before: whoever may not receive has nothing looked at.
+    let (input, total) = stream::check(input, caller.uid, total).await?;
     if !volume.seen().mounted() {
         volume.look(LOOK).await;
     }

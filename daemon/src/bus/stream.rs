@@ -1,17 +1,37 @@
-//! Looks at a descriptor that a caller passed. None of this reads from it, or waits for whoever made it.
+//! Looks at a descriptor that a caller passed, who may receive. None of this reads from it.
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::time::Duration;
 
-use butterdock_dbus::{Error, TotalSource};
-use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, fcntl_getfl, statx};
+use butterdock_dbus::{Error, ErrorName, TotalSource};
+use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, fcntl_getfl, fstatfs, statx};
+use rustix::io::Errno;
 
+use crate::foreign::{Lost, Parked, borrow};
 use crate::jobs::Total;
+
+/// A descriptor has so long to be looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// `FUSE_SUPER_MAGIC` of `linux/magic.h`.
+const FUSE: u64 = 0x6573_5546;
 
 /// Refuses what no stream can be read from; answers how much is to come, as the caller says or as the file is long.
 ///
 /// # Errors
-/// `InvalidArgs` with a sentence.
-pub(super) fn check(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
+/// `InvalidArgs` with a sentence; `Busy` where many of the user's descriptors do not answer.
+pub(super) async fn check(stream: Parked, uid: u32, said: Option<u64>) -> Result<(Parked, Total), Error> {
+    match borrow(stream, uid, LOOK, move |stream| look(stream, said)).await {
+        Ok((stream, total)) => Ok((stream, total?)),
+        Err(Lost::Silent) => Err(refused("does not answer; pass a pipe, a socket or another file")),
+        Err(Lost::System(error)) => Err(refused(&format!("cannot be looked at ({error})"))),
+        Err(Lost::Busy) => {
+            let text = "descriptors that you passed before do not answer; wait until their calls have ended";
+            Err(Error::new(ErrorName::Busy, text))
+        }
+    }
+}
+
+fn look(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
     let stream = stream.as_fd();
     let flags = fcntl_getfl(stream).map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
     if flags.contains(OFlags::PATH) {
@@ -20,17 +40,35 @@ pub(super) fn check(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error
     if flags & OFlags::ACCMODE == OFlags::WRONLY {
         return Err(refused("is open for writing only; open it for reading, or pass the other end of the pipe"));
     }
-    // A filesystem in user space could let a synchronous question wait for ever.
-    let facts = statx(stream, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)
-        .map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
+    let facts = statx(stream, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE | StatxFlags::SIZE);
+    let facts = match facts {
+        Ok(facts) => facts,
+        // A filesystem in user space that its owner keeps to himself.
+        Err(Errno::ACCESS) => return Err(slow()),
+        Err(error) => return Err(refused(&format!("cannot be looked at ({error})"))),
+    };
     match FileType::from_raw_mode(facts.stx_mode.into()) {
         FileType::Fifo | FileType::Socket => Ok(total(said, None)),
+        FileType::RegularFile if is_in_user_space(stream)? => Err(slow()),
         FileType::RegularFile => Ok(total(said, rest(stream, facts.stx_size))),
         FileType::Directory => Err(refused("is a directory; pass a pipe, a socket or the file that btrfs send wrote")),
         FileType::CharacterDevice | FileType::BlockDevice | FileType::Symlink | FileType::Unknown => {
             Err(refused("is a device or another special file; pass a pipe, a socket or a file"))
         }
     }
+}
+
+/// A process that reads from such a filesystem ends when that answers, and no signal ends it before: a worker would hold
+/// its volume as long as the caller likes.
+fn is_in_user_space(file: BorrowedFd<'_>) -> Result<bool, Error> {
+    let facts = fstatfs(file).map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
+    Ok(u64::try_from(facts.f_type).is_ok_and(|kind| kind == FUSE))
+}
+
+fn slow() -> Error {
+    refused(
+        "is on a filesystem in user space (FUSE), which could keep a worker from ending; pass a pipe: cat FILE | butterdock receive VOLUME -",
+    )
 }
 
 /// What the caller says goes before what the file is: there may be more in it than the stream.
@@ -67,15 +105,15 @@ mod tests {
     use super::*;
 
     fn refusal(stream: impl AsFd) -> String {
-        check(stream, None).map(drop).expect_err("refused").to_string()
+        look(stream, None).map(drop).expect_err("refused").to_string()
     }
 
     #[test]
     fn pipes_sockets_and_files_are_taken() {
         let (reader, _writer) = std::io::pipe().expect("a pipe");
-        assert_eq!(check(&reader, Some(5)).map(|total| total.bytes), Ok(5));
+        assert_eq!(look(&reader, Some(5)).map(|total| total.bytes), Ok(5));
         let (socket, _other) = UnixStream::pair().expect("a pair");
-        assert_eq!(check(&socket, None).map(|total| total.source), Ok(TotalSource::Unknown));
+        assert_eq!(look(&socket, None).map(|total| total.source), Ok(TotalSource::Unknown));
     }
 
     #[test]
@@ -84,9 +122,9 @@ mod tests {
         file.write_all(&[0; 10]).expect("written");
         file.rewind().expect("rewound");
         file.read_exact(&mut [0; 4]).expect("read");
-        let total = check(&file, None).expect("taken");
+        let total = look(&file, None).expect("taken");
         assert_eq!((total.bytes, total.source), (6, TotalSource::File));
-        assert_eq!(check(&file, Some(7)).map(|total| total.source), Ok(TotalSource::Client));
+        assert_eq!(look(&file, Some(7)).map(|total| total.source), Ok(TotalSource::Client));
     }
 
     #[test]

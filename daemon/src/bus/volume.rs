@@ -41,7 +41,7 @@ impl VolumeObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        receive::receive(&self.hall, VOLUME, Arc::clone(&self.volume), stream.into(), &options, &header).await
+        receive::receive(&self.hall, VOLUME, Arc::clone(&self.volume), &stream, &options, &header).await
     }
 
     #[zbus(out_args("subvolumes"))]

@@ -1,7 +1,6 @@
 //! The handle by which others reach the desk.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use butterdock_dbus::{Error, ErrorName};
@@ -19,6 +18,7 @@ use super::work::Work;
 use crate::backups::Identity;
 use crate::config::{Config, VolumeName};
 use crate::drives::Dock;
+use crate::foreign::Parked;
 use crate::volumes::{Place, Volume};
 
 /// What somebody wants received.
@@ -30,7 +30,7 @@ pub(crate) struct Wish {
     /// Who wants it.
     pub(crate) uid: u32,
     /// Readable, at the first byte of the stream.
-    pub(crate) input: OwnedFd,
+    pub(crate) input: Parked,
     pub(crate) total: Total,
     /// The subvolume's name instead of the sender's.
     pub(crate) name: Option<Vec<u8>>,

@@ -120,7 +120,8 @@ impl Work {
         match self {
             Self::Receive(wish) => {
                 let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
-                let order = worker::Order::Receive { name, verify, force_decompress, no_verity: false, lanes };
+                let order =
+                    worker::Order::Receive { name, verify, force_decompress, no_verity: false, lanes, parked: true };
                 tokio::spawn(Receive { runner, volume, place, input, order }.run());
             }
             Self::Backup(wish) => {

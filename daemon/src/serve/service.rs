@@ -138,6 +138,7 @@ impl Service {
                 "some jobs did not end in time; their workers die with the service, what they left is swept"
             );
         }
+        self.hall.leave().await;
     }
 }
 

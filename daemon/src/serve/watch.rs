@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use butterdock_btrfs::mount_ids;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::VolumeName;
 use crate::jobs::{Jobs, sweep};
-use crate::volumes::{Mounts, Place, Volume, mount_ids};
+use crate::volumes::{Mounts, Place, Volume};
 use crate::worker::Spawner;
 
 /// A drive has so long to show itself; what it shows later is seen then.
@@ -75,7 +76,7 @@ pub(super) async fn follow_mounts(
     mut known: Known,
 ) {
     loop {
-        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids).await {
+        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
             jobs.mounts(ids).await;
         }
         let all = volumes.borrow_and_update().clone();

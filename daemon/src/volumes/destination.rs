@@ -1,5 +1,6 @@
 //! The directory of a volume, opened once for each receive.
 
+use butterdock_btrfs::mount_ids;
 use nix::fcntl::OFlag;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt;
@@ -15,10 +16,7 @@ pub(crate) struct Destination {
     fd: OwnedFd,
     /// What it is.
     pub(crate) place: Place,
-    /// The mount that it was reached through, as /proc/self/mountinfo counts them; 0 where the kernel does not tell. Such a
-    /// number is soon given to another mount; those that are not (`STATX_MNT_ID_UNIQUE`) can only be compared with what
-    /// listmount(2) tells, for which there is no safe wrapper. An unmount and a mount within one look are therefore not
-    /// seen: a worker then goes on in the filesystem that it holds open, and in no other.
+    /// The mount that it was reached through, as `mount_ids` has it; 0 where the kernel does not tell.
     pub(crate) mount: u64,
 }
 
@@ -76,10 +74,11 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
         return Err(Unusable::Another);
     }
     let subvolume = butterdock_btrfs::subvolume::info(&folder).map_err(fault)?.id;
-    let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::MNT_ID)
+    let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
     let place = Place { fsid, subvolume, inode: facts.stx_ino };
-    Ok(Destination { fd: folder.into(), place, mount: facts.stx_mnt_id })
+    let mount = mount_ids::of(&folder);
+    Ok(Destination { fd: folder.into(), place, mount })
 }
 
 impl AsFd for Destination {

@@ -15,6 +15,6 @@ mod volume;
 
 pub(crate) use destination::{Destination, Place, Unusable, open};
 pub(crate) use lane::Unanswered;
-pub(crate) use mounts::{Mounts, ids as mount_ids};
+pub(crate) use mounts::Mounts;
 pub(crate) use subvolumes::Subvolume;
 pub(crate) use volume::{Seen, Volume};

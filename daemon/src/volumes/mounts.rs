@@ -1,6 +1,5 @@
 //! Waits for mounts to change.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 
@@ -36,36 +35,4 @@ impl Mounts {
     }
 }
 
-/// The ids of all mounts that this process sees now.
-///
-/// # Errors
-/// /proc is not mounted.
-pub(crate) fn ids() -> io::Result<HashSet<u64>> {
-    // Bytes: a mount point's name need not be UTF-8.
-    Ok(parse(&std::fs::read(MOUNTS)?))
-}
-
 const MOUNTS: &str = "/proc/self/mountinfo";
-
-/// The first field of each line.
-fn parse(text: &[u8]) -> HashSet<u64> {
-    let first = |line: &[u8]| std::str::from_utf8(line.split(|&byte| byte == b' ').next()?).ok()?.parse().ok();
-    text.split(|&byte| byte == b'\n').filter_map(first).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_are_read_also_beside_names_that_are_no_text() {
-        let text =
-            b"22 28 0:21 / /proc rw - proc proc rw\n96 28 0:40 / /mnt/\xff\\040x rw shared:1 - btrfs /dev/loop0 rw\n";
-        assert_eq!(parse(text), HashSet::from([22, 96]));
-    }
-
-    #[test]
-    fn this_machine_has_mounts() {
-        assert!(!ids().expect("mountinfo").is_empty());
-    }
-}

@@ -6,15 +6,18 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 
+use crate::foreign;
+
 /// Why an order cannot be carried out with what came with it. It holds no name, so it may be told to everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unfit(pub(crate) &'static str);
 
 /// A stream's descriptor and its destination's.
-pub(crate) fn ends(descriptors: Vec<OwnedFd>) -> Result<(OwnedFd, OwnedFd), Unfit> {
+pub(crate) fn ends(descriptors: Vec<OwnedFd>, parked: bool) -> Result<(OwnedFd, OwnedFd), Unfit> {
     let Ok([input, destination]) = <[OwnedFd; 2]>::try_from(descriptors) else {
         return Err(Unfit("the order does not come with two descriptors, a stream and a destination; start it again"));
     };
+    let input = if parked { foreign::take(&input).map_err(|_error| UNKNOWN)? } else { input };
     readable(&input)?;
     Ok((input, directory(destination)?))
 }
@@ -113,10 +116,11 @@ mod tests {
     #[test]
     fn the_destination_is_an_open_directory() {
         let stream = || opened("/dev/null", OFlags::RDONLY);
-        assert!(ends(vec![stream(), opened("/", OFlags::RDONLY)]).is_ok());
-        assert!(ends(vec![stream(), opened("/", OFlags::PATH)]).is_err());
-        assert!(ends(vec![stream(), stream()]).is_err());
-        assert!(ends(vec![stream()]).is_err() && ends(Vec::new()).is_err());
+        assert!(ends(vec![stream(), opened("/", OFlags::RDONLY)], false).is_ok());
+        assert!(ends(vec![stream(), opened("/", OFlags::PATH)], false).is_err());
+        assert!(ends(vec![stream(), stream()], false).is_err());
+        assert!(ends(vec![stream()], false).is_err() && ends(Vec::new(), false).is_err());
+        assert!(ends(vec![stream(), opened("/", OFlags::RDONLY)], true).is_err(), "nothing is parked in a stream");
         assert!(alone(vec![opened("/", OFlags::RDONLY)]).is_ok());
         assert!(alone(vec![opened("/", OFlags::RDONLY), stream()]).is_err());
     }

@@ -68,8 +68,8 @@ impl Job {
     /// the worker is confined.
     pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Unfit> {
         match order {
-            Order::Receive { name, verify, force_decompress, no_verity, lanes } => {
-                let (input, destination) = ends(descriptors)?;
+            Order::Receive { name, verify, force_decompress, no_verity, lanes, parked } => {
+                let (input, destination) = ends(descriptors, parked)?;
                 let lanes = lanes_for(lanes);
                 let options = Options { verify, force_decompress, lanes, name, no_verity, ..Options::default() };
                 Ok(Self::Receive { input, destination, options: Box::new(options) })

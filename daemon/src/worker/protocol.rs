@@ -45,6 +45,9 @@ pub(crate) enum Order {
         no_verity: bool,
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
+        /// The first descriptor is a socket with the stream's inside.
+        #[serde(default)]
+        parked: bool,
     },
     /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
     /// directory on a drive that the third is.
@@ -200,7 +203,14 @@ mod tests {
     }
 
     fn receive(name: Option<Vec<u8>>) -> Start {
-        let order = Order::Receive { name, verify: true, force_decompress: false, no_verity: false, lanes: Some(3) };
+        let order = Order::Receive {
+            name,
+            verify: true,
+            force_decompress: false,
+            no_verity: false,
+            lanes: Some(3),
+            parked: true,
+        };
         Start { order, priority: Priority { nice: 10, io: IoPriority::Idle } }
     }
 

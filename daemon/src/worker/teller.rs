@@ -41,6 +41,8 @@ struct Desk {
     deaf: bool,
     /// The last report is among them.
     over: bool,
+    /// Some were taken and may not be in the socket yet.
+    telling: bool,
 }
 
 impl Teller {
@@ -95,6 +97,17 @@ impl Teller {
         self.changed.notify_all();
     }
 
+    /// Waits until all that was left is in the socket, where it is heard whatever becomes of this process.
+    fn settle(&self) {
+        let busy = |desk: &mut Desk| !desk.deaf && (desk.telling || !desk.reports.is_empty());
+        let waited = self.changed.wait_timeout_while(self.desk(), PATIENCE, busy);
+        let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if busy(&mut desk) {
+            drop(desk);
+            self.deafen();
+        }
+    }
+
     /// Nobody listens any more: what is being done ends.
     pub(crate) fn deafen(&self) {
         self.desk().deaf = true;
@@ -109,11 +122,14 @@ impl Teller {
 
     /// What waits, once something does or it is time for progress; and whether that is all there will be.
     fn take(&self, until: Instant) -> (VecDeque<Report>, bool) {
+        self.desk().telling = false;
+        self.changed.notify_all();
         let patience = until.saturating_duration_since(Instant::now());
         let idle = |desk: &mut Desk| desk.reports.is_empty() && !desk.deaf;
         let waited = self.changed.wait_timeout_while(self.desk(), patience, idle);
         let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let reports = std::mem::take(&mut desk.reports);
+        desk.telling = !reports.is_empty();
         self.changed.notify_all();
         (reports, desk.over || desk.deaf)
     }
@@ -132,10 +148,16 @@ impl Observer for Teller {
         let mut desk = self.desk();
         if let Some(unheard @ Report::Phase(_)) = desk.reports.back_mut() {
             *unheard = Report::Phase(phase);
-            return;
+            self.changed.notify_all();
+            drop(desk);
+        } else {
+            drop(desk);
+            self.leave(Report::Phase(phase));
         }
-        drop(desk);
-        self.leave(Report::Phase(phase));
+        if phase == Phase::Publishing {
+            // A worker that is killed with the name given must not be taken for one that left nothing.
+            self.settle();
+        }
     }
 
     fn published(&self, subvolume: &Published) {

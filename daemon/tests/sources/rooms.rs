@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 22] = [
+const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     ("serve", &["args", "bus", "catalogue", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
-    ("bus", &["backups", "config", "drives", "jobs", "streams", "volumes"]),
-    ("jobs", &["backups", "catalogue", "config", "drives", "streams", "verify", "volumes", "worker"]),
-    ("worker", &["backups", "limits", "lines", "status", "streams", "verify"]),
+    ("bus", &["backups", "config", "drives", "foreign", "jobs", "streams", "volumes"]),
+    ("jobs", &["backups", "catalogue", "config", "drives", "foreign", "streams", "verify", "volumes", "worker"]),
+    ("worker", &["backups", "foreign", "limits", "lines", "status", "streams", "verify"]),
     ("volumes", &["config"]),
-    ("drives", &["backups", "catalogue", "config", "policy"]),
+    ("drives", &["backups", "catalogue", "config", "foreign", "policy"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
     ("streams", &["worker"]),
@@ -27,6 +27,7 @@ const MAY_KNOW: [(&str, &[&str]); 22] = [
     ("dump", &["args", "input", "lines", "status", "zone"]),
     ("args", &[]),
     ("catalogue", &[]),
+    ("foreign", &[]),
     ("input", &[]),
     ("limits", &[]),
     ("lines", &[]),

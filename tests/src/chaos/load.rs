@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::subvolume;
 
+use super::Client;
 use crate::trees::{Content, Random};
 use crate::wire::Stream;
 
@@ -70,6 +71,19 @@ impl Load {
     pub fn pipe(&self) -> Result<(PipeReader, Feed)> {
         let (reader, writer) = std::io::pipe()?;
         Ok((reader, Feed::new(writer, Arc::clone(&self.stream))))
+    }
+
+    /// Begins a job that has read some of it, and then waits for the rest of its first half or more.
+    ///
+    /// # Errors
+    /// When the job is not taken, or does not read.
+    pub fn half(&self, client: &Client, volume: &str) -> Result<(String, Feed)> {
+        let (stream, feed) = self.pipe()?;
+        let job = client.receive(volume, &stream)?;
+        drop(stream);
+        feed.up_to(self.stream.len() / 2);
+        client.until(&job, "reads", |job| job.bytes_received > 0)?;
+        Ok((job, feed))
     }
 
     /// That the subvolume in `folder` is whole, read-only and marked.

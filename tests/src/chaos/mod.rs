@@ -3,17 +3,23 @@
 //! * `stage`: everything together, with the daemon as a child that may be killed and started again.
 //! * `bus`: a private dbus-daemon. There is no polkit on it, so the daemon lets root alone do things, and tests are root.
 //! * `client`: somebody on the bus, who also counts every `Completed` that is told.
+//! * `frozen`: a drive that does not answer.
+//! * `fuse`: a filesystem whose owner does not answer everything.
 //! * `load`: a stream, what must come of it, and a pipe that gives as much of it as the test wants.
 //! * `traces`: what is left of a daemon: its processes by /proc, names in its volumes.
 
 mod bus;
 mod client;
+mod frozen;
+mod fuse;
 mod load;
 mod stage;
 mod traces;
 
 pub use bus::Bus;
 pub use client::Client;
+pub use frozen::{Frozen, moved_below};
+pub use fuse::{Asks, Fuse};
 pub use load::{Feed, Load};
 pub use stage::{Stage, butterdock};
 pub use traces::{Memory, descriptors, family, memory, names, wait_until};

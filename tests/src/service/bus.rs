@@ -91,6 +91,8 @@ fn configuration(address: &str, activation: Option<&Path>) -> String {
   </policy>
   <policy user="root">
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
+    <!-- For tests that play polkit. -->
+    <allow own="org.freedesktop.PolicyKit1"/>
   </policy>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   <include>{}</include>

@@ -11,11 +11,7 @@ fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() ->
     let mut stage = Stage::new(&["tank"])?;
     let client = stage.client()?;
     let (load, later) = (Load::new("s0", 30, 1), Load::new("s1", 30, 2));
-    let (stream, feed) = load.pipe()?;
-    let running = client.receive("tank", &stream)?;
-    drop(stream);
-    feed.up_to(load.bytes().len() / 2);
-    client.until(&running, "reads", |job| job.bytes_received > 0)?;
+    let (running, feed) = load.half(&client, "tank")?;
     let (stream, fed) = later.pipe()?;
     let queued = client.receive("tank", &stream)?;
     drop(stream);

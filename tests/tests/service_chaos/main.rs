@@ -3,6 +3,8 @@
 
 mod bounds;
 mod cancels;
+mod descriptors;
+mod hangs;
 mod kills;
 mod places;
 mod stalls;

@@ -76,11 +76,7 @@ fn what_a_killed_daemon_left_is_swept_when_its_drive_comes_back() -> Result<()> 
     let mut stage = Stage::new(&["tank"])?;
     let client = stage.client()?;
     let load = Load::new("s0", 40, 1);
-    let (stream, feed) = load.pipe()?;
-    let job = client.receive("tank", &stream)?;
-    drop(stream);
-    feed.up_to(load.bytes().len() / 2);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let (_job, feed) = load.half(&client, "tank")?;
     stage.kill()?;
     drop(feed);
     let (_, hidden) = names(&stage.path("tank"))?;

@@ -12,11 +12,7 @@ fn a_stream_that_stalls_holds_up_no_other_volume_and_can_be_cancelled() -> Resul
     let mut stage = Stage::new(&["tank", "pool"])?;
     let client = stage.client()?;
     let load = Load::new("s0", 40, 1);
-    let (stream, feed) = load.pipe()?;
-    let silent = client.receive("tank", &stream)?;
-    drop(stream);
-    feed.up_to(load.bytes().len() / 2);
-    client.until(&silent, "has read half", |job| job.bytes_received > 0)?;
+    let (silent, feed) = load.half(&client, "tank")?;
 
     for number in 0..3 {
         let other = Load::new(&format!("p{number}"), 20, number);

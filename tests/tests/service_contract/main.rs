@@ -3,5 +3,6 @@
 mod appliance;
 mod authority;
 mod introspection;
+mod leaving;
 mod page;
 mod shipped;

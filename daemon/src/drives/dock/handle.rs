@@ -13,6 +13,7 @@ use super::{Drive, DriveId, Lease, Letting, Plugged, follow, once, rows};
 use crate::backups::{Mark, Pin};
 use crate::config::Config;
 use crate::drives::{Monitor, Register, Secret, luks, mount};
+use crate::foreign::Parked;
 
 /// The dock. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -100,10 +101,10 @@ impl Dock {
     ///
     /// # Errors
     /// As `Drive.Unlock` has them.
-    pub(crate) async fn unlock(&self, id: &DriveId, secret: std::fs::File) -> Result<(), Error> {
+    pub(crate) async fn unlock(&self, id: &DriveId, secret: Parked) -> Result<(), Error> {
         let (dock, id) = (self.clone(), id.clone());
         answer(async move {
-            let secret = blocking(&id, move || Secret::read(&secret)).await;
+            let secret = blocking(&id, move || Secret::of_caller(secret)).await;
             let secret = secret.map_err(|error| Error::InvalidArgs(error.to_string()))?;
             if secret.len() > SECRET_MAX {
                 return Err(Error::InvalidArgs(format!("the secret has more than {SECRET_MAX} bytes; is it the key?")));

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
+use butterdock_btrfs::mount_ids;
 use butterdock_dbus::Error;
-use rustix::fs::{AtFlags, StatxFlags, statx};
 use tokio::sync::watch;
 
 use super::DriveId;
@@ -31,7 +31,7 @@ impl Lease {
         self.root.as_fd()
     }
 
-    /// Its mount, as /proc/self/mountinfo counts them; 0 where the kernel does not tell.
+    /// Its mount, as `mount_ids` has it; 0 where the kernel does not tell.
     pub(crate) fn mount_id(&self) -> u64 {
         self.mount
     }
@@ -63,8 +63,8 @@ impl Dock {
         let gone = mount.gone.subscribe();
         let (root, number) = blocking(id, move || {
             let root = mount.mounted.root()?;
-            let facts = statx(&root, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
-            Ok((root, facts.map_or(0, |facts| facts.stx_mnt_id)))
+            let mount = mount_ids::of(&root);
+            Ok((root, mount))
         })
         .await?;
         self.held(id, root, number, gone)

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::{Error, Result};
 use super::node::{self, small};
+use crate::foreign::{self, Parked};
 
 /// Deriving a key takes seconds, on a small machine many.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -55,6 +56,17 @@ impl Secret {
         let bytes = small(from, LARGEST_KEY).map_err(Error::system("reading the secret"))?;
         let good = bytes.filter(|bytes| !bytes.is_empty());
         good.map(Self).ok_or_else(|| Error::refused("the secret is empty, or larger than 8 MiB"))
+    }
+
+    /// What a caller's descriptor gives, as [`Self::read`] has it.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn of_caller(parked: Parked) -> Result<Self> {
+        let file = File::from(parked.open().map_err(Error::system("taking the secret"))?);
+        let secret = Self::read(&file);
+        foreign::close(file.into());
+        secret
     }
 
     /// The content of a configured key file.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use butterdock_btrfs::mount_ids;
 use butterdock_dbus::{Error, ErrorName, JobResult, JobState};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,7 +21,6 @@ use crate::jobs::record::Record;
 use crate::jobs::report;
 use crate::jobs::runner::Berth;
 use crate::jobs::state::{Event, after};
-use crate::volumes::mount_ids;
 
 /// A volume is looked at so long after a job, at most.
 const LOOKING: Duration = Duration::from_secs(5);
@@ -103,7 +103,7 @@ impl Desk {
             // Mounted after, or unmounted before, what is known: look again.
             let itself = self.itself.clone();
             tokio::spawn(async move {
-                if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids).await {
+                if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
                     itself.send(Order::Mounts(ids)).await.unwrap_or_default();
                 }
             });

@@ -141,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, VolumeName, VolumeRule};
+    use crate::foreign::Parked;
     use crate::jobs::{Desk, History, Jobs, Total, Wish};
     use crate::volumes::{Place, Volume};
     use crate::worker::Spawner;
@@ -160,7 +161,7 @@ mod tests {
             volume: Volume::new(rule()),
             place: Place::nowhere(),
             uid: 0,
-            input: File::open("/dev/null").expect("null").into(),
+            input: Parked::new(File::open("/dev/null").expect("null").into()).expect("parked"),
             total: Total { bytes: 0, source: TotalSource::Unknown },
             name: None,
             verify: false,

@@ -47,7 +47,7 @@ impl Followed {
         match report {
             Report::Phase(phase) => {
                 self.writing = matches!(phase, Phase::Syncing | Phase::Checking | Phase::Settling);
-                // A worker that is killed has perhaps not told the last steps, which come in quick succession.
+                // Before it gives the name it waits until that is told; the steps before may be left out.
                 self.naming = !matches!(phase, Phase::Receiving | Phase::Syncing);
                 true
             }

@@ -1,12 +1,13 @@
 //! Receives a stream into a volume.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::ErrorName;
 
 use super::{Outcome, Runner, Told, other_than};
+use crate::foreign::Parked;
 use crate::jobs::entry::Ending;
 use crate::jobs::job::Trouble;
 use crate::volumes::{Destination, Place, Unanswered, Volume};
@@ -23,7 +24,7 @@ pub(in crate::jobs) struct Receive {
     pub(in crate::jobs) volume: Arc<Volume>,
     /// The directory that it was asked for.
     pub(in crate::jobs) place: Place,
-    pub(in crate::jobs) input: OwnedFd,
+    pub(in crate::jobs) input: Parked,
     pub(in crate::jobs) order: worker::Order,
 }
 
@@ -37,7 +38,10 @@ impl Receive {
         };
         runner.tell(Told::Opened(destination.mount)).await;
         let outcome = match destination.as_fd().try_clone_to_owned() {
-            Ok(copy) => runner.work(order, vec![input, copy], destination.as_fd()).await,
+            Ok(copy) => {
+                let fds = input.into_socket().into_iter().chain([copy]).collect();
+                runner.work(order, fds, destination.as_fd()).await
+            }
             Err(error) => Outcome::trouble(no_descriptor(&error)),
         };
         runner.end(outcome, destination.as_fd()).await;

@@ -2,6 +2,10 @@
 //!
 //! A worker asks the kernel to be killed when its parent dies, and for that the kernel counts the thread that made it, not
 //! the process. A thread of a runtime's pool ends when it has nothing to do; this one ends with the daemon.
+//!
+//! The thread has descriptors of its own: a new process begins with a copy of all descriptors of who made it, and closes
+//! them before it becomes another program. A caller's file among them could hold that up for ever, and every worker after
+//! it. So orders go into a worker's socket elsewhere, and only that socket comes here.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,28 +13,34 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
+use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::oneshot;
 
 use super::handle::{Process, Worker, watch};
 use super::handover;
+use super::line::LineBuffer;
 use super::priority::Priority;
 use super::protocol::{LONGEST_ORDER, Order, Start};
+use crate::foreign;
 
 /// The thread that starts workers. It lives as long as this does, and so do the workers.
 #[derive(Debug)]
 pub(crate) struct Spawner {
+    door: Mutex<Door>,
+}
+
+/// The way to the thread: who wants a worker, and in the same order the sockets that the workers get.
+#[derive(Debug)]
+struct Door {
     wishes: mpsc::Sender<Wish>,
+    sockets: UnixStream,
 }
 
 /// A worker that somebody waits for.
-struct Wish {
-    line: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
-    answer: oneshot::Sender<io::Result<(UnixStream, Process)>>,
-}
+type Wish = oneshot::Sender<io::Result<Child>>;
 
 /// What is started: this program, from the file that runs now, so that both ends are of one version while it is updated.
 #[derive(Debug)]
@@ -54,43 +64,64 @@ impl Spawner {
         if line.len() > LONGEST_ORDER {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the order is longer than a worker reads"));
         }
+        let (ours, theirs) = UnixStream::pair()?;
+        // The order waits in the socket: it does not depend on how the worker begins.
+        let sent = handover::send(&ours, &line, &fds);
+        fds.into_iter().for_each(foreign::close);
+        sent?;
+        let child = self.wish(theirs)?.await.map_err(|_dropped| ended())??;
+        Worker::new(ours, watched(child, in_a_thread)?)
+    }
+
+    fn wish(&self, theirs: UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
         let (answer, started) = oneshot::channel();
-        let wish = Wish { line, descriptors: fds, answer };
-        self.wishes.send(wish).map_err(|_unsent| ended())?;
-        let (socket, process) = started.await.map_err(|_dropped| ended())??;
-        Worker::new(socket, process)
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        handover::send(&door.sockets, b"x", &[theirs.into()])?;
+        door.wishes.send(answer).map_err(|_unsent| ended())?;
+        Ok(started)
     }
 
     fn of(program: Program) -> io::Result<Self> {
         let (wishes, wanted) = mpsc::channel::<Wish>();
+        let (sockets, others) = UnixStream::pair()?;
+        let (tell, told) = mpsc::channel();
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-            for Wish { line, descriptors, answer } in wanted {
-                let started = program.start(&line, &descriptors);
-                drop(descriptors);
-                // Nobody waits any more: what comes back is dropped, and the worker killed with it.
-                drop(answer.send(started));
+            let alone = unshare(CloneFlags::CLONE_FILES);
+            let is_alone = alone.is_ok();
+            // Whoever starts it waits for this.
+            tell.send(alone).unwrap_or_default();
+            if is_alone {
+                wanted.into_iter().for_each(|answer| program.answer(&others, answer));
             }
         })?;
-        Ok(Self { wishes })
+        told.recv().map_err(|_gone| ended())??;
+        Ok(Self { door: Mutex::new(Door { wishes, sockets }) })
     }
 }
 
 impl Program {
-    fn start(&self, line: &[u8], descriptors: &[OwnedFd]) -> io::Result<(UnixStream, Process)> {
-        let (ours, theirs) = UnixStream::pair()?;
-        // The order waits in the socket: it does not depend on how the worker begins.
-        handover::send(&ours, line, descriptors)?;
-        let child = Command::new(&self.file)
+    fn answer(&self, sockets: &UnixStream, answer: Wish) {
+        let mut descriptors = Vec::new();
+        let came = handover::receive(sockets, &mut LineBuffer::new(usize::MAX), &mut descriptors);
+        let socket = came.and_then(|_| descriptors.pop().ok_or_else(ended));
+        if let Err(Ok(mut unwanted)) = answer.send(socket.and_then(|socket| self.start(socket))) {
+            // Nobody waits any more.
+            unwanted.kill().unwrap_or_default();
+            std::thread::spawn(move || drop(unwanted.wait()));
+        }
+    }
+
+    fn start(&self, socket: OwnedFd) -> io::Result<Child> {
+        Command::new(&self.file)
             .arg0("butterdockd")
             .args(&self.arguments)
             .env_clear()
             .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdin(Stdio::from(socket))
             .stdout(Stdio::null())
             // A group of its own: Ctrl-C for a daemon in the foreground is the daemon's to answer.
             .process_group(0)
-            .spawn()?;
-        Ok((ours, watched(child, in_a_thread)?))
+            .spawn()
     }
 }
 

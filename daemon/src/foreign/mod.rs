@@ -1,0 +1,18 @@
+//! This room keeps the descriptors that callers pass.
+//!
+//! A descriptor is what somebody else made it. To close one may wait for whoever made it, for ever: a filesystem in user
+//! space (FUSE) is asked to flush at each close(2), also at those of a process that ends or executes another program; a
+//! TCP socket may linger; a pipe's lock may be held by a writer whose buffer never comes. So:
+//!
+//! * while it waits for its use it is no descriptor of this process: it is [`Parked`] inside a socket, which nothing that
+//!   forks copies, and from which it is dropped without a flush;
+//! * where it was one for a moment it is closed by a thread that does nothing else ([`close`]);
+//! * it is looked at by threads that may be lost, so many for each user ([`borrow`]).
+
+mod closing;
+mod looking;
+mod parked;
+
+pub(crate) use closing::close;
+pub(crate) use looking::{Lost, borrow};
+pub(crate) use parked::{Parked, take};

@@ -1,0 +1,116 @@
+//! A descriptor inside a socket.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::cmsg_space;
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+
+use super::close;
+
+/// A caller's descriptor on its way through a socket of this process's own.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    /// None once it was handed on.
+    socket: Option<OwnedFd>,
+}
+
+impl Parked {
+    /// Puts it away. It is closed, whatever comes of it. Never waits.
+    ///
+    /// # Errors
+    /// There is no descriptor left for a socket, or it is a socket with sockets inside that is put into no other.
+    pub(crate) fn new(descriptor: OwnedFd) -> io::Result<Self> {
+        let sent = put(&descriptor);
+        close(descriptor);
+        Ok(Self { socket: Some(sent?.into()) })
+    }
+
+    /// Takes it out, to be looked at; whoever does is the one who waits for it.
+    ///
+    /// # Errors
+    /// There is none, or no descriptor is left.
+    pub(crate) fn open(mut self) -> io::Result<OwnedFd> {
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
+        take(&socket)
+    }
+
+    /// The socket, for a worker that takes it out there.
+    pub(crate) fn into_socket(mut self) -> Option<OwnedFd> {
+        self.socket.take()
+    }
+}
+
+impl Drop for Parked {
+    /// The last of a file may be dropped with the socket.
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            close(socket);
+        }
+    }
+}
+
+/// Takes a descriptor out of its socket.
+///
+/// # Errors
+/// There is none, or no descriptor is left.
+pub(crate) fn take(socket: impl AsFd) -> io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, flags))?;
+    let found = ancillary.drain().find_map(|message| {
+        let RecvAncillaryMessage::ScmRights(mut rights) = message else { return None };
+        rights.next()
+    });
+    found.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn put(descriptor: impl AsFd) -> io::Result<UnixStream> {
+    let (from, to) = UnixStream::pair()?;
+    let rights = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&rights));
+    retry_on_intr(|| sendmsg(&from, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _, pipe};
+
+    use super::*;
+
+    #[test]
+    fn what_comes_out_is_what_was_put_in() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let parked = Parked::new(writer.into()).expect("parked");
+        let writer = parked.open().expect("a descriptor");
+        std::fs::File::from(writer).write_all(b"x").expect("written");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read to the end");
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn what_is_dropped_is_closed() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        drop(Parked::new(writer.into()).expect("parked"));
+        assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
+    }
+
+    #[test]
+    fn a_socket_with_nothing_inside_gives_nothing() {
+        let (socket, other) = UnixStream::pair().expect("a pair");
+        assert!(take(&socket).is_err());
+        drop(other);
+        assert!(take(&socket).is_err());
+    }
+}

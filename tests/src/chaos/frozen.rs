@@ -1,0 +1,45 @@
+//! A filesystem that is frozen: what is written to it waits.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Stage;
+use crate::rig::{PATIENCE, Volume, run};
+
+/// Frozen as long as this is there.
+#[derive(Debug)]
+pub struct Frozen {
+    at: PathBuf,
+}
+
+impl Frozen {
+    /// Freezes what is mounted there.
+    ///
+    /// # Errors
+    /// When the kernel does not.
+    pub fn new(at: &Path) -> Result<Self> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(at), PATIENCE)?.success()?;
+        Ok(Self { at: at.to_owned() })
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        run(Command::new("fsfreeze").arg("--unfreeze").arg(&self.at), PATIENCE).ok();
+    }
+}
+
+/// Moves the image of the volume `name` into the volume `below` and mounts it again: frozen, that one is a drive that does
+/// not answer.
+///
+/// # Errors
+/// When the stage has not both.
+pub fn moved_below(stage: &mut Stage, name: &str, below: &str) -> Result<Volume> {
+    let (at, image) = (stage.path(name), stage.path(below).join("image"));
+    let volume = stage.volume(name)?;
+    volume.unmount()?;
+    volume.copy_image(&image)?;
+    Volume::of_image(&image, &at, "")
+}

@@ -1,0 +1,97 @@
+//! Files whose filesystem does not answer.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::names::{BUS_NAME, ROOT};
+use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
+use butterdock_tests::chaos::{Asks, Client, Fuse, Load, Stage, descriptors, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use zbus::Fd;
+
+/// Whoever asks meanwhile has an answer within so much.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn answers_at_once(client: &Client) -> Result<()> {
+    let began = Instant::now();
+    client.objects()?;
+    ensure!(began.elapsed() < AT_ONCE, "everything was held up for {:?}", began.elapsed());
+    Ok(())
+}
+
+fn refusal(client: &Client, file: &File) -> Result<Error> {
+    let answer = client.try_receive("tank", file, &ReceiveOptions::default())?;
+    answer.err().ok_or_else(|| anyhow::anyhow!("a job came of it"))
+}
+
+/// Each copy of a descriptor that a process closes, of itself or where it becomes another program, asks such a filesystem.
+#[test]
+fn a_file_whose_owner_never_lets_it_be_closed_holds_up_nobody() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let before = descriptors(stage.pid())?;
+    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush])?;
+    for round in 0..100 {
+        let error = refusal(&client, &fuse.file()?)?.to_string();
+        ensure!(error.contains("FUSE") && error.contains("cat FILE |"), "{error}");
+        // What no method takes comes and goes as well.
+        let file = fuse.file()?;
+        let (peer, body) = (Some("org.freedesktop.DBus.Peer"), Fd::from(&file));
+        // It may be refused; that it is answered is what matters.
+        drop(client.wait(client.bus().call_method(Some(BUS_NAME), ROOT, peer, "Ping", &body))?);
+        answers_at_once(&client)?;
+        if round % 25 == 0 {
+            let load = Load::new(&format!("s{round}"), 5, round);
+            let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+            client.ends_as(&job, &JobState::Succeeded)?;
+        }
+    }
+    ensure!(fuse.unanswered() > 0, "nobody closed anything: this shows nothing");
+    let threads = std::fs::read_dir(format!("/proc/{}/task", stage.pid()))?.count();
+    ensure!(threads < 100, "{threads} threads for two hundred descriptors");
+    let (reader, writer) = std::io::pipe()?;
+    let job = client.receive("tank", &reader)?;
+    client.until(&job, "runs", |job| job.state == JobState::Running)?;
+    client.cancel(&job)??;
+    drop((reader, writer));
+    drop(fuse);
+    wait_until("all are closed", || Ok(descriptors(stage.pid())? <= before + 4))?;
+    stage.is_tidy(&client, "tank", &["s0", "s25", "s50", "s75"])
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush, Asks::Statfs])?;
+    for _ in 0..4 {
+        let error = refusal(&client, &fuse.file()?)?;
+        ensure!(error.to_string().contains("does not answer"), "{error}");
+        answers_at_once(&client)?;
+    }
+    let error = refusal(&client, &fuse.file()?)?;
+    ensure!(matches!(error, Error::Named(ErrorName::Busy, _)), "{error}");
+    answers_at_once(&client)?;
+    drop(fuse);
+    let load = Load::new("s0", 5, 1);
+    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    client.ends_as(&job, &JobState::Succeeded)?;
+    stage.is_tidy(&client, "tank", &["s0"])
+}
+
+/// No signal ends a thread that closes such a file. The bus, and whoever starts the service again, need not wait for it.
+#[test]
+fn a_daemon_that_is_not_let_go_of_gives_up_its_name_when_it_ends() -> Result<()> {
+    let stage = Stage::new(&["tank"])?;
+    let client = stage.client()?;
+    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush])?;
+    drop(refusal(&client, &fuse.file()?)?);
+    wait_until("a thread is held", || Ok(fuse.unanswered() > 0))?;
+    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGTERM)?;
+    let began = Instant::now();
+    wait_until("nobody has the name", || Ok(!client.service_is_there()?))?;
+    ensure!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    Ok(())
+}
