@@ -34,9 +34,9 @@ impl Console {
         let port = connected(socket, limit)?;
         port.set_read_timeout(Some(Duration::from_millis(500)))?;
         let mut console = Self { port, heard: Vec::new(), steps: 0 };
-        // What is typed before the shell is there is lost, or echoed; the answer is written so that its echo is another.
+        // What is typed before the shell is there is lost, or echoed; the question is written so that its echo is no answer.
         loop {
-            console.port.write_all(b"stty raw -echo; echo @@rea''dy\n")?;
+            console.port.write_all(b"echo @@rea''dy\n")?;
             if console.hear("@@ready", Duration::from_secs(3)).is_ok() {
                 break;
             }

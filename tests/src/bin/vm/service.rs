@@ -16,7 +16,7 @@ pub(crate) fn up(lab: &mut Lab) -> Result<()> {
     let exposure = lab.sh("systemd-analyze security --no-pager --threshold=50 butterdockd.service | tail -n1")?;
     let kernel = lab.sh("uname -r; cat /sys/fs/btrfs/features/send_stream_version /sys/kernel/security/lsm")?;
     say(&format!("        {exposure}\n        kernel, stream version, LSMs: {}", kernel.replace('\n', " · ")));
-    let warned = lab.sh("journalctl -b -t butterdockd -p warning --no-pager -o cat; dpkg -V butterdock | grep -v ' c ' || true")?;
+    let warned = lab.sh("journalctl -b -t butterdockd -p warning --no-pager -o cat; dpkg -V butterdock | grep -v -e ' c ' -e /usr/share/doc || true")?;
     ensure!(warned.is_empty() || warned.starts_with("-- No"), "the service complains: {warned}");
     Ok(())
 }
