@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// What a step printed, and how it ended.
 #[derive(Debug, Clone)]
 pub struct Said {
-    /// Both outputs, without the last line end.
+    /// Both outputs, without blanks around them.
     pub text: String,
     /// The exit status.
     pub status: i32,
@@ -43,7 +43,8 @@ impl Console {
             ensure!(begun.elapsed() < limit, "no shell within {limit:?}; it said: {}", console.tail());
         }
         // More than one such line may have been heard.
-        console.run("true", Duration::from_secs(30))?;
+        let failed = console.run("exit 3", Duration::from_secs(30))?;
+        ensure!(failed.status == 3, "a step that fails is not told from one that does not: {failed:?}");
         Ok(console)
     }
 
@@ -56,13 +57,13 @@ impl Console {
         let mark = format!("@@{}=", self.steps);
         ensure!(command.len() < 3500, "a step this long does not fit the serial port");
         // The mark is split, so that an echo is no end.
-        let line = format!("(\n{command}\n) </dev/null 2>&1; echo; echo '@@'{}=$?.\n", self.steps);
+        let line = format!("(\n{command}\n) </dev/null 2>&1; status=$?; echo; echo '@@'{}=$status.\n", self.steps);
         self.heard.clear();
         self.port.write_all(line.as_bytes())?;
         let text = self.hear(&mark, limit).with_context(|| format!("the step: {command}"))?;
         let status = self.hear(".", Duration::from_secs(10))?;
         let status = status.trim().parse().with_context(|| format!("an exit status: {status:?}"))?;
-        Ok(Said { text: text.trim_end().to_owned(), status })
+        Ok(Said { text: text.trim().to_owned(), status })
     }
 
     /// Runs a command that has to succeed, and gives what it printed.
