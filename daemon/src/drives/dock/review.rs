@@ -155,7 +155,8 @@ fn leave(picture: &mut Picture, there: &BTreeSet<DriveId>) {
                     other
                 });
             }
-        } else {
+        } else if !(card.released && card.lane.taken()) {
+            // One that is being switched off goes before it is known to be safe; the review after that decides.
             card.safe = None;
             shown.remove(id);
         }
@@ -240,6 +241,23 @@ mod tests {
         look(&mut picture);
         picture.devices = devices;
         assert_eq!(look(&mut picture).steps.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_drive_whose_node_goes_while_it_is_switched_off_stays_until_it_is_safe() {
+        let mut picture = picture(true);
+        look(&mut picture);
+        let id = DriveId::from(picture.enrolments[0].id);
+        let lane = picture.cards[&id].lane.clone();
+        let turn = lane.turn().await.expect("the turn");
+        picture.cards.get_mut(&id).expect("a card").released = true;
+        picture.devices.clear();
+        look(&mut picture);
+        let shown = picture.shown[&id].subscribe();
+        picture.cards.get_mut(&id).expect("a card").safe = Some(Instant::now());
+        drop(turn);
+        look(&mut picture);
+        assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
     }
 
     #[test]
