@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod compare;
+pub mod docking;
 pub mod guest;
 pub mod rig;
 pub mod service;

@@ -12,7 +12,7 @@ use butterdock_tests::rig::Rig;
 use butterdock_tests::service::{Polkit, Rules, answer, as_nobody, no_options, python};
 use serde_json::Value;
 
-use super::stage::{Disk, Shown, Stage};
+use butterdock_tests::docking::{Disk, Shown, Stage};
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";

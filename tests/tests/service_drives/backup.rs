@@ -1,150 +1,17 @@
 //! A drive's life with the service: backed up on request and by being plugged in, removed, and restored from.
 
-use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{PATIENCE, Rig, Volume, run};
+use butterdock_tests::docking::{Row, Story, snapshots, word};
 use butterdock_tests::service::{Event, Recorder, error_name, no_options};
-use butterdock_tests::{snapshot, trees};
-use zbus::{OwnedObjectPath, OwnedVariant, Variant};
-
-use super::stage::{Disk, Shown, Stage, is_mounted};
-
-/// A source, a volume to restore to, and an enrolled drive. The service ends first; the fields are in the order in which
-/// they have to end.
-pub(super) struct Story {
-    disk: Option<Disk>,
-    image: PathBuf,
-    pub(super) source: PathBuf,
-    _pool: Volume,
-    tank: Volume,
-    pub(super) stage: Stage,
-}
-
-impl Drop for Story {
-    fn drop(&mut self) {
-        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
-        {
-            eprintln!("{}", self.stage.stop().unwrap_or_default());
-        }
-    }
-}
-
-impl Story {
-    pub(super) fn begin() -> Result<Self> {
-        Self::with(&["home"])
-    }
-
-    /// With these backups, all of one source.
-    fn with(backups: &[&str]) -> Result<Self> {
-        let rig = Rig::new()?;
-        // Not *.img: what the service may look at are drives alone.
-        let volume =
-            |name: &str| Volume::make(&rig.join(&format!("{name}.volume")), &rig.join(name), &Default::default());
-        let (pool, tank) = (volume("pool")?, volume("tank")?);
-        let source = pool.join("home");
-        snapshot::create(&source)?;
-        trees::build(&source)?;
-        let mut more = format!("on_finish = \"unmount\"\n\n[[volume]]\nname = \"tank\"\npath = {:?}\n", tank.path());
-        for name in backups {
-            let snapshots = pool.join(format!("snapshots-{name}"));
-            more += &format!(
-                "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n\
-                 schedule = \"on-plug\"\n"
-            );
-        }
-        let stage = Stage::with(rig, &more)?;
-        let image = stage.image("a", "Blue")?;
-        let disk = Some(Disk::attach(&image)?);
-        let story = Self { disk, image, source, _pool: pool, tank, stage };
-        let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        story.stage.call(&drive, "Enrol", &no_options())?;
-        let drive = story.drive("enrolled and mounted", &DriveState::Mounted)?;
-        ensure!(drive.is.backups == backups, "{drive:?}");
-        Ok(story)
-    }
-
-    pub(super) fn drive(&self, what: &str, state: &DriveState) -> Result<Shown> {
-        self.stage.one(what, |is| is.enrolled && is.state == *state)
-    }
-
-    /// Has the drive do something that is a job, and waits until that has succeeded.
-    pub(super) fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
-        let drive = self.stage.one("the drive", |is| is.enrolled)?;
-        let body = self.stage.client.call(&drive.path, (DRIVE, method), body)?.body();
-        let job: OwnedObjectPath = body.deserialize()?;
-        self.succeeds(job.as_str())?;
-        Ok(job.to_string())
-    }
-
-    fn succeeds(&self, job: &str) -> Result<()> {
-        let (state, error) = self.stage.client.end_of(job)?;
-        let message: String = self.stage.client.get(job, JOB, "ErrorMessage")?;
-        ensure!(state == "succeeded", "{job}: {state} {error} {message}");
-        Ok(())
-    }
-
-    pub(super) fn unplug(&mut self) -> Result<()> {
-        drop(self.disk.take());
-        self.stage.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty()).map(drop)
-    }
-
-    fn plug(&mut self) -> Result<()> {
-        self.disk = Some(Disk::attach(&self.image)?);
-        Ok(())
-    }
-
-    fn device(&self) -> Result<String> {
-        Ok(self.disk.as_ref().context("attached")?.name())
-    }
-
-    /// The snapshots on the drive, the oldest first, looked at beside the service.
-    pub(super) fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
-        let at = self.stage.rig.join("look");
-        fs::create_dir_all(&at)?;
-        let node = format!("/dev/{}", self.device()?);
-        run(Command::new("mount").args(["-o", "ro"]).arg(&node).arg(&at), PATIENCE)?.success()?;
-        let done = snapshots(&at.join("butterdock/home")).and_then(|all| look(&all));
-        run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
-        done
-    }
-
-    /// Whether the service has the drive mounted.
-    fn is_held(&self) -> Result<bool> {
-        let id = self.stage.daemon.as_ref().context("it runs")?.id();
-        let mounts = fs::read_to_string(format!("/proc/{id}/mountinfo"))?;
-        let node = format!("/dev/{}", self.device()?);
-        Ok(mounts.lines().any(|line| line.split(' ').any(|field| field == node)) || is_mounted(&self.device()?)?)
-    }
-
-    /// What became of the jobs of one kind, the newest first.
-    fn history(&self, of: &str) -> Result<Vec<Row>> {
-        let body = self.stage.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
-        let rows: Vec<Row> = body.deserialize()?;
-        Ok(rows.into_iter().filter(|row| word(row, "kind") == of).collect())
-    }
-}
-
-type Row = HashMap<String, OwnedVariant>;
-
-/// The text under a key; empty where there is none.
-fn word(row: &Row, key: &str) -> String {
-    row.get(key).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
-}
-
-fn snapshots(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut all: Vec<_> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
-    all.sort();
-    Ok(all)
-}
+use butterdock_tests::snapshot;
+use zbus::{OwnedObjectPath, Variant};
 
 #[test]
 fn a_drive_is_backed_up_on_request_and_safe_and_remembered_afterwards() -> Result<()> {

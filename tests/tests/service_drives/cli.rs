@@ -8,7 +8,7 @@ use butterdock_dbus::DriveState;
 use butterdock_tests::chaos::butterdock;
 use butterdock_tests::rig::{Finished, PATIENCE, run};
 
-use super::backup::Story;
+use butterdock_tests::docking::Story;
 
 fn ran(story: &Story, words: &[&str]) -> Result<Finished> {
     let mut command = Command::new(butterdock()?);

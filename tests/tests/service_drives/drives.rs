@@ -11,7 +11,7 @@ use butterdock_tests::service::{error_name, no_options, shape};
 use zbus::Variant;
 use zbus_xml::Node;
 
-use super::stage::{Disk, Shown, Stage, is_mounted};
+use butterdock_tests::docking::{Disk, Shown, Stage, is_mounted};
 
 /// Enrols the only drive that is shown; answers what it is then.
 fn enrolled(stage: &Stage) -> Result<Shown> {

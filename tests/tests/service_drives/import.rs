@@ -15,7 +15,7 @@ use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
-use super::stage::{Disk, Shown, Stage};
+use butterdock_tests::docking::{Disk, Shown, Stage};
 
 const UUID: &str = "5d4e0b8a-1111-4222-8333-0123456789ab";
 

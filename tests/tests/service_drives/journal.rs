@@ -11,7 +11,7 @@ use butterdock_dbus::names::BUS_NAME;
 use butterdock_tests::rig::{PATIENCE, butterdockd, start};
 use butterdock_tests::service::shipped;
 
-use super::stage::{Disk, Stage};
+use butterdock_tests::docking::{Disk, Stage};
 
 /// Where every journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";

@@ -10,7 +10,7 @@ use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot;
 use zbus::Variant;
 
-use super::backup::Story;
+use butterdock_tests::docking::Story;
 
 fn backups(story: &Story, estimate: bool) -> Result<BackupRow> {
     let mut options = no_options();

@@ -8,5 +8,4 @@ mod import;
 mod journal;
 mod listing;
 mod rule;
-mod stage;
 mod verify;

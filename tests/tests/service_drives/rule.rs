@@ -10,7 +10,7 @@ use butterdock_dbus::DriveState;
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
 
-use super::stage::{Disk, Stage};
+use butterdock_tests::docking::{Disk, Stage};
 
 /// What everybody may read of a drive when udev is done with it.
 fn told(disk: &Disk, filesystem: &str) -> Result<HashMap<String, String>> {

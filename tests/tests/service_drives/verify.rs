@@ -13,7 +13,7 @@ use butterdock_tests::rig::{PATIENCE, Rig, run};
 use butterdock_tests::service::{error_name, no_options};
 use zbus::OwnedObjectPath;
 
-use super::stage::{Disk, Shown, Stage};
+use butterdock_tests::docking::{Disk, Shown, Stage};
 
 const PATTERN: &[u8] = b"a pattern that stands nowhere else on the drive!";
 const LENGTH: usize = 20 << 20;

@@ -2,44 +2,58 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveProperties;
 use butterdock_dbus::names::{ROOT, interface::DRIVE};
-use butterdock_tests::rig::{PATIENCE, Rig, run};
-use butterdock_tests::service::{Bus, Client, Daemon, Options, shipped};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
+use super::Udevd;
+use crate::rig::{PATIENCE, Rig, run};
+use crate::service::{Bus, Client, Daemon, Options};
+
 /// The fields are in the order in which they have to end.
-pub(crate) struct Stage {
-    pub(crate) client: Client,
-    pub(crate) daemon: Option<Daemon>,
-    pub(crate) bus: Bus,
-    pub(crate) configuration: PathBuf,
+#[derive(Debug)]
+pub struct Stage {
+    /// Somebody on the bus.
+    pub client: Client,
+    /// The service, while it runs.
+    pub daemon: Option<Daemon>,
+    /// The bus.
+    pub bus: Bus,
+    /// What the service is told by.
+    pub configuration: PathBuf,
     _udevd: Udevd,
-    pub(crate) rig: Rig,
+    /// The folder of the test.
+    pub rig: Rig,
 }
 
 /// A drive on the bus.
 #[derive(Debug, Clone)]
-pub(crate) struct Shown {
-    pub(crate) path: String,
-    pub(crate) is: DriveProperties,
+pub struct Shown {
+    /// Its object.
+    pub path: String,
+    /// Its properties.
+    pub is: DriveProperties,
 }
 
 impl Stage {
     /// Sets it, with a rule that shows the loop devices over the rig's images.
-    pub(crate) fn set() -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Self::with`].
+    pub fn set() -> Result<Self> {
         Self::with(Rig::new()?, "")
     }
 
     /// Sets it in this rig, with this configuration beside the rule.
-    pub(crate) fn with(rig: Rig, more: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Without root, and where something does not start.
+    pub fn with(rig: Rig, more: &str) -> Result<Self> {
         let udevd = Udevd::start(&rig)?;
         let bus = Bus::start(&rig, None)?;
         let configuration = rig.join("butterdock.toml");
@@ -55,24 +69,38 @@ impl Stage {
     }
 
     /// Ends the service; what it logged.
-    pub(crate) fn stop(&mut self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn stop(&mut self) -> Result<String> {
         Ok(self.daemon.take().context("it runs")?.stop()?.err())
     }
 
-    pub(crate) fn start(&mut self) -> Result<()> {
+    /// Starts the service again.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(&mut self) -> Result<()> {
         self.daemon = Some(Daemon::start(&self.bus, &self.configuration)?);
         Ok(())
     }
 
     /// An image with a btrfs of this label.
-    pub(crate) fn image(&self, name: &str, label: &str) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn image(&self, name: &str, label: &str) -> Result<PathBuf> {
         let image = self.rig.join(&format!("{name}.img"));
         File::create(&image)?.set_len(256 << 20)?;
         run(Command::new("mkfs.btrfs").args(["-q", "-L", label]).arg(&image), PATIENCE)?.success()?;
         Ok(image)
     }
 
-    pub(crate) fn drives(&self) -> Result<Vec<Shown>> {
+    /// What the service shows.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn drives(&self) -> Result<Vec<Shown>> {
         type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
         let body = self.client.call(ROOT, ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects"), &())?.body();
         let managed: Managed = body.deserialize()?;
@@ -90,7 +118,10 @@ impl Stage {
     }
 
     /// Waits until the drives that are shown are such.
-    pub(crate) fn until(&self, what: &str, are: impl Fn(&[Shown]) -> bool) -> Result<Vec<Shown>> {
+    ///
+    /// # Errors
+    /// When they never are.
+    pub fn until(&self, what: &str, are: impl Fn(&[Shown]) -> bool) -> Result<Vec<Shown>> {
         let began = Instant::now();
         loop {
             let drives = self.drives()?;
@@ -103,17 +134,27 @@ impl Stage {
     }
 
     /// Waits for one drive that is such.
-    pub(crate) fn one(&self, what: &str, is: impl Fn(&DriveProperties) -> bool) -> Result<Shown> {
+    ///
+    /// # Errors
+    /// When there never is one.
+    pub fn one(&self, what: &str, is: impl Fn(&DriveProperties) -> bool) -> Result<Shown> {
         let drives = self.until(what, |drives| drives.iter().any(|drive| is(&drive.is)))?;
         drives.into_iter().find(|drive| is(&drive.is)).context("it is there")
     }
 
-    pub(crate) fn call(&self, drive: &Shown, method: &str, options: &Options<'_>) -> zbus::Result<()> {
+    /// Calls a method of a drive without other arguments.
+    ///
+    /// # Errors
+    /// What the service answers.
+    pub fn call(&self, drive: &Shown, method: &str, options: &Options<'_>) -> zbus::Result<()> {
         self.client.call(&drive.path, (DRIVE, method), options).map(drop)
     }
 
     /// The enrolments that are written down.
-    pub(crate) fn records(&self) -> Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// When there are none to be read.
+    pub fn records(&self) -> Result<Vec<String>> {
         let entries = fs::read_dir(self.rig.join("state/drives"))?;
         Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
@@ -127,67 +168,11 @@ impl Drop for Stage {
 }
 
 /// Whether the kernel has this device mounted anywhere that the test can see.
-pub(crate) fn is_mounted(device: &str) -> Result<bool> {
+///
+/// # Errors
+/// When there is no /proc.
+pub fn is_mounted(device: &str) -> Result<bool> {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo")?;
     let node = format!("/dev/{device}");
     Ok(mounts.lines().any(|line| line.split(' ').any(|field| field == node)))
-}
-
-/// A udevd that this thread and what it starts alone hear; ended when dropped.
-struct Udevd(Child);
-
-impl Udevd {
-    /// In a network namespace (udevd tells by netlink) and with a `/run` of the thread's own; with a rule for loop devices,
-    /// and the shipped one.
-    fn start(rig: &Rig) -> Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNET).context("a network namespace")?;
-        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).context("a /run of its own")?;
-        fs::create_dir_all("/run/udev/rules.d")?;
-        let rule = "SUBSYSTEM==\"block\", KERNEL==\"loop*\", ACTION!=\"remove\", IMPORT{builtin}=\"blkid\", OPTIONS+=\"watch\"\n";
-        fs::write("/run/udev/rules.d/50-test.rules", rule)?;
-        // It names the system's state directory.
-        let state = rig.join("state");
-        let shipped = fs::read_to_string(shipped("daemon/data/63-butterdock.rules"))?;
-        let shipped = shipped.replace("/var/lib/butterdock", state.to_str().context("a path in UTF-8")?);
-        fs::write("/run/udev/rules.d/63-butterdock.rules", shipped)?;
-        let tool = std::env::var_os("BUTTERDOCK_UDEVD").unwrap_or_else(|| "/lib/systemd/systemd-udevd".into());
-        let child = Command::new(&tool).stderr(Stdio::null()).spawn();
-        let child =
-            child.with_context(|| format!("this test needs udev: install it ({})", Path::new(&tool).display()))?;
-        let begun = Instant::now();
-        while !Path::new("/run/udev/control").exists() && begun.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // It listens to the kernel before it makes its own socket, but tells nobody when it is ready.
-        std::thread::sleep(Duration::from_millis(300));
-        Ok(Self(child))
-    }
-}
-
-impl Drop for Udevd {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// A loop device; detached when dropped.
-pub(crate) struct Disk(PathBuf);
-
-impl Disk {
-    pub(crate) fn attach(image: &Path) -> Result<Self> {
-        let found = run(Command::new("losetup").args(["--find", "--show"]).arg(image), PATIENCE)?.success()?;
-        Ok(Self(PathBuf::from(found.out().trim())))
-    }
-
-    /// `loop0`
-    pub(crate) fn name(&self) -> String {
-        self.0.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        run(Command::new("losetup").arg("--detach").arg(&self.0), PATIENCE).ok();
-    }
 }

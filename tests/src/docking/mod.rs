@@ -1,0 +1,16 @@
+//! This room plugs drives in: loop devices that a real udevd tells of, on a machine of the test's own.
+//!
+//! * `udevd`: one that the test's thread alone hears.
+//! * `disk`: a loop device.
+//! * `stage`: the service, and what it shows of drives.
+//! * `story`: a source, an enrolled drive, and jobs between them.
+
+mod disk;
+mod stage;
+mod story;
+mod udevd;
+
+pub use disk::Disk;
+pub use stage::{Shown, Stage, is_mounted};
+pub use story::{Row, Story, snapshots, word};
+pub use udevd::Udevd;

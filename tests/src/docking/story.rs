@@ -1,0 +1,197 @@
+//! A machine with a source, and an enrolled drive.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+use super::{Disk, Shown, Stage, is_mounted};
+use crate::rig::{PATIENCE, Rig, Volume, run};
+use crate::service::no_options;
+use crate::{snapshot, trees};
+
+/// A source, a volume to restore to, and an enrolled drive. The service ends first; the fields are in the order in which
+/// they have to end.
+#[derive(Debug)]
+pub struct Story {
+    /// The drive, while it is plugged in.
+    pub disk: Option<Disk>,
+    /// What the drive is made of.
+    pub image: PathBuf,
+    /// The subvolume that is backed up.
+    pub source: PathBuf,
+    /// Where the source and its snapshots are.
+    pub pool: Volume,
+    /// A volume to restore to.
+    pub tank: Volume,
+    /// The service.
+    pub stage: Stage,
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
+        {
+            eprintln!("{}", self.stage.stop().unwrap_or_default());
+        }
+    }
+}
+
+impl Story {
+    /// Begins it, with one backup.
+    ///
+    /// # Errors
+    /// As [`Stage::with`].
+    pub fn begin() -> Result<Self> {
+        Self::with(&["home"])
+    }
+
+    /// With these backups, all of one source.
+    ///
+    /// # Errors
+    /// As [`Stage::with`].
+    pub fn with(backups: &[&str]) -> Result<Self> {
+        let rig = Rig::new()?;
+        // Not *.img: what the service may look at are drives alone.
+        let volume =
+            |name: &str| Volume::make(&rig.join(&format!("{name}.volume")), &rig.join(name), &Default::default());
+        let (pool, tank) = (volume("pool")?, volume("tank")?);
+        let source = pool.join("home");
+        snapshot::create(&source)?;
+        trees::build(&source)?;
+        let mut more = format!("on_finish = \"unmount\"\n\n[[volume]]\nname = \"tank\"\npath = {:?}\n", tank.path());
+        for name in backups {
+            let snapshots = pool.join(format!("snapshots-{name}"));
+            more += &format!(
+                "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n\
+                 schedule = \"on-plug\"\n"
+            );
+        }
+        let stage = Stage::with(rig, &more)?;
+        let image = stage.image("a", "Blue")?;
+        let disk = Some(Disk::attach(&image)?);
+        let story = Self { disk, image, source, pool, tank, stage };
+        let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+        story.stage.call(&drive, "Enrol", &no_options())?;
+        let drive = story.drive("enrolled and mounted", &DriveState::Mounted)?;
+        ensure!(drive.is.backups == backups, "{drive:?}");
+        Ok(story)
+    }
+
+    /// Waits until the drive is in this state.
+    ///
+    /// # Errors
+    /// When it never is.
+    pub fn drive(&self, what: &str, state: &DriveState) -> Result<Shown> {
+        self.stage.one(what, |is| is.enrolled && is.state == *state)
+    }
+
+    /// Has the drive do something that is a job, and waits until that has succeeded.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
+        let drive = self.stage.one("the drive", |is| is.enrolled)?;
+        let body = self.stage.client.call(&drive.path, (DRIVE, method), body)?.body();
+        let job: OwnedObjectPath = body.deserialize()?;
+        self.succeeds(job.as_str())?;
+        Ok(job.to_string())
+    }
+
+    /// Waits for a job's end, which must be a good one.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn succeeds(&self, job: &str) -> Result<()> {
+        let (state, error) = self.stage.client.end_of(job)?;
+        let message: String = self.stage.client.get(job, JOB, "ErrorMessage")?;
+        ensure!(state == "succeeded", "{job}: {state} {error} {message}");
+        Ok(())
+    }
+
+    /// Takes the drive away, which is safe.
+    ///
+    /// # Errors
+    /// When the service does not see it go.
+    pub fn unplug(&mut self) -> Result<()> {
+        drop(self.disk.take());
+        self.stage.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty()).map(drop)
+    }
+
+    /// Plugs it in.
+    ///
+    /// # Errors
+    /// When `losetup` fails.
+    pub fn plug(&mut self) -> Result<()> {
+        self.disk = Some(Disk::attach(&self.image)?);
+        Ok(())
+    }
+
+    /// `loop0`
+    ///
+    /// # Errors
+    /// When it is not plugged in.
+    pub fn device(&self) -> Result<String> {
+        Ok(self.disk.as_ref().context("attached")?.name())
+    }
+
+    /// The snapshots on the drive, the oldest first, looked at beside the service.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
+        let at = self.stage.rig.join("look");
+        fs::create_dir_all(&at)?;
+        let node = format!("/dev/{}", self.device()?);
+        run(Command::new("mount").args(["-o", "ro"]).arg(&node).arg(&at), PATIENCE)?.success()?;
+        let done = snapshots(&at.join("butterdock/home")).and_then(|all| look(&all));
+        run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+        done
+    }
+
+    /// Whether the service has the drive mounted.
+    ///
+    /// # Errors
+    /// When the service does not run.
+    pub fn is_held(&self) -> Result<bool> {
+        let id = self.stage.daemon.as_ref().context("it runs")?.id();
+        let mounts = fs::read_to_string(format!("/proc/{id}/mountinfo"))?;
+        let node = format!("/dev/{}", self.device()?);
+        Ok(mounts.lines().any(|line| line.split(' ').any(|field| field == node)) || is_mounted(&self.device()?)?)
+    }
+
+    /// What became of the jobs of one kind, the newest first.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub fn history(&self, of: &str) -> Result<Vec<Row>> {
+        let body = self.stage.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
+        let rows: Vec<Row> = body.deserialize()?;
+        Ok(rows.into_iter().filter(|row| word(row, "kind") == of).collect())
+    }
+}
+
+/// A row of the history.
+pub type Row = HashMap<String, OwnedVariant>;
+
+/// The text under a key; empty where there is none.
+#[must_use]
+pub fn word(row: &Row, key: &str) -> String {
+    row.get(key).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
+}
+
+/// What is in a folder, sorted.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn snapshots(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut all: Vec<_> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    Ok(all)
+}
