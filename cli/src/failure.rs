@@ -133,7 +133,7 @@ pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
             Some("send the subvolume again; if it fails again, do not trust where it came from")
         }
         ErrorName::UnsupportedStream => Some("send with an older protocol (btrfs send --proto) or update butterdock"),
-        ErrorName::Cancelled => Some("nothing half-made was left behind; start again when you like"),
+        ErrorName::Cancelled => Some("start again when you like"),
         ErrorName::Failed => None,
     }
 }

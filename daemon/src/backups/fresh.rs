@@ -159,7 +159,8 @@ fn lock(folder: BorrowedFd<'_>) -> Result<OwnedFd, Trouble> {
     }
     Err(Trouble::said(
         ErrorKind::Busy,
-        "another program holds the lock of the folder for snapshots; end it and back up again",
+        "another program holds the lock of the folder for snapshots; end it (fuser -v FOLDER names it), then \
+         unplug the drive and plug it in, or call butterdock backup DRIVE",
     ))
 }
 

@@ -75,7 +75,8 @@ pub(super) async fn verify(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result
 pub(super) async fn list_snapshots(hall: &Arc<Hall>, drive: DriveId) -> Result<Vec<SnapshotRow>, Error> {
     let goes_here = hall.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
     let marks = |backup: String| {
-        let marks = hall.dock.pins(&backup);
+        // Listing deletes nothing: what cannot be read is only not shown as needed.
+        let marks = hall.dock.pins(&backup).unwrap_or_default();
         (backup, marks)
     };
     let backups: Vec<_> = goes_here.into_iter().map(marks).collect();

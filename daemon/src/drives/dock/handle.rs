@@ -133,10 +133,13 @@ impl Dock {
     }
 
     /// What all enrolled drives, present or not, need for their next increment of a backup.
-    pub(crate) fn pins(&self, backup: &str) -> Vec<Mark> {
+    ///
+    /// # Errors
+    /// What one of them needs cannot be read: a sentence for a person.
+    pub(crate) fn pins(&self, backup: &str) -> Result<Vec<Mark>, String> {
         let picture = self.lock();
-        let pins = picture.enrolments.iter().filter_map(|enrolment| rows::pin(enrolment, backup));
-        once(pins.map(|pin| pin.mark()).collect())
+        let pins = picture.enrolments.iter().filter_map(|enrolment| rows::pin(enrolment, backup).transpose());
+        Ok(once(pins.map(|pin| pin.map(|pin| pin.mark())).collect::<Result<_, _>>()?))
     }
 
     /// Writes down that a backup to it has succeeded, and what its next increment needs.

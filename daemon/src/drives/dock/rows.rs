@@ -34,13 +34,19 @@ pub(super) fn rows(picture: &Picture) -> Vec<BackupRow> {
 }
 
 /// What the drive needs for its next increment of a backup.
-pub(super) fn pin(enrolment: &Enrolment, backup: &str) -> Option<Pin> {
-    let value = enrolment.pins.get(backup)?;
-    let pin = serde_json::from_value(value.clone());
-    if let Err(error) = &pin {
-        tracing::error!("what the drive \"{}\" needs for \"{backup}\" cannot be read: {error}", enrolment.label);
-    }
-    pin.ok()
+///
+/// # Errors
+/// It cannot be read. Whoever thins without knowing it could delete what the drive needs.
+pub(super) fn pin(enrolment: &Enrolment, backup: &str) -> Result<Option<Pin>, String> {
+    let Some(value) = enrolment.pins.get(backup) else { return Ok(None) };
+    serde_json::from_value(value.clone()).map(Some).map_err(|error| {
+        let Enrolment { label, id, .. } = enrolment;
+        format!(
+            "what the drive \"{label}\" needs for the next backup \"{backup}\" cannot be read ({error}); nothing was \
+             backed up, because thinning could delete it. Update butterdock if a newer one wrote it; else give the drive \
+             up with butterdock forget {id} and enrol it again"
+        )
+    })
 }
 
 fn named(rule: &BackupRule) -> BackupRow {
@@ -51,14 +57,33 @@ fn row(picture: &Picture, rule: &BackupRule, enrolment: &Enrolment) -> BackupRow
     let id = DriveId::from(enrolment.id);
     let shown = picture.shown.get(&id).map(|shown| shown.borrow().clone());
     let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
-    let last = pin(enrolment, rule.name.as_str()).and_then(|pin| u64::try_from(pin.time).ok());
+    let pin = pin(enrolment, rule.name.as_str());
+    let last = pin.as_ref().ok().copied().flatten().and_then(|pin| u64::try_from(pin.time).ok());
     BackupRow {
         due: rule.schedule == Schedule::OnPlug,
         drive: Some(id.as_str().to_owned()),
         drive_label: Some(enrolment.label.clone()),
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
-        problem: shown.map(|drive| drive.is.problem).filter(|problem| !problem.is_empty()),
+        problem: pin.err().or_else(|| shown.map(|drive| drive.is.problem).filter(|problem| !problem.is_empty())),
         ..named(rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_a_drive_needs_and_cannot_be_read_is_an_error_and_not_nothing() {
+        let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
+        assert_eq!(pin(&blue, "home"), Ok(None), "one that was never backed up to needs nothing");
+        blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));
+        let text = pin(&blue, "home").expect_err("unreadable");
+        assert!(text.contains("\"Blue\"") && text.contains("nothing was backed up"), "{text}");
+        assert!(text.contains(&format!("butterdock forget {}", blue.id)), "{text}");
+        assert_eq!(pin(&blue, "etc"), Ok(None), "other backups are not concerned");
     }
 }

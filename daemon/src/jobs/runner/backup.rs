@@ -63,7 +63,8 @@ impl Errand for Backup {
                 return Err(failed(ErrorName::DeviceGone, text.to_owned()));
             }
         };
-        let order = Order::Backup(task(&self.rule, source, &berth.dock, self.lanes));
+        let task = task(&self.rule, source, &berth.dock, self.lanes);
+        let order = Order::Backup(task.map_err(|text| failed(ErrorName::Failed, text))?);
         let mut outcome = runner.work(order, places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
         Ok((outcome, destination))
@@ -90,17 +91,22 @@ impl Backup {
 }
 
 /// What the worker is told.
-pub(in crate::jobs) fn task(rule: &BackupRule, source: Option<Identity>, dock: &Dock, lanes: Option<usize>) -> Task {
+pub(in crate::jobs) fn task(
+    rule: &BackupRule,
+    source: Option<Identity>,
+    dock: &Dock,
+    lanes: Option<usize>,
+) -> Result<Task, String> {
     let name = rule.name.as_str();
-    Task {
+    Ok(Task {
         name: name.as_bytes().to_vec(),
         source,
         keep: rule.keep,
         protect: rule.protect.as_secs(),
-        pins: dock.pins(name),
+        pins: dock.pins(name)?,
         lanes,
         dry_run: false,
-    }
+    })
 }
 
 /// Blocks as long as the source and the drive do.
