@@ -10,6 +10,7 @@ mod config;
 #[expect(unused_imports, reason = "not all of what is known of a drive is asked for yet")]
 mod drives;
 mod dump;
+mod hooks;
 mod input;
 mod jobs;
 mod limits;

@@ -11,6 +11,7 @@
 
 mod backup;
 mod check;
+mod command;
 mod drives;
 mod file;
 mod load;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 pub(crate) use backup::{BackupRule, Schedule};
 pub(crate) use check::run as check;
+pub(crate) use command::Command;
 pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
 pub(crate) use load::{Sources, load};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};

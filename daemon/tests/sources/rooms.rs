@@ -9,15 +9,19 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 20] = [
+const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
-    ("serve", &["args", "bus", "catalogue", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
+    (
+        "serve",
+        &["args", "bus", "catalogue", "config", "drives", "hooks", "jobs", "lines", "status", "volumes", "worker"],
+    ),
     ("bus", &["backups", "config", "drives", "jobs", "volumes"]),
-    ("jobs", &["backups", "catalogue", "config", "drives", "volumes", "worker"]),
+    ("jobs", &["backups", "catalogue", "config", "drives", "hooks", "volumes", "worker"]),
     ("worker", &["backups", "limits", "lines", "status"]),
     ("volumes", &["config"]),
-    ("drives", &["backups", "catalogue", "config", "policy"]),
+    ("drives", &["backups", "catalogue", "config", "hooks", "policy"]),
+    ("hooks", &["config", "lines"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
     ("config", &["backups", "lines", "status", "volumes"]),

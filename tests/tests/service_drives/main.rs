@@ -2,6 +2,7 @@
 
 mod backup;
 mod drives;
+mod hooks;
 mod journal;
 mod rule;
 mod stage;
