@@ -11,6 +11,7 @@ mod config;
 mod drives;
 mod dump;
 mod foreign;
+mod hooks;
 mod input;
 mod jobs;
 mod limits;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::command::Command;
 use super::worth::AbsolutePath;
 
 /// What the service does with drives.
@@ -14,6 +15,8 @@ pub(crate) struct DriveRules {
     pub(crate) matches: Vec<MatchRule>,
     /// What is done when the last backup of a plug has ended.
     pub(crate) on_finish: OnFinish,
+    /// What is told of each event.
+    pub(crate) on_event: Option<Command>,
     /// What unlocks drives without asking; a drive is there once.
     pub(crate) keys: Vec<KeyRule>,
 }
@@ -61,15 +64,17 @@ pub(super) struct Drives {
     #[serde(rename = "match")]
     matches: Option<Vec<MatchRule>>,
     on_finish: Option<OnFinish>,
+    on_event: Option<OnEvent>,
     key_file: Option<Keys>,
 }
 
 impl Drives {
     /// Lays it over what was read before.
     pub(super) fn apply(self, rules: &mut DriveRules) {
-        let Self { matches, on_finish, key_file } = self;
+        let Self { matches, on_finish, on_event, key_file } = self;
         super::load::set(&mut rules.matches, matches);
         super::load::set(&mut rules.on_finish, on_finish);
+        super::load::set(&mut rules.on_event, on_event.map(|said| said.0));
         super::load::set(&mut rules.keys, key_file.map(|keys| keys.0));
     }
 }
@@ -77,7 +82,7 @@ impl Drives {
 impl DriveRules {
     /// A line for each thing that it says.
     pub(super) fn words(&self) -> Vec<String> {
-        let Self { matches, on_finish, keys } = self;
+        let Self { matches, on_finish, on_event, keys } = self;
         let mut all =
             vec!["Drives on USB and removable ones are shown; none is touched until it is enrolled.".to_owned()];
         all.extend(matches.iter().map(|rule| format!("Also shown: drives {}.", rule.words())));
@@ -87,6 +92,10 @@ impl DriveRules {
             OnFinish::PowerOff => "is unmounted, locked and switched off where it can be",
         };
         all.push(format!("After its backups a drive {end}."));
+        all.extend(on_event.iter().map(|command| {
+            let now = command.hindrance().map_or_else(String::new, |why| format!(", but it is not run now: {why}"));
+            format!("What happens with drives is told to {command}{now}.")
+        }));
         let unlocked = |key: &KeyRule| format!("The drive {} is unlocked with {}.", key.drive, key.file.display());
         all.extend(keys.iter().map(unlocked));
         all
@@ -121,6 +130,19 @@ impl TryFrom<Match> for MatchRule {
             return Err("a match says at least one of devpath, serial, id_path and loop");
         }
         Ok(Self { devpath, serial, id_path, loop_file })
+    }
+}
+
+/// A command; none where the list is empty, so that an administrator can also take one away.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct OnEvent(Option<Command>);
+
+impl TryFrom<Vec<String>> for OnEvent {
+    type Error = &'static str;
+
+    fn try_from(words: Vec<String>) -> Result<Self, Self::Error> {
+        if words.is_empty() { Ok(Self(None)) } else { Command::try_from(words).map(|command| Self(Some(command))) }
     }
 }
 
@@ -167,13 +189,18 @@ mod tests {
         let id = Uuid::from_u128(7);
         let rules = read(&format!(
             "match = [ {{ loop = \"/srv/*.img\" }}, {{ serial = \"S*\", id_path = \"pci-*\" }} ]\non_finish = \"power-off\"\n\
-             key_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/key\" }} ]\n"
+             on_event = [ \"/nonexistent/light\", \"on\" ]\nkey_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/key\" }} ]\n"
         ))
         .expect("read");
         assert_eq!((rules.matches.len(), rules.on_finish), (2, OnFinish::PowerOff));
         assert_eq!(rules.keys, [KeyRule { drive: id, file: PathBuf::from("/etc/butterdock/key") }]);
         let words = rules.words().join("\n");
-        for told in ["whose loop is like /srv/*.img", "serial is like S* and whose id_path", "switched off"] {
+        for told in [
+            "whose loop is like /srv/*.img",
+            "serial is like S* and whose id_path",
+            "switched off",
+            "told to /nonexistent/light \"on\", but",
+        ] {
             assert!(words.contains(told), "{told}: {words}");
         }
     }
@@ -181,6 +208,8 @@ mod tests {
     #[test]
     fn a_match_that_says_nothing_and_a_drive_with_two_keys_are_refused() {
         assert!(read("match = [ {} ]").expect_err("refused").contains("at least one"));
+        assert!(read("on_event = [ \"light\" ]").is_err());
+        assert_eq!(read("on_event = []").expect("read").on_event, None);
         assert!(read("match = [ { serail = \"x\" } ]").is_err());
         let key = format!("{{ drive = \"{}\", file = \"/k\" }}", Uuid::from_u128(7));
         assert!(read(&format!("key_file = [ {key}, {key} ]")).expect_err("refused").contains("two keys"));

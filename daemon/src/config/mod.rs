@@ -11,6 +11,7 @@
 
 mod backup;
 mod check;
+mod command;
 mod drives;
 #[cfg(test)]
 mod example;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 pub(crate) use backup::{BackupRule, Schedule};
 pub(crate) use check::run as check;
+pub(crate) use command::Command;
 pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
 pub(crate) use import::ImportRule;
 pub(crate) use load::{Sources, load};

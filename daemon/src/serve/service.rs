@@ -14,6 +14,7 @@ use crate::bus::{Hall, Reload};
 use crate::catalogue;
 use crate::config::{Config, Sources, VolumeRule, load};
 use crate::drives::{Dock, Plugged};
+use crate::hooks::Hooks;
 use crate::jobs::{Desk, History, Jobs};
 use crate::volumes::{Mounts, Volume};
 use crate::worker::Spawner;
@@ -30,6 +31,7 @@ pub(super) struct Service {
     config: Config,
     jobs: Jobs,
     dock: Dock,
+    hooks: Hooks,
     hall: Arc<Hall>,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
     reloads: mpsc::Receiver<Reload>,
@@ -42,8 +44,9 @@ impl Service {
         let mounts = Mounts::watch().context("cannot watch the mounts; is /proc mounted?")?;
         let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
         let history = open_history(&config).await?;
-        let jobs = Desk::start(&config, Arc::clone(&spawner), history);
-        let (dock, plugged) = Dock::start(&config).await?;
+        let hooks = Hooks::start(config.drives.on_event.clone()).context("cannot start the thread of on_event")?;
+        let jobs = Desk::start(&config, Arc::clone(&spawner), history, hooks.clone());
+        let (dock, plugged) = Dock::start(&config, hooks.clone()).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);
@@ -60,7 +63,7 @@ impl Service {
         let volumes = watch::Sender::new(volumes);
         tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
         tokio::spawn(follow_plugs(Arc::clone(&hall), plugged));
-        Ok(Self { sources, config, jobs, dock, hall, volumes, reloads })
+        Ok(Self { sources, config, jobs, dock, hooks, hall, volumes, reloads })
     }
 
     /// Serves until a signal ends it.
@@ -115,6 +118,7 @@ impl Service {
         look_at_all(&volumes).await;
         // The desk first: whoever sees a new volume can have a job on it.
         self.jobs.configured(&config).await;
+        self.hooks.configured(config.drives.on_event.clone());
         self.dock.configured(&config);
         self.hall.show_volumes(&volumes).await.map_err(|error| text(anyhow!(error)))?;
         self.volumes.send_replace(volumes);

@@ -9,15 +9,22 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 23] = [
+const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
-    ("serve", &["args", "bus", "catalogue", "config", "drives", "jobs", "lines", "status", "volumes", "worker"]),
+    (
+        "serve",
+        &["args", "bus", "catalogue", "config", "drives", "hooks", "jobs", "lines", "status", "volumes", "worker"],
+    ),
     ("bus", &["backups", "config", "drives", "foreign", "jobs", "streams", "volumes"]),
-    ("jobs", &["backups", "catalogue", "config", "drives", "foreign", "streams", "verify", "volumes", "worker"]),
+    (
+        "jobs",
+        &["backups", "catalogue", "config", "drives", "foreign", "hooks", "streams", "verify", "volumes", "worker"],
+    ),
     ("worker", &["backups", "foreign", "limits", "lines", "status", "streams", "verify"]),
     ("volumes", &["config"]),
-    ("drives", &["backups", "catalogue", "config", "foreign", "policy"]),
+    ("drives", &["backups", "catalogue", "config", "foreign", "hooks", "policy"]),
+    ("hooks", &["config", "lines"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
     ("streams", &["worker"]),

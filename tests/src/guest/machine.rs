@@ -121,7 +121,8 @@ impl Machine {
         let node = if *slow == 0 {
             with(raw, "node-name", name)
         } else {
-            let limits = json!({ "qom-type": "throttle-group", "id": format!("slow-{name}"), "limits": { "bps-write": slow } });
+            let limits =
+                json!({ "qom-type": "throttle-group", "id": format!("slow-{name}"), "limits": { "bps-write": slow } });
             self.qmp.execute("object-add", &limits)?;
             json!({ "driver": "throttle", "node-name": name, "throttle-group": format!("slow-{name}"), "file": raw })
         };

@@ -4,6 +4,7 @@ mod authority;
 mod backup;
 mod cli;
 mod drives;
+mod hooks;
 mod import;
 mod journal;
 mod listing;

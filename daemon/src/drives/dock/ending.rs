@@ -16,6 +16,7 @@ use crate::catalogue;
 use crate::config::OnFinish;
 use crate::drives::power::claim;
 use crate::drives::{Cryptsetup, Facts, Power, Result as Done, mapping_name, power_off};
+use crate::hooks::Kind;
 
 /// A worker that was killed a moment ago still holds the mount for so long.
 const HELD: Duration = Duration::from_secs(2);
@@ -67,6 +68,7 @@ impl Dock {
             BUTTERDOCK_DRIVE = id.as_str(),
             "the drive is safe to unplug"
         );
+        self.tell(Kind::Safe, id);
         Ok(())
     }
 

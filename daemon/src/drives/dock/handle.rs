@@ -14,6 +14,7 @@ use crate::backups::{Mark, Pin};
 use crate::config::Config;
 use crate::drives::{Monitor, Register, Secret, luks, mount};
 use crate::foreign::Parked;
+use crate::hooks::{Event, Hooks, Kind};
 
 /// The dock. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     /// Told whenever a drive is shown that was not.
     pub(super) arrived: watch::Sender<()>,
     plugged: mpsc::UnboundedSender<Plugged>,
+    pub(super) hooks: Hooks,
 }
 
 impl Dock {
@@ -38,7 +40,10 @@ impl Dock {
     ///
     /// # Errors
     /// udev cannot be followed, or the state directory cannot be read.
-    pub(crate) async fn start(config: &Config) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
+    pub(crate) async fn start(
+        config: &Config,
+        hooks: Hooks,
+    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
         let monitor = Monitor::open().context("cannot listen to udev")?;
         let (state, run) = (config.state.clone(), config.run.clone());
         let opened = tokio::task::spawn_blocking(move || open(&state, &run)).await?;
@@ -51,6 +56,7 @@ impl Dock {
             reviewed: watch::Sender::new(()),
             arrived: watch::Sender::new(()),
             plugged,
+            hooks,
         }));
         let monitor = follow::what_is_there(monitor, &dock).await;
         tokio::spawn(follow::follow(monitor, dock.clone()));
@@ -178,6 +184,16 @@ impl Dock {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Picture> {
         self.0.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the hooks of a drive. Not to be called with the lock held: it is taken here.
+    pub(super) fn tell(&self, kind: Kind, id: &DriveId) {
+        let label = {
+            let picture = self.lock();
+            let away = || picture.enrolment(id).map(|enrolment| enrolment.label.clone());
+            picture.shown.get(id).map(|shown| shown.borrow().label.clone()).or_else(away)
+        };
+        self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));
     }
 
     /// Waits for the turn with a drive that is there.

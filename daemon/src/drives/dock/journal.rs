@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Drive, DriveId};
 use crate::catalogue;
+use crate::hooks::{self, Event};
 use crate::policy::Order;
 
 /// What it was told of each drive.
@@ -72,6 +73,19 @@ impl Entry {
                 "the drive {device} is refused: {sentence}"
             ),
         }
+    }
+}
+
+impl Entry {
+    /// For the hooks.
+    pub(super) fn event(&self) -> Event {
+        let Self { drive, judged } = self;
+        let (kind, message) = match judged {
+            Judged::Enrolled => (hooks::Kind::Recognised, String::new()),
+            Judged::Unknown => (hooks::Kind::Unknown, String::new()),
+            Judged::Refused(_) => (hooks::Kind::Refused, drive.problem.clone()),
+        };
+        Event { message, ..Event::of(kind, drive.id.as_str(), &drive.label) }
     }
 }
 

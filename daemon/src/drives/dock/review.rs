@@ -14,6 +14,7 @@ use super::{Drive, DriveId, Plugged, shown};
 use crate::catalogue;
 use crate::config::Schedule;
 use crate::drives::{Cryptsetup, Result};
+use crate::hooks::Kind;
 use crate::policy::{Order, Verdict};
 
 /// What has to be done, once the lock is not held any more.
@@ -35,13 +36,17 @@ impl Dock {
     /// After every event and every step.
     pub(super) fn review(&self) {
         let next = look(&mut self.lock());
-        next.told.iter().for_each(Entry::log);
+        for entry in &next.told {
+            entry.log();
+            self.0.hooks.tell(entry.event());
+        }
         for (id, mount) in next.pulled {
             tracing::warn!(
                 MESSAGE_ID = catalogue::DRIVE_PULLED,
                 BUTTERDOCK_DRIVE = id.as_str(),
                 "the drive was pulled out while it was mounted"
             );
+            self.tell(Kind::Pulled, &id);
             mount.gone.send_replace(true);
             tokio::task::spawn_blocking(move || clear(&id, &mount));
         }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Desk, MOST_SHOWN, journal, step};
+use super::{Desk, MOST_SHOWN, hooked, journal, step};
 use crate::config::Config;
 use crate::drives::Letting;
 use crate::jobs::entry::{Entry, Why, outside};
@@ -125,6 +125,7 @@ impl Desk {
         report::end(&mut job, state, trouble);
         tell_waiters(entry, &job);
         journal::ends(&job);
+        hooked::ends(&self.hooks, &job);
         let volume = entry.volume.clone();
         // The history first: whoever hears of the end finds it there.
         self.keeper.write(Record::of(&job));

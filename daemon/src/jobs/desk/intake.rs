@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Desk, journal, step};
+use super::{Desk, hooked, journal, step};
 use crate::config::{IoClass, WorkerRule};
 use crate::jobs::about::About;
 use crate::jobs::entry::Entry;
@@ -107,6 +107,7 @@ impl Desk {
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
         journal::begins(id, &entry.job.borrow().about);
+        hooked::begins(&self.hooks, &entry.job.borrow());
         let runner = Runner {
             id,
             priority: priority(self.config.worker),
@@ -142,6 +143,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, VolumeName, VolumeRule};
     use crate::foreign::Parked;
+    use crate::hooks::Hooks;
     use crate::jobs::{Desk, History, Jobs, Total, Wish};
     use crate::volumes::{Place, Volume};
     use crate::worker::Spawner;
@@ -153,7 +155,8 @@ mod tests {
 
     fn desk(state: &Path, config: &Config) -> Jobs {
         let history = History::open(state, config.history).expect("a history");
-        Desk::start(config, Arc::new(Spawner::start().expect("a thread")), history)
+        let hooks = Hooks::start(None).expect("a thread");
+        Desk::start(config, Arc::new(Spawner::start().expect("a thread")), history, hooks)
     }
 
     fn wish() -> Wish {

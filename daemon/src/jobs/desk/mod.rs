@@ -3,6 +3,7 @@
 //! `intake` is what comes and begins, `endings` what ends; here is what lies between.
 
 mod endings;
+mod hooked;
 mod intake;
 mod journal;
 
@@ -27,6 +28,7 @@ use super::runner::Told;
 use super::sources::Sources;
 use super::state::{Event, after};
 use crate::config::Config;
+use crate::hooks::Hooks;
 use crate::worker::{Report, Spawner};
 
 /// Jobs that ended are shown so long,
@@ -51,11 +53,12 @@ pub(crate) struct Desk {
     itself: mpsc::Sender<Order>,
     keeper: Keeper,
     sources: Sources,
+    hooks: Hooks,
 }
 
 impl Desk {
     /// Opens for work.
-    pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History) -> Jobs {
+    pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History, hooks: Hooks) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
         let keeper = Keeper::start(history);
         let asking = Asking::new(Arc::clone(&spawner), Sources::new(&config.state));
@@ -70,6 +73,7 @@ impl Desk {
             itself: orders.clone(),
             keeper: keeper.clone(),
             sources: Sources::new(&config.state),
+            hooks,
         };
         tokio::spawn(desk.work(waiting));
         Jobs { orders, keeper, asking }

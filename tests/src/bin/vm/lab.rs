@@ -197,7 +197,8 @@ systemctl reload-or-restart butterdockd"
 
     /// What the service said lately, for who has to find out what went wrong.
     pub(crate) fn told(&mut self) -> String {
-        let ask = "butterdock drives; butterdock history | head -n 8; journalctl -b -n 60 --no-pager -o short-monotonic";
+        let ask =
+            "butterdock drives; butterdock history | head -n 8; journalctl -b -n 60 --no-pager -o short-monotonic";
         self.sh(ask).unwrap_or_else(|error| format!("(it says nothing any more: {error:#})"))
     }
 }

@@ -8,7 +8,8 @@ use crate::lab::{BACKUP, Lab, STEP, text};
 use crate::pulled::pull;
 
 /// What has to be when nobody uses the drive.
-const LOCKED: &str = "! dmsetup ls 2>/dev/null | grep -i luks; ! ls /dev/mapper | grep -v control && ! grep ^/dev/mapper /proc/mounts";
+const LOCKED: &str =
+    "! dmsetup ls 2>/dev/null | grep -i luks; ! ls /dev/mapper | grep -v control && ! grep ^/dev/mapper /proc/mounts";
 
 pub(crate) fn backup(lab: &mut Lab) -> Result<()> {
     let vault = lab.vault.clone();
@@ -26,7 +27,10 @@ pub(crate) fn backup(lab: &mut Lab) -> Result<()> {
     let drive = lab.drive("vault")?.context("vault is not shown")?;
     lab.sh(&format!("butterdock safely-remove {}", text(&drive, "id")))?;
     lab.until(LOCKED, STEP)?;
-    lab.configure(&format!("key_file = [ {{ drive = \"{}\", file = \"/etc/butterdock/lab.key\" }} ]", text(&drive, "id")))?;
+    lab.configure(&format!(
+        "key_file = [ {{ drive = \"{}\", file = \"/etc/butterdock/lab.key\" }} ]",
+        text(&drive, "id")
+    ))?;
     lab.machine()?.pull(&vault)?;
 
     let before = lab.history()?.len();

@@ -41,7 +41,10 @@ pub(crate) fn pull(lab: &mut Lab, stick: &Stick, after: Duration) -> Result<()> 
     let took = begun.elapsed();
     ensure!(text(&job, "error_name").ends_with(".DeviceGone"), "not told as a drive that has gone: {job}");
     ensure!(took < TOLD, "it took {took:?} until it was told");
-    lab.until("! grep -E '/run/butterdock/drives|^/dev/sd' /proc/self/mounts && ! ls /dev/mapper/butterdock* 2>/dev/null", STEP)?;
+    lab.until(
+        "! grep -E '/run/butterdock/drives|^/dev/sd' /proc/self/mounts && ! ls /dev/mapper/butterdock* 2>/dev/null",
+        STEP,
+    )?;
     lab.sh("systemctl is-active butterdockd; ! systemctl --failed --no-legend | grep butterdock")?;
     say(&format!("        pulled {after:?} after it was under way, told after {took:.1?}"));
     Ok(())

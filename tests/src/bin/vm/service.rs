@@ -8,11 +8,9 @@ pub(crate) fn up(lab: &mut Lab) -> Result<()> {
     lab.until("systemctl is-active butterdockd", STEP)?;
     lab.sh("butterdock status")?;
     lab.sh("! systemctl --failed --no-legend | grep .").context("a unit failed")?;
-    lab.sh(
-        "pid=$(systemctl show -p MainPID --value butterdockd)
+    lab.sh("pid=$(systemctl show -p MainPID --value butterdockd)
         grep -q '^NoNewPrivs:.1$' /proc/$pid/status && grep -q '^Seccomp:.2$' /proc/$pid/status &&
-        [ \"$(systemctl show -p WatchdogUSec --value butterdockd)\" = 2min ]",
-    )?;
+        [ \"$(systemctl show -p WatchdogUSec --value butterdockd)\" = 2min ]")?;
     let exposure = lab.sh("systemd-analyze security --no-pager --threshold=50 butterdockd.service | tail -n1")?;
     let kernel = lab.sh("uname -r; cat /sys/fs/btrfs/features/send_stream_version /sys/kernel/security/lsm")?;
     say(&format!("        {exposure}\n        kernel, stream version, LSMs: {}", kernel.replace('\n', " · ")));
@@ -48,8 +46,10 @@ const EVENTS: &[(&str, &str)] = &[
 pub(crate) fn journal(lab: &mut Lab) -> Result<()> {
     for (id, what) in EVENTS {
         lab.sh(&format!("journalctl -q --no-pager -t butterdockd MESSAGE_ID={id} | grep -q .")).context(*what)?;
-        lab.sh(&format!("journalctl -q --no-pager -x -n1 -t butterdockd MESSAGE_ID={id} | grep -q 'Defined-By: butterdock'"))
-            .with_context(|| format!("{what}: no explanation"))?;
+        lab.sh(&format!(
+            "journalctl -q --no-pager -x -n1 -t butterdockd MESSAGE_ID={id} | grep -q 'Defined-By: butterdock'"
+        ))
+        .with_context(|| format!("{what}: no explanation"))?;
     }
     Ok(())
 }

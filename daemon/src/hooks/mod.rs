@@ -1,0 +1,93 @@
+//! This room tells a configured command what happens with drives: for a light, a beeper, a mail.
+//!
+//! * `event` is what happened, as the command's environment has it.
+//! * `sequence` puts the end of a drive's stay behind the end of its backup.
+//! * `running` runs the command, bounded in time, one at a time: a light that hears of `safe` before `backup-done` would
+//!   show the wrong thing, and nothing here is worth being done twice at once.
+//!
+//! Whoever tells never waits: the queue is bounded, and what does not fit is logged and left out. A hook decides nothing;
+//! that it fails is logged, and nothing else.
+
+mod event;
+mod running;
+mod sequence;
+
+use std::io;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub(crate) use event::{Event, Kind};
+
+use crate::config::Command;
+use sequence::Sequence;
+
+/// A command has so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So many events may wait for theirs.
+const WAITING: usize = 64;
+
+/// Where events are told. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Hooks(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    queue: SyncSender<Turn>,
+}
+
+#[derive(Debug)]
+struct State {
+    command: Option<Command>,
+    sequence: Sequence,
+}
+
+/// A command that is to be run.
+#[derive(Debug)]
+struct Turn {
+    command: Command,
+    event: Event,
+}
+
+impl Hooks {
+    /// Starts the thread that runs them; it ends with this.
+    ///
+    /// # Errors
+    /// The kernel gives no thread.
+    pub(crate) fn start(command: Option<Command>) -> io::Result<Self> {
+        let (queue, turns) = sync_channel::<Turn>(WAITING);
+        std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
+            for Turn { command, event } in turns {
+                if let Err(why) = running::run(&command, &event, PATIENCE) {
+                    tracing::warn!("on_event was not told of {}: {why}", event.kind.word());
+                }
+            }
+        })?;
+        let state = Mutex::new(State { command, sequence: Sequence::default() });
+        Ok(Self(Arc::new(Shared { state, queue })))
+    }
+
+    /// From now on it is this command.
+    pub(crate) fn configured(&self, command: Option<Command>) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).command = command;
+    }
+
+    /// Tells of an event. Never waits.
+    pub(crate) fn tell(&self, event: Event) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Also where there is no command: one may be configured while a backup runs.
+        let events = state.sequence.take(event);
+        let Some(command) = &state.command else { return };
+        for event in events {
+            if let Err(unsent) = self.0.queue.try_send(Turn { command: command.clone(), event }) {
+                let (TrySendError::Full(turn) | TrySendError::Disconnected(turn)) = unsent;
+                tracing::warn!(
+                    "on_event is not told of {}: {WAITING} events wait already; is {} too slow?",
+                    turn.event.kind.word(),
+                    turn.command.program.display()
+                );
+            }
+        }
+    }
+}

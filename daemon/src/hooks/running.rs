@@ -1,0 +1,105 @@
+//! Runs one command to its end.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::event::Event;
+use crate::config::Command;
+
+/// Where the command finds others.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs it, and ends whatever is left of it: with it, or when its time is over. Answers why it did not do its work.
+pub(super) fn run(command: &Command, event: &Event, patience: Duration) -> Result<(), String> {
+    if let Some(hindrance) = command.hindrance() {
+        return Err(hindrance);
+    }
+    started(command, event, patience)
+}
+
+fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), String> {
+    let program = command.program.display();
+    let failed = |error: io::Error| format!("{program} cannot be run: {error}");
+    let mut child = std::process::Command::new(&command.program)
+        .args(&command.arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .envs(event.environment())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    let in_time = ends_within(&child, patience);
+    // The child has not been waited for, so the number of its group is still its own.
+    kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap_or_default();
+    let status = child.wait().map_err(failed)?;
+    match in_time {
+        Ok(true) if status.success() => Ok(()),
+        Ok(true) => Err(format!("{program} failed: {}", said(status))),
+        Ok(false) => Err(format!("{program} was killed after {} s; it must be quicker", patience.as_secs())),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Waits until it ends, without taking its end out of the kernel's list.
+fn ends_within(child: &Child, patience: Duration) -> io::Result<bool> {
+    let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    // No signal has a handler in this thread, so nothing interrupts it.
+    Ok(poll(&mut polled, patience)? != 0)
+}
+
+fn said(status: ExitStatus) -> String {
+    status.code().map_or_else(|| status.to_string(), |code| format!("it ended with {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::hooks::Kind;
+
+    fn sh(script: &str, patience: Duration) -> Result<(), String> {
+        let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        let command = Command::try_from(words).expect("a command");
+        started(&command, &Event::of(Kind::Safe, "id", "Blue"), patience)
+    }
+
+    #[test]
+    fn it_has_the_environment_that_is_documented_and_nothing_else() {
+        let patience = Duration::from_secs(10);
+        let all = "test \"$BUTTERDOCK_EVENT $BUTTERDOCK_DRIVE $BUTTERDOCK_LABEL\" = 'safe id Blue'";
+        assert_eq!(sh(all, patience), Ok(()));
+        // `cargo test` has set it.
+        assert_eq!(sh("test -z \"$CARGO_MANIFEST_DIR\" && test -z \"$HOME\"", patience), Ok(()));
+        assert!(sh("exit 3", patience).is_err_and(|why| why.contains("ended with 3")));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_killed_with_all_that_it_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pid = folder.path().join("pid");
+        let begun = Instant::now();
+        let script = format!("sleep 60 & echo $! > {}; sleep 60", pid.display());
+        let why = sh(&script, Duration::from_millis(500)).expect_err("killed");
+        assert!(why.contains("was killed"), "{why}");
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        let pid = std::fs::read_to_string(&pid).expect("written");
+        // Whoever takes in orphans here may take its time.
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        while !(state().is_empty() || state().contains(") Z ")) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}", state());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the configured command is told of a drive's story, as udev and the service make it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::DRIVE;
+use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::rig::{PATIENCE, Rig, Volume, butterdockd, run};
+use butterdock_tests::service::no_options;
+use butterdock_tests::snapshot;
+use zbus::OwnedObjectPath;
+
+/// A line for each event. A label that ended a line would be seen as another one.
+const HOOK: &str = "#!/bin/sh\nprintf '%s|%s|%s|%s|%s|%s|%s\\n' \"$1\" \"$BUTTERDOCK_EVENT\" \"$BUTTERDOCK_DRIVE\" \
+                    \"$BUTTERDOCK_LABEL\" \"$BUTTERDOCK_JOB\" \"$BUTTERDOCK_BACKUP\" \"$BUTTERDOCK_ERROR\" >> \"$2\"\n";
+
+/// Writes the hook into the rig; the line of the configuration, which runs it.
+fn hook(rig: &Rig) -> Result<String> {
+    let file = rig.join("hook");
+    fs::write(&file, HOOK)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    // An argument that a shell would take apart.
+    Ok(format!("on_event = [{file:?}, \"a b; $(c)\", {:?}]\n", rig.join("told")))
+}
+
+/// Waits until the hook was told of so many events, and for one more that should not come.
+fn told(stage: &Stage, events: usize) -> Result<Vec<Vec<String>>> {
+    let began = Instant::now();
+    loop {
+        let text = fs::read_to_string(stage.rig.join("told")).unwrap_or_default();
+        if text.lines().count() >= events {
+            std::thread::sleep(Duration::from_millis(300));
+            let text = fs::read_to_string(stage.rig.join("told"))?;
+            return Ok(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect());
+        }
+        ensure!(began.elapsed() < PATIENCE, "waited in vain for {events} events: {text}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
+    let rig = Rig::new()?;
+    let pool = Volume::make(&rig.join("pool.volume"), &rig.join("pool"), &Default::default())?;
+    let (source, snapshots) = (pool.join("home"), pool.join("snapshots"));
+    snapshot::create(&source)?;
+    fs::write(source.join("letter"), "Dear")?;
+    let more = format!(
+        "{}\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n",
+        hook(&rig)?
+    );
+    let mut stage = Stage::with(rig, &more)?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let job: OwnedObjectPath =
+        stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    ensure!(stage.client.end_of(job.as_str())?.0 == "succeeded");
+    let all = told(&stage, 5)?;
+    let events: Vec<_> = all.iter().map(|line| line[1].as_str()).collect();
+    ensure!(events == ["unknown", "recognised", "backup-started", "backup-done", "safe"], "{all:#?}");
+    ensure!(all.iter().all(|line| line[0] == "a b; $(c)" && line[3] == "Blue" && line[6].is_empty()), "{all:#?}");
+    let id = drive.path.rsplit('/').next().context("an id")?;
+    ensure!(
+        all[1..].iter().all(|line| line[2] == all[1][2] && id.contains(&line[2].replace('-', "_"))),
+        "{id} {all:#?}"
+    );
+    let of_job = |line: &[String]| line[4].len() == 36 && line[5] == "home";
+    ensure!(of_job(&all[2]) && of_job(&all[3]) && all[2][4] == all[3][4] && all[4][4].is_empty(), "{all:#?}");
+
+    // Unplugged when it is safe is no event; one whose source is gone fails.
+    drop(disk);
+    stage.one("away", |is| is.device.is_empty())?;
+    let _disk = Disk::attach(&image)?;
+    let drive = stage.one("there again", |is| is.enrolled && !is.device.is_empty() && is.state != DriveState::Busy)?;
+    fs::remove_file(source.join("letter"))?;
+    let job: OwnedObjectPath =
+        stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    ensure!(stage.client.end_of(job.as_str())?.0 == "failed");
+    let all = told(&stage, 9)?;
+    let events: Vec<_> = all[5..].iter().map(|line| line[1].as_str()).collect();
+    ensure!(events == ["recognised", "backup-started", "backup-failed", "safe"], "{all:#?}");
+    ensure!(all[7][6] == "Failed", "{all:#?}");
+    stage.stop().map(drop)
+}
+
+#[test]
+fn a_hook_that_others_can_write_is_told_by_check_config_and_not_run() -> Result<()> {
+    let rig = Rig::new()?;
+    let line = hook(&rig)?;
+    fs::set_permissions(rig.join("hook"), fs::Permissions::from_mode(0o777))?;
+    let mut stage = Stage::with(rig, &line)?;
+    let checked =
+        run(Command::new(butterdockd()?).arg("check-config").arg(&stage.configuration), PATIENCE)?.success()?;
+    ensure!(checked.out().contains("it is not run now") && checked.out().contains("chmod go-w"), "{}", checked.out());
+    let image = stage.image("a", "Blue")?;
+    let _disk = Disk::attach(&image)?;
+    stage.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    std::thread::sleep(Duration::from_millis(500));
+    let (told, log) = (stage.rig.join("told"), stage.stop()?);
+    ensure!(!told.exists() && log.contains("on_event was not told of unknown"), "{log}");
+    Ok(())
+}
