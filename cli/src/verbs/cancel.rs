@@ -21,7 +21,7 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &str) -> Result<Exi
     let job = objects.job(wanted)?;
     service.job(&job.path).await?.cancel(HashMap::new()).await?;
     out.answer(&Answer { id: job.id.to_string(), result: "cancelled" }, || {
-        format!("job {} is cancelled; nothing half-made was left behind\n", job.short())
+        format!("job {} is cancelled\n", job.short())
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -31,14 +31,14 @@ impl<'f> Source<'f> {
         if !filesystem::is_btrfs(fd).map_err(&look)? {
             return Err(refuse(
                 "not on btrfs, so perhaps it is not mounted; mount it, or correct `source` in \
-                 butterdock.toml, and back up again"
+                 butterdock.toml, then run butterdock backup"
                     .to_owned(),
             ));
         }
         if !subvolume::is_root(&file::stat(fd).map_err(&look)?) {
             return Err(refuse(
                 "a folder and no subvolume, so perhaps it is not mounted; mount it, or correct `source` in \
-                 butterdock.toml, and back up again"
+                 butterdock.toml, then run butterdock backup"
                     .to_owned(),
             ));
         }
@@ -55,7 +55,7 @@ impl<'f> Source<'f> {
             return Err(refuse(format!(
                 "another subvolume ({}) than the one that was backed up before ({expected}), so nothing was \
                  sent; mount the right one; if the new one is meant, remove the file named after this backup in \
-                 /var/lib/butterdock/sources (`sources` in the state directory), and back up again",
+                 /var/lib/butterdock/sources (`sources` in the state directory), then run butterdock backup DRIVE",
                 origin.uuid
             )));
         }

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::{DriveState, path};
 use butterdock_tests::docking::{Disk, Stage};
 use butterdock_tests::rig::{PATIENCE, Rig, Volume, butterdockd, run};
 use butterdock_tests::service::no_options;
@@ -66,11 +66,8 @@ fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
     let events: Vec<_> = all.iter().map(|line| line[1].as_str()).collect();
     ensure!(events == ["unknown", "recognised", "backup-started", "backup-done", "safe"], "{all:#?}");
     ensure!(all.iter().all(|line| line[0] == "a b; $(c)" && line[3] == "Blue" && line[6].is_empty()), "{all:#?}");
-    let id = drive.path.rsplit('/').next().context("an id")?;
-    ensure!(
-        all[1..].iter().all(|line| line[2] == all[1][2] && id.contains(&line[2].replace('-', "_"))),
-        "{id} {all:#?}"
-    );
+    let id = path::drive_id(&drive.path).context("an id")?;
+    ensure!(all[1..].iter().all(|line| line[2] == id), "{id} {all:#?}");
     let of_job = |line: &[String]| line[4].len() == 36 && line[5] == "home";
     ensure!(of_job(&all[2]) && of_job(&all[3]) && all[2][4] == all[3][4] && all[4][4].is_empty(), "{all:#?}");
 
