@@ -28,6 +28,8 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
         drop(disk);
         images.push(image);
     }
+    // It was mounted when it was enrolled, and stays so until somebody lets it go.
+    story.job("Backup", &no_options())?;
     let mut disks = [story.disk.take(), None, None];
     for turn in 0..200_u32 {
         let which = usize::try_from(random.below(3))?;
