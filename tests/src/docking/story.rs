@@ -57,6 +57,14 @@ impl Story {
     /// # Errors
     /// As [`Stage::with`].
     pub fn with(backups: &[&str]) -> Result<Self> {
+        Self::on(backups, "", |stage| stage.image("a", "Blue"))
+    }
+
+    /// With these backups, these lines more for each of them, and a drive on an image that is made so.
+    ///
+    /// # Errors
+    /// As [`Stage::with`], and where the image cannot be made.
+    pub fn on(backups: &[&str], rule: &str, image: impl FnOnce(&Stage) -> Result<PathBuf>) -> Result<Self> {
         let rig = Rig::new()?;
         // Not *.img: what the service may look at are drives alone.
         let volume =
@@ -70,11 +78,11 @@ impl Story {
             let snapshots = pool.join(format!("snapshots-{name}"));
             more += &format!(
                 "\n[[backup]]\nname = {name:?}\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n\
-                 schedule = \"on-plug\"\n"
+                 schedule = \"on-plug\"\n{rule}\n"
             );
         }
         let stage = Stage::with(rig, &more)?;
-        let image = stage.image("a", "Blue")?;
+        let image = image(&stage)?;
         let disk = Some(Disk::attach(&image)?);
         let story = Self { disk, image, source, pool, tank, stage };
         let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;

@@ -1,0 +1,110 @@
+//! Copies of a drive: alone after the drive went, and of one of its two devices. That a copy beside the drive is refused is
+//! shown where the drives are.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::no_options;
+
+/// What `dd` makes of an image.
+fn copy(stage: &Stage, image: &Path, name: &str) -> Result<PathBuf> {
+    let to = stage.rig.join(&format!("{name}.img"));
+    let (from, into) = (format!("if={}", image.display()), format!("of={}", to.display()));
+    run(Command::new("dd").args(["bs=1M", "conv=sparse", &from, &into]), PATIENCE)?.success()?;
+    Ok(to)
+}
+
+#[test]
+fn a_copy_that_is_alone_is_not_taken_for_the_drive_that_was_used_since() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    stage.call(&drive, "SafelyRemove", &no_options())?;
+    stage.one("safe", |is| is.state == DriveState::Safe)?;
+    drop(disk);
+    stage.one("away", |is| is.device.is_empty())?;
+    let stolen = copy(&stage, &image, "copy")?;
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("used since", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    stage.call(&drive, "SafelyRemove", &no_options())?;
+    stage.one("safe", |is| is.state == DriveState::Safe)?;
+    drop(disk);
+    stage.one("away", |is| is.device.is_empty())?;
+    let clone = Disk::attach(&stolen)?;
+    let refused = stage.one("refused", |is| !is.problem.is_empty())?;
+    ensure!(refused.is.problem.contains("this is a copy of"), "{refused:?}");
+    ensure!(refused.is.problem.contains("plug in the drive itself"), "{refused:?}");
+    ensure!(!is_mounted(&clone.name())?, "it is mounted");
+    drop(clone);
+    stage.until("the copy is away", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    let _disk = Disk::attach(&image)?;
+    stage.one("itself again", |is| is.state == DriveState::Mounted && is.problem.is_empty()).map(drop)
+}
+
+#[test]
+fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let images = [stage.rig.join("a.img"), stage.rig.join("b.img")];
+    for image in &images {
+        File::create(image)?.set_len(256 << 20)?;
+    }
+    run(Command::new("mkfs.btrfs").args(["-q", "-L", "Two", "-m", "raid1", "-d", "raid1"]).args(&images), PATIENCE)?
+        .success()?;
+    let disks = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
+    // Until udev has told of both it is a drive of which one half is missing.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Two")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let stolen = copy(&stage, &images[1], "copy")?;
+    let clone = Disk::attach(&stolen)?;
+    let refused = stage.one("the copy", |is| is.device == clone.name())?;
+    ensure!(refused.is.problem.contains(&clone.name()) && refused.is.problem.contains("copy"), "{refused:?}");
+    let members = |uuid: &str| -> Result<Vec<String>> {
+        let names = fs::read_dir(Path::new("/sys/fs/btrfs").join(uuid).join("devices"))?.flatten();
+        let mut names: Vec<_> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        Ok(names)
+    };
+    let mut real = [disks[0].name(), disks[1].name()];
+    real.sort();
+    let now = members(&drive.is.filesystem_uuid)?;
+    ensure!(now == real, "the kernel has {now:?}");
+    // All three at once, with nothing mounted.
+    stage.stop()?;
+    stage.start()?;
+    let refused = stage.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
+    let named = [&disks[1], &clone].iter().all(|disk| refused.is.problem.contains(&disk.name()));
+    ensure!(named && refused.is.problem.contains("unplug the copy"), "{refused:?}");
+    ensure!(!is_mounted(&disks[0].name())? && !is_mounted(&disks[1].name())? && !is_mounted(&clone.name())?);
+    drop(clone);
+    stage.one("mounted again", |is| is.enrolled && is.state == DriveState::Mounted && is.problem.is_empty())?;
+    let now = members(&drive.is.filesystem_uuid)?;
+    ensure!(now == real, "the kernel has {now:?}");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_drive_beside_an_enrolled_one_is_neither_mounted_nor_scanned() -> Result<()> {
+    let stage = Stage::set()?;
+    let known = Disk::attach(&stage.image("a", "Blue")?)?;
+    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let stranger = Disk::attach(&stage.image("b", "Other")?)?;
+    let other = stage.one("the stranger", |is| is.label == "Other")?;
+    ensure!(!other.is.enrolled && other.is.state == DriveState::Present, "{other:?}");
+    // The same look finds the one and not the other.
+    let scanned = |uuid: &str| Path::new("/sys/fs/btrfs").join(uuid).exists();
+    ensure!(scanned(&drive.is.filesystem_uuid) && is_mounted(&known.name())?, "the control is not seen");
+    ensure!(!scanned(&other.is.filesystem_uuid) && !is_mounted(&stranger.name())?, "{other:?}");
+    Ok(())
+}

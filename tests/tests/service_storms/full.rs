@@ -1,0 +1,162 @@
+//! Drives that have no room, and drives that stop taking writes.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::docking::Story;
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::no_options;
+use nix::mount::{MntFlags, umount2};
+
+use super::weather::{begin, end, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made};
+
+/// A drive whose image lies in a small memory filesystem: when that is full, what is written to the drive fails.
+struct Thin {
+    story: Story,
+    memory: PathBuf,
+}
+
+impl Thin {
+    fn begin() -> Result<Self> {
+        let mut memory = PathBuf::new();
+        let story = Story::on(&["home"], "", |stage| {
+            memory = stage.rig.join("memory");
+            fs::create_dir(&memory)?;
+            tmpfs(&memory, "size=1g")?;
+            stage.image("memory/a", "Blue")
+        })?;
+        Ok(Self { story, memory })
+    }
+
+    /// Lets it take so many bytes more, and no others.
+    fn narrow(&self, more: u64) -> Result<()> {
+        nix::unistd::sync();
+        let used = fs::metadata(&self.story.image)?.blocks() * 512;
+        tmpfs(&self.memory, &format!("remount,size={}", used + more))
+    }
+
+    fn heal(&self) -> Result<()> {
+        tmpfs(&self.memory, "remount,size=1g")
+    }
+}
+
+impl Drop for Thin {
+    fn drop(&mut self) {
+        self.heal().ok();
+        self.story.stage.stop().ok();
+        drop(self.story.disk.take());
+        umount2(&self.memory, MntFlags::MNT_DETACH).ok();
+    }
+}
+
+fn tmpfs(at: &Path, options: &str) -> Result<()> {
+    run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "butterdock-rig"]).arg(at), PATIENCE)?.success()?;
+    Ok(())
+}
+
+/// Bytes that no filesystem stores in less.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_drive_that_stops_taking_writes_at_twenty_points_goes_on_when_it_takes_them_again() -> Result<()> {
+    let mut thin = Thin::begin()?;
+    thin.story.job("Backup", &no_options())?;
+    thin.story.drive("safe", &DriveState::Safe)?;
+    let mut failed = 0;
+    for point in 0..20_u64 {
+        (|| {
+            fs::write(thin.story.source.join("grown"), noise(point + 1, 6 << 20))?;
+            thin.narrow(point * (400 << 10))?;
+            let job = begin(&thin.story)?;
+            let (state, error, message) = end(&thin.story, &job)?;
+            thin.heal()?;
+            if state != "succeeded" {
+                failed += 1;
+                ensure!(state == "failed", "{state} {error} {message}");
+                ensure!(["DeviceGone", "NoSpace", "ReadOnly"].contains(&error.as_str()), "{error} {message}");
+                is_for_a_person(&message)?;
+                no_worker_is_left(&thin.story)?;
+                // What the filesystem could not write it has refused to go on from: it is unmounted, and mounted anew.
+                let removed = thin.story.job("SafelyRemove", &no_options());
+                ensure!(removed.is_ok(), "let go: {removed:?}, after {error} {message}");
+                nothing_half_made(&thin.story)?;
+            }
+            let before = good(&thin.story)?;
+            thin.story.drive("let go", &DriveState::Safe)?;
+            thin.story.unplug()?;
+            thin.story.plug()?;
+            thin.story.stage.client.until("the next backup", |_| Ok(good(&thin.story)? > before))?;
+            thin.story.drive("safe", &DriveState::Safe)?;
+            ensure!(newest_is_the_source(&thin.story)?, "no increment");
+            Ok(())
+        })()
+        .with_context(|| format!("point {point}"))?;
+    }
+    ensure!(failed >= 5, "only {failed} points failed");
+    Ok(())
+}
+
+/// That a backup does not fit, and that a person is told how much is missing.
+fn does_not_fit(story: &Story) -> Result<()> {
+    let job = begin(story)?;
+    let (state, error, message) = end(story, &job)?;
+    ensure!((state.as_str(), error.as_str()) == ("failed", "NoSpace"), "{state} {error} {message}");
+    is_for_a_person(&message)?;
+    ensure!(message.contains("MiB are needed") && message.contains("larger drive"), "{message}");
+    story.drive("let go", &DriveState::Safe)?;
+    nothing_half_made(story)
+}
+
+#[test]
+fn a_drive_that_is_full_of_data_is_thinned_once_and_then_told_with_figures() -> Result<()> {
+    let story = Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| stage.image("a", "Blue"))?;
+    let large = story.source.join("large");
+    for seed in 1..=4 {
+        // Two have room beside each other, three have not: the oldest makes room.
+        fs::write(&large, noise(seed, 70 << 20))?;
+        story.job("Backup", &no_options()).with_context(|| format!("backup {seed}"))?;
+        story.drive("safe", &DriveState::Safe)?;
+    }
+    let before = story.on_drive(|all| Ok(all.to_vec()))?;
+    fs::write(&large, noise(9, 300 << 20))?;
+    does_not_fit(&story)?;
+    let after = story.on_drive(|all| Ok(all.to_vec()))?;
+    ensure!(after.last() == before.last(), "the newest is gone: {before:?} {after:?}");
+    fs::write(&large, noise(10, 20 << 20))?;
+    story.job("Backup", &no_options())?;
+    ensure!(newest_is_the_source(&story)?, "no increment");
+    Ok(())
+}
+
+#[test]
+fn a_drive_that_is_full_of_names_and_small_files_is_told_with_figures() -> Result<()> {
+    let story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    let many = story.source.join("small files");
+    fs::create_dir(&many)?;
+    let content = noise(3, 2000);
+    for number in 0..60_000 {
+        fs::write(many.join(number.to_string()), &content)?;
+    }
+    does_not_fit(&story)?;
+    fs::remove_dir_all(&many)?;
+    fs::write(story.source.join("small"), "x")?;
+    story.job("Backup", &no_options())?;
+    ensure!(newest_is_the_source(&story)?, "no increment");
+    Ok(())
+}

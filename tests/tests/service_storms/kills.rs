@@ -1,0 +1,118 @@
+//! SIGKILL for a worker and for the daemon, and Cancel, at random moments of a backup.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::JOB;
+use butterdock_tests::docking::Story;
+use butterdock_tests::service::no_options;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::weather::{
+    begin, chance, end, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made,
+    standard_tools_read_it, workers,
+};
+
+const ROUNDS: u8 = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    Worker,
+    Daemon,
+    Cancel,
+}
+
+/// Backs up again and again, and never undisturbed.
+fn storm(blow: Blow) -> Result<()> {
+    let mut random = chance()?;
+    let mut story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    let grown = story.source.join("grown");
+    let began = Instant::now();
+    fs::write(&grown, vec![b'x'; 12 << 20])?;
+    story.job("Backup", &no_options())?;
+    let whole = began.elapsed();
+    story.drive("safe", &DriveState::Safe)?;
+    let mut hit = 0;
+    for round in 0..ROUNDS {
+        fs::write(&grown, vec![round; 12 << 20])?;
+        let before = good(&story)?;
+        let job = begin(&story)?;
+        sleep(whole.mul_f64(f64::from(u32::try_from(random.below(1000))?) / 1000.0));
+        let state = strike(&mut story, blow, &job)?;
+        hit += usize::from(state != "succeeded");
+        (|| {
+            if blow == Blow::Daemon {
+                // The drive is there when the service comes: that is as good as a plug.
+                story.stage.client.until("the backup of a new start", |_| Ok(good(&story)? > before))?;
+            } else {
+                story.drive("let go", &DriveState::Safe)?;
+                nothing_half_made(&story)?;
+                fs::write(story.source.join("small"), [round])?;
+                let before = good(&story)?;
+                story.unplug()?;
+                story.plug()?;
+                story.stage.client.until("the backup of a new plug", |_| Ok(good(&story)? > before))?;
+            }
+            story.drive("safe", &DriveState::Safe)?;
+            nothing_half_made(&story)?;
+            ensure!(newest_is_the_source(&story)?, "it was no increment");
+            no_worker_is_left(&story)
+        })()
+        .with_context(|| format!("{blow:?}, round {round}, {state}"))?;
+    }
+    ensure!(hit > 0, "no moment hit");
+    standard_tools_read_it(&story)
+}
+
+/// Answers how the job ended.
+fn strike(story: &mut Story, blow: Blow, job: &str) -> Result<String> {
+    match blow {
+        Blow::Worker => {
+            for worker in workers(story)? {
+                kill(Pid::from_raw(worker), Signal::SIGKILL).ok();
+            }
+        }
+        Blow::Daemon => {
+            let daemon = story.stage.daemon.take().context("it runs")?;
+            kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGKILL)?;
+            drop(daemon);
+            // What it had mounted stays so; its workers go with it.
+            sleep(Duration::from_millis(20));
+            story.stage.start()?;
+            return Ok("killed with the daemon".to_owned());
+        }
+        Blow::Cancel => {
+            // It may have ended.
+            story.stage.client.call(job, (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
+        }
+    }
+    let (state, error, message) = end(story, job)?;
+    match (blow, state.as_str()) {
+        (_, "succeeded") => {}
+        (Blow::Cancel, "cancelled") => ensure!(error == "Cancelled", "{error} {message}"),
+        (Blow::Worker, "failed") => is_for_a_person(&message)?,
+        _ => anyhow::bail!("{blow:?}: {state} {error} {message}"),
+    }
+    Ok(state)
+}
+
+#[test]
+fn a_worker_killed_at_any_moment_leaves_nothing_half_made() -> Result<()> {
+    storm(Blow::Worker)
+}
+
+#[test]
+fn a_daemon_killed_at_any_moment_leaves_nothing_half_made() -> Result<()> {
+    storm(Blow::Daemon)
+}
+
+#[test]
+fn a_backup_cancelled_at_any_moment_leaves_nothing_half_made() -> Result<()> {
+    storm(Blow::Cancel)
+}

@@ -1,0 +1,8 @@
+//! Backups in bad weather: drives that fill up and fail, processes that are killed, plugs that come and go.
+
+mod clones;
+mod full;
+mod kills;
+mod plugs;
+mod twins;
+mod weather;

@@ -1,0 +1,75 @@
+//! Three drives that come and go faster than anybody can follow.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::chaos::{names, wait_until};
+use butterdock_tests::docking::{Disk, Story, is_mounted};
+use butterdock_tests::service::no_options;
+
+use super::weather::{chance, folder, loops, newest_is_the_source, no_worker_is_left, nothing_half_made};
+
+#[test]
+#[ignore = "not proven yet: it fails, and whether by its own fault was not found out"]
+fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Result<()> {
+    let mut random = chance()?;
+    let mut story = Story::begin()?;
+    let mut images = vec![story.image.clone()];
+    for name in ["b", "c"] {
+        let image = story.stage.image(name, "Blue")?;
+        let disk = Disk::attach(&image)?;
+        let drive = story.stage.one("a new drive", |is| !is.enrolled && is.device == disk.name())?;
+        story.stage.call(&drive, "Enrol", &no_options())?;
+        let drive = story.stage.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
+        story.stage.call(&drive, "SafelyRemove", &no_options())?;
+        drop(disk);
+        images.push(image);
+    }
+    // It was mounted when it was enrolled, and stays so until somebody lets it go.
+    story.job("Backup", &no_options())?;
+    let mut disks = [story.disk.take(), None, None];
+    for turn in 0..200_u32 {
+        let which = usize::try_from(random.below(3))?;
+        if turn % 10 == 0 {
+            fs::write(story.source.join("changing"), vec![u8::try_from(turn)?; 2 << 20])?;
+        }
+        disks[which] = match disks[which].take() {
+            Some(disk) => {
+                drop(disk);
+                None
+            }
+            None => Some(Disk::attach(&images[which])?),
+        };
+        sleep(Duration::from_millis(random.below(40)));
+    }
+    disks = [None, None, None];
+    wait_until("the kernel has let all go", || Ok(loops(&story)?.is_empty()))?;
+    story.stage.until("none is there", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    no_worker_is_left(&story)?;
+    for (disk, image) in disks.iter_mut().zip(&images) {
+        *disk = Some(Disk::attach(image)?);
+    }
+    let kernel: BTreeSet<String> = loops(&story)?.into_iter().collect();
+    let drives = story.stage.until("all three are safe", |all| {
+        all.len() == 3 && all.iter().all(|drive| drive.is.state == DriveState::Safe && !drive.is.device.is_empty())
+    })?;
+    let shown: BTreeSet<String> = drives.iter().map(|drive| drive.is.device.clone()).collect();
+    ensure!(shown == kernel && shown.len() == 3, "{shown:?} {kernel:?}");
+    ensure!(drives.iter().all(|drive| drive.is.problem.is_empty()), "{drives:?}");
+    for name in &kernel {
+        ensure!(!is_mounted(name)?, "{name} is mounted");
+    }
+    no_worker_is_left(&story)?;
+    let (_, hidden) = names(&folder(&story))?;
+    ensure!(hidden.is_empty(), "{hidden:?}");
+    for disk in disks {
+        story.disk = disk;
+        nothing_half_made(&story)?;
+        newest_is_the_source(&story)?;
+    }
+    Ok(())
+}

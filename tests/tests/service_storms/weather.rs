@@ -1,0 +1,142 @@
+//! What every storm needs: chance, a job that is begun and not waited for, and a look at what is left.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::ErrorDetails;
+use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_tests::chaos::{names, wait_until};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::docking::{Story, word};
+use butterdock_tests::rig::{PATIENCE, Receiver, run};
+use butterdock_tests::service::no_options;
+use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::trees::Random;
+use zbus::OwnedObjectPath;
+
+/// Chance, whose seed is shown where a test fails; `BUTTERDOCK_SEED` takes one again.
+pub(super) fn chance() -> Result<Random> {
+    let seed = match std::env::var("BUTTERDOCK_SEED") {
+        Ok(seed) => seed.parse()?,
+        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()),
+    };
+    #[expect(clippy::print_stderr, reason = "a test that fails shows by what")]
+    {
+        eprintln!("BUTTERDOCK_SEED={seed}");
+    }
+    Ok(Random::new(seed))
+}
+
+/// Begins a backup and answers its job.
+pub(super) fn begin(story: &Story) -> Result<String> {
+    let drive = story.stage.one("the drive", |is| is.enrolled)?;
+    let body = story.stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+    Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
+}
+
+/// How a job ended: its state, the error without its prefix, and what a person who may know names is told. What everybody
+/// is told says what to do next and names no file.
+pub(super) fn end(story: &Story, job: &str) -> Result<(String, String, String)> {
+    let (state, error) = story.stage.client.end_of(job)?;
+    let everybody: String = story.stage.client.get(job, JOB, "ErrorMessage")?;
+    if state == "failed" {
+        is_for_a_person(&everybody)?;
+        ensure!(!everybody.contains('/'), "a name for everybody: {everybody}");
+    }
+    let details = story.stage.client.call(job, (JOB, "GetErrorDetails"), &no_options())?.body();
+    Ok((state, error, details.deserialize::<ErrorDetails>()?.message))
+}
+
+/// That a message says what happened, and then what to do next.
+pub(super) fn is_for_a_person(message: &str) -> Result<()> {
+    ensure!(message.contains("; "), "for a person: {message:?}");
+    Ok(())
+}
+
+/// How many backups of the history have succeeded.
+pub(super) fn good(story: &Story) -> Result<usize> {
+    Ok(story.history("backup")?.iter().filter(|row| word(row, "result") == "succeeded").count())
+}
+
+/// The folder of the source's snapshots.
+pub(super) fn folder(story: &Story) -> PathBuf {
+    story.pool.join("snapshots-home")
+}
+
+/// The processes that the service has started and not yet buried.
+pub(super) fn workers(story: &Story) -> Result<Vec<i32>> {
+    let id = story.stage.daemon.as_ref().context("it runs")?.id();
+    let mut all = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{id}/task"))?.flatten() {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        all.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+    }
+    Ok(all)
+}
+
+/// That whatever can be seen on either side is whole.
+pub(super) fn nothing_half_made(story: &Story) -> Result<()> {
+    let (mine, _) = names(&folder(story))?;
+    for name in &mine {
+        ensure!(snapshot::show(&folder(story).join(name))?.read_only, "{name} beside the source is writable");
+    }
+    story.on_drive(|all| {
+        for path in all {
+            let name = path.file_name().context("a name")?.to_string_lossy();
+            if name.starts_with('.') {
+                continue;
+            }
+            let shown = snapshot::show(path)?;
+            ensure!(shown.read_only && shown.received_uuid != "-", "{name} on the drive: {shown:?}");
+        }
+        Ok(())
+    })
+}
+
+/// That the newest on the drive is what the source is now, that nothing hidden is left, and whether it was an increment.
+pub(super) fn newest_is_the_source(story: &Story) -> Result<bool> {
+    let (_, hidden) = names(&folder(story))?;
+    ensure!(hidden.is_empty(), "hidden beside the source: {hidden:?}");
+    let source = Tree::read(&story.source)?;
+    story.on_drive(|all| {
+        let hidden: Vec<_> = all.iter().filter(|path| path.to_string_lossy().contains("/.")).collect();
+        ensure!(hidden.is_empty(), "hidden on the drive: {hidden:?}");
+        let newest = all.last().context("nothing on the drive")?;
+        same("the newest on the drive", &source, &Tree::read(newest)?, Rules::SOURCE_OF_INCREMENT)?;
+        Ok(snapshot::show(newest)?.parent_uuid != "-")
+    })
+}
+
+/// That the standard tools send what is on the drive, and receive it elsewhere.
+pub(super) fn standard_tools_read_it(story: &Story) -> Result<()> {
+    let stream = story.stage.rig.join("standard");
+    story.on_drive(|all| {
+        let newest = all.last().context("nothing on the drive")?;
+        snapshot::send(Proto::Two, None, newest, &stream)?;
+        Receiver::Standard.receive(&stream, story.tank.path())?;
+        let there = story.tank.join(newest.file_name().context("a name")?);
+        same("by the standard tools", &Tree::read(newest)?, &Tree::read(&there)?, Rules::SOURCE_OF_INCREMENT)?;
+        snapshot::delete(&there)
+    })?;
+    Ok(fs::remove_file(stream)?)
+}
+
+/// The loop devices over an image of the test's.
+pub(super) fn loops(story: &Story) -> Result<Vec<String>> {
+    let images = story.stage.rig.join("");
+    let listed = run(Command::new("losetup").args(["--list", "--noheadings", "--output", "NAME,BACK-FILE"]), PATIENCE)?;
+    let listed = listed.success()?.out();
+    let ours = listed.lines().filter(|line| line.contains(&*images.to_string_lossy()) && line.contains(".img"));
+    let mut all: Vec<String> =
+        ours.filter_map(|line| Some(line.split_whitespace().next()?.trim_start_matches("/dev/").to_owned())).collect();
+    all.sort();
+    Ok(all)
+}
+
+/// Waits until the service has no process beside itself.
+pub(super) fn no_worker_is_left(story: &Story) -> Result<()> {
+    wait_until("no worker is left", || Ok(workers(story)?.is_empty()))
+}
