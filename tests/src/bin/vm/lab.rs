@@ -151,9 +151,12 @@ systemctl reload-or-restart butterdockd"
     /// Mounts a drive through the service, compares its newest snapshot with the source, and makes it safe again.
     pub(crate) fn same_on(&mut self, serial: &str) -> Result<()> {
         let drive = self.drive(serial)?.with_context(|| format!("{serial} is not shown"))?;
-        let id = text(&drive, "id").replace('-', "_2d");
+        let id = text(&drive, "id");
+        // Its end is enough: how an id is written in a path is the service's affair.
+        let end = id.rsplit('-').next().unwrap_or_default();
         let said = self.sh(&format!(
-            "busctl call org.butterdock.Butterdock1 /org/butterdock/Butterdock1/drives/{id} \
+            "busctl call org.butterdock.Butterdock1 \
+             $(busctl --list tree org.butterdock.Butterdock1 | grep -m1 'drives/.*{end}') \
              org.butterdock.Butterdock1.Drive Mount 'a{{sv}}' 0"
         ))?;
         let path = said.trim().trim_start_matches("s ").trim_matches('"').to_owned();
