@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use butterdock_dbus::{Error, ErrorName, JobResult};
+use butterdock_dbus::{Error, ErrorName, JobKind, JobResult};
 use butterdock_receive::ErrorKind;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use super::left::Left;
 use super::pace::Pace;
 use super::work::Work;
 use crate::volumes::Volume;
-use crate::worker::{JobError, public_sentence};
+use crate::worker::{JobError, public_of_backup, public_sentence};
 
 /// A job on the desk.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(super) fn verdict(why: Option<Why>, ending: Ending, left: Left, about: &Abou
         (Ending::Killed | Ending::Trouble(_), Some(why)) => outside(why, left, about),
         (Ending::Told(Some(error)), _) => {
             let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
-            (result, Some(from_worker(error)))
+            (result, Some(from_worker(error, about)))
         }
         (Ending::Trouble(trouble), None) => (JobResult::Failed, Some(trouble)),
         (Ending::Killed, None) => (JobResult::Failed, Some(killed(left, about))),
@@ -174,9 +174,10 @@ fn stuck(writing: bool, about: &About) -> Trouble {
     Trouble::plain(ErrorName::Failed, text)
 }
 
-fn from_worker(error: JobError) -> Trouble {
+fn from_worker(error: JobError, about: &About) -> Trouble {
     let JobError { kind, message, command, byte } = error;
-    Trouble { name: error_name(kind), public: public_sentence(kind, command, byte), message, command, byte }
+    let sentence = if about.kind == JobKind::Backup { public_of_backup } else { public_sentence };
+    Trouble { name: error_name(kind), public: sentence(kind, command, byte), message, command, byte }
 }
 
 fn error_name(kind: ErrorKind) -> ErrorName {

@@ -40,5 +40,5 @@ pub(crate) use handle::Worker;
 pub(crate) use priority::{IoPriority, Priority};
 pub(crate) use protocol::{JobError, Order, Report};
 pub(crate) use run::run;
-pub(crate) use sentence::public as public_sentence;
+pub(crate) use sentence::{public as public_sentence, public_of_backup};
 pub(crate) use spawner::Spawner;

@@ -17,6 +17,30 @@ pub(crate) fn public(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -
     format!("{what}{at}; {next}")
 }
 
+/// The same of a backup, where it was not its stream that was wrong: there it is about a drive and its source.
+pub(crate) fn public_of_backup(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> String {
+    let sentence = match kind {
+        ErrorKind::NoSpace => {
+            "the drive is full, also after what the rule keeps no longer was deleted; keep fewer snapshots, free some space \
+             on it, or take a larger drive"
+        }
+        ErrorKind::DeviceGone => "the drive failed or is gone; check it and its cable (dmesg), then plug it in again",
+        ErrorKind::ReadOnly => "the drive has become read-only; check it (dmesg), then plug it in again",
+        ErrorKind::Failed if command.is_none() => {
+            "the source or the drive is not as it has to be; the job's error details and the journal say what is in the way"
+        }
+        ErrorKind::Failed
+        | ErrorKind::InvalidStream
+        | ErrorKind::TruncatedStream
+        | ErrorKind::UnsupportedStream
+        | ErrorKind::ParentMissing
+        | ErrorKind::Exists
+        | ErrorKind::Busy
+        | ErrorKind::Cancelled => return public(kind, command, byte),
+    };
+    sentence.to_owned()
+}
+
 /// What happened and what to do next, in words that fit every error of the kind and name nothing.
 fn plain(kind: ErrorKind) -> (&'static str, &'static str) {
     match kind {
@@ -61,6 +85,13 @@ mod tests {
     }
 
     #[test]
+    fn of_a_backup_it_is_about_the_drive_and_its_source() {
+        assert!(public_of_backup(ErrorKind::NoSpace, Some(7), None).starts_with("the drive is full"));
+        assert!(public_of_backup(ErrorKind::Failed, None, None).starts_with("the source or the drive"));
+        assert_eq!(public_of_backup(ErrorKind::Failed, Some(7), None), public(ErrorKind::Failed, Some(7), None));
+    }
+
+    #[test]
     fn no_kind_names_a_device_or_any_other_path() {
         let kinds = [
             ErrorKind::InvalidStream,
@@ -76,8 +107,9 @@ mod tests {
             ErrorKind::Failed,
         ];
         for kind in kinds {
-            let said = public(kind, None, None);
-            assert!(!said.contains('/') && said.matches("; ").count() == 1, "{said}");
+            for said in [public(kind, None, None), public_of_backup(kind, None, None)] {
+                assert!(!said.contains('/') && said.matches("; ").count() == 1, "{said}");
+            }
         }
     }
 }
