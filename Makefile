@@ -3,8 +3,6 @@
 CARGO ?= cargo
 # Tests that mount volumes at the same time; more than there are cores makes them slower.
 THREADS ?= $(shell nproc)
-# For `make vm-test`: short, or nothing.
-VM ?=
 # For `make bench`, for instance: make bench BENCH="--only ab --pairs 2"
 BENCH ?=
 # The same for the half of it that measures the service.
@@ -63,11 +61,6 @@ test: ## Every test; needs root, because most of them mount loop volumes
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
-vm-test: deb ## Boot Debian with the package in a machine, plug drives in, pull them out; needs root, half an hour; VM=short is less
-	@tests/demo/needs vm-test
-	$(AS_CALLER) $(CARGO) build -p butterdock-tests --bin vm
-	@image=$$(tests/vm/image "$(abspath $(TARGET))" "$$(readlink -e target/debian/*.deb)") && $(TARGET)/debug/vm "$$image" $(VM)
-
 demo: ## The story: a drive is plugged in, enrolled, backed up, and restored from; needs root, leaves nothing behind
 	@tests/demo/needs demo
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
@@ -79,7 +72,7 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 
-.PHONY: cross-test layer vm-test
+.PHONY: cross-test layer
 
 cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
 	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)

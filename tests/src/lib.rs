@@ -6,7 +6,6 @@
 pub mod chaos;
 pub mod compare;
 pub mod docking;
-pub mod guest;
 pub mod rig;
 pub mod service;
 pub mod snapshot;
