@@ -30,7 +30,7 @@ pub(crate) fn leaves_nothing(lab: &mut Lab) -> Result<()> {
          left=$(find / /run -xdev -iname '*butterdock*' -not -path '/srv/*' -not -path '/var/cache/*')
          [ -z \"$left\" ] || { echo \"left: $left\"; exit 1; }
          systemctl list-unit-files | none grep butterdock; busctl list | none grep Butterdock
-         none pgrep butterdock",
+         none grep -qs butterdock /proc/[0-9]*/comm",
     )?;
     Ok(())
 }

@@ -27,7 +27,10 @@ pub(crate) fn is_locked_again(lab: &mut Lab) -> Result<()> {
          mkfs.btrfs -q -L Black /dev/mapper/$name; udevadm trigger -s block; udevadm settle",
     )?;
     lab.wait_for("butterdock drives | tee /dev/stderr | grep -q Black", Duration::from_secs(30))?;
-    let id = lab.run("butterdock --json enrol Black | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4")?;
+    let id = lab.run(
+        "butterdock enrol Black >/dev/null
+         butterdock --json drives | tr '{' '\\n' | grep Black | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4",
+    )?;
     lab.run(&format!(
         "butterdock safely-remove Black
          printf '[drives]\\nkey_file = [ {{ drive = \"{}\", file = \"/etc/butterdock/black.key\" }} ]\\n' \

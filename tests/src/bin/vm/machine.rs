@@ -36,7 +36,18 @@ impl Machine {
         // setpriv: it ends with us, also where we are killed. KVM is not asked for: where it opens in a machine that is itself emulated, it may hang.
         let mut qemu = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
-            .args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2", "-m", "1024", "-machine", "q35"])
+            .args([
+                "-accel",
+                "tcg,thread=multi,tb-size=512",
+                "-cpu",
+                "max",
+                "-smp",
+                "2",
+                "-m",
+                "1024",
+                "-machine",
+                "q35",
+            ])
             .args(["-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
             .arg(image.join("vmlinuz"))
@@ -97,16 +108,16 @@ impl Machine {
         let limits = json!({"bps-write": speed});
         self.monitor.ask(
             "object-add",
-            json!({"qom-type": "throttle-group", "id": format!("{name}-speed"), "limits": limits}),
+            &json!({"qom-type": "throttle-group", "id": format!("{name}-speed"), "limits": limits}),
         )?;
         self.monitor.ask(
             "blockdev-add",
-            json!({"driver": "throttle", "node-name": format!("{name}-node"), "throttle-group": format!("{name}-speed"),
+            &json!({"driver": "throttle", "node-name": format!("{name}-node"), "throttle-group": format!("{name}-speed"),
                    "file": {"driver": "raw", "file": file}}),
         )?;
         self.monitor.ask(
             "device_add",
-            json!({"driver": "usb-storage", "id": name, "bus": "usb.0", "drive": format!("{name}-node"),
+            &json!({"driver": "usb-storage", "id": name, "bus": "usb.0", "drive": format!("{name}-node"),
                    "serial": format!("SERIAL-{name}"), "removable": true}),
         )
     }
@@ -117,12 +128,11 @@ impl Machine {
     ///
     /// It is not plugged in.
     pub(crate) fn pull(&mut self, name: &str) -> Result<()> {
-        self.monitor.ask("device_del", json!({"id": name}))?;
+        self.monitor.ask("device_del", &json!({"id": name}))?;
         self.monitor.wait_for("DEVICE_DELETED", name)?;
-        self.monitor.ask("blockdev-del", json!({"node-name": format!("{name}-node")}))?;
-        self.monitor.ask("object-del", json!({"id": format!("{name}-speed")}))
+        self.monitor.ask("blockdev-del", &json!({"node-name": format!("{name}-node")}))?;
+        self.monitor.ask("object-del", &json!({"id": format!("{name}-speed")}))
     }
-
 }
 
 impl Drop for Machine {

@@ -35,7 +35,7 @@ impl Monitor {
         let mut monitor = Self { socket: BufReader::new(socket), events: Vec::new() };
         // It greets first.
         monitor.read()?;
-        monitor.ask("qmp_capabilities", json!({}))?;
+        monitor.ask("qmp_capabilities", &json!({}))?;
         Ok(monitor)
     }
 
@@ -44,7 +44,7 @@ impl Monitor {
     /// # Errors
     ///
     /// It is refused.
-    pub(crate) fn ask(&mut self, command: &str, arguments: Value) -> Result<()> {
+    pub(crate) fn ask(&mut self, command: &str, arguments: &Value) -> Result<()> {
         let line = format!("{}\n", json!({"execute": command, "arguments": arguments}));
         self.socket.get_mut().write_all(line.as_bytes())?;
         loop {

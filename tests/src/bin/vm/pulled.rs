@@ -36,7 +36,8 @@ pub(crate) fn finishes_with_the_next_plug(lab: &mut Lab) -> Result<()> {
 ///
 /// None runs.
 pub(crate) fn wait_until_it_runs(lab: &mut Lab) -> Result<()> {
-    let script = "butterdock --json jobs | tee /dev/stderr | grep '\"state\":\"running\"' | grep -q '\"bytes_received\":[1-9]'";
+    let script =
+        "butterdock --json jobs | tee /dev/stderr | grep '\"state\":\"running\"' | grep -q '\"bytes_received\":[1-9]'";
     lab.wait_for(script, Duration::from_secs(60)).map(drop)
 }
 
