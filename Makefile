@@ -72,10 +72,18 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 
-.PHONY: cross-test layer
+.PHONY: cross-test layer vm-test
 
 cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
 	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
+
+# For `make vm-test`: `short` boots, backs up and pulls; `whole` adds the encrypted drive, the power cut and the purge.
+VM ?= whole
+
+vm-test: deb ## A machine (QEMU) boots the package, USB drives come and go; VM=short for half of it; needs root and, once, a mirror
+	@tests/demo/needs vm-test
+	$(AS_CALLER) $(CARGO) build -p butterdock-tests --bin vm
+	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM)
 
 layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
 	yocto/check

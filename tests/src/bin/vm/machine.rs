@@ -1,0 +1,159 @@
+//! A machine that QEMU emulates, with a USB socket: it is booted, has drives plugged in and pulled out, and ends with this.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+
+use crate::console::{Answer, Console};
+use crate::monitor::Monitor;
+
+/// One that runs. Dropped, it has its power cut.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    qemu: Child,
+    console: Console,
+    monitor: Monitor,
+}
+
+/// How long a step may take that says nothing else; the emulated processor is twenty times slower, four times that under load.
+const STEP: Duration = Duration::from_secs(90);
+
+impl Machine {
+    /// Boots the image with the two disks in `folder`, `root` and `pool`.
+    ///
+    /// # Errors
+    ///
+    /// QEMU is not there, or the machine has no shell after five minutes.
+    pub(crate) fn boot(image: &Path, folder: &Path) -> Result<Self> {
+        let socket = folder.join("monitor");
+        if socket.exists() {
+            std::fs::remove_file(&socket)?;
+        }
+        let disk = |name: &str| format!("if=virtio,format=raw,cache=unsafe,file={}", folder.join(name).display());
+        // setpriv: it ends with us, also where we are killed. KVM is not asked for: where it opens in a machine that is itself emulated, it may hang.
+        let mut qemu = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args([
+                "-accel",
+                "tcg,thread=multi,tb-size=512",
+                "-cpu",
+                "max",
+                "-smp",
+                "2",
+                "-m",
+                "1024",
+                "-machine",
+                "q35",
+            ])
+            .args(["-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio"])
+            .arg("-kernel")
+            .arg(image.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(image.join("initrd"))
+            .args(["-append", "console=ttyS0 root=/dev/vda rw quiet mitigations=off nokaslr audit=0 apparmor=0"])
+            .args(["-drive", &disk("root"), "-drive", &disk("pool")])
+            .args(["-device", "qemu-xhci,id=usb", "-qmp"])
+            .arg(format!("unix:{},server=on,wait=off", socket.display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("qemu-system-x86_64 does not start; it is in the package qemu-system-x86")?;
+        let (Some(input), Some(output)) = (qemu.stdin.take(), qemu.stdout.take()) else { bail!("no pipes") };
+        // From here on it ends with `machine`, if the monitor answers; else at once.
+        let monitor = Monitor::connect(&socket).inspect_err(|_| {
+            end(&mut qemu);
+        })?;
+        let mut machine = Self { qemu, console: Console::new(input, output), monitor };
+        machine.console.wait_for_shell(Duration::from_secs(300))?;
+        Ok(machine)
+    }
+
+    /// Runs a bash script there and expects it to succeed; gives back what it wrote.
+    ///
+    /// # Errors
+    ///
+    /// It failed, or took longer than a minute and a half.
+    pub(crate) fn run(&mut self, script: &str) -> Result<String> {
+        let Answer { status, text } = self.console.run(script, STEP)?;
+        ensure!(status == 0, "exit status {status} of\n{script}\n{text}");
+        Ok(text)
+    }
+
+    /// Runs a script again and again until it succeeds; gives back what it wrote then.
+    ///
+    /// # Errors
+    ///
+    /// It does not succeed `within` so long.
+    pub(crate) fn wait_for(&mut self, script: &str, within: Duration) -> Result<String> {
+        let until = Instant::now() + within;
+        loop {
+            let Answer { status, text } = self.console.run(script, STEP)?;
+            if status == 0 {
+                return Ok(text);
+            }
+            ensure!(Instant::now() < until, "not so after {within:?}:\n{script}\n{text}");
+        }
+    }
+
+    /// Plugs the file in as a USB drive that takes so many bytes in a second.
+    ///
+    /// # Errors
+    ///
+    /// QEMU refuses.
+    pub(crate) fn plug(&mut self, name: &str, file: &Path, speed: u64) -> Result<()> {
+        let file = json!({"driver": "file", "filename": file, "cache": {"no-flush": true}});
+        let limits = json!({"bps-write": speed});
+        self.monitor.ask(
+            "object-add",
+            &json!({"qom-type": "throttle-group", "id": format!("{name}-speed"), "limits": limits}),
+        )?;
+        self.monitor.ask(
+            "blockdev-add",
+            &json!({"driver": "throttle", "node-name": format!("{name}-node"), "throttle-group": format!("{name}-speed"),
+                   "file": {"driver": "raw", "file": file}}),
+        )?;
+        self.monitor.ask(
+            "device_add",
+            &json!({"driver": "usb-storage", "id": name, "bus": "usb.0", "drive": format!("{name}-node"),
+                   "serial": format!("SERIAL-{name}"), "removable": true}),
+        )
+    }
+
+    /// Pulls it out, whatever it does.
+    ///
+    /// # Errors
+    ///
+    /// It is not plugged in.
+    pub(crate) fn pull(&mut self, name: &str) -> Result<()> {
+        self.monitor.ask("device_del", &json!({"id": name}))?;
+        self.monitor.wait_for("DEVICE_DELETED", name)?;
+        self.monitor.ask("blockdev-del", &json!({"node-name": format!("{name}-node")}))?;
+        self.monitor.ask("object-del", &json!({"id": format!("{name}-speed")}))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        end(&mut self.qemu);
+    }
+}
+
+fn end(qemu: &mut Child) {
+    // It may have ended by itself.
+    drop(qemu.kill());
+    drop(qemu.wait());
+}
+
+/// An empty file of that size, for a disk.
+///
+/// # Errors
+///
+/// There is no room.
+pub(crate) fn disk(folder: &Path, name: &str, mebibytes: u64) -> Result<PathBuf> {
+    let path = folder.join(name);
+    std::fs::File::create(&path)?.set_len(mebibytes << 20)?;
+    Ok(path)
+}

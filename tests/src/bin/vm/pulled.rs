@@ -1,0 +1,59 @@
+//! A drive is pulled out in mid-backup: the job ends, nothing of it is left, and the next plug finishes it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::lab::{FAST, Lab, SLOW};
+use crate::plugged::{backup_is_done, is_alike};
+
+/// Pulled at three moments: as the stream begins, in the middle, and while it is flushed.
+///
+/// # Errors
+///
+/// The job did not end, or something of it was left.
+pub(crate) fn finishes_with_the_next_plug(lab: &mut Lab) -> Result<()> {
+    for (moment, wait) in [("at the beginning", 0), ("in the middle", 2), ("towards the end", 5)] {
+        lab.step(&format!("pulled {moment} of a backup"));
+        lab.run("cd /srv/pool/home; head -c 36M /dev/urandom >noise; sync")?;
+        lab.plug("blue", SLOW)?;
+        wait_until_it_runs(lab)?;
+        std::thread::sleep(Duration::from_secs(wait));
+        lab.pull("blue")?;
+        job_is_over(lab, wait)?;
+        lab.check("blue")?;
+    }
+    lab.step("the next plug finishes it");
+    lab.plug("blue", FAST)?;
+    backup_is_done(lab)?;
+    is_alike(lab)?;
+    lab.pull("blue")
+}
+
+/// Waits until the worker has read data of a backup.
+///
+/// # Errors
+///
+/// None runs.
+pub(crate) fn wait_until_it_runs(lab: &mut Lab) -> Result<()> {
+    let script =
+        "butterdock --json jobs | tee /dev/stderr | grep '\"state\":\"running\"' | grep -q '\"bytes_received\":[1-9]'";
+    lab.wait_for(script, Duration::from_secs(60)).map(drop)
+}
+
+/// The job says `DeviceGone` within three seconds of the pull as the kernel saw it, and the mount is gone.
+fn job_is_over(lab: &mut Lab, wait: u64) -> Result<()> {
+    let gone = lab.wait_for(
+        "newest | tee /dev/stderr | grep -q 'Error.DeviceGone'; butterdock --json jobs | none grep -q running
+         journalctl --no-pager -q -k -o short-unix --grep 'USB disconnect' | tail -1 | cut -d. -f1,2 | cut -d' ' -f1
+         newest | grep -o '\"end_time\":[0-9]*' | cut -d: -f2",
+        Duration::from_secs(30),
+    )?;
+    let mut lines = gone.lines().rev().filter(|line| !line.is_empty());
+    let (Some(ended), Some(pulled)) = (lines.next(), lines.next()) else { anyhow::bail!("no times: {gone}") };
+    // The one is in microseconds, the other in seconds with six decimals.
+    let took = ended.parse::<u64>()?.saturating_sub(pulled.replace('.', "").parse()?);
+    lab.step(&format!("  the job ended {} ms after the pull (asked for {wait} s after its begin)", took / 1000));
+    ensure!(took < 3_000_000, "the job ended {took} µs after the pull");
+    lab.run("none grep ' /run/butterdock/drives/' /proc/mounts; [ \"$(ls /sys/fs/btrfs/*/devices)\" = vdb ]").map(drop)
+}

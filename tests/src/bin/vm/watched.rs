@@ -1,0 +1,47 @@
+//! Somebody without rights, to whom polkit's rules give one.
+
+use anyhow::{Result, ensure};
+
+use crate::lab::{FAST, Lab, SLOW};
+use crate::plugged::{backup_is_done, is_alike};
+
+/// She is refused, then allowed by a rule, and sees the progress of her backup.
+///
+/// # Errors
+///
+/// She is not, or does not.
+pub(crate) fn by_ann(lab: &mut Lab) -> Result<()> {
+    lab.step("an unprivileged user may not start a backup");
+    lab.plug("blue", FAST)?;
+    backup_is_done(lab)?;
+    lab.pull("blue")?;
+    lab.run("sed -i 's/^drives = .*/&\\nschedule = \"manual\"/' /etc/butterdock/butterdock.toml; systemctl reload butterdockd")?;
+    lab.run("cd /srv/pool/home; head -c 36M /dev/urandom >noise; sync")?;
+    lab.plug("blue", SLOW)?;
+    lab.drive_is("mounted")?;
+    lab.run("status=0; runuser -u ann -- butterdock backup Blue || status=$?; [ $status = 77 ]")?;
+
+    lab.step("polkit lets her, and she sees it go on");
+    lab.run(
+        "cat >/etc/polkit-1/rules.d/50-ann.rules <<'T'
+polkit.addRule(function (action, subject) {
+    if (action.id == 'org.butterdock.Butterdock1.backup' && subject.user == 'ann') return polkit.Result.YES;
+});
+T
+         sleep 2",
+    )?;
+    let seen = lab.run("runuser -u ann -- butterdock --json backup Blue")?;
+    let values: Vec<f64> = seen
+        .split("\"progress\":")
+        .skip(1)
+        .filter_map(|rest| rest.split([',', '}']).next().and_then(|number| number.parse().ok()))
+        .collect();
+    ensure!(values.windows(2).all(|pair| matches!(pair, [a, b] if a <= b)), "progress went back: {values:?}");
+    let between = values.iter().filter(|value| **value > 0.0 && **value < 1.0).count();
+    ensure!(between >= 3, "she saw {values:?}, of\n{seen}");
+    lab.run("sed -i '/^schedule/d' /etc/butterdock/butterdock.toml; systemctl reload butterdockd")?;
+    lab.drive_is("safe")?;
+    is_alike(lab)?;
+    lab.run("sleep 1.1; date '+%F %T' >/run/since")?;
+    lab.pull("blue")
+}
