@@ -149,3 +149,23 @@ fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn a_drive_that_the_service_lets_go_is_not_told_as_unmounted_under_the_job() -> Result<()> {
+    let mut story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    // And where the job failed before, that stays the reason.
+    let aside = story.pool.join("aside");
+    fs::rename(&story.source, &aside)?;
+    let drive = story.drive("there", &DriveState::Safe)?;
+    let body = story.stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+    let job: OwnedObjectPath = body.deserialize()?;
+    let (state, error) = story.stage.client.end_of(job.as_str())?;
+    let message: String = story.stage.client.get(job.as_str(), JOB, "ErrorMessage")?;
+    ensure!(state == "failed" && error == "Failed" && !message.contains("unmounted"), "{state} {error} {message}");
+    story.drive("let go", &DriveState::Safe)?;
+    let log = story.stage.stop()?;
+    ensure!(!log.contains("unmounted under the job"), "{log}");
+    Ok(())
+}

@@ -114,6 +114,11 @@ impl Desk {
     fn hear(&mut self, id: Uuid, told: Told) {
         match told {
             Told::Opened(mount) => self.opened(id, mount),
+            Told::Closed => {
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.mounts.clear();
+                }
+            }
             Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
             Told::Report(report) => {
                 if matches!(report, Report::Progress { .. } | Report::Verify(_) | Report::Phase(_)) {

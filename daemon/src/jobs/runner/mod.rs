@@ -52,6 +52,8 @@ const SWEEPING: Duration = Duration::from_secs(3);
 pub(super) enum Told {
     /// The place is open; it was reached through this mount.
     Opened(u64),
+    /// All places are closed again: what becomes of their mounts is no matter to the job any more.
+    Closed,
     Report(Report),
     /// Nothing came for a while.
     Stalled,

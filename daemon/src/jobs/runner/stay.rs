@@ -66,6 +66,7 @@ impl<E: Errand> Aboard<E> {
         };
         // Nothing of the drive is open any more when it is let go.
         drop(lease);
+        runner.tell(Told::Closed).await;
         berth.leave(&mut runner).await;
         match outcome {
             Ok(outcome) => runner.over_as(outcome).await,
