@@ -22,7 +22,11 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Enrol) -> Result<E
         options = EnrolOptions { format: true, size, serial, label: wanted.label.clone() };
     }
     service.drive(&drive.path).await?.enrol(options.to_options()).await?;
-    out.answer(&Done { id: &drive.id, result: "enrolled" }, || {
+    // It has another id from now on: that of its enrolment.
+    let now = service.objects().await?;
+    let enrolled = now.drives.iter().find(|other| other.now.enrolled && other.now.device == drive.now.device);
+    let id = enrolled.map_or(&drive.id, |enrolled| &enrolled.id);
+    out.answer(&Done { id, result: "enrolled" }, || {
         format!("the drive {} takes this machine's backups from now on\n", escaped(&drive.now.title()))
     });
     Ok(ExitCode::SUCCESS)

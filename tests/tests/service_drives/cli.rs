@@ -4,11 +4,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::DriveState;
+use butterdock_dbus::{DriveState, path};
 use butterdock_tests::chaos::butterdock;
+use butterdock_tests::docking::{Disk, Stage, Story};
 use butterdock_tests::rig::{Finished, PATIENCE, run};
-
-use butterdock_tests::docking::Story;
 
 fn ran(story: &Story, words: &[&str]) -> Result<Finished> {
     let mut command = Command::new(butterdock()?);
@@ -36,5 +35,18 @@ fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
     let dry = ran(&story, &["backups", "--dry-run", "--json"])?.success()?.out();
     let dry: serde_json::Value = serde_json::from_str(&dry).context("JSON")?;
     ensure!(dry["backups"][0]["estimate"].as_u64().is_some_and(|bytes| bytes > 0), "{dry}");
+    Ok(())
+}
+
+#[test]
+fn the_id_that_enrol_prints_is_the_one_that_the_drive_has_from_then_on() -> Result<()> {
+    let stage = Stage::set()?;
+    let disk = Disk::attach(&stage.image("a", "Blue")?)?;
+    stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    let mut command = Command::new(butterdock()?);
+    command.args(["--json", "enrol", &disk.name()]).env("BUTTERDOCK_BUS_ADDRESS", stage.bus.address());
+    let printed: serde_json::Value = serde_json::from_str(&run(&mut command, PATIENCE)?.success()?.out())?;
+    let drive = stage.one("enrolled", |is| is.enrolled)?;
+    ensure!(printed["id"].as_str() == path::drive_id(&drive.path).as_deref(), "{printed} {drive:?}");
     Ok(())
 }
