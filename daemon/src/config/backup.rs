@@ -157,7 +157,12 @@ fn kept(keep: &Keep) -> String {
 
 fn span(span: Duration) -> String {
     let hours = span.as_secs() / 3600;
-    if hours.is_multiple_of(24) { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+    match hours {
+        1 => "an hour".to_owned(),
+        24 => "a day".to_owned(),
+        _ if hours.is_multiple_of(24) => format!("{} days", hours / 24),
+        _ => format!("{hours} hours"),
+    }
 }
 
 impl BackupName {
@@ -246,6 +251,7 @@ mod tests {
         let words = rule.words();
         assert!(words.contains("Backup \"home\": /home to \"blue\", when one of its drives is plugged in"), "{words}");
         assert!(words.contains("kept are the last 3, one each of 14 days, one each of 8 weeks"), "{words}");
+        assert!(words.contains("nothing younger than a day is deleted"), "{words}");
     }
 
     #[test]

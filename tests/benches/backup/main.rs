@@ -1,95 +1,82 @@
-//! A backup of a hundred thousand small files to a drive, beside what people do by hand:
-//! `btrfs send --proto 2 --compressed-data | btrfs receive` and a sync. Both on the same volumes, in turns.
+//! Backups to drives: a hundred thousand small files beside what people do by hand, and how long a person waits who plugs a
+//! drive in.
 //!
-//! `cargo bench -p butterdock-tests --bench backup [-- ROUNDS]`; the numbers go to RESULTS.md.
+//! `cargo bench -p butterdock-tests --bench backup [-- --rounds N] [--record FILE]`
 
-use std::fs::{self, File};
-use std::os::fd::AsFd as _;
-use std::path::Path;
+mod plug;
+mod small;
+
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{Hired, Layout, PATIENCE, Rig, butterdockd, run};
-use butterdock_tests::snapshot;
-use serde_json::json;
+use anyhow::{Context as _, Result};
+use butterdock_tests::rig::{PATIENCE, run};
+use clap::Parser;
 
-const FILES: usize = 100_000;
-const A_FOLDER: usize = 500;
+/// Backups, measured.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many rounds
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Append the table to this file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
+    /// Given by `cargo bench` to every bench
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 fn main() -> Result<()> {
-    let rounds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(3);
-    let rig = Rig::new()?;
-    let source = rig.volume("source", &Layout::sized(4096, "compress=zstd"))?;
-    let drive = rig.volume("drive", &Layout::sized(4096, "compress=zstd"))?;
-    let live = source.join("live");
-    snapshot::create(&live)?;
-    snapshot::create(&live.join(".butterdock"))?;
-    for number in 0..FILES {
-        let folder = live.join((number / A_FOLDER).to_string());
-        if number % A_FOLDER == 0 {
-            fs::create_dir(&folder)?;
-        }
-        // From 500 bytes to 8 KiB: some lie in the trees, some do not.
-        fs::write(folder.join(number.to_string()), format!("{number} ").repeat(80 + number % 1200))?;
-    }
-    let by_hand = source.join("by-hand");
-    snapshot::freeze(&live, &by_hand)?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let folder = drive.join(format!("ours-{round}"));
-        fs::create_dir(&folder)?;
-        ours.push(backup(&live, &folder)?);
-        let folder = drive.join(format!("theirs-{round}"));
-        fs::create_dir(&folder)?;
-        theirs.push(pipe(&by_hand, &folder)?);
-        clear(drive.path())?;
-        clear(&live.join(".butterdock"))?;
-    }
-    ours.sort();
-    theirs.sort();
-    let (ours, theirs) = (ours[rounds / 2], theirs[rounds / 2]);
-    #[expect(clippy::print_stdout, reason = "a bench tells its numbers")]
-    {
-        println!(
-            "backup of {FILES} small files, median of {rounds}: worker {ours:.2?}, send | receive; sync {theirs:.2?}"
-        );
-        println!("ratio {:.2}", ours.as_secs_f64() / theirs.as_secs_f64());
+    let options = Options::parse();
+    let rounds = usize::try_from(options.rounds)?;
+    let plugs = plug::run(rounds)?;
+    let pairs = small::run_pairs(rounds)?;
+    let block = table(&pairs, &plugs)?;
+    // A closed pipe is no reason to forget what was measured.
+    drop(writeln!(std::io::stdout(), "{block}"));
+    if let Some(file) = &options.record {
+        let old = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        std::fs::write(file, format!("{}\n\n{block}", old.trim_end()))?;
     }
     Ok(())
 }
 
-fn backup(live: &Path, into: &Path) -> Result<Duration> {
-    let keep = json!({"last": 9, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
-    let task = json!({"backup": {"name": "68", "source": null, "keep": keep, "protect": 0, "pins": [], "lanes": null, "dry_run": false}});
-    let (source, folder, into) = (File::open(live)?, File::open(live.join(".butterdock"))?, File::open(into)?);
-    let began = Instant::now();
-    let ended =
-        Hired::new(&butterdockd()?, &task, &[source.as_fd(), folder.as_fd(), into.as_fd()])?.finish()?.success()?;
-    let took = began.elapsed();
-    ensure!(ended.said("published").len() == 1, "{:?}", ended.reports);
-    Ok(took)
+fn table(pairs: &[(Duration, Duration)], plugs: &plug::Plugs) -> Result<String> {
+    let (ours, theirs) = (median(pairs.iter().map(|pair| pair.0)), median(pairs.iter().map(|pair| pair.1)));
+    let mut ratios: Vec<f64> = pairs.iter().map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+    let (first, safe) = (median(plugs.first_byte.iter().copied()), median(plugs.safe.iter().copied()));
+    let met = |met: bool| if met { "yes" } else { "**no**" };
+    let said = |program: &str, words: &[&str]| -> Result<String> {
+        Ok(run(Command::new(program).args(words), PATIENCE)?.success()?.out().trim().to_owned())
+    };
+    Ok(format!(
+        "## Backups, {}\n\n- kernel: {}, {} cores\n- medians of {} rounds on loop volumes\n\n\
+         | what | measured | target | met |\n|---|---|---|---|\n\
+         | 100 000 small files to a drive / `btrfs send \\| btrfs receive; sync`: wall | {ratio:.2} ({:.2}–{:.2}; {ours:.2?} / \
+         {theirs:.2?}) | ≤ 0.75 | {} |\n\
+         | plug to the first byte | {first:.2?} | ≤ 2 s | {} |\n\
+         | plug to safe, source unchanged | {safe:.2?} | ≤ 3 s | {} |\n",
+        said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])?,
+        said("uname", &["-r"])?,
+        std::thread::available_parallelism()?,
+        pairs.len(),
+        ratios.first().copied().unwrap_or_default(),
+        ratios.last().copied().unwrap_or_default(),
+        met(ratio <= 0.75),
+        met(first <= Duration::from_secs(2)),
+        met(safe <= Duration::from_secs(3)),
+    ))
 }
 
-fn pipe(snapshot: &Path, into: &Path) -> Result<Duration> {
-    let began = Instant::now();
-    let line = "btrfs -q send --proto 2 --compressed-data \"$0\" | btrfs -q receive \"$1\" && sync -f \"$1\"";
-    run(Command::new("sh").arg("-c").arg(line).arg(snapshot).arg(into), PATIENCE)?.success()?;
-    Ok(began.elapsed())
-}
-
-/// Deletes all subvolumes below, and waits until their space is free.
-fn clear(at: &Path) -> Result<()> {
-    for entry in fs::read_dir(at)? {
-        let entry = entry?.path();
-        let is_subvolume = fs::metadata(&entry).map(|meta| std::os::unix::fs::MetadataExt::ino(&meta) == 256)?;
-        if is_subvolume {
-            snapshot::delete(&entry)?;
-        } else {
-            clear(&entry)?;
-            fs::remove_dir(&entry)?;
-        }
-    }
-    run(Command::new("btrfs").args(["subvolume", "sync"]).arg(at), PATIENCE)?.success().context("sync")?;
-    Ok(())
+fn median(all: impl Iterator<Item = Duration>) -> Duration {
+    let mut all: Vec<Duration> = all.collect();
+    all.sort();
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }

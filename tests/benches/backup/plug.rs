@@ -1,0 +1,70 @@
+//! From the plug on: how soon the first byte of a change is on the drive, and how soon a drive is safe again whose source has
+//! not changed. With the service, a private bus and a real udevd.
+
+use std::collections::HashMap;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::JOB;
+use butterdock_dbus::{DriveState, JobProperties, JobState};
+use butterdock_tests::docking::Story;
+use butterdock_tests::rig::PATIENCE;
+use butterdock_tests::service::no_options;
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+/// How long each of them took, once a round.
+#[derive(Debug, Default)]
+pub(crate) struct Plugs {
+    pub(crate) first_byte: Vec<Duration>,
+    pub(crate) safe: Vec<Duration>,
+}
+
+pub(crate) fn run(rounds: usize) -> Result<Plugs> {
+    let mut story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    let mut plugs = Plugs::default();
+    for round in 0..rounds {
+        story.unplug()?;
+        fs::write(story.source.join("changing"), vec![u8::try_from(round % 256)?; 64 << 20])?;
+        let began = Instant::now();
+        story.plug()?;
+        plugs.first_byte.push(first_byte(&story, began)?);
+        safe(&story, began)?;
+        story.unplug()?;
+        let began = Instant::now();
+        story.plug()?;
+        plugs.safe.push(safe(&story, began)?);
+    }
+    Ok(plugs)
+}
+
+/// Until a running job says that bytes have come.
+fn first_byte(story: &Story, began: Instant) -> Result<Duration> {
+    type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
+    while began.elapsed() < PATIENCE {
+        let asked = ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
+        let managed: Managed = story.stage.client.call(ROOT, asked, &())?.body().deserialize()?;
+        for properties in managed.into_values().filter_map(|mut interfaces| interfaces.remove(JOB)) {
+            let mut job = JobProperties::default();
+            for (name, value) in properties {
+                job.set(&name, &value)?;
+            }
+            if job.state == JobState::Running && job.bytes_received > 0 {
+                return Ok(began.elapsed());
+            }
+        }
+        sleep(Duration::from_millis(2));
+    }
+    anyhow::bail!("no byte came")
+}
+
+/// Until the drive is there and safe.
+fn safe(story: &Story, began: Instant) -> Result<Duration> {
+    let drive = story.stage.one("safe", |is| is.enrolled && !is.device.is_empty() && is.state == DriveState::Safe)?;
+    ensure!(drive.is.problem.is_empty(), "{drive:?}");
+    Ok(began.elapsed())
+}

@@ -1,0 +1,83 @@
+//! A hundred thousand small files: a backup by a worker, and `btrfs send | btrfs receive` and a sync, in turns on the same
+//! volumes.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::rig::{Hired, Layout, PATIENCE, Rig, butterdockd, run};
+use butterdock_tests::snapshot;
+use serde_json::json;
+
+const FILES: usize = 100_000;
+const A_FOLDER: usize = 500;
+
+/// The wall times of ours and of theirs, a pair for each round.
+pub(crate) fn run_pairs(rounds: usize) -> Result<Vec<(Duration, Duration)>> {
+    let rig = Rig::new()?;
+    let source = rig.volume("source", &Layout::sized(4096, "compress=zstd"))?;
+    let drive = rig.volume("drive", &Layout::sized(4096, "compress=zstd"))?;
+    let live = source.join("live");
+    snapshot::create(&live)?;
+    snapshot::create(&live.join(".butterdock"))?;
+    for number in 0..FILES {
+        let folder = live.join((number / A_FOLDER).to_string());
+        if number % A_FOLDER == 0 {
+            fs::create_dir(&folder)?;
+        }
+        // From 500 bytes to 8 KiB: some lie in the trees, some do not.
+        fs::write(folder.join(number.to_string()), format!("{number} ").repeat(80 + number % 1200))?;
+    }
+    let by_hand = source.join("by-hand");
+    snapshot::freeze(&live, &by_hand)?;
+    let mut pairs = Vec::new();
+    for round in 0..rounds {
+        let folder = drive.join(format!("ours-{round}"));
+        fs::create_dir(&folder)?;
+        let ours = backup(&live, &folder)?;
+        let folder = drive.join(format!("theirs-{round}"));
+        fs::create_dir(&folder)?;
+        pairs.push((ours, pipe(&by_hand, &folder)?));
+        clear(drive.path())?;
+        clear(&live.join(".butterdock"))?;
+    }
+    Ok(pairs)
+}
+
+fn backup(live: &Path, into: &Path) -> Result<Duration> {
+    let keep = json!({"last": 9, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    let task = json!({"backup": {"name": "68", "source": null, "keep": keep, "protect": 0, "pins": [], "lanes": null, "dry_run": false}});
+    let (source, folder, into) = (File::open(live)?, File::open(live.join(".butterdock"))?, File::open(into)?);
+    let began = Instant::now();
+    let ended =
+        Hired::new(&butterdockd()?, &task, &[source.as_fd(), folder.as_fd(), into.as_fd()])?.finish()?.success()?;
+    let took = began.elapsed();
+    ensure!(ended.said("published").len() == 1, "{:?}", ended.reports);
+    Ok(took)
+}
+
+fn pipe(snapshot: &Path, into: &Path) -> Result<Duration> {
+    let began = Instant::now();
+    let line = "btrfs -q send --proto 2 --compressed-data \"$0\" | btrfs -q receive \"$1\" && sync -f \"$1\"";
+    run(Command::new("sh").arg("-c").arg(line).arg(snapshot).arg(into), PATIENCE)?.success()?;
+    Ok(began.elapsed())
+}
+
+/// Deletes all subvolumes below, and waits until their space is free.
+fn clear(at: &Path) -> Result<()> {
+    for entry in fs::read_dir(at)? {
+        let entry = entry?.path();
+        let is_subvolume = fs::metadata(&entry).map(|meta| std::os::unix::fs::MetadataExt::ino(&meta) == 256)?;
+        if is_subvolume {
+            snapshot::delete(&entry)?;
+        } else {
+            clear(&entry)?;
+            fs::remove_dir(&entry)?;
+        }
+    }
+    run(Command::new("btrfs").args(["subvolume", "sync"]).arg(at), PATIENCE)?.success().context("sync")?;
+    Ok(())
+}
