@@ -14,13 +14,13 @@ use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
 use super::cloakroom::Cloakroom;
-use super::errands;
 use super::job::JobObject;
 use super::manager::{Manager, Reload};
 use super::mirror;
 use super::showing::{self, Showing};
 use super::socket;
 use super::volume::VolumeObject;
+use super::{errands, inhibitor};
 use crate::config::VolumeName;
 use crate::drives::{Dock, Plugged};
 use crate::jobs::{Jobs, Ticket, no_such_volume};
@@ -69,6 +69,11 @@ impl Hall {
     pub(crate) async fn take_name(&self) -> zbus::Result<()> {
         let name = WellKnownName::from_static_str_unchecked(BUS_NAME);
         self.connection.request_name_with_flags(name, RequestNameFlags::DO_NOT_QUEUE).await.map(drop)
+    }
+
+    /// Has logind keep the machine awake whenever a job runs.
+    pub(crate) fn keep_awake(&self) {
+        tokio::spawn(inhibitor::follow(self.connection.clone(), self.jobs.busy()));
     }
 
     /// Shows these volumes and no others.

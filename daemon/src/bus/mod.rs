@@ -19,6 +19,7 @@ mod errands;
 mod estimates;
 mod hall;
 mod imports;
+mod inhibitor;
 mod job;
 mod manager;
 mod mirror;

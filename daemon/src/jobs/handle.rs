@@ -86,6 +86,7 @@ pub(crate) struct Jobs {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keeper: Keeper,
     pub(super) asking: Asking,
+    pub(super) busy: watch::Receiver<bool>,
 }
 
 /// What the desk is told.
@@ -186,6 +187,11 @@ impl Jobs {
     pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
         let (reply, answer) = oneshot::channel();
         self.send(Order::Idle(Where::Volume(volume.clone()), reply)).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Whether any job runs.
+    pub(crate) fn busy(&self) -> watch::Receiver<bool> {
+        self.busy.clone()
     }
 
     /// Whether the desk answers.

@@ -28,6 +28,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Whether any job has its turn.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// A job waits for its turn.
     pub(super) fn push(&mut self, id: Uuid, places: Vec<Place>) {
         self.waiting.push_back((id, places));

@@ -60,6 +60,7 @@ impl Service {
         hall.take_name().await.context(
             "cannot take the name org.butterdock.Butterdock1; another butterdockd runs, or the bus has no policy for it",
         )?;
+        hall.keep_awake();
         let volumes = watch::Sender::new(volumes);
         tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
         tokio::spawn(follow_plugs(Arc::clone(&hall), plugged));

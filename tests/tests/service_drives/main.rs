@@ -1,6 +1,7 @@
 //! Drives that come, are enrolled and go: real loop devices, told by a real udevd.
 
 mod authority;
+mod awake;
 mod backup;
 mod cli;
 mod drives;

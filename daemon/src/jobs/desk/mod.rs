@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -54,6 +54,8 @@ pub(crate) struct Desk {
     keeper: Keeper,
     sources: Sources,
     hooks: Hooks,
+    /// Whether any job runs.
+    busy: watch::Sender<bool>,
 }
 
 impl Desk {
@@ -74,9 +76,11 @@ impl Desk {
             keeper: keeper.clone(),
             sources: Sources::new(&config.state),
             hooks,
+            busy: watch::Sender::new(false),
         };
+        let busy = desk.busy.subscribe();
         tokio::spawn(desk.work(waiting));
-        Jobs { orders, keeper, asking }
+        Jobs { orders, keeper, asking, busy }
     }
 
     async fn work(mut self, mut waiting: mpsc::Receiver<Order>) {
@@ -90,6 +94,8 @@ impl Desk {
                 () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),
             }
             self.advance();
+            let is_busy = self.queue.is_busy();
+            self.busy.send_if_modified(|busy| std::mem::replace(busy, is_busy) != is_busy);
         }
     }
 

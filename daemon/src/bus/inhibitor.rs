@@ -1,0 +1,52 @@
+//! Keeps the machine awake and on while a job runs, where logind is: it hands out a descriptor, and as long as that is open
+//! nobody but an administrator can have the machine sleep or shut down.
+//!
+//! "block" and not "delay", because a backup takes longer than the seconds by which logind lets anybody delay; a person who
+//! insists is asked for a password and may.
+
+use tokio::sync::watch;
+use zbus::{Connection, OwnedFd};
+
+const LOGIND: &str = "org.freedesktop.login1";
+
+/// Follows whether any job runs, for ever.
+pub(super) async fn follow(connection: Connection, mut busy: watch::Receiver<bool>) {
+    let mut held = None;
+    loop {
+        if !*busy.borrow_and_update() {
+            held = None;
+        } else if held.is_none() {
+            held = ask(&connection).await;
+        }
+        if busy.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// None where there is no logind, or it refuses.
+async fn ask(connection: &Connection) -> Option<OwnedFd> {
+    let why = ("sleep:shutdown", "butterdock", "A backup job is running", "block");
+    let asked = connection.call_method(
+        Some(LOGIND),
+        "/org/freedesktop/login1",
+        Some("org.freedesktop.login1.Manager"),
+        "Inhibit",
+        &why,
+    );
+    let answer = asked.await.and_then(|reply| reply.body().deserialize::<OwnedFd>());
+    match answer {
+        Ok(held) => Some(held),
+        Err(zbus::Error::MethodError(name, ..)) if is_nobody(name.as_str()) => None,
+        Err(error) => {
+            tracing::warn!("logind does not keep the machine awake while a job runs: {error}");
+            None
+        }
+    }
+}
+
+/// Whether the bus says that there is no such service.
+fn is_nobody(error: &str) -> bool {
+    let name = error.strip_prefix("org.freedesktop.DBus.Error.");
+    name.is_some_and(|name| name == "ServiceUnknown" || name == "NameHasNoOwner" || name.starts_with("Spawn."))
+}

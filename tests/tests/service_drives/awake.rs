@@ -1,0 +1,75 @@
+//! The machine is kept awake while a job runs: a played logind, which counts who holds it back.
+
+use std::io::{ErrorKind, PipeReader, Read as _, pipe};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::interface::JOB;
+use butterdock_tests::docking::Story;
+use butterdock_tests::rig::PATIENCE;
+use butterdock_tests::service::{Stalled, no_options};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use zbus::interface;
+
+/// What was asked for, and for each an end that is closed when whoever asked lets go.
+type Asked = Arc<Mutex<Vec<([String; 4], PipeReader)>>>;
+
+struct Logind(Asked);
+
+#[interface(name = "org.freedesktop.login1.Manager")]
+impl Logind {
+    fn inhibit(&self, what: String, who: String, why: String, mode: String) -> zbus::fdo::Result<zbus::OwnedFd> {
+        let (seen, held) = pipe().map_err(|error| zbus::fdo::Error::Failed(error.to_string()))?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(([what, who, why, mode], seen));
+        Ok(OwnedFd::from(held).into())
+    }
+}
+
+#[test]
+fn sleep_and_shutdown_wait_while_a_job_runs_and_no_longer() -> Result<()> {
+    let story = Story::begin()?;
+    let asked = Asked::default();
+    let (address, logind) = (story.stage.bus.address().to_owned(), Logind(Arc::clone(&asked)));
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let builder = zbus::connection::Builder::address(address.as_str()).name("org.freedesktop.login1");
+            let builder = builder.serve_at("/org/freedesktop/login1", logind);
+            let _serving = builder.build().await.expect("logind is played");
+            ready.send(()).expect("it is waited for");
+            std::future::pending::<()>().await;
+        });
+    });
+    is_ready.recv().context("logind is not played")?;
+
+    let stalled = Stalled::start(&story.stage.client, "sub")?;
+    let began = Instant::now();
+    while asked.lock().expect("no thread panicked").is_empty() && began.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(10));
+    }
+    let mut all = std::mem::take(&mut *asked.lock().expect("no thread panicked"));
+    ensure!(all.len() == 1, "asked {} times", all.len());
+    let (words, seen) = all.first_mut().context("one")?;
+    ensure!([&words[0], &words[1], &words[3]] == ["sleep:shutdown", "butterdock", "block"], "{words:?}");
+    ensure!(!is_let_go(seen)?, "it is let go while the job runs");
+    story.stage.client.call(stalled.job.as_str(), (JOB, "Cancel"), &no_options())?;
+    while !is_let_go(seen)? {
+        ensure!(began.elapsed() < PATIENCE, "it is held after the job");
+        sleep(Duration::from_millis(10));
+    }
+    ensure!(asked.lock().expect("no thread panicked").is_empty(), "it is asked for again without a job");
+    Ok(())
+}
+
+fn is_let_go(seen: &mut PipeReader) -> Result<bool> {
+    fcntl(&*seen, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    match seen.read(&mut [0]) {
+        Ok(count) => Ok(count == 0),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
