@@ -169,3 +169,23 @@ fn a_drive_that_the_service_lets_go_is_not_told_as_unmounted_under_the_job() -> 
     ensure!(!log.contains("unmounted under the job"), "{log}");
     Ok(())
 }
+
+#[test]
+fn a_backup_that_is_cancelled_while_its_drive_is_being_mounted_leaves_it_safe() -> Result<()> {
+    let story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    for round in 0..5 {
+        let drive = story.drive("safe", &DriveState::Safe)?;
+        fs::write(story.source.join("changing"), vec![round; 4 << 20])?;
+        let body = story.stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+        let job: OwnedObjectPath = body.deserialize()?;
+        // It may have ended.
+        story.stage.client.call(job.as_str(), (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
+    }
+    story.drive("safe at last", &DriveState::Safe)?;
+    // It is not mounted behind its back either.
+    std::thread::sleep(Duration::from_millis(500));
+    story.drive("safe still", &DriveState::Safe)?;
+    ensure!(!story.is_held()?, "still mounted");
+    Ok(())
+}

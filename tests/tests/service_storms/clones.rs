@@ -93,7 +93,7 @@ fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
 }
 
 #[test]
-fn an_unknown_drive_beside_an_enrolled_one_is_neither_mounted_nor_scanned() -> Result<()> {
+fn an_unknown_drive_beside_an_enrolled_one_is_not_mounted_and_no_part_of_any_filesystem() -> Result<()> {
     let stage = Stage::set()?;
     let known = Disk::attach(&stage.image("a", "Blue")?)?;
     let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;

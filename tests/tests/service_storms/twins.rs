@@ -52,7 +52,8 @@ fn two_drives_that_come_at_once_are_both_backed_up() -> Result<()> {
     story.unplug()?;
     let image = story.stage.image("b", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let other = story.stage.one("the other", |is| !is.enrolled && is.device == disk.name())?;
+    let other =
+        story.stage.one("the other", |is| !is.enrolled && is.filesystem_type == "btrfs" && is.device == disk.name())?;
     story.stage.call(&other, "Enrol", &no_options())?;
     story.stage.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
     drop(disk);

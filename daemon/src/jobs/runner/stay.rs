@@ -49,7 +49,12 @@ impl<E: Errand> Aboard<E> {
         let Self { mut runner, berth, mut errand } = self;
         let lease = match berth.lease(&mut runner, E::READS).await {
             Ok(lease) => lease,
-            Err(ending) => return runner.over(ending).await,
+            Err(ending) => {
+                if matches!(ending, Ending::Killed) {
+                    berth.forsake(&runner).await;
+                }
+                return runner.over(ending).await;
+            }
         };
         let gone = pulled(&lease, runner.to_desk());
         let done = tokio::select! {
@@ -87,6 +92,19 @@ impl Berth {
         };
         runner.tell(Told::Opened(lease.mount_id())).await;
         Ok(lease)
+    }
+
+    /// Nobody waits for the drive to be mounted any more, and it may be all the same: then it is let go again.
+    async fn forsake(&self, runner: &Runner) {
+        if runner.is_awaited(&self.drive).await {
+            return;
+        }
+        let Self { dock, drive } = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = dock.let_go(&drive, Letting::AsConfigured).await {
+                tracing::info!("the drive {drive} was not let go after a job that did not begin: {error}");
+            }
+        });
     }
 
     /// Lets the drive go as it is configured, unless another job waits for it. The job has ended already in all but name:
