@@ -6,8 +6,6 @@ mod backups;
 mod bus;
 mod catalogue;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "not all of what is known of a drive is asked for yet"))]
-#[expect(unused_imports, reason = "not all of what is known of a drive is asked for yet")]
 mod drives;
 mod dump;
 mod foreign;

@@ -119,25 +119,6 @@ impl Default for Keep {
     }
 }
 
-impl Reason {
-    /// Completes "kept: …".
-    #[expect(dead_code, reason = "the list of what is kept shows it, once it is wired")]
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Self::NotOurs => "butterdock did not make it",
-            Self::Pinned => "a drive needs it for its next increment",
-            Self::Newest => "the newest",
-            Self::Protected => "younger than `protect`",
-            Self::Last => "one of the last",
-            Self::Hourly => "the newest of its hour",
-            Self::Daily => "the newest of its day",
-            Self::Weekly => "the newest of its week",
-            Self::Monthly => "the newest of its month",
-            Self::Yearly => "the newest of its year",
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "keep_tests.rs"]
 mod tests;

@@ -30,7 +30,6 @@ mod identity;
 mod keep;
 mod name;
 mod on_drive;
-#[cfg_attr(not(test), expect(dead_code, reason = "the drives remember the pins, once they are wired"))]
 mod pins;
 mod places;
 mod restore;
@@ -58,13 +57,8 @@ pub(crate) use run::{Ends, Run};
 pub(crate) use source::REFUSED as SOURCE_REFUSED;
 pub(crate) use task::{Task, Told};
 pub(crate) use trouble::Trouble;
-#[expect(
-    unused_imports,
-    reason = "the desk gives the orders and the drives remember the pins, once they are wired"
-)]
 pub(crate) use {
     identity::Identity,
-    keep::Reason,
-    pins::{Mark, Pin, Pins, together},
-    places::{Closed, beneath, open},
+    pins::{Mark, Pin},
+    places::{beneath, open},
 };

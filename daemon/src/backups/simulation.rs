@@ -4,7 +4,7 @@ use super::common::{Origin, common};
 use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
-use super::pins::{Mark, Pin, Pins, together};
+use super::pins::{Mark, Pin};
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
 use super::thin::Thinning;
@@ -17,7 +17,7 @@ const START: i64 = 1_795_378_500;
 struct World {
     task: Task,
     source: Vec<Snapshot>,
-    drives: [(Vec<Snapshot>, Pins); 2],
+    drives: [(Vec<Snapshot>, Option<Pin>); 2],
     transid: u64,
 }
 
@@ -46,9 +46,9 @@ impl World {
         self.source.push(fresh);
         self.drives[drive].0.push(Snapshot { id, uuid: twin, received_uuid: uuid, stransid: ctransid, ..named });
         // What the order said: the pins before this backup.
-        self.task.pins = together(self.drives.iter().map(|(_, pins)| pins), "home");
+        self.task.pins = self.drives.iter().filter_map(|(_, pin)| pin.as_ref().map(Pin::mark)).collect();
         let pin = Pin { sent_as: uuid, ctransid, source: uuid, drive: twin, time: now };
-        self.drives[drive].1.set("home", pin);
+        self.drives[drive].1 = Some(pin);
         thin(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, pin.mark(), now);
         thin(&self.task, Side::Drive, &mut self.drives[drive].0, pin.mark(), now);
         incremental
@@ -79,8 +79,8 @@ fn four_hundred_days(keep: Keep, protect: u64) -> World {
             let incremental = world.back_up(drive, now);
             assert!(incremental || first[drive], "day {day}: everything was sent again");
             first[drive] = false;
-            for (there, pins) in &world.drives {
-                let Some(pin) = pins.of("home") else { continue };
+            for (there, pin) in &world.drives {
+                let Some(pin) = pin else { continue };
                 assert!(world.source.iter().any(|snapshot| snapshot.uuid == pin.source), "day {day}: a pin is lost");
                 assert!(there.iter().any(|snapshot| snapshot.uuid == pin.drive), "day {day}: a twin is lost");
             }

@@ -21,7 +21,7 @@ pub(crate) struct Task {
     pub(crate) keep: Keep,
     /// Nothing younger is deleted; in seconds.
     pub(crate) protect: u64,
-    /// What drives need for their next increment, this one with them: [`super::pins::together`].
+    /// What drives need for their next increment, this one with them.
     pub(crate) pins: Vec<Mark>,
     /// How many threads write data; one for each core where nothing is said.
     pub(crate) lanes: Option<usize>,

@@ -27,10 +27,11 @@ pub(crate) mod token;
 pub(crate) use dock::{Dock, Drive, DriveId, Lease, Letting, Plugged};
 pub(crate) use enrolment::{Enrolment, Member, Register};
 pub(crate) use error::{Error, Result};
-pub(crate) use facts::{Bus, Content, Facts, Mapping, Partition, Properties};
-pub(crate) use luks::{Cryptsetup, Secret, mapping_name, stale};
+pub(crate) use facts::{Bus, Content, Facts};
+#[cfg(test)]
+pub(crate) use facts::{Mapping, Partition};
+pub(crate) use luks::{Cryptsetup, Secret, mapping_name};
 pub(crate) use monitor::{Event, Monitor};
-pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only, sweep};
+pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
 pub(crate) use node::superblock;
 pub(crate) use power::{Power, power_off};
-pub(crate) use superblock::{CsumType, Superblock};
