@@ -202,14 +202,14 @@ impl<'r, V: Volume> Applier<'r, V> {
     ) -> Result<(), Error> {
         let directory = inode.kind() == InodeKind::Directory;
         let mut now = Vec::with_capacity(changes.len());
-        let mut failed = None;
+        let (mut failed, mut refusing) = (None, None);
         for (place, change) in changes {
             match change {
                 Change::Utimes { atime, mtime } if directory => {
                     self.deferred.times(inode.number(), path, atime, mtime);
                 }
                 Change::Fileattr { attr } => {
-                    self.deferred.flags(inode.number(), path, attributes::refusing(attr));
+                    refusing = Some(attributes::refusing(attr));
                     now.push((place, Change::Fileattr { attr }));
                 }
                 change if path.is_root() && lets_in(&change) => self.keep_access(place, change),
@@ -233,6 +233,10 @@ impl<'r, V: Volume> Applier<'r, V> {
                 self.lift(&[path])?;
             }
             self.volume.changed(path);
+        }
+        if let Some(flags) = refusing {
+            // After those that were in the way were lifted, which it takes the place of.
+            self.deferred.flags(inode.number(), path, flags);
         }
         self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new() });
         done

@@ -15,6 +15,7 @@ use crate::volume::{Inode, Volume};
 const OURS: Identity = Identity { uuid: Uuid([1; 16]), ctransid: 1 };
 const THEIRS: Identity = Identity { uuid: Uuid([2; 16]), ctransid: 1 };
 const IMMUTABLE: u32 = 0x10;
+const APPEND: u32 = 0x20;
 const EARLY: Time = Time { seconds: 1, nanoseconds: 0 };
 const LATE: Time = Time { seconds: 2, nanoseconds: 0 };
 
@@ -107,6 +108,16 @@ fn what_is_kept_back_is_set_early_when_there_is_much_and_lifted_again_where_it_i
     deferred.finish(&mut volume).unwrap();
     assert_eq!(made.flags().unwrap() & IMMUTABLE, IMMUTABLE);
     assert_eq!(made.times().unwrap(), (EARLY, LATE));
+}
+
+#[test]
+fn a_directory_that_is_append_only_no_longer_does_not_become_so_again_when_it_changes_too() {
+    let mut volume = MemoryVolume::new(OURS);
+    let made = volume.create(&path(b"d"), &NewInode::Directory, 0o755).unwrap();
+    made.set_flags(APPEND).unwrap();
+    let commands = [Command::Chown { path: b"d", uid: 7, gid: 7 }, Command::Fileattr { path: b"d", attr: 0 }];
+    let volume = apply_steps(volume, plan(&commands), Way::default(), 1).unwrap();
+    assert_eq!(volume.view().names[&b"d"[..]].flags & APPEND, 0);
 }
 
 /// Large work is done by the applier itself; whoever waits for it must not wait for a lane that never had it.
