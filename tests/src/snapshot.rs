@@ -205,7 +205,12 @@ fn without_identity(line: &str, numbers: &mut Vec<String>) -> String {
         if hidden.iter().any(|name| word.starts_with(name)) {
             continue;
         }
-        kept.push(word.split('/').map(|part| temporary(part, numbers)).collect::<Vec<_>>().join("/"));
+        // `./s0/o257-12-0`: right below the root alone, whatever files of a deeper directory are called.
+        let mut parts: Vec<String> = word.split('/').map(str::to_owned).collect();
+        if let Some(part) = parts.get_mut(2) {
+            *part = temporary(part, numbers);
+        }
+        kept.push(parts.join("/"));
     }
     kept.join(" ")
 }
@@ -232,4 +237,17 @@ fn btrfs(arguments: &[&str], paths: &[&Path]) -> Result<()> {
         bail!("{}: {}", finished.what, finished.err().trim());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_identity;
+
+    #[test]
+    fn temporary_names_are_numbered_and_files_that_are_called_so_are_left_alone() {
+        let mut numbers = Vec::new();
+        let mut said = |line| without_identity(line, &mut numbers);
+        assert_eq!(said("mkfile ./s0/o257-7-0"), "mkfile ./s0/o#0");
+        assert_eq!(said("rename ./s0/o258-9-0 dest=./s0/names/o257-7-0"), "rename ./s0/o#1 dest=./s0/names/o257-7-0");
+    }
 }
