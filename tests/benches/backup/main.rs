@@ -34,7 +34,7 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let rounds = usize::try_from(options.rounds)?;
-    let plugs = plug::run(rounds)?;
+    let plugs = plug::measure(rounds)?;
     let pairs = small::run_pairs(rounds)?;
     let block = table(&pairs, &plugs)?;
     // A closed pipe is no reason to forget what was measured.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::{DriveState, JobProperties, JobState};
 use butterdock_tests::docking::Story;
-use butterdock_tests::rig::PATIENCE;
+use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
 use zbus::{OwnedObjectPath, OwnedVariant};
 
@@ -22,14 +23,22 @@ pub(crate) struct Plugs {
     pub(crate) safe: Vec<Duration>,
 }
 
-pub(crate) fn run(rounds: usize) -> Result<Plugs> {
-    let mut story = Story::begin()?;
+/// So much takes longer than a quarter of a second, which is how often a job tells how far it is.
+const CHANGE: usize = 160 << 20;
+
+pub(crate) fn measure(rounds: usize) -> Result<Plugs> {
+    let mut story = Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| {
+        let image = stage.image("a", "Blue")?;
+        fs::OpenOptions::new().write(true).open(&image)?.set_len(2 << 30)?;
+        run(Command::new("mkfs.btrfs").args(["-f", "-q", "-L", "Blue"]).arg(&image), PATIENCE)?.success()?;
+        Ok(image)
+    })?;
     story.job("Backup", &no_options())?;
     story.drive("safe", &DriveState::Safe)?;
     let mut plugs = Plugs::default();
     for round in 0..rounds {
         story.unplug()?;
-        fs::write(story.source.join("changing"), vec![u8::try_from(round % 256)?; 64 << 20])?;
+        fs::write(story.source.join("changing"), vec![u8::try_from(round % 256)?; CHANGE])?;
         let began = Instant::now();
         story.plug()?;
         plugs.first_byte.push(first_byte(&story, began)?);

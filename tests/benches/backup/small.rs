@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -35,16 +35,24 @@ pub(crate) fn run_pairs(rounds: usize) -> Result<Vec<(Duration, Duration)>> {
     snapshot::freeze(&live, &by_hand)?;
     let mut pairs = Vec::new();
     for round in 0..rounds {
-        let folder = drive.join(format!("ours-{round}"));
-        fs::create_dir(&folder)?;
-        let ours = backup(&live, &folder)?;
-        let folder = drive.join(format!("theirs-{round}"));
-        fs::create_dir(&folder)?;
-        pairs.push((ours, pipe(&by_hand, &folder)?));
+        let ours = || backup(&live, &made(&drive.join(format!("ours-{round}")))?);
+        let theirs = || pipe(&by_hand, &made(&drive.join(format!("theirs-{round}")))?);
+        // The second of a pair finds a fuller drive: they take turns at that.
+        pairs.push(if round % 2 == 0 {
+            (ours()?, theirs()?)
+        } else {
+            let theirs = theirs()?;
+            (ours()?, theirs)
+        });
         clear(drive.path())?;
         clear(&live.join(".butterdock"))?;
     }
     Ok(pairs)
+}
+
+fn made(folder: &Path) -> Result<PathBuf> {
+    fs::create_dir(folder)?;
+    Ok(folder.to_owned())
 }
 
 fn backup(live: &Path, into: &Path) -> Result<Duration> {
