@@ -38,6 +38,8 @@ pub(crate) fn measure(rounds: usize) -> Result<Plugs> {
     let mut plugs = Plugs::default();
     for round in 0..rounds {
         story.unplug()?;
+        // What was thinned gives its space back.
+        run(Command::new("btrfs").args(["subvolume", "sync"]).arg(story.pool.path()), PATIENCE)?.success()?;
         fs::write(story.source.join("changing"), vec![u8::try_from(round % 256)?; CHANGE])?;
         let began = Instant::now();
         story.plug()?;

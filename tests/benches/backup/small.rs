@@ -2,6 +2,7 @@
 //! volumes.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,17 +36,27 @@ pub(crate) fn run_pairs(rounds: usize) -> Result<Vec<(Duration, Duration)>> {
     snapshot::freeze(&live, &by_hand)?;
     let mut pairs = Vec::new();
     for round in 0..rounds {
-        let ours = || backup(&live, &made(&drive.join(format!("ours-{round}")))?);
-        let theirs = || pipe(&by_hand, &made(&drive.join(format!("theirs-{round}")))?);
-        // The second of a pair finds a fuller drive: they take turns at that.
-        pairs.push(if round % 2 == 0 {
+        // Each finds an empty drive, or ours would take what theirs brought for a parent; who goes first takes turns.
+        let ours = || -> Result<Duration> {
+            let took = backup(&live, &made(&drive.join("ours"))?)?;
+            clear(drive.path())?;
+            clear(&live.join(".butterdock"))?;
+            Ok(took)
+        };
+        let theirs = || -> Result<Duration> {
+            let took = pipe(&by_hand, &made(&drive.join("theirs"))?)?;
+            clear(drive.path())?;
+            Ok(took)
+        };
+        let pair = if round % 2 == 0 {
             (ours()?, theirs()?)
         } else {
             let theirs = theirs()?;
             (ours()?, theirs)
-        });
-        clear(drive.path())?;
-        clear(&live.join(".butterdock"))?;
+        };
+        ensure!(pair.0 * 10 > pair.1, "ours took {:?}: it did not send everything", pair.0);
+        drop(writeln!(std::io::stderr(), "round {round}: ours {:.2?}, theirs {:.2?}", pair.0, pair.1));
+        pairs.push(pair);
     }
     Ok(pairs)
 }
