@@ -49,6 +49,7 @@ pub fn receive(
     control: &Control,
     observer: &dyn Observer,
 ) -> Result<Outcome, Failure> {
+    control.begin();
     let faults = Faults::new(options.max_errors, control.clone());
     let way = Way {
         verify: options.verify,
@@ -253,7 +254,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if self.rules.faults.any() {
             return Ok(());
         }
-        let cancelled = || self.rules.control.is_cancelled();
+        let cancelled = || self.rules.control.is_ending();
         if cancelled() {
             return Err(Error::new(Cause::Cancelled));
         }
