@@ -165,9 +165,7 @@ fn every_backup_of_a_drive_is_watched() {
     let stage = Stage::new();
     let ran = stage.run(&["backup", "Attic"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    for part in
-        ["backed up home on Attic", "backed up root on Attic", "full, because it is the first"]
-    {
+    for part in ["backed up home on Attic", "backed up root on Attic", "full, because it is the first"] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     let ran = stage.run(&["backup", "Attic", "--backup", "fail", "--json"]);

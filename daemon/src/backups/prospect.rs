@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use butterdock_btrfs::space::{Space, space};
 use butterdock_btrfs::Error as Fault;
+use butterdock_btrfs::space::{Space, space};
 use butterdock_receive::{Control, ErrorKind, Outcome};
 
 use super::estimate::Estimate;

@@ -42,7 +42,10 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
         line(&mut out, &lines::one_line(&rule.words()));
         let known = state.join("sources").join(rule.name.as_str());
         let known = lines::one_line(&known.to_string_lossy());
-        line(&mut out, &format!("  Which subvolume that is, it remembers in {known}; for another one remove the file."));
+        line(
+            &mut out,
+            &format!("  Which subvolume that is, it remembers in {known}; for another one remove the file."),
+        );
     }
     for rule in imports {
         line(&mut out, &lines::one_line(&rule.words()));

@@ -68,7 +68,8 @@ fn is_mounted(root: &Path, part: &str, node: &str) -> bool {
 mod tests {
     use super::*;
 
-    const MOUNTS: &str = "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n36 25 0:40 / /mnt/usb\\040stick rw - btrfs /dev/sdb2 rw\n";
+    const MOUNTS: &str =
+        "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n36 25 0:40 / /mnt/usb\\040stick rw - btrfs /dev/sdb2 rw\n";
 
     fn told(files: &[(&str, &str)], node: &str) -> String {
         let root = tempfile::tempdir().expect("a folder");

@@ -231,8 +231,13 @@ mod tests {
     #[test]
     fn reports_arrive_as_they_were_told() {
         let counts = Counts { commands: 1, bytes: u64::MAX, files: 3, ..Counts::default() };
-        let error =
-            JobError { kind: ErrorKind::ReadOnly, message: "a\n\"b\"".to_owned(), command: Some(7), byte: None, hidden: true };
+        let error = JobError {
+            kind: ErrorKind::ReadOnly,
+            message: "a\n\"b\"".to_owned(),
+            command: Some(7),
+            byte: None,
+            hidden: true,
+        };
         let published = Report::Published {
             name: b"a\n\xff\0".to_vec(),
             subvolume_id: 256,

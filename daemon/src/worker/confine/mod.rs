@@ -112,7 +112,8 @@ fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Con
     match filter::keep_devices_out() {
         Ok(()) => {}
         Err(error) if error.errno == Errno::EINVAL => lacking.push(
-            "this kernel has no filter of system calls: the worker could make a mount through which devices open".to_owned(),
+            "this kernel has no filter of system calls: the worker could make a mount through which devices open"
+                .to_owned(),
         ),
         Err(error) => return Err(doing("give up making mounts")(error.errno)),
     }

@@ -48,9 +48,13 @@ fn lacking(version: ABI) -> Option<String> {
         let text = "this kernel has no Landlock, or it is switched off: a worker could open files outside its volume";
         return Some(text.to_owned());
     }
-    let open: Vec<String> =
-        LATER.iter().filter(|(since, ..)| version < *since).map(|(_, what, linux)| format!("{what} ({linux})")).collect();
-    (!open.is_empty()).then(|| format!("this kernel's Landlock leaves open what later Linux shuts: {}", open.join(", ")))
+    let open: Vec<String> = LATER
+        .iter()
+        .filter(|(since, ..)| version < *since)
+        .map(|(_, what, linux)| format!("{what} ({linux})"))
+        .collect();
+    (!open.is_empty())
+        .then(|| format!("this kernel's Landlock leaves open what later Linux shuts: {}", open.join(", ")))
 }
 
 /// What came to Landlock later, by the version that brought it, and that of Linux. Below the second one nothing can be moved
