@@ -26,13 +26,12 @@ pub(crate) fn superblock(node: &Path, devnum: u64) -> Result<Superblock> {
 /// A node that stayed behind when its medium went has no bytes any more, and an enclosure that fails gives too few.
 fn unread(mut file: &File, node: &Path, error: io::Error) -> Error {
     let small = file.seek(SeekFrom::End(0)).is_ok_and(|size| (1..OFFSET + LENGTH as u64).contains(&size));
-    match error.kind() {
-        ErrorKind::UnexpectedEof if small => {
-            Error::refused(format!("{}: it is too small for a btrfs filesystem", node.display()))
-        }
-        ErrorKind::UnexpectedEof => Error::system(format!("reading {}", node.display()))(Errno::ENXIO),
-        _ => Error::system(format!("reading {}", node.display()))(error),
+    let short = error.kind() == ErrorKind::UnexpectedEof;
+    if short && small {
+        return Error::refused(format!("{}: it is too small for a btrfs filesystem", node.display()));
     }
+    let error = if short { Errno::ENXIO.into() } else { error };
+    Error::system(format!("reading {}", node.display()))(error)
 }
 
 /// Opens a node that must be the block device of this number: names below /dev are used again.
