@@ -26,6 +26,12 @@ impl Drive {
         Ok(Some(Self { id, path: path.to_owned(), now }))
     }
 
+    /// What a person calls it; none where its id is all there is.
+    pub(crate) fn title(&self) -> Option<String> {
+        let names = [&self.now.label, &self.now.model, &self.now.device];
+        names.iter().any(|name| !name.trim().is_empty()).then(|| self.now.title())
+    }
+
     /// Whether this is how a person may call it: its id or the first letters of that, its label, the kernel's name.
     pub(crate) fn is_called(&self, wanted: &str) -> bool {
         let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use butterdock_dbus::names::interface;
-use butterdock_dbus::{JobProperties, VolumeProperties, path};
+use butterdock_dbus::{BackupRow, JobProperties, VolumeProperties, path};
 use uuid::Uuid;
 use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
@@ -24,6 +24,8 @@ pub(crate) struct Objects {
 pub(crate) struct Job {
     pub(crate) id: Uuid,
     pub(crate) path: String,
+    /// What a person calls its drive, where that is known.
+    pub(crate) drive_title: Option<String>,
     /// Boxed, because it is large beside what else is heard of a job.
     pub(crate) now: Box<JobProperties>,
 }
@@ -50,7 +52,25 @@ impl Objects {
         objects.volumes.sort_by(|a, b| a.name.cmp(&b.name));
         objects.drives.sort_by(|a, b| a.id.cmp(&b.id));
         objects.jobs.sort_by_key(|job| (job.now.start_time, job.id));
+        for job in &mut objects.jobs {
+            let drive = job.drive().and_then(|id| objects.drives.iter().find(|drive| drive.id == id));
+            job.drive_title = drive.and_then(Drive::title);
+        }
         Ok(objects)
+    }
+
+    /// Whether a job's drive is away, so that its object does not tell what it is called.
+    pub(crate) fn has_untitled(&self) -> bool {
+        self.jobs.iter().any(|job| job.drive().is_some() && job.drive_title.is_none())
+    }
+
+    /// Takes over what enrolled drives are called, attached or away.
+    pub(crate) fn title(&mut self, backups: &[BackupRow]) {
+        for job in self.jobs.iter_mut().filter(|job| job.drive_title.is_none()) {
+            let Some(id) = job.drive() else { continue };
+            let row = backups.iter().find(|row| row.drive.as_ref() == Some(&id));
+            job.drive_title = row.and_then(|row| row.drive_label.clone()).filter(|label| !label.is_empty());
+        }
     }
 
     /// The one drive that a person calls so: by its id, the first letters of that, its label or its device.
@@ -85,7 +105,7 @@ impl Job {
     /// A job from its properties; none where the path is no job's.
     pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
         let Some(id) = path::job_id(path) else { return Ok(None) };
-        let mut job = Self { id, path: path.to_owned(), now: Box::default() };
+        let mut job = Self { id, path: path.to_owned(), drive_title: None, now: Box::default() };
         job.change(properties)?;
         Ok(Some(job))
     }
@@ -126,7 +146,7 @@ mod tests {
     fn objects(ids: &[u128]) -> Objects {
         let job = |id: &u128| {
             let id = Uuid::from_u128(*id);
-            Job { id, path: path::job_path(id).to_string(), now: Box::default() }
+            Job { id, path: path::job_path(id).to_string(), drive_title: None, now: Box::default() }
         };
         Objects { jobs: ids.iter().map(job).collect(), ..Objects::default() }
     }
@@ -137,6 +157,21 @@ mod tests {
         for prefix in ["aa1", "AA11", "aa110000-0000-0000-0000-000000000000", "aa110000_0000"] {
             assert_eq!(objects.job(prefix).map(Job::short).ok().as_deref(), Some("aa110000"), "{prefix}");
         }
+    }
+
+    #[test]
+    fn a_job_on_a_drive_that_is_away_has_what_that_is_called() {
+        let mut objects = objects(&[1, 2]);
+        objects.jobs[0].now.drive = path::drive_path("3f2a").to_string();
+        assert!(objects.has_untitled());
+        let row = |drive: &str, label: &str| BackupRow {
+            drive: Some(drive.to_owned()),
+            drive_label: Some(label.to_owned()),
+            ..BackupRow::default()
+        };
+        objects.title(&[row("9a11", "Twin"), row("3f2a", "Attic")]);
+        assert_eq!(objects.jobs[0].drive_title.as_deref(), Some("Attic"));
+        assert!(objects.jobs[1].drive_title.is_none() && !objects.has_untitled());
     }
 
     #[test]

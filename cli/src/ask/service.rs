@@ -41,7 +41,12 @@ impl Service {
     /// Every volume, drive and job there is.
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
         let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
-        Objects::read(&manager.get_managed_objects().await?)
+        let mut objects = Objects::read(&manager.get_managed_objects().await?)?;
+        if objects.has_untitled() {
+            // Without an answer the id stands for the drive.
+            objects.title(&self.manager().await?.list_backups(HashMap::new()).await.unwrap_or_default());
+        }
+        Ok(objects)
     }
 
     /// The manager; its properties are fetched when they are asked for.

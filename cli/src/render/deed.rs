@@ -7,10 +7,10 @@ use crate::ask::Job;
 
 /// What it is about: its volume, its backup and drive, or its drive.
 pub(crate) fn place(job: &Job) -> String {
-    match (job.volume(), job.drive()) {
+    match (job.volume(), drive_of(job)) {
         (Some(volume), _) => escaped(&volume),
-        (None, Some(drive)) if job.now.backup.is_empty() => drive_of(&drive),
-        (None, Some(drive)) => format!("{} on {}", escaped(&job.now.backup), drive_of(&drive)),
+        (None, Some(drive)) if job.now.backup.is_empty() => drive,
+        (None, Some(drive)) => format!("{} on {drive}", escaped(&job.now.backup)),
         (None, None) => escaped(&job.now.backup),
     }
 }
@@ -18,9 +18,9 @@ pub(crate) fn place(job: &Job) -> String {
 /// `receive into tank`.
 pub(super) fn begun(job: &Job) -> String {
     let kind = escaped(job.now.kind.as_str());
-    match (job.volume(), job.drive()) {
+    match (job.volume(), drive_of(job)) {
         (Some(volume), None) => format!("{kind} into {}", escaped(&volume)),
-        (Some(volume), Some(drive)) => format!("{kind} from {} into {}", drive_of(&drive), escaped(&volume)),
+        (Some(volume), Some(drive)) => format!("{kind} from {drive} into {}", escaped(&volume)),
         (None, _) => format!("{kind} {}", place(job)),
     }
 }
@@ -44,6 +44,8 @@ pub(super) fn done(job: &Job) -> String {
     }
 }
 
-fn drive_of(id: &str) -> String {
-    format!("the drive {}", escaped(id))
+/// Its drive by the name that people know, else by its id.
+fn drive_of(job: &Job) -> Option<String> {
+    let called = |id: String| job.drive_title.as_deref().map_or_else(|| format!("the drive {}", escaped(&id)), escaped);
+    job.drive().map(called)
 }

@@ -64,8 +64,9 @@ impl Watch<'_> {
         match heard {
             Heard::Began(job) => {
                 if self.others && self.find(&job.path).is_none() {
+                    let job = self.with_title(*job).await;
                     screen.begun(&job);
-                    self.jobs.push(*job);
+                    self.jobs.push(job);
                 }
             }
             Heard::Changed(path, changes) => {
@@ -93,6 +94,16 @@ impl Watch<'_> {
             Wrong::new(&job, self.follow.during(self.service.details(&job.path)).await.ok())
         };
         screen.ended(&job, result, wrong);
+    }
+
+    /// With what its drive is called, where it has one: that is not a property of the job.
+    async fn with_title(&mut self, mut job: Job) -> Job {
+        if job.drive().is_some()
+            && let Ok(objects) = self.follow.during(self.service.objects()).await
+        {
+            job.drive_title = objects.jobs.into_iter().find(|now| now.id == job.id).and_then(|now| now.drive_title);
+        }
+        job
     }
 
     fn find(&self, path: &str) -> Option<usize> {

@@ -46,6 +46,8 @@ pub struct Control {
 #[derive(Debug)]
 struct Inner {
     cancelled: AtomicBool,
+    /// As long as the run that goes on shall end, and a later one with the same handle need not.
+    stopped: AtomicBool,
     /// Readable once the run shall end; the reader polls it beside its input.
     wake: EventFd,
     tally: Tally,
@@ -71,7 +73,8 @@ impl Control {
     /// `eventfd(2)` failed: no descriptors or no memory.
     pub fn new() -> std::io::Result<Self> {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), wake, tally: Tally::default() }) })
+        let (cancelled, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { inner: Arc::new(Inner { cancelled, stopped, wake, tally: Tally::default() }) })
     }
 
     /// Asks the run to end: it stops at the next command, removes its hidden subvolume and fails as cancelled.
@@ -86,6 +89,17 @@ impl Control {
         self.inner.cancelled.load(Ordering::Relaxed)
     }
 
+    /// Asks the run that goes on to end as [`Control::cancel`] does; after [`Control::resume`] another may begin.
+    pub fn stop(&self) {
+        self.inner.stopped.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Takes a [`Control::stop`] back, also one that came when no run went on any more.
+    pub fn resume(&self) {
+        self.inner.stopped.store(false, Ordering::SeqCst);
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -95,6 +109,23 @@ impl Control {
 
     pub(crate) fn tally(&self) -> &Tally {
         &self.inner.tally
+    }
+
+    /// Whether the run shall end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_cancelled() || self.inner.stopped.load(Ordering::Relaxed)
+    }
+
+    /// A run begins: what woke the reader of one before wakes this one's only where it shall end too.
+    pub(crate) fn begin(&self) {
+        match self.inner.wake.read() {
+            // EAGAIN: nobody woke it.
+            Ok(_) | Err(Errno::EAGAIN | _) => {}
+        }
+        // Whoever asks from now on wakes it again, and whoever asked before has set its flag.
+        if self.inner.cancelled.load(Ordering::SeqCst) || self.inner.stopped.load(Ordering::SeqCst) {
+            self.wake();
+        }
     }
 
     /// Wakes the reader, whatever it waits for.

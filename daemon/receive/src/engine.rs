@@ -49,6 +49,7 @@ pub fn receive(
     control: &Control,
     observer: &dyn Observer,
 ) -> Result<Outcome, Failure> {
+    control.begin();
     let faults = Faults::new(options.max_errors, control.clone());
     let way = Way {
         verify: options.verify,
@@ -57,8 +58,9 @@ pub fn receive(
         plain: false,
     };
     let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default() };
-    let mut published = Vec::new();
-    let whole = run(input, destination, options, &rules, observer, &mut published).unwrap_or_else(|error| {
+    let (mut published, mut left_hidden) = (Vec::new(), false);
+    let ends = (&mut published, &mut left_hidden);
+    let whole = run(input, destination, options, &rules, observer, ends).unwrap_or_else(|error| {
         rules.faults.report_fatal(error);
         false
     });
@@ -68,7 +70,7 @@ pub fn receive(
     let counts = control.progress().counts;
     match rules.faults.into_error(whole) {
         None => Ok(Outcome { subvolumes: published, counts }),
-        Some(error) => Err(Failure { error, published, counts }),
+        Some(error) => Err(Failure { error, published, left_hidden, counts }),
     }
 }
 
@@ -81,14 +83,15 @@ pub fn sweep(directory: BorrowedFd<'_>) -> Result<(), Error> {
     Destination::new(directory)?.sweep()
 }
 
-/// Answers whether the input ended and everything in it was published.
+/// Answers whether the input ended and everything in it was published; and in the `ends` what was, and whether something
+/// hidden is left.
 fn run(
     input: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
     options: &Options,
     rules: &Rules,
     observer: &dyn Observer,
-    published: &mut Vec<Published>,
+    (published, left_hidden): (&mut Vec<Published>, &mut bool),
 ) -> Result<bool, Error> {
     let destination = Destination::new(destination)?;
     destination.sweep()?;
@@ -97,12 +100,14 @@ fn run(
     let (to, batches) = sync_channel(BATCHES);
     let reader =
         Reader::new(input, options.one_stream, options.limits, to, &blocks, &rules.control, &rules.faults, observer);
-    Ok(scope(|threads| {
+    let whole = scope(|threads| {
         threads.spawn(move || reader.run());
         let run =
             Run { threads, destination: &destination, health: &health, options, rules, observer, blocks: &blocks };
         run.follow(batches, published)
-    }))
+    });
+    *left_hidden = destination.is_left();
+    Ok(whole)
 }
 
 /// What stays the same from subvolume to subvolume.
@@ -253,7 +258,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if self.rules.faults.any() {
             return Ok(());
         }
-        let cancelled = || self.rules.control.is_cancelled();
+        let cancelled = || self.rules.control.is_ending();
         if cancelled() {
             return Err(Error::new(Cause::Cancelled));
         }

@@ -97,6 +97,8 @@ pub struct Failure {
     pub error: Error,
     /// The subvolumes that were published before; they stay.
     pub published: Vec<Published>,
+    /// Something hidden, of the one that failed, could not be deleted.
+    pub left_hidden: bool,
     /// What was done.
     pub counts: Counts,
 }
@@ -177,7 +179,7 @@ impl Error {
             Cause::Locked => "wait until the other receive has begun or ended, then try again",
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),
-            Cause::Cancelled => "nothing half-made was left behind; start again when you like",
+            Cause::Cancelled => "start again when you like",
         }
     }
 }
@@ -259,6 +261,11 @@ impl std::error::Error for Error {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.error, f)?;
+        if self.left_hidden {
+            f.write_str("; something hidden is left in the destination, which the next receive there removes")?;
+        } else if self.error.kind() == ErrorKind::Cancelled {
+            f.write_str("; nothing half-made was left behind")?;
+        }
         if !self.published.is_empty() {
             f.write_str("; received before and kept:")?;
             for subvolume in &self.published {
@@ -272,5 +279,23 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_was_left_is_said_where_it_is_known() {
+        let told = |cause, left_hidden| {
+            let error = Error::new(cause);
+            Failure { error, published: Vec::new(), left_hidden, counts: Counts::default() }.to_string()
+        };
+        assert!(told(Cause::Cancelled, false).ends_with("nothing half-made was left behind"));
+        for cause in [Cause::Cancelled, Cause::OneName] {
+            let told = told(cause, true);
+            assert!(told.contains("something hidden is left") && !told.contains("nothing"), "{told}");
+        }
     }
 }

@@ -1,11 +1,8 @@
-//! Brings a snapshot to the drive: estimates, looks for room, transfers, and makes room once where there is too little.
+//! Brings a snapshot to the drive, and makes room once where there is too little.
 
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread::Builder;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use butterdock_btrfs::space::space;
 use butterdock_receive::{ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
@@ -13,17 +10,14 @@ use butterdock_receive::{ErrorKind, Kind, Observer, Options, Outcome, Phase, Pub
 use super::common::{Pair, common};
 use super::estimate::Estimate;
 use super::fresh::Fresh;
+use super::prospect::{Prospect, Words, told};
 use super::room::{Need, Short, fits};
 use super::run::{Run, basis, now};
-use super::send::{Stream, no_pipe};
+use super::send::Stream;
 use super::snapshot::{Side, Snapshot};
 use super::source::Source;
-use super::task::Told;
 use super::thin::{Thinning, wait_for_space};
 use super::trouble::Trouble;
-
-/// An estimate that takes longer is made beside the transfer.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// Sends the new snapshot and answers when it is durable on the drive. `mine` are the older ones.
@@ -58,7 +52,7 @@ impl Run<'_> {
         let stopped = AtomicBool::new(false);
         if let Some(estimate) = Estimate::make(&stream, fresh.snapshot.id, since(pairs), &stopped)? {
             (self.tell)(told(&estimate));
-            self.look_for_room(Need::of(&estimate))?;
+            self.prospect(&stream, fresh, pairs).look_for(Need::of(&estimate))?;
         }
         Ok(())
     }
@@ -70,35 +64,20 @@ impl Run<'_> {
         estimated: &OnceLock<Estimate>,
     ) -> Result<Outcome, Trouble> {
         let stream = self.stream(fresh, pairs);
-        let stopped = AtomicBool::new(false);
-        std::thread::scope(|threads| {
-            let (done, wait) = channel();
-            let estimate = || {
-                if estimated.get().is_none() {
-                    // An estimate that fails is missed by nobody: the transfer says what is wrong.
-                    let made = Estimate::make(&stream, fresh.snapshot.id, since(pairs), &stopped);
-                    if let Ok(Some(estimate)) = made {
-                        (self.tell)(told(&estimate));
-                        estimated.set(estimate).unwrap_or_default();
-                    }
-                }
-            };
-            Builder::new()
-                .name("estimate".to_owned())
-                .spawn_scoped(threads, move || {
-                    estimate();
-                    done.send(()).unwrap_or_default();
-                })
-                .map_err(|error| no_pipe(&error))?;
-            match wait.recv_timeout(PATIENCE) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
-            }
-            // Without an estimate there must be room at least for what a filesystem needs to work.
-            let roomy = self.look_for_room(estimated.get().map(Need::of).unwrap_or_default());
-            let transferred = roomy.and_then(|()| self.transfer(&stream, fresh));
-            stopped.store(true, Ordering::Relaxed);
-            transferred
-        })
+        self.prospect(&stream, fresh, pairs).transfer(estimated, || self.transfer(&stream, fresh))
+    }
+
+    fn prospect<'p>(&'p self, stream: &'p Stream<'p>, fresh: &Fresh<'_>, pairs: &[Pair<'_>]) -> Prospect<'p> {
+        Prospect {
+            stream,
+            id: fresh.snapshot.id,
+            since: since(pairs),
+            destination: self.destination(),
+            patience: self.patience,
+            control: self.control,
+            tell: self.tell,
+            words: Words { too_small, unseen: |fault| Trouble::drive("look at the space")(fault) },
+        }
     }
 
     fn transfer(&self, stream: &Stream<'_>, fresh: &Fresh<'_>) -> Result<Outcome, Trouble> {
@@ -111,11 +90,6 @@ impl Run<'_> {
     fn stream<'s>(&self, fresh: &'s Fresh<'_>, pairs: &[Pair<'_>]) -> Stream<'s> {
         let (parent, clone_sources) = basis(pairs);
         Stream { snapshot: fresh.root(), parent, clone_sources, version: self.version }
-    }
-
-    fn look_for_room(&self, need: Need) -> Result<(), Trouble> {
-        let space = space(self.destination()).map_err(Trouble::drive("look at the space"))?;
-        fits(&space, need).map_err(too_small)
     }
 
     /// Thins the drive by the rule, whose time would come after the backup. Answers whether anything was deleted.
@@ -157,10 +131,6 @@ fn too_small(short: Short) -> Trouble {
         free >> 20
     );
     Trouble::said(ErrorKind::NoSpace, sentence)
-}
-
-pub(super) fn told(estimate: &Estimate) -> Told {
-    Told::Estimated { bytes: estimate.bytes() }
 }
 
 /// The transaction after which everything is new.

@@ -4,8 +4,9 @@
 //! ```text
 //! run         the worker's way from the check of the source to the thinning
 //! source      whether the source is what was meant       fresh     the new snapshot, hidden until it was sent
-//! deliver     estimate, room, transfer, again            send      the kernel's half, and the pipe to the receiver
-//! estimate    how much will come                         room      whether it fits (pure)
+//! deliver     transfer, make room, again                 send      the kernel's half, and the pipe to the receiver
+//! prospect    estimate and room, before and beside it    estimate  how much will come
+//! room        whether it fits (pure)
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
 //! places      opens what the order needs, for the daemon  restore  the way back
@@ -32,6 +33,7 @@ mod name;
 mod on_drive;
 mod pins;
 mod places;
+mod prospect;
 mod restore;
 mod room;
 mod run;
@@ -46,12 +48,15 @@ mod utc;
 #[cfg(test)]
 mod privileged_retention;
 #[cfg(test)]
+mod privileged_room;
+#[cfg(test)]
 mod simulation;
 
 pub(crate) use keep::Keep;
 pub(crate) use name::LONGEST as LONGEST_NAME;
 pub(crate) use on_drive::{OnDrive, on_drive};
 pub(crate) use pins::MOST as MOST_PINS;
+pub(crate) use prospect::PATIENCE;
 pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};
 pub(crate) use source::REFUSED as SOURCE_REFUSED;

@@ -2,21 +2,22 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Builder;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, file, roots, subvolume, uuid_tree};
-use butterdock_receive::{Control, Observer, Options};
+use butterdock_receive::{Control, ErrorKind, Observer, Options};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::common::{Origin, common};
-use super::deliver::{since, told};
-use super::estimate::Estimate;
+use super::deliver::since;
 use super::identity::Identity;
+use super::prospect::{Prospect, Words};
+use super::room::Short;
 use super::run::basis;
-use super::send::{Stream, no_pipe};
+use super::send::Stream;
 use super::snapshot::list;
 use super::task::Told;
 use super::trouble::Trouble;
@@ -31,6 +32,8 @@ pub(crate) struct Restore<'r> {
     pub(crate) options: &'r Options,
     /// The version of streams that this kernel sends: 1 or 2.
     pub(crate) version: u32,
+    /// An estimate that takes longer is made beside the transfer.
+    pub(crate) patience: Duration,
     pub(crate) control: &'r Control,
     /// Hears of what is received.
     pub(crate) observer: &'r dyn Observer,
@@ -54,21 +57,30 @@ impl Restore<'_> {
         (self.tell)(Told::Parent { uuid: parent_uuid, why });
         let (parent, clone_sources) = basis(&pairs);
         let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };
-        let (stopped, since) = (AtomicBool::new(false), since(&pairs));
-        std::thread::scope(|threads| {
-            let estimate = || {
-                // One that fails is missed by nobody: the transfer says what is wrong.
-                if let Ok(Some(estimate)) = Estimate::make(&stream, id, since, &stopped) {
-                    (self.tell)(told(&estimate));
-                }
-            };
-            let estimating = Builder::new().name("estimate".to_owned()).spawn_scoped(threads, estimate);
-            drop(estimating.map_err(|error| no_pipe(&error))?);
-            let sent = stream.transfer(self.destination, self.options, self.control, self.observer);
-            stopped.store(true, Ordering::Relaxed);
-            sent.map(drop)
-        })
+        let prospect = Prospect {
+            stream: &stream,
+            id,
+            since: since(&pairs),
+            destination: self.destination,
+            patience: self.patience,
+            control: self.control,
+            tell: self.tell,
+            words: Words { too_small, unseen: |fault| Trouble::volume("look at the space")(fault) },
+        };
+        let transfer = || stream.transfer(self.destination, self.options, self.control, self.observer);
+        prospect.transfer(&OnceLock::new(), transfer).map(drop)
     }
+}
+
+fn too_small(short: Short) -> Trouble {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the volume has no room for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, or \
+         restore to another volume",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    Trouble::said(ErrorKind::NoSpace, sentence)
 }
 
 /// Opens the snapshot with this uuid, wherever it is on the drive whose top is `root`; none where there is no such one. For

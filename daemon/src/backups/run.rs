@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use butterdock_btrfs::{filesystem, roots};
 use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Published};
@@ -37,6 +37,8 @@ pub(crate) struct Run<'r> {
     pub(crate) task: &'r Task,
     /// The version of streams that this kernel sends: 1 or 2.
     pub(crate) version: u32,
+    /// An estimate that takes longer is made beside the transfer.
+    pub(crate) patience: Duration,
     pub(crate) control: &'r Control,
     /// Hears of what is received.
     pub(crate) observer: &'r dyn Observer,

@@ -54,8 +54,8 @@ impl<'f> Source<'f> {
         if let Some(expected) = expected.filter(|&expected| expected != origin.uuid) {
             return Err(refuse(format!(
                 "another subvolume ({}) than the one that was backed up before ({expected}), so nothing was \
-                 sent; mount the right one; if the new one is meant, remove the file named after this backup in \
-                 /var/lib/butterdock/sources (`sources` in the state directory), then run butterdock backup DRIVE",
+                 sent; mount the right one; if the new one is meant, remove the file that butterdockd check-config names \
+                 for this backup, then run butterdock backup DRIVE",
                 origin.uuid
             )));
         }

@@ -66,9 +66,9 @@ impl DriveObject {
     }
 
     async fn unlock(&self, secret: OwnedFd, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        self.allowed("Unlock", &options, &header).await?;
+        let uid = self.allowed("Unlock", &options, &header).await?;
         let secret = self.hall.cloakroom.claim(&secret)?;
-        self.hall.dock.unlock(&self.id(), secret).await
+        self.hall.dock.unlock(&self.id(), secret, uid).await
     }
 
     #[zbus(out_args("path"))]

@@ -40,6 +40,12 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
     }
     for rule in backups {
         line(&mut out, &lines::one_line(&rule.words()));
+        let known = state.join("sources").join(rule.name.as_str());
+        let known = lines::one_line(&known.to_string_lossy());
+        line(
+            &mut out,
+            &format!("  Which subvolume that is, it remembers in {known}; for another one remove the file."),
+        );
     }
     for rule in imports {
         line(&mut out, &lines::one_line(&rule.words()));
@@ -82,6 +88,16 @@ mod tests {
         let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop));
         assert!(text.starts_with("The configuration is good.\n"));
         assert!(text.contains("Volume \"tank\": received into /nonexistent/tank; not usable now"), "{text}");
+    }
+
+    #[test]
+    fn the_file_that_remembers_a_source_is_named_where_it_is() {
+        let text = "[paths]\nstate = \"/srv/state\"\n[[backup]]\nname = \"home\"\nsource = \"/home\"\ndrives = []\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("butterdock.toml");
+        std::fs::write(&file, text).expect("written");
+        let text = words(&load(&Sources::One(file)).expect("good"), |_| Ok(()));
+        assert!(text.contains("remembers in /srv/state/sources/home; for another one remove the file"), "{text}");
     }
 
     #[test]

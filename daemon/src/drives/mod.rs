@@ -23,6 +23,7 @@ mod power;
 mod superblock;
 mod text;
 pub(crate) mod token;
+mod users;
 
 pub(crate) use dock::{Dock, Drive, DriveId, Lease, Letting, Plugged};
 pub(crate) use enrolment::{Enrolment, Member, Register};

@@ -1,10 +1,11 @@
 //! A block device's node, opened without believing its name.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::error::{Error, Result};
@@ -18,8 +19,19 @@ use super::superblock::{self, LENGTH, OFFSET, Superblock};
 pub(crate) fn superblock(node: &Path, devnum: u64) -> Result<Superblock> {
     let file = open(node, devnum)?;
     let mut bytes = [0; LENGTH];
-    file.read_exact_at(&mut bytes, OFFSET).map_err(Error::system(format!("reading {}", node.display())))?;
+    file.read_exact_at(&mut bytes, OFFSET).map_err(|error| unread(&file, node, error))?;
     superblock::parse(&bytes).map_err(|what| Error::refused(format!("{}: {what}", node.display())))
+}
+
+/// A node that stayed behind when its medium went has no bytes any more, and an enclosure that fails gives too few.
+fn unread(mut file: &File, node: &Path, error: io::Error) -> Error {
+    let small = file.seek(SeekFrom::End(0)).is_ok_and(|size| (1..OFFSET + LENGTH as u64).contains(&size));
+    let short = error.kind() == ErrorKind::UnexpectedEof;
+    if short && small {
+        return Error::refused(format!("{}: it is too small for a btrfs filesystem", node.display()));
+    }
+    let error = if short { Errno::ENXIO.into() } else { error };
+    Error::system(format!("reading {}", node.display()))(error)
 }
 
 /// Opens a node that must be the block device of this number: names below /dev are used again.
@@ -36,7 +48,7 @@ pub(super) fn open(node: &Path, devnum: u64) -> Result<File> {
 }
 
 /// A small file, or nothing where it is larger than `most` bytes.
-pub(super) fn small(file: &File, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+pub(super) fn small(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))

@@ -10,6 +10,7 @@ use nix::fcntl::OFlag;
 
 use super::error::{Error, Result};
 use super::facts::{Bus, Facts};
+use super::users;
 
 /// What was done to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +32,15 @@ pub(crate) fn power_off(disk: &Facts) -> Result<Power> {
         let node = disk.node.display();
         return Err(Error::refused(format!("{node} is a part of {}; switch that off", disk.disk().display())));
     }
-    if disk.bus == Bus::Loop || disk.bus == Bus::Mapper {
+    if disk.bus == Bus::Mapper {
         return Ok(Power::LeftOn);
     }
+    // Also of a disk that stays on: with any part of it in use it is not safe to pull.
     let claimed = claim(&disk.node, Some(disk.devnum))?;
     claimed.sync_all().map_err(Error::system(format!("flushing {}", disk.node.display())))?;
+    if disk.bus == Bus::Loop {
+        return Ok(Power::LeftOn);
+    }
     let others = |name: &str| claim(&Path::new("/dev").join(name), None);
     // The claim is held until the switch is off: nobody mounts in between.
     let power = switch_off(Path::new("/sys"), &disk.syspath, &others);
@@ -67,8 +72,7 @@ pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(node).map_err(|error| {
         if error.raw_os_error() == Some(Errno::EBUSY as i32) {
-            let what = "is still in use, itself or a part of it; unmount that first";
-            return Error::refused(format!("{} {what}", node.display()));
+            return Error::refused(users::sentence(node));
         }
         Error::system(format!("opening {}", node.display()))(error)
     })?;

@@ -8,6 +8,12 @@
 //!   forks copies, and from which it is dropped without a flush;
 //! * where it was one for a moment it is closed by a thread that does nothing else ([`close`]);
 //! * it is looked at by threads that may be lost, so many for each user ([`borrow`]).
+//!
+//! # The end of the service
+//! Nothing ends a thread that such a filesystem holds in close(2): that question waits for its answer whatever signals come
+//! (`FR_FORCE` in fs/fuse/dev.c), and a process is there until its last thread is gone. So a service that is told to end does
+//! so in all but that: its jobs, its drives and its name are given up in time, its main thread has ended, and whoever waits for
+//! the process waits for the filesystem. No order of ending helps: exit(2) closes what is open in the same way.
 
 mod closing;
 mod looking;

@@ -175,7 +175,7 @@ fn stuck(writing: bool, about: &About) -> Trouble {
 }
 
 fn from_worker(error: JobError, about: &About) -> Trouble {
-    let JobError { kind, message, command, byte } = error;
+    let JobError { kind, message, command, byte, hidden: _ } = error;
     let sentence = if about.kind == JobKind::Backup { public_of_backup } else { public_sentence };
     Trouble { name: error_name(kind), public: sentence(kind, command, byte), message, command, byte }
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn told(kind: ErrorKind) -> Ending {
-        Ending::Told(Some(JobError { kind, message: "long".to_owned(), command: None, byte: None }))
+        Ending::Told(Some(JobError { kind, message: "long".to_owned(), command: None, byte: None, hidden: false }))
     }
 
     fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorName>) {

@@ -90,7 +90,8 @@ mod tests {
             Report::Backup(Told::Parent { uuid: None, why: Some("the drive is new".to_owned()) }),
             Report::Backup(Told::Estimated { bytes: 7 }),
         ];
-        let full = JobError { kind: ErrorKind::NoSpace, message: "full".to_owned(), command: None, byte: None };
+        let full =
+            JobError { kind: ErrorKind::NoSpace, message: "full".to_owned(), command: None, byte: None, hidden: false };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
         assert_eq!((all.why.as_deref(), all.problem.as_deref()), (Some("the drive is new"), Some("full")));

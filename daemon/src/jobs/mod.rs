@@ -22,6 +22,7 @@ mod handle;
 mod history;
 mod job;
 mod keeper;
+mod lacking;
 mod left;
 mod memory;
 mod pace;

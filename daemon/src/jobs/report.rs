@@ -33,17 +33,11 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
             job.bytes_durable = before.max(*end);
             job.bytes_durable != before
         }
-        Report::Confined { landlock: _, lacking } => {
-            if let Some(lacking) = lacking {
-                tracing::warn!(butterdock_job = %job.id, "{lacking}");
-            }
-            false
-        }
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
         Report::Backup(told) => backup(job, told),
         Report::Streams(told) => imported(job, told),
         Report::Verify(told) => verified(job, pace, told),
-        Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
+        Report::Confined { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
 

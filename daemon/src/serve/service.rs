@@ -106,7 +106,7 @@ impl Service {
     /// Reads the configuration again; where it has a mistake everything stays as it was.
     async fn reload(&mut self) -> Result<(), String> {
         let sources = self.sources.clone();
-        let text = |error: anyhow::Error| format!("the configuration stays as it was: {error:#}");
+        let text = |error: anyhow::Error| format!("the service goes on with the configuration that it has: {error:#}");
         let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
         let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
         if config.state != self.config.state || config.run != self.config.run {

@@ -1,7 +1,7 @@
 //! This room verifies a drive, in a worker: the kernel's scrub of each of its devices, all at the same time, as each is as
 //! slow as it is.
 //!
-//! The kernel scrubs inside one call that only [`scrub::cancel`] ends, and that for all devices at once. So a thread a
+//! The kernel scrubs inside one call that only [`cancel`] ends, and that for all devices at once. So a thread a
 //! device makes the call, and this one watches: it tells how far they are, and cancels when somebody wants the end.
 
 mod found;

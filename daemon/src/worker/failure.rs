@@ -12,7 +12,7 @@ use crate::{streams, verify};
 
 /// A run that failed.
 pub(crate) fn of_run(failure: &Failure) -> JobError {
-    of(&failure.error, failure)
+    JobError { hidden: failure.left_hidden, ..of(&failure.error, failure) }
 }
 
 /// An error outside a run.
@@ -34,8 +34,12 @@ pub(crate) fn of_import(trouble: &streams::Trouble) -> JobError {
         streams::Trouble::Receive { failure, .. } => failure.error.place,
         streams::Trouble::Nothing(_) | streams::Trouble::Volume(_) | streams::Trouble::Unfit { .. } => None,
     };
+    let hidden = match trouble {
+        streams::Trouble::Receive { failure, .. } => failure.left_hidden,
+        streams::Trouble::Nothing(_) | streams::Trouble::Volume(_) | streams::Trouble::Unfit { .. } => false,
+    };
     let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
-    JobError { kind: trouble.kind(), message: short(trouble), command, byte }
+    JobError { kind: trouble.kind(), message: short(trouble), command, byte, hidden }
 }
 
 /// A drive that was not read to its end.
@@ -50,7 +54,7 @@ pub(crate) fn of_descriptors(unfit: Unfit) -> JobError {
 
 /// Something that hinders the worker and holds no name.
 pub(crate) fn of_sentence(sentence: &str) -> JobError {
-    JobError { kind: ErrorKind::Failed, message: sentence.to_owned(), command: None, byte: None }
+    JobError { kind: ErrorKind::Failed, message: sentence.to_owned(), command: None, byte: None, hidden: false }
 }
 
 /// Text for a report, which must fit a line however it is escaped there: a byte takes six at most.
@@ -66,7 +70,7 @@ pub(crate) fn short(text: impl Display) -> String {
 
 fn of(error: &Error, whole: impl Display) -> JobError {
     let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
-    JobError { kind: error.kind(), message: short(whole), command, byte }
+    JobError { kind: error.kind(), message: short(whole), command, byte, hidden: false }
 }
 
 #[cfg(test)]
@@ -100,9 +104,9 @@ mod tests {
             end: 5,
         };
         let error = Error { place: None, name: None, cause: Cause::Cancelled };
-        let told = of_run(&Failure { error, published: vec![published], counts: Counts::default() });
+        let told = of_run(&Failure { error, published: vec![published], left_hidden: true, counts: Counts::default() });
         assert!(told.message.contains(MARKER), "{}", told.message);
-        assert_eq!(told.kind, ErrorKind::Cancelled);
+        assert_eq!((told.kind, told.hidden), (ErrorKind::Cancelled, true));
     }
 
     #[test]

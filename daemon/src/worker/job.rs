@@ -12,7 +12,7 @@ use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
 use super::protocol::{JobError, Order, Report};
 use super::teller::Teller;
-use crate::backups::{self, Ends, Restore, Task};
+use crate::backups::{self, Ends, PATIENCE, Restore, Task};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
@@ -167,7 +167,8 @@ impl Job {
                 let tell = |told| teller.leave(Report::Backup(told));
                 let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
                 let (version, observer) = (*version, teller);
-                let restore = Restore { snapshot, destination, options, version, control, observer, tell: &tell };
+                let (patience, tell) = (PATIENCE, &tell);
+                let restore = Restore { snapshot, destination, options, version, patience, control, observer, tell };
                 let error = restore.run().err().map(|trouble| failure::of_backup(&trouble));
                 Report::Ended { counts: control.progress().counts, error }
             }
@@ -199,7 +200,7 @@ impl Job {
 
 fn back_up(ends: &Ends, task: &Task, version: u32, control: &Control, teller: &Teller) -> Option<JobError> {
     let tell = |told| teller.leave(Report::Backup(told));
-    let run = backups::Run { ends, task, version, control, observer: teller, tell: &tell };
+    let run = backups::Run { ends, task, version, patience: PATIENCE, control, observer: teller, tell: &tell };
     run.run().err().map(|trouble| failure::of_backup(&trouble))
 }
 

@@ -144,6 +144,9 @@ pub(crate) struct JobError {
     pub(crate) command: Option<u64>,
     /// The offset of that command in the input.
     pub(crate) byte: Option<u64>,
+    /// Something hidden could not be deleted.
+    #[serde(default)]
+    pub(crate) hidden: bool,
 }
 
 /// [`Counts`] for serde, which checks that none is missing.
@@ -228,8 +231,13 @@ mod tests {
     #[test]
     fn reports_arrive_as_they_were_told() {
         let counts = Counts { commands: 1, bytes: u64::MAX, files: 3, ..Counts::default() };
-        let error =
-            JobError { kind: ErrorKind::ReadOnly, message: "a\n\"b\"".to_owned(), command: Some(7), byte: None };
+        let error = JobError {
+            kind: ErrorKind::ReadOnly,
+            message: "a\n\"b\"".to_owned(),
+            command: Some(7),
+            byte: None,
+            hidden: true,
+        };
         let published = Report::Published {
             name: b"a\n\xff\0".to_vec(),
             subvolume_id: 256,

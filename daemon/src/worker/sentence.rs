@@ -66,7 +66,7 @@ fn plain(kind: ErrorKind) -> (&'static str, &'static str) {
             "a drive of the volume failed or is gone",
             "check it and its cable (btrfs device stats, dmesg), then send again",
         ),
-        ErrorKind::Cancelled => ("cancelled", "nothing half-made was left behind"),
+        ErrorKind::Cancelled => ("cancelled", "start the job again when you like"),
         ErrorKind::Failed => ("the stream could not be received", "ask for the job's error details, then send again"),
     }
 }

@@ -12,7 +12,7 @@ use super::nodes::{chmod, touch};
 use super::xattrs::{CAPABILITY, DEFAULT, capability, remove, set};
 use super::{Content, Random};
 
-/// Changes the tree that [`super::change`] left.
+/// Changes the tree that [`super::change()`] left.
 ///
 /// # Errors
 /// When the filesystem refuses something.

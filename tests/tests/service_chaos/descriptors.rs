@@ -83,8 +83,8 @@ fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough(
 
 /// No signal ends a thread that closes such a file. The bus, and whoever starts the service again, need not wait for it.
 #[test]
-fn a_daemon_that_is_not_let_go_of_gives_up_its_name_when_it_ends() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
+fn a_daemon_that_is_not_let_go_of_gives_up_its_name_and_ends_in_all_but_the_thread_that_is_held() -> Result<()> {
+    let mut stage = Stage::new(&["tank"])?;
     let client = stage.client()?;
     let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush])?;
     drop(refusal(&client, &fuse.file()?)?);
@@ -92,6 +92,23 @@ fn a_daemon_that_is_not_let_go_of_gives_up_its_name_when_it_ends() -> Result<()>
     kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGTERM)?;
     let began = Instant::now();
     wait_until("nobody has the name", || Ok(!client.service_is_there()?))?;
+    // Its own thread has ended: what is left waits for the filesystem, and no signal changes that.
+    wait_until("it has ended", || Ok(state(stage.pid(), stage.pid())? == 'Z'))?;
     ensure!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    wait_until("the kernel alone holds what is left", || {
+        let left = std::fs::read_dir(format!("/proc/{}/task", stage.pid()))?.flatten();
+        let mut left = left.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+        Ok(left.all(|thread: u32| thread == stage.pid() || state(stage.pid(), thread).unwrap_or('X') == 'D'))
+    })?;
+    drop(fuse);
+    let finished = stage.stop()?;
+    ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
     Ok(())
+}
+
+/// A letter of `proc_pid_stat(5)`.
+fn state(process: u32, thread: u32) -> Result<char> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/task/{thread}/stat"))?;
+    let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.ok_or_else(|| anyhow::anyhow!("no state in {text}"))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::{error_name, no_options, shape};
 use zbus::Variant;
@@ -107,6 +107,33 @@ fn a_forgotten_drive_is_unmounted_and_an_unknown_one_again() -> Result<()> {
     ensure!(drives.len() == 1 && drives[0].path != drive.path, "{drives:?}");
     ensure!(!is_mounted(&disk.name())? && stage.records()?.is_empty());
     Ok(())
+}
+
+#[test]
+fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is_told() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| is.label == "Blue")?;
+    let at = stage.rig.join("theirs");
+    std::fs::create_dir(&at)?;
+    run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), PATIENCE)?.success()?;
+    let remove = || -> Result<(String, String)> {
+        let body = stage.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
+        let job: zbus::OwnedObjectPath = body.deserialize()?;
+        let (state, _) = stage.client.end_of(job.as_str())?;
+        Ok((state, stage.client.get(job.as_str(), JOB, "ErrorMessage")?))
+    };
+    let refused = remove();
+    run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    let (state, message) = refused?;
+    let wanted = format!("{} is mounted (lsblk tells where); unmount it, then try again", disk.name());
+    ensure!(state == "failed" && message == wanted, "{state} {message}");
+    let shown = stage.one("the drive", |is| is.label == "Blue")?;
+    ensure!(shown.is.state != DriveState::Safe, "{shown:?}");
+    let (state, message) = remove()?;
+    ensure!(state == "succeeded", "{state} {message}");
+    stage.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe).map(drop)
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod hooks;
 mod import;
 mod journal;
 mod listing;
+mod reload;
 mod rule;
 mod verify;

@@ -67,13 +67,13 @@ impl Faults {
 
     /// Whether nothing more shall be done.
     pub(crate) fn stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed) || self.control.is_cancelled()
+        self.stopped.load(Ordering::Relaxed) || self.control.is_ending()
     }
 
     /// Whether the command at `place` shall not be done any more. Those before the one that stopped the run are
     /// done, or the error that is told would be the first that some lane came to, not the first of the stream.
     pub(crate) fn ends_before(&self, place: Place) -> bool {
-        self.control.is_cancelled() || place.command > self.last.load(Ordering::Relaxed)
+        self.control.is_ending() || place.command > self.last.load(Ordering::Relaxed)
     }
 
     /// Whether there was an error: nothing may be published then.
@@ -85,7 +85,7 @@ impl Faults {
     pub(crate) fn into_error(self, whole: bool) -> Option<Error> {
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         match (found.first, found.count) {
-            _ if !whole && self.control.is_cancelled() => Some(Error::new(Cause::Cancelled)),
+            _ if !whole && self.control.is_ending() => Some(Error::new(Cause::Cancelled)),
             (None, _) => None,
             (Some(first), 1) => Some(first),
             (Some(first), count) if self.limit != 1 => {

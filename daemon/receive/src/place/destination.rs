@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Destination {
     fd: OwnedFd,
+    /// Something hidden could not be deleted.
+    pub(super) left: AtomicBool,
 }
 
 /// The lock of the destination directory; closing its descriptor gives it back.
@@ -34,7 +37,7 @@ impl Destination {
     pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, Error> {
         let fd = reopen(fd).map_err(|fault| Error::call("open the destination directory", fault))?;
         match filesystem::is_btrfs(&fd) {
-            Ok(true) => Ok(Self { fd }),
+            Ok(true) => Ok(Self { fd, left: AtomicBool::new(false) }),
             Ok(false) => Err(Error::new(Cause::NotBtrfs)),
             Err(fault) => Err(Error::call("look at the destination's filesystem", fault)),
         }
@@ -61,6 +64,11 @@ impl Destination {
             Err(fault) if fault.errno == Errno::ENOENT => Ok(false),
             Err(fault) => Err(Error::call("look into the destination directory", fault)),
         }
+    }
+
+    /// Whether something hidden of this run is still there.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// Another descriptor of it.

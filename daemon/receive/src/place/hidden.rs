@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
 
 use butterdock_btrfs::{Error as Fault, file, flags, inode, random, subvolume, xattr};
 
@@ -115,10 +116,10 @@ impl<'d> Hidden<'d> {
 }
 
 impl Drop for Hidden<'_> {
-    /// Whatever went wrong before, nothing half-made stays. Where even this fails, the next run sweeps.
+    /// Whatever went wrong before, nothing half-made stays. Where even this fails it is told, and the next run sweeps.
     fn drop(&mut self) {
-        if !self.published {
-            subvolume::destroy(self.destination, &self.name).unwrap_or_default();
+        if !self.published && subvolume::destroy(self.destination, &self.name).is_err() {
+            self.destination.left.store(true, Ordering::Relaxed);
         }
     }
 }

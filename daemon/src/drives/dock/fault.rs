@@ -24,6 +24,12 @@ pub(super) fn sentence(fault: &Fault) -> String {
             let what = source
                 .raw_os_error()
                 .map_or_else(|| source.to_string(), |errno| nix::Error::from_raw(errno).desc().to_owned());
+            if named(source) == ErrorName::DeviceGone {
+                return format!(
+                    "the drive does not answer, as one does that was pulled out or whose cable fails ({what}); check it \
+                     and its cable, then plug it in again"
+                );
+            }
             format!("the drive cannot be used ({what}); the journal of butterdockd and dmesg tell more")
         }
     }
@@ -72,6 +78,15 @@ fn named(error: &std::io::Error) -> ErrorName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drive_that_does_not_answer_is_gone_and_the_sentence_says_what_to_do() {
+        let id = DriveId::from(uuid::Uuid::nil());
+        let fault = Fault::system("reading /dev/sdb1")(nix::Error::ENXIO);
+        let Error::Named(name, text) = told(&id, &fault) else { panic!("it has a name") };
+        assert_eq!(name, ErrorName::DeviceGone);
+        assert!(text.contains("pulled out") && text.ends_with("plug it in again"), "{text}");
+    }
 
     #[test]
     fn no_path_is_left_in_a_sentence() {

@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use butterdock_dbus::{BackupRow, EnrolOptions, Error, SECRET_MAX};
+use butterdock_dbus::{BackupRow, EnrolOptions, Error};
 use tokio::sync::{mpsc, watch};
 
 use super::fault::{busy, failed, no_such_drive};
 use super::picture::{Card, Picture};
 use super::turn::{Lane, Turn, answer, blocking};
-use super::{Drive, DriveId, Lease, Letting, Plugged, follow, once, rows};
+use super::{Drive, DriveId, Lease, Letting, Plugged, follow, once, rows, secret};
 use crate::backups::{Mark, Pin};
 use crate::config::Config;
-use crate::drives::{Monitor, Register, Secret, luks, mount};
+use crate::drives::{Monitor, Register, luks, mount};
 use crate::foreign::Parked;
 use crate::hooks::{Event, Hooks, Kind};
 
@@ -103,21 +103,14 @@ impl Dock {
         answer(async move { dock.forget_now(&id).await }).await
     }
 
-    /// Unlocks it with what the descriptor gives.
+    /// Unlocks it with what the descriptor of this user's gives.
     ///
     /// # Errors
     /// As `Drive.Unlock` has them.
-    pub(crate) async fn unlock(&self, id: &DriveId, secret: Parked) -> Result<(), Error> {
+    pub(crate) async fn unlock(&self, id: &DriveId, secret: Parked, uid: u32) -> Result<(), Error> {
+        let secret = secret::of_caller(secret, uid).await?;
         let (dock, id) = (self.clone(), id.clone());
-        answer(async move {
-            let secret = blocking(&id, move || Secret::of_caller(secret)).await;
-            let secret = secret.map_err(|error| Error::InvalidArgs(error.to_string()))?;
-            if secret.len() > SECRET_MAX {
-                return Err(Error::InvalidArgs(format!("the secret has more than {SECRET_MAX} bytes; is it the key?")));
-            }
-            dock.unlock_now(&id, secret).await
-        })
-        .await
+        answer(async move { dock.unlock_now(&id, secret).await }).await
     }
 
     /// Mounts it for somebody to look at; answers where.

@@ -11,6 +11,7 @@
 //! * `turn` lets one thing at a time be done with a drive. Whatever may hang as long as a drive does is done on a thread
 //!   of its own: callers wait for it within a bound, and the turn is held until the thread is back.
 //! * `journal` is what a person reads later of the drives that came.
+//! * `secret` reads what a caller unlocks a drive with.
 //! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive, and
 //!   `reading` how it holds one that has no btrfs.
 //!
@@ -31,6 +32,7 @@ mod picture;
 mod reading;
 mod review;
 mod rows;
+mod secret;
 mod shown;
 mod turn;
 mod unlocking;

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::error::{Error, Result};
 use super::node::{self, small};
-use crate::foreign::{self, Parked};
 
 /// Deriving a key takes seconds, on a small machine many.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,36 +37,18 @@ pub(crate) fn mapping_name(luks: Uuid) -> String {
 
 impl Secret {
     /// These bytes, as they are: a line's end belongs to them.
-    #[cfg(test)]
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// How many bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// What a descriptor gives, up to its end: a passphrase without a line's end, or a key. Blocks as long as whoever
-    /// holds the other end of a pipe does.
+    /// What is in a file, up to its end: a passphrase without a line's end, or a key.
     ///
     /// # Errors
     /// It cannot be read, is empty, or is too long.
-    pub(crate) fn read(from: &File) -> Result<Self> {
+    fn read(from: &File) -> Result<Self> {
         let bytes = small(from, LARGEST_KEY).map_err(Error::system("reading the secret"))?;
         let good = bytes.filter(|bytes| !bytes.is_empty());
         good.map(Self).ok_or_else(|| Error::refused("the secret is empty, or larger than 8 MiB"))
-    }
-
-    /// What a caller's descriptor gives, as [`Self::read`] has it.
-    ///
-    /// # Errors
-    /// As for [`Self::read`].
-    pub(crate) fn of_caller(parked: Parked) -> Result<Self> {
-        let file = File::from(parked.open().map_err(Error::system("taking the secret"))?);
-        let secret = Self::read(&file);
-        foreign::close(file.into());
-        secret
     }
 
     /// The content of a configured key file.

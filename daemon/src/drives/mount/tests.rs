@@ -70,6 +70,23 @@ fn options(at: &Path) -> String {
 }
 
 #[test]
+fn privileged_a_node_whose_medium_is_gone_or_too_small_is_told_as_such() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    for image in ["a", "small"] {
+        File::create(rig.join(image)).expect("made").set_len(66 << 10).expect("sized");
+    }
+    let small = disks.attach("small");
+    let told = node::superblock(&small.node, small.devnum).expect_err("too small");
+    assert!(told.to_string().contains("too small for a btrfs"), "{told}");
+    let source = disks.attach("a");
+    run(Command::new("losetup").arg("--detach").arg(&source.node), PATIENCE).expect("ran").success().expect("detached");
+    let gone = node::superblock(&source.node, source.devnum).expect_err("gone");
+    let Error::System { source, .. } = &gone else { panic!("{gone}") };
+    assert_eq!(source.raw_os_error(), Some(Errno::ENXIO as i32), "{gone}");
+}
+
+#[test]
 fn privileged_an_enrolled_drive_is_mounted_with_its_options_and_let_go() {
     let rig = Rig::new().expect("root");
     let mut disks = Disks::new(&rig);

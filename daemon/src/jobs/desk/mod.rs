@@ -22,6 +22,7 @@ use super::entry::{Ending, Entry, Why, verdict};
 use super::handle::{Jobs, Order};
 use super::history::History;
 use super::keeper::Keeper;
+use super::lacking::Lacking;
 use super::queue::Queue;
 use super::report;
 use super::runner::Told;
@@ -56,6 +57,7 @@ pub(crate) struct Desk {
     hooks: Hooks,
     /// Whether any job runs.
     busy: watch::Sender<bool>,
+    lacking: Lacking,
 }
 
 impl Desk {
@@ -77,6 +79,7 @@ impl Desk {
             sources: Sources::new(&config.state),
             hooks,
             busy: watch::Sender::new(false),
+            lacking: Lacking::default(),
         };
         let busy = desk.busy.subscribe();
         tokio::spawn(desk.work(waiting));
@@ -126,6 +129,7 @@ impl Desk {
                 }
             }
             Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
+            Told::Report(Report::Confined { landlock: _, lacking }) => self.lacking.hear(lacking),
             Told::Report(report) => {
                 if matches!(report, Report::Progress { .. } | Report::Verify(_) | Report::Phase(_)) {
                     self.queue.wake(id);

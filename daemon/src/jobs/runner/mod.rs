@@ -122,7 +122,8 @@ impl Runner {
         match followed.told {
             // It cleaned up after itself, unless it was killed over it.
             Some(error) => {
-                let hidden = !status.success() && !self.sweep(place).await;
+                let unclean = !status.success() || error.as_ref().is_some_and(|error| error.hidden);
+                let hidden = unclean && !self.sweep(place).await;
                 Outcome { ending: Ending::Told(error), left: Left { named: false, hidden }, stuck: None, heard }
             }
             None => {

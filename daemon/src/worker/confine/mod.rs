@@ -52,7 +52,7 @@ pub(crate) struct Confined {
     /// Whether Landlock keeps it below the destination.
     pub(crate) landlock: bool,
     /// What this kernel cannot keep it from: sentences without names.
-    pub(crate) lacking: Vec<&'static str>,
+    pub(crate) lacking: Vec<String>,
 }
 
 /// The descriptors to work through.
@@ -105,14 +105,15 @@ pub(crate) fn shut_in() -> Result<Confined, Trouble> {
 }
 
 fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
-    let mut lacking = namespaces::unshare()?;
+    let mut lacking: Vec<String> = namespaces::unshare()?.into_iter().map(str::to_owned).collect();
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
     let Landlock { enforced, lacking: left_out } = paths::restrict(place.as_ref(), folder)?;
     lacking.extend(left_out);
     match filter::keep_devices_out() {
         Ok(()) => {}
         Err(error) if error.errno == Errno::EINVAL => lacking.push(
-            "this kernel has no filter of system calls: the worker could make a mount through which devices open",
+            "this kernel has no filter of system calls: the worker could make a mount through which devices open"
+                .to_owned(),
         ),
         Err(error) => return Err(doing("give up making mounts")(error.errno)),
     }

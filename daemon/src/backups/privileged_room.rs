@@ -1,0 +1,137 @@
+//! An estimate that comes when the transfer goes on already.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::Duration;
+
+use butterdock_btrfs::subvolume;
+use butterdock_receive::{Control, ErrorKind, Observer, Options};
+use butterdock_tests::rig::{Layout, Rig, Volume};
+
+use super::keep::Keep;
+use super::restore::Restore;
+use super::run::{Ends, Run};
+use super::task::{Task, Told};
+use super::trouble::Trouble;
+
+const KEEP_ONE: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+struct Silent;
+
+impl Observer for Silent {}
+
+struct World {
+    task: Task,
+    mine: Volume,
+    drive: Volume,
+    _rig: Rig,
+}
+
+impl World {
+    /// With a drive of so many mebibytes.
+    fn new(drive: u64) -> Self {
+        let rig = Rig::new().expect("a rig");
+        let mine = rig.volume("source", &Layout::sized(2048, "")).expect("a volume");
+        let drive = rig.volume("drive", &Layout::sized(drive, "")).expect("a volume");
+        subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
+        fs::create_dir(mine.join("snapshots")).expect("a folder");
+        let task = Task {
+            name: b"home".to_vec(),
+            source: None,
+            keep: KEEP_ONE,
+            protect: 0,
+            pins: Vec::new(),
+            lanes: None,
+            dry_run: false,
+        };
+        Self { task, mine, drive, _rig: rig }
+    }
+
+    /// Bytes that nothing stores in less, in the place of those before.
+    fn fill(&self, mebibytes: usize) {
+        let mut bytes = vec![0; mebibytes << 20];
+        File::open("/dev/urandom").expect("open").read_exact(&mut bytes).expect("read");
+        fs::write(self.mine.join("live/large"), bytes).expect("written");
+    }
+
+    /// A backup that does not wait for its estimate; how many bytes came, and what was told.
+    fn back_up(&self, task: &Task) -> (Result<(), Trouble>, u64, Vec<Told>) {
+        let open = |path| File::open(path).expect("open").into();
+        let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
+        let ends = Ends { source, folder, destination: open(self.drive.path().to_owned()), top: None };
+        let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
+        let tell = |news| told.lock().expect("whole").push(news);
+        let (patience, observer) = (Duration::ZERO, &Silent);
+        let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
+        let done = run.run();
+        (done, control.progress().bytes, told.into_inner().expect("whole"))
+    }
+}
+
+fn says_the_figures(trouble: &Trouble) {
+    let text = trouble.to_string();
+    assert!(matches!(trouble, Trouble::Said(said) if said.kind == ErrorKind::NoSpace), "{trouble:?}");
+    assert!(text.contains("MiB are needed and "), "{text}");
+}
+
+#[test]
+fn privileged_a_transfer_that_an_estimate_finds_without_room_is_stopped_and_not_run_into_the_wall() {
+    let world = World::new(400);
+    world.fill(700);
+    let (done, bytes, _) = world.back_up(&world.task);
+    says_the_figures(&done.expect_err("it does not fit"));
+    assert!(bytes < 200 << 20, "{} MiB came before it was stopped", bytes >> 20);
+    assert_eq!(fs::read_dir(world.drive.path()).expect("listed").count(), 0, "something is left");
+}
+
+#[test]
+fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
+    let world = World::new(700);
+    for _ in 0..2 {
+        world.fill(200);
+        let keep = Task { keep: Keep { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+        world.back_up(&keep).0.expect("there is room");
+        // Names have seconds.
+        sleep(Duration::from_millis(1100));
+    }
+    world.fill(300);
+    let (done, _, told) = world.back_up(&world.task);
+    done.expect("the oldest made room");
+    let estimated = told.iter().position(|news| matches!(news, Told::Estimated { .. })).expect("estimated");
+    let thinned = told.iter().position(|news| matches!(news, Told::Thinned { drive: true, .. })).expect("thinned");
+    assert!(estimated < thinned, "{told:?}");
+}
+
+#[test]
+fn privileged_a_snapshot_that_has_no_room_in_a_volume_is_not_begun_and_the_figures_are_told() {
+    let world = World::new(300);
+    world.fill(500);
+    subvolume::snapshot(
+        File::open(world.mine.path()).expect("open"),
+        c"kept",
+        File::open(world.mine.join("live")).expect("open"),
+        true,
+    )
+    .expect("a snapshot");
+    let snapshot = File::open(world.mine.join("kept")).expect("open");
+    let volume = File::open(world.drive.path()).expect("open");
+    for (patience, most) in [(Duration::from_secs(60), 0), (Duration::ZERO, 200 << 20)] {
+        let (control, told) = (Control::new().expect("a control"), Mutex::new(RefCell::new(0)));
+        let tell = |_| *told.lock().expect("whole").get_mut() += 1;
+        let restore = Restore {
+            snapshot: std::os::fd::AsFd::as_fd(&snapshot),
+            destination: std::os::fd::AsFd::as_fd(&volume),
+            options: &Options::default(),
+            version: 2,
+            patience,
+            control: &control,
+            observer: &Silent,
+            tell: &tell,
+        };
+        says_the_figures(&restore.run().expect_err("it does not fit"));
+        assert!(control.progress().bytes <= most, "{patience:?}: {} came", control.progress().bytes);
+    }
+}

@@ -1,0 +1,135 @@
+//! Whether a transfer has room: looked at before it, by an estimate where that comes in time, and again when it comes later.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use butterdock_btrfs::Error as Fault;
+use butterdock_btrfs::space::{Space, space};
+use butterdock_receive::{Control, ErrorKind, Outcome};
+
+use super::estimate::Estimate;
+use super::room::{Need, Short, fits};
+use super::send::{Stream, no_pipe};
+use super::task::Told;
+use super::trouble::Trouble;
+
+/// An estimate that takes longer is made beside the transfer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is to be sent, and where to.
+#[derive(Clone, Copy)]
+pub(super) struct Prospect<'p> {
+    pub(super) stream: &'p Stream<'p>,
+    /// The id of the snapshot.
+    pub(super) id: u64,
+    /// The transaction after which everything is new.
+    pub(super) since: u64,
+    pub(super) destination: BorrowedFd<'p>,
+    /// So long an estimate is waited for.
+    pub(super) patience: Duration,
+    pub(super) control: &'p Control,
+    pub(super) tell: &'p (dyn Fn(Told) + Sync),
+    pub(super) words: Words,
+}
+
+/// What is said of the destination.
+#[derive(Clone, Copy)]
+pub(super) struct Words {
+    /// Where there is too little room.
+    pub(super) too_small: fn(Short) -> Trouble,
+    /// Where nobody can tell how much there is.
+    pub(super) unseen: fn(Fault) -> Trouble,
+}
+
+impl Prospect<'_> {
+    /// Has `transfer` done where there is room. An estimate that comes too late, and says that there is none, ends it.
+    pub(super) fn transfer(
+        &self,
+        estimated: &OnceLock<Estimate>,
+        transfer: impl FnOnce() -> Result<Outcome, Trouble>,
+    ) -> Result<Outcome, Trouble> {
+        let (before, stopped, late) = (Mutex::new(None), AtomicBool::new(false), OnceLock::new());
+        let transferred = std::thread::scope(|threads| {
+            let (done, wait) = channel();
+            let estimate = || {
+                if estimated.get().is_none() {
+                    self.estimate(estimated, &before, &stopped, &late);
+                }
+            };
+            Builder::new()
+                .name("estimate".to_owned())
+                .spawn_scoped(threads, move || {
+                    estimate();
+                    done.send(()).unwrap_or_default();
+                })
+                .map_err(|error| no_pipe(&error))?;
+            match wait.recv_timeout(self.patience) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
+            }
+            let transferred = self.look(estimated, &before).and_then(|()| transfer());
+            stopped.store(true, Ordering::Relaxed);
+            transferred
+        });
+        // It may have been stopped when it was over.
+        self.control.resume();
+        match (transferred, late.into_inner()) {
+            (Err(Trouble::Receive(failure)), Some(short))
+                if failure.error.kind() == ErrorKind::Cancelled && !self.control.is_cancelled() =>
+            {
+                Err((self.words.too_small)(short))
+            }
+            (transferred, _) => transferred,
+        }
+    }
+
+    /// Whether there is room for so much now.
+    pub(super) fn look_for(&self, need: Need) -> Result<(), Trouble> {
+        fits(&self.space()?, need).map_err(self.words.too_small)
+    }
+
+    /// An estimate that fails is missed by nobody: the transfer says what is wrong.
+    fn estimate(
+        &self,
+        estimated: &OnceLock<Estimate>,
+        before: &Mutex<Option<Space>>,
+        stopped: &AtomicBool,
+        late: &OnceLock<Short>,
+    ) {
+        let Ok(Some(estimate)) = Estimate::make(self.stream, self.id, self.since, stopped) else { return };
+        (self.tell)(told(&estimate));
+        let before = lock(before);
+        estimated.set(estimate).unwrap_or_default();
+        // The transfer goes on already. What it has brought is in the estimate, and the room is that of before it.
+        if let Some(space) = *before
+            && let Err(short) = fits(&space, Need::of(&estimate))
+        {
+            late.set(short).unwrap_or_default();
+            self.control.stop();
+        }
+    }
+
+    /// Without an estimate there must be room at least for what a filesystem needs to work.
+    fn look(&self, estimated: &OnceLock<Estimate>, before: &Mutex<Option<Space>>) -> Result<(), Trouble> {
+        let mut before = lock(before);
+        let space = self.space()?;
+        fits(&space, estimated.get().map(Need::of).unwrap_or_default()).map_err(self.words.too_small)?;
+        *before = Some(space);
+        Ok(())
+    }
+
+    fn space(&self) -> Result<Space, Trouble> {
+        space(self.destination).map_err(self.words.unseen)
+    }
+}
+
+fn lock(before: &Mutex<Option<Space>>) -> MutexGuard<'_, Option<Space>> {
+    before.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn told(estimate: &Estimate) -> Told {
+    Told::Estimated { bytes: estimate.bytes() }
+}
