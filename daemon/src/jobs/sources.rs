@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ use crate::config::BackupRule;
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     folder: PathBuf,
+    /// Held over writing: the temporary file is everybody's.
+    writing: Arc<Mutex<()>>,
 }
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
@@ -27,7 +30,7 @@ struct Known {
 impl Sources {
     /// In this state directory.
     pub(super) fn new(state: &Path) -> Self {
-        Self { folder: state.join("sources") }
+        Self { folder: state.join("sources"), writing: Arc::default() }
     }
 
     /// The subvolume that the backup has to be of; none where it was never made.
@@ -50,6 +53,7 @@ impl Sources {
     /// # Errors
     /// It cannot be written down; what was there stays.
     pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         // No backup's name begins with a dot.
         let temporary = self.folder.join(".new");

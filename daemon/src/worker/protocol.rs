@@ -52,6 +52,9 @@ pub(crate) enum Order {
     /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
     /// directory on a drive that the third is.
     Backup(Task),
+    /// Delete what the rule of this backup keeps no longer in the folder for its snapshots, beside the source, that the one
+    /// descriptor is.
+    Thin(Task),
     /// Send the snapshot on a drive that the first descriptor is the root of into the directory that the second is.
     Restore {
         /// The name of the subvolume instead of the snapshot's.

@@ -11,7 +11,7 @@ use super::follow::Heard;
 use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, other_than};
-use crate::backups::{self, Identity, Task};
+use crate::backups::{self, Alone, Identity, Sharers, Task};
 use crate::config::BackupRule;
 use crate::drives::{Dock, Lease};
 use crate::jobs::entry::Ending;
@@ -27,6 +27,7 @@ const OPENING: Duration = Duration::from_secs(30);
 pub(in crate::jobs) struct Backup {
     pub(in crate::jobs) rule: BackupRule,
     pub(in crate::jobs) sources: Sources,
+    pub(in crate::jobs) sharers: Sharers,
     /// How many threads write data; one for each core where nothing is said.
     pub(in crate::jobs) lanes: Option<usize>,
 }
@@ -38,7 +39,9 @@ pub(in crate::jobs) struct Open {
     pub(in crate::jobs) source: Option<Identity>,
     /// The source, the folder for its snapshots, the destination on the drive.
     pub(in crate::jobs) places: Vec<OwnedFd>,
-    /// The destination once more, to sweep it.
+    /// The folder once more, to thin it,
+    folder: OwnedFd,
+    /// and the destination, to sweep it.
     destination: OwnedFd,
 }
 
@@ -54,7 +57,7 @@ impl Errand for Backup {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
-        let Open { source, places, destination } = match opened {
+        let Open { source, places, folder, destination } = match opened {
             Ok(Ok(Ok(open))) => open,
             Ok(Ok(Err(text))) => return Err(failed(ErrorName::Failed, text)),
             Ok(Err(error)) => return Err(failed(ErrorName::Failed, format!("{error}; start the job again"))),
@@ -63,18 +66,35 @@ impl Errand for Backup {
                 return Err(failed(ErrorName::DeviceGone, text.to_owned()));
             }
         };
+        // Shared until what the drive needs is written down: only then does everybody know which snapshots are needed.
+        let share = tokio::select! {
+            share = self.sharers.join(self.rule.name.as_str()) => share,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
         let task = task(&self.rule, source, &berth.dock, self.lanes);
         let order = Order::Backup(task.map_err(|text| failed(ErrorName::Failed, text))?);
         let mut outcome = runner.work(order, places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
+        let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made;
+        if let (true, Some(alone)) = (is_done, share.leave()) {
+            self.thin(runner, berth, outcome.heard.source, folder, alone).await;
+        }
         Ok((outcome, destination))
     }
 }
 
 impl Backup {
+    /// Beside the source, with what all drives need by now.
+    async fn thin(&self, runner: &mut Runner, berth: &Berth, of: Option<Identity>, folder: OwnedFd, alone: Alone) {
+        match task(&self.rule, of, &berth.dock, self.lanes) {
+            Ok(task) => runner.thin(task, folder, alone).await,
+            Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
+        }
+    }
+
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, pin, found: _ } = outcome.heard;
+        let Heard { source, pin, made: _, found: _ } = outcome.heard;
         let Some(pin) = pin else { return };
         let Berth { dock, drive } = berth;
         if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
@@ -116,10 +136,10 @@ pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd
     })?;
     let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &rule.folder);
     let places = places.map_err(|closed| closed.to_string())?;
-    let destination = places.last().map(OwnedFd::try_clone).transpose();
-    match destination {
-        Ok(Some(destination)) => Ok(Open { source, places, destination }),
-        Ok(None) => Err("the destination on the drive was not opened; start the job again".to_owned()),
-        Err(error) => Err(no_descriptor(&error).public),
-    }
+    let [_, folder, destination] = places.as_slice() else {
+        return Err("the source and the drive were not opened; start the job again".to_owned());
+    };
+    let copy = |fd: &OwnedFd| fd.try_clone().map_err(|error| no_descriptor(&error).public);
+    let (folder, destination) = (copy(folder)?, copy(destination)?);
+    Ok(Open { source, places, folder, destination })
 }
