@@ -47,7 +47,11 @@ mod trouble;
 mod utc;
 
 #[cfg(test)]
+mod interleaved;
+#[cfg(test)]
 mod privileged_retention;
+#[cfg(test)]
+mod privileged_twins;
 #[cfg(test)]
 mod simulation;
 

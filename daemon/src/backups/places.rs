@@ -132,4 +132,22 @@ mod tests {
         beneath(root.as_fd(), Path::new("")).expect("the root itself");
         assert!(drive.path().join("good/home").is_dir());
     }
+
+    #[test]
+    fn privileged_two_jobs_that_make_the_folder_for_snapshots_at_once_both_get_it() {
+        let rig = butterdock_tests::rig::Rig::new().expect("a rig");
+        let volume = rig.volume("source", &Default::default()).expect("a volume");
+        for round in 0..20 {
+            let folder = volume.join(format!("snapshots-{round}"));
+            let start = std::sync::Barrier::new(2);
+            std::thread::scope(|threads| {
+                for _ in 0..2 {
+                    threads.spawn(|| {
+                        start.wait();
+                        open_or_make(&folder).expect("opened");
+                    });
+                }
+            });
+        }
+    }
 }

@@ -87,4 +87,21 @@ mod tests {
         fs::write(state.path().join("sources/home"), "{").expect("written");
         assert!(sources.of(&home).is_err(), "a file that cannot be read lets nothing pass");
     }
+
+    #[test]
+    fn two_backups_that_are_made_for_the_first_time_at_once_are_not_taken_for_each_other() {
+        let state = tempfile::tempdir().expect("a folder");
+        let sources = Sources::new(state.path());
+        std::thread::scope(|threads| {
+            for (name, number) in [("home", 1), ("home", 1), ("etc", 2)] {
+                let sources = sources.clone();
+                threads.spawn(move || {
+                    for _ in 0..50 {
+                        sources.remember(&rule(name), Identity([number; 16])).expect("written");
+                        assert_eq!(sources.of(&rule(name)).expect("read"), Some(Identity([number; 16])));
+                    }
+                });
+            }
+        });
+    }
 }

@@ -222,7 +222,9 @@ mod tests {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
         let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, lanes: None };
-        for order in [Order::Sweep, Order::Verify, Order::Streams, import] {
+        let (name, keep) = (b"home".to_vec(), crate::backups::Keep::default());
+        let task = Task { name, source: None, keep, protect: 7, pins: Vec::new(), lanes: None, dry_run: false };
+        for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Thin(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }
         assert_eq!(round_trip(&Order::Cancel), "\"cancel\"");
