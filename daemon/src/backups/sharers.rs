@@ -28,7 +28,9 @@ pub(crate) struct Share {
 
 /// Nobody else is at the source, and nobody comes, as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Alone(#[expect(dead_code, reason = "it is held, and let go when it is dropped")] OwnedRwLockWriteGuard<()>);
+pub(crate) struct Alone(
+    #[expect(dead_code, reason = "it is held, and let go when it is dropped")] OwnedRwLockWriteGuard<()>,
+);
 
 impl Sharers {
     /// Begins to share the source of a backup; waits while it is thinned.

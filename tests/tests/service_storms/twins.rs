@@ -54,8 +54,7 @@ fn next(story: &mut Story) -> Result<bool> {
 
 #[test]
 fn two_drives_of_one_backup_are_backed_up_to_at_the_same_time_and_lose_nothing() -> Result<()> {
-    let mut story =
-        Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| stage.image("a", "Blue"))?;
+    let mut story = Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| stage.image("a", "Blue"))?;
     story.job("SafelyRemove", &no_options())?;
     story.unplug()?;
     let image = story.stage.image("b", "Blue")?;
@@ -98,7 +97,8 @@ fn two_drives_of_one_backup_are_backed_up_to_at_the_same_time_and_lose_nothing()
         }
         ensure!(both_are_the_source(&mut story, &mut other)? == [true; 2], "afterwards: no increment");
         let (mine, _) = names(&folder(&story))?;
-        ensure!(mine.len() <= 3, "who ended last did not thin: {mine:?}");
+        // What each needs, and needed before.
+        ensure!(mine.len() <= 4, "who ended last did not thin: {mine:?}");
     }
     no_worker_is_left(&story)
 }

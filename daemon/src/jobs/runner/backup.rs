@@ -11,7 +11,7 @@ use super::follow::Heard;
 use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, other_than};
-use crate::backups::{self, Alone, Identity, Sharers, Task};
+use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task};
 use crate::config::BackupRule;
 use crate::drives::{Dock, Lease};
 use crate::jobs::entry::Ending;
@@ -72,24 +72,26 @@ impl Errand for Backup {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let task = task(&self.rule, source, &berth.dock, self.lanes);
-        let order = Order::Backup(task.map_err(|text| failed(ErrorName::Failed, text))?);
-        let mut outcome = runner.work(order, places, destination.as_fd()).await;
+        let task = task.map_err(|text| failed(ErrorName::Failed, text))?;
+        let before = task.pins.clone();
+        let mut outcome = runner.work(Order::Backup(task), places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
         let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made;
         if let (true, Some(alone)) = (is_done, share.leave()) {
-            self.thin(runner, berth, outcome.heard.source, folder, alone).await;
+            match self.thinning(berth, outcome.heard.source, before) {
+                Ok(task) => runner.thin(task, folder, alone).await,
+                Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
+            }
         }
         Ok((outcome, destination))
     }
 }
 
 impl Backup {
-    /// Beside the source, with what all drives need by now.
-    async fn thin(&self, runner: &mut Runner, berth: &Berth, of: Option<Identity>, folder: OwnedFd, alone: Alone) {
-        match task(&self.rule, of, &berth.dock, self.lanes) {
-            Ok(task) => runner.thin(task, folder, alone).await,
-            Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
-        }
+    /// How the source of this uuid is thinned; `before` was pinned when the job began.
+    fn thinning(&self, berth: &Berth, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
+        let task = task(&self.rule, of, &berth.dock, self.lanes)?;
+        Ok(Task { pins: and_before(task.pins, before), ..task })
     }
 
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
@@ -108,6 +110,18 @@ impl Backup {
             }
         }
     }
+}
+
+/// What was needed before is kept once more: a drive that was pulled too early may not have all that it has confirmed. Where
+/// that is too much for an order, what is needed now comes first.
+fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
+    for mark in before {
+        if !pins.contains(&mark) {
+            pins.push(mark);
+        }
+    }
+    pins.truncate(MOST_PINS);
+    pins
 }
 
 /// What the worker is told.
@@ -142,4 +156,17 @@ pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd
     let copy = |fd: &OwnedFd| fd.try_clone().map_err(|error| no_descriptor(&error).public);
     let (folder, destination) = (copy(folder)?, copy(destination)?);
     Ok(Open { source, places, folder, destination })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_needed_before_is_kept_once_more_and_never_in_the_place_of_what_is_needed_now() {
+        let mark = |ctransid| Mark { sent_as: Identity([1; 16]), ctransid };
+        assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
+        let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();
+        assert_eq!(and_before(now.clone(), vec![mark(1)]), now);
+    }
 }
