@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Error as Fault, directory, filesystem, names, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, directory, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::identity::Identity;
@@ -19,8 +19,9 @@ use super::snapshot::Snapshot;
 use super::source::Source;
 use super::trouble::Trouble;
 
-/// The lock of the folder is waited for this many times,
-const PATIENCE: u32 = 200;
+/// The lock of the folder is waited for this many times: while another drive's job makes its snapshot, all that was written to
+/// the source goes to disk.
+const PATIENCE: u32 = 6000;
 /// this long each time.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,11 +48,11 @@ impl<'f> Fresh<'f> {
     ) -> Result<Self, Trouble> {
         let making = Trouble::source("make a snapshot");
         let lock = lock(folder)?;
-        let used = directory::entries(folder).map_err(&making)?;
-        let is_used = |name: &[u8]| used.iter().any(|used| used.to_bytes() == name);
-        // Two drives may be backed up to in one second.
-        let free = (now..now.saturating_add(3600)).map(|time| name::make(backup, time));
-        let free = free.into_iter().find(|name| !is_used(name) && !is_used(&name::hide(name)) && !taken(name));
+        // Two drives may be backed up to in one second. Another's snapshot may get its name at this very moment: looked for in
+        // this order, it is seen under the one or under the other.
+        let is_used = |name: &[u8]| is_there(folder, name::hide(name)) || is_there(folder, name.to_vec());
+        let mut free = (now..now.saturating_add(3600)).map(|time| name::make(backup, time));
+        let free = free.find(|name| !is_used(name) && !taken(name));
         let name = free.ok_or_else(|| {
             let text = "every name for a snapshot of this hour is taken; check the clock and the folder for snapshots";
             Trouble::said(ErrorKind::Exists, text)
@@ -121,14 +122,20 @@ pub(crate) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) 
     Ok(())
 }
 
+/// Whether there may be something of this name.
+fn is_there(folder: BorrowedFd<'_>, name: Vec<u8>) -> bool {
+    let Ok(name) = CString::new(name) else { return true };
+    !matches!(file::stat_at(folder, &name), Err(Fault { errno: Errno::ENOENT, .. }))
+}
+
 /// Opens a snapshot and takes its lock; `EWOULDBLOCK` where another holds it.
 fn open_locked(folder: BorrowedFd<'_>, at: &CString, name: &[u8]) -> Result<(OwnedFd, Snapshot), Fault> {
     let fd = file::openat_new(folder, at, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     if !subvolume::is_root(&file::stat(&fd)?) || !subvolume::is_read_only(&fd)? {
-        return Err(Fault { call: "openat", errno: butterdock_btrfs::Errno::EINVAL });
+        return Err(Fault { call: "openat", errno: Errno::EINVAL });
     }
     if !file::lock_exclusive(&fd)? {
-        return Err(Fault { call: "flock", errno: butterdock_btrfs::Errno::EWOULDBLOCK });
+        return Err(Fault { call: "flock", errno: Errno::EWOULDBLOCK });
     }
     let info = subvolume::info(&fd)?;
     let snapshot = Snapshot {

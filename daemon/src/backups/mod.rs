@@ -9,10 +9,12 @@
 //! room        whether it fits (pure)
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
-//! places      opens what the order needs, for the daemon  restore  the way back
+//! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
+//! restore     the way back
 //! ```
 //!
-//! All of it happens in one worker, because any of it may hang as long as a drive does.
+//! All of it happens in a worker, because any of it may hang as long as a drive does; in one, but for the thinning beside
+//! the source: [`sharers`] says why.
 //!
 //! # What is never deleted
 //! Only what butterdock made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. What a drive needs for
@@ -38,6 +40,7 @@ mod restore;
 mod room;
 mod run;
 mod send;
+mod sharers;
 mod snapshot;
 mod source;
 mod task;
@@ -46,9 +49,13 @@ mod trouble;
 mod utc;
 
 #[cfg(test)]
+mod interleaved;
+#[cfg(test)]
 mod privileged_retention;
 #[cfg(test)]
 mod privileged_room;
+#[cfg(test)]
+mod privileged_twins;
 #[cfg(test)]
 mod simulation;
 
@@ -59,8 +66,10 @@ pub(crate) use pins::MOST as MOST_PINS;
 pub(crate) use prospect::PATIENCE;
 pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};
+pub(crate) use sharers::{Alone, Sharers};
 pub(crate) use source::REFUSED as SOURCE_REFUSED;
 pub(crate) use task::{Task, Told};
+pub(crate) use thin::thin_beside;
 pub(crate) use trouble::Trouble;
 pub(crate) use {
     identity::Identity,

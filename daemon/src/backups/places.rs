@@ -67,7 +67,12 @@ fn open_or_make(path: &Path) -> io::Result<OwnedFd> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let name = CString::new(name.as_bytes())?;
-    subvolume::create(directory(above)?, &name).map_err(|fault| io::Error::from_raw_os_error(fault.errno as i32))?;
+    match subvolume::create(directory(above)?, &name) {
+        Ok(()) => {}
+        // Another drive's job was quicker.
+        Err(fault) if fault.errno as i32 == Errno::EXIST.raw_os_error() => return directory(path),
+        Err(fault) => return Err(io::Error::from_raw_os_error(fault.errno as i32)),
+    }
     let made = directory(path)?;
     fchmod(&made, PRIVATE)?;
     Ok(made)
@@ -86,7 +91,10 @@ fn walk(root: BorrowedFd<'_>, path: &Path, make: bool) -> io::Result<OwnedFd> {
         let Component::Normal(part) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
         at = match openat(&at, part, flags, Mode::empty()) {
             Err(Errno::NOENT) if make => {
-                mkdirat(at.as_fd(), part, PRIVATE)?;
+                match mkdirat(at.as_fd(), part, PRIVATE) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
                 openat(&at, part, flags, Mode::empty())?
             }
             opened => opened?,
@@ -123,5 +131,23 @@ mod tests {
         beneath(root.as_fd(), Path::new("good/home")).expect("opened again");
         beneath(root.as_fd(), Path::new("")).expect("the root itself");
         assert!(drive.path().join("good/home").is_dir());
+    }
+
+    #[test]
+    fn privileged_two_jobs_that_make_the_folder_for_snapshots_at_once_both_get_it() {
+        let rig = butterdock_tests::rig::Rig::new().expect("a rig");
+        let volume = rig.volume("source", &Default::default()).expect("a volume");
+        for round in 0..20 {
+            let folder = volume.join(format!("snapshots-{round}"));
+            let start = std::sync::Barrier::new(2);
+            std::thread::scope(|threads| {
+                for _ in 0..2 {
+                    threads.spawn(|| {
+                        start.wait();
+                        open_or_make(&folder).expect("opened");
+                    });
+                }
+            });
+        }
     }
 }

@@ -10,11 +10,11 @@ use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Published};
 use super::common::{Pair, common};
 use super::fresh::{Fresh, sweep};
 use super::identity::Identity;
-use super::pins::{Mark, Pin};
+use super::pins::Pin;
 use super::snapshot::{Side, Snapshot, list};
 use super::source::Source;
 use super::task::{Task, Told};
-use super::thin::Thinning;
+use super::thin::{Thinning, thin};
 use super::trouble::Trouble;
 
 /// What a backup is between.
@@ -47,7 +47,7 @@ pub(crate) struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Does it, to the end: what is told as pinned is durable on both sides.
+    /// Does it, to the end: what is told as pinned is durable on both sides. Beside the source nothing is thinned yet.
     pub(crate) fn run(&self) -> Result<(), Trouble> {
         let (folder, task) = (self.folder(), self.task);
         let source = Source::check(self.ends.source.as_fd(), task.source)?;
@@ -83,7 +83,9 @@ impl Run<'_> {
         let pin = pin(&fresh.snapshot, self.twin(&outcome)?);
         (self.tell)(Told::Pinned { pin });
         fresh.keep();
-        self.thin(&source, pin.mark());
+        if let Some(text) = thin(task, Side::Drive, self.destination(), &[pin.mark()], self.tell) {
+            self.observer.warning(&text);
+        }
         Ok(())
     }
 
@@ -129,24 +131,6 @@ impl Run<'_> {
         let id = outcome.subvolumes.last().map_or(0, |Published { id, .. }| *id);
         let item = roots::root_item(&self.ends.destination, id).map_err(looking)?;
         Ok(item.map_or(Identity::NONE, |item| Identity(item.uuid)))
-    }
-
-    /// Both sides, by the rule. The backup is done: what cannot be deleted now is the next one's to delete.
-    fn thin(&self, source: &Source<'_>, needed: Mark) {
-        let side = Side::Source { uuid: source.origin.uuid };
-        for (side, folder, place) in
-            [(side, self.folder(), "beside the source"), (Side::Drive, self.destination(), "on the drive")]
-        {
-            let failed = match list(folder) {
-                Ok(there) => Thinning::plan(self.task, side, &there, &[needed], now()).perform(folder, self.tell).1,
-                Err(fault) => Some(fault),
-            };
-            if let Some(fault) = failed {
-                self.observer.warning(&format!(
-                    "the backup is done, but old snapshots {place} could not be deleted: {fault}; the next backup tries again"
-                ));
-            }
-        }
     }
 
     fn explain(&self, source: &Source<'_>, mine: &[Snapshot], theirs: &[Snapshot]) {

@@ -10,25 +10,25 @@ use super::task::Task;
 use super::thin::Thinning;
 use super::utc::{DAY, HOUR};
 
-const SOURCE: Identity = Identity([1; 16]);
-const START: i64 = 1_795_378_500;
+pub(super) const SOURCE: Identity = Identity([1; 16]);
+pub(super) const START: i64 = 1_795_378_500;
 
 /// A machine and its drives, as far as snapshots go.
-struct World {
-    task: Task,
-    source: Vec<Snapshot>,
-    drives: [(Vec<Snapshot>, Option<Pin>); 2],
-    transid: u64,
+pub(super) struct World {
+    pub(super) task: Task,
+    pub(super) source: Vec<Snapshot>,
+    pub(super) drives: [(Vec<Snapshot>, Option<Pin>); 2],
+    pub(super) transid: u64,
 }
 
 impl World {
-    fn new(keep: Keep, protect: u64) -> Self {
+    pub(super) fn new(keep: Keep, protect: u64) -> Self {
         let task =
             Task { name: b"home".to_vec(), source: None, keep, protect, pins: Vec::new(), lanes: None, dry_run: false };
         Self { task, source: Vec::new(), drives: Default::default(), transid: 100 }
     }
 
-    fn id(&mut self) -> Identity {
+    pub(super) fn id(&mut self) -> Identity {
         self.transid += 1;
         let mut bytes = [2; 16];
         bytes[..8].copy_from_slice(&self.transid.to_be_bytes());
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Backs up to a drive at a time. Answers whether it was an increment.
-    fn back_up(&mut self, drive: usize, now: i64) -> bool {
+    pub(super) fn back_up(&mut self, drive: usize, now: i64) -> bool {
         let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
         let incremental = common(origin, &self.source, &self.drives[drive].0).is_ok();
         let (uuid, twin) = (self.id(), self.id());
@@ -46,16 +46,21 @@ impl World {
         self.source.push(fresh);
         self.drives[drive].0.push(Snapshot { id, uuid: twin, received_uuid: uuid, stransid: ctransid, ..named });
         // What the order said: the pins before this backup.
-        self.task.pins = self.drives.iter().filter_map(|(_, pin)| pin.as_ref().map(Pin::mark)).collect();
+        self.task.pins = self.marks();
         let pin = Pin { sent_as: uuid, ctransid, source: uuid, drive: twin, time: now };
         self.drives[drive].1 = Some(pin);
         thin(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, pin.mark(), now);
         thin(&self.task, Side::Drive, &mut self.drives[drive].0, pin.mark(), now);
         incremental
     }
+
+    /// What an order says of what all drives need.
+    pub(super) fn marks(&self) -> Vec<Mark> {
+        self.drives.iter().filter_map(|(_, pin)| pin.as_ref().map(Pin::mark)).collect()
+    }
 }
 
-fn thin(task: &Task, side: Side, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
+pub(super) fn thin(task: &Task, side: Side, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
     let before = there.clone();
     let deleted = std::cell::RefCell::new(Vec::new());
     Thinning::plan(task, side, &before, &[needed], now).explain(|told| {

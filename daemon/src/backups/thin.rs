@@ -9,8 +9,33 @@ use butterdock_receive::Control;
 
 use super::keep::{Candidate, Reason, reasons};
 use super::pins::Mark;
-use super::snapshot::{Side, Snapshot, made_by_us};
+use super::run::now;
+use super::snapshot::{Side, Snapshot, list, made_by_us};
 use super::task::{Task, Told};
+
+/// Thins beside the source, whose folder for snapshots this is. The task says what all drives need, this backup's with them;
+/// its source is known. Answers a warning where something went wrong.
+pub(crate) fn thin_beside(task: &Task, folder: BorrowedFd<'_>, tell: &(dyn Fn(Told) + Sync)) -> Option<String> {
+    thin(task, Side::Source { uuid: task.source? }, folder, &[], tell)
+}
+
+/// One side, by the rule; `needed` are pinned beside those of the task. The backup is done: what cannot be deleted now is the
+/// next one's to delete, and there is a warning.
+pub(super) fn thin(
+    task: &Task,
+    side: Side,
+    folder: BorrowedFd<'_>,
+    needed: &[Mark],
+    tell: &(dyn Fn(Told) + Sync),
+) -> Option<String> {
+    let failed = match list(folder) {
+        Ok(there) => Thinning::plan(task, side, &there, needed, now()).perform(folder, tell).1,
+        Err(fault) => Some(fault),
+    };
+    let place = if side == Side::Drive { "on the drive" } else { "beside the source" };
+    let text = "the next backup tries again";
+    failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
+}
 
 /// What the rule says of one side.
 #[derive(Debug)]

@@ -35,12 +35,12 @@ impl About {
         Self { kind, volume: None, drive: Some(drive), backup: None }
     }
 
-    /// Where nobody else may work meanwhile.
+    /// Where nobody else may work meanwhile. The source of a backup is none: its drives are backed up to beside each other.
     pub(super) fn places(&self) -> Vec<Place> {
-        let Self { kind: _, volume, drive, backup } = self;
+        let Self { kind: _, volume, drive, backup: _ } = self;
         let volume = volume.clone().map(Place::Volume);
         let drive = drive.as_ref().map(|drive| Place::Drive(drive.id.clone()));
-        volume.into_iter().chain(drive).chain(backup.clone().map(Place::Source)).collect()
+        volume.into_iter().chain(drive).collect()
     }
 
     /// What it does, for the journal: "receiving into …".
@@ -61,5 +61,31 @@ impl About {
     /// What it writes to, for everybody: "volume" or "drive".
     pub(super) fn target(&self) -> &'static str {
         if self.volume.is_some() { "volume" } else { "drive" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::queue::Queue;
+
+    #[test]
+    fn backups_on_one_drive_wait_for_each_other_and_two_drives_of_one_backup_do_not() {
+        let backup = |name: &str, drive: &str| {
+            let drive = AboutDrive { id: DriveId(drive.to_owned()), label: String::new() };
+            About { backup: Some(name.to_owned()), ..About::on_drive(JobKind::Backup, drive) }
+        };
+        let jobs = [("home", "blue"), ("etc", "blue"), ("home", "red"), ("srv", "red")];
+        let mut queue = Queue::default();
+        let ids = jobs.map(|(name, drive)| {
+            let id = uuid::Uuid::new_v4();
+            queue.push(id, backup(name, drive).places());
+            id
+        });
+        assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));
+        queue.release(ids[0]);
+        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), None));
+        queue.release(ids[2]);
+        assert_eq!(queue.next(8), Some(ids[3]));
     }
 }

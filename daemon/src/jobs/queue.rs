@@ -12,8 +12,6 @@ use crate::drives::DriveId;
 pub(super) enum Place {
     Volume(VolumeName),
     Drive(DriveId),
-    /// The source of the backup with this name: its snapshots are made and thinned by one at a time.
-    Source(String),
 }
 
 /// The jobs that are not over.
@@ -187,25 +185,6 @@ mod tests {
         assert_eq!(queue.next(1), None);
         queue.release(ids[0]);
         assert_eq!(queue.next(1), Some(ids[1]));
-    }
-
-    #[test]
-    fn a_backup_waits_for_its_drive_and_for_its_source_and_other_drives_go_on() {
-        let mut queue = Queue::default();
-        let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
-        let (blue, red) = (volume("blue"), volume("red"));
-        let source = |name: &str| Place::Source(name.to_owned());
-        queue.push(ids[0], vec![blue.clone(), source("home")]);
-        queue.push(ids[1], vec![blue.clone(), source("etc")]);
-        queue.push(ids[2], vec![red.clone(), source("srv")]);
-        assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));
-        assert!(queue.is_awaited(&blue) && !queue.is_awaited(&red));
-        queue.release(ids[2]);
-        queue.push(ids[3], vec![red, source("home")]);
-        assert_eq!(queue.next(8), None, "one source is read by one");
-        queue.release(ids[0]);
-        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), Some(ids[3])));
-        assert!(!queue.is_awaited(&blue));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ use crate::config::BackupRule;
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     folder: PathBuf,
+    /// Held over writing: the temporary file is everybody's.
+    writing: Arc<Mutex<()>>,
 }
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
@@ -27,7 +30,7 @@ struct Known {
 impl Sources {
     /// In this state directory.
     pub(super) fn new(state: &Path) -> Self {
-        Self { folder: state.join("sources") }
+        Self { folder: state.join("sources"), writing: Arc::default() }
     }
 
     /// The subvolume that the backup has to be of; none where it was never made.
@@ -50,6 +53,7 @@ impl Sources {
     /// # Errors
     /// It cannot be written down; what was there stays.
     pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         // No backup's name begins with a dot.
         let temporary = self.folder.join(".new");
@@ -82,5 +86,22 @@ mod tests {
         assert_eq!(sources.of(&moved).expect("read"), None);
         fs::write(state.path().join("sources/home"), "{").expect("written");
         assert!(sources.of(&home).is_err(), "a file that cannot be read lets nothing pass");
+    }
+
+    #[test]
+    fn two_backups_that_are_made_for_the_first_time_at_once_are_not_taken_for_each_other() {
+        let state = tempfile::tempdir().expect("a folder");
+        let sources = Sources::new(state.path());
+        std::thread::scope(|threads| {
+            for (name, number) in [("home", 1), ("home", 1), ("etc", 2)] {
+                let sources = sources.clone();
+                threads.spawn(move || {
+                    for _ in 0..50 {
+                        sources.remember(&rule(name), Identity([number; 16])).expect("written");
+                        assert_eq!(sources.of(&rule(name)).expect("read"), Some(Identity([number; 16])));
+                    }
+                });
+            }
+        });
     }
 }

@@ -11,6 +11,7 @@ use super::job::{Total, Trouble};
 use super::runner::{Aboard, Backup, Berth, Import, Receive, Remove, Restore, Runner, Verify};
 use super::sources::Sources;
 use super::wish::{ImportWish, VerifyWish};
+use crate::backups::Sharers;
 use crate::config::Config;
 use crate::drives::Dock;
 use crate::volumes::Volume;
@@ -115,7 +116,7 @@ impl Work {
     }
 
     /// Begins, in a task of its own.
-    pub(super) fn begin(self, runner: Runner, config: &Config, sources: &Sources) {
+    pub(super) fn begin(self, runner: Runner, config: &Config, sources: &Sources, sharers: &Sharers) {
         let lanes = config.worker.lanes.map(usize::from);
         match self {
             Self::Receive(wish) => {
@@ -131,8 +132,8 @@ impl Work {
                     tokio::spawn(runner.over(Ending::Trouble(trouble)));
                     return;
                 };
-                let sources = sources.clone();
-                let errand = Backup { rule, sources, lanes };
+                let (sources, sharers) = (sources.clone(), sharers.clone());
+                let errand = Backup { rule, sources, sharers, lanes };
                 tokio::spawn(Aboard { runner, berth, errand }.run());
             }
             Self::Import(wish) => {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use butterdock_btrfs::send;
-use butterdock_receive::{Control, Counts, Options, receive, sweep};
+use butterdock_receive::{Control, Counts, Observer as _, Options, receive, sweep};
 
 use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
 use super::protocol::{JobError, Order, Report};
 use super::teller::Teller;
-use crate::backups::{self, Ends, PATIENCE, Restore, Task};
+use crate::backups::{self, Ends, PATIENCE, Restore, Task, thin_beside};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
@@ -35,6 +35,11 @@ pub(crate) enum Job {
         ends: Ends,
         task: Box<Task>,
         version: u32,
+    },
+    /// A folder for snapshots, and how it is thinned.
+    Thin {
+        folder: OwnedFd,
+        task: Box<Task>,
     },
     /// A snapshot on a drive, where to, and how, in a stream of this version.
     Restore {
@@ -84,6 +89,7 @@ impl Job {
                     version: send::version().min(NEWEST),
                 })
             }
+            Order::Thin(task) => Ok(Self::Thin { folder: alone(descriptors)?, task: Box::new(task) }),
             Order::Restore { name, lanes } => {
                 let [snapshot, destination] = two(descriptors)?;
                 let options = Box::new(Options { lanes: lanes_for(lanes), name, ..Options::default() });
@@ -112,6 +118,7 @@ impl Job {
             Self::Backup { ends, task, version } => {
                 Self::Backup { ends: Ends { destination, top, ..ends }, task, version }
             }
+            Self::Thin { task, .. } => Self::Thin { folder: destination, task },
             Self::Restore { snapshot, options, version, .. } => {
                 Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version }
             }
@@ -133,6 +140,7 @@ impl Job {
             | Self::Verify { destination }
             | Self::Sweep { destination } => Some(destination.as_fd()),
             Self::Backup { ends, .. } => Some(ends.destination.as_fd()),
+            Self::Thin { folder, .. } => Some(folder.as_fd()),
             Self::Streams { .. } => None,
         }
     }
@@ -142,6 +150,7 @@ impl Job {
         match self {
             Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
             Self::Receive { .. }
+            | Self::Thin { .. }
             | Self::Restore { .. }
             | Self::Import { .. }
             | Self::Streams { .. }
@@ -162,6 +171,13 @@ impl Job {
             Self::Backup { ends, task, version } => {
                 let error = back_up(ends, task, *version, control, teller);
                 Report::Ended { counts: control.progress().counts, error }
+            }
+            Self::Thin { folder, task } => {
+                let tell = |told| teller.leave(Report::Backup(told));
+                if let Some(text) = thin_beside(task, folder.as_fd(), &tell) {
+                    teller.warning(&text);
+                }
+                Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Restore { snapshot, destination, options, version } => {
                 let tell = |told| teller.leave(Report::Backup(told));

@@ -52,6 +52,9 @@ pub(crate) enum Order {
     /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
     /// directory on a drive that the third is.
     Backup(Task),
+    /// Delete what the rule of this backup keeps no longer in the folder for its snapshots, beside the source, that the one
+    /// descriptor is.
+    Thin(Task),
     /// Send the snapshot on a drive that the first descriptor is the root of into the directory that the second is.
     Restore {
         /// The name of the subvolume instead of the snapshot's.
@@ -222,7 +225,9 @@ mod tests {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
         let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, lanes: None };
-        for order in [Order::Sweep, Order::Verify, Order::Streams, import] {
+        let (name, keep) = (b"home".to_vec(), crate::backups::Keep::default());
+        let task = Task { name, source: None, keep, protect: 7, pins: Vec::new(), lanes: None, dry_run: false };
+        for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Thin(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }
         assert_eq!(round_trip(&Order::Cancel), "\"cancel\"");

@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::rig::Ended;
 use butterdock_tests::snapshot;
 use serde_json::{Value, json};
 
@@ -15,20 +16,34 @@ fn keeping_one(pins: &Value) -> Value {
     with(json!({"keep": keep, "pins": pins}))
 }
 
+/// What is said of the pin that was told.
+fn mark(ended: &Ended) -> Value {
+    let pin = &told(ended, "pinned")[0]["pin"];
+    json!({"sent_as": pin["sent_as"], "ctransid": pin["ctransid"]})
+}
+
 #[test]
 fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()> {
     let stage = Stage::new()?;
     snapshot::freeze(&stage.live(""), &stage.folder().join("home.20200101T000000Z"))?;
     snapshot::freeze(&stage.live(""), &stage.folder().join("by-hand"))?;
     let first = stage.begin(&keeping_one(&json!([])))?.finish()?.success()?;
-    let pin = &told(&first, "pinned")[0]["pin"];
-    let mark = json!([{"sent_as": pin["sent_as"], "ctransid": pin["ctransid"]}]);
+    let first = mark(&first);
     for number in 0..3 {
         // Names have seconds.
         sleep(Duration::from_millis(1100));
         fs::write(stage.live("file"), format!("{number}"))?;
-        let ended = stage.begin(&keeping_one(&mark))?.finish()?.success()?;
+        let ended = stage.begin(&keeping_one(&json!([first])))?.finish()?.success()?;
         ensure!(incremental(&ended)?, "{:?}", ended.reports);
+        // Beside the source another drive may need anything: it is thinned apart.
+        let (before, theirs) = stage.names()?;
+        ensure!(before.contains(theirs.last().context("the newest")?), "{before:?} {theirs:?}");
+        ensure!(told(&ended, "thinned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
+        let mut thin = keeping_one(&json!([first, mark(&ended)]));
+        thin["backup"]["source"] = told(&ended, "source")[0]["uuid"].clone();
+        let thinned = stage.thin(&thin["backup"])?;
+        ensure!(stage.names()?.0.len() == 4, "{:?}", stage.names()?);
+        ensure!(told(&thinned, "thinned").len() == before.len() - 4, "{:?}", thinned.reports);
     }
     let (mine, theirs) = stage.names()?;
     ensure!(mine.len() == 4 && theirs.len() == 2, "{mine:?} {theirs:?}");
@@ -46,7 +61,9 @@ fn what_is_protected_is_not_deleted() -> Result<()> {
         fs::write(stage.live("file"), format!("{number}"))?;
         let mut order = keeping_one(&json!([]));
         order["backup"]["protect"] = json!(3600);
-        stage.begin(&order)?.finish()?.success()?;
+        let ended = stage.begin(&order)?.finish()?.success()?;
+        order["backup"]["source"] = told(&ended, "source")[0]["uuid"].clone();
+        stage.thin(&order["backup"])?;
     }
     let (mine, theirs) = stage.names()?;
     ensure!(mine.len() == 3 && theirs == mine, "{mine:?} {theirs:?}");

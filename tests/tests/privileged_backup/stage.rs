@@ -71,6 +71,12 @@ impl Stage {
         self.begin(&order())?.finish()?.success()
     }
 
+    /// Thins beside the source, as after a backup with this task, and answers what was told.
+    pub(crate) fn thin(&self, task: &Value) -> Result<Ended> {
+        let folder = File::open(self.folder())?;
+        Hired::new(&butterdockd()?, &json!({"thin": task}), &[folder.as_fd()])?.finish()?.success()
+    }
+
     /// The names in the folder and on the drive, hidden ones with them.
     pub(crate) fn names(&self) -> Result<(Vec<String>, Vec<String>)> {
         let list = |path: PathBuf| -> Result<Vec<String>> {

@@ -1,17 +1,24 @@
 //! Two drives at once, a drive that another machine has written to, and a source that is not what it was.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::interface::JOB;
+use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::names;
 use butterdock_tests::docking::{Disk, Story};
 use butterdock_tests::rig::{PATIENCE, Receiver, run};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot::{self, Proto};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use zbus::OwnedObjectPath;
 
-use super::weather::{begin, end, folder, good, is_for_a_person, newest_is_the_source, nothing_half_made};
+use super::weather::{
+    begin, end, folder, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made, workers,
+};
 
 /// With one backup done, and the drive away.
 fn backed_up() -> Result<Story> {
@@ -46,8 +53,8 @@ fn next(story: &mut Story) -> Result<bool> {
 }
 
 #[test]
-fn two_drives_that_come_at_once_are_both_backed_up() -> Result<()> {
-    let mut story = Story::begin()?;
+fn two_drives_of_one_backup_are_backed_up_to_at_the_same_time_and_lose_nothing() -> Result<()> {
+    let mut story = Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| stage.image("a", "Blue"))?;
     story.job("SafelyRemove", &no_options())?;
     story.unplug()?;
     let image = story.stage.image("b", "Blue")?;
@@ -55,20 +62,86 @@ fn two_drives_that_come_at_once_are_both_backed_up() -> Result<()> {
     let other =
         story.stage.one("the other", |is| !is.enrolled && is.filesystem_type == "btrfs" && is.device == disk.name())?;
     story.stage.call(&other, "Enrol", &no_options())?;
-    story.stage.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
+    let other = story.stage.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
+    story.stage.call(&other, "SafelyRemove", &no_options())?;
+    story.stage.one("safe", |is| is.device == disk.name() && is.state == DriveState::Safe)?;
     drop(disk);
-    story.stage.call(
-        &story.stage.one("the other", |is| is.enrolled && is.device == other.is.device)?,
-        "SafelyRemove",
-        &no_options(),
-    )?;
     story.stage.until("both away", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
-    fs::write(story.source.join("large"), vec![b'l'; 100 << 20])?;
+    // Both come at once, for the first time.
     story.plug()?;
-    let _disk = Disk::attach(&image)?;
+    let mut other = Some(Disk::attach(&image)?);
     story.stage.client.until("both backups", |_| Ok(good(&story)? == 2))?;
+    both_are_the_source(&mut story, &mut other)?;
+    let ids = [story.disk.as_ref(), other.as_ref()].map(|disk| -> Result<String> {
+        let name = disk.context("attached")?.name();
+        Ok(story.stage.one("the drive", |is| is.device == name)?.path)
+    });
+    let [a, b] = ids;
+    let [a, b] = [a?, b?];
+    for (first, second) in [(&a, &b), (&b, &a)] {
+        let (job, worker) = stopped(&story, first)?;
+        let (_, hidden) = names(&folder(&story))?;
+        story.succeeds(&begin_on(&story, second)?)?;
+        let state: String = story.stage.client.get(&job, JOB, "State")?;
+        let (_, left) = names(&folder(&story))?;
+        kill(worker, Signal::SIGCONT)?;
+        ensure!(state == "running", "they were not at work at the same time: {state}");
+        ensure!(hidden.len() == 1 && left == hidden, "the snapshot that is being sent: {hidden:?}, then {left:?}");
+        story.succeeds(&job)?;
+        ensure!(both_are_the_source(&mut story, &mut other)? == [true; 2], "beside each other: no increment");
+        fs::write(story.source.join("small"), first)?;
+        // What was made in one second is named after later ones, and what seems to come from the future is not thinned.
+        sleep(Duration::from_secs(3));
+        for job in [begin_on(&story, first)?, begin_on(&story, second)?] {
+            story.succeeds(&job)?;
+        }
+        ensure!(both_are_the_source(&mut story, &mut other)? == [true; 2], "afterwards: no increment");
+        let (mine, _) = names(&folder(&story))?;
+        // What each needs, and needed before.
+        ensure!(mine.len() <= 4, "who ended last did not thin: {mine:?}");
+    }
+    no_worker_is_left(&story)
+}
+
+/// Begins a backup to the drive of this object; answers its job.
+fn begin_on(story: &Story, drive: &str) -> Result<String> {
+    let body = story.stage.client.call(drive, (DRIVE, "Backup"), &no_options())?.body();
+    Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
+}
+
+/// Begins a backup to this drive, and stops its worker when it has made its snapshot and not yet sent it; answers both.
+fn stopped(story: &Story, drive: &str) -> Result<(String, Pid)> {
+    let folder = folder(story);
+    for round in 0..20_u8 {
+        fs::write(story.source.join("grown"), vec![round; 12 << 20])?;
+        let job = begin_on(story, drive)?;
+        while !matches!(&*story.stage.client.get::<String>(&job, JOB, "State")?, "succeeded" | "failed") {
+            let Some(&worker) = workers(story)?.last() else { continue };
+            let worker = Pid::from_raw(worker);
+            if kill(worker, Signal::SIGSTOP).is_err() {
+                continue;
+            }
+            // It makes nobody wait who makes a snapshot meanwhile.
+            let is_open = fs::File::open(&folder)?.try_lock().is_ok();
+            if is_open && names(&folder)?.1.len() == 1 {
+                return Ok((job, worker));
+            }
+            kill(worker, Signal::SIGCONT).ok();
+            sleep(Duration::from_millis(1));
+        }
+        story.succeeds(&job)?;
+    }
+    anyhow::bail!("no backup could be stopped in the middle")
+}
+
+/// That the newest on both drives is what the source is now, and of each whether it was an increment.
+fn both_are_the_source(story: &mut Story, other: &mut Option<Disk>) -> Result<[bool; 2]> {
     story.stage.until("both safe", |all| all.iter().filter(|drive| drive.is.state == DriveState::Safe).count() == 2)?;
-    newest_is_the_source(&story).map(drop)
+    let one = newest_is_the_source(story);
+    std::mem::swap(&mut story.disk, other);
+    let both = newest_is_the_source(story);
+    std::mem::swap(&mut story.disk, other);
+    Ok([one.context("the one")?, both.context("the other")?])
 }
 
 #[test]

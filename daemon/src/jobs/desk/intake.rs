@@ -115,7 +115,7 @@ impl Desk {
             desk: self.itself.clone(),
             stop: stopped,
         };
-        work.begin(runner, &self.config, &self.sources);
+        work.begin(runner, &self.config, &self.sources, &self.sharers);
     }
 }
 

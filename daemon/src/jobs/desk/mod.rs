@@ -28,6 +28,7 @@ use super::report;
 use super::runner::Told;
 use super::sources::Sources;
 use super::state::{Event, after};
+use crate::backups::Sharers;
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::worker::{Report, Spawner};
@@ -54,6 +55,7 @@ pub(crate) struct Desk {
     itself: mpsc::Sender<Order>,
     keeper: Keeper,
     sources: Sources,
+    sharers: Sharers,
     hooks: Hooks,
     /// Whether any job runs.
     busy: watch::Sender<bool>,
@@ -77,6 +79,7 @@ impl Desk {
             itself: orders.clone(),
             keeper: keeper.clone(),
             sources: Sources::new(&config.state),
+            sharers: Sharers::default(),
             hooks,
             busy: watch::Sender::new(false),
             lacking: Lacking::default(),

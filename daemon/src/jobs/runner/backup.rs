@@ -11,7 +11,7 @@ use super::follow::Heard;
 use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, other_than};
-use crate::backups::{self, Identity, Task};
+use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task};
 use crate::config::BackupRule;
 use crate::drives::{Dock, Lease};
 use crate::jobs::entry::Ending;
@@ -27,6 +27,7 @@ const OPENING: Duration = Duration::from_secs(30);
 pub(in crate::jobs) struct Backup {
     pub(in crate::jobs) rule: BackupRule,
     pub(in crate::jobs) sources: Sources,
+    pub(in crate::jobs) sharers: Sharers,
     /// How many threads write data; one for each core where nothing is said.
     pub(in crate::jobs) lanes: Option<usize>,
 }
@@ -38,7 +39,9 @@ pub(in crate::jobs) struct Open {
     pub(in crate::jobs) source: Option<Identity>,
     /// The source, the folder for its snapshots, the destination on the drive.
     pub(in crate::jobs) places: Vec<OwnedFd>,
-    /// The destination once more, to sweep it.
+    /// The folder once more, to thin it,
+    folder: OwnedFd,
+    /// and the destination, to sweep it.
     destination: OwnedFd,
 }
 
@@ -54,7 +57,7 @@ impl Errand for Backup {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
-        let Open { source, places, destination } = match opened {
+        let Open { source, places, folder, destination } = match opened {
             Ok(Ok(Ok(open))) => open,
             Ok(Ok(Err(text))) => return Err(failed(ErrorName::Failed, text)),
             Ok(Err(error)) => return Err(failed(ErrorName::Failed, format!("{error}; start the job again"))),
@@ -63,18 +66,37 @@ impl Errand for Backup {
                 return Err(failed(ErrorName::DeviceGone, text.to_owned()));
             }
         };
+        // Shared until what the drive needs is written down: only then does everybody know which snapshots are needed.
+        let share = tokio::select! {
+            share = self.sharers.join(self.rule.name.as_str()) => share,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
         let task = task(&self.rule, source, &berth.dock, self.lanes);
-        let order = Order::Backup(task.map_err(|text| failed(ErrorName::Failed, text))?);
-        let mut outcome = runner.work(order, places, destination.as_fd()).await;
+        let task = task.map_err(|text| failed(ErrorName::Failed, text))?;
+        let before = task.pins.clone();
+        let mut outcome = runner.work(Order::Backup(task), places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
+        let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made;
+        if let (true, Some(alone)) = (is_done, share.leave()) {
+            match self.thinning(berth, outcome.heard.source, before) {
+                Ok(task) => runner.thin(task, folder, alone).await,
+                Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
+            }
+        }
         Ok((outcome, destination))
     }
 }
 
 impl Backup {
+    /// How the source of this uuid is thinned; `before` was pinned when the job began.
+    fn thinning(&self, berth: &Berth, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
+        let task = task(&self.rule, of, &berth.dock, self.lanes)?;
+        Ok(Task { pins: and_before(task.pins, before), ..task })
+    }
+
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, pin, found: _ } = outcome.heard;
+        let Heard { source, pin, made: _, found: _ } = outcome.heard;
         let Some(pin) = pin else { return };
         let Berth { dock, drive } = berth;
         if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
@@ -88,6 +110,18 @@ impl Backup {
             }
         }
     }
+}
+
+/// What was needed before is kept once more: a drive that was pulled too early may not have all that it has confirmed. Where
+/// that is too much for an order, what is needed now comes first.
+fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
+    for mark in before {
+        if !pins.contains(&mark) {
+            pins.push(mark);
+        }
+    }
+    pins.truncate(MOST_PINS);
+    pins
 }
 
 /// What the worker is told.
@@ -116,10 +150,23 @@ pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd
     })?;
     let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &rule.folder);
     let places = places.map_err(|closed| closed.to_string())?;
-    let destination = places.last().map(OwnedFd::try_clone).transpose();
-    match destination {
-        Ok(Some(destination)) => Ok(Open { source, places, destination }),
-        Ok(None) => Err("the destination on the drive was not opened; start the job again".to_owned()),
-        Err(error) => Err(no_descriptor(&error).public),
+    let [_, folder, destination] = places.as_slice() else {
+        return Err("the source and the drive were not opened; start the job again".to_owned());
+    };
+    let copy = |fd: &OwnedFd| fd.try_clone().map_err(|error| no_descriptor(&error).public);
+    let (folder, destination) = (copy(folder)?, copy(destination)?);
+    Ok(Open { source, places, folder, destination })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_needed_before_is_kept_once_more_and_never_in_the_place_of_what_is_needed_now() {
+        let mark = |ctransid| Mark { sent_as: Identity([1; 16]), ctransid };
+        assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
+        let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();
+        assert_eq!(and_before(now.clone(), vec![mark(1)]), now);
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Heard {
     pub(super) source: Option<Identity>,
     /// What the drive needs for its next increment.
     pub(super) pin: Option<Pin>,
+    /// That is a new snapshot, and no old one that still is what the source is.
+    pub(super) made: bool,
     /// What was found on it, once all was read.
     pub(super) found: Option<verify::Found>,
 }
@@ -58,7 +60,8 @@ impl Followed {
             Report::Backup(told) => {
                 match told {
                     backups::Told::Source { uuid } => self.heard.source = Some(*uuid),
-                    backups::Told::Pinned { pin } | backups::Told::Unchanged { pin } => self.heard.pin = Some(*pin),
+                    backups::Told::Pinned { pin } => (self.heard.pin, self.heard.made) = (Some(*pin), true),
+                    backups::Told::Unchanged { pin } => self.heard.pin = Some(*pin),
                     backups::Told::Snapshot { .. }
                     | backups::Told::Parent { .. }
                     | backups::Told::Estimated { .. }

@@ -8,6 +8,7 @@ mod receive;
 mod remove;
 mod restore;
 mod stay;
+mod thin;
 mod verify;
 
 pub(super) use backup::{Backup, Open, open as open_places, task};

@@ -1,0 +1,153 @@
+//! Two drives of one backup at the same time, in every order of their jobs' steps.
+
+use super::common::{Origin, common};
+use super::identity::Identity;
+use super::keep::Keep;
+use super::name;
+use super::pins::{Mark, Pin};
+use super::sharers::{Share, Sharers};
+use super::simulation::{SOURCE, START, World, thin};
+use super::snapshot::{Side, Snapshot};
+use super::task::Task;
+
+/// How many steps a job has.
+const STEPS: u32 = 8;
+const KEEP: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const BESIDE: Side = Side::Source { uuid: SOURCE };
+
+/// Who thins beside the source, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thins {
+    /// The last one to leave, with the pins of that moment.
+    Last,
+    /// Each, when its drive has the snapshot, with the pins of its order.
+    Each,
+}
+
+/// A job between two of its steps.
+struct Job {
+    drive: usize,
+    /// Nothing changed since the newest pair.
+    unchanged: bool,
+    step: u32,
+    task: Task,
+    share: Option<Share>,
+    parent: Option<Identity>,
+    fresh: Snapshot,
+    pin: Option<Pin>,
+}
+
+impl Job {
+    fn new(world: &mut World, drive: usize, unchanged: bool) -> Self {
+        let uuid = world.id();
+        let transid = world.transid;
+        let times = Snapshot { ctransid: transid, otransid: transid, made: START + 1000, ..Snapshot::default() };
+        let fresh = Snapshot { id: transid, uuid, parent_uuid: SOURCE, ..times };
+        Self { drive, unchanged, step: 0, task: world.task.clone(), share: None, parent: None, fresh, pin: None }
+    }
+
+    /// Does the next step; none where something is missing that it needs.
+    async fn go_on(&mut self, world: &mut World, sharers: &Sharers, thins: Thins) -> Option<()> {
+        let name = name::make(b"home", self.fresh.made + i64::try_from(self.drive).ok()?);
+        let there = |source: &[Snapshot], uuid| source.iter().position(|snapshot| snapshot.uuid == uuid);
+        match self.step {
+            0 => self.share = Some(sharers.join("home").await),
+            1 => self.task.pins = world.marks(),
+            2 => {
+                let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
+                let pairs = common(origin, &world.source, &world.drives[self.drive].0).ok()?;
+                self.parent = Some(pairs[0].source.uuid);
+                self.pin = self.unchanged.then(|| pin(pairs[0].source, pairs[0].drive));
+            }
+            3 if !self.unchanged => {
+                let hidden = Snapshot { name: Some(name::hide(&name)), ..self.fresh.clone() };
+                world.source.push(hidden);
+            }
+            4 if !self.unchanged => {
+                let at = there(&world.source, self.fresh.uuid)?;
+                world.source[at].name = Some(name);
+            }
+            5 if !self.unchanged => {
+                there(&world.source, self.parent?)?;
+                let mine = world.source[there(&world.source, self.fresh.uuid)?].clone();
+                let (uuid, drive) = (world.id(), &mut world.drives[self.drive].0);
+                let twin = Snapshot { uuid, received_uuid: mine.uuid, stransid: mine.ctransid, ..mine.clone() };
+                let pin = pin(&mine, &twin);
+                drive.push(twin);
+                thin(&self.task, Side::Drive, drive, pin.mark(), mine.made);
+                self.pin = Some(pin);
+                if thins == Thins::Each {
+                    thin(&self.task, BESIDE, &mut world.source, pin.mark(), mine.made);
+                }
+            }
+            6 => world.drives[self.drive].1 = self.pin,
+            7 => {
+                let alone = self.share.take()?.leave();
+                if thins == Thins::Last && alone.is_some() && !self.unchanged {
+                    let task = Task { pins: world.marks(), ..self.task.clone() };
+                    let nothing = Mark { sent_as: Identity::NONE, ctransid: 0 };
+                    thin(&task, BESIDE, &mut world.source, nothing, self.fresh.made);
+                }
+            }
+            _nothing_changed => {}
+        }
+        self.step += 1;
+        Some(())
+    }
+}
+
+fn pin(mine: &Snapshot, twin: &Snapshot) -> Pin {
+    let Mark { sent_as, ctransid } = mine.mark();
+    Pin { sent_as, ctransid, source: mine.uuid, drive: twin.uuid, time: mine.made }
+}
+
+/// Has both jobs do their steps in this order, of which each bit is one: the first job's or the second's. Answers whether
+/// each drive has what it needs, and got what it needed.
+async fn is_well(order: u32, unchanged: bool, thins: Thins) -> bool {
+    let mut world = World::new(KEEP, 0);
+    for (drive, at) in [(0, 0), (1, 60), (0, 120), (1, 180)] {
+        world.back_up(drive, START + at);
+    }
+    if unchanged {
+        // The service was killed before it wrote down that this one had succeeded.
+        let before = world.drives[0].1;
+        world.back_up(0, START + 240);
+        world.drives[0].1 = before;
+        let at = world.source.len() - 1;
+        world.source[at].made = START + 240;
+    }
+    let sharers = Sharers::default();
+    let mut jobs = [Job::new(&mut world, 0, unchanged), Job::new(&mut world, 1, false)];
+    for step in 0..2 * STEPS {
+        let job = &mut jobs[usize::from(order >> step & 1 == 1)];
+        if job.go_on(&mut world, &sharers, thins).await.is_none() {
+            return false;
+        }
+    }
+    let holds = |there: &[Snapshot], uuid| there.iter().any(|snapshot| snapshot.uuid == uuid);
+    let needed = |(there, pin): &(Vec<Snapshot>, Option<Pin>)| {
+        pin.is_some_and(|pin| holds(&world.source, pin.source) && holds(there, pin.drive))
+    };
+    let pinned = jobs.iter().all(|job| job.pin == world.drives[job.drive].1);
+    pinned && world.drives.iter().all(needed) && (0..2).all(|drive| world.back_up(drive, START + 2000))
+}
+
+async fn orders_that_lose(unchanged: bool, thins: Thins) -> usize {
+    let mut lose = 0;
+    for order in (0..1_u32 << (2 * STEPS)).filter(|order| order.count_ones() == STEPS) {
+        lose += usize::from(!is_well(order, unchanged, thins).await);
+    }
+    lose
+}
+
+#[tokio::test]
+async fn in_every_order_of_their_steps_two_jobs_leave_each_drive_what_it_needs() {
+    assert_eq!(orders_that_lose(false, Thins::Last).await, 0);
+    assert_eq!(orders_that_lose(true, Thins::Last).await, 0);
+}
+
+#[tokio::test]
+async fn with_the_pins_of_its_order_a_job_would_thin_what_the_other_drive_needs() {
+    assert!(orders_that_lose(false, Thins::Each).await > 0);
+    assert!(orders_that_lose(true, Thins::Each).await > 0);
+}
