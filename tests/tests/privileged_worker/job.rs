@@ -81,7 +81,7 @@ fn several_streams_in_one_input_are_told_one_by_one() -> Result<()> {
 }
 
 #[test]
-fn what_is_told_of_a_failure_is_a_kind_two_numbers_and_a_sentence_for_few() -> Result<()> {
+fn what_is_told_of_a_failure_is_a_kind_two_numbers_whether_something_is_left_and_a_sentence_for_few() -> Result<()> {
     const MARKER: &str = "marker-of-a-secret";
     let rig = Rig::new()?;
     let ours = rig.plain_volume(MARKER)?;
@@ -94,8 +94,9 @@ fn what_is_told_of_a_failure_is_a_kind_two_numbers_and_a_sentence_for_few() -> R
         ensure!(error["kind"] == kind, "{error}");
         ensure!(error["message"].as_str().is_some_and(|text| text.contains(MARKER)), "{error}");
         ensure!(error["command"].is_u64() && error["byte"].is_u64(), "{error}");
+        ensure!(error["hidden"] == false, "{error}");
         let told: Vec<&str> = error.as_object().context("an object")?.keys().map(String::as_str).collect();
-        ensure!(told == ["byte", "command", "kind", "message"], "the daemon would believe more: {told:?}");
+        ensure!(told == ["byte", "command", "hidden", "kind", "message"], "the daemon would believe more: {told:?}");
     }
     ensure!(names(ours.path())?.is_empty(), "{:?}", names(ours.path())?);
     Ok(())
