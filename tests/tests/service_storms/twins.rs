@@ -1,6 +1,8 @@
 //! Two drives at once, a drive that another machine has written to, and a source that is not what it was.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -12,12 +14,10 @@ use butterdock_tests::docking::{Disk, Story};
 use butterdock_tests::rig::{PATIENCE, Receiver, run};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot::{self, Proto};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use zbus::OwnedObjectPath;
 
 use super::weather::{
-    begin, end, folder, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made, workers,
+    begin, end, folder, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made,
 };
 
 /// With one backup done, and the drive away.
@@ -36,9 +36,9 @@ fn elsewhere(story: &Story, does: impl FnOnce(&std::path::Path) -> Result<()>) -
     // No loop device over the image: the service would hear of it.
     let other = story.stage.rig.join("elsewhere.disk");
     fs::rename(&story.image, &other)?;
-    run(std::process::Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
+    run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
     let done = does(&at);
-    run(std::process::Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
     fs::rename(&other, &story.image)?;
     done
 }
@@ -79,14 +79,14 @@ fn two_drives_of_one_backup_are_backed_up_to_at_the_same_time_and_lose_nothing()
     let [a, b] = ids;
     let [a, b] = [a?, b?];
     for (first, second) in [(&a, &b), (&b, &a)] {
-        let (job, worker) = stopped(&story, first)?;
-        let (_, hidden) = names(&folder(&story))?;
+        let (job, frozen) = halted(&story, first)?;
+        let before = beside(&story)?;
         story.succeeds(&begin_on(&story, second)?)?;
         let state: String = story.stage.client.get(&job, JOB, "State")?;
-        let (_, left) = names(&folder(&story))?;
-        kill(worker, Signal::SIGCONT)?;
-        ensure!(state == "running", "they were not at work at the same time: {state}");
-        ensure!(hidden.len() == 1 && left == hidden, "the snapshot that is being sent: {hidden:?}, then {left:?}");
+        let after = beside(&story)?;
+        drop(frozen);
+        ensure!(matches!(&*state, "running" | "flushing"), "they were not at work at the same time: {state}");
+        ensure!(before.iter().all(|name| after.contains(name)), "who was not the last thinned: {before:?} {after:?}");
         story.succeeds(&job)?;
         ensure!(both_are_the_source(&mut story, &mut other)? == [true; 2], "beside each other: no increment");
         fs::write(story.source.join("small"), first)?;
@@ -109,29 +109,54 @@ fn begin_on(story: &Story, drive: &str) -> Result<String> {
     Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
 }
 
-/// Begins a backup to this drive, and stops its worker when it has made its snapshot and not yet sent it; answers both.
-fn stopped(story: &Story, drive: &str) -> Result<(String, Pid)> {
-    let folder = folder(story);
+/// The names beside the source, that of a snapshot that is being sent without what hides it.
+fn beside(story: &Story) -> Result<Vec<String>> {
+    let (visible, hidden) = names(&folder(story))?;
+    Ok(visible.into_iter().chain(hidden.iter().map(|name| name.replace(".butterdock-", ""))).collect())
+}
+
+/// A filesystem to which nothing can be written as long as this lives. A worker that is stopped by a signal is no good: the
+/// kernel begins its stream again.
+struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        run(Command::new("fsfreeze").arg("-u").arg(&self.0), PATIENCE).ok();
+    }
+}
+
+/// Begins a backup to this drive, and freezes the drive when the snapshot is made; answers the job.
+fn halted(story: &Story, drive: &str) -> Result<(String, Frozen)> {
     for round in 0..20_u8 {
         fs::write(story.source.join("grown"), vec![round; 12 << 20])?;
+        let before = beside(story)?;
+        let shown = story.stage.drives()?.into_iter().find(|shown| shown.path == drive).context("it is shown")?;
         let job = begin_on(story, drive)?;
-        while !matches!(&*story.stage.client.get::<String>(&job, JOB, "State")?, "succeeded" | "failed") {
-            let Some(&worker) = workers(story)?.last() else { continue };
-            let worker = Pid::from_raw(worker);
-            if kill(worker, Signal::SIGSTOP).is_err() {
-                continue;
+        let ended = || -> Result<bool> {
+            Ok(matches!(&*story.stage.client.get::<String>(&job, JOB, "State")?, "succeeded" | "failed"))
+        };
+        while !ended()? && beside(story)?.len() == before.len() {}
+        if let Some(at) = mounted(story, &shown.is.device)?
+            && run(Command::new("fsfreeze").arg("-f").arg(&at), PATIENCE)?.success().is_ok()
+        {
+            let frozen = Frozen(at);
+            if !ended()? {
+                return Ok((job, frozen));
             }
-            // It makes nobody wait who makes a snapshot meanwhile.
-            let is_open = fs::File::open(&folder)?.try_lock().is_ok();
-            if is_open && names(&folder)?.1.len() == 1 {
-                return Ok((job, worker));
-            }
-            kill(worker, Signal::SIGCONT).ok();
-            sleep(Duration::from_millis(1));
         }
         story.succeeds(&job)?;
     }
-    anyhow::bail!("no backup could be stopped in the middle")
+    anyhow::bail!("no backup could be halted in the middle")
+}
+
+/// Where the service has this device mounted.
+fn mounted(story: &Story, device: &str) -> Result<Option<PathBuf>> {
+    let id = story.stage.daemon.as_ref().context("it runs")?.id();
+    let mounts = fs::read_to_string(format!("/proc/{id}/mountinfo"))?;
+    let node = format!("/dev/{device}");
+    let line = mounts.lines().find(|line| line.split(' ').any(|field| field == node));
+    let at = line.and_then(|line| line.split(' ').nth(4));
+    Ok(at.map(|at| PathBuf::from(format!("/proc/{id}/root{at}"))))
 }
 
 /// That the newest on both drives is what the source is now, and of each whether it was an increment.

@@ -127,9 +127,14 @@ fn write_out_and_unmount(mount: &Mount) -> Done<()> {
     let root = mount.mounted.root()?;
     rustix::fs::syncfs(&root).map_err(crate::drives::Error::system("writing everything to the drive"))?;
     drop(root);
+    patiently(|| mount.mounted.unmount())
+}
+
+/// Tries again for a while where somebody uses it.
+fn patiently<T>(mut attempt: impl FnMut() -> Done<T>) -> Done<T> {
     let begun = Instant::now();
     loop {
-        match mount.mounted.unmount() {
+        match attempt() {
             Err(crate::drives::Error::Refused(_)) if begun.elapsed() < HELD => sleep(Duration::from_millis(50)),
             done => return done,
         }
@@ -144,7 +149,8 @@ fn lock_and_switch_off(leaving: &Leaving) -> Done<Vec<Power>> {
     }
     // The containers of an enrolled drive are locked by now, and what is on an unknown one is nobody's of ours.
     for node in leaving.nodes.iter().filter(|node| node.exists()) {
-        drop(claim(node, None)?);
+        // A worker of another drive that begins at this moment has a copy of the mount until it vanishes there too.
+        drop(patiently(|| claim(node, None))?);
     }
     leaving.disks.iter().map(power_off).collect()
 }
