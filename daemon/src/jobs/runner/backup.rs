@@ -63,7 +63,7 @@ impl Errand for Backup {
                 return Err(failed(ErrorName::DeviceGone, text.to_owned()));
             }
         };
-        let task = task(&self.rule, source, &berth.dock, self.lanes);
+        let task = task(&self.rule, source, (&berth.dock, lease), self.lanes);
         let order = Order::Backup(task.map_err(|text| failed(ErrorName::Failed, text))?);
         let mut outcome = runner.work(order, places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
@@ -94,7 +94,7 @@ impl Backup {
 pub(in crate::jobs) fn task(
     rule: &BackupRule,
     source: Option<Identity>,
-    dock: &Dock,
+    (dock, lease): (&Dock, &Lease),
     lanes: Option<usize>,
 ) -> Result<Task, String> {
     let name = rule.name.as_str();
@@ -104,6 +104,7 @@ pub(in crate::jobs) fn task(
         keep: rule.keep,
         protect: rule.protect.as_secs(),
         pins: dock.pins(name)?,
+        last: lease.pin(name)?.map(|pin| pin.drive),
         lanes,
         dry_run: false,
     })
