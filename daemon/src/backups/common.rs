@@ -34,6 +34,10 @@ pub(crate) enum Why {
     Changed(usize),
     /// Both have snapshots, of which none is the same.
     NoneAlike,
+    /// The last backup on the drive is writable, or was.
+    MadeWritable,
+    /// The last backup is not on the drive any more.
+    Deleted,
 }
 
 /// All pairs, the newest first: the first is the parent, and from all of them a stream may clone.
@@ -93,6 +97,10 @@ impl fmt::Display for Why {
                 write!(f, "the {count} snapshots that both have were changed on the drive or here")
             }
             Self::NoneAlike => f.write_str("no snapshot of the source is on the drive any more"),
+            Self::MadeWritable => f.write_str(
+                "the last backup on the drive was made writable, perhaps by another machine, and may have changed",
+            ),
+            Self::Deleted => f.write_str("the last backup on the drive was deleted there, perhaps by another machine"),
         }
     }
 }

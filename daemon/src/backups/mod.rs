@@ -10,7 +10,7 @@
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
 //! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
-//! restore     the way back
+//! restore     the way back                           last      what became of a drive's last backup
 //! ```
 //!
 //! All of it happens in a worker, because any of it may hang as long as a drive does; in one, but for the thinning beside
@@ -31,6 +31,7 @@ mod estimate;
 mod fresh;
 mod identity;
 mod keep;
+mod last;
 mod name;
 mod on_drive;
 mod pins;

@@ -55,6 +55,7 @@ impl World {
             keep,
             protect: 0,
             pins: Vec::new(),
+            last: None,
             lanes: None,
             dry_run: false,
         };

@@ -44,6 +44,7 @@ impl World {
             keep: KEEP_ONE,
             protect: 0,
             pins: Vec::new(),
+            last: None,
             lanes: None,
             dry_run: false,
         };

@@ -59,7 +59,7 @@ impl World {
     fn task(&self, source: Option<Identity>) -> Task {
         let pins = self.pins.lock().expect("pins").iter().flatten().map(Pin::mark).collect();
         let name = b"home".to_vec();
-        Task { name, source, keep: KEEP, protect: 0, pins, lanes: None, dry_run: false }
+        Task { name, source, keep: KEEP, protect: 0, pins, last: None, lanes: None, dry_run: false }
     }
 
     fn folder(&self) -> File {

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use butterdock_btrfs::{filesystem, roots};
 use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Published};
 
-use super::common::{Pair, common};
+use super::common::{Pair, Why, common};
 use super::fresh::{Fresh, sweep};
 use super::identity::Identity;
+use super::last::last;
 use super::pins::Pin;
 use super::snapshot::{Side, Snapshot, list};
 use super::source::Source;
@@ -72,7 +73,7 @@ impl Run<'_> {
         (self.tell)(Told::Snapshot { name: fresh.name().to_vec(), uuid: fresh.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
-            Err(why) => (None, Some(why.to_string())),
+            Err(why) => (None, Some(self.reason(*why)?.to_string())),
         };
         (self.tell)(Told::Parent { uuid, why });
         if task.dry_run {
@@ -123,6 +124,13 @@ impl Run<'_> {
             return Err(Trouble::said(ErrorKind::Failed, text));
         }
         Ok(())
+    }
+
+    /// Why everything is sent: what is not on the drive now may have been there.
+    fn reason(&self, why: Why) -> Result<Why, Trouble> {
+        let Some(uuid) = self.task.last else { return Ok(why) };
+        let last = last(&self.ends.destination, uuid).map_err(Trouble::drive("look for the last backup"))?;
+        Ok(last.explains(why))
     }
 
     /// The uuid of what was received.

@@ -23,8 +23,16 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(keep: Keep, protect: u64) -> Self {
-        let task =
-            Task { name: b"home".to_vec(), source: None, keep, protect, pins: Vec::new(), lanes: None, dry_run: false };
+        let task = Task {
+            name: b"home".to_vec(),
+            source: None,
+            keep,
+            protect,
+            pins: Vec::new(),
+            last: None,
+            lanes: None,
+            dry_run: false,
+        };
         Self { task, source: Vec::new(), drives: Default::default(), transid: 100 }
     }
 

@@ -23,6 +23,9 @@ pub(crate) struct Task {
     pub(crate) protect: u64,
     /// What drives need for their next increment, this one with them.
     pub(crate) pins: Vec<Mark>,
+    /// The uuid that this drive's last backup has there; none before the first.
+    #[serde(default)]
+    pub(crate) last: Option<Identity>,
     /// How many threads write data; one for each core where nothing is said.
     pub(crate) lanes: Option<usize>,
     /// Tell what would be sent and deleted, and do nothing.

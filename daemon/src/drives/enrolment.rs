@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::claims::Claims;
 use super::error::{Error, Result};
 use super::facts::Facts;
+use super::node::small;
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted.
 const VERSION: u32 = 1;
@@ -182,7 +183,8 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
     struct Versioned {
         version: u32,
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = content(path)
+        .map_err(|error| format!("it cannot be read ({error}); mend that, or remove it and enrol the drive again"))?;
     let mistaken =
         |error: serde_json::Error| format!("it is no enrolment ({error}); remove it and enrol the drive again");
     let Versioned { version } = serde_json::from_slice(&bytes).map_err(mistaken)?;
@@ -194,6 +196,17 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
         return Err("its content is not that of its name; remove it and enrol the drive again".to_owned());
     }
     Ok(enrolment)
+}
+
+/// An enrolment is some thousand bytes, and a file: what leads elsewhere, or does not end, is none.
+fn content(path: &Path) -> std::io::Result<Vec<u8>> {
+    const LARGEST: u64 = 1 << 20;
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
+    small(&file, LARGEST)?.ok_or_else(|| std::io::Error::other("it is too large"))
 }
 
 fn id_between(path: &Path, before: &str, after: &str) -> Option<Uuid> {
@@ -243,6 +256,17 @@ mod tests {
             "{bad:?}"
         );
         assert!(register.file(one.id).exists());
+    }
+
+    #[test]
+    fn what_leads_elsewhere_or_never_ends_is_no_enrolment() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        std::os::unix::fs::symlink("/dev/zero", register.file(Uuid::new_v4())).expect("linked");
+        File::create(register.file(Uuid::new_v4())).and_then(|file| file.set_len(1 << 40)).expect("made");
+        let (good, bad) = register.list().expect("listed");
+        assert!(good.is_empty() && bad.len() == 2, "{bad:?}");
+        assert!(bad.iter().all(|what| what.contains("cannot be read")), "{bad:?}");
     }
 
     #[test]

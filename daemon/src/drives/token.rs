@@ -30,7 +30,8 @@ pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Regis
     let name = shown(enrolment);
     let Some(token) = read(&root)? else {
         return Err(Error::refused(format!(
-            "{name} has no token: it was formatted or another drive copied onto it since it was enrolled; enrol it again"
+            "{name} has no token: since it was enrolled it was formatted, another drive was copied onto it, or the file {NAME} \
+             was deleted or damaged; if it is yours, forget it and enrol it again"
         )));
     };
     if token.id != enrolment.id {

@@ -58,6 +58,16 @@ impl About {
         }
     }
 
+    /// A sentence for those who may know names: of a backup it says which one, and to which drive.
+    pub(super) fn introduce(&self, sentence: &str) -> String {
+        match (&self.backup, &self.drive) {
+            (Some(backup), Some(drive)) => {
+                format!("the backup \"{backup}\" to the drive \"{}\": {sentence}", drive.label.escape_debug())
+            }
+            (Some(_) | None, _) => sentence.to_owned(),
+        }
+    }
+
     /// What it writes to, for everybody: "volume" or "drive".
     pub(super) fn target(&self) -> &'static str {
         if self.volume.is_some() { "volume" } else { "drive" }

@@ -155,7 +155,8 @@ pub(super) fn outside(why: Why, left: Left, about: &About) -> (JobResult, Option
 fn killed(left: Left, about: &About) -> Trouble {
     let words = left.words(about);
     let text = format!("the worker was killed or crashed; {words}; see the journal, then start the job again");
-    Trouble::plain(ErrorName::Failed, text)
+    let message = about.introduce(&text);
+    Trouble { message, ..Trouble::plain(ErrorName::Failed, text) }
 }
 
 fn stuck(writing: bool, about: &About) -> Trouble {
@@ -177,6 +178,7 @@ fn stuck(writing: bool, about: &About) -> Trouble {
 fn from_worker(error: JobError, about: &About) -> Trouble {
     let JobError { kind, message, command, byte, hidden: _ } = error;
     let sentence = if about.kind == JobKind::Backup { public_of_backup } else { public_sentence };
+    let message = about.introduce(&message);
     Trouble { name: error_name(kind), public: sentence(kind, command, byte), message, command, byte }
 }
 
@@ -279,6 +281,19 @@ mod tests {
         let (_, trouble) = verdict(None, told(ErrorKind::Exists), Left::default(), &tank());
         let trouble = trouble.expect("a reason");
         assert!(trouble.message == "long" && !trouble.public.contains("long"), "{trouble:?}");
+    }
+
+    #[test]
+    fn who_may_know_names_is_told_of_which_backup_and_which_drive() {
+        let id = crate::drives::DriveId::from(uuid::Uuid::from_u128(1));
+        let drive = super::super::about::AboutDrive { id, label: "Blue\n".to_owned() };
+        let about = About { backup: Some("home".to_owned()), ..About::on_drive(JobKind::Backup, drive) };
+        for ending in [told(ErrorKind::Failed), Ending::Killed] {
+            let (_, trouble) = verdict(None, ending, Left::default(), &about);
+            let trouble = trouble.expect("a reason");
+            assert!(trouble.message.starts_with(r#"the backup "home" to the drive "Blue\n": "#), "{trouble:?}");
+            assert!(!trouble.public.contains("Blue"), "{trouble:?}");
+        }
     }
 
     #[test]

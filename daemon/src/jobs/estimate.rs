@@ -54,7 +54,7 @@ impl Jobs {
                 return Err(Error::new(ErrorName::DeviceGone, text));
             }
         };
-        let mut task = task(&rule, source, dock, worker.lanes.map(usize::from)).map_err(failed)?;
+        let mut task = task(&rule, source, (dock, lease), worker.lanes.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
         let (told, error) =
             self.asking.ask(lease, Order::Backup(task), places, super::desk::priority(worker), READING).await?;

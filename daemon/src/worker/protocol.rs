@@ -226,7 +226,8 @@ mod tests {
         round_trip(&receive(Some((0..=255).collect())));
         let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, lanes: None };
         let (name, keep) = (b"home".to_vec(), crate::backups::Keep::default());
-        let task = Task { name, source: None, keep, protect: 7, pins: Vec::new(), lanes: None, dry_run: false };
+        let task =
+            Task { name, source: None, keep, protect: 7, pins: Vec::new(), last: None, lanes: None, dry_run: false };
         for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Thin(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }

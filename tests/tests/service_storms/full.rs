@@ -12,7 +12,7 @@ use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
 use nix::mount::{MntFlags, umount2};
 
-use super::weather::{begin, end, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made};
+use super::weather::{begin, end, good, newest_is_the_source, no_worker_is_left, nothing_half_made, says};
 
 /// A drive whose image lies in a small memory filesystem: when that is full, what is written to the drive fails.
 struct Thin {
@@ -92,7 +92,7 @@ fn a_drive_that_stops_taking_writes_at_twenty_points_goes_on_when_it_takes_them_
                 failed += 1;
                 ensure!(state == "failed", "{state} {error} {message}");
                 ensure!(["DeviceGone", "NoSpace", "ReadOnly"].contains(&error.as_str()), "{error} {message}");
-                is_for_a_person(&message)?;
+                says_why(&error, &message)?;
                 no_worker_is_left(&thin.story)?;
                 // What the filesystem could not write it has refused to go on from: it is unmounted, and mounted anew.
                 let removed = thin.story.job("SafelyRemove", &no_options());
@@ -114,13 +114,20 @@ fn a_drive_that_stops_taking_writes_at_twenty_points_goes_on_when_it_takes_them_
     Ok(())
 }
 
+/// A drive that cannot be written: what it is like, and what to do.
+fn says_why(error: &str, message: &str) -> Result<()> {
+    says(message, &["; "])?;
+    let next = if error == "NoSpace" { ["room", "larger drive"] } else { ["dmesg", "cable"] };
+    ensure!(next.iter().any(|word| message.contains(word)), "not said what to do: {error} {message}");
+    Ok(())
+}
+
 /// That a backup does not fit, and that a person is told how much is missing.
 fn does_not_fit(story: &Story) -> Result<()> {
     let job = begin(story)?;
     let (state, error, message) = end(story, &job)?;
     ensure!((state.as_str(), error.as_str()) == ("failed", "NoSpace"), "{state} {error} {message}");
-    is_for_a_person(&message)?;
-    ensure!(message.contains("MiB are needed") && message.contains("larger drive"), "{message}");
+    says(&message, &["the drive is full", "MiB are needed", "larger drive"])?;
     story.drive("let go", &DriveState::Safe)?;
     nothing_half_made(story)
 }

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::Story;
+use butterdock_tests::docking::{Story, word};
 use butterdock_tests::service::no_options;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::weather::{
-    begin, chance, end, good, is_for_a_person, newest_is_the_source, no_worker_is_left, nothing_half_made,
-    standard_tools_read_it, workers,
+    begin, chance, end, good, newest_is_the_source, no_worker_is_left, nothing_half_made, says, standard_tools_read_it,
+    workers,
 };
 
 const ROUNDS: u8 = 10;
+/// Where fewer of the blows hit, little was tried. Most should: they fall within the time that a backup takes.
+const ENOUGH: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blow {
@@ -45,7 +47,7 @@ fn storm(blow: Blow) -> Result<()> {
         let job = begin(&story)?;
         sleep(whole.mul_f64(f64::from(u32::try_from(random.below(1000))?) / 1000.0));
         let state = strike(&mut story, blow, &job)?;
-        hit += usize::from(state != "succeeded");
+        hit += usize::from(state != "succeeded" && state != "missed");
         (|| {
             if blow == Blow::Daemon {
                 // The drive is there when the service comes: that is as good as a plug.
@@ -66,7 +68,7 @@ fn storm(blow: Blow) -> Result<()> {
         })()
         .with_context(|| format!("{blow:?}, round {round}, {state}"))?;
     }
-    ensure!(hit > 0, "no moment hit");
+    ensure!(hit >= ENOUGH, "only {hit} of {ROUNDS} blows fell while the job ran");
     standard_tools_read_it(&story)
 }
 
@@ -80,12 +82,22 @@ fn strike(story: &mut Story, blow: Blow, job: &str) -> Result<String> {
         }
         Blow::Daemon => {
             let daemon = story.stage.daemon.take().context("it runs")?;
+            let ran: String = story.stage.client.get(job, JOB, "State")?;
             kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGKILL)?;
             drop(daemon);
             // What it had mounted stays so; its workers go with it.
             sleep(Duration::from_millis(20));
             story.stage.start()?;
-            return Ok("killed with the daemon".to_owned());
+            // Had it ended in between, the history would say so.
+            let id = job.rsplit('/').next().context("an id")?.replace('_', "-");
+            let history = story.history("backup")?;
+            let row = history.iter().find(|row| word(row, "id").replace('_', "-") == id);
+            let row = row.with_context(|| format!("job {id} is not in the history: {history:?}"))?;
+            let hit = ["running", "flushing"].contains(&ran.as_str()) && word(row, "result") != "succeeded";
+            if hit {
+                says(&word(row, "error_message"), &["the service was killed while this job ran", "start it again"])?;
+            }
+            return Ok(if hit { "killed with the daemon" } else { "missed" }.to_owned());
         }
         Blow::Cancel => {
             // It may have ended.
@@ -96,7 +108,7 @@ fn strike(story: &mut Story, blow: Blow, job: &str) -> Result<String> {
     match (blow, state.as_str()) {
         (_, "succeeded") => {}
         (Blow::Cancel, "cancelled") => ensure!(error == "Cancelled", "{error} {message}"),
-        (Blow::Worker, "failed") => is_for_a_person(&message)?,
+        (Blow::Worker, "failed") => says(&message, &["the worker was killed or crashed", "then start the job again"])?,
         _ => anyhow::bail!("{blow:?}: {state} {error} {message}"),
     }
     Ok(state)

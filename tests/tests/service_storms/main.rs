@@ -1,6 +1,7 @@
 //! Backups in bad weather: drives that fill up and fail, processes that are killed, plugs that come and go.
 
 mod clones;
+mod elsewhere;
 mod full;
 mod kills;
 mod plugs;

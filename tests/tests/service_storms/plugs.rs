@@ -1,16 +1,19 @@
 //! Three drives that come and go faster than anybody can follow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_tests::chaos::{names, wait_until};
 use butterdock_tests::docking::{Disk, Story, is_mounted};
-use butterdock_tests::service::no_options;
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::{Event, Recorder, no_options};
 use zbus::OwnedObjectPath;
 
 use super::weather::{chance, folder, loops, newest_is_the_source, no_worker_is_left, nothing_half_made};
@@ -37,6 +40,7 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
     let first = story.stage.one("the first", |is| is.enrolled && is.device == first)?;
     let body = story.stage.client.call(&first.path, (DRIVE, "Backup"), &no_options())?.body();
     story.succeeds(body.deserialize::<OwnedObjectPath>()?.as_str())?;
+    let recorder = Recorder::start(&story.stage.bus)?;
     let mut disks = [story.disk.take(), None, None];
     for turn in 0..200_u32 {
         let which = usize::try_from(random.below(3))?;
@@ -51,6 +55,21 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
             None => Some(Disk::attach(&images[which])?),
         };
         sleep(Duration::from_millis(random.below(40)));
+    }
+    let recording = recorder.finish(&story.stage.client)?;
+    let jobs = recording.jobs()?;
+    let mut ends = BTreeMap::<String, usize>::new();
+    for job in &jobs {
+        for moment in recording.story(job)? {
+            if let Event::Completed(result, _) = moment.event {
+                *ends.entry(result).or_default() += 1;
+            }
+        }
+    }
+    // A loop device that is mounted stays until it is let go: what a pull hits is a drive that is not mounted yet.
+    ensure!(jobs.len() >= 5 && ends.get("succeeded").is_some_and(|good| *good > 0), "{} jobs: {ends:?}", jobs.len());
+    {
+        eprintln!("{} jobs: {ends:?}", jobs.len());
     }
     disks = [None, None, None];
     wait_until("the kernel has let all go", || Ok(loops(&story)?.is_empty()))?;
@@ -69,6 +88,25 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
     for name in &kernel {
         ensure!(!is_mounted(name)?, "{name} is mounted");
     }
+    for (disk, image) in disks.iter().flatten().zip(&images) {
+        let (name, block) = (disk.name(), Path::new("/sys/block").join(disk.name()));
+        let backing = fs::read_to_string(block.join("loop/backing_file"))?;
+        ensure!(Path::new(backing.trim()) == image, "{name}: {backing}");
+        let uuid =
+            run(Command::new("blkid").args(["-p", "-s", "UUID", "-o", "value"]).arg(image), PATIENCE)?.success()?;
+        let sectors: u64 = fs::read_to_string(block.join("size"))?.trim().parse()?;
+        let drive = drives.iter().find(|drive| drive.is.device == name).context("shown")?;
+        let shown = (drive.is.filesystem_uuid.as_str(), drive.is.size, drive.is.enrolled);
+        ensure!(shown == (uuid.out().trim(), sectors * 512, true), "{drive:?}");
+    }
+    let held = |story: &Story| -> Result<BTreeSet<String>> {
+        let id = story.stage.daemon.as_ref().context("it runs")?.id();
+        let mounts = fs::read_to_string(format!("/proc/{id}/mountinfo"))?;
+        let sources = mounts.split_whitespace().filter_map(|word| word.strip_prefix("/dev/"));
+        Ok(sources.filter(|name| kernel.contains(*name)).map(str::to_owned).collect())
+    };
+    let mounted = held(&story)?;
+    ensure!(mounted.is_empty(), "the service has mounted {mounted:?}");
     no_worker_is_left(&story)?;
     let (_, hidden) = names(&folder(&story))?;
     ensure!(hidden.is_empty(), "{hidden:?}");

@@ -47,12 +47,23 @@ pub(super) fn end(story: &Story, job: &str) -> Result<(String, String, String)> 
         ensure!(!everybody.contains('/'), "a name for everybody: {everybody}");
     }
     let details = story.stage.client.call(job, (JOB, "GetErrorDetails"), &no_options())?.body();
-    Ok((state, error, details.deserialize::<ErrorDetails>()?.message))
+    let message = details.deserialize::<ErrorDetails>()?.message;
+    if state == "failed" {
+        says(&message, &["the backup \"home\" to the drive \"Blue\": "])?;
+    }
+    Ok((state, error, message))
 }
 
 /// That a message says what happened, and then what to do next.
 pub(super) fn is_for_a_person(message: &str) -> Result<()> {
     ensure!(message.contains("; "), "for a person: {message:?}");
+    Ok(())
+}
+
+/// That a message has all these words.
+pub(super) fn says(message: &str, words: &[&str]) -> Result<()> {
+    let missing: Vec<_> = words.iter().filter(|word| !message.contains(**word)).collect();
+    ensure!(missing.is_empty(), "not said: {missing:?} in {message:?}");
     Ok(())
 }
 

@@ -141,6 +141,14 @@ impl Dock {
         Ok(once(pins.map(|pin| pin.map(|pin| pin.mark())).collect::<Result<_, _>>()?))
     }
 
+    /// What one drive needs; none before its first backup.
+    ///
+    /// # Errors
+    /// As for [`Self::pins`].
+    pub(super) fn pin(&self, id: &DriveId, backup: &str) -> Result<Option<Pin>, String> {
+        self.lock().enrolment(id).map_or(Ok(None), |enrolment| rows::pin(enrolment, backup))
+    }
+
     /// Writes down that a backup to it has succeeded, and what its next increment needs.
     ///
     /// # Errors

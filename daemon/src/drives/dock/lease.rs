@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::DriveId;
 use super::handle::Dock;
 use super::turn::blocking;
+use crate::backups::Pin;
 
 /// A drive that is mounted, proved, and not let go as long as this is there.
 #[derive(Debug)]
@@ -34,6 +35,14 @@ impl Lease {
     /// Its mount, as `mount_ids` has it; 0 where the kernel does not tell.
     pub(crate) fn mount_id(&self) -> u64 {
         self.mount
+    }
+
+    /// What it needs for the next increment of a backup; none before the first.
+    ///
+    /// # Errors
+    /// As for [`Dock::pins`].
+    pub(crate) fn pin(&self, backup: &str) -> Result<Option<Pin>, String> {
+        self.dock.pin(&self.id, backup)
     }
 
     /// Waits until the drive is pulled out.

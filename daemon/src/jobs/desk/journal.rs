@@ -39,7 +39,7 @@ fn event(kind: &JobKind, state: &JobState, trouble: Option<&Trouble>) -> &'stati
         None => catalogue::JOB_SUCCEEDED,
         Some(_) if *state == JobState::Cancelled => catalogue::JOB_CANCELLED,
         Some(trouble) if trouble.name == ErrorName::NoSpace => catalogue::NO_SPACE,
-        Some(trouble) if backup && trouble.message.starts_with(SOURCE_REFUSED) => catalogue::SOURCE_REFUSED,
+        Some(trouble) if backup && trouble.message.contains(SOURCE_REFUSED) => catalogue::SOURCE_REFUSED,
         Some(_) if backup => catalogue::BACKUP_FAILED,
         Some(_) => catalogue::JOB_FAILED,
     }

@@ -71,14 +71,14 @@ impl Errand for Backup {
             share = self.sharers.join(self.rule.name.as_str()) => share,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let task = task(&self.rule, source, &berth.dock, self.lanes);
+        let task = task(&self.rule, source, (&berth.dock, lease), self.lanes);
         let task = task.map_err(|text| failed(ErrorName::Failed, text))?;
         let before = task.pins.clone();
         let mut outcome = runner.work(Order::Backup(task), places, destination.as_fd()).await;
         self.remember(runner, berth, &mut outcome, source).await;
         let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made;
         if let (true, Some(alone)) = (is_done, share.leave()) {
-            match self.thinning(berth, outcome.heard.source, before) {
+            match self.thinning(berth, lease, outcome.heard.source, before) {
                 Ok(task) => runner.thin(task, folder, alone).await,
                 Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
             }
@@ -89,8 +89,8 @@ impl Errand for Backup {
 
 impl Backup {
     /// How the source of this uuid is thinned; `before` was pinned when the job began.
-    fn thinning(&self, berth: &Berth, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
-        let task = task(&self.rule, of, &berth.dock, self.lanes)?;
+    fn thinning(&self, berth: &Berth, lease: &Lease, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
+        let task = task(&self.rule, of, (&berth.dock, lease), self.lanes)?;
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
 
@@ -128,7 +128,7 @@ fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
 pub(in crate::jobs) fn task(
     rule: &BackupRule,
     source: Option<Identity>,
-    dock: &Dock,
+    (dock, lease): (&Dock, &Lease),
     lanes: Option<usize>,
 ) -> Result<Task, String> {
     let name = rule.name.as_str();
@@ -138,6 +138,7 @@ pub(in crate::jobs) fn task(
         keep: rule.keep,
         protect: rule.protect.as_secs(),
         pins: dock.pins(name)?,
+        last: lease.pin(name)?.map(|pin| pin.drive),
         lanes,
         dry_run: false,
     })

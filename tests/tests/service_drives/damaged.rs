@@ -1,0 +1,70 @@
+//! Enrolments that are not what was written: the drive is unknown, and nothing else suffers.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::{DriveState, path};
+use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::service::no_options;
+
+/// Enrols the drive of this label; the id of its enrolment.
+fn enrolled(stage: &Stage, label: &str) -> Result<String> {
+    let drive = stage.one("the drive", |is| !is.enrolled && is.label == label)?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    let drive = stage.one("enrolled", |is| is.enrolled && is.label == label && is.state == DriveState::Mounted)?;
+    path::drive_id(&drive.path).ok_or_else(|| anyhow::anyhow!("no id: {drive:?}"))
+}
+
+/// Spoils the enrolment of one of two drives while the service does not run; it says so, and serves the other.
+fn spoilt(spoil: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mut stage = Stage::set()?;
+    let bad = Disk::attach(&stage.image("a", "Blue")?)?;
+    let id = enrolled(&stage, "Blue")?;
+    let good = Disk::attach(&stage.image("b", "Red")?)?;
+    enrolled(&stage, "Red")?;
+    stage.stop()?;
+    let file = stage.rig.join("state/drives").join(format!("{id}.json"));
+    spoil(&file)?;
+    stage.start()?;
+    stage.one("the other", |is| is.enrolled && is.label == "Red" && is.state == DriveState::Mounted)?;
+    let drive = stage.one("it is unknown", |is| is.label == "Blue" && !is.enrolled)?;
+    ensure!(drive.is.state == DriveState::Present && !is_mounted(&bad.name())?, "{drive:?}");
+    ensure!(is_mounted(&good.name())?, "the other is not mounted");
+    ensure!(file.symlink_metadata().is_ok(), "the file is gone");
+    let log = stage.stop()?;
+    ensure!(log.contains(&format!("{id}.json: ")) && log.contains("enrol the drive again"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn an_enrolment_that_is_cut_off_makes_its_drive_unknown_and_no_other() -> Result<()> {
+    spoilt(|file| {
+        let bytes = fs::read(file)?;
+        Ok(fs::write(file, &bytes[..bytes.len() / 2])?)
+    })
+}
+
+#[test]
+fn an_enrolment_of_garbage_makes_its_drive_unknown_and_no_other() -> Result<()> {
+    spoilt(|file| Ok(fs::write(file, [0xff, 0, 0x7b, 0x80].repeat(1000))?))
+}
+
+#[test]
+fn an_enrolment_that_leads_elsewhere_is_not_followed() -> Result<()> {
+    spoilt(|file| {
+        // Whole, but not where root alone writes.
+        let elsewhere = file.with_file_name("elsewhere");
+        fs::rename(file, &elsewhere)?;
+        Ok(symlink(&elsewhere, file)?)
+    })
+}
+
+#[test]
+fn an_enrolment_that_never_ends_does_not_keep_the_service_from_starting() -> Result<()> {
+    spoilt(|file| {
+        fs::remove_file(file)?;
+        Ok(symlink("/dev/zero", file)?)
+    })
+}

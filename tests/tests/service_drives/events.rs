@@ -1,0 +1,119 @@
+//! The rarer events of the configured command, with all of their environment: those of an everyday story are in `hooks`.
+//!
+//! `pulled` is not among them: a loop device that is mounted stays until it is let go. It is shown in the guest, whose drives
+//! really go.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::{DRIVE, JOB};
+use butterdock_tests::chaos::wait_until;
+use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::rig::{Rig, Volume};
+use butterdock_tests::service::no_options;
+use butterdock_tests::snapshot;
+use zbus::OwnedObjectPath;
+
+/// A file for each event with the whole environment, written aside and renamed: what is there is whole.
+const HOOK: &str = "#!/bin/sh\nenv > \"$1/.$$\"\nmv \"$1/.$$\" \"$1/$BUTTERDOCK_EVENT\"\n";
+
+/// A stage with the hook, and a source whose backup is `manual`.
+fn set() -> Result<(Stage, Volume)> {
+    let rig = Rig::new()?;
+    let (file, told) = (rig.join("hook"), rig.join("events"));
+    fs::create_dir(&told)?;
+    fs::write(&file, HOOK)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    let pool = Volume::make(&rig.join("pool.volume"), &rig.join("pool"), &Default::default())?;
+    let (source, snapshots) = (pool.join("home"), pool.join("snapshots"));
+    snapshot::create(&source)?;
+    let more = format!(
+        "on_event = [{file:?}, {told:?}]\n\n[[backup]]\nname = \"home\"\nsource = {source:?}\n\
+         snapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n"
+    );
+    Ok((Stage::with(rig, &more)?, pool))
+}
+
+/// Waits for an event; its environment, in which nothing but what is documented is.
+fn event(stage: &Stage, name: &str) -> Result<BTreeMap<String, String>> {
+    let file = stage.rig.join("events").join(name);
+    wait_until(&format!("{name} was told"), || Ok(Path::new(&file).exists()))?;
+    let text = fs::read_to_string(file)?;
+    let all: BTreeMap<String, String> =
+        text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect();
+    for name in ["EVENT", "DRIVE", "LABEL", "JOB", "BACKUP", "ERROR", "MESSAGE"] {
+        ensure!(all.contains_key(&format!("BUTTERDOCK_{name}")), "no {name}: {all:#?}");
+    }
+    // The shell sets the last three itself.
+    let strange: Vec<_> = all
+        .keys()
+        .filter(|name| !name.starts_with("BUTTERDOCK_") && !["PATH", "PWD", "_", "SHLVL"].contains(&name.as_str()))
+        .collect();
+    ensure!(strange.is_empty() && all["BUTTERDOCK_EVENT"] == name && all["BUTTERDOCK_LABEL"] == "Blue", "{all:#?}");
+    ensure!(!all["BUTTERDOCK_DRIVE"].is_empty(), "{all:#?}");
+    Ok(all)
+}
+
+/// An enrolled drive, and a backup that is begun.
+fn begun(stage: &Stage) -> Result<String> {
+    let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let job: OwnedObjectPath =
+        stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    Ok(job.to_string())
+}
+
+#[test]
+fn a_drive_and_its_copy_are_told_as_refused_and_why() -> Result<()> {
+    let (stage, _pool) = set()?;
+    let image = stage.image("a", "Blue")?;
+    let _disk = Disk::attach(&image)?;
+    let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
+    stage.call(&drive, "Enrol", &no_options())?;
+    stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let copy = stage.rig.join("copy.img");
+    fs::copy(&image, &copy)?;
+    let _clone = Disk::attach(&copy)?;
+    let told = event(&stage, "refused")?;
+    ensure!(told["BUTTERDOCK_MESSAGE"].contains("it is a copy and is left alone; unplug it"), "{told:#?}");
+    ensure!(told["BUTTERDOCK_JOB"].is_empty() && told["BUTTERDOCK_ERROR"].is_empty(), "{told:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_backup_that_does_not_fit_is_told_as_full() -> Result<()> {
+    let (stage, pool) = set()?;
+    // Nothing of it is stored in less, and nothing twice: the drive has 256 MiB.
+    let mut noise = fs::File::open("/dev/urandom")?.take(300 << 20);
+    std::io::copy(&mut noise, &mut fs::File::create(pool.join("home/large"))?)?;
+    let _disk = Disk::attach(&stage.image("a", "Blue")?)?;
+    let job = begun(&stage)?;
+    ensure!(stage.client.end_of(&job)? == ("failed".to_owned(), "NoSpace".to_owned()));
+    let told = event(&stage, "full")?;
+    ensure!(
+        (told["BUTTERDOCK_BACKUP"].as_str(), told["BUTTERDOCK_ERROR"].as_str()) == ("home", "NoSpace"),
+        "{told:#?}"
+    );
+    ensure!(job.replace('_', "-").ends_with(&told["BUTTERDOCK_JOB"]), "{job} {told:#?}");
+    let public: String = stage.client.get(&job, JOB, "ErrorMessage")?;
+    ensure!(told["BUTTERDOCK_MESSAGE"] == public && public.contains("larger drive"), "{told:#?}");
+    event(&stage, "safe").map(drop)
+}
+
+#[test]
+fn a_backup_that_is_cancelled_is_told_as_that() -> Result<()> {
+    let (stage, pool) = set()?;
+    fs::write(pool.join("home/large"), vec![b'l'; 100 << 20])?;
+    let _disk = Disk::attach(&stage.image("a", "Blue")?)?;
+    let job = begun(&stage)?;
+    stage.client.call(&job, (JOB, "Cancel"), &no_options()).context("cancelled in time")?;
+    let told = event(&stage, "backup-cancelled")?;
+    ensure!(told["BUTTERDOCK_ERROR"] == "Cancelled" && told["BUTTERDOCK_MESSAGE"].contains("cancelled"), "{told:#?}");
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! A drive that another machine has changed: what is said of it, and that the next backup is whole.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::interface::JOB;
+use butterdock_tests::docking::Story;
+use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::service::{Recorder, no_options};
+use butterdock_tests::snapshot;
+
+use super::weather::{good, newest_is_the_source, says};
+
+/// With one backup done, the drive away, and what another machine does to it.
+fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Story> {
+    let mut story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    story.unplug()?;
+    let (at, other) = (story.stage.rig.join("elsewhere"), story.stage.rig.join("elsewhere.disk"));
+    fs::create_dir_all(&at)?;
+    // Under this name it is no drive of the service's.
+    fs::rename(&story.image, &other)?;
+    run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
+    let done = does(&at);
+    run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    fs::rename(&other, &story.image)?;
+    done.map(|()| story)
+}
+
+fn each(at: &Path, does: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    fs::read_dir(at.join("butterdock/home"))?.flatten().try_for_each(|entry| does(&entry.path()))
+}
+
+/// Plugs it in; that everything is sent, and that the job's note says why.
+fn everything_is_sent(mut story: Story, why: &str) -> Result<()> {
+    fs::write(story.source.join("changed"), "here")?;
+    let recorder = Recorder::start(&story.stage.bus)?;
+    let before = good(&story)?;
+    story.plug()?;
+    story.stage.client.until("the backup of the plug", |_| Ok(good(&story)? > before))?;
+    story.drive("safe", &DriveState::Safe)?;
+    let job = recorder.finish(&story.stage.client)?.jobs()?.pop().context("a job")?;
+    let note: String = story.stage.client.get(&job, JOB, "Note")?;
+    says(&note, &["everything is sent", why])?;
+    ensure!(!note.contains("nothing was received"), "{note}");
+    ensure!(!newest_is_the_source(&story)?, "it built on what was changed");
+    Ok(())
+}
+
+#[test]
+fn a_last_backup_that_was_deleted_elsewhere_is_told_as_deleted() -> Result<()> {
+    everything_is_sent(changed(|at| each(at, snapshot::delete))?, "was deleted there")
+}
+
+#[test]
+fn a_last_backup_that_was_made_writable_elsewhere_is_told_as_that() -> Result<()> {
+    everything_is_sent(changed(|at| each(at, |path| snapshot::set_read_only(path, false)))?, "was made writable")
+}
+
+#[test]
+fn a_drive_whose_token_was_deleted_elsewhere_is_not_used_and_it_is_said_why() -> Result<()> {
+    let mut story = changed(|at| Ok(fs::remove_file(at.join(".butterdock-drive"))?))?;
+    story.plug()?;
+    let drive = story.stage.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
+    says(&drive.is.problem, &["Blue", "has no token", "deleted or damaged", "forget it and enrol it again"])?;
+    ensure!(!story.is_held()? && good(&story)? == 1, "{drive:?}");
+    Ok(())
+}
