@@ -73,7 +73,7 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 	$(CARGO) bench -p butterdock-tests --bench service -- --record $(CURDIR)/tests/benches/RESULTS.md $(SERVICE_BENCH)
 	$(CARGO) bench -p butterdock-tests --bench backup -- --record $(CURDIR)/tests/benches/RESULTS.md
 
-.PHONY: cross-test layer vm-test
+.PHONY: cross-test layer scripts vm-test
 
 cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
 	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
@@ -89,6 +89,9 @@ vm-test: deb ## A machine (QEMU) boots the package, USB drives come and go; VM=s
 layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
 	yocto/check
 	$(CARGO) test -p butterdock-tests --test layer
+
+scripts: ## Lint the shell scripts (shellcheck, the package of that name); every remark is an error
+	grep -rlE --exclude-dir=target --exclude-dir=.git '^(#!/bin/(ba)?sh|# shellcheck shell=)' . | xargs shellcheck
 
 clean: ## Remove what was built
 	$(CARGO) clean
