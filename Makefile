@@ -80,11 +80,13 @@ cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.
 
 # For `make vm-test`: `short` boots, backs up and pulls; `whole` adds the encrypted drive, the power cut and the purge.
 VM ?= whole
+# What is left to chance there is that of this seed; of another at each run where it is not set.
+SEED ?=
 
 vm-test: deb ## A machine (QEMU) boots the package, USB drives come and go; VM=short for half of it; needs root and, once, a mirror
 	@tests/demo/needs vm-test
 	$(AS_CALLER) $(CARGO) build -p butterdock-tests --bin vm
-	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM)
+	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM) $(SEED)
 
 layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
 	yocto/check
