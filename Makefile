@@ -75,7 +75,7 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 
 .PHONY: cross-test layer scripts vm-test
 
-cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, five minutes
+cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, about six minutes
 	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
 
 # For `make vm-test`: `short` boots, backs up and pulls; `whole` adds the encrypted drive, the power cut and the purge.

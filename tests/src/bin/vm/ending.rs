@@ -50,6 +50,6 @@ done";
 /// contents are compared too.
 const COMPARED: &str = "find / -xdev | sort >/run/after; sort /root/before >/run/before
 runs='^/(var/(log|cache|tmp|lib/(systemd|dpkg|apt|dbus))|tmp|root|srv|home|lost.found)(/|$)'
-comm -13 /run/before /run/after | grep -vE $runs | tee /run/more
+comm -13 /run/before /run/after | { grep -vE $runs || true; } | tee /run/more
 find /etc -type f -exec sha256sum {} + | sort >/run/etc; sort /root/before.etc | comm -13 - /run/etc | tee -a /run/more
 [ ! -s /run/more ]";
