@@ -67,7 +67,7 @@ pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(node).map_err(|error| {
         if error.raw_os_error() == Some(Errno::EBUSY as i32) {
-            let what = "is still in use, itself or a part of it; unmount that first";
+            let what = "is still in use, itself or a part of it; unmount or lock that first";
             return Error::refused(format!("{} {what}", node.display()));
         }
         Error::system(format!("opening {}", node.display()))(error)
