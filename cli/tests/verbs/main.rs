@@ -9,5 +9,6 @@ mod endings;
 mod fake;
 mod pages;
 mod python;
+mod readme;
 mod run;
 mod watching;

@@ -7,6 +7,7 @@ mod machine;
 mod metadata;
 mod packages;
 mod recipes;
+mod release;
 mod words;
 
 use std::fs;

@@ -2,6 +2,7 @@
 
 mod appliance;
 mod authority;
+mod decompressed;
 mod introspection;
 mod leaving;
 mod page;

@@ -157,6 +157,7 @@ fn leave(picture: &mut Picture, there: &BTreeSet<DriveId>) {
                     let other = !drive.is.device.is_empty();
                     drive.is.device.clear();
                     drive.is.state = DriveState::Safe;
+                    drive.is.problem.clear();
                     other
                 });
             }
@@ -263,6 +264,22 @@ mod tests {
         drop(turn);
         look(&mut picture);
         assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
+    }
+
+    #[test]
+    fn what_went_wrong_before_is_not_told_of_a_drive_that_is_safe_and_gone() {
+        let mut picture = picture(true);
+        look(&mut picture);
+        let id = DriveId::from(picture.enrolments[0].id);
+        picture.cards.get_mut(&id).expect("a card").problem = "sdb is in use".to_owned();
+        look(&mut picture);
+        let shown = picture.shown[&id].subscribe();
+        assert_eq!(shown.borrow().problem, "sdb is in use");
+        let card = picture.cards.get_mut(&id).expect("a card");
+        (card.safe, card.released, card.problem) = (Some(Instant::now()), true, String::new());
+        picture.devices.clear();
+        look(&mut picture);
+        assert_eq!((&shown.borrow().state, shown.borrow().problem.as_str()), (&DriveState::Safe, ""));
     }
 
     #[test]

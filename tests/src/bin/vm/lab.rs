@@ -7,12 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::machine::{Machine, disk};
+use crate::lost::{self, Lost};
+use crate::luck::Luck;
+use crate::machine::{Machine, Plug, disk};
 
 /// How fast a drive takes data that is to be interrupted, in bytes a second; the source gets six seconds' worth.
 pub(crate) const SLOW: u64 = 6 << 20;
 /// How fast others do.
 pub(crate) const FAST: u64 = 1 << 30;
+/// What QEMU writes of a drive that forgets, and the drive as it was before; names that no drive has.
+const LOG: &str = "log";
+const BEFORE: &str = "before";
 /// How long a backup may take, under load too.
 pub(crate) const BACKUP: Duration = Duration::from_secs(240);
 
@@ -24,6 +29,8 @@ pub(crate) struct Lab {
     machine: Option<Machine>,
     folder: TempDir,
     begun: Instant,
+    /// For what is left to chance.
+    pub(crate) luck: Luck,
 }
 
 impl Lab {
@@ -32,11 +39,11 @@ impl Lab {
     /// # Errors
     ///
     /// There is no room.
-    pub(crate) fn new(image: &Path) -> Result<Self> {
+    pub(crate) fn new(image: &Path, luck: Luck) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("butterdock-vm-").tempdir_in("/var/tmp")?;
         tool(Command::new("cp").arg("--sparse=always").arg(image.join("disk")).arg(folder.path().join("root")))?;
         disk(folder.path(), "pool", 3 << 10)?;
-        let lab = Self { image: image.to_owned(), machine: None, folder, begun: Instant::now() };
+        let lab = Self { image: image.to_owned(), machine: None, folder, begun: Instant::now(), luck };
         lab.format("pool", "pool")?;
         Ok(lab)
     }
@@ -114,7 +121,16 @@ impl Lab {
     ///
     /// mkfs.btrfs fails.
     pub(crate) fn format(&self, name: &str, label: &str) -> Result<()> {
-        tool(Command::new("mkfs.btrfs").args(["-q", "-L", label]).arg(self.file(name)))
+        self.make("mkfs.btrfs", &["-q", "-L", label], name)
+    }
+
+    /// Runs a program of this machine on it.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub(crate) fn make(&self, program: &str, arguments: &[&str], name: &str) -> Result<()> {
+        tool(Command::new(program).args(arguments).arg(self.file(name)))
     }
 
     /// The file that [`Self::drive`] made.
@@ -129,7 +145,48 @@ impl Lab {
     /// QEMU refuses.
     pub(crate) fn plug(&mut self, name: &str, speed: u64) -> Result<()> {
         let file = self.file(name);
-        self.machine()?.plug(name, &file, speed)
+        self.machine()?.plug(&Plug { name, file: &file, speed, log: None })
+    }
+
+    /// The same with a drive that loses at the next power cut what it was not told to flush, see [`Self::cut_with`].
+    ///
+    /// # Errors
+    ///
+    /// QEMU refuses, or there is no room.
+    pub(crate) fn plug_forgetful(&mut self, name: &str, speed: u64) -> Result<()> {
+        let (file, log) = (self.file(name), self.file(LOG));
+        tool(Command::new("cp").arg("--sparse=always").arg(&file).arg(self.file(BEFORE)))?;
+        std::fs::File::create(&log)?;
+        self.machine()?.plug(&Plug { name, file: &file, speed, log: Some(&log) })
+    }
+
+    /// Waits until the forgetful drive has taken so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub(crate) fn until_taken(&self, bytes: u64) -> Result<()> {
+        let until = Instant::now() + BACKUP;
+        while std::fs::metadata(self.file(LOG))?.len() < bytes {
+            ensure!(Instant::now() < until, "the drive has not taken {bytes} bytes within {BACKUP:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Cuts the machine's power, and that of the forgetful drive in it.
+    ///
+    /// # Errors
+    ///
+    /// It was not plugged in as such, or nothing was flushed.
+    pub(crate) fn cut_with(&mut self, name: &str) -> Result<()> {
+        self.cut();
+        let lost = lost::play(&self.file(LOG), &self.file(BEFORE), &mut self.luck)?;
+        std::fs::rename(self.file(BEFORE), self.file(name))?;
+        let Lost { durable, kept, gone } = lost;
+        self.step(&format!("  {durable} writes were flushed; of {} others {gone} are gone", kept + gone));
+        ensure!(durable > 0, "the machine told the drive to flush nothing");
+        Ok(())
     }
 
     /// Pulls it out and waits until the service has seen it.
@@ -152,7 +209,8 @@ impl Lab {
 
     /// For who looks for the reason.
     pub(crate) fn tell_what_the_service_said(&mut self) {
-        let script = "journalctl --no-pager -o short-monotonic -t butterdockd -n 40; dmesg | tail -15";
+        let script =
+            "journalctl --no-pager -o short-monotonic -t butterdockd -n 40; butterdock drives; dmesg | tail -15";
         if let Ok(text) = self.run(script) {
             say(&text);
         }

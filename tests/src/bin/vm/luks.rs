@@ -1,11 +1,11 @@
-//! An encrypted drive: unlocked by a key file, backed up to, locked again.
+//! An encrypted drive: unlocked by a passphrase and by a key file, backed up to, locked again.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::lab::{FAST, Lab, SLOW};
-use crate::plugged::backup_is_done;
+use crate::plugged::{backup_is_done, is_alike, is_switched_off};
 use crate::pulled::wait_until_it_runs;
 
 /// Enrolled while it is open, it is unlocked and locked by the service from then on, and its mapping goes when it is pulled.
@@ -14,38 +14,9 @@ use crate::pulled::wait_until_it_runs;
 ///
 /// It is not.
 pub(crate) fn is_locked_again(lab: &mut Lab) -> Result<()> {
-    lab.step("an encrypted drive is enrolled");
-    lab.drive("black")?;
-    lab.plug("black", FAST)?;
-    lab.wait_for("test -b /dev/sda", Duration::from_secs(30))?;
-    // A key that is derived in no time; the processor is emulated.
-    lab.run(
-        "umask 077; head -c 64 /dev/urandom >/etc/butterdock/black.key
-         cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /etc/butterdock/black.key /dev/sda
-         udevadm settle
-         name=butterdock-$(cryptsetup luksUUID /dev/sda); cryptsetup open --key-file /etc/butterdock/black.key /dev/sda $name
-         mkfs.btrfs -q -L Black /dev/mapper/$name; udevadm trigger -s block; udevadm settle",
-    )?;
-    lab.wait_for("butterdock drives | tee /dev/stderr | grep -q Black", Duration::from_secs(30))?;
-    let id = lab.run(
-        "butterdock enrol Black >/dev/null
-         butterdock --json drives | tr '{' '\\n' | grep Black | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4",
-    )?;
-    lab.run(&format!(
-        "butterdock safely-remove Black
-         printf '[drives]\\nkey_file = [ {{ drive = \"{}\", file = \"/etc/butterdock/black.key\" }} ]\\n' \
-             >>/etc/butterdock/butterdock.toml
-         systemctl reload butterdockd",
-        id.trim()
-    ))?;
-    lab.run(LOCKED)?;
-    lab.pull("black")?;
-
-    lab.step("plugged in, it is unlocked by its key, backed up to and locked");
-    lab.plug("black", FAST)?;
-    backup_is_done(lab)?;
-    lab.run(LOCKED)?;
-    lab.pull("black")?;
+    let id = enrolled(lab)?;
+    by_passphrase(lab)?;
+    by_key(lab, &id)?;
 
     lab.step("pulled in mid-backup, its mapping goes too");
     lab.run("cd /srv/pool/home; head -c 36M /dev/urandom >noise; sync")?;
@@ -58,6 +29,68 @@ pub(crate) fn is_locked_again(lab: &mut Lab) -> Result<()> {
     lab.step("the next plug finishes it");
     lab.plug("black", FAST)?;
     backup_is_done(lab)?;
+    lab.run(LOCKED)?;
+    is_alike(lab, "Black")?;
+    lab.run(LOCKED)?;
+    lab.pull("black")
+}
+
+/// Gives back its id.
+fn enrolled(lab: &mut Lab) -> Result<String> {
+    lab.step("an encrypted drive is enrolled");
+    lab.drive("black")?;
+    lab.plug("black", FAST)?;
+    lab.wait_for("test -b /dev/sda", Duration::from_secs(30))?;
+    // Keys that are derived in no time; the processor is emulated.
+    lab.run(
+        "umask 077; head -c 64 /dev/urandom >/etc/butterdock/black.key; printf 'correct horse' >/run/passphrase
+         quickly='-q --pbkdf pbkdf2 --pbkdf-force-iterations 1000'
+         cryptsetup luksFormat $quickly --key-file /etc/butterdock/black.key /dev/sda
+         cryptsetup luksAddKey $quickly --key-file /etc/butterdock/black.key /dev/sda /run/passphrase
+         udevadm settle
+         name=butterdock-$(cryptsetup luksUUID /dev/sda); cryptsetup open --key-file /etc/butterdock/black.key /dev/sda $name
+         mkfs.btrfs -q -L Black /dev/mapper/$name; udevadm trigger -s block; udevadm settle",
+    )?;
+    lab.wait_for("butterdock drives | tee /dev/stderr | grep -q Black", Duration::from_secs(30))?;
+    let id = lab.run(
+        "butterdock enrol Black >/dev/null
+         butterdock --json drives | tr '{' '\\n' | grep Black | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4",
+    )?;
+    lab.run("butterdock safely-remove Black")?;
+    is_switched_off(lab)?;
+    lab.run(LOCKED)?;
+    lab.pull("black")?;
+    Ok(id.trim().to_owned())
+}
+
+fn by_passphrase(lab: &mut Lab) -> Result<()> {
+    lab.step("plugged in without a key, it stays locked, and another passphrase does not open it");
+    lab.plug("black", FAST)?;
+    lab.drive_is("locked")?;
+    lab.run("status=0; printf 'wrong horse' | butterdock unlock Black --key-file - || status=$?; [ $status = 1 ]")?;
+    lab.run(LOCKED)?;
+
+    lab.step("its passphrase does; it is backed up to and locked, and the passphrase is in no journal");
+    lab.run("butterdock unlock Black --key-file - </run/passphrase")?;
+    backup_is_done(lab)?;
+    lab.run(LOCKED)?;
+    lab.run("journalctl --no-pager -q -b | none grep 'correct horse'")?;
+    lab.pull("black")
+}
+
+fn by_key(lab: &mut Lab, id: &str) -> Result<()> {
+    lab.step("with its key configured, it is unlocked, backed up to and locked");
+    lab.run(&format!(
+        "printf '[drives]\\nkey_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/black.key\" }} ]\\n' \
+             >>/etc/butterdock/butterdock.toml
+         systemctl reload butterdockd; cd /srv/pool/home; date >date; sync"
+    ))?;
+    lab.plug("black", FAST)?;
+    backup_is_done(lab)?;
+    lab.run(LOCKED)?;
+
+    lab.step("what is on it is what was sent, and not to be read where it is locked");
+    is_alike(lab, "Black")?;
     lab.run(LOCKED)?;
     lab.pull("black")
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use crate::console::{Answer, Console};
+use crate::lost::SECTOR;
 use crate::monitor::Monitor;
 
 /// One that runs. Dropped, it has its power cut.
@@ -16,6 +17,19 @@ pub(crate) struct Machine {
     qemu: Child,
     console: Console,
     monitor: Monitor,
+}
+
+/// A drive and its socket.
+#[derive(Debug)]
+pub(crate) struct Plug<'a> {
+    /// What the monitor calls it; part of its serial number.
+    pub(crate) name: &'a str,
+    /// What is on it.
+    pub(crate) file: &'a Path,
+    /// How many bytes it takes in a second.
+    pub(crate) speed: u64,
+    /// Where every write and flush is written down, see `lost`.
+    pub(crate) log: Option<&'a Path>,
 }
 
 /// How long a step may take that says nothing else; the emulated processor is twenty times slower, four times that under load.
@@ -98,13 +112,21 @@ impl Machine {
         }
     }
 
-    /// Plugs the file in as a USB drive that takes so many bytes in a second.
+    /// Plugs a file in as a USB drive.
     ///
     /// # Errors
     ///
     /// QEMU refuses.
-    pub(crate) fn plug(&mut self, name: &str, file: &Path, speed: u64) -> Result<()> {
-        let file = json!({"driver": "file", "filename": file, "cache": {"no-flush": true}});
+    pub(crate) fn plug(&mut self, plug: &Plug<'_>) -> Result<()> {
+        let Plug { name, file, speed, log } = plug;
+        // The host is not cut off: it need not flush.
+        let plain = |file: &Path| json!({"driver": "file", "filename": file, "cache": {"no-flush": true}});
+        let file = match log {
+            None => plain(file),
+            Some(log) => {
+                json!({"driver": "blklogwrites", "file": plain(file), "log": plain(log), "log-sector-size": SECTOR})
+            }
+        };
         let limits = json!({"bps-write": speed});
         self.monitor.ask(
             "object-add",

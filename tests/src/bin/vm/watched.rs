@@ -15,7 +15,7 @@ pub(crate) fn by_ann(lab: &mut Lab) -> Result<()> {
     lab.plug("blue", FAST)?;
     backup_is_done(lab)?;
     lab.pull("blue")?;
-    lab.run("sed -i 's/^drives = .*/&\\nschedule = \"manual\"/' /etc/butterdock/butterdock.toml; systemctl reload butterdockd")?;
+    by_hand(lab)?;
     lab.run("cd /srv/pool/home; head -c 36M /dev/urandom >noise; sync")?;
     lab.plug("blue", SLOW)?;
     lab.drive_is("mounted")?;
@@ -39,9 +39,31 @@ T
     ensure!(values.windows(2).all(|pair| matches!(pair, [a, b] if a <= b)), "progress went back: {values:?}");
     let between = values.iter().filter(|value| **value > 0.0 && **value < 1.0).count();
     ensure!(between >= 3, "she saw {values:?}, of\n{seen}");
-    lab.run("sed -i '/^schedule/d' /etc/butterdock/butterdock.toml; systemctl reload butterdockd")?;
+    by_itself(lab)?;
     lab.drive_is("safe")?;
-    is_alike(lab)?;
+    is_alike(lab, "Blue")?;
     lab.run("sleep 1.1; date '+%F %T' >/run/since")?;
     lab.pull("blue")
+}
+
+/// From now on nothing is backed up by itself; that holds after a power cut too.
+///
+/// # Errors
+///
+/// The configuration cannot be written.
+pub(crate) fn by_hand(lab: &mut Lab) -> Result<()> {
+    lab.run(
+        "sed -i 's/^drives = .*/&\\nschedule = \"manual\"/' /etc/butterdock/butterdock.toml
+         systemctl reload butterdockd; sync",
+    )
+    .map(drop)
+}
+
+/// The opposite.
+///
+/// # Errors
+///
+/// The same.
+pub(crate) fn by_itself(lab: &mut Lab) -> Result<()> {
+    lab.run("sed -i '/^schedule/d' /etc/butterdock/butterdock.toml; systemctl reload butterdockd; sync").map(drop)
 }

@@ -61,9 +61,7 @@ FILES:${PN} += " \
     ${datadir}/dbus-1/system-services \
     ${datadir}/polkit-1 \
     ${nonarch_libdir}/butterdock \
-    ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/systemd/catalog \
-    ${nonarch_libdir}/tmpfiles.d \
     ${nonarch_libdir}/udev/rules.d \
     ${systemd_system_unitdir} \
 "
