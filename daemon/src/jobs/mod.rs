@@ -11,7 +11,7 @@
 //! their own pace. The channel closes when the job leaves the desk for the history.
 //!
 //! `report` is what a worker's words change; `state` says which steps are lawful, `queue` what runs next, `pace` how fast it
-//! goes, `patience` how long a worker is waited for, `left` what can be said of what it left; all six are pure.
+//! goes, `patience` how long a worker is waited for, `left` what can be said of what it left, `verdict` what its end means; all seven are pure.
 
 mod about;
 mod asking;
@@ -33,6 +33,7 @@ mod report;
 mod runner;
 mod sources;
 mod state;
+mod verdict;
 mod wish;
 mod work;
 

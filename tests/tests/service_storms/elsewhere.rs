@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
+use butterdock_tests::chaos::wait_until;
 use butterdock_tests::docking::Story;
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::{Recorder, no_options};
@@ -27,6 +28,11 @@ fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Story> {
     run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
     let done = does(&at);
     run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    // The kernel detaches it a moment later: until then it would be a copy of the drive.
+    wait_until("the other machine has let go", || {
+        let attached = run(Command::new("losetup").arg("--associated").arg(&other), PATIENCE)?.success()?;
+        Ok(attached.out().trim().is_empty())
+    })?;
     fs::rename(&other, &story.image)?;
     done.map(|()| story)
 }

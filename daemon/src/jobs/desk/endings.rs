@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Desk, MOST_SHOWN, hooked, journal, step};
 use crate::config::Config;
 use crate::drives::Letting;
-use crate::jobs::entry::{Entry, Why, outside};
+use crate::jobs::entry::{Entry, Why};
 use crate::jobs::handle::Order;
 use crate::jobs::job::{Job, Trouble};
 use crate::jobs::left::Left;
@@ -21,6 +21,7 @@ use crate::jobs::record::Record;
 use crate::jobs::report;
 use crate::jobs::runner::Berth;
 use crate::jobs::state::{Event, after};
+use crate::jobs::verdict::outside;
 
 /// A volume is looked at so long after a job, at most.
 const LOOKING: Duration = Duration::from_secs(5);

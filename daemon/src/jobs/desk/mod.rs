@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::asking::Asking;
-use super::entry::{Ending, Entry, Why, verdict};
+use super::entry::{Ending, Entry, Why};
 use super::handle::{Jobs, Order};
 use super::history::History;
 use super::keeper::Keeper;
@@ -28,6 +28,7 @@ use super::report;
 use super::runner::Told;
 use super::sources::Sources;
 use super::state::{Event, after};
+use super::verdict::verdict;
 use crate::backups::Sharers;
 use crate::config::Config;
 use crate::hooks::Hooks;
