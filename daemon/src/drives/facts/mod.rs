@@ -104,7 +104,8 @@ pub(crate) struct Mapping {
 }
 
 impl Facts {
-    /// The facts in these properties; none of a device without a node or number.
+    /// The facts in these properties; none of a device without a node or number, and none where udev speaks of a disk that
+    /// was at this place before: of the one that is there now it is still to tell.
     pub(crate) fn of(syspath: &Path, properties: &Properties) -> Option<Self> {
         let get = |key: &str| properties.get(key).map(String::as_str).filter(|value| !value.is_empty());
         // What the partition does not say itself its disk says.
@@ -112,12 +113,17 @@ impl Facts {
         let node = PathBuf::from(get("DEVNAME")?);
         let devnum = devnum(number(get("MAJOR")?)?, number(get("MINOR")?)?);
         let name = node.file_name()?.to_str()?.to_owned();
+        let diskseq = either("DISKSEQ").and_then(number).unwrap_or_default();
+        let now = either("attr:diskseq").and_then(number::<u64>);
+        if diskseq != 0 && now.is_some_and(|now| now != diskseq) {
+            return None;
+        }
         let model = either("ID_MODEL_ENC").map(text::decoded).or_else(|| either("ID_MODEL").map(text::shown));
         let serial = either("ID_SERIAL_SHORT").or_else(|| either("ID_SERIAL")).map(text::shown);
         Some(Self {
             devnum,
             syspath: syspath.to_path_buf(),
-            diskseq: either("DISKSEQ").and_then(number).unwrap_or_default(),
+            diskseq,
             bus: bus(&name, syspath, either("ID_BUS")),
             removable: either("attr:removable") == Some("1"),
             model: model.unwrap_or_default(),

@@ -114,3 +114,17 @@ fn what_lies_is_no_reason_to_fall() {
     assert_eq!(Facts::of(Path::new(STICK), &properties("DEVNAME=/dev/sdb\nMAJOR=x\nMINOR=1\n")), None);
     assert_eq!(Facts::of(Path::new(STICK), &Properties::new()), None);
 }
+
+#[test]
+fn what_udev_says_of_a_disk_that_was_there_before_is_not_mixed_with_the_one_that_is_there_now() {
+    let text = |seq: u64| {
+        format!(
+            "DEVNAME=/dev/loop3\nMAJOR=7\nMINOR=3\nDISKSEQ=7\nattr:diskseq={seq}\nattr:loop/backing_file=/srv/b.img\n"
+        )
+    };
+    let of = |text: &str| Facts::of(Path::new("/sys/devices/virtual/block/loop3"), &properties(text));
+    assert_eq!(of(&text(7)).map(|facts| facts.diskseq), Some(7));
+    assert_eq!(of(&text(8)), None);
+    let part = "DEVNAME=/dev/sdb1\nMAJOR=8\nMINOR=17\ndisk:DISKSEQ=7\ndisk:attr:diskseq=8\n";
+    assert_eq!(Facts::of(&Path::new(STICK).join("sdb1"), &properties(part)), None);
+}

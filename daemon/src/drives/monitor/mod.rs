@@ -89,12 +89,13 @@ impl Monitor {
         all.match_subsystem("block")?;
         // Without it the rules have not been applied yet, and the event is still to come.
         all.match_is_initialized()?;
-        let there: BTreeMap<PathBuf, Option<Facts>> = all.scan_devices()?.map(|device| read(&device)).collect();
+        let all = all.scan_devices()?.map(|device| read(&device));
+        let there: BTreeMap<PathBuf, Facts> = all.filter_map(|(path, facts)| Some((path, facts?))).collect();
         let gone: Vec<_> = self.known.keys().filter(|path| !there.contains_key(*path)).cloned().collect();
         for path in gone {
             self.forget(path);
         }
-        for facts in there.into_values().flatten() {
+        for facts in there.into_values() {
             self.learn(facts);
         }
         Ok(())
@@ -102,12 +103,11 @@ impl Monitor {
 
     fn hear(&mut self, kind: EventType, syspath: PathBuf, facts: Option<Facts>) {
         match (kind, facts) {
-            (EventType::Remove, _) => self.forget(syspath),
-            (EventType::Add | EventType::Change | EventType::Bind | EventType::Unbind | EventType::Unknown, facts) => {
-                if let Some(facts) = facts {
-                    self.learn(facts);
-                }
-            }
+            (EventType::Remove, _) | (_, None) => self.forget(syspath),
+            (
+                EventType::Add | EventType::Change | EventType::Bind | EventType::Unbind | EventType::Unknown,
+                Some(facts),
+            ) => self.learn(facts),
         }
     }
 
@@ -137,14 +137,14 @@ impl std::fmt::Debug for Monitor {
     }
 }
 
-/// What udev says of a device, its disk, and what it lies on.
+/// What udev says of a device, its disk, and what it lies on; nothing where that is not there any more.
 fn read(device: &Device) -> (PathBuf, Option<Facts>) {
     let syspath = device.syspath().to_path_buf();
     let mut all = Properties::new();
-    note(&mut all, "", device, &["size", "removable", "partition", "loop/backing_file"]);
+    note(&mut all, "", device, &["size", "removable", "partition", "loop/backing_file", "diskseq"]);
     let is_part = device.devtype() == Some(OsStr::new("partition"));
     if let Some(disk) = device.parent().filter(|_| is_part) {
-        note(&mut all, "disk:", &disk, &["removable"]);
+        note(&mut all, "disk:", &disk, &["removable", "diskseq"]);
     }
     if let Some(slave) = only_entry(&syspath.join("slaves")) {
         all.insert("slave".to_owned(), slave);

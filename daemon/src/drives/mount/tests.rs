@@ -4,6 +4,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use butterdock_tests::chaos::wait_until;
 use butterdock_tests::rig::{PATIENCE, Rig, run};
 use std::os::unix::fs::MetadataExt as _;
 
@@ -24,6 +25,18 @@ impl<'a> Disks<'a> {
     fn attach(&mut self, image: &str) -> Source {
         let found = run(Command::new("losetup").args(["--find", "--show"]).arg(self.rig.join(image)), PATIENCE);
         let node = PathBuf::from(found.expect("ran").success().expect("a loop device").out().trim());
+        self.nodes.push(node.clone());
+        let devnum = fs::metadata(&node).expect("there").rdev();
+        Source { node, devnum }
+    }
+
+    /// To a device that no other test is given when this one is done with it.
+    fn attach_alone(&mut self, image: &str) -> Source {
+        let node = PathBuf::from("/dev/loop99");
+        run(Command::new("losetup").arg(&node).arg(self.rig.join(image)), PATIENCE)
+            .expect("ran")
+            .success()
+            .expect("attached");
         self.nodes.push(node.clone());
         let devnum = fs::metadata(&node).expect("there").rdev();
         Source { node, devnum }
@@ -81,8 +94,12 @@ fn privileged_a_node_whose_medium_is_gone_or_too_small_is_told_as_such() {
     let small = disks.attach("small");
     let told = node::superblock(&small.node, small.devnum).expect_err("too small");
     assert!(told.to_string().contains("too small for a btrfs"), "{told}");
-    let source = disks.attach("a");
+    let source = disks.attach_alone("a");
     run(Command::new("losetup").arg("--detach").arg(&source.node), PATIENCE).expect("ran").success().expect("detached");
+    // The kernel detaches it with its last descriptor, and a program that another test starts has this process's until it is
+    // executed.
+    let detached = || Ok(run(Command::new("losetup").arg(&source.node), PATIENCE)?.code() != 0);
+    wait_until("the kernel has detached it", detached).expect("detached");
     let gone = node::superblock(&source.node, source.devnum).expect_err("gone");
     let Error::System { source, .. } = &gone else { panic!("{gone}") };
     assert_eq!(source.raw_os_error(), Some(Errno::ENXIO as i32), "{gone}");
