@@ -28,17 +28,13 @@ pub(crate) fn on_drive(root: BorrowedFd<'_>, backups: &[(String, Vec<Mark>)]) ->
     for snapshot in list(root)? {
         let Some(path) = roots::path_of(root, snapshot.id)? else { continue };
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
-        if !name.starts_with(HIDDEN) {
-            found.push(Snapshot { name: Some(name), ..snapshot });
-        }
+        found.push(Snapshot { name: Some(name), ..snapshot });
     }
     found.sort_by_key(|snapshot| std::cmp::Reverse((snapshot.made, snapshot.id)));
     found.truncate(MOST);
     Ok(found.into_iter().map(|snapshot| told(snapshot, backups)).collect())
 }
 
-/// How the names of subvolumes begin that are not received whole.
-const HIDDEN: &[u8] = b".butterdock-";
 /// More than this are not told: an answer has to fit a message.
 const MOST: usize = 10_000;
 

@@ -48,13 +48,17 @@ impl Snapshot {
     }
 }
 
-/// All read-only subvolumes of the filesystem that `folder` is on.
+/// All read-only subvolumes of the filesystem that `folder` is on, but those with hidden names: one that was not received whole
+/// may be marked as received and read-only already, and lacks nothing but its name when it is swept.
 pub(crate) fn list(folder: impl AsFd) -> Result<Vec<Snapshot>, Fault> {
     let folder = folder.as_fd();
     let (held_by, directory) = (subvolume::info(folder)?.id, butterdock_btrfs::file::stat(folder)?.ino);
     let mut found = Vec::new();
     for subvolumes::Subvolume { id, item, place } in subvolumes::all(folder)? {
-        let Some(place) = place.filter(|_| item.read_only && item.refs != 0) else { continue };
+        let Some(place) = place.filter(|place| name::hidden(&place.name).is_none()) else { continue };
+        if !item.read_only || item.refs == 0 {
+            continue;
+        }
         let received_uuid = Identity(item.received_uuid);
         let changed = received_uuid.known().is_some()
             && item.ctransid > item.rtransid

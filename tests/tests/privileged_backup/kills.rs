@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::stage::{Stage, incremental, order};
+use crate::stage::{Stage, incremental, order, told};
 
 #[test]
 fn a_kill_leaves_nothing_half_made_and_the_next_run_is_an_increment() -> Result<()> {
@@ -37,6 +37,22 @@ fn a_kill_leaves_nothing_half_made_and_the_next_run_is_an_increment() -> Result<
         ensure!(hidden.is_empty(), "point {point}: {hidden:?}");
     }
     Ok(())
+}
+
+/// A worker that is killed in its last step leaves a snapshot that is all there, marked and read-only, and has no name yet.
+#[test]
+fn what_has_everything_but_its_name_is_no_backup() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.back_up()?;
+    fs::write(stage.live("file"), "changed")?;
+    stage.back_up()?;
+    let newest = stage.names()?.1.pop().context("the newest")?;
+    let hidden = stage.destination().join(".butterdock-0123456789abcdef0123456789abcdef");
+    fs::rename(stage.destination().join(&newest), &hidden)?;
+    let next = stage.back_up()?;
+    ensure!(told(&next, "unchanged").is_empty() && incremental(&next)?, "{:?}", next.reports);
+    ensure!(!hidden.exists(), "it was not swept");
+    stage.is_restorable()
 }
 
 #[test]
