@@ -8,6 +8,7 @@ use butterdock_btrfs::space::space;
 use butterdock_receive::{ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
 
 use super::common::{Pair, common};
+use super::deleted::Deleted;
 use super::estimate::Estimate;
 use super::fresh::Fresh;
 use super::prospect::{Prospect, Words, told};
@@ -16,7 +17,7 @@ use super::run::{Run, basis, now};
 use super::send::Stream;
 use super::snapshot::{Side, Snapshot};
 use super::source::Source;
-use super::thin::{Thinning, wait_for_space};
+use super::thin::Thinning;
 use super::trouble::Trouble;
 
 impl Run<'_> {
@@ -52,7 +53,7 @@ impl Run<'_> {
         let stopped = AtomicBool::new(false);
         if let Some(estimate) = Estimate::make(&stream, fresh.snapshot.id, since(pairs), &stopped)? {
             (self.tell)(told(&estimate));
-            self.prospect(&stream, fresh, pairs).look_for(Need::of(&estimate))?;
+            self.prospect(&stream, fresh, pairs).look_for(|| Some(Need::of(&estimate)))?;
         }
         Ok(())
     }
@@ -101,7 +102,7 @@ impl Run<'_> {
         let (deleted, _) = thinning.perform(self.destination(), self.tell);
         let any = !deleted.is_empty();
         let waiting = Trouble::drive("wait for the space of deleted snapshots");
-        wait_for_space(self.destination(), deleted, self.control).map_err(waiting)?;
+        Deleted::these(self.destination(), deleted).wait(self.control).map_err(waiting)?;
         Ok(any)
     }
 

@@ -8,7 +8,8 @@
 //! prospect    estimate and room, before and beside it    estimate  how much will come
 //! room        whether it fits (pure)
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
-//! thin        deletes what is not                        pins      what a drive needs, for the daemon to remember
+//! thin        deletes what is not                        deleted   whose space comes back in the background
+//! pins        what a drive needs, for the daemon to remember
 //! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
 //! restore     the way back                           last      what became of a drive's last backup
 //! ```
@@ -26,6 +27,7 @@
 //! change the source, and a source in which nothing else changed needs no backup, which shows in a moment.
 
 mod common;
+mod deleted;
 mod deliver;
 mod estimate;
 mod fresh;

@@ -1,6 +1,7 @@
 //! An estimate that comes when the transfer goes on already.
 
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::sync::Mutex;
@@ -25,6 +26,8 @@ impl Observer for Silent {}
 
 struct World {
     task: Task,
+    /// So long an estimate is waited for.
+    patience: Duration,
     mine: Volume,
     drive: Volume,
     _rig: Rig,
@@ -48,28 +51,33 @@ impl World {
             lanes: None,
             dry_run: false,
         };
-        Self { task, mine, drive, _rig: rig }
+        Self { task, patience: Duration::ZERO, mine, drive, _rig: rig }
     }
 
-    /// Bytes that nothing stores in less, in the place of those before.
+    /// Another file in the place of the one before.
     fn fill(&self, mebibytes: usize) {
-        let mut bytes = vec![0; mebibytes << 20];
-        File::open("/dev/urandom").expect("open").read_exact(&mut bytes).expect("read");
-        fs::write(self.mine.join("live/large"), bytes).expect("written");
+        fs::write(self.mine.join("live/large"), noise(mebibytes)).expect("written");
     }
 
-    /// A backup that does not wait for its estimate; how many bytes came, and what was told.
+    /// A backup; how many bytes came, and what was told.
     fn back_up(&self, task: &Task) -> (Result<(), Trouble>, u64, Vec<Told>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
         let ends = Ends { source, folder, destination: open(self.drive.path().to_owned()), top: None };
         let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |news| told.lock().expect("whole").push(news);
-        let (patience, observer) = (Duration::ZERO, &Silent);
+        let (patience, observer) = (self.patience, &Silent);
         let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
         let done = run.run();
         (done, control.progress().bytes, told.into_inner().expect("whole"))
     }
+}
+
+/// Bytes that nothing stores in less.
+fn noise(mebibytes: usize) -> Vec<u8> {
+    let mut bytes = vec![0; mebibytes << 20];
+    File::open("/dev/urandom").expect("open").read_exact(&mut bytes).expect("read");
+    bytes
 }
 
 fn says_the_figures(trouble: &Trouble) {
@@ -104,6 +112,27 @@ fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
     let estimated = told.iter().position(|news| matches!(news, Told::Estimated { .. })).expect("estimated");
     let thinned = told.iter().position(|news| matches!(news, Told::Thinned { drive: true, .. })).expect("thinned");
     assert!(estimated < thinned, "{told:?}");
+}
+
+#[test]
+fn privileged_what_a_killed_run_left_and_what_is_being_deleted_is_in_nobodys_way() {
+    for patience in [Duration::ZERO, Duration::from_secs(60)] {
+        let world = World { patience, ..World::new(700) };
+        let left = c".butterdock-0123456789abcdef0123456789abcdef";
+        let drive = || File::open(world.drive.path()).expect("open");
+        let fill = |name: &CStr| {
+            subvolume::create(drive(), name).expect("a subvolume");
+            let file = world.drive.join(name.to_str().expect("text")).join("large");
+            fs::write(&file, noise(200)).expect("written");
+            File::open(file).and_then(|file| file.sync_all()).expect("synced");
+        };
+        fill(left);
+        fill(c"deleted");
+        world.fill(400);
+        subvolume::destroy(drive(), c"deleted").expect("deleted");
+        world.back_up(&world.task).0.expect("there is room");
+        assert!(!world.drive.join(left.to_str().expect("text")).exists(), "it was not swept");
+    }
 }
 
 #[test]

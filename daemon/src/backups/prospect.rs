@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use butterdock_btrfs::Error as Fault;
 use butterdock_btrfs::space::{Space, space};
-use butterdock_receive::{Control, ErrorKind, Outcome};
+use butterdock_receive::{Control, ErrorKind, Outcome, sweep};
 
+use super::deleted::Deleted;
 use super::estimate::Estimate;
 use super::room::{Need, Short, fits};
 use super::send::{Stream, no_pipe};
@@ -86,9 +87,27 @@ impl Prospect<'_> {
         }
     }
 
-    /// Whether there is room for so much now.
-    pub(super) fn look_for(&self, need: Need) -> Result<(), Trouble> {
-        fits(&self.space()?, need).map_err(self.words.too_small)
+    /// Whether there is room for what is needed, as far as that is known, and how much there is; none where more is given back
+    /// meanwhile and nobody can tell.
+    ///
+    /// What killed runs left makes room before it is looked at. What deleted subvolumes have not given back yet is waited for
+    /// where there is too little, and where nobody knows; where that takes too long the transfer begins, and finds out.
+    pub(super) fn look_for(&self, need: impl Fn() -> Option<Need>) -> Result<Option<Space>, Trouble> {
+        // Where this fails, the receiver, which begins with it, says why.
+        sweep(self.destination).unwrap_or_default();
+        let mut deleted = Deleted::all(self.destination).map_err(self.words.unseen)?;
+        loop {
+            let (space, need) = (self.space()?, need());
+            // At least there must be room for what a filesystem needs to work.
+            let room = fits(&space, need.unwrap_or_default());
+            if deleted.is_free() {
+                return room.map(|()| Some(space)).map_err(self.words.too_small);
+            }
+            if (need.is_some() && room.is_ok()) || deleted.is_late() || self.control.is_cancelled() {
+                return Ok(None);
+            }
+            deleted.wait_a_moment().map_err(self.words.unseen)?;
+        }
     }
 
     /// An estimate that fails is missed by nobody: the transfer says what is wrong.
@@ -112,12 +131,16 @@ impl Prospect<'_> {
         }
     }
 
-    /// Without an estimate there must be room at least for what a filesystem needs to work.
+    /// Looks for room, and leaves what there is to an estimate that comes later.
     fn look(&self, estimated: &OnceLock<Estimate>, before: &Mutex<Option<Space>>) -> Result<(), Trouble> {
+        let need = || estimated.get().map(Need::of);
+        let space = self.look_for(need)?;
         let mut before = lock(before);
-        let space = self.space()?;
-        fits(&space, estimated.get().map(Need::of).unwrap_or_default()).map_err(self.words.too_small)?;
-        *before = Some(space);
+        if let (Some(space), Some(need)) = (&space, need()) {
+            // It may have come just now.
+            fits(space, need).map_err(self.words.too_small)?;
+        }
+        *before = space;
         Ok(())
     }
 

@@ -1,11 +1,8 @@
 //! Deletes what the rule keeps no longer, on one side.
 
 use std::os::fd::BorrowedFd;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use butterdock_btrfs::{Errno, Error as Fault, roots, space, subvolume};
-use butterdock_receive::Control;
+use butterdock_btrfs::{Errno, Error as Fault, subvolume};
 
 use super::keep::{Candidate, Reason, reasons};
 use super::pins::Mark;
@@ -95,29 +92,4 @@ impl<'s> Thinning<'s> {
         }
         (deleted, failed)
     }
-}
-
-/// Deleted subvolumes give their space back in the background: so long it is waited for,
-const PATIENCE: Duration = Duration::from_secs(120);
-/// looking this often.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Waits until the space of deleted subvolumes is free, though not for ever, and not when the job is cancelled.
-pub(crate) fn wait_for_space(folder: BorrowedFd<'_>, mut deleted: Vec<u64>, control: &Control) -> Result<(), Fault> {
-    let end = Instant::now() + PATIENCE;
-    while !deleted.is_empty() && Instant::now() < end && !control.is_cancelled() {
-        space::wake_cleaner(folder)?;
-        let mut left = Vec::new();
-        for id in deleted {
-            if roots::root_item(folder, id)?.is_some() {
-                left.push(id);
-            }
-        }
-        deleted = left;
-        if !deleted.is_empty() {
-            sleep(PAUSE);
-        }
-    }
-    // What the cleaner gave back can be used after a commit.
-    space::wake_cleaner(folder)
 }
