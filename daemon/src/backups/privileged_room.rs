@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
 use butterdock_btrfs::subvolume;
-use butterdock_receive::{Control, ErrorKind, Observer, Options};
+use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options};
 use butterdock_tests::rig::{Layout, Rig, Volume};
 
 use super::keep::Keep;
@@ -23,6 +25,24 @@ const KEEP_ONE: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 
 struct Silent;
 
 impl Observer for Silent {}
+
+/// Somebody else who writes to the drive when the transfer has begun.
+struct Neighbour {
+    folder: PathBuf,
+    /// MiB
+    writes: AtomicUsize,
+}
+
+impl Observer for Neighbour {
+    fn began(&self, _name: &[u8], _kind: Kind) {
+        let writes = self.writes.swap(0, Ordering::Relaxed);
+        if writes != 0 {
+            let file = File::create(self.folder.join("neighbour")).expect("made");
+            (&file).write_all(&noise(writes)).expect("written");
+            file.sync_all().expect("synced");
+        }
+    }
+}
 
 struct World {
     task: Task,
@@ -61,12 +81,16 @@ impl World {
 
     /// A backup; how many bytes came, and what was told.
     fn back_up(&self, task: &Task) -> (Result<(), Trouble>, u64, Vec<Told>) {
+        self.back_up_before(task, &Silent)
+    }
+
+    fn back_up_before(&self, task: &Task, observer: &dyn Observer) -> (Result<(), Trouble>, u64, Vec<Told>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
         let ends = Ends { source, folder, destination: open(self.drive.path().to_owned()), top: None };
         let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |news| told.lock().expect("whole").push(news);
-        let (patience, observer) = (self.patience, &Silent);
+        let patience = self.patience;
         let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
         let done = run.run();
         (done, control.progress().bytes, told.into_inner().expect("whole"))
@@ -112,6 +136,33 @@ fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
     let estimated = told.iter().position(|news| matches!(news, Told::Estimated { .. })).expect("estimated");
     let thinned = told.iter().position(|news| matches!(news, Told::Thinned { drive: true, .. })).expect("thinned");
     assert!(estimated < thinned, "{told:?}");
+}
+
+#[test]
+fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_then_told_with_figures() {
+    let world = World { patience: Duration::from_secs(60), ..World::new(1100) };
+    let neighbour = |writes| Neighbour { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
+    for _ in 0..2 {
+        world.fill(200);
+        let keep = Task { keep: Keep { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+        world.back_up(&keep).0.expect("there is room");
+        // Names have seconds.
+        sleep(Duration::from_millis(1100));
+    }
+    // 1100 MiB, less about 70 for the filesystem itself: the last 200 of these do not fit before the oldest is deleted.
+    world.fill(350);
+    let (done, _, told) = world.back_up_before(&world.task, &neighbour(400));
+    done.expect("the oldest made room");
+    assert!(told.iter().any(|news| matches!(news, Told::Thinned { drive: true, .. })), "{told:?}");
+    // The second makes no room: nothing is left that the rule gives up.
+    fs::remove_file(world.drive.join("neighbour")).expect("removed");
+    sleep(Duration::from_millis(1100));
+    world.fill(250);
+    let before = fs::read_dir(world.drive.path()).expect("listed").count();
+    let (done, bytes, _) = world.back_up_before(&world.task, &neighbour(550));
+    says_the_figures(&done.expect_err("it does not fit"));
+    assert!(bytes > 0, "it was refused before it began");
+    assert_eq!(fs::read_dir(world.drive.path()).expect("listed").count(), before + 1, "something is left");
 }
 
 #[test]

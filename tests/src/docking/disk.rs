@@ -17,7 +17,26 @@ impl Disk {
     /// # Errors
     /// When `losetup` fails.
     pub fn attach(image: &Path) -> Result<Self> {
-        let found = run(Command::new("losetup").args(["--find", "--show"]).arg(image), PATIENCE)?.success()?;
+        Self::with(image, &[])
+    }
+
+    /// Attaches this image, and tells the kernel of partitions that begin and are long so many sectors: not every kernel
+    /// reads tables.
+    ///
+    /// # Errors
+    /// When `losetup` or `addpart` fails.
+    pub fn attach_parted(image: &Path, parts: &[(u64, u64)]) -> Result<Self> {
+        let disk = Self::with(image, &["--partscan"])?;
+        for (number, (begin, length)) in (1_u32..).zip(parts) {
+            let numbers = [number.to_string(), begin.to_string(), length.to_string()];
+            run(Command::new("addpart").arg(&disk.0).args(numbers), PATIENCE)?.success()?;
+        }
+        Ok(disk)
+    }
+
+    fn with(image: &Path, more: &[&str]) -> Result<Self> {
+        let mut losetup = Command::new("losetup");
+        let found = run(losetup.args(["--find", "--show"]).args(more).arg(image), PATIENCE)?.success()?;
         Ok(Self(PathBuf::from(found.out().trim())))
     }
 

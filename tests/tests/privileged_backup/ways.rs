@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
@@ -167,4 +168,32 @@ fn a_snapshot_changed_on_the_drive_is_no_parent_any_more() -> Result<()> {
     let ended = stage.begin(&order())?.finish()?.success()?;
     ensure!(!incremental(&ended)?, "{:?}", ended.reports);
     stage.is_restorable()
+}
+
+#[test]
+fn a_thread_that_sends_takes_no_signals() -> Result<()> {
+    let stage = Stage::new()?;
+    fs::write(stage.live("large"), vec![b'z'; 200 << 20])?;
+    let worker = stage.begin(&order())?;
+    let began = Instant::now();
+    // Until the process has made it, and until it has blocked them.
+    while !senders(worker.id())?.iter().any(|mask| mask.is_some_and(|mask| mask & ALL == ALL)) {
+        ensure!(began.elapsed() < PATIENCE, "no thread that sends has blocked all signals");
+    }
+    worker.finish()?.success().map(drop)
+}
+
+/// All but SIGKILL and SIGSTOP, which nobody can block, and the two that the C library keeps for itself.
+const ALL: u64 = !(1 << 8 | 1 << 18 | 1 << 31 | 1 << 32);
+
+/// The masks of the threads that send.
+fn senders(pid: u32) -> Result<Vec<Option<u64>>> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).context("the worker is there")?;
+    let status = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    let of_senders = status.filter(|status| status.starts_with("Name:\tsender\n"));
+    let mask = |status: String| {
+        let digits = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t"))?;
+        u64::from_str_radix(digits, 16).ok()
+    };
+    Ok(of_senders.map(mask).collect())
 }

@@ -11,6 +11,7 @@ mod hooks;
 mod import;
 mod journal;
 mod listing;
+mod parts;
 mod reload;
 mod rule;
 mod verify;

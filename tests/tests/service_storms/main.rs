@@ -5,5 +5,6 @@ mod elsewhere;
 mod full;
 mod kills;
 mod plugs;
+mod strangers;
 mod twins;
 mod weather;

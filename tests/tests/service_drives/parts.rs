@@ -1,0 +1,91 @@
+//! A disk with several partitions.
+
+use std::fs::{self, File};
+use std::io::{self, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::rig::{PATIENCE, Rig, run};
+use butterdock_tests::service::no_options;
+
+const MIB: u64 = 1 << 20;
+/// Where its two parts begin, and how long they are, in MiB.
+const PARTS: [(u64, u64); 2] = [(1, 256), (257, 300)];
+const SECTORS: [(u64, u64); 2] = [(1 << 11, 256 << 11), (257 << 11, 300 << 11)];
+
+/// An image of a disk with a filesystem in each part.
+fn disk(stage: &Stage, labels: [&str; 2]) -> Result<PathBuf> {
+    let path = stage.rig.join("disk.img");
+    let mut disk = File::create(&path)?;
+    disk.set_len((PARTS[1].0 + PARTS[1].1 + 1) * MIB)?;
+    for ((begin, length), label) in PARTS.into_iter().zip(labels) {
+        let part = stage.rig.join("part");
+        File::create(&part)?.set_len(length * MIB)?;
+        run(Command::new("mkfs.btrfs").args(["-q", "-L", label]).arg(&part), PATIENCE)?.success()?;
+        disk.seek(SeekFrom::Start(begin * MIB))?;
+        io::copy(&mut File::open(&part)?, &mut disk)?;
+        fs::remove_file(part)?;
+    }
+    Ok(path)
+}
+
+/// Mounts the other part, as somebody else would; unmounted when dropped.
+struct Elsewhere<'r>(&'r Rig);
+
+impl<'r> Elsewhere<'r> {
+    fn mount(rig: &'r Rig, node: &Path) -> Result<Self> {
+        fs::create_dir(rig.join("elsewhere"))?;
+        run(Command::new("mount").arg(node).arg(rig.join("elsewhere")), PATIENCE)?.success()?;
+        Ok(Self(rig))
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg(self.0.join("elsewhere")), PATIENCE).ok();
+    }
+}
+
+#[test]
+fn each_part_of_a_disk_is_a_drive_of_its_own_and_the_disk_is_safe_when_nobody_uses_any() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = disk(&stage, ["Blue", "Films"])?;
+    let disk = Disk::attach_parted(&image, &SECTORS)?;
+    let [first, second] = [1, 2].map(|number| format!("{}p{number}", disk.name()));
+    let both = stage.until("both parts", |all| all.iter().filter(|drive| !drive.is.label.is_empty()).count() == 2)?;
+    let mut shown: Vec<_> = both.iter().map(|drive| (drive.is.device.as_str(), drive.is.label.as_str())).collect();
+    shown.sort_unstable();
+    ensure!(shown == [(first.as_str(), "Blue"), (second.as_str(), "Films")], "{both:#?}");
+    ensure!(both.iter().all(|drive| !drive.is.enrolled), "{both:#?}");
+
+    let blue = both.iter().find(|drive| drive.is.label == "Blue").context("the first part")?;
+    ensure!(blue.is.size == PARTS[0].1 * MIB, "{blue:?}");
+    stage.call(blue, "Enrol", &no_options())?;
+    let blue = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(blue.is.device == first && is_mounted(&first)? && !is_mounted(&second)?, "{blue:?}");
+    let films = stage.one("the other part", |is| is.label == "Films")?;
+    ensure!(!films.is.enrolled && films.is.state == DriveState::Present, "{films:?}");
+
+    // While others use the other part the disk is not safe to unplug.
+    let elsewhere = Elsewhere::mount(&stage.rig, &Path::new("/dev").join(&second))?;
+    stage.call(&blue, "SafelyRemove", &no_options())?;
+    let told = format!("{second} is mounted");
+    let held = stage.one("told why not", |is| is.label == "Blue" && is.problem.contains(&told))?;
+    ensure!(held.is.state != DriveState::Safe && is_mounted(&second)?, "{held:?}");
+    drop(elsewhere);
+    stage.call(&blue, "SafelyRemove", &no_options())?;
+    let safe = stage.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe)?;
+    ensure!(safe.is.problem.is_empty() && !is_mounted(&first)?, "{safe:?}");
+
+    drop(disk);
+    stage.until("gone", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    let disk = Disk::attach_parted(&image, &SECTORS)?;
+    let first = format!("{}p1", disk.name());
+    let blue = stage.one("there again", |is| is.enrolled && is.device == first)?;
+    ensure!(blue.is.problem.is_empty(), "{blue:?}");
+    stage.one("the other part again", |is| is.label == "Films" && !is.enrolled)?;
+    Ok(())
+}
