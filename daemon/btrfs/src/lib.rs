@@ -22,6 +22,7 @@ pub mod file;
 pub mod filesystem;
 pub mod filter;
 pub mod flags;
+pub mod held;
 pub mod inode;
 mod ioctl;
 pub mod mount_ids;
