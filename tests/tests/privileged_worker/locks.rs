@@ -145,7 +145,7 @@ fn of_two_receives_at_once_while_others_sweep_nothing_is_lost() -> Result<()> {
     for who in ["a", "b"] {
         for number in 0..EACH {
             let file = ["d/f", "f"][number % 2];
-            ensure!(volume.join(&format!("{who}{number}")).join(file).exists(), "{who}{number} is not whole");
+            ensure!(volume.join(format!("{who}{number}").as_str()).join(file).exists(), "{who}{number} is not whole");
         }
     }
     ensure!(names(volume.path())?.len() == 2 * EACH + 1, "{:?}", names(volume.path())?);
