@@ -67,9 +67,10 @@ impl World {
             }
             Next::Make | Next::Open | Next::Lock | Next::Look | Next::Close | Next::Nothing => Next::Nothing,
         };
-        match goes_on {
-            Next::Nothing => self.close(who),
-            next => self.processes[who].next = next,
+        if goes_on == Next::Nothing {
+            self.close(who);
+        } else {
+            self.processes[who].next = goes_on;
         }
     }
 
