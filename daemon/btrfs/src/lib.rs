@@ -22,6 +22,9 @@ pub mod file;
 pub mod filesystem;
 pub mod filter;
 pub mod flags;
+pub mod held;
+#[cfg(test)]
+mod held_model;
 pub mod inode;
 mod ioctl;
 pub mod mount_ids;

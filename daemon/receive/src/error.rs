@@ -63,8 +63,6 @@ pub enum Cause {
         "the device {device} reported {writes} failed writes and {flushes} failed flushes during the run (the cause may lie elsewhere on the filesystem)"
     )]
     Device { device: String, writes: u64, flushes: u64 },
-    #[error("another process holds the lock of the destination directory")]
-    Locked,
     #[error("this kernel has no fs-verity on btrfs: {0}")]
     NoVerity(#[source] Fault),
     #[error("{count} errors, the first: {first}")]
@@ -136,7 +134,6 @@ impl Error {
             Cause::Call { fault, .. } => errno_kind(fault.errno),
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
-            Cause::Locked => ErrorKind::Busy,
             Cause::Lost { .. } | Cause::Device { .. } => ErrorKind::DeviceGone,
             Cause::NoVerity(_) | Cause::WithoutData => ErrorKind::UnsupportedStream,
             Cause::Several { first, .. } => first.kind(),
@@ -176,7 +173,6 @@ impl Error {
             Cause::Lost { .. } | Cause::Device { .. } => {
                 "check the drive and its cable (btrfs device stats, dmesg), then send again"
             }
-            Cause::Locked => "wait until the other receive has begun or ended, then try again",
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),
             Cause::Cancelled => "start again when you like",
@@ -209,6 +205,7 @@ fn errno_kind(errno: Errno) -> ErrorKind {
         Errno::EROFS => ErrorKind::ReadOnly,
         Errno::EIO | Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => ErrorKind::DeviceGone,
         Errno::EXDEV | Errno::ELOOP | Errno::ENOTDIR => ErrorKind::InvalidStream,
+        Errno::EAGAIN => ErrorKind::Busy,
         _ => ErrorKind::Failed,
     }
 }
@@ -229,6 +226,7 @@ fn errno_advice(errno: Errno) -> &'static str {
         Errno::ENOENT | Errno::EEXIST | Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY => {
             "the stream does not fit what is here; send a full stream"
         }
+        Errno::EAGAIN => "another program changed what is there at the same moment; try again",
         Errno::EMFILE | Errno::ENFILE => "raise the limit of open files (ulimit -n) and try again",
         Errno::ENOMEM => "free some memory and try again",
         _ => "see dmesg for the kernel's reason and send again",

@@ -1,15 +1,18 @@
 //! The snapshot that is being sent.
 //!
-//! It has a hidden name, and is locked, until the drive has all of it; then it gets its own. So a snapshot that can be seen is
-//! one that a drive has, and what a killed worker leaves is known by its name and by its lock, which nobody holds any more.
+//! It has a hidden name until the drive has all of it; then it gets its own. So a snapshot that can be seen is one that a drive
+//! has, and what a killed worker leaves is known by its hidden name, which nobody holds any more.
+//!
+//! Names are held, and not the folder or the snapshot: those others may be able to open, the source's owner for one, and who
+//! can open a directory can lock it and keep it. A private directory beside the snapshot stands for its name, from before there
+//! is anything of that name until it is shown, kept or deleted. Who holds it alone makes, shows and sweeps what is called so.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
+use butterdock_btrfs::held::Held;
 use butterdock_btrfs::{Errno, Error as Fault, directory, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
@@ -19,19 +22,18 @@ use super::snapshot::Snapshot;
 use super::source::Source;
 use super::trouble::Trouble;
 
-/// The lock of the folder is waited for this many times: while another drive's job makes its snapshot, all that was written to
-/// the source goes to disk.
-const PATIENCE: u32 = 6000;
-/// this long each time.
-const PAUSE: Duration = Duration::from_millis(50);
+/// A name is looked for among those of so many seconds.
+const SECONDS: i64 = 3600;
 
 /// A new snapshot of the source. Dropped before it is kept, it is deleted.
 #[derive(Debug)]
 pub(crate) struct Fresh<'f> {
     folder: BorrowedFd<'f>,
-    /// Its root. The lock on it tells others that somebody works with it.
+    /// Its root.
     fd: OwnedFd,
     name: CString,
+    /// Tells others that somebody works with it. It is let go when all else is done.
+    _held: Held<'f>,
     visible: AtomicBool,
     kept: bool,
     pub(crate) snapshot: Snapshot,
@@ -47,25 +49,16 @@ impl<'f> Fresh<'f> {
         taken: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, Trouble> {
         let making = Trouble::source("make a snapshot");
-        let lock = lock(folder)?;
-        // Two drives may be backed up to in one second. Another's snapshot may get its name at this very moment: looked for in
-        // this order, it is seen under the one or under the other.
-        let is_used = |name: &[u8]| is_there(folder, name::hide(name)) || is_there(folder, name.to_vec());
-        let mut free = (now..now.saturating_add(3600)).map(|time| name::make(backup, time));
-        let free = free.find(|name| !is_used(name) && !taken(name));
-        let name = free.ok_or_else(|| {
-            let text = "every name for a snapshot of this hour is taken; check the clock and the folder for snapshots";
-            Trouble::said(ErrorKind::Exists, text)
-        })?;
+        let (held, name) = free(folder, backup, now, taken)?;
         let hidden = c_name(name::hide(&name))?;
         subvolume::snapshot(folder, &hidden, source.fd, true).map_err(&making)?;
         let unmade = |fault| {
             subvolume::destroy(folder, &hidden).unwrap_or_default();
             making(fault)
         };
-        let (fd, snapshot) = open_locked(folder, &hidden, &name).map_err(unmade)?;
-        drop(lock);
-        Ok(Self { folder, fd, name: c_name(name)?, visible: AtomicBool::new(false), kept: false, snapshot })
+        let (fd, snapshot) = open(folder, &hidden, &name).map_err(unmade)?;
+        let (name, visible) = (c_name(name)?, AtomicBool::new(false));
+        Ok(Self { folder, fd, name, _held: held, visible, kept: false, snapshot })
     }
 
     /// Its root directory.
@@ -108,18 +101,59 @@ impl Drop for Fresh<'_> {
 /// Deletes what killed workers left hidden of this backup of this source.
 pub(crate) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) -> Result<(), Trouble> {
     let sweeping = Trouble::source("sweep the folder for snapshots");
-    let guard = lock(folder)?;
-    let is_one = |name: &[u8]| name::hidden(name).is_some_and(|name| name::parse(backup, name).is_some());
-    for name in directory::entries_where(folder, |name| is_one(name.to_bytes())).map_err(&sweeping)? {
-        // One that cannot be opened or deleted is no reason not to back up.
-        let Ok((fd, snapshot)) = open_locked(folder, &name, name.to_bytes()) else { continue };
-        if snapshot.parent_uuid == source.origin.uuid {
-            subvolume::destroy_by_id(folder, snapshot.id).unwrap_or_default();
+    let left = |name: &CStr| name_of(backup, name.to_bytes()).is_some();
+    for left in directory::entries_where(folder, left).map_err(&sweeping)? {
+        let Some(name) = name_of(backup, left.to_bytes()) else { continue };
+        // One that cannot be held, opened or deleted is no reason not to back up.
+        if let Ok(Some(held)) = hold(folder, name) {
+            sweep_one(folder, source, name).unwrap_or_default();
+            drop(held);
         }
-        drop(fd);
     }
-    drop(guard);
     Ok(())
+}
+
+/// The name that something hidden gets, or that is held by it, if it is one of this backup.
+fn name_of<'n>(backup: &[u8], left: &'n [u8]) -> Option<&'n [u8]> {
+    name::hidden(left).or_else(|| name::claimed(left)).filter(|name| name::parse(backup, name).is_some())
+}
+
+/// Holds a name that may be in use, and may have been left.
+fn hold<'f>(folder: BorrowedFd<'f>, name: &[u8]) -> Result<Option<Held<'f>>, Fault> {
+    let claim = fault_name(name::claim(name))?;
+    match Held::make(folder, &claim)? {
+        None => Held::take(folder, &claim),
+        held => Ok(held),
+    }
+}
+
+fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8]) -> Result<(), Fault> {
+    let (_fd, snapshot) = open(folder, &fault_name(name::hide(name))?, name)?;
+    if snapshot.parent_uuid == source.origin.uuid {
+        subvolume::destroy_by_id(folder, snapshot.id)?;
+    }
+    Ok(())
+}
+
+/// Holds the name of this second, or the first one after it that is free: two drives may be backed up to in one second.
+fn free<'f>(
+    folder: BorrowedFd<'f>,
+    backup: &[u8],
+    now: i64,
+    taken: impl Fn(&[u8]) -> bool,
+) -> Result<(Held<'f>, Vec<u8>), Trouble> {
+    for name in (now..now.saturating_add(SECONDS)).map(|time| name::make(backup, time)).filter(|name| !taken(name)) {
+        let held = Held::make(folder, &c_name(name::claim(&name))?).map_err(Trouble::source("make a snapshot"))?;
+        // Looked for while it is held: nobody shows one of this name any more.
+        if let Some(held) = held
+            && !is_there(folder, name::hide(&name))
+            && !is_there(folder, name.clone())
+        {
+            return Ok((held, name));
+        }
+    }
+    let text = "every name for a snapshot of this hour is taken; check the clock and the folder for snapshots";
+    Err(Trouble::said(ErrorKind::Exists, text))
 }
 
 /// Whether there may be something of this name.
@@ -128,14 +162,11 @@ fn is_there(folder: BorrowedFd<'_>, name: Vec<u8>) -> bool {
     !matches!(file::stat_at(folder, &name), Err(Fault { errno: Errno::ENOENT, .. }))
 }
 
-/// Opens a snapshot and takes its lock; `EWOULDBLOCK` where another holds it.
-fn open_locked(folder: BorrowedFd<'_>, at: &CString, name: &[u8]) -> Result<(OwnedFd, Snapshot), Fault> {
+/// Opens a snapshot and looks at it.
+fn open(folder: BorrowedFd<'_>, at: &CStr, name: &[u8]) -> Result<(OwnedFd, Snapshot), Fault> {
     let fd = file::openat_new(folder, at, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     if !subvolume::is_root(&file::stat(&fd)?) || !subvolume::is_read_only(&fd)? {
         return Err(Fault { call: "openat", errno: Errno::EINVAL });
-    }
-    if !file::lock_exclusive(&fd)? {
-        return Err(Fault { call: "flock", errno: Errno::EWOULDBLOCK });
     }
     let info = subvolume::info(&fd)?;
     let snapshot = Snapshot {
@@ -152,23 +183,8 @@ fn open_locked(folder: BorrowedFd<'_>, at: &CString, name: &[u8]) -> Result<(Own
     Ok((fd, snapshot))
 }
 
-/// The lock of the folder, which making and sweeping need; held for moments.
-fn lock(folder: BorrowedFd<'_>) -> Result<OwnedFd, Trouble> {
-    let locking = Trouble::source("lock the folder for snapshots");
-    // A lock belongs to an open file description: one of our own.
-    let own =
-        file::open_beneath(folder, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(&locking)?;
-    for _ in 0..PATIENCE {
-        if file::lock_exclusive(&own).map_err(&locking)? {
-            return Ok(own);
-        }
-        sleep(PAUSE);
-    }
-    Err(Trouble::said(
-        ErrorKind::Busy,
-        "another program holds the lock of the folder for snapshots; end it (fuser -v FOLDER names it), then \
-         unplug the drive and plug it in, or call butterdock backup DRIVE",
-    ))
+fn fault_name(name: Vec<u8>) -> Result<CString, Fault> {
+    CString::new(name).map_err(|_nul| Fault { call: "openat", errno: Errno::EINVAL })
 }
 
 fn c_name(name: Vec<u8>) -> Result<CString, Trouble> {

@@ -4,6 +4,8 @@ use super::utc::Utc;
 
 /// What precedes the name of a snapshot that was not sent yet. Every list leaves such names out.
 const HIDDEN: &[u8] = b".butterdock-";
+/// What precedes the name of a snapshot in that of the directory that holds it: as long as the other, so that it fits too.
+const CLAIMED: &[u8] = b".butterdock+";
 /// `.20261122T201500Z`
 const TIME_LEN: usize = 17;
 /// The longest name of a backup: with the time, hidden, it is a name for a file.
@@ -51,6 +53,16 @@ pub(crate) fn hidden(name: &[u8]) -> Option<&[u8]> {
     name.strip_prefix(HIDDEN)
 }
 
+/// The name of the directory that holds a name for a snapshot while one is made, sent, or swept.
+pub(crate) fn claim(name: &[u8]) -> Vec<u8> {
+    [CLAIMED, name].concat()
+}
+
+/// The name that such a directory holds; none when it is no such one.
+pub(crate) fn claimed(name: &[u8]) -> Option<&[u8]> {
+    name.strip_prefix(CLAIMED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +90,7 @@ mod tests {
             "home-20261122T201500Z",
             "home.20261122 201500Z",
             ".butterdock-home.20261122T201500Z",
+            ".butterdock+home.20261122T201500Z",
             "home.Z",
             "home.",
         ] {
@@ -90,5 +103,8 @@ mod tests {
         let name = hide(&make(&[b'x'; LONGEST], 0));
         assert_eq!(name.len(), 255);
         assert_eq!(hidden(&name).and_then(|name| parse(&[b'x'; LONGEST], name)), Some(0));
+        let held = claim(&make(&[b'x'; LONGEST], 0));
+        assert_eq!((held.len(), claimed(&held)), (255, hidden(&name)));
+        assert_eq!((claimed(&name), hidden(&held)), (None, None));
     }
 }

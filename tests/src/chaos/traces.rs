@@ -72,7 +72,8 @@ pub fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    Ok(names.into_iter().partition(|name| !name.starts_with(".butterdock-")))
+    // With a plus they hold the names of snapshots.
+    Ok(names.into_iter().partition(|name| ![".butterdock-", ".butterdock+"].iter().any(|ours| name.starts_with(ours))))
 }
 
 /// Waits until it is so.

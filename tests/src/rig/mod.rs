@@ -2,6 +2,7 @@
 
 mod failing;
 mod hired;
+mod meddler;
 mod process;
 mod product;
 mod sandbox;
@@ -11,6 +12,7 @@ mod zram;
 
 pub use failing::Failing;
 pub use hired::{Ended, Hired, receive};
+pub use meddler::Meddler;
 pub use process::{Finished, Running, Usage, run, run_measured, start};
 pub use product::{Receiver, butterdockd, helper, standard_is_the_known_one};
 pub use sandbox::Rig;

@@ -2,6 +2,7 @@
 
 mod kept;
 mod kills;
+mod locks;
 mod refusals;
 mod room;
 mod stage;

@@ -5,6 +5,7 @@ mod confinement;
 mod ends;
 mod inside;
 mod job;
+mod locks;
 mod stage;
 
 /// The product's own walls, to be tried from within.

@@ -112,7 +112,8 @@ fn begin_on(story: &Story, drive: &str) -> Result<String> {
 /// The names beside the source, that of a snapshot that is being sent without what hides it.
 fn beside(story: &Story) -> Result<Vec<String>> {
     let (visible, hidden) = names(&folder(story))?;
-    Ok(visible.into_iter().chain(hidden.iter().map(|name| name.replace(".butterdock-", ""))).collect())
+    let sent = hidden.iter().filter_map(|name| name.strip_prefix(".butterdock-")).map(str::to_owned);
+    Ok(visible.into_iter().chain(sent).collect())
 }
 
 /// A filesystem to which nothing can be written as long as this lives. A worker that is stopped by a signal is no good: the

@@ -3,8 +3,6 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::{Errno, Error as Fault, filesystem};
@@ -13,10 +11,6 @@ use crate::error::{Cause, Error};
 
 /// Hidden subvolumes are named so, with the id of their job behind.
 pub(crate) const HIDDEN: &[u8] = b".butterdock-";
-/// The lock is waited for this many times,
-const PATIENCE: u32 = 200;
-/// this long each time.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The destination directory, open.
 #[derive(Debug)]
@@ -24,12 +18,6 @@ pub(crate) struct Destination {
     fd: OwnedFd,
     /// Something hidden could not be deleted.
     pub(super) left: AtomicBool,
-}
-
-/// The lock of the destination directory; closing its descriptor gives it back.
-#[derive(Debug)]
-pub(crate) struct DirectoryLock {
-    _fd: OwnedFd,
 }
 
 impl Destination {
@@ -41,20 +29,6 @@ impl Destination {
             Ok(false) => Err(Error::new(Cause::NotBtrfs)),
             Err(fault) => Err(Error::call("look at the destination's filesystem", fault)),
         }
-    }
-
-    /// Takes the lock that creating and sweeping hidden subvolumes need. It is held by others only for moments.
-    pub(crate) fn lock(&self) -> Result<DirectoryLock, Error> {
-        // A lock belongs to an open file description: our own, so that ours does not meet the caller's.
-        let own = self.duplicate()?;
-        for _ in 0..PATIENCE {
-            match file::lock_exclusive(&own) {
-                Ok(true) => return Ok(DirectoryLock { _fd: own }),
-                Ok(false) => sleep(PAUSE),
-                Err(fault) => return Err(Error::call("lock the destination directory", fault)),
-            }
-        }
-        Err(Error::new(Cause::Locked))
     }
 
     /// Whether something has this name.

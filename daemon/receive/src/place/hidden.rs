@@ -1,10 +1,17 @@
 //! The hidden subvolume that a stream is received into.
+//!
+//! It is locked from when it can be seen until it has its own name, so that a sweep knows it is worked in. Before it is
+//! locked, its root may be open to others: to everybody when it is new, to its parent's owner when it is a snapshot, and
+//! whoever opens it then could lock it himself, and read later what is in it. So it is made in a private directory, and
+//! comes out when it is private itself. The destination directory is never locked: who may read it could hold that lock.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use butterdock_btrfs::{Error as Fault, file, flags, inode, random, subvolume, xattr};
+use butterdock_btrfs::file::{Mode, OFlag};
+use butterdock_btrfs::held::Held;
+use butterdock_btrfs::{Errno, Error as Fault, file, flags, inode, names, random, subvolume, xattr};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
@@ -15,6 +22,8 @@ use crate::volume::InodeState;
 
 /// Only root may look in while it is hidden.
 const PRIVATE: u32 = 0o700;
+/// So many private directories may be swept away between their making and their locking.
+const TRIES: u32 = 100;
 
 /// A subvolume under a hidden name. Dropped before it is published, it is deleted.
 #[derive(Debug)]
@@ -38,40 +47,41 @@ impl<'d> Hidden<'d> {
             Some(parent) => Some(parents.find("parent", parent)?),
             None => None,
         };
-        let name = hidden_name()?;
-        let guard = destination.lock()?;
+        let (nursery, name) = (nursery(destination)?, hidden_name()?);
         match &parent {
-            None => subvolume::create(destination, &name).map_err(doing("create a subvolume"))?,
+            None => subvolume::create(&nursery, &name).map_err(doing("create a subvolume"))?,
             Some(parent) => {
-                subvolume::snapshot(destination, &name, &**parent, false).map_err(doing("snapshot the parent"))?
+                subvolume::snapshot(&nursery, &name, &**parent, false).map_err(doing("snapshot the parent"))?
             }
         }
-        let opened = Self::open(destination, &name);
-        drop(guard);
-        let hidden = opened.inspect_err(|_| {
+        let hidden = Self::bring_out(destination, &nursery, &name).inspect_err(|_| {
             // Nothing is in it yet; if this fails too, the next run sweeps it.
-            subvolume::destroy(destination, &name).unwrap_or_default();
+            subvolume::destroy(&nursery, &name).unwrap_or_default();
         })?;
+        drop(nursery);
         if parent.is_none() {
             hidden.disinherit().map_err(doing("clear what the directory hands down"))?;
         }
         Ok(hidden)
     }
 
-    fn open(destination: &'d Destination, name: &CStr) -> Result<Self, Error> {
+    /// Makes it private, locks it and moves it to where it is received.
+    fn bring_out(destination: &'d Destination, nursery: &Held<'_>, name: &CStr) -> Result<Self, Error> {
         let look = |fault| Error::call("open the new subvolume", fault);
-        let root = destination.open(name).map_err(look)?;
+        let open = || file::openat_new(nursery, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty());
+        let root = open().map_err(look)?;
         let stat = file::stat(&root).map_err(look)?;
         let refusing = lift(&root).map_err(doing("lift the flags of the new subvolume"))?;
         // A snapshot's root belongs to whom its parent's does, who must not come in, and whose it is when it is swept.
         inode::set_owner(&root, 0, 0).map_err(doing("hide the new subvolume"))?;
         inode::set_mode(&root, PRIVATE).map_err(doing("hide the new subvolume"))?;
-        let lock = destination.open(name).map_err(look)?;
-        match file::lock_exclusive(&lock) {
-            Ok(true) => {}
-            Ok(false) => return Err(Error::new(Cause::Locked)),
-            Err(fault) => return Err(Error::call("lock the new subvolume", fault)),
+        // A lock belongs to an open file description: one that nothing else closes.
+        let lock = open().map_err(look)?;
+        let locking = doing("lock the new subvolume");
+        if !file::lock_exclusive(&lock).map_err(&locking)? {
+            return Err(locking(Fault { call: "flock", errno: Errno::EAGAIN }));
         }
+        names::rename_noreplace(nursery, name, destination, name).map_err(doing("move the new subvolume"))?;
         let state = InodeState { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
         Ok(Self { destination, name: name.into(), root, _lock: lock, state, refusing, published: false })
     }
@@ -82,7 +92,7 @@ impl<'d> Hidden<'d> {
         for name in [c"system.posix_acl_default", c"system.posix_acl_access"] {
             match xattr::get(&self.root, name, &mut value) {
                 Ok(None) => {}
-                Err(fault) if fault.errno == butterdock_btrfs::Errno::EOPNOTSUPP => {}
+                Err(fault) if fault.errno == Errno::EOPNOTSUPP => {}
                 Ok(Some(_)) | Err(_) => xattr::remove(&self.root, name)?,
             }
         }
@@ -124,8 +134,20 @@ impl Drop for Hidden<'_> {
     }
 }
 
+/// A directory that nobody else can enter. Nothing is in it yet, so another run's sweep takes it where it is quicker than we
+/// are with the lock.
+fn nursery(destination: &Destination) -> Result<Held<'_>, Error> {
+    let making = doing("make a private directory in the destination");
+    for _ in 0..TRIES {
+        if let Some(held) = Held::make(destination.as_fd(), &hidden_name()?).map_err(&making)? {
+            return Ok(held);
+        }
+    }
+    Err(making(Fault { call: "flock", errno: Errno::EAGAIN }))
+}
+
 /// Takes the immutable and append-only flags from a snapshot's root.
-fn lift(root: &OwnedFd) -> Result<u32, Fault> {
+pub(super) fn lift(root: &OwnedFd) -> Result<u32, Fault> {
     let flags = flags::flags(root)?.bits() & REFUSING;
     if flags != 0 {
         flags::set_refusing(root, flags::Flags::from_bits(0))?;

@@ -1,49 +1,68 @@
 //! Deletes what a crashed run left, and nothing else.
 
 use std::ffi::CStr;
+use std::os::fd::AsFd as _;
 
-use butterdock_btrfs::{Error as Fault, directory, file, subvolume};
+use butterdock_btrfs::file::{self, Mode, OFlag};
+use butterdock_btrfs::held::{Held, is_at};
+use butterdock_btrfs::{Error as Fault, directory, subvolume};
 
 use super::destination::{Destination, HIDDEN};
+use super::hidden::lift;
 use crate::error::Error;
 
 const ID_DIGITS: usize = 32;
 
 impl Destination {
-    /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free.
+    /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free; and the
+    /// private directories in which they begin.
     ///
-    /// Run under the directory's lock, so that a subvolume which another run has just made is locked already.
+    /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        let guard = self.lock()?;
         let left =
             directory::entries_where(self, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
         for name in left {
-            if abandoned(self, &name).unwrap_or(false) {
-                // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
-                subvolume::destroy(self, &name).unwrap_or_default();
-            }
+            // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
+            self.sweep_one(&name).unwrap_or_default();
         }
-        drop(guard);
         Ok(())
     }
+
+    fn sweep_one(&self, name: &CStr) -> Result<(), Fault> {
+        let stat = file::stat_at(self, name)?;
+        if !stat.is_dir() {
+            return Ok(());
+        }
+        if !subvolume::is_root(&stat) {
+            return Held::take(self.as_fd(), name)?.map_or(Ok(()), |nursery| empty(&nursery));
+        }
+        let fd = self.open(name)?;
+        if !file::lock_exclusive(&fd)? || !is_at(self.as_fd(), name, &fd)? {
+            return Ok(());
+        }
+        // A run that died after it gave the root its final owner had it read-only or marked by then.
+        if file::stat(&fd)?.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16] {
+            // By name: what has another one by now is not meant.
+            subvolume::destroy(self, name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes what never came out of a private directory. Only a run of ours made it, whoever its parent belongs to.
+fn empty(nursery: &Held<'_>) -> Result<(), Fault> {
+    for name in directory::entries_where(nursery, is_hidden)? {
+        let root = file::openat_new(nursery, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+        lift(&root)?;
+        subvolume::destroy(nursery, &name)?;
+    }
+    Ok(())
 }
 
 fn is_hidden(name: &CStr) -> bool {
     name.to_bytes()
         .strip_prefix(HIDDEN)
         .is_some_and(|id| id.len() == ID_DIGITS && id.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
-}
-
-fn abandoned(destination: &Destination, name: &CStr) -> Result<bool, Fault> {
-    let stat = file::stat_at(destination, name)?;
-    if !stat.is_dir() || !subvolume::is_root(&stat) {
-        return Ok(false);
-    }
-    let fd = destination.open(name)?;
-    let opened = file::stat(&fd)?;
-    // A run that died after it gave the root its final owner had it read-only or marked by then.
-    let ours = opened.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16];
-    Ok(opened.dev == stat.dev && ours && file::lock_exclusive(&fd)?)
 }
 
 #[cfg(test)]

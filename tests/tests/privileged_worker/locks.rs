@@ -1,0 +1,153 @@
+//! Other users, who lock what they can open; and workers that begin while others sweep.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::scope;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use butterdock_btrfs::subvolume::{self, Received};
+use butterdock_receive::{Control, Observer, Options};
+use butterdock_tests::rig::{Meddler, PATIENCE, Rig, run};
+use butterdock_tests::snapshot;
+use butterdock_tests::wire::{Stream, UUID};
+
+use crate::stage::{Stalled, hidden, names, sweep, through_worker, unfinished};
+
+const NOBODY: u32 = 65534;
+const OWNER: u32 = 1000;
+/// As a killed worker leaves it.
+const LEFT: &str = ".butterdock-0123456789abcdef0123456789abcdef";
+
+fn stream(rig: &Rig, name: &str, stream: &Stream) -> Result<PathBuf> {
+    fs::write(rig.join(name), stream.bytes())?;
+    Ok(rig.join(name))
+}
+
+/// A subvolume of a user of this machine, to build on.
+fn parent() -> Stream {
+    Stream::new(2).subvol("s0").mkfile("kept").chown("", OWNER.into(), OWNER.into()).chmod("", 0o755).end()
+}
+
+/// An increment to it.
+fn increment() -> Stream {
+    Stream::new(2).snapshot("s1", UUID, 7).mkfile("f").write("f", 0, *b"new").end()
+}
+
+fn receive_often(stream: &Path, into: &Path, name: &str) -> Result<()> {
+    for _ in 0..30 {
+        through_worker(stream, into)?.success()?;
+        snapshot::delete(&into.join(name))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_user_who_locks_the_directory_holds_up_no_receive_and_no_sweep() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let stream = stream(&rig, "stream", &unfinished("sub").end())?;
+    Stalled::new(volume.path())?.worker.kill()?;
+    let meddler = Meddler::start(&rig, volume.path(), NOBODY)?;
+    ensure!(hidden(volume.path())?.len() == 1, "nothing was left: this shows little");
+    sweep(volume.path())?;
+    ensure!(hidden(volume.path())?.is_empty(), "not swept: {:?}", hidden(volume.path())?);
+    receive_often(&stream, volume.path(), "sub")?;
+    ensure!(meddler.stop()? == 0, "he has locked what was worked in");
+    Ok(())
+}
+
+#[test]
+fn the_owner_of_a_parent_locks_no_increment_to_it_while_it_is_worked_in() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let increment = stream(&rig, "increment", &increment())?;
+    through_worker(&stream(&rig, "parent", &parent())?, volume.path())?.success()?;
+    let meddler = Meddler::start(&rig, volume.path(), OWNER)?;
+    receive_often(&increment, volume.path(), "s1")?;
+    ensure!(meddler.stop()? == 0, "he has locked what was worked in");
+    Ok(())
+}
+
+/// Killed in its last steps, a worker leaves what has its own owner and mode already.
+#[test]
+fn what_is_left_under_a_users_lock_is_in_nobodys_way_and_is_swept_when_he_lets_go() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let left = volume.join(LEFT);
+    snapshot::create(&left)?;
+    chown(&left, Some(OWNER), Some(OWNER))?;
+    subvolume::set_received(File::open(&left)?, &Received { uuid: UUID, stransid: 7 })?;
+    let meddler = Meddler::start(&rig, volume.path(), OWNER)?;
+    meddler.wait_for_one()?;
+    sweep(volume.path())?;
+    through_worker(&stream(&rig, "stream", &parent())?, volume.path())?.success()?;
+    ensure!(left.exists(), "what somebody may work in was deleted");
+    meddler.stop()?;
+    sweep(volume.path())?;
+    ensure!(names(volume.path())? == ["s0"], "{:?}", names(volume.path())?);
+    Ok(())
+}
+
+#[test]
+fn what_never_came_out_of_its_private_directory_is_swept_whoever_it_belongs_to() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    fs::DirBuilder::new().mode(0o700).create(volume.join(LEFT))?;
+    let within = volume.join(LEFT).join(".butterdock-fedcba9876543210fedcba9876543210");
+    snapshot::create(&within)?;
+    chown(&within, Some(OWNER), Some(OWNER))?;
+    run(std::process::Command::new("chattr").arg("+i").arg(&within), PATIENCE)?.success()?;
+    sweep(volume.path())?;
+    ensure!(names(volume.path())?.is_empty(), "{:?}", names(volume.path())?);
+    Ok(())
+}
+
+struct Silent;
+
+impl Observer for Silent {}
+
+#[test]
+fn of_two_receives_at_once_while_others_sweep_nothing_is_lost() -> Result<()> {
+    const EACH: usize = 60;
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    through_worker(&stream(&rig, "parent", &parent())?, volume.path())?.success()?;
+    let streams = [stream(&rig, "full", &unfinished("sub").end())?, stream(&rig, "increment", &increment())?];
+    let (directory, stop) = (File::open(volume.path())?, AtomicBool::new(false));
+    let receive = |who: &str| -> Result<()> {
+        for number in 0..EACH {
+            let (input, control) = (File::open(&streams[number % 2])?, Control::new()?);
+            let options = Options { name: Some(format!("{who}{number}").into_bytes()), ..Options::default() };
+            butterdock_receive::receive(input.as_fd(), directory.as_fd(), &options, &control, &Silent)
+                .map_err(|failure| anyhow!("{who}{number}: {failure}"))?;
+        }
+        Ok(())
+    };
+    scope(|threads| -> Result<()> {
+        let sweeper = || -> Result<()> {
+            while !stop.load(Ordering::Relaxed) {
+                butterdock_receive::sweep(directory.as_fd())?;
+            }
+            Ok(())
+        };
+        let sweepers = [threads.spawn(sweeper), threads.spawn(sweeper)];
+        let receivers = ["a", "b"].map(|who| threads.spawn(move || receive(who)));
+        let ended = receivers.map(|thread| thread.join());
+        stop.store(true, Ordering::Relaxed);
+        for ended in ended.into_iter().chain(sweepers.map(|thread| thread.join())) {
+            ended.ok().context("a thread has fallen over")??;
+        }
+        Ok(())
+    })?;
+    for who in ["a", "b"] {
+        for number in 0..EACH {
+            let file = ["d/f", "f"][number % 2];
+            ensure!(volume.join(format!("{who}{number}").as_str()).join(file).exists(), "{who}{number} is not whole");
+        }
+    }
+    ensure!(names(volume.path())?.len() == 2 * EACH + 1, "{:?}", names(volume.path())?);
+    Ok(())
+}
