@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::net::UnixDatagram;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_dbus::names::BUS_NAME;
 use butterdock_tests::rig::{PATIENCE, Rig};
 use butterdock_tests::service::{Bus, Client, Daemon, TANK, configuration};
@@ -11,7 +11,7 @@ use butterdock_tests::service::{Bus, Client, Daemon, TANK, configuration};
 /// The next words.
 fn hear(ear: &UnixDatagram) -> Result<String> {
     let mut words = [0; 256];
-    let count = ear.recv(&mut words)?;
+    let count = ear.recv(&mut words).context("the service manager hears no more")?;
     Ok(String::from_utf8_lossy(words.get(..count).unwrap_or_default()).into_owned())
 }
 
