@@ -50,7 +50,13 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
     for rule in imports {
         line(&mut out, &lines::one_line(&rule.words()));
     }
-    line(&mut out, &format!("At most {max_jobs} jobs run at the same time, one on each volume."));
+    line(
+        &mut out,
+        &format!(
+            "At most {max_jobs} jobs run at the same time, one on each volume or drive; one whose stream has \
+             said nothing for a minute does not count until it goes on."
+        ),
+    );
     line(&mut out, &format!("At most {max_queued} jobs may be unfinished, {max_queued_per_user} of one user."));
     line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
     line(&mut out, &priority(worker));

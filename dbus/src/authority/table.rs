@@ -14,7 +14,8 @@ pub struct Row {
     pub rule: Rule,
     /// What polkit's rules are told beside the action: `volume` is the volume's configured name, `job` the job's id,
     /// `drive` what the drive is called ([`DriveProperties::title`](crate::DriveProperties::title)), `drive_id` its id.
-    /// A job without a volume or a drive has them empty.
+    /// What a job does not have is left out: of a job that receives there is no `drive`, and `action.lookup("drive")` is
+    /// undefined, not empty.
     pub details: &'static [&'static str],
 }
 

@@ -45,7 +45,14 @@ impl Stage {
     /// # Errors
     /// As [`Self::new`].
     pub fn of(volumes: &[&str], settings: &str, layout: &Layout) -> Result<Self> {
-        let rig = Rig::new()?;
+        Self::over(Rig::new()?, volumes, settings, layout)
+    }
+
+    /// As [`Self::of`], in a rig that the test has made something of already.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn over(rig: Rig, volumes: &[&str], settings: &str, layout: &Layout) -> Result<Self> {
         // As systemd has it: what is unmounted here is unmounted in the namespaces of workers.
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SHARED, None::<&str>)
             .context("sharing the test's mounts with the workers that it starts")?;
@@ -56,7 +63,7 @@ impl Stage {
             text.push_str(&format!("\n[[volume]]\nname = {name:?}\npath = {:?}\n", volume.path()));
             made.push(((*name).to_owned(), volume));
         }
-        text.push_str(&format!("\n[paths]\nstate = {:?}\n", rig.join("state")));
+        text.push_str(&format!("\n[paths]\nstate = {:?}\nrun = {:?}\n", rig.join("state"), rig.join("run")));
         std::fs::write(rig.join("butterdock.toml"), text)?;
         let bus = Bus::start(rig.path())?;
         let mut stage = Self { daemon: None, session: 0, bus, volumes: made, rig };

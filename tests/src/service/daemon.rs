@@ -1,5 +1,6 @@
 //! The daemon of one test.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,9 +24,18 @@ impl Daemon {
     /// # Errors
     /// When it was not built or does not start, with what it logged.
     pub fn start(bus: &Bus, configuration: &Path) -> Result<Self> {
+        Self::with(bus, configuration, &[])
+    }
+
+    /// As [`Self::start`], with more in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn with(bus: &Bus, configuration: &Path, environment: &[(&str, &OsStr)]) -> Result<Self> {
         let mut command = Command::new(butterdockd()?);
         command.args(["serve", "--config"]).arg(configuration).env("BUTTERDOCK_BUS_ADDRESS", bus.address());
         command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM").stdin(Stdio::null());
+        command.envs(environment.iter().copied());
         let mut running = start(&mut command)?;
         let client = Client::connect(bus.address())?;
         let began = Instant::now();

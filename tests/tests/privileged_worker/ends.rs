@@ -9,9 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use butterdock_tests::chaos::wait_until;
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::rig::{Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive};
 use butterdock_tests::snapshot;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::stage::{Stalled, hidden, names, sweep, through_worker, unfinished};
 
@@ -137,7 +140,7 @@ fn a_daemon_that_talks_nonsense_is_left() -> Result<()> {
 }
 
 #[test]
-fn a_worker_dies_with_its_daemon() -> Result<()> {
+fn a_worker_that_is_stopped_dies_with_its_daemon() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let (reader, mut input) = std::io::pipe()?;
@@ -153,11 +156,22 @@ fn a_worker_dies_with_its_daemon() -> Result<()> {
         BufReader::new(out).read_line(&mut id)?;
     }
     let hidden_before = hidden(volume.path());
+    let worker = Pid::from_raw(id.trim().parse()?);
+    // A stopped process does not see that its socket has ended: the kernel alone can end it.
+    kill(worker, Signal::SIGSTOP)?;
     daemon.kill()?;
     daemon.wait()?;
+    let gone = is_gone(id.trim());
+    if gone.is_err() {
+        kill(worker, Signal::SIGKILL).ok();
+    }
+    gone?;
     ensure!(hidden_before?.len() == 1, "it was not at work: this shows nothing");
-    is_gone(id.trim())?;
     drop(input);
-    sweep(volume.path())?;
+    // A process is a zombie before the last of its threads has let go of what it had open.
+    wait_until("a sweep finds nothing in use", || {
+        sweep(volume.path())?;
+        Ok(hidden(volume.path())?.is_empty())
+    })?;
     is_empty(volume.path())
 }

@@ -180,6 +180,25 @@ fn the_shipped_defaults_ask_for_an_administrator_and_let_one_cancel_ones_own() -
 }
 
 #[test]
+fn an_administrators_rule_sees_no_drive_of_a_job_that_has_none() -> Result<()> {
+    let rule = |drive: &str| {
+        Rules::Script(format!(
+            "return action.lookup(\"volume\") == \"tank\" && action.lookup(\"drive\") === {drive} \
+             && action.lookup(\"drive_id\") === {drive} ? polkit.Result.YES : polkit.Result.NO;"
+        ))
+    };
+    let mut service = Service::with_polkit(&rule("\"\""))?;
+    let client = service.client()?;
+    let stalled = Stalled::start(&client, "sub")?;
+    let said = nobody_asks(&service, of(JOB, "Cancel")?, &stalled.job, "{}")?;
+    ensure!(said["error"] == REFUSED, "a drive with an empty name: {said}");
+    service.rule(&rule("undefined"))?;
+    let said = nobody_asks(&service, of(JOB, "Cancel")?, &stalled.job, "{}")?;
+    ensure!(said.get("answer").is_some(), "{said}");
+    Ok(())
+}
+
+#[test]
 fn an_administrators_rule_sees_which_volume_it_is() -> Result<()> {
     for (volume, may) in [("tank", true), ("another", false)] {
         let body = format!("return action.lookup(\"volume\") == \"{volume}\" ? polkit.Result.YES : polkit.Result.NO;");

@@ -17,7 +17,7 @@ use zbus::{Connection, Message, OwnedVariant, connection, interface};
 /// What it is asked.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    Check { interactive: bool, cancellation: String },
+    Check { subject: (String, String), interactive: bool, cancellation: String },
     Cancel { cancellation: String },
 }
 
@@ -31,13 +31,16 @@ type Subject = (String, HashMap<String, OwnedVariant>);
 impl Thinker {
     async fn check_authorization(
         &self,
-        _subject: Subject,
+        subject: Subject,
         _action: String,
         _details: HashMap<String, String>,
         flags: u32,
         cancellation: String,
     ) -> (bool, bool, HashMap<String, String>) {
-        self.tell.send(Asked::Check { interactive: flags & 1 != 0, cancellation }).ok();
+        let (kind, details) = subject;
+        let name = details.get("name").and_then(|name| String::try_from(name.clone()).ok());
+        let subject = (kind, name.unwrap_or_default());
+        self.tell.send(Asked::Check { subject, interactive: flags & 1 != 0, cancellation }).ok();
         std::future::pending().await
     }
 
@@ -76,15 +79,18 @@ fn in_background() -> Result<Handle> {
 }
 
 #[test]
-fn a_caller_who_leaves_while_polkit_thinks_is_withdrawn_interactive_or_not() -> Result<()> {
+fn polkit_is_asked_about_the_caller_s_name_on_the_bus_and_no_more_once_the_caller_has_left() -> Result<()> {
     let service = Service::start()?;
     let (runtime, address) = (in_background()?, service.bus.address());
     let (_polkit, asked) = runtime.block_on(thinker(address))?;
     for interactive in [false, true] {
         let connection = runtime.block_on(caller(address, interactive))?;
-        let Asked::Check { interactive: may_ask, cancellation } = asked.recv_timeout(PATIENCE)? else {
+        let Asked::Check { subject, interactive: may_ask, cancellation } = asked.recv_timeout(PATIENCE)? else {
             anyhow::bail!("taken back before it was asked")
         };
+        // A process id may be another process's by the time that polkit looks; a name on the bus is nobody else's.
+        let name = connection.unique_name().context("a name on the bus")?.to_string();
+        ensure!(subject == ("system-bus-name".to_owned(), name), "polkit is asked about {subject:?}");
         ensure!(may_ask == interactive, "polkit may ask a person: {may_ask}; the caller allows it: {interactive}");
         sleep(Duration::from_millis(100));
         ensure!(asked.try_recv().is_err(), "taken back while the caller waits");

@@ -5,5 +5,6 @@ mod authority;
 mod decompressed;
 mod introspection;
 mod leaving;
+mod manager;
 mod page;
 mod shipped;

@@ -14,11 +14,19 @@ use nix::fcntl::OFlag;
 use zbus::wire::StructureBuilder;
 use zbus::{Fd, Structure, Variant};
 
+use crate::drives::{BLUE, RED, RED_SIZE};
 use crate::methods::Method;
 
-/// Descriptors of every kind, and the streams that some of them lead to.
+/// So many words are drawn from.
+const WORDS: usize = 24;
+/// The options of every method, and no others.
+const OPTIONS: &[&str] =
+    &["name", "verify", "force_decompress", "total", "estimate", "backup", "format", "size", "serial", "label"];
+
+/// Descriptors of every kind, the streams that some of them lead to, and words that mean something here.
 pub(crate) struct Arguments {
     folder: std::path::PathBuf,
+    words: Vec<String>,
     silent: OwnedFd,
     _writer: OwnedFd,
 }
@@ -32,25 +40,86 @@ impl Arguments {
         std::fs::write(folder.join("cut"), load.bytes().get(..load.bytes().len() / 2).unwrap_or_default())?;
         std::fs::write(folder.join("noise"), Content::Noise.bytes(10_000, 1))?;
         let (silent, writer) = std::io::pipe()?;
-        Ok(Self { folder, silent: silent.into(), _writer: writer.into() })
+        let words = [BLUE, RED, "home", "whole.btrfs"].map(str::to_owned).into();
+        Ok(Self { folder, words, silent: silent.into(), _writer: writer.into() })
+    }
+
+    /// Something that means something from now on: the uuid of a snapshot. The latest few are drawn.
+    pub(crate) fn learn(&mut self, word: String) {
+        if !self.words.contains(&word) {
+            self.words.push(word);
+        }
+        if self.words.len() > WORDS {
+            // Those that are there from the beginning stay.
+            self.words.remove(4);
+        }
     }
 
     /// The body of a call; none where there are no arguments.
     pub(crate) fn random(&self, method: &Method, random: &mut Random) -> Result<Option<Structure<'static>>> {
+        if method.name == "Enrol" && random.below(6) == 0 {
+            return Ok(Some(StructureBuilder::new().append_field(Variant::from(format(random))).build()?));
+        }
         let mut body = StructureBuilder::new();
         for signature in &method.arguments {
             body.push_value(match signature.as_str() {
-                "s" => text(random).into(),
-                "h" => Variant::Fd(Fd::from(self.descriptor(random)?)),
-                "a{sv}" => Variant::from(options(random)),
-                "v" => Variant::Variant(Box::new(value(random))),
+                "s" => self.text(random).into(),
+                "h" => Variant::Fd(Fd::from(self.descriptor(method, random)?)),
+                "a{sv}" => Variant::from(self.options(random)),
+                "v" => Variant::Variant(Box::new(self.value(random))),
                 other => bail!("nothing is drawn for arguments of type {other} yet: {method:?}"),
             });
         }
         Ok(if method.arguments.is_empty() { None } else { Some(body.build()?) })
     }
 
-    fn descriptor(&self, random: &mut Random) -> Result<OwnedFd> {
+    fn text(&self, random: &mut Random) -> String {
+        match random.below(14) {
+            0 => String::new(),
+            1 => "\u{1b}[2J\u{202e}\n".to_owned(),
+            2 => "x".repeat(usize::try_from(random.below(100_000)).unwrap_or(0)),
+            3 => "../../etc".to_owned(),
+            4 => pick(random, &["State", "Free", "Version", "NoSuchProperty"]).to_owned(),
+            5 => pick(random, &interface::ALL).to_owned(),
+            6 => "org.freedesktop.DBus.Properties".to_owned(),
+            7 => "日本 été".to_owned(),
+            8 => "pool".to_owned(),
+            9..=11 => {
+                let at = usize::try_from(random.below(self.words.len() as u64)).unwrap_or(0);
+                self.words.get(at).cloned().unwrap_or_default()
+            }
+            _ => "tank".to_owned(),
+        }
+    }
+
+    fn options(&self, random: &mut Random) -> HashMap<String, Variant<'static>> {
+        // Most calls are to come through this door.
+        let count = random.below(6).saturating_sub(3);
+        let key = |random: &mut Random| match random.below(6) {
+            0 => self.text(random),
+            _ => pick(random, OPTIONS).to_owned(),
+        };
+        (0..count).map(|_| (key(random), self.value(random))).collect()
+    }
+
+    fn value(&self, random: &mut Random) -> Variant<'static> {
+        match random.below(12) {
+            0 => Variant::from(random.number()),
+            1 => Variant::from(random.below(2) == 0),
+            2 => Variant::from(f64::NAN),
+            3 => Variant::from(u32::MAX),
+            4 => Variant::from(i64::MIN),
+            5 => Variant::from(self.text(random)),
+            6 => Variant::from(Content::Noise.bytes(usize::try_from(random.below(300)).unwrap_or(0), random.number())),
+            7 => Variant::from(vec![self.text(random), self.text(random)]),
+            8 => Variant::Variant(Box::new(Variant::from(vec![random.number()]))),
+            9 => Variant::from(format!("n{}", random.below(50))),
+            10 => Variant::from(format!("n{}", random.below(50)).into_bytes()),
+            _ => Variant::from(u64::MAX),
+        }
+    }
+
+    fn descriptor(&self, method: &Method, random: &mut Random) -> Result<OwnedFd> {
         let file = |name: &str| Ok(OwnedFd::from(File::open(self.folder.join(name))?));
         match random.below(12) {
             0 => file("cut"),
@@ -62,52 +131,25 @@ impl Arguments {
             6 => Ok(std::io::pipe()?.0.into()),
             7 => Ok(std::io::pipe()?.1.into()),
             8 => Ok(UnixStream::pair()?.0.into()),
-            9 => Ok(self.silent.try_clone()?),
+            // A secret is waited for ten seconds: few of them are enough.
+            9 if method.name != "Unlock" || random.below(32) == 0 => Ok(self.silent.try_clone()?),
             _ => file("whole"),
         }
     }
 }
 
-fn text(random: &mut Random) -> String {
-    match random.below(12) {
-        0 => String::new(),
-        1 => "\u{1b}[2J\u{202e}\n".to_owned(),
-        2 => "x".repeat(usize::try_from(random.below(100_000)).unwrap_or(0)),
-        3 => "../../etc".to_owned(),
-        4 => pick(random, &["State", "Free", "Version", "NoSuchProperty"]).to_owned(),
-        5 => pick(random, &interface::ALL).to_owned(),
-        6 => "org.freedesktop.DBus.Properties".to_owned(),
-        7 => "日本 été".to_owned(),
-        8 => "pool".to_owned(),
-        _ => "tank".to_owned(),
+/// Everything that a drive must be told by to be formatted, of the one drive that may be.
+fn format(random: &mut Random) -> HashMap<&'static str, Variant<'static>> {
+    let mut all = HashMap::from([
+        ("format", Variant::from(true)),
+        ("size", Variant::from(RED_SIZE)),
+        ("serial", Variant::from("")),
+        ("label", Variant::from(RED)),
+    ]);
+    if random.below(3) == 0 {
+        all.remove(pick(random, &["format", "size", "serial", "label"]));
     }
-}
-
-fn options(random: &mut Random) -> HashMap<String, Variant<'static>> {
-    // Most calls are to come through this door.
-    let count = random.below(6).saturating_sub(3);
-    let key = |random: &mut Random| match random.below(6) {
-        0 => text(random),
-        _ => pick(random, &["name", "verify", "force_decompress", "total"]).to_owned(),
-    };
-    (0..count).map(|_| (key(random), value(random))).collect()
-}
-
-fn value(random: &mut Random) -> Variant<'static> {
-    match random.below(12) {
-        0 => Variant::from(random.number()),
-        1 => Variant::from(random.below(2) == 0),
-        2 => Variant::from(f64::NAN),
-        3 => Variant::from(u32::MAX),
-        4 => Variant::from(i64::MIN),
-        5 => Variant::from(text(random)),
-        6 => Variant::from(Content::Noise.bytes(usize::try_from(random.below(300)).unwrap_or(0), random.number())),
-        7 => Variant::from(vec![text(random), text(random)]),
-        8 => Variant::Variant(Box::new(Variant::from(vec![random.number()]))),
-        9 => Variant::from(format!("n{}", random.below(50))),
-        10 => Variant::from(format!("n{}", random.below(50)).into_bytes()),
-        _ => Variant::from(u64::MAX),
-    }
+    all
 }
 
 fn pick(random: &mut Random, words: &[&'static str]) -> &'static str {

@@ -3,23 +3,48 @@
 //! The numbers are the same in every run; a failure tells its seed, and `BUTTERDOCK_SEED` repeats or changes it.
 
 mod arguments;
+mod drives;
 mod methods;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ERROR_PREFIX, interface};
-use butterdock_dbus::{ErrorName, INVALID_ARGS, JobState};
+use butterdock_dbus::{ErrorName, INVALID_ARGS, JobState, SnapshotRow};
 use butterdock_tests::chaos::{Client, Feed, Load, Stage, names};
+use butterdock_tests::rig::{Finished, Layout, Rig};
 use butterdock_tests::trees::Random;
 use zbus::{DBusError as _, Message};
 
 use crate::arguments::Arguments;
+use crate::drives::Drives;
 use crate::methods::{Method, walk};
 
 const CALLS: u64 = 10_000;
 /// The objects are listed again after so many calls: jobs come and go.
 const ROUND: u64 = 50;
+const VOLUMES: [&str; 2] = ["tank", "pool"];
+/// What has to come of some calls at least.
+const WANTED: &[&str] = &[
+    "Receive: answered",
+    "Receive: InvalidArgs",
+    "Cancel: answered",
+    "ListHistory: answered",
+    "Reload: answered",
+    "Enrol: answered",
+    "Enrol: Exists",
+    "Enrol: InvalidArgs",
+    "Forget: answered",
+    "Unlock: Failed",
+    "Mount: answered",
+    "SafelyRemove: answered",
+    "Backup: answered",
+    "Verify: answered",
+    "ListSnapshots: answered",
+    "Restore: answered",
+    "ListStreams: answered",
+    "Import: answered",
+];
 
 #[test]
 fn ten_thousand_calls_with_random_arguments_get_an_answer_or_a_documented_error() -> Result<()> {
@@ -28,16 +53,30 @@ fn ten_thousand_calls_with_random_arguments_get_an_answer_or_a_documented_error(
 }
 
 fn fuzz(seed: u64) -> Result<()> {
-    let mut stage = Stage::with(&["tank", "pool"], "max_jobs = 2\n[queue]\nmax = 30\nmax_per_user = 30\n")?;
+    let rig = Rig::new()?;
+    let mut drives = Drives::new(&rig)?;
+    let settings = format!("max_jobs = 4\n[queue]\nmax = 30\nmax_per_user = 30\n{}", Drives::configuration(&rig));
+    let mut stage = Stage::over(rig, &VOLUMES, &settings, &Layout::default())?;
+    let called = calls(&mut stage, &mut drives, seed);
+    // It unmounts the drives, also where something was wrong.
+    let stopped = stage.stop();
+    called.with_context(|| stopped.as_ref().map(Finished::err).unwrap_or_default())?;
+    stopped?.success()?;
+    drives.are_let_go()
+}
+
+fn calls(stage: &mut Stage, drives: &mut Drives, seed: u64) -> Result<()> {
     let client = stage.client()?;
     let mut random = Random::new(seed);
-    let arguments = Arguments::new(&stage)?;
+    let mut arguments = Arguments::new(stage)?;
+    drives.plug(stage, &client)?;
     let mut running = Running::start(&client)?;
     let mut methods = Vec::new();
     let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
     for number in 0..CALLS {
         if number % ROUND == 0 {
             running.look(&client)?;
+            drives.look(&client)?;
             methods = by_name(walk(&client)?);
         }
         // The method first, then one of the objects that have it: jobs are many, and would draw nearly every call.
@@ -45,15 +84,17 @@ fn fuzz(seed: u64) -> Result<()> {
         let body = arguments.random(method, &mut random)?;
         let told = || format!("call {number}: {method:?} with {body:?}");
         let answer = client.wait(call(&client, method, body.as_ref())).with_context(told)?;
+        if let (Ok(answer), "ListSnapshots") = (&answer, method.name.as_str()) {
+            let rows: Vec<SnapshotRow> = answer.body().deserialize()?;
+            rows.into_iter().for_each(|row| arguments.learn(row.uuid));
+        }
         let outcome = judge(method, answer).with_context(told)?;
         ensure!(!stage.daemon_has_ended()?, "{}: the daemon has ended", told());
         *outcomes.entry(format!("{}: {outcome}", method.name)).or_default() += 1;
     }
     // Whoever only draws refusals tests nothing behind the doors.
-    for wanted in
-        ["Receive: answered", "Cancel: answered", "ListHistory: answered", "Receive: InvalidArgs", "Reload: answered"]
-    {
-        ensure!(outcomes.contains_key(wanted), "never {wanted}: {outcomes:#?}");
+    for wanted in WANTED {
+        ensure!(outcomes.contains_key(*wanted), "never {wanted}: {outcomes:#?}");
     }
     running.feed.finish();
     for (job, _) in client.jobs()?.into_iter().filter(|(_, job)| job.state.result().is_none()) {
@@ -61,7 +102,7 @@ fn fuzz(seed: u64) -> Result<()> {
         drop(client.cancel(&job)?);
         client.end(&job)?;
     }
-    for volume in ["tank", "pool"] {
+    for volume in VOLUMES {
         let (visible, _) = names(&stage.path(volume))?;
         let visible: Vec<&str> = visible.iter().map(String::as_str).collect();
         stage.is_tidy(&client, volume, &visible)?;
@@ -138,8 +179,9 @@ fn judge(method: &Method, answer: zbus::Result<Message>) -> Result<String> {
         Err(other) => anyhow::bail!("no answer: {other:?}"),
     };
     let own = ErrorName::ALL.iter().any(|known| known.as_str() == name) || name == INVALID_ARGS;
-    // An object of a job may be forgotten between the walk and the call.
-    let gone = method.interface == interface::JOB && name == "org.freedesktop.DBus.Error.UnknownObject";
+    // A job may be forgotten, and a drive another one, between the walk and the call.
+    let goes = [interface::JOB, interface::DRIVE].contains(&method.interface.as_str());
+    let gone = goes && name == "org.freedesktop.DBus.Error.UnknownObject";
     let standard = ["UnknownInterface", "UnknownProperty", "PropertyReadOnly", "UnknownObject", "UnknownMethod"];
     let standard = standard.iter().any(|end| name == format!("org.freedesktop.DBus.Error.{end}"));
     let is_own = interface::ALL.contains(&method.interface.as_str());

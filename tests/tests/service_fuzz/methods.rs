@@ -29,20 +29,31 @@ pub(crate) fn walk(client: &Client) -> Result<Vec<Method>> {
         // A job may be forgotten meanwhile.
         let Ok(xml) = xml else { continue };
         let node = Node::from_reader(xml.as_bytes()).with_context(|| format!("the introspection of {path}: {xml}"))?;
-        for child in node.nodes() {
-            paths.push(format!("{path}/{}", child.name().context("a child without a name")?));
-        }
-        for interface in node.interfaces() {
-            for method in interface.methods() {
-                let inward = |arg: &&zbus_xml::Arg<'_>| arg.direction() != Some(ArgDirection::Out);
-                methods.push(Method {
-                    path: path.clone(),
-                    interface: interface.name().to_string(),
-                    name: method.name().to_string(),
-                    arguments: method.args().iter().filter(inward).map(|arg| arg.ty().to_string()).collect(),
-                });
-            }
-        }
+        read(&path, &node, &mut methods, &mut paths)?;
     }
     Ok(methods)
+}
+
+/// What a node says of itself and of what is below it; where it says nothing, that is asked in its turn.
+fn read(path: &str, node: &Node<'_>, methods: &mut Vec<Method>, unasked: &mut Vec<String>) -> Result<()> {
+    for child in node.nodes() {
+        let path = format!("{path}/{}", child.name().context("a child without a name")?);
+        if child.interfaces().is_empty() && child.nodes().is_empty() {
+            unasked.push(path);
+        } else {
+            read(&path, child, methods, unasked)?;
+        }
+    }
+    for interface in node.interfaces() {
+        for method in interface.methods() {
+            let inward = |arg: &&zbus_xml::Arg<'_>| arg.direction() != Some(ArgDirection::Out);
+            methods.push(Method {
+                path: path.to_owned(),
+                interface: interface.name().to_string(),
+                name: method.name().to_string(),
+                arguments: method.args().iter().filter(inward).map(|arg| arg.ty().to_string()).collect(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,43 @@
+//! What the service manager hears (`sd_notify(3)`): the test is one.
+
+use std::ffi::OsStr;
+use std::os::unix::net::UnixDatagram;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use butterdock_dbus::names::BUS_NAME;
+use butterdock_tests::rig::{PATIENCE, Rig};
+use butterdock_tests::service::{Bus, Client, Daemon, TANK, configuration};
+
+/// The next words.
+fn hear(ear: &UnixDatagram) -> Result<String> {
+    let mut words = [0; 256];
+    let count = ear.recv(&mut words).context("the service manager hears no more")?;
+    Ok(String::from_utf8_lossy(words.get(..count).unwrap_or_default()).into_owned())
+}
+
+#[test]
+fn the_service_manager_hears_ready_with_the_name_then_signs_of_life_and_stopping_on_sigterm() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume(TANK)?;
+    let bus = Bus::start(&rig, None)?;
+    let (file, socket) = (configuration(&rig, volume.path())?, rig.join("notify"));
+    let ear = UnixDatagram::bind(&socket)?;
+    ear.set_read_timeout(Some(PATIENCE))?;
+    let (client, listening) = (Client::connect(bus.address())?, ear.try_clone()?);
+    // Looked at in the moment in which it is heard.
+    let ready = std::thread::spawn(move || Ok::<_, anyhow::Error>((hear(&listening)?, client.has_owner(BUS_NAME)?)));
+    let environment = [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", OsStr::new("200000"))];
+    let daemon = Daemon::with(&bus, &file, &environment)?;
+    let ready = ready.join().map_err(|_panic| anyhow!("the listening thread panicked"))??;
+    ensure!(ready == ("READY=1".to_owned(), true), "{ready:?}: the first words, and whether the name was taken then");
+    for number in 0..10 {
+        let words = hear(&ear)?;
+        ensure!(words == "WATCHDOG=1", "sign of life {number}: {words}");
+    }
+    daemon.stop()?.success()?;
+    ear.set_nonblocking(true)?;
+    let heard: Vec<_> = std::iter::from_fn(|| hear(&ear).ok()).collect();
+    let last: Vec<_> = heard.iter().filter(|words| *words != "WATCHDOG=1").collect();
+    ensure!(last == ["STOPPING=1"], "after SIGTERM: {heard:?}");
+    Ok(())
+}
