@@ -31,7 +31,7 @@ pub(crate) use error::{Error, Result};
 pub(crate) use facts::{Bus, Content, Facts};
 #[cfg(test)]
 pub(crate) use facts::{Mapping, Partition};
-pub(crate) use luks::{Cryptsetup, Secret, mapping_name};
+pub(crate) use luks::{Cryptsetup, Secret, is_open, mapping_name};
 pub(crate) use monitor::{Event, Monitor};
 pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
 pub(crate) use node::superblock;

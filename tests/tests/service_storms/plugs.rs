@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
@@ -16,7 +16,7 @@ use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::{Event, Recorder, no_options};
 use zbus::OwnedObjectPath;
 
-use super::weather::{chance, folder, loops, newest_is_the_source, no_worker_is_left, nothing_half_made};
+use super::weather::{chance, folder, good, loops, newest_is_the_source, no_worker_is_left, nothing_half_made};
 
 #[test]
 fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Result<()> {
@@ -114,6 +114,28 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
         story.disk = disk;
         nothing_half_made(&story)?;
         newest_is_the_source(&story)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_looks_at_a_drive_when_it_is_plugged_in_takes_no_backup_away() -> Result<()> {
+    let mut story = Story::begin()?;
+    story.job("Backup", &no_options())?;
+    for round in 0..8_u8 {
+        story.drive("safe", &DriveState::Safe)?;
+        story.unplug()?;
+        fs::write(story.source.join("changing"), [round])?;
+        let before = good(&story)?;
+        let drive = story.stage.one("shown, though it is away", |is| is.enrolled)?;
+        story.plug()?;
+        // The first of these that is answered waited while the drive was mounted for its plug.
+        let began = Instant::now();
+        while story.stage.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options()).is_err() {
+            ensure!(began.elapsed() < PATIENCE, "the drive never listed anything");
+        }
+        let backed_up = story.stage.client.until("the backup of the plug", |_| Ok(good(&story)? > before));
+        backed_up.with_context(|| format!("round {round}"))?;
     }
     Ok(())
 }

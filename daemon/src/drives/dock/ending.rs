@@ -15,8 +15,9 @@ use super::{DriveId, Letting};
 use crate::catalogue;
 use crate::config::OnFinish;
 use crate::drives::power::claim;
-use crate::drives::{Cryptsetup, Facts, Power, Result as Done, mapping_name, power_off};
+use crate::drives::{Cryptsetup, Facts, Power, Result as Done, is_open, power_off};
 use crate::hooks::Kind;
+use crate::policy::Order;
 
 /// A worker that was killed a moment ago still holds the mount for so long.
 const HELD: Duration = Duration::from_secs(2);
@@ -46,6 +47,10 @@ impl Dock {
     /// Whoever has the turn calls it.
     async fn leave(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
         self.free(id)?;
+        if letting == Letting::AsConfigured && self.lock().verdict(id).is_some_and(|now| now.order == Order::Backup) {
+            // Somebody held it before the backups that its plug is for could begin. They begin now, and let it go.
+            return Ok(());
+        }
         let on_finish = self.lock().config.drives.on_finish;
         let kept = self.card(id, |card| {
             card.served = true;
@@ -143,7 +148,7 @@ fn patiently<T>(mut attempt: impl FnMut() -> Done<T>) -> Done<T> {
 
 fn lock_and_switch_off(leaving: &Leaving) -> Done<Vec<Power>> {
     for luks in &leaving.luks {
-        if std::path::Path::new("/dev/mapper").join(mapping_name(*luks)).exists() {
+        if is_open(*luks) {
             Cryptsetup::find()?.close(*luks)?;
         }
     }

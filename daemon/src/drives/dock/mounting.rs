@@ -14,7 +14,7 @@ use super::fault::{busy, failed, no_such_drive, without_paths};
 use super::handle::Dock;
 use super::picture::{Mount, Picture};
 use super::turn::blocking;
-use crate::drives::{Enrolment, Facts, Mounted, Register, Result as Done, Source, mount, token};
+use crate::drives::{Cryptsetup, Enrolment, Facts, Mounted, Register, Result as Done, Source, is_open, mount, token};
 use crate::policy::Order;
 
 /// After it was unlocked udev has so long to tell of what is inside.
@@ -63,8 +63,25 @@ impl Dock {
         let mounted = self.go_on(id).await;
         if let Err(error) = &mounted {
             self.card(id, |card| card.problem = error.to_string());
+            self.lock_again(id).await;
         }
         mounted
+    }
+
+    /// What was unlocked, and could not be mounted, does not stay unlocked.
+    async fn lock_again(&self, id: &DriveId) {
+        let open: Vec<uuid::Uuid> = {
+            let picture = self.lock();
+            let is_mounted = picture.cards.get(id).is_some_and(|card| card.mount.is_some());
+            let members = picture.enrolment(id).filter(|_| !is_mounted).map(|enrolment| enrolment.members.clone());
+            members.unwrap_or_default().iter().filter_map(|member| member.luks).filter(|luks| is_open(*luks)).collect()
+        };
+        let locked = blocking(id, move || {
+            open.into_iter().try_for_each(|luks| Cryptsetup::find().and_then(|tool| tool.close(luks)))
+        });
+        if let Err(error) = locked.await {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not locked again: {error}");
+        }
     }
 
     async fn go_on(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {

@@ -1,6 +1,6 @@
 //! All that is known of the drives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::turn::Lane;
 use super::{Drive, DriveId};
 use crate::config::{BackupRule, Config, Schedule};
-use crate::drives::{Enrolment, Facts, Mounted};
+use crate::drives::{Enrolment, Facts, Mounted, mapping_name};
 use crate::policy::{self, Sight, Standing, Verdict};
 
 /// A drive that is safe and was unplugged is shown for so long.
@@ -28,6 +28,8 @@ pub(super) struct Picture {
     pub(super) cards: BTreeMap<DriveId, Card>,
     pub(super) shown: BTreeMap<DriveId, watch::Sender<Drive>>,
     pub(super) journal: Journal,
+    /// Containers whose device went while they were open and not mounted, and that are told to be closed.
+    pub(super) stale: BTreeSet<Uuid>,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -109,7 +111,8 @@ impl Card {
 impl Picture {
     pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
         let (devices, cards, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { config, enrolments, devices, cards, shown, journal: Journal::default() }
+        let (journal, stale) = (Journal::default(), BTreeSet::new());
+        Self { config, enrolments, devices, cards, shown, journal, stale }
     }
 
     /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
@@ -140,6 +143,21 @@ impl Picture {
     /// The devices behind nodes.
     pub(super) fn behind(&self, nodes: &[PathBuf]) -> Vec<&Facts> {
         nodes.iter().filter_map(|node| self.devices.values().find(|facts| facts.node == *node)).collect()
+    }
+
+    /// The containers of enrolled drives that we opened, whose devices are gone: nothing is mounted from them.
+    pub(super) fn orphans(&self) -> BTreeSet<Uuid> {
+        let idle = |enrolment: &&Enrolment| {
+            let card = self.cards.get(&DriveId::from(enrolment.id));
+            card.is_none_or(|card| card.mount.is_none() && card.leased == 0 && !card.lane.taken())
+        };
+        let members = self.enrolments.iter().filter(idle).flat_map(|enrolment| &enrolment.members);
+        let is_there = |luks: Uuid| self.devices.values().any(|device| device.luks() == Some(luks));
+        let is_open = |luks: Uuid| {
+            let mut mappings = self.devices.values().filter_map(|device| device.mapping.as_ref());
+            mappings.any(|mapping| mapping.luks == Some(luks) && mapping.name == mapping_name(luks))
+        };
+        members.filter_map(|member| member.luks).filter(|luks| is_open(*luks) && !is_there(*luks)).collect()
     }
 
     pub(super) fn enrolment(&self, id: &DriveId) -> Option<&Enrolment> {

@@ -120,7 +120,6 @@ impl Dock {
     ) -> Result<Lease, Error> {
         let held = self.card(id, |card| {
             card.leased = card.leased.saturating_add(1);
-            card.served = true;
             card.take_in_hand();
         });
         held.ok_or_else(|| no_such_drive(id))?;

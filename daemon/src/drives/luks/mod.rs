@@ -35,6 +35,11 @@ pub(crate) fn mapping_name(luks: Uuid) -> String {
     format!("{PREFIX}{luks}")
 }
 
+/// Whether we opened a container of this uuid, and it is open.
+pub(crate) fn is_open(luks: Uuid) -> bool {
+    Path::new("/dev/mapper").join(mapping_name(luks)).exists()
+}
+
 impl Secret {
     /// These bytes, as they are: a line's end belongs to them.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {

@@ -165,13 +165,6 @@ impl Runner {
         ToDesk { id: self.id, desk: self.desk.clone() }
     }
 
-    /// Whether another job waits for this drive.
-    async fn is_awaited(&self, drive: &DriveId) -> bool {
-        let (reply, answer) = oneshot::channel();
-        let asked = self.desk.send(Order::Awaited(Place::Drive(drive.clone()), reply)).await;
-        asked.is_ok() && answer.await.unwrap_or(false)
-    }
-
     fn is_pulled(&self) -> bool {
         *self.stop.borrow() == Some(Why::Pulled)
     }
@@ -215,6 +208,13 @@ impl Runner {
 }
 
 impl ToDesk {
+    /// Whether another job waits for this drive.
+    async fn is_awaited(&self, drive: &DriveId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.desk.send(Order::Awaited(Place::Drive(drive.clone()), reply)).await;
+        asked.is_ok() && answer.await.unwrap_or(false)
+    }
+
     /// The desk ends with the service; then there is nobody to tell.
     async fn tell(&self, told: Told) {
         self.desk.send(Order::Told(self.id, told)).await.unwrap_or_default();

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use butterdock_dbus::{Error, ErrorName};
 
-use super::{Outcome, Runner, Told, other_than};
+use super::{Outcome, Runner, ToDesk, Told, other_than};
 use crate::drives::{Dock, DriveId, Lease, Letting};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::Trouble;
@@ -51,7 +51,7 @@ impl<E: Errand> Aboard<E> {
             Ok(lease) => lease,
             Err(ending) => {
                 if matches!(ending, Ending::Killed) {
-                    berth.forsake(&runner).await;
+                    berth.forsake(&runner.to_desk()).await;
                 }
                 return runner.over(ending).await;
             }
@@ -63,8 +63,10 @@ impl<E: Errand> Aboard<E> {
         };
         let outcome = match done {
             Ok((outcome, place)) if outcome.is_stuck() => {
+                let desk = runner.to_desk();
                 runner.end(outcome, place.as_fd()).await;
-                return drop(lease);
+                drop((place, lease));
+                return berth.forsake(&desk).await;
             }
             Ok((outcome, _place)) => Ok(outcome),
             Err(ending) => Err(ending),
@@ -86,7 +88,7 @@ impl Berth {
         let leasing =
             async { if reads { self.dock.read(&self.drive).await } else { self.dock.lease(&self.drive).await } };
         let lease = tokio::select! {
-            lease = leasing => lease.map_err(|error| Ending::Trouble(trouble(error)))?,
+            lease = leasing => lease.map_err(|error| Ending::Trouble(trouble(self.seen(error))))?,
             // A drive that does not answer is not waited for when nobody wants the job any more.
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
@@ -94,15 +96,25 @@ impl Berth {
         Ok(lease)
     }
 
-    /// Nobody waits for the drive to be mounted any more, and it may be all the same: then it is let go again.
-    async fn forsake(&self, runner: &Runner) {
-        if runner.is_awaited(&self.drive).await {
+    /// A drive that was there when the job was taken on, and is not there any more, was pulled out.
+    fn seen(&self, error: Error) -> Error {
+        if self.dock.drive(&self.drive).is_some_and(|now| !now.device.is_empty()) {
+            return error;
+        }
+        let text = "the drive was pulled out before the job could begin; plug it in again, and start the job if it does not \
+                    begin";
+        Error::new(ErrorName::DeviceGone, text)
+    }
+
+    /// The job is over already: the drive may still be mounted, or may be in a moment, and nobody waits for it any more.
+    async fn forsake(&self, desk: &ToDesk) {
+        if desk.is_awaited(&self.drive).await {
             return;
         }
         let Self { dock, drive } = self.clone();
         tokio::spawn(async move {
             if let Err(error) = dock.let_go(&drive, Letting::AsConfigured).await {
-                tracing::info!("the drive {drive} was not let go after a job that did not begin: {error}");
+                tracing::info!("the drive {drive} was not let go after a job: {error}");
             }
         });
     }
@@ -110,7 +122,7 @@ impl Berth {
     /// Lets the drive go as it is configured, unless another job waits for it. The job has ended already in all but name:
     /// that it is not safe to unplug is noted, and is no failure of it.
     async fn leave(&self, runner: &mut Runner) {
-        if runner.is_awaited(&self.drive).await {
+        if runner.to_desk().is_awaited(&self.drive).await {
             return;
         }
         let let_go = tokio::select! {
@@ -127,7 +139,7 @@ impl Berth {
 }
 
 /// Waits until the drive is pulled, and tells the desk, which ends the job.
-async fn pulled(lease: &Lease, desk: super::ToDesk) -> Infallible {
+async fn pulled(lease: &Lease, desk: ToDesk) -> Infallible {
     lease.gone().await;
     desk.tell(Told::Pulled).await;
     pending().await
