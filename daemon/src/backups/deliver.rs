@@ -53,7 +53,9 @@ impl Run<'_> {
         let stopped = AtomicBool::new(false);
         if let Some(estimate) = Estimate::make(&stream, fresh.snapshot.id, since(pairs), &stopped)? {
             (self.tell)(told(&estimate));
-            self.prospect(&stream, fresh, pairs).look_for(|| Some(Need::of(&estimate)))?;
+            let prospect = self.prospect(&stream, fresh, pairs);
+            let words = Words { too_small: too_small_as_it_is, ..prospect.words };
+            Prospect { words, ..prospect }.look_for(|| Some(Need::of(&estimate)))?;
         }
         Ok(())
     }
@@ -121,6 +123,19 @@ impl Run<'_> {
             (trouble, _) => trouble,
         }
     }
+}
+
+/// Before anything was thinned.
+fn too_small_as_it_is(short: Short) -> Trouble {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the drive has too little room as it is: about {} MiB are needed and {} MiB are free; a backup first deletes what the \
+         rule keeps no longer, and fails where that is not enough: keep fewer snapshots, free some space on it, or take a \
+         larger drive",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    Trouble::said(ErrorKind::NoSpace, sentence)
 }
 
 fn too_small(short: Short) -> Trouble {

@@ -35,7 +35,7 @@ pub(crate) struct Fresh<'f> {
     /// Tells others that somebody works with it. It is let go when all else is done.
     _held: Held<'f>,
     visible: AtomicBool,
-    kept: bool,
+    kept: AtomicBool,
     pub(crate) snapshot: Snapshot,
 }
 
@@ -58,7 +58,7 @@ impl<'f> Fresh<'f> {
         };
         let (fd, snapshot) = open(folder, &hidden, &name).map_err(unmade)?;
         let (name, visible) = (c_name(name)?, AtomicBool::new(false));
-        Ok(Self { folder, fd, name, _held: held, visible, kept: false, snapshot })
+        Ok(Self { folder, fd, name, _held: held, visible, kept: AtomicBool::new(false), snapshot })
     }
 
     /// Its root directory.
@@ -83,16 +83,16 @@ impl<'f> Fresh<'f> {
         filesystem::sync(self.folder).map_err(naming)
     }
 
-    /// It stays.
-    pub(crate) fn keep(mut self) {
-        self.kept = true;
+    /// It stays, whatever goes wrong from now on: the drive has it.
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Release);
     }
 }
 
 impl Drop for Fresh<'_> {
     /// Where this fails, the next backup sweeps what has a hidden name, and thins what has not.
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.kept.load(Ordering::Acquire) {
             subvolume::destroy_by_id(self.folder, self.snapshot.id).unwrap_or_default();
         }
     }

@@ -80,10 +80,10 @@ impl Run<'_> {
             return self.estimate_only(&fresh, pairs.as_deref().unwrap_or_default());
         }
         let outcome = self.deliver(&source, &mine, &fresh)?;
+        fresh.keep();
         fresh.show()?;
         let pin = pin(&fresh.snapshot, self.twin(&outcome)?);
         (self.tell)(Told::Pinned { pin });
-        fresh.keep();
         if let Some(text) = thin(task, Side::Drive, self.destination(), &[pin.mark()], self.tell) {
             self.observer.warning(&text);
         }

@@ -27,9 +27,13 @@ impl Trouble {
         Self::Said(Said { kind, sentence: sentence.into() })
     }
 
-    /// A call of the kernel failed on the side of the source; `doing` completes "cannot …".
+    /// A call of the kernel failed on the side of the source; `doing` completes "cannot …". Its kind says nothing: what kinds
+    /// say to everybody, and what is done about them, is about the drive.
     pub(crate) fn source(doing: &'static str) -> impl Fn(Fault) -> Self {
-        move |fault| Self::of_fault(doing, "the source's filesystem", fault)
+        move |fault| match Self::of_fault(doing, "the source's filesystem", fault) {
+            Self::Said(said) => Self::said(ErrorKind::Failed, said.sentence),
+            trouble @ Self::Receive(_) => trouble,
+        }
     }
 
     /// A call of the kernel failed on the drive.

@@ -58,9 +58,14 @@ pub(super) async fn import(
     let dock = hall.dock.clone();
     // As for streams that are handed in: what others bring is looked through.
     let verify = verify || uid != 0;
-    let ticket =
-        hall.jobs.import(ImportWish { dock, drive: about, folder, volume, place, only: name, verify, uid }).await?;
-    show(hall, ticket).await
+    let wish = ImportWish { dock, drive: about, folder, volume, place, only: name, verify, uid };
+    match hall.jobs.import(wish).await {
+        Ok(ticket) => show(hall, ticket).await,
+        Err(error) => {
+            stay.end().await;
+            Err(error)
+        }
+    }
 }
 
 fn row(row: Row) -> StreamRow {

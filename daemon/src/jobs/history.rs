@@ -39,10 +39,17 @@ impl History {
             fs::TryLockError::Error(error) => error,
         })?;
         let mut history = Self { folder, keep, ended: Vec::new(), recalled: Vec::new(), _lock: lock };
-        for entry in fs::read_dir(&history.folder)? {
-            history.take_in(&entry?.path());
-        }
+        let there: Vec<PathBuf> =
+            fs::read_dir(&history.folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        let interrupted: Vec<Record> = there.iter().filter_map(|path| history.take_in(path)).collect();
+        // The oldest first: those that were interrupted end now, and writing them makes room for them.
         history.ended.sort_unstable();
+        for record in interrupted {
+            let id = record.id;
+            if let Err(error) = history.write(&record.interrupted(job::now())) {
+                tracing::warn!(butterdock_job = %id, "cannot write down that the job was interrupted: {error}");
+            }
+        }
         history.prune();
         history.recalled = history.list();
         Ok(history)
@@ -97,26 +104,24 @@ impl History {
         self.folder.join(format!("{id}.json"))
     }
 
-    fn take_in(&mut self, path: &Path) {
+    /// Takes in what is in the folder; answers a job that was interrupted.
+    fn take_in(&mut self, path: &Path) -> Option<Record> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).is_some_and(is_id) {
             fs::remove_file(path).unwrap_or_default();
         }
         if !name.strip_suffix(".json").is_some_and(is_id) {
-            return;
+            return None;
         }
         let Some(record) = read(path) else {
             tracing::warn!("{} is no job's record and is left alone; remove it", path.display());
-            return;
+            return None;
         };
-        if record.state.result().is_some() {
-            self.ended.push((record.end_time, record.id));
-            return;
+        if record.state.result().is_none() {
+            return Some(record);
         }
-        let id = record.id;
-        if let Err(error) = self.write(&record.interrupted(job::now())) {
-            tracing::warn!(butterdock_job = %id, "cannot write down that the job was interrupted: {error}");
-        }
+        self.ended.push((record.end_time, record.id));
+        None
     }
 
     /// Forgets the oldest beyond what is kept.
@@ -172,6 +177,21 @@ mod tests {
         drop(history);
         assert_eq!(ends(&History::open(state.path(), 2).expect("opened")), [5, 4]);
         assert_eq!(fs::read_dir(state.path().join("jobs")).expect("listed").count(), 2);
+    }
+
+    #[test]
+    fn a_job_that_was_interrupted_pushes_out_the_oldest_whatever_the_order_in_the_folder() {
+        for _ in 0..40 {
+            let state = tempfile::tempdir().expect("a folder");
+            let mut history = History::open(state.path(), 2).expect("opened");
+            history.write(&record(0, JobState::Running)).expect("written");
+            for time in [1, 2] {
+                history.write(&record(time, JobState::Succeeded)).expect("written");
+            }
+            drop(history);
+            let left = ends(&History::open(state.path(), 2).expect("opened"));
+            assert!(matches!(left[..], [interrupted, 2] if interrupted > 2), "{left:?}");
+        }
     }
 
     #[test]

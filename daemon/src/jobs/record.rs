@@ -87,7 +87,8 @@ impl Record {
     /// The job of a service that was killed: it was not told to end, so nobody wrote how. `now` is the latest that it
     /// can have ended.
     pub(super) fn interrupted(self, now: u64) -> Self {
-        let message = "the service was killed while this job ran; what it had not published is swept, start it again";
+        let message = "the service was killed before this job's end was written down; what was whole by then stays, and \
+                       the rest is swept: look what is there (butterdock snapshots), then start it again";
         Self {
             end_time: now,
             state: JobState::Failed,

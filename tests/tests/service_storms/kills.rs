@@ -95,7 +95,10 @@ fn strike(story: &mut Story, blow: Blow, job: &str) -> Result<String> {
             let row = row.with_context(|| format!("job {id} is not in the history: {history:?}"))?;
             let hit = ["running", "flushing"].contains(&ran.as_str()) && word(row, "result") != "succeeded";
             if hit {
-                says(&word(row, "error_message"), &["the service was killed while this job ran", "start it again"])?;
+                says(
+                    &word(row, "error_message"),
+                    &["the service was killed before this job's end was written down", "start it again"],
+                )?;
             }
             return Ok(if hit { "killed with the daemon" } else { "missed" }.to_owned());
         }

@@ -91,8 +91,10 @@ impl Desk {
         self.config = config;
         for id in lost {
             if self.queue.withdraw(id) {
+                let work = self.jobs.get_mut(&id).and_then(|entry| entry.work.take());
                 let text = "what it is about is not configured any more as it was; start the job again";
                 self.finish(id, &JobResult::Failed, Some(Trouble::plain(ErrorName::NotFound, text)));
+                self.let_go(work.and_then(|work| work.berth()));
             }
         }
     }
