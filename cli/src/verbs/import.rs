@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::work;
 use crate::args::Import;
-use crate::ask::{Follow, Service};
+use crate::ask::Service;
 use crate::failure::Failure;
 use crate::render::{Out, StreamObject, Table, bytes, escaped, name};
 
@@ -33,9 +33,8 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Import) -> Result<
     service.known_volume(volume).await?;
     let file = wanted.file.as_ref().map(|file| file.as_bytes().to_vec());
     let options = ImportOptions { name: file, verify: wanted.verify };
-    let follow = Follow::start(service).await?;
-    let job = drive.import(volume, options.to_options()).await?;
-    work::watch(service, out, follow, &job, wanted.detach).await
+    let asked = async { Ok(drive.import(volume, options.to_options()).await?) };
+    work::watch(service, out, wanted.detach, asked).await
 }
 
 fn table(rows: &[StreamRow]) -> String {

@@ -8,7 +8,7 @@ use butterdock_dbus::{RestoreOptions, SnapshotRow};
 
 use super::work;
 use crate::args::Restore;
-use crate::ask::{Follow, Service};
+use crate::ask::Service;
 use crate::failure::Failure;
 use crate::render::{Out, name};
 
@@ -20,9 +20,8 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Restore) -> Result
     let rows = drive.list_snapshots(HashMap::new()).await?;
     let snapshot = find(&rows, wanted.snapshot.as_bytes())?;
     let options = RestoreOptions { name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()) };
-    let follow = Follow::start(service).await?;
-    let job = drive.restore(&snapshot.uuid, &wanted.volume, options.to_options()).await?;
-    work::watch(service, out, follow, &job, wanted.detach).await
+    let asked = async { Ok(drive.restore(&snapshot.uuid, &wanted.volume, options.to_options()).await?) };
+    work::watch(service, out, wanted.detach, asked).await
 }
 
 /// The one snapshot of this name, this UUID, or whose UUID begins so.

@@ -22,38 +22,38 @@ pub(crate) async fn backup(
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
     let options = BackupOptions { backup: backup.map(str::to_owned) };
-    let follow = Follow::start(service).await?;
-    let first = service.drive(&drive.path).await?.backup(options.to_options()).await?;
-    watch(service, out, follow, &first, detach).await
+    watch(service, out, detach, async { Ok(service.drive(&drive.path).await?.backup(options.to_options()).await?) })
+        .await
 }
 
 /// Makes a drive safe to unplug.
 pub(crate) async fn remove(service: &Service, out: Out, wanted: &str, detach: bool) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
-    let follow = Follow::start(service).await?;
-    let job = service.drive(&drive.path).await?.safely_remove(HashMap::new()).await?;
-    watch(service, out, follow, &job, detach).await
+    watch(service, out, detach, async { Ok(service.drive(&drive.path).await?.safely_remove(HashMap::new()).await?) })
+        .await
 }
 
 /// Checks everything on a drive.
 pub(crate) async fn verify(service: &Service, out: Out, wanted: &str, detach: bool) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
-    let follow = Follow::start(service).await?;
-    let job = service.drive(&drive.path).await?.verify(HashMap::new()).await?;
-    watch(service, out, follow, &job, detach).await
+    watch(service, out, detach, async { Ok(service.drive(&drive.path).await?.verify(HashMap::new()).await?) }).await
 }
 
-/// Watches the job that was begun; of backups those too that wait behind it.
+/// Asks for a job and watches it; of backups those too that wait behind it.
 pub(super) async fn watch(
     service: &Service,
     out: Out,
-    follow: Follow,
-    begun: &OwnedObjectPath,
     detach: bool,
+    asked: impl Future<Output = Result<OwnedObjectPath, Failure>>,
 ) -> Result<ExitCode, Failure> {
-    let objects = service.objects().await?;
+    let mut follow = Follow::start(service).await?;
+    let begun = async {
+        let begun = asked.await?;
+        Ok((begun, service.objects().await?))
+    };
+    let (begun, objects) = follow.during(begun).await?;
     let first = objects.jobs.iter().find(|job| job.path == begun.as_str());
     let first = first.ok_or_else(|| Failure::own("the service began a job and does not show it".to_owned()))?;
     let behind = |job: &&Job| {

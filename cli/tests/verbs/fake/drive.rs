@@ -10,6 +10,7 @@ use butterdock_dbus::{
 };
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
+use super::manager::chatter;
 use super::{About, Desk, STEERING, job};
 
 #[derive(Debug)]
@@ -126,6 +127,8 @@ impl Drive {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath, Error> {
         no_options(options)?;
+        // As while somebody types a password: the answer comes after more signals than a connection holds.
+        chatter(connection, 500).await?;
         self.begin(connection, About { kind: Some(JobKind::Verify), ..About::default() }).await
     }
 

@@ -101,7 +101,7 @@ impl Manager {
 }
 
 /// What a job that is nobody's here says of its progress, so many times.
-async fn chatter(connection: &Connection, times: u64) -> zbus::Result<()> {
+pub(super) async fn chatter(connection: &Connection, times: u64) -> zbus::Result<()> {
     let emitter = SignalEmitter::new(connection, job_path(Uuid::new_v4()))?;
     for bytes in 0..times {
         let changed = HashMap::from([("BytesReceived", Variant::from(bytes))]);
