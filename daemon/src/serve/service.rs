@@ -140,8 +140,9 @@ impl Service {
         };
         if timeout(ENDING, over).await.is_err() {
             tracing::error!(
-                "some jobs did not end in time; their workers die with the service, what they left is swept"
+                "not everything ended in time; workers die with the service, what they left is swept at its next start"
             );
+            self.dock.left();
         }
         self.hall.leave().await;
     }

@@ -1,5 +1,6 @@
 //! This room makes what a privileged test stands on: a temporary folder, volumes in it, and processes that end.
 
+mod aim;
 mod failing;
 mod hired;
 mod meddler;
@@ -10,6 +11,7 @@ mod volume;
 mod watcher;
 mod zram;
 
+pub use aim::Aim;
 pub use failing::Failing;
 pub use hired::{Ended, Hired, receive};
 pub use meddler::Meddler;

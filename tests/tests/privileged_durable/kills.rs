@@ -3,10 +3,10 @@
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, run, start};
+use butterdock_tests::rig::{Aim, Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, run, start};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{Content, Random};
 use nix::sys::signal::Signal;
@@ -58,17 +58,19 @@ fn killed_at_a_hundred_moments_nothing_half_made_is_seen() -> Result<()> {
     snapshot::delete(&volume.join("s0"))?;
     let began = Instant::now();
     Receiver::Ours.receive(&source.stream, volume.path())?;
-    let whole = began.elapsed();
+    let mut aim = Aim::within(began.elapsed());
     snapshot::delete(&volume.join("s0"))?;
 
-    let mut random = Random::new(whole.as_nanos().try_into()?);
+    let mut random = Random::new(began.elapsed().as_nanos().try_into()?);
     let (mut finished, mut killed) = (0, 0);
     for _ in 0..KILLS {
         let watcher = Watcher::of(volume.path())?;
         let mut running = start(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
-        std::thread::sleep(Duration::from_nanos(random.below(whole.as_nanos().try_into()?)));
+        std::thread::sleep(aim.moment(&mut random));
         running.signal(Signal::SIGKILL)?;
-        killed += u32::from(running.finish(PATIENCE)?.code() == 137);
+        let hit = running.finish(PATIENCE)?.code() == 137;
+        aim.was(hit);
+        killed += u32::from(hit);
         let sights = watcher.sights()?;
         ensure!(sights.is_empty(), "seen half-made: {sights:?}");
         finished += u32::from(seen_is_whole(&source, volume.path())?);

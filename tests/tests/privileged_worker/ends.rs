@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use butterdock_tests::chaos::wait_until;
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive};
+use butterdock_tests::rig::{Aim, Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive};
 use butterdock_tests::snapshot;
+use butterdock_tests::trees::Random;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -59,22 +60,26 @@ fn killed_at_thirty_moments_nothing_half_made_is_seen() -> Result<()> {
     let mut made = unfinished("sub");
     for number in 0..3000 {
         let name = format!("d/{number}");
-        made = made.mkfile(&name).write(&name, 0, [b'y'; 9000]).chown(&name, 5, 6);
+        made = made.mkfile(&name).write(&name, 0, [b'y'; 9000]).chown(&name, 5, 6).utimes(&name, 7, 8);
     }
+    // Two copies have the same times only where the stream sets them.
+    let made = made.utimes("d/f", 7, 8).utimes("d", 7, 8);
     std::fs::write(&stream, made.end().bytes())?;
     let began = Instant::now();
     through_worker(&stream, volume.path())?.success()?;
-    let whole = began.elapsed();
+    let (mut aim, mut random) = (Aim::within(began.elapsed()), Random::new(5));
     let expected = Tree::read(&volume.join("sub"))?;
     snapshot::delete(&volume.join("sub"))?;
 
     let mut killed = 0;
-    for number in 0..KILLS {
+    for _ in 0..KILLS {
         let (input, directory) = (File::open(&stream)?, File::open(volume.path())?);
         let watcher = Watcher::of(volume.path())?;
         let worker = Hired::new(&butterdockd()?, &receive(), &[input.as_fd(), directory.as_fd()])?;
-        std::thread::sleep(whole * number / KILLS);
-        killed += u32::from(worker.kill()?.signal() == Some(9));
+        std::thread::sleep(aim.moment(&mut random));
+        let hit = worker.kill()?.signal() == Some(9);
+        aim.was(hit);
+        killed += u32::from(hit);
         let sights = watcher.sights()?;
         ensure!(sights.is_empty(), "seen half-made: {sights:?}");
         sweep(volume.path())?;

@@ -61,8 +61,7 @@ fn fuzz(seed: u64) -> Result<()> {
     // It unmounts the drives, also where something was wrong.
     let stopped = stage.stop();
     called.with_context(|| stopped.as_ref().map(Finished::err).unwrap_or_default())?;
-    stopped?.success()?;
-    drives.are_let_go()
+    drives.are_let_go(&stopped?.success()?.err())
 }
 
 fn calls(stage: &mut Stage, drives: &mut Drives, seed: u64) -> Result<()> {

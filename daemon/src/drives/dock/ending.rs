@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use butterdock_dbus::Error;
+use tokio::task::JoinSet;
 
 use super::fault::no_such_drive;
 use super::handle::Dock;
@@ -115,16 +116,26 @@ impl Dock {
         Ok(Leaving { nodes, mount, luks: members.iter().filter_map(|member| member.luks).collect(), disks })
     }
 
-    /// Before the service ends: what cannot be unmounted is let go when the next one starts.
+    /// Before the service ends, all of them at once: what cannot be unmounted is let go when the next one starts.
     pub(super) async fn unmount_all(&self) {
-        let ids: Vec<DriveId> =
-            self.lock().cards.iter().filter(|(_, card)| card.mount.is_some()).map(|(id, _)| id.clone()).collect();
-        for id in ids {
-            let Ok(turn) = self.turn(&id).await else { continue };
-            // Why not is in the journal.
-            self.unmount(&id, false).await.unwrap_or_default();
-            drop(turn);
+        let mut unmounting = JoinSet::new();
+        for (id, _) in self.mounts() {
+            let dock = self.clone();
+            unmounting.spawn(async move {
+                let Ok(turn) = dock.turn(&id).await else { return };
+                // Why not is in the journal.
+                dock.unmount(&id, false).await.unwrap_or_default();
+                drop(turn);
+            });
         }
+        unmounting.join_all().await;
+    }
+
+    /// What is mounted, and where.
+    pub(super) fn mounts(&self) -> Vec<(DriveId, PathBuf)> {
+        let picture = self.lock();
+        let mounts = picture.cards.iter().filter_map(|(id, card)| Some((id, card.mount.as_ref()?)));
+        mounts.map(|(id, mount)| (id.clone(), mount.mounted.at.clone())).collect()
     }
 }
 

@@ -183,6 +183,17 @@ impl Dock {
         self.unmount_all().await;
     }
 
+    /// Tells of what is still mounted when the service can wait no longer.
+    pub(crate) fn left(&self) {
+        for (id, at) in self.mounts() {
+            tracing::error!(
+                BUTTERDOCK_DRIVE = id.as_str(),
+                "the drive is still mounted at {}: do not unplug it; start the service again, which lets it go",
+                at.display()
+            );
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Picture> {
         self.0.picture.lock().unwrap_or_else(PoisonError::into_inner)
     }
