@@ -1,5 +1,6 @@
 //! butterdockd: butterdock's service and, in the foreground, its receiver.
 
+mod anchor;
 mod app;
 mod args;
 mod backups;

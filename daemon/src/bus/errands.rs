@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::{BackupOptions, Error, ErrorName, RestoreOptions, SnapshotRow};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use uuid::Uuid;
 use zbus::OwnedObjectPath;
@@ -82,9 +83,18 @@ pub(super) async fn list_snapshots(hall: &Arc<Hall>, drive: DriveId) -> Result<V
     let backups: Vec<_> = goes_here.into_iter().map(marks).collect();
     let stay = Stay::begin(&hall.dock, &drive);
     let lease = hall.dock.lease(&drive).await?;
-    let listing = tokio::task::spawn_blocking(move || backups::on_drive(lease.root(), &backups));
-    let listed = timeout(LISTING, listing).await;
-    stay.end().await;
+    let read = move || {
+        let found = backups::on_drive(lease.root(), &backups);
+        (lease, found)
+    };
+    // A task of its own: also a drive that answers when nobody waits any more is let go.
+    let listing = tokio::spawn(async move {
+        let (lease, found) = spawn_blocking(read).await?;
+        lease.close().await;
+        stay.end().await;
+        Ok(found)
+    });
+    let listed = timeout(LISTING, listing).await.map(|listed| listed.and_then(|listed| listed));
     let silent = "the drive does not answer; check it and its cable";
     match listed {
         Ok(Ok(Ok(found))) => Ok(found.into_iter().map(row).collect()),

@@ -32,6 +32,9 @@ async fn on_drive(hall: &Hall, id: &DriveId, rows: Vec<&mut BackupRow>) {
         };
         enter(row, estimated);
     }
+    if let Ok(lease) = lease {
+        lease.close().await;
+    }
 }
 
 fn enter(row: &mut BackupRow, estimated: Result<Estimated, Error>) {

@@ -26,7 +26,9 @@ pub(super) async fn list_streams(hall: &Arc<Hall>, drive: DriveId) -> Result<Vec
 
 async fn look(hall: &Hall, drive: &DriveId, folder: PathBuf) -> Result<Vec<Row>, Error> {
     let lease = hall.dock.read(drive).await?;
-    hall.jobs.streams(&lease, folder).await
+    let rows = hall.jobs.streams(&lease, folder).await;
+    lease.close().await;
+    rows
 }
 
 /// Receives them into a volume.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::cmsg_space;
@@ -17,7 +17,7 @@ use super::close;
 /// A caller's descriptor on its way through a socket of this process's own.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    /// None once it was handed on.
+    /// None once it was taken out.
     socket: Option<OwnedFd>,
 }
 
@@ -42,8 +42,8 @@ impl Parked {
     }
 
     /// The socket, for a worker that takes it out there.
-    pub(crate) fn into_socket(mut self) -> Option<OwnedFd> {
-        self.socket.take()
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
     }
 }
 

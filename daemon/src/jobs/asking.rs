@@ -1,6 +1,5 @@
 //! Questions that a worker answers and that are no jobs: nothing is changed, and whoever asks waits for the answer.
 
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::runner::open_folder;
 use super::sources::Sources;
 use crate::drives::Lease;
 use crate::streams::{Row, Told};
-use crate::worker::{JobError, Order, Priority, Report, Spawner, public_sentence};
+use crate::worker::{Handed, JobError, Order, Priority, Report, Spawner, public_sentence};
 
 /// So many questions are answered at the same time; each is a process.
 const MOST: usize = 4;
@@ -49,7 +48,7 @@ impl Asking {
         &self,
         drive: &Lease,
         order: Order,
-        fds: Vec<OwnedFd>,
+        handed: Handed,
         priority: Priority,
         within: Duration,
     ) -> Result<Answer, Error> {
@@ -57,16 +56,16 @@ impl Asking {
         let place = self.places.try_acquire().map_err(busy)?;
         // What is not waited for any more is dropped, and the worker killed with it.
         let answered = tokio::select! {
-            answered = timeout(within, self.answer(order, fds, priority)) => answered,
+            answered = timeout(within, self.answer(order, handed, priority)) => answered,
             () = drive.gone() => return Err(gone("the drive was pulled out; plug it in again")),
         };
         drop(place);
         answered.unwrap_or_else(|_late| Err(gone("the drive does not answer; check it and its cable (dmesg)")))
     }
 
-    async fn answer(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> Result<Answer, Error> {
+    async fn answer(&self, order: Order, handed: Handed, priority: Priority) -> Result<Answer, Error> {
         let failed = |text: String| Error::new(ErrorName::Failed, text);
-        let started = self.spawner.worker(order, fds, priority).await;
+        let started = self.spawner.worker(order, handed, priority).await;
         let mut worker = started.map_err(|error| failed(format!("no worker could be started ({error}); try again")))?;
         let mut told = Vec::new();
         while let Some(report) = worker.next().await {
@@ -94,7 +93,8 @@ impl Jobs {
     /// `NotFound` where there is no such folder; and those of a drive that does not answer.
     pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<Row>, Error> {
         let folder = open_folder(lease, folder).await?;
-        let (told, error) = self.asking.ask(lease, Order::Streams, vec![folder], Priority::default(), LISTING).await?;
+        let (told, error) =
+            self.asking.ask(lease, Order::Streams, [folder].into(), Priority::default(), LISTING).await?;
         if let Some(error) = error {
             tracing::warn!("the stream files on a drive cannot be listed: {}", error.message);
             return Err(Error::new(ErrorName::Failed, public_sentence(error.kind, error.command, error.byte)));

@@ -57,7 +57,7 @@ impl Jobs {
         let mut task = task(&rule, source, (dock, lease), worker.lanes.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
         let (told, error) =
-            self.asking.ask(lease, Order::Backup(task), places, super::desk::priority(worker), READING).await?;
+            self.asking.ask(lease, Order::Backup(task), places.into(), super::desk::priority(worker), READING).await?;
         Ok(estimated(&told, error))
     }
 }

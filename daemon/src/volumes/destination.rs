@@ -8,12 +8,13 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use crate::anchor::Anchor;
 use crate::config::VolumeRule;
 
 /// A directory on btrfs, open.
 #[derive(Debug)]
 pub(crate) struct Destination {
-    fd: OwnedFd,
+    pub(crate) directory: Anchor,
     /// What it is.
     pub(crate) place: Place,
     /// The mount that it was reached through, as `mount_ids` has it; 0 where the kernel does not tell.
@@ -78,12 +79,12 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
     let place = Place { fsid, subvolume, inode: facts.stx_ino };
     let mount = mount_ids::of(&folder);
-    Ok(Destination { fd: folder.into(), place, mount })
+    Ok(Destination { directory: OwnedFd::from(folder).into(), place, mount })
 }
 
 impl AsFd for Destination {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.directory.as_fd()
     }
 }
 

@@ -17,12 +17,11 @@ use super::line::LineBuffer;
 pub(crate) const MOST_DESCRIPTORS: usize = 4;
 
 /// Sends a line and descriptors in one piece. The line must fit the socket's buffer.
-pub(crate) fn send(socket: impl AsFd, line: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
-    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+pub(crate) fn send(socket: impl AsFd, line: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let too_many = borrowed.len() > MOST_DESCRIPTORS;
-    if too_many || !borrowed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+    let too_many = descriptors.len() > MOST_DESCRIPTORS;
+    if too_many || !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "more descriptors than an order has"));
     }
     let sent = retry_on_intr(|| sendmsg(&socket, &[IoSlice::new(line)], &mut ancillary, SendFlags::NOSIGNAL))?;
@@ -59,7 +58,8 @@ mod tests {
     fn a_line_arrives_with_its_descriptors() {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        send(&ours, b"hello\n", &[writer.into()]).expect("sent");
+        send(&ours, b"hello\n", &[writer.as_fd()]).expect("sent");
+        drop(writer);
         let (mut lines, mut descriptors) = (LineBuffer::new(100), Vec::new());
         assert!(receive(&theirs, &mut lines, &mut descriptors).expect("received"));
         assert_eq!(lines.line(), Ok(Some(b"hello".to_vec())));
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn more_descriptors_than_an_order_has_are_refused() {
         let (ours, _theirs) = UnixStream::pair().expect("a pair");
-        let many: Vec<OwnedFd> = (0..5).map(|_| File::open("/dev/null").expect("null").into()).collect();
-        assert!(send(&ours, b"x\n", &many).is_err());
+        let null = File::open("/dev/null").expect("null");
+        assert!(send(&ours, b"x\n", &[null.as_fd(); 5]).is_err());
     }
 }

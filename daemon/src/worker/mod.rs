@@ -24,6 +24,7 @@ pub(crate) mod bytes;
 mod confine;
 mod descriptors;
 mod failure;
+mod handed;
 mod handle;
 mod handover;
 mod job;
@@ -36,6 +37,7 @@ mod sentence;
 mod spawner;
 mod teller;
 
+pub(crate) use handed::Handed;
 pub(crate) use handle::Worker;
 pub(crate) use priority::{IoPriority, Priority};
 pub(crate) use protocol::{JobError, Order, Report};

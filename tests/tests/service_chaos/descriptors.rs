@@ -14,7 +14,7 @@ use zbus::Fd;
 /// Whoever asks meanwhile has an answer within so much.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-fn answers_at_once(client: &Client) -> Result<()> {
+pub(crate) fn answers_at_once(client: &Client) -> Result<()> {
     let began = Instant::now();
     client.objects()?;
     ensure!(began.elapsed() < AT_ONCE, "everything was held up for {:?}", began.elapsed());

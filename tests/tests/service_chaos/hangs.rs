@@ -16,7 +16,7 @@ fn signal_workers(stage: &Stage, signal: Signal) -> Result<()> {
 }
 
 /// Other volumes go on, and everybody is answered.
-fn others_go_on(stage: &Stage, client: &Client, name: &str) -> Result<()> {
+pub(crate) fn others_go_on(stage: &Stage, client: &Client, name: &str) -> Result<()> {
     let (load, began) = (Load::new(name, 5, 1), Instant::now());
     let job = client.receive("pool", load.file(&stage.join("other"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;

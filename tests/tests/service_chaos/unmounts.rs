@@ -1,12 +1,13 @@
 //! A volume that is unmounted under a job.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface;
 use butterdock_dbus::path::volume_path;
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Load, Stage, wait_until};
+use butterdock_tests::chaos::{Client, Frozen, Load, Stage, moved_below, wait_until};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -61,6 +62,35 @@ fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()
     let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
     load.is_whole_in(&stage.path("tank"))
+}
+
+/// Whoever closes the last descriptor of a filesystem that is not mounted any more writes everything out, as long as the
+/// drive takes.
+#[test]
+fn a_volume_that_is_detached_from_a_drive_that_does_not_answer_holds_up_nobody() -> Result<()> {
+    let mut stage = Stage::new(&["below", "tank", "pool"])?;
+    let _volume = moved_below(&mut stage, "tank", "below")?;
+    let client = stage.client()?;
+    wait_until("the volume is there again", || is_mounted(&client, "tank"))?;
+    let load = Load::new("s0", 40, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 2);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let frozen = Frozen::new(&stage.path("below"))?;
+    umount2(&stage.path("tank"), MntFlags::MNT_DETACH)?;
+    let end = client.ends_as(&job, &JobState::Failed)?;
+    ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
+    drop(feed);
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        crate::descriptors::answers_at_once(&client)?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    crate::hangs::others_go_on(&stage, &client, "p0")?;
+    drop(frozen);
+    wait_until("no worker is left", || Ok(stage.workers()?.is_empty()))
 }
 
 /// The kernel may give the number of a mount that is gone to the next one; while a worker holds the mount it does not.

@@ -1,7 +1,7 @@
 //! How a job holds a drive.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use butterdock_btrfs::mount_ids;
 use butterdock_dbus::Error;
@@ -10,21 +10,35 @@ use tokio::sync::watch;
 use super::DriveId;
 use super::handle::Dock;
 use super::turn::blocking;
+use crate::anchor::Anchor;
 use crate::backups::Pin;
 
 /// A drive that is mounted, proved, and not let go as long as this is there.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    dock: Dock,
-    id: DriveId,
-    root: File,
+    root: Anchor,
     mount: u64,
     gone: watch::Receiver<bool>,
+    held: Held,
+}
+
+/// That the drive is held: counted as long as this is there.
+#[derive(Debug)]
+struct Held {
+    dock: Dock,
+    id: DriveId,
 }
 
 impl Lease {
     pub(super) fn new(dock: Dock, id: DriveId, root: File, mount: u64, gone: watch::Receiver<bool>) -> Self {
-        Self { dock, id, root, mount, gone }
+        Self { root: OwnedFd::from(root).into(), mount, gone, held: Held { dock, id } }
+    }
+
+    /// Holds it no longer, once nothing of it is open here, or that takes too long.
+    pub(crate) async fn close(self) {
+        let Self { root, held, .. } = self;
+        root.close().await;
+        drop(held);
     }
 
     /// The top of its filesystem.
@@ -42,7 +56,7 @@ impl Lease {
     /// # Errors
     /// As for [`Dock::pins`].
     pub(crate) fn pin(&self, backup: &str) -> Result<Option<Pin>, String> {
-        self.dock.pin(&self.id, backup)
+        self.held.dock.pin(&self.held.id, backup)
     }
 
     /// Waits until the drive is pulled out.
@@ -52,7 +66,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Held {
     fn drop(&mut self) {
         self.dock.card(&self.id, |card| card.leased = card.leased.saturating_sub(1));
         self.dock.review();

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::asking::Asking;
-use super::entry::{Ending, Entry, Why};
+use super::entry::{Entry, Why};
 use super::handle::{Jobs, Order};
 use super::history::History;
 use super::keeper::Keeper;
@@ -164,9 +164,8 @@ impl Desk {
                     entry.tell_of_writing();
                 }
             }
-            Told::Over(ending, left) => {
-                let stuck = matches!(ending, Ending::Stuck { .. });
-                if stuck {
+            Told::Over { ending, left, held } => {
+                if held {
                     self.queue.hold(id)
                 } else {
                     self.queue.release(id)

@@ -11,6 +11,7 @@ use super::follow::Heard;
 use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, other_than};
+use crate::anchor::Anchor;
 use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task};
 use crate::config::BackupRule;
 use crate::drives::{Dock, Lease};
@@ -38,17 +39,15 @@ pub(in crate::jobs) struct Open {
     /// What the source has to be, where that is known.
     pub(in crate::jobs) source: Option<Identity>,
     /// The source, the folder for its snapshots, the destination on the drive.
-    pub(in crate::jobs) places: Vec<OwnedFd>,
+    pub(in crate::jobs) places: Vec<Anchor>,
     /// The folder once more, to thin it,
-    folder: OwnedFd,
+    folder: Anchor,
     /// and the destination, to sweep it.
-    destination: OwnedFd,
+    destination: Anchor,
 }
 
 impl Errand for Backup {
-    type Place = OwnedFd;
-
-    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, OwnedFd), Ending> {
+    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
         let (rule, sources) = (self.rule.clone(), self.sources.clone());
         let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root)));
@@ -74,9 +73,10 @@ impl Errand for Backup {
         let task = task(&self.rule, source, (&berth.dock, lease), self.lanes);
         let task = task.map_err(|text| failed(ErrorName::Failed, text))?;
         let before = task.pins.clone();
-        let mut outcome = runner.work(Order::Backup(task), places, destination.as_fd()).await;
+        let mut outcome = runner.work(Order::Backup(task), places.into(), &destination).await;
         self.remember(runner, berth, &mut outcome, source).await;
-        let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made;
+        // A worker that the kernel holds may still be at the source.
+        let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made && !outcome.is_stuck();
         if let (true, Some(alone)) = (is_done, share.leave()) {
             match self.thinning(berth, lease, outcome.heard.source, before) {
                 Ok(task) => runner.thin(task, folder, alone).await,
@@ -150,11 +150,11 @@ pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd
         format!("what the source has to be cannot be read: {error}; check the disk of the state directory")
     })?;
     let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &rule.folder);
-    let places = places.map_err(|closed| closed.to_string())?;
+    let places: Vec<Anchor> = places.map_err(|closed| closed.to_string())?.into_iter().map(Anchor::from).collect();
     let [_, folder, destination] = places.as_slice() else {
         return Err("the source and the drive were not opened; start the job again".to_owned());
     };
-    let copy = |fd: &OwnedFd| fd.try_clone().map_err(|error| no_descriptor(&error).public);
+    let copy = |place: &Anchor| place.try_clone().map_err(|error| no_descriptor(&error).public);
     let (folder, destination) = (copy(folder)?, copy(destination)?);
     Ok(Open { source, places, folder, destination })
 }

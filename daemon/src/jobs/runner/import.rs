@@ -1,6 +1,6 @@
 //! Receives stream files on a drive into a volume.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::receive::{no_descriptor, reach};
 use super::stay::{Berth, Errand, trouble};
 use super::{Outcome, Runner, Told, other_than};
+use crate::anchor::Anchor;
 use crate::backups::beneath;
 use crate::drives::Lease;
 use crate::jobs::entry::Ending;
@@ -32,26 +33,18 @@ pub(in crate::jobs) struct Import {
 }
 
 impl Errand for Import {
-    type Place = Destination;
-
     const READS: bool = true;
 
-    async fn work(
-        &mut self,
-        runner: &mut Runner,
-        _berth: &Berth,
-        lease: &Lease,
-    ) -> Result<(Outcome, Destination), Ending> {
-        let destination = reach(runner, &self.volume, self.place).await?;
-        runner.tell(Told::Opened(destination.mount)).await;
+    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+        let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
+        runner.tell(Told::Opened(mount)).await;
         let folder = tokio::select! {
             folder = open(lease, self.folder.clone()) => folder.map_err(|error| Ending::Trouble(trouble(error)))?,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let copy = destination.as_fd().try_clone_to_owned();
-        let copy = copy.map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
-        let outcome = runner.work(self.order.clone(), vec![folder, copy], destination.as_fd()).await;
-        Ok((outcome, destination))
+        let copy = directory.try_clone().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let outcome = runner.work(self.order.clone(), [folder, copy].into(), &directory).await;
+        Ok((outcome, directory))
     }
 }
 
@@ -59,11 +52,11 @@ impl Errand for Import {
 ///
 /// # Errors
 /// `NotFound` where there is none; `DeviceGone` when the drive does not answer.
-pub(in crate::jobs) async fn open(lease: &Lease, folder: PathBuf) -> Result<OwnedFd, Error> {
+pub(in crate::jobs) async fn open(lease: &Lease, folder: PathBuf) -> Result<Anchor, Error> {
     let root = lease.root().try_clone_to_owned();
     let root = root.map_err(|error| Error::new(ErrorName::Failed, no_descriptor(&error).public))?;
     match timeout(OPENING, spawn_blocking(move || beneath(root.as_fd(), &folder))).await {
-        Ok(Ok(Ok(folder))) => Ok(folder),
+        Ok(Ok(Ok(folder))) => Ok(folder.into()),
         Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => {
             let text =
                 "the folder for stream files is not on the drive; make it, or correct `folder` in butterdock.toml";

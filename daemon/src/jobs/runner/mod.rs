@@ -20,7 +20,6 @@ pub(super) use restore::Restore;
 pub(super) use stay::{Aboard, Berth};
 pub(super) use verify::Verify;
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +33,10 @@ use super::handle::Order;
 use super::job::Trouble;
 use super::left::Left;
 use super::queue::Place;
+use crate::anchor::Anchor;
 use crate::drives::DriveId;
 use crate::volumes::Volume;
-use crate::worker::{self, Priority, Report, Spawner, Worker};
+use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
 use follow::{Followed, Heard};
 
 /// A worker that was killed, or that closed its socket, has so long to be gone;
@@ -66,9 +66,13 @@ pub(super) enum Told {
     Noted(String),
     /// It was asked to end, and cannot before the kernel has written out.
     Writing,
-    /// It is over. Unless it is stuck, no process is left of it.
-    Over(Ending, Left),
-    /// A worker that was stuck is gone.
+    /// It is over. Where the kernel holds its worker the place is not given back yet.
+    Over {
+        ending: Ending,
+        left: Left,
+        held: bool,
+    },
+    /// The worker that the kernel held is gone.
     Gone,
 }
 
@@ -103,10 +107,10 @@ struct ToDesk {
 
 impl Runner {
     /// Has a worker carry out the order, to its end, and sweeps the directory `place` after one that did not.
-    pub(super) async fn work(&mut self, order: worker::Order, fds: Vec<OwnedFd>, place: BorrowedFd<'_>) -> Outcome {
+    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &Anchor) -> Outcome {
         // The descriptors are the worker's alone from here: the writer of a pipe has to see that nobody reads any more as
         // soon as the worker does not.
-        let mut worker = match self.spawner.worker(order, fds, self.priority).await {
+        let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
             Err(error) => {
                 let text = format!("no worker could be started ({error}); see the journal and start the job again");
@@ -137,24 +141,27 @@ impl Runner {
 
     /// Tells how it ended. Where the kernel holds the worker the job is over, and its place is given back when the worker
     /// is gone.
-    pub(super) async fn end(self, outcome: Outcome, place: BorrowedFd<'_>) {
+    pub(super) async fn end(self, outcome: Outcome, place: Anchor) {
         let Outcome { ending, left, stuck, heard: _ } = outcome;
-        self.tell(Told::Over(ending, left)).await;
-        if let Some(mut worker) = stuck {
-            worker.gone().await;
-            self.sweep(place).await;
-            self.tell(Told::Gone).await;
-        }
+        let Some(mut worker) = stuck else {
+            place.close().await;
+            return self.tell(Told::Over { ending, left, held: false }).await;
+        };
+        self.tell(Told::Over { ending, left, held: true }).await;
+        worker.gone().await;
+        self.sweep(&place).await;
+        place.close().await;
+        self.tell(Told::Gone).await;
     }
 
     /// Tells how it ended, where nothing of it is left to wait for.
     async fn over_as(self, outcome: Outcome) {
-        self.tell(Told::Over(outcome.ending, outcome.left)).await;
+        self.tell(Told::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
     }
 
     /// Tells how it ended, where no worker ever was.
     pub(super) async fn over(self, ending: Ending) {
-        self.tell(Told::Over(ending, Left::default())).await;
+        self.tell(Told::Over { ending, left: Left::default(), held: false }).await;
     }
 
     pub(super) async fn tell(&self, told: Told) {
@@ -171,30 +178,30 @@ impl Runner {
 
     /// The kernel holds the worker. What it told of its end stands: a subvolume that is durable is not made undone by a
     /// process that lingers.
-    async fn outlast(&self, mut worker: Worker, place: BorrowedFd<'_>, followed: Followed) -> Outcome {
+    async fn outlast(&self, mut worker: Worker, place: &Anchor, followed: Followed) -> Outcome {
         worker.kill();
         let Followed { told, writing, naming, heard } = followed;
-        if let Some(error) = told {
-            worker.gone().await;
-            let hidden = !self.sweep(place).await;
-            return Outcome { ending: Ending::Told(error), left: Left { named: false, hidden }, stuck: None, heard };
+        let is_gone = timeout(KILLED, worker.gone()).await.is_ok();
+        let named = told.is_none() && naming;
+        let hidden = match &told {
+            _ if is_gone => !self.sweep(place).await,
+            Some(error) => error.as_ref().is_some_and(|error| error.hidden),
+            None => true,
+        };
+        if !is_gone {
+            let what = if writing { "waits for the drive to write out" } else { "hangs in the kernel" };
+            tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
         }
-        if timeout(KILLED, worker.gone()).await.is_ok() {
-            let hidden = !self.sweep(place).await;
-            return Outcome { ending: Ending::Killed, left: Left { named: naming, hidden }, stuck: None, heard };
-        }
-        let what = if writing { "waits for the drive to write out" } else { "hangs in the kernel" };
-        tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
-        Outcome {
-            ending: Ending::Stuck { writing },
-            left: Left { named: naming, hidden: true },
-            stuck: Some(worker),
-            heard,
-        }
+        let ending = match told {
+            Some(error) => Ending::Told(error),
+            None if is_gone => Ending::Killed,
+            None => Ending::Stuck { writing },
+        };
+        Outcome { ending, left: Left { named, hidden }, stuck: (!is_gone).then_some(worker), heard }
     }
 
     /// Answers whether nothing hidden is left.
-    async fn sweep(&self, place: BorrowedFd<'_>) -> bool {
+    async fn sweep(&self, place: &Anchor) -> bool {
         if self.is_pulled() {
             // There is nothing to sweep on any more.
             return false;
@@ -246,13 +253,13 @@ impl Outcome {
 /// A sentence for the log.
 pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
     let destination = receive::open(volume).await.map_err(|trouble| trouble.message)?;
-    sweep_open(spawner, destination.as_fd(), Priority::default()).await
+    sweep_open(spawner, &destination.directory, Priority::default()).await
 }
 
-async fn sweep_open(spawner: &Spawner, place: BorrowedFd<'_>, priority: Priority) -> Result<(), String> {
-    let fd = place.try_clone_to_owned().map_err(|error| error.to_string())?;
+async fn sweep_open(spawner: &Spawner, place: &Anchor, priority: Priority) -> Result<(), String> {
+    let copy = place.try_clone().map_err(|error| error.to_string())?;
     let mut worker =
-        spawner.worker(worker::Order::Sweep, vec![fd], priority).await.map_err(|error| error.to_string())?;
+        spawner.worker(worker::Order::Sweep, [copy].into(), priority).await.map_err(|error| error.to_string())?;
     let sweep = async {
         while let Some(report) = worker.next().await {
             if let Report::Ended { error, .. } = report {
@@ -265,3 +272,6 @@ async fn sweep_open(spawner: &Spawner, place: BorrowedFd<'_>, priority: Priority
     };
     timeout(SWEEPING, sweep).await.unwrap_or_else(|_| Err("it takes too long".to_owned()))
 }
+
+#[cfg(test)]
+mod privileged_held;

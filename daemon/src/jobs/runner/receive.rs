@@ -1,6 +1,5 @@
 //! Receives a stream into a volume.
 
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::foreign::Parked;
 use crate::jobs::entry::Ending;
 use crate::jobs::job::Trouble;
 use crate::volumes::{Destination, Place, Unanswered, Volume};
-use crate::worker;
+use crate::worker::{self, Handed};
 
 /// A drive has so long to answer when its directory is opened: longer than a list of subvolumes takes at most, so that
 /// whoever lists again and again holds up no job.
@@ -37,14 +36,12 @@ impl Receive {
             Err(ending) => return runner.over(ending).await,
         };
         runner.tell(Told::Opened(destination.mount)).await;
-        let outcome = match destination.as_fd().try_clone_to_owned() {
-            Ok(copy) => {
-                let fds = input.into_socket().into_iter().chain([copy]).collect();
-                runner.work(order, fds, destination.as_fd()).await
-            }
+        let directory = destination.directory;
+        let outcome = match directory.try_clone() {
+            Ok(copy) => runner.work(order, Handed { stream: Some(input), places: vec![copy] }, &directory).await,
             Err(error) => Outcome::trouble(no_descriptor(&error)),
         };
-        runner.end(outcome, destination.as_fd()).await;
+        runner.end(outcome, directory).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sends a snapshot from a drive into a volume.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::receive::{no_descriptor, reach};
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, Told, other_than};
+use crate::anchor::Anchor;
 use crate::backups::{Identity, find};
 use crate::drives::Lease;
 use crate::jobs::entry::Ending;
@@ -32,16 +33,9 @@ pub(in crate::jobs) struct Restore {
 }
 
 impl Errand for Restore {
-    type Place = Destination;
-
-    async fn work(
-        &mut self,
-        runner: &mut Runner,
-        _berth: &Berth,
-        lease: &Lease,
-    ) -> Result<(Outcome, Destination), Ending> {
-        let destination = reach(runner, &self.volume, self.place).await?;
-        runner.tell(Told::Opened(destination.mount)).await;
+    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+        let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
+        runner.tell(Told::Opened(mount)).await;
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
         let uuid = self.snapshot;
         let finding = timeout(FINDING, spawn_blocking(move || find(root.as_fd(), uuid)));
@@ -50,8 +44,8 @@ impl Errand for Restore {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
-        let snapshot: OwnedFd = match found {
-            Ok(Ok(Ok(Some(snapshot)))) => snapshot,
+        let snapshot: Anchor = match found {
+            Ok(Ok(Ok(Some(snapshot)))) => snapshot.into(),
             Ok(Ok(Ok(None))) => {
                 let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists what there is";
                 return Err(failed(ErrorName::NotFound, text.to_owned()));
@@ -66,9 +60,8 @@ impl Errand for Restore {
                 return Err(failed(ErrorName::DeviceGone, text.to_owned()));
             }
         };
-        let copy = destination.as_fd().try_clone_to_owned();
-        let copy = copy.map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
-        let outcome = runner.work(self.order.clone(), vec![snapshot, copy], destination.as_fd()).await;
-        Ok((outcome, destination))
+        let copy = directory.try_clone().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let outcome = runner.work(self.order.clone(), [snapshot, copy].into(), &directory).await;
+        Ok((outcome, directory))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::os::fd::AsFd;
 
 use butterdock_dbus::{Error, ErrorName};
 
 use super::{Outcome, Runner, ToDesk, Told, other_than};
+use crate::anchor::Anchor;
 use crate::drives::{Dock, DriveId, Lease, Letting};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::Trouble;
@@ -23,16 +23,13 @@ pub(in crate::jobs) trait Errand: Send {
     /// Whether it does no more than read the drive, which need not be enrolled then.
     const READS: bool = false;
 
-    /// The directory that its worker writes to, which is swept after it.
-    type Place: AsFd + Send + Sync;
-
-    /// Has a worker do it.
+    /// Has a worker do it. Answers with the directory that it wrote to, which is swept after it.
     fn work(
         &mut self,
         runner: &mut Runner,
         berth: &Berth,
         lease: &Lease,
-    ) -> impl Future<Output = Result<(Outcome, Self::Place), Ending>> + Send;
+    ) -> impl Future<Output = Result<(Outcome, Anchor), Ending>> + Send;
 }
 
 /// A job on a drive.
@@ -64,15 +61,18 @@ impl<E: Errand> Aboard<E> {
         let outcome = match done {
             Ok((outcome, place)) if outcome.is_stuck() => {
                 let desk = runner.to_desk();
-                runner.end(outcome, place.as_fd()).await;
-                drop((place, lease));
+                runner.end(outcome, place).await;
+                lease.close().await;
                 return berth.forsake(&desk).await;
             }
-            Ok((outcome, _place)) => Ok(outcome),
+            Ok((outcome, place)) => {
+                place.close().await;
+                Ok(outcome)
+            }
             Err(ending) => Err(ending),
         };
         // Nothing of the drive is open any more when it is let go.
-        drop(lease);
+        lease.close().await;
         runner.tell(Told::Closed).await;
         berth.leave(&mut runner).await;
         match outcome {

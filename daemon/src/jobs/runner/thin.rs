@@ -1,11 +1,11 @@
 //! Has a worker thin beside the source of a backup that is done.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::{KILLED, Runner, Told, other_than};
+use crate::anchor::Anchor;
 use crate::backups::{Alone, Task};
 use crate::worker::{Order, Report, Worker};
 
@@ -14,8 +14,8 @@ const THINNING: Duration = Duration::from_secs(60);
 
 impl Runner {
     /// Thins in `folder` while nobody else is at the source. The job has ended in all but name: what goes wrong is logged.
-    pub(super) async fn thin(&mut self, task: Task, folder: OwnedFd, alone: Alone) {
-        let mut worker = match self.spawner.worker(Order::Thin(task), vec![folder], self.priority).await {
+    pub(super) async fn thin(&mut self, task: Task, folder: Anchor, alone: Alone) {
+        let mut worker = match self.spawner.worker(Order::Thin(task), [folder].into(), self.priority).await {
             Ok(worker) => worker,
             Err(error) => return self.not_thinned(&format!("no worker could be started ({error})")),
         };

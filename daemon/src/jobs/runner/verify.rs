@@ -1,13 +1,12 @@
 //! Compares everything on a drive with its checksums.
 
-use std::os::fd::{AsFd as _, OwnedFd};
-
 use butterdock_dbus::ErrorName;
 use butterdock_receive::ErrorKind;
 
 use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, Told};
+use crate::anchor::Anchor;
 use crate::drives::Lease;
 use crate::jobs::entry::Ending;
 use crate::jobs::job::Trouble;
@@ -18,12 +17,11 @@ use crate::worker::{JobError, Order};
 pub(in crate::jobs) struct Verify;
 
 impl Errand for Verify {
-    type Place = OwnedFd;
-
-    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, OwnedFd), Ending> {
-        let copy = || lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)));
-        let (root, place) = (copy()?, copy()?);
-        let mut outcome = runner.work(Order::Verify, vec![root], place.as_fd()).await;
+    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+        let no_descriptor = |error: std::io::Error| Ending::Trouble(no_descriptor(&error));
+        let root = Anchor::from(lease.root().try_clone_to_owned().map_err(no_descriptor)?);
+        let place = root.try_clone().map_err(no_descriptor)?;
+        let mut outcome = runner.work(Order::Verify, [root].into(), &place).await;
         if let Ending::Told(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {

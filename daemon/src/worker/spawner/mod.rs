@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,12 +19,12 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::oneshot;
 
+use super::handed::Handed;
 use super::handle::{Process, Worker, watch};
 use super::handover;
 use super::line::LineBuffer;
 use super::priority::Priority;
 use super::protocol::{LONGEST_ORDER, Order, Start};
-use crate::foreign;
 
 /// The thread that starts workers. It lives as long as this does, and so do the workers.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Spawner {
     /// Starts a worker and hands it its order. The descriptors are closed here, whatever comes of it.
     ///
     /// Needs a tokio runtime with I/O.
-    pub(crate) async fn worker(&self, order: Order, fds: Vec<OwnedFd>, priority: Priority) -> io::Result<Worker> {
+    pub(crate) async fn worker(&self, order: Order, handed: Handed, priority: Priority) -> io::Result<Worker> {
         let mut line = serde_json::to_vec(&Start { order, priority })?;
         line.push(b'\n');
         if line.len() > LONGEST_ORDER {
@@ -66,9 +66,8 @@ impl Spawner {
         }
         let (ours, theirs) = UnixStream::pair()?;
         // The order waits in the socket: it does not depend on how the worker begins.
-        let sent = handover::send(&ours, &line, &fds);
-        fds.into_iter().for_each(foreign::close);
-        sent?;
+        handover::send(&ours, &line, &handed.borrowed())?;
+        drop(handed);
         let child = self.wish(theirs)?.await.map_err(|_dropped| ended())??;
         Worker::new(ours, watched(child, in_a_thread)?)
     }
@@ -76,9 +75,16 @@ impl Spawner {
     fn wish(&self, theirs: UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
         let (answer, started) = oneshot::channel();
         let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        handover::send(&door.sockets, b"x", &[theirs.into()])?;
+        handover::send(&door.sockets, b"x", &[theirs.as_fd()])?;
         door.wishes.send(answer).map_err(|_unsent| ended())?;
         Ok(started)
+    }
+
+    /// Has this shell script play the worker; 0 is its socket.
+    #[cfg(test)]
+    pub(crate) fn playing(script: &str) -> Self {
+        let arguments = ["-c", script].map(OsString::from).to_vec();
+        Self::of(Program { file: "/bin/sh".into(), arguments }).expect("a thread")
     }
 
     fn of(program: Program) -> io::Result<Self> {

@@ -17,15 +17,9 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// A spawner whose workers are this shell script; 0 is their socket.
-fn playing(script: &str) -> Spawner {
-    let arguments = ["-c", script].map(OsString::from).to_vec();
-    Spawner::of(Program { file: "/bin/sh".into(), arguments }).expect("a thread")
-}
-
 async fn worker(spawner: &Spawner) -> Worker {
-    let null = File::open("/dev/null").expect("null");
-    spawner.worker(Order::Sweep, vec![null.into()], Priority::default()).await.expect("a worker")
+    let null = OwnedFd::from(File::open("/dev/null").expect("null"));
+    spawner.worker(Order::Sweep, [null.into()].into(), Priority::default()).await.expect("a worker")
 }
 
 const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written":0,"encoded_writes":0,"fallback_writes":0,"plain_writes":0,"clones":0,"files":0},"error":null}}"#;
@@ -33,7 +27,7 @@ const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written
 #[test]
 fn reports_are_heard_to_the_last_and_then_the_exit_status() {
     runtime().block_on(async {
-        let spawner = playing(&format!("echo '{{\"warning\":\"x\"}}' >&0; echo '{ENDED}' >&0; exit 3"));
+        let spawner = Spawner::playing(&format!("echo '{{\"warning\":\"x\"}}' >&0; echo '{ENDED}' >&0; exit 3"));
         let mut worker = worker(&spawner).await;
         assert_eq!(worker.next().await, Some(Report::Warning("x".to_owned())));
         assert_eq!(worker.next().await, Some(Report::Ended { counts: Counts::default(), error: None }));
@@ -46,7 +40,7 @@ fn reports_are_heard_to_the_last_and_then_the_exit_status() {
 #[test]
 fn the_order_waits_for_the_worker_and_cancel_comes_behind() {
     runtime().block_on(async {
-        let spawner = playing(r#"read a; read b; [ "$b" = '"cancel"' ] && case $a in *sweep*) exit 5;; esac"#);
+        let spawner = Spawner::playing(r#"read a; read b; [ "$b" = '"cancel"' ] && case $a in *sweep*) exit 5;; esac"#);
         let mut worker = worker(&spawner).await;
         worker.cancel().expect("sent");
         assert_eq!(timeout(SOON, worker.gone()).await.expect("soon").code(), Some(5));
@@ -56,7 +50,7 @@ fn the_order_waits_for_the_worker_and_cancel_comes_behind() {
 #[test]
 fn a_killed_worker_is_told_from_one_that_ended() {
     runtime().block_on(async {
-        let spawner = playing("exec sleep 1000");
+        let spawner = Spawner::playing("exec sleep 1000");
         let mut worker = worker(&spawner).await;
         worker.kill();
         assert_eq!(timeout(SOON, worker.gone()).await.expect("soon").signal(), Some(9));
@@ -69,7 +63,7 @@ fn a_killed_worker_is_told_from_one_that_ended() {
 #[test]
 fn a_dropped_worker_is_killed_and_leaves_no_zombie() {
     runtime().block_on(async {
-        let spawner = playing("exec sleep 1000");
+        let spawner = Spawner::playing("exec sleep 1000");
         let worker = worker(&spawner).await;
         let process = format!("/proc/{}", worker.pid());
         drop(worker);
@@ -88,7 +82,7 @@ fn a_worker_that_talks_nonsense_is_killed() {
         for nonsense in
             ["echo '{\"begun\":1}' >&0", "cat /dev/zero >&0", "exec 3>&0; head -c 70000 /dev/zero | tr '\\0' a >&3"]
         {
-            let spawner = playing(&format!("{nonsense}; exec sleep 1000"));
+            let spawner = Spawner::playing(&format!("{nonsense}; exec sleep 1000"));
             let mut worker = worker(&spawner).await;
             assert_eq!(timeout(SOON, worker.next()).await.expect("soon"), None, "{nonsense}");
             assert_eq!(timeout(SOON, worker.gone()).await.expect("soon").signal(), Some(9), "{nonsense}");
@@ -101,15 +95,16 @@ fn a_program_that_cannot_be_started_is_an_error() {
     runtime().block_on(async {
         let missing = Program { file: "/nonexistent".into(), arguments: Vec::new() };
         let spawner = Spawner::of(missing).expect("a thread");
-        assert!(spawner.worker(Order::Sweep, Vec::new(), Priority::default()).await.is_err());
+        assert!(spawner.worker(Order::Sweep, Handed::default(), Priority::default()).await.is_err());
     });
 }
 
 #[test]
 fn a_waiting_that_is_given_up_loses_no_report() {
     runtime().block_on(async {
-        let spawner =
-            playing(&format!("printf '{{\"warn' >&0; sleep 0.3; echo 'ing\":\"x\"}}' >&0; echo '{ENDED}' >&0"));
+        let spawner = Spawner::playing(&format!(
+            "printf '{{\"warn' >&0; sleep 0.3; echo 'ing\":\"x\"}}' >&0; echo '{ENDED}' >&0"
+        ));
         let mut worker = worker(&spawner).await;
         assert!(timeout(Duration::from_millis(100), worker.next()).await.is_err());
         assert_eq!(timeout(SOON, worker.next()).await.expect("soon"), Some(Report::Warning("x".to_owned())));
