@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::identity::Identity;
 use super::snapshot::Snapshot;
 
@@ -24,7 +26,8 @@ pub(crate) struct Origin {
 }
 
 /// Why there is no pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Why {
     /// The drive has nothing that was received.
     EmptyDrive,
@@ -38,6 +41,8 @@ pub(crate) enum Why {
     MadeWritable,
     /// The last backup is not on the drive any more.
     Deleted,
+    /// A snapshot is restored, and the volume has none that it was made after.
+    NothingThere,
 }
 
 /// All pairs, the newest first: the first is the parent, and from all of them a stream may clone.
@@ -101,6 +106,7 @@ impl fmt::Display for Why {
                 "the last backup on the drive was made writable, perhaps by another machine, and may have changed",
             ),
             Self::Deleted => f.write_str("the last backup on the drive was deleted there, perhaps by another machine"),
+            Self::NothingThere => f.write_str("the volume has nothing that the snapshot builds on"),
         }
     }
 }

@@ -39,7 +39,13 @@ impl Last {
             (Why::EmptyDrive | Why::NoneAlike, Self::Writable) => Why::MadeWritable,
             (Why::EmptyDrive | Why::NoneAlike, Self::Deleted) => Why::Deleted,
             (
-                Why::EmptyDrive | Why::NoneAlike | Why::NoSnapshot | Why::Changed(_) | Why::MadeWritable | Why::Deleted,
+                Why::EmptyDrive
+                | Why::NoneAlike
+                | Why::NoSnapshot
+                | Why::Changed(_)
+                | Why::MadeWritable
+                | Why::Deleted
+                | Why::NothingThere,
                 _,
             ) => why,
         }

@@ -62,6 +62,7 @@ mod privileged_twins;
 #[cfg(test)]
 mod simulation;
 
+pub(crate) use common::Why;
 pub(crate) use keep::Keep;
 pub(crate) use name::LONGEST as LONGEST_NAME;
 pub(crate) use on_drive::{OnDrive, on_drive};

@@ -11,7 +11,7 @@ use butterdock_receive::{Control, ErrorKind, Observer, Options};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::common::{Origin, common};
+use super::common::{Origin, Why, common};
 use super::deliver::since;
 use super::identity::Identity;
 use super::prospect::{Prospect, Words};
@@ -53,7 +53,7 @@ impl Restore<'_> {
         // One that was restored before is no parent of itself.
         pairs.retain(|pair| pair.source.uuid != origin.uuid);
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
-        let why = parent_uuid.is_none().then(|| "the volume has nothing that the snapshot builds on".to_owned());
+        let why = parent_uuid.is_none().then_some(Why::NothingThere);
         (self.tell)(Told::Parent { uuid: parent_uuid, why });
         let (parent, clone_sources) = basis(&pairs);
         let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };

@@ -73,7 +73,7 @@ impl Run<'_> {
         (self.tell)(Told::Snapshot { name: fresh.name().to_vec(), uuid: fresh.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
-            Err(why) => (None, Some(self.reason(*why)?.to_string())),
+            Err(why) => (None, Some(self.reason(*why)?)),
         };
         (self.tell)(Told::Parent { uuid, why });
         if task.dry_run {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::common::Why;
 use super::identity::Identity;
 use super::keep::{Keep, Reason};
 use super::pins::{Mark, Pin};
@@ -48,8 +49,8 @@ pub(crate) enum Told {
     Parent {
         /// The uuid of that snapshot beside the source.
         uuid: Option<Identity>,
-        /// Why everything is sent. It names nothing.
-        why: Option<String>,
+        /// Why everything is sent.
+        why: Option<Why>,
     },
     /// How much the stream will bring, in bytes; hardly more, and less where the source has files that share extents.
     Estimated { bytes: u64 },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use butterdock_dbus::{Error, ErrorName};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::job::{Job, Trouble};
 use super::left::Left;
@@ -12,6 +13,9 @@ use super::pace::Pace;
 use super::work::Work;
 use crate::volumes::Volume;
 use crate::worker::JobError;
+
+/// So many warnings of one job are written down: its workers tell a hundred each at most, unless they were taken over.
+const WARNINGS: u32 = 300;
 
 /// A job on the desk.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Entry {
     pub(super) left: Left,
     /// The mounts that it reads and writes through, once it does.
     pub(super) mounts: Vec<u64>,
+    warnings: u32,
 }
 
 /// Why a job was ended from outside.
@@ -78,6 +83,7 @@ impl Entry {
             pace: Pace::new(Instant::now()),
             left: Left::default(),
             mounts: Vec::new(),
+            warnings: 0,
         }
     }
 
@@ -95,6 +101,14 @@ impl Entry {
             });
         }
         self.job.send_modify(|job| job.ending = true);
+    }
+
+    /// Writes down what its worker warns of. An honest one says no more than this.
+    pub(super) fn warn(&mut self, id: Uuid, text: &str) {
+        self.warnings = self.warnings.saturating_add(1);
+        if self.warnings <= WARNINGS {
+            tracing::warn!(butterdock_job = %id, "{text}");
+        }
     }
 
     /// Those who wait for its end are told that it takes longer; the job ends without them.
@@ -121,7 +135,7 @@ mod tests {
     #[test]
     fn a_runner_hears_of_a_service_that_ends_also_after_a_cancel() {
         let job = Job::new(
-            uuid::Uuid::new_v4(),
+            Uuid::new_v4(),
             tank(),
             0,
             0,

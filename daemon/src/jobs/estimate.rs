@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::runner::{Open, no_descriptor, open_places, task};
-use crate::backups::Told;
+use crate::backups::{Told, Why};
 use crate::config::{BackupRule, WorkerRule};
 use crate::drives::{Dock, Lease};
 use crate::worker::{JobError, Order, Report};
@@ -26,7 +26,7 @@ pub(crate) struct Estimated {
     /// Only what changed.
     pub(crate) incremental: bool,
     /// Why everything.
-    pub(crate) why: Option<String>,
+    pub(crate) why: Option<Why>,
     /// Why it could not be made, such as that there is no room for it. It names nothing.
     pub(crate) problem: Option<String>,
 }
@@ -69,7 +69,7 @@ fn estimated(told: &[Report], error: Option<JobError>) -> Estimated {
         match report {
             Report::Backup(Told::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
             Report::Backup(Told::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
-            Report::Backup(Told::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), why.clone()),
+            Report::Backup(Told::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
             _other => {}
         }
     }
@@ -87,13 +87,13 @@ mod tests {
     fn what_would_be_sent_is_told_also_where_there_is_no_room_for_it() {
         let told = [
             Report::Backup(Told::Source { uuid: Identity([1; 16]) }),
-            Report::Backup(Told::Parent { uuid: None, why: Some("the drive is new".to_owned()) }),
+            Report::Backup(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
             Report::Backup(Told::Estimated { bytes: 7 }),
         ];
         let full =
             JobError { kind: ErrorKind::NoSpace, message: "full".to_owned(), command: None, byte: None, hidden: false };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
-        assert_eq!((all.why.as_deref(), all.problem.as_deref()), (Some("the drive is new"), Some("full")));
+        assert_eq!((all.why, all.problem.as_deref()), (Some(Why::EmptyDrive), Some("full")));
     }
 }

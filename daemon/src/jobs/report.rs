@@ -57,13 +57,10 @@ pub(super) fn end(job: &mut Job, state: JobState, trouble: Option<Trouble>) {
     stall(job);
 }
 
-/// What a backup tells. A total is told once: a second attempt at the same stream does not change it.
+/// What a backup tells.
 fn backup(job: &mut Job, told: &Told) -> bool {
     let note = match told {
-        Told::Estimated { bytes } if job.total.bytes == 0 => {
-            job.total = Total { bytes: *bytes, source: TotalSource::Estimate };
-            return true;
-        }
+        Told::Estimated { bytes } => return total(job, *bytes, TotalSource::Estimate),
         Told::Parent { uuid, why } => {
             let incremental = uuid.is_some();
             let before = std::mem::replace(&mut job.incremental, incremental);
@@ -71,8 +68,7 @@ fn backup(job: &mut Job, told: &Told) -> bool {
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
         Told::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
-        Told::Estimated { .. }
-        | Told::Source { .. }
+        Told::Source { .. }
         | Told::Snapshot { .. }
         | Told::Pinned { .. }
         | Told::Thinned { .. }
@@ -81,13 +77,19 @@ fn backup(job: &mut Job, told: &Told) -> bool {
     say(job, note)
 }
 
+/// How much comes is told once: a second attempt at the same stream does not change it.
+fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
+    let is_news = job.total.bytes == 0 && bytes != 0;
+    if is_news {
+        job.total = Total { bytes, source };
+    }
+    is_news
+}
+
 /// What is told of stream files that are received.
 fn imported(job: &mut Job, told: &streams::Told) -> bool {
     match told {
-        streams::Told::Total { bytes } => {
-            let total = Total { bytes: *bytes, source: TotalSource::File };
-            std::mem::replace(&mut job.total, total.clone()) != total
-        }
+        streams::Told::Total { bytes } => total(job, *bytes, TotalSource::File),
         streams::Told::Planned { files, known: 0 } => say(job, format!("{files} files")),
         streams::Told::Planned { files, known } => {
             say(job, format!("{known} of {files} files are in the volume already"))
@@ -99,10 +101,7 @@ fn imported(job: &mut Job, told: &streams::Told) -> bool {
 /// What is told of a drive that is verified.
 fn verified(job: &mut Job, pace: &mut Pace, told: &verify::Told) -> bool {
     match told {
-        verify::Told::Total { bytes } => {
-            let total = Total { bytes: *bytes, source: TotalSource::Estimate };
-            std::mem::replace(&mut job.total, total.clone()) != total
-        }
+        verify::Told::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
         verify::Told::Read { bytes } | verify::Told::Found(verify::Found { bytes, .. }) => {
             progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() })
         }
@@ -143,7 +142,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::backups::Identity;
+    use crate::backups::{Identity, Why};
     use crate::config::VolumeName;
     use crate::jobs::About;
 
@@ -203,11 +202,14 @@ mod tests {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
-        assert!(hear(Told::Parent { uuid: None, why: Some("the drive is new".to_owned()) }));
+        assert!(hear(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
         assert!(hear(Told::Estimated { bytes: 80 }));
         assert!(!hear(Told::Estimated { bytes: 90 }), "a total does not change");
         assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
-        assert_eq!((job.incremental, job.note.as_str()), (false, "everything is sent, because the drive is new"));
+        assert_eq!(
+            (job.incremental, job.note.as_str()),
+            (false, "everything is sent, because nothing was received on the drive yet")
+        );
         let parent = Told::Parent { uuid: Some(Identity([1; 16])), why: None };
         assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);
     }

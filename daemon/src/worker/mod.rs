@@ -35,6 +35,7 @@ mod protocol;
 mod run;
 mod sentence;
 mod spawner;
+mod subject;
 mod teller;
 
 pub(crate) use handed::Handed;
@@ -44,3 +45,4 @@ pub(crate) use protocol::{JobError, Order, Report};
 pub(crate) use run::run;
 pub(crate) use sentence::{public as public_sentence, public_of_backup};
 pub(crate) use spawner::Spawner;
+pub(crate) use subject::Subject;

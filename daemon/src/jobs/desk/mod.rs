@@ -132,7 +132,11 @@ impl Desk {
                     entry.mounts.clear();
                 }
             }
-            Told::Report(Report::Warning(text)) => tracing::warn!(butterdock_job = %id, "{text}"),
+            Told::Report(Report::Warning(text)) => {
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.warn(id, &text);
+                }
+            }
             Told::Report(Report::Confined { landlock: _, lacking }) => self.lacking.hear(lacking),
             Told::Report(report) => {
                 if matches!(report, Report::Progress { .. } | Report::Verify(_) | Report::Phase(_)) {

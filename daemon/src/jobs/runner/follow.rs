@@ -11,7 +11,7 @@ use crate::backups::{self, Identity, Pin};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::verify;
-use crate::worker::{JobError, Report, Worker};
+use crate::worker::{JobError, Report, Subject, Worker};
 
 /// After so long without news the rate is that of nothing.
 const STALLED: Duration = Duration::from_secs(3);
@@ -87,7 +87,7 @@ impl Followed {
 
 impl Runner {
     /// Tells what the worker tells, until it says how it ended or says no more.
-    pub(super) async fn follow(&mut self, worker: &mut Worker) -> Followed {
+    pub(super) async fn follow(&mut self, worker: &mut Worker, subject: Subject) -> Followed {
         let mut seen = Followed::default();
         let mut patience: Option<Patience> = None;
         let mut known = None;
@@ -100,6 +100,11 @@ impl Runner {
                     Some(Report::Ended { counts, error }) => {
                         self.tell(Told::Report(Report::Progress { counts })).await;
                         seen.told = Some(error);
+                        return seen;
+                    }
+                    Some(report) if !subject.admits(&report) => {
+                        tracing::warn!(butterdock_job = %self.id, "the worker tells what it was not asked");
+                        worker.kill();
                         return seen;
                     }
                     Some(report) => {

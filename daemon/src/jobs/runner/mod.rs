@@ -110,6 +110,7 @@ impl Runner {
     pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &Anchor) -> Outcome {
         // The descriptors are the worker's alone from here: the writer of a pipe has to see that nobody reads any more as
         // soon as the worker does not.
+        let subject = order.subject();
         let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
             Err(error) => {
@@ -118,7 +119,7 @@ impl Runner {
             }
         };
         tracing::info!(butterdock_job = %self.id, "worker {} begins", worker.pid());
-        let followed = self.follow(&mut worker).await;
+        let followed = self.follow(&mut worker, subject).await;
         let going = if self.is_pulled() { PULLED } else { GOING };
         let heard = followed.heard;
         let Ok(status) = timeout(going, worker.gone()).await else {

@@ -68,11 +68,11 @@ impl Spawner {
         // The order waits in the socket: it does not depend on how the worker begins.
         handover::send(&ours, &line, &handed.borrowed())?;
         drop(handed);
-        let child = self.wish(theirs)?.await.map_err(|_dropped| ended())??;
+        let child = self.wish(&theirs)?.await.map_err(|_dropped| ended())??;
         Worker::new(ours, watched(child, in_a_thread)?)
     }
 
-    fn wish(&self, theirs: UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
+    fn wish(&self, theirs: &UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
         let (answer, started) = oneshot::channel();
         let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         handover::send(&door.sockets, b"x", &[theirs.as_fd()])?;
