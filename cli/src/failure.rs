@@ -47,8 +47,8 @@ impl Failure {
 
     /// The service went away while it was listened to.
     pub(crate) fn gone() -> Self {
-        let message = "the service butterdockd went away in the middle of it: once it is back, `butterdock history` says \
-                       how the job ended";
+        let message = "the service butterdockd went away in the middle of it: once it is back, `butterdock jobs` shows \
+                       what runs, and `butterdock history` how a job ended";
         Self { message: message.to_owned(), ..Self::absent() }
     }
 
@@ -68,6 +68,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         if error.is_absent() {
             return Self::absent();
+        }
+        if error.is_lost() {
+            return Self::gone();
         }
         let bus_name = error.name().to_string();
         match error {
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(exit(Error::new(ErrorName::NoSpace, "full")), FAILED);
         assert_eq!(exit(Error::InvalidArgs("no such option".to_owned())), USAGE);
         assert_eq!(exit(zbus::fdo::Error::ServiceUnknown(String::new()).into()), UNAVAILABLE);
-        assert_eq!(exit(zbus::fdo::Error::NoReply("late".to_owned()).into()), FAILED);
+        assert_eq!(exit(zbus::fdo::Error::NoReply("late".to_owned()).into()), UNAVAILABLE);
     }
 
     #[test]

@@ -106,6 +106,9 @@ pub enum Error {
     Bus(zbus::Error),
 }
 
+/// What the bus's own errors begin with.
+const STANDARD: &str = "org.freedesktop.DBus.Error.";
+
 impl Error {
     /// One of the service's own errors.
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
@@ -115,18 +118,26 @@ impl Error {
     /// Whether the service is not there and could not be started.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        let name = match self {
-            Self::Bus(zbus::Error::FDO(error)) => error.name(),
-            // A bus that has systemd start its services passes on what systemd says, such as a masked unit.
-            Self::Bus(zbus::Error::MethodError(name, _, _)) => name.as_ref(),
-            Self::Bus(_) | Self::Named(..) | Self::InvalidArgs(_) => return false,
-        };
         let ends = ["ServiceUnknown", "NameHasNoOwner", "TimedOut"];
-        name.as_str().starts_with("org.freedesktop.systemd1.")
-            || name
-                .as_str()
-                .strip_prefix("org.freedesktop.DBus.Error.")
-                .is_some_and(|end| end.starts_with("Spawn.") || ends.contains(&end))
+        // A bus that has systemd start its services passes on what systemd says, such as a masked unit.
+        let name = self.of_bus();
+        name.starts_with("org.freedesktop.systemd1.")
+            || name.strip_prefix(STANDARD).is_some_and(|end| end.starts_with("Spawn.") || ends.contains(&end))
+    }
+
+    /// Whether the service went away before it answered: what was asked may have been done.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.of_bus().strip_prefix(STANDARD) == Some("NoReply")
+    }
+
+    /// The name of an error that is neither ours nor one of arguments; nothing where it has none.
+    fn of_bus(&self) -> String {
+        match self {
+            Self::Bus(zbus::Error::FDO(error)) => error.name().to_string(),
+            Self::Bus(zbus::Error::MethodError(name, _, _)) => name.to_string(),
+            Self::Bus(_) | Self::Named(..) | Self::InvalidArgs(_) => String::new(),
+        }
     }
 }
 
@@ -205,7 +216,8 @@ mod tests {
     fn a_service_that_is_not_there_is_told_from_one_that_refuses() {
         assert!(Error::from(fdo::Error::ServiceUnknown("x".to_owned())).is_absent());
         assert!(Error::from(fdo::Error::SpawnChildExited("x".to_owned())).is_absent());
-        assert!(!Error::from(fdo::Error::NoReply("x".to_owned())).is_absent());
+        let lost = Error::from(fdo::Error::NoReply("x".to_owned()));
+        assert!(lost.is_lost() && !lost.is_absent());
         assert!(!Error::new(ErrorName::NotFound, "x").is_absent());
     }
 }

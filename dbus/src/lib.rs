@@ -69,5 +69,5 @@ pub use options::{
 };
 pub use properties::{DriveProperties, JobProperties, VolumeProperties, WrongProperty};
 pub use proxy::{Completed, CompletedArgs, CompletedStream, DriveProxy, JobProxy, ManagerProxy, VolumeProxy};
-pub use subvolume::SubvolumeRow;
+pub use subvolume::{SUBVOLUMES_MAX, SubvolumeRow};
 pub use word::UnknownWord;

@@ -2,6 +2,9 @@
 
 use zbus::{DeserializeDict, SerializeDict, Type};
 
+/// More than this `ListSubvolumes` does not tell: an answer has to fit a message.
+pub const SUBVOLUMES_MAX: usize = 10_000;
+
 /// What `ListSubvolumes` says of one subvolume in the volume's directory.
 ///
 /// A reader skips keys that it does not know.

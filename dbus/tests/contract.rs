@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use butterdock_dbus::authority::{TABLE, markdown, policy};
 use butterdock_dbus::names::{BUS_NAME, interface};
 use butterdock_dbus::{
-    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, ReceiveOptions, RestoreOptions, introspection,
+    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, ReceiveOptions, RestoreOptions, SECRET_MAX,
+    SUBVOLUMES_MAX, introspection,
 };
 use zbus_xml::{ArgDirection, Interface, Node, PropertyAccess};
 
@@ -211,4 +212,14 @@ fn a_bus_takes_the_bus_policy() {
     bus.kill().expect("ended");
     bus.wait().expect("ended");
     assert!(address.starts_with("unix:path="), "dbus-daemon does not take it: {address:?}");
+}
+
+#[test]
+fn the_limits_that_are_written_down_are_those_that_hold() {
+    let volume = include_str!("../xml/org.butterdock.Butterdock1.Volume.xml");
+    let drive = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
+    let manual = include_str!("../../cli/man/more.roff");
+    assert!(volume.contains(&format!("At most {SUBVOLUMES_MAX} are told")));
+    assert!(manual.contains(&format!("at most {SUBVOLUMES_MAX} of them")));
+    assert!(drive.contains(&format!("at most {SECRET_MAX} bytes")));
 }

@@ -129,7 +129,7 @@ impl Work {
                 let berth = berth(&wish.dock, &wish.drive);
                 let Some(rule) = config.backup(&wish.backup).cloned() else {
                     let trouble = Trouble::plain(ErrorName::NotFound, NO_SUCH_BACKUP);
-                    tokio::spawn(runner.over(Ending::Trouble(trouble)));
+                    tokio::spawn(berth.refuse(runner, Ending::Trouble(trouble)));
                     return;
                 };
                 let (sources, sharers) = (sources.clone(), sharers.clone());

@@ -6,11 +6,9 @@ use std::time::Instant;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::{Error as Fault, directory, roots, subvolume};
+use butterdock_dbus::SUBVOLUMES_MAX;
 
 use super::Destination;
-
-/// More than this are not listed: an answer has to fit a message.
-const MOST: usize = 10_000;
 
 /// A subvolume in a volume's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub(super) fn list(destination: &Destination, until: Instant) -> Result<Vec<Subv
         if let Ok(Some(one)) = look(destination, &name) {
             found.push(one);
         }
-        if found.len() >= MOST || Instant::now() >= until {
+        if found.len() >= SUBVOLUMES_MAX || Instant::now() >= until {
             break;
         }
     }

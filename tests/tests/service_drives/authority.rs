@@ -120,3 +120,15 @@ fn an_option_that_a_method_does_not_have_is_named_and_nothing_is_done() -> Resul
     ensure!(history.is_empty(), "{history:?}");
     Ok(())
 }
+
+/// Whoever passes the end of a pipe that stays open is answered at once: nothing is read for a drive that is not locked.
+#[test]
+fn a_secret_for_a_drive_that_is_not_locked_is_not_read() -> Result<()> {
+    let (stage, _disk, drive) = enrolled()?;
+    let row = rows().into_iter().find(|row| row.method == "Unlock").context("a row")?;
+    let (reader, writer) = std::io::pipe()?;
+    let said = answer(call(&stage, row, &drive, "{}")?.stdin(reader))?;
+    drop(writer);
+    ensure!(said["message"].as_str().is_some_and(|text| text.contains("the drive is not locked")), "{said}");
+    Ok(())
+}

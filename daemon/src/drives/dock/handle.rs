@@ -108,6 +108,8 @@ impl Dock {
     /// # Errors
     /// As `Drive.Unlock` has them.
     pub(crate) async fn unlock(&self, id: &DriveId, secret: Parked, uid: u32) -> Result<(), Error> {
+        // Nobody's secret is read for nothing.
+        self.locked(id)?;
         let secret = secret::of_caller(secret, uid).await?;
         let (dock, id) = (self.clone(), id.clone());
         answer(async move { dock.unlock_now(&id, secret).await }).await

@@ -35,7 +35,8 @@ impl Dock {
         open(id, locked, secret).await
     }
 
-    fn locked(&self, id: &DriveId) -> Result<Vec<Locked>, Error> {
+    /// What of it is to be unlocked.
+    pub(super) fn locked(&self, id: &DriveId) -> Result<Vec<Locked>, Error> {
         let verdict = self.lock().verdict(id).ok_or_else(|| no_such_drive(id))?;
         match verdict.order {
             Order::AwaitSecret(locked) | Order::Unlock(locked) => Ok(locked),

@@ -106,6 +106,12 @@ impl Berth {
         Error::new(ErrorName::DeviceGone, text)
     }
 
+    /// Ends a job that cannot begin.
+    pub(in crate::jobs) async fn refuse(self, runner: Runner, ending: Ending) {
+        self.forsake(&runner.to_desk()).await;
+        runner.over(ending).await;
+    }
+
     /// The job is over already: the drive may still be mounted, or may be in a moment, and nobody waits for it any more.
     async fn forsake(&self, desk: &ToDesk) {
         if desk.is_awaited(&self.drive).await {
