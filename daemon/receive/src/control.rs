@@ -100,6 +100,11 @@ impl Control {
         self.inner.stopped.store(false, Ordering::SeqCst);
     }
 
+    /// So many bytes of the input need not be received: they count as read.
+    pub fn pass(&self, bytes: u64) {
+        Tally::add(&self.tally().bytes, bytes);
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn progress(&self) -> Progress {

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 
 use super::Head;
+use super::walk::{HEADER, Part};
 
 /// The first command names a subvolume and some numbers; no kernel writes one as long as this.
 const LONGEST: u32 = 16 << 10;
@@ -20,6 +21,14 @@ const NAME_MAX: usize = 255;
 /// # Errors
 /// Why it is no stream that can be received, as a sentence's end.
 pub(super) fn head(file: &File) -> Result<Head, String> {
+    of_part(file, Part { at: 0, has_header: true })
+}
+
+/// Reads the beginning of a subvolume in a file, wherever the file stands.
+///
+/// # Errors
+/// As for [`head`].
+pub(super) fn of_part(file: &File, part: Part) -> Result<Head, String> {
     let limits = Limits { wire: LONGEST, ..Limits::default() };
     let mut decoder = Decoder::new(limits, Pool { block_size: MOST, blocks: 2 });
     let mut at = 0_usize;
@@ -29,7 +38,7 @@ pub(super) fn head(file: &File) -> Result<Head, String> {
                 let space = decoder.space().map_err(|error| error.to_string())?;
                 let room = space.len().min(MOST.saturating_sub(at));
                 let space = space.get_mut(..room).unwrap_or_default();
-                let count = read(file, space, at).map_err(|error| format!("it cannot be read: {error}"))?;
+                let count = read(file, space, part, at).map_err(|error| format!("it cannot be read: {error}"))?;
                 if count == 0 {
                     decoder.finish().map_err(|error| error.kind.to_string())?;
                     return Err("it names no subvolume".to_owned());
@@ -59,9 +68,19 @@ fn first(command: &Command<'_>) -> Result<Head, String> {
     Ok(Head { name: name.to_vec(), identity, parent })
 }
 
-fn read(file: &File, space: &mut [u8], at: usize) -> io::Result<usize> {
+/// What is `at` so many bytes into a part; one without a header has that of the file.
+fn read(file: &File, mut space: &mut [u8], part: Part, at: usize) -> io::Result<usize> {
+    let offset = if part.has_header {
+        part.at.saturating_add(at as u64)
+    } else if at < HEADER {
+        let rest = HEADER.saturating_sub(at).min(space.len());
+        space = space.get_mut(..rest).unwrap_or_default();
+        at as u64
+    } else {
+        part.at.saturating_add(at.saturating_sub(HEADER) as u64)
+    };
     loop {
-        match file.read_at(space, at as u64) {
+        match file.read_at(space, offset) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,
         }

@@ -1,16 +1,18 @@
 //! Receives stream files, one after another.
 
 use std::fmt;
-use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::io;
+use std::os::fd::BorrowedFd;
 
 use butterdock_btrfs::{Error as Fault, roots, uuid_tree};
 use butterdock_receive::{Control, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, receive};
 use butterdock_stream::Identity;
 
+use super::feed::feed;
 use super::files::{Files, Opened};
-use super::head::head;
+use super::head::{head, of_part};
 use super::order::order;
+use super::walk::{Part, Walk};
 use super::{Found, Row, Told};
 
 /// Stream files, and the directory of a volume.
@@ -35,6 +37,8 @@ pub(crate) enum Trouble {
     Volume(Fault),
     /// This file is no stream.
     Unfit { file: Vec<u8>, why: String },
+    /// It was cancelled while nothing was received.
+    Cancelled,
     /// This file could not be received.
     Receive { file: Vec<u8>, failure: Box<Failure> },
 }
@@ -59,37 +63,68 @@ impl Import<'_> {
             return Err(Trouble::Nothing(self.only.map(<[u8]>::to_vec)));
         }
         let files = ordered.len() as u64;
-        let mut rest = Vec::new();
+        (self.tell)(Told::Total { bytes: ordered.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)) });
+        let (mut rest, mut known) = (Vec::new(), Vec::new());
         for file in ordered {
-            let known = match &file.head {
+            let is_known = match &file.head {
                 Ok(head) => self.has(head.identity).map_err(Trouble::Volume)?,
                 Err(_) => false,
             };
-            if !known {
-                rest.push(file);
-            }
+            if is_known { known.push(file) } else { rest.push(file) }
         }
-        (self.tell)(Told::Planned { files, known: files.saturating_sub(rest.len() as u64) });
-        (self.tell)(Told::Total { bytes: rest.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)) });
-        rest.into_iter().try_for_each(|file| self.one(file))
+        (self.tell)(Told::Planned { files, known: known.len() as u64 });
+        // Others may build on what is missing of one that was interrupted.
+        known.into_iter().chain(rest).try_for_each(|file| self.one(file))
     }
 
-    fn one(&self, file: Found) -> Result<(), Trouble> {
-        let Found { name, head, .. } = file;
-        let identity = match head {
-            Ok(head) => head.identity,
-            Err(why) => return Err(Trouble::Unfit { file: name, why }),
-        };
+    fn one(&self, found: Found) -> Result<(), Trouble> {
+        let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
+        let unfit = |why: String| Trouble::Unfit { file: found.name.clone(), why };
         // The same subvolume may be in two files.
-        if self.has(identity).map_err(Trouble::Volume)? {
-            return Ok(());
+        let first = found.head.map_err(unfit)?;
+        if !self.has(first.identity).map_err(Trouble::Volume)? {
+            return self.from(opened, Part { at: 0, has_header: true });
         }
-        let Some(opened) = self.files.all.iter().find(|one| one.name == name) else { return Ok(()) };
+        match self.more(opened)? {
+            Some(part) => self.from(opened, part),
+            None => Ok(()),
+        }
+    }
+
+    /// The first subvolume in a file that the volume does not have.
+    fn more(&self, file: &Opened) -> Result<Option<Part>, Trouble> {
+        let unfit = |why: String| Trouble::Unfit { file: file.name.clone(), why };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "what else the kernel may say is said in its words")]
+        let broken = |error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted => Trouble::Cancelled,
+            io::ErrorKind::UnexpectedEof => unfit("it is cut short, behind what the volume has of it".to_owned()),
+            io::ErrorKind::InvalidData => unfit("it goes on with what is no stream".to_owned()),
+            _ => unfit(format!("it cannot be read: {error}")),
+        };
+        let mut walk = Walk::new(&file.file, file.size).map_err(broken)?;
+        let mut passed = 0;
+        loop {
+            let next = walk.next(|at| {
+                self.control.pass(at.saturating_sub(std::mem::replace(&mut passed, at)));
+                !self.control.is_cancelled()
+            });
+            let Some(part) = next.map_err(broken)? else { return Ok(None) };
+            let head = of_part(&file.file, part).map_err(unfit)?;
+            if !self.has(head.identity).map_err(Trouble::Volume)? {
+                return Ok(Some(part));
+            }
+        }
+    }
+
+    /// Receives a file from this subvolume on.
+    fn from(&self, file: &Opened, part: Part) -> Result<(), Trouble> {
+        let name = || file.name.clone();
         let observer = Behind { observer: self.observer, before: self.control.progress().bytes };
-        let input: &File = &opened.file;
-        receive(input.as_fd(), self.destination, self.options, self.control, &observer)
-            .map(drop)
-            .map_err(|failure| Trouble::Receive { file: name, failure: Box::new(failure) })
+        let done = feed(&file.file, part, |input| {
+            receive(input, self.destination, self.options, self.control, &observer).map(drop).map_err(Box::new)
+        });
+        let done = done.map_err(|error| Trouble::Unfit { file: name(), why: format!("it cannot be read: {error}") })?;
+        done.map_err(|failure| Trouble::Receive { file: name(), failure })
     }
 
     /// Whether the volume has it, as it was sent.
@@ -141,6 +176,7 @@ impl Trouble {
         match self {
             Self::Nothing(_) | Self::Volume(_) => ErrorKind::Failed,
             Self::Unfit { .. } => ErrorKind::InvalidStream,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::Receive { failure, .. } => failure.error.kind(),
         }
     }
@@ -157,6 +193,7 @@ impl fmt::Display for Trouble {
             Self::Unfit { file, why } => {
                 write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
             }
+            Self::Cancelled => f.write_str("cancelled"),
             Self::Receive { file, failure } => write!(f, "the file \"{}\": {failure}", file.escape_ascii()),
         }
     }

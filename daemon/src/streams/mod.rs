@@ -4,16 +4,21 @@
 //! ```text
 //! files    opens them, before the worker is locked in      head    what the first command says
 //! order    each behind what it builds on (pure)            import  receives them, one after another
+//! walk     where in a file its subvolumes begin          feed    gives a file to the receiver, from one of them on
 //! ```
 //!
-//! Of a file its first subvolume is known, because that is in its first bytes; to know of more, all of it would have to be
-//! read. So a file whose parent is not found is no mistake yet: it comes last, and the receiver says what is missing.
+//! Of a file its first subvolume is known, because that is in its first bytes; to know of more, all of it has to be read.
+//! So a file whose parent is not found is no mistake yet: it comes last, and the receiver says what is missing. And only a
+//! file whose first subvolume is in the volume already is read for others, when it is its turn: it may bring more, where
+//! its import was interrupted.
 
+mod feed;
 mod files;
 mod head;
 mod import;
 mod order;
 mod row;
+mod walk;
 
 use butterdock_stream::Identity;
 

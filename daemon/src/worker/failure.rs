@@ -30,14 +30,9 @@ pub(crate) fn of_backup(trouble: &Trouble) -> JobError {
 
 /// Stream files that were not all received.
 pub(crate) fn of_import(trouble: &streams::Trouble) -> JobError {
-    let place = match trouble {
-        streams::Trouble::Receive { failure, .. } => failure.error.place,
-        streams::Trouble::Nothing(_) | streams::Trouble::Volume(_) | streams::Trouble::Unfit { .. } => None,
-    };
-    let hidden = match trouble {
-        streams::Trouble::Receive { failure, .. } => failure.left_hidden,
-        streams::Trouble::Nothing(_) | streams::Trouble::Volume(_) | streams::Trouble::Unfit { .. } => false,
-    };
+    let failure = if let streams::Trouble::Receive { failure, .. } = trouble { Some(failure) } else { None };
+    let place = failure.and_then(|failure| failure.error.place);
+    let hidden = failure.is_some_and(|failure| failure.left_hidden);
     let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
     JobError { kind: trouble.kind(), message: short(trouble), command, byte, hidden }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 24] = [
+const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     (
@@ -19,11 +19,23 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("bus", &["backups", "config", "drives", "foreign", "jobs", "streams", "volumes"]),
     (
         "jobs",
-        &["backups", "catalogue", "config", "drives", "foreign", "hooks", "streams", "verify", "volumes", "worker"],
+        &[
+            "anchor",
+            "backups",
+            "catalogue",
+            "config",
+            "drives",
+            "foreign",
+            "hooks",
+            "streams",
+            "verify",
+            "volumes",
+            "worker",
+        ],
     ),
-    ("worker", &["backups", "foreign", "limits", "lines", "status", "streams", "verify"]),
-    ("volumes", &["config"]),
-    ("drives", &["backups", "catalogue", "config", "foreign", "hooks", "policy"]),
+    ("worker", &["anchor", "backups", "foreign", "limits", "lines", "status", "streams", "verify"]),
+    ("volumes", &["anchor", "config"]),
+    ("drives", &["anchor", "backups", "catalogue", "config", "foreign", "hooks", "policy"]),
     ("hooks", &["config", "lines"]),
     ("policy", &["config", "drives"]),
     ("backups", &["worker"]),
@@ -32,6 +44,7 @@ const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("config", &["backups", "lines", "status", "volumes"]),
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),
+    ("anchor", &[]),
     ("args", &[]),
     ("catalogue", &[]),
     ("foreign", &[]),

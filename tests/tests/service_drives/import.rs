@@ -64,7 +64,7 @@ impl Story {
     fn plain(&mut self, files: &[(&str, &str)]) -> Result<PathBuf> {
         let (rig, at) = (&self.stage.rig, self.stage.rig.join("plain"));
         let image = rig.join("plain.img");
-        File::create(&image)?.set_len(64 << 20)?;
+        File::create(&image)?.set_len(256 << 20)?;
         run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&image), PATIENCE)?.success()?;
         fs::create_dir(&at)?;
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at), PATIENCE)?.success()?;
@@ -193,6 +193,38 @@ fn files_on_an_enrolled_drive_are_received_one_at_a_time_too() -> Result<()> {
     let (end, job) = story.import(&drive, None)?;
     ensure!(end.0 == "succeeded" && story.note(&job)? == "1 of 2 files are in the volume already", "{end:?}");
     story.same("home-2", Rules::SOURCE_OF_INCREMENT)
+}
+
+/// An import that is interrupted behind the first subvolume of a file is gone on with: none of the file is taken for all.
+#[test]
+fn a_file_of_several_subvolumes_is_received_from_the_first_that_the_volume_does_not_have() -> Result<()> {
+    let mut story = Story::begin(UUID)?;
+    let rig = &story.stage.rig;
+    let read = |name: &str| fs::read(rig.join(&format!("{name}.stream")));
+    fs::write(rig.join("both.stream"), [read("1")?, read("2")?].concat())?;
+    let send = |options: &[&str], numbers: &[i32], to: &str| {
+        let mut send = Command::new("btrfs");
+        send.args(["send", "-q", "--proto", "2", "--compressed-data"]).args(options).arg("-f").arg(rig.join(to));
+        run(send.args(numbers.iter().map(|number| story.pool.join(format!("home-{number}")))), PATIENCE)?.success()
+    };
+    // With one header and one END, and with those of each.
+    send(&["-e"], &[1, 2, 3], "all.stream")?;
+    let whole = read("both")?;
+    fs::write(rig.join("cut.stream"), whole.get(..whole.len() - 1).context("a stream")?)?;
+    story.plain(&[("1", "1.send"), ("both", "both.send"), ("all", "all.send"), ("cut", "cut.send")])?;
+    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
+    for (name, seen) in [("1.send", 1), ("both.send", 2), ("all.send", 3), ("all.send", 3)] {
+        let (end, _) = story.import(&drive, Some(name))?;
+        ensure!(end.0 == "succeeded", "{name}: {end:?}");
+        let there = (1..=3).filter(|number| story.tank.join(format!("home-{number}")).exists()).count();
+        ensure!(there == seen, "{name}: there are {there}");
+    }
+    story.same("home-1", Rules::SOURCE)?;
+    story.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
+    story.same("home-3", Rules::SOURCE)?;
+    let (end, _) = story.import(&drive, Some("cut.send"))?;
+    ensure!(end == ("failed".to_owned(), "InvalidStream".to_owned()), "{end:?}");
+    Ok(())
 }
 
 #[test]
