@@ -8,7 +8,7 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::{error_name, no_options, shape};
-use zbus::Variant;
+use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
 
 use butterdock_tests::docking::{Disk, Shown, Stage, is_mounted};
@@ -120,7 +120,7 @@ fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is
     run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), PATIENCE)?.success()?;
     let remove = || -> Result<(String, String)> {
         let body = stage.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
-        let job: zbus::OwnedObjectPath = body.deserialize()?;
+        let job: OwnedObjectPath = body.deserialize()?;
         let (state, _) = stage.client.end_of(job.as_str())?;
         Ok((state, stage.client.get(job.as_str(), JOB, "ErrorMessage")?))
     };
@@ -176,4 +176,42 @@ fn the_live_introspection_of_a_drive_is_that_of_the_committed_xml() -> Result<()
     let differ: Vec<_> = live.symmetric_difference(&committed).collect();
     ensure!(differ.is_empty(), "{differ:#?}");
     Ok(())
+}
+
+/// btrfs becomes read-only when something cannot be written, and what is written out then is nothing.
+#[test]
+fn a_drive_that_became_read_only_is_let_go_and_not_said_to_be_safe() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.image("a", "Blue")?;
+    let disk = Disk::attach(&image)?;
+    let drive = enrolled(&stage)?;
+    let remove = || -> Result<(String, String)> {
+        let job: OwnedObjectPath = stage
+            .client
+            .call(&drive_now(&stage)?.path, (DRIVE, "SafelyRemove"), &no_options())?
+            .body()
+            .deserialize()?;
+        let (state, _) = stage.client.end_of(job.as_str())?;
+        Ok((state, stage.client.get(job.as_str(), JOB, "ErrorMessage")?))
+    };
+    let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
+    let at = stage.rig.join("run/drives").join(id);
+    run(Command::new("mount").args(["-o", "remount,ro"]).arg(at), PATIENCE)?.success()?;
+    let (state, message) = remove()?;
+    ensure!(
+        state == "failed" && message.contains("may not be on it") && message.contains("dmesg"),
+        "{state} {message}"
+    );
+    ensure!(!is_mounted(&disk.name())?, "it is still mounted");
+    let now = drive_now(&stage)?;
+    ensure!(now.is.state != DriveState::Safe && now.is.problem.contains("read-only"), "{now:?}");
+    // There is nothing more that could be lost.
+    let (state, message) = remove()?;
+    ensure!(state == "succeeded", "{state} {message}");
+    stage.one("safe", |is| is.enrolled && is.state == DriveState::Safe)?;
+    Ok(())
+}
+
+fn drive_now(stage: &Stage) -> Result<Shown> {
+    stage.one("the enrolled drive", |is| is.enrolled)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use butterdock_dbus::Error;
 use tokio::task::JoinSet;
 
-use super::fault::no_such_drive;
+use super::fault::{failed, no_such_drive};
 use super::handle::Dock;
 use super::picture::Mount;
 use super::turn::blocking;
@@ -22,6 +22,11 @@ use crate::policy::Order;
 
 /// A worker that was killed a moment ago still holds the mount for so long.
 const HELD: Duration = Duration::from_secs(2);
+
+/// What is said of a drive that failed while it was mounted.
+const READ_ONLY: &str = "the drive had become read-only, perhaps because something could not be written to it, so that what \
+                         was written last may not be on it, though it is unmounted now; see dmesg, plug it in again and \
+                         back up once more";
 
 /// What is to be done.
 #[derive(Debug)]
@@ -85,12 +90,12 @@ impl Dock {
         self.card(id, |card| card.released = true);
         let mount = leaving.mount.clone();
         let unmounted = blocking(id, move || {
-            leaving.mount.as_deref().map_or(Ok(()), write_out_and_unmount)?;
-            Ok(leaving)
+            let is_whole = leaving.mount.as_deref().map_or(Ok(true), write_out_and_unmount)?;
+            Ok((leaving, is_whole))
         })
         .await;
-        let leaving = match unmounted {
-            Ok(leaving) => leaving,
+        let (leaving, is_whole) = match unmounted {
+            Ok(left) => left,
             Err(error) => {
                 self.card(id, |card| card.released = false);
                 return Err(error);
@@ -101,7 +106,7 @@ impl Dock {
         }
         let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
-        Ok(())
+        if is_whole { Ok(()) } else { Err(failed(READ_ONLY)) }
     }
 
     fn leaving(&self, id: &DriveId, off: bool) -> Result<Leaving, Error> {
@@ -139,11 +144,15 @@ impl Dock {
     }
 }
 
-fn write_out_and_unmount(mount: &Mount) -> Done<()> {
+/// Answers whether all was written that should be.
+fn write_out_and_unmount(mount: &Mount) -> Done<bool> {
     let root = mount.mounted.root()?;
     rustix::fs::syncfs(&root).map_err(crate::drives::Error::system("writing everything to the drive"))?;
+    // Where something could not be written btrfs becomes read-only, and to write out nothing more is no error.
+    let now = rustix::fs::fstatvfs(&root).map_err(crate::drives::Error::system("looking at the drive"))?;
     drop(root);
-    patiently(|| mount.mounted.unmount())
+    patiently(|| mount.mounted.unmount())?;
+    Ok(!now.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 /// Tries again for a while where somebody uses it.

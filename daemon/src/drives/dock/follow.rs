@@ -19,6 +19,7 @@ pub(super) async fn what_is_there(mut monitor: Monitor, dock: &Dock) -> Monitor 
 
 /// Follows udev until the service ends.
 pub(super) async fn follow(mut monitor: Monitor, dock: Dock) {
+    let mut reviewed = dock.0.reviewed.subscribe();
     loop {
         let forget = dock.lock().cards.values().filter_map(super::picture::Card::expires).min();
         let event = tokio::select! {
@@ -29,7 +30,7 @@ pub(super) async fn follow(mut monitor: Monitor, dock: Dock) {
                 continue;
             }
             // A drive may have become safe meanwhile.
-            _ = changed(&dock) => continue,
+            _ = reviewed.changed() => continue,
         };
         match event {
             Ok(event) => take_in(&dock, event),
@@ -47,10 +48,6 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => sleep_until(Moment::from_std(moment)).await,
         None => std::future::pending().await,
     }
-}
-
-async fn changed(dock: &Dock) -> bool {
-    dock.0.reviewed.subscribe().changed().await.is_ok()
 }
 
 fn take_in(dock: &Dock, event: Event) {

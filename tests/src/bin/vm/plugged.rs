@@ -59,6 +59,7 @@ pub(crate) fn is_backed_up(lab: &mut Lab) -> Result<()> {
     is_switched_off(lab)?;
     lab.drive_is("safe")?;
     lab.run("journalctl --no-pager -q -t butterdockd --grep 'is unmounted .*UsbRemoved'")?;
+    lab.run("journalctl --no-pager -q -k --grep 'Stopping disk'")?;
     lab.pull("blue")?;
 
     lab.step("plugged in, it is backed up to by itself, and is safe");
