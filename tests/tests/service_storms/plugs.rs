@@ -42,6 +42,7 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
     story.succeeds(body.deserialize::<OwnedObjectPath>()?.as_str())?;
     let recorder = Recorder::start(&story.stage.bus)?;
     let mut disks = [story.disk.take(), None, None];
+    let mut events = Vec::new();
     for turn in 0..200_u32 {
         let which = usize::try_from(random.below(3))?;
         if turn % 10 == 0 {
@@ -54,18 +55,24 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
             }
             None => Some(Disk::attach(&images[which])?),
         };
+        events.push(Instant::now());
         sleep(Duration::from_millis(random.below(40)));
     }
     let recording = recorder.finish(&story.stage.client)?;
     let jobs = recording.jobs()?;
-    let mut ends = BTreeMap::<String, usize>::new();
+    let (mut ends, mut disturbed) = (BTreeMap::<String, usize>::new(), 0);
     for job in &jobs {
-        for moment in recording.story(job)? {
-            if let Event::Completed(result, _) = moment.event {
-                *ends.entry(result).or_default() += 1;
-            }
+        let told = recording.story(job)?;
+        for moment in &told {
+            let Event::Completed(result, details) = &moment.event else { continue };
+            let error = details.get("error_name").and_then(|name| <&str>::try_from(name).ok()).unwrap_or_default();
+            ensure!(result != "failed" || error.ends_with(".DeviceGone"), "{job}: {result} {error}");
+            *ends.entry(result.clone()).or_default() += 1;
+            let ran = told.first().map_or(moment.at, |first| first.at)..moment.at;
+            disturbed += usize::from(events.iter().any(|event| ran.contains(event)));
         }
     }
+    ensure!(disturbed >= 3, "drives came or went during {disturbed} of {} jobs only: this shows little", jobs.len());
     // A loop device that is mounted stays until it is let go: what a pull hits is a drive that is not mounted yet.
     ensure!(jobs.len() >= 5 && ends.get("succeeded").is_some_and(|good| *good > 0), "{} jobs: {ends:?}", jobs.len());
     {

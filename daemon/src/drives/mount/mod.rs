@@ -1,6 +1,7 @@
 //! Mounts an enrolled drive, checks it before anybody can see it, and lets it go. Every call blocks as long as the drive
 //! does.
 
+mod dying;
 mod read_only;
 mod sweep;
 
@@ -57,7 +58,10 @@ pub(crate) fn mount(enrolment: &Enrolment, sources: &[Source], run: &Path) -> Re
     }
     all_members(enrolment, sources)?;
     let at = place(run, enrolment.id)?;
-    let detached = create(enrolment, sources)?;
+    let detached = dying::outlast(enrolment.filesystem, || create(sources))?.ok_or_else(|| {
+        let what = "is mounted already by somebody else; unmount it there, then plug it in again";
+        Error::refused(format!("\"{}\" {what}", enrolment.label))
+    })?;
     verify(enrolment, sources, &detached)?;
     attach(&detached, &at)?;
     Ok(Mounted { at })
@@ -139,8 +143,8 @@ fn place(run: &Path, id: Uuid) -> Result<PathBuf> {
     Ok(at)
 }
 
-/// Makes the mount, at no place yet: it is gone again with the descriptor.
-fn create(enrolment: &Enrolment, sources: &[Source]) -> Result<OwnedFd> {
+/// Makes the mount, at no place yet: it is gone again with the descriptor. None where the filesystem is mounted already.
+fn create(sources: &[Source]) -> Result<Option<OwnedFd>> {
     let nodes: Vec<String> = sources.iter().map(|source| source.node.display().to_string()).collect();
     let doing = || format!("mounting {}", nodes.join(" and "));
     let making = fsopen("btrfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::system(doing()))?;
@@ -161,10 +165,7 @@ fn create(enrolment: &Enrolment, sources: &[Source]) -> Result<OwnedFd> {
     })();
     match configured {
         Ok(()) => {}
-        Err(rustix::io::Errno::BUSY) => {
-            let what = "is mounted already by somebody else; unmount it there, then plug it in again";
-            return Err(Error::refused(format!("\"{}\" {what}", enrolment.label)));
-        }
+        Err(rustix::io::Errno::BUSY) => return Ok(None),
         Err(error) => {
             let reason = complaint(making);
             return Err(Error::system(format!("{}{reason}", doing()))(error));
@@ -175,7 +176,7 @@ fn create(enrolment: &Enrolment, sources: &[Source]) -> Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NOEXEC
         | MountAttrFlags::MOUNT_ATTR_NOATIME
         | MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW;
-    fsmount(&making, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(Error::system(doing()))
+    fsmount(&making, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(Some).map_err(Error::system(doing()))
 }
 
 /// What the kernel says of it beside the number.

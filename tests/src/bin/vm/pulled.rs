@@ -27,6 +27,11 @@ pub(crate) fn finishes_with_the_next_plug(lab: &mut Lab) -> Result<()> {
     lab.step("the next plug finishes it");
     lab.plug("blue", FAST)?;
     backup_is_done(lab)?;
+    // With what the drive had before the pulls as its parent.
+    lab.run(
+        "butterdock --json jobs | tr '{' '\\n' | grep '\"kind\":\"backup\"' | grep '\"state\":\"succeeded\"' | tee /dev/stderr |
+         tail -1 | grep -q '\"incremental\":true'",
+    )?;
     is_alike(lab, "Blue")?;
     lab.pull("blue")
 }

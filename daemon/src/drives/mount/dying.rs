@@ -1,0 +1,80 @@
+//! A filesystem that nobody has mounted any more, and that the kernel has not let go yet.
+//!
+//! What a service that was killed had mounted is taken out of sight when the next one starts. It ends when the last worker
+//! has ended that held it, and everything is written out: until then it cannot be mounted again.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+/// It has so long: a drive may have a lot to write out.
+const ENDING: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Tries as long as `attempt` finds the filesystem busy and nobody who can be seen has mounted it. Answers none where it
+/// stays so.
+pub(super) fn outlast<T, E>(
+    filesystem: Uuid,
+    mut attempt: impl FnMut() -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
+    let begun = Instant::now();
+    loop {
+        let done = attempt()?;
+        if done.is_some() || begun.elapsed() >= ENDING || is_seen(Path::new("/"), filesystem) {
+            return Ok(done);
+        }
+        sleep(LOOK);
+    }
+}
+
+/// Whether it is in the table of mounts, by any of its devices.
+fn is_seen(root: &Path, filesystem: Uuid) -> bool {
+    let devices = fs::read_dir(root.join(format!("sys/fs/btrfs/{filesystem}/devices")));
+    let devices: Vec<OsString> = devices.into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
+    let mut sources = mounts.lines().filter_map(|line| line.split_once(" - ")?.1.split(' ').nth(1));
+    sources.any(|source| {
+        // A mapping goes by a link of its name.
+        let node = fs::canonicalize(source).unwrap_or_else(|_| source.into());
+        node.file_name().is_some_and(|name| devices.iter().any(|device| device == name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILESYSTEM: Uuid = Uuid::from_bytes([7; 16]);
+
+    #[test]
+    fn what_is_seen_is_told_from_what_only_lasts() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (devices, proc) =
+            (root.path().join(format!("sys/fs/btrfs/{FILESYSTEM}/devices")), root.path().join("proc/self"));
+        fs::create_dir_all(devices.join("nosuch1")).expect("made");
+        fs::create_dir_all(&proc).expect("made");
+        let mounted = |source: &str| {
+            let line = format!("30 1 0:27 / /mnt rw,relatime shared:1 - btrfs {source} rw,space_cache=v2\n");
+            fs::write(proc.join("mountinfo"), line).expect("written");
+            is_seen(root.path(), FILESYSTEM)
+        };
+        assert!(mounted("/dev/nosuch1"));
+        assert!(!mounted("/dev/nosuch2"));
+        assert!(!is_seen(root.path(), Uuid::nil()));
+    }
+
+    #[test]
+    fn it_is_tried_until_the_kernel_lets_go_and_an_error_is_one() {
+        let mut left = 3;
+        let done = outlast(FILESYSTEM, || {
+            left -= 1;
+            Ok::<_, ()>((left == 0).then_some(5))
+        });
+        assert_eq!((done, left), (Ok(Some(5)), 0));
+        assert_eq!(outlast(FILESYSTEM, || Err::<Option<()>, _>(7)), Err(7));
+    }
+}
