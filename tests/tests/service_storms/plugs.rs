@@ -13,7 +13,7 @@ use butterdock_dbus::names::interface::DRIVE;
 use butterdock_tests::chaos::{names, wait_until};
 use butterdock_tests::docking::{Disk, Story, is_mounted};
 use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::{Event, Recorder, no_options};
+use butterdock_tests::service::{Event, Recorder, Recording, no_options};
 use zbus::OwnedObjectPath;
 
 use super::weather::{chance, folder, good, loops, newest_is_the_source, no_worker_is_left, nothing_half_made};
@@ -60,19 +60,7 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
     }
     let recording = recorder.finish(&story.stage.client)?;
     let jobs = recording.jobs()?;
-    let (mut ends, mut disturbed) = (BTreeMap::<String, usize>::new(), 0);
-    for job in &jobs {
-        let told = recording.story(job)?;
-        for moment in &told {
-            let Event::Completed(result, details) = &moment.event else { continue };
-            let error = details.get("error_name").and_then(|name| <&str>::try_from(name).ok()).unwrap_or_default();
-            ensure!(result != "failed" || error.ends_with(".DeviceGone"), "{job}: {result} {error}");
-            *ends.entry(result.clone()).or_default() += 1;
-            let ran = told.first().map_or(moment.at, |first| first.at)..moment.at;
-            disturbed += usize::from(events.iter().any(|event| ran.contains(event)));
-        }
-    }
-    ensure!(disturbed >= 3, "drives came or went during {disturbed} of {} jobs only: this shows little", jobs.len());
+    let ends = ends(&recording, &jobs, &events)?;
     // A loop device that is mounted stays until it is let go: what a pull hits is a drive that is not mounted yet.
     ensure!(jobs.len() >= 5 && ends.get("succeeded").is_some_and(|good| *good > 0), "{} jobs: {ends:?}", jobs.len());
     {
@@ -123,6 +111,24 @@ fn after_two_hundred_plugs_in_any_order_the_service_knows_what_the_kernel_knows(
         newest_is_the_source(&story)?;
     }
     Ok(())
+}
+
+/// How many jobs ended how. Those that failed had their drive pulled; and drives came and went while jobs ran.
+fn ends(recording: &Recording, jobs: &[String], events: &[Instant]) -> Result<BTreeMap<String, usize>> {
+    let (mut ends, mut disturbed) = (BTreeMap::<String, usize>::new(), 0);
+    for job in jobs {
+        let told = recording.story(job)?;
+        for moment in &told {
+            let Event::Completed(result, details) = &moment.event else { continue };
+            let error = details.get("error_name").and_then(|name| <&str>::try_from(name).ok()).unwrap_or_default();
+            ensure!(result != "failed" || error.ends_with(".DeviceGone"), "{job}: {result} {error}");
+            *ends.entry(result.clone()).or_default() += 1;
+            let ran = told.first().map_or(moment.at, |first| first.at)..moment.at;
+            disturbed += usize::from(events.iter().any(|event| ran.contains(event)));
+        }
+    }
+    ensure!(disturbed >= 3, "drives came or went during {disturbed} of {} jobs only: this shows little", jobs.len());
+    Ok(ends)
 }
 
 #[test]
