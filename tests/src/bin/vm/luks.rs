@@ -81,8 +81,8 @@ fn by_passphrase(lab: &mut Lab) -> Result<()> {
 fn by_key(lab: &mut Lab, id: &str) -> Result<()> {
     lab.step("with its key configured, it is unlocked, backed up to and locked");
     lab.run(&format!(
-        "printf '[drives]\\nkey_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/black.key\" }} ]\\n' \
-             >>/etc/butterdock/butterdock.toml
+        "sed -i '/^.drives.$/a key_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/black.key\" }} ]' \
+             /etc/butterdock/butterdock.toml
          systemctl reload butterdockd; cd /srv/pool/home; date >date; sync"
     ))?;
     lab.plug("black", FAST)?;

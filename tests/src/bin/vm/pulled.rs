@@ -61,5 +61,9 @@ fn job_is_over(lab: &mut Lab) -> Result<()> {
     let took = ended.parse::<u64>()?.saturating_sub(pulled.replace('.', "").parse()?);
     lab.step(&format!("  the job ended {} ms after the pull", took / 1000));
     ensure!(took < 3_000_000, "the job ended {took} µs after the pull");
+    // Each pull is an event of the configured command, and so is what became of the backup.
+    let heard =
+        "journalctl --no-pager -q -t event -o cat | tail -4 | sort -u | grep -c 'pulled Blue\\|backup-failed Blue'";
+    lab.wait_for(&format!("[ $({heard}) = 2 ]"), Duration::from_secs(10))?;
     lab.run("none grep ' /run/butterdock/drives/' /proc/mounts; [ \"$(ls /sys/fs/btrfs/*/devices)\" = vdb ]").map(drop)
 }
