@@ -12,7 +12,7 @@ use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 use super::{Disk, Shown, Stage, is_mounted};
-use crate::rig::{PATIENCE, Rig, Volume, run};
+use crate::rig::{PATIENCE, Rig, Volume, run, unmount};
 use crate::service::no_options;
 use crate::{snapshot, trees};
 
@@ -159,7 +159,7 @@ impl Story {
         let node = format!("/dev/{}", self.device()?);
         run(Command::new("mount").args(["-o", "ro"]).arg(&node).arg(&at), PATIENCE)?.success()?;
         let done = snapshots(&at.join("butterdock/home")).and_then(|all| look(&all));
-        run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+        unmount(&at)?;
         done
     }
 

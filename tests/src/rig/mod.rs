@@ -18,7 +18,7 @@ pub use meddler::Meddler;
 pub use process::{Finished, Running, Usage, run, run_measured, start};
 pub use product::{Receiver, butterdockd, helper, standard_is_the_known_one};
 pub use sandbox::Rig;
-pub use volume::{Layout, LoopDevice, Volume};
+pub use volume::{Layout, LoopDevice, Volume, unmount};
 pub use watcher::Watcher;
 pub use zram::Zram;
 

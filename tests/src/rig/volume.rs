@@ -112,14 +112,7 @@ impl Volume {
     /// # Errors
     /// When it is still busy after a while.
     pub fn unmount(&mut self) -> Result<()> {
-        let mut tries = 0;
-        while let Err(errno) = umount2(&self.at, MntFlags::empty()) {
-            tries += 1;
-            if tries == 200 {
-                return Err(errno).with_context(|| format!("unmounting {}", self.at.display()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        unmount(&self.at)?;
         self.mounted = false;
         Ok(())
     }
@@ -167,6 +160,23 @@ impl Drop for Volume {
         }
         drop(fs::remove_file(&self.image));
     }
+}
+
+/// Unmounts what is there. It is busy for a moment whenever a worker begins, which has a copy of each mount until it has locked
+/// itself in.
+///
+/// # Errors
+/// It stays busy.
+pub fn unmount(at: &Path) -> Result<()> {
+    let mut tries = 0;
+    while let Err(errno) = umount2(at, MntFlags::UMOUNT_NOFOLLOW) {
+        tries += 1;
+        if tries == 1000 {
+            return Err(errno).with_context(|| format!("unmounting {}", at.display()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// A loop device without a filesystem: a disk that nobody may write to.

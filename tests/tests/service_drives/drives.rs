@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::rig::{PATIENCE, run, unmount};
 use butterdock_tests::service::{error_name, no_options, shape};
 use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
@@ -55,7 +55,8 @@ fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
     ensure!(!is_mounted(&disk.name())?, "still mounted: {log}");
     drop(disk);
     stage.start()?;
-    ensure!(stage.drives()?.is_empty());
+    // Somebody may have had the device open, which is detached behind him.
+    stage.until("it is gone", <[Shown]>::is_empty)?;
     let other = stage.image("b", "Other")?;
     let _other = Disk::attach(&other)?;
     let _disk = Disk::attach(&image)?;
@@ -125,7 +126,7 @@ fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is
         Ok((state, stage.client.get(job.as_str(), JOB, "ErrorMessage")?))
     };
     let refused = remove();
-    run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    unmount(&at)?;
     let (state, message) = refused?;
     let wanted = format!("{} is mounted (lsblk tells where); unmount it, then try again", disk.name());
     ensure!(state == "failed" && message == wanted, "{state} {message}");

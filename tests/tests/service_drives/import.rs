@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_dbus::{DriveState, StreamRow};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{PATIENCE, Rig, Volume, run};
+use butterdock_tests::rig::{PATIENCE, Rig, Volume, run, unmount};
 use butterdock_tests::service::{error_name, no_options};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees;
@@ -69,7 +69,7 @@ impl Story {
         fs::create_dir(&at)?;
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at), PATIENCE)?.success()?;
         let copied = self.put(&at.join("for/me"), files);
-        run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+        unmount(&at)?;
         copied?;
         self.disk = Some(Disk::attach(&image)?);
         Ok(image)

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
+use butterdock_tests::chaos::wait_until;
 use butterdock_tests::docking::{Disk, Stage, is_mounted};
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
@@ -59,12 +60,15 @@ fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
     run(Command::new("mkfs.btrfs").args(["-q", "-L", "Two", "-m", "raid1", "-d", "raid1"]).args(&images), PATIENCE)?
         .success()?;
     let disks = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
-    // Until udev has told of both it is a drive of which one half is missing: one that comes after both is told of after both.
-    let control = Disk::attach(&stage.image("control", "Control")?)?;
-    stage.one("the control", |is| is.label == "Control")?;
-    drop(control);
+    // Until udev has told of both it is a drive of which one half is missing, which is refused.
     let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Two")?;
-    stage.call(&drive, "Enrol", &no_options())?;
+    let mut refused = None;
+    let enrolled = wait_until("it can be enrolled", || {
+        let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Two")?;
+        refused = stage.call(&drive, "Enrol", &no_options()).err();
+        Ok(refused.is_none())
+    });
+    enrolled.with_context(|| format!("{refused:?}"))?;
     stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
     let stolen = copy(&stage, &images[1], "copy")?;
     let clone = Disk::attach(&stolen)?;

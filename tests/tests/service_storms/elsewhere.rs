@@ -9,7 +9,7 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
 use butterdock_tests::chaos::wait_until;
 use butterdock_tests::docking::Story;
-use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::rig::{PATIENCE, run, unmount};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot;
 
@@ -27,7 +27,7 @@ fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Story> {
     fs::rename(&story.image, &other)?;
     run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
     let done = does(&at);
-    run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    unmount(&at)?;
     // The kernel detaches it a moment later: until then it would be a copy of the drive.
     wait_until("the other machine has let go", || {
         let attached = run(Command::new("losetup").arg("--associated").arg(&other), PATIENCE)?.success()?;

@@ -11,7 +11,7 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::names;
 use butterdock_tests::docking::{Disk, Story};
-use butterdock_tests::rig::{PATIENCE, Receiver, run};
+use butterdock_tests::rig::{PATIENCE, Receiver, run, unmount};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot::{self, Proto};
 use zbus::OwnedObjectPath;
@@ -38,7 +38,7 @@ fn elsewhere(story: &Story, does: impl FnOnce(&std::path::Path) -> Result<()>) -
     fs::rename(&story.image, &other)?;
     run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
     let done = does(&at);
-    run(Command::new("umount").arg(&at), PATIENCE)?.success()?;
+    unmount(&at)?;
     fs::rename(&other, &story.image)?;
     done
 }

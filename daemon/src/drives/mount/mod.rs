@@ -109,8 +109,8 @@ fn examine(enrolment: &Enrolment, count: usize, source: &Source) -> Result<()> {
     let wanted = enrolment.members.len();
     if found.num_devices != wanted as u64 || count != wanted {
         return Err(Error::refused(format!(
-            "\"{label}\" was enrolled with {wanted} devices, {node} says that there are {}, and {count} are here; plug in \
-             all of them, or forget the drive and enrol it again",
+            "\"{label}\" has {} devices, as {node} says, and {count} of {wanted} are here; plug in all of them; where one was \
+             added or removed since the drive was enrolled, forget it and enrol it again",
             found.num_devices
         )));
     }
