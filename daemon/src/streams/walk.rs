@@ -8,6 +8,7 @@ use butterdock_stream::{FRAME, MAGIC};
 
 /// The magic and a version (`struct btrfs_stream_header` of linux/fs/btrfs/send.h).
 pub(super) const HEADER: usize = MAGIC.len() + 4;
+const UNSPECIFIED: u16 = 0;
 const SUBVOL: u16 = 1;
 const SNAPSHOT: u16 = 2;
 const END: u16 = 21;
@@ -82,14 +83,18 @@ impl<'f> Walk<'f> {
         let mut frame = [0; FRAME];
         self.from.read_exact(&mut frame)?;
         let [a, b, c, d, e, f, ..] = frame;
-        let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let (length, number) = (u64::from(u32::from_le_bytes([a, b, c, d])), u16::from_le_bytes([e, f]));
+        if number == UNSPECIFIED {
+            // As a hole reads, which may be as long as no disk is.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         self.at = self.at.saturating_add(FRAME as u64).saturating_add(length);
         // A seek goes past the end of a file as well.
         if self.at > self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.from.seek_relative(length.try_into().unwrap_or(i64::MAX))?;
-        Ok(u16::from_le_bytes([e, f]))
+        Ok(number)
     }
 }
 
@@ -147,6 +152,7 @@ mod tests {
             assert_eq!(kind(&one[..length]), Err(io::ErrorKind::UnexpectedEof), "{length}");
         }
         assert_eq!(kind(&[&one[..], &[7; 100]].concat()), Err(io::ErrorKind::InvalidData));
+        assert_eq!(kind(&[&one[..one.len() - FRAME], &[0; 100]].concat()), Err(io::ErrorKind::InvalidData));
         let file = tempfile::tempfile().expect("a file");
         let mut walk = Walk::new(&file, 0).expect("at its beginning");
         assert_eq!(walk.next(|_| false).map_err(|error| error.kind()), Err(io::ErrorKind::Interrupted));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, umount2};
 
-use super::{PATIENCE, Rig, run};
+use super::{PATIENCE, Rig, run, unmount};
 
 /// Taken away again when dropped.
 #[derive(Debug)]
@@ -36,10 +36,27 @@ impl Zram {
         fs::create_dir(&zram.at)?;
         let device = zram.device();
         run(Command::new("mkfs.btrfs").args(["-q", "-f", "-K", "-m", "single"]).arg(&device), PATIENCE)?.success()?;
-        run(Command::new("mount").args(["-t", "btrfs", "-o", "noatime"]).arg(&device).arg(&zram.at), PATIENCE)?
-            .success()?;
-        zram.mounted = true;
+        zram.mount()?;
         Ok(zram)
+    }
+
+    /// Takes all writes again, and is mounted anew: a filesystem that failed may not even be read.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn heal(&mut self) -> Result<()> {
+        self.limit(0)?;
+        unmount(&self.at)?;
+        self.mounted = false;
+        self.mount()
+    }
+
+    fn mount(&mut self) -> Result<()> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "btrfs", "-o", "noatime"]).arg(self.device()).arg(&self.at);
+        run(&mut mount, PATIENCE)?.success()?;
+        self.mounted = true;
+        Ok(())
     }
 
     /// Where it is mounted.

@@ -71,7 +71,7 @@ fn a_device_that_fails_in_the_middle_of_a_stream_is_an_error() -> Result<()> {
     ensure!(Zram::is_here(), "this kernel has no zram, which plays the failing device: load it with `modprobe zram`");
     let rig = Rig::new()?;
     let source = Source::of(&rig, Proto::TwoCompressed, digits)?;
-    let zram = Zram::make(&rig)?;
+    let mut zram = Zram::make(&rig)?;
     let into = zram.path().join("into");
     fs::create_dir(&into)?;
     nix::unistd::sync();
@@ -86,6 +86,7 @@ fn a_device_that_fails_in_the_middle_of_a_stream_is_an_error() -> Result<()> {
     drop(input);
     let finished = running.finish(PATIENCE)?;
     failed_with(&finished, LOST)?;
+    zram.heal()?;
     let (visible, _) = names(&into)?;
     ensure!(visible.is_empty(), "published: {visible:?}");
     Ok(())

@@ -35,7 +35,7 @@ pub(super) fn outlast<T, E>(
 fn is_seen(root: &Path, filesystem: Uuid) -> bool {
     let devices = fs::read_dir(root.join(format!("sys/fs/btrfs/{filesystem}/devices")));
     let devices: Vec<OsString> = devices.into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
-    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
+    let mounts = fs::read_to_string(root.join("proc/thread-self/mountinfo")).unwrap_or_default();
     let mut sources = mounts.lines().filter_map(|line| line.split_once(" - ")?.1.split(' ').nth(1));
     sources.any(|source| {
         // A mapping goes by a link of its name.
@@ -54,7 +54,7 @@ mod tests {
     fn what_is_seen_is_told_from_what_only_lasts() {
         let root = tempfile::tempdir().expect("a folder");
         let (devices, proc) =
-            (root.path().join(format!("sys/fs/btrfs/{FILESYSTEM}/devices")), root.path().join("proc/self"));
+            (root.path().join(format!("sys/fs/btrfs/{FILESYSTEM}/devices")), root.path().join("proc/thread-self"));
         fs::create_dir_all(devices.join("nosuch1")).expect("made");
         fs::create_dir_all(&proc).expect("made");
         let mounted = |source: &str| {
