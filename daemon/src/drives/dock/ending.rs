@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use butterdock_dbus::Error;
 use tokio::task::JoinSet;
 
-use super::fault::{failed, no_such_drive};
+use super::fault::{no_such_drive, told};
 use super::handle::Dock;
 use super::picture::Mount;
 use super::turn::blocking;
@@ -106,7 +106,7 @@ impl Dock {
         }
         let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
-        if is_whole { Ok(()) } else { Err(failed(READ_ONLY)) }
+        if is_whole { Ok(()) } else { Err(told(id, &crate::drives::Error::refused(READ_ONLY))) }
     }
 
     fn leaving(&self, id: &DriveId, off: bool) -> Result<Leaving, Error> {
