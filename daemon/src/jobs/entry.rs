@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use butterdock_dbus::{Error, ErrorName};
+use butterdock_receive::ErrorKind;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -64,6 +65,17 @@ pub(super) enum Ending {
     Killed,
     /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
     Stuck { writing: bool },
+}
+
+impl Ending {
+    /// Whether it is one that a drive's failing makes, or its being pulled out.
+    pub(super) fn is_of_drive(&self) -> bool {
+        match self {
+            Self::Told(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
+            Self::Trouble(trouble) => matches!(trouble.name, ErrorName::DeviceGone | ErrorName::ReadOnly),
+            Self::Told(None) | Self::Killed | Self::Stuck { .. } => false,
+        }
+    }
 }
 
 impl Entry {

@@ -23,6 +23,8 @@ fn plain_verdict(why: Option<Why>, ending: Ending, left: Left, about: &About) ->
         // Whoever was killed or stopped on demand has that reason, whatever it said last.
         (Ending::Told(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, about),
         (Ending::Killed | Ending::Trouble(_), Some(why)) => outside(why, left, about),
+        // What the kernel failed because of it may have been told first.
+        (ending @ Ending::Told(_), Some(Why::Pulled)) if ending.is_of_drive() => outside(Why::Pulled, left, about),
         (Ending::Told(Some(error)), _) => {
             let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
             (result, Some(from_worker(error, about)))
@@ -135,6 +137,18 @@ mod tests {
         let cancelled = (JobResult::Cancelled, Some(ErrorName::Cancelled));
         assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
         assert_eq!(seen(Some(Why::Stopping), told(ErrorKind::Cancelled)), cancelled);
+    }
+
+    #[test]
+    fn what_fails_on_a_drive_that_was_pulled_failed_because_of_that() {
+        for kind in [ErrorKind::DeviceGone, ErrorKind::ReadOnly] {
+            let (_, trouble) = verdict(Some(Why::Pulled), told(kind), Left::default(), &tank());
+            let trouble = trouble.expect("a reason");
+            assert_eq!(trouble.name, ErrorName::DeviceGone);
+            assert!(trouble.public.starts_with("the drive was pulled out"), "{trouble:?}");
+        }
+        let full = seen(Some(Why::Pulled), told(ErrorKind::NoSpace));
+        assert_eq!(full, (JobResult::Failed, Some(ErrorName::NoSpace)));
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use butterdock_dbus::Error;
+use butterdock_dbus::{Error, ErrorName};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::fault::{no_such_drive, told};
+use super::fault::{PULLED, no_such_drive, told};
 use super::handle::Dock;
 use super::picture::Mount;
 use super::turn::blocking;
@@ -22,6 +23,9 @@ use crate::policy::Order;
 
 /// A worker that was killed a moment ago still holds the mount for so long.
 const HELD: Duration = Duration::from_secs(2);
+
+/// What the kernel fails of a drive that is pulled out comes before udev's word that it is, under load so long.
+const WORD: Duration = Duration::from_secs(2);
 
 /// What is said of a drive that failed while it was mounted.
 const READ_ONLY: &str = "the drive had become read-only, perhaps because something could not be written to it, so that what \
@@ -88,22 +92,17 @@ impl Dock {
         let leaving = self.leaving(id, off)?;
         // From here on nothing is mounted again by itself, also when not all of it works.
         self.card(id, |card| card.released = true);
-        let mount = leaving.mount.clone();
-        let unmounted = blocking(id, move || {
-            let is_whole = leaving.mount.as_deref().map_or(Ok(true), write_out_and_unmount)?;
-            Ok((leaving, is_whole))
-        })
-        .await;
-        let (leaving, is_whole) = match unmounted {
-            Ok(left) => left,
-            Err(error) => {
-                self.card(id, |card| card.released = false);
-                return Err(error);
+        let is_whole = match &leaving.mount {
+            None => true,
+            Some(mount) => {
+                let written = written_and_unmounted(id, mount).await;
+                self.card(id, |card| match &written {
+                    Ok(_) => card.mount = None,
+                    Err(_) => card.released = false,
+                });
+                written?
             }
         };
-        if mount.is_some() {
-            self.card(id, |card| card.mount = None);
-        }
         let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
         if is_whole { Ok(()) } else { Err(told(id, &crate::drives::Error::refused(READ_ONLY))) }
@@ -145,13 +144,23 @@ impl Dock {
 }
 
 /// Answers whether all was written that should be.
-fn write_out_and_unmount(mount: &Mount) -> Done<bool> {
+async fn written_and_unmounted(id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
+    let same = Arc::clone(mount);
+    let is_whole = blocking(id, move || write_out(&same)).await?;
+    let mut gone = mount.gone.subscribe();
+    if !is_whole && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
+        return Err(Error::new(ErrorName::DeviceGone, PULLED));
+    }
+    let same = Arc::clone(mount);
+    blocking(id, move || patiently(|| same.mounted.unmount())).await?;
+    Ok(is_whole)
+}
+
+fn write_out(mount: &Mount) -> Done<bool> {
     let root = mount.mounted.root()?;
     rustix::fs::syncfs(&root).map_err(crate::drives::Error::system("writing everything to the drive"))?;
     // Where something could not be written btrfs becomes read-only, and to write out nothing more is no error.
     let now = rustix::fs::fstatvfs(&root).map_err(crate::drives::Error::system("looking at the drive"))?;
-    drop(root);
-    patiently(|| mount.mounted.unmount())?;
     Ok(!now.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 

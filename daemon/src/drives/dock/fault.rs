@@ -6,6 +6,10 @@ use super::DriveId;
 use crate::catalogue;
 use crate::drives::error::Error as Fault;
 
+/// What is said of a drive that went while it was mounted.
+pub(super) const PULLED: &str =
+    "the drive was pulled out while it was in use; plug it in again, and what was lost is made up for";
+
 /// For a caller. The journal gets all of it.
 pub(super) fn told(id: &DriveId, fault: &Fault) -> Error {
     tracing::warn!(MESSAGE_ID = catalogue::DRIVE_UNUSABLE, BUTTERDOCK_DRIVE = id.as_str(), "{fault}");

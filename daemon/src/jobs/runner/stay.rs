@@ -2,14 +2,19 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::time::Duration;
 
 use butterdock_dbus::{Error, ErrorName};
+use tokio::time::timeout;
 
 use super::{Outcome, Runner, ToDesk, Told, other_than};
 use crate::anchor::Anchor;
 use crate::drives::{Dock, DriveId, Lease, Letting};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::Trouble;
+
+/// The kernel fails what is asked of a drive that is pulled out, and udev tells of it a moment later, under load this late.
+const WORD: Duration = Duration::from_secs(2);
 
 /// Where a job on a drive is.
 #[derive(Debug, Clone)]
@@ -54,8 +59,15 @@ impl<E: Errand> Aboard<E> {
             }
         };
         let gone = pulled(&lease, runner.to_desk());
+        let work = async {
+            let done = errand.work(&mut runner, &berth, &lease).await;
+            if done.as_ref().map_or_else(Ending::is_of_drive, |(outcome, _)| outcome.ending.is_of_drive()) {
+                runner.word_of_pull().await;
+            }
+            done
+        };
         let done = tokio::select! {
-            done = errand.work(&mut runner, &berth, &lease) => done,
+            done = work => done,
             never = gone => match never {},
         };
         let outcome = match done {
@@ -79,6 +91,15 @@ impl<E: Errand> Aboard<E> {
             Ok(outcome) => runner.over_as(outcome).await,
             Err(ending) => runner.over(ending).await,
         }
+    }
+}
+
+impl Runner {
+    /// Waits a moment for it to be said that the drive was pulled out: then that is why the job failed.
+    async fn word_of_pull(&mut self) {
+        let told = self.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled)));
+        // It failed by itself where nothing is said.
+        timeout(WORD, told).await.map(drop).unwrap_or_default();
     }
 }
 

@@ -11,8 +11,8 @@ use crate::lost::{self, Lost};
 use crate::luck::Luck;
 use crate::machine::{Machine, Plug, disk};
 
-/// How fast a drive takes data that is to be interrupted, in bytes a second; the source gets six seconds' worth.
-pub(crate) const SLOW: u64 = 6 << 20;
+/// How fast a drive takes data that is to be interrupted, in bytes a second; the source gets nine seconds' worth.
+pub(crate) const SLOW: u64 = 4 << 20;
 /// How fast others do.
 pub(crate) const FAST: u64 = 1 << 30;
 /// What QEMU writes of a drive that forgets, and the drive as it was before; names that no drive has.

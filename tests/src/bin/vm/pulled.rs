@@ -36,21 +36,20 @@ pub(crate) fn finishes_with_the_next_plug(lab: &mut Lab) -> Result<()> {
     lab.pull("blue")
 }
 
-/// Waits until the worker has read data of a backup.
+/// Waits until the worker has read data of a backup; a quick machine may have read all of it by then, but not flushed it.
 ///
 /// # Errors
 ///
 /// None runs.
 pub(crate) fn wait_until_it_runs(lab: &mut Lab) -> Result<()> {
-    let script =
-        "butterdock --json jobs | tee /dev/stderr | grep '\"state\":\"running\"' | grep -q '\"bytes_received\":[1-9]'";
+    let script = "butterdock --json jobs | tee /dev/stderr | grep -E '\"state\":\"(running|flushing)\"' | grep -q '\"bytes_received\":[1-9]'";
     lab.wait_for(script, Duration::from_secs(60)).map(drop)
 }
 
 /// The job says `DeviceGone` within three seconds of the pull as the kernel saw it, and the mount is gone.
 fn job_is_over(lab: &mut Lab) -> Result<()> {
     let gone = lab.wait_for(
-        "newest | tee /dev/stderr | grep -q 'Error.DeviceGone'; butterdock --json jobs | none grep -q running
+        "newest | tee /dev/stderr | grep 'Error.DeviceGone' | grep -q 'the drive was pulled out'; butterdock --json jobs | none grep -qE '\"(running|flushing)\"'
          journalctl --no-pager -q -k -o short-unix --grep 'USB disconnect' | tail -1 | cut -d. -f1,2 | cut -d' ' -f1
          newest | grep -o '\"end_time\":[0-9]*' | cut -d: -f2",
         Duration::from_secs(30),
@@ -58,7 +57,9 @@ fn job_is_over(lab: &mut Lab) -> Result<()> {
     let mut lines = gone.lines().rev().filter(|line| !line.is_empty());
     let (Some(ended), Some(pulled)) = (lines.next(), lines.next()) else { anyhow::bail!("no times: {gone}") };
     // The one is in microseconds, the other in seconds with six decimals.
-    let took = ended.parse::<u64>()?.saturating_sub(pulled.replace('.', "").parse()?);
+    let (ended, pulled) = (ended.parse::<u64>()?, pulled.replace('.', "").parse::<u64>()?);
+    ensure!(ended + 1_000_000 > pulled, "that job ended at {ended}, before the pull at {pulled}");
+    let took = ended.saturating_sub(pulled);
     lab.step(&format!("  the job ended {} ms after the pull", took / 1000));
     ensure!(took < 3_000_000, "the job ended {took} µs after the pull");
     // Each pull is an event of the configured command, and so is what became of the backup.

@@ -8,6 +8,7 @@ use butterdock_dbus::DriveState;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::fault::PULLED;
 use super::handle::Dock;
 use super::journal::Entry;
 use super::picture::{Card, Mount, Picture};
@@ -110,8 +111,7 @@ fn pulled(picture: &mut Picture) -> Vec<(DriveId, Arc<Mount>)> {
     let mut all = Vec::new();
     for (id, card) in cards {
         if let Some(mount) = card.mount.take_if(|mount| !mount.stands(devices)) {
-            card.problem =
-                "it was pulled out while it was in use; plug it in again, and what was lost is made up for".to_owned();
+            card.problem = PULLED.to_owned();
             all.push((id.clone(), mount));
         }
     }
