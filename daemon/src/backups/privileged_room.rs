@@ -166,6 +166,19 @@ fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_
 }
 
 #[test]
+fn privileged_what_was_deleted_on_the_drive_a_moment_ago_is_room() {
+    let world = World { patience: Duration::from_secs(60), ..World::new(500) };
+    let other = world.drive.join("other");
+    let file = File::create(&other).expect("made");
+    (&file).write_all(&noise(300)).expect("written");
+    file.sync_all().expect("synced");
+    drop(file);
+    world.fill(250);
+    fs::remove_file(other).expect("removed");
+    world.back_up(&world.task).0.expect("there is room");
+}
+
+#[test]
 fn privileged_what_a_killed_run_left_and_what_is_being_deleted_is_in_nobodys_way() {
     for patience in [Duration::ZERO, Duration::from_secs(60)] {
         let world = World { patience, ..World::new(700) };

@@ -8,7 +8,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use butterdock_btrfs::Error as Fault;
-use butterdock_btrfs::space::{Space, space};
+use butterdock_btrfs::space::{self, Space};
 use butterdock_receive::{Control, ErrorKind, Outcome, sweep};
 
 use super::deleted::Deleted;
@@ -91,12 +91,16 @@ impl Prospect<'_> {
     /// Whether there is room for what is needed, as far as that is known, and how much there is; none where more is given back
     /// meanwhile and nobody can tell.
     ///
-    /// What killed runs left makes room before it is looked at. What deleted subvolumes have not given back yet is waited for
-    /// where there is too little, and where nobody knows; where that takes too long the transfer begins, and finds out.
+    /// What killed runs left makes room before it is looked at. Where there is too little, what was deleted a moment ago is
+    /// written down, which frees it, and what deleted subvolumes have not given back yet is waited for, as it is where nobody
+    /// knows; where that takes too long the transfer begins, and finds out.
     pub(super) fn look_for(&self, need: impl Fn() -> Option<Need>) -> Result<Option<Space>, Trouble> {
         // Where this fails, the receiver, which begins with it, says why.
         sweep(self.destination).unwrap_or_default();
         let mut deleted = Deleted::all(self.destination).map_err(self.words.unseen)?;
+        if fits(&self.space()?, need().unwrap_or_default()).is_err() {
+            space::wake_cleaner(self.destination).map_err(self.words.unseen)?;
+        }
         loop {
             let (space, need) = (self.space()?, need());
             // At least there must be room for what a filesystem needs to work.
@@ -146,7 +150,7 @@ impl Prospect<'_> {
     }
 
     fn space(&self) -> Result<Space, Trouble> {
-        space(self.destination).map_err(self.words.unseen)
+        space::space(self.destination).map_err(self.words.unseen)
     }
 }
 
