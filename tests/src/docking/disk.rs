@@ -27,6 +27,8 @@ impl Disk {
     /// When `losetup` or `addpart` fails.
     pub fn attach_parted(image: &Path, parts: &[(u64, u64)]) -> Result<Self> {
         let disk = Self::with(image, &["--partscan"])?;
+        // From here on udevd does not watch it.
+        run(Command::new("udevadm").arg("settle"), PATIENCE)?.success()?;
         for (number, (begin, length)) in (1_u32..).zip(parts) {
             let numbers = [number.to_string(), begin.to_string(), length.to_string()];
             run(Command::new("addpart").arg(&disk.0).args(numbers), PATIENCE)?.success()?;
