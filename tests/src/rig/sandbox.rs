@@ -1,9 +1,10 @@
 //! The folder and the mount namespace of one test.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
 use tempfile::TempDir;
@@ -74,6 +75,17 @@ impl Rig {
     /// When the file or the device cannot be made.
     pub fn loop_device(&self, name: &str, size: usize, fill: u8) -> Result<LoopDevice> {
         LoopDevice::make(&self.join(name), size, fill)
+    }
+}
+
+impl Drop for Rig {
+    /// What is mounted in it still would be emptied, and keep it from being removed.
+    fn drop(&mut self) {
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let places = mounts.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+        for place in places.filter(|place| place.starts_with(self.path())) {
+            umount2(place, MntFlags::MNT_DETACH).ok();
+        }
     }
 }
 

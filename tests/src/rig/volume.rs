@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
 use super::{PATIENCE, run};
@@ -171,7 +172,7 @@ pub fn unmount(at: &Path) -> Result<()> {
     let mut tries = 0;
     while let Err(errno) = umount2(at, MntFlags::UMOUNT_NOFOLLOW) {
         tries += 1;
-        if tries == 1000 {
+        if errno != Errno::EBUSY || tries == 1000 {
             return Err(errno).with_context(|| format!("unmounting {}", at.display()));
         }
         std::thread::sleep(Duration::from_millis(10));

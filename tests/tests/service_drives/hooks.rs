@@ -53,7 +53,8 @@ fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
         "{}\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n",
         hook(&rig)?
     );
-    let mut stage = Stage::with(rig, &more)?;
+    // The volume ends before the folder that it is in.
+    let (mut stage, _pool) = (Stage::with(rig, &more)?, pool);
     let image = stage.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
