@@ -50,6 +50,21 @@ fn a_read_only_root_needs_nothing_outside_of_usr() -> Result<()> {
 }
 
 #[test]
+fn the_directories_are_the_same_whoever_makes_them() -> Result<()> {
+    let unit = fs::read_to_string(shipped("daemon/data/butterdockd.service"))?;
+    let tmpfiles = fs::read_to_string(shipped("daemon/data/butterdock.tmpfiles"))?;
+    for (kind, above) in [("State", "/var/lib"), ("Runtime", "/run")] {
+        let set = |key: &str| {
+            let line = unit.lines().find_map(|line| line.strip_prefix(&format!("{kind}Directory{key}=")));
+            line.unwrap_or_default().to_owned()
+        };
+        let line = format!("d {above}/{} {} root root -", set(""), set("Mode"));
+        ensure!(tmpfiles.lines().any(|one| one == line), "no \"{line}\" in\n{tmpfiles}");
+    }
+    Ok(())
+}
+
+#[test]
 fn another_prefix_holds_for_all_of_usr_and_for_the_unit() -> Result<()> {
     let installation = Installation::new()?;
     installation.install(&["PREFIX=/opt/dock", "SYSCONFDIR=/opt/etc"])?.success()?;

@@ -36,12 +36,14 @@ const PACKAGES: [(&str, &str); 7] = [
 ];
 
 /// What must not be in a package by accident.
-const EXPECTED: [(&str, &str); 8] = [
+const EXPECTED: [(&str, &str); 10] = [
     ("/usr/sbin/butterdockd", ""),
     ("/usr/bin/butterdock", "-cli"),
     ("/usr/lib/systemd/system/butterdockd.service", ""),
     ("/usr/share/dbus-1/system.d/org.butterdock.Butterdock1.conf", ""),
     ("/usr/share/dbus-1/interfaces/org.butterdock.Butterdock1.Manager.xml", "-dev"),
+    ("/usr/lib/sysusers.d/butterdock.conf", ""),
+    ("/usr/lib/tmpfiles.d/butterdock.conf", ""),
     ("/usr/share/polkit-1/actions/org.butterdock.Butterdock1.policy", ""),
     ("/usr/share/man/man8/butterdockd.8", "-doc"),
     ("/usr/share/zsh/site-functions/_butterdock", "-zsh-completion"),
@@ -100,7 +102,7 @@ fn the_unit_and_the_bus_have_the_names_of_the_shipped_files() -> Result<()> {
 
 #[test]
 fn the_rules_speak_of_actions_that_exist_and_leave_the_administrators_own_alone() -> Result<()> {
-    let rules = fs::read_to_string(layer().join("recipes-core/butterdock/butterdock/50-butterdock.rules"))?;
+    let rules = fs::read_to_string(shipped("dbus/data/50-butterdock.rules"))?;
     let quoted: Vec<&str> = rules.split('"').filter(|word| word.starts_with(BUS_NAME)).collect();
     ensure!(!quoted.is_empty(), "no action");
     for id in &quoted {
@@ -114,9 +116,11 @@ fn the_rules_speak_of_actions_that_exist_and_leave_the_administrators_own_alone(
 
 #[test]
 fn the_group_of_the_rules_is_made() -> Result<()> {
-    let rules = fs::read_to_string(layer().join("recipes-core/butterdock/butterdock/50-butterdock.rules"))?;
+    let rules = fs::read_to_string(shipped("dbus/data/50-butterdock.rules"))?;
     ensure!(rules.contains("isInGroup(\"butterdock\")"), "another group");
-    ensure!(recipe()?.get("GROUPADD_PARAM:${PN}") == "--system butterdock", "the group is not made");
+    let made = fs::read_to_string(shipped("daemon/data/butterdock.sysusers"))?;
+    ensure!(made.lines().any(|line| line == "g butterdock -"), "the group is not made: {made}");
+    ensure!(recipe()?.get("GROUPADD_PARAM:${PN}") == "--system butterdock", "the group is not made with an image");
     Ok(())
 }
 

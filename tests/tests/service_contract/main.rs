@@ -1,8 +1,8 @@
 //! The contract, as the running service keeps it.
 
-mod appliance;
 mod authority;
 mod decompressed;
+mod group;
 mod introspection;
 mod leaving;
 mod manager;

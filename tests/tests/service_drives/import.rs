@@ -63,14 +63,16 @@ impl Story {
     /// Attaches a drive with ext4 and these streams in its folder, under these names; what was written to the image then.
     fn plain(&mut self, files: &[(&str, &str)]) -> Result<PathBuf> {
         let (rig, at) = (&self.stage.rig, self.stage.rig.join("plain"));
-        let image = rig.join("plain.img");
-        File::create(&image)?.set_len(256 << 20)?;
-        run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&image), PATIENCE)?.success()?;
+        // The service looks at *.img, and so not at this one before it is whole.
+        let (making, image) = (rig.join("plain.volume"), rig.join("plain.img"));
+        File::create(&making)?.set_len(256 << 20)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&making), PATIENCE)?.success()?;
         fs::create_dir(&at)?;
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at), PATIENCE)?.success()?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&making).arg(&at), PATIENCE)?.success()?;
         let copied = self.put(&at.join("for/me"), files);
         unmount(&at)?;
         copied?;
+        fs::rename(making, &image)?;
         self.disk = Some(Disk::attach(&image)?);
         Ok(image)
     }

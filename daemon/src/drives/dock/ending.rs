@@ -25,7 +25,7 @@ use crate::policy::Order;
 const HELD: Duration = Duration::from_secs(2);
 
 /// What the kernel fails of a drive that is pulled out comes before udev's word that it is, under load so long.
-const WORD: Duration = Duration::from_secs(2);
+const WORD: Duration = Duration::from_secs(1);
 
 /// What is said of a drive that failed while it was mounted.
 const READ_ONLY: &str = "the drive had become read-only, perhaps because something could not be written to it, so that what \

@@ -13,10 +13,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 
 DEPENDS = "udev"
 
-SRC_URI = " \
-    git://github.com/butterdock/butterdock.git;protocol=https;branch=main;tag=v${PV} \
-    file://50-butterdock.rules \
-"
+SRC_URI = "git://github.com/butterdock/butterdock.git;protocol=https;branch=main;tag=v${PV}"
 # The commit of the tag; README.md, "Releases", says when it is filled in.
 SRCREV = "0000000000000000000000000000000000000000"
 
@@ -49,8 +46,9 @@ do_install() {
     install -D -m 0644 ${D}${sysconfdir}/butterdock/butterdock.toml ${D}${docdir}/${BPN}/butterdock.toml
     rm -r ${D}${sysconfdir}
 
-    if ${@bb.utils.contains('PACKAGECONFIG', 'polkit', 'true', 'false', d)}; then
-        install -D -m 0644 ${UNPACKDIR}/50-butterdock.rules ${D}${datadir}/polkit-1/rules.d/50-butterdock.rules
+    # Its folder is polkit's.
+    if ${@bb.utils.contains('PACKAGECONFIG', 'polkit', 'false', 'true', d)}; then
+        rm -r ${D}${datadir}/polkit-1/rules.d
     fi
 }
 
@@ -62,6 +60,8 @@ FILES:${PN} += " \
     ${datadir}/polkit-1 \
     ${nonarch_libdir}/butterdock \
     ${nonarch_libdir}/systemd/catalog \
+    ${nonarch_libdir}/sysusers.d \
+    ${nonarch_libdir}/tmpfiles.d \
     ${nonarch_libdir}/udev/rules.d \
     ${systemd_system_unitdir} \
 "
@@ -73,7 +73,7 @@ FILES:${PN}-dev += "${datadir}/dbus-1/interfaces"
 SYSTEMD_SERVICE:${PN} = "butterdockd.service"
 
 USERADD_PACKAGES = "${PN}"
-# Its members may do with enrolled drives what 50-butterdock.rules says; nobody is in it at first.
+# That of sysusers.d, made with the image: /etc may be read-only when it boots.
 GROUPADD_PARAM:${PN} = "--system butterdock"
 
 # btrfs-tools for mkfs.btrfs and for scrubbing.

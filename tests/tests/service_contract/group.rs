@@ -1,4 +1,4 @@
-//! The rule that an appliance ships (yocto/meta-butterdock): read by the real polkitd, asked about nobody's group.
+//! The shipped rule for the members of a group: read by the real polkitd, asked about nobody's group.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 
 /// What the function of the shipped rule does, with another group in place of its own.
 fn rule(group: &str) -> Result<String> {
-    let file = shipped("yocto/meta-butterdock/recipes-core/butterdock/butterdock/50-butterdock.rules");
+    let file = shipped("dbus/data/50-butterdock.rules");
     let text = fs::read_to_string(file)?;
     let (_, body) = text.split_once("polkit.addRule(function (action, subject) {").context("the rule's function")?;
     let (body, _) = body.rsplit_once("});").context("the function's end")?;
@@ -28,7 +28,7 @@ fn nobody_asks(service: &Service, words: &[&str], input: impl Into<std::process:
 }
 
 #[test]
-fn members_of_the_appliances_group_receive_and_cancel_and_administer_nothing() -> Result<()> {
+fn members_of_the_group_receive_and_cancel_and_administer_nothing() -> Result<()> {
     let mut service = Service::with_polkit(&Rules::Script(rule("nogroup")?))?;
     let receive = [ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"];
     let (reader, _writer) = io::pipe()?;
