@@ -1,6 +1,6 @@
 //! A block device's node, opened without believing its name.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -9,7 +9,11 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::error::{Error, Result};
+use super::facts::Facts;
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
+
+/// What is said of a node that is not what was told of it.
+const OTHER: &str = "is another device than a moment ago; plug the drive in again";
 
 /// Reads the superblock of the device `node`, which must be the block device of this number. Blocks as long as the drive
 /// does.
@@ -41,8 +45,20 @@ pub(super) fn open(node: &Path, devnum: u64) -> Result<File> {
     let file = open.map_err(Error::system(format!("opening {}", node.display())))?;
     let facts = file.metadata().map_err(Error::system(format!("looking at {}", node.display())))?;
     if !facts.file_type().is_block_device() || facts.rdev() != devnum {
-        let what = "is another device than a moment ago; plug the drive in again";
-        return Err(Error::refused(format!("{} {what}", node.display())));
+        return Err(Error::refused(format!("{} {OTHER}", node.display())));
+    }
+    Ok(file)
+}
+
+/// Opens the device that these facts are of. A disk that came in its place since has its name and its number, and udev may not
+/// have told of it yet; the kernel counts disks. As long as this is open nothing else gets that name.
+pub(super) fn open_same(facts: &Facts) -> Result<File> {
+    let file = open(&facts.node, facts.devnum)?;
+    // A partition has its disk's.
+    let places = [facts.syspath.join("diskseq"), facts.syspath.join("../diskseq")];
+    let now = places.iter().find_map(|place| fs::read_to_string(place).ok()?.trim().parse::<u64>().ok());
+    if facts.diskseq != 0 && now != Some(facts.diskseq) {
+        return Err(Error::refused(format!("{} {OTHER}", facts.node.display())));
     }
     Ok(file)
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::chaos::wait_until;
 use crate::rig::{PATIENCE, run};
 
 /// A loop device; detached when dropped.
@@ -34,6 +35,19 @@ impl Disk {
             run(Command::new("addpart").arg(&disk.0).args(numbers), PATIENCE)?.success()?;
         }
         Ok(disk)
+    }
+
+    /// Attaches this image to the loop device of this number, waiting for it to be free.
+    ///
+    /// # Errors
+    /// When it does not become free.
+    pub fn attach_to(number: u32, image: &Path) -> Result<Self> {
+        let node = PathBuf::from(format!("/dev/loop{number}"));
+        wait_until("the loop device is free", || {
+            let attached = run(Command::new("losetup").arg(&node).arg(image), PATIENCE)?;
+            Ok(attached.code() == 0)
+        })?;
+        Ok(Self(node))
     }
 
     fn with(image: &Path, more: &[&str]) -> Result<Self> {

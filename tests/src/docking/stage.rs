@@ -26,7 +26,8 @@ pub struct Stage {
     pub bus: Bus,
     /// What the service is told by.
     pub configuration: PathBuf,
-    _udevd: Udevd,
+    /// Who tells the service of devices.
+    pub udevd: Udevd,
     /// The folder of the test.
     pub rig: Rig,
 }
@@ -65,7 +66,7 @@ impl Stage {
         fs::write(&configuration, text)?;
         let daemon = Some(Daemon::start(&bus, &configuration)?);
         let client = Client::connect(bus.address())?;
-        Ok(Self { client, daemon, bus, configuration, _udevd: udevd, rig })
+        Ok(Self { client, daemon, bus, configuration, udevd, rig })
     }
 
     /// Ends the service; what it logged.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::rig::{PATIENCE, Rig};
 use crate::service::shipped;
@@ -47,6 +49,28 @@ impl Udevd {
         // It listens to the kernel before it makes its own socket, but tells nobody when it is ready.
         std::thread::sleep(Duration::from_millis(300));
         Ok(Self(child))
+    }
+}
+
+/// A udevd that tells of nothing; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Silenced(Pid);
+
+impl Udevd {
+    /// Stops it for a while.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn silence(&self) -> Result<Silenced> {
+        let pid = Pid::from_raw(self.0.id().try_into()?);
+        kill(pid, Signal::SIGSTOP)?;
+        Ok(Silenced(pid))
+    }
+}
+
+impl Drop for Silenced {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).ok();
     }
 }
 

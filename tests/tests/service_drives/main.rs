@@ -14,4 +14,5 @@ mod listing;
 mod parts;
 mod reload;
 mod rule;
+mod swapped;
 mod verify;

@@ -13,6 +13,7 @@ use super::mounting::{Plan, free, plan_of, undo};
 use super::picture::Picture;
 use super::turn::blocking;
 use crate::catalogue;
+use crate::drives::node;
 use crate::drives::{
     Content, Enrolment, Error as Fault, Facts, Member, Mounted, Register, Result as Done, mount, superblock, token,
 };
@@ -61,9 +62,12 @@ impl Dock {
     async fn erase(&self, id: &DriveId, device: Facts, label: &str) -> Result<Facts, Error> {
         let label = label.to_owned();
         let facts = blocking(id, move || {
+            // Open until the end: the tool goes by the name, which is this disk's as long as it is open.
+            let same = node::open_same(&device)?;
             drop(crate::drives::power::claim(&device.node, Some(device.devnum))?);
             format(&device.node, &label)?;
             let made = superblock(&device.node, device.devnum)?;
+            drop(same);
             let content = Content {
                 kind: "btrfs".to_owned(),
                 uuid: made.fsid.to_string(),

@@ -63,8 +63,8 @@ impl Dock {
 
     async fn mount_to_read(&self, id: &DriveId) -> Result<Lease, Error> {
         let (facts, kind) = self.plain(&self.lock(), id)?;
-        let (node, devnum) = (facts.node.clone(), facts.devnum);
-        let root = blocking(id, move || read_only(kind, &node, devnum)).await?;
+        let device = facts.clone();
+        let root = blocking(id, move || read_only(kind, &device)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only, for its stream files");
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.

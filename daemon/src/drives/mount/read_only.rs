@@ -1,17 +1,14 @@
 //! Mounts what is only read.
 
 use std::fs::File;
-use std::path::Path;
 
+use super::complaint;
+use crate::drives::error::{Error, Result};
+use crate::drives::{Facts, node};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
-use std::os::unix::fs::MetadataExt as _;
-
-use super::complaint;
-use crate::drives::error::{Error, Result};
-use crate::drives::node;
 
 /// The filesystems that are read: others are more code in the kernel that a drive could do harm with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,17 +35,17 @@ impl ReadOnly {
     }
 }
 
-/// Mounts the filesystem on the device `node`, which must have this number, and answers its top. It is attached nowhere, and
-/// goes when the last descriptor below it is closed. Not a byte of the drive is written.
+/// Mounts the filesystem on the device that these facts are of, and answers its top. It is attached nowhere, and goes when
+/// the last descriptor below it is closed. Not a byte of the drive is written.
 ///
 /// # Errors
 /// The device is another one, or the kernel does not mount it.
-pub(crate) fn read_only(kind: ReadOnly, node: &Path, devnum: u64) -> Result<File> {
-    drop(node::open(node, devnum)?);
-    let doing = || format!("mounting {}", node.display());
+pub(crate) fn read_only(kind: ReadOnly, device: &Facts) -> Result<File> {
+    let same = node::open_same(device)?;
+    let doing = || format!("mounting {}", device.node.display());
     let making = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::system(doing()))?;
     let made = (|| {
-        fsconfig_set_string(&making, "source", node)?;
+        fsconfig_set_string(&making, "source", &device.node)?;
         fsconfig_set_flag(&making, "ro")?;
         if kind == ReadOnly::Ext4 {
             // Not even what its journal still holds is written.
@@ -69,9 +66,6 @@ pub(crate) fn read_only(kind: ReadOnly, node: &Path, devnum: u64) -> Result<File
     let mounted = fsmount(&making, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(Error::system(doing()))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = File::from(openat(&mounted, ".", flags, Mode::empty()).map_err(Error::system(doing()))?);
-    // The node may have become another device's between the look and the mount.
-    if root.metadata().map_err(Error::system(doing()))?.dev() != devnum {
-        return Err(Error::refused("the drive is another one than a moment ago; plug it in again"));
-    }
+    drop(same);
     Ok(root)
 }

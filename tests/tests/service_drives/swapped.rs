@@ -1,0 +1,32 @@
+//! A disk that comes in the place of another, and of which udev has not told yet.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::service::no_options;
+use zbus::Variant;
+
+/// No other test is given it.
+const NUMBER: u32 = 98;
+
+#[test]
+fn a_disk_that_took_the_place_of_another_a_moment_ago_is_not_erased_for_it() -> Result<()> {
+    let stage = Stage::set()?;
+    let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
+    let disk = Disk::attach_to(NUMBER, &image)?;
+    let drive = stage.one("the drive", |is| is.label == "Blue")?;
+    let silenced = stage.udevd.silence()?;
+    drop(disk);
+    let _disk = Disk::attach_to(NUMBER, &other)?;
+    let mut options = no_options();
+    options.insert("format", Variant::from(true));
+    options.insert("size", Variant::from(drive.is.size));
+    options.insert("serial", Variant::from(drive.is.serial.clone()));
+    let refused = stage.call(&drive, "Enrol", &options).err().context("refused")?;
+    ensure!(refused.to_string().contains("is another device than a moment ago"), "{refused}");
+    drop(silenced);
+    let other = stage.one("the other", |is| is.label == "Other")?;
+    ensure!(!other.is.enrolled && fs::read_dir(stage.rig.join("state/drives"))?.next().is_none(), "{other:?}");
+    Ok(())
+}
