@@ -37,6 +37,12 @@ fn take_away(stage: &Stage, load: &Load) -> Result<bool> {
     Ok(whole)
 }
 
+/// Whether a job is in what the service has on disk.
+fn is_noted(stage: &Stage, job: &str) -> Result<bool> {
+    let id = butterdock_dbus::path::job_id(job).context("a job's path")?;
+    Ok(stage.join(&format!("state/jobs/{id}.json")).exists())
+}
+
 fn whole_run(stage: &mut Stage, client: &Client, load: &Load) -> Result<()> {
     let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
@@ -87,13 +93,18 @@ fn a_daemon_killed_at_twenty_moments_takes_its_workers_with_it_and_sweeps_when_i
         drop(stream);
         up_to_somewhere(&feed, &load, &mut random, round);
         stage.kill().with_context(|| format!("round {round}"))?;
+        let (noted, queue_noted) = (is_noted(&stage, &job)?, is_noted(&stage, &queued)?);
         drop(feed);
         let there = take_away(&stage, &load)?;
         let before = client.completions(&job).len();
         stage.start()?;
         stage.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}, after the restart"))?;
         ensure!(client.jobs()?.is_empty(), "a restarted daemon shows jobs");
-        let entry = client.remembered(&job)?;
+        // What was taken on a moment before the kill may not have been written down.
+        ensure!(client.remembered(&queued).is_ok() == queue_noted, "round {round}: the job behind it: {queue_noted}");
+        let entry = client.remembered(&job);
+        ensure!(entry.is_ok() == noted, "round {round}: written down: {noted}, and then {entry:?}");
+        let Ok(entry) = entry else { continue };
         let says = (entry.result.as_str(), entry.error_name.as_deref());
         match says {
             ("succeeded", None) => ensure!(there, "round {round}: remembered as succeeded, and it was not there"),
@@ -103,7 +114,6 @@ fn a_daemon_killed_at_twenty_moments_takes_its_workers_with_it_and_sweeps_when_i
             }
             _ => anyhow::bail!("round {round}: the history says {entry:?}"),
         }
-        client.remembered(&queued)?;
         ensure!(client.completions(&job).len() == before, "the end was told by a daemon that did not see it");
     }
     ensure!(unfinished >= 8, "only {unfinished} of {KILLS} were killed at work: this shows little");
