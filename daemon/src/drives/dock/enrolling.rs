@@ -13,9 +13,9 @@ use super::mounting::{Plan, free, plan_of, undo};
 use super::picture::Picture;
 use super::turn::blocking;
 use crate::catalogue;
-use crate::drives::node;
 use crate::drives::{
-    Content, Enrolment, Error as Fault, Facts, Member, Mounted, Register, Result as Done, mount, superblock, token,
+    Content, Enrolment, Error as Fault, Facts, Member, Mounted, Register, Result as Done, mount, node, superblock,
+    token,
 };
 
 /// What a new filesystem is called when nobody says.

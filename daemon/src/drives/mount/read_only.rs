@@ -2,13 +2,14 @@
 
 use std::fs::File;
 
-use super::complaint;
-use crate::drives::error::{Error, Result};
-use crate::drives::{Facts, node};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
+
+use super::complaint;
+use crate::drives::error::{Error, Result};
+use crate::drives::{Facts, node};
 
 /// The filesystems that are read: others are more code in the kernel that a drive could do harm with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
