@@ -20,7 +20,7 @@ pub struct Udevd(Child);
 
 impl Udevd {
     /// In a network namespace (udevd tells by netlink) and with a `/run` of the thread's own; with a rule for loop devices,
-    /// and the shipped one.
+    /// the shipped one, and those in the rig's folder `rules.d`, where there is one.
     ///
     /// # Errors
     /// Without root, and where there is no udevd.
@@ -38,6 +38,11 @@ impl Udevd {
         let shipped = fs::read_to_string(shipped("daemon/data/63-butterdock.rules"))?;
         let shipped = shipped.replace("/var/lib/butterdock", state.to_str().context("a path in UTF-8")?);
         fs::write("/run/udev/rules.d/63-butterdock.rules", shipped)?;
+        if let Ok(rules) = fs::read_dir(rig.join("rules.d")) {
+            for rule in rules.flatten() {
+                fs::copy(rule.path(), Path::new("/run/udev/rules.d").join(rule.file_name()))?;
+            }
+        }
         let tool = std::env::var_os("BUTTERDOCK_UDEVD").unwrap_or_else(|| "/lib/systemd/systemd-udevd".into());
         let child = Command::new(&tool).stderr(Stdio::null()).spawn();
         let child =

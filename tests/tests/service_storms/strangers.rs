@@ -44,10 +44,11 @@ impl Scans {
 
 #[test]
 fn an_unknown_drive_beside_an_enrolled_one_is_neither_mounted_nor_scanned_nor_part_of_any_filesystem() -> Result<()> {
-    let stage = Stage::set()?;
+    let rig = Rig::new()?;
     // The system's own rule scans every btrfs that is not enrolled: without it whoever scans is the service.
-    fs::write("/run/udev/rules.d/64-btrfs.rules", "")?;
-    run(Command::new("udevadm").args(["control", "--reload"]), PATIENCE)?.success()?;
+    fs::create_dir(rig.join("rules.d"))?;
+    fs::write(rig.join("rules.d/64-btrfs.rules"), "")?;
+    let stage = Stage::with(rig, "")?;
     let images = [stage.image("a", "Blue")?, stage.image("b", "Other")?];
     let scans = Scans::watch(&stage.rig)?;
     let known = Disk::attach(&images[0])?;
