@@ -53,6 +53,8 @@ pub enum Cause {
     Exists(Vec<u8>),
     #[error("the destination is not on a btrfs filesystem")]
     NotBtrfs,
+    #[error("\".butterdock-staging\" in the destination {0}")]
+    Staging(&'static str),
     #[error("the {role} with uuid {} and ctransid {} is missing here: {there}", .wanted.uuid, .wanted.ctransid)]
     SubvolumeMissing { role: &'static str, wanted: Identity, there: String },
     #[error(
@@ -138,7 +140,7 @@ impl Error {
             Cause::NoVerity(_) | Cause::WithoutData => ErrorKind::UnsupportedStream,
             Cause::Several { first, .. } => first.kind(),
             Cause::Cancelled => ErrorKind::Cancelled,
-            Cause::Read(_) | Cause::NotBtrfs | Cause::OneName => ErrorKind::Failed,
+            Cause::Read(_) | Cause::NotBtrfs | Cause::Staging(_) | Cause::OneName => ErrorKind::Failed,
         }
     }
 
@@ -169,6 +171,9 @@ impl Error {
             Cause::Read(_) => "check the file or the sending side and try again",
             Cause::Exists(_) => "delete or rename it, or choose another name with --as",
             Cause::NotBtrfs => "choose a directory on a mounted btrfs filesystem",
+            Cause::Staging(_) => {
+                "only a directory that belongs to root and that no other user may enter can be there: rename or delete what is there"
+            }
             Cause::SubvolumeMissing { .. } => "send a full stream, or receive the missing subvolume first",
             Cause::Lost { .. } | Cause::Device { .. } => {
                 "check the drive and its cable (btrfs device stats, dmesg), then send again"

@@ -46,3 +46,4 @@ pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
 pub use observer::{Kind, Observer, Phase, Published, Silent};
 pub use options::Options;
+pub use place::{STAGING, Staging};

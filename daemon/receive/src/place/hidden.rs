@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 
 use butterdock_btrfs::file::{Mode, OFlag};
 use butterdock_btrfs::held::Held;
-use butterdock_btrfs::{Errno, Error as Fault, file, flags, inode, names, random, subvolume, xattr};
+use butterdock_btrfs::{Errno, Error as Fault, file, flags, inode, names, random, subvolume};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
+use super::staging::remove_acls;
 use crate::apply::REFUSING;
 use crate::error::{Cause, Error};
 use crate::plan::Begin;
@@ -88,14 +89,7 @@ impl<'d> Hidden<'d> {
 
     /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
     fn disinherit(&self) -> Result<(), Fault> {
-        let mut value = [0; 1];
-        for name in [c"system.posix_acl_default", c"system.posix_acl_access"] {
-            match xattr::get(&self.root, name, &mut value) {
-                Ok(None) => {}
-                Err(fault) if fault.errno == Errno::EOPNOTSUPP => {}
-                Ok(Some(_)) | Err(_) => xattr::remove(&self.root, name)?,
-            }
-        }
+        remove_acls(&self.root)?;
         inode::set_mode(&self.root, PRIVATE)
     }
 

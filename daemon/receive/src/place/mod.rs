@@ -2,7 +2,8 @@
 //!
 //! A subvolume is made under a hidden name in the destination directory ([`hidden`]), begun from its parent if it
 //! has one ([`parents`]), and published only when it is durable ([`finish`]). What a crash leaves is swept
-//! ([`sweep`]). The filesystem is asked whether it lost anything ([`health`], [`extents`]).
+//! ([`sweep`]). The filesystem is asked whether it lost anything ([`health`], [`extents`]). What only root may see lies in
+//! [`staging`].
 
 mod destination;
 mod extents;
@@ -10,6 +11,7 @@ mod finish;
 mod health;
 mod hidden;
 mod parents;
+mod staging;
 mod sweep;
 
 pub(crate) use destination::{Destination, subvolume_name};
@@ -18,3 +20,4 @@ pub(crate) use finish::publish;
 pub(crate) use health::Health;
 pub(crate) use hidden::Hidden;
 pub(crate) use parents::Parents;
+pub use staging::{STAGING, Staging};

@@ -1,0 +1,250 @@
+//! The staging directory: `.butterdock-staging` in a destination, which root alone can enter.
+//!
+//! It holds the records of what was received beside it, and subvolumes while they are received. It stays for the next run.
+//!
+//! The owner of the destination may rename it, or put something else under its name, so it is checked each time. What
+//! is in it was written by root. That alone does not make it ours: a stream may bring a directory of this name, of root's
+//! and with mode 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named
+//! by the uuid of the subvolume around it. The kernel draws that uuid when the subvolume is made, so that neither a stream
+//! nor a copy can have it.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use butterdock_btrfs::file::{self, Mode, OFlag, Stat};
+use butterdock_btrfs::{Errno, Error as Fault, inode, names, subvolume, xattr};
+
+use crate::error::{Cause, Error};
+
+/// The name of the staging directory in a destination.
+pub const STAGING: &CStr = c".butterdock-staging";
+
+const RECORDS: &CStr = c"records";
+const PRIVATE: u32 = 0o700;
+/// The permissions of the group and of others.
+const OTHERS: u32 = 0o077;
+const ACCESS_ACL: &CStr = c"system.posix_acl_access";
+const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
+
+/// The staging directory of a destination, open and checked: a directory of root's with mode 0700 and no ACL, in the
+/// destination's own subvolume.
+#[derive(Debug)]
+pub struct Staging {
+    fd: OwnedFd,
+}
+
+impl Staging {
+    /// Opens the staging directory of `destination`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// [`Cause::Staging`] when something else has the name; [`Cause::Call`] when it cannot be made or opened.
+    pub fn open_or_make(destination: BorrowedFd<'_>) -> Result<Self, Error> {
+        open_or_make(destination, STAGING).map(|fd| Self { fd })
+    }
+
+    /// Opens the staging directory of `directory`; none where there is none.
+    ///
+    /// # Errors
+    /// [`Cause::Staging`] when something else has the name; [`Cause::Call`] when it cannot be opened.
+    pub fn open_existing(directory: BorrowedFd<'_>) -> Result<Option<Self>, Error> {
+        Ok(open_existing(directory, STAGING)?.map(|fd| Self { fd }))
+    }
+
+    /// Opens the directory of the records, and makes it where there is none.
+    ///
+    /// # Errors
+    /// As for [`Self::open_or_make`].
+    pub fn make_records(&self) -> Result<OwnedFd, Error> {
+        let records = open_or_make(self.fd.as_fd(), RECORDS)?;
+        open_or_make(records.as_fd(), &self.around()?)
+    }
+
+    /// Opens the directory of the records; none where nothing was recorded in this subvolume.
+    ///
+    /// # Errors
+    /// As for [`Self::open_existing`].
+    pub fn records(&self) -> Result<Option<OwnedFd>, Error> {
+        match open_existing(self.fd.as_fd(), RECORDS)? {
+            Some(records) => open_existing(records.as_fd(), &self.around()?),
+            None => Ok(None),
+        }
+    }
+
+    /// The uuid of the subvolume around it, as a name. The top-level subvolume of an old filesystem has zeroes; nothing that
+    /// is received has.
+    fn around(&self) -> Result<CString, Error> {
+        let uuid = subvolume::info(&self.fd).map_err(doing("look at the subvolume of the destination"))?.uuid;
+        let digits = uuid.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect::<Vec<_>>();
+        CString::new(digits).map_err(|_nul| Error::new(Cause::Value("a uuid")))
+    }
+}
+
+impl AsFd for Staging {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Removes the ACLs that a new directory got from the default ACL of the one that it is in, if any.
+pub(super) fn remove_acls(directory: impl AsFd) -> Result<(), Fault> {
+    for name in [DEFAULT_ACL, ACCESS_ACL] {
+        if has(&directory, name)? {
+            match xattr::remove(&directory, name) {
+                Err(fault) if fault.errno == Errno::ENODATA => {}
+                removed => removed?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open_or_make(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Error> {
+    match names::make_dir(parent, name, PRIVATE) {
+        Ok(()) => {}
+        Err(fault) if fault.errno == Errno::EEXIST => {}
+        Err(fault) => return Err(Error::call("make the staging directory", fault)),
+    }
+    let Some(fd) = open(parent, name)? else {
+        let gone = Fault { call: "openat2", errno: Errno::ENOENT };
+        return Err(Error::call("open the staging directory", gone));
+    };
+    check(parent, &fd)?;
+    // A default ACL of the parent gives a directory of mode 0700 entries without effect: the group's bits mask them.
+    remove_acls(&fd).map_err(doing("remove the ACL of the staging directory"))?;
+    inode::set_mode(&fd, PRIVATE).map_err(doing("set the mode of the staging directory"))?;
+    Ok(fd)
+}
+
+fn open_existing(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
+    let Some(fd) = open(parent, name)? else { return Ok(None) };
+    check(parent, &fd)?;
+    if has(&fd, ACCESS_ACL).map_err(doing("look at the staging directory"))? {
+        return Err(refused("has an access ACL"));
+    }
+    Ok(Some(fd))
+}
+
+fn open(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
+    match file::open_beneath(parent, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Fault { errno: Errno::ENOENT, .. }) => Ok(None),
+        Err(Fault { errno: Errno::ELOOP, .. }) => Err(refused("is a symbolic link")),
+        Err(Fault { errno: Errno::ENOTDIR, .. }) => Err(refused("is not a directory")),
+        Err(fault) => Err(Error::call("open the staging directory", fault)),
+    }
+}
+
+/// Whether it is a plain directory, and root's alone.
+fn check(parent: BorrowedFd<'_>, fd: &OwnedFd) -> Result<(), Error> {
+    let look = doing("look at the staging directory");
+    let (outside, stat) = (file::stat(parent).map_err(&look)?, file::stat(fd).map_err(&look)?);
+    wrong(&outside, &stat).map_or(Ok(()), |why| Err(refused(why)))
+}
+
+fn wrong(outside: &Stat, stat: &Stat) -> Option<&'static str> {
+    if stat.dev != outside.dev {
+        return Some("is a subvolume or a mount point");
+    }
+    if stat.uid != 0 {
+        return Some("belongs to another user than root");
+    }
+    (stat.mode & OTHERS != 0).then_some("is open to other users than root")
+}
+
+fn has(fd: impl AsFd, acl: &CStr) -> Result<bool, Fault> {
+    match xattr::get(fd, acl, &mut []) {
+        Ok(value) => Ok(value.is_some()),
+        Err(fault) if fault.errno == Errno::EOPNOTSUPP => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn refused(why: &'static str) -> Error {
+    Error::new(Cause::Staging(why))
+}
+
+fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::call(what, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// An ACL as the kernel has it in the attribute: user::rwx, user:1000:rwx, group::---, mask::rwx, other::---.
+    const ACL: &[u8] = &[
+        2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 7, 0, 232, 3, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 7,
+        0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+    ];
+
+    fn folder() -> (tempfile::TempDir, File, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, staging) = (File::open(folder.path()).unwrap(), folder.path().join(".butterdock-staging"));
+        (folder, dir, staging)
+    }
+
+    fn why(answer: Result<impl Sized, Error>) -> String {
+        answer.err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn privileged_it_is_made_once_and_for_root_alone() {
+        let (_folder, dir, at) = folder();
+        assert!(Staging::open_existing(dir.as_fd()).unwrap().is_none());
+        let made = Staging::open_or_make(dir.as_fd()).unwrap();
+        assert_eq!(fs::metadata(&at).unwrap().permissions().mode() & 0o7777, PRIVATE);
+        for again in
+            [Staging::open_or_make(dir.as_fd()).unwrap(), Staging::open_existing(dir.as_fd()).unwrap().unwrap()]
+        {
+            assert_eq!(file::stat(&again).unwrap().ino, file::stat(&made).unwrap().ino);
+        }
+    }
+
+    #[test]
+    fn privileged_what_the_destination_hands_down_is_removed() {
+        let (folder, dir, at) = folder();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o2777)).unwrap();
+        xattr::set(&dir, DEFAULT_ACL, ACL).unwrap();
+        let staging = Staging::open_or_make(dir.as_fd()).unwrap();
+        assert!(!has(&staging, DEFAULT_ACL).unwrap() && !has(&staging, ACCESS_ACL).unwrap());
+        assert_eq!(fs::metadata(at).unwrap().permissions().mode() & 0o7777, PRIVATE);
+    }
+
+    #[test]
+    fn privileged_one_that_others_can_enter_is_refused() {
+        let (_folder, dir, at) = folder();
+        let staging = Staging::open_or_make(dir.as_fd()).unwrap();
+        fs::write(at.join("kept"), "").unwrap();
+        for mode in [0o701, 0o710, 0o770, 0o755] {
+            fs::set_permissions(&at, Permissions::from_mode(mode)).unwrap();
+            assert!(why(Staging::open_or_make(dir.as_fd())).contains("open to other users"), "{mode:o}");
+            assert!(why(Staging::open_existing(dir.as_fd())).contains("open to other users"), "{mode:o}");
+        }
+        fs::set_permissions(&at, Permissions::from_mode(PRIVATE)).unwrap();
+        chown(&at, Some(1000), None).unwrap();
+        assert!(why(Staging::open_or_make(dir.as_fd())).contains("another user"));
+        chown(&at, Some(0), None).unwrap();
+        xattr::set(&staging, ACCESS_ACL, ACL).unwrap();
+        assert!(why(Staging::open_existing(dir.as_fd())).contains("open to other users"));
+        assert!(at.join("kept").exists(), "nothing is removed");
+    }
+
+    #[test]
+    fn privileged_what_is_no_directory_is_refused() {
+        let (folder, dir, at) = folder();
+        fs::create_dir(folder.path().join("elsewhere")).unwrap();
+        fs::set_permissions(folder.path().join("elsewhere"), Permissions::from_mode(PRIVATE)).unwrap();
+        symlink("elsewhere", &at).unwrap();
+        for answer in [Staging::open_or_make(dir.as_fd()), Staging::open_existing(dir.as_fd()).map(Option::unwrap)] {
+            let why = why(answer);
+            assert!(why.contains("symbolic link") && why.contains(".butterdock-staging"), "{why}");
+        }
+        fs::remove_file(&at).unwrap();
+        fs::write(&at, "").unwrap();
+        assert!(why(Staging::open_or_make(dir.as_fd())).contains("not a directory"));
+    }
+}
