@@ -101,6 +101,14 @@ pub fn fallocate(fd: impl AsFd, mode: u32, offset: u64, len: u64) -> Result<()> 
     retry(CALL, || rustix::fs::fallocate(&fd, mode, offset, len))
 }
 
+/// `fsync(2)` — writes out a file's data and attributes, or a directory's names, and waits until the device has them.
+///
+/// # Errors
+/// `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `EINVAL` for what cannot be written out.
+pub fn sync(fd: impl AsFd) -> Result<()> {
+    retry("fsync", || rustix::fs::fsync(&fd))
+}
+
 /// `flock(2)` with `LOCK_EX | LOCK_NB` — takes the lock of an open file or directory; false when another holds it. It is
 /// released when the last copy of the descriptor is closed, and so at the latest by the process's end.
 ///

@@ -19,6 +19,7 @@ use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolu
 use crate::plan::{Action, Begin, Step};
 use crate::reader::{Batch, Reader, Then};
 use crate::real::RealVolume;
+use crate::record::SubvolumeState;
 
 /// Batches of steps that may wait between the reader and the applier.
 const BATCHES: usize = 8;
@@ -262,12 +263,20 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if cancelled() {
             return Err(Error::new(Cause::Cancelled));
         }
-        let (id, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
+        let (info, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
             .map_err(|error| error.on(&begin.name))?;
         self.rules.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         let received_uuid = begin.identity.uuid;
-        let done = Published { name: name.into_bytes(), kind, id, received_uuid, end };
+        let done = Published {
+            name: name.into_bytes(),
+            kind,
+            id: info.id,
+            received_uuid,
+            state: SubvolumeState::of_info(&info),
+            parent_number_differs: false,
+            end,
+        };
         self.observer.published(&done);
         published.push(done);
         Ok(())

@@ -57,6 +57,8 @@ pub enum Cause {
     Staging(&'static str),
     #[error("the {role} with uuid {} and ctransid {} is missing here: {there}", .wanted.uuid, .wanted.ctransid)]
     SubvolumeMissing { role: &'static str, wanted: Identity, there: String },
+    #[error("the record \"{}\" in \".butterdock-staging\" cannot be understood", .0.escape_ascii())]
+    Record(Vec<u8>),
     #[error(
         "the filesystem lost {bytes} bytes of inode {ino} from offset {offset}: they were written and are not there after a sync"
     )]
@@ -140,7 +142,9 @@ impl Error {
             Cause::NoVerity(_) | Cause::WithoutData => ErrorKind::UnsupportedStream,
             Cause::Several { first, .. } => first.kind(),
             Cause::Cancelled => ErrorKind::Cancelled,
-            Cause::Read(_) | Cause::NotBtrfs | Cause::Staging(_) | Cause::OneName => ErrorKind::Failed,
+            Cause::Read(_) | Cause::NotBtrfs | Cause::Staging(_) | Cause::Record(_) | Cause::OneName => {
+                ErrorKind::Failed
+            }
         }
     }
 
@@ -174,6 +178,7 @@ impl Error {
             Cause::Staging(_) => {
                 "only a directory that belongs to root and that no other user may enter can be there: rename or delete what is there"
             }
+            Cause::Record(_) => "delete it; increments to its subvolume then need a full stream first",
             Cause::SubvolumeMissing { .. } => "send a full stream, or receive the missing subvolume first",
             Cause::Lost { .. } | Cause::Device { .. } => {
                 "check the drive and its cable (btrfs device stats, dmesg), then send again"

@@ -37,6 +37,7 @@ mod place;
 pub mod plan;
 mod reader;
 pub mod real;
+mod record;
 pub mod volume;
 
 pub use apply::{Way, apply_steps};
@@ -45,5 +46,6 @@ pub use engine::{Outcome, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
 pub use observer::{Kind, Observer, Phase, Published, Silent};
-pub use options::Options;
+pub use options::{Candidates, Options};
 pub use place::{STAGING, Staging};
+pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};

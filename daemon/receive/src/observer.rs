@@ -2,6 +2,8 @@
 
 use butterdock_stream::{Command, Place, Uuid};
 
+use crate::record::SubvolumeState;
+
 /// Whether a subvolume came whole or as changes to a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -41,6 +43,11 @@ pub struct Published {
     pub id: u64,
     /// The sender's identity of it, as marked.
     pub received_uuid: Uuid,
+    /// What it is from now on, as its record says too.
+    pub state: SubvolumeState,
+    /// It builds on a parent whose number differs from the one in the stream. Its uuid is that of the stream, and it was not
+    /// changed since it was received or made.
+    pub parent_number_differs: bool,
     /// The offset in the input behind its last command: what comes before would survive a power cut.
     pub end: u64,
 }

@@ -7,6 +7,21 @@ use std::sync::Arc;
 
 use butterdock_stream::Limits;
 
+use crate::record::{Origin, SubvolumeState};
+
+/// The subvolumes that may be the parent of an increment, or be cloned from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Candidates {
+    /// What has a record of root's, or of the user for whom this run is.
+    Recorded {
+        /// Also what has no record, where no other user than root can have made it or changed it: its root belongs to root, or
+        /// root alone can enter a directory above it.
+        unrecorded_if_roots: bool,
+    },
+    /// These and no others. A later `ctransid` than in the list needs the proof that nothing was changed.
+    Listed(Vec<SubvolumeState>),
+}
+
 /// How to receive.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -30,6 +45,15 @@ pub struct Options {
     pub mount_root: Option<PathBuf>,
     /// The filesystem's top-level subvolume, open, for a caller that cannot mount any more once the run begins.
     pub top: Option<Arc<OwnedFd>>,
+    /// The user for whom the subvolumes are received, for their records; 0 for root and for what root configured.
+    pub asked_by: u32,
+    /// Where they come from, for their records.
+    pub origin: Option<Origin>,
+    /// What they may build on.
+    pub candidates: Candidates,
+    /// Refuse a parent whose number differs from the one in the stream, although its uuid is the same and it was not changed
+    /// since it was received or made.
+    pub strict_parent: bool,
 }
 
 impl Default for Options {
@@ -45,6 +69,10 @@ impl Default for Options {
             limits: Limits::default(),
             mount_root: None,
             top: None,
+            asked_by: 0,
+            origin: None,
+            candidates: Candidates::Recorded { unrecorded_if_roots: true },
+            strict_parent: false,
         }
     }
 }

@@ -139,6 +139,7 @@ fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use butterdock_receive::SubvolumeState;
     use uuid::Uuid;
 
     use super::*;
@@ -173,7 +174,9 @@ mod tests {
             name: Vec::new(),
             subvolume_id: 256,
             received_uuid: [0; 16],
+            state: SubvolumeState::default(),
             incremental: false,
+            parent_number_differs: false,
             end,
         };
         assert!(take_in(&mut job, &mut pace, &published(40)));

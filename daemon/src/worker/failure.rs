@@ -96,6 +96,8 @@ mod tests {
             kind: butterdock_receive::Kind::Full,
             id: 256,
             received_uuid: butterdock_stream::Uuid([1; 16]),
+            state: butterdock_receive::SubvolumeState::default(),
+            parent_number_differs: false,
             end: 5,
         };
         let error = Error { place: None, name: None, cause: Cause::Cancelled };

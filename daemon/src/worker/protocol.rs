@@ -6,7 +6,7 @@
 //! Names are bytes and travel as hexadecimal digits: JSON has no bytes, and what a name looks like is the business of who
 //! shows it.
 
-use butterdock_receive::{Counts, ErrorKind, Phase};
+use butterdock_receive::{Counts, ErrorKind, Phase, SubvolumeState};
 use serde::{Deserialize, Serialize};
 
 use super::bytes;
@@ -114,7 +114,10 @@ pub(crate) enum Report {
         subvolume_id: u64,
         #[serde(with = "bytes::uuid")]
         received_uuid: [u8; 16],
+        state: SubvolumeState,
         incremental: bool,
+        /// It builds on a parent whose number differs from the one in the stream.
+        parent_number_differs: bool,
         /// The offset in the input up to which all is durable.
         end: u64,
     },
@@ -248,7 +251,15 @@ mod tests {
             name: b"a\n\xff\0".to_vec(),
             subvolume_id: 256,
             received_uuid: [9; 16],
+            state: SubvolumeState {
+                uuid: [1; 16],
+                received_uuid: [9; 16],
+                stransid: u64::MAX,
+                rtransid: 2,
+                ctransid: 3,
+            },
             incremental: true,
+            parent_number_differs: true,
             end: 17,
         };
         for report in [

@@ -165,7 +165,9 @@ impl Observer for Teller {
             name: subvolume.name.clone(),
             subvolume_id: subvolume.id,
             received_uuid: subvolume.received_uuid.0,
+            state: subvolume.state,
             incremental: subvolume.kind == Kind::Incremental,
+            parent_number_differs: subvolume.parent_number_differs,
             end: subvolume.end,
         });
     }

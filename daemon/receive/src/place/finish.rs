@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 
-use butterdock_btrfs::subvolume::Received;
+use butterdock_btrfs::subvolume::{Received, SubvolumeInfo};
 use butterdock_btrfs::{Errno, Error as Fault, filesystem, names, subvolume};
 
 use super::extents;
@@ -17,7 +17,7 @@ use crate::observer::{Observer, Phase};
 use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
 
-/// Publishes `hidden` as `name`, and answers the id of the subvolume and the flags that its root did not get. Where it
+/// Publishes `hidden` as `name`, and answers what the subvolume says of itself and the flags that its root did not get. Where it
 /// fails, the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
     hidden: &mut Hidden<'_>,
@@ -27,7 +27,7 @@ pub(crate) fn publish(
     health: &Health,
     observer: &dyn Observer,
     cancelled: impl Fn() -> bool,
-) -> Result<(u64, u32), Error> {
+) -> Result<(SubvolumeInfo, u32), Error> {
     observer.phase(Phase::Syncing);
     filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
 
@@ -51,7 +51,7 @@ pub(crate) fn publish(
 
     observer.phase(Phase::ReadOnly);
     subvolume::set_read_only(hidden.root(), true).map_err(doing("make the subvolume read-only"))?;
-    let id = subvolume::info(hidden.root()).map_err(doing("look at the subvolume"))?.id;
+    let info = subvolume::info(hidden.root()).map_err(doing("look at the subvolume"))?;
 
     observer.phase(Phase::Publishing);
     let destination = hidden.destination();
@@ -65,7 +65,7 @@ pub(crate) fn publish(
 
     observer.phase(Phase::Settling);
     filesystem::sync(hidden.root()).map_err(doing("write the new name out"))?;
-    Ok((id, refused))
+    Ok((info, refused))
 }
 
 fn doing(what: &'static str) -> impl Fn(Fault) -> Error {

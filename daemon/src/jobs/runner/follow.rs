@@ -221,8 +221,15 @@ mod tests {
             assert!(seen.hear(&Report::Phase(phase)));
             assert_eq!((seen.writing, seen.naming), (writing, naming), "{phase:?}");
         }
-        let (name, received_uuid) = (Vec::new(), [0; 16]);
-        seen.hear(&Report::Published { name, subvolume_id: 256, received_uuid, incremental: false, end: 1 });
+        seen.hear(&Report::Published {
+            name: Vec::new(),
+            subvolume_id: 256,
+            received_uuid: [0; 16],
+            state: butterdock_receive::SubvolumeState::default(),
+            incremental: false,
+            parent_number_differs: false,
+            end: 1,
+        });
         assert!(!seen.naming);
     }
 

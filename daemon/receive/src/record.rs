@@ -1,0 +1,346 @@
+//! What is remembered of a received subvolume, in the staging directory beside it.
+//!
+//! Whoever owns the root of a subvolume may make it writable, change it, mark it as received under any identity, and make it
+//! read-only again: what the filesystem says of it proves little. So for each subvolume that is published there is a record
+//! that root alone can read or write: its own uuid, which the kernel draws; what marks it, with the transaction of that mark,
+//! which the kernel gives; and for whom it was received. A subvolume is what was received as long as all of that is so.
+//!
+//! A record is a file of a few hundred bytes, named by the own uuid, in JSON. It is written to the device before the
+//! subvolume has its name, wherever that is possible.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{IoSlice, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use butterdock_btrfs::file::{self, Mode, OFlag};
+use butterdock_btrfs::roots::RootItem;
+use butterdock_btrfs::subvolume::SubvolumeInfo;
+use butterdock_btrfs::{Errno, Error as Fault, directory, names, random, uuid_tree};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Cause, Error};
+use crate::place::Staging;
+
+/// The longest name of a backup in a record, in bytes.
+pub const LONGEST_BACKUP: usize = 255;
+
+/// What identifies a subvolume and the state that it is in. Each number counts the commits of a filesystem.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SubvolumeState {
+    /// Its own uuid.
+    #[serde(with = "hex")]
+    pub uuid: [u8; 16],
+    /// The sender's uuid of it; zeroes where it was not received.
+    #[serde(with = "hex")]
+    pub received_uuid: [u8; 16],
+    /// The sender's ctransid.
+    pub stransid: u64,
+    /// When it was marked as received.
+    pub rtransid: u64,
+    /// When an inode of it last changed.
+    pub ctransid: u64,
+}
+
+/// Where a backup came from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// An id of the machine, derived from that in `/etc/machine-id`.
+    #[serde(with = "hex")]
+    pub machine: [u8; 16],
+    /// The uuid of the source subvolume.
+    #[serde(with = "hex")]
+    pub source: [u8; 16],
+    /// The name of the backup in that machine's configuration; up to [`LONGEST_BACKUP`] bytes.
+    pub backup: String,
+}
+
+/// What is remembered of one subvolume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What it was when it was published.
+    pub state: SubvolumeState,
+    /// The user for whom it was received; 0 for root and for what root configured.
+    pub asked_by: u32,
+    /// Where it came from, if it is a backup.
+    pub origin: Option<Origin>,
+}
+
+impl SubvolumeState {
+    /// What the tree of roots says of a subvolume.
+    #[must_use]
+    pub fn of_item(item: &RootItem) -> Self {
+        let RootItem { uuid, received_uuid, stransid, rtransid, ctransid, .. } = *item;
+        Self { uuid, received_uuid, stransid, rtransid, ctransid }
+    }
+
+    /// What a subvolume says of itself.
+    #[must_use]
+    pub fn of_info(info: &SubvolumeInfo) -> Self {
+        let SubvolumeInfo { uuid, received_uuid, stransid, rtransid, ctransid, .. } = *info;
+        Self { uuid, received_uuid, stransid, rtransid, ctransid }
+    }
+
+    /// Whether `now` is the same subvolume under the same mark. What may differ is `ctransid`: whether a later one means a
+    /// change, its inodes' times tell.
+    #[must_use]
+    pub fn is_marked_as(&self, now: &Self) -> bool {
+        let mark = |state: &Self| (state.uuid, state.received_uuid, state.stransid, state.rtransid);
+        mark(self) == mark(now)
+    }
+}
+
+impl Record {
+    /// The record of the subvolume `uuid` in `directory`, which holds both the subvolume and the staging directory; none where
+    /// there is none. A staging directory that is not root's alone holds nothing that counts.
+    ///
+    /// # Errors
+    /// [`Cause::Record`] when it cannot be understood; [`Cause::Call`].
+    pub fn read(directory: BorrowedFd<'_>, uuid: [u8; 16]) -> Result<Option<Self>, Error> {
+        match records(directory)? {
+            Some(records) => read_named(&records, &name_of(uuid)?),
+            None => Ok(None),
+        }
+    }
+
+    /// All records in `directory`, in no order. One that cannot be understood is left out.
+    ///
+    /// # Errors
+    /// [`Cause::Call`].
+    pub fn list(directory: BorrowedFd<'_>) -> Result<Vec<Self>, Error> {
+        let Some(records) = records(directory)? else { return Ok(Vec::new()) };
+        let named = |name: &CStr| uuid_of(name.to_bytes()).is_some();
+        let names = directory::entries_where(&records, named).map_err(doing("list the records"))?;
+        let mut found = Vec::new();
+        for name in names {
+            match read_named(&records, &name) {
+                Ok(record) => found.extend(record),
+                Err(Error { cause: Cause::Record(_), .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes it beside what `directory` holds; when this returns, the device has it.
+    ///
+    /// # Errors
+    /// [`Cause::Staging`] when something else has the name of the staging directory; [`Cause::Value`] for a backup with too
+    /// long a name; [`Cause::Call`].
+    pub fn write(&self, directory: BorrowedFd<'_>) -> Result<(), Error> {
+        if self.origin.as_ref().is_some_and(|origin| origin.backup.len() > LONGEST_BACKUP) {
+            return Err(Error::new(Cause::Value("the name of a backup in a record")));
+        }
+        let text = serde_json::to_vec(&Stored::from(self)).map_err(|_error| Error::new(Cause::Value("a record")))?;
+        let records = Staging::open_or_make(directory)?.make_records()?;
+        let (name, temporary) = (name_of(self.state.uuid)?, temporary_of(self.state.uuid)?);
+        let writing = doing("write the record of the subvolume");
+        let how = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
+        let file = file::openat_new(&records, &temporary, how, Mode::S_IRUSR | Mode::S_IWUSR).map_err(&writing)?;
+        file::write_at(&file, 0, &[IoSlice::new(&text)]).map_err(&writing)?;
+        file::sync(&file).map_err(&writing)?;
+        names::rename(&records, &temporary, &records, &name).map_err(&writing)?;
+        file::sync(&records).map_err(&writing)
+    }
+
+    /// Removes the record of the subvolume `uuid` from `directory`, if there is one.
+    ///
+    /// # Errors
+    /// [`Cause::Call`].
+    pub fn remove(directory: BorrowedFd<'_>, uuid: [u8; 16]) -> Result<(), Error> {
+        let Some(records) = records(directory)? else { return Ok(()) };
+        remove_named(&records, &name_of(uuid)?)
+    }
+
+    /// Removes the records of subvolumes that the filesystem does not have any more. It looks at `most` of them, from a random
+    /// one on: a directory with more is looked through by several runs.
+    ///
+    /// # Errors
+    /// [`Cause::Call`].
+    pub fn remove_orphans(directory: BorrowedFd<'_>, most: usize) -> Result<(), Error> {
+        let Some(records) = records(directory)? else { return Ok(()) };
+        let mut names = directory::entries(&records).map_err(doing("list the records"))?;
+        if names.len() > most {
+            let random = random::sixteen().map_err(doing("draw a random number"))?;
+            let [low, high, ..] = random;
+            let first = usize::from(u16::from_le_bytes([low, high])).checked_rem(names.len()).unwrap_or_default();
+            names.rotate_left(first);
+        }
+        for name in names.into_iter().take(most) {
+            // A temporary one is named by its subvolume too.
+            let uuid = name.to_bytes().split(|&byte| byte == b'.').next().and_then(uuid_of);
+            let Some(uuid) = uuid else { continue };
+            if uuid_tree::subvolumes_by_uuid(&records, uuid).map_err(doing("look up a uuid"))?.is_empty() {
+                remove_named(&records, &name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The directory of the records, if it is there and root's alone.
+fn records(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
+    let opened = match Staging::open_existing(directory) {
+        Ok(Some(staging)) => staging.records(),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Err(Error { cause: Cause::Staging(_), .. }) => Ok(None),
+        other => other,
+    }
+}
+
+fn read_named(records: &OwnedFd, name: &CStr) -> Result<Option<Record>, Error> {
+    let reading = doing("read the record of a subvolume");
+    let fd = match file::openat_new(records, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty()) {
+        Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(None),
+        opened => opened.map_err(&reading)?,
+    };
+    let garbled = || Error::new(Cause::Record(name.to_bytes().to_vec()));
+    let stat = file::stat(&fd).map_err(&reading)?;
+    if !stat.is_file() || stat.uid != 0 || stat.size > LONGEST {
+        return Err(garbled());
+    }
+    let mut text = Vec::new();
+    File::from(fd).take(LONGEST).read_to_end(&mut text).map_err(|error| Error::new(Cause::Read(error)))?;
+    let stored: Stored = serde_json::from_slice(&text).map_err(|_error| garbled())?;
+    let record = Record::try_from(stored).map_err(|()| garbled())?;
+    // Under another name it was put there by no run of ours.
+    if uuid_of(name.to_bytes()) == Some(record.state.uuid) { Ok(Some(record)) } else { Err(garbled()) }
+}
+
+fn remove_named(records: impl AsFd, name: &CStr) -> Result<(), Error> {
+    match names::unlink(records, name) {
+        Err(Fault { errno: Errno::ENOENT, .. }) => Ok(()),
+        other => other.map_err(doing("remove the record of a subvolume")),
+    }
+}
+
+/// A record as it is written. What a later version adds must not change what these fields mean.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    #[serde(flatten)]
+    state: SubvolumeState,
+    asked_by: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+}
+
+const VERSION: u32 = 1;
+/// The longest record, in bytes: the longest name of a backup in it takes up to six bytes for one.
+const LONGEST: u64 = 4096;
+
+impl From<&Record> for Stored {
+    fn from(record: &Record) -> Self {
+        let Record { state, asked_by, origin } = record.clone();
+        Self { version: VERSION, state, asked_by, origin }
+    }
+}
+
+impl TryFrom<Stored> for Record {
+    type Error = ();
+
+    fn try_from(stored: Stored) -> Result<Self, ()> {
+        let Stored { version, state, asked_by, origin } = stored;
+        if version == VERSION { Ok(Self { state, asked_by, origin }) } else { Err(()) }
+    }
+}
+
+fn name_of(uuid: [u8; 16]) -> Result<CString, Error> {
+    CString::new(hex::digits(&uuid)).map_err(|_nul| Error::new(Cause::Value("a uuid")))
+}
+
+fn temporary_of(uuid: [u8; 16]) -> Result<CString, Error> {
+    CString::new(format!("{}.new", hex::digits(&uuid))).map_err(|_nul| Error::new(Cause::Value("a uuid")))
+}
+
+fn uuid_of(name: &[u8]) -> Option<[u8; 16]> {
+    hex::read(std::str::from_utf8(name).ok()?)
+}
+
+fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::call(what, fault)
+}
+
+/// The sixteen bytes of a uuid as lower-case hexadecimal digits, for `#[serde(with = …)]`.
+mod hex {
+    use std::borrow::Cow;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(uuid: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&digits(uuid))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
+        let text = Cow::<'de, str>::deserialize(from)?;
+        read(&text).ok_or_else(|| D::Error::custom("not the 32 hexadecimal digits of a uuid"))
+    }
+
+    pub(super) fn digits(uuid: &[u8; 16]) -> String {
+        uuid.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(super) fn read(text: &str) -> Option<[u8; 16]> {
+        let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: SubvolumeState =
+        SubvolumeState { uuid: [0xab; 16], received_uuid: [1; 16], stransid: u64::MAX, rtransid: 7, ctransid: 8 };
+
+    fn origin(backup: String) -> Origin {
+        Origin { machine: [2; 16], source: [3; 16], backup }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        for origin in [None, Some(origin("\u{1}".repeat(LONGEST_BACKUP)))] {
+            let record = Record { state: STATE, asked_by: 1000, origin };
+            let text = serde_json::to_vec(&Stored::from(&record)).unwrap();
+            assert!((text.len() as u64) < LONGEST, "{}", text.len());
+            let stored: Stored = serde_json::from_slice(&text).unwrap();
+            assert_eq!(Record::try_from(stored), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_version_counts_for_nothing() {
+        let record = Record { state: STATE, asked_by: 0, origin: None };
+        let stored = Stored { version: 2, ..Stored::from(&record) };
+        assert_eq!(Record::try_from(stored), Err(()));
+    }
+
+    #[test]
+    fn the_name_of_a_record_is_its_uuid_and_nothing_else() {
+        assert_eq!(uuid_of(name_of(STATE.uuid).unwrap().to_bytes()), Some(STATE.uuid));
+        for name in ["", "ab", "abababababababababababababababab0", "ABABABABABABABABABABABABABABABAB", "+1"] {
+            assert_eq!(uuid_of(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(uuid_of(b"abababababababababababababababab.new"), None);
+    }
+
+    #[test]
+    fn only_the_ctransid_may_differ_under_one_mark() {
+        assert!(STATE.is_marked_as(&SubvolumeState { ctransid: 9, ..STATE }));
+        for other in [
+            SubvolumeState { uuid: [0; 16], ..STATE },
+            SubvolumeState { received_uuid: [0; 16], ..STATE },
+            SubvolumeState { stransid: 1, ..STATE },
+            SubvolumeState { rtransid: 8, ..STATE },
+        ] {
+            assert!(!STATE.is_marked_as(&other), "{other:?}");
+        }
+    }
+}
