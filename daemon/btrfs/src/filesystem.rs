@@ -4,9 +4,9 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::fstatfs;
+use rustix::fs::{StatVfsMountFlags, fstatfs, fstatvfs};
 
-use crate::error::{Errno, Result, retry};
+use crate::error::{Errno, Error, Result, retry};
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
 use crate::raw::until_nul;
 
@@ -122,8 +122,15 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
 ///
 /// # Errors
 /// `EIO`, `ENOSPC`, `EDQUOT`: also of writes before that nobody asked about. An error under an *encoded* write is not told.
+/// `EROFS` where the filesystem is read-only: it becomes so when it cannot commit, and then the kernel writes nothing out
+/// and says that all is well.
 pub fn sync(fd: impl AsFd) -> Result<()> {
-    retry("syncfs", || nix::unistd::syncfs(&fd))
+    retry("syncfs", || nix::unistd::syncfs(&fd))?;
+    let now = retry("fstatfs", || fstatvfs(&fd))?;
+    if now.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Err(Error { call: "syncfs", errno: Errno::EROFS });
+    }
+    Ok(())
 }
 
 /// `struct btrfs_ioctl_fs_info_args`; the later fields are not used.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{Error as Fault, directory, file, filesystem, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, directory, file, filesystem, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::common::{Origin, Pair};
@@ -78,8 +78,11 @@ impl<'f> Source<'f> {
         if !of_it || subvolume::info(self.fd).map_err(&look)?.ctransid != snapshot.ctransid {
             return Ok(false);
         }
-        // What was written lately counts when it is on disk, and not before.
-        filesystem::sync(self.fd).map_err(&look)?;
+        // What was written lately counts when it is on disk, and not before; where nothing can be written nothing is pending.
+        match filesystem::sync(self.fd) {
+            Ok(()) | Err(Fault { errno: Errno::EROFS, .. }) => {}
+            Err(fault) => return Err(look(fault)),
+        }
         Ok(subvolume::info(self.fd).map_err(&look)?.ctransid == snapshot.ctransid)
     }
 

@@ -55,3 +55,15 @@ fn a_damaged_block_moves_the_counter_of_its_device() {
     assert!(errors.corruption > 0);
     assert_eq!((errors.write, errors.read, errors.flush, errors.generation), (0, 0, 0, 0));
 }
+
+#[test]
+fn nothing_is_durable_on_a_filesystem_that_became_read_only() {
+    let volume = Volume::new();
+    fs::write(volume.path().join("file"), "x").unwrap();
+    let root = volume.root();
+    sync(&root).unwrap();
+    crate::rig::run("mount", &["-o", "remount,ro", volume.path().to_str().unwrap()]);
+    // The kernel's own answer is 0.
+    rustix::fs::syncfs(&root).unwrap();
+    assert_eq!(sync(&root).unwrap_err().errno, Errno::EROFS);
+}
