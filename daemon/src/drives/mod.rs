@@ -25,7 +25,7 @@ mod text;
 pub(crate) mod token;
 mod users;
 
-pub(crate) use dock::{Dock, Drive, DriveId, Lease, Letting, Plugged};
+pub(crate) use dock::{Condition, Dock, Drive, DriveId, Lease, Letting, Plugged};
 pub(crate) use enrolment::{Enrolment, Member, Register};
 pub(crate) use error::{Error, Result};
 pub(crate) use facts::{Bus, Content, Facts};

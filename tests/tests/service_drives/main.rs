@@ -12,6 +12,7 @@ mod import;
 mod journal;
 mod listing;
 mod parts;
+mod read_only;
 mod reload;
 mod rule;
 mod swapped;

@@ -13,7 +13,7 @@ use super::fault::{PULLED, no_such_drive, told};
 use super::handle::Dock;
 use super::picture::Mount;
 use super::turn::blocking;
-use super::{DriveId, Letting};
+use super::{Condition, DriveId, Letting};
 use crate::catalogue;
 use crate::config::OnFinish;
 use crate::drives::power::claim;
@@ -27,11 +27,6 @@ const HELD: Duration = Duration::from_secs(2);
 /// What the kernel fails of a drive that is pulled out comes before udev's word that it is, under load so long.
 const WORD: Duration = Duration::from_secs(1);
 
-/// What is said of a drive that failed while it was mounted.
-const READ_ONLY: &str = "the drive had become read-only, perhaps because something could not be written to it, so that what \
-                         was written last may not be on it, though it is unmounted now; see dmesg, plug it in again and \
-                         back up once more";
-
 /// What is to be done.
 #[derive(Debug)]
 struct Leaving {
@@ -44,7 +39,7 @@ struct Leaving {
 }
 
 impl Dock {
-    pub(super) async fn let_go_now(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
+    pub(super) async fn let_go_now(&self, id: &DriveId, letting: Letting) -> Result<Condition, Error> {
         let turn = self.turn(id).await?;
         let done = self.leave(id, letting).await;
         if let Err(error) = &done {
@@ -55,11 +50,11 @@ impl Dock {
     }
 
     /// Whoever has the turn calls it.
-    async fn leave(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
+    async fn leave(&self, id: &DriveId, letting: Letting) -> Result<Condition, Error> {
         self.free(id)?;
         if letting == Letting::AsConfigured && self.lock().verdict(id).is_some_and(|now| now.order == Order::Backup) {
             // Somebody held it before the backups that its plug is for could begin. They begin now, and let it go.
-            return Ok(());
+            return Ok(Condition::Sound);
         }
         let on_finish = self.lock().config.drives.on_finish;
         let kept = self.card(id, |card| {
@@ -68,10 +63,14 @@ impl Dock {
         });
         let off = match letting {
             Letting::Remove => true,
-            Letting::AsConfigured if on_finish == OnFinish::Keep || kept == Some(true) => return Ok(()),
+            Letting::AsConfigured if on_finish == OnFinish::Keep || kept == Some(true) => return Ok(Condition::Sound),
             Letting::AsConfigured => on_finish == OnFinish::PowerOff,
         };
-        self.unmount(id, off).await?;
+        let was_mounted = self.card(id, |card| card.mount.is_some()) == Some(true);
+        let condition = self.unmount(id, off).await?;
+        if let (true, Condition::Unsaved) = (was_mounted, condition) {
+            return Err(told(id, &crate::drives::Error::refused(condition.sentence())));
+        }
         self.card(id, |card| {
             card.released = true;
             card.kept = false;
@@ -84,28 +83,32 @@ impl Dock {
             "the drive is safe to unplug"
         );
         self.tell(Kind::Safe, id);
-        Ok(())
+        Ok(condition)
     }
 
-    /// Unmounts and locks it, and switches it off. Whoever has the turn calls it.
-    pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<(), Error> {
+    /// Unmounts and locks it, and switches it off; what it had come to by then. Whoever has the turn calls it.
+    pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
         let leaving = self.leaving(id, off)?;
         // From here on nothing is mounted again by itself, also when not all of it works.
         self.card(id, |card| card.released = true);
-        let is_whole = match &leaving.mount {
-            None => true,
-            Some(mount) => {
-                let written = written_and_unmounted(id, mount).await;
-                self.card(id, |card| match &written {
-                    Ok(_) => card.mount = None,
-                    Err(_) => card.released = false,
-                });
-                written?
-            }
-        };
+        if let Some(mount) = &leaving.mount {
+            let written = written_and_unmounted(id, mount).await;
+            self.card(id, |card| match &written {
+                Ok(is_writable) => {
+                    card.mount = None;
+                    card.condition = Condition::of_unmounted(*is_writable, card.kept);
+                }
+                Err(_) => card.released = false,
+            });
+            written?;
+        }
         let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
-        if is_whole { Ok(()) } else { Err(told(id, &crate::drives::Error::refused(READ_ONLY))) }
+        let condition = self.card(id, |card| card.condition).unwrap_or_default();
+        if condition != Condition::Sound {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
+        }
+        Ok(condition)
     }
 
     fn leaving(&self, id: &DriveId, off: bool) -> Result<Leaving, Error> {
@@ -128,7 +131,7 @@ impl Dock {
             unmounting.spawn(async move {
                 let Ok(turn) = dock.turn(&id).await else { return };
                 // Why not is in the journal.
-                dock.unmount(&id, false).await.unwrap_or_default();
+                drop(dock.unmount(&id, false).await);
                 drop(turn);
             });
         }
@@ -143,25 +146,28 @@ impl Dock {
     }
 }
 
-/// Answers whether all was written that should be.
+/// Answers whether it took writes to its end.
 async fn written_and_unmounted(id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
     let same = Arc::clone(mount);
-    let is_whole = blocking(id, move || write_out(&same)).await?;
+    let is_writable = blocking(id, move || write_out(&same)).await?;
     let mut gone = mount.gone.subscribe();
-    if !is_whole && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
+    if !is_writable && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
         return Err(Error::new(ErrorName::DeviceGone, PULLED));
     }
     let same = Arc::clone(mount);
     blocking(id, move || patiently(|| same.mounted.unmount())).await?;
-    Ok(is_whole)
+    Ok(is_writable)
 }
 
 fn write_out(mount: &Mount) -> Done<bool> {
     let root = mount.mounted.root()?;
-    rustix::fs::syncfs(&root).map_err(crate::drives::Error::system("writing everything to the drive"))?;
-    // Where something could not be written btrfs becomes read-only, and to write out nothing more is no error.
+    let written = rustix::fs::syncfs(&root).map_err(crate::drives::Error::system("writing everything to the drive"));
+    // btrfs becomes read-only where it cannot commit: then syncfs fails once, and has nothing to write out after that.
     let now = rustix::fs::fstatvfs(&root).map_err(crate::drives::Error::system("looking at the drive"))?;
-    Ok(!now.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    if now.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Ok(false);
+    }
+    written.map(|()| true)
 }
 
 /// Tries again for a while where somebody uses it.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::fault::{busy, failed, no_such_drive};
 use super::picture::{Card, Picture};
 use super::turn::{Lane, Turn, answer, blocking};
-use super::{Drive, DriveId, Lease, Letting, Plugged, follow, once, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Letting, Plugged, follow, once, rows, secret};
 use crate::backups::{Mark, Pin};
 use crate::config::Config;
 use crate::drives::{Monitor, Register, luks, mount};
@@ -160,11 +160,11 @@ impl Dock {
         answer(async move { dock.backed_up_now(&id, backup, pin).await }).await
     }
 
-    /// Lets it go. It is safe to be unplugged afterwards, unless the configuration keeps it mounted.
+    /// Lets it go; what it had come to. It is safe to be unplugged afterwards, unless the configuration keeps it mounted.
     ///
     /// # Errors
-    /// Somebody uses it, or the drive failed: then it is not safe.
-    pub(crate) async fn let_go(&self, id: &DriveId, letting: Letting) -> Result<(), Error> {
+    /// Somebody uses it, or the drive failed with something that nobody was told of: then it is not safe.
+    pub(crate) async fn let_go(&self, id: &DriveId, letting: Letting) -> Result<Condition, Error> {
         let (dock, id) = (self.clone(), id.clone());
         answer(async move { dock.let_go_now(&id, letting).await }).await
     }

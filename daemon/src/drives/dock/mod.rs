@@ -12,12 +12,14 @@
 //!   of its own: callers wait for it within a bound, and the turn is held until the thread is back.
 //! * `journal` is what a person reads later of the drives that came.
 //! * `secret` reads what a caller unlocks a drive with.
+//! * `condition` is what a drive had come to when it was unmounted last.
 //! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive, and
 //!   `reading` how it holds one that has no btrfs.
 //!
 //! The policy never waits, and the dock has no opinions: it carries out the next step and asks again. What went wrong with
 //! a drive is its `problem` until its devices change or somebody takes it in hand: nothing is tried twice by itself.
 
+mod condition;
 mod ending;
 mod enrolling;
 mod fault;
@@ -39,6 +41,7 @@ mod unlocking;
 
 use crate::backups::Mark;
 
+pub(crate) use condition::Condition;
 pub(crate) use handle::Dock;
 pub(crate) use id::DriveId;
 pub(crate) use lease::Lease;

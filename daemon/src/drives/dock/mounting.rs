@@ -9,11 +9,11 @@ use butterdock_dbus::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::DriveId;
 use super::fault::{busy, failed, no_such_drive, without_paths};
 use super::handle::Dock;
 use super::picture::{Mount, Picture};
 use super::turn::blocking;
+use super::{Condition, DriveId};
 use crate::drives::{Cryptsetup, Enrolment, Facts, Mounted, Register, Result as Done, Source, is_open, mount, token};
 use crate::policy::Order;
 
@@ -135,6 +135,8 @@ impl Dock {
         card.mount = Some(Arc::clone(&mount));
         card.free = free;
         card.problem.clear();
+        // Its token was written: it takes writes again.
+        card.condition = Condition::Sound;
         mount
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::journal::Journal;
 use super::turn::Lane;
-use super::{Drive, DriveId};
+use super::{Condition, Drive, DriveId};
 use crate::config::{BackupRule, Config, Schedule};
 use crate::drives::{Enrolment, Facts, Mounted, mapping_name};
 use crate::policy::{self, Sight, Standing, Verdict};
@@ -51,6 +51,8 @@ pub(super) struct Card {
     pub(super) absent: bool,
     /// What went wrong last; empty where nothing did.
     pub(super) problem: String,
+    /// What it had come to when it was unmounted last.
+    pub(super) condition: Condition,
     /// What was there when it went wrong: nothing is tried again by itself with the same.
     pub(super) tried: Vec<PathBuf>,
     /// Bytes; 0 unknown.
@@ -83,6 +85,7 @@ impl Card {
             safe: None,
             absent: false,
             problem: String::new(),
+            condition: Condition::Sound,
             tried: Vec::new(),
             free: 0,
         }
@@ -96,10 +99,15 @@ impl Card {
         self.tried.clear();
     }
 
-    /// It was plugged in again: all that was before is over, but for who holds it.
+    /// It was plugged in again: all that was before is over, but for who holds it, and what only a mount shows to be over.
     pub(super) fn replug(&mut self) {
-        let (lane, leased) = (self.lane.clone(), self.leased);
-        *self = Self { lane, leased, ..Self::new() };
+        let (lane, leased, condition) = (self.lane.clone(), self.leased, self.condition);
+        *self = Self { lane, leased, condition, ..Self::new() };
+    }
+
+    /// What is wrong with it; empty where nothing is.
+    pub(super) fn problem(&self) -> String {
+        if self.problem.is_empty() { self.condition.sentence().to_owned() } else { self.problem.clone() }
     }
 
     /// When it is shown no more, though none of its devices is there.

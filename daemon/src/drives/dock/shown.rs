@@ -42,7 +42,7 @@ pub(super) fn of(picture: &Picture, verdict: &Verdict, card: &Card) -> Drive {
     let problem = match &verdict.order {
         Order::Refuse(sentence) => without_paths(sentence),
         Order::Show | Order::Leave | Order::AwaitSecret(_) | Order::Unlock(_) | Order::Mount(_) | Order::Backup => {
-            card.problem.clone()
+            card.problem()
         }
     };
     let is = DriveProperties {

@@ -2,7 +2,7 @@
 
 use super::stay::{Berth, trouble};
 use super::{Runner, Told, other_than};
-use crate::drives::Letting;
+use crate::drives::{Condition, Letting};
 use crate::jobs::entry::{Ending, Why};
 
 /// A drive that somebody wants to unplug.
@@ -21,7 +21,15 @@ impl Remove {
         let mut known = None;
         let ending = loop {
             tokio::select! {
-                done = &mut letting => break done.map_or_else(|error| Ending::Trouble(trouble(error)), |()| Ending::Told(None)),
+                done = &mut letting => match done {
+                    Ok(condition) => {
+                        if condition != Condition::Sound {
+                            runner.tell(Told::Noted(condition.sentence().to_owned())).await;
+                        }
+                        break Ending::Told(None);
+                    }
+                    Err(error) => break Ending::Trouble(trouble(error)),
+                },
                 why = other_than(&mut runner.stop, known) => match why {
                     Why::Stopping => break Ending::Killed,
                     Why::Cancelled | Why::Unmounted | Why::Pulled => {

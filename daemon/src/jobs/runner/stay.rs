@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Outcome, Runner, ToDesk, Told, other_than};
 use crate::anchor::Anchor;
-use crate::drives::{Dock, DriveId, Lease, Letting};
+use crate::drives::{Condition, Dock, DriveId, Lease, Letting};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::Trouble;
 
@@ -157,10 +157,14 @@ impl Berth {
             _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled))) => return,
             let_go = self.dock.let_go(&self.drive, Letting::AsConfigured) => let_go,
         };
-        if let Err(error) = let_go {
-            let text = trouble(error).public;
-            tracing::warn!(butterdock_job = %runner.id, "the drive {} cannot be let go: {text}", self.drive);
-            runner.tell(Told::Noted(format!("the drive is not safe to unplug: {text}"))).await;
+        match let_go {
+            Ok(Condition::Sound) => {}
+            Ok(condition) => runner.tell(Told::Noted(condition.sentence().to_owned())).await,
+            Err(error) => {
+                let text = trouble(error).public;
+                tracing::warn!(butterdock_job = %runner.id, "the drive {} cannot be let go: {text}", self.drive);
+                runner.tell(Told::Noted(format!("the drive is not safe to unplug: {text}"))).await;
+            }
         }
     }
 }

@@ -166,7 +166,7 @@ fn leave(picture: &mut Picture, there: &BTreeSet<DriveId>) {
                     let other = !drive.is.device.is_empty();
                     drive.is.device.clear();
                     drive.is.state = DriveState::Safe;
-                    drive.is.problem.clear();
+                    drive.is.problem = card.condition.sentence().to_owned();
                     other
                 });
             }

@@ -1,0 +1,70 @@
+//! What a drive had come to when it was unmounted.
+//!
+//! A filesystem that cannot write becomes read-only, and nothing of what was to be written is written any more. Whether
+//! that makes the drive unsafe to unplug depends on who was told what:
+//!
+//! * A job says that it succeeded when all that it wrote is on the drive (`receive`'s last step, and the token's), and says
+//!   that it failed otherwise. So of what jobs wrote nothing is missing that was reported as done, whenever the filesystem
+//!   became read-only, and to unmount it is all that can still be done: the drive is safe, and has a problem.
+//! * What a person wrote to a drive that was mounted for that (`Drive.Mount`) was reported by nobody, and may be missing.
+//!   That the drive can be unplugged would say that it is there, so this is an error.
+//!
+//! Either is shown as the drive's problem until it is mounted again, by which its token is written.
+
+/// Sound, or read-only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It took all writes.
+    #[default]
+    Sound,
+    /// It had become read-only, and only jobs had used it.
+    ReadOnly,
+    /// It had become read-only, and a person may have written to it.
+    Unsaved,
+}
+
+impl Condition {
+    pub(super) fn of_unmounted(is_writable: bool, was_mounted_by_a_person: bool) -> Self {
+        match (is_writable, was_mounted_by_a_person) {
+            (true, _) => Self::Sound,
+            (false, false) => Self::ReadOnly,
+            (false, true) => Self::Unsaved,
+        }
+    }
+
+    /// For everybody; empty where there is nothing to say.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::Sound => "",
+            Self::ReadOnly => {
+                "the drive had become read-only, because something could not be written to it; it is unmounted now, and all \
+                 that was reported as done is on it. Check the drive and its cable (dmesg), then plug it in again"
+            }
+            Self::Unsaved => {
+                "the drive had become read-only, because something could not be written to it; it is unmounted now, and what \
+                 was written to it by hand may not be on it. Check the drive and its cable (dmesg), plug it in again and look"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_person_wrote_can_be_missing_unreported() {
+        assert_eq!(Condition::of_unmounted(false, false), Condition::ReadOnly);
+        assert_eq!(Condition::of_unmounted(false, true), Condition::Unsaved);
+        assert_eq!([false, true].map(|by_a_person| Condition::of_unmounted(true, by_a_person)), [Condition::Sound; 2]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_do_and_without_a_path() {
+        for condition in [Condition::ReadOnly, Condition::Unsaved] {
+            let text = condition.sentence();
+            assert!(text.contains("read-only") && text.contains("plug it in again") && !text.contains('/'), "{text}");
+        }
+        assert!(Condition::Sound.sentence().is_empty());
+    }
+}
