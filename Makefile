@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # Tests that mount volumes at the same time; more than there are cores makes them slower.
 THREADS ?= $(shell nproc)
+# FULL=1 make test: more rounds, and another seed at each run, for the tests that go by chance.
+export FULL ?=
 # For `make bench`, for instance: make bench BENCH="--only ab --pairs 2"
 BENCH ?=
 # The same for the half of it that measures the service.
@@ -55,11 +57,11 @@ check: ## Format, lints, and the tests that need neither root nor a volume; unde
 	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 
-test: ## Every test; needs root, because most of them mount loop volumes
+test: ## Every test; needs root, because most of them mount loop volumes; FULL=1 for all rounds of those that go by chance
 	@tests/demo/needs test
 	$(AS_CALLER) $(CARGO) build --workspace --bins
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
-	$(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
+	tests/leftovers $(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
 demo: ## The story: a drive is plugged in, enrolled, backed up, and restored from; needs root, leaves nothing behind
 	@tests/demo/needs demo

@@ -4,21 +4,18 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{PATIENCE, Receiver, Rig, run};
+use butterdock_tests::rig::{PATIENCE, Receiver, Rig, rounds, run};
 use butterdock_tests::snapshot;
 use butterdock_tests::wire::RandomStream;
 
-/// Streams in one run.
-const STREAMS: u64 = 40;
-
-/// The seeds from `first` on; `BUTTERDOCK_SEED` asks for one alone, `BUTTERDOCK_SEEDS` for more of them.
+/// The seeds from `first` on, more of them with `FULL=1`; `BUTTERDOCK_SEED` asks for one alone, `BUTTERDOCK_SEEDS` for so many.
 fn seeds(first: u64) -> Result<Vec<u64>> {
     if let Ok(asked) = std::env::var("BUTTERDOCK_SEED") {
         return Ok(vec![asked.parse().context("BUTTERDOCK_SEED")?]);
     }
     let count = match std::env::var("BUTTERDOCK_SEEDS") {
         Ok(asked) => asked.parse().context("BUTTERDOCK_SEEDS")?,
-        Err(_) => STREAMS,
+        Err(_) => rounds(12, 40),
     };
     Ok((first..first + count).collect())
 }

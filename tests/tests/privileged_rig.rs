@@ -3,11 +3,14 @@
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::rig::Rig;
+use butterdock_tests::docking::Disk;
+use butterdock_tests::rig::{Loop, PATIENCE, Rig, run, unmount};
+use butterdock_tests::service::shipped;
 use butterdock_tests::{snapshot, trees};
 use rustix::fs::{
     FallocateFlags, IFlags, XattrFlags, fallocate, ioctl_getflags, ioctl_setflags, lremovexattr, lsetxattr,
@@ -111,5 +114,60 @@ fn a_rig_leaves_nothing_behind_when_a_test_panics() -> Result<()> {
     .join()
     .map_err(|_panic| anyhow::anyhow!("the thread died"))??;
     ensure!(!path.exists(), "{} is still there", path.display());
+    Ok(())
+}
+
+/// As a script does that believes the number to be its own still.
+fn another_detaches(node: &Path) -> Result<()> {
+    run(Command::new("losetup").arg("--detach").arg(node), PATIENCE).map(drop)
+}
+
+#[test]
+fn a_loop_device_that_others_detach_stays_until_it_is_dropped() -> Result<()> {
+    let rig = Rig::new()?;
+    let (image, at) = (rig.join("image"), rig.join("at"));
+    File::create(&image)?.set_len(256 << 20)?;
+    run(Command::new("mkfs.btrfs").arg("-q").arg(&image), PATIENCE)?.success()?;
+    fs::create_dir(&at)?;
+    let device = Loop::attach(&image)?;
+    another_detaches(device.path())?;
+    // Without what keeps it: "can't read superblock on /dev/loop16".
+    run(Command::new("mount").arg(device.path()).arg(&at), PATIENCE)?.success()?;
+    another_detaches(device.path())?;
+    unmount(&at)?;
+    run(Command::new("mount").arg(device.path()).arg(&at), PATIENCE)?.success()?;
+    unmount(&at)?;
+    device.detach(&image)?;
+    // And a disk is one: what the service sees of it goes when the test lets go.
+    let disk = Disk::attach(&image)?;
+    let node = Path::new("/dev").join(disk.name());
+    another_detaches(&node)?;
+    ensure!(fs::read(&node)?.len() == 256 << 20, "it is gone");
+    Ok(())
+}
+
+#[test]
+fn what_tests_leave_is_told_and_taken_away_and_others_have_theirs() -> Result<()> {
+    let (rig, script) = (Rig::new()?, shipped("tests/leftovers"));
+    let theirs = Loop::attach(&{
+        let image = rig.join("theirs");
+        File::create(&image)?.set_len(1 << 20)?;
+        image
+    })?;
+    let leave = "truncate -s 1M $BUTTERDOCK_SHM/image; losetup --find $BUTTERDOCK_SHM/image; mkdir $TMPDIR/at; \
+                 mount -t tmpfs none $TMPDIR/at; sleep 1000 & echo $BUTTERDOCK_RUN";
+    let told = run(Command::new(&script).args(["sh", "-c", leave]), PATIENCE)?;
+    ensure!(told.code() == 1, "{} {}", told.code(), told.err());
+    for what in ["process ", "mount ", "loop /dev/loop", "folder "] {
+        ensure!(told.err().lines().any(|line| line.starts_with(what)), "{what}: {}", told.err());
+    }
+    let number = told.out().trim().to_owned();
+    ensure!(!number.is_empty() && !told.err().contains(&theirs.name()), "{number} {}", told.err());
+    let loops = run(&mut Command::new("losetup"), PATIENCE)?.success()?.out();
+    ensure!(!loops.contains(&number) && !Path::new(&format!("/dev/shm/butterdock-run-{number}")).exists(), "{loops}");
+    ensure!(fs::read(theirs.path())?.len() == 1 << 20, "another's is gone");
+    // One that leaves nothing ends as its command does.
+    ensure!(run(Command::new(&script).arg("true"), PATIENCE)?.code() == 0);
+    ensure!(run(Command::new(&script).args(["sh", "-c", "exit 7"]), PATIENCE)?.code() == 7);
     Ok(())
 }

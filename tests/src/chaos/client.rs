@@ -5,9 +5,8 @@ use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
 use butterdock_dbus::{
     Completed, Error, HistoryEntry, JobProperties, JobProxy, JobState, ManagerProxy, ReceiveOptions,
@@ -25,7 +24,7 @@ use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
 use super::traces::wait_until;
-use crate::rig::PATIENCE;
+use crate::rig::{PATIENCE, Patience};
 
 /// A connection, and every `Completed` that it heard.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl Client {
     /// When it hangs.
     pub fn wait<T>(&self, what: impl Future<Output = T>) -> Result<T> {
         let bounded = async { timeout(PATIENCE, what).await };
-        self.handle.block_on(bounded).ok().context("no answer for a minute: the service hangs")
+        self.handle.block_on(bounded).ok().context("no answer for minutes: the service hangs")
     }
 
     /// The connection, for calls of a test's own.
@@ -202,16 +201,13 @@ impl Client {
     /// # Errors
     /// When it never is.
     pub fn until(&self, path: &str, what: &str, is_so: impl Fn(&JobProperties) -> bool) -> Result<JobProperties> {
-        let began = Instant::now();
+        let mut patience = Patience::new(&format!("the job {what}"));
         loop {
             let job = self.job(path)?;
             if is_so(&job) {
                 return Ok(job);
             }
-            if began.elapsed() > PATIENCE {
-                bail!("waited in vain until the job {what}: {job:?}");
-            }
-            std::thread::sleep(Duration::from_millis(5));
+            patience.pause(&format!("{job:?}"))?;
         }
     }
 
@@ -221,9 +217,9 @@ impl Client {
     /// When it does not end, or its end is told never, twice, or otherwise than its state is.
     pub fn end(&self, path: &str) -> Result<JobProperties> {
         let job = self.until(path, "has ended", |job| job.state.result().is_some())?;
-        let began = Instant::now();
-        while self.completions(path).is_empty() && began.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(2));
+        let mut patience = Patience::new("Completed tells of the job");
+        while self.completions(path).is_empty() {
+            patience.pause("it does not")?;
         }
         let told = self.completions(path);
         ensure!(told == [job.state.to_string()], "the job is {} and Completed told {told:?}", job.state);

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::rig::PATIENCE;
+use crate::rig::Patience;
 
 /// The processes in the session that `leader` began, without itself: a daemon's workers, also when it is dead. Dead ones that
 /// nobody has asked for count while `leader` lives, whose task that is.
@@ -81,12 +80,9 @@ pub fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
 /// # Errors
 /// When it never is.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let began = Instant::now();
+    let mut patience = Patience::new(what);
     while !is_so()? {
-        if began.elapsed() > PATIENCE {
-            bail!("waited in vain until {what}");
-        }
-        std::thread::sleep(Duration::from_millis(2));
+        patience.pause("it is not so yet")?;
     }
     Ok(())
 }

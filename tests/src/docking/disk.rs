@@ -1,16 +1,15 @@
-//! A loop device that comes and goes.
+//! A disk that comes and goes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::chaos::wait_until;
-use crate::rig::{PATIENCE, run};
+use crate::rig::{Loop, LoopNumber, PATIENCE, run, unmount};
 
-/// A loop device; detached when dropped.
+/// A loop device; detached when dropped, or when it is unmounted after that.
 #[derive(Debug)]
-pub struct Disk(PathBuf);
+pub struct Disk(Loop);
 
 impl Disk {
     /// Attaches this image.
@@ -18,7 +17,7 @@ impl Disk {
     /// # Errors
     /// When `losetup` fails.
     pub fn attach(image: &Path) -> Result<Self> {
-        Self::with(image, &[])
+        Ok(Self(Loop::attach(image)?))
     }
 
     /// Attaches this image, and tells the kernel of partitions that begin and are long so many sectors: not every kernel
@@ -27,44 +26,46 @@ impl Disk {
     /// # Errors
     /// When `losetup` or `addpart` fails.
     pub fn attach_parted(image: &Path, parts: &[(u64, u64)]) -> Result<Self> {
-        let disk = Self::with(image, &["--partscan"])?;
+        let disk = Loop::with(image, &["--partscan"])?;
         // From here on udevd does not watch it.
         run(Command::new("udevadm").arg("settle"), PATIENCE)?.success()?;
         for (number, (begin, length)) in (1_u32..).zip(parts) {
             let numbers = [number.to_string(), begin.to_string(), length.to_string()];
-            run(Command::new("addpart").arg(&disk.0).args(numbers), PATIENCE)?.success()?;
+            run(Command::new("addpart").arg(disk.path()).args(numbers), PATIENCE)?.success()?;
         }
-        Ok(disk)
+        Ok(Self(disk))
     }
 
-    /// Attaches this image to the loop device of this number, waiting for it to be free.
+    /// Attaches this image to the loop device of this number, once it is free.
     ///
     /// # Errors
     /// When it does not become free.
-    pub fn attach_to(number: u32, image: &Path) -> Result<Self> {
-        let node = PathBuf::from(format!("/dev/loop{number}"));
-        wait_until("the loop device is free", || {
-            let attached = run(Command::new("losetup").arg(&node).arg(image), PATIENCE)?;
-            Ok(attached.code() == 0)
-        })?;
-        Ok(Self(node))
-    }
-
-    fn with(image: &Path, more: &[&str]) -> Result<Self> {
-        let mut losetup = Command::new("losetup");
-        let found = run(losetup.args(["--find", "--show"]).args(more).arg(image), PATIENCE)?.success()?;
-        Ok(Self(PathBuf::from(found.out().trim())))
+    pub fn attach_to(number: &LoopNumber, image: &Path) -> Result<Self> {
+        Ok(Self(number.attach(image)?))
     }
 
     /// `loop0`
     #[must_use]
     pub fn name(&self) -> String {
-        self.0.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        self.0.name()
     }
 }
 
-impl Drop for Disk {
-    fn drop(&mut self) {
-        run(Command::new("losetup").arg("--detach").arg(&self.0), PATIENCE).ok();
-    }
+/// Has another machine do something to the disk of this image, which is mounted at a folder of this name beside it. Meanwhile
+/// the image has another name, under which it is none of the service's drives.
+///
+/// # Errors
+/// When it cannot be mounted, or with what the other machine says.
+pub fn elsewhere<T>(image: &Path, does: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let (at, other) = (image.with_file_name("elsewhere"), image.with_file_name("elsewhere.disk"));
+    std::fs::create_dir_all(&at)?;
+    std::fs::rename(image, &other)?;
+    let device = Loop::attach(&other)?;
+    run(Command::new("mount").arg(device.path()).arg(&at), PATIENCE)?.success()?;
+    let done = does(&at);
+    unmount(&at)?;
+    // Until then it would be a copy of the drive.
+    device.detach(&other)?;
+    std::fs::rename(&other, image)?;
+    done
 }

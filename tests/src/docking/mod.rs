@@ -10,7 +10,7 @@ mod stage;
 mod story;
 mod udevd;
 
-pub use disk::Disk;
+pub use disk::{Disk, elsewhere};
 pub use stage::{Shown, Stage, is_mounted};
 pub use story::{Row, Story, snapshots, word};
 pub use udevd::{Silenced, Udevd};

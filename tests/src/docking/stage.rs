@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use butterdock_dbus::DriveProperties;
 use butterdock_dbus::names::{ROOT, interface::DRIVE};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 use super::Udevd;
-use crate::rig::{PATIENCE, Rig, run};
+use crate::rig::{PATIENCE, Patience, Rig, run};
 use crate::service::{Bus, Client, Daemon, Options};
 
 /// The fields are in the order in which they have to end.
@@ -123,14 +122,13 @@ impl Stage {
     /// # Errors
     /// When they never are.
     pub fn until(&self, what: &str, are: impl Fn(&[Shown]) -> bool) -> Result<Vec<Shown>> {
-        let began = Instant::now();
+        let mut patience = Patience::new(what);
         loop {
             let drives = self.drives()?;
             if are(&drives) {
                 return Ok(drives);
             }
-            ensure!(began.elapsed() < PATIENCE, "waited in vain: {what}: {drives:#?}");
-            std::thread::sleep(Duration::from_millis(20));
+            patience.pause(&format!("{drives:#?}"))?;
         }
     }
 

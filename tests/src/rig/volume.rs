@@ -3,20 +3,19 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
-use super::{PATIENCE, run};
+use super::{Loop, PATIENCE, Patience, run};
 
 /// What a volume is made like.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// Bytes of the image, which is sparse.
     pub size: u64,
-    /// Options of `mount`, beside `loop` and `noatime`.
+    /// Options of `mount`, beside `noatime`.
     pub options: String,
     /// Arguments of `mkfs.btrfs`.
     pub mkfs: Vec<String>,
@@ -48,7 +47,8 @@ pub struct Volume {
     image: PathBuf,
     at: PathBuf,
     options: String,
-    mounted: bool,
+    /// While it is mounted.
+    device: Option<Loop>,
 }
 
 impl Volume {
@@ -69,7 +69,7 @@ impl Volume {
     pub fn of_image(image: &Path, at: &Path, options: &str) -> Result<Self> {
         fs::create_dir_all(at)?;
         let mut volume =
-            Self { image: image.to_path_buf(), at: at.to_path_buf(), options: options.to_owned(), mounted: false };
+            Self { image: image.to_path_buf(), at: at.to_path_buf(), options: options.to_owned(), device: None };
         volume.mount(options)?;
         Ok(volume)
     }
@@ -92,19 +92,20 @@ impl Volume {
         &self.image
     }
 
-    /// Mounts it with `options` beside `loop` and `noatime`.
+    /// Mounts it with `options` beside `noatime`.
     ///
     /// # Errors
     /// When `mount` fails.
     pub fn mount(&mut self, options: &str) -> Result<()> {
-        let mut all = String::from("loop,noatime");
+        let mut all = String::from("noatime");
         if !options.is_empty() {
             all.push(',');
             all.push_str(options);
         }
-        run(Command::new("mount").args(["-t", "btrfs", "-o", &all]).arg(&self.image).arg(&self.at), PATIENCE)?
+        let device = Loop::attach(&self.image)?;
+        run(Command::new("mount").args(["-t", "btrfs", "-o", &all]).arg(device.path()).arg(&self.at), PATIENCE)?
             .success()?;
-        self.mounted = true;
+        self.device = Some(device);
         Ok(())
     }
 
@@ -114,7 +115,7 @@ impl Volume {
     /// When it is still busy after a while.
     pub fn unmount(&mut self) -> Result<()> {
         unmount(&self.at)?;
-        self.mounted = false;
+        self.device = None;
         Ok(())
     }
 
@@ -155,7 +156,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if self.mounted && self.unmount().is_err() {
+        if self.device.is_some() && self.unmount().is_err() {
             // Nothing more can be done; the namespace takes the rest with it.
             umount2(&self.at, MntFlags::MNT_DETACH).ok();
         }
@@ -169,13 +170,12 @@ impl Drop for Volume {
 /// # Errors
 /// It stays busy.
 pub fn unmount(at: &Path) -> Result<()> {
-    let mut tries = 0;
+    let mut patience = Patience::new(&format!("{} is unmounted", at.display()));
     while let Err(errno) = umount2(at, MntFlags::UMOUNT_NOFOLLOW) {
-        tries += 1;
-        if errno != Errno::EBUSY || tries == 1000 {
+        if errno != Errno::EBUSY {
             return Err(errno).with_context(|| format!("unmounting {}", at.display()));
         }
-        std::thread::sleep(Duration::from_millis(10));
+        patience.pause("it is busy")?;
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ pub fn unmount(at: &Path) -> Result<()> {
 #[derive(Debug)]
 pub struct LoopDevice {
     file: PathBuf,
-    device: PathBuf,
+    device: Loop,
     content: Vec<u8>,
 }
 
@@ -196,14 +196,13 @@ impl LoopDevice {
     pub fn make(file: &Path, size: usize, fill: u8) -> Result<Self> {
         let content = vec![fill; size];
         fs::write(file, &content)?;
-        let found = run(Command::new("losetup").args(["--find", "--show"]).arg(file), PATIENCE)?.success()?;
-        Ok(Self { file: file.to_path_buf(), device: PathBuf::from(found.out().trim()), content })
+        Ok(Self { file: file.to_path_buf(), device: Loop::attach(file)?, content })
     }
 
     /// `/dev/loopN`.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.device
+        self.device.path()
     }
 
     /// Whether its bytes are the first ones.
@@ -211,13 +210,12 @@ impl LoopDevice {
     /// # Errors
     /// When the device cannot be read.
     pub fn is_untouched(&self) -> Result<bool> {
-        Ok(fs::read(&self.device)? == self.content && fs::read(&self.file)? == self.content)
+        Ok(fs::read(self.device.path())? == self.content && fs::read(&self.file)? == self.content)
     }
 }
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        drop(run(Command::new("losetup").arg("--detach").arg(&self.device), PATIENCE));
         drop(fs::remove_file(&self.file));
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use butterdock_dbus::names::interface::{JOB, MANAGER};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use serde::Serialize;
@@ -12,7 +11,7 @@ use tokio::runtime::Runtime;
 use zbus::{Connection, DBusError as _, DynamicType, Fd, Message, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::TANK;
-use crate::rig::PATIENCE;
+use crate::rig::{PATIENCE, Patience};
 
 /// Options of a call.
 pub type Options<'a> = HashMap<&'a str, Variant<'a>>;
@@ -108,12 +107,9 @@ impl Client {
     /// # Errors
     /// When it never is, or cannot be asked for.
     pub fn until(&self, what: &str, mut is: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
-        let began = Instant::now();
+        let mut patience = Patience::new(what);
         while !is(self)? {
-            if began.elapsed() > PATIENCE {
-                bail!("waited in vain: {what}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
+            patience.pause("it is not so yet")?;
         }
         Ok(())
     }
@@ -123,11 +119,16 @@ impl Client {
     /// # Errors
     /// When it does not end.
     pub fn end_of(&self, job: &str) -> Result<(String, String)> {
-        let mut state = String::new();
-        self.until(&format!("the end of {job}"), |client| {
-            state = client.get(job, JOB, "State")?;
-            Ok(["succeeded", "failed", "cancelled"].contains(&state.as_str()))
-        })?;
+        let mut patience = Patience::new(&format!("{job} has ended"));
+        let state = loop {
+            let state: String = self.get(job, JOB, "State")?;
+            if ["succeeded", "failed", "cancelled"].contains(&state.as_str()) {
+                break state;
+            }
+            let (received, progress): (u64, f64) =
+                (self.get(job, JOB, "BytesReceived")?, self.get(job, JOB, "Progress")?);
+            patience.pause(&format!("{state}, {received} bytes, {progress}"))?;
+        };
         let name: String = self.get(job, JOB, "ErrorName")?;
         Ok((state, name.rsplit('.').next().unwrap_or_default().to_owned()))
     }

@@ -66,8 +66,12 @@ impl Polkit {
         for place in RULES.map(Path::new).into_iter().filter(|place| place.exists()) {
             polkit.cover(&folder, place)?;
         }
-        let mut command = Command::new(program);
-        command.arg("--no-debug").env("DBUS_SYSTEM_BUS_ADDRESS", bus.address()).stdin(Stdio::null());
+        // The thread of the test may end without any Drop.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", program, "--no-debug"])
+            .env("DBUS_SYSTEM_BUS_ADDRESS", bus.address())
+            .stdin(Stdio::null());
         let mut running = start(&mut command)?;
         let client = Client::connect(bus.address())?;
         let began = Instant::now();

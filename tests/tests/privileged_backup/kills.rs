@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use butterdock_tests::rig::rounds;
+
 use crate::stage::{Stage, incremental, order, told};
 
 #[test]
@@ -15,11 +17,11 @@ fn a_kill_leaves_nothing_half_made_and_the_next_run_is_an_increment() -> Result<
     fs::write(stage.live("grown"), vec![b'y'; 20 << 20])?;
     stage.back_up()?;
     let whole = began.elapsed();
-    const POINTS: u32 = 20;
-    for point in 0..POINTS {
+    let points = rounds(7, 20);
+    for point in 0..points {
         fs::write(stage.live("grown"), vec![u8::try_from(point)?; 20 << 20])?;
         let worker = stage.begin(&order())?;
-        std::thread::sleep(whole * point / POINTS);
+        std::thread::sleep(whole * point / points);
         worker.kill()?;
         // What can be seen is whole: on the drive it was received, and beside the source it is read-only.
         let (mine, theirs) = stage.names()?;

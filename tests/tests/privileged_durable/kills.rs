@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use butterdock_tests::rig::{Aim, Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, run, start};
+use butterdock_tests::rig::{Aim, Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, rounds, run, seed, start};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{Content, Random};
 use nix::sys::signal::Signal;
@@ -14,7 +14,6 @@ use nix::sys::signal::Signal;
 use crate::exit::after_a_power_cut;
 use crate::source::{Source, names};
 
-const KILLS: u64 = 100;
 /// Where `kill_at_phase` can die: before each step, and after all of them.
 const PHASES: [&str; 8] =
     ["Receiving", "Syncing", "Checking", "Marking", "ReadOnly", "Publishing", "Settling", "Published"];
@@ -45,7 +44,7 @@ fn seen_is_whole(source: &Source, folder: &Path) -> Result<bool> {
 }
 
 #[test]
-fn killed_at_a_hundred_moments_nothing_half_made_is_seen() -> Result<()> {
+fn a_receive_killed_at_random_moments_shows_nothing_half_made() -> Result<()> {
     let rig = Rig::new()?;
     let source = Source::of(&rig, Proto::TwoCompressed, |live| {
         for number in 0..600 {
@@ -61,9 +60,9 @@ fn killed_at_a_hundred_moments_nothing_half_made_is_seen() -> Result<()> {
     let mut aim = Aim::within(began.elapsed());
     snapshot::delete(&volume.join("s0"))?;
 
-    let mut random = Random::new(began.elapsed().as_nanos().try_into()?);
+    let (mut random, kills) = (Random::new(seed(1)?), rounds(20, 100));
     let (mut finished, mut killed) = (0, 0);
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         let watcher = Watcher::of(volume.path())?;
         let mut running = start(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
         std::thread::sleep(aim.moment(&mut random));
@@ -75,7 +74,7 @@ fn killed_at_a_hundred_moments_nothing_half_made_is_seen() -> Result<()> {
         ensure!(sights.is_empty(), "seen half-made: {sights:?}");
         finished += u32::from(seen_is_whole(&source, volume.path())?);
     }
-    ensure!(killed >= 50, "only {killed} of {KILLS} runs were killed ({finished} finished): this shows little");
+    ensure!(killed >= kills / 2, "only {killed} of {kills} runs were killed ({finished} finished): this shows little");
     whole_run(&source, &volume)
 }
 

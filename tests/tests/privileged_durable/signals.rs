@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_receive::{Control, ErrorKind, Observer, Options, Phase, receive};
-use butterdock_tests::rig::{PATIENCE, Receiver, Rig, start};
+use butterdock_tests::rig::{PATIENCE, Receiver, Rig, beside_others, start};
 use nix::sys::signal::Signal;
 
 use crate::source::{Source, is_empty, names};
@@ -38,7 +38,7 @@ fn interrupted(signal: Signal, status: i32) -> Result<()> {
     }
     std::thread::sleep(Duration::from_millis(100));
     running.signal(signal)?;
-    let finished = running.finish(Duration::from_secs(10))?;
+    let finished = running.finish(beside_others(Duration::from_secs(10)))?;
     drop(input);
     ensure!(finished.code() == status, "ended with {}: {}", finished.code(), finished.err());
     is_empty(volume.path())?;

@@ -14,7 +14,7 @@ mod values;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Receiver, run_measured, standard_is_the_known_one};
+use butterdock_tests::rig::{Receiver, beside_others, run, run_measured, standard_is_the_known_one};
 
 use row::{Fault, Row};
 use stage::{Stage, Theirs};
@@ -48,7 +48,7 @@ fn attempt(stage: &Stage, row: &Row) -> Result<Vec<String>> {
     let stream = stage.keep(&row.stream)?;
     let mut command = Receiver::Ours.command()?;
     command.args(&row.arguments).arg("-f").arg(&stream).arg(stage.destination());
-    let (finished, usage) = run_measured(&command, &stage.report(), LIMIT)?;
+    let (finished, usage) = run_measured(&command, &stage.report(), beside_others(LIMIT))?;
     let mut faults = row.judge(&finished);
     if usage.max_rss_kib > MEMORY {
         faults.push(format!("took {} KiB", usage.max_rss_kib));
@@ -63,7 +63,7 @@ fn shown_with_the_standard(rows: &[Row]) -> Result<()> {
         let stream = theirs.keep(&row.stream)?;
         let mut command = Receiver::Standard.command()?;
         command.args(&row.arguments).arg("-f").arg(&stream).arg(theirs.destination());
-        let shown = match (row.standard, butterdock_tests::rig::run(&mut command, Duration::from_secs(3))) {
+        let shown = match (row.standard, run(&mut command, beside_others(Duration::from_secs(3)))) {
             (Some(Fault::Hangs), outcome) => outcome.is_err(),
             (Some(Fault::ExitsZero), outcome) => outcome?.status.success(),
             (Some(Fault::WritesOutside), outcome) => {

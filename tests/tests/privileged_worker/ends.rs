@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use butterdock_tests::chaos::wait_until;
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Aim, Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive};
+use butterdock_tests::rig::{Aim, Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive, rounds};
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
 use nix::sys::signal::{Signal, kill};
@@ -52,8 +52,8 @@ fn a_killed_worker_leaves_hidden_names_only_and_a_sweep_takes_them() -> Result<(
 }
 
 #[test]
-fn killed_at_thirty_moments_nothing_half_made_is_seen() -> Result<()> {
-    const KILLS: u32 = 30;
+fn killed_at_random_moments_nothing_half_made_is_seen() -> Result<()> {
+    let kills = rounds(10, 30);
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let stream = rig.join("stream");
@@ -72,7 +72,7 @@ fn killed_at_thirty_moments_nothing_half_made_is_seen() -> Result<()> {
     snapshot::delete(&volume.join("sub"))?;
 
     let mut killed = 0;
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         let (input, directory) = (File::open(&stream)?, File::open(volume.path())?);
         let watcher = Watcher::of(volume.path())?;
         let worker = Hired::new(&butterdockd()?, &receive(), &[input.as_fd(), directory.as_fd()])?;
@@ -89,7 +89,7 @@ fn killed_at_thirty_moments_nothing_half_made_is_seen() -> Result<()> {
             snapshot::delete(&volume.join("sub"))?;
         }
     }
-    ensure!(killed >= KILLS / 2, "only {killed} were killed: this shows little");
+    ensure!(killed >= kills / 2, "only {killed} were killed: this shows little");
     Ok(())
 }
 

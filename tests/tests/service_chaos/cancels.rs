@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState};
 use butterdock_tests::chaos::{Load, Stage, names};
+use butterdock_tests::rig::rounds;
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
 
@@ -29,12 +30,12 @@ fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() ->
 }
 
 #[test]
-fn a_running_job_cancelled_at_twenty_moments_is_gone_when_cancel_answers() -> Result<()> {
+fn a_running_job_cancelled_at_random_moments_is_gone_when_cancel_answers() -> Result<()> {
     let mut stage = Stage::new(&["tank"])?;
     let client = stage.client()?;
     let (load, mut random) = (Load::new("s0", 60, 1), Random::new(4));
-    let mut cancelled = 0;
-    for round in 0..20_u64 {
+    let (mut cancelled, cancels) = (0, rounds(8, 20_u64));
+    for round in 0..cancels {
         let (stream, feed) = load.pipe()?;
         let job = client.receive("tank", &stream)?;
         drop(stream);
@@ -63,7 +64,7 @@ fn a_running_job_cancelled_at_twenty_moments_is_gone_when_cancel_answers() -> Re
             snapshot::delete(&stage.path("tank").join("s0"))?;
         }
     }
-    ensure!(cancelled >= 8, "only {cancelled} of 20 were cancelled at work: this shows little");
+    ensure!(cancelled * 5 >= cancels * 2, "only {cancelled} of {cancels} were cancelled at work: this shows little");
     stage.is_tidy(&client, "tank", &[])
 }
 

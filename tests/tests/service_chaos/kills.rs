@@ -7,12 +7,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{ErrorName, JobState};
 use butterdock_tests::chaos::{Client, Feed, Load, Stage, names, wait_until};
+use butterdock_tests::rig::rounds;
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const KILLS: u64 = 20;
+/// How many blows there are, and how many have to hit something at work.
+fn kills() -> (u64, u32) {
+    (rounds(8, 20), rounds(3, 8))
+}
 
 fn load() -> Load {
     Load::new("s0", 60, 7)
@@ -51,11 +55,11 @@ fn whole_run(stage: &mut Stage, client: &Client, load: &Load) -> Result<()> {
 }
 
 #[test]
-fn a_worker_killed_at_twenty_moments_fails_its_job_once_and_leaves_nothing() -> Result<()> {
+fn a_worker_killed_at_random_moments_fails_its_job_once_and_leaves_nothing() -> Result<()> {
     let mut stage = Stage::new(&["tank"])?;
     let (client, load, mut random) = (stage.client()?, load(), Random::new(1));
-    let mut killed = 0;
-    for round in 0..KILLS {
+    let (mut killed, (kills, enough)) = (0, kills());
+    for round in 0..kills {
         let (stream, feed) = load.pipe()?;
         let job = client.receive("tank", &stream)?;
         drop(stream);
@@ -77,16 +81,16 @@ fn a_worker_killed_at_twenty_moments_fails_its_job_once_and_leaves_nothing() -> 
         stage.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}"))?;
         ensure!(client.remembered(&job)?.result == end.state.to_string(), "round {round}: the history says otherwise");
     }
-    ensure!(killed >= 8, "only {killed} of {KILLS} were killed at work: this shows little");
+    ensure!(killed >= enough, "only {killed} of {kills} were killed at work: this shows little");
     whole_run(&mut stage, &client, &load)
 }
 
 #[test]
-fn a_daemon_killed_at_twenty_moments_takes_its_workers_with_it_and_sweeps_when_it_is_back() -> Result<()> {
+fn a_daemon_killed_at_random_moments_takes_its_workers_with_it_and_sweeps_when_it_is_back() -> Result<()> {
     let mut stage = Stage::new(&["tank"])?;
     let (client, load, mut random) = (stage.client()?, load(), Random::new(2));
-    let mut unfinished = 0;
-    for round in 0..KILLS {
+    let (mut unfinished, (kills, enough)) = (0, kills());
+    for round in 0..kills {
         let (stream, feed) = load.pipe()?;
         let job = client.receive("tank", &stream)?;
         let queued = client.receive("tank", &stream)?;
@@ -116,16 +120,16 @@ fn a_daemon_killed_at_twenty_moments_takes_its_workers_with_it_and_sweeps_when_i
         }
         ensure!(client.completions(&job).len() == before, "the end was told by a daemon that did not see it");
     }
-    ensure!(unfinished >= 8, "only {unfinished} of {KILLS} were killed at work: this shows little");
+    ensure!(unfinished >= enough, "only {unfinished} of {kills} were killed at work: this shows little");
     whole_run(&mut stage, &client, &load)
 }
 
 #[test]
-fn a_client_killed_at_twenty_moments_leaves_its_job_to_go_on() -> Result<()> {
+fn a_client_killed_at_random_moments_leaves_its_job_to_go_on() -> Result<()> {
     let mut stage = Stage::new(&["tank"])?;
     let (client, load, mut random) = (stage.client()?, load(), Random::new(3));
-    let mut outlived = 0;
-    for round in 0..KILLS {
+    let (mut outlived, (kills, enough)) = (0, kills());
+    for round in 0..kills {
         let (stream, feed) = load.pipe()?;
         let known = client.jobs()?;
         let mut command = stage.butterdock(&["receive", "tank", "-"])?;
@@ -151,7 +155,7 @@ fn a_client_killed_at_twenty_moments_leaves_its_job_to_go_on() -> Result<()> {
         ensure!(take_away(&stage, &load)?, "round {round}: it is not there");
         stage.is_tidy(&client, "tank", &[])?;
     }
-    ensure!(outlived >= 8, "only {outlived} of {KILLS} jobs outlived their client: this shows little");
-    ensure!(client.history()?.len() as u64 == KILLS, "the history is not whole");
+    ensure!(outlived >= enough, "only {outlived} of {kills} jobs outlived their client: this shows little");
+    ensure!(client.history()?.len() as u64 == kills, "the history is not whole");
     Ok(())
 }

@@ -4,21 +4,20 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::rig::LoopNumber;
 use butterdock_tests::service::no_options;
 use zbus::Variant;
-
-/// No other test is given it.
-const NUMBER: u32 = 98;
 
 #[test]
 fn a_disk_that_took_the_place_of_another_a_moment_ago_is_not_erased_for_it() -> Result<()> {
     let stage = Stage::set()?;
     let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
-    let disk = Disk::attach_to(NUMBER, &image)?;
+    let number = LoopNumber::reserve(98)?;
+    let disk = Disk::attach_to(&number, &image)?;
     let drive = stage.one("the drive", |is| is.label == "Blue")?;
     let silenced = stage.udevd.silence()?;
     drop(disk);
-    let _disk = Disk::attach_to(NUMBER, &other)?;
+    let _disk = Disk::attach_to(&number, &other)?;
     let mut options = no_options();
     options.insert("format", Variant::from(true));
     options.insert("size", Variant::from(drive.is.size));

@@ -2,14 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::chaos::wait_until;
-use butterdock_tests::docking::Story;
-use butterdock_tests::rig::{PATIENCE, run, unmount};
+use butterdock_tests::docking::{Story, elsewhere};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot;
 
@@ -21,20 +18,8 @@ fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Story> {
     story.job("Backup", &no_options())?;
     story.drive("safe", &DriveState::Safe)?;
     story.unplug()?;
-    let (at, other) = (story.stage.rig.join("elsewhere"), story.stage.rig.join("elsewhere.disk"));
-    fs::create_dir_all(&at)?;
-    // Under this name it is no drive of the service's.
-    fs::rename(&story.image, &other)?;
-    run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
-    let done = does(&at);
-    unmount(&at)?;
-    // The kernel detaches it a moment later: until then it would be a copy of the drive.
-    wait_until("the other machine has let go", || {
-        let attached = run(Command::new("losetup").arg("--associated").arg(&other), PATIENCE)?.success()?;
-        Ok(attached.out().trim().is_empty())
-    })?;
-    fs::rename(&other, &story.image)?;
-    done.map(|()| story)
+    elsewhere(&story.image, does)?;
+    Ok(story)
 }
 
 fn each(at: &Path, does: impl Fn(&Path) -> Result<()>) -> Result<()> {

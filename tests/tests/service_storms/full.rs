@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_tests::docking::Story;
-use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::rig::{PATIENCE, rounds, run};
 use butterdock_tests::service::no_options;
 use nix::mount::{MntFlags, umount2};
 
@@ -38,7 +38,6 @@ impl Thin {
     /// part (`lo_complete_rq` looks at the length of reads alone), so a whole request has to fit, or nothing of it.
     fn narrow(&self, more: u64) -> Result<()> {
         fs::write(format!("/sys/block/{}/queue/max_sectors_kb", self.story.device()?), "4")?;
-        nix::unistd::sync();
         let used = fs::metadata(&self.story.image)?.blocks() * 512;
         tmpfs(&self.memory, &format!("remount,size={}", used + more))
     }
@@ -76,12 +75,12 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_drive_that_stops_taking_writes_at_twenty_points_goes_on_when_it_takes_them_again() -> Result<()> {
+fn a_drive_that_stops_taking_writes_is_backed_up_to_when_it_takes_them_again() -> Result<()> {
     let mut thin = Thin::begin()?;
     thin.story.job("Backup", &no_options())?;
     thin.story.drive("safe", &DriveState::Safe)?;
     let mut failed = 0;
-    for point in 0..20_u64 {
+    for point in (0..20_u64).step_by(rounds(4, 1)) {
         (|| {
             fs::write(thin.story.source.join("grown"), noise(point + 1, 6 << 20))?;
             thin.narrow(point * (400 << 10))?;
@@ -94,7 +93,8 @@ fn a_drive_that_stops_taking_writes_at_twenty_points_goes_on_when_it_takes_them_
                 ensure!(["DeviceGone", "NoSpace", "ReadOnly"].contains(&error.as_str()), "{error} {message}");
                 says_why(&error, &message)?;
                 no_worker_is_left(&thin.story)?;
-                // What the filesystem could not write it has refused to go on from: it is unmounted, and mounted anew.
+                // Before the job's end, at it, or never, the filesystem became read-only because it could not commit. In each
+                // case the job said that it failed, nothing that was reported as done is missing, and the drive can go.
                 let removed = thin.story.job("SafelyRemove", &no_options());
                 ensure!(removed.is_ok(), "let go: {removed:?}, after {error} {message}");
                 nothing_half_made(&thin.story)?;
@@ -110,7 +110,7 @@ fn a_drive_that_stops_taking_writes_at_twenty_points_goes_on_when_it_takes_them_
         })()
         .with_context(|| format!("point {point}"))?;
     }
-    ensure!(failed >= 5, "only {failed} points failed");
+    ensure!(failed >= rounds(2, 5), "only {failed} points failed");
     Ok(())
 }
 

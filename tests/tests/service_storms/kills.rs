@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
 use butterdock_tests::docking::{Story, word};
-use butterdock_tests::rig::Aim;
+use butterdock_tests::rig::{Aim, rounds};
 use butterdock_tests::service::no_options;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,9 +18,8 @@ use super::weather::{
     workers,
 };
 
-const ROUNDS: u8 = 10;
 /// Where fewer of the blows hit, little was tried: then there are more rounds, up to [`MOST`].
-const ENOUGH: usize = 3;
+const ENOUGH: usize = 2;
 const MOST: u8 = 40;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,7 @@ fn storm(blow: Blow) -> Result<()> {
     story.drive("safe", &DriveState::Safe)?;
     let mut hit = 0;
     for round in 0..MOST {
-        if round >= ROUNDS && hit >= ENOUGH {
+        if round >= rounds(3, 10) && hit >= ENOUGH {
             break;
         }
         fs::write(&grown, vec![round; 12 << 20])?;

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::names;
-use butterdock_tests::docking::{Disk, Story};
-use butterdock_tests::rig::{PATIENCE, Receiver, run, unmount};
+use butterdock_tests::docking::{Disk, Story, elsewhere};
+use butterdock_tests::rig::{PATIENCE, Receiver, run};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot::{self, Proto};
 use zbus::OwnedObjectPath;
@@ -27,20 +27,6 @@ fn backed_up() -> Result<Story> {
     story.drive("safe", &DriveState::Safe)?;
     story.unplug()?;
     Ok(story)
-}
-
-/// Has somebody else look at the drive, who may write to it.
-fn elsewhere(story: &Story, does: impl FnOnce(&std::path::Path) -> Result<()>) -> Result<()> {
-    let at = story.stage.rig.join("elsewhere");
-    fs::create_dir_all(&at)?;
-    // No loop device over the image: the service would hear of it.
-    let other = story.stage.rig.join("elsewhere.disk");
-    fs::rename(&story.image, &other)?;
-    run(Command::new("mount").args(["-o", "loop"]).arg(&other).arg(&at), PATIENCE)?.success()?;
-    let done = does(&at);
-    unmount(&at)?;
-    fs::rename(&other, &story.image)?;
-    done
 }
 
 /// Plugs it in; waits for the backup, and answers whether it was an increment.
@@ -180,7 +166,7 @@ fn what_another_machine_received_on_the_drive_is_left_alone_and_is_no_obstacle()
     snapshot::freeze(&live, &frozen)?;
     let stream = story.stage.rig.join("foreign");
     snapshot::send(Proto::One, None, &frozen, &stream)?;
-    elsewhere(&story, |at| Receiver::Standard.receive(&stream, &at.join("butterdock/home")))?;
+    elsewhere(&story.image, |at| Receiver::Standard.receive(&stream, &at.join("butterdock/home")))?;
     fs::write(story.source.join("changed"), "here")?;
     let before = good(&story)?;
     story.plug()?;
@@ -198,7 +184,7 @@ fn what_another_machine_received_on_the_drive_is_left_alone_and_is_no_obstacle()
 #[test]
 fn a_snapshot_that_was_changed_on_the_drive_is_no_parent_any_more_and_it_is_said_why() -> Result<()> {
     let mut story = backed_up()?;
-    elsewhere(&story, |at| {
+    elsewhere(&story.image, |at| {
         let folder = at.join("butterdock/home");
         for entry in fs::read_dir(folder)?.flatten() {
             snapshot::set_read_only(&entry.path(), false)?;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::ErrorDetails;
@@ -11,23 +10,15 @@ use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::{names, wait_until};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::docking::{Story, word};
-use butterdock_tests::rig::{PATIENCE, Receiver, run};
+use butterdock_tests::rig::{PATIENCE, Receiver, run, seed};
 use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::Random;
 use zbus::OwnedObjectPath;
 
-/// Chance, whose seed is shown where a test fails; `BUTTERDOCK_SEED` takes one again.
+/// Chance, whose seed is shown where a test fails.
 pub(super) fn chance() -> Result<Random> {
-    let seed = match std::env::var("BUTTERDOCK_SEED") {
-        Ok(seed) => seed.parse()?,
-        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()),
-    };
-    #[expect(clippy::print_stderr, reason = "a test that fails shows by what")]
-    {
-        eprintln!("BUTTERDOCK_SEED={seed}");
-    }
-    Ok(Random::new(seed))
+    Ok(Random::new(seed(1)?))
 }
 
 /// Begins a backup and answers its job.

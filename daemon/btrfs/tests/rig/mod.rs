@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub(crate) struct Volume {
     folder: TempDir,
     loops: Vec<String>,
+    /// The devices, open: as long as they are no other program can have the kernel detach them, and then it does by itself.
+    held: Vec<File>,
 }
 
 impl Volume {
@@ -97,18 +99,31 @@ impl Volume {
     fn unmounted() -> Self {
         require_root();
         let builder = || tempfile::Builder::new().prefix("butterdock-btrfs-").to_owned();
-        let folder = if Path::new("/dev/shm").is_dir() {
-            builder().tempdir_in("/dev/shm").unwrap()
-        } else {
-            builder().tempdir().unwrap()
-        };
+        let memory = std::env::var_os("BUTTERDOCK_SHM").map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
+        let folder = if memory.is_dir() { builder().tempdir_in(memory).unwrap() } else { builder().tempdir().unwrap() };
         fs::create_dir(folder.path().join("mount")).unwrap();
-        Self { folder, loops: Vec::new() }
+        Self { folder, loops: Vec::new(), held: Vec::new() }
     }
 
     fn attach(&mut self, number: usize) {
-        let device = run("losetup", &["--find", "--show", self.image(number).to_str().unwrap()]);
-        self.loops.push(device.trim().to_owned());
+        let image = self.image(number);
+        let inode = fs::metadata(&image).unwrap().ino().to_string();
+        // Another program may detach it before it is held.
+        for _ in 0..100 {
+            let device = run("losetup", &["--find", "--show", image.to_str().unwrap()]).trim().to_owned();
+            let held = File::open(&device).unwrap();
+            let mut asked = Command::new("losetup");
+            asked.args(["--list", "--noheadings", "--output", "BACK-INO,BACK-FILE", &device]);
+            let told = String::from_utf8_lossy(&asked.output().unwrap().stdout).into_owned();
+            if told.split_whitespace().eq([inode.as_str(), image.to_str().unwrap()]) {
+                // Of one that is open this makes the kernel detach it when it is closed, and does no more.
+                run("losetup", &["--detach", &device]);
+                self.loops.push(device);
+                self.held.push(held);
+                return;
+            }
+        }
+        panic!("other programs detach every loop device: end them (losetup -D?), then try again");
     }
 }
 
@@ -124,9 +139,6 @@ impl Drop for Volume {
             if is_mount(&path) {
                 sleep(Duration::from_millis(100));
             }
-        }
-        for device in &self.loops {
-            drop(Command::new("losetup").args(["--detach", device]).output());
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Real filesystems on loop devices, and copies of them.
 
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use butterdock_tests::chaos::wait_until;
-use butterdock_tests::rig::{PATIENCE, Rig, run};
+use butterdock_tests::rig::{Loop, LoopNumber, PATIENCE, Rig, run};
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
@@ -14,32 +12,19 @@ use crate::drives::Member;
 /// Loop devices over images in a folder; detached when dropped.
 struct Disks<'a> {
     rig: &'a Rig,
-    nodes: Vec<PathBuf>,
+    loops: Vec<Loop>,
 }
 
 impl<'a> Disks<'a> {
     fn new(rig: &'a Rig) -> Self {
-        Self { rig, nodes: Vec::new() }
+        Self { rig, loops: Vec::new() }
     }
 
     fn attach(&mut self, image: &str) -> Source {
-        let found = run(Command::new("losetup").args(["--find", "--show"]).arg(self.rig.join(image)), PATIENCE);
-        let node = PathBuf::from(found.expect("ran").success().expect("a loop device").out().trim());
-        self.nodes.push(node.clone());
-        let devnum = fs::metadata(&node).expect("there").rdev();
-        Source { node, devnum }
-    }
-
-    /// To a device that no other test is given when this one is done with it.
-    fn attach_alone(&mut self, image: &str) -> Source {
-        let node = PathBuf::from("/dev/loop99");
-        run(Command::new("losetup").arg(&node).arg(self.rig.join(image)), PATIENCE)
-            .expect("ran")
-            .success()
-            .expect("attached");
-        self.nodes.push(node.clone());
-        let devnum = fs::metadata(&node).expect("there").rdev();
-        Source { node, devnum }
+        let device = Loop::attach(&self.rig.join(image)).expect("a loop device");
+        let source = source(device.path());
+        self.loops.push(device);
+        source
     }
 
     /// New images with one filesystem over all of them.
@@ -71,11 +56,14 @@ impl<'a> Disks<'a> {
 
 impl Drop for Disks<'_> {
     fn drop(&mut self) {
-        for node in &self.nodes {
-            run(Command::new("btrfs").args(["device", "scan", "--forget"]).arg(node), PATIENCE).ok();
-            run(Command::new("losetup").arg("--detach").arg(node), PATIENCE).ok();
+        for device in &self.loops {
+            run(Command::new("btrfs").args(["device", "scan", "--forget"]).arg(device.path()), PATIENCE).ok();
         }
     }
+}
+
+fn source(node: &Path) -> Source {
+    Source { node: node.to_path_buf(), devnum: fs::metadata(node).expect("there").rdev() }
 }
 
 fn options(at: &Path) -> String {
@@ -94,12 +82,11 @@ fn privileged_a_node_whose_medium_is_gone_or_too_small_is_told_as_such() {
     let small = disks.attach("small");
     let told = node::superblock(&small.node, small.devnum).expect_err("too small");
     assert!(told.to_string().contains("too small for a btrfs"), "{told}");
-    let source = disks.attach_alone("a");
-    run(Command::new("losetup").arg("--detach").arg(&source.node), PATIENCE).expect("ran").success().expect("detached");
-    // The kernel detaches it with its last descriptor, and a program that another test starts has this process's until it is
-    // executed.
-    let detached = || Ok(run(Command::new("losetup").arg(&source.node), PATIENCE)?.code() != 0);
-    wait_until("the kernel has detached it", detached).expect("detached");
+    // No other test attaches anything to this number meanwhile.
+    let number = LoopNumber::reserve(99).expect("a number");
+    let device = number.attach(&rig.join("a")).expect("attached");
+    let source = source(number.path());
+    device.detach(&rig.join("a")).expect("detached");
     let gone = node::superblock(&source.node, source.devnum).expect_err("gone");
     let Error::System { source, .. } = &gone else { panic!("{gone}") };
     assert_eq!(source.raw_os_error(), Some(Errno::ENXIO as i32), "{gone}");
@@ -122,8 +109,7 @@ fn privileged_an_enrolled_drive_is_mounted_with_its_options_and_let_go() {
     drop(open);
     drop(mounted.root().expect("opened"));
     // A program that another test starts has this process's files until it is executed.
-    let mut tries = (0..100).map(|_| mounted.unmount().inspect_err(|_| sleep(Duration::from_millis(20))));
-    assert!(tries.any(|unmounted| unmounted.is_ok()), "{}", options(&mounted.at));
+    wait_until("it is unmounted", || Ok(mounted.unmount().is_ok())).expect("unmounted");
     assert!(!mounted.at.exists());
 }
 
