@@ -1,4 +1,6 @@
 //! What the sources of the daemon must keep to, and no compiler checks.
 
 #[cfg(test)]
+mod ignored;
+#[cfg(test)]
 mod rooms;
