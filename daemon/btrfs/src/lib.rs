@@ -28,6 +28,7 @@ mod held_model;
 pub mod inode;
 mod ioctl;
 pub mod mount_ids;
+pub mod mount_table;
 pub mod mounts;
 pub mod names;
 mod numbers;

@@ -35,6 +35,8 @@ pub struct RootItem {
     pub rtime: (i64, u32),
     /// When it was made: seconds since 1970.
     pub otime: i64,
+    /// The nanoseconds of that time.
+    pub otime_nanoseconds: u32,
     /// The transaction that last changed it.
     pub generation: u64,
     /// 0 once it is deleted and only waits for its space to be given back.
@@ -154,6 +156,7 @@ pub(crate) fn parse_root_item(bytes: &[u8]) -> Option<RootItem> {
         stransid: transid(311),
         rtransid: transid(319),
         otime: array(late, 339).map_or(0, i64::from_le_bytes),
+        otime_nanoseconds: le32(late, 347).unwrap_or_default(),
         rtime: (array(late, 363).map_or(0, i64::from_le_bytes), le32(late, 371).unwrap_or_default()),
     })
 }

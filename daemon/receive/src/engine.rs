@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Scope, available_parallelism, scope};
 
 use butterdock_btrfs::filesystem;
-use butterdock_stream::{FRAME, Place};
+use butterdock_stream::{FRAME, Identity, Place};
 
 use crate::apply::{Applier, Faults, Ineffective, Rules, Way};
 use crate::blocks::Blocks;
@@ -19,7 +19,6 @@ use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolu
 use crate::plan::{Action, Begin, Step};
 use crate::reader::{Batch, Reader, Then};
 use crate::real::RealVolume;
-use crate::record::SubvolumeState;
 
 /// Batches of steps that may wait between the reader and the applier.
 const BATCHES: usize = 8;
@@ -82,6 +81,16 @@ pub fn receive(
 /// `directory` is not on btrfs, or cannot be listed or locked.
 pub fn sweep(directory: BorrowedFd<'_>) -> Result<(), Error> {
     Destination::new(directory)?.sweep()
+}
+
+/// Whether the filesystem under `directory` has the subvolume that a sender calls `identity`, as one that `options` let
+/// build on, under its very number.
+///
+/// # Errors
+/// The filesystem cannot be asked.
+pub fn is_received(directory: BorrowedFd<'_>, identity: &Identity, options: &Options) -> Result<bool, Error> {
+    let fd = directory.try_clone_to_owned().map_err(|error| Error::new(Cause::Read(error)))?;
+    Parents::new(fd, options).has(identity)
 }
 
 /// Answers whether the input ended and everything in it was published; and in the `ends` what was, and whether something
@@ -236,9 +245,9 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if self.destination.has(&name)? {
             return Err(Error::new(Cause::Exists(name.into_bytes())));
         }
-        let mut parents =
-            Parents::new(self.destination.duplicate()?, self.options.mount_root.clone(), self.options.top.clone());
-        let hidden = Hidden::create(self.destination, &begin, &mut parents)?;
+        let mut parents = Parents::new(self.destination.duplicate()?, self.options);
+        let mut hidden = Hidden::create(self.destination, &begin, &mut parents)?;
+        (hidden.record.asked_by, hidden.record.origin) = (self.options.asked_by, self.options.origin.clone());
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         self.observer.began(name.to_bytes(), kind);
         self.observer.phase(Phase::Receiving);
@@ -255,7 +264,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
     fn finish(&self, receiving: Receiving<'env>, end: u64, published: &mut Vec<Published>) -> Result<(), Error> {
         let Receiving { applier, mut hidden, begin, name } = receiving;
         let (finished, volume) = applier.finish();
-        drop(volume);
+        let parents = volume.into_sources();
         if self.rules.faults.any() {
             return Ok(());
         }
@@ -263,6 +272,8 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if cancelled() {
             return Err(Error::new(Cause::Cancelled));
         }
+        parents.check()?;
+        drop(parents);
         let (info, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
             .map_err(|error| error.on(&begin.name))?;
         self.rules.ineffective.refused(refused);
@@ -273,8 +284,8 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             kind,
             id: info.id,
             received_uuid,
-            state: SubvolumeState::of_info(&info),
-            parent_number_differs: false,
+            state: hidden.record.state,
+            parent_number_differs: hidden.parent_number_differs,
             end,
         };
         self.observer.published(&done);

@@ -42,7 +42,7 @@ pub mod volume;
 
 pub use apply::{Way, apply_steps};
 pub use control::{Control, Counts, Progress};
-pub use engine::{Outcome, receive, sweep};
+pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
 pub use observer::{Kind, Observer, Phase, Published, Silent};

@@ -4,6 +4,7 @@
 //! it is marked and read-only before it has its name. A crash between any two steps leaves a hidden name only.
 
 use std::ffi::CStr;
+use std::os::fd::AsFd as _;
 
 use butterdock_btrfs::subvolume::{Received, SubvolumeInfo};
 use butterdock_btrfs::{Errno, Error as Fault, filesystem, names, subvolume};
@@ -16,6 +17,7 @@ use crate::error::{Cause, Error};
 use crate::observer::{Observer, Phase};
 use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
+use crate::record::{Record, SubvolumeState};
 
 /// Publishes `hidden` as `name`, and answers what the subvolume says of itself and the flags that its root did not get. Where it
 /// fails, the caller drops `hidden`, and nothing stays.
@@ -53,9 +55,15 @@ pub(crate) fn publish(
     subvolume::set_read_only(hidden.root(), true).map_err(doing("make the subvolume read-only"))?;
     let info = subvolume::info(hidden.root()).map_err(doing("look at the subvolume"))?;
 
-    observer.phase(Phase::Publishing);
     let destination = hidden.destination();
+    // Before it has its name: what has one has a record.
+    hidden.record.state = SubvolumeState::of_info(&info);
+    hidden.record.write(destination.as_fd())?;
+
+    observer.phase(Phase::Publishing);
     names::rename_noreplace(destination, hidden.name(), destination, name).map_err(|fault| {
+        // Where this fails, the next run's sweep removes it.
+        Record::remove(destination.as_fd(), info.uuid).unwrap_or_default();
         if fault.errno == Errno::EEXIST {
             return Error::new(Cause::Exists(name.to_bytes().to_vec()));
         }

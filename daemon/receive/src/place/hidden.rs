@@ -19,6 +19,7 @@ use super::staging::remove_acls;
 use crate::apply::REFUSING;
 use crate::error::{Cause, Error};
 use crate::plan::Begin;
+use crate::record::{Record, SubvolumeState};
 use crate::volume::InodeState;
 
 /// Only root may look in while it is hidden.
@@ -38,6 +39,10 @@ pub(crate) struct Hidden<'d> {
     pub(crate) state: InodeState,
     /// The flags that its parent handed down and that refuse changes; they come back unless the stream gives others.
     pub(crate) refusing: u32,
+    /// The number of its parent is not the one in the stream.
+    pub(crate) parent_number_differs: bool,
+    /// The record that it will have; until it is published it says nothing of its state.
+    pub(crate) record: Record,
     published: bool,
 }
 
@@ -52,10 +57,10 @@ impl<'d> Hidden<'d> {
         match &parent {
             None => subvolume::create(&nursery, &name).map_err(doing("create a subvolume"))?,
             Some(parent) => {
-                subvolume::snapshot(&nursery, &name, &**parent, false).map_err(doing("snapshot the parent"))?
+                subvolume::snapshot(&nursery, &name, &*parent.directory, false).map_err(doing("snapshot the parent"))?
             }
         }
-        let hidden = Self::bring_out(destination, &nursery, &name).inspect_err(|_| {
+        let mut hidden = Self::bring_out(destination, &nursery, &name).inspect_err(|_| {
             // Nothing is in it yet; if this fails too, the next run sweeps it.
             subvolume::destroy(&nursery, &name).unwrap_or_default();
         })?;
@@ -63,6 +68,7 @@ impl<'d> Hidden<'d> {
         if parent.is_none() {
             hidden.disinherit().map_err(doing("clear what the directory hands down"))?;
         }
+        hidden.parent_number_differs = parent.is_some_and(|parent| parent.number_differs);
         Ok(hidden)
     }
 
@@ -83,8 +89,19 @@ impl<'d> Hidden<'d> {
             return Err(locking(Fault { call: "flock", errno: Errno::EAGAIN }));
         }
         names::rename_noreplace(nursery, name, destination, name).map_err(doing("move the new subvolume"))?;
+        let record = Record { state: SubvolumeState::default(), asked_by: 0, origin: None };
         let state = InodeState { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
-        Ok(Self { destination, name: name.into(), root, _lock: lock, state, refusing, published: false })
+        Ok(Self {
+            destination,
+            name: name.into(),
+            root,
+            _lock: lock,
+            state,
+            refusing,
+            parent_number_differs: false,
+            record,
+            published: false,
+        })
     }
 
     /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.

@@ -1,16 +1,18 @@
 //! This room knows where the work is done, and how it ends.
 //!
 //! A subvolume is made under a hidden name in the destination directory ([`hidden`]), begun from its parent if it
-//! has one ([`parents`]), and published only when it is durable ([`finish`]). What a crash leaves is swept
+//! has one ([`parents`], [`candidate`], [`reserved`]), and published only when it is durable ([`finish`]). What a crash leaves is swept
 //! ([`sweep`]). The filesystem is asked whether it lost anything ([`health`], [`extents`]). What only root may see lies in
 //! [`staging`].
 
+mod candidate;
 mod destination;
 mod extents;
 mod finish;
 mod health;
 mod hidden;
 mod parents;
+mod reserved;
 mod staging;
 mod sweep;
 

@@ -1,8 +1,8 @@
-//! Finds the subvolumes that a stream builds on: its parent, and what it clones from.
+//! Finds the subvolumes that a stream builds on: its parent, and what it clones from. Which of them may be used, `candidate`
+//! decides; here its facts are gathered, and what was used is looked at again at the end.
 
 use std::collections::HashMap;
-use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,15 +11,22 @@ use butterdock_btrfs::roots::{self, RootItem};
 use butterdock_btrfs::{Error as Fault, changes, subvolume, top, uuid_tree};
 use butterdock_stream::{Identity, Uuid};
 
+use super::candidate::{Candidate, Chosen, Trust, choose};
 use super::destination::HIDDEN;
+use super::reserved::{c_path, is_hidden, is_reserved, open_holder};
+use super::staging::STAGING;
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
+use crate::options::{Candidates, Options};
 use crate::real::{Directory, RealInode, Sources, open_source};
+use crate::record::{Record, SubvolumeState};
 
 /// So many files to clone from stay open.
 const OPEN_FILES: usize = 16;
 /// So many subvolumes are remembered.
 const SUBVOLUMES: usize = 64;
+/// So many reasons are told why a subvolume is not used.
+const REASONS: usize = 8;
 
 /// The subvolumes of one filesystem, by the sender's identity of them.
 #[derive(Debug)]
@@ -29,94 +36,234 @@ pub(crate) struct Parents {
     mount_root: Option<PathBuf>,
     /// The top-level subvolume: given, or opened once it was needed.
     top: Option<Arc<OwnedFd>>,
-    found: HashMap<Identity, Arc<Directory>>,
+    candidates: Candidates,
+    asked_by: u32,
+    strict: bool,
+    found: HashMap<Identity, Found>,
     files: Vec<(Identity, StreamPath, RealInode)>,
 }
 
+/// A subvolume that is built on.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// Its root.
+    pub(crate) directory: Arc<Directory>,
+    /// Its number is not the one in the stream.
+    pub(crate) number_differs: bool,
+    id: u64,
+    state: SubvolumeState,
+}
+
+/// A candidate with what is needed to open it.
+struct Located {
+    id: u64,
+    path: Vec<u8>,
+    candidate: Candidate,
+}
+
 impl Parents {
-    pub(crate) fn new(fd: OwnedFd, mount_root: Option<PathBuf>, top: Option<Arc<OwnedFd>>) -> Self {
-        Self { fd, mount_root, top, found: HashMap::new(), files: Vec::new() }
+    pub(crate) fn new(fd: OwnedFd, options: &Options) -> Self {
+        Self {
+            fd,
+            mount_root: options.mount_root.clone(),
+            top: options.top.clone(),
+            candidates: options.candidates.clone(),
+            asked_by: options.asked_by,
+            strict: options.strict_parent,
+            found: HashMap::new(),
+            files: Vec::new(),
+        }
     }
 
-    /// The subvolume that the sender calls `wanted`: read-only, and unchanged since it was the same there.
+    /// The subvolume that the sender calls `wanted`: read-only, vouched for, and unchanged since it was the same there.
     /// `role` is what the message calls it.
-    pub(crate) fn find(&mut self, role: &'static str, wanted: &Identity) -> Result<Arc<Directory>, Error> {
+    pub(crate) fn find(&mut self, role: &'static str, wanted: &Identity) -> Result<Found, Error> {
         if let Some(found) = self.found.get(wanted) {
-            return Ok(Arc::clone(found));
+            return Ok(found.clone());
         }
-        let mut reasons = Vec::new();
+        let (mut all, mut reasons) = (Vec::new(), Vec::new());
         for id in self.candidates(wanted.uuid).map_err(doing("look up a uuid"))? {
-            let Some(item) = roots::root_item(&self.fd, id).map_err(doing("look up a subvolume"))? else { continue };
-            let Some(path) = roots::path_of(&self.fd, id).map_err(doing("look up a subvolume's path"))? else {
-                continue;
-            };
-            if item.refs == 0 || path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| name.starts_with(HIDDEN)) {
-                continue;
-            }
-            match self.unfit(id, &item, wanted).map_err(doing("look for changes of a subvolume"))? {
-                Some(reason) => reasons.push(format!("\"{}\" {reason}", path.escape_ascii())),
-                None => match self.open(id, &path) {
-                    Ok(Some(found)) => {
-                        if self.found.len() >= SUBVOLUMES {
-                            self.found.clear();
-                        }
-                        self.found.insert(*wanted, Arc::clone(&found));
-                        return Ok(found);
-                    }
-                    Ok(None) => reasons.push(format!("\"{}\" was replaced just now", path.escape_ascii())),
-                    Err(fault) => return Err(Error::call("open the subvolume that the stream builds on", fault)),
-                },
+            match self.locate(id, wanted) {
+                Ok(Some(located)) => all.push(located),
+                Ok(None) => {}
+                // Another user may have made it so that it cannot be looked at; that stops nothing.
+                Err(error) => reasons.push(format!("subvolume {id} cannot be looked at ({})", error.cause)),
             }
         }
-        let there = if reasons.is_empty() { "no subvolume here has that uuid".to_owned() } else { reasons.join(", ") };
-        Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there }))
+        let facts: Vec<_> = all.iter().map(|located| located.candidate.clone()).collect();
+        match choose(wanted, self.strict, &facts) {
+            Ok(chosen) => match all.get(chosen.index) {
+                Some(located) => match self.open(located, chosen)? {
+                    Some(found) => return self.keep(wanted, found),
+                    None => reasons.push(format!("{} was changed or replaced just now", shown(&located.path))),
+                },
+                None => {}
+            },
+            Err(refused) => {
+                let of = |index: usize| all.get(index).map(|located| shown(&located.path)).unwrap_or_default();
+                reasons.extend(refused.into_iter().map(|(index, why)| format!("{} {why}", of(index))));
+            }
+        }
+        for located in &all {
+            let why = located.candidate.unfit(wanted);
+            reasons.extend(why.map(|why| format!("{} {why}", shown(&located.path))));
+        }
+        Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there: summed_up(reasons) }))
+    }
+
+    /// Whether what is vouched for holds `wanted` under its very number.
+    pub(crate) fn has(&mut self, wanted: &Identity) -> Result<bool, Error> {
+        self.strict = true;
+        match self.find("subvolume", wanted) {
+            Ok(_) => Ok(true),
+            Err(Error { cause: Cause::SubvolumeMissing { .. }, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks again at everything that was built on: its owner may have made it writable and changed it in between. A number
+    /// that did not move proves that nothing was.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for (wanted, found) in &self.found {
+            let info = subvolume::info(&*found.directory).map_err(doing("look at a subvolume again"))?;
+            let now = SubvolumeState::of_info(&info);
+            let same = now.is_marked_as(&found.state) && info.flags & READ_ONLY != 0;
+            if !same || (now.ctransid != found.state.ctransid && self.was_changed_since(found)?) {
+                let there = "it was changed while it was read".to_owned();
+                return Err(Error::new(Cause::SubvolumeMissing { role: "source", wanted: *wanted, there }));
+            }
+        }
+        Ok(())
+    }
+
+    fn was_changed_since(&self, found: &Found) -> Result<bool, Error> {
+        let Some(item) = roots::root_item(&self.fd, found.id).map_err(doing("look up a subvolume"))? else {
+            return Ok(true);
+        };
+        let time = if item.rtransid == 0 { (item.otime, item.otime_nanoseconds) } else { item.rtime };
+        let newest =
+            changes::newest_ctime(&self.fd, found.id, found.state.ctransid).map_err(doing("look for changes"))?;
+        Ok(newest.is_some_and(|ctime| ctime > time))
+    }
+
+    fn keep(&mut self, wanted: &Identity, found: Found) -> Result<Found, Error> {
+        if self.found.len() >= SUBVOLUMES {
+            self.check()?;
+            self.found.clear();
+        }
+        self.found.insert(*wanted, found.clone());
+        Ok(found)
     }
 
     /// All ids that may be meant; read-only snapshots inherit a `received_uuid`, so there can be several.
     fn candidates(&self, uuid: Uuid) -> Result<Vec<u64>, Fault> {
         let mut ids = uuid_tree::subvolumes_by_received_uuid(&self.fd, uuid.0)?;
         ids.extend(uuid_tree::subvolumes_by_uuid(&self.fd, uuid.0)?);
+        ids.sort_unstable();
         ids.dedup();
         Ok(ids)
     }
 
-    /// Why a subvolume must not be used, if so.
-    fn unfit(&self, id: u64, item: &RootItem, wanted: &Identity) -> Result<Option<String>, Fault> {
-        if !item.read_only {
-            return Ok(Some("is not read-only".to_owned()));
+    /// The facts about subvolume `id`; none where it is deleted, or hidden because it is being received.
+    fn locate(&mut self, id: u64, wanted: &Identity) -> Result<Option<Located>, Error> {
+        let Some(item) = roots::root_item(&self.fd, id).map_err(doing("look up a subvolume"))? else { return Ok(None) };
+        let path = roots::path_of(&self.fd, id).map_err(doing("look up a subvolume's path"))?;
+        let Some(path) = path.filter(|path| item.refs != 0 && !is_hidden(path, HIDDEN, STAGING.to_bytes())) else {
+            return Ok(None);
+        };
+        let state = SubvolumeState::of_item(&item);
+        let (trust, since) = if item.read_only { self.trust(&path, &state)? } else { (Trust::Unrecorded, None) };
+        let RootItem { parent_uuid, read_only, .. } = item;
+        let mut candidate = Candidate { state, parent_uuid, read_only, trust, changed: false };
+        // Nobody waits for a search of what does not count.
+        if candidate.unfit(wanted).is_none() {
+            candidate.changed = self.was_changed(id, &item, &candidate, since, wanted)?;
         }
-        if item.received_uuid != wanted.uuid.0 {
-            return Ok((item.ctransid != wanted.ctransid)
-                .then(|| format!("has changed (ctransid {}, the stream wants {})", item.ctransid, wanted.ctransid)));
-        }
-        if item.stransid != wanted.ctransid {
-            let (there, wanted) = (item.stransid, wanted.ctransid);
-            return Ok(Some(format!("was received in another state (stransid {there}, the stream wants {wanted})")));
-        }
-        // What was received must not have been made writable and changed. A receiver that marks before its data is
-        // on disk leaves a ctransid above rtransid without any change, so then the inodes' change times decide.
-        if item.ctransid > item.rtransid {
-            let newest = changes::newest_ctime(&self.fd, id, item.rtransid)?;
-            if newest.is_some_and(|ctime| ctime > item.rtime) {
-                return Ok(Some("was changed after it was received".to_owned()));
-            }
-        }
-        Ok(None)
+        Ok(Some(Located { id, path, candidate }))
     }
 
-    /// Opens subvolume `id` from the top; none when something else is there by now.
-    fn open(&mut self, id: u64, path: &[u8]) -> Result<Option<Arc<Directory>>, Fault> {
-        if self.top.is_none() {
-            self.top = Some(Arc::new(self.open_top()?));
+    /// Who vouches for the subvolume at `path`, and which number it had when it was recorded.
+    fn trust(&mut self, path: &[u8], state: &SubvolumeState) -> Result<(Trust, Option<u64>), Error> {
+        let as_recorded = |recorded: &SubvolumeState| {
+            if state.is_marked_as(recorded) && state.ctransid >= recorded.ctransid {
+                (Trust::Recorded, Some(recorded.ctransid))
+            } else {
+                (Trust::RecordedOtherwise, None)
+            }
+        };
+        let unrecorded_if_roots = match &self.candidates {
+            Candidates::Listed(listed) => {
+                let listed = listed.iter().find(|listed| listed.uuid == state.uuid);
+                return Ok(listed.map_or((Trust::NotListed, None), as_recorded));
+            }
+            Candidates::Recorded { unrecorded_if_roots } => *unrecorded_if_roots,
+        };
+        let looking = doing("look at what holds a subvolume");
+        let top = self.top()?;
+        let Some(holder) = open_holder(top.as_fd(), path).map_err(&looking)? else {
+            return Ok((Trust::Unrecorded, None));
+        };
+        match Record::read(holder.as_fd(), state.uuid) {
+            Ok(Some(record)) if record.asked_by != 0 && record.asked_by != self.asked_by => {
+                Ok((Trust::RecordedForAnother, None))
+            }
+            Ok(Some(record)) => Ok(as_recorded(&record.state)),
+            Err(Error { cause: Cause::Record(_), .. }) => Ok((Trust::RecordedOtherwise, None)),
+            Err(error) => Err(error),
+            Ok(None) if unrecorded_if_roots && is_reserved(top.as_fd(), path, self.fd.as_fd()).map_err(&looking)? => {
+                Ok((Trust::Roots, None))
+            }
+            Ok(None) => Ok((Trust::Unrecorded, None)),
         }
-        let Some(top) = &self.top else { return Ok(None) };
-        let path = if path.is_empty() { b"." } else { path };
-        let Ok(path) = CString::new(path) else { return Ok(None) };
-        let fd = file::open_beneath(top, &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        if subvolume::info(&fd)?.id != id {
+    }
+
+    /// Whether an inode was changed since the subvolume was recorded, received or made. A receiver that marks before its data
+    /// is on disk, and deduplication, leave a later `ctransid` without any change: then the inodes' change times decide, which
+    /// no user can set.
+    fn was_changed(
+        &self,
+        id: u64,
+        item: &RootItem,
+        candidate: &Candidate,
+        recorded: Option<u64>,
+        wanted: &Identity,
+    ) -> Result<bool, Error> {
+        let received = candidate.is_received(wanted);
+        if !received && item.ctransid == wanted.ctransid {
+            return Ok(false);
+        }
+        let (begun, time) =
+            if received { (item.rtransid, item.rtime) } else { (item.otransid, (item.otime, item.otime_nanoseconds)) };
+        let since = recorded.unwrap_or(begun);
+        if item.ctransid <= since {
+            return Ok(false);
+        }
+        let newest = changes::newest_ctime(&self.fd, id, since).map_err(doing("look for changes of a subvolume"))?;
+        Ok(newest.is_some_and(|ctime| ctime > time))
+    }
+
+    /// Opens it from the top; none when something else is there by now, or it is in another state.
+    fn open(&mut self, located: &Located, chosen: Chosen) -> Result<Option<Found>, Error> {
+        let opening = doing("open the subvolume that the stream builds on");
+        let (top, Located { id, path, candidate, .. }) = (self.top()?, located);
+        let Some(path) = c_path(path) else { return Ok(None) };
+        let fd =
+            file::open_beneath(&*top, &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(&opening)?;
+        let info = subvolume::info(&fd).map_err(&opening)?;
+        let state = SubvolumeState::of_info(&info);
+        if info.id != *id || info.flags & READ_ONLY == 0 || state != candidate.state {
             return Ok(None);
         }
-        Directory::new(fd).map(Some)
+        let directory = Directory::new(fd).map_err(&opening)?;
+        Ok(Some(Found { directory, number_differs: chosen.number_differs, id: *id, state }))
+    }
+
+    fn top(&mut self) -> Result<Arc<OwnedFd>, Error> {
+        if let Some(top) = &self.top {
+            return Ok(Arc::clone(top));
+        }
+        let top = self.open_top().map_err(doing("open the subvolume that the stream builds on"))?;
+        Ok(Arc::clone(self.top.insert(Arc::new(top))))
     }
 
     /// The parent may lie outside what is mounted: the top-level subvolume is mounted privately, attached nowhere.
@@ -134,19 +281,37 @@ impl Parents {
     }
 }
 
+/// `BTRFS_ROOT_SUBVOL_RDONLY`.
+const READ_ONLY: u64 = 1;
+
 impl Sources for Parents {
     fn open(&mut self, source: &Identity, path: &StreamPath) -> Result<RealInode, Error> {
         if let Some((_, _, kept)) = self.files.iter().find(|(from, at, _)| from == source && at == path) {
             return Ok(kept.clone());
         }
         let subvolume = self.find("clone source", source)?;
-        let opened = open_source(&subvolume, path)?;
+        let opened = open_source(&subvolume.directory, path)?;
         if self.files.len() >= OPEN_FILES {
             self.files.remove(0);
         }
         self.files.push((*source, path.clone(), opened.clone()));
         Ok(opened)
     }
+}
+
+/// The reasons in one sentence; another user may have made any number of subvolumes with the wanted uuid.
+fn summed_up(mut reasons: Vec<String>) -> String {
+    if reasons.is_empty() {
+        return "no subvolume here has that uuid".to_owned();
+    }
+    let more = reasons.len().saturating_sub(REASONS);
+    reasons.truncate(REASONS);
+    let told = reasons.join(", ");
+    if more == 0 { told } else { format!("{told}, and {more} more") }
+}
+
+fn shown(path: &[u8]) -> String {
+    format!("\"{}\"", path.escape_ascii())
 }
 
 fn doing(what: &'static str) -> impl Fn(Fault) -> Error {

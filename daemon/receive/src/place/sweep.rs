@@ -10,7 +10,10 @@ use butterdock_btrfs::{Error as Fault, directory, subvolume};
 use super::destination::{Destination, HIDDEN};
 use super::hidden::lift;
 use crate::error::Error;
+use crate::record::Record;
 
+/// So many records are looked at.
+const RECORDS: usize = 256;
 const ID_DIGITS: usize = 32;
 
 impl Destination {
@@ -25,6 +28,7 @@ impl Destination {
             // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
             self.sweep_one(&name).unwrap_or_default();
         }
+        Record::remove_orphans(self.as_fd(), RECORDS).unwrap_or_default();
         Ok(())
     }
 

@@ -26,6 +26,10 @@ pub(super) fn change<'a>(
     let (path, change) = match *command {
         Command::EncodedWrite { path, extent, data } => (path, Change::Encoded { extent, payload: share(data) }),
         Command::Clone { path, offset, len, source, source_path, source_offset } => {
+            // ioctl(2) clones up to the end of the source then, which is not what the command says.
+            if len == 0 {
+                return Err(value("a clone has no bytes"));
+            }
             let ends = [offset.checked_add(len), source_offset.checked_add(len)];
             if ends.iter().any(|end| end.is_none_or(|end| i64::try_from(end).is_err())) {
                 return Err(value("a clone ends beyond the largest file"));

@@ -201,12 +201,14 @@ fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
         let len = 4096;
         Command::Clone { path: p, offset, len, source: THERE, source_path, source_offset }
     };
+    let nothing = Command::Clone { path: p, offset: 0, len: 0, source: THERE, source_path: b"s", source_offset: 0 };
     let large = vec![0; 65_537];
     let long = [b'n'; 256];
     let late = Time { seconds: 0, nanoseconds: 1_000_000_000 };
     let end = i64::MAX.unsigned_abs();
     for (command, text) in [
         (Command::Mkfile { path: b"../x", ino: None }, "climbs out"),
+        (nothing, "has no bytes"),
         (Command::Mkdir { path: b"", ino: None }, "empty path"),
         (Command::Rename { path: p, to: b"/x" }, "absolute"),
         (Command::Rename { path: p, to: b"" }, "empty path"),

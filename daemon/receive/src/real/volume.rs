@@ -47,6 +47,11 @@ impl<S: Sources> RealVolume<S> {
         Ok(Self { directories, identity, recent: Vec::new(), sources })
     }
 
+    /// Nothing more is received: what finds the sources of clones, to be asked about them.
+    pub(crate) fn into_sources(self) -> S {
+        self.sources
+    }
+
     pub(super) fn parent(&mut self, path: &StreamPath) -> Result<Arc<Directory>, Fault> {
         self.directories.get(path.parent())
     }

@@ -1,0 +1,253 @@
+//! Which of the subvolumes that bear a uuid may be built on: pure, from facts.
+//!
+//! A uuid travels with a stream, and its owner may give it to any subvolume of his. So a candidate counts only where it is
+//! trusted, read-only and unchanged. The number beside the uuid is a preference: the kernel writes the sender's own number
+//! beside a uuid that came from elsewhere, so it differs after a relay, a restore, a sync back and a deduplication.
+//!
+//! Among those that count, one with the wanted number comes first, then one on record, then the one that was received last.
+//! Two without a record under one identity are told apart by nothing, and neither is used, unless one is a snapshot of the
+//! other. What does not count never stands in the way of what does.
+
+use butterdock_stream::Identity;
+
+use crate::record::SubvolumeState;
+
+/// What is known of a subvolume that bears the wanted uuid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) state: SubvolumeState,
+    /// The uuid of what it is a snapshot of.
+    pub(super) parent_uuid: [u8; 16],
+    pub(super) read_only: bool,
+    pub(super) trust: Trust,
+    /// Whether something in it was changed since it was received or made; not looked at where it does not count anyway.
+    pub(super) changed: bool,
+}
+
+/// Who vouches for a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It is as it was recorded for root or for this user, or as it is listed.
+    Recorded,
+    /// It has no record, and no other user than root can have made it or changed it.
+    Roots,
+    /// It has no record, and another user may have made it.
+    Unrecorded,
+    /// It was received for another user.
+    RecordedForAnother,
+    /// It is not what was recorded.
+    RecordedOtherwise,
+    /// The caller listed what may be built on, and this is not in the list.
+    NotListed,
+}
+
+/// The one that is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// Which of the candidates.
+    pub(super) index: usize,
+    /// Its number is not the one in the stream.
+    pub(super) number_differs: bool,
+}
+
+impl Candidate {
+    /// Whether it was received under the wanted uuid; otherwise that is its own.
+    pub(super) fn is_received(&self, wanted: &Identity) -> bool {
+        self.state.received_uuid == wanted.uuid.0
+    }
+
+    /// Its number under the wanted uuid: the sender's, or its own.
+    pub(super) fn number(&self, wanted: &Identity) -> u64 {
+        if self.is_received(wanted) { self.state.stransid } else { self.state.ctransid }
+    }
+
+    /// Why it does not count, if so.
+    pub(super) fn unfit(&self, wanted: &Identity) -> Option<&'static str> {
+        if !self.read_only {
+            return Some("is not read-only");
+        }
+        match self.trust {
+            Trust::Recorded | Trust::Roots => {}
+            Trust::Unrecorded => return Some("has no record, and another user than root may have made it"),
+            Trust::RecordedForAnother => return Some("was received for another user"),
+            Trust::RecordedOtherwise => return Some("was changed after it was received (its record differs)"),
+            Trust::NotListed => return Some("is not among the snapshots that were recorded when they were sent"),
+        }
+        if !self.changed {
+            return None;
+        }
+        Some(if self.is_received(wanted) {
+            "was changed after it was received"
+        } else {
+            "was changed after it was made"
+        })
+    }
+
+    /// Whether the two hold the same because one is a snapshot of the other, or both are of a third.
+    fn is_kin_of(&self, other: &Self) -> bool {
+        let mark = |state: &SubvolumeState| (state.received_uuid, state.stransid, state.rtransid, state.ctransid);
+        let related = self.parent_uuid == other.state.uuid
+            || other.parent_uuid == self.state.uuid
+            || (self.parent_uuid == other.parent_uuid && self.parent_uuid != [0; 16]);
+        mark(&self.state) == mark(&other.state) && related
+    }
+}
+
+/// Chooses one for `wanted`, or says of each that counts why none is used; `strict` asks for the wanted number.
+pub(super) fn choose(wanted: &Identity, strict: bool, all: &[Candidate]) -> Result<Chosen, Vec<(usize, String)>> {
+    let fit = || all.iter().enumerate().filter(|(_, candidate)| candidate.unfit(wanted).is_none());
+    let (exact, others): (Vec<_>, Vec<_>) =
+        fit().partition(|(_, candidate)| candidate.number(wanted) == wanted.ctransid);
+    let number_differs = exact.is_empty();
+    if number_differs && strict {
+        let differs = |candidate: &Candidate| {
+            format!("has another number ({}, the stream wants {})", candidate.number(wanted), wanted.ctransid)
+        };
+        return Err(others.into_iter().map(|(index, candidate)| (index, differs(candidate))).collect());
+    }
+    let among = if number_differs { others } else { exact };
+    let latest = |recorded: bool| {
+        let wanted = |(_, candidate): &&(usize, &Candidate)| !recorded || candidate.trust == Trust::Recorded;
+        among.iter().filter(wanted).max_by_key(|(_, candidate)| candidate.state.rtransid).copied()
+    };
+    if let Some((index, _)) = latest(true) {
+        return Ok(Chosen { index, number_differs });
+    }
+    // What the sender itself has, in the same state, is what it says: the kernel drew that uuid and gave that number.
+    let own = among.iter().find(|(_, candidate)| !number_differs && !candidate.is_received(wanted));
+    if let Some(&(index, _)) = own {
+        return Ok(Chosen { index, number_differs });
+    }
+    let Some((index, newest)) = latest(false) else { return Err(Vec::new()) };
+    let same = |candidate: &Candidate| candidate.number(wanted) == newest.number(wanted);
+    let rivals = among.iter().filter(|(_, candidate)| same(candidate) && !candidate.is_kin_of(newest));
+    let rivals: Vec<_> = rivals.filter(|(other, _)| *other != index).collect();
+    if rivals.is_empty() {
+        return Ok(Chosen { index, number_differs });
+    }
+    let doubled = || "has the same identity as another one, and neither has a record".to_owned();
+    Err(among.iter().filter(|(_, candidate)| same(candidate)).map(|(index, _)| (*index, doubled())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_stream::Uuid;
+
+    use super::*;
+
+    const WANTED: Identity = Identity { uuid: Uuid([7; 16]), ctransid: 100 };
+
+    /// Received under the wanted identity.
+    fn received(own: u8, stransid: u64, rtransid: u64, trust: Trust) -> Candidate {
+        let state = SubvolumeState { uuid: [own; 16], received_uuid: [7; 16], stransid, rtransid, ctransid: rtransid };
+        Candidate { state, parent_uuid: [0; 16], read_only: true, trust, changed: false }
+    }
+
+    /// The sender's own.
+    fn own(ctransid: u64, trust: Trust) -> Candidate {
+        let state = SubvolumeState { uuid: [7; 16], ctransid, ..SubvolumeState::default() };
+        Candidate { state, parent_uuid: [0; 16], read_only: true, trust, changed: false }
+    }
+
+    fn chosen(all: &[Candidate]) -> Option<(usize, bool)> {
+        choose(&WANTED, false, all).ok().map(|Chosen { index, number_differs }| (index, number_differs))
+    }
+
+    #[test]
+    fn one_that_counts_is_chosen_by_its_number_first() {
+        use Trust::{Recorded, Roots};
+        for (what, all, expected) in [
+            ("nothing", vec![], None),
+            ("the wanted number", vec![received(1, 100, 5, Recorded)], Some((0, false))),
+            ("another number", vec![received(1, 99, 5, Recorded)], Some((0, true))),
+            (
+                "the wanted number before a later one",
+                vec![received(1, 99, 9, Recorded), received(2, 100, 5, Recorded)],
+                Some((1, false)),
+            ),
+            (
+                "of other numbers the one received last",
+                vec![received(1, 98, 5, Recorded), received(2, 97, 9, Recorded)],
+                Some((1, true)),
+            ),
+            (
+                "of two records the one received last",
+                vec![received(1, 100, 9, Recorded), received(2, 100, 5, Recorded)],
+                Some((0, false)),
+            ),
+            ("without a record", vec![received(1, 100, 5, Roots)], Some((0, false))),
+            ("without a record and with another number", vec![received(1, 99, 5, Roots)], Some((0, true))),
+            ("the sender's own", vec![own(100, Roots)], Some((0, false))),
+            ("the sender's own with another number", vec![own(99, Roots)], Some((0, true))),
+            (
+                "the wanted number before a record",
+                vec![received(1, 99, 5, Recorded), received(2, 100, 5, Roots)],
+                Some((1, false)),
+            ),
+        ] {
+            assert_eq!(chosen(&all), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn of_two_with_one_identity_the_recorded_one_or_none() {
+        use Trust::{Recorded, Roots};
+        let copy = |of: &Candidate, uuid| {
+            let state = SubvolumeState { uuid: [uuid; 16], ..of.state };
+            Candidate { state, parent_uuid: of.state.uuid, ..of.clone() }
+        };
+        let first = received(1, 100, 5, Roots);
+        let changed_mark =
+            |candidate: Candidate| Candidate { state: SubvolumeState { rtransid: 6, ..candidate.state }, ..candidate };
+        for (what, all, expected) in [
+            ("a record", vec![received(1, 100, 9, Roots), received(2, 100, 5, Recorded)], Some((1, false))),
+            ("none", vec![received(1, 100, 9, Roots), received(2, 100, 5, Roots)], None),
+            ("none, by another number", vec![received(1, 99, 9, Roots), received(2, 99, 5, Roots)], None),
+            ("the later of two numbers", vec![received(1, 99, 9, Roots), received(2, 98, 5, Roots)], Some((0, true))),
+            ("its snapshot", vec![first.clone(), copy(&first, 2)], Some((1, false))),
+            ("its snapshot, marked anew", vec![first.clone(), changed_mark(copy(&first, 2))], None),
+            ("the sender's own", vec![received(1, 100, 9, Roots), own(100, Roots)], Some((1, false))),
+        ] {
+            assert_eq!(chosen(&all), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_count_is_neither_used_nor_in_the_way() {
+        let good = received(9, 99, 5, Trust::Roots);
+        let bad = |change: fn(&mut Candidate)| {
+            let mut candidate = received(1, 100, 50, Trust::Recorded);
+            change(&mut candidate);
+            candidate
+        };
+        for (what, bad) in [
+            ("writable", bad(|one| one.read_only = false)),
+            ("changed", bad(|one| one.changed = true)),
+            ("another user's", bad(|one| one.trust = Trust::RecordedForAnother)),
+            ("not as recorded", bad(|one| one.trust = Trust::RecordedOtherwise)),
+            ("without a record", bad(|one| one.trust = Trust::Unrecorded)),
+            ("not listed", bad(|one| one.trust = Trust::NotListed)),
+        ] {
+            assert_eq!(chosen(&[bad.clone()]), None, "{what}");
+            assert!(bad.unfit(&WANTED).is_some(), "{what}");
+            assert_eq!(chosen(&[bad, good.clone()]), Some((1, true)), "{what}");
+        }
+    }
+
+    #[test]
+    fn two_hundred_forged_ones_change_nothing() {
+        let mut all: Vec<_> = (0..200).map(|number| received(number, 100, 50, Trust::RecordedForAnother)).collect();
+        all.push(received(201, 100, 5, Trust::Recorded));
+        all.extend((0..200).map(|number| received(number, 100, 60, Trust::Unrecorded)));
+        assert_eq!(chosen(&all), Some((200, false)));
+    }
+
+    #[test]
+    fn strict_asks_for_the_wanted_number() {
+        let strict = |all: &[Candidate]| choose(&WANTED, true, all);
+        assert!(strict(&[received(1, 100, 5, Trust::Recorded)]).is_ok());
+        let refused = strict(&[received(1, 99, 5, Trust::Recorded), own(98, Trust::Roots)]).unwrap_err();
+        assert_eq!(refused[0], (0, "has another number (99, the stream wants 100)".to_owned()));
+        assert_eq!(refused.len(), 2);
+    }
+}
