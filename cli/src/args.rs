@@ -231,6 +231,10 @@ pub(crate) struct Receive {
     #[arg(long)]
     pub(crate) force_decompress: bool,
 
+    /// Refuse a parent whose number differs from the one in the stream, also if it was not changed
+    #[arg(long)]
+    pub(crate) strict_parent: bool,
+
     /// Print the job's id and do not wait for its end
     #[arg(long)]
     pub(crate) detach: bool,

@@ -104,6 +104,10 @@ pub(crate) struct Receive {
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<OsString>,
 
+    /// Refuse a parent whose number differs from the one in the stream, also if it was not changed
+    #[arg(long)]
+    pub(crate) strict_parent: bool,
+
     /// Leave out fs-verity where the stream has it
     #[arg(long)]
     pub(crate) no_verity: bool,

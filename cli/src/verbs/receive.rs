@@ -22,6 +22,7 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Receive) -> Result
         name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()),
         verify: wanted.verify,
         force_decompress: wanted.force_decompress,
+        strict_parent: wanted.strict_parent,
         // The service looks at a regular file's size itself, and of a pipe nobody here knows more.
         total: None,
     };

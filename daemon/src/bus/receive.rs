@@ -25,7 +25,8 @@ pub(super) async fn receive(
     options: &Options,
     header: &Header<'_>,
 ) -> Result<OwnedObjectPath, Error> {
-    let ReceiveOptions { name, verify, force_decompress, total } = ReceiveOptions::from_options(options)?;
+    let ReceiveOptions { name, verify, force_decompress, strict_parent, total } =
+        ReceiveOptions::from_options(options)?;
     let input = hall.cloakroom.claim(ticket)?;
     let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
     let caller = hall.authority.allow(header, &question).await?;
@@ -40,7 +41,7 @@ pub(super) async fn receive(
     };
     // Whoever is not root may hand in a stream that only looks like one.
     let verify = verify || caller.uid != 0;
-    let wish = Wish { volume, place, uid: caller.uid, input, total, name, verify, force_decompress };
+    let wish = Wish { volume, place, uid: caller.uid, input, total, name, verify, force_decompress, strict_parent };
     let ticket = hall.jobs.receive(wish).await?;
     hall.show_job(ticket).await.map_err(|error| lost(&error))
 }

@@ -36,6 +36,7 @@ pub(crate) struct Wish {
     pub(crate) name: Option<Vec<u8>>,
     pub(crate) verify: bool,
     pub(crate) force_decompress: bool,
+    pub(crate) strict_parent: bool,
 }
 
 /// A backup that is to be made.

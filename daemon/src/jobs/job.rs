@@ -28,6 +28,8 @@ pub(crate) struct Job {
     pub(crate) fallback_writes: u64,
     /// What comes builds on a subvolume that is there already, as far as that is known.
     pub(crate) incremental: bool,
+    /// What came builds on a parent whose number is not the one in the stream.
+    pub(crate) number_differs: bool,
     /// How it does its work, for everybody: a sentence without names, or nothing.
     pub(crate) note: String,
     /// Somebody wants it to end: there is nothing more to ask for.
@@ -74,6 +76,7 @@ impl Job {
             encoded_writes: 0,
             fallback_writes: 0,
             incremental: false,
+            number_differs: false,
             note: String::new(),
             ending: false,
             trouble: None,

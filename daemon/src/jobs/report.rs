@@ -24,14 +24,22 @@ pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
     }
 }
 
+/// A number that differs is no fault: see "Parents" in butterdockd(8).
+const NUMBER_DIFFERS: &str =
+    "the parent's number differs from the one in the stream; its uuid is the same, and it was not changed here";
+
 /// Takes in the numbers of a report; answers whether any changed. None of them goes back.
 pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
     match report {
         Report::Progress { counts } => progress(job, pace, counts),
-        Report::Published { end, .. } => {
-            let before = job.bytes_durable;
-            job.bytes_durable = before.max(*end);
-            job.bytes_durable != before
+        Report::Published { end, parent_number_differs, .. } => {
+            let before = (job.bytes_durable, job.number_differs);
+            job.bytes_durable = before.0.max(*end);
+            job.number_differs |= *parent_number_differs;
+            if job.number_differs != before.1 {
+                note(job, NUMBER_DIFFERS);
+            }
+            before != (job.bytes_durable, job.number_differs)
         }
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
         Report::Backup(told) => backup(job, told),

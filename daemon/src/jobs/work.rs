@@ -120,9 +120,18 @@ impl Work {
         let lanes = config.worker.lanes.map(usize::from);
         match self {
             Self::Receive(wish) => {
-                let Wish { volume, place, input, name, verify, force_decompress, .. } = *wish;
-                let order =
-                    worker::Order::Receive { name, verify, force_decompress, no_verity: false, lanes, parked: true };
+                let Wish { volume, place, uid, input, name, verify, force_decompress, strict_parent, .. } = *wish;
+                let order = worker::Order::Receive {
+                    name,
+                    verify,
+                    force_decompress,
+                    no_verity: false,
+                    lanes,
+                    strict_parent,
+                    asked_by: uid,
+                    unrecorded_if_roots: false,
+                    parked: true,
+                };
                 tokio::spawn(Receive { runner, volume, place, input, order }.run());
             }
             Self::Backup(wish) => {
@@ -137,8 +146,9 @@ impl Work {
                 tokio::spawn(Aboard { runner, berth, errand }.run());
             }
             Self::Import(wish) => {
-                let ImportWish { dock, drive, folder, volume, place, only, verify, .. } = *wish;
-                let (berth, order) = (berth(&dock, &drive), worker::Order::Import { only, verify, lanes });
+                let ImportWish { dock, drive, folder, volume, place, only, verify, uid } = *wish;
+                let (berth, order) =
+                    (berth(&dock, &drive), worker::Order::Import { only, verify, asked_by: uid, lanes });
                 let errand = Import { folder, volume, place, order };
                 tokio::spawn(Aboard { runner, berth, errand }.run());
             }

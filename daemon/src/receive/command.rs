@@ -77,6 +77,7 @@ fn options(wanted: Receive) -> Options {
         max_errors: wanted.max_errors,
         one_stream: wanted.terminate_on_end,
         mount_root: wanted.root_mount,
+        strict_parent: wanted.strict_parent,
         ..Options::default()
     }
 }

@@ -42,6 +42,7 @@ struct Subvolume {
     kind: &'static str,
     id: u64,
     received_uuid: String,
+    parent_number_differs: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +92,7 @@ impl Subvolume {
             },
             id: published.id,
             received_uuid: published.received_uuid.to_string(),
+            parent_number_differs: published.parent_number_differs,
         }
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use butterdock_btrfs::{Error as Fault, roots, uuid_tree};
-use butterdock_receive::{Control, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, receive};
+use butterdock_receive::{
+    Control, Error, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, is_received, receive,
+};
 use butterdock_stream::Identity;
 
 use super::feed::feed;
@@ -34,7 +35,7 @@ pub(crate) enum Trouble {
     /// There is no such file, or none at all.
     Nothing(Option<Vec<u8>>),
     /// The volume cannot be asked what it has.
-    Volume(Fault),
+    Volume(Box<Error>),
     /// This file is no stream.
     Unfit { file: Vec<u8>, why: String },
     /// It was cancelled while nothing was received.
@@ -67,7 +68,7 @@ impl Import<'_> {
         let (mut rest, mut known) = (Vec::new(), Vec::new());
         for file in ordered {
             let is_known = match &file.head {
-                Ok(head) => self.has(head.identity).map_err(Trouble::Volume)?,
+                Ok(head) => self.has(head.identity)?,
                 Err(_) => false,
             };
             if is_known { known.push(file) } else { rest.push(file) }
@@ -82,7 +83,7 @@ impl Import<'_> {
         let unfit = |why: String| Trouble::Unfit { file: found.name.clone(), why };
         // The same subvolume may be in two files.
         let first = found.head.map_err(unfit)?;
-        if !self.has(first.identity).map_err(Trouble::Volume)? {
+        if !self.has(first.identity)? {
             return self.from(opened, Part { at: 0, has_header: true });
         }
         match self.more(opened)? {
@@ -110,7 +111,7 @@ impl Import<'_> {
             });
             let Some(part) = next.map_err(broken)? else { return Ok(None) };
             let head = of_part(&file.file, part).map_err(unfit)?;
-            if !self.has(head.identity).map_err(Trouble::Volume)? {
+            if !self.has(head.identity)? {
                 return Ok(Some(part));
             }
         }
@@ -127,15 +128,9 @@ impl Import<'_> {
         done.map_err(|failure| Trouble::Receive { file: name(), failure })
     }
 
-    /// Whether the volume has it, as it was sent.
-    fn has(&self, identity: Identity) -> Result<bool, Fault> {
-        for id in uuid_tree::subvolumes_by_received_uuid(self.destination, identity.uuid.0)? {
-            let item = roots::root_item(self.destination, id)?;
-            if item.is_some_and(|item| item.read_only && item.stransid == identity.ctransid) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Whether the volume has it, as it was sent, on record: any user may mark a subvolume of his with its uuid.
+    fn has(&self, identity: Identity) -> Result<bool, Trouble> {
+        is_received(self.destination, &identity, self.options).map_err(|error| Trouble::Volume(Box::new(error)))
     }
 }
 
@@ -189,7 +184,7 @@ impl fmt::Display for Trouble {
             Self::Nothing(Some(name)) => {
                 write!(f, "there is no stream file \"{}\" in the drive's folder", name.escape_ascii())
             }
-            Self::Volume(fault) => write!(f, "the volume cannot be asked what it has: {fault}; see dmesg"),
+            Self::Volume(error) => write!(f, "the volume cannot be asked what it has: {error}"),
             Self::Unfit { file, why } => {
                 write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use butterdock_btrfs::send;
-use butterdock_receive::{Control, Counts, Observer as _, Options, receive, sweep};
+use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, receive, sweep};
 
 use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
@@ -73,10 +73,29 @@ impl Job {
     /// the worker is confined.
     pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Unfit> {
         match order {
-            Order::Receive { name, verify, force_decompress, no_verity, lanes, parked } => {
+            Order::Receive {
+                name,
+                verify,
+                force_decompress,
+                no_verity,
+                lanes,
+                strict_parent,
+                asked_by,
+                unrecorded_if_roots,
+                parked,
+            } => {
                 let (input, destination) = ends(descriptors, parked)?;
-                let lanes = lanes_for(lanes);
-                let options = Options { verify, force_decompress, lanes, name, no_verity, ..Options::default() };
+                let options = Options {
+                    verify,
+                    force_decompress,
+                    lanes: lanes_for(lanes),
+                    name,
+                    no_verity,
+                    strict_parent,
+                    asked_by,
+                    candidates: Candidates::Recorded { unrecorded_if_roots },
+                    ..Options::default()
+                };
                 Ok(Self::Receive { input, destination, options: Box::new(options) })
             }
             Order::Backup(task) => {
@@ -95,9 +114,11 @@ impl Job {
                 let options = Box::new(Options { lanes: lanes_for(lanes), name, ..Options::default() });
                 Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST) })
             }
-            Order::Import { only, verify, lanes } => {
+            Order::Import { only, verify, asked_by, lanes } => {
                 let [folder, destination] = two(descriptors)?;
-                let options = Box::new(Options { verify, lanes: lanes_for(lanes), ..Options::default() });
+                let candidates = Candidates::Recorded { unrecorded_if_roots: false };
+                let lanes = lanes_for(lanes);
+                let options = Box::new(Options { verify, lanes, asked_by, candidates, ..Options::default() });
                 Ok(Self::Import { files: opened(&folder)?, only, destination, options })
             }
             Order::Streams => Ok(Self::Streams { files: opened(&alone(descriptors)?)? }),

@@ -45,6 +45,13 @@ pub(crate) enum Order {
         no_verity: bool,
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
+        /// Refuse a parent whose number differs from the one in the stream.
+        strict_parent: bool,
+        /// For whom: records of root and of this user count.
+        asked_by: u32,
+        /// Also build on what has no record, where root alone can have made it.
+        #[serde(default)]
+        unrecorded_if_roots: bool,
         /// The first descriptor is a socket with the stream's inside.
         #[serde(default)]
         parked: bool,
@@ -72,6 +79,8 @@ pub(crate) enum Order {
         only: Option<Vec<u8>>,
         /// Decode every compressed extent and refuse one that does not decode.
         verify: bool,
+        /// For whom: records of root and of this user count.
+        asked_by: u32,
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
     },
@@ -218,6 +227,9 @@ mod tests {
             force_decompress: false,
             no_verity: false,
             lanes: Some(3),
+            strict_parent: true,
+            asked_by: 1000,
+            unrecorded_if_roots: true,
             parked: true,
         };
         Start { order, priority: Priority { nice: 10, io: IoPriority::Idle } }
@@ -227,7 +239,7 @@ mod tests {
     fn orders_arrive_as_they_were_given() {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
-        let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, lanes: None };
+        let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, lanes: None };
         let (name, keep) = (b"home".to_vec(), crate::backups::Keep::default());
         let task =
             Task { name, source: None, keep, protect: 7, pins: Vec::new(), last: None, lanes: None, dry_run: false };

@@ -19,13 +19,16 @@ pub struct ReceiveOptions {
     pub verify: bool,
     /// `force_decompress`, `b`: write compressed extents decompressed.
     pub force_decompress: bool,
+    /// `strict_parent`, `b`: refuse a parent whose number differs from the one in the stream, also where its uuid is the same
+    /// and it was not changed.
+    pub strict_parent: bool,
     /// `total`, `t`: how many bytes the caller thinks will come, for the progress alone. Not needed with a regular file.
     pub total: Option<u64>,
 }
 
 impl ReceiveOptions {
     /// The keys there are.
-    pub const KEYS: &[&str] = &["name", "verify", "force_decompress", "total"];
+    pub const KEYS: &[&str] = &["name", "verify", "force_decompress", "strict_parent", "total"];
 
     /// Reads them as they come off the bus.
     ///
@@ -39,6 +42,7 @@ impl ReceiveOptions {
                 "name" => read.name = Some(bare_name(key, value)?),
                 "verify" => read.verify = truth(key, value)?,
                 "force_decompress" => read.force_decompress = truth(key, value)?,
+                "strict_parent" => read.strict_parent = truth(key, value)?,
                 "total" => read.total = Some(number(key, value)?),
                 _ => return Err(unknown(key, Self::KEYS)),
             }
@@ -58,6 +62,9 @@ impl ReceiveOptions {
         }
         if self.force_decompress {
             options.insert("force_decompress", Variant::from(true));
+        }
+        if self.strict_parent {
+            options.insert("strict_parent", Variant::from(true));
         }
         if let Some(total) = self.total {
             options.insert("total", Variant::from(total));
@@ -88,6 +95,7 @@ mod tests {
             name: Some(b"a\xff".to_vec()),
             verify: true,
             force_decompress: true,
+            strict_parent: true,
             total: Some(u64::MAX),
         };
         for sent in [all, ReceiveOptions::default()] {

@@ -169,6 +169,7 @@ mod tests {
             name: None,
             verify: false,
             force_decompress: false,
+            strict_parent: false,
         }
     }
 
