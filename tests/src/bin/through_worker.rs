@@ -36,7 +36,7 @@ fn run() -> Result<()> {
             "-f" => stream = words.next(),
             // It is always confined.
             "-C" => {}
-            "--verify" | "--force-decompress" | "--no-verity" => {
+            "--verify" | "--force-decompress" | "--no-verity" | "--strict-parent" => {
                 job["receive"][text.trim_start_matches('-').replace('-', "_")] = true.into();
             }
             _ if text.starts_with('-') => bail!("the option {text} is not known"),

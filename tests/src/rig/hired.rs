@@ -37,7 +37,16 @@ pub struct Ended {
 /// A job to receive a stream as it is, for [`Hired::new`].
 #[must_use]
 pub fn receive() -> Value {
-    json!({"receive": {"name": null, "verify": false, "force_decompress": false, "no_verity": false, "lanes": null}})
+    json!({"receive": {
+        "name": null,
+        "verify": false,
+        "force_decompress": false,
+        "no_verity": false,
+        "lanes": null,
+        "strict_parent": false,
+        "asked_by": 0,
+        "unrecorded_if_roots": true,
+    }})
 }
 
 impl Hired {

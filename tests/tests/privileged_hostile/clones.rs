@@ -26,11 +26,11 @@ fn sources(stage: &Stage) -> Vec<Row> {
     vec![
         from("from a subvolume that is not there", ([0xab; 16], 5)).says(MISSING),
         from("from no uuid", ([0; 16], 5)),
-        from("from a parent of another transaction", (PARENT.0, PARENT.1 + 1)),
+        from("from a parent of another transaction", (PARENT.0, PARENT.1 + 1)).with(&["--strict-parent"]),
         from("from a parent that was changed", CHANGED),
         from("from a parent that was changed and made read-only", REFROZEN),
         from("from a subvolume that is being written", stage.writable()),
-        from("from a snapshot of another transaction", (own.0, own.1 + 1)),
+        from("from a snapshot of another transaction", (own.0, own.1 + 1)).with(&["--strict-parent"]),
         from("from a missing file of this subvolume", THIS),
     ]
 }
@@ -67,6 +67,7 @@ fn ranges() -> Vec<Row> {
         Row::new(name, target().clone_from("f", offset, len, (PARENT, "src", source_offset)).end())
     };
     vec![
+        part("of no bytes", 0, 0, 0),
         part("past the end of the source", 0, 65_536, 61_440),
         part("from far past the end", 0, 4096, 1 << 40),
         part("4 GiB and a block of a small file", 0, (1 << 32) + 4096, 0),

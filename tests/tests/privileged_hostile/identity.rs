@@ -42,11 +42,12 @@ fn parents(stage: &Stage) -> Vec<Row> {
     vec![
         from("a parent that is not there", ([0xcd; 16], 3)).says(&["cdcdcdcd-cdcd"]),
         from("no parent's uuid", ([0; 16], 3)),
-        from("a parent of another transaction", (PARENT.0, PARENT.1 + 5)).standard(Fault::ExitsZero),
+        from("a parent of another transaction", (PARENT.0, PARENT.1 + 5)).with(&["--strict-parent"]),
         from("a parent that was made writable and changed", CHANGED).standard(Fault::ExitsZero),
         from("a parent that was changed and made read-only", REFROZEN),
         from("a parent that is being written", stage.writable()),
-        from("a snapshot of another transaction", (own.0, own.1 + 1)),
+        from("a snapshot of another transaction", (own.0, own.1 + 1)).with(&["--strict-parent"]),
+        from("a parent of another transaction that was changed", (REFROZEN.0, REFROZEN.1 + 5)),
         Row::new("an increment without a parent", Stream::new(1).command(command::SNAPSHOT, &without_parent).end()),
         Row::new("a command that fails in an increment", {
             Stream::new(1).snapshot("sub", PARENT.0, PARENT.1).unlink("missing").end()

@@ -1,0 +1,6 @@
+//! Which subvolumes may be built on: what a user forges is never used, and what is harmless is not refused.
+
+mod forged;
+mod harmless;
+mod place;
+mod stage;
