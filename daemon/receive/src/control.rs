@@ -1,8 +1,9 @@
 //! The handle by which others watch a run and end it.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -33,6 +34,8 @@ pub struct Counts {
 pub struct Progress {
     /// Bytes of the stream read.
     pub bytes: u64,
+    /// How long the reader has waited for its input, all in all: it could have taken more, and nothing came.
+    pub waited: Duration,
     /// Everything that is counted.
     pub counts: Counts,
 }
@@ -51,7 +54,21 @@ struct Inner {
     /// Readable once the run shall end; the reader polls it beside its input.
     wake: EventFd,
     tally: Tally,
+    waits: Mutex<Waits>,
 }
+
+/// The reader's waits for its input.
+#[derive(Debug, Default)]
+struct Waits {
+    /// Those that ended.
+    ended: Duration,
+    /// When the one that goes on began.
+    since: Option<Instant>,
+}
+
+/// A wait of the reader's for its input, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InputWait<'c>(&'c Inner);
 
 /// The counters behind [`Counts`].
 #[derive(Debug, Default)]
@@ -74,7 +91,9 @@ impl Control {
     pub fn new() -> std::io::Result<Self> {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let (cancelled, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { inner: Arc::new(Inner { cancelled, stopped, wake, tally: Tally::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner { cancelled, stopped, wake, tally: Tally::default(), waits: Mutex::default() }),
+        })
     }
 
     /// Asks the run to end: it stops at the next command, removes its hidden subvolume and fails as cancelled.
@@ -109,7 +128,15 @@ impl Control {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let counts = self.inner.tally.counts();
-        Progress { bytes: counts.bytes, counts }
+        let waits = self.inner.waits();
+        let going_on = waits.since.map_or(Duration::ZERO, |since| since.elapsed());
+        Progress { bytes: counts.bytes, waited: waits.ended.saturating_add(going_on), counts }
+    }
+
+    /// The reader waits for its input from now on.
+    pub(crate) fn wait_for_input(&self) -> InputWait<'_> {
+        self.inner.waits().since = Some(Instant::now());
+        InputWait(&self.inner)
     }
 
     pub(crate) fn tally(&self) -> &Tally {
@@ -143,6 +170,21 @@ impl Control {
 
     pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
         self.inner.wake.as_fd()
+    }
+}
+
+impl Inner {
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for InputWait<'_> {
+    fn drop(&mut self) {
+        let mut waits = self.0.waits();
+        if let Some(since) = waits.since.take() {
+            waits.ended = waits.ended.saturating_add(since.elapsed());
+        }
     }
 }
 

@@ -170,7 +170,10 @@ impl<'r> Reader<'r> {
         // What is read already must not lie about while the input makes us wait.
         if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
             self.send(Then::More);
-            if !ready(self.input, self.control.wake_fd(), PollTimeout::NONE)? {
+            let wait = self.control.wait_for_input();
+            let is_ready = ready(self.input, self.control.wake_fd(), PollTimeout::NONE)?;
+            drop(wait);
+            if !is_ready {
                 return Ok(Next::Went);
             }
         }
@@ -184,7 +187,11 @@ impl<'r> Reader<'r> {
         };
         let end = most.min(space.len());
         let space = space.get_mut(..end).unwrap_or_default();
-        match read(self.input, space) {
+        // Whoever reads the same pipe may have taken what was there a moment ago.
+        let wait = self.control.wait_for_input();
+        let count = read(self.input, space);
+        drop(wait);
+        match count {
             Ok(0) => self.decoder.finish().map(|()| Next::Ended).map_err(stream_error),
             Ok(n) => {
                 self.decoder.filled(n);

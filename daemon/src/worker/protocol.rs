@@ -109,10 +109,13 @@ pub(crate) enum Report {
         name: Vec<u8>,
         incremental: bool,
     },
-    /// How far it is: four times a second at most, and only when it changed.
+    /// How far it is: four times a second at most, and only when it changed. A wait for the stream that grows is told once a
+    /// second.
     Progress {
         #[serde(with = "CountsFields")]
         counts: Counts,
+        /// How long it has waited for the stream, all in all.
+        waited_ms: u64,
     },
     /// A step of a subvolume's way begins. Steps that come in quick succession may be told by the last of them.
     Phase(#[serde(with = "PhaseName")] Phase),
@@ -277,7 +280,7 @@ mod tests {
         for report in [
             Report::Confined { landlock: false, lacking: Some("no".to_owned()) },
             Report::Began { name: Vec::new(), incremental: false },
-            Report::Progress { counts },
+            Report::Progress { counts, waited_ms: 7 },
             Report::Phase(Phase::ReadOnly),
             published,
             Report::Verify(verify::Told::Found(verify::Found { lost: 1, ..verify::Found::default() })),

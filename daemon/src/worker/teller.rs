@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Published};
+use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Progress, Published};
 
 use super::failure::short;
 use super::protocol::{LONGEST_REPORT, Report};
@@ -22,6 +22,8 @@ const ROOM: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
+/// A wait for the stream that has grown by so much is told.
+const WAIT: Duration = Duration::from_secs(1);
 /// So many warnings are told one by one.
 const WARNINGS: u64 = 100;
 
@@ -56,17 +58,18 @@ impl Teller {
         if socket.set_write_timeout(Some(PATIENCE)).is_err() {
             return self.deafen();
         }
-        let mut said = Counts::default();
+        let (mut said, mut said_wait) = (Counts::default(), Duration::ZERO);
         let mut next = Instant::now() + TICK;
         loop {
             let (mut reports, over) = self.take(next);
             let now = Instant::now();
             if now >= next && !over {
                 next = now + TICK;
-                let counts = self.control.progress().counts;
-                if counts != said {
-                    said = counts;
-                    reports.push_back(Report::Progress { counts });
+                let Progress { counts, waited, bytes: _ } = self.control.progress();
+                if counts != said || waited.saturating_sub(said_wait) >= WAIT {
+                    (said, said_wait) = (counts, waited);
+                    let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                    reports.push_back(Report::Progress { counts, waited_ms });
                 }
             }
             for report in reports {
