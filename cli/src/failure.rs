@@ -131,6 +131,7 @@ pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
             Some("send a full stream, or receive the missing subvolume first; `butterdock snapshots VOLUME` lists them")
         }
         ErrorName::DeviceGone => Some("check the drive and its cable, attach it (or mount the volume) and start again"),
+        ErrorName::TooSlow => Some("check the sender and its connection, or have the limits in [streams] changed"),
         ErrorName::TruncatedStream => Some("the transfer was cut off: send the subvolume again"),
         ErrorName::InvalidStream => {
             Some("send the subvolume again; if it fails again, do not trust where it came from")

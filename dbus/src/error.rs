@@ -38,7 +38,7 @@ macro_rules! error_names {
 error_names! {
     /// polkit, or the lack of it, says no; or nobody could be asked, because the caller did not allow it.
     NotAuthorized,
-    /// The volume, or the queue, cannot take this now.
+    /// The volume, the drive or the queue cannot take this now.
     Busy,
     /// There is no such volume, job or drive; a finished job is forgotten after a while.
     NotFound,
@@ -56,6 +56,8 @@ error_names! {
     UnsupportedStream,
     /// The stream builds on a subvolume that is not there.
     ParentMissing,
+    /// The stream came more slowly, or took longer, than the configuration allows.
+    TooSlow,
     /// The drive failed or was pulled.
     DeviceGone,
     /// Somebody cancelled it.
@@ -193,8 +195,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thirteen_names_are_read_back() {
-        assert_eq!(ErrorName::ALL.len(), 13);
+    fn the_fourteen_names_are_read_back() {
+        assert_eq!(ErrorName::ALL.len(), 14);
         for name in ErrorName::ALL {
             assert_eq!(name.as_str().parse(), Ok(*name));
             assert_eq!(name.as_str(), format!("{ERROR_PREFIX}{}", name.short()));

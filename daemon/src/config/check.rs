@@ -29,7 +29,7 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
 fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
     let mut out = String::from("The configuration is good.\n");
     let Config { volumes, backups, imports, worker, drives, .. } = config;
-    let Config { max_jobs, max_queued, max_queued_per_user, history, state, run, .. } = config;
+    let Config { max_jobs, max_queued, max_queued_per_user, streams, history, state, run, .. } = config;
     if volumes.is_empty() {
         out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
     }
@@ -53,11 +53,12 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
     line(
         &mut out,
         &format!(
-            "At most {max_jobs} jobs run at the same time, one on each volume or drive; one whose stream has \
-             said nothing for a minute does not count until it goes on."
+            "Up to {max_jobs} jobs of one class run at the same time, one on each volume or drive; up to {max_queued} of \
+             one class may be unfinished, {max_queued_per_user} of one user. The classes are streams that are handed in \
+             and jobs on drives, each of root and of other users."
         ),
     );
-    line(&mut out, &format!("At most {max_queued} jobs may be unfinished, {max_queued_per_user} of one user."));
+    line(&mut out, &streams.words());
     line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
     line(&mut out, &priority(worker));
     for said in drives.words() {

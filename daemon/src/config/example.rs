@@ -7,9 +7,10 @@ use super::file::parse;
 const EXAMPLE: &str = include_str!("../../data/butterdock.toml");
 
 /// Each table: an unknown key in it, and where the example has it.
-const TABLES: [(&str, &[&str]); 8] = [
+const TABLES: [(&str, &[&str]); 9] = [
     ("zzz = 1", &[]),
     ("[queue]\nzzz = 1", &["queue"]),
+    ("[streams]\nzzz = 1", &["streams"]),
     ("[worker]\nzzz = 1", &["worker"]),
     ("[paths]\nzzz = 1", &["paths"]),
     ("[drives]\nzzz = 1", &["drives"]),

@@ -6,6 +6,7 @@ use toml::Spanned;
 use super::backup::Backup;
 use super::drives::Drives;
 use super::import::Import;
+use super::streams::Streams;
 use super::worth::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
 /// The keys of a file.
@@ -16,6 +17,8 @@ pub(super) struct File {
     pub(super) history: Option<Within<0, 10_000>>,
     #[serde(default)]
     pub(super) queue: Queue,
+    #[serde(default)]
+    pub(super) streams: Streams,
     #[serde(default)]
     pub(super) worker: Worker,
     #[serde(default)]

@@ -54,7 +54,7 @@ fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<
 
 /// Every field is named, so that a new key cannot be forgotten here.
 fn apply(config: &mut Config, file: File) {
-    let File { max_jobs, history, queue, worker, paths, drives, volume, backup, import } = file;
+    let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, import } = file;
     let Queue { max, max_per_user } = queue;
     let Paths { state, run } = paths;
     set(&mut config.max_jobs, max_jobs.map(super::worth::Within::get));
@@ -63,6 +63,7 @@ fn apply(config: &mut Config, file: File) {
     set(&mut config.max_queued_per_user, max_per_user.map(super::worth::Within::get));
     set(&mut config.state, state.map(|path| path.0));
     set(&mut config.run, run.map(|path| path.0));
+    streams.apply(&mut config.streams);
     drives.apply(&mut config.drives);
     apply_worker(&mut config.worker, &worker);
     let volumes = volume.map(|volumes| {

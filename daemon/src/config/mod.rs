@@ -18,6 +18,7 @@ mod example;
 mod file;
 mod import;
 mod load;
+mod streams;
 mod worth;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(crate) use command::Command;
 pub(crate) use drives::{DriveRules, MatchRule, OnFinish};
 pub(crate) use import::ImportRule;
 pub(crate) use load::{Sources, load};
+pub(crate) use streams::{ByteRate, StreamRules, duration_words};
 pub(crate) use worth::{FilesystemUuid, IoClass, VolumeName};
 
 /// What the service goes by. Every value is within its bounds.
@@ -39,12 +41,14 @@ pub(crate) struct Config {
     pub(crate) backups: Vec<BackupRule>,
     /// Where stream files are, in the order of the file; a drive is there once.
     pub(crate) imports: Vec<ImportRule>,
-    /// How many jobs run at the same time.
+    /// How many jobs of one class run at the same time.
     pub(crate) max_jobs: usize,
-    /// How many jobs may be unfinished at the same time.
+    /// How many jobs of one class may be unfinished at the same time.
     pub(crate) max_queued: usize,
     /// How many of them may have been started by the same user.
     pub(crate) max_queued_per_user: usize,
+    /// What is asked of streams that callers hand in.
+    pub(crate) streams: StreamRules,
     /// How many ended jobs are remembered on disk.
     pub(crate) history: usize,
     /// How a worker runs.
@@ -97,6 +101,7 @@ impl Default for Config {
             max_jobs: 4,
             max_queued: 200,
             max_queued_per_user: 100,
+            streams: StreamRules::default(),
             history: 200,
             worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
             state: PathBuf::from("/var/lib/butterdock"),

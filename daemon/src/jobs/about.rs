@@ -77,6 +77,7 @@ impl About {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::class::JobClass;
     use crate::jobs::queue::Queue;
 
     #[test]
@@ -89,7 +90,8 @@ mod tests {
         let mut queue = Queue::default();
         let ids = jobs.map(|(name, drive)| {
             let id = uuid::Uuid::new_v4();
-            queue.push(id, backup(name, drive).places());
+            let about = backup(name, drive);
+            queue.push(id, JobClass::of(&about.kind, 0), about.places());
             id
         });
         assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));

@@ -8,9 +8,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::class::JobClass;
 use super::job::{Job, Trouble};
 use super::left::Left;
 use super::pace::Pace;
+use super::stream_limit::StreamExcess;
 use super::work::Work;
 use crate::volumes::Volume;
 use crate::worker::JobError;
@@ -52,6 +54,8 @@ pub(super) enum Why {
     Unmounted,
     /// Its drive was pulled.
     Pulled,
+    /// Its stream has not kept to a limit.
+    Stream(StreamExcess),
 }
 
 /// How a runner ended.
@@ -82,6 +86,12 @@ impl Entry {
     /// A job that waits.
     pub(super) fn new(job: Job, work: Work) -> Self {
         Self { volume: work.volume().cloned(), work: Some(work), ..Self::of(job) }
+    }
+
+    /// What it is counted with and who asked for it, as long as it is not over.
+    pub(super) fn open(&self) -> Option<(JobClass, u32)> {
+        let job = self.job.borrow();
+        (!job.is_over()).then(|| (JobClass::of(&job.about.kind, job.uid), job.uid))
     }
 
     fn of(job: Job) -> Self {

@@ -131,7 +131,7 @@ impl Jobs {
     /// Makes a drive safe to unplug.
     ///
     /// # Errors
-    /// `Busy`: the queue is full, or a job uses the drive.
+    /// `Busy`: a job uses the drive. However many other jobs there are, it is taken and begins.
     pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
         self.take(Work::Remove(Box::new(wish))).await
     }

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::class::JobClass;
 use super::history::History;
 use super::memory::Memory;
 use super::record::Record;
@@ -15,8 +16,11 @@ enum Ask {
     Settle(oneshot::Sender<()>),
 }
 
-/// So much may wait for the disk: of a thousand unfinished jobs, the most there can be, the beginnings, the ends and more.
-const ROOM: usize = 4096;
+/// So much may wait for the disk: of a thousand unfinished jobs of each of four classes, the most there can be, the beginnings,
+/// the ends and more.
+const ROOM: usize = 16_384;
+/// So much of that is root's and what its configuration begins, however fast other users begin and cancel jobs.
+const ROOTS: usize = ROOM / 2;
 
 /// Reaches the keeper, and knows what it keeps. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,10 +38,11 @@ impl Keeper {
         Self { asks, ended }
     }
 
-    /// Whether so many records can be taken now. Whoever asks before a job is taken on, for its beginning and for the end
-    /// of every job, never loses one.
-    pub(super) fn has_room_for(&self, records: usize) -> bool {
-        self.asks.capacity() >= records
+    /// Whether so many records can be taken now for a job of this class. Whoever asks before a job is taken on, for its
+    /// beginning and for the end of every job, never loses one.
+    pub(super) fn has_room_for(&self, records: usize, class: JobClass) -> bool {
+        let roots = if class.is_of_users() { ROOTS } else { 0 };
+        self.asks.capacity() >= records.saturating_add(roots)
     }
 
     /// Writes a job down; the end of one can be listed at once.
@@ -153,11 +158,15 @@ mod tests {
     async fn what_waits_for_a_slow_disk_is_bounded() {
         let state = tempfile::tempdir().expect("a folder");
         let keeper = Keeper::start(History::open(state.path(), 3).expect("opened"));
-        assert!(keeper.has_room_for(ROOM) && !keeper.has_room_for(ROOM + 1));
+        let has_room = |records, class| keeper.has_room_for(records, class);
+        assert!(has_room(ROOM, JobClass::RootDrive) && !has_room(ROOM + 1, JobClass::RootDrive));
         // Nothing is written before this task waits.
-        (0..ROOM).for_each(|_| keeper.ask(Ask::Keep(3)));
-        assert!(!keeper.has_room_for(1));
+        (0..ROOM - ROOTS).for_each(|_| keeper.ask(Ask::Keep(3)));
+        assert!(!has_room(1, JobClass::UserStream) && !has_room(1, JobClass::UserDrive));
+        assert!(has_room(ROOTS, JobClass::RootDrive) && has_room(ROOTS, JobClass::Remove));
+        (0..ROOTS).for_each(|_| keeper.ask(Ask::Keep(3)));
+        assert!(!has_room(1, JobClass::RootDrive));
         keeper.settle().await;
-        assert!(keeper.has_room_for(ROOM));
+        assert!(has_room(ROOM, JobClass::RootDrive) && has_room(ROOM - ROOTS, JobClass::UserStream));
     }
 }

@@ -10,11 +10,13 @@
 //! What is known of a job is a [`Job`] in a `watch` channel: the desk changes it in place, whoever shows it follows at
 //! their own pace. The channel closes when the job leaves the desk for the history.
 //!
-//! `report` is what a worker's words change; `state` says which steps are lawful, `queue` what runs next, `pace` how fast it
-//! goes, `patience` how long a worker is waited for, `left` what can be said of what it left, `verdict` what its end means; all seven are pure.
+//! `report` is what a worker's words change; `state` says which steps are lawful, `class` how many jobs of which kind there may
+//! be, `queue` what runs next, `pace` how fast it goes, `stream_limit` whether a stream comes too slowly, `patience` how long a
+//! worker is waited for, `left` what can be said of what it left, `verdict` what its end means; all nine are pure.
 
 mod about;
 mod asking;
+mod class;
 mod desk;
 mod entry;
 mod estimate;
@@ -33,6 +35,7 @@ mod report;
 mod runner;
 mod sources;
 mod state;
+mod stream_limit;
 mod verdict;
 mod wish;
 mod work;

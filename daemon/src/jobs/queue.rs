@@ -1,9 +1,11 @@
-//! What runs next: one writer for each place, jobs beside each other up to a bound, in the order of asking.
+//! What runs next: one writer for each place, jobs of each class beside each other up to a bound, in the order of asking, but
+//! root's before those of other users.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use uuid::Uuid;
 
+use super::class::JobClass;
 use crate::config::VolumeName;
 use crate::drives::DriveId;
 
@@ -14,13 +16,18 @@ pub(super) enum Place {
     Drive(DriveId),
 }
 
+/// What a job takes while it runs.
+#[derive(Debug, Clone)]
+struct Claim {
+    class: JobClass,
+    places: Vec<Place>,
+}
+
 /// The jobs that are not over.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<(Uuid, Vec<Place>)>,
-    running: HashMap<Uuid, Vec<Place>>,
-    /// Running jobs whose stream has said nothing for long.
-    resting: HashSet<Uuid>,
+    waiting: VecDeque<(Uuid, Claim)>,
+    running: HashMap<Uuid, Claim>,
     /// What workers hold that should be gone and are not: the kernel holds them.
     stuck: HashMap<Uuid, Vec<Place>>,
 }
@@ -32,27 +39,31 @@ impl Queue {
     }
 
     /// A job waits for its turn.
-    pub(super) fn push(&mut self, id: Uuid, places: Vec<Place>) {
-        self.waiting.push_back((id, places));
+    pub(super) fn push(&mut self, id: Uuid, class: JobClass, places: Vec<Place>) {
+        self.waiting.push_back((id, Claim { class, places }));
     }
 
-    /// The next job whose turn it is, when at most `max` may run; its places are taken from now on. Jobs that rest do not
-    /// count: a stream that says nothing holds up its own places and no other. When they go on, more than `max` run.
+    /// The next job whose turn it is, when up to `max` of a class may run; its places are taken from now on.
     ///
-    /// A job that needs two places is not overtaken at either, or it might wait for ever; unless one of them is stuck.
+    /// A job that needs two places is not overtaken at either, or it might wait for ever; unless one of them is stuck, or the
+    /// other job goes before it by its class.
     pub(super) fn next(&mut self, max: usize) -> Option<Uuid> {
-        if self.running.len().saturating_sub(self.resting.len()) >= max {
-            return None;
-        }
-        let at = self.first_free()?;
-        let (id, places) = self.waiting.remove(at)?;
-        self.running.insert(id, places);
+        let at = self.first_free(max)?;
+        let (id, claim) = self.waiting.remove(at)?;
+        self.running.insert(id, claim);
         Some(id)
     }
 
-    fn first_free(&self) -> Option<usize> {
-        let mut taken: HashSet<&Place> = self.running.values().chain(self.stuck.values()).flatten().collect();
-        for (at, (_, places)) in self.waiting.iter().enumerate() {
+    fn first_free(&self, max: usize) -> Option<usize> {
+        let running = self.running.values().flat_map(|claim| &claim.places);
+        let mut taken: HashSet<&Place> = running.chain(self.stuck.values().flatten()).collect();
+        let mut in_order: Vec<(usize, &Claim)> = self.waiting.iter().map(|(_, claim)| claim).enumerate().collect();
+        // The order of asking stays among those of one rank.
+        in_order.sort_by_key(|(_, claim)| claim.class.rank());
+        for (at, Claim { class, places }) in in_order {
+            if self.count(*class) >= class.places(max) {
+                continue;
+            }
             if places.iter().all(|place| !taken.contains(place)) {
                 return Some(at);
             }
@@ -63,16 +74,9 @@ impl Queue {
         None
     }
 
-    /// A running job's stream says nothing.
-    pub(super) fn rest(&mut self, id: Uuid) {
-        if self.running.contains_key(&id) {
-            self.resting.insert(id);
-        }
-    }
-
-    /// Its stream goes on.
-    pub(super) fn wake(&mut self, id: Uuid) {
-        self.resting.remove(&id);
+    /// How many jobs of this class run.
+    fn count(&self, class: JobClass) -> usize {
+        self.running.values().filter(|claim| claim.class == class).count()
     }
 
     /// Takes a job out that waits; false when it does not.
@@ -84,27 +88,25 @@ impl Queue {
 
     /// A running job is over and its worker gone.
     pub(super) fn release(&mut self, id: Uuid) {
-        self.resting.remove(&id);
         self.running.remove(&id);
         self.stuck.remove(&id);
     }
 
     /// A running job is over and its worker not gone: others may run, but not where it is.
     pub(super) fn hold(&mut self, id: Uuid) {
-        self.resting.remove(&id);
-        if let Some(places) = self.running.remove(&id) {
-            self.stuck.insert(id, places);
+        if let Some(claim) = self.running.remove(&id) {
+            self.stuck.insert(id, claim.places);
         }
     }
 
     /// Whether nothing works there.
     pub(super) fn is_idle(&self, place: &Place) -> bool {
-        !self.running.values().flatten().any(|taken| taken == place) && !self.is_stuck(place)
+        !self.running.values().any(|claim| claim.places.contains(place)) && !self.is_stuck(place)
     }
 
     /// Whether a job waits for its turn there.
     pub(super) fn is_awaited(&self, place: &Place) -> bool {
-        self.waiting.iter().any(|(_, places)| places.contains(place))
+        self.waiting.iter().any(|(_, claim)| claim.places.contains(place))
     }
 
     /// Whether a worker that should be gone is still there.
@@ -125,7 +127,7 @@ mod tests {
         let mut queue = Queue::default();
         let ids: Vec<Uuid> = volumes.iter().map(|_| Uuid::new_v4()).collect();
         for (id, name) in ids.iter().zip(volumes) {
-            queue.push(*id, vec![volume(name)]);
+            queue.push(*id, JobClass::RootStream, vec![volume(name)]);
         }
         (queue, ids)
     }
@@ -148,22 +150,46 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_say_nothing_hold_up_their_own_volumes_and_no_other() {
-        let (mut queue, ids) = queue(&["a", "b", "a", "c", "d"]);
-        assert_eq!((queue.next(2), queue.next(2), queue.next(2)), (Some(ids[0]), Some(ids[1]), None));
-        queue.rest(ids[0]);
-        assert_eq!((queue.next(2), queue.next(2)), (Some(ids[3]), None));
-        queue.rest(ids[1]);
-        queue.wake(ids[1]);
-        assert_eq!(queue.next(2), None, "one that goes on counts again");
-        queue.release(ids[3]);
-        queue.wake(ids[0]);
-        assert_eq!(queue.next(2), None);
+    fn each_class_has_places_of_its_own_and_root_goes_first() {
+        use JobClass::{Remove, RootDrive, RootStream, UserDrive, UserStream};
+        // Jobs in the order of asking, each with its places; those that run when up to two of a class may.
+        type Row<'r> = (&'r [(JobClass, &'r str)], &'r [usize]);
+        let table: [Row<'_>; 9] = [
+            (&[(UserStream, "a"), (UserStream, "b"), (UserStream, "c")], &[0, 1]),
+            (&[(UserStream, "a"), (UserStream, "b"), (UserStream, "c"), (RootDrive, "d")], &[3, 0, 1]),
+            (&[(UserStream, "a"), (UserStream, "b"), (UserDrive, "c"), (RootStream, "d")], &[3, 0, 1, 2]),
+            (&[(RootStream, "a"), (RootStream, "b"), (RootStream, "c"), (RootDrive, "d")], &[0, 1, 3]),
+            (&[(UserDrive, "a"), (UserDrive, "b"), (UserDrive, "c"), (RootDrive, "d")], &[3, 0, 1]),
+            (&[(UserStream, "a"), (RootDrive, "a")], &[1]),
+            (&[(UserStream, "ab"), (RootDrive, "b"), (RootDrive, "a")], &[1, 2]),
+            (&[(RootDrive, "a"), (RootDrive, "b"), (Remove, "c"), (Remove, "d"), (Remove, "e")], &[2, 3, 4, 0, 1]),
+            // One whose class is full keeps no place from another class.
+            (&[(UserStream, "a"), (UserStream, "b"), (UserStream, "c"), (UserDrive, "c")], &[0, 1, 3]),
+        ];
+        for (jobs, expected) in table {
+            let mut queue = Queue::default();
+            let ids: Vec<Uuid> = jobs.iter().map(|_| Uuid::new_v4()).collect();
+            for (id, (class, places)) in ids.iter().zip(jobs) {
+                queue.push(*id, *class, places.chars().map(|name| volume(&name.to_string())).collect());
+            }
+            let run: Vec<Uuid> = std::iter::from_fn(|| queue.next(2)).collect();
+            assert_eq!(run, expected.iter().map(|at| ids[*at]).collect::<Vec<_>>(), "{jobs:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_of_root_goes_before_all_that_wait_for_its_volume() {
+        let mut queue = Queue::default();
+        let ids: Vec<Uuid> = (0..200).map(|_| Uuid::new_v4()).collect();
+        ids.iter().for_each(|id| queue.push(*id, JobClass::UserStream, vec![volume("a")]));
+        assert_eq!((queue.next(4), queue.next(4)), (Some(ids[0]), None));
+        let restore = Uuid::new_v4();
+        queue.push(restore, JobClass::RootDrive, vec![volume("a"), volume("drive")]);
+        assert_eq!(queue.next(4), None, "the one that runs is not interrupted");
         queue.release(ids[0]);
-        assert_eq!(queue.next(2), Some(ids[2]));
-        queue.rest(ids[4]);
-        assert_eq!(queue.next(2), None, "one that does not run does not rest");
-        assert!(!queue.is_idle(&volume("a")) && queue.is_idle(&volume("d")));
+        assert_eq!((queue.next(4), queue.next(4)), (Some(restore), None));
+        queue.release(restore);
+        assert_eq!(queue.next(4), Some(ids[1]));
     }
 
     #[test]
@@ -191,15 +217,15 @@ mod tests {
     fn a_job_that_needs_two_places_is_not_overtaken_unless_one_of_them_is_stuck() {
         let mut queue = Queue::default();
         let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
-        queue.push(ids[0], vec![volume("a")]);
-        queue.push(ids[1], vec![volume("a"), volume("b")]);
-        queue.push(ids[2], vec![volume("b")]);
+        queue.push(ids[0], JobClass::RootDrive, vec![volume("a")]);
+        queue.push(ids[1], JobClass::RootDrive, vec![volume("a"), volume("b")]);
+        queue.push(ids[2], JobClass::RootDrive, vec![volume("b")]);
         assert_eq!((queue.next(8), queue.next(8)), (Some(ids[0]), None));
         queue.hold(ids[0]);
         assert_eq!(queue.next(8), Some(ids[2]), "nobody knows when the stuck one is free");
         queue.release(ids[2]);
         queue.release(ids[0]);
-        queue.push(ids[3], vec![volume("b")]);
+        queue.push(ids[3], JobClass::RootDrive, vec![volume("b")]);
         assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), None));
     }
 }

@@ -31,7 +31,7 @@ const NUMBER_DIFFERS: &str =
 /// Takes in the numbers of a report; answers whether any changed. None of them goes back.
 pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
     match report {
-        Report::Progress { counts } => progress(job, pace, counts),
+        Report::Progress { counts, .. } => progress(job, pace, counts),
         Report::Published { end, parent_number_differs, .. } => {
             let before = (job.bytes_durable, job.number_differs);
             job.bytes_durable = before.0.max(*end);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn read(bytes: u64) -> Report {
-        Report::Progress { counts: Counts { bytes, ..Counts::default() } }
+        Report::Progress { counts: Counts { bytes, ..Counts::default() }, waited_ms: 0 }
     }
 
     #[test]

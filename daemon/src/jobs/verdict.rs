@@ -51,6 +51,10 @@ pub(super) fn outside(why: Why, left: Left, about: &About) -> (JobResult, Option
                 format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
             (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
         }
+        Why::Stream(excess) => {
+            let (what, next) = excess.words();
+            (JobResult::Failed, Some(Trouble::plain(ErrorName::TooSlow, format!("{what}; {words}; {next}"))))
+        }
         Why::Unmounted => {
             let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
             (JobResult::Failed, Some(Trouble::plain(ErrorName::DeviceGone, text)))
@@ -106,6 +110,7 @@ fn error_name(kind: ErrorKind) -> ErrorName {
 mod tests {
     use super::*;
     use crate::config::VolumeName;
+    use crate::jobs::stream_limit::StreamExcess;
 
     fn tank() -> About {
         About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
@@ -137,6 +142,19 @@ mod tests {
         let cancelled = (JobResult::Cancelled, Some(ErrorName::Cancelled));
         assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
         assert_eq!(seen(Some(Why::Stopping), told(ErrorKind::Cancelled)), cancelled);
+    }
+
+    #[test]
+    fn a_stream_that_is_ended_for_its_limit_has_failed_as_too_slow() {
+        let limit = std::time::Duration::from_secs(60);
+        let why = Some(Why::Stream(StreamExcess::Long { limit }));
+        let slow = (JobResult::Failed, Some(ErrorName::TooSlow));
+        for ending in [told(ErrorKind::Cancelled), Ending::Killed] {
+            assert_eq!(seen(why, ending), slow);
+        }
+        // What was whole by then stays, and another error is not hidden.
+        assert_eq!(seen(why, Ending::Told(None)), (JobResult::Succeeded, None));
+        assert_eq!(seen(why, told(ErrorKind::NoSpace)), (JobResult::Failed, Some(ErrorName::NoSpace)));
     }
 
     #[test]

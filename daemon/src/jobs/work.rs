@@ -62,6 +62,14 @@ impl Work {
         }
     }
 
+    /// Whether it is a stream that a caller hands in: then whoever sends it can make it wait.
+    pub(super) fn is_handed_in(&self) -> bool {
+        match self {
+            Self::Receive(_) => true,
+            Self::Backup(_) | Self::Remove(_) | Self::Restore(_) | Self::Verify(_) | Self::Import(_) => false,
+        }
+    }
+
     /// How much is known to come before it begins.
     pub(super) fn total(&self) -> Total {
         match self {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Desk, hooked, journal, step};
 use crate::config::{IoClass, WorkerRule};
 use crate::jobs::about::About;
+use crate::jobs::class::{Full, JobClass, OpenBounds};
 use crate::jobs::entry::Entry;
 use crate::jobs::handle::Ticket;
 use crate::jobs::job::{Job, now};
@@ -17,6 +18,7 @@ use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
 use crate::jobs::runner::Runner;
 use crate::jobs::state::Event;
+use crate::jobs::stream_limit::StreamLimit;
 use crate::jobs::work::Work;
 use crate::worker::{IoPriority, Priority};
 
@@ -25,12 +27,8 @@ impl Desk {
         let (about, uid) = (work.about(), work.uid());
         let places = about.places();
         let busy = |text: String| Err(Error::new(ErrorName::Busy, text));
-        let unfinished = self.jobs.values().filter(|entry| !entry.job.borrow().is_over());
-        let (mut all, mut of_user) = (0, 0);
-        for entry in unfinished {
-            all += 1;
-            of_user += usize::from(entry.job.borrow().uid == uid);
-        }
+        let class = JobClass::of(&about.kind, uid);
+        let open: Vec<_> = self.jobs.values().filter_map(Entry::open).collect();
         if self.stopping.is_some() {
             return busy("the service is ending; try again when it runs".to_owned());
         }
@@ -38,23 +36,27 @@ impl Desk {
             // Withdrawn while somebody typed a password for it.
             return Err(work.not_configured());
         }
-        if all >= self.config.max_queued {
-            return busy(format!("{all} jobs are unfinished and more are not taken; wait until some have ended"));
-        }
-        if of_user >= self.config.max_queued_per_user {
-            return busy(format!(
-                "{of_user} of your jobs are unfinished and more are not taken; wait until some have ended"
-            ));
+        let bounds = OpenBounds { all: self.config.max_queued, of_user: self.config.max_queued_per_user };
+        match class.full(uid, open.iter().copied(), bounds) {
+            None => {}
+            Some(Full::Class(count)) => {
+                return busy(format!("{count} jobs are unfinished and more are not taken; wait until some have ended"));
+            }
+            Some(Full::User(count)) => {
+                return busy(format!(
+                    "{count} of your jobs are unfinished and more are not taken; wait until some have ended"
+                ));
+            }
         }
         if places.iter().any(|place| self.queue.is_stuck(place)) {
             let target = about.target();
             return busy(format!("a worker hangs on the {target}; check the drive and its cable (dmesg)"));
         }
-        if let Some(text) = self.in_the_way(&about) {
+        if let Some(text) = self.in_the_way(&about, uid) {
             return busy(text.to_owned());
         }
         // Its beginning, and the end of every unfinished job.
-        if !self.keeper.has_room_for(all.saturating_add(2)) {
+        if !self.keeper.has_room_for(open.len().saturating_add(2), class) {
             return busy("the history cannot be written fast enough; check the disk of the state directory".to_owned());
         }
         let id = Uuid::new_v4();
@@ -64,23 +66,23 @@ impl Desk {
         let entry = Entry::new(job, work);
         let ticket = Ticket { id, job: entry.job.subscribe() };
         self.jobs.insert(id, entry);
-        self.queue.push(id, places);
+        self.queue.push(id, class, places);
         Ok(ticket)
     }
 
     /// Why a job is not taken that would wait for no good.
-    fn in_the_way(&self, about: &About) -> Option<&'static str> {
+    fn in_the_way(&self, about: &About, uid: u32) -> Option<&'static str> {
+        // What another user has asked for may be cancelled by him, and is no answer to root.
+        let is_made = || self.jobs.values().any(|entry| is_unfinished(entry, about) && (uid != 0 || is_of_root(entry)));
         let mut places = about.places().into_iter();
         match about.kind {
             JobKind::Remove if places.any(|place| !self.queue.is_idle(&place) || self.queue.is_awaited(&place)) => {
                 Some("a job uses the drive; wait until it has ended, or cancel it first")
             }
-            JobKind::Backup if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
+            JobKind::Backup if is_made() => {
                 Some("this backup is being made on this drive already; watch it with butterdock jobs")
             }
-            JobKind::Verify if self.jobs.values().any(|entry| is_unfinished(entry, about)) => {
-                Some("the drive is being verified already; watch it with butterdock jobs")
-            }
+            JobKind::Verify if is_made() => Some("the drive is being verified already; watch it with butterdock jobs"),
             JobKind::Remove
             | JobKind::Backup
             | JobKind::Receive
@@ -108,8 +110,11 @@ impl Desk {
         step(entry, &Event::Begins);
         journal::begins(id, &entry.job.borrow().about);
         hooked::begins(&self.hooks, &entry.job.borrow());
+        let (uid, now) = (entry.job.borrow().uid, Instant::now());
+        let limit = work.is_handed_in().then(|| StreamLimit::new(&self.config.streams, uid, now));
         let runner = Runner {
             id,
+            limit,
             priority: priority(self.config.worker),
             spawner: Arc::clone(&self.spawner),
             desk: self.itself.clone(),
@@ -122,6 +127,10 @@ impl Desk {
 fn is_unfinished(entry: &Entry, about: &About) -> bool {
     let job = entry.job.borrow();
     job.about == *about && !job.is_over()
+}
+
+fn is_of_root(entry: &Entry) -> bool {
+    entry.job.borrow().uid == 0
 }
 
 /// How a worker runs beside everything else.

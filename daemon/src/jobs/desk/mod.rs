@@ -139,9 +139,6 @@ impl Desk {
             }
             Told::Report(Report::Confined { landlock: _, lacking }) => self.lacking.hear(lacking),
             Told::Report(report) => {
-                if matches!(report, Report::Progress { .. } | Report::Verify(_) | Report::Phase(_)) {
-                    self.queue.wake(id);
-                }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 // A statement of its own: whoever still looks at a job keeps it from being changed.
                 let event = report::event(&entry.job.borrow().state, &report);
@@ -157,12 +154,12 @@ impl Desk {
                 }
             }
             Told::Pulled => self.end(id, Why::Pulled),
+            Told::Exceeded(excess) => self.end(id, Why::Stream(excess)),
             Told::Noted(note) => {
                 if let Some(entry) = self.jobs.get(&id) {
                     entry.job.send_modify(|job| report::note(job, &note));
                 }
             }
-            Told::Quiet => self.queue.rest(id),
             Told::Writing => {
                 if let Some(entry) = self.jobs.get_mut(&id) {
                     entry.tell_of_writing();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use butterdock_receive::Phase;
+use butterdock_receive::{Counts, Phase};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -10,13 +10,12 @@ use super::{Runner, Told};
 use crate::backups::{self, Identity, Pin};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
+use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
 use crate::verify;
 use crate::worker::{JobError, Report, Subject, Worker};
 
 /// After so long without news the rate is that of nothing.
 const STALLED: Duration = Duration::from_secs(3);
-/// After so long without news, from a stream that is waited for, other volumes do not wait for it any more.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// What was seen of a worker.
 #[derive(Debug, Default)]
@@ -44,6 +43,11 @@ pub(super) struct Heard {
 }
 
 impl Followed {
+    /// A subvolume came whole and is made durable, as far as is known.
+    fn is_settling(&self) -> bool {
+        self.writing || self.naming
+    }
+
     /// Takes in a step; answers whether it was one.
     fn hear(&mut self, report: &Report) -> bool {
         match report {
@@ -94,11 +98,14 @@ impl Runner {
         let mut news = News::new(Instant::now());
         loop {
             let deadline = patience.as_ref().map(Patience::deadline);
-            let deadline = deadline.or_else(|| news.deadline(seen.writing || seen.naming));
+            // One that is being ended has nothing more to keep to, and neither has one that came whole.
+            let limit = self.limit.as_ref().filter(|_| patience.is_none() && !seen.is_settling());
+            let limit = limit.and_then(StreamLimit::end);
+            let deadline = deadline.or_else(|| earliest(news.deadline(), limit));
             tokio::select! {
                 report = worker.next() => match report {
                     Some(Report::Ended { counts, error }) => {
-                        self.tell(Told::Report(Report::Progress { counts })).await;
+                        self.tell(Told::Report(Report::Progress { counts, waited_ms: 0 })).await;
                         seen.told = Some(error);
                         return seen;
                     }
@@ -109,6 +116,7 @@ impl Runner {
                     }
                     Some(report) => {
                         news.hear(&report, Instant::now());
+                        self.judge(&report, seen.is_settling()).await;
                         if seen.hear(&report) && let Some(patience) = &mut patience {
                             patience.goes_on(Instant::now(), seen.writing);
                         }
@@ -138,8 +146,11 @@ impl Runner {
                         Some(Due::Tell) => self.tell(Told::Writing).await,
                         Some(Due::Nothing) => {}
                         None => {
-                            let told = news.none();
-                            self.tell(told).await;
+                            if news.is_late(Instant::now()) {
+                                self.tell(Told::Stalled).await;
+                            }
+                            let overtime = self.limit.as_ref().and_then(|limit| limit.overtime(Instant::now()));
+                            self.exceeded(overtime).await;
                         }
                     }
                 }
@@ -148,25 +159,48 @@ impl Runner {
     }
 }
 
-/// When something was heard last, and what was told of the silence since.
+impl Runner {
+    /// Ends the job where its stream comes too slowly.
+    async fn judge(&mut self, report: &Report, is_settling: bool) {
+        let Report::Progress { counts, waited_ms } = report else { return };
+        let waited = Duration::from_millis(*waited_ms);
+        let excess = self.limit.as_mut().and_then(|limit| limit.hear(waited, counts.bytes, is_settling));
+        self.exceeded(excess).await;
+    }
+
+    /// Has the desk end the job, once.
+    async fn exceeded(&mut self, excess: Option<StreamExcess>) {
+        if let Some(excess) = excess {
+            self.limit = None;
+            self.tell(Told::Exceeded(excess)).await;
+        }
+    }
+}
+
+/// When more came last, and whether the silence since was told.
 #[derive(Debug)]
 struct News {
     last: Instant,
+    counts: Counts,
     stalled: bool,
-    quiet: bool,
 }
 
 impl News {
     /// A job that begins has no rate to be taken back.
     fn new(now: Instant) -> Self {
-        Self { last: now, stalled: true, quiet: false }
+        Self { last: now, counts: Counts::default(), stalled: true }
     }
 
     fn hear(&mut self, report: &Report, now: Instant) {
         match report {
-            Report::Progress { .. } | Report::Verify(_) => *self = Self { last: now, stalled: false, quiet: false },
-            Report::Phase(_) => (self.last, self.quiet) = (now, false),
-            Report::Confined { .. }
+            // A wait that grows is none.
+            Report::Progress { counts, .. } if *counts != self.counts => {
+                *self = Self { last: now, counts: *counts, stalled: false };
+            }
+            Report::Verify(_) => (self.last, self.stalled) = (now, false),
+            Report::Progress { .. }
+            | Report::Phase(_)
+            | Report::Confined { .. }
             | Report::Began { .. }
             | Report::Published { .. }
             | Report::Backup(_)
@@ -176,23 +210,21 @@ impl News {
         }
     }
 
-    /// When there is something to tell of the silence. One at its end works, however silent it is.
-    fn deadline(&self, ending: bool) -> Option<Instant> {
-        if !self.stalled {
-            return Some(self.last + STALLED);
-        }
-        (!self.quiet && !ending).then(|| self.last + QUIET)
+    /// When there is something to tell of the silence.
+    fn deadline(&self) -> Option<Instant> {
+        (!self.stalled).then(|| self.last + STALLED)
     }
 
-    /// The deadline has come.
-    fn none(&mut self) -> Told {
-        if self.stalled {
-            self.quiet = true;
-            return Told::Quiet;
-        }
-        self.stalled = true;
-        Told::Stalled
+    /// Whether the silence is to be told now; it is told once.
+    fn is_late(&mut self, now: Instant) -> bool {
+        let is_late = self.deadline().is_some_and(|deadline| now >= deadline);
+        self.stalled |= is_late;
+        is_late
     }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// Waits for a reason to end other than the known one. A desk that is gone is one.
@@ -234,19 +266,19 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_told_twice_and_that_of_a_worker_at_its_end_is_none() {
+    fn a_silence_is_told_once_and_a_growing_wait_does_not_end_it() {
         let now = Instant::now();
         let mut news = News::new(now);
-        assert_eq!(news.deadline(false), Some(now + QUIET));
-        news.hear(&Report::Progress { counts: butterdock_receive::Counts::default() }, now);
-        assert_eq!(news.deadline(false), Some(now + STALLED));
-        assert!(matches!(news.none(), Told::Stalled));
-        assert_eq!((news.deadline(false), news.deadline(true)), (Some(now + QUIET), None));
-        assert!(matches!(news.none(), Told::Quiet));
-        assert_eq!(news.deadline(false), None);
-        let later = now + QUIET;
-        news.hear(&Report::Phase(Phase::Receiving), later);
-        assert_eq!(news.deadline(false), Some(later + QUIET));
+        let counts = Counts { bytes: 5, ..Counts::default() };
+        assert_eq!((news.deadline(), news.is_late(now)), (None, false));
+        news.hear(&Report::Progress { counts, waited_ms: 0 }, now);
+        assert_eq!(news.deadline(), Some(now + STALLED));
+        news.hear(&Report::Progress { counts, waited_ms: 1000 }, now + STALLED);
+        assert!(news.is_late(now + STALLED) && !news.is_late(now + STALLED));
+        assert_eq!(news.deadline(), None);
+        let (later, counts) = (now + 2 * STALLED, Counts { bytes: 6, ..counts });
+        news.hear(&Report::Progress { counts, waited_ms: 3000 }, later);
+        assert_eq!(news.deadline(), Some(later + STALLED));
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ use super::handle::Order;
 use super::job::Trouble;
 use super::left::Left;
 use super::queue::Place;
+use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::anchor::Anchor;
 use crate::drives::DriveId;
 use crate::volumes::Volume;
@@ -58,10 +59,10 @@ pub(super) enum Told {
     Report(Report),
     /// Nothing came for a while.
     Stalled,
-    /// Nothing came for a long while: others need not wait for it.
-    Quiet,
     /// Its drive was pulled.
     Pulled,
+    /// Its stream has not kept to a limit.
+    Exceeded(StreamExcess),
     /// Something that everybody may know of how it went.
     Noted(String),
     /// It was asked to end, and cannot before the kernel has written out.
@@ -80,6 +81,8 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) id: Uuid,
+    /// What its stream has to keep to, where one is handed in.
+    pub(super) limit: Option<StreamLimit>,
     pub(super) priority: Priority,
     pub(super) spawner: Arc<Spawner>,
     pub(super) desk: mpsc::Sender<Order>,

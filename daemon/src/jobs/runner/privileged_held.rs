@@ -35,7 +35,8 @@ fn privileged_a_job_that_was_told_ends_also_where_its_worker_does_not() {
         let (desk, mut told) = mpsc::channel(64);
         let (_end, stop) = watch::channel(None);
         let spawner = Arc::new(Spawner::playing(&script));
-        let mut runner = Runner { id: Uuid::new_v4(), priority: Priority::default(), spawner, desk, stop };
+        let (id, limit, priority) = (Uuid::new_v4(), None, Priority::default());
+        let mut runner = Runner { id, limit, priority, spawner, desk, stop };
         let folder = || Anchor::from(OwnedFd::from(File::open("/").expect("the root")));
         let outcome = timeout(SOON, runner.work(worker::Order::Verify, [folder()].into(), &folder())).await;
         let outcome = outcome.expect("a worker that has told is not waited for without end");

@@ -32,7 +32,7 @@ impl Remove {
                 },
                 why = other_than(&mut runner.stop, known) => match why {
                     Why::Stopping => break Ending::Killed,
-                    Why::Cancelled | Why::Unmounted | Why::Pulled => {
+                    Why::Cancelled | Why::Unmounted | Why::Pulled | Why::Stream(_) => {
                         known = Some(why);
                         runner.tell(Told::Writing).await;
                     }
