@@ -1,7 +1,8 @@
 """Calls one method of the service with python3-dbus and prints one JSON object: the answer, or the error.
 
-    call.py PATH INTERFACE METHOD [ARGUMENT]...
+    call.py [--times=NUMBER] PATH INTERFACE METHOD [ARGUMENT]...
 
+With --times it calls so many times and prints a list of them.
 An ARGUMENT is s:TEXT, h:NUMBER (a descriptor that is open here), or o:JSON (a dictionary of options).
 """
 
@@ -26,11 +27,18 @@ def argument(word):
     sys.exit("call.py: what is %r?" % word)
 
 
-path, interface, method, *words = sys.argv[1:]
-service = dbus.SystemBus().get_object(NAME, path, introspect=False)
-try:
-    said = service.get_dbus_method(method, dbus_interface=interface)(*map(argument, words))
-except dbus.exceptions.DBusException as error:
-    print(json.dumps({"error": error.get_dbus_name(), "message": error.get_dbus_message()}))
+def call(path, interface, method, *words):
+    service = bus.get_object(NAME, path, introspect=False)
+    try:
+        return {"answer": service.get_dbus_method(method, dbus_interface=interface)(*map(argument, words))}
+    except dbus.exceptions.DBusException as error:
+        return {"error": error.get_dbus_name(), "message": error.get_dbus_message()}
+
+
+arguments = sys.argv[1:]
+bus = dbus.SystemBus()
+if arguments[0].startswith("--times="):
+    times = int(arguments.pop(0).partition("=")[2])
+    print(json.dumps([call(*arguments) for _ in range(times)]))
 else:
-    print(json.dumps({"answer": said}))
+    print(json.dumps(call(*arguments)))

@@ -34,7 +34,7 @@ pub use client::{Client, Options, error_name, no_options};
 pub use daemon::Daemon;
 pub use objects::{Object, objects};
 pub use polkit::{Polkit, Rules};
-pub use python::{answer, as_nobody, python};
+pub use python::{answer, as_nobody, as_user, python};
 pub use recorder::Recorder;
 pub use recording::{Event, Heard, Moment, Recording};
 pub use shape::shape;

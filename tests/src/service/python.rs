@@ -26,8 +26,15 @@ pub fn python(script: &str, bus: &Bus) -> Result<Command> {
 /// The same command, of the user nobody, in no group and with no capability. Its stdin has to be set anew.
 #[must_use]
 pub fn as_nobody(command: &Command) -> Command {
+    as_user(65534, command)
+}
+
+/// The same command, of another user and the group of the same number, with no capability. Its stdin has to be set anew.
+#[must_use]
+pub fn as_user(uid: u32, command: &Command) -> Command {
     let mut other = Command::new("setpriv");
-    other.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--"]);
+    let id = uid.to_string();
+    other.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--inh-caps=-all", "--"]);
     other.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null()).current_dir("/");
     for (name, value) in command.get_envs() {
         other.env(name, value.unwrap_or(OsStr::new("")));

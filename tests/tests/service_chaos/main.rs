@@ -7,6 +7,7 @@ mod cancels;
 mod descriptors;
 mod hangs;
 mod kills;
+mod limits;
 mod places;
 mod stalls;
 mod stops;

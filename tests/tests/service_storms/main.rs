@@ -5,6 +5,7 @@ mod elsewhere;
 mod full;
 mod kills;
 mod plugs;
+mod pushes;
 mod strangers;
 mod twins;
 mod weather;

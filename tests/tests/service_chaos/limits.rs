@@ -1,0 +1,112 @@
+//! Streams that come too slowly or take too long, and those that only seem to.
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{JOB, MANAGER};
+use butterdock_dbus::{ErrorName, JobProperties, JobState};
+use butterdock_tests::chaos::{Client, Feed, Frozen, Load, Stage};
+use butterdock_tests::service::{Rules, Service, answer, as_nobody, no_options, python, unfinished};
+
+/// A stream has to bring a KiB a second over two seconds of waiting for it.
+const SHORT: &str = "[streams]\nrate_window = \"2s\"\n";
+
+fn is_too_slow(end: &JobProperties) -> Result<()> {
+    ensure!(end.error_name == ErrorName::TooSlow.as_str(), "{end:?}");
+    let text = &end.error_message;
+    for words in ["the stream was too slow", "1 KiB/s", "nothing half-made", "least_rate", "[streams]"] {
+        ensure!(text.contains(words), "{words:?} is not in {text:?}");
+    }
+    Ok(())
+}
+
+/// A byte, and the next when that one was counted, until the job is over: four a second.
+fn trickle(client: &Client, job: &str, feed: &Feed, from: usize) -> Result<()> {
+    for byte in from.. {
+        feed.up_to(byte);
+        let came = u64::try_from(byte)?;
+        let now = client.until(job, "counts it", |job| job.bytes_received >= came || job.state == JobState::Failed)?;
+        if now.state == JobState::Failed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
+    let mut stage = Stage::with(&["tank", "pool", "attic"], SHORT)?;
+    let client = stage.client()?;
+    let load = Load::new("s0", 20, 1);
+    let (stalled, _feed) = load.half(&client, "tank")?;
+    let (trickling, slow) = load.half(&client, "pool")?;
+    // One that never begins.
+    let (stream, _writer) = std::io::pipe()?;
+    let silent = client.receive("attic", &stream)?;
+    drop(stream);
+    trickle(&client, &trickling, &slow, load.bytes().len() / 2 + 1)?;
+    for job in [&stalled, &trickling, &silent] {
+        is_too_slow(&client.ends_as(job, &JobState::Failed)?)?;
+    }
+    // Their volumes are free again.
+    for volume in ["tank", "pool", "attic"] {
+        let next = Load::new("next", 5, 2);
+        let job = client.receive(volume, next.file(&stage.join("next"))?)?;
+        client.ends_as(&job, &JobState::Succeeded)?;
+        stage.is_tidy(&client, volume, &["next"])?;
+    }
+    Ok(())
+}
+
+/// The one beside it shows that time enough went by.
+#[test]
+fn a_volume_that_takes_nothing_makes_no_stream_too_slow() -> Result<()> {
+    let mut stage = Stage::with(&["tank", "pool"], SHORT)?;
+    let client = stage.client()?;
+    // More than is read ahead.
+    let load = Load::new("s0", 600, 1);
+    let (stream, feed) = load.pipe()?;
+    let job = client.receive("tank", &stream)?;
+    drop(stream);
+    feed.up_to(load.bytes().len() / 100);
+    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    let frozen = Frozen::new(&stage.path("tank"))?;
+    feed.up_to(load.bytes().len());
+    client.until(&job, "has no rate any more", |job| job.rate == 0)?;
+    let (beside, _stalled) = Load::new("p0", 20, 2).half(&client, "pool")?;
+    is_too_slow(&client.ends_as(&beside, &JobState::Failed)?)?;
+    ensure!(client.job(&job)?.state == JobState::Running, "{:?}", client.job(&job)?);
+    drop(frozen);
+    feed.finish();
+    client.ends_as(&job, &JobState::Succeeded)?;
+    load.is_whole_in(&stage.path("tank"))?;
+    stage.is_tidy(&client, "tank", &["s0"])
+}
+
+#[test]
+fn a_stream_of_a_user_ends_with_its_time_and_one_of_root_does_not() -> Result<()> {
+    let rig = butterdock_tests::rig::Rig::new()?;
+    let volume = rig.plain_volume("tank")?;
+    let service = Service::over(rig, volume, Some(&Rules::Allow))?;
+    let text = std::fs::read_to_string(service.rig.join("butterdock.toml"))?;
+    let limits = "[streams]\nleast_rate = \"0B/s\"\ntime_limit = \"1s\"\n";
+    let other = service.rig.plain_volume("pool")?;
+    let text = format!("{text}\n[[volume]]\nname = \"pool\"\npath = {:?}\n{limits}", other.path());
+    std::fs::write(service.rig.join("butterdock.toml"), text)?;
+    let client = service.client()?;
+    client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
+
+    let stalled = butterdock_tests::service::Stalled::start(&client, "roots")?;
+    let (reader, mut writer) = std::io::pipe()?;
+    std::io::Write::write_all(&mut writer, unfinished("theirs").bytes())?;
+    let mut command = python("call.py", &service.bus)?;
+    command.args([ROOT, MANAGER, "Receive", "s:pool", "h:0", "o:{}"]);
+    let said = answer(as_nobody(&command).stdin(reader))?;
+    let theirs = said["answer"].as_str().with_context(|| said.to_string())?;
+    ensure!(client.end_of(theirs)? == ("failed".to_owned(), "TooSlow".to_owned()), "{:?}", client.end_of(theirs)?);
+    let message: String = client.get(theirs, JOB, "ErrorMessage")?;
+    ensure!(message.contains("longer than 1 second") && message.contains("time_limit"), "{message}");
+    let state: String = client.get(&stalled.job, JOB, "State")?;
+    ensure!(state == "running", "root's: {state}");
+    client.call(stalled.job.as_str(), (JOB, "Cancel"), &no_options())?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Members of the group hand in more streams than anybody can receive; root's jobs and the drive are not held up.
+
+use std::fs;
+use std::io::PipeReader;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_tests::docking::{Story, word};
+use butterdock_tests::rig::Volume;
+use butterdock_tests::service::{Polkit, Rules, answer, as_user, no_options, python};
+use butterdock_tests::snapshot;
+use serde_json::Value;
+use zbus::{OwnedObjectPath, Variant};
+
+/// Two users of the system that are not root.
+const MEMBERS: [u32; 2] = [1, 65534];
+
+/// Has a user call a method so many times, with a stalled pipe at hand; what came of each.
+fn call(story: &Story, uid: u32, times: u32, words: &[&str], pipe: &PipeReader) -> Result<Vec<Value>> {
+    let mut command = python("call.py", &story.stage.bus)?;
+    command.arg(format!("--times={times}")).args(words);
+    let said = answer(as_user(uid, &command).stdin(pipe.try_clone()?))?;
+    Ok(said.as_array().context("a list")?.clone())
+}
+
+fn push(story: &Story, uid: u32, times: u32, pipe: &PipeReader) -> Result<Vec<Value>> {
+    call(story, uid, times, &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"], pipe)
+}
+
+/// A backup that is on the drive, by the uuid of its snapshot there.
+fn backed_up(story: &Story) -> Result<String> {
+    story.job("Backup", &no_options())?;
+    story.drive("safe", &DriveState::Safe)?;
+    story.on_drive(|all| Ok(snapshot::show(&all[0])?.uuid))
+}
+
+#[test]
+fn two_hundred_stalled_streams_of_members_hold_up_no_job_of_root() -> Result<()> {
+    let mut story = Story::begin()?;
+    let attic =
+        Volume::make(&story.stage.rig.join("attic.volume"), &story.stage.rig.join("attic"), &Default::default())?;
+    let mut text = fs::read_to_string(&story.stage.configuration)?;
+    text += &format!("\n[[volume]]\nname = \"attic\"\npath = {:?}\n", attic.path());
+    fs::write(&story.stage.configuration, text)?;
+    story.stage.client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
+    let uuid = backed_up(&story)?;
+    let drive = story.drive("safe", &DriveState::Safe)?;
+    story.stage.call(&drive, "Mount", &no_options())?;
+
+    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    let (pipe, _writer) = std::io::pipe()?;
+    for uid in MEMBERS {
+        let said = push(&story, uid, 100, &pipe)?;
+        ensure!(said.iter().all(|said| said["answer"].is_string()), "{uid}: {said:?}");
+        // One more is refused.
+        let said = push(&story, uid, 1, &pipe)?;
+        ensure!(said[0]["error"].as_str().is_some_and(|name| name.ends_with(".Busy")), "{uid}: {said:?}");
+    }
+
+    // Root makes the drive safe, then a member does.
+    ensure!(story.is_held()?, "it is not mounted");
+    story.job("SafelyRemove", &no_options())?;
+    ensure!(!story.is_held()?, "still mounted");
+    story.stage.call(&drive, "Mount", &no_options())?;
+    let said = call(&story, MEMBERS[0], 1, &[&drive.path, DRIVE, "SafelyRemove", "o:{}"], &pipe)?;
+    let job = said[0]["answer"].as_str().with_context(|| format!("{said:?}"))?;
+    story.succeeds(job)?;
+    ensure!(!story.is_held()?, "still mounted");
+
+    story.job("Restore", &(&uuid, "attic", no_options())).context("a restore into another volume")?;
+    fs::write(story.source.join("changed"), [7; 10_000])?;
+    story.job("Backup", &no_options()).context("a backup that root asks for")?;
+    story.drive("safe after it", &DriveState::Safe)?;
+    let before = story.history("backup")?.len();
+    story.unplug()?;
+    fs::write(story.source.join("changed"), [8; 10_000])?;
+    story.plug()?;
+    story.stage.client.until("the backup of the plug", |_| Ok(story.history("backup")?.len() > before))?;
+    let made = story.history("backup")?;
+    ensure!(made.iter().all(|row| word(row, "result") == "succeeded"), "{made:?}");
+    // No stream ended meanwhile.
+    ensure!(story.history("receive")?.is_empty(), "{:?}", story.history("receive")?);
+    drop(attic);
+    Ok(())
+}
+
+#[test]
+fn a_restore_of_root_goes_before_the_streams_that_wait_for_its_volume() -> Result<()> {
+    let limits = "\n[streams]\nrate_window = \"2s\"\n";
+    let story = Story::on(&["home"], limits, |stage| stage.image("a", "Blue"))?;
+    let uuid = backed_up(&story)?;
+    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    let (pipe, _writer) = std::io::pipe()?;
+    let said = push(&story, MEMBERS[0], 40, &pipe)?;
+    ensure!(said.iter().all(|said| said["answer"].is_string()), "{said:?}");
+    let mut options = no_options();
+    options.insert("name", Variant::from("restored"));
+    let drive = story.drive("the drive", &DriveState::Safe)?;
+    let body = story.stage.client.call(&drive.path, (DRIVE, "Restore"), &(&uuid, "tank", options))?.body();
+    let job: OwnedObjectPath = body.deserialize()?;
+    let before = story.history("receive")?.len();
+    story.succeeds(job.as_str())?;
+    // The one that ran is over, and one may have ended and another begun before the count.
+    let row = story.history("restore")?;
+    let ended = story.history("receive")?;
+    let earlier = ended.iter().filter(|of| time(of, "end_time") <= time(&row[0], "end_time")).count();
+    ensure!(
+        earlier <= before + 1,
+        "{earlier} streams ended before the restore, {before} of them before it was asked for"
+    );
+    ensure!(ended.iter().all(|row| word(row, "error_name").ends_with(".TooSlow")), "{ended:?}");
+    let by: u32 = story.stage.client.get(job.as_str(), JOB, "StartedByUid")?;
+    ensure!(by == 0, "{by}");
+    Ok(())
+}
+
+fn time(row: &butterdock_tests::docking::Row, key: &str) -> u64 {
+    row.get(key).and_then(|value| u64::try_from(value.clone()).ok()).unwrap_or_default()
+}
+
+#[test]
+fn a_backup_that_a_member_asked_for_is_no_answer_to_root() -> Result<()> {
+    let story = Story::begin()?;
+    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    let (pipe, _writer) = std::io::pipe()?;
+    let drive = story.drive("the drive", &DriveState::Mounted)?;
+    // It has the drive, and the backup waits for it.
+    let verify = call(&story, MEMBERS[0], 1, &[&drive.path, DRIVE, "Verify", "o:{}"], &pipe)?;
+    let theirs = call(&story, MEMBERS[0], 1, &[&drive.path, DRIVE, "Backup", "o:{}"], &pipe)?;
+    for said in [&verify, &theirs] {
+        ensure!(said[0]["answer"].is_string(), "{said:?}");
+    }
+    let job = story.job("Backup", &no_options())?;
+    let by: u32 = story.stage.client.get(&job, JOB, "StartedByUid")?;
+    ensure!(by == 0, "{by}");
+    story.succeeds(theirs[0]["answer"].as_str().context("a job")?)
+}
