@@ -6,6 +6,7 @@ mod encoded;
 mod framing;
 mod identity;
 mod kinds;
+mod memory;
 mod names;
 mod row;
 mod stage;

@@ -10,6 +10,7 @@ use super::attributes;
 use super::deferred::Deferred;
 use super::encoded::Written;
 use super::lanes::Lanes;
+use super::names::TEMPORARIES;
 use super::perform::{Performer, Rules, Task};
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
@@ -66,20 +67,26 @@ impl<'r, V: Volume> Applier<'r, V> {
         rules: &'r Rules,
         freed: impl Fn(usize, bool) + Send + Clone + 'r,
     ) -> Result<Self, Error> {
-        let names = volume.temporaries().map_err(|fault| Error::call("list the subvolume's root", fault))?;
+        let names = volume.temporaries(TEMPORARIES).map_err(|fault| Error::call("list the subvolume's root", fault))?;
         Ok(Self {
             volume,
             lanes: Lanes::start(scope, lanes, rules, freed),
             own: Performer::new(rules),
             rules,
             deferred: Deferred::default(),
-            temporaries: Some(names.into_iter().collect()),
+            temporaries: (names.len() <= TEMPORARIES).then(|| names.into_iter().collect()),
             access: Vec::new(),
         })
     }
 
     /// Applies one step; errors go to the run's faults.
     pub(crate) fn apply(&mut self, place: Place, action: Action) {
+        // Names that change put directories into the table too.
+        if self.deferred.is_full() {
+            if let Err(error) = self.spill() {
+                return self.rules.faults.report(error.at(place));
+            }
+        }
         let (name, result) = match action {
             Action::Work(work) => {
                 let name = work.path.clone();
@@ -123,9 +130,6 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     fn work(&mut self, place: Place, work: Work) -> Result<(), Error> {
-        if self.deferred.is_full() {
-            self.spill()?;
-        }
         let Work { creation, path, mut changes } = work;
         let (inode, fresh) = match creation {
             Some(creation) => {

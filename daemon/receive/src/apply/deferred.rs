@@ -13,10 +13,10 @@ use crate::name::StreamPath;
 use crate::plan::Verity;
 use crate::volume::{Inode, InodeKind, Volume};
 
-/// Directory times are set early when they would take more than about this many bytes,
+/// Times and flags are set early when the table takes more than this many bytes.
 const CAPACITY: usize = 16 << 20;
-/// an entry taking about this many beside its name.
-const ENTRY: usize = 128;
+/// What a path takes beside its bytes: its NUL, two counters, and what the allocator adds.
+const HEAP: usize = 48;
 /// The number of a subvolume's root (`BTRFS_FIRST_FREE_OBJECTID`).
 pub(crate) const ROOT_NUMBER: u64 = 256;
 
@@ -24,12 +24,15 @@ pub(crate) const ROOT_NUMBER: u64 = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Deferred {
     last: HashMap<u64, Last>,
-    size: usize,
+    /// Bytes that the entries of both tables hold outside the tables: kept up to date at every change.
+    outside: usize,
     /// Some times were set early: a directory that changes afterwards must be put in the table again.
     spilled: bool,
     /// Files that shall have fs-verity.
-    verities: Vec<(Place, u64, StreamPath, Verity)>,
+    verities: Vec<Sealed>,
 }
+
+type Sealed = (Place, u64, StreamPath, Verity);
 
 #[derive(Debug)]
 struct Last {
@@ -59,21 +62,21 @@ impl Deferred {
 
     /// The file shall have fs-verity once nobody has it open.
     pub(crate) fn verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) {
-        let size = ENTRY.saturating_add(verity.salt.len()).saturating_add(verity.signature.len());
-        self.size = self.size.saturating_add(size);
-        self.verities.push((place, number, path.clone(), verity.clone()));
+        let sealed = (place, number, path.clone(), verity.clone());
+        self.outside = self.outside.saturating_add(outside_of(&sealed));
+        self.verities.push(sealed);
     }
 
     /// Switches fs-verity on where the stream said so; answers where that failed.
     pub(crate) fn enable_verity<V: Volume>(&mut self, volume: &mut V) -> Vec<(Place, StreamPath, Fault)> {
         let verities = std::mem::take(&mut self.verities);
+        let size = verities.iter().map(outside_of).fold(0, usize::saturating_add);
+        self.outside = self.outside.saturating_sub(size);
         let failed = verities.into_iter().filter_map(|(place, number, path, verity)| {
             let fault = volume.enable_verity(number, &path, &verity).err()?;
             Some((place, path, fault))
         });
-        let failed = failed.collect();
-        self.size = self.last.values().fold(0, |size, last| size.saturating_add(last.size()));
-        failed
+        failed.collect()
     }
 
     /// A name in `directory` is about to change.
@@ -92,7 +95,16 @@ impl Deferred {
 
     /// Whether the table has outgrown its bound.
     pub(crate) fn is_full(&self) -> bool {
-        self.size > CAPACITY
+        self.size() > CAPACITY
+    }
+
+    /// How many bytes the tables take, with what is in them.
+    fn size(&self) -> usize {
+        // A hash table has a byte for each place, and at least one place in eight is empty.
+        let place = size_of::<(u64, Last)>().saturating_add(1);
+        let last = self.last.capacity().saturating_mul(place).saturating_mul(8) / 7;
+        let verities = self.verities.capacity().saturating_mul(size_of::<Sealed>());
+        last.saturating_add(verities).saturating_add(self.outside)
     }
 
     /// Sets times and flags early and forgets them. A flag that is in the way later is lifted again. The root's flags
@@ -100,7 +112,6 @@ impl Deferred {
     pub(crate) fn spill<V: Volume>(&mut self, volume: &mut V) -> Result<(), (StreamPath, Fault)> {
         self.spilled = true;
         let root_flags = self.set_all(volume)?;
-        self.size = 0;
         if let Some(flags) = root_flags {
             self.entry(ROOT_NUMBER, &StreamPath::root()).flags = Some(flags);
         }
@@ -114,7 +125,10 @@ impl Deferred {
 
     fn set_all<V: Volume>(&mut self, volume: &mut V) -> Result<Option<u32>, (StreamPath, Fault)> {
         let mut root_flags = None;
-        for (number, mut last) in std::mem::take(&mut self.last) {
+        let last = std::mem::take(&mut self.last);
+        let size = last.values().map(|last| heap(&last.hint)).fold(0, usize::saturating_add);
+        self.outside = self.outside.saturating_sub(size);
+        for (number, mut last) in last {
             set_times(volume, number, &mut last).map_err(|fault| (last.hint.clone(), fault))?;
             if number == ROOT_NUMBER {
                 root_flags = last.flags;
@@ -125,24 +139,28 @@ impl Deferred {
         Ok(root_flags)
     }
 
+    /// The entry of an inode. Its path is the one that it was seen at last.
     fn entry(&mut self, number: u64, path: &StreamPath) -> &mut Last {
-        let size = &mut self.size;
+        let outside = &mut self.outside;
         let last = self.last.entry(number).or_insert_with(|| {
-            let last = Last { hint: path.clone(), times: None, flags: None };
-            *size = size.saturating_add(last.size());
-            last
+            *outside = outside.saturating_add(heap(path));
+            Last { hint: path.clone(), times: None, flags: None }
         });
         if last.hint != *path {
+            *outside = outside.saturating_sub(heap(&last.hint)).saturating_add(heap(path));
             last.hint = path.clone();
         }
         last
     }
 }
 
-impl Last {
-    fn size(&self) -> usize {
-        ENTRY.saturating_add(self.hint.as_bytes().len())
-    }
+fn heap(path: &StreamPath) -> usize {
+    path.as_bytes().len().saturating_add(HEAP)
+}
+
+fn outside_of((_, _, path, verity): &Sealed) -> usize {
+    let Verity { algorithm: _, block_size: _, salt, signature } = verity;
+    heap(path).saturating_add(salt.len()).saturating_add(signature.len()).saturating_add(HEAP)
 }
 
 fn set_times<V: Volume>(volume: &mut V, number: u64, last: &mut Last) -> Result<(), Fault> {
@@ -167,5 +185,86 @@ fn set_flags<V: Volume>(volume: &mut V, number: u64, hint: &StreamPath, flags: u
     match volume.by_number(number, hint)? {
         Some(inode) if inode.kind() != InodeKind::Special => inode.set_flags(inode.flags()? | flags),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_stream::{Identity, Uuid};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::memory::MemoryVolume;
+    use crate::plan::NewInode;
+
+    const TIME: Time = Time { seconds: 1, nanoseconds: 0 };
+
+    /// What is there, added up anew.
+    fn stored(deferred: &Deferred) -> usize {
+        let hints = deferred.last.values().map(|last| last.hint.as_bytes().len());
+        let verities = deferred.verities.iter().map(|(_, _, path, verity)| {
+            path.as_bytes().len() + verity.salt.len() + verity.signature.len() + size_of::<Sealed>()
+        });
+        hints.chain(verities).sum::<usize>() + deferred.last.len() * size_of::<(u64, Last)>()
+    }
+
+    fn path_of(len: usize) -> StreamPath {
+        let parts: Vec<Vec<u8>> = vec![b'p'; len].chunks(200).map(<[u8]>::to_vec).collect();
+        StreamPath::new(&parts.join(&b'/')).expect("a path")
+    }
+
+    #[derive(Debug, Clone)]
+    enum Call {
+        Times(u64, usize),
+        Flags(u64, usize, u32),
+        Lifted(u64, usize),
+        Verity(u64, usize, usize),
+        Touch(usize),
+        EnableVerity,
+        Spill,
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        let place = (257..260_u64, 1..3900_usize);
+        prop_oneof![
+            place.clone().prop_map(|(number, len)| Call::Times(number, len)),
+            (place.clone(), 0..2_u32).prop_map(|((number, len), flags)| Call::Flags(number, len, flags << 4)),
+            place.clone().prop_map(|(number, len)| Call::Lifted(number, len)),
+            (place, 0..20_000_usize).prop_map(|((number, len), more)| Call::Verity(number, len, more)),
+            (1..3900_usize).prop_map(Call::Touch),
+            Just(Call::EnableVerity),
+            Just(Call::Spill),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_counted_after_every_change(calls in prop::collection::vec(call(), 1..60)) {
+            let mut volume = MemoryVolume::new(Identity { uuid: Uuid([1; 16]), ctransid: 1 });
+            let directory = volume.create(&path_of(5), &NewInode::Directory, 0o755).expect("made");
+            let mut deferred = Deferred::default();
+            for call in calls {
+                match call {
+                    Call::Times(number, len) => deferred.times(number, &path_of(len), TIME, TIME),
+                    Call::Flags(number, len, flags) => deferred.flags(number, &path_of(len), flags),
+                    Call::Lifted(number, len) => deferred.lifted(number, &path_of(len), 0x10),
+                    Call::Verity(number, len, more) => {
+                        let verity =
+                            Verity { algorithm: 1, block_size: 4096, salt: vec![0; 32].into(), signature: vec![0; more].into() };
+                        deferred.verity(Place { command: 1, at: 0 }, number, &path_of(len), &verity);
+                    }
+                    Call::Touch(len) => deferred.touch(&directory, &path_of(len)).expect("touched"),
+                    Call::EnableVerity => drop(deferred.enable_verity(&mut volume)),
+                    Call::Spill => deferred.spill(&mut volume).expect("spilled"),
+                }
+                prop_assert!(deferred.size() >= stored(&deferred));
+                let entries = deferred.last.len() + deferred.verities.len();
+                let overhead = HEAP * 2 * entries + 400 * (deferred.last.capacity() + deferred.verities.capacity());
+                prop_assert!(deferred.size() <= stored(&deferred) + overhead, "nothing that is gone is counted");
+            }
+            drop(deferred.enable_verity(&mut volume));
+            prop_assert!(deferred.finish(&mut volume).is_ok());
+            prop_assert_eq!(deferred.outside, 0);
+        }
     }
 }

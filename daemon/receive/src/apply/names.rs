@@ -8,7 +8,7 @@ use crate::name::StreamPath;
 use crate::volume::Volume;
 
 /// More temporary names than this at the top, and creations are no longer folded.
-const TEMPORARIES: usize = 1 << 16;
+pub(super) const TEMPORARIES: usize = 1 << 16;
 
 impl<V: Volume> Applier<'_, V> {
     pub(super) fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {

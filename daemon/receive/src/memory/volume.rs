@@ -139,10 +139,11 @@ impl Volume for MemoryVolume {
         found.cloned().ok_or_else(|| missing(Errno::ENOENT))
     }
 
-    fn temporaries(&mut self) -> Result<Vec<Vec<u8>>, Fault> {
+    fn temporaries(&mut self, most: usize) -> Result<Vec<Vec<u8>>, Fault> {
         let root = self.names.find(b"").map_err(doing("openat2"))?;
         let names = self.names.entries(root).map(|(name, _)| name);
-        Ok(names.filter(|name| StreamPath::new(name).is_ok_and(|path| path.is_temporary())).cloned().collect())
+        let temporary = names.filter(|name| StreamPath::new(name).is_ok_and(|path| path.is_temporary()));
+        Ok(temporary.take(most.saturating_add(1)).cloned().collect())
     }
 
     fn enable_verity(&mut self, _number: u64, _hint: &StreamPath, _verity: &Verity) -> Result<(), Fault> {

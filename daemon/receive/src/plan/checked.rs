@@ -16,6 +16,9 @@ const PUNCH_HOLE_KEEP_SIZE: u32 = 3;
 /// Limits of `setxattr(2)`.
 const XATTR_NAME_MAX: usize = 255;
 const XATTR_SIZE_MAX: usize = 65_536;
+/// Limits of `FS_IOC_ENABLE_VERITY`.
+const SALT_MAX: usize = 32;
+const SIGNATURE_MAX: usize = 16_128;
 
 /// The changes that fold with nothing.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the rest makes, moves or removes names")]
@@ -76,6 +79,9 @@ pub(super) fn change<'a>(
         }
         Command::Fileattr { path, attr } => (path, Change::Fileattr { attr }),
         Command::EnableVerity { path, algorithm, block_size, salt, signature } => {
+            if salt.len() > SALT_MAX || signature.len() > SIGNATURE_MAX {
+                return Err(value("the salt or the signature of fs-verity is too long"));
+            }
             let verity = Verity { algorithm, block_size, salt: salt.into(), signature: signature.into() };
             (path, Change::Verity(Box::new(verity)))
         }

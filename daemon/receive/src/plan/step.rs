@@ -152,22 +152,22 @@ pub struct Verity {
 }
 
 impl Change {
-    /// How many bytes of stream it keeps alive.
+    /// How many bytes of the stream it keeps alive, copies of them included.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
             Self::Write { parts, .. } => parts.iter().fold(0, |sum, part| sum.saturating_add(part.len())),
             Self::Encoded { payload, .. } => payload.len(),
-            Self::SetXattr { data, .. } => data.len(),
-            Self::Clone { .. }
-            | Self::Truncate { .. }
+            Self::SetXattr { name, data } => name.len().saturating_add(data.len()),
+            Self::RemoveXattr { name } => name.len(),
+            Self::Clone { source_path, .. } => source_path.as_bytes().len(),
+            Self::Verity(verity) => verity.salt.len().saturating_add(verity.signature.len()),
+            Self::Truncate { .. }
             | Self::Punch { .. }
             | Self::Chmod { .. }
             | Self::Chown { .. }
             | Self::Utimes { .. }
-            | Self::RemoveXattr { .. }
-            | Self::Fileattr { .. }
-            | Self::Verity(_) => 0,
+            | Self::Fileattr { .. } => 0,
         }
     }
 }

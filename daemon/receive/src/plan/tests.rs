@@ -186,6 +186,24 @@ fn a_window_is_closed_when_it_holds_enough_changes_or_bytes() {
     assert_eq!(weights.collect::<Vec<usize>>(), [MAX_BYTES, MAX_BYTES, MAX_BYTES / 4]);
 }
 
+fn verity<'a>(salt: &'a [u8], signature: &'a [u8]) -> Command<'a> {
+    Command::EnableVerity { path: b"f", algorithm: 1, block_size: 4096, salt, signature }
+}
+
+#[test]
+fn a_window_is_closed_when_it_holds_enough_copies_of_the_stream() {
+    let path = [b"d".repeat(200), b"f".repeat(200)].join(&b'/');
+    let source_path = [&path[..]; 9].join(&b'/');
+    let clone =
+        Command::Clone { path: b"f", offset: 0, len: 1, source: THERE, source_path: &source_path, source_offset: 0 };
+    for command in [verity(&[0; 32], &[0; 16_128]), clone] {
+        for work in works(&vec![command; MAX_CHANGES * 2]) {
+            let weight: usize = work.changes.iter().map(|(_, change)| change.weight()).sum();
+            assert!(weight > 3000 && weight <= MAX_BYTES, "{weight}");
+        }
+    }
+}
+
 #[test]
 fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
     let p = b"f".as_slice();
@@ -239,6 +257,8 @@ fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
         (Command::Fallocate { path: p, mode: 0, offset: 0, len: 1 }, "fallocate"),
         (Command::Fallocate { path: p, mode: 3, offset: 0, len: 0 }, "hole"),
         (Command::Fallocate { path: p, mode: 3, offset: end, len: 1 }, "hole"),
+        (verity(&[0; 33], b""), "too long"),
+        (verity(b"", &[0; 16_129]), "too long"),
         (Command::UpdateExtent { path: p, offset: 0, len: 1 }, "without file data"),
     ] {
         let (mut planner, mut steps) = (Planner::default(), Vec::new());
@@ -268,6 +288,7 @@ fn a_value_at_its_limit_is_accepted() {
         Command::SetXattr { path: b"", name: &[b'n'; 255], data: &large },
         Command::Fallocate { path: p, mode: 3, offset: 0, len: end },
         Command::Symlink { path: p, ino: None, target: &[b't'; 4095] },
+        verity(&[0; 32], &[0; 16_128]),
         Command::Clone { path: p, offset: 0, len: 5 << 30, source: THERE, source_path: b"s", source_offset: 0 },
     ] {
         assert_eq!(plan(&[command]).len(), 1, "{command:?}");

@@ -190,8 +190,14 @@ impl<S: Sources> Volume for RealVolume<S> {
         }
     }
 
-    fn temporaries(&mut self) -> Result<Vec<Vec<u8>>, Fault> {
-        let temporary = |name: &std::ffi::CStr| StreamPath::new(name.to_bytes()).is_ok_and(|path| path.is_temporary());
+    fn temporaries(&mut self, most: usize) -> Result<Vec<Vec<u8>>, Fault> {
+        // The parent may come from a stream, and have any number of them.
+        let mut kept = 0_usize;
+        let temporary = |name: &std::ffi::CStr| {
+            let is_one = kept <= most && StreamPath::new(name.to_bytes()).is_ok_and(|path| path.is_temporary());
+            kept = kept.saturating_add(usize::from(is_one));
+            is_one
+        };
         let found = directory::entries_where(&**self.directories.root(), temporary)?;
         Ok(found.into_iter().map(CString::into_bytes).collect())
     }

@@ -81,11 +81,11 @@ pub trait Volume {
     /// The subvolume is not here, is not what the sender meant, or the file is not in it.
     fn source(&mut self, source: &Identity, path: &StreamPath) -> Result<Self::Inode, Error>;
 
-    /// The names at the top that have the sender's temporary form.
+    /// The names at the top that have the sender's temporary form; where there are more than `most`, one more than that.
     ///
     /// # Errors
     /// What the kernel says.
-    fn temporaries(&mut self) -> Result<Vec<Vec<u8>>, Fault>;
+    fn temporaries(&mut self, most: usize) -> Result<Vec<Vec<u8>>, Fault>;
 
     /// Switches fs-verity on for a file that had the name `hint` when it was last seen; nothing when it is gone.
     /// No handle on the file may be held.
