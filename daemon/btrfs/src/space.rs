@@ -34,6 +34,44 @@ pub struct Space {
     pub unallocated: u64,
 }
 
+/// At least so many bytes of metadata are kept free,
+const LEAST: u64 = 16 << 20;
+/// and this part of the devices,
+const PART: u64 = 200;
+/// but not more than so many.
+const MOST: u64 = 1 << 30;
+
+impl Kind {
+    /// Bytes that are given to it and not in use.
+    #[must_use]
+    pub const fn free(&self) -> u64 {
+        self.total.saturating_sub(self.used)
+    }
+}
+
+impl Space {
+    /// Bytes of metadata that are kept free: a filesystem that is full of it cannot even delete.
+    #[must_use]
+    pub fn metadata_kept(&self) -> u64 {
+        let taken = |kind: Kind| kind.total.saturating_mul(kind.copies.max(1));
+        let whole = self.unallocated.saturating_add(taken(self.data)).saturating_add(taken(self.metadata));
+        (whole / PART).clamp(LEAST, MOST)
+    }
+
+    /// Bytes of metadata that can be used before any more is given to it: what the kernel holds back is left out.
+    #[must_use]
+    pub const fn metadata_free(&self) -> u64 {
+        self.metadata.free().saturating_sub(self.reserve)
+    }
+
+    /// Whether no more is left for metadata, with what was given to nothing yet, than is kept.
+    #[must_use]
+    pub fn metadata_is_scarce(&self) -> bool {
+        let room = self.metadata_free().saturating_add(self.unallocated / self.metadata.copies.max(1));
+        room < self.metadata_kept()
+    }
+}
+
 /// `BTRFS_IOC_SPACE_INFO` and `BTRFS_IOC_DEV_INFO` (no capability) — how the space of the filesystem under `fd` is given
 /// out. Of a kind in several profiles, as a conversion leaves it, the sums are told and the dearest profile.
 ///
@@ -133,3 +171,32 @@ const SLOT: usize = 24;
 const SLOTS: usize = 32;
 const SPACE_INFO: Request = Request::new("BTRFS_IOC_SPACE_INFO", Direction::ReadWrite, BTRFS, 20, HEAD, 0xc010_9414);
 const SYNC: Request = Request::new("BTRFS_IOC_SYNC", Direction::None, BTRFS, 8, 0, 0x9408);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn metadata_is_scarce_when_only_what_is_kept_is_left() {
+        let space = |metadata_free, reserve, unallocated| Space {
+            data: Kind { total: 1024 * MIB, used: 1024 * MIB, copies: 1 },
+            metadata: Kind { total: 64 * MIB + metadata_free, used: 64 * MIB, copies: 2 },
+            reserve,
+            unallocated,
+        };
+        for (space, is_scarce) in [
+            (space(16 * MIB, 0, 0), false),
+            (space(15 * MIB, 0, 0), true),
+            (space(20 * MIB, 5 * MIB, 0), true),
+            (space(0, 0, 32 * MIB), false),
+            (space(0, 0, 31 * MIB), true),
+            // A large filesystem keeps a part of it.
+            (space(100 * MIB, 0, 0), false),
+            (Space { data: Kind { total: 40_000 * MIB, used: 0, copies: 1 }, ..space(100 * MIB, 0, 0) }, true),
+        ] {
+            assert_eq!(space.metadata_is_scarce(), is_scarce, "{space:?}");
+        }
+    }
+}

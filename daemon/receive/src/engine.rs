@@ -9,7 +9,7 @@ use std::thread::{Scope, available_parallelism, scope};
 use butterdock_btrfs::filesystem;
 use butterdock_stream::{FRAME, Identity, Place};
 
-use crate::apply::{Applier, Faults, Ineffective, Rules, Way};
+use crate::apply::{Applier, Cloned, Faults, Ineffective, Rules, Way};
 use crate::blocks::Blocks;
 use crate::control::{Control, Counts};
 use crate::error::{Cause, Error, Failure};
@@ -57,7 +57,7 @@ pub fn receive(
         no_verity: options.no_verity,
         plain: false,
     };
-    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default() };
+    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
     let (mut published, mut left_hidden) = (Vec::new(), false);
     let ends = (&mut published, &mut left_hidden);
     let whole = run(input, destination, options, &rules, observer, ends).unwrap_or_else(|error| {

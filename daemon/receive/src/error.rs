@@ -67,6 +67,10 @@ pub enum Cause {
         "the device {device} reported {writes} failed writes and {flushes} failed flushes during the run (the cause may lie elsewhere on the filesystem)"
     )]
     Device { device: String, writes: u64, flushes: u64 },
+    #[error(
+        "the filesystem has little room left for metadata, and what it needs to work is kept: the stream clones more than fits"
+    )]
+    MetadataFull,
     #[error("this kernel has no fs-verity on btrfs: {0}")]
     NoVerity(#[source] Fault),
     #[error("{count} errors, the first: {first}")]
@@ -136,6 +140,7 @@ impl Error {
             }
             Cause::SubvolumeName(_) => ErrorKind::InvalidStream,
             Cause::Call { fault, .. } => errno_kind(fault.errno),
+            Cause::MetadataFull => ErrorKind::NoSpace,
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
             Cause::Lost { .. } | Cause::Device { .. } => ErrorKind::DeviceGone,
@@ -182,6 +187,9 @@ impl Error {
             Cause::SubvolumeMissing { .. } => "send a full stream, or receive the missing subvolume first",
             Cause::Lost { .. } | Cause::Device { .. } => {
                 "check the drive and its cable (btrfs device stats, dmesg), then send again"
+            }
+            Cause::MetadataFull => {
+                "delete old snapshots or add a device (btrfs filesystem usage shows the room), then send again"
             }
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),

@@ -3,7 +3,7 @@
 //! A btrfs that is full of metadata cannot even delete, so data alone does not decide. Both grow out of what was given to
 //! neither yet, and something is left over for the filesystem to work with.
 
-use butterdock_btrfs::space::{Kind, Space};
+use butterdock_btrfs::space::Space;
 
 use super::estimate::Estimate;
 
@@ -23,13 +23,6 @@ pub(crate) struct Short {
     pub(crate) free: u64,
 }
 
-/// At least so much of the metadata stays free,
-const LEAST: u64 = 16 << 20;
-/// and this part of the drive,
-const PART: u64 = 200;
-/// but not more than so much.
-const MOST: u64 = 1 << 30;
-
 impl Need {
     /// What an estimated stream takes. Names and attributes take about twice as much in the trees as in the stream, and each
     /// extent has its place, its references and its checksums.
@@ -41,16 +34,15 @@ impl Need {
 
 /// Whether `need` fits.
 pub(crate) fn fits(space: &Space, need: Need) -> Result<(), Short> {
-    let Space { data, metadata, reserve, unallocated } = *space;
-    let headroom = (whole(space) / PART).clamp(LEAST, MOST);
-    let metadata_free = free(metadata).saturating_sub(reserve);
+    let Space { data, metadata, reserve: _, unallocated } = *space;
+    let (headroom, metadata_free) = (space.metadata_kept(), space.metadata_free());
     let metadata_need = need.metadata.saturating_add(headroom);
     let mixed = data == metadata;
     let beyond = if mixed {
         let need = need.data.saturating_add(metadata_need).saturating_sub(metadata_free);
         need.saturating_mul(data.copies.max(1))
     } else {
-        let data_short = need.data.saturating_sub(free(data)).saturating_mul(data.copies.max(1));
+        let data_short = need.data.saturating_sub(data.free()).saturating_mul(data.copies.max(1));
         let metadata_short = metadata_need.saturating_sub(metadata_free).saturating_mul(metadata.copies.max(1));
         data_short.saturating_add(metadata_short)
     };
@@ -58,25 +50,17 @@ pub(crate) fn fits(space: &Space, need: Need) -> Result<(), Short> {
         return Ok(());
     }
     let mirrors = data.copies.max(1);
-    let free = if mixed { metadata_free } else { free(data) };
+    let free = if mixed { metadata_free } else { data.free() };
     Err(Short {
         needed: need.data.saturating_add(need.metadata).saturating_add(headroom),
         free: free.saturating_add(unallocated / mirrors),
     })
 }
 
-fn free(kind: Kind) -> u64 {
-    kind.total.saturating_sub(kind.used)
-}
-
-/// The bytes of the devices.
-fn whole(space: &Space) -> u64 {
-    let taken = |kind: Kind| kind.total.saturating_mul(kind.copies.max(1));
-    space.unallocated.saturating_add(taken(space.data)).saturating_add(taken(space.metadata))
-}
-
 #[cfg(test)]
 mod tests {
+    use butterdock_btrfs::space::Kind;
+
     use super::*;
 
     const GIB: u64 = 1 << 30;

@@ -2,6 +2,7 @@
 //! neither time nor memory runs away. Where the standard receiver is known to do otherwise, and showing it is safe, it is shown.
 
 mod clones;
+mod doubling;
 mod encoded;
 mod framing;
 mod identity;

@@ -5,6 +5,7 @@ use std::thread::scope;
 use super::access::open_up;
 use super::applier::{Applier, Way};
 use super::attributes::Ineffective;
+use super::clone::Cloned;
 use super::faults::Faults;
 use super::perform::Rules;
 use crate::control::Control;
@@ -20,7 +21,7 @@ use crate::volume::{Inode, Volume};
 pub fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, lanes: usize) -> Result<V, Error> {
     let control = Control::new().map_err(|error| Error::new(Cause::Read(error)))?;
     let faults = Faults::new(1, control.clone());
-    let rules = Rules { way, control, faults, ineffective: Ineffective::default() };
+    let rules = Rules { way, control, faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
     let volume = scope(|threads| {
         let mut applier = Applier::new(volume, threads, lanes, &rules, |_, _| {})?;
         for Step { place, action } in steps {

@@ -7,6 +7,7 @@ use butterdock_stream::{Compression, Extent, Place};
 
 use super::applier::Way;
 use super::attributes::{self, Ineffective};
+use super::clone::{Cloned, Range};
 use super::encoded::Written;
 use super::faults::Faults;
 use crate::control::{Control, Tally};
@@ -43,6 +44,7 @@ pub(crate) struct Rules {
     pub(crate) control: Control,
     pub(crate) faults: Faults,
     pub(crate) ineffective: Ineffective,
+    pub(crate) cloned: Cloned,
 }
 
 /// One performer: its decoder's buffers and its record of encoded writes.
@@ -84,10 +86,7 @@ impl<'r> Performer<'r> {
             Change::Encoded { extent, payload } => self.encoded(inode, place, &extent, &payload)?,
             Change::Clone { offset, len, source_offset, .. } => {
                 if let Some(source) = sources.next().filter(|_| len != 0) {
-                    self.gone(inode, offset, offset.saturating_add(len), place);
-                    inode.clone_range(offset, &source, source_offset, len).map_err(doing("clone a range"))?;
-                    self.count(|tally| &tally.clones, 1);
-                    self.count(|tally| &tally.bytes_written, len);
+                    self.clone_range(inode, &source, Range { offset, source_offset, len }, place)?;
                 }
             }
             Change::Truncate { size } => {
@@ -128,6 +127,22 @@ impl<'r> Performer<'r> {
             // The applier keeps it for the end.
             Change::Verity(_) => {}
         }
+        Ok(())
+    }
+
+    /// Ends between two pieces where the run does.
+    fn clone_range<I: Inode>(&mut self, inode: &I, source: &I, range: Range, place: Place) -> Result<(), Error> {
+        range.check(inode, source).map_err(doing("clone a range"))?;
+        for Range { offset, source_offset, len } in range.pieces() {
+            if self.rules.faults.ends_before(place) {
+                return Ok(());
+            }
+            self.rules.cloned.make_sure_of_room(inode, len)?;
+            self.gone(inode, offset, offset.saturating_add(len), place);
+            inode.clone_range(offset, source, source_offset, len).map_err(doing("clone a range"))?;
+            self.count(|tally| &tally.bytes_written, len);
+        }
+        self.count(|tally| &tally.clones, 1);
         Ok(())
     }
 

@@ -183,6 +183,14 @@ impl Inode for MemoryInode {
         })
     }
 
+    fn is_same(&self, other: &Self) -> Result<bool, Fault> {
+        Ok(Arc::ptr_eq(&self.0, &other.0))
+    }
+
+    fn metadata_is_scarce(&self) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
     fn sync_filesystem(&self) -> Result<(), Fault> {
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use butterdock_btrfs::encoded::{self, EncodedExtent, compression};
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, filesystem, flags, inode, xattr};
+use butterdock_btrfs::{Errno, Error as Fault, filesystem, flags, inode, space, xattr};
 use butterdock_stream::{Compression, Extent, Time};
 
 use super::directories::Directory;
@@ -168,6 +168,15 @@ impl Inode for RealInode {
 
     fn set_flags(&self, value: u32) -> Result<(), Fault> {
         replace_flags(self.fd("FS_IOC_SETFLAGS")?, value)
+    }
+
+    fn is_same(&self, other: &Self) -> Result<bool, Fault> {
+        let (one, other) = (self.stat()?, other.stat()?);
+        Ok((one.dev, one.ino) == (other.dev, other.ino))
+    }
+
+    fn metadata_is_scarce(&self) -> Result<bool, Fault> {
+        Ok(space::space(self.fd("BTRFS_IOC_SPACE_INFO")?)?.metadata_is_scarce())
     }
 
     fn sync_filesystem(&self) -> Result<(), Fault> {

@@ -138,6 +138,10 @@ pub trait Inode: Clone + Send + Sync + 'static {
     fn flags(&self) -> Result<u32, Fault>;
     /// Sets them.
     fn set_flags(&self, flags: u32) -> Result<(), Fault>;
+    /// Whether it is the same inode as another, of whatever subvolume.
+    fn is_same(&self, other: &Self) -> Result<bool, Fault>;
+    /// Whether the filesystem has no more room for metadata than it must keep.
+    fn metadata_is_scarce(&self) -> Result<bool, Fault>;
     /// Writes out the whole filesystem, to make room.
     fn sync_filesystem(&self) -> Result<(), Fault>;
 }
