@@ -7,6 +7,7 @@ mod backups;
 mod bus;
 mod catalogue;
 mod config;
+mod configured;
 mod drives;
 mod dump;
 mod foreign;

@@ -11,6 +11,7 @@
 //! thin        deletes what is not                        deleted   whose space comes back in the background
 //! pins        what a drive needs, for the daemon to remember
 //! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
+//! folder      opens or makes the folder for snapshots
 //! restore     the way back                           last      what became of a drive's last backup
 //! ```
 //!
@@ -25,11 +26,16 @@
 //! # The folder for snapshots
 //! It is best a subvolume of its own inside the source, as snapper has it: then making and deleting snapshots does not
 //! change the source, and a source in which nothing else changed needs no backup, which shows in a moment.
+//!
+//! Root alone may change what is in it, and it is found without a link that others can exchange: see [`folder`]. A user who
+//! owns the source can still rename it. Then the next backup makes a new one. What is in the old one stays there: it is a
+//! parent like any other snapshot of this filesystem, and it is not thinned until the folder has its name again.
 
 mod common;
 mod deleted;
 mod deliver;
 mod estimate;
+mod folder;
 mod fresh;
 mod identity;
 mod keep;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::configured;
+
 /// More words than a command needs.
 const MOST_WORDS: usize = 64;
 /// More bytes than all its words have together.
@@ -66,8 +68,14 @@ impl TryFrom<Vec<String>> for Command {
     }
 }
 
-/// The program, and all folders that lead to it: whoever may write one of them can put another program there.
+/// The program, and all folders and links that lead to it: whoever may write one of them can put another program there, also
+/// between this look and its start.
 fn looked_at(program: &Path, owner: u32) -> io::Result<Option<String>> {
+    let is_fixed = match configured::find_trusting(program, owner) {
+        Ok(found) => found.is_fixed,
+        Err(configured::Error::Link) => false,
+        Err(configured::Error::Io(error)) => return Err(error),
+    };
     let file = program.canonicalize()?;
     let facts = file.metadata()?;
     if !facts.is_file() || facts.mode() & 0o111 == 0 {
@@ -84,7 +92,12 @@ fn looked_at(program: &Path, owner: u32) -> io::Result<Option<String>> {
             )));
         }
     }
-    Ok(None)
+    Ok((!is_fixed).then(|| {
+        let program = program.display();
+        format!(
+            "a link or folder on the way to {program} can be exchanged by others than root; name the program itself"
+        )
+    }))
 }
 
 #[cfg(test)]
@@ -126,5 +139,17 @@ mod tests {
         assert!(said(0o775, 0o700).contains("by others than root"));
         assert!(said(0o755, 0o777).contains("by others than root"));
         assert_eq!(said(0o755, 0o1777), "");
+    }
+
+    #[test]
+    fn a_program_behind_a_link_that_others_can_exchange_is_not_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("light");
+        std::os::unix::fs::symlink("/bin/sh", &link).expect("linked");
+        let owner = folder.path().metadata().expect("facts").uid();
+        let command = command(&[link.to_str().expect("text")]).expect("a command");
+        assert_eq!(command.hindrance_unless_of(owner), None);
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("set");
+        assert!(command.hindrance_unless_of(owner).is_some_and(|text| text.contains("exchanged by others")));
     }
 }

@@ -1,15 +1,13 @@
 //! The directory of a volume, opened once for each receive.
 
 use butterdock_btrfs::mount_ids;
-use nix::fcntl::OFlag;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::anchor::Anchor;
 use crate::config::VolumeRule;
+use crate::configured;
 
 /// A directory on btrfs, open.
 #[derive(Debug)]
@@ -48,6 +46,8 @@ pub(crate) enum Unusable {
     NotBtrfs,
     /// It is on another filesystem than the configuration wants: most often on the one below the mount point.
     Another,
+    /// Others than root can have its path lead elsewhere.
+    Link,
     /// It cannot be opened or looked at.
     Unreadable(nix::Error),
 }
@@ -57,14 +57,14 @@ pub(crate) enum Unusable {
 /// # Errors
 /// Why it cannot be received into.
 pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
-    let flags = OFlag::O_CLOEXEC | OFlag::O_DIRECTORY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
-    let folder = File::options().read(true).custom_flags(flags.bits()).open(&rule.path).map_err(|error| match error
-        .raw_os_error()
-        .map(nix::Error::from_raw)
-    {
-        Some(nix::Error::ENOENT) => Unusable::Missing,
-        Some(nix::Error::ENOTDIR) => Unusable::NoDirectory,
-        errno => Unusable::Unreadable(errno.unwrap_or(nix::Error::EIO)),
+    let found = configured::find(&rule.path).and_then(|found| found.directory().map_err(configured::Error::Io));
+    let folder = found.map_err(|error| match error {
+        configured::Error::Link => Unusable::Link,
+        configured::Error::Io(error) => match error.raw_os_error().map(nix::Error::from_raw) {
+            Some(nix::Error::ENOENT) => Unusable::Missing,
+            Some(nix::Error::ENOTDIR) => Unusable::NoDirectory,
+            errno => Unusable::Unreadable(errno.unwrap_or(nix::Error::EIO)),
+        },
     })?;
     if !butterdock_btrfs::filesystem::is_btrfs(&folder).map_err(|fault| Unusable::Unreadable(fault.errno))? {
         return Err(Unusable::NotBtrfs);
@@ -79,7 +79,7 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
     let place = Place { fsid, subvolume, inode: facts.stx_ino };
     let mount = mount_ids::of(&folder);
-    Ok(Destination { directory: OwnedFd::from(folder).into(), place, mount })
+    Ok(Destination { directory: folder.into(), place, mount })
 }
 
 impl AsFd for Destination {
@@ -97,6 +97,10 @@ impl fmt::Display for Unusable {
             Self::Another => f.write_str(
                 "another filesystem is mounted there than the one whose uuid butterdock.toml has, or none is and the one \
                  below is seen; mount the drive that belongs there, or correct the uuid",
+            ),
+            Self::Link => f.write_str(
+                "a symbolic link on its path can be exchanged by others than root; name the directory that it leads to in \
+                 butterdock.toml",
             ),
             Self::Unreadable(errno) => write!(f, "it cannot be opened ({}); see dmesg", errno.desc()),
         }
@@ -119,5 +123,18 @@ mod tests {
         assert_eq!(refusal("/nonexistent/x"), Unusable::Missing);
         assert_eq!(refusal("/proc/version"), Unusable::NoDirectory);
         assert_eq!(refusal("/proc"), Unusable::NotBtrfs);
+    }
+
+    #[test]
+    fn privileged_a_volume_behind_a_users_link_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("volume");
+        std::os::unix::fs::symlink("/proc", &link).expect("linked");
+        let rule =
+            VolumeRule { name: VolumeName::try_from("tank".to_owned()).expect("a name"), path: link, uuid: None };
+        let refusal = || open(&rule).map(drop).expect_err("refused");
+        assert_eq!(refusal(), Unusable::NotBtrfs, "a link of root's is followed");
+        std::os::unix::fs::chown(folder.path(), Some(1000), None).expect("given to a user; this test needs root");
+        assert_eq!(refusal(), Unusable::Link);
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 25] = [
+const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     (
@@ -34,19 +34,20 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
         ],
     ),
     ("worker", &["anchor", "backups", "foreign", "limits", "lines", "status", "streams", "verify"]),
-    ("volumes", &["anchor", "config"]),
+    ("volumes", &["anchor", "config", "configured"]),
     ("drives", &["anchor", "backups", "catalogue", "config", "foreign", "hooks", "policy"]),
     ("hooks", &["config", "lines"]),
     ("policy", &["config", "drives"]),
-    ("backups", &["worker"]),
+    ("backups", &["configured", "worker"]),
     ("streams", &["worker"]),
     ("verify", &[]),
-    ("config", &["backups", "lines", "status", "volumes"]),
+    ("config", &["backups", "configured", "lines", "status", "volumes"]),
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),
     ("anchor", &[]),
     ("args", &[]),
     ("catalogue", &[]),
+    ("configured", &[]),
     ("foreign", &[]),
     ("input", &[]),
     ("limits", &[]),

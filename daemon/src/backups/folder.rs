@@ -1,0 +1,334 @@
+//! Opens the folder for snapshots, or makes it.
+//!
+//! Root makes, renames and deletes subvolumes in it, so root alone may change what is in it, and nobody else may lead root to
+//! another folder. Below the source, whose directories may be a user's, no symbolic link is followed at all. Elsewhere every
+//! directory on the way must be root's ([`configured`]), so that a link is root's too.
+//!
+//! It may lie in a directory that a user can write to, the source itself for one. So it is looked at by its descriptor, after it
+//! was opened and each time, and one that is missing is made whole under another name first.
+
+use std::ffi::{CString, OsStr};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use butterdock_btrfs::file::{self, Mode, OFlag};
+use butterdock_btrfs::{Errno, Error as Fault, directory, names, subvolume, xattr};
+use rustix::fs::{Mode as Bits, fchmod, fstat};
+use uuid::Uuid;
+
+use crate::configured;
+
+/// How the name of a folder in the making begins.
+const UNFINISHED: &str = ".butterdock-unfinished-";
+const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
+
+/// Why it is not used. Shown behind "the folder for snapshots".
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// A link, below the source or where others can exchange it.
+    Link,
+    /// Others can write to a directory on the way.
+    Place,
+    /// Others can write to it.
+    Folder,
+    /// Something took its place while it was made.
+    Exchanged,
+    /// The kernel refused.
+    Io(io::Error),
+}
+
+/// Opens `snapshots`, of the source that is open as `root` and was reached as `source`.
+pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<OwnedFd, Unfit> {
+    let (Some(above), Some(name)) = (snapshots.parent(), snapshots.file_name()) else {
+        return Err(Unfit::Place);
+    };
+    let above = match above.strip_prefix(source) {
+        Ok(below) => open_below(root, below)?,
+        Err(_elsewhere) => open_elsewhere(above)?,
+    };
+    let name = CString::new(name.as_bytes()).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
+    match file::openat_new(&above, &name, FOLDER, Mode::empty()) {
+        Err(Fault { errno: Errno::ENOENT, .. }) => make(above.as_fd(), &name),
+        opened => roots_alone(opened?),
+    }
+}
+
+fn open_below(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Unfit> {
+    let path = if path.as_os_str().is_empty() { OsStr::new(".") } else { path.as_os_str() };
+    let path = CString::new(path.as_bytes()).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(file::open_beneath(root, &path, FOLDER, Mode::empty())?)
+}
+
+fn open_elsewhere(path: &Path) -> Result<OwnedFd, Unfit> {
+    let found = configured::find(path)?;
+    let directory = found.directory()?;
+    if found.is_fixed && configured::is_roots_alone(&fstat(&directory)?) { Ok(directory) } else { Err(Unfit::Place) }
+}
+
+/// A subvolume rather than a folder, so that what happens in it does not change the source. It gets its name when it is
+/// private: whatever the directory hands down, nobody can make a name in it before that.
+fn make(above: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Unfit> {
+    let unfinished = format!("{UNFINISHED}{}", Uuid::new_v4().simple());
+    let unfinished = CString::new(unfinished).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
+    subvolume::create(above, &unfinished)?;
+    let made = file::openat_new(above, &unfinished, FOLDER, Mode::empty())?;
+    let facts = file::stat(&made)?;
+    if !subvolume::is_root(&facts) || facts.uid != 0 || directory::holds(&made, |_name| true)? {
+        return Err(Unfit::Exchanged);
+    }
+    let id = subvolume::info(&made)?.id;
+    let named = make_private(&made).and_then(|()| names::rename_noreplace(above, &unfinished, above, name));
+    if let Err(fault) = named {
+        // By its id: others may have given another subvolume its name.
+        subvolume::destroy_by_id(above, id).unwrap_or_default();
+        // Another drive's job was quicker.
+        if fault.errno != Errno::EEXIST {
+            return Err(fault.into());
+        }
+    }
+    roots_alone(file::openat_new(above, name, FOLDER, Mode::empty())?)
+}
+
+/// Takes what the directory above handed down. Only root looks into it: what is in it has the modes that it had.
+fn make_private(folder: &OwnedFd) -> Result<(), Fault> {
+    for list in [c"system.posix_acl_access", c"system.posix_acl_default"] {
+        match xattr::remove(folder, list) {
+            Err(Fault { errno: Errno::ENODATA | Errno::EOPNOTSUPP, .. }) | Ok(()) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    let failed = |errno: rustix::io::Errno| Fault { call: "fchmod", errno: Errno::from_raw(errno.raw_os_error()) };
+    fchmod(folder, Bits::RWXU).map_err(failed)
+}
+
+fn roots_alone(folder: OwnedFd) -> Result<OwnedFd, Unfit> {
+    if configured::is_roots_alone(&fstat(&folder)?) { Ok(folder) } else { Err(Unfit::Folder) }
+}
+
+impl From<io::Error> for Unfit {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<rustix::io::Errno> for Unfit {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl From<configured::Error> for Unfit {
+    fn from(error: configured::Error) -> Self {
+        match error {
+            configured::Error::Link => Self::Link,
+            configured::Error::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+impl From<Fault> for Unfit {
+    fn from(fault: Fault) -> Self {
+        match fault.errno {
+            // O_DIRECTORY beside O_NOFOLLOW says the one or the other of a link.
+            Errno::ELOOP | Errno::ENOTDIR => Self::Link,
+            errno => Self::Io(io::Error::from_raw_os_error(errno as i32)),
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link => f.write_str(
+                "is not used, because a symbolic link or a file is in its place or on its way, where others than root can put \
+                 one; remove it, or name another folder as `snapshots` in butterdock.toml",
+            ),
+            Self::Place => f.write_str(
+                "is not used, because others than root can write to a directory on its way; name a folder as `snapshots` in \
+                 butterdock.toml that is in the source, or where root alone can write",
+            ),
+            Self::Folder => f.write_str(
+                "is not used, because others than root can write to it, and so exchange what is in it; rename it, and the next \
+                 backup makes a new one, or give it to root alone: chown root:root and chmod go-w",
+            ),
+            Self::Exchanged => f.write_str(
+                "could not be made, because something else took its place meanwhile; find out which user's program changes the \
+                 directory that it is in, then start the backup again",
+            ),
+            Self::Io(error) => write!(
+                f,
+                "cannot be opened: {error}; correct `snapshots` in butterdock.toml, or make the folder"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+    use std::process::{Child, Command};
+
+    use butterdock_tests::rig::{Rig, Volume};
+
+    use super::*;
+
+    const USER: u32 = 1000;
+
+    struct Fixture {
+        volume: Volume,
+        /// Declared last, so that the rig goes last.
+        _rig: Rig,
+    }
+
+    impl Fixture {
+        /// A volume with the source `home`, a subvolume of a user's, and root's folder `theirs` beside it.
+        fn new() -> Self {
+            let rig = Rig::new().expect("a rig");
+            let volume = rig.volume("source", &Default::default()).expect("a volume");
+            butterdock_tests::snapshot::create(&volume.join("home")).expect("a subvolume");
+            chown(volume.join("home"), Some(USER), Some(USER)).expect("given to the user");
+            fs::create_dir(volume.join("theirs")).expect("made");
+            Self { volume, _rig: rig }
+        }
+
+        fn open(&self, snapshots: &str) -> Result<OwnedFd, Unfit> {
+            let source = self.volume.join("home");
+            open(File::open(&source).expect("opened").as_fd(), &source, &self.volume.join(snapshots))
+        }
+
+        fn refusal(&self, snapshots: &str) -> String {
+            self.open(snapshots).expect_err("refused").to_string()
+        }
+    }
+
+    #[test]
+    fn privileged_a_link_in_place_of_the_folder_leads_nowhere() {
+        let fixture = Fixture::new();
+        let at = |name: &str| fixture.volume.join(name);
+        symlink(at("theirs"), at("home/.butterdock")).expect("linked");
+        assert!(fixture.refusal("home/.butterdock").contains("symbolic link"));
+        symlink(at("theirs"), at("home/on-the-way")).expect("linked");
+        assert!(fixture.refusal("home/on-the-way/snapshots").contains("symbolic link"));
+        assert_eq!(fs::read_dir(at("theirs")).expect("read").count(), 0);
+        // A link of root's, beside the source, is root's to make.
+        symlink(at("theirs"), at("link")).expect("linked");
+        fixture.open("link/snapshots").expect("made");
+        assert!(at("theirs/snapshots").is_dir());
+    }
+
+    #[test]
+    fn privileged_a_folder_that_others_can_write_to_is_refused_with_what_to_do() {
+        let fixture = Fixture::new();
+        let folder = fixture.volume.join("home/.butterdock");
+        fs::create_dir(&folder).expect("made");
+        chown(&folder, Some(USER), Some(USER)).expect("given to the user");
+        assert!(fixture.refusal("home/.butterdock").contains("chown root:root and chmod go-w"));
+        chown(&folder, Some(0), Some(0)).expect("taken back");
+        fixture.open("home/.butterdock").expect("root's");
+        for mode in [0o775, 0o757] {
+            fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("set");
+            assert!(fixture.refusal("home/.butterdock").contains("can write to it"), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn privileged_a_folder_elsewhere_lies_where_root_alone_can_write() {
+        let fixture = Fixture::new();
+        let users = fixture.volume.join("users");
+        fs::create_dir_all(users.join("roots")).expect("made");
+        fixture.open("users/roots/snapshots").expect("made");
+        chown(&users, Some(USER), Some(USER)).expect("given to the user");
+        assert!(fixture.refusal("users/roots/snapshots").contains("on its way"));
+        assert!(fixture.refusal("users/snapshots").contains("on its way"));
+    }
+
+    #[test]
+    fn privileged_a_folder_that_is_made_is_private_whatever_is_handed_down() {
+        let fixture = Fixture::new();
+        let source = fixture.volume.join("home");
+        let given = Command::new("setfacl").args(["-d", "-m", "u:1000:rwx"]).arg(&source).status().expect("setfacl");
+        assert!(given.success());
+        let folder = fixture.open("home/.butterdock").expect("made");
+        let facts = File::from(folder.try_clone().expect("a copy")).metadata().expect("facts");
+        assert_eq!((facts.mode() & 0o7777, facts.uid(), facts.ino()), (0o700, 0, 256));
+        assert_eq!(xattr::get(&folder, c"system.posix_acl_access", &mut [0; 256]), Ok(None));
+        assert_eq!(fs::read_dir(&source).expect("read").count(), 1, "nothing unfinished is left");
+    }
+
+    /// The owner of the source, who exchanges what is in it as fast as he can. Killed when dropped.
+    struct Owner(Child);
+
+    impl Owner {
+        fn new(source: &Path, script: &str) -> Self {
+            let mut command = Command::new("setpriv");
+            command.args([
+                "--reuid",
+                "1000",
+                "--regid",
+                "1000",
+                "--clear-groups",
+                "--pdeathsig",
+                "KILL",
+                "sh",
+                "-c",
+                script,
+            ]);
+            Self(command.current_dir(source).spawn().expect("started"))
+        }
+    }
+
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.0.kill().unwrap_or_default();
+            self.0.wait().map(drop).unwrap_or_default();
+        }
+    }
+
+    #[test]
+    fn privileged_an_owner_who_exchanges_the_folder_gains_nothing() {
+        let fixture = Fixture::new();
+        let (source, theirs) = (fixture.volume.join("home"), fixture.volume.join("theirs"));
+        let script = format!(
+            "mkdir own; ln -s {} link; while :; do for name in .butterdock*; do mv -T $name gone 2>/dev/null; done; \
+             mv -T link .butterdock; mv -T .butterdock link; mv -T own .butterdock; mv -T .butterdock own; rmdir gone; done \
+             2>/dev/null",
+            theirs.display()
+        );
+        let owner = Owner::new(&source, &script);
+        let (mut opened, mut refused) = (0, 0);
+        while opened < 50 || refused < 50 {
+            match fixture.open("home/.butterdock") {
+                Ok(folder) => {
+                    opened += 1;
+                    let facts = File::from(folder).metadata().expect("facts");
+                    assert_eq!((facts.mode() & 0o7777, facts.uid(), facts.ino()), (0o700, 0, 256));
+                }
+                Err(_why) => refused += 1,
+            }
+        }
+        drop(owner);
+        assert_eq!(fs::read_dir(&theirs).expect("read").count(), 0);
+        assert_eq!(theirs.metadata().expect("facts").mode() & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn privileged_two_jobs_that_make_the_folder_for_snapshots_at_once_both_get_it() {
+        let fixture = Fixture::new();
+        for round in 0..20 {
+            let folder = format!("home/snapshots-{round}");
+            let start = std::sync::Barrier::new(2);
+            std::thread::scope(|threads| {
+                for _ in 0..2 {
+                    threads.spawn(|| {
+                        start.wait();
+                        fixture.open(&folder).expect("opened");
+                    });
+                }
+            });
+        }
+    }
+}
