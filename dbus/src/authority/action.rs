@@ -5,7 +5,8 @@
 pub enum Action {
     /// Receive a stream into a volume under the names that it brings; see which subvolumes are there.
     Receive,
-    /// Receive a stream under a name that the caller chooses.
+    /// Receive a stream under another name than it brings: guards the option `name`. It is no bound on names: whoever may
+    /// receive may hand in a stream that was made with any name in it.
     ReceiveAnywhere,
     /// Cancel a job that the caller started.
     CancelOwn,
@@ -78,8 +79,8 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::ReceiveAnywhere,
-        description: "Receive a backup under a name of one's own choice",
-        message: "Authentication is required to receive a backup under a chosen name into the volume $(volume)",
+        description: "Receive a backup into a volume under another name than its stream brings",
+        message: "Authentication is required to receive a backup into the volume $(volume) under another name than its stream brings",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,

@@ -11,7 +11,8 @@ use crate::error::Error;
 /// The options of `Receive`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReceiveOptions {
-    /// `name`, `ay` or `s`: give the subvolume this name instead of the sender's. Needs the action `receive-anywhere`.
+    /// `name`, `ay` or `s`: give the subvolume this name instead of the sender's. Needs the action `receive-anywhere`,
+    /// which guards this option alone: the stream may bring any name.
     /// Bytes, because a name on btrfs need not be UTF-8; a terminating NUL, which some bindings add, is no part of it.
     pub name: Option<Vec<u8>>,
     /// `verify`, `b`: decompress everything and refuse what does not decompress. Whether or not it is given, the service

@@ -50,3 +50,21 @@ fn members_of_the_group_receive_and_cancel_and_administer_nothing() -> Result<()
     ensure!(said["error"] == REFUSED, "{said}");
     Ok(())
 }
+
+#[test]
+fn a_member_chooses_any_free_name_by_the_stream_and_none_by_the_option() -> Result<()> {
+    let service = Service::with_polkit(&Rules::Script(rule("nogroup")?))?;
+    let receive = [ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"];
+    let client = service.client()?;
+    let mut ends = Vec::new();
+    for _again in 0..2 {
+        let said = nobody_asks(&service, &receive, file_of(small("of-my-choice").bytes())?)?;
+        ends.push(client.end_of(said["answer"].as_str().with_context(|| said.to_string())?)?.0);
+    }
+    ensure!(ends == ["succeeded", "failed"], "a name that exists is never taken: {ends:?}");
+    ensure!(service.volume.join("of-my-choice").exists(), "the stream's name was not used");
+    let named = [ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{\"name\": \"another\"}"];
+    let said = nobody_asks(&service, &named, file_of(small("a").bytes())?)?;
+    ensure!(said["error"] == REFUSED, "{said}");
+    Ok(())
+}
