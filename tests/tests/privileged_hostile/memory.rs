@@ -14,8 +14,8 @@ use nix::sys::stat::Mode;
 
 use crate::MEMORY;
 
-/// This many directories, each with a path of almost 4 KiB, are 115 MiB of paths.
-const DIRECTORIES: usize = 30_000;
+/// This many directories, each with a path of almost 4 KiB, are 77 MiB of paths.
+const DIRECTORIES: usize = 20_000;
 /// This only tells a hang: the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(900);
 const IDENTITY: Identity = Identity { uuid: Uuid(*b"butterdock-tests"), ctransid: 7 };

@@ -189,3 +189,20 @@ fn a_backup_that_is_cancelled_while_its_drive_is_being_mounted_leaves_it_safe() 
     ensure!(!story.is_held()?, "still mounted");
     Ok(())
 }
+
+#[test]
+fn a_users_link_in_place_of_the_snapshots_leads_no_backup_elsewhere() -> Result<()> {
+    let story = Story::begin()?;
+    let elsewhere = story.pool.join("elsewhere");
+    fs::create_dir(&elsewhere)?;
+    std::os::unix::fs::symlink(&elsewhere, story.pool.join("snapshots-home"))?;
+    std::os::unix::fs::chown(story.pool.path(), Some(1000), Some(1000))?;
+    let drive = story.drive("mounted", &DriveState::Mounted)?;
+    let client = &story.stage.client;
+    let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    let (state, error) = client.end_of(job.as_str())?;
+    let message: String = client.get(job.as_str(), JOB, "ErrorMessage")?;
+    ensure!(state == "failed" && message.contains("the folder for snapshots is not used"), "{state} {error} {message}");
+    ensure!(fs::read_dir(&elsewhere)?.next().is_none(), "something was made elsewhere");
+    Ok(())
+}
