@@ -57,7 +57,8 @@ pub fn receive(
         no_verity: options.no_verity,
         plain: false,
     };
-    let rules = Rules { way, control: control.clone(), faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
+    let rules =
+        Rules { way, control: control.clone(), faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
     let (mut published, mut left_hidden) = (Vec::new(), false);
     let ends = (&mut published, &mut left_hidden);
     let whole = run(input, destination, options, &rules, observer, ends).unwrap_or_else(|error| {
