@@ -3,4 +3,5 @@
 mod forged;
 mod harmless;
 mod place;
+mod records;
 mod stage;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::{self, RootItem};
-use butterdock_btrfs::{Error as Fault, changes, subvolume, top, uuid_tree};
+use butterdock_btrfs::{Error as Fault, changes, filesystem, subvolume, top, uuid_tree};
 use butterdock_stream::{Identity, Uuid};
 
 use super::candidate::{Candidate, Chosen, Trust, choose};
@@ -81,6 +81,23 @@ impl Parents {
         if let Some(found) = self.found.get(wanted) {
             return Ok(found.clone());
         }
+        let mut found = self.search(role, wanted)?;
+        if found.is_none() {
+            // What was changed a moment ago is in the trees only once they are written.
+            filesystem::sync(&self.fd).map_err(doing("write the filesystem out"))?;
+            found = self.search(role, wanted)?;
+        }
+        match found {
+            Some(found) => self.keep(wanted, found),
+            None => {
+                let there = "it is being changed or replaced".to_owned();
+                Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there }))
+            }
+        }
+    }
+
+    /// Looks at all candidates; none where the chosen one was changed or replaced just now.
+    fn search(&mut self, role: &'static str, wanted: &Identity) -> Result<Option<Found>, Error> {
         let (mut all, mut reasons) = (Vec::new(), Vec::new());
         for id in self.candidates(wanted.uuid).map_err(doing("look up a uuid"))? {
             match self.locate(id, wanted) {
@@ -92,13 +109,11 @@ impl Parents {
         }
         let facts: Vec<_> = all.iter().map(|located| located.candidate.clone()).collect();
         match choose(wanted, self.strict, &facts) {
-            Ok(chosen) => match all.get(chosen.index) {
-                Some(located) => match self.open(located, chosen)? {
-                    Some(found) => return self.keep(wanted, found),
-                    None => reasons.push(format!("{} was changed or replaced just now", shown(&located.path))),
-                },
-                None => {}
-            },
+            Ok(chosen) => {
+                if let Some(located) = all.get(chosen.index) {
+                    return self.open(located, chosen);
+                }
+            }
             Err(refused) => {
                 let of = |index: usize| all.get(index).map(|located| shown(&located.path)).unwrap_or_default();
                 reasons.extend(refused.into_iter().map(|(index, why)| format!("{} {why}", of(index))));
