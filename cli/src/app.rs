@@ -39,6 +39,7 @@ async fn verb(args: &Args, out: Out) -> Result<ExitCode, Failure> {
         Some(Verb::Snapshots { volume: None, drive }) => {
             verbs::snapshots::of_drive(&service, out, drive.as_deref().unwrap_or_default()).await
         }
+        Some(Verb::TrustClock) => verbs::trust_clock::run(&service, out).await,
         Some(of_drives) => drives_verb(&service, out, of_drives).await,
     }
 }

@@ -117,6 +117,9 @@ pub(crate) enum Verb {
         dry_run: bool,
     },
 
+    /// Say that the clock is right, so that old snapshots are deleted again
+    TrustClock,
+
     /// Bring a snapshot from a drive into a volume, and watch
     Restore(Restore),
 

@@ -45,6 +45,12 @@ events! {
     DRIVE_FORGOTTEN = "2e02c1d52a0c48cfb38354124fc142c6",
     /// A drive can be unplugged.
     DRIVE_SAFE = "292f933bd87042c1806e7d56dd360c53",
+    /// The clock is not believed, and old snapshots are not deleted.
+    PRUNING_STOPPED = "c42a88fdc8f543659eee8927220a942f",
+    /// The clock is believed again.
+    PRUNING_RESUMED = "77e16b2e6f0049ea8a40a39389ef9c21",
+    /// Snapshots are dated in the future.
+    SNAPSHOTS_FROM_FUTURE = "fe722d8daf794cee84446a8b7b92f241",
     /// A drive went without a word.
     DRIVE_PULLED = "6abd2b9bcc5d466bbf50b36ca1716c0c",
 }

@@ -1,5 +1,6 @@
 //! What is told of backups: which are due, what is on a drive, what could be imported from it.
 
+use serde::{Deserialize, Serialize};
 use zbus::{DeserializeDict, SerializeDict, Type};
 
 /// What `ListBackups` says of one configured backup and one drive that it goes to. It holds no name of a file.
@@ -28,6 +29,18 @@ pub struct BackupRow {
     pub incremental: Option<bool>,
     /// Why everything would be sent, for a person, where that is so.
     pub note: Option<String>,
+    /// What is to be known although it can run; none where there is nothing.
+    pub warnings: Option<Vec<Warning>>,
+}
+
+/// Something about a backup that a person has to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Warning {
+    /// What it is, for a program: `clock-ahead` or `clock-record-unreadable` (old snapshots are not deleted),
+    /// `snapshots-from-future`. A reader skips those that it does not know.
+    pub code: String,
+    /// The same in a sentence.
+    pub english: String,
 }
 
 /// What `ListSnapshots` says of one snapshot on a drive.
@@ -86,6 +99,10 @@ mod tests {
         let bytes = to_bytes(context, &row).expect("written");
         let map = bytes.deserialize::<Options>().expect("a dictionary").0;
         assert_eq!(map.len(), 3, "{map:?}");
+        assert_eq!(bytes.deserialize::<BackupRow>().expect("a row").0, row);
+        let warning = Warning { code: "clock-ahead".to_owned(), english: "the clock is ahead".to_owned() };
+        let row = BackupRow { warnings: Some(vec![warning]), ..row };
+        let bytes = to_bytes(context, &row).expect("written");
         assert_eq!(bytes.deserialize::<BackupRow>().expect("a row").0, row);
         let row = SnapshotRow { name: b"a\xff".to_vec(), pinned: Some(true), ..SnapshotRow::default() };
         let bytes = to_bytes(context, &row).expect("written");

@@ -70,6 +70,14 @@ pub(crate) struct BackupObject<'a> {
     estimate: Option<u64>,
     incremental: Option<bool>,
     note: Option<&'a str>,
+    warnings: Vec<WarningObject<'a>>,
+}
+
+/// Something about a backup that a person has to know.
+#[derive(Debug, Serialize)]
+struct WarningObject<'a> {
+    code: &'a str,
+    message: &'a str,
 }
 
 impl<'a> BackupObject<'a> {
@@ -85,6 +93,12 @@ impl<'a> BackupObject<'a> {
             estimate: row.estimate,
             incremental: row.incremental,
             note: row.note.as_deref(),
+            warnings: row
+                .warnings
+                .iter()
+                .flatten()
+                .map(|warning| WarningObject { code: &warning.code, message: &warning.english })
+                .collect(),
         }
     }
 }

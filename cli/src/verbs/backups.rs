@@ -47,7 +47,8 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
     }
     let mut text = table.render();
     for row in rows {
-        for word in [&row.problem, &row.note].into_iter().flatten() {
+        let warnings = row.warnings.iter().flatten().map(|warning| &warning.english);
+        for word in [&row.problem, &row.note].into_iter().flatten().chain(warnings) {
             text.push_str(&format!("{}: {}\n", escaped(&row.name), escaped(word)));
         }
     }

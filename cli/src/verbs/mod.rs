@@ -13,6 +13,7 @@ pub(crate) mod receive;
 pub(crate) mod restore;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod trust_clock;
 pub(crate) mod unlock;
 pub(crate) mod volumes;
 pub(crate) mod watch;

@@ -11,7 +11,7 @@ use crate::run::Stage;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "status",
     "receive",
     "jobs",
@@ -29,6 +29,7 @@ const VERBS: [&str; 19] = [
     "safely-remove",
     "verify",
     "backups",
+    "trust-clock",
     "restore",
     "import",
 ];

@@ -12,6 +12,7 @@
 //! An interrupted call (`EINTR`) is made again: on btrfs it has had no effect, or one that repeating gives again.
 
 pub mod changes;
+pub mod clock;
 mod clone;
 pub mod contents;
 pub mod directory;

@@ -13,7 +13,7 @@ use super::estimate::Estimate;
 use super::fresh::Fresh;
 use super::prospect::{Prospect, Words, told};
 use super::room::{Need, Short, fits};
-use super::run::{Run, basis, now};
+use super::run::{Run, basis};
 use super::send::Stream;
 use super::snapshot::{Side, Snapshot};
 use super::source::Source;
@@ -79,7 +79,7 @@ impl Run<'_> {
             patience: self.patience,
             control: self.control,
             tell: self.tell,
-            words: Words { too_small, unseen: |fault| Trouble::drive("look at the space")(fault) },
+            words: Words { too_small: self.too_small(), unseen: |fault| Trouble::drive("look at the space")(fault) },
         }
     }
 
@@ -95,12 +95,17 @@ impl Run<'_> {
         Stream { snapshot: fresh.root(), parent, clone_sources, version: self.version }
     }
 
+    /// What is said where there is too little room.
+    fn too_small(&self) -> fn(Short) -> Trouble {
+        if self.task.time.stopped { too_small_in_doubt } else { too_small }
+    }
+
     /// Thins the drive by the rule, whose time would come after the backup. Answers whether anything was deleted.
     fn make_room(&self, source: &Source<'_>, mine: &[Snapshot]) -> Result<bool, Trouble> {
         let theirs = self.list_drive()?;
         let pairs = common(source.origin, mine, &theirs).unwrap_or_default();
         let needed: Vec<_> = pairs.first().iter().map(|pair| pair.source.mark()).collect();
-        let thinning = Thinning::plan(self.task, Side::Drive, &theirs, &needed, now());
+        let thinning = Thinning::plan(self.task, Side::Drive, &theirs, &needed, self.task.time.now());
         let (deleted, _) = thinning.perform(self.destination(), self.tell);
         let any = !deleted.is_empty();
         let waiting = Trouble::drive("wait for the space of deleted snapshots");
@@ -115,7 +120,7 @@ impl Run<'_> {
                 // The transfer failed, so more was needed than there is, whatever was estimated.
                 let need = estimated.get().map(Need::of).unwrap_or_default();
                 let needed = need.data.saturating_add(need.metadata);
-                too_small(
+                self.too_small()(
                     fits(&space, Need { data: u64::MAX >> 8, metadata: 0 })
                         .map_or_else(|Short { free, .. }| Short { needed, free }, |()| Short { needed, free: 0 }),
                 )
@@ -143,6 +148,18 @@ fn too_small(short: Short) -> Trouble {
     let sentence = format!(
         "the drive is full, also after what the rule keeps no longer was deleted: about {} MiB are needed and {} MiB are \
          free; keep fewer snapshots, free some space on it, or take a larger drive",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    Trouble::said(ErrorKind::NoSpace, sentence)
+}
+
+/// Nothing was thinned, because of the clock.
+fn too_small_in_doubt(short: Short) -> Trouble {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the drive is full, and old snapshots are not deleted while the clock is in doubt: about {} MiB are needed and {} MiB \
+         are free; check the date and run butterdock trust-clock as root, or free some space on it",
         needed.div_ceil(1 << 20),
         free >> 20
     );

@@ -2,8 +2,12 @@
 //!
 //! A rule such as `daily = 7` looks at the seven most recent days on which there is a snapshot at all, and keeps the newest
 //! of each: a drive that was away for three months keeps what it has. Days, weeks (from Monday), months and years are those
-//! of UTC. What one rule keeps no other deletes, and whatever the rules say, four things stay: the newest, what is pinned,
-//! what is younger than `protect`, and what butterdock did not make, which is not counted either.
+//! of UTC. What one rule keeps no other deletes, and whatever the rules say, five things stay: the newest, what is pinned,
+//! what is younger than `protect`, what is dated in the future, and what butterdock did not make. The last two are not
+//! counted either: three snapshots from the future do not take the places of `last = 3`.
+//!
+//! A date can be wrong, because the clock was. So a snapshot is old only if it was also *seen* long enough ago, and nothing is
+//! deleted while the clock is in doubt.
 
 use std::collections::HashSet;
 
@@ -36,6 +40,29 @@ pub(crate) struct Candidate {
     pub(crate) pinned: bool,
     /// Butterdock made it, for this backup.
     pub(crate) ours: bool,
+    /// It was seen first at least `protect` ago.
+    pub(crate) settled: bool,
+}
+
+/// What the reasons depend on beside the snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) keep: Keep,
+    /// Nothing younger is deleted; in seconds.
+    pub(crate) protect: u64,
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+    /// The clock is in doubt.
+    pub(crate) stopped: bool,
+}
+
+/// Dated later than this from now, a snapshot is from the future. A new one may be dated so much ahead, where the names of
+/// earlier seconds are taken.
+const AHEAD: i64 = HOUR;
+
+/// Whether a snapshot of this time is dated in the future.
+pub(crate) fn is_from_future(time: i64, now: i64) -> bool {
+    time.saturating_sub(now) > AHEAD
 }
 
 /// Why a snapshot is kept: the first that holds.
@@ -44,6 +71,8 @@ pub(crate) struct Candidate {
 pub(crate) enum Reason {
     NotOurs,
     Pinned,
+    /// It is dated in the future, and takes no place of a rule.
+    FromFuture,
     Newest,
     Protected,
     Last,
@@ -52,23 +81,28 @@ pub(crate) enum Reason {
     Weekly,
     Monthly,
     Yearly,
+    /// No rule keeps it, but the clock is in doubt.
+    ClockInDoubt,
 }
 
-/// Says for each snapshot, in the order given, why it is kept; none where it is to be deleted. A snapshot from the future
-/// of `now` (a clock was set back) is younger than any `protect`.
-pub(crate) fn reasons(keep: &Keep, protect: u64, now: i64, snapshots: &[Candidate]) -> Vec<Option<Reason>> {
-    let mut newest_first: Vec<&Candidate> = snapshots.iter().filter(|snapshot| snapshot.ours).collect();
+/// Says for each snapshot, in the order given, why it is kept; none where it is to be deleted.
+pub(crate) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason>> {
+    let Rule { keep, protect, now, stopped } = *rule;
+    let counts = |snapshot: &&Candidate| snapshot.ours && !is_from_future(snapshot.time, now);
+    let mut newest_first: Vec<&Candidate> = snapshots.iter().filter(counts).collect();
     newest_first.sort_unstable_by_key(|snapshot| std::cmp::Reverse((snapshot.time, snapshot.id)));
     let kept: Vec<(Reason, HashSet<Identity>)> =
         keep.rules().map(|(reason, count, period)| (reason, newest_of(&newest_first, count, period))).to_vec();
     let newest = newest_first.first().map(|snapshot| snapshot.id);
-    let protected = |time: i64| u64::try_from(now.saturating_sub(time)).map_or(true, |age| age < protect);
-    let reason = |snapshot: &Candidate| match snapshot {
+    let is_young = |time: i64| u64::try_from(now.saturating_sub(time)).map_or(true, |age| age < protect);
+    let by_rule = |id: Identity| kept.iter().find(|(_, kept)| kept.contains(&id)).map(|(reason, _)| *reason);
+    let reason = |snapshot: &Candidate| match *snapshot {
         Candidate { ours: false, .. } => Some(Reason::NotOurs),
         Candidate { pinned: true, .. } => Some(Reason::Pinned),
-        Candidate { id, .. } if Some(*id) == newest => Some(Reason::Newest),
-        Candidate { time, .. } if protected(*time) => Some(Reason::Protected),
-        Candidate { id, .. } => kept.iter().find(|(_, kept)| kept.contains(id)).map(|(reason, _)| *reason),
+        Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
+        Candidate { id, .. } if Some(id) == newest => Some(Reason::Newest),
+        Candidate { time, settled, .. } if is_young(time) || (protect > 0 && !settled) => Some(Reason::Protected),
+        Candidate { id, .. } => by_rule(id).or(stopped.then_some(Reason::ClockInDoubt)),
     };
     snapshots.iter().map(reason).collect()
 }

@@ -10,6 +10,8 @@
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        deleted   whose space comes back in the background
 //! pins        what a drive needs, for the daemon to remember
+//! seen        since when each snapshot is there, for the daemon to remember
+//! task        what the worker is told, and tells         task_time what it is told of time
 //! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
 //! folder      opens or makes the folder for snapshots
 //! restore     the way back                           last      what became of a drive's last backup
@@ -21,7 +23,7 @@
 //! # What is never deleted
 //! Only what butterdock made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. What a drive needs for
 //! its next increment is pinned on both sides, however long the drive is away. The newest stays, and what is younger than
-//! `protect`.
+//! `protect`, by its date or by when it was seen first. Nothing is deleted while the clock is in doubt ([`crate::clock`]).
 //!
 //! # The folder for snapshots
 //! It is best a subvolume of its own inside the source, as snapper has it: then making and deleting snapshots does not
@@ -48,15 +50,19 @@ mod prospect;
 mod restore;
 mod room;
 mod run;
+mod seen;
 mod send;
 mod sharers;
 mod snapshot;
 mod source;
 mod task;
+mod task_time;
 mod thin;
 mod trouble;
 mod utc;
 
+#[cfg(test)]
+mod clock_simulation;
 #[cfg(test)]
 mod interleaved;
 #[cfg(test)]
@@ -76,10 +82,12 @@ pub(crate) use pins::MOST as MOST_PINS;
 pub(crate) use prospect::PATIENCE;
 pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};
+pub(crate) use seen::{FirstSeen, Listings, Seen};
 pub(crate) use sharers::{Alone, Sharers};
 pub(crate) use source::REFUSED as SOURCE_REFUSED;
 pub(crate) use task::{Task, Told};
-pub(crate) use thin::thin_beside;
+pub(crate) use task_time::TaskTime;
+pub(crate) use thin::{from_future, thin_beside};
 pub(crate) use trouble::Trouble;
 pub(crate) use {
     identity::Identity,

@@ -20,6 +20,7 @@ use super::run::basis;
 use super::send::Stream;
 use super::snapshot::{Side, Snapshot, list};
 use super::task::Task;
+use super::task_time::TaskTime;
 use super::thin::Thinning;
 use super::utc::DAY;
 
@@ -58,6 +59,7 @@ impl World {
             last: None,
             lanes: None,
             dry_run: false,
+            time: TaskTime::default(),
         };
         let origin = Origin { uuid, parent_uuid: Identity::NONE };
         let folder = File::open(mine.join("snapshots")).expect("open");

@@ -18,6 +18,7 @@ use super::keep::Keep;
 use super::restore::Restore;
 use super::run::{Ends, Run};
 use super::task::{Task, Told};
+use super::task_time::TaskTime;
 use super::trouble::Trouble;
 
 const KEEP_ONE: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
@@ -70,6 +71,7 @@ impl World {
             last: None,
             lanes: None,
             dry_run: false,
+            time: TaskTime::default(),
         };
         Self { task, patience: Duration::ZERO, mine, drive, _rig: rig }
     }

@@ -19,10 +19,11 @@ use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
 use super::pins::Pin;
-use super::run::{Ends, Run, now};
+use super::run::{Ends, Run};
 use super::sharers::Sharers;
 use super::snapshot::list;
 use super::task::{Task, Told};
+use super::task_time::TaskTime;
 use super::thin::thin_beside;
 
 /// A source, two drives, and what a daemon knows of them.
@@ -59,7 +60,8 @@ impl World {
     fn task(&self, source: Option<Identity>) -> Task {
         let pins = self.pins.lock().expect("pins").iter().flatten().map(Pin::mark).collect();
         let name = b"home".to_vec();
-        Task { name, source, keep: KEEP, protect: 0, pins, last: None, lanes: None, dry_run: false }
+        let time = TaskTime::default();
+        Task { name, source, keep: KEEP, protect: 0, pins, last: None, lanes: None, dry_run: false, time }
     }
 
     fn folder(&self) -> File {
@@ -108,7 +110,11 @@ impl World {
                 Told::Source { uuid } => source = Some(uuid),
                 Told::Parent { uuid, .. } => parent = uuid,
                 Told::Pinned { pin } => self.pins.lock().expect("pins")[drive] = Some(pin),
-                Told::Snapshot { .. } | Told::Estimated { .. } | Told::Thinned { .. } => {}
+                Told::Snapshot { .. }
+                | Told::Estimated { .. }
+                | Told::Thinned { .. }
+                | Told::Seen { .. }
+                | Told::FromFuture { .. } => {}
                 Told::Unchanged { .. } | Told::Kept { .. } => panic!("the source was changed: {told:?}"),
             }
         }
@@ -153,6 +159,7 @@ fn privileged_a_job_that_ends_at_any_point_of_its_siblings_way_takes_nothing_fro
             }
         });
         // What was made in one second is named after later ones, and what seems to come from the future is not thinned.
+        let now = || TaskTime::default().now();
         while world.beside().iter().filter_map(|found| name::parse(b"home", found)).any(|time| time > now()) {
             sleep(Duration::from_millis(100));
         }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use butterdock_btrfs::{filesystem, roots};
 use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Published};
@@ -15,7 +15,7 @@ use super::pins::Pin;
 use super::snapshot::{Side, Snapshot, list};
 use super::source::Source;
 use super::task::{Task, Told};
-use super::thin::{Thinning, thin};
+use super::thin::{Thinning, tell_from_future, tell_seen, thin};
 use super::trouble::Trouble;
 
 /// What a backup is between.
@@ -56,33 +56,44 @@ impl Run<'_> {
         self.check_places(&source)?;
         sweep(folder, &source, &task.name)?;
         let (mine, theirs) = (self.list_source()?, self.list_drive()?);
+        let beside = Side::Source { uuid: source.origin.uuid };
+        if !task.dry_run {
+            tell_seen(task, beside, &mine, self.tell);
+            tell_seen(task, Side::Drive, &theirs, self.tell);
+        }
         let pairs = common(source.origin, &mine, &theirs);
         if task.dry_run {
             self.explain(&source, &mine, &theirs);
         }
+        let from_future = || {
+            tell_from_future(task, beside, &mine, self.tell);
+            tell_from_future(task, Side::Drive, &theirs, self.tell);
+        };
         // What another backup sent is a parent and no backup of this one: its rule does not keep it, another may delete it.
         let own = pairs.iter().flatten().find(|pair| pair.drive.name.is_some());
         if let Some(pair) = own
             && source.is_unchanged_since(pair)?
         {
-            (self.tell)(Told::Unchanged { pin: pin(pair.source, pair.drive.uuid) });
+            (self.tell)(Told::Unchanged { pin: self.pin(pair.source, pair.drive.uuid) });
+            from_future();
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
-        let fresh = Fresh::make(folder, &source, &task.name, now(), taken)?;
+        let fresh = Fresh::make(folder, &source, &task.name, task.time.now(), taken)?;
         (self.tell)(Told::Snapshot { name: fresh.name().to_vec(), uuid: fresh.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
             Err(why) => (None, Some(self.reason(*why)?)),
         };
         (self.tell)(Told::Parent { uuid, why });
+        from_future();
         if task.dry_run {
             return self.estimate_only(&fresh, pairs.as_deref().unwrap_or_default());
         }
         let outcome = self.deliver(&source, &mine, &fresh)?;
         fresh.keep();
         fresh.show()?;
-        let pin = pin(&fresh.snapshot, self.twin(&outcome)?);
+        let pin = self.pin(&fresh.snapshot, self.twin(&outcome)?);
         (self.tell)(Told::Pinned { pin });
         if let Some(text) = thin(task, Side::Drive, self.destination(), &[pin.mark()], self.tell) {
             self.observer.warning(&text);
@@ -143,15 +154,16 @@ impl Run<'_> {
 
     fn explain(&self, source: &Source<'_>, mine: &[Snapshot], theirs: &[Snapshot]) {
         let side = Side::Source { uuid: source.origin.uuid };
-        Thinning::plan(self.task, side, mine, &[], now()).explain(self.tell);
-        Thinning::plan(self.task, Side::Drive, theirs, &[], now()).explain(self.tell);
+        let now = self.task.time.now();
+        Thinning::plan(self.task, side, mine, &[], now).explain(self.tell);
+        Thinning::plan(self.task, Side::Drive, theirs, &[], now).explain(self.tell);
     }
-}
 
-/// What a pair needs to stay one.
-fn pin(source: &Snapshot, drive: Identity) -> Pin {
-    let Snapshot { uuid, ctransid, .. } = *source;
-    Pin { sent_as: source.sent_as(), ctransid, source: uuid, drive, time: now() }
+    /// What a pair needs to stay one.
+    fn pin(&self, source: &Snapshot, drive: Identity) -> Pin {
+        let Snapshot { uuid, ctransid, .. } = *source;
+        Pin { sent_as: source.sent_as(), ctransid, source: uuid, drive, time: self.task.time.now() }
+    }
 }
 
 /// The newest pair's source is the parent; a stream may clone from so many of the newest.
@@ -161,10 +173,4 @@ const CLONE_SOURCES: usize = 8;
 pub(super) fn basis(pairs: &[Pair<'_>]) -> (Option<u64>, Vec<u64>) {
     let ids: Vec<u64> = pairs.iter().take(CLONE_SOURCES).map(|pair| pair.source.id).collect();
     (ids.first().copied(), ids)
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@ use super::name;
 use super::pins::{Mark, Pin};
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
+use super::task_time::TaskTime;
 use super::thin::Thinning;
 use super::utc::{DAY, HOUR};
 
@@ -32,6 +33,7 @@ impl World {
             last: None,
             lanes: None,
             dry_run: false,
+            time: TaskTime::default(),
         };
         Self { task, source: Vec::new(), drives: Default::default(), transid: 100 }
     }
@@ -52,7 +54,8 @@ impl World {
         let (id, ctransid) = (self.transid, self.transid);
         let fresh = Snapshot { id, uuid, parent_uuid: SOURCE, ctransid, otransid: ctransid, ..named.clone() };
         self.source.push(fresh);
-        self.drives[drive].0.push(Snapshot { id, uuid: twin, received_uuid: uuid, stransid: ctransid, ..named });
+        let there = Snapshot { id, uuid: twin, received_uuid: uuid, stransid: ctransid, otransid: ctransid, ..named };
+        self.drives[drive].0.push(there);
         // What the order said: the pins before this backup.
         self.task.pins = self.marks();
         let pin = Pin { sent_as: uuid, ctransid, source: uuid, drive: twin, time: now };

@@ -6,6 +6,8 @@ use super::common::Why;
 use super::identity::Identity;
 use super::keep::{Keep, Reason};
 use super::pins::{Mark, Pin};
+use super::seen::Seen;
+use super::task_time::TaskTime;
 use crate::worker::bytes;
 
 /// One backup of one source to one drive. With it come three descriptors: the source's root directory, the folder for its
@@ -31,6 +33,9 @@ pub(crate) struct Task {
     pub(crate) lanes: Option<usize>,
     /// Tell what would be sent and deleted, and do nothing.
     pub(crate) dry_run: bool,
+    /// What the daemon knows of time.
+    #[serde(default)]
+    pub(crate) time: TaskTime,
 }
 
 /// What is told of a backup, beside what is told of everything that is received.
@@ -58,6 +63,10 @@ pub(crate) enum Told {
     Unchanged { pin: Pin },
     /// The drive has the snapshot: what it needs for its next increment from now on.
     Pinned { pin: Pin },
+    /// The snapshots of this backup on one side, in pieces; the last piece says so.
+    Seen { drive: bool, snapshots: Vec<Seen>, last: bool },
+    /// So many snapshots of this backup on one side are dated in the future. They take no place of the rule.
+    FromFuture { drive: bool, count: usize },
     /// A snapshot was deleted because the rule keeps it no longer; in a dry run it would be.
     Thinned {
         /// On the drive, or else beside the source.

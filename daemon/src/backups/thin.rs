@@ -4,9 +4,9 @@ use std::os::fd::BorrowedFd;
 
 use butterdock_btrfs::{Errno, Error as Fault, subvolume};
 
-use super::keep::{Candidate, Reason, reasons};
+use super::keep::{Candidate, Reason, Rule, is_from_future, reasons};
 use super::pins::Mark;
-use super::run::now;
+use super::seen::{MOST as MOST_SEEN, Seen};
 use super::snapshot::{Side, Snapshot, list, made_by_us};
 use super::task::{Task, Told};
 
@@ -26,12 +26,53 @@ pub(super) fn thin(
     tell: &(dyn Fn(Told) + Sync),
 ) -> Option<String> {
     let failed = match list(folder) {
-        Ok(there) => Thinning::plan(task, side, &there, needed, now()).perform(folder, tell).1,
+        Ok(there) => {
+            // What is there now, the new one with it, was seen from now on.
+            tell_seen(task, side, &there, tell);
+            Thinning::plan(task, side, &there, needed, task.time.now()).perform(folder, tell).1
+        }
         Err(fault) => Some(fault),
     };
     let place = if side == Side::Drive { "on the drive" } else { "beside the source" };
     let text = "the next backup tries again";
     failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
+}
+
+/// Tells which snapshots of the backup are on one side, for the daemon to remember since when.
+pub(super) fn tell_seen(task: &Task, side: Side, there: &[Snapshot], tell: &(dyn Fn(Told) + Sync)) {
+    /// So many fit a report.
+    const PIECE: usize = 256;
+    let ours = there.iter().filter(|snapshot| made_by_us(snapshot, &task.name, side).is_some());
+    let mut seen: Vec<Seen> = ours.map(|&Snapshot { uuid, otransid, .. }| Seen { uuid, otransid }).collect();
+    // Those beyond are the youngest, and are protected.
+    seen.sort_by_key(|seen| seen.otransid);
+    seen.truncate(MOST_SEEN);
+    let drive = side == Side::Drive;
+    let mut pieces = seen.chunks(PIECE).peekable();
+    if pieces.peek().is_none() {
+        tell(Told::Seen { drive, snapshots: Vec::new(), last: true });
+    }
+    while let Some(piece) = pieces.next() {
+        tell(Told::Seen { drive, snapshots: piece.to_vec(), last: pieces.peek().is_none() });
+    }
+}
+
+/// Tells how many snapshots of the backup on one side are dated in the future, where any is.
+pub(super) fn tell_from_future(task: &Task, side: Side, there: &[Snapshot], tell: &(dyn Fn(Told) + Sync)) {
+    let now = task.time.now();
+    let is_from_future =
+        |snapshot: &&Snapshot| made_by_us(snapshot, &task.name, side).is_some_and(|time| is_from_future(time, now));
+    let count = there.iter().filter(is_from_future).count();
+    if count > 0 {
+        tell(Told::FromFuture { drive: side == Side::Drive, count });
+    }
+}
+
+/// What is said of snapshots that are dated in the future.
+pub(crate) fn from_future(drive: bool, count: usize) -> String {
+    let place = if drive { "on the drive" } else { "beside the source" };
+    let (noun, verb) = if count == 1 { ("snapshot", "is") } else { ("snapshots", "are") };
+    format!("{count} {noun} {place} {verb} dated in the future, stay, and take no place of the rule: check the date")
 }
 
 /// What the rule says of one side.
@@ -50,6 +91,7 @@ impl<'s> Thinning<'s> {
             let mut pins = task.pins.iter().chain(needed);
             pins.any(|pin| snapshot.bears(pin))
         };
+        let settled = if side == Side::Drive { task.time.settled_drive } else { task.time.settled_source };
         let candidate = |snapshot: &&Snapshot| {
             let made = made_by_us(snapshot, &task.name, side);
             Candidate {
@@ -57,10 +99,12 @@ impl<'s> Thinning<'s> {
                 time: made.unwrap_or(snapshot.made),
                 pinned: is_pinned(snapshot),
                 ours: made.is_some(),
+                settled: snapshot.otransid <= settled,
             }
         };
         let candidates: Vec<Candidate> = here.iter().map(candidate).collect();
-        let reasons = reasons(&task.keep, task.protect, now, &candidates);
+        let rule = Rule { keep: task.keep, protect: task.protect, now, stopped: task.time.stopped };
+        let reasons = reasons(&rule, &candidates);
         Self { drive: side == Side::Drive, verdicts: here.into_iter().zip(reasons).collect() }
     }
 

@@ -21,6 +21,7 @@ use super::showing::{self, Showing};
 use super::socket;
 use super::volume::VolumeObject;
 use super::{errands, inhibitor};
+use crate::clock::ClockKeeper;
 use crate::config::VolumeName;
 use crate::drives::{Dock, Plugged};
 use crate::jobs::{Jobs, Ticket, no_such_volume};
@@ -32,6 +33,7 @@ pub(crate) struct Hall {
     pub(super) connection: Connection,
     pub(super) jobs: Jobs,
     pub(super) dock: Dock,
+    pub(super) clock: ClockKeeper,
     pub(super) authority: Authority,
     pub(super) cloakroom: Cloakroom,
     /// The volumes that are shown, each with the task that tells of its changes.
@@ -49,13 +51,15 @@ impl Hall {
         address: Option<&str>,
         jobs: Jobs,
         dock: Dock,
+        clock: ClockKeeper,
         reload: mpsc::Sender<Reload>,
     ) -> zbus::Result<Arc<Self>> {
         let cloakroom = Cloakroom::default();
         let connection = socket::connect(address, cloakroom.clone()).await?;
         let authority = Authority::new(connection.clone());
         let untold = watch::Sender::new(0);
-        let hall = Arc::new(Self { connection, jobs, dock, authority, cloakroom, volumes: Mutex::default(), untold });
+        let hall =
+            Arc::new(Self { connection, jobs, dock, clock, authority, cloakroom, volumes: Mutex::default(), untold });
         let server = hall.connection.object_server();
         server.at(ROOT, ObjectManager).await?;
         server.at(ROOT, Manager::new(Arc::clone(&hall), reload)).await?;

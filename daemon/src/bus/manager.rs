@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, no_options};
+use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, Warning, no_options};
 use tokio::sync::{mpsc, oneshot};
 use zbus::message::Header;
 use zbus::{OwnedFd, OwnedObjectPath, interface};
@@ -68,6 +68,10 @@ impl Manager {
         if wish.estimate {
             estimates::fill(&self.hall, &mut rows).await;
         }
+        if let Some(stop) = self.hall.clock.stop() {
+            let warning = Warning { code: stop.reason.code().to_owned(), english: stop.to_string() };
+            rows.iter_mut().for_each(|row| row.warnings.get_or_insert_default().push(warning.clone()));
+        }
         Ok(rows)
     }
 
@@ -95,6 +99,17 @@ impl Manager {
         answer.await.map_err(|_gone| ended())?.map_err(failed)
     }
 
+    async fn trust_clock(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        no_options(&options)?;
+        self.hall.authority.allow(&header, &Question::new(MANAGER, "TrustClock")).await?;
+        let clock = self.hall.clock.clone();
+        let written = tokio::task::spawn_blocking(move || clock.trust()).await;
+        written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))).map_err(|error| {
+            let text = "check the disk of the state directory, then try again";
+            Error::new(ErrorName::Failed, format!("that the clock is right cannot be written down: {error}; {text}"))
+        })
+    }
+
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
@@ -102,7 +117,7 @@ impl Manager {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> Vec<String> {
-        ["drives", "backups"].map(str::to_owned).to_vec()
+        ["drives", "backups", "clock"].map(str::to_owned).to_vec()
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
+use super::retention::Retention;
 use super::runner::open_folder;
 use super::sources::Sources;
 use crate::drives::Lease;
@@ -32,11 +33,12 @@ pub(super) struct Asking {
     places: Arc<Semaphore>,
     /// What the sources of backups have to be.
     pub(super) sources: Sources,
+    pub(super) retention: Retention,
 }
 
 impl Asking {
-    pub(super) fn new(spawner: Arc<Spawner>, sources: Sources) -> Self {
-        Self { spawner, places: Arc::new(Semaphore::new(MOST)), sources }
+    pub(super) fn new(spawner: Arc<Spawner>, sources: Sources, retention: Retention) -> Self {
+        Self { spawner, places: Arc::new(Semaphore::new(MOST)), sources, retention }
     }
 
     /// What a worker tells on this order, and why it could not tell all.

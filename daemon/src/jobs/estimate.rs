@@ -29,6 +29,8 @@ pub(crate) struct Estimated {
     pub(crate) why: Option<Why>,
     /// Why it could not be made, such as that there is no room for it. It names nothing.
     pub(crate) problem: Option<String>,
+    /// How many snapshots are dated in the future, and whether they are on the drive or beside the source.
+    pub(crate) from_future: Vec<(bool, usize)>,
 }
 
 impl Jobs {
@@ -47,7 +49,7 @@ impl Jobs {
         let root = lease.root().try_clone_to_owned().map_err(|error| failed(no_descriptor(&error).public))?;
         let (named, sources) = (rule.clone(), self.asking.sources.clone());
         let opening = timeout(OPENING, spawn_blocking(move || open_places(&named, &sources, &root)));
-        let Open { source, places, .. } = match opening.await {
+        let Open { source, places, sides, .. } = match opening.await {
             Ok(Ok(opened)) => opened.map_err(failed)?,
             Ok(Err(_)) | Err(_) => {
                 let text = "the source or the drive does not answer; check both and their cables (dmesg)";
@@ -56,6 +58,7 @@ impl Jobs {
         };
         let mut task = task(&rule, source, (dock, lease), worker.lanes.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
+        (task.time, _) = self.asking.retention.time(&rule, sides).await;
         let (told, error) =
             self.asking.ask(lease, Order::Backup(task), places.into(), super::desk::priority(worker), READING).await?;
         Ok(estimated(&told, error))
@@ -70,6 +73,7 @@ fn estimated(told: &[Report], error: Option<JobError>) -> Estimated {
             Report::Backup(Told::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
             Report::Backup(Told::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
             Report::Backup(Told::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
+            Report::Backup(Told::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
             _other => {}
         }
     }
@@ -89,11 +93,13 @@ mod tests {
             Report::Backup(Told::Source { uuid: Identity([1; 16]) }),
             Report::Backup(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
             Report::Backup(Told::Estimated { bytes: 7 }),
+            Report::Backup(Told::FromFuture { drive: true, count: 3 }),
         ];
         let full =
             JobError { kind: ErrorKind::NoSpace, message: "full".to_owned(), command: None, byte: None, hidden: false };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
+        assert_eq!(all.from_future, [(true, 3)]);
         assert_eq!((all.why, all.problem.as_deref()), (Some(Why::EmptyDrive), Some("full")));
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::job::{Job, Total, Trouble, now};
 use super::pace::{Pace, remaining};
 use super::state::Event;
-use crate::backups::Told;
+use crate::backups::{Told, from_future};
 use crate::worker::Report;
 use crate::{streams, verify};
 
@@ -76,7 +76,12 @@ fn backup(job: &mut Job, told: &Told) -> bool {
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
         Told::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
+        Told::FromFuture { drive, count } => {
+            note(job, &from_future(*drive, *count));
+            return true;
+        }
         Told::Source { .. }
+        | Told::Seen { .. }
         | Told::Snapshot { .. }
         | Told::Pinned { .. }
         | Told::Thinned { .. }
@@ -223,5 +228,16 @@ mod tests {
         );
         let parent = Told::Parent { uuid: Some(Identity([1; 16])), why: None };
         assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);
+    }
+
+    #[test]
+    fn snapshots_from_the_future_are_noted_on_the_job() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
+        assert!(hear(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(hear(Told::FromFuture { drive: true, count: 3 }) && hear(Told::FromFuture { drive: false, count: 1 }));
+        let parts: Vec<&str> = job.note.split("; ").collect();
+        assert!(parts[1].starts_with("3 snapshots on the drive are dated in the future"), "{parts:?}");
+        assert!(parts[2].starts_with("1 snapshot beside the source is dated in the future"), "{parts:?}");
     }
 }

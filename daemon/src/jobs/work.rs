@@ -8,6 +8,7 @@ use super::about::{About, AboutDrive};
 use super::entry::Ending;
 use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
 use super::job::{Total, Trouble};
+use super::retention::Retention;
 use super::runner::{Aboard, Backup, Berth, Import, Receive, Remove, Restore, Runner, Verify};
 use super::sources::Sources;
 use super::wish::{ImportWish, VerifyWish};
@@ -124,7 +125,12 @@ impl Work {
     }
 
     /// Begins, in a task of its own.
-    pub(super) fn begin(self, runner: Runner, config: &Config, sources: &Sources, sharers: &Sharers) {
+    pub(super) fn begin(
+        self,
+        runner: Runner,
+        config: &Config,
+        (sources, sharers, retention): (&Sources, &Sharers, &Retention),
+    ) {
         let lanes = config.worker.lanes.map(usize::from);
         match self {
             Self::Receive(wish) => {
@@ -149,8 +155,8 @@ impl Work {
                     tokio::spawn(berth.refuse(runner, Ending::Trouble(trouble)));
                     return;
                 };
-                let (sources, sharers) = (sources.clone(), sharers.clone());
-                let errand = Backup { rule, sources, sharers, lanes };
+                let (sources, sharers, retention) = (sources.clone(), sharers.clone(), retention.clone());
+                let errand = Backup { rule, sources, sharers, retention, lanes };
                 tokio::spawn(Aboard { runner, berth, errand }.run());
             }
             Self::Import(wish) => {

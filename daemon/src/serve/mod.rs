@@ -6,8 +6,8 @@
 //! blocking threads  come for a file or a drive that may hang, and go
 //! ```
 //!
-//! While no job runs there is no timer anywhere: every task waits for a message, a signal or the kernel's word that
-//! mounts changed. (A watchdog, where systemd wants one, is the exception.)
+//! While no job runs every task waits for a message, a signal or the kernel's word that mounts changed. Two timers are the
+//! exceptions: a watchdog, where systemd wants one, and the hourly look at the clocks.
 
 mod logs;
 mod notify;

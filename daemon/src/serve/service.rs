@@ -12,6 +12,7 @@ use super::signals::{Asked, Signals};
 use super::watch::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::bus::{Hall, Reload};
 use crate::catalogue;
+use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, Sources, VolumeRule, load};
 use crate::drives::{Dock, Plugged};
 use crate::hooks::Hooks;
@@ -21,6 +22,8 @@ use crate::worker::Spawner;
 
 /// Everything has to be over so long after SIGTERM.
 const ENDING: Duration = Duration::from_secs(9);
+/// The clocks are looked at and written down so often, beside each backup.
+const CLOCK_CHECK: Duration = Duration::from_secs(3600);
 /// Replies that are on their way to the bus have so long.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -45,14 +48,16 @@ impl Service {
         let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
         let history = open_history(&config).await?;
         let hooks = Hooks::start(config.drives.on_event.clone()).context("cannot start the thread of on_event")?;
-        let jobs = Desk::start(&config, Arc::clone(&spawner), history, hooks.clone());
+        // The history's lock sees to it that no other service writes it.
+        let clock = open_clock(&config).await?;
+        let jobs = Desk::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone());
         let (dock, plugged) = Dock::start(&config, hooks.clone()).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);
         sweep_all(&spawner, &volumes).await;
         let (ask, reloads) = mpsc::channel(1);
-        let hall = Hall::open(address, jobs.clone(), dock.clone(), ask)
+        let hall = Hall::open(address, jobs.clone(), dock.clone(), clock.clone(), ask)
             .await
             .context("cannot connect to the bus; start it, or name its address in BUTTERDOCK_BUS_ADDRESS for tests")?;
         hall.show_volumes(&volumes).await.context("cannot show the volumes on the bus")?;
@@ -64,6 +69,7 @@ impl Service {
         let volumes = watch::Sender::new(volumes);
         tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
         tokio::spawn(follow_plugs(Arc::clone(&hall), plugged));
+        tokio::spawn(clock.follow(async || Some(sleep(CLOCK_CHECK).await)));
         Ok(Self { sources, config, jobs, dock, hooks, hall, volumes, reloads })
     }
 
@@ -155,6 +161,13 @@ async fn open_history(config: &Config) -> Result<History> {
     opened.with_context(|| {
         format!("cannot open the history in {shown}, which must be writable and of this service alone")
     })
+}
+
+async fn open_clock(config: &Config) -> Result<ClockKeeper> {
+    let state = config.state.clone();
+    let shown = state.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || ClockKeeper::open(&state, Clock::system()?)).await?;
+    opened.with_context(|| format!("cannot keep the record of the clocks in {shown}, which must be writable"))
 }
 
 /// Has the backups run that begin with a plug.

@@ -244,8 +244,9 @@ mod tests {
         round_trip(&receive(Some((0..=255).collect())));
         let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, lanes: None };
         let (name, keep) = (b"home".to_vec(), crate::backups::Keep::default());
-        let task =
-            Task { name, source: None, keep, protect: 7, pins: Vec::new(), last: None, lanes: None, dry_run: false };
+        let time = crate::backups::TaskTime { stopped: true, settled_drive: u64::MAX, ..Default::default() };
+        let (pins, dry_run) = (Vec::new(), false);
+        let task = Task { name, source: None, keep, protect: 7, pins, last: None, lanes: None, dry_run, time };
         for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Thin(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }

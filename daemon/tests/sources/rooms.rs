@@ -9,22 +9,37 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 26] = [
+const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("main", &["app", "args"]),
     ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
     (
         "serve",
-        &["args", "bus", "catalogue", "config", "drives", "hooks", "jobs", "lines", "status", "volumes", "worker"],
+        &[
+            "args",
+            "bus",
+            "catalogue",
+            "clock",
+            "config",
+            "drives",
+            "hooks",
+            "jobs",
+            "lines",
+            "status",
+            "volumes",
+            "worker",
+        ],
     ),
-    ("bus", &["backups", "config", "drives", "foreign", "jobs", "streams", "volumes"]),
+    ("bus", &["backups", "clock", "config", "drives", "foreign", "jobs", "streams", "volumes"]),
     (
         "jobs",
         &[
             "anchor",
             "backups",
             "catalogue",
+            "clock",
             "config",
             "drives",
+            "durable",
             "foreign",
             "hooks",
             "streams",
@@ -38,9 +53,10 @@ const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("drives", &["anchor", "backups", "catalogue", "config", "foreign", "hooks", "policy"]),
     ("hooks", &["config", "lines"]),
     ("policy", &["config", "drives"]),
-    ("backups", &["configured", "worker"]),
+    ("backups", &["clock", "configured", "worker"]),
     ("streams", &["worker"]),
     ("verify", &[]),
+    ("clock", &["catalogue", "durable"]),
     ("config", &["backups", "configured", "lines", "status", "volumes"]),
     ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),
@@ -48,6 +64,7 @@ const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("args", &[]),
     ("catalogue", &[]),
     ("configured", &[]),
+    ("durable", &[]),
     ("foreign", &[]),
     ("input", &[]),
     ("limits", &[]),

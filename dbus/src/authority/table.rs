@@ -75,6 +75,7 @@ pub const TABLE: &[Row] = &[
     Row { interface: MANAGER, method: "ListBackups", rule: LIST_BACKUPS, details: &[] },
     Row { interface: MANAGER, method: "ForgetDrive", rule: Rule::Action(Action::Forget), details: A_DRIVE },
     Row { interface: MANAGER, method: "Reload", rule: Rule::Action(Action::Manage), details: &[] },
+    Row { interface: MANAGER, method: "TrustClock", rule: Rule::Action(Action::Manage), details: &[] },
     Row { interface: VOLUME, method: "Receive", rule: RECEIVE, details: &["volume"] },
     // Names of subvolumes are not everybody's; who may receive needs them, to know what an increment can build on.
     Row { interface: VOLUME, method: "ListSubvolumes", rule: Rule::Action(Action::Receive), details: &["volume"] },

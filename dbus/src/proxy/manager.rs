@@ -41,6 +41,10 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn reload(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
 
+    /// Says that the clock is right, so that old snapshots are deleted again. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn trust_clock(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
     /// The service's version.
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> zbus::Result<String>;

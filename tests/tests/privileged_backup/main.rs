@@ -1,5 +1,6 @@
 //! A backup through a worker: what arrives, what is refused, what a crash and a full drive leave.
 
+mod clock;
 mod kept;
 mod kills;
 mod locks;

@@ -33,7 +33,10 @@ fn call(service: &Service, row: &Row, job: &str, options: &str) -> Result<Comman
     match (row.interface, row.method) {
         (MANAGER, "Receive") => command.args(["s:tank", "h:0"]),
         (VOLUME, "Receive") => command.arg("h:0"),
-        (_, "Reload" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory" | "ListBackups") => &mut command,
+        (
+            _,
+            "Reload" | "TrustClock" | "ListSubvolumes" | "Cancel" | "GetErrorDetails" | "ListHistory" | "ListBackups",
+        ) => &mut command,
         (MANAGER, "ForgetDrive") => command.arg("s:no-such-drive"),
         (interface, method) => bail!("this test does not know how to call {interface}.{method}: teach it"),
     };

@@ -38,6 +38,7 @@ fn members_of_the_group_receive_and_cancel_and_administer_nothing() -> Result<()
     ensure!(said.get("answer").is_some(), "one's own job: {said}");
     for words in [
         &[ROOT, MANAGER, "Reload", "o:{}"][..],
+        &[ROOT, MANAGER, "TrustClock", "o:{}"],
         &[ROOT, MANAGER, "ForgetDrive", "s:no-such-drive", "o:{}"],
         &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{\"name\": \"mine\"}"],
     ] {

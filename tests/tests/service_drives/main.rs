@@ -4,6 +4,7 @@ mod authority;
 mod awake;
 mod backup;
 mod cli;
+mod clock;
 mod damaged;
 mod drives;
 mod events;

@@ -120,7 +120,7 @@ impl Desk {
             desk: self.itself.clone(),
             stop: stopped,
         };
-        work.begin(runner, &self.config, &self.sources, &self.sharers);
+        work.begin(runner, &self.config, (&self.sources, &self.sharers, &self.retention));
     }
 }
 
@@ -150,6 +150,7 @@ mod tests {
     use butterdock_dbus::{JobState, TotalSource};
 
     use super::*;
+    use crate::clock::{Clock, ClockKeeper};
     use crate::config::{Config, VolumeName, VolumeRule};
     use crate::foreign::Parked;
     use crate::hooks::Hooks;
@@ -165,7 +166,8 @@ mod tests {
     fn desk(state: &Path, config: &Config) -> Jobs {
         let history = History::open(state, config.history).expect("a history");
         let hooks = Hooks::start(None).expect("a thread");
-        Desk::start(config, Arc::new(Spawner::start().expect("a thread")), history, hooks)
+        let clock = ClockKeeper::open(state, Clock::system().expect("a clock")).expect("a record");
+        Desk::start(config, Arc::new(Spawner::start().expect("a thread")), history, hooks, clock)
     }
 
     fn wish() -> Wish {

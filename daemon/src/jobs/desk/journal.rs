@@ -3,14 +3,23 @@
 use butterdock_dbus::{ErrorName, JobKind, JobState};
 use uuid::Uuid;
 
-use crate::backups::SOURCE_REFUSED;
+use crate::backups::{SOURCE_REFUSED, Told, from_future};
 use crate::catalogue;
 use crate::jobs::about::About;
 use crate::jobs::job::{Job, Trouble};
+use crate::worker::Report;
 
 /// Its turn has come.
 pub(super) fn begins(id: Uuid, about: &About) {
     tracing::info!(MESSAGE_ID = catalogue::JOB_STARTED, butterdock_job = %id, "{} begins", about.doing());
+}
+
+/// What a worker told that a person looks for.
+pub(super) fn hears(id: Uuid, report: &Report) {
+    if let Report::Backup(Told::FromFuture { drive, count }) = report {
+        let (event, text) = (catalogue::SNAPSHOTS_FROM_FUTURE, from_future(*drive, *count));
+        tracing::warn!(MESSAGE_ID = event, butterdock_job = %id, BUTTERDOCK_JOB = %id, "{text}");
+    }
 }
 
 /// It is over.

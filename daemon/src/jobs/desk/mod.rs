@@ -25,11 +25,13 @@ use super::keeper::Keeper;
 use super::lacking::Lacking;
 use super::queue::Queue;
 use super::report;
+use super::retention::Retention;
 use super::runner::Told;
 use super::sources::Sources;
 use super::state::{Event, after};
 use super::verdict::verdict;
 use crate::backups::Sharers;
+use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::worker::{Report, Spawner};
@@ -57,6 +59,7 @@ pub(crate) struct Desk {
     keeper: Keeper,
     sources: Sources,
     sharers: Sharers,
+    retention: Retention,
     hooks: Hooks,
     /// Whether any job runs.
     busy: watch::Sender<bool>,
@@ -65,10 +68,17 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Opens for work.
-    pub(crate) fn start(config: &Config, spawner: Arc<Spawner>, history: History, hooks: Hooks) -> Jobs {
+    pub(crate) fn start(
+        config: &Config,
+        spawner: Arc<Spawner>,
+        history: History,
+        hooks: Hooks,
+        clock: ClockKeeper,
+    ) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
         let keeper = Keeper::start(history);
-        let asking = Asking::new(Arc::clone(&spawner), Sources::new(&config.state));
+        let retention = Retention::new(&config.state, clock);
+        let asking = Asking::new(Arc::clone(&spawner), Sources::new(&config.state), retention.clone());
         let desk = Self {
             config: config.clone(),
             spawner,
@@ -81,6 +91,7 @@ impl Desk {
             keeper: keeper.clone(),
             sources: Sources::new(&config.state),
             sharers: Sharers::default(),
+            retention,
             hooks,
             busy: watch::Sender::new(false),
             lacking: Lacking::default(),
@@ -139,6 +150,7 @@ impl Desk {
             }
             Told::Report(Report::Confined { landlock: _, lacking }) => self.lacking.hear(lacking),
             Told::Report(report) => {
+                journal::hears(id, &report);
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 // A statement of its own: whoever still looks at a job keeps it from being changed.
                 let event = report::event(&entry.job.borrow().state, &report);

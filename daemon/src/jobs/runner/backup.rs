@@ -10,13 +10,14 @@ use tokio::time::timeout;
 use super::follow::Heard;
 use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
-use super::{Outcome, Runner, other_than};
+use super::{Outcome, Runner, Told, other_than};
 use crate::anchor::Anchor;
-use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task};
+use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task, TaskTime};
 use crate::config::BackupRule;
 use crate::drives::{Dock, Lease};
 use crate::jobs::entry::Ending;
 use crate::jobs::job::Trouble;
+use crate::jobs::retention::{Retention, Sides};
 use crate::jobs::sources::Sources;
 use crate::worker::Order;
 
@@ -29,6 +30,7 @@ pub(in crate::jobs) struct Backup {
     pub(in crate::jobs) rule: BackupRule,
     pub(in crate::jobs) sources: Sources,
     pub(in crate::jobs) sharers: Sharers,
+    pub(in crate::jobs) retention: Retention,
     /// How many threads write data; one for each core where nothing is said.
     pub(in crate::jobs) lanes: Option<usize>,
 }
@@ -40,6 +42,8 @@ pub(in crate::jobs) struct Open {
     pub(in crate::jobs) source: Option<Identity>,
     /// The source, the folder for its snapshots, the destination on the drive.
     pub(in crate::jobs) places: Vec<Anchor>,
+    /// The filesystems of the last two.
+    pub(in crate::jobs) sides: Sides,
     /// The folder once more, to thin it,
     folder: Anchor,
     /// and the destination, to sweep it.
@@ -56,7 +60,7 @@ impl Errand for Backup {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
-        let Open { source, places, folder, destination } = match opened {
+        let Open { source, places, sides, folder, destination } = match opened {
             Ok(Ok(Ok(open))) => open,
             Ok(Ok(Err(text))) => return Err(failed(ErrorName::Failed, text)),
             Ok(Err(error)) => return Err(failed(ErrorName::Failed, format!("{error}; start the job again"))),
@@ -71,7 +75,8 @@ impl Errand for Backup {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let task = task(&self.rule, source, (&berth.dock, lease), self.lanes);
-        let task = task.map_err(|text| failed(ErrorName::Failed, text))?;
+        let (time, stop) = self.retention.time(&self.rule, sides).await;
+        let task = Task { time, ..task.map_err(|text| failed(ErrorName::Failed, text))? };
         let before = task.pins.clone();
         let mut outcome = runner.work(Order::Backup(task), places.into(), &destination).await;
         self.remember(runner, berth, &mut outcome, source).await;
@@ -79,9 +84,15 @@ impl Errand for Backup {
         let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made && !outcome.is_stuck();
         if let (true, Some(alone)) = (is_done, share.leave()) {
             match self.thinning(berth, lease, outcome.heard.source, before) {
-                Ok(task) => runner.thin(task, folder, alone).await,
+                Ok(task) => {
+                    runner.thin(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
+                }
                 Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
             }
+        }
+        self.retention.remember(&self.rule, sides, std::mem::take(&mut outcome.heard.listings)).await;
+        if let Some(stop) = stop {
+            runner.tell(Told::Noted(stop.to_string())).await;
         }
         Ok((outcome, destination))
     }
@@ -96,7 +107,7 @@ impl Backup {
 
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, pin, made: _, found: _ } = outcome.heard;
+        let Heard { source, pin, .. } = outcome.heard;
         let Some(pin) = pin else { return };
         let Berth { dock, drive } = berth;
         if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
@@ -141,6 +152,7 @@ pub(in crate::jobs) fn task(
         last: lease.pin(name)?.map(|pin| pin.drive),
         lanes,
         dry_run: false,
+        time: TaskTime::default(),
     })
 }
 
@@ -156,7 +168,8 @@ pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd
     };
     let copy = |place: &Anchor| place.try_clone().map_err(|error| no_descriptor(&error).public);
     let (folder, destination) = (copy(folder)?, copy(destination)?);
-    Ok(Open { source, places, folder, destination })
+    let sides = Sides::of(&folder, &destination);
+    Ok(Open { source, places, sides, folder, destination })
 }
 
 #[cfg(test)]

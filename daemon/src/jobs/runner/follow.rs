@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, Told};
-use crate::backups::{self, Identity, Pin};
+use crate::backups::{self, Identity, Listings, Pin};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
@@ -30,7 +30,7 @@ pub(super) struct Followed {
 }
 
 /// What was heard of a backup, or of a drive that was verified.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Heard {
     /// What its source is.
     pub(super) source: Option<Identity>,
@@ -40,6 +40,8 @@ pub(super) struct Heard {
     pub(super) made: bool,
     /// What was found on it, once all was read.
     pub(super) found: Option<verify::Found>,
+    /// The snapshots that are on both sides.
+    pub(super) listings: Listings,
 }
 
 impl Followed {
@@ -66,9 +68,13 @@ impl Followed {
                     backups::Told::Source { uuid } => self.heard.source = Some(*uuid),
                     backups::Told::Pinned { pin } => (self.heard.pin, self.heard.made) = (Some(*pin), true),
                     backups::Told::Unchanged { pin } => self.heard.pin = Some(*pin),
+                    backups::Told::Seen { drive, snapshots, last } => {
+                        self.heard.listings.hear(*drive, snapshots, *last)
+                    }
                     backups::Told::Snapshot { .. }
                     | backups::Told::Parent { .. }
                     | backups::Told::Estimated { .. }
+                    | backups::Told::FromFuture { .. }
                     | backups::Told::Thinned { .. }
                     | backups::Told::Kept { .. } => {}
                 }

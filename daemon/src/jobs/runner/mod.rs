@@ -124,10 +124,10 @@ impl Runner {
         tracing::info!(butterdock_job = %self.id, "worker {} begins", worker.pid());
         let followed = self.follow(&mut worker, subject).await;
         let going = if self.is_pulled() { PULLED } else { GOING };
-        let heard = followed.heard;
         let Ok(status) = timeout(going, worker.gone()).await else {
             return self.outlast(worker, place, followed).await;
         };
+        let heard = followed.heard;
         match followed.told {
             // It cleaned up after itself, unless it was killed over it.
             Some(error) => {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{KILLED, Runner, Told, other_than};
 use crate::anchor::Anchor;
-use crate::backups::{Alone, Task};
+use crate::backups::{self, Alone, Listings, Task};
 use crate::worker::{Order, Report, Worker};
 
 /// It has so long; what is left then is the next backup's to delete.
@@ -14,14 +14,15 @@ const THINNING: Duration = Duration::from_secs(60);
 
 impl Runner {
     /// Thins in `folder` while nobody else is at the source. The job has ended in all but name: what goes wrong is logged.
-    pub(super) async fn thin(&mut self, task: Task, folder: Anchor, alone: Alone) {
+    /// What is there is heard into `listings`.
+    pub(super) async fn thin(&mut self, task: Task, folder: Anchor, alone: Alone, listings: &mut Listings) {
         let mut worker = match self.spawner.worker(Order::Thin(task), [folder].into(), self.priority).await {
             Ok(worker) => worker,
             Err(error) => return self.not_thinned(&format!("no worker could be started ({error})")),
         };
         let mut stop = self.stop.clone();
         let ended = tokio::select! {
-            ended = timeout(THINNING, self.hear_out(&mut worker)) => ended.unwrap_or(Some("it takes too long".to_owned())),
+            ended = timeout(THINNING, self.hear_out(&mut worker, listings)) => ended.unwrap_or(Some("it takes too long".to_owned())),
             _why = other_than(&mut stop, None) => Some("the job was to end".to_owned()),
         };
         let Some(text) = ended else { return };
@@ -37,13 +38,16 @@ impl Runner {
     }
 
     /// Answers what went wrong.
-    async fn hear_out(&self, worker: &mut Worker) -> Option<String> {
+    async fn hear_out(&self, worker: &mut Worker, listings: &mut Listings) -> Option<String> {
         while let Some(report) = worker.next().await {
             #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is to tell is of no use to anybody")]
             match report {
                 Report::Ended { error, .. } => {
                     worker.gone().await;
                     return error.map(|error| error.message);
+                }
+                Report::Backup(backups::Told::Seen { drive, snapshots, last }) => {
+                    listings.hear(drive, &snapshots, last)
                 }
                 Report::Warning(_) => self.tell(Told::Report(report)).await,
                 _told => {}

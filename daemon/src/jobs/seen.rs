@@ -1,0 +1,148 @@
+//! Since when the snapshots of each backup are on each filesystem, remembered across restarts: one file for a backup on a
+//! filesystem, in `seen` of the state directory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::backups::{FirstSeen, Identity, Seen};
+use crate::clock::Elapsed;
+use crate::durable;
+
+/// A file has ten thousand snapshots at most.
+const LARGEST: u64 = 4 << 20;
+/// So many filesystems are remembered, and so many backups on each. Of more the one that was written first is forgotten:
+/// its snapshots count as seen anew, which keeps them longer.
+const MOST: usize = 256;
+
+/// The folder in which it is remembered. Cheap to clone; every call blocks.
+#[derive(Debug, Clone)]
+pub(super) struct SeenStore {
+    folder: PathBuf,
+    /// Held from reading to writing.
+    writing: Arc<Mutex<()>>,
+}
+
+impl SeenStore {
+    /// In this state directory.
+    pub(super) fn new(state: &Path) -> Self {
+        Self { folder: state.join("seen"), writing: Arc::default() }
+    }
+
+    /// What is remembered of a backup on a filesystem. What cannot be read is set aside: all snapshots count as seen anew.
+    pub(super) fn of(&self, filesystem: Identity, backup: &str) -> FirstSeen {
+        let file = self.file(filesystem, backup);
+        let read = || -> io::Result<Option<FirstSeen>> {
+            durable::read(&file, LARGEST)?.map(|bytes| Ok(serde_json::from_slice(&bytes)?)).transpose()
+        };
+        match read() {
+            Ok(known) => known.unwrap_or_default(),
+            Err(error) => {
+                let aside = durable::quarantine(&file);
+                let aside =
+                    aside.map_or_else(|error| format!("stays ({error})"), |path| format!("is {} now", path.display()));
+                let text = "all its snapshots are protected as if they were new";
+                tracing::error!(
+                    "since when the snapshots of \"{backup}\" are there cannot be read: {error}; {text}; the file {aside}"
+                );
+                FirstSeen::default()
+            }
+        }
+    }
+
+    /// These are all snapshots of the backup on the filesystem now.
+    ///
+    /// # Errors
+    /// It cannot be written down; what was there stays.
+    pub(super) fn remember(&self, filesystem: Identity, backup: &str, there: &[Seen], now: Elapsed) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, file) = (self.of(filesystem, backup), self.file(filesystem, backup));
+        let after = before.after(there, now);
+        if after == before {
+            return Ok(());
+        }
+        durable::write(&file, &serde_json::to_vec(&after)?)?;
+        for folder in [Some(self.folder.as_path()), file.parent()].into_iter().flatten() {
+            bound(folder, &file)?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, filesystem: Identity, backup: &str) -> PathBuf {
+        self.folder.join(filesystem.to_string()).join(backup)
+    }
+}
+
+/// Removes what was written first, where there is more than is kept; never what leads to `current`.
+fn bound(folder: &Path, current: &Path) -> io::Result<()> {
+    let mut entries: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        entries.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    entries.retain(|(_, path)| !current.starts_with(path));
+    entries.sort();
+    for (_, path) in entries.iter().take(entries.len().saturating_sub(MOST)) {
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const DISK: Identity = Identity([7; 16]);
+
+    fn seen(number: u8) -> Seen {
+        Seen { uuid: Identity([number; 16]), otransid: u64::from(number) }
+    }
+
+    fn at(seconds: u64) -> Elapsed {
+        Elapsed { series: Uuid::from_u128(1), seconds }
+    }
+
+    #[test]
+    fn since_when_a_snapshot_is_there_is_remembered_per_filesystem_and_backup() {
+        let state = tempfile::tempdir().expect("a folder");
+        let store = SeenStore::new(state.path());
+        store.remember(DISK, "home", &[seen(3)], at(0)).expect("written");
+        store.remember(DISK, "home", &[seen(3), seen(4)], at(50)).expect("written");
+        let again = SeenStore::new(state.path());
+        assert_eq!(again.of(DISK, "home").settled(60, at(60)), 3);
+        assert_eq!(again.of(DISK, "etc"), FirstSeen::default());
+        assert_eq!(again.of(Identity([8; 16]), "home"), FirstSeen::default());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_set_aside_and_all_is_new() {
+        let state = tempfile::tempdir().expect("a folder");
+        let store = SeenStore::new(state.path());
+        store.remember(DISK, "home", &[seen(3)], at(0)).expect("written");
+        let file = store.file(DISK, "home");
+        fs::write(&file, "{").expect("written");
+        assert_eq!(store.of(DISK, "home").settled(60, at(60)), 0);
+        assert!(file.with_file_name("home.unreadable").exists());
+        store.remember(DISK, "home", &[seen(3)], at(100)).expect("written");
+        assert_eq!((store.of(DISK, "home").settled(60, at(159)), store.of(DISK, "home").settled(60, at(160))), (0, 3));
+    }
+
+    #[test]
+    fn what_was_written_first_is_forgotten_where_there_is_too_much() {
+        let state = tempfile::tempdir().expect("a folder");
+        for number in 0..MOST + 100 {
+            let folder = state.path().join(number.to_string());
+            fs::create_dir(&folder).expect("made");
+            fs::write(folder.join("home"), "").expect("written");
+        }
+        // Made first or not: what was just written stays.
+        let current = state.path().join("0/home");
+        bound(state.path(), &current).expect("removed");
+        assert_eq!(fs::read_dir(state.path()).expect("listed").count(), MOST + 1);
+        assert!(current.exists());
+    }
+}

@@ -1,0 +1,127 @@
+//! A clock that is wrong: what is deleted on the drive by orders that say what time it is.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::rig::Ended;
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, told, with};
+
+/// The 22nd of November 2026.
+const START: i64 = 1_795_378_500;
+const DAY: i64 = 24 * 3600;
+
+/// Boot time now, in seconds.
+fn boot_time() -> Result<u64> {
+    let text = fs::read_to_string("/proc/uptime")?;
+    Ok(text.split('.').next().context("seconds")?.parse()?)
+}
+
+/// Backs up what is new, at a time that the order tells.
+fn back_up(stage: &Stage, wall: i64, task: &Value, time: &Value) -> Result<Ended> {
+    fs::write(stage.live("file"), wall.to_string())?;
+    let mut order = with(task.clone());
+    order["backup"]["time"] = time.clone();
+    order["backup"]["time"]["given"] = json!({"wall": wall, "boot": boot_time()?});
+    stage.begin(&order)?.finish()?.success()
+}
+
+/// The dates in the names on the drive, each as `20261122`.
+fn dates(stage: &Stage) -> Result<Vec<String>> {
+    let (_, theirs) = stage.names()?;
+    let backups = theirs.iter().filter_map(|name| name.strip_prefix("home."));
+    Ok(backups.map(|date| date.chars().take(8).collect()).collect())
+}
+
+fn last_three() -> Value {
+    json!({"keep": {"last": 3, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0}})
+}
+
+#[test]
+fn three_backups_from_the_future_do_not_push_out_the_genuine_ones() -> Result<()> {
+    let stage = Stage::new()?;
+    for day in 0..3 {
+        back_up(&stage, START + (30 + day) * DAY, &last_three(), &json!({}))?;
+    }
+    let mut last = None;
+    for day in 0..5 {
+        last = Some(back_up(&stage, START + day * DAY, &last_three(), &json!({}))?);
+    }
+    let expected = ["20261124", "20261125", "20261126", "20261222", "20261223", "20261224"];
+    ensure!(dates(&stage)? == expected, "{:?}", dates(&stage)?);
+    let last = last.context("a backup")?;
+    let from_future = told(&last, "from_future");
+    ensure!(from_future.iter().any(|told| **told == json!({"drive": true, "count": 3})), "{:?}", last.reports);
+    // In 1970 every one of them is from the future.
+    back_up(&stage, 3600, &last_three(), &json!({}))?;
+    ensure!(dates(&stage)?.len() == expected.len() + 1, "{:?}", dates(&stage)?);
+    // When their date has come they count as any other.
+    back_up(&stage, START + 40 * DAY, &last_three(), &json!({}))?;
+    ensure!(dates(&stage)? == ["20261223", "20261224", "20270101"], "{:?}", dates(&stage)?);
+    Ok(())
+}
+
+#[test]
+fn a_clock_forty_days_ahead_deletes_nothing_that_was_seen_within_protect() -> Result<()> {
+    let mut task = last_three();
+    task["keep"]["last"] = json!(2);
+    task["protect"] = json!(30 * DAY);
+    for (time, left) in [
+        // As it was: the dates alone count. With this it is seen that the rule would delete.
+        (json!({"settled_source": u64::MAX, "settled_drive": u64::MAX}), 2),
+        // Nothing was seen 30 days ago, or the clock is in doubt, or both.
+        (json!({}), 13),
+        (json!({"settled_source": u64::MAX, "settled_drive": u64::MAX, "stopped": true}), 13),
+        (json!({"stopped": true}), 13),
+    ] {
+        let stage = Stage::new()?;
+        for day in 0..12 {
+            back_up(&stage, START + day * DAY, &task, &json!({}))?;
+        }
+        ensure!(dates(&stage)?.len() == 12, "{:?}", dates(&stage)?);
+        let ahead = back_up(&stage, START + 52 * DAY, &task, &time)?;
+        ensure!(dates(&stage)?.len() == left, "{time}: {:?}", dates(&stage)?);
+        ensure!(told(&ahead, "thinned").len() == 13 - left, "{:?}", ahead.reports);
+        // What is there is told, so that the service remembers since when.
+        let seen = told(&ahead, "seen");
+        let on_drive = seen.iter().rfind(|told| told["drive"] == true).context("told")?;
+        ensure!(on_drive["snapshots"].as_array().map(Vec::len) == Some(13) && on_drive["last"] == true, "{seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
+    let stage = Stage::sized(1024, 256)?;
+    let mut task = last_three();
+    task["keep"]["last"] = json!(1);
+    let fill = |wall: i64, time: &Value| -> Result<Ended> {
+        let mut noise = vec![0; 90 << 20];
+        std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut noise)?;
+        fs::write(stage.live("large"), &noise)?;
+        let mut order = with(task.clone());
+        order["backup"]["time"] = time.clone();
+        order["backup"]["time"]["given"] = json!({"wall": wall, "boot": boot_time()?});
+        stage.begin(&order)?.finish()
+    };
+    let stopped = json!({"stopped": true});
+    fill(START, &stopped)?.success()?;
+    let mut day = 0;
+    let refused = loop {
+        day += 1;
+        ensure!(day < 10, "the drive does not get full");
+        let ended = fill(START + day * DAY, &stopped)?;
+        if ended.said("ended").first().is_some_and(|end| !end["error"].is_null()) {
+            break ended;
+        }
+    };
+    let error = &refused.said("ended").first().context("an end")?["error"];
+    ensure!(error["kind"] == "NoSpace" && told(&refused, "thinned").is_empty(), "{error}");
+    ensure!(error["message"].as_str().is_some_and(|text| text.contains("butterdock trust-clock")), "{error}");
+    let before = dates(&stage)?.len();
+    ensure!(before == usize::try_from(day)?, "{:?}", dates(&stage)?);
+    fill(START + day * DAY, &json!({}))?.success()?;
+    ensure!(dates(&stage)?.len() <= before, "{:?}", dates(&stage)?);
+    Ok(())
+}
