@@ -31,7 +31,7 @@ impl Machine {
         let mut stopped = self.record.stop().is_some();
         for passed in (0..seconds).step_by(3600).map(|at| HOUR.min(seconds - at)) {
             self.now.boot += passed;
-            self.now.wall += passed as i64;
+            self.now.wall += passed.cast_signed();
             self.real += passed;
             stopped = self.look();
         }
@@ -253,7 +253,7 @@ proptest! {
                     machine.set(by);
                 }
                 // A clock that is wrong runs on while the machine is off: what it says then is what was off.
-                Event::Restarts(off) if wrong == 0 => drop(machine.restarts(off, off as i64)),
+                Event::Restarts(off) if wrong == 0 => drop(machine.restarts(off, off.cast_signed())),
                 Event::Restarts(_) => {}
                 Event::Right => {
                     machine.set(-wrong);
