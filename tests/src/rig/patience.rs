@@ -10,29 +10,24 @@ use anyhow::{Result, bail};
 use super::PATIENCE;
 
 /// How often at least it is looked before anything is called a hang: a machine that is slow looks seldom.
-const LOOKS: u32 = 600;
+const LOOKS: u32 = 200;
 
 /// A wait that goes on as long as something moves.
 #[derive(Debug)]
 pub struct Patience {
     what: String,
     seen: String,
+    began: Instant,
     moved: Instant,
     looks: u32,
-    pause: Duration,
 }
 
 impl Patience {
     /// Waits for this, as a sentence says it: "the drive is mounted".
     #[must_use]
     pub fn new(what: &str) -> Self {
-        Self {
-            what: what.to_owned(),
-            seen: String::new(),
-            moved: Instant::now(),
-            looks: 0,
-            pause: Duration::from_millis(1),
-        }
+        let now = Instant::now();
+        Self { what: what.to_owned(), seen: String::new(), began: now, moved: now, looks: 0 }
     }
 
     /// It is not so yet: pauses until the next look. What was seen instead is told in the error; where it is other than at
@@ -49,8 +44,8 @@ impl Patience {
         if self.looks > LOOKS && self.moved.elapsed() > PATIENCE {
             bail!("waited in vain until {}: {}", self.what, self.seen);
         }
-        sleep(self.pause);
-        self.pause = (self.pause * 2).min(Duration::from_millis(20));
+        // To look costs the time of what is waited for: the longer it takes the less often, and never a tenth too late.
+        sleep((self.began.elapsed() / 10).clamp(Duration::from_millis(1), Duration::from_millis(200)));
         Ok(())
     }
 }
@@ -80,13 +75,13 @@ mod tests {
     fn what_moves_is_waited_for_and_what_is_seen_is_told() {
         let mut patience = Patience::new("it ends");
         for round in 0..LOOKS + 10 {
-            patience.pause = Duration::ZERO;
+            patience.began = Instant::now();
             patience.moved = Instant::now().checked_sub(PATIENCE * 2).unwrap_or_else(Instant::now);
             patience.pause(&round.to_string()).expect("it moves");
         }
         let mut patience = Patience::new("it ends");
         let stuck = (0..=LOOKS).find_map(|_| {
-            patience.pause = Duration::ZERO;
+            patience.began = Instant::now();
             patience.pause("stuck").err()
         });
         assert!(stuck.is_none(), "many looks alone are no hang");

@@ -1,16 +1,21 @@
 //! The folder and the mount namespace of one test.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::{Layout, LoopDevice, Volume};
 
+/// What the folders of tests are called.
+const PREFIX: &str = "butterdock-rig-";
+/// In each of them, locked while the test runs.
+const HELD: &str = ".held";
 /// Free room that memory must offer before images are put there.
 const WANTED: u64 = 4 << 30;
 
@@ -18,6 +23,8 @@ const WANTED: u64 = 4 << 30;
 #[derive(Debug)]
 pub struct Rig {
     folder: TempDir,
+    /// Locked, so that nobody takes the folder for that of a test that was killed.
+    _held: File,
 }
 
 impl Rig {
@@ -34,11 +41,16 @@ impl Rig {
         unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace for the test")?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
             .context("keeping the test's mounts to itself")?;
-        let folder = tempfile::Builder::new()
-            .prefix("butterdock-rig-")
-            .tempdir_in(place())
-            .context("a temporary folder for the test")?;
-        Ok(Self { folder })
+        let place = place();
+        sweep(&place);
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place);
+        let folder = folder.context("a temporary folder for the test")?;
+        // Locked before it has the name by which others look for it.
+        let (making, held) = (folder.path().join(".making"), folder.path().join(HELD));
+        let file = File::create(&making)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        fs::rename(making, held)?;
+        Ok(Self { folder, _held: file })
     }
 
     /// The folder of this test.
@@ -85,6 +97,18 @@ impl Drop for Rig {
         let places = mounts.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
         for place in places.filter(|place| place.starts_with(self.path())) {
             umount2(place, MntFlags::MNT_DETACH).ok();
+        }
+    }
+}
+
+/// Takes away the folders of tests that were killed: their mounts and devices ended with them.
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let held = File::open(entry.path().join(HELD)).ok().filter(|_| ours);
+        if held.is_some_and(|held| flock(&held, FlockOperation::NonBlockingLockExclusive).is_ok()) {
+            // Another test may sweep it too.
+            fs::remove_dir_all(entry.path()).ok();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Drives that have no room, and drives that stop taking writes.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,17 +62,11 @@ fn tmpfs(at: &Path, options: &str) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that no filesystem stores in less.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(len);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes
+/// Bytes that no filesystem stores in less, others at each call.
+fn noise(len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[test]
@@ -82,7 +77,7 @@ fn a_drive_that_stops_taking_writes_is_backed_up_to_when_it_takes_them_again() -
     let mut failed = 0;
     for point in (0..20_u64).step_by(rounds(4, 1)) {
         (|| {
-            fs::write(thin.story.source.join("grown"), noise(point + 1, 6 << 20))?;
+            fs::write(thin.story.source.join("grown"), noise(6 << 20)?)?;
             thin.narrow(point * (400 << 10))?;
             let job = begin(&thin.story)?;
             let (state, error, message) = end(&thin.story, &job)?;
@@ -138,16 +133,16 @@ fn a_drive_that_is_full_of_data_is_thinned_once_and_then_told_with_figures() -> 
     let large = story.source.join("large");
     for seed in 1..=4 {
         // Two have room beside each other, three have not: the oldest makes room.
-        fs::write(&large, noise(seed, 70 << 20))?;
+        fs::write(&large, noise(70 << 20)?)?;
         story.job("Backup", &no_options()).with_context(|| format!("backup {seed}"))?;
         story.drive("safe", &DriveState::Safe)?;
     }
     let before = story.on_drive(|all| Ok(all.to_vec()))?;
-    fs::write(&large, noise(9, 300 << 20))?;
+    fs::write(&large, noise(300 << 20)?)?;
     does_not_fit(&story)?;
     let after = story.on_drive(|all| Ok(all.to_vec()))?;
     ensure!(after.last() == before.last(), "the newest is gone: {before:?} {after:?}");
-    fs::write(&large, noise(10, 20 << 20))?;
+    fs::write(&large, noise(20 << 20)?)?;
     story.job("Backup", &no_options())?;
     ensure!(newest_is_the_source(&story)?, "no increment");
     Ok(())
@@ -160,7 +155,7 @@ fn a_drive_that_is_full_of_names_and_small_files_is_told_with_figures() -> Resul
     story.drive("safe", &DriveState::Safe)?;
     let many = story.source.join("small files");
     fs::create_dir(&many)?;
-    let content = noise(3, 2000);
+    let content = noise(2000)?;
     for number in 0..60_000 {
         fs::write(many.join(number.to_string()), &content)?;
     }
