@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_mount_of_a_directory_is_in_the_table() {
-        let table = parse(&std::fs::read("/proc/self/mountinfo").unwrap());
+        let table = parse(&std::fs::read("/proc/thread-self/mountinfo").unwrap());
         let proc = id_of(File::open("/proc").unwrap()).unwrap().unwrap();
         let found = table.iter().find(|mount| mount.id == proc).unwrap();
         assert_eq!((&found.root[..], &found.mount_point[..]), (&b"/"[..], &b"/proc"[..]));

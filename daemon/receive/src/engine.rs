@@ -14,7 +14,7 @@ use crate::blocks::Blocks;
 use crate::control::{Control, Counts};
 use crate::error::{Cause, Error, Failure};
 use crate::observer::{Kind, Observer, Phase, Published};
-use crate::options::Options;
+use crate::options::{Options, Publication};
 use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolume_name};
 use crate::plan::{Action, Begin, Step};
 use crate::reader::{Batch, Reader, Then};
@@ -75,13 +75,13 @@ pub fn receive(
     }
 }
 
-/// Deletes what crashed runs left hidden in `directory`: subvolumes of our name's form, owned by root, that no process
-/// works in. [`receive`] begins with it too.
+/// Deletes what crashed runs left hidden in `directory` and in its staging directory: subvolumes of our name's form, owned by
+/// root, that no process works in. [`receive`] begins with it too.
 ///
 /// # Errors
 /// `directory` is not on btrfs, or cannot be listed or locked.
 pub fn sweep(directory: BorrowedFd<'_>) -> Result<(), Error> {
-    Destination::new(directory)?.sweep()
+    Destination::new(directory, Publication::Rename)?.sweep()
 }
 
 /// Whether the filesystem under `directory` has the subvolume that a sender calls `identity`, as one that `options` let
@@ -104,7 +104,7 @@ fn run(
     observer: &dyn Observer,
     (published, left_hidden): (&mut Vec<Published>, &mut bool),
 ) -> Result<bool, Error> {
-    let destination = Destination::new(destination)?;
+    let destination = Destination::new(destination, options.publication)?;
     destination.sweep()?;
     let health = Health::read(&destination)?;
     let blocks = Blocks::default();
@@ -275,7 +275,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         }
         parents.check()?;
         drop(parents);
-        let (info, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
+        let (id, state, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
             .map_err(|error| error.on(&begin.name))?;
         self.rules.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
@@ -283,9 +283,9 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         let done = Published {
             name: name.into_bytes(),
             kind,
-            id: info.id,
+            id,
             received_uuid,
-            state: hidden.record.state,
+            state,
             parent_number_differs: hidden.parent_number_differs,
             end,
         };

@@ -46,6 +46,6 @@ pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
 pub use observer::{Kind, Observer, Phase, Published, Silent};
-pub use options::{Candidates, Options};
-pub use place::{STAGING, Staging};
+pub use options::{Candidates, Options, Publication};
+pub use place::{STAGING, Staging, can_others_reach};
 pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};

@@ -22,6 +22,22 @@ pub enum Candidates {
     Listed(Vec<SubvolumeState>),
 }
 
+/// How a finished subvolume gets its name. A read-only subvolume cannot be moved to another directory, and one that can be
+/// written to must not be where its owner can open it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Publication {
+    /// It is received in the staging directory, which root alone can enter, and published as a read-only snapshot; then what
+    /// was received is deleted. Nobody else can open anything of it before it is read-only under its name.
+    ///
+    /// The price: the kernel turns the shared blocks over to the snapshot in the background, which rewrites a part of the
+    /// metadata that grows with the number of files.
+    #[default]
+    Snapshot,
+    /// It is received beside its final name and renamed. For destinations that root alone can reach: another user could open
+    /// his files in it before it is read-only.
+    Rename,
+}
+
 /// How to receive.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -31,6 +47,8 @@ pub struct Options {
     pub force_decompress: bool,
     /// How many threads write data; the number of cores where nothing is said.
     pub lanes: Option<NonZeroUsize>,
+    /// How a finished subvolume gets its name; [`Publication::of`](crate::Publication::of) decides.
+    pub publication: Publication,
     /// The name that the subvolume gets instead of the one in the stream.
     pub name: Option<Vec<u8>>,
     /// Leave out fs-verity instead of failing where the kernel has none.
@@ -62,6 +80,7 @@ impl Default for Options {
             verify: false,
             force_decompress: false,
             lanes: None,
+            publication: Publication::default(),
             name: None,
             no_verity: false,
             max_errors: 1,

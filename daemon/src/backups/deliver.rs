@@ -86,7 +86,8 @@ impl Run<'_> {
     fn transfer(&self, stream: &Stream<'_>, fresh: &Fresh<'_>) -> Result<Outcome, Trouble> {
         let lanes = self.task.lanes.and_then(NonZeroUsize::new);
         let (name, top) = (Some(fresh.name().to_vec()), self.ends.top.clone());
-        let options = Options { lanes, name, top, ..Options::default() };
+        let publication = self.ends.publication;
+        let options = Options { lanes, publication, name, top, ..Options::default() };
         stream.transfer(self.destination(), &options, self.control, &Along { observer: self.observer, fresh })
     }
 

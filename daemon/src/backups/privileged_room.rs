@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use butterdock_btrfs::subvolume;
-use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options};
+use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
 use butterdock_tests::rig::{Layout, Rig, Volume};
 
 use super::keep::Keep;
@@ -89,7 +89,13 @@ impl World {
     fn back_up_before(&self, task: &Task, observer: &dyn Observer) -> (Result<(), Trouble>, u64, Vec<Told>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
-        let ends = Ends { source, folder, destination: open(self.drive.path().to_owned()), top: None };
+        let ends = Ends {
+            source,
+            folder,
+            destination: open(self.drive.path().to_owned()),
+            top: None,
+            publication: Publication::Rename,
+        };
         let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |news| told.lock().expect("whole").push(news);
         let patience = self.patience;

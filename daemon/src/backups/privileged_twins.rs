@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use butterdock_btrfs::subvolume;
-use butterdock_receive::{Control, Observer};
+use butterdock_receive::{Control, Observer, Publication};
 use butterdock_tests::rig::{Layout, Rig, Volume};
 
 use super::identity::Identity;
@@ -87,6 +87,7 @@ impl World {
             folder: self.folder().into(),
             destination: File::open(&self.drives[drive]).expect("open").into(),
             top: None,
+            publication: Publication::Rename,
         };
         let (task, control, heard) = (self.task(None), Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |told: Told| {

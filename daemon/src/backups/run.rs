@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_btrfs::{filesystem, roots};
-use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Published};
+use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Publication, Published};
 
 use super::common::{Pair, Why, common};
 use super::fresh::{Fresh, sweep};
@@ -29,6 +29,8 @@ pub(crate) struct Ends {
     pub(crate) destination: OwnedFd,
     /// The root of the drive's filesystem, where parents are found.
     pub(crate) top: Option<Arc<OwnedFd>>,
+    /// How a snapshot gets its name in the destination.
+    pub(crate) publication: Publication,
 }
 
 /// A backup being done.

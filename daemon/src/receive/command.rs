@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use butterdock_receive::{Control, ErrorKind, Options};
+use butterdock_receive::{Control, ErrorKind, Options, Publication};
 
 use super::console::Console;
 use super::json::Json;
@@ -31,7 +31,7 @@ pub(crate) fn run(wanted: Receive) -> ExitCode {
     let show: Box<dyn Show> =
         if wanted.json { Box::new(Json::new(total)) } else { Box::new(Console::new(&wanted, total)) };
     let end = match prepare(&wanted, input) {
-        Ok(ends) => receive(&ends, &options(wanted), show.as_ref())
+        Ok(ends) => receive(&ends, &options(wanted, &ends), show.as_ref())
             .unwrap_or_else(|error| End::refused(1, format!("{error:#}"))),
         Err(refusal) => End::refused(refusal.exit, refusal.message),
     };
@@ -67,8 +67,9 @@ fn prepare(wanted: &Receive, input: Result<Input>) -> Result<Ends, Refusal> {
     Ok(Ends { input: input?.file, destination: destination::open(path)? })
 }
 
-fn options(wanted: Receive) -> Options {
+fn options(wanted: Receive, ends: &Ends) -> Options {
     Options {
+        publication: Publication::of(ends.destination.as_fd()),
         verify: wanted.verify,
         force_decompress: wanted.force_decompress,
         lanes: wanted.lanes.and_then(|lanes| NonZeroUsize::new(lanes.into())),

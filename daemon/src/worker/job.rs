@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use butterdock_btrfs::send;
-use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, receive, sweep};
+use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Publication, receive, sweep};
 
 use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
@@ -70,7 +70,7 @@ pub(crate) enum Job {
 
 impl Job {
     /// Joins an order with its descriptors. What is asked of the machine is asked here: it cannot be read any more once
-    /// the worker is confined.
+    /// the worker is confined. So is who can reach the destination.
     pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Unfit> {
         match order {
             Order::Receive {
@@ -89,6 +89,7 @@ impl Job {
                     verify,
                     force_decompress,
                     lanes: lanes_for(lanes),
+                    publication: Publication::of(destination.as_fd()),
                     name,
                     no_verity,
                     strict_parent,
@@ -102,8 +103,9 @@ impl Job {
                 let [source, folder, destination] = three(descriptors)?;
                 let lanes = lanes_for(task.lanes).map(NonZeroUsize::get);
                 let task = Box::new(Task { lanes, ..task });
+                let publication = Publication::of(destination.as_fd());
                 Ok(Self::Backup {
-                    ends: Ends { source, folder, destination, top: None },
+                    ends: Ends { source, folder, destination, top: None, publication },
                     task,
                     version: send::version().min(NEWEST),
                 })
@@ -111,14 +113,16 @@ impl Job {
             Order::Thin(task) => Ok(Self::Thin { folder: alone(descriptors)?, task: Box::new(task) }),
             Order::Restore { name, lanes } => {
                 let [snapshot, destination] = two(descriptors)?;
-                let options = Box::new(Options { lanes: lanes_for(lanes), name, ..Options::default() });
+                let publication = Publication::of(destination.as_fd());
+                let options = Box::new(Options { lanes: lanes_for(lanes), publication, name, ..Options::default() });
                 Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST) })
             }
             Order::Import { only, verify, asked_by, lanes } => {
                 let [folder, destination] = two(descriptors)?;
                 let candidates = Candidates::Recorded { unrecorded_if_roots: false };
-                let lanes = lanes_for(lanes);
-                let options = Box::new(Options { verify, lanes, asked_by, candidates, ..Options::default() });
+                let (lanes, publication) = (lanes_for(lanes), Publication::of(destination.as_fd()));
+                let options =
+                    Box::new(Options { verify, lanes, publication, asked_by, candidates, ..Options::default() });
                 Ok(Self::Import { files: opened(&folder)?, only, destination, options })
             }
             Order::Streams => Ok(Self::Streams { files: opened(&alone(descriptors)?)? }),

@@ -22,4 +22,6 @@ pub use frozen::{Frozen, moved_below};
 pub use fuse::{Asks, Fuse};
 pub use load::{Feed, Load};
 pub use stage::{Stage, butterdock};
-pub use traces::{Memory, descriptors, family, memory, names, wait_until};
+pub use traces::{Memory, descriptors, family, memory, wait_until};
+
+pub use crate::rig::names;

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 
-use super::traces::{family, names, wait_until};
+use super::traces::{family, wait_until};
 use super::{Bus, Client};
-use crate::rig::{Finished, Layout, PATIENCE, Rig, Running, Volume, butterdockd, helper, start};
+use crate::rig::{Finished, Layout, PATIENCE, Rig, Running, Volume, butterdockd, helper, names, start};
 
 /// One test's world. Everything in it ends with it, the daemon first.
 #[derive(Debug)]
@@ -175,6 +175,12 @@ impl Stage {
     #[must_use]
     pub fn join(&self, name: &str) -> PathBuf {
         self.rig.join(name)
+    }
+
+    /// The test's folder.
+    #[must_use]
+    pub const fn rig(&self) -> &Rig {
+        &self.rig
     }
 
     /// Where a volume is mounted.

@@ -61,20 +61,6 @@ pub fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// The names in a folder, those of hidden subvolumes apart: `(visible, hidden)`, sorted.
-///
-/// # Errors
-/// When it cannot be listed.
-pub fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    // With a plus they hold the names of snapshots.
-    Ok(names.into_iter().partition(|name| ![".butterdock-", ".butterdock+"].iter().any(|ours| name.starts_with(ours))))
-}
-
 /// Waits until it is so.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 use super::{Disk, Shown, Stage, is_mounted};
-use crate::rig::{PATIENCE, Rig, Volume, run, unmount};
+use crate::rig::{PATIENCE, Rig, Volume, all_names, run, unmount};
 use crate::service::no_options;
 use crate::{snapshot, trees};
 
@@ -194,12 +194,10 @@ pub fn word(row: &Row, key: &str) -> String {
     row.get(key).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
 }
 
-/// What is in a folder, sorted.
+/// What is in a folder but the staging directory, sorted.
 ///
 /// # Errors
 /// When it cannot be listed.
 pub fn snapshots(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut all: Vec<_> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
-    all.sort();
-    Ok(all)
+    Ok(all_names(folder)?.into_iter().map(|name| folder.join(name)).collect())
 }

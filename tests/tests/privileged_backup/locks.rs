@@ -6,7 +6,7 @@ use std::os::unix::fs::chown;
 use std::thread::scope;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{Hired, Meddler, butterdockd};
+use butterdock_tests::rig::{Hired, Meddler, all_names, butterdockd};
 
 use crate::stage::{Stage, incremental, order};
 
@@ -59,13 +59,10 @@ fn of_two_backups_at_once_beside_one_source_nothing_is_lost() -> Result<()> {
         }
         Ok(())
     })?;
-    let names = |path| -> Result<Vec<_>> {
-        Ok(fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?)
-    };
-    let mine = names(stage.folder())?;
+    let mine = all_names(&stage.folder())?;
     ensure!(mine.len() == 2 * EACH, "beside the source: {mine:?}");
     for folder in ["backups", "others"] {
-        let theirs = names(stage.drive.join(folder))?;
+        let theirs = all_names(&stage.drive.join(folder))?;
         ensure!(theirs.len() == EACH && theirs.iter().all(|name| mine.contains(name)), "{theirs:?} of {mine:?}");
     }
     Ok(())

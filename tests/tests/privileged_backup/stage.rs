@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Ended, Hired, Layout, Rig, Volume, butterdockd};
+use butterdock_tests::rig::{Ended, Hired, Layout, Rig, Volume, all_names, butterdockd};
 use butterdock_tests::snapshot;
 use serde_json::{Value, json};
 
@@ -79,13 +79,7 @@ impl Stage {
 
     /// The names in the folder and on the drive, hidden ones with them.
     pub(crate) fn names(&self) -> Result<(Vec<String>, Vec<String>)> {
-        let list = |path: PathBuf| -> Result<Vec<String>> {
-            let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-            let mut names: Vec<String> = names.collect::<Result<_>>()?;
-            names.sort();
-            Ok(names)
-        };
-        Ok((list(self.folder())?, list(self.destination())?))
+        Ok((all_names(&self.folder())?, all_names(&self.destination())?))
     }
 
     /// That the newest on the drive is what the source is now.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Finished, PATIENCE, Receiver, Rig, Volume, run};
+use butterdock_tests::rig::{Finished, PATIENCE, Receiver, Rig, Volume, all_names, run};
 use butterdock_tests::wire::{Attribute, Attributes, Stream, UUID, command};
 
 /// A volume, and two small streams: a full one, `full`, and an incremental one on top of it, `child`.
@@ -78,13 +78,9 @@ pub(crate) fn full_stream(name: &str, number: u8) -> Stream {
         .end()
 }
 
-/// The sorted names of a folder.
+/// The sorted names of a folder, but that of the staging directory.
 pub(crate) fn listed(folder: &Path) -> Result<Vec<String>> {
-    let mut names = fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect::<std::io::Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
+    all_names(folder)
 }
 
 /// That a run succeeded and printed exactly this on stdout and stderr.

@@ -1,6 +1,7 @@
 //! SIGKILL, at any moment and at each step of the finish.
 
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -17,6 +18,10 @@ use crate::source::{Source, names};
 /// Where `kill_at_phase` can die: before each step, and after all of them.
 const PHASES: [&str; 8] =
     ["Receiving", "Syncing", "Checking", "Marking", "ReadOnly", "Publishing", "Settling", "Published"];
+
+fn ways_to_die() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ["rename", "snapshot"].into_iter().flat_map(|way| PHASES.map(|phase| (way, phase)))
+}
 
 /// A whole run over what was left, with somebody watching.
 fn whole_run(source: &Source, volume: &Volume) -> Result<()> {
@@ -45,8 +50,19 @@ fn seen_is_whole(source: &Source, folder: &Path) -> Result<bool> {
 
 #[test]
 fn a_receive_killed_at_random_moments_shows_nothing_half_made() -> Result<()> {
+    killed_at_random_moments(&Rig::new()?)
+}
+
+/// There it is published by a snapshot.
+#[test]
+fn killed_where_others_can_look_in_it_shows_nothing_half_made() -> Result<()> {
     let rig = Rig::new()?;
-    let source = Source::of(&rig, Proto::TwoCompressed, |live| {
+    set_permissions(rig.path(), Permissions::from_mode(0o711))?;
+    killed_at_random_moments(&rig)
+}
+
+fn killed_at_random_moments(rig: &Rig) -> Result<()> {
+    let source = Source::of(rig, Proto::TwoCompressed, |live| {
         for number in 0..600 {
             std::fs::write(live.join(format!("f{number}")), Content::Mixed.bytes(number * 100, 1))?;
         }
@@ -82,22 +98,28 @@ fn a_receive_killed_at_random_moments_shows_nothing_half_made() -> Result<()> {
 fn killed_before_each_step_of_the_finish_a_power_cut_shows_nothing_half_made() -> Result<()> {
     let rig = Rig::new()?;
     let source = Source::of_everything(&rig)?;
-    for phase in PHASES {
-        let volume = rig.volume(phase, &Layout::mounted("commit=300"))?;
+    for (way, phase) in ways_to_die() {
+        let volume = rig.volume(&format!("{way}-{phase}"), &Layout::mounted("commit=300"))?;
         let mut command = Command::new(helper("kill_at_phase")?);
         let watcher = Watcher::of(volume.path())?;
-        let finished = run(command.arg(phase).arg(&source.stream).arg(volume.path()), PATIENCE)?;
-        ensure!(finished.code() == 137, "{phase}: ended with {}: {}", finished.code(), finished.err());
+        let finished = run(command.args([phase, way]).arg(&source.stream).arg(volume.path()), PATIENCE)?;
+        ensure!(finished.code() == 137, "{way}, {phase}: ended with {}: {}", finished.code(), finished.err());
         let sights = watcher.sights()?;
-        ensure!(sights.is_empty(), "{phase}: seen half-made: {sights:?}");
+        ensure!(sights.is_empty(), "{way}, {phase}: seen half-made: {sights:?}");
 
         let crashed = after_a_power_cut(&rig, volume)?;
-        let (visible, _) = names(crashed.path())?;
-        match phase {
+        let (visible, hidden) = names(crashed.path())?;
+        match (way, phase) {
             // Between the rename and the last sync the name may have reached the device or not.
-            "Settling" => {}
-            "Published" => ensure!(visible == ["s0"], "{phase}: lost"),
-            _ => ensure!(visible.is_empty(), "{phase}: {visible:?} can be seen"),
+            ("rename", "Settling") => {}
+            // A snapshot is durable when it is there; what was received is not deleted yet.
+            ("snapshot", "Settling") => {
+                ensure!(visible == ["s0"] && hidden.len() == 1, "{phase}: {visible:?} {hidden:?}")
+            }
+            (_, "Published") => {
+                ensure!(visible == ["s0"] && hidden.is_empty(), "{way}, {phase}: {visible:?} {hidden:?}")
+            }
+            _ => ensure!(visible.is_empty(), "{way}, {phase}: {visible:?} can be seen"),
         }
         seen_is_whole(&source, crashed.path())?;
         whole_run(&source, &crashed)?;
@@ -119,21 +141,24 @@ fn a_killed_increment_of_somebody_elses_subvolume_is_closed_to_him_and_swept() -
     snapshot::freeze(&live, &source.join("s1"))?;
     snapshot::send(Proto::Two, None, &source.join("s0"), &stream)?;
     snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &next)?;
-    for phase in ["Syncing", "Marking", "ReadOnly", "Publishing"] {
-        let volume = rig.plain_volume(phase)?;
+    let phases = ["Syncing", "Marking", "ReadOnly", "Publishing"];
+    for (way, phase) in ways_to_die().filter(|(_, phase)| phases.contains(phase)) {
+        let volume = rig.plain_volume(&format!("{way}-{phase}"))?;
         Receiver::Ours.receive(&stream, volume.path())?;
         let mut command = Command::new(helper("kill_at_phase")?);
-        let finished = run(command.arg(phase).arg(&next).arg(volume.path()), PATIENCE)?;
-        ensure!(finished.code() == 137, "{phase}: ended with {}: {}", finished.code(), finished.err());
+        let finished = run(command.args([phase, way]).arg(&next).arg(volume.path()), PATIENCE)?;
+        ensure!(finished.code() == 137, "{way}, {phase}: ended with {}: {}", finished.code(), finished.err());
         let (_, hidden) = names(volume.path())?;
-        let [left] = &hidden[..] else { bail!("{phase}: not one is left: {hidden:?}") };
+        let [left] = &hidden[..] else { bail!("{way}, {phase}: not one is left: {hidden:?}") };
         let uid = std::fs::metadata(volume.join(left))?.uid();
         let theirs = if matches!(phase, "Syncing" | "Marking") { 0 } else { OWNER };
-        ensure!(uid == theirs, "{phase}: what is hidden belongs to {uid}");
+        ensure!(uid == theirs, "{way}, {phase}: what is hidden belongs to {uid}");
+        let is_staged = left.starts_with(".butterdock-staging/");
+        ensure!(is_staged == (way == "snapshot"), "{way}, {phase}: it is at {left}");
         Receiver::Ours.receive(&next, volume.path())?;
         let (_, hidden) = names(volume.path())?;
-        ensure!(hidden.is_empty(), "{phase}: not swept: {hidden:?}");
-        ensure!(std::fs::metadata(volume.join("s1"))?.uid() == OWNER, "{phase}: s1 has lost its owner");
+        ensure!(hidden.is_empty(), "{way}, {phase}: not swept: {hidden:?}");
+        ensure!(std::fs::metadata(volume.join("s1"))?.uid() == OWNER, "{way}, {phase}: s1 has lost its owner");
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Streams to receive, and what must have come of them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
+pub(crate) use butterdock_tests::rig::names;
 use butterdock_tests::rig::{Finished, Layout, Rig, Volume};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees;
@@ -44,14 +44,6 @@ impl Source {
         ensure!(shown.received_uuid != "-", "{} is not marked as received", copy.display());
         Ok(())
     }
-}
-
-/// The names in a folder, those of hidden subvolumes apart: `(visible, hidden)`.
-pub(crate) fn names(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
-    let names = fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect::<std::io::Result<Vec<_>>>()?;
-    Ok(names.into_iter().partition(|name| !name.starts_with(".butterdock-")))
 }
 
 /// That nothing at all is in a folder.

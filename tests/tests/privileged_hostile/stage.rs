@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use butterdock_btrfs::subvolume;
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::rig::{LoopDevice, Receiver, Rig, Volume};
+use butterdock_tests::rig::{LoopDevice, Receiver, Rig, Volume, all_names};
 use butterdock_tests::snapshot;
 use butterdock_tests::wire::Stream;
 
@@ -182,7 +182,7 @@ fn receive_parent(rig: &Rig, into: &Path, name: &str, (uuid, transid): ([u8; 16]
 }
 
 fn listed(folder: &Path) -> Result<BTreeSet<OsString>> {
-    Ok(fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?.into_iter().map(|entry| entry.file_name()).collect())
+    Ok(all_names(folder)?.into_iter().map(OsString::from).collect())
 }
 
 fn remove(path: &Path) -> Result<()> {

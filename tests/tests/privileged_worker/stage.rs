@@ -1,13 +1,13 @@
 //! A volume, and a worker that receives into it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{PipeWriter, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Ended, Hired, PATIENCE, Rig, Volume, butterdockd, receive, run};
+use butterdock_tests::rig::{self, Ended, Hired, PATIENCE, Rig, Volume, all_names, butterdockd, receive, run};
 use butterdock_tests::wire::Stream;
 
 /// The start of a stream that goes on.
@@ -49,13 +49,12 @@ pub(crate) fn sweep(directory: &Path) -> Result<()> {
 
 /// The hidden names in a folder.
 pub(crate) fn hidden(folder: &Path) -> Result<Vec<String>> {
-    Ok(names(folder)?.into_iter().filter(|name| name.starts_with(".butterdock-")).collect())
+    Ok(rig::names(folder)?.1)
 }
 
 /// All names in a folder.
 pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
-    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    names.collect()
+    all_names(folder)
 }
 
 /// A volume of which only the subvolume `inner` is mounted.

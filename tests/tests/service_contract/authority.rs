@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use butterdock_dbus::authority::{Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_tests::rig::all_names;
 use butterdock_tests::service::{Rules, Service, Stalled, answer, as_nobody, file_of, python, small, tank, unfinished};
 use serde_json::Value;
 
@@ -69,7 +70,7 @@ fn of(interface: &str, method: &str) -> Result<&'static Row> {
 }
 
 fn names(service: &Service) -> Result<usize> {
-    Ok(std::fs::read_dir(service.volume.path())?.count())
+    Ok(all_names(service.volume.path())?.len())
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::{Story, elsewhere};
+use butterdock_tests::docking::{Story, elsewhere, snapshots};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot;
 
@@ -23,7 +23,7 @@ fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Story> {
 }
 
 fn each(at: &Path, does: impl Fn(&Path) -> Result<()>) -> Result<()> {
-    fs::read_dir(at.join("butterdock/home"))?.flatten().try_for_each(|entry| does(&entry.path()))
+    snapshots(&at.join("butterdock/home"))?.iter().try_for_each(|path| does(path))
 }
 
 /// Plugs it in; that everything is sent, and that the job's note says why.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::names;
-use butterdock_tests::docking::{Disk, Story, elsewhere};
+use butterdock_tests::docking::{Disk, Story, elsewhere, snapshots};
 use butterdock_tests::rig::{PATIENCE, Receiver, run};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot::{self, Proto};
@@ -186,10 +186,10 @@ fn a_snapshot_that_was_changed_on_the_drive_is_no_parent_any_more_and_it_is_said
     let mut story = backed_up()?;
     elsewhere(&story.image, |at| {
         let folder = at.join("butterdock/home");
-        for entry in fs::read_dir(folder)?.flatten() {
-            snapshot::set_read_only(&entry.path(), false)?;
-            fs::write(entry.path().join("changed elsewhere"), "x")?;
-            snapshot::set_read_only(&entry.path(), true)?;
+        for path in snapshots(&folder)? {
+            snapshot::set_read_only(&path, false)?;
+            fs::write(path.join("changed elsewhere"), "x")?;
+            snapshot::set_read_only(&path, true)?;
         }
         Ok(())
     })?;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
+use butterdock_tests::rig::all_names;
 use butterdock_tests::service::{Event, Moment, Recorder, Recording, Service, Stalled, file_of, no_options, small};
 
 /// That a job's story is in order, and that its last words are these. Answers whether its object was removed.
@@ -109,7 +110,7 @@ fn jobs_that_a_stopped_service_takes_along_are_completed_too() -> Result<()> {
     for job in [&stalled.job, &waiting] {
         check(&recording, job, "cancelled")?;
     }
-    ensure!(std::fs::read_dir(volume.path())?.next().is_none(), "something is left in the volume");
+    ensure!(all_names(volume.path())?.is_empty(), "something is left in the volume");
     ensure!(client.introspect(ROOT).is_err(), "it answers still");
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::interface::JOB;
+use butterdock_tests::rig::all_names;
 use butterdock_tests::service::{Recorder, Service, no_options, small, unfinished};
 
 use crate::numbers::values;
@@ -59,7 +60,7 @@ fn what_was_published_before_a_failure_stays_durable() -> Result<()> {
     drop(writer);
     ensure!(client.end_of(&job)? == ("failed".to_owned(), "TruncatedStream".to_owned()), "{:?}", client.end_of(&job)?);
     ensure!(client.get::<u64>(&job, JOB, "BytesDurable")? == u64::try_from(one.bytes().len())?, "the first");
-    let left: Vec<_> = std::fs::read_dir(service.volume.path())?.flatten().map(|entry| entry.file_name()).collect();
+    let left = all_names(service.volume.path())?;
     ensure!(left == ["one"], "{left:?}");
     Ok(())
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::{Errno, Error as Fault, filesystem};
 
+use super::staging::Staging;
 use crate::error::{Cause, Error};
+use crate::options::Publication;
 
 /// Hidden subvolumes are named so, with the id of their job behind.
 pub(crate) const HIDDEN: &[u8] = b".butterdock-";
@@ -16,19 +18,36 @@ pub(crate) const HIDDEN: &[u8] = b".butterdock-";
 #[derive(Debug)]
 pub(crate) struct Destination {
     fd: OwnedFd,
+    /// Where subvolumes are received, if not in the destination itself.
+    staging: Option<Staging>,
     /// Something hidden could not be deleted.
     pub(super) left: AtomicBool,
 }
 
 impl Destination {
     /// Takes a directory of a btrfs filesystem.
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, Error> {
+    pub(crate) fn new(fd: BorrowedFd<'_>, publication: Publication) -> Result<Self, Error> {
         let fd = reopen(fd).map_err(|fault| Error::call("open the destination directory", fault))?;
         match filesystem::is_btrfs(&fd) {
-            Ok(true) => Ok(Self { fd, left: AtomicBool::new(false) }),
-            Ok(false) => Err(Error::new(Cause::NotBtrfs)),
-            Err(fault) => Err(Error::call("look at the destination's filesystem", fault)),
+            Ok(true) => {}
+            Ok(false) => return Err(Error::new(Cause::NotBtrfs)),
+            Err(fault) => return Err(Error::call("look at the destination's filesystem", fault)),
         }
+        let staging = match publication {
+            Publication::Snapshot => Some(Staging::open_or_make(fd.as_fd())?),
+            Publication::Rename => None,
+        };
+        Ok(Self { fd, staging, left: AtomicBool::new(false) })
+    }
+
+    /// How a subvolume gets its name.
+    pub(crate) fn publication(&self) -> Publication {
+        if self.staging.is_some() { Publication::Snapshot } else { Publication::Rename }
+    }
+
+    /// The directory in which subvolumes are received.
+    pub(crate) fn workplace(&self) -> BorrowedFd<'_> {
+        self.staging.as_ref().map_or(self.fd.as_fd(), |staging| staging.as_fd())
     }
 
     /// Whether something has this name.
@@ -50,9 +69,9 @@ impl Destination {
         reopen(self.fd.as_fd()).map_err(|fault| Error::call("open the destination directory", fault))
     }
 
-    /// Opens a subvolume in it by name.
-    pub(crate) fn open(&self, name: &CStr) -> Result<OwnedFd, Fault> {
-        file::openat_new(&self.fd, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+    /// Opens a hidden subvolume by name.
+    pub(crate) fn open_hidden(&self, name: &CStr) -> Result<OwnedFd, Fault> {
+        file::openat_new(self.workplace(), name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
     }
 }
 

@@ -1,4 +1,5 @@
-//! The hidden subvolume that a stream is received into.
+//! The hidden subvolume that a stream is received into: in the staging directory, or in the destination itself where root
+//! alone can reach that.
 //!
 //! It is locked from when it can be seen until it has its own name, so that a sweep knows it is worked in. Before it is
 //! locked, its root may be open to others: to everybody when it is new, to its parent's owner when it is a snapshot, and
@@ -88,7 +89,8 @@ impl<'d> Hidden<'d> {
         if !file::lock_exclusive(&lock).map_err(&locking)? {
             return Err(locking(Fault { call: "flock", errno: Errno::EAGAIN }));
         }
-        names::rename_noreplace(nursery, name, destination, name).map_err(doing("move the new subvolume"))?;
+        names::rename_noreplace(nursery, name, destination.workplace(), name)
+            .map_err(doing("move the new subvolume"))?;
         let record = Record { state: SubvolumeState::default(), asked_by: 0, origin: None };
         let state = InodeState { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
         Ok(Self {
@@ -117,7 +119,7 @@ impl<'d> Hidden<'d> {
 
     /// Another descriptor of its root.
     pub(crate) fn reopen(&self) -> Result<OwnedFd, Error> {
-        self.destination.open(&self.name).map_err(|fault| Error::call("open the new subvolume", fault))
+        self.destination.open_hidden(&self.name).map_err(|fault| Error::call("open the new subvolume", fault))
     }
 
     /// Its hidden name.
@@ -125,7 +127,7 @@ impl<'d> Hidden<'d> {
         &self.name
     }
 
-    /// The directory that it is in.
+    /// Where it is received.
     pub(crate) fn destination(&self) -> &'d Destination {
         self.destination
     }
@@ -134,12 +136,18 @@ impl<'d> Hidden<'d> {
     pub(crate) fn published(&mut self) {
         self.published = true;
     }
+
+    /// A snapshot of it was published: it is deleted. Answers whether that could be done.
+    pub(crate) fn delete(&mut self) -> Result<(), Fault> {
+        self.published = true;
+        subvolume::destroy(self.destination.workplace(), &self.name)
+    }
 }
 
 impl Drop for Hidden<'_> {
     /// Whatever went wrong before, nothing half-made stays. Where even this fails it is told, and the next run sweeps.
     fn drop(&mut self) {
-        if !self.published && subvolume::destroy(self.destination, &self.name).is_err() {
+        if !self.published && subvolume::destroy(self.destination.workplace(), &self.name).is_err() {
             self.destination.left.store(true, Ordering::Relaxed);
         }
     }
@@ -150,7 +158,7 @@ impl Drop for Hidden<'_> {
 fn nursery(destination: &Destination) -> Result<Held<'_>, Error> {
     let making = doing("make a private directory in the destination");
     for _ in 0..TRIES {
-        if let Some(held) = Held::make(destination.as_fd(), &hidden_name()?).map_err(&making)? {
+        if let Some(held) = Held::make(destination.workplace(), &hidden_name()?).map_err(&making)? {
             return Ok(held);
         }
     }

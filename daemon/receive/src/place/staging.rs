@@ -148,7 +148,12 @@ fn wrong(outside: &Stat, stat: &Stat) -> Option<&'static str> {
     if stat.uid != 0 {
         return Some("belongs to another user than root");
     }
-    (stat.mode & OTHERS != 0).then_some("is open to other users than root")
+    (!is_roots_alone(stat)).then_some("is open to other users than root")
+}
+
+/// Whether a directory is closed to all users but root. The bits of the group say so for an ACL too: they are its mask.
+pub(super) const fn is_roots_alone(stat: &Stat) -> bool {
+    stat.uid == 0 && stat.mode & OTHERS == 0
 }
 
 fn has(fd: impl AsFd, acl: &CStr) -> Result<bool, Fault> {
@@ -175,7 +180,8 @@ mod tests {
 
     use super::*;
 
-    /// An ACL as the kernel has it in the attribute: user::rwx, user:1000:rwx, group::---, mask::rwx, other::---.
+    /// An ACL as the kernel has it in the attribute: the user 1000 may do everything, group and others
+    /// nothing.
     const ACL: &[u8] = &[
         2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 7, 0, 232, 3, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 7,
         0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,

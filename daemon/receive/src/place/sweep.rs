@@ -1,7 +1,7 @@
 //! Deletes what a crashed run left, and nothing else.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::held::{Held, is_at};
@@ -9,6 +9,7 @@ use butterdock_btrfs::{Error as Fault, directory, subvolume};
 
 use super::destination::{Destination, HIDDEN};
 use super::hidden::lift;
+use super::staging::Staging;
 use crate::error::Error;
 use crate::record::Record;
 
@@ -18,39 +19,55 @@ const ID_DIGITS: usize = 32;
 
 impl Destination {
     /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free; and the
-    /// private directories in which they begin.
+    /// private directories in which they begin. Also those in the staging directory, whatever way this run publishes.
     ///
     /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        let left =
-            directory::entries_where(self, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
-        for name in left {
-            // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
-            self.sweep_one(&name).unwrap_or_default();
+        sweep(self.as_fd(), Owner::Anybody)?;
+        // What else has that name is told to who needs it.
+        if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
+            sweep(staging.as_fd(), Owner::Root)?;
         }
         Record::remove_orphans(self.as_fd(), RECORDS).unwrap_or_default();
         Ok(())
     }
+}
 
-    fn sweep_one(&self, name: &CStr) -> Result<(), Fault> {
-        let stat = file::stat_at(self, name)?;
-        if !stat.is_dir() {
-            return Ok(());
-        }
-        if !subvolume::is_root(&stat) {
-            return Held::take(self.as_fd(), name)?.map_or(Ok(()), |nursery| empty(&nursery));
-        }
-        let fd = self.open(name)?;
-        if !file::lock_exclusive(&fd)? || !is_at(self.as_fd(), name, &fd)? {
-            return Ok(());
-        }
-        // A run that died after it gave the root its final owner had it read-only or marked by then.
-        if file::stat(&fd)?.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16] {
-            // By name: what has another one by now is not meant.
-            subvolume::destroy(self, name)?;
-        }
-        Ok(())
+/// Who can make something in a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Root,
+    Anybody,
+}
+
+fn sweep(directory: BorrowedFd<'_>, owner: Owner) -> Result<(), Error> {
+    let left =
+        directory::entries_where(directory, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
+    for name in left {
+        // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
+        sweep_one(directory, &name, owner).unwrap_or_default();
     }
+    Ok(())
+}
+
+fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(), Fault> {
+    let stat = file::stat_at(directory, name)?;
+    if !stat.is_dir() {
+        return Ok(());
+    }
+    if !subvolume::is_root(&stat) {
+        return Held::take(directory, name)?.map_or(Ok(()), |nursery| empty(&nursery));
+    }
+    let fd = file::openat_new(directory, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+    if !file::lock_exclusive(&fd)? || !is_at(directory, name, &fd)? {
+        return Ok(());
+    }
+    // A run that died after it gave the root its final owner had it read-only or marked by then.
+    if owner == Owner::Root || file::stat(&fd)?.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16] {
+        // By name: what has another one by now is not meant.
+        subvolume::destroy(directory, name)?;
+    }
+    Ok(())
 }
 
 /// Deletes what never came out of a private directory. Only a run of ours made it, whoever its parent belongs to.

@@ -1,0 +1,63 @@
+//! A user who opens whatever he can while subvolumes of his are received.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::{JobState, ReceiveOptions};
+use butterdock_tests::chaos::Stage;
+use butterdock_tests::rig::{Intruder, PATIENCE, Receiver, Rig, names, rounds, run};
+
+use crate::{USER, is_as_sent, stream};
+
+/// All were received, none was opened before its time, and what was opened then cannot change one now.
+fn nothing_was_changed(folder: &Path, count: u32, intruder: Intruder) -> Result<()> {
+    let seen = intruder.loops();
+    while intruder.loops() < seen + 2 {
+        std::thread::yield_now();
+    }
+    let tampered: Vec<String> = (0..count)
+        .filter_map(|number| is_as_sent(&folder.join(format!("s{number}"))).err())
+        .map(|error| error.to_string())
+        .collect();
+    let opened = intruder.stop()?;
+    ensure!(tampered.is_empty(), "{} of {count}: {tampered:?}", tampered.len());
+    ensure!(opened == 0, "he has opened {opened} files and directories");
+    let (visible, hidden) = names(folder)?;
+    ensure!(visible.len() == usize::try_from(count)? && hidden.is_empty(), "{visible:?} {hidden:?}");
+    Ok(())
+}
+
+#[test]
+fn the_owner_of_received_files_changes_none_by_the_command_line() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.plain_volume("ours")?;
+    let count = rounds(15, 300);
+    std::fs::write(rig.join("stream"), stream().bytes())?;
+    let intruder = Intruder::start(&rig, volume.path(), USER)?;
+    for number in 0..count {
+        let mut command = Receiver::Ours.command()?;
+        command.args(["--as", &format!("s{number}"), "-f"]).arg(rig.join("stream")).arg(volume.path());
+        run(&mut command, PATIENCE)?.success()?;
+    }
+    nothing_was_changed(volume.path(), count, intruder)
+}
+
+#[test]
+fn the_owner_of_received_files_changes_none_by_the_service() -> Result<()> {
+    let rig = Rig::new()?;
+    std::fs::write(rig.join("stream"), stream().bytes())?;
+    let path = rig.path().to_owned();
+    let mut stage = Stage::over(rig, &["tank"], "", &Default::default())?;
+    let count = rounds(15, 300);
+    let client = stage.client()?;
+    let intruder = Intruder::start(stage.rig(), &stage.path("tank"), USER)?;
+    for number in 0..count {
+        let options = ReceiveOptions { name: Some(format!("s{number}").into_bytes()), ..ReceiveOptions::default() };
+        let job = client.try_receive("tank", File::open(path.join("stream"))?, &options)??;
+        client.ends_as(&job, &JobState::Succeeded)?;
+    }
+    nothing_was_changed(&stage.path("tank"), count, intruder)?;
+    stage.stop()?;
+    Ok(())
+}
