@@ -1,7 +1,7 @@
-//! A stream of 2.6 KB whose clones double a file each time: a thousand million extents, if nobody stops it.
+//! Clones of 2.6 KB together that double a file each time: 268 million extents, if nobody stops it.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 /// A file of one sector becomes one of a tebibyte.
 const DOUBLINGS: u32 = 28;
 /// What a cancelled run may still clone: the piece that the kernel has begun.
-const PIECE: u64 = 8 << 20;
+const PIECE: u64 = 4 << 20;
 
 fn stream() -> Stream {
     let first = Stream::new(1).subvol("sub").mkfile("f").write("f", 0, [b'd'; 4096]);
@@ -40,22 +40,13 @@ fn fails(rig: &Rig, into: &Path, control: &Control) -> Result<Failure> {
 }
 
 #[test]
-fn the_stream_is_as_small_as_it_is_said_to_be() -> Result<()> {
-    ensure!(stream().bytes().len() < 2900, "{} bytes", stream().bytes().len());
-    let mut head = [0; 12];
-    stream().bytes().read_exact(&mut head)?;
-    ensure!(&head == b"btrfs-stream");
-    Ok(())
-}
-
-#[test]
 fn doubling_clones_end_when_metadata_has_little_room_left() -> Result<()> {
     let rig = Rig::new()?;
     let layout = Layout { mkfs: vec!["-m".into(), "single".into()], ..Layout::sized(256, "") };
     let volume = rig.volume("ours", &layout)?;
     let into = volume.join("into");
     fs::create_dir(&into)?;
-    give_the_rest_to_data(&volume)?;
+    give_most_to_data(&volume)?;
     let (control, ended) = (Control::new()?, AtomicBool::new(false));
     let folder = File::open(&into)?;
     let (failure, least) = scope(|threads| {
@@ -81,13 +72,13 @@ fn doubling_clones_end_when_metadata_has_little_room_left() -> Result<()> {
     Ok(())
 }
 
-/// Then metadata cannot grow.
-fn give_the_rest_to_data(volume: &Volume) -> Result<()> {
+/// Then metadata can grow by little more than is kept.
+fn give_most_to_data(volume: &Volume) -> Result<()> {
     let filler = File::create(volume.join("filler"))?;
     let mut len = 0;
-    while fallocate(&filler, FallocateFlags::empty(), len, 4 << 20).is_ok() {
+    while space(&filler)?.unallocated > 48 << 20 {
+        fallocate(&filler, FallocateFlags::empty(), len, 4 << 20)?;
         len += 4 << 20;
-        ensure!(len < 512 << 20, "the volume takes everything");
     }
     Ok(())
 }

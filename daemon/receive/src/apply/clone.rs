@@ -14,9 +14,9 @@ use butterdock_btrfs::{Errno, Error as Fault};
 use crate::error::{Cause, Error};
 use crate::volume::Inode;
 
-/// The largest piece: at worst 2048 extents of a sector each, which take a tenth of a second on a machine that has nothing
-/// else to do, and half a second on one that has.
-pub(crate) const PIECE: u64 = 8 << 20;
+/// The largest piece: at worst 1024 extents of a sector each, which the kernel clones in a tenth of a second, and in half a second
+/// on a machine with much else to do.
+pub(crate) const PIECE: u64 = 4 << 20;
 
 /// What a clone reads and where it puts it, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
