@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::rig::{PATIENCE, Rig, Running, start};
 
@@ -31,10 +31,24 @@ impl Bus {
     /// # Errors
     /// When dbus-daemon does not start, for instance because it does not understand the shipped policy.
     pub fn start(rig: &Rig, activation: Option<&Path>) -> Result<Self> {
+        Self::limited(rig, activation, GENEROUS)
+    }
+
+    /// Starts it with the limits of the shipped `system.conf`: those in it, and dbus-daemon's own where it sets none.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; when there is no `system.conf`.
+    pub fn with_limits_of_the_system(rig: &Rig) -> Result<Self> {
+        let text = fs::read_to_string(SYSTEM).with_context(|| format!("{SYSTEM} (package dbus-system-bus-common)"))?;
+        let limits: Vec<_> = text.lines().filter(|line| line.trim_start().starts_with("<limit")).collect();
+        Self::limited(rig, None, &limits.join("\n"))
+    }
+
+    fn limited(rig: &Rig, activation: Option<&Path>, limits: &str) -> Result<Self> {
         let name = format!("butterdock-test-{}-{}", std::process::id(), BUSES.fetch_add(1, Ordering::Relaxed));
         let address = format!("unix:abstract={name}");
         let file = rig.join(&format!("{name}.conf"));
-        fs::write(&file, configuration(&address, activation))?;
+        fs::write(&file, configuration(&address, activation, limits))?;
         // The thread of the test may end without any Drop.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "dbus-daemon", "--nofork", "--nopidfile"]).stdin(Stdio::null());
@@ -62,8 +76,13 @@ impl Bus {
 /// So that every bus of this process has a name of its own.
 static BUSES: AtomicU32 = AtomicU32::new(0);
 
+/// The package dbus-system-bus-common has it.
+const SYSTEM: &str = "/usr/share/dbus-1/system.conf";
+/// A test with many clients is no attack.
+const GENEROUS: &str = "<limit name=\"max_connections_per_user\">4096</limit>";
+
 /// The rules of Debian's system bus, then what packages add: polkit's own and ours, as they are installed.
-fn configuration(address: &str, activation: Option<&Path>) -> String {
+fn configuration(address: &str, activation: Option<&Path>, limits: &str) -> String {
     let folder = activation.map_or_else(String::new, |at| format!("<servicedir>{}</servicedir>", at.display()));
     let ours = shipped("dbus/data/org.butterdock.Butterdock1.conf");
     format!(
@@ -98,8 +117,7 @@ fn configuration(address: &str, activation: Option<&Path>) -> String {
   </policy>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   <include>{}</include>
-  <!-- As Debian's: a test with many clients is no attack. -->
-  <limit name="max_connections_per_user">4096</limit>
+  {limits}
 </busconfig>
 "#,
         ours.display()

@@ -15,12 +15,14 @@
 mod bus;
 mod client;
 mod daemon;
+mod flood;
 mod objects;
 mod polkit;
 mod python;
 mod recorder;
 mod recording;
 mod shape;
+mod silent_polkit;
 mod streams;
 
 use std::fs;
@@ -32,12 +34,14 @@ use butterdock_dbus::names::ROOT;
 pub use bus::{Bus, shipped};
 pub use client::{Client, Options, error_name, no_options};
 pub use daemon::Daemon;
+pub use flood::Flood;
 pub use objects::{Object, objects};
 pub use polkit::{Polkit, Rules};
 pub use python::{answer, as_nobody, as_user, python};
 pub use recorder::Recorder;
 pub use recording::{Event, Heard, Moment, Recording};
 pub use shape::shape;
+pub use silent_polkit::SilentPolkit;
 pub use streams::{Stalled, file_of, small, unfinished};
 
 use crate::rig::{Rig, Volume};
@@ -90,6 +94,18 @@ impl Service {
         let polkit = rules.map(|rules| Polkit::start(&rig, &bus, rules)).transpose()?;
         let daemon = Daemon::start(&bus, &configuration(&rig, volume.path())?)?;
         Ok(Self { daemon, polkit, bus, volume, rig })
+    }
+
+    /// A service without polkit, on a bus that has the limits of the system's.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; when there is no `system.conf`.
+    pub fn with_limits_of_the_system() -> Result<Self> {
+        let rig = Rig::new()?;
+        let volume = rig.plain_volume(TANK)?;
+        let bus = Bus::with_limits_of_the_system(&rig)?;
+        let daemon = Daemon::start(&bus, &configuration(&rig, volume.path())?)?;
+        Ok(Self { daemon, polkit: None, bus, volume, rig })
     }
 
     /// A client of root's.

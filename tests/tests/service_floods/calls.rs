@@ -1,0 +1,129 @@
+//! Calls whose answers nobody reads.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::MANAGER;
+use butterdock_tests::chaos::memory;
+use butterdock_tests::service::{Client, Flood, Service, no_options};
+use serde_json::{Value, json};
+
+const NOBODY: u32 = 65534;
+const BUSY: &str = "org.butterdock.Butterdock1.Error.Busy";
+const INTROSPECT: [&str; 3] = [ROOT, "org.freedesktop.DBus.Introspectable", "Introspect"];
+const OBJECTS: [&str; 3] = [ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"];
+/// In KiB. The service stays below it, also one built without optimisation.
+const MOST: u64 = 128 << 10;
+
+/// A service with so many jobs to tell of, which wait for a pipe.
+fn stage(client: &Client) -> Result<std::io::PipeWriter> {
+    let (reader, writer) = std::io::pipe()?;
+    for _ in 0..80 {
+        client.receive(&reader, &no_options())?;
+    }
+    Ok(writer)
+}
+
+fn unread(call: [&str; 3]) -> Value {
+    json!({ "connections": 100, "calls": 200, "call": call })
+}
+
+/// What root asks while others flood the service.
+fn root_is_answered(client: &Client) -> Result<()> {
+    client.introspect(ROOT)?;
+    client.call(ROOT, (OBJECTS[1], OBJECTS[2]), &())?;
+    client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?;
+    Ok(())
+}
+
+fn is_small(service: &Service) -> Result<()> {
+    let peak = memory(service.daemon.id())?.peak;
+    ensure!(peak < MOST, "the service took {peak} KiB");
+    Ok(())
+}
+
+#[test]
+fn unread_answers_of_others_delay_no_answer_to_root() -> Result<()> {
+    let service = Service::with_limits_of_the_system()?;
+    let client = service.client()?;
+    let _writer = stage(&client)?;
+    for (uid, call) in [(NOBODY, INTROSPECT), (1, OBJECTS)] {
+        let mut flood = Flood::start(&service.bus, uid, &unread(call))?;
+        let (mut rounds, mut longest) = (0, std::time::Duration::ZERO);
+        // Until the flood has sent all it has, and once more when the bus has taken all of it.
+        loop {
+            let is_sent = flood.line_now()?.is_some();
+            let began = Instant::now();
+            root_is_answered(&client)?;
+            longest = longest.max(began.elapsed());
+            rounds += 1;
+            is_small(&service)?;
+            if is_sent {
+                break;
+            }
+        }
+        println!("{}: root asked three things {rounds} times, and had them in {longest:?} at most", call[2]);
+        println!("{}: {:?}", call[2], memory(service.daemon.id())?);
+    }
+    Ok(())
+}
+
+#[test]
+fn calls_without_a_reply_are_counted_too() -> Result<()> {
+    let service = Service::with_limits_of_the_system()?;
+    let client = service.client()?;
+    let _writer = stage(&client)?;
+    let wanted = json!({ "connections": 20, "calls": 1000, "call": OBJECTS, "silent": true });
+    let mut flood = Flood::start(&service.bus, NOBODY, &wanted)?;
+    while flood.line_now()?.is_none() {
+        root_is_answered(&client)?;
+        is_small(&service)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_user_beyond_the_budget_is_busy_and_others_are_answered() -> Result<()> {
+    let service = Service::with_limits_of_the_system()?;
+    let client = service.client()?;
+    let _writer = stage(&client)?;
+    let wanted = json!({ "connections": 1, "calls": 100, "call": INTROSPECT, "read": true });
+    let mut greedy = Flood::start(&service.bus, NOBODY, &wanted)?;
+    let answers = greedy.answers(100)?;
+    ensure!(answers.iter().any(|answer| answer == BUSY), "{answers:?}");
+    ensure!(answers.iter().all(|answer| answer == BUSY || answer == "return"), "{answers:?}");
+    let _unread = Flood::start(&service.bus, NOBODY, &unread(OBJECTS))?;
+    let wanted = json!({ "connections": 1, "calls": 1, "call": OBJECTS, "read": true });
+    let answers = Flood::start(&service.bus, 1, &wanted)?.answers(1)?;
+    ensure!(answers == ["return"], "another user: {answers:?}");
+    Ok(())
+}
+
+#[test]
+fn a_user_who_reads_is_answered_again_after_the_flood() -> Result<()> {
+    let service = Service::with_limits_of_the_system()?;
+    let client = service.client()?;
+    let _writer = stage(&client)?;
+    let mut flood = Flood::start(&service.bus, NOBODY, &unread(OBJECTS))?;
+    while flood.line()? != "sent" {}
+    drop(flood);
+    // The service has read what was sent before this.
+    root_is_answered(&client)?;
+    let wanted = json!({ "connections": 1, "calls": 1, "call": OBJECTS, "read": true });
+    client.until("the user is answered again", |_| {
+        Ok(Flood::start(&service.bus, NOBODY, &wanted)?.answers(1)? == ["return"])
+    })
+}
+
+#[test]
+fn a_call_that_is_too_long_is_refused_unread() -> Result<()> {
+    let service = Service::with_limits_of_the_system()?;
+    let client = service.client()?;
+    let wanted = json!({
+        "connections": 4, "calls": 4, "call": [ROOT, MANAGER, "Receive"], "strings": [1 << 20], "read": true
+    });
+    let answers = Flood::start(&service.bus, NOBODY, &wanted)?.answers(16)?;
+    ensure!(answers.iter().all(|answer| answer == "org.freedesktop.DBus.Error.InvalidArgs"), "{answers:?}");
+    root_is_answered(&client)
+}
