@@ -7,6 +7,19 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use prose::{Block, blocks};
 
+/// As `README.md` has them in a table.
+const LIMITS: [&str; 4] = [
+    "Beyond these limits a call fails at once with the error Busy. Root has none of them.",
+    "Calls without an answer yet: 64 of one user, 256 of all users; of these 8 and 16 with answers over 16 KiB. \
+     Bytes of answers: 4 MiB to one user, and 16 KiB more each second; 16 MiB to all users, and 64 KiB more each second. \
+     Calls that wait for polkit or a password: 16 of one user, 64 of all users. \
+     Descriptors that the service holds: an eighth of its RLIMIT_NOFILE for one user (at most 512), a quarter for all users \
+     (at most 4096).",
+    "A call of anybody's is at most 256 KiB long. A method with a descriptor takes one; the other methods take none.",
+    "Refusals count too, 400 bytes each: 8 MiB to one user, and 16 KiB more each second; 12 MiB to all users, and 64 KiB more \
+     each second. Calls beyond that get no answer.",
+];
+
 /// The page of these interfaces, in roff.
 pub(crate) fn page(name: &str, version: &str, texts: &[String]) -> Result<String, String> {
     let mut page = Roff::new();
@@ -26,6 +39,10 @@ pub(crate) fn page(name: &str, version: &str, texts: &[String]) -> Result<String
         let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
         let document = Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
         interfaces(&mut page, &document)?;
+    }
+    page.control("SH", ["LIMITS"]);
+    for text in LIMITS {
+        page.control("PP", []).text([roman(text)]);
     }
     page.control("SH", ["SEE ALSO"]);
     page.text([bold("butterdock"), roman("(1), "), bold("butterdockd"), roman("(8), "), bold("busctl"), roman("(1)")]);

@@ -6,18 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use butterdock_dbus::authority::{Action, Rule, row};
 use butterdock_dbus::{Error, ErrorName, Options};
 use zbus::Connection;
-use zbus::fdo::DBusProxy;
 use zbus::message::{Flags, Header};
 
+use super::callers::Callers;
 use super::polkit::{self, Answer};
 
 /// So many calls of one user may wait for polkit or a password at the same time.
-const WAITING: usize = 100;
+const WAITING: usize = 16;
+/// So many of all users. The bus refuses a question of the service when 128 have no answer (`max_replies_per_connection`).
+const WAITING_IN_ALL: usize = 64;
 
 /// Decides who may.
 #[derive(Debug)]
 pub(super) struct Authority {
     connection: Connection,
+    callers: Callers,
     /// How many calls of each user wait. Not held while they do.
     waiting: Arc<Mutex<HashMap<u32, usize>>>,
 }
@@ -63,30 +66,30 @@ impl Question {
 }
 
 impl Authority {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, waiting: Arc::default() }
+    pub(super) fn new(connection: Connection, callers: Callers) -> Self {
+        Self { connection, callers, waiting: Arc::default() }
     }
 
-    /// Lets the caller pass, or says why not. May take as long as a person needs to type a password.
+    /// Lets the caller pass, or says why not. May take as long as a person needs to type a password. Root passes: no rule of
+    /// polkit's keeps root from anything, and a polkit that does not answer must not.
     ///
     /// # Errors
-    /// `NotAuthorized`; `Busy` when too many of the user's calls wait already.
+    /// `NotAuthorized`; `Busy` when too many of the user's calls, or of all users', wait already.
     pub(super) async fn allow(&self, header: &Header<'_>, question: &Question) -> Result<Caller, Error> {
         let Some(row) = row(question.interface, question.method) else {
             return Err(refused("nobody may call this method"));
         };
         let sender = header.sender().ok_or_else(|| refused("the caller has no name on the bus"))?;
-        let bus = DBusProxy::new(&self.connection).await.map_err(|error| unknown(&error.into()))?;
-        let uid = bus.get_connection_unix_user(sender.clone().into()).await.map_err(|error| unknown(&error))?;
+        let uid = self.callers.user(sender.as_str()).await.map_err(|error| unknown(&error))?;
         let caller = Caller { uid };
+        if uid == 0 {
+            return Ok(caller);
+        }
         let Some(action) = needed(row.rule, uid, question) else { return Ok(caller) };
         let place = Place::take(&self.waiting, uid)?;
         let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
-        let asked = polkit::check(&self.connection, header, action.id(), &question.details, interactive).await;
-        drop(place);
-        match asked {
+        match polkit::check(&self.connection, header, action.id(), &question.details, interactive, place).await {
             Ok(Answer::Yes) => Ok(caller),
-            Ok(Answer::Absent) if uid == 0 => Ok(caller),
             Ok(Answer::Absent) => Err(refused("only root may do this, because this system has no polkit")),
             Ok(Answer::No) => Err(refused("polkit does not allow you to do this")),
             Ok(Answer::Challenge) => Err(refused(
@@ -120,12 +123,13 @@ fn refused(why: &str) -> Error {
     Error::new(ErrorName::NotAuthorized, why)
 }
 
-fn unknown(error: &zbus::fdo::Error) -> Error {
+fn unknown(error: &zbus::Error) -> Error {
     refused(&format!("the bus does not say who you are ({error})"))
 }
 
 /// A place among the calls that wait, given back when it is dropped.
-struct Place {
+#[derive(Debug)]
+pub(super) struct Place {
     waiting: Arc<Mutex<HashMap<u32, usize>>>,
     uid: u32,
 }
@@ -133,12 +137,16 @@ struct Place {
 impl Place {
     fn take(waiting: &Arc<Mutex<HashMap<u32, usize>>>, uid: u32) -> Result<Self, Error> {
         let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(uid).or_default();
-        if *count >= WAITING {
+        let count = counts.get(&uid).copied().unwrap_or(0);
+        if count >= WAITING {
             let text = format!("{WAITING} of your calls wait for polkit and more do not; wait until some are answered");
             return Err(Error::new(ErrorName::Busy, text));
         }
-        *count = count.saturating_add(1);
+        if counts.values().sum::<usize>() >= WAITING_IN_ALL {
+            let text = "many users' calls wait for polkit, which does not answer; try again later, or run it as root";
+            return Err(Error::new(ErrorName::Busy, text));
+        }
+        counts.insert(uid, count.saturating_add(1));
         Ok(Self { waiting: Arc::clone(waiting), uid })
     }
 }
@@ -202,5 +210,14 @@ mod tests {
         assert!(Place::take(&waiting, 2).is_ok());
         drop(places);
         assert!(waiting.lock().expect("whole").is_empty());
+    }
+
+    #[test]
+    fn all_waiting_calls_stay_below_the_limit_of_the_bus() {
+        let waiting = Arc::default();
+        let places: Vec<Place> = (0..1000).filter_map(|uid| Place::take(&waiting, uid).ok()).collect();
+        assert_eq!(places.len(), WAITING_IN_ALL);
+        // `max_replies_per_connection` of system.conf.
+        assert!(places.len() < 128);
     }
 }

@@ -8,9 +8,10 @@ use butterdock_dbus::{
 };
 use tokio::sync::watch;
 use zbus::message::Header;
-use zbus::{OwnedFd, OwnedObjectPath, interface};
+use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
+use super::fd_table::PassedFd;
 use super::hall::Hall;
 use super::{errands, imports};
 use crate::drives::{Drive, DriveId};
@@ -65,9 +66,14 @@ impl DriveObject {
         self.hall.dock.forget(&self.id()).await
     }
 
-    async fn unlock(&self, secret: OwnedFd, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+    async fn unlock(
+        &self,
+        _secret: PassedFd,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
         let uid = self.allowed("Unlock", &options, &header).await?;
-        let secret = self.hall.cloakroom.claim(&secret)?;
+        let secret = self.hall.descriptors.claim(&header)?;
         self.hall.dock.unlock(&self.id(), secret, uid).await
     }
 

@@ -13,7 +13,8 @@ use zbus::names::WellKnownName;
 use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
-use super::cloakroom::Cloakroom;
+use super::callers::Callers;
+use super::fd_table::FdTable;
 use super::job::JobObject;
 use super::manager::{Manager, Reload};
 use super::mirror;
@@ -35,7 +36,8 @@ pub(crate) struct Hall {
     pub(super) dock: Dock,
     pub(super) clock: ClockKeeper,
     pub(super) authority: Authority,
-    pub(super) cloakroom: Cloakroom,
+    pub(super) descriptors: FdTable,
+    callers: Callers,
     /// The volumes that are shown, each with the task that tells of its changes.
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
     /// How many jobs are shown whose end was not told.
@@ -54,12 +56,21 @@ impl Hall {
         clock: ClockKeeper,
         reload: mpsc::Sender<Reload>,
     ) -> zbus::Result<Arc<Self>> {
-        let cloakroom = Cloakroom::default();
-        let connection = socket::connect(address, cloakroom.clone()).await?;
-        let authority = Authority::new(connection.clone());
+        let descriptors = FdTable::new().map_err(|error| zbus::Error::InputOutput(Arc::new(error)))?;
+        let (connection, callers) = socket::connect(address, descriptors.clone()).await?;
+        let authority = Authority::new(connection.clone(), callers.clone());
         let untold = watch::Sender::new(0);
-        let hall =
-            Arc::new(Self { connection, jobs, dock, clock, authority, cloakroom, volumes: Mutex::default(), untold });
+        let hall = Arc::new(Self {
+            connection,
+            jobs,
+            dock,
+            clock,
+            authority,
+            descriptors,
+            callers,
+            volumes: Mutex::default(),
+            untold,
+        });
         let server = hall.connection.object_server();
         server.at(ROOT, ObjectManager).await?;
         server.at(ROOT, Manager::new(Arc::clone(&hall), reload)).await?;
@@ -132,7 +143,10 @@ impl Hall {
 
     /// Waits until the connection to the bus is lost.
     pub(crate) async fn lost(&self) {
-        self.connection.closed().await;
+        tokio::select! {
+            () = self.connection.closed() => {}
+            () = self.callers.lost() => {}
+        }
     }
 
     /// The end of a job was told.

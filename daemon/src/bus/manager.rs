@@ -6,10 +6,11 @@ use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::{BackupRow, Error, ErrorName, HistoryEntry, ListBackupsOptions, Options, Warning, no_options};
 use tokio::sync::{mpsc, oneshot};
 use zbus::message::Header;
-use zbus::{OwnedFd, OwnedObjectPath, interface};
+use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::estimates;
+use super::fd_table::PassedFd;
 use super::hall::Hall;
 use super::receive;
 use crate::drives::DriveId;
@@ -37,12 +38,12 @@ impl Manager {
     async fn receive(
         &self,
         volume: String,
-        stream: OwnedFd,
+        _stream: PassedFd,
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         let volume = self.hall.volume(&volume)?;
-        receive::receive(&self.hall, MANAGER, volume, &stream, &options, &header).await
+        receive::receive(&self.hall, MANAGER, volume, &options, &header).await
     }
 
     #[zbus(out_args("entries"))]

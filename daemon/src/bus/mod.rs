@@ -8,16 +8,24 @@
 //!   methods have the desk do.
 //! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
 //! * `stream` looks at a descriptor that a caller passed.
+//! * `socket` reads from the bus and writes to it. Everything that is read is judged by `admission` before zbus has it: `header`
+//!   says what it is, `callers` whose, `calls` how much that user may still ask for (`budget`), and `fd_table` keeps the
+//!   descriptors that came with it.
 //!
 //! What is told to everybody holds no name of a file and no path: only `public` sentences of a job get into properties
 //! and signals.
 
+mod admission;
 mod authority;
-mod cloakroom;
+mod budget;
+mod callers;
+mod calls;
 mod drive;
 mod errands;
 mod estimates;
+mod fd_table;
 mod hall;
+mod header;
 mod imports;
 mod inhibitor;
 mod job;

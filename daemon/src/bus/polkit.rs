@@ -11,7 +11,9 @@ use zbus::fdo::DBusProxy;
 use zbus::message::Header;
 use zbus::names::UniqueName;
 use zbus::{Connection, DBusError as _};
-use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags as Flags, Subject};
+use zbus_polkit::policykit1::{AuthorityProxy, AuthorizationResult, CheckAuthorizationFlags as Flags, Subject};
+
+use super::authority::Place;
 
 /// What polkit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +29,8 @@ pub(super) enum Answer {
 }
 
 /// Asks whether the owner of this name on the bus may do `action`. With `interactive` polkit may ask a person. It is told
-/// to stop when the caller leaves: a rule that runs a program may take its time too.
+/// to stop when the caller leaves: a rule that runs a program may take its time too. The place is taken until polkit has
+/// answered, also when nobody waits any more: so long the bus counts the question.
 ///
 /// # Errors
 /// polkit failed, does not know the action, or does not answer.
@@ -37,6 +40,7 @@ pub(super) async fn check(
     action: &str,
     details: &[(&str, String)],
     interactive: bool,
+    place: Place,
 ) -> zbus::Result<Answer> {
     // Never a process id: ids are given to others, names on the bus are not.
     let subject = Subject::new_for_message_header(caller);
@@ -44,9 +48,14 @@ pub(super) async fn check(
     let polkit = AuthorityProxy::new(connection).await?;
     let number = CHECKS.fetch_add(1, Ordering::Relaxed);
     let cancellation = format!("butterdock-{number}");
-    let details = details.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let flags = if interactive { Flags::ALLOW_USER_INTERACTION } else { Flags::empty() };
-    let asking = polkit.check_authorization(&subject, action, &details, flags, &cancellation);
+    let question = Question {
+        subject,
+        action: action.to_owned(),
+        details: details.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+        flags: if interactive { Flags::ALLOW_USER_INTERACTION } else { Flags::empty() },
+        cancellation: cancellation.clone(),
+    };
+    let asking = tokio::spawn(ask(polkit.clone(), question, place));
     let patience = if interactive { A_PERSON } else { A_PROGRAM };
     let answer = tokio::select! {
         answer = timeout(patience, asking) => answer,
@@ -55,7 +64,8 @@ pub(super) async fn check(
             return Ok(Answer::Left);
         }
     };
-    match answer {
+    let answer = answer.map(|asked| asked.map_err(|_panic| zbus::Error::Failure("the question was lost".to_owned())));
+    match answer.map(Result::flatten) {
         Ok(Ok(result)) if result.is_authorized => Ok(Answer::Yes),
         Ok(Ok(result)) if result.is_challenge && !interactive => Ok(Answer::Challenge),
         Ok(Ok(_)) => Ok(Answer::No),
@@ -68,13 +78,30 @@ pub(super) async fn check(
     }
 }
 
-/// Takes a question back. polkit may have answered meanwhile, or answer nothing any more: nobody waits for that.
-async fn withdraw(polkit: &AuthorityProxy<'_>, cancellation: &str) {
-    timeout(A_MOMENT, polkit.cancel_check_authorization(cancellation)).await.map(drop).unwrap_or_default();
+struct Question {
+    subject: Subject,
+    action: String,
+    details: Vec<(String, String)>,
+    flags: Flags,
+    cancellation: String,
 }
 
-/// To take a question back takes no longer than this.
-const A_MOMENT: Duration = Duration::from_secs(2);
+async fn ask(polkit: AuthorityProxy<'static>, question: Question, place: Place) -> zbus::Result<AuthorizationResult> {
+    let Question { subject, action, details, flags, cancellation } = question;
+    let details = details.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let answer = polkit.check_authorization(&subject, &action, &details, flags, &cancellation).await;
+    drop(place);
+    answer
+}
+
+/// Takes a question back, and wants no answer to that: polkit answers the question.
+async fn withdraw(polkit: &AuthorityProxy<'_>, cancellation: &str) {
+    let withdrawn = polkit.inner().call_noreply("CancelCheckAuthorization", &cancellation).await;
+    if let Err(error) = withdrawn {
+        tracing::debug!("polkit is not told that a question is over: {error}");
+    }
+}
+
 /// A person has so long for a password.
 const A_PERSON: Duration = Duration::from_secs(600);
 /// polkit's rules have so long.

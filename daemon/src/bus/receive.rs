@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::{Error, ErrorName, Options, ReceiveOptions};
+use zbus::OwnedObjectPath;
 use zbus::message::Header;
-use zbus::{OwnedFd, OwnedObjectPath};
 
 use super::authority::Question;
 use super::hall::{Hall, lost};
@@ -21,13 +21,12 @@ pub(super) async fn receive(
     hall: &Arc<Hall>,
     interface: &'static str,
     volume: Arc<Volume>,
-    ticket: &OwnedFd,
     options: &Options,
     header: &Header<'_>,
 ) -> Result<OwnedObjectPath, Error> {
     let ReceiveOptions { name, verify, force_decompress, strict_parent, total } =
         ReceiveOptions::from_options(options)?;
-    let input = hall.cloakroom.claim(ticket)?;
+    let input = hall.descriptors.claim(header)?;
     let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
     let caller = hall.authority.allow(header, &question).await?;
     // Not before: whoever may not receive has nothing looked at.

@@ -1,4 +1,5 @@
-//! The socket to the bus. What comes through it besides bytes goes to the cloakroom before anybody sees it.
+//! The socket to the bus. What comes through it is judged ([`Admission`]) before zbus sees it, and what goes through it is
+//! counted there.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
@@ -17,22 +18,28 @@ use zbus::address::transport::{Transport, UnixSocket};
 use zbus::connection::Builder;
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
-use zbus::{Address, Connection};
+use zbus::{Address, Connection, Message};
 
-use super::cloakroom::Cloakroom;
+use super::admission::{Admission, LONGEST, LONGEST_CALL, Received};
+use super::callers::Callers;
+use super::fd_table::FdTable;
+use super::header::{FIXED, Fixed, Kind};
 
 /// The kernel passes no more at once (`SCM_MAX_FD`).
 const MOST_DESCRIPTORS: usize = 253;
+/// The header of a message that is not read as a whole.
+const LONGEST_HEADER: usize = 64 << 10;
 
-/// Connects to the bus at the address, or to the system's.
+/// Connects to the bus at the address, or to the system's. A second connection asks who callers are.
 ///
 /// # Errors
 /// There is none, or it refuses the connection.
-pub(super) async fn connect(address: Option<&str>, cloakroom: Cloakroom) -> zbus::Result<Connection> {
+pub(super) async fn connect(address: Option<&str>, descriptors: FdTable) -> zbus::Result<(Connection, Callers)> {
     let address = address.map_or_else(Address::system, Address::try_from)?;
+    let callers = Callers::new(Builder::address(address.clone()).build().await?);
     let Transport::Unix(unix) = address.transport() else {
-        // No descriptors come through anything else.
-        return Builder::address(address).build().await;
+        // No descriptors come through anything else, and dbus-daemon has a user of a machine behind nothing else.
+        return Err(zbus::Error::Unsupported);
     };
     let stream = if let UnixSocket::File(path) = unix.path() {
         UnixStream::connect(path).await
@@ -43,7 +50,10 @@ pub(super) async fn connect(address: Option<&str>, cloakroom: Cloakroom) -> zbus
         return Err(zbus::Error::Unsupported);
     };
     let stream = stream.map_err(|error| zbus::Error::Connection(Arc::new(error), Box::new(address.clone())))?;
-    Builder::socket(Guarded { stream: Arc::new(stream), cloakroom }).build().await
+    let (admission, refusals) = Admission::new(callers.clone(), descriptors);
+    let connection = Builder::socket(Guarded { stream: Arc::new(stream), admission }).build().await?;
+    tokio::spawn(refusals.send(connection.clone()));
+    Ok((connection, callers))
 }
 
 /// It is there or not: to connect to it waits for nothing.
@@ -55,18 +65,19 @@ fn abstract_socket(name: &OsStr) -> io::Result<UnixStream> {
 
 struct Guarded {
     stream: Arc<UnixStream>,
-    cloakroom: Cloakroom,
+    admission: Admission,
 }
 
 #[derive(Debug)]
 struct Reader {
     stream: Arc<UnixStream>,
-    cloakroom: Cloakroom,
+    admission: Admission,
 }
 
 #[derive(Debug)]
 struct Writer {
     stream: Arc<UnixStream>,
+    admission: Admission,
 }
 
 impl Socket for Guarded {
@@ -74,17 +85,40 @@ impl Socket for Guarded {
     type WriteHalf = Writer;
 
     fn split(self) -> Split<Reader, Writer> {
-        let Self { stream, cloakroom } = self;
-        Split::new(Reader { stream: Arc::clone(&stream), cloakroom }, Writer { stream })
+        let Self { stream, admission } = self;
+        let reader = Reader { stream: Arc::clone(&stream), admission: admission.clone() };
+        Split::new(reader, Writer { stream, admission })
     }
 }
 
 #[async_trait]
 impl ReadHalf for Reader {
+    async fn receive_message(
+        &mut self,
+        seq: u64,
+        already_received_bytes: &mut Vec<u8>,
+        already_received_fds: &mut Vec<OwnedFd>,
+    ) -> zbus::Result<Message> {
+        loop {
+            let received = self.read(already_received_bytes, already_received_fds).await?;
+            let Some(received) = received else { continue };
+            let Some(message) = self.admission.judge(received).await else { continue };
+            let fixed = message.fixed;
+            let mut whole = Whole { bytes: message.bytes, read: 0, descriptors: message.descriptors };
+            match whole.receive_message(seq, &mut Vec::new(), &mut Vec::new()).await {
+                Ok(message) => return Ok(message),
+                Err(error) => {
+                    // The bus let it pass, and zbus does not: that ends no connection.
+                    tracing::debug!("a message on the bus is not understood: {error}");
+                    self.admission.forget(&fixed, &whole.bytes);
+                }
+            }
+        }
+    }
+
+    /// While the connection is made: what comes then are lines, without descriptors.
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        let (count, found) = self.stream.async_io(Interest::READABLE, || receive(&self.stream, buffer)).await?;
-        let tickets = found.into_iter().map(|descriptor| self.cloakroom.keep(descriptor)).collect::<io::Result<_>>()?;
-        Ok((count, tickets))
+        self.stream.async_io(Interest::READABLE, || receive(&self.stream, buffer)).await
     }
 
     fn can_pass_unix_fd(&self) -> bool {
@@ -92,8 +126,104 @@ impl ReadHalf for Reader {
     }
 }
 
+impl Reader {
+    /// The next message; none where it was one that nobody understands.
+    async fn read(&mut self, early: &mut Vec<u8>, early_fds: &mut Vec<OwnedFd>) -> io::Result<Option<Received>> {
+        let mut from = Incoming { reader: self, early, descriptors: std::mem::take(early_fds) };
+        let mut first = [0; FIXED];
+        from.fill(&mut first).await?;
+        let Some(fixed) = Fixed::read(&first) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the bus sent what is no message"));
+        };
+        let longest = if fixed.kind == Kind::Call { LONGEST_CALL } else { LONGEST };
+        let kept = if fixed.total <= longest { fixed.total } else { fixed.header.min(LONGEST_HEADER) };
+        let mut bytes = vec![0; kept];
+        let (head, rest) = bytes.split_at_mut_checked(FIXED).ok_or(io::ErrorKind::InvalidData)?;
+        head.copy_from_slice(&first);
+        from.fill(rest).await?;
+        from.skip(fixed.total.saturating_sub(kept)).await?;
+        let descriptors = from.descriptors;
+        Ok(Some(Received { fixed, bytes, descriptors }))
+    }
+}
+
+/// The bytes of one message, as they come.
+struct Incoming<'r> {
+    reader: &'r mut Reader,
+    /// What came with the end of the handshake.
+    early: &'r mut Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Incoming<'_> {
+    async fn fill(&mut self, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            let count = self.some(buffer).await?;
+            buffer = buffer.get_mut(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn skip(&mut self, mut left: usize) -> io::Result<()> {
+        let mut scratch = vec![0; left.min(LONGEST_HEADER)];
+        while left > 0 {
+            let piece = scratch.get_mut(..left.min(LONGEST_HEADER)).unwrap_or_default();
+            left = left.saturating_sub(self.some(piece).await?);
+        }
+        Ok(())
+    }
+
+    async fn some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let early = self.early.len().min(buffer.len());
+        if early > 0 {
+            for (to, from) in buffer.iter_mut().zip(self.early.drain(..early)) {
+                *to = from;
+            }
+            return Ok(early);
+        }
+        let (count, found) = self.reader.recvmsg(buffer).await?;
+        self.descriptors.extend(found);
+        Ok(count)
+    }
+}
+
+/// A message that has been read, for zbus to read it.
+#[derive(Debug)]
+struct Whole {
+    bytes: Vec<u8>,
+    read: usize,
+    descriptors: Vec<OwnedFd>,
+}
+
+#[async_trait]
+impl ReadHalf for Whole {
+    async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        let left = self.bytes.get(self.read..).unwrap_or_default();
+        let count = left.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(left) {
+            *to = *from;
+        }
+        self.read = self.read.saturating_add(count);
+        Ok((count, std::mem::take(&mut self.descriptors)))
+    }
+}
+
 #[async_trait]
 impl WriteHalf for Writer {
+    async fn send_message(&mut self, message: &Message) -> zbus::Result<()> {
+        let data = message.data();
+        if !self.admission.is_wanted(message) {
+            self.admission.sent(message, data.len());
+            return Ok(());
+        }
+        let mut at = 0_usize;
+        while let Some(rest) = data.get(at..).filter(|rest| !rest.is_empty()) {
+            at = at.saturating_add(self.sendmsg(rest, &[]).await?);
+        }
+        self.admission.sent(message, data.len());
+        Ok(())
+    }
+
     async fn sendmsg(&mut self, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
         if !descriptors.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the service passes no descriptors"));
@@ -112,6 +242,7 @@ impl WriteHalf for Writer {
     }
 }
 
+/// Where no descriptor is left the kernel gives fewer than came, and the bytes all the same.
 fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

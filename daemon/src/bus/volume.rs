@@ -7,9 +7,10 @@ use butterdock_dbus::names::interface::VOLUME;
 use butterdock_dbus::{Error, ErrorName, Options, SubvolumeRow, no_options};
 use uuid::Uuid;
 use zbus::message::Header;
-use zbus::{OwnedFd, OwnedObjectPath, interface};
+use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
+use super::fd_table::PassedFd;
 use super::hall::Hall;
 use super::receive;
 use crate::volumes::{Subvolume, Unanswered, Volume};
@@ -37,11 +38,11 @@ impl VolumeObject {
     #[zbus(out_args("job"))]
     async fn receive(
         &self,
-        stream: OwnedFd,
+        _stream: PassedFd,
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        receive::receive(&self.hall, VOLUME, Arc::clone(&self.volume), &stream, &options, &header).await
+        receive::receive(&self.hall, VOLUME, Arc::clone(&self.volume), &options, &header).await
     }
 
     #[zbus(out_args("subvolumes"))]

@@ -5,13 +5,15 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
+use super::FdShare;
+
 /// So many threads close at the same time. When all of them are held up the rest stays open and waits: nothing else does.
 const MOST: usize = 64;
 
-/// Closes it, some time soon. Never waits.
-pub(crate) fn close(descriptor: OwnedFd) {
+/// Closes it, some time soon. Never waits. It counts for its user until then.
+pub(crate) fn close(descriptor: OwnedFd, share: Option<FdShare>) {
     let mut closing = lock();
-    closing.waiting.push_back(descriptor);
+    closing.waiting.push_back((descriptor, share));
     if closing.threads < MOST {
         closing.threads = closing.threads.saturating_add(1);
         drop(closing);
@@ -23,7 +25,7 @@ pub(crate) fn close(descriptor: OwnedFd) {
 }
 
 struct Closing {
-    waiting: VecDeque<OwnedFd>,
+    waiting: VecDeque<(OwnedFd, Option<FdShare>)>,
     threads: usize,
 }
 
@@ -40,12 +42,13 @@ fn leave() {
 
 /// Each thread was started for a descriptor, and ends when it finds none.
 fn work() {
-    while let Some(descriptor) = next() {
+    while let Some((descriptor, share)) = next() {
         drop(descriptor);
+        drop(share);
     }
 }
 
-fn next() -> Option<OwnedFd> {
+fn next() -> Option<(OwnedFd, Option<FdShare>)> {
     let mut closing = lock();
     let descriptor = closing.waiting.pop_front();
     if descriptor.is_none() {
@@ -64,9 +67,9 @@ mod tests {
     fn what_is_closed_is_closed_soon() {
         let (mut reader, writer) = pipe().expect("a pipe");
         for _ in 0..1000 {
-            close(writer.try_clone().expect("a copy").into());
+            close(writer.try_clone().expect("a copy").into(), None);
         }
-        close(writer.into());
+        close(writer.into(), None);
         assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
@@ -41,9 +41,9 @@ where
     let Ok(Ok(place)) = timeout(TURN, places(uid).acquire_owned()).await else { return Err(Lost::Busy) };
     let (answer, answered) = oneshot::channel();
     let work = move || {
-        let looked = parked.open().and_then(|descriptor: OwnedFd| {
+        let looked = parked.open().and_then(|(descriptor, share)| {
             let found = look(descriptor.as_fd());
-            Parked::new(descriptor).map(|parked| (parked, found))
+            Parked::new(descriptor, share).map(|parked| (parked, found))
         });
         drop(place);
         // Whoever asked may not wait any more.
@@ -75,7 +75,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn parked() -> Parked {
-        Parked::new(std::fs::File::open("/dev/null").expect("null").into()).expect("parked")
+        Parked::new(std::fs::File::open("/dev/null").expect("null").into(), None).expect("parked")
     }
 
     #[tokio::test]

@@ -7,7 +7,8 @@
 //! * while it waits for its use it is no descriptor of this process: it is [`Parked`] inside a socket, which nothing that
 //!   forks copies, and from which it is dropped without a flush;
 //! * where it was one for a moment it is closed by a thread that does nothing else ([`close`]);
-//! * it is looked at by threads that may be lost, so many for each user ([`borrow`]).
+//! * it is looked at by threads that may be lost, so many for each user ([`borrow`]);
+//! * it is counted for its user until it is closed ([`FdShare`]).
 //!
 //! # The end of the service
 //! Nothing ends a thread that such a filesystem holds in close(2): that question waits for its answer whatever signals come
@@ -18,7 +19,9 @@
 mod closing;
 mod looking;
 mod parked;
+mod share;
 
 pub(crate) use closing::close;
 pub(crate) use looking::{Lost, borrow};
 pub(crate) use parked::{Parked, take};
+pub(crate) use share::FdShare;

@@ -12,33 +12,43 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
-use super::close;
+use super::{FdShare, close};
 
 /// A caller's descriptor on its way through a socket of this process's own.
 #[derive(Debug)]
 pub(crate) struct Parked {
     /// None once it was taken out.
     socket: Option<OwnedFd>,
+    /// Its user's, where it is counted.
+    share: Option<FdShare>,
 }
 
 impl Parked {
-    /// Puts it away. It is closed, whatever comes of it. Never waits.
+    /// Puts it away. It is closed, whatever comes of it. Never waits. What is in the socket counts for its user, and so does
+    /// what cannot be put there, until it is closed.
     ///
     /// # Errors
     /// There is no descriptor left for a socket, or it is a socket with sockets inside that is put into no other.
-    pub(crate) fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        let sent = put(&descriptor);
-        close(descriptor);
-        Ok(Self { socket: Some(sent?.into()) })
+    pub(crate) fn new(descriptor: OwnedFd, share: Option<FdShare>) -> io::Result<Self> {
+        match put(&descriptor) {
+            Ok(socket) => {
+                close(descriptor, None);
+                Ok(Self { socket: Some(socket.into()), share })
+            }
+            Err(error) => {
+                close(descriptor, share);
+                Err(error)
+            }
+        }
     }
 
     /// Takes it out, to be looked at; whoever does is the one who waits for it.
     ///
     /// # Errors
     /// There is none, or no descriptor is left.
-    pub(crate) fn open(mut self) -> io::Result<OwnedFd> {
+    pub(crate) fn open(mut self) -> io::Result<(OwnedFd, Option<FdShare>)> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
-        take(&socket)
+        Ok((take(&socket)?, self.share.take()))
     }
 
     /// The socket, for a worker that takes it out there.
@@ -51,7 +61,7 @@ impl Drop for Parked {
     /// The last of a file may be dropped with the socket.
     fn drop(&mut self) {
         if let Some(socket) = self.socket.take() {
-            close(socket);
+            close(socket, self.share.take());
         }
     }
 }
@@ -91,8 +101,8 @@ mod tests {
     #[test]
     fn what_comes_out_is_what_was_put_in() {
         let (mut reader, writer) = pipe().expect("a pipe");
-        let parked = Parked::new(writer.into()).expect("parked");
-        let writer = parked.open().expect("a descriptor");
+        let parked = Parked::new(writer.into(), None).expect("parked");
+        let (writer, _) = parked.open().expect("a descriptor");
         std::fs::File::from(writer).write_all(b"x").expect("written");
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("read to the end");
@@ -102,7 +112,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_closed() {
         let (mut reader, writer) = pipe().expect("a pipe");
-        drop(Parked::new(writer.into()).expect("parked"));
+        drop(Parked::new(writer.into(), None).expect("parked"));
         assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
     }
 

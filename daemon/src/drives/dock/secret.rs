@@ -118,11 +118,11 @@ mod tests {
     #[tokio::test]
     async fn secrets_that_do_not_end_cost_their_user_a_few_threads_and_nobody_else() {
         let (reader, writer) = pipe().expect("a pipe");
-        let parked = || Parked::new(reader.try_clone().expect("a copy").into()).expect("parked");
+        let parked = || Parked::new(reader.try_clone().expect("a copy").into(), None).expect("parked");
         let asked: tokio::task::JoinSet<_> = (0..6).map(|_| of_caller(parked(), 7003)).collect();
         let other = pipe().map(|(reader, mut writer)| {
             writer.write_all(b"x").expect("written");
-            Parked::new(reader.into()).expect("parked")
+            Parked::new(reader.into(), None).expect("parked")
         });
         of_caller(other.expect("a pipe"), 7004).await.expect("another user's is read at once");
         // The first four wait for its end, the others for a place.

@@ -175,7 +175,7 @@ mod tests {
             volume: Volume::new(rule()),
             place: Place::nowhere(),
             uid: 0,
-            input: Parked::new(File::open("/dev/null").expect("null").into()).expect("parked"),
+            input: Parked::new(File::open("/dev/null").expect("null").into(), None).expect("parked"),
             total: Total { bytes: 0, source: TotalSource::Unknown },
             name: None,
             verify: false,

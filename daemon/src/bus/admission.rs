@@ -1,0 +1,262 @@
+//! What is read from the bus is judged here, before anything is made of it, and what is written to it is counted.
+//!
+//! A call that is refused is answered at once, its descriptors are closed, and nothing else sees it.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use butterdock_dbus::{Error, ErrorName};
+use tokio::sync::mpsc;
+use zbus::message::Type;
+use zbus::names::{ErrorName as BusErrorName, UniqueName};
+use zbus::{Connection, DBusError as _, Message};
+
+use super::callers::Callers;
+use super::calls::{CallId, CallTable, NewCall, Refusal};
+use super::fd_table::FdTable;
+use super::header::{Fields, Fixed, Kind, ask_for_reply, without_descriptors};
+use crate::foreign::{FdShare, close};
+
+/// A call is no longer than this: names, paths and options.
+pub(super) const LONGEST_CALL: usize = 256 << 10;
+/// Answers to the service's own calls are no longer than this.
+pub(super) const LONGEST: usize = 1 << 20;
+/// Refusals that wait to be written to the bus.
+const REFUSALS: usize = 1024;
+
+/// Who is answered. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Admission {
+    callers: Callers,
+    descriptors: FdTable,
+    calls: Arc<Mutex<CallTable>>,
+    refusals: mpsc::Sender<Message>,
+}
+
+/// Refusals that are to be sent.
+#[derive(Debug)]
+pub(super) struct Refusals(mpsc::Receiver<Message>);
+
+/// A message as it was read.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) fixed: Fixed,
+    /// All of it; of a message that is too long the header alone.
+    pub(super) bytes: Vec<u8>,
+    pub(super) descriptors: Vec<OwnedFd>,
+}
+
+impl Admission {
+    pub(super) fn new(callers: Callers, descriptors: FdTable) -> (Self, Refusals) {
+        let (refusals, sent) = mpsc::channel(REFUSALS);
+        let calls = Arc::new(Mutex::new(CallTable::new(Instant::now())));
+        (Self { callers, descriptors, calls, refusals }, Refusals(sent))
+    }
+
+    /// The message as it is passed on; none where it is not.
+    pub(super) async fn judge(&self, mut message: Received) -> Option<Received> {
+        let Received { fixed, bytes, descriptors } = &mut message;
+        let Some(fields) = fixed.fields(bytes) else {
+            close_all(std::mem::take(descriptors), None);
+            return None;
+        };
+        match fixed.kind {
+            Kind::Call => {
+                let (fixed, descriptors) = (*fixed, std::mem::take(descriptors));
+                self.call(fixed, std::mem::take(bytes), descriptors).await
+            }
+            // What is too long answers nothing that the service asks.
+            Kind::Reply | Kind::Signal | Kind::Other if fixed.kind == Kind::Other || bytes.len() < fixed.total => {
+                close_all(std::mem::take(descriptors), None);
+                None
+            }
+            // Those of logind are what the service asked for.
+            Kind::Reply if descriptors.len() == fields.descriptors => Some(message),
+            Kind::Reply | Kind::Signal | Kind::Other => {
+                let place = fields.place();
+                without_descriptors(bytes, place);
+                close_all(std::mem::take(descriptors), None);
+                Some(message)
+            }
+        }
+    }
+
+    async fn call(&self, fixed: Fixed, mut bytes: Vec<u8>, mut descriptors: Vec<OwnedFd>) -> Option<Received> {
+        let fields = fixed.fields(&bytes)?;
+        let caller = match self.callers.user(fields.sender).await {
+            Ok(uid) => CallId { sender: fields.sender.to_owned(), serial: fixed.serial }.of(uid),
+            Err(error) => {
+                tracing::debug!("a call of {}, who has left the bus: {error}", fields.sender);
+                close_all(descriptors, None);
+                return None;
+            }
+        };
+        if self.lock().is_in_flight(&caller.id) {
+            // An answer could not say which of the two it is for.
+            close_all(descriptors, Some(caller.uid));
+            return None;
+        }
+        if let Err(error) = self.take_on(&caller, &fixed, &fields, &bytes, &mut descriptors) {
+            close_all(descriptors, Some(caller.uid));
+            if let Some(error) = error
+                && fixed.wants_reply
+                && self.lock().may_refuse(caller.uid, Instant::now())
+            {
+                self.refuse(&caller.id, &error);
+            }
+            return None;
+        }
+        let place = fields.place();
+        if descriptors.is_empty() {
+            without_descriptors(&mut bytes, place);
+        }
+        ask_for_reply(&mut bytes);
+        Some(Received { fixed, bytes, descriptors })
+    }
+
+    /// Of the descriptors those are left that the message carries, or where it fails those that were not used.
+    fn take_on(
+        &self,
+        caller: &Caller,
+        fixed: &Fixed,
+        fields: &Fields<'_>,
+        bytes: &[u8],
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Result<(), Option<Error>> {
+        if bytes.len() < fixed.total {
+            let text = format!("the call is {} bytes long, and the longest may have {LONGEST_CALL}", fixed.total);
+            return Err(Some(Error::InvalidArgs(text)));
+        }
+        if descriptors.len() < fields.descriptors {
+            let text = "the service has no descriptor left for those that you pass; call again in a few seconds";
+            return Err(Some(busy(text)));
+        }
+        let is_taken = FdTable::takes(fields.interface, fields.member);
+        if is_taken && descriptors.len() > 1 {
+            let text = "more than one descriptor came with the call; pass the one that the method takes";
+            return Err(Some(Error::InvalidArgs(text.to_owned())));
+        }
+        if !is_taken {
+            close_all(std::mem::take(descriptors), Some(caller.uid));
+        }
+        let share = match descriptors.is_empty() {
+            true => None,
+            false => Some(FdShare::take(caller.uid).ok_or_else(|| {
+                Some(busy("the service holds many descriptors of yours; wait until their calls and jobs have ended"))
+            })?),
+        };
+        let Fields { member, .. } = *fields;
+        let new = NewCall { uid: caller.uid, member, length: fixed.total, wants_reply: fixed.wants_reply };
+        match self.lock().begin(&caller.id, new, Instant::now()) {
+            Ok(()) => {}
+            Err(Refusal::Busy(text)) => {
+                if fixed.wants_reply {
+                    self.refuse(&caller.id, &busy(text));
+                }
+                return Err(None);
+            }
+            Err(Refusal::Unanswered) => return Err(None),
+        }
+        let (Some(share), Some(descriptor)) = (share, descriptors.pop()) else { return Ok(()) };
+        match self.descriptors.keep(&caller.id, descriptor, share) {
+            Ok(stand_in) => {
+                descriptors.push(stand_in);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!("a caller's descriptor cannot be kept: {error}");
+                self.lock().end(&caller.id, 0, false);
+                Err(Some(busy("the descriptor cannot be kept; pass a pipe, a file or a socket, and call again")))
+            }
+        }
+    }
+
+    /// Whether what the service is about to send is wanted.
+    pub(super) fn is_wanted(&self, message: &Message) -> bool {
+        answered(message).is_none_or(|call| self.lock().wants_reply(&call))
+    }
+
+    /// This was sent, or was not wanted: the call that it answers is over.
+    pub(super) fn sent(&self, message: &Message, bytes: usize) {
+        if let Some(call) = answered(message) {
+            self.lock().end(&call, bytes, message.message_type() == Type::MethodReturn);
+            self.descriptors.forget(&call);
+        }
+    }
+
+    /// A call that was taken on turned out to be no message.
+    pub(super) fn forget(&self, message: &Fixed, bytes: &[u8]) {
+        if message.kind == Kind::Call
+            && let Some(fields) = message.fields(bytes)
+        {
+            let call = CallId { sender: fields.sender.to_owned(), serial: message.serial };
+            self.lock().end(&call, 0, false);
+            self.descriptors.forget(&call);
+        }
+    }
+
+    /// Where there are too many to be written, this one is not.
+    fn refuse(&self, call: &CallId, error: &Error) {
+        match refusal(call, error) {
+            Ok(message) => drop(self.refusals.try_send(message)),
+            Err(failed) => tracing::debug!("a call of {} is refused without an answer: {failed}", call.sender),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CallTable> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refusals {
+    /// Sends them, as long as anything can be sent.
+    pub(super) async fn send(mut self, connection: Connection) {
+        while let Some(refusal) = self.0.recv().await {
+            if connection.send(&refusal).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A call and whose it is.
+#[derive(Debug)]
+struct Caller {
+    id: CallId,
+    uid: u32,
+}
+
+impl CallId {
+    fn of(self, uid: u32) -> Caller {
+        Caller { id: self, uid }
+    }
+}
+
+fn busy(text: &str) -> Error {
+    Error::new(ErrorName::Busy, text)
+}
+
+/// The call that a message answers.
+fn answered(message: &Message) -> Option<CallId> {
+    if !matches!(message.message_type(), Type::MethodReturn | Type::Error) {
+        return None;
+    }
+    let header = message.header();
+    Some(CallId { sender: header.destination()?.to_string(), serial: header.reply_serial()? })
+}
+
+fn refusal(call: &CallId, error: &Error) -> zbus::Result<Message> {
+    // An error is built from the call that it answers, of which nothing else goes into it.
+    let sender = UniqueName::try_from(call.sender.as_str())?;
+    let call = Message::method_call("/", "Refused").sender(sender).serial(call.serial).build(&())?;
+    let name: BusErrorName<'_> = error.name();
+    Message::error(&call.header(), name).build(&error.to_string())
+}
+
+/// Each counts for its user, as far as he may have more.
+fn close_all(descriptors: Vec<OwnedFd>, uid: Option<u32>) {
+    for descriptor in descriptors {
+        close(descriptor, uid.and_then(FdShare::take));
+    }
+}

@@ -1,0 +1,86 @@
+//! Whose a name on the bus is.
+//!
+//! What is read from the bus is judged by it before anything else is read, so it is asked over a connection of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zbus::Connection;
+
+/// Names that are remembered. The bus gives no unique name twice, so an old one is never wrong, and the oldest go.
+const NAMES: usize = 1024;
+
+/// Asks the bus, and remembers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Callers {
+    bus: Connection,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    users: HashMap<String, u32>,
+    /// In the order in which they came.
+    names: VecDeque<String>,
+}
+
+impl Callers {
+    /// Asks over this connection, on which nothing else may wait.
+    pub(super) fn new(bus: Connection) -> Self {
+        Self { bus, known: Arc::default() }
+    }
+
+    /// The user who has this unique name.
+    ///
+    /// # Errors
+    /// Nobody has it any more.
+    pub(super) async fn user(&self, name: &str) -> zbus::Result<u32> {
+        if let Some(uid) = self.lock().users.get(name) {
+            return Ok(*uid);
+        }
+        let (bus, path) = (Some("org.freedesktop.DBus"), "/org/freedesktop/DBus");
+        let answer = self.bus.call_method(bus, path, bus, "GetConnectionUnixUser", &name).await?;
+        let uid = answer.body().deserialize()?;
+        self.lock().remember(name, uid);
+        Ok(uid)
+    }
+
+    /// Waits until the connection is lost.
+    pub(super) async fn lost(&self) {
+        self.bus.closed().await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn remember(&mut self, name: &str, uid: u32) {
+        if self.users.insert(name.to_owned(), uid).is_some() {
+            return;
+        }
+        self.names.push_back(name.to_owned());
+        if self.names.len() > NAMES
+            && let Some(oldest) = self.names.pop_front()
+        {
+            self.users.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_names_are_forgotten() {
+        let mut known = Known::default();
+        for number in 0..3000 {
+            known.remember(&format!(":1.{number}"), number);
+            known.remember(&format!(":1.{number}"), number);
+        }
+        assert_eq!((known.users.len(), known.names.len()), (NAMES, NAMES));
+        assert_eq!(known.users.get(":1.2999"), Some(&2999));
+    }
+}

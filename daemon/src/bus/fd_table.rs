@@ -1,0 +1,152 @@
+//! The descriptors that came with calls.
+//!
+//! A message closes what came with it where it is dropped, which is on the thread that does everything. So what is in a
+//! message is a stand-in, and the caller's descriptor waits here, [`Parked`], for the method that takes it. What no method has
+//! taken goes when the call is answered.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use butterdock_dbus::names::interface::{DRIVE, MANAGER, VOLUME};
+use butterdock_dbus::{Error, ErrorName};
+use serde::{Deserialize, Deserializer};
+use zbus::message::Header;
+use zbus::{Signature, Type};
+
+use super::calls::CallId;
+use crate::foreign::{FdShare, Parked};
+
+/// The argument of a method that is a descriptor, which is in the [`FdTable`] and not in here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PassedFd;
+
+impl Type for PassedFd {
+    const SIGNATURE: &'static Signature = &Signature::Fd;
+}
+
+impl<'de> Deserialize<'de> for PassedFd {
+    /// Nothing is opened for it: that the message has it is enough.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i32::deserialize(deserializer).map(|_stand_in| Self)
+    }
+}
+
+/// The callers' descriptors. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct FdTable {
+    parked: Arc<Mutex<HashMap<CallId, Parked>>>,
+    /// What messages carry in place of descriptors.
+    stand_in: Arc<File>,
+}
+
+impl FdTable {
+    /// # Errors
+    /// There is no `/dev/null`.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { parked: Arc::default(), stand_in: Arc::new(File::open("/dev/null")?) })
+    }
+
+    /// Whether an argument of this method is a descriptor.
+    pub(super) fn takes(interface: &str, member: &str) -> bool {
+        [(MANAGER, "Receive"), (VOLUME, "Receive"), (DRIVE, "Unlock")].contains(&(interface, member))
+    }
+
+    /// Keeps what came with a call, and gives what the message carries for it. Never waits.
+    ///
+    /// # Errors
+    /// No descriptor is left, or this is one that cannot be kept.
+    pub(super) fn keep(&self, call: &CallId, descriptor: OwnedFd, share: FdShare) -> io::Result<OwnedFd> {
+        let parked = Parked::new(descriptor, Some(share))?;
+        let stand_in = self.stand_in.try_clone()?;
+        self.lock().insert(call.clone(), parked);
+        Ok(stand_in.into())
+    }
+
+    /// What came with this call. Once.
+    ///
+    /// # Errors
+    /// Nothing came, or it was taken already.
+    pub(super) fn claim(&self, call: &Header<'_>) -> Result<Parked, Error> {
+        let sender = call.sender().map(ToString::to_string).unwrap_or_default();
+        let found = self.lock().remove(&CallId { sender, serial: call.primary().serial_num() });
+        found.ok_or_else(|| Error::new(ErrorName::Failed, "no descriptor came with the call; pass one, and call again"))
+    }
+
+    /// The call was answered.
+    pub(super) fn forget(&self, call: &CallId) {
+        let left = self.lock().remove(call);
+        drop(left);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, Parked>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::num::NonZeroU32;
+
+    use zbus::Message;
+
+    use super::*;
+
+    fn call(serial: u32) -> (CallId, Message) {
+        let serial = NonZeroU32::new(serial).expect("not 0");
+        let message = Message::method_call("/", "M").sender(":1.7").serial(serial).build(&()).expect("a call");
+        (CallId { sender: ":1.7".to_owned(), serial }, message)
+    }
+
+    fn share() -> FdShare {
+        FdShare::take(0).expect("root's")
+    }
+
+    #[test]
+    fn a_descriptor_is_claimed_once_by_its_own_call() {
+        let table = FdTable::new().expect("a table");
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let ((id, message), (_, other)) = (call(1), call(2));
+        drop(table.keep(&id, writer.into(), share()).expect("kept"));
+        assert!(table.claim(&other.header()).is_err());
+        let (writer, _) = table.claim(&message.header()).expect("claimed").open().expect("a descriptor");
+        File::from(writer).write_all(b"x").expect("it is the pipe");
+        assert!(table.claim(&message.header()).is_err());
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("to its end");
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn a_descriptor_that_no_method_takes_goes_with_the_answer() {
+        let table = FdTable::new().expect("a table");
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let (id, _) = call(1);
+        let stand_in = table.keep(&id, writer.into(), share()).expect("kept");
+        table.forget(&id);
+        assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
+        drop(stand_in);
+    }
+
+    #[test]
+    fn methods_with_a_descriptor_are_those_of_the_contract() {
+        let mut found = Vec::new();
+        for text in butterdock_dbus::introspection::ALL {
+            let (mut interface, mut method) = ("", "");
+            for line in text.lines() {
+                let named = |tag: &str| line.split_once(tag).and_then(|(_, rest)| rest.split('"').next());
+                interface = named("<interface name=\"").unwrap_or(interface);
+                method = named("<method name=\"").unwrap_or(method);
+                if line.contains("<arg") && line.contains("type=\"h\"") {
+                    assert!(FdTable::takes(interface, method), "{interface}.{method}");
+                    found.push(method);
+                }
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(found, ["Receive", "Receive", "Unlock"]);
+    }
+}
