@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::claims::Claims;
 use super::error::{Error, Result};
 use super::facts::Facts;
+use super::machine;
 use super::node::small;
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted.
@@ -94,6 +95,8 @@ impl Enrolment {
 pub(crate) struct Register {
     folder: PathBuf,
     claims: Claims,
+    /// This machine, as drives have it.
+    machine: Uuid,
 }
 
 impl Register {
@@ -113,9 +116,16 @@ impl Register {
                 fs::remove_file(path).unwrap_or_default();
             }
         }
-        let register = Self { folder, claims: Claims::below(state) };
+        let machine =
+            machine::id(state).map_err(Error::system(format!("opening {}", state.join("machine").display())))?;
+        let register = Self { folder, claims: Claims::below(state), machine };
         register.claim();
         Ok(register)
+    }
+
+    /// The id of this machine.
+    pub(crate) fn machine(&self) -> Uuid {
+        self.machine
     }
 
     /// All enrolments, and a sentence for each file that is none: its drive is unknown until somebody mends it.

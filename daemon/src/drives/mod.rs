@@ -5,7 +5,7 @@
 //! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown.
 //! * `monitor` listens to udev.
 //! * `superblock` reads that of btrfs, and `node` fetches it from a device.
-//! * `enrolment` keeps what an administrator said of a drive, `token` proves it, and `claims` tells udev of it.
+//! * `enrolment` keeps what an administrator said of a drive, `token` proves it to this `machine`, and `claims` tells udev of it.
 //! * `dock` owns the picture of the drives, and does what the policy says.
 //! * `luks` unlocks and locks, `mount` mounts and lets go, `holders` says who is in the way, `power` switches off.
 
@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod holders;
 mod luks;
+mod machine;
 mod monitor;
 mod mount;
 mod node;

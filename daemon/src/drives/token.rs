@@ -1,10 +1,16 @@
-//! The token on a drive: who it belongs to, and a word that changes at every visit, so that a copy made earlier is noticed.
+//! The token on a drive: that it was enrolled on this machine, and a word that changes at every visit to it, so that a copy
+//! made earlier is noticed.
+//!
+//! Each machine has a token of its own, in a file that is named by the machine's id: a visit to another machine changes
+//! nothing of ours. To prove the drive needs no write; a visit that may write changes the word:
 //!
 //! ```text
 //! state: next = new      durable, before the drive has it: whatever the power does, one of two words is on the drive
 //! drive: nonce = new     written beside, synced, renamed, the directory synced
 //! state: nonce = new     from here on the word before is that of a copy
 //! ```
+//!
+//! Until version 0.1 there was one file for all machines. It is taken over by the machine whose state proves that it is its own.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -19,37 +25,21 @@ use super::enrolment::{Enrolment, Register};
 use super::error::{Error, Result};
 use super::node::small;
 
-/// Its name, at the top of the drive's filesystem.
-pub(crate) const NAME: &str = ".butterdock-drive";
+/// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
+/// has this name alone.
+const NAME: &str = ".butterdock-drive";
 
 /// Whether the drive mounted at `root` is the enrolled one, which visits now: the word on it and in `register` changes.
 ///
 /// # Errors
-/// The token is missing, another drive's, or older than it should be; or it cannot be written.
+/// The token is missing, another enrolment's, or older than it should be; or it cannot be written.
 pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
-    let name = shown(enrolment);
-    let Some(token) = read(&root)? else {
-        return Err(Error::refused(format!(
-            "{name} has no token: since it was enrolled it was formatted, another drive was copied onto it, or the file {NAME} \
-             was deleted or damaged; if it is yours, forget it and enrol it again"
-        )));
-    };
-    if token.id != enrolment.id {
-        return Err(Error::refused(format!(
-            "{name} was enrolled as another drive since; forget it and enrol it again"
-        )));
-    }
-    if token.nonce != enrolment.nonce && Some(token.nonce) != enrolment.next_nonce {
-        return Err(Error::refused(format!(
-            "this is a copy of {name} that was made earlier, or was put back from one; plug in the drive itself, or forget \
-             it and enrol this one"
-        )));
-    }
-    enrolment.nonce = token.nonce;
+    enrolment.nonce = prove(&root, enrolment, register.machine())?;
     write_anew(root, enrolment, register)
 }
 
-/// Writes the first token of a new enrolment, and the enrolment. Whatever token was there is gone.
+/// Writes the first token of a new enrolment, and the enrolment. What token of this machine was there is gone; those of others
+/// stay.
 ///
 /// # Errors
 /// The drive or the state directory cannot be written.
@@ -67,22 +57,58 @@ struct Token {
 /// A token is some hundred bytes; whatever is larger is none.
 const LARGEST: u64 = 4096;
 
-const TEMPORARY: &str = ".butterdock-drive.new";
+/// Whether the drive is the enrolled one, and the word on it: nothing is written.
+fn prove(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> {
+    let shown = shown(enrolment);
+    let token = match read(&root, &name(machine))? {
+        Some(token) => Some(token),
+        // That of another enrolment is another machine's, or was this one's before it forgot the drive.
+        None => read(&root, NAME)?.filter(|token| token.id == enrolment.id),
+    };
+    let Some(token) = token else {
+        return Err(Error::refused(format!(
+            "{shown} has no token of this machine: since it was enrolled here it was formatted, another drive was copied onto \
+             it, or the file {NAME}.{machine} was deleted or damaged; if it is yours, forget it and enrol it again"
+        )));
+    };
+    if token.id != enrolment.id {
+        return Err(Error::refused(format!(
+            "{shown} was enrolled here as another drive since; forget it and enrol it again"
+        )));
+    }
+    if token.nonce != enrolment.nonce && Some(token.nonce) != enrolment.next_nonce {
+        return Err(Error::refused(format!(
+            "this is a copy of {shown} that was made earlier, or was put back from one; plug in the drive itself, or forget \
+             it and enrol this one"
+        )));
+    }
+    Ok(token.nonce)
+}
+
+fn name(machine: Uuid) -> String {
+    format!("{NAME}.{machine}")
+}
 
 fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
     let nonce = Uuid::new_v4();
     enrolment.next_nonce = Some(nonce);
     register.write(enrolment)?;
-    write(root, &Token { id: enrolment.id, nonce })
-        .map_err(Error::system(format!("writing the token of {}", shown(enrolment))))?;
+    let written = write(&root, register.machine(), &Token { id: enrolment.id, nonce });
+    written.map_err(Error::system(format!("writing the token of {}", shown(enrolment))))?;
     enrolment.nonce = nonce;
     enrolment.next_nonce = None;
-    register.write(enrolment)
+    register.write(enrolment)?;
+    // Taken over: from here on it would be an old word.
+    if read(&root, NAME)?.is_some_and(|token| token.id == enrolment.id) {
+        unlinkat(&root, NAME, AtFlags::empty())
+            .map_err(Error::system("removing the drive's token of an older version"))?;
+    }
+    Ok(())
 }
 
-fn read(root: impl AsFd) -> Result<Option<Token>> {
+fn read(root: impl AsFd, name: &str) -> Result<Option<Token>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = match openat(root, NAME, flags, Mode::empty()) {
+    let file = match openat(root, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
         Err(error) => return Err(Error::system("opening the drive's token")(error)),
@@ -96,16 +122,18 @@ fn read(root: impl AsFd) -> Result<Option<Token>> {
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-fn write(root: impl AsFd, token: &Token) -> io::Result<()> {
-    match unlinkat(&root, TEMPORARY, AtFlags::empty()) {
+fn write(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> {
+    let name = name(machine);
+    let temporary = format!("{name}.new");
+    match unlinkat(&root, &*temporary, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&root, TEMPORARY, flags, Mode::RUSR | Mode::WUSR)?);
+    let mut file = File::from(openat(&root, &*temporary, flags, Mode::RUSR | Mode::WUSR)?);
     file.write_all(&serde_json::to_vec(token)?)?;
     file.sync_all()?;
-    renameat(&root, TEMPORARY, &root, NAME)?;
+    renameat(&root, &*temporary, &root, &*name)?;
     Ok(fsync(root)?)
 }
 
@@ -148,7 +176,20 @@ mod tests {
         }
 
         fn token(&self) -> PathBuf {
-            self.root.path().join(NAME)
+            self.root.path().join(name(self.register.machine()))
+        }
+
+        /// Another machine, with the same drive enrolled.
+        fn elsewhere(&self) -> Self {
+            let state = tempfile::tempdir().expect("a folder");
+            fs::write(state.path().join("machine"), Uuid::new_v4().to_string()).expect("written");
+            let root = tempfile::tempdir_in(self.state.path()).expect("a folder");
+            let register = Register::open(state.path()).expect("opened");
+            let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
+            let enrolment = Enrolment::new(self.enrolment.filesystem, "Blue".to_owned(), vec![member], 7);
+            let mut other = Self { root, state, register, enrolment };
+            begin(self.folder(), &mut other.enrolment, &other.register).expect("begun");
+            other
         }
 
         fn visit(&mut self) -> Result<()> {
@@ -180,7 +221,8 @@ mod tests {
         for on_drive in [before, next] {
             stage.enrolment.nonce = before;
             stage.enrolment.next_nonce = Some(next);
-            write(stage.folder(), &Token { id: stage.enrolment.id, nonce: on_drive }).expect("written");
+            let token = Token { id: stage.enrolment.id, nonce: on_drive };
+            write(stage.folder(), stage.register.machine(), &token).expect("written");
             stage.visit().expect("one of two words");
         }
     }
@@ -198,7 +240,8 @@ mod tests {
         fs::remove_file(stage.token()).expect("removed");
         fs::write(stage.token(), "x".repeat(1 << 20)).expect("written");
         assert!(stage.refusal().contains("no token"));
-        write(stage.folder(), &Token { id: Uuid::new_v4(), nonce: stage.enrolment.nonce }).expect("written");
+        let token = Token { id: Uuid::new_v4(), nonce: stage.enrolment.nonce };
+        write(stage.folder(), stage.register.machine(), &token).expect("written");
         assert!(stage.refusal().contains("another drive"));
     }
 
@@ -207,8 +250,46 @@ mod tests {
         let mut stage = Stage::set();
         let precious = stage.state.path().join("precious");
         fs::write(&precious, "precious").expect("written");
-        symlink(&precious, stage.root.path().join(TEMPORARY)).expect("linked");
+        let temporary = format!("{}.new", name(stage.register.machine()));
+        symlink(&precious, stage.root.path().join(temporary)).expect("linked");
         stage.visit().expect("visited");
         assert_eq!(fs::read_to_string(precious).expect("read"), "precious");
+    }
+
+    #[test]
+    fn privileged_a_visit_to_another_machine_changes_nothing_here() {
+        let mut stage = Stage::set();
+        let mut other = stage.elsewhere();
+        for _ in 0..3 {
+            visit(stage.folder(), &mut other.enrolment, &other.register).expect("a visit there");
+            stage.visit().expect("the drive itself");
+        }
+        let copy = fs::read(stage.token()).expect("read");
+        stage.visit().expect("again");
+        fs::write(stage.token(), copy).expect("put back");
+        visit(stage.folder(), &mut other.enrolment, &other.register).expect("it is a copy here alone");
+        assert!(stage.refusal().contains("copy"));
+    }
+
+    #[test]
+    fn privileged_a_token_of_the_old_form_is_taken_over_where_the_state_proves_it() {
+        let mut stage = Stage::set();
+        let old = stage.root.path().join(NAME);
+        fs::rename(stage.token(), &old).expect("as it was");
+        let copy = fs::read(&old).expect("read");
+        let mut other = stage.elsewhere();
+        assert!(old.exists(), "another machine leaves it alone");
+        stage.visit().expect("taken over");
+        assert!(!old.exists() && stage.token().exists());
+        // Power lost before it was removed; and a copy from before.
+        fs::write(&old, &copy).expect("written");
+        stage.visit().expect("the drive itself");
+        assert!(!old.exists());
+        fs::remove_file(stage.token()).expect("removed");
+        fs::write(&old, &copy).expect("written");
+        assert!(stage.refusal().contains("copy"));
+        visit(stage.folder(), &mut other.enrolment, &other.register).expect("another machine has its own");
+        assert!(old.exists());
+        fs::remove_file(other.state.path().join("machine")).expect("removed");
     }
 }

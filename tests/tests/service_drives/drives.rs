@@ -1,5 +1,6 @@
 //! What is shown of a drive, and what is done with it.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -47,7 +48,9 @@ fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
     ensure!(is_mounted(&disk.name())? && first.is.free > 0 && first.is.backups.is_empty(), "{first:?}");
     let id = butterdock_dbus::path::drive_id(&first.path).context("an id")?;
     ensure!(stage.records()? == [format!("{id}.json")]);
-    ensure!(stage.rig.join("run/drives").join(&id).join(".butterdock-drive").exists(), "no token");
+    let machine = fs::read_to_string(stage.rig.join("state/machine"))?;
+    let token = format!(".butterdock-drive.{}", machine.trim());
+    ensure!(stage.rig.join("run/drives").join(&id).join(token).exists(), "no token");
     let again = stage.call(&first, "Enrol", &no_options()).err().context("refused")?;
     ensure!(error_name(&again).ends_with(".Exists"), "{again}");
     // The service unmounts what nobody uses when it ends.

@@ -1,7 +1,7 @@
 //! A drive that another machine has changed: what is said of it, and that the next backup is whole.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
@@ -54,7 +54,11 @@ fn a_last_backup_that_was_made_writable_elsewhere_is_told_as_that() -> Result<()
 
 #[test]
 fn a_drive_whose_token_was_deleted_elsewhere_is_not_used_and_it_is_said_why() -> Result<()> {
-    let mut story = changed(|at| Ok(fs::remove_file(at.join(".butterdock-drive"))?))?;
+    let mut story = changed(|at| {
+        let tokens = fs::read_dir(at)?.flatten().map(|entry| entry.path());
+        let token = |path: &PathBuf| path.to_string_lossy().contains(".butterdock-drive.");
+        Ok(fs::remove_file(tokens.into_iter().find(token).context("a token")?)?)
+    })?;
     story.plug()?;
     let drive = story.stage.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
     says(&drive.is.problem, &["Blue", "has no token", "deleted or damaged", "forget it and enrol it again"])?;
