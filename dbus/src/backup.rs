@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use zbus::{DeserializeDict, SerializeDict, Type};
 
+use crate::word::word;
+
 /// What `ListBackups` says of one configured backup and one drive that it goes to. It holds no name of a file.
 ///
 /// A backup that goes to no enrolled drive has one row, without a drive. A reader skips keys that it does not know.
@@ -43,6 +45,19 @@ pub struct Warning {
     pub english: String,
 }
 
+word! {
+    /// Which machine made a snapshot on a drive, as records on the drive say.
+    SnapshotOrigin {
+        /// This one.
+        ThisMachine = "this-machine",
+        /// Another one: this machine never deletes it.
+        OtherMachine = "other-machine",
+    }
+    other
+    /// What a later service may say.
+    Other
+}
+
 /// What `ListSnapshots` says of one snapshot on a drive.
 ///
 /// A reader skips keys that it does not know.
@@ -53,8 +68,12 @@ pub struct SnapshotRow {
     pub name: Vec<u8>,
     /// Its UUID on the drive, by which `Restore` knows it.
     pub uuid: String,
-    /// The configured backup that it is of, where butterdock made it.
+    /// The configured backup that it is of, on the machine that made it.
     pub backup: Option<String>,
+    /// Which machine made it: a word of [`SnapshotOrigin`]. None where no record says so; then it is never deleted.
+    pub origin: Option<String>,
+    /// The id that another machine has on drives.
+    pub machine: Option<String>,
     /// When the snapshot was made, in microseconds since 1970.
     pub created: Option<u64>,
     /// The UUID of what it was sent from.

@@ -57,7 +57,7 @@ mod proxy;
 mod subvolume;
 mod word;
 
-pub use backup::{BackupRow, SnapshotRow, StreamRow, Warning};
+pub use backup::{BackupRow, SnapshotOrigin, SnapshotRow, StreamRow, Warning};
 pub use details::ErrorDetails;
 pub use drive::DriveState;
 pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use butterdock_dbus::{SnapshotRow, SubvolumeRow};
+use butterdock_dbus::{SnapshotOrigin, SnapshotRow, SubvolumeRow};
 use serde::Serialize;
 
 use crate::ask::Service;
@@ -45,17 +45,31 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
     if rows.is_empty() {
         return format!("no snapshots on the drive {}\n", escaped(id));
     }
-    let mut table = Table::new(&["SNAPSHOT", "BACKUP", "MADE", "UUID", "PINNED"]);
+    let mut table = Table::new(&["SNAPSHOT", "BACKUP", "ORIGIN", "MADE", "UUID", "PINNED"]);
     for row in rows {
         table.row([
             name(&row.name),
             row.backup.as_deref().map(escaped).unwrap_or_default(),
+            origin(row),
             row.created.map(moment).unwrap_or_default(),
             escaped(&row.uuid),
             if row.pinned.unwrap_or_default() { "yes" } else { "" }.to_owned(),
         ]);
     }
     table.render()
+}
+
+/// Which machine made it; empty where nobody can tell.
+fn origin(row: &SnapshotRow) -> String {
+    match row.origin.as_deref().map(str::parse) {
+        Some(Ok(SnapshotOrigin::ThisMachine)) => "this machine".to_owned(),
+        Some(Ok(SnapshotOrigin::OtherMachine)) => {
+            let id = row.machine.as_deref().and_then(|id| id.split('-').next()).unwrap_or_default();
+            format!("machine {}", escaped(id))
+        }
+        Some(Ok(SnapshotOrigin::Other(word))) => escaped(&word),
+        Some(Err(_)) | None => String::new(),
+    }
 }
 
 fn table(volume: &str, rows: &[SubvolumeRow]) -> String {

@@ -230,7 +230,12 @@ fn a_snapshot_is_restored_by_its_name_or_its_uuid() {
     let stage = Stage::new();
     let shown = stage.run(&["snapshots", "--drive", "Attic"]).out;
     assert!(shown.contains("tuesday") && shown.contains("bb11"), "{shown}");
-    assert_eq!(stage.json(&["snapshots", "--drive", "Attic"])["snapshots"][0]["pinned"], true);
+    assert!(shown.contains("this machine") && shown.contains("machine 1a2b3c4d"), "{shown}");
+    let list = stage.json(&["snapshots", "--drive", "Attic"]);
+    let of = |row: usize, key: &str| list["snapshots"][row][key].clone();
+    assert_eq!((of(0, "pinned"), of(0, "origin"), of(0, "machine")), (true.into(), "this-machine".into(), Value::Null));
+    assert_eq!((of(1, "origin"), of(2, "origin")), (Value::Null, "other-machine".into()));
+    assert_eq!(of(2, "machine"), "1a2b3c4d-0000-8000-8000-000000000000");
     let ran = stage.run(&["restore", "Attic", "tuesday", "tank", "--as", "back"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("restore from Attic into tank") && ran.out.contains("restored"), "{}", ran.out);

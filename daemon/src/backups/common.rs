@@ -1,20 +1,25 @@
-//! What the source and the drive have in common: a pure function of what is on both.
+//! What the sender and the receiver have in common: a pure function of what is on both, and of what is remembered.
 //!
-//! Names do not count, and neither does who made a snapshot: those of btrbk or snapper serve as well. A pair counts when the
-//! receiver will find it, which asks for the same identity in the same state; so a stream that is sent is never refused
-//! for its parent.
+//! Names do not count, and neither does what a subvolume says of itself alone. A snapshot is a parent, or cloned from, where
+//! butterdock wrote down what it was on both sides when it sent it, and both are that still. The numbers that a stream gives
+//! beside a uuid are not compared: they differ after a restore that is gone on from, and after deduplication, which change
+//! nothing.
 
 use std::fmt;
 
+use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
+use super::shared::{SharedSnapshot, sent_as};
 use super::snapshot::Snapshot;
 
 /// A snapshot that is on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pair<'s> {
+    /// On the side that sends.
     pub(crate) source: &'s Snapshot,
+    /// On the side that receives: the drive, or the volume that is restored into.
     pub(crate) drive: &'s Snapshot,
 }
 
@@ -25,6 +30,15 @@ pub(crate) struct Origin {
     pub(crate) parent_uuid: Identity,
 }
 
+/// What both sides have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Common<'s> {
+    /// The newest first: it is the parent, and from all of them a stream may clone.
+    pub(crate) pairs: Result<Vec<Pair<'s>>, Why>,
+    /// How many counterparts have been replaced by something else.
+    pub(crate) replaced: usize,
+}
+
 /// Why there is no pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -33,8 +47,12 @@ pub(crate) enum Why {
     EmptyDrive,
     /// The source has no snapshot.
     NoSnapshot,
-    /// Snapshots on the drive were changed, or made in another state.
+    /// Snapshots on the drive, or here, were changed.
     Changed(usize),
+    /// Other subvolumes have the identity of snapshots that were sent.
+    Replaced(usize),
+    /// Nothing is remembered of what is on the drive.
+    NotRecorded,
     /// Both have snapshots, of which none is the same.
     NoneAlike,
     /// The last backup on the drive is writable, or was.
@@ -45,29 +63,61 @@ pub(crate) enum Why {
     NothingThere,
 }
 
-/// All pairs, the newest first: the first is the parent, and from all of them a stream may clone.
-pub(crate) fn common<'s>(origin: Origin, source: &'s [Snapshot], drive: &'s [Snapshot]) -> Result<Vec<Pair<'s>>, Why> {
+/// Finds the pairs: what is `known`, the sender's side first, of what is on the sender and the receiver now.
+pub(crate) fn common<'s>(
+    origin: Origin,
+    known: &[SharedSnapshot],
+    sender: &'s [Snapshot],
+    receiver: &'s [Snapshot],
+) -> Common<'s> {
     let mut pairs: Vec<Pair<'s>> = Vec::new();
-    let mut changed = 0_usize;
-    let mut any = false;
-    for mine in source.iter().filter(|snapshot| related(origin, snapshot)) {
+    let (mut changed, mut replaced, mut any) = (0_usize, 0_usize, false);
+    for shared in known {
+        let (from, to) = (&shared.here, &shared.there);
+        let mine = sender.iter().find(|snapshot| snapshot.uuid == Identity(from.uuid));
+        let Some(mine) = mine.filter(|mine| related(origin, mine)) else { continue };
         any = true;
-        let named: Vec<&Snapshot> = drive.iter().filter(|other| carries(other, mine.sent_as())).collect();
-        match named.iter().find(|other| same_state(other, mine)) {
-            Some(twin) => pairs.push(Pair { source: mine, drive: twin }),
-            None => changed = changed.saturating_add(usize::from(!named.is_empty())),
+        let theirs = receiver.iter().find(|other| other.uuid == Identity(to.uuid));
+        match theirs {
+            Some(theirs) if !is_marked_as(theirs, to, from) => replaced += 1,
+            Some(theirs) if is_whole(theirs, to) && is_as_it_was(mine, from, to) => {
+                pairs.push(Pair { source: mine, drive: theirs });
+            }
+            Some(_) => changed += 1,
+            None if receiver.iter().any(|other| bears(other, mine, known)) => replaced += 1,
+            None => {}
         }
     }
-    pairs.sort_by_key(|pair| std::cmp::Reverse((pair.source.otransid, pair.source.id)));
-    if !pairs.is_empty() {
-        return Ok(pairs);
+    pairs.sort_by_key(|pair| std::cmp::Reverse((pair.source.otransid, pair.source.id, pair.is_exact())));
+    pairs.dedup_by_key(|pair| (pair.source.id, pair.drive.id));
+    let nothing_received = || receiver.iter().all(|snapshot| snapshot.received_uuid.known().is_none());
+    let pairs = match (replaced, changed) {
+        _ if !pairs.is_empty() => Ok(pairs),
+        (1.., _) => Err(Why::Replaced(replaced)),
+        (0, 1..) => Err(Why::Changed(changed)),
+        _ if nothing_received() => Err(Why::EmptyDrive),
+        _ if known.is_empty() => Err(Why::NotRecorded),
+        _ if any => Err(Why::NoneAlike),
+        _ => Err(Why::NoSnapshot),
+    };
+    Common { pairs, replaced }
+}
+
+impl Pair<'_> {
+    /// Whether the receiver has the very number that the stream gives.
+    fn is_exact(&self) -> bool {
+        let Self { source, drive } = self;
+        if drive.received_uuid == source.sent_as() {
+            drive.stransid == source.ctransid
+        } else {
+            drive.ctransid == source.ctransid
+        }
     }
-    Err(match (any, changed) {
-        (_, 1..) => Why::Changed(changed),
-        _ if drive.iter().all(|snapshot| snapshot.received_uuid.known().is_none()) => Why::EmptyDrive,
-        (false, _) => Why::NoSnapshot,
-        (true, _) => Why::NoneAlike,
-    })
+}
+
+/// Whether it is what was written down of it; `other` is what was written down of the other side.
+pub(super) fn is_as_it_was(now: &Snapshot, then: &SubvolumeState, other: &SubvolumeState) -> bool {
+    now.uuid == Identity(then.uuid) && is_marked_as(now, then, other) && is_whole(now, then)
 }
 
 /// Of the same line as the source. A snapshot of another subvolume would do as a parent, but the stream would delete
@@ -78,17 +128,29 @@ fn related(origin: Origin, snapshot: &Snapshot) -> bool {
         || above.is_some_and(|above| snapshot.uuid == above || snapshot.parent_uuid == above)
 }
 
-fn carries(other: &Snapshot, identity: Identity) -> bool {
-    other.received_uuid == identity || other.uuid == identity
+/// Whether it has the marks that were written down: whoever owns it may mark it anew, and that has another `rtransid`.
+fn is_marked_as(now: &Snapshot, then: &SubvolumeState, other: &SubvolumeState) -> bool {
+    match *then {
+        // Version 1 knew no more of the drive's half than its uuid.
+        SubvolumeState { rtransid: 0, ctransid: 0, .. } => {
+            let sent_as = sent_as(other);
+            now.uuid == sent_as || now.received_uuid == sent_as && now.stransid == other.ctransid
+        }
+        // What was not received, and what version 1 knew of our half.
+        SubvolumeState { rtransid: 0, received_uuid, .. } => now.received_uuid == Identity(received_uuid),
+        _ => then.is_marked_as(&now.state()),
+    }
 }
 
-/// As the receiver decides: what was received goes by the sender's transaction, everything else by its own.
-fn same_state(other: &Snapshot, mine: &Snapshot) -> bool {
-    if other.received_uuid == mine.sent_as() {
-        other.stransid == mine.ctransid && !other.changed
-    } else {
-        other.ctransid == mine.ctransid
-    }
+/// Whether nothing was changed in it. A number that is later is a change only where the times of its inodes say so too.
+fn is_whole(now: &Snapshot, then: &SubvolumeState) -> bool {
+    !now.changed && now.ctransid >= then.ctransid
+}
+
+/// Whether something that was not written down has the identity under which `mine` was sent.
+fn bears(other: &Snapshot, mine: &Snapshot, known: &[SharedSnapshot]) -> bool {
+    let is_known = known.iter().any(|shared| other.uuid == Identity(shared.there.uuid));
+    !is_known && other.received_uuid == mine.sent_as()
 }
 
 impl fmt::Display for Why {
@@ -101,6 +163,13 @@ impl fmt::Display for Why {
             Self::Changed(count) => {
                 write!(f, "the {count} snapshots that both have were changed on the drive or here")
             }
+            Self::Replaced(_) => f.write_str(
+                "another subvolume has the place or the identity of the last backup on the drive, perhaps put there by \
+                 another machine; it was not used",
+            ),
+            Self::NotRecorded => f.write_str(
+                "butterdock has no record of having sent what is on the drive, perhaps because the drive was enrolled anew",
+            ),
             Self::NoneAlike => f.write_str("no snapshot of the source is on the drive any more"),
             Self::MadeWritable => f.write_str(
                 "the last backup on the drive was made writable, perhaps by another machine, and may have changed",
@@ -112,80 +181,5 @@ impl fmt::Display for Why {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SOURCE: Identity = Identity([9; 16]);
-    const ORIGIN: Origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
-
-    fn id(number: u8) -> Identity {
-        Identity([number; 16])
-    }
-
-    fn mine(number: u8) -> Snapshot {
-        let transid = u64::from(number) * 10;
-        Snapshot {
-            id: transid,
-            uuid: id(number),
-            parent_uuid: SOURCE,
-            ctransid: transid,
-            otransid: transid + 1,
-            ..Snapshot::default()
-        }
-    }
-
-    fn twin(of: u8) -> Snapshot {
-        let received_uuid = id(of);
-        Snapshot { uuid: id(of + 100), received_uuid, stransid: u64::from(of) * 10, ctransid: 3, ..Snapshot::default() }
-    }
-
-    fn parent(source: &[Snapshot], drive: &[Snapshot]) -> Result<Identity, Why> {
-        common(ORIGIN, source, drive).map(|pairs| pairs[0].source.uuid)
-    }
-
-    #[test]
-    fn the_newest_that_both_have_is_the_parent() {
-        let source = [mine(1), mine(3), mine(2), mine(4)];
-        assert_eq!(parent(&source, &[twin(1), twin(2), twin(3)]), Ok(id(3)));
-        assert_eq!(common(ORIGIN, &source, &[twin(1), twin(2), twin(3)]).map(|pairs| pairs.len()), Ok(3));
-    }
-
-    #[test]
-    fn what_was_changed_on_the_drive_or_received_in_another_state_is_none() {
-        let changed = Snapshot { changed: true, ..twin(2) };
-        assert_eq!(parent(&[mine(1), mine(2)], &[twin(1), changed.clone()]), Ok(id(1)));
-        let other = Snapshot { stransid: 19, ..twin(2) };
-        assert_eq!(parent(&[mine(2)], std::slice::from_ref(&changed)), Err(Why::Changed(1)));
-        assert_eq!(parent(&[mine(2)], &[other, changed]), Err(Why::Changed(1)));
-    }
-
-    #[test]
-    fn a_snapshot_of_another_subvolume_is_no_parent() {
-        let foreign = Snapshot { parent_uuid: id(77), ..mine(1) };
-        assert_eq!(parent(&[foreign], &[twin(1)]), Err(Why::NoSnapshot));
-    }
-
-    #[test]
-    fn a_source_that_was_restored_goes_on_with_what_it_was_restored_from() {
-        let origin = Origin { uuid: id(50), parent_uuid: id(2) };
-        let (source, drive) = ([mine(1), mine(2)], [twin(1), twin(2)]);
-        let pairs = common(origin, &source, &drive).expect("a parent");
-        assert_eq!(pairs[0].source.uuid, id(2));
-    }
-
-    #[test]
-    fn a_snapshot_that_came_from_the_drive_is_its_original_only_in_the_same_state() {
-        let original = Snapshot { uuid: id(1), ctransid: 5, ..Snapshot::default() };
-        let copy = Snapshot { received_uuid: id(1), stransid: 5, ctransid: 40, ..mine(2) };
-        // The stream would give the copy's own transaction, which the drive does not know.
-        assert_eq!(parent(&[copy], &[original]), Err(Why::Changed(1)));
-    }
-
-    #[test]
-    fn the_reason_for_a_full_stream_is_told() {
-        assert_eq!(parent(&[], &[]), Err(Why::EmptyDrive));
-        assert_eq!(parent(&[mine(1)], &[]), Err(Why::EmptyDrive));
-        assert_eq!(parent(&[], &[twin(1)]), Err(Why::NoSnapshot));
-        assert_eq!(parent(&[mine(1)], &[twin(2)]), Err(Why::NoneAlike));
-    }
-}
+#[path = "common_tests.rs"]
+mod tests;

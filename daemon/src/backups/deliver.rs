@@ -5,16 +5,18 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use butterdock_btrfs::space::space;
-use butterdock_receive::{ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
+use butterdock_receive::{Candidates, ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
 
 use super::common::{Pair, common};
 use super::deleted::Deleted;
 use super::estimate::Estimate;
 use super::fresh::Fresh;
+use super::owner::Owner;
 use super::prospect::{Prospect, Words, told};
 use super::room::{Need, Short, fits};
 use super::run::{Run, basis};
 use super::send::Stream;
+use super::shared::Mark;
 use super::snapshot::{Side, Snapshot};
 use super::source::Source;
 use super::thin::Thinning;
@@ -25,6 +27,7 @@ impl Run<'_> {
     pub(super) fn deliver(
         &self,
         source: &Source<'_>,
+        owner: &Owner,
         mine: &[Snapshot],
         fresh: &Fresh<'_>,
     ) -> Result<Outcome, Trouble> {
@@ -32,12 +35,12 @@ impl Run<'_> {
         let attempt = || {
             // Looked at anew: what was thinned can be neither a parent nor cloned from.
             let theirs = self.list_drive()?;
-            let pairs = common(source.origin, mine, &theirs).unwrap_or_default();
-            self.attempt(fresh, &pairs, &estimated)
+            let pairs = common(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+            self.attempt(owner, fresh, &pairs, &estimated)
         };
         match attempt() {
             Err(trouble) if trouble.is_no_space() && !self.control.is_cancelled() => {
-                if self.make_room(source, mine)? {
+                if self.make_room(source, owner, mine)? {
                     attempt().map_err(|trouble| self.with_figures(trouble, &estimated))
                 } else {
                     Err(self.with_figures(trouble, &estimated))
@@ -62,12 +65,15 @@ impl Run<'_> {
 
     fn attempt(
         &self,
+        owner: &Owner,
         fresh: &Fresh<'_>,
         pairs: &[Pair<'_>],
         estimated: &OnceLock<Estimate>,
     ) -> Result<Outcome, Trouble> {
         let stream = self.stream(fresh, pairs);
-        self.prospect(&stream, fresh, pairs).transfer(estimated, || self.transfer(&stream, fresh))
+        let listed = pairs.iter().map(|pair| pair.drive.state()).collect();
+        let options = Options { origin: owner.origin(), candidates: Candidates::Listed(listed), ..Options::default() };
+        self.prospect(&stream, fresh, pairs).transfer(estimated, || self.transfer(&stream, options, fresh))
     }
 
     fn prospect<'p>(&'p self, stream: &'p Stream<'p>, fresh: &Fresh<'_>, pairs: &[Pair<'_>]) -> Prospect<'p> {
@@ -83,11 +89,11 @@ impl Run<'_> {
         }
     }
 
-    fn transfer(&self, stream: &Stream<'_>, fresh: &Fresh<'_>) -> Result<Outcome, Trouble> {
+    fn transfer(&self, stream: &Stream<'_>, options: Options, fresh: &Fresh<'_>) -> Result<Outcome, Trouble> {
         let lanes = self.task.lanes.and_then(NonZeroUsize::new);
         let (name, top) = (Some(fresh.name().to_vec()), self.ends.top.clone());
         let publication = self.ends.publication;
-        let options = Options { lanes, publication, name, top, ..Options::default() };
+        let options = Options { lanes, publication, name, top, ..options };
         stream.transfer(self.destination(), &options, self.control, &Along { observer: self.observer, fresh })
     }
 
@@ -102,11 +108,12 @@ impl Run<'_> {
     }
 
     /// Thins the drive by the rule, whose time would come after the backup. Answers whether anything was deleted.
-    fn make_room(&self, source: &Source<'_>, mine: &[Snapshot]) -> Result<bool, Trouble> {
+    fn make_room(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, Trouble> {
         let theirs = self.list_drive()?;
-        let pairs = common(source.origin, mine, &theirs).unwrap_or_default();
-        let needed: Vec<_> = pairs.first().iter().map(|pair| pair.source.mark()).collect();
-        let thinning = Thinning::plan(self.task, Side::Drive, &theirs, &needed, self.task.time.now());
+        let pairs = common(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+        let mark = |pair: &Pair<'_>| Mark { here: pair.source.uuid, there: pair.drive.uuid };
+        let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
+        let thinning = Thinning::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());
         let (deleted, _) = thinning.perform(self.destination(), self.tell);
         let any = !deleted.is_empty();
         let waiting = Trouble::drive("wait for the space of deleted snapshots");

@@ -43,6 +43,8 @@ impl Last {
                 | Why::NoneAlike
                 | Why::NoSnapshot
                 | Why::Changed(_)
+                | Why::Replaced(_)
+                | Why::NotRecorded
                 | Why::MadeWritable
                 | Why::Deleted
                 | Why::NothingThere,

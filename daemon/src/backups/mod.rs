@@ -9,7 +9,8 @@
 //! room        whether it fits (pure)
 //! common      what both sides have (pure)                keep      what is kept, and why (pure)
 //! thin        deletes what is not                        deleted   whose space comes back in the background
-//! pins        what a drive needs, for the daemon to remember
+//! shared      what both sides share, for the daemon to remember
+//! owner       whose a snapshot on a drive is             drive_folder  the one on the drive that no other machine uses
 //! seen        since when each snapshot is there, for the daemon to remember
 //! task        what the worker is told, and tells         task_time what it is told of time
 //! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
@@ -21,7 +22,8 @@
 //! the source: [`sharers`] says why.
 //!
 //! # What is never deleted
-//! Only what butterdock made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. What a drive needs for
+//! Only what this backup of this machine made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. On a drive
+//! it is told by records ([`owner`]), so that several machines can use one. What a drive needs for
 //! its next increment is pinned on both sides, however long the drive is away. The newest stays, and what is younger than
 //! `protect`, by its date or by when it was seen first. Nothing is deleted while the clock is in doubt ([`crate::clock`]).
 //!
@@ -36,6 +38,7 @@
 mod common;
 mod deleted;
 mod deliver;
+mod drive_folder;
 mod estimate;
 mod folder;
 mod fresh;
@@ -44,7 +47,7 @@ mod keep;
 mod last;
 mod name;
 mod on_drive;
-mod pins;
+mod owner;
 mod places;
 mod prospect;
 mod restore;
@@ -52,6 +55,7 @@ mod room;
 mod run;
 mod seen;
 mod send;
+mod shared;
 mod sharers;
 mod snapshot;
 mod source;
@@ -77,8 +81,7 @@ mod simulation;
 pub(crate) use common::Why;
 pub(crate) use keep::Keep;
 pub(crate) use name::LONGEST as LONGEST_NAME;
-pub(crate) use on_drive::{OnDrive, on_drive};
-pub(crate) use pins::MOST as MOST_PINS;
+pub(crate) use on_drive::{Backups, From, OnDrive, on_drive};
 pub(crate) use prospect::PATIENCE;
 pub(crate) use restore::{Restore, find};
 pub(crate) use run::{Ends, Run};
@@ -90,7 +93,8 @@ pub(crate) use task_time::TaskTime;
 pub(crate) use thin::{from_future, thin_beside};
 pub(crate) use trouble::Trouble;
 pub(crate) use {
+    drive_folder::{choose, default_folder},
     identity::Identity,
-    pins::{Mark, Pin},
     places::{beneath, open},
+    shared::{Known, Learned, MOST_PINS, Mark, Pin, SharedSnapshot, for_order, remember},
 };

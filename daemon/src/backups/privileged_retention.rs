@@ -8,19 +8,19 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use butterdock_btrfs::subvolume;
-use butterdock_receive::{Control, Observer, Options};
+use butterdock_receive::{Candidates, Control, Observer, Options};
 use butterdock_tests::rig::{Layout, Rig, Volume};
 
 use super::common::{Origin, common};
 use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
-use super::pins::{Mark, Pin};
-use super::run::basis;
+use super::owner::{Owner, look_up};
+use super::run::{basis, received};
 use super::send::Stream;
+use super::shared::{Known, Learned, Mark, SharedSnapshot};
 use super::snapshot::{Side, Snapshot, list};
 use super::task::Task;
-use super::task_time::TaskTime;
 use super::thin::Thinning;
 use super::utc::DAY;
 
@@ -29,7 +29,7 @@ const START: i64 = 1_795_378_500;
 struct World {
     source: PathBuf,
     folder: File,
-    drives: [(File, Option<Pin>); 2],
+    drives: [(File, Known); 2],
     origin: Origin,
     task: Task,
     volumes: [Volume; 3],
@@ -49,18 +49,8 @@ impl World {
         fs::create_dir(mine.join("snapshots")).expect("a folder");
         let source = mine.join("live");
         let uuid = Identity(subvolume::info(File::open(&source).expect("open")).expect("info").uuid);
-        let drives = [a, b].map(|drive| (File::open(drive.path()).expect("open"), None));
-        let task = Task {
-            name: b"home".to_vec(),
-            source: None,
-            keep,
-            protect: 0,
-            pins: Vec::new(),
-            last: None,
-            lanes: None,
-            dry_run: false,
-            time: TaskTime::default(),
-        };
+        let drives = [a, b].map(|drive| (File::open(drive.path()).expect("open"), Known::default()));
+        let task = Task { keep, ..Task::of(b"home", Identity([1; 16])) };
         let origin = Origin { uuid, parent_uuid: Identity::NONE };
         let folder = File::open(mine.join("snapshots")).expect("open");
         Self { source, folder, drives, origin, task, volumes, _rig: rig }
@@ -68,7 +58,7 @@ impl World {
 
     /// Those beside the source. That they were made when their names say is what the calendar is told.
     fn mine(&self) -> Vec<Snapshot> {
-        let mut there = list(&self.folder).expect("listed");
+        let mut there = list(&self.folder, &[]).expect("listed");
         for snapshot in &mut there {
             let named = snapshot.name.as_deref().and_then(|name| name::parse(b"home", name));
             snapshot.made = named.unwrap_or(snapshot.made);
@@ -87,40 +77,43 @@ impl World {
         let mine = self.mine();
         let fresh = mine.iter().find(|snapshot| snapshot.name.as_ref() == Some(&name)).expect("it is there");
         let older: Vec<Snapshot> = mine.iter().filter(|snapshot| snapshot.id != fresh.id).cloned().collect();
-        let destination = &self.drives[drive].0;
-        let theirs = list(destination).expect("listed");
-        let pairs = common(self.origin, &older, &theirs).unwrap_or_default();
+        let (destination, known) = &self.drives[drive];
+        let theirs = list(destination, &[]).expect("listed");
+        let pairs = common(self.origin, &known.shared, &older, &theirs).pairs.unwrap_or_default();
         let (parent, clone_sources) = basis(&pairs);
         let root = File::open(self.source.with_file_name("snapshots").join(at.to_str().expect("text"))).expect("open");
         let stream = Stream { snapshot: root.as_fd(), parent, clone_sources, version: 2 };
-        let options = Options { name: Some(name.clone()), ..Options::default() };
+        let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.origin.uuid] };
+        let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
+        let options = Options { name: Some(name.clone()), origin: owner.origin(), candidates, ..Options::default() };
         let control = Control::new().expect("a control");
-        stream.transfer(destination.as_fd(), &options, &control, &Silent).expect("transferred");
+        let outcome = stream.transfer(destination.as_fd(), &options, &control, &Silent).expect("transferred");
 
-        let theirs = list(destination).expect("listed");
-        let twin = theirs.iter().find(|snapshot| snapshot.received_uuid == fresh.uuid).expect("it was received");
-        let pin =
-            Pin { sent_as: fresh.uuid, ctransid: fresh.ctransid, source: fresh.uuid, drive: twin.uuid, time: now };
+        let mut theirs = list(destination, &[]).expect("listed");
+        look_up(destination.as_fd(), &mut theirs);
+        let there = received(destination, &outcome).expect("it was received");
+        let shared = SharedSnapshot { here: fresh.state(), there, time: now };
         // What the order said: the pins before this backup.
-        self.task.pins = self.drives.iter().filter_map(|(_, pin)| pin.as_ref().map(Pin::mark)).collect();
+        self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
         let source = Side::Source { uuid: self.origin.uuid };
-        self.thin(source, &mine, &self.folder, pin.mark(), now);
-        self.thin(Side::Drive, &theirs, destination, pin.mark(), now);
-        self.drives[drive].1 = Some(pin);
+        self.thin(source, &mine, &self.folder, shared.mark(), now);
+        self.thin(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
+        let learned = Learned { shared, sources: owner.sources, lost: Vec::new() };
+        self.drives[drive].1.learn(learned);
         parent.is_some()
     }
 
-    fn thin(&self, side: Side, there: &[Snapshot], folder: &File, needed: Mark, now: i64) {
+    fn thin(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: Mark, now: i64) {
         let thinning = Thinning::plan(&self.task, side, there, &[needed], now);
         assert_eq!(thinning.perform(folder.as_fd(), |_| {}).1, None);
     }
 
     fn check(&self, day: i64) {
-        let mine = list(&self.folder).expect("listed");
-        for (drive, pin) in self.drives.iter().filter_map(|(drive, pin)| Some((drive, pin.as_ref()?))) {
-            assert!(mine.iter().any(|snapshot| snapshot.uuid == pin.source), "day {day}: a pin is lost");
-            let theirs = list(drive).expect("listed");
-            assert!(theirs.iter().any(|snapshot| snapshot.uuid == pin.drive), "day {day}: a twin is lost");
+        let mine = list(&self.folder, &[]).expect("listed");
+        for (drive, pin) in self.drives.iter().filter_map(|(drive, known)| Some((drive, known.newest()?.mark()))) {
+            assert!(mine.iter().any(|snapshot| snapshot.uuid == pin.here), "day {day}: a pin is lost");
+            let theirs = list(drive, &[]).expect("listed");
+            assert!(theirs.iter().any(|snapshot| snapshot.uuid == pin.there), "day {day}: a counterpart is lost");
         }
     }
 }
@@ -141,12 +134,12 @@ fn privileged_in_four_hundred_days_with_real_subvolumes_every_backup_is_an_incre
     }
     world.check(400);
     let most = 7 + 4 + 6 + 1 + 3;
-    let left = |folder: &File| list(folder).expect("listed").len();
+    let left = |folder: &File| list(folder, &[]).expect("listed").len();
     assert!(left(&world.folder) <= most, "{} are kept beside the source", left(&world.folder));
     assert!(world.drives.iter().all(|(drive, _)| left(drive) <= most));
     // The newest on each drive is what the source was then, from the first day on.
     let newest = |drive: &File| {
-        let all = list(drive).expect("listed");
+        let all = list(drive, &[]).expect("listed");
         all.iter().filter_map(|snapshot| snapshot.name.clone()).max().expect("a snapshot")
     };
     for ((drive, _), volume) in world.drives.iter().zip(&world.volumes[1..]) {

@@ -14,11 +14,11 @@ use butterdock_btrfs::subvolume;
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
 use butterdock_tests::rig::{Layout, Rig, Volume};
 
+use super::identity::Identity;
 use super::keep::Keep;
 use super::restore::Restore;
 use super::run::{Ends, Run};
 use super::task::{Task, Told};
-use super::task_time::TaskTime;
 use super::trouble::Trouble;
 
 const KEEP_ONE: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
@@ -62,23 +62,19 @@ impl World {
         let drive = rig.volume("drive", &Layout::sized(drive, "")).expect("a volume");
         subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
         fs::create_dir(mine.join("snapshots")).expect("a folder");
-        let task = Task {
-            name: b"home".to_vec(),
-            source: None,
-            keep: KEEP_ONE,
-            protect: 0,
-            pins: Vec::new(),
-            last: None,
-            lanes: None,
-            dry_run: false,
-            time: TaskTime::default(),
-        };
+        let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
         Self { task, patience: Duration::ZERO, mine, drive, _rig: rig }
     }
 
     /// Another file in the place of the one before.
     fn fill(&self, mebibytes: usize) {
         fs::write(self.mine.join("live/large"), noise(mebibytes)).expect("written");
+    }
+
+    /// How many names there are on the drive, but for the directory of the records.
+    fn on_drive(&self) -> usize {
+        let names = fs::read_dir(self.drive.path()).expect("listed").flatten().map(|entry| entry.file_name());
+        names.filter(|name| name != ".butterdock-staging").count()
     }
 
     /// A backup; how many bytes came, and what was told.
@@ -125,7 +121,7 @@ fn privileged_a_transfer_that_an_estimate_finds_without_room_is_stopped_and_not_
     let (done, bytes, _) = world.back_up(&world.task);
     says_the_figures(&done.expect_err("it does not fit"));
     assert!(bytes < 200 << 20, "{} MiB came before it was stopped", bytes >> 20);
-    assert_eq!(fs::read_dir(world.drive.path()).expect("listed").count(), 0, "something is left");
+    assert_eq!(world.on_drive(), 0, "something is left");
 }
 
 #[test]
@@ -166,11 +162,11 @@ fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_
     fs::remove_file(world.drive.join("neighbour")).expect("removed");
     sleep(Duration::from_millis(1100));
     world.fill(250);
-    let before = fs::read_dir(world.drive.path()).expect("listed").count();
+    let before = world.on_drive();
     let (done, bytes, _) = world.back_up_before(&world.task, &neighbour(550));
     says_the_figures(&done.expect_err("it does not fit"));
     assert!(bytes > 0, "it was refused before it began");
-    assert_eq!(fs::read_dir(world.drive.path()).expect("listed").count(), before + 1, "something is left");
+    assert_eq!(world.on_drive(), before + 1, "something is left");
 }
 
 #[test]
@@ -227,6 +223,7 @@ fn privileged_a_snapshot_that_has_no_room_in_a_volume_is_not_begun_and_the_figur
             snapshot: std::os::fd::AsFd::as_fd(&snapshot),
             destination: std::os::fd::AsFd::as_fd(&volume),
             options: &Options::default(),
+            shared: &[],
             version: 2,
             patience,
             control: &control,

@@ -18,8 +18,8 @@ use butterdock_tests::rig::{Layout, Rig, Volume};
 use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
-use super::pins::Pin;
 use super::run::{Ends, Run};
+use super::shared::{Known, Learned, SharedSnapshot, for_order};
 use super::sharers::Sharers;
 use super::snapshot::list;
 use super::task::{Task, Told};
@@ -30,7 +30,7 @@ use super::thin::thin_beside;
 struct World {
     source: PathBuf,
     drives: [PathBuf; 2],
-    pins: Mutex<[Option<Pin>; 2]>,
+    known: Mutex<[Known; 2]>,
     sharers: Sharers,
     written: AtomicU32,
     _volumes: [Volume; 3],
@@ -53,15 +53,16 @@ impl World {
             subvolume::create(File::open(mine.path()).expect("open"), name).expect("a subvolume");
         }
         let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
-        let (pins, sharers, written) = (Mutex::default(), Sharers::default(), AtomicU32::new(0));
-        Self { source, drives, pins, sharers, written, _volumes: volumes, _rig: rig }
+        let (known, sharers, written) = (Mutex::default(), Sharers::default(), AtomicU32::new(0));
+        Self { source, drives, known, sharers, written, _volumes: volumes, _rig: rig }
     }
 
-    fn task(&self, source: Option<Identity>) -> Task {
-        let pins = self.pins.lock().expect("pins").iter().flatten().map(Pin::mark).collect();
-        let name = b"home".to_vec();
-        let time = TaskTime::default();
-        Task { name, source, keep: KEEP, protect: 0, pins, last: None, lanes: None, dry_run: false, time }
+    fn task(&self, source: Option<Identity>, drive: usize) -> Task {
+        let known = self.known.lock().expect("known");
+        let pins = known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect();
+        let Known { sources, shared } = known[drive].clone();
+        let shared = for_order([&shared[..]]);
+        Task { source, keep: KEEP, pins, sources, shared, ..Task::of(b"home", Identity([1; 16])) }
     }
 
     fn folder(&self) -> File {
@@ -75,7 +76,7 @@ impl World {
 
     /// The names beside the source.
     fn beside(&self) -> Vec<Vec<u8>> {
-        list(self.folder()).expect("listed").into_iter().filter_map(|snapshot| snapshot.name).collect()
+        list(self.folder(), &[]).expect("listed").into_iter().filter_map(|snapshot| snapshot.name).collect()
     }
 
     /// Backs up as a daemon and its workers do. `meanwhile` hears all that is told. Answers the parent.
@@ -89,7 +90,8 @@ impl World {
             top: None,
             publication: Publication::Rename,
         };
-        let (task, control, heard) = (self.task(None), Control::new().expect("a control"), Mutex::new(Vec::new()));
+        let (task, control, heard) =
+            (self.task(None, drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |told: Told| {
             meanwhile(&told);
             heard.lock().expect("heard").push(told);
@@ -110,17 +112,19 @@ impl World {
             match told {
                 Told::Source { uuid } => source = Some(uuid),
                 Told::Parent { uuid, .. } => parent = uuid,
-                Told::Pinned { pin } => self.pins.lock().expect("pins")[drive] = Some(pin),
+                Told::Pinned { learned } => self.known.lock().expect("known")[drive].learn(learned),
                 Told::Snapshot { .. }
                 | Told::Estimated { .. }
                 | Told::Thinned { .. }
                 | Told::Seen { .. }
                 | Told::FromFuture { .. } => {}
-                Told::Unchanged { .. } | Told::Kept { .. } => panic!("the source was changed: {told:?}"),
+                Told::Unchanged { .. } | Told::Kept { .. } | Told::Replaced { .. } | Told::Restored { .. } => {
+                    panic!("the source was changed: {told:?}")
+                }
             }
         }
         if let Some(alone) = share.leave() {
-            assert_eq!(thin_beside(&self.task(source), self.folder().as_fd(), &|_| {}), None);
+            assert_eq!(thin_beside(&self.task(source, drive), self.folder().as_fd(), &|_| {}), None);
             drop(alone);
         }
         parent
@@ -129,7 +133,7 @@ impl World {
     /// Backs up what changed, which has to be an increment to what the drive had last.
     fn is_an_increment(&self, drive: usize, meanwhile: &(dyn Fn(&Told) + Sync)) {
         self.change();
-        let needed = self.pins.lock().expect("pins")[drive].map(|pin| pin.source);
+        let needed = self.known.lock().expect("known")[drive].newest().map(|newest| newest.mark().here);
         let parent = self.back_up(drive, meanwhile);
         assert!(parent.is_some() && parent == needed, "drive {drive}: {parent:?}, and {needed:?} was needed");
     }
@@ -143,13 +147,14 @@ fn privileged_a_job_that_ends_at_any_point_of_its_siblings_way_takes_nothing_fro
         world.back_up(drive, &|_| {});
     }
     let none = Identity::NONE;
-    let pin = Pin { sent_as: none, ctransid: 0, source: none, drive: none, time: 0 };
+    let half = butterdock_receive::SubvolumeState::default();
+    let shared = SharedSnapshot { here: half, there: half, time: 0 };
     // Beside the source: nothing is made, a hidden one is, it is about to be sent, and it was shown and nobody knows.
     let points = [
         Told::Source { uuid: none },
         Told::Snapshot { name: Vec::new(), uuid: none },
         Told::Parent { uuid: None, why: None },
-        Told::Pinned { pin },
+        Told::Pinned { learned: Learned { shared, sources: Vec::new(), lost: Vec::new() } },
     ];
     for (at, point) in points.iter().enumerate() {
         let (one, other) = (at % 2, (at + 1) % 2);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, file, roots, subvolume, uuid_tree};
-use butterdock_receive::{Control, ErrorKind, Observer, Options};
+use butterdock_receive::{Candidates, Control, ErrorKind, Observer, Options, SubvolumeState};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
@@ -16,10 +16,12 @@ use super::deliver::since;
 use super::identity::Identity;
 use super::prospect::{Prospect, Words};
 use super::room::Short;
-use super::run::basis;
+use super::run::{basis, received};
 use super::send::Stream;
+use super::shared::SharedSnapshot;
 use super::snapshot::list;
 use super::task::Told;
+use super::task_time::TaskTime;
 use super::trouble::Trouble;
 
 /// A restore being done. Its parent is looked for as a backup's is, with the sides changed.
@@ -30,6 +32,8 @@ pub(crate) struct Restore<'r> {
     /// The directory of the volume.
     pub(crate) destination: BorrowedFd<'r>,
     pub(crate) options: &'r Options,
+    /// What this machine and the drive share, as far as the daemon remembers: nothing else is a parent.
+    pub(crate) shared: &'r [SharedSnapshot],
     /// The version of streams that this kernel sends: 1 or 2.
     pub(crate) version: u32,
     /// An estimate that takes longer is made beside the transfer.
@@ -45,11 +49,16 @@ impl Restore<'_> {
     /// Does it, to the end.
     pub(crate) fn run(&self) -> Result<(), Trouble> {
         let looking = Trouble::drive("look at the snapshot");
-        let SubvolumeInfo { id, uuid, parent_uuid, .. } = subvolume::info(self.snapshot).map_err(&looking)?;
+        let info = subvolume::info(self.snapshot).map_err(&looking)?;
+        let SubvolumeInfo { id, uuid, parent_uuid, .. } = info;
         let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
-        let on_drive = list(self.snapshot).map_err(Trouble::drive("list the snapshots"))?;
-        let here = list(self.destination).map_err(Trouble::volume("list the snapshots"))?;
-        let mut pairs = common(origin, &on_drive, &here).unwrap_or_default();
+        let marks = || self.shared.iter().map(SharedSnapshot::mark);
+        let (known_there, known_here): (Vec<_>, Vec<_>) = marks().map(|mark| (mark.there, mark.here)).unzip();
+        let on_drive = list(self.snapshot, &known_there).map_err(Trouble::drive("list the snapshots"))?;
+        let here = list(self.destination, &known_here).map_err(Trouble::volume("list the snapshots"))?;
+        // The drive sends.
+        let known: Vec<SharedSnapshot> = self.shared.iter().map(SharedSnapshot::reversed).collect();
+        let mut pairs = common(origin, &known, &on_drive, &here).pairs.unwrap_or_default();
         // One that was restored before is no parent of itself.
         pairs.retain(|pair| pair.source.uuid != origin.uuid);
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
@@ -67,8 +76,14 @@ impl Restore<'_> {
             tell: self.tell,
             words: Words { too_small, unseen: |fault| Trouble::volume("look at the space")(fault) },
         };
-        let transfer = || stream.transfer(self.destination, self.options, self.control, self.observer);
-        prospect.transfer(&OnceLock::new(), transfer).map(drop)
+        let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
+        let options = Options { candidates, ..self.options.clone() };
+        let transfer = || stream.transfer(self.destination, &options, self.control, self.observer);
+        let outcome = prospect.transfer(&OnceLock::new(), transfer)?;
+        let here = received(self.destination, &outcome).map_err(Trouble::volume("look at the new snapshot"))?;
+        let shared = SharedSnapshot { here, there: SubvolumeState::of_info(&info), time: TaskTime::default().now() };
+        (self.tell)(Told::Restored { shared });
+        Ok(())
     }
 }
 

@@ -1,17 +1,18 @@
 //! A worker's way through one backup.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use butterdock_btrfs::{filesystem, roots};
-use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Publication, Published};
+use butterdock_btrfs::{Error as Fault, filesystem, roots};
+use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Publication, Published, SubvolumeState};
 
-use super::common::{Pair, Why, common};
+use super::common::{Common, Pair, Why, common, is_as_it_was};
 use super::fresh::{Fresh, sweep};
 use super::identity::Identity;
 use super::last::last;
-use super::pins::Pin;
+use super::owner::{Owner, adopt, look_up};
+use super::shared::{Learned, SharedSnapshot};
 use super::snapshot::{Side, Snapshot, list};
 use super::source::Source;
 use super::task::{Task, Told};
@@ -57,26 +58,39 @@ impl Run<'_> {
         (self.tell)(Told::Source { uuid: source.origin.uuid });
         self.check_places(&source)?;
         sweep(folder, &source, &task.name)?;
-        let (mine, theirs) = (self.list_source()?, self.list_drive()?);
-        let beside = Side::Source { uuid: source.origin.uuid };
+        let (mine, mut theirs) = (self.list_source()?, self.list_drive()?);
+        let owner = {
+            let pairs = common(source.origin, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
+            Owner::of(task, source.origin.uuid, &pairs)
+        };
+        if let Some(text) = adopt(self.destination(), task, &owner, &mine, &mut theirs) {
+            self.observer.warning(&text);
+        }
+        let (beside, on_drive) = (Side::Source { uuid: source.origin.uuid }, Side::Drive(&owner));
         if !task.dry_run {
             tell_seen(task, beside, &mine, self.tell);
-            tell_seen(task, Side::Drive, &theirs, self.tell);
+            tell_seen(task, on_drive, &theirs, self.tell);
         }
-        let pairs = common(source.origin, &mine, &theirs);
+        let Common { pairs, replaced } = common(source.origin, &task.shared, &mine, &theirs);
         if task.dry_run {
-            self.explain(&source, &mine, &theirs);
+            self.explain(&source, &owner, &mine, &theirs);
         }
+        self.tell_replaced(replaced, pairs.is_ok());
+        let learned = |here: &Snapshot, there| Learned {
+            shared: SharedSnapshot { here: here.state(), there, time: task.time.now() },
+            sources: owner.sources.clone(),
+            lost: lost(&task.shared, &theirs),
+        };
         let from_future = || {
             tell_from_future(task, beside, &mine, self.tell);
-            tell_from_future(task, Side::Drive, &theirs, self.tell);
+            tell_from_future(task, on_drive, &theirs, self.tell);
         };
         // What another backup sent is a parent and no backup of this one: its rule does not keep it, another may delete it.
         let own = pairs.iter().flatten().find(|pair| pair.drive.name.is_some());
         if let Some(pair) = own
             && source.is_unchanged_since(pair)?
         {
-            (self.tell)(Told::Unchanged { pin: self.pin(pair.source, pair.drive.uuid) });
+            (self.tell)(Told::Unchanged { learned: learned(pair.source, pair.drive.state()) });
             from_future();
             return Ok(());
         }
@@ -92,12 +106,13 @@ impl Run<'_> {
         if task.dry_run {
             return self.estimate_only(&fresh, pairs.as_deref().unwrap_or_default());
         }
-        let outcome = self.deliver(&source, &mine, &fresh)?;
+        let outcome = self.deliver(&source, &owner, &mine, &fresh)?;
         fresh.keep();
         fresh.show()?;
-        let pin = self.pin(&fresh.snapshot, self.twin(&outcome)?);
-        (self.tell)(Told::Pinned { pin });
-        if let Some(text) = thin(task, Side::Drive, self.destination(), &[pin.mark()], self.tell) {
+        let learned = learned(&fresh.snapshot, self.counterpart(&outcome)?);
+        let needed = learned.shared.mark();
+        (self.tell)(Told::Pinned { learned });
+        if let Some(text) = thin(task, Side::Drive(&owner), self.destination(), &[needed], self.tell) {
             self.observer.warning(&text);
         }
         Ok(())
@@ -112,11 +127,15 @@ impl Run<'_> {
     }
 
     pub(super) fn list_drive(&self) -> Result<Vec<Snapshot>, Trouble> {
-        list(&self.ends.destination).map_err(Trouble::drive("list the snapshots"))
+        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
+        let mut there = list(&self.ends.destination, &known).map_err(Trouble::drive("list the snapshots"))?;
+        look_up(self.destination(), &mut there);
+        Ok(there)
     }
 
     fn list_source(&self) -> Result<Vec<Snapshot>, Trouble> {
-        list(&self.ends.folder).map_err(Trouble::source("list the snapshots"))
+        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
+        list(&self.ends.folder, &known).map_err(Trouble::source("list the snapshots"))
     }
 
     fn check_places(&self, source: &Source<'_>) -> Result<(), Trouble> {
@@ -146,26 +165,44 @@ impl Run<'_> {
         Ok(last.explains(why))
     }
 
-    /// The uuid of what was received.
-    fn twin(&self, outcome: &Outcome) -> Result<Identity, Trouble> {
-        let looking = Trouble::drive("look at the new snapshot");
-        let id = outcome.subvolumes.last().map_or(0, |Published { id, .. }| *id);
-        let item = roots::root_item(&self.ends.destination, id).map_err(looking)?;
-        Ok(item.map_or(Identity::NONE, |item| Identity(item.uuid)))
+    /// What was received, as it is now.
+    fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, Trouble> {
+        received(&self.ends.destination, outcome).map_err(Trouble::drive("look at the new snapshot"))
     }
 
-    fn explain(&self, source: &Source<'_>, mine: &[Snapshot], theirs: &[Snapshot]) {
+    /// A snapshot on the drive that is not the one that was sent is told, whether or not there is another to build on.
+    fn tell_replaced(&self, count: usize, incremental: bool) {
+        if count == 0 {
+            return;
+        }
+        let text = format!(
+            "{count} snapshots on the drive are not what this machine sent there, though they have their place or their \
+             identity; they are neither used nor deleted. Look at them, and delete them if nobody needs them"
+        );
+        self.observer.warning(&text);
+        if incremental {
+            (self.tell)(Told::Replaced { count });
+        }
+    }
+
+    fn explain(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {
         let side = Side::Source { uuid: source.origin.uuid };
         let now = self.task.time.now();
         Thinning::plan(self.task, side, mine, &[], now).explain(self.tell);
-        Thinning::plan(self.task, Side::Drive, theirs, &[], now).explain(self.tell);
+        Thinning::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.tell);
     }
+}
 
-    /// What a pair needs to stay one.
-    fn pin(&self, source: &Snapshot, drive: Identity) -> Pin {
-        let Snapshot { uuid, ctransid, .. } = *source;
-        Pin { sent_as: source.sent_as(), ctransid, source: uuid, drive, time: self.task.time.now() }
-    }
+/// What was received last, as it is on the filesystem of `place` now.
+pub(super) fn received(place: impl AsFd, outcome: &Outcome) -> Result<SubvolumeState, Fault> {
+    let id = outcome.subvolumes.last().map_or(0, |Published { id, .. }| *id);
+    Ok(roots::root_item(place, id)?.map(|item| SubvolumeState::of_item(&item)).unwrap_or_default())
+}
+
+/// What is remembered and is not on the drive as it was sent.
+fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
+    let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_as_it_was(now, &shared.there, &shared.here));
+    known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
 }
 
 /// The newest pair's source is the parent; a stream may clone from so many of the newest.
@@ -173,6 +210,9 @@ const CLONE_SOURCES: usize = 8;
 
 /// The ids of the parent and of what may be cloned from.
 pub(super) fn basis(pairs: &[Pair<'_>]) -> (Option<u64>, Vec<u64>) {
-    let ids: Vec<u64> = pairs.iter().take(CLONE_SOURCES).map(|pair| pair.source.id).collect();
+    let mut ids: Vec<u64> = pairs.iter().map(|pair| pair.source.id).collect();
+    // One may have two counterparts: restored twice, or restored to where it came from.
+    ids.dedup();
+    ids.truncate(CLONE_SOURCES);
     (ids.first().copied(), ids)
 }

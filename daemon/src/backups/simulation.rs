@@ -1,40 +1,33 @@
 //! Four hundred days of two drives that take turns, under a clock that is told what time it is.
 
+use butterdock_receive::Origin as Recorded;
+
 use super::common::{Origin, common};
 use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
-use super::pins::{Mark, Pin};
+use super::owner::Owner;
+use super::shared::{Known, Learned, Mark, SharedSnapshot};
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
-use super::task_time::TaskTime;
 use super::thin::Thinning;
 use super::utc::{DAY, HOUR};
 
 pub(super) const SOURCE: Identity = Identity([1; 16]);
+pub(super) const MACHINE: Identity = Identity([3; 16]);
 pub(super) const START: i64 = 1_795_378_500;
 
 /// A machine and its drives, as far as snapshots go.
 pub(super) struct World {
     pub(super) task: Task,
     pub(super) source: Vec<Snapshot>,
-    pub(super) drives: [(Vec<Snapshot>, Option<Pin>); 2],
+    pub(super) drives: [(Vec<Snapshot>, Known); 2],
     pub(super) transid: u64,
 }
 
 impl World {
     pub(super) fn new(keep: Keep, protect: u64) -> Self {
-        let task = Task {
-            name: b"home".to_vec(),
-            source: None,
-            keep,
-            protect,
-            pins: Vec::new(),
-            last: None,
-            lanes: None,
-            dry_run: false,
-            time: TaskTime::default(),
-        };
+        let task = Task { keep, protect, ..Task::of(b"home", MACHINE) };
         Self { task, source: Vec::new(), drives: Default::default(), transid: 100 }
     }
 
@@ -48,30 +41,42 @@ impl World {
     /// Backs up to a drive at a time. Answers whether it was an increment.
     pub(super) fn back_up(&mut self, drive: usize, now: i64) -> bool {
         let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
-        let incremental = common(origin, &self.source, &self.drives[drive].0).is_ok();
-        let (uuid, twin) = (self.id(), self.id());
+        let (there, known) = &self.drives[drive];
+        let incremental = common(origin, &known.shared, &self.source, there).pairs.is_ok();
+        let (uuid, counterpart) = (self.id(), self.id());
         let named = Snapshot { made: now, name: Some(name::make(b"home", now)), ..Snapshot::default() };
         let (id, ctransid) = (self.transid, self.transid);
         let fresh = Snapshot { id, uuid, parent_uuid: SOURCE, ctransid, otransid: ctransid, ..named.clone() };
-        self.source.push(fresh);
-        let there = Snapshot { id, uuid: twin, received_uuid: uuid, stransid: ctransid, otransid: ctransid, ..named };
-        self.drives[drive].0.push(there);
+        let received = Snapshot { id, uuid: counterpart, ..received(&fresh) };
+        self.source.push(fresh.clone());
+        self.drives[drive].0.push(received.clone());
         // What the order said: the pins before this backup.
         self.task.pins = self.marks();
-        let pin = Pin { sent_as: uuid, ctransid, source: uuid, drive: twin, time: now };
-        self.drives[drive].1 = Some(pin);
-        thin(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, pin.mark(), now);
-        thin(&self.task, Side::Drive, &mut self.drives[drive].0, pin.mark(), now);
+        let shared = SharedSnapshot { here: fresh.state(), there: received.state(), time: now };
+        self.drives[drive].1.learn(Learned { shared, sources: vec![SOURCE], lost: Vec::new() });
+        thin(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, shared.mark(), now);
+        thin(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
         incremental
     }
 
     /// What an order says of what all drives need.
     pub(super) fn marks(&self) -> Vec<Mark> {
-        self.drives.iter().filter_map(|(_, pin)| pin.as_ref().map(Pin::mark)).collect()
+        self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect()
     }
 }
 
-pub(super) fn thin(task: &Task, side: Side, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
+/// Whose the snapshots on the drives are.
+pub(super) fn owner() -> Owner {
+    Owner { machine: MACHINE, backup: b"home".to_vec(), sources: vec![SOURCE] }
+}
+
+/// What a drive has of it, with its record.
+pub(super) fn received(mine: &Snapshot) -> Snapshot {
+    let origin = Some(Recorded { machine: MACHINE.0, source: SOURCE.0, backup: "home".to_owned() });
+    Snapshot { received_uuid: mine.uuid, stransid: mine.ctransid, rtransid: mine.ctransid, origin, ..mine.clone() }
+}
+
+pub(super) fn thin(task: &Task, side: Side<'_>, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
     let before = there.clone();
     let deleted = std::cell::RefCell::new(Vec::new());
     Thinning::plan(task, side, &before, &[needed], now).explain(|told| {
@@ -95,10 +100,10 @@ fn four_hundred_days(keep: Keep, protect: u64) -> World {
             let incremental = world.back_up(drive, now);
             assert!(incremental || first[drive], "day {day}: everything was sent again");
             first[drive] = false;
-            for (there, pin) in &world.drives {
-                let Some(pin) = pin else { continue };
-                assert!(world.source.iter().any(|snapshot| snapshot.uuid == pin.source), "day {day}: a pin is lost");
-                assert!(there.iter().any(|snapshot| snapshot.uuid == pin.drive), "day {day}: a twin is lost");
+            for (there, known) in &world.drives {
+                let Some(pin) = known.newest().map(SharedSnapshot::mark) else { continue };
+                assert!(world.source.iter().any(|snapshot| snapshot.uuid == pin.here), "day {day}: a pin is lost");
+                assert!(there.iter().any(|snapshot| snapshot.uuid == pin.there), "day {day}: a counterpart is lost");
             }
         }
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::common::Why;
 use super::identity::Identity;
 use super::keep::{Keep, Reason};
-use super::pins::{Mark, Pin};
 use super::seen::Seen;
+use super::shared::{Learned, Mark, SharedSnapshot};
 use super::task_time::TaskTime;
 use crate::worker::bytes;
 
@@ -29,6 +29,17 @@ pub(crate) struct Task {
     /// The uuid that this drive's last backup has there; none before the first.
     #[serde(default)]
     pub(crate) last: Option<Identity>,
+    /// This machine, as records on drives have it.
+    pub(crate) machine: Identity,
+    /// The sources that this backup's snapshots on this drive are of, as far as the daemon remembers.
+    #[serde(default)]
+    pub(crate) sources: Vec<Identity>,
+    /// What this machine and the drive share, as far as the daemon remembers: nothing else is a parent.
+    #[serde(default)]
+    pub(crate) shared: Vec<SharedSnapshot>,
+    /// The daemon remembers no more than version 1 did: snapshots on the drive may have no record yet.
+    #[serde(default)]
+    pub(crate) adopt: bool,
     /// How many threads write data; one for each core where nothing is said.
     pub(crate) lanes: Option<usize>,
     /// Tell what would be sent and deleted, and do nothing.
@@ -36,6 +47,28 @@ pub(crate) struct Task {
     /// What the daemon knows of time.
     #[serde(default)]
     pub(crate) time: TaskTime,
+}
+
+#[cfg(test)]
+impl Task {
+    /// Of a backup of this name on this machine, that keeps what a rule without words keeps.
+    pub(crate) fn of(name: &[u8], machine: Identity) -> Self {
+        Self {
+            name: name.to_vec(),
+            source: None,
+            keep: Keep::default(),
+            protect: 0,
+            pins: Vec::new(),
+            last: None,
+            machine,
+            sources: Vec::new(),
+            shared: Vec::new(),
+            adopt: false,
+            lanes: None,
+            dry_run: false,
+            time: TaskTime::default(),
+        }
+    }
 }
 
 /// What is told of a backup, beside what is told of everything that is received.
@@ -60,9 +93,13 @@ pub(crate) enum Told {
     /// How much the stream will bring, in bytes; hardly more, and less where the source has files that share extents.
     Estimated { bytes: u64 },
     /// Nothing changed since the last backup on this drive: nothing is sent and nothing deleted.
-    Unchanged { pin: Pin },
+    Unchanged { learned: Learned },
     /// The drive has the snapshot: what it needs for its next increment from now on.
-    Pinned { pin: Pin },
+    Pinned { learned: Learned },
+    /// The volume has the snapshot of the drive, which may be a parent from now on.
+    Restored { shared: SharedSnapshot },
+    /// So many snapshots on the drive are not what was sent there, and are not used.
+    Replaced { count: usize },
     /// The snapshots of this backup on one side, in pieces; the last piece says so.
     Seen { drive: bool, snapshots: Vec<Seen>, last: bool },
     /// So many snapshots of this backup on one side are dated in the future. They take no place of the rule.

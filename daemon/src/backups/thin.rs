@@ -5,8 +5,9 @@ use std::os::fd::BorrowedFd;
 use butterdock_btrfs::{Errno, Error as Fault, subvolume};
 
 use super::keep::{Candidate, Reason, Rule, is_from_future, reasons};
-use super::pins::Mark;
+use super::owner::look_up;
 use super::seen::{MOST as MOST_SEEN, Seen};
+use super::shared::Mark;
 use super::snapshot::{Side, Snapshot, list, made_by_us};
 use super::task::{Task, Told};
 
@@ -20,26 +21,29 @@ pub(crate) fn thin_beside(task: &Task, folder: BorrowedFd<'_>, tell: &(dyn Fn(To
 /// next one's to delete, and there is a warning.
 pub(super) fn thin(
     task: &Task,
-    side: Side,
+    side: Side<'_>,
     folder: BorrowedFd<'_>,
     needed: &[Mark],
     tell: &(dyn Fn(Told) + Sync),
 ) -> Option<String> {
-    let failed = match list(folder) {
-        Ok(there) => {
+    let failed = match list(folder, &[]) {
+        Ok(mut there) => {
+            if side.is_drive() {
+                look_up(folder, &mut there);
+            }
             // What is there now, the new one with it, was seen from now on.
             tell_seen(task, side, &there, tell);
             Thinning::plan(task, side, &there, needed, task.time.now()).perform(folder, tell).1
         }
         Err(fault) => Some(fault),
     };
-    let place = if side == Side::Drive { "on the drive" } else { "beside the source" };
+    let place = if side.is_drive() { "on the drive" } else { "beside the source" };
     let text = "the next backup tries again";
     failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
 }
 
 /// Tells which snapshots of the backup are on one side, for the daemon to remember since when.
-pub(super) fn tell_seen(task: &Task, side: Side, there: &[Snapshot], tell: &(dyn Fn(Told) + Sync)) {
+pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(Told) + Sync)) {
     /// So many fit a report.
     const PIECE: usize = 256;
     let ours = there.iter().filter(|snapshot| made_by_us(snapshot, &task.name, side).is_some());
@@ -47,7 +51,7 @@ pub(super) fn tell_seen(task: &Task, side: Side, there: &[Snapshot], tell: &(dyn
     // Those beyond are the youngest, and are protected.
     seen.sort_by_key(|seen| seen.otransid);
     seen.truncate(MOST_SEEN);
-    let drive = side == Side::Drive;
+    let drive = side.is_drive();
     let mut pieces = seen.chunks(PIECE).peekable();
     if pieces.peek().is_none() {
         tell(Told::Seen { drive, snapshots: Vec::new(), last: true });
@@ -58,13 +62,13 @@ pub(super) fn tell_seen(task: &Task, side: Side, there: &[Snapshot], tell: &(dyn
 }
 
 /// Tells how many snapshots of the backup on one side are dated in the future, where any is.
-pub(super) fn tell_from_future(task: &Task, side: Side, there: &[Snapshot], tell: &(dyn Fn(Told) + Sync)) {
+pub(super) fn tell_from_future(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(Told) + Sync)) {
     let now = task.time.now();
     let is_from_future =
         |snapshot: &&Snapshot| made_by_us(snapshot, &task.name, side).is_some_and(|time| is_from_future(time, now));
     let count = there.iter().filter(is_from_future).count();
     if count > 0 {
-        tell(Told::FromFuture { drive: side == Side::Drive, count });
+        tell(Told::FromFuture { drive: side.is_drive(), count });
     }
 }
 
@@ -85,13 +89,13 @@ pub(crate) struct Thinning<'s> {
 impl<'s> Thinning<'s> {
     /// Looks at the snapshots in a folder; those elsewhere are nobody's business here. `needed` are pinned beside those of
     /// the task.
-    pub(crate) fn plan(task: &Task, side: Side, snapshots: &'s [Snapshot], needed: &[Mark], now: i64) -> Self {
+    pub(crate) fn plan(task: &Task, side: Side<'_>, snapshots: &'s [Snapshot], needed: &[Mark], now: i64) -> Self {
         let here: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.name.is_some()).collect();
         let is_pinned = |snapshot: &Snapshot| {
             let mut pins = task.pins.iter().chain(needed);
             pins.any(|pin| snapshot.bears(pin))
         };
-        let settled = if side == Side::Drive { task.time.settled_drive } else { task.time.settled_source };
+        let settled = if side.is_drive() { task.time.settled_drive } else { task.time.settled_source };
         let candidate = |snapshot: &&Snapshot| {
             let made = made_by_us(snapshot, &task.name, side);
             Candidate {
@@ -105,7 +109,7 @@ impl<'s> Thinning<'s> {
         let candidates: Vec<Candidate> = here.iter().map(candidate).collect();
         let rule = Rule { keep: task.keep, protect: task.protect, now, stopped: task.time.stopped };
         let reasons = reasons(&rule, &candidates);
-        Self { drive: side == Side::Drive, verdicts: here.into_iter().zip(reasons).collect() }
+        Self { drive: side.is_drive(), verdicts: here.into_iter().zip(reasons).collect() }
     }
 
     /// Tells what would be done.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use butterdock_dbus::{BackupOptions, Error, ErrorName, RestoreOptions, SnapshotRow};
+use butterdock_dbus::{BackupOptions, Error, ErrorName, RestoreOptions, SnapshotOrigin, SnapshotRow};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use zbus::OwnedObjectPath;
 
 use super::hall::{Hall, lost};
 use super::stay::Stay;
-use crate::backups::{self, Identity, OnDrive};
+use crate::backups::{self, From, Identity, OnDrive};
 use crate::drives::{DriveId, Plugged};
 use crate::jobs::{AboutDrive, BackupWish, RemoveWish, RestoreWish, Ticket, VerifyWish};
 use crate::volumes::{Place, Volume};
@@ -74,13 +74,7 @@ pub(super) async fn verify(hall: &Arc<Hall>, drive: DriveId, uid: u32) -> Result
 
 /// The snapshots on it. The drive is let go as after a job.
 pub(super) async fn list_snapshots(hall: &Arc<Hall>, drive: DriveId) -> Result<Vec<SnapshotRow>, Error> {
-    let goes_here = hall.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
-    let marks = |backup: String| {
-        // Listing deletes nothing: what cannot be read is only not shown as needed.
-        let marks = hall.dock.pins(&backup).unwrap_or_default();
-        (backup, marks)
-    };
-    let backups: Vec<_> = goes_here.into_iter().map(marks).collect();
+    let backups = hall.dock.remembered(&drive);
     let stay = Stay::begin(&hall.dock, &drive);
     let lease = hall.dock.lease(&drive).await?;
     let read = move || {
@@ -124,12 +118,18 @@ pub(super) async fn restore(
 
 fn row(found: OnDrive) -> SnapshotRow {
     let text = |uuid: Identity| Uuid::from_bytes(uuid.0).to_string();
-    let (backup, time) = found.ours.unzip();
+    let (origin, machine) = match found.from {
+        From::ThisMachine => (Some(SnapshotOrigin::ThisMachine), None),
+        From::OtherMachine(id) => (Some(SnapshotOrigin::OtherMachine), Some(text(id))),
+        From::Unknown => (None, None),
+    };
     SnapshotRow {
         name: found.name,
         uuid: text(found.uuid),
-        created: time.and_then(|time| u64::try_from(time).ok()?.checked_mul(1_000_000)),
-        backup,
+        created: found.made.and_then(|time| u64::try_from(time).ok()?.checked_mul(1_000_000)),
+        backup: found.backup,
+        origin: origin.map(|origin| origin.to_string()),
+        machine,
         received_uuid: found.received_uuid.map(text),
         parent_uuid: found.parent_uuid.map(text),
         pinned: Some(found.pinned),

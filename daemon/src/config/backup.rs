@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::worth::AbsolutePath;
-use crate::backups::{Keep, LONGEST_NAME, MOST_PINS};
+use crate::backups::{Keep, LONGEST_NAME, MOST_PINS, default_folder};
 
 /// A backup, as it is written.
 #[derive(Debug, Deserialize)]
@@ -94,7 +94,7 @@ impl Backup {
         let name = name.into_inner();
         BackupRule {
             snapshots: snapshots.map_or_else(|| source.join(".butterdock"), |path| path.0),
-            folder: folder.map_or_else(|| ["butterdock", name.as_str()].iter().collect(), |folder| folder.0),
+            folder: folder.map_or_else(|| default_folder(name.as_str()), |folder| folder.0),
             protect: protect.map_or(DAY, |protect| protect.0),
             keep: keep.keep(),
             name,
@@ -131,7 +131,7 @@ impl BackupRule {
         };
         format!(
             "Backup \"{}\": {} to {drives}, {when}; snapshots in {}, on a drive in {}; kept {}; nothing younger than {} is \
-             deleted, nor what a drive needs for its next increment, nor what butterdock did not make.",
+             deleted, nor what a drive needs for its next increment, nor what this machine did not make.",
             name.0,
             source.display(),
             snapshots.display(),

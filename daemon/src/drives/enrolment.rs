@@ -15,8 +15,10 @@ use super::facts::Facts;
 use super::machine;
 use super::node::small;
 
-/// The version of what is written. Another one is refused, not guessed at: it decides what is mounted.
-const VERSION: u32 = 1;
+/// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
+/// each backup it remembers the newest shared snapshot alone.
+const VERSION: u32 = 2;
+const OLDER: u32 = 1;
 
 /// A filesystem that an administrator has said belongs to this machine. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,9 +42,15 @@ pub(crate) struct Enrolment {
     /// When the last good backup ended; 0 before the first.
     #[serde(default)]
     pub(crate) last_backup: u64,
-    /// For each backup what must not be thinned away while the drive is out; the backups write it and read it.
-    #[serde(default)]
+    /// What version 1 remembered of each backup; gone when the backup was made once more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) pins: BTreeMap<String, serde_json::Value>,
+    /// For each backup what the drive and this machine share; the backups write it and read it.
+    #[serde(default)]
+    pub(crate) shared: BTreeMap<String, serde_json::Value>,
+    /// The same of what was restored from it.
+    #[serde(default)]
+    pub(crate) restored: serde_json::Value,
 }
 
 /// One device of an enrolled filesystem.
@@ -86,6 +94,8 @@ impl Enrolment {
             enrolled: now,
             last_backup: 0,
             pins: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            restored: serde_json::Value::Null,
         }
     }
 }
@@ -198,14 +208,14 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
     let mistaken =
         |error: serde_json::Error| format!("it is no enrolment ({error}); remove it and enrol the drive again");
     let Versioned { version } = serde_json::from_slice(&bytes).map_err(mistaken)?;
-    if version != VERSION {
+    if version != VERSION && version != OLDER {
         return Err(format!("a butterdock of another version wrote it ({version}); update, or enrol the drive again"));
     }
     let enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(mistaken)?;
     if enrolment.id != id || enrolment.members.is_empty() {
         return Err("its content is not that of its name; remove it and enrol the drive again".to_owned());
     }
-    Ok(enrolment)
+    Ok(Enrolment { version: VERSION, ..enrolment })
 }
 
 /// An enrolment is some thousand bytes, and a file: what leads elsewhere, or does not end, is none.
@@ -246,7 +256,7 @@ mod tests {
         let mut one = enrolment();
         register.write(&one).expect("written");
         one.last_backup = 9;
-        one.pins.insert("home".to_owned(), serde_json::json!({"uuid": 1}));
+        one.shared.insert("home".to_owned(), serde_json::json!({"uuid": 1}));
         register.write(&one).expect("written");
         assert_eq!(register.list().expect("listed"), (vec![one.clone()], Vec::new()));
         register.forget(one.id).expect("forgotten");
@@ -258,7 +268,7 @@ mod tests {
     fn another_version_is_refused_and_stays() {
         let state = tempfile::tempdir().expect("a folder");
         let register = Register::open(state.path()).expect("opened");
-        let one = Enrolment { version: 2, ..enrolment() };
+        let one = Enrolment { version: 3, ..enrolment() };
         register.write(&one).expect("written");
         let (good, bad) = register.list().expect("listed");
         assert!(
@@ -266,6 +276,23 @@ mod tests {
             "{bad:?}"
         );
         assert!(register.file(one.id).exists());
+    }
+
+    #[test]
+    fn what_version_1_wrote_is_read_and_written_as_version_2() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let mut one = enrolment();
+        one.pins.insert("home".to_owned(), serde_json::json!({"time": 1}));
+        let mut written = serde_json::to_value(&one).expect("written");
+        let fields = written.as_object_mut().expect("an object");
+        fields.insert("version".to_owned(), 1.into());
+        fields.retain(|name, _| name != "shared" && name != "restored");
+        fs::write(register.file(one.id), written.to_string()).expect("written");
+        assert_eq!(register.list().expect("listed"), (vec![one.clone()], Vec::new()));
+        register.write(&one).expect("written");
+        let text = fs::read_to_string(register.file(one.id)).expect("read");
+        assert!(text.contains("\"version\": 2"), "{text}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::runner::{Open, no_descriptor, open_places, task};
+use super::runner::{Open, is_remembered, no_descriptor, open_places, task};
 use crate::backups::{Told, Why};
 use crate::config::{BackupRule, WorkerRule};
 use crate::drives::{Dock, Lease};
@@ -48,7 +48,8 @@ impl Jobs {
         let failed = |text: String| Error::new(ErrorName::Failed, text);
         let root = lease.root().try_clone_to_owned().map_err(|error| failed(no_descriptor(&error).public))?;
         let (named, sources) = (rule.clone(), self.asking.sources.clone());
-        let opening = timeout(OPENING, spawn_blocking(move || open_places(&named, &sources, &root)));
+        let here = (dock.machine(), is_remembered(lease, &rule));
+        let opening = timeout(OPENING, spawn_blocking(move || open_places(&named, &sources, &root, here)));
         let Open { source, places, sides, .. } = match opening.await {
             Ok(Ok(opened)) => opened.map_err(failed)?,
             Ok(Err(_)) | Err(_) => {

@@ -75,6 +75,13 @@ fn backup(job: &mut Job, told: &Told) -> bool {
             let note = why.as_ref().map(|why| format!("everything is sent, because {why}"));
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
+        Told::Replaced { count } => {
+            note(
+                job,
+                &format!("{count} snapshots on the drive are not what this machine sent there, and are not used"),
+            );
+            return true;
+        }
         Told::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
         Told::FromFuture { drive, count } => {
             note(job, &from_future(*drive, *count));
@@ -84,6 +91,7 @@ fn backup(job: &mut Job, told: &Told) -> bool {
         | Told::Seen { .. }
         | Told::Snapshot { .. }
         | Told::Pinned { .. }
+        | Told::Restored { .. }
         | Told::Thinned { .. }
         | Told::Kept { .. } => return false,
     };

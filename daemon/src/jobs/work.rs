@@ -176,8 +176,8 @@ impl Work {
             }
             Self::Restore(wish) => {
                 let RestoreWish { dock, drive, snapshot, volume, place, name, .. } = *wish;
-                let (berth, order) = (berth(&dock, &drive), worker::Order::Restore { name, lanes });
-                let errand = Restore { snapshot, volume, place, order };
+                let berth = berth(&dock, &drive);
+                let errand = Restore { snapshot, volume, place, name, lanes };
                 tokio::spawn(Aboard { runner, berth, errand }.run());
             }
         }

@@ -12,7 +12,7 @@ use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
 use super::protocol::{JobError, Order, Report};
 use super::teller::Teller;
-use crate::backups::{self, Ends, PATIENCE, Restore, Task, thin_beside};
+use crate::backups::{self, Ends, PATIENCE, Restore, SharedSnapshot, Task, thin_beside};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
@@ -47,6 +47,7 @@ pub(crate) enum Job {
         destination: OwnedFd,
         options: Box<Options>,
         version: u32,
+        shared: Vec<SharedSnapshot>,
     },
     /// Stream files, where to, and how.
     Import {
@@ -111,11 +112,11 @@ impl Job {
                 })
             }
             Order::Thin(task) => Ok(Self::Thin { folder: alone(descriptors)?, task: Box::new(task) }),
-            Order::Restore { name, lanes } => {
+            Order::Restore { name, lanes, shared } => {
                 let [snapshot, destination] = two(descriptors)?;
                 let publication = Publication::of(destination.as_fd());
                 let options = Box::new(Options { lanes: lanes_for(lanes), publication, name, ..Options::default() });
-                Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST) })
+                Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST), shared })
             }
             Order::Import { only, verify, asked_by, lanes } => {
                 let [folder, destination] = two(descriptors)?;
@@ -144,8 +145,8 @@ impl Job {
                 Self::Backup { ends: Ends { destination, top, ..ends }, task, version }
             }
             Self::Thin { task, .. } => Self::Thin { folder: destination, task },
-            Self::Restore { snapshot, options, version, .. } => {
-                Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version }
+            Self::Restore { snapshot, options, version, shared, .. } => {
+                Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version, shared }
             }
             Self::Import { files, only, options, .. } => {
                 Self::Import { files, only, destination, options: Box::new(Options { top, ..*options }) }
@@ -204,12 +205,13 @@ impl Job {
                 }
                 Report::Ended { counts: Counts::default(), error: None }
             }
-            Self::Restore { snapshot, destination, options, version } => {
+            Self::Restore { snapshot, destination, options, version, shared } => {
                 let tell = |told| teller.leave(Report::Backup(told));
                 let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
                 let (version, observer) = (*version, teller);
                 let (patience, tell) = (PATIENCE, &tell);
-                let restore = Restore { snapshot, destination, options, version, patience, control, observer, tell };
+                let restore =
+                    Restore { snapshot, destination, options, shared, version, patience, control, observer, tell };
                 let error = restore.run().err().map(|trouble| failure::of_backup(&trouble));
                 Report::Ended { counts: control.progress().counts, error }
             }

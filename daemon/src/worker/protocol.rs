@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes;
 use super::priority::Priority;
-use crate::backups::{Task, Told};
+use crate::backups::{SharedSnapshot, Task, Told};
 use crate::{streams, verify};
 
 /// The longest line from the daemon, with its end.
-pub(crate) const LONGEST_ORDER: usize = 4 << 10;
+pub(crate) const LONGEST_ORDER: usize = 64 << 10;
 
 /// The longest line from a worker, with its end.
 pub(crate) const LONGEST_REPORT: usize = 64 << 10;
@@ -69,6 +69,9 @@ pub(crate) enum Order {
         name: Option<Vec<u8>>,
         /// How many threads write data; one for each core where nothing is said.
         lanes: Option<usize>,
+        /// What this machine and the drive share: nothing else is a parent.
+        #[serde(default)]
+        shared: Vec<SharedSnapshot>,
     },
     /// Compare all that is on the drive whose top the one descriptor is with its checksums.
     Verify,
@@ -243,10 +246,8 @@ mod tests {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
         let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, lanes: None };
-        let (name, keep) = (b"home".to_vec(), crate::backups::Keep::default());
         let time = crate::backups::TaskTime { stopped: true, settled_drive: u64::MAX, ..Default::default() };
-        let (pins, dry_run) = (Vec::new(), false);
-        let task = Task { name, source: None, keep, protect: 7, pins, last: None, lanes: None, dry_run, time };
+        let task = Task { protect: 7, time, ..Task::of(b"home", crate::backups::Identity([1; 16])) };
         for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Thin(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }

@@ -68,7 +68,7 @@ fn made(folder: &Path) -> Result<PathBuf> {
 
 fn backup(live: &Path, into: &Path) -> Result<Duration> {
     let keep = json!({"last": 9, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
-    let task = json!({"backup": {"name": "68", "source": null, "keep": keep, "protect": 0, "pins": [], "lanes": null, "dry_run": false}});
+    let task = json!({"backup": {"name": "68", "source": null, "keep": keep, "protect": 0, "pins": [], "machine": "0b".repeat(16), "lanes": null, "dry_run": false}});
     let (source, folder, into) = (File::open(live)?, File::open(live.join(".butterdock"))?, File::open(into)?);
     let began = Instant::now();
     let ended =

@@ -154,11 +154,19 @@ impl Story {
     /// # Errors
     /// When it cannot be looked at.
     pub fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
+        self.on_drive_in("butterdock/home", look)
+    }
+
+    /// The same of those in this folder on the drive.
+    ///
+    /// # Errors
+    /// As [`Self::on_drive`].
+    pub fn on_drive_in<T>(&self, folder: &str, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
         let at = self.stage.rig.join("look");
         fs::create_dir_all(&at)?;
         let node = format!("/dev/{}", self.device()?);
         run(Command::new("mount").args(["-o", "ro"]).arg(&node).arg(&at), PATIENCE)?.success()?;
-        let done = snapshots(&at.join("butterdock/home")).and_then(|all| look(&all));
+        let done = snapshots(&at.join(folder)).and_then(|all| look(&all));
         unmount(&at)?;
         done
     }

@@ -18,8 +18,8 @@ fn keeping_one(pins: &Value) -> Value {
 
 /// What is said of the pin that was told.
 fn mark(ended: &Ended) -> Value {
-    let pin = &told(ended, "pinned")[0]["pin"];
-    json!({"sent_as": pin["sent_as"], "ctransid": pin["ctransid"]})
+    let shared = &told(ended, "pinned")[0]["learned"]["shared"];
+    json!({"here": shared["here"]["uuid"], "there": shared["there"]["uuid"]})
 }
 
 #[test]
@@ -27,13 +27,13 @@ fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()
     let stage = Stage::new()?;
     snapshot::freeze(&stage.live(""), &stage.folder().join("home.20200101T000000Z"))?;
     snapshot::freeze(&stage.live(""), &stage.folder().join("by-hand"))?;
-    let first = stage.begin(&keeping_one(&json!([])))?.finish()?.success()?;
+    let first = stage.run(&keeping_one(&json!([])))?;
     let first = mark(&first);
     for number in 0..3 {
         // Names have seconds.
         sleep(Duration::from_millis(1100));
         fs::write(stage.live("file"), format!("{number}"))?;
-        let ended = stage.begin(&keeping_one(&json!([first])))?.finish()?.success()?;
+        let ended = stage.run(&keeping_one(&json!([first])))?;
         ensure!(incremental(&ended)?, "{:?}", ended.reports);
         // Beside the source another drive may need anything: it is thinned apart.
         let (before, theirs) = stage.names()?;
@@ -61,7 +61,7 @@ fn what_is_protected_is_not_deleted() -> Result<()> {
         fs::write(stage.live("file"), format!("{number}"))?;
         let mut order = keeping_one(&json!([]));
         order["backup"]["protect"] = json!(3600);
-        let ended = stage.begin(&order)?.finish()?.success()?;
+        let ended = stage.run(&order)?;
         order["backup"]["source"] = told(&ended, "source")[0]["uuid"].clone();
         stage.thin(&order["backup"])?;
     }

@@ -44,7 +44,7 @@ fn a_full_drive_is_thinned_once_by_the_rule_and_then_it_fits() -> Result<()> {
     }
     ensure!(stage.names()?.1.len() == 2);
     fs::write(stage.live("large"), noise(150, 99))?;
-    let ended = stage.begin(&with(json!({"keep": keep})))?.finish()?.success()?;
+    let ended = stage.run(&with(json!({"keep": keep})))?;
     ensure!(incremental(&ended)? && !told(&ended, "thinned").is_empty(), "{:?}", ended.reports);
     stage.is_restorable()
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
@@ -18,6 +19,8 @@ pub(crate) struct Stage {
     pub(crate) source: Volume,
     pub(crate) drive: Volume,
     pub(crate) rig: Rig,
+    /// What the daemon would remember: what the source and the drive share.
+    shared: Mutex<Vec<Value>>,
 }
 
 /// `home`
@@ -38,7 +41,7 @@ impl Stage {
         let folder = source.join("snapshots");
         fs::create_dir(&folder)?;
         fs::create_dir(drive.join("backups"))?;
-        let stage = Self { folder, source, drive, rig };
+        let stage = Self { folder, source, drive, rig, shared: Mutex::default() };
         fs::write(stage.live("file"), vec![b'x'; 3 << 20])?;
         Ok(stage)
     }
@@ -60,15 +63,25 @@ impl Stage {
 
     /// Begins a backup.
     pub(crate) fn begin(&self, order: &Value) -> Result<Hired> {
+        let mut order = order.clone();
+        order["backup"]["shared"] = json!(*self.shared.lock().unwrap_or_else(PoisonError::into_inner));
         let source = File::open(self.live(""))?;
         let folder = File::open(self.folder())?;
         let destination = File::open(self.destination())?;
-        Hired::new(&butterdockd()?, order, &[source.as_fd(), folder.as_fd(), destination.as_fd()])
+        Hired::new(&butterdockd()?, &order, &[source.as_fd(), folder.as_fd(), destination.as_fd()])
     }
 
     /// Backs up and answers what was told.
     pub(crate) fn back_up(&self) -> Result<Ended> {
-        self.begin(&order())?.finish()?.success()
+        self.run(&order())
+    }
+
+    /// Has a backup done and remembers what it told.
+    pub(crate) fn run(&self, order: &Value) -> Result<Ended> {
+        let ended = self.begin(order)?.finish()?.success()?;
+        let pinned = told(&ended, "pinned").into_iter().map(|told| told["learned"]["shared"].clone());
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).extend(pinned);
+        Ok(ended)
     }
 
     /// Thins beside the source, as after a backup with this task, and answers what was told.
@@ -77,7 +90,7 @@ impl Stage {
         Hired::new(&butterdockd()?, &json!({"thin": task}), &[folder.as_fd()])?.finish()?.success()
     }
 
-    /// The names in the folder and on the drive, hidden ones with them.
+    /// The names in the folder and on the drive, hidden ones with them, but for the directory of records.
     pub(crate) fn names(&self) -> Result<(Vec<String>, Vec<String>)> {
         Ok((all_names(&self.folder())?, all_names(&self.destination())?))
     }
@@ -105,6 +118,7 @@ pub(crate) fn with(fields: Value) -> Value {
         "keep": {"last": 100, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0},
         "protect": 0,
         "pins": [],
+        "machine": "0b".repeat(16),
         "lanes": null,
         "dry_run": false,
     });

@@ -143,7 +143,11 @@ impl Drive {
             pinned: Some(pinned),
             ..SnapshotRow::default()
         };
-        Ok(vec![row("tuesday", "aa22", true), row("monday", "aa11", false), row("monday", "bb11", false)])
+        let ours = |row| SnapshotRow { origin: Some("this-machine".to_owned()), ..row };
+        let (origin, machine) =
+            (Some("other-machine".to_owned()), Some("1a2b3c4d-0000-8000-8000-000000000000".to_owned()));
+        let others = SnapshotRow { origin, machine, ..row("monday", "bb11", false) };
+        Ok(vec![ours(row("tuesday", "aa22", true)), row("monday", "aa11", false), others])
     }
 
     #[zbus(out_args("job"))]

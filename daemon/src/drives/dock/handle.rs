@@ -10,7 +10,7 @@ use super::fault::{busy, failed, no_such_drive};
 use super::picture::{Card, Picture};
 use super::turn::{Lane, Turn, answer, blocking};
 use super::{Condition, Drive, DriveId, Lease, Letting, Plugged, follow, once, rows, secret};
-use crate::backups::{Mark, Pin};
+use crate::backups::{Backups, Identity, Known, Learned, Mark, SharedSnapshot, for_order, remember};
 use crate::config::Config;
 use crate::drives::{Monitor, Register, luks, mount};
 use crate::foreign::Parked;
@@ -139,25 +139,71 @@ impl Dock {
     /// What one of them needs cannot be read: a sentence for a person.
     pub(crate) fn pins(&self, backup: &str) -> Result<Vec<Mark>, String> {
         let picture = self.lock();
-        let pins = picture.enrolments.iter().filter_map(|enrolment| rows::pin(enrolment, backup).transpose());
-        Ok(once(pins.map(|pin| pin.map(|pin| pin.mark())).collect::<Result<_, _>>()?))
+        let known = picture.enrolments.iter().map(|enrolment| rows::known(enrolment, backup));
+        let known = known.collect::<Result<Vec<_>, _>>()?;
+        Ok(once(known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect()))
     }
 
-    /// What one drive needs; none before its first backup.
+    /// This machine, as records on drives have it.
+    pub(crate) fn machine(&self) -> Identity {
+        Identity(self.0.register.machine().into_bytes())
+    }
+
+    /// What is remembered of a backup on one drive, and whether version 1 wrote that down.
     ///
     /// # Errors
     /// As for [`Self::pins`].
-    pub(super) fn pin(&self, id: &DriveId, backup: &str) -> Result<Option<Pin>, String> {
-        self.lock().enrolment(id).map_or(Ok(None), |enrolment| rows::pin(enrolment, backup))
+    pub(super) fn known(&self, id: &DriveId, backup: &str) -> Result<(Known, bool), String> {
+        let picture = self.lock();
+        let Some(enrolment) = picture.enrolment(id) else { return Ok((Known::default(), false)) };
+        let older = !enrolment.shared.contains_key(backup) && enrolment.pins.contains_key(backup);
+        rows::known(enrolment, backup).map(|known| (known, older))
+    }
+
+    /// All that this machine shares with a drive, what belongs to the backup first.
+    pub(super) fn shared(&self, id: &DriveId, backup: &str) -> Vec<SharedSnapshot> {
+        let picture = self.lock();
+        let Some(enrolment) = picture.enrolment(id) else { return Vec::new() };
+        let others = enrolment.shared.keys().chain(enrolment.pins.keys()).filter(|other| *other != backup);
+        // What cannot be read of another backup is that backup's problem, and no parent here.
+        let known = |name: &str| rows::known(enrolment, name).unwrap_or_default().shared;
+        let own = known(backup);
+        let others: Vec<Vec<SharedSnapshot>> =
+            others.map(|name| known(name)).chain([rows::restored(enrolment)]).collect();
+        for_order(std::iter::once(&own[..]).chain(others.iter().map(Vec::as_slice)))
+    }
+
+    /// What is remembered of the backups on a drive, for the list of what is on it. What cannot be read is left out: a list
+    /// deletes nothing.
+    pub(crate) fn remembered(&self, id: &DriveId) -> Backups {
+        let machine = self.machine();
+        let picture = self.lock();
+        let Some(enrolment) = picture.enrolment(id) else {
+            return Backups { machine, known: Vec::new(), marks: Vec::new() };
+        };
+        let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
+        let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
+        let known: Vec<(String, Known)> = known.collect();
+        let marks = known.iter().filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
+        Backups { machine, known, marks }
     }
 
     /// Writes down that a backup to it has succeeded, and what its next increment needs.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub(crate) async fn backed_up(&self, id: &DriveId, backup: &str, pin: Pin) -> Result<(), Error> {
+    pub(crate) async fn backed_up(&self, id: &DriveId, backup: &str, learned: Learned) -> Result<(), Error> {
         let (dock, id, backup) = (self.clone(), id.clone(), backup.to_owned());
-        answer(async move { dock.backed_up_now(&id, backup, pin).await }).await
+        answer(async move { dock.backed_up_now(&id, backup, learned).await }).await
+    }
+
+    /// Writes down that a snapshot of it was restored, on which others may build.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn restored(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+        let (dock, id) = (self.clone(), id.clone());
+        answer(async move { dock.restored_now(&id, shared).await }).await
     }
 
     /// Lets it go; what it had come to. It is safe to be unplugged afterwards, unless the configuration keeps it mounted.
@@ -241,12 +287,43 @@ impl Dock {
         }
     }
 
-    async fn backed_up_now(&self, id: &DriveId, backup: String, pin: Pin) -> Result<(), Error> {
+    async fn backed_up_now(&self, id: &DriveId, backup: String, learned: Learned) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            let mut known = rows::known(enrolment, &backup).map_err(failed)?;
+            let mut restored = rows::restored(enrolment);
+            restored.retain(|shared| !learned.lost.contains(&shared.mark().there));
+            known.learn(learned);
+            enrolment.restored = value(&restored)?;
+            enrolment.shared.insert(backup.clone(), value(&known)?);
+            enrolment.pins.remove(&backup);
+            enrolment.last_backup = now();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn restored_now(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            let mut restored = rows::restored(enrolment);
+            remember(&mut restored, shared);
+            enrolment.restored = value(&restored)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes what is written down of an enrolled drive.
+    async fn write_down(
+        &self,
+        id: &DriveId,
+        change: impl FnOnce(&mut crate::drives::Enrolment) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let turn = self.turn(id).await?;
         let mut enrolment = self.lock().enrolment(id).cloned().ok_or_else(|| no_such_drive(id))?;
-        let value = serde_json::to_value(pin).map_err(|error| failed(error.to_string()))?;
-        enrolment.pins.insert(backup, value);
-        enrolment.last_backup = now();
+        if let Err(error) = change(&mut enrolment) {
+            self.done(turn);
+            return Err(error);
+        }
         let (register, written) = (self.0.register.clone(), enrolment.clone());
         let done = blocking(id, move || register.write(&written)).await;
         if done.is_ok() {
@@ -255,6 +332,10 @@ impl Dock {
         self.done(turn);
         done
     }
+}
+
+fn value(known: &impl serde::Serialize) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(known).map_err(|error| failed(error.to_string()))
 }
 
 /// Microseconds since 1970.

@@ -11,7 +11,7 @@ use super::DriveId;
 use super::handle::Dock;
 use super::turn::blocking;
 use crate::anchor::Anchor;
-use crate::backups::Pin;
+use crate::backups::{Known, SharedSnapshot};
 
 /// A drive that is mounted, proved, and not let go as long as this is there.
 #[derive(Debug)]
@@ -51,12 +51,17 @@ impl Lease {
         self.mount
     }
 
-    /// What it needs for the next increment of a backup; none before the first.
+    /// What is remembered of a backup on it, and whether version 1 wrote that down.
     ///
     /// # Errors
     /// As for [`Dock::pins`].
-    pub(crate) fn pin(&self, backup: &str) -> Result<Option<Pin>, String> {
-        self.held.dock.pin(&self.held.id, backup)
+    pub(crate) fn known(&self, backup: &str) -> Result<(Known, bool), String> {
+        self.held.dock.known(&self.held.id, backup)
+    }
+
+    /// All that this machine shares with it, what belongs to the backup first; for a restore the name is empty.
+    pub(crate) fn shared(&self, backup: &str) -> Vec<SharedSnapshot> {
+        self.held.dock.shared(&self.held.id, backup)
     }
 
     /// Waits until the drive is pulled out.

@@ -5,7 +5,7 @@ use butterdock_dbus::BackupRow;
 use super::DriveId;
 use super::handle::Dock;
 use super::picture::{Picture, goes};
-use crate::backups::Pin;
+use crate::backups::{Known, Pin, SharedSnapshot};
 use crate::config::{BackupRule, Schedule, WorkerRule};
 use crate::drives::Enrolment;
 
@@ -33,13 +33,17 @@ pub(super) fn rows(picture: &Picture) -> Vec<BackupRow> {
     rows
 }
 
-/// What the drive needs for its next increment of a backup.
+/// What is remembered of a backup on the drive.
 ///
 /// # Errors
 /// It cannot be read. Whoever thins without knowing it could delete what the drive needs.
-pub(super) fn pin(enrolment: &Enrolment, backup: &str) -> Result<Option<Pin>, String> {
-    let Some(value) = enrolment.pins.get(backup) else { return Ok(None) };
-    serde_json::from_value(value.clone()).map(Some).map_err(|error| {
+pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<Known, String> {
+    let read = match (enrolment.shared.get(backup), enrolment.pins.get(backup)) {
+        (Some(value), _) => serde_json::from_value(value.clone()),
+        (None, Some(pin)) => serde_json::from_value::<Pin>(pin.clone()).map(Known::from),
+        (None, None) => Ok(Known::default()),
+    };
+    read.map_err(|error| {
         let Enrolment { label, id, .. } = enrolment;
         format!(
             "what the drive \"{label}\" needs for the next backup \"{backup}\" cannot be read ({error}); nothing was \
@@ -47,6 +51,11 @@ pub(super) fn pin(enrolment: &Enrolment, backup: &str) -> Result<Option<Pin>, St
              up with butterdock forget {id} and enrol it again"
         )
     })
+}
+
+/// What was restored from the drive. What cannot be read costs a transfer of everything, and nothing else.
+pub(super) fn restored(enrolment: &Enrolment) -> Vec<SharedSnapshot> {
+    serde_json::from_value(enrolment.restored.clone()).unwrap_or_default()
 }
 
 fn named(rule: &BackupRule) -> BackupRow {
@@ -57,15 +66,15 @@ fn row(picture: &Picture, rule: &BackupRule, enrolment: &Enrolment) -> BackupRow
     let id = DriveId::from(enrolment.id);
     let shown = picture.shown.get(&id).map(|shown| shown.borrow().clone());
     let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
-    let pin = pin(enrolment, rule.name.as_str());
-    let last = pin.as_ref().ok().copied().flatten().and_then(|pin| u64::try_from(pin.time).ok());
+    let known = known(enrolment, rule.name.as_str());
+    let last = known.as_ref().ok().and_then(Known::newest).and_then(|newest| u64::try_from(newest.time).ok());
     BackupRow {
         due: rule.schedule == Schedule::OnPlug,
         drive: Some(id.as_str().to_owned()),
         drive_label: Some(enrolment.label.clone()),
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
-        problem: pin.err().or_else(|| shown.map(|drive| drive.is.problem).filter(|problem| !problem.is_empty())),
+        problem: known.err().or_else(|| shown.map(|drive| drive.is.problem).filter(|problem| !problem.is_empty())),
         ..named(rule)
     }
 }
@@ -79,11 +88,13 @@ mod tests {
     #[test]
     fn what_a_drive_needs_and_cannot_be_read_is_an_error_and_not_nothing() {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
-        assert_eq!(pin(&blue, "home"), Ok(None), "one that was never backed up to needs nothing");
+        assert_eq!(known(&blue, "home"), Ok(Known::default()), "one that was never backed up to needs nothing");
         blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));
-        let text = pin(&blue, "home").expect_err("unreadable");
+        let text = known(&blue, "home").expect_err("unreadable");
         assert!(text.contains("\"Blue\"") && text.contains("nothing was backed up"), "{text}");
         assert!(text.contains(&format!("butterdock forget {}", blue.id)), "{text}");
-        assert_eq!(pin(&blue, "etc"), Ok(None), "other backups are not concerned");
+        assert_eq!(known(&blue, "etc"), Ok(Known::default()), "other backups are not concerned");
+        blue.shared.insert("home".to_owned(), serde_json::json!({ "sources": 5 }));
+        assert!(known(&blue, "home").is_err());
     }
 }

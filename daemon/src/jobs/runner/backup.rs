@@ -12,7 +12,7 @@ use super::receive::no_descriptor;
 use super::stay::{Berth, Errand};
 use super::{Outcome, Runner, Told, other_than};
 use crate::anchor::Anchor;
-use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task, TaskTime};
+use crate::backups::{self, Identity, MOST_PINS, Mark, Sharers, Task, TaskTime, choose};
 use crate::config::BackupRule;
 use crate::drives::{Dock, Lease};
 use crate::jobs::entry::Ending;
@@ -54,7 +54,8 @@ impl Errand for Backup {
     async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
         let (rule, sources) = (self.rule.clone(), self.sources.clone());
-        let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root)));
+        let here = (berth.dock.machine(), is_remembered(lease, &rule));
+        let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root, here)));
         let opened = tokio::select! {
             opened = opening => opened,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
@@ -107,10 +108,10 @@ impl Backup {
 
     /// What the drive needs for the next increment is durable before the job is said to have succeeded.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, pin, .. } = outcome.heard;
-        let Some(pin) = pin else { return };
+        let Heard { source, learned, .. } = outcome.heard.clone();
+        let Some(learned) = learned else { return };
         let Berth { dock, drive } = berth;
-        if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), pin).await {
+        if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), learned).await {
             outcome.fail(super::stay::trouble(error));
         }
         if let (None, Some(uuid)) = (expected, source) {
@@ -143,25 +144,44 @@ pub(in crate::jobs) fn task(
     lanes: Option<usize>,
 ) -> Result<Task, String> {
     let name = rule.name.as_str();
+    let (known, adopt) = lease.known(name)?;
     Ok(Task {
         name: name.as_bytes().to_vec(),
         source,
         keep: rule.keep,
         protect: rule.protect.as_secs(),
         pins: dock.pins(name)?,
-        last: lease.pin(name)?.map(|pin| pin.drive),
+        last: known.newest().map(|newest| newest.mark().there),
+        machine: dock.machine(),
+        sources: known.sources,
+        shared: lease.shared(name),
+        adopt,
         lanes,
         dry_run: false,
         time: TaskTime::default(),
     })
 }
 
+/// Whether this backup was made on this drive before, as far as that is remembered.
+pub(in crate::jobs) fn is_remembered(lease: &Lease, rule: &BackupRule) -> bool {
+    // What cannot be read ends the backup before anything is sent.
+    lease.known(rule.name.as_str()).is_ok_and(|(known, _)| known.newest().is_some())
+}
+
 /// Blocks as long as the source and the drive do.
-pub(in crate::jobs) fn open(rule: &BackupRule, sources: &Sources, root: &OwnedFd) -> Result<Open, String> {
+pub(in crate::jobs) fn open(
+    rule: &BackupRule,
+    sources: &Sources,
+    root: &OwnedFd,
+    (machine, remembered): (Identity, bool),
+) -> Result<Open, String> {
     let source = sources.of(rule).map_err(|error| {
         format!("what the source has to be cannot be read: {error}; check the disk of the state directory")
     })?;
-    let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &rule.folder);
+    let folder = choose(root.as_fd(), &rule.folder, rule.name.as_str(), machine, remembered).map_err(|fault| {
+        format!("the snapshots on the drive cannot be listed: {fault}; check the drive and its cable (dmesg)")
+    })?;
+    let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &folder);
     let places: Vec<Anchor> = places.map_err(|closed| closed.to_string())?.into_iter().map(Anchor::from).collect();
     let [_, folder, destination] = places.as_slice() else {
         return Err("the source and the drive were not opened; start the job again".to_owned());
@@ -178,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_was_needed_before_is_kept_once_more_and_never_in_the_place_of_what_is_needed_now() {
-        let mark = |ctransid| Mark { sent_as: Identity([1; 16]), ctransid };
+        let mark = |number: u8| Mark { here: Identity([1; 16]), there: Identity([number; 16]) };
         assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
         let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();
         assert_eq!(and_before(now.clone(), vec![mark(1)]), now);

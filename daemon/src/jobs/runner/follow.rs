@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, Told};
-use crate::backups::{self, Identity, Listings, Pin};
+use crate::backups::{self, Identity, Learned, Listings, SharedSnapshot};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
@@ -35,7 +35,9 @@ pub(super) struct Heard {
     /// What its source is.
     pub(super) source: Option<Identity>,
     /// What the drive needs for its next increment.
-    pub(super) pin: Option<Pin>,
+    pub(super) learned: Option<Learned>,
+    /// What was restored.
+    pub(super) restored: Option<SharedSnapshot>,
     /// That is a new snapshot, and no old one that still is what the source is.
     pub(super) made: bool,
     /// What was found on it, once all was read.
@@ -66,8 +68,11 @@ impl Followed {
             Report::Backup(told) => {
                 match told {
                     backups::Told::Source { uuid } => self.heard.source = Some(*uuid),
-                    backups::Told::Pinned { pin } => (self.heard.pin, self.heard.made) = (Some(*pin), true),
-                    backups::Told::Unchanged { pin } => self.heard.pin = Some(*pin),
+                    backups::Told::Pinned { learned } => {
+                        (self.heard.learned, self.heard.made) = (Some(learned.clone()), true);
+                    }
+                    backups::Told::Unchanged { learned } => self.heard.learned = Some(learned.clone()),
+                    backups::Told::Restored { shared } => self.heard.restored = Some(*shared),
                     backups::Told::Seen { drive, snapshots, last } => {
                         self.heard.listings.hear(*drive, snapshots, *last)
                     }
@@ -75,6 +80,7 @@ impl Followed {
                     | backups::Told::Parent { .. }
                     | backups::Told::Estimated { .. }
                     | backups::Told::FromFuture { .. }
+                    | backups::Told::Replaced { .. }
                     | backups::Told::Thinned { .. }
                     | backups::Told::Kept { .. } => {}
                 }

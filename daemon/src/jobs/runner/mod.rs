@@ -11,7 +11,7 @@ mod stay;
 mod thin;
 mod verify;
 
-pub(super) use backup::{Backup, Open, open as open_places, task};
+pub(super) use backup::{Backup, Open, is_remembered, open as open_places, task};
 pub(super) use follow::other_than;
 pub(super) use import::{Import, open as open_folder};
 pub(super) use receive::{Receive, no_descriptor};

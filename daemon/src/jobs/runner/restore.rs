@@ -29,11 +29,14 @@ pub(in crate::jobs) struct Restore {
     pub(in crate::jobs) volume: Arc<Volume>,
     /// The directory that it was asked for.
     pub(in crate::jobs) place: Place,
-    pub(in crate::jobs) order: Order,
+    /// The name of the subvolume instead of the snapshot's.
+    pub(in crate::jobs) name: Option<Vec<u8>>,
+    /// How many threads write data; one for each core where nothing is said.
+    pub(in crate::jobs) lanes: Option<usize>,
 }
 
 impl Errand for Restore {
-    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
         let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
         runner.tell(Told::Opened(mount)).await;
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
@@ -61,7 +64,14 @@ impl Errand for Restore {
             }
         };
         let copy = directory.try_clone().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
-        let outcome = runner.work(self.order.clone(), [snapshot, copy].into(), &directory).await;
+        let order = Order::Restore { name: self.name.clone(), lanes: self.lanes, shared: lease.shared("") };
+        let outcome = runner.work(order, [snapshot, copy].into(), &directory).await;
+        if let Some(shared) = outcome.heard.restored
+            && let Err(error) = berth.dock.restored(&berth.drive, shared).await
+        {
+            let text = "it is restored, but the next restore of a later snapshot brings everything";
+            tracing::warn!(butterdock_job = %runner.id, "what was restored cannot be written down: {error}; {text}");
+        }
         Ok((outcome, directory))
     }
 }
