@@ -44,7 +44,7 @@ impl Asking {
     /// What a worker tells on this order, and why it could not tell all.
     ///
     /// # Errors
-    /// `Busy` where too much is asked; `DeviceGone` when the drive is pulled, or the answer does not come `within`; `Failed`
+    /// `Busy` where too much is asked, and when the drive is made safe to unplug; `DeviceGone` when the drive is pulled, or the answer does not come `within`; `Failed`
     /// when there is none.
     pub(super) async fn ask(
         &self,
@@ -59,6 +59,7 @@ impl Asking {
         // What is not waited for any more is dropped, and the worker killed with it.
         let answered = tokio::select! {
             answered = timeout(within, self.answer(order, handed, priority)) => answered,
+            () = drive.removal() => return Err(removed()),
             () = drive.gone() => return Err(gone("the drive was pulled out; plug it in again")),
         };
         drop(place);
@@ -104,6 +105,10 @@ impl Jobs {
         let row = |report| if let Report::Streams(Told::File(row)) = report { Some(row) } else { None };
         Ok(told.into_iter().filter_map(row).collect())
     }
+}
+
+fn removed() -> Error {
+    Error::new(ErrorName::Busy, "the drive is being made safe to unplug; ask again when it is plugged in again")
 }
 
 fn gone(sentence: &str) -> Error {

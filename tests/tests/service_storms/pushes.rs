@@ -7,12 +7,17 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_tests::chaos::{Frozen, wait_until};
 use butterdock_tests::docking::{Story, word};
-use butterdock_tests::rig::Volume;
+use butterdock_tests::rig::{PATIENCE, Volume, start};
 use butterdock_tests::service::{Polkit, Rules, answer, as_user, no_options, python};
 use butterdock_tests::snapshot;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use zbus::{OwnedObjectPath, Variant};
+
+use super::weather::workers;
 
 /// Two users of the system that are not root.
 const MEMBERS: [u32; 2] = [1, 65534];
@@ -118,6 +123,33 @@ fn a_restore_of_root_goes_before_the_streams_that_wait_for_its_volume() -> Resul
 
 fn time(row: &butterdock_tests::docking::Row, key: &str) -> u64 {
     row.get(key).and_then(|value| u64::try_from(value.clone()).ok()).unwrap_or_default()
+}
+
+#[test]
+fn a_look_at_a_drive_ends_when_it_is_made_safe() -> Result<()> {
+    let story = Story::begin()?;
+    // The folder for snapshots is there from now on.
+    backed_up(&story)?;
+    let drive = story.drive("safe", &DriveState::Safe)?;
+    story.stage.call(&drive, "Mount", &no_options())?;
+    fs::write(story.source.join("changed"), [7; 10_000])?;
+    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    // The estimate's worker cannot make its snapshot, and stops for good when it could.
+    let frozen = Frozen::new(story.pool.path())?;
+    let mut command = python("call.py", &story.stage.bus)?;
+    command.args([ROOT, MANAGER, "ListBackups", "o:{\"estimate\": true}"]);
+    let asking = start(&mut as_user(MEMBERS[0], &command))?;
+    wait_until("the worker of the estimate", || Ok(!workers(&story)?.is_empty()))?;
+    for worker in workers(&story)? {
+        kill(Pid::from_raw(worker), Signal::SIGSTOP)?;
+    }
+    drop(frozen);
+
+    story.job("SafelyRemove", &no_options())?;
+    ensure!(!story.is_held()?, "still mounted");
+    let told = asking.finish(PATIENCE)?.success()?;
+    ensure!(told.out().contains("made safe to unplug"), "{}", told.out());
+    Ok(())
 }
 
 #[test]

@@ -24,6 +24,9 @@ use crate::policy::Order;
 /// A worker that was killed a moment ago still holds the mount for so long.
 const HELD: Duration = Duration::from_secs(2);
 
+/// Those who look at a drive that is being made safe have so long to end.
+const LOOKS: Duration = Duration::from_secs(10);
+
 /// What the kernel fails of a drive that is pulled out comes before udev's word that it is, under load so long.
 const WORD: Duration = Duration::from_secs(1);
 
@@ -41,12 +44,33 @@ struct Leaving {
 impl Dock {
     pub(super) async fn let_go_now(&self, id: &DriveId, letting: Letting) -> Result<Condition, Error> {
         let turn = self.turn(id).await?;
+        let is_removal = letting == Letting::Remove;
+        if is_removal {
+            self.end_looks(id).await;
+        }
         let done = self.leave(id, letting).await;
+        if is_removal {
+            self.card(id, |card| card.removal.send_replace(false));
+        }
         if let Err(error) = &done {
             self.card(id, |card| card.problem = error.to_string());
         }
         self.done(turn);
         done
+    }
+
+    /// Has those who only look at the drive end. What holds it after that is in the way.
+    async fn end_looks(&self, id: &DriveId) {
+        let mut reviewed = self.0.reviewed.subscribe();
+        self.card(id, |card| card.removal.send_replace(true));
+        let ended = async {
+            while self.card(id, |card| card.leased).is_some_and(|leased| leased > 0) {
+                if reviewed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        timeout(LOOKS, ended).await.unwrap_or_default();
     }
 
     /// Whoever has the turn calls it.

@@ -19,6 +19,7 @@ pub(crate) struct Lease {
     root: Anchor,
     mount: u64,
     gone: watch::Receiver<bool>,
+    removal: watch::Receiver<bool>,
     held: Held,
 }
 
@@ -30,8 +31,15 @@ struct Held {
 }
 
 impl Lease {
-    pub(super) fn new(dock: Dock, id: DriveId, root: File, mount: u64, gone: watch::Receiver<bool>) -> Self {
-        Self { root: OwnedFd::from(root).into(), mount, gone, held: Held { dock, id } }
+    /// Of a drive that is held; the channels say whether it is pulled out, and whether it is being made safe.
+    pub(super) fn new(
+        dock: Dock,
+        id: DriveId,
+        root: File,
+        mount: u64,
+        (gone, removal): (watch::Receiver<bool>, watch::Receiver<bool>),
+    ) -> Self {
+        Self { root: OwnedFd::from(root).into(), mount, gone, removal, held: Held { dock, id } }
     }
 
     /// Holds it no longer, once nothing of it is open here, or that takes too long.
@@ -62,6 +70,15 @@ impl Lease {
     /// All that this machine shares with it, what belongs to the backup first; for a restore the name is empty.
     pub(crate) fn shared(&self, backup: &str) -> Vec<SharedSnapshot> {
         self.held.dock.shared(&self.held.id, backup)
+    }
+
+    /// Waits until the drive is being made safe to unplug: who only looks at it ends then, because no caller can cancel a
+    /// look. A job is cancelled first.
+    pub(crate) async fn removal(&self) {
+        // The channel lives as long as the drive is known.
+        if self.removal.clone().wait_for(|is_removed| *is_removed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until the drive is pulled out.

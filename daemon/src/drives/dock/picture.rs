@@ -37,8 +37,10 @@ pub(super) struct Picture {
 pub(super) struct Card {
     pub(super) lane: Lane,
     pub(super) mount: Option<Arc<Mount>>,
-    /// How many jobs hold it.
+    /// How many jobs, and callers who look at it, hold it.
     pub(super) leased: usize,
+    /// Whether it is being made safe: who only looks at it ends then.
+    pub(super) removal: watch::Sender<bool>,
     /// The backups that begin with a plug have been told of, or somebody took it in hand.
     pub(super) served: bool,
     /// It was let go: nothing is done by itself until the next plug.
@@ -79,6 +81,7 @@ impl Card {
             lane: Lane::new(),
             mount: None,
             leased: 0,
+            removal: watch::Sender::new(false),
             served: false,
             released: false,
             kept: false,
@@ -102,7 +105,8 @@ impl Card {
     /// It was plugged in again: all that was before is over, but for who holds it, and what only a mount shows to be over.
     pub(super) fn replug(&mut self) {
         let (lane, leased, condition) = (self.lane.clone(), self.leased, self.condition);
-        *self = Self { lane, leased, condition, ..Self::new() };
+        let removal = self.removal.clone();
+        *self = Self { lane, leased, removal, condition, ..Self::new() };
     }
 
     /// What is wrong with it; empty where nothing is.

@@ -121,8 +121,9 @@ impl Dock {
         let held = self.card(id, |card| {
             card.leased = card.leased.saturating_add(1);
             card.take_in_hand();
+            card.removal.subscribe()
         });
-        held.ok_or_else(|| no_such_drive(id))?;
-        Ok(Lease::new(self.clone(), id.clone(), root, mount, gone))
+        let removal = held.ok_or_else(|| no_such_drive(id))?;
+        Ok(Lease::new(self.clone(), id.clone(), root, mount, (gone, removal)))
     }
 }
