@@ -131,11 +131,11 @@ impl From<configured::Error> for Unfit {
 
 impl From<Fault> for Unfit {
     fn from(fault: Fault) -> Self {
-        match fault.errno {
-            // O_DIRECTORY beside O_NOFOLLOW says the one or the other of a link.
-            Errno::ELOOP | Errno::ENOTDIR => Self::Link,
-            errno => Self::Io(io::Error::from_raw_os_error(errno as i32)),
+        // O_DIRECTORY beside O_NOFOLLOW says the one or the other of a link.
+        if matches!(fault.errno, Errno::ELOOP | Errno::ENOTDIR) {
+            return Self::Link;
         }
+        Self::Io(io::Error::from_raw_os_error(fault.errno as i32))
     }
 }
 

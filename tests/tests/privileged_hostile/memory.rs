@@ -90,7 +90,6 @@ fn receive(stream: &Path, destination: &Path, report: &Path) -> Result<(Finished
 /// It is received, in little memory.
 fn takes_little(write: impl FnOnce(&mut Writer) -> Result<()> + Send + 'static) -> Result<()> {
     let (finished, usage) = received(write)?;
-    println!("{} MiB resident at most", usage.max_rss_kib >> 10);
     finished.success()?;
     ensure!(usage.max_rss_kib < MEMORY, "{} KiB resident", usage.max_rss_kib);
     Ok(())
