@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::space::space;
 use butterdock_receive::{Control, ErrorKind, Failure, Options, Silent, receive};
-use butterdock_tests::rig::{Layout, Rig, Volume};
+use butterdock_tests::rig::{Layout, Rig, Volume, all_names};
 use butterdock_tests::wire::{Stream, UUID};
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -35,7 +35,7 @@ fn fails(rig: &Rig, into: &Path, control: &Control) -> Result<Failure> {
     let failure = receive(input.as_fd(), destination.as_fd(), &Options::default(), control, &Silent)
         .err()
         .context("a tebibyte of extents was received")?;
-    ensure!(!failure.left_hidden && fs::read_dir(into)?.next().is_none(), "something is left: {failure}");
+    ensure!(!failure.left_hidden && all_names(into)?.is_empty(), "something is left: {failure}");
     Ok(failure)
 }
 
