@@ -97,7 +97,7 @@ fn a_counterpart_that_is_not_what_was_sent_is_no_parent() {
 fn a_snapshot_here_that_was_changed_is_no_parent_and_one_deduplicated_is() {
     let drive = [counterpart(2)];
     let later = Snapshot { ctransid: 400, ..mine(2) };
-    assert_eq!(parent(&known(&[2]), &[later.clone()], &drive), Ok(id(2)));
+    assert_eq!(parent(&known(&[2]), std::slice::from_ref(&later), &drive), Ok(id(2)));
     assert_eq!(parent(&known(&[2]), &[Snapshot { changed: true, ..later.clone() }], &drive), Err(Why::Changed(1)));
     let marked_anew = Snapshot { received_uuid: id(50), rtransid: 400, ..later };
     assert_eq!(parent(&known(&[2]), &[marked_anew], &drive), Err(Why::Changed(1)));

@@ -64,7 +64,7 @@ pub(crate) fn on_drive(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<On
     found.sort_by_key(|(_, snapshot)| std::cmp::Reverse((snapshot.made, snapshot.id)));
     found.truncate(MOST);
     let mut folders = Folders { root, open: HashMap::new() };
-    Ok(found.into_iter().map(|(path, snapshot)| folders.told(&path, snapshot, backups)).collect())
+    Ok(found.into_iter().map(|(path, snapshot)| folders.told(&path, &snapshot, backups)).collect())
 }
 
 /// More than this are not told: an answer has to fit a message.
@@ -79,16 +79,14 @@ struct Folders<'r> {
 }
 
 impl Folders<'_> {
-    fn told(&mut self, path: &[u8], snapshot: Snapshot, backups: &Backups) -> OnDrive {
+    fn told(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> OnDrive {
         let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(at) => (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default()),
             None => (&b"."[..], path),
         };
         let record = self.folder(folder).and_then(|folder| recorded(folder, &snapshot.state()));
-        told(
-            Snapshot { name: Some(name.to_vec()), origin: record.and_then(|record| record.origin), ..snapshot },
-            backups,
-        )
+        let origin = record.and_then(|record| record.origin);
+        told(Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
     }
 
     fn folder(&mut self, path: &[u8]) -> Option<BorrowedFd<'_>> {

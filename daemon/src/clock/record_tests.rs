@@ -63,6 +63,7 @@ impl Machine {
 
 /// What happens, and whether pruning is stopped afterwards.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_clock_is_doubted_only_where_it_ran_ahead() {
     type Deed = fn(&mut Machine) -> bool;
     let table: [(&str, Deed, bool); 23] = [

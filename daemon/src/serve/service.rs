@@ -69,7 +69,10 @@ impl Service {
         let volumes = watch::Sender::new(volumes);
         tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
         tokio::spawn(follow_plugs(Arc::clone(&hall), plugged));
-        tokio::spawn(clock.follow(async || Some(sleep(CLOCK_CHECK).await)));
+        tokio::spawn(clock.follow(async || {
+            sleep(CLOCK_CHECK).await;
+            Some(())
+        }));
         Ok(Self { sources, config, jobs, dock, hooks, hall, volumes, reloads })
     }
 

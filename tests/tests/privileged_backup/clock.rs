@@ -97,7 +97,7 @@ fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
     let mut task = last_three();
     task["keep"]["last"] = json!(1);
     let fill = |wall: i64, time: &Value| -> Result<Ended> {
-        let mut noise = vec![0; 90 << 20];
+        let mut noise = vec![0; 50 << 20];
         std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut noise)?;
         fs::write(stage.live("large"), &noise)?;
         let mut order = with(task.clone());
@@ -120,7 +120,7 @@ fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
     ensure!(error["kind"] == "NoSpace" && told(&refused, "thinned").is_empty(), "{error}");
     ensure!(error["message"].as_str().is_some_and(|text| text.contains("butterdock trust-clock")), "{error}");
     let before = dates(&stage)?.len();
-    ensure!(before == usize::try_from(day)?, "{:?}", dates(&stage)?);
+    ensure!(before == usize::try_from(day)? && before > 1, "{:?}", dates(&stage)?);
     // Believed again, the same order makes room.
     let believed = fill(START + day * DAY, &json!({}))?;
     ensure!(!told(&believed, "thinned").is_empty(), "{:?}", believed.reports);

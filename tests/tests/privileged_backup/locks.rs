@@ -7,8 +7,9 @@ use std::thread::scope;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::rig::{Hired, Meddler, all_names, butterdockd};
+use serde_json::{Value, json};
 
-use crate::stage::{Stage, incremental, order};
+use crate::stage::{Stage, incremental, order, told, with};
 
 const OWNER: u32 = 1000;
 
@@ -42,13 +43,16 @@ fn of_two_backups_at_once_beside_one_source_nothing_is_lost() -> Result<()> {
     let stage = Stage::new()?;
     fs::create_dir(stage.drive.join("others"))?;
     let back_up = |folder: &str| -> Result<()> {
+        let mut shared: Vec<Value> = Vec::new();
         for number in 0..EACH {
             fs::write(stage.live(folder), format!("{number}"))?;
             let (source, beside) = (File::open(stage.live(""))?, File::open(stage.folder())?);
             let destination = File::open(stage.drive.join(folder))?;
             let ends = [source.as_fd(), beside.as_fd(), destination.as_fd()];
-            let ended = Hired::new(&butterdockd()?, &order(), &ends)?.finish()?.success()?;
+            let order = with(json!({"shared": shared}));
+            let ended = Hired::new(&butterdockd()?, &order, &ends)?.finish()?.success()?;
             ensure!(number == 0 || incremental(&ended)?, "{folder} {number}: {:?}", ended.reports);
+            shared.extend(told(&ended, "pinned").into_iter().map(|told| told["learned"]["shared"].clone()));
         }
         Ok(())
     };

@@ -24,6 +24,7 @@ struct Tries {
 }
 
 impl Tries {
+    #[expect(clippy::expect_used, reason = "an observer cannot fail; the test does")]
     fn at(&self, step: &str) {
         let opened = intrude_once(&self.folder, USER).expect("another user");
         self.opened.lock().expect("whole").push((step.to_owned(), opened));

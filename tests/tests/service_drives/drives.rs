@@ -1,6 +1,6 @@
 //! What is shown of a drive, and what is done with it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
@@ -120,7 +120,7 @@ fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is
     let disk = Disk::attach(&image)?;
     let drive = stage.one("the drive", |is| is.label == "Blue")?;
     let at = stage.rig.join("theirs");
-    std::fs::create_dir(&at)?;
+    fs::create_dir(&at)?;
     run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), PATIENCE)?.success()?;
     let remove = || -> Result<(String, String)> {
         let body = stage.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
@@ -144,7 +144,7 @@ fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is
 fn only_the_drive_whose_size_and_serial_are_repeated_is_formatted() -> Result<()> {
     let stage = Stage::set()?;
     let image = stage.rig.join("empty.img");
-    std::fs::File::create(&image)?.set_len(256 << 20)?;
+    File::create(&image)?.set_len(256 << 20)?;
     let _disk = Disk::attach(&image)?;
     let drive = stage.one("the drive", |is| is.size == 256 << 20)?;
     let plain = stage.call(&drive, "Enrol", &no_options()).err().context("refused")?;

@@ -228,7 +228,7 @@ mod tests {
             ("without a record", bad(|one| one.trust = Trust::Unrecorded)),
             ("not listed", bad(|one| one.trust = Trust::NotListed)),
         ] {
-            assert_eq!(chosen(&[bad.clone()]), None, "{what}");
+            assert_eq!(chosen(std::slice::from_ref(&bad)), None, "{what}");
             assert!(bad.unfit(&WANTED).is_some(), "{what}");
             assert_eq!(chosen(&[bad, good.clone()]), Some((1, true)), "{what}");
         }
