@@ -68,12 +68,12 @@ impl DriveObject {
 
     async fn unlock(
         &self,
-        _secret: PassedFd,
+        secret: PassedFd,
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let uid = self.allowed("Unlock", &options, &header).await?;
-        let secret = self.hall.descriptors.claim(&header)?;
+        let secret = self.hall.descriptors.claim(secret, &header)?;
         self.hall.dock.unlock(&self.id(), secret, uid).await
     }
 

@@ -65,11 +65,11 @@ impl FdTable {
         Ok(stand_in.into())
     }
 
-    /// What came with this call. Once.
+    /// What came with this call, for a method whose argument says that something did. Once.
     ///
     /// # Errors
     /// Nothing came, or it was taken already.
-    pub(super) fn claim(&self, call: &Header<'_>) -> Result<Parked, Error> {
+    pub(super) fn claim(&self, _passed: PassedFd, call: &Header<'_>) -> Result<Parked, Error> {
         let sender = call.sender().map(ToString::to_string).unwrap_or_default();
         let found = self.lock().remove(&CallId { sender, serial: call.primary().serial_num() });
         found.ok_or_else(|| Error::new(ErrorName::Failed, "no descriptor came with the call; pass one, and call again"))
@@ -111,10 +111,10 @@ mod tests {
         let (mut reader, writer) = io::pipe().expect("a pipe");
         let ((id, message), (_, other)) = (call(1), call(2));
         drop(table.keep(&id, writer.into(), share()).expect("kept"));
-        assert!(table.claim(&other.header()).is_err());
-        let (writer, _) = table.claim(&message.header()).expect("claimed").open().expect("a descriptor");
+        assert!(table.claim(PassedFd, &other.header()).is_err());
+        let (writer, _) = table.claim(PassedFd, &message.header()).expect("claimed").open().expect("a descriptor");
         File::from(writer).write_all(b"x").expect("it is the pipe");
-        assert!(table.claim(&message.header()).is_err());
+        assert!(table.claim(PassedFd, &message.header()).is_err());
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("to its end");
         assert_eq!(text, "x");

@@ -38,12 +38,12 @@ impl Manager {
     async fn receive(
         &self,
         volume: String,
-        _stream: PassedFd,
+        stream: PassedFd,
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         let volume = self.hall.volume(&volume)?;
-        receive::receive(&self.hall, MANAGER, volume, &options, &header).await
+        receive::receive(&self.hall, MANAGER, (volume, stream), &options, &header).await
     }
 
     #[zbus(out_args("entries"))]

@@ -8,6 +8,7 @@ use zbus::OwnedObjectPath;
 use zbus::message::Header;
 
 use super::authority::Question;
+use super::fd_table::PassedFd;
 use super::hall::{Hall, lost};
 use super::stream;
 use crate::jobs::Wish;
@@ -20,13 +21,13 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(super) async fn receive(
     hall: &Arc<Hall>,
     interface: &'static str,
-    volume: Arc<Volume>,
+    (volume, stream): (Arc<Volume>, PassedFd),
     options: &Options,
     header: &Header<'_>,
 ) -> Result<OwnedObjectPath, Error> {
     let ReceiveOptions { name, verify, force_decompress, strict_parent, total } =
         ReceiveOptions::from_options(options)?;
-    let input = hall.descriptors.claim(header)?;
+    let input = hall.descriptors.claim(stream, header)?;
     let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
     let caller = hall.authority.allow(header, &question).await?;
     // Not before: whoever may not receive has nothing looked at.

@@ -38,11 +38,11 @@ impl VolumeObject {
     #[zbus(out_args("job"))]
     async fn receive(
         &self,
-        _stream: PassedFd,
+        stream: PassedFd,
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        receive::receive(&self.hall, VOLUME, Arc::clone(&self.volume), &options, &header).await
+        receive::receive(&self.hall, VOLUME, (Arc::clone(&self.volume), stream), &options, &header).await
     }
 
     #[zbus(out_args("subvolumes"))]

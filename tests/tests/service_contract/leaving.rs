@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::sleep;
+use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,6 +10,8 @@ use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use butterdock_tests::rig::PATIENCE;
 use butterdock_tests::service::Service;
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 use tokio::runtime::{Builder as Runtime, Handle};
 use zbus::message::Flags;
 use zbus::{Connection, Message, OwnedVariant, connection, interface};
@@ -59,6 +61,21 @@ async fn thinker(address: &str) -> zbus::Result<(Connection, Receiver<Asked>)> {
     Ok((polkit, asked))
 }
 
+/// A user who is not root: root passes without a question.
+const USER: u32 = 1000;
+
+/// [`caller`] in a thread of that user's: the bus goes by who connects.
+fn caller_of_a_user(runtime: &Handle, address: &str, interactive: bool) -> Result<Connection> {
+    scope(|threads| {
+        let connecting = threads.spawn(|| -> Result<Connection> {
+            let uid = Uid::from_raw(USER);
+            set_thread_res_uid(uid, uid, uid).context("becoming another user")?;
+            Ok(runtime.block_on(caller(address, interactive))?)
+        });
+        connecting.join().ok().context("the thread panicked")?
+    })
+}
+
 /// A caller of its own connection who asks for something that is asked about, and waits for no answer.
 async fn caller(address: &str, interactive: bool) -> zbus::Result<Connection> {
     let connection = connection::Builder::address(address).build().await?;
@@ -84,7 +101,7 @@ fn polkit_is_asked_about_the_caller_s_name_on_the_bus_and_no_more_once_the_calle
     let (runtime, address) = (in_background()?, service.bus.address());
     let (_polkit, asked) = runtime.block_on(thinker(address))?;
     for interactive in [false, true] {
-        let connection = runtime.block_on(caller(address, interactive))?;
+        let connection = caller_of_a_user(&runtime, address, interactive)?;
         let Asked::Check { subject, interactive: may_ask, cancellation } = asked.recv_timeout(PATIENCE)? else {
             anyhow::bail!("taken back before it was asked")
         };
