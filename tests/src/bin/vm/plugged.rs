@@ -120,7 +120,7 @@ pub(crate) fn is_alike(lab: &mut Lab, label: &str) -> Result<()> {
          list() { (cd $1; find . -mindepth 1 -name .butterdock -prune -o -mindepth 1 -printf '%P %y %m %U %G %s %T@ %l\\n' | sort); }
          diff <(list /srv/pool/home) <(list $new)
          diff -r --no-dereference -x .butterdock -x fifo -x console /srv/pool/home $new
-         ls -A $at/butterdock/home | none grep '^\\.'
+         ls -A $at/butterdock/home | grep -vx .butterdock-staging | none grep '^\\.'
          btrfs property get $new ro | grep true
          butterdock safely-remove LABEL";
     lab.run(&script.replace("LABEL", label))?;
