@@ -101,7 +101,7 @@ pub(crate) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
         Candidate { pinned: true, .. } => Some(Reason::Pinned),
         Candidate { time, .. } if is_from_future(time, now) => Some(Reason::FromFuture),
         Candidate { id, .. } if Some(id) == newest => Some(Reason::Newest),
-        Candidate { time, settled, .. } if is_young(time) || (protect > 0 && !settled) => Some(Reason::Protected),
+        Candidate { time, settled, .. } if protect > 0 && (is_young(time) || !settled) => Some(Reason::Protected),
         Candidate { id, .. } => by_rule(id).or(stopped.then_some(Reason::ClockInDoubt)),
     };
     snapshots.iter().map(reason).collect()

@@ -91,6 +91,15 @@ fn what_was_seen_a_moment_ago_is_protected_however_old_it_looks() {
 }
 
 #[test]
+fn a_snapshot_dated_a_few_seconds_ahead_is_not_protected_where_nothing_is_to_be() {
+    // Names are unique to the second, so backups that follow each other quickly are dated ahead.
+    let now = 100 * DAY;
+    let all = [ours(1, now + 1), ours(2, now + 2), ours(3, now + 3)];
+    assert_eq!(kept(&NOTHING, 0, now, &all), [all[2]]);
+    assert_eq!(kept(&NOTHING, 1, now, &all), all);
+}
+
+#[test]
 fn while_the_clock_is_in_doubt_nothing_is_deleted_and_that_is_why() {
     let stopped = Rule { stopped: true, ..rule(Keep { last: 1, ..NOTHING }, 0, 1000 * DAY) };
     let all = [ours(1, 5), ours(2, 4), Candidate { ours: false, ..ours(3, 3) }];
