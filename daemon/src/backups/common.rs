@@ -35,8 +35,8 @@ pub(crate) struct Origin {
 pub(crate) struct Common<'s> {
     /// The newest first: it is the parent, and from all of them a stream may clone.
     pub(crate) pairs: Result<Vec<Pair<'s>>, Why>,
-    /// How many counterparts have been replaced by something else.
-    pub(crate) replaced: usize,
+    /// The counterparts that have been replaced by something else: the uuids that were written down.
+    pub(crate) replaced: Vec<Identity>,
 }
 
 /// Why there is no pair.
@@ -71,7 +71,7 @@ pub(crate) fn common<'s>(
     receiver: &'s [Snapshot],
 ) -> Common<'s> {
     let mut pairs: Vec<Pair<'s>> = Vec::new();
-    let (mut changed, mut replaced, mut any) = (0_usize, 0_usize, false);
+    let (mut changed, mut replaced, mut any) = (0_usize, Vec::new(), false);
     for shared in known {
         let (from, to) = (&shared.here, &shared.there);
         let mine = sender.iter().find(|snapshot| snapshot.uuid == Identity(from.uuid));
@@ -79,21 +79,21 @@ pub(crate) fn common<'s>(
         any = true;
         let theirs = receiver.iter().find(|other| other.uuid == Identity(to.uuid));
         match theirs {
-            Some(theirs) if !is_marked_as(theirs, to, from) => replaced += 1,
+            Some(theirs) if !is_marked_as(theirs, to, from) => replaced.push(Identity(to.uuid)),
             Some(theirs) if is_whole(theirs, to) && is_as_it_was(mine, from, to) => {
                 pairs.push(Pair { source: mine, drive: theirs });
             }
             Some(_) => changed += 1,
-            None if receiver.iter().any(|other| bears(other, mine, known)) => replaced += 1,
+            None if receiver.iter().any(|other| bears(other, mine, known)) => replaced.push(Identity(to.uuid)),
             None => {}
         }
     }
     pairs.sort_by_key(|pair| std::cmp::Reverse((pair.source.otransid, pair.source.id, pair.is_exact())));
     pairs.dedup_by_key(|pair| (pair.source.id, pair.drive.id));
     let nothing_received = || receiver.iter().all(|snapshot| snapshot.received_uuid.known().is_none());
-    let pairs = match (replaced, changed) {
+    let pairs = match (replaced.len(), changed) {
         _ if !pairs.is_empty() => Ok(pairs),
-        (1.., _) => Err(Why::Replaced(replaced)),
+        (count @ 1.., _) => Err(Why::Replaced(count)),
         (0, 1..) => Err(Why::Changed(changed)),
         _ if nothing_received() => Err(Why::EmptyDrive),
         _ if known.is_empty() => Err(Why::NotRecorded),

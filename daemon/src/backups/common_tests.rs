@@ -90,7 +90,7 @@ fn a_counterpart_that_is_not_what_was_sent_is_no_parent() {
     let both = [counterpart(1), swapped];
     let source = [mine(1), mine(2)];
     let common = common(ORIGIN, &known(&[1, 2]), &source, &both);
-    assert_eq!((common.pairs.map(|pairs| pairs[0].source.uuid), common.replaced), (Ok(id(1)), 1));
+    assert_eq!((common.pairs.map(|pairs| pairs[0].source.uuid), common.replaced), (Ok(id(1)), vec![id(102)]));
 }
 
 #[test]

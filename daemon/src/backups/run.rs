@@ -75,7 +75,7 @@ impl Run<'_> {
         if task.dry_run {
             self.explain(&source, &owner, &mine, &theirs);
         }
-        self.tell_replaced(replaced, pairs.is_ok());
+        self.tell_replaced(replaced);
         let learned = |here: &Snapshot, there| Learned {
             shared: SharedSnapshot { here: here.state(), there, time: task.time.now() },
             sources: owner.sources.clone(),
@@ -171,18 +171,17 @@ impl Run<'_> {
     }
 
     /// A snapshot on the drive that is not the one that was sent is told, whether or not there is another to build on.
-    fn tell_replaced(&self, count: usize, incremental: bool) {
-        if count == 0 {
+    fn tell_replaced(&self, there: Vec<Identity>) {
+        if there.is_empty() {
             return;
         }
         let text = format!(
-            "{count} snapshots on the drive are not what this machine sent there, though they have their place or their \
-             identity; they are neither used nor deleted. Look at them, and delete them if nobody needs them"
+            "{} snapshots on the drive are not what this machine sent there, though they have their place or their \
+             identity; they are neither used nor deleted. Look at them, and delete them if nobody needs them",
+            there.len()
         );
         self.observer.warning(&text);
-        if incremental {
-            (self.tell)(Told::Replaced { count });
-        }
+        (self.tell)(Told::Replaced { there });
     }
 
     fn explain(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {

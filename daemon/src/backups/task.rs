@@ -98,8 +98,8 @@ pub(crate) enum Told {
     Pinned { learned: Learned },
     /// The volume has the snapshot of the drive, which may be a parent from now on.
     Restored { shared: SharedSnapshot },
-    /// So many snapshots on the drive are not what was sent there, and are not used.
-    Replaced { count: usize },
+    /// Snapshots on the drive are not what was sent there under these uuids, and are not used.
+    Replaced { there: Vec<Identity> },
     /// The snapshots of this backup on one side, in pieces; the last piece says so.
     Seen { drive: bool, snapshots: Vec<Seen>, last: bool },
     /// So many snapshots of this backup on one side are dated in the future. They take no place of the rule.

@@ -1,6 +1,6 @@
 //! What is kept of an enrolled drive: a file for each, written whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -51,6 +51,9 @@ pub(crate) struct Enrolment {
     /// The same of what was restored from it.
     #[serde(default)]
     pub(crate) restored: serde_json::Value,
+    /// The backups whose snapshots on the drive were replaced elsewhere, until one of them is an increment again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) replaced: BTreeSet<String>,
 }
 
 /// One device of an enrolled filesystem.
@@ -96,6 +99,7 @@ impl Enrolment {
             pins: BTreeMap::new(),
             shared: BTreeMap::new(),
             restored: serde_json::Value::Null,
+            replaced: BTreeSet::new(),
         }
     }
 }

@@ -75,10 +75,14 @@ fn backup(job: &mut Job, told: &Told) -> bool {
             let note = why.as_ref().map(|why| format!("everything is sent, because {why}"));
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
-        Told::Replaced { count } => {
+        // Where everything is sent because of them, the reason takes the place of this.
+        Told::Replaced { there } => {
             note(
                 job,
-                &format!("{count} snapshots on the drive are not what this machine sent there, and are not used"),
+                &format!(
+                    "{} snapshots on the drive are not what this machine sent there, and are not used",
+                    there.len()
+                ),
             );
             return true;
         }

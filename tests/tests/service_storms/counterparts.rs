@@ -7,8 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::subvolume::{self, Received};
-use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_dbus::{DriveState, SnapshotRow};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::{BackupRow, DriveProperties, DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::docking::{Story, elsewhere};
 use butterdock_tests::rig::{PATIENCE, run};
@@ -38,7 +39,32 @@ fn last_on(at: &Path) -> Result<std::path::PathBuf> {
     all.into_iter().next_back().context("a snapshot")
 }
 
-/// Changes the source and plugs the drive in: everything is sent, it is the source, and the note says why.
+/// Whether the drive is shown with this problem.
+fn is_shown_replaced(is: &DriveProperties) -> bool {
+    is.problem.contains("snapshots of the backup \"home\" on the drive are not those that this machine sent there")
+}
+
+/// That the drive has the problem also when it was away while the service ended and began again. No backup begins by itself
+/// from then on.
+fn the_problem_stays(story: &mut Story) -> Result<()> {
+    story.stage.one("the problem after the backup", |is| is.state == DriveState::Safe && is_shown_replaced(is))?;
+    story.unplug()?;
+    story.stage.one("the problem of a drive that is away", is_shown_replaced)?;
+    story.stage.stop()?;
+    let text = fs::read_to_string(&story.stage.configuration)?;
+    fs::write(&story.stage.configuration, text.replace("schedule = \"on-plug\"", "schedule = \"manual\""))?;
+    story.stage.start()?;
+    let rows = story.stage.client.call(ROOT, (MANAGER, "ListBackups"), &no_options())?.body();
+    let rows: Vec<BackupRow> = rows.deserialize()?;
+    says(rows[0].problem.as_deref().unwrap_or_default(), &["snapshots of the backup \"home\""])?;
+    story.plug()?;
+    let drive = story.stage.one("the problem after the restart", |is| is.enrolled && is_shown_replaced(is))?;
+    ensure!(!drive.is.problem.contains('/'), "a path for everybody: {}", drive.is.problem);
+    Ok(())
+}
+
+/// Changes the source and plugs the drive in: everything is sent, it is the source, and the note says why. The drive has a
+/// problem until the next increment.
 fn everything_is_sent(mut story: Story) -> Result<()> {
     fs::write(story.source.join("changed"), "here")?;
     let recorder = Recorder::start(&story.stage.bus)?;
@@ -50,11 +76,13 @@ fn everything_is_sent(mut story: Story) -> Result<()> {
     let note: String = story.stage.client.get(&job, JOB, "Note")?;
     ensure!(!newest_is_the_source(&story)?, "it built on what was forged: {note}");
     says(&note, &["everything is sent, because another subvolume has the place or the identity"])?;
+    the_problem_stays(&mut story)?;
     // Once that was told, increments go on from the new one.
     fs::write(story.source.join("changed"), "again")?;
     story.job("Backup", &no_options())?;
     story.drive("safe", &DriveState::Safe)?;
     ensure!(newest_is_the_source(&story)?, "no increment after it");
+    story.stage.one("no problem after the increment", |is| is.enrolled && is.problem.is_empty())?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::fault::{busy, failed, no_such_drive};
 use super::picture::{Card, Picture};
 use super::turn::{Lane, Turn, answer, blocking};
-use super::{Condition, Drive, DriveId, Lease, Letting, Plugged, follow, once, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Letting, Plugged, follow, once, replaced, rows, secret};
 use crate::backups::{Backups, Identity, Known, Learned, Mark, SharedSnapshot, for_order, remember};
 use crate::config::Config;
 use crate::drives::{Monitor, Register, luks, mount};
@@ -188,13 +188,29 @@ impl Dock {
         Backups { machine, known, marks }
     }
 
-    /// Writes down that a backup to it has succeeded, and what its next increment needs.
+    /// Writes down that a backup to it has succeeded, and what its next increment needs. `as_recorded` says that it built on
+    /// a snapshot that was as it was sent, and found none that was not: then none counts as replaced any more.
     ///
     /// # Errors
     /// The state directory cannot be written.
-    pub(crate) async fn backed_up(&self, id: &DriveId, backup: &str, learned: Learned) -> Result<(), Error> {
+    pub(crate) async fn backed_up(
+        &self,
+        id: &DriveId,
+        backup: &str,
+        learned: Learned,
+        as_recorded: bool,
+    ) -> Result<(), Error> {
         let (dock, id, backup) = (self.clone(), id.clone(), backup.to_owned());
-        answer(async move { dock.backed_up_now(&id, backup, learned).await }).await
+        answer(async move { dock.backed_up_now(&id, backup, learned, as_recorded).await }).await
+    }
+
+    /// Writes down that a backup found snapshots on it that are not what was sent there: what was sent had these uuids.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn replaced(&self, id: &DriveId, backup: &str, there: Vec<Identity>) -> Result<(), Error> {
+        let (dock, id, backup) = (self.clone(), id.clone(), backup.to_owned());
+        answer(async move { dock.replaced_now(&id, backup, there).await }).await
     }
 
     /// Writes down that a snapshot of it was restored, on which others may build.
@@ -287,7 +303,13 @@ impl Dock {
         }
     }
 
-    async fn backed_up_now(&self, id: &DriveId, backup: String, learned: Learned) -> Result<(), Error> {
+    async fn backed_up_now(
+        &self,
+        id: &DriveId,
+        backup: String,
+        learned: Learned,
+        as_recorded: bool,
+    ) -> Result<(), Error> {
         self.write_down(id, move |enrolment| {
             let mut known = rows::known(enrolment, &backup).map_err(failed)?;
             let mut restored = rows::restored(enrolment);
@@ -297,6 +319,17 @@ impl Dock {
             enrolment.shared.insert(backup.clone(), value(&known)?);
             enrolment.pins.remove(&backup);
             enrolment.last_backup = now();
+            if as_recorded {
+                enrolment.replaced.remove(&backup);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn replaced_now(&self, id: &DriveId, backup: String, there: Vec<Identity>) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            replaced::note(enrolment, &backup, &there);
             Ok(())
         })
         .await

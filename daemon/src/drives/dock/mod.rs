@@ -32,6 +32,7 @@ mod lease;
 mod mounting;
 mod picture;
 mod reading;
+mod replaced;
 mod review;
 mod rows;
 mod secret;

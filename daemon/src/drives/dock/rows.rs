@@ -5,6 +5,7 @@ use butterdock_dbus::BackupRow;
 use super::DriveId;
 use super::handle::Dock;
 use super::picture::{Picture, goes};
+use super::replaced;
 use crate::backups::{Known, Pin, SharedSnapshot};
 use crate::config::{BackupRule, Schedule, WorkerRule};
 use crate::drives::Enrolment;
@@ -67,6 +68,9 @@ fn row(picture: &Picture, rule: &BackupRule, enrolment: &Enrolment) -> BackupRow
     let shown = picture.shown.get(&id).map(|shown| shown.borrow().clone());
     let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
     let known = known(enrolment, rule.name.as_str());
+    // A drive that is away is not shown, and has what is written down of it.
+    let away = || replaced::sentence(enrolment, [rule.name.as_str()]);
+    let problem = shown.map_or_else(away, |drive| drive.is.problem);
     let last = known.as_ref().ok().and_then(Known::newest).and_then(|newest| u64::try_from(newest.time).ok());
     BackupRow {
         due: rule.schedule == Schedule::OnPlug,
@@ -74,7 +78,7 @@ fn row(picture: &Picture, rule: &BackupRule, enrolment: &Enrolment) -> BackupRow
         drive_label: Some(enrolment.label.clone()),
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
-        problem: known.err().or_else(|| shown.map(|drive| drive.is.problem).filter(|problem| !problem.is_empty())),
+        problem: known.err().or(Some(problem)).filter(|problem| !problem.is_empty()),
         ..named(rule)
     }
 }

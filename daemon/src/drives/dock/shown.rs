@@ -5,6 +5,8 @@ use butterdock_dbus::{DriveProperties, DriveState};
 use super::DriveId;
 use super::fault::without_paths;
 use super::picture::{Card, Picture, goes};
+use super::replaced;
+use crate::config::Config;
 use crate::drives::{Bus, Enrolment, Facts};
 use crate::policy::{Order, Verdict};
 
@@ -45,6 +47,7 @@ pub(super) fn of(picture: &Picture, verdict: &Verdict, card: &Card) -> Drive {
             card.problem()
         }
     };
+    let replaced = enrolment.map(|enrolment| replaced(&picture.config, enrolment)).unwrap_or_default();
     let is = DriveProperties {
         label: label(content.map(|content| content.label.as_str()), enrolment),
         model: outer.map(|facts| facts.model.clone()).unwrap_or_default(),
@@ -60,18 +63,23 @@ pub(super) fn of(picture: &Picture, verdict: &Verdict, card: &Card) -> Drive {
             .unwrap_or_default(),
         encrypted: container.is_some(),
         state: state(card, container.is_some(), open.is_some()),
-        problem,
+        problem: replaced::after(problem, replaced),
         enrolled: enrolment.is_some(),
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
-        backups: enrolment.map(|enrolment| backups(picture, enrolment)).unwrap_or_default(),
+        backups: enrolment.map(|enrolment| backups(&picture.config, enrolment)).unwrap_or_default(),
     };
     Drive { id, is }
 }
 
 /// The names of the backups that go to it.
-fn backups(picture: &Picture, enrolment: &Enrolment) -> Vec<String> {
-    let rules = picture.config.backups.iter().filter(|rule| goes(rule, enrolment));
+fn backups(config: &Config, enrolment: &Enrolment) -> Vec<String> {
+    let rules = config.backups.iter().filter(|rule| goes(rule, enrolment));
     rules.map(|rule| rule.name.as_str().to_owned()).collect()
+}
+
+/// What is wrong with the snapshots on it; empty where nothing is.
+pub(super) fn replaced(config: &Config, enrolment: &Enrolment) -> String {
+    replaced::sentence(enrolment, backups(config, enrolment).iter().map(String::as_str))
 }
 
 fn state(card: &Card, encrypted: bool, open: bool) -> DriveState {

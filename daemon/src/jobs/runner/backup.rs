@@ -106,12 +106,19 @@ impl Backup {
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
 
-    /// What the drive needs for the next increment is durable before the job is said to have succeeded.
+    /// What the drive needs for the next increment is durable before the job is said to have succeeded. That snapshots on it
+    /// were replaced is so before that, and also where the job failed: the next one does not expect them any more.
     async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, learned, .. } = outcome.heard.clone();
+        let Heard { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
+        let (Berth { dock, drive }, name) = (berth, self.rule.name.as_str());
+        let as_recorded = has_parent && replaced.is_empty();
+        if !replaced.is_empty()
+            && let Err(error) = dock.replaced(drive, name, replaced).await
+        {
+            return outcome.fail(super::stay::trouble(error));
+        }
         let Some(learned) = learned else { return };
-        let Berth { dock, drive } = berth;
-        if let Err(error) = dock.backed_up(drive, self.rule.name.as_str(), learned).await {
+        if let Err(error) = dock.backed_up(drive, name, learned, as_recorded).await {
             outcome.fail(super::stay::trouble(error));
         }
         if let (None, Some(uuid)) = (expected, source) {

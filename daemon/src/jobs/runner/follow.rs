@@ -40,6 +40,10 @@ pub(super) struct Heard {
     pub(super) restored: Option<SharedSnapshot>,
     /// That is a new snapshot, and no old one that still is what the source is.
     pub(super) made: bool,
+    /// What the counterparts had as uuids that are not on the drive as they were sent,
+    pub(super) replaced: Vec<Identity>,
+    /// and whether another is, and is built on.
+    pub(super) has_parent: bool,
     /// What was found on it, once all was read.
     pub(super) found: Option<verify::Found>,
     /// The snapshots that are on both sides.
@@ -71,16 +75,18 @@ impl Followed {
                     backups::Told::Pinned { learned } => {
                         (self.heard.learned, self.heard.made) = (Some(learned.clone()), true);
                     }
-                    backups::Told::Unchanged { learned } => self.heard.learned = Some(learned.clone()),
+                    backups::Told::Unchanged { learned } => {
+                        (self.heard.learned, self.heard.has_parent) = (Some(learned.clone()), true);
+                    }
+                    backups::Told::Parent { uuid, why: _ } => self.heard.has_parent = uuid.is_some(),
+                    backups::Told::Replaced { there } => self.heard.replaced.clone_from(there),
                     backups::Told::Restored { shared } => self.heard.restored = Some(*shared),
                     backups::Told::Seen { drive, snapshots, last } => {
                         self.heard.listings.hear(*drive, snapshots, *last)
                     }
                     backups::Told::Snapshot { .. }
-                    | backups::Told::Parent { .. }
                     | backups::Told::Estimated { .. }
                     | backups::Told::FromFuture { .. }
-                    | backups::Told::Replaced { .. }
                     | backups::Told::Thinned { .. }
                     | backups::Told::Kept { .. } => {}
                 }

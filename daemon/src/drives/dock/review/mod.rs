@@ -12,7 +12,7 @@ use super::fault::PULLED;
 use super::handle::Dock;
 use super::journal::Entry;
 use super::picture::{Card, Mount, Picture};
-use super::{Drive, DriveId, Plugged, shown};
+use super::{Drive, DriveId, Plugged, replaced, shown};
 use crate::catalogue;
 use crate::config::Schedule;
 use crate::drives::{Cryptsetup, Result};
@@ -157,16 +157,18 @@ fn show(picture: &mut Picture, drive: Drive) -> bool {
 /// What is not there any more is not shown, unless it was made safe a while ago.
 fn leave(picture: &mut Picture, there: &BTreeSet<DriveId>) {
     let now = Instant::now();
-    let Picture { cards, shown, .. } = picture;
+    let Picture { config, enrolments, cards, shown, .. } = picture;
     for (id, card) in cards.iter_mut().filter(|(id, _)| !there.contains(*id)) {
         card.absent = true;
         if card.expires().is_some_and(|at| at > now) {
             if let Some(shown) = shown.get(id) {
+                let known = id.enrolment().and_then(|id| enrolments.iter().find(|other| other.id == id));
+                let replaced = known.map(|known| shown::replaced(config, known)).unwrap_or_default();
                 shown.send_if_modified(|drive| {
                     let other = !drive.is.device.is_empty();
                     drive.is.device.clear();
                     drive.is.state = DriveState::Safe;
-                    drive.is.problem = card.condition.sentence().to_owned();
+                    drive.is.problem = replaced::after(card.condition.sentence().to_owned(), replaced);
                     other
                 });
             }
