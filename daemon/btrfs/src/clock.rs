@@ -13,7 +13,7 @@ use crate::error::{Result, retry};
 /// time service: the state is not `TIME_ERROR` and `STA_UNSYNC` is not set. Setting the clock by hand sets `STA_UNSYNC`.
 ///
 /// # Errors
-/// `EPERM` where a filter of system calls refuses it.
+/// `EPERM` where a filter of system calls refuses it, as systemd's `ProtectClock=` does.
 pub fn is_synchronised() -> Result<bool> {
     let mut raw = MaybeUninit::<libc::timex>::zeroed();
     let state = retry("adjtimex", || {

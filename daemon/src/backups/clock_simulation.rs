@@ -46,7 +46,7 @@ enum Wrong {
 
 impl Machine {
     fn new(keep: Keep) -> Self {
-        let now = Reading { wall: START, boot: 60, boot_id: Uuid::from_u128(1), synchronised: false };
+        let now = Reading { wall: START, boot: 60, boot_id: Uuid::from_u128(1), synchronised: Some(false) };
         let record = Record::first(&now, Uuid::from_u128(7));
         let (made, seen) = (BTreeMap::new(), Default::default());
         Self { world: World::new(keep, PROTECT), now, record, real: 0, made, seen }

@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_worker_has_the_time_that_it_is_given() {
-        let reading = Reading { wall: 1000, boot: boot_time(), boot_id: Uuid::nil(), synchronised: false };
+        let reading = Reading { wall: 1000, boot: boot_time(), boot_id: Uuid::nil(), synchronised: Some(false) };
         let time = TaskTime::of(&reading, true);
         assert!((1000..1100).contains(&time.now()) && time.stopped);
         let past = TaskTime::of(&Reading { boot: boot_time() - 50, ..reading }, false);

@@ -21,7 +21,7 @@ use super::mirror;
 use super::showing::{self, Showing};
 use super::socket;
 use super::volume::VolumeObject;
-use super::{errands, inhibitor};
+use super::{errands, inhibitor, timedate};
 use crate::clock::ClockKeeper;
 use crate::config::VolumeName;
 use crate::drives::{Dock, Plugged};
@@ -45,7 +45,8 @@ pub(crate) struct Hall {
 }
 
 impl Hall {
-    /// Connects, without a name: nobody finds the service yet. The manager's `Reload` is sent to `reload`.
+    /// Connects, without a name: nobody finds the service yet. The manager's `Reload` is sent to `reload`; from now on
+    /// `clock` can ask systemd.
     ///
     /// # Errors
     /// There is no bus at this address, or it refuses the connection.
@@ -58,6 +59,8 @@ impl Hall {
     ) -> zbus::Result<Arc<Self>> {
         let descriptors = FdTable::new().map_err(|error| zbus::Error::InputOutput(Arc::new(error)))?;
         let (connection, callers) = socket::connect(address, descriptors.clone()).await?;
+        let asked = connection.clone();
+        clock.ask_also(timedate::PROGRAM, move || Box::pin(timedate::synchronised(asked.clone())));
         let authority = Authority::new(connection.clone(), callers.clone());
         let untold = watch::Sender::new(0);
         let hall = Arc::new(Self {

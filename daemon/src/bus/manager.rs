@@ -69,7 +69,7 @@ impl Manager {
         if wish.estimate {
             estimates::fill(&self.hall, &mut rows).await;
         }
-        if let Some(stop) = self.hall.clock.stop() {
+        if let Some(stop) = self.hall.clock.stop().await {
             let warning = Warning { code: stop.reason.code().to_owned(), english: stop.to_string() };
             rows.iter_mut().for_each(|row| row.warnings.get_or_insert_default().push(warning.clone()));
         }

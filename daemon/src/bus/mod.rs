@@ -11,6 +11,7 @@
 //! * `socket` reads from the bus and writes to it. Everything that is read is judged by `admission` before zbus has it: `header`
 //!   says what it is, `callers` whose, `calls` how much that user may still ask for (`budget`), and `fd_table` keeps the
 //!   descriptors that came with it.
+//! * `inhibitor` asks logind to keep the machine awake, `timedate` asks systemd whether the clock is synchronised.
 //!
 //! What is told to everybody holds no name of a file and no path: only `public` sentences of a job get into properties
 //! and signals.
@@ -37,6 +38,7 @@ mod showing;
 mod socket;
 mod stay;
 mod stream;
+mod timedate;
 mod volume;
 
 pub(crate) use hall::Hall;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::reading::{Clock, Reading};
 use super::record::{Elapsed, Record, Stop};
+use super::sync_source::{Asked, SyncAnswer, SyncSource};
 use crate::{catalogue, durable};
 
 /// A record has some three hundred bytes.
@@ -17,6 +18,7 @@ const LARGEST: u64 = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct ClockKeeper {
     clock: Clock,
+    source: SyncSource,
     file: PathBuf,
     record: Arc<Mutex<Record>>,
 }
@@ -50,16 +52,28 @@ impl ClockKeeper {
                 Record::after_unreadable(&now, Uuid::new_v4())
             }
         };
-        let keeper = Self { clock, file, record: Arc::new(Mutex::new(record)) };
+        let keeper = Self { clock, source: SyncSource::default(), file, record: Arc::new(Mutex::new(record)) };
         keeper.write(&record)?;
         log(None, record.stop());
         Ok(keeper)
     }
 
+    /// From now on this program, which the log calls so, is asked whether the clock is synchronised where the kernel refuses to
+    /// say. Before, such a clock is not synchronised.
+    pub(crate) fn ask_also(&self, name: &'static str, ask: impl Fn() -> Asked + Send + Sync + 'static) {
+        self.source.set(name, ask);
+    }
+
+    /// Asks that program, where the kernel refuses to say. It takes up to 2 seconds, and blocks no thread. The answer is for
+    /// the next look at the clocks.
+    pub(crate) async fn ask(&self) -> Option<SyncAnswer> {
+        self.source.ask(&self.clock).await
+    }
+
     /// Reads the clocks, and writes down what they say. It blocks; where it cannot be written, what is answered holds all the
     /// same, and the journal says so.
-    pub(crate) fn observe(&self) -> Observed {
-        self.change(Record::after).unwrap_or_else(|(observed, error)| {
+    pub(crate) fn observe(&self, answer: Option<SyncAnswer>) -> Observed {
+        self.change(answer, Record::after).unwrap_or_else(|(observed, error)| {
             tracing::warn!(
                 "what the clocks say cannot be written down: {error}; check the disk of the state directory"
             );
@@ -72,28 +86,51 @@ impl ClockKeeper {
     /// # Errors
     /// It cannot be written down. Until the service is restarted the clock is believed all the same.
     pub(crate) fn trust(&self) -> io::Result<()> {
-        self.change(Record::trusted).map(drop).map_err(|(_, error)| error)
+        self.change(None, Record::trusted).map(drop).map_err(|(_, error)| error)
     }
 
-    /// Why nothing may be deleted now. Nothing is written down.
-    pub(crate) fn stop(&self) -> Option<Stop> {
-        self.lock().after(&self.clock.read()).stop()
+    /// Why nothing may be deleted now. Nothing is written down. It takes up to 2 seconds where the kernel refuses to say whether
+    /// the clock is synchronised, and blocks no thread.
+    pub(crate) async fn stop(&self) -> Option<Stop> {
+        let stop = self.stop_with(None)?;
+        match self.ask().await {
+            None => Some(stop),
+            answer => self.stop_with(answer),
+        }
     }
 
-    /// Observes at each tick, until there are no more.
+    /// Observes at each tick, until there are no more; and once before, where another program has to be asked, because there
+    /// was none when the record was opened.
     pub(crate) async fn follow(self, mut tick: impl AsyncFnMut() -> Option<()>) {
+        let answer = self.ask().await;
+        if answer.is_some() && self.look(answer).await.is_none() {
+            return;
+        }
         while tick().await.is_some() {
-            let keeper = self.clone();
-            if tokio::task::spawn_blocking(move || keeper.observe()).await.is_err() {
+            if self.look(self.ask().await).await.is_none() {
                 return;
             }
         }
     }
 
+    /// Observes on a thread that may block. None where that thread was lost.
+    async fn look(&self, answer: Option<SyncAnswer>) -> Option<Observed> {
+        let keeper = self.clone();
+        tokio::task::spawn_blocking(move || keeper.observe(answer)).await.ok()
+    }
+
+    fn stop_with(&self, answer: Option<SyncAnswer>) -> Option<Stop> {
+        self.lock().after(&self.clock.read().with(answer)).stop()
+    }
+
     /// The lock is held while the disk is written, so that what is on it is the newest.
-    fn change(&self, next: impl Fn(&Record, &Reading) -> Record) -> Result<Observed, (Observed, io::Error)> {
+    fn change(
+        &self,
+        answer: Option<SyncAnswer>,
+        next: impl Fn(&Record, &Reading) -> Record,
+    ) -> Result<Observed, (Observed, io::Error)> {
         let mut record = self.lock();
-        let reading = self.clock.read();
+        let reading = self.clock.read().with(answer);
         let before = *record;
         *record = next(&before, &reading);
         let (now, written) = (*record, self.write(&record));
@@ -160,7 +197,7 @@ mod tests {
                 wall: read.wall.load(Ordering::Relaxed),
                 boot: read.boot.load(Ordering::Relaxed),
                 boot_id: Uuid::from_u128(1),
-                synchronised: false,
+                synchronised: None,
             });
             (played, clock)
         }
@@ -175,16 +212,16 @@ mod tests {
     fn a_jump_is_known_after_a_kill_and_root_ends_the_stop() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
-        assert_eq!(ClockKeeper::open(state.path(), clock.clone()).expect("opened").stop(), None);
+        assert_eq!(ClockKeeper::open(state.path(), clock.clone()).expect("opened").stop_with(None), None);
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
         // Nothing was said to the first one, as when it is killed.
         let second = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
-        let stop = second.observe().stop.expect("stopped");
+        let stop = second.observe(None).stop.expect("stopped");
         assert_eq!(stop.reason, StopReason::Ahead { seconds: 40 * 24 * 3600 });
         let third = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
-        assert!(third.stop().is_some(), "remembered");
+        assert!(third.stop_with(None).is_some(), "remembered");
         third.trust().expect("written");
-        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop(), None);
+        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
     }
 
     #[test]
@@ -194,12 +231,12 @@ mod tests {
             fs::write(state.path().join("clock.json"), content).expect("written");
             let (played, clock) = Played::new();
             let keeper = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
-            assert_eq!(keeper.stop().map(|stop| stop.reason), Some(StopReason::Unreadable), "{content:?}");
+            assert_eq!(keeper.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable), "{content:?}");
             assert_eq!(fs::read(state.path().join("clock.json.unreadable")).expect("kept"), content.as_bytes());
             let again = ClockKeeper::open(state.path(), clock).expect("opened");
-            assert!(again.stop().is_some(), "the protection ends with no restart");
+            assert!(again.stop_with(None).is_some(), "the protection ends with no restart");
             played.passes(24 * 3600);
-            assert_eq!(again.observe().stop, None);
+            assert_eq!(again.observe(None).stop, None);
         }
     }
 
@@ -209,7 +246,7 @@ mod tests {
         let (_played, clock) = Played::new();
         drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
         fs::write(state.path().join(".clock.json"), "{\"ver").expect("written");
-        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop(), None);
+        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
         assert_eq!(fs::read_dir(state.path()).expect("listed").count(), 1);
     }
 
@@ -222,8 +259,75 @@ mod tests {
         fs::remove_dir_all(&folder).expect("removed");
         fs::write(&folder, "a file in its place").expect("written");
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
-        assert!(keeper.observe().stop.is_some());
+        assert!(keeper.observe(None).stop.is_some());
         assert!(keeper.trust().is_err());
+    }
+
+    /// What systemd answers, which the test sets: 0 no, 1 yes, 2 nothing.
+    fn answering(keeper: &ClockKeeper) -> Arc<AtomicU64> {
+        let word = Arc::new(AtomicU64::new(0));
+        let said = Arc::clone(&word);
+        keeper.ask_also("a program", move || {
+            let said = said.load(Ordering::Relaxed);
+            Box::pin(async move { (said < 2).then_some(said == 1) })
+        });
+        word
+    }
+
+    #[tokio::test]
+    async fn another_programs_answer_lets_pruning_resume() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        let keeper = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+        assert!(keeper.stop().await.is_some(), "the kernel refuses, and there is nothing else to ask");
+        let word = answering(&keeper);
+        for said in [0, 2] {
+            word.store(said, Ordering::Relaxed);
+            assert!(keeper.stop().await.is_some() && keeper.observe(keeper.ask().await).stop.is_some(), "{said}");
+        }
+        word.store(1, Ordering::Relaxed);
+        assert_eq!(keeper.stop().await, None, "it is reported before the next backup");
+        assert!(keeper.stop_with(None).is_some(), "that alone writes nothing down");
+        assert_eq!(keeper.observe(keeper.ask().await).stop, None);
+        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_not_used_for_a_later_jump() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        let word = answering(&keeper);
+        word.store(1, Ordering::Relaxed);
+        let answer = keeper.ask().await;
+        assert_eq!(keeper.observe(answer).stop, None);
+        // Setting the clock makes it unsynchronised.
+        word.store(0, Ordering::Relaxed);
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        assert!(keeper.observe(answer).stop.is_some(), "the old answer");
+        assert!(keeper.observe(keeper.ask().await).stop.is_some(), "a new one");
+        assert!(keeper.observe(None).stop.is_some(), "none");
+    }
+
+    #[tokio::test]
+    async fn systemd_is_asked_once_before_the_first_tick() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        answering(&keeper).store(1, Ordering::Relaxed);
+        let mut stopped = None;
+        keeper
+            .clone()
+            .follow(async || {
+                stopped = Some(keeper.stop_with(None));
+                None
+            })
+            .await;
+        assert_eq!(stopped, Some(None), "at the first tick");
     }
 
     #[tokio::test]

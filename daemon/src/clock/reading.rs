@@ -17,8 +17,8 @@ pub(crate) struct Reading {
     pub(crate) boot: u64,
     /// Which boot.
     pub(crate) boot_id: Uuid,
-    /// The kernel says that a time service synchronises wall time.
-    pub(crate) synchronised: bool,
+    /// Whether a time service synchronises wall time; none where the kernel refuses to say.
+    pub(crate) synchronised: Option<bool>,
 }
 
 /// Where the clocks are read. Cheap to clone; tests put one of their own in.
@@ -37,8 +37,7 @@ impl Clock {
             wall: clock_gettime(ClockId::Realtime).tv_sec,
             boot: boot_time(),
             boot_id,
-            // A kernel that does not say so does not synchronise.
-            synchronised: clock::is_synchronised().unwrap_or(false),
+            synchronised: clock::is_synchronised().ok(),
         }))
     }
 

@@ -98,7 +98,7 @@ impl Record {
     /// The first one after one that could not be read, which may have doubted the clock.
     pub(crate) fn after_unreadable(now: &Reading, series: Uuid) -> Self {
         let doubt = Doubt { why: Why::Unreadable, wall: now.wall, lasted: 0, off: 0 };
-        Self { doubt: (!now.synchronised).then_some(doubt), ..Self::first(now, series) }
+        Self { doubt: (now.synchronised != Some(true)).then_some(doubt), ..Self::first(now, series) }
     }
 
     /// Whether this program wrote it.
@@ -122,7 +122,7 @@ impl Record {
             doubt: None,
             ..*self
         };
-        if now.synchronised {
+        if now.synchronised == Some(true) {
             return next.believing(now, next.off(now));
         }
         let ahead = now.wall.saturating_sub(line);
@@ -143,7 +143,7 @@ impl Record {
 
     /// The record that follows when root says that the clock is right.
     pub(crate) fn trusted(&self, now: &Reading) -> Self {
-        self.after(&Reading { synchronised: true, ..*now })
+        self.after(&Reading { synchronised: Some(true), ..*now })
     }
 
     /// Why nothing may be deleted; none where it may.

@@ -17,7 +17,7 @@ struct Machine {
 
 impl Machine {
     fn at(wall: i64) -> Self {
-        let now = Reading { wall, boot: 100, boot_id: Uuid::from_u128(1), synchronised: false };
+        let now = Reading { wall, boot: 100, boot_id: Uuid::from_u128(1), synchronised: Some(false) };
         Self { now, record: Record::first(&now, Uuid::from_u128(9)), real: 0 }
     }
 
@@ -54,9 +54,9 @@ impl Machine {
     }
 
     fn synchronises(&mut self, wall: i64) -> bool {
-        self.now = Reading { wall, synchronised: true, ..self.now };
+        self.now = Reading { wall, synchronised: Some(true), ..self.now };
         let stopped = self.look();
-        self.now.synchronised = false;
+        self.now.synchronised = Some(false);
         stopped
     }
 }
@@ -86,7 +86,7 @@ fn the_clock_is_doubted_only_where_it_ran_ahead() {
         (
             "off for 31 days and synchronised",
             |at| {
-                at.now.synchronised = true;
+                at.now.synchronised = Some(true);
                 at.restarts(31 * DAYS, 31 * DAY)
             },
             false,
@@ -203,7 +203,7 @@ fn after_an_unreadable_record_nothing_is_deleted_for_24_hours() {
     assert!(!machine.clone().runs(HOUR));
     assert!(!machine.clone().synchronises(START + DAY));
     assert_eq!(machine.record.trusted(&machine.now).stop(), None);
-    machine.now.synchronised = true;
+    machine.now.synchronised = Some(true);
     assert_eq!(Record::after_unreadable(&machine.now, Uuid::from_u128(8)).stop(), None);
 }
 

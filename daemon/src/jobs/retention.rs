@@ -43,8 +43,9 @@ impl Retention {
     /// What an order says of time, and why nothing may be deleted where that is so.
     pub(super) async fn time(&self, rule: &BackupRule, sides: Sides) -> (TaskTime, Option<Stop>) {
         let (this, name, protect) = (self.clone(), rule.name.as_str().to_owned(), rule.protect.as_secs());
+        let answer = self.clock.ask().await;
         let asked = spawn_blocking(move || {
-            let observed = this.clock.observe();
+            let observed = this.clock.observe(answer);
             let settled = |filesystem: Identity| {
                 let known = filesystem.known().map(|filesystem| this.seen.of(filesystem, &name));
                 known.map_or(0, |known| known.settled(protect, observed.elapsed))
@@ -64,7 +65,8 @@ impl Retention {
     pub(super) async fn remember(&self, rule: &BackupRule, sides: Sides, listings: Listings) {
         let (this, name) = (self.clone(), rule.name.as_str().to_owned());
         let written = spawn_blocking(move || {
-            let now = this.clock.observe().elapsed;
+            // Nothing is decided here that another program's answer would change.
+            let now = this.clock.observe(None).elapsed;
             for (filesystem, there) in [(sides.source, listings.source), (sides.drive, listings.drive)] {
                 if let (Some(filesystem), Some(there)) = (filesystem.known(), there)
                     && let Err(error) = this.seen.remember(filesystem, &name, &there, now)

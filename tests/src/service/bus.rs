@@ -110,10 +110,12 @@ fn configuration(address: &str, activation: Option<&Path>, limits: &str) -> Stri
   </policy>
   <policy user="root">
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
-    <!-- For tests that play polkit or logind. -->
+    <!-- For tests that play polkit, logind or timedated. -->
     <allow own="org.freedesktop.PolicyKit1"/>
     <allow own="org.freedesktop.login1"/>
     <allow send_destination="org.freedesktop.login1"/>
+    <allow own="org.freedesktop.timedate1"/>
+    <allow send_destination="org.freedesktop.timedate1"/>
   </policy>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   <include>{}</include>

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use butterdock_dbus::names::BUS_NAME;
+use nix::libc;
 use nix::sys::signal::Signal;
 
-use super::{Bus, Client};
+use super::{Bus, Client, python};
 use crate::rig::{Finished, PATIENCE, Running, butterdockd, start};
 
 /// `butterdockd serve`. Killed when dropped.
@@ -32,7 +33,21 @@ impl Daemon {
     /// # Errors
     /// As [`Self::start`].
     pub fn with(bus: &Bus, configuration: &Path, environment: &[(&str, &OsStr)]) -> Result<Self> {
-        let mut command = Command::new(butterdockd()?);
+        Self::run(bus, configuration, environment, Command::new(butterdockd()?))
+    }
+
+    /// As [`Self::start`]; the kernel refuses it these system calls with `EPERM`, as it does under a unit that filters them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn refused(bus: &Bus, configuration: &Path, calls: &[libc::c_long]) -> Result<Self> {
+        let mut command = python("refused.py", bus)?;
+        let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
+        command.arg(calls.join(",")).arg(butterdockd()?);
+        Self::run(bus, configuration, &[], command)
+    }
+
+    fn run(bus: &Bus, configuration: &Path, environment: &[(&str, &OsStr)], mut command: Command) -> Result<Self> {
         command.args(["serve", "--config"]).arg(configuration).env("BUTTERDOCK_BUS_ADDRESS", bus.address());
         command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM").stdin(Stdio::null());
         command.envs(environment.iter().copied());

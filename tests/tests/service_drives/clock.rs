@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
@@ -11,9 +12,12 @@ use butterdock_dbus::{BackupRow, DriveState, Warning};
 use butterdock_tests::chaos::butterdock;
 use butterdock_tests::docking::Story;
 use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::no_options;
+use butterdock_tests::service::{Daemon, no_options};
+use nix::libc;
 use serde_json::{Value, json};
 use zbus::Variant;
+
+use crate::timedate::Timedate;
 
 /// Keeps one, and protects nothing.
 const RULE: &str = "keep = { last = 1 }\nprotect = \"0h\"";
@@ -56,14 +60,27 @@ fn typed(story: &Story, words: &[&str]) -> Result<String> {
 
 /// Kills the service as the kernel does, changes what it wrote, and starts it again.
 fn killed(story: &mut Story, change: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>) -> Result<()> {
+    changed(story, change)?;
+    story.stage.start()?;
+    // The drive is there: what changed is backed up by itself.
+    story.drive("safe after the start", &DriveState::Safe).map(drop)
+}
+
+/// The same; then the kernel refuses to say whether the clock is synchronised, as under the unit.
+fn killed_and_refused(story: &mut Story, change: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>) -> Result<()> {
+    changed(story, change)?;
+    // The C library calls one or the other.
+    let calls = [libc::SYS_adjtimex, libc::SYS_clock_adjtime];
+    story.stage.daemon = Some(Daemon::refused(&story.stage.bus, &story.stage.configuration, &calls)?);
+    story.drive("safe after the start", &DriveState::Safe).map(drop)
+}
+
+fn changed(story: &mut Story, change: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>) -> Result<()> {
     // Dropped, it is killed.
     drop(story.stage.daemon.take());
     let file = record(story);
     let changed = change(fs::read(&file)?)?;
-    fs::write(&file, changed)?;
-    story.stage.start()?;
-    // The drive is there: what changed is backed up by itself.
-    story.drive("safe after the start", &DriveState::Safe).map(drop)
+    Ok(fs::write(&file, changed)?)
 }
 
 /// As if wall time had run so many days more than boot time since the last record.
@@ -118,6 +135,51 @@ fn a_record_of_the_clocks_that_cannot_be_read_stops_pruning() -> Result<()> {
         ensure!(codes(&story, false)? == ["clock-record-unreadable"], "{:?}", warnings(&story, false)?);
     }
     story.stage.client.call(ROOT, (MANAGER, "TrustClock"), &no_options())?;
+    ensure!(warnings(&story, false)?.is_empty(), "{:?}", warnings(&story, false)?);
+    Ok(())
+}
+
+#[test]
+fn where_the_kernel_refuses_systemd_says_whether_the_clock_is_synchronised() -> Result<()> {
+    let mut story = begin()?;
+    let timedate = Timedate::start(story.stage.bus.address(), Some(false))?;
+    killed_and_refused(&mut story, |record| days_ahead(&record, 2))?;
+    ensure!(timedate.asked() > 0, "systemd is not asked at the start");
+    ensure!(codes(&story, false)? == ["clock-ahead"], "{:?}", warnings(&story, false)?);
+    let (note, left) = back_up(&story, "not synchronised")?;
+    ensure!(note.contains("old snapshots are not deleted"), "{left} {note}");
+
+    timedate.says(Some(true));
+    let before = timedate.asked();
+    let (note, left) = back_up(&story, "synchronised")?;
+    ensure!(timedate.asked() > before, "systemd is not asked before a backup");
+    ensure!(left == 2 && !note.contains("not deleted"), "{left} {note}");
+    ensure!(warnings(&story, false)?.is_empty(), "{:?}", warnings(&story, false)?);
+    let log = story.stage.stop()?;
+    for said in ["is not synchronised", "is synchronised"] {
+        ensure!(log.matches(&format!("systemd-timedated says that the clock {said}")).count() == 1, "{log}");
+    }
+    // It is written down: from now on there is nothing to ask about.
+    timedate.says(Some(false));
+    killed_and_refused(&mut story, Ok)?;
+    ensure!(warnings(&story, false)?.is_empty(), "{:?}", warnings(&story, false)?);
+    Ok(())
+}
+
+#[test]
+fn where_systemd_does_not_answer_the_clock_is_not_synchronised() -> Result<()> {
+    let mut story = begin()?;
+    killed_and_refused(&mut story, |record| days_ahead(&record, 2))?;
+    ensure!(codes(&story, false)? == ["clock-ahead"], "nothing has the name: {:?}", warnings(&story, false)?);
+    let timedate = Timedate::start(story.stage.bus.address(), None)?;
+    let began = Instant::now();
+    ensure!(codes(&story, false)? == ["clock-ahead"], "it is silent: {:?}", warnings(&story, false)?);
+    let waited = began.elapsed();
+    ensure!(waited >= Duration::from_secs(2) && waited < PATIENCE, "{waited:?}");
+    let (note, left) = back_up(&story, "silent")?;
+    ensure!(note.contains("old snapshots are not deleted"), "{left} {note}");
+    // The report is right before the next backup.
+    timedate.says(Some(true));
     ensure!(warnings(&story, false)?.is_empty(), "{:?}", warnings(&story, false)?);
     Ok(())
 }

@@ -17,4 +17,5 @@ mod read_only;
 mod reload;
 mod rule;
 mod swapped;
+mod timedate;
 mod verify;

@@ -22,14 +22,31 @@ pub(crate) fn boots(lab: &mut Lab) -> Result<()> {
          grep -q '^Seccomp:.*2' $status; grep -q '^NoNewPrivs:.*1' $status
          [ \"$(readlink /proc/$pid/ns/mnt)\" = \"$(readlink /proc/1/ns/mnt)\" ]
          systemctl list-units --no-legend --failed | grep -q . && { systemctl list-units --failed; exit 1; }
-         systemd-analyze security --no-pager --threshold=53 butterdockd | tail -1",
+         systemd-analyze security --no-pager --threshold=50 butterdockd | tail -1",
     )?;
+    knows_whether_the_clock_is_synchronised(lab)?;
     lab.run(
         "btrfs -q subvolume create /srv/pool/home; cd /srv/pool/home; cp -a /usr/lib/systemd .
          head -c 40M /dev/urandom >noise; mkfifo fifo; mknod console c 5 1; install -m 4755 -o 1000 -g 1000 /bin/true setuid
          sync",
     )?;
     Ok(())
+}
+
+/// Under the unit the kernel refuses to say whether the clock is synchronised; the service asks systemd.
+fn knows_whether_the_clock_is_synchronised(lab: &mut Lab) -> Result<()> {
+    // A slow machine takes longer to start timedated than the service waits. Asked here first, it runs for 30 seconds more.
+    lab.run(
+        "synchronised() { busctl get-property org.freedesktop.timedate1 /org/freedesktop/timedate1 \
+             org.freedesktop.timedate1 NTPSynchronized; }
+         synchronised; systemctl restart butterdockd
+         case $(synchronised) in
+             'b true') echo 'systemd-timedated says that the clock is synchronised';;
+             'b false') echo 'systemd-timedated says that the clock is not synchronised';;
+         esac >/run/expected; grep . /run/expected",
+    )?;
+    let script = "journalctl --no-pager -q -b -t butterdockd --grep \"$(cat /run/expected)\"";
+    lab.wait_for(script, Duration::from_secs(60)).map(drop)
 }
 
 /// An unknown drive is left alone; an enrolled one is backed up to, whole and then what changed.
