@@ -77,6 +77,23 @@ fn two_hundred_forged_numbers_before_the_real_one_change_nothing() -> Result<()>
     Ok(())
 }
 
+/// A uuid is known to everybody who saw a stream, or a list of snapshots: for another user than root that is not enough.
+#[test]
+fn a_user_builds_on_what_is_roots_by_its_very_number_only() -> Result<()> {
+    let stage = Stage::new()?;
+    ensure!(stage.serve(0, &parent("p", 0, "good"), "dest")?.is_null());
+    let other = (PARENT.0, PARENT.1 + 1);
+    let error = stage.serve(1000, &increment("guessed", other), "dest")?.to_string();
+    ensure!(error.contains("is root's, and has another number"), "{error}");
+    ensure!(!stage.dest().join("guessed").exists());
+    ensure!(stage.serve(1000, &increment("known", PARENT), "dest")?.is_null());
+    ensure!(stage.serve(0, &increment("roots", other), "dest")?.is_null(), "for root it is a preference");
+    let own = (*b"another-identity", 3);
+    ensure!(stage.serve(1000, &named("own", own, 0, "hers").end(), "dest")?.is_null());
+    ensure!(stage.serve(1000, &increment("more", (own.0, 4)), "dest")?.is_null(), "her own needs no number");
+    Ok(())
+}
+
 /// What comes later under an identity that is there stands behind it, for the product and for the standard tool.
 #[test]
 fn an_identity_that_is_there_cannot_be_taken_over() -> Result<()> {

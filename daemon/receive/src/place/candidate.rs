@@ -2,7 +2,8 @@
 //!
 //! A uuid travels with a stream, and its owner may give it to any subvolume of his. So a candidate counts only where it is
 //! trusted, read-only and unchanged. The number beside the uuid is a preference: the kernel writes the sender's own number
-//! beside a uuid that came from elsewhere, so it differs after a relay, a restore, a sync back and a deduplication.
+//! beside a uuid that came from elsewhere, so it differs after a relay, a restore, a sync back and a deduplication. It is a
+//! condition where the stream is a user's and the candidate is root's: there a uuid alone, which many may know, opens nothing.
 //!
 //! Among those that count, one with the wanted number comes first, then one on record, then the one that was received last.
 //! Two without a record under one identity are told apart by nothing, and neither is used, unless one is a snapshot of the
@@ -20,6 +21,8 @@ pub(super) struct Candidate {
     pub(super) parent_uuid: [u8; 16],
     pub(super) read_only: bool,
     pub(super) trust: Trust,
+    /// Whether it counts under its very number alone.
+    pub(super) exact: bool,
     /// Whether something in it was changed since it was received or made; not looked at where it does not count anyway.
     pub(super) changed: bool,
 }
@@ -83,6 +86,14 @@ impl Candidate {
         })
     }
 
+    /// Why another number than the wanted one does not do. That of what is root's is not told to a user, who could ask with it.
+    fn differs(&self, wanted: &Identity) -> String {
+        if self.exact {
+            return "is root's, and has another number than the stream wants".to_owned();
+        }
+        format!("has another number ({}, the stream wants {})", self.number(wanted), wanted.ctransid)
+    }
+
     /// Whether the two hold the same because one is a snapshot of the other, or both are of a third.
     fn is_kin_of(&self, other: &Self) -> bool {
         let mark = |state: &SubvolumeState| (state.received_uuid, state.stransid, state.rtransid, state.ctransid);
@@ -93,19 +104,26 @@ impl Candidate {
     }
 }
 
+/// Whether what was received for `of` counts for `asked_by` under its very number alone.
+pub(super) fn needs_number(asked_by: u32, of: u32) -> bool {
+    asked_by != 0 && of != asked_by
+}
+
 /// Chooses one for `wanted`, or says of each that counts why none is used; `strict` asks for the wanted number.
 pub(super) fn choose(wanted: &Identity, strict: bool, all: &[Candidate]) -> Result<Chosen, Vec<(usize, String)>> {
     let fit = || all.iter().enumerate().filter(|(_, candidate)| candidate.unfit(wanted).is_none());
     let (exact, others): (Vec<_>, Vec<_>) =
         fit().partition(|(_, candidate)| candidate.number(wanted) == wanted.ctransid);
     let number_differs = exact.is_empty();
-    if number_differs && strict {
-        let differs = |candidate: &Candidate| {
-            format!("has another number ({}, the stream wants {})", candidate.number(wanted), wanted.ctransid)
-        };
-        return Err(others.into_iter().map(|(index, candidate)| (index, differs(candidate))).collect());
-    }
-    let among = if number_differs { others } else { exact };
+    let among = if number_differs {
+        let (refused, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, one)| strict || one.exact);
+        if rest.is_empty() {
+            return Err(refused.into_iter().map(|(index, one)| (index, one.differs(wanted))).collect());
+        }
+        rest
+    } else {
+        exact
+    };
     let latest = |recorded: bool| {
         let wanted = |(_, candidate): &&(usize, &Candidate)| !recorded || candidate.trust == Trust::Recorded;
         among.iter().filter(wanted).max_by_key(|(_, candidate)| candidate.state.rtransid).copied()
@@ -140,13 +158,13 @@ mod tests {
     /// Received under the wanted identity.
     fn received(own: u8, stransid: u64, rtransid: u64, trust: Trust) -> Candidate {
         let state = SubvolumeState { uuid: [own; 16], received_uuid: [7; 16], stransid, rtransid, ctransid: rtransid };
-        Candidate { state, parent_uuid: [0; 16], read_only: true, trust, changed: false }
+        Candidate { state, parent_uuid: [0; 16], read_only: true, trust, exact: false, changed: false }
     }
 
     /// The sender's own.
     fn own(ctransid: u64, trust: Trust) -> Candidate {
         let state = SubvolumeState { uuid: [7; 16], ctransid, ..SubvolumeState::default() };
-        Candidate { state, parent_uuid: [0; 16], read_only: true, trust, changed: false }
+        Candidate { state, parent_uuid: [0; 16], read_only: true, trust, exact: false, changed: false }
     }
 
     fn chosen(all: &[Candidate]) -> Option<(usize, bool)> {
@@ -240,6 +258,34 @@ mod tests {
         all.push(received(201, 100, 5, Trust::Recorded));
         all.extend((0..200).map(|number| received(number, 100, 60, Trust::Unrecorded)));
         assert_eq!(chosen(&all), Some((200, false)));
+    }
+
+    #[test]
+    fn a_user_needs_the_number_of_what_is_roots() {
+        for (what, asked_by, of, expected) in [
+            ("root and root's", 0, 0, false),
+            ("root and a user's", 0, 1000, false),
+            ("a user and his own", 1000, 1000, false),
+            ("a user and root's", 1000, 0, true),
+            ("a user and another's", 1000, 1001, true),
+        ] {
+            assert_eq!(needs_number(asked_by, of), expected, "{what}");
+        }
+        let roots = |own, number| Candidate { exact: true, ..received(own, number, 50, Trust::Recorded) };
+        for (what, all, expected) in [
+            ("the wanted number", vec![roots(1, 100)], Some((0, false))),
+            ("another number", vec![roots(1, 99)], None),
+            ("another number beside his own", vec![roots(1, 99), received(2, 98, 5, Trust::Recorded)], Some((1, true))),
+            (
+                "the wanted number before his own",
+                vec![received(2, 98, 60, Trust::Recorded), roots(1, 100)],
+                Some((1, false)),
+            ),
+        ] {
+            assert_eq!(chosen(&all), expected, "{what}");
+        }
+        let refused = choose(&WANTED, true, &[roots(1, 99)]).unwrap_err();
+        assert!(!refused[0].1.contains("99"), "the number is told: {refused:?}");
     }
 
     #[test]

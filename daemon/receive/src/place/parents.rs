@@ -11,7 +11,7 @@ use butterdock_btrfs::roots::{self, RootItem};
 use butterdock_btrfs::{Error as Fault, changes, filesystem, subvolume, top, uuid_tree};
 use butterdock_stream::{Identity, Uuid};
 
-use super::candidate::{Candidate, Chosen, Trust, choose};
+use super::candidate::{Candidate, Chosen, Trust, choose, needs_number};
 use super::destination::HIDDEN;
 use super::reserved::{c_path, is_hidden, is_reserved, open_holder};
 use super::staging::STAGING;
@@ -59,6 +59,22 @@ struct Located {
     id: u64,
     path: Vec<u8>,
     candidate: Candidate,
+}
+
+/// Who vouches for a subvolume.
+struct Vouched {
+    trust: Trust,
+    /// Which number it had when it was recorded.
+    since: Option<u64>,
+    /// Whether it counts under its very number alone.
+    exact: bool,
+}
+
+impl Vouched {
+    /// No record does.
+    fn by_nothing(trust: Trust) -> Self {
+        Self { trust, since: None, exact: false }
+    }
 }
 
 impl Parents {
@@ -187,9 +203,10 @@ impl Parents {
             return Ok(None);
         };
         let state = SubvolumeState::of_item(&item);
-        let (trust, since) = if item.read_only { self.trust(&path, &state)? } else { (Trust::Unrecorded, None) };
+        let unseen = Vouched::by_nothing(Trust::Unrecorded);
+        let Vouched { trust, since, exact } = if item.read_only { self.trust(&path, &state)? } else { unseen };
         let RootItem { parent_uuid, read_only, .. } = item;
-        let mut candidate = Candidate { state, parent_uuid, read_only, trust, changed: false };
+        let mut candidate = Candidate { state, parent_uuid, read_only, trust, exact, changed: false };
         // Nobody waits for a search of what does not count.
         if candidate.unfit(wanted).is_none() {
             candidate.changed = self.was_changed(id, &item, &candidate, since, wanted)?;
@@ -197,38 +214,41 @@ impl Parents {
         Ok(Some(Located { id, path, candidate }))
     }
 
-    /// Who vouches for the subvolume at `path`, and which number it had when it was recorded.
-    fn trust(&mut self, path: &[u8], state: &SubvolumeState) -> Result<(Trust, Option<u64>), Error> {
+    /// Who vouches for the subvolume at `path`.
+    fn trust(&mut self, path: &[u8], state: &SubvolumeState) -> Result<Vouched, Error> {
         let as_recorded = |recorded: &SubvolumeState| {
             if state.is_marked_as(recorded) && state.ctransid >= recorded.ctransid {
-                (Trust::Recorded, Some(recorded.ctransid))
+                Vouched { trust: Trust::Recorded, since: Some(recorded.ctransid), exact: false }
             } else {
-                (Trust::RecordedOtherwise, None)
+                Vouched::by_nothing(Trust::RecordedOtherwise)
             }
         };
         let unrecorded_if_roots = match &self.candidates {
             Candidates::Listed(listed) => {
                 let listed = listed.iter().find(|listed| listed.uuid == state.uuid);
-                return Ok(listed.map_or((Trust::NotListed, None), as_recorded));
+                return Ok(listed.map_or(Vouched::by_nothing(Trust::NotListed), as_recorded));
             }
             Candidates::Recorded { unrecorded_if_roots } => *unrecorded_if_roots,
         };
         let looking = doing("look at what holds a subvolume");
         let top = self.top()?;
         let Some(holder) = open_holder(top.as_fd(), path).map_err(&looking)? else {
-            return Ok((Trust::Unrecorded, None));
+            return Ok(Vouched::by_nothing(Trust::Unrecorded));
         };
         match Record::read(holder.as_fd(), state.uuid) {
             Ok(Some(record)) if record.asked_by != 0 && record.asked_by != self.asked_by => {
-                Ok((Trust::RecordedForAnother, None))
+                Ok(Vouched::by_nothing(Trust::RecordedForAnother))
             }
-            Ok(Some(record)) => Ok(as_recorded(&record.state)),
-            Err(Error { cause: Cause::Record(_), .. }) => Ok((Trust::RecordedOtherwise, None)),
+            Ok(Some(record)) => {
+                let exact = needs_number(self.asked_by, record.asked_by);
+                Ok(Vouched { exact, ..as_recorded(&record.state) })
+            }
+            Err(Error { cause: Cause::Record(_), .. }) => Ok(Vouched::by_nothing(Trust::RecordedOtherwise)),
             Err(error) => Err(error),
             Ok(None) if unrecorded_if_roots && is_reserved(top.as_fd(), path, self.fd.as_fd()).map_err(&looking)? => {
-                Ok((Trust::Roots, None))
+                Ok(Vouched { exact: needs_number(self.asked_by, 0), ..Vouched::by_nothing(Trust::Roots) })
             }
-            Ok(None) => Ok((Trust::Unrecorded, None)),
+            Ok(None) => Ok(Vouched::by_nothing(Trust::Unrecorded)),
         }
     }
 
