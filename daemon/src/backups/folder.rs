@@ -42,6 +42,21 @@ pub(super) enum Unfit {
 
 /// Opens `snapshots`, of the source that is open as `root` and was reached as `source`.
 pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<OwnedFd, Unfit> {
+    let (above, name) = place(root, source, snapshots)?;
+    match there(&above, &name)? {
+        Some(folder) => Ok(folder),
+        None => make(above.as_fd(), &name),
+    }
+}
+
+/// Whether [`open`] would open it or make it, as things are; makes nothing.
+pub(super) fn check(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(), Unfit> {
+    let (above, name) = place(root, source, snapshots)?;
+    there(&above, &name).map(drop)
+}
+
+/// What it is in, and its name there.
+fn place(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(OwnedFd, CString), Unfit> {
     let (Some(above), Some(name)) = (snapshots.parent(), snapshots.file_name()) else {
         return Err(Unfit::Place);
     };
@@ -50,9 +65,14 @@ pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Res
         Err(_elsewhere) => open_elsewhere(above)?,
     };
     let name = CString::new(name.as_bytes()).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
-    match file::openat_new(&above, &name, FOLDER, Mode::empty()) {
-        Err(Fault { errno: Errno::ENOENT, .. }) => make(above.as_fd(), &name),
-        opened => roots_alone(opened?),
+    Ok((above, name))
+}
+
+/// The folder, where there is one.
+fn there(above: &OwnedFd, name: &CString) -> Result<Option<OwnedFd>, Unfit> {
+    match file::openat_new(above, name, FOLDER, Mode::empty()) {
+        Err(Fault { errno: Errno::ENOENT, .. }) => Ok(None),
+        opened => roots_alone(opened?).map(Some),
     }
 }
 

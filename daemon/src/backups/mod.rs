@@ -95,6 +95,6 @@ pub(crate) use trouble::Trouble;
 pub(crate) use {
     drive_folder::{choose, default_folder},
     identity::Identity,
-    places::{beneath, open},
+    places::{beneath, check_folder, open},
     shared::{Known, Learned, MOST_PINS, Mark, Pin, SharedSnapshot, for_order, remember},
 };

@@ -44,6 +44,22 @@ pub(crate) fn open(
     Ok(vec![from, beside, to])
 }
 
+/// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
+/// by the caller is no reason: root may look at it.
+///
+/// # Errors
+/// One sentence with what to do.
+pub(crate) fn check_folder(source: &Path, snapshots: &Path) -> Result<(), String> {
+    // A source that is away is away; perhaps the folder is not.
+    let Ok(from) = open_source(source) else { return Ok(()) };
+    let is_hidden = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    match folder::check(from.as_fd(), source, snapshots) {
+        Ok(()) => Ok(()),
+        Err(folder::Unfit::Io(error)) if is_hidden(&error) => Ok(()),
+        Err(why) => Err(format!("the folder for snapshots {} {why}", snapshots.display())),
+    }
+}
+
 /// A link on the path that others can exchange would lead root to another's files, and on to the drive.
 fn open_source(path: &Path) -> Result<OwnedFd, Closed> {
     let opened = configured::find(path).and_then(|found| found.directory().map_err(configured::Error::Io));

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Config, IoClass, Sources, WorkerRule, load};
+use super::{BackupRule, Config, IoClass, Sources, VolumeRule, WorkerRule, load};
+use crate::backups;
 use crate::lines;
 use crate::volumes;
 
@@ -15,7 +16,8 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
     let sources = file.map_or(Sources::System, Sources::One);
     match load(&sources) {
         Ok(config) => {
-            lines::print(&words(&config, |rule| volumes::open(rule).map(drop)));
+            let folder = |rule: &BackupRule| backups::check_folder(&rule.source, &rule.snapshots);
+            lines::print(&words(&config, |rule| volumes::open(rule).map(drop), folder));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -25,8 +27,12 @@ pub(crate) fn run(file: Option<PathBuf>) -> ExitCode {
     }
 }
 
-/// The configuration in words; `look` says what hinders receiving into a volume now.
-fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volumes::Unusable>) -> String {
+/// The configuration in words; what is in the way of a volume and of a backup, `volume` and `backup` say.
+fn words(
+    config: &Config,
+    volume: impl Fn(&VolumeRule) -> Result<(), volumes::Unusable>,
+    backup: impl Fn(&BackupRule) -> Result<(), String>,
+) -> String {
     let mut out = String::from("The configuration is good.\n");
     let Config { volumes, backups, imports, worker, drives, .. } = config;
     let Config { max_jobs, max_queued, max_queued_per_user, streams, history, state, run, .. } = config;
@@ -35,7 +41,8 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
     }
     for rule in volumes {
         let path = lines::one_line(&rule.path.to_string_lossy());
-        let now = look(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
+        let now =
+            volume(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
         line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
     }
     for rule in backups {
@@ -46,6 +53,9 @@ fn words(config: &Config, look: impl Fn(&super::VolumeRule) -> Result<(), volume
             &mut out,
             &format!("  Which subvolume that is, it remembers in {known}; for another one remove the file."),
         );
+        if let Err(hindrance) = backup(rule) {
+            line(&mut out, &lines::one_line(&format!("  WARNING: each backup of it fails as it is now: {hindrance}.")));
+        }
     }
     for rule in imports {
         line(&mut out, &lines::one_line(&rule.words()));
@@ -92,7 +102,7 @@ mod tests {
     fn a_volume_that_is_not_there_is_told_and_no_mistake() {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
         let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
-        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop));
+        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(()));
         assert!(text.starts_with("The configuration is good.\n"));
         assert!(text.contains("Volume \"tank\": received into /nonexistent/tank; not usable now"), "{text}");
     }
@@ -103,12 +113,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("butterdock.toml");
         std::fs::write(&file, text).expect("written");
-        let text = words(&load(&Sources::One(file)).expect("good"), |_| Ok(()));
+        let text = words(&load(&Sources::One(file)).expect("good"), |_| Ok(()), |_| Ok(()));
         assert!(text.contains("remembers in /srv/state/sources/home; for another one remove the file"), "{text}");
     }
 
     #[test]
     fn a_configuration_without_volumes_says_what_is_missing() {
-        assert!(words(&Config::default(), |_| Ok(())).contains("[[volume]]"));
+        assert!(words(&Config::default(), |_| Ok(()), |_| Ok(())).contains("[[volume]]"));
     }
 }

@@ -1,7 +1,9 @@
 //! A drive's life with the service: backed up on request and by being plugged in, removed, and restored from.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,6 +11,7 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::docking::{Row, Story, snapshots, word};
+use butterdock_tests::rig::{PATIENCE, Rig, butterdockd, run};
 use butterdock_tests::service::{Event, Recorder, error_name, no_options};
 use butterdock_tests::snapshot;
 use zbus::{OwnedObjectPath, Variant};
@@ -197,12 +200,59 @@ fn a_users_link_in_place_of_the_snapshots_leads_no_backup_elsewhere() -> Result<
     fs::create_dir(&elsewhere)?;
     std::os::unix::fs::symlink(&elsewhere, story.pool.join("snapshots-home"))?;
     std::os::unix::fs::chown(story.pool.path(), Some(1000), Some(1000))?;
+    let foretold = check_config(&story.stage.configuration)?;
     let drive = story.drive("mounted", &DriveState::Mounted)?;
     let client = &story.stage.client;
     let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     let (state, error) = client.end_of(job.as_str())?;
     let message: String = client.get(job.as_str(), JOB, "ErrorMessage")?;
     ensure!(state == "failed" && message.contains("the folder for snapshots is not used"), "{state} {error} {message}");
+    let (_, why) = message.split_once("the folder for snapshots ").context("a reason")?;
+    ensure!(foretold.contains(why.trim_end_matches('.')), "check-config says otherwise: {foretold}");
     ensure!(fs::read_dir(&elsewhere)?.next().is_none(), "something was made elsewhere");
+    Ok(())
+}
+
+fn check_config(file: &Path) -> Result<String> {
+    Ok(run(Command::new(butterdockd()?).arg("check-config").arg(file), PATIENCE)?.success()?.out())
+}
+
+#[test]
+fn check_config_warns_of_a_folder_that_the_backup_refuses() -> Result<()> {
+    let rig = Rig::new()?;
+    let (source, file) = (rig.join("home"), rig.join("butterdock.toml"));
+    fs::create_dir(&source)?;
+    let checked = |snapshots: &Path| {
+        let text = format!(
+            "[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\n"
+        );
+        fs::write(&file, text)?;
+        check_config(&file)
+    };
+    for missing in [source.join("missing"), rig.join("missing")] {
+        let said = checked(&missing)?;
+        ensure!(!said.contains("WARNING") && !missing.exists(), "the backup makes it: {said}");
+    }
+    let (link, users, open, below) =
+        (source.join("link"), rig.join("users"), source.join("open"), rig.join("users/below"));
+    std::os::unix::fs::symlink(rig.join(""), &link)?;
+    for folder in [&users, &open, &below] {
+        fs::create_dir(folder)?;
+    }
+    ensure!(!checked(&users)?.contains("WARNING"), "root's alone");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777))?;
+    std::os::unix::fs::chown(&users, Some(1000), Some(1000))?;
+    for (snapshots, why, next) in [
+        (&link, "a symbolic link or a file is in its place", "remove it"),
+        (&open, "others than root can write to it", "chmod go-w"),
+        (&users, "others than root can write to it", "chown root:root"),
+        (&below, "others than root can write to a directory on its way", "name a folder as `snapshots`"),
+    ] {
+        let said = checked(snapshots)?;
+        let warning =
+            said.lines().find(|line| line.contains("WARNING")).with_context(|| format!("no warning: {said}"))?;
+        let which = format!("the folder for snapshots {} is not used", snapshots.display());
+        ensure!(warning.contains(&which) && warning.contains(why) && warning.contains(next), "{warning}");
+    }
     Ok(())
 }
