@@ -146,6 +146,8 @@ fn a_forged_counterpart_in_a_volume_is_not_restored_upon() -> Result<()> {
         let forged = home.join(format!("forged-{number}"));
         snapshot::create(&forged)?;
         fs::write(forged.join("su"), "#!/bin/sh\n")?;
+        // What the increment changes is there, so that it could be received upon this.
+        fs::write(forged.join("changed"), "one")?;
         chown(&forged, Some(1000), Some(1000))?;
         fs::set_permissions(forged.join("su"), fs::Permissions::from_mode(0o4755))?;
         // The sender's ctransid is known to everybody who saw one stream, and there are few to try.
