@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
 use crate::status::USAGE;
-use crate::{config, dump, lines, receive, serve, worker};
+use crate::{config, dump, lines, receive, serve};
 
 /// Does what was asked for.
 pub(crate) fn run(args: Args) -> ExitCode {
@@ -15,7 +15,19 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::Receive(wanted) => receive::run(wanted),
         Command::Serve(wanted) => serve::run(wanted),
         Command::CheckConfig(wanted) => config::check(wanted.file),
-        Command::Worker => worker::run(),
+        Command::Worker => work(),
+    }
+}
+
+fn work() -> ExitCode {
+    match butterdock_worker::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            if !stop.sentence.is_empty() {
+                lines::error(&stop.sentence);
+            }
+            ExitCode::from(stop.status)
+        }
     }
 }
 

@@ -14,15 +14,6 @@
 /// `EX_USAGE`: a command line that cannot be understood.
 pub(crate) const USAGE: u8 = 64;
 
-/// `EX_UNAVAILABLE`: the daemon that a worker works for went away.
-pub(crate) const UNAVAILABLE: u8 = 69;
-
-/// `EX_OSERR`: the kernel refused something that cannot be done without.
-pub(crate) const REFUSED: u8 = 71;
-
-/// `EX_PROTOCOL`: an order that was not understood.
-pub(crate) const MISUNDERSTOOD: u8 = 76;
-
 /// `EX_NOPERM`: something that the caller may not do.
 pub(crate) const NOT_ALLOWED: u8 = 77;
 

@@ -4,10 +4,7 @@
 //! Tests that need root are named `privileged_*`; without root they fail with a sentence that says so.
 
 pub mod chaos;
-pub mod compare;
 pub mod docking;
-pub mod rig;
 pub mod service;
-pub mod snapshot;
-pub mod trees;
-pub mod wire;
+
+pub use butterdock_fixtures::{compare, rig, snapshot, trees, wire};

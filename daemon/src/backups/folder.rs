@@ -192,7 +192,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
     use std::process::{Child, Command};
 
-    use butterdock_tests::rig::{Rig, Volume};
+    use butterdock_fixtures::rig::{Rig, Volume};
 
     use super::*;
 
@@ -209,7 +209,7 @@ mod tests {
         fn new() -> Self {
             let rig = Rig::new().expect("a rig");
             let volume = rig.volume("source", &Default::default()).expect("a volume");
-            butterdock_tests::snapshot::create(&volume.join("home")).expect("a subvolume");
+            butterdock_fixtures::snapshot::create(&volume.join("home")).expect("a subvolume");
             chown(volume.join("home"), Some(USER), Some(USER)).expect("given to the user");
             fs::create_dir(volume.join("theirs")).expect("made");
             Self { volume, _rig: rig }

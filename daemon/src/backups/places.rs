@@ -4,16 +4,12 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
-use rustix::io::Errno;
+use butterdock_worker::backups::make_beneath;
 
 use super::folder;
 use crate::configured;
-
-/// Only root looks into what is made here: what is in it has the modes that it had.
-const PRIVATE: Mode = Mode::RWXU;
 
 /// What could not be opened, why, and what to do: one sentence, without a path.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ pub(crate) fn open(
     let from = open_source(source)?;
     let beside = folder::open(from.as_fd(), source, snapshots)
         .map_err(|why| Closed(format!("the folder for snapshots {why}")))?;
-    let to = walk(drive, folder, true).map_err(closed(
+    let to = make_beneath(drive, folder).map_err(closed(
         "folder on the drive",
         "rename what is in its place, or correct `folder` in butterdock.toml",
     ))?;
@@ -72,31 +68,6 @@ fn open_source(path: &Path) -> Result<OwnedFd, Closed> {
     })
 }
 
-/// Opens a folder below the root of a drive, part by part, following nothing: what is on a drive is not to lead elsewhere. An
-/// empty path is the root itself.
-pub(crate) fn beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    walk(root, path, false)
-}
-
-fn walk(root: BorrowedFd<'_>, path: &Path, make: bool) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut at = root.try_clone_to_owned()?;
-    for part in path.components() {
-        let Component::Normal(part) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
-        at = match openat(&at, part, flags, Mode::empty()) {
-            Err(Errno::NOENT) if make => {
-                match mkdirat(at.as_fd(), part, PRIVATE) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(errno.into()),
-                }
-                openat(&at, part, flags, Mode::empty())?
-            }
-            opened => opened?,
-        };
-    }
-    Ok(at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,19 +82,5 @@ mod tests {
         // No subvolume can be made here.
         let missing = open(drive.path(), &Path::new("/proc").join("snapshots"));
         assert!(missing.to_string().contains("correct `snapshots` in butterdock.toml"), "{missing}");
-    }
-
-    #[test]
-    fn a_link_on_a_drive_leads_nowhere() {
-        let drive = tempfile::tempdir().expect("a folder");
-        std::os::unix::fs::symlink("/etc", drive.path().join("butterdock")).expect("a link");
-        let root = OwnedFd::from(std::fs::File::open(drive.path()).expect("opened"));
-        assert!(walk(root.as_fd(), Path::new("butterdock/home"), true).is_err());
-        assert!(walk(root.as_fd(), Path::new("../x"), true).is_err());
-        assert!(beneath(root.as_fd(), Path::new("good/home")).is_err(), "made by one who only looks");
-        walk(root.as_fd(), Path::new("good/home"), true).expect("made");
-        beneath(root.as_fd(), Path::new("good/home")).expect("opened again");
-        beneath(root.as_fd(), Path::new("")).expect("the root itself");
-        assert!(drive.path().join("good/home").is_dir());
     }
 }

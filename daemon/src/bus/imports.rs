@@ -12,8 +12,8 @@ use super::hall::Hall;
 use super::stay::Stay;
 use crate::drives::DriveId;
 use crate::jobs::ImportWish;
-use crate::streams::Row;
 use crate::volumes::Volume;
+use butterdock_worker::streams::Row;
 
 /// The stream files on it.
 pub(super) async fn list_streams(hall: &Arc<Hall>, drive: DriveId) -> Result<Vec<StreamRow>, Error> {

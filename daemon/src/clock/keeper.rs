@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::reading::{Clock, Reading};
-use super::record::{Elapsed, Record, Stop};
-use super::sync_source::{Asked, SyncAnswer, SyncSource};
+use super::sync_source::{Asked, SyncAnswer, SyncSource, with_answer};
+use super::{Clock, Reading};
+use super::{Elapsed, Record, Stop};
 use crate::{catalogue, durable};
 
 /// A record has some three hundred bytes.
@@ -120,7 +120,7 @@ impl ClockKeeper {
     }
 
     fn stop_with(&self, answer: Option<SyncAnswer>) -> Option<Stop> {
-        self.lock().after(&self.clock.read().with(answer)).stop()
+        self.lock().after(&with_answer(self.clock.read(), answer)).stop()
     }
 
     /// The lock is held while the disk is written, so that what is on it is the newest.
@@ -130,7 +130,7 @@ impl ClockKeeper {
         next: impl Fn(&Record, &Reading) -> Record,
     ) -> Result<Observed, (Observed, io::Error)> {
         let mut record = self.lock();
-        let reading = self.clock.read().with(answer);
+        let reading = with_answer(self.clock.read(), answer);
         let before = *record;
         *record = next(&before, &reading);
         let (now, written) = (*record, self.write(&record));

@@ -5,21 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use butterdock_btrfs::clock;
+use butterdock_worker::clock::{Reading, boot_time};
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
-
-/// What the clocks say at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reading {
-    /// Wall time: seconds since 1970.
-    pub(crate) wall: i64,
-    /// Seconds since the boot, with those asleep (`CLOCK_BOOTTIME`).
-    pub(crate) boot: u64,
-    /// Which boot.
-    pub(crate) boot_id: Uuid,
-    /// Whether a time service synchronises wall time; none where the kernel refuses to say.
-    pub(crate) synchronised: Option<bool>,
-}
 
 /// Where the clocks are read. Cheap to clone; tests put one of their own in.
 #[derive(Clone)]
@@ -56,11 +44,6 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Clock").field(&self.read()).finish()
     }
-}
-
-/// Seconds since the boot, with those asleep: `CLOCK_BOOTTIME`.
-pub(crate) fn boot_time() -> u64 {
-    clock_gettime(ClockId::Boottime).tv_sec.unsigned_abs()
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::reading::{Clock, Reading};
+use super::{Clock, Reading};
 
 /// Limit for one answer.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ pub(crate) type Asked = Pin<Box<dyn Future<Output = Option<bool>> + Send>>;
 /// What an answer is asked of. Cheap to clone. Until it is set, only the kernel is asked.
 #[derive(Clone, Default)]
 pub(super) struct SyncSource {
-    program: Arc<OnceLock<Program>>,
+    program: Arc<Mutex<Option<Arc<Program>>>>,
     /// The answer that the log has last.
     logged: Arc<Mutex<Option<String>>>,
 }
@@ -39,11 +39,13 @@ pub(crate) struct SyncAnswer {
 }
 
 impl SyncSource {
-    /// Sets the program that is asked, once.
+    /// Sets the program that is asked from now on.
     pub(super) fn set(&self, name: &'static str, ask: impl Fn() -> Asked + Send + Sync + 'static) {
-        if self.program.set(Program { name, ask: Box::new(ask) }).is_err() {
-            tracing::debug!("{name} is not asked about the clock, another program is");
-        }
+        *self.lock() = Some(Arc::new(Program { name, ask: Box::new(ask) }));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Program>>> {
+        self.program.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks, where the kernel refuses to say. It takes up to 2 seconds, and blocks no thread.
@@ -52,7 +54,7 @@ impl SyncSource {
         if before.synchronised.is_some() {
             return None;
         }
-        let program = self.program.get()?;
+        let program = self.lock().clone()?;
         let synchronised = timeout(ANSWER, (program.ask)()).await.unwrap_or(None);
         self.log(program.name, synchronised);
         synchronised.map(|synchronised| SyncAnswer { before, synchronised })
@@ -77,23 +79,21 @@ impl SyncSource {
 
 impl fmt::Debug for SyncSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SyncSource").field(&self.program.get().map(|program| program.name)).finish()
+        f.debug_tuple("SyncSource").field(&self.lock().as_ref().map(|program| program.name)).finish()
     }
 }
 
-impl Reading {
-    /// This reading, with the answer where the kernel refuses to say. The kernel's own word counts first.
-    pub(super) fn with(self, answer: Option<SyncAnswer>) -> Self {
-        let answer = answer.filter(|answer| !self.was_set_since(&answer.before));
-        Self { synchronised: self.synchronised.or(answer.map(|answer| answer.synchronised)), ..self }
-    }
+/// The reading, with the answer where the kernel refuses to say. The kernel's own word counts first.
+pub(super) fn with_answer(reading: Reading, answer: Option<SyncAnswer>) -> Reading {
+    let answer = answer.filter(|answer| !was_set(&answer.before, &reading));
+    Reading { synchronised: reading.synchronised.or(answer.map(|answer| answer.synchronised)), ..reading }
+}
 
-    /// Whether wall time did not pass as boot time did.
-    fn was_set_since(&self, before: &Self) -> bool {
-        let wall = self.wall.saturating_sub(before.wall);
-        let boot = i64::try_from(self.boot.saturating_sub(before.boot)).unwrap_or(i64::MAX);
-        self.boot_id != before.boot_id || wall.abs_diff(boot) > ROUNDING
-    }
+/// Whether wall time did not pass between two readings as boot time did.
+fn was_set(before: &Reading, now: &Reading) -> bool {
+    let wall = now.wall.saturating_sub(before.wall);
+    let boot = i64::try_from(now.boot.saturating_sub(before.boot)).unwrap_or(i64::MAX);
+    now.boot_id != before.boot_id || wall.abs_diff(boot) > ROUNDING
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
             (None, None, None),
         ] {
             let answer = answered.map(|synchronised| SyncAnswer { before: NOW, synchronised });
-            assert_eq!(kernel(kernel_says).with(answer), kernel(expected), "{kernel_says:?} {answered:?}");
+            assert_eq!(with_answer(kernel(kernel_says), answer), kernel(expected), "{kernel_says:?} {answered:?}");
         }
     }
 
@@ -139,7 +139,7 @@ mod tests {
             (later(6, 2), None),
             (Reading { boot_id: Uuid::from_u128(2), ..NOW }, None),
         ] {
-            assert_eq!(now.with(answer).synchronised, expected, "{now:?}");
+            assert_eq!(with_answer(now, answer).synchronised, expected, "{now:?}");
         }
     }
 

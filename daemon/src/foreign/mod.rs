@@ -23,5 +23,5 @@ mod share;
 
 pub(crate) use closing::close;
 pub(crate) use looking::{Lost, borrow};
-pub(crate) use parked::{Parked, take};
+pub(crate) use parked::Parked;
 pub(crate) use share::FdShare;

@@ -1,16 +1,14 @@
 //! A descriptor inside a socket.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use butterdock_worker::handover::take;
 use rustix::cmsg_space;
 use rustix::io::retry_on_intr;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use super::{FdShare, close};
 
@@ -64,22 +62,6 @@ impl Drop for Parked {
             close(socket, self.share.take());
         }
     }
-}
-
-/// Takes a descriptor out of its socket.
-///
-/// # Errors
-/// There is none, or no descriptor is left.
-pub(crate) fn take(socket: impl AsFd) -> io::Result<OwnedFd> {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, flags))?;
-    let found = ancillary.drain().find_map(|message| {
-        let RecvAncillaryMessage::ScmRights(mut rights) = message else { return None };
-        rights.next()
-    });
-    found.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn put(descriptor: impl AsFd) -> io::Result<UnixStream> {

@@ -13,8 +13,8 @@ use super::retention::Retention;
 use super::runner::open_folder;
 use super::sources::Sources;
 use crate::drives::Lease;
-use crate::streams::{Row, Told};
 use crate::worker::{Handed, JobError, Order, Priority, Report, Spawner, public_sentence};
+use butterdock_worker::streams::{Row, Told};
 
 /// So many questions are answered at the same time; each is a process.
 const MOST: usize = 4;

@@ -9,7 +9,7 @@ use super::pace::{Pace, remaining};
 use super::state::Event;
 use crate::backups::{Told, from_future};
 use crate::worker::Report;
-use crate::{streams, verify};
+use butterdock_worker::{streams, verify};
 
 /// The step that a report means for a job in this state, where it means one.
 pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {

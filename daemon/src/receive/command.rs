@@ -18,7 +18,6 @@ use super::watch::Watch;
 use super::{End, Show, destination};
 use crate::args::Receive;
 use crate::input::Input;
-use crate::limits;
 use crate::status::NOT_ALLOWED;
 
 /// How often a run shows how far it is.
@@ -85,7 +84,7 @@ fn options(wanted: Receive, ends: &Ends) -> Options {
 
 /// Runs the engine beside the threads that watch it.
 fn receive(ends: &Ends, options: &Options, show: &dyn Show) -> Result<End> {
-    limits::raise_open_files();
+    butterdock_worker::raise_open_files();
     let control = Control::new().context("cannot make an eventfd")?;
     // Before any thread begins: a mask is inherited, and a signal takes any thread that does not block it.
     let signals = Signals::wait(control.clone()).context("cannot wait for signals")?;

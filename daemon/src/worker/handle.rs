@@ -13,8 +13,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::watch::{Receiver, Sender};
 
-use super::line::LineBuffer;
-use super::protocol::{LONGEST_REPORT, Order, Report};
+use butterdock_worker::line::LineBuffer;
+use butterdock_worker::protocol::{LONGEST_REPORT, Order, Report};
 
 /// A worker at work. Dropped, it is killed.
 #[derive(Debug)]

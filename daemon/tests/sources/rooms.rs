@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms that it may know. Only the door knows `app`, and only the room that puts the service together
 /// knows `bus`.
-const MAY_KNOW: [(&str, &[&str]); 28] = [
+const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("main", &["app", "args"]),
-    ("app", &["args", "config", "dump", "lines", "receive", "serve", "status", "worker"]),
+    ("app", &["args", "config", "dump", "lines", "receive", "serve", "status"]),
     (
         "serve",
         &[
@@ -29,7 +29,7 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
             "worker",
         ],
     ),
-    ("bus", &["backups", "clock", "config", "drives", "foreign", "jobs", "streams", "volumes"]),
+    ("bus", &["backups", "clock", "config", "drives", "foreign", "jobs", "volumes"]),
     (
         "jobs",
         &[
@@ -42,23 +42,19 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
             "durable",
             "foreign",
             "hooks",
-            "streams",
-            "verify",
             "volumes",
             "worker",
         ],
     ),
-    ("worker", &["anchor", "backups", "foreign", "limits", "lines", "status", "streams", "verify"]),
+    ("worker", &["anchor", "foreign"]),
     ("volumes", &["anchor", "config", "configured"]),
     ("drives", &["anchor", "backups", "catalogue", "config", "foreign", "hooks", "policy"]),
     ("hooks", &["config", "lines"]),
     ("policy", &["config", "drives"]),
-    ("backups", &["clock", "configured", "worker"]),
-    ("streams", &["worker"]),
-    ("verify", &[]),
+    ("backups", &["configured"]),
     ("clock", &["catalogue", "durable"]),
     ("config", &["backups", "configured", "lines", "status", "volumes"]),
-    ("receive", &["args", "input", "limits", "lines", "status", "zone"]),
+    ("receive", &["args", "input", "lines", "status", "zone"]),
     ("dump", &["args", "input", "lines", "status", "zone"]),
     ("anchor", &[]),
     ("args", &[]),
@@ -67,7 +63,6 @@ const MAY_KNOW: [(&str, &[&str]); 28] = [
     ("durable", &[]),
     ("foreign", &[]),
     ("input", &[]),
-    ("limits", &[]),
     ("lines", &[]),
     ("status", &[]),
     ("zone", &[]),

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::process::Command;
 
+use butterdock_fixtures::rig::{Loop, PATIENCE, Rig, run};
 use butterdock_tests::docking::Udevd;
-use butterdock_tests::rig::{Loop, PATIENCE, Rig, run};
 
 use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use butterdock_fixtures::rig::{Loop, LoopNumber, PATIENCE, Rig, run};
 use butterdock_tests::chaos::wait_until;
-use butterdock_tests::rig::{Loop, LoopNumber, PATIENCE, Rig, run};
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;

@@ -11,8 +11,8 @@ use crate::backups::{self, Identity, Learned, Listings, SharedSnapshot};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
-use crate::verify;
 use crate::worker::{JobError, Report, Subject, Worker};
+use butterdock_worker::verify;
 
 /// After so long without news the rate is that of nothing.
 const STALLED: Duration = Duration::from_secs(3);

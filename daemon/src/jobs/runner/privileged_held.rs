@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
+use butterdock_fixtures::rig::Rig;
 use butterdock_tests::chaos::{Asks, Fuse};
-use butterdock_tests::rig::Rig;
 use tokio::runtime::Builder;
 
 use super::*;

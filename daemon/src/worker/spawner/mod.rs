@@ -15,16 +15,15 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 
+use butterdock_worker::line::LineBuffer;
+use butterdock_worker::protocol::{LONGEST_ORDER, Order, Start};
+use butterdock_worker::{Priority, handover};
 use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::oneshot;
 
 use super::handed::Handed;
 use super::handle::{Process, Worker, watch};
-use super::handover;
-use super::line::LineBuffer;
-use super::priority::Priority;
-use super::protocol::{LONGEST_ORDER, Order, Start};
 
 /// The thread that starts workers. It lives as long as this does, and so do the workers.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::*;
-use crate::worker::protocol::Report;
+use butterdock_worker::protocol::Report;
 
 const SOON: Duration = Duration::from_secs(20);
 

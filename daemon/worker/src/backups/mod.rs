@@ -1,0 +1,104 @@
+//! This room backs up a subvolume to a drive: a snapshot, what changed since the last one that both sides have, and what is
+//! kept of it.
+//!
+//! ```text
+//! run         the worker's way from the check of the source to the thinning
+//! source      whether the source is what was meant       fresh     the new snapshot, hidden until it was sent
+//! deliver     transfer, make room, again                 send      the kernel's half, and the pipe to the receiver
+//! prospect    estimate and room, before and beside it    estimate  how much will come
+//! room        whether it fits (pure)
+//! common      what both sides have (pure)                keep      what is kept, and why (pure)
+//! thin        deletes what is not                        deleted   whose space comes back in the background
+//! shared      what both sides share, for the daemon to remember
+//! owner       whose a snapshot on a drive is             drive_folder  the one on the drive that no other machine uses
+//! seen        since when each snapshot is there, for the daemon to remember
+//! task        what the worker is told, and tells         task_time what it is told of time
+//! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
+//! folder      opens or makes the folder for snapshots
+//! restore     the way back                           last      what became of a drive's last backup
+//! ```
+//!
+//! All of it happens in a worker, because any of it may hang as long as a drive does; in one, but for the thinning beside
+//! the source: [`sharers`] says why.
+//!
+//! # What is never deleted
+//! Only what this backup of this machine made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. On a drive
+//! it is told by records ([`owner`]), so that several machines can use one. What a drive needs for
+//! its next increment is pinned on both sides, however long the drive is away. The newest stays, and what is younger than
+//! `protect`, by its date or by when it was seen first. Nothing is deleted while the clock is in doubt ([`crate::clock`]).
+//!
+//! # The folder for snapshots
+//! It is best a subvolume of its own inside the source, as snapper has it: then making and deleting snapshots does not
+//! change the source, and a source in which nothing else changed needs no backup, which shows in a moment.
+//!
+//! Root alone may change what is in it, and it is found without a link that others can exchange: see [`folder`]. A user who
+//! owns the source can still rename it. Then the next backup makes a new one. What is in the old one stays there: it is a
+//! parent like any other snapshot of this filesystem, and it is not thinned until the folder has its name again.
+
+mod beneath;
+mod common;
+mod deleted;
+mod deliver;
+mod drive_folder;
+mod estimate;
+mod fresh;
+mod identity;
+mod keep;
+mod last;
+mod name;
+mod on_drive;
+mod owner;
+mod prospect;
+mod restore;
+mod room;
+mod run;
+mod seen;
+mod send;
+mod shared;
+mod snapshot;
+mod source;
+mod task;
+mod task_time;
+mod thin;
+mod trouble;
+mod utc;
+
+// Of the service, whose source locks these tests try together with pruning.
+#[cfg(test)]
+#[path = "../../../src/backups/sharers.rs"]
+mod sharers;
+
+#[cfg(test)]
+mod clock_simulation;
+#[cfg(test)]
+mod interleaved;
+#[cfg(test)]
+mod privileged_retention;
+#[cfg(test)]
+mod privileged_room;
+#[cfg(test)]
+mod privileged_twins;
+#[cfg(test)]
+mod simulation;
+
+pub use beneath::{beneath, make_beneath};
+pub use common::Why;
+pub use keep::Keep;
+pub use name::LONGEST as LONGEST_NAME;
+pub use on_drive::{Backups, From, OnDrive, on_drive};
+pub(crate) use prospect::PATIENCE;
+pub(crate) use restore::Restore;
+pub use restore::find;
+pub(crate) use run::{Ends, Run};
+pub use seen::{FirstSeen, Listings, Seen};
+pub use source::REFUSED as SOURCE_REFUSED;
+pub use task::{Task, Told};
+pub use task_time::TaskTime;
+pub use thin::from_future;
+pub(crate) use thin::thin_beside;
+pub(crate) use trouble::Trouble;
+pub use {
+    drive_folder::{choose, default_folder},
+    identity::Identity,
+    shared::{Known, Learned, MOST_PINS, Mark, Pin, SharedSnapshot, for_order, remember},
+};

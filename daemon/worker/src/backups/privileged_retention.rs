@@ -1,0 +1,151 @@
+//! Four hundred days of two drives that take turns, with real subvolumes on real volumes: made, sent, received, found and
+//! deleted by what does so in a worker. Only the calendar is told, by the names.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+
+use butterdock_btrfs::subvolume;
+use butterdock_fixtures::rig::{Layout, Rig, Volume};
+use butterdock_receive::{Candidates, Control, Observer, Options};
+
+use super::common::{Origin, common};
+use super::identity::Identity;
+use super::keep::Keep;
+use super::name;
+use super::owner::{Owner, look_up};
+use super::run::{basis, received};
+use super::send::Stream;
+use super::shared::{Known, Learned, Mark, SharedSnapshot};
+use super::snapshot::{Side, Snapshot, list};
+use super::task::Task;
+use super::thin::Thinning;
+use super::utc::DAY;
+
+const START: i64 = 1_795_378_500;
+
+struct World {
+    source: PathBuf,
+    folder: File,
+    drives: [(File, Known); 2],
+    origin: Origin,
+    task: Task,
+    volumes: [Volume; 3],
+    _rig: Rig,
+}
+
+struct Silent;
+
+impl Observer for Silent {}
+
+impl World {
+    fn new(keep: Keep) -> Self {
+        let rig = Rig::new().expect("a rig");
+        let volumes = ["source", "a", "b"].map(|name| rig.volume(name, &Layout::sized(1024, "")).expect("a volume"));
+        let [mine, a, b] = &volumes;
+        subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
+        fs::create_dir(mine.join("snapshots")).expect("a folder");
+        let source = mine.join("live");
+        let uuid = Identity(subvolume::info(File::open(&source).expect("open")).expect("info").uuid);
+        let drives = [a, b].map(|drive| (File::open(drive.path()).expect("open"), Known::default()));
+        let task = Task { keep, ..Task::of(b"home", Identity([1; 16])) };
+        let origin = Origin { uuid, parent_uuid: Identity::NONE };
+        let folder = File::open(mine.join("snapshots")).expect("open");
+        Self { source, folder, drives, origin, task, volumes, _rig: rig }
+    }
+
+    /// Those beside the source. That they were made when their names say is what the calendar is told.
+    fn mine(&self) -> Vec<Snapshot> {
+        let mut there = list(&self.folder, &[]).expect("listed");
+        for snapshot in &mut there {
+            let named = snapshot.name.as_deref().and_then(|name| name::parse(b"home", name));
+            snapshot.made = named.unwrap_or(snapshot.made);
+        }
+        there
+    }
+
+    /// Backs up what changed. Answers whether it was an increment.
+    fn back_up(&mut self, drive: usize, now: i64) -> bool {
+        let mut changing = File::options().append(true).create(true).open(self.source.join("diary")).expect("open");
+        writeln!(changing, "{now}").expect("written");
+        drop(changing);
+        let name = name::make(b"home", now);
+        let at = CString::new(name.clone()).expect("a name");
+        subvolume::snapshot(&self.folder, &at, File::open(&self.source).expect("open"), true).expect("a snapshot");
+        let mine = self.mine();
+        let fresh = mine.iter().find(|snapshot| snapshot.name.as_ref() == Some(&name)).expect("it is there");
+        let older: Vec<Snapshot> = mine.iter().filter(|snapshot| snapshot.id != fresh.id).cloned().collect();
+        let (destination, known) = &self.drives[drive];
+        let theirs = list(destination, &[]).expect("listed");
+        let pairs = common(self.origin, &known.shared, &older, &theirs).pairs.unwrap_or_default();
+        let (parent, clone_sources) = basis(&pairs);
+        let root = File::open(self.source.with_file_name("snapshots").join(at.to_str().expect("text"))).expect("open");
+        let stream = Stream { snapshot: root.as_fd(), parent, clone_sources, version: 2 };
+        let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.origin.uuid] };
+        let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
+        let options = Options { name: Some(name.clone()), origin: owner.origin(), candidates, ..Options::default() };
+        let control = Control::new().expect("a control");
+        let outcome = stream.transfer(destination.as_fd(), &options, &control, &Silent).expect("transferred");
+
+        let mut theirs = list(destination, &[]).expect("listed");
+        look_up(destination.as_fd(), &mut theirs);
+        let there = received(destination, &outcome).expect("it was received");
+        let shared = SharedSnapshot { here: fresh.state(), there, time: now };
+        // What the order said: the pins before this backup.
+        self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
+        let source = Side::Source { uuid: self.origin.uuid };
+        self.thin(source, &mine, &self.folder, shared.mark(), now);
+        self.thin(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
+        let learned = Learned { shared, sources: owner.sources, lost: Vec::new() };
+        self.drives[drive].1.learn(learned);
+        parent.is_some()
+    }
+
+    fn thin(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: Mark, now: i64) {
+        let thinning = Thinning::plan(&self.task, side, there, &[needed], now);
+        assert_eq!(thinning.perform(folder.as_fd(), |_| {}).1, None);
+    }
+
+    fn check(&self, day: i64) {
+        let mine = list(&self.folder, &[]).expect("listed");
+        for (drive, pin) in self.drives.iter().filter_map(|(drive, known)| Some((drive, known.newest()?.mark()))) {
+            assert!(mine.iter().any(|snapshot| snapshot.uuid == pin.here), "day {day}: a pin is lost");
+            let theirs = list(drive, &[]).expect("listed");
+            assert!(theirs.iter().any(|snapshot| snapshot.uuid == pin.there), "day {day}: a counterpart is lost");
+        }
+    }
+}
+
+#[test]
+fn privileged_in_four_hundred_days_with_real_subvolumes_every_backup_is_an_increment() {
+    let mut world = World::new(Keep { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 });
+    let mut first = [true; 2];
+    for day in 0..400 {
+        // The second drive lies in a drawer for ninety days.
+        let drive = usize::from(day % 2 == 1 && !(150..240).contains(&day));
+        let incremental = world.back_up(drive, START + day * DAY);
+        assert!(incremental || first[drive], "day {day}: everything was sent again");
+        first[drive] = false;
+        if day % 10 == 0 {
+            world.check(day);
+        }
+    }
+    world.check(400);
+    let most = 7 + 4 + 6 + 1 + 3;
+    let left = |folder: &File| list(folder, &[]).expect("listed").len();
+    assert!(left(&world.folder) <= most, "{} are kept beside the source", left(&world.folder));
+    assert!(world.drives.iter().all(|(drive, _)| left(drive) <= most));
+    // The newest on each drive is what the source was then, from the first day on.
+    let newest = |drive: &File| {
+        let all = list(drive, &[]).expect("listed");
+        all.iter().filter_map(|snapshot| snapshot.name.clone()).max().expect("a snapshot")
+    };
+    for ((drive, _), volume) in world.drives.iter().zip(&world.volumes[1..]) {
+        let name = String::from_utf8(newest(drive)).expect("text");
+        let there = fs::read(volume.join(&name).join("diary")).expect("read");
+        let here = fs::read(world.source.with_file_name("snapshots").join(&name).join("diary")).expect("read");
+        assert!(there == here && here.starts_with(format!("{START}\n").as_bytes()), "{name}");
+    }
+}

@@ -1,0 +1,236 @@
+//! An estimate that comes when the transfer goes on already.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use butterdock_btrfs::subvolume;
+use butterdock_fixtures::rig::{Layout, Rig, Volume};
+use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
+
+use super::identity::Identity;
+use super::keep::Keep;
+use super::restore::Restore;
+use super::run::{Ends, Run};
+use super::task::{Task, Told};
+use super::trouble::Trouble;
+
+const KEEP_ONE: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+struct Silent;
+
+impl Observer for Silent {}
+
+/// Somebody else who writes to the drive when the transfer has begun.
+struct Neighbour {
+    folder: PathBuf,
+    /// MiB
+    writes: AtomicUsize,
+}
+
+impl Observer for Neighbour {
+    fn began(&self, _name: &[u8], _kind: Kind) {
+        let writes = self.writes.swap(0, Ordering::Relaxed);
+        if writes != 0 {
+            let file = File::create(self.folder.join("neighbour")).expect("made");
+            (&file).write_all(&noise(writes)).expect("written");
+            file.sync_all().expect("synced");
+        }
+    }
+}
+
+struct World {
+    task: Task,
+    /// So long an estimate is waited for.
+    patience: Duration,
+    mine: Volume,
+    drive: Volume,
+    _rig: Rig,
+}
+
+impl World {
+    /// With a drive of so many mebibytes.
+    fn new(drive: u64) -> Self {
+        let rig = Rig::new().expect("a rig");
+        let mine = rig.volume("source", &Layout::sized(2048, "")).expect("a volume");
+        let drive = rig.volume("drive", &Layout::sized(drive, "")).expect("a volume");
+        subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
+        fs::create_dir(mine.join("snapshots")).expect("a folder");
+        let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
+        Self { task, patience: Duration::ZERO, mine, drive, _rig: rig }
+    }
+
+    /// Another file in the place of the one before.
+    fn fill(&self, mebibytes: usize) {
+        fs::write(self.mine.join("live/large"), noise(mebibytes)).expect("written");
+    }
+
+    /// How many names there are on the drive, but for the directory of the records.
+    fn on_drive(&self) -> usize {
+        let names = fs::read_dir(self.drive.path()).expect("listed").flatten().map(|entry| entry.file_name());
+        names.filter(|name| name != ".butterdock-staging").count()
+    }
+
+    /// A backup; how many bytes came, and what was told.
+    fn back_up(&self, task: &Task) -> (Result<(), Trouble>, u64, Vec<Told>) {
+        self.back_up_before(task, &Silent)
+    }
+
+    fn back_up_before(&self, task: &Task, observer: &dyn Observer) -> (Result<(), Trouble>, u64, Vec<Told>) {
+        let open = |path| File::open(path).expect("open").into();
+        let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
+        let ends = Ends {
+            source,
+            folder,
+            destination: open(self.drive.path().to_owned()),
+            top: None,
+            publication: Publication::Rename,
+        };
+        let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
+        let tell = |news| told.lock().expect("whole").push(news);
+        let patience = self.patience;
+        let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
+        let done = run.run();
+        (done, control.progress().bytes, told.into_inner().expect("whole"))
+    }
+}
+
+/// Bytes that nothing stores in less.
+fn noise(mebibytes: usize) -> Vec<u8> {
+    let mut bytes = vec![0; mebibytes << 20];
+    File::open("/dev/urandom").expect("open").read_exact(&mut bytes).expect("read");
+    bytes
+}
+
+fn says_the_figures(trouble: &Trouble) {
+    let text = trouble.to_string();
+    assert!(matches!(trouble, Trouble::Said(said) if said.kind == ErrorKind::NoSpace), "{trouble:?}");
+    assert!(text.contains("MiB are needed and "), "{text}");
+}
+
+#[test]
+fn privileged_a_transfer_that_an_estimate_finds_without_room_is_stopped_and_not_run_into_the_wall() {
+    let world = World::new(400);
+    world.fill(700);
+    let (done, bytes, _) = world.back_up(&world.task);
+    says_the_figures(&done.expect_err("it does not fit"));
+    assert!(bytes < 200 << 20, "{} MiB came before it was stopped", bytes >> 20);
+    assert_eq!(world.on_drive(), 0, "something is left");
+}
+
+#[test]
+fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
+    let world = World::new(700);
+    for _ in 0..2 {
+        world.fill(200);
+        let keep = Task { keep: Keep { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+        world.back_up(&keep).0.expect("there is room");
+        // Names have seconds.
+        sleep(Duration::from_millis(1100));
+    }
+    world.fill(300);
+    let (done, _, told) = world.back_up(&world.task);
+    done.expect("the oldest made room");
+    let estimated = told.iter().position(|news| matches!(news, Told::Estimated { .. })).expect("estimated");
+    let thinned = told.iter().position(|news| matches!(news, Told::Thinned { drive: true, .. })).expect("thinned");
+    assert!(estimated < thinned, "{told:?}");
+}
+
+#[test]
+fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_then_told_with_figures() {
+    let world = World { patience: Duration::from_secs(60), ..World::new(1100) };
+    let neighbour = |writes| Neighbour { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
+    for _ in 0..2 {
+        world.fill(200);
+        let keep = Task { keep: Keep { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+        world.back_up(&keep).0.expect("there is room");
+        // Names have seconds.
+        sleep(Duration::from_millis(1100));
+    }
+    // 1100 MiB, less about 70 for the filesystem itself: the last 200 of these do not fit before the oldest is deleted.
+    world.fill(350);
+    let (done, _, told) = world.back_up_before(&world.task, &neighbour(400));
+    done.expect("the oldest made room");
+    assert!(told.iter().any(|news| matches!(news, Told::Thinned { drive: true, .. })), "{told:?}");
+    // The second makes no room: nothing is left that the rule gives up.
+    fs::remove_file(world.drive.join("neighbour")).expect("removed");
+    sleep(Duration::from_millis(1100));
+    world.fill(250);
+    let before = world.on_drive();
+    let (done, bytes, _) = world.back_up_before(&world.task, &neighbour(550));
+    says_the_figures(&done.expect_err("it does not fit"));
+    assert!(bytes > 0, "it was refused before it began");
+    assert_eq!(world.on_drive(), before + 1, "something is left");
+}
+
+#[test]
+fn privileged_what_was_deleted_on_the_drive_a_moment_ago_is_room() {
+    let world = World { patience: Duration::from_secs(60), ..World::new(500) };
+    let other = world.drive.join("other");
+    let file = File::create(&other).expect("made");
+    (&file).write_all(&noise(300)).expect("written");
+    file.sync_all().expect("synced");
+    drop(file);
+    world.fill(250);
+    fs::remove_file(other).expect("removed");
+    world.back_up(&world.task).0.expect("there is room");
+}
+
+#[test]
+fn privileged_what_a_killed_run_left_and_what_is_being_deleted_is_in_nobodys_way() {
+    for patience in [Duration::ZERO, Duration::from_secs(60)] {
+        let world = World { patience, ..World::new(700) };
+        let left = c".butterdock-0123456789abcdef0123456789abcdef";
+        let drive = || File::open(world.drive.path()).expect("open");
+        let fill = |name: &CStr| {
+            subvolume::create(drive(), name).expect("a subvolume");
+            let file = world.drive.join(name.to_str().expect("text")).join("large");
+            fs::write(&file, noise(200)).expect("written");
+            File::open(file).and_then(|file| file.sync_all()).expect("synced");
+        };
+        fill(left);
+        fill(c"deleted");
+        world.fill(400);
+        subvolume::destroy(drive(), c"deleted").expect("deleted");
+        world.back_up(&world.task).0.expect("there is room");
+        assert!(!world.drive.join(left.to_str().expect("text")).exists(), "it was not swept");
+    }
+}
+
+#[test]
+fn privileged_a_snapshot_that_has_no_room_in_a_volume_is_not_begun_and_the_figures_are_told() {
+    let world = World::new(300);
+    world.fill(500);
+    subvolume::snapshot(
+        File::open(world.mine.path()).expect("open"),
+        c"kept",
+        File::open(world.mine.join("live")).expect("open"),
+        true,
+    )
+    .expect("a snapshot");
+    let snapshot = File::open(world.mine.join("kept")).expect("open");
+    let volume = File::open(world.drive.path()).expect("open");
+    for (patience, most) in [(Duration::from_secs(60), 0), (Duration::ZERO, 200 << 20)] {
+        let (control, told) = (Control::new().expect("a control"), Mutex::new(RefCell::new(0)));
+        let tell = |_| *told.lock().expect("whole").get_mut() += 1;
+        let restore = Restore {
+            snapshot: std::os::fd::AsFd::as_fd(&snapshot),
+            destination: std::os::fd::AsFd::as_fd(&volume),
+            options: &Options::default(),
+            shared: &[],
+            version: 2,
+            patience,
+            control: &control,
+            observer: &Silent,
+            tell: &tell,
+        };
+        says_the_figures(&restore.run().expect_err("it does not fit"));
+        assert!(control.progress().bytes <= most, "{patience:?}: {} came", control.progress().bytes);
+    }
+}

@@ -1,0 +1,217 @@
+//! A worker's way through one backup.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_btrfs::{Error as Fault, filesystem, roots};
+use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Publication, Published, SubvolumeState};
+
+use super::common::{Common, Pair, Why, common, is_as_it_was};
+use super::fresh::{Fresh, sweep};
+use super::identity::Identity;
+use super::last::last;
+use super::owner::{Owner, adopt, look_up};
+use super::shared::{Learned, SharedSnapshot};
+use super::snapshot::{Side, Snapshot, list};
+use super::source::Source;
+use super::task::{Task, Told};
+use super::thin::{Thinning, tell_from_future, tell_seen, thin};
+use super::trouble::Trouble;
+
+/// What a backup is between.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// The root directory of the source.
+    pub source: OwnedFd,
+    /// The folder for its snapshots, on the same filesystem.
+    pub folder: OwnedFd,
+    /// The destination directory, on the drive.
+    pub destination: OwnedFd,
+    /// The root of the drive's filesystem, where parents are found.
+    pub top: Option<Arc<OwnedFd>>,
+    /// How a snapshot gets its name in the destination.
+    pub publication: Publication,
+}
+
+/// A backup being done.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'r> {
+    pub ends: &'r Ends,
+    pub task: &'r Task,
+    /// The version of streams that this kernel sends: 1 or 2.
+    pub version: u32,
+    /// An estimate that takes longer is made beside the transfer.
+    pub patience: Duration,
+    pub control: &'r Control,
+    /// Hears of what is received.
+    pub observer: &'r dyn Observer,
+    /// Hears of everything else.
+    pub tell: &'r (dyn Fn(Told) + Sync),
+}
+
+impl Run<'_> {
+    /// Does it, to the end: what is told as pinned is durable on both sides. Beside the source nothing is thinned yet.
+    pub(crate) fn run(&self) -> Result<(), Trouble> {
+        let (folder, task) = (self.folder(), self.task);
+        let source = Source::check(self.ends.source.as_fd(), task.source)?;
+        (self.tell)(Told::Source { uuid: source.origin.uuid });
+        self.check_places(&source)?;
+        sweep(folder, &source, &task.name)?;
+        let (mine, mut theirs) = (self.list_source()?, self.list_drive()?);
+        let owner = {
+            let pairs = common(source.origin, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
+            Owner::of(task, source.origin.uuid, &pairs)
+        };
+        if let Some(text) = adopt(self.destination(), task, &owner, &mine, &mut theirs) {
+            self.observer.warning(&text);
+        }
+        let (beside, on_drive) = (Side::Source { uuid: source.origin.uuid }, Side::Drive(&owner));
+        if !task.dry_run {
+            tell_seen(task, beside, &mine, self.tell);
+            tell_seen(task, on_drive, &theirs, self.tell);
+        }
+        let Common { pairs, replaced } = common(source.origin, &task.shared, &mine, &theirs);
+        if task.dry_run {
+            self.explain(&source, &owner, &mine, &theirs);
+        }
+        self.tell_replaced(replaced);
+        let learned = |here: &Snapshot, there| Learned {
+            shared: SharedSnapshot { here: here.state(), there, time: task.time.now() },
+            sources: owner.sources.clone(),
+            lost: lost(&task.shared, &theirs),
+        };
+        let from_future = || {
+            tell_from_future(task, beside, &mine, self.tell);
+            tell_from_future(task, on_drive, &theirs, self.tell);
+        };
+        // What another backup sent is a parent and no backup of this one: its rule does not keep it, another may delete it.
+        let own = pairs.iter().flatten().find(|pair| pair.drive.name.is_some());
+        if let Some(pair) = own
+            && source.is_unchanged_since(pair)?
+        {
+            (self.tell)(Told::Unchanged { learned: learned(pair.source, pair.drive.state()) });
+            from_future();
+            return Ok(());
+        }
+        let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
+        let fresh = Fresh::make(folder, &source, &task.name, task.time.now(), taken)?;
+        (self.tell)(Told::Snapshot { name: fresh.name().to_vec(), uuid: fresh.snapshot.uuid });
+        let (uuid, why) = match &pairs {
+            Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
+            Err(why) => (None, Some(self.reason(*why)?)),
+        };
+        (self.tell)(Told::Parent { uuid, why });
+        from_future();
+        if task.dry_run {
+            return self.estimate_only(&fresh, pairs.as_deref().unwrap_or_default());
+        }
+        let outcome = self.deliver(&source, &owner, &mine, &fresh)?;
+        fresh.keep();
+        fresh.show()?;
+        let learned = learned(&fresh.snapshot, self.counterpart(&outcome)?);
+        let needed = learned.shared.mark();
+        (self.tell)(Told::Pinned { learned });
+        if let Some(text) = thin(task, Side::Drive(&owner), self.destination(), &[needed], self.tell) {
+            self.observer.warning(&text);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+        self.ends.folder.as_fd()
+    }
+
+    pub(crate) fn destination(&self) -> BorrowedFd<'_> {
+        self.ends.destination.as_fd()
+    }
+
+    pub(crate) fn list_drive(&self) -> Result<Vec<Snapshot>, Trouble> {
+        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
+        let mut there = list(&self.ends.destination, &known).map_err(Trouble::drive("list the snapshots"))?;
+        look_up(self.destination(), &mut there);
+        Ok(there)
+    }
+
+    fn list_source(&self) -> Result<Vec<Snapshot>, Trouble> {
+        let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
+        list(&self.ends.folder, &known).map_err(Trouble::source("list the snapshots"))
+    }
+
+    fn check_places(&self, source: &Source<'_>) -> Result<(), Trouble> {
+        if !source.is_beside(&self.ends.folder)? {
+            let text = "the folder for snapshots is on another filesystem than the source; correct `snapshots` in \
+                        butterdock.toml";
+            return Err(Trouble::said(ErrorKind::Failed, text));
+        }
+        let on_drive =
+            filesystem::is_btrfs(&self.ends.destination).map_err(Trouble::drive("look at the filesystem"))?;
+        if !on_drive {
+            let text = "the drive has no btrfs filesystem; enrol it again with --format, or choose another drive";
+            return Err(Trouble::said(ErrorKind::Failed, text));
+        }
+        if source.is_beside(&self.ends.destination)? {
+            let text =
+                "the drive and the source are one filesystem, so nothing would be safer for it; choose another drive";
+            return Err(Trouble::said(ErrorKind::Failed, text));
+        }
+        Ok(())
+    }
+
+    /// Why everything is sent: what is not on the drive now may have been there.
+    fn reason(&self, why: Why) -> Result<Why, Trouble> {
+        let Some(uuid) = self.task.last else { return Ok(why) };
+        let last = last(&self.ends.destination, uuid).map_err(Trouble::drive("look for the last backup"))?;
+        Ok(last.explains(why))
+    }
+
+    /// What was received, as it is now.
+    fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, Trouble> {
+        received(&self.ends.destination, outcome).map_err(Trouble::drive("look at the new snapshot"))
+    }
+
+    /// A snapshot on the drive that is not the one that was sent is told, whether or not there is another to build on.
+    fn tell_replaced(&self, there: Vec<Identity>) {
+        if there.is_empty() {
+            return;
+        }
+        let text = format!(
+            "{} snapshots on the drive are not what this machine sent there, though they have their place or their \
+             identity; they are neither used nor deleted. Look at them, and delete them if nobody needs them",
+            there.len()
+        );
+        self.observer.warning(&text);
+        (self.tell)(Told::Replaced { there });
+    }
+
+    fn explain(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {
+        let side = Side::Source { uuid: source.origin.uuid };
+        let now = self.task.time.now();
+        Thinning::plan(self.task, side, mine, &[], now).explain(self.tell);
+        Thinning::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.tell);
+    }
+}
+
+/// What was received last, as it is on the filesystem of `place` now.
+pub(super) fn received(place: impl AsFd, outcome: &Outcome) -> Result<SubvolumeState, Fault> {
+    let id = outcome.subvolumes.last().map_or(0, |Published { id, .. }| *id);
+    Ok(roots::root_item(place, id)?.map(|item| SubvolumeState::of_item(&item)).unwrap_or_default())
+}
+
+/// What is remembered and is not on the drive as it was sent.
+fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
+    let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_as_it_was(now, &shared.there, &shared.here));
+    known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
+}
+
+/// The newest pair's source is the parent; a stream may clone from so many of the newest.
+const CLONE_SOURCES: usize = 8;
+
+/// The ids of the parent and of what may be cloned from.
+pub(super) fn basis(pairs: &[Pair<'_>]) -> (Option<u64>, Vec<u64>) {
+    let mut ids: Vec<u64> = pairs.iter().map(|pair| pair.source.id).collect();
+    // One may have two counterparts: restored twice, or restored to where it came from.
+    ids.dedup();
+    ids.truncate(CLONE_SOURCES);
+    (ids.first().copied(), ids)
+}

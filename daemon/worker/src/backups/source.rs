@@ -1,0 +1,107 @@
+//! The source: whether it is the subvolume that was meant, and worth a backup.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use butterdock_btrfs::subvolume::SubvolumeInfo;
+use butterdock_btrfs::{Errno, Error as Fault, directory, file, filesystem, subvolume};
+use butterdock_receive::ErrorKind;
+
+use super::common::{Origin, Pair};
+use super::identity::Identity;
+use super::trouble::Trouble;
+
+/// How a sentence begins that refuses a source.
+pub const REFUSED: &str = "the source is ";
+
+/// The source, looked at.
+#[derive(Debug)]
+pub(crate) struct Source<'f> {
+    pub fd: BorrowedFd<'f>,
+    pub origin: Origin,
+}
+
+impl<'f> Source<'f> {
+    /// Looks at the directory that the configuration calls the source.
+    ///
+    /// When it is not mounted, the path leads to a folder of what is below; when somebody put another subvolume in its
+    /// place, to that one. Both would be sent without a word, and in time thin out all that was ever kept.
+    pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, Trouble> {
+        let refuse = |what: String| Trouble::said(ErrorKind::Failed, format!("{REFUSED}{what}"));
+        let look = Trouble::source("look at the source");
+        if !filesystem::is_btrfs(fd).map_err(&look)? {
+            return Err(refuse(
+                "not on btrfs, so perhaps it is not mounted; mount it, or correct `source` in \
+                 butterdock.toml, then run butterdock backup"
+                    .to_owned(),
+            ));
+        }
+        if !subvolume::is_root(&file::stat(fd).map_err(&look)?) {
+            return Err(refuse(
+                "a folder and no subvolume, so perhaps it is not mounted; mount it, or correct `source` in \
+                 butterdock.toml, then run butterdock backup"
+                    .to_owned(),
+            ));
+        }
+        let SubvolumeInfo { uuid, parent_uuid, .. } = subvolume::info(fd).map_err(&look)?;
+        let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
+        if origin.uuid.known().is_none() {
+            return Err(refuse(
+                "without a uuid (the top of an old filesystem has none); make a subvolume for what is to be \
+                 backed up and name that one in butterdock.toml"
+                    .to_owned(),
+            ));
+        }
+        if let Some(expected) = expected.filter(|&expected| expected != origin.uuid) {
+            return Err(refuse(format!(
+                "another subvolume ({}) than the one that was backed up before ({expected}), so nothing was \
+                 sent; mount the right one; if the new one is meant, remove the file that butterdockd check-config names \
+                 for this backup, then run butterdock backup DRIVE",
+                origin.uuid
+            )));
+        }
+        if !holds_anything(fd).map_err(&look)? {
+            return Err(refuse(
+                "empty, which looks like a mistake, so nothing was sent; mount what belongs there, or put a \
+                 file into it if it is meant to be empty"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self { fd, origin })
+    }
+
+    /// Writes out what is pending and answers whether the source is still what the pair is of: nothing to send.
+    pub(crate) fn is_unchanged_since(&self, pair: &Pair<'_>) -> Result<bool, Trouble> {
+        let look = Trouble::source("look for changes of the source");
+        let Pair { source: snapshot, .. } = pair;
+        // A snapshot has the ctransid of what it was made of, until it is changed itself.
+        let of_it = snapshot.parent_uuid == self.origin.uuid && snapshot.ctransid <= snapshot.otransid;
+        if !of_it || subvolume::info(self.fd).map_err(&look)?.ctransid != snapshot.ctransid {
+            return Ok(false);
+        }
+        // What was written lately counts when it is on disk, and not before; where nothing can be written nothing is pending.
+        match filesystem::sync(self.fd) {
+            Ok(()) | Err(Fault { errno: Errno::EROFS, .. }) => {}
+            Err(fault) => return Err(look(fault)),
+        }
+        Ok(subvolume::info(self.fd).map_err(&look)?.ctransid == snapshot.ctransid)
+    }
+
+    /// Whether a directory is on the same filesystem: only there can a snapshot be made.
+    pub(crate) fn is_beside(&self, folder: impl AsFd) -> Result<bool, Trouble> {
+        let look = Trouble::source("look at the folder for snapshots");
+        if !filesystem::is_btrfs(&folder).map_err(&look)? {
+            return Ok(false);
+        }
+        Ok(filesystem::info(&folder).map_err(&look)?.fsid == filesystem::info(self.fd).map_err(&look)?.fsid)
+    }
+}
+
+/// Whether there is anything that would be sent: subvolumes inside are not.
+fn holds_anything(source: BorrowedFd<'_>) -> Result<bool, Fault> {
+    /// What a snapshot has in the place of a subvolume that was inside (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+    const PLACEHOLDER: u64 = 2;
+    directory::holds(source, |name| {
+        // One that cannot be looked at is there in any case.
+        file::stat_at(source, name).map_or(true, |stat| !subvolume::is_root(&stat) && stat.ino != PLACEHOLDER)
+    })
+}

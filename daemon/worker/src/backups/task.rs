@@ -1,0 +1,157 @@
+//! What a worker is told to do, and what it tells of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::common::Why;
+use super::identity::Identity;
+use super::keep::{Keep, Reason};
+use super::seen::Seen;
+use super::shared::{Learned, Mark, SharedSnapshot};
+use super::task_time::TaskTime;
+use crate::bytes;
+
+/// One backup of one source to one drive. With it come three descriptors: the source's root directory, the folder for its
+/// snapshots, and the destination directory on the drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The name of the backup, with which those of its snapshots begin.
+    #[serde(with = "bytes")]
+    pub name: Vec<u8>,
+    /// The uuid that the source must have; where none is given, the one that it has is told.
+    pub source: Option<Identity>,
+    /// What is kept beside the source, and on the drive.
+    pub keep: Keep,
+    /// Nothing younger is deleted; in seconds.
+    pub protect: u64,
+    /// What drives need for their next increment, this one with them.
+    pub pins: Vec<Mark>,
+    /// The uuid that this drive's last backup has there; none before the first.
+    #[serde(default)]
+    pub last: Option<Identity>,
+    /// This machine, as records on drives have it.
+    pub machine: Identity,
+    /// The sources that this backup's snapshots on this drive are of, as far as the daemon remembers.
+    #[serde(default)]
+    pub sources: Vec<Identity>,
+    /// What this machine and the drive share, as far as the daemon remembers: nothing else is a parent.
+    #[serde(default)]
+    pub shared: Vec<SharedSnapshot>,
+    /// The daemon remembers no more than version 1 did: snapshots on the drive may have no record yet.
+    #[serde(default)]
+    pub adopt: bool,
+    /// How many threads write data; one for each core where nothing is said.
+    pub lanes: Option<usize>,
+    /// Tell what would be sent and deleted, and do nothing.
+    pub dry_run: bool,
+    /// What the daemon knows of time.
+    #[serde(default)]
+    pub time: TaskTime,
+}
+
+#[cfg(test)]
+impl Task {
+    /// Of a backup of this name on this machine, that keeps what a rule without words keeps.
+    pub fn of(name: &[u8], machine: Identity) -> Self {
+        Self {
+            name: name.to_vec(),
+            source: None,
+            keep: Keep::default(),
+            protect: 0,
+            pins: Vec::new(),
+            last: None,
+            machine,
+            sources: Vec::new(),
+            shared: Vec::new(),
+            adopt: false,
+            lanes: None,
+            dry_run: false,
+            time: TaskTime::default(),
+        }
+    }
+}
+
+/// What is told of a backup, beside what is told of everything that is received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// The source is there and is what it should be: the first of all.
+    Source {
+        /// The subvolume's own uuid.
+        uuid: Identity,
+    },
+    /// A snapshot of the source was made; it gets this name when it was sent.
+    Snapshot {
+        /// The name, as bytes.
+        #[serde(with = "bytes")]
+        name: Vec<u8>,
+        /// The subvolume's own uuid.
+        uuid: Identity,
+    },
+    /// What is sent: the changes since a snapshot that both sides have, or everything.
+    Parent {
+        /// The uuid of that snapshot beside the source.
+        uuid: Option<Identity>,
+        /// Why everything is sent.
+        why: Option<Why>,
+    },
+    /// How much the stream will bring, in bytes; hardly more, and less where the source has files that share extents.
+    Estimated {
+        /// In bytes.
+        bytes: u64,
+    },
+    /// Nothing changed since the last backup on this drive: nothing is sent and nothing deleted.
+    Unchanged {
+        /// What the service is to remember.
+        learned: Learned,
+    },
+    /// The drive has the snapshot: what it needs for its next increment from now on.
+    Pinned {
+        /// What the service is to remember.
+        learned: Learned,
+    },
+    /// The volume has the snapshot of the drive, which may be a parent from now on.
+    Restored {
+        /// The pair of the source's snapshot and its counterpart.
+        shared: SharedSnapshot,
+    },
+    /// Snapshots on the drive are not what was sent there under these uuids, and are not used.
+    Replaced {
+        /// The uuids on the drive.
+        there: Vec<Identity>,
+    },
+    /// The snapshots of this backup on one side, in pieces; the last piece says so.
+    Seen {
+        /// Whether it is on the drive, and not beside the source.
+        drive: bool,
+        /// A piece of the list.
+        snapshots: Vec<Seen>,
+        /// The list ends with this piece.
+        last: bool,
+    },
+    /// So many snapshots of this backup on one side are dated in the future. They take no place of the rule.
+    FromFuture {
+        /// Whether it is on the drive, and not beside the source.
+        drive: bool,
+        /// How many.
+        count: usize,
+    },
+    /// A snapshot was deleted because the rule keeps it no longer; in a dry run it would be.
+    Thinned {
+        /// On the drive, or else beside the source.
+        drive: bool,
+        /// The name, as bytes.
+        #[serde(with = "bytes")]
+        name: Vec<u8>,
+    },
+    /// A snapshot is kept; told in a dry run.
+    Kept {
+        /// Whether it is on the drive, and not beside the source.
+        drive: bool,
+        /// The name, as bytes.
+        #[serde(with = "bytes")]
+        name: Vec<u8>,
+        /// Why.
+        reason: Reason,
+    },
+}

@@ -1,0 +1,48 @@
+//! The confined process of one job, and the protocol between it and the service.
+//!
+//! ```text
+//! the service                                           butterdockd worker, one process for each job
+//! spawner   one permanent thread, starts workers   ──▶  run        from the start to the exit status
+//! Worker    reads reports, cancels, kills          ◀──  teller     what the engine reports, in lines
+//! ```
+//!
+//! Both ends speak [`protocol`] over a pair of sockets. A worker gets open descriptors and never a path; a crash of it, an
+//! endless wait for a drive or a hostile stream costs one job.
+//!
+//! # Exit status of a worker
+//! | status | meaning |
+//! |---|---|
+//! | 0 | it has reported how the job ended, well or not ([`protocol::Report::Ended`]) |
+//! | 64 | it was not started by the daemon |
+//! | 69 | the daemon went away, or listened no more, before the end could be reported |
+//! | 71 | it could not confine itself, or the kernel gave it no thread or descriptor |
+//! | 76 | its order was not understood |
+//!
+//! Ended by a signal it has reported nothing, or nothing that counts: what it left hidden is swept.
+
+pub mod backups;
+mod bytes;
+pub mod clock;
+mod confine;
+mod descriptors;
+mod exit_status;
+mod failure;
+pub mod handover;
+mod job;
+mod limits;
+pub mod line;
+mod listener;
+mod priority;
+pub mod protocol;
+mod run;
+mod sentence;
+pub mod streams;
+mod subject;
+mod teller;
+pub mod verify;
+
+pub use limits::raise_open_files;
+pub use priority::{IoPriority, Priority};
+pub use run::{Stop, run};
+pub use sentence::{public as public_sentence, public_of_backup};
+pub use subject::Subject;

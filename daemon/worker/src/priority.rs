@@ -1,0 +1,44 @@
+//! How much a worker may get in the way of others.
+
+use butterdock_btrfs::priority::{IoClass, set_io_class};
+use rustix::process::setpriority_process;
+use serde::{Deserialize, Serialize};
+
+/// The weight of a worker beside other processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Priority {
+    /// For the processor: as nice(1), -20 to 19, the higher the more it gives way.
+    pub nice: i8,
+    /// For the drives: as ionice(1).
+    pub io: IoPriority,
+}
+
+/// The weight for the drives, where their scheduler knows one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IoPriority {
+    /// What the kernel makes of `nice`.
+    #[default]
+    None,
+    /// Shared with others, from 0, the first, to 7, the last.
+    BestEffort(u8),
+    /// Only when nobody else wants the drive.
+    Idle,
+}
+
+impl Priority {
+    /// Takes it for this thread and those it starts. To give way less than others is a privilege; where it is refused, the
+    /// usual weight stays, which harms nobody.
+    pub fn take(self) {
+        if self.nice != 0 {
+            setpriority_process(None, self.nice.into()).unwrap_or_default();
+        }
+        let class = match self.io {
+            IoPriority::None => return,
+            IoPriority::BestEffort(level) => IoClass::BestEffort(level),
+            IoPriority::Idle => IoClass::Idle,
+        };
+        set_io_class(class).unwrap_or_default();
+    }
+}

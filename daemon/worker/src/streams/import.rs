@@ -1,0 +1,195 @@
+//! Receives stream files, one after another.
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use butterdock_receive::{
+    Control, Error, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, is_received, receive,
+};
+use butterdock_stream::Identity;
+
+use super::feed::feed;
+use super::files::{Files, Opened};
+use super::head::{head, of_part};
+use super::order::order;
+use super::walk::{Part, Walk};
+use super::{Found, Row, Told};
+
+/// Stream files, and the directory of a volume.
+#[derive(Clone, Copy)]
+pub(crate) struct Import<'i> {
+    pub files: &'i Files,
+    /// The one file that is wanted.
+    pub only: Option<&'i [u8]>,
+    pub destination: BorrowedFd<'i>,
+    pub options: &'i Options,
+    pub control: &'i Control,
+    pub observer: &'i dyn Observer,
+    pub tell: &'i dyn Fn(Told),
+}
+
+/// Why not everything was received. It names files.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// There is no such file, or none at all.
+    Nothing(Option<Vec<u8>>),
+    /// The volume cannot be asked what it has.
+    Volume(Box<Error>),
+    /// This file is no stream.
+    Unfit { file: Vec<u8>, why: String },
+    /// It was cancelled while nothing was received.
+    Cancelled,
+    /// This file could not be received.
+    Receive { file: Vec<u8>, failure: Box<Failure> },
+}
+
+/// The files as they would be received.
+pub(crate) fn list(files: &Files) -> Vec<Row> {
+    let mut rows: Vec<Row> = found(&files.all).into_iter().map(Row::from).collect();
+    if files.left_out > 0 {
+        let text = format!("{} more files are not looked at: move those that were received elsewhere", files.left_out);
+        rows.push(Row { problem: Some(text), ..Row::default() });
+    }
+    rows
+}
+
+impl Import<'_> {
+    /// Receives them. What was received before something went wrong stays.
+    pub(crate) fn run(&self) -> Result<(), Trouble> {
+        let wanted = |one: &&Opened| self.only.is_none_or(|only| only == one.name);
+        let wanted = self.files.all.iter().filter(wanted);
+        let ordered = found(wanted);
+        if ordered.is_empty() {
+            return Err(Trouble::Nothing(self.only.map(<[u8]>::to_vec)));
+        }
+        let files = ordered.len() as u64;
+        (self.tell)(Told::Total { bytes: ordered.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)) });
+        let (mut rest, mut known) = (Vec::new(), Vec::new());
+        for file in ordered {
+            let is_known = match &file.head {
+                Ok(head) => self.has(head.identity)?,
+                Err(_) => false,
+            };
+            if is_known { known.push(file) } else { rest.push(file) }
+        }
+        (self.tell)(Told::Planned { files, known: known.len() as u64 });
+        // Others may build on what is missing of one that was interrupted.
+        known.into_iter().chain(rest).try_for_each(|file| self.one(file))
+    }
+
+    fn one(&self, found: Found) -> Result<(), Trouble> {
+        let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
+        let unfit = |why: String| Trouble::Unfit { file: found.name.clone(), why };
+        // The same subvolume may be in two files.
+        let first = found.head.map_err(unfit)?;
+        if !self.has(first.identity)? {
+            return self.from(opened, Part { at: 0, has_header: true });
+        }
+        match self.more(opened)? {
+            Some(part) => self.from(opened, part),
+            None => Ok(()),
+        }
+    }
+
+    /// The first subvolume in a file that the volume does not have.
+    fn more(&self, file: &Opened) -> Result<Option<Part>, Trouble> {
+        let unfit = |why: String| Trouble::Unfit { file: file.name.clone(), why };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "what else the kernel may say is said in its words")]
+        let broken = |error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted => Trouble::Cancelled,
+            io::ErrorKind::UnexpectedEof => unfit("it is cut short, behind what the volume has of it".to_owned()),
+            io::ErrorKind::InvalidData => unfit("it goes on with what is no stream".to_owned()),
+            _ => unfit(format!("it cannot be read: {error}")),
+        };
+        let mut walk = Walk::new(&file.file, file.size).map_err(broken)?;
+        let mut passed = 0;
+        loop {
+            let next = walk.next(|at| {
+                self.control.pass(at.saturating_sub(std::mem::replace(&mut passed, at)));
+                !self.control.is_cancelled()
+            });
+            let Some(part) = next.map_err(broken)? else { return Ok(None) };
+            let head = of_part(&file.file, part).map_err(unfit)?;
+            if !self.has(head.identity)? {
+                return Ok(Some(part));
+            }
+        }
+    }
+
+    /// Receives a file from this subvolume on.
+    fn from(&self, file: &Opened, part: Part) -> Result<(), Trouble> {
+        let name = || file.name.clone();
+        let observer = Behind { observer: self.observer, before: self.control.progress().bytes };
+        let done = feed(&file.file, part, |input| {
+            receive(input, self.destination, self.options, self.control, &observer).map(drop).map_err(Box::new)
+        });
+        let done = done.map_err(|error| Trouble::Unfit { file: name(), why: format!("it cannot be read: {error}") })?;
+        done.map_err(|failure| Trouble::Receive { file: name(), failure })
+    }
+
+    /// Whether the volume has it, as it was sent, on record: any user may mark a subvolume of his with its uuid.
+    fn has(&self, identity: Identity) -> Result<bool, Trouble> {
+        is_received(self.destination, &identity, self.options).map_err(|error| Trouble::Volume(Box::new(error)))
+    }
+}
+
+fn found<'f>(files: impl IntoIterator<Item = &'f Opened>) -> Vec<Found> {
+    let look = |one: &Opened| Found { name: one.name.clone(), size: one.size, head: head(&one.file) };
+    order(files.into_iter().map(look).collect())
+}
+
+/// An observer for whom the files are one input.
+struct Behind<'b> {
+    observer: &'b dyn Observer,
+    /// Bytes of the files before this one.
+    before: u64,
+}
+
+impl Observer for Behind<'_> {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.observer.began(name, kind);
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.observer.phase(phase);
+    }
+
+    fn published(&self, subvolume: &Published) {
+        let end = subvolume.end.saturating_add(self.before);
+        self.observer.published(&Published { end, ..subvolume.clone() });
+    }
+
+    fn warning(&self, text: &str) {
+        self.observer.warning(text);
+    }
+}
+
+impl Trouble {
+    /// What it is called.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Nothing(_) | Self::Volume(_) => ErrorKind::Failed,
+            Self::Unfit { .. } => ErrorKind::InvalidStream,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Receive { failure, .. } => failure.error.kind(),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing(None) => f.write_str("there is no stream file in the drive's folder; copy some there"),
+            Self::Nothing(Some(name)) => {
+                write!(f, "there is no stream file \"{}\" in the drive's folder", name.escape_ascii())
+            }
+            Self::Volume(error) => write!(f, "the volume cannot be asked what it has: {error}"),
+            Self::Unfit { file, why } => {
+                write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
+            }
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Receive { file, failure } => write!(f, "the file \"{}\": {failure}", file.escape_ascii()),
+        }
+    }
+}
