@@ -54,7 +54,7 @@ package-test: deb ## Install the package in a small Debian with systemd, back up
 check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -- --skip privileged_
+	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 
 test: ## Every test; needs root, because most of them mount loop volumes; FULL=1 for all rounds of those that go by chance

@@ -1,12 +1,15 @@
 //! From what was asked for to the room that does it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use butterdock_service::config::{self, Sources};
+use butterdock_service::explain;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
 use crate::status::USAGE;
-use crate::{config, dump, lines, receive, serve};
+use crate::{dump, lines, receive, serve};
 
 /// Does what was asked for.
 pub(crate) fn run(args: Args) -> ExitCode {
@@ -14,8 +17,22 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Command::Receive(wanted) if wanted.dump => dump::run(&wanted),
         Command::Receive(wanted) => receive::run(wanted),
         Command::Serve(wanted) => serve::run(wanted),
-        Command::CheckConfig(wanted) => config::check(wanted.file),
+        Command::CheckConfig(wanted) => check_config(wanted.file),
         Command::Worker => work(),
+    }
+}
+
+/// Explains the configuration; ends with 1 where it cannot be used.
+fn check_config(file: Option<PathBuf>) -> ExitCode {
+    match config::load(&file.map_or(Sources::System, Sources::One)) {
+        Ok(config) => {
+            lines::print(&explain(&config));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            lines::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

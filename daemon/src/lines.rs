@@ -4,6 +4,8 @@
 
 use std::io::Write as _;
 
+use butterdock_service::text::one_line;
+
 /// Prints text as it is on standard output.
 pub(crate) fn print(text: &str) {
     print_bytes(text.as_bytes());
@@ -37,19 +39,6 @@ pub(crate) fn warning(text: &str) {
     complain(&format!("WARNING: {}", one_line(text)));
 }
 
-/// The text with everything escaped that would end the line or steer a terminal.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.trim_end().chars() {
-        if letter.is_control() {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
 /// A name from a stream for a line: bytes above ASCII stay, so that a terminal shows them as `ls` would; control
 /// characters are escaped, so that a name cannot forge a line.
 pub(crate) fn name(bytes: &[u8]) -> Vec<u8> {
@@ -67,11 +56,6 @@ pub(crate) fn name(bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_stays_on_its_line() {
-        assert_eq!(one_line("a\nERROR: b\x1b[2J\n"), "a\\nERROR: b\\u{1b}[2J");
-    }
 
     #[test]
     fn a_name_cannot_forge_a_line_and_keeps_its_letters() {

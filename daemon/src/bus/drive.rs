@@ -6,26 +6,28 @@ use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::{
     BackupOptions, EnrolOptions, Error, ImportOptions, Options, RestoreOptions, SnapshotRow, StreamRow, no_options,
 };
+use butterdock_service::ImportRequest;
+use butterdock_service::drives::{Drive, DriveId};
+use butterdock_service::jobs::Ticket;
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::hall::Hall;
-use super::{errands, imports};
-use crate::drives::{Drive, DriveId};
+use super::mapping::{self, ForCaller as _, drive_state, enrol_options, snapshot_row, stream_row};
+use super::server::BusServer;
 
 /// A drive on the bus.
 #[derive(Debug)]
 pub(super) struct DriveObject {
-    hall: Arc<Hall>,
+    server: Arc<BusServer>,
     drive: watch::Receiver<Drive>,
 }
 
 impl DriveObject {
-    pub(super) fn new(hall: Arc<Hall>, drive: watch::Receiver<Drive>) -> Self {
-        Self { hall, drive }
+    pub(super) fn new(server: Arc<BusServer>, drive: watch::Receiver<Drive>) -> Self {
+        Self { server, drive }
     }
 
     fn now(&self) -> watch::Ref<'_, Drive> {
@@ -38,32 +40,39 @@ impl DriveObject {
 
     fn question(&self, method: &'static str) -> Question {
         let drive = self.now();
-        Question::new(DRIVE, method).about("drive", &drive.title()).about("drive_id", drive.id.as_str())
+        Question::new(DRIVE, method)
+            .about("drive", &mapping::drive(drive.is.clone()).title())
+            .about("drive_id", drive.id.as_str())
     }
 
     /// Of a method that has no options and no further details.
     async fn allowed(&self, method: &'static str, options: &Options, header: &Header<'_>) -> Result<u32, Error> {
         no_options(options)?;
         let question = self.question(method);
-        Ok(self.hall.authority.allow(header, &question).await?.uid)
+        Ok(self.server.authority.allow(header, &question).await?.uid)
+    }
+
+    /// The path of a job that was taken.
+    async fn published(&self, taken: Result<Ticket, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
+        self.server.publish_job(taken.for_caller()?).await
     }
 }
 
 #[interface(name = "org.butterdock.Butterdock1.Drive", introspection_docs = false)]
 impl DriveObject {
     async fn enrol(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
-        let wish = EnrolOptions::from_options(&options)?;
-        // What is not this drive need not be asked about.
+        let wanted = enrol_options(EnrolOptions::from_options(&options)?);
+        // No password is asked for where it is another drive than the one that is meant.
         let (size, serial) = (self.now().size, self.now().serial.clone());
-        wish.confirm(size, &serial)?;
+        wanted.confirm(size, &serial).for_caller()?;
         let question = self.question("Enrol").with(&options);
-        self.hall.authority.allow(&header, &question).await?;
-        self.hall.dock.enrol(&self.id(), wish).await.map(drop)
+        self.server.authority.allow(&header, &question).await?;
+        self.server.service.drives().enrol(&self.id(), wanted).await.map(drop).for_caller()
     }
 
     async fn forget(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         self.allowed("Forget", &options, &header).await?;
-        self.hall.dock.forget(&self.id()).await
+        self.server.service.drives().forget(&self.id()).await.for_caller()
     }
 
     async fn unlock(
@@ -73,14 +82,14 @@ impl DriveObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let uid = self.allowed("Unlock", &options, &header).await?;
-        let secret = self.hall.descriptors.claim(secret, &header)?;
-        self.hall.dock.unlock(&self.id(), secret, uid).await
+        let secret = self.server.descriptors.claim(secret, &header)?;
+        self.server.service.drives().unlock(&self.id(), secret, uid).await.for_caller()
     }
 
     #[zbus(out_args("path"))]
     async fn mount(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<String, Error> {
         self.allowed("Mount", &options, &header).await?;
-        let path = self.hall.dock.mount(&self.id()).await?;
+        let path = self.server.service.drives().mount(&self.id()).await.for_caller()?;
         Ok(path.to_string_lossy().into_owned())
     }
 
@@ -91,21 +100,21 @@ impl DriveObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         let uid = self.allowed("SafelyRemove", &options, &header).await?;
-        errands::safely_remove(&self.hall, self.id(), uid).await
+        self.published(self.server.service.safely_remove(self.id(), uid).await).await
     }
 
     #[zbus(out_args("job"))]
     async fn backup(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
         let wish = BackupOptions::from_options(&options)?;
         let question = self.question("Backup").with(&options);
-        let uid = self.hall.authority.allow(&header, &question).await?.uid;
-        errands::backup(&self.hall, self.id(), wish, uid).await
+        let uid = self.server.authority.allow(&header, &question).await?.uid;
+        self.published(self.server.service.back_up(self.id(), wish.backup.as_deref(), uid).await).await
     }
 
     #[zbus(out_args("job"))]
     async fn verify(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
         let uid = self.allowed("Verify", &options, &header).await?;
-        errands::verify(&self.hall, self.id(), uid).await
+        self.published(self.server.service.verify(self.id(), uid).await).await
     }
 
     #[zbus(out_args("snapshots"))]
@@ -115,7 +124,8 @@ impl DriveObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<SnapshotRow>, Error> {
         self.allowed("ListSnapshots", &options, &header).await?;
-        errands::list_snapshots(&self.hall, self.id()).await
+        let found = self.server.service.list_snapshots(self.id()).await.for_caller()?;
+        Ok(found.into_iter().map(snapshot_row).collect())
     }
 
     #[zbus(out_args("job"))]
@@ -128,9 +138,10 @@ impl DriveObject {
     ) -> Result<OwnedObjectPath, Error> {
         let wish = RestoreOptions::from_options(&options)?;
         let question = self.question("Restore").about("volume", &volume).with(&options);
-        let uid = self.hall.authority.allow(&header, &question).await?.uid;
-        let volume = self.hall.volume(&volume)?;
-        errands::restore(&self.hall, self.id(), &snapshot, volume, wish, uid).await
+        let uid = self.server.authority.allow(&header, &question).await?.uid;
+        let volume = self.server.service.volume(&volume).for_caller()?;
+        let restored = self.server.service.restore(self.id(), &snapshot, volume, wish.name, uid).await;
+        self.published(restored).await
     }
 
     #[zbus(out_args("streams"))]
@@ -140,7 +151,8 @@ impl DriveObject {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<StreamRow>, Error> {
         self.allowed("ListStreams", &options, &header).await?;
-        imports::list_streams(&self.hall, self.id()).await
+        let found = self.server.service.list_streams(self.id()).await.for_caller()?;
+        Ok(found.into_iter().map(stream_row).collect())
     }
 
     #[zbus(out_args("job"))]
@@ -152,9 +164,11 @@ impl DriveObject {
     ) -> Result<OwnedObjectPath, Error> {
         let wish = ImportOptions::from_options(&options)?;
         let question = self.question("Import").about("volume", &volume).with(&options);
-        let uid = self.hall.authority.allow(&header, &question).await?.uid;
-        let volume = self.hall.volume(&volume)?;
-        imports::import(&self.hall, self.id(), volume, wish, uid).await
+        let uid = self.server.authority.allow(&header, &question).await?.uid;
+        let volume = self.server.service.volume(&volume).for_caller()?;
+        let ImportOptions { name, verify } = wish;
+        let request = ImportRequest { drive: self.id(), volume, name, verify, uid };
+        self.published(self.server.service.import(request).await).await
     }
 
     #[zbus(property)]
@@ -209,7 +223,7 @@ impl DriveObject {
 
     #[zbus(property)]
     fn state(&self) -> String {
-        self.now().state.as_str().to_owned()
+        drive_state(self.now().state).as_str().to_owned()
     }
 
     #[zbus(property)]

@@ -17,7 +17,7 @@ use zbus::message::Header;
 use zbus::{Signature, Type};
 
 use super::calls::CallId;
-use crate::foreign::{FdShare, Parked};
+use butterdock_service::foreign::{FdShare, Parked};
 
 /// The argument of a method that is a descriptor, which is in the [`FdTable`] and not in here.
 #[derive(Debug, Clone, Copy)]

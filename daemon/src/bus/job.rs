@@ -12,19 +12,20 @@ use zbus::object_server::SignalEmitter;
 use zbus::{ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::authority::Question;
-use super::hall::Hall;
-use crate::jobs::Job;
+use super::mapping::{self, ForCaller as _, job_kind, job_state, total_source};
+use super::server::BusServer;
+use butterdock_service::jobs::Job;
 
 /// A job on the bus.
 #[derive(Debug)]
 pub(super) struct JobObject {
-    hall: Arc<Hall>,
+    server: Arc<BusServer>,
     job: watch::Receiver<Job>,
 }
 
 impl JobObject {
-    pub(super) fn new(hall: Arc<Hall>, job: watch::Receiver<Job>) -> Self {
-        Self { hall, job }
+    pub(super) fn new(server: Arc<BusServer>, job: watch::Receiver<Job>) -> Self {
+        Self { server, job }
     }
 
     fn now(&self) -> watch::Ref<'_, Job> {
@@ -49,9 +50,9 @@ impl JobObject {
     async fn cancel(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         no_options(&options)?;
         let question = self.question("Cancel");
-        self.hall.authority.allow(&header, &question).await?;
+        self.server.authority.allow(&header, &question).await?;
         let id = self.now().id;
-        self.hall.jobs.cancel(id).await
+        self.server.service.jobs().cancel(id).await.for_caller()
     }
 
     #[zbus(out_args("details"))]
@@ -62,7 +63,7 @@ impl JobObject {
     ) -> Result<ErrorDetails, Error> {
         no_options(&options)?;
         let question = self.question("GetErrorDetails");
-        self.hall.authority.allow(&header, &question).await?;
+        self.server.authority.allow(&header, &question).await?;
         Ok(details(&self.now()))
     }
 
@@ -75,7 +76,7 @@ impl JobObject {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> String {
-        self.now().about.kind.to_string()
+        job_kind(self.now().about.kind).as_str().to_owned()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -105,7 +106,7 @@ impl JobObject {
 
     #[zbus(property)]
     fn state(&self) -> String {
-        self.now().state.to_string()
+        job_state(self.now().state).as_str().to_owned()
     }
 
     #[zbus(property)]
@@ -135,7 +136,7 @@ impl JobObject {
 
     #[zbus(property)]
     fn total_source(&self) -> String {
-        self.now().total.source.to_string()
+        total_source(self.now().total.source).as_str().to_owned()
     }
 
     #[zbus(property)]
@@ -196,10 +197,10 @@ pub(super) fn changed(before: &Job, now: &Job) -> HashMap<&'static str, Variant<
 }
 
 /// What `Completed` tells.
-pub(super) fn last_words(job: &Job) -> HashMap<&'static str, Variant<'static>> {
+pub(super) fn end_details(job: &Job) -> HashMap<&'static str, Variant<'static>> {
     let mut words = HashMap::from([("bytes_durable", Variant::from(job.bytes_durable))]);
     if let Some(trouble) = &job.trouble {
-        words.insert("error_name", trouble.name.as_str().into());
+        words.insert("error_name", mapping::error_name(trouble.name).as_str().into());
         words.insert("error_message", trouble.public.clone().into());
     }
     words
@@ -208,13 +209,13 @@ pub(super) fn last_words(job: &Job) -> HashMap<&'static str, Variant<'static>> {
 /// Every property that may change, with its value. The getters above say the same.
 fn changing(job: &Job) -> [(&'static str, Variant<'static>); 16] {
     [
-        ("State", job.state.to_string().into()),
+        ("State", job_state(job.state).as_str().to_owned().into()),
         ("Progress", job.progress().into()),
         ("ProgressValid", job.progress_valid().into()),
         ("BytesReceived", job.bytes_received.into()),
         ("BytesDurable", job.bytes_durable.into()),
         ("BytesTotal", job.total.bytes.into()),
-        ("TotalSource", job.total.source.to_string().into()),
+        ("TotalSource", total_source(job.total.source).as_str().to_owned().into()),
         ("Rate", job.rate.into()),
         ("ExpectedEndTime", job.expected_end.into()),
         ("EncodedWrites", job.encoded_writes.into()),
@@ -228,7 +229,7 @@ fn changing(job: &Job) -> [(&'static str, Variant<'static>); 16] {
 }
 
 fn error_name(job: &Job) -> &'static str {
-    job.trouble.as_ref().map_or("", |trouble| trouble.name.as_str())
+    job.trouble.as_ref().map_or("", |trouble| mapping::error_name(trouble.name).as_str())
 }
 
 fn details(job: &Job) -> ErrorDetails {
@@ -243,11 +244,11 @@ fn details(job: &Job) -> ErrorDetails {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_dbus::{ErrorName, JobState, TotalSource};
+    use butterdock_service::{ErrorCode, JobState, TotalSource};
 
     use super::*;
-    use crate::config::VolumeName;
-    use crate::jobs::{About, Total, Trouble};
+    use butterdock_service::config::VolumeName;
+    use butterdock_service::jobs::{About, Total, Trouble};
 
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
@@ -272,14 +273,14 @@ mod tests {
     fn what_everybody_hears_holds_no_name() {
         let before = job();
         let trouble = Trouble {
-            name: ErrorName::Exists,
+            name: ErrorCode::Exists,
             public: "a name is taken".to_owned(),
             message: "\"secret\" exists".to_owned(),
             command: Some(1),
             byte: Some(17),
         };
         let failed = Job { trouble: Some(trouble), state: JobState::Failed, ..before.clone() };
-        let told = format!("{:?} {:?}", changed(&before, &failed), last_words(&failed));
+        let told = format!("{:?} {:?}", changed(&before, &failed), end_details(&failed));
         assert!(told.contains("a name is taken") && !told.contains("secret"), "{told}");
         assert!(details(&failed).message.contains("secret"));
     }

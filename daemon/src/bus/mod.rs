@@ -1,13 +1,11 @@
-//! This room shows the service on the bus: `org.butterdock.Butterdock1`, as the crate butterdock-dbus has it.
+//! The service on the bus: `org.butterdock.Butterdock1`, as the crate butterdock-dbus has it. No decision is made here.
 //!
 //! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether the caller
-//!   may, order, return. Nobody is held up by them, whatever a person at a password prompt does.
-//! * `mirror` follows a job and tells: `InterfacesAdded`, `PropertiesChanged` (at most four a second, none when nothing
-//!   changed), `Completed`, `InterfacesRemoved`, in this order.
-//! * `showing` shows the drives as they come and go, and tells of them as `mirror` does of jobs; `errands` are what their
-//!   methods have the desk do.
+//!   may, call the service, return. A password prompt that waits for a person holds up no other call.
+//! * `job_publisher`, `drive_publisher` and `volume_publisher` follow what the service has and publish it: `InterfacesAdded`,
+//!   `PropertiesChanged` (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
+//! * `mapping` has the service's types in the words of the contract.
 //! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
-//! * `stream` looks at a descriptor that a caller passed.
 //! * `socket` reads from the bus and writes to it. Everything that is read is judged by `admission` before zbus has it: `header`
 //!   says what it is, `callers` whose, `calls` how much that user may still ask for (`budget`), and `fd_table` keeps the
 //!   descriptors that came with it.
@@ -22,24 +20,20 @@ mod budget;
 mod callers;
 mod calls;
 mod drive;
-mod errands;
-mod estimates;
+mod drive_publisher;
 mod fd_table;
-mod hall;
 mod header;
-mod imports;
 mod inhibitor;
 mod job;
+mod job_publisher;
 mod manager;
-mod mirror;
+mod mapping;
 mod polkit;
 mod receive;
-mod showing;
+mod server;
 mod socket;
-mod stay;
-mod stream;
 mod timedate;
 mod volume;
+mod volume_publisher;
 
-pub(crate) use hall::Hall;
-pub(crate) use manager::Reload;
+pub(crate) use server::BusServer;

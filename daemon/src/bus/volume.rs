@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use butterdock_dbus::names::interface::VOLUME;
 use butterdock_dbus::{Error, ErrorName, Options, SubvolumeRow, no_options};
-use uuid::Uuid;
+use butterdock_service::volumes::{Unanswered, Volume};
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::hall::Hall;
+use super::mapping::subvolume_row;
 use super::receive;
-use crate::volumes::{Subvolume, Unanswered, Volume};
+use super::server::BusServer;
 
 /// A drive has so long to tell how much room it has; then what was seen before is told.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -23,13 +23,13 @@ const LISTING: Duration = Duration::from_secs(20);
 /// A volume on the bus.
 #[derive(Debug)]
 pub(super) struct VolumeObject {
-    hall: Arc<Hall>,
+    server: Arc<BusServer>,
     volume: Arc<Volume>,
 }
 
 impl VolumeObject {
-    pub(super) fn new(hall: Arc<Hall>, volume: Arc<Volume>) -> Self {
-        Self { hall, volume }
+    pub(super) fn new(server: Arc<BusServer>, volume: Arc<Volume>) -> Self {
+        Self { server, volume }
     }
 }
 
@@ -42,7 +42,7 @@ impl VolumeObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        receive::receive(&self.hall, VOLUME, (Arc::clone(&self.volume), stream), &options, &header).await
+        receive::receive(&self.server, VOLUME, (Arc::clone(&self.volume), stream), &options, &header).await
     }
 
     #[zbus(out_args("subvolumes"))]
@@ -53,7 +53,7 @@ impl VolumeObject {
     ) -> Result<Vec<SubvolumeRow>, Error> {
         no_options(&options)?;
         let question = Question::new(VOLUME, "ListSubvolumes").about("volume", self.volume.rule.name.as_str());
-        self.hall.authority.allow(&header, &question).await?;
+        self.server.authority.allow(&header, &question).await?;
         list(&self.volume).await
     }
 
@@ -85,23 +85,10 @@ async fn list(volume: &Volume) -> Result<Vec<SubvolumeRow>, Error> {
         Error::new(name, format!("the volume \"{}\" cannot be listed: {why}", volume.rule.name))
     };
     match volume.list(LISTING).await {
-        Ok(Ok(Ok(found))) => Ok(found.into_iter().map(row).collect()),
+        Ok(Ok(Ok(found))) => Ok(found.into_iter().map(subvolume_row).collect()),
         Ok(Ok(Err(fault))) => Err(refused(ErrorName::Failed, &fault)),
         Ok(Err(unusable)) => Err(refused(ErrorName::DeviceGone, &unusable)),
         Err(unanswered @ Unanswered::Busy) => Err(refused(ErrorName::Busy, &unanswered)),
         Err(unanswered @ Unanswered::Silent) => Err(refused(ErrorName::DeviceGone, &unanswered)),
-    }
-}
-
-fn row(found: Subvolume) -> SubvolumeRow {
-    let known = |uuid: [u8; 16]| (uuid != [0; 16]).then(|| Uuid::from_bytes(uuid).to_string());
-    SubvolumeRow {
-        name: found.name,
-        id: found.id,
-        uuid: Uuid::from_bytes(found.uuid).to_string(),
-        received_uuid: known(found.received_uuid),
-        parent_uuid: known(found.parent_uuid),
-        read_only: found.read_only,
-        created: found.created,
     }
 }

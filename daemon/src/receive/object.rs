@@ -4,7 +4,6 @@ use butterdock_receive::{Error, ErrorKind, Kind, Published};
 use serde::Serialize;
 
 use super::End;
-use crate::lines;
 
 /// How far it is.
 #[derive(Debug, Serialize)]
@@ -102,7 +101,7 @@ impl Problem {
         let place = error.and_then(|error| error.place);
         Self {
             kind: error.map_or("Failed", |error| kind(error.kind())),
-            message: lines::one_line(message),
+            message: butterdock_service::text::one_line(message),
             command: place.map(|place| place.command),
             byte: place.map(|place| place.at),
             name: error.and_then(|error| error.name.as_deref()).map(readable),

@@ -1,7 +1,7 @@
-//! This room runs the service: it puts the other rooms together, and tells them what the system tells it.
+//! `butterdockd serve`: puts the service and its bus server together, and passes on what the system says.
 //!
 //! ```text
-//! main thread       one tokio runtime: bus, desk, mirrors, everything that only waits
+//! main thread       one tokio runtime: bus, jobs, everything that only waits
 //! spawner           starts workers, and lives as long as they
 //! blocking threads  come for a file or a drive that may hang, and go
 //! ```
@@ -13,19 +13,18 @@ mod logs;
 mod notify;
 mod service;
 mod signals;
-mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use butterdock_service::catalogue;
+use butterdock_service::config::{Config, Sources, load};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::args::Serve;
-use crate::config::{Config, Sources, load};
+use crate::lines;
 use crate::status::{MISCONFIGURED, NOT_ALLOWED};
-use crate::{catalogue, lines};
-use service::Service;
 use signals::Signals;
 
 /// Runs the service until it is told to end.
@@ -43,7 +42,7 @@ pub(crate) fn run(wanted: Serve) -> ExitCode {
             return ExitCode::from(MISCONFIGURED);
         }
     };
-    match serve(sources, config) {
+    match run_service(sources, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -57,7 +56,7 @@ const THREADS_END: Duration = Duration::from_millis(100);
 /// A thread that has nothing to do any more stays for so long.
 const THREADS_IDLE: Duration = Duration::from_secs(2);
 
-fn serve(sources: Sources, config: Config) -> Result<()> {
+fn run_service(sources: Sources, config: Config) -> Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,13 +65,8 @@ fn serve(sources: Sources, config: Config) -> Result<()> {
         .context("cannot start the runtime")?;
     let address = std::env::var("BUTTERDOCK_BUS_ADDRESS").ok();
     let result = runtime.block_on(async {
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
-        // A drive or a disk that hangs puts the end off neither here nor later.
-        let service = tokio::select! {
-            started = Box::pin(Service::start(sources, config, address.as_deref())) => started?,
-            () = signals.end() => return Ok(()),
-        };
-        Box::pin(service.run(signals)).await
+        let signals = Signals::listen().context("cannot listen for signals")?;
+        Box::pin(service::serve(sources, config, address.as_deref(), signals)).await
     });
     runtime.shutdown_timeout(THREADS_END);
     result

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::rooms::sources;
+use super::modules::sources;
 
 #[test]
 fn no_test_is_ignored() {

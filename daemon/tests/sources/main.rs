@@ -3,4 +3,4 @@
 #[cfg(test)]
 mod ignored;
 #[cfg(test)]
-mod rooms;
+mod modules;

@@ -23,7 +23,7 @@ use zbus::message::Type;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
-use super::traces::wait_until;
+use super::wait_until;
 use crate::rig::{PATIENCE, Patience};
 
 /// A connection, and every `Completed` that it heard.

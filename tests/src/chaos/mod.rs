@@ -11,7 +11,6 @@
 mod bus;
 mod client;
 mod frozen;
-mod fuse;
 mod load;
 mod stage;
 mod traces;
@@ -19,9 +18,10 @@ mod traces;
 pub use bus::Bus;
 pub use client::Client;
 pub use frozen::{Frozen, moved_below};
-pub use fuse::{Asks, Fuse};
 pub use load::{Feed, Load};
 pub use stage::{Stage, butterdock};
-pub use traces::{Memory, descriptors, family, memory, wait_until};
+pub use traces::{Memory, descriptors, family, memory};
+
+pub use butterdock_fixtures::{Asks, Fuse, wait_until};
 
 pub use crate::rig::names;

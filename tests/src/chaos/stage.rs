@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 
-use super::traces::{family, wait_until};
+use super::traces::family;
+use super::wait_until;
 use super::{Bus, Client};
 use crate::rig::{Finished, Layout, PATIENCE, Rig, Running, Volume, butterdockd, helper, names, start};
 

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::rig::Patience;
-
 /// The processes in the session that `leader` began, without itself: a daemon's workers, also when it is dead. Dead ones that
 /// nobody has asked for count while `leader` lives, whose task that is.
 ///
@@ -59,16 +57,4 @@ pub fn memory(pid: u32) -> Result<Memory> {
 /// When it is gone.
 pub fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
-}
-
-/// Waits until it is so.
-///
-/// # Errors
-/// When it never is.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let mut patience = Patience::new(what);
-    while !is_so()? {
-        patience.pause("it is not so yet")?;
-    }
-    Ok(())
 }

@@ -8,9 +8,9 @@
 mod disk;
 mod stage;
 mod story;
-mod udevd;
 
 pub use disk::{Disk, elsewhere};
 pub use stage::{Shown, Stage, is_mounted};
 pub use story::{Row, Story, snapshots, word};
-pub use udevd::{Silenced, Udevd};
+
+pub use butterdock_fixtures::{Silenced, Udevd};

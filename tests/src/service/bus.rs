@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -17,12 +17,6 @@ use crate::rig::{PATIENCE, Rig, Running, start};
 pub struct Bus {
     address: String,
     _running: Running,
-}
-
-/// A file that a package installs, in the repository.
-#[must_use]
-pub fn shipped(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 impl Bus {
@@ -84,7 +78,7 @@ const GENEROUS: &str = "<limit name=\"max_connections_per_user\">4096</limit>";
 /// The rules of Debian's system bus, then what packages add: polkit's own and ours, as they are installed.
 fn configuration(address: &str, activation: Option<&Path>, limits: &str) -> String {
     let folder = activation.map_or_else(String::new, |at| format!("<servicedir>{}</servicedir>", at.display()));
-    let ours = shipped("dbus/data/org.butterdock.Butterdock1.conf");
+    let ours = super::shipped("dbus/data/org.butterdock.Butterdock1.conf");
     format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

@@ -31,7 +31,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use butterdock_dbus::names::ROOT;
 
-pub use bus::{Bus, shipped};
+pub use bus::Bus;
+pub use butterdock_fixtures::shipped;
 pub use client::{Client, Options, error_name, no_options};
 pub use daemon::Daemon;
 pub use flood::Flood;

@@ -1,11 +1,12 @@
 //! Two drives of one backup at the same time, in every order of their jobs' steps.
 
+use butterdock_service::source_locks::{Share, SourceLocks};
+
 use super::common::{Origin, common};
 use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
-use super::sharers::{Share, Sharers};
 use super::simulation::{SOURCE, START, World, owner, received, thin};
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
@@ -47,11 +48,11 @@ impl Job {
     }
 
     /// Does the next step; none where something is missing that it needs.
-    async fn go_on(&mut self, world: &mut World, sharers: &Sharers, thins: Thins) -> Option<()> {
+    async fn go_on(&mut self, world: &mut World, source_locks: &SourceLocks, thins: Thins) -> Option<()> {
         let name = name::make(b"home", self.fresh.made + i64::try_from(self.drive).ok()?);
         let there = |source: &[Snapshot], uuid| source.iter().position(|snapshot| snapshot.uuid == uuid);
         match self.step {
-            0 => self.share = Some(sharers.join("home").await),
+            0 => self.share = Some(source_locks.join("home").await),
             1 => self.task.pins = world.marks(),
             2 => {
                 let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
@@ -111,11 +112,11 @@ async fn is_well(order: u32, unchanged: bool, thins: Thins) -> bool {
     for (drive, at) in [(0, 0), (1, 60), (0, 120), (1, 180)] {
         world.back_up(drive, START + at);
     }
-    let sharers = Sharers::default();
+    let source_locks = SourceLocks::default();
     let mut jobs = [Job::new(&mut world, 0, unchanged), Job::new(&mut world, 1, false)];
     for step in 0..2 * STEPS {
         let job = &mut jobs[usize::from(order >> step & 1 == 1)];
-        if job.go_on(&mut world, &sharers, thins).await.is_none() {
+        if job.go_on(&mut world, &source_locks, thins).await.is_none() {
             return false;
         }
     }

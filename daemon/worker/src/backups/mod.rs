@@ -13,13 +13,13 @@
 //! owner       whose a snapshot on a drive is             drive_folder  the one on the drive that no other machine uses
 //! seen        since when each snapshot is there, for the daemon to remember
 //! task        what the worker is told, and tells         task_time what it is told of time
-//! places      opens what the order needs, for the daemon  sharers  who may thin beside the source, for the daemon
+//! places      opens what the order needs, for the daemon  source_locks  who may thin beside the source, for the daemon
 //! folder      opens or makes the folder for snapshots
 //! restore     the way back                           last      what became of a drive's last backup
 //! ```
 //!
 //! All of it happens in a worker, because any of it may hang as long as a drive does; in one, but for the thinning beside
-//! the source: [`sharers`] says why.
+//! the source: [`source_locks`] says why.
 //!
 //! # What is never deleted
 //! Only what this backup of this machine made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. On a drive
@@ -62,11 +62,6 @@ mod task_time;
 mod thin;
 mod trouble;
 mod utc;
-
-// Of the service, whose source locks these tests try together with pruning.
-#[cfg(test)]
-#[path = "../../../src/backups/sharers.rs"]
-mod sharers;
 
 #[cfg(test)]
 mod clock_simulation;

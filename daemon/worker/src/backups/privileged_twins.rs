@@ -14,13 +14,13 @@ use std::time::Duration;
 use butterdock_btrfs::subvolume;
 use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Control, Observer, Publication};
+use butterdock_service::source_locks::SourceLocks;
 
 use super::identity::Identity;
 use super::keep::Keep;
 use super::name;
 use super::run::{Ends, Run};
 use super::shared::{Known, Learned, SharedSnapshot, for_order};
-use super::sharers::Sharers;
 use super::snapshot::list;
 use super::task::{Task, Told};
 use super::task_time::TaskTime;
@@ -31,7 +31,7 @@ struct World {
     source: PathBuf,
     drives: [PathBuf; 2],
     known: Mutex<[Known; 2]>,
-    sharers: Sharers,
+    source_locks: SourceLocks,
     written: AtomicU32,
     _volumes: [Volume; 3],
     _rig: Rig,
@@ -53,8 +53,8 @@ impl World {
             subvolume::create(File::open(mine.path()).expect("open"), name).expect("a subvolume");
         }
         let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
-        let (known, sharers, written) = (Mutex::default(), Sharers::default(), AtomicU32::new(0));
-        Self { source, drives, known, sharers, written, _volumes: volumes, _rig: rig }
+        let (known, source_locks, written) = (Mutex::default(), SourceLocks::default(), AtomicU32::new(0));
+        Self { source, drives, known, source_locks, written, _volumes: volumes, _rig: rig }
     }
 
     fn task(&self, source: Option<Identity>, drive: usize) -> Task {
@@ -82,7 +82,7 @@ impl World {
     /// Backs up as a daemon and its workers do. `meanwhile` hears all that is told. Answers the parent.
     fn back_up(&self, drive: usize, meanwhile: &(dyn Fn(&Told) + Sync)) -> Option<Identity> {
         let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let share = share.block_on(self.sharers.join("home"));
+        let share = share.block_on(self.source_locks.join("home"));
         let ends = Ends {
             source: File::open(&self.source).expect("open").into(),
             folder: self.folder().into(),

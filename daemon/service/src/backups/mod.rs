@@ -1,0 +1,7 @@
+//! What the service does for a backup before and after its worker runs.
+
+mod folder;
+mod places;
+
+pub use butterdock_worker::backups::*;
+pub(crate) use places::{check_folder, open};

@@ -1,0 +1,346 @@
+//! Keeps the record of the clocks in the state directory, and says whether they may be believed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::sync_source::{Asked, SyncAnswer, SyncSource, with_answer};
+use super::{Clock, Reading};
+use super::{Elapsed, Record, Stop};
+use crate::{catalogue, durable};
+
+/// A record has some three hundred bytes.
+const LARGEST: u64 = 4096;
+
+/// The record of the clocks. Cheap to clone. Calls that say so block as long as the disk of the state directory does.
+#[derive(Debug, Clone)]
+pub struct ClockKeeper {
+    clock: Clock,
+    source: SyncSource,
+    file: PathBuf,
+    record: Arc<Mutex<Record>>,
+}
+
+/// What a backup has to know of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Observed {
+    /// What the clocks said.
+    pub reading: Reading,
+    /// How much has passed since the record began.
+    pub elapsed: Elapsed,
+    /// Why nothing may be deleted.
+    pub stop: Option<Stop>,
+}
+
+impl ClockKeeper {
+    /// Reads the record in `state`, compares it with what the clocks say now, and writes that down. A record that cannot be
+    /// read is set aside, and nothing is deleted until the clock is believed again. It blocks.
+    ///
+    /// # Errors
+    /// The state directory cannot be read or written.
+    pub(crate) fn open(state: &Path, clock: Clock) -> io::Result<Self> {
+        let file = state.join("clock.json");
+        let now = clock.read();
+        let record = match read(&file) {
+            Ok(Some(record)) => record.after(&now),
+            Ok(None) => Record::first(&now, Uuid::new_v4()),
+            Err(error) => {
+                let aside = durable::quarantine(&file)?;
+                tracing::error!("the record of the clocks cannot be read ({error}); it is now {}", aside.display());
+                Record::after_unreadable(&now, Uuid::new_v4())
+            }
+        };
+        let keeper = Self { clock, source: SyncSource::default(), file, record: Arc::new(Mutex::new(record)) };
+        keeper.write(&record)?;
+        log(None, record.stop());
+        Ok(keeper)
+    }
+
+    /// From now on this program, which the log calls so, is asked whether the clock is synchronised where the kernel refuses to
+    /// say. Before, such a clock is not synchronised.
+    pub fn ask_also(&self, name: &'static str, ask: impl Fn() -> Asked + Send + Sync + 'static) {
+        self.source.set(name, ask);
+    }
+
+    /// Asks that program, where the kernel refuses to say. It takes up to 2 seconds, and blocks no thread. The answer is for
+    /// the next look at the clocks.
+    pub(crate) async fn ask(&self) -> Option<SyncAnswer> {
+        self.source.ask(&self.clock).await
+    }
+
+    /// Reads the clocks, and writes down what they say. It blocks; where it cannot be written, what is answered holds all the
+    /// same, and the journal says so.
+    pub(crate) fn observe(&self, answer: Option<SyncAnswer>) -> Observed {
+        self.change(answer, Record::after).unwrap_or_else(|(observed, error)| {
+            tracing::warn!(
+                "what the clocks say cannot be written down: {error}; check the disk of the state directory"
+            );
+            observed
+        })
+    }
+
+    /// Root says that the clock is right. It blocks.
+    ///
+    /// # Errors
+    /// It cannot be written down. Until the service is restarted the clock is believed all the same.
+    pub fn trust(&self) -> io::Result<()> {
+        self.change(None, Record::trusted).map(drop).map_err(|(_, error)| error)
+    }
+
+    /// Why nothing may be deleted now. Nothing is written down. It takes up to 2 seconds where the kernel refuses to say whether
+    /// the clock is synchronised, and blocks no thread.
+    pub(crate) async fn stop(&self) -> Option<Stop> {
+        let stop = self.stop_with(None)?;
+        match self.ask().await {
+            None => Some(stop),
+            answer => self.stop_with(answer),
+        }
+    }
+
+    /// Asks that program, where the kernel refuses to say, and writes down what the clocks say.
+    pub async fn look_now(&self) {
+        if let Some(answer) = self.ask().await {
+            self.look(Some(answer)).await;
+        }
+    }
+
+    /// Observes at each tick, until there are no more.
+    pub(crate) async fn follow(self, mut tick: impl AsyncFnMut() -> Option<()>) {
+        while tick().await.is_some() {
+            if self.look(self.ask().await).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Observes on a thread that may block. None where that thread was lost.
+    async fn look(&self, answer: Option<SyncAnswer>) -> Option<Observed> {
+        let keeper = self.clone();
+        tokio::task::spawn_blocking(move || keeper.observe(answer)).await.ok()
+    }
+
+    fn stop_with(&self, answer: Option<SyncAnswer>) -> Option<Stop> {
+        self.lock().after(&with_answer(self.clock.read(), answer)).stop()
+    }
+
+    /// The lock is held while the disk is written, so that what is on it is the newest.
+    fn change(
+        &self,
+        answer: Option<SyncAnswer>,
+        next: impl Fn(&Record, &Reading) -> Record,
+    ) -> Result<Observed, (Observed, io::Error)> {
+        let mut record = self.lock();
+        let reading = with_answer(self.clock.read(), answer);
+        let before = *record;
+        *record = next(&before, &reading);
+        let (now, written) = (*record, self.write(&record));
+        drop(record);
+        log(before.stop(), now.stop());
+        let observed = Observed { reading, elapsed: now.elapsed(), stop: now.stop() };
+        match written {
+            Ok(()) => Ok(observed),
+            Err(error) => Err((observed, error)),
+        }
+    }
+
+    fn write(&self, record: &Record) -> io::Result<()> {
+        durable::write(&self.file, &serde_json::to_vec(record)?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(file: &Path) -> io::Result<Option<Record>> {
+    let Some(bytes) = durable::read(file, LARGEST)? else { return Ok(None) };
+    let record: Record = serde_json::from_slice(&bytes)?;
+    if record.is_known() { Ok(Some(record)) } else { Err(io::Error::other("another version of butterdock wrote it")) }
+}
+
+/// Says once that pruning stops, and once that it resumes.
+fn log(before: Option<Stop>, now: Option<Stop>) {
+    match (before, now) {
+        (None, Some(stop)) => tracing::warn!(MESSAGE_ID = catalogue::PRUNING_STOPPED, "{stop}"),
+        (Some(_), None) => {
+            tracing::info!(
+                MESSAGE_ID = catalogue::PRUNING_RESUMED,
+                "the clock is believed again: old snapshots are deleted"
+            );
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    use super::*;
+    use crate::clock::StopReason;
+
+    const START: i64 = 1_795_378_500;
+
+    /// Clocks that the test sets.
+    #[derive(Default)]
+    struct Played {
+        wall: AtomicI64,
+        boot: AtomicU64,
+    }
+
+    impl Played {
+        fn new() -> (Arc<Self>, Clock) {
+            let played = Arc::new(Self { wall: START.into(), boot: 100.into() });
+            let read = Arc::clone(&played);
+            let clock = Clock::of(move || Reading {
+                wall: read.wall.load(Ordering::Relaxed),
+                boot: read.boot.load(Ordering::Relaxed),
+                boot_id: Uuid::from_u128(1),
+                synchronised: None,
+            });
+            (played, clock)
+        }
+
+        fn passes(&self, seconds: u64) {
+            self.boot.fetch_add(seconds, Ordering::Relaxed);
+            self.wall.fetch_add(seconds.cast_signed(), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_jump_is_known_after_a_kill_and_root_ends_the_stop() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        assert_eq!(ClockKeeper::open(state.path(), clock.clone()).expect("opened").stop_with(None), None);
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        // Nothing was said to the first one, as when it is killed.
+        let second = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+        let stop = second.observe(None).stop.expect("stopped");
+        assert_eq!(stop.reason, StopReason::Ahead { seconds: 40 * 24 * 3600 });
+        let third = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+        assert!(third.stop_with(None).is_some(), "remembered");
+        third.trust().expect("written");
+        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_set_aside_and_pruning_stops() {
+        for content in ["", "{", "{\"version\":2}", "\0\0\0\0"] {
+            let state = tempfile::tempdir().expect("a folder");
+            fs::write(state.path().join("clock.json"), content).expect("written");
+            let (played, clock) = Played::new();
+            let keeper = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+            assert_eq!(keeper.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable), "{content:?}");
+            assert_eq!(fs::read(state.path().join("clock.json.unreadable")).expect("kept"), content.as_bytes());
+            let again = ClockKeeper::open(state.path(), clock).expect("opened");
+            assert!(again.stop_with(None).is_some(), "the protection ends with no restart");
+            played.passes(24 * 3600);
+            assert_eq!(again.observe(None).stop, None);
+        }
+    }
+
+    #[test]
+    fn what_was_half_written_when_it_was_killed_is_not_read() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (_played, clock) = Played::new();
+        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        fs::write(state.path().join(".clock.json"), "{\"ver").expect("written");
+        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
+        assert_eq!(fs::read_dir(state.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_does_not_hide_a_jump() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        let folder = state.path().join("gone");
+        let keeper = ClockKeeper::open(&folder, clock).expect("opened");
+        fs::remove_dir_all(&folder).expect("removed");
+        fs::write(&folder, "a file in its place").expect("written");
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        assert!(keeper.observe(None).stop.is_some());
+        assert!(keeper.trust().is_err());
+    }
+
+    /// What systemd answers, which the test sets: 0 no, 1 yes, 2 nothing.
+    fn answering(keeper: &ClockKeeper) -> Arc<AtomicU64> {
+        let word = Arc::new(AtomicU64::new(0));
+        let said = Arc::clone(&word);
+        keeper.ask_also("a program", move || {
+            let said = said.load(Ordering::Relaxed);
+            Box::pin(async move { (said < 2).then_some(said == 1) })
+        });
+        word
+    }
+
+    #[tokio::test]
+    async fn another_programs_answer_lets_pruning_resume() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        let keeper = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
+        assert!(keeper.stop().await.is_some(), "the kernel refuses, and there is nothing else to ask");
+        let word = answering(&keeper);
+        for said in [0, 2] {
+            word.store(said, Ordering::Relaxed);
+            assert!(keeper.stop().await.is_some() && keeper.observe(keeper.ask().await).stop.is_some(), "{said}");
+        }
+        word.store(1, Ordering::Relaxed);
+        assert_eq!(keeper.stop().await, None, "it is reported before the next backup");
+        assert!(keeper.stop_with(None).is_some(), "that alone writes nothing down");
+        assert_eq!(keeper.observe(keeper.ask().await).stop, None);
+        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_not_used_for_a_later_jump() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        let word = answering(&keeper);
+        word.store(1, Ordering::Relaxed);
+        let answer = keeper.ask().await;
+        assert_eq!(keeper.observe(answer).stop, None);
+        // Setting the clock makes it unsynchronised.
+        word.store(0, Ordering::Relaxed);
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        assert!(keeper.observe(answer).stop.is_some(), "the old answer");
+        assert!(keeper.observe(keeper.ask().await).stop.is_some(), "a new one");
+        assert!(keeper.observe(None).stop.is_some(), "none");
+    }
+
+    #[tokio::test]
+    async fn a_look_asks_systemd_and_believes_the_clock_again() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
+        played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
+        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        keeper.look_now().await;
+        assert!(keeper.stop_with(None).is_some(), "nothing can be asked yet");
+        answering(&keeper).store(1, Ordering::Relaxed);
+        keeper.look_now().await;
+        assert_eq!(keeper.stop_with(None), None);
+    }
+
+    #[tokio::test]
+    async fn the_clocks_are_written_down_at_each_tick() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (played, clock) = Played::new();
+        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        let mut ticks = 0;
+        let count = || read(&state.path().join("clock.json")).expect("read").expect("there").elapsed().seconds;
+        let tick = async || {
+            assert_eq!(count(), ticks * 3600);
+            ticks += 1;
+            played.passes(3600);
+            (ticks < 5).then_some(())
+        };
+        keeper.follow(tick).await;
+        assert_eq!(count(), 4 * 3600);
+    }
+}

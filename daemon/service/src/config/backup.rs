@@ -1,0 +1,278 @@
+//! `[[backup]]`: which subvolume goes to which drives, and what is kept of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::worth::AbsolutePath;
+use crate::backups::{Keep, LONGEST_NAME, MOST_PINS, default_folder};
+
+/// A backup, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backup {
+    pub(super) name: Spanned<BackupName>,
+    source: AbsolutePath,
+    snapshots: Option<AbsolutePath>,
+    drives: Drives,
+    folder: Option<Folder>,
+    #[serde(default)]
+    keep: KeepRule,
+    protect: Option<Span>,
+    #[serde(default)]
+    schedule: Schedule,
+}
+
+/// A subvolume that is backed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRule {
+    /// What people call it, and how its snapshots' names begin; no other backup has it.
+    pub name: BackupName,
+    /// The subvolume; absolute.
+    pub source: PathBuf,
+    /// The folder for its snapshots, on the same filesystem; made where it is missing.
+    pub snapshots: PathBuf,
+    /// Ids or labels of enrolled drives.
+    pub drives: Vec<String>,
+    /// Where on a drive the snapshots appear: relative to its root, made where it is missing.
+    pub folder: PathBuf,
+    /// How many snapshots are kept.
+    pub keep: Keep,
+    /// Nothing younger is deleted.
+    pub protect: Duration,
+    /// When it begins.
+    pub schedule: Schedule,
+}
+
+/// When a backup is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// When one of its drives is plugged in, and when somebody asks.
+    #[default]
+    OnPlug,
+    /// When somebody asks.
+    Manual,
+}
+
+/// A backup's name: it begins the names of snapshots, so it is one part of a path and shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct BackupName(String);
+
+/// Ids or labels of drives: as many as an order can name pins for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct Drives(Vec<String>);
+
+/// A relative path without `..`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Folder(pub(super) PathBuf);
+
+/// A time such as `36h`, `7d` or `2w`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Span(Duration);
+
+/// `keep = { … }`: what is not named is not kept, unless nothing is named at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepRule {
+    last: Option<u16>,
+    hourly: Option<u16>,
+    daily: Option<u16>,
+    weekly: Option<u16>,
+    monthly: Option<u16>,
+    yearly: Option<u16>,
+}
+
+impl Backup {
+    /// With everything that was not said.
+    pub(super) fn rule(self) -> BackupRule {
+        let Self { name, source: AbsolutePath(source), snapshots, drives, folder, keep, protect, schedule } = self;
+        let name = name.into_inner();
+        BackupRule {
+            snapshots: snapshots.map_or_else(|| source.join(".butterdock"), |path| path.0),
+            folder: folder.map_or_else(|| default_folder(name.as_str()), |folder| folder.0),
+            protect: protect.map_or(DAY, |protect| protect.0),
+            keep: keep.keep(),
+            name,
+            source,
+            drives: drives.0,
+            schedule,
+        }
+    }
+}
+
+impl KeepRule {
+    fn keep(self) -> Keep {
+        if self == Self::default() {
+            return Keep::default();
+        }
+        let Self { last, hourly, daily, weekly, monthly, yearly } = self;
+        let [last, hourly, daily, weekly, monthly, yearly] =
+            [last, hourly, daily, weekly, monthly, yearly].map(Option::unwrap_or_default);
+        Keep { last, hourly, daily, weekly, monthly, yearly }
+    }
+}
+
+impl BackupRule {
+    /// The rule in words, for `check-config`.
+    pub fn words(&self) -> String {
+        let Self { name, source, snapshots, drives, folder, keep, protect, schedule } = self;
+        let when = match schedule {
+            Schedule::OnPlug => "when one of its drives is plugged in, and when asked",
+            Schedule::Manual => "when asked",
+        };
+        let drives = match drives.as_slice() {
+            [] => "no drive, so it is never made".to_owned(),
+            drives => drives.iter().map(|drive| format!("\"{drive}\"")).collect::<Vec<_>>().join(" and "),
+        };
+        format!(
+            "Backup \"{}\": {} to {drives}, {when}; snapshots in {}, on a drive in {}; kept {}; nothing younger than {} is \
+             deleted, nor what a drive needs for its next increment, nor what this machine did not make.",
+            name.0,
+            source.display(),
+            snapshots.display(),
+            folder.display(),
+            kept(keep),
+            span(*protect),
+        )
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn kept(keep: &Keep) -> String {
+    let Keep { last, hourly, daily, weekly, monthly, yearly } = *keep;
+    let each = [(hourly, "hours"), (daily, "days"), (weekly, "weeks"), (monthly, "months"), (yearly, "years")];
+    let mut parts: Vec<String> = Vec::new();
+    if last > 0 {
+        parts.push(format!("are the last {last}"));
+    }
+    parts.extend(each.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("one each of {count} {of}")));
+    if parts.is_empty() { "is the newest alone".to_owned() } else { parts.join(", ") }
+}
+
+fn span(span: Duration) -> String {
+    let hours = span.as_secs() / 3600;
+    match hours {
+        1 => "an hour".to_owned(),
+        24 => "a day".to_owned(),
+        _ if hours.is_multiple_of(24) => format!("{} days", hours / 24),
+        _ => format!("{hours} hours"),
+    }
+}
+
+impl BackupName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for BackupName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return Err(format!("a backup's name has 1 to {LONGEST_NAME} bytes"));
+        }
+        if name.starts_with('.') || name.contains('/') || name.chars().any(char::is_control) || name.trim() != name {
+            return Err(
+                "a backup's name has no slash, no control character, no dot before and no blank around it".into()
+            );
+        }
+        Ok(Self(name))
+    }
+}
+
+impl TryFrom<Vec<String>> for Drives {
+    type Error = String;
+
+    fn try_from(drives: Vec<String>) -> Result<Self, Self::Error> {
+        if drives.len() > MOST_PINS {
+            Err(format!("a backup has at most {MOST_PINS} drives"))
+        } else {
+            Ok(Self(drives))
+        }
+    }
+}
+
+impl TryFrom<String> for Folder {
+    type Error = &'static str;
+
+    fn try_from(path: String) -> Result<Self, Self::Error> {
+        let path = PathBuf::from(path);
+        let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if path.as_os_str().is_empty() || !plain || path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err("a folder on a drive is a path without a slash before it and without . and ..");
+        }
+        Ok(Self(path))
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "a time is a number and h, d or w: \"36h\", \"7d\", \"2w\"; at most ten years";
+        const HOUR: u64 = 3600;
+        let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..) {
+            Some("h") => HOUR,
+            Some("d") => 24 * HOUR,
+            Some("w") => 7 * 24 * HOUR,
+            _ => return Err(WRONG),
+        };
+        let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+        number
+            .filter(|&seconds| seconds <= 87_660 * HOUR)
+            .map(|seconds| Self(Duration::from_secs(seconds)))
+            .ok_or(WRONG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<BackupRule, String> {
+        toml::from_str::<Backup>(text).map(Backup::rule).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_backup_needs_a_name_a_source_and_drives_alone() {
+        let rule = rule("name = \"home\"\nsource = \"/home\"\ndrives = [\"blue\"]\n").expect("good");
+        assert_eq!(rule.snapshots, PathBuf::from("/home/.butterdock"));
+        assert_eq!(rule.folder, PathBuf::from("butterdock/home"));
+        assert_eq!((rule.protect, rule.keep, rule.schedule), (DAY, Keep::default(), Schedule::OnPlug));
+        let words = rule.words();
+        assert!(words.contains("Backup \"home\": /home to \"blue\", when one of its drives is plugged in"), "{words}");
+        assert!(words.contains("kept are the last 3, one each of 14 days, one each of 8 weeks"), "{words}");
+        assert!(words.contains("nothing younger than a day is deleted"), "{words}");
+    }
+
+    #[test]
+    fn what_keep_does_not_name_is_not_kept() {
+        let text = "name = \"a\"\nsource = \"/a\"\ndrives = []\nkeep = { daily = 7 }\nprotect = \"2w\"\n";
+        let rule = rule(text).expect("good");
+        assert_eq!(rule.keep, Keep { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
+        assert!(rule.words().contains("nothing younger than 14 days"), "{}", rule.words());
+        assert!(rule.words().contains("no drive, so it is never made"));
+    }
+
+    #[test]
+    fn values_that_could_lead_elsewhere_are_refused() {
+        let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\ndrives = []\n{more}\n"));
+        for more in ["folder = \"../x\"", "folder = \"/x\"", "folder = \"\"", "protect = \"7\"", "keep = { dayly = 1 }"]
+        {
+            assert!(with(more).is_err(), "{more}");
+        }
+        assert!(with("schedule = \"manual\"").is_ok());
+        assert!(rule("name = \".a\"\nsource = \"/a\"\ndrives = []\n").is_err());
+    }
+}

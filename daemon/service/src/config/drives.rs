@@ -1,0 +1,217 @@
+//! `[drives]`: which drives are looked at, and what is done with them in the end.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::command::Command;
+use super::worth::AbsolutePath;
+
+/// What the service does with drives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DriveRules {
+    /// What is shown beside drives on USB and removable ones.
+    pub matches: Vec<MatchRule>,
+    /// What is done when the last backup of a plug has ended.
+    pub on_finish: OnFinish,
+    /// What is told of each event.
+    pub on_event: Option<Command>,
+    /// What unlocks drives without asking; a drive is there once.
+    pub keys: Vec<KeyRule>,
+}
+
+/// A device that has all of what is said, as patterns; at least one is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Match")]
+pub struct MatchRule {
+    /// The path in sysfs: `/devices/pci0000:00/…/block/sda`.
+    pub devpath: Option<String>,
+    /// The maker's number.
+    pub serial: Option<String>,
+    /// Where it is attached, as `ID_PATH` has it.
+    pub id_path: Option<String>,
+    /// The file under a loop device. Only such a rule matches loop devices.
+    pub loop_file: Option<String>,
+}
+
+/// What is done with a drive when its work has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFinish {
+    /// It stays mounted.
+    Keep,
+    /// It is unmounted and locked.
+    #[default]
+    Unmount,
+    /// It is switched off as well, where its hardware can.
+    PowerOff,
+}
+
+/// A key for one enrolled drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRule {
+    /// Its enrolment's id.
+    pub drive: Uuid,
+    /// The key; root's alone.
+    pub file: PathBuf,
+}
+
+/// `[drives]` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drives {
+    #[serde(rename = "match")]
+    matches: Option<Vec<MatchRule>>,
+    on_finish: Option<OnFinish>,
+    on_event: Option<OnEvent>,
+    key_file: Option<Keys>,
+}
+
+impl Drives {
+    /// Lays it over what was read before.
+    pub(super) fn apply(self, rules: &mut DriveRules) {
+        let Self { matches, on_finish, on_event, key_file } = self;
+        super::load::set(&mut rules.matches, matches);
+        super::load::set(&mut rules.on_finish, on_finish);
+        super::load::set(&mut rules.on_event, on_event.map(|said| said.0));
+        super::load::set(&mut rules.keys, key_file.map(|keys| keys.0));
+    }
+}
+
+impl DriveRules {
+    /// A line for each thing that it says.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let Self { matches, on_finish, on_event, keys } = self;
+        let mut all =
+            vec!["Drives on USB and removable ones are shown; none is touched until it is enrolled.".to_owned()];
+        all.extend(matches.iter().map(|rule| format!("Also shown: drives {}.", rule.words())));
+        let end = match on_finish {
+            OnFinish::Keep => "stays mounted",
+            OnFinish::Unmount => "is unmounted and locked",
+            OnFinish::PowerOff => "is unmounted, locked and switched off where it can be",
+        };
+        all.push(format!("After its backups a drive {end}."));
+        all.extend(on_event.iter().map(|command| {
+            let now = command.hindrance().map_or_else(String::new, |why| format!(", but it is not run now: {why}"));
+            format!("What happens with drives is told to {command}{now}.")
+        }));
+        let unlocked = |key: &KeyRule| format!("The drive {} is unlocked with {}.", key.drive, key.file.display());
+        all.extend(keys.iter().map(unlocked));
+        all
+    }
+}
+
+impl MatchRule {
+    fn words(&self) -> String {
+        let Self { devpath, serial, id_path, loop_file } = self;
+        let all = [("devpath", devpath), ("serial", serial), ("id_path", id_path), ("loop", loop_file)];
+        let said = all.iter().filter_map(|(key, pattern)| Some(format!("whose {key} is like {}", pattern.as_ref()?)));
+        said.collect::<Vec<_>>().join(" and ")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Match {
+    devpath: Option<String>,
+    serial: Option<String>,
+    id_path: Option<String>,
+    #[serde(rename = "loop")]
+    loop_file: Option<String>,
+}
+
+impl TryFrom<Match> for MatchRule {
+    type Error = &'static str;
+
+    fn try_from(said: Match) -> Result<Self, Self::Error> {
+        let Match { devpath, serial, id_path, loop_file } = said;
+        if [&devpath, &serial, &id_path, &loop_file].iter().all(|pattern| pattern.is_none()) {
+            return Err("a match says at least one of devpath, serial, id_path and loop");
+        }
+        Ok(Self { devpath, serial, id_path, loop_file })
+    }
+}
+
+/// A command; none where the list is empty, so that an administrator can also take one away.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct OnEvent(Option<Command>);
+
+impl TryFrom<Vec<String>> for OnEvent {
+    type Error = &'static str;
+
+    fn try_from(words: Vec<String>) -> Result<Self, Self::Error> {
+        if words.is_empty() { Ok(Self(None)) } else { Command::try_from(words).map(|command| Self(Some(command))) }
+    }
+}
+
+/// The keys, a drive once.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Vec<Key>")]
+struct Keys(Vec<KeyRule>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    drive: Uuid,
+    file: AbsolutePath,
+}
+
+impl TryFrom<Vec<Key>> for Keys {
+    type Error = String;
+
+    fn try_from(keys: Vec<Key>) -> Result<Self, Self::Error> {
+        let mut rules: Vec<KeyRule> = Vec::new();
+        for Key { drive, file } in keys {
+            if rules.iter().any(|rule| rule.drive == drive) {
+                return Err(format!("the drive {drive} has two keys"));
+            }
+            rules.push(KeyRule { drive, file: file.0 });
+        }
+        Ok(Self(rules))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<DriveRules, String> {
+        let drives: Drives = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let mut rules = DriveRules::default();
+        drives.apply(&mut rules);
+        Ok(rules)
+    }
+
+    #[test]
+    fn what_is_said_is_read_and_told() {
+        let id = Uuid::from_u128(7);
+        let rules = read(&format!(
+            "match = [ {{ loop = \"/srv/*.img\" }}, {{ serial = \"S*\", id_path = \"pci-*\" }} ]\non_finish = \"power-off\"\n\
+             on_event = [ \"/nonexistent/light\", \"on\" ]\nkey_file = [ {{ drive = \"{id}\", file = \"/etc/butterdock/key\" }} ]\n"
+        ))
+        .expect("read");
+        assert_eq!((rules.matches.len(), rules.on_finish), (2, OnFinish::PowerOff));
+        assert_eq!(rules.keys, [KeyRule { drive: id, file: PathBuf::from("/etc/butterdock/key") }]);
+        let words = rules.words().join("\n");
+        for told in [
+            "whose loop is like /srv/*.img",
+            "serial is like S* and whose id_path",
+            "switched off",
+            "told to /nonexistent/light \"on\", but",
+        ] {
+            assert!(words.contains(told), "{told}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_says_nothing_and_a_drive_with_two_keys_are_refused() {
+        assert!(read("match = [ {} ]").expect_err("refused").contains("at least one"));
+        assert!(read("on_event = [ \"light\" ]").is_err());
+        assert_eq!(read("on_event = []").expect("read").on_event, None);
+        assert!(read("match = [ { serail = \"x\" } ]").is_err());
+        let key = format!("{{ drive = \"{}\", file = \"/k\" }}", Uuid::from_u128(7));
+        assert!(read(&format!("key_file = [ {key}, {key} ]")).expect_err("refused").contains("two keys"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Reads the files and lays one over the other.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+
+use super::backup::Backup;
+use super::file::{self, File, Paths, Queue, Worker};
+use super::import::Import;
+use super::{Config, VolumeRule, WorkerRule};
+
+/// The maker's file, then the administrator's.
+const FILES: [&str; 2] = ["/usr/lib/butterdock/butterdock.toml", "/etc/butterdock/butterdock.toml"];
+
+/// Where the configuration is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sources {
+    /// The two files of the system; neither has to be there.
+    System,
+    /// This file alone, which has to be there.
+    One(PathBuf),
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// A file that cannot be read, or that says what it may not; with its name, line and column.
+pub fn load(sources: &Sources) -> Result<Config> {
+    match sources {
+        Sources::System => overlay(FILES.iter().map(Path::new), true),
+        Sources::One(path) => overlay([path.as_path()].into_iter(), false),
+    }
+}
+
+fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<Config> {
+    let mut config = Config::default();
+    for path in paths {
+        let shown = path.display();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if optional && error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(anyhow!("cannot read the configuration {shown}: {error}")),
+        };
+        let file = file::parse(&text).map_err(|mistake| {
+            let file::Mistake { line, column, what } = mistake;
+            anyhow!("{shown}:{line}:{column}: {what}; correct the file (butterdock.toml(5) has every key)")
+        })?;
+        apply(&mut config, file);
+    }
+    Ok(config)
+}
+
+/// Every field is named, so that a new key cannot be forgotten here.
+fn apply(config: &mut Config, file: File) {
+    let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, import } = file;
+    let Queue { max, max_per_user } = queue;
+    let Paths { state, run } = paths;
+    set(&mut config.max_jobs, max_jobs.map(super::worth::Within::get));
+    set(&mut config.history, history.map(super::worth::Within::get));
+    set(&mut config.max_queued, max.map(super::worth::Within::get));
+    set(&mut config.max_queued_per_user, max_per_user.map(super::worth::Within::get));
+    set(&mut config.state, state.map(|path| path.0));
+    set(&mut config.run, run.map(|path| path.0));
+    streams.apply(&mut config.streams);
+    drives.apply(&mut config.drives);
+    apply_worker(&mut config.worker, &worker);
+    let volumes = volume.map(|volumes| {
+        let rule =
+            |file::Volume { name, path, uuid }| VolumeRule { name: name.into_inner(), path: path.into_inner().0, uuid };
+        volumes.into_iter().map(rule).collect()
+    });
+    set(&mut config.volumes, volumes);
+    set(&mut config.backups, backup.map(|backups| backups.into_iter().map(Backup::rule).collect()));
+    set(&mut config.imports, import.map(|imports| imports.into_iter().map(Import::rule).collect()));
+}
+
+fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
+    let Worker { nice, io_class, io_priority, lanes } = worker;
+    set(&mut rule.nice, nice.map(super::worth::Within::get));
+    set(&mut rule.io_class, *io_class);
+    set(&mut rule.io_priority, io_priority.map(super::worth::Within::get));
+    set(&mut rule.lanes, lanes.map(|lanes| Some(lanes.get())));
+}
+
+/// Takes the new value, where there is one.
+pub(super) fn set<T>(value: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *value = new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::IoClass;
+
+    fn laid(texts: &[&str]) -> Result<Config> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths: Vec<PathBuf> = (0..texts.len()).map(|index| folder.path().join(index.to_string())).collect();
+        for (path, text) in paths.iter().zip(texts) {
+            fs::write(path, text).expect("written");
+        }
+        overlay(paths.iter().map(PathBuf::as_path), true)
+    }
+
+    #[test]
+    fn no_file_is_a_configuration_without_volumes() {
+        let missing = [Path::new("/nonexistent/a"), Path::new("/nonexistent/b")];
+        assert_eq!(overlay(missing.into_iter(), true).expect("loaded"), Config::default());
+    }
+
+    #[test]
+    fn a_file_that_was_named_has_to_be_there() {
+        let refusal = load(&Sources::One(PathBuf::from("/nonexistent/a"))).expect_err("refused");
+        assert!(refusal.to_string().contains("/nonexistent/a"));
+    }
+
+    #[test]
+    fn the_second_file_wins_key_by_key() {
+        let maker = "max_jobs = 3\n[worker]\nnice = 5\nio_class = \"idle\"\n[[volume]]\nname = \"a\"\npath = \"/a\"\n";
+        let config = laid(&[maker, "[worker]\nnice = 7\n"]).expect("loaded");
+        assert_eq!((config.max_jobs, config.worker.nice, config.worker.io_class), (3, 7, IoClass::Idle));
+        assert_eq!(config.volumes.len(), 1);
+    }
+
+    #[test]
+    fn the_volumes_of_the_second_file_take_the_place_of_those_of_the_first() {
+        let maker = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
+        let config = laid(&[maker, "[[volume]]\nname = \"b\"\npath = \"/b\"\n"]).expect("loaded");
+        assert_eq!(config.volumes.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(laid(&[maker, "volume = []\n"]).expect("loaded").volumes.is_empty());
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_file_line_and_column() {
+        let refusal = laid(&["", "max_jobs = 1\nmax_job = 2\n"]).expect_err("refused").to_string();
+        assert!(refusal.contains("/1:2:1: unknown field `max_job`"), "{refusal}");
+    }
+
+    const EXAMPLE: &str = include_str!("../../../data/butterdock.toml");
+    const PAGE: &str = include_str!("../../../man/butterdock.toml.5");
+
+    /// The example with every key set.
+    fn example() -> String {
+        let set = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+        // Tables come after keys of none, so the volume is not in the way of what follows it.
+        EXAMPLE.lines().map(set).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_sets_every_key_to_what_it_is_without_it() {
+        assert_eq!(laid(&[EXAMPLE]).expect("loaded"), Config::default());
+        let config = laid(&[&example()]).expect("loaded");
+        assert_eq!(config.volumes.len(), 1);
+        let worker = WorkerRule { lanes: None, ..config.worker };
+        assert_eq!((config.backups.len(), config.imports.len()), (1, 1));
+        assert_eq!(config.backups[0].keep, crate::backups::Keep::default());
+        let config = Config { volumes: Vec::new(), backups: Vec::new(), imports: Vec::new(), worker, ..config };
+        assert_eq!(config, Config::default());
+    }
+
+    #[test]
+    fn the_man_page_has_every_key_of_the_example_and_no_other() {
+        let keys = example();
+        let keys = keys.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
+        let mut keys: Vec<_> = keys.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
+        let page = PAGE.split(".SH KEYS").nth(1).and_then(|rest| rest.split(".SH ").next()).expect("KEYS");
+        let mut told: Vec<_> = page.split(".TP\n.B ").skip(1).filter_map(|rest| rest.lines().next()).collect();
+        keys.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, keys);
+    }
+}

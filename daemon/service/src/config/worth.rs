@@ -1,0 +1,165 @@
+//! Values that cannot be wrong: each is checked where it is read, so that the message has its line and column.
+
+use std::fmt;
+use std::path::{Component, PathBuf};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// A volume's name: 1 to 64 letters, none of them a control character or a slash.
+///
+/// People type it and other programs show it, so it has no blanks at its ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct VolumeName(String);
+
+impl VolumeName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for VolumeName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name.is_empty() || name.chars().count() > 64 {
+            return Err("a volume's name has 1 to 64 letters");
+        }
+        if name.contains('/') || name.chars().any(char::is_control) {
+            return Err("a volume's name has no slash and no control character");
+        }
+        if name.trim() != name {
+            return Err("a volume's name neither begins nor ends with a blank");
+        }
+        Ok(Self(name))
+    }
+}
+
+impl fmt::Display for VolumeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An absolute path without `..`: it means the same whatever directory the service runs in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "PathBuf")]
+pub(super) struct AbsolutePath(pub PathBuf);
+
+impl TryFrom<PathBuf> for AbsolutePath {
+    type Error = &'static str;
+
+    fn try_from(path: PathBuf) -> Result<Self, Self::Error> {
+        if !path.is_absolute() {
+            return Err("a path begins with a slash");
+        }
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err("a path has no ..");
+        }
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err("a path has no NUL");
+        }
+        Ok(Self(path))
+    }
+}
+
+/// The UUID of a filesystem, as `blkid` and `btrfs filesystem show` write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FilesystemUuid(Uuid);
+
+impl FilesystemUuid {
+    /// Whether the kernel means this filesystem by `fsid`.
+    pub fn is(self, fsid: [u8; 16]) -> bool {
+        self.0.into_bytes() == fsid
+    }
+}
+
+impl TryFrom<String> for FilesystemUuid {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let uuid = Uuid::try_parse(&text).ok().filter(|uuid| text.len() == 36 && !uuid.is_nil());
+        uuid.map(Self).ok_or(
+            "a filesystem's uuid has 32 hexadecimal digits in five groups; blkid and btrfs filesystem show tell it",
+        )
+    }
+}
+
+/// A whole number from `LOW` to `HIGH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub(super) struct Within<const LOW: i16, const HIGH: i16>(i16);
+
+impl<const LOW: i16, const HIGH: i16> Within<LOW, HIGH> {
+    /// The number, in the type that the program counts it in. The bounds are such that it fits.
+    pub(super) fn get<N: TryFrom<i16> + Default>(self) -> N {
+        N::try_from(self.0).unwrap_or_default()
+    }
+}
+
+impl<const LOW: i16, const HIGH: i16> TryFrom<i64> for Within<LOW, HIGH> {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        let fits = i16::try_from(number).ok().filter(|number| (LOW..=HIGH).contains(number));
+        fits.map(Self).ok_or_else(|| format!("{number} is out of bounds: from {LOW} to {HIGH}"))
+    }
+}
+
+/// The classes of `ioprio_set(2)` that a worker may have. Real time is none of them: a backup never goes before all else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IoClass {
+    /// In turn with others, by priority.
+    BestEffort,
+    /// When nobody else wants the disk.
+    Idle,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Result<VolumeName, &'static str> {
+        VolumeName::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn a_name_that_could_forge_a_line_or_a_path_is_refused() {
+        for bad in ["", "a/b", "a\nb", " a", "a ", "\u{1b}[2J", &"x".repeat(65)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+        for good in ["tank", "Sicherung 2", "été", ".."] {
+            assert!(name(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_depends_on_where_one_stands_is_refused() {
+        let path = |text: &str| AbsolutePath::try_from(PathBuf::from(text));
+        assert!(path("srv/tank").is_err());
+        assert!(path("/srv/../etc").is_err());
+        assert!(path("/srv/tank").is_ok());
+    }
+
+    #[test]
+    fn a_uuid_is_taken_in_the_form_that_the_tools_write_and_in_no_other() {
+        let uuid = |text: &str| FilesystemUuid::try_from(text.to_owned());
+        let good = uuid("0f1E2d3c-4b5a-6978-8796-a5b4c3d2e1f0").expect("a uuid");
+        let bytes = [15, 30, 45, 60, 75, 90, 105, 120, 135, 150, 165, 180, 195, 210, 225, 240];
+        assert!(good.is(bytes) && !good.is([0; 16]));
+        for bad in ["", "tank", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "00000000-0000-0000-0000-000000000000"] {
+            assert!(uuid(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_bounds_tells_the_bounds() {
+        let refusal = Within::<-20, 19>::try_from(20).expect_err("refused");
+        assert_eq!(refusal, "20 is out of bounds: from -20 to 19");
+        assert_eq!(Within::<-20, 19>::try_from(-20).expect("within").get::<i8>(), -20);
+    }
+}

@@ -1,0 +1,40 @@
+//! This room knows the drives: which are there, what is on them, and how one is opened and let go. It touches neither the
+//! bus nor the jobs; what is done with a drive is the policy's to say. All but the dock, the monitor and the facts blocks
+//! as long as a drive does.
+//!
+//! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown.
+//! * `monitor` listens to udev.
+//! * `superblock` reads that of btrfs, and `node` fetches it from a device.
+//! * `enrolment` keeps what an administrator said of a drive, `token` proves it to this `machine`, and `claims` tells udev of it.
+//! * `dock` owns the picture of the drives, and does what the policy says.
+//! * `luks` unlocks and locks, `mount` mounts and lets go, `holders` says who is in the way, `power` switches off.
+
+mod claims;
+mod dock;
+mod enrolment;
+mod error;
+mod facts;
+mod holders;
+mod luks;
+mod machine;
+mod monitor;
+mod mount;
+mod node;
+mod power;
+mod superblock;
+mod text;
+pub(crate) mod token;
+mod users;
+
+pub(crate) use dock::{Condition, Lease, Letting, Plugged};
+pub use dock::{Dock, Drive, DriveId};
+pub(crate) use enrolment::{Enrolment, Member, Register};
+pub(crate) use error::{Error, Result};
+pub(crate) use facts::{Bus, Content, Facts};
+#[cfg(test)]
+pub(crate) use facts::{Mapping, Partition};
+pub(crate) use luks::{Cryptsetup, Secret, is_open, mapping_name};
+pub(crate) use monitor::{Event, Monitor};
+pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
+pub(crate) use node::superblock;
+pub(crate) use power::{Power, power_off};

@@ -1,0 +1,188 @@
+//! Real filesystems on loop devices, and copies of them.
+
+use std::process::Command;
+
+use butterdock_fixtures::rig::{Loop, LoopNumber, PATIENCE, Rig, run};
+use butterdock_fixtures::wait_until;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::*;
+use crate::drives::Member;
+
+/// Loop devices over images in a folder; detached when dropped.
+struct Disks<'a> {
+    rig: &'a Rig,
+    loops: Vec<Loop>,
+}
+
+impl<'a> Disks<'a> {
+    fn new(rig: &'a Rig) -> Self {
+        Self { rig, loops: Vec::new() }
+    }
+
+    fn attach(&mut self, image: &str) -> Source {
+        let device = Loop::attach(&self.rig.join(image)).expect("a loop device");
+        let source = source(device.path());
+        self.loops.push(device);
+        source
+    }
+
+    /// New images with one filesystem over all of them.
+    fn make(&mut self, images: &[&str]) -> (Enrolment, Vec<Source>) {
+        for image in images {
+            File::create(self.rig.join(image)).expect("made").set_len(300 << 20).expect("sized");
+        }
+        let sources: Vec<Source> = images.iter().map(|image| self.attach(image)).collect();
+        let nodes = sources.iter().map(|source| &source.node);
+        let mut mkfs = Command::new("mkfs.btrfs");
+        run(mkfs.args(["-q", "-f", "-d", "single", "-m", "single"]).args(nodes), PATIENCE)
+            .expect("ran")
+            .success()
+            .expect("made");
+        let found: Vec<_> = sources.iter().map(|one| node::superblock(&one.node, one.devnum).expect("read")).collect();
+        let member = |device| Member { device, luks: None, serial: String::new(), size: 300 << 20 };
+        let members = found.iter().map(|found| member(found.dev_uuid)).collect();
+        let filesystem = found.first().expect("one").fsid;
+        (Enrolment::new(filesystem, "Blue".to_owned(), members, 1), sources)
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        run(Command::new("cp").arg("--sparse=always").arg(self.rig.join(from)).arg(self.rig.join(to)), PATIENCE)
+            .expect("ran")
+            .success()
+            .expect("copied");
+    }
+}
+
+impl Drop for Disks<'_> {
+    fn drop(&mut self) {
+        for device in &self.loops {
+            run(Command::new("btrfs").args(["device", "scan", "--forget"]).arg(device.path()), PATIENCE).ok();
+        }
+    }
+}
+
+fn source(node: &Path) -> Source {
+    Source { node: node.to_path_buf(), devnum: fs::metadata(node).expect("there").rdev() }
+}
+
+fn options(at: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").expect("read");
+    let at = at.to_str().expect("text");
+    mounts.lines().find(|line| line.split(' ').nth(4) == Some(at)).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn privileged_a_node_whose_medium_is_gone_or_too_small_is_told_as_such() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    for image in ["a", "small"] {
+        File::create(rig.join(image)).expect("made").set_len(66 << 10).expect("sized");
+    }
+    let small = disks.attach("small");
+    let told = node::superblock(&small.node, small.devnum).expect_err("too small");
+    assert!(told.to_string().contains("too small for a btrfs"), "{told}");
+    // No other test attaches anything to this number meanwhile.
+    let number = LoopNumber::reserve(99).expect("a number");
+    let device = number.attach(&rig.join("a")).expect("attached");
+    let source = source(number.path());
+    device.detach(&rig.join("a")).expect("detached");
+    let gone = node::superblock(&source.node, source.devnum).expect_err("gone");
+    let Error::System { source, .. } = &gone else { panic!("{gone}") };
+    assert_eq!(source.raw_os_error(), Some(Errno::ENXIO as i32), "{gone}");
+}
+
+#[test]
+fn privileged_an_enrolled_drive_is_mounted_with_its_options_and_let_go() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    let (enrolment, sources) = disks.make(&["a"]);
+    let mounted = mount(&enrolment, &sources, rig.path()).expect("mounted");
+    let line = options(&mounted.at);
+    for option in ["nosuid", "nodev", "noexec", "noatime", "nosymfollow", "subvolid=5"] {
+        assert!(line.contains(option), "{option}: {line}");
+    }
+    assert!(mount(&enrolment, &sources, rig.path()).is_err());
+    let open = File::create(mounted.at.join("file")).expect("written");
+    let told = mounted.unmount().expect_err("in use").to_string();
+    assert!(told.contains(&format!("({})", std::process::id())), "{told}");
+    drop(open);
+    drop(mounted.root().expect("opened"));
+    // A program that another test starts has this process's files until it is executed.
+    wait_until("it is unmounted", || Ok(mounted.unmount().is_ok())).expect("unmounted");
+    assert!(!mounted.at.exists());
+}
+
+#[test]
+fn privileged_a_drive_that_is_mounted_elsewhere_is_refused() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    let (enrolment, sources) = disks.make(&["a"]);
+    let other = rig.join("elsewhere");
+    fs::create_dir(&other).expect("made");
+    run(Command::new("mount").arg(&sources[0].node).arg(&other), PATIENCE).expect("ran").success().expect("mounted");
+    let told = mount(&enrolment, &sources, rig.path()).expect_err("refused").to_string();
+    assert!(told.contains("mounted already"), "{told}");
+    umount2(&other, MntFlags::empty()).expect("unmounted");
+}
+
+#[test]
+fn privileged_a_copy_beside_the_mounted_original_is_let_go_before_anybody_sees_it() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    let (enrolment, original) = disks.make(&["a"]);
+    disks.copy("a", "b");
+    let copy = vec![disks.attach("b")];
+    let elsewhere = mount(&enrolment, &original, &rig.join("one")).expect("the original");
+    let told = mount(&enrolment, &copy, &rig.join("two")).expect_err("the copy").to_string();
+    assert!(told.contains("one of them is a copy"), "{told}");
+    let left =
+        fs::read_dir(rig.join("two/drives")).expect("made").flatten().filter(|one| !options(&one.path()).is_empty());
+    assert_eq!(left.count(), 0);
+    elsewhere.unmount().expect("unmounted");
+}
+
+#[test]
+fn privileged_two_devices_are_mounted_and_a_member_that_is_missing_or_doubled_is_refused() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    let (enrolment, sources) = disks.make(&["a", "b"]);
+    disks.copy("b", "c");
+    let copy = disks.attach("c");
+    let refusal = |sources: &[Source]| mount(&enrolment, sources, rig.path()).expect_err("refused").to_string();
+    assert!(refusal(&sources[..1]).contains("1 of 2 are here"));
+    assert!(refusal(&[sources[1].clone(), copy.clone()]).contains("copy of another"));
+    // The copy was seen last by the kernel, as a hand-made scan would have it.
+    let scan = run(Command::new("btrfs").args(["device", "scan"]).arg(&copy.node), PATIENCE);
+    scan.expect("ran").success().expect("scanned");
+    let mounted = mount(&enrolment, &sources, rig.path()).expect("the devices that were named");
+    mounted.unmount().expect("unmounted");
+}
+
+#[test]
+fn privileged_a_node_that_is_another_device_now_is_refused() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    let (enrolment, mut sources) = disks.make(&["a"]);
+    sources[0].devnum += 1;
+    let told = mount(&enrolment, &sources, rig.path()).expect_err("refused").to_string();
+    assert!(told.contains("another device"), "{told}");
+    let (_, other) = disks.make(&["b"]);
+    let told = mount(&enrolment, &other, rig.path()).expect_err("refused").to_string();
+    assert!(told.contains("not of \"Blue\""), "{told}");
+}
+
+#[test]
+fn privileged_a_drive_in_use_is_detached_and_what_was_left_is_swept() {
+    let rig = Rig::new().expect("root");
+    let mut disks = Disks::new(&rig);
+    let (enrolment, sources) = disks.make(&["a"]);
+    let mounted = mount(&enrolment, &sources, rig.path()).expect("mounted");
+    let open = File::create(mounted.at.join("file")).expect("written");
+    mounted.detach().expect("detached");
+    assert!(options(&mounted.at).is_empty() && !mounted.at.exists());
+    drop(open);
+    let mounted = mount(&enrolment, &sources, rig.path()).expect("again");
+    assert_eq!(sweep(rig.path()), std::slice::from_ref(&mounted.at));
+    assert!(!mounted.at.exists());
+}

@@ -1,0 +1,114 @@
+//! Says in words what a configuration means.
+
+use std::fmt::Write as _;
+
+use crate::backups;
+use crate::config::{BackupRule, Config, IoClass, VolumeRule, WorkerRule};
+use crate::text;
+use crate::volumes;
+
+/// The configuration in words, with what hinders receiving into a volume, or a backup, now. A volume that is not mounted is told, and no
+/// mistake: drives come and go. Blocks as long as a volume does.
+#[must_use]
+pub fn explain(config: &Config) -> String {
+    let folder = |rule: &BackupRule| backups::check_folder(&rule.source, &rule.snapshots);
+    words(config, |rule| volumes::open(rule).map(drop), folder)
+}
+
+/// The configuration in words; what is in the way of a volume and of a backup, `volume` and `backup` say.
+fn words(
+    config: &Config,
+    volume: impl Fn(&VolumeRule) -> Result<(), volumes::Unusable>,
+    backup: impl Fn(&BackupRule) -> Result<(), String>,
+) -> String {
+    let mut out = String::from("The configuration is good.\n");
+    let Config { volumes, backups, imports, worker, drives, .. } = config;
+    let Config { max_jobs, max_queued, max_queued_per_user, streams, history, state, run, .. } = config;
+    if volumes.is_empty() {
+        out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
+    }
+    for rule in volumes {
+        let path = text::one_line(&rule.path.to_string_lossy());
+        let now =
+            volume(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
+        line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
+    }
+    for rule in backups {
+        line(&mut out, &text::one_line(&rule.words()));
+        let known = state.join("sources").join(rule.name.as_str());
+        let known = text::one_line(&known.to_string_lossy());
+        line(
+            &mut out,
+            &format!("  Which subvolume that is, it remembers in {known}; for another one remove the file."),
+        );
+        if let Err(hindrance) = backup(rule) {
+            line(&mut out, &text::one_line(&format!("  WARNING: each backup of it fails as it is now: {hindrance}.")));
+        }
+    }
+    for rule in imports {
+        line(&mut out, &text::one_line(&rule.words()));
+    }
+    line(
+        &mut out,
+        &format!(
+            "Up to {max_jobs} jobs of one class run at the same time, one on each volume or drive; up to {max_queued} of \
+             one class may be unfinished, {max_queued_per_user} of one user. The classes are streams that are handed in \
+             and jobs on drives, each of root and of other users."
+        ),
+    );
+    line(&mut out, &streams.words());
+    line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
+    line(&mut out, &priority(worker));
+    for said in drives.words() {
+        line(&mut out, &text::one_line(&said));
+    }
+    line(&mut out, &format!("Drives are mounted in {}.", run.join("drives").display()));
+    out
+}
+
+fn priority(worker: &WorkerRule) -> String {
+    let WorkerRule { nice, io_class, io_priority, lanes } = worker;
+    let disk = match io_class {
+        IoClass::Idle => "takes the disk when nobody else wants it".to_owned(),
+        IoClass::BestEffort => format!("shares the disk with priority {io_priority} (0 is first, 7 last)"),
+    };
+    let lanes = lanes.map_or_else(|| "one thread for each core".to_owned(), |lanes| format!("{lanes} threads"));
+    format!("A worker runs with nice {nice}, {disk}, and writes with {lanes}.")
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    writeln!(out, "{text}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    use crate::config::{Sources, VolumeName, VolumeRule, load};
+
+    #[test]
+    fn a_volume_that_is_not_there_is_told_and_no_mistake() {
+        let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+        let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
+        let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(()));
+        assert!(text.starts_with("The configuration is good.\n"));
+        assert!(text.contains("Volume \"tank\": received into /nonexistent/tank; not usable now"), "{text}");
+    }
+
+    #[test]
+    fn the_file_that_remembers_a_source_is_named_where_it_is() {
+        let text = "[paths]\nstate = \"/srv/state\"\n[[backup]]\nname = \"home\"\nsource = \"/home\"\ndrives = []\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("butterdock.toml");
+        std::fs::write(&file, text).expect("written");
+        let text = words(&load(&Sources::One(file)).expect("good"), |_| Ok(()), |_| Ok(()));
+        assert!(text.contains("remembers in /srv/state/sources/home; for another one remove the file"), "{text}");
+    }
+
+    #[test]
+    fn a_configuration_without_volumes_says_what_is_missing() {
+        assert!(words(&Config::default(), |_| Ok(()), |_| Ok(())).contains("[[volume]]"));
+    }
+}

@@ -1,0 +1,85 @@
+//! How many descriptors of each user's the service holds: in calls that it works on, in jobs that wait, and until they are
+//! closed, which may take as long as a filesystem in user space likes.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::resource::{Resource, getrlimit};
+
+/// One descriptor of a user's, until it is dropped. Root's are not counted.
+#[derive(Debug)]
+pub struct FdShare {
+    uid: u32,
+}
+
+impl FdShare {
+    /// None where the user, or all users together, have as many as they may.
+    pub fn take(uid: u32) -> Option<Self> {
+        if uid == 0 {
+            return Some(Self { uid });
+        }
+        let (each, all) = most(open_files());
+        let mut held = lock();
+        let count = held.get(&uid).copied().unwrap_or(0);
+        if count >= each || held.values().sum::<usize>() >= all {
+            return None;
+        }
+        held.insert(uid, count.saturating_add(1));
+        Some(Self { uid })
+    }
+}
+
+impl Drop for FdShare {
+    fn drop(&mut self) {
+        let mut held = lock();
+        if let Some(count) = held.get_mut(&self.uid) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                held.remove(&self.uid);
+            }
+        }
+    }
+}
+
+/// So many for one user and for all of them, where the service may have so many. Each may need a second one while it is
+/// worked on, and root, jobs and drives need theirs.
+fn most(limit: usize) -> (usize, usize) {
+    let share = |part: usize, most: usize| limit.checked_div(part).unwrap_or(0).clamp(1, most);
+    (share(8, 512), share(4, 4096))
+}
+
+/// It may have been changed from outside (prlimit(2)).
+fn open_files() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Users who hold none are not in it.
+static HELD: Mutex<BTreeMap<u32, usize>> = Mutex::new(BTreeMap::new());
+
+fn lock() -> MutexGuard<'static, BTreeMap<u32, usize>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_holds_a_part_and_root_is_not_counted() {
+        let (each, _) = most(open_files());
+        let held: Vec<_> = std::iter::from_fn(|| FdShare::take(7101)).take(100_000).collect();
+        assert_eq!(held.len(), each);
+        assert!(FdShare::take(7102).is_some() && FdShare::take(0).is_some());
+        drop(held);
+        assert!(FdShare::take(7101).is_some());
+        assert!(!lock().contains_key(&7101) && !lock().contains_key(&0));
+    }
+
+    #[test]
+    fn with_a_thousand_descriptors_most_are_left_to_the_service() {
+        assert_eq!(most(1024), (128, 256));
+        assert_eq!(most(0), (1, 1));
+        assert_eq!(most(524_288), (512, 4096));
+    }
+}

@@ -1,0 +1,106 @@
+//! What a job is about: what it does, and to what.
+
+use crate::types::JobKind;
+
+use super::queue::Place;
+use crate::config::VolumeName;
+use crate::drives::DriveId;
+
+/// What a job does, and to what. It does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What it does.
+    pub kind: JobKind,
+    /// The volume that is received into.
+    pub volume: Option<VolumeName>,
+    /// The drive.
+    pub drive: Option<AboutDrive>,
+    /// The name of the configured backup.
+    pub backup: Option<String>,
+}
+
+/// A drive, as it was when the job was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AboutDrive {
+    /// Its id.
+    pub id: DriveId,
+    /// The drive's label.
+    pub label: String,
+}
+
+impl About {
+    /// A stream is received into this volume.
+    pub fn receive(volume: VolumeName) -> Self {
+        Self { kind: JobKind::Receive, volume: Some(volume), drive: None, backup: None }
+    }
+
+    /// Something is done with this drive.
+    pub(super) fn on_drive(kind: JobKind, drive: AboutDrive) -> Self {
+        Self { kind, volume: None, drive: Some(drive), backup: None }
+    }
+
+    /// Where nobody else may work meanwhile. The source of a backup is none: its drives are backed up to beside each other.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let Self { kind: _, volume, drive, backup: _ } = self;
+        let volume = volume.clone().map(Place::Volume);
+        let drive = drive.as_ref().map(|drive| Place::Drive(drive.id.clone()));
+        volume.into_iter().chain(drive).collect()
+    }
+
+    /// What it does, for the journal: "receiving into …".
+    pub(super) fn doing(&self) -> String {
+        let volume = self.volume.as_ref().map_or_else(String::new, |volume| format!(" into \"{volume}\""));
+        let drive = self.drive.as_ref().map_or_else(String::new, |drive| format!(" drive {}", drive.id));
+        match &self.kind {
+            JobKind::Receive => format!("receiving{volume}"),
+            JobKind::Backup => format!("backing up \"{}\" to{drive}", self.backup.as_deref().unwrap_or_default()),
+            JobKind::Restore => format!("restoring{volume} from{drive}"),
+            JobKind::Import => format!("importing{volume} from{drive}"),
+            JobKind::Verify => format!("verifying{drive}"),
+            JobKind::Remove => format!("making{drive} safe to unplug"),
+        }
+    }
+
+    /// A sentence for those who may know names: of a backup it says which one, and to which drive.
+    pub(super) fn introduce(&self, sentence: &str) -> String {
+        match (&self.backup, &self.drive) {
+            (Some(backup), Some(drive)) => {
+                format!("the backup \"{backup}\" to the drive \"{}\": {sentence}", drive.label.escape_debug())
+            }
+            (Some(_) | None, _) => sentence.to_owned(),
+        }
+    }
+
+    /// What it writes to, for everybody: "volume" or "drive".
+    pub(super) fn target(&self) -> &'static str {
+        if self.volume.is_some() { "volume" } else { "drive" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::class::JobClass;
+    use crate::jobs::queue::Queue;
+
+    #[test]
+    fn backups_on_one_drive_wait_for_each_other_and_two_drives_of_one_backup_do_not() {
+        let backup = |name: &str, drive: &str| {
+            let drive = AboutDrive { id: DriveId(drive.to_owned()), label: String::new() };
+            About { backup: Some(name.to_owned()), ..About::on_drive(JobKind::Backup, drive) }
+        };
+        let jobs = [("home", "blue"), ("etc", "blue"), ("home", "red"), ("srv", "red")];
+        let mut queue = Queue::default();
+        let ids = jobs.map(|(name, drive)| {
+            let id = uuid::Uuid::new_v4();
+            let about = backup(name, drive);
+            queue.push(id, JobClass::of(&about.kind, 0), about.places());
+            id
+        });
+        assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));
+        queue.release(ids[0]);
+        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), None));
+        queue.release(ids[2]);
+        assert_eq!(queue.next(8), Some(ids[3]));
+    }
+}

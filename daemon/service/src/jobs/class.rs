@@ -1,0 +1,151 @@
+//! Which class a job is of, and how many of each class may be there: each class has places of its own, so that neither a
+//! stream nor another user takes the place of a backup.
+//!
+//! | class | whose | what |
+//! |---|---|---|
+//! | [`RootDrive`](JobClass::RootDrive) | root's, a plug's, the configuration's | backup, restore, import, verify |
+//! | [`RootStream`](JobClass::RootStream) | root's | a stream that is handed in |
+//! | [`UserDrive`](JobClass::UserDrive) | another user's | backup, restore, import, verify |
+//! | [`UserStream`](JobClass::UserStream) | another user's | a stream that is handed in |
+//! | [`Remove`](JobClass::Remove) | anybody's | making a drive safe to unplug: without bounds, there is one for each drive |
+//!
+//! A stream can be made to wait by whoever sends it, a drive cannot: so the two are apart, of one user too.
+
+use crate::types::JobKind;
+
+/// What a job is counted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum JobClass {
+    RootDrive,
+    RootStream,
+    UserDrive,
+    UserStream,
+    Remove,
+}
+
+/// How many jobs of one class may be open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenBounds {
+    pub(super) all: usize,
+    /// Of one user.
+    pub(super) of_user: usize,
+}
+
+/// Why one more job is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// So many of the class are open.
+    Class(usize),
+    /// So many of them are the user's own.
+    User(usize),
+}
+
+impl JobClass {
+    /// Of a job of this kind that this user asks for; what a plug or the configuration begins is root's.
+    pub(super) fn of(kind: &JobKind, uid: u32) -> Self {
+        match (kind, uid) {
+            (JobKind::Remove, _) => Self::Remove,
+            (JobKind::Receive, 0) => Self::RootStream,
+            (JobKind::Receive, _) => Self::UserStream,
+            (JobKind::Backup | JobKind::Restore | JobKind::Import | JobKind::Verify, 0) => Self::RootDrive,
+            (JobKind::Backup | JobKind::Restore | JobKind::Import | JobKind::Verify, _) => Self::UserDrive,
+        }
+    }
+
+    /// How many of it may run, where up to `max_jobs` of a class may.
+    pub(super) fn places(self, max_jobs: usize) -> usize {
+        match self {
+            Self::RootDrive | Self::RootStream | Self::UserDrive | Self::UserStream => max_jobs,
+            Self::Remove => usize::MAX,
+        }
+    }
+
+    /// Whose turn it is first, where several wait for one volume or drive: the lowest.
+    pub(super) fn rank(self) -> u8 {
+        match self {
+            Self::Remove => 0,
+            Self::RootDrive | Self::RootStream => 1,
+            Self::UserDrive | Self::UserStream => 2,
+        }
+    }
+
+    /// Whether users other than root make jobs of it.
+    pub(super) fn is_of_users(self) -> bool {
+        matches!(self, Self::UserDrive | Self::UserStream)
+    }
+
+    /// Why one more job of it, for this user, is not taken beside those that are open.
+    pub(super) fn full(
+        self,
+        uid: u32,
+        open: impl Iterator<Item = (Self, u32)>,
+        OpenBounds { all, of_user }: OpenBounds,
+    ) -> Option<Full> {
+        if self == Self::Remove {
+            return None;
+        }
+        let (mut of_class, mut own) = (0_usize, 0_usize);
+        for (_, asker) in open.filter(|(class, _)| *class == self) {
+            of_class = of_class.saturating_add(1);
+            own = own.saturating_add(usize::from(asker == uid));
+        }
+        if own >= of_user { Some(Full::User(own)) } else { (of_class >= all).then_some(Full::Class(of_class)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRIVE_KINDS: [JobKind; 4] = [JobKind::Backup, JobKind::Restore, JobKind::Import, JobKind::Verify];
+
+    #[test]
+    fn each_kind_and_user_has_the_class_of_the_table() {
+        for kind in DRIVE_KINDS {
+            assert_eq!(JobClass::of(&kind, 0), JobClass::RootDrive, "{kind}");
+            assert_eq!(JobClass::of(&kind, 1000), JobClass::UserDrive, "{kind}");
+        }
+        assert_eq!(JobClass::of(&JobKind::Receive, 0), JobClass::RootStream);
+        assert_eq!(JobClass::of(&JobKind::Receive, 1000), JobClass::UserStream);
+        for uid in [0, 1000] {
+            assert_eq!(JobClass::of(&JobKind::Remove, uid), JobClass::Remove);
+        }
+    }
+
+    #[test]
+    fn jobs_of_one_class_are_bounded_and_no_other_class_is() {
+        use JobClass::{Remove, RootDrive, RootStream, UserDrive, UserStream};
+        let bounds = OpenBounds { all: 4, of_user: 3 };
+        // Open, asked for, by, answer.
+        type Row<'r> = (&'r [(JobClass, u32)], JobClass, u32, Option<Full>);
+        let table: [Row<'_>; 10] = [
+            (&[], UserStream, 1, None),
+            (&[(UserStream, 1); 2], UserStream, 1, None),
+            (&[(UserStream, 1); 3], UserStream, 1, Some(Full::User(3))),
+            (&[(UserStream, 1); 3], UserStream, 2, None),
+            (
+                &[(UserStream, 1), (UserStream, 1), (UserStream, 2), (UserStream, 2)],
+                UserStream,
+                3,
+                Some(Full::Class(4)),
+            ),
+            (&[(UserStream, 1); 4], UserDrive, 1, None),
+            (&[(UserStream, 1); 4], RootDrive, 0, None),
+            (&[(UserDrive, 1); 4], RootStream, 0, None),
+            (&[(RootStream, 0); 4], RootDrive, 0, None),
+            (&[(UserStream, 1); 4], Remove, 1, None),
+        ];
+        for (open, class, uid, answer) in table {
+            assert_eq!(class.full(uid, open.iter().copied(), bounds), answer, "{class:?} of {uid} beside {open:?}");
+        }
+        assert_eq!(Remove.full(1, [(Remove, 1); 9].into_iter(), bounds), None);
+    }
+
+    #[test]
+    fn making_a_drive_safe_needs_no_place_and_goes_first() {
+        assert_eq!(JobClass::Remove.places(1), usize::MAX);
+        assert_eq!(JobClass::RootDrive.places(1), 1);
+        assert!(JobClass::Remove.rank() < JobClass::RootStream.rank());
+        assert!(JobClass::RootStream.rank() < JobClass::UserDrive.rank());
+    }
+}

@@ -1,0 +1,179 @@
+//! One job on the desk.
+
+use std::sync::Arc;
+
+use crate::types::{Error, ErrorCode};
+use butterdock_receive::ErrorKind;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::class::JobClass;
+use super::job::{Job, Trouble};
+use super::left::Left;
+use super::pace::Pace;
+use super::stream_limit::StreamExcess;
+use super::work::Work;
+use crate::volumes::Volume;
+use crate::worker::JobError;
+
+/// So many warnings of one job are written down: its workers tell a hundred each at most, unless they were taken over.
+const WARNINGS: u32 = 300;
+
+/// A job on the desk.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Dropped when it is forgotten, by which those who show it know.
+    pub(super) job: watch::Sender<Job>,
+    /// The volume that it writes to.
+    pub(super) volume: Option<Arc<Volume>>,
+    /// What it will do, while it waits.
+    pub(super) work: Option<Work>,
+    /// Tells the runner why it shall end, where there is one.
+    pub(super) stop: Option<watch::Sender<Option<Why>>>,
+    /// Why it was ended from outside.
+    pub(super) why: Option<Why>,
+    /// Who waits for its end.
+    pub(super) waiters: Vec<oneshot::Sender<Result<(), Error>>>,
+    pub(super) pace: Pace,
+    /// What may be left of it, once it is over.
+    pub(super) left: Left,
+    /// The mounts that it reads and writes through, once it does.
+    pub(super) mounts: Vec<u64>,
+    warnings: u32,
+}
+
+/// Why a job was ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The service is being stopped.
+    Stopping,
+    /// Its place is not mounted any more.
+    Unmounted,
+    /// Its drive was pulled.
+    Pulled,
+    /// Its stream has not kept to a limit.
+    Stream(StreamExcess),
+}
+
+/// How a runner ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The worker told how.
+    Told(Option<JobError>),
+    /// There was no worker, or it told nothing.
+    Trouble(Trouble),
+    /// It was killed because it did not end when it should, and is gone.
+    Killed,
+    /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
+    Stuck { writing: bool },
+}
+
+impl Ending {
+    /// Whether it is one that a drive's failing makes, or its being pulled out.
+    pub(super) fn is_of_drive(&self) -> bool {
+        match self {
+            Self::Told(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
+            Self::Trouble(trouble) => matches!(trouble.name, ErrorCode::DeviceGone | ErrorCode::ReadOnly),
+            Self::Told(None) | Self::Killed | Self::Stuck { .. } => false,
+        }
+    }
+}
+
+impl Entry {
+    /// A job that waits.
+    pub(super) fn new(job: Job, work: Work) -> Self {
+        Self { volume: work.volume().cloned(), work: Some(work), ..Self::of(job) }
+    }
+
+    /// What it is counted with and who asked for it, as long as it is not over.
+    pub(super) fn open(&self) -> Option<(JobClass, u32)> {
+        let job = self.job.borrow();
+        (!job.is_over()).then(|| (JobClass::of(&job.about.kind, job.uid), job.uid))
+    }
+
+    fn of(job: Job) -> Self {
+        Self {
+            job: watch::Sender::new(job),
+            volume: None,
+            work: None,
+            stop: None,
+            why: None,
+            waiters: Vec::new(),
+            pace: Pace::new(Instant::now()),
+            left: Left::default(),
+            mounts: Vec::new(),
+            warnings: 0,
+        }
+    }
+
+    /// Ends the runner, where there is one. The job ends for the first reason that there is; the runner has to know of a
+    /// service that ends also when it has another already.
+    pub(super) fn end(&mut self, why: Why) {
+        self.why.get_or_insert(why);
+        if let Some(stop) = &self.stop {
+            stop.send_if_modified(|told| {
+                let news = told.is_none() || matches!(why, Why::Stopping | Why::Pulled);
+                if news {
+                    *told = Some(why);
+                }
+                news
+            });
+        }
+        self.job.send_modify(|job| job.ending = true);
+    }
+
+    /// Writes down what its worker warns of. An honest one says no more than this.
+    pub(super) fn warn(&mut self, id: Uuid, text: &str) {
+        self.warnings = self.warnings.saturating_add(1);
+        if self.warnings <= WARNINGS {
+            tracing::warn!(butterdock_job = %id, "{text}");
+        }
+    }
+
+    /// Those who wait for its end are told that it takes longer; the job ends without them.
+    pub(super) fn tell_of_writing(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            let text = "the job is being ended, but the drive is still writing out data, before which it cannot; \
+                        it ends as soon as that is done: watch it, or cancel it again to wait for its end";
+            // Whoever waited may have left.
+            drop(waiter.send(Err(Error::new(ErrorCode::Busy, text))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::jobs::about::About;
+
+    fn tank() -> About {
+        About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
+    }
+
+    #[test]
+    fn a_runner_hears_of_a_service_that_ends_also_after_a_cancel() {
+        let job = Job::new(
+            Uuid::new_v4(),
+            tank(),
+            0,
+            0,
+            crate::jobs::Total { bytes: 0, source: crate::types::TotalSource::Unknown },
+        );
+        let (stop, told) = watch::channel(None);
+        let mut entry = Entry::of(job);
+        entry.stop = Some(stop);
+        for (why, heard) in [
+            (Why::Cancelled, Why::Cancelled),
+            (Why::Unmounted, Why::Cancelled),
+            (Why::Stopping, Why::Stopping),
+            (Why::Cancelled, Why::Stopping),
+        ] {
+            entry.end(why);
+            assert_eq!((entry.why, *told.borrow()), (Some(Why::Cancelled), Some(heard)));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How much a backup would send: the worker makes a snapshot, has the kernel tell what changed, and deletes the snapshot.
+
+use std::time::Duration;
+
+use crate::types::{Error, ErrorCode};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::handle::Jobs;
+use super::runner::{Open, is_remembered, no_descriptor, open_places, task};
+use crate::backups::{Told, Why};
+use crate::config::{BackupRule, WorkerRule};
+use crate::drives::{Dock, Lease};
+use crate::worker::{JobError, Order, Report};
+
+/// The source and the drive have so long to answer when they are opened.
+const OPENING: Duration = Duration::from_secs(30);
+/// Everything that changed is read of the trees, and no data.
+const READING: Duration = Duration::from_secs(15 * 60);
+
+/// What a backup would send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Estimated {
+    /// At most so many bytes, where that could be worked out.
+    pub bytes: Option<u64>,
+    /// Only what changed.
+    pub incremental: bool,
+    /// Why everything.
+    pub why: Option<Why>,
+    /// Why it could not be made, such as that there is no room for it. It names nothing.
+    pub problem: Option<String>,
+    /// How many snapshots are dated in the future, and whether they are on the drive or beside the source.
+    pub from_future: Vec<(bool, usize)>,
+}
+
+impl Jobs {
+    /// What this backup would send to the drive that is held.
+    ///
+    /// # Errors
+    /// The source or the drive cannot be opened, or does not answer.
+    pub(crate) async fn estimate(
+        &self,
+        dock: &Dock,
+        lease: &Lease,
+        rule: BackupRule,
+        worker: WorkerRule,
+    ) -> Result<Estimated, Error> {
+        let failed = |text: String| Error::new(ErrorCode::Failed, text);
+        let root = lease.root().try_clone_to_owned().map_err(|error| failed(no_descriptor(&error).public))?;
+        let (named, sources) = (rule.clone(), self.asking.sources.clone());
+        let here = (dock.machine(), is_remembered(lease, &rule));
+        let opening = timeout(OPENING, spawn_blocking(move || open_places(&named, &sources, &root, here)));
+        let Open { source, places, sides, .. } = match opening.await {
+            Ok(Ok(opened)) => opened.map_err(failed)?,
+            Ok(Err(_)) | Err(_) => {
+                let text = "the source or the drive does not answer; check both and their cables (dmesg)";
+                return Err(Error::new(ErrorCode::DeviceGone, text));
+            }
+        };
+        let mut task = task(&rule, source, (dock, lease), worker.lanes.map(usize::from)).map_err(failed)?;
+        task.dry_run = true;
+        (task.time, _) = self.asking.retention.time(&rule, sides).await;
+        let (told, error) =
+            self.asking.ask(lease, Order::Backup(task), places.into(), super::desk::priority(worker), READING).await?;
+        Ok(estimated(&told, error))
+    }
+}
+
+fn estimated(told: &[Report], error: Option<JobError>) -> Estimated {
+    let mut all = Estimated::default();
+    for report in told {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "what else is told of a backup is no figure")]
+        match report {
+            Report::Backup(Told::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
+            Report::Backup(Told::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
+            Report::Backup(Told::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
+            Report::Backup(Told::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
+            _other => {}
+        }
+    }
+    Estimated { problem: error.map(|error| error.message), ..all }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::ErrorKind;
+
+    use super::*;
+    use crate::backups::Identity;
+
+    #[test]
+    fn what_would_be_sent_is_told_also_where_there_is_no_room_for_it() {
+        let told = [
+            Report::Backup(Told::Source { uuid: Identity([1; 16]) }),
+            Report::Backup(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
+            Report::Backup(Told::Estimated { bytes: 7 }),
+            Report::Backup(Told::FromFuture { drive: true, count: 3 }),
+        ];
+        let full =
+            JobError { kind: ErrorKind::NoSpace, message: "full".to_owned(), command: None, byte: None, hidden: false };
+        let all = estimated(&told, Some(full));
+        assert_eq!((all.bytes, all.incremental), (Some(7), false));
+        assert_eq!(all.from_future, [(true, 3)]);
+        assert_eq!((all.why, all.problem.as_deref()), (Some(Why::EmptyDrive), Some("full")));
+    }
+}

@@ -1,0 +1,232 @@
+//! The handle by which others reach the desk.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::types::{Error, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use super::about::AboutDrive;
+use super::asking::Asking;
+use super::job::{Job, Total};
+use super::keeper::Keeper;
+use super::live::LiveJobs;
+use super::queue::Place as Where;
+use super::record::Record;
+use super::runner::Told;
+use super::work::Work;
+use crate::backups::Identity;
+use crate::config::{Config, VolumeName};
+use crate::drives::Dock;
+use crate::foreign::Parked;
+use crate::volumes::{Place, Volume};
+
+/// What somebody wants received.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub volume: Arc<Volume>,
+    /// The directory that was there when it was asked for: whoever asked saw this one, and no other is written to.
+    pub place: Place,
+    /// Who wants it.
+    pub uid: u32,
+    /// Readable, at the first byte of the stream.
+    pub input: Parked,
+    pub total: Total,
+    /// The subvolume's name instead of the sender's.
+    pub name: Option<Vec<u8>>,
+    pub verify: bool,
+    pub force_decompress: bool,
+    pub strict_parent: bool,
+}
+
+/// A backup that is to be made.
+#[derive(Debug)]
+pub(crate) struct BackupWish {
+    pub dock: Dock,
+    pub drive: AboutDrive,
+    /// Its name in the configuration.
+    pub backup: String,
+    /// Who wants it; 0 also where plugging in the drive does.
+    pub uid: u32,
+}
+
+/// A snapshot that somebody wants back from a drive.
+#[derive(Debug)]
+pub(crate) struct RestoreWish {
+    pub dock: Dock,
+    pub drive: AboutDrive,
+    /// The uuid of the snapshot on the drive.
+    pub snapshot: Identity,
+    pub volume: Arc<Volume>,
+    /// The directory that was there when it was asked for.
+    pub place: Place,
+    /// The subvolume's name instead of the snapshot's.
+    pub name: Option<Vec<u8>>,
+    pub uid: u32,
+}
+
+/// A drive that somebody wants to unplug.
+#[derive(Debug)]
+pub(crate) struct RemoveWish {
+    pub dock: Dock,
+    pub drive: AboutDrive,
+    pub uid: u32,
+}
+
+/// A job that was taken.
+#[derive(Debug)]
+pub struct Ticket {
+    /// Its id.
+    pub id: Uuid,
+    /// What is known of it; closed when it is forgotten.
+    pub job: watch::Receiver<Job>,
+}
+
+/// Reaches the desk. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) keeper: Keeper,
+    pub(super) asking: Asking,
+    pub(super) busy: watch::Receiver<bool>,
+    pub(super) live: LiveJobs,
+}
+
+/// What the desk is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Take(Work, oneshot::Sender<Result<Ticket, Error>>),
+    Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
+    /// A runner tells of its job.
+    Told(Uuid, Told),
+    /// These are the mounts that there are now.
+    Mounts(HashSet<u64>),
+    Configured(Box<Config>),
+    /// Answered with whether nothing works there.
+    Idle(Where, oneshot::Sender<bool>),
+    /// Answered with whether a job waits for its turn there.
+    Awaited(Where, oneshot::Sender<bool>),
+    /// Answered at once.
+    Ping(oneshot::Sender<()>),
+    /// Answered when no job is left.
+    Stop(oneshot::Sender<()>),
+}
+
+impl Jobs {
+    /// Takes a job on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, or a worker hangs on this volume; `DeviceGone`: the volume is not mounted.
+    pub(crate) async fn receive(&self, wish: Wish) -> Result<Ticket, Error> {
+        self.take(Work::Receive(Box::new(wish))).await
+    }
+
+    /// Takes a backup on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, it is being made already, or a worker hangs on this drive; `NotFound`: the backup is not
+    /// configured.
+    pub(crate) async fn back_up(&self, wish: BackupWish) -> Result<Ticket, Error> {
+        self.take(Work::Backup(Box::new(wish))).await
+    }
+
+    /// Makes a drive safe to unplug.
+    ///
+    /// # Errors
+    /// `Busy`: a job uses the drive. However many other jobs there are, it is taken and begins.
+    pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
+        self.take(Work::Remove(Box::new(wish))).await
+    }
+
+    /// Takes a restore on.
+    ///
+    /// # Errors
+    /// As for [`Jobs::receive`]. That there is no such snapshot fails the job.
+    pub(crate) async fn restore(&self, wish: RestoreWish) -> Result<Ticket, Error> {
+        self.take(Work::Restore(Box::new(wish))).await
+    }
+
+    pub(super) async fn take(&self, work: Work) -> Result<Ticket, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Take(work, reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Ends a job; answers when nothing of it is left.
+    ///
+    /// # Errors
+    /// `NotFound`; `Failed`: it has ended already, or the kernel does not let go of its worker.
+    pub async fn cancel(&self, id: Uuid) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Cancel(id, reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// The jobs that ended, the newest first.
+    pub fn history(&self) -> Vec<Record> {
+        self.keeper.ended()
+    }
+
+    /// Tells which mounts there are.
+    pub(crate) async fn mounts(&self, ids: HashSet<u64>) {
+        self.send(Order::Mounts(ids)).await.unwrap_or_default();
+    }
+
+    /// From now on the bounds and priorities are these; running jobs go on.
+    pub(crate) async fn configured(&self, config: &Config) {
+        self.keeper.keep(config.history);
+        self.send(Order::Configured(Box::new(config.clone()))).await.unwrap_or_default();
+    }
+
+    /// Takes no more jobs, ends those that there are, and returns when all of that is written down.
+    pub(crate) async fn stop(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Stop(reply)).await.unwrap_or_default();
+        answer.await.unwrap_or_default();
+        self.keeper.settle().await;
+    }
+
+    /// Whether no job works on this volume.
+    pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Idle(Where::Volume(volume.clone()), reply)).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// The jobs that are not forgotten.
+    #[must_use]
+    pub fn live(&self) -> Vec<Ticket> {
+        self.live.list()
+    }
+
+    /// Changes whenever [`Self::live`] has one that it did not have.
+    #[must_use]
+    pub fn begun(&self) -> watch::Receiver<()> {
+        self.live.begun()
+    }
+
+    /// Whether any job runs.
+    pub fn busy(&self) -> watch::Receiver<bool> {
+        self.busy.clone()
+    }
+
+    /// Whether the desk answers.
+    pub async fn lives(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Ping(reply)).await.is_ok() && answer.await.is_ok()
+    }
+
+    async fn send(&self, order: Order) -> Result<(), Error> {
+        self.orders.send(order).await.map_err(|_gone| ended())
+    }
+}
+
+/// A volume that somebody named and that is not configured.
+pub(crate) fn no_such_volume(name: &str) -> Error {
+    let name = VolumeName::try_from(name.to_owned()).map_or_else(|_odd| String::new(), |name| format!(" \"{name}\""));
+    Error::new(ErrorCode::NotFound, format!("there is no volume{name}; butterdock volumes lists what there is"))
+}
+
+fn ended() -> Error {
+    Error::new(ErrorCode::Busy, "the service is ending; try again when it runs")
+}

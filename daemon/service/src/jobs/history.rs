@@ -1,0 +1,258 @@
+//! The history on disk: a file for each job, written whole or not at all.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::job;
+use super::record::Record;
+
+/// The jobs of earlier, and those of now. Every call blocks.
+#[derive(Debug)]
+pub(crate) struct History {
+    folder: PathBuf,
+    keep: usize,
+    /// What ended, and when; the oldest first.
+    ended: Vec<(u64, Uuid)>,
+    /// What was there when it was opened, the newest first.
+    recalled: Vec<Record>,
+    /// Locked: a second service would take the jobs that run for those of a killed one.
+    _lock: File,
+}
+
+impl History {
+    /// Opens the history in `state`, and makes the folder where there is none. Jobs that a killed service left
+    /// unfinished are ended; what it was just writing is removed.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read, or another service uses it.
+    pub(crate) fn open(state: &Path, keep: usize) -> io::Result<Self> {
+        let folder = state.join("jobs");
+        // Details hold names: they are root's alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let lock = File::open(&folder)?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another butterdockd uses it"),
+            fs::TryLockError::Error(error) => error,
+        })?;
+        let mut history = Self { folder, keep, ended: Vec::new(), recalled: Vec::new(), _lock: lock };
+        let there: Vec<PathBuf> =
+            fs::read_dir(&history.folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        let interrupted: Vec<Record> = there.iter().filter_map(|path| history.take_in(path)).collect();
+        // The oldest first: those that were interrupted end now, and writing them makes room for them.
+        history.ended.sort_unstable();
+        for record in interrupted {
+            let id = record.id;
+            if let Err(error) = history.write(&record.interrupted(job::now())) {
+                tracing::warn!(butterdock_job = %id, "cannot write down that the job was interrupted: {error}");
+            }
+        }
+        history.prune();
+        history.recalled = history.list();
+        Ok(history)
+    }
+
+    /// Writes a job down, in place of what was written of it before.
+    ///
+    /// # Errors
+    /// The disk is full, read-only or gone. What was written before stays.
+    pub(crate) fn write(&mut self, record: &Record) -> io::Result<()> {
+        if self.keep == 0 {
+            return Ok(());
+        }
+        let temporary = self.folder.join(format!(".{}.tmp", record.id));
+        let written = write_durably(&temporary, &serde_json::to_vec(record)?)
+            .and_then(|()| fs::rename(&temporary, self.file(record.id)))
+            .and_then(|()| File::open(&self.folder)?.sync_all());
+        if written.is_err() {
+            // Perhaps it was renamed already; then nothing is there.
+            fs::remove_file(&temporary).unwrap_or_default();
+        }
+        written?;
+        if record.state.result().is_some() {
+            self.ended.push((record.end_time, record.id));
+            self.prune();
+        }
+        Ok(())
+    }
+
+    /// The jobs that had ended when it was opened, the newest first; once.
+    pub(super) fn recalled(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.recalled)
+    }
+
+    /// How many are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.keep
+    }
+
+    /// The jobs that ended, the newest first.
+    fn list(&self) -> Vec<Record> {
+        self.ended.iter().rev().filter_map(|(_, id)| read(&self.file(*id))).collect()
+    }
+
+    /// From now on so many are kept.
+    pub(crate) fn keep(&mut self, keep: usize) {
+        self.keep = keep;
+        self.prune();
+    }
+
+    fn file(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+
+    /// Takes in what is in the folder; answers a job that was interrupted.
+    fn take_in(&mut self, path: &Path) -> Option<Record> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).is_some_and(is_id) {
+            fs::remove_file(path).unwrap_or_default();
+        }
+        if !name.strip_suffix(".json").is_some_and(is_id) {
+            return None;
+        }
+        let Some(record) = read(path) else {
+            tracing::warn!("{} is no job's record and is left alone; remove it", path.display());
+            return None;
+        };
+        if record.state.result().is_none() {
+            return Some(record);
+        }
+        self.ended.push((record.end_time, record.id));
+        None
+    }
+
+    /// Forgets the oldest beyond what is kept.
+    fn prune(&mut self) {
+        let surplus = self.ended.len().saturating_sub(self.keep);
+        for (_, id) in self.ended.drain(..surplus).collect::<Vec<_>>() {
+            // One that cannot be removed is tried again after the next start.
+            fs::remove_file(self.file(id)).unwrap_or_default();
+        }
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|id| id.to_string() == text)
+}
+
+fn read(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use crate::types::{JobState, TotalSource};
+
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::jobs::{About, Job, Total};
+
+    fn record(ended: u64, state: JobState) -> Record {
+        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
+        let total = Total { bytes: 0, source: TotalSource::Unknown };
+        Record::of(&Job { ended, state, ..Job::new(Uuid::new_v4(), About::receive(volume), 0, 1, total) })
+    }
+
+    /// Opens what was just closed here: another test that starts a program has a copy of its lock for a moment.
+    fn again(state: &Path, keep: usize) -> History {
+        let begun = Instant::now();
+        loop {
+            match History::open(state, keep) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy && begun.elapsed() < Duration::from_secs(10) =>
+                {
+                    sleep(Duration::from_millis(5));
+                }
+                opened => return opened.expect("opened"),
+            }
+        }
+    }
+
+    fn ends(history: &History) -> Vec<u64> {
+        history.list().iter().map(|record| record.end_time).collect()
+    }
+
+    #[test]
+    fn the_last_jobs_are_kept_and_the_newest_comes_first() {
+        let state = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(state.path(), 3).expect("opened");
+        for time in 1..=5 {
+            history.write(&record(time, JobState::Succeeded)).expect("written");
+        }
+        assert_eq!(ends(&history), [5, 4, 3]);
+        drop(history);
+        assert_eq!(ends(&again(state.path(), 2)), [5, 4]);
+        assert_eq!(fs::read_dir(state.path().join("jobs")).expect("listed").count(), 2);
+    }
+
+    #[test]
+    fn a_job_that_was_interrupted_pushes_out_the_oldest_whatever_the_order_in_the_folder() {
+        for _ in 0..40 {
+            let state = tempfile::tempdir().expect("a folder");
+            let mut history = History::open(state.path(), 2).expect("opened");
+            history.write(&record(0, JobState::Running)).expect("written");
+            for time in [1, 2] {
+                history.write(&record(time, JobState::Succeeded)).expect("written");
+            }
+            drop(history);
+            let left = ends(&again(state.path(), 2));
+            assert!(matches!(left[..], [interrupted, 2] if interrupted > 2), "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_goes_on_is_not_history_and_after_a_kill_it_is() {
+        let state = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(state.path(), 9).expect("opened");
+        history.write(&record(0, JobState::Running)).expect("written");
+        assert!(history.list().is_empty());
+        drop(history);
+        let after = again(state.path(), 9).list();
+        assert_eq!(after.first().map(|record| record.state), Some(JobState::Failed));
+        assert!(after.first().is_some_and(|record| record.end_time > 0 && record.error_message.is_some()));
+    }
+
+    #[test]
+    fn a_second_service_is_kept_from_the_history_of_the_first() {
+        let state = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(state.path(), 9).expect("opened");
+        history.write(&record(0, JobState::Running)).expect("written");
+        let refused = History::open(state.path(), 9).expect_err("in use");
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        history.write(&record(0, JobState::Running)).expect("still its own");
+    }
+
+    #[test]
+    fn what_a_crash_was_writing_is_removed_and_what_is_not_ours_stays() {
+        let state = tempfile::tempdir().expect("a folder");
+        let folder = state.path().join("jobs");
+        fs::create_dir(&folder).expect("made");
+        let (half, foreign) = (format!(".{}.tmp", Uuid::new_v4()), format!("{}.json", Uuid::new_v4()));
+        for name in [half.as_str(), foreign.as_str(), "notes.txt"] {
+            fs::write(folder.join(name), "{").expect("written");
+        }
+        assert!(History::open(state.path(), 9).expect("opened").list().is_empty());
+        assert!(!folder.join(half).exists());
+        assert!(folder.join(foreign).exists() && folder.join("notes.txt").exists());
+    }
+
+    #[test]
+    fn a_history_of_nothing_writes_nothing() {
+        let state = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(state.path(), 0).expect("opened");
+        history.write(&record(1, JobState::Failed)).expect("nothing to do");
+        assert_eq!(fs::read_dir(state.path().join("jobs")).expect("listed").count(), 0);
+    }
+}

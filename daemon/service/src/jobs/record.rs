@@ -1,0 +1,166 @@
+//! A job as the history keeps it: one JSON object.
+
+use crate::types::{ErrorCode, JobState};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::about::About;
+use super::job::{Job, Trouble};
+
+/// A job of the history. It holds names only in `details`, which is for those who may know them. Times are microseconds
+/// since 1970. Unknown members are skipped, so that an older service reads what a newer one wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id.
+    pub id: Uuid,
+    /// What it does.
+    pub kind: String,
+    /// Empty for a job without one.
+    #[serde(default)]
+    pub volume: String,
+    /// The drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<String>,
+    /// What it was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_label: Option<String>,
+    /// The name of the configured backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+    /// For everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Who asked for it.
+    pub started_by_uid: u32,
+    /// When it was asked for.
+    pub start_time: u64,
+    /// 0 while it goes on.
+    pub end_time: u64,
+    /// Where it stands.
+    pub state: JobState,
+    /// How many bytes came.
+    pub bytes_received: u64,
+    /// How many of them are durable.
+    pub bytes_durable: u64,
+    /// How many extents were written as they came, compressed.
+    pub encoded_writes: u64,
+    /// How many were decompressed, because the kernel refused them.
+    pub fallback_writes: u64,
+    /// With its prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_name: Option<String>,
+    /// A sentence for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// What went wrong, with names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+}
+
+/// What went wrong, with names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    pub message: String,
+    pub command: Option<u64>,
+    pub byte: Option<u64>,
+}
+
+impl Record {
+    /// The job as it is now.
+    pub(super) fn of(job: &Job) -> Self {
+        let trouble = job.trouble.as_ref();
+        let About { kind, volume, drive, backup } = &job.about;
+        let details = |trouble: &Trouble| Details {
+            message: trouble.message.clone(),
+            command: trouble.command,
+            byte: trouble.byte,
+        };
+        Self {
+            id: job.id,
+            kind: kind.to_string(),
+            volume: volume.as_ref().map_or_else(String::new, ToString::to_string),
+            drive: drive.as_ref().map(|drive| drive.id.to_string()),
+            drive_label: drive.as_ref().map(|drive| drive.label.clone()),
+            backup: backup.clone(),
+            note: Some(job.note.clone()).filter(|note| !note.is_empty()),
+            started_by_uid: job.uid,
+            start_time: job.started,
+            end_time: job.ended,
+            state: job.state,
+            bytes_received: job.bytes_received,
+            bytes_durable: job.bytes_durable,
+            encoded_writes: job.encoded_writes,
+            fallback_writes: job.fallback_writes,
+            error_name: trouble.map(|trouble| name_of(trouble.name)),
+            error_message: trouble.map(|trouble| trouble.public.clone()),
+            details: trouble.map(details),
+        }
+    }
+
+    /// The job of a service that was killed: it was not told to end, so nobody wrote how. `now` is the latest that it
+    /// can have ended.
+    pub(super) fn interrupted(self, now: u64) -> Self {
+        let message = "the service was killed before this job's end was written down; what was whole by then stays, and \
+                       the rest is swept: look what is there (butterdock snapshots), then start it again";
+        Self {
+            end_time: now,
+            state: JobState::Failed,
+            error_name: Some(name_of(ErrorCode::Failed)),
+            error_message: Some(message.to_owned()),
+            details: None,
+            ..self
+        }
+    }
+}
+
+/// What the history calls an error: its name on the bus, as every version wrote it.
+fn name_of(code: ErrorCode) -> String {
+    format!("org.butterdock.Butterdock1.Error.{}", code.word())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::types::{JobKind, TotalSource};
+
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::drives::DriveId;
+    use crate::jobs::Total;
+    use crate::jobs::about::AboutDrive;
+
+    #[test]
+    fn a_record_is_read_back_and_a_member_of_a_later_service_is_skipped() {
+        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
+        let total = Total { bytes: 0, source: TotalSource::Unknown };
+        let mut job = Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, total);
+        job.trouble = Some(Trouble::plain(ErrorCode::NoSpace, "full"));
+        let record = Record::of(&job);
+        let mut value = serde_json::to_value(&record).expect("written");
+        value.as_object_mut().expect("an object").insert("later".to_owned(), 1.into());
+        assert_eq!(serde_json::from_value::<Record>(value).expect("read"), record);
+    }
+
+    #[test]
+    fn a_record_of_an_older_service_is_read() {
+        let text = r#"{"id":"0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0","kind":"receive","volume":"tank","started_by_uid":0,
+            "start_time":1,"end_time":2,"state":"succeeded","bytes_received":3,"bytes_durable":3,"encoded_writes":0,
+            "fallback_writes":0}"#;
+        let record: Record = serde_json::from_str(text).expect("read");
+        assert_eq!((record.volume.as_str(), record.drive, record.note), ("tank", None, None));
+    }
+
+    #[test]
+    fn a_backup_is_remembered_with_its_drive_and_what_that_was_called() {
+        let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
+        let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
+        let total = Total { bytes: 0, source: TotalSource::Unknown };
+        let job = Job { note: "everything is sent".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
+        let record = Record::of(&job);
+        assert_eq!((record.kind.as_str(), record.volume.as_str()), ("backup", ""));
+        assert_eq!(
+            (record.drive.as_deref(), record.drive_label.as_deref()),
+            (Some(Uuid::nil().to_string().as_str()), Some("blue"))
+        );
+        assert_eq!((record.backup.as_deref(), record.note.as_deref()), (Some("home"), Some("everything is sent")));
+    }
+}

@@ -1,0 +1,255 @@
+//! What a worker's words, and its silence, change in what is known of a job.
+
+use crate::types::{JobState, TotalSource};
+use butterdock_receive::{Counts, Phase};
+use tokio::time::Instant;
+
+use super::job::{Job, Total, Trouble, now};
+use super::pace::{Pace, remaining};
+use super::state::Event;
+use crate::backups::{Told, from_future};
+use crate::worker::Report;
+use butterdock_worker::{streams, verify};
+
+/// The step that a report means for a job in this state, where it means one.
+pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
+    let Report::Phase(phase) = report else { return None };
+    match (phase, state) {
+        (Phase::Receiving, JobState::Flushing) => Some(Event::GoesOn),
+        (
+            Phase::Syncing | Phase::Checking | Phase::Marking | Phase::ReadOnly | Phase::Publishing | Phase::Settling,
+            JobState::Running,
+        ) => Some(Event::Flushes),
+        _ => None,
+    }
+}
+
+/// A number that differs is no fault: see "Parents" in butterdockd(8).
+const NUMBER_DIFFERS: &str =
+    "the parent's number differs from the one in the stream; its uuid is the same, and it was not changed here";
+
+/// Takes in the numbers of a report; answers whether any changed. None of them goes back.
+pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
+    match report {
+        Report::Progress { counts, .. } => progress(job, pace, counts),
+        Report::Published { end, parent_number_differs, .. } => {
+            let before = (job.bytes_durable, job.number_differs);
+            job.bytes_durable = before.0.max(*end);
+            job.number_differs |= *parent_number_differs;
+            if job.number_differs != before.1 {
+                note(job, NUMBER_DIFFERS);
+            }
+            before != (job.bytes_durable, job.number_differs)
+        }
+        Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
+        Report::Backup(told) => backup(job, told),
+        Report::Streams(told) => imported(job, told),
+        Report::Verify(told) => verified(job, pace, told),
+        Report::Confined { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
+    }
+}
+
+/// Nothing came for a while: the rate is nothing, and nobody knows the end.
+pub(super) fn stall(job: &mut Job) -> bool {
+    let before = (job.rate, job.expected_end);
+    (job.rate, job.expected_end) = (0, 0);
+    before != (0, 0)
+}
+
+/// The job is over.
+pub(super) fn end(job: &mut Job, state: JobState, trouble: Option<Trouble>) {
+    job.state = state;
+    job.trouble = trouble;
+    job.ended = now().max(job.started);
+    job.ending = true;
+    stall(job);
+}
+
+/// What a backup tells.
+fn backup(job: &mut Job, told: &Told) -> bool {
+    let note = match told {
+        Told::Estimated { bytes } => return total(job, *bytes, TotalSource::Estimate),
+        Told::Parent { uuid, why } => {
+            let incremental = uuid.is_some();
+            let before = std::mem::replace(&mut job.incremental, incremental);
+            let note = why.as_ref().map(|why| format!("everything is sent, because {why}"));
+            return note.is_some_and(|note| say(job, note)) || before != incremental;
+        }
+        // Where everything is sent because of them, the reason takes the place of this.
+        Told::Replaced { there } => {
+            note(
+                job,
+                &format!(
+                    "{} snapshots on the drive are not what this machine sent there, and are not used",
+                    there.len()
+                ),
+            );
+            return true;
+        }
+        Told::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
+        Told::FromFuture { drive, count } => {
+            note(job, &from_future(*drive, *count));
+            return true;
+        }
+        Told::Source { .. }
+        | Told::Seen { .. }
+        | Told::Snapshot { .. }
+        | Told::Pinned { .. }
+        | Told::Restored { .. }
+        | Told::Thinned { .. }
+        | Told::Kept { .. } => return false,
+    };
+    say(job, note)
+}
+
+/// How much comes is told once: a second attempt at the same stream does not change it.
+fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
+    let is_news = job.total.bytes == 0 && bytes != 0;
+    if is_news {
+        job.total = Total { bytes, source };
+    }
+    is_news
+}
+
+/// What is told of stream files that are received.
+fn imported(job: &mut Job, told: &streams::Told) -> bool {
+    match told {
+        streams::Told::Total { bytes } => total(job, *bytes, TotalSource::File),
+        streams::Told::Planned { files, known: 0 } => say(job, format!("{files} files")),
+        streams::Told::Planned { files, known } => {
+            say(job, format!("{known} of {files} files are in the volume already"))
+        }
+        streams::Told::File(_) => false,
+    }
+}
+
+/// What is told of a drive that is verified.
+fn verified(job: &mut Job, pace: &mut Pace, told: &verify::Told) -> bool {
+    match told {
+        verify::Told::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
+        verify::Told::Read { bytes } | verify::Told::Found(verify::Found { bytes, .. }) => {
+            progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() })
+        }
+    }
+}
+
+/// Something more to note, for everybody.
+pub(super) fn note(job: &mut Job, more: &str) {
+    if !job.note.is_empty() {
+        job.note.push_str("; ");
+    }
+    job.note.push_str(more);
+}
+
+fn say(job: &mut Job, note: String) -> bool {
+    let news = job.note != note;
+    job.note = note;
+    news
+}
+
+fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
+    let before = (job.bytes_received, job.encoded_writes, job.fallback_writes);
+    job.bytes_received = before.0.max(counts.bytes);
+    job.encoded_writes = before.1.max(counts.encoded_writes);
+    job.fallback_writes = before.2.max(counts.fallback_writes);
+    if before == (job.bytes_received, job.encoded_writes, job.fallback_writes) {
+        return false;
+    }
+    job.rate = pace.sample(Instant::now(), job.bytes_received);
+    let rest = remaining(job.total.bytes, job.bytes_received, job.rate);
+    let micros = rest.and_then(|rest| u64::try_from(rest.as_micros()).ok());
+    job.expected_end = micros.and_then(|micros| now().checked_add(micros)).unwrap_or(0);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::SubvolumeState;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backups::{Identity, Why};
+    use crate::config::VolumeName;
+    use crate::jobs::About;
+
+    fn job() -> Job {
+        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
+        Job::new(Uuid::new_v4(), About::receive(volume), 0, 0, Total { bytes: 100, source: TotalSource::Client })
+    }
+
+    fn read(bytes: u64) -> Report {
+        Report::Progress { counts: Counts { bytes, ..Counts::default() }, waited_ms: 0 }
+    }
+
+    #[test]
+    fn numbers_do_not_go_back_and_the_same_again_is_no_change() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        assert!(take_in(&mut job, &mut pace, &read(50)));
+        assert!(!take_in(&mut job, &mut pace, &read(50)));
+        assert!(!take_in(&mut job, &mut pace, &read(40)));
+        assert_eq!(job.bytes_received, 50);
+    }
+
+    #[test]
+    fn bytes_are_durable_when_a_subvolume_is_published_and_not_before() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        assert!(take_in(&mut job, &mut pace, &read(50)));
+        assert_eq!(job.bytes_durable, 0);
+        let published = |end| Report::Published {
+            name: Vec::new(),
+            subvolume_id: 256,
+            received_uuid: [0; 16],
+            state: SubvolumeState::default(),
+            incremental: false,
+            parent_number_differs: false,
+            end,
+        };
+        assert!(take_in(&mut job, &mut pace, &published(40)));
+        assert!(!take_in(&mut job, &mut pace, &published(30)));
+        assert_eq!(job.bytes_durable, 40);
+    }
+
+    #[test]
+    fn a_job_with_several_streams_runs_again_after_each() {
+        assert_eq!(event(&JobState::Running, &Report::Phase(Phase::Syncing)), Some(Event::Flushes));
+        assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Settling)), None);
+        assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Receiving)), Some(Event::GoesOn));
+        assert_eq!(event(&JobState::Running, &Report::Phase(Phase::Receiving)), None);
+    }
+
+    #[test]
+    fn a_stalled_job_has_no_rate_and_says_so_once() {
+        let mut job = job();
+        (job.rate, job.expected_end) = (5, 7);
+        assert!(stall(&mut job));
+        assert!(!stall(&mut job));
+    }
+
+    #[test]
+    fn a_backup_tells_how_much_comes_and_why_everything_does() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        job.total = Total { bytes: 0, source: TotalSource::Unknown };
+        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
+        assert!(hear(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(hear(Told::Estimated { bytes: 80 }));
+        assert!(!hear(Told::Estimated { bytes: 90 }), "a total does not change");
+        assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
+        assert_eq!(
+            (job.incremental, job.note.as_str()),
+            (false, "everything is sent, because nothing was received on the drive yet")
+        );
+        let parent = Told::Parent { uuid: Some(Identity([1; 16])), why: None };
+        assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);
+    }
+
+    #[test]
+    fn snapshots_from_the_future_are_noted_on_the_job() {
+        let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
+        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
+        assert!(hear(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(hear(Told::FromFuture { drive: true, count: 3 }) && hear(Told::FromFuture { drive: false, count: 1 }));
+        let parts: Vec<&str> = job.note.split("; ").collect();
+        assert!(parts[1].starts_with("3 snapshots on the drive are dated in the future"), "{parts:?}");
+        assert!(parts[2].starts_with("1 snapshot beside the source is dated in the future"), "{parts:?}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Backs up a source to a drive.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use crate::types::ErrorCode;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::follow::Heard;
+use super::receive::no_descriptor;
+use super::stay::{Berth, Errand};
+use super::{Outcome, Runner, Told, other_than};
+use crate::anchor::Anchor;
+use crate::backups::{self, Identity, MOST_PINS, Mark, Task, TaskTime, choose};
+use crate::config::BackupRule;
+use crate::drives::{Dock, Lease};
+use crate::jobs::entry::Ending;
+use crate::jobs::job::Trouble;
+use crate::jobs::retention::{Retention, Sides};
+use crate::jobs::sources::Sources;
+use crate::source_locks::SourceLocks;
+use crate::worker::Order;
+
+/// The source and the drive have so long to answer when they are opened.
+const OPENING: Duration = Duration::from_secs(30);
+
+/// A source, and the drive it goes to.
+#[derive(Debug)]
+pub(in crate::jobs) struct Backup {
+    pub(in crate::jobs) rule: BackupRule,
+    pub(in crate::jobs) sources: Sources,
+    pub(in crate::jobs) source_locks: SourceLocks,
+    pub(in crate::jobs) retention: Retention,
+    /// How many threads write data; one for each core where nothing is said.
+    pub(in crate::jobs) lanes: Option<usize>,
+}
+
+/// What the worker is handed.
+#[derive(Debug)]
+pub(in crate::jobs) struct Open {
+    /// What the source has to be, where that is known.
+    pub(in crate::jobs) source: Option<Identity>,
+    /// The source, the folder for its snapshots, the destination on the drive.
+    pub(in crate::jobs) places: Vec<Anchor>,
+    /// The filesystems of the last two.
+    pub(in crate::jobs) sides: Sides,
+    /// The folder once more, to thin it,
+    folder: Anchor,
+    /// and the destination, to sweep it.
+    destination: Anchor,
+}
+
+impl Errand for Backup {
+    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let (rule, sources) = (self.rule.clone(), self.sources.clone());
+        let here = (berth.dock.machine(), is_remembered(lease, &rule));
+        let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root, here)));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
+        let Open { source, places, sides, folder, destination } = match opened {
+            Ok(Ok(Ok(open))) => open,
+            Ok(Ok(Err(text))) => return Err(failed(ErrorCode::Failed, text)),
+            Ok(Err(error)) => return Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
+            Err(_late) => {
+                let text = "the source or the drive does not answer; check both and their cables (dmesg)";
+                return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
+            }
+        };
+        // Shared until what the drive needs is written down: only then does everybody know which snapshots are needed.
+        let share = tokio::select! {
+            share = self.source_locks.join(self.rule.name.as_str()) => share,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        let task = task(&self.rule, source, (&berth.dock, lease), self.lanes);
+        let (time, stop) = self.retention.time(&self.rule, sides).await;
+        let task = Task { time, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
+        let before = task.pins.clone();
+        let mut outcome = runner.work(Order::Backup(task), places.into(), &destination).await;
+        self.remember(runner, berth, &mut outcome, source).await;
+        // A worker that the kernel holds may still be at the source.
+        let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made && !outcome.is_stuck();
+        if let (true, Some(alone)) = (is_done, share.leave()) {
+            match self.thinning(berth, lease, outcome.heard.source, before) {
+                Ok(task) => {
+                    runner.thin(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
+                }
+                Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
+            }
+        }
+        self.retention.remember(&self.rule, sides, std::mem::take(&mut outcome.heard.listings)).await;
+        if let Some(stop) = stop {
+            runner.tell(Told::Noted(stop.to_string())).await;
+        }
+        Ok((outcome, destination))
+    }
+}
+
+impl Backup {
+    /// How the source of this uuid is thinned; `before` was pinned when the job began.
+    fn thinning(&self, berth: &Berth, lease: &Lease, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
+        let task = task(&self.rule, of, (&berth.dock, lease), self.lanes)?;
+        Ok(Task { pins: and_before(task.pins, before), ..task })
+    }
+
+    /// What the drive needs for the next increment is durable before the job is said to have succeeded. That snapshots on it
+    /// were replaced is so before that, and also where the job failed: the next one does not expect them any more.
+    async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
+        let Heard { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
+        let (Berth { dock, drive }, name) = (berth, self.rule.name.as_str());
+        let as_recorded = has_parent && replaced.is_empty();
+        if !replaced.is_empty()
+            && let Err(error) = dock.replaced(drive, name, replaced).await
+        {
+            return outcome.fail(super::stay::trouble(error));
+        }
+        let Some(learned) = learned else { return };
+        if let Err(error) = dock.backed_up(drive, name, learned, as_recorded).await {
+            outcome.fail(super::stay::trouble(error));
+        }
+        if let (None, Some(uuid)) = (expected, source) {
+            let (sources, rule) = (self.sources.clone(), self.rule.clone());
+            let written = spawn_blocking(move || sources.remember(&rule, uuid)).await;
+            if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                tracing::warn!(butterdock_job = %runner.id, "cannot write down which subvolume the source is: {error}");
+            }
+        }
+    }
+}
+
+/// What was needed before is kept once more: a drive that was pulled too early may not have all that it has confirmed. Where
+/// that is too much for an order, what is needed now comes first.
+fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
+    for mark in before {
+        if !pins.contains(&mark) {
+            pins.push(mark);
+        }
+    }
+    pins.truncate(MOST_PINS);
+    pins
+}
+
+/// What the worker is told.
+pub(in crate::jobs) fn task(
+    rule: &BackupRule,
+    source: Option<Identity>,
+    (dock, lease): (&Dock, &Lease),
+    lanes: Option<usize>,
+) -> Result<Task, String> {
+    let name = rule.name.as_str();
+    let (known, adopt) = lease.known(name)?;
+    Ok(Task {
+        name: name.as_bytes().to_vec(),
+        source,
+        keep: rule.keep,
+        protect: rule.protect.as_secs(),
+        pins: dock.pins(name)?,
+        last: known.newest().map(|newest| newest.mark().there),
+        machine: dock.machine(),
+        sources: known.sources,
+        shared: lease.shared(name),
+        adopt,
+        lanes,
+        dry_run: false,
+        time: TaskTime::default(),
+    })
+}
+
+/// Whether this backup was made on this drive before, as far as that is remembered.
+pub(in crate::jobs) fn is_remembered(lease: &Lease, rule: &BackupRule) -> bool {
+    // What cannot be read ends the backup before anything is sent.
+    lease.known(rule.name.as_str()).is_ok_and(|(known, _)| known.newest().is_some())
+}
+
+/// Blocks as long as the source and the drive do.
+pub(in crate::jobs) fn open(
+    rule: &BackupRule,
+    sources: &Sources,
+    root: &OwnedFd,
+    (machine, remembered): (Identity, bool),
+) -> Result<Open, String> {
+    let source = sources.of(rule).map_err(|error| {
+        format!("what the source has to be cannot be read: {error}; check the disk of the state directory")
+    })?;
+    let folder = choose(root.as_fd(), &rule.folder, rule.name.as_str(), machine, remembered).map_err(|fault| {
+        format!("the snapshots on the drive cannot be listed: {fault}; check the drive and its cable (dmesg)")
+    })?;
+    let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &folder);
+    let places: Vec<Anchor> = places.map_err(|closed| closed.to_string())?.into_iter().map(Anchor::from).collect();
+    let [_, folder, destination] = places.as_slice() else {
+        return Err("the source and the drive were not opened; start the job again".to_owned());
+    };
+    let copy = |place: &Anchor| place.try_clone().map_err(|error| no_descriptor(&error).public);
+    let (folder, destination) = (copy(folder)?, copy(destination)?);
+    let sides = Sides::of(&folder, &destination);
+    Ok(Open { source, places, sides, folder, destination })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_needed_before_is_kept_once_more_and_never_in_the_place_of_what_is_needed_now() {
+        let mark = |number: u8| Mark { here: Identity([1; 16]), there: Identity([number; 16]) };
+        assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
+        let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();
+        assert_eq!(and_before(now.clone(), vec![mark(1)]), now);
+    }
+}

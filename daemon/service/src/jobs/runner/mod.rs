@@ -1,0 +1,281 @@
+//! Run jobs, one each: open what the job is about, follow its worker, end it when asked, and sweep after one that left
+//! things behind. `follow` is what lies between a worker's first word and its last.
+
+mod backup;
+mod follow;
+mod import;
+mod receive;
+mod remove;
+mod restore;
+mod stay;
+mod thin;
+mod verify;
+
+pub(super) use backup::{Backup, Open, is_remembered, open as open_places, task};
+pub(super) use follow::other_than;
+pub(super) use import::{Import, open as open_folder};
+pub(super) use receive::{Receive, no_descriptor};
+pub(super) use remove::Remove;
+pub(super) use restore::Restore;
+pub(super) use stay::{Aboard, Berth};
+pub(super) use verify::Verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::ErrorCode;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::entry::{Ending, Why};
+use super::handle::Order;
+use super::job::Trouble;
+use super::left::Left;
+use super::queue::Place;
+use super::stream_limit::{StreamExcess, StreamLimit};
+use crate::anchor::Anchor;
+use crate::drives::DriveId;
+use crate::volumes::Volume;
+use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
+use follow::{Followed, Heard};
+
+/// A worker that was killed, or that closed its socket, has so long to be gone;
+const GOING: Duration = Duration::from_secs(3);
+/// not so long where its drive was pulled, on which nothing can be waited for;
+const PULLED: Duration = Duration::from_secs(1);
+/// killed then in any case, so long again, after which it counts as stuck.
+const KILLED: Duration = Duration::from_secs(1);
+/// A sweep has so long; then its worker is killed, and the next receive sweeps.
+const SWEEPING: Duration = Duration::from_secs(3);
+
+/// What a runner tells the desk.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The place is open; it was reached through this mount.
+    Opened(u64),
+    /// All places are closed again: what becomes of their mounts is no matter to the job any more.
+    Closed,
+    Report(Report),
+    /// Nothing came for a while.
+    Stalled,
+    /// Its drive was pulled.
+    Pulled,
+    /// Its stream has not kept to a limit.
+    Exceeded(StreamExcess),
+    /// Something that everybody may know of how it went.
+    Noted(String),
+    /// It was asked to end, and cannot before the kernel has written out.
+    Writing,
+    /// It is over. Where the kernel holds its worker the place is not given back yet.
+    Over {
+        ending: Ending,
+        left: Left,
+        held: bool,
+    },
+    /// The worker that the kernel held is gone.
+    Gone,
+}
+
+/// What every job needs to run.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) id: Uuid,
+    /// What its stream has to keep to, where one is handed in.
+    pub(super) limit: Option<StreamLimit>,
+    pub(super) priority: Priority,
+    pub(super) spawner: Arc<Spawner>,
+    pub(super) desk: mpsc::Sender<Order>,
+    /// Why it shall end, once it shall.
+    pub(super) stop: watch::Receiver<Option<Why>>,
+}
+
+/// What became of a worker.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    ending: Ending,
+    left: Left,
+    /// The worker, where the kernel does not let go of it.
+    stuck: Option<Worker>,
+    /// What it told of a backup.
+    heard: Heard,
+}
+
+/// Tells the desk of one job.
+#[derive(Debug, Clone)]
+struct ToDesk {
+    id: Uuid,
+    desk: mpsc::Sender<Order>,
+}
+
+impl Runner {
+    /// Has a worker carry out the order, to its end, and sweeps the directory `place` after one that did not.
+    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &Anchor) -> Outcome {
+        // The descriptors are the worker's alone from here: the writer of a pipe has to see that nobody reads any more as
+        // soon as the worker does not.
+        let subject = order.subject();
+        let mut worker = match self.spawner.worker(order, handed, self.priority).await {
+            Ok(worker) => worker,
+            Err(error) => {
+                let text = format!("no worker could be started ({error}); see the journal and start the job again");
+                return Outcome::trouble(Trouble::plain(ErrorCode::Failed, text));
+            }
+        };
+        tracing::info!(butterdock_job = %self.id, "worker {} begins", worker.pid());
+        let followed = self.follow(&mut worker, subject).await;
+        let going = if self.is_pulled() { PULLED } else { GOING };
+        let Ok(status) = timeout(going, worker.gone()).await else {
+            return self.outlast(worker, place, followed).await;
+        };
+        let heard = followed.heard;
+        match followed.told {
+            // It cleaned up after itself, unless it was killed over it.
+            Some(error) => {
+                let unclean = !status.success() || error.as_ref().is_some_and(|error| error.hidden);
+                let hidden = unclean && !self.sweep(place).await;
+                Outcome { ending: Ending::Told(error), left: Left { named: false, hidden }, stuck: None, heard }
+            }
+            None => {
+                tracing::warn!(butterdock_job = %self.id, "the worker ended without a result ({status})");
+                let hidden = !self.sweep(place).await;
+                Outcome { ending: Ending::Killed, left: Left { named: followed.naming, hidden }, stuck: None, heard }
+            }
+        }
+    }
+
+    /// Tells how it ended. Where the kernel holds the worker the job is over, and its place is given back when the worker
+    /// is gone.
+    pub(super) async fn end(self, outcome: Outcome, place: Anchor) {
+        let Outcome { ending, left, stuck, heard: _ } = outcome;
+        let Some(mut worker) = stuck else {
+            place.close().await;
+            return self.tell(Told::Over { ending, left, held: false }).await;
+        };
+        self.tell(Told::Over { ending, left, held: true }).await;
+        worker.gone().await;
+        self.sweep(&place).await;
+        place.close().await;
+        self.tell(Told::Gone).await;
+    }
+
+    /// Tells how it ended, where nothing of it is left to wait for.
+    async fn over_as(self, outcome: Outcome) {
+        self.tell(Told::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
+    }
+
+    /// Tells how it ended, where no worker ever was.
+    pub(super) async fn over(self, ending: Ending) {
+        self.tell(Told::Over { ending, left: Left::default(), held: false }).await;
+    }
+
+    pub(super) async fn tell(&self, told: Told) {
+        self.to_desk().tell(told).await;
+    }
+
+    fn to_desk(&self) -> ToDesk {
+        ToDesk { id: self.id, desk: self.desk.clone() }
+    }
+
+    fn is_pulled(&self) -> bool {
+        *self.stop.borrow() == Some(Why::Pulled)
+    }
+
+    /// The kernel holds the worker. What it told of its end stands: a subvolume that is durable is not made undone by a
+    /// process that lingers.
+    async fn outlast(&self, mut worker: Worker, place: &Anchor, followed: Followed) -> Outcome {
+        worker.kill();
+        let Followed { told, writing, naming, heard } = followed;
+        let is_gone = timeout(KILLED, worker.gone()).await.is_ok();
+        let named = told.is_none() && naming;
+        let hidden = match &told {
+            _ if is_gone => !self.sweep(place).await,
+            Some(error) => error.as_ref().is_some_and(|error| error.hidden),
+            None => true,
+        };
+        if !is_gone {
+            let what = if writing { "waits for the drive to write out" } else { "hangs in the kernel" };
+            tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
+        }
+        let ending = match told {
+            Some(error) => Ending::Told(error),
+            None if is_gone => Ending::Killed,
+            None => Ending::Stuck { writing },
+        };
+        Outcome { ending, left: Left { named, hidden }, stuck: (!is_gone).then_some(worker), heard }
+    }
+
+    /// Answers whether nothing hidden is left.
+    async fn sweep(&self, place: &Anchor) -> bool {
+        if self.is_pulled() {
+            // There is nothing to sweep on any more.
+            return false;
+        }
+        let swept = sweep_open(&self.spawner, place, self.priority).await;
+        if let Err(error) = &swept {
+            tracing::warn!(butterdock_job = %self.id, "cannot sweep after the worker: {error}; the next job there does");
+        }
+        swept.is_ok()
+    }
+}
+
+impl ToDesk {
+    /// Whether another job waits for this drive.
+    async fn is_awaited(&self, drive: &DriveId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.desk.send(Order::Awaited(Place::Drive(drive.clone()), reply)).await;
+        asked.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// The desk ends with the service; then there is nobody to tell.
+    async fn tell(&self, told: Told) {
+        self.desk.send(Order::Told(self.id, told)).await.unwrap_or_default();
+    }
+}
+
+impl Outcome {
+    /// There was no worker.
+    pub(super) fn trouble(trouble: Trouble) -> Self {
+        Self { ending: Ending::Trouble(trouble), left: Left::default(), stuck: None, heard: Heard::default() }
+    }
+
+    /// Whether the kernel holds the worker.
+    fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
+    /// Something that belongs to the job failed after the worker.
+    fn fail(&mut self, trouble: Trouble) {
+        if matches!(self.ending, Ending::Told(None)) {
+            self.ending = Ending::Trouble(trouble);
+        }
+    }
+}
+
+/// Sweeps what a killed service left in a volume, if it is mounted.
+///
+/// # Errors
+/// A sentence for the log.
+pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
+    let destination = receive::open(volume).await.map_err(|trouble| trouble.message)?;
+    sweep_open(spawner, &destination.directory, Priority::default()).await
+}
+
+async fn sweep_open(spawner: &Spawner, place: &Anchor, priority: Priority) -> Result<(), String> {
+    let copy = place.try_clone().map_err(|error| error.to_string())?;
+    let mut worker =
+        spawner.worker(worker::Order::Sweep, [copy].into(), priority).await.map_err(|error| error.to_string())?;
+    let sweep = async {
+        while let Some(report) = worker.next().await {
+            if let Report::Ended { error, .. } = report {
+                // Whoever is told that nothing is left finds no process either.
+                worker.gone().await;
+                return error.map_or(Ok(()), |error| Err(error.message));
+            }
+        }
+        Err("the worker ended without a result".to_owned())
+    };
+    timeout(SWEEPING, sweep).await.unwrap_or_else(|_| Err("it takes too long".to_owned()))
+}
+
+#[cfg(test)]
+mod privileged_held;

@@ -1,0 +1,89 @@
+//! Receives a stream into a volume.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::ErrorCode;
+
+use super::{Outcome, Runner, Told, other_than};
+use crate::foreign::Parked;
+use crate::jobs::entry::Ending;
+use crate::jobs::job::Trouble;
+use crate::volumes::{Destination, Place, Unanswered, Volume};
+use crate::worker::{self, Handed};
+
+/// A drive has so long to answer when its directory is opened: longer than a list of subvolumes takes at most, so that
+/// whoever lists again and again holds up no job.
+const OPENING: Duration = Duration::from_secs(30);
+
+/// A stream, where to, and how.
+#[derive(Debug)]
+pub(in crate::jobs) struct Receive {
+    pub(in crate::jobs) runner: Runner,
+    pub(in crate::jobs) volume: Arc<Volume>,
+    /// The directory that it was asked for.
+    pub(in crate::jobs) place: Place,
+    pub(in crate::jobs) input: Parked,
+    pub(in crate::jobs) order: worker::Order,
+}
+
+impl Receive {
+    /// Runs it to its end; tells [`Told::Over`] once.
+    pub(in crate::jobs) async fn run(self) {
+        let Self { mut runner, volume, place, input, order } = self;
+        let destination = match reach(&mut runner, &volume, place).await {
+            Ok(destination) => destination,
+            Err(ending) => return runner.over(ending).await,
+        };
+        runner.tell(Told::Opened(destination.mount)).await;
+        let directory = destination.directory;
+        let outcome = match directory.try_clone() {
+            Ok(copy) => runner.work(order, Handed { stream: Some(input), places: vec![copy] }, &directory).await,
+            Err(error) => Outcome::trouble(no_descriptor(&error)),
+        };
+        runner.end(outcome, directory).await;
+    }
+}
+
+/// Opens the volume's directory, when it is the one that was asked for; or how the job ended instead.
+pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) -> Result<Destination, Ending> {
+    let opened = tokio::select! {
+        opened = open(volume) => opened,
+        // A drive that does not answer is not waited for when nobody wants the job any more.
+        _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+    };
+    match opened {
+        Ok(destination) if destination.place == place => Ok(destination),
+        Ok(_another) => Err(Ending::Trouble(another(volume))),
+        Err(trouble) => Err(Ending::Trouble(trouble)),
+    }
+}
+
+/// The process has as many descriptors open as it may.
+pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> Trouble {
+    let text = format!("no worker could be started ({error}); wait until other jobs have ended and start it again");
+    Trouble::plain(ErrorCode::Failed, text)
+}
+
+/// What is there now was not there when the job was asked for: most often the drive was unmounted, and what lies below its
+/// mount point is seen.
+fn another(volume: &Volume) -> Trouble {
+    let text = format!(
+        "another filesystem or directory is at the volume \"{}\" than when the job was asked for; \
+         mount the drive that belongs there and start the job again",
+        volume.rule.name
+    );
+    Trouble::plain(ErrorCode::DeviceGone, text)
+}
+
+pub(super) async fn open(volume: &Volume) -> Result<Destination, Trouble> {
+    let trouble = |error: ErrorCode, why: &dyn std::fmt::Display| {
+        Trouble::plain(error, format!("the volume \"{}\" cannot be received into: {why}", volume.rule.name))
+    };
+    match volume.open(OPENING).await {
+        Ok(Ok(destination)) => Ok(destination),
+        Ok(Err(unusable)) => Err(trouble(ErrorCode::DeviceGone, &unusable)),
+        Err(unanswered @ Unanswered::Busy) => Err(trouble(ErrorCode::Busy, &unanswered)),
+        Err(unanswered @ Unanswered::Silent) => Err(trouble(ErrorCode::DeviceGone, &unanswered)),
+    }
+}

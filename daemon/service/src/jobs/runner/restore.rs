@@ -1,0 +1,77 @@
+//! Sends a snapshot from a drive into a volume.
+
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::ErrorCode;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::receive::{no_descriptor, reach};
+use super::stay::{Berth, Errand};
+use super::{Outcome, Runner, Told, other_than};
+use crate::anchor::Anchor;
+use crate::backups::{Identity, find};
+use crate::drives::Lease;
+use crate::jobs::entry::Ending;
+use crate::jobs::job::Trouble;
+use crate::volumes::{Destination, Place, Volume};
+use crate::worker::Order;
+
+/// The drive has so long to find the snapshot.
+const FINDING: Duration = Duration::from_secs(30);
+
+/// A snapshot on a drive, and where it goes.
+#[derive(Debug)]
+pub(in crate::jobs) struct Restore {
+    pub(in crate::jobs) snapshot: Identity,
+    pub(in crate::jobs) volume: Arc<Volume>,
+    /// The directory that it was asked for.
+    pub(in crate::jobs) place: Place,
+    /// The name of the subvolume instead of the snapshot's.
+    pub(in crate::jobs) name: Option<Vec<u8>>,
+    /// How many threads write data; one for each core where nothing is said.
+    pub(in crate::jobs) lanes: Option<usize>,
+}
+
+impl Errand for Restore {
+    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+        let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
+        runner.tell(Told::Opened(mount)).await;
+        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let uuid = self.snapshot;
+        let finding = timeout(FINDING, spawn_blocking(move || find(root.as_fd(), uuid)));
+        let found = tokio::select! {
+            found = finding => found,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
+        let snapshot: Anchor = match found {
+            Ok(Ok(Ok(Some(snapshot)))) => snapshot.into(),
+            Ok(Ok(Ok(None))) => {
+                let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists what there is";
+                return Err(failed(ErrorCode::NotFound, text.to_owned()));
+            }
+            Ok(Ok(Err(fault))) => {
+                let text = format!("the snapshot cannot be opened: {fault}; check the drive and its cable (dmesg)");
+                return Err(failed(ErrorCode::Failed, text));
+            }
+            Ok(Err(error)) => return Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
+            Err(_late) => {
+                let text = "the drive does not answer; check it and its cable (dmesg)";
+                return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
+            }
+        };
+        let copy = directory.try_clone().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let order = Order::Restore { name: self.name.clone(), lanes: self.lanes, shared: lease.shared("") };
+        let outcome = runner.work(order, [snapshot, copy].into(), &directory).await;
+        if let Some(shared) = outcome.heard.restored
+            && let Err(error) = berth.dock.restored(&berth.drive, shared).await
+        {
+            let text = "it is restored, but the next restore of a later snapshot brings everything";
+            tracing::warn!(butterdock_job = %runner.id, "what was restored cannot be written down: {error}; {text}");
+        }
+        Ok((outcome, directory))
+    }
+}

@@ -1,0 +1,69 @@
+//! Compares everything on a drive with its checksums.
+
+use crate::types::ErrorCode;
+use butterdock_receive::ErrorKind;
+
+use super::receive::no_descriptor;
+use super::stay::{Berth, Errand};
+use super::{Outcome, Runner, Told};
+use crate::anchor::Anchor;
+use crate::drives::Lease;
+use crate::jobs::entry::Ending;
+use crate::jobs::job::Trouble;
+use crate::worker::{JobError, Order};
+
+/// It needs nothing but the drive.
+#[derive(Debug)]
+pub(in crate::jobs) struct Verify;
+
+impl Errand for Verify {
+    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+        let no_descriptor = |error: std::io::Error| Ending::Trouble(no_descriptor(&error));
+        let root = Anchor::from(lease.root().try_clone_to_owned().map_err(no_descriptor)?);
+        let place = root.try_clone().map_err(no_descriptor)?;
+        let mut outcome = runner.work(Order::Verify, [root].into(), &place).await;
+        if let Ending::Told(Some(error)) = &outcome.ending
+            && error.kind != ErrorKind::Cancelled
+        {
+            outcome.ending = Ending::Trouble(unread(error));
+        }
+        if let Some(found) = outcome.heard.found {
+            match (found.damage(), found.mended()) {
+                (Some(damage), _) => outcome.fail(Trouble::plain(ErrorCode::Failed, damage)),
+                (None, Some(mended)) => runner.tell(Told::Noted(mended)).await,
+                (None, None) => {}
+            }
+        }
+        Ok((outcome, place))
+    }
+}
+
+/// For everybody, who is told no word of the worker's.
+fn unread(error: &JobError) -> Trouble {
+    let (name, public) = match error.kind {
+        ErrorKind::Busy => (
+            ErrorCode::Busy,
+            "the drive is being scrubbed by another program; wait until that has ended, then verify it again",
+        ),
+        ErrorKind::ReadOnly => (
+            ErrorCode::ReadOnly,
+            "the drive is read-only, perhaps because it has failed; see dmesg, then plug it in again",
+        ),
+        ErrorKind::DeviceGone => (
+            ErrorCode::DeviceGone,
+            "the drive cannot be read to its end; check it and its cable (dmesg), then verify it again",
+        ),
+        ErrorKind::InvalidStream
+        | ErrorKind::TruncatedStream
+        | ErrorKind::UnsupportedStream
+        | ErrorKind::ParentMissing
+        | ErrorKind::NoSpace
+        | ErrorKind::Exists
+        | ErrorKind::Cancelled
+        | ErrorKind::Failed => (
+            ErrorCode::Failed,
+            "the drive could not be verified to its end; ask for the job's error details, then verify it again",
+        ),
+    };
+    Trouble { message: error.message.clone(), ..Trouble::plain(name, public) }
+}

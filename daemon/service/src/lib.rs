@@ -1,0 +1,43 @@
+//! The service: settings, drives, jobs, history and hooks. It knows no bus; whoever shows it calls [`Service`].
+//!
+//! # The way of a plug
+//! `drives::monitor` (udev) → `drives::dock` (the table of devices) → [`policy`] (pure) → `drives::dock` (unlock, mount, prove
+//! the token) → [`Service`] (the backups that are due become jobs) → `jobs::desk` → `jobs::runner` → one worker process → the
+//! drive is released: written out, unmounted, locked, switched off → state `Safe`.
+//!
+//! # The way of a receive
+//! [`Service::receive`] → `stream_input` (a thread that may be lost looks at the descriptor) → `jobs::desk` (queued) →
+//! `jobs::runner::receive` (opens the volume) → one worker process → the history → the job's end.
+
+mod anchor;
+mod backups;
+pub mod catalogue;
+pub mod clock;
+pub mod config;
+mod configured;
+pub mod drives;
+mod durable;
+mod explain;
+pub mod foreign;
+mod hooks;
+pub mod jobs;
+mod mounts;
+mod policy;
+mod queries;
+mod requests;
+mod service;
+pub mod source_locks;
+mod stream_input;
+pub mod text;
+mod types;
+pub mod volumes;
+mod worker;
+
+pub use explain::explain;
+pub use queries::{MadeBy, SnapshotOnDrive};
+pub use requests::{ImportRequest, ReceiveRequest};
+pub use service::Service;
+pub use types::{
+    BackupStatus, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState,
+    SECRET_MAX, SUBVOLUMES_MAX, TotalSource, Warning,
+};

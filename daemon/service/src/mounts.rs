@@ -1,0 +1,103 @@
+//! Looks at the volumes when mounts change, and sweeps those that have come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use butterdock_btrfs::mount_ids;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::config::VolumeName;
+use crate::jobs::{Jobs, sweep};
+use crate::volumes::{Mounts, Place, Volume};
+use crate::worker::Spawner;
+
+/// A drive has so long to show itself; what it shows later is seen then.
+const LOOKING: Duration = Duration::from_secs(3);
+/// Mounting one thing is often mounting several: they are looked at together.
+const SETTLING: Duration = Duration::from_millis(50);
+
+/// Where each volume was when it was looked at last.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    places: HashMap<VolumeName, Place>,
+}
+
+impl Known {
+    /// As it is now.
+    pub(crate) fn of(volumes: &[Arc<Volume>]) -> Self {
+        let mut known = Self::default();
+        drop(known.come(volumes));
+        known
+    }
+
+    /// The volumes that were mounted, or mounted elsewhere, since this was asked last.
+    fn come(&mut self, volumes: &[Arc<Volume>]) -> Vec<Arc<Volume>> {
+        let now = |volume: &Arc<Volume>| Some((volume.rule.name.clone(), volume.seen().place?));
+        let before = std::mem::replace(&mut self.places, volumes.iter().filter_map(now).collect());
+        let is_new = |volume: &&Arc<Volume>| {
+            let name = &volume.rule.name;
+            self.places.get(name).is_some_and(|place| before.get(name) != Some(place))
+        };
+        volumes.iter().filter(is_new).cloned().collect()
+    }
+}
+
+/// Looks at all volumes at once: one whose drive hangs does not hold up the others.
+pub(crate) async fn look_at_all(volumes: &[Arc<Volume>]) {
+    let looks: JoinSet<()> = volumes.iter().cloned().map(|volume| async move { volume.look(LOOKING).await }).collect();
+    looks.join_all().await;
+}
+
+/// Sweeps what a killed service left, in all volumes at once.
+pub(crate) async fn sweep_all(spawner: &Arc<Spawner>, volumes: &[Arc<Volume>]) {
+    let mut sweeps = JoinSet::new();
+    for volume in volumes.iter().filter(|volume| volume.seen().mounted()).cloned() {
+        sweeps.spawn(sweep_one(Arc::clone(spawner), volume));
+    }
+    sweeps.join_all().await;
+}
+
+async fn sweep_one(spawner: Arc<Spawner>, volume: Arc<Volume>) {
+    if let Err(error) = sweep(&spawner, &volume).await {
+        tracing::warn!("cannot sweep \"{}\": {error}; the next receive does", volume.rule.name);
+    }
+}
+
+/// Looks again whenever something was mounted or unmounted, or other volumes are configured. A volume that has come is
+/// swept, unless a job works there: that has swept, and knows what it left.
+pub(crate) async fn follow_mounts(
+    mounts: Mounts,
+    jobs: Jobs,
+    spawner: Arc<Spawner>,
+    mut volumes: watch::Receiver<Vec<Arc<Volume>>>,
+    mut known: Known,
+) {
+    loop {
+        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
+            jobs.mounts(ids).await;
+        }
+        let all = volumes.borrow_and_update().clone();
+        look_at_all(&all).await;
+        for volume in known.come(&all) {
+            if jobs.is_idle(&volume.rule.name).await {
+                tokio::spawn(sweep_one(Arc::clone(&spawner), volume));
+            }
+        }
+        let changed = tokio::select! {
+            changed = mounts.changed() => changed,
+            other = volumes.changed() => match other {
+                Ok(()) => Ok(()),
+                // The service has ended.
+                Err(_) => return,
+            },
+        };
+        if let Err(error) = changed {
+            tracing::error!("mounts are not watched any more: {error}; restart the service");
+            return;
+        }
+        sleep(SETTLING).await;
+    }
+}

@@ -1,0 +1,120 @@
+//! This room holds the product's opinions on drives, and does nothing: (configuration, enrolments, the devices that are
+//! there, what is going on) → a verdict for each drive. Whoever carries it out asks again after each step and each event,
+//! so an order is always the next step alone.
+//!
+//! * Default deny: what is not enrolled is shown, and never read, mounted or unlocked.
+//! * What is neither on USB nor removable is not even shown, unless a rule matches it.
+//! * A uuid proves nothing: every device of an enrolled filesystem is there exactly once, with the serial and size that it
+//!   was enrolled with, or the drive is refused with both devices named.
+//!
+//! `enrolled` judges the enrolled drives, `shown` says which others people see.
+
+mod enrolled;
+mod glob;
+mod shown;
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use crate::config::MatchRule;
+use crate::drives::{Enrolment, Facts};
+
+/// All that a verdict depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sight<'a> {
+    /// `[drives] match`
+    pub rules: &'a [MatchRule],
+    /// Which enrolled drives a backup is configured for that begins when they are plugged in.
+    pub on_plug: &'a [Uuid],
+    /// Which enrolled drives can be unlocked without asking anybody.
+    pub keys: &'a [Uuid],
+    /// What is enrolled.
+    pub enrolments: &'a [Enrolment],
+    /// What is there.
+    pub devices: &'a [Facts],
+    /// What is going on with enrolled drives; one that is not named is not in use.
+    pub standing: &'a [Standing],
+}
+
+/// What is going on with one enrolled drive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Which.
+    pub enrolment: Uuid,
+    /// The nodes that it was mounted from by us; empty where it is not mounted.
+    pub mounted: Vec<PathBuf>,
+    /// A job works with it, or an order is being carried out.
+    pub busy: bool,
+    /// The backups that begin with a plug have run since this one, or somebody took the drive in hand.
+    pub served: bool,
+    /// It was let go: nothing is done with it until the next plug.
+    pub released: bool,
+}
+
+/// What a drive is called as long as it is there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DriveId {
+    /// By its enrolment.
+    Enrolled(Uuid),
+    /// By the kernel's name and the count of disks that came: `sdb1`, 27. Another disk at its place has another.
+    Device(String, u64),
+}
+
+/// What is to be done with one drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The drive.
+    pub id: DriveId,
+    /// The nodes that show it: filesystems, or containers that are locked.
+    pub devices: Vec<PathBuf>,
+    /// The disks that they are on.
+    pub disks: Vec<PathBuf>,
+    /// The next step.
+    pub order: Order,
+}
+
+/// The next step with a drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Show it, and do nothing: it is not enrolled.
+    Show,
+    /// Let everything be as it is.
+    Leave,
+    /// Do nothing, and tell why.
+    Refuse(String),
+    /// Show it as locked and wait for somebody who has the secret.
+    AwaitSecret(Vec<Locked>),
+    /// Open these with the configured key.
+    Unlock(Vec<Locked>),
+    /// Mount the filesystem from these nodes; they are all its devices.
+    Mount(Vec<PathBuf>),
+    /// Start the backups that begin with a plug.
+    Backup,
+}
+
+/// A container to be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Locked {
+    /// Where it is.
+    pub node: PathBuf,
+    /// Its number, which the node must have when it is opened.
+    pub devnum: u64,
+    /// Its uuid; the mapping is called after it.
+    pub luks: Uuid,
+}
+
+/// The verdict on every drive that is there: the enrolled ones first.
+pub(crate) fn verdicts(sight: &Sight<'_>) -> Vec<Verdict> {
+    // Users may be allowed to make loop devices: one that no rule matches is neither a drive nor a copy of one.
+    let devices: Vec<Facts> = sight.devices.iter().filter(|device| shown::counts(device, sight)).cloned().collect();
+    let sight = &Sight { devices: &devices, ..*sight };
+    let mut all: Vec<Verdict> =
+        sight.enrolments.iter().flat_map(|enrolment| enrolled::judge(enrolment, sight)).collect();
+    let others = shown::others(sight, &all);
+    all.extend(others);
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! What callers ask of drives and volumes, and what becomes no job.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use butterdock_worker::streams::Row;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::backups;
+use crate::drives::{Dock, DriveId, Letting};
+use crate::jobs::Estimated;
+use crate::service::Service;
+use crate::types::{BackupStatus, DriveState, Error, ErrorCode, Warning};
+
+pub use crate::backups::{From as MadeBy, OnDrive as SnapshotOnDrive};
+
+/// Timeout for listing the snapshots on a drive.
+const LISTING: Duration = Duration::from_secs(20);
+
+impl Service {
+    /// The snapshots on a drive. It is released afterwards as after a job.
+    ///
+    /// # Errors
+    /// The drive cannot be used, or does not answer.
+    pub async fn list_snapshots(&self, drive: DriveId) -> Result<Vec<SnapshotOnDrive>, Error> {
+        let dock = &self.0.dock;
+        let backups = dock.remembered(&drive);
+        let stay = Stay::begin(dock, &drive);
+        let lease = dock.lease(&drive).await?;
+        let read = move || {
+            let found = backups::on_drive(lease.root(), &backups);
+            (lease, found)
+        };
+        // A task of its own: also a drive that answers when nobody waits any more is let go.
+        let listing = tokio::spawn(async move {
+            let (lease, found) = spawn_blocking(read).await?;
+            lease.close().await;
+            stay.end().await;
+            Ok(found)
+        });
+        let listed = timeout(LISTING, listing).await.map(|listed| listed.and_then(|listed| listed));
+        let silent = "the drive does not answer; check it and its cable";
+        match listed {
+            Ok(Ok(Ok(found))) => Ok(found),
+            Ok(Ok(Err(fault))) => {
+                Err(Error::new(ErrorCode::Failed, format!("cannot list what is on the drive: {fault}")))
+            }
+            Ok(Err(_)) | Err(_) => Err(Error::new(ErrorCode::DeviceGone, silent)),
+        }
+    }
+
+    /// The stream files on a drive, in dependency order.
+    ///
+    /// # Errors
+    /// `NotFound`: the configuration names no folder of it; the drive cannot be used.
+    pub async fn list_streams(&self, drive: DriveId) -> Result<Vec<Row>, Error> {
+        let folder = self.0.dock.folder(&drive)?;
+        let stay = Stay::begin(&self.0.dock, &drive);
+        let rows = self.read_streams(&drive, folder).await;
+        stay.end().await;
+        rows
+    }
+
+    /// Where each backup stands on each drive; with `estimate` also what it would send to those that are attached.
+    pub async fn backups(&self, estimate: bool) -> Vec<BackupStatus> {
+        let mut all = self.0.dock.backups();
+        if estimate {
+            self.estimate(&mut all).await;
+        }
+        if let Some(stop) = self.0.clock.stop().await {
+            let warning = Warning { code: stop.reason.code(), english: stop.to_string() };
+            all.iter_mut().for_each(|backup| backup.warnings.push(warning.clone()));
+        }
+        all
+    }
+
+    /// Looks whether there are stream files to import; a job that follows releases the drive.
+    pub(crate) async fn find_stream_files(
+        &self,
+        drive: &DriveId,
+        folder: PathBuf,
+        name: Option<&[u8]>,
+    ) -> Result<Stay, Error> {
+        let stay = Stay::begin(&self.0.dock, drive);
+        let rows = self.read_streams(drive, folder).await;
+        let wanted = |row: &Row| name.is_none_or(|name| *name == row.name);
+        if rows.as_ref().is_ok_and(|rows| rows.iter().any(wanted)) {
+            return Ok(stay);
+        }
+        stay.end().await;
+        rows?;
+        let text = match name {
+            Some(_) => {
+                "there is no stream file of that name on the drive; butterdock import --list shows what there is"
+            }
+            None => "there is no stream file on the drive, so nothing is to be imported; copy *.btrfs or *.send there",
+        };
+        Err(Error::new(ErrorCode::NotFound, text))
+    }
+
+    async fn read_streams(&self, drive: &DriveId, folder: PathBuf) -> Result<Vec<Row>, Error> {
+        let lease = self.0.dock.read(drive).await?;
+        let rows = self.0.jobs.streams(&lease, folder).await;
+        lease.close().await;
+        rows
+    }
+
+    /// Works it out for each row whose drive is attached, one after another: each reads its source.
+    async fn estimate(&self, all: &mut [BackupStatus]) {
+        let attached = all.iter().filter(|row| row.attached == Some(true)).filter_map(|row| row.drive.clone());
+        for drive in attached.collect::<BTreeSet<_>>() {
+            let id = DriveId(drive.clone());
+            let of_it = all.iter_mut().filter(|row| row.drive.as_ref() == Some(&drive)).collect();
+            let stay = Stay::begin(&self.0.dock, &id);
+            self.estimate_on(&id, of_it).await;
+            stay.end().await;
+        }
+    }
+
+    async fn estimate_on(&self, id: &DriveId, backups: Vec<&mut BackupStatus>) {
+        let (dock, jobs) = (&self.0.dock, &self.0.jobs);
+        let lease = dock.lease(id).await;
+        for backup in backups {
+            let estimated = match (&lease, dock.rule(&backup.name)) {
+                (Ok(lease), Some((rule, worker))) => jobs.estimate(dock, lease, rule, worker).await,
+                (Err(error), _) => Err(error.clone()),
+                // Withdrawn since it was asked for.
+                (Ok(_), None) => continue,
+            };
+            enter(backup, estimated);
+        }
+        if let Ok(lease) = lease {
+            lease.close().await;
+        }
+    }
+}
+
+fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
+    match estimated {
+        Ok(Estimated { bytes, incremental, why, problem, from_future }) => {
+            backup.estimate = bytes;
+            backup.incremental = bytes.map(|_| incremental);
+            backup.note = why.map(|why| format!("everything would be sent, because {why}"));
+            backup.problem = problem.or(backup.problem.take());
+            let warning =
+                |(drive, count)| Warning { code: "snapshots-from-future", english: backups::from_future(drive, count) };
+            backup.warnings.extend(from_future.into_iter().map(warning));
+        }
+        Err(error) => backup.problem = Some(error.to_string()),
+    }
+}
+
+/// Leaves a drive as it was: one that was not mounted before is let go afterwards, as after a job.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    dock: Dock,
+    drive: DriveId,
+    was_mounted: bool,
+}
+
+impl Stay {
+    /// Before the drive is held.
+    fn begin(dock: &Dock, drive: &DriveId) -> Self {
+        let was_mounted =
+            dock.drive(drive).is_some_and(|now| matches!(now.state, DriveState::Mounted | DriveState::Busy));
+        Self { dock: dock.clone(), drive: drive.clone(), was_mounted }
+    }
+
+    /// When nobody here holds it any more. A job that holds it meanwhile lets it go itself.
+    pub(crate) async fn end(self) {
+        if self.was_mounted {
+            return;
+        }
+        if let Err(error) = self.dock.let_go(&self.drive, Letting::AsConfigured).await {
+            tracing::info!("the drive {} is not let go after it was looked at: {error}", self.drive);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_warns_of_snapshots_from_the_future() {
+        let mut backup = BackupStatus::default();
+        enter(&mut backup, Ok(Estimated { from_future: vec![(true, 3)], ..Estimated::default() }));
+        assert_eq!(backup.warnings.len(), 1);
+        assert_eq!(backup.warnings[0].code, "snapshots-from-future");
+        assert!(backup.warnings[0].english.starts_with("3 snapshots on the drive"), "{:?}", backup.warnings);
+        let mut backup = BackupStatus::default();
+        enter(&mut backup, Ok(Estimated::default()));
+        assert!(backup.warnings.is_empty());
+    }
+}

@@ -1,0 +1,175 @@
+//! What callers ask for and what becomes a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::backups::Identity;
+use crate::drives::DriveId;
+use crate::foreign::Parked;
+use crate::jobs::{AboutDrive, BackupWish, ImportWish, RemoveWish, RestoreWish, Ticket, VerifyWish, Wish};
+use crate::service::Service;
+use crate::stream_input;
+use crate::types::{Error, ErrorCode};
+use crate::volumes::{Place, Volume};
+
+/// A volume that is not mounted has so long to show that it is after all.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A stream to be received.
+#[derive(Debug)]
+pub struct ReceiveRequest {
+    /// Where to.
+    pub volume: Arc<Volume>,
+    /// Who asks.
+    pub uid: u32,
+    /// The stream, as the caller passed it.
+    pub input: Parked,
+    /// How many bytes are to come, as the caller says.
+    pub total: Option<u64>,
+    /// The subvolume's name instead of the sender's.
+    pub name: Option<Vec<u8>>,
+    /// Decode every compressed extent and refuse one that does not decode.
+    pub verify: bool,
+    /// Write compressed extents decompressed.
+    pub force_decompress: bool,
+    /// Refuse a parent whose number differs from the one in the stream.
+    pub strict_parent: bool,
+}
+
+/// Stream files on a drive to be received.
+#[derive(Debug)]
+pub struct ImportRequest {
+    /// Where they are.
+    pub drive: DriveId,
+    /// Where to.
+    pub volume: Arc<Volume>,
+    /// This file alone.
+    pub name: Option<Vec<u8>>,
+    /// Decode every compressed extent and refuse one that does not decode.
+    pub verify: bool,
+    /// Who asks.
+    pub uid: u32,
+}
+
+impl Service {
+    /// Receives a stream into a volume.
+    ///
+    /// # Errors
+    /// `InvalidArgs`: no stream can be read from the descriptor; `DeviceGone`: the volume is not mounted; `Busy`: the queue
+    /// is full, a worker hangs on the volume, or descriptors that this user passed before do not answer.
+    pub async fn receive(&self, request: ReceiveRequest) -> Result<Ticket, Error> {
+        let ReceiveRequest { volume, uid, input, total, name, verify, force_decompress, strict_parent } = request;
+        let (input, total) = stream_input::check(input, uid, total).await?;
+        let place = place(&volume).await?;
+        // A user other than root may hand in a stream that only looks like one.
+        let verify = verify || uid != 0;
+        let wish = Wish { volume, place, uid, input, total, name, verify, force_decompress, strict_parent };
+        self.0.jobs.receive(wish).await
+    }
+
+    /// Makes a drive safe to unplug.
+    ///
+    /// # Errors
+    /// `Busy`: a job uses the drive; `NotFound`.
+    pub async fn safely_remove(&self, drive: DriveId, uid: u32) -> Result<Ticket, Error> {
+        let wish = RemoveWish { dock: self.0.dock.clone(), drive: self.about(drive)?, uid };
+        self.0.jobs.remove(wish).await
+    }
+
+    /// Runs the backups that go to a drive, or the one of this name; answers with the first job.
+    ///
+    /// # Errors
+    /// `NotFound`: no such backup goes to the drive; `Busy`.
+    pub async fn back_up(&self, drive: DriveId, only: Option<&str>, uid: u32) -> Result<Ticket, Error> {
+        let goes_here = self.0.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+        let wanted = |name: &String| only.is_none_or(|only| only == name);
+        self.begin_backups(drive, goes_here.into_iter().filter(wanted).collect(), uid).await
+    }
+
+    /// All are taken, also where one of them is not; the first one, or why there is none.
+    pub(crate) async fn begin_backups(&self, drive: DriveId, backups: Vec<String>, uid: u32) -> Result<Ticket, Error> {
+        let drive = self.about(drive)?;
+        let none = "no such backup goes to this drive; butterdock backups lists what there is";
+        let mut first = Err(Error::new(ErrorCode::NotFound, none));
+        for (at, backup) in backups.into_iter().enumerate() {
+            let wish = BackupWish { dock: self.0.dock.clone(), drive: drive.clone(), backup, uid };
+            let taken = self.0.jobs.back_up(wish).await;
+            if at == 0 || first.is_err() {
+                first = taken;
+            }
+        }
+        first
+    }
+
+    /// Reads everything on a drive and compares checksums.
+    ///
+    /// # Errors
+    /// `Busy`, `NotFound`.
+    pub async fn verify(&self, drive: DriveId, uid: u32) -> Result<Ticket, Error> {
+        let wish = VerifyWish { dock: self.0.dock.clone(), drive: self.about(drive)?, uid };
+        self.0.jobs.verify(wish).await
+    }
+
+    /// Sends a snapshot on a drive, known by its uuid there, into a volume.
+    ///
+    /// # Errors
+    /// `NotFound`, `DeviceGone`: the volume is not mounted; `Busy`.
+    pub async fn restore(
+        &self,
+        drive: DriveId,
+        snapshot: &str,
+        volume: Arc<Volume>,
+        name: Option<Vec<u8>>,
+        uid: u32,
+    ) -> Result<Ticket, Error> {
+        let Ok(snapshot) = Uuid::try_parse(snapshot) else {
+            let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists what there is";
+            return Err(Error::new(ErrorCode::NotFound, text));
+        };
+        let (drive, place) = (self.about(drive)?, place(&volume).await?);
+        let (dock, snapshot) = (self.0.dock.clone(), Identity(snapshot.into_bytes()));
+        self.0.jobs.restore(RestoreWish { dock, drive, snapshot, volume, place, name, uid }).await
+    }
+
+    /// Receives stream files that are on a drive into a volume.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such file; `DeviceGone`, `Busy`.
+    pub async fn import(&self, request: ImportRequest) -> Result<Ticket, Error> {
+        let ImportRequest { drive: id, volume, name, verify, uid } = request;
+        let folder = self.0.dock.folder(&id)?;
+        let (drive, place) = (self.about(id.clone())?, place(&volume).await?);
+        let stay = self.find_stream_files(&id, folder.clone(), name.as_deref()).await?;
+        let dock = self.0.dock.clone();
+        // As for streams that are handed in: what users bring is decoded.
+        let verify = verify || uid != 0;
+        let wish = ImportWish { dock, drive, folder, volume, place, only: name, verify, uid };
+        let taken = self.0.jobs.import(wish).await;
+        if taken.is_err() {
+            // A job would release the drive.
+            stay.end().await;
+        }
+        taken
+    }
+
+    /// The drive, as the job remembers it.
+    fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
+        let Some(drive) = self.0.dock.drive(&id) else {
+            return Err(Error::new(ErrorCode::NotFound, "the drive is not there any more; plug it in again"));
+        };
+        Ok(AboutDrive { id, label: drive.label.clone() })
+    }
+}
+
+/// The volume's directory, where it is there.
+async fn place(volume: &Arc<Volume>) -> Result<Place, Error> {
+    if !volume.seen().mounted() {
+        volume.look(LOOK).await;
+    }
+    volume.seen().place.ok_or_else(|| {
+        let text = format!("the volume \"{}\" is not mounted; mount its drive and try again", volume.rule.name);
+        Error::new(ErrorCode::DeviceGone, text)
+    })
+}

@@ -1,0 +1,177 @@
+//! The service, from its start to its end.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::sync::{Mutex, mpsc, watch};
+
+use crate::catalogue;
+use crate::clock::{Clock, ClockKeeper};
+use crate::config::{Config, Sources, VolumeRule, load};
+use crate::drives::{Dock, Plugged};
+use crate::hooks::Hooks;
+use crate::jobs::{Desk, History, Jobs, no_such_volume};
+use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
+use crate::types::Error;
+use crate::volumes::{Mounts, Volume};
+use crate::worker::Spawner;
+
+/// The clocks are read and written down so often, beside each backup.
+const CLOCK_CHECK: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// A running service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Service(pub(crate) Arc<Shared>);
+
+/// What the clones share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) jobs: Jobs,
+    pub(crate) dock: Dock,
+    pub(crate) clock: ClockKeeper,
+    hooks: Hooks,
+    volumes: watch::Sender<Vec<Arc<Volume>>>,
+    sources: Sources,
+    /// Held while the configuration is read.
+    config: Mutex<Config>,
+}
+
+impl Service {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// The kernel, udev or the state directory is not as it has to be; the text says what to do.
+    pub async fn start(sources: Sources, config: Config, clock: Clock) -> Result<Self> {
+        // Before anything is looked at, so that no change is missed.
+        let mounts = Mounts::watch().context("cannot watch the mounts; is /proc mounted?")?;
+        let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
+        let history = open_history(&config).await?;
+        let hooks = Hooks::start(config.drives.on_event.clone()).context("cannot start the thread of on_event")?;
+        // The history's lock sees to it that no other service writes it.
+        let clock = open_clock(&config, clock).await?;
+        let jobs = Desk::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone());
+        let (dock, plugged) = Dock::start(&config, hooks.clone()).await?;
+        let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
+        look_at_all(&volumes).await;
+        let known = Known::of(&volumes);
+        sweep_all(&spawner, &volumes).await;
+        let volumes = watch::Sender::new(volumes);
+        tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
+        tokio::spawn(clock.clone().follow(async || {
+            tokio::time::sleep(CLOCK_CHECK).await;
+            Some(())
+        }));
+        let config = Mutex::new(config);
+        let service = Self(Arc::new(Shared { jobs, dock, clock, hooks, volumes, sources, config }));
+        tokio::spawn(follow_plugs(service.clone(), plugged));
+        Ok(service)
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    /// The drives.
+    #[must_use]
+    pub fn drives(&self) -> &Dock {
+        &self.0.dock
+    }
+
+    /// The clocks, and whether they are believed.
+    #[must_use]
+    pub fn clock(&self) -> &ClockKeeper {
+        &self.0.clock
+    }
+
+    /// The configured volumes, as they are now and as they change.
+    #[must_use]
+    pub fn volumes(&self) -> watch::Receiver<Vec<Arc<Volume>>> {
+        self.0.volumes.subscribe()
+    }
+
+    /// The volume of this name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn volume(&self, name: &str) -> Result<Arc<Volume>, Error> {
+        let found = self.0.volumes.borrow().iter().find(|volume| volume.rule.name.as_str() == name).cloned();
+        found.ok_or_else(|| no_such_volume(name))
+    }
+
+    /// Reads the configuration again; where it has a mistake everything stays as it was. Either is logged.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence with its place.
+    pub async fn reload(&self) -> Result<(), String> {
+        let done = self.reload_unlogged().await;
+        if let Err(text) = &done {
+            tracing::error!(MESSAGE_ID = catalogue::CONFIGURATION_WRONG, "{text}");
+        }
+        done
+    }
+
+    async fn reload_unlogged(&self) -> Result<(), String> {
+        let Shared { jobs, dock, hooks, volumes, sources, config: current, .. } = &*self.0;
+        let mut current = current.lock().await;
+        let sources = sources.clone();
+        let text = |error: anyhow::Error| format!("the service goes on with the configuration that it has: {error:#}");
+        let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
+        let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
+        if config.state != current.state || config.run != current.run {
+            tracing::warn!("another state or run directory needs a restart of the service");
+        }
+        let before = volumes.borrow().clone();
+        let same = |rule: &VolumeRule| before.iter().find(|volume| volume.rule == *rule);
+        let volume = |rule: &VolumeRule| same(rule).map_or_else(|| Volume::new(rule.clone()), Arc::clone);
+        let configured: Vec<_> = config.volumes.iter().map(volume).collect();
+        look_at_all(&configured).await;
+        // The jobs first: whoever sees a new volume can have a job on it.
+        jobs.configured(&config).await;
+        hooks.configured(config.drives.on_event.clone());
+        dock.configured(&config);
+        tracing::info!("the configuration was read again: {} volumes", configured.len());
+        volumes.send_replace(configured);
+        *current = config;
+        Ok(())
+    }
+
+    /// Ends every job and unmounts every drive that is not in use. Workers that hang are left to the end of the process.
+    pub async fn stop(&self) {
+        self.0.jobs.stop().await;
+        self.0.dock.stop().await;
+    }
+
+    /// Logs the drives that are still mounted, when the service can wait no longer.
+    pub fn log_mounted_drives(&self) {
+        self.0.dock.left();
+    }
+}
+
+/// Begins the backups that are due because a drive was plugged in.
+async fn follow_plugs(service: Service, mut plugged: mpsc::UnboundedReceiver<Plugged>) {
+    while let Some(Plugged { drive, backups }) = plugged.recv().await {
+        tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
+        let id = drive.to_string();
+        if let Err(error) = service.begin_backups(drive, backups, 0).await {
+            tracing::warn!("the backups to the drive {id} that was plugged in do not begin: {error}");
+        }
+    }
+}
+
+async fn open_history(config: &Config) -> Result<History> {
+    let (state, keep) = (config.state.clone(), config.history);
+    let shown = state.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || History::open(&state, keep)).await?;
+    opened.with_context(|| {
+        format!("cannot open the history in {shown}, which must be writable and of this service alone")
+    })
+}
+
+async fn open_clock(config: &Config, clock: Clock) -> Result<ClockKeeper> {
+    let state = config.state.clone();
+    let shown = state.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || ClockKeeper::open(&state, clock)).await?;
+    opened.with_context(|| format!("cannot keep the record of the clocks in {shown}, which must be writable"))
+}

@@ -1,0 +1,77 @@
+//! Who may thin beside a source.
+//!
+//! The drives of one backup are backed up to at the same time, and each job makes a snapshot beside the same source. Which of
+//! those a drive needs is known for certain only while no job is between its look at the pins and the writing down of its
+//! own. In between, what another drive needs can look like what nobody does: a snapshot that was just shown, one whose job
+//! has just ended, the parent of one that is being sent, the pair of a source in which nothing changed. Locks end with the
+//! worker, which is too early, and lists of what siblings have told are never complete.
+//!
+//! So every job shares the source from before that look until after that writing, and deletes nothing beside it. The last
+//! one to leave has the source alone, looks at the pins again, which are complete then, and thins; who begins meanwhile
+//! waits for that. Where jobs overlap without an end, snapshots are kept longer, and none is lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// The sources of all backups, by the backups' names. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct SourceLocks(Arc<Mutex<HashMap<String, Arc<RwLock<()>>>>>);
+
+/// A job's share of a source.
+#[derive(Debug)]
+pub struct Share {
+    source: Arc<RwLock<()>>,
+    held: OwnedRwLockReadGuard<()>,
+}
+
+/// Nobody else is at the source, and nobody comes, as long as this lives.
+#[derive(Debug)]
+pub struct Exclusive(
+    #[expect(dead_code, reason = "it is held, and let go when it is dropped")] OwnedRwLockWriteGuard<()>,
+);
+
+impl SourceLocks {
+    /// Begins to share the source of a backup; waits while it is thinned.
+    pub async fn join(&self, backup: &str) -> Share {
+        let source = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(backup.to_owned()).or_default())
+        };
+        let held = Arc::clone(&source).read_owned().await;
+        Share { source, held }
+    }
+}
+
+impl Share {
+    /// Gives it up; the last one to do so gets the source alone.
+    pub fn leave(self) -> Option<Exclusive> {
+        let Self { source, held } = self;
+        drop(held);
+        source.try_write_owned().ok().map(Exclusive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_one_is_alone_and_who_comes_then_waits() {
+        let source_locks = SourceLocks::default();
+        let (blue, red) = (source_locks.join("home").await, source_locks.clone().join("home").await);
+        let other = source_locks.join("etc").await;
+        assert!(blue.leave().is_none(), "the other drive's job is not done");
+        let alone = red.leave().expect("the last");
+        assert!(other.leave().is_some(), "another source is another matter");
+        let mut next = pin!(source_locks.join("home"));
+        let waits = std::future::poll_fn(|task| Poll::Ready(next.as_mut().poll(task).is_pending()));
+        assert!(waits.await, "begun while the source is thinned");
+        drop(alone);
+        assert!(next.await.leave().is_some());
+    }
+}

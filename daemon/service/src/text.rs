@@ -1,0 +1,25 @@
+//! Text that comes from elsewhere, for a line.
+
+/// The text with everything escaped that would end the line or steer a terminal.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.trim_end().chars() {
+        if letter.is_control() {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_the_line_is_escaped() {
+        assert_eq!(one_line("a\nERROR: b\x1b[2J\n"), "a\\nERROR: b\\u{1b}[2J");
+    }
+}

@@ -1,0 +1,105 @@
+//! A drive at one moment, and the options of its enrolment.
+
+use super::error::Error;
+
+/// Where a drive stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DriveState {
+    /// Attached; neither encrypted nor mounted by the service.
+    #[default]
+    Present,
+    /// Encrypted, and not unlocked.
+    Locked,
+    /// Unlocked, and not mounted.
+    Unlocked,
+    /// Mounted by the service; no job uses it.
+    Mounted,
+    /// A job uses it.
+    Busy,
+    /// It can be unplugged; nothing is lost.
+    Safe,
+}
+
+/// What is known of a drive. It holds no path. Times are microseconds since 1970, 0 never; sizes are bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DriveProperties {
+    /// The filesystem's label; empty where there is none or it is locked.
+    pub label: String,
+    /// Maker and model; empty unknown. Constant.
+    pub model: String,
+    /// The hardware's serial number; empty where there is none. Constant.
+    pub serial: String,
+    /// How it is attached: `usb`, `ata`, `nvme` …; empty unknown.
+    pub bus: String,
+    /// The kernel's name of it, such as `sdb1`; empty while it is not attached.
+    pub device: String,
+    /// Bytes that it has.
+    pub size: u64,
+    /// Bytes that were free when it was last mounted here; 0 unknown.
+    pub free: u64,
+    /// `btrfs`, `ext4` …; empty where it is unknown or locked.
+    pub filesystem_type: String,
+    /// The filesystem's UUID; empty where it is unknown.
+    pub filesystem_uuid: String,
+    /// Whether LUKS is on it.
+    pub encrypted: bool,
+    /// Where it stands.
+    pub state: DriveState,
+    /// What is wrong with it, for a person; empty while nothing is.
+    pub problem: String,
+    /// Whether it belongs to this machine.
+    pub enrolled: bool,
+    /// When the last backup to it succeeded; 0 never.
+    pub last_backup: u64,
+    /// The names of the configured backups that go to it.
+    pub backups: Vec<String>,
+}
+
+/// How a drive is enrolled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnrolOptions {
+    /// Erase everything that is on the drive first, and make a new btrfs filesystem.
+    pub format: bool,
+    /// The drive's size in bytes, said once more; must be right wherever it is given.
+    pub size: Option<u64>,
+    /// The drive's serial number, said once more; empty where it has none.
+    pub serial: Option<String>,
+    /// The new filesystem's label.
+    pub label: Option<String>,
+}
+
+impl EnrolOptions {
+    /// Compares what was said once more with what the drive has.
+    ///
+    /// # Errors
+    /// `InvalidArgs` with both.
+    pub fn confirm(&self, size: u64, serial: &str) -> Result<(), Error> {
+        if let Some(said) = self.size.filter(|said| *said != size) {
+            return Err(Error::InvalidArgs(format!(
+                "the drive has {size} bytes and not {said}; look again whether it is the one that you mean"
+            )));
+        }
+        if let Some(said) = self.serial.as_deref().filter(|said| *said != serial) {
+            return Err(Error::InvalidArgs(format!(
+                "the drive's serial number is \"{}\" and not \"{}\"; look again whether it is the one that you mean",
+                serial.escape_debug(),
+                said.escape_debug()
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_and_serial_number_that_were_repeated_must_be_the_drives() {
+        let options = EnrolOptions { size: Some(7), serial: Some("WX1".to_owned()), ..EnrolOptions::default() };
+        assert_eq!(options.confirm(7, "WX1"), Ok(()));
+        for (size, serial) in [(8, "WX1"), (7, ""), (7, "wx1")] {
+            assert!(matches!(options.confirm(size, serial), Err(Error::InvalidArgs(_))), "{size} {serial}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Why something was refused or failed.
+
+use std::fmt;
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The volume, the drive or the queue cannot take this now.
+    Busy,
+    /// There is no such volume, job, drive, backup or snapshot.
+    NotFound,
+    /// The name is taken.
+    Exists,
+    /// The filesystem or a quota is full.
+    NoSpace,
+    /// The filesystem is read-only.
+    ReadOnly,
+    /// The stream is damaged, or `btrfs send` did not make it.
+    InvalidStream,
+    /// The stream ended before its end.
+    TruncatedStream,
+    /// The stream has what this version, or this kernel, cannot do.
+    UnsupportedStream,
+    /// The stream builds on a subvolume that is missing.
+    ParentMissing,
+    /// The stream came more slowly, or took longer, than the configuration allows.
+    TooSlow,
+    /// The drive failed or was pulled.
+    DeviceGone,
+    /// Cancelled by a user or by the end of the service.
+    Cancelled,
+    /// Anything else; the message says what.
+    Failed,
+}
+
+impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Busy,
+        Self::NotFound,
+        Self::Exists,
+        Self::NoSpace,
+        Self::ReadOnly,
+        Self::InvalidStream,
+        Self::TruncatedStream,
+        Self::UnsupportedStream,
+        Self::ParentMissing,
+        Self::TooSlow,
+        Self::DeviceGone,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
+    /// The word for it in the history and for the hook: the last part of the error's name on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Busy => "Busy",
+            Self::NotFound => "NotFound",
+            Self::Exists => "Exists",
+            Self::NoSpace => "NoSpace",
+            Self::ReadOnly => "ReadOnly",
+            Self::InvalidStream => "InvalidStream",
+            Self::TruncatedStream => "TruncatedStream",
+            Self::UnsupportedStream => "UnsupportedStream",
+            Self::ParentMissing => "ParentMissing",
+            Self::TooSlow => "TooSlow",
+            Self::DeviceGone => "DeviceGone",
+            Self::Cancelled => "Cancelled",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+/// Why a request was refused or failed, with a sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A failure of one of the kinds.
+    Named(ErrorCode, String),
+    /// An argument is not understood; the sentence names it.
+    InvalidArgs(String),
+}
+
+impl Error {
+    /// A failure of this kind.
+    pub fn new(kind: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Named(kind, message.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(_, message) | Self::InvalidArgs(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

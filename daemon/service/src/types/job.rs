@@ -1,0 +1,125 @@
+//! The kinds, states and ends of jobs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a job stands. It only moves forward: queued, running, flushing, then one of the three ends. A job that has several
+/// streams to receive is flushing at the end of each and running again after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It waits for its turn.
+    Queued,
+    /// It reads and writes.
+    Running,
+    /// A subvolume has come whole; it is being made durable.
+    Flushing,
+    /// Everything is durable.
+    Succeeded,
+    /// It ended with an error; what was published before it stays.
+    Failed,
+    /// Cancelled by a user or by the end of the service; what was published before stays.
+    Cancelled,
+}
+
+impl JobState {
+    /// How it ended; none before.
+    pub const fn result(self) -> Option<JobResult> {
+        match self {
+            Self::Queued | Self::Running | Self::Flushing => None,
+            Self::Succeeded => Some(JobResult::Succeeded),
+            Self::Failed => Some(JobResult::Failed),
+            Self::Cancelled => Some(JobResult::Cancelled),
+        }
+    }
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Flushing => "flushing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobResult {
+    /// Everything is durable.
+    Succeeded,
+    /// It ended with an error.
+    Failed,
+    /// Cancelled by a user or by the end of the service.
+    Cancelled,
+}
+
+impl From<JobResult> for JobState {
+    fn from(result: JobResult) -> Self {
+        match result {
+            JobResult::Succeeded => Self::Succeeded,
+            JobResult::Failed => Self::Failed,
+            JobResult::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// It receives a stream into a volume.
+    Receive,
+    /// It sends what changed to a drive.
+    Backup,
+    /// It sends a snapshot from a drive into a volume.
+    Restore,
+    /// It reads everything on a drive and compares checksums.
+    Verify,
+    /// It makes a drive safe to unplug.
+    Remove,
+    /// It receives stream files that are on a drive into a volume.
+    Import,
+}
+
+impl JobKind {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Verify => "verify",
+            Self::Remove => "remove",
+            Self::Import => "import",
+        }
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Where the number of bytes to come is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TotalSource {
+    /// It is not known; the total is 0.
+    Unknown,
+    /// The stream is a regular file, and this is its size.
+    File,
+    /// The caller said so. It may be wrong.
+    Client,
+    /// An estimate, from what changed or from how much of a drive is in use.
+    Estimate,
+}

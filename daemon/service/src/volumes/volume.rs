@@ -1,0 +1,160 @@
+//! One configured volume, and what was last seen of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::statvfs::fstatvfs;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::time::{Instant, timeout};
+
+use super::destination::{Destination, Place, Unusable, open};
+use super::lane::{Lane, Unanswered};
+use super::subvolumes::{Subvolume, list};
+use crate::config::VolumeRule;
+
+/// A volume's numbers are not looked up more often than this.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A look waits so long for its turn: longer than anybody else may hold the lane of a drive that answers.
+const TURN: Duration = Duration::from_secs(60);
+
+/// What was last seen of a volume.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The directory that is there; none where it cannot be received into.
+    pub place: Option<Place>,
+    /// The filesystem's size in bytes; 0 where it is not mounted.
+    pub size: u64,
+    /// What can still be written, in bytes, as the filesystem estimates it.
+    pub free: u64,
+}
+
+impl Seen {
+    /// Whether it can be received into: its directory is there, on btrfs, and on the filesystem that is wanted.
+    pub fn mounted(&self) -> bool {
+        self.place.is_some()
+    }
+}
+
+/// A configured volume. Shared: the bus shows it and the desk receives into it.
+#[derive(Debug)]
+pub struct Volume {
+    /// Its rule.
+    pub rule: VolumeRule,
+    seen: watch::Sender<Seen>,
+    lane: Lane,
+    /// When it was last looked at. Held while somebody looks or waits for the turn to look: more need not wait.
+    looked: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Volume {
+    /// A volume that nobody has looked at yet.
+    pub fn new(rule: VolumeRule) -> Arc<Self> {
+        Arc::new(Self { rule, seen: watch::Sender::default(), lane: Lane::new(), looked: Arc::default() })
+    }
+
+    /// What was last seen.
+    pub fn seen(&self) -> Seen {
+        *self.seen.borrow()
+    }
+
+    /// Tells when it was mounted or unmounted, and after jobs; what is told may be what was told before.
+    pub fn watch(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
+    }
+
+    /// Looks at it, unless somebody did within the last second, and waits for that no longer than `patience`. Returns at
+    /// once when somebody is looking.
+    pub async fn glance(self: &Arc<Self>, patience: Duration) {
+        let Ok(looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
+        if looked.is_none_or(|when| when.elapsed() >= FRESH) {
+            self.look_holding(looked, patience, false).await;
+        }
+    }
+
+    /// Looks at it now, waits for that no longer than `patience`, and tells those who watch.
+    pub async fn look(self: &Arc<Self>, patience: Duration) {
+        if let Ok(looked) = timeout(patience, Arc::clone(&self.looked).lock_owned()).await {
+            self.look_holding(looked, patience, true).await;
+        }
+    }
+
+    async fn look_holding(
+        self: &Arc<Self>,
+        mut looked: OwnedMutexGuard<Option<Instant>>,
+        patience: Duration,
+        tell: bool,
+    ) {
+        let volume = Arc::clone(self);
+        let look = move || {
+            let seen = look_at(&volume.rule);
+            volume.seen.send_if_modified(|old| {
+                let before = std::mem::replace(old, seen);
+                // Room changes with every write of anybody: whoever asks sees it, and nobody is woken for it.
+                tell || before.place != seen.place
+            });
+            *looked = Some(Instant::now());
+        };
+        let volume = Arc::clone(self);
+        // A task of its own: past the patience it keeps its turn, and tells what it sees when it has seen it.
+        let looking = tokio::spawn(async move { volume.lane.run(TURN, look).await.unwrap_or_default() });
+        drop(timeout(patience, looking).await);
+    }
+
+    /// Opens its directory.
+    ///
+    /// # Errors
+    /// There was no answer within `patience`; within, why it cannot be received into.
+    pub(crate) async fn open(&self, patience: Duration) -> Result<Result<Destination, Unusable>, Unanswered> {
+        let rule = self.rule.clone();
+        self.lane.run(patience, move || open(&rule)).await
+    }
+
+    /// Lists the subvolumes in its directory.
+    ///
+    /// # Errors
+    /// There was no answer within `patience`; within, why it cannot be received into; within, why it cannot be read.
+    pub async fn list(
+        &self,
+        patience: Duration,
+    ) -> Result<Result<butterdock_btrfs::Result<Vec<Subvolume>>, Unusable>, Unanswered> {
+        let rule = self.rule.clone();
+        let until = std::time::Instant::now() + patience;
+        self.lane.run(patience, move || open(&rule).map(|folder| list(&folder, until))).await
+    }
+}
+
+/// Blocks as long as the drive does.
+fn look_at(rule: &VolumeRule) -> Seen {
+    let Ok(folder) = open(rule) else { return Seen::default() };
+    let Ok(facts) = fstatvfs(&folder) else { return Seen::default() };
+    let bytes = |blocks: u64| blocks.saturating_mul(facts.fragment_size());
+    Seen { place: Some(folder.place), size: bytes(facts.blocks()), free: bytes(facts.blocks_available()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::VolumeName;
+
+    fn volume(path: &str) -> Arc<Volume> {
+        let name = VolumeName::try_from("tank".to_owned()).expect("a name");
+        Volume::new(VolumeRule { name, path: PathBuf::from(path), uuid: None })
+    }
+
+    #[tokio::test]
+    async fn what_is_not_on_btrfs_is_not_mounted_and_has_no_room() {
+        let volume = volume("/proc");
+        volume.look(Duration::from_secs(5)).await;
+        assert_eq!(volume.seen(), Seen::default());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_somebody_who_looks_already() {
+        let volume = volume("/proc");
+        let _looking = Arc::clone(&volume.looked).lock_owned().await;
+        volume.glance(Duration::from_secs(3600)).await;
+    }
+}

@@ -1,9 +1,0 @@
-//! What the service does for a backup before and after its worker runs.
-
-mod folder;
-mod places;
-mod sharers;
-
-pub(crate) use butterdock_worker::backups::*;
-pub(crate) use places::{check_folder, open};
-pub(crate) use sharers::{Alone, Sharers};

@@ -1,0 +1,259 @@
+//! The service's types in the words of the contract. Every match is complete, so that a new word of the service cannot be
+//! forgotten here.
+
+use butterdock_dbus::{
+    self as contract, BackupRow, HistoryEntry, SnapshotOrigin, SnapshotRow, StreamRow, SubvolumeRow,
+};
+use butterdock_service::jobs::{Record, StreamFile};
+use butterdock_service::volumes::Subvolume;
+use butterdock_service::{
+    BackupStatus, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState, MadeBy,
+    SnapshotOnDrive, TotalSource, Warning,
+};
+use uuid::Uuid;
+
+// What the contract promises of sizes the service keeps.
+const _: () = assert!(contract::SECRET_MAX == butterdock_service::SECRET_MAX);
+const _: () = assert!(contract::SUBVOLUMES_MAX == butterdock_service::SUBVOLUMES_MAX);
+
+/// A result of the service, for a caller on the bus.
+pub(super) trait ForCaller<T> {
+    /// The same, with the contract's error.
+    fn for_caller(self) -> Result<T, contract::Error>;
+}
+
+impl<T> ForCaller<T> for Result<T, Error> {
+    fn for_caller(self) -> Result<T, contract::Error> {
+        self.map_err(|error| match error {
+            Error::Named(code, text) => contract::Error::Named(error_name(code), text),
+            Error::InvalidArgs(text) => contract::Error::InvalidArgs(text),
+        })
+    }
+}
+
+pub(super) const fn error_name(code: ErrorCode) -> contract::ErrorName {
+    match code {
+        ErrorCode::Busy => contract::ErrorName::Busy,
+        ErrorCode::NotFound => contract::ErrorName::NotFound,
+        ErrorCode::Exists => contract::ErrorName::Exists,
+        ErrorCode::NoSpace => contract::ErrorName::NoSpace,
+        ErrorCode::ReadOnly => contract::ErrorName::ReadOnly,
+        ErrorCode::InvalidStream => contract::ErrorName::InvalidStream,
+        ErrorCode::TruncatedStream => contract::ErrorName::TruncatedStream,
+        ErrorCode::UnsupportedStream => contract::ErrorName::UnsupportedStream,
+        ErrorCode::ParentMissing => contract::ErrorName::ParentMissing,
+        ErrorCode::TooSlow => contract::ErrorName::TooSlow,
+        ErrorCode::DeviceGone => contract::ErrorName::DeviceGone,
+        ErrorCode::Cancelled => contract::ErrorName::Cancelled,
+        ErrorCode::Failed => contract::ErrorName::Failed,
+    }
+}
+
+pub(super) const fn job_kind(kind: JobKind) -> contract::JobKind {
+    match kind {
+        JobKind::Receive => contract::JobKind::Receive,
+        JobKind::Backup => contract::JobKind::Backup,
+        JobKind::Restore => contract::JobKind::Restore,
+        JobKind::Verify => contract::JobKind::Verify,
+        JobKind::Remove => contract::JobKind::Remove,
+        JobKind::Import => contract::JobKind::Import,
+    }
+}
+
+pub(super) const fn job_state(state: JobState) -> contract::JobState {
+    match state {
+        JobState::Queued => contract::JobState::Queued,
+        JobState::Running => contract::JobState::Running,
+        JobState::Flushing => contract::JobState::Flushing,
+        JobState::Succeeded => contract::JobState::Succeeded,
+        JobState::Failed => contract::JobState::Failed,
+        JobState::Cancelled => contract::JobState::Cancelled,
+    }
+}
+
+pub(super) const fn job_result(result: JobResult) -> contract::JobResult {
+    match result {
+        JobResult::Succeeded => contract::JobResult::Succeeded,
+        JobResult::Failed => contract::JobResult::Failed,
+        JobResult::Cancelled => contract::JobResult::Cancelled,
+    }
+}
+
+pub(super) const fn total_source(source: TotalSource) -> contract::TotalSource {
+    match source {
+        TotalSource::Unknown => contract::TotalSource::Unknown,
+        TotalSource::File => contract::TotalSource::File,
+        TotalSource::Client => contract::TotalSource::Client,
+        TotalSource::Estimate => contract::TotalSource::Estimate,
+    }
+}
+
+pub(super) const fn drive_state(state: DriveState) -> contract::DriveState {
+    match state {
+        DriveState::Present => contract::DriveState::Present,
+        DriveState::Locked => contract::DriveState::Locked,
+        DriveState::Unlocked => contract::DriveState::Unlocked,
+        DriveState::Mounted => contract::DriveState::Mounted,
+        DriveState::Busy => contract::DriveState::Busy,
+        DriveState::Safe => contract::DriveState::Safe,
+    }
+}
+
+pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
+    let DriveProperties {
+        label,
+        model,
+        serial,
+        bus,
+        device,
+        size,
+        free,
+        filesystem_type,
+        filesystem_uuid,
+        encrypted,
+        state,
+        problem,
+        enrolled,
+        last_backup,
+        backups,
+    } = drive;
+    let state = drive_state(state);
+    contract::DriveProperties {
+        label,
+        model,
+        serial,
+        bus,
+        device,
+        size,
+        free,
+        filesystem_type,
+        filesystem_uuid,
+        encrypted,
+        state,
+        problem,
+        enrolled,
+        last_backup,
+        backups,
+    }
+}
+
+pub(super) fn enrol_options(options: contract::EnrolOptions) -> EnrolOptions {
+    let contract::EnrolOptions { format, size, serial, label } = options;
+    EnrolOptions { format, size, serial, label }
+}
+
+pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
+    let BackupStatus {
+        name,
+        due,
+        drive,
+        drive_label,
+        attached,
+        last_good,
+        problem,
+        estimate,
+        incremental,
+        note,
+        warnings,
+    } = backup;
+    let warnings: Vec<contract::Warning> = warnings.into_iter().map(warning).collect();
+    let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
+    BackupRow { name, due, drive, drive_label, attached, last_good, problem, estimate, incremental, note, warnings }
+}
+
+fn warning(warning: Warning) -> contract::Warning {
+    let Warning { code, english } = warning;
+    contract::Warning { code: code.to_owned(), english }
+}
+
+pub(super) fn snapshot_row(snapshot: SnapshotOnDrive) -> SnapshotRow {
+    let text = |uuid: [u8; 16]| Uuid::from_bytes(uuid).to_string();
+    let (origin, machine) = match snapshot.from {
+        MadeBy::ThisMachine => (Some(SnapshotOrigin::ThisMachine), None),
+        MadeBy::OtherMachine(id) => (Some(SnapshotOrigin::OtherMachine), Some(text(id.0))),
+        MadeBy::Unknown => (None, None),
+    };
+    SnapshotRow {
+        name: snapshot.name,
+        uuid: text(snapshot.uuid.0),
+        created: snapshot.made.and_then(|time| u64::try_from(time).ok()?.checked_mul(1_000_000)),
+        backup: snapshot.backup,
+        origin: origin.map(|origin| origin.to_string()),
+        machine,
+        received_uuid: snapshot.received_uuid.map(|uuid| text(uuid.0)),
+        parent_uuid: snapshot.parent_uuid.map(|uuid| text(uuid.0)),
+        pinned: Some(snapshot.pinned),
+    }
+}
+
+pub(super) fn stream_row(file: StreamFile) -> StreamRow {
+    let text = |uuid: [u8; 16]| Uuid::from_bytes(uuid).to_string();
+    let StreamFile { name, size, subvolume, uuid, parent, problem } = file;
+    let (uuid, parent_uuid) = (uuid.map(text).unwrap_or_default(), parent.map(text));
+    StreamRow { name, size, subvolume, uuid, parent_uuid, problem }
+}
+
+pub(super) fn subvolume_row(found: Subvolume) -> SubvolumeRow {
+    let known = |uuid: [u8; 16]| (uuid != [0; 16]).then(|| Uuid::from_bytes(uuid).to_string());
+    SubvolumeRow {
+        name: found.name,
+        id: found.id,
+        uuid: Uuid::from_bytes(found.uuid).to_string(),
+        received_uuid: known(found.received_uuid),
+        parent_uuid: known(found.parent_uuid),
+        read_only: found.read_only,
+        created: found.created,
+    }
+}
+
+pub(super) fn history_entry(record: Record) -> HistoryEntry {
+    HistoryEntry {
+        id: record.id.to_string(),
+        kind: record.kind,
+        volume: record.volume,
+        drive: record.drive,
+        drive_label: record.drive_label,
+        backup: record.backup,
+        note: record.note,
+        started_by_uid: record.started_by_uid,
+        start_time: record.start_time,
+        end_time: record.end_time,
+        result: record.state.to_string(),
+        bytes_received: record.bytes_received,
+        bytes_durable: record.bytes_durable,
+        encoded_writes: record.encoded_writes,
+        fallback_writes: record.fallback_writes,
+        error_name: record.error_name,
+        error_message: record.error_message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [JobKind; 6] =
+        [JobKind::Receive, JobKind::Backup, JobKind::Restore, JobKind::Verify, JobKind::Remove, JobKind::Import];
+    const STATES: [JobState; 6] = [
+        JobState::Queued,
+        JobState::Running,
+        JobState::Flushing,
+        JobState::Succeeded,
+        JobState::Failed,
+        JobState::Cancelled,
+    ];
+
+    #[test]
+    fn the_words_of_the_history_and_the_hook_are_those_of_the_contract() {
+        for code in ErrorCode::ALL {
+            assert_eq!(error_name(code).short(), code.word());
+        }
+        for kind in KINDS {
+            assert_eq!(job_kind(kind).as_str(), kind.word());
+        }
+        for state in STATES {
+            assert_eq!(job_state(state).as_str(), state.word());
+            assert_eq!(job_state(state).result(), state.result().map(job_result));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The server: its connection, and what all objects on the bus have in common.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use butterdock_dbus::names::{BUS_NAME, ROOT};
+use butterdock_dbus::path::{job_path, volume_path};
+use butterdock_dbus::{Error, ErrorName};
+use butterdock_service::Service;
+use butterdock_service::config::VolumeName;
+use butterdock_service::jobs::Ticket;
+use butterdock_service::volumes::Volume;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use uuid::Uuid;
+use zbus::fdo::{ObjectManager, RequestNameFlags};
+use zbus::names::WellKnownName;
+use zbus::{Connection, OwnedObjectPath};
+
+use super::authority::Authority;
+use super::callers::Callers;
+use super::drive_publisher::DrivePublisher;
+use super::fd_table::FdTable;
+use super::job::JobObject;
+use super::manager::Manager;
+use super::volume::VolumeObject;
+use super::{inhibitor, job_publisher, socket, timedate, volume_publisher};
+
+/// The service on the bus, by one connection. Dropped, it publishes nothing any more.
+#[derive(Debug)]
+pub(crate) struct BusServer {
+    pub(super) connection: Connection,
+    pub(super) service: Service,
+    pub(super) authority: Authority,
+    pub(super) descriptors: FdTable,
+    callers: Callers,
+    /// The volumes that are published, each with the task that publishes its changes.
+    volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
+    /// The jobs that are published. Held while one is added: whoever asks for it then finds it published.
+    jobs: Mutex<HashSet<Uuid>>,
+    /// How many published jobs have an end that is not published.
+    unfinished: watch::Sender<usize>,
+    tasks: std::sync::Mutex<JoinSet<()>>,
+}
+
+impl BusServer {
+    /// Connects, publishes everything, and takes the name last: who finds the service finds all of it.
+    ///
+    /// # Errors
+    /// There is no bus at this address, it refuses the connection, or another service has the name.
+    pub(crate) async fn start(address: Option<&str>, service: Service) -> anyhow::Result<Arc<Self>> {
+        use anyhow::Context as _;
+        let server = Self::connect(address, service)
+            .await
+            .context("cannot connect to the bus; start it, or name its address in BUTTERDOCK_BUS_ADDRESS for tests")?;
+        server.publish().await.context("cannot publish the service on the bus")?;
+        server.take_name().await.context(
+            "cannot take the name org.butterdock.Butterdock1; another butterdockd runs, or the bus has no policy for it",
+        )?;
+        let clock = server.service.clock().clone();
+        let asked = server.connection.clone();
+        clock.ask_also(timedate::PROGRAM, move || Box::pin(timedate::synchronised(asked.clone())));
+        server.spawn(async move { clock.look_now().await });
+        let (connection, busy) = (server.connection.clone(), server.service.jobs().busy());
+        server.spawn(inhibitor::follow(connection, busy));
+        Ok(server)
+    }
+
+    async fn connect(address: Option<&str>, service: Service) -> zbus::Result<Arc<Self>> {
+        let descriptors = FdTable::new().map_err(|error| zbus::Error::InputOutput(Arc::new(error)))?;
+        let (connection, callers) = socket::connect(address, descriptors.clone()).await?;
+        let authority = Authority::new(connection.clone(), callers.clone());
+        let server = Arc::new(Self {
+            connection,
+            service,
+            authority,
+            descriptors,
+            callers,
+            volumes: Mutex::default(),
+            jobs: Mutex::default(),
+            unfinished: watch::Sender::new(0),
+            tasks: std::sync::Mutex::default(),
+        });
+        let objects = server.connection.object_server();
+        objects.at(ROOT, ObjectManager).await?;
+        objects.at(ROOT, Manager::new(Arc::clone(&server))).await?;
+        Ok(server)
+    }
+
+    /// What there is now is published when this returns; tasks publish what comes, changes and goes.
+    async fn publish(self: &Arc<Self>) -> zbus::Result<()> {
+        // Before they are listed, so that none is missed.
+        let (appearing, begun) = (self.service.drives().appearing(), self.service.jobs().begun());
+        let configured = self.service.volumes();
+        self.publish_volumes().await?;
+        let mut drives = DrivePublisher::default();
+        drives.catch_up(self).await;
+        job_publisher::catch_up(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
+        self.spawn(volume_publisher::follow(Arc::clone(self), configured));
+        self.spawn(super::drive_publisher::follow(Arc::clone(self), drives, appearing));
+        self.spawn(job_publisher::follow(Arc::clone(self), begun));
+        Ok(())
+    }
+
+    async fn take_name(&self) -> zbus::Result<()> {
+        let name = WellKnownName::from_static_str_unchecked(BUS_NAME);
+        self.connection.request_name_with_flags(name, RequestNameFlags::DO_NOT_QUEUE).await.map(drop)
+    }
+
+    /// Publishes the configured volumes and no others.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(super) async fn publish_volumes(self: &Arc<Self>) -> zbus::Result<()> {
+        let configured = self.service.volumes().borrow().clone();
+        let objects = self.connection.object_server();
+        let mut published = self.volumes.lock().await;
+        let stays = |published: &Arc<Volume>| configured.iter().any(|volume| Arc::ptr_eq(volume, published));
+        let gone: Vec<VolumeName> =
+            published.iter().filter(|(_, (volume, _))| !stays(volume)).map(|(name, _)| name.clone()).collect();
+        for name in gone {
+            if let Some((_, task)) = published.remove(&name) {
+                task.abort();
+            }
+            objects.remove::<VolumeObject, _>(volume_path(name.as_str())).await?;
+        }
+        for volume in &configured {
+            let name = &volume.rule.name;
+            if published.contains_key(name) {
+                continue;
+            }
+            let path = volume_path(name.as_str());
+            let (before, seen) = (volume.seen(), volume.watch());
+            objects.at(&path, VolumeObject::new(Arc::clone(self), Arc::clone(volume))).await?;
+            let task = self.spawn(volume_publisher::publish(self.connection.clone(), path, seen, before));
+            published.insert(name.clone(), (Arc::clone(volume), task));
+        }
+        Ok(())
+    }
+
+    /// Publishes a job until it is forgotten; one that is published stays so.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(super) async fn publish_job(self: &Arc<Self>, ticket: Ticket) -> Result<OwnedObjectPath, Error> {
+        let path = job_path(ticket.id);
+        let mut published = self.jobs.lock().await;
+        if !published.contains(&ticket.id) {
+            let before = ticket.job.borrow().clone();
+            let object = JobObject::new(Arc::clone(self), ticket.job.clone());
+            self.connection.object_server().at(&path, object).await.map_err(|error| bus_failed(&error))?;
+            published.insert(ticket.id);
+            self.unfinished.send_modify(|unfinished| *unfinished = unfinished.saturating_add(1));
+            let (server, of_job, id) = (Arc::clone(self), path.clone(), ticket.id);
+            self.spawn(async move {
+                job_publisher::publish(&server, &of_job, ticket.job, before).await;
+                server.jobs.lock().await.remove(&id);
+            });
+        }
+        Ok(path)
+    }
+
+    /// Waits until the connection to the bus is lost.
+    pub(crate) async fn lost(&self) {
+        tokio::select! {
+            () = self.connection.closed() => {}
+            () = self.callers.lost() => {}
+        }
+    }
+
+    /// The end of a job was published.
+    pub(super) fn end_published(&self) {
+        self.unfinished.send_modify(|unfinished| *unfinished = unfinished.saturating_sub(1));
+    }
+
+    /// Waits until the end of every published job was published.
+    pub(crate) async fn all_ends_published(&self) {
+        // It closes only with this.
+        self.unfinished.subscribe().wait_for(|unfinished| *unfinished == 0).await.map(drop).unwrap_or_default();
+    }
+
+    /// Leaves the bus. A thread that the kernel holds keeps the process and with it the socket, and nobody else could have
+    /// the name.
+    pub(crate) async fn close(&self) {
+        self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).abort_all();
+        self.connection.clone().close().await.unwrap_or_default();
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // What has ended is not kept.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task)
+    }
+}
+
+/// An error of the bus itself, for a caller.
+pub(super) fn bus_failed(error: &zbus::Error) -> Error {
+    Error::new(ErrorName::Failed, format!("the bus failed: {error}; try again"))
+}

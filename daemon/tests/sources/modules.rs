@@ -1,0 +1,165 @@
+//! Which module may use which: every `crate::…` in the sources, against one table for each crate.
+//!
+//! Cargo guards the directions between crates. Within a crate only this does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module, and the modules of its crate that it may use.
+type Table = &'static [(&'static str, &'static [&'static str])];
+
+const PROGRAM: Table = &[
+    ("app", &["args", "dump", "lines", "receive", "serve", "status"]),
+    ("args", &[]),
+    ("bus", &[]),
+    ("dump", &["args", "input", "lines", "zone"]),
+    ("input", &[]),
+    ("lines", &[]),
+    ("main", &[]),
+    ("receive", &["args", "input", "lines", "status", "zone"]),
+    ("serve", &["args", "bus", "lines", "status"]),
+    ("status", &[]),
+    ("zone", &[]),
+];
+
+const SERVICE: Table = &[
+    ("anchor", &[]),
+    ("backups", &["configured"]),
+    ("catalogue", &[]),
+    ("clock", &["catalogue", "durable"]),
+    ("config", &["backups", "configured"]),
+    ("configured", &[]),
+    ("drives", &["anchor", "backups", "catalogue", "config", "foreign", "hooks", "policy", "types"]),
+    ("durable", &[]),
+    ("explain", &["backups", "config", "text", "volumes"]),
+    ("foreign", &[]),
+    ("hooks", &["config", "text", "types"]),
+    (
+        "jobs",
+        &[
+            "anchor",
+            "backups",
+            "catalogue",
+            "clock",
+            "config",
+            "drives",
+            "durable",
+            "foreign",
+            "hooks",
+            "source_locks",
+            "types",
+            "volumes",
+            "worker",
+        ],
+    ),
+    ("lib", &[]),
+    ("mounts", &["config", "jobs", "volumes", "worker"]),
+    ("policy", &["config", "drives"]),
+    ("queries", &["backups", "drives", "jobs", "service", "types"]),
+    ("requests", &["backups", "drives", "foreign", "jobs", "service", "stream_input", "types", "volumes"]),
+    ("service", &["catalogue", "clock", "config", "drives", "hooks", "jobs", "mounts", "types", "volumes", "worker"]),
+    ("source_locks", &[]),
+    ("stream_input", &["foreign", "jobs", "types"]),
+    ("text", &[]),
+    ("types", &[]),
+    ("volumes", &["anchor", "config", "configured", "types"]),
+    ("worker", &["anchor", "foreign"]),
+];
+
+const WORKER: Table = &[
+    ("backups", &["bytes", "clock"]),
+    ("bytes", &[]),
+    ("clock", &[]),
+    ("confine", &[]),
+    ("descriptors", &["handover"]),
+    ("exit_status", &[]),
+    ("failure", &["backups", "streams", "verify"]),
+    ("handover", &[]),
+    ("job", &["backups", "streams", "verify"]),
+    ("lib", &[]),
+    ("limits", &[]),
+    ("line", &[]),
+    ("listener", &[]),
+    ("priority", &[]),
+    ("protocol", &["backups", "priority", "streams", "verify"]),
+    ("run", &["exit_status", "limits"]),
+    ("sentence", &[]),
+    ("streams", &["bytes"]),
+    ("subject", &["streams", "verify"]),
+    ("teller", &[]),
+    ("verify", &[]),
+];
+
+pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The modules that a source names behind `crate::`, alone or in braces; comments name any.
+fn used(source: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.concat();
+    let mut modules = BTreeSet::new();
+    for behind in code.split("crate::").skip(1) {
+        let Some(list) = behind.strip_prefix('{') else {
+            modules.insert(word(behind));
+            continue;
+        };
+        let mut depth = 0_usize;
+        let mut at_a_name = true;
+        for (at, letter) in list.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => at_a_name = true,
+                _ if at_a_name && !letter.is_whitespace() => {
+                    modules.insert(word(&list[at..]));
+                    at_a_name = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    modules
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
+
+#[test]
+fn modules_use_only_those_that_the_design_allows() {
+    for (folder, table) in [("src", PROGRAM), ("service/src", SERVICE), ("worker/src", WORKER)] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut files = Vec::new();
+        sources(&root, &mut files);
+        let mut wrong = Vec::new();
+        for file in files {
+            let within = file.strip_prefix(&root).expect("below it");
+            let first = within.components().next().expect("a name").as_os_str();
+            let module = Path::new(first).file_stem().expect("a name").to_str().expect("text");
+            let allowed = table.iter().find(|(name, _)| *name == module);
+            let (_, allowed) = allowed.unwrap_or_else(|| panic!("{module} is missing in the table of {folder}"));
+            for other in used(&fs::read_to_string(&file).expect("read")) {
+                if other != module && !allowed.contains(&other.as_str()) {
+                    wrong.push(format!("{}: {other}", within.display()));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "modules of {folder} that must not be used there: {wrong:#?}");
+    }
+}
+
+#[test]
+fn a_module_is_found_alone_in_braces_and_over_lines() {
+    let modules = used("use crate::app::USAGE;\nuse crate::{\n    bus::{self, Hall}, lines,\n};\n// crate::zone\n");
+    assert_eq!(modules, ["app", "bus", "lines"].map(str::to_owned).into());
+}
