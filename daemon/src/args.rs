@@ -98,7 +98,7 @@ pub(crate) struct Receive {
 
     /// Write data with N threads instead of one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) lanes: Option<u16>,
+    pub(crate) writer_threads: Option<u16>,
 
     /// Give the subvolume this name instead of the sender's
     #[arg(long = "as", value_name = "NAME")]

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
-use crate::run::{Ran, Stage};
+use crate::run::{Fixture, Ran};
 
 /// What the service was asked, a line each.
-fn asked(stage: &Stage) -> String {
-    stage.fake.desk.asked.lock().expect("unpoisoned").join("\n")
+fn asked(fixture: &Fixture) -> String {
+    fixture.fake.fixture.asked.lock().expect("unpoisoned").join("\n")
 }
 
 fn lines(ran: &Ran) -> Vec<Value> {
@@ -19,12 +19,12 @@ fn lines(ran: &Ran) -> Vec<Value> {
 }
 
 /// Runs it on a terminal on which this is typed; returns what the terminal showed as well.
-fn typed(stage: &Stage, words: &[&str], text: &str) -> (Ran, String) {
+fn typed(fixture: &Fixture, words: &[&str], text: &str) -> (Ran, String) {
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).expect("a terminal");
     // The terminal that a passphrase is asked on is the session's own.
     let mut command = Command::new("setsid");
-    let plain = stage.command(words);
+    let plain = fixture.command(words);
     command.arg("--ctty").arg(plain.get_program()).args(plain.get_args());
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdout(Stdio::piped());
     command.stdin(Stdio::from(terminal.slave.try_clone().expect("a copy"))).stderr(Stdio::from(terminal.slave));
@@ -49,61 +49,61 @@ fn typed(stage: &Stage, words: &[&str], text: &str) -> (Ran, String) {
 
 #[test]
 fn drives_are_listed_with_what_is_wrong_and_status_has_them_too() {
-    let stage = Stage::new();
-    let ran = stage.run(&["drives"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["drives"]);
     assert_eq!(ran.code, Some(0));
     for part in ["3f2a", "Attic", "sdb1", "Elements 25A2", "2.00 TiB", "locked", "2023-11-14 22:13", "not enrolled"] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert!(ran.err.contains("9a11: another drive has the same filesystem"), "{}", ran.err);
     assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
-    let drives = stage.json(&["drives"]);
+    let drives = fixture.json(&["drives"]);
     assert_eq!((&drives["drives"][0]["id"], &drives["drives"][0]["serial"]), (&"3f2a".into(), &"WX11".into()));
     assert_eq!((&drives["drives"][1]["serial"], &drives["drives"][1]["last_backup"]), (&Value::Null, &Value::Null));
-    assert_eq!(stage.json(&["status"])["drives"][0]["backups"][0], "home");
-    assert!(stage.run(&[]).out.contains("Attic"));
+    assert_eq!(fixture.json(&["status"])["drives"][0]["backups"][0], "home");
+    assert!(fixture.run(&[]).out.contains("Attic"));
 }
 
 #[test]
 fn a_name_that_several_drives_have_or_none_is_64_and_names_them() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     for (wanted, parts) in [("Twin", ["9a11", "9a22"]), ("9a", ["9a11", "9a22"]), ("nope", ["no drive", "drives"])] {
         for verb in ["enrol", "backup", "verify", "safely-remove"] {
-            let ran = stage.run(&[verb, wanted]);
+            let ran = fixture.run(&[verb, wanted]);
             assert_eq!(ran.code, Some(64), "{verb} {wanted}: {}", ran.err);
             assert!(parts.iter().all(|part| ran.err.contains(part)), "{verb} {wanted}: {}", ran.err);
         }
     }
     for wanted in ["3f2a", "3f", "Attic", "sdb1", "/dev/sdb1"] {
-        assert_eq!(stage.json(&["enrol", wanted])["id"], "3f2a", "{wanted}");
+        assert_eq!(fixture.json(&["enrol", wanted])["id"], "3f2a", "{wanted}");
     }
-    assert_eq!(asked(&stage).lines().count(), 5);
+    assert_eq!(asked(&fixture).lines().count(), 5);
 }
 
 #[test]
 fn without_a_terminal_nothing_is_erased_unless_the_serial_number_is_given() {
-    let stage = Stage::new();
-    let ran = stage.run(&["enrol", "Attic", "--format"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["enrol", "Attic", "--format"]);
     assert_eq!(ran.code, Some(64));
     assert!(ran.err.contains("nothing was erased") && ran.err.contains("--yes-erase"), "{}", ran.err);
-    let ran = stage.run(&["enrol", "Attic", "--format", "--yes-erase", "WX12"]);
+    let ran = fixture.run(&["enrol", "Attic", "--format", "--yes-erase", "WX12"]);
     assert_eq!(ran.code, Some(64));
     assert!(ran.err.contains("\"WX12\" is not the serial number"), "{}", ran.err);
-    assert_eq!(stage.run(&["enrol", "Attic", "--yes-erase", "WX11"]).code, Some(64), "without --format");
-    assert_eq!(stage.run(&["enrol", "Attic", "--label", "x"]).code, Some(64), "without --format");
-    assert_eq!(asked(&stage), "", "the service was asked");
-    let enrolled = stage.json(&["enrol", "Attic", "--format", "--yes-erase", "WX11", "--label", "New"]);
+    assert_eq!(fixture.run(&["enrol", "Attic", "--yes-erase", "WX11"]).code, Some(64), "without --format");
+    assert_eq!(fixture.run(&["enrol", "Attic", "--label", "x"]).code, Some(64), "without --format");
+    assert_eq!(asked(&fixture), "", "the service was asked");
+    let enrolled = fixture.json(&["enrol", "Attic", "--format", "--yes-erase", "WX11", "--label", "New"]);
     assert_eq!((&enrolled["id"], &enrolled["result"]), (&"3f2a".into(), &"enrolled".into()));
     assert!(
-        asked(&stage).contains("format: true, size: Some(2199023255552), serial: Some(\"WX11\")"),
+        asked(&fixture).contains("format: true, size: Some(2199023255552), serial: Some(\"WX11\")"),
         "{}",
-        asked(&stage)
+        asked(&fixture)
     );
-    let plain = stage.run(&["enrol", "9a11"]);
+    let plain = fixture.run(&["enrol", "9a11"]);
     assert_eq!(plain.code, Some(0), "{}", plain.err);
-    assert!(asked(&stage).contains("9a11 EnrolOptions { format: false, size: None"), "{}", asked(&stage));
+    assert!(asked(&fixture).contains("9a11 EnrolOptions { format: false, size: None"), "{}", asked(&fixture));
     assert_eq!(
-        stage.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code,
+        fixture.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code,
         Some(0),
         "it has no serial number"
     );
@@ -111,112 +111,112 @@ fn without_a_terminal_nothing_is_erased_unless_the_serial_number_is_given() {
 
 #[test]
 fn on_a_terminal_the_drive_is_shown_and_its_serial_number_typed() {
-    let stage = Stage::new();
-    let (ran, shown) = typed(&stage, &["enrol", "Attic", "--format"], "yes\n");
+    let fixture = Fixture::new();
+    let (ran, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "yes\n");
     assert_eq!(ran.code, Some(64), "{shown}");
     for part in ["EVERYTHING", "Elements 25A2", "WX11", "2.00 TiB", "sdb1", "LUKS", "nothing was erased"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert_eq!(asked(&stage), "");
-    let (ran, shown) = typed(&stage, &["enrol", "Attic", "--format"], "WX11\n");
+    assert_eq!(asked(&fixture), "");
+    let (ran, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "WX11\n");
     assert_eq!(ran.code, Some(0), "{shown}");
-    assert!(asked(&stage).contains("format: true"), "{}", asked(&stage));
+    assert!(asked(&fixture).contains("format: true"), "{}", asked(&fixture));
 }
 
 #[test]
 fn a_drive_is_forgotten_whether_it_is_attached_or_away() {
-    let stage = Stage::new();
-    assert_eq!(stage.json(&["forget", "Attic"])["result"], "forgotten");
-    assert_eq!(stage.json(&["forget", "Lost"])["id"], "gone");
-    assert_eq!(asked(&stage), "forget 3f2a itself\nforget gone");
-    assert_eq!(stage.run(&["forget", "Twin"]).code, Some(64));
-    let ran = stage.run(&["forget", "nobody"]);
+    let fixture = Fixture::new();
+    assert_eq!(fixture.json(&["forget", "Attic"])["result"], "forgotten");
+    assert_eq!(fixture.json(&["forget", "Lost"])["id"], "gone");
+    assert_eq!(asked(&fixture), "forget 3f2a itself\nforget gone");
+    assert_eq!(fixture.run(&["forget", "Twin"]).code, Some(64));
+    let ran = fixture.run(&["forget", "nobody"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("\"nobody\""), "{}", ran.err);
 }
 
 #[test]
 fn a_key_comes_from_a_file_or_standard_input_as_it_is() {
-    let stage = Stage::new();
-    assert_eq!(stage.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame").code, Some(0));
-    let ran = stage.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame\n");
+    let fixture = Fixture::new();
+    assert_eq!(fixture.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame").code, Some(0));
+    let ran = fixture.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame\n");
     assert_eq!(ran.code, Some(1), "a newline belongs to it");
-    let file = stage.stream("open sesame");
-    assert_eq!(stage.json(&["unlock", "Attic", "--key-file", file.to_str().expect("a name")])["result"], "unlocked");
-    assert_eq!(stage.run(&["unlock", "Attic", "--key-file", "/nonexistent"]).code, Some(1));
-    let ran = stage.run(&["unlock", "Attic"]);
+    let file = fixture.stream("open sesame");
+    assert_eq!(fixture.json(&["unlock", "Attic", "--key-file", file.to_str().expect("a name")])["result"], "unlocked");
+    assert_eq!(fixture.run(&["unlock", "Attic", "--key-file", "/nonexistent"]).code, Some(1));
+    let ran = fixture.run(&["unlock", "Attic"]);
     assert_eq!(ran.code, Some(64));
     assert!(ran.err.contains("--key-file"), "{}", ran.err);
 }
 
 #[test]
 fn a_drive_is_mounted_and_the_path_printed_alone() {
-    let stage = Stage::new();
-    let ran = stage.run(&["mount", "Attic"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["mount", "Attic"]);
     assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 1), "{}", ran.err);
     let path = ran.out.trim_end().to_owned();
     assert!(path.starts_with('/'), "{path}");
-    let ran = stage.run(&["--json", "mount", "Attic"]);
+    let ran = fixture.run(&["--json", "mount", "Attic"]);
     assert_eq!((lines(&ran)[0]["result"].as_str(), lines(&ran)[0]["path"].as_str()), (Some("mounted"), Some(&*path)));
 }
 
 #[test]
 fn every_backup_of_a_drive_is_watched() {
-    let stage = Stage::new();
-    let ran = stage.run(&["backup", "Attic"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["backup", "Attic"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     for part in ["backed up home on Attic", "backed up root on Attic", "full, because it is the first"] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
-    let ran = stage.run(&["backup", "Attic", "--backup", "fail", "--json"]);
+    let ran = fixture.run(&["backup", "Attic", "--backup", "fail", "--json"]);
     assert_eq!(ran.code, Some(1));
     let lines = lines(&ran);
     let last = lines.last().expect("a line");
     assert_eq!((&last["event"], &last["result"]), (&"ended".into(), &"failed".into()));
     let job = &last["job"];
     assert_eq!((&job["kind"], &job["volume"], &job["drive"]), (&"backup".into(), &Value::Null, &"3f2a".into()));
-    let history = stage.json(&["history"]);
+    let history = fixture.json(&["history"]);
     assert_eq!((&history["history"][0]["backup"], &history["history"][0]["volume"]), (&"fail".into(), &Value::Null));
-    assert_eq!(stage.run(&["backup", "9a11"]).code, Some(77));
+    assert_eq!(fixture.run(&["backup", "9a11"]).code, Some(77));
 }
 
 #[test]
 fn detached_backups_print_an_id_each() {
-    let stage = Stage::new();
-    let ran = stage.run(&["backup", "Attic", "--backup", "stall", "--detach"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["backup", "Attic", "--backup", "stall", "--detach"]);
     let id = ran.out.trim().to_owned();
     assert!(uuid::Uuid::parse_str(&id).is_ok(), "{ran:?}");
-    assert!(stage.run(&["jobs"]).out.contains("stall on Attic"));
-    assert_eq!(stage.run(&["cancel", &id]).code, Some(0));
-    assert_eq!(stage.run(&["backup", "Attic", "--detach"]).out.lines().count(), 2);
+    assert!(fixture.run(&["jobs"]).out.contains("stall on Attic"));
+    assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
+    assert_eq!(fixture.run(&["backup", "Attic", "--detach"]).out.lines().count(), 2);
 }
 
 #[test]
 fn a_drive_is_said_to_be_safe_when_the_job_has_succeeded() {
-    let stage = Stage::new();
-    let ran = stage.run(&["safely-remove", "Attic"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["safely-remove", "Attic"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.ends_with("Attic is safe to unplug\n"), "{}", ran.out);
-    let ran = stage.run(&["safely-remove", "9a11", "--json"]);
+    let ran = fixture.run(&["safely-remove", "9a11", "--json"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(lines(&ran)[0]["error"]["name"], "org.butterdock.Butterdock1.Error.Busy");
-    let ran = stage.run(&["verify", "Attic"]);
+    let ran = fixture.run(&["verify", "Attic"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("nothing is wrong"), "{}", ran.out);
 }
 
 #[test]
 fn backups_tell_what_is_due_and_with_dry_run_what_would_be_sent() {
-    let stage = Stage::new();
-    let plain = stage.run(&["backups"]).out;
+    let fixture = Fixture::new();
+    let plain = fixture.run(&["backups"]).out;
     for part in ["home", "Attic", "Lost", "2023-11-14 22:13", "never", "photos: no drive is enrolled"] {
         assert!(plain.contains(part), "{part}: {plain}");
     }
     assert!(!plain.contains("MiB"), "{plain}");
-    let dry = stage.run(&["backups", "--dry-run"]).out;
+    let dry = fixture.run(&["backups", "--dry-run"]).out;
     assert!(dry.contains("5.00 MiB of changes") && dry.contains("5.00 MiB, everything"), "{dry}");
     assert!(dry.contains("no snapshot of it yet\\u{1b}"), "{dry:?}");
-    let list = stage.json(&["backups", "--dry-run"]);
+    let list = fixture.json(&["backups", "--dry-run"]);
     assert_eq!(
         (&list["backups"][0]["estimate"], &list["backups"][0]["incremental"]),
         (&(5 << 20).into(), &true.into())
@@ -227,45 +227,45 @@ fn backups_tell_what_is_due_and_with_dry_run_what_would_be_sent() {
 
 #[test]
 fn a_snapshot_is_restored_by_its_name_or_its_uuid() {
-    let stage = Stage::new();
-    let shown = stage.run(&["snapshots", "--drive", "Attic"]).out;
+    let fixture = Fixture::new();
+    let shown = fixture.run(&["snapshots", "--drive", "Attic"]).out;
     assert!(shown.contains("tuesday") && shown.contains("bb11"), "{shown}");
     assert!(shown.contains("this machine") && shown.contains("machine 1a2b3c4d"), "{shown}");
-    let list = stage.json(&["snapshots", "--drive", "Attic"]);
+    let list = fixture.json(&["snapshots", "--drive", "Attic"]);
     let of = |row: usize, key: &str| list["snapshots"][row][key].clone();
     assert_eq!((of(0, "pinned"), of(0, "origin"), of(0, "machine")), (true.into(), "this-machine".into(), Value::Null));
     assert_eq!((of(1, "origin"), of(2, "origin")), (Value::Null, "other-machine".into()));
     assert_eq!(of(2, "machine"), "1a2b3c4d-0000-8000-8000-000000000000");
-    let ran = stage.run(&["restore", "Attic", "tuesday", "tank", "--as", "back"]);
+    let ran = fixture.run(&["restore", "Attic", "tuesday", "tank", "--as", "back"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("restore from Attic into tank") && ran.out.contains("restored"), "{}", ran.out);
-    assert_eq!(asked(&stage), "restore aa22 tank RestoreOptions { name: Some([98, 97, 99, 107]) }");
-    let ran = stage.run(&["restore", "Attic", "monday", "tank"]);
+    assert_eq!(asked(&fixture), "restore aa22 tank RestoreOptions { name: Some([98, 97, 99, 107]) }");
+    let ran = fixture.run(&["restore", "Attic", "monday", "tank"]);
     assert_eq!(ran.code, Some(64));
     assert!(ran.err.contains("aa11, bb11"), "{}", ran.err);
-    assert_eq!(stage.run(&["restore", "Attic", "bb", "tank", "--detach"]).code, Some(0));
-    assert_eq!(stage.run(&["restore", "Attic", "sunday", "tank"]).code, Some(64));
-    assert_eq!(stage.run(&["restore", "Attic", "tuesday", "tnak"]).code, Some(1));
+    assert_eq!(fixture.run(&["restore", "Attic", "bb", "tank", "--detach"]).code, Some(0));
+    assert_eq!(fixture.run(&["restore", "Attic", "sunday", "tank"]).code, Some(64));
+    assert_eq!(fixture.run(&["restore", "Attic", "tuesday", "tnak"]).code, Some(1));
 }
 
 #[test]
 fn streams_are_listed_and_imported() {
-    let stage = Stage::new();
-    let shown = stage.run(&["import", "Attic", "--list"]).out;
+    let fixture = Fixture::new();
+    let shown = fixture.run(&["import", "Attic", "--list"]).out;
     assert!(shown.contains("mon\\u{1b}[2J\\xff.send"), "{shown:?}");
-    assert_eq!(stage.json(&["import", "Attic", "--list"])["streams"][0]["size"], 7);
-    let ran = stage.run(&["import", "Attic", "tank", "--file", "mon.send", "--verify"]);
+    assert_eq!(fixture.json(&["import", "Attic", "--list"])["streams"][0]["size"], 7);
+    let ran = fixture.run(&["import", "Attic", "tank", "--file", "mon.send", "--verify"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.contains("imported") && asked(&stage).contains("verify: true"), "{}", ran.out);
-    assert_eq!(stage.run(&["import", "Attic"]).code, Some(64), "a volume, or --list");
-    assert_eq!(stage.run(&["import", "Attic", "tank", "--file", "a/b"]).code, Some(64));
+    assert!(ran.out.contains("imported") && asked(&fixture).contains("verify: true"), "{}", ran.out);
+    assert_eq!(fixture.run(&["import", "Attic"]).code, Some(64), "a volume, or --list");
+    assert_eq!(fixture.run(&["import", "Attic", "tank", "--file", "a/b"]).code, Some(64));
 }
 
 #[test]
 fn a_passphrase_is_typed_without_an_echo() {
-    let stage = Stage::new();
-    let (ran, shown) = typed(&stage, &["unlock", "Attic"], "open sesame\n");
+    let fixture = Fixture::new();
+    let (ran, shown) = typed(&fixture, &["unlock", "Attic"], "open sesame\n");
     assert_eq!(ran.code, Some(0), "{shown}");
     assert!(shown.contains("Passphrase of Attic") && !shown.contains("sesame"), "{shown}");
-    assert_eq!(asked(&stage), "unlock \"open sesame\"");
+    assert_eq!(asked(&fixture), "unlock \"open sesame\"");
 }

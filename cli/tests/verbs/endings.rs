@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::bus::Bus;
-use crate::run::{Ran, Stage, command};
+use crate::run::{Fixture, Ran, command};
 
 #[test]
 fn without_a_service_every_verb_ends_with_69_and_one_sentence() {
@@ -51,58 +51,58 @@ fn without_a_bus_it_is_69_too() {
 
 #[test]
 fn a_misused_command_line_ends_with_64_and_help_with_0() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     for words in [&["nonsense"][..], &["receive"], &["cancel"], &["receive", "tank", "a", "b"], &["--frob"]] {
-        assert_eq!(stage.run(words).code, Some(64), "{words:?}");
+        assert_eq!(fixture.run(words).code, Some(64), "{words:?}");
     }
     for words in [&["--help"][..], &["receive", "--help"], &["--version"]] {
-        let ran = stage.run(words);
+        let ran = fixture.run(words);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words:?}");
     }
-    let ran = stage.run(&["watch", "aa"]);
+    let ran = fixture.run(&["watch", "aa"]);
     assert_eq!(ran.code, Some(64));
     assert!(ran.err.contains("butterdock history"), "{}", ran.err);
 }
 
 #[test]
 fn who_may_not_gets_77_and_what_to_do() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "locked"], "ok");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "locked"], "ok");
     assert_eq!(ran.code, Some(77));
     assert!(ran.err.contains("may not receive") && ran.err.contains("as root"), "{}", ran.err);
 }
 
 #[test]
 fn a_refusal_is_an_object_with_json() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tnak", "--json"], "ok");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tnak", "--json"], "ok");
     let object = serde_json::from_str::<Value>(&ran.out).expect("an object");
     assert_eq!(object["error"]["name"], "org.butterdock.Butterdock1.Error.NotFound");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("butterdock volumes"), "{}", ran.err);
-    assert_eq!(stage.run(&["snapshots", "tnak"]).code, Some(1));
+    assert_eq!(fixture.run(&["snapshots", "tnak"]).code, Some(1));
 }
 
 #[test]
 fn a_name_that_cannot_be_is_64() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tank", "--as", "a/b"], "ok");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tank", "--as", "a/b"], "ok");
     assert_eq!(ran.code, Some(64), "{}", ran.err);
     assert!(ran.err.contains("a/b"), "{}", ran.err);
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let stage = Stage::new();
-    let ran = stage.run(&["receive", "tank", "/nonexistent/\u{1b}[2J"]);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["receive", "tank", "/nonexistent/\u{1b}[2J"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("/nonexistent/\\u{1b}[2J"), "{}", ran.err);
 }
 
 #[test]
 fn a_reader_that_leaves_changes_nothing() {
-    let stage = Stage::new();
-    let mut child = stage.command(&["volumes"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let fixture = Fixture::new();
+    let mut child = fixture.command(&["volumes"]).stdout(Stdio::piped()).spawn().expect("it runs");
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::run::Stage;
+use crate::run::Fixture;
 
 const SHARE: &str = env!("BUTTERDOCK_SHARE");
 
@@ -52,11 +52,11 @@ fn part(page: &str, verb: &str) -> String {
 
 #[test]
 fn the_page_has_every_verb_with_its_flags_and_no_other() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let page = made("man/man1/butterdock.1");
     let common = BTreeSet::from(["--json", "--help", "--version"].map(str::to_owned));
     for verb in VERBS {
-        let help = stage.run(&[verb, "--help"]).out;
+        let help = fixture.run(&[verb, "--help"]).out;
         let known = flags(&help).difference(&common).cloned().collect::<BTreeSet<_>>();
         assert_eq!(flags(&part(&page, verb)), known, "{verb}");
     }
@@ -76,8 +76,8 @@ fn man_reads_the_page_without_a_complaint() {
 
 #[test]
 fn the_completions_have_every_verb_and_flag() {
-    let stage = Stage::new();
-    let help = VERBS.map(|verb| stage.run(&[verb, "--help"]).out).concat();
+    let fixture = Fixture::new();
+    let help = VERBS.map(|verb| fixture.run(&[verb, "--help"]).out).concat();
     for (shell, name) in [
         ("bash", "bash-completion/completions/butterdock"),
         ("zsh", "zsh/site-functions/_butterdock"),
@@ -106,17 +106,17 @@ fn keys(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn the_page_tells_of_every_key_of_the_json() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let page = made("man/man1/butterdock.1");
     let mut found = BTreeSet::new();
-    let ran = stage.piped(&["receive", "tank", "--json"], "fail");
+    let ran = fixture.piped(&["receive", "tank", "--json"], "fail");
     ran.out.lines().for_each(|line| keys(&serde_json::from_str(line).expect("an object"), &mut found));
     for verb in ["status", "volumes", "jobs", "history", "drives", "backups"] {
-        keys(&stage.json(&[verb]), &mut found);
+        keys(&fixture.json(&[verb]), &mut found);
     }
-    keys(&stage.json(&["snapshots", "tank"]), &mut found);
+    keys(&fixture.json(&["snapshots", "tank"]), &mut found);
     for words in [&["snapshots", "--drive", "3f2a"][..], &["import", "3f2a", "--list"], &["forget", "3f2a"]] {
-        keys(&stage.json(words), &mut found);
+        keys(&fixture.json(words), &mut found);
     }
     for key in found {
         assert!(page.contains(&format!("\\fI{key}\\fR")), "{key}");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::run::{Ran, Stage};
+use crate::run::{Fixture, Ran};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dbus/README.md");
 
@@ -13,22 +13,22 @@ fn example() -> String {
     code.expect("an example").to_owned()
 }
 
-fn run(stage: &Stage, folder: &Path) -> Option<Ran> {
+fn run(fixture: &Fixture, folder: &Path) -> Option<Ran> {
     let mut python = Command::new("/usr/bin/python3");
     let available = python.args(["-c", "import dbus, gi"]).output().is_ok_and(|done| done.status.success());
     let mut python = Command::new("/usr/bin/python3");
-    python.arg("-c").arg(example()).current_dir(folder).env("DBUS_SYSTEM_BUS_ADDRESS", &stage.bus.address);
+    python.arg("-c").arg(example()).current_dir(folder).env("DBUS_SYSTEM_BUS_ADDRESS", &fixture.bus.address);
     available.then(|| Ran::from(python.output().expect("it runs")))
 }
 
 #[test]
 fn the_example_follows_a_job_to_its_end() {
-    let stage = Stage::new();
-    let folder = stage.folder.path();
+    let fixture = Fixture::new();
+    let folder = fixture.folder.path();
     std::fs::write(folder.join("monday.stream"), "ok and more").expect("written");
-    let Some(ran) = run(&stage, folder) else { return };
+    let Some(ran) = run(&fixture, folder) else { return };
     assert!(ran.out.ends_with("succeeded\n") && ran.out.contains("11 bytes"), "{ran:?}");
     std::fs::write(folder.join("monday.stream"), "fail").expect("written");
-    let Some(ran) = run(&stage, folder) else { return };
+    let Some(ran) = run(&fixture, folder) else { return };
     assert!(ran.out.contains("failed\norg.butterdock.Butterdock1.Error.NoSpace cannot write"), "{ran:?}");
 }

@@ -8,7 +8,7 @@ const README: &str = include_str!("../../../README.md");
 const USAGE: i32 = 64;
 
 /// The words behind `butterdock`, of every line that tells to type it; comments and what it reads from are left out.
-fn told() -> Vec<Vec<&'static str>> {
+fn documented() -> Vec<Vec<&'static str>> {
     let mut found = Vec::new();
     for line in README.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).flat_map(str::lines) {
         let line = line.split(" #").next().unwrap_or_default();
@@ -25,9 +25,9 @@ fn told() -> Vec<Vec<&'static str>> {
 
 #[test]
 fn every_command_of_the_readme_is_understood() {
-    let told = told();
-    assert!(told.len() >= 15, "{told:?}");
-    for words in told {
+    let documented = documented();
+    assert!(documented.len() >= 15, "{documented:?}");
+    for words in documented {
         // There is no bus: what is understood fails for want of it, or of a file.
         let done = command("unix:path=/nonexistent", &words).output().expect("it runs");
         let said = String::from_utf8_lossy(&done.stderr);

@@ -14,7 +14,7 @@ use crate::fake::Fake;
 
 /// A bus, a service on it, and a folder for streams.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) fake: Fake,
     pub(crate) bus: Bus,
     pub(crate) folder: TempDir,
@@ -28,7 +28,7 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) fn new() -> Self {
         let bus = Bus::start();
         Self { fake: Fake::start(&bus.address), bus, folder: tempfile::tempdir().expect("a folder") }

@@ -8,7 +8,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::run::{Ran, Stage, signal, wait_until};
+use crate::run::{Fixture, Ran, signal, wait_until};
 
 /// The objects of a run, one a line.
 fn lines(ran: &Ran) -> Vec<Value> {
@@ -16,7 +16,7 @@ fn lines(ran: &Ran) -> Vec<Value> {
 }
 
 /// Ctrl-C once the child has said that it watches.
-fn interrupt(stage: &Stage, mut child: Child) -> Ran {
+fn interrupt(fixture: &Fixture, mut child: Child) -> Ran {
     let mut out = child.stdout.take().expect("piped");
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -29,7 +29,7 @@ fn interrupt(stage: &Stage, mut child: Child) -> Ran {
     };
     read.expect("a first line");
     child.stdout = Some(out);
-    wait_until("the job is there", || !stage.json(&["jobs"])["jobs"].as_array().expect("a list").is_empty());
+    wait_until("the job is there", || !fixture.json(&["jobs"])["jobs"].as_array().expect("a list").is_empty());
     // The line is printed just before Ctrl-C is waited for.
     std::thread::sleep(std::time::Duration::from_millis(200));
     signal(&child, Signal::SIGINT);
@@ -38,8 +38,8 @@ fn interrupt(stage: &Stage, mut child: Child) -> Ran {
 
 #[test]
 fn a_piped_stream_is_received_and_told_in_two_lines() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tank", "-"], "ok and some data");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tank", "-"], "ok and some data");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
     assert!(ran.out.contains("received 16 B into tank") && ran.out.contains("durable"), "{}", ran.out);
@@ -48,9 +48,9 @@ fn a_piped_stream_is_received_and_told_in_two_lines() {
 /// While polkit asked for a password, the signals of another job filled the connection, and the answer was never read.
 #[test]
 fn a_receive_that_is_answered_late_is_heard_among_the_signals_of_a_busy_job() {
-    let stage = Stage::new();
-    let file = stage.stream("ok and some data");
-    let mut child = stage.command(&["receive", "patient", file.to_str().expect("a name")]).spawn().expect("it runs");
+    let fixture = Fixture::new();
+    let file = fixture.stream("ok and some data");
+    let mut child = fixture.command(&["receive", "patient", file.to_str().expect("a name")]).spawn().expect("it runs");
     wait_until("it ends", || child.try_wait().expect("its state").is_some());
     let ran = Ran::from(child.wait_with_output().expect("it has ended"));
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
@@ -59,10 +59,10 @@ fn a_receive_that_is_answered_late_is_heard_among_the_signals_of_a_busy_job() {
 
 #[test]
 fn options_are_passed_on_as_bytes_and_only_where_they_are_given() {
-    let stage = Stage::new();
-    assert_eq!(stage.piped(&["receive", "tank", "--verify", "--as", "x"], "ok").code, Some(0));
-    assert_eq!(stage.piped(&["receive", "tank", "--force-decompress"], "ok").code, Some(0));
-    let asked = stage.fake.desk.asked.lock().expect("unpoisoned").join("\n");
+    let fixture = Fixture::new();
+    assert_eq!(fixture.piped(&["receive", "tank", "--verify", "--as", "x"], "ok").code, Some(0));
+    assert_eq!(fixture.piped(&["receive", "tank", "--force-decompress"], "ok").code, Some(0));
+    let asked = fixture.fake.fixture.asked.lock().expect("unpoisoned").join("\n");
     let wanted = [
         "name: Some([120]), verify: true, force_decompress: false",
         "name: None, verify: false, force_decompress: true",
@@ -72,8 +72,8 @@ fn options_are_passed_on_as_bytes_and_only_where_they_are_given() {
 
 #[test]
 fn a_job_that_fails_ends_with_1_and_tells_on_what() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tank"], "fail now");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tank"], "fail now");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("photos/\\u{1b}]0;x\\u{7}a.jpg"), "{:?}", ran.err);
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
@@ -81,16 +81,16 @@ fn a_job_that_fails_ends_with_1_and_tells_on_what() {
 
 #[test]
 fn who_may_not_know_on_what_it_failed_is_told_the_rest() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tank"], "dark now");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tank"], "dark now");
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("at command 7") && ran.err.contains("make room"), "{}", ran.err);
 }
 
 #[test]
 fn watching_prints_an_object_a_line() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tank", "--json"], "fail now");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tank", "--json"], "fail now");
     let lines = lines(&ran);
     let events = lines.iter().map(|line| line["event"].as_str().expect("an event")).collect::<Vec<_>>();
     assert_eq!((events.first(), events.last()), (Some(&"started"), Some(&"ended")), "{events:?}");
@@ -102,37 +102,37 @@ fn watching_prints_an_object_a_line() {
 
 #[test]
 fn detached_from_the_start_it_prints_the_id_alone() {
-    let stage = Stage::new();
-    let id = stage.stalled();
+    let fixture = Fixture::new();
+    let id = fixture.stalled();
     assert!(uuid::Uuid::parse_str(&id).is_ok(), "{id}");
-    assert_eq!(stage.run(&["cancel", &id]).code, Some(0));
-    let file = stage.stream("ok");
-    let ran = stage.run(&["receive", "tank", file.to_str().expect("a name"), "--detach", "--json"]);
+    assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
+    let file = fixture.stream("ok");
+    let ran = fixture.run(&["receive", "tank", file.to_str().expect("a name"), "--detach", "--json"]);
     assert_eq!(lines(&ran)[0]["event"], "started");
 }
 
 #[test]
 fn ctrl_c_detaches_and_says_how_to_come_back() {
-    let stage = Stage::new();
-    let file = stage.stream("stall");
-    let child = stage.command(&["receive", "tank", file.to_str().expect("a name")]).spawn().expect("it runs");
-    let ran = interrupt(&stage, child);
+    let fixture = Fixture::new();
+    let file = fixture.stream("stall");
+    let child = fixture.command(&["receive", "tank", file.to_str().expect("a name")]).spawn().expect("it runs");
+    let ran = interrupt(&fixture, child);
     assert_eq!(ran.code, Some(130), "{}", ran.err);
-    let id = stage.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id")[..8].to_owned();
+    let id = fixture.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id")[..8].to_owned();
     for part in ["goes on;", &format!("butterdock watch {id}"), &format!("butterdock cancel {id}")] {
         assert!(ran.err.contains(part), "{part}: {}", ran.err);
     }
-    assert_eq!(stage.json(&["jobs"])["jobs"][0]["state"], "flushing");
-    assert_eq!(stage.run(&["cancel", &id]).code, Some(0));
+    assert_eq!(fixture.json(&["jobs"])["jobs"][0]["state"], "flushing");
+    assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
 }
 
 #[test]
 fn a_watched_job_that_somebody_cancels_ends_with_1() {
-    let stage = Stage::new();
-    let id = stage.stalled();
-    let child = stage.command(&["watch", &id[..6], "--json"]).spawn().expect("it runs");
+    let fixture = Fixture::new();
+    let id = fixture.stalled();
+    let child = fixture.command(&["watch", &id[..6], "--json"]).spawn().expect("it runs");
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!(stage.run(&["cancel", &id]).code, Some(0));
+    assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
     let ran = Ran::from(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.code, Some(1));
     assert_eq!(lines(&ran).last().expect("a last line")["result"], "cancelled");
@@ -140,15 +140,15 @@ fn a_watched_job_that_somebody_cancels_ends_with_1() {
 
 #[test]
 fn every_job_is_watched_until_none_is_left() {
-    let stage = Stage::new();
-    let idle = stage.run(&["watch"]);
+    let fixture = Fixture::new();
+    let idle = fixture.run(&["watch"]);
     assert_eq!((idle.code, idle.out.as_str()), (Some(0), "nothing is running\n"));
-    let before = stage.stalled();
-    let child = stage.command(&["watch"]).spawn().expect("it runs");
+    let before = fixture.stalled();
+    let child = fixture.command(&["watch"]).spawn().expect("it runs");
     std::thread::sleep(std::time::Duration::from_millis(300));
     // One that begins meanwhile is watched as well.
-    let ids = [stage.stalled(), before];
-    ids.iter().for_each(|id| assert_eq!(stage.run(&["cancel", id]).code, Some(0)));
+    let ids = [fixture.stalled(), before];
+    ids.iter().for_each(|id| assert_eq!(fixture.run(&["cancel", id]).code, Some(0)));
     let ran = Ran::from(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.code, Some(1));
     assert!(ids.iter().all(|id| ran.out.contains(&id[..8]) && ran.err.contains(&id[..8])), "{ran:?}");
@@ -156,29 +156,29 @@ fn every_job_is_watched_until_none_is_left() {
 
 #[test]
 fn a_job_that_has_ended_is_told_at_once() {
-    let stage = Stage::new();
-    assert_eq!(stage.piped(&["receive", "tank"], "fail").code, Some(1));
-    let id = stage.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id").to_owned();
-    let ran = stage.run(&["watch", &id]);
+    let fixture = Fixture::new();
+    assert_eq!(fixture.piped(&["receive", "tank"], "fail").code, Some(1));
+    let id = fixture.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id").to_owned();
+    let ran = fixture.run(&["watch", &id]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("photos/"), "{}", ran.err);
 }
 
 #[test]
 fn a_service_that_goes_away_is_told_with_69() {
-    let stage = Stage::new();
-    let ran = stage.piped(&["receive", "tank"], "die now");
+    let fixture = Fixture::new();
+    let ran = fixture.piped(&["receive", "tank"], "die now");
     assert_eq!(ran.code, Some(69), "{}", ran.err);
     assert!(ran.err.contains("butterdock history"), "{}", ran.err);
 }
 
 #[test]
 fn a_terminal_gets_a_bar_and_no_pipe_does() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).expect("a terminal");
-    let file = stage.stream("ok and some data");
-    let mut command = stage.command(&["receive", "tank", file.to_str().expect("a name")]);
+    let file = fixture.stream("ok and some data");
+    let mut command = fixture.command(&["receive", "tank", file.to_str().expect("a name")]);
     command.env("TERM", "xterm").stderr(Stdio::from(terminal.slave));
     let child = command.spawn().expect("it runs");
     // The command holds the terminal open, too.

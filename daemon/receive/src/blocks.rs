@@ -6,7 +6,7 @@ use std::time::Duration;
 /// When nothing was let go for this long, something waits for the disk.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Counts what the lanes let go. It wakes the reader seldom: a wake-up costs as much as copying 100 KiB.
+/// Counts what the writer threads let go. It wakes the reader seldom: a wake-up costs as much as copying 100 KiB.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     state: Mutex<State>,

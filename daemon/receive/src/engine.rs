@@ -132,7 +132,7 @@ struct Run<'scope, 'env> {
     blocks: &'env Blocks,
 }
 
-/// A subvolume in work. The applier stands first: it is dropped, and its lanes with it, before the subvolume is.
+/// A subvolume in work. The applier stands first: it is dropped, and its writer threads with it, before the subvolume is.
 struct Receiving<'env> {
     applier: Applier<'env, RealVolume<Parents>>,
     hidden: Hidden<'env>,
@@ -192,7 +192,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         }
     }
 
-    /// The next batch; while there is none, the lanes have everything.
+    /// The next batch; while there is none, the writer threads have everything.
     fn next_batch(&self, batches: &Receiver<Batch>, current: &mut Option<Receiving<'env>>) -> Option<Batch> {
         match batches.try_recv() {
             Ok(batch) => Some(batch),
@@ -254,10 +254,12 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         self.observer.phase(Phase::Receiving);
         let volume = RealVolume::new(hidden.reopen()?, begin.identity, parents)
             .map_err(|fault| Error::call("open the new subvolume", fault))?;
-        let lanes = self.options.lanes.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let writer_threads =
+            self.options.writer_threads.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let blocks = self.blocks;
-        let applier =
-            Applier::new(volume, self.threads, lanes, self.rules, move |bytes, idle| blocks.freed(bytes, idle))?;
+        let applier = Applier::new(volume, self.threads, writer_threads, self.rules, move |bytes, idle| {
+            blocks.freed(bytes, idle)
+        })?;
         Ok(Receiving { applier, hidden, begin, name })
     }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! reader thread        input → decoder → planner        reads ahead of the filesystem, by a bounded pool
 //! calling thread       steps → applier                  names: create, rename, link, unlink, open; large data
-//! lane threads         work on one file each            data, attributes
+//! writer thread threads         work on one file each            data, attributes
 //! ```
 //!
 //! * `plan` is pure: it folds a window of commands into steps, so that a file is created once, under its
@@ -27,20 +27,23 @@ mod blocks;
 mod control;
 mod engine;
 mod error;
-pub mod memory;
-
+#[cfg(test)]
+mod memory;
 mod name;
 mod observer;
 mod options;
-pub mod payload;
+#[cfg(test)]
+mod order;
+mod payload;
 mod place;
-pub mod plan;
+mod plan;
 mod reader;
-pub mod real;
+mod real;
 mod record;
-pub mod volume;
+mod volume;
 
-pub use apply::{Way, apply_steps};
+#[cfg(test)]
+use apply::{Way, apply_steps};
 pub use control::{Control, Counts, Progress};
 pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};

@@ -46,7 +46,7 @@ pub struct Options {
     /// Write every payload decoded, as a kernel without encoded writes would make us do.
     pub force_decompress: bool,
     /// How many threads write data; the number of cores where nothing is said.
-    pub lanes: Option<NonZeroUsize>,
+    pub writer_threads: Option<NonZeroUsize>,
     /// How a finished subvolume gets its name; [`Publication::of`](crate::Publication::of) decides.
     pub publication: Publication,
     /// The name that the subvolume gets instead of the one in the stream.
@@ -79,7 +79,7 @@ impl Default for Options {
         Self {
             verify: false,
             force_decompress: false,
-            lanes: None,
+            writer_threads: None,
             publication: Publication::default(),
             name: None,
             no_verity: false,

@@ -67,13 +67,14 @@ fn words(
 }
 
 fn priority(worker: &WorkerRule) -> String {
-    let WorkerRule { nice, io_class, io_priority, lanes } = worker;
+    let WorkerRule { nice, io_class, io_priority, writer_threads } = worker;
     let disk = match io_class {
         IoClass::Idle => "takes the disk when nobody else wants it".to_owned(),
         IoClass::BestEffort => format!("shares the disk with priority {io_priority} (0 is first, 7 last)"),
     };
-    let lanes = lanes.map_or_else(|| "one thread for each core".to_owned(), |lanes| format!("{lanes} threads"));
-    format!("A worker runs with nice {nice}, {disk}, and writes with {lanes}.")
+    let writer_threads = writer_threads
+        .map_or_else(|| "one thread for each core".to_owned(), |writer_threads| format!("{writer_threads} threads"));
+    format!("A worker runs with nice {nice}, {disk}, and writes with {writer_threads}.")
 }
 
 fn line(out: &mut String, text: &str) {

@@ -9,16 +9,15 @@
 //! [`Service::receive`] → `stream_input` (a thread that may be lost looks at the descriptor) → `jobs::desk` (queued) →
 //! `jobs::runner::receive` (opens the volume) → one worker process → the history → the job's end.
 
-mod anchor;
 mod backups;
 pub mod catalogue;
 pub mod clock;
 pub mod config;
 mod configured;
+mod dir_handle;
 pub mod drives;
 mod durable;
 mod explain;
-pub mod foreign;
 mod hooks;
 pub mod jobs;
 mod mounts;
@@ -30,6 +29,7 @@ pub mod source_locks;
 mod stream_input;
 pub mod text;
 mod types;
+pub mod untrusted_fd;
 pub mod volumes;
 mod worker;
 

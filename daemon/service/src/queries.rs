@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::backups;
-use crate::drives::{Dock, DriveId, Letting};
+use crate::drives::{DriveId, DriveManager, ReleaseMode};
 use crate::jobs::Estimated;
 use crate::service::Service;
 use crate::types::{BackupStatus, DriveState, Error, ErrorCode, Warning};
@@ -25,10 +25,10 @@ impl Service {
     /// # Errors
     /// The drive cannot be used, or does not answer.
     pub async fn list_snapshots(&self, drive: DriveId) -> Result<Vec<SnapshotOnDrive>, Error> {
-        let dock = &self.0.dock;
-        let backups = dock.remembered(&drive);
-        let stay = Stay::begin(dock, &drive);
-        let lease = dock.lease(&drive).await?;
+        let manager = &self.0.manager;
+        let backups = manager.remembered(&drive);
+        let visit = Visit::begin(manager, &drive);
+        let lease = manager.lease(&drive).await?;
         let read = move || {
             let found = backups::on_drive(lease.root(), &backups);
             (lease, found)
@@ -37,7 +37,7 @@ impl Service {
         let listing = tokio::spawn(async move {
             let (lease, found) = spawn_blocking(read).await?;
             lease.close().await;
-            stay.end().await;
+            visit.end().await;
             Ok(found)
         });
         let listed = timeout(LISTING, listing).await.map(|listed| listed.and_then(|listed| listed));
@@ -56,16 +56,16 @@ impl Service {
     /// # Errors
     /// `NotFound`: the configuration names no folder of it; the drive cannot be used.
     pub async fn list_streams(&self, drive: DriveId) -> Result<Vec<Row>, Error> {
-        let folder = self.0.dock.folder(&drive)?;
-        let stay = Stay::begin(&self.0.dock, &drive);
+        let folder = self.0.manager.folder(&drive)?;
+        let visit = Visit::begin(&self.0.manager, &drive);
         let rows = self.read_streams(&drive, folder).await;
-        stay.end().await;
+        visit.end().await;
         rows
     }
 
     /// Where each backup stands on each drive; with `estimate` also what it would send to those that are attached.
     pub async fn backups(&self, estimate: bool) -> Vec<BackupStatus> {
-        let mut all = self.0.dock.backups();
+        let mut all = self.0.manager.backups();
         if estimate {
             self.estimate(&mut all).await;
         }
@@ -82,14 +82,14 @@ impl Service {
         drive: &DriveId,
         folder: PathBuf,
         name: Option<&[u8]>,
-    ) -> Result<Stay, Error> {
-        let stay = Stay::begin(&self.0.dock, drive);
+    ) -> Result<Visit, Error> {
+        let visit = Visit::begin(&self.0.manager, drive);
         let rows = self.read_streams(drive, folder).await;
         let wanted = |row: &Row| name.is_none_or(|name| *name == row.name);
         if rows.as_ref().is_ok_and(|rows| rows.iter().any(wanted)) {
-            return Ok(stay);
+            return Ok(visit);
         }
-        stay.end().await;
+        visit.end().await;
         rows?;
         let text = match name {
             Some(_) => {
@@ -101,7 +101,7 @@ impl Service {
     }
 
     async fn read_streams(&self, drive: &DriveId, folder: PathBuf) -> Result<Vec<Row>, Error> {
-        let lease = self.0.dock.read(drive).await?;
+        let lease = self.0.manager.read(drive).await?;
         let rows = self.0.jobs.streams(&lease, folder).await;
         lease.close().await;
         rows
@@ -113,18 +113,18 @@ impl Service {
         for drive in attached.collect::<BTreeSet<_>>() {
             let id = DriveId(drive.clone());
             let of_it = all.iter_mut().filter(|row| row.drive.as_ref() == Some(&drive)).collect();
-            let stay = Stay::begin(&self.0.dock, &id);
+            let visit = Visit::begin(&self.0.manager, &id);
             self.estimate_on(&id, of_it).await;
-            stay.end().await;
+            visit.end().await;
         }
     }
 
     async fn estimate_on(&self, id: &DriveId, backups: Vec<&mut BackupStatus>) {
-        let (dock, jobs) = (&self.0.dock, &self.0.jobs);
-        let lease = dock.lease(id).await;
+        let (manager, jobs) = (&self.0.manager, &self.0.jobs);
+        let lease = manager.lease(id).await;
         for backup in backups {
-            let estimated = match (&lease, dock.rule(&backup.name)) {
-                (Ok(lease), Some((rule, worker))) => jobs.estimate(dock, lease, rule, worker).await,
+            let estimated = match (&lease, manager.rule(&backup.name)) {
+                (Ok(lease), Some((rule, worker))) => jobs.estimate(manager, lease, rule, worker).await,
                 (Err(error), _) => Err(error.clone()),
                 // Withdrawn since it was asked for.
                 (Ok(_), None) => continue,
@@ -154,18 +154,18 @@ fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
 
 /// Leaves a drive as it was: one that was not mounted before is let go afterwards, as after a job.
 #[derive(Debug)]
-pub(crate) struct Stay {
-    dock: Dock,
+pub(crate) struct Visit {
+    manager: DriveManager,
     drive: DriveId,
     was_mounted: bool,
 }
 
-impl Stay {
+impl Visit {
     /// Before the drive is held.
-    fn begin(dock: &Dock, drive: &DriveId) -> Self {
+    fn begin(manager: &DriveManager, drive: &DriveId) -> Self {
         let was_mounted =
-            dock.drive(drive).is_some_and(|now| matches!(now.state, DriveState::Mounted | DriveState::Busy));
-        Self { dock: dock.clone(), drive: drive.clone(), was_mounted }
+            manager.drive(drive).is_some_and(|now| matches!(now.state, DriveState::Mounted | DriveState::Busy));
+        Self { manager: manager.clone(), drive: drive.clone(), was_mounted }
     }
 
     /// When nobody here holds it any more. A job that holds it meanwhile lets it go itself.
@@ -173,7 +173,7 @@ impl Stay {
         if self.was_mounted {
             return;
         }
-        if let Err(error) = self.dock.let_go(&self.drive, Letting::AsConfigured).await {
+        if let Err(error) = self.manager.release(&self.drive, ReleaseMode::AsConfigured).await {
             tracing::info!("the drive {} is not let go after it was looked at: {error}", self.drive);
         }
     }

@@ -7,11 +7,14 @@ use uuid::Uuid;
 
 use crate::backups::Identity;
 use crate::drives::DriveId;
-use crate::foreign::Parked;
-use crate::jobs::{AboutDrive, BackupWish, ImportWish, RemoveWish, RestoreWish, Ticket, VerifyWish, Wish};
+use crate::jobs::{
+    AboutDrive, BackupJobRequest, ImportJobRequest, JobHandle, ReceiveJobRequest, RemoveJobRequest, RestoreJobRequest,
+    VerifyJobRequest,
+};
 use crate::service::Service;
 use crate::stream_input;
 use crate::types::{Error, ErrorCode};
+use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Place, Volume};
 
 /// A volume that is not mounted has so long to show that it is after all.
@@ -25,7 +28,7 @@ pub struct ReceiveRequest {
     /// Who asks.
     pub uid: u32,
     /// The stream, as the caller passed it.
-    pub input: Parked,
+    pub input: QuarantinedFd,
     /// How many bytes are to come, as the caller says.
     pub total: Option<u64>,
     /// The subvolume's name instead of the sender's.
@@ -59,43 +62,49 @@ impl Service {
     /// # Errors
     /// `InvalidArgs`: no stream can be read from the descriptor; `DeviceGone`: the volume is not mounted; `Busy`: the queue
     /// is full, a worker hangs on the volume, or descriptors that this user passed before do not answer.
-    pub async fn receive(&self, request: ReceiveRequest) -> Result<Ticket, Error> {
+    pub async fn receive(&self, request: ReceiveRequest) -> Result<JobHandle, Error> {
         let ReceiveRequest { volume, uid, input, total, name, verify, force_decompress, strict_parent } = request;
         let (input, total) = stream_input::check(input, uid, total).await?;
         let place = place(&volume).await?;
         // A user other than root may hand in a stream that only looks like one.
         let verify = verify || uid != 0;
-        let wish = Wish { volume, place, uid, input, total, name, verify, force_decompress, strict_parent };
-        self.0.jobs.receive(wish).await
+        let request =
+            ReceiveJobRequest { volume, place, uid, input, total, name, verify, force_decompress, strict_parent };
+        self.0.jobs.receive(request).await
     }
 
     /// Makes a drive safe to unplug.
     ///
     /// # Errors
     /// `Busy`: a job uses the drive; `NotFound`.
-    pub async fn safely_remove(&self, drive: DriveId, uid: u32) -> Result<Ticket, Error> {
-        let wish = RemoveWish { dock: self.0.dock.clone(), drive: self.about(drive)?, uid };
-        self.0.jobs.remove(wish).await
+    pub async fn safely_remove(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
+        let request = RemoveJobRequest { manager: self.0.manager.clone(), drive: self.about(drive)?, uid };
+        self.0.jobs.remove(request).await
     }
 
     /// Runs the backups that go to a drive, or the one of this name; answers with the first job.
     ///
     /// # Errors
     /// `NotFound`: no such backup goes to the drive; `Busy`.
-    pub async fn back_up(&self, drive: DriveId, only: Option<&str>, uid: u32) -> Result<Ticket, Error> {
-        let goes_here = self.0.dock.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
+    pub async fn back_up(&self, drive: DriveId, only: Option<&str>, uid: u32) -> Result<JobHandle, Error> {
+        let goes_here = self.0.manager.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.begin_backups(drive, goes_here.into_iter().filter(wanted).collect(), uid).await
     }
 
     /// All are taken, also where one of them is not; the first one, or why there is none.
-    pub(crate) async fn begin_backups(&self, drive: DriveId, backups: Vec<String>, uid: u32) -> Result<Ticket, Error> {
+    pub(crate) async fn begin_backups(
+        &self,
+        drive: DriveId,
+        backups: Vec<String>,
+        uid: u32,
+    ) -> Result<JobHandle, Error> {
         let drive = self.about(drive)?;
         let none = "no such backup goes to this drive; butterdock backups lists what there is";
         let mut first = Err(Error::new(ErrorCode::NotFound, none));
         for (at, backup) in backups.into_iter().enumerate() {
-            let wish = BackupWish { dock: self.0.dock.clone(), drive: drive.clone(), backup, uid };
-            let taken = self.0.jobs.back_up(wish).await;
+            let request = BackupJobRequest { manager: self.0.manager.clone(), drive: drive.clone(), backup, uid };
+            let taken = self.0.jobs.back_up(request).await;
             if at == 0 || first.is_err() {
                 first = taken;
             }
@@ -107,9 +116,9 @@ impl Service {
     ///
     /// # Errors
     /// `Busy`, `NotFound`.
-    pub async fn verify(&self, drive: DriveId, uid: u32) -> Result<Ticket, Error> {
-        let wish = VerifyWish { dock: self.0.dock.clone(), drive: self.about(drive)?, uid };
-        self.0.jobs.verify(wish).await
+    pub async fn verify(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
+        let request = VerifyJobRequest { manager: self.0.manager.clone(), drive: self.about(drive)?, uid };
+        self.0.jobs.verify(request).await
     }
 
     /// Sends a snapshot on a drive, known by its uuid there, into a volume.
@@ -123,40 +132,40 @@ impl Service {
         volume: Arc<Volume>,
         name: Option<Vec<u8>>,
         uid: u32,
-    ) -> Result<Ticket, Error> {
+    ) -> Result<JobHandle, Error> {
         let Ok(snapshot) = Uuid::try_parse(snapshot) else {
             let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists what there is";
             return Err(Error::new(ErrorCode::NotFound, text));
         };
         let (drive, place) = (self.about(drive)?, place(&volume).await?);
-        let (dock, snapshot) = (self.0.dock.clone(), Identity(snapshot.into_bytes()));
-        self.0.jobs.restore(RestoreWish { dock, drive, snapshot, volume, place, name, uid }).await
+        let (manager, snapshot) = (self.0.manager.clone(), Identity(snapshot.into_bytes()));
+        self.0.jobs.restore(RestoreJobRequest { manager, drive, snapshot, volume, place, name, uid }).await
     }
 
     /// Receives stream files that are on a drive into a volume.
     ///
     /// # Errors
     /// `NotFound`: there is no such file; `DeviceGone`, `Busy`.
-    pub async fn import(&self, request: ImportRequest) -> Result<Ticket, Error> {
+    pub async fn import(&self, request: ImportRequest) -> Result<JobHandle, Error> {
         let ImportRequest { drive: id, volume, name, verify, uid } = request;
-        let folder = self.0.dock.folder(&id)?;
+        let folder = self.0.manager.folder(&id)?;
         let (drive, place) = (self.about(id.clone())?, place(&volume).await?);
-        let stay = self.find_stream_files(&id, folder.clone(), name.as_deref()).await?;
-        let dock = self.0.dock.clone();
+        let visit = self.find_stream_files(&id, folder.clone(), name.as_deref()).await?;
+        let manager = self.0.manager.clone();
         // As for streams that are handed in: what users bring is decoded.
         let verify = verify || uid != 0;
-        let wish = ImportWish { dock, drive, folder, volume, place, only: name, verify, uid };
-        let taken = self.0.jobs.import(wish).await;
+        let request = ImportJobRequest { manager, drive, folder, volume, place, only: name, verify, uid };
+        let taken = self.0.jobs.import(request).await;
         if taken.is_err() {
             // A job would release the drive.
-            stay.end().await;
+            visit.end().await;
         }
         taken
     }
 
     /// The drive, as the job remembers it.
     fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
-        let Some(drive) = self.0.dock.drive(&id) else {
+        let Some(drive) = self.0.manager.drive(&id) else {
             return Err(Error::new(ErrorCode::NotFound, "the drive is not there any more; plug it in again"));
         };
         Ok(AboutDrive { id, label: drive.label.clone() })

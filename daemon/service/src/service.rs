@@ -8,9 +8,9 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, Sources, VolumeRule, load};
-use crate::drives::{Dock, Plugged};
+use crate::drives::{DriveManager, Plugged};
 use crate::hooks::Hooks;
-use crate::jobs::{Desk, History, Jobs, no_such_volume};
+use crate::jobs::{History, Jobs, Scheduler, no_such_volume};
 use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::types::Error;
 use crate::volumes::{Mounts, Volume};
@@ -27,7 +27,7 @@ pub struct Service(pub(crate) Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) jobs: Jobs,
-    pub(crate) dock: Dock,
+    pub(crate) manager: DriveManager,
     pub(crate) clock: ClockKeeper,
     hooks: Hooks,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
@@ -49,8 +49,8 @@ impl Service {
         let hooks = Hooks::start(config.drives.on_event.clone()).context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
         let clock = open_clock(&config, clock).await?;
-        let jobs = Desk::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone());
-        let (dock, plugged) = Dock::start(&config, hooks.clone()).await?;
+        let jobs = Scheduler::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone());
+        let (manager, plugged) = DriveManager::start(&config, hooks.clone()).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);
@@ -62,7 +62,7 @@ impl Service {
             Some(())
         }));
         let config = Mutex::new(config);
-        let service = Self(Arc::new(Shared { jobs, dock, clock, hooks, volumes, sources, config }));
+        let service = Self(Arc::new(Shared { jobs, manager, clock, hooks, volumes, sources, config }));
         tokio::spawn(follow_plugs(service.clone(), plugged));
         Ok(service)
     }
@@ -75,8 +75,8 @@ impl Service {
 
     /// The drives.
     #[must_use]
-    pub fn drives(&self) -> &Dock {
-        &self.0.dock
+    pub fn drives(&self) -> &DriveManager {
+        &self.0.manager
     }
 
     /// The clocks, and whether they are believed.
@@ -113,7 +113,7 @@ impl Service {
     }
 
     async fn reload_unlogged(&self) -> Result<(), String> {
-        let Shared { jobs, dock, hooks, volumes, sources, config: current, .. } = &*self.0;
+        let Shared { jobs, manager, hooks, volumes, sources, config: current, .. } = &*self.0;
         let mut current = current.lock().await;
         let sources = sources.clone();
         let text = |error: anyhow::Error| format!("the service goes on with the configuration that it has: {error:#}");
@@ -130,7 +130,7 @@ impl Service {
         // The jobs first: whoever sees a new volume can have a job on it.
         jobs.configured(&config).await;
         hooks.configured(config.drives.on_event.clone());
-        dock.configured(&config);
+        manager.configured(&config);
         tracing::info!("the configuration was read again: {} volumes", configured.len());
         volumes.send_replace(configured);
         *current = config;
@@ -140,12 +140,12 @@ impl Service {
     /// Ends every job and unmounts every drive that is not in use. Workers that hang are left to the end of the process.
     pub async fn stop(&self) {
         self.0.jobs.stop().await;
-        self.0.dock.stop().await;
+        self.0.manager.stop().await;
     }
 
     /// Logs the drives that are still mounted, when the service can wait no longer.
     pub fn log_mounted_drives(&self) {
-        self.0.dock.left();
+        self.0.manager.left();
     }
 }
 

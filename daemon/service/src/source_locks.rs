@@ -46,7 +46,7 @@ impl SourceLocks {
 
 impl Share {
     /// Gives it up; the last one to do so gets the source alone.
-    pub fn leave(self) -> Option<Exclusive> {
+    pub fn release(self) -> Option<Exclusive> {
         let Self { source, held } = self;
         drop(held);
         source.try_write_owned().ok().map(Exclusive)
@@ -65,13 +65,13 @@ mod tests {
         let source_locks = SourceLocks::default();
         let (blue, red) = (source_locks.join("home").await, source_locks.clone().join("home").await);
         let other = source_locks.join("etc").await;
-        assert!(blue.leave().is_none(), "the other drive's job is not done");
-        let alone = red.leave().expect("the last");
-        assert!(other.leave().is_some(), "another source is another matter");
+        assert!(blue.release().is_none(), "the other drive's job is not done");
+        let alone = red.release().expect("the last");
+        assert!(other.release().is_some(), "another source is another matter");
         let mut next = pin!(source_locks.join("home"));
         let waits = std::future::poll_fn(|task| Poll::Ready(next.as_mut().poll(task).is_pending()));
         assert!(waits.await, "begun while the source is thinned");
         drop(alone);
-        assert!(next.await.leave().is_some());
+        assert!(next.await.release().is_some());
     }
 }

@@ -7,8 +7,8 @@ use crate::types::{Error, ErrorCode, TotalSource};
 use rustix::fs::{AtFlags, FileType, OFlags, StatxFlags, fcntl_getfl, fstatfs, statx};
 use rustix::io::Errno;
 
-use crate::foreign::{Lost, Parked, borrow};
 use crate::jobs::Total;
+use crate::untrusted_fd::{Lost, QuarantinedFd, borrow};
 
 /// A descriptor has so long to be looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const FUSE: u64 = 0x6573_5546;
 ///
 /// # Errors
 /// `InvalidArgs` with a sentence; `Busy` where many of the user's descriptors do not answer.
-pub(crate) async fn check(stream: Parked, uid: u32, said: Option<u64>) -> Result<(Parked, Total), Error> {
+pub(crate) async fn check(stream: QuarantinedFd, uid: u32, said: Option<u64>) -> Result<(QuarantinedFd, Total), Error> {
     match borrow(stream, uid, LOOK, move |stream| look(stream, said)).await {
         Ok((stream, total)) => Ok((stream, total?)),
         Err(Lost::Silent) => Err(refused("does not answer; pass a pipe, a socket or another file")),

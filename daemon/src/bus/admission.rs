@@ -16,7 +16,7 @@ use super::callers::Callers;
 use super::calls::{CallId, CallTable, NewCall, Refusal};
 use super::fd_table::FdTable;
 use super::header::{Fields, Fixed, Kind, ask_for_reply, without_descriptors};
-use butterdock_service::foreign::{FdShare, close};
+use butterdock_service::untrusted_fd::{FdShare, close};
 
 /// A call is no longer than this: names, paths and options.
 pub(super) const LONGEST_CALL: usize = 256 << 10;

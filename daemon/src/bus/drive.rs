@@ -8,7 +8,7 @@ use butterdock_dbus::{
 };
 use butterdock_service::ImportRequest;
 use butterdock_service::drives::{Drive, DriveId};
-use butterdock_service::jobs::Ticket;
+use butterdock_service::jobs::JobHandle;
 use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
@@ -53,7 +53,7 @@ impl DriveObject {
     }
 
     /// The path of a job that was taken.
-    async fn published(&self, taken: Result<Ticket, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
+    async fn published(&self, taken: Result<JobHandle, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
         self.server.publish_job(taken.for_caller()?).await
     }
 }
@@ -105,10 +105,10 @@ impl DriveObject {
 
     #[zbus(out_args("job"))]
     async fn backup(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Error> {
-        let wish = BackupOptions::from_options(&options)?;
+        let request = BackupOptions::from_options(&options)?;
         let question = self.question("Backup").with(&options);
         let uid = self.server.authority.allow(&header, &question).await?.uid;
-        self.published(self.server.service.back_up(self.id(), wish.backup.as_deref(), uid).await).await
+        self.published(self.server.service.back_up(self.id(), request.backup.as_deref(), uid).await).await
     }
 
     #[zbus(out_args("job"))]
@@ -136,11 +136,11 @@ impl DriveObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        let wish = RestoreOptions::from_options(&options)?;
+        let request = RestoreOptions::from_options(&options)?;
         let question = self.question("Restore").about("volume", &volume).with(&options);
         let uid = self.server.authority.allow(&header, &question).await?.uid;
         let volume = self.server.service.volume(&volume).for_caller()?;
-        let restored = self.server.service.restore(self.id(), &snapshot, volume, wish.name, uid).await;
+        let restored = self.server.service.restore(self.id(), &snapshot, volume, request.name, uid).await;
         self.published(restored).await
     }
 
@@ -162,11 +162,11 @@ impl DriveObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        let wish = ImportOptions::from_options(&options)?;
+        let request = ImportOptions::from_options(&options)?;
         let question = self.question("Import").about("volume", &volume).with(&options);
         let uid = self.server.authority.allow(&header, &question).await?.uid;
         let volume = self.server.service.volume(&volume).for_caller()?;
-        let ImportOptions { name, verify } = wish;
+        let ImportOptions { name, verify } = request;
         let request = ImportRequest { drive: self.id(), volume, name, verify, uid };
         self.published(self.server.service.import(request).await).await
     }

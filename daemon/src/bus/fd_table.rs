@@ -1,7 +1,7 @@
 //! The descriptors that came with calls.
 //!
 //! A message closes what came with it where it is dropped, which is on the thread that does everything. So what is in a
-//! message is a stand-in, and the caller's descriptor waits here, [`Parked`], for the method that takes it. What no method has
+//! message is a stand-in, and the caller's descriptor waits here, [`QuarantinedFd`], for the method that takes it. What no method has
 //! taken goes when the call is answered.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use zbus::message::Header;
 use zbus::{Signature, Type};
 
 use super::calls::CallId;
-use butterdock_service::foreign::{FdShare, Parked};
+use butterdock_service::untrusted_fd::{FdShare, QuarantinedFd};
 
 /// The argument of a method that is a descriptor, which is in the [`FdTable`] and not in here.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for PassedFd {
 /// The callers' descriptors. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct FdTable {
-    parked: Arc<Mutex<HashMap<CallId, Parked>>>,
+    quarantined: Arc<Mutex<HashMap<CallId, QuarantinedFd>>>,
     /// What messages carry in place of descriptors.
     stand_in: Arc<File>,
 }
@@ -46,7 +46,7 @@ impl FdTable {
     /// # Errors
     /// There is no `/dev/null`.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { parked: Arc::default(), stand_in: Arc::new(File::open("/dev/null")?) })
+        Ok(Self { quarantined: Arc::default(), stand_in: Arc::new(File::open("/dev/null")?) })
     }
 
     /// Whether an argument of this method is a descriptor.
@@ -59,9 +59,9 @@ impl FdTable {
     /// # Errors
     /// No descriptor is left, or this is one that cannot be kept.
     pub(super) fn keep(&self, call: &CallId, descriptor: OwnedFd, share: FdShare) -> io::Result<OwnedFd> {
-        let parked = Parked::new(descriptor, Some(share))?;
+        let quarantined = QuarantinedFd::new(descriptor, Some(share))?;
         let stand_in = self.stand_in.try_clone()?;
-        self.lock().insert(call.clone(), parked);
+        self.lock().insert(call.clone(), quarantined);
         Ok(stand_in.into())
     }
 
@@ -69,7 +69,7 @@ impl FdTable {
     ///
     /// # Errors
     /// Nothing came, or it was taken already.
-    pub(super) fn claim(&self, _passed: PassedFd, call: &Header<'_>) -> Result<Parked, Error> {
+    pub(super) fn claim(&self, _passed: PassedFd, call: &Header<'_>) -> Result<QuarantinedFd, Error> {
         let sender = call.sender().map(ToString::to_string).unwrap_or_default();
         let found = self.lock().remove(&CallId { sender, serial: call.primary().serial_num() });
         found.ok_or_else(|| Error::new(ErrorName::Failed, "no descriptor came with the call; pass one, and call again"))
@@ -81,8 +81,8 @@ impl FdTable {
         drop(left);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, Parked>> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, QuarantinedFd>> {
+        self.quarantined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

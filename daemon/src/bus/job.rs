@@ -181,7 +181,7 @@ impl JobObject {
 
     #[zbus(property)]
     fn error_message(&self) -> String {
-        self.now().trouble.as_ref().map_or_else(String::new, |trouble| trouble.public.clone())
+        self.now().failure.as_ref().map_or_else(String::new, |failure| failure.public.clone())
     }
 }
 
@@ -199,9 +199,9 @@ pub(super) fn changed(before: &Job, now: &Job) -> HashMap<&'static str, Variant<
 /// What `Completed` tells.
 pub(super) fn end_details(job: &Job) -> HashMap<&'static str, Variant<'static>> {
     let mut words = HashMap::from([("bytes_durable", Variant::from(job.bytes_durable))]);
-    if let Some(trouble) = &job.trouble {
-        words.insert("error_name", mapping::error_name(trouble.name).as_str().into());
-        words.insert("error_message", trouble.public.clone().into());
+    if let Some(failure) = &job.failure {
+        words.insert("error_name", mapping::error_name(failure.name).as_str().into());
+        words.insert("error_message", failure.public.clone().into());
     }
     words
 }
@@ -224,21 +224,21 @@ fn changing(job: &Job) -> [(&'static str, Variant<'static>); 16] {
         ("Note", job.note.clone().into()),
         ("Cancelable", (!job.ending).into()),
         ("ErrorName", error_name(job).into()),
-        ("ErrorMessage", job.trouble.as_ref().map_or_else(String::new, |trouble| trouble.public.clone()).into()),
+        ("ErrorMessage", job.failure.as_ref().map_or_else(String::new, |failure| failure.public.clone()).into()),
     ]
 }
 
 fn error_name(job: &Job) -> &'static str {
-    job.trouble.as_ref().map_or("", |trouble| mapping::error_name(trouble.name).as_str())
+    job.failure.as_ref().map_or("", |failure| mapping::error_name(failure.name).as_str())
 }
 
 fn details(job: &Job) -> ErrorDetails {
-    let trouble = job.trouble.as_ref();
+    let failure = job.failure.as_ref();
     ErrorDetails {
         error_name: error_name(job).to_owned(),
-        message: trouble.map_or_else(String::new, |trouble| trouble.message.clone()),
-        command: trouble.and_then(|trouble| trouble.command),
-        byte: trouble.and_then(|trouble| trouble.byte),
+        message: failure.map_or_else(String::new, |failure| failure.message.clone()),
+        command: failure.and_then(|failure| failure.command),
+        byte: failure.and_then(|failure| failure.byte),
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
 
     use super::*;
     use butterdock_service::config::VolumeName;
-    use butterdock_service::jobs::{About, Total, Trouble};
+    use butterdock_service::jobs::{About, JobError, Total};
 
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
@@ -272,14 +272,14 @@ mod tests {
     #[test]
     fn what_everybody_hears_holds_no_name() {
         let before = job();
-        let trouble = Trouble {
+        let failure = JobError {
             name: ErrorCode::Exists,
             public: "a name is taken".to_owned(),
             message: "\"secret\" exists".to_owned(),
             command: Some(1),
             byte: Some(17),
         };
-        let failed = Job { trouble: Some(trouble), state: JobState::Failed, ..before.clone() };
+        let failed = Job { failure: Some(failure), state: JobState::Failed, ..before.clone() };
         let told = format!("{:?} {:?}", changed(&before, &failed), end_details(&failed));
         assert!(told.contains("a name is taken") && !told.contains("secret"), "{told}");
         assert!(details(&failed).message.contains("secret"));

@@ -37,8 +37,8 @@ pub(super) async fn follow(server: Arc<BusServer>, mut begun: watch::Receiver<()
 /// # Errors
 /// The connection is lost.
 pub(super) async fn catch_up(server: &Arc<BusServer>) -> Result<(), Error> {
-    for ticket in server.service.jobs().live() {
-        server.publish_job(ticket).await?;
+    for handle in server.service.jobs().live() {
+        server.publish_job(handle).await?;
     }
     Ok(())
 }

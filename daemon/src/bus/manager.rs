@@ -57,9 +57,9 @@ impl Manager {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<Vec<BackupRow>, Error> {
-        let wish = ListBackupsOptions::from_options(&options)?;
+        let request = ListBackupsOptions::from_options(&options)?;
         self.server.authority.allow(&header, &Question::new(MANAGER, "ListBackups").with(&options)).await?;
-        Ok(self.server.service.backups(wish.estimate).await.into_iter().map(backup_row).collect())
+        Ok(self.server.service.backups(request.estimate).await.into_iter().map(backup_row).collect())
     }
 
     async fn forget_drive(

@@ -55,10 +55,10 @@ pub(super) async fn check(
         flags: if interactive { Flags::ALLOW_USER_INTERACTION } else { Flags::empty() },
         cancellation: cancellation.clone(),
     };
-    let asking = tokio::spawn(ask(polkit.clone(), question, place));
+    let queries = tokio::spawn(ask(polkit.clone(), question, place));
     let patience = if interactive { A_PERSON } else { A_PROGRAM };
     let answer = tokio::select! {
-        answer = timeout(patience, asking) => answer,
+        answer = timeout(patience, queries) => answer,
         () = left(connection, sender) => {
             withdraw(&polkit, &cancellation).await;
             return Ok(Answer::Left);

@@ -28,6 +28,6 @@ pub(super) async fn receive(
     // Nothing is looked at before: who may not receive has no thread wait for a descriptor.
     let uid = server.authority.allow(header, &question).await?.uid;
     let request = ReceiveRequest { volume, uid, input, total, name, verify, force_decompress, strict_parent };
-    let ticket = server.service.receive(request).await.for_caller()?;
-    server.publish_job(ticket).await
+    let handle = server.service.receive(request).await.for_caller()?;
+    server.publish_job(handle).await
 }

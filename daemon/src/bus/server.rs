@@ -8,7 +8,7 @@ use butterdock_dbus::path::{job_path, volume_path};
 use butterdock_dbus::{Error, ErrorName};
 use butterdock_service::Service;
 use butterdock_service::config::VolumeName;
-use butterdock_service::jobs::Ticket;
+use butterdock_service::jobs::JobHandle;
 use butterdock_service::volumes::Volume;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -142,18 +142,18 @@ impl BusServer {
     ///
     /// # Errors
     /// The connection is lost.
-    pub(super) async fn publish_job(self: &Arc<Self>, ticket: Ticket) -> Result<OwnedObjectPath, Error> {
-        let path = job_path(ticket.id);
+    pub(super) async fn publish_job(self: &Arc<Self>, handle: JobHandle) -> Result<OwnedObjectPath, Error> {
+        let path = job_path(handle.id);
         let mut published = self.jobs.lock().await;
-        if !published.contains(&ticket.id) {
-            let before = ticket.job.borrow().clone();
-            let object = JobObject::new(Arc::clone(self), ticket.job.clone());
+        if !published.contains(&handle.id) {
+            let before = handle.job.borrow().clone();
+            let object = JobObject::new(Arc::clone(self), handle.job.clone());
             self.connection.object_server().at(&path, object).await.map_err(|error| bus_failed(&error))?;
-            published.insert(ticket.id);
+            published.insert(handle.id);
             self.unfinished.send_modify(|unfinished| *unfinished = unfinished.saturating_add(1));
-            let (server, of_job, id) = (Arc::clone(self), path.clone(), ticket.id);
+            let (server, of_job, id) = (Arc::clone(self), path.clone(), handle.id);
             self.spawn(async move {
-                job_publisher::publish(&server, &of_job, ticket.job, before).await;
+                job_publisher::publish(&server, &of_job, handle.job, before).await;
                 server.jobs.lock().await.remove(&id);
             });
         }

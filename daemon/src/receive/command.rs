@@ -71,7 +71,7 @@ fn options(wanted: Receive, ends: &Ends) -> Options {
         publication: Publication::of(ends.destination.as_fd()),
         verify: wanted.verify,
         force_decompress: wanted.force_decompress,
-        lanes: wanted.lanes.and_then(|lanes| NonZeroUsize::new(lanes.into())),
+        writer_threads: wanted.writer_threads.and_then(|writer_threads| NonZeroUsize::new(writer_threads.into())),
         name: wanted.name.map(OsStringExt::into_vec),
         no_verity: wanted.no_verity,
         max_errors: wanted.max_errors,

@@ -26,12 +26,12 @@ pub struct Decoder {
     at: u64,
     /// How many commands came before `start`.
     commands: u64,
-    stage: Stage,
+    phase: Phase,
 }
 
 /// What must come next.
 #[derive(Debug, Clone, Copy)]
-enum Stage {
+enum Phase {
     /// A stream header, or the end of the input.
     Header,
     /// A command of a stream of this version.
@@ -42,7 +42,7 @@ impl Decoder {
     /// A decoder at the beginning of its input. Blocks are made when they are needed.
     pub fn new(limits: Limits, pool: Pool) -> Self {
         let blocks = Blocks::new(pool);
-        Self { limits, blocks, block: Block::default(), start: 0, end: 0, at: 0, commands: 0, stage: Stage::Header }
+        Self { limits, blocks, block: Block::default(), start: 0, end: 0, at: 0, commands: 0, phase: Phase::Header }
     }
 
     /// Where the caller reads the next bytes into; never empty. To be asked for when [`next`](Self::next) is starved.
@@ -95,9 +95,9 @@ impl Decoder {
     #[expect(clippy::should_implement_trait, reason = "an iterator could not lend out its own blocks")]
     #[inline]
     pub fn next(&mut self) -> Result<Event<'_>, Error> {
-        match self.stage {
-            Stage::Header => self.next_header(),
-            Stage::Command(version) => self.next_command(version),
+        match self.phase {
+            Phase::Header => self.next_header(),
+            Phase::Command(version) => self.next_command(version),
         }
     }
 
@@ -107,12 +107,12 @@ impl Decoder {
     /// Unless at least one stream came, and the last one came to its END.
     pub fn finish(&self) -> Result<(), Error> {
         let bytes = self.pending();
-        let kind = match self.stage {
-            Stage::Header if bytes.is_empty() && self.at > 0 => return Ok(()),
-            Stage::Header if bytes.is_empty() => ErrorKind::Empty,
-            Stage::Header if !begins_a_header(bytes) => ErrorKind::NotAStream,
-            Stage::Command(_) if holds_header(bytes) => ErrorKind::RestartedInside,
-            Stage::Header | Stage::Command(_) => ErrorKind::Truncated { have: bytes.len(), need: self.wanted() },
+        let kind = match self.phase {
+            Phase::Header if bytes.is_empty() && self.at > 0 => return Ok(()),
+            Phase::Header if bytes.is_empty() => ErrorKind::Empty,
+            Phase::Header if !begins_a_header(bytes) => ErrorKind::NotAStream,
+            Phase::Command(_) if holds_header(bytes) => ErrorKind::RestartedInside,
+            Phase::Header | Phase::Command(_) => ErrorKind::Truncated { have: bytes.len(), need: self.wanted() },
         };
         Err(Error { place: self.place(), kind })
     }
@@ -134,7 +134,7 @@ impl Decoder {
         };
         self.start = self.start.saturating_add(HEADER);
         self.at = self.at.saturating_add(HEADER as u64);
-        self.stage = Stage::Command(version);
+        self.phase = Phase::Command(version);
         Ok(Event::Header(place, version))
     }
 
@@ -164,7 +164,7 @@ impl Decoder {
             return Err(Error { place, kind });
         }
         if frame.command == END {
-            self.stage = Stage::Header;
+            self.phase = Phase::Header;
         }
         let command = assemble(frame.command, &attributes);
         Ok(Event::Command(Framed { place, version, command, block: &self.block }))
@@ -184,9 +184,9 @@ impl Decoder {
 
     /// How many bytes from `start` on must be there for `next` to say something.
     fn wanted(&self) -> usize {
-        let version = match self.stage {
-            Stage::Header => return HEADER,
-            Stage::Command(version) => version,
+        let version = match self.phase {
+            Phase::Header => return HEADER,
+            Phase::Command(version) => version,
         };
         match Frame::split(self.pending()) {
             Some((frame, _)) if frame.len <= self.limits.cap(version) => {

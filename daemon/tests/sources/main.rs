@@ -4,3 +4,5 @@
 mod ignored;
 #[cfg(test)]
 mod modules;
+#[cfg(test)]
+mod retired;

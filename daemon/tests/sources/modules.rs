@@ -24,31 +24,30 @@ const PROGRAM: Table = &[
 ];
 
 const SERVICE: Table = &[
-    ("anchor", &[]),
     ("backups", &["configured"]),
     ("catalogue", &[]),
     ("clock", &["catalogue", "durable"]),
     ("config", &["backups", "configured"]),
     ("configured", &[]),
-    ("drives", &["anchor", "backups", "catalogue", "config", "foreign", "hooks", "policy", "types"]),
+    ("dir_handle", &[]),
+    ("drives", &["backups", "catalogue", "config", "dir_handle", "hooks", "policy", "types", "untrusted_fd"]),
     ("durable", &[]),
     ("explain", &["backups", "config", "text", "volumes"]),
-    ("foreign", &[]),
     ("hooks", &["config", "text", "types"]),
     (
         "jobs",
         &[
-            "anchor",
             "backups",
             "catalogue",
             "clock",
             "config",
+            "dir_handle",
             "drives",
             "durable",
-            "foreign",
             "hooks",
             "source_locks",
             "types",
+            "untrusted_fd",
             "volumes",
             "worker",
         ],
@@ -57,14 +56,15 @@ const SERVICE: Table = &[
     ("mounts", &["config", "jobs", "volumes", "worker"]),
     ("policy", &["config", "drives"]),
     ("queries", &["backups", "drives", "jobs", "service", "types"]),
-    ("requests", &["backups", "drives", "foreign", "jobs", "service", "stream_input", "types", "volumes"]),
+    ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),
     ("service", &["catalogue", "clock", "config", "drives", "hooks", "jobs", "mounts", "types", "volumes", "worker"]),
     ("source_locks", &[]),
-    ("stream_input", &["foreign", "jobs", "types"]),
+    ("stream_input", &["jobs", "types", "untrusted_fd"]),
     ("text", &[]),
     ("types", &[]),
-    ("volumes", &["anchor", "config", "configured", "types"]),
-    ("worker", &["anchor", "foreign"]),
+    ("untrusted_fd", &[]),
+    ("volumes", &["config", "configured", "dir_handle", "types"]),
+    ("worker", &["dir_handle", "untrusted_fd"]),
 ];
 
 const WORKER: Table = &[
@@ -83,11 +83,11 @@ const WORKER: Table = &[
     ("listener", &[]),
     ("priority", &[]),
     ("protocol", &["backups", "priority", "streams", "verify"]),
+    ("report_writer", &[]),
     ("run", &["exit_status", "limits"]),
     ("sentence", &[]),
     ("streams", &["bytes"]),
     ("subject", &["streams", "verify"]),
-    ("teller", &[]),
     ("verify", &[]),
 ];
 

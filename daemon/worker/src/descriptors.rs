@@ -13,11 +13,11 @@ use crate::handover;
 pub(crate) struct Unfit(pub &'static str);
 
 /// A stream's descriptor and its destination's.
-pub(crate) fn ends(descriptors: Vec<OwnedFd>, parked: bool) -> Result<(OwnedFd, OwnedFd), Unfit> {
+pub(crate) fn ends(descriptors: Vec<OwnedFd>, quarantined: bool) -> Result<(OwnedFd, OwnedFd), Unfit> {
     let Ok([input, destination]) = <[OwnedFd; 2]>::try_from(descriptors) else {
         return Err(Unfit("the order does not come with two descriptors, a stream and a destination; start it again"));
     };
-    let input = if parked { handover::take(&input).map_err(|_error| UNKNOWN)? } else { input };
+    let input = if quarantined { handover::take(&input).map_err(|_error| UNKNOWN)? } else { input };
     readable(&input)?;
     Ok((input, directory(destination)?))
 }

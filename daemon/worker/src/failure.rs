@@ -6,50 +6,50 @@ use std::fmt::Display;
 use butterdock_receive::{Error, ErrorKind, Failure};
 
 use super::descriptors::Unfit;
-use super::protocol::{JobError, LONGEST_REPORT};
-use crate::backups::Trouble;
+use super::protocol::{LONGEST_REPORT, WorkerError};
+use crate::backups::BackupError;
 use crate::{streams, verify};
 
 /// A run that failed.
-pub(crate) fn of_run(failure: &Failure) -> JobError {
-    JobError { hidden: failure.left_hidden, ..of(&failure.error, failure) }
+pub(crate) fn of_run(failure: &Failure) -> WorkerError {
+    WorkerError { hidden: failure.left_hidden, ..of(&failure.error, failure) }
 }
 
 /// An error outside a run.
-pub(crate) fn of_error(error: &Error) -> JobError {
+pub(crate) fn of_error(error: &Error) -> WorkerError {
     of(error, error)
 }
 
 /// A backup that failed.
-pub(crate) fn of_backup(trouble: &Trouble) -> JobError {
+pub(crate) fn of_backup(trouble: &BackupError) -> WorkerError {
     match trouble {
-        Trouble::Receive(failure) => of_run(failure),
-        Trouble::Said(said) => JobError { kind: said.kind, ..of_sentence(&said.sentence) },
+        BackupError::Receive(failure) => of_run(failure),
+        BackupError::Said(said) => WorkerError { kind: said.kind, ..of_sentence(&said.sentence) },
     }
 }
 
 /// Stream files that were not all received.
-pub(crate) fn of_import(trouble: &streams::Trouble) -> JobError {
-    let failure = if let streams::Trouble::Receive { failure, .. } = trouble { Some(failure) } else { None };
+pub(crate) fn of_import(trouble: &streams::ImportError) -> WorkerError {
+    let failure = if let streams::ImportError::Receive { failure, .. } = trouble { Some(failure) } else { None };
     let place = failure.and_then(|failure| failure.error.place);
     let hidden = failure.is_some_and(|failure| failure.left_hidden);
     let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
-    JobError { kind: trouble.kind(), message: short(trouble), command, byte, hidden }
+    WorkerError { kind: trouble.kind(), message: short(trouble), command, byte, hidden }
 }
 
 /// A drive that was not read to its end.
-pub(crate) fn of_verify(trouble: &verify::Trouble) -> JobError {
-    JobError { kind: trouble.kind(), ..of_sentence(&trouble.to_string()) }
+pub(crate) fn of_verify(trouble: &verify::VerifyError) -> WorkerError {
+    WorkerError { kind: trouble.kind(), ..of_sentence(&trouble.to_string()) }
 }
 
 /// An order that cannot be carried out with what came with it.
-pub(crate) fn of_descriptors(unfit: Unfit) -> JobError {
+pub(crate) fn of_descriptors(unfit: Unfit) -> WorkerError {
     of_sentence(unfit.0)
 }
 
 /// Something that hinders the worker and holds no name.
-pub(crate) fn of_sentence(sentence: &str) -> JobError {
-    JobError { kind: ErrorKind::Failed, message: sentence.to_owned(), command: None, byte: None, hidden: false }
+pub(crate) fn of_sentence(sentence: &str) -> WorkerError {
+    WorkerError { kind: ErrorKind::Failed, message: sentence.to_owned(), command: None, byte: None, hidden: false }
 }
 
 /// Text for a report, which must fit a line however it is escaped there: a byte takes six at most.
@@ -63,9 +63,9 @@ pub(crate) fn short(text: impl Display) -> String {
     text
 }
 
-fn of(error: &Error, whole: impl Display) -> JobError {
+fn of(error: &Error, whole: impl Display) -> WorkerError {
     let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
-    JobError { kind: error.kind(), message: short(whole), command, byte, hidden: false }
+    WorkerError { kind: error.kind(), message: short(whole), command, byte, hidden: false }
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_longest_sentence_fits_a_line_when_all_of_it_is_escaped() {
-        let told = JobError { message: short("\u{1}".repeat(LONGEST_REPORT)), ..of_sentence("") };
+        let told = WorkerError { message: short("\u{1}".repeat(LONGEST_REPORT)), ..of_sentence("") };
         let line = serde_json::to_string(&told).expect("written");
         assert!(line.len() < LONGEST_REPORT, "{}", line.len());
         assert_eq!(short("é".repeat(LONGEST_REPORT)).chars().last(), Some('…'));

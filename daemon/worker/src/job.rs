@@ -10,14 +10,14 @@ use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Pu
 
 use super::descriptors::{Unfit, alone, ends, three, two};
 use super::failure;
-use super::protocol::{JobError, Order, Report};
-use super::teller::Teller;
-use crate::backups::{self, Ends, PATIENCE, Restore, SharedSnapshot, Task, thin_beside};
+use super::protocol::{Order, Report, WorkerError};
+use super::report_writer::ReportWriter;
+use crate::backups::{self, Ends, PATIENCE, Restore, SharedSnapshot, Task, prune_source};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
 /// As many as the command line allows.
-const MOST_LANES: usize = 256;
+const MOST_WRITER_THREADS: usize = 256;
 /// The newest version of a stream that this program sends.
 const NEWEST: u32 = 2;
 
@@ -37,7 +37,7 @@ pub(crate) enum Job {
         version: u32,
     },
     /// A folder for snapshots, and how it is thinned.
-    Thin {
+    Prune {
         folder: OwnedFd,
         task: Box<Task>,
     },
@@ -79,17 +79,17 @@ impl Job {
                 verify,
                 force_decompress,
                 no_verity,
-                lanes,
+                writer_threads,
                 strict_parent,
                 asked_by,
                 unrecorded_if_roots,
-                parked,
+                quarantined,
             } => {
-                let (input, destination) = ends(descriptors, parked)?;
+                let (input, destination) = ends(descriptors, quarantined)?;
                 let options = Options {
                     verify,
                     force_decompress,
-                    lanes: lanes_for(lanes),
+                    writer_threads: writer_threads_for(writer_threads),
                     publication: Publication::of(destination.as_fd()),
                     name,
                     no_verity,
@@ -102,8 +102,8 @@ impl Job {
             }
             Order::Backup(task) => {
                 let [source, folder, destination] = three(descriptors)?;
-                let lanes = lanes_for(task.lanes).map(NonZeroUsize::get);
-                let task = Box::new(Task { lanes, ..task });
+                let writer_threads = writer_threads_for(task.writer_threads).map(NonZeroUsize::get);
+                let task = Box::new(Task { writer_threads, ..task });
                 let publication = Publication::of(destination.as_fd());
                 Ok(Self::Backup {
                     ends: Ends { source, folder, destination, top: None, publication },
@@ -111,19 +111,31 @@ impl Job {
                     version: send::version().min(NEWEST),
                 })
             }
-            Order::Thin(task) => Ok(Self::Thin { folder: alone(descriptors)?, task: Box::new(task) }),
-            Order::Restore { name, lanes, shared } => {
+            Order::Prune(task) => Ok(Self::Prune { folder: alone(descriptors)?, task: Box::new(task) }),
+            Order::Restore { name, writer_threads, shared } => {
                 let [snapshot, destination] = two(descriptors)?;
                 let publication = Publication::of(destination.as_fd());
-                let options = Box::new(Options { lanes: lanes_for(lanes), publication, name, ..Options::default() });
+                let options = Box::new(Options {
+                    writer_threads: writer_threads_for(writer_threads),
+                    publication,
+                    name,
+                    ..Options::default()
+                });
                 Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST), shared })
             }
-            Order::Import { only, verify, asked_by, lanes } => {
+            Order::Import { only, verify, asked_by, writer_threads } => {
                 let [folder, destination] = two(descriptors)?;
                 let candidates = Candidates::Recorded { unrecorded_if_roots: false };
-                let (lanes, publication) = (lanes_for(lanes), Publication::of(destination.as_fd()));
-                let options =
-                    Box::new(Options { verify, lanes, publication, asked_by, candidates, ..Options::default() });
+                let (writer_threads, publication) =
+                    (writer_threads_for(writer_threads), Publication::of(destination.as_fd()));
+                let options = Box::new(Options {
+                    verify,
+                    writer_threads,
+                    publication,
+                    asked_by,
+                    candidates,
+                    ..Options::default()
+                });
                 Ok(Self::Import { files: opened(&folder)?, only, destination, options })
             }
             Order::Streams => Ok(Self::Streams { files: opened(&alone(descriptors)?)? }),
@@ -144,7 +156,7 @@ impl Job {
             Self::Backup { ends, task, version } => {
                 Self::Backup { ends: Ends { destination, top, ..ends }, task, version }
             }
-            Self::Thin { task, .. } => Self::Thin { folder: destination, task },
+            Self::Prune { task, .. } => Self::Prune { folder: destination, task },
             Self::Restore { snapshot, options, version, shared, .. } => {
                 Self::Restore { snapshot, destination, options: Box::new(Options { top, ..*options }), version, shared }
             }
@@ -166,7 +178,7 @@ impl Job {
             | Self::Verify { destination }
             | Self::Sweep { destination } => Some(destination.as_fd()),
             Self::Backup { ends, .. } => Some(ends.destination.as_fd()),
-            Self::Thin { folder, .. } => Some(folder.as_fd()),
+            Self::Prune { folder, .. } => Some(folder.as_fd()),
             Self::Streams { .. } => None,
         }
     }
@@ -176,7 +188,7 @@ impl Job {
         match self {
             Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
             Self::Receive { .. }
-            | Self::Thin { .. }
+            | Self::Prune { .. }
             | Self::Restore { .. }
             | Self::Import { .. }
             | Self::Streams { .. }
@@ -186,29 +198,29 @@ impl Job {
     }
 
     /// Does it, and answers how it ended.
-    pub(crate) fn run(&self, control: &Control, teller: &Teller) -> Report {
+    pub(crate) fn run(&self, control: &Control, reports: &ReportWriter) -> Report {
         match self {
             Self::Receive { input, destination, options } => {
-                match receive(input.as_fd(), destination.as_fd(), options, control, teller) {
+                match receive(input.as_fd(), destination.as_fd(), options, control, reports) {
                     Ok(outcome) => Report::Ended { counts: outcome.counts, error: None },
                     Err(failure) => Report::Ended { counts: failure.counts, error: Some(failure::of_run(&failure)) },
                 }
             }
             Self::Backup { ends, task, version } => {
-                let error = back_up(ends, task, *version, control, teller);
+                let error = back_up(ends, task, *version, control, reports);
                 Report::Ended { counts: control.progress().counts, error }
             }
-            Self::Thin { folder, task } => {
-                let tell = |told| teller.leave(Report::Backup(told));
-                if let Some(text) = thin_beside(task, folder.as_fd(), &tell) {
-                    teller.warning(&text);
+            Self::Prune { folder, task } => {
+                let tell = |told| reports.queue(Report::Backup(told));
+                if let Some(text) = prune_source(task, folder.as_fd(), &tell) {
+                    reports.warning(&text);
                 }
                 Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Restore { snapshot, destination, options, version, shared } => {
-                let tell = |told| teller.leave(Report::Backup(told));
+                let tell = |told| reports.queue(Report::Backup(told));
                 let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
-                let (version, observer) = (*version, teller);
+                let (version, observer) = (*version, reports);
                 let (patience, tell) = (PATIENCE, &tell);
                 let restore =
                     Restore { snapshot, destination, options, shared, version, patience, control, observer, tell };
@@ -216,19 +228,19 @@ impl Job {
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Import { files, only, destination, options } => {
-                let (only, destination, observer) = (only.as_deref(), destination.as_fd(), teller);
-                let tell = |told| teller.leave(Report::Streams(told));
+                let (only, destination, observer) = (only.as_deref(), destination.as_fd(), reports);
+                let tell = |told| reports.queue(Report::Streams(told));
                 let import = Import { files, only, destination, options, control, observer, tell: &tell };
                 let error = import.run().err().map(|trouble| failure::of_import(&trouble));
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Streams { files } => {
                 let rows = streams::list(files);
-                rows.into_iter().for_each(|row| teller.leave(Report::Streams(streams::Told::File(row))));
+                rows.into_iter().for_each(|row| reports.queue(Report::Streams(streams::StreamFileEvent::File(row))));
                 Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Verify { destination } => {
-                let tell = |told| teller.leave(Report::Verify(told));
+                let tell = |told| reports.queue(Report::Verify(told));
                 let verify = Verify { root: destination.as_fd(), control, tell: &tell };
                 let error = verify.run().err().map(|trouble| failure::of_verify(&trouble));
                 Report::Ended { counts: Counts::default(), error }
@@ -241,9 +253,9 @@ impl Job {
     }
 }
 
-fn back_up(ends: &Ends, task: &Task, version: u32, control: &Control, teller: &Teller) -> Option<JobError> {
-    let tell = |told| teller.leave(Report::Backup(told));
-    let run = backups::Run { ends, task, version, patience: PATIENCE, control, observer: teller, tell: &tell };
+fn back_up(ends: &Ends, task: &Task, version: u32, control: &Control, reports: &ReportWriter) -> Option<WorkerError> {
+    let tell = |told| reports.queue(Report::Backup(told));
+    let run = backups::Run { ends, task, version, patience: PATIENCE, control, observer: reports, tell: &tell };
     run.run().err().map(|trouble| failure::of_backup(&trouble))
 }
 
@@ -253,7 +265,7 @@ fn opened(folder: &OwnedFd) -> Result<Files, Unfit> {
         .map_err(|_fault| Unfit("the folder on the drive cannot be read; check the drive and its cable"))
 }
 
-fn lanes_for(asked: Option<usize>) -> Option<NonZeroUsize> {
-    let asked = asked.map(|lanes| lanes.min(MOST_LANES)).and_then(NonZeroUsize::new);
+fn writer_threads_for(asked: Option<usize>) -> Option<NonZeroUsize> {
+    let asked = asked.map(|writer_threads| writer_threads.min(MOST_WRITER_THREADS)).and_then(NonZeroUsize::new);
     asked.or_else(|| available_parallelism().ok())
 }

@@ -34,11 +34,11 @@ pub mod line;
 mod listener;
 mod priority;
 pub mod protocol;
+mod report_writer;
 mod run;
 mod sentence;
 pub mod streams;
 mod subject;
-mod teller;
 pub mod verify;
 
 pub use limits::raise_open_files;

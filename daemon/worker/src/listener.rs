@@ -6,11 +6,11 @@ use std::os::unix::net::UnixStream;
 use super::handover;
 use super::line::LineBuffer;
 use super::protocol::Order;
-use super::teller::Teller;
+use super::report_writer::ReportWriter;
 use butterdock_receive::Control;
 
 /// Cancels when the daemon says so. When it goes away, or says what no daemon says, nobody is left to work for.
-pub(crate) fn listen(socket: &UnixStream, mut lines: LineBuffer, control: &Control, teller: &Teller) {
+pub(crate) fn listen(socket: &UnixStream, mut lines: LineBuffer, control: &Control, reports: &ReportWriter) {
     loop {
         match lines.line() {
             Ok(Some(line)) if matches!(serde_json::from_slice(&line), Ok(Order::Cancel)) => control.cancel(),
@@ -18,10 +18,10 @@ pub(crate) fn listen(socket: &UnixStream, mut lines: LineBuffer, control: &Contr
                 let mut uncalled: Vec<OwnedFd> = Vec::new();
                 match handover::receive(socket, &mut lines, &mut uncalled) {
                     Ok(true) => {}
-                    Ok(false) | Err(_) => return teller.deafen(),
+                    Ok(false) | Err(_) => return reports.deafen(),
                 }
             }
-            Ok(Some(_)) | Err(_) => return teller.deafen(),
+            Ok(Some(_)) | Err(_) => return reports.deafen(),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes;
 use super::priority::Priority;
-use crate::backups::{SharedSnapshot, Task, Told};
+use crate::backups::{BackupEvent, SharedSnapshot, Task};
 use crate::{streams, verify};
 
 /// The longest line from the daemon, with its end.
@@ -46,7 +46,7 @@ pub enum Order {
         /// Leave fs-verity out.
         no_verity: bool,
         /// How many threads write data; one for each core where nothing is said.
-        lanes: Option<usize>,
+        writer_threads: Option<usize>,
         /// Refuse a parent whose number differs from the one in the stream.
         strict_parent: bool,
         /// For whom: records of root and of this user count.
@@ -56,21 +56,21 @@ pub enum Order {
         unrecorded_if_roots: bool,
         /// The first descriptor is a socket with the stream's inside.
         #[serde(default)]
-        parked: bool,
+        quarantined: bool,
     },
     /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
     /// directory on a drive that the third is.
     Backup(Task),
     /// Delete what the rule of this backup keeps no longer in the folder for its snapshots, beside the source, that the one
     /// descriptor is.
-    Thin(Task),
+    Prune(Task),
     /// Send the snapshot on a drive that the first descriptor is the root of into the directory that the second is.
     Restore {
         /// The name of the subvolume instead of the snapshot's.
         #[serde(with = "bytes::optional")]
         name: Option<Vec<u8>>,
         /// How many threads write data; one for each core where nothing is said.
-        lanes: Option<usize>,
+        writer_threads: Option<usize>,
         /// What this machine and the drive share: nothing else is a parent.
         #[serde(default)]
         shared: Vec<SharedSnapshot>,
@@ -87,7 +87,7 @@ pub enum Order {
         /// For whom: records of root and of this user count.
         asked_by: u32,
         /// How many threads write data; one for each core where nothing is said.
-        lanes: Option<usize>,
+        writer_threads: Option<usize>,
     },
     /// Tell of the stream files in the folder that the one descriptor is.
     Streams,
@@ -147,11 +147,11 @@ pub enum Report {
         end: u64,
     },
     /// What a backup tells beside that.
-    Backup(Told),
+    Backup(BackupEvent),
     /// What is told of a drive that is verified.
-    Verify(verify::Told),
+    Verify(verify::VerifyEvent),
     /// What is told of stream files.
-    Streams(streams::Told),
+    Streams(streams::StreamFileEvent),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
     /// It is over: exactly once, and the last line.
@@ -160,14 +160,14 @@ pub enum Report {
         #[serde(with = "CountsFields")]
         counts: Counts,
         /// Nothing where everything is durable.
-        error: Option<JobError>,
+        error: Option<WorkerError>,
     },
 }
 
 /// Why a job failed. What everybody is told of it the daemon says itself ([`super::sentence`]): more than a kind and
 /// numbers it does not believe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobError {
+pub struct WorkerError {
     /// What kind of failure it is.
     #[serde(with = "KindName")]
     pub kind: ErrorKind,
@@ -244,11 +244,11 @@ mod tests {
             verify: true,
             force_decompress: false,
             no_verity: false,
-            lanes: Some(3),
+            writer_threads: Some(3),
             strict_parent: true,
             asked_by: 1000,
             unrecorded_if_roots: true,
-            parked: true,
+            quarantined: true,
         };
         Start { order, priority: Priority { nice: 10, io: IoPriority::Idle } }
     }
@@ -257,10 +257,11 @@ mod tests {
     fn orders_arrive_as_they_were_given() {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
-        let import = Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, lanes: None };
+        let import =
+            Order::Import { only: Some(b"a\xff".to_vec()), verify: true, asked_by: u32::MAX, writer_threads: None };
         let time = crate::backups::TaskTime { stopped: true, settled_drive: u64::MAX, ..Default::default() };
         let task = Task { protect: 7, time, ..Task::of(b"home", crate::backups::Identity([1; 16])) };
-        for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Thin(task), import] {
+        for order in [Order::Sweep, Order::Verify, Order::Streams, Order::Prune(task), import] {
             round_trip(&Start { order, priority: Priority::default() });
         }
         assert_eq!(round_trip(&Order::Cancel), "\"cancel\"");
@@ -269,7 +270,7 @@ mod tests {
     #[test]
     fn reports_arrive_as_they_were_told() {
         let counts = Counts { commands: 1, bytes: u64::MAX, files: 3, ..Counts::default() };
-        let error = JobError {
+        let error = WorkerError {
             kind: ErrorKind::ReadOnly,
             message: "a\n\"b\"".to_owned(),
             command: Some(7),
@@ -297,8 +298,11 @@ mod tests {
             Report::Progress { counts, waited_ms: 7 },
             Report::Phase(Phase::ReadOnly),
             published,
-            Report::Verify(verify::Told::Found(verify::Found { lost: 1, ..verify::Found::default() })),
-            Report::Streams(streams::Told::File(streams::Row { parent: Some([7; 16]), ..streams::Row::default() })),
+            Report::Verify(verify::VerifyEvent::Found(verify::Found { lost: 1, ..verify::Found::default() })),
+            Report::Streams(streams::StreamFileEvent::File(streams::Row {
+                parent: Some([7; 16]),
+                ..streams::Row::default()
+            })),
             Report::Warning("x".to_owned()),
             Report::Ended { counts, error: Some(error) },
             Report::Ended { counts, error: None },

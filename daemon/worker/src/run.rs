@@ -12,8 +12,8 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use super::confine::{self, Confined, Through, confine, shut_in};
 use super::job::Job;
 use super::line::LineBuffer;
-use super::protocol::{JobError, LONGEST_ORDER, Report, Start};
-use super::teller::{self, Teller};
+use super::protocol::{LONGEST_ORDER, Report, Start, WorkerError};
+use super::report_writer::{self, ReportWriter};
 use super::{failure, handover, listener};
 use crate::exit_status::{MISUNDERSTOOD, REFUSED, UNAVAILABLE, USAGE};
 use crate::limits;
@@ -126,9 +126,9 @@ fn hear(socket: &UnixStream, lines: &mut LineBuffer) -> Result<(Start, Vec<Owned
 }
 
 /// Tells why nothing was begun.
-fn refuse(socket: &UnixStream, error: JobError) -> Result<(), Stop> {
+fn refuse(socket: &UnixStream, error: WorkerError) -> Result<(), Stop> {
     let ended = Report::Ended { counts: Counts::default(), error: Some(error) };
-    teller::write(socket, &ended).map_err(|_error| Stop::deserted())
+    report_writer::write(socket, &ended).map_err(|_error| Stop::deserted())
 }
 
 /// Does the job, while one thread tells the daemon and one listens to it.
@@ -136,18 +136,18 @@ fn do_it(job: &Job, confined: Report, socket: &UnixStream, lines: LineBuffer) ->
     let refused =
         |error| Stop::new(REFUSED, format!("the worker cannot begin: {error}; free some memory and try again"));
     let control = Control::new().map_err(refused)?;
-    let teller = Teller::new(control.clone());
-    teller.leave(confined);
+    let reports = ReportWriter::new(control.clone());
+    reports.queue(confined);
     let heard = std::thread::scope(|threads| {
         let thread = |name: &str| Builder::new().name(name.to_owned());
-        let telling = thread("teller").spawn_scoped(threads, || teller.tell(socket))?;
+        let telling = thread("teller").spawn_scoped(threads, || reports.tell(socket))?;
         thread("listener")
-            .spawn_scoped(threads, || listener::listen(socket, lines, &control, &teller))
-            .inspect_err(|_error| teller.deafen())?;
-        teller.leave(job.run(&control, &teller));
+            .spawn_scoped(threads, || listener::listen(socket, lines, &control, &reports))
+            .inspect_err(|_error| reports.deafen())?;
+        reports.queue(job.run(&control, &reports));
         // The thread has not panicked: a panic ends the process.
         drop(telling.join());
-        let heard = teller.was_heard();
+        let heard = reports.was_heard();
         // The listener waits for words that do not matter any more.
         socket.shutdown(Shutdown::Both).unwrap_or_default();
         Ok(heard)

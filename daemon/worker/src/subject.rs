@@ -22,7 +22,7 @@ impl Order {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Receive { .. } => Subject::Stream,
-            Self::Backup(_) | Self::Thin(_) | Self::Restore { .. } => Subject::Snapshots,
+            Self::Backup(_) | Self::Prune(_) | Self::Restore { .. } => Subject::Snapshots,
             Self::Verify => Subject::Drive,
             Self::Import { .. } | Self::Streams => Subject::Files,
             Self::Sweep | Self::Cancel => Subject::Leftovers,
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_worker_is_heard_on_what_it_was_asked_and_on_nothing_else() {
-        let found = Report::Verify(verify::Told::Total { bytes: 1 });
-        let files = Report::Streams(streams::Told::Total { bytes: 1 });
+        let found = Report::Verify(verify::VerifyEvent::Total { bytes: 1 });
+        let files = Report::Streams(streams::StreamFileEvent::Total { bytes: 1 });
         assert!(Order::Verify.subject().admits(&found) && Order::Streams.subject().admits(&files));
         assert!(!Order::Verify.subject().admits(&files) && !Order::Streams.subject().admits(&found));
         assert!(!Order::Sweep.subject().admits(&files));

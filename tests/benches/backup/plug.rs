@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::{DriveState, JobProperties, JobState};
-use butterdock_tests::docking::Story;
+use butterdock_tests::docking::Scenario;
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
 use zbus::{OwnedObjectPath, OwnedVariant};
@@ -27,38 +27,38 @@ pub(crate) struct Plugs {
 const CHANGE: usize = 160 << 20;
 
 pub(crate) fn measure(rounds: usize) -> Result<Plugs> {
-    let mut story = Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| {
-        let image = stage.image("a", "Blue")?;
+    let mut scenario = Scenario::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |fixture| {
+        let image = fixture.image("a", "Blue")?;
         fs::OpenOptions::new().write(true).open(&image)?.set_len(2 << 30)?;
         run(Command::new("mkfs.btrfs").args(["-f", "-q", "-L", "Blue"]).arg(&image), PATIENCE)?.success()?;
         Ok(image)
     })?;
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
     let mut plugs = Plugs::default();
     for round in 0..rounds {
-        story.unplug()?;
+        scenario.unplug()?;
         // What was thinned gives its space back.
-        run(Command::new("btrfs").args(["subvolume", "sync"]).arg(story.pool.path()), PATIENCE)?.success()?;
-        fs::write(story.source.join("changing"), vec![u8::try_from(round % 256)?; CHANGE])?;
+        run(Command::new("btrfs").args(["subvolume", "sync"]).arg(scenario.pool.path()), PATIENCE)?.success()?;
+        fs::write(scenario.source.join("changing"), vec![u8::try_from(round % 256)?; CHANGE])?;
         let began = Instant::now();
-        story.plug()?;
-        plugs.first_byte.push(first_byte(&story, began)?);
-        safe(&story, began)?;
-        story.unplug()?;
+        scenario.plug()?;
+        plugs.first_byte.push(first_byte(&scenario, began)?);
+        safe(&scenario, began)?;
+        scenario.unplug()?;
         let began = Instant::now();
-        story.plug()?;
-        plugs.safe.push(safe(&story, began)?);
+        scenario.plug()?;
+        plugs.safe.push(safe(&scenario, began)?);
     }
     Ok(plugs)
 }
 
 /// Until a running job says that bytes have come.
-fn first_byte(story: &Story, began: Instant) -> Result<Duration> {
+fn first_byte(scenario: &Scenario, began: Instant) -> Result<Duration> {
     type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
     while began.elapsed() < PATIENCE {
         let asked = ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
-        let managed: Managed = story.stage.client.call(ROOT, asked, &())?.body().deserialize()?;
+        let managed: Managed = scenario.fixture.client.call(ROOT, asked, &())?.body().deserialize()?;
         for properties in managed.into_values().filter_map(|mut interfaces| interfaces.remove(JOB)) {
             let mut job = JobProperties::default();
             for (name, value) in properties {
@@ -74,8 +74,9 @@ fn first_byte(story: &Story, began: Instant) -> Result<Duration> {
 }
 
 /// Until the drive is there and safe.
-fn safe(story: &Story, began: Instant) -> Result<Duration> {
-    let drive = story.stage.one("safe", |is| is.enrolled && !is.device.is_empty() && is.state == DriveState::Safe)?;
+fn safe(scenario: &Scenario, began: Instant) -> Result<Duration> {
+    let drive =
+        scenario.fixture.one("safe", |is| is.enrolled && !is.device.is_empty() && is.state == DriveState::Safe)?;
     ensure!(drive.is.problem.is_empty(), "{drive:?}");
     Ok(began.elapsed())
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{Hired, Layout, PATIENCE, Rig, butterdockd, run};
+use butterdock_tests::rig::{Layout, PATIENCE, Rig, WorkerProcess, butterdockd, run};
 use butterdock_tests::snapshot;
 use serde_json::json;
 
@@ -68,11 +68,12 @@ fn made(folder: &Path) -> Result<PathBuf> {
 
 fn backup(live: &Path, into: &Path) -> Result<Duration> {
     let keep = json!({"last": 9, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
-    let task = json!({"backup": {"name": "68", "source": null, "keep": keep, "protect": 0, "pins": [], "machine": "0b".repeat(16), "lanes": null, "dry_run": false}});
+    let task = json!({"backup": {"name": "68", "source": null, "keep": keep, "protect": 0, "pins": [], "machine": "0b".repeat(16), "writer_threads": null, "dry_run": false}});
     let (source, folder, into) = (File::open(live)?, File::open(live.join(".butterdock"))?, File::open(into)?);
     let began = Instant::now();
-    let ended =
-        Hired::new(&butterdockd()?, &task, &[source.as_fd(), folder.as_fd(), into.as_fd()])?.finish()?.success()?;
+    let ended = WorkerProcess::new(&butterdockd()?, &task, &[source.as_fd(), folder.as_fd(), into.as_fd()])?
+        .finish()?
+        .success()?;
     let took = began.elapsed();
     ensure!(ended.said("published").len() == 1, "{:?}", ended.reports);
     Ok(took)

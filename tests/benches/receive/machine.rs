@@ -26,7 +26,7 @@ pub(crate) fn busy() -> Result<Duration> {
 }
 
 /// The lines that stand over the table.
-pub(crate) fn facts(ours: &Path, theirs: &Path) -> Result<Vec<String>> {
+pub(crate) fn describe(ours: &Path, theirs: &Path) -> Result<Vec<String>> {
     let cores = std::thread::available_parallelism()?;
     Ok(vec![
         format!("- processor: {}, {cores} cores", processor()),

@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH", default_value = "btrfs")]
     pub(crate) theirs: PathBuf,
 
-    /// An argument more for our side; may be given several times, for instance `--ours-arg=--lanes=1`
+    /// An argument more for our side; may be given several times, for instance `--ours-arg=--writer threads=1`
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) ours_arg: Vec<String>,
 

@@ -16,12 +16,12 @@ use crate::streams::Streams;
 pub(crate) struct Row {
     pub(crate) case: Case,
     pub(crate) stream_bytes: u64,
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) pairs: Vec<PairedRun>,
 }
 
 /// Two runs that followed each other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pair {
+pub(crate) struct PairedRun {
     pub(crate) ours: Cost,
     pub(crate) theirs: Cost,
 }
@@ -38,10 +38,10 @@ pub(crate) fn run(case: Case, streams: &Streams, volume: &mut Volume, options: &
     for number in 0..options.pairs {
         let pair = if number % 2 == 0 {
             let ours = runner.ours()?;
-            Pair { ours, theirs: runner.theirs()? }
+            PairedRun { ours, theirs: runner.theirs()? }
         } else {
             let theirs = runner.theirs()?;
-            Pair { ours: runner.ours()?, theirs }
+            PairedRun { ours: runner.ours()?, theirs }
         };
         crate::say(&format!(
             "({}) pair {}: ours {:.2} s, theirs {:.2} s, wall ratio {:.3}",

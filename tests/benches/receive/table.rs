@@ -9,12 +9,12 @@ use crate::disk::Volume;
 use crate::machine;
 use crate::measure::Cost;
 use crate::options::Options;
-use crate::pairs::{Pair, Row};
+use crate::pairs::{PairedRun, Row};
 
 /// The whole block: a heading, the machine's facts, one line a case.
 pub(crate) fn markdown(rows: &[Row], options: &Options, volume: &Volume) -> Result<String> {
     let mut lines = vec![format!("## {}", machine::now()?), String::new()];
-    lines.extend(machine::facts(&options.ours()?, &options.theirs)?);
+    lines.extend(machine::describe(&options.ours()?, &options.theirs)?);
     lines.push(format!("- destination: {}", volume.describe()));
     if !options.ours_arg.is_empty() {
         lines.push(format!("- our side also with: {}", options.ours_arg.join(" ")));
@@ -72,12 +72,12 @@ fn is_met(target: &Target, wall: f64, cpu: f64, memory: f64) -> bool {
     wall <= target.wall && target.cpu.is_none_or(|most| cpu <= most) && memory <= target.memory
 }
 
-fn seconds(row: &Row, of: fn(&Pair) -> Duration) -> Vec<f64> {
+fn seconds(row: &Row, of: fn(&PairedRun) -> Duration) -> Vec<f64> {
     row.pairs.iter().map(|pair| of(pair).as_secs_f64()).collect()
 }
 
 /// The highest peak of all runs: a bound must hold in every one.
-fn peak_mib(row: &Row, of: fn(&Pair) -> u64) -> f64 {
+fn peak_mib(row: &Row, of: fn(&PairedRun) -> u64) -> f64 {
     let kib = row.pairs.iter().map(of).max().unwrap_or_default();
     f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Client, Stage, memory};
+use butterdock_tests::chaos::{Client, Fixture, memory};
 
 use crate::endless;
 
@@ -30,8 +30,8 @@ pub(crate) struct Calls {
 }
 
 pub(crate) fn run() -> Result<Calls> {
-    let stage = Stage::new(&["tank", "pool"])?;
-    let client = stage.client()?;
+    let fixture = Fixture::new(&["tank", "pool"])?;
+    let client = fixture.client()?;
     let at_rest = objects(&client)?;
     let cancel_at_work = cancels(&client, true)?;
     let cancel_silent = cancels(&client, false)?;
@@ -45,11 +45,11 @@ pub(crate) fn run() -> Result<Calls> {
         client.receive(if number % 2 == 0 { "tank" } else { "pool" }, &silent)?;
     }
     drop(silent);
-    let followers = Followers((0..FOLLOWERS).map(|_| follower(&stage)).collect::<Result<_>>()?);
+    let followers = Followers((0..FOLLOWERS).map(|_| follower(&fixture)).collect::<Result<_>>()?);
     // They come in at their own pace.
     std::thread::sleep(Duration::from_secs(2));
     let under_load = objects(&client)?;
-    let resident_kib = memory(stage.pid())?.resident;
+    let resident_kib = memory(fixture.pid())?.resident;
     for job in &running {
         ensure!(client.job(job)?.state == JobState::Running, "a job did not run all the while");
     }
@@ -69,8 +69,8 @@ impl Drop for Followers {
     }
 }
 
-fn follower(stage: &Stage) -> Result<Child> {
-    let mut watch = stage.butterdock(&["watch", "--json"])?;
+fn follower(fixture: &Fixture) -> Result<Child> {
+    let mut watch = fixture.butterdock(&["watch", "--json"])?;
     Ok(watch.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Client, Stage, names};
+use butterdock_tests::chaos::{Client, Fixture, names};
 use butterdock_tests::rig::{Layout, butterdockd};
 use butterdock_tests::snapshot;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -25,31 +25,31 @@ pub(crate) struct Cost {
 
 /// Two runs that followed each other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pair {
+pub(crate) struct PairedRun {
     pub(crate) service: Cost,
     pub(crate) alone: Cost,
 }
 
-pub(crate) fn run(stream: &Path, count: u32) -> Result<Vec<Pair>> {
+pub(crate) fn run(stream: &Path, count: u32) -> Result<Vec<PairedRun>> {
     // Space that a trimmed image gives back would be paid for by the next run alone.
-    let stage = Stage::of(
+    let fixture = Fixture::of(
         &["tank"],
         "[worker]\nnice = 0\nio_class = \"best-effort\"\nio_priority = 4\n",
         &Layout::sized(5120, "nodiscard"),
     )?;
-    let client = stage.client()?;
+    let client = fixture.client()?;
     std::io::copy(&mut File::open(stream)?, &mut std::io::sink())?;
     // What is allocated once, of the image too, is paid for here.
-    alone(&stage, stream)?;
-    service(&stage, &client, stream)?;
+    alone(&fixture, stream)?;
+    service(&fixture, &client, stream)?;
     let mut pairs = Vec::new();
     for number in 0..count {
         let pair = if number % 2 == 0 {
-            let service = service(&stage, &client, stream)?;
-            Pair { service, alone: alone(&stage, stream)? }
+            let service = service(&fixture, &client, stream)?;
+            PairedRun { service, alone: alone(&fixture, stream)? }
         } else {
-            let alone = alone(&stage, stream)?;
-            Pair { service: service(&stage, &client, stream)?, alone }
+            let alone = alone(&fixture, stream)?;
+            PairedRun { service: service(&fixture, &client, stream)?, alone }
         };
         crate::say(&format!(
             "pair {}: service {:.3} s, CPU {:.2} s; alone {:.3} s, CPU {:.2} s",
@@ -64,9 +64,9 @@ pub(crate) fn run(stream: &Path, count: u32) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-fn service(stage: &Stage, client: &Client, stream: &Path) -> Result<Cost> {
-    let (volume, file) = (File::open(stage.path("tank"))?, File::open(stream)?);
-    let before = with_children(stage.pid())?;
+fn service(fixture: &Fixture, client: &Client, stream: &Path) -> Result<Cost> {
+    let (volume, file) = (File::open(fixture.path("tank"))?, File::open(stream)?);
+    let before = with_children(fixture.pid())?;
     let start = Instant::now();
     let job = client.receive("tank", &file)?;
     while client.completions(&job).is_empty() {
@@ -75,15 +75,15 @@ fn service(stage: &Stage, client: &Client, stream: &Path) -> Result<Cost> {
     nix::unistd::syncfs(&volume)?;
     let wall = start.elapsed();
     client.ends_as(&job, &JobState::Succeeded)?;
-    let cpu = with_children(stage.pid())?.saturating_sub(before);
-    clear(stage)?;
+    let cpu = with_children(fixture.pid())?.saturating_sub(before);
+    clear(fixture)?;
     Ok(Cost { wall, cpu })
 }
 
-fn alone(stage: &Stage, stream: &Path) -> Result<Cost> {
-    let volume = File::open(stage.path("tank"))?;
+fn alone(fixture: &Fixture, stream: &Path) -> Result<Cost> {
+    let volume = File::open(fixture.path("tank"))?;
     let mut command = Command::new(butterdockd()?);
-    command.args(["receive", "-q", "-f"]).arg(stream).arg(stage.path("tank"));
+    command.args(["receive", "-q", "-f"]).arg(stream).arg(fixture.path("tank"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let before = children()?;
     let start = Instant::now();
@@ -92,13 +92,13 @@ fn alone(stage: &Stage, stream: &Path) -> Result<Cost> {
     let wall = start.elapsed();
     ensure!(status.success(), "butterdockd receive ended with {status}");
     let cpu = children()?.saturating_sub(before);
-    clear(stage)?;
+    clear(fixture)?;
     Ok(Cost { wall, cpu })
 }
 
 /// Deletes what was received, and waits until the kernel's cleaner is through with it.
-fn clear(stage: &Stage) -> Result<()> {
-    let folder = stage.path("tank");
+fn clear(fixture: &Fixture) -> Result<()> {
+    let folder = fixture.path("tank");
     for name in names(&folder)?.0 {
         snapshot::delete(&folder.join(name))?;
     }

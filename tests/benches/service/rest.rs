@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Load, Stage, memory};
+use butterdock_tests::chaos::{Fixture, Load, memory};
 
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -22,22 +22,22 @@ pub(crate) struct Rest {
 }
 
 pub(crate) fn run() -> Result<Rest> {
-    let mut stage = Stage::new(&["tank"])?;
+    let mut fixture = Fixture::new(&["tank"])?;
     std::thread::sleep(Duration::from_secs(4));
-    let resident_kib = memory(stage.pid())?.resident;
-    let client = stage.client()?;
+    let resident_kib = memory(fixture.pid())?.resident;
+    let client = fixture.client()?;
     let load = Load::new("s0", 60, 1);
-    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
     // Threads that have nothing to do end by and by.
     std::thread::sleep(Duration::from_secs(4));
-    let before = wakeups(stage.pid())?;
+    let before = wakeups(fixture.pid())?;
     std::thread::sleep(WATCHED);
-    let count = wakeups(stage.pid())?.saturating_sub(before);
-    let resident_after_a_job_kib = memory(stage.pid())?.resident;
-    stage.stop()?;
+    let count = wakeups(fixture.pid())?.saturating_sub(before);
+    let resident_after_a_job_kib = memory(fixture.pid())?.resident;
+    fixture.stop()?;
 
-    stage.activatable()?;
+    fixture.activatable()?;
     std::thread::sleep(Duration::from_millis(500));
     let mut cold = [Duration::ZERO; 3];
     for one in &mut cold {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::calls::Calls;
-use crate::pairs::{Cost, Pair};
+use crate::pairs::{Cost, PairedRun};
 use crate::rest::Rest;
 
-pub(crate) fn markdown(pairs: &[Pair], rest: &Rest, calls: &Calls) -> Result<String> {
+pub(crate) fn markdown(pairs: &[PairedRun], rest: &Rest, calls: &Calls) -> Result<String> {
     let wall = ratio(pairs, |cost| cost.wall);
     let cpu = ratio(pairs, |cost| cost.cpu);
     let idle = rest.resident_after_a_job_kib;
@@ -77,7 +77,7 @@ fn row(what: &str, measured: &str, target: &str, met: bool) -> String {
 }
 
 /// The median of the pairs' ratios.
-fn ratio(pairs: &[Pair], of: fn(&Cost) -> Duration) -> f64 {
+fn ratio(pairs: &[PairedRun], of: fn(&Cost) -> Duration) -> f64 {
     let mut ratios: Vec<f64> =
         pairs.iter().map(|pair| of(&pair.service).as_secs_f64() / of(&pair.alone).as_secs_f64()).collect();
     ratios.sort_by(f64::total_cmp);
@@ -86,7 +86,7 @@ fn ratio(pairs: &[Pair], of: fn(&Cost) -> Duration) -> f64 {
     if ratios.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.wrapping_sub(1)), at(middle)) }
 }
 
-fn median(pairs: &[Pair], of: fn(&Pair) -> Duration) -> Duration {
+fn median(pairs: &[PairedRun], of: fn(&PairedRun) -> Duration) -> Duration {
     let mut all: Vec<Duration> = pairs.iter().map(of).collect();
     all.sort();
     part(&all, 50)

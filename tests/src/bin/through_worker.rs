@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use butterdock_tests::rig::{Hired, receive};
+use butterdock_tests::rig::{WorkerProcess, receive};
 use serde_json::Value;
 
 fn main() -> ExitCode {
@@ -49,7 +49,7 @@ fn run() -> Result<()> {
         None => File::from(std::io::stdin().as_fd().try_clone_to_owned()?),
     };
     let directory = File::open(directory.context("into which directory?")?)?;
-    let mut worker = Hired::new(&beside, &job, &[stream.as_fd(), directory.as_fd()])?;
+    let mut worker = WorkerProcess::new(&beside, &job, &[stream.as_fd(), directory.as_fd()])?;
     drop((stream, directory));
     if hold {
         worker.wait_for("began")?;

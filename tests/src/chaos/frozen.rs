@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::Stage;
+use super::Fixture;
 use crate::rig::{PATIENCE, Volume, run};
 
 /// Frozen as long as this is there.
@@ -36,9 +36,9 @@ impl Drop for Frozen {
 ///
 /// # Errors
 /// When the stage has not both.
-pub fn moved_below(stage: &mut Stage, name: &str, below: &str) -> Result<Volume> {
-    let (at, image) = (stage.path(name), stage.path(below).join("image"));
-    let volume = stage.volume(name)?;
+pub fn moved_below(fixture: &mut Fixture, name: &str, below: &str) -> Result<Volume> {
+    let (at, image) = (fixture.path(name), fixture.path(below).join("image"));
+    let volume = fixture.volume(name)?;
     volume.unmount()?;
     volume.copy_image(&image)?;
     Volume::of_image(&image, &at, "")

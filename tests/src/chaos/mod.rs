@@ -10,16 +10,16 @@
 
 mod bus;
 mod client;
+mod fixture;
 mod frozen;
 mod load;
-mod stage;
 mod traces;
 
 pub use bus::Bus;
 pub use client::Client;
+pub use fixture::{Fixture, butterdock};
 pub use frozen::{Frozen, moved_below};
 pub use load::{Feed, Load};
-pub use stage::{Stage, butterdock};
 pub use traces::{Memory, descriptors, family, memory};
 
 pub use butterdock_fixtures::{Asks, Fuse, wait_until};

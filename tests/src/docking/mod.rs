@@ -6,11 +6,11 @@
 //! * `story`: a source, an enrolled drive, and jobs between them.
 
 mod disk;
-mod stage;
-mod story;
+mod fixture;
+mod scenario;
 
 pub use disk::{Disk, elsewhere};
-pub use stage::{Shown, Stage, is_mounted};
-pub use story::{Row, Story, snapshots, word};
+pub use fixture::{DriveFixture, Shown, is_mounted};
+pub use scenario::{Row, Scenario, snapshots, word};
 
 pub use butterdock_fixtures::{Silenced, Udevd};

@@ -78,14 +78,14 @@ impl Recording {
     ///
     /// # Errors
     /// When a message is not what its signature says.
-    pub fn story(&self, job: &str) -> Result<Vec<Moment>> {
-        let mut story = Vec::new();
+    pub fn scenario(&self, job: &str) -> Result<Vec<Moment>> {
+        let mut scenario = Vec::new();
         for Heard { at, message } in &self.all {
             if let Some(event) = event(message, job)? {
-                story.push(Moment { at: *at, event });
+                scenario.push(Moment { at: *at, event });
             }
         }
-        Ok(story)
+        Ok(scenario)
     }
 
     /// The jobs that were added, in order.

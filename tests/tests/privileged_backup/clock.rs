@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::rig::Ended;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, told, with};
+use crate::fixture::{Fixture, events, with};
 
 /// The 22nd of November 2026.
 const START: i64 = 1_795_378_500;
@@ -19,17 +19,17 @@ fn boot_time() -> Result<u64> {
 }
 
 /// Backs up what is new, at a time that the order tells.
-fn back_up(stage: &Stage, wall: i64, task: &Value, time: &Value) -> Result<Ended> {
-    fs::write(stage.live("file"), wall.to_string())?;
+fn back_up(fixture: &Fixture, wall: i64, task: &Value, time: &Value) -> Result<Ended> {
+    fs::write(fixture.live("file"), wall.to_string())?;
     let mut order = with(task.clone());
     order["backup"]["time"] = time.clone();
     order["backup"]["time"]["given"] = json!({"wall": wall, "boot": boot_time()?});
-    stage.begin(&order)?.finish()?.success()
+    fixture.begin(&order)?.finish()?.success()
 }
 
 /// The dates in the names on the drive, each as `20261122`.
-fn dates(stage: &Stage) -> Result<Vec<String>> {
-    let (_, theirs) = stage.names()?;
+fn dates(fixture: &Fixture) -> Result<Vec<String>> {
+    let (_, theirs) = fixture.names()?;
     let backups = theirs.iter().filter_map(|name| name.strip_prefix("home."));
     Ok(backups.map(|date| date.chars().take(8).collect()).collect())
 }
@@ -40,25 +40,25 @@ fn last_three() -> Value {
 
 #[test]
 fn three_backups_from_the_future_do_not_push_out_the_genuine_ones() -> Result<()> {
-    let stage = Stage::new()?;
+    let fixture = Fixture::new()?;
     for day in 0..3 {
-        back_up(&stage, START + (30 + day) * DAY, &last_three(), &json!({}))?;
+        back_up(&fixture, START + (30 + day) * DAY, &last_three(), &json!({}))?;
     }
     let mut last = None;
     for day in 0..5 {
-        last = Some(back_up(&stage, START + day * DAY, &last_three(), &json!({}))?);
+        last = Some(back_up(&fixture, START + day * DAY, &last_three(), &json!({}))?);
     }
     let expected = ["20261124", "20261125", "20261126", "20261222", "20261223", "20261224"];
-    ensure!(dates(&stage)? == expected, "{:?}", dates(&stage)?);
+    ensure!(dates(&fixture)? == expected, "{:?}", dates(&fixture)?);
     let last = last.context("a backup")?;
-    let from_future = told(&last, "from_future");
+    let from_future = events(&last, "from_future");
     ensure!(from_future.iter().any(|told| **told == json!({"drive": true, "count": 3})), "{:?}", last.reports);
     // In 1970 every one of them is from the future.
-    back_up(&stage, 3600, &last_three(), &json!({}))?;
-    ensure!(dates(&stage)?.len() == expected.len() + 1, "{:?}", dates(&stage)?);
+    back_up(&fixture, 3600, &last_three(), &json!({}))?;
+    ensure!(dates(&fixture)?.len() == expected.len() + 1, "{:?}", dates(&fixture)?);
     // When their date has come they count as any other.
-    back_up(&stage, START + 40 * DAY, &last_three(), &json!({}))?;
-    ensure!(dates(&stage)? == ["20261223", "20261224", "20270101"], "{:?}", dates(&stage)?);
+    back_up(&fixture, START + 40 * DAY, &last_three(), &json!({}))?;
+    ensure!(dates(&fixture)? == ["20261223", "20261224", "20270101"], "{:?}", dates(&fixture)?);
     Ok(())
 }
 
@@ -75,16 +75,16 @@ fn a_clock_forty_days_ahead_deletes_nothing_that_was_seen_within_protect() -> Re
         (json!({"settled_source": u64::MAX, "settled_drive": u64::MAX, "stopped": true}), 13),
         (json!({"stopped": true}), 13),
     ] {
-        let stage = Stage::new()?;
+        let fixture = Fixture::new()?;
         for day in 0..12 {
-            back_up(&stage, START + day * DAY, &task, &json!({}))?;
+            back_up(&fixture, START + day * DAY, &task, &json!({}))?;
         }
-        ensure!(dates(&stage)?.len() == 12, "{:?}", dates(&stage)?);
-        let ahead = back_up(&stage, START + 52 * DAY, &task, &time)?;
-        ensure!(dates(&stage)?.len() == left, "{time}: {:?}", dates(&stage)?);
-        ensure!(told(&ahead, "thinned").len() == 13 - left, "{:?}", ahead.reports);
+        ensure!(dates(&fixture)?.len() == 12, "{:?}", dates(&fixture)?);
+        let ahead = back_up(&fixture, START + 52 * DAY, &task, &time)?;
+        ensure!(dates(&fixture)?.len() == left, "{time}: {:?}", dates(&fixture)?);
+        ensure!(events(&ahead, "thinned").len() == 13 - left, "{:?}", ahead.reports);
         // What is there is told, so that the service remembers since when.
-        let seen = told(&ahead, "seen");
+        let seen = events(&ahead, "seen");
         let on_drive = seen.iter().rfind(|told| told["drive"] == true).context("told")?;
         ensure!(on_drive["snapshots"].as_array().map(Vec::len) == Some(13) && on_drive["last"] == true, "{seen:?}");
     }
@@ -93,17 +93,17 @@ fn a_clock_forty_days_ahead_deletes_nothing_that_was_seen_within_protect() -> Re
 
 #[test]
 fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
-    let stage = Stage::sized(1024, 256)?;
+    let fixture = Fixture::sized(1024, 256)?;
     let mut task = last_three();
     task["keep"]["last"] = json!(1);
     let fill = |wall: i64, time: &Value| -> Result<Ended> {
         let mut noise = vec![0; 50 << 20];
         std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut noise)?;
-        fs::write(stage.live("large"), &noise)?;
+        fs::write(fixture.live("large"), &noise)?;
         let mut order = with(task.clone());
         order["backup"]["time"] = time.clone();
         order["backup"]["time"]["given"] = json!({"wall": wall, "boot": boot_time()?});
-        stage.begin(&order)?.finish()
+        fixture.begin(&order)?.finish()
     };
     let stopped = json!({"stopped": true});
     fill(START, &stopped)?.success()?;
@@ -117,12 +117,12 @@ fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
         }
     };
     let error = &refused.said("ended").first().context("an end")?["error"];
-    ensure!(error["kind"] == "NoSpace" && told(&refused, "thinned").is_empty(), "{error}");
+    ensure!(error["kind"] == "NoSpace" && events(&refused, "thinned").is_empty(), "{error}");
     ensure!(error["message"].as_str().is_some_and(|text| text.contains("butterdock trust-clock")), "{error}");
-    let before = dates(&stage)?.len();
-    ensure!(before == usize::try_from(day)? && before > 1, "{:?}", dates(&stage)?);
+    let before = dates(&fixture)?.len();
+    ensure!(before == usize::try_from(day)? && before > 1, "{:?}", dates(&fixture)?);
     // Believed again, the same order makes room.
     let believed = fill(START + day * DAY, &json!({}))?;
-    ensure!(!told(&believed, "thinned").is_empty(), "{:?}", believed.reports);
+    ensure!(!events(&believed, "thinned").is_empty(), "{:?}", believed.reports);
     Ok(())
 }

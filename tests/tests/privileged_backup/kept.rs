@@ -9,7 +9,7 @@ use butterdock_tests::rig::Ended;
 use butterdock_tests::snapshot;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, incremental, told, with};
+use crate::fixture::{Fixture, events, incremental, with};
 
 fn keeping_one(pins: &Value) -> Value {
     let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
@@ -18,54 +18,54 @@ fn keeping_one(pins: &Value) -> Value {
 
 /// What is said of the pin that was told.
 fn mark(ended: &Ended) -> Value {
-    let shared = &told(ended, "pinned")[0]["learned"]["shared"];
+    let shared = &events(ended, "pinned")[0]["learned"]["shared"];
     json!({"here": shared["here"]["uuid"], "there": shared["there"]["uuid"]})
 }
 
 #[test]
 fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()> {
-    let stage = Stage::new()?;
-    snapshot::freeze(&stage.live(""), &stage.folder().join("home.20200101T000000Z"))?;
-    snapshot::freeze(&stage.live(""), &stage.folder().join("by-hand"))?;
-    let first = stage.run(&keeping_one(&json!([])))?;
+    let fixture = Fixture::new()?;
+    snapshot::freeze(&fixture.live(""), &fixture.folder().join("home.20200101T000000Z"))?;
+    snapshot::freeze(&fixture.live(""), &fixture.folder().join("by-hand"))?;
+    let first = fixture.run(&keeping_one(&json!([])))?;
     let first = mark(&first);
     for number in 0..3 {
         // Names have seconds.
         sleep(Duration::from_millis(1100));
-        fs::write(stage.live("file"), format!("{number}"))?;
-        let ended = stage.run(&keeping_one(&json!([first])))?;
+        fs::write(fixture.live("file"), format!("{number}"))?;
+        let ended = fixture.run(&keeping_one(&json!([first])))?;
         ensure!(incremental(&ended)?, "{:?}", ended.reports);
         // Beside the source another drive may need anything: it is thinned apart.
-        let (before, theirs) = stage.names()?;
+        let (before, theirs) = fixture.names()?;
         ensure!(before.contains(theirs.last().context("the newest")?), "{before:?} {theirs:?}");
-        ensure!(told(&ended, "thinned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
+        ensure!(events(&ended, "thinned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
         let mut thin = keeping_one(&json!([first, mark(&ended)]));
-        thin["backup"]["source"] = told(&ended, "source")[0]["uuid"].clone();
-        let thinned = stage.thin(&thin["backup"])?;
-        ensure!(stage.names()?.0.len() == 4, "{:?}", stage.names()?);
-        ensure!(told(&thinned, "thinned").len() == before.len() - 4, "{:?}", thinned.reports);
+        thin["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
+        let thinned = fixture.prune(&thin["backup"])?;
+        ensure!(fixture.names()?.0.len() == 4, "{:?}", fixture.names()?);
+        ensure!(events(&thinned, "thinned").len() == before.len() - 4, "{:?}", thinned.reports);
     }
-    let (mine, theirs) = stage.names()?;
+    let (mine, theirs) = fixture.names()?;
     ensure!(mine.len() == 4 && theirs.len() == 2, "{mine:?} {theirs:?}");
     ensure!(mine.contains(&"by-hand".to_owned()) && mine.contains(&"home.20200101T000000Z".to_owned()), "{mine:?}");
     ensure!(mine.contains(theirs.first().context("the pinned one")?), "{mine:?} {theirs:?}");
     let newest = theirs.last().context("the newest")?;
-    ensure!(fs::read(stage.destination().join(newest).join("file"))? == b"2", "not the last state");
+    ensure!(fs::read(fixture.destination().join(newest).join("file"))? == b"2", "not the last state");
     Ok(())
 }
 
 #[test]
 fn what_is_protected_is_not_deleted() -> Result<()> {
-    let stage = Stage::new()?;
+    let fixture = Fixture::new()?;
     for number in 0..3 {
-        fs::write(stage.live("file"), format!("{number}"))?;
+        fs::write(fixture.live("file"), format!("{number}"))?;
         let mut order = keeping_one(&json!([]));
         order["backup"]["protect"] = json!(3600);
-        let ended = stage.run(&order)?;
-        order["backup"]["source"] = told(&ended, "source")[0]["uuid"].clone();
-        stage.thin(&order["backup"])?;
+        let ended = fixture.run(&order)?;
+        order["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
+        fixture.prune(&order["backup"])?;
     }
-    let (mine, theirs) = stage.names()?;
+    let (mine, theirs) = fixture.names()?;
     ensure!(mine.len() == 3 && theirs == mine, "{mine:?} {theirs:?}");
     Ok(())
 }

@@ -6,45 +6,45 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::snapshot;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, order, told, with};
+use crate::fixture::{Fixture, events, order, with};
 
 /// That a backup is refused with these words, and that nothing was made.
-fn refused(stage: &Stage, order: &Value, words: &str) -> Result<()> {
-    let before = stage.names()?;
-    let ended = stage.begin(order)?.finish()?;
+fn refused(fixture: &Fixture, order: &Value, words: &str) -> Result<()> {
+    let before = fixture.names()?;
+    let ended = fixture.begin(order)?.finish()?;
     let error = ended.error()?.context("it must be refused")?;
     ensure!(error["message"].as_str().is_some_and(|text| text.contains(words)), "{error}");
-    ensure!(stage.names()? == before, "{before:?} became {:?}", stage.names()?);
+    ensure!(fixture.names()? == before, "{before:?} became {:?}", fixture.names()?);
     Ok(())
 }
 
 #[test]
 fn another_subvolume_in_the_place_of_the_source_is_refused() -> Result<()> {
-    let stage = Stage::new()?;
-    let first = stage.back_up()?;
-    let uuid = told(&first, "source")[0]["uuid"].clone();
-    fs::rename(stage.live(""), stage.source.join("old"))?;
-    snapshot::create(&stage.live(""))?;
-    fs::write(stage.live("file"), "another")?;
-    refused(&stage, &with(json!({"source": uuid})), "another subvolume")
+    let fixture = Fixture::new()?;
+    let first = fixture.back_up()?;
+    let uuid = events(&first, "source")[0]["uuid"].clone();
+    fs::rename(fixture.live(""), fixture.source.join("old"))?;
+    snapshot::create(&fixture.live(""))?;
+    fs::write(fixture.live("file"), "another")?;
+    refused(&fixture, &with(json!({"source": uuid})), "another subvolume")
 }
 
 #[test]
 fn an_empty_source_is_refused() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.back_up()?;
-    fs::remove_file(stage.live("file"))?;
-    refused(&stage, &order(), "empty")?;
-    fs::write(stage.live("file"), "")?;
-    stage.back_up()?;
+    let fixture = Fixture::new()?;
+    fixture.back_up()?;
+    fs::remove_file(fixture.live("file"))?;
+    refused(&fixture, &order(), "empty")?;
+    fs::write(fixture.live("file"), "")?;
+    fixture.back_up()?;
     Ok(())
 }
 
 #[test]
 fn a_folder_in_the_place_of_the_source_is_refused() -> Result<()> {
-    let stage = Stage::new()?;
-    snapshot::delete(&stage.live(""))?;
-    fs::create_dir(stage.live(""))?;
-    fs::write(stage.live("file"), "x")?;
-    refused(&stage, &order(), "not mounted")
+    let fixture = Fixture::new()?;
+    snapshot::delete(&fixture.live(""))?;
+    fs::create_dir(fixture.live(""))?;
+    fs::write(fixture.live("file"), "x")?;
+    refused(&fixture, &order(), "not mounted")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::stage::{Stage, incremental, order, told, with};
+use crate::fixture::{Fixture, events, incremental, order, with};
 
 /// Bytes that do not compress, another each time.
 fn noise(mebibytes: usize, seed: u64) -> Vec<u8> {
@@ -23,28 +23,28 @@ fn noise(mebibytes: usize, seed: u64) -> Vec<u8> {
 
 #[test]
 fn what_does_not_fit_is_refused_with_figures_and_before_it_begins() -> Result<()> {
-    let stage = Stage::sized(1024, 300)?;
-    fs::write(stage.live("large"), noise(400, 7))?;
-    let ended = stage.begin(&order())?.finish()?;
+    let fixture = Fixture::sized(1024, 300)?;
+    fs::write(fixture.live("large"), noise(400, 7))?;
+    let ended = fixture.begin(&order())?.finish()?;
     let error = ended.error()?.context("it cannot fit")?;
     ensure!(error["kind"] == "NoSpace" && ended.said("began").is_empty(), "{:?}", ended.reports);
     ensure!(error["message"].as_str().is_some_and(|text| text.contains("MiB are needed")), "{error}");
-    ensure!(stage.names()? == (vec![], vec![]), "{:?}", stage.names()?);
+    ensure!(fixture.names()? == (vec![], vec![]), "{:?}", fixture.names()?);
     Ok(())
 }
 
 #[test]
 fn a_full_drive_is_thinned_once_by_the_rule_and_then_it_fits() -> Result<()> {
-    let stage = Stage::sized(1500, 500)?;
+    let fixture = Fixture::sized(1500, 500)?;
     let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
     for round in 0..2 {
         sleep(Duration::from_millis(1100));
-        fs::write(stage.live("large"), noise(110, 3 + round))?;
-        stage.back_up()?;
+        fs::write(fixture.live("large"), noise(110, 3 + round))?;
+        fixture.back_up()?;
     }
-    ensure!(stage.names()?.1.len() == 2);
-    fs::write(stage.live("large"), noise(150, 99))?;
-    let ended = stage.run(&with(json!({"keep": keep})))?;
-    ensure!(incremental(&ended)? && !told(&ended, "thinned").is_empty(), "{:?}", ended.reports);
-    stage.is_restorable()
+    ensure!(fixture.names()?.1.len() == 2);
+    fs::write(fixture.live("large"), noise(150, 99))?;
+    let ended = fixture.run(&with(json!({"keep": keep})))?;
+    ensure!(incremental(&ended)? && !events(&ended, "thinned").is_empty(), "{:?}", ended.reports);
+    fixture.is_restorable()
 }

@@ -8,16 +8,18 @@ use anyhow::{Result, ensure};
 use butterdock_tests::rig::{PATIENCE, run, start};
 use butterdock_tests::snapshot;
 
-use crate::desk::{Desk, full_stream, listed, printed, refused};
+use crate::fixture::{Fixture, full_stream, listed, printed, refused};
 
 #[test]
 fn a_relative_destination_is_one() -> Result<()> {
-    let desk = Desk::new()?;
-    fs::create_dir(desk.volume.join("into"))?;
-    for (from, to) in
-        [(desk.volume.path().to_path_buf(), "into"), (desk.volume.join("into"), "."), (desk.volume.join("into"), "..")]
-    {
-        let finished = run(desk.command()?.arg("-f").arg(&desk.full).arg(to).current_dir(&from), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    fs::create_dir(fixture.volume.join("into"))?;
+    for (from, to) in [
+        (fixture.volume.path().to_path_buf(), "into"),
+        (fixture.volume.join("into"), "."),
+        (fixture.volume.join("into"), ".."),
+    ] {
+        let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(to).current_dir(&from), PATIENCE)?;
         printed(&finished, "", "At subvol full\n")?;
         snapshot::delete(&from.join(to).join("full"))?;
     }
@@ -26,18 +28,18 @@ fn a_relative_destination_is_one() -> Result<()> {
 
 #[test]
 fn a_relative_file_is_found_from_where_one_stands() -> Result<()> {
-    let desk = Desk::new()?;
-    let mut command = desk.command()?;
-    command.args(["-f", "full.stream"]).arg(desk.volume.path()).current_dir(desk.rig.path());
+    let fixture = Fixture::new()?;
+    let mut command = fixture.command()?;
+    command.args(["-f", "full.stream"]).arg(fixture.volume.path()).current_dir(fixture.rig.path());
     printed(&run(&mut command, PATIENCE)?, "", "At subvol full\n")
 }
 
 #[test]
 fn a_destination_that_is_not_btrfs_is_refused() -> Result<()> {
-    let desk = Desk::new()?;
-    let elsewhere = desk.rig.join("elsewhere");
+    let fixture = Fixture::new()?;
+    let elsewhere = fixture.rig.join("elsewhere");
     fs::create_dir(&elsewhere)?;
-    let finished = run(desk.command()?.arg("-f").arg(&desk.full).arg(&elsewhere), PATIENCE)?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(&elsewhere), PATIENCE)?;
     refused(&finished, "btrfs")?;
     ensure!(listed(&elsewhere)?.is_empty(), "something was made there");
     Ok(())
@@ -45,11 +47,11 @@ fn a_destination_that_is_not_btrfs_is_refused() -> Result<()> {
 
 #[test]
 fn a_tmpfs_over_a_directory_of_btrfs_is_refused() -> Result<()> {
-    let desk = Desk::new()?;
-    let covered = desk.volume.join("covered");
+    let fixture = Fixture::new()?;
+    let covered = fixture.volume.join("covered");
     fs::create_dir(&covered)?;
     run(Command::new("mount").args(["-t", "tmpfs", "butterdock-rig"]).arg(&covered), PATIENCE)?.success()?;
-    let finished = run(desk.command()?.arg("-f").arg(&desk.full).arg(&covered), PATIENCE);
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(&covered), PATIENCE);
     let left = listed(&covered);
     run(Command::new("umount").arg(&covered), PATIENCE)?.success()?;
     refused(&finished?, "btrfs")?;
@@ -59,87 +61,87 @@ fn a_tmpfs_over_a_directory_of_btrfs_is_refused() -> Result<()> {
 
 #[test]
 fn a_destination_that_is_missing_or_no_directory_is_refused() -> Result<()> {
-    let desk = Desk::new()?;
-    fs::write(desk.volume.join("file"), "x")?;
+    let fixture = Fixture::new()?;
+    fs::write(fixture.volume.join("file"), "x")?;
     for name in ["missing", "file"] {
-        let finished = run(desk.command()?.arg("-f").arg(&desk.full).arg(desk.volume.join(name)), PATIENCE)?;
+        let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.join(name)), PATIENCE)?;
         refused(&finished, name)?;
     }
-    desk.holds(&["file"])
+    fixture.holds(&["file"])
 }
 
 #[test]
 fn a_read_only_destination_is_refused() -> Result<()> {
-    let desk = Desk::new()?;
-    snapshot::create(&desk.volume.join("inner"))?;
-    snapshot::set_read_only(&desk.volume.join("inner"), true)?;
-    let finished = run(desk.command()?.arg("-f").arg(&desk.full).arg(desk.volume.join("inner")), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    snapshot::create(&fixture.volume.join("inner"))?;
+    snapshot::set_read_only(&fixture.volume.join("inner"), true)?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.join("inner")), PATIENCE)?;
     refused(&finished, "read-only")?;
-    ensure!(listed(&desk.volume.join("inner"))?.is_empty(), "something was made there");
+    ensure!(listed(&fixture.volume.join("inner"))?.is_empty(), "something was made there");
     Ok(())
 }
 
 #[test]
 fn a_name_that_is_taken_is_left_alone() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     for make in [|path: &Path| fs::write(path, "mine"), |path: &Path| fs::create_dir(path)] {
-        let taken = desk.volume.join("full");
+        let taken = fixture.volume.join("full");
         make(&taken)?;
         let before = fs::metadata(&taken)?;
-        refused(&desk.receive_full(&[])?, "exist")?;
+        refused(&fixture.receive_full(&[])?, "exist")?;
         ensure!(fs::metadata(&taken)?.modified()? == before.modified()?, "it was changed");
-        desk.holds(&["full"])?;
+        fixture.holds(&["full"])?;
         if before.is_dir() { fs::remove_dir(&taken)? } else { fs::remove_file(&taken)? }
     }
-    desk.receive_full(&[])?.success()?;
-    refused(&desk.receive_full(&[])?, "full")?;
-    desk.has("full")
+    fixture.receive_full(&[])?.success()?;
+    refused(&fixture.receive_full(&[])?, "full")?;
+    fixture.has("full")
 }
 
 /// Nothing that butterdock did not make is ever deleted, whatever it is called.
 #[test]
 fn what_only_looks_like_a_hidden_subvolume_is_not_swept() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     let digits = "00112233445566778899aabbccddeeff";
-    fs::create_dir(desk.volume.join(format!(".butterdock-{digits}")))?;
-    fs::write(desk.volume.join(".butterdock-file"), "mine")?;
-    snapshot::create(&desk.volume.join(".butterdock-mine"))?;
-    desk.receive_full(&[])?.success()?;
-    desk.holds(&[&format!(".butterdock-{digits}"), ".butterdock-file", ".butterdock-mine", "full"])
+    fs::create_dir(fixture.volume.join(format!(".butterdock-{digits}")))?;
+    fs::write(fixture.volume.join(".butterdock-file"), "mine")?;
+    snapshot::create(&fixture.volume.join(".butterdock-mine"))?;
+    fixture.receive_full(&[])?.success()?;
+    fixture.holds(&[&format!(".butterdock-{digits}"), ".butterdock-file", ".butterdock-mine", "full"])
 }
 
 #[test]
 fn two_receives_into_one_directory_do_not_disturb_each_other() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     for round in 0..10 {
-        let other = desk.keep("other.stream", full_stream("other", 2).bytes())?;
-        let one = start(desk.command()?.arg("-f").arg(&desk.full).arg(desk.volume.path()))?;
-        let two = start(desk.command()?.arg("-f").arg(&other).arg(desk.volume.path()))?;
+        let other = fixture.keep("other.stream", full_stream("other", 2).bytes())?;
+        let one = start(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.path()))?;
+        let two = start(fixture.command()?.arg("-f").arg(&other).arg(fixture.volume.path()))?;
         one.finish(PATIENCE)?.success()?;
         two.finish(PATIENCE)?.success()?;
-        desk.holds(&["full", "other"])?;
+        fixture.holds(&["full", "other"])?;
         for name in ["full", "other"] {
-            desk.has(name)?;
-            snapshot::delete(&desk.volume.join(name))?;
+            fixture.has(name)?;
+            snapshot::delete(&fixture.volume.join(name))?;
         }
-        ensure!(listed(desk.volume.path())?.is_empty(), "round {round} left something");
+        ensure!(listed(fixture.volume.path())?.is_empty(), "round {round} left something");
     }
     Ok(())
 }
 
 #[test]
 fn of_two_receives_of_one_name_exactly_one_wins() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     for _ in 0..10 {
-        let one = start(desk.command()?.arg("-f").arg(&desk.full).arg(desk.volume.path()))?;
-        let two = start(desk.command()?.arg("-f").arg(&desk.full).arg(desk.volume.path()))?;
+        let one = start(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.path()))?;
+        let two = start(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.path()))?;
         let (one, two) = (one.finish(PATIENCE)?, two.finish(PATIENCE)?);
         let (won, lost) = if one.code() == 0 { (one, two) } else { (two, one) };
         won.success()?;
         refused(&lost, "full")?;
-        desk.holds(&["full"])?;
-        desk.has("full")?;
-        snapshot::delete(&desk.volume.join("full"))?;
+        fixture.holds(&["full"])?;
+        fixture.has("full")?;
+        snapshot::delete(&fixture.volume.join("full"))?;
     }
     Ok(())
 }

@@ -12,39 +12,39 @@ use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees;
 use butterdock_tests::wire::Stream;
 
-use crate::desk::{Desk, full_stream, printed, refused};
+use crate::fixture::{Fixture, full_stream, printed, refused};
 
 #[test]
 fn a_stream_comes_by_stdin() -> Result<()> {
-    let desk = Desk::new()?;
-    let finished = run(desk.command()?.arg(desk.volume.path()).stdin(File::open(&desk.full)?), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    let finished = run(fixture.command()?.arg(fixture.volume.path()).stdin(File::open(&fixture.full)?), PATIENCE)?;
     printed(&finished, "", "At subvol full\n")?;
-    desk.has("full")
+    fixture.has("full")
 }
 
 #[test]
 fn a_stream_comes_by_a_pipe_from_the_sender() -> Result<()> {
-    let desk = Desk::new()?;
-    desk.receive_full(&[])?.success()?;
+    let fixture = Fixture::new()?;
+    fixture.receive_full(&[])?.success()?;
     let mut sender = std::process::Command::new("btrfs")
         .args(["-q", "send"])
-        .arg(desk.volume.join("full"))
+        .arg(fixture.volume.join("full"))
         .stdout(Stdio::piped())
         .spawn()?;
     // The sender reads the filesystem that is received into.
-    fs::create_dir(desk.volume.join("into"))?;
+    fs::create_dir(fixture.volume.join("into"))?;
     let pipe = sender.stdout.take().context("the sender's pipe")?;
-    let finished = run(desk.command()?.arg(desk.volume.join("into")).stdin(pipe), PATIENCE)?;
+    let finished = run(fixture.command()?.arg(fixture.volume.join("into")).stdin(pipe), PATIENCE)?;
     ensure!(sender.wait()?.success(), "the sender failed");
     printed(&finished, "", "At subvol full\n")?;
-    desk.has("into/full")
+    fixture.has("into/full")
 }
 
 /// The sender takes part in the commits of the filesystem, and stands still while nobody reads its pipe.
 #[test]
 fn hundreds_of_megabytes_come_by_a_pipe_from_the_same_filesystem() -> Result<()> {
-    let desk = Desk::new()?;
-    let source = desk.volume.join("source");
+    let fixture = Fixture::new()?;
+    let source = fixture.volume.join("source");
     snapshot::create(&source)?;
     for number in 0..28_u8 {
         let block: Vec<u8> =
@@ -55,56 +55,56 @@ fn hundreds_of_megabytes_come_by_a_pipe_from_the_same_filesystem() -> Result<()>
         }
     }
     snapshot::set_read_only(&source, true)?;
-    fs::create_dir(desk.volume.join("into"))?;
+    fs::create_dir(fixture.volume.join("into"))?;
     let mut sender =
         std::process::Command::new("btrfs").args(["-q", "send"]).arg(&source).stdout(Stdio::piped()).spawn()?;
     let pipe = sender.stdout.take().context("the sender's pipe")?;
-    let finished = run(desk.command()?.arg(desk.volume.join("into")).stdin(pipe), PATIENCE)?;
+    let finished = run(fixture.command()?.arg(fixture.volume.join("into")).stdin(pipe), PATIENCE)?;
     ensure!(sender.wait()?.success(), "the sender failed");
     printed(&finished, "", "At subvol source\n")?;
     for number in 0..28 {
         let name = number.to_string();
-        ensure!(fs::read(source.join(&name))? == fs::read(desk.volume.join("into/source").join(&name))?, "{name}");
+        ensure!(fs::read(source.join(&name))? == fs::read(fixture.volume.join("into/source").join(&name))?, "{name}");
     }
     Ok(())
 }
 
 #[test]
 fn options_may_stand_after_the_operand() -> Result<()> {
-    let desk = Desk::new()?;
-    let finished = run(desk.command()?.arg(desk.volume.path()).arg("-q").arg("-f").arg(&desk.full), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    let finished = run(fixture.command()?.arg(fixture.volume.path()).arg("-q").arg("-f").arg(&fixture.full), PATIENCE)?;
     printed(&finished, "", "")?;
-    desk.has("full")
+    fixture.has("full")
 }
 
 #[test]
 fn a_missing_file_is_an_error_that_names_it() -> Result<()> {
-    let desk = Desk::new()?;
-    let missing = desk.rig.join("no such stream");
-    let finished = run(desk.command()?.arg("-f").arg(&missing).arg(desk.volume.path()), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    let missing = fixture.rig.join("no such stream");
+    let finished = run(fixture.command()?.arg("-f").arg(&missing).arg(fixture.volume.path()), PATIENCE)?;
     refused(&finished, "no such stream")?;
-    desk.holds(&[])
+    fixture.holds(&[])
 }
 
 #[test]
 fn an_empty_stdin_is_an_error() -> Result<()> {
-    let desk = Desk::new()?;
-    refused(&desk.receive(&[desk.volume.path()])?, "empty")?;
-    desk.holds(&[])
+    let fixture = Fixture::new()?;
+    refused(&fixture.receive(&[fixture.volume.path()])?, "empty")?;
+    fixture.holds(&[])
 }
 
 /// What comes after END in a pipe belongs to somebody else.
 #[test]
 fn with_e_nothing_past_end_is_read_from_a_pipe() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     let (mut reader, mut writer) = pipe()?;
     let large = Stream::new(1).subvol("first");
     let large = (0..40).fold(large.mkfile("f"), |stream, block| stream.write("f", block * 16_384, [7; 16_384])).end();
     let after = [full_stream("second", 2).bytes(), b"and the end"].concat();
     let all = [large.bytes(), &after].concat();
     let feeder = std::thread::spawn(move || writer.write_all(&all));
-    let mut command = desk.command()?;
-    let running = start(command.arg("-e").arg(desk.volume.path()).stdin(reader.try_clone()?))?;
+    let mut command = fixture.command()?;
+    let running = start(command.arg("-e").arg(fixture.volume.path()).stdin(reader.try_clone()?))?;
     // The command keeps its copy of the pipe until it is dropped.
     drop(command);
     running.finish(PATIENCE)?.success()?;
@@ -112,85 +112,87 @@ fn with_e_nothing_past_end_is_read_from_a_pipe() -> Result<()> {
     reader.read_to_end(&mut rest)?;
     ensure!(feeder.join().is_ok_and(|fed| fed.is_ok()), "the pipe broke");
     ensure!(rest == after, "{} bytes are left of {}", rest.len(), after.len());
-    desk.holds(&["first"])
+    fixture.holds(&["first"])
 }
 
 #[test]
 fn with_e_a_pipe_that_stays_open_does_not_matter() -> Result<()> {
-    let desk = Desk::new()?;
-    let mut running = start(desk.command()?.arg("-e").arg(desk.volume.path()).stdin(Stdio::piped()))?;
+    let fixture = Fixture::new()?;
+    let mut running = start(fixture.command()?.arg("-e").arg(fixture.volume.path()).stdin(Stdio::piped()))?;
     let mut input = running.input()?;
-    input.write_all(&fs::read(&desk.full)?)?;
+    input.write_all(&fs::read(&fixture.full)?)?;
     input.flush()?;
     running.finish(PATIENCE)?.success()?;
     drop(input);
-    desk.has("full")
+    fixture.has("full")
 }
 
 #[test]
 fn with_max_errors_it_goes_on_but_publishes_nothing() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     let stream = Stream::new(1).subvol("sub").unlink("one").unlink("two").mkfile("f").unlink("three").end();
-    let file = desk.keep("errors", stream.bytes())?;
+    let file = fixture.keep("errors", stream.bytes())?;
     for (allowed, most) in [("1", 1), ("2", 2), ("0", 3)] {
-        let finished = run(desk.command()?.args(["-E", allowed, "-f"]).arg(&file).arg(desk.volume.path()), PATIENCE)?;
+        let finished =
+            run(fixture.command()?.args(["-E", allowed, "-f"]).arg(&file).arg(fixture.volume.path()), PATIENCE)?;
         let errors = finished.errors().len();
         ensure!(finished.code() != 0, "-E {allowed}: succeeded");
         ensure!((1..=most + 1).contains(&errors), "-E {allowed}: {errors} errors: {}", finished.err());
-        desk.holds(&[])?;
+        fixture.holds(&[])?;
     }
-    let long = run(desk.command()?.args(["--max-errors", "0", "-f"]).arg(&file).arg(desk.volume.path()), PATIENCE)?;
+    let long =
+        run(fixture.command()?.args(["--max-errors", "0", "-f"]).arg(&file).arg(fixture.volume.path()), PATIENCE)?;
     ensure!(long.code() != 0 && long.err().contains("3 errors"), "did not go on: {}", long.err());
     Ok(())
 }
 
 #[test]
 fn switches_of_the_standard_receiver_are_accepted() -> Result<()> {
-    let desk = Desk::new()?;
-    let root = desk.volume.path().display().to_string();
+    let fixture = Fixture::new()?;
+    let root = fixture.volume.path().display().to_string();
     for options in
         [vec!["-C"], vec!["--chroot"], vec!["-m", &root], vec!["-e"], vec!["-E", "3"], vec!["--max-errors=2"]]
     {
-        desk.receive_full(&options)?.success()?;
-        desk.has("full")?;
-        snapshot::delete(&desk.volume.join("full"))?;
+        fixture.receive_full(&options)?.success()?;
+        fixture.has("full")?;
+        snapshot::delete(&fixture.volume.join("full"))?;
     }
     Ok(())
 }
 
 #[test]
 fn as_gives_another_name() -> Result<()> {
-    let desk = Desk::new()?;
-    desk.receive_full(&["--as", "other name"])?.success()?;
-    desk.has("other name")?;
+    let fixture = Fixture::new()?;
+    fixture.receive_full(&["--as", "other name"])?.success()?;
+    fixture.has("other name")?;
     for bad in ["", "..", "a/b", ".butterdock-x"] {
-        let finished = desk.receive_full(&["--as", bad])?;
+        let finished = fixture.receive_full(&["--as", bad])?;
         ensure!(finished.code() != 0 && finished.errors().len() == 1, "{bad:?}: {}", finished.err());
     }
-    desk.holds(&["other name"])
+    fixture.holds(&["other name"])
 }
 
 #[test]
 fn lanes_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
-    let desk = Desk::new()?;
-    let source = desk.rig.volume("source", &Layout::mounted("compress=zstd"))?;
+    let fixture = Fixture::new()?;
+    let source = fixture.rig.volume("source", &Layout::mounted("compress=zstd"))?;
     let live = source.join("live");
     snapshot::create(&live)?;
     trees::build(&live)?;
     snapshot::freeze(&live, &source.join("s0"))?;
-    let stream = desk.rig.join("stream");
+    let stream = fixture.rig.join("stream");
     snapshot::send(Proto::TwoCompressed, None, &source.join("s0"), &stream)?;
     let tree = Tree::read(&source.join("s0"))?;
     for options in [
-        &["--lanes", "1"][..],
-        &["--lanes", "7"],
+        &["--writer-threads", "1"][..],
+        &["--writer-threads", "7"],
         &["--verify"],
         &["--force-decompress"],
         &["--force-decompress", "--verify"],
     ] {
-        run(Receiver::Ours.command()?.args(options).arg("-f").arg(&stream).arg(desk.volume.path()), PATIENCE)?
+        run(Receiver::Ours.command()?.args(options).arg("-f").arg(&stream).arg(fixture.volume.path()), PATIENCE)?
             .success()?;
-        let copy = desk.volume.join("s0");
+        let copy = fixture.volume.join("s0");
         same(&format!("{options:?}"), &tree, &Tree::read(&copy)?, Rules::SOURCE)?;
         snapshot::delete(&copy)?;
     }
@@ -199,12 +201,12 @@ fn lanes_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
 
 #[test]
 fn a_fifo_is_a_file_to_read_from() -> Result<()> {
-    let desk = Desk::new()?;
-    let fifo = desk.rig.join("fifo");
+    let fixture = Fixture::new()?;
+    let fifo = fixture.rig.join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
     ensure!(fs::metadata(&fifo)?.file_type().is_fifo(), "no fifo");
-    let running = start(desk.command()?.arg("-f").arg(&fifo).arg(desk.volume.path()))?;
-    fs::write(&fifo, fs::read(&desk.full)?)?;
+    let running = start(fixture.command()?.arg("-f").arg(&fifo).arg(fixture.volume.path()))?;
+    fs::write(&fifo, fs::read(&fixture.full)?)?;
     running.finish(PATIENCE)?.success()?;
-    desk.has("full")
+    fixture.has("full")
 }

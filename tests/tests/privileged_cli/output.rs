@@ -11,51 +11,53 @@ use butterdock_tests::trees::Content;
 use butterdock_tests::wire::Stream;
 use serde_json::Value;
 
-use crate::desk::{Desk, printed, refused};
+use crate::fixture::{Fixture, printed, refused};
 
 #[test]
 fn the_two_lines_go_where_the_standard_receiver_prints_them() -> Result<()> {
-    let desk = Desk::new()?;
-    printed(&desk.receive_full(&[])?, "", "At subvol full\n")?;
-    let finished = run(desk.command()?.arg("-f").arg(&desk.child).arg(desk.volume.path()), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    printed(&fixture.receive_full(&[])?, "", "At subvol full\n")?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.child).arg(fixture.volume.path()), PATIENCE)?;
     printed(&finished, "At snapshot child\n", "")
 }
 
 #[test]
 fn quiet_prints_nothing_on_success_and_one_line_on_failure() -> Result<()> {
-    let desk = Desk::new()?;
-    printed(&desk.receive_full(&["-q"])?, "", "")?;
-    let finished = run(desk.command()?.args(["--quiet", "-f"]).arg(&desk.child).arg(desk.volume.path()), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    printed(&fixture.receive_full(&["-q"])?, "", "")?;
+    let finished =
+        run(fixture.command()?.args(["--quiet", "-f"]).arg(&fixture.child).arg(fixture.volume.path()), PATIENCE)?;
     printed(&finished, "", "")?;
-    let again = desk.receive_full(&["-q"])?;
+    let again = fixture.receive_full(&["-q"])?;
     ensure!(again.err().lines().count() == 1, "{:?}", again.err());
     refused(&again, "exist")
 }
 
 #[test]
 fn verbose_is_clustered_and_tells_more() -> Result<()> {
-    let desk = Desk::new()?;
-    let finished = desk.receive_full(&["-vv"])?.success()?;
+    let fixture = Fixture::new()?;
+    let finished = fixture.receive_full(&["-vv"])?.success()?;
     ensure!(finished.err().contains("At subvol full"), "{:?}", finished.err());
     ensure!(finished.err().contains("file") && finished.err().lines().count() > 2, "{:?}", finished.err());
-    let finished = run(desk.command()?.arg("-vf").arg(&desk.child).arg(desk.volume.path()), PATIENCE)?.success()?;
+    let finished =
+        run(fixture.command()?.arg("-vf").arg(&fixture.child).arg(fixture.volume.path()), PATIENCE)?.success()?;
     ensure!(!finished.err().is_empty() || finished.out().lines().count() > 1, "says nothing more");
-    desk.holds(&["child", "full"])
+    fixture.holds(&["child", "full"])
 }
 
 #[test]
 fn json_is_one_object_a_line_and_ends_with_the_result() -> Result<()> {
-    let desk = Desk::new()?;
-    let finished = desk.receive_full(&["--json"])?.success()?;
+    let fixture = Fixture::new()?;
+    let finished = fixture.receive_full(&["--json"])?.success()?;
     ensure!(finished.err().is_empty(), "stderr {:?}", finished.err());
     let result = last_object(&finished.out())?;
     ensure!(result["type"] == "result" && result["success"] == true, "{result}");
     for field in ["encoded_writes", "fallbacks", "clones", "bytes", "seconds"] {
         ensure!(result[field].is_number(), "no {field} in {result}");
     }
-    ensure!(result["bytes"] == fs::metadata(&desk.full)?.len(), "{result}");
+    ensure!(result["bytes"] == fs::metadata(&fixture.full)?.len(), "{result}");
 
-    let finished = desk.receive_full(&["--json"])?;
+    let finished = fixture.receive_full(&["--json"])?;
     refused(&finished, "exist")?;
     let result = last_object(&finished.out())?;
     ensure!(result["type"] == "result" && result["success"] == false, "{result}");
@@ -73,8 +75,8 @@ fn last_object(text: &str) -> Result<Value> {
 
 #[test]
 fn progress_comes_at_most_four_times_a_second_and_never_goes_back() -> Result<()> {
-    let desk = Desk::new()?;
-    let mut running = start(desk.command()?.arg("--json").arg(desk.volume.path()).stdin(Stdio::piped()))?;
+    let fixture = Fixture::new()?;
+    let mut running = start(fixture.command()?.arg("--json").arg(fixture.volume.path()).stdin(Stdio::piped()))?;
     let mut input = running.input()?;
     let mut stream = Stream::new(1).subvol("slow").mkfile("f");
     let began = Instant::now();
@@ -104,20 +106,22 @@ fn progress_comes_at_most_four_times_a_second_and_never_goes_back() -> Result<()
 
 #[test]
 fn no_bar_is_drawn_where_stderr_is_no_terminal() -> Result<()> {
-    let desk = Desk::new()?;
-    printed(&desk.receive_full(&["--progress", "auto"])?, "", "At subvol full\n")?;
-    let finished =
-        run(desk.command()?.args(["--progress=never", "-f"]).arg(&desk.child).arg(desk.volume.path()), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    printed(&fixture.receive_full(&["--progress", "auto"])?, "", "At subvol full\n")?;
+    let finished = run(
+        fixture.command()?.args(["--progress=never", "-f"]).arg(&fixture.child).arg(fixture.volume.path()),
+        PATIENCE,
+    )?;
     printed(&finished, "At snapshot child\n", "")
 }
 
 #[test]
 fn a_name_in_an_error_cannot_forge_a_line() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     let stream = Stream::new(1).subvol("sub").unlink("x\nERROR: forged\x1b[2J").end();
-    let file = desk.keep("forged", stream.bytes())?;
-    let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+    let file = fixture.keep("forged", stream.bytes())?;
+    let finished = run(fixture.command()?.arg("-f").arg(file).arg(fixture.volume.path()), PATIENCE)?;
     refused(&finished, "command 2")?;
     ensure!(!finished.stderr.contains(&0x1b), "a terminal is steered: {:?}", finished.err());
-    desk.holds(&[])
+    fixture.holds(&[])
 }

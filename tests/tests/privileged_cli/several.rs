@@ -7,44 +7,44 @@ use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::wire::Stream;
 
-use crate::desk::{Desk, full_stream, printed, refused};
+use crate::fixture::{Fixture, full_stream, printed, refused};
 
 #[test]
 fn concatenated_streams_are_received_one_after_the_other() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     let all = [full_stream("a", 1).bytes(), full_stream("b", 2).bytes(), full_stream("c", 3).bytes()].concat();
-    let file = desk.keep("all", &all)?;
-    let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+    let file = fixture.keep("all", &all)?;
+    let finished = run(fixture.command()?.arg("-f").arg(file).arg(fixture.volume.path()), PATIENCE)?;
     printed(&finished, "", "At subvol a\nAt subvol b\nAt subvol c\n")?;
-    desk.holds(&["a", "b", "c"])
+    fixture.holds(&["a", "b", "c"])
 }
 
 #[test]
 fn a_parent_and_its_child_come_in_one_input() -> Result<()> {
-    let desk = Desk::new()?;
-    let file = desk.keep("all", &[fs::read(&desk.full)?, fs::read(&desk.child)?].concat())?;
-    let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    let file = fixture.keep("all", &[fs::read(&fixture.full)?, fs::read(&fixture.child)?].concat())?;
+    let finished = run(fixture.command()?.arg("-f").arg(file).arg(fixture.volume.path()), PATIENCE)?;
     printed(&finished, "At snapshot child\n", "At subvol full\n")?;
-    let text = fs::read_to_string(desk.volume.join("child/file"))?;
+    let text = fs::read_to_string(fixture.volume.join("child/file"))?;
     ensure!(text.starts_with("contechanged"), "{text}");
-    desk.has("full")
+    fixture.has("full")
 }
 
 #[test]
 fn a_broken_last_stream_takes_nothing_from_those_before_it() -> Result<()> {
-    let desk = Desk::new()?;
+    let fixture = Fixture::new()?;
     let broken = full_stream("c", 3).cut(12);
     let garbage = Stream::default().raw(b"and something else");
     for (last, word) in [(broken, "c"), (garbage, "stream")] {
         let all = [full_stream("a", 1).bytes(), full_stream("b", 2).bytes(), last.bytes()].concat();
-        let file = desk.keep("all", &all)?;
-        let finished = run(desk.command()?.arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?;
+        let file = fixture.keep("all", &all)?;
+        let finished = run(fixture.command()?.arg("-f").arg(file).arg(fixture.volume.path()), PATIENCE)?;
         refused(&finished, word)?;
-        desk.holds(&["a", "b"])?;
+        fixture.holds(&["a", "b"])?;
         for name in ["a", "b"] {
-            desk.has(name)?;
-            ensure!(snapshot::show(&desk.volume.join(name))?.read_only, "{name} can be written");
-            snapshot::delete(&desk.volume.join(name))?;
+            fixture.has(name)?;
+            ensure!(snapshot::show(&fixture.volume.join(name))?.read_only, "{name} can be written");
+            snapshot::delete(&fixture.volume.join(name))?;
         }
     }
     Ok(())
@@ -52,17 +52,17 @@ fn a_broken_last_stream_takes_nothing_from_those_before_it() -> Result<()> {
 
 #[test]
 fn with_e_only_the_first_of_concatenated_streams_is_received() -> Result<()> {
-    let desk = Desk::new()?;
-    let file = desk.keep("all", &[full_stream("a", 1).bytes(), full_stream("b", 2).bytes()].concat())?;
-    run(desk.command()?.arg("-e").arg("-f").arg(file).arg(desk.volume.path()), PATIENCE)?.success()?;
-    desk.holds(&["a"])
+    let fixture = Fixture::new()?;
+    let file = fixture.keep("all", &[full_stream("a", 1).bytes(), full_stream("b", 2).bytes()].concat())?;
+    run(fixture.command()?.arg("-e").arg("-f").arg(file).arg(fixture.volume.path()), PATIENCE)?.success()?;
+    fixture.holds(&["a"])
 }
 
 /// `btrfs send -e`: one header, one END, and every SUBVOL or SNAPSHOT ends the subvolume before it.
 #[test]
 fn subvolumes_sent_together_are_all_received() -> Result<()> {
-    let desk = Desk::new()?;
-    let source = desk.rig.plain_volume("source")?;
+    let fixture = Fixture::new()?;
+    let source = fixture.rig.plain_volume("source")?;
     let mut snapshots = Vec::new();
     for name in ["x", "y", "z"] {
         snapshot::create(&source.join(format!("live-{name}")))?;
@@ -70,14 +70,14 @@ fn subvolumes_sent_together_are_all_received() -> Result<()> {
         snapshot::freeze(&source.join(format!("live-{name}")), &source.join(name))?;
         snapshots.push(source.join(name));
     }
-    let file = desk.rig.join("together");
+    let file = fixture.rig.join("together");
     snapshot::send_together(Proto::Two, &snapshots, &file)?;
     for options in [&["-q"][..], &["-q", "-e"]] {
-        run(desk.command()?.args(options).arg("-f").arg(&file).arg(desk.volume.path()), PATIENCE)?.success()?;
-        desk.holds(&["x", "y", "z"])?;
+        run(fixture.command()?.args(options).arg("-f").arg(&file).arg(fixture.volume.path()), PATIENCE)?.success()?;
+        fixture.holds(&["x", "y", "z"])?;
         for name in ["x", "y", "z"] {
-            desk.has(name)?;
-            snapshot::delete(&desk.volume.join(name))?;
+            fixture.has(name)?;
+            snapshot::delete(&fixture.volume.join(name))?;
         }
     }
     Ok(())
@@ -85,10 +85,10 @@ fn subvolumes_sent_together_are_all_received() -> Result<()> {
 
 #[test]
 fn as_is_refused_where_there_are_several() -> Result<()> {
-    let desk = Desk::new()?;
-    let file = desk.keep("all", &[full_stream("a", 1).bytes(), full_stream("b", 2).bytes()].concat())?;
-    let finished = run(desk.command()?.args(["--as", "one", "-f"]).arg(file).arg(desk.volume.path()), PATIENCE)?;
+    let fixture = Fixture::new()?;
+    let file = fixture.keep("all", &[full_stream("a", 1).bytes(), full_stream("b", 2).bytes()].concat())?;
+    let finished = run(fixture.command()?.args(["--as", "one", "-f"]).arg(file).arg(fixture.volume.path()), PATIENCE)?;
     refused(&finished, "one")?;
     // The first one was whole before the second began.
-    desk.holds(&["one"])
+    fixture.holds(&["one"])
 }

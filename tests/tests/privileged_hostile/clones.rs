@@ -2,15 +2,15 @@
 
 use butterdock_tests::wire::{Stream, UUID};
 
+use crate::fixture::{CHANGED, Fixture, PARENT, REFROZEN};
 use crate::row::{Row, v1};
-use crate::stage::{CHANGED, PARENT, REFROZEN, Stage};
 
 /// This very subvolume, as [`Stream::subvol`] names it.
 const THIS: ([u8; 16], u64) = (UUID, 7);
 const MISSING: &[&str] = &["uuid", "parent", "source", "not found", "missing", "no subvolume"];
 
-pub(crate) fn rows(stage: &Stage) -> Vec<Row> {
-    let mut rows = sources(stage);
+pub(crate) fn rows(fixture: &Fixture) -> Vec<Row> {
+    let mut rows = sources(fixture);
     rows.extend(paths());
     rows.extend(ranges());
     rows
@@ -20,16 +20,16 @@ fn target() -> Stream {
     v1().mkfile("f")
 }
 
-fn sources(stage: &Stage) -> Vec<Row> {
+fn sources(fixture: &Fixture) -> Vec<Row> {
     let from = |name, source| Row::new(name, target().clone_from("f", 0, 65_536, (source, "src", 0)).end());
-    let own = stage.own();
+    let own = fixture.own();
     vec![
         from("from a subvolume that is not there", ([0xab; 16], 5)).says(MISSING),
         from("from no uuid", ([0; 16], 5)),
         from("from a parent of another transaction", (PARENT.0, PARENT.1 + 1)).with(&["--strict-parent"]),
         from("from a parent that was changed", CHANGED),
         from("from a parent that was changed and made read-only", REFROZEN),
-        from("from a subvolume that is being written", stage.writable()),
+        from("from a subvolume that is being written", fixture.writable()),
         from("from a snapshot of another transaction", (own.0, own.1 + 1)).with(&["--strict-parent"]),
         from("from a missing file of this subvolume", THIS),
     ]

@@ -4,18 +4,18 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use butterdock_tests::wire::{Attribute, Attributes, Stream, UUID, command};
 
+use crate::fixture::{CHANGED, Fixture, PARENT, REFROZEN};
 use crate::row::{Fault, Row};
-use crate::stage::{CHANGED, PARENT, REFROZEN, Stage};
 
-pub(crate) fn rows(stage: &Stage) -> Vec<Row> {
-    let mut rows = names(stage);
-    rows.extend(parents(stage));
+pub(crate) fn rows(fixture: &Fixture) -> Vec<Row> {
+    let mut rows = names(fixture);
+    rows.extend(parents(fixture));
     rows
 }
 
-fn names(stage: &Stage) -> Vec<Row> {
+fn names(fixture: &Fixture) -> Vec<Row> {
     let named = |name, path: &[u8]| Row::new(name, Stream::new(1).subvol(path).mkfile("f").end());
-    let absolute = stage.outside().join("sub");
+    let absolute = fixture.outside().join("sub");
     let of_parent =
         |name, path: &[u8]| Row::new(name, Stream::new(1).snapshot(path, PARENT.0, PARENT.1).mkfile("f").end());
     vec![
@@ -35,9 +35,9 @@ fn names(stage: &Stage) -> Vec<Row> {
     ]
 }
 
-fn parents(stage: &Stage) -> Vec<Row> {
+fn parents(fixture: &Fixture) -> Vec<Row> {
     let from = |name, (uuid, transid)| Row::new(name, Stream::new(1).snapshot("sub", uuid, transid).mkfile("f").end());
-    let own = stage.own();
+    let own = fixture.own();
     let without_parent = Attributes::path("sub").bytes_of(Attribute::Uuid, UUID).u64(Attribute::Ctransid, 1);
     vec![
         from("a parent that is not there", ([0xcd; 16], 3)).says(&["cdcdcdcd-cdcd"]),
@@ -45,7 +45,7 @@ fn parents(stage: &Stage) -> Vec<Row> {
         from("a parent of another transaction", (PARENT.0, PARENT.1 + 5)).with(&["--strict-parent"]),
         from("a parent that was made writable and changed", CHANGED).standard(Fault::ExitsZero),
         from("a parent that was changed and made read-only", REFROZEN),
-        from("a parent that is being written", stage.writable()),
+        from("a parent that is being written", fixture.writable()),
         from("a snapshot of another transaction", (own.0, own.1 + 1)).with(&["--strict-parent"]),
         from("a parent of another transaction that was changed", (REFROZEN.0, REFROZEN.1 + 5)),
         Row::new("an increment without a parent", Stream::new(1).command(command::SNAPSHOT, &without_parent).end()),

@@ -2,16 +2,16 @@
 
 use butterdock_tests::wire::{Attribute, Attributes, Stream, command};
 
+use crate::fixture::{Fixture, PARENT};
 use crate::row::{Row, v1, v2};
-use crate::stage::{PARENT, Stage};
 
 const BLOCK: u64 = 0o060_600;
 const CHARACTER: u64 = 0o020_600;
 const FIFO: u64 = 0o010_600;
 const SOCKET: u64 = 0o140_600;
 
-pub(crate) fn rows(stage: &Stage) -> Vec<Row> {
-    let mut rows = devices(stage.disk().unwrap_or_default());
+pub(crate) fn rows(fixture: &Fixture) -> Vec<Row> {
+    let mut rows = devices(fixture.disk().unwrap_or_default());
     rows.extend(waiting());
     rows.extend(directories());
     rows.extend(modes());

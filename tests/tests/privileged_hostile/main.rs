@@ -4,13 +4,13 @@
 mod clones;
 mod doubling;
 mod encoded;
+mod fixture;
 mod framing;
 mod identity;
 mod kinds;
 mod memory;
 mod names;
 mod row;
-mod stage;
 mod values;
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use butterdock_tests::rig::{Receiver, beside_others, run, run_measured, standard_is_the_known_one};
 
+use fixture::{Fixture, Theirs};
 use row::{Fault, Row};
-use stage::{Stage, Theirs};
 
 /// A refusal takes milliseconds; this only tells a hang.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -27,17 +27,17 @@ const LIMIT: Duration = Duration::from_secs(20);
 const MEMORY: u64 = 96 << 10;
 
 /// Runs every row and tells all that went wrong, not only the first.
-fn refused(rows: impl Fn(&Stage) -> Vec<Row>, at_least: usize) -> Result<()> {
-    let stage = Stage::new()?;
-    let rows = rows(&stage);
+fn refused(rows: impl Fn(&Fixture) -> Vec<Row>, at_least: usize) -> Result<()> {
+    let fixture = Fixture::new()?;
+    let rows = rows(&fixture);
     ensure!(rows.len() >= at_least, "only {} rows", rows.len());
     let mut faults = Vec::new();
     for row in &rows {
-        match attempt(&stage, row) {
+        match attempt(&fixture, row) {
             Ok(found) => faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", row.name))),
             Err(error) => faults.push(format!("{}: {error:#}", row.name)),
         }
-        faults.extend(stage.set_right()?.into_iter().map(|fault| format!("{}: {fault}", row.name)));
+        faults.extend(fixture.set_right()?.into_iter().map(|fault| format!("{}: {fault}", row.name)));
     }
     ensure!(faults.is_empty(), "{} faults in {} rows:\n  {}", faults.len(), rows.len(), faults.join("\n  "));
     if standard_is_the_known_one()? {
@@ -46,11 +46,11 @@ fn refused(rows: impl Fn(&Stage) -> Vec<Row>, at_least: usize) -> Result<()> {
     Ok(())
 }
 
-fn attempt(stage: &Stage, row: &Row) -> Result<Vec<String>> {
-    let stream = stage.keep(&row.stream)?;
+fn attempt(fixture: &Fixture, row: &Row) -> Result<Vec<String>> {
+    let stream = fixture.keep(&row.stream)?;
     let mut command = Receiver::Ours.command()?;
-    command.args(&row.arguments).arg("-f").arg(&stream).arg(stage.destination());
-    let (finished, usage) = run_measured(&command, &stage.report(), beside_others(LIMIT))?;
+    command.args(&row.arguments).arg("-f").arg(&stream).arg(fixture.destination());
+    let (finished, usage) = run_measured(&command, &fixture.report(), beside_others(LIMIT))?;
     let mut faults = row.judge(&finished);
     if usage.max_rss_kib > MEMORY {
         faults.push(format!("took {} KiB", usage.max_rss_kib));

@@ -4,13 +4,13 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use butterdock_tests::wire::{Stream, command};
 
+use crate::fixture::Fixture;
 use crate::row::{Fault, Row, v1};
-use crate::stage::Stage;
 
-pub(crate) fn rows(stage: &Stage) -> Vec<Row> {
+pub(crate) fn rows(fixture: &Fixture) -> Vec<Row> {
     let mut rows = climbing();
-    rows.extend(absolute(stage));
-    rows.extend(through_symlinks(stage));
+    rows.extend(absolute(fixture));
+    rows.extend(through_symlinks(fixture));
     rows.extend(malformed());
     rows.extend(in_the_way());
     rows
@@ -41,8 +41,8 @@ fn climbing() -> Vec<Row> {
     ]
 }
 
-fn absolute(stage: &Stage) -> Vec<Row> {
-    let outside = stage.outside();
+fn absolute(fixture: &Fixture) -> Vec<Row> {
+    let outside = fixture.outside();
     let victim = outside.join("victim");
     let (victim, new) = (victim.as_os_str().as_bytes(), [outside.as_os_str().as_bytes(), b"/new"].concat());
     vec![
@@ -53,8 +53,8 @@ fn absolute(stage: &Stage) -> Vec<Row> {
     ]
 }
 
-fn through_symlinks(stage: &Stage) -> Vec<Row> {
-    let outside = stage.outside();
+fn through_symlinks(fixture: &Fixture) -> Vec<Row> {
+    let outside = fixture.outside();
     let outside = outside.as_os_str().as_bytes();
     let victim = [outside, b"/victim"].concat();
     let to_file = || v1().symlink("s", &victim);

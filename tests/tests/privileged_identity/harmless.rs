@@ -14,21 +14,21 @@ use butterdock_tests::trees;
 use serde_json::Value;
 
 /// Two or three filesystems. The rig goes last.
-struct Stage {
+struct Fixture {
     by: Receiver,
     volumes: Vec<Volume>,
     rig: Rig,
 }
 
-impl Stage {
+impl Fixture {
     fn new(by: Receiver, names: &[&str]) -> Result<Self> {
         let rig = Rig::new()?;
         let volumes = names.iter().map(|name| rig.plain_volume(name)).collect::<Result<_>>()?;
-        let stage = Self { by, volumes, rig };
-        snapshot::create(&stage.at(0, "live"))?;
-        trees::build(&stage.at(0, "live"))?;
-        snapshot::freeze(&stage.at(0, "live"), &stage.at(0, "s0"))?;
-        Ok(stage)
+        let fixture = Self { by, volumes, rig };
+        snapshot::create(&fixture.at(0, "live"))?;
+        trees::build(&fixture.at(0, "live"))?;
+        snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "s0"))?;
+        Ok(fixture)
     }
 
     fn at(&self, volume: usize, name: &str) -> PathBuf {
@@ -75,80 +75,83 @@ fn both(way: impl Fn(Receiver) -> Result<()>) -> Result<()> {
 #[test]
 fn a_relay_goes_on_from_the_first() -> Result<()> {
     both(|by| {
-        let stage = Stage::new(by, &["a", "b", "c"])?;
-        stage.send(None, &stage.at(0, "s0"), &stage.at(1, "in"))?;
-        stage.send(None, &stage.at(1, "in/s0"), &stage.at(2, "in"))?;
-        trees::change(&stage.at(0, "live"))?;
-        snapshot::freeze(&stage.at(0, "live"), &stage.at(0, "s1"))?;
-        let differs = stage.send(Some(&stage.at(0, "s0")), &stage.at(0, "s1"), &stage.at(2, "in"))?;
+        let fixture = Fixture::new(by, &["a", "b", "c"])?;
+        fixture.send(None, &fixture.at(0, "s0"), &fixture.at(1, "in"))?;
+        fixture.send(None, &fixture.at(1, "in/s0"), &fixture.at(2, "in"))?;
+        trees::change(&fixture.at(0, "live"))?;
+        snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "s1"))?;
+        let differs = fixture.send(Some(&fixture.at(0, "s0")), &fixture.at(0, "s1"), &fixture.at(2, "in"))?;
         ensure!(differs == (by == Ours), "the number is the same");
-        stage.same(&stage.at(0, "s1"), &stage.at(2, "in/s1"))
+        fixture.same(&fixture.at(0, "s1"), &fixture.at(2, "in/s1"))
     })
 }
 
 #[test]
 fn a_restore_is_backed_up_again_by_increments() -> Result<()> {
     both(|by| {
-        let stage = Stage::new(by, &["a", "b", "new"])?;
-        stage.send(None, &stage.at(0, "s0"), &stage.at(1, "in"))?;
-        stage.send(None, &stage.at(1, "in/s0"), &stage.at(2, "in"))?;
-        snapshot::branch(&stage.at(2, "in/s0"), &stage.at(2, "live"))?;
-        trees::change(&stage.at(2, "live"))?;
-        snapshot::freeze(&stage.at(2, "live"), &stage.at(2, "s1"))?;
-        let differs = stage.send(Some(&stage.at(2, "in/s0")), &stage.at(2, "s1"), &stage.at(1, "in"))?;
+        let fixture = Fixture::new(by, &["a", "b", "new"])?;
+        fixture.send(None, &fixture.at(0, "s0"), &fixture.at(1, "in"))?;
+        fixture.send(None, &fixture.at(1, "in/s0"), &fixture.at(2, "in"))?;
+        snapshot::branch(&fixture.at(2, "in/s0"), &fixture.at(2, "live"))?;
+        trees::change(&fixture.at(2, "live"))?;
+        snapshot::freeze(&fixture.at(2, "live"), &fixture.at(2, "s1"))?;
+        let differs = fixture.send(Some(&fixture.at(2, "in/s0")), &fixture.at(2, "s1"), &fixture.at(1, "in"))?;
         ensure!(differs == (by == Ours), "the number is the same");
-        stage.same(&stage.at(2, "s1"), &stage.at(1, "in/s1"))
+        fixture.same(&fixture.at(2, "s1"), &fixture.at(1, "in/s1"))
     })
 }
 
 /// The standard tool of btrfs-progs 6.2 fails here: it finds the parent, and not the clone source.
 #[test]
 fn a_change_is_synced_back_to_the_original() -> Result<()> {
-    let stage = Stage::new(Ours, &["a", "b"])?;
-    stage.send(None, &stage.at(0, "s0"), &stage.at(1, "in"))?;
-    snapshot::branch(&stage.at(1, "in/s0"), &stage.at(1, "live"))?;
-    trees::change(&stage.at(1, "live"))?;
-    snapshot::freeze(&stage.at(1, "live"), &stage.at(1, "s1"))?;
-    let differs = stage.send(Some(&stage.at(1, "in/s0")), &stage.at(1, "s1"), &stage.at(0, "in"))?;
+    let fixture = Fixture::new(Ours, &["a", "b"])?;
+    fixture.send(None, &fixture.at(0, "s0"), &fixture.at(1, "in"))?;
+    snapshot::branch(&fixture.at(1, "in/s0"), &fixture.at(1, "live"))?;
+    trees::change(&fixture.at(1, "live"))?;
+    snapshot::freeze(&fixture.at(1, "live"), &fixture.at(1, "s1"))?;
+    let differs = fixture.send(Some(&fixture.at(1, "in/s0")), &fixture.at(1, "s1"), &fixture.at(0, "in"))?;
     ensure!(differs, "the number is the same");
-    stage.same(&stage.at(1, "s1"), &stage.at(0, "in/s1"))
+    fixture.same(&fixture.at(1, "s1"), &fixture.at(0, "in/s1"))
 }
 
 #[test]
 fn a_source_is_deduplicated_between_two_increments() -> Result<()> {
     both(|by| {
-        let stage = Stage::new(by, &["a", "b"])?;
+        let fixture = Fixture::new(by, &["a", "b"])?;
         for name in ["one", "two"] {
-            fs::write(stage.at(0, "live").join(name), vec![b'd'; 8192])?;
+            fs::write(fixture.at(0, "live").join(name), vec![b'd'; 8192])?;
         }
-        snapshot::freeze(&stage.at(0, "live"), &stage.at(0, "d0"))?;
-        stage.send(None, &stage.at(0, "d0"), &stage.at(1, "in"))?;
+        snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "d0"))?;
+        fixture.send(None, &fixture.at(0, "d0"), &fixture.at(1, "in"))?;
         let script = shipped("tests/clients").join("dedupe.py");
         let mut command = Command::new("/usr/bin/python3");
-        run(command.arg(script).args([stage.at(0, "d0/one"), stage.at(0, "d0/two")]), PATIENCE)?.success()?;
+        run(command.arg(script).args([fixture.at(0, "d0/one"), fixture.at(0, "d0/two")]), PATIENCE)?.success()?;
         nix::unistd::sync();
-        trees::change(&stage.at(0, "live"))?;
-        snapshot::freeze(&stage.at(0, "live"), &stage.at(0, "d1"))?;
-        let differs = stage.send(Some(&stage.at(0, "d0")), &stage.at(0, "d1"), &stage.at(1, "in"))?;
+        trees::change(&fixture.at(0, "live"))?;
+        snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "d1"))?;
+        let differs = fixture.send(Some(&fixture.at(0, "d0")), &fixture.at(0, "d1"), &fixture.at(1, "in"))?;
         ensure!(differs == (by == Ours), "the number is the same");
-        stage.same(&stage.at(0, "d1"), &stage.at(1, "in/d1"))
+        fixture.same(&fixture.at(0, "d1"), &fixture.at(1, "in/d1"))
     })
 }
 
 #[test]
 fn a_parent_that_was_deduplicated_here_is_used() -> Result<()> {
-    let stage = Stage::new(Ours, &["a", "b"])?;
+    let fixture = Fixture::new(Ours, &["a", "b"])?;
     for name in ["one", "two"] {
-        fs::write(stage.at(0, "live").join(name), vec![b'd'; 8192])?;
+        fs::write(fixture.at(0, "live").join(name), vec![b'd'; 8192])?;
     }
-    snapshot::freeze(&stage.at(0, "live"), &stage.at(0, "d0"))?;
-    stage.send(None, &stage.at(0, "d0"), &stage.at(1, "in"))?;
+    snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "d0"))?;
+    fixture.send(None, &fixture.at(0, "d0"), &fixture.at(1, "in"))?;
     let script = shipped("tests/clients").join("dedupe.py");
     let mut command = Command::new("/usr/bin/python3");
-    run(command.arg(script).args([stage.at(1, "in/d0/one"), stage.at(1, "in/d0/two")]), PATIENCE)?.success()?;
+    run(command.arg(script).args([fixture.at(1, "in/d0/one"), fixture.at(1, "in/d0/two")]), PATIENCE)?.success()?;
     nix::unistd::sync();
-    trees::change(&stage.at(0, "live"))?;
-    snapshot::freeze(&stage.at(0, "live"), &stage.at(0, "d1"))?;
-    ensure!(!stage.send(Some(&stage.at(0, "d0")), &stage.at(0, "d1"), &stage.at(1, "in"))?, "the number differs");
-    stage.same(&stage.at(0, "d1"), &stage.at(1, "in/d1"))
+    trees::change(&fixture.at(0, "live"))?;
+    snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "d1"))?;
+    ensure!(
+        !fixture.send(Some(&fixture.at(0, "d0")), &fixture.at(0, "d1"), &fixture.at(1, "in"))?,
+        "the number differs"
+    );
+    fixture.same(&fixture.at(0, "d1"), &fixture.at(1, "in/d1"))
 }

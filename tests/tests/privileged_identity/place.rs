@@ -9,33 +9,33 @@ use butterdock_tests::rig::PATIENCE;
 use butterdock_tests::rig::Receiver::{Ours, Standard};
 use butterdock_tests::rig::{run, unmount};
 
-use crate::stage::{NOBODY, PARENT, Stage, content, increment, parent, refused};
+use crate::fixture::{Fixture, NOBODY, PARENT, content, increment, parent, refused};
 
 #[test]
 fn without_a_record_the_root_must_be_roots() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.receive(Standard, &parent("p", NOBODY, "hers"), &[], "dest")?.success()?;
-    refused(&stage.receive(Ours, &increment("i", PARENT), &[], "dest")?, "has no record")?;
-    butterdock_tests::snapshot::delete(&stage.dest().join("p"))?;
-    stage.receive(Standard, &parent("p", 0, "roots"), &[], "dest")?.success()?;
-    stage.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
-    ensure!(content(&stage.dest().join("i"))? == "roots");
+    let fixture = Fixture::new()?;
+    fixture.receive(Standard, &parent("p", NOBODY, "hers"), &[], "dest")?.success()?;
+    refused(&fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?, "has no record")?;
+    butterdock_tests::snapshot::delete(&fixture.dest().join("p"))?;
+    fixture.receive(Standard, &parent("p", 0, "roots"), &[], "dest")?.success()?;
+    fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
+    ensure!(content(&fixture.dest().join("i"))? == "roots");
     Ok(())
 }
 
 #[test]
 fn a_closed_directory_above_is_as_good_as_roots_own() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.receive(Standard, &parent("p", NOBODY, "hers"), &[], "dest")?.success()?;
-    fs::set_permissions(stage.dest(), Permissions::from_mode(0o700))?;
-    stage.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
+    let fixture = Fixture::new()?;
+    fixture.receive(Standard, &parent("p", NOBODY, "hers"), &[], "dest")?.success()?;
+    fs::set_permissions(fixture.dest(), Permissions::from_mode(0o700))?;
+    fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
     // A mount of what is below leads around it.
-    let at = stage.rig.join("around");
+    let at = fixture.rig.join("around");
     fs::create_dir(&at)?;
-    run(Command::new("mount").arg("--bind").arg(stage.dest().join("p")).arg(&at), PATIENCE)?.success()?;
-    let answer = stage.receive(Ours, &increment("j", PARENT), &[], "dest");
+    run(Command::new("mount").arg("--bind").arg(fixture.dest().join("p")).arg(&at), PATIENCE)?.success()?;
+    let answer = fixture.receive(Ours, &increment("j", PARENT), &[], "dest");
     unmount(&at)?;
     refused(&answer?, "has no record")?;
-    fs::set_permissions(stage.dest(), Permissions::from_mode(0o710))?;
-    refused(&stage.receive(Ours, &increment("j", PARENT), &[], "dest")?, "has no record")
+    fs::set_permissions(fixture.dest(), Permissions::from_mode(0o710))?;
+    refused(&fixture.receive(Ours, &increment("j", PARENT), &[], "dest")?, "has no record")
 }

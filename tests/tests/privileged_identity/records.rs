@@ -12,19 +12,19 @@ use butterdock_receive::{Origin, Record, SubvolumeState};
 use butterdock_tests::rig::Receiver::Ours;
 use butterdock_tests::wire::Stream;
 
-use crate::stage::{PARENT, Stage, parent};
+use crate::fixture::{Fixture, PARENT, parent};
 
 #[test]
 fn a_record_is_what_its_subvolume_is_and_goes_with_it() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
-    let dest = File::open(stage.dest())?;
-    let state = SubvolumeState::of_info(&subvolume::info(File::open(stage.dest().join("p"))?)?);
+    let fixture = Fixture::new()?;
+    fixture.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
+    let dest = File::open(fixture.dest())?;
+    let state = SubvolumeState::of_info(&subvolume::info(File::open(fixture.dest().join("p"))?)?);
     ensure!((state.received_uuid, state.stransid) == PARENT);
     let expected = Record { state, asked_by: 0, origin: None };
     ensure!(Record::list(dest.as_fd())? == [expected.clone()], "{:?}", Record::list(dest.as_fd())?);
     ensure!(Record::read(dest.as_fd(), state.uuid)? == Some(expected));
-    let staging = stage.dest().join(".butterdock-staging");
+    let staging = fixture.dest().join(".butterdock-staging");
     let status = fs::metadata(&staging)?;
     ensure!((status.uid(), status.mode() & 0o7777) == (0, 0o700));
     // A staging directory that others may enter vouches for nothing.
@@ -33,7 +33,7 @@ fn a_record_is_what_its_subvolume_is_and_goes_with_it() -> Result<()> {
     fs::set_permissions(&staging, Permissions::from_mode(0o700))?;
     butterdock_receive::sweep(dest.as_fd())?;
     ensure!(Record::list(dest.as_fd())?.len() == 1, "the record of what is there was removed");
-    butterdock_tests::snapshot::delete(&stage.dest().join("p"))?;
+    butterdock_tests::snapshot::delete(&fixture.dest().join("p"))?;
     butterdock_receive::sweep(dest.as_fd())?;
     ensure!(Record::list(dest.as_fd())?.is_empty(), "the record of what is gone stays");
     Ok(())
@@ -41,8 +41,8 @@ fn a_record_is_what_its_subvolume_is_and_goes_with_it() -> Result<()> {
 
 #[test]
 fn a_record_is_replaced_and_removed() -> Result<()> {
-    let stage = Stage::new()?;
-    let dest = File::open(stage.dest())?;
+    let fixture = Fixture::new()?;
+    let dest = File::open(fixture.dest())?;
     let state = SubvolumeState { uuid: [5; 16], received_uuid: [6; 16], stransid: 1, rtransid: 2, ctransid: 3 };
     let first = Record { state, asked_by: 1000, origin: None };
     let origin = Origin { machine: [1; 16], source: [2; 16], backup: "home".to_owned() };
@@ -59,27 +59,27 @@ fn a_record_is_replaced_and_removed() -> Result<()> {
 
 #[test]
 fn a_parent_that_is_changed_while_it_is_built_on_ends_the_run() -> Result<()> {
-    let stage = Stage::new()?;
-    stage.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
+    let fixture = Fixture::new()?;
+    fixture.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
     let begun = Stream::new(1).snapshot("i", PARENT.0, PARENT.1).mkfile("more");
     let end = begun.clone().end();
     let mut command = Ours.command()?;
-    command.arg(stage.dest()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(fixture.dest()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let mut input = child.stdin.take().context("no stdin")?;
     input.write_all(begun.bytes())?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;
     ensure!(line == "At snapshot i\n", "{line:?}");
-    let root = File::open(stage.dest().join("p"))?;
+    let root = File::open(fixture.dest().join("p"))?;
     subvolume::set_read_only(&root, false)?;
-    fs::write(stage.dest().join("p/f"), "evil")?;
+    fs::write(fixture.dest().join("p/f"), "evil")?;
     subvolume::set_read_only(&root, true)?;
     input.write_all(end.bytes().get(begun.bytes().len()..).unwrap_or_default())?;
     drop(input);
     let mut told = String::new();
     child.stderr.take().context("no stderr")?.read_to_string(&mut told)?;
     ensure!(!child.wait()?.success() && told.contains("changed while it was read"), "{told}");
-    ensure!(!stage.dest().join("i").exists());
+    ensure!(!fixture.dest().join("i").exists());
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{JobState, ReceiveOptions};
-use butterdock_tests::chaos::Stage;
+use butterdock_tests::chaos::Fixture;
 use butterdock_tests::rig::{Intruder, PATIENCE, Receiver, Rig, names, rounds, run};
 
 use crate::{USER, is_as_sent, stream};
@@ -48,16 +48,16 @@ fn the_owner_of_received_files_changes_none_by_the_service() -> Result<()> {
     let rig = Rig::new()?;
     std::fs::write(rig.join("stream"), stream().bytes())?;
     let path = rig.path().to_owned();
-    let mut stage = Stage::over(rig, &["tank"], "", &Default::default())?;
+    let mut fixture = Fixture::over(rig, &["tank"], "", &Default::default())?;
     let count = rounds(15, 300);
-    let client = stage.client()?;
-    let intruder = Intruder::start(stage.rig(), &stage.path("tank"), USER)?;
+    let client = fixture.client()?;
+    let intruder = Intruder::start(fixture.rig(), &fixture.path("tank"), USER)?;
     for number in 0..count {
         let options = ReceiveOptions { name: Some(format!("s{number}").into_bytes()), ..ReceiveOptions::default() };
         let job = client.try_receive("tank", File::open(path.join("stream"))?, &options)??;
         client.ends_as(&job, &JobState::Succeeded)?;
     }
-    nothing_was_changed(&stage.path("tank"), count, intruder)?;
-    stage.stop()?;
+    nothing_was_changed(&fixture.path("tank"), count, intruder)?;
+    fixture.stop()?;
     Ok(())
 }

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::filesystem;
-use butterdock_tests::rig::{Hired, PATIENCE, Rig, butterdockd, run};
+use butterdock_tests::rig::{PATIENCE, Rig, WorkerProcess, butterdockd, run};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
 use crate::capabilities::KEPT;
-use crate::stage::Stalled;
+use crate::fixture::Stalled;
 
 /// A word of `/proc/…/status`.
 fn status(of: &Path, word: &str) -> Result<String> {
@@ -21,7 +21,7 @@ fn status(of: &Path, word: &str) -> Result<String> {
     Ok(line.with_context(|| format!("no {word} in {}", of.display()))?.trim().to_owned())
 }
 
-fn process(worker: &Hired) -> PathBuf {
+fn process(worker: &WorkerProcess) -> PathBuf {
     PathBuf::from(format!("/proc/{}", worker.id()))
 }
 
@@ -77,7 +77,7 @@ fn an_unmounting_reaches_it() -> Result<()> {
     mount(Some(&drives), &drives, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     mount(None::<&str>, &drives, None::<&str>, MsFlags::MS_SHARED, None::<&str>)?;
     mount(Some("butterdock-rig"), &drive, Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
-    let has_it = |worker: &Hired| -> Result<bool> {
+    let has_it = |worker: &WorkerProcess| -> Result<bool> {
         let mounts = fs::read_to_string(process(worker).join("mountinfo"))?;
         Ok(mounts.lines().any(|line| line.split(' ').nth(4).map(Path::new) == Some(&drive)))
     };
@@ -126,8 +126,11 @@ fn it_gives_way_as_it_was_told_and_goes_first_when_memory_is_short() -> Result<(
     let (reader, input) = std::io::pipe()?;
     let directory = File::open(volume.path())?;
     let start = json!({"order": butterdock_tests::rig::receive(), "priority": {"nice": 7, "io": {"best_effort": 6}}});
-    let mut worker =
-        Hired::told(&butterdockd()?, format!("{start}\n").as_bytes(), &[reader.as_fd(), directory.as_fd()])?;
+    let mut worker = WorkerProcess::with_order(
+        &butterdockd()?,
+        format!("{start}\n").as_bytes(),
+        &[reader.as_fd(), directory.as_fd()],
+    )?;
     worker.wait_for("confined")?;
     let process = process(&worker);
     ensure!(fs::read_to_string(process.join("oom_score_adj"))?.trim() == "500", "it is not chosen first");

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use butterdock_tests::chaos::wait_until;
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Aim, Hired, PATIENCE, Rig, Watcher, butterdockd, helper, receive, rounds};
+use butterdock_tests::rig::{Aim, PATIENCE, Rig, Watcher, WorkerProcess, butterdockd, helper, receive, rounds};
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::stage::{Stalled, hidden, names, sweep, through_worker, unfinished};
+use crate::fixture::{Stalled, hidden, names, sweep, through_worker, unfinished};
 
 /// Waits until a process is gone; a zombie is.
 fn is_gone(id: &str) -> Result<()> {
@@ -75,7 +75,7 @@ fn killed_at_random_moments_nothing_half_made_is_seen() -> Result<()> {
     for _ in 0..kills {
         let (input, directory) = (File::open(&stream)?, File::open(volume.path())?);
         let watcher = Watcher::of(volume.path())?;
-        let worker = Hired::new(&butterdockd()?, &receive(), &[input.as_fd(), directory.as_fd()])?;
+        let worker = WorkerProcess::new(&butterdockd()?, &receive(), &[input.as_fd(), directory.as_fd()])?;
         std::thread::sleep(aim.moment(&mut random));
         let hit = worker.kill()?.signal() == Some(9);
         aim.was(hit);

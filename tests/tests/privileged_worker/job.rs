@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Ended, Hired, Layout, PATIENCE, Receiver, Rig, butterdockd, receive, run};
+use butterdock_tests::rig::{Ended, Layout, PATIENCE, Receiver, Rig, WorkerProcess, butterdockd, receive, run};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees;
 use butterdock_tests::wire::Stream;
 use rustix::fs::{Mode, OFlags, open};
 use serde_json::json;
 
-use crate::stage::{inner_volume, names, through_worker, unfinished};
+use crate::fixture::{inner_volume, names, through_worker, unfinished};
 
 #[test]
 fn a_stream_arrives_through_a_worker_as_it_does_directly() -> Result<()> {
@@ -128,7 +128,7 @@ fn a_wrong_descriptor_is_an_error_and_no_crash() -> Result<()> {
         &[stream.as_fd(), folder.as_fd(), folder.as_fd(), folder.as_fd(), folder.as_fd(), folder.as_fd()],
     ];
     for (number, descriptors) in cases.iter().enumerate() {
-        let ended = Hired::new(&butterdockd()?, &receive(), descriptors)?.finish()?;
+        let ended = WorkerProcess::new(&butterdockd()?, &receive(), descriptors)?.finish()?;
         let error = ended.error()?.with_context(|| format!("case {number} must fail"))?;
         ensure!(error["kind"] == "Failed" && ended.status.code() == Some(0), "{number}: {error} {:?}", ended.status);
     }
@@ -140,7 +140,7 @@ fn a_wrong_descriptor_is_an_error_and_no_crash() -> Result<()> {
 fn an_order_that_is_not_understood_ends_with_76() -> Result<()> {
     let long = "x".repeat(70_000);
     for order in ["hello\n", "{}\n", long.as_str(), "{\"order\":\"cancel\"}\n"] {
-        let Ended { reports, status } = Hired::told(&butterdockd()?, order.as_bytes(), &[])?.finish()?;
+        let Ended { reports, status } = WorkerProcess::with_order(&butterdockd()?, order.as_bytes(), &[])?.finish()?;
         ensure!(status.code() == Some(76) && reports.is_empty(), "{order}: {status:?} {reports:?}");
     }
     Ok(())
@@ -163,7 +163,7 @@ fn progress_comes_four_times_a_second_and_only_when_there_is_some() -> Result<()
     let ours = rig.plain_volume("ours")?;
     let (reader, mut input) = std::io::pipe()?;
     let directory = File::open(ours.path())?;
-    let mut worker = Hired::new(&butterdockd()?, &receive(), &[reader.as_fd(), directory.as_fd()])?;
+    let mut worker = WorkerProcess::new(&butterdockd()?, &receive(), &[reader.as_fd(), directory.as_fd()])?;
     input.write_all(unfinished("sub").bytes())?;
     worker.wait_for("progress")?;
     let silent = std::time::Instant::now();

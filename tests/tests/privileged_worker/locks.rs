@@ -10,11 +10,11 @@ use std::thread::scope;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_btrfs::subvolume::{self, Received};
 use butterdock_receive::{Control, Observer, Options};
-use butterdock_tests::rig::{Meddler, PATIENCE, Rig, run};
+use butterdock_tests::rig::{LockHolder, PATIENCE, Rig, run};
 use butterdock_tests::snapshot;
 use butterdock_tests::wire::{Stream, UUID};
 
-use crate::stage::{Stalled, hidden, names, sweep, through_worker, unfinished};
+use crate::fixture::{Stalled, hidden, names, sweep, through_worker, unfinished};
 
 const NOBODY: u32 = 65534;
 const OWNER: u32 = 1000;
@@ -50,12 +50,12 @@ fn a_user_who_locks_the_directory_holds_up_no_receive_and_no_sweep() -> Result<(
     let volume = rig.plain_volume("ours")?;
     let stream = stream(&rig, "stream", &unfinished("sub").end())?;
     Stalled::new(volume.path())?.worker.kill()?;
-    let meddler = Meddler::start(&rig, volume.path(), NOBODY)?;
+    let lock_holder = LockHolder::start(&rig, volume.path(), NOBODY)?;
     ensure!(hidden(volume.path())?.len() == 1, "nothing was left: this shows little");
     sweep(volume.path())?;
     ensure!(hidden(volume.path())?.is_empty(), "not swept: {:?}", hidden(volume.path())?);
     receive_often(&stream, volume.path(), "sub")?;
-    ensure!(meddler.stop()? == 0, "he has locked what was worked in");
+    ensure!(lock_holder.stop()? == 0, "he has locked what was worked in");
     Ok(())
 }
 
@@ -65,9 +65,9 @@ fn the_owner_of_a_parent_locks_no_increment_to_it_while_it_is_worked_in() -> Res
     let volume = rig.plain_volume("ours")?;
     let increment = stream(&rig, "increment", &increment())?;
     through_worker(&stream(&rig, "parent", &parent())?, volume.path())?.success()?;
-    let meddler = Meddler::start(&rig, volume.path(), OWNER)?;
+    let lock_holder = LockHolder::start(&rig, volume.path(), OWNER)?;
     receive_often(&increment, volume.path(), "s1")?;
-    ensure!(meddler.stop()? == 0, "he has locked what was worked in");
+    ensure!(lock_holder.stop()? == 0, "he has locked what was worked in");
     Ok(())
 }
 
@@ -80,12 +80,12 @@ fn what_is_left_under_a_users_lock_is_in_nobodys_way_and_is_swept_when_he_lets_g
     snapshot::create(&left)?;
     chown(&left, Some(OWNER), Some(OWNER))?;
     subvolume::set_received(File::open(&left)?, &Received { uuid: UUID, stransid: 7 })?;
-    let meddler = Meddler::start(&rig, volume.path(), OWNER)?;
-    meddler.wait_for_one()?;
+    let lock_holder = LockHolder::start(&rig, volume.path(), OWNER)?;
+    lock_holder.wait_for_one()?;
     sweep(volume.path())?;
     through_worker(&stream(&rig, "stream", &parent())?, volume.path())?.success()?;
     ensure!(left.exists(), "what somebody may work in was deleted");
-    meddler.stop()?;
+    lock_holder.stop()?;
     sweep(volume.path())?;
     ensure!(names(volume.path())? == ["s0"], "{:?}", names(volume.path())?);
     Ok(())

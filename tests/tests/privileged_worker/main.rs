@@ -3,10 +3,10 @@
 mod capabilities;
 mod confinement;
 mod ends;
+mod fixture;
 mod inside;
 mod job;
 mod locks;
-mod stage;
 
 /// The product's own walls, to be tried from within.
 #[expect(dead_code, reason = "some of it is for a process of its own")]

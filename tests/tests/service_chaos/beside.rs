@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Load, Stage};
+use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::rig::{PATIENCE, run};
 
 #[test]
 fn no_more_jobs_run_than_max_jobs_on_however_many_volumes() -> Result<()> {
-    let mut stage = Stage::with(&["tank", "pool", "attic"], "max_jobs = 2\n")?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::with(&["tank", "pool", "attic"], "max_jobs = 2\n")?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 10, 1);
     let (first, feed) = load.half(&client, "tank")?;
     let (second, other) = load.half(&client, "pool")?;
@@ -26,7 +26,7 @@ fn no_more_jobs_run_than_max_jobs_on_however_many_volumes() -> Result<()> {
     let [Ok(JobState::Running), Ok(JobState::Running), Ok(JobState::Queued)] = states else {
         anyhow::bail!("with max_jobs = 2: {states:?}")
     };
-    ensure!(stage.workers()?.len() == 2, "{:?}", stage.workers()?);
+    ensure!(fixture.workers()?.len() == 2, "{:?}", fixture.workers()?);
     feed.finish();
     client.ends_as(&first, &JobState::Succeeded)?;
     rest.finish();
@@ -34,7 +34,7 @@ fn no_more_jobs_run_than_max_jobs_on_however_many_volumes() -> Result<()> {
     ensure!(client.job(&second)?.state == JobState::Running, "it ended for another");
     other.finish();
     client.ends_as(&second, &JobState::Succeeded)?;
-    stage.is_tidy(&client, "attic", &[load.name()])
+    fixture.is_tidy(&client, "attic", &[load.name()])
 }
 
 #[test]
@@ -44,12 +44,12 @@ fn a_worker_has_the_priorities_that_the_configuration_names() -> Result<()> {
         ("[worker]\nnice = 15\nio_class = \"idle\"\n", "15", "idle"),
         ("", "10", "best-effort: prio 6"),
     ] {
-        let mut stage = Stage::with(&["tank"], settings)?;
-        let client = stage.client()?;
+        let mut fixture = Fixture::with(&["tank"], settings)?;
+        let client = fixture.client()?;
         let load = Load::new("s0", 5, 1);
         let (job, feed) = load.half(&client, "tank")?;
-        let worker = stage.workers()?.first().context("a worker")?.to_string();
-        // Each lane is a thread, and has them too.
+        let worker = fixture.workers()?.first().context("a worker")?.to_string();
+        // Each writer thread is a thread, and has them too.
         let threads = std::fs::read_dir(format!("/proc/{worker}/task"))?;
         for thread in threads.collect::<Result<Vec<_>, _>>()? {
             let stat = std::fs::read_to_string(thread.path().join("stat"))?;
@@ -62,7 +62,7 @@ fn a_worker_has_the_priorities_that_the_configuration_names() -> Result<()> {
         }
         feed.finish();
         client.ends_as(&job, &JobState::Succeeded)?;
-        stage.is_tidy(&client, "tank", &[load.name()])?;
+        fixture.is_tidy(&client, "tank", &[load.name()])?;
     }
     Ok(())
 }

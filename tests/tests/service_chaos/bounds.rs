@@ -2,16 +2,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Load, Stage, descriptors, memory, names, wait_until};
+use butterdock_tests::chaos::{Fixture, Load, descriptors, memory, names, wait_until};
 
 /// A daemon with a hundred jobs stays below this, in KiB, also one built without optimisation.
 const MOST: u64 = 64 << 10;
 
 #[test]
 fn a_client_that_opens_a_thousand_receives_is_refused_with_a_sentence_and_others_are_served() -> Result<()> {
-    let mut stage = Stage::with(&["tank", "pool"], "[queue]\nmax = 150\nmax_per_user = 100\n")?;
-    let (greedy, other) = (stage.client()?, stage.client()?);
-    let before = descriptors(stage.pid())?;
+    let mut fixture = Fixture::with(&["tank", "pool"], "[queue]\nmax = 150\nmax_per_user = 100\n")?;
+    let (greedy, other) = (fixture.client()?, fixture.client()?);
+    let before = descriptors(fixture.pid())?;
     // Their writer never says anything.
     let (stream, writer) = std::io::pipe()?;
     let mut jobs = Vec::new();
@@ -31,17 +31,17 @@ fn a_client_that_opens_a_thousand_receives_is_refused_with_a_sentence_and_others
     }
     drop(stream);
     ensure!((jobs.len(), refused) == (100, 900), "{} were taken and {refused} refused", jobs.len());
-    let now = memory(stage.pid())?;
+    let now = memory(fixture.pid())?;
     ensure!(now.peak < MOST, "{} KiB resident with a hundred jobs", now.peak);
-    let held = descriptors(stage.pid())?.saturating_sub(before);
+    let held = descriptors(fixture.pid())?.saturating_sub(before);
     ensure!(held < 130, "{held} descriptors for a hundred jobs: those of refused receives are kept");
-    ensure!(stage.workers()?.len() == 1, "one volume has {} writers", stage.workers()?.len());
+    ensure!(fixture.workers()?.len() == 1, "one volume has {} writers", fixture.workers()?.len());
 
     let load = Load::new("s0", 10, 1);
     for job in &jobs[90..] {
         greedy.cancel(job)??;
     }
-    let job = other.receive("pool", load.file(&stage.join("stream"))?)?;
+    let job = other.receive("pool", load.file(&fixture.join("stream"))?)?;
     other.ends_as(&job, &JobState::Succeeded).context("another volume beside the flood")?;
     for job in &jobs[..90] {
         greedy.cancel(job)??;
@@ -52,20 +52,20 @@ fn a_client_that_opens_a_thousand_receives_is_refused_with_a_sentence_and_others
     }
     ensure!(other.jobs()?.len() == 50, "more ended jobs than fifty are shown: {}", other.jobs()?.len());
     drop(writer);
-    let (_, hidden) = names(&stage.path("tank"))?;
+    let (_, hidden) = names(&fixture.path("tank"))?;
     ensure!(hidden.is_empty(), "{hidden:?}");
-    stage.is_tidy(&other, "tank", &[])?;
-    wait_until("all descriptors are closed", || Ok(descriptors(stage.pid())? <= before + 4))
+    fixture.is_tidy(&other, "tank", &[])?;
+    wait_until("all descriptors are closed", || Ok(descriptors(fixture.pid())? <= before + 4))
 }
 
 #[test]
 fn descriptors_that_no_stream_comes_from_are_refused_and_not_kept() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
-    let before = descriptors(stage.pid())?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
+    let before = descriptors(fixture.pid())?;
     let (_reader, writer) = std::io::pipe()?;
     for _ in 0..50 {
-        let folder = std::fs::File::open(stage.join("tank"))?;
+        let folder = std::fs::File::open(fixture.join("tank"))?;
         for refused in [
             client.try_receive("tank", &folder, &ReceiveOptions::default())?,
             client.try_receive("tank", &writer, &ReceiveOptions::default())?,
@@ -73,7 +73,7 @@ fn descriptors_that_no_stream_comes_from_are_refused_and_not_kept() -> Result<()
             ensure!(matches!(refused, Err(Error::InvalidArgs(_))), "{refused:?}");
         }
     }
-    wait_until("all of them are closed", || Ok(descriptors(stage.pid())? <= before + 1))?;
+    wait_until("all of them are closed", || Ok(descriptors(fixture.pid())? <= before + 1))?;
     ensure!(client.jobs()?.is_empty(), "jobs were made");
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }

@@ -2,15 +2,15 @@
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState};
-use butterdock_tests::chaos::{Load, Stage, names};
+use butterdock_tests::chaos::{Fixture, Load, names};
 use butterdock_tests::rig::rounds;
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
 
 #[test]
 fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let (load, later) = (Load::new("s0", 30, 1), Load::new("s1", 30, 2));
     let (running, feed) = load.half(&client, "tank")?;
     let (stream, fed) = later.pipe()?;
@@ -25,14 +25,14 @@ fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() ->
     ensure!(matches!(again, Err(Error::Named(ErrorName::Failed, _))), "cancelled twice: {again:?}");
     feed.finish();
     client.ends_as(&running, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    load.is_whole_in(&fixture.path("tank"))?;
+    fixture.is_tidy(&client, "tank", &["s0"])
 }
 
 #[test]
 fn a_running_job_cancelled_at_random_moments_is_gone_when_cancel_answers() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let (load, mut random) = (Load::new("s0", 60, 1), Random::new(4));
     let (mut cancelled, cancels) = (0, rounds(8, 20_u64));
     for round in 0..cancels {
@@ -43,7 +43,7 @@ fn a_running_job_cancelled_at_random_moments_is_gone_when_cancel_answers() -> Re
         feed.up_to(if round % 3 == 2 { load.bytes().len() } else { some });
         std::thread::sleep(std::time::Duration::from_micros(random.below(60_000)));
         let answer = client.cancel(&job)?;
-        let (workers, (visible, hidden)) = (stage.workers()?, names(&stage.path("tank"))?);
+        let (workers, (visible, hidden)) = (fixture.workers()?, names(&fixture.path("tank"))?);
         ensure!(workers.is_empty(), "round {round}: Cancel answered, and {workers:?} are left");
         ensure!(hidden.is_empty(), "round {round}: Cancel answered, and {hidden:?} is left");
         let end = client.end(&job)?;
@@ -60,25 +60,25 @@ fn a_running_job_cancelled_at_random_moments_is_gone_when_cancel_answers() -> Re
             other => anyhow::bail!("round {round}: {other:?}"),
         }
         if !visible.is_empty() {
-            load.is_whole_in(&stage.path("tank"))?;
-            snapshot::delete(&stage.path("tank").join("s0"))?;
+            load.is_whole_in(&fixture.path("tank"))?;
+            snapshot::delete(&fixture.path("tank").join("s0"))?;
         }
     }
     ensure!(cancelled * 5 >= cancels * 2, "only {cancelled} of {cancels} were cancelled at work: this shows little");
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }
 
 #[test]
 fn of_two_jobs_with_one_name_the_second_fails_and_the_first_is_intact() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let (first, second) = (Load::new("s0", 30, 1), Load::new("s0", 30, 2));
-    let one = client.receive("tank", first.file(&stage.join("one"))?)?;
-    let two = client.receive("tank", second.file(&stage.join("two"))?)?;
+    let one = client.receive("tank", first.file(&fixture.join("one"))?)?;
+    let two = client.receive("tank", second.file(&fixture.join("two"))?)?;
     client.ends_as(&one, &JobState::Succeeded)?;
     let end = client.ends_as(&two, &JobState::Failed)?;
     ensure!(end.error_name == ErrorName::Exists.as_str(), "{end:?}");
     ensure!(!end.error_message.contains("s0"), "everybody reads a name: {}", end.error_message);
-    first.is_whole_in(&stage.path("tank"))?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    first.is_whole_in(&fixture.path("tank"))?;
+    fixture.is_tidy(&client, "tank", &["s0"])
 }

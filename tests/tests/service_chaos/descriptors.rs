@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Asks, Client, Fuse, Load, Stage, descriptors, wait_until};
+use butterdock_tests::chaos::{Asks, Client, Fixture, Fuse, Load, descriptors, wait_until};
 use butterdock_tests::rig::beside_others;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,10 +30,10 @@ fn refusal(client: &Client, file: &File) -> Result<Error> {
 /// Each copy of a descriptor that a process closes, of itself or where it becomes another program, asks such a filesystem.
 #[test]
 fn a_file_whose_owner_never_lets_it_be_closed_holds_up_nobody() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
-    let before = descriptors(stage.pid())?;
-    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush])?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
+    let before = descriptors(fixture.pid())?;
+    let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush])?;
     for round in 0..100 {
         let error = refusal(&client, &fuse.file()?)?.to_string();
         ensure!(error.contains("FUSE") && error.contains("cat FILE |"), "{error}");
@@ -45,12 +45,12 @@ fn a_file_whose_owner_never_lets_it_be_closed_holds_up_nobody() -> Result<()> {
         answers_at_once(&client)?;
         if round % 25 == 0 {
             let load = Load::new(&format!("s{round}"), 5, round);
-            let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+            let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
             client.ends_as(&job, &JobState::Succeeded)?;
         }
     }
     ensure!(fuse.unanswered() > 0, "nobody closed anything: this shows nothing");
-    let threads = std::fs::read_dir(format!("/proc/{}/task", stage.pid()))?.count();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", fixture.pid()))?.count();
     ensure!(threads < 100, "{threads} threads for two hundred descriptors");
     let (reader, writer) = std::io::pipe()?;
     let job = client.receive("tank", &reader)?;
@@ -58,15 +58,15 @@ fn a_file_whose_owner_never_lets_it_be_closed_holds_up_nobody() -> Result<()> {
     client.cancel(&job)??;
     drop((reader, writer));
     drop(fuse);
-    wait_until("all are closed", || Ok(descriptors(stage.pid())? <= before + 4))?;
-    stage.is_tidy(&client, "tank", &["s0", "s25", "s50", "s75"])
+    wait_until("all are closed", || Ok(descriptors(fixture.pid())? <= before + 4))?;
+    fixture.is_tidy(&client, "tank", &["s0", "s25", "s50", "s75"])
 }
 
 #[test]
 fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
-    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush, Asks::Statfs])?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
+    let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush, Asks::Statfs])?;
     for _ in 0..4 {
         let error = refusal(&client, &fuse.file()?)?;
         ensure!(error.to_string().contains("does not answer"), "{error}");
@@ -77,32 +77,32 @@ fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough(
     answers_at_once(&client)?;
     drop(fuse);
     let load = Load::new("s0", 5, 1);
-    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    fixture.is_tidy(&client, "tank", &["s0"])
 }
 
 /// No signal ends a thread that closes such a file. The bus, and whoever starts the service again, need not wait for it.
 #[test]
 fn a_daemon_that_is_not_let_go_of_gives_up_its_name_and_ends_in_all_but_the_thread_that_is_held() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
-    let fuse = Fuse::new(&stage.join("fuse"), &[Asks::Flush])?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
+    let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush])?;
     drop(refusal(&client, &fuse.file()?)?);
     wait_until("a thread is held", || Ok(fuse.unanswered() > 0))?;
-    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGTERM)?;
+    kill(Pid::from_raw(fixture.pid().try_into()?), Signal::SIGTERM)?;
     let began = Instant::now();
     wait_until("nobody has the name", || Ok(!client.service_is_there()?))?;
     // Its own thread has ended: what is left waits for the filesystem, and no signal changes that.
-    wait_until("it has ended", || Ok(state(stage.pid(), stage.pid())? == 'Z'))?;
+    wait_until("it has ended", || Ok(state(fixture.pid(), fixture.pid())? == 'Z'))?;
     ensure!(began.elapsed() < beside_others(Duration::from_secs(10)), "it took {:?}", began.elapsed());
     wait_until("the kernel alone holds what is left", || {
-        let left = std::fs::read_dir(format!("/proc/{}/task", stage.pid()))?.flatten();
+        let left = std::fs::read_dir(format!("/proc/{}/task", fixture.pid()))?.flatten();
         let mut left = left.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
-        Ok(left.all(|thread: u32| thread == stage.pid() || state(stage.pid(), thread).unwrap_or('X') == 'D'))
+        Ok(left.all(|thread: u32| thread == fixture.pid() || state(fixture.pid(), thread).unwrap_or('X') == 'D'))
     })?;
     drop(fuse);
-    let finished = stage.stop()?;
+    let finished = fixture.stop()?;
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
     Ok(())
 }

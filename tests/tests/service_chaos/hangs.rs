@@ -4,22 +4,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Frozen, Load, Stage, moved_below, names, wait_until};
+use butterdock_tests::chaos::{Client, Fixture, Frozen, Load, moved_below, names, wait_until};
 use butterdock_tests::rig::{beside_others, rounds};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-fn signal_workers(stage: &Stage, signal: Signal) -> Result<()> {
-    for worker in stage.workers()? {
+fn signal_workers(fixture: &Fixture, signal: Signal) -> Result<()> {
+    for worker in fixture.workers()? {
         kill(Pid::from_raw(worker.try_into()?), signal).ok();
     }
     Ok(())
 }
 
 /// Other volumes go on, and everybody is answered.
-pub(crate) fn others_go_on(stage: &Stage, client: &Client, name: &str) -> Result<()> {
+pub(crate) fn others_go_on(fixture: &Fixture, client: &Client, name: &str) -> Result<()> {
     let (load, began) = (Load::new(name, 5, 1), Instant::now());
-    let job = client.receive("pool", load.file(&stage.join("other"))?)?;
+    let job = client.receive("pool", load.file(&fixture.join("other"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
     ensure!(began.elapsed() < beside_others(Duration::from_secs(10)), "it took {:?}", began.elapsed());
     Ok(())
@@ -27,62 +27,62 @@ pub(crate) fn others_go_on(stage: &Stage, client: &Client, name: &str) -> Result
 
 #[test]
 fn a_worker_that_is_stopped_is_cancelled_all_the_same() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (job, _feed) = load.half(&client, "tank")?;
-    signal_workers(&stage, Signal::SIGSTOP)?;
+    signal_workers(&fixture, Signal::SIGSTOP)?;
     client.cancel(&job)??;
-    ensure!(stage.workers()?.is_empty(), "Cancel answered, and a worker is left");
-    ensure!(names(&stage.path("tank"))?.1.is_empty(), "Cancel answered, and something hidden is left");
+    ensure!(fixture.workers()?.is_empty(), "Cancel answered, and a worker is left");
+    ensure!(names(&fixture.path("tank"))?.1.is_empty(), "Cancel answered, and something hidden is left");
     client.ends_as(&job, &JobState::Cancelled)?;
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }
 
 /// Nothing can be written to the volume itself: its worker cannot even be killed.
 #[test]
 fn a_worker_that_the_kernel_holds_costs_its_volume_and_no_other() -> Result<()> {
-    let mut stage = Stage::new(&["tank", "pool"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (stream, feed) = load.pipe()?;
     let job = client.receive("tank", &stream)?;
     drop(stream);
     feed.up_to(load.bytes().len() / 4);
     client.until(&job, "reads", |job| job.bytes_received > 0)?;
-    let frozen = Frozen::new(&stage.path("tank"))?;
+    let frozen = Frozen::new(&fixture.path("tank"))?;
     feed.up_to(load.bytes().len() / 2);
-    others_go_on(&stage, &client, "p0")?;
+    others_go_on(&fixture, &client, "p0")?;
     let refused = client.cancel(&job)?;
     ensure!(matches!(&refused, Err(Error::Named(ErrorName::Failed, text)) if text.contains("hangs")), "{refused:?}");
     let end = client.ends_as(&job, &JobState::Failed)?;
     ensure!(end.error_message.contains("stays busy until it is gone"), "{end:?}");
-    let again = client.try_receive("tank", load.file(&stage.join("again"))?, &ReceiveOptions::default())?;
+    let again = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default())?;
     ensure!(matches!(again, Err(Error::Named(ErrorName::Busy, _))), "{again:?}");
-    others_go_on(&stage, &client, "p1")?;
+    others_go_on(&fixture, &client, "p1")?;
     drop(frozen);
     drop(feed);
-    wait_until("the worker is gone", || Ok(stage.workers()?.is_empty()))?;
+    wait_until("the worker is gone", || Ok(fixture.workers()?.is_empty()))?;
     wait_until("its place is given back", || {
-        let job = client.try_receive("tank", load.file(&stage.join("again"))?, &ReceiveOptions::default())?;
+        let job = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default())?;
         job.map_or(Ok(false), |job| client.ends_as(&job, &JobState::Succeeded).map(|_| true))
     })?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    fixture.is_tidy(&client, "tank", &["s0"])
 }
 
 /// Takes twenty seconds: so long a caller waits before it is told.
 #[test]
 fn a_drive_that_writes_out_for_long_is_said_to_and_is_not_called_broken() -> Result<()> {
-    let mut stage = Stage::new(&["below", "tank", "pool"])?;
-    let _volume = moved_below(&mut stage, "tank", "below")?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["below", "tank", "pool"])?;
+    let _volume = moved_below(&mut fixture, "tank", "below")?;
+    let client = fixture.client()?;
     wait_until("the volume is there again", || crate::unmounts::is_mounted(&client, "tank"))?;
     let load = Load::new("s0", 40, 1);
     let (job, feed) = load.half(&client, "tank")?;
-    let frozen = Frozen::new(&stage.path("below"))?;
+    let frozen = Frozen::new(&fixture.path("below"))?;
     feed.finish();
     client.until(&job, "is written out", |job| job.state == JobState::Flushing)?;
-    others_go_on(&stage, &client, "p0")?;
+    others_go_on(&fixture, &client, "p0")?;
     let began = Instant::now();
     let told = client.cancel(&job)?;
     let text = "still writing out";
@@ -91,27 +91,27 @@ fn a_drive_that_writes_out_for_long_is_said_to_and_is_not_called_broken() -> Res
     ensure!(client.job(&job)?.state == JobState::Flushing, "{:?}", client.job(&job)?);
     drop(frozen);
     let end = client.end(&job)?;
-    let (seen, hidden) = names(&stage.path("tank"))?;
+    let (seen, hidden) = names(&fixture.path("tank"))?;
     ensure!(hidden.is_empty(), "left hidden: {hidden:?}");
     if end.state == JobState::Succeeded {
-        load.is_whole_in(&stage.path("tank"))?;
+        load.is_whole_in(&fixture.path("tank"))?;
     } else {
         ensure!(end.state == JobState::Cancelled && seen.is_empty(), "{end:?}, and there is {seen:?}");
     }
-    wait_until("no worker is left", || Ok(stage.workers()?.is_empty()))
+    wait_until("no worker is left", || Ok(fixture.workers()?.is_empty()))
 }
 
 /// The name is there, and the worker has not told: nobody says that nothing was left.
 #[test]
 fn a_worker_killed_after_it_gave_the_name_is_not_said_to_have_left_nothing() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let mut seen = 0;
     for round in 0..40 {
         let load = Load::new(&format!("s{round}"), 40, round);
-        let place = stage.path("tank").join(load.name());
+        let place = fixture.path("tank").join(load.name());
         let (job, feed) = load.half(&client, "tank")?;
-        let workers = stage.workers()?;
+        let workers = fixture.workers()?;
         feed.finish();
         while !place.exists() {
             std::hint::spin_loop();
@@ -120,14 +120,14 @@ fn a_worker_killed_after_it_gave_the_name_is_not_said_to_have_left_nothing() -> 
             kill(Pid::from_raw(worker.try_into()?), Signal::SIGKILL).ok();
         }
         let end = client.end(&job)?;
-        load.is_whole_in(&stage.path("tank"))?;
+        load.is_whole_in(&fixture.path("tank"))?;
         // What was told to be durable is known to be there.
         if end.state == JobState::Failed && end.bytes_durable == 0 {
             seen += 1;
             ensure!(!end.error_message.contains("nothing half-made"), "{}", end.error_message);
             ensure!(end.error_message.contains("is whole if it is"), "{}", end.error_message);
         }
-        ensure!(names(&stage.path("tank"))?.1.is_empty(), "something hidden is left");
+        ensure!(names(&fixture.path("tank"))?.1.is_empty(), "something hidden is left");
         if seen == rounds(1, 3) {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{ErrorName, JobState};
-use butterdock_tests::chaos::{Client, Feed, Load, Stage, names, wait_until};
+use butterdock_tests::chaos::{Client, Feed, Fixture, Load, names, wait_until};
 use butterdock_tests::rig::rounds;
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
@@ -30,46 +30,46 @@ fn up_to_somewhere(feed: &Feed, load: &Load, random: &mut Random, round: u64) {
 }
 
 /// What can be seen must be whole; then it is taken away. Answers whether it was there.
-fn take_away(stage: &Stage, load: &Load) -> Result<bool> {
-    let (visible, _) = names(&stage.path("tank"))?;
+fn take_away(fixture: &Fixture, load: &Load) -> Result<bool> {
+    let (visible, _) = names(&fixture.path("tank"))?;
     let whole = visible == [load.name()];
     ensure!(whole || visible.is_empty(), "there are {visible:?}");
     if whole {
-        load.is_whole_in(&stage.path("tank"))?;
-        snapshot::delete(&stage.path("tank").join(load.name()))?;
+        load.is_whole_in(&fixture.path("tank"))?;
+        snapshot::delete(&fixture.path("tank").join(load.name()))?;
     }
     Ok(whole)
 }
 
 /// Whether a job is in what the service has on disk.
-fn is_noted(stage: &Stage, job: &str) -> Result<bool> {
+fn is_noted(fixture: &Fixture, job: &str) -> Result<bool> {
     let id = butterdock_dbus::path::job_id(job).context("a job's path")?;
-    Ok(stage.join(&format!("state/jobs/{id}.json")).exists())
+    Ok(fixture.join(&format!("state/jobs/{id}.json")).exists())
 }
 
-fn whole_run(stage: &mut Stage, client: &Client, load: &Load) -> Result<()> {
-    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+fn whole_run(fixture: &mut Fixture, client: &Client, load: &Load) -> Result<()> {
+    let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))?;
-    stage.is_tidy(client, "tank", &[load.name()])
+    load.is_whole_in(&fixture.path("tank"))?;
+    fixture.is_tidy(client, "tank", &[load.name()])
 }
 
 #[test]
 fn a_worker_killed_at_random_moments_fails_its_job_once_and_leaves_nothing() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let (client, load, mut random) = (stage.client()?, load(), Random::new(1));
+    let mut fixture = Fixture::new(&["tank"])?;
+    let (client, load, mut random) = (fixture.client()?, load(), Random::new(1));
     let (mut killed, (kills, enough)) = (0, kills());
     for round in 0..kills {
         let (stream, feed) = load.pipe()?;
         let job = client.receive("tank", &stream)?;
         drop(stream);
         up_to_somewhere(&feed, &load, &mut random, round);
-        for worker in stage.workers()? {
+        for worker in fixture.workers()? {
             kill(Pid::from_raw(worker.try_into()?), Signal::SIGKILL).ok();
         }
         feed.finish();
         let end = client.end(&job)?;
-        let there = take_away(&stage, &load)?;
+        let there = take_away(&fixture, &load)?;
         match end.state {
             JobState::Succeeded => ensure!(there, "told as succeeded, and it is not there"),
             JobState::Queued | JobState::Running | JobState::Flushing | JobState::Failed | JobState::Cancelled => {
@@ -78,17 +78,17 @@ fn a_worker_killed_at_random_moments_fails_its_job_once_and_leaves_nothing() -> 
                 killed += 1;
             }
         }
-        stage.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}"))?;
+        fixture.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}"))?;
         ensure!(client.remembered(&job)?.result == end.state.to_string(), "round {round}: the history says otherwise");
     }
     ensure!(killed >= enough, "only {killed} of {kills} were killed at work: this shows little");
-    whole_run(&mut stage, &client, &load)
+    whole_run(&mut fixture, &client, &load)
 }
 
 #[test]
 fn a_daemon_killed_at_random_moments_takes_its_workers_with_it_and_sweeps_when_it_is_back() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let (client, load, mut random) = (stage.client()?, load(), Random::new(2));
+    let mut fixture = Fixture::new(&["tank"])?;
+    let (client, load, mut random) = (fixture.client()?, load(), Random::new(2));
     let (mut unfinished, (kills, enough)) = (0, kills());
     for round in 0..kills {
         let (stream, feed) = load.pipe()?;
@@ -96,13 +96,13 @@ fn a_daemon_killed_at_random_moments_takes_its_workers_with_it_and_sweeps_when_i
         let queued = client.receive("tank", &stream)?;
         drop(stream);
         up_to_somewhere(&feed, &load, &mut random, round);
-        stage.kill().with_context(|| format!("round {round}"))?;
-        let (noted, queue_noted) = (is_noted(&stage, &job)?, is_noted(&stage, &queued)?);
+        fixture.kill().with_context(|| format!("round {round}"))?;
+        let (noted, queue_noted) = (is_noted(&fixture, &job)?, is_noted(&fixture, &queued)?);
         drop(feed);
-        let there = take_away(&stage, &load)?;
+        let there = take_away(&fixture, &load)?;
         let before = client.completions(&job).len();
-        stage.start()?;
-        stage.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}, after the restart"))?;
+        fixture.start()?;
+        fixture.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}, after the restart"))?;
         ensure!(client.jobs()?.is_empty(), "a restarted daemon shows jobs");
         // What was taken on a moment before the kill may not have been written down.
         ensure!(client.remembered(&queued).is_ok() == queue_noted, "round {round}: the job behind it: {queue_noted}");
@@ -121,18 +121,18 @@ fn a_daemon_killed_at_random_moments_takes_its_workers_with_it_and_sweeps_when_i
         ensure!(client.completions(&job).len() == before, "the end was told by a daemon that did not see it");
     }
     ensure!(unfinished >= enough, "only {unfinished} of {kills} were killed at work: this shows little");
-    whole_run(&mut stage, &client, &load)
+    whole_run(&mut fixture, &client, &load)
 }
 
 #[test]
 fn a_client_killed_at_random_moments_leaves_its_job_to_go_on() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let (client, load, mut random) = (stage.client()?, load(), Random::new(3));
+    let mut fixture = Fixture::new(&["tank"])?;
+    let (client, load, mut random) = (fixture.client()?, load(), Random::new(3));
     let (mut outlived, (kills, enough)) = (0, kills());
     for round in 0..kills {
         let (stream, feed) = load.pipe()?;
         let known = client.jobs()?;
-        let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+        let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
         let mut program =
             command.stdin(stream).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("butterdock")?;
         // Its copy of the pipe ends with it, and with the command that it was started by.
@@ -152,8 +152,8 @@ fn a_client_killed_at_random_moments_leaves_its_job_to_go_on() -> Result<()> {
         outlived += u32::from(client.job(&job)?.state.result().is_none());
         feed.finish();
         client.ends_as(&job, &JobState::Succeeded).with_context(|| format!("round {round}"))?;
-        ensure!(take_away(&stage, &load)?, "round {round}: it is not there");
-        stage.is_tidy(&client, "tank", &[])?;
+        ensure!(take_away(&fixture, &load)?, "round {round}: it is not there");
+        fixture.is_tidy(&client, "tank", &[])?;
     }
     ensure!(outlived >= enough, "only {outlived} of {kills} jobs outlived their client: this shows little");
     ensure!(client.history()?.len() as u64 == kills, "the history is not whole");

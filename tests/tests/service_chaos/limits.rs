@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER};
 use butterdock_dbus::{ErrorName, JobProperties, JobState};
-use butterdock_tests::chaos::{Client, Feed, Frozen, Load, Stage};
+use butterdock_tests::chaos::{Client, Feed, Fixture, Frozen, Load};
 use butterdock_tests::service::{Rules, Service, answer, as_nobody, no_options, python, unfinished};
 
 /// A stream has to bring a KiB a second over two seconds of waiting for it.
@@ -34,8 +34,8 @@ fn trickle(client: &Client, job: &str, feed: &Feed, from: usize) -> Result<()> {
 
 #[test]
 fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
-    let mut stage = Stage::with(&["tank", "pool", "attic"], SHORT)?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::with(&["tank", "pool", "attic"], SHORT)?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 20, 1);
     let (stalled, _feed) = load.half(&client, "tank")?;
     let (trickling, slow) = load.half(&client, "pool")?;
@@ -50,9 +50,9 @@ fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
     // Their volumes are free again.
     for volume in ["tank", "pool", "attic"] {
         let next = Load::new("next", 5, 2);
-        let job = client.receive(volume, next.file(&stage.join("next"))?)?;
+        let job = client.receive(volume, next.file(&fixture.join("next"))?)?;
         client.ends_as(&job, &JobState::Succeeded)?;
-        stage.is_tidy(&client, volume, &["next"])?;
+        fixture.is_tidy(&client, volume, &["next"])?;
     }
     Ok(())
 }
@@ -60,8 +60,8 @@ fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
 /// The one beside it shows that time enough went by.
 #[test]
 fn a_volume_that_takes_nothing_makes_no_stream_too_slow() -> Result<()> {
-    let mut stage = Stage::with(&["tank", "pool"], SHORT)?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::with(&["tank", "pool"], SHORT)?;
+    let client = fixture.client()?;
     // More than is read ahead.
     let load = Load::new("s0", 600, 1);
     let (stream, feed) = load.pipe()?;
@@ -69,7 +69,7 @@ fn a_volume_that_takes_nothing_makes_no_stream_too_slow() -> Result<()> {
     drop(stream);
     feed.up_to(load.bytes().len() / 100);
     client.until(&job, "reads", |job| job.bytes_received > 0)?;
-    let frozen = Frozen::new(&stage.path("tank"))?;
+    let frozen = Frozen::new(&fixture.path("tank"))?;
     feed.up_to(load.bytes().len());
     client.until(&job, "has no rate any more", |job| job.rate == 0)?;
     let (beside, _stalled) = Load::new("p0", 20, 2).half(&client, "pool")?;
@@ -78,8 +78,8 @@ fn a_volume_that_takes_nothing_makes_no_stream_too_slow() -> Result<()> {
     drop(frozen);
     feed.finish();
     client.ends_as(&job, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    load.is_whole_in(&fixture.path("tank"))?;
+    fixture.is_tidy(&client, "tank", &["s0"])
 }
 
 #[test]

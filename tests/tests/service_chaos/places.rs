@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Load, Stage, names, wait_until};
+use butterdock_tests::chaos::{Client, Fixture, Load, names, wait_until};
 use butterdock_tests::rig::{Layout, PATIENCE, Volume, run};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -11,30 +11,30 @@ use nix::unistd::Pid;
 use crate::unmounts::is_mounted;
 
 /// A drive, mounted over the volume.
-fn drive(stage: &Stage) -> Result<Volume> {
-    Volume::make(&stage.join("drive.img"), &stage.path("tank"), &Layout::default())
+fn drive(fixture: &Fixture) -> Result<Volume> {
+    Volume::make(&fixture.join("drive.img"), &fixture.path("tank"), &Layout::default())
 }
 
 /// Waits until the daemon has seen which filesystem is there, by its size.
-fn seen(client: &Client, stage: &Stage) -> Result<()> {
-    let size = nix::sys::statvfs::statvfs(&stage.path("tank"))?;
+fn seen(client: &Client, fixture: &Fixture) -> Result<()> {
+    let size = nix::sys::statvfs::statvfs(&fixture.path("tank"))?;
     let size = size.blocks() * size.fragment_size();
     wait_until("the volume is seen", || Ok(client.size_of("tank")? == size))
 }
 
 #[test]
 fn a_job_that_waited_is_not_received_into_what_lies_below_the_mount_point() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let layout = Layout { size: 2 << 30, ..Layout::default() };
-    let drive = Volume::make(&stage.join("drive.img"), &stage.path("tank"), &layout)?;
-    seen(&client, &stage)?;
+    let drive = Volume::make(&fixture.join("drive.img"), &fixture.path("tank"), &layout)?;
+    seen(&client, &fixture)?;
     let load = Load::new("s0", 40, 1);
     let (stream, feed) = load.pipe()?;
     let running = client.receive("tank", &stream)?;
     feed.up_to(load.bytes().len() / 2);
     client.until(&running, "reads", |job| job.bytes_received > 0)?;
-    let waiting = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    let waiting = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     umount2(drive.path(), MntFlags::MNT_DETACH)?;
     for job in [&running, &waiting] {
         let end = client.ends_as(job, &JobState::Failed)?;
@@ -42,57 +42,57 @@ fn a_job_that_waited_is_not_received_into_what_lies_below_the_mount_point() -> R
     }
     ensure!(client.job(&waiting)?.error_message.contains("another filesystem"), "{:?}", client.job(&waiting)?);
     drop(drive);
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }
 
 #[test]
 fn a_volume_with_a_uuid_is_not_mounted_where_another_filesystem_is() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
-    let image = stage.volume("tank")?.image().to_path_buf();
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
+    let image = fixture.volume("tank")?.image().to_path_buf();
     let mut ask = std::process::Command::new("blkid");
     let uuid = run(ask.args(["-p", "-o", "value", "-s", "UUID"]).arg(image), PATIENCE)?.success()?.out();
-    let file = stage.join("butterdock.toml");
+    let file = fixture.join("butterdock.toml");
     let text = std::fs::read_to_string(&file)?
         .replace("name = \"tank\"", &format!("name = \"tank\"\nuuid = {:?}", uuid.trim()));
     std::fs::write(&file, text)?;
-    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGHUP)?;
+    kill(Pid::from_raw(fixture.pid().try_into()?), Signal::SIGHUP)?;
 
-    let mut drive = drive(&stage)?;
+    let mut drive = drive(&fixture)?;
     wait_until("the other filesystem is refused", || Ok(!is_mounted(&client, "tank")?))?;
     let load = Load::new("s0", 5, 1);
-    let refused = client.try_receive("tank", load.file(&stage.join("stream"))?, &ReceiveOptions::default())?;
+    let refused = client.try_receive("tank", load.file(&fixture.join("stream"))?, &ReceiveOptions::default())?;
     ensure!(matches!(refused, Err(Error::Named(ErrorName::DeviceGone, _))), "{refused:?}");
-    ensure!(names(&stage.path("tank"))?.0.is_empty(), "something was received into the other filesystem");
+    ensure!(names(&fixture.path("tank"))?.0.is_empty(), "something was received into the other filesystem");
     drive.unmount()?;
     wait_until("its own is taken again", || is_mounted(&client, "tank")).context("its own")?;
-    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))
+    load.is_whole_in(&fixture.path("tank"))
 }
 
 #[test]
 fn what_a_killed_daemon_left_is_swept_when_its_drive_comes_back() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
-    let path = stage.path("tank");
+    let path = fixture.path("tank");
     let mut left = false;
     for _ in 0..10 {
         let (_job, feed) = load.half(&client, "tank")?;
-        stage.kill()?;
+        fixture.kill()?;
         drop(feed);
         left = !names(&path)?.1.is_empty();
         if left {
             break;
         }
         // The worker saw its daemon's end before its own, and cleaned up after itself.
-        stage.start()?;
+        fixture.start()?;
     }
     ensure!(left, "ten killed daemons left nothing: this shows nothing");
-    stage.volume("tank")?.unmount()?;
-    stage.start()?;
-    stage.volume("tank")?.mount("")?;
+    fixture.volume("tank")?.unmount()?;
+    fixture.start()?;
+    fixture.volume("tank")?.mount("")?;
     wait_until("it is swept", || Ok(names(&path)?.1.is_empty()))?;
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }

@@ -5,49 +5,49 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Load, Stage, names, wait_until};
+use butterdock_tests::chaos::{Fixture, Load, names, wait_until};
 
 #[test]
 fn a_stream_that_stalls_holds_up_no_other_volume_and_can_be_cancelled() -> Result<()> {
-    let mut stage = Stage::new(&["tank", "pool"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (silent, feed) = load.half(&client, "tank")?;
 
     for number in 0..3 {
         let other = Load::new(&format!("p{number}"), 20, number);
-        let job = client.receive("pool", other.file(&stage.join("other"))?)?;
+        let job = client.receive("pool", other.file(&fixture.join("other"))?)?;
         client.ends_as(&job, &JobState::Succeeded)?;
-        other.is_whole_in(&stage.path("pool"))?;
+        other.is_whole_in(&fixture.path("pool"))?;
     }
     let job = client.until(&silent, "has no rate any more", |job| job.rate == 0)?;
     ensure!(job.state == JobState::Running && job.expected_end_time == 0, "{job:?}");
 
-    ensure!(stage.workers()?.len() == 1, "the silent worker is not there");
+    ensure!(fixture.workers()?.len() == 1, "the silent worker is not there");
     client.cancel(&silent)??;
-    ensure!(stage.workers()?.is_empty(), "Cancel answered, and a worker is left: {:?}", stage.workers()?);
-    let (_, hidden) = names(&stage.path("tank"))?;
+    ensure!(fixture.workers()?.is_empty(), "Cancel answered, and a worker is left: {:?}", fixture.workers()?);
+    let (_, hidden) = names(&fixture.path("tank"))?;
     ensure!(hidden.is_empty(), "Cancel answered, and {hidden:?} is left");
     client.ends_as(&silent, &JobState::Cancelled)?;
     drop(feed);
-    stage.is_tidy(&client, "tank", &[])?;
-    stage.is_tidy(&client, "pool", &["p0", "p1", "p2"])
+    fixture.is_tidy(&client, "tank", &[])?;
+    fixture.is_tidy(&client, "pool", &["p0", "p1", "p2"])
 }
 
 #[test]
 fn a_stream_that_never_begins_can_be_cancelled_and_its_writer_hears_that_nobody_reads() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let (stream, writer) = std::io::pipe()?;
     let job = client.receive("tank", &stream)?;
     drop(stream);
     client.until(&job, "runs", |job| job.state == JobState::Running)?;
-    wait_until("its worker is there", || Ok(!stage.workers()?.is_empty()))?;
+    wait_until("its worker is there", || Ok(!fixture.workers()?.is_empty()))?;
     sleep(Duration::from_millis(100));
     client.cancel(&job)??;
-    ensure!(stage.workers()?.is_empty(), "a worker is left");
+    ensure!(fixture.workers()?.is_empty(), "a worker is left");
     client.ends_as(&job, &JobState::Cancelled)?;
     let error = std::io::Write::write_all(&mut &writer, b"x").expect_err("nobody reads");
     ensure!(error.kind() == std::io::ErrorKind::BrokenPipe, "{error}");
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }

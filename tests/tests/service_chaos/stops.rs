@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{ErrorName, JobState};
-use butterdock_tests::chaos::{Load, Stage, family, names};
+use butterdock_tests::chaos::{Fixture, Load, family, names};
 use butterdock_tests::rig::{PATIENCE, beside_others, butterdockd, start};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -15,8 +15,8 @@ const PROMISED: Duration = Duration::from_secs(10);
 
 #[test]
 fn told_to_end_the_daemon_ends_its_jobs_tells_it_and_writes_it_down() -> Result<()> {
-    let mut stage = Stage::new(&["tank", "pool"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let mut feeds = Vec::new();
     let mut jobs = Vec::new();
@@ -30,15 +30,15 @@ fn told_to_end_the_daemon_ends_its_jobs_tells_it_and_writes_it_down() -> Result<
     for job in &jobs[..2] {
         client.until(job, "reads", |job| job.bytes_received > 0)?;
     }
-    let session = stage.pid();
+    let session = fixture.pid();
     let began = std::time::Instant::now();
-    let finished = stage.stop()?;
+    let finished = fixture.stop()?;
     let took = began.elapsed();
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
     ensure!(took < beside_others(PROMISED), "it took {took:?}, and {PROMISED:?} are promised");
     ensure!(family(session)?.is_empty(), "workers are left: {:?}", family(session)?);
     for volume in ["tank", "pool"] {
-        let (visible, hidden) = names(&stage.path(volume))?;
+        let (visible, hidden) = names(&fixture.path(volume))?;
         ensure!(visible.is_empty() && hidden.is_empty(), "{volume}: left {visible:?} {hidden:?}");
     }
     butterdock_tests::chaos::wait_until("every end was heard", || {
@@ -47,29 +47,29 @@ fn told_to_end_the_daemon_ends_its_jobs_tells_it_and_writes_it_down() -> Result<
     for job in &jobs {
         ensure!(client.completions(job) == ["cancelled"], "{:?}", client.completions(job));
     }
-    stage.start()?;
+    fixture.start()?;
     for job in &jobs {
         let entry = client.remembered(job)?;
         ensure!(entry.result == "cancelled", "{entry:?}");
         ensure!(entry.error_name.as_deref() == Some(ErrorName::Cancelled.as_str()), "{entry:?}");
         ensure!(entry.end_time >= entry.start_time, "{entry:?}");
     }
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }
 
 #[test]
 fn an_idle_daemon_ends_at_once_and_starts_again() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 5, 1);
-    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
-    let finished = stage.stop()?;
+    let finished = fixture.stop()?;
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
     ensure!(!client.service_is_there()?, "somebody has its name");
-    stage.start()?;
+    fixture.start()?;
     ensure!(client.remembered(&job)?.result == "succeeded", "forgotten");
-    load.is_whole_in(&stage.path("tank"))
+    load.is_whole_in(&fixture.path("tank"))
 }
 
 /// A file whose reader waits for ever, as on a disk that hangs.
@@ -80,11 +80,11 @@ fn hang(path: &std::path::Path) -> Result<()> {
 
 #[test]
 fn a_daemon_whose_disk_hangs_at_its_start_ends_when_it_is_told_to() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    stage.stop()?;
-    hang(&stage.join("state/jobs/0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0.json"))?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    fixture.stop()?;
+    hang(&fixture.join("state/jobs/0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0.json"))?;
     let mut command = std::process::Command::new(butterdockd()?);
-    command.args(["serve", "--config"]).arg(stage.join("butterdock.toml"));
+    command.args(["serve", "--config"]).arg(fixture.join("butterdock.toml"));
     let mut daemon = start(command.env("BUTTERDOCK_BUS_ADDRESS", "unix:abstract=nobody"))?;
     std::thread::sleep(Duration::from_millis(500));
     ensure!(!daemon.has_ended()?, "it did not wait for the disk: this shows nothing");
@@ -98,13 +98,13 @@ fn a_daemon_whose_disk_hangs_at_its_start_ends_when_it_is_told_to() -> Result<()
 
 #[test]
 fn a_daemon_whose_configuration_cannot_be_read_for_ever_ends_when_it_is_told_to() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    std::fs::remove_file(stage.join("butterdock.toml"))?;
-    hang(&stage.join("butterdock.toml"))?;
-    kill(Pid::from_raw(stage.pid().try_into()?), Signal::SIGHUP)?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    std::fs::remove_file(fixture.join("butterdock.toml"))?;
+    hang(&fixture.join("butterdock.toml"))?;
+    kill(Pid::from_raw(fixture.pid().try_into()?), Signal::SIGHUP)?;
     std::thread::sleep(Duration::from_millis(500));
     let began = std::time::Instant::now();
-    let finished = stage.stop()?;
+    let finished = fixture.stop()?;
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
     ensure!(began.elapsed() < beside_others(PROMISED), "it took {:?}", began.elapsed());
     Ok(())

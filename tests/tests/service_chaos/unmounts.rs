@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface;
 use butterdock_dbus::path::volume_path;
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Frozen, Load, Stage, moved_below, wait_until};
+use butterdock_tests::chaos::{Client, Fixture, Frozen, Load, moved_below, wait_until};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// What the kernel shows of a mounted filesystem for as long as anybody holds it.
-fn held(stage: &Stage, volume: &str) -> Result<PathBuf> {
-    let image = stage.join(&format!("{volume}.img"));
+fn held(fixture: &Fixture, volume: &str) -> Result<PathBuf> {
+    let image = fixture.join(&format!("{volume}.img"));
     let shown = butterdock_tests::rig::run(
         std::process::Command::new("blkid").args(["-p", "-o", "value", "-s", "UUID"]).arg(image),
         butterdock_tests::rig::PATIENCE,
@@ -32,8 +32,8 @@ pub(crate) fn is_mounted(client: &Client, volume: &str) -> Result<bool> {
 
 #[test]
 fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()> {
-    let mut stage = Stage::new(&["tank", "pool"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (stream, feed) = load.pipe()?;
     let job = client.receive("tank", &stream)?;
@@ -41,10 +41,10 @@ fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()
     drop(stream);
     feed.up_to(load.bytes().len() / 2);
     client.until(&job, "reads", |job| job.bytes_received > 0)?;
-    let held = held(&stage, "tank")?;
+    let held = held(&fixture, "tank")?;
     ensure!(held.exists(), "{} is not there", held.display());
 
-    umount2(&stage.path("tank"), MntFlags::MNT_DETACH)?;
+    umount2(&fixture.path("tank"), MntFlags::MNT_DETACH)?;
     for job in [&job, &queued] {
         let end = client.ends_as(job, &JobState::Failed)?;
         ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
@@ -56,21 +56,21 @@ fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()
     let refused = client.try_receive("tank", null, &ReceiveOptions::default())?;
     ensure!(matches!(refused, Err(Error::Named(ErrorName::DeviceGone, _))), "{refused:?}");
 
-    stage.volume("tank")?.mount("")?;
+    fixture.volume("tank")?.mount("")?;
     wait_until("the volume is shown as mounted", || is_mounted(&client, "tank"))?;
-    stage.is_tidy(&client, "tank", &[]).context("mounted again")?;
-    let job = client.receive("tank", load.file(&stage.join("stream"))?)?;
+    fixture.is_tidy(&client, "tank", &[]).context("mounted again")?;
+    let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))
+    load.is_whole_in(&fixture.path("tank"))
 }
 
 /// Whoever closes the last descriptor of a filesystem that is not mounted any more writes everything out, as long as the
 /// drive takes.
 #[test]
 fn a_volume_that_is_detached_from_a_drive_that_does_not_answer_holds_up_nobody() -> Result<()> {
-    let mut stage = Stage::new(&["below", "tank", "pool"])?;
-    let _volume = moved_below(&mut stage, "tank", "below")?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["below", "tank", "pool"])?;
+    let _volume = moved_below(&mut fixture, "tank", "below")?;
+    let client = fixture.client()?;
     wait_until("the volume is there again", || is_mounted(&client, "tank"))?;
     let load = Load::new("s0", 40, 1);
     let (stream, feed) = load.pipe()?;
@@ -78,8 +78,8 @@ fn a_volume_that_is_detached_from_a_drive_that_does_not_answer_holds_up_nobody()
     drop(stream);
     feed.up_to(load.bytes().len() / 2);
     client.until(&job, "reads", |job| job.bytes_received > 0)?;
-    let frozen = Frozen::new(&stage.path("below"))?;
-    umount2(&stage.path("tank"), MntFlags::MNT_DETACH)?;
+    let frozen = Frozen::new(&fixture.path("below"))?;
+    umount2(&fixture.path("tank"), MntFlags::MNT_DETACH)?;
     let end = client.ends_as(&job, &JobState::Failed)?;
     ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
     drop(feed);
@@ -88,58 +88,58 @@ fn a_volume_that_is_detached_from_a_drive_that_does_not_answer_holds_up_nobody()
         crate::descriptors::answers_at_once(&client)?;
         std::thread::sleep(Duration::from_millis(50));
     }
-    crate::hangs::others_go_on(&stage, &client, "p0")?;
+    crate::hangs::others_go_on(&fixture, &client, "p0")?;
     drop(frozen);
-    wait_until("no worker is left", || Ok(stage.workers()?.is_empty()))
+    wait_until("no worker is left", || Ok(fixture.workers()?.is_empty()))
 }
 
 /// The kernel may give the number of a mount that is gone to the next one; while a worker holds the mount it does not.
 #[test]
 fn a_volume_that_is_mounted_again_before_anybody_looks_ends_its_job_too() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
-    let device = stage.volume("tank")?.device()?;
+    let device = fixture.volume("tank")?.device()?;
     for _ in 0..3 {
         let (job, _feed) = load.half(&client, "tank")?;
-        umount2(&stage.path("tank"), MntFlags::MNT_DETACH)?;
-        mount(Some(device.as_str()), &stage.path("tank"), Some("btrfs"), MsFlags::empty(), None::<&str>)?;
+        umount2(&fixture.path("tank"), MntFlags::MNT_DETACH)?;
+        mount(Some(device.as_str()), &fixture.path("tank"), Some("btrfs"), MsFlags::empty(), None::<&str>)?;
         let end = client.ends_as(&job, &JobState::Failed)?;
         ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
-        wait_until("it is swept", || Ok(butterdock_tests::chaos::names(&stage.path("tank"))?.1.is_empty()))?;
+        wait_until("it is swept", || Ok(butterdock_tests::chaos::names(&fixture.path("tank"))?.1.is_empty()))?;
     }
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }
 
 #[test]
 fn an_unmount_that_the_kernel_refuses_harms_nothing_and_works_after_the_job() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (job, feed) = load.half(&client, "tank")?;
-    ensure!(umount2(&stage.path("tank"), MntFlags::empty()) == Err(Errno::EBUSY), "unmounted under a job");
+    ensure!(umount2(&fixture.path("tank"), MntFlags::empty()) == Err(Errno::EBUSY), "unmounted under a job");
     feed.finish();
     client.ends_as(&job, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))?;
-    stage.is_tidy(&client, "tank", &["s0"])?;
-    let held = held(&stage, "tank")?;
-    stage.volume("tank")?.unmount().context("an idle daemon holds the volume")?;
+    load.is_whole_in(&fixture.path("tank"))?;
+    fixture.is_tidy(&client, "tank", &["s0"])?;
+    let held = held(&fixture, "tank")?;
+    fixture.volume("tank")?.unmount().context("an idle daemon holds the volume")?;
     wait_until("nobody holds the filesystem", || Ok(!held.exists()))?;
-    stage.volume("tank")?.mount("")?;
-    load.is_whole_in(&stage.path("tank"))
+    fixture.volume("tank")?.mount("")?;
+    load.is_whole_in(&fixture.path("tank"))
 }
 
 #[test]
 fn a_worker_holds_no_volume_but_its_own() -> Result<()> {
-    let mut stage = Stage::new(&["tank", "pool"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (job, feed) = load.half(&client, "tank")?;
-    let held = held(&stage, "pool")?;
-    stage.volume("pool")?.unmount().context("the other volume")?;
+    let held = held(&fixture, "pool")?;
+    fixture.volume("pool")?.unmount().context("the other volume")?;
     wait_until("nobody holds the other filesystem", || Ok(!held.exists()))?;
     ensure!(client.job(&job)?.state == JobState::Running, "the job has ended");
     feed.finish();
     client.ends_as(&job, &JobState::Succeeded)?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    fixture.is_tidy(&client, "tank", &["s0"])
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Load, Stage};
+use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::rig::{PATIENCE, run, start};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -11,13 +11,13 @@ use crate::{as_nobody, lines, ran};
 
 #[test]
 fn success_is_0_and_a_failed_job_is_1() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
+    let fixture = Fixture::new(&["tank"])?;
     let load = Load::new("s0", 5, 1);
-    drop(load.file(&stage.join("stream"))?);
-    let file = stage.join("stream");
+    drop(load.file(&fixture.join("stream"))?);
+    let file = fixture.join("stream");
     let file = file.to_str().context("a path")?;
-    ensure!(ran(&stage, &["receive", "tank", file])?.code() == 0);
-    let again = ran(&stage, &["receive", "tank", file, "--json"])?;
+    ensure!(ran(&fixture, &["receive", "tank", file])?.code() == 0);
+    let again = ran(&fixture, &["receive", "tank", file, "--json"])?;
     ensure!(again.code() == 1, "{again:?}");
     let last = lines(&again)?.pop().context("a last line")?;
     ensure!(last["result"] == "failed" && last["error"]["message"].as_str().is_some_and(|text| text.contains("s0")));
@@ -26,27 +26,27 @@ fn success_is_0_and_a_failed_job_is_1() -> Result<()> {
 
 #[test]
 fn what_is_not_understood_is_64() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
+    let fixture = Fixture::new(&["tank"])?;
     for words in [&["nonsense"][..], &["receive"], &["cancel", "ffffffff"], &["jobs", "--nonsense"]] {
-        let finished = ran(&stage, words)?;
+        let finished = ran(&fixture, words)?;
         ensure!(finished.code() == 64 && !finished.stderr.is_empty(), "{words:?}: {finished:?}");
     }
-    let refused = ran(&stage, &["receive", "tank", "/proc"])?;
+    let refused = ran(&fixture, &["receive", "tank", "/proc"])?;
     ensure!(refused.code() == 64 && refused.err().contains("directory"), "{refused:?}");
     Ok(())
 }
 
 #[test]
 fn without_a_daemon_or_a_bus_it_is_69_and_one_sentence() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    stage.stop()?;
-    let finished = ran(&stage, &["status"])?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    fixture.stop()?;
+    let finished = ran(&fixture, &["status"])?;
     ensure!(finished.code() == 69 && finished.err().lines().count() == 1, "{finished:?}");
-    let finished = ran(&stage, &["status", "--json"])?;
+    let finished = ran(&fixture, &["status", "--json"])?;
     ensure!(finished.code() == 69, "{finished:?}");
     let refused: Value = serde_json::from_slice(&finished.stdout)?;
     ensure!(refused["error"]["message"].is_string(), "{refused}");
-    let mut command = stage.butterdock(&["status"])?;
+    let mut command = fixture.butterdock(&["status"])?;
     let finished = run(command.env("BUTTERDOCK_BUS_ADDRESS", "unix:path=/nonexistent"), PATIENCE)?;
     ensure!(finished.code() == 69, "{finished:?}");
     Ok(())
@@ -54,19 +54,19 @@ fn without_a_daemon_or_a_bus_it_is_69_and_one_sentence() -> Result<()> {
 
 #[test]
 fn who_may_not_is_77() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
+    let fixture = Fixture::new(&["tank"])?;
     // Everybody may reach the socket and read the stream; that they may do nothing is up to the daemon.
     let load = Load::new("s0", 5, 1);
-    drop(load.file(&stage.join("stream"))?);
-    let file = stage.join("stream");
+    drop(load.file(&fixture.join("stream"))?);
+    let file = fixture.join("stream");
     let folder = file.parent().context("a folder")?;
     std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let file = file.to_str().context("a path")?;
-    let program = stage.join("butterdock");
+    let program = fixture.join("butterdock");
     std::fs::copy(butterdock_tests::chaos::butterdock()?, &program)?;
     let asked = |words: &[&str]| -> Result<_> {
         let mut command = std::process::Command::new(&program);
-        for (name, value) in stage.butterdock(words)?.get_envs() {
+        for (name, value) in fixture.butterdock(words)?.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
         run(&mut as_nobody(command.args(words)), PATIENCE)
@@ -82,11 +82,11 @@ fn who_may_not_is_77() -> Result<()> {
 
 #[test]
 fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (stream, feed) = load.pipe()?;
-    let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+    let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
     let mut program = start(command.stdin(stream))?;
     drop(command);
     feed.up_to(load.bytes().len() / 2);
@@ -103,28 +103,28 @@ fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
     ensure!(client.job(&job)?.state == JobState::Running, "it was ended");
     feed.finish();
     client.ends_as(&job, &JobState::Succeeded)?;
-    load.is_whole_in(&stage.path("tank"))?;
-    stage.is_tidy(&client, "tank", &["s0"])
+    load.is_whole_in(&fixture.path("tank"))?;
+    fixture.is_tidy(&client, "tank", &["s0"])
 }
 
 #[test]
 fn cancel_ends_a_detached_job_and_whoever_watches_it_hears_so() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (stream, feed) = load.pipe()?;
-    let mut command = stage.butterdock(&["receive", "tank", "-", "--detach"])?;
+    let mut command = fixture.butterdock(&["receive", "tank", "-", "--detach"])?;
     let detached = run(command.stdin(stream), PATIENCE)?.success()?;
     drop(command);
     let id = detached.out().trim().to_owned();
     feed.up_to(load.bytes().len() / 2);
-    let watcher = start(&mut stage.butterdock(&["watch", &id, "--json"])?)?;
+    let watcher = start(&mut fixture.butterdock(&["watch", &id, "--json"])?)?;
     std::thread::sleep(std::time::Duration::from_millis(300));
-    ran(&stage, &["cancel", &id])?.success()?;
+    ran(&fixture, &["cancel", &id])?.success()?;
     let finished = watcher.finish(PATIENCE)?;
     ensure!(finished.code() == 1, "{finished:?}");
     ensure!(lines(&finished)?.last().is_some_and(|line| line["result"] == "cancelled"), "{finished:?}");
-    let again = ran(&stage, &["cancel", &id])?;
+    let again = ran(&fixture, &["cancel", &id])?;
     ensure!(again.code() == 1, "cancelled twice: {again:?}");
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }

@@ -8,18 +8,18 @@ mod verbs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::chaos::Stage;
+use butterdock_tests::chaos::Fixture;
 use butterdock_tests::rig::{Finished, PATIENCE, run};
 use serde_json::Value;
 
 /// Runs it without a terminal, to its end.
-fn ran(stage: &Stage, words: &[&str]) -> Result<Finished> {
-    run(&mut stage.butterdock(words)?, PATIENCE)
+fn ran(fixture: &Fixture, words: &[&str]) -> Result<Finished> {
+    run(&mut fixture.butterdock(words)?, PATIENCE)
 }
 
 /// The one object that a verb prints.
-fn object(stage: &Stage, words: &[&str]) -> Result<Value> {
-    let finished = ran(stage, &[words, &["--json"]].concat())?.success()?;
+fn object(fixture: &Fixture, words: &[&str]) -> Result<Value> {
+    let finished = ran(fixture, &[words, &["--json"]].concat())?.success()?;
     ensure!(finished.stderr.is_empty(), "{words:?} complains: {}", finished.err());
     serde_json::from_slice(&finished.stdout).with_context(|| format!("{words:?} printed {}", finished.out()))
 }

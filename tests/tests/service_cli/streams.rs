@@ -7,29 +7,29 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::chaos::{Load, Stage};
+use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::rig::{PATIENCE, run, start};
 use butterdock_tests::snapshot;
 use butterdock_tests::trees::Content;
 
 #[test]
 fn what_btrfs_sends_through_a_pipe_is_received() -> Result<()> {
-    let stage = Stage::new(&["tank", "pool"])?;
-    let live = stage.path("pool").join("live");
+    let fixture = Fixture::new(&["tank", "pool"])?;
+    let live = fixture.path("pool").join("live");
     snapshot::create(&live)?;
     std::fs::write(live.join("f"), Content::Mixed.bytes(1 << 20, 1))?;
-    snapshot::freeze(&live, &stage.path("pool").join("s0"))?;
+    snapshot::freeze(&live, &fixture.path("pool").join("s0"))?;
     let mut send = Command::new("btrfs");
-    send.args(["-q", "send"]).arg(stage.path("pool").join("s0")).stdout(Stdio::piped()).stderr(Stdio::null());
+    send.args(["-q", "send"]).arg(fixture.path("pool").join("s0")).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut sender = send.spawn().context("btrfs send")?;
     let stream = sender.stdout.take().context("piped")?;
-    let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+    let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
     let finished = run(command.stdin(stream), PATIENCE);
     drop(command);
     let sent = sender.wait()?;
     finished?.success()?;
     ensure!(sent.success(), "btrfs send ended with {sent}");
-    let copy = std::fs::read(stage.path("tank").join("s0/f"))?;
+    let copy = std::fs::read(fixture.path("tank").join("s0/f"))?;
     ensure!(copy == Content::Mixed.bytes(1 << 20, 1), "other content");
     Ok(())
 }
@@ -37,47 +37,47 @@ fn what_btrfs_sends_through_a_pipe_is_received() -> Result<()> {
 /// sshd gives a command without a terminal a pair of sockets, and sends on what the client types.
 #[test]
 fn a_stream_through_a_socket_is_received() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (mut ours, theirs) = UnixStream::pair()?;
-    let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+    let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
     let program = start(command.stdin(OwnedFd::from(theirs)))?;
     drop(command);
     ours.write_all(load.bytes())?;
     ours.shutdown(Shutdown::Write)?;
     program.finish(PATIENCE)?.success()?;
-    load.is_whole_in(&stage.path("tank"))?;
+    load.is_whole_in(&fixture.path("tank"))?;
     let mut rest = Vec::new();
     ours.read_to_end(&mut rest)?;
     ensure!(rest.is_empty(), "something was written into the stream's socket");
-    stage.is_tidy(&client, "tank", &["s0"])
+    fixture.is_tidy(&client, "tank", &["s0"])
 }
 
 #[test]
 fn a_file_that_was_read_in_part_is_received_from_where_it_stands() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
+    let fixture = Fixture::new(&["tank"])?;
     let load = Load::new("s0", 10, 1);
-    std::fs::write(stage.join("stream"), [&b"a header of somebody else's"[..], load.bytes()].concat())?;
-    let mut file = std::fs::File::open(stage.join("stream"))?;
+    std::fs::write(fixture.join("stream"), [&b"a header of somebody else's"[..], load.bytes()].concat())?;
+    let mut file = std::fs::File::open(fixture.join("stream"))?;
     file.read_exact(&mut [0; 27])?;
-    let mut command = stage.butterdock(&["receive", "tank"])?;
+    let mut command = fixture.butterdock(&["receive", "tank"])?;
     run(command.stdin(file), PATIENCE)?.success()?;
-    load.is_whole_in(&stage.path("tank"))
+    load.is_whole_in(&fixture.path("tank"))
 }
 
 #[test]
 fn a_stream_that_is_cut_off_ends_with_1_and_leaves_nothing() -> Result<()> {
-    let mut stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let mut fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (stream, feed) = load.pipe()?;
-    let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+    let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
     let program = start(command.stdin(stream))?;
     drop(command);
     feed.up_to(load.bytes().len() / 2);
     drop(feed);
     let finished = program.finish(PATIENCE)?;
     ensure!(finished.code() == 1 && finished.err().contains("cut off"), "{finished:?}");
-    stage.is_tidy(&client, "tank", &[])
+    fixture.is_tidy(&client, "tank", &[])
 }

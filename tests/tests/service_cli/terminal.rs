@@ -5,18 +5,18 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::chaos::{Load, Stage, wait_until};
+use butterdock_tests::chaos::{Fixture, Load, wait_until};
 use nix::pty::{Winsize, openpty};
 
 #[test]
 fn a_terminal_gets_a_bar_that_moves() -> Result<()> {
-    let stage = Stage::new(&["tank"])?;
-    let client = stage.client()?;
+    let fixture = Fixture::new(&["tank"])?;
+    let client = fixture.client()?;
     let load = Load::new("s0", 60, 1);
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None)?;
     let (stream, feed) = load.pipe()?;
-    let mut command = stage.butterdock(&["receive", "tank", "-"])?;
+    let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
     command.env("TERM", "xterm").stdin(stream).stdout(Stdio::piped()).stderr(Stdio::from(terminal.slave));
     let program = command.spawn()?;
     // The command holds the terminal and the stream open, too.
@@ -38,5 +38,5 @@ fn a_terminal_gets_a_bar_that_moves() -> Result<()> {
     ensure!(shown.matches('\r').count() > 1, "a bar that does not move: {shown:?}");
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(!crate::steers(&out) && out.contains("durable"), "{out:?}");
-    load.is_whole_in(&stage.path("tank"))
+    load.is_whole_in(&fixture.path("tank"))
 }

@@ -11,7 +11,7 @@ use zbus::{OwnedObjectPath, OwnedVariant};
 use zbus_xml::Node;
 
 /// A service with a job on it, so that there is an object of every kind.
-fn stage() -> Result<(Service, Client, Stalled)> {
+fn fixture() -> Result<(Service, Client, Stalled)> {
     let service = Service::start()?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
@@ -20,7 +20,7 @@ fn stage() -> Result<(Service, Client, Stalled)> {
 
 #[test]
 fn the_live_introspection_is_that_of_the_committed_xml() -> Result<()> {
-    let (_service, client, stalled) = stage()?;
+    let (_service, client, stalled) = fixture()?;
     let live = objects(&client)?;
     let places = [ROOT.to_owned(), tank(), stalled.job.to_string()];
     for ((text, name), path) in introspection::ALL.into_iter().zip(interface::ALL).zip(places) {
@@ -41,7 +41,7 @@ fn the_live_introspection_is_that_of_the_committed_xml() -> Result<()> {
 
 #[test]
 fn no_live_object_has_an_interface_of_ours_that_is_not_committed() -> Result<()> {
-    let (_service, client, stalled) = stage()?;
+    let (_service, client, stalled) = fixture()?;
     let mut found = BTreeSet::new();
     for Object { path, node } in objects(&client)? {
         for name in node.interfaces().iter().map(|one| one.name().to_string()).filter(|name| name.starts_with(BUS_NAME))
@@ -57,7 +57,7 @@ fn no_live_object_has_an_interface_of_ours_that_is_not_committed() -> Result<()>
 
 #[test]
 fn every_live_method_has_a_row_in_the_table_and_every_row_a_live_method() -> Result<()> {
-    let (_service, client, _stalled) = stage()?;
+    let (_service, client, _stalled) = fixture()?;
     let mut live = BTreeSet::new();
     for object in objects(&client)? {
         for one in object.node.interfaces().iter().filter(|one| one.name().starts_with(BUS_NAME)) {
@@ -77,7 +77,7 @@ fn every_live_method_has_a_row_in_the_table_and_every_row_a_live_method() -> Res
 
 #[test]
 fn the_manager_is_beside_an_object_manager_that_knows_every_object() -> Result<()> {
-    let (_service, client, stalled) = stage()?;
+    let (_service, client, stalled) = fixture()?;
     let root = objects(&client)?.into_iter().find(|object| object.path == ROOT).context("the root")?;
     let standard = "org.freedesktop.DBus.ObjectManager";
     ensure!(root.interface(standard).is_some(), "the root has no {standard}");

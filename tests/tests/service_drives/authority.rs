@@ -12,7 +12,7 @@ use butterdock_tests::rig::Rig;
 use butterdock_tests::service::{Polkit, Rules, answer, as_nobody, no_options, python};
 use serde_json::Value;
 
-use butterdock_tests::docking::{Disk, Shown, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture, Shown};
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";
@@ -25,9 +25,9 @@ fn rows() -> Vec<&'static Row> {
     rows
 }
 
-fn call(stage: &Stage, row: &Row, drive: &Shown, options: &str) -> Result<Command> {
+fn call(fixture: &DriveFixture, row: &Row, drive: &Shown, options: &str) -> Result<Command> {
     let path = if row.interface == MANAGER { ROOT } else { &drive.path };
-    let mut command = python("call.py", &stage.bus)?;
+    let mut command = python("call.py", &fixture.bus)?;
     command.args([path, row.interface, row.method]);
     match row.method {
         "Unlock" => command.arg("h:0"),
@@ -50,17 +50,17 @@ fn asked_with(row: &Row) -> Vec<String> {
     }
 }
 
-fn nobody_asks(stage: &Stage, row: &Row, drive: &Shown, options: &str) -> Result<Value> {
-    answer(as_nobody(&call(stage, row, drive, options)?).stdin(File::open("/dev/null")?))
+fn nobody_asks(fixture: &DriveFixture, row: &Row, drive: &Shown, options: &str) -> Result<Value> {
+    answer(as_nobody(&call(fixture, row, drive, options)?).stdin(File::open("/dev/null")?))
 }
 
-fn enrolled() -> Result<(Stage, Disk, Shown)> {
-    let stage = Stage::with(Rig::new()?, "")?;
-    let disk = Disk::attach(&stage.image("a", "Blue")?)?;
-    let drive = stage.one("the drive", |is| is.filesystem_type == "btrfs")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    Ok((stage, disk, drive))
+fn enrolled() -> Result<(DriveFixture, Disk, Shown)> {
+    let fixture = DriveFixture::with(Rig::new()?, "")?;
+    let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let drive = fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    Ok((fixture, disk, drive))
 }
 
 /// The size and serial that formatting asks for, beside what is asked.
@@ -71,24 +71,24 @@ fn confirmed(options: &str, drive: &Shown) -> String {
 
 #[test]
 fn a_polkit_that_denies_refuses_every_method_of_a_drive_and_one_that_allows_none() -> Result<()> {
-    let (stage, _disk, drive) = enrolled()?;
-    let records = stage.records()?;
-    let denying = Polkit::start(&stage.rig, &stage.bus, &Rules::Deny)?;
+    let (fixture, _disk, drive) = enrolled()?;
+    let records = fixture.records()?;
+    let denying = Polkit::start(&fixture.rig, &fixture.bus, &Rules::Deny)?;
     for row in rows() {
         for options in asked_with(row) {
             let options = confirmed(&options, &drive);
-            let said = nobody_asks(&stage, row, &drive, &options)?;
+            let said = nobody_asks(&fixture, row, &drive, &options)?;
             ensure!(said["error"] == REFUSED, "{} {options}: {said}", row.method);
         }
     }
     drop(denying);
-    let now = stage.one("as it was", |is| is.enrolled)?;
-    ensure!(now.is == drive.is && stage.records()? == records, "{now:?}");
+    let now = fixture.one("as it was", |is| is.enrolled)?;
+    ensure!(now.is == drive.is && fixture.records()? == records, "{now:?}");
     // The same calls, so that a service that refuses everything does not pass.
-    let _allowing = Polkit::start(&stage.rig, &stage.bus, &Rules::Allow)?;
+    let _allowing = Polkit::start(&fixture.rig, &fixture.bus, &Rules::Allow)?;
     for row in rows() {
         let options = asked_with(row).into_iter().next().context("one")?;
-        let said = nobody_asks(&stage, row, &drive, &options)?;
+        let said = nobody_asks(&fixture, row, &drive, &options)?;
         ensure!(said["error"] != REFUSED, "{}: {said}", row.method);
     }
     Ok(())
@@ -96,26 +96,26 @@ fn a_polkit_that_denies_refuses_every_method_of_a_drive_and_one_that_allows_none
 
 #[test]
 fn what_only_tells_of_backups_anybody_may_ask() -> Result<()> {
-    let (stage, _disk, drive) = enrolled()?;
+    let (fixture, _disk, drive) = enrolled()?;
     let row = rows().into_iter().find(|row| row.method == "ListBackups").context("a row")?;
-    let said = nobody_asks(&stage, row, &drive, "{}")?;
+    let said = nobody_asks(&fixture, row, &drive, "{}")?;
     ensure!(said.get("answer").is_some(), "{said}");
-    let said = nobody_asks(&stage, row, &drive, "{\"estimate\": true}")?;
+    let said = nobody_asks(&fixture, row, &drive, "{\"estimate\": true}")?;
     ensure!(said["error"] == REFUSED, "{said}");
     Ok(())
 }
 
 #[test]
 fn an_option_that_a_method_does_not_have_is_named_and_nothing_is_done() -> Result<()> {
-    let (stage, _disk, drive) = enrolled()?;
+    let (fixture, _disk, drive) = enrolled()?;
     for row in rows() {
-        let said = answer(call(&stage, row, &drive, "{\"no_such\": true}")?.stdin(File::open("/dev/null")?))?;
+        let said = answer(call(&fixture, row, &drive, "{\"no_such\": true}")?.stdin(File::open("/dev/null")?))?;
         ensure!(said["error"] == INVALID, "{}: {said}", row.method);
         ensure!(said["message"].as_str().is_some_and(|text| text.contains("\"no_such\"")), "{}: {said}", row.method);
     }
-    let now = stage.one("as it was", |is| is.enrolled)?;
+    let now = fixture.one("as it was", |is| is.enrolled)?;
     ensure!(now.is == drive.is, "{now:?}");
-    let body = stage.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
+    let body = fixture.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
     let history: Vec<std::collections::HashMap<String, zbus::OwnedVariant>> = body.deserialize()?;
     ensure!(history.is_empty(), "{history:?}");
     Ok(())
@@ -124,10 +124,10 @@ fn an_option_that_a_method_does_not_have_is_named_and_nothing_is_done() -> Resul
 /// Whoever passes the end of a pipe that stays open is answered at once: nothing is read for a drive that is not locked.
 #[test]
 fn a_secret_for_a_drive_that_is_not_locked_is_not_read() -> Result<()> {
-    let (stage, _disk, drive) = enrolled()?;
+    let (fixture, _disk, drive) = enrolled()?;
     let row = rows().into_iter().find(|row| row.method == "Unlock").context("a row")?;
     let (reader, writer) = std::io::pipe()?;
-    let said = answer(call(&stage, row, &drive, "{}")?.stdin(reader))?;
+    let said = answer(call(&fixture, row, &drive, "{}")?.stdin(reader))?;
     drop(writer);
     ensure!(said["message"].as_str().is_some_and(|text| text.contains("the drive is not locked")), "{said}");
     Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::Story;
+use butterdock_tests::docking::Scenario;
 use butterdock_tests::rig::PATIENCE;
 use butterdock_tests::service::{Stalled, no_options};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -30,9 +30,9 @@ impl Logind {
 
 #[test]
 fn sleep_and_shutdown_wait_while_a_job_runs_and_no_longer() -> Result<()> {
-    let story = Story::begin()?;
+    let scenario = Scenario::begin()?;
     let asked = Asked::default();
-    let (address, logind) = (story.stage.bus.address().to_owned(), Logind(Arc::clone(&asked)));
+    let (address, logind) = (scenario.fixture.bus.address().to_owned(), Logind(Arc::clone(&asked)));
     let (ready, is_ready) = std::sync::mpsc::channel();
     spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -46,7 +46,7 @@ fn sleep_and_shutdown_wait_while_a_job_runs_and_no_longer() -> Result<()> {
     });
     is_ready.recv().context("logind is not played")?;
 
-    let stalled = Stalled::start(&story.stage.client, "sub")?;
+    let stalled = Stalled::start(&scenario.fixture.client, "sub")?;
     let began = Instant::now();
     while asked.lock().expect("no thread panicked").is_empty() && began.elapsed() < PATIENCE {
         sleep(Duration::from_millis(10));
@@ -56,7 +56,7 @@ fn sleep_and_shutdown_wait_while_a_job_runs_and_no_longer() -> Result<()> {
     let (words, seen) = all.first_mut().context("one")?;
     ensure!([&words[0], &words[1], &words[3]] == ["sleep:shutdown", "butterdock", "block"], "{words:?}");
     ensure!(!is_let_go(seen)?, "it is let go while the job runs");
-    story.stage.client.call(stalled.job.as_str(), (JOB, "Cancel"), &no_options())?;
+    scenario.fixture.client.call(stalled.job.as_str(), (JOB, "Cancel"), &no_options())?;
     while !is_let_go(seen)? {
         ensure!(began.elapsed() < PATIENCE, "it is held after the job");
         sleep(Duration::from_millis(10));

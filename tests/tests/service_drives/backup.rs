@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Row, Story, snapshots, word};
+use butterdock_tests::docking::{Row, Scenario, snapshots, word};
 use butterdock_tests::rig::{PATIENCE, Rig, butterdockd, run};
 use butterdock_tests::service::{Event, Recorder, error_name, no_options};
 use butterdock_tests::snapshot;
@@ -18,20 +18,20 @@ use zbus::{OwnedObjectPath, Variant};
 
 #[test]
 fn a_drive_is_backed_up_on_request_and_safe_and_remembered_afterwards() -> Result<()> {
-    let story = Story::begin()?;
-    let recorder = Recorder::start(&story.stage.bus)?;
-    let job = story.job("Backup", &no_options())?;
-    let drive = story.drive("safe", &DriveState::Safe)?;
+    let scenario = Scenario::begin()?;
+    let recorder = Recorder::start(&scenario.fixture.bus)?;
+    let job = scenario.job("Backup", &no_options())?;
+    let drive = scenario.drive("safe", &DriveState::Safe)?;
     ensure!(drive.is.last_backup > 0 && drive.is.problem.is_empty(), "{drive:?}");
-    ensure!(!story.is_held()?, "still mounted");
-    let recording = recorder.finish(&story.stage.client)?;
-    let ends = recording.story(&job)?.iter().filter(|moment| matches!(moment.event, Event::Completed(..))).count();
+    ensure!(!scenario.is_held()?, "still mounted");
+    let recording = recorder.finish(&scenario.fixture.client)?;
+    let ends = recording.scenario(&job)?.iter().filter(|moment| matches!(moment.event, Event::Completed(..))).count();
     ensure!(ends == 1, "Completed came {ends} times");
-    let history = story.history("backup")?;
+    let history = scenario.history("backup")?;
     let told = history.first().map(|row| ["result", "backup", "drive_label"].map(|key| word(row, key)));
     ensure!(history.len() == 1 && told == Some(["succeeded", "home", "Blue"].map(str::to_owned)), "{history:?}");
-    let source = Tree::read(&story.source)?;
-    story.on_drive(|all| {
+    let source = Tree::read(&scenario.source)?;
+    scenario.on_drive(|all| {
         ensure!(all.len() == 1, "{all:?}");
         same("the snapshot on the drive", &source, &Tree::read(&all[0])?, Rules::SOURCE)
     })?;
@@ -40,34 +40,34 @@ fn a_drive_is_backed_up_on_request_and_safe_and_remembered_afterwards() -> Resul
 
 #[test]
 fn a_drive_that_is_plugged_in_again_gets_what_changed_by_itself() -> Result<()> {
-    let mut story = Story::begin()?;
-    story.job("Backup", &no_options())?;
-    let first = story.drive("safe", &DriveState::Safe)?.is.last_backup;
-    story.unplug()?;
-    fs::write(story.source.join("changed"), [7; 10_000])?;
-    let recorder = Recorder::start(&story.stage.bus)?;
-    story.plug()?;
-    let client = &story.stage.client;
-    client.until("the second backup", |_| Ok(story.history("backup")?.len() == 2))?;
-    story.drive("safe again", &DriveState::Safe)?;
-    let drive = story.stage.one("its backup noted", |is| is.last_backup > first)?;
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    let first = scenario.drive("safe", &DriveState::Safe)?.is.last_backup;
+    scenario.unplug()?;
+    fs::write(scenario.source.join("changed"), [7; 10_000])?;
+    let recorder = Recorder::start(&scenario.fixture.bus)?;
+    scenario.plug()?;
+    let client = &scenario.fixture.client;
+    client.until("the second backup", |_| Ok(scenario.history("backup")?.len() == 2))?;
+    scenario.drive("safe again", &DriveState::Safe)?;
+    let drive = scenario.fixture.one("its backup noted", |is| is.last_backup > first)?;
     let jobs = recorder.finish(client)?.jobs()?;
     ensure!(jobs.len() == 1, "{jobs:?}");
-    story.succeeds(&jobs[0])?;
+    scenario.succeeds(&jobs[0])?;
     let incremental: bool = client.get(&jobs[0], JOB, "Incremental")?;
     let received: u64 = client.get(&jobs[0], JOB, "BytesReceived")?;
     let by: u32 = client.get(&jobs[0], JOB, "StartedByUid")?;
     ensure!(incremental && (10_000..20_000).contains(&received) && by == 0, "{incremental} {received} {by}");
-    ensure!(drive.is.problem.is_empty() && !story.is_held()?, "{drive:?}");
-    let source = Tree::read(&story.source)?;
-    story.on_drive(|all| {
+    ensure!(drive.is.problem.is_empty() && !scenario.is_held()?, "{drive:?}");
+    let source = Tree::read(&scenario.source)?;
+    scenario.on_drive(|all| {
         ensure!(all.len() == 2, "{all:?}");
         same("the second snapshot", &source, &Tree::read(&all[1])?, Rules::SOURCE_OF_INCREMENT)
     })?;
     // Where nothing changed, nothing is sent.
-    story.job("Backup", &no_options())?;
-    story.drive("safe once more", &DriveState::Safe)?;
-    story.on_drive(|all| {
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe once more", &DriveState::Safe)?;
+    scenario.on_drive(|all| {
         ensure!(all.len() == 2, "{all:?}");
         Ok(())
     })
@@ -75,64 +75,64 @@ fn a_drive_that_is_plugged_in_again_gets_what_changed_by_itself() -> Result<()> 
 
 #[test]
 fn a_drive_that_was_removed_safely_is_held_by_nobody() -> Result<()> {
-    let mut story = Story::begin()?;
-    ensure!(story.is_held()?, "mounted before");
-    story.job("SafelyRemove", &no_options())?;
+    let mut scenario = Scenario::begin()?;
+    ensure!(scenario.is_held()?, "mounted before");
+    scenario.job("SafelyRemove", &no_options())?;
     // Not a moment later: whoever hears of the end pulls the plug.
-    let drives = story.stage.drives()?;
+    let drives = scenario.fixture.drives()?;
     ensure!(drives.iter().all(|drive| drive.is.state == DriveState::Safe), "{drives:?}");
-    ensure!(!story.is_held()?, "still mounted");
-    let removed = story.history("remove")?;
+    ensure!(!scenario.is_held()?, "still mounted");
+    let removed = scenario.history("remove")?;
     ensure!(removed.len() == 1 && word(&removed[0], "result") == "succeeded", "{removed:?}");
-    story.unplug()?;
+    scenario.unplug()?;
     // What was not backed up before is when it comes again.
-    story.plug()?;
-    story.stage.client.until("the backup", |_| Ok(story.history("backup")?.len() == 1))?;
-    story.drive("safe", &DriveState::Safe).map(drop)
+    scenario.plug()?;
+    scenario.fixture.client.until("the backup", |_| Ok(scenario.history("backup")?.len() == 1))?;
+    scenario.drive("safe", &DriveState::Safe).map(drop)
 }
 
 #[test]
 fn a_snapshot_on_a_drive_is_restored_into_a_volume() -> Result<()> {
-    let story = Story::begin()?;
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
-    let (name, uuid) = story.on_drive(|all| {
+    let scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    let (name, uuid) = scenario.on_drive(|all| {
         let name = all[0].file_name().context("a name")?.to_owned();
         Ok((name, snapshot::show(&all[0])?.uuid))
     })?;
-    story.job("Restore", &(&uuid, "tank", no_options()))?;
-    let source = Tree::read(&story.source)?;
-    same("what was restored", &source, &Tree::read(&story.tank.join(&name))?, Rules::SOURCE)?;
-    story.drive("safe after it", &DriveState::Safe)?;
-    ensure!(!story.is_held()?, "still mounted");
+    scenario.job("Restore", &(&uuid, "tank", no_options()))?;
+    let source = Tree::read(&scenario.source)?;
+    same("what was restored", &source, &Tree::read(&scenario.tank.join(&name))?, Rules::SOURCE)?;
+    scenario.drive("safe after it", &DriveState::Safe)?;
+    ensure!(!scenario.is_held()?, "still mounted");
     // The name is taken now.
-    let again = story.job("Restore", &(&uuid, "tank", no_options())).err().context("refused")?;
+    let again = scenario.job("Restore", &(&uuid, "tank", no_options())).err().context("refused")?;
     ensure!(again.to_string().contains("failed Exists"), "{again}");
     let mut options = no_options();
     options.insert("name", Variant::from("other"));
-    story.job("Restore", &(&uuid, "tank", options))?;
-    same("under another name", &source, &Tree::read(&story.tank.join("other"))?, Rules::SOURCE)
+    scenario.job("Restore", &(&uuid, "tank", options))?;
+    same("under another name", &source, &Tree::read(&scenario.tank.join("other"))?, Rules::SOURCE)
 }
 
 #[test]
 fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
-    let story = Story::with(&["home", "work"])?;
-    let recorder = Recorder::start(&story.stage.bus)?;
-    let drive = story.drive("the drive", &DriveState::Mounted)?;
-    let client = &story.stage.client;
+    let scenario = Scenario::with(&["home", "work"])?;
+    let recorder = Recorder::start(&scenario.fixture.bus)?;
+    let drive = scenario.drive("the drive", &DriveState::Mounted)?;
+    let client = &scenario.fixture.client;
     let first: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
-    let again = story.stage.call(&drive, "Backup", &no_options()).err().context("refused")?;
-    let remove = story.stage.call(&drive, "SafelyRemove", &no_options()).err().context("refused")?;
+    let again = scenario.fixture.call(&drive, "Backup", &no_options()).err().context("refused")?;
+    let remove = scenario.fixture.call(&drive, "SafelyRemove", &no_options()).err().context("refused")?;
     ensure!(error_name(&again).ends_with(".Busy") && error_name(&remove).ends_with(".Busy"), "{again} {remove}");
-    client.until("both", |_| Ok(story.history("backup")?.len() == 2))?;
-    story.drive("safe", &DriveState::Safe)?;
+    client.until("both", |_| Ok(scenario.history("backup")?.len() == 2))?;
+    scenario.drive("safe", &DriveState::Safe)?;
     // Changes of a drive are told three times a second.
     std::thread::sleep(Duration::from_millis(700));
     let recording = recorder.finish(client)?;
     let jobs = recording.jobs()?;
     ensure!(jobs.len() == 2 && jobs[0] == first.as_str(), "{jobs:?} {first}");
     for (job, name) in jobs.iter().zip(["home", "work"]) {
-        story.succeeds(job)?;
+        scenario.succeeds(job)?;
         let backup: String = client.get(job, JOB, "Backup")?;
         ensure!(backup == name, "{backup}");
     }
@@ -145,7 +145,7 @@ fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
     }
     ensure!(safe == 1, "it was safe {safe} times");
     // Each has its own, though nothing changed since the first.
-    story.on_drive(|all| {
+    scenario.on_drive(|all| {
         let folder = all[0].parent().and_then(Path::parent).context("a folder")?;
         let counts = (all.len(), snapshots(&folder.join("work"))?.len());
         ensure!(counts == (1, 1), "{counts:?}");
@@ -155,54 +155,54 @@ fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
 
 #[test]
 fn a_drive_that_the_service_lets_go_is_not_told_as_unmounted_under_the_job() -> Result<()> {
-    let mut story = Story::begin()?;
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
     // And where the job failed before, that stays the reason.
-    let aside = story.pool.join("aside");
-    fs::rename(&story.source, &aside)?;
-    let drive = story.drive("there", &DriveState::Safe)?;
-    let body = story.stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+    let aside = scenario.pool.join("aside");
+    fs::rename(&scenario.source, &aside)?;
+    let drive = scenario.drive("there", &DriveState::Safe)?;
+    let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
     let job: OwnedObjectPath = body.deserialize()?;
-    let (state, error) = story.stage.client.end_of(job.as_str())?;
-    let message: String = story.stage.client.get(job.as_str(), JOB, "ErrorMessage")?;
+    let (state, error) = scenario.fixture.client.end_of(job.as_str())?;
+    let message: String = scenario.fixture.client.get(job.as_str(), JOB, "ErrorMessage")?;
     ensure!(state == "failed" && error == "Failed" && !message.contains("unmounted"), "{state} {error} {message}");
-    story.drive("let go", &DriveState::Safe)?;
-    let log = story.stage.stop()?;
+    scenario.drive("let go", &DriveState::Safe)?;
+    let log = scenario.fixture.stop()?;
     ensure!(!log.contains("unmounted under the job"), "{log}");
     Ok(())
 }
 
 #[test]
 fn a_backup_that_is_cancelled_while_its_drive_is_being_mounted_leaves_it_safe() -> Result<()> {
-    let story = Story::begin()?;
-    story.job("Backup", &no_options())?;
+    let scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
     for round in 0..5 {
-        let drive = story.drive("safe", &DriveState::Safe)?;
-        fs::write(story.source.join("changing"), vec![round; 4 << 20])?;
-        let body = story.stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+        let drive = scenario.drive("safe", &DriveState::Safe)?;
+        fs::write(scenario.source.join("changing"), vec![round; 4 << 20])?;
+        let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
         let job: OwnedObjectPath = body.deserialize()?;
         // It may have ended.
-        story.stage.client.call(job.as_str(), (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
+        scenario.fixture.client.call(job.as_str(), (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
     }
-    story.drive("safe at last", &DriveState::Safe)?;
+    scenario.drive("safe at last", &DriveState::Safe)?;
     // It is not mounted behind its back either.
     std::thread::sleep(Duration::from_millis(500));
-    story.drive("safe still", &DriveState::Safe)?;
-    ensure!(!story.is_held()?, "still mounted");
+    scenario.drive("safe still", &DriveState::Safe)?;
+    ensure!(!scenario.is_held()?, "still mounted");
     Ok(())
 }
 
 #[test]
 fn a_users_link_in_place_of_the_snapshots_leads_no_backup_elsewhere() -> Result<()> {
-    let story = Story::begin()?;
-    let elsewhere = story.pool.join("elsewhere");
+    let scenario = Scenario::begin()?;
+    let elsewhere = scenario.pool.join("elsewhere");
     fs::create_dir(&elsewhere)?;
-    std::os::unix::fs::symlink(&elsewhere, story.pool.join("snapshots-home"))?;
-    std::os::unix::fs::chown(story.pool.path(), Some(1000), Some(1000))?;
-    let foretold = check_config(&story.stage.configuration)?;
-    let drive = story.drive("mounted", &DriveState::Mounted)?;
-    let client = &story.stage.client;
+    std::os::unix::fs::symlink(&elsewhere, scenario.pool.join("snapshots-home"))?;
+    std::os::unix::fs::chown(scenario.pool.path(), Some(1000), Some(1000))?;
+    let foretold = check_config(&scenario.fixture.configuration)?;
+    let drive = scenario.drive("mounted", &DriveState::Mounted)?;
+    let client = &scenario.fixture.client;
     let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     let (state, error) = client.end_of(job.as_str())?;
     let message: String = client.get(job.as_str(), JOB, "ErrorMessage")?;

@@ -6,33 +6,33 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{DriveState, path};
 use butterdock_tests::chaos::butterdock;
-use butterdock_tests::docking::{Disk, Stage, Story};
+use butterdock_tests::docking::{Disk, DriveFixture, Scenario};
 use butterdock_tests::rig::{Finished, PATIENCE, run};
 
-fn ran(story: &Story, words: &[&str]) -> Result<Finished> {
+fn ran(scenario: &Scenario, words: &[&str]) -> Result<Finished> {
     let mut command = Command::new(butterdock()?);
-    command.args(words).env("BUTTERDOCK_BUS_ADDRESS", story.stage.bus.address()).stdin(Stdio::null());
+    command.args(words).env("BUTTERDOCK_BUS_ADDRESS", scenario.fixture.bus.address()).stdin(Stdio::null());
     run(&mut command, PATIENCE)
 }
 
 #[test]
 fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
-    let story = Story::begin()?;
-    let mounted = ran(&story, &["mount", "Blue"])?.success()?;
+    let scenario = Scenario::begin()?;
+    let mounted = ran(&scenario, &["mount", "Blue"])?.success()?;
     let at = mounted.out().trim_end().to_owned();
     ensure!(fs::metadata(&at)?.is_dir() && at.contains("run/drives"), "{at}");
-    let dry = ran(&story, &["backups", "--dry-run"])?.success()?.out();
+    let dry = ran(&scenario, &["backups", "--dry-run"])?.success()?.out();
     ensure!(dry.contains("WOULD SEND") && dry.contains(", everything"), "{dry}");
     ensure!(dry.contains("home: everything would be sent, because nothing was received"), "{dry}");
-    let verified = ran(&story, &["verify", "Blue"])?.success()?.out();
+    let verified = ran(&scenario, &["verify", "Blue"])?.success()?.out();
     ensure!(verified.contains("checked ") && verified.contains("nothing is wrong"), "{verified}");
     // Somebody looks at it: it is let go when they say so.
-    story.drive("mounted still", &DriveState::Mounted)?;
-    ran(&story, &["safely-remove", "Blue"])?.success()?;
-    story.drive("safe", &DriveState::Safe)?;
-    let none = ran(&story, &["import", "Blue", "--list"])?;
+    scenario.drive("mounted still", &DriveState::Mounted)?;
+    ran(&scenario, &["safely-remove", "Blue"])?.success()?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    let none = ran(&scenario, &["import", "Blue", "--list"])?;
     ensure!(none.code() != 0 && none.err().contains("[[import]]"), "{none:?}");
-    let dry = ran(&story, &["backups", "--dry-run", "--json"])?.success()?.out();
+    let dry = ran(&scenario, &["backups", "--dry-run", "--json"])?.success()?.out();
     let dry: serde_json::Value = serde_json::from_str(&dry).context("JSON")?;
     ensure!(dry["backups"][0]["estimate"].as_u64().is_some_and(|bytes| bytes > 0), "{dry}");
     Ok(())
@@ -40,13 +40,13 @@ fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
 
 #[test]
 fn the_id_that_enrol_prints_is_the_one_that_the_drive_has_from_then_on() -> Result<()> {
-    let stage = Stage::set()?;
-    let disk = Disk::attach(&stage.image("a", "Blue")?)?;
-    stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    let fixture = DriveFixture::set()?;
+    let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
     let mut command = Command::new(butterdock()?);
-    command.args(["--json", "enrol", &disk.name()]).env("BUTTERDOCK_BUS_ADDRESS", stage.bus.address());
+    command.args(["--json", "enrol", &disk.name()]).env("BUTTERDOCK_BUS_ADDRESS", fixture.bus.address());
     let printed: serde_json::Value = serde_json::from_str(&run(&mut command, PATIENCE)?.success()?.out())?;
-    let drive = stage.one("enrolled", |is| is.enrolled)?;
+    let drive = fixture.one("enrolled", |is| is.enrolled)?;
     ensure!(printed["id"].as_str() == path::drive_id(&drive.path).as_deref(), "{printed} {drive:?}");
     Ok(())
 }

@@ -6,34 +6,34 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::docking::{Disk, DriveFixture, is_mounted};
 use butterdock_tests::service::no_options;
 
 /// Enrols the drive of this label; the id of its enrolment.
-fn enrolled(stage: &Stage, label: &str) -> Result<String> {
-    let drive = stage.one("the drive", |is| !is.enrolled && is.label == label)?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    let drive = stage.one("enrolled", |is| is.enrolled && is.label == label && is.state == DriveState::Mounted)?;
+fn enrolled(fixture: &DriveFixture, label: &str) -> Result<String> {
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.label == label)?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.label == label && is.state == DriveState::Mounted)?;
     path::drive_id(&drive.path).ok_or_else(|| anyhow::anyhow!("no id: {drive:?}"))
 }
 
 /// Spoils the enrolment of one of two drives while the service does not run; it says so, and serves the other.
 fn spoilt(spoil: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let mut stage = Stage::set()?;
-    let bad = Disk::attach(&stage.image("a", "Blue")?)?;
-    let id = enrolled(&stage, "Blue")?;
-    let good = Disk::attach(&stage.image("b", "Red")?)?;
-    enrolled(&stage, "Red")?;
-    stage.stop()?;
-    let file = stage.rig.join("state/drives").join(format!("{id}.json"));
+    let mut fixture = DriveFixture::set()?;
+    let bad = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let id = enrolled(&fixture, "Blue")?;
+    let good = Disk::attach(&fixture.image("b", "Red")?)?;
+    enrolled(&fixture, "Red")?;
+    fixture.stop()?;
+    let file = fixture.rig.join("state/drives").join(format!("{id}.json"));
     spoil(&file)?;
-    stage.start()?;
-    stage.one("the other", |is| is.enrolled && is.label == "Red" && is.state == DriveState::Mounted)?;
-    let drive = stage.one("it is unknown", |is| is.label == "Blue" && !is.enrolled)?;
+    fixture.start()?;
+    fixture.one("the other", |is| is.enrolled && is.label == "Red" && is.state == DriveState::Mounted)?;
+    let drive = fixture.one("it is unknown", |is| is.label == "Blue" && !is.enrolled)?;
     ensure!(drive.is.state == DriveState::Present && !is_mounted(&bad.name())?, "{drive:?}");
     ensure!(is_mounted(&good.name())?, "the other is not mounted");
     ensure!(file.symlink_metadata().is_ok(), "the file is gone");
-    let log = stage.stop()?;
+    let log = fixture.stop()?;
     ensure!(log.contains(&format!("{id}.json: ")) && log.contains("enrol the drive again"), "{log}");
     Ok(())
 }

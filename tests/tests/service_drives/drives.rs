@@ -12,71 +12,71 @@ use butterdock_tests::service::{error_name, no_options, shape};
 use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
 
-use butterdock_tests::docking::{Disk, Shown, Stage, is_mounted};
+use butterdock_tests::docking::{Disk, DriveFixture, Shown, is_mounted};
 
 /// Enrols the only drive that is shown; answers what it is then.
-fn enrolled(stage: &Stage) -> Result<Shown> {
-    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    stage.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)
+fn enrolled(fixture: &DriveFixture) -> Result<Shown> {
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    fixture.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)
 }
 
 #[test]
 fn an_unknown_drive_is_shown_and_not_mounted_and_goes_when_it_is_detached() -> Result<()> {
-    let stage = Stage::set()?;
-    let image = stage.image("a", "Blue")?;
+    let fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let shown = stage.one("the drive", |is| is.label == "Blue")?;
+    let shown = fixture.one("the drive", |is| is.label == "Blue")?;
     ensure!(shown.is.state == DriveState::Present && !shown.is.enrolled && shown.is.problem.is_empty(), "{shown:?}");
     ensure!((shown.is.bus.as_str(), &shown.is.device, shown.is.size) == ("loop", &disk.name(), 256 << 20), "{shown:?}");
-    let refused = stage.client.call(&shown.path, (DRIVE, "Mount"), &no_options()).err().context("refused")?;
+    let refused = fixture.client.call(&shown.path, (DRIVE, "Mount"), &no_options()).err().context("refused")?;
     ensure!(refused.to_string().contains("enrol it first"), "{refused}");
     ensure!(!is_mounted(&disk.name())?, "mounted");
     let scanned = Path::new("/sys/fs/btrfs").join(&shown.is.filesystem_uuid);
     ensure!(!scanned.exists(), "the kernel knows it");
     drop(disk);
-    stage.until("it is gone", <[Shown]>::is_empty)?;
+    fixture.until("it is gone", <[Shown]>::is_empty)?;
     Ok(())
 }
 
 #[test]
 fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
-    let mut stage = Stage::set()?;
-    let image = stage.image("a", "Blue")?;
+    let mut fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let first = enrolled(&stage)?;
+    let first = enrolled(&fixture)?;
     ensure!(is_mounted(&disk.name())? && first.is.free > 0 && first.is.backups.is_empty(), "{first:?}");
     let id = butterdock_dbus::path::drive_id(&first.path).context("an id")?;
-    ensure!(stage.records()? == [format!("{id}.json")]);
-    let machine = fs::read_to_string(stage.rig.join("state/machine"))?;
+    ensure!(fixture.records()? == [format!("{id}.json")]);
+    let machine = fs::read_to_string(fixture.rig.join("state/machine"))?;
     let token = format!(".butterdock-drive.{}", machine.trim());
-    ensure!(stage.rig.join("run/drives").join(&id).join(token).exists(), "no token");
-    let again = stage.call(&first, "Enrol", &no_options()).err().context("refused")?;
+    ensure!(fixture.rig.join("run/drives").join(&id).join(token).exists(), "no token");
+    let again = fixture.call(&first, "Enrol", &no_options()).err().context("refused")?;
     ensure!(error_name(&again).ends_with(".Exists"), "{again}");
     // The service unmounts what nobody uses when it ends.
-    let log = stage.stop()?;
+    let log = fixture.stop()?;
     ensure!(!is_mounted(&disk.name())?, "still mounted: {log}");
     drop(disk);
-    stage.start()?;
+    fixture.start()?;
     // Somebody may have had the device open, which is detached behind him.
-    stage.until("it is gone", <[Shown]>::is_empty)?;
-    let other = stage.image("b", "Other")?;
+    fixture.until("it is gone", <[Shown]>::is_empty)?;
+    let other = fixture.image("b", "Other")?;
     let _other = Disk::attach(&other)?;
     let _disk = Disk::attach(&image)?;
-    let second = stage.one("it again", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let second = fixture.one("it again", |is| is.enrolled && is.state == DriveState::Mounted)?;
     ensure!(second.path == first.path, "{} {}", second.path, first.path);
-    let other = stage.one("the other", |is| is.label == "Other")?;
+    let other = fixture.one("the other", |is| is.label == "Other")?;
     ensure!(!other.is.enrolled && other.is.state == DriveState::Present && !is_mounted(&other.is.device)?, "{other:?}");
     Ok(())
 }
 
 #[test]
 fn a_copy_beside_the_drive_is_refused_and_both_are_named() -> Result<()> {
-    let mut stage = Stage::set()?;
-    let image = stage.image("a", "Blue")?;
+    let mut fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    enrolled(&stage)?;
-    let copy = stage.rig.join("copy.img");
+    enrolled(&fixture)?;
+    let copy = fixture.rig.join("copy.img");
     run(
         Command::new("dd").arg("bs=1M").arg(format!("if={}", image.display())).arg(format!("of={}", copy.display())),
         PATIENCE,
@@ -85,69 +85,69 @@ fn a_copy_beside_the_drive_is_refused_and_both_are_named() -> Result<()> {
     let clone = Disk::attach(&copy)?;
     let names = [disk.name(), clone.name()];
     // Beside the mounted drive the copy is refused, and the drive stays as it is.
-    let shown = stage.one("the copy", |is| is.device == names[1])?;
+    let shown = fixture.one("the copy", |is| is.device == names[1])?;
     ensure!(names.iter().all(|name| shown.is.problem.contains(name)), "{shown:?}");
     ensure!(!is_mounted(&names[1])?);
-    stage.one("the drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.one("the drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
     // When both come at once nobody knows which is which.
-    stage.stop()?;
-    stage.start()?;
-    let shown = stage.one("the refused drive", |is| is.enrolled && !is.problem.is_empty())?;
+    fixture.stop()?;
+    fixture.start()?;
+    let shown = fixture.one("the refused drive", |is| is.enrolled && !is.problem.is_empty())?;
     ensure!(names.iter().all(|name| shown.is.problem.contains(name)), "{shown:?}");
     ensure!(!is_mounted(&names[0])? && !is_mounted(&names[1])?);
     drop(clone);
-    stage.one("the drive, mounted", |is| is.enrolled && is.problem.is_empty() && is.state == DriveState::Mounted)?;
+    fixture.one("the drive, mounted", |is| is.enrolled && is.problem.is_empty() && is.state == DriveState::Mounted)?;
     Ok(())
 }
 
 #[test]
 fn a_forgotten_drive_is_unmounted_and_an_unknown_one_again() -> Result<()> {
-    let stage = Stage::set()?;
-    let disk = Disk::attach(&stage.image("a", "Blue")?)?;
-    let drive = enrolled(&stage)?;
-    stage.call(&drive, "Forget", &no_options())?;
+    let fixture = DriveFixture::set()?;
+    let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let drive = enrolled(&fixture)?;
+    fixture.call(&drive, "Forget", &no_options())?;
     let drives =
-        stage.until("it is unknown", |drives| drives.iter().all(|drive| !drive.is.enrolled) && !drives.is_empty())?;
+        fixture.until("it is unknown", |drives| drives.iter().all(|drive| !drive.is.enrolled) && !drives.is_empty())?;
     ensure!(drives.len() == 1 && drives[0].path != drive.path, "{drives:?}");
-    ensure!(!is_mounted(&disk.name())? && stage.records()?.is_empty());
+    ensure!(!is_mounted(&disk.name())? && fixture.records()?.is_empty());
     Ok(())
 }
 
 #[test]
 fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is_told() -> Result<()> {
-    let stage = Stage::set()?;
-    let image = stage.image("a", "Blue")?;
+    let fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| is.label == "Blue")?;
-    let at = stage.rig.join("theirs");
+    let drive = fixture.one("the drive", |is| is.label == "Blue")?;
+    let at = fixture.rig.join("theirs");
     fs::create_dir(&at)?;
     run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), PATIENCE)?.success()?;
     let remove = || -> Result<(String, String)> {
-        let body = stage.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
+        let body = fixture.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
         let job: OwnedObjectPath = body.deserialize()?;
-        let (state, _) = stage.client.end_of(job.as_str())?;
-        Ok((state, stage.client.get(job.as_str(), JOB, "ErrorMessage")?))
+        let (state, _) = fixture.client.end_of(job.as_str())?;
+        Ok((state, fixture.client.get(job.as_str(), JOB, "ErrorMessage")?))
     };
     let refused = remove();
     unmount(&at)?;
     let (state, message) = refused?;
     let wanted = format!("{} is mounted (lsblk tells where); unmount it, then try again", disk.name());
     ensure!(state == "failed" && message == wanted, "{state} {message}");
-    let shown = stage.one("the drive", |is| is.label == "Blue")?;
+    let shown = fixture.one("the drive", |is| is.label == "Blue")?;
     ensure!(shown.is.state != DriveState::Safe, "{shown:?}");
     let (state, message) = remove()?;
     ensure!(state == "succeeded", "{state} {message}");
-    stage.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe).map(drop)
+    fixture.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe).map(drop)
 }
 
 #[test]
 fn only_the_drive_whose_size_and_serial_are_repeated_is_formatted() -> Result<()> {
-    let stage = Stage::set()?;
-    let image = stage.rig.join("empty.img");
+    let fixture = DriveFixture::set()?;
+    let image = fixture.rig.join("empty.img");
     File::create(&image)?.set_len(256 << 20)?;
     let _disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| is.size == 256 << 20)?;
-    let plain = stage.call(&drive, "Enrol", &no_options()).err().context("refused")?;
+    let drive = fixture.one("the drive", |is| is.size == 256 << 20)?;
+    let plain = fixture.call(&drive, "Enrol", &no_options()).err().context("refused")?;
     ensure!(plain.to_string().contains("--format"), "{plain}");
     let format = |size: u64| {
         let mut options = no_options();
@@ -157,21 +157,21 @@ fn only_the_drive_whose_size_and_serial_are_repeated_is_formatted() -> Result<()
         options.insert("label", Variant::from("Red"));
         options
     };
-    let wrong = stage.call(&drive, "Enrol", &format(1)).err().context("refused")?;
+    let wrong = fixture.call(&drive, "Enrol", &format(1)).err().context("refused")?;
     ensure!(error_name(&wrong).ends_with("InvalidArgs"), "{wrong}");
-    stage.call(&drive, "Enrol", &format(256 << 20))?;
-    let made = stage.one("the new one", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.call(&drive, "Enrol", &format(256 << 20))?;
+    let made = fixture.one("the new one", |is| is.enrolled && is.state == DriveState::Mounted)?;
     ensure!(made.is.label == "Red" && made.is.filesystem_type == "btrfs", "{made:?}");
     Ok(())
 }
 
 #[test]
 fn the_live_introspection_of_a_drive_is_that_of_the_committed_xml() -> Result<()> {
-    let stage = Stage::set()?;
-    let image = stage.image("a", "Blue")?;
+    let fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| is.label == "Blue")?;
-    let text = stage.client.introspect(&drive.path)?;
+    let drive = fixture.one("the drive", |is| is.label == "Blue")?;
+    let text = fixture.client.introspect(&drive.path)?;
     let live = Node::from_reader(text.as_bytes())?;
     let live = live.interfaces().iter().find(|one| one.name().as_str() == DRIVE).context("the interface")?;
     let committed = Node::from_reader(butterdock_dbus::introspection::DRIVE.as_bytes())?;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::wait_until;
-use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture};
 use butterdock_tests::rig::{Rig, Volume};
 use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot;
@@ -23,7 +23,7 @@ use zbus::OwnedObjectPath;
 const HOOK: &str = "#!/bin/sh\nenv > \"$1/.$$\"\nmv \"$1/.$$\" \"$1/$BUTTERDOCK_EVENT\"\n";
 
 /// A stage with the hook, and a source whose backup is `manual`.
-fn set() -> Result<(Stage, Volume)> {
+fn set() -> Result<(DriveFixture, Volume)> {
     let rig = Rig::new()?;
     let (file, told) = (rig.join("hook"), rig.join("events"));
     fs::create_dir(&told)?;
@@ -36,12 +36,12 @@ fn set() -> Result<(Stage, Volume)> {
         "on_event = [{file:?}, {told:?}]\n\n[[backup]]\nname = \"home\"\nsource = {source:?}\n\
          snapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n"
     );
-    Ok((Stage::with(rig, &more)?, pool))
+    Ok((DriveFixture::with(rig, &more)?, pool))
 }
 
 /// Waits for an event; its environment, in which nothing but what is documented is.
-fn event(stage: &Stage, name: &str) -> Result<BTreeMap<String, String>> {
-    let file = stage.rig.join("events").join(name);
+fn event(fixture: &DriveFixture, name: &str) -> Result<BTreeMap<String, String>> {
+    let file = fixture.rig.join("events").join(name);
     wait_until(&format!("{name} was told"), || Ok(Path::new(&file).exists()))?;
     let text = fs::read_to_string(file)?;
     let all: BTreeMap<String, String> =
@@ -60,27 +60,27 @@ fn event(stage: &Stage, name: &str) -> Result<BTreeMap<String, String>> {
 }
 
 /// An enrolled drive, and a backup that is begun.
-fn begun(stage: &Stage) -> Result<String> {
-    let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+fn begun(fixture: &DriveFixture) -> Result<String> {
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
     let job: OwnedObjectPath =
-        stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+        fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     Ok(job.to_string())
 }
 
 #[test]
 fn a_drive_and_its_copy_are_told_as_refused_and_why() -> Result<()> {
-    let (stage, _pool) = set()?;
-    let image = stage.image("a", "Blue")?;
+    let (fixture, _pool) = set()?;
+    let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    let copy = stage.rig.join("copy.img");
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let copy = fixture.rig.join("copy.img");
     fs::copy(&image, &copy)?;
     let _clone = Disk::attach(&copy)?;
-    let told = event(&stage, "refused")?;
+    let told = event(&fixture, "refused")?;
     ensure!(told["BUTTERDOCK_MESSAGE"].contains("it is a copy and is left alone; unplug it"), "{told:#?}");
     ensure!(told["BUTTERDOCK_JOB"].is_empty() && told["BUTTERDOCK_ERROR"].is_empty(), "{told:#?}");
     Ok(())
@@ -88,32 +88,32 @@ fn a_drive_and_its_copy_are_told_as_refused_and_why() -> Result<()> {
 
 #[test]
 fn a_backup_that_does_not_fit_is_told_as_full() -> Result<()> {
-    let (stage, pool) = set()?;
+    let (fixture, pool) = set()?;
     // Nothing of it is stored in less, and nothing twice: the drive has 256 MiB.
     let mut noise = fs::File::open("/dev/urandom")?.take(300 << 20);
     std::io::copy(&mut noise, &mut fs::File::create(pool.join("home/large"))?)?;
-    let _disk = Disk::attach(&stage.image("a", "Blue")?)?;
-    let job = begun(&stage)?;
-    ensure!(stage.client.end_of(&job)? == ("failed".to_owned(), "NoSpace".to_owned()));
-    let told = event(&stage, "full")?;
+    let _disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let job = begun(&fixture)?;
+    ensure!(fixture.client.end_of(&job)? == ("failed".to_owned(), "NoSpace".to_owned()));
+    let told = event(&fixture, "full")?;
     ensure!(
         (told["BUTTERDOCK_BACKUP"].as_str(), told["BUTTERDOCK_ERROR"].as_str()) == ("home", "NoSpace"),
         "{told:#?}"
     );
     ensure!(job.replace('_', "-").ends_with(&told["BUTTERDOCK_JOB"]), "{job} {told:#?}");
-    let public: String = stage.client.get(&job, JOB, "ErrorMessage")?;
+    let public: String = fixture.client.get(&job, JOB, "ErrorMessage")?;
     ensure!(told["BUTTERDOCK_MESSAGE"] == public && public.contains("larger drive"), "{told:#?}");
-    event(&stage, "safe").map(drop)
+    event(&fixture, "safe").map(drop)
 }
 
 #[test]
 fn a_backup_that_is_cancelled_is_told_as_that() -> Result<()> {
-    let (stage, pool) = set()?;
+    let (fixture, pool) = set()?;
     fs::write(pool.join("home/large"), vec![b'l'; 100 << 20])?;
-    let _disk = Disk::attach(&stage.image("a", "Blue")?)?;
-    let job = begun(&stage)?;
-    stage.client.call(&job, (JOB, "Cancel"), &no_options()).context("cancelled in time")?;
-    let told = event(&stage, "backup-cancelled")?;
+    let _disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let job = begun(&fixture)?;
+    fixture.client.call(&job, (JOB, "Cancel"), &no_options()).context("cancelled in time")?;
+    let told = event(&fixture, "backup-cancelled")?;
     ensure!(told["BUTTERDOCK_ERROR"] == "Cancelled" && told["BUTTERDOCK_MESSAGE"].contains("cancelled"), "{told:#?}");
     Ok(())
 }

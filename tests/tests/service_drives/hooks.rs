@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture};
 use butterdock_tests::rig::{PATIENCE, Rig, Volume, butterdockd, run};
 use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot;
@@ -28,13 +28,13 @@ fn hook(rig: &Rig) -> Result<String> {
 }
 
 /// Waits until the hook was told of so many events, and for one more that should not come.
-fn told(stage: &Stage, events: usize) -> Result<Vec<Vec<String>>> {
+fn commands_run(fixture: &DriveFixture, events: usize) -> Result<Vec<Vec<String>>> {
     let began = Instant::now();
     loop {
-        let text = fs::read_to_string(stage.rig.join("told")).unwrap_or_default();
+        let text = fs::read_to_string(fixture.rig.join("told")).unwrap_or_default();
         if text.lines().count() >= events {
             std::thread::sleep(Duration::from_millis(300));
-            let text = fs::read_to_string(stage.rig.join("told"))?;
+            let text = fs::read_to_string(fixture.rig.join("told"))?;
             return Ok(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect());
         }
         ensure!(began.elapsed() < PATIENCE, "waited in vain for {events} events: {text}");
@@ -54,16 +54,16 @@ fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
         hook(&rig)?
     );
     // The volume ends before the folder that it is in.
-    let (mut stage, _pool) = (Stage::with(rig, &more)?, pool);
-    let image = stage.image("a", "Blue")?;
+    let (mut fixture, _pool) = (DriveFixture::with(rig, &more)?, pool);
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
     let job: OwnedObjectPath =
-        stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
-    ensure!(stage.client.end_of(job.as_str())?.0 == "succeeded");
-    let all = told(&stage, 5)?;
+        fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    ensure!(fixture.client.end_of(job.as_str())?.0 == "succeeded");
+    let all = commands_run(&fixture, 5)?;
     let events: Vec<_> = all.iter().map(|line| line[1].as_str()).collect();
     ensure!(events == ["unknown", "recognised", "backup-started", "backup-done", "safe"], "{all:#?}");
     ensure!(all.iter().all(|line| line[0] == "a b; $(c)" && line[3] == "Blue" && line[6].is_empty()), "{all:#?}");
@@ -74,18 +74,19 @@ fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
 
     // Unplugged when it is safe is no event; one whose source is gone fails.
     drop(disk);
-    stage.one("away", |is| is.device.is_empty())?;
+    fixture.one("away", |is| is.device.is_empty())?;
     let _disk = Disk::attach(&image)?;
-    let drive = stage.one("there again", |is| is.enrolled && !is.device.is_empty() && is.state != DriveState::Busy)?;
+    let drive =
+        fixture.one("there again", |is| is.enrolled && !is.device.is_empty() && is.state != DriveState::Busy)?;
     fs::remove_file(source.join("letter"))?;
     let job: OwnedObjectPath =
-        stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
-    ensure!(stage.client.end_of(job.as_str())?.0 == "failed");
-    let all = told(&stage, 9)?;
+        fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
+    ensure!(fixture.client.end_of(job.as_str())?.0 == "failed");
+    let all = commands_run(&fixture, 9)?;
     let events: Vec<_> = all[5..].iter().map(|line| line[1].as_str()).collect();
     ensure!(events == ["recognised", "backup-started", "backup-failed", "safe"], "{all:#?}");
     ensure!(all[7][6] == "Failed", "{all:#?}");
-    stage.stop().map(drop)
+    fixture.stop().map(drop)
 }
 
 #[test]
@@ -93,15 +94,15 @@ fn a_hook_that_others_can_write_is_told_by_check_config_and_not_run() -> Result<
     let rig = Rig::new()?;
     let line = hook(&rig)?;
     fs::set_permissions(rig.join("hook"), fs::Permissions::from_mode(0o777))?;
-    let mut stage = Stage::with(rig, &line)?;
+    let mut fixture = DriveFixture::with(rig, &line)?;
     let checked =
-        run(Command::new(butterdockd()?).arg("check-config").arg(&stage.configuration), PATIENCE)?.success()?;
+        run(Command::new(butterdockd()?).arg("check-config").arg(&fixture.configuration), PATIENCE)?.success()?;
     ensure!(checked.out().contains("it is not run now") && checked.out().contains("chmod go-w"), "{}", checked.out());
-    let image = stage.image("a", "Blue")?;
+    let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
-    stage.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
     std::thread::sleep(Duration::from_millis(500));
-    let (told, log) = (stage.rig.join("told"), stage.stop()?);
+    let (told, log) = (fixture.rig.join("told"), fixture.stop()?);
     ensure!(!told.exists() && log.contains("on_event was not told of unknown"), "{log}");
     Ok(())
 }

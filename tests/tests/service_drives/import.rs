@@ -15,28 +15,28 @@ use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees;
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
-use butterdock_tests::docking::{Disk, Shown, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture, Shown};
 
 const UUID: &str = "5d4e0b8a-1111-4222-8333-0123456789ab";
 
 /// Three snapshots of a subvolume, the streams of them, and a volume to receive into.
-struct Story {
+struct Scenario {
     disk: Option<Disk>,
     tank: Volume,
     pool: Volume,
-    stage: Stage,
+    fixture: DriveFixture,
 }
 
-impl Drop for Story {
+impl Drop for Scenario {
     fn drop(&mut self) {
         #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
         {
-            eprintln!("{}", self.stage.stop().unwrap_or_default());
+            eprintln!("{}", self.fixture.stop().unwrap_or_default());
         }
     }
 }
 
-impl Story {
+impl Scenario {
     /// With a folder for stream files on this drive.
     fn begin(drive: &str) -> Result<Self> {
         let rig = Rig::new()?;
@@ -57,12 +57,12 @@ impl Story {
             "\n[[volume]]\nname = \"tank\"\npath = {:?}\n\n[[import]]\ndrive = {drive:?}\nfolder = \"for/me\"\n",
             tank.path()
         );
-        Ok(Self { disk: None, tank, pool, stage: Stage::with(rig, &more)? })
+        Ok(Self { disk: None, tank, pool, fixture: DriveFixture::with(rig, &more)? })
     }
 
     /// Attaches a drive with ext4 and these streams in its folder, under these names; what was written to the image then.
     fn plain(&mut self, files: &[(&str, &str)]) -> Result<PathBuf> {
-        let (rig, at) = (&self.stage.rig, self.stage.rig.join("plain"));
+        let (rig, at) = (&self.fixture.rig, self.fixture.rig.join("plain"));
         // The service looks at *.img, and so not at this one before it is whole.
         let (making, image) = (rig.join("plain.volume"), rig.join("plain.img"));
         File::create(&making)?.set_len(256 << 20)?;
@@ -82,22 +82,22 @@ impl Story {
     fn put(&self, folder: &Path, files: &[(&str, &str)]) -> Result<()> {
         fs::create_dir_all(folder)?;
         for (stream, name) in files {
-            fs::copy(self.stage.rig.join(&format!("{stream}.stream")), folder.join(name))?;
+            fs::copy(self.fixture.rig.join(&format!("{stream}.stream")), folder.join(name))?;
         }
         Ok(())
     }
 
     fn list(&self, drive: &Shown) -> Result<Vec<StreamRow>> {
-        Ok(self.stage.client.call(&drive.path, (DRIVE, "ListStreams"), &no_options())?.body().deserialize()?)
+        Ok(self.fixture.client.call(&drive.path, (DRIVE, "ListStreams"), &no_options())?.body().deserialize()?)
     }
 
     /// Its end, and its job.
     fn import(&self, drive: &Shown, name: Option<&str>) -> Result<((String, String), String)> {
         let mut options = no_options();
         options.extend(name.map(|name| ("name", Variant::from(name))));
-        let call = self.stage.client.call(&drive.path, (DRIVE, "Import"), &("tank", options))?;
+        let call = self.fixture.client.call(&drive.path, (DRIVE, "Import"), &("tank", options))?;
         let job: OwnedObjectPath = call.body().deserialize()?;
-        Ok((self.stage.client.end_of(job.as_str())?, job.to_string()))
+        Ok((self.fixture.client.end_of(job.as_str())?, job.to_string()))
     }
 
     fn same(&self, name: &str, rules: Rules) -> Result<()> {
@@ -105,7 +105,7 @@ impl Story {
     }
 
     fn note(&self, job: &str) -> Result<String> {
-        self.stage.client.get(job, JOB, "Note")
+        self.fixture.client.get(job, JOB, "Note")
     }
 }
 
@@ -116,132 +116,132 @@ fn names(rows: &[StreamRow]) -> Vec<String> {
 #[test]
 fn files_on_a_drive_without_btrfs_are_received_in_the_order_of_their_parents_and_nothing_is_written_there() -> Result<()>
 {
-    let mut story = Story::begin(UUID)?;
-    let image = story.plain(&[("3", "a.send"), ("1", "b.btrfs"), ("2", "c.send"), ("1", "not.stream")])?;
+    let mut scenario = Scenario::begin(UUID)?;
+    let image = scenario.plain(&[("3", "a.send"), ("1", "b.btrfs"), ("2", "c.send"), ("1", "not.stream")])?;
     let before = fs::read(&image)?;
-    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
+    let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
     ensure!(!drive.is.enrolled && drive.is.state == DriveState::Present, "{drive:?}");
-    let rows = story.list(&drive)?;
+    let rows = scenario.list(&drive)?;
     ensure!(names(&rows) == ["b.btrfs", "c.send", "a.send"], "{rows:?}");
     let uuids = rows.iter().map(|row| row.parent_uuid.is_some()).collect::<Vec<_>>();
     ensure!(uuids == [false, true, true] && rows.iter().all(|row| row.problem.is_none()), "{rows:?}");
-    let first = snapshot::show(&story.pool.join("home-1"))?.uuid;
+    let first = snapshot::show(&scenario.pool.join("home-1"))?.uuid;
     ensure!(rows[0].uuid == first && rows[0].subvolume == b"home-1" && rows[0].size > 0, "{rows:?}");
-    let (end, job) = story.import(&drive, None)?;
+    let (end, job) = scenario.import(&drive, None)?;
     ensure!(end.0 == "succeeded", "{end:?}");
-    let client = &story.stage.client;
+    let client = &scenario.fixture.client;
     let bytes = ["BytesTotal", "BytesReceived", "BytesDurable"].map(|name| client.get::<u64>(&job, JOB, name));
     let bytes = bytes.into_iter().collect::<Result<Vec<_>>>()?;
     let all = rows.iter().map(|row| row.size).sum::<u64>();
     ensure!(bytes == [all; 3], "{bytes:?} of {all}");
-    story.same("home-1", Rules::SOURCE)?;
-    story.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
-    story.same("home-3", Rules::SOURCE_OF_INCREMENT)?;
+    scenario.same("home-1", Rules::SOURCE)?;
+    scenario.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
+    scenario.same("home-3", Rules::SOURCE_OF_INCREMENT)?;
     // Again: all of it is there.
-    let (end, job) = story.import(&drive, None)?;
-    ensure!(end.0 == "succeeded" && story.note(&job)? == "3 of 3 files are in the volume already", "{end:?}");
+    let (end, job) = scenario.import(&drive, None)?;
+    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "3 of 3 files are in the volume already", "{end:?}");
     ensure!(fs::read(&image)? == before, "the drive was written to");
-    let drives = story.stage.drives()?;
+    let drives = scenario.fixture.drives()?;
     ensure!(drives.len() == 1 && !drives[0].is.enrolled && drives[0].is.state == DriveState::Safe, "{drives:?}");
     Ok(())
 }
 
 #[test]
 fn what_cannot_be_received_comes_last_and_is_named_to_the_caller_alone() -> Result<()> {
-    let mut story = Story::begin(UUID)?;
-    fs::write(story.stage.rig.join("bad.stream"), [0; 5000])?;
-    story.plain(&[("3", "a-lost.send"), ("bad", "b-secret.send"), ("1", "c.send")])?;
-    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
-    let rows = story.list(&drive)?;
+    let mut scenario = Scenario::begin(UUID)?;
+    fs::write(scenario.fixture.rig.join("bad.stream"), [0; 5000])?;
+    scenario.plain(&[("3", "a-lost.send"), ("bad", "b-secret.send"), ("1", "c.send")])?;
+    let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
+    let rows = scenario.list(&drive)?;
     ensure!(names(&rows) == ["c.send", "a-lost.send", "b-secret.send"], "{rows:?}");
     ensure!(rows[2].problem.as_ref().is_some_and(|text| text.contains("not a btrfs send stream")), "{rows:?}");
-    let (end, job) = story.import(&drive, None)?;
+    let (end, job) = scenario.import(&drive, None)?;
     ensure!(end == ("failed".to_owned(), "ParentMissing".to_owned()), "{end:?}");
-    story.same("home-1", Rules::SOURCE)?;
-    let public: String = story.stage.client.get(&job, JOB, "ErrorMessage")?;
+    scenario.same("home-1", Rules::SOURCE)?;
+    let public: String = scenario.fixture.client.get(&job, JOB, "ErrorMessage")?;
     ensure!(!public.contains("lost") && !public.contains("home"), "{public}");
-    let details = story.stage.client.call(&job, (JOB, "GetErrorDetails"), &no_options())?;
+    let details = scenario.fixture.client.call(&job, (JOB, "GetErrorDetails"), &no_options())?;
     let details: HashMap<String, OwnedVariant> = details.body().deserialize()?;
     let message = details.get("message").and_then(|value| String::try_from(value.clone()).ok()).context("a message")?;
     ensure!(message.contains("\"a-lost.send\""), "{message}");
-    let (end, _) = story.import(&drive, Some("b-secret.send"))?;
+    let (end, _) = scenario.import(&drive, Some("b-secret.send"))?;
     ensure!(end == ("failed".to_owned(), "InvalidStream".to_owned()), "{end:?}");
     Ok(())
 }
 
 #[test]
 fn files_on_an_enrolled_drive_are_received_one_at_a_time_too() -> Result<()> {
-    let mut story = Story::begin("Blue")?;
-    let image = story.stage.image("a", "Blue")?;
-    story.disk = Some(Disk::attach(&image)?);
-    let drive = story.stage.one("the drive", |is| is.filesystem_type == "btrfs")?;
-    story.stage.call(&drive, "Enrol", &no_options())?;
-    let drive = story.stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    let none = story.list(&drive).err().context("refused")?;
+    let mut scenario = Scenario::begin("Blue")?;
+    let image = scenario.fixture.image("a", "Blue")?;
+    scenario.disk = Some(Disk::attach(&image)?);
+    let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    scenario.fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = scenario.fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let none = scenario.list(&drive).err().context("refused")?;
     ensure!(none.to_string().contains("make it, or correct `folder`"), "{none}");
     let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
-    let folder = story.stage.rig.join("run/drives").join(id).join("for/me");
+    let folder = scenario.fixture.rig.join("run/drives").join(id).join("for/me");
     fs::create_dir_all(&folder)?;
-    let none = story.import(&drive, None).err().context("refused")?;
+    let none = scenario.import(&drive, None).err().context("refused")?;
     ensure!(none.to_string().contains("nothing is to be imported"), "{none}");
-    story.put(&folder, &[("1", "1.send"), ("2", "2.send")])?;
-    let (end, _) = story.import(&drive, Some("1.send"))?;
+    scenario.put(&folder, &[("1", "1.send"), ("2", "2.send")])?;
+    let (end, _) = scenario.import(&drive, Some("1.send"))?;
     ensure!(end.0 == "succeeded", "{end:?}");
-    story.same("home-1", Rules::SOURCE)?;
-    ensure!(!story.tank.join("home-2").exists(), "more than was wanted");
-    let drive = story.stage.one("let go", |is| is.state == DriveState::Safe)?;
-    let missing = story.import(&drive, Some("9.send")).err().context("refused")?;
+    scenario.same("home-1", Rules::SOURCE)?;
+    ensure!(!scenario.tank.join("home-2").exists(), "more than was wanted");
+    let drive = scenario.fixture.one("let go", |is| is.state == DriveState::Safe)?;
+    let missing = scenario.import(&drive, Some("9.send")).err().context("refused")?;
     ensure!(missing.to_string().contains("no stream file of that name"), "{missing}");
     // Looked at, it is let go again.
-    story.stage.one("let go again", |is| is.state == DriveState::Safe)?;
-    let (end, job) = story.import(&drive, None)?;
-    ensure!(end.0 == "succeeded" && story.note(&job)? == "1 of 2 files are in the volume already", "{end:?}");
-    story.same("home-2", Rules::SOURCE_OF_INCREMENT)
+    scenario.fixture.one("let go again", |is| is.state == DriveState::Safe)?;
+    let (end, job) = scenario.import(&drive, None)?;
+    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "1 of 2 files are in the volume already", "{end:?}");
+    scenario.same("home-2", Rules::SOURCE_OF_INCREMENT)
 }
 
 /// An import that is interrupted behind the first subvolume of a file is gone on with: none of the file is taken for all.
 #[test]
 fn a_file_of_several_subvolumes_is_received_from_the_first_that_the_volume_does_not_have() -> Result<()> {
-    let mut story = Story::begin(UUID)?;
-    let rig = &story.stage.rig;
+    let mut scenario = Scenario::begin(UUID)?;
+    let rig = &scenario.fixture.rig;
     let read = |name: &str| fs::read(rig.join(&format!("{name}.stream")));
     fs::write(rig.join("both.stream"), [read("1")?, read("2")?].concat())?;
     let send = |options: &[&str], numbers: &[i32], to: &str| {
         let mut send = Command::new("btrfs");
         send.args(["send", "-q", "--proto", "2", "--compressed-data"]).args(options).arg("-f").arg(rig.join(to));
-        run(send.args(numbers.iter().map(|number| story.pool.join(format!("home-{number}")))), PATIENCE)?.success()
+        run(send.args(numbers.iter().map(|number| scenario.pool.join(format!("home-{number}")))), PATIENCE)?.success()
     };
     // With one header and one END, and with those of each.
     send(&["-e"], &[1, 2, 3], "all.stream")?;
     let whole = read("both")?;
     fs::write(rig.join("cut.stream"), whole.get(..whole.len() - 1).context("a stream")?)?;
-    story.plain(&[("1", "1.send"), ("both", "both.send"), ("all", "all.send"), ("cut", "cut.send")])?;
-    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
+    scenario.plain(&[("1", "1.send"), ("both", "both.send"), ("all", "all.send"), ("cut", "cut.send")])?;
+    let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
     for (name, seen) in [("1.send", 1), ("both.send", 2), ("all.send", 3), ("all.send", 3)] {
-        let (end, _) = story.import(&drive, Some(name))?;
+        let (end, _) = scenario.import(&drive, Some(name))?;
         ensure!(end.0 == "succeeded", "{name}: {end:?}");
-        let there = (1..=3).filter(|number| story.tank.join(format!("home-{number}")).exists()).count();
+        let there = (1..=3).filter(|number| scenario.tank.join(format!("home-{number}")).exists()).count();
         ensure!(there == seen, "{name}: there are {there}");
     }
-    story.same("home-1", Rules::SOURCE)?;
-    story.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
-    story.same("home-3", Rules::SOURCE)?;
-    let (end, _) = story.import(&drive, Some("cut.send"))?;
+    scenario.same("home-1", Rules::SOURCE)?;
+    scenario.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
+    scenario.same("home-3", Rules::SOURCE)?;
+    let (end, _) = scenario.import(&drive, Some("cut.send"))?;
     ensure!(end == ("failed".to_owned(), "InvalidStream".to_owned()), "{end:?}");
     Ok(())
 }
 
 #[test]
 fn a_drive_that_the_configuration_does_not_name_is_left_alone() -> Result<()> {
-    let mut story = Story::begin("Another")?;
-    story.plain(&[("1", "a.send")])?;
-    let drive = story.stage.one("the drive", |is| is.filesystem_type == "ext4")?;
-    for refused in [story.list(&drive).err(), story.import(&drive, None).err()] {
+    let mut scenario = Scenario::begin("Another")?;
+    scenario.plain(&[("1", "a.send")])?;
+    let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
+    for refused in [scenario.list(&drive).err(), scenario.import(&drive, None).err()] {
         let refused = refused.context("refused")?;
         let error = refused.downcast_ref::<zbus::Error>().context("an answer")?;
         ensure!(error_name(error).ends_with(".NotFound"), "{refused}");
     }
-    let disk = story.disk.as_ref().context("attached")?.name();
+    let disk = scenario.disk.as_ref().context("attached")?.name();
     let ext4 = fs::read_dir("/sys/fs/ext4")?.flatten().any(|entry| entry.file_name().to_string_lossy() == disk);
     ensure!(!ext4, "it was mounted");
     Ok(())

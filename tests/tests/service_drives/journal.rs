@@ -11,7 +11,7 @@ use butterdock_dbus::names::BUS_NAME;
 use butterdock_tests::rig::{PATIENCE, butterdockd, start};
 use butterdock_tests::service::shipped;
 
-use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture};
 
 /// Where every journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -44,8 +44,8 @@ fn id(subject: &str) -> Result<String> {
 
 #[test]
 fn an_unknown_drive_is_in_the_journal_with_its_id_and_fields() -> Result<()> {
-    let mut stage = Stage::set()?;
-    stage.stop()?;
+    let mut fixture = DriveFixture::set()?;
+    fixture.stop()?;
     // The stage has a /run of its own.
     fs::create_dir_all("/run/systemd/journal")?;
     let journal = UnixDatagram::bind(SOCKET)?;
@@ -53,14 +53,14 @@ fn an_unknown_drive_is_in_the_journal_with_its_id_and_fields() -> Result<()> {
     // As systemd has it: standard error is what the variable names.
     let mut command = Command::new("sh");
     command.args(["-c", "JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec \"$0\" serve --config \"$1\""]);
-    command.arg(butterdockd()?).arg(&stage.configuration).env("BUTTERDOCK_BUS_ADDRESS", stage.bus.address());
+    command.arg(butterdockd()?).arg(&fixture.configuration).env("BUTTERDOCK_BUS_ADDRESS", fixture.bus.address());
     let mut running = start(command.env_remove("NOTIFY_SOCKET"))?;
     let began = Instant::now();
-    while !stage.client.has_owner(BUS_NAME)? {
+    while !fixture.client.has_owner(BUS_NAME)? {
         ensure!(!running.has_ended()? && began.elapsed() < PATIENCE, "the service does not start");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let image = stage.image("a", "Blue")?;
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let wanted = id("An unknown drive is there")?;
     let mut buffer = vec![0; 1 << 16];

@@ -10,86 +10,86 @@ use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot;
 use zbus::Variant;
 
-use butterdock_tests::docking::Story;
+use butterdock_tests::docking::Scenario;
 
-fn backups(story: &Story, estimate: bool) -> Result<BackupRow> {
+fn backups(scenario: &Scenario, estimate: bool) -> Result<BackupRow> {
     let mut options = no_options();
     options.insert("estimate", Variant::from(estimate));
-    let body = story.stage.client.call(ROOT, (MANAGER, "ListBackups"), &options)?.body();
+    let body = scenario.fixture.client.call(ROOT, (MANAGER, "ListBackups"), &options)?.body();
     let rows: Vec<BackupRow> = body.deserialize()?;
     ensure!(rows.len() == 1, "{rows:?}");
     rows.into_iter().next().context("a row")
 }
 
 /// The snapshots beside the source, hidden ones too.
-fn beside(story: &Story) -> Result<usize> {
-    let folder = story.source.parent().context("a folder")?.join("snapshots-home");
+fn beside(scenario: &Scenario) -> Result<usize> {
+    let folder = scenario.source.parent().context("a folder")?.join("snapshots-home");
     Ok(if folder.exists() { fs::read_dir(folder)?.count() } else { 0 })
 }
 
 #[test]
 fn what_a_backup_would_send_is_told_and_nothing_is_left_of_the_question() -> Result<()> {
-    let mut story = Story::begin()?;
-    let plain = backups(&story, false)?;
+    let mut scenario = Scenario::begin()?;
+    let plain = backups(&scenario, false)?;
     ensure!((plain.estimate, plain.incremental, plain.last_good) == (None, None, Some(0)), "{plain:?}");
-    let first = backups(&story, true)?;
+    let first = backups(&scenario, true)?;
     ensure!(first.estimate.is_some_and(|bytes| bytes > 0) && first.incremental == Some(false), "{first:?}");
     ensure!(first.note.as_ref().is_some_and(|text| text.starts_with("everything would be sent, because")), "{first:?}");
-    ensure!(first.problem.is_none() && beside(&story)? == 0, "{first:?}");
+    ensure!(first.problem.is_none() && beside(&scenario)? == 0, "{first:?}");
     // It was mounted before, and it is still.
-    story.drive("mounted as before", &DriveState::Mounted)?;
-    let job = story.job("Backup", &no_options())?;
-    let sent: u64 = story.stage.client.get(&job, JOB, "BytesReceived")?;
+    scenario.drive("mounted as before", &DriveState::Mounted)?;
+    let job = scenario.job("Backup", &no_options())?;
+    let sent: u64 = scenario.fixture.client.get(&job, JOB, "BytesReceived")?;
     ensure!(first.estimate.is_some_and(|bytes| sent <= bytes + bytes / 100), "{sent} of {first:?}");
-    story.drive("safe", &DriveState::Safe)?;
-    let none = backups(&story, true)?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    let none = backups(&scenario, true)?;
     ensure!((none.estimate, none.incremental, none.note.as_ref()) == (Some(0), Some(true), None), "{none:?}");
-    fs::write(story.source.join("changed"), [7; 10_000])?;
-    let second = backups(&story, true)?;
+    fs::write(scenario.source.join("changed"), [7; 10_000])?;
+    let second = backups(&scenario, true)?;
     ensure!(second.estimate.is_some_and(|bytes| (10_000..30_000).contains(&bytes)), "{second:?}");
-    ensure!(second.incremental == Some(true) && beside(&story)? == 1, "{second:?}");
-    story.drive("safe again", &DriveState::Safe)?;
-    story.unplug()?;
-    let away = backups(&story, true)?;
+    ensure!(second.incremental == Some(true) && beside(&scenario)? == 1, "{second:?}");
+    scenario.drive("safe again", &DriveState::Safe)?;
+    scenario.unplug()?;
+    let away = backups(&scenario, true)?;
     ensure!((away.attached, away.estimate) == (Some(false), None), "{away:?}");
     Ok(())
 }
 
 #[test]
 fn a_drive_that_is_too_small_is_told_with_what_would_be_sent() -> Result<()> {
-    let story = Story::begin()?;
+    let scenario = Scenario::begin()?;
     // More than the drive has.
-    fs::write(story.source.join("large"), vec![7; 400 << 20])?;
-    let row = backups(&story, true)?;
+    fs::write(scenario.source.join("large"), vec![7; 400 << 20])?;
+    let row = backups(&scenario, true)?;
     ensure!(row.estimate.is_some_and(|bytes| bytes > 400 << 20), "{row:?}");
     ensure!(row.problem.as_ref().is_some_and(|text| text.contains("MiB are needed")), "{row:?}");
-    ensure!(beside(&story)? == 0, "something is left");
+    ensure!(beside(&scenario)? == 0, "something is left");
     // It is no problem of the drive's.
-    let drive = story.drive("mounted as before", &DriveState::Mounted)?;
-    ensure!(drive.is.problem.is_empty() && backups(&story, false)?.problem.is_none(), "{drive:?}");
+    let drive = scenario.drive("mounted as before", &DriveState::Mounted)?;
+    ensure!(drive.is.problem.is_empty() && backups(&scenario, false)?.problem.is_none(), "{drive:?}");
     Ok(())
 }
 
 #[test]
 fn the_snapshots_on_a_drive_are_told_with_what_is_known_of_them() -> Result<()> {
-    let story = Story::begin()?;
+    let scenario = Scenario::begin()?;
     let list = || -> Result<Vec<SnapshotRow>> {
-        let drive = story.stage.one("the drive", |is| is.enrolled)?;
-        Ok(story.stage.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?)
+        let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
+        Ok(scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?)
     };
     ensure!(list()?.is_empty());
-    story.drive("mounted as before", &DriveState::Mounted)?;
+    scenario.drive("mounted as before", &DriveState::Mounted)?;
     for content in ["one", "two"] {
-        fs::write(story.source.join("changed"), content)?;
-        story.job("Backup", &no_options())?;
-        story.drive("safe", &DriveState::Safe)?;
+        fs::write(scenario.source.join("changed"), content)?;
+        scenario.job("Backup", &no_options())?;
+        scenario.drive("safe", &DriveState::Safe)?;
         // Names have seconds.
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
     let told = list()?;
     // It was not mounted before, and is let go again.
-    story.drive("safe after it", &DriveState::Safe)?;
-    let there = story.on_drive(|all| {
+    scenario.drive("safe after it", &DriveState::Safe)?;
+    let there = scenario.on_drive(|all| {
         let one = |path: &std::path::PathBuf| -> Result<_> {
             let name = path.file_name().context("a name")?.to_string_lossy().into_owned().into_bytes();
             Ok((name, snapshot::show(path)?))

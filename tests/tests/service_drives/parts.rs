@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::docking::{Disk, DriveFixture, is_mounted};
 use butterdock_tests::rig::{PATIENCE, Rig, run};
 use butterdock_tests::service::no_options;
 
@@ -17,12 +17,12 @@ const PARTS: [(u64, u64); 2] = [(1, 256), (257, 300)];
 const SECTORS: [(u64, u64); 2] = [(1 << 11, 256 << 11), (257 << 11, 300 << 11)];
 
 /// An image of a disk with a filesystem in each part.
-fn disk(stage: &Stage, labels: [&str; 2]) -> Result<PathBuf> {
-    let path = stage.rig.join("disk.img");
+fn disk(fixture: &DriveFixture, labels: [&str; 2]) -> Result<PathBuf> {
+    let path = fixture.rig.join("disk.img");
     let mut disk = File::create(&path)?;
     disk.set_len((PARTS[1].0 + PARTS[1].1 + 1) * MIB)?;
     for ((begin, length), label) in PARTS.into_iter().zip(labels) {
-        let part = stage.rig.join("part");
+        let part = fixture.rig.join("part");
         File::create(&part)?.set_len(length * MIB)?;
         run(Command::new("mkfs.btrfs").args(["-q", "-L", label]).arg(&part), PATIENCE)?.success()?;
         disk.seek(SeekFrom::Start(begin * MIB))?;
@@ -51,11 +51,11 @@ impl Drop for Elsewhere<'_> {
 
 #[test]
 fn each_part_of_a_disk_is_a_drive_of_its_own_and_the_disk_is_safe_when_nobody_uses_any() -> Result<()> {
-    let stage = Stage::set()?;
-    let image = disk(&stage, ["Blue", "Films"])?;
+    let fixture = DriveFixture::set()?;
+    let image = disk(&fixture, ["Blue", "Films"])?;
     let disk = Disk::attach_parted(&image, &SECTORS)?;
     let [first, second] = [1, 2].map(|number| format!("{}p{number}", disk.name()));
-    let both = stage.until("both parts", |all| all.iter().filter(|drive| !drive.is.label.is_empty()).count() == 2)?;
+    let both = fixture.until("both parts", |all| all.iter().filter(|drive| !drive.is.label.is_empty()).count() == 2)?;
     let mut shown: Vec<_> = both.iter().map(|drive| (drive.is.device.as_str(), drive.is.label.as_str())).collect();
     shown.sort_unstable();
     ensure!(shown == [(first.as_str(), "Blue"), (second.as_str(), "Films")], "{both:#?}");
@@ -63,29 +63,29 @@ fn each_part_of_a_disk_is_a_drive_of_its_own_and_the_disk_is_safe_when_nobody_us
 
     let blue = both.iter().find(|drive| drive.is.label == "Blue").context("the first part")?;
     ensure!(blue.is.size == PARTS[0].1 * MIB, "{blue:?}");
-    stage.call(blue, "Enrol", &no_options())?;
-    let blue = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.call(blue, "Enrol", &no_options())?;
+    let blue = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
     ensure!(blue.is.device == first && is_mounted(&first)? && !is_mounted(&second)?, "{blue:?}");
-    let films = stage.one("the other part", |is| is.label == "Films")?;
+    let films = fixture.one("the other part", |is| is.label == "Films")?;
     ensure!(!films.is.enrolled && films.is.state == DriveState::Present, "{films:?}");
 
     // While others use the other part the disk is not safe to unplug.
-    let elsewhere = Elsewhere::mount(&stage.rig, &Path::new("/dev").join(&second))?;
-    stage.call(&blue, "SafelyRemove", &no_options())?;
+    let elsewhere = Elsewhere::mount(&fixture.rig, &Path::new("/dev").join(&second))?;
+    fixture.call(&blue, "SafelyRemove", &no_options())?;
     let told = format!("{second} is mounted");
-    let held = stage.one("told why not", |is| is.label == "Blue" && is.problem.contains(&told))?;
+    let held = fixture.one("told why not", |is| is.label == "Blue" && is.problem.contains(&told))?;
     ensure!(held.is.state != DriveState::Safe && is_mounted(&second)?, "{held:?}");
     drop(elsewhere);
-    stage.call(&blue, "SafelyRemove", &no_options())?;
-    let safe = stage.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe)?;
+    fixture.call(&blue, "SafelyRemove", &no_options())?;
+    let safe = fixture.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe)?;
     ensure!(safe.is.problem.is_empty() && !is_mounted(&first)?, "{safe:?}");
 
     drop(disk);
-    stage.until("gone", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    fixture.until("gone", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
     let disk = Disk::attach_parted(&image, &SECTORS)?;
     let first = format!("{}p1", disk.name());
-    let blue = stage.one("there again", |is| is.enrolled && is.device == first)?;
+    let blue = fixture.one("there again", |is| is.enrolled && is.device == first)?;
     ensure!(blue.is.problem.is_empty(), "{blue:?}");
-    stage.one("the other part again", |is| is.label == "Films" && !is.enrolled)?;
+    fixture.one("the other part again", |is| is.label == "Films" && !is.enrolled)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture};
 use butterdock_tests::rig::PATIENCE;
 use butterdock_tests::service::{error_name, no_options};
 use nix::sys::signal::{Signal, kill};
@@ -14,27 +14,27 @@ use nix::unistd::Pid;
 
 #[test]
 fn a_mistake_is_told_with_its_place_and_that_the_service_goes_on_as_it_was() -> Result<()> {
-    let mut stage = Stage::set()?;
-    let good = fs::read_to_string(&stage.configuration)?;
-    fs::write(&stage.configuration, format!("max_job = 2\n{good}"))?;
-    let place = format!("{}:1:1: unknown field `max_job`", stage.configuration.display());
+    let mut fixture = DriveFixture::set()?;
+    let good = fs::read_to_string(&fixture.configuration)?;
+    fs::write(&fixture.configuration, format!("max_job = 2\n{good}"))?;
+    let place = format!("{}:1:1: unknown field `max_job`", fixture.configuration.display());
     // What the unit calls: `systemctl status` shows what it prints.
-    let refused = stage.client.call(ROOT, (MANAGER, "Reload"), &no_options()).err().context("refused")?;
+    let refused = fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options()).err().context("refused")?;
     ensure!(error_name(&refused).ends_with(".Failed"), "{refused}");
     let text = refused.to_string();
     ensure!(text.contains("goes on with the configuration that it has") && text.contains(&place), "{text}");
-    let id = stage.daemon.as_ref().context("it runs")?.id();
+    let id = fixture.daemon.as_ref().context("it runs")?.id();
     kill(Pid::from_raw(id.try_into()?), Signal::SIGHUP)?;
     // It goes by the rule of before.
-    let image = stage.image("a", "Blue")?;
+    let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
-    stage.one("the drive", |is| is.label == "Blue")?;
-    fs::write(&stage.configuration, good)?;
+    fixture.one("the drive", |is| is.label == "Blue")?;
+    fs::write(&fixture.configuration, good)?;
     let began = Instant::now();
-    while let Err(error) = stage.client.call(ROOT, (MANAGER, "Reload"), &no_options()) {
+    while let Err(error) = fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options()) {
         ensure!(began.elapsed() < PATIENCE, "{error}");
     }
-    let log = stage.stop()?;
+    let log = fixture.stop()?;
     let told: Vec<_> = log.lines().filter(|line| line.contains(&place)).collect();
     ensure!(told.len() == 2 && told.iter().all(|line| line.contains("goes on with the configuration")), "{log}");
     Ok(())

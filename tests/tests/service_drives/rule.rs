@@ -10,10 +10,10 @@ use butterdock_dbus::DriveState;
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
 
-use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture};
 
 /// What everybody may read of a drive when udev is done with it.
-fn told(disk: &Disk, filesystem: &str) -> Result<HashMap<String, String>> {
+fn properties(disk: &Disk, filesystem: &str) -> Result<HashMap<String, String>> {
     let began = Instant::now();
     loop {
         let device = format!("/dev/{}", disk.name());
@@ -38,27 +38,27 @@ fn is_left_alone(told: &HashMap<String, String>) -> Result<bool> {
 
 #[test]
 fn an_enrolled_drive_is_left_alone_by_others_from_the_next_plug_and_no_other_is() -> Result<()> {
-    let stage = Stage::set()?;
-    let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
+    let fixture = DriveFixture::set()?;
+    let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
     let _other = Disk::attach(&other)?;
-    let other = stage.one("the other", |is| is.label == "Other")?.is;
+    let other = fixture.one("the other", |is| is.label == "Other")?.is;
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| is.label == "Blue")?;
+    let drive = fixture.one("the drive", |is| is.label == "Blue")?;
     let uuid = drive.is.filesystem_uuid.clone();
-    ensure!(!is_left_alone(&told(&disk, &uuid)?)?, "it is not enrolled");
-    stage.call(&drive, "Enrol", &no_options())?;
-    let drive = stage.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    stage.call(&drive, "SafelyRemove", &no_options())?;
-    stage.one("safe", |is| is.state == DriveState::Safe)?;
+    ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "it is not enrolled");
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.call(&drive, "SafelyRemove", &no_options())?;
+    fixture.one("safe", |is| is.state == DriveState::Safe)?;
     drop(disk);
-    stage.until("it is gone", |drives| {
+    fixture.until("it is gone", |drives| {
         drives.iter().all(|drive| drive.is.device.is_empty() || drive.is.label == "Other")
     })?;
 
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("it is known again", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    ensure!(is_left_alone(&told(&disk, &uuid)?)?, "it is enrolled");
-    let device = fs::read_dir(stage.rig.join("state/udev"))?.count();
+    let drive = fixture.one("it is known again", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(is_left_alone(&properties(&disk, &uuid)?)?, "it is enrolled");
+    let device = fs::read_dir(fixture.rig.join("state/udev"))?.count();
     ensure!(device == 1, "{device}");
     // The same event, seen by the control beside it.
     run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", other.device)), PATIENCE)?
@@ -69,55 +69,55 @@ fn an_enrolled_drive_is_left_alone_by_others_from_the_next_plug_and_no_other_is(
     )?;
     ensure!(said.out().contains("ID_BTRFS_READY=1") && !said.out().contains("UDISKS_IGNORE"), "{}", said.out());
 
-    stage.call(&drive, "Forget", &no_options())?;
+    fixture.call(&drive, "Forget", &no_options())?;
     drop(disk);
-    stage.until("it is gone", |drives| drives.len() == 1)?;
+    fixture.until("it is gone", |drives| drives.len() == 1)?;
     let disk = Disk::attach(&image)?;
-    stage.one("a stranger again", |is| is.label == "Blue" && !is.enrolled)?;
-    ensure!(!is_left_alone(&told(&disk, &uuid)?)?, "it is forgotten");
+    fixture.one("a stranger again", |is| is.label == "Blue" && !is.enrolled)?;
+    ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "it is forgotten");
     Ok(())
 }
 
 #[test]
 fn the_locked_container_of_an_enrolled_drive_is_left_alone_too() -> Result<()> {
-    let stage = Stage::set()?;
+    let fixture = DriveFixture::set()?;
     let uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
     // As much of a LUKS header (version 1) as tells what it is: magic, version, and the uuid at 168.
     let mut header = vec![0; 4 << 20];
     header[..8].copy_from_slice(b"LUKS\xba\xbe\0\x01");
     header[168..168 + uuid.len()].copy_from_slice(uuid.as_bytes());
-    let image = stage.rig.join("locked.img");
+    let image = fixture.rig.join("locked.img");
     fs::write(&image, header)?;
     let disk = Disk::attach(&image)?;
-    let stranger = told(&disk, uuid)?;
+    let stranger = properties(&disk, uuid)?;
     ensure!(stranger["ID_FS_TYPE"] == "crypto_LUKS" && !stranger.contains_key("UDISKS_IGNORE"), "{stranger:#?}");
     drop(disk);
     // As it is when the filesystem inside is enrolled.
-    fs::write(stage.rig.join("state/udev").join(uuid), "")?;
+    fs::write(fixture.rig.join("state/udev").join(uuid), "")?;
     let disk = Disk::attach(&image)?;
-    ensure!(is_left_alone(&told(&disk, uuid)?)?, "nobody else asks for its passphrase");
+    ensure!(is_left_alone(&properties(&disk, uuid)?)?, "nobody else asks for its passphrase");
     Ok(())
 }
 
 #[test]
 fn an_administrators_rule_adds_drives_and_takes_them_out() -> Result<()> {
-    let stage = Stage::set()?;
-    let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
+    let fixture = DriveFixture::set()?;
+    let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
     let rules =
         "ENV{ID_FS_LABEL}==\"Blue\", ENV{BUTTERDOCK}=\"1\"\nENV{ID_FS_LABEL}==\"Other\", ENV{BUTTERDOCK}=\"0\"\n";
     fs::write("/run/udev/rules.d/62-local-butterdock.rules", rules)?;
     run(Command::new("udevadm").args(["control", "--reload"]), PATIENCE)?.success()?;
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("a stranger", |is| is.label == "Blue" && !is.enrolled)?;
-    ensure!(is_left_alone(&told(&disk, &drive.is.filesystem_uuid)?)?, "the administrator wants it so");
+    let drive = fixture.one("a stranger", |is| is.label == "Blue" && !is.enrolled)?;
+    ensure!(is_left_alone(&properties(&disk, &drive.is.filesystem_uuid)?)?, "the administrator wants it so");
     let disk = Disk::attach(&other)?;
-    let drive = stage.one("the other", |is| is.label == "Other")?;
+    let drive = fixture.one("the other", |is| is.label == "Other")?;
     // As if it were enrolled.
-    fs::create_dir_all(stage.rig.join("state/udev"))?;
-    fs::write(stage.rig.join("state/udev").join(&drive.is.filesystem_uuid), "")?;
+    fs::create_dir_all(fixture.rig.join("state/udev"))?;
+    fs::write(fixture.rig.join("state/udev").join(&drive.is.filesystem_uuid), "")?;
     run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", disk.name())), PATIENCE)?
         .success()
         .context("udev looks again")?;
-    ensure!(!is_left_alone(&told(&disk, &drive.is.filesystem_uuid)?)?, "the administrator does not want it");
+    ensure!(!is_left_alone(&properties(&disk, &drive.is.filesystem_uuid)?)?, "the administrator does not want it");
     Ok(())
 }

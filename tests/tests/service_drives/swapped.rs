@@ -3,29 +3,29 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::docking::{Disk, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture};
 use butterdock_tests::rig::LoopNumber;
 use butterdock_tests::service::no_options;
 use zbus::Variant;
 
 #[test]
 fn a_disk_that_took_the_place_of_another_a_moment_ago_is_not_erased_for_it() -> Result<()> {
-    let stage = Stage::set()?;
-    let (image, other) = (stage.image("a", "Blue")?, stage.image("b", "Other")?);
+    let fixture = DriveFixture::set()?;
+    let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
     let number = LoopNumber::reserve(98)?;
     let disk = Disk::attach_to(&number, &image)?;
-    let drive = stage.one("the drive", |is| is.label == "Blue")?;
-    let silenced = stage.udevd.silence()?;
+    let drive = fixture.one("the drive", |is| is.label == "Blue")?;
+    let silenced = fixture.udevd.silence()?;
     drop(disk);
     let _disk = Disk::attach_to(&number, &other)?;
     let mut options = no_options();
     options.insert("format", Variant::from(true));
     options.insert("size", Variant::from(drive.is.size));
     options.insert("serial", Variant::from(drive.is.serial.clone()));
-    let refused = stage.call(&drive, "Enrol", &options).err().context("refused")?;
+    let refused = fixture.call(&drive, "Enrol", &options).err().context("refused")?;
     ensure!(refused.to_string().contains("is another device than a moment ago"), "{refused}");
     drop(silenced);
-    let other = stage.one("the other", |is| is.label == "Other")?;
-    ensure!(!other.is.enrolled && fs::read_dir(stage.rig.join("state/drives"))?.next().is_none(), "{other:?}");
+    let other = fixture.one("the other", |is| is.label == "Other")?;
+    ensure!(!other.is.enrolled && fs::read_dir(fixture.rig.join("state/drives"))?.next().is_none(), "{other:?}");
     Ok(())
 }

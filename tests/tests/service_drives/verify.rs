@@ -13,28 +13,28 @@ use butterdock_tests::rig::{PATIENCE, Rig, beside_others, run};
 use butterdock_tests::service::{error_name, no_options};
 use zbus::OwnedObjectPath;
 
-use butterdock_tests::docking::{Disk, Shown, Stage};
+use butterdock_tests::docking::{Disk, DriveFixture, Shown};
 
 const PATTERN: &[u8] = b"a pattern that stands nowhere else on the drive!";
 const LENGTH: usize = 20 << 20;
 
 /// An enrolled drive with a file on it.
-struct Story {
+struct Scenario {
     _disks: Vec<Disk>,
     image: PathBuf,
-    stage: Stage,
+    fixture: DriveFixture,
 }
 
-impl Drop for Story {
+impl Drop for Scenario {
     fn drop(&mut self) {
         #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
         {
-            eprintln!("{}", self.stage.stop().unwrap_or_default());
+            eprintln!("{}", self.fixture.stop().unwrap_or_default());
         }
     }
 }
 
-impl Story {
+impl Scenario {
     /// Data is there as mkfs is told.
     fn begin(data: &str) -> Result<Self> {
         Self::on(&["a.img"], data)
@@ -42,8 +42,8 @@ impl Story {
 
     /// On so many devices.
     fn on(images: &[&str], data: &str) -> Result<Self> {
-        let stage = Stage::with(Rig::new()?, "on_finish = \"unmount\"\n")?;
-        let images: Vec<PathBuf> = images.iter().map(|name| stage.rig.join(name)).collect();
+        let fixture = DriveFixture::with(Rig::new()?, "on_finish = \"unmount\"\n")?;
+        let images: Vec<PathBuf> = images.iter().map(|name| fixture.rig.join(name)).collect();
         for image in &images {
             File::create(image)?.set_len(512 << 20)?;
         }
@@ -51,25 +51,27 @@ impl Story {
         run(mkfs.args(["-q", "-L", "Blue", "-d", data]).args(&images), PATIENCE)?.success()?;
         let disks = images.iter().map(|image| Disk::attach(image)).collect::<Result<Vec<_>>>()?;
         let (image, count) = (images.into_iter().next().context("one")?, disks.len());
-        let story = Self { _disks: disks, image, stage };
-        story.stage.until("all of it", |drives| drives.iter().filter(|one| one.is.label == "Blue").count() == count)?;
-        let drive = story.stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        story.stage.call(&drive, "Enrol", &no_options())?;
-        let at = story.at(&story.drive()?)?;
+        let scenario = Self { _disks: disks, image, fixture };
+        scenario
+            .fixture
+            .until("all of it", |drives| drives.iter().filter(|one| one.is.label == "Blue").count() == count)?;
+        let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+        scenario.fixture.call(&drive, "Enrol", &no_options())?;
+        let at = scenario.at(&scenario.drive()?)?;
         let content: Vec<u8> = PATTERN.iter().copied().cycle().take(LENGTH).collect();
         fs::write(at.join("file"), content)?;
         run(Command::new("sync").arg("-f").arg(&at), PATIENCE)?.success()?;
-        Ok(story)
+        Ok(scenario)
     }
 
     fn drive(&self) -> Result<Shown> {
-        self.stage.one("enrolled", |is| is.enrolled)
+        self.fixture.one("enrolled", |is| is.enrolled)
     }
 
     /// Where it is mounted.
     fn at(&self, drive: &Shown) -> Result<PathBuf> {
         let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
-        Ok(self.stage.rig.join("run/drives").join(id))
+        Ok(self.fixture.rig.join("run/drives").join(id))
     }
 
     /// Writes over a part of a block, behind the filesystem's back.
@@ -88,39 +90,39 @@ impl Story {
     }
 
     fn verify(&self) -> Result<String> {
-        let call = self.stage.client.call(&self.drive()?.path, (DRIVE, "Verify"), &no_options())?;
+        let call = self.fixture.client.call(&self.drive()?.path, (DRIVE, "Verify"), &no_options())?;
         Ok(call.body().deserialize::<OwnedObjectPath>()?.to_string())
     }
 
     fn begun(&self) -> Result<String> {
         let job = self.verify()?;
-        self.stage.client.until("it reads", |client| Ok(client.get::<u64>(&job, JOB, "BytesReceived")? > 0))?;
+        self.fixture.client.until("it reads", |client| Ok(client.get::<u64>(&job, JOB, "BytesReceived")? > 0))?;
         Ok(job)
     }
 }
 
 #[test]
 fn a_drive_without_faults_is_verified_and_let_go() -> Result<()> {
-    let story = Story::begin("single")?;
-    let job = story.verify()?;
-    let client = &story.stage.client;
+    let scenario = Scenario::begin("single")?;
+    let job = scenario.verify()?;
+    let client = &scenario.fixture.client;
     ensure!(client.end_of(&job)?.0 == "succeeded");
     let words = ["Kind", "TotalSource", "Note"].map(|name| client.get::<String>(&job, JOB, name));
     let words = words.into_iter().collect::<Result<Vec<_>>>()?;
     ensure!(words == ["verify", "estimate", ""], "{words:?}");
     let (total, read) = (client.get::<u64>(&job, JOB, "BytesTotal")?, client.get::<u64>(&job, JOB, "BytesReceived")?);
     ensure!(read > LENGTH as u64 && total.abs_diff(read) < 2 << 20, "{read} of {total}");
-    let drive = story.drive()?;
+    let drive = scenario.drive()?;
     ensure!(drive.is.state == DriveState::Safe && drive.is.problem.is_empty(), "{drive:?}");
     Ok(())
 }
 
 #[test]
 fn a_damaged_block_is_found_and_told_with_figures_and_without_a_name() -> Result<()> {
-    let story = Story::begin("single")?;
-    story.damage()?;
-    let job = story.verify()?;
-    let client = &story.stage.client;
+    let scenario = Scenario::begin("single")?;
+    scenario.damage()?;
+    let job = scenario.verify()?;
+    let client = &scenario.fixture.client;
     ensure!(client.end_of(&job)?.0 == "failed");
     let message: String = client.get(&job, JOB, "ErrorMessage")?;
     ensure!(
@@ -130,17 +132,17 @@ fn a_damaged_block_is_found_and_told_with_figures_and_without_a_name() -> Result
     ensure!(!message.contains('/') && !message.contains("file "), "{message}");
     let name: String = client.get(&job, JOB, "ErrorName")?;
     ensure!(name.ends_with(".Failed"), "{name}");
-    ensure!(story.drive()?.is.state == DriveState::Safe);
+    ensure!(scenario.drive()?.is.state == DriveState::Safe);
     Ok(())
 }
 
 #[test]
 fn a_block_that_has_a_good_copy_is_put_right_and_told() -> Result<()> {
-    let story = Story::begin("dup")?;
-    story.damage()?;
-    let client = &story.stage.client;
+    let scenario = Scenario::begin("dup")?;
+    scenario.damage()?;
+    let client = &scenario.fixture.client;
     for note in ["1 block put right from a good copy", ""] {
-        let job = story.verify()?;
+        let job = scenario.verify()?;
         ensure!(client.end_of(&job)?.0 == "succeeded");
         let told: String = client.get(&job, JOB, "Note")?;
         ensure!(told == note, "{told}");
@@ -150,10 +152,10 @@ fn a_block_that_has_a_good_copy_is_put_right_and_told() -> Result<()> {
 
 #[test]
 fn every_device_of_a_drive_is_read_and_a_copy_on_another_is_good() -> Result<()> {
-    let story = Story::on(&["a.img", "b.img"], "raid1")?;
-    story.damage()?;
-    let job = story.verify()?;
-    let client = &story.stage.client;
+    let scenario = Scenario::on(&["a.img", "b.img"], "raid1")?;
+    scenario.damage()?;
+    let job = scenario.verify()?;
+    let client = &scenario.fixture.client;
     ensure!(client.end_of(&job)?.0 == "succeeded", "{}", client.get::<String>(&job, JOB, "ErrorMessage")?);
     let (total, read) = (client.get::<u64>(&job, JOB, "BytesTotal")?, client.get::<u64>(&job, JOB, "BytesReceived")?);
     ensure!(read > 2 * LENGTH as u64 && total.abs_diff(read) < 2 << 20, "{read} of {total}");
@@ -164,13 +166,13 @@ fn every_device_of_a_drive_is_read_and_a_copy_on_another_is_good() -> Result<()>
 
 #[test]
 fn a_verification_that_is_cancelled_ends_at_once_and_holds_the_drive_until_then() -> Result<()> {
-    let story = Story::begin("single")?;
-    story.slow_down()?;
-    let job = story.begun()?;
-    let (client, drive) = (&story.stage.client, story.drive()?);
+    let scenario = Scenario::begin("single")?;
+    scenario.slow_down()?;
+    let job = scenario.begun()?;
+    let (client, drive) = (&scenario.fixture.client, scenario.drive()?);
     ensure!(drive.is.state == DriveState::Busy, "{drive:?}");
     for method in ["Verify", "SafelyRemove"] {
-        let refused = story.stage.call(&drive, method, &no_options()).err().context("refused")?;
+        let refused = scenario.fixture.call(&drive, method, &no_options()).err().context("refused")?;
         ensure!(error_name(&refused).ends_with(".Busy"), "{method}: {refused}");
     }
     let (progress, valid) = (client.get::<f64>(&job, JOB, "Progress")?, client.get(&job, JOB, "ProgressValid")?);
@@ -179,22 +181,22 @@ fn a_verification_that_is_cancelled_ends_at_once_and_holds_the_drive_until_then(
     client.call(&job, (JOB, "Cancel"), &no_options())?;
     ensure!(client.get::<String>(&job, JOB, "State")? == "cancelled", "answered before it was so");
     ensure!(asked.elapsed() < beside_others(Duration::from_secs(5)), "{:?}", asked.elapsed());
-    ensure!(story.drive()?.is.state == DriveState::Safe);
+    ensure!(scenario.drive()?.is.state == DriveState::Safe);
     Ok(())
 }
 
 #[test]
 fn a_service_that_was_killed_while_it_verified_can_use_the_drive_again() -> Result<()> {
-    let mut story = Story::begin("single")?;
-    story.slow_down()?;
-    story.begun()?;
-    let killed = story.stage.daemon.take().context("it runs")?;
+    let mut scenario = Scenario::begin("single")?;
+    scenario.slow_down()?;
+    scenario.begun()?;
+    let killed = scenario.fixture.daemon.take().context("it runs")?;
     run(Command::new("kill").args(["-KILL", &killed.id().to_string()]), PATIENCE)?.success()?;
     drop(killed);
-    story.stage.start()?;
+    scenario.fixture.start()?;
     let again = Instant::now();
-    let job = story.verify()?;
-    ensure!(story.stage.client.end_of(&job)?.0 == "succeeded");
+    let job = scenario.verify()?;
+    ensure!(scenario.fixture.client.end_of(&job)?.0 == "succeeded");
     ensure!(again.elapsed() < beside_others(Duration::from_secs(8)), "the old scrub went on: {:?}", again.elapsed());
     Ok(())
 }

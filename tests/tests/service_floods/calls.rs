@@ -17,7 +17,7 @@ const OBJECTS: [&str; 3] = [ROOT, "org.freedesktop.DBus.ObjectManager", "GetMana
 const MOST: u64 = 128 << 10;
 
 /// A service with so many jobs to tell of, which wait for a pipe.
-fn stage(client: &Client) -> Result<std::io::PipeWriter> {
+fn fixture(client: &Client) -> Result<std::io::PipeWriter> {
     let (reader, writer) = std::io::pipe()?;
     for _ in 0..80 {
         client.receive(&reader, &no_options())?;
@@ -47,7 +47,7 @@ fn is_small(service: &Service) -> Result<()> {
 fn unread_answers_of_others_delay_no_answer_to_root() -> Result<()> {
     let service = Service::with_limits_of_the_system()?;
     let client = service.client()?;
-    let _writer = stage(&client)?;
+    let _writer = fixture(&client)?;
     for (uid, call) in [(NOBODY, INTROSPECT), (1, OBJECTS)] {
         let mut flood = Flood::start(&service.bus, uid, &unread(call))?;
         let (mut rounds, mut longest) = (0, std::time::Duration::ZERO);
@@ -73,7 +73,7 @@ fn unread_answers_of_others_delay_no_answer_to_root() -> Result<()> {
 fn calls_without_a_reply_are_counted_too() -> Result<()> {
     let service = Service::with_limits_of_the_system()?;
     let client = service.client()?;
-    let _writer = stage(&client)?;
+    let _writer = fixture(&client)?;
     let wanted = json!({ "connections": 20, "calls": 200, "call": OBJECTS, "silent": true });
     let mut flood = Flood::start(&service.bus, NOBODY, &wanted)?;
     while flood.line_now()?.is_none() {
@@ -87,7 +87,7 @@ fn calls_without_a_reply_are_counted_too() -> Result<()> {
 fn a_user_with_many_calls_at_once_is_refused_as_busy() -> Result<()> {
     let service = Service::with_limits_of_the_system()?;
     let client = service.client()?;
-    let _writer = stage(&client)?;
+    let _writer = fixture(&client)?;
     let wanted = json!({ "connections": 1, "calls": 100, "call": INTROSPECT, "read": true });
     let mut greedy = Flood::start(&service.bus, NOBODY, &wanted)?;
     let answers = greedy.answers(100)?;

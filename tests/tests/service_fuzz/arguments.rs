@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Result, bail};
 use butterdock_dbus::names::interface;
-use butterdock_tests::chaos::{Load, Stage};
+use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::trees::{Content, Random};
 use nix::fcntl::OFlag;
 use zbus::wire::StructureBuilder;
@@ -32,8 +32,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn new(stage: &Stage) -> Result<Self> {
-        let folder = stage.join("fuzz");
+    pub(crate) fn new(fixture: &Fixture) -> Result<Self> {
+        let folder = fixture.join("fuzz");
         std::fs::create_dir(&folder)?;
         let load = Load::new("fuzzed", 5, 3);
         std::fs::write(folder.join("whole"), load.bytes())?;

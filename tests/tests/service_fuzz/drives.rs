@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, interface::DRIVE};
 use butterdock_dbus::{DriveProperties, DriveState};
-use butterdock_tests::chaos::{Client, Load, Stage, wait_until};
+use butterdock_tests::chaos::{Client, Fixture, Load, wait_until};
 use butterdock_tests::docking::{Disk, Udevd, is_mounted};
 use butterdock_tests::rig::{PATIENCE, Rig, run};
 use butterdock_tests::service::no_options;
@@ -56,8 +56,8 @@ impl Drives {
     }
 
     /// Plugs them in, makes what is backed up, and enrols the one that has a btrfs.
-    pub(crate) fn plug(&mut self, stage: &Stage, client: &Client) -> Result<()> {
-        let source = stage.path("pool").join("home");
+    pub(crate) fn plug(&mut self, fixture: &Fixture, client: &Client) -> Result<()> {
+        let source = fixture.path("pool").join("home");
         snapshot::create(&source)?;
         trees::build(&source)?;
         for (image, disk) in &mut self.plugged {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ERROR_PREFIX, interface};
 use butterdock_dbus::{ErrorName, INVALID_ARGS, JobState, SnapshotRow};
-use butterdock_tests::chaos::{Client, Feed, Load, Stage, names};
+use butterdock_tests::chaos::{Client, Feed, Fixture, Load, names};
 use butterdock_tests::rig::{Finished, Layout, Rig, rounds};
 use butterdock_tests::trees::Random;
 use zbus::{DBusError as _, Message};
@@ -57,19 +57,19 @@ fn fuzz(seed: u64) -> Result<()> {
     let rig = Rig::new()?;
     let mut drives = Drives::new(&rig)?;
     let settings = format!("max_jobs = 4\n[queue]\nmax = 30\nmax_per_user = 30\n{}", Drives::configuration(&rig));
-    let mut stage = Stage::over(rig, &VOLUMES, &settings, &Layout::default())?;
-    let called = calls(&mut stage, &mut drives, seed);
+    let mut fixture = Fixture::over(rig, &VOLUMES, &settings, &Layout::default())?;
+    let called = calls(&mut fixture, &mut drives, seed);
     // It unmounts the drives, also where something was wrong.
-    let stopped = stage.stop();
+    let stopped = fixture.stop();
     called.with_context(|| stopped.as_ref().map(Finished::err).unwrap_or_default())?;
     drives.are_let_go(&stopped?.success()?.err())
 }
 
-fn calls(stage: &mut Stage, drives: &mut Drives, seed: u64) -> Result<()> {
-    let client = stage.client()?;
+fn calls(fixture: &mut Fixture, drives: &mut Drives, seed: u64) -> Result<()> {
+    let client = fixture.client()?;
     let mut random = Random::new(seed);
-    let mut arguments = Arguments::new(stage)?;
-    drives.plug(stage, &client)?;
+    let mut arguments = Arguments::new(fixture)?;
+    drives.plug(fixture, &client)?;
     let mut running = Running::start(&client)?;
     let mut methods = Vec::new();
     let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
@@ -94,7 +94,7 @@ fn calls(stage: &mut Stage, drives: &mut Drives, seed: u64) -> Result<()> {
             rows.into_iter().for_each(|row| arguments.learn(row.uuid));
         }
         let outcome = judge(method, answer).with_context(told)?;
-        ensure!(!stage.daemon_has_ended()?, "{}: the daemon has ended", told());
+        ensure!(!fixture.daemon_has_ended()?, "{}: the daemon has ended", told());
         *outcomes.entry(format!("{}: {outcome}", method.name)).or_default() += 1;
     }
     ensure!(missing(&outcomes).is_empty(), "never {:?}: {outcomes:#?}", missing(&outcomes));
@@ -105,9 +105,9 @@ fn calls(stage: &mut Stage, drives: &mut Drives, seed: u64) -> Result<()> {
         client.end(&job)?;
     }
     for volume in VOLUMES {
-        let (visible, _) = names(&stage.path(volume))?;
+        let (visible, _) = names(&fixture.path(volume))?;
         let visible: Vec<&str> = visible.iter().map(String::as_str).collect();
-        stage.is_tidy(&client, volume, &visible)?;
+        fixture.is_tidy(&client, volume, &visible)?;
     }
     Ok(())
 }

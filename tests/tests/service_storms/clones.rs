@@ -8,13 +8,13 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_tests::chaos::wait_until;
-use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::docking::{Disk, DriveFixture, is_mounted};
 use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::no_options;
 
 /// What `dd` makes of an image.
-fn copy(stage: &Stage, image: &Path, name: &str) -> Result<PathBuf> {
-    let to = stage.rig.join(&format!("{name}.img"));
+fn copy(fixture: &DriveFixture, image: &Path, name: &str) -> Result<PathBuf> {
+    let to = fixture.rig.join(&format!("{name}.img"));
     let (from, into) = (format!("if={}", image.display()), format!("of={}", to.display()));
     run(Command::new("dd").args(["bs=1M", "conv=sparse", &from, &into]), PATIENCE)?.success()?;
     Ok(to)
@@ -22,38 +22,38 @@ fn copy(stage: &Stage, image: &Path, name: &str) -> Result<PathBuf> {
 
 #[test]
 fn a_copy_that_is_alone_is_not_taken_for_the_drive_that_was_used_since() -> Result<()> {
-    let stage = Stage::set()?;
-    let image = stage.image("a", "Blue")?;
+    let fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    let drive = stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    stage.call(&drive, "SafelyRemove", &no_options())?;
-    stage.one("safe", |is| is.state == DriveState::Safe)?;
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.call(&drive, "SafelyRemove", &no_options())?;
+    fixture.one("safe", |is| is.state == DriveState::Safe)?;
     drop(disk);
-    stage.one("away", |is| is.device.is_empty())?;
-    let stolen = copy(&stage, &image, "copy")?;
+    fixture.one("away", |is| is.device.is_empty())?;
+    let stolen = copy(&fixture, &image, "copy")?;
     let disk = Disk::attach(&image)?;
-    let drive = stage.one("used since", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    stage.call(&drive, "SafelyRemove", &no_options())?;
-    stage.one("safe", |is| is.state == DriveState::Safe)?;
+    let drive = fixture.one("used since", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.call(&drive, "SafelyRemove", &no_options())?;
+    fixture.one("safe", |is| is.state == DriveState::Safe)?;
     drop(disk);
-    stage.one("away", |is| is.device.is_empty())?;
+    fixture.one("away", |is| is.device.is_empty())?;
     let clone = Disk::attach(&stolen)?;
-    let refused = stage.one("refused", |is| !is.problem.is_empty())?;
+    let refused = fixture.one("refused", |is| !is.problem.is_empty())?;
     ensure!(refused.is.problem.contains("this is a copy of"), "{refused:?}");
     ensure!(refused.is.problem.contains("plug in the drive itself"), "{refused:?}");
     ensure!(!is_mounted(&clone.name())?, "it is mounted");
     drop(clone);
-    stage.until("the copy is away", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    fixture.until("the copy is away", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
     let _disk = Disk::attach(&image)?;
-    stage.one("itself again", |is| is.state == DriveState::Mounted && is.problem.is_empty()).map(drop)
+    fixture.one("itself again", |is| is.state == DriveState::Mounted && is.problem.is_empty()).map(drop)
 }
 
 #[test]
 fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
-    let mut stage = Stage::set()?;
-    let images = [stage.rig.join("a.img"), stage.rig.join("b.img")];
+    let mut fixture = DriveFixture::set()?;
+    let images = [fixture.rig.join("a.img"), fixture.rig.join("b.img")];
     for image in &images {
         File::create(image)?.set_len(256 << 20)?;
     }
@@ -61,18 +61,18 @@ fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
         .success()?;
     let disks = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
     // Until udev has told of both it is a drive of which one half is missing, which is refused.
-    let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Two")?;
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Two")?;
     let mut refused = None;
     let enrolled = wait_until("it can be enrolled", || {
-        let drive = stage.one("the drive", |is| !is.enrolled && is.label == "Two")?;
-        refused = stage.call(&drive, "Enrol", &no_options()).err();
+        let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Two")?;
+        refused = fixture.call(&drive, "Enrol", &no_options()).err();
         Ok(refused.is_none())
     });
     enrolled.with_context(|| format!("{refused:?}"))?;
-    stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    let stolen = copy(&stage, &images[1], "copy")?;
+    fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let stolen = copy(&fixture, &images[1], "copy")?;
     let clone = Disk::attach(&stolen)?;
-    let refused = stage.one("the copy", |is| is.device == clone.name())?;
+    let refused = fixture.one("the copy", |is| is.device == clone.name())?;
     ensure!(refused.is.problem.contains(&clone.name()) && refused.is.problem.contains("copy"), "{refused:?}");
     let members = |uuid: &str| -> Result<Vec<String>> {
         let names = fs::read_dir(Path::new("/sys/fs/btrfs").join(uuid).join("devices"))?.flatten();
@@ -85,14 +85,14 @@ fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
     let now = members(&drive.is.filesystem_uuid)?;
     ensure!(now == real, "the kernel has {now:?}");
     // All three at once, with nothing mounted.
-    stage.stop()?;
-    stage.start()?;
-    let refused = stage.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
+    fixture.stop()?;
+    fixture.start()?;
+    let refused = fixture.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
     let named = [&disks[1], &clone].iter().all(|disk| refused.is.problem.contains(&disk.name()));
     ensure!(named && refused.is.problem.contains("unplug the copy"), "{refused:?}");
     ensure!(!is_mounted(&disks[0].name())? && !is_mounted(&disks[1].name())? && !is_mounted(&clone.name())?);
     drop(clone);
-    stage.one("mounted again", |is| is.enrolled && is.state == DriveState::Mounted && is.problem.is_empty())?;
+    fixture.one("mounted again", |is| is.enrolled && is.state == DriveState::Mounted && is.problem.is_empty())?;
     let now = members(&drive.is.filesystem_uuid)?;
     ensure!(now == real, "the kernel has {now:?}");
     Ok(())

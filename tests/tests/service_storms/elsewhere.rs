@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::{Story, elsewhere, snapshots};
+use butterdock_tests::docking::{Scenario, elsewhere, snapshots};
 use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot;
 
 use super::weather::{good, newest_is_the_source, says};
 
 /// With one backup done, the drive away, and what another machine does to it.
-fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Story> {
-    let mut story = Story::begin()?;
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
-    story.unplug()?;
-    elsewhere(&story.image, does)?;
-    Ok(story)
+fn changed(does: impl FnOnce(&Path) -> Result<()>) -> Result<Scenario> {
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    scenario.unplug()?;
+    elsewhere(&scenario.image, does)?;
+    Ok(scenario)
 }
 
 fn each(at: &Path, does: impl Fn(&Path) -> Result<()>) -> Result<()> {
@@ -27,18 +27,18 @@ fn each(at: &Path, does: impl Fn(&Path) -> Result<()>) -> Result<()> {
 }
 
 /// Plugs it in; that everything is sent, and that the job's note says why.
-fn everything_is_sent(mut story: Story, why: &str) -> Result<()> {
-    fs::write(story.source.join("changed"), "here")?;
-    let recorder = Recorder::start(&story.stage.bus)?;
-    let before = good(&story)?;
-    story.plug()?;
-    story.stage.client.until("the backup of the plug", |_| Ok(good(&story)? > before))?;
-    story.drive("safe", &DriveState::Safe)?;
-    let job = recorder.finish(&story.stage.client)?.jobs()?.pop().context("a job")?;
-    let note: String = story.stage.client.get(&job, JOB, "Note")?;
+fn everything_is_sent(mut scenario: Scenario, why: &str) -> Result<()> {
+    fs::write(scenario.source.join("changed"), "here")?;
+    let recorder = Recorder::start(&scenario.fixture.bus)?;
+    let before = good(&scenario)?;
+    scenario.plug()?;
+    scenario.fixture.client.until("the backup of the plug", |_| Ok(good(&scenario)? > before))?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    let job = recorder.finish(&scenario.fixture.client)?.jobs()?.pop().context("a job")?;
+    let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
     says(&note, &["everything is sent", why])?;
     ensure!(!note.contains("nothing was received"), "{note}");
-    ensure!(!newest_is_the_source(&story)?, "it built on what was changed");
+    ensure!(!newest_is_the_source(&scenario)?, "it built on what was changed");
     Ok(())
 }
 
@@ -54,14 +54,14 @@ fn a_last_backup_that_was_made_writable_elsewhere_is_told_as_that() -> Result<()
 
 #[test]
 fn a_drive_whose_token_was_deleted_elsewhere_is_not_used_and_it_is_said_why() -> Result<()> {
-    let mut story = changed(|at| {
+    let mut scenario = changed(|at| {
         let tokens = fs::read_dir(at)?.flatten().map(|entry| entry.path());
         let token = |path: &PathBuf| path.to_string_lossy().contains(".butterdock-drive.");
         Ok(fs::remove_file(tokens.into_iter().find(token).context("a token")?)?)
     })?;
-    story.plug()?;
-    let drive = story.stage.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
+    scenario.plug()?;
+    let drive = scenario.fixture.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
     says(&drive.is.problem, &["Blue", "has no token", "deleted or damaged", "forget it and enrol it again"])?;
-    ensure!(!story.is_held()? && good(&story)? == 1, "{drive:?}");
+    ensure!(!scenario.is_held()? && good(&scenario)? == 1, "{drive:?}");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::docking::Story;
+use butterdock_tests::docking::Scenario;
 use butterdock_tests::rig::{PATIENCE, rounds, run};
 use butterdock_tests::service::no_options;
 use nix::mount::{MntFlags, umount2};
@@ -17,20 +17,20 @@ use super::weather::{begin, end, good, newest_is_the_source, no_worker_is_left, 
 
 /// A drive whose image lies in a small memory filesystem: when that is full, what is written to the drive fails.
 struct Thin {
-    story: Story,
+    scenario: Scenario,
     memory: PathBuf,
 }
 
 impl Thin {
     fn begin() -> Result<Self> {
         let mut memory = PathBuf::new();
-        let story = Story::on(&["home"], "", |stage| {
-            memory = stage.rig.join("memory");
+        let scenario = Scenario::on(&["home"], "", |fixture| {
+            memory = fixture.rig.join("memory");
             fs::create_dir(&memory)?;
             tmpfs(&memory, "size=1g")?;
-            stage.image("memory/a", "Blue")
+            fixture.image("memory/a", "Blue")
         })?;
-        Ok(Self { story, memory })
+        Ok(Self { scenario, memory })
     }
 
     /// Lets it take so many bytes more, and no others.
@@ -38,8 +38,8 @@ impl Thin {
     /// A page a request: since Linux 6.16 the loop driver tells a request as done of which its file has taken only the first
     /// part (`lo_complete_rq` looks at the length of reads alone), so a whole request has to fit, or nothing of it.
     fn narrow(&self, more: u64) -> Result<()> {
-        fs::write(format!("/sys/block/{}/queue/max_sectors_kb", self.story.device()?), "4")?;
-        let used = fs::metadata(&self.story.image)?.blocks() * 512;
+        fs::write(format!("/sys/block/{}/queue/max_sectors_kb", self.scenario.device()?), "4")?;
+        let used = fs::metadata(&self.scenario.image)?.blocks() * 512;
         tmpfs(&self.memory, &format!("remount,size={}", used + more))
     }
 
@@ -51,8 +51,8 @@ impl Thin {
 impl Drop for Thin {
     fn drop(&mut self) {
         self.heal().ok();
-        self.story.stage.stop().ok();
-        drop(self.story.disk.take());
+        self.scenario.fixture.stop().ok();
+        drop(self.scenario.disk.take());
         umount2(&self.memory, MntFlags::MNT_DETACH).ok();
     }
 }
@@ -72,35 +72,35 @@ fn noise(len: usize) -> Result<Vec<u8>> {
 #[test]
 fn a_drive_that_stops_taking_writes_is_backed_up_to_when_it_takes_them_again() -> Result<()> {
     let mut thin = Thin::begin()?;
-    thin.story.job("Backup", &no_options())?;
-    thin.story.drive("safe", &DriveState::Safe)?;
+    thin.scenario.job("Backup", &no_options())?;
+    thin.scenario.drive("safe", &DriveState::Safe)?;
     let mut failed = 0;
     for point in (0..20_u64).step_by(rounds(4, 1)) {
         (|| {
-            fs::write(thin.story.source.join("grown"), noise(6 << 20)?)?;
+            fs::write(thin.scenario.source.join("grown"), noise(6 << 20)?)?;
             thin.narrow(point * (400 << 10))?;
-            let job = begin(&thin.story)?;
-            let (state, error, message) = end(&thin.story, &job)?;
+            let job = begin(&thin.scenario)?;
+            let (state, error, message) = end(&thin.scenario, &job)?;
             thin.heal()?;
             if state != "succeeded" {
                 failed += 1;
                 ensure!(state == "failed", "{state} {error} {message}");
                 ensure!(["DeviceGone", "NoSpace", "ReadOnly"].contains(&error.as_str()), "{error} {message}");
                 says_why(&error, &message)?;
-                no_worker_is_left(&thin.story)?;
+                no_worker_is_left(&thin.scenario)?;
                 // Before the job's end, at it, or never, the filesystem became read-only because it could not commit. In each
                 // case the job said that it failed, nothing that was reported as done is missing, and the drive can go.
-                let removed = thin.story.job("SafelyRemove", &no_options());
+                let removed = thin.scenario.job("SafelyRemove", &no_options());
                 ensure!(removed.is_ok(), "let go: {removed:?}, after {error} {message}");
-                nothing_half_made(&thin.story)?;
+                nothing_half_made(&thin.scenario)?;
             }
-            let before = good(&thin.story)?;
-            thin.story.drive("let go", &DriveState::Safe)?;
-            thin.story.unplug()?;
-            thin.story.plug()?;
-            thin.story.stage.client.until("the next backup", |_| Ok(good(&thin.story)? > before))?;
-            thin.story.drive("safe", &DriveState::Safe)?;
-            ensure!(newest_is_the_source(&thin.story)?, "no increment");
+            let before = good(&thin.scenario)?;
+            thin.scenario.drive("let go", &DriveState::Safe)?;
+            thin.scenario.unplug()?;
+            thin.scenario.plug()?;
+            thin.scenario.fixture.client.until("the next backup", |_| Ok(good(&thin.scenario)? > before))?;
+            thin.scenario.drive("safe", &DriveState::Safe)?;
+            ensure!(newest_is_the_source(&thin.scenario)?, "no increment");
             Ok(())
         })()
         .with_context(|| format!("point {point}"))?;
@@ -118,51 +118,52 @@ fn says_why(error: &str, message: &str) -> Result<()> {
 }
 
 /// That a backup does not fit, and that a person is told how much is missing.
-fn does_not_fit(story: &Story) -> Result<()> {
-    let job = begin(story)?;
-    let (state, error, message) = end(story, &job)?;
+fn does_not_fit(scenario: &Scenario) -> Result<()> {
+    let job = begin(scenario)?;
+    let (state, error, message) = end(scenario, &job)?;
     ensure!((state.as_str(), error.as_str()) == ("failed", "NoSpace"), "{state} {error} {message}");
     says(&message, &["the drive is full", "MiB are needed", "larger drive"])?;
-    story.drive("let go", &DriveState::Safe)?;
-    nothing_half_made(story)
+    scenario.drive("let go", &DriveState::Safe)?;
+    nothing_half_made(scenario)
 }
 
 #[test]
 fn a_drive_that_is_full_of_data_is_thinned_once_and_then_told_with_figures() -> Result<()> {
-    let story = Story::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |stage| stage.image("a", "Blue"))?;
-    let large = story.source.join("large");
+    let scenario =
+        Scenario::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |fixture| fixture.image("a", "Blue"))?;
+    let large = scenario.source.join("large");
     for seed in 1..=4 {
         // Two have room beside each other, three have not: the oldest makes room.
         fs::write(&large, noise(70 << 20)?)?;
-        story.job("Backup", &no_options()).with_context(|| format!("backup {seed}"))?;
-        story.drive("safe", &DriveState::Safe)?;
+        scenario.job("Backup", &no_options()).with_context(|| format!("backup {seed}"))?;
+        scenario.drive("safe", &DriveState::Safe)?;
     }
-    let before = story.on_drive(|all| Ok(all.to_vec()))?;
+    let before = scenario.on_drive(|all| Ok(all.to_vec()))?;
     fs::write(&large, noise(300 << 20)?)?;
-    does_not_fit(&story)?;
-    let after = story.on_drive(|all| Ok(all.to_vec()))?;
+    does_not_fit(&scenario)?;
+    let after = scenario.on_drive(|all| Ok(all.to_vec()))?;
     ensure!(after.last() == before.last(), "the newest is gone: {before:?} {after:?}");
     fs::write(&large, noise(20 << 20)?)?;
-    story.job("Backup", &no_options())?;
-    ensure!(newest_is_the_source(&story)?, "no increment");
+    scenario.job("Backup", &no_options())?;
+    ensure!(newest_is_the_source(&scenario)?, "no increment");
     Ok(())
 }
 
 #[test]
 fn a_drive_that_is_full_of_names_and_small_files_is_told_with_figures() -> Result<()> {
-    let story = Story::begin()?;
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
-    let many = story.source.join("small files");
+    let scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    let many = scenario.source.join("small files");
     fs::create_dir(&many)?;
     let content = noise(2000)?;
     for number in 0..60_000 {
         fs::write(many.join(number.to_string()), &content)?;
     }
-    does_not_fit(&story)?;
+    does_not_fit(&scenario)?;
     fs::remove_dir_all(&many)?;
-    fs::write(story.source.join("small"), "x")?;
-    story.job("Backup", &no_options())?;
-    ensure!(newest_is_the_source(&story)?, "no increment");
+    fs::write(scenario.source.join("small"), "x")?;
+    scenario.job("Backup", &no_options())?;
+    ensure!(newest_is_the_source(&scenario)?, "no increment");
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::{Story, word};
+use butterdock_tests::docking::{Scenario, word};
 use butterdock_tests::rig::{Aim, rounds};
 use butterdock_tests::service::no_options;
 use nix::sys::signal::{Signal, kill};
@@ -32,71 +32,71 @@ enum Blow {
 /// Backs up again and again, and never undisturbed.
 fn storm(blow: Blow) -> Result<()> {
     let mut random = chance()?;
-    let mut story = Story::begin()?;
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
-    let grown = story.source.join("grown");
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    let grown = scenario.source.join("grown");
     let began = Instant::now();
     fs::write(&grown, vec![b'x'; 12 << 20])?;
-    story.job("Backup", &no_options())?;
+    scenario.job("Backup", &no_options())?;
     let mut aim = Aim::within(began.elapsed());
-    story.drive("safe", &DriveState::Safe)?;
+    scenario.drive("safe", &DriveState::Safe)?;
     let mut hit = 0;
     for round in 0..MOST {
         if round >= rounds(3, 10) && hit >= ENOUGH {
             break;
         }
         fs::write(&grown, vec![round; 12 << 20])?;
-        let before = good(&story)?;
-        let job = begin(&story)?;
+        let before = good(&scenario)?;
+        let job = begin(&scenario)?;
         sleep(aim.moment(&mut random));
-        let state = strike(&mut story, blow, &job)?;
+        let state = strike(&mut scenario, blow, &job)?;
         let struck = state != "succeeded" && state != "missed";
         hit += usize::from(struck);
         aim.was(struck);
         (|| {
             if blow == Blow::Daemon {
                 // The drive is there when the service comes: that is as good as a plug.
-                story.stage.client.until("the backup of a new start", |_| Ok(good(&story)? > before))?;
+                scenario.fixture.client.until("the backup of a new start", |_| Ok(good(&scenario)? > before))?;
             } else {
-                story.drive("let go", &DriveState::Safe)?;
-                nothing_half_made(&story)?;
-                fs::write(story.source.join("small"), [round])?;
-                let before = good(&story)?;
-                story.unplug()?;
-                story.plug()?;
-                story.stage.client.until("the backup of a new plug", |_| Ok(good(&story)? > before))?;
+                scenario.drive("let go", &DriveState::Safe)?;
+                nothing_half_made(&scenario)?;
+                fs::write(scenario.source.join("small"), [round])?;
+                let before = good(&scenario)?;
+                scenario.unplug()?;
+                scenario.plug()?;
+                scenario.fixture.client.until("the backup of a new plug", |_| Ok(good(&scenario)? > before))?;
             }
-            story.drive("safe", &DriveState::Safe)?;
-            nothing_half_made(&story)?;
-            ensure!(newest_is_the_source(&story)?, "it was no increment");
-            no_worker_is_left(&story)
+            scenario.drive("safe", &DriveState::Safe)?;
+            nothing_half_made(&scenario)?;
+            ensure!(newest_is_the_source(&scenario)?, "it was no increment");
+            no_worker_is_left(&scenario)
         })()
         .with_context(|| format!("{blow:?}, round {round}, {state}"))?;
     }
     ensure!(hit >= ENOUGH, "only {hit} of {MOST} blows fell while the job ran");
-    standard_tools_read_it(&story)
+    standard_tools_read_it(&scenario)
 }
 
 /// Answers how the job ended.
-fn strike(story: &mut Story, blow: Blow, job: &str) -> Result<String> {
+fn strike(scenario: &mut Scenario, blow: Blow, job: &str) -> Result<String> {
     match blow {
         Blow::Worker => {
-            for worker in workers(story)? {
+            for worker in workers(scenario)? {
                 kill(Pid::from_raw(worker), Signal::SIGKILL).ok();
             }
         }
         Blow::Daemon => {
-            let daemon = story.stage.daemon.take().context("it runs")?;
-            let ran: String = story.stage.client.get(job, JOB, "State")?;
+            let daemon = scenario.fixture.daemon.take().context("it runs")?;
+            let ran: String = scenario.fixture.client.get(job, JOB, "State")?;
             kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGKILL)?;
             drop(daemon);
             // What it had mounted stays so; its workers go with it.
             sleep(Duration::from_millis(20));
-            story.stage.start()?;
+            scenario.fixture.start()?;
             // Had it ended in between, the history would say so.
             let id = job.rsplit('/').next().context("an id")?.replace('_', "-");
-            let history = story.history("backup")?;
+            let history = scenario.history("backup")?;
             let row = history.iter().find(|row| word(row, "id").replace('_', "-") == id);
             let row = row.with_context(|| format!("job {id} is not in the history: {history:?}"))?;
             let hit = ["running", "flushing"].contains(&ran.as_str()) && word(row, "result") != "succeeded";
@@ -110,10 +110,10 @@ fn strike(story: &mut Story, blow: Blow, job: &str) -> Result<String> {
         }
         Blow::Cancel => {
             // It may have ended.
-            story.stage.client.call(job, (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
+            scenario.fixture.client.call(job, (JOB, "Cancel"), &no_options()).map(drop).unwrap_or_default();
         }
     }
-    let (state, error, message) = end(story, job)?;
+    let (state, error, message) = end(scenario, job)?;
     match (blow, state.as_str()) {
         (_, "succeeded") => {}
         (Blow::Cancel, "cancelled") => ensure!(error == "Cancelled", "{error} {message}"),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_dbus::{DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Story, elsewhere};
+use butterdock_tests::docking::{Scenario, elsewhere};
 use butterdock_tests::rig::Receiver;
 use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot::{self, Proto};
@@ -21,7 +21,7 @@ const KEEP_ONE: &str = "keep = { last = 1 }\nprotect = \"0h\"";
 
 /// Two machines: each has a state directory and a source. The service is that of one of them.
 struct Machines {
-    story: Story,
+    scenario: Scenario,
     sources: [PathBuf; 2],
     configurations: [String; 2],
     now: usize,
@@ -31,23 +31,23 @@ struct Machines {
 impl Machines {
     /// The first one, with the drive enrolled and mounted.
     fn new(rule: &str) -> Result<Self> {
-        let story = Story::on(&["home"], rule, |stage| stage.image("a", "Blue"))?;
-        let sources = [story.source.clone(), story.pool.join("second")];
+        let scenario = Scenario::on(&["home"], rule, |fixture| fixture.image("a", "Blue"))?;
+        let sources = [scenario.source.clone(), scenario.pool.join("second")];
         snapshot::create(&sources[1])?;
         fs::write(sources[1].join("of"), "the second machine")?;
-        let text = fs::read_to_string(&story.stage.configuration)?;
+        let text = fs::read_to_string(&scenario.fixture.configuration)?;
         let [first, second] = sources.each_ref().map(|source| format!("{source:?}"));
         let other = text.replace(&first, &second).replace("snapshots-home", "snapshots-second");
-        Ok(Self { story, sources, configurations: [text, other], now: 0, changes: 0 })
+        Ok(Self { scenario, sources, configurations: [text, other], now: 0, changes: 0 })
     }
 
     /// The drive is away, and from now on the service is the other machine's.
     fn switch(&mut self) -> Result<()> {
         let other = 1 - self.now;
-        let state = |number: usize| self.story.stage.rig.join(&format!("state-{number}"));
-        let current = self.story.stage.rig.join("state");
+        let state = |number: usize| self.scenario.fixture.rig.join(&format!("state-{number}"));
+        let current = self.scenario.fixture.rig.join("state");
         let (mine, theirs) = (state(self.now), state(other));
-        self.story.stage.stop()?;
+        self.scenario.fixture.stop()?;
         fs::rename(&current, mine)?;
         if theirs.exists() {
             fs::rename(theirs, &current)?;
@@ -56,48 +56,49 @@ impl Machines {
             // Both run on one computer, which has one machine id.
             fs::write(current.join("machine"), "2b2b2b2b-0000-8000-8000-00000000000b\n")?;
         }
-        fs::write(&self.story.stage.configuration, &self.configurations[other])?;
-        self.story.source.clone_from(&self.sources[other]);
+        fs::write(&self.scenario.fixture.configuration, &self.configurations[other])?;
+        self.scenario.source.clone_from(&self.sources[other]);
         self.now = other;
-        self.story.stage.start()
+        self.scenario.fixture.start()
     }
 
     fn enrol(&mut self) -> Result<()> {
-        self.story.plug()?;
-        let drive = self.story.stage.one("not enrolled here", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        self.story.stage.call(&drive, "Enrol", &no_options())?;
-        self.story.drive("enrolled and mounted", &DriveState::Mounted).map(drop)
+        self.scenario.plug()?;
+        let drive =
+            self.scenario.fixture.one("not enrolled here", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+        self.scenario.fixture.call(&drive, "Enrol", &no_options())?;
+        self.scenario.drive("enrolled and mounted", &DriveState::Mounted).map(drop)
     }
 
     fn change(&mut self) -> Result<()> {
         self.changes += 1;
-        Ok(fs::write(self.story.source.join("changing"), format!("{}", self.changes))?)
+        Ok(fs::write(self.scenario.source.join("changing"), format!("{}", self.changes))?)
     }
 
     /// Changes the source and backs up. Answers whether that was an increment.
     fn back_up(&mut self) -> Result<bool> {
         self.change()?;
-        let job = self.story.job("Backup", &no_options())?;
-        self.story.drive("safe", &DriveState::Safe)?;
-        self.story.stage.client.get(&job, JOB, "Incremental")
+        let job = self.scenario.job("Backup", &no_options())?;
+        self.scenario.drive("safe", &DriveState::Safe)?;
+        self.scenario.fixture.client.get(&job, JOB, "Incremental")
     }
 
     /// Changes the source and plugs the drive in, which begins a backup.
     fn next_plug(&mut self) -> Result<()> {
         self.change()?;
-        let before = good(&self.story)?;
-        self.story.plug()?;
-        self.story.stage.client.until("the backup of the plug", |_| Ok(good(&self.story)? > before))?;
-        let drive = self.story.drive("safe", &DriveState::Safe)?;
+        let before = good(&self.scenario)?;
+        self.scenario.plug()?;
+        self.scenario.fixture.client.until("the backup of the plug", |_| Ok(good(&self.scenario)? > before))?;
+        let drive = self.scenario.drive("safe", &DriveState::Safe)?;
         ensure!(drive.is.problem.is_empty(), "{drive:?}");
         Ok(())
     }
 
     fn list(&self) -> Result<Vec<SnapshotRow>> {
-        let drive = self.story.stage.one("the drive", |is| is.enrolled)?;
-        let body = self.story.stage.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body();
+        let drive = self.scenario.fixture.one("the drive", |is| is.enrolled)?;
+        let body = self.scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body();
         let rows = body.deserialize()?;
-        self.story.drive("safe", &DriveState::Safe)?;
+        self.scenario.drive("safe", &DriveState::Safe)?;
         Ok(rows)
     }
 
@@ -122,22 +123,22 @@ fn next_second() -> Result<()> {
 fn a_drive_that_goes_between_two_machines_gets_increments_from_both() -> Result<()> {
     let mut machines = Machines::new("")?;
     machines.back_up()?;
-    machines.story.unplug()?;
+    machines.scenario.unplug()?;
     machines.switch()?;
     machines.enrol()?;
     ensure!(!machines.back_up()?, "the second machine's first backup");
     ensure!(machines.back_up()?, "the second machine's second backup is no increment");
-    machines.story.unplug()?;
+    machines.scenario.unplug()?;
     machines.switch()?;
     machines.next_plug()?;
-    ensure!(newest_is_the_source(&machines.story)?, "the first machine's second backup is no increment");
-    machines.story.unplug()?;
+    ensure!(newest_is_the_source(&machines.scenario)?, "the first machine's second backup is no increment");
+    machines.scenario.unplug()?;
     machines.switch()?;
     machines.next_plug()?;
     let (ours, theirs) = (machines.uuids(Some("this-machine"))?, machines.uuids(Some("other-machine"))?);
     ensure!((ours.len(), theirs.len()) == (3, 2), "{ours:?} {theirs:?}");
     let source = Tree::read(&machines.sources[1])?;
-    machines.story.on_drive_in("butterdock/home@2b2b2b2b", |all| {
+    machines.scenario.on_drive_in("butterdock/home@2b2b2b2b", |all| {
         let newest = all.last().context("a folder of the second machine's own")?;
         ensure!(all.len() == 3 && snapshot::show(newest)?.parent_uuid != "-", "{all:?}");
         same("the second machine's newest", &source, &Tree::read(newest)?, Rules::SOURCE_OF_INCREMENT)
@@ -153,7 +154,7 @@ fn in_one_folder_a_machine_deletes_nothing_of_another() -> Result<()> {
     }
     let first = machines.uuids(Some("this-machine"))?;
     ensure!(first.len() == 2, "{first:?}");
-    machines.story.unplug()?;
+    machines.scenario.unplug()?;
     machines.switch()?;
     machines.enrol()?;
     for _ in 0..4 {
@@ -165,9 +166,9 @@ fn in_one_folder_a_machine_deletes_nothing_of_another() -> Result<()> {
     ensure!(second.len() == 2, "the second machine thins its own: {second:?}");
     // What another machine made can be restored.
     let uuid = first.first().context("a snapshot")?;
-    machines.story.job("Restore", &(uuid, "tank", no_options()))?;
-    machines.story.drive("safe", &DriveState::Safe)?;
-    machines.story.unplug()?;
+    machines.scenario.job("Restore", &(uuid, "tank", no_options()))?;
+    machines.scenario.drive("safe", &DriveState::Safe)?;
+    machines.scenario.unplug()?;
     machines.switch()?;
     machines.next_plug()?;
     next_second()?;
@@ -181,29 +182,29 @@ fn in_one_folder_a_machine_deletes_nothing_of_another() -> Result<()> {
 fn a_copy_of_a_drive_that_two_machines_use_is_still_found_out() -> Result<()> {
     let mut machines = Machines::new("")?;
     machines.back_up()?;
-    machines.story.unplug()?;
-    let copy = machines.story.stage.rig.join("copy.disk");
-    fs::copy(&machines.story.image, &copy)?;
+    machines.scenario.unplug()?;
+    let copy = machines.scenario.fixture.rig.join("copy.disk");
+    fs::copy(&machines.scenario.image, &copy)?;
     machines.next_plug()?;
-    machines.story.unplug()?;
-    fs::rename(copy, &machines.story.image)?;
+    machines.scenario.unplug()?;
+    fs::rename(copy, &machines.scenario.image)?;
     machines.switch()?;
     machines.enrol()?;
     machines.back_up()?;
-    machines.story.unplug()?;
+    machines.scenario.unplug()?;
     machines.switch()?;
-    machines.story.plug()?;
-    let drive = machines.story.stage.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
+    machines.scenario.plug()?;
+    let drive = machines.scenario.fixture.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
     says(&drive.is.problem, &["copy of the drive \"Blue\""])
 }
 
 /// Turns what this version wrote into what version 1 did: one token for all machines, the newest shared snapshot alone, and no
 /// records.
-fn as_version_1(story: &mut Story) -> Result<()> {
-    story.stage.stop()?;
-    fs::remove_file(story.stage.rig.join("state/machine"))?;
-    for name in story.stage.records()? {
-        let file = story.stage.rig.join("state/drives").join(name);
+fn as_version_1(scenario: &mut Scenario) -> Result<()> {
+    scenario.fixture.stop()?;
+    fs::remove_file(scenario.fixture.rig.join("state/machine"))?;
+    for name in scenario.fixture.records()? {
+        let file = scenario.fixture.rig.join("state/drives").join(name);
         let mut enrolment: Value = serde_json::from_slice(&fs::read(&file)?)?;
         let shared = enrolment["shared"]["home"]["shared"].as_array().and_then(|all| all.last()).context("shared")?;
         let pin = json!({
@@ -216,13 +217,13 @@ fn as_version_1(story: &mut Story) -> Result<()> {
         fields.retain(|name, _| name != "shared" && name != "restored");
         fs::write(&file, serde_json::to_vec(&enrolment)?)?;
     }
-    elsewhere(&story.image, |at| {
+    elsewhere(&scenario.image, |at| {
         fs::remove_dir_all(at.join("butterdock/home/.butterdock-staging"))?;
         let token = |path: &PathBuf| path.to_string_lossy().contains("/.butterdock-drive.");
         let token = fs::read_dir(at)?.flatten().map(|entry| entry.path()).find(token).context("a token")?;
         Ok(fs::rename(token, at.join(".butterdock-drive"))?)
     })?;
-    story.stage.start()
+    scenario.fixture.start()
 }
 
 #[test]
@@ -234,23 +235,23 @@ fn snapshots_of_version_1_are_adopted_where_this_machine_proves_them() -> Result
     }
     let before = machines.uuids(Some("this-machine"))?;
     // One that nobody here can prove, of the same name and in the same folder.
-    let (live, old) = (machines.story.tank.join("live"), machines.story.tank.join("home.20200101T000000Z"));
+    let (live, old) = (machines.scenario.tank.join("live"), machines.scenario.tank.join("home.20200101T000000Z"));
     snapshot::create(&live)?;
     snapshot::freeze(&live, &old)?;
-    let stream = machines.story.stage.rig.join("stream");
+    let stream = machines.scenario.fixture.rig.join("stream");
     snapshot::send(Proto::One, None, &old, &stream)?;
-    machines.story.unplug()?;
-    as_version_1(&mut machines.story)?;
-    elsewhere(&machines.story.image, |at| Receiver::Standard.receive(&stream, &at.join("butterdock/home")))?;
+    machines.scenario.unplug()?;
+    as_version_1(&mut machines.scenario)?;
+    elsewhere(&machines.scenario.image, |at| Receiver::Standard.receive(&stream, &at.join("butterdock/home")))?;
     machines.next_plug()?;
-    ensure!(newest_is_the_source(&machines.story)?, "it was no increment");
+    ensure!(newest_is_the_source(&machines.scenario)?, "it was no increment");
     let (ours, unknown) = (machines.uuids(Some("this-machine"))?, machines.uuids(None)?);
     ensure!(ours.is_superset(&before) && ours.len() == 4 && unknown.len() == 1, "{ours:?} {before:?} {unknown:?}");
     let text = machines.configurations[0].replace("last = 9", "last = 1");
-    fs::write(&machines.story.stage.configuration, text)?;
-    machines.story.unplug()?;
-    machines.story.stage.stop()?;
-    machines.story.stage.start()?;
+    fs::write(&machines.scenario.fixture.configuration, text)?;
+    machines.scenario.unplug()?;
+    machines.scenario.fixture.stop()?;
+    machines.scenario.fixture.start()?;
     next_second()?;
     machines.next_plug()?;
     let (ours, still) = (machines.uuids(Some("this-machine"))?, machines.uuids(None)?);

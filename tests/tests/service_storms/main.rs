@@ -9,5 +9,5 @@ mod machines;
 mod plugs;
 mod pushes;
 mod strangers;
-mod twins;
+mod two_drives;
 mod weather;

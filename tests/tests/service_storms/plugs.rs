@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_tests::chaos::{names, wait_until};
-use butterdock_tests::docking::{Disk, Story, is_mounted};
+use butterdock_tests::docking::{Disk, Scenario, is_mounted};
 use butterdock_tests::rig::{PATIENCE, rounds, run};
 use butterdock_tests::service::{Event, Recorder, Recording, no_options};
 use zbus::OwnedObjectPath;
@@ -26,36 +26,36 @@ const MOST: u32 = 3000;
 #[test]
 fn after_many_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Result<()> {
     let mut random = chance()?;
-    let mut story = Story::begin()?;
-    let mut images = vec![story.image.clone()];
+    let mut scenario = Scenario::begin()?;
+    let mut images = vec![scenario.image.clone()];
     for name in ["b", "c"] {
-        let image = story.stage.image(name, "Blue")?;
+        let image = scenario.fixture.image(name, "Blue")?;
         let disk = Disk::attach(&image)?;
-        let drive = story
-            .stage
+        let drive = scenario
+            .fixture
             .one("a new drive", |is| !is.enrolled && is.filesystem_type == "btrfs" && is.device == disk.name())?;
-        story.stage.call(&drive, "Enrol", &no_options())?;
-        let drive = story.stage.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
-        story.stage.call(&drive, "SafelyRemove", &no_options())?;
+        scenario.fixture.call(&drive, "Enrol", &no_options())?;
+        let drive = scenario.fixture.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
+        scenario.fixture.call(&drive, "SafelyRemove", &no_options())?;
         drop(disk);
         images.push(image);
     }
     // It was mounted when it was enrolled, and stays so until somebody lets it go.
-    let first = story.device()?;
-    let first = story.stage.one("the first", |is| is.enrolled && is.device == first)?;
-    let body = story.stage.client.call(&first.path, (DRIVE, "Backup"), &no_options())?.body();
-    story.succeeds(body.deserialize::<OwnedObjectPath>()?.as_str())?;
-    let recorder = Recorder::start(&story.stage.bus)?;
-    let mut disks = [story.disk.take(), None, None];
+    let first = scenario.device()?;
+    let first = scenario.fixture.one("the first", |is| is.enrolled && is.device == first)?;
+    let body = scenario.fixture.client.call(&first.path, (DRIVE, "Backup"), &no_options())?.body();
+    scenario.succeeds(body.deserialize::<OwnedObjectPath>()?.as_str())?;
+    let recorder = Recorder::start(&scenario.fixture.bus)?;
+    let mut disks = [scenario.disk.take(), None, None];
     let mut events = Vec::new();
     for turn in 0..MOST {
         // Where all takes its time, jobs are few.
-        if turn >= rounds(50, 200) && (turn % 25 == 0) && story.history("backup")?.len() > ENOUGH {
+        if turn >= rounds(50, 200) && (turn % 25 == 0) && scenario.history("backup")?.len() > ENOUGH {
             break;
         }
         let which = usize::try_from(random.below(3))?;
         if turn % 10 == 0 {
-            fs::write(story.source.join("changing"), vec![u8::try_from(turn)?; 2 << 20])?;
+            fs::write(scenario.source.join("changing"), vec![u8::try_from(turn)?; 2 << 20])?;
         }
         disks[which] = match disks[which].take() {
             Some(disk) => {
@@ -67,7 +67,7 @@ fn after_many_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Re
         events.push(Instant::now());
         sleep(Duration::from_millis(random.below(40)));
     }
-    let recording = recorder.finish(&story.stage.client)?;
+    let recording = recorder.finish(&scenario.fixture.client)?;
     let jobs = recording.jobs()?;
     let ends = ends(&recording, &jobs, &events)?;
     // A loop device that is mounted stays until it is let go: what a pull hits is a drive that is not mounted yet.
@@ -80,14 +80,14 @@ fn after_many_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Re
         eprintln!("{} jobs: {ends:?}", jobs.len());
     }
     disks = [None, None, None];
-    wait_until("the kernel has let all go", || Ok(loops(&story)?.is_empty()))?;
-    story.stage.until("none is there", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
-    no_worker_is_left(&story)?;
+    wait_until("the kernel has let all go", || Ok(loops(&scenario)?.is_empty()))?;
+    scenario.fixture.until("none is there", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    no_worker_is_left(&scenario)?;
     for (disk, image) in disks.iter_mut().zip(&images) {
         *disk = Some(Disk::attach(image)?);
     }
-    let kernel: BTreeSet<String> = loops(&story)?.into_iter().collect();
-    let drives = story.stage.until("all three are safe", |all| {
+    let kernel: BTreeSet<String> = loops(&scenario)?.into_iter().collect();
+    let drives = scenario.fixture.until("all three are safe", |all| {
         all.len() == 3 && all.iter().all(|drive| drive.is.state == DriveState::Safe && !drive.is.device.is_empty())
     })?;
     let shown: BTreeSet<String> = drives.iter().map(|drive| drive.is.device.clone()).collect();
@@ -107,21 +107,21 @@ fn after_many_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Re
         let shown = (drive.is.filesystem_uuid.as_str(), drive.is.size, drive.is.enrolled);
         ensure!(shown == (uuid.out().trim(), sectors * 512, true), "{drive:?}");
     }
-    let held = |story: &Story| -> Result<BTreeSet<String>> {
-        let id = story.stage.daemon.as_ref().context("it runs")?.id();
+    let held = |scenario: &Scenario| -> Result<BTreeSet<String>> {
+        let id = scenario.fixture.daemon.as_ref().context("it runs")?.id();
         let mounts = fs::read_to_string(format!("/proc/{id}/mountinfo"))?;
         let sources = mounts.split_whitespace().filter_map(|word| word.strip_prefix("/dev/"));
         Ok(sources.filter(|name| kernel.contains(*name)).map(str::to_owned).collect())
     };
-    let mounted = held(&story)?;
+    let mounted = held(&scenario)?;
     ensure!(mounted.is_empty(), "the service has mounted {mounted:?}");
-    no_worker_is_left(&story)?;
-    let (_, hidden) = names(&folder(&story))?;
+    no_worker_is_left(&scenario)?;
+    let (_, hidden) = names(&folder(&scenario))?;
     ensure!(hidden.is_empty(), "{hidden:?}");
     for disk in disks {
-        story.disk = disk;
-        nothing_half_made(&story)?;
-        newest_is_the_source(&story)?;
+        scenario.disk = disk;
+        nothing_half_made(&scenario)?;
+        newest_is_the_source(&scenario)?;
     }
     Ok(())
 }
@@ -130,7 +130,7 @@ fn after_many_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Re
 fn ends(recording: &Recording, jobs: &[String], events: &[Instant]) -> Result<BTreeMap<String, usize>> {
     let (mut ends, mut disturbed) = (BTreeMap::<String, usize>::new(), 0);
     for job in jobs {
-        let told = recording.story(job)?;
+        let told = recording.scenario(job)?;
         for moment in &told {
             let Event::Completed(result, details) = &moment.event else { continue };
             let error = details.get("error_name").and_then(|name| <&str>::try_from(name).ok()).unwrap_or_default();
@@ -146,21 +146,21 @@ fn ends(recording: &Recording, jobs: &[String], events: &[Instant]) -> Result<BT
 
 #[test]
 fn who_looks_at_a_drive_when_it_is_plugged_in_takes_no_backup_away() -> Result<()> {
-    let mut story = Story::begin()?;
-    story.job("Backup", &no_options())?;
+    let mut scenario = Scenario::begin()?;
+    scenario.job("Backup", &no_options())?;
     for round in 0..rounds(3, 8_u8) {
-        story.drive("safe", &DriveState::Safe)?;
-        story.unplug()?;
-        fs::write(story.source.join("changing"), [round])?;
-        let before = good(&story)?;
-        let drive = story.stage.one("shown, though it is away", |is| is.enrolled)?;
-        story.plug()?;
+        scenario.drive("safe", &DriveState::Safe)?;
+        scenario.unplug()?;
+        fs::write(scenario.source.join("changing"), [round])?;
+        let before = good(&scenario)?;
+        let drive = scenario.fixture.one("shown, though it is away", |is| is.enrolled)?;
+        scenario.plug()?;
         // The first of these that is answered waited while the drive was mounted for its plug.
         let began = Instant::now();
-        while story.stage.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options()).is_err() {
+        while scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options()).is_err() {
             ensure!(began.elapsed() < PATIENCE, "the drive never listed anything");
         }
-        let backed_up = story.stage.client.until("the backup of the plug", |_| Ok(good(&story)? > before));
+        let backed_up = scenario.fixture.client.until("the backup of the plug", |_| Ok(good(&scenario)? > before));
         backed_up.with_context(|| format!("round {round}"))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use butterdock_tests::chaos::{Frozen, wait_until};
-use butterdock_tests::docking::{Story, word};
+use butterdock_tests::docking::{Scenario, word};
 use butterdock_tests::rig::{PATIENCE, Volume, start};
 use butterdock_tests::service::{Polkit, Rules, answer, as_user, no_options, python};
 use butterdock_tests::snapshot;
@@ -23,70 +23,73 @@ use super::weather::workers;
 const MEMBERS: [u32; 2] = [1, 65534];
 
 /// Has a user call a method so many times, with a stalled pipe at hand; what came of each.
-fn call(story: &Story, uid: u32, times: u32, words: &[&str], pipe: &PipeReader) -> Result<Vec<Value>> {
-    let mut command = python("call.py", &story.stage.bus)?;
+fn call(scenario: &Scenario, uid: u32, times: u32, words: &[&str], pipe: &PipeReader) -> Result<Vec<Value>> {
+    let mut command = python("call.py", &scenario.fixture.bus)?;
     command.arg(format!("--times={times}")).args(words);
     let said = answer(as_user(uid, &command).stdin(pipe.try_clone()?))?;
     Ok(said.as_array().context("a list")?.clone())
 }
 
-fn push(story: &Story, uid: u32, times: u32, pipe: &PipeReader) -> Result<Vec<Value>> {
-    call(story, uid, times, &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"], pipe)
+fn push(scenario: &Scenario, uid: u32, times: u32, pipe: &PipeReader) -> Result<Vec<Value>> {
+    call(scenario, uid, times, &[ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"], pipe)
 }
 
 /// A backup that is on the drive, by the uuid of its snapshot there.
-fn backed_up(story: &Story) -> Result<String> {
-    story.job("Backup", &no_options())?;
-    story.drive("safe", &DriveState::Safe)?;
-    story.on_drive(|all| Ok(snapshot::show(&all[0])?.uuid))
+fn backed_up(scenario: &Scenario) -> Result<String> {
+    scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
+    scenario.on_drive(|all| Ok(snapshot::show(&all[0])?.uuid))
 }
 
 #[test]
 fn two_hundred_stalled_streams_of_members_hold_up_no_job_of_root() -> Result<()> {
-    let mut story = Story::begin()?;
-    let attic =
-        Volume::make(&story.stage.rig.join("attic.volume"), &story.stage.rig.join("attic"), &Default::default())?;
-    let mut text = fs::read_to_string(&story.stage.configuration)?;
+    let mut scenario = Scenario::begin()?;
+    let attic = Volume::make(
+        &scenario.fixture.rig.join("attic.volume"),
+        &scenario.fixture.rig.join("attic"),
+        &Default::default(),
+    )?;
+    let mut text = fs::read_to_string(&scenario.fixture.configuration)?;
     text += &format!("\n[[volume]]\nname = \"attic\"\npath = {:?}\n", attic.path());
-    fs::write(&story.stage.configuration, text)?;
-    story.stage.client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
-    let uuid = backed_up(&story)?;
-    let drive = story.drive("safe", &DriveState::Safe)?;
-    story.stage.call(&drive, "Mount", &no_options())?;
+    fs::write(&scenario.fixture.configuration, text)?;
+    scenario.fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
+    let uuid = backed_up(&scenario)?;
+    let drive = scenario.drive("safe", &DriveState::Safe)?;
+    scenario.fixture.call(&drive, "Mount", &no_options())?;
 
-    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
     for uid in MEMBERS {
-        let said = push(&story, uid, 100, &pipe)?;
+        let said = push(&scenario, uid, 100, &pipe)?;
         ensure!(said.iter().all(|said| said["answer"].is_string()), "{uid}: {said:?}");
         // One more is refused.
-        let said = push(&story, uid, 1, &pipe)?;
+        let said = push(&scenario, uid, 1, &pipe)?;
         ensure!(said[0]["error"].as_str().is_some_and(|name| name.ends_with(".Busy")), "{uid}: {said:?}");
     }
 
     // Root makes the drive safe, then a member does.
-    ensure!(story.is_held()?, "it is not mounted");
-    story.job("SafelyRemove", &no_options())?;
-    ensure!(!story.is_held()?, "still mounted");
-    story.stage.call(&drive, "Mount", &no_options())?;
-    let said = call(&story, MEMBERS[0], 1, &[&drive.path, DRIVE, "SafelyRemove", "o:{}"], &pipe)?;
+    ensure!(scenario.is_held()?, "it is not mounted");
+    scenario.job("SafelyRemove", &no_options())?;
+    ensure!(!scenario.is_held()?, "still mounted");
+    scenario.fixture.call(&drive, "Mount", &no_options())?;
+    let said = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "SafelyRemove", "o:{}"], &pipe)?;
     let job = said[0]["answer"].as_str().with_context(|| format!("{said:?}"))?;
-    story.succeeds(job)?;
-    ensure!(!story.is_held()?, "still mounted");
+    scenario.succeeds(job)?;
+    ensure!(!scenario.is_held()?, "still mounted");
 
-    story.job("Restore", &(&uuid, "attic", no_options())).context("a restore into another volume")?;
-    fs::write(story.source.join("changed"), [7; 10_000])?;
-    story.job("Backup", &no_options()).context("a backup that root asks for")?;
-    story.drive("safe after it", &DriveState::Safe)?;
-    let before = story.history("backup")?.len();
-    story.unplug()?;
-    fs::write(story.source.join("changed"), [8; 10_000])?;
-    story.plug()?;
-    story.stage.client.until("the backup of the plug", |_| Ok(story.history("backup")?.len() > before))?;
-    let made = story.history("backup")?;
+    scenario.job("Restore", &(&uuid, "attic", no_options())).context("a restore into another volume")?;
+    fs::write(scenario.source.join("changed"), [7; 10_000])?;
+    scenario.job("Backup", &no_options()).context("a backup that root asks for")?;
+    scenario.drive("safe after it", &DriveState::Safe)?;
+    let before = scenario.history("backup")?.len();
+    scenario.unplug()?;
+    fs::write(scenario.source.join("changed"), [8; 10_000])?;
+    scenario.plug()?;
+    scenario.fixture.client.until("the backup of the plug", |_| Ok(scenario.history("backup")?.len() > before))?;
+    let made = scenario.history("backup")?;
     ensure!(made.iter().all(|row| word(row, "result") == "succeeded"), "{made:?}");
     // No stream ended meanwhile.
-    ensure!(story.history("receive")?.is_empty(), "{:?}", story.history("receive")?);
+    ensure!(scenario.history("receive")?.is_empty(), "{:?}", scenario.history("receive")?);
     drop(attic);
     Ok(())
 }
@@ -94,29 +97,29 @@ fn two_hundred_stalled_streams_of_members_hold_up_no_job_of_root() -> Result<()>
 #[test]
 fn a_restore_of_root_goes_before_the_streams_that_wait_for_its_volume() -> Result<()> {
     let limits = "\n[streams]\nrate_window = \"2s\"\n";
-    let story = Story::on(&["home"], limits, |stage| stage.image("a", "Blue"))?;
-    let uuid = backed_up(&story)?;
-    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    let scenario = Scenario::on(&["home"], limits, |fixture| fixture.image("a", "Blue"))?;
+    let uuid = backed_up(&scenario)?;
+    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
-    let said = push(&story, MEMBERS[0], 40, &pipe)?;
+    let said = push(&scenario, MEMBERS[0], 40, &pipe)?;
     ensure!(said.iter().all(|said| said["answer"].is_string()), "{said:?}");
     let mut options = no_options();
     options.insert("name", Variant::from("restored"));
-    let drive = story.drive("the drive", &DriveState::Safe)?;
-    let body = story.stage.client.call(&drive.path, (DRIVE, "Restore"), &(&uuid, "tank", options))?.body();
+    let drive = scenario.drive("the drive", &DriveState::Safe)?;
+    let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Restore"), &(&uuid, "tank", options))?.body();
     let job: OwnedObjectPath = body.deserialize()?;
-    let before = story.history("receive")?.len();
-    story.succeeds(job.as_str())?;
+    let before = scenario.history("receive")?.len();
+    scenario.succeeds(job.as_str())?;
     // The one that ran is over, and one may have ended and another begun before the count.
-    let row = story.history("restore")?;
-    let ended = story.history("receive")?;
+    let row = scenario.history("restore")?;
+    let ended = scenario.history("receive")?;
     let earlier = ended.iter().filter(|of| time(of, "end_time") <= time(&row[0], "end_time")).count();
     ensure!(
         earlier <= before + 1,
         "{earlier} streams ended before the restore, {before} of them before it was asked for"
     );
     ensure!(ended.iter().all(|row| word(row, "error_name").ends_with(".TooSlow")), "{ended:?}");
-    let by: u32 = story.stage.client.get(job.as_str(), JOB, "StartedByUid")?;
+    let by: u32 = scenario.fixture.client.get(job.as_str(), JOB, "StartedByUid")?;
     ensure!(by == 0, "{by}");
     Ok(())
 }
@@ -127,26 +130,26 @@ fn time(row: &butterdock_tests::docking::Row, key: &str) -> u64 {
 
 #[test]
 fn a_look_at_a_drive_ends_when_it_is_made_safe() -> Result<()> {
-    let story = Story::begin()?;
+    let scenario = Scenario::begin()?;
     // The folder for snapshots is there from now on.
-    backed_up(&story)?;
-    let drive = story.drive("safe", &DriveState::Safe)?;
-    story.stage.call(&drive, "Mount", &no_options())?;
-    fs::write(story.source.join("changed"), [7; 10_000])?;
-    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    backed_up(&scenario)?;
+    let drive = scenario.drive("safe", &DriveState::Safe)?;
+    scenario.fixture.call(&drive, "Mount", &no_options())?;
+    fs::write(scenario.source.join("changed"), [7; 10_000])?;
+    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
     // The estimate's worker cannot make its snapshot, and stops for good when it could.
-    let frozen = Frozen::new(story.pool.path())?;
-    let mut command = python("call.py", &story.stage.bus)?;
+    let frozen = Frozen::new(scenario.pool.path())?;
+    let mut command = python("call.py", &scenario.fixture.bus)?;
     command.args([ROOT, MANAGER, "ListBackups", "o:{\"estimate\": true}"]);
     let asking = start(&mut as_user(MEMBERS[0], &command))?;
-    wait_until("the worker of the estimate", || Ok(!workers(&story)?.is_empty()))?;
-    for worker in workers(&story)? {
+    wait_until("the worker of the estimate", || Ok(!workers(&scenario)?.is_empty()))?;
+    for worker in workers(&scenario)? {
         kill(Pid::from_raw(worker), Signal::SIGSTOP)?;
     }
     drop(frozen);
 
-    story.job("SafelyRemove", &no_options())?;
-    ensure!(!story.is_held()?, "still mounted");
+    scenario.job("SafelyRemove", &no_options())?;
+    ensure!(!scenario.is_held()?, "still mounted");
     let told = asking.finish(PATIENCE)?.success()?;
     ensure!(told.out().contains("made safe to unplug"), "{}", told.out());
     Ok(())
@@ -154,18 +157,18 @@ fn a_look_at_a_drive_ends_when_it_is_made_safe() -> Result<()> {
 
 #[test]
 fn a_backup_that_a_member_asked_for_is_no_answer_to_root() -> Result<()> {
-    let story = Story::begin()?;
-    let _polkit = Polkit::start(&story.stage.rig, &story.stage.bus, &Rules::Allow)?;
+    let scenario = Scenario::begin()?;
+    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
-    let drive = story.drive("the drive", &DriveState::Mounted)?;
+    let drive = scenario.drive("the drive", &DriveState::Mounted)?;
     // It has the drive, and the backup waits for it.
-    let verify = call(&story, MEMBERS[0], 1, &[&drive.path, DRIVE, "Verify", "o:{}"], &pipe)?;
-    let theirs = call(&story, MEMBERS[0], 1, &[&drive.path, DRIVE, "Backup", "o:{}"], &pipe)?;
+    let verify = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "Verify", "o:{}"], &pipe)?;
+    let theirs = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "Backup", "o:{}"], &pipe)?;
     for said in [&verify, &theirs] {
         ensure!(said[0]["answer"].is_string(), "{said:?}");
     }
-    let job = story.job("Backup", &no_options())?;
-    let by: u32 = story.stage.client.get(&job, JOB, "StartedByUid")?;
+    let job = scenario.job("Backup", &no_options())?;
+    let by: u32 = scenario.fixture.client.get(&job, JOB, "StartedByUid")?;
     ensure!(by == 0, "{by}");
-    story.succeeds(theirs[0]["answer"].as_str().context("a job")?)
+    scenario.succeeds(theirs[0]["answer"].as_str().context("a job")?)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::docking::{Disk, Stage, is_mounted};
+use butterdock_tests::docking::{Disk, DriveFixture, is_mounted};
 use butterdock_tests::rig::{PATIENCE, Rig, run};
 use butterdock_tests::service::no_options;
 use nix::errno::Errno;
@@ -48,20 +48,20 @@ fn an_unknown_drive_beside_an_enrolled_one_is_neither_mounted_nor_scanned_nor_pa
     // The system's own rule scans every btrfs that is not enrolled: without it whoever scans is the service.
     fs::create_dir(rig.join("rules.d"))?;
     fs::write(rig.join("rules.d/64-btrfs.rules"), "")?;
-    let stage = Stage::with(rig, "")?;
-    let images = [stage.image("a", "Blue")?, stage.image("b", "Other")?];
-    let scans = Scans::watch(&stage.rig)?;
+    let fixture = DriveFixture::with(rig, "")?;
+    let images = [fixture.image("a", "Blue")?, fixture.image("b", "Other")?];
+    let scans = Scans::watch(&fixture.rig)?;
     let known = Disk::attach(&images[0])?;
-    let drive = stage.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    stage.call(&drive, "Enrol", &no_options())?;
-    stage.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
     let stranger = Disk::attach(&images[1])?;
-    let other = stage.one("the stranger", |is| is.label == "Other")?;
+    let other = fixture.one("the stranger", |is| is.label == "Other")?;
     ensure!(!other.is.enrolled && other.is.state == DriveState::Present, "{other:?}");
     let mounted = |uuid: &str| Path::new("/sys/fs/btrfs").join(uuid).exists();
     ensure!(mounted(&drive.is.filesystem_uuid) && is_mounted(&known.name())?, "the control is not seen");
     ensure!(!mounted(&other.is.filesystem_uuid) && !is_mounted(&stranger.name())?, "{other:?}");
-    let daemon = stage.daemon.as_ref().context("it runs")?.id();
+    let daemon = fixture.daemon.as_ref().context("it runs")?.id();
     let mounts = fs::read_to_string(format!("/proc/{daemon}/mountinfo"))?;
     let in_its_mounts = |disk: &Disk| mounts.split_whitespace().any(|word| word == format!("/dev/{}", disk.name()));
     ensure!(in_its_mounts(&known) && !in_its_mounts(&stranger), "{mounts}");

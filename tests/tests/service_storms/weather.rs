@@ -9,7 +9,7 @@ use butterdock_dbus::ErrorDetails;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::chaos::{names, wait_until};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Story, word};
+use butterdock_tests::docking::{Scenario, word};
 use butterdock_tests::rig::{PATIENCE, Receiver, run, seed};
 use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot::{self, Proto};
@@ -22,22 +22,22 @@ pub(super) fn chance() -> Result<Random> {
 }
 
 /// Begins a backup and answers its job.
-pub(super) fn begin(story: &Story) -> Result<String> {
-    let drive = story.stage.one("the drive", |is| is.enrolled)?;
-    let body = story.stage.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+pub(super) fn begin(scenario: &Scenario) -> Result<String> {
+    let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
+    let body = scenario.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
     Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
 }
 
 /// How a job ended: its state, the error without its prefix, and what a person who may know names is told. What everybody
 /// is told says what to do next and names no file.
-pub(super) fn end(story: &Story, job: &str) -> Result<(String, String, String)> {
-    let (state, error) = story.stage.client.end_of(job)?;
-    let everybody: String = story.stage.client.get(job, JOB, "ErrorMessage")?;
+pub(super) fn end(scenario: &Scenario, job: &str) -> Result<(String, String, String)> {
+    let (state, error) = scenario.fixture.client.end_of(job)?;
+    let everybody: String = scenario.fixture.client.get(job, JOB, "ErrorMessage")?;
     if state == "failed" {
         is_for_a_person(&everybody)?;
         ensure!(!everybody.contains('/'), "a name for everybody: {everybody}");
     }
-    let details = story.stage.client.call(job, (JOB, "GetErrorDetails"), &no_options())?.body();
+    let details = scenario.fixture.client.call(job, (JOB, "GetErrorDetails"), &no_options())?.body();
     let message = details.deserialize::<ErrorDetails>()?.message;
     if state == "failed" {
         says(&message, &["the backup \"home\" to the drive \"Blue\": "])?;
@@ -59,18 +59,18 @@ pub(super) fn says(message: &str, words: &[&str]) -> Result<()> {
 }
 
 /// How many backups of the history have succeeded.
-pub(super) fn good(story: &Story) -> Result<usize> {
-    Ok(story.history("backup")?.iter().filter(|row| word(row, "result") == "succeeded").count())
+pub(super) fn good(scenario: &Scenario) -> Result<usize> {
+    Ok(scenario.history("backup")?.iter().filter(|row| word(row, "result") == "succeeded").count())
 }
 
 /// The folder of the source's snapshots.
-pub(super) fn folder(story: &Story) -> PathBuf {
-    story.pool.join("snapshots-home")
+pub(super) fn folder(scenario: &Scenario) -> PathBuf {
+    scenario.pool.join("snapshots-home")
 }
 
 /// The processes that the service has started and not yet buried.
-pub(super) fn workers(story: &Story) -> Result<Vec<i32>> {
-    let id = story.stage.daemon.as_ref().context("it runs")?.id();
+pub(super) fn workers(scenario: &Scenario) -> Result<Vec<i32>> {
+    let id = scenario.fixture.daemon.as_ref().context("it runs")?.id();
     let mut all = Vec::new();
     for thread in fs::read_dir(format!("/proc/{id}/task"))?.flatten() {
         let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
@@ -80,12 +80,12 @@ pub(super) fn workers(story: &Story) -> Result<Vec<i32>> {
 }
 
 /// That whatever can be seen on either side is whole.
-pub(super) fn nothing_half_made(story: &Story) -> Result<()> {
-    let (mine, _) = names(&folder(story))?;
+pub(super) fn nothing_half_made(scenario: &Scenario) -> Result<()> {
+    let (mine, _) = names(&folder(scenario))?;
     for name in &mine {
-        ensure!(snapshot::show(&folder(story).join(name))?.read_only, "{name} beside the source is writable");
+        ensure!(snapshot::show(&folder(scenario).join(name))?.read_only, "{name} beside the source is writable");
     }
-    story.on_drive(|all| {
+    scenario.on_drive(|all| {
         for path in all {
             let name = path.file_name().context("a name")?.to_string_lossy();
             if name.starts_with('.') {
@@ -99,11 +99,11 @@ pub(super) fn nothing_half_made(story: &Story) -> Result<()> {
 }
 
 /// That the newest on the drive is what the source is now, that nothing hidden is left, and whether it was an increment.
-pub(super) fn newest_is_the_source(story: &Story) -> Result<bool> {
-    let (_, hidden) = names(&folder(story))?;
+pub(super) fn newest_is_the_source(scenario: &Scenario) -> Result<bool> {
+    let (_, hidden) = names(&folder(scenario))?;
     ensure!(hidden.is_empty(), "hidden beside the source: {hidden:?}");
-    let source = Tree::read(&story.source)?;
-    story.on_drive(|all| {
+    let source = Tree::read(&scenario.source)?;
+    scenario.on_drive(|all| {
         let hidden: Vec<_> = all.iter().filter(|path| path.to_string_lossy().contains("/.")).collect();
         ensure!(hidden.is_empty(), "hidden on the drive: {hidden:?}");
         let newest = all.last().context("nothing on the drive")?;
@@ -113,13 +113,13 @@ pub(super) fn newest_is_the_source(story: &Story) -> Result<bool> {
 }
 
 /// That the standard tools send what is on the drive, and receive it elsewhere.
-pub(super) fn standard_tools_read_it(story: &Story) -> Result<()> {
-    let stream = story.stage.rig.join("standard");
-    story.on_drive(|all| {
+pub(super) fn standard_tools_read_it(scenario: &Scenario) -> Result<()> {
+    let stream = scenario.fixture.rig.join("standard");
+    scenario.on_drive(|all| {
         let newest = all.last().context("nothing on the drive")?;
         snapshot::send(Proto::Two, None, newest, &stream)?;
-        Receiver::Standard.receive(&stream, story.tank.path())?;
-        let there = story.tank.join(newest.file_name().context("a name")?);
+        Receiver::Standard.receive(&stream, scenario.tank.path())?;
+        let there = scenario.tank.join(newest.file_name().context("a name")?);
         same("by the standard tools", &Tree::read(newest)?, &Tree::read(&there)?, Rules::SOURCE_OF_INCREMENT)?;
         snapshot::delete(&there)
     })?;
@@ -127,8 +127,8 @@ pub(super) fn standard_tools_read_it(story: &Story) -> Result<()> {
 }
 
 /// The loop devices over an image of the test's.
-pub(super) fn loops(story: &Story) -> Result<Vec<String>> {
-    let images = story.stage.rig.join("");
+pub(super) fn loops(scenario: &Scenario) -> Result<Vec<String>> {
+    let images = scenario.fixture.rig.join("");
     let listed = run(Command::new("losetup").args(["--list", "--noheadings", "--output", "NAME,BACK-FILE"]), PATIENCE)?;
     let listed = listed.success()?.out();
     let ours = listed.lines().filter(|line| line.contains(&*images.to_string_lossy()) && line.contains(".img"));
@@ -139,6 +139,6 @@ pub(super) fn loops(story: &Story) -> Result<Vec<String>> {
 }
 
 /// Waits until the service has no process beside itself.
-pub(super) fn no_worker_is_left(story: &Story) -> Result<()> {
-    wait_until("no worker is left", || Ok(workers(story)?.is_empty()))
+pub(super) fn no_worker_is_left(scenario: &Scenario) -> Result<()> {
+    wait_until("no worker is left", || Ok(workers(scenario)?.is_empty()))
 }

@@ -27,7 +27,7 @@ where
         }
         Ok(())
     };
-    for moment in recording.story(job)? {
+    for moment in recording.scenario(job)? {
         match &moment.event {
             Event::Added(told) | Event::Changed(told) => take(told)?,
             Event::Replied | Event::Completed(..) | Event::Removed => {}
@@ -65,8 +65,8 @@ fn progress_and_counters_never_go_back_and_are_always_numbers() -> Result<()> {
         ensure!(all.is_sorted() && all.first() == Some(&0), "{property}: {all:?}");
     }
     for property in FIXED {
-        let told = recording.story(&job)?.len();
-        let all = recording.story(&job)?.into_iter().filter(|moment| match &moment.event {
+        let told = recording.scenario(&job)?.len();
+        let all = recording.scenario(&job)?.into_iter().filter(|moment| match &moment.event {
             Event::Changed(changed) => changed.contains_key(property),
             Event::Added(_) | Event::Replied | Event::Completed(..) | Event::Removed => false,
         });
@@ -105,7 +105,7 @@ fn a_job_without_a_total_has_no_progress_that_is_not_a_number() -> Result<()> {
     for job in [&job, &longer] {
         let progress: Vec<f64> = values(&recording, job, "Progress")?;
         ensure!(progress.iter().all(|share| (0.0..=1.0).contains(share)), "{progress:?}");
-        let first = recording.story(job)?.into_iter().next().context("InterfacesAdded")?;
+        let first = recording.scenario(job)?.into_iter().next().context("InterfacesAdded")?;
         ensure!(matches!(first.event, Event::Added(told) if told.contains_key("Progress")), "{job}");
     }
     let valid: Vec<bool> = values(&recording, &job, "ProgressValid")?;

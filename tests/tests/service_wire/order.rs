@@ -8,8 +8,8 @@ use butterdock_tests::service::{Event, Moment, Recorder, Recording, Service, Sta
 
 /// That a job's story is in order, and that its last words are these. Answers whether its object was removed.
 fn check(recording: &Recording, job: &str, result: &str) -> Result<bool> {
-    let story = recording.story(job)?;
-    let words: String = story.iter().map(|moment| letter(&moment.event)).collect();
+    let scenario = recording.scenario(job)?;
+    let words: String = scenario.iter().map(|moment| letter(&moment.event)).collect();
     let once = |letter: char| words.matches(letter).count() == 1;
     let at = |letter: char| words.find(letter).with_context(|| format!("no {letter} in {words}"));
     ensure!(once('A') && once('R') && once('E'), "{job}: not exactly once: {words}");
@@ -20,7 +20,7 @@ fn check(recording: &Recording, job: &str, result: &str) -> Result<bool> {
     let removed = words.find('X');
     ensure!(removed.is_none_or(|gone| gone > end && gone + 1 == words.len()), "{job}: removed too early: {words}");
     let mut state = String::new();
-    for Moment { event, .. } in &story {
+    for Moment { event, .. } in &scenario {
         match event {
             Event::Changed(changed) => {
                 if let Some(told) = changed.get("State") {

@@ -16,9 +16,9 @@ fn a_jobs_properties_change_at_most_four_times_a_second() -> Result<()> {
     let job = client.receive(file_of(&all)?, &no_options())?;
     ensure!(client.end_of(&job)?.0 == "succeeded", "{:?}", client.end_of(&job)?);
     let recording = recorder.finish(&client)?;
-    let story = recording.story(&job)?;
+    let scenario = recording.scenario(&job)?;
     let times: Vec<Instant> =
-        story.iter().filter(|moment| matches!(moment.event, Event::Changed(_))).map(|moment| moment.at).collect();
+        scenario.iter().filter(|moment| matches!(moment.event, Event::Changed(_))).map(|moment| moment.at).collect();
     let (Some(first), Some(last)) = (times.first(), times.last()) else { anyhow::bail!("nothing changed") };
     let allowed = (last.duration_since(*first).as_millis() * 4).div_ceil(1000) + 1;
     ensure!(times.len() as u128 <= allowed, "{} changes, {allowed} are allowed", times.len());

@@ -11,17 +11,17 @@ use butterdock_dbus::{
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
 use super::manager::chatter;
-use super::{About, Desk, STEERING, job};
+use super::{About, Fixture, STEERING, job};
 
 #[derive(Debug)]
 pub(crate) struct Drive {
     pub(crate) id: String,
     now: DriveProperties,
-    desk: Arc<Desk>,
+    fixture: Arc<Fixture>,
 }
 
 /// An enrolled drive; one that is not, has no serial number and shares its label with the third; and that third.
-pub(crate) fn all(desk: &Arc<Desk>) -> Vec<Drive> {
+pub(crate) fn all(fixture: &Arc<Fixture>) -> Vec<Drive> {
     let attic = DriveProperties {
         label: "Attic".to_owned(),
         model: "Elements 25A2".to_owned(),
@@ -43,13 +43,13 @@ pub(crate) fn all(desk: &Arc<Desk>) -> Vec<Drive> {
         ..DriveProperties::default()
     };
     let other = DriveProperties { device: "sdd1".to_owned(), model: STEERING.to_owned(), ..twin.clone() };
-    let drive = |id: &str, now| Drive { id: id.to_owned(), now, desk: Arc::clone(desk) };
+    let drive = |id: &str, now| Drive { id: id.to_owned(), now, fixture: Arc::clone(fixture) };
     vec![drive("3f2a", attic), drive("9a11", twin), drive("9a22", other)]
 }
 
 impl Drive {
     fn asked(&self, what: String) {
-        self.desk.asked.lock().expect("unpoisoned").push(what);
+        self.fixture.asked.lock().expect("unpoisoned").push(what);
     }
 
     async fn begin(&self, connection: &Connection, about: About) -> Result<OwnedObjectPath, Error> {
@@ -57,7 +57,7 @@ impl Drive {
         writer.write_all(about.backup.as_bytes()).expect("written");
         let about = About { drive: Some(self.id.clone()), ..about };
         let stream = File::from(std::os::fd::OwnedFd::from(reader));
-        Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, None).await?)
+        Ok(job::begin(connection, Arc::clone(&self.fixture), about, stream, None).await?)
     }
 }
 

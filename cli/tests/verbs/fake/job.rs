@@ -19,7 +19,7 @@ use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
 
-use super::{About, Desk};
+use super::{About, Fixture};
 
 /// What becomes of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) struct Job {
 /// Serves a job and begins its work.
 pub(crate) async fn begin(
     connection: &Connection,
-    desk: Arc<Desk>,
+    fixture: Arc<Fixture>,
     about: About,
     stream: File,
     total: Option<u64>,
@@ -65,7 +65,7 @@ pub(crate) async fn begin(
         }
         let (kind, backup, error_name, error_message) = job
             .get(|now| (now.kind.to_string(), now.backup.clone(), now.error_name.clone(), now.error_message.clone()));
-        desk.history.lock().expect("unpoisoned").push(HistoryEntry {
+        fixture.history.lock().expect("unpoisoned").push(HistoryEntry {
             id: id.to_string(),
             kind,
             volume,

@@ -15,11 +15,11 @@ use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, Variant, interface};
 
-use super::{About, Desk, job, volume};
+use super::{About, Fixture, job, volume};
 
 #[derive(Debug)]
 pub(crate) struct Manager {
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) fixture: Arc<Fixture>,
 }
 
 #[interface(name = "org.butterdock.Butterdock1.Manager")]
@@ -33,7 +33,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath, Error> {
         let read = ReceiveOptions::from_options(options)?;
-        self.desk.asked.lock().expect("unpoisoned").push(format!("{volume} {read:?}"));
+        self.fixture.asked.lock().expect("unpoisoned").push(format!("{volume} {read:?}"));
         if volume == "locked" {
             return Err(Error::new(ErrorName::NotAuthorized, "you may not receive into the volume \"locked\""));
         }
@@ -42,20 +42,20 @@ impl Manager {
             chatter(connection, 500).await?;
             let stream = File::from(std::os::fd::OwnedFd::from(stream));
             let about = About { volume: Some("tank".to_owned()), ..About::default() };
-            return Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?);
+            return Ok(job::begin(connection, Arc::clone(&self.fixture), about, stream, read.total).await?);
         }
         if !volume::NAMES.contains(&volume.as_str()) {
             return Err(Error::new(ErrorName::NotFound, format!("there is no volume \"{volume}\"")));
         }
         let stream = File::from(std::os::fd::OwnedFd::from(stream));
         let about = About { volume: Some(volume), ..About::default() };
-        Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?)
+        Ok(job::begin(connection, Arc::clone(&self.fixture), about, stream, read.total).await?)
     }
 
     #[zbus(out_args("entries"))]
     fn list_history(&self, options: &Options) -> Result<Vec<HistoryEntry>, Error> {
         no_options(options)?;
-        Ok(self.desk.history.lock().expect("unpoisoned").iter().rev().cloned().collect())
+        Ok(self.fixture.history.lock().expect("unpoisoned").iter().rev().cloned().collect())
     }
 
     #[zbus(out_args("backups"))]
@@ -82,7 +82,7 @@ impl Manager {
 
     fn forget_drive(&self, drive: &str, options: &Options) -> Result<(), Error> {
         no_options(options)?;
-        self.desk.asked.lock().expect("unpoisoned").push(format!("forget {drive}"));
+        self.fixture.asked.lock().expect("unpoisoned").push(format!("forget {drive}"));
         let none = || Error::new(ErrorName::NotFound, format!("no drive {drive:?} is enrolled"));
         if drive == "gone" { Ok(()) } else { Err(none()) }
     }
@@ -93,7 +93,7 @@ impl Manager {
 
     fn trust_clock(&self, options: &Options) -> Result<(), Error> {
         no_options(options)?;
-        self.desk.asked.lock().expect("unpoisoned").push("trust-clock".to_owned());
+        self.fixture.asked.lock().expect("unpoisoned").push("trust-clock".to_owned());
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub(crate) use volume::{NAMES, STEERING};
 
 /// What every object of the service shares.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct Fixture {
     pub(crate) history: Mutex<Vec<HistoryEntry>>,
     /// What `Receive` was called with.
     pub(crate) asked: Mutex<Vec<String>>,
@@ -32,7 +32,7 @@ pub(crate) struct Desk {
 /// A service in a thread; it ends with this.
 #[derive(Debug)]
 pub(crate) struct Fake {
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) fixture: Arc<Fixture>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,10 +40,10 @@ pub(crate) struct Fake {
 impl Fake {
     /// Answers on this bus once it returns.
     pub(crate) fn start(address: &str) -> Self {
-        let desk = Arc::new(Desk::default());
+        let fixture = Arc::new(Fixture::default());
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let (address, shared) = (address.to_owned(), Arc::clone(&desk));
+        let (address, shared) = (address.to_owned(), Arc::clone(&fixture));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
@@ -55,19 +55,19 @@ impl Fake {
             });
         });
         is_ready.recv().expect("a service");
-        Self { desk, stop: Some(stop), thread: Some(thread) }
+        Self { fixture, stop: Some(stop), thread: Some(thread) }
     }
 }
 
-async fn serve(address: &str, desk: Arc<Desk>) -> zbus::Result<zbus::Connection> {
+async fn serve(address: &str, fixture: Arc<Fixture>) -> zbus::Result<zbus::Connection> {
     let mut builder = zbus::connection::Builder::address(address)
         .serve_at(ROOT, ObjectManager)
-        .serve_at(ROOT, manager::Manager { desk: Arc::clone(&desk) });
+        .serve_at(ROOT, manager::Manager { fixture: Arc::clone(&fixture) });
     for name in NAMES {
-        let volume = volume::Volume { name: (*name).to_owned(), desk: Arc::clone(&desk) };
+        let volume = volume::Volume { name: (*name).to_owned(), fixture: Arc::clone(&fixture) };
         builder = builder.serve_at(volume_path(name), volume);
     }
-    for drive in drive::all(&desk) {
+    for drive in drive::all(&fixture) {
         builder = builder.serve_at(drive_path(&drive.id), drive);
     }
     builder.name(BUS_NAME).build().await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use butterdock_dbus::{Error, Options, ReceiveOptions, SubvolumeRow, no_options};
 use zbus::{Connection, OwnedFd, OwnedObjectPath, interface};
 
-use super::{About, Desk, job};
+use super::{About, Fixture, job};
 
 /// A name that would clear the screen.
 pub(crate) const STEERING: &str = "bad\u{1b}[2Jname";
@@ -17,7 +17,7 @@ pub(crate) const NAMES: &[&str] = &["tank", "old", STEERING];
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) fixture: Arc<Fixture>,
 }
 
 #[interface(name = "org.butterdock.Butterdock1.Volume")]
@@ -32,7 +32,7 @@ impl Volume {
         let read = ReceiveOptions::from_options(options)?;
         let stream = File::from(std::os::fd::OwnedFd::from(stream));
         let about = About { volume: Some(self.name.clone()), ..About::default() };
-        Ok(job::begin(connection, Arc::clone(&self.desk), about, stream, read.total).await?)
+        Ok(job::begin(connection, Arc::clone(&self.fixture), about, stream, read.total).await?)
     }
 
     #[zbus(out_args("subvolumes"))]

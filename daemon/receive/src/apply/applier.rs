@@ -9,9 +9,9 @@ use butterdock_stream::{Identity, Place};
 use super::attributes;
 use super::deferred::Deferred;
 use super::encoded::Written;
-use super::lanes::Lanes;
 use super::names::TEMPORARIES;
 use super::perform::{Performer, Rules, Task};
+use super::writer_threads::WriterThreads;
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
 use crate::plan::{Action, Change, Verity, Work};
@@ -20,7 +20,7 @@ use crate::volume::{Inode, InodeKind, InodeState, Volume};
 /// How steps are applied.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, see Options")]
-pub struct Way {
+pub(crate) struct Way {
     /// See [`crate::Options::verify`].
     pub verify: bool,
     /// See [`crate::Options::force_decompress`].
@@ -34,7 +34,7 @@ pub struct Way {
 /// Applies the steps of one subvolume to a volume.
 pub(crate) struct Applier<'r, V: Volume> {
     pub(super) volume: V,
-    pub(super) lanes: Lanes<'r, V::Inode>,
+    pub(super) writer_threads: WriterThreads<'r, V::Inode>,
     /// Does what is not a file's data, on this thread.
     own: Performer<'r>,
     pub(super) rules: &'r Rules,
@@ -56,21 +56,21 @@ pub(crate) struct Finished {
 }
 
 impl<'r, V: Volume> Applier<'r, V> {
-    /// Begins to receive into `volume`, with `lanes` threads in `scope`.
+    /// Begins to receive into `volume`, with `writer_threads` threads in `scope`.
     ///
     /// # Errors
     /// The names at the top cannot be read.
     pub(crate) fn new<'scope>(
         mut volume: V,
         scope: &'scope Scope<'scope, 'r>,
-        lanes: usize,
+        writer_threads: usize,
         rules: &'r Rules,
         freed: impl Fn(usize, bool) + Send + Clone + 'r,
     ) -> Result<Self, Error> {
         let names = volume.temporaries(TEMPORARIES).map_err(|fault| Error::call("list the subvolume's root", fault))?;
         Ok(Self {
             volume,
-            lanes: Lanes::start(scope, lanes, rules, freed),
+            writer_threads: WriterThreads::start(scope, writer_threads, rules, freed),
             own: Performer::new(rules),
             rules,
             deferred: Deferred::default(),
@@ -105,22 +105,22 @@ impl<'r, V: Volume> Applier<'r, V> {
 
     /// Sends what is gathered on its way.
     pub(crate) fn flush(&mut self) {
-        self.lanes.flush();
+        self.writer_threads.flush();
     }
 
     /// Whether the record of encoded writes must be checked now: [`Applier::surrender`].
     pub(crate) fn is_full(&self) -> bool {
-        self.lanes.is_full()
+        self.writer_threads.is_full()
     }
 
-    /// Waits for the lanes, and answers what they wrote encoded.
+    /// Waits for the writer threads, and answers what they wrote encoded.
     pub(crate) fn surrender(&mut self) -> Written {
-        self.lanes.surrender()
+        self.writer_threads.surrender()
     }
 
-    /// Waits for the lanes and sets what was kept back.
+    /// Waits for the writer threads and sets what was kept back.
     pub(crate) fn finish(mut self) -> (Finished, V) {
-        let written = self.lanes.surrender();
+        let written = self.writer_threads.surrender();
         self.enable_verity();
         let root_flags = self.deferred.finish(&mut self.volume).unwrap_or_else(|(path, fault)| {
             self.rules.faults.report(Error::call("set times or flags at the end", fault).on(path.as_bytes()));
@@ -150,7 +150,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
     }
 
-    /// A regular file goes to its lane.
+    /// A regular file goes to its writer thread.
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other change is passed on as it is")]
     fn file(
         &mut self,
@@ -181,7 +181,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         // What stands before the error is done, for it may have an error of its own, which is then the first.
         let end = failed.as_ref().map_or(changes.len(), |(at, _)| *at);
         changes.truncate(end);
-        self.lanes.give(Task { inode, path, fresh, changes, sources });
+        self.writer_threads.give(Task { inode, path, fresh, changes, sources });
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
@@ -273,9 +273,9 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
     }
 
-    /// Does early what is kept back, so that memory stays bounded. No file is open here but those the lanes have.
+    /// Does early what is kept back, so that memory stays bounded. No file is open here but those the writer threads have.
     fn spill(&mut self) -> Result<(), Error> {
-        self.lanes.drain_all();
+        self.writer_threads.drain_all();
         self.enable_verity();
         let spilled = self.deferred.spill(&mut self.volume);
         spilled.map_err(|(path, fault)| Error::call("set times or flags early", fault).on(path.as_bytes()))

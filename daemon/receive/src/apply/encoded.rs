@@ -1,7 +1,7 @@
 //! Encoded extents that await their check.
 //!
 //! Up to Linux 6.18 an I/O error under an encoded write vanishes: the call, `fsync` and `syncfs` succeed, and the
-//! range reads as zeros. So each lane remembers what it wrote, and after the sync the volume is asked whether the
+//! range reads as zeros. So each writer thread remembers what it wrote, and after the sync the volume is asked whether the
 //! extents are there.
 
 use butterdock_stream::Place;
@@ -18,7 +18,7 @@ pub(crate) struct Written {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     ino: u64,
-    /// The command: more than one lane may have worked on a file, and the order of the stream counts.
+    /// The command: more than one writer thread may have worked on a file, and the order of the stream counts.
     at: u64,
     start: u64,
     end: u64,
@@ -47,7 +47,7 @@ impl Written {
         self.log.len()
     }
 
-    /// Adds what another lane wrote.
+    /// Adds what another writer thread wrote.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.log.append(&mut other.log);
     }

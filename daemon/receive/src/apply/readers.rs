@@ -5,17 +5,17 @@ use std::collections::HashMap;
 /// Entries above which finished ones are dropped.
 const ENTRIES: usize = 256;
 
-/// For an inode that is read from, the lane that reads it, and how many tasks that lane must have done until then.
+/// For an inode that is read from, the writer thread that reads it, and how many tasks that writer thread must have done until then.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     by_source: HashMap<u64, (usize, u64)>,
 }
 
 impl Readers {
-    /// The lane will read from `source` with its task number `given`. Answers who else does, and must be waited for:
+    /// The writer thread will read from `source` with its task number `given`. Answers who else does, and must be waited for:
     /// one reader of each inode is remembered.
-    pub(crate) fn insert(&mut self, source: u64, lane: usize, given: u64) -> Option<(usize, u64)> {
-        self.by_source.insert(source, (lane, given)).filter(|(other, _)| *other != lane)
+    pub(crate) fn insert(&mut self, source: u64, writer_thread: usize, given: u64) -> Option<(usize, u64)> {
+        self.by_source.insert(source, (writer_thread, given)).filter(|(other, _)| *other != writer_thread)
     }
 
     /// Forgets an inode that is about to change, and answers who reads from it.
@@ -23,10 +23,10 @@ impl Readers {
         if self.by_source.is_empty() { None } else { self.by_source.remove(&number) }
     }
 
-    /// Forgets readers that are through, when there are many; `done` tells how far a lane has come.
+    /// Forgets readers that are through, when there are many; `done` tells how far a writer thread has come.
     pub(crate) fn prune(&mut self, done: impl Fn(usize) -> u64) {
         if self.by_source.len() > ENTRIES {
-            self.by_source.retain(|_, (lane, given)| done(*lane) < *given);
+            self.by_source.retain(|_, (writer_thread, given)| done(*writer_thread) < *given);
         }
     }
 

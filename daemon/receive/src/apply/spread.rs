@@ -1,7 +1,7 @@
-//! A large file whose payloads are decoded keeps every lane busy.
+//! A large file whose payloads are decoded keeps every writer thread busy.
 //!
-//! A file belongs to one lane, so without this a stream of few large files would be decoded by one core. Work that
-//! does nothing but write payloads, each behind the one before, may be done in any order: it goes to the lanes in turn.
+//! A file belongs to one writer thread, so without this a stream of few large files would be decoded by one core. Work that
+//! does nothing but write payloads, each behind the one before, may be done in any order: it goes to the writer threads in turn.
 //! Each decodes and writes at once, while the bytes are in its cache. Other work on the file waits for all of it.
 
 use std::ops::Range;
@@ -9,22 +9,22 @@ use std::ops::Range;
 use super::perform::Task;
 use crate::plan::Change;
 
-/// Less than this is not worth waiting for all lanes at its end.
+/// Less than this is not worth waiting for all writer threads at its end.
 const LEAST: usize = 128 << 10;
 
-/// The file that is spread over the lanes.
+/// The file that is spread over the writer threads.
 #[derive(Debug)]
 pub(crate) struct Spread {
     /// Its inode.
     pub(crate) number: u64,
     /// Where the last task ended in the file.
     pub(crate) end: u64,
-    /// The lane that had it.
+    /// The writer thread that had it.
     pub(crate) turn: usize,
 }
 
 impl Spread {
-    /// The range of the file that a task writes, if it may go to any lane.
+    /// The range of the file that a task writes, if it may go to any writer thread.
     pub(crate) fn range<I>(task: &Task<I>) -> Option<Range<u64>> {
         if task.weight() < LEAST {
             return None;

@@ -1,4 +1,4 @@
-//! Order between lanes, what is kept back, and which error is told.
+//! Order between writer threads, what is kept back, and which error is told.
 
 use butterdock_stream::{Command, Identity, Place, Shared, Time, Uuid};
 
@@ -52,11 +52,15 @@ fn a_clone_sees_its_source_as_it_is_at_that_command_whatever_the_lanes() {
         commands.push(clone(sources[(n + 1) % 3], OURS, name.as_bytes()));
         commands.push(Command::Truncate { path: source, size: 0 });
     }
-    for lanes in 1..=4 {
-        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), lanes).unwrap();
+    for writer_threads in 1..=4 {
+        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), writer_threads).unwrap();
         let view = volume.view();
         for (name, data) in names.iter().zip(&data) {
-            assert_eq!(*view.names[name.as_bytes()].sectors[&0], data[..], "{name} with {lanes} lanes");
+            assert_eq!(
+                *view.names[name.as_bytes()].sectors[&0],
+                data[..],
+                "{name} with {writer_threads} writer threads"
+            );
         }
     }
 }
@@ -120,7 +124,7 @@ fn a_directory_that_is_append_only_no_longer_does_not_become_so_again_when_it_ch
     assert_eq!(volume.view().names[&b"d"[..]].flags & APPEND, 0);
 }
 
-/// Large work is done by the applier itself; whoever waits for it must not wait for a lane that never had it.
+/// Large work is done by the applier itself; whoever waits for it must not wait for a writer thread that never had it.
 #[test]
 fn a_source_changes_after_large_work_that_cloned_from_it() {
     let data = vec![7; 96 << 10];
@@ -133,11 +137,11 @@ fn a_source_changes_after_large_work_that_cloned_from_it() {
         commands.push(clone(to, OURS, from));
         commands.push(Command::Truncate { path: from, size: 0 });
     }
-    for lanes in 1..=4 {
-        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), lanes).unwrap();
+    for writer_threads in 1..=4 {
+        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), writer_threads).unwrap();
         let view = volume.view();
         for name in [&b"b"[..], b"d", b"f"] {
-            assert_eq!(*view.names[name].sectors[&0], [7; 4096], "{lanes} lanes");
+            assert_eq!(*view.names[name].sectors[&0], [7; 4096], "{writer_threads} writer threads");
         }
     }
 }
@@ -258,9 +262,10 @@ fn an_error_in_a_lane_comes_before_a_later_one_of_the_names() {
     let unlink = Command::Unlink { path: b"missing" };
     let file = Command::Mkfile { path: b"f", ino: None };
     let acl = Command::SetXattr { path: b"f", name: b"system.posix_acl_access", data: b"\x02\0\0\0\x01" };
-    for lanes in 1..=4 {
+    for writer_threads in 1..=4 {
         for (commands, first) in [([file, acl, unlink], 2), ([unlink, file, acl], 1)] {
-            let error = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), lanes).unwrap_err();
+            let error =
+                apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), writer_threads).unwrap_err();
             assert_eq!(error.place.unwrap().command, first);
         }
     }

@@ -14,7 +14,7 @@ use crate::volume::{Inode, InodeKind, InodeState};
 
 /// An inode of a [`super::MemoryVolume`]; it lives as long as a name or a handle of it.
 #[derive(Debug, Clone)]
-pub struct MemoryInode(Arc<Node>);
+pub(crate) struct MemoryInode(Arc<Node>);
 
 #[derive(Debug)]
 struct Node {

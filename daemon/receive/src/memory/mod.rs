@@ -16,6 +16,5 @@ mod names;
 mod view;
 mod volume;
 
-pub use inode::MemoryInode;
-pub use view::{Entry, View};
-pub use volume::MemoryVolume;
+pub(crate) use view::{Entry, View};
+pub(crate) use volume::MemoryVolume;

@@ -13,14 +13,14 @@ use crate::volume::Inode;
 
 /// What is in a subvolume, by path; the root has the empty one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct View {
+pub(crate) struct View {
     /// Each name with what it names.
     pub names: BTreeMap<Vec<u8>, Entry>,
 }
 
 /// What a name names.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The first of all names of the same inode.
     pub first: Vec<u8>,
     /// File, directory, or what else.
@@ -72,7 +72,7 @@ impl View {
 
     /// The same without what a reader of the files cannot see: a sector of zeros becomes a hole.
     #[must_use]
-    pub fn as_read(mut self) -> Self {
+    pub(crate) fn without_zeros(mut self) -> Self {
         for entry in self.names.values_mut() {
             entry.sectors.retain(|_, sector| sector.iter().any(|&byte| byte != 0));
         }

@@ -24,7 +24,7 @@ const REFUSING: u32 = 0x30;
 
 /// A subvolume in memory, empty at first.
 #[derive(Debug)]
-pub struct MemoryVolume {
+pub(crate) struct MemoryVolume {
     identity: Identity,
     names: Names,
     last: u64,
@@ -35,7 +35,7 @@ pub struct MemoryVolume {
 impl MemoryVolume {
     /// An empty subvolume that the stream calls `identity`.
     #[must_use]
-    pub fn new(identity: Identity) -> Self {
+    pub(crate) fn new(identity: Identity) -> Self {
         let attributes = Attributes::new(&NewInode::Directory, 0o755, None);
         let root = MemoryInode::new(ROOT_NUMBER, NewInode::Directory, attributes, Content::default());
         Self { identity, names: Names::new(root), last: ROOT_NUMBER, sources: HashMap::new() }
@@ -43,7 +43,7 @@ impl MemoryVolume {
 
     /// Puts a file into another subvolume, to be cloned from.
     #[must_use]
-    pub fn with_source(mut self, subvolume: &Identity, path: &[u8], data: &[u8]) -> Self {
+    pub(crate) fn with_source(mut self, subvolume: &Identity, path: &[u8], data: &[u8]) -> Self {
         let mut content = Content::default();
         content.write(0, data);
         let attributes = Attributes::new(&NewInode::File, 0o600, None);
@@ -55,7 +55,7 @@ impl MemoryVolume {
 
     /// Everything in it, as one value to be compared.
     #[must_use]
-    pub fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         View::of(&self.names)
     }
 }

@@ -16,7 +16,7 @@ use super::{MAX_LEN, Problem, lzo, zlib, zstd};
 /// It keeps what the formats need between extents: a buffer of 128 KiB and, from the first payload of its
 /// kind on, a zstd context (about 100 KiB) and a zlib state (about 50 KiB).
 #[derive(Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     buffer: Vec<u8>,
     zstd: Option<DCtx<'static>>,
     zlib: Option<Decompress>,
@@ -25,7 +25,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that has allocated nothing yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -35,7 +35,7 @@ impl Decoder {
     /// # Errors
     ///
     /// The structure is wrong, the data is damaged, or it decodes to more than `decoded_len`.
-    pub fn decode<'a>(&'a mut self, extent: &Extent, payload: &'a [u8]) -> Result<&'a [u8], Problem> {
+    pub(crate) fn decode<'a>(&'a mut self, extent: &Extent, payload: &'a [u8]) -> Result<&'a [u8], Problem> {
         let len = check_bounds(extent, payload)?;
         if extent.compression == Compression::None {
             return plain(payload, len);

@@ -20,13 +20,13 @@ mod zstd;
 #[cfg(test)]
 mod tests;
 
-pub use decode::Decoder;
-pub use problem::Problem;
-pub use structure::check_structure;
+pub(crate) use decode::Decoder;
+pub(crate) use problem::Problem;
+pub(crate) use structure::check_structure;
 
 /// The most bytes that a payload may have, and the most that it may decode to: btrfs'
 /// `BTRFS_MAX_COMPRESSED` and `BTRFS_MAX_UNCOMPRESSED`.
-pub const MAX_LEN: usize = 128 * 1024;
+pub(crate) const MAX_LEN: usize = 128 * 1024;
 
 /// Padding ends at a sector, and the largest sector is 64 KiB: as much is never all padding.
 const MAX_PADDING: usize = 64 * 1024 - 1;

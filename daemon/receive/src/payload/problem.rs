@@ -4,7 +4,6 @@ use super::MAX_LEN;
 
 /// What is wrong with a payload, in the terms of its format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum Problem {
     /// An empty extent, or more than the kernel decodes.
     #[error("UNENCODED_LEN is {0}, and must be 1 to {MAX_LEN}")]

@@ -12,7 +12,7 @@ use super::{MAX_LEN, Problem, lzo, zlib, zstd};
 /// # Errors
 ///
 /// Names the first thing that is wrong.
-pub fn check_structure(extent: &Extent, payload: &[u8]) -> Result<(), Problem> {
+pub(crate) fn check_structure(extent: &Extent, payload: &[u8]) -> Result<(), Problem> {
     let decoded_len = check_bounds(extent, payload)?;
     match extent.compression {
         Compression::None => plain(payload, decoded_len).map(drop),

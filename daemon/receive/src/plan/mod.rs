@@ -17,5 +17,5 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use planner::{MAX_BYTES, MAX_CHANGES, Planner};
-pub use step::{Action, Begin, Change, Creation, NewInode, Step, Verity, Work};
+pub(crate) use planner::Planner;
+pub(crate) use step::{Action, Begin, Change, Creation, NewInode, Step, Verity, Work};

@@ -8,13 +8,13 @@ use crate::error::{Cause, Error};
 use crate::name::StreamPath;
 
 /// The window is closed when it holds this many changes,
-pub const MAX_CHANGES: usize = 64;
+pub(crate) const MAX_CHANGES: usize = 64;
 /// or this many bytes of the stream.
-pub const MAX_BYTES: usize = 256 << 10;
+pub(crate) const MAX_BYTES: usize = 256 << 10;
 
 /// Folds commands into steps.
 #[derive(Debug, Default)]
-pub struct Planner {
+pub(crate) struct Planner {
     /// The work, and the place of its first command.
     window: Option<(Place, Work)>,
     weight: usize,
@@ -25,7 +25,7 @@ impl Planner {
     ///
     /// # Errors
     /// The command can be in no good stream: its path is not one, or a value does not fit. The window stays.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         place: Place,
         command: &Command<'_>,
@@ -36,7 +36,7 @@ impl Planner {
     }
 
     /// Closes the window.
-    pub fn flush(&mut self, steps: &mut Vec<Step>) {
+    pub(crate) fn flush(&mut self, steps: &mut Vec<Step>) {
         if let Some((place, mut work)) = self.window.take() {
             fold_mode(&mut work);
             steps.push(Step { place, action: Action::Work(work) });

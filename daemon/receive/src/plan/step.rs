@@ -6,7 +6,7 @@ use crate::name::StreamPath;
 
 /// One thing to do, and the command it comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
+pub(crate) struct Step {
     /// The first of the commands that it was folded from.
     pub place: Place,
     /// What to do.
@@ -15,7 +15,7 @@ pub struct Step {
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Begin a subvolume.
     Begin(Begin),
     /// The subvolume is whole: make it durable and publish it.
@@ -44,7 +44,7 @@ pub enum Action {
 
 /// How a subvolume begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Begin {
+pub(crate) struct Begin {
     /// The name in the stream.
     pub name: Box<[u8]>,
     /// What it is marked with at the end.
@@ -55,7 +55,7 @@ pub struct Begin {
 
 /// Changes to one inode, in order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Work {
+pub(crate) struct Work {
     /// Set where the inode is made first.
     pub creation: Option<Creation>,
     /// The name of the inode once it is made.
@@ -66,7 +66,7 @@ pub struct Work {
 
 /// How an inode is made.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Creation {
+pub(crate) struct Creation {
     /// The name that the stream gives it at first.
     pub temporary: StreamPath,
     /// The command that renames it to the work's path; none where it keeps its first name.
@@ -79,8 +79,7 @@ pub struct Creation {
 
 /// What a new inode is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum NewInode {
+pub(crate) enum NewInode {
     File,
     Directory,
     Symlink { target: Box<[u8]> },
@@ -92,8 +91,7 @@ pub enum NewInode {
 
 /// One change to an inode. See `butterdock_stream::Command` for the fields.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the fields carry the names of the stream's attributes")]
-pub enum Change {
+pub(crate) enum Change {
     /// `parts` one after another, from `offset` on.
     Write {
         offset: u64,
@@ -143,8 +141,7 @@ pub enum Change {
 
 /// What fs-verity is switched on with (`struct fsverity_enable_arg`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields carry the names of the stream's attributes")]
-pub struct Verity {
+pub(crate) struct Verity {
     pub algorithm: u8,
     pub block_size: u32,
     pub salt: Box<[u8]>,
@@ -154,7 +151,7 @@ pub struct Verity {
 impl Change {
     /// How many bytes of the stream it keeps alive, copies of them included.
     #[must_use]
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Write { parts, .. } => parts.iter().fold(0, |sum, part| sum.saturating_add(part.len())),
             Self::Encoded { payload, .. } => payload.len(),

@@ -2,7 +2,8 @@
 
 use butterdock_stream::{Command, Compression, Extent, Identity, Place, Shared, Time, Uuid};
 
-use super::{Action, Change, MAX_BYTES, MAX_CHANGES, NewInode, Planner, Step, Work};
+use super::planner::{MAX_BYTES, MAX_CHANGES};
+use super::{Action, Change, NewInode, Planner, Step, Work};
 use crate::error::Cause;
 
 const THERE: Identity = Identity { uuid: Uuid([2; 16]), ctransid: 9 };

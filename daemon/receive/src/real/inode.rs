@@ -18,7 +18,7 @@ use crate::volume::{Inode, InodeKind, InodeState};
 
 /// An inode of a [`super::RealVolume`].
 #[derive(Debug, Clone)]
-pub struct RealInode(Arc<Open>);
+pub(crate) struct RealInode(Arc<Open>);
 
 #[derive(Debug)]
 pub(crate) enum Open {

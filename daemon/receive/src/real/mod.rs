@@ -11,6 +11,6 @@ mod make;
 mod volume;
 
 pub(crate) use directories::Directory;
-pub use inode::RealInode;
+pub(crate) use inode::RealInode;
 pub(crate) use inode::open_source;
-pub use volume::{RealVolume, Sources};
+pub(crate) use volume::{RealVolume, Sources};

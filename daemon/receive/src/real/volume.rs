@@ -20,7 +20,7 @@ use crate::volume::{Inheritance, Inode, Volume};
 const RECENT: usize = 4;
 
 /// Finds files of other subvolumes to clone from.
-pub trait Sources {
+pub(crate) trait Sources {
     /// The file `path` of the subvolume that the sender calls `source`.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ pub trait Sources {
 
 /// A subvolume that is being received.
 #[derive(Debug)]
-pub struct RealVolume<S> {
+pub(crate) struct RealVolume<S> {
     pub(super) directories: Directories,
     identity: Identity,
     recent: Vec<(StreamPath, RealInode)>,
@@ -42,7 +42,7 @@ impl<S: Sources> RealVolume<S> {
     ///
     /// # Errors
     /// `root` cannot be looked at.
-    pub fn new(root: std::os::fd::OwnedFd, identity: Identity, sources: S) -> Result<Self, Fault> {
+    pub(crate) fn new(root: std::os::fd::OwnedFd, identity: Identity, sources: S) -> Result<Self, Fault> {
         let directories = Directories::new(Directory::new(root)?);
         Ok(Self { directories, identity, recent: Vec::new(), sources })
     }

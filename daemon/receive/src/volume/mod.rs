@@ -12,10 +12,10 @@ use crate::error::Error;
 use crate::name::StreamPath;
 use crate::plan::{NewInode, Verity};
 
-pub use ranges::Ranges;
+pub(crate) use ranges::Ranges;
 
 /// A subvolume that is being received. All its methods are called from one thread.
-pub trait Volume {
+pub(crate) trait Volume {
     /// A handle on an inode, good for as long as it is held, whatever happens to its names.
     type Inode: Inode;
 
@@ -102,8 +102,7 @@ pub trait Volume {
 }
 
 /// An inode of a [`Volume`]. Calls on different inodes may come from different threads.
-#[expect(clippy::missing_errors_doc, reason = "each call fails with what the kernel says, and with nothing else")]
-pub trait Inode: Clone + Send + Sync + 'static {
+pub(crate) trait Inode: Clone + Send + Sync + 'static {
     /// Its number.
     fn number(&self) -> u64;
     /// What it is.
@@ -148,7 +147,7 @@ pub trait Inode: Clone + Send + Sync + 'static {
 
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InodeKind {
+pub(crate) enum InodeKind {
     /// A regular file: it can be opened and has data.
     File,
     /// A directory.
@@ -159,7 +158,7 @@ pub enum InodeKind {
 
 /// Owner and mode of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InodeState {
+pub(crate) struct InodeState {
     /// Permission bits, set-id and sticky bits.
     pub mode: u32,
     /// Owner.
@@ -170,7 +169,7 @@ pub struct InodeState {
 
 /// What a directory hands down to an inode made in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Inheritance {
+pub(crate) struct Inheritance {
     /// It has a default ACL, which also masks the mode.
     pub acl: bool,
     /// It is set-gid: the group, and for directories the bit, are handed down.
@@ -184,7 +183,7 @@ pub struct Inheritance {
 impl Inheritance {
     /// Whether owner and mode of a new inode are just those that it is made with.
     #[must_use]
-    pub fn keeps_mode_and_owner(&self) -> bool {
+    pub(crate) fn keeps_mode_and_owner(&self) -> bool {
         !self.acl && !self.set_gid
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 /// A set of byte ranges; neighbours are joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ranges {
+pub(crate) struct Ranges {
     /// Start → end, disjoint and not touching.
     spans: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
     /// Adds the bytes from `start` up to `end`.
-    pub fn insert(&mut self, start: u64, end: u64) {
+    pub(crate) fn insert(&mut self, start: u64, end: u64) {
         if start >= end {
             return;
         }
@@ -28,7 +28,7 @@ impl Ranges {
     }
 
     /// Takes out the bytes from `start` up to `end`.
-    pub fn remove(&mut self, start: u64, end: u64) {
+    pub(crate) fn remove(&mut self, start: u64, end: u64) {
         while let Some((&at, &until)) = self.spans.range(..end).next_back() {
             if until <= start || start >= end {
                 break;
@@ -48,13 +48,13 @@ impl Ranges {
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
     /// The first range: start and end.
     #[must_use]
-    pub fn first(&self) -> Option<(u64, u64)> {
+    pub(crate) fn first(&self) -> Option<(u64, u64)> {
         self.spans.first_key_value().map(|(&start, &end)| (start, end))
     }
 }

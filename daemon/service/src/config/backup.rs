@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::worth::AbsolutePath;
-use crate::backups::{Keep, LONGEST_NAME, MOST_PINS, default_folder};
+use super::validated::AbsolutePath;
+use crate::backups::{LONGEST_NAME, MOST_PINS, RetentionRule, default_folder};
 
 /// A backup, as it is written.
 #[derive(Debug, Deserialize)]
@@ -39,7 +39,7 @@ pub struct BackupRule {
     /// Where on a drive the snapshots appear: relative to its root, made where it is missing.
     pub folder: PathBuf,
     /// How many snapshots are kept.
-    pub keep: Keep,
+    pub keep: RetentionRule,
     /// Nothing younger is deleted.
     pub protect: Duration,
     /// When it begins.
@@ -108,14 +108,14 @@ impl Backup {
 }
 
 impl KeepRule {
-    fn keep(self) -> Keep {
+    fn keep(self) -> RetentionRule {
         if self == Self::default() {
-            return Keep::default();
+            return RetentionRule::default();
         }
         let Self { last, hourly, daily, weekly, monthly, yearly } = self;
         let [last, hourly, daily, weekly, monthly, yearly] =
             [last, hourly, daily, weekly, monthly, yearly].map(Option::unwrap_or_default);
-        Keep { last, hourly, daily, weekly, monthly, yearly }
+        RetentionRule { last, hourly, daily, weekly, monthly, yearly }
     }
 }
 
@@ -146,8 +146,8 @@ impl BackupRule {
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-fn kept(keep: &Keep) -> String {
-    let Keep { last, hourly, daily, weekly, monthly, yearly } = *keep;
+fn kept(keep: &RetentionRule) -> String {
+    let RetentionRule { last, hourly, daily, weekly, monthly, yearly } = *keep;
     let each = [(hourly, "hours"), (daily, "days"), (weekly, "weeks"), (monthly, "months"), (yearly, "years")];
     let mut parts: Vec<String> = Vec::new();
     if last > 0 {
@@ -249,7 +249,7 @@ mod tests {
         let rule = rule("name = \"home\"\nsource = \"/home\"\ndrives = [\"blue\"]\n").expect("good");
         assert_eq!(rule.snapshots, PathBuf::from("/home/.butterdock"));
         assert_eq!(rule.folder, PathBuf::from("butterdock/home"));
-        assert_eq!((rule.protect, rule.keep, rule.schedule), (DAY, Keep::default(), Schedule::OnPlug));
+        assert_eq!((rule.protect, rule.keep, rule.schedule), (DAY, RetentionRule::default(), Schedule::OnPlug));
         let words = rule.words();
         assert!(words.contains("Backup \"home\": /home to \"blue\", when one of its drives is plugged in"), "{words}");
         assert!(words.contains("kept are the last 3, one each of 14 days, one each of 8 weeks"), "{words}");
@@ -260,7 +260,7 @@ mod tests {
     fn what_keep_does_not_name_is_not_kept() {
         let text = "name = \"a\"\nsource = \"/a\"\ndrives = []\nkeep = { daily = 7 }\nprotect = \"2w\"\n";
         let rule = rule(text).expect("good");
-        assert_eq!(rule.keep, Keep { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
+        assert_eq!(rule.keep, RetentionRule { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
         assert!(rule.words().contains("nothing younger than 14 days"), "{}", rule.words());
         assert!(rule.words().contains("no drive, so it is never made"));
     }

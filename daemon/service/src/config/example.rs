@@ -31,7 +31,7 @@ fn known(text: &str) -> BTreeSet<String> {
 }
 
 /// The keys of a table of the example, with every line that is a setting set.
-fn told(path: &[&str]) -> BTreeSet<String> {
+fn documented(path: &[&str]) -> BTreeSet<String> {
     let set = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
     let text = EXAMPLE.lines().map(set).collect::<Vec<_>>().join("\n");
     let mut table = toml::Value::Table(text.parse::<toml::Table>().expect("TOML"));
@@ -47,7 +47,7 @@ fn told(path: &[&str]) -> BTreeSet<String> {
 #[test]
 fn the_example_has_every_key_of_the_parser_and_no_other() {
     for (text, path) in TABLES {
-        assert_eq!(told(path), known(text), "{path:?}");
+        assert_eq!(documented(path), known(text), "{path:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::backup::Backup;
 use super::drives::Drives;
 use super::import::Import;
 use super::streams::Streams;
-use super::worth::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
+use super::validated::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 
 /// The keys of a file.
 #[derive(Debug, Default, Deserialize)]
@@ -45,7 +45,7 @@ pub(super) struct Worker {
     pub(super) nice: Option<Within<-20, 19>>,
     pub(super) io_class: Option<IoClass>,
     pub(super) io_priority: Option<Within<0, 7>>,
-    pub(super) lanes: Option<Within<1, 256>>,
+    pub(super) writer_threads: Option<Within<1, 256>>,
 }
 
 /// `[paths]`

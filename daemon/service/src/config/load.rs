@@ -57,10 +57,10 @@ fn apply(config: &mut Config, file: File) {
     let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, import } = file;
     let Queue { max, max_per_user } = queue;
     let Paths { state, run } = paths;
-    set(&mut config.max_jobs, max_jobs.map(super::worth::Within::get));
-    set(&mut config.history, history.map(super::worth::Within::get));
-    set(&mut config.max_queued, max.map(super::worth::Within::get));
-    set(&mut config.max_queued_per_user, max_per_user.map(super::worth::Within::get));
+    set(&mut config.max_jobs, max_jobs.map(super::validated::Within::get));
+    set(&mut config.history, history.map(super::validated::Within::get));
+    set(&mut config.max_queued, max.map(super::validated::Within::get));
+    set(&mut config.max_queued_per_user, max_per_user.map(super::validated::Within::get));
     set(&mut config.state, state.map(|path| path.0));
     set(&mut config.run, run.map(|path| path.0));
     streams.apply(&mut config.streams);
@@ -77,11 +77,11 @@ fn apply(config: &mut Config, file: File) {
 }
 
 fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
-    let Worker { nice, io_class, io_priority, lanes } = worker;
-    set(&mut rule.nice, nice.map(super::worth::Within::get));
+    let Worker { nice, io_class, io_priority, writer_threads } = worker;
+    set(&mut rule.nice, nice.map(super::validated::Within::get));
     set(&mut rule.io_class, *io_class);
-    set(&mut rule.io_priority, io_priority.map(super::worth::Within::get));
-    set(&mut rule.lanes, lanes.map(|lanes| Some(lanes.get())));
+    set(&mut rule.io_priority, io_priority.map(super::validated::Within::get));
+    set(&mut rule.writer_threads, writer_threads.map(|writer_threads| Some(writer_threads.get())));
 }
 
 /// Takes the new value, where there is one.
@@ -154,9 +154,9 @@ mod tests {
         assert_eq!(laid(&[EXAMPLE]).expect("loaded"), Config::default());
         let config = laid(&[&example()]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
-        let worker = WorkerRule { lanes: None, ..config.worker };
+        let worker = WorkerRule { writer_threads: None, ..config.worker };
         assert_eq!((config.backups.len(), config.imports.len()), (1, 1));
-        assert_eq!(config.backups[0].keep, crate::backups::Keep::default());
+        assert_eq!(config.backups[0].keep, crate::backups::RetentionRule::default());
         let config = Config { volumes: Vec::new(), backups: Vec::new(), imports: Vec::new(), worker, ..config };
         assert_eq!(config, Config::default());
     }

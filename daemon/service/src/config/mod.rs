@@ -17,7 +17,7 @@ mod file;
 mod import;
 mod load;
 mod streams;
-mod worth;
+mod validated;
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ pub use drives::{DriveRules, MatchRule, OnFinish};
 pub use import::ImportRule;
 pub use load::{Sources, load};
 pub use streams::{ByteRate, StreamRules, duration_words};
-pub use worth::{FilesystemUuid, IoClass, VolumeName};
+pub use validated::{FilesystemUuid, IoClass, VolumeName};
 
 /// What the service goes by. Every value is within its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub struct WorkerRule {
     /// The priority in that class: 0 to 7, 0 is first.
     pub io_priority: u8,
     /// How many threads write data; one for each core where nothing is said.
-    pub lanes: Option<u16>,
+    pub writer_threads: Option<u16>,
 }
 
 impl Config {
@@ -100,7 +100,7 @@ impl Default for Config {
             max_queued_per_user: 100,
             streams: StreamRules::default(),
             history: 200,
-            worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, lanes: None },
+            worker: WorkerRule { nice: 10, io_class: IoClass::BestEffort, io_priority: 6, writer_threads: None },
             state: PathBuf::from("/var/lib/butterdock"),
             run: PathBuf::from("/run/butterdock"),
             drives: DriveRules::default(),

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::block_device::BlockDevice;
 use super::claims::Claims;
 use super::error::{Error, Result};
-use super::facts::Facts;
 use super::machine;
 use super::node::small;
 
@@ -72,11 +72,11 @@ pub(crate) struct Member {
 
 impl Member {
     /// The device as it is now, with its container where it is encrypted; none of what is no btrfs.
-    pub(crate) fn of(device: &Facts, container: Option<&Facts>) -> Option<Self> {
+    pub(crate) fn of(device: &BlockDevice, container: Option<&BlockDevice>) -> Option<Self> {
         let outer = container.unwrap_or(device);
         Some(Self {
             device: device.btrfs()?.1,
-            luks: container.and_then(Facts::luks),
+            luks: container.and_then(BlockDevice::luks),
             serial: outer.serial.clone(),
             size: outer.size,
         })
@@ -315,12 +315,13 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let register = Register::open(state.path()).expect("opened");
         let half = register.folder.join(format!(".{}.tmp", Uuid::new_v4()));
-        let foreign = [register.folder.join("notes.txt"), register.folder.join(format!("{}.json", Uuid::new_v4()))];
-        for path in foreign.iter().chain([&half]) {
+        let untrusted_fd =
+            [register.folder.join("notes.txt"), register.folder.join(format!("{}.json", Uuid::new_v4()))];
+        for path in untrusted_fd.iter().chain([&half]) {
             fs::write(path, "{").expect("written");
         }
         let register = Register::open(state.path()).expect("opened");
-        assert!(!half.exists() && foreign.iter().all(|path| path.exists()));
+        assert!(!half.exists() && untrusted_fd.iter().all(|path| path.exists()));
         assert_eq!(register.list().expect("listed").1.len(), 1);
     }
 }

@@ -7,16 +7,16 @@
 //! * `superblock` reads that of btrfs, and `node` fetches it from a device.
 //! * `enrolment` keeps what an administrator said of a drive, `token` proves it to this `machine`, and `claims` tells udev of it.
 //! * `dock` owns the picture of the drives, and does what the policy says.
-//! * `luks` unlocks and locks, `mount` mounts and lets go, `holders` says who is in the way, `power` switches off.
+//! * `luks` unlocks and locks, `mount` mounts and unmounts, `in_use` says what is in the way, `power` switches off.
 
+mod block_device;
 mod claims;
-mod dock;
 mod enrolment;
 mod error;
-mod facts;
-mod holders;
+mod in_use;
 mod luks;
 mod machine;
+mod manager;
 mod monitor;
 mod mount;
 mod node;
@@ -24,16 +24,15 @@ mod power;
 mod superblock;
 mod text;
 pub(crate) mod token;
-mod users;
 
-pub(crate) use dock::{Condition, Lease, Letting, Plugged};
-pub use dock::{Dock, Drive, DriveId};
+pub(crate) use block_device::{BlockDevice, Bus, Content};
+#[cfg(test)]
+pub(crate) use block_device::{Mapping, Partition};
 pub(crate) use enrolment::{Enrolment, Member, Register};
 pub(crate) use error::{Error, Result};
-pub(crate) use facts::{Bus, Content, Facts};
-#[cfg(test)]
-pub(crate) use facts::{Mapping, Partition};
 pub(crate) use luks::{Cryptsetup, Secret, is_open, mapping_name};
+pub(crate) use manager::{Condition, Lease, Plugged, ReleaseMode};
+pub use manager::{Drive, DriveId, DriveManager};
 pub(crate) use monitor::{Event, Monitor};
 pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
 pub(crate) use node::superblock;

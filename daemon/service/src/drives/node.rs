@@ -8,8 +8,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use super::block_device::BlockDevice;
 use super::error::{Error, Result};
-use super::facts::Facts;
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
 
 /// What is said of a node that is not what was told of it.
@@ -52,7 +52,7 @@ pub(super) fn open(node: &Path, devnum: u64) -> Result<File> {
 
 /// Opens the device that these facts are of. A disk that came in its place since has its name and its number, and udev may not
 /// have told of it yet; the kernel counts disks. As long as this is open nothing else gets that name.
-pub(super) fn open_same(facts: &Facts) -> Result<File> {
+pub(super) fn open_same(facts: &BlockDevice) -> Result<File> {
     let file = open(&facts.node, facts.devnum)?;
     // A partition has its disk's.
     let places = [facts.syspath.join("diskseq"), facts.syspath.join("../diskseq")];

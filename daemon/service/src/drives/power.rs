@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use super::block_device::{BlockDevice, Bus};
 use super::error::{Error, Result};
-use super::facts::{Bus, Facts};
-use super::users;
+use super::in_use;
 
 /// What was done to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum Power {
 ///
 /// # Errors
 /// A part of it, or of another disk in the same enclosure, is in use; or the kernel would not.
-pub(crate) fn power_off(disk: &Facts) -> Result<Power> {
+pub(crate) fn power_off(disk: &BlockDevice) -> Result<Power> {
     if disk.partition.is_some() {
         let node = disk.node.display();
         return Err(Error::refused(format!("{node} is a part of {}; switch that off", disk.disk().display())));
@@ -75,7 +75,7 @@ pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(node).map_err(|error| {
         if error.raw_os_error() == Some(Errno::EBUSY as i32) {
-            return Error::refused(users::sentence(node));
+            return Error::refused(in_use::device_in_use(node));
         }
         Error::system(format!("opening {}", node.display()))(error)
     })?;

@@ -152,23 +152,23 @@ mod tests {
     use super::*;
     use crate::drives::Member;
 
-    struct Stage {
+    struct Fixture {
         root: TempDir,
         state: TempDir,
         register: Register,
         enrolment: Enrolment,
     }
 
-    impl Stage {
+    impl Fixture {
         /// An enrolled drive. Only root's tokens count, so these tests say so where they do not run as root.
         fn set() -> Self {
             let (root, state) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
             let register = Register::open(state.path()).expect("opened");
             let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
             let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
-            let mut stage = Self { root, state, register, enrolment };
-            begin(stage.folder(), &mut stage.enrolment, &stage.register).expect("begun");
-            stage
+            let mut fixture = Self { root, state, register, enrolment };
+            begin(fixture.folder(), &mut fixture.enrolment, &fixture.register).expect("begun");
+            fixture
         }
 
         fn folder(&self) -> File {
@@ -203,92 +203,92 @@ mod tests {
 
     #[test]
     fn privileged_every_visit_changes_the_word_and_a_copy_made_earlier_is_noticed() {
-        let mut stage = Stage::set();
-        let copy = fs::read(stage.token()).expect("read");
-        assert_eq!(fs::metadata(stage.token()).expect("there").permissions().mode() & 0o777, 0o600);
-        stage.visit().expect("the drive itself");
-        stage.visit().expect("again");
-        assert_eq!(stage.register.list().expect("listed").0, [stage.enrolment.clone()]);
-        fs::write(stage.token(), copy).expect("put back");
-        assert!(stage.refusal().contains("copy"));
-        assert!(stage.state.path().join("drives").exists());
+        let mut fixture = Fixture::set();
+        let copy = fs::read(fixture.token()).expect("read");
+        assert_eq!(fs::metadata(fixture.token()).expect("there").permissions().mode() & 0o777, 0o600);
+        fixture.visit().expect("the drive itself");
+        fixture.visit().expect("again");
+        assert_eq!(fixture.register.list().expect("listed").0, [fixture.enrolment.clone()]);
+        fs::write(fixture.token(), copy).expect("put back");
+        assert!(fixture.refusal().contains("copy"));
+        assert!(fixture.state.path().join("drives").exists());
     }
 
     #[test]
     fn privileged_power_lost_between_drive_and_state_is_no_copy() {
-        let mut stage = Stage::set();
-        let (before, next) = (stage.enrolment.nonce, Uuid::new_v4());
+        let mut fixture = Fixture::set();
+        let (before, next) = (fixture.enrolment.nonce, Uuid::new_v4());
         for on_drive in [before, next] {
-            stage.enrolment.nonce = before;
-            stage.enrolment.next_nonce = Some(next);
-            let token = Token { id: stage.enrolment.id, nonce: on_drive };
-            write(stage.folder(), stage.register.machine(), &token).expect("written");
-            stage.visit().expect("one of two words");
+            fixture.enrolment.nonce = before;
+            fixture.enrolment.next_nonce = Some(next);
+            let token = Token { id: fixture.enrolment.id, nonce: on_drive };
+            write(fixture.folder(), fixture.register.machine(), &token).expect("written");
+            fixture.visit().expect("one of two words");
         }
     }
 
     #[test]
     fn privileged_what_is_no_token_is_none() {
-        let mut stage = Stage::set();
-        let good = fs::read(stage.token()).expect("read");
-        fs::remove_file(stage.token()).expect("removed");
-        assert!(stage.refusal().contains("no token"));
-        let elsewhere = stage.state.path().join("token");
+        let mut fixture = Fixture::set();
+        let good = fs::read(fixture.token()).expect("read");
+        fs::remove_file(fixture.token()).expect("removed");
+        assert!(fixture.refusal().contains("no token"));
+        let elsewhere = fixture.state.path().join("token");
         fs::write(&elsewhere, good).expect("written");
-        symlink(&elsewhere, stage.token()).expect("linked");
-        assert!(stage.refusal().contains("no token"));
-        fs::remove_file(stage.token()).expect("removed");
-        fs::write(stage.token(), "x".repeat(1 << 20)).expect("written");
-        assert!(stage.refusal().contains("no token"));
-        let token = Token { id: Uuid::new_v4(), nonce: stage.enrolment.nonce };
-        write(stage.folder(), stage.register.machine(), &token).expect("written");
-        assert!(stage.refusal().contains("another drive"));
+        symlink(&elsewhere, fixture.token()).expect("linked");
+        assert!(fixture.refusal().contains("no token"));
+        fs::remove_file(fixture.token()).expect("removed");
+        fs::write(fixture.token(), "x".repeat(1 << 20)).expect("written");
+        assert!(fixture.refusal().contains("no token"));
+        let token = Token { id: Uuid::new_v4(), nonce: fixture.enrolment.nonce };
+        write(fixture.folder(), fixture.register.machine(), &token).expect("written");
+        assert!(fixture.refusal().contains("another drive"));
     }
 
     #[test]
     fn privileged_a_link_in_the_way_of_writing_is_not_followed() {
-        let mut stage = Stage::set();
-        let precious = stage.state.path().join("precious");
+        let mut fixture = Fixture::set();
+        let precious = fixture.state.path().join("precious");
         fs::write(&precious, "precious").expect("written");
-        let temporary = format!("{}.new", name(stage.register.machine()));
-        symlink(&precious, stage.root.path().join(temporary)).expect("linked");
-        stage.visit().expect("visited");
+        let temporary = format!("{}.new", name(fixture.register.machine()));
+        symlink(&precious, fixture.root.path().join(temporary)).expect("linked");
+        fixture.visit().expect("visited");
         assert_eq!(fs::read_to_string(precious).expect("read"), "precious");
     }
 
     #[test]
     fn privileged_a_visit_to_another_machine_changes_nothing_here() {
-        let mut stage = Stage::set();
-        let mut other = stage.elsewhere();
+        let mut fixture = Fixture::set();
+        let mut other = fixture.elsewhere();
         for _ in 0..3 {
-            visit(stage.folder(), &mut other.enrolment, &other.register).expect("a visit there");
-            stage.visit().expect("the drive itself");
+            visit(fixture.folder(), &mut other.enrolment, &other.register).expect("a visit there");
+            fixture.visit().expect("the drive itself");
         }
-        let copy = fs::read(stage.token()).expect("read");
-        stage.visit().expect("again");
-        fs::write(stage.token(), copy).expect("put back");
-        visit(stage.folder(), &mut other.enrolment, &other.register).expect("it is a copy here alone");
-        assert!(stage.refusal().contains("copy"));
+        let copy = fs::read(fixture.token()).expect("read");
+        fixture.visit().expect("again");
+        fs::write(fixture.token(), copy).expect("put back");
+        visit(fixture.folder(), &mut other.enrolment, &other.register).expect("it is a copy here alone");
+        assert!(fixture.refusal().contains("copy"));
     }
 
     #[test]
     fn privileged_a_token_of_the_old_form_is_taken_over_where_the_state_proves_it() {
-        let mut stage = Stage::set();
-        let old = stage.root.path().join(NAME);
-        fs::rename(stage.token(), &old).expect("as it was");
+        let mut fixture = Fixture::set();
+        let old = fixture.root.path().join(NAME);
+        fs::rename(fixture.token(), &old).expect("as it was");
         let copy = fs::read(&old).expect("read");
-        let mut other = stage.elsewhere();
+        let mut other = fixture.elsewhere();
         assert!(old.exists(), "another machine leaves it alone");
-        stage.visit().expect("taken over");
-        assert!(!old.exists() && stage.token().exists());
+        fixture.visit().expect("taken over");
+        assert!(!old.exists() && fixture.token().exists());
         // Power lost before it was removed; and a copy from before.
         fs::write(&old, &copy).expect("written");
-        stage.visit().expect("the drive itself");
+        fixture.visit().expect("the drive itself");
         assert!(!old.exists());
-        fs::remove_file(stage.token()).expect("removed");
+        fs::remove_file(fixture.token()).expect("removed");
         fs::write(&old, &copy).expect("written");
-        assert!(stage.refusal().contains("copy"));
-        visit(stage.folder(), &mut other.enrolment, &other.register).expect("another machine has its own");
+        assert!(fixture.refusal().contains("copy"));
+        visit(fixture.folder(), &mut other.enrolment, &other.register).expect("another machine has its own");
         assert!(old.exists());
         fs::remove_file(other.state.path().join("machine")).expect("removed");
     }

@@ -34,7 +34,7 @@ pub(crate) struct Hooks(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    queue: SyncSender<Turn>,
+    queue: SyncSender<Waiting>,
 }
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ struct State {
 
 /// A command that is to be run.
 #[derive(Debug)]
-struct Turn {
+struct Waiting {
     command: Command,
     event: Event,
 }
@@ -56,9 +56,9 @@ impl Hooks {
     /// # Errors
     /// The kernel gives no thread.
     pub(crate) fn start(command: Option<Command>) -> io::Result<Self> {
-        let (queue, turns) = sync_channel::<Turn>(WAITING);
+        let (queue, turns) = sync_channel::<Waiting>(WAITING);
         std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
-            for Turn { command, event } in turns {
+            for Waiting { command, event } in turns {
                 if let Err(why) = running::run(&command, &event, PATIENCE) {
                     tracing::warn!("on_event was not told of {}: {why}", event.kind.word());
                 }
@@ -80,7 +80,7 @@ impl Hooks {
         let events = state.sequence.take(event);
         let Some(command) = &state.command else { return };
         for event in events {
-            if let Err(unsent) = self.0.queue.try_send(Turn { command: command.clone(), event }) {
+            if let Err(unsent) = self.0.queue.try_send(Waiting { command: command.clone(), event }) {
                 let (TrySendError::Full(turn) | TrySendError::Disconnected(turn)) = unsent;
                 tracing::warn!(
                     "on_event is not told of {}: {WAITING} events wait already; is {} too slow?",

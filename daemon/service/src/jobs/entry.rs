@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::class::JobClass;
-use super::job::{Job, Trouble};
-use super::left::Left;
+use super::job::{Job, JobError};
+use super::leftovers::Leftovers;
 use super::pace::Pace;
 use super::stream_limit::StreamExcess;
 use super::work::Work;
 use crate::volumes::Volume;
-use crate::worker::JobError;
+use crate::worker::WorkerError;
 
 /// So many warnings of one job are written down: its workers tell a hundred each at most, unless they were taken over.
 const WARNINGS: u32 = 300;
@@ -37,7 +37,7 @@ pub(super) struct Entry {
     pub(super) waiters: Vec<oneshot::Sender<Result<(), Error>>>,
     pub(super) pace: Pace,
     /// What may be left of it, once it is over.
-    pub(super) left: Left,
+    pub(super) left: Leftovers,
     /// The mounts that it reads and writes through, once it does.
     pub(super) mounts: Vec<u64>,
     warnings: u32,
@@ -62,9 +62,9 @@ pub(super) enum Why {
 #[derive(Debug)]
 pub(super) enum Ending {
     /// The worker told how.
-    Told(Option<JobError>),
+    Reported(Option<WorkerError>),
     /// There was no worker, or it told nothing.
-    Trouble(Trouble),
+    JobError(JobError),
     /// It was killed because it did not end when it should, and is gone.
     Killed,
     /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
@@ -75,9 +75,9 @@ impl Ending {
     /// Whether it is one that a drive's failing makes, or its being pulled out.
     pub(super) fn is_of_drive(&self) -> bool {
         match self {
-            Self::Told(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
-            Self::Trouble(trouble) => matches!(trouble.name, ErrorCode::DeviceGone | ErrorCode::ReadOnly),
-            Self::Told(None) | Self::Killed | Self::Stuck { .. } => false,
+            Self::Reported(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
+            Self::JobError(failure) => matches!(failure.name, ErrorCode::DeviceGone | ErrorCode::ReadOnly),
+            Self::Reported(None) | Self::Killed | Self::Stuck { .. } => false,
         }
     }
 }
@@ -103,7 +103,7 @@ impl Entry {
             why: None,
             waiters: Vec::new(),
             pace: Pace::new(Instant::now()),
-            left: Left::default(),
+            left: Leftovers::default(),
             mounts: Vec::new(),
             warnings: 0,
         }

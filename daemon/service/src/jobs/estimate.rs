@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::runner::{Open, is_remembered, no_descriptor, open_places, task};
-use crate::backups::{Told, Why};
+use crate::backups::{BackupEvent, Why};
 use crate::config::{BackupRule, WorkerRule};
-use crate::drives::{Dock, Lease};
-use crate::worker::{JobError, Order, Report};
+use crate::drives::{DriveManager, Lease};
+use crate::worker::{Order, Report, WorkerError};
 
 /// The source and the drive have so long to answer when they are opened.
 const OPENING: Duration = Duration::from_secs(30);
@@ -40,15 +40,15 @@ impl Jobs {
     /// The source or the drive cannot be opened, or does not answer.
     pub(crate) async fn estimate(
         &self,
-        dock: &Dock,
+        manager: &DriveManager,
         lease: &Lease,
         rule: BackupRule,
         worker: WorkerRule,
     ) -> Result<Estimated, Error> {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
         let root = lease.root().try_clone_to_owned().map_err(|error| failed(no_descriptor(&error).public))?;
-        let (named, sources) = (rule.clone(), self.asking.sources.clone());
-        let here = (dock.machine(), is_remembered(lease, &rule));
+        let (named, sources) = (rule.clone(), self.queries.sources.clone());
+        let here = (manager.machine(), is_remembered(lease, &rule));
         let opening = timeout(OPENING, spawn_blocking(move || open_places(&named, &sources, &root, here)));
         let Open { source, places, sides, .. } = match opening.await {
             Ok(Ok(opened)) => opened.map_err(failed)?,
@@ -57,24 +57,26 @@ impl Jobs {
                 return Err(Error::new(ErrorCode::DeviceGone, text));
             }
         };
-        let mut task = task(&rule, source, (dock, lease), worker.lanes.map(usize::from)).map_err(failed)?;
+        let mut task = task(&rule, source, (manager, lease), worker.writer_threads.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
-        (task.time, _) = self.asking.retention.time(&rule, sides).await;
-        let (told, error) =
-            self.asking.ask(lease, Order::Backup(task), places.into(), super::desk::priority(worker), READING).await?;
+        (task.time, _) = self.queries.retention.time(&rule, sides).await;
+        let (told, error) = self
+            .queries
+            .ask(lease, Order::Backup(task), places.into(), super::scheduler::priority(worker), READING)
+            .await?;
         Ok(estimated(&told, error))
     }
 }
 
-fn estimated(told: &[Report], error: Option<JobError>) -> Estimated {
+fn estimated(told: &[Report], error: Option<WorkerError>) -> Estimated {
     let mut all = Estimated::default();
     for report in told {
         #[expect(clippy::wildcard_enum_match_arm, reason = "what else is told of a backup is no figure")]
         match report {
-            Report::Backup(Told::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
-            Report::Backup(Told::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
-            Report::Backup(Told::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
-            Report::Backup(Told::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
+            Report::Backup(BackupEvent::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
+            Report::Backup(BackupEvent::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
+            Report::Backup(BackupEvent::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
+            Report::Backup(BackupEvent::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
             _other => {}
         }
     }
@@ -91,13 +93,18 @@ mod tests {
     #[test]
     fn what_would_be_sent_is_told_also_where_there_is_no_room_for_it() {
         let told = [
-            Report::Backup(Told::Source { uuid: Identity([1; 16]) }),
-            Report::Backup(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
-            Report::Backup(Told::Estimated { bytes: 7 }),
-            Report::Backup(Told::FromFuture { drive: true, count: 3 }),
+            Report::Backup(BackupEvent::Source { uuid: Identity([1; 16]) }),
+            Report::Backup(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
+            Report::Backup(BackupEvent::Estimated { bytes: 7 }),
+            Report::Backup(BackupEvent::FromFuture { drive: true, count: 3 }),
         ];
-        let full =
-            JobError { kind: ErrorKind::NoSpace, message: "full".to_owned(), command: None, byte: None, hidden: false };
+        let full = WorkerError {
+            kind: ErrorKind::NoSpace,
+            message: "full".to_owned(),
+            command: None,
+            byte: None,
+            hidden: false,
+        };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
         assert_eq!(all.from_future, [(true, 3)]);

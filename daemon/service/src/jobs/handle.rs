@@ -8,30 +8,30 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::about::AboutDrive;
-use super::asking::Asking;
+use super::history_writer::HistoryWriter;
 use super::job::{Job, Total};
-use super::keeper::Keeper;
 use super::live::LiveJobs;
+use super::queries::Queries;
 use super::queue::Place as Where;
 use super::record::Record;
-use super::runner::Told;
+use super::runner::RunnerEvent;
 use super::work::Work;
 use crate::backups::Identity;
 use crate::config::{Config, VolumeName};
-use crate::drives::Dock;
-use crate::foreign::Parked;
+use crate::drives::DriveManager;
+use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Place, Volume};
 
 /// What somebody wants received.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct ReceiveJobRequest {
     pub volume: Arc<Volume>,
     /// The directory that was there when it was asked for: whoever asked saw this one, and no other is written to.
     pub place: Place,
     /// Who wants it.
     pub uid: u32,
     /// Readable, at the first byte of the stream.
-    pub input: Parked,
+    pub input: QuarantinedFd,
     pub total: Total,
     /// The subvolume's name instead of the sender's.
     pub name: Option<Vec<u8>>,
@@ -42,8 +42,8 @@ pub(crate) struct Wish {
 
 /// A backup that is to be made.
 #[derive(Debug)]
-pub(crate) struct BackupWish {
-    pub dock: Dock,
+pub(crate) struct BackupJobRequest {
+    pub manager: DriveManager,
     pub drive: AboutDrive,
     /// Its name in the configuration.
     pub backup: String,
@@ -53,8 +53,8 @@ pub(crate) struct BackupWish {
 
 /// A snapshot that somebody wants back from a drive.
 #[derive(Debug)]
-pub(crate) struct RestoreWish {
-    pub dock: Dock,
+pub(crate) struct RestoreJobRequest {
+    pub manager: DriveManager,
     pub drive: AboutDrive,
     /// The uuid of the snapshot on the drive.
     pub snapshot: Identity,
@@ -68,15 +68,15 @@ pub(crate) struct RestoreWish {
 
 /// A drive that somebody wants to unplug.
 #[derive(Debug)]
-pub(crate) struct RemoveWish {
-    pub dock: Dock,
+pub(crate) struct RemoveJobRequest {
+    pub manager: DriveManager,
     pub drive: AboutDrive,
     pub uid: u32,
 }
 
 /// A job that was taken.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct JobHandle {
     /// Its id.
     pub id: Uuid,
     /// What is known of it; closed when it is forgotten.
@@ -86,20 +86,20 @@ pub struct Ticket {
 /// Reaches the desk. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Jobs {
-    pub(super) orders: mpsc::Sender<Order>,
-    pub(super) keeper: Keeper,
-    pub(super) asking: Asking,
+    pub(super) orders: mpsc::Sender<SchedulerMessage>,
+    pub(super) writer: HistoryWriter,
+    pub(super) queries: Queries,
     pub(super) busy: watch::Receiver<bool>,
     pub(super) live: LiveJobs,
 }
 
 /// What the desk is told.
 #[derive(Debug)]
-pub(super) enum Order {
-    Take(Work, oneshot::Sender<Result<Ticket, Error>>),
+pub(super) enum SchedulerMessage {
+    Take(Work, oneshot::Sender<Result<JobHandle, Error>>),
     Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
     /// A runner tells of its job.
-    Told(Uuid, Told),
+    Event(Uuid, RunnerEvent),
     /// These are the mounts that there are now.
     Mounts(HashSet<u64>),
     Configured(Box<Config>),
@@ -118,8 +118,8 @@ impl Jobs {
     ///
     /// # Errors
     /// `Busy`: the queue is full, or a worker hangs on this volume; `DeviceGone`: the volume is not mounted.
-    pub(crate) async fn receive(&self, wish: Wish) -> Result<Ticket, Error> {
-        self.take(Work::Receive(Box::new(wish))).await
+    pub(crate) async fn receive(&self, request: ReceiveJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Receive(Box::new(request))).await
     }
 
     /// Takes a backup on.
@@ -127,29 +127,29 @@ impl Jobs {
     /// # Errors
     /// `Busy`: the queue is full, it is being made already, or a worker hangs on this drive; `NotFound`: the backup is not
     /// configured.
-    pub(crate) async fn back_up(&self, wish: BackupWish) -> Result<Ticket, Error> {
-        self.take(Work::Backup(Box::new(wish))).await
+    pub(crate) async fn back_up(&self, request: BackupJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Backup(Box::new(request))).await
     }
 
     /// Makes a drive safe to unplug.
     ///
     /// # Errors
     /// `Busy`: a job uses the drive. However many other jobs there are, it is taken and begins.
-    pub(crate) async fn remove(&self, wish: RemoveWish) -> Result<Ticket, Error> {
-        self.take(Work::Remove(Box::new(wish))).await
+    pub(crate) async fn remove(&self, request: RemoveJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Remove(Box::new(request))).await
     }
 
     /// Takes a restore on.
     ///
     /// # Errors
     /// As for [`Jobs::receive`]. That there is no such snapshot fails the job.
-    pub(crate) async fn restore(&self, wish: RestoreWish) -> Result<Ticket, Error> {
-        self.take(Work::Restore(Box::new(wish))).await
+    pub(crate) async fn restore(&self, request: RestoreJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Restore(Box::new(request))).await
     }
 
-    pub(super) async fn take(&self, work: Work) -> Result<Ticket, Error> {
+    pub(super) async fn take(&self, work: Work) -> Result<JobHandle, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Take(work, reply)).await?;
+        self.send(SchedulerMessage::Take(work, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
@@ -159,43 +159,44 @@ impl Jobs {
     /// `NotFound`; `Failed`: it has ended already, or the kernel does not let go of its worker.
     pub async fn cancel(&self, id: Uuid) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Cancel(id, reply)).await?;
+        self.send(SchedulerMessage::Cancel(id, reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// The jobs that ended, the newest first.
     pub fn history(&self) -> Vec<Record> {
-        self.keeper.ended()
+        self.writer.ended()
     }
 
     /// Tells which mounts there are.
     pub(crate) async fn mounts(&self, ids: HashSet<u64>) {
-        self.send(Order::Mounts(ids)).await.unwrap_or_default();
+        self.send(SchedulerMessage::Mounts(ids)).await.unwrap_or_default();
     }
 
     /// From now on the bounds and priorities are these; running jobs go on.
     pub(crate) async fn configured(&self, config: &Config) {
-        self.keeper.keep(config.history);
-        self.send(Order::Configured(Box::new(config.clone()))).await.unwrap_or_default();
+        self.writer.keep(config.history);
+        self.send(SchedulerMessage::Configured(Box::new(config.clone()))).await.unwrap_or_default();
     }
 
     /// Takes no more jobs, ends those that there are, and returns when all of that is written down.
     pub(crate) async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Stop(reply)).await.unwrap_or_default();
+        self.send(SchedulerMessage::Stop(reply)).await.unwrap_or_default();
         answer.await.unwrap_or_default();
-        self.keeper.settle().await;
+        self.writer.settle().await;
     }
 
     /// Whether no job works on this volume.
     pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Idle(Where::Volume(volume.clone()), reply)).await.is_ok() && answer.await.unwrap_or(false)
+        self.send(SchedulerMessage::Idle(Where::Volume(volume.clone()), reply)).await.is_ok()
+            && answer.await.unwrap_or(false)
     }
 
     /// The jobs that are not forgotten.
     #[must_use]
-    pub fn live(&self) -> Vec<Ticket> {
+    pub fn live(&self) -> Vec<JobHandle> {
         self.live.list()
     }
 
@@ -213,10 +214,10 @@ impl Jobs {
     /// Whether the desk answers.
     pub async fn lives(&self) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.send(Order::Ping(reply)).await.is_ok() && answer.await.is_ok()
+        self.send(SchedulerMessage::Ping(reply)).await.is_ok() && answer.await.is_ok()
     }
 
-    async fn send(&self, order: Order) -> Result<(), Error> {
+    async fn send(&self, order: SchedulerMessage) -> Result<(), Error> {
         self.orders.send(order).await.map_err(|_gone| ended())
     }
 }

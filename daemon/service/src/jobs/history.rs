@@ -239,13 +239,13 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let folder = state.path().join("jobs");
         fs::create_dir(&folder).expect("made");
-        let (half, foreign) = (format!(".{}.tmp", Uuid::new_v4()), format!("{}.json", Uuid::new_v4()));
-        for name in [half.as_str(), foreign.as_str(), "notes.txt"] {
+        let (half, untrusted_fd) = (format!(".{}.tmp", Uuid::new_v4()), format!("{}.json", Uuid::new_v4()));
+        for name in [half.as_str(), untrusted_fd.as_str(), "notes.txt"] {
             fs::write(folder.join(name), "{").expect("written");
         }
         assert!(History::open(state.path(), 9).expect("opened").list().is_empty());
         assert!(!folder.join(half).exists());
-        assert!(folder.join(foreign).exists() && folder.join("notes.txt").exists());
+        assert!(folder.join(untrusted_fd).exists() && folder.join("notes.txt").exists());
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Job {
     /// Somebody wants it to end: there is nothing more to ask for.
     pub ending: bool,
     /// Why it failed.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<JobError>,
 }
 
 /// How many bytes are to come; 0 where nobody knows.
@@ -57,7 +57,7 @@ pub struct Total {
 
 /// Why a job did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct JobError {
     /// What kind of failure it is.
     pub name: ErrorCode,
     /// A sentence for everybody: without any name or path.
@@ -91,7 +91,7 @@ impl Job {
             number_differs: false,
             note: String::new(),
             ending: false,
-            trouble: None,
+            failure: None,
         }
     }
 
@@ -118,7 +118,7 @@ impl Job {
     }
 }
 
-impl Trouble {
+impl JobError {
     /// One that holds no name of a file, so that everybody may know all of it.
     pub fn plain(name: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();

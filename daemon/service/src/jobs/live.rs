@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::handle::Ticket;
+use super::handle::JobHandle;
 use super::job::Job;
 
 /// Lists them for whoever publishes them. Cheap to clone; all clones are the same list.
@@ -32,8 +32,8 @@ impl LiveJobs {
         self.lock().remove(&id);
     }
 
-    pub(super) fn list(&self) -> Vec<Ticket> {
-        self.lock().iter().map(|(id, job)| Ticket { id: *id, job: job.clone() }).collect()
+    pub(super) fn list(&self) -> Vec<JobHandle> {
+        self.lock().iter().map(|(id, job)| JobHandle { id: *id, job: job.clone() }).collect()
     }
 
     /// Changes whenever a job was taken.

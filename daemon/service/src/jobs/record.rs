@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::about::About;
-use super::job::{Job, Trouble};
+use super::job::{Job, JobError};
 
 /// A job of the history. It holds names only in `details`, which is for those who may know them. Times are microseconds
 /// since 1970. Unknown members are skipped, so that an older service reads what a newer one wrote.
@@ -68,12 +68,12 @@ pub struct Details {
 impl Record {
     /// The job as it is now.
     pub(super) fn of(job: &Job) -> Self {
-        let trouble = job.trouble.as_ref();
+        let failure = job.failure.as_ref();
         let About { kind, volume, drive, backup } = &job.about;
-        let details = |trouble: &Trouble| Details {
-            message: trouble.message.clone(),
-            command: trouble.command,
-            byte: trouble.byte,
+        let details = |failure: &JobError| Details {
+            message: failure.message.clone(),
+            command: failure.command,
+            byte: failure.byte,
         };
         Self {
             id: job.id,
@@ -91,9 +91,9 @@ impl Record {
             bytes_durable: job.bytes_durable,
             encoded_writes: job.encoded_writes,
             fallback_writes: job.fallback_writes,
-            error_name: trouble.map(|trouble| name_of(trouble.name)),
-            error_message: trouble.map(|trouble| trouble.public.clone()),
-            details: trouble.map(details),
+            error_name: failure.map(|failure| name_of(failure.name)),
+            error_message: failure.map(|failure| failure.public.clone()),
+            details: failure.map(details),
         }
     }
 
@@ -133,7 +133,7 @@ mod tests {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut job = Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, total);
-        job.trouble = Some(Trouble::plain(ErrorCode::NoSpace, "full"));
+        job.failure = Some(JobError::plain(ErrorCode::NoSpace, "full"));
         let record = Record::of(&job);
         let mut value = serde_json::to_value(&record).expect("written");
         value.as_object_mut().expect("an object").insert("later".to_owned(), 1.into());

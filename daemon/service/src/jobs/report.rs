@@ -4,10 +4,10 @@ use crate::types::{JobState, TotalSource};
 use butterdock_receive::{Counts, Phase};
 use tokio::time::Instant;
 
-use super::job::{Job, Total, Trouble, now};
+use super::job::{Job, JobError, Total, now};
 use super::pace::{Pace, remaining};
 use super::state::Event;
-use crate::backups::{Told, from_future};
+use crate::backups::{BackupEvent, from_future};
 use crate::worker::Report;
 use butterdock_worker::{streams, verify};
 
@@ -57,26 +57,26 @@ pub(super) fn stall(job: &mut Job) -> bool {
 }
 
 /// The job is over.
-pub(super) fn end(job: &mut Job, state: JobState, trouble: Option<Trouble>) {
+pub(super) fn end(job: &mut Job, state: JobState, failure: Option<JobError>) {
     job.state = state;
-    job.trouble = trouble;
+    job.failure = failure;
     job.ended = now().max(job.started);
     job.ending = true;
     stall(job);
 }
 
 /// What a backup tells.
-fn backup(job: &mut Job, told: &Told) -> bool {
+fn backup(job: &mut Job, told: &BackupEvent) -> bool {
     let note = match told {
-        Told::Estimated { bytes } => return total(job, *bytes, TotalSource::Estimate),
-        Told::Parent { uuid, why } => {
+        BackupEvent::Estimated { bytes } => return total(job, *bytes, TotalSource::Estimate),
+        BackupEvent::Parent { uuid, why } => {
             let incremental = uuid.is_some();
             let before = std::mem::replace(&mut job.incremental, incremental);
             let note = why.as_ref().map(|why| format!("everything is sent, because {why}"));
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
         // Where everything is sent because of them, the reason takes the place of this.
-        Told::Replaced { there } => {
+        BackupEvent::Replaced { there } => {
             note(
                 job,
                 &format!(
@@ -86,18 +86,18 @@ fn backup(job: &mut Job, told: &Told) -> bool {
             );
             return true;
         }
-        Told::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
-        Told::FromFuture { drive, count } => {
+        BackupEvent::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
+        BackupEvent::FromFuture { drive, count } => {
             note(job, &from_future(*drive, *count));
             return true;
         }
-        Told::Source { .. }
-        | Told::Seen { .. }
-        | Told::Snapshot { .. }
-        | Told::Pinned { .. }
-        | Told::Restored { .. }
-        | Told::Thinned { .. }
-        | Told::Kept { .. } => return false,
+        BackupEvent::Source { .. }
+        | BackupEvent::Seen { .. }
+        | BackupEvent::Snapshot { .. }
+        | BackupEvent::Pinned { .. }
+        | BackupEvent::Restored { .. }
+        | BackupEvent::Pruned { .. }
+        | BackupEvent::Kept { .. } => return false,
     };
     say(job, note)
 }
@@ -112,22 +112,22 @@ fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
 }
 
 /// What is told of stream files that are received.
-fn imported(job: &mut Job, told: &streams::Told) -> bool {
+fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
     match told {
-        streams::Told::Total { bytes } => total(job, *bytes, TotalSource::File),
-        streams::Told::Planned { files, known: 0 } => say(job, format!("{files} files")),
-        streams::Told::Planned { files, known } => {
+        streams::StreamFileEvent::Total { bytes } => total(job, *bytes, TotalSource::File),
+        streams::StreamFileEvent::Planned { files, known: 0 } => say(job, format!("{files} files")),
+        streams::StreamFileEvent::Planned { files, known } => {
             say(job, format!("{known} of {files} files are in the volume already"))
         }
-        streams::Told::File(_) => false,
+        streams::StreamFileEvent::File(_) => false,
     }
 }
 
 /// What is told of a drive that is verified.
-fn verified(job: &mut Job, pace: &mut Pace, told: &verify::Told) -> bool {
+fn verified(job: &mut Job, pace: &mut Pace, told: &verify::VerifyEvent) -> bool {
     match told {
-        verify::Told::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
-        verify::Told::Read { bytes } | verify::Told::Found(verify::Found { bytes, .. }) => {
+        verify::VerifyEvent::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
+        verify::VerifyEvent::Read { bytes } | verify::VerifyEvent::Found(verify::Found { bytes, .. }) => {
             progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() })
         }
     }
@@ -230,15 +230,15 @@ mod tests {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
-        assert!(hear(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
-        assert!(hear(Told::Estimated { bytes: 80 }));
-        assert!(!hear(Told::Estimated { bytes: 90 }), "a total does not change");
+        assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(hear(BackupEvent::Estimated { bytes: 80 }));
+        assert!(!hear(BackupEvent::Estimated { bytes: 90 }), "a total does not change");
         assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
         assert_eq!(
             (job.incremental, job.note.as_str()),
             (false, "everything is sent, because nothing was received on the drive yet")
         );
-        let parent = Told::Parent { uuid: Some(Identity([1; 16])), why: None };
+        let parent = BackupEvent::Parent { uuid: Some(Identity([1; 16])), why: None };
         assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);
     }
 
@@ -246,8 +246,11 @@ mod tests {
     fn snapshots_from_the_future_are_noted_on_the_job() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
-        assert!(hear(Told::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
-        assert!(hear(Told::FromFuture { drive: true, count: 3 }) && hear(Told::FromFuture { drive: false, count: 1 }));
+        assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(
+            hear(BackupEvent::FromFuture { drive: true, count: 3 })
+                && hear(BackupEvent::FromFuture { drive: false, count: 1 })
+        );
         let parts: Vec<&str> = job.note.split("; ").collect();
         assert!(parts[1].starts_with("3 snapshots on the drive are dated in the future"), "{parts:?}");
         assert!(parts[2].starts_with("1 snapshot beside the source is dated in the future"), "{parts:?}");

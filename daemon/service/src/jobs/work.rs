@@ -5,15 +5,15 @@ use std::sync::Arc;
 use crate::types::{Error, ErrorCode, JobKind, TotalSource};
 
 use super::about::{About, AboutDrive};
+use super::drive_requests::{ImportJobRequest, VerifyJobRequest};
 use super::entry::Ending;
-use super::handle::{BackupWish, RemoveWish, RestoreWish, Wish, no_such_volume};
-use super::job::{Total, Trouble};
+use super::handle::{BackupJobRequest, ReceiveJobRequest, RemoveJobRequest, RestoreJobRequest, no_such_volume};
+use super::job::{JobError, Total};
 use super::retention::Retention;
-use super::runner::{Aboard, Backup, Berth, Import, Receive, Remove, Restore, Runner, Verify};
+use super::runner::{Backup, DriveContext, DriveJob, Import, Receive, Remove, Restore, Runner, Verify};
 use super::sources::Sources;
-use super::wish::{ImportWish, VerifyWish};
 use crate::config::Config;
-use crate::drives::Dock;
+use crate::drives::DriveManager;
 use crate::source_locks::SourceLocks;
 use crate::volumes::Volume;
 use crate::worker;
@@ -21,32 +21,32 @@ use crate::worker;
 /// One of the kinds of jobs, with everything that it needs.
 #[derive(Debug)]
 pub(super) enum Work {
-    Receive(Box<Wish>),
-    Backup(Box<BackupWish>),
-    Remove(Box<RemoveWish>),
-    Restore(Box<RestoreWish>),
-    Verify(Box<VerifyWish>),
-    Import(Box<ImportWish>),
+    Receive(Box<ReceiveJobRequest>),
+    Backup(Box<BackupJobRequest>),
+    Remove(Box<RemoveJobRequest>),
+    Restore(Box<RestoreJobRequest>),
+    Verify(Box<VerifyJobRequest>),
+    Import(Box<ImportJobRequest>),
 }
 
 impl Work {
     /// What it is about.
     pub(super) fn about(&self) -> About {
         match self {
-            Self::Receive(wish) => About::receive(wish.volume.rule.name.clone()),
-            Self::Backup(wish) => {
-                let backup = Some(wish.backup.clone());
-                About { backup, ..About::on_drive(JobKind::Backup, wish.drive.clone()) }
+            Self::Receive(request) => About::receive(request.volume.rule.name.clone()),
+            Self::Backup(request) => {
+                let backup = Some(request.backup.clone());
+                About { backup, ..About::on_drive(JobKind::Backup, request.drive.clone()) }
             }
-            Self::Remove(wish) => About::on_drive(JobKind::Remove, wish.drive.clone()),
-            Self::Import(wish) => {
-                let volume = Some(wish.volume.rule.name.clone());
-                About { volume, ..About::on_drive(JobKind::Import, wish.drive.clone()) }
+            Self::Remove(request) => About::on_drive(JobKind::Remove, request.drive.clone()),
+            Self::Import(request) => {
+                let volume = Some(request.volume.rule.name.clone());
+                About { volume, ..About::on_drive(JobKind::Import, request.drive.clone()) }
             }
-            Self::Verify(wish) => About::on_drive(JobKind::Verify, wish.drive.clone()),
-            Self::Restore(wish) => {
-                let volume = Some(wish.volume.rule.name.clone());
-                About { volume, ..About::on_drive(JobKind::Restore, wish.drive.clone()) }
+            Self::Verify(request) => About::on_drive(JobKind::Verify, request.drive.clone()),
+            Self::Restore(request) => {
+                let volume = Some(request.volume.rule.name.clone());
+                About { volume, ..About::on_drive(JobKind::Restore, request.drive.clone()) }
             }
         }
     }
@@ -54,12 +54,12 @@ impl Work {
     /// Who wants it.
     pub(super) fn uid(&self) -> u32 {
         match self {
-            Self::Receive(wish) => wish.uid,
-            Self::Backup(wish) => wish.uid,
-            Self::Remove(wish) => wish.uid,
-            Self::Restore(wish) => wish.uid,
-            Self::Verify(wish) => wish.uid,
-            Self::Import(wish) => wish.uid,
+            Self::Receive(request) => request.uid,
+            Self::Backup(request) => request.uid,
+            Self::Remove(request) => request.uid,
+            Self::Restore(request) => request.uid,
+            Self::Verify(request) => request.uid,
+            Self::Import(request) => request.uid,
         }
     }
 
@@ -74,7 +74,7 @@ impl Work {
     /// How much is known to come before it begins.
     pub(super) fn total(&self) -> Total {
         match self {
-            Self::Receive(wish) => wish.total.clone(),
+            Self::Receive(request) => request.total.clone(),
             Self::Backup(_) | Self::Remove(_) | Self::Restore(_) | Self::Verify(_) | Self::Import(_) => {
                 Total { bytes: 0, source: TotalSource::Unknown }
             }
@@ -84,42 +84,42 @@ impl Work {
     /// The volume that it writes to.
     pub(super) fn volume(&self) -> Option<&Arc<Volume>> {
         match self {
-            Self::Receive(wish) => Some(&wish.volume),
-            Self::Restore(wish) => Some(&wish.volume),
-            Self::Import(wish) => Some(&wish.volume),
+            Self::Receive(request) => Some(&request.volume),
+            Self::Restore(request) => Some(&request.volume),
+            Self::Import(request) => Some(&request.volume),
             Self::Backup(_) | Self::Remove(_) | Self::Verify(_) => None,
         }
     }
 
     /// The drive that it needs.
-    pub(super) fn berth(&self) -> Option<Berth> {
+    pub(super) fn context(&self) -> Option<DriveContext> {
         match self {
             Self::Receive(_) => None,
-            Self::Backup(wish) => Some(berth(&wish.dock, &wish.drive)),
-            Self::Remove(wish) => Some(berth(&wish.dock, &wish.drive)),
-            Self::Restore(wish) => Some(berth(&wish.dock, &wish.drive)),
-            Self::Verify(wish) => Some(berth(&wish.dock, &wish.drive)),
-            Self::Import(wish) => Some(berth(&wish.dock, &wish.drive)),
+            Self::Backup(request) => Some(context(&request.manager, &request.drive)),
+            Self::Remove(request) => Some(context(&request.manager, &request.drive)),
+            Self::Restore(request) => Some(context(&request.manager, &request.drive)),
+            Self::Verify(request) => Some(context(&request.manager, &request.drive)),
+            Self::Import(request) => Some(context(&request.manager, &request.drive)),
         }
     }
 
     /// Whether what it is about is configured as it was when it was asked for.
     pub(super) fn is_configured(&self, config: &Config) -> bool {
         match self {
-            Self::Receive(wish) => config.volumes.contains(&wish.volume.rule),
-            Self::Backup(wish) => config.backup(&wish.backup).is_some(),
+            Self::Receive(request) => config.volumes.contains(&request.volume.rule),
+            Self::Backup(request) => config.backup(&request.backup).is_some(),
             Self::Remove(_) | Self::Verify(_) => true,
-            Self::Restore(wish) => config.volumes.contains(&wish.volume.rule),
-            Self::Import(wish) => config.volumes.contains(&wish.volume.rule),
+            Self::Restore(request) => config.volumes.contains(&request.volume.rule),
+            Self::Import(request) => config.volumes.contains(&request.volume.rule),
         }
     }
 
     /// The error where it is not.
     pub(super) fn not_configured(&self) -> Error {
         match self {
-            Self::Receive(wish) => no_such_volume(wish.volume.rule.name.as_str()),
-            Self::Restore(wish) => no_such_volume(wish.volume.rule.name.as_str()),
-            Self::Import(wish) => no_such_volume(wish.volume.rule.name.as_str()),
+            Self::Receive(request) => no_such_volume(request.volume.rule.name.as_str()),
+            Self::Restore(request) => no_such_volume(request.volume.rule.name.as_str()),
+            Self::Import(request) => no_such_volume(request.volume.rule.name.as_str()),
             Self::Backup(_) | Self::Remove(_) | Self::Verify(_) => Error::new(ErrorCode::NotFound, NO_SUCH_BACKUP),
         }
     }
@@ -131,54 +131,56 @@ impl Work {
         config: &Config,
         (sources, source_locks, retention): (&Sources, &SourceLocks, &Retention),
     ) {
-        let lanes = config.worker.lanes.map(usize::from);
+        let writer_threads = config.worker.writer_threads.map(usize::from);
         match self {
-            Self::Receive(wish) => {
-                let Wish { volume, place, uid, input, name, verify, force_decompress, strict_parent, .. } = *wish;
+            Self::Receive(request) => {
+                let ReceiveJobRequest {
+                    volume, place, uid, input, name, verify, force_decompress, strict_parent, ..
+                } = *request;
                 let order = worker::Order::Receive {
                     name,
                     verify,
                     force_decompress,
                     no_verity: false,
-                    lanes,
+                    writer_threads,
                     strict_parent,
                     asked_by: uid,
                     unrecorded_if_roots: false,
-                    parked: true,
+                    quarantined: true,
                 };
                 tokio::spawn(Receive { runner, volume, place, input, order }.run());
             }
-            Self::Backup(wish) => {
-                let berth = berth(&wish.dock, &wish.drive);
-                let Some(rule) = config.backup(&wish.backup).cloned() else {
-                    let trouble = Trouble::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
-                    tokio::spawn(berth.refuse(runner, Ending::Trouble(trouble)));
+            Self::Backup(request) => {
+                let context = context(&request.manager, &request.drive);
+                let Some(rule) = config.backup(&request.backup).cloned() else {
+                    let failure = JobError::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
+                    tokio::spawn(context.refuse(runner, Ending::JobError(failure)));
                     return;
                 };
                 let (sources, source_locks, retention) = (sources.clone(), source_locks.clone(), retention.clone());
-                let errand = Backup { rule, sources, source_locks, retention, lanes };
-                tokio::spawn(Aboard { runner, berth, errand }.run());
+                let task = Backup { rule, sources, source_locks, retention, writer_threads };
+                tokio::spawn(DriveJob { runner, context, task }.run());
             }
-            Self::Import(wish) => {
-                let ImportWish { dock, drive, folder, volume, place, only, verify, uid } = *wish;
-                let (berth, order) =
-                    (berth(&dock, &drive), worker::Order::Import { only, verify, asked_by: uid, lanes });
-                let errand = Import { folder, volume, place, order };
-                tokio::spawn(Aboard { runner, berth, errand }.run());
+            Self::Import(request) => {
+                let ImportJobRequest { manager, drive, folder, volume, place, only, verify, uid } = *request;
+                let (context, order) =
+                    (context(&manager, &drive), worker::Order::Import { only, verify, asked_by: uid, writer_threads });
+                let task = Import { folder, volume, place, order };
+                tokio::spawn(DriveJob { runner, context, task }.run());
             }
-            Self::Verify(wish) => {
-                let berth = berth(&wish.dock, &wish.drive);
-                tokio::spawn(Aboard { runner, berth, errand: Verify }.run());
+            Self::Verify(request) => {
+                let context = context(&request.manager, &request.drive);
+                tokio::spawn(DriveJob { runner, context, task: Verify }.run());
             }
-            Self::Remove(wish) => {
-                let berth = berth(&wish.dock, &wish.drive);
-                tokio::spawn(Remove { runner, berth }.run());
+            Self::Remove(request) => {
+                let context = context(&request.manager, &request.drive);
+                tokio::spawn(Remove { runner, context }.run());
             }
-            Self::Restore(wish) => {
-                let RestoreWish { dock, drive, snapshot, volume, place, name, .. } = *wish;
-                let berth = berth(&dock, &drive);
-                let errand = Restore { snapshot, volume, place, name, lanes };
-                tokio::spawn(Aboard { runner, berth, errand }.run());
+            Self::Restore(request) => {
+                let RestoreJobRequest { manager, drive, snapshot, volume, place, name, .. } = *request;
+                let context = context(&manager, &drive);
+                let task = Restore { snapshot, volume, place, name, writer_threads };
+                tokio::spawn(DriveJob { runner, context, task }.run());
             }
         }
     }
@@ -186,8 +188,8 @@ impl Work {
 
 const NO_SUCH_BACKUP: &str = "there is no such backup any more; butterdock backups lists what there is";
 
-fn berth(dock: &Dock, drive: &AboutDrive) -> Berth {
-    Berth { dock: dock.clone(), drive: drive.id.clone() }
+fn context(manager: &DriveManager, drive: &AboutDrive) -> DriveContext {
+    DriveContext { manager: manager.clone(), drive: drive.id.clone() }
 }
 
 #[cfg(test)]
@@ -202,7 +204,7 @@ pub(super) mod tests {
             snapshots: format!("/{name}/.butterdock").into(),
             drives: vec!["blue".to_owned()],
             folder: name.into(),
-            keep: crate::backups::Keep::default(),
+            keep: crate::backups::RetentionRule::default(),
             protect: std::time::Duration::ZERO,
             schedule: Default::default(),
         }

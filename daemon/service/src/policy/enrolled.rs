@@ -5,43 +5,43 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::{Locked, Order, Sight, Standing, Verdict, shown};
-use crate::drives::{Enrolment, Facts, Member, mapping_name};
+use super::{Action, Decision, DriveUse, Locked, PolicyInput, shown};
+use crate::drives::{BlockDevice, Enrolment, Member, mapping_name};
 
 /// The verdict on the drive, and those on devices that pretend to be it; none where nothing of it is there.
-pub(super) fn judge(enrolment: &Enrolment, sight: &Sight<'_>) -> Vec<Verdict> {
+pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decision> {
     let pieces: Vec<Piece<'_>> = enrolment.members.iter().map(|member| Piece::of(member, enrolment, sight)).collect();
     let strangers = strangers(enrolment, sight);
-    let there: Vec<&Facts> = pieces.iter().flat_map(Piece::all).chain(strangers.iter().copied()).collect();
+    let there: Vec<&BlockDevice> = pieces.iter().flat_map(Piece::all).chain(strangers.iter().copied()).collect();
     if there.is_empty() {
         return Vec::new();
     }
-    let idle = Standing::default();
+    let idle = DriveUse::default();
     let standing = sight.standing.iter().find(|standing| standing.enrolment == enrolment.id).unwrap_or(&idle);
     if !standing.mounted.is_empty() || standing.busy {
         return in_use(enrolment, standing, sight, &there);
     }
     let order = if standing.released {
-        Order::Leave
+        Action::Leave
     } else {
-        next_step(enrolment, sight, &pieces, &strangers).unwrap_or_else(Order::Refuse)
+        next_step(enrolment, sight, &pieces, &strangers).unwrap_or_else(Action::Refuse)
     };
-    vec![verdict(enrolment, &there, order)]
+    vec![decision(enrolment, &there, order)]
 }
 
 /// One device of the filesystem, as it is found.
 struct Piece<'a> {
     member: &'a Member,
     /// The containers, where it is encrypted.
-    containers: Vec<&'a Facts>,
+    containers: Vec<&'a BlockDevice>,
     /// The filesystem's devices.
-    open: Vec<&'a Facts>,
+    open: Vec<&'a BlockDevice>,
 }
 
 impl<'a> Piece<'a> {
-    fn of(member: &'a Member, enrolment: &Enrolment, sight: &Sight<'a>) -> Self {
-        let is_container = |device: &&Facts| member.luks.is_some() && device.luks() == member.luks;
-        let is_open = |device: &&Facts| device.btrfs() == Some((enrolment.filesystem, member.device));
+    fn of(member: &'a Member, enrolment: &Enrolment, sight: &PolicyInput<'a>) -> Self {
+        let is_container = |device: &&BlockDevice| member.luks.is_some() && device.luks() == member.luks;
+        let is_open = |device: &&BlockDevice| device.btrfs() == Some((enrolment.filesystem, member.device));
         Self {
             member,
             containers: sight.devices.iter().filter(is_container).collect(),
@@ -49,33 +49,38 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &'a Facts> {
+    fn all(&self) -> impl Iterator<Item = &'a BlockDevice> {
         self.containers.iter().chain(&self.open).copied()
     }
 
     /// What it was enrolled by: the container, where there is one.
-    fn outer(&self) -> &[&'a Facts] {
+    fn outer(&self) -> &[&'a BlockDevice] {
         if self.member.luks.is_some() { &self.containers } else { &self.open }
     }
 }
 
 /// Devices of the filesystem that it did not have when it was enrolled.
-fn strangers<'a>(enrolment: &Enrolment, sight: &Sight<'a>) -> Vec<&'a Facts> {
+fn strangers<'a>(enrolment: &Enrolment, sight: &PolicyInput<'a>) -> Vec<&'a BlockDevice> {
     let known = |uuid: Uuid| enrolment.members.iter().any(|member| member.device == uuid);
-    let strange = |device: &&Facts| {
+    let strange = |device: &&BlockDevice| {
         device.btrfs().is_some_and(|(filesystem, uuid)| filesystem == enrolment.filesystem && !known(uuid))
     };
     sight.devices.iter().filter(strange).collect()
 }
 
 /// What is mounted stays as it is; who comes now with its uuid is a copy.
-fn in_use(enrolment: &Enrolment, standing: &Standing, sight: &Sight<'_>, there: &[&Facts]) -> Vec<Verdict> {
+fn in_use(
+    enrolment: &Enrolment,
+    standing: &DriveUse,
+    sight: &PolicyInput<'_>,
+    there: &[&BlockDevice],
+) -> Vec<Decision> {
     let used = in_use_nodes(standing, sight);
     // While an order is carried out it is not known yet which is which.
-    let is_ours = |device: &&&Facts| standing.mounted.is_empty() || used.contains(device.node.as_path());
-    let (ours, copies): (Vec<&Facts>, Vec<&Facts>) = there.iter().partition(|device| is_ours(device));
+    let is_ours = |device: &&&BlockDevice| standing.mounted.is_empty() || used.contains(device.node.as_path());
+    let (ours, copies): (Vec<&BlockDevice>, Vec<&BlockDevice>) = there.iter().partition(|device| is_ours(device));
     let backup = !standing.busy && !standing.served && !standing.released && sight.on_plug.contains(&enrolment.id);
-    let mut all = vec![verdict(enrolment, &ours, if backup { Order::Backup } else { Order::Leave })];
+    let mut all = vec![decision(enrolment, &ours, if backup { Action::Backup } else { Action::Leave })];
     for copy in copies {
         let mounted = names(standing.mounted.iter().map(PathBuf::as_path));
         let sentence = format!(
@@ -83,14 +88,14 @@ fn in_use(enrolment: &Enrolment, standing: &Standing, sight: &Sight<'_>, there: 
             copy.node.display(),
             enrolment.label
         );
-        all.push(Verdict { id: shown::id(copy), ..verdict(enrolment, &[copy], Order::Refuse(sentence)) });
+        all.push(Decision { id: shown::id(copy), ..decision(enrolment, &[copy], Action::Refuse(sentence)) });
     }
     all
 }
 
 /// The nodes that are mounted, and the containers under them.
-fn in_use_nodes<'a>(standing: &Standing, sight: &Sight<'a>) -> BTreeSet<&'a Path> {
-    let mounted = |device: &&Facts| standing.mounted.contains(&device.node);
+fn in_use_nodes<'a>(standing: &DriveUse, sight: &PolicyInput<'a>) -> BTreeSet<&'a Path> {
+    let mounted = |device: &&BlockDevice| standing.mounted.contains(&device.node);
     let mut nodes = BTreeSet::new();
     for device in sight.devices.iter().filter(mounted) {
         nodes.insert(device.node.as_path());
@@ -102,10 +107,10 @@ fn in_use_nodes<'a>(standing: &Standing, sight: &Sight<'a>) -> BTreeSet<&'a Path
 
 fn next_step(
     enrolment: &Enrolment,
-    sight: &Sight<'_>,
+    sight: &PolicyInput<'_>,
     pieces: &[Piece<'_>],
-    strangers: &[&Facts],
-) -> Result<Order, String> {
+    strangers: &[&BlockDevice],
+) -> Result<Action, String> {
     let label = &enrolment.label;
     for piece in pieces {
         doubled(label, piece)?;
@@ -127,9 +132,9 @@ fn next_step(
     }
     let locked: Vec<Locked> = pieces.iter().filter(|piece| piece.open.is_empty()).filter_map(locked).collect();
     if locked.is_empty() {
-        return Ok(Order::Mount(pieces.iter().flat_map(|piece| &piece.open).map(|open| open.node.clone()).collect()));
+        return Ok(Action::Mount(pieces.iter().flat_map(|piece| &piece.open).map(|open| open.node.clone()).collect()));
     }
-    Ok(if sight.keys.contains(&enrolment.id) { Order::Unlock(locked) } else { Order::AwaitSecret(locked) })
+    Ok(if sight.keys.contains(&enrolment.id) { Action::Unlock(locked) } else { Action::AwaitSecret(locked) })
 }
 
 /// A uuid that is there twice is a clone, and which is which cannot be told.
@@ -188,9 +193,9 @@ fn locked(piece: &Piece<'_>) -> Option<Locked> {
     Some(Locked { node: container.node.clone(), devnum: container.devnum, luks: piece.member.luks? })
 }
 
-fn verdict(enrolment: &Enrolment, devices: &[&Facts], order: Order) -> Verdict {
+fn decision(enrolment: &Enrolment, devices: &[&BlockDevice], order: Action) -> Decision {
     let disks: BTreeSet<PathBuf> = devices.iter().map(|device| device.disk().to_path_buf()).collect();
-    Verdict {
+    Decision {
         id: super::DriveId::Enrolled(enrolment.id),
         devices: devices.iter().map(|device| device.node.clone()).collect(),
         disks: disks.into_iter().collect(),

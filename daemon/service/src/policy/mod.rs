@@ -18,11 +18,11 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::config::MatchRule;
-use crate::drives::{Enrolment, Facts};
+use crate::drives::{BlockDevice, Enrolment};
 
 /// All that a verdict depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sight<'a> {
+pub(crate) struct PolicyInput<'a> {
     /// `[drives] match`
     pub rules: &'a [MatchRule],
     /// Which enrolled drives a backup is configured for that begins when they are plugged in.
@@ -32,14 +32,14 @@ pub(crate) struct Sight<'a> {
     /// What is enrolled.
     pub enrolments: &'a [Enrolment],
     /// What is there.
-    pub devices: &'a [Facts],
+    pub devices: &'a [BlockDevice],
     /// What is going on with enrolled drives; one that is not named is not in use.
-    pub standing: &'a [Standing],
+    pub standing: &'a [DriveUse],
 }
 
 /// What is going on with one enrolled drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct DriveUse {
     /// Which.
     pub enrolment: Uuid,
     /// The nodes that it was mounted from by us; empty where it is not mounted.
@@ -63,7 +63,7 @@ pub enum DriveId {
 
 /// What is to be done with one drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Decision {
     /// The drive.
     pub id: DriveId,
     /// The nodes that show it: filesystems, or containers that are locked.
@@ -71,12 +71,12 @@ pub(crate) struct Verdict {
     /// The disks that they are on.
     pub disks: Vec<PathBuf>,
     /// The next step.
-    pub order: Order,
+    pub order: Action,
 }
 
 /// The next step with a drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Action {
     /// Show it, and do nothing: it is not enrolled.
     Show,
     /// Let everything be as it is.
@@ -105,11 +105,12 @@ pub(crate) struct Locked {
 }
 
 /// The verdict on every drive that is there: the enrolled ones first.
-pub(crate) fn verdicts(sight: &Sight<'_>) -> Vec<Verdict> {
+pub(crate) fn decisions(sight: &PolicyInput<'_>) -> Vec<Decision> {
     // Users may be allowed to make loop devices: one that no rule matches is neither a drive nor a copy of one.
-    let devices: Vec<Facts> = sight.devices.iter().filter(|device| shown::counts(device, sight)).cloned().collect();
-    let sight = &Sight { devices: &devices, ..*sight };
-    let mut all: Vec<Verdict> =
+    let devices: Vec<BlockDevice> =
+        sight.devices.iter().filter(|device| shown::counts(device, sight)).cloned().collect();
+    let sight = &PolicyInput { devices: &devices, ..*sight };
+    let mut all: Vec<Decision> =
         sight.enrolments.iter().flat_map(|enrolment| enrolled::judge(enrolment, sight)).collect();
     let others = shown::others(sight, &all);
     all.extend(others);

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{DriveId, Order, Sight, Verdict, glob};
+use super::{Action, Decision, DriveId, PolicyInput, glob};
 use crate::config::MatchRule;
-use crate::drives::{Bus, Facts};
+use crate::drives::{BlockDevice, Bus};
 
 /// The drives that are shown beside those judged already.
-pub(super) fn others(sight: &Sight<'_>, judged: &[Verdict]) -> Vec<Verdict> {
-    let taken: BTreeSet<&Path> = judged.iter().flat_map(|verdict| &verdict.devices).map(AsRef::as_ref).collect();
+pub(super) fn others(sight: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decision> {
+    let taken: BTreeSet<&Path> = judged.iter().flat_map(|decision| &decision.devices).map(AsRef::as_ref).collect();
     let parted: BTreeSet<&Path> =
         sight.devices.iter().filter_map(|device| device.partition.as_ref()).map(|part| part.disk.as_path()).collect();
-    let seen = |device: &&Facts| {
+    let seen = |device: &&BlockDevice| {
         let whole_and_parted = device.partition.is_none() && parted.contains(device.node.as_path());
         // A card reader without a card has no size; the open side of a container is shown with the container.
         !whole_and_parted && device.size > 0 && device.bus != Bus::Mapper && !taken.contains(device.node.as_path())
@@ -21,37 +21,37 @@ pub(super) fn others(sight: &Sight<'_>, judged: &[Verdict]) -> Vec<Verdict> {
 }
 
 /// Whether it is looked at at all, enrolled or not.
-pub(super) fn counts(device: &Facts, sight: &Sight<'_>) -> bool {
+pub(super) fn counts(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
     device.bus != Bus::Loop || is_ruled(device, sight)
 }
 
 /// What a verdict on a device by itself calls it.
-pub(super) fn id(device: &Facts) -> DriveId {
+pub(super) fn id(device: &BlockDevice) -> DriveId {
     DriveId::Device(device.name().to_owned(), device.diskseq)
 }
 
-fn is_shown(device: &Facts, sight: &Sight<'_>) -> bool {
+fn is_shown(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
     (device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable)) || is_ruled(device, sight)
 }
 
-fn is_ruled(device: &Facts, sight: &Sight<'_>) -> bool {
+fn is_ruled(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
     // A rule for a disk holds for its parts: they share all but the end of the path, which a pattern can leave open.
     let disk = || sight.devices.iter().find(|other| other.node == device.disk());
-    let ruled = |device: &Facts| sight.rules.iter().any(|rule| takes(rule, device));
+    let ruled = |device: &BlockDevice| sight.rules.iter().any(|rule| takes(rule, device));
     ruled(device) || disk().is_some_and(ruled)
 }
 
-fn show(device: &Facts) -> Verdict {
-    Verdict {
+fn show(device: &BlockDevice) -> Decision {
+    Decision {
         id: id(device),
         devices: vec![device.node.clone()],
         disks: vec![device.disk().to_path_buf()],
-        order: Order::Show,
+        order: Action::Show,
     }
 }
 
 /// Whether it has all of what the rule says.
-fn takes(rule: &MatchRule, device: &Facts) -> bool {
+fn takes(rule: &MatchRule, device: &BlockDevice) -> bool {
     let MatchRule { devpath, serial, id_path, loop_file } = rule;
     let says_nothing = [devpath, serial, id_path, loop_file].iter().all(|pattern| pattern.is_none());
     if says_nothing || (device.bus == Bus::Loop && loop_file.is_none()) {

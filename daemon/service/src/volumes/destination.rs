@@ -5,14 +5,14 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::anchor::Anchor;
 use crate::config::VolumeRule;
 use crate::configured;
+use crate::dir_handle::DirHandle;
 
 /// A directory on btrfs, open.
 #[derive(Debug)]
 pub(crate) struct Destination {
-    pub directory: Anchor,
+    pub directory: DirHandle,
     /// What it is.
     pub place: Place,
     /// The mount that it was reached through, as `mount_ids` has it; 0 where the kernel does not tell.

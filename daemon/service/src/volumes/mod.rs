@@ -8,14 +8,14 @@
 //! * `subvolumes` lists what was received.
 
 mod destination;
-mod lane;
 mod mounts;
 mod subvolumes;
 mod volume;
+mod volume_thread;
 
 pub(crate) use destination::{Destination, open};
 pub use destination::{Place, Unusable};
-pub use lane::Unanswered;
 pub(crate) use mounts::Mounts;
 pub use subvolumes::Subvolume;
 pub use volume::{Seen, Volume};
+pub use volume_thread::Unanswered;

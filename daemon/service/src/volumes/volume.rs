@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
 use super::destination::{Destination, Place, Unusable, open};
-use super::lane::{Lane, Unanswered};
 use super::subvolumes::{Subvolume, list};
+use super::volume_thread::{Unanswered, VolumeThread};
 use crate::config::VolumeRule;
 
 /// A volume's numbers are not looked up more often than this.
@@ -42,7 +42,7 @@ pub struct Volume {
     /// Its rule.
     pub rule: VolumeRule,
     seen: watch::Sender<Seen>,
-    lane: Lane,
+    lane: VolumeThread,
     /// When it was last looked at. Held while somebody looks or waits for the turn to look: more need not wait.
     looked: Arc<Mutex<Option<Instant>>>,
 }
@@ -50,7 +50,7 @@ pub struct Volume {
 impl Volume {
     /// A volume that nobody has looked at yet.
     pub fn new(rule: VolumeRule) -> Arc<Self> {
-        Arc::new(Self { rule, seen: watch::Sender::default(), lane: Lane::new(), looked: Arc::default() })
+        Arc::new(Self { rule, seen: watch::Sender::default(), lane: VolumeThread::new(), looked: Arc::default() })
     }
 
     /// What was last seen.

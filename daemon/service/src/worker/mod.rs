@@ -4,7 +4,7 @@ mod handed;
 mod handle;
 mod spawner;
 
-pub(crate) use butterdock_worker::protocol::{JobError, Order, Report};
+pub(crate) use butterdock_worker::protocol::{Order, Report, WorkerError};
 pub(crate) use butterdock_worker::{IoPriority, Priority, Subject, public_of_backup, public_sentence};
 pub(crate) use handed::Handed;
 pub(crate) use handle::Worker;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::identity::Identity;
-use super::keep::{Keep, is_from_future};
 use super::name;
+use super::retention::{RetentionRule, is_from_future};
 use super::seen::{FirstSeen, Seen};
 use super::simulation::{START, World};
 use super::snapshot::Snapshot;
@@ -16,7 +16,7 @@ use super::utc::{DAY, HOUR};
 use crate::clock::{Reading, Record};
 
 const PROTECT: u64 = 30 * 24 * 3600;
-const KEEP: Keep = Keep { last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 3, yearly: 0 };
+const KEEP: RetentionRule = RetentionRule { last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 3, yearly: 0 };
 
 /// A machine with clocks.
 struct Machine {
@@ -45,7 +45,7 @@ enum Wrong {
 }
 
 impl Machine {
-    fn new(keep: Keep) -> Self {
+    fn new(keep: RetentionRule) -> Self {
         let now = Reading { wall: START, boot: 60, boot_id: Uuid::from_u128(1), synchronised: Some(false) };
         let record = Record::first(&now, Uuid::from_u128(7));
         let (made, seen) = (BTreeMap::new(), Default::default());

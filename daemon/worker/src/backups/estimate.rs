@@ -10,8 +10,8 @@ use butterdock_btrfs::contents::{Contents, contents};
 use butterdock_btrfs::{Error as Fault, changes};
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 
+use super::error::BackupError;
 use super::send::{Stream, no_pipe};
-use super::trouble::Trouble;
 
 /// What a stream will bring.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,12 +32,12 @@ impl Estimate {
         id: u64,
         since: u64,
         stopped: &AtomicBool,
-    ) -> Result<Option<Self>, Trouble> {
+    ) -> Result<Option<Self>, BackupError> {
         if stream.parent.is_some() {
             return Self::of_changes(stream, id, since, stopped);
         }
         let all = contents(stream.snapshot, id, || !stopped.load(Ordering::Relaxed));
-        let all = all.map_err(Trouble::source("estimate what is to be sent"))?;
+        let all = all.map_err(BackupError::source("estimate what is to be sent"))?;
         Ok(all.map(|all| Self::of_everything(&all)))
     }
 
@@ -59,7 +59,7 @@ impl Estimate {
     }
 
     /// Sends it without its data, and adds up.
-    fn of_changes(stream: &Stream<'_>, id: u64, since: u64, stopped: &AtomicBool) -> Result<Option<Self>, Trouble> {
+    fn of_changes(stream: &Stream<'_>, id: u64, since: u64, stopped: &AtomicBool) -> Result<Option<Self>, BackupError> {
         let (mut reader, writer) = pipe().map_err(|error| no_pipe(&error))?;
         let (sent, counted) = std::thread::scope(|threads| {
             let sender = stream.sender(threads, writer, true).map_err(|error| no_pipe(&error))?;
@@ -67,7 +67,7 @@ impl Estimate {
             drop(reader);
             Ok((sender.join().unwrap_or(Ok(())), counted))
         })?;
-        let estimating = Trouble::source("estimate what is to be sent");
+        let estimating = BackupError::source("estimate what is to be sent");
         let Some(counted) = counted else { return sent.map(|()| None).or(Ok(None)) };
         sent.map_err(&estimating)?;
         let stored = changes::stored_since(stream.snapshot, id, since).map_err(|fault: Fault| estimating(fault))?;

@@ -2,18 +2,18 @@
 
 use butterdock_service::source_locks::{Share, SourceLocks};
 
-use super::common::{Origin, common};
 use super::identity::Identity;
-use super::keep::Keep;
 use super::name;
+use super::retention::RetentionRule;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
-use super::simulation::{SOURCE, START, World, owner, received, thin};
+use super::shared_snapshots::{Origin, find_shared};
+use super::simulation::{SOURCE, START, World, owner, prune, received};
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
 
 /// How many steps a job has.
 const STEPS: u32 = 8;
-const KEEP: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const KEEP: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 const BESIDE: Side<'_> = Side::Source { uuid: SOURCE };
 
 /// Who thins beside the source, and when.
@@ -34,7 +34,7 @@ struct Job {
     task: Task,
     share: Option<Share>,
     parent: Option<Identity>,
-    fresh: Snapshot,
+    pending: Snapshot,
     pin: Option<SharedSnapshot>,
 }
 
@@ -43,13 +43,13 @@ impl Job {
         let uuid = world.id();
         let transid = world.transid;
         let times = Snapshot { ctransid: transid, otransid: transid, made: START + 1000, ..Snapshot::default() };
-        let fresh = Snapshot { id: transid, uuid, parent_uuid: SOURCE, ..times };
-        Self { drive, unchanged, step: 0, task: world.task.clone(), share: None, parent: None, fresh, pin: None }
+        let pending = Snapshot { id: transid, uuid, parent_uuid: SOURCE, ..times };
+        Self { drive, unchanged, step: 0, task: world.task.clone(), share: None, parent: None, pending, pin: None }
     }
 
     /// Does the next step; none where something is missing that it needs.
-    async fn go_on(&mut self, world: &mut World, source_locks: &SourceLocks, thins: Thins) -> Option<()> {
-        let name = name::make(b"home", self.fresh.made + i64::try_from(self.drive).ok()?);
+    async fn go_on(&mut self, world: &mut World, source_locks: &SourceLocks, prunes: Thins) -> Option<()> {
+        let name = name::make(b"home", self.pending.made + i64::try_from(self.drive).ok()?);
         let there = |source: &[Snapshot], uuid| source.iter().position(|snapshot| snapshot.uuid == uuid);
         match self.step {
             0 => self.share = Some(source_locks.join("home").await),
@@ -57,29 +57,29 @@ impl Job {
             2 => {
                 let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
                 let (there, known) = &world.drives[self.drive];
-                let pairs = common(origin, &known.shared, &world.source, there).pairs.ok()?;
+                let pairs = find_shared(origin, &known.shared, &world.source, there).pairs.ok()?;
                 self.parent = Some(pairs[0].source.uuid);
                 self.pin = self.unchanged.then(|| pin(pairs[0].source, pairs[0].drive));
             }
             3 if !self.unchanged => {
-                let hidden = Snapshot { name: Some(name::hide(&name)), ..self.fresh.clone() };
+                let hidden = Snapshot { name: Some(name::hide(&name)), ..self.pending.clone() };
                 world.source.push(hidden);
             }
             4 if !self.unchanged => {
-                let at = there(&world.source, self.fresh.uuid)?;
+                let at = there(&world.source, self.pending.uuid)?;
                 world.source[at].name = Some(name);
             }
             5 if !self.unchanged => {
                 there(&world.source, self.parent?)?;
-                let mine = world.source[there(&world.source, self.fresh.uuid)?].clone();
+                let mine = world.source[there(&world.source, self.pending.uuid)?].clone();
                 let (uuid, drive) = (world.id(), &mut world.drives[self.drive].0);
                 let counterpart = Snapshot { uuid, ..received(&mine) };
                 let pin = pin(&mine, &counterpart);
                 drive.push(counterpart);
-                thin(&self.task, Side::Drive(&owner()), drive, pin.mark(), mine.made);
+                prune(&self.task, Side::Drive(&owner()), drive, pin.mark(), mine.made);
                 self.pin = Some(pin);
-                if thins == Thins::Each {
-                    thin(&self.task, BESIDE, &mut world.source, pin.mark(), mine.made);
+                if prunes == Thins::Each {
+                    prune(&self.task, BESIDE, &mut world.source, pin.mark(), mine.made);
                 }
             }
             6 => {
@@ -87,11 +87,11 @@ impl Job {
                 world.drives[self.drive].1.learn(learned(self.pin?));
             }
             7 => {
-                let alone = self.share.take()?.leave();
-                if thins == Thins::Last && alone.is_some() && !self.unchanged {
+                let alone = self.share.take()?.release();
+                if prunes == Thins::Last && alone.is_some() && !self.unchanged {
                     let task = Task { pins: world.marks(), ..self.task.clone() };
                     let nothing = Mark { here: Identity::NONE, there: Identity::NONE };
-                    thin(&task, BESIDE, &mut world.source, nothing, self.fresh.made);
+                    prune(&task, BESIDE, &mut world.source, nothing, self.pending.made);
                 }
             }
             _nothing_changed => {}
@@ -107,7 +107,7 @@ fn pin(mine: &Snapshot, theirs: &Snapshot) -> SharedSnapshot {
 
 /// Has both jobs do their steps in this order, of which each bit is one: the first job's or the second's. Answers whether
 /// each drive has what it needs, and got what it needed.
-async fn is_well(order: u32, unchanged: bool, thins: Thins) -> bool {
+async fn is_well(order: u32, unchanged: bool, prunes: Thins) -> bool {
     let mut world = World::new(KEEP, 0);
     for (drive, at) in [(0, 0), (1, 60), (0, 120), (1, 180)] {
         world.back_up(drive, START + at);
@@ -116,7 +116,7 @@ async fn is_well(order: u32, unchanged: bool, thins: Thins) -> bool {
     let mut jobs = [Job::new(&mut world, 0, unchanged), Job::new(&mut world, 1, false)];
     for step in 0..2 * STEPS {
         let job = &mut jobs[usize::from(order >> step & 1 == 1)];
-        if job.go_on(&mut world, &source_locks, thins).await.is_none() {
+        if job.go_on(&mut world, &source_locks, prunes).await.is_none() {
             return false;
         }
     }
@@ -129,10 +129,10 @@ async fn is_well(order: u32, unchanged: bool, thins: Thins) -> bool {
     pinned && world.drives.iter().all(needed) && (0..2).all(|drive| world.back_up(drive, START + 2000))
 }
 
-async fn orders_that_lose(unchanged: bool, thins: Thins) -> usize {
+async fn orders_that_lose(unchanged: bool, prunes: Thins) -> usize {
     let mut lose = 0;
     for order in (0..1_u32 << (2 * STEPS)).filter(|order| order.count_ones() == STEPS) {
-        lose += usize::from(!is_well(order, unchanged, thins).await);
+        lose += usize::from(!is_well(order, unchanged, prunes).await);
     }
     lose
 }

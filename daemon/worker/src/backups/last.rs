@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 
 use butterdock_btrfs::{Error as Fault, subvolumes};
 
-use super::common::Why;
 use super::identity::Identity;
+use super::shared_snapshots::Why;
 
 /// The last backup, as it is on the drive now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,31 +36,31 @@
 //! parent like any other snapshot of this filesystem, and it is not thinned until the folder has its name again.
 
 mod beneath;
-mod common;
 mod deleted;
-mod deliver;
 mod drive_folder;
+mod error;
 mod estimate;
-mod fresh;
 mod identity;
-mod keep;
 mod last;
 mod name;
 mod on_drive;
 mod owner;
-mod prospect;
+mod pending_snapshot;
+mod prune;
 mod restore;
+mod retention;
 mod room;
 mod run;
 mod seen;
 mod send;
 mod shared;
+mod shared_snapshots;
 mod snapshot;
 mod source;
+mod space_check;
 mod task;
 mod task_time;
-mod thin;
-mod trouble;
+mod transfer;
 mod utc;
 
 #[cfg(test)]
@@ -72,26 +72,26 @@ mod privileged_retention;
 #[cfg(test)]
 mod privileged_room;
 #[cfg(test)]
-mod privileged_twins;
+mod privileged_two_drives;
 #[cfg(test)]
 mod simulation;
 
 pub use beneath::{beneath, make_beneath};
-pub use common::Why;
-pub use keep::Keep;
+pub(crate) use error::BackupError;
 pub use name::LONGEST as LONGEST_NAME;
 pub use on_drive::{Backups, From, OnDrive, on_drive};
-pub(crate) use prospect::PATIENCE;
+pub use prune::from_future;
+pub(crate) use prune::prune_source;
 pub(crate) use restore::Restore;
 pub use restore::find;
+pub use retention::RetentionRule;
 pub(crate) use run::{Ends, Run};
 pub use seen::{FirstSeen, Listings, Seen};
+pub use shared_snapshots::Why;
 pub use source::REFUSED as SOURCE_REFUSED;
-pub use task::{Task, Told};
+pub(crate) use space_check::PATIENCE;
+pub use task::{BackupEvent, Task};
 pub use task_time::TaskTime;
-pub use thin::from_future;
-pub(crate) use thin::thin_beside;
-pub(crate) use trouble::Trouble;
 pub use {
     drive_folder::{choose, default_folder},
     identity::Identity,

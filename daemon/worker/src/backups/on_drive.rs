@@ -74,7 +74,7 @@ pub fn on_drive(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<OnDrive>,
     found.sort_by_key(|(_, snapshot)| std::cmp::Reverse((snapshot.made, snapshot.id)));
     found.truncate(MOST);
     let mut folders = Folders { root, open: HashMap::new() };
-    Ok(found.into_iter().map(|(path, snapshot)| folders.told(&path, &snapshot, backups)).collect())
+    Ok(found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).collect())
 }
 
 /// More than this are not told: an answer has to fit a message.
@@ -89,14 +89,14 @@ struct Folders<'r> {
 }
 
 impl Folders<'_> {
-    fn told(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> OnDrive {
+    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> OnDrive {
         let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(at) => (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default()),
             None => (&b"."[..], path),
         };
         let record = self.folder(folder).and_then(|folder| recorded(folder, &snapshot.state()));
         let origin = record.and_then(|record| record.origin);
-        told(Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
+        describe(Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
     }
 
     fn folder(&mut self, path: &[u8]) -> Option<BorrowedFd<'_>> {
@@ -113,7 +113,7 @@ impl Folders<'_> {
     }
 }
 
-fn told(snapshot: Snapshot, backups: &Backups) -> OnDrive {
+fn describe(snapshot: Snapshot, backups: &Backups) -> OnDrive {
     let remembered = |known: &Known| {
         let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
         known.shared.iter().any(is_it)
@@ -154,15 +154,15 @@ mod tests {
             marks: shared.iter().map(SharedSnapshot::mark).collect(),
             known: known(shared).to_vec(),
         };
-        let one = told(received.clone(), &backups(vec![shared]));
+        let one = describe(received.clone(), &backups(vec![shared]));
         assert_eq!((one.backup.as_deref(), one.made, one.pinned), (Some("home"), Some(1_000_000), true));
         assert_eq!(one.from, From::ThisMachine);
-        let unknown = told(received.clone(), &backups(Vec::new()));
+        let unknown = describe(received.clone(), &backups(Vec::new()));
         assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (From::Unknown, None, None, false));
         let origin = |machine| Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned() });
-        let foreign = told(Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
+        let foreign = describe(Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
         assert_eq!((foreign.from, foreign.made), (From::OtherMachine(id(6)), Some(1_000_000)));
-        let ours = told(Snapshot { origin: origin(5), ..received }, &backups(Vec::new()));
+        let ours = describe(Snapshot { origin: origin(5), ..received }, &backups(Vec::new()));
         assert_eq!(ours.from, From::ThisMachine);
     }
 }

@@ -7,10 +7,10 @@ use std::os::fd::BorrowedFd;
 
 use butterdock_receive::{Origin, Record, SubvolumeState};
 
-use super::common::{Pair, is_as_it_was};
 use super::identity::Identity;
 use super::name;
 use super::shared::SharedSnapshot;
+use super::shared_snapshots::{SharedPair, is_as_it_was};
 use super::snapshot::{Side, Snapshot, made_by_us};
 use super::task::Task;
 
@@ -27,7 +27,7 @@ pub(crate) struct Owner {
 impl Owner {
     /// The backup of this task, whose source has the uuid `source` now. Where `pairs` or what is remembered prove that the
     /// source goes on from earlier ones, their snapshots are its own too.
-    pub(crate) fn of(task: &Task, source: Identity, pairs: &[Pair<'_>]) -> Self {
+    pub(crate) fn of(task: &Task, source: Identity, pairs: &[SharedPair<'_>]) -> Self {
         let mut owner = Self { machine: task.machine, backup: task.name.clone(), sources: vec![source] };
         let goes_on = task.sources.contains(&source)
             || pairs
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(Owner::of(&task(vec![new, SOURCE]), new, &[]).sources, [new, SOURCE]);
         let (mine, theirs) = (Snapshot::default(), [of(1, 2, "home"), of(9, 2, "home")]);
         let owners =
-            theirs.each_ref().map(|drive| Owner::of(&task(vec![SOURCE]), new, &[Pair { source: &mine, drive }]));
+            theirs.each_ref().map(|drive| Owner::of(&task(vec![SOURCE]), new, &[SharedPair { source: &mine, drive }]));
         assert_eq!(owners.map(|owner| owner.sources.len()), [2, 1], "a pair of this machine's proves it");
     }
 }

@@ -11,17 +11,17 @@ use butterdock_btrfs::subvolume;
 use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Candidates, Control, Observer, Options};
 
-use super::common::{Origin, common};
 use super::identity::Identity;
-use super::keep::Keep;
 use super::name;
 use super::owner::{Owner, look_up};
+use super::prune::PrunePlan;
+use super::retention::RetentionRule;
 use super::run::{basis, received};
 use super::send::Stream;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
+use super::shared_snapshots::{Origin, find_shared};
 use super::snapshot::{Side, Snapshot, list};
 use super::task::Task;
-use super::thin::Thinning;
 use super::utc::DAY;
 
 const START: i64 = 1_795_378_500;
@@ -41,7 +41,7 @@ struct Silent;
 impl Observer for Silent {}
 
 impl World {
-    fn new(keep: Keep) -> Self {
+    fn new(keep: RetentionRule) -> Self {
         let rig = Rig::new().expect("a rig");
         let volumes = ["source", "a", "b"].map(|name| rig.volume(name, &Layout::sized(1024, "")).expect("a volume"));
         let [mine, a, b] = &volumes;
@@ -75,11 +75,11 @@ impl World {
         let at = CString::new(name.clone()).expect("a name");
         subvolume::snapshot(&self.folder, &at, File::open(&self.source).expect("open"), true).expect("a snapshot");
         let mine = self.mine();
-        let fresh = mine.iter().find(|snapshot| snapshot.name.as_ref() == Some(&name)).expect("it is there");
-        let older: Vec<Snapshot> = mine.iter().filter(|snapshot| snapshot.id != fresh.id).cloned().collect();
+        let pending = mine.iter().find(|snapshot| snapshot.name.as_ref() == Some(&name)).expect("it is there");
+        let older: Vec<Snapshot> = mine.iter().filter(|snapshot| snapshot.id != pending.id).cloned().collect();
         let (destination, known) = &self.drives[drive];
         let theirs = list(destination, &[]).expect("listed");
-        let pairs = common(self.origin, &known.shared, &older, &theirs).pairs.unwrap_or_default();
+        let pairs = find_shared(self.origin, &known.shared, &older, &theirs).pairs.unwrap_or_default();
         let (parent, clone_sources) = basis(&pairs);
         let root = File::open(self.source.with_file_name("snapshots").join(at.to_str().expect("text"))).expect("open");
         let stream = Stream { snapshot: root.as_fd(), parent, clone_sources, version: 2 };
@@ -92,20 +92,20 @@ impl World {
         let mut theirs = list(destination, &[]).expect("listed");
         look_up(destination.as_fd(), &mut theirs);
         let there = received(destination, &outcome).expect("it was received");
-        let shared = SharedSnapshot { here: fresh.state(), there, time: now };
+        let shared = SharedSnapshot { here: pending.state(), there, time: now };
         // What the order said: the pins before this backup.
         self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
         let source = Side::Source { uuid: self.origin.uuid };
-        self.thin(source, &mine, &self.folder, shared.mark(), now);
-        self.thin(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
+        self.prune(source, &mine, &self.folder, shared.mark(), now);
+        self.prune(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
         let learned = Learned { shared, sources: owner.sources, lost: Vec::new() };
         self.drives[drive].1.learn(learned);
         parent.is_some()
     }
 
-    fn thin(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: Mark, now: i64) {
-        let thinning = Thinning::plan(&self.task, side, there, &[needed], now);
-        assert_eq!(thinning.perform(folder.as_fd(), |_| {}).1, None);
+    fn prune(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: Mark, now: i64) {
+        let pruning = PrunePlan::plan(&self.task, side, there, &[needed], now);
+        assert_eq!(pruning.perform(folder.as_fd(), |_| {}).1, None);
     }
 
     fn check(&self, day: i64) {
@@ -120,7 +120,7 @@ impl World {
 
 #[test]
 fn privileged_in_four_hundred_days_with_real_subvolumes_every_backup_is_an_increment() {
-    let mut world = World::new(Keep { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 });
+    let mut world = World::new(RetentionRule { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 });
     let mut first = [true; 2];
     for day in 0..400 {
         // The second drive lies in a drawer for ninety days.

@@ -14,14 +14,14 @@ use butterdock_btrfs::subvolume;
 use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
 
+use super::error::BackupError;
 use super::identity::Identity;
-use super::keep::Keep;
 use super::restore::Restore;
+use super::retention::RetentionRule;
 use super::run::{Ends, Run};
-use super::task::{Task, Told};
-use super::trouble::Trouble;
+use super::task::{BackupEvent, Task};
 
-const KEEP_ONE: Keep = Keep { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
 struct Silent;
 
@@ -78,11 +78,11 @@ impl World {
     }
 
     /// A backup; how many bytes came, and what was told.
-    fn back_up(&self, task: &Task) -> (Result<(), Trouble>, u64, Vec<Told>) {
+    fn back_up(&self, task: &Task) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         self.back_up_before(task, &Silent)
     }
 
-    fn back_up_before(&self, task: &Task, observer: &dyn Observer) -> (Result<(), Trouble>, u64, Vec<Told>) {
+    fn back_up_before(&self, task: &Task, observer: &dyn Observer) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
         let ends = Ends {
@@ -108,9 +108,9 @@ fn noise(mebibytes: usize) -> Vec<u8> {
     bytes
 }
 
-fn says_the_figures(trouble: &Trouble) {
+fn says_the_figures(trouble: &BackupError) {
     let text = trouble.to_string();
-    assert!(matches!(trouble, Trouble::Said(said) if said.kind == ErrorKind::NoSpace), "{trouble:?}");
+    assert!(matches!(trouble, BackupError::Said(said) if said.kind == ErrorKind::NoSpace), "{trouble:?}");
     assert!(text.contains("MiB are needed and "), "{text}");
 }
 
@@ -129,7 +129,7 @@ fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
     let world = World::new(700);
     for _ in 0..2 {
         world.fill(200);
-        let keep = Task { keep: Keep { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+        let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
         world.back_up(&keep).0.expect("there is room");
         // Names have seconds.
         sleep(Duration::from_millis(1100));
@@ -137,8 +137,9 @@ fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
     world.fill(300);
     let (done, _, told) = world.back_up(&world.task);
     done.expect("the oldest made room");
-    let estimated = told.iter().position(|news| matches!(news, Told::Estimated { .. })).expect("estimated");
-    let thinned = told.iter().position(|news| matches!(news, Told::Thinned { drive: true, .. })).expect("thinned");
+    let estimated = told.iter().position(|news| matches!(news, BackupEvent::Estimated { .. })).expect("estimated");
+    let thinned =
+        told.iter().position(|news| matches!(news, BackupEvent::Pruned { drive: true, .. })).expect("thinned");
     assert!(estimated < thinned, "{told:?}");
 }
 
@@ -148,7 +149,7 @@ fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_
     let neighbour = |writes| Neighbour { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
     for _ in 0..2 {
         world.fill(200);
-        let keep = Task { keep: Keep { last: 9, ..KEEP_ONE }, ..world.task.clone() };
+        let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
         world.back_up(&keep).0.expect("there is room");
         // Names have seconds.
         sleep(Duration::from_millis(1100));
@@ -157,7 +158,7 @@ fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_
     world.fill(350);
     let (done, _, told) = world.back_up_before(&world.task, &neighbour(400));
     done.expect("the oldest made room");
-    assert!(told.iter().any(|news| matches!(news, Told::Thinned { drive: true, .. })), "{told:?}");
+    assert!(told.iter().any(|news| matches!(news, BackupEvent::Pruned { drive: true, .. })), "{told:?}");
     // The second makes no room: nothing is left that the rule gives up.
     fs::remove_file(world.drive.join("neighbour")).expect("removed");
     sleep(Duration::from_millis(1100));

@@ -11,18 +11,18 @@ use butterdock_receive::{Candidates, Control, ErrorKind, Observer, Options, Subv
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::common::{Origin, Why, common};
-use super::deliver::since;
+use super::error::BackupError;
 use super::identity::Identity;
-use super::prospect::{Prospect, Words};
 use super::room::Short;
 use super::run::{basis, received};
 use super::send::Stream;
 use super::shared::SharedSnapshot;
+use super::shared_snapshots::{Origin, Why, find_shared};
 use super::snapshot::list;
-use super::task::Told;
+use super::space_check::{SpaceCheck, Words};
+use super::task::BackupEvent;
 use super::task_time::TaskTime;
-use super::trouble::Trouble;
+use super::transfer::since;
 
 /// A restore being done. Its parent is looked for as a backup's is, with the sides changed.
 #[derive(Clone, Copy)]
@@ -42,31 +42,31 @@ pub(crate) struct Restore<'r> {
     /// Hears of what is received.
     pub observer: &'r dyn Observer,
     /// Hears of everything else.
-    pub tell: &'r (dyn Fn(Told) + Sync),
+    pub tell: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
 impl Restore<'_> {
     /// Does it, to the end.
-    pub(crate) fn run(&self) -> Result<(), Trouble> {
-        let looking = Trouble::drive("look at the snapshot");
+    pub(crate) fn run(&self) -> Result<(), BackupError> {
+        let looking = BackupError::drive("look at the snapshot");
         let info = subvolume::info(self.snapshot).map_err(&looking)?;
         let SubvolumeInfo { id, uuid, parent_uuid, .. } = info;
         let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
         let marks = || self.shared.iter().map(SharedSnapshot::mark);
         let (known_there, known_here): (Vec<_>, Vec<_>) = marks().map(|mark| (mark.there, mark.here)).unzip();
-        let on_drive = list(self.snapshot, &known_there).map_err(Trouble::drive("list the snapshots"))?;
-        let here = list(self.destination, &known_here).map_err(Trouble::volume("list the snapshots"))?;
+        let on_drive = list(self.snapshot, &known_there).map_err(BackupError::drive("list the snapshots"))?;
+        let here = list(self.destination, &known_here).map_err(BackupError::volume("list the snapshots"))?;
         // The drive sends.
         let known: Vec<SharedSnapshot> = self.shared.iter().map(SharedSnapshot::reversed).collect();
-        let mut pairs = common(origin, &known, &on_drive, &here).pairs.unwrap_or_default();
+        let mut pairs = find_shared(origin, &known, &on_drive, &here).pairs.unwrap_or_default();
         // One that was restored before is no parent of itself.
         pairs.retain(|pair| pair.source.uuid != origin.uuid);
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
         let why = parent_uuid.is_none().then_some(Why::NothingThere);
-        (self.tell)(Told::Parent { uuid: parent_uuid, why });
+        (self.tell)(BackupEvent::Parent { uuid: parent_uuid, why });
         let (parent, clone_sources) = basis(&pairs);
         let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };
-        let prospect = Prospect {
+        let space_check = SpaceCheck {
             stream: &stream,
             id,
             since: since(&pairs),
@@ -74,20 +74,20 @@ impl Restore<'_> {
             patience: self.patience,
             control: self.control,
             tell: self.tell,
-            words: Words { too_small, unseen: |fault| Trouble::volume("look at the space")(fault) },
+            words: Words { too_small, unseen: |fault| BackupError::volume("look at the space")(fault) },
         };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
         let options = Options { candidates, ..self.options.clone() };
         let transfer = || stream.transfer(self.destination, &options, self.control, self.observer);
-        let outcome = prospect.transfer(&OnceLock::new(), transfer)?;
-        let here = received(self.destination, &outcome).map_err(Trouble::volume("look at the new snapshot"))?;
+        let outcome = space_check.transfer(&OnceLock::new(), transfer)?;
+        let here = received(self.destination, &outcome).map_err(BackupError::volume("look at the new snapshot"))?;
         let shared = SharedSnapshot { here, there: SubvolumeState::of_info(&info), time: TaskTime::default().now() };
-        (self.tell)(Told::Restored { shared });
+        (self.tell)(BackupEvent::Restored { shared });
         Ok(())
     }
 }
 
-fn too_small(short: Short) -> Trouble {
+fn too_small(short: Short) -> BackupError {
     let Short { needed, free } = short;
     let sentence = format!(
         "the volume has no room for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, or \
@@ -95,7 +95,7 @@ fn too_small(short: Short) -> Trouble {
         needed.div_ceil(1 << 20),
         free >> 20
     );
-    Trouble::said(ErrorKind::NoSpace, sentence)
+    BackupError::said(ErrorKind::NoSpace, sentence)
 }
 
 /// Opens the snapshot with this uuid, wherever it is on the drive whose top is `root`; none where there is no such one. For

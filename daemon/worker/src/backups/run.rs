@@ -7,17 +7,17 @@ use std::time::Duration;
 use butterdock_btrfs::{Error as Fault, filesystem, roots};
 use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Publication, Published, SubvolumeState};
 
-use super::common::{Common, Pair, Why, common, is_as_it_was};
-use super::fresh::{Fresh, sweep};
+use super::error::BackupError;
 use super::identity::Identity;
 use super::last::last;
 use super::owner::{Owner, adopt, look_up};
+use super::pending_snapshot::{PendingSnapshot, sweep};
+use super::prune::{PrunePlan, prune, tell_from_future, tell_seen};
 use super::shared::{Learned, SharedSnapshot};
+use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, find_shared, is_as_it_was};
 use super::snapshot::{Side, Snapshot, list};
 use super::source::Source;
-use super::task::{Task, Told};
-use super::thin::{Thinning, tell_from_future, tell_seen, thin};
-use super::trouble::Trouble;
+use super::task::{BackupEvent, Task};
 
 /// What a backup is between.
 #[derive(Debug)]
@@ -47,20 +47,20 @@ pub(crate) struct Run<'r> {
     /// Hears of what is received.
     pub observer: &'r dyn Observer,
     /// Hears of everything else.
-    pub tell: &'r (dyn Fn(Told) + Sync),
+    pub tell: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
 impl Run<'_> {
     /// Does it, to the end: what is told as pinned is durable on both sides. Beside the source nothing is thinned yet.
-    pub(crate) fn run(&self) -> Result<(), Trouble> {
+    pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
         let source = Source::check(self.ends.source.as_fd(), task.source)?;
-        (self.tell)(Told::Source { uuid: source.origin.uuid });
+        (self.tell)(BackupEvent::Source { uuid: source.origin.uuid });
         self.check_places(&source)?;
         sweep(folder, &source, &task.name)?;
         let (mine, mut theirs) = (self.list_source()?, self.list_drive()?);
         let owner = {
-            let pairs = common(source.origin, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
+            let pairs = find_shared(source.origin, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
             Owner::of(task, source.origin.uuid, &pairs)
         };
         if let Some(text) = adopt(self.destination(), task, &owner, &mine, &mut theirs) {
@@ -71,7 +71,7 @@ impl Run<'_> {
             tell_seen(task, beside, &mine, self.tell);
             tell_seen(task, on_drive, &theirs, self.tell);
         }
-        let Common { pairs, replaced } = common(source.origin, &task.shared, &mine, &theirs);
+        let SharedSnapshots { pairs, replaced } = find_shared(source.origin, &task.shared, &mine, &theirs);
         if task.dry_run {
             self.explain(&source, &owner, &mine, &theirs);
         }
@@ -90,29 +90,29 @@ impl Run<'_> {
         if let Some(pair) = own
             && source.is_unchanged_since(pair)?
         {
-            (self.tell)(Told::Unchanged { learned: learned(pair.source, pair.drive.state()) });
+            (self.tell)(BackupEvent::Unchanged { learned: learned(pair.source, pair.drive.state()) });
             from_future();
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
-        let fresh = Fresh::make(folder, &source, &task.name, task.time.now(), taken)?;
-        (self.tell)(Told::Snapshot { name: fresh.name().to_vec(), uuid: fresh.snapshot.uuid });
+        let pending = PendingSnapshot::make(folder, &source, &task.name, task.time.now(), taken)?;
+        (self.tell)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
             Err(why) => (None, Some(self.reason(*why)?)),
         };
-        (self.tell)(Told::Parent { uuid, why });
+        (self.tell)(BackupEvent::Parent { uuid, why });
         from_future();
         if task.dry_run {
-            return self.estimate_only(&fresh, pairs.as_deref().unwrap_or_default());
+            return self.estimate_only(&pending, pairs.as_deref().unwrap_or_default());
         }
-        let outcome = self.deliver(&source, &owner, &mine, &fresh)?;
-        fresh.keep();
-        fresh.show()?;
-        let learned = learned(&fresh.snapshot, self.counterpart(&outcome)?);
+        let outcome = self.transfer(&source, &owner, &mine, &pending)?;
+        pending.keep();
+        pending.show()?;
+        let learned = learned(&pending.snapshot, self.counterpart(&outcome)?);
         let needed = learned.shared.mark();
-        (self.tell)(Told::Pinned { learned });
-        if let Some(text) = thin(task, Side::Drive(&owner), self.destination(), &[needed], self.tell) {
+        (self.tell)(BackupEvent::Pinned { learned });
+        if let Some(text) = prune(task, Side::Drive(&owner), self.destination(), &[needed], self.tell) {
             self.observer.warning(&text);
         }
         Ok(())
@@ -126,48 +126,48 @@ impl Run<'_> {
         self.ends.destination.as_fd()
     }
 
-    pub(crate) fn list_drive(&self) -> Result<Vec<Snapshot>, Trouble> {
+    pub(crate) fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
-        let mut there = list(&self.ends.destination, &known).map_err(Trouble::drive("list the snapshots"))?;
+        let mut there = list(&self.ends.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
         look_up(self.destination(), &mut there);
         Ok(there)
     }
 
-    fn list_source(&self) -> Result<Vec<Snapshot>, Trouble> {
+    fn list_source(&self) -> Result<Vec<Snapshot>, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
-        list(&self.ends.folder, &known).map_err(Trouble::source("list the snapshots"))
+        list(&self.ends.folder, &known).map_err(BackupError::source("list the snapshots"))
     }
 
-    fn check_places(&self, source: &Source<'_>) -> Result<(), Trouble> {
+    fn check_places(&self, source: &Source<'_>) -> Result<(), BackupError> {
         if !source.is_beside(&self.ends.folder)? {
             let text = "the folder for snapshots is on another filesystem than the source; correct `snapshots` in \
                         butterdock.toml";
-            return Err(Trouble::said(ErrorKind::Failed, text));
+            return Err(BackupError::said(ErrorKind::Failed, text));
         }
         let on_drive =
-            filesystem::is_btrfs(&self.ends.destination).map_err(Trouble::drive("look at the filesystem"))?;
+            filesystem::is_btrfs(&self.ends.destination).map_err(BackupError::drive("look at the filesystem"))?;
         if !on_drive {
             let text = "the drive has no btrfs filesystem; enrol it again with --format, or choose another drive";
-            return Err(Trouble::said(ErrorKind::Failed, text));
+            return Err(BackupError::said(ErrorKind::Failed, text));
         }
         if source.is_beside(&self.ends.destination)? {
             let text =
                 "the drive and the source are one filesystem, so nothing would be safer for it; choose another drive";
-            return Err(Trouble::said(ErrorKind::Failed, text));
+            return Err(BackupError::said(ErrorKind::Failed, text));
         }
         Ok(())
     }
 
     /// Why everything is sent: what is not on the drive now may have been there.
-    fn reason(&self, why: Why) -> Result<Why, Trouble> {
+    fn reason(&self, why: Why) -> Result<Why, BackupError> {
         let Some(uuid) = self.task.last else { return Ok(why) };
-        let last = last(&self.ends.destination, uuid).map_err(Trouble::drive("look for the last backup"))?;
+        let last = last(&self.ends.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
         Ok(last.explains(why))
     }
 
     /// What was received, as it is now.
-    fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, Trouble> {
-        received(&self.ends.destination, outcome).map_err(Trouble::drive("look at the new snapshot"))
+    fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, BackupError> {
+        received(&self.ends.destination, outcome).map_err(BackupError::drive("look at the new snapshot"))
     }
 
     /// A snapshot on the drive that is not the one that was sent is told, whether or not there is another to build on.
@@ -181,14 +181,14 @@ impl Run<'_> {
             there.len()
         );
         self.observer.warning(&text);
-        (self.tell)(Told::Replaced { there });
+        (self.tell)(BackupEvent::Replaced { there });
     }
 
     fn explain(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {
         let side = Side::Source { uuid: source.origin.uuid };
         let now = self.task.time.now();
-        Thinning::plan(self.task, side, mine, &[], now).explain(self.tell);
-        Thinning::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.tell);
+        PrunePlan::plan(self.task, side, mine, &[], now).explain(self.tell);
+        PrunePlan::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.tell);
     }
 }
 
@@ -208,7 +208,7 @@ fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
 const CLONE_SOURCES: usize = 8;
 
 /// The ids of the parent and of what may be cloned from.
-pub(super) fn basis(pairs: &[Pair<'_>]) -> (Option<u64>, Vec<u64>) {
+pub(super) fn basis(pairs: &[SharedPair<'_>]) -> (Option<u64>, Vec<u64>) {
     let mut ids: Vec<u64> = pairs.iter().map(|pair| pair.source.id).collect();
     // One may have two counterparts: restored twice, or restored to where it came from.
     ids.dedup();

@@ -10,7 +10,7 @@ use butterdock_receive::{Control, ErrorKind, Observer, Options, Outcome, receive
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::SigSet;
 
-use super::trouble::Trouble;
+use super::error::BackupError;
 
 /// As large as a pipe may be without privileges.
 const PIPE: i32 = 1 << 20;
@@ -60,7 +60,7 @@ impl Stream<'_> {
         options: &Options,
         control: &Control,
         observer: &dyn Observer,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Outcome, BackupError> {
         let (reader, writer) = pipe().map_err(|error| no_pipe(&error))?;
         let (sent, received) = std::thread::scope(|threads| {
             let sender = self.sender(threads, writer, false).map_err(|error| no_pipe(&error))?;
@@ -72,22 +72,22 @@ impl Stream<'_> {
         })?;
         match (sent, received) {
             (Ok(()) | Err(Fault { errno: Errno::EPIPE, .. }), received) => {
-                received.map_err(|failure| Trouble::Receive(Box::new(failure)))
+                received.map_err(|failure| BackupError::Receive(Box::new(failure)))
             }
             // Durable is durable: a whole stream was there before the sender failed.
             (Err(_), Ok(outcome)) => Ok(outcome),
             // What the receiver says is that the stream ended early; the sender knows why.
             (Err(fault), Err(failure)) if failure.error.kind() == ErrorKind::TruncatedStream => {
-                Err(Trouble::source("send the snapshot")(fault))
+                Err(BackupError::source("send the snapshot")(fault))
             }
-            (Err(_), Err(failure)) => Err(Trouble::Receive(Box::new(failure))),
+            (Err(_), Err(failure)) => Err(BackupError::Receive(Box::new(failure))),
         }
     }
 }
 
 /// A pipe or a thread could not be made.
-pub(super) fn no_pipe(error: &std::io::Error) -> Trouble {
-    Trouble::said(
+pub(super) fn no_pipe(error: &std::io::Error) -> BackupError {
+    BackupError::said(
         ErrorKind::Failed,
         format!("the worker cannot begin to send: {error}; free some memory and try again"),
     )

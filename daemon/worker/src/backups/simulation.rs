@@ -2,15 +2,15 @@
 
 use butterdock_receive::Origin as Recorded;
 
-use super::common::{Origin, common};
 use super::identity::Identity;
-use super::keep::Keep;
 use super::name;
 use super::owner::Owner;
+use super::prune::PrunePlan;
+use super::retention::RetentionRule;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
+use super::shared_snapshots::{Origin, find_shared};
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
-use super::thin::Thinning;
 use super::utc::{DAY, HOUR};
 
 pub(super) const SOURCE: Identity = Identity([1; 16]);
@@ -26,7 +26,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(keep: Keep, protect: u64) -> Self {
+    pub(super) fn new(keep: RetentionRule, protect: u64) -> Self {
         let task = Task { keep, protect, ..Task::of(b"home", MACHINE) };
         Self { task, source: Vec::new(), drives: Default::default(), transid: 100 }
     }
@@ -42,20 +42,20 @@ impl World {
     pub(super) fn back_up(&mut self, drive: usize, now: i64) -> bool {
         let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
         let (there, known) = &self.drives[drive];
-        let incremental = common(origin, &known.shared, &self.source, there).pairs.is_ok();
+        let incremental = find_shared(origin, &known.shared, &self.source, there).pairs.is_ok();
         let (uuid, counterpart) = (self.id(), self.id());
         let named = Snapshot { made: now, name: Some(name::make(b"home", now)), ..Snapshot::default() };
         let (id, ctransid) = (self.transid, self.transid);
-        let fresh = Snapshot { id, uuid, parent_uuid: SOURCE, ctransid, otransid: ctransid, ..named.clone() };
-        let received = Snapshot { id, uuid: counterpart, ..received(&fresh) };
-        self.source.push(fresh.clone());
+        let pending = Snapshot { id, uuid, parent_uuid: SOURCE, ctransid, otransid: ctransid, ..named.clone() };
+        let received = Snapshot { id, uuid: counterpart, ..received(&pending) };
+        self.source.push(pending.clone());
         self.drives[drive].0.push(received.clone());
         // What the order said: the pins before this backup.
         self.task.pins = self.marks();
-        let shared = SharedSnapshot { here: fresh.state(), there: received.state(), time: now };
+        let shared = SharedSnapshot { here: pending.state(), there: received.state(), time: now };
         self.drives[drive].1.learn(Learned { shared, sources: vec![SOURCE], lost: Vec::new() });
-        thin(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, shared.mark(), now);
-        thin(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
+        prune(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, shared.mark(), now);
+        prune(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
         incremental
     }
 
@@ -76,11 +76,11 @@ pub(super) fn received(mine: &Snapshot) -> Snapshot {
     Snapshot { received_uuid: mine.uuid, stransid: mine.ctransid, rtransid: mine.ctransid, origin, ..mine.clone() }
 }
 
-pub(super) fn thin(task: &Task, side: Side<'_>, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
+pub(super) fn prune(task: &Task, side: Side<'_>, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
     let before = there.clone();
     let deleted = std::cell::RefCell::new(Vec::new());
-    Thinning::plan(task, side, &before, &[needed], now).explain(|told| {
-        if let super::task::Told::Thinned { name, .. } = told {
+    PrunePlan::plan(task, side, &before, &[needed], now).explain(|told| {
+        if let super::task::BackupEvent::Pruned { name, .. } = told {
             deleted.borrow_mut().push(name);
         }
     });
@@ -88,7 +88,7 @@ pub(super) fn thin(task: &Task, side: Side<'_>, there: &mut Vec<Snapshot>, neede
     there.retain(|snapshot| snapshot.name.as_ref().is_none_or(|name| !deleted.contains(name)));
 }
 
-fn four_hundred_days(keep: Keep, protect: u64) -> World {
+fn four_hundred_days(keep: RetentionRule, protect: u64) -> World {
     let mut world = World::new(keep, protect);
     let mut first = [true; 2];
     for day in 0..400 {
@@ -112,14 +112,14 @@ fn four_hundred_days(keep: Keep, protect: u64) -> World {
 
 #[test]
 fn in_four_hundred_days_with_a_drive_away_for_ninety_every_backup_is_an_increment() {
-    let world = four_hundred_days(Keep { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 }, 0);
+    let world = four_hundred_days(RetentionRule { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 }, 0);
     assert!(world.source.len() <= 7 + 4 + 6 + 3, "{} are kept", world.source.len());
     assert!(world.drives.iter().all(|(there, _)| there.len() <= 7 + 4 + 6 + 3));
 }
 
 #[test]
 fn where_nothing_is_to_be_kept_the_pins_are() {
-    let nothing = Keep { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+    let nothing = RetentionRule { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
     let world = four_hundred_days(nothing, 0);
     // The one of each drive, and the pin before it, which a killed worker would have needed.
     assert!(world.source.len() <= 4, "{} are kept", world.source.len());
@@ -127,7 +127,7 @@ fn where_nothing_is_to_be_kept_the_pins_are() {
 
 #[test]
 fn what_is_protected_stays_although_no_rule_wants_it() {
-    let nothing = Keep { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+    let nothing = RetentionRule { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
     let world = four_hundred_days(nothing, 30 * 24 * 3600);
     assert!(world.source.len() >= 90, "{} are kept", world.source.len());
 }

@@ -6,9 +6,9 @@ use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, directory, file, filesystem, subvolume};
 use butterdock_receive::ErrorKind;
 
-use super::common::{Origin, Pair};
+use super::error::BackupError;
 use super::identity::Identity;
-use super::trouble::Trouble;
+use super::shared_snapshots::{Origin, SharedPair};
 
 /// How a sentence begins that refuses a source.
 pub const REFUSED: &str = "the source is ";
@@ -25,9 +25,9 @@ impl<'f> Source<'f> {
     ///
     /// When it is not mounted, the path leads to a folder of what is below; when somebody put another subvolume in its
     /// place, to that one. Both would be sent without a word, and in time thin out all that was ever kept.
-    pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, Trouble> {
-        let refuse = |what: String| Trouble::said(ErrorKind::Failed, format!("{REFUSED}{what}"));
-        let look = Trouble::source("look at the source");
+    pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, BackupError> {
+        let refuse = |what: String| BackupError::said(ErrorKind::Failed, format!("{REFUSED}{what}"));
+        let look = BackupError::source("look at the source");
         if !filesystem::is_btrfs(fd).map_err(&look)? {
             return Err(refuse(
                 "not on btrfs, so perhaps it is not mounted; mount it, or correct `source` in \
@@ -70,9 +70,9 @@ impl<'f> Source<'f> {
     }
 
     /// Writes out what is pending and answers whether the source is still what the pair is of: nothing to send.
-    pub(crate) fn is_unchanged_since(&self, pair: &Pair<'_>) -> Result<bool, Trouble> {
-        let look = Trouble::source("look for changes of the source");
-        let Pair { source: snapshot, .. } = pair;
+    pub(crate) fn is_unchanged_since(&self, pair: &SharedPair<'_>) -> Result<bool, BackupError> {
+        let look = BackupError::source("look for changes of the source");
+        let SharedPair { source: snapshot, .. } = pair;
         // A snapshot has the ctransid of what it was made of, until it is changed itself.
         let of_it = snapshot.parent_uuid == self.origin.uuid && snapshot.ctransid <= snapshot.otransid;
         if !of_it || subvolume::info(self.fd).map_err(&look)?.ctransid != snapshot.ctransid {
@@ -87,8 +87,8 @@ impl<'f> Source<'f> {
     }
 
     /// Whether a directory is on the same filesystem: only there can a snapshot be made.
-    pub(crate) fn is_beside(&self, folder: impl AsFd) -> Result<bool, Trouble> {
-        let look = Trouble::source("look at the folder for snapshots");
+    pub(crate) fn is_beside(&self, folder: impl AsFd) -> Result<bool, BackupError> {
+        let look = BackupError::source("look at the folder for snapshots");
         if !filesystem::is_btrfs(&folder).map_err(&look)? {
             return Ok(false);
         }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::common::Why;
 use super::identity::Identity;
-use super::keep::{Keep, Reason};
+use super::retention::{Reason, RetentionRule};
 use super::seen::Seen;
 use super::shared::{Learned, Mark, SharedSnapshot};
+use super::shared_snapshots::Why;
 use super::task_time::TaskTime;
 use crate::bytes;
 
@@ -21,7 +21,7 @@ pub struct Task {
     /// The uuid that the source must have; where none is given, the one that it has is told.
     pub source: Option<Identity>,
     /// What is kept beside the source, and on the drive.
-    pub keep: Keep,
+    pub keep: RetentionRule,
     /// Nothing younger is deleted; in seconds.
     pub protect: u64,
     /// What drives need for their next increment, this one with them.
@@ -41,7 +41,7 @@ pub struct Task {
     #[serde(default)]
     pub adopt: bool,
     /// How many threads write data; one for each core where nothing is said.
-    pub lanes: Option<usize>,
+    pub writer_threads: Option<usize>,
     /// Tell what would be sent and deleted, and do nothing.
     pub dry_run: bool,
     /// What the daemon knows of time.
@@ -56,7 +56,7 @@ impl Task {
         Self {
             name: name.to_vec(),
             source: None,
-            keep: Keep::default(),
+            keep: RetentionRule::default(),
             protect: 0,
             pins: Vec::new(),
             last: None,
@@ -64,7 +64,7 @@ impl Task {
             sources: Vec::new(),
             shared: Vec::new(),
             adopt: false,
-            lanes: None,
+            writer_threads: None,
             dry_run: false,
             time: TaskTime::default(),
         }
@@ -74,7 +74,7 @@ impl Task {
 /// What is told of a backup, beside what is told of everything that is received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum BackupEvent {
     /// The source is there and is what it should be: the first of all.
     Source {
         /// The subvolume's own uuid.
@@ -137,7 +137,7 @@ pub enum Told {
         count: usize,
     },
     /// A snapshot was deleted because the rule keeps it no longer; in a dry run it would be.
-    Thinned {
+    Pruned {
         /// On the drive, or else beside the source.
         drive: bool,
         /// The name, as bytes.

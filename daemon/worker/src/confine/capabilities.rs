@@ -6,7 +6,7 @@ use rustix::thread::{
     set_capabilities,
 };
 
-use super::{Trouble, doing};
+use super::{ConfineError, doing};
 
 /// What the engine needs. Each was taken away by itself and a stream was found that fails without it.
 pub(super) const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
@@ -23,7 +23,7 @@ const MOST: u32 = 64;
 
 /// Drops all others, from every set, for good: with no capability left in the bounding set and none to inherit, there would
 /// be none in a program started from here either.
-pub(super) fn drop_unneeded() -> Result<(), Trouble> {
+pub(super) fn drop_unneeded() -> Result<(), ConfineError> {
     for number in 0..MOST {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
             Ok(()) => {}

@@ -66,14 +66,14 @@ pub(crate) struct Through {
 
 /// A wall that could not be built.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct ConfineError {
     doing: &'static str,
     error: io::Error,
 }
 
 /// Ties the process to its parent, whose number is `parent`, and closes what it inherited besides the standard three.
 /// Answers whether the parent is still there.
-pub(crate) fn begin(parent: i32) -> Result<bool, Trouble> {
+pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("die with the daemon"))?;
     // A parent that died before that sends no signal.
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
@@ -90,7 +90,7 @@ pub(crate) fn begin(parent: i32) -> Result<bool, Trouble> {
 
 /// Builds the walls that stand while the job in `destination` is done; a backup makes snapshots in `folder` too. From here
 /// on it is done through the descriptor in the answer.
-pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
+pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, ConfineError> {
     // As long as the mount that the destination was opened through is in a namespace of this process.
     let destination =
         mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
@@ -100,11 +100,11 @@ pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>
 }
 
 /// Builds the walls around one that reads what is open and writes nowhere.
-pub(crate) fn shut_in() -> Result<Confined, Trouble> {
+pub(crate) fn shut_in() -> Result<Confined, ConfineError> {
     wall_up(None, None)
 }
 
-fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, Trouble> {
+fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, ConfineError> {
     let mut lacking: Vec<String> = namespaces::unshare()?.into_iter().map(str::to_owned).collect();
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
     let Landlock { enforced, lacking: left_out } = paths::restrict(place.as_ref(), folder)?;
@@ -121,7 +121,7 @@ fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Con
     Ok(Confined { place, landlock: enforced, lacking })
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ConfineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { doing, error } = self;
         write!(f, "the worker cannot {doing}: {error}; give butterdockd the capabilities that its unit file lists")
@@ -129,6 +129,6 @@ impl fmt::Display for Trouble {
 }
 
 /// Completes "the worker cannot …".
-fn doing<E: Into<io::Error>>(doing: &'static str) -> impl Fn(E) -> Trouble {
-    move |error| Trouble { doing, error: error.into() }
+fn doing<E: Into<io::Error>>(doing: &'static str) -> impl Fn(E) -> ConfineError {
+    move |error| ConfineError { doing, error: error.into() }
 }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare as leave};
 
-use super::{Trouble, doing};
+use super::{ConfineError, doing};
 
 /// What is nice to have: a kernel may be built without.
 const OPTIONAL: [(CloneFlags, &str); 3] = [
@@ -18,7 +18,7 @@ const OPTIONAL: [(CloneFlags, &str); 3] = [
 ///
 /// The mounts are a slave of the daemon's: what is unmounted there vanishes here too, so that a worker keeps no drive that
 /// a person wants to unplug; what would be mounted here is seen nowhere else. Through none of them a device can be opened.
-pub(super) fn unshare() -> Result<Vec<&'static str>, Trouble> {
+pub(super) fn unshare() -> Result<Vec<&'static str>, ConfineError> {
     leave(CloneFlags::CLONE_NEWNS).map_err(doing("have mounts of its own"))?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
         .map_err(doing("keep its mounts to itself"))?;

@@ -13,7 +13,7 @@ use landlock::{
     RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-use super::{Through, Trouble, doing};
+use super::{ConfineError, Through, doing};
 
 /// The newest version whose rights are known here; an older kernel keeps to those that it knows.
 const KNOWN: ABI = ABI::V6;
@@ -29,7 +29,7 @@ pub(super) struct Landlock {
 
 /// Shuts everything out but the destination and, for reading, its filesystem from the top on. Without a top, a stream that
 /// needs it fails, and says so.
-pub(super) fn restrict(place: Option<&Through>, folder: Option<BorrowedFd<'_>>) -> Result<Landlock, Trouble> {
+pub(super) fn restrict(place: Option<&Through>, folder: Option<BorrowedFd<'_>>) -> Result<Landlock, ConfineError> {
     let status =
         rules(place, folder).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
     let version = match (status.ruleset, status.landlock) {

@@ -14,7 +14,7 @@ use super::files::{Files, Opened};
 use super::head::{head, of_part};
 use super::order::order;
 use super::walk::{Part, Walk};
-use super::{Found, Row, Told};
+use super::{Found, Row, StreamFileEvent};
 
 /// Stream files, and the directory of a volume.
 #[derive(Clone, Copy)]
@@ -26,12 +26,12 @@ pub(crate) struct Import<'i> {
     pub options: &'i Options,
     pub control: &'i Control,
     pub observer: &'i dyn Observer,
-    pub tell: &'i dyn Fn(Told),
+    pub tell: &'i dyn Fn(StreamFileEvent),
 }
 
 /// Why not everything was received. It names files.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum ImportError {
     /// There is no such file, or none at all.
     Nothing(Option<Vec<u8>>),
     /// The volume cannot be asked what it has.
@@ -56,15 +56,17 @@ pub(crate) fn list(files: &Files) -> Vec<Row> {
 
 impl Import<'_> {
     /// Receives them. What was received before something went wrong stays.
-    pub(crate) fn run(&self) -> Result<(), Trouble> {
+    pub(crate) fn run(&self) -> Result<(), ImportError> {
         let wanted = |one: &&Opened| self.only.is_none_or(|only| only == one.name);
         let wanted = self.files.all.iter().filter(wanted);
         let ordered = found(wanted);
         if ordered.is_empty() {
-            return Err(Trouble::Nothing(self.only.map(<[u8]>::to_vec)));
+            return Err(ImportError::Nothing(self.only.map(<[u8]>::to_vec)));
         }
         let files = ordered.len() as u64;
-        (self.tell)(Told::Total { bytes: ordered.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)) });
+        (self.tell)(StreamFileEvent::Total {
+            bytes: ordered.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)),
+        });
         let (mut rest, mut known) = (Vec::new(), Vec::new());
         for file in ordered {
             let is_known = match &file.head {
@@ -73,14 +75,14 @@ impl Import<'_> {
             };
             if is_known { known.push(file) } else { rest.push(file) }
         }
-        (self.tell)(Told::Planned { files, known: known.len() as u64 });
+        (self.tell)(StreamFileEvent::Planned { files, known: known.len() as u64 });
         // Others may build on what is missing of one that was interrupted.
         known.into_iter().chain(rest).try_for_each(|file| self.one(file))
     }
 
-    fn one(&self, found: Found) -> Result<(), Trouble> {
+    fn one(&self, found: Found) -> Result<(), ImportError> {
         let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
-        let unfit = |why: String| Trouble::Unfit { file: found.name.clone(), why };
+        let unfit = |why: String| ImportError::Unfit { file: found.name.clone(), why };
         // The same subvolume may be in two files.
         let first = found.head.map_err(unfit)?;
         if !self.has(first.identity)? {
@@ -93,11 +95,11 @@ impl Import<'_> {
     }
 
     /// The first subvolume in a file that the volume does not have.
-    fn more(&self, file: &Opened) -> Result<Option<Part>, Trouble> {
-        let unfit = |why: String| Trouble::Unfit { file: file.name.clone(), why };
+    fn more(&self, file: &Opened) -> Result<Option<Part>, ImportError> {
+        let unfit = |why: String| ImportError::Unfit { file: file.name.clone(), why };
         #[expect(clippy::wildcard_enum_match_arm, reason = "what else the kernel may say is said in its words")]
         let broken = |error: io::Error| match error.kind() {
-            io::ErrorKind::Interrupted => Trouble::Cancelled,
+            io::ErrorKind::Interrupted => ImportError::Cancelled,
             io::ErrorKind::UnexpectedEof => unfit("it is cut short, behind what the volume has of it".to_owned()),
             io::ErrorKind::InvalidData => unfit("it goes on with what is no stream".to_owned()),
             _ => unfit(format!("it cannot be read: {error}")),
@@ -118,19 +120,20 @@ impl Import<'_> {
     }
 
     /// Receives a file from this subvolume on.
-    fn from(&self, file: &Opened, part: Part) -> Result<(), Trouble> {
+    fn from(&self, file: &Opened, part: Part) -> Result<(), ImportError> {
         let name = || file.name.clone();
         let observer = Behind { observer: self.observer, before: self.control.progress().bytes };
         let done = feed(&file.file, part, |input| {
             receive(input, self.destination, self.options, self.control, &observer).map(drop).map_err(Box::new)
         });
-        let done = done.map_err(|error| Trouble::Unfit { file: name(), why: format!("it cannot be read: {error}") })?;
-        done.map_err(|failure| Trouble::Receive { file: name(), failure })
+        let done =
+            done.map_err(|error| ImportError::Unfit { file: name(), why: format!("it cannot be read: {error}") })?;
+        done.map_err(|failure| ImportError::Receive { file: name(), failure })
     }
 
     /// Whether the volume has it, as it was sent, on record: any user may mark a subvolume of his with its uuid.
-    fn has(&self, identity: Identity) -> Result<bool, Trouble> {
-        is_received(self.destination, &identity, self.options).map_err(|error| Trouble::Volume(Box::new(error)))
+    fn has(&self, identity: Identity) -> Result<bool, ImportError> {
+        is_received(self.destination, &identity, self.options).map_err(|error| ImportError::Volume(Box::new(error)))
     }
 }
 
@@ -165,7 +168,7 @@ impl Observer for Behind<'_> {
     }
 }
 
-impl Trouble {
+impl ImportError {
     /// What it is called.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
@@ -177,7 +180,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing(None) => f.write_str("there is no stream file in the drive's folder; copy some there"),

@@ -23,8 +23,8 @@ mod walk;
 use butterdock_stream::Identity;
 
 pub(crate) use files::{Files, open};
-pub(crate) use import::{Import, Trouble, list};
-pub use row::{Row, Told};
+pub(crate) use import::{Import, ImportError, list};
+pub use row::{Row, StreamFileEvent};
 
 /// What the first command of a stream says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub struct Row {
 /// What is told of files while they are received, or instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum StreamFileEvent {
     /// A file that could be received; told where only a list is wanted, in the order in which they would be.
     File(Row),
     /// So many bytes will be received.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// What a worker tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum VerifyEvent {
     /// About so many bytes will be read.
     Total {
         /// In bytes.
@@ -44,7 +44,7 @@ pub struct Found {
 
 /// Why a drive was not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum VerifyError {
     Cancelled,
     /// By another program.
     Scrubbed,
@@ -93,7 +93,7 @@ impl Found {
     }
 }
 
-impl Trouble {
+impl VerifyError {
     /// What it is called.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
@@ -111,13 +111,13 @@ impl Trouble {
     }
 }
 
-impl From<Fault> for Trouble {
+impl From<Fault> for VerifyError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("cancelled"),

@@ -17,8 +17,8 @@ use butterdock_btrfs::space::{Kind, space};
 use butterdock_btrfs::{Errno, Error as Fault, filesystem};
 use butterdock_receive::Control;
 
-pub(crate) use found::Trouble;
-pub use found::{Found, Told};
+pub(crate) use found::VerifyError;
+pub use found::{Found, VerifyEvent};
 
 /// The time between two looks at how far it is.
 const TICK: Duration = Duration::from_millis(250);
@@ -29,7 +29,7 @@ pub(crate) struct Verify<'v> {
     /// The top of its filesystem, mounted writable.
     pub root: BorrowedFd<'v>,
     pub control: &'v Control,
-    pub tell: &'v dyn Fn(Told),
+    pub tell: &'v dyn Fn(VerifyEvent),
 }
 
 /// What came of one device.
@@ -37,26 +37,26 @@ type Done = (u64, Result<Scrubbed, Fault>);
 
 impl Verify<'_> {
     /// Reads all of it; what was found is told last, and is no trouble of the call's.
-    pub(crate) fn run(&self) -> Result<(), Trouble> {
+    pub(crate) fn run(&self) -> Result<(), VerifyError> {
         let devices = self.devices()?;
         for &devid in &devices {
             // Cancelling ours would end that one too.
             if progress(self.root, devid)?.is_some() {
-                return Err(Trouble::Scrubbed);
+                return Err(VerifyError::Scrubbed);
             }
         }
-        (self.tell)(Told::Total { bytes: self.in_use()? });
+        (self.tell)(VerifyEvent::Total { bytes: self.in_use()? });
         let ends = scope(|threads| {
             let done = self.begin(threads, &devices)?;
-            Ok::<_, Trouble>(self.watch(&devices, &done))
+            Ok::<_, VerifyError>(self.watch(&devices, &done))
         })?;
         let found = ends.values().flatten().copied().fold(Scrubbed::default(), Scrubbed::and);
         let failed = ends.into_values().find_map(Result::err);
         match failed {
-            Some(Fault { errno: Errno::ECANCELED, .. }) if self.control.is_cancelled() => Err(Trouble::Cancelled),
+            Some(Fault { errno: Errno::ECANCELED, .. }) if self.control.is_cancelled() => Err(VerifyError::Cancelled),
             Some(fault) => Err(fault.into()),
             None => {
-                (self.tell)(Told::Found(Found::of(&found)));
+                (self.tell)(VerifyEvent::Found(Found::of(&found)));
                 Ok(())
             }
         }
@@ -84,7 +84,7 @@ impl Verify<'_> {
         &'env self,
         threads: &'scope Scope<'scope, 'env>,
         devices: &[u64],
-    ) -> Result<Receiver<Done>, Trouble> {
+    ) -> Result<Receiver<Done>, VerifyError> {
         let (ended, done) = channel();
         for &devid in devices {
             let (ended, root) = (ended.clone(), self.root);
@@ -93,7 +93,7 @@ impl Verify<'_> {
             if let Err(error) = begun {
                 // Those that have begun are waited for.
                 self.stop();
-                return Err(Trouble::NoThread(error.to_string()));
+                return Err(VerifyError::NoThread(error.to_string()));
             }
         }
         Ok(done)
@@ -117,7 +117,7 @@ impl Verify<'_> {
                 None => progress(self.root, *devid).ok().flatten().unwrap_or_default(),
             };
             let bytes = devices.iter().map(now).fold(0, |sum: u64, one| sum.saturating_add(one.bytes));
-            (self.tell)(Told::Read { bytes });
+            (self.tell)(VerifyEvent::Read { bytes });
         }
         ends
     }

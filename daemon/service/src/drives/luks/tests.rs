@@ -37,8 +37,9 @@ fn a_secret_goes_through_a_pipe_and_is_in_no_argument_and_no_environment() {
     let environment = fs::read_to_string(folder.path().join("environment")).expect("read");
     // The shell adds some of its own.
     let own = ["PWD=", "SHLVL=", "_=", "OLDPWD="];
-    let foreign: Vec<_> = environment.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
-    assert_eq!(foreign, ["LC_ALL=C"]);
+    let untrusted_fd: Vec<_> =
+        environment.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
+    assert_eq!(untrusted_fd, ["LC_ALL=C"]);
     assert_eq!(format!("{:?}", Secret::new(b"x".to_vec())), "Secret");
 }
 

@@ -10,15 +10,15 @@ use nix::errno::Errno;
 use tokio::io::unix::AsyncFd;
 use udev::{Device, Enumerator, EventType, MonitorBuilder, MonitorSocket};
 
-use super::facts::{Facts, Properties};
+use super::block_device::{BlockDevice, Properties};
 
 /// What happened to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// It came, or was there before anybody listened.
-    Appeared(Facts),
+    Appeared(BlockDevice),
     /// It is the same device, and something is known otherwise.
-    Changed(Facts),
+    Changed(BlockDevice),
     /// The device of this syspath is gone.
     Gone(PathBuf),
 }
@@ -27,7 +27,7 @@ pub(crate) enum Event {
 /// at the place of one that was there is told as one that went and one that came.
 pub(crate) struct Monitor {
     socket: AsyncFd<MonitorSocket>,
-    known: BTreeMap<PathBuf, Facts>,
+    known: BTreeMap<PathBuf, BlockDevice>,
     pending: VecDeque<Event>,
 }
 
@@ -90,7 +90,7 @@ impl Monitor {
         // Without it the rules have not been applied yet, and the event is still to come.
         all.match_is_initialized()?;
         let all = all.scan_devices()?.map(|device| read(&device));
-        let there: BTreeMap<PathBuf, Facts> = all.filter_map(|(path, facts)| Some((path, facts?))).collect();
+        let there: BTreeMap<PathBuf, BlockDevice> = all.filter_map(|(path, facts)| Some((path, facts?))).collect();
         let gone: Vec<_> = self.known.keys().filter(|path| !there.contains_key(*path)).cloned().collect();
         for path in gone {
             self.forget(path);
@@ -101,7 +101,7 @@ impl Monitor {
         Ok(())
     }
 
-    fn hear(&mut self, kind: EventType, syspath: PathBuf, facts: Option<Facts>) {
+    fn hear(&mut self, kind: EventType, syspath: PathBuf, facts: Option<BlockDevice>) {
         match (kind, facts) {
             (EventType::Remove, _) | (_, None) => self.forget(syspath),
             (
@@ -111,7 +111,7 @@ impl Monitor {
         }
     }
 
-    fn learn(&mut self, facts: Facts) {
+    fn learn(&mut self, facts: BlockDevice) {
         match self.known.get(&facts.syspath) {
             Some(known) if *known == facts => return,
             Some(known) if known.diskseq == facts.diskseq => self.pending.push_back(Event::Changed(facts.clone())),
@@ -138,7 +138,7 @@ impl std::fmt::Debug for Monitor {
 }
 
 /// What udev says of a device, its disk, and what it lies on; nothing where that is not there any more.
-fn read(device: &Device) -> (PathBuf, Option<Facts>) {
+fn read(device: &Device) -> (PathBuf, Option<BlockDevice>) {
     let syspath = device.syspath().to_path_buf();
     let mut all = Properties::new();
     note(&mut all, "", device, &["size", "removable", "partition", "loop/backing_file", "diskseq"]);
@@ -149,7 +149,7 @@ fn read(device: &Device) -> (PathBuf, Option<Facts>) {
     if let Some(slave) = only_entry(&syspath.join("slaves")) {
         all.insert("slave".to_owned(), slave);
     }
-    let facts = Facts::of(&syspath, &all);
+    let facts = BlockDevice::of(&syspath, &all);
     (syspath, facts)
 }
 

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::enrolment::Enrolment;
 use super::error::{Error, Result};
-use super::{holders, node};
+use super::{in_use, node};
 
 pub(crate) use read_only::{ReadOnly, read_only};
 pub(super) use sweep::sweep;
@@ -83,7 +83,7 @@ impl Mounted {
     pub(crate) fn unmount(&self) -> Result<()> {
         match umount2(&self.at, MntFlags::UMOUNT_NOFOLLOW) {
             Ok(()) => remove(&self.at),
-            Err(Errno::EBUSY) => Err(Error::refused(holders::sentence(&self.at))),
+            Err(Errno::EBUSY) => Err(Error::refused(in_use::mount_in_use(&self.at))),
             Err(error) => Err(Error::system(format!("unmounting {}", self.at.display()))(error)),
         }
     }

@@ -9,7 +9,7 @@ use rustix::mount::{
 
 use super::complaint;
 use crate::drives::error::{Error, Result};
-use crate::drives::{Facts, node};
+use crate::drives::{BlockDevice, node};
 
 /// The filesystems that are read: others are more code in the kernel that a drive could do harm with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl ReadOnly {
 ///
 /// # Errors
 /// The device is another one, or the kernel does not mount it.
-pub(crate) fn read_only(kind: ReadOnly, device: &Facts) -> Result<File> {
+pub(crate) fn read_only(kind: ReadOnly, device: &BlockDevice) -> Result<File> {
     let same = node::open_same(device)?;
     let doing = || format!("mounting {}", device.node.display());
     let making = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::system(doing()))?;

@@ -7,16 +7,16 @@ use crate::types::ErrorCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::drive_job::{DriveContext, DriveTask};
 use super::follow::Heard;
 use super::receive::no_descriptor;
-use super::stay::{Berth, Errand};
-use super::{Outcome, Runner, Told, other_than};
-use crate::anchor::Anchor;
+use super::{Outcome, Runner, RunnerEvent, other_than};
 use crate::backups::{self, Identity, MOST_PINS, Mark, Task, TaskTime, choose};
 use crate::config::BackupRule;
-use crate::drives::{Dock, Lease};
+use crate::dir_handle::DirHandle;
+use crate::drives::{DriveManager, Lease};
 use crate::jobs::entry::Ending;
-use crate::jobs::job::Trouble;
+use crate::jobs::job::JobError;
 use crate::jobs::retention::{Retention, Sides};
 use crate::jobs::sources::Sources;
 use crate::source_locks::SourceLocks;
@@ -33,7 +33,7 @@ pub(in crate::jobs) struct Backup {
     pub(in crate::jobs) source_locks: SourceLocks,
     pub(in crate::jobs) retention: Retention,
     /// How many threads write data; one for each core where nothing is said.
-    pub(in crate::jobs) lanes: Option<usize>,
+    pub(in crate::jobs) writer_threads: Option<usize>,
 }
 
 /// What the worker is handed.
@@ -42,26 +42,31 @@ pub(in crate::jobs) struct Open {
     /// What the source has to be, where that is known.
     pub(in crate::jobs) source: Option<Identity>,
     /// The source, the folder for its snapshots, the destination on the drive.
-    pub(in crate::jobs) places: Vec<Anchor>,
+    pub(in crate::jobs) places: Vec<DirHandle>,
     /// The filesystems of the last two.
     pub(in crate::jobs) sides: Sides,
     /// The folder once more, to thin it,
-    folder: Anchor,
+    folder: DirHandle,
     /// and the destination, to sweep it.
-    destination: Anchor,
+    destination: DirHandle,
 }
 
-impl Errand for Backup {
-    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
-        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+impl DriveTask for Backup {
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        context: &DriveContext,
+        lease: &Lease,
+    ) -> Result<(Outcome, DirHandle), Ending> {
+        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let (rule, sources) = (self.rule.clone(), self.sources.clone());
-        let here = (berth.dock.machine(), is_remembered(lease, &rule));
+        let here = (context.manager.machine(), is_remembered(lease, &rule));
         let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, &root, here)));
         let opened = tokio::select! {
             opened = opening => opened,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
+        let failed = |name, text: String| Ending::JobError(JobError::plain(name, text));
         let Open { source, places, sides, folder, destination } = match opened {
             Ok(Ok(Ok(open))) => open,
             Ok(Ok(Err(text))) => return Err(failed(ErrorCode::Failed, text)),
@@ -76,25 +81,25 @@ impl Errand for Backup {
             share = self.source_locks.join(self.rule.name.as_str()) => share,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let task = task(&self.rule, source, (&berth.dock, lease), self.lanes);
+        let task = task(&self.rule, source, (&context.manager, lease), self.writer_threads);
         let (time, stop) = self.retention.time(&self.rule, sides).await;
         let task = Task { time, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
         let before = task.pins.clone();
         let mut outcome = runner.work(Order::Backup(task), places.into(), &destination).await;
-        self.remember(runner, berth, &mut outcome, source).await;
+        self.remember(runner, context, &mut outcome, source).await;
         // A worker that the kernel holds may still be at the source.
-        let is_done = matches!(outcome.ending, Ending::Told(None)) && outcome.heard.made && !outcome.is_stuck();
-        if let (true, Some(alone)) = (is_done, share.leave()) {
-            match self.thinning(berth, lease, outcome.heard.source, before) {
+        let is_done = matches!(outcome.ending, Ending::Reported(None)) && outcome.heard.made && !outcome.is_stuck();
+        if let (true, Some(alone)) = (is_done, share.release()) {
+            match self.pruning(context, lease, outcome.heard.source, before) {
                 Ok(task) => {
-                    runner.thin(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
+                    runner.prune(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
                 }
                 Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
             }
         }
         self.retention.remember(&self.rule, sides, std::mem::take(&mut outcome.heard.listings)).await;
         if let Some(stop) = stop {
-            runner.tell(Told::Noted(stop.to_string())).await;
+            runner.tell(RunnerEvent::Noted(stop.to_string())).await;
         }
         Ok((outcome, destination))
     }
@@ -102,25 +107,37 @@ impl Errand for Backup {
 
 impl Backup {
     /// How the source of this uuid is thinned; `before` was pinned when the job began.
-    fn thinning(&self, berth: &Berth, lease: &Lease, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
-        let task = task(&self.rule, of, (&berth.dock, lease), self.lanes)?;
+    fn pruning(
+        &self,
+        context: &DriveContext,
+        lease: &Lease,
+        of: Option<Identity>,
+        before: Vec<Mark>,
+    ) -> Result<Task, String> {
+        let task = task(&self.rule, of, (&context.manager, lease), self.writer_threads)?;
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
 
     /// What the drive needs for the next increment is durable before the job is said to have succeeded. That snapshots on it
     /// were replaced is so before that, and also where the job failed: the next one does not expect them any more.
-    async fn remember(&self, runner: &Runner, berth: &Berth, outcome: &mut Outcome, expected: Option<Identity>) {
+    async fn remember(
+        &self,
+        runner: &Runner,
+        context: &DriveContext,
+        outcome: &mut Outcome,
+        expected: Option<Identity>,
+    ) {
         let Heard { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
-        let (Berth { dock, drive }, name) = (berth, self.rule.name.as_str());
+        let (DriveContext { manager, drive }, name) = (context, self.rule.name.as_str());
         let as_recorded = has_parent && replaced.is_empty();
         if !replaced.is_empty()
-            && let Err(error) = dock.replaced(drive, name, replaced).await
+            && let Err(error) = manager.replaced(drive, name, replaced).await
         {
-            return outcome.fail(super::stay::trouble(error));
+            return outcome.fail(super::drive_job::failure(error));
         }
         let Some(learned) = learned else { return };
-        if let Err(error) = dock.backed_up(drive, name, learned, as_recorded).await {
-            outcome.fail(super::stay::trouble(error));
+        if let Err(error) = manager.backed_up(drive, name, learned, as_recorded).await {
+            outcome.fail(super::drive_job::failure(error));
         }
         if let (None, Some(uuid)) = (expected, source) {
             let (sources, rule) = (self.sources.clone(), self.rule.clone());
@@ -148,8 +165,8 @@ fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
 pub(in crate::jobs) fn task(
     rule: &BackupRule,
     source: Option<Identity>,
-    (dock, lease): (&Dock, &Lease),
-    lanes: Option<usize>,
+    (manager, lease): (&DriveManager, &Lease),
+    writer_threads: Option<usize>,
 ) -> Result<Task, String> {
     let name = rule.name.as_str();
     let (known, adopt) = lease.known(name)?;
@@ -158,13 +175,13 @@ pub(in crate::jobs) fn task(
         source,
         keep: rule.keep,
         protect: rule.protect.as_secs(),
-        pins: dock.pins(name)?,
+        pins: manager.pins(name)?,
         last: known.newest().map(|newest| newest.mark().there),
-        machine: dock.machine(),
+        machine: manager.machine(),
         sources: known.sources,
         shared: lease.shared(name),
         adopt,
-        lanes,
+        writer_threads,
         dry_run: false,
         time: TaskTime::default(),
     })
@@ -190,11 +207,12 @@ pub(in crate::jobs) fn open(
         format!("the snapshots on the drive cannot be listed: {fault}; check the drive and its cable (dmesg)")
     })?;
     let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &folder);
-    let places: Vec<Anchor> = places.map_err(|closed| closed.to_string())?.into_iter().map(Anchor::from).collect();
+    let places: Vec<DirHandle> =
+        places.map_err(|closed| closed.to_string())?.into_iter().map(DirHandle::from).collect();
     let [_, folder, destination] = places.as_slice() else {
         return Err("the source and the drive were not opened; start the job again".to_owned());
     };
-    let copy = |place: &Anchor| place.try_clone().map_err(|error| no_descriptor(&error).public);
+    let copy = |place: &DirHandle| place.try_clone().map_err(|error| no_descriptor(&error).public);
     let (folder, destination) = (copy(folder)?, copy(destination)?);
     let sides = Sides::of(&folder, &destination);
     Ok(Open { source, places, sides, folder, destination })

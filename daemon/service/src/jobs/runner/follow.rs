@@ -6,12 +6,12 @@ use butterdock_receive::{Counts, Phase};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Runner, Told};
+use super::{Runner, RunnerEvent};
 use crate::backups::{self, Identity, Learned, Listings, SharedSnapshot};
 use crate::jobs::entry::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
-use crate::worker::{JobError, Report, Subject, Worker};
+use crate::worker::{Report, Subject, Worker, WorkerError};
 use butterdock_worker::verify;
 
 /// After so long without news the rate is that of nothing.
@@ -21,7 +21,7 @@ const STALLED: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     /// What it told of its end: an error, or that all is well.
-    pub(super) told: Option<Option<JobError>>,
+    pub(super) told: Option<Option<WorkerError>>,
     /// The kernel writes out, when it told last.
     pub(super) writing: bool,
     /// It may be giving a subvolume its name, when it told last.
@@ -71,35 +71,35 @@ impl Followed {
             }
             Report::Backup(told) => {
                 match told {
-                    backups::Told::Source { uuid } => self.heard.source = Some(*uuid),
-                    backups::Told::Pinned { learned } => {
+                    backups::BackupEvent::Source { uuid } => self.heard.source = Some(*uuid),
+                    backups::BackupEvent::Pinned { learned } => {
                         (self.heard.learned, self.heard.made) = (Some(learned.clone()), true);
                     }
-                    backups::Told::Unchanged { learned } => {
+                    backups::BackupEvent::Unchanged { learned } => {
                         (self.heard.learned, self.heard.has_parent) = (Some(learned.clone()), true);
                     }
-                    backups::Told::Parent { uuid, why: _ } => self.heard.has_parent = uuid.is_some(),
-                    backups::Told::Replaced { there } => self.heard.replaced.clone_from(there),
-                    backups::Told::Restored { shared } => self.heard.restored = Some(*shared),
-                    backups::Told::Seen { drive, snapshots, last } => {
+                    backups::BackupEvent::Parent { uuid, why: _ } => self.heard.has_parent = uuid.is_some(),
+                    backups::BackupEvent::Replaced { there } => self.heard.replaced.clone_from(there),
+                    backups::BackupEvent::Restored { shared } => self.heard.restored = Some(*shared),
+                    backups::BackupEvent::Seen { drive, snapshots, last } => {
                         self.heard.listings.hear(*drive, snapshots, *last)
                     }
-                    backups::Told::Snapshot { .. }
-                    | backups::Told::Estimated { .. }
-                    | backups::Told::FromFuture { .. }
-                    | backups::Told::Thinned { .. }
-                    | backups::Told::Kept { .. } => {}
+                    backups::BackupEvent::Snapshot { .. }
+                    | backups::BackupEvent::Estimated { .. }
+                    | backups::BackupEvent::FromFuture { .. }
+                    | backups::BackupEvent::Pruned { .. }
+                    | backups::BackupEvent::Kept { .. } => {}
                 }
                 false
             }
-            Report::Verify(verify::Told::Found(found)) => {
+            Report::Verify(verify::VerifyEvent::Found(found)) => {
                 self.heard.found = Some(*found);
                 false
             }
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Streams(_)
-            | Report::Verify(verify::Told::Total { .. } | verify::Told::Read { .. })
+            | Report::Verify(verify::VerifyEvent::Total { .. } | verify::VerifyEvent::Read { .. })
             | Report::Progress { .. }
             | Report::Warning(_)
             | Report::Ended { .. } => false,
@@ -123,7 +123,7 @@ impl Runner {
             tokio::select! {
                 report = worker.next() => match report {
                     Some(Report::Ended { counts, error }) => {
-                        self.tell(Told::Report(Report::Progress { counts, waited_ms: 0 })).await;
+                        self.tell(RunnerEvent::Report(Report::Progress { counts, waited_ms: 0 })).await;
                         seen.told = Some(error);
                         return seen;
                     }
@@ -138,7 +138,7 @@ impl Runner {
                         if seen.hear(&report) && let Some(patience) = &mut patience {
                             patience.goes_on(Instant::now(), seen.writing);
                         }
-                        self.tell(Told::Report(report)).await;
+                        self.tell(RunnerEvent::Report(report)).await;
                     }
                     None => return seen,
                 },
@@ -161,11 +161,11 @@ impl Runner {
                             worker.kill();
                             return seen;
                         }
-                        Some(Due::Tell) => self.tell(Told::Writing).await,
+                        Some(Due::Tell) => self.tell(RunnerEvent::Writing).await,
                         Some(Due::Nothing) => {}
                         None => {
                             if news.is_late(Instant::now()) {
-                                self.tell(Told::Stalled).await;
+                                self.tell(RunnerEvent::Stalled).await;
                             }
                             let overtime = self.limit.as_ref().and_then(|limit| limit.overtime(Instant::now()));
                             self.exceeded(overtime).await;
@@ -190,7 +190,7 @@ impl Runner {
     async fn exceeded(&mut self, excess: Option<StreamExcess>) {
         if let Some(excess) = excess {
             self.limit = None;
-            self.tell(Told::Exceeded(excess)).await;
+            self.tell(RunnerEvent::Exceeded(excess)).await;
         }
     }
 }
@@ -301,10 +301,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_desk_that_is_gone_is_a_reason_to_end_and_is_one_once() {
-        let (desk, mut stop) = watch::channel(None);
-        desk.send_replace(Some(Why::Cancelled));
+        let (scheduler, mut stop) = watch::channel(None);
+        scheduler.send_replace(Some(Why::Cancelled));
         assert_eq!(other_than(&mut stop, None).await, Why::Cancelled);
-        drop(desk);
+        drop(scheduler);
         assert_eq!(other_than(&mut stop, Some(Why::Cancelled)).await, Why::Stopping);
         let again = other_than(&mut stop, Some(Why::Stopping));
         assert!(tokio::time::timeout(Duration::from_millis(20), again).await.is_err());

@@ -9,11 +9,11 @@ use crate::types::{Error, ErrorCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::drive_job::{DriveContext, DriveTask, failure};
 use super::receive::{no_descriptor, reach};
-use super::stay::{Berth, Errand, trouble};
-use super::{Outcome, Runner, Told, other_than};
-use crate::anchor::Anchor;
+use super::{Outcome, Runner, RunnerEvent, other_than};
 use crate::backups::beneath;
+use crate::dir_handle::DirHandle;
 use crate::drives::Lease;
 use crate::jobs::entry::Ending;
 use crate::volumes::{Destination, Place, Volume};
@@ -32,17 +32,22 @@ pub(in crate::jobs) struct Import {
     pub(in crate::jobs) order: Order,
 }
 
-impl Errand for Import {
+impl DriveTask for Import {
     const READS: bool = true;
 
-    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        _berth: &DriveContext,
+        lease: &Lease,
+    ) -> Result<(Outcome, DirHandle), Ending> {
         let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
-        runner.tell(Told::Opened(mount)).await;
+        runner.tell(RunnerEvent::Opened(mount)).await;
         let folder = tokio::select! {
-            folder = open(lease, self.folder.clone()) => folder.map_err(|error| Ending::Trouble(trouble(error)))?,
+            folder = open(lease, self.folder.clone()) => folder.map_err(|error| Ending::JobError(failure(error)))?,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let copy = directory.try_clone().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        let copy = directory.try_clone().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let outcome = runner.work(self.order.clone(), [folder, copy].into(), &directory).await;
         Ok((outcome, directory))
     }
@@ -52,7 +57,7 @@ impl Errand for Import {
 ///
 /// # Errors
 /// `NotFound` where there is none; `DeviceGone` when the drive does not answer.
-pub(in crate::jobs) async fn open(lease: &Lease, folder: PathBuf) -> Result<Anchor, Error> {
+pub(in crate::jobs) async fn open(lease: &Lease, folder: PathBuf) -> Result<DirHandle, Error> {
     let root = lease.root().try_clone_to_owned();
     let root = root.map_err(|error| Error::new(ErrorCode::Failed, no_descriptor(&error).public))?;
     match timeout(OPENING, spawn_blocking(move || beneath(root.as_fd(), &folder))).await {

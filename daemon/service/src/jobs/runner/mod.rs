@@ -2,22 +2,22 @@
 //! things behind. `follow` is what lies between a worker's first word and its last.
 
 mod backup;
+mod drive_job;
 mod follow;
 mod import;
+mod prune;
 mod receive;
 mod remove;
 mod restore;
-mod stay;
-mod thin;
 mod verify;
 
 pub(super) use backup::{Backup, Open, is_remembered, open as open_places, task};
+pub(super) use drive_job::{DriveContext, DriveJob};
 pub(super) use follow::other_than;
 pub(super) use import::{Import, open as open_folder};
 pub(super) use receive::{Receive, no_descriptor};
 pub(super) use remove::Remove;
 pub(super) use restore::Restore;
-pub(super) use stay::{Aboard, Berth};
 pub(super) use verify::Verify;
 
 use std::sync::Arc;
@@ -29,12 +29,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::entry::{Ending, Why};
-use super::handle::Order;
-use super::job::Trouble;
-use super::left::Left;
+use super::handle::SchedulerMessage;
+use super::job::JobError;
+use super::leftovers::Leftovers;
 use super::queue::Place;
 use super::stream_limit::{StreamExcess, StreamLimit};
-use crate::anchor::Anchor;
+use crate::dir_handle::DirHandle;
 use crate::drives::DriveId;
 use crate::volumes::Volume;
 use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
@@ -51,7 +51,7 @@ const SWEEPING: Duration = Duration::from_secs(3);
 
 /// What a runner tells the desk.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum RunnerEvent {
     /// The place is open; it was reached through this mount.
     Opened(u64),
     /// All places are closed again: what becomes of their mounts is no matter to the job any more.
@@ -70,7 +70,7 @@ pub(super) enum Told {
     /// It is over. Where the kernel holds its worker the place is not given back yet.
     Over {
         ending: Ending,
-        left: Left,
+        left: Leftovers,
         held: bool,
     },
     /// The worker that the kernel held is gone.
@@ -85,7 +85,7 @@ pub(super) struct Runner {
     pub(super) limit: Option<StreamLimit>,
     pub(super) priority: Priority,
     pub(super) spawner: Arc<Spawner>,
-    pub(super) desk: mpsc::Sender<Order>,
+    pub(super) scheduler: mpsc::Sender<SchedulerMessage>,
     /// Why it shall end, once it shall.
     pub(super) stop: watch::Receiver<Option<Why>>,
 }
@@ -94,7 +94,7 @@ pub(super) struct Runner {
 #[derive(Debug)]
 pub(super) struct Outcome {
     ending: Ending,
-    left: Left,
+    left: Leftovers,
     /// The worker, where the kernel does not let go of it.
     stuck: Option<Worker>,
     /// What it told of a backup.
@@ -103,14 +103,14 @@ pub(super) struct Outcome {
 
 /// Tells the desk of one job.
 #[derive(Debug, Clone)]
-struct ToDesk {
+struct ToScheduler {
     id: Uuid,
-    desk: mpsc::Sender<Order>,
+    scheduler: mpsc::Sender<SchedulerMessage>,
 }
 
 impl Runner {
     /// Has a worker carry out the order, to its end, and sweeps the directory `place` after one that did not.
-    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &Anchor) -> Outcome {
+    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &DirHandle) -> Outcome {
         // The descriptors are the worker's alone from here: the writer of a pipe has to see that nobody reads any more as
         // soon as the worker does not.
         let subject = order.subject();
@@ -118,7 +118,7 @@ impl Runner {
             Ok(worker) => worker,
             Err(error) => {
                 let text = format!("no worker could be started ({error}); see the journal and start the job again");
-                return Outcome::trouble(Trouble::plain(ErrorCode::Failed, text));
+                return Outcome::failure(JobError::plain(ErrorCode::Failed, text));
             }
         };
         tracing::info!(butterdock_job = %self.id, "worker {} begins", worker.pid());
@@ -133,47 +133,57 @@ impl Runner {
             Some(error) => {
                 let unclean = !status.success() || error.as_ref().is_some_and(|error| error.hidden);
                 let hidden = unclean && !self.sweep(place).await;
-                Outcome { ending: Ending::Told(error), left: Left { named: false, hidden }, stuck: None, heard }
+                Outcome {
+                    ending: Ending::Reported(error),
+                    left: Leftovers { named: false, hidden },
+                    stuck: None,
+                    heard,
+                }
             }
             None => {
                 tracing::warn!(butterdock_job = %self.id, "the worker ended without a result ({status})");
                 let hidden = !self.sweep(place).await;
-                Outcome { ending: Ending::Killed, left: Left { named: followed.naming, hidden }, stuck: None, heard }
+                Outcome {
+                    ending: Ending::Killed,
+                    left: Leftovers { named: followed.naming, hidden },
+                    stuck: None,
+                    heard,
+                }
             }
         }
     }
 
     /// Tells how it ended. Where the kernel holds the worker the job is over, and its place is given back when the worker
     /// is gone.
-    pub(super) async fn end(self, outcome: Outcome, place: Anchor) {
+    pub(super) async fn end(self, outcome: Outcome, place: DirHandle) {
         let Outcome { ending, left, stuck, heard: _ } = outcome;
         let Some(mut worker) = stuck else {
             place.close().await;
-            return self.tell(Told::Over { ending, left, held: false }).await;
+            return self.tell(RunnerEvent::Over { ending, left, held: false }).await;
         };
-        self.tell(Told::Over { ending, left, held: true }).await;
+        self.tell(RunnerEvent::Over { ending, left, held: true }).await;
         worker.gone().await;
         self.sweep(&place).await;
         place.close().await;
-        self.tell(Told::Gone).await;
+        self.tell(RunnerEvent::Gone).await;
     }
 
     /// Tells how it ended, where nothing of it is left to wait for.
     async fn over_as(self, outcome: Outcome) {
-        self.tell(Told::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
+        self.tell(RunnerEvent::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
     }
 
     /// Tells how it ended, where no worker ever was.
     pub(super) async fn over(self, ending: Ending) {
-        self.tell(Told::Over { ending, left: Left::default(), held: false }).await;
+        self.tell(RunnerEvent::Over { ending, left: Leftovers::default(), held: false }).await;
     }
 
-    pub(super) async fn tell(&self, told: Told) {
+    pub(super) async fn tell(&self, told: RunnerEvent) {
         self.to_desk().tell(told).await;
     }
 
-    fn to_desk(&self) -> ToDesk {
-        ToDesk { id: self.id, desk: self.desk.clone() }
+    fn to_desk(&self) -> ToScheduler {
+        ToScheduler { id: self.id, scheduler: self.scheduler.clone() }
     }
 
     fn is_pulled(&self) -> bool {
@@ -182,7 +192,7 @@ impl Runner {
 
     /// The kernel holds the worker. What it told of its end stands: a subvolume that is durable is not made undone by a
     /// process that lingers.
-    async fn outlast(&self, mut worker: Worker, place: &Anchor, followed: Followed) -> Outcome {
+    async fn outlast(&self, mut worker: Worker, place: &DirHandle, followed: Followed) -> Outcome {
         worker.kill();
         let Followed { told, writing, naming, heard } = followed;
         let is_gone = timeout(KILLED, worker.gone()).await.is_ok();
@@ -197,15 +207,15 @@ impl Runner {
             tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
         }
         let ending = match told {
-            Some(error) => Ending::Told(error),
+            Some(error) => Ending::Reported(error),
             None if is_gone => Ending::Killed,
             None => Ending::Stuck { writing },
         };
-        Outcome { ending, left: Left { named, hidden }, stuck: (!is_gone).then_some(worker), heard }
+        Outcome { ending, left: Leftovers { named, hidden }, stuck: (!is_gone).then_some(worker), heard }
     }
 
     /// Answers whether nothing hidden is left.
-    async fn sweep(&self, place: &Anchor) -> bool {
+    async fn sweep(&self, place: &DirHandle) -> bool {
         if self.is_pulled() {
             // There is nothing to sweep on any more.
             return false;
@@ -218,24 +228,24 @@ impl Runner {
     }
 }
 
-impl ToDesk {
+impl ToScheduler {
     /// Whether another job waits for this drive.
     async fn is_awaited(&self, drive: &DriveId) -> bool {
         let (reply, answer) = oneshot::channel();
-        let asked = self.desk.send(Order::Awaited(Place::Drive(drive.clone()), reply)).await;
+        let asked = self.scheduler.send(SchedulerMessage::Awaited(Place::Drive(drive.clone()), reply)).await;
         asked.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// The desk ends with the service; then there is nobody to tell.
-    async fn tell(&self, told: Told) {
-        self.desk.send(Order::Told(self.id, told)).await.unwrap_or_default();
+    async fn tell(&self, told: RunnerEvent) {
+        self.scheduler.send(SchedulerMessage::Event(self.id, told)).await.unwrap_or_default();
     }
 }
 
 impl Outcome {
     /// There was no worker.
-    pub(super) fn trouble(trouble: Trouble) -> Self {
-        Self { ending: Ending::Trouble(trouble), left: Left::default(), stuck: None, heard: Heard::default() }
+    pub(super) fn failure(failure: JobError) -> Self {
+        Self { ending: Ending::JobError(failure), left: Leftovers::default(), stuck: None, heard: Heard::default() }
     }
 
     /// Whether the kernel holds the worker.
@@ -244,9 +254,9 @@ impl Outcome {
     }
 
     /// Something that belongs to the job failed after the worker.
-    fn fail(&mut self, trouble: Trouble) {
-        if matches!(self.ending, Ending::Told(None)) {
-            self.ending = Ending::Trouble(trouble);
+    fn fail(&mut self, failure: JobError) {
+        if matches!(self.ending, Ending::Reported(None)) {
+            self.ending = Ending::JobError(failure);
         }
     }
 }
@@ -256,11 +266,11 @@ impl Outcome {
 /// # Errors
 /// A sentence for the log.
 pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
-    let destination = receive::open(volume).await.map_err(|trouble| trouble.message)?;
+    let destination = receive::open(volume).await.map_err(|failure| failure.message)?;
     sweep_open(spawner, &destination.directory, Priority::default()).await
 }
 
-async fn sweep_open(spawner: &Spawner, place: &Anchor, priority: Priority) -> Result<(), String> {
+async fn sweep_open(spawner: &Spawner, place: &DirHandle, priority: Priority) -> Result<(), String> {
     let copy = place.try_clone().map_err(|error| error.to_string())?;
     let mut worker =
         spawner.worker(worker::Order::Sweep, [copy].into(), priority).await.map_err(|error| error.to_string())?;
@@ -278,4 +288,4 @@ async fn sweep_open(spawner: &Spawner, place: &Anchor, priority: Priority) -> Re
 }
 
 #[cfg(test)]
-mod privileged_held;
+mod privileged_stuck;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::types::ErrorCode;
 
-use super::{Outcome, Runner, Told, other_than};
-use crate::foreign::Parked;
+use super::{Outcome, Runner, RunnerEvent, other_than};
 use crate::jobs::entry::Ending;
-use crate::jobs::job::Trouble;
+use crate::jobs::job::JobError;
+use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Destination, Place, Unanswered, Volume};
 use crate::worker::{self, Handed};
 
@@ -23,23 +23,23 @@ pub(in crate::jobs) struct Receive {
     pub(in crate::jobs) volume: Arc<Volume>,
     /// The directory that it was asked for.
     pub(in crate::jobs) place: Place,
-    pub(in crate::jobs) input: Parked,
+    pub(in crate::jobs) input: QuarantinedFd,
     pub(in crate::jobs) order: worker::Order,
 }
 
 impl Receive {
-    /// Runs it to its end; tells [`Told::Over`] once.
+    /// Runs it to its end; tells [`RunnerEvent::Over`] once.
     pub(in crate::jobs) async fn run(self) {
         let Self { mut runner, volume, place, input, order } = self;
         let destination = match reach(&mut runner, &volume, place).await {
             Ok(destination) => destination,
             Err(ending) => return runner.over(ending).await,
         };
-        runner.tell(Told::Opened(destination.mount)).await;
+        runner.tell(RunnerEvent::Opened(destination.mount)).await;
         let directory = destination.directory;
         let outcome = match directory.try_clone() {
             Ok(copy) => runner.work(order, Handed { stream: Some(input), places: vec![copy] }, &directory).await,
-            Err(error) => Outcome::trouble(no_descriptor(&error)),
+            Err(error) => Outcome::failure(no_descriptor(&error)),
         };
         runner.end(outcome, directory).await;
     }
@@ -54,36 +54,36 @@ pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) ->
     };
     match opened {
         Ok(destination) if destination.place == place => Ok(destination),
-        Ok(_another) => Err(Ending::Trouble(another(volume))),
-        Err(trouble) => Err(Ending::Trouble(trouble)),
+        Ok(_another) => Err(Ending::JobError(another(volume))),
+        Err(failure) => Err(Ending::JobError(failure)),
     }
 }
 
 /// The process has as many descriptors open as it may.
-pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> Trouble {
+pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> JobError {
     let text = format!("no worker could be started ({error}); wait until other jobs have ended and start it again");
-    Trouble::plain(ErrorCode::Failed, text)
+    JobError::plain(ErrorCode::Failed, text)
 }
 
 /// What is there now was not there when the job was asked for: most often the drive was unmounted, and what lies below its
 /// mount point is seen.
-fn another(volume: &Volume) -> Trouble {
+fn another(volume: &Volume) -> JobError {
     let text = format!(
         "another filesystem or directory is at the volume \"{}\" than when the job was asked for; \
          mount the drive that belongs there and start the job again",
         volume.rule.name
     );
-    Trouble::plain(ErrorCode::DeviceGone, text)
+    JobError::plain(ErrorCode::DeviceGone, text)
 }
 
-pub(super) async fn open(volume: &Volume) -> Result<Destination, Trouble> {
-    let trouble = |error: ErrorCode, why: &dyn std::fmt::Display| {
-        Trouble::plain(error, format!("the volume \"{}\" cannot be received into: {why}", volume.rule.name))
+pub(super) async fn open(volume: &Volume) -> Result<Destination, JobError> {
+    let failure = |error: ErrorCode, why: &dyn std::fmt::Display| {
+        JobError::plain(error, format!("the volume \"{}\" cannot be received into: {why}", volume.rule.name))
     };
     match volume.open(OPENING).await {
         Ok(Ok(destination)) => Ok(destination),
-        Ok(Err(unusable)) => Err(trouble(ErrorCode::DeviceGone, &unusable)),
-        Err(unanswered @ Unanswered::Busy) => Err(trouble(ErrorCode::Busy, &unanswered)),
-        Err(unanswered @ Unanswered::Silent) => Err(trouble(ErrorCode::DeviceGone, &unanswered)),
+        Ok(Err(unusable)) => Err(failure(ErrorCode::DeviceGone, &unusable)),
+        Err(unanswered @ Unanswered::Busy) => Err(failure(ErrorCode::Busy, &unanswered)),
+        Err(unanswered @ Unanswered::Silent) => Err(failure(ErrorCode::DeviceGone, &unanswered)),
     }
 }

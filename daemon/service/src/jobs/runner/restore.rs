@@ -8,14 +8,14 @@ use crate::types::ErrorCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::drive_job::{DriveContext, DriveTask};
 use super::receive::{no_descriptor, reach};
-use super::stay::{Berth, Errand};
-use super::{Outcome, Runner, Told, other_than};
-use crate::anchor::Anchor;
+use super::{Outcome, Runner, RunnerEvent, other_than};
 use crate::backups::{Identity, find};
+use crate::dir_handle::DirHandle;
 use crate::drives::Lease;
 use crate::jobs::entry::Ending;
-use crate::jobs::job::Trouble;
+use crate::jobs::job::JobError;
 use crate::volumes::{Destination, Place, Volume};
 use crate::worker::Order;
 
@@ -32,22 +32,27 @@ pub(in crate::jobs) struct Restore {
     /// The name of the subvolume instead of the snapshot's.
     pub(in crate::jobs) name: Option<Vec<u8>>,
     /// How many threads write data; one for each core where nothing is said.
-    pub(in crate::jobs) lanes: Option<usize>,
+    pub(in crate::jobs) writer_threads: Option<usize>,
 }
 
-impl Errand for Restore {
-    async fn work(&mut self, runner: &mut Runner, berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
+impl DriveTask for Restore {
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        context: &DriveContext,
+        lease: &Lease,
+    ) -> Result<(Outcome, DirHandle), Ending> {
         let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
-        runner.tell(Told::Opened(mount)).await;
-        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
+        runner.tell(RunnerEvent::Opened(mount)).await;
+        let root = lease.root().try_clone_to_owned().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let uuid = self.snapshot;
         let finding = timeout(FINDING, spawn_blocking(move || find(root.as_fd(), uuid)));
         let found = tokio::select! {
             found = finding => found,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let failed = |name, text: String| Ending::Trouble(Trouble::plain(name, text));
-        let snapshot: Anchor = match found {
+        let failed = |name, text: String| Ending::JobError(JobError::plain(name, text));
+        let snapshot: DirHandle = match found {
             Ok(Ok(Ok(Some(snapshot)))) => snapshot.into(),
             Ok(Ok(Ok(None))) => {
                 let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists what there is";
@@ -63,11 +68,12 @@ impl Errand for Restore {
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }
         };
-        let copy = directory.try_clone().map_err(|error| Ending::Trouble(no_descriptor(&error)))?;
-        let order = Order::Restore { name: self.name.clone(), lanes: self.lanes, shared: lease.shared("") };
+        let copy = directory.try_clone().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
+        let order =
+            Order::Restore { name: self.name.clone(), writer_threads: self.writer_threads, shared: lease.shared("") };
         let outcome = runner.work(order, [snapshot, copy].into(), &directory).await;
         if let Some(shared) = outcome.heard.restored
-            && let Err(error) = berth.dock.restored(&berth.drive, shared).await
+            && let Err(error) = context.manager.restored(&context.drive, shared).await
         {
             let text = "it is restored, but the next restore of a later snapshot brings everything";
             tracing::warn!(butterdock_job = %runner.id, "what was restored cannot be written down: {error}; {text}");

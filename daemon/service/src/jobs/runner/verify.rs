@@ -3,34 +3,39 @@
 use crate::types::ErrorCode;
 use butterdock_receive::ErrorKind;
 
+use super::drive_job::{DriveContext, DriveTask};
 use super::receive::no_descriptor;
-use super::stay::{Berth, Errand};
-use super::{Outcome, Runner, Told};
-use crate::anchor::Anchor;
+use super::{Outcome, Runner, RunnerEvent};
+use crate::dir_handle::DirHandle;
 use crate::drives::Lease;
 use crate::jobs::entry::Ending;
-use crate::jobs::job::Trouble;
-use crate::worker::{JobError, Order};
+use crate::jobs::job::JobError;
+use crate::worker::{Order, WorkerError};
 
 /// It needs nothing but the drive.
 #[derive(Debug)]
 pub(in crate::jobs) struct Verify;
 
-impl Errand for Verify {
-    async fn work(&mut self, runner: &mut Runner, _berth: &Berth, lease: &Lease) -> Result<(Outcome, Anchor), Ending> {
-        let no_descriptor = |error: std::io::Error| Ending::Trouble(no_descriptor(&error));
-        let root = Anchor::from(lease.root().try_clone_to_owned().map_err(no_descriptor)?);
+impl DriveTask for Verify {
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        _berth: &DriveContext,
+        lease: &Lease,
+    ) -> Result<(Outcome, DirHandle), Ending> {
+        let no_descriptor = |error: std::io::Error| Ending::JobError(no_descriptor(&error));
+        let root = DirHandle::from(lease.root().try_clone_to_owned().map_err(no_descriptor)?);
         let place = root.try_clone().map_err(no_descriptor)?;
         let mut outcome = runner.work(Order::Verify, [root].into(), &place).await;
-        if let Ending::Told(Some(error)) = &outcome.ending
+        if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {
-            outcome.ending = Ending::Trouble(unread(error));
+            outcome.ending = Ending::JobError(unread(error));
         }
         if let Some(found) = outcome.heard.found {
             match (found.damage(), found.mended()) {
-                (Some(damage), _) => outcome.fail(Trouble::plain(ErrorCode::Failed, damage)),
-                (None, Some(mended)) => runner.tell(Told::Noted(mended)).await,
+                (Some(damage), _) => outcome.fail(JobError::plain(ErrorCode::Failed, damage)),
+                (None, Some(mended)) => runner.tell(RunnerEvent::Noted(mended)).await,
                 (None, None) => {}
             }
         }
@@ -39,7 +44,7 @@ impl Errand for Verify {
 }
 
 /// For everybody, who is told no word of the worker's.
-fn unread(error: &JobError) -> Trouble {
+fn unread(error: &WorkerError) -> JobError {
     let (name, public) = match error.kind {
         ErrorKind::Busy => (
             ErrorCode::Busy,
@@ -65,5 +70,5 @@ fn unread(error: &JobError) -> Trouble {
             "the drive could not be verified to its end; ask for the job's error details, then verify it again",
         ),
     };
-    Trouble { message: error.message.clone(), ..Trouble::plain(name, public) }
+    JobError { message: error.message.clone(), ..JobError::plain(name, public) }
 }

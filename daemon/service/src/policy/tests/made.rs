@@ -4,15 +4,15 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::drives::{Bus, Content, Enrolment, Facts, Mapping, Member};
+use crate::drives::{BlockDevice, Bus, Content, Enrolment, Mapping, Member};
 
 pub(super) fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
 /// A USB disk without anything on it.
-pub(super) fn disk(name: &str) -> Facts {
-    Facts {
+pub(super) fn disk(name: &str) -> BlockDevice {
+    BlockDevice {
         node: Path::new("/dev").join(name),
         devnum: 1,
         syspath: Path::new("/sys/devices/x/block").join(name),
@@ -36,19 +36,19 @@ pub(super) fn content(kind: &str, uuid: u128, sub: u128) -> Option<Content> {
 }
 
 /// A device `sub` of filesystem 10.
-pub(super) fn btrfs(name: &str, sub: u128) -> Facts {
-    Facts { content: content("btrfs", 10, sub), ..disk(name) }
+pub(super) fn btrfs(name: &str, sub: u128) -> BlockDevice {
+    BlockDevice { content: content("btrfs", 10, sub), ..disk(name) }
 }
 
 /// Container 20.
-pub(super) fn luks(name: &str) -> Facts {
-    Facts { content: content("crypto_LUKS", 20, 0), ..disk(name) }
+pub(super) fn luks(name: &str) -> BlockDevice {
+    BlockDevice { content: content("crypto_LUKS", 20, 0), ..disk(name) }
 }
 
 /// Its open side, called `mapping`.
-pub(super) fn opened(mapping: &str, over: &str) -> Facts {
+pub(super) fn opened(mapping: &str, over: &str) -> BlockDevice {
     let mapping = Mapping { name: mapping.to_owned(), luks: Some(uuid(20)), over: Some(over.to_owned()) };
-    Facts { bus: Bus::Mapper, serial: String::new(), mapping: Some(mapping), ..btrfs("dm-0", 11) }
+    BlockDevice { bus: Bus::Mapper, serial: String::new(), mapping: Some(mapping), ..btrfs("dm-0", 11) }
 }
 
 pub(super) fn member(device: u128, luks: Option<u128>) -> Member {
@@ -65,7 +65,7 @@ pub(super) fn single() -> Vec<Enrolment> {
     vec![enrolment(vec![member(11, None)])]
 }
 
-pub(super) fn pair() -> Vec<Enrolment> {
+pub(super) fn two_members() -> Vec<Enrolment> {
     vec![enrolment(vec![member(11, None), member(12, None)])]
 }
 

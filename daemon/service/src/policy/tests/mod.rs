@@ -8,29 +8,30 @@ use super::*;
 use crate::drives::{Bus, Partition, mapping_name};
 
 /// Each verdict: "id: order", a refusal as "refused: words of it that matter".
-fn judged(sight: &Sight<'_>) -> Vec<String> {
+fn judged(sight: &PolicyInput<'_>) -> Vec<String> {
     let nodes = |nodes: &[PathBuf]| nodes.iter().map(|node| node.display().to_string()).collect::<Vec<_>>().join(" ");
     let locked = |all: &[Locked]| nodes(&all.iter().map(|locked| locked.node.clone()).collect::<Vec<_>>());
-    let order = |order: &Order| match order {
-        Order::Show => "show".to_owned(),
-        Order::Leave => "leave".to_owned(),
-        Order::Refuse(sentence) => format!("refuse {sentence}"),
-        Order::AwaitSecret(all) => format!("await {}", locked(all)),
-        Order::Unlock(all) => format!("unlock {}", locked(all)),
-        Order::Mount(all) => format!("mount {}", nodes(all)),
-        Order::Backup => "backup".to_owned(),
+    let order = |order: &Action| match order {
+        Action::Show => "show".to_owned(),
+        Action::Leave => "leave".to_owned(),
+        Action::Refuse(sentence) => format!("refuse {sentence}"),
+        Action::AwaitSecret(all) => format!("await {}", locked(all)),
+        Action::Unlock(all) => format!("unlock {}", locked(all)),
+        Action::Mount(all) => format!("mount {}", nodes(all)),
+        Action::Backup => "backup".to_owned(),
     };
     let id = |id: &DriveId| match id {
         DriveId::Enrolled(_) => "blue".to_owned(),
         DriveId::Device(name, _) => name.clone(),
     };
-    verdicts(sight).iter().map(|verdict| format!("{}: {}", id(&verdict.id), order(&verdict.order))).collect()
+    decisions(sight).iter().map(|decision| format!("{}: {}", id(&decision.id), order(&decision.order))).collect()
 }
 
-const NOTHING: Sight<'_> = Sight { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], standing: &[] };
+const NOTHING: PolicyInput<'_> =
+    PolicyInput { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], standing: &[] };
 
 /// One row: what it says, what is enrolled, what is there, and the verdicts; of a sentence every word between bars.
-type Row = (&'static str, Vec<Enrolment>, Vec<Facts>, &'static [&'static str]);
+type Row = (&'static str, Vec<Enrolment>, Vec<BlockDevice>, &'static [&'static str]);
 
 fn unknown_rows() -> Vec<Row> {
     vec![
@@ -47,29 +48,29 @@ fn unknown_rows() -> Vec<Row> {
             vec![luks("sdb"), opened("x", "sdb")],
             &["sdb: show"],
         ),
-        ("a disk inside is not shown", vec![], vec![Facts { bus: Bus::Ata, ..btrfs("sda", 11) }], &[]),
+        ("a disk inside is not shown", vec![], vec![BlockDevice { bus: Bus::Ata, ..btrfs("sda", 11) }], &[]),
         (
             "a disk inside that can be taken out is",
             vec![],
-            vec![Facts { bus: Bus::Ata, removable: true, ..disk("sda") }],
+            vec![BlockDevice { bus: Bus::Ata, removable: true, ..disk("sda") }],
             &["sda: show"],
         ),
         (
             "a loop device is not shown",
             vec![],
-            vec![Facts { bus: Bus::Loop, removable: true, ..btrfs("loop0", 11) }],
+            vec![BlockDevice { bus: Bus::Loop, removable: true, ..btrfs("loop0", 11) }],
             &[],
         ),
-        ("a reader without a card is not shown", vec![], vec![Facts { size: 0, ..disk("sdb") }], &[]),
+        ("a reader without a card is not shown", vec![], vec![BlockDevice { size: 0, ..disk("sdb") }], &[]),
     ]
 }
 
 fn enrolled_rows() -> Vec<Row> {
-    let part = |name: &str, sub| Facts {
+    let part = |name: &str, sub| BlockDevice {
         partition: Some(Partition { number: 1, disk: PathBuf::from("/dev/sdb") }),
         ..btrfs(name, sub)
     };
-    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+    let serial = |facts: BlockDevice| BlockDevice { serial: "T".to_owned(), ..facts };
     vec![
         (
             "a strange device of its filesystem on the same disk",
@@ -80,11 +81,11 @@ fn enrolled_rows() -> Vec<Row> {
         (
             "an enrolled part is mounted, another part is shown",
             single(),
-            vec![disk("sdb"), part("sdb1", 11), Facts { content: None, ..part("sdb2", 1) }],
+            vec![disk("sdb"), part("sdb1", 11), BlockDevice { content: None, ..part("sdb2", 1) }],
             &["blue: mount /dev/sdb1", "sdb2: show"],
         ),
         ("an enrolled drive is mounted", single(), vec![btrfs("sdb", 11)], &["blue: mount /dev/sdb"]),
-        ("also inside", single(), vec![Facts { bus: Bus::Ata, ..btrfs("sda", 11) }], &["blue: mount /dev/sda"]),
+        ("also inside", single(), vec![BlockDevice { bus: Bus::Ata, ..btrfs("sda", 11) }], &["blue: mount /dev/sda"]),
         ("nothing of it is there", single(), vec![], &[]),
         (
             "a clone beside it",
@@ -101,26 +102,26 @@ fn enrolled_rows() -> Vec<Row> {
         (
             "another size",
             single(),
-            vec![Facts { size: 999, ..btrfs("sdb", 11) }],
+            vec![BlockDevice { size: 999, ..btrfs("sdb", 11) }],
             &["blue: refuse |999 bytes instead of 1000"],
         ),
-        ("two devices", pair(), vec![btrfs("sdc", 12), btrfs("sdb", 11)], &["blue: mount /dev/sdb /dev/sdc"]),
-        ("one of two is missing", pair(), vec![btrfs("sdb", 11)], &["blue: refuse |1 of the 2 devices"]),
+        ("two devices", two_members(), vec![btrfs("sdc", 12), btrfs("sdb", 11)], &["blue: mount /dev/sdb /dev/sdc"]),
+        ("one of two is missing", two_members(), vec![btrfs("sdb", 11)], &["blue: refuse |1 of the 2 devices"]),
         (
             "one of two is doubled",
-            pair(),
+            two_members(),
             vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 12)],
             &["blue: refuse |/dev/sdc and /dev/sdd"],
         ),
         (
             "a copy of one in the place of the other",
-            pair(),
+            two_members(),
             vec![btrfs("sdb", 11), btrfs("sdd", 11)],
             &["blue: refuse |/dev/sdb and /dev/sdd"],
         ),
         (
             "a third device",
-            pair(),
+            two_members(),
             vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 13)],
             &["blue: refuse |/dev/sdd belongs"],
         ),
@@ -129,7 +130,7 @@ fn enrolled_rows() -> Vec<Row> {
 
 fn encrypted_rows() -> Vec<Row> {
     let ours = mapping_name(uuid(20));
-    let serial = |facts: Facts| Facts { serial: "T".to_owned(), ..facts };
+    let serial = |facts: BlockDevice| BlockDevice { serial: "T".to_owned(), ..facts };
     vec![
         ("locked", encrypted(), vec![luks("sdb")], &["blue: await /dev/sdb"]),
         ("two of one container", encrypted(), vec![luks("sdb"), luks("sdc")], &["blue: refuse |/dev/sdb and /dev/sdc"]),
@@ -166,7 +167,7 @@ fn encrypted_rows() -> Vec<Row> {
 fn every_opinion() {
     for (what, enrolments, devices, wanted) in [unknown_rows(), enrolled_rows(), encrypted_rows()].into_iter().flatten()
     {
-        let told = judged(&Sight { enrolments: &enrolments, devices: &devices, ..NOTHING });
+        let told = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, ..NOTHING });
         assert_eq!(told.len(), wanted.len(), "{what}: {told:?}");
         for (told, wanted) in told.iter().zip(wanted) {
             let mut words = wanted.split('|');
@@ -180,24 +181,24 @@ fn every_opinion() {
 #[test]
 fn what_is_going_on_decides_what_comes_next() {
     let enrolments = single();
-    let mounted = Standing { enrolment: uuid(1), mounted: vec![PathBuf::from("/dev/sdb")], ..Standing::default() };
+    let mounted = DriveUse { enrolment: uuid(1), mounted: vec![PathBuf::from("/dev/sdb")], ..DriveUse::default() };
     let backup = [uuid(1)];
-    let idle = Standing { enrolment: uuid(1), ..Standing::default() };
+    let idle = DriveUse { enrolment: uuid(1), ..DriveUse::default() };
     for (what, on_plug, standing, wanted) in [
-        ("released", true, Standing { released: true, ..idle.clone() }, "blue: leave"),
-        ("an order is carried out", true, Standing { busy: true, ..idle.clone() }, "blue: leave"),
+        ("released", true, DriveUse { released: true, ..idle.clone() }, "blue: leave"),
+        ("an order is carried out", true, DriveUse { busy: true, ..idle.clone() }, "blue: leave"),
         ("mounted, a backup is due", true, mounted.clone(), "blue: backup"),
         ("mounted, no backup is due", false, mounted.clone(), "blue: leave"),
-        ("mounted, a job runs", true, Standing { busy: true, ..mounted.clone() }, "blue: leave"),
-        ("the backups have run", true, Standing { served: true, ..mounted.clone() }, "blue: leave"),
+        ("mounted, a job runs", true, DriveUse { busy: true, ..mounted.clone() }, "blue: leave"),
+        ("the backups have run", true, DriveUse { served: true, ..mounted.clone() }, "blue: leave"),
     ] {
         let (devices, standing) = ([btrfs("sdb", 11)], [standing]);
         let on_plug = if on_plug { &backup[..] } else { &[] };
-        let sight = Sight { enrolments: &enrolments, devices: &devices, standing: &standing, on_plug, ..NOTHING };
+        let sight = PolicyInput { enrolments: &enrolments, devices: &devices, standing: &standing, on_plug, ..NOTHING };
         assert_eq!(judged(&sight), [wanted], "{what}");
     }
     let (devices, standing) = ([btrfs("sdb", 11), btrfs("sdc", 11)], [mounted]);
-    let told = judged(&Sight { enrolments: &enrolments, devices: &devices, standing: &standing, ..NOTHING });
+    let told = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, standing: &standing, ..NOTHING });
     assert_eq!(told.first().map(String::as_str), Some("blue: leave"), "a copy beside what is mounted changes nothing");
     assert!(
         told.get(1).is_some_and(|told| told.starts_with("sdc: refuse /dev/sdc") && told.contains("/dev/sdb")),
@@ -207,27 +208,27 @@ fn what_is_going_on_decides_what_comes_next() {
 
 #[test]
 fn a_loop_device_that_no_rule_matches_is_neither_an_enrolled_drive_nor_a_copy_of_one() {
-    let file = Facts { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
+    let file = BlockDevice { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
     let (enrolments, rules) = (single(), [MatchRule { loop_file: Some("/srv/*".to_owned()), ..MatchRule::default() }]);
     let alone = [file.clone()];
     let beside = [btrfs("sdb", 11), file];
-    let sight = Sight { enrolments: &enrolments, devices: &alone, ..NOTHING };
+    let sight = PolicyInput { enrolments: &enrolments, devices: &alone, ..NOTHING };
     assert_eq!(judged(&sight), [""; 0]);
-    assert_eq!(judged(&Sight { rules: &rules, ..sight }), ["blue: mount /dev/loop0"]);
-    assert_eq!(judged(&Sight { devices: &beside, ..sight }), ["blue: mount /dev/sdb"]);
+    assert_eq!(judged(&PolicyInput { rules: &rules, ..sight }), ["blue: mount /dev/loop0"]);
+    assert_eq!(judged(&PolicyInput { devices: &beside, ..sight }), ["blue: mount /dev/sdb"]);
 }
 
 #[test]
 fn a_configured_key_unlocks() {
     let (enrolments, devices, keys) = (encrypted(), [luks("sdb")], [uuid(1)]);
-    let sight = Sight { enrolments: &enrolments, devices: &devices, keys: &keys, ..NOTHING };
+    let sight = PolicyInput { enrolments: &enrolments, devices: &devices, keys: &keys, ..NOTHING };
     assert_eq!(judged(&sight), ["blue: unlock /dev/sdb"]);
 }
 
 #[test]
 fn a_rule_widens_what_is_shown_and_loops_need_one_of_their_own() {
-    let file = Facts { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
-    let inside = Facts { bus: Bus::Ata, ..btrfs("sda", 11) };
+    let file = BlockDevice { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
+    let inside = BlockDevice { bus: Bus::Ata, ..btrfs("sda", 11) };
     let devices = [file, inside];
     let rule = MatchRule::default();
     let text = |text: &str| Some(text.to_owned());
@@ -240,6 +241,6 @@ fn a_rule_widens_what_is_shown_and_loops_need_one_of_their_own() {
         (MatchRule { devpath: text("/devices/x/*/sda"), id_path: text("pci-?-usb-2"), ..rule }, &["sda: show"][..]),
     ] {
         let rules = [rule];
-        assert_eq!(judged(&Sight { rules: &rules, devices: &devices, ..NOTHING }), wanted, "{rules:?}");
+        assert_eq!(judged(&PolicyInput { rules: &rules, devices: &devices, ..NOTHING }), wanted, "{rules:?}");
     }
 }

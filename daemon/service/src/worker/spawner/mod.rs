@@ -34,12 +34,12 @@ pub(crate) struct Spawner {
 /// The way to the thread: who wants a worker, and in the same order the sockets that the workers get.
 #[derive(Debug)]
 struct Door {
-    wishes: mpsc::Sender<Wish>,
+    requests: mpsc::Sender<Request>,
     sockets: UnixStream,
 }
 
 /// A worker that somebody waits for.
-type Wish = oneshot::Sender<io::Result<Child>>;
+type Request = oneshot::Sender<io::Result<Child>>;
 
 /// What is started: this program, from the file that runs now, so that both ends are of one version while it is updated.
 #[derive(Debug)]
@@ -67,15 +67,15 @@ impl Spawner {
         // The order waits in the socket: it does not depend on how the worker begins.
         handover::send(&ours, &line, &handed.borrowed())?;
         drop(handed);
-        let child = self.wish(&theirs)?.await.map_err(|_dropped| ended())??;
+        let child = self.request(&theirs)?.await.map_err(|_dropped| ended())??;
         Worker::new(ours, watched(child, in_a_thread)?)
     }
 
-    fn wish(&self, theirs: &UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
+    fn request(&self, theirs: &UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
         let (answer, started) = oneshot::channel();
         let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         handover::send(&door.sockets, b"x", &[theirs.as_fd()])?;
-        door.wishes.send(answer).map_err(|_unsent| ended())?;
+        door.requests.send(answer).map_err(|_unsent| ended())?;
         Ok(started)
     }
 
@@ -87,7 +87,7 @@ impl Spawner {
     }
 
     fn of(program: Program) -> io::Result<Self> {
-        let (wishes, wanted) = mpsc::channel::<Wish>();
+        let (requests, wanted) = mpsc::channel::<Request>();
         let (sockets, others) = UnixStream::pair()?;
         let (tell, told) = mpsc::channel();
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
@@ -100,12 +100,12 @@ impl Spawner {
             }
         })?;
         told.recv().map_err(|_gone| ended())??;
-        Ok(Self { door: Mutex::new(Door { wishes, sockets }) })
+        Ok(Self { door: Mutex::new(Door { requests, sockets }) })
     }
 }
 
 impl Program {
-    fn answer(&self, sockets: &UnixStream, answer: Wish) {
+    fn answer(&self, sockets: &UnixStream, answer: Request) {
         let mut descriptors = Vec::new();
         let came = handover::receive(sockets, &mut LineBuffer::new(usize::MAX), &mut descriptors);
         let socket = came.and_then(|_| descriptors.pop().ok_or_else(ended));

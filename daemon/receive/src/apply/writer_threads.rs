@@ -1,0 +1,154 @@
+//! The threads that write data, and the order between them.
+
+use std::thread::Scope;
+
+use super::encoded::Written;
+use super::perform::{Rules, Task};
+use super::readers::Readers;
+use super::spread::Spread;
+use super::writer_thread::WriterThread;
+use crate::volume::Inode;
+
+/// Work of this many bytes is large. It is done by the caller where its writer thread has nothing to do: to wake a writer thread, and to
+/// copy from another core's cache, costs more than the caller could do meanwhile.
+const LARGE: usize = 64 << 10;
+/// So many encoded extents are remembered before they are checked early.
+const RECORD: usize = 1 << 17;
+
+/// The writer threads, as the applier sees them.
+pub(crate) struct WriterThreads<'r, I> {
+    writer_threads: Vec<WriterThread<'r, I>>,
+    readers: Readers,
+    spread: Option<Spread>,
+    /// Payloads are decoded, so that a file may keep more than one writer thread busy.
+    decode: bool,
+    /// Told how many bytes of the stream were let go.
+    freed: Box<dyn Fn(usize, bool) + 'r>,
+}
+
+impl<'r, I: Inode> WriterThreads<'r, I> {
+    /// Starts `count` threads in `scope`. They end when the writer threads are dropped.
+    pub(crate) fn start<'scope>(
+        scope: &'scope Scope<'scope, 'r>,
+        count: usize,
+        rules: &'r Rules,
+        freed: impl Fn(usize, bool) + Send + Clone + 'r,
+    ) -> Self {
+        Self {
+            writer_threads: (0..count.max(1)).map(|_| WriterThread::start(scope, rules, freed.clone())).collect(),
+            readers: Readers::default(),
+            spread: None,
+            decode: rules.way.force_decompress || rules.way.verify,
+            freed: Box::new(freed),
+        }
+    }
+
+    /// Does a file's work, or hands it to its writer thread, after what it depends on.
+    pub(crate) fn give(&mut self, task: Task<I>) {
+        let Some(task) = self.spread(task) else { return };
+        let number = task.inode.number();
+        let own = self.writer_thread_of(number);
+        if let Some((writer_thread, given)) =
+            self.readers.take(number).filter(|(writer_thread, _)| *writer_thread != own)
+        {
+            self.wait(writer_thread, given);
+        }
+        for source in task.sources.iter().map(Inode::number).filter(|&source| source != number) {
+            self.source(source, own);
+        }
+        let Some(writer_thread) = self.writer_threads.get_mut(own) else { return };
+        let weight = task.weight();
+        if weight >= LARGE && !self.decode && writer_thread.is_idle() {
+            writer_thread.perform_here(task);
+            (self.freed)(weight, false);
+        } else {
+            writer_thread.push(task, weight);
+        }
+    }
+
+    /// Sends what waits to be sent, so that nothing lies about while the applier waits for input.
+    pub(crate) fn flush(&mut self) {
+        self.writer_threads.iter_mut().for_each(WriterThread::send);
+    }
+
+    /// Waits until everything given so far is done.
+    pub(crate) fn drain_all(&mut self) {
+        self.flush();
+        self.writer_threads.iter_mut().for_each(WriterThread::drain);
+        self.readers.clear();
+        self.spread = None;
+    }
+
+    /// Waits until everything is done, and takes the record of encoded writes.
+    pub(crate) fn surrender(&mut self) -> Written {
+        self.drain_all();
+        let mut all = Written::default();
+        for writer_thread in &mut self.writer_threads {
+            all.merge(writer_thread.take_written());
+        }
+        all
+    }
+
+    /// Whether the writer threads' records together may have outgrown their bound.
+    pub(crate) fn is_full(&self) -> bool {
+        let share = RECORD.checked_div(self.writer_threads.len()).unwrap_or(RECORD);
+        self.writer_threads.iter().any(|writer_thread| writer_thread.written() > share)
+    }
+
+    /// Hands the task to whichever writer thread is next, if it is one that may go to any; gives back one that may not.
+    fn spread(&mut self, task: Task<I>) -> Option<Task<I>> {
+        if !self.decode || self.writer_threads.len() < 2 {
+            return Some(task);
+        }
+        let number = task.inode.number();
+        let Some(range) = Spread::range(&task) else {
+            let touched = |spread: &Spread| {
+                spread.number == number || task.sources.iter().any(|source| source.number() == spread.number)
+            };
+            if self.spread.as_ref().is_some_and(touched) {
+                self.drain_all();
+            }
+            return Some(task);
+        };
+        if self.spread.as_ref().is_none_or(|spread| spread.number != number || range.start < spread.end) {
+            // What came before on this file is done first, and what came before on the other is forgotten.
+            self.drain_all();
+        }
+        let turn = self.spread.as_ref().map_or(0, |spread| spread.turn.saturating_add(1));
+        let turn = turn.checked_rem(self.writer_threads.len()).unwrap_or_default();
+        self.spread = Some(Spread { number, end: range.end, turn });
+        let weight = task.weight();
+        self.writer_threads.get_mut(turn)?.push(task, weight);
+        None
+    }
+
+    /// A file of the writer thread `own` is about to read from `source`, which may belong to another one.
+    fn source(&mut self, source: u64, own: usize) {
+        let theirs = self.writer_thread_of(source);
+        if theirs == own {
+            return;
+        }
+        if let Some(writer_thread) = self.writer_threads.get_mut(theirs) {
+            writer_thread.finish(source);
+        }
+        let given = self.writer_threads.get(own).map_or(0, |writer_thread| writer_thread.given().saturating_add(1));
+        if let Some((writer_thread, given)) = self.readers.insert(source, own, given) {
+            self.wait(writer_thread, given);
+        }
+        let writer_threads = &self.writer_threads;
+        self.readers.prune(|writer_thread| writer_threads.get(writer_thread).map_or(u64::MAX, WriterThread::done));
+    }
+
+    fn writer_thread_of(&self, number: u64) -> usize {
+        number
+            .checked_rem(self.writer_threads.len() as u64)
+            .and_then(|writer_thread| usize::try_from(writer_thread).ok())
+            .unwrap_or_default()
+    }
+
+    fn wait(&mut self, writer_thread: usize, given: u64) {
+        if let Some(writer_thread) = self.writer_threads.get_mut(writer_thread) {
+            writer_thread.wait(given);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Planned order gives what plain order gives.
+//!
+//! A stateful generator makes sequences of commands, nearly all of them valid. Each is applied to a subvolume in memory command for
+//! command, and to another one with the planner's folds and several writer threads; the results must be equal, or
+//! both fail at the same command. A sample runs on a real subvolume too, which also shows that the model is
+//! right. `PROPTEST_CASES` sets how many sequences there are.
+
+mod changes;
+mod command;
+mod invalid;
+mod payloads;
+mod real;
+mod run;
+mod sequence;
+mod world;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::memory::{MemoryVolume, View};
+use crate::plan::NewInode;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use command::OURS;
+use run::{Order, run};
+use sequence::{Sequence, Turn, sequence};
+
+/// So many sequences where nothing else is said.
+const CASES: u32 = 300;
+/// and so many on a real subvolume.
+const REAL_CASES: u32 = 40;
+
+fn turns() -> impl Strategy<Value = (Vec<Turn>, u16)> {
+    (vec(any::<Turn>().no_shrink(), 1..120), any::<u16>())
+}
+
+fn planned() -> impl Strategy<Value = Order> {
+    (1..=4_usize, any::<bool>()).prop_map(|(writer_threads, decoded)| Order::Planned { writer_threads, decoded })
+}
+
+fn config(cases: u32) -> Config {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(cases);
+    Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() }
+}
+
+#[test]
+fn planned_order_gives_what_plain_order_gives() {
+    let (commands, valid, whole) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    TestRunner::new(config(CASES))
+        .run(&(turns(), planned()), |((turns, cut), planned)| {
+            let sequence = sequence(&turns, cut);
+            let reached = agree(&sequence, planned)?;
+            commands.fetch_add(sequence.commands.len(), Ordering::Relaxed);
+            valid.fetch_add(sequence.commands.len() - sequence.invalid.len(), Ordering::Relaxed);
+            whole.fetch_add(usize::from(reached), Ordering::Relaxed);
+            Ok(())
+        })
+        .unwrap();
+    let (commands, valid) = (commands.into_inner(), valid.into_inner());
+    assert!(valid * 10 >= commands * 9, "of {commands} commands only {valid} are valid");
+    println!("{commands} commands, {valid} of them valid, {} sequences without an invalid one", whole.into_inner());
+}
+
+/// The same on a loop device: both orders agree, and the model is what the kernel does.
+#[test]
+fn privileged_a_real_subvolume_agrees_with_itself_and_with_the_model() {
+    let place = real::Loop::new();
+    TestRunner::new(Config { max_shrink_iters: 500, ..config(REAL_CASES) })
+        .run(&(turns(), planned()), |((turns, cut), planned)| {
+            let sequence = sequence(&turns, cut);
+            let model = run(MemoryVolume::new(OURS), &sequence, Order::Plain, |same| same)
+                .map(|volume| volume.view().without_zeros());
+            for order in [Order::Plain, planned] {
+                let path = place.subvolume();
+                let volume = || real::open(&path);
+                match (&model, run(volume(), &sequence, order, |_| volume()).map(|_| real::view(&path).without_zeros()))
+                {
+                    (Ok(model), Ok(mut real)) => compare(model.clone(), &mut real, &sequence, order)?,
+                    (Err((model, _)), Err((real, error))) => {
+                        prop_assert_eq!(*model, real, "{:?} {} {:?}", order, error, sequence);
+                    }
+                    (model, real) => {
+                        let (model, real) = (model.as_ref().map(|_| ()), real.map(|_| ()));
+                        let text = format!("{order:?}: model {model:?}, real {real:?} in {sequence:?}");
+                        return Err(TestCaseError::fail(text));
+                    }
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Times count where the stream gave them; the model does not know that a directory's change with its names.
+fn compare(mut model: View, real: &mut View, sequence: &Sequence, order: Order) -> Result<(), TestCaseError> {
+    let incremental = (1..sequence.commands.len()).contains(&sequence.cut);
+    for (path, real) in &mut real.names {
+        let Some(model) = model.names.get_mut(path) else { continue };
+        if incremental && model.what == NewInode::Directory {
+            (model.atime, model.mtime) = (None, None);
+        }
+        real.atime = real.atime.filter(|_| model.atime.is_some());
+        real.mtime = real.mtime.filter(|_| model.mtime.is_some());
+        if !matches!(model.what, NewInode::File | NewInode::Directory) {
+            model.flags = 0;
+        }
+    }
+    for (path, model) in &model.names {
+        prop_assert_eq!(Some(model), real.names.get(path), "{:?} {} {:?}", order, path.escape_ascii(), sequence);
+    }
+    prop_assert_eq!(model.names.len(), real.names.len(), "{:?} {:?}", order, sequence);
+    Ok(())
+}
+
+/// Both orders agree; and the generator knows what is valid, or nothing would be shown. Answers whether all was valid.
+fn agree(sequence: &Sequence, planned: Order) -> Result<bool, TestCaseError> {
+    let plain = run(MemoryVolume::new(OURS), sequence, Order::Plain, |same| same).map(|volume| volume.view());
+    let planned = run(MemoryVolume::new(OURS), sequence, planned, |same| same).map(|volume| volume.view());
+    match (plain, planned, sequence.invalid.first()) {
+        (Ok(plain), Ok(planned), None) => {
+            prop_assert_eq!(plain, planned, "{:?}", sequence);
+            Ok(true)
+        }
+        (Err((plain, _)), Err((planned, error)), Some(&invalid)) => {
+            prop_assert_eq!(plain, Some(invalid as u64), "{:?}", sequence);
+            prop_assert_eq!(planned, Some(invalid as u64), "{} {:?}", error, sequence);
+            Ok(false)
+        }
+        (plain, planned, invalid) => Err(TestCaseError::fail(format!(
+            "plain {:?}, planned {:?}, invalid {invalid:?} in {sequence:?}",
+            plain.map(|_| ()),
+            planned.map(|_| ())
+        ))),
+    }
+}

@@ -1,0 +1,267 @@
+//! The generator: dice become commands, nearly all of them valid, in the manner of the kernel and in others.
+
+use std::fmt;
+
+use butterdock_stream::Time;
+
+use crate::order::changes;
+use crate::order::command::{Owned, What};
+use crate::order::invalid;
+use crate::order::world::{World, within};
+
+/// The dice of one turn: its kind and what it needs to decide.
+pub(crate) type Turn = (u8, [u16; 8]);
+
+/// Commands, and what is known of them.
+#[derive(Clone)]
+pub(crate) struct Sequence {
+    pub(crate) commands: Vec<Owned>,
+    /// Numbers of the commands that must fail.
+    pub(crate) invalid: Vec<usize>,
+    /// Where the subvolume is whole for the first time, and what follows is an increment.
+    pub(crate) cut: usize,
+}
+
+impl fmt::Debug for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "this sequence:")?;
+        for (number, command) in self.commands.iter().enumerate() {
+            let increment = if number == self.cut { "the increment: " } else { "" };
+            let invalid = if self.invalid.contains(&number) { "invalid: " } else { "" };
+            writeln!(f, "{number:4} {increment}{invalid}{command:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A sequence in the making.
+pub(crate) struct Draw {
+    pub(crate) world: World,
+    sequence: Sequence,
+    dice: [u16; 8],
+    rolled: usize,
+}
+
+/// Turns dice into a sequence.
+pub(crate) fn sequence(turns: &[Turn], cut: u16) -> Sequence {
+    let sequence = Sequence { commands: Vec::new(), invalid: Vec::new(), cut: 0 };
+    let mut draw = Draw { world: World::new(), sequence, dice: [0; 8], rolled: 0 };
+    for (kind, dice) in turns {
+        (draw.dice, draw.rolled) = (*dice, 0);
+        draw.turn(*kind);
+    }
+    draw.sequence.cut = usize::from(cut) % (draw.sequence.commands.len() + 1);
+    draw.sequence
+}
+
+impl Draw {
+    /// A number for the next decision.
+    pub(crate) fn roll(&mut self) -> u16 {
+        self.rolled += 1;
+        let at = self.rolled - 1;
+        self.dice[at % 8].rotate_left(u32::try_from(at / 8 * 5).unwrap_or(0))
+    }
+
+    pub(crate) fn add(&mut self, command: Owned) {
+        self.sequence.commands.push(command);
+    }
+
+    pub(crate) fn add_invalid(&mut self, command: Owned) {
+        self.sequence.invalid.push(self.sequence.commands.len());
+        self.sequence.commands.push(command);
+    }
+
+    fn turn(&mut self, kind: u8) {
+        match kind % 40 {
+            0..=6 => self.new_inode(What::File),
+            7..=9 => self.new_inode(What::Directory),
+            10 => {
+                let what = [What::Symlink, What::Fifo, What::Socket, What::Device][usize::from(self.roll() % 4)];
+                self.new_inode(what);
+            }
+            11 => self.without_rename(),
+            12 => self.interrupted(),
+            13 => self.replace(),
+            14..=15 => self.move_one(),
+            16 => self.move_over(),
+            17 => self.swap(),
+            18 => self.link(),
+            19 => self.unlink(),
+            20 => self.rmdir(),
+            21..=29 => changes::data(self),
+            30..=35 => changes::attribute(self),
+            36..=37 => {
+                let directory = self.any(|what| what == What::Directory);
+                changes::one_attribute(self, &directory);
+            }
+            38 => changes::one_attribute(self, ""),
+            _ => {
+                if self.roll() % 3 == 0 {
+                    invalid::draw(self);
+                } else {
+                    changes::data(self);
+                }
+            }
+        }
+    }
+
+    /// As the kernel sends a new inode: under a temporary name, renamed, then changes.
+    fn new_inode(&mut self, what: What) {
+        let (temporary, dice) = (self.world.temporary(), self.roll());
+        let path = self.world.free(dice);
+        self.make(&temporary, what);
+        self.rename(&temporary, &path);
+        for _ in 0..self.roll() % 5 {
+            if what == What::File && self.roll() % 2 == 0 {
+                changes::one_data(self, &path);
+            } else {
+                changes::one_attribute(self, &path);
+            }
+        }
+        if self.roll() % 2 == 0 {
+            changes::ending(self, &path);
+        }
+    }
+
+    /// An inode that keeps its first name, temporary or not.
+    fn without_rename(&mut self) {
+        let dice = self.roll();
+        let path = if self.roll() % 2 == 0 { self.world.temporary() } else { self.world.free(dice) };
+        let what = if self.roll() % 2 == 0 { What::File } else { What::Directory };
+        self.make(&path, what);
+        changes::one_attribute(self, &path);
+    }
+
+    /// Something stands between the creation and the renaming, or they come from and go to other kinds of names.
+    fn interrupted(&mut self) {
+        let (temporary, dice) = (self.world.temporary(), self.roll());
+        self.make(&temporary, What::File);
+        match self.roll() % 4 {
+            0 => changes::one_attribute(self, &temporary),
+            1 => changes::one_attribute(self, ""),
+            2 => {
+                let again = self.world.temporary();
+                self.rename(&temporary, &again);
+                if dice % 2 == 0 {
+                    let path = self.world.free(dice);
+                    self.rename(&again, &path);
+                }
+                return;
+            }
+            _ => {
+                let other = self.world.free(dice);
+                self.link_one(&other, &temporary);
+            }
+        }
+        let path = self.world.free(dice);
+        self.rename(&temporary, &path);
+        changes::one_data(self, &path);
+    }
+
+    /// A new inode takes the place of one that is there.
+    fn replace(&mut self) {
+        let (temporary, dice) = (self.world.temporary(), self.roll());
+        let (what, path) = match self.roll() % 3 {
+            0 => (What::Directory, self.world.directory(dice, true)),
+            _ => (What::File, self.world.pick(dice, |known| known.what != What::Directory)),
+        };
+        let Some(path) = path else { return };
+        self.make(&temporary, what);
+        self.rename(&temporary, &path);
+        if what == What::File {
+            changes::one_data(self, &path);
+        }
+        changes::one_attribute(self, &path);
+    }
+
+    fn move_one(&mut self) {
+        let (from, to) = (self.roll(), self.roll());
+        let from = self.world.pick_path(from, |path, _| !path.is_empty());
+        let to = self.world.free(to);
+        if let Some(from) = from.filter(|from| !within(&to, from)) {
+            self.rename(&from, &to);
+        }
+    }
+
+    fn move_over(&mut self) {
+        let (from, to) = (self.roll(), self.roll());
+        if self.roll() % 2 == 0 {
+            let file = |dice| self.world.pick(dice, |known| known.what != What::Directory);
+            if let (Some(from), Some(to)) = (file(from), file(to)) {
+                self.rename(&from, &to);
+            }
+        } else if let (Some(from), Some(to)) =
+            (self.world.directory(from, from % 2 == 0), self.world.directory(to, true))
+        {
+            if !within(&to, &from) && !within(&from, &to) {
+                self.rename(&from, &to);
+            }
+        }
+    }
+
+    /// Two names change places by way of a temporary one.
+    fn swap(&mut self) {
+        let (a, b) = (self.roll(), self.roll());
+        let any = |dice| self.world.pick_path(dice, |path, _| !path.is_empty());
+        if let (Some(a), Some(b)) = (any(a), any(b)) {
+            if within(&a, &b) || within(&b, &a) || self.world.same(&a, &b) {
+                return;
+            }
+            let temporary = self.world.temporary();
+            self.rename(&a, &temporary);
+            self.rename(&b, &a);
+            self.rename(&temporary, &b);
+        }
+    }
+
+    fn link_one(&mut self, path: &str, existing: &str) {
+        self.world.link(path, existing);
+        self.add(Owned::Link { path: path.into(), existing: existing.into() });
+    }
+
+    fn link(&mut self) {
+        let (existing, path) = (self.roll(), self.roll());
+        if let Some(existing) = self.world.pick(existing, |known| known.what != What::Directory) {
+            let path = if self.roll() % 8 == 0 { self.world.temporary() } else { self.world.free(path) };
+            self.link_one(&path, &existing);
+        }
+    }
+
+    fn unlink(&mut self) {
+        let dice = self.roll();
+        if let Some(path) = self.world.pick(dice, |known| known.what != What::Directory) {
+            self.world.remove(&path);
+            self.add(Owned::Unlink { path });
+        }
+    }
+
+    fn rmdir(&mut self) {
+        let dice = self.roll();
+        if let Some(path) = self.world.directory(dice, true) {
+            self.world.remove(&path);
+            self.add(Owned::Rmdir { path });
+        }
+    }
+
+    pub(crate) fn any(&mut self, fits: impl Fn(What) -> bool) -> String {
+        let dice = self.roll();
+        self.world.pick(dice, |known| fits(known.what)).unwrap_or_default()
+    }
+
+    pub(crate) fn time(&mut self) -> Time {
+        Time { seconds: i64::from(self.roll()) * 1000 - 5000, nanoseconds: u32::from(self.roll()) * 9999 }
+    }
+
+    fn make(&mut self, path: &str, what: What) {
+        self.world.make(path, what);
+        self.add(Owned::Make { path: path.into(), what });
+    }
+
+    /// Renaming one name of an inode over another does nothing.
+    fn rename(&mut self, from: &str, to: &str) {
+        if !self.world.same(from, to) {
+            self.world.rename(from, to);
+        }
+        self.add(Owned::Rename { path: from.into(), to: to.into() });
+    }
+}

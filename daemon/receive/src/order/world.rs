@@ -1,0 +1,112 @@
+//! What the generator knows of the subvolume that its commands make: enough to name what is there.
+
+use std::collections::BTreeMap;
+
+use crate::order::command::What;
+
+/// The names and what they name.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    /// By path; the root has the empty one.
+    names: BTreeMap<String, usize>,
+    nodes: Vec<Known>,
+    made: u64,
+}
+
+/// What is known of an inode.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) what: What,
+    pub(crate) size: u64,
+    /// Written in place, without checksums.
+    pub(crate) nocow: bool,
+    /// Has a compression property, or a flag that stands for one.
+    pub(crate) compression: bool,
+    /// Becomes immutable or append-only in the end.
+    pub(crate) refusing: bool,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let root = Known { what: What::Directory, size: 0, nocow: false, compression: false, refusing: false };
+        Self { names: BTreeMap::from([(String::new(), 0)]), nodes: vec![root], made: 256 }
+    }
+
+    /// A name of the form that the sender uses for an inode without a place.
+    pub(crate) fn temporary(&mut self) -> String {
+        self.made += 1;
+        format!("o{}-{}-0", self.made, self.made % 9)
+    }
+
+    /// A path for a name that is not there yet, in a directory that is.
+    pub(crate) fn free(&mut self, dice: u16) -> String {
+        let directory = self.pick(dice, |known| known.what == What::Directory).unwrap_or_default();
+        self.made += 1;
+        join(&directory, &format!("n{}", self.made))
+    }
+
+    pub(crate) fn known(&mut self, path: &str) -> &mut Known {
+        let node = self.names[path];
+        &mut self.nodes[node]
+    }
+
+    /// One of the paths whose inode fits, the root's too.
+    pub(crate) fn pick(&self, dice: u16, fits: impl Fn(&Known) -> bool) -> Option<String> {
+        self.pick_path(dice, |_, known| fits(known))
+    }
+
+    pub(crate) fn pick_path(&self, dice: u16, fits: impl Fn(&str, &Known) -> bool) -> Option<String> {
+        let fitting: Vec<_> = self.names.iter().filter(|(path, node)| fits(path, &self.nodes[**node])).collect();
+        let (path, _) = fitting.get(usize::from(dice) % fitting.len().max(1))?;
+        Some((*path).clone())
+    }
+
+    /// A directory below the root that is empty, or is not.
+    pub(crate) fn directory(&self, dice: u16, empty: bool) -> Option<String> {
+        self.pick_path(dice, |path, known| {
+            known.what == What::Directory && !path.is_empty() && self.is_empty(path) == empty
+        })
+    }
+
+    pub(crate) fn is_empty(&self, path: &str) -> bool {
+        !self.names.keys().any(|name| name.len() > path.len() && within(name, path))
+    }
+
+    pub(crate) fn same(&self, a: &str, b: &str) -> bool {
+        self.names.get(a).is_some_and(|node| self.names.get(b) == Some(node))
+    }
+
+    pub(crate) fn make(&mut self, path: &str, what: What) {
+        let parent = self.names[path.rsplit_once('/').map_or("", |(parent, _)| parent)];
+        let Known { nocow, compression, .. } = self.nodes[parent];
+        self.nodes.push(Known { what, size: 0, nocow, compression, refusing: false });
+        self.names.insert(path.to_owned(), self.nodes.len() - 1);
+    }
+
+    pub(crate) fn link(&mut self, path: &str, existing: &str) {
+        self.names.insert(path.to_owned(), self.names[existing]);
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.names.remove(path);
+    }
+
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let moved: Vec<String> = self.names.keys().filter(|name| within(name, from)).cloned().collect();
+        self.names.remove(to);
+        for name in moved {
+            if let Some(node) = self.names.remove(&name) {
+                self.names.insert(format!("{to}{}", &name[from.len()..]), node);
+            }
+        }
+    }
+}
+
+pub(crate) fn join(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// Whether `path` is `other` or lies below it.
+pub(crate) fn within(path: &str, other: &str) -> bool {
+    other.is_empty() || path == other || path.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'))
+}

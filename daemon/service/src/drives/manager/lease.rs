@@ -1,0 +1,117 @@
+//! How a job holds a drive.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use crate::types::Error;
+use butterdock_btrfs::mount_ids;
+use tokio::sync::watch;
+
+use super::DriveId;
+use super::drive_lock::blocking;
+use super::handle::DriveManager;
+use crate::backups::{Known, SharedSnapshot};
+use crate::dir_handle::DirHandle;
+
+/// A drive that is mounted, proved, and not let go as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    root: DirHandle,
+    mount: u64,
+    gone: watch::Receiver<bool>,
+    removal: watch::Receiver<bool>,
+    held: Held,
+}
+
+/// That the drive is held: counted as long as this is there.
+#[derive(Debug)]
+struct Held {
+    manager: DriveManager,
+    id: DriveId,
+}
+
+impl Lease {
+    /// Of a drive that is held; the channels say whether it is pulled out, and whether it is being made safe.
+    pub(super) fn new(
+        manager: DriveManager,
+        id: DriveId,
+        root: File,
+        mount: u64,
+        (gone, removal): (watch::Receiver<bool>, watch::Receiver<bool>),
+    ) -> Self {
+        Self { root: OwnedFd::from(root).into(), mount, gone, removal, held: Held { manager, id } }
+    }
+
+    /// Holds it no longer, once nothing of it is open here, or that takes too long.
+    pub(crate) async fn close(self) {
+        let Self { root, held, .. } = self;
+        root.close().await;
+        drop(held);
+    }
+
+    /// The top of its filesystem.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Its mount, as `mount_ids` has it; 0 where the kernel does not tell.
+    pub(crate) fn mount_id(&self) -> u64 {
+        self.mount
+    }
+
+    /// What is remembered of a backup on it, and whether version 1 wrote that down.
+    ///
+    /// # Errors
+    /// As for [`DriveManager::pins`].
+    pub(crate) fn known(&self, backup: &str) -> Result<(Known, bool), String> {
+        self.held.manager.known(&self.held.id, backup)
+    }
+
+    /// All that this machine shares with it, what belongs to the backup first; for a restore the name is empty.
+    pub(crate) fn shared(&self, backup: &str) -> Vec<SharedSnapshot> {
+        self.held.manager.shared(&self.held.id, backup)
+    }
+
+    /// Waits until the drive is being made safe to unplug: who only looks at it ends then, because no caller can cancel a
+    /// look. A job is cancelled first.
+    pub(crate) async fn removal(&self) {
+        // The channel lives as long as the drive is known.
+        if self.removal.clone().wait_for(|is_removed| *is_removed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until the drive is pulled out.
+    pub(crate) async fn gone(&self) {
+        // Whoever would tell keeps the mount: when that is over, so is the drive's stay.
+        self.gone.clone().wait_for(|gone| *gone).await.map(drop).unwrap_or_default();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.manager.entry(&self.id, |entry| entry.leased = entry.leased.saturating_sub(1));
+        self.manager.review();
+    }
+}
+
+impl DriveManager {
+    pub(super) async fn lease_now(&self, id: &DriveId) -> Result<Lease, Error> {
+        let guard = self.lock_drive(id).await?;
+        let lease = self.hold(id).await;
+        self.done(guard);
+        lease
+    }
+
+    async fn hold(&self, id: &DriveId) -> Result<Lease, Error> {
+        let mount = self.ensure_mounted(id).await?;
+        let gone = mount.gone.subscribe();
+        let (root, number) = blocking(id, move || {
+            let root = mount.mounted.root()?;
+            let mount = mount_ids::of(&root);
+            Ok((root, mount))
+        })
+        .await?;
+        self.held(id, root, number, gone)
+    }
+}

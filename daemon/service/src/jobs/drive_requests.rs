@@ -1,0 +1,54 @@
+//! What else is wanted of a drive: that it is verified, and that what is on it is imported.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::types::Error;
+
+use super::about::AboutDrive;
+use super::handle::{JobHandle, Jobs};
+use super::work::Work;
+use crate::drives::DriveManager;
+use crate::volumes::{Place, Volume};
+
+/// A drive that somebody wants compared with its checksums.
+#[derive(Debug)]
+pub(crate) struct VerifyJobRequest {
+    pub manager: DriveManager,
+    pub drive: AboutDrive,
+    pub uid: u32,
+}
+
+/// Stream files on a drive that somebody wants received.
+#[derive(Debug)]
+pub(crate) struct ImportJobRequest {
+    pub manager: DriveManager,
+    pub drive: AboutDrive,
+    /// Where on the drive they are.
+    pub folder: PathBuf,
+    pub volume: Arc<Volume>,
+    /// The directory that was there when it was asked for.
+    pub place: Place,
+    /// This file alone.
+    pub only: Option<Vec<u8>>,
+    pub verify: bool,
+    pub uid: u32,
+}
+
+impl Jobs {
+    /// Takes an import on.
+    ///
+    /// # Errors
+    /// As for [`Jobs::receive`]. What is wrong with the files fails the job.
+    pub(crate) async fn import(&self, request: ImportJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Import(Box::new(request))).await
+    }
+
+    /// Takes the verification of a drive on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, it is being verified already, or a worker hangs on this drive.
+    pub(crate) async fn verify(&self, request: VerifyJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Verify(Box::new(request))).await
+    }
+}

@@ -1,0 +1,172 @@
+//! The one who writes the history, beside the desk: a disk may be slow, and the desk never waits.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::class::JobClass;
+use super::history::History;
+use super::history_cache::HistoryCache;
+use super::record::Record;
+
+/// What the keeper is asked, done in this order.
+#[derive(Debug)]
+enum Ask {
+    Write(Box<Record>),
+    RetentionRule(usize),
+    /// Answered when everything before it is on disk.
+    Settle(oneshot::Sender<()>),
+}
+
+/// So much may wait for the disk: of a thousand unfinished jobs of each of four classes, the most there can be, the beginnings,
+/// the ends and more.
+const ROOM: usize = 16_384;
+/// So much of that is root's and what its configuration begins, however fast other users begin and cancel jobs.
+const ROOTS: usize = ROOM / 2;
+
+/// Reaches the keeper, and knows what it keeps. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct HistoryWriter {
+    asks: mpsc::Sender<Ask>,
+    ended: HistoryCache,
+}
+
+impl HistoryWriter {
+    /// Begins to keep.
+    pub(super) fn start(mut history: History) -> Self {
+        let (asks, waiting) = mpsc::channel(ROOM);
+        let ended = HistoryCache::of(history.recalled(), history.kept());
+        tokio::spawn(keep(history, waiting));
+        Self { asks, ended }
+    }
+
+    /// Whether so many records can be taken now for a job of this class. Whoever asks before a job is taken on, for its
+    /// beginning and for the end of every job, never loses one.
+    pub(super) fn has_room_for(&self, records: usize, class: JobClass) -> bool {
+        let roots = if class.is_of_users() { ROOTS } else { 0 };
+        self.asks.capacity() >= records.saturating_add(roots)
+    }
+
+    /// Writes a job down; the end of one can be listed at once.
+    pub(super) fn write(&self, record: Record) {
+        if record.state.result().is_some() {
+            self.ended.add(record.clone());
+        }
+        self.ask(Ask::Write(Box::new(record)));
+    }
+
+    /// From now on so many are kept.
+    pub(super) fn keep(&self, most: usize) {
+        self.ended.keep(most);
+        self.ask(Ask::RetentionRule(most));
+    }
+
+    /// The jobs that ended, the newest first, without their details.
+    pub(super) fn ended(&self) -> Vec<Record> {
+        self.ended.list()
+    }
+
+    /// Returns when everything is on disk.
+    pub(super) async fn settle(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask::Settle(reply)).await.unwrap_or_default();
+        answer.await.unwrap_or_default();
+    }
+
+    fn ask(&self, ask: Ask) {
+        if self.asks.try_send(ask).is_err() {
+            tracing::error!("a job could not be written into the history; check the disk of the state directory");
+        }
+    }
+}
+
+async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>) {
+    while let Some(ask) = waiting.recv().await {
+        let done = tokio::task::spawn_blocking(move || {
+            answer(&mut history, ask);
+            history
+        });
+        match done.await {
+            Ok(back) => history = back,
+            Err(error) => {
+                tracing::error!("the history is not written any more: {error}; restart the service");
+                return;
+            }
+        }
+    }
+}
+
+fn answer(history: &mut History, ask: Ask) {
+    match ask {
+        Ask::Write(record) => {
+            if let Err(error) = history.write(&record) {
+                tracing::warn!(butterdock_job = %record.id, "cannot write the job into the history: {error}");
+            }
+        }
+        Ask::RetentionRule(keep) => history.keep(keep),
+        // Whoever asked may have left.
+        Ask::Settle(reply) => drop(reply.send(())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::types::{ErrorCode, JobState, TotalSource};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::jobs::{About, Job, JobError, Total};
+
+    fn record(ended: u64) -> Record {
+        let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
+        let failure = Some(JobError::plain(ErrorCode::NoSpace, "full"));
+        let job =
+            Job::new(Uuid::new_v4(), About::receive(volume), 0, 1, Total { bytes: 0, source: TotalSource::Unknown });
+        Record::of(&Job { ended, state: JobState::Failed, failure, ..job })
+    }
+
+    fn ends(writer: &HistoryWriter) -> Vec<u64> {
+        writer.ended().iter().map(|record| record.end_time).collect()
+    }
+
+    #[tokio::test]
+    async fn the_list_is_in_memory_bounded_and_the_same_after_a_restart() {
+        let state = tempfile::tempdir().expect("a folder");
+        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"));
+        for time in 1..=5 {
+            writer.write(record(time));
+            assert_eq!(ends(&writer).first(), Some(&time), "listed before it is on disk");
+        }
+        assert_eq!(ends(&writer), [5, 4, 3]);
+        assert!(writer.ended().iter().all(|record| record.details.is_none()));
+        writer.settle().await;
+        std::fs::remove_dir_all(state.path().join("jobs")).expect("removed");
+        assert_eq!(ends(&writer), [5, 4, 3], "read from the disk");
+        writer.keep(1);
+        assert_eq!(ends(&writer), [5]);
+        let other = tempfile::tempdir().expect("a folder");
+        let writer = HistoryWriter::start(History::open(other.path(), 3).expect("opened"));
+        writer.write(record(7));
+        writer.settle().await;
+        drop(writer);
+        while std::fs::File::open(other.path().join("jobs")).expect("there").try_lock().is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ends(&HistoryWriter::start(History::open(other.path(), 3).expect("opened"))), [7]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_slow_disk_is_bounded() {
+        let state = tempfile::tempdir().expect("a folder");
+        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"));
+        let has_room = |records, class| writer.has_room_for(records, class);
+        assert!(has_room(ROOM, JobClass::RootDrive) && !has_room(ROOM + 1, JobClass::RootDrive));
+        // Nothing is written before this task waits.
+        (0..ROOM - ROOTS).for_each(|_| writer.ask(Ask::RetentionRule(3)));
+        assert!(!has_room(1, JobClass::UserStream) && !has_room(1, JobClass::UserDrive));
+        assert!(has_room(ROOTS, JobClass::RootDrive) && has_room(ROOTS, JobClass::Remove));
+        (0..ROOTS).for_each(|_| writer.ask(Ask::RetentionRule(3)));
+        assert!(!has_room(1, JobClass::RootDrive));
+        writer.settle().await;
+        assert!(has_room(ROOM, JobClass::RootDrive) && has_room(ROOM - ROOTS, JobClass::UserStream));
+    }
+}

@@ -1,0 +1,233 @@
+//! What an end means for a job: how it is called, and what is said of it.
+
+use crate::types::{ErrorCode, JobKind, JobResult};
+use butterdock_receive::ErrorKind;
+
+use super::about::About;
+use super::entry::{Ending, Why};
+use super::job::JobError;
+use super::leftovers::Leftovers;
+use crate::worker::{WorkerError, public_of_backup, public_sentence};
+
+/// What an ending means for the job. Who may know names is told which backup it is, and of which drive.
+pub(super) fn outcome_of(
+    why: Option<Why>,
+    ending: Ending,
+    left: Leftovers,
+    about: &About,
+) -> (JobResult, Option<JobError>) {
+    let (result, failure) = plain_outcome(why, ending, left, about);
+    (result, failure.map(|failure| JobError { message: about.introduce(&failure.message), ..failure }))
+}
+
+fn plain_outcome(why: Option<Why>, ending: Ending, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
+    match (ending, why) {
+        (Ending::Reported(None), _) => (JobResult::Succeeded, None),
+        (Ending::Stuck { .. }, Some(Why::Pulled)) => outside(Why::Pulled, left, about),
+        (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
+        // Whoever was killed or stopped on demand has that reason, whatever it said last.
+        (Ending::Reported(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, about),
+        (Ending::Killed | Ending::JobError(_), Some(why)) => outside(why, left, about),
+        // What the kernel failed because of it may have been told first.
+        (ending @ Ending::Reported(_), Some(Why::Pulled)) if ending.is_of_drive() => outside(Why::Pulled, left, about),
+        (Ending::Reported(Some(error)), _) => {
+            let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
+            (result, Some(from_worker(error, about)))
+        }
+        (Ending::JobError(failure), None) => (JobResult::Failed, Some(failure)),
+        (Ending::Killed, None) => (JobResult::Failed, Some(killed(left, about))),
+    }
+}
+
+/// What ending a job from outside means for it.
+pub(super) fn outside(why: Why, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
+    let words = left.words(about);
+    match why {
+        Why::Cancelled => {
+            let text = format!("the job was cancelled; {words}");
+            (JobResult::Cancelled, Some(JobError::plain(ErrorCode::Cancelled, text)))
+        }
+        Why::Stopping => {
+            let text = format!("the service was stopped; {words}; start the job again when it runs");
+            (JobResult::Cancelled, Some(JobError::plain(ErrorCode::Cancelled, text)))
+        }
+        Why::Pulled => {
+            let text =
+                format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
+            (JobResult::Failed, Some(JobError::plain(ErrorCode::DeviceGone, text)))
+        }
+        Why::Stream(excess) => {
+            let (what, next) = excess.words();
+            (JobResult::Failed, Some(JobError::plain(ErrorCode::TooSlow, format!("{what}; {words}; {next}"))))
+        }
+        Why::Unmounted => {
+            let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
+            (JobResult::Failed, Some(JobError::plain(ErrorCode::DeviceGone, text)))
+        }
+    }
+}
+
+fn killed(left: Leftovers, about: &About) -> JobError {
+    let words = left.words(about);
+    let text = format!("the worker was killed or crashed; {words}; see the journal, then start the job again");
+    JobError::plain(ErrorCode::Failed, text)
+}
+
+fn stuck(writing: bool, about: &About) -> JobError {
+    let target = about.target();
+    let text = if writing {
+        format!(
+            "the drive is still writing out data, before which the worker cannot end; the {target} stays busy until it \
+             has: wait, and where it takes very long check the drive and its cable (dmesg)"
+        )
+    } else {
+        format!(
+            "the worker hangs in the kernel and cannot be killed; the {target} stays busy until it is gone: \
+             check the drive and its cable (dmesg)"
+        )
+    };
+    JobError::plain(ErrorCode::Failed, text)
+}
+
+fn from_worker(error: WorkerError, about: &About) -> JobError {
+    let WorkerError { kind, message, command, byte, hidden: _ } = error;
+    let sentence = if about.kind == JobKind::Backup { public_of_backup } else { public_sentence };
+    JobError { name: error_name(kind), public: sentence(kind, command, byte), message, command, byte }
+}
+
+fn error_name(kind: ErrorKind) -> ErrorCode {
+    match kind {
+        ErrorKind::InvalidStream => ErrorCode::InvalidStream,
+        ErrorKind::TruncatedStream => ErrorCode::TruncatedStream,
+        ErrorKind::UnsupportedStream => ErrorCode::UnsupportedStream,
+        ErrorKind::ParentMissing => ErrorCode::ParentMissing,
+        ErrorKind::NoSpace => ErrorCode::NoSpace,
+        ErrorKind::ReadOnly => ErrorCode::ReadOnly,
+        ErrorKind::Exists => ErrorCode::Exists,
+        ErrorKind::Busy => ErrorCode::Busy,
+        ErrorKind::DeviceGone => ErrorCode::DeviceGone,
+        ErrorKind::Cancelled => ErrorCode::Cancelled,
+        ErrorKind::Failed => ErrorCode::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::VolumeName;
+    use crate::jobs::stream_limit::StreamExcess;
+
+    fn tank() -> About {
+        About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
+    }
+
+    fn reported(kind: ErrorKind) -> Ending {
+        Ending::Reported(Some(WorkerError {
+            kind,
+            message: "long".to_owned(),
+            command: None,
+            byte: None,
+            hidden: false,
+        }))
+    }
+
+    fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorCode>) {
+        let (result, failure) = outcome_of(why, ending, Leftovers::default(), &tank());
+        (result, failure.map(|failure| failure.name))
+    }
+
+    #[test]
+    fn what_became_durable_has_succeeded_even_when_it_was_cancelled_too_late() {
+        assert_eq!(seen(Some(Why::Cancelled), Ending::Reported(None)), (JobResult::Succeeded, None));
+    }
+
+    #[test]
+    fn an_end_from_outside_has_the_reason_from_outside() {
+        for ending in [reported(ErrorKind::Cancelled), Ending::Killed] {
+            assert_eq!(seen(Some(Why::Unmounted), ending), (JobResult::Failed, Some(ErrorCode::DeviceGone)));
+        }
+        let gone = (JobResult::Failed, Some(ErrorCode::DeviceGone));
+        for ending in [reported(ErrorKind::Cancelled), Ending::Killed, Ending::Stuck { writing: true }] {
+            assert_eq!(seen(Some(Why::Pulled), ending), gone);
+        }
+        let cancelled = (JobResult::Cancelled, Some(ErrorCode::Cancelled));
+        assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
+        assert_eq!(seen(Some(Why::Stopping), reported(ErrorKind::Cancelled)), cancelled);
+    }
+
+    #[test]
+    fn a_stream_that_is_ended_for_its_limit_has_failed_as_too_slow() {
+        let limit = std::time::Duration::from_secs(60);
+        let why = Some(Why::Stream(StreamExcess::Long { limit }));
+        let slow = (JobResult::Failed, Some(ErrorCode::TooSlow));
+        for ending in [reported(ErrorKind::Cancelled), Ending::Killed] {
+            assert_eq!(seen(why, ending), slow);
+        }
+        // What was whole by then stays, and another error is not hidden.
+        assert_eq!(seen(why, Ending::Reported(None)), (JobResult::Succeeded, None));
+        assert_eq!(seen(why, reported(ErrorKind::NoSpace)), (JobResult::Failed, Some(ErrorCode::NoSpace)));
+    }
+
+    #[test]
+    fn what_fails_on_a_drive_that_was_pulled_failed_because_of_that() {
+        for kind in [ErrorKind::DeviceGone, ErrorKind::ReadOnly] {
+            let (_, failure) = outcome_of(Some(Why::Pulled), reported(kind), Leftovers::default(), &tank());
+            let failure = failure.expect("a reason");
+            assert_eq!(failure.name, ErrorCode::DeviceGone);
+            assert!(failure.public.starts_with("the drive was pulled out"), "{failure:?}");
+        }
+        let full = seen(Some(Why::Pulled), reported(ErrorKind::NoSpace));
+        assert_eq!(full, (JobResult::Failed, Some(ErrorCode::NoSpace)));
+    }
+
+    #[test]
+    fn a_worker_that_was_killed_at_its_last_step_is_not_said_to_have_left_nothing() {
+        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Pulled)] {
+            for (named, hidden) in [(true, false), (false, true)] {
+                let (_, failure) = outcome_of(why, Ending::Killed, Leftovers { named, hidden }, &tank());
+                let text = failure.expect("a trouble").public;
+                assert!(!text.contains("nothing half-made"), "{text}");
+                assert!(text.contains(if named { "whole if it is" } else { "hidden" }), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_drive_that_writes_out_is_not_called_broken() {
+        let (_, failure) = outcome_of(None, Ending::Stuck { writing: true }, Leftovers::default(), &tank());
+        assert!(failure.is_some_and(|failure| failure.public.starts_with("the drive is still writing")));
+    }
+
+    #[test]
+    fn no_word_of_a_worker_reaches_everybody() {
+        let (_, failure) = outcome_of(None, reported(ErrorKind::Exists), Leftovers::default(), &tank());
+        let failure = failure.expect("a reason");
+        assert!(failure.message == "long" && !failure.public.contains("long"), "{failure:?}");
+    }
+
+    #[test]
+    fn who_may_know_names_is_told_of_which_backup_and_which_drive() {
+        let id = crate::drives::DriveId::from(uuid::Uuid::from_u128(1));
+        let drive = super::super::about::AboutDrive { id, label: "Blue\n".to_owned() };
+        let about = About { backup: Some("home".to_owned()), ..About::on_drive(JobKind::Backup, drive) };
+        for ending in [reported(ErrorKind::Failed), Ending::Killed] {
+            let (_, failure) = outcome_of(None, ending, Leftovers::default(), &about);
+            let failure = failure.expect("a reason");
+            assert!(failure.message.starts_with(r#"the backup "home" to the drive "Blue\n": "#), "{failure:?}");
+            assert!(!failure.public.contains("Blue"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_by_itself_has_its_own_reason() {
+        assert_eq!(seen(None, Ending::Killed), (JobResult::Failed, Some(ErrorCode::Failed)));
+        assert_eq!(
+            seen(Some(Why::Cancelled), reported(ErrorKind::NoSpace)),
+            (JobResult::Failed, Some(ErrorCode::NoSpace))
+        );
+        assert_eq!(
+            seen(Some(Why::Cancelled), Ending::Stuck { writing: false }),
+            (JobResult::Failed, Some(ErrorCode::Failed))
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! A worker that has told its end, and that the kernel does not let go of.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use butterdock_fixtures::rig::Rig;
+use butterdock_fixtures::{Asks, Fuse};
+use tokio::runtime::Builder;
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(30);
+const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written":0,"encoded_writes":0,"fallback_writes":0,"plain_writes":0,"clones":0,"files":0},"error":null}}"#;
+
+/// The next of it that is no report.
+async fn next(told: &mut mpsc::Receiver<SchedulerMessage>) -> RunnerEvent {
+    loop {
+        match timeout(SOON, told.recv()).await.expect("soon") {
+            Some(SchedulerMessage::Event(_, RunnerEvent::Report(_))) => {}
+            Some(SchedulerMessage::Event(_, told)) => return told,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn privileged_a_job_that_was_told_ends_also_where_its_worker_does_not() {
+    let rig = Rig::new().expect("a rig");
+    let fuse = Fuse::new(&rig.join("fuse"), &[Asks::Flush]).expect("a filesystem");
+    // It ends with a file open that is never closed; no signal changes that.
+    let ends = format!("echo '{ENDED}' >&0; exit 0");
+    let file = rig.join("fuse/file");
+    let script = format!("read order; case $order in *sweep*) {ends};; esac; exec 3<{}; {ends}", file.display());
+    Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+        let (scheduler, mut told) = mpsc::channel(64);
+        let (_end, stop) = watch::channel(None);
+        let spawner = Arc::new(Spawner::playing(&script));
+        let (id, limit, priority) = (Uuid::new_v4(), None, Priority::default());
+        let mut runner = Runner { id, limit, priority, spawner, scheduler, stop };
+        let folder = || DirHandle::from(OwnedFd::from(File::open("/").expect("the root")));
+        let outcome = timeout(SOON, runner.work(worker::Order::Verify, [folder()].into(), &folder())).await;
+        let outcome = outcome.expect("a worker that has told is not waited for without end");
+        assert!(outcome.is_stuck(), "{outcome:?}");
+        let ending = tokio::spawn(runner.end(outcome, folder()));
+        let over = next(&mut told).await;
+        let RunnerEvent::Over { ending: Ending::Reported(None), left, held: true } = over else { panic!("{over:?}") };
+        assert_eq!(left, Leftovers::default());
+        drop(fuse);
+        let gone = next(&mut told).await;
+        assert!(matches!(gone, RunnerEvent::Gone), "{gone:?}");
+        ending.await.expect("no panic");
+    });
+}

@@ -1,0 +1,192 @@
+//! How jobs end, and what is done then.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::types::{Error, ErrorCode, JobResult, JobState};
+use butterdock_btrfs::mount_ids;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{MOST_SHOWN, Scheduler, hooked, journal, step};
+use crate::config::Config;
+use crate::drives::ReleaseMode;
+use crate::jobs::entry::{Entry, Why};
+use crate::jobs::handle::SchedulerMessage;
+use crate::jobs::job::{Job, JobError};
+use crate::jobs::leftovers::Leftovers;
+use crate::jobs::outcome::outside;
+use crate::jobs::queue::Place;
+use crate::jobs::record::Record;
+use crate::jobs::report;
+use crate::jobs::runner::DriveContext;
+use crate::jobs::state::{Event, after};
+
+/// A volume is looked at so long after a job, at most.
+const LOOKING: Duration = Duration::from_secs(5);
+
+impl Scheduler {
+    pub(super) fn cancel(&mut self, id: Uuid, reply: oneshot::Sender<Result<(), Error>>) {
+        let Some(entry) = self.jobs.get_mut(&id) else {
+            let gone = Error::new(ErrorCode::NotFound, "there is no such job any more; butterdock history has it");
+            return drop(reply.send(Err(gone)));
+        };
+        let state = entry.job.borrow().state;
+        if state.result().is_some() {
+            return drop(reply.send(Err(ended_already(&state))));
+        }
+        entry.waiters.push(reply);
+        self.end(id, Why::Cancelled);
+    }
+
+    /// Ends a job: at once where it waits, by its runner where it runs.
+    pub(super) fn end(&mut self, id: Uuid, why: Why) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        if self.queue.withdraw(id) {
+            let context = entry.work.take().and_then(|work| work.context()).filter(|_| why != Why::Stopping);
+            let (result, failure) = outside(why, Leftovers::default(), &entry.job.borrow().about);
+            self.finish(id, &result, failure);
+            self.release(context);
+        } else {
+            entry.end(why);
+        }
+    }
+
+    /// The last job that waited for a drive is gone: nobody else lets it go.
+    fn release(&self, context: Option<DriveContext>) {
+        let Some(DriveContext { manager, drive }) = context else { return };
+        let place = Place::Drive(drive.clone());
+        if self.queue.is_idle(&place) && !self.queue.is_awaited(&place) {
+            tokio::spawn(async move {
+                if let Err(error) = manager.release(&drive, ReleaseMode::AsConfigured).await {
+                    tracing::warn!("the drive {drive} cannot be let go: {error}");
+                }
+            });
+        }
+    }
+
+    pub(super) fn end_all(&mut self) {
+        let unfinished = self.jobs.iter().filter(|(_, entry)| !entry.job.borrow().is_over());
+        for id in unfinished.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.end(id, Why::Stopping);
+        }
+        self.answer_stop();
+    }
+
+    pub(super) fn mounts_changed(&mut self, ids: HashSet<u64>) {
+        let left = |entry: &Entry| entry.mounts.iter().any(|mount| *mount != 0 && !ids.contains(mount));
+        let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().is_over());
+        for id in detached.map(|(id, _)| *id).collect::<Vec<_>>() {
+            tracing::warn!(butterdock_job = %id, "the volume was unmounted under the job");
+            self.end(id, Why::Unmounted);
+        }
+        self.mounts = Some(ids);
+    }
+
+    /// Running jobs go on; those that wait for what is configured no more do not.
+    pub(super) fn configured(&mut self, config: Config) {
+        let lost = |entry: &Entry| entry.work.as_ref().is_some_and(|work| !work.is_configured(&config));
+        let lost: Vec<Uuid> = self.jobs.iter().filter(|(_, entry)| lost(entry)).map(|(id, _)| *id).collect();
+        self.config = config;
+        for id in lost {
+            if self.queue.withdraw(id) {
+                let work = self.jobs.get_mut(&id).and_then(|entry| entry.work.take());
+                let text = "what it is about is not configured any more as it was; start the job again";
+                self.finish(id, &JobResult::Failed, Some(JobError::plain(ErrorCode::NotFound, text)));
+                self.release(work.and_then(|work| work.context()));
+            }
+        }
+    }
+
+    pub(super) fn opened(&mut self, id: Uuid, mount: u64) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        entry.mounts.push(mount);
+        if self.mounts.as_ref().is_some_and(|mounts| !mounts.contains(&mount)) {
+            // Mounted after, or unmounted before, what is known: look again.
+            let itself = self.itself.clone();
+            tokio::spawn(async move {
+                if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
+                    itself.send(SchedulerMessage::Mounts(ids)).await.unwrap_or_default();
+                }
+            });
+        }
+    }
+
+    /// The end of a job, told once: there is no step out of an end.
+    pub(super) fn finish(&mut self, id: Uuid, result: &JobResult, failure: Option<JobError>) {
+        let Some(entry) = self.jobs.get_mut(&id) else { return };
+        if *result == JobResult::Succeeded {
+            // Told by the worker, whose steps may come too quickly to be told each.
+            step(entry, &Event::Flushes);
+        }
+        let mut job = entry.job.borrow().clone();
+        let Some(state) = after(&job.state, &Event::Ends(*result)) else {
+            tracing::error!(butterdock_job = %id, "the job cannot become {result:?} when it is {}", job.state);
+            return;
+        };
+        report::end(&mut job, state, failure);
+        tell_waiters(entry, &job);
+        journal::ends(&job);
+        hooked::ends(&self.hooks, &job);
+        let volume = entry.volume.clone();
+        // The history first: whoever hears of the end finds it there.
+        self.writer.write(Record::of(&job));
+        entry.job.send_replace(job);
+        if let Some(volume) = volume {
+            tokio::spawn(async move { volume.look(LOOKING).await });
+        }
+        self.ended.push_back((Instant::now(), id));
+        if self.ended.len() > MOST_SHOWN {
+            self.forget_oldest();
+        }
+        self.answer_stop();
+    }
+
+    pub(super) fn forget_oldest(&mut self) {
+        if let Some((_, id)) = self.ended.pop_front() {
+            self.jobs.remove(&id);
+            self.live.remove(id);
+        }
+    }
+
+    pub(super) fn answer_stop(&mut self) {
+        if self.jobs.values().all(|entry| entry.job.borrow().is_over()) {
+            for reply in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
+                reply.send(()).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn ended_already(state: &JobState) -> Error {
+    Error::new(
+        ErrorCode::Failed,
+        format!(
+            "the job has ended already: it {}",
+            match state {
+                JobState::Succeeded => "succeeded",
+                JobState::Cancelled => "was cancelled",
+                JobState::Failed | JobState::Queued | JobState::Running | JobState::Flushing => "failed",
+            }
+        ),
+    )
+}
+
+/// Cancelled with nothing half-made left is what those who wait wanted; any other end is told with its reason.
+fn tell_waiters(entry: &mut Entry, job: &Job) {
+    for waiter in entry.waiters.drain(..) {
+        let answer = match &job.failure {
+            _ if job.state == JobState::Cancelled && !entry.left.hidden => Ok(()),
+            None => Err(ended_already(&job.state)),
+            Some(failure) if job.state == JobState::Cancelled => {
+                Err(Error::new(ErrorCode::Failed, failure.public.clone()))
+            }
+            Some(failure) => {
+                Err(Error::new(ErrorCode::Failed, format!("not cancelled, but failed: {}", failure.public)))
+            }
+        };
+        // Whoever waited may have left.
+        drop(waiter.send(answer));
+    }
+}

@@ -1,0 +1,77 @@
+//! What the journal says of a job's beginning and end.
+
+use crate::types::{ErrorCode, JobKind, JobState};
+use uuid::Uuid;
+
+use crate::backups::{BackupEvent, SOURCE_REFUSED, from_future};
+use crate::catalogue;
+use crate::jobs::about::About;
+use crate::jobs::job::{Job, JobError};
+use crate::worker::Report;
+
+/// Its turn has come.
+pub(super) fn begins(id: Uuid, about: &About) {
+    tracing::info!(MESSAGE_ID = catalogue::JOB_STARTED, butterdock_job = %id, "{} begins", about.doing());
+}
+
+/// What a worker told that a person looks for.
+pub(super) fn hears(id: Uuid, report: &Report) {
+    if let Report::Backup(BackupEvent::FromFuture { drive, count }) = report {
+        let (event, text) = (catalogue::SNAPSHOTS_FROM_FUTURE, from_future(*drive, *count));
+        tracing::warn!(MESSAGE_ID = event, butterdock_job = %id, BUTTERDOCK_JOB = %id, "{text}");
+    }
+}
+
+/// It is over.
+pub(super) fn ends(job: &Job) {
+    let (id, doing) = (job.id, job.about.doing());
+    let event = event(&job.about.kind, &job.state, job.failure.as_ref());
+    match &job.failure {
+        None => {
+            let bytes = job.bytes_durable;
+            tracing::info!(MESSAGE_ID = event, butterdock_job = %id, "{doing} has succeeded: {bytes} bytes are durable");
+        }
+        Some(failure) if job.state == JobState::Cancelled => {
+            tracing::info!(MESSAGE_ID = event, butterdock_job = %id, "{doing} has ended: {}", failure.message);
+        }
+        Some(failure) => {
+            tracing::error!(MESSAGE_ID = event, butterdock_job = %id, "{doing} failed: {}", failure.message);
+        }
+    }
+}
+
+/// Which event of the catalogue it is.
+fn event(kind: &JobKind, state: &JobState, failure: Option<&JobError>) -> &'static str {
+    let backup = *kind == JobKind::Backup;
+    match failure {
+        None if backup => catalogue::BACKUP_DONE,
+        None => catalogue::JOB_SUCCEEDED,
+        Some(_) if *state == JobState::Cancelled => catalogue::JOB_CANCELLED,
+        Some(failure) if failure.name == ErrorCode::NoSpace => catalogue::NO_SPACE,
+        Some(failure) if backup && failure.message.contains(SOURCE_REFUSED) => catalogue::SOURCE_REFUSED,
+        Some(_) if backup => catalogue::BACKUP_FAILED,
+        Some(_) => catalogue::JOB_FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_is_the_event_that_a_person_looks_for() {
+        let of = |kind: &JobKind, state: &JobState, name, text: &str| {
+            event(kind, state, Some(&JobError::plain(name, text.to_owned())))
+        };
+        let (backup, receive) = (&JobKind::Backup, &JobKind::Receive);
+        assert_eq!(event(backup, &JobState::Succeeded, None), catalogue::BACKUP_DONE);
+        assert_eq!(event(receive, &JobState::Succeeded, None), catalogue::JOB_SUCCEEDED);
+        assert_eq!(of(backup, &JobState::Cancelled, ErrorCode::Cancelled, "x"), catalogue::JOB_CANCELLED);
+        assert_eq!(of(backup, &JobState::Failed, ErrorCode::NoSpace, "x"), catalogue::NO_SPACE);
+        assert_eq!(of(receive, &JobState::Failed, ErrorCode::NoSpace, "x"), catalogue::NO_SPACE);
+        let empty = "the source is empty, which looks like a mistake";
+        assert_eq!(of(backup, &JobState::Failed, ErrorCode::Failed, empty), catalogue::SOURCE_REFUSED);
+        assert_eq!(of(backup, &JobState::Failed, ErrorCode::Failed, "x"), catalogue::BACKUP_FAILED);
+        assert_eq!(of(receive, &JobState::Failed, ErrorCode::Failed, empty), catalogue::JOB_FAILED);
+    }
+}

@@ -1,0 +1,209 @@
+//! The desk: one task that owns every job. It decides; whatever can wait is done by runners and the keeper.
+//!
+//! `intake` is what comes and begins, `endings` what ends; here is what lies between.
+
+mod endings;
+mod hooked;
+mod intake;
+mod journal;
+
+pub(super) use intake::priority;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::entry::{Entry, Why};
+use super::handle::{Jobs, SchedulerMessage};
+use super::history::History;
+use super::history_writer::HistoryWriter;
+use super::lacking::Lacking;
+use super::live::LiveJobs;
+use super::outcome::outcome_of;
+use super::queries::Queries;
+use super::queue::Queue;
+use super::report;
+use super::retention::Retention;
+use super::runner::RunnerEvent;
+use super::sources::Sources;
+use super::state::{Event, after};
+use crate::clock::ClockKeeper;
+use crate::config::Config;
+use crate::hooks::Hooks;
+use crate::source_locks::SourceLocks;
+use crate::worker::{Report, Spawner};
+
+/// Jobs that ended are shown so long,
+const SHOWN: Duration = Duration::from_secs(600);
+/// but not more of them.
+const MOST_SHOWN: usize = 50;
+/// Orders that may wait; whoever sends more waits too.
+const ORDERS: usize = 64;
+
+/// Everything that is known of jobs.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    config: Config,
+    spawner: Arc<Spawner>,
+    jobs: HashMap<Uuid, Entry>,
+    queue: Queue,
+    /// What ended, the oldest first.
+    ended: VecDeque<(Instant, Uuid)>,
+    mounts: Option<HashSet<u64>>,
+    /// Who waits for the end of all jobs; nothing more is taken on then.
+    stopping: Option<Vec<oneshot::Sender<()>>>,
+    itself: mpsc::Sender<SchedulerMessage>,
+    writer: HistoryWriter,
+    live: LiveJobs,
+    sources: Sources,
+    source_locks: SourceLocks,
+    retention: Retention,
+    hooks: Hooks,
+    /// Whether any job runs.
+    busy: watch::Sender<bool>,
+    lacking: Lacking,
+}
+
+impl Scheduler {
+    /// Opens for work.
+    pub(crate) fn start(
+        config: &Config,
+        spawner: Arc<Spawner>,
+        history: History,
+        hooks: Hooks,
+        clock: ClockKeeper,
+    ) -> Jobs {
+        let (orders, waiting) = mpsc::channel(ORDERS);
+        let writer = HistoryWriter::start(history);
+        let live = LiveJobs::new();
+        let retention = Retention::new(&config.state, clock);
+        let queries = Queries::new(Arc::clone(&spawner), Sources::new(&config.state), retention.clone());
+        let scheduler = Self {
+            config: config.clone(),
+            spawner,
+            jobs: HashMap::new(),
+            queue: Queue::default(),
+            ended: VecDeque::new(),
+            mounts: None,
+            stopping: None,
+            itself: orders.clone(),
+            writer: writer.clone(),
+            live: live.clone(),
+            sources: Sources::new(&config.state),
+            source_locks: SourceLocks::default(),
+            retention,
+            hooks,
+            busy: watch::Sender::new(false),
+            lacking: Lacking::default(),
+        };
+        let busy = scheduler.busy.subscribe();
+        tokio::spawn(scheduler.work(waiting));
+        Jobs { orders, writer, queries, busy, live }
+    }
+
+    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>) {
+        loop {
+            let forget = self.ended.front().map(|(when, _)| *when + SHOWN);
+            tokio::select! {
+                order = waiting.recv() => match order {
+                    Some(order) => self.take(order),
+                    None => return,
+                },
+                () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),
+            }
+            self.advance();
+            let is_busy = self.queue.is_busy();
+            self.busy.send_if_modified(|busy| std::mem::replace(busy, is_busy) != is_busy);
+        }
+    }
+
+    /// Whoever waits for an answer may have left meanwhile.
+    fn take(&mut self, order: SchedulerMessage) {
+        match order {
+            SchedulerMessage::Take(work, reply) => drop(reply.send(self.take_on(work))),
+            SchedulerMessage::Cancel(id, reply) => self.cancel(id, reply),
+            SchedulerMessage::Event(id, told) => self.hear(id, told),
+            SchedulerMessage::Mounts(ids) => self.mounts_changed(ids),
+            SchedulerMessage::Configured(config) => self.configured(*config),
+            SchedulerMessage::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
+            SchedulerMessage::Awaited(place, reply) => drop(reply.send(self.queue.is_awaited(&place))),
+            SchedulerMessage::Ping(reply) => drop(reply.send(())),
+            SchedulerMessage::Stop(reply) => {
+                self.stopping.get_or_insert_default().push(reply);
+                self.end_all();
+            }
+        }
+    }
+
+    fn hear(&mut self, id: Uuid, told: RunnerEvent) {
+        match told {
+            RunnerEvent::Opened(mount) => self.opened(id, mount),
+            RunnerEvent::Closed => {
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.mounts.clear();
+                }
+            }
+            RunnerEvent::Report(Report::Warning(text)) => {
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.warn(id, &text);
+                }
+            }
+            RunnerEvent::Report(Report::Confined { landlock: _, lacking }) => self.lacking.hear(lacking),
+            RunnerEvent::Report(report) => {
+                journal::hears(id, &report);
+                let Some(entry) = self.jobs.get_mut(&id) else { return };
+                // A statement of its own: whoever still looks at a job keeps it from being changed.
+                let event = report::event(&entry.job.borrow().state, &report);
+                if let Some(event) = event {
+                    step(entry, &event);
+                }
+                let pace = &mut entry.pace;
+                entry.job.send_if_modified(|job| report::take_in(job, pace, &report));
+            }
+            RunnerEvent::Stalled => {
+                if let Some(entry) = self.jobs.get(&id) {
+                    entry.job.send_if_modified(report::stall);
+                }
+            }
+            RunnerEvent::Pulled => self.end(id, Why::Pulled),
+            RunnerEvent::Exceeded(excess) => self.end(id, Why::Stream(excess)),
+            RunnerEvent::Noted(note) => {
+                if let Some(entry) = self.jobs.get(&id) {
+                    entry.job.send_modify(|job| report::note(job, &note));
+                }
+            }
+            RunnerEvent::Writing => {
+                if let Some(entry) = self.jobs.get_mut(&id) {
+                    entry.tell_of_writing();
+                }
+            }
+            RunnerEvent::Over { ending, left, held } => {
+                if held {
+                    self.queue.hold(id)
+                } else {
+                    self.queue.release(id)
+                }
+                let Some(entry) = self.jobs.get_mut(&id) else { return };
+                entry.left = left;
+                let (result, failure) = outcome_of(entry.why, ending, left, &entry.job.borrow().about);
+                self.finish(id, &result, failure);
+            }
+            RunnerEvent::Gone => self.queue.release(id),
+        }
+    }
+}
+
+/// Takes the step, where it is lawful.
+fn step(entry: &Entry, event: &Event) {
+    entry.job.send_if_modified(|job| match after(&job.state, event) {
+        Some(state) => {
+            job.state = state;
+            true
+        }
+        None => false,
+    });
+}

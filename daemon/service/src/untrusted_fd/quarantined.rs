@@ -1,0 +1,108 @@
+//! A descriptor inside a socket.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use butterdock_worker::handover::take;
+use rustix::cmsg_space;
+use rustix::io::retry_on_intr;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use super::{FdShare, close};
+
+/// A caller's descriptor on its way through a socket of this process's own.
+#[derive(Debug)]
+pub struct QuarantinedFd {
+    /// None once it was taken out.
+    socket: Option<OwnedFd>,
+    /// Its user's, where it is counted.
+    share: Option<FdShare>,
+}
+
+impl QuarantinedFd {
+    /// Puts it away. It is closed, whatever comes of it. Never waits. What is in the socket counts for its user, and so does
+    /// what cannot be put there, until it is closed.
+    ///
+    /// # Errors
+    /// There is no descriptor left for a socket, or it is a socket with sockets inside that is put into no other.
+    pub fn new(descriptor: OwnedFd, share: Option<FdShare>) -> io::Result<Self> {
+        match put(&descriptor) {
+            Ok(socket) => {
+                close(descriptor, None);
+                Ok(Self { socket: Some(socket.into()), share })
+            }
+            Err(error) => {
+                close(descriptor, share);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes it out, to be looked at; whoever does is the one who waits for it.
+    ///
+    /// # Errors
+    /// There is none, or no descriptor is left.
+    pub fn open(mut self) -> io::Result<(OwnedFd, Option<FdShare>)> {
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
+        Ok((take(&socket)?, self.share.take()))
+    }
+
+    /// The socket, for a worker that takes it out there.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl Drop for QuarantinedFd {
+    /// The last of a file may be dropped with the socket.
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            close(socket, self.share.take());
+        }
+    }
+}
+
+fn put(descriptor: impl AsFd) -> io::Result<UnixStream> {
+    let (from, to) = UnixStream::pair()?;
+    let rights = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&rights));
+    retry_on_intr(|| sendmsg(&from, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _, pipe};
+
+    use super::*;
+
+    #[test]
+    fn what_comes_out_is_what_was_put_in() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let quarantined = QuarantinedFd::new(writer.into(), None).expect("parked");
+        let (writer, _) = quarantined.open().expect("a descriptor");
+        std::fs::File::from(writer).write_all(b"x").expect("written");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read to the end");
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn what_is_dropped_is_closed() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        drop(QuarantinedFd::new(writer.into(), None).expect("parked"));
+        assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
+    }
+
+    #[test]
+    fn a_socket_with_nothing_inside_gives_nothing() {
+        let (socket, other) = UnixStream::pair().expect("a pair");
+        assert!(take(&socket).is_err());
+        drop(other);
+        assert!(take(&socket).is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! Two drives of one backup at the same time, with real subvolumes: at each point of the one's way the other goes its whole
+//! way.
+
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::mem::Discriminant;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use butterdock_btrfs::subvolume;
+use butterdock_fixtures::rig::{Layout, Rig, Volume};
+use butterdock_receive::{Control, Observer, Publication};
+use butterdock_service::source_locks::SourceLocks;
+
+use super::identity::Identity;
+use super::name;
+use super::prune::prune_source;
+use super::retention::RetentionRule;
+use super::run::{Ends, Run};
+use super::shared::{Known, Learned, SharedSnapshot, for_order};
+use super::snapshot::list;
+use super::task::{BackupEvent, Task};
+use super::task_time::TaskTime;
+
+/// A source, two drives, and what a daemon knows of them.
+struct World {
+    source: PathBuf,
+    drives: [PathBuf; 2],
+    known: Mutex<[Known; 2]>,
+    source_locks: SourceLocks,
+    written: AtomicU32,
+    _volumes: [Volume; 3],
+    _rig: Rig,
+}
+
+struct Silent;
+
+impl Observer for Silent {}
+
+const KEEP: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+const FOLDER: &CStr = c"snapshots";
+
+impl World {
+    fn new() -> Self {
+        let rig = Rig::new().expect("a rig");
+        let volumes = ["source", "a", "b"].map(|name| rig.volume(name, &Layout::sized(1024, "")).expect("a volume"));
+        let [mine, a, b] = &volumes;
+        for name in [c"live", FOLDER] {
+            subvolume::create(File::open(mine.path()).expect("open"), name).expect("a subvolume");
+        }
+        let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
+        let (known, source_locks, written) = (Mutex::default(), SourceLocks::default(), AtomicU32::new(0));
+        Self { source, drives, known, source_locks, written, _volumes: volumes, _rig: rig }
+    }
+
+    fn task(&self, source: Option<Identity>, drive: usize) -> Task {
+        let known = self.known.lock().expect("known");
+        let pins = known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect();
+        let Known { sources, shared } = known[drive].clone();
+        let shared = for_order([&shared[..]]);
+        Task { source, keep: KEEP, pins, sources, shared, ..Task::of(b"home", Identity([1; 16])) }
+    }
+
+    fn folder(&self) -> File {
+        File::open(self.source.with_file_name("snapshots")).expect("open")
+    }
+
+    fn change(&self) {
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        fs::write(self.source.join("diary"), format!("{number}")).expect("written");
+    }
+
+    /// The names beside the source.
+    fn beside(&self) -> Vec<Vec<u8>> {
+        list(self.folder(), &[]).expect("listed").into_iter().filter_map(|snapshot| snapshot.name).collect()
+    }
+
+    /// Backs up as a daemon and its workers do. `meanwhile` hears all that is told. Answers the parent.
+    fn back_up(&self, drive: usize, meanwhile: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
+        let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let share = share.block_on(self.source_locks.join("home"));
+        let ends = Ends {
+            source: File::open(&self.source).expect("open").into(),
+            folder: self.folder().into(),
+            destination: File::open(&self.drives[drive]).expect("open").into(),
+            top: None,
+            publication: Publication::Rename,
+        };
+        let (task, control, heard) =
+            (self.task(None, drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
+        let tell = |told: BackupEvent| {
+            meanwhile(&told);
+            heard.lock().expect("heard").push(told);
+        };
+        Run {
+            ends: &ends,
+            task: &task,
+            version: 2,
+            patience: super::PATIENCE,
+            control: &control,
+            observer: &Silent,
+            tell: &tell,
+        }
+        .run()
+        .expect("backed up");
+        let (mut source, mut parent) = (None, None);
+        for told in heard.into_inner().expect("heard") {
+            match told {
+                BackupEvent::Source { uuid } => source = Some(uuid),
+                BackupEvent::Parent { uuid, .. } => parent = uuid,
+                BackupEvent::Pinned { learned } => self.known.lock().expect("known")[drive].learn(learned),
+                BackupEvent::Snapshot { .. }
+                | BackupEvent::Estimated { .. }
+                | BackupEvent::Pruned { .. }
+                | BackupEvent::Seen { .. }
+                | BackupEvent::FromFuture { .. } => {}
+                BackupEvent::Unchanged { .. }
+                | BackupEvent::Kept { .. }
+                | BackupEvent::Replaced { .. }
+                | BackupEvent::Restored { .. } => {
+                    panic!("the source was changed: {told:?}")
+                }
+            }
+        }
+        if let Some(alone) = share.release() {
+            assert_eq!(prune_source(&self.task(source, drive), self.folder().as_fd(), &|_| {}), None);
+            drop(alone);
+        }
+        parent
+    }
+
+    /// Backs up what changed, which has to be an increment to what the drive had last.
+    fn is_an_increment(&self, drive: usize, meanwhile: &(dyn Fn(&BackupEvent) + Sync)) {
+        self.change();
+        let needed = self.known.lock().expect("known")[drive].newest().map(|newest| newest.mark().here);
+        let parent = self.back_up(drive, meanwhile);
+        assert!(parent.is_some() && parent == needed, "drive {drive}: {parent:?}, and {needed:?} was needed");
+    }
+}
+
+#[test]
+fn privileged_a_job_that_ends_at_any_point_of_its_siblings_way_takes_nothing_from_it() {
+    let world = World::new();
+    for drive in 0..2 {
+        world.change();
+        world.back_up(drive, &|_| {});
+    }
+    let none = Identity::NONE;
+    let half = butterdock_receive::SubvolumeState::default();
+    let shared = SharedSnapshot { here: half, there: half, time: 0 };
+    // Beside the source: nothing is made, a hidden one is, it is about to be sent, and it was shown and nobody knows.
+    let points = [
+        BackupEvent::Source { uuid: none },
+        BackupEvent::Snapshot { name: Vec::new(), uuid: none },
+        BackupEvent::Parent { uuid: None, why: None },
+        BackupEvent::Pinned { learned: Learned { shared, sources: Vec::new(), lost: Vec::new() } },
+    ];
+    for (at, point) in points.iter().enumerate() {
+        let (one, other) = (at % 2, (at + 1) % 2);
+        let point: Discriminant<BackupEvent> = std::mem::discriminant(point);
+        world.is_an_increment(one, &|told| {
+            if std::mem::discriminant(told) == point {
+                world.is_an_increment(other, &|_| {});
+            }
+        });
+        // What was made in one second is named after later ones, and what seems to come from the future is not thinned.
+        let now = || TaskTime::default().now();
+        while world.beside().iter().filter_map(|found| name::parse(b"home", found)).any(|time| time > now()) {
+            sleep(Duration::from_millis(100));
+        }
+        for drive in [other, one] {
+            sleep(Duration::from_millis(1100));
+            world.is_an_increment(drive, &|_| {});
+        }
+        let names = world.beside();
+        assert_eq!(names.len(), 2, "what nobody needs is thinned in the end: {names:?}");
+        assert!(names.iter().all(|name| !name.starts_with(b".")), "{names:?}");
+    }
+    let newest = |drive: &PathBuf| {
+        let mut all: Vec<PathBuf> = fs::read_dir(drive).expect("listed").flatten().map(|entry| entry.path()).collect();
+        all.sort();
+        fs::read(all.last().expect("a snapshot").join("diary")).expect("read")
+    };
+    let last = world.written.load(Ordering::Relaxed);
+    assert_eq!(newest(&world.drives[0]), format!("{}", last - 2).into_bytes());
+    assert_eq!(newest(&world.drives[1]), format!("{}", last - 1).into_bytes());
+}

@@ -1,0 +1,163 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(number: u64) -> Identity {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    Identity(bytes)
+}
+
+fn ours(number: u64, time: i64) -> Candidate {
+    Candidate { id: id(number), time, pinned: false, ours: true, settled: true }
+}
+
+fn rule(keep: RetentionRule, protect: u64, now: i64) -> Rule {
+    Rule { keep, protect, now, stopped: false }
+}
+
+const NOTHING: RetentionRule = RetentionRule { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+fn kept(keep: &RetentionRule, protect: u64, now: i64, snapshots: &[Candidate]) -> Vec<Candidate> {
+    let reasons = reasons(&rule(*keep, protect, now), snapshots);
+    snapshots.iter().zip(reasons).filter_map(|(snapshot, reason)| reason.map(|_| *snapshot)).collect()
+}
+
+#[test]
+fn of_each_day_with_a_snapshot_the_newest_is_kept() {
+    let day = |day: i64, hour: i64| day * DAY + hour * HOUR;
+    let snapshots = [ours(1, day(1, 9)), ours(2, day(1, 20)), ours(3, day(50, 1)), ours(4, day(90, 1))];
+    let keep = RetentionRule { daily: 3, ..NOTHING };
+    let reasons = reasons(&rule(keep, 0, day(90, 2)), &snapshots);
+    assert_eq!(reasons, [None, Some(Reason::Daily), Some(Reason::Daily), Some(Reason::Newest)]);
+}
+
+#[test]
+fn weeks_begin_on_monday_and_years_in_january() {
+    // The 29th of December 2025 was a Monday.
+    let monday = Utc { year: 2025, month: 12, day: 29, hour: 0, minute: 0, second: 0 }.seconds().expect("a day");
+    let snapshots = [ours(1, monday - 1), ours(2, monday), ours(3, monday + 3 * DAY), ours(4, monday + 30 * DAY)];
+    let weekly = reasons(&rule(RetentionRule { weekly: 9, ..NOTHING }, 0, monday + 40 * DAY), &snapshots);
+    assert_eq!(weekly, [Some(Reason::Weekly), None, Some(Reason::Weekly), Some(Reason::Newest)]);
+    let yearly = reasons(&rule(RetentionRule { yearly: 9, ..NOTHING }, 0, monday + 40 * DAY), &snapshots);
+    assert_eq!(yearly, [None, Some(Reason::Yearly), None, Some(Reason::Newest)]);
+}
+
+#[test]
+fn the_newest_stays_though_nothing_is_to_be_kept() {
+    assert_eq!(reasons(&rule(NOTHING, 0, 100), &[ours(1, 5), ours(2, 4)]), [Some(Reason::Newest), None]);
+}
+
+#[test]
+fn what_others_made_is_neither_deleted_nor_counted() {
+    let foreign = Candidate { ours: false, ..ours(9, 50) };
+    let reasons = reasons(&rule(RetentionRule { last: 1, ..NOTHING }, 0, 100), &[foreign, ours(1, 5), ours(2, 4)]);
+    assert_eq!(reasons, [Some(Reason::NotOurs), Some(Reason::Newest), None]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_deletes_nothing() {
+    let snapshots = [ours(1, 10 * DAY), ours(2, 20 * DAY), ours(3, 30 * DAY)];
+    assert_eq!(kept(&NOTHING, 0, 0, &snapshots).len(), 3);
+}
+
+#[test]
+fn snapshots_from_the_future_take_no_place_of_any_rule() {
+    let now = 1000 * DAY;
+    let genuine = [ours(1, now - 3 * DAY), ours(2, now - 2 * DAY), ours(3, now - DAY)];
+    let future = [ours(4, now + 30 * DAY), ours(5, now + 31 * DAY), ours(6, now + 32 * DAY)];
+    let all = [genuine, future].concat();
+    let three = |keep| {
+        let reasons = reasons(&rule(keep, 0, now), &all);
+        assert!(reasons[3..].iter().all(|reason| *reason == Some(Reason::FromFuture)), "{reasons:?}");
+        reasons[..3].iter().flatten().count()
+    };
+    assert_eq!(three(RetentionRule { last: 3, ..NOTHING }), 3);
+    assert_eq!(three(RetentionRule { daily: 3, ..NOTHING }), 3);
+    assert_eq!(three(NOTHING), 1, "the newest of those that are not from the future");
+    // When their date has come they count as any other.
+    let later = reasons(&rule(RetentionRule { last: 3, ..NOTHING }, 0, now + 40 * DAY), &all);
+    assert_eq!(later.iter().flatten().count(), 3);
+}
+
+#[test]
+fn what_was_seen_a_moment_ago_is_protected_however_old_it_looks() {
+    let now = 1000 * DAY;
+    let unseen = |number, time| Candidate { settled: false, ..ours(number, time) };
+    let all = [ours(1, now - 90 * DAY), unseen(2, now - 80 * DAY), unseen(3, now - 70 * DAY), ours(4, now - 60 * DAY)];
+    let month = reasons(&rule(NOTHING, 30 * DAY as u64, now), &all);
+    assert_eq!(month, [None, Some(Reason::Protected), Some(Reason::Protected), Some(Reason::Newest)]);
+    assert_eq!(kept(&NOTHING, 0, now, &all), [all[3]], "nothing is protected where nothing is to be");
+}
+
+#[test]
+fn a_snapshot_dated_a_few_seconds_ahead_is_not_protected_where_nothing_is_to_be() {
+    // Names are unique to the second, so backups that follow each other quickly are dated ahead.
+    let now = 100 * DAY;
+    let all = [ours(1, now + 1), ours(2, now + 2), ours(3, now + 3)];
+    assert_eq!(kept(&NOTHING, 0, now, &all), [all[2]]);
+    assert_eq!(kept(&NOTHING, 1, now, &all), all);
+}
+
+#[test]
+fn while_the_clock_is_in_doubt_nothing_is_deleted_and_that_is_why() {
+    let stopped = Rule { stopped: true, ..rule(RetentionRule { last: 1, ..NOTHING }, 0, 1000 * DAY) };
+    let all = [ours(1, 5), ours(2, 4), Candidate { ours: false, ..ours(3, 3) }];
+    let doubted = reasons(&stopped, &all);
+    assert_eq!(doubted, [Some(Reason::Newest), Some(Reason::ClockInDoubt), Some(Reason::NotOurs)]);
+}
+
+fn any_keep() -> impl Strategy<Value = RetentionRule> {
+    (0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16).prop_map(
+        |(last, hourly, daily, weekly, monthly, yearly)| RetentionRule { last, hourly, daily, weekly, monthly, yearly },
+    )
+}
+
+fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
+    let one = (0..800 * DAY, prop::bool::weighted(0.1), prop::bool::weighted(0.9));
+    prop::collection::vec(one, 0..60).prop_map(|all| {
+        let made = |(number, (time, pinned, ours))| Candidate {
+            id: id(number),
+            time: time / 600 * 600,
+            pinned,
+            ours,
+            settled: true,
+        };
+        (0..).zip(all).map(made).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn thinning_twice_is_thinning_once(keep in any_keep(), protect in 0..10 * DAY as u64, snapshots in any_snapshots()) {
+        let once = kept(&keep, protect, 800 * DAY, &snapshots);
+        prop_assert_eq!(&kept(&keep, protect, 800 * DAY, &once), &once);
+    }
+
+    #[test]
+    fn the_order_does_not_matter(keep in any_keep(), snapshots in any_snapshots(), turn in 0..60_usize) {
+        let mut turned = snapshots.clone();
+        let turn = turn.checked_rem(turned.len()).unwrap_or_default();
+        turned.rotate_left(turn);
+        turned.reverse();
+        let sorted = |mut kept: Vec<Candidate>| {
+            kept.sort_by_key(|snapshot| snapshot.id);
+            kept
+        };
+        let (one, other) = (kept(&keep, 0, 800 * DAY, &snapshots), kept(&keep, 0, 800 * DAY, &turned));
+        prop_assert_eq!(sorted(one), sorted(other));
+    }
+
+    #[test]
+    fn what_is_pinned_young_or_not_ours_is_never_lost(
+        keep in any_keep(),
+        protect in 0..10 * DAY as u64,
+        snapshots in any_snapshots(),
+    ) {
+        let now = 800 * DAY;
+        for (snapshot, reason) in snapshots.iter().zip(reasons(&rule(keep, protect, now), &snapshots)) {
+            let young = u64::try_from(now - snapshot.time).expect("in the past") < protect;
+            prop_assert!(reason.is_some() || !(snapshot.pinned || young || !snapshot.ours));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Which snapshots are parents.
+
+use super::*;
+
+const SOURCE: Identity = Identity([9; 16]);
+const ORIGIN: Origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
+
+fn id(number: u8) -> Identity {
+    Identity([number; 16])
+}
+
+fn mine(number: u8) -> Snapshot {
+    let transid = u64::from(number) * 10;
+    Snapshot {
+        id: transid,
+        uuid: id(number),
+        parent_uuid: SOURCE,
+        ctransid: transid,
+        otransid: transid + 1,
+        ..Snapshot::default()
+    }
+}
+
+fn counterpart(of: u8) -> Snapshot {
+    let stransid = u64::from(of) * 10;
+    let received_uuid = id(of);
+    Snapshot {
+        id: stransid,
+        uuid: id(of + 100),
+        received_uuid,
+        stransid,
+        rtransid: 2,
+        ctransid: 2,
+        ..Snapshot::default()
+    }
+}
+
+fn shared(mine: &Snapshot, theirs: &Snapshot) -> SharedSnapshot {
+    SharedSnapshot { here: mine.state(), there: theirs.state(), time: 0 }
+}
+
+/// Those of which everything is remembered as it was.
+fn known(numbers: &[u8]) -> Vec<SharedSnapshot> {
+    numbers.iter().map(|&number| shared(&mine(number), &counterpart(number))).collect()
+}
+
+fn parent(known: &[SharedSnapshot], source: &[Snapshot], drive: &[Snapshot]) -> Result<Identity, Why> {
+    find_shared(ORIGIN, known, source, drive).pairs.map(|pairs| pairs[0].source.uuid)
+}
+
+#[test]
+fn the_newest_that_both_have_is_the_parent() {
+    let source = [mine(1), mine(3), mine(2), mine(4)];
+    let drive = [counterpart(1), counterpart(2), counterpart(3)];
+    assert_eq!(parent(&known(&[1, 2, 3]), &source, &drive), Ok(id(3)));
+    assert_eq!(find_shared(ORIGIN, &known(&[1, 2, 3]), &source, &drive).pairs.map(|pairs| pairs.len()), Ok(3));
+}
+
+#[test]
+fn what_is_not_remembered_is_no_parent() {
+    let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
+    assert_eq!(parent(&known(&[1]), &source, &drive), Ok(id(1)));
+    assert_eq!(parent(&[], &source, &drive), Err(Why::NotRecorded));
+}
+
+#[test]
+fn a_counterpart_that_is_not_what_was_sent_is_no_parent() {
+    let swapped = Snapshot { uuid: id(77), ..counterpart(2) };
+    let original = counterpart(2);
+    let changed = Snapshot { ctransid: 9, changed: true, ..original.clone() };
+    let marked_anew = Snapshot { rtransid: 9, ctransid: 9, ..original.clone() };
+    let others = Snapshot { received_uuid: id(50), ..original.clone() };
+    let of_other_state = Snapshot { stransid: 19, ..original.clone() };
+    let older = Snapshot { ctransid: 1, ..original.clone() };
+    for (drive, why) in [
+        (vec![swapped.clone()], Some(Why::Replaced(1))),
+        (vec![marked_anew], Some(Why::Replaced(1))),
+        (vec![others], Some(Why::Replaced(1))),
+        (vec![of_other_state], Some(Why::Replaced(1))),
+        (vec![changed], Some(Why::Changed(1))),
+        (vec![older], Some(Why::Changed(1))),
+        (vec![counterpart(1)], Some(Why::NoneAlike)),
+        (vec![swapped.clone(), original.clone()], None),
+        // Deduplicated, or made durable late: the number alone differs.
+        (vec![Snapshot { ctransid: 9, ..original }], None),
+    ] {
+        let why_not = parent(&known(&[2]), &[mine(2)], &drive).err();
+        assert_eq!(why_not, why, "{drive:?}");
+    }
+    let both = [counterpart(1), swapped];
+    let source = [mine(1), mine(2)];
+    let common = find_shared(ORIGIN, &known(&[1, 2]), &source, &both);
+    assert_eq!((common.pairs.map(|pairs| pairs[0].source.uuid), common.replaced), (Ok(id(1)), vec![id(102)]));
+}
+
+#[test]
+fn a_snapshot_here_that_was_changed_is_no_parent_and_one_deduplicated_is() {
+    let drive = [counterpart(2)];
+    let later = Snapshot { ctransid: 400, ..mine(2) };
+    assert_eq!(parent(&known(&[2]), std::slice::from_ref(&later), &drive), Ok(id(2)));
+    assert_eq!(parent(&known(&[2]), &[Snapshot { changed: true, ..later.clone() }], &drive), Err(Why::Changed(1)));
+    let marked_anew = Snapshot { received_uuid: id(50), rtransid: 400, ..later };
+    assert_eq!(parent(&known(&[2]), &[marked_anew], &drive), Err(Why::Changed(1)));
+}
+
+#[test]
+fn a_snapshot_of_another_subvolume_is_no_parent() {
+    let foreign = Snapshot { parent_uuid: id(77), ..mine(1) };
+    assert_eq!(parent(&known(&[1]), &[foreign], &[counterpart(1)]), Err(Why::NoSnapshot));
+}
+
+#[test]
+fn a_source_that_was_rolled_back_goes_on_with_what_it_was_made_of() {
+    let origin = Origin { uuid: id(50), parent_uuid: id(2) };
+    let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
+    let pairs = find_shared(origin, &known(&[1, 2]), &source, &drive).pairs.expect("a parent");
+    assert_eq!(pairs[0].source.uuid, id(2));
+}
+
+#[test]
+fn a_source_that_was_restored_and_gone_on_from_has_a_parent() {
+    // On the drive is what was sent as 1, in a volume what was restored of it, and the source is a snapshot of that.
+    let restored =
+        Snapshot { uuid: id(60), received_uuid: id(1), stransid: 2, rtransid: 70, ctransid: 70, ..Snapshot::default() };
+    let origin = Origin { uuid: id(61), parent_uuid: id(60) };
+    let remembered = [shared(&restored, &counterpart(1))];
+    let (source, drive) = ([restored], [counterpart(1)]);
+    let pairs = find_shared(origin, &remembered, &source, &drive).pairs.expect("a parent");
+    assert!(pairs[0].source.uuid == id(60) && !pairs[0].is_exact(), "{pairs:?}");
+}
+
+#[test]
+fn a_restore_builds_on_the_original_where_that_is_still_there() {
+    // The drive sends what was made after 1, into the filesystem that 1 was made on.
+    let origin = Origin { uuid: id(102), parent_uuid: id(101) };
+    let (drive, volume) = ([counterpart(1)], [mine(1)]);
+    let reversed: Vec<_> = known(&[1]).iter().map(SharedSnapshot::reversed).collect();
+    let pairs = find_shared(origin, &reversed, &drive, &volume).pairs.expect("a parent");
+    assert_eq!((pairs[0].source.uuid, pairs[0].drive.uuid), (id(101), id(1)));
+    let forged = Snapshot { uuid: id(99), received_uuid: id(1), stransid: 2, ..Snapshot::default() };
+    assert_eq!(find_shared(origin, &reversed, &drive, &[forged]).pairs, Err(Why::Replaced(1)));
+}
+
+#[test]
+fn what_version_1_wrote_down_counts_as_it_did() {
+    let pin = serde_json::json!({
+        "sent_as": id(2).0.map(|byte| format!("{byte:02x}")).concat(), "ctransid": 20,
+        "source": id(2).0.map(|byte| format!("{byte:02x}")).concat(),
+        "drive": id(102).0.map(|byte| format!("{byte:02x}")).concat(), "time": 5,
+    });
+    let pin: super::super::shared::Pin = serde_json::from_value(pin).expect("a pin of version 1");
+    let known = super::super::shared::Known::from(pin).shared;
+    assert_eq!(parent(&known, &[mine(2)], &[counterpart(2)]), Ok(id(2)));
+    let other = Snapshot { stransid: 19, ..counterpart(2) };
+    assert_eq!(parent(&known, &[mine(2)], &[other]), Err(Why::Replaced(1)));
+    let swapped = Snapshot { uuid: id(77), ..counterpart(2) };
+    assert_eq!(parent(&known, &[mine(2)], &[swapped]), Err(Why::Replaced(1)));
+}
+
+#[test]
+fn the_reason_for_a_full_stream_is_told() {
+    assert_eq!(parent(&[], &[], &[]), Err(Why::EmptyDrive));
+    assert_eq!(parent(&known(&[1]), &[mine(1)], &[]), Err(Why::EmptyDrive));
+    assert_eq!(parent(&known(&[1]), &[], &[counterpart(1)]), Err(Why::NoSnapshot));
+    assert_eq!(parent(&known(&[1]), &[mine(1)], &[counterpart(2)]), Err(Why::NoneAlike));
+}

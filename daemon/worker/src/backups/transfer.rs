@@ -1,0 +1,226 @@
+//! Brings a snapshot to the drive, and makes room once where there is too little.
+
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+
+use butterdock_btrfs::space::space;
+use butterdock_receive::{Candidates, ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
+
+use super::deleted::Deleted;
+use super::error::BackupError;
+use super::estimate::Estimate;
+use super::owner::Owner;
+use super::pending_snapshot::PendingSnapshot;
+use super::prune::PrunePlan;
+use super::room::{Need, Short, fits};
+use super::run::{Run, basis};
+use super::send::Stream;
+use super::shared::Mark;
+use super::shared_snapshots::{SharedPair, find_shared};
+use super::snapshot::{Side, Snapshot};
+use super::source::Source;
+use super::space_check::{SpaceCheck, Words, estimated_event};
+
+impl Run<'_> {
+    /// Sends the new snapshot and answers when it is durable on the drive. `mine` are the older ones.
+    pub(crate) fn transfer(
+        &self,
+        source: &Source<'_>,
+        owner: &Owner,
+        mine: &[Snapshot],
+        pending: &PendingSnapshot<'_>,
+    ) -> Result<Outcome, BackupError> {
+        let estimated = OnceLock::new();
+        let attempt = || {
+            // Looked at anew: what was thinned can be neither a parent nor cloned from.
+            let theirs = self.list_drive()?;
+            let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+            self.attempt(owner, pending, &pairs, &estimated)
+        };
+        match attempt() {
+            Err(trouble) if trouble.is_no_space() && !self.control.is_cancelled() => {
+                if self.make_room(source, owner, mine)? {
+                    attempt().map_err(|trouble| self.with_figures(trouble, &estimated))
+                } else {
+                    Err(self.with_figures(trouble, &estimated))
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Tells what would be sent.
+    pub(crate) fn estimate_only(
+        &self,
+        pending: &PendingSnapshot<'_>,
+        pairs: &[SharedPair<'_>],
+    ) -> Result<(), BackupError> {
+        let stream = self.stream(pending, pairs);
+        let stopped = AtomicBool::new(false);
+        if let Some(estimate) = Estimate::make(&stream, pending.snapshot.id, since(pairs), &stopped)? {
+            (self.tell)(estimated_event(&estimate));
+            let space_check = self.space_check(&stream, pending, pairs);
+            let words = Words { too_small: too_small_as_it_is, ..space_check.words };
+            SpaceCheck { words, ..space_check }.look_for(|| Some(Need::of(&estimate)))?;
+        }
+        Ok(())
+    }
+
+    fn attempt(
+        &self,
+        owner: &Owner,
+        pending: &PendingSnapshot<'_>,
+        pairs: &[SharedPair<'_>],
+        estimated: &OnceLock<Estimate>,
+    ) -> Result<Outcome, BackupError> {
+        let stream = self.stream(pending, pairs);
+        let listed = pairs.iter().map(|pair| pair.drive.state()).collect();
+        let options = Options { origin: owner.origin(), candidates: Candidates::Listed(listed), ..Options::default() };
+        self.space_check(&stream, pending, pairs).transfer(estimated, || self.send(&stream, options, pending))
+    }
+
+    fn space_check<'p>(
+        &'p self,
+        stream: &'p Stream<'p>,
+        pending: &PendingSnapshot<'_>,
+        pairs: &[SharedPair<'_>],
+    ) -> SpaceCheck<'p> {
+        SpaceCheck {
+            stream,
+            id: pending.snapshot.id,
+            since: since(pairs),
+            destination: self.destination(),
+            patience: self.patience,
+            control: self.control,
+            tell: self.tell,
+            words: Words {
+                too_small: self.too_small(),
+                unseen: |fault| BackupError::drive("look at the space")(fault),
+            },
+        }
+    }
+
+    fn send(
+        &self,
+        stream: &Stream<'_>,
+        options: Options,
+        pending: &PendingSnapshot<'_>,
+    ) -> Result<Outcome, BackupError> {
+        let writer_threads = self.task.writer_threads.and_then(NonZeroUsize::new);
+        let (name, top) = (Some(pending.name().to_vec()), self.ends.top.clone());
+        let publication = self.ends.publication;
+        let options = Options { writer_threads, publication, name, top, ..options };
+        stream.transfer(self.destination(), &options, self.control, &Along { observer: self.observer, pending })
+    }
+
+    fn stream<'s>(&self, pending: &'s PendingSnapshot<'_>, pairs: &[SharedPair<'_>]) -> Stream<'s> {
+        let (parent, clone_sources) = basis(pairs);
+        Stream { snapshot: pending.root(), parent, clone_sources, version: self.version }
+    }
+
+    /// What is said where there is too little room.
+    fn too_small(&self) -> fn(Short) -> BackupError {
+        if self.task.time.stopped { too_small_in_doubt } else { too_small }
+    }
+
+    /// Thins the drive by the rule, whose time would come after the backup. Answers whether anything was deleted.
+    fn make_room(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
+        let theirs = self.list_drive()?;
+        let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+        let mark = |pair: &SharedPair<'_>| Mark { here: pair.source.uuid, there: pair.drive.uuid };
+        let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
+        let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());
+        let (deleted, _) = pruning.perform(self.destination(), self.tell);
+        let any = !deleted.is_empty();
+        let waiting = BackupError::drive("wait for the space of deleted snapshots");
+        Deleted::these(self.destination(), deleted).wait(self.control).map_err(waiting)?;
+        Ok(any)
+    }
+
+    /// A drive that is full in spite of everything: how full it is.
+    fn with_figures(&self, trouble: BackupError, estimated: &OnceLock<Estimate>) -> BackupError {
+        match (trouble, space(self.destination())) {
+            (BackupError::Receive(failure), Ok(space)) if failure.error.kind() == ErrorKind::NoSpace => {
+                // The transfer failed, so more was needed than there is, whatever was estimated.
+                let need = estimated.get().map(Need::of).unwrap_or_default();
+                let needed = need.data.saturating_add(need.metadata);
+                self.too_small()(
+                    fits(&space, Need { data: u64::MAX >> 8, metadata: 0 })
+                        .map_or_else(|Short { free, .. }| Short { needed, free }, |()| Short { needed, free: 0 }),
+                )
+            }
+            (trouble, _) => trouble,
+        }
+    }
+}
+
+/// Before anything was thinned.
+fn too_small_as_it_is(short: Short) -> BackupError {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the drive has too little room as it is: about {} MiB are needed and {} MiB are free; a backup first deletes what the \
+         rule keeps no longer, and fails where that is not enough: keep fewer snapshots, free some space on it, or take a \
+         larger drive",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    BackupError::said(ErrorKind::NoSpace, sentence)
+}
+
+fn too_small(short: Short) -> BackupError {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the drive is full, also after what the rule keeps no longer was deleted: about {} MiB are needed and {} MiB are \
+         free; keep fewer snapshots, free some space on it, or take a larger drive",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    BackupError::said(ErrorKind::NoSpace, sentence)
+}
+
+/// Nothing was thinned, because of the clock.
+fn too_small_in_doubt(short: Short) -> BackupError {
+    let Short { needed, free } = short;
+    let sentence = format!(
+        "the drive is full, and old snapshots are not deleted while the clock is in doubt: about {} MiB are needed and {} MiB \
+         are free; check the date and run butterdock trust-clock as root, or free some space on it",
+        needed.div_ceil(1 << 20),
+        free >> 20
+    );
+    BackupError::said(ErrorKind::NoSpace, sentence)
+}
+
+/// The transaction after which everything is new.
+pub(super) fn since(pairs: &[SharedPair<'_>]) -> u64 {
+    pairs.first().map_or(0, |pair| pair.source.otransid)
+}
+
+/// Passes on what the receiver tells, and gives the snapshot its name when the drive has all of it.
+struct Along<'a> {
+    observer: &'a dyn Observer,
+    pending: &'a PendingSnapshot<'a>,
+}
+
+impl Observer for Along<'_> {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.observer.began(name, kind);
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.observer.phase(phase);
+        if phase == Phase::Publishing {
+            // Before the drive shows it: a worker that is killed in between leaves a snapshot too many, and none too few.
+            // Where it fails, it is tried again at the end.
+            self.pending.show().unwrap_or_default();
+        }
+    }
+
+    fn published(&self, subvolume: &Published) {
+        self.observer.published(subvolume);
+    }
+
+    fn warning(&self, text: &str) {
+        self.observer.warning(text);
+    }
+}

@@ -1,0 +1,146 @@
+//! A machine with a source, and a drive.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::compare::{Rules, Tree, same};
+use butterdock_tests::rig::{Ended, Layout, Rig, Volume, WorkerProcess, all_names, butterdockd};
+use butterdock_tests::snapshot;
+use serde_json::{Value, json};
+
+/// Two volumes. On the one are the source and a folder for snapshots beside it.
+pub(crate) struct Fixture {
+    // Fields are dropped in this order, and the rig must outlast what is in it.
+    /// The folder for snapshots.
+    pub(crate) folder: PathBuf,
+    pub(crate) source: Volume,
+    pub(crate) drive: Volume,
+    pub(crate) rig: Rig,
+    /// What the daemon would remember: what the source and the drive share.
+    shared: Mutex<Vec<Value>>,
+}
+
+/// `home`
+pub(crate) const NAME: &str = "686f6d65";
+
+impl Fixture {
+    /// With a little in the source.
+    pub(crate) fn new() -> Result<Self> {
+        Self::sized(1024, 1024)
+    }
+
+    /// With volumes of so many mebibytes.
+    pub(crate) fn sized(source: u64, drive: u64) -> Result<Self> {
+        let rig = Rig::new()?;
+        let source = rig.volume("source", &Layout::sized(source, ""))?;
+        let drive = rig.volume("drive", &Layout::sized(drive, ""))?;
+        snapshot::create(&source.join("live"))?;
+        let folder = source.join("snapshots");
+        fs::create_dir(&folder)?;
+        fs::create_dir(drive.join("backups"))?;
+        let fixture = Self { folder, source, drive, rig, shared: Mutex::default() };
+        fs::write(fixture.live("file"), vec![b'x'; 3 << 20])?;
+        Ok(fixture)
+    }
+
+    /// A path in the source.
+    pub(crate) fn live(&self, name: &str) -> PathBuf {
+        self.source.join("live").join(name)
+    }
+
+    /// The folder for snapshots.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
+    /// The destination.
+    pub(crate) fn destination(&self) -> PathBuf {
+        self.drive.join("backups")
+    }
+
+    /// Begins a backup.
+    pub(crate) fn begin(&self, order: &Value) -> Result<WorkerProcess> {
+        let mut order = order.clone();
+        order["backup"]["shared"] = json!(*self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+        let source = File::open(self.live(""))?;
+        let folder = File::open(self.folder())?;
+        let destination = File::open(self.destination())?;
+        WorkerProcess::new(&butterdockd()?, &order, &[source.as_fd(), folder.as_fd(), destination.as_fd()])
+    }
+
+    /// Backs up and answers what was told.
+    pub(crate) fn back_up(&self) -> Result<Ended> {
+        self.run(&order())
+    }
+
+    /// Has a backup done and remembers what it told.
+    pub(crate) fn run(&self, order: &Value) -> Result<Ended> {
+        let ended = self.begin(order)?.finish()?.success()?;
+        let pinned = events(&ended, "pinned").into_iter().map(|told| told["learned"]["shared"].clone());
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).extend(pinned);
+        Ok(ended)
+    }
+
+    /// Thins beside the source, as after a backup with this task, and answers what was told.
+    pub(crate) fn prune(&self, task: &Value) -> Result<Ended> {
+        let folder = File::open(self.folder())?;
+        WorkerProcess::new(&butterdockd()?, &json!({"thin": task}), &[folder.as_fd()])?.finish()?.success()
+    }
+
+    /// The names in the folder and on the drive, hidden ones with them, but for the directory of records.
+    pub(crate) fn names(&self) -> Result<(Vec<String>, Vec<String>)> {
+        Ok((all_names(&self.folder())?, all_names(&self.destination())?))
+    }
+
+    /// That the newest on the drive is what the source is now.
+    pub(crate) fn is_restorable(&self) -> Result<()> {
+        let (mine, theirs) = self.names()?;
+        let newest = theirs.last().context("nothing on the drive")?;
+        ensure!(mine.last() == Some(newest), "{mine:?} {theirs:?}");
+        let there = Tree::read(&self.destination().join(newest))?;
+        same("drive and snapshot", &Tree::read(&self.folder().join(newest))?, &there, Rules::SOURCE_OF_INCREMENT)
+    }
+}
+
+/// An order that keeps nearly everything.
+pub(crate) fn order() -> Value {
+    with(json!({}))
+}
+
+/// The same with other fields.
+pub(crate) fn with(fields: Value) -> Value {
+    let mut task = json!({
+        "name": NAME,
+        "source": null,
+        "keep": {"last": 100, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0},
+        "protect": 0,
+        "pins": [],
+        "machine": "0b".repeat(16),
+        "writer_threads": null,
+        "dry_run": false,
+    });
+    if let (Some(task), Value::Object(fields)) = (task.as_object_mut(), fields) {
+        task.extend(fields);
+    }
+    json!({"backup": task})
+}
+
+/// What was told of one kind of a backup.
+pub(crate) fn events<'e>(ended: &'e Ended, kind: &str) -> Vec<&'e Value> {
+    ended.said("backup").into_iter().filter_map(|told| told.get(kind)).collect()
+}
+
+/// Whether it was an increment.
+pub(crate) fn incremental(ended: &Ended) -> Result<bool> {
+    let published = ended.said("published");
+    let [published] = published.as_slice() else { anyhow::bail!("{:?}", ended.reports) };
+    published["incremental"].as_bool().context("yes or no")
+}
+
+/// Bytes of the stream that came.
+pub(crate) fn bytes(ended: &Ended) -> Result<u64> {
+    ended.said("ended").first().and_then(|end| end["counts"]["bytes"].as_u64()).context("counts")
+}
