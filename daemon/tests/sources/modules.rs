@@ -30,7 +30,10 @@ const SERVICE: Table = &[
     ("config", &["backups", "configured"]),
     ("configured", &[]),
     ("dir_handle", &[]),
-    ("drives", &["backups", "catalogue", "config", "dir_handle", "hooks", "policy", "types", "untrusted_fd"]),
+    (
+        "drives",
+        &["backups", "catalogue", "config", "dir_handle", "durable", "hooks", "policy", "types", "untrusted_fd"],
+    ),
     ("durable", &[]),
     ("explain", &["backups", "config", "text", "volumes"]),
     ("hooks", &["config", "text", "types"]),

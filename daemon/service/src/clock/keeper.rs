@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::sync_source::{Asked, SyncAnswer, SyncSource, with_answer};
 use super::{Clock, Reading};
 use super::{Elapsed, Record, Stop};
-use crate::{catalogue, durable};
+use crate::catalogue;
+use crate::durable::{self, Loaded};
 
 /// A record has some three hundred bytes.
 const LARGEST: u64 = 4096;
@@ -43,14 +44,15 @@ impl ClockKeeper {
     pub(crate) fn open(state: &Path, clock: Clock) -> io::Result<Self> {
         let file = state.join("clock.json");
         let now = clock.read();
-        let record = match read(&file) {
-            Ok(Some(record)) => record.after(&now),
-            Ok(None) => Record::first(&now, Uuid::new_v4()),
-            Err(error) => {
-                let aside = durable::quarantine(&file)?;
+        let record = match durable::load(&file, LARGEST, parse)? {
+            Loaded::Read(record) => record.after(&now),
+            Loaded::Missing => Record::first(&now, Uuid::new_v4()),
+            Loaded::Unreadable { error, aside } => {
                 tracing::error!("the record of the clocks cannot be read ({error}); it is now {}", aside.display());
                 Record::after_unreadable(&now, Uuid::new_v4())
             }
+            // The service was killed before it wrote the next one.
+            Loaded::SetAside => Record::after_unreadable(&now, Uuid::new_v4()),
         };
         let keeper = Self { clock, source: SyncSource::default(), file, record: Arc::new(Mutex::new(record)) };
         keeper.write(&record)?;
@@ -154,10 +156,9 @@ impl ClockKeeper {
     }
 }
 
-fn read(file: &Path) -> io::Result<Option<Record>> {
-    let Some(bytes) = durable::read(file, LARGEST)? else { return Ok(None) };
-    let record: Record = serde_json::from_slice(&bytes)?;
-    if record.is_known() { Ok(Some(record)) } else { Err(io::Error::other("another version of butterdock wrote it")) }
+fn parse(bytes: &[u8]) -> io::Result<Record> {
+    let record: Record = serde_json::from_slice(bytes)?;
+    if record.is_known() { Ok(record) } else { Err(io::Error::other("another version of butterdock wrote it")) }
 }
 
 /// Says once that pruning stops, and once that it resumes.
@@ -243,13 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_half_written_when_it_was_killed_is_not_read() {
+    fn a_kill_after_a_record_was_set_aside_does_not_resume_pruning() {
         let state = tempfile::tempdir().expect("a folder");
         let (_played, clock) = Played::new();
-        drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
-        fs::write(state.path().join(".clock.json"), "{\"ver").expect("written");
-        assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
-        assert_eq!(fs::read_dir(state.path()).expect("listed").count(), 1);
+        fs::write(state.path().join("clock.json.unreadable"), "{").expect("set aside, and none written");
+        let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
+        assert_eq!(keeper.stop_with(None).map(|stop| stop.reason), Some(StopReason::Unreadable));
     }
 
     #[test]
@@ -333,7 +333,8 @@ mod tests {
         let (played, clock) = Played::new();
         let keeper = ClockKeeper::open(state.path(), clock).expect("opened");
         let mut ticks = 0;
-        let count = || read(&state.path().join("clock.json")).expect("read").expect("there").elapsed().seconds;
+        let file = state.path().join("clock.json");
+        let count = || parse(&fs::read(&file).expect("read")).expect("a record").elapsed().seconds;
         let tick = async || {
             assert_eq!(count(), ticks * 3600);
             ticks += 1;

@@ -23,9 +23,10 @@ impl Claims {
         Self { folder: state.join("udev") }
     }
 
-    /// Makes the files those of these enrolments. What cannot be done is logged: drives are served without it too.
-    pub(super) fn set(&self, enrolments: &[Enrolment]) {
-        if let Err(error) = self.make(&names(enrolments)) {
+    /// Makes the files those of these enrolments. Where these are not `all`, because one is unreadable, no file is removed: the
+    /// drive of that one stays hidden. What cannot be done is logged: drives are served without it too.
+    pub(super) fn set(&self, enrolments: &[Enrolment], all: bool) {
+        if let Err(error) = self.make(&names(enrolments), all) {
             tracing::warn!(
                 "udev is not told which drives are enrolled ({}: {error}); others may mount them",
                 self.folder.display()
@@ -33,10 +34,13 @@ impl Claims {
         }
     }
 
-    fn make(&self, names: &BTreeSet<String>) -> io::Result<()> {
+    fn make(&self, names: &BTreeSet<String>, all: bool) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         for name in names {
             drop(File::create(self.folder.join(name))?);
+        }
+        if !all {
+            return Ok(());
         }
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -84,5 +88,18 @@ mod tests {
         assert_eq!(files(state.path()), claimed);
         register.forget(one.id).expect("forgotten");
         assert!(files(state.path()).is_empty());
+    }
+
+    #[test]
+    fn a_drive_whose_enrolment_is_unreadable_stays_claimed() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
+        let one = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
+        register.write(&one).expect("written");
+        fs::write(state.path().join(format!("drives/{}.json", one.id)), "{").expect("damaged");
+        let register = Register::open(state.path()).expect("opened");
+        assert!(register.list().is_ok_and(|(good, bad)| good.is_empty() && bad.len() == 1));
+        assert_eq!(files(state.path()), [one.filesystem.to_string()].into());
     }
 }

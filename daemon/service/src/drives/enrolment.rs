@@ -1,9 +1,8 @@
 //! What is kept of an enrolled drive: a file for each, written whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,12 +12,14 @@ use super::block_device::BlockDevice;
 use super::claims::Claims;
 use super::error::{Error, Result};
 use super::machine;
-use super::node::small;
+use crate::durable;
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
 /// each backup it remembers the newest shared snapshot alone.
 const VERSION: u32 = 2;
 const OLDER: u32 = 1;
+/// An enrolment has some thousand bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// A filesystem that an administrator has said belongs to this machine. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,13 +124,7 @@ impl Register {
         let opening = || Error::system(format!("opening {}", folder.display()));
         // Nonces are root's alone.
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(opening())?;
-        for entry in fs::read_dir(&folder).map_err(opening())? {
-            let path = entry.map_err(opening())?.path();
-            if id_between(&path, ".", ".tmp").is_some() {
-                // What a crash was writing.
-                fs::remove_file(path).unwrap_or_default();
-            }
-        }
+        durable::sweep(&folder).map_err(opening())?;
         let machine =
             machine::id(state).map_err(Error::system(format!("opening {}", state.join("machine").display())))?;
         let register = Self { folder, claims: Claims::below(state), machine };
@@ -142,7 +137,8 @@ impl Register {
         self.machine
     }
 
-    /// All enrolments, and a sentence for each file that is none: its drive is unknown until somebody mends it.
+    /// All enrolments, and a sentence for each file that is none. Such a file stays where it is, and its drive is not enrolled until
+    /// the file is mended: nothing is mounted meanwhile.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -151,7 +147,7 @@ impl Register {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.folder).map_err(listing())? {
             let path = entry.map_err(listing())?.path();
-            let Some(id) = id_between(&path, "", ".json") else { continue };
+            let Some(id) = id_of(&path) else { continue };
             match read(&path, id) {
                 Ok(enrolment) => good.push(enrolment),
                 Err(what) => bad.push(format!("{}: {what}", path.display())),
@@ -166,16 +162,9 @@ impl Register {
     /// # Errors
     /// The disk is full, read-only or gone. What was written before stays.
     pub(crate) fn write(&self, enrolment: &Enrolment) -> Result<()> {
-        let temporary = self.folder.join(format!(".{}.tmp", enrolment.id));
         let written = serde_json::to_vec_pretty(enrolment)
             .map_err(std::io::Error::from)
-            .and_then(|bytes| write_durably(&temporary, &bytes))
-            .and_then(|()| fs::rename(&temporary, self.file(enrolment.id)))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
-        if written.is_err() {
-            // Perhaps it was renamed already; then nothing is there.
-            fs::remove_file(&temporary).unwrap_or_default();
-        }
+            .and_then(|bytes| durable::write(&self.file(enrolment.id), &bytes));
         self.claim();
         written.map_err(Error::system(format!("writing down the drive in {}", self.folder.display())))
     }
@@ -185,15 +174,15 @@ impl Register {
     /// # Errors
     /// There is none, or it cannot be removed.
     pub(crate) fn forget(&self, id: Uuid) -> Result<()> {
-        let forgotten = fs::remove_file(self.file(id)).and_then(|()| File::open(&self.folder)?.sync_all());
+        let forgotten = durable::remove(&self.file(id));
         self.claim();
         forgotten.map_err(Error::system(format!("forgetting {}", self.file(id).display())))
     }
 
     /// Has udev leave to us what is enrolled now.
     fn claim(&self) {
-        if let Ok((enrolments, _)) = self.list() {
-            self.claims.set(&enrolments);
+        if let Ok((enrolments, unreadable)) = self.list() {
+            self.claims.set(&enrolments, unreadable.is_empty());
         }
     }
 
@@ -207,7 +196,8 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
     struct Versioned {
         version: u32,
     }
-    let bytes = content(path)
+    let bytes = durable::read(path, LARGEST)
+        .and_then(|bytes| bytes.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
         .map_err(|error| format!("it cannot be read ({error}); mend that, or remove it and enrol the drive again"))?;
     let mistaken =
         |error: serde_json::Error| format!("it is no enrolment ({error}); remove it and enrol the drive again");
@@ -222,26 +212,9 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
     Ok(Enrolment { version: VERSION, ..enrolment })
 }
 
-/// An enrolment is some thousand bytes, and a file: what leads elsewhere, or does not end, is none.
-fn content(path: &Path) -> std::io::Result<Vec<u8>> {
-    const LARGEST: u64 = 1 << 20;
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is no file"));
-    }
-    small(&file, LARGEST)?.ok_or_else(|| std::io::Error::other("it is too large"))
-}
-
-fn id_between(path: &Path, before: &str, after: &str) -> Option<Uuid> {
-    let name = path.file_name()?.to_str()?.strip_prefix(before)?.strip_suffix(after)?;
+fn id_of(path: &Path) -> Option<Uuid> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
     Uuid::try_parse(name).ok().filter(|id| id.to_string() == name)
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -304,7 +277,7 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let register = Register::open(state.path()).expect("opened");
         std::os::unix::fs::symlink("/dev/zero", register.file(Uuid::new_v4())).expect("linked");
-        File::create(register.file(Uuid::new_v4())).and_then(|file| file.set_len(1 << 40)).expect("made");
+        fs::File::create(register.file(Uuid::new_v4())).and_then(|file| file.set_len(1 << 40)).expect("made");
         let (good, bad) = register.list().expect("listed");
         assert!(good.is_empty() && bad.len() == 2, "{bad:?}");
         assert!(bad.iter().all(|what| what.contains("cannot be read")), "{bad:?}");

@@ -3,16 +3,19 @@
 //! It is derived from `/etc/machine-id`, which others are not to be shown (machine-id(5)), so it stays the same where the state
 //! directory is lost. It is kept, because a machine with a read-only root may get another machine id at every boot.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
+use crate::durable::{self, Loaded};
+
 /// What systemd calls the machine.
 const MACHINE_ID: &str = "/etc/machine-id";
+/// An id has 37 bytes.
+const LARGEST: u64 = 256;
 
 /// The id of the machine whose state directory this is. It is made and written down where there is none.
 ///
@@ -24,21 +27,27 @@ pub(super) fn id(state: &Path) -> io::Result<Uuid> {
 
 fn kept_or_made(state: &Path, machine_id: &Path) -> io::Result<Uuid> {
     let file = state.join("machine");
-    match fs::read_to_string(&file) {
-        Ok(text) => match Uuid::try_parse(text.trim()) {
-            Ok(id) if !id.is_nil() => return Ok(id),
-            Ok(_) | Err(_) => tracing::warn!("{} holds no id and is written anew", file.display()),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            tracing::warn!("{} holds no id and is written anew", file.display());
+    match durable::load(&file, LARGEST, parse)? {
+        Loaded::Read(id) => return Ok(id),
+        Loaded::Missing | Loaded::SetAside => {}
+        Loaded::Unreadable { error, aside } => {
+            tracing::warn!(
+                "{} cannot be read ({error}) and is written anew; it is now {}",
+                file.display(),
+                aside.display()
+            );
         }
-        Err(error) => return Err(error),
     }
     // One without a machine id, such as a container, is known by its state directory alone.
     let id = derived(machine_id).unwrap_or_else(Uuid::new_v4);
-    write(state, &file, id)?;
+    durable::write(&file, format!("{id}\n").as_bytes())?;
     Ok(id)
+}
+
+fn parse(bytes: &[u8]) -> io::Result<Uuid> {
+    let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+    let id = Uuid::try_parse(text.trim()).map_err(io::Error::other)?;
+    if id.is_nil() { Err(io::Error::other("it is no id")) } else { Ok(id) }
 }
 
 /// None where systemd has not given the machine an id yet.
@@ -48,16 +57,6 @@ fn derived(machine_id: &Path) -> Option<Uuid> {
     let digest = Sha256::new().chain_update("butterdock machine\n").chain_update(machine_id.as_bytes()).finalize();
     let bytes = digest.first_chunk::<16>()?;
     Some(Builder::from_custom_bytes(*bytes).into_uuid())
-}
-
-fn write(state: &Path, file: &Path, id: Uuid) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(state)?;
-    let temporary = state.join(".machine.tmp");
-    let mut written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    writeln!(written, "{id}")?;
-    written.sync_all()?;
-    fs::rename(&temporary, file)?;
-    File::open(state)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! The history on disk: a file for each job, written whole or not at all.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::job;
 use super::record::Record;
+use crate::durable;
+
+/// A record has some hundred bytes, and the details of a failure.
+const LARGEST: u64 = 1 << 20;
 
 /// The jobs of earlier, and those of now. Every call blocks.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ impl History {
             fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another butterdockd uses it"),
             fs::TryLockError::Error(error) => error,
         })?;
+        durable::sweep(&folder)?;
         let mut history = Self { folder, keep, ended: Vec::new(), recalled: Vec::new(), _lock: lock };
         let there: Vec<PathBuf> =
             fs::read_dir(&history.folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
@@ -63,15 +68,7 @@ impl History {
         if self.keep == 0 {
             return Ok(());
         }
-        let temporary = self.folder.join(format!(".{}.tmp", record.id));
-        let written = write_durably(&temporary, &serde_json::to_vec(record)?)
-            .and_then(|()| fs::rename(&temporary, self.file(record.id)))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
-        if written.is_err() {
-            // Perhaps it was renamed already; then nothing is there.
-            fs::remove_file(&temporary).unwrap_or_default();
-        }
-        written?;
+        durable::write(&self.file(record.id), &serde_json::to_vec(record)?)?;
         if record.state.result().is_some() {
             self.ended.push((record.end_time, record.id));
             self.prune();
@@ -107,9 +104,6 @@ impl History {
     /// Takes in what is in the folder; answers a job that was interrupted.
     fn take_in(&mut self, path: &Path) -> Option<Record> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).is_some_and(is_id) {
-            fs::remove_file(path).unwrap_or_default();
-        }
         if !name.strip_suffix(".json").is_some_and(is_id) {
             return None;
         }
@@ -128,8 +122,12 @@ impl History {
     fn prune(&mut self) {
         let surplus = self.ended.len().saturating_sub(self.keep);
         for (_, id) in self.ended.drain(..surplus).collect::<Vec<_>>() {
-            // One that cannot be removed is tried again after the next start.
-            fs::remove_file(self.file(id)).unwrap_or_default();
+            if let Err(error) = fs::remove_file(self.file(id))
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                // Like every file in the folder it is counted again at the next start.
+                tracing::warn!(butterdock_job = %id, "cannot remove the job from the history: {error}");
+            }
         }
     }
 }
@@ -139,13 +137,7 @@ fn is_id(text: &str) -> bool {
 }
 
 fn read(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    serde_json::from_slice(&durable::read(path, LARGEST).ok()??).ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::backups::{FirstSeen, Identity, Seen};
 use crate::clock::Elapsed;
-use crate::durable;
+use crate::durable::{self, Loaded};
 
 /// A file has ten thousand snapshots at most.
 const LARGEST: u64 = 4 << 20;
@@ -34,22 +34,17 @@ impl SeenStore {
     /// What is remembered of a backup on a filesystem. What cannot be read is set aside: all snapshots count as seen anew.
     pub(super) fn of(&self, filesystem: Identity, backup: &str) -> FirstSeen {
         let file = self.file(filesystem, backup);
-        let read = || -> io::Result<Option<FirstSeen>> {
-            durable::read(&file, LARGEST)?.map(|bytes| Ok(serde_json::from_slice(&bytes)?)).transpose()
+        let (error, now) = match durable::load(&file, LARGEST, |bytes| Ok(serde_json::from_slice(bytes)?)) {
+            Ok(Loaded::Read(known)) => return known,
+            Ok(Loaded::Missing | Loaded::SetAside) => return FirstSeen::default(),
+            Ok(Loaded::Unreadable { error, aside }) => (error, format!("is {} now", aside.display())),
+            Err(error) => (error, "stays".to_owned()),
         };
-        match read() {
-            Ok(known) => known.unwrap_or_default(),
-            Err(error) => {
-                let aside = durable::quarantine(&file);
-                let aside =
-                    aside.map_or_else(|error| format!("stays ({error})"), |path| format!("is {} now", path.display()));
-                let text = "all its snapshots are protected as if they were new";
-                tracing::error!(
-                    "since when the snapshots of \"{backup}\" are there cannot be read: {error}; {text}; the file {aside}"
-                );
-                FirstSeen::default()
-            }
-        }
+        let text = "all its snapshots are protected as if they were new";
+        tracing::error!(
+            "since when the snapshots of \"{backup}\" are there cannot be read: {error}; {text}; the file {now}"
+        );
+        FirstSeen::default()
     }
 
     /// These are all snapshots of the backup on the filesystem now.

@@ -1,9 +1,7 @@
 //! Which subvolume each backup was first made of, remembered across restarts: another one that turns up in its place is
 //! not sent. Whoever means the other one removes the file.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,12 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::backups::Identity;
 use crate::config::BackupRule;
+use crate::durable;
 
-/// The folder in which it is remembered. Every call blocks.
+/// A record has a path of at most 4096 bytes and a uuid; JSON writes a byte in up to six.
+const LARGEST: u64 = 32 << 10;
+
+/// The folder in which it is remembered. There is one a service, and its clones share the lock. Every call blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     folder: PathBuf,
-    /// Held over writing: the temporary file is everybody's.
+    /// Held while a record is written: two jobs of one backup write the same one.
     writing: Arc<Mutex<()>>,
 }
 
@@ -38,14 +40,9 @@ impl Sources {
     /// # Errors
     /// What was remembered cannot be read: better no backup than one of anything.
     pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Identity>> {
-        match fs::read(self.file(rule)) {
-            Ok(bytes) => {
-                let known: Known = serde_json::from_slice(&bytes)?;
-                Ok((known.source == rule.source).then_some(known.uuid))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Some(bytes) = durable::read(&self.file(rule), LARGEST)? else { return Ok(None) };
+        let known: Known = serde_json::from_slice(&bytes)?;
+        Ok((known.source == rule.source).then_some(known.uuid))
     }
 
     /// The backup was made of this subvolume.
@@ -54,14 +51,8 @@ impl Sources {
     /// It cannot be written down; what was there stays.
     pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        // No backup's name begins with a dot.
-        let temporary = self.folder.join(".new");
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(&Known { source: rule.source.clone(), uuid })?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.file(rule))?;
-        File::open(&self.folder)?.sync_all()
+        let known = Known { source: rule.source.clone(), uuid };
+        durable::write(&self.file(rule), &serde_json::to_vec(&known)?)
     }
 
     fn file(&self, rule: &BackupRule) -> PathBuf {
@@ -71,6 +62,8 @@ impl Sources {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::jobs::work::tests::rule;
 

@@ -81,7 +81,8 @@ impl Scheduler {
         let writer = HistoryWriter::start(history);
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
-        let queries = Queries::new(Arc::clone(&spawner), Sources::new(&config.state), retention.clone());
+        let sources = Sources::new(&config.state);
+        let queries = Queries::new(Arc::clone(&spawner), sources.clone(), retention.clone());
         let scheduler = Self {
             config: config.clone(),
             spawner,
@@ -93,7 +94,7 @@ impl Scheduler {
             itself: orders.clone(),
             writer: writer.clone(),
             live: live.clone(),
-            sources: Sources::new(&config.state),
+            sources,
             source_locks: SourceLocks::default(),
             retention,
             hooks,
