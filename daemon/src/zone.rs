@@ -1,17 +1,17 @@
 //! The local time zone.
 //!
 //! `--dump` shows times as `btrfs receive --dump` does, in local time. The C library's localtime(3) is no safe call
-//! from Rust; tz-rs reads the same `TZ` and `/etc/localtime` without it.
+//! from Rust; jiff reads the same `TZ` and `/etc/localtime` without it.
 
-use tz::TimeZone;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-/// A function that tells how many seconds local time is ahead of UTC at a point in time.
+/// A function that says how many seconds local time is ahead of UTC at a point in time. A zone that cannot be read is UTC.
 pub(crate) fn local() -> impl Fn(i64) -> i32 {
-    let zone = match std::env::var("TZ") {
-        Ok(text) => TimeZone::from_posix_tz(&text),
-        Err(_) => TimeZone::local(),
-    };
-    // As the C library has it: a zone that cannot be read is UTC.
-    let zone = zone.unwrap_or_else(|_| TimeZone::utc());
-    move |seconds| zone.find_local_time_type(seconds).map_or(0, tz::LocalTimeType::ut_offset)
+    let zone = TimeZone::system();
+    move |seconds| {
+        // A stream may hold any number: beyond the calendar's ends the zone stays as it is there.
+        let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        zone.to_offset(Timestamp::from_second(seconds).unwrap_or(end)).seconds()
+    }
 }

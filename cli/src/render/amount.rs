@@ -3,7 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::BinaryBytes;
-use tz::{DateTime, TimeZone};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// `1.50 GiB`.
 pub(crate) fn bytes(count: u64) -> String {
@@ -19,16 +20,11 @@ pub(crate) fn duration(micros: u64) -> String {
 
 /// `2026-11-22 17:30`, in local time; the C library's way to it is no safe call from Rust.
 pub(crate) fn moment(micros: u64) -> String {
-    let zone = match std::env::var("TZ") {
-        Ok(text) => TimeZone::from_posix_tz(&text),
-        Err(_) => TimeZone::local(),
-    };
-    let zone = zone.unwrap_or_else(|_unreadable| TimeZone::utc());
-    let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
-    match DateTime::from_timespec(seconds, 0, zone.as_ref()) {
-        Ok(t) => format!("{}-{:02}-{:02} {:02}:{:02}", t.year(), t.month(), t.month_day(), t.hour(), t.minute()),
-        Err(_) => "unknown".to_owned(),
-    }
+    let moment = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    moment.map_or_else(
+        || "unknown".to_owned(),
+        |moment| TimeZone::system().to_datetime(moment).strftime("%Y-%m-%d %H:%M").to_string(),
+    )
 }
 
 /// Microseconds since 1970.

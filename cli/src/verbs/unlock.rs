@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use butterdock_dbus::SECRET_MAX;
+use zeroize::Zeroizing;
 
 use crate::ask::Service;
 use crate::failure::Failure;
@@ -54,6 +55,7 @@ fn asked(title: &str) -> Result<OwnedFd, Failure> {
     }
     let failed = |error: io::Error| Failure::own(format!("the passphrase cannot be read from the terminal: {error}"));
     let passphrase = rpassword::prompt_password(format!("Passphrase of {}: ", escaped(title))).map_err(failed)?;
+    let passphrase = Zeroizing::new(passphrase);
     if passphrase.is_empty() || passphrase.len() > SECRET_MAX {
         return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; type it again")));
     }

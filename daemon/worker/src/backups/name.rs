@@ -1,6 +1,8 @@
 //! The names of snapshots: that of the backup, and the time in UTC at which the snapshot was made.
 
-use super::utc::Utc;
+use jiff::civil::DateTime;
+
+use super::utc;
 
 /// What precedes the name of a snapshot that was not sent yet. Every list leaves such names out.
 const HIDDEN: &[u8] = b".butterdock-";
@@ -13,8 +15,7 @@ pub const LONGEST: usize = 255 - TIME_LEN - HIDDEN.len();
 
 /// The name of a snapshot that was made at `seconds` since 1970: `home.20261122T201500Z`.
 pub(super) fn make(backup: &[u8], seconds: i64) -> Vec<u8> {
-    let Utc { year, month, day, hour, minute, second } = Utc::from_seconds(seconds);
-    let time = format!(".{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z");
+    let time = utc::date_time(seconds).strftime(".%Y%m%dT%H%M%SZ").to_string();
     [backup, time.as_bytes()].concat()
 }
 
@@ -30,17 +31,12 @@ pub(super) fn parse(backup: &[u8], name: &[u8]) -> Option<i64> {
         digits
             .get(from..from.saturating_add(len))?
             .iter()
-            .try_fold(0_i64, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
+            .try_fold(0_i16, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0')))
     };
-    let utc = Utc {
-        year: number(date, 0, 4)?,
-        month: number(date, 4, 2)?,
-        day: number(date, 6, 2)?,
-        hour: number(clock, 0, 2)?,
-        minute: number(clock, 2, 2)?,
-        second: number(clock, 4, 2)?,
-    };
-    utc.seconds()
+    let two = |digits: &[u8], from| i8::try_from(number(digits, from, 2)?).ok();
+    let (year, month, day) = (number(date, 0, 4)?, two(date, 4)?, two(date, 6)?);
+    let date_time = DateTime::new(year, month, day, two(clock, 0)?, two(clock, 2)?, two(clock, 4)?, 0);
+    date_time.ok().map(utc::seconds)
 }
 
 /// The name under which a snapshot is kept until it was sent.
@@ -70,7 +66,7 @@ mod tests {
     #[test]
     fn a_name_is_the_backups_and_the_time_and_is_read_again() {
         assert_eq!(make(b"home", 1_795_378_500), b"home.20261122T201500Z");
-        for seconds in [0, 1_795_378_500, 253_402_300_799] {
+        for seconds in [0, 951_782_400, 1_795_378_500, 253_402_300_799] {
             for backup in [&b"home"[..], b"", b"a.20261122T201500Z", b"\xff"] {
                 assert_eq!(parse(backup, &make(backup, seconds)), Some(seconds));
             }
@@ -85,6 +81,8 @@ mod tests {
             "home.20261122T201500+0000",
             "home.20261122T201500Z_1",
             "home.20261322T201500Z",
+            "home.20260229T201500Z",
+            "home.20261122T201560Z",
             "home.2026112xT201500Z",
             "home2.20261122T201500Z",
             "home-20261122T201500Z",

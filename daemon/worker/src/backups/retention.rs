@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
-use super::utc::{DAY, HOUR, Utc};
+use super::utc::{self, DAY, HOUR};
 
 /// How many snapshots are kept: of each period one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,10 +125,10 @@ impl RetentionRule {
             // The first of January 1970 was a Thursday.
             (Reason::Weekly, weekly, |time| time.div_euclid(DAY).saturating_add(3).div_euclid(7)),
             (Reason::Monthly, monthly, |time| {
-                let Utc { year, month, .. } = Utc::from_seconds(time);
-                year * 12 + month
+                let date = utc::date_time(time);
+                i64::from(date.year()) * 12 + i64::from(date.month())
             }),
-            (Reason::Yearly, yearly, |time| Utc::from_seconds(time).year),
+            (Reason::Yearly, yearly, |time| i64::from(utc::date_time(time).year())),
         ]
     }
 }

@@ -35,7 +35,7 @@ fn of_each_day_with_a_snapshot_the_newest_is_kept() {
 #[test]
 fn weeks_begin_on_monday_and_years_in_january() {
     // The 29th of December 2025 was a Monday.
-    let monday = Utc { year: 2025, month: 12, day: 29, hour: 0, minute: 0, second: 0 }.seconds().expect("a day");
+    let monday = utc::seconds(jiff::civil::date(2025, 12, 29).at(0, 0, 0, 0));
     let snapshots = [ours(1, monday - 1), ours(2, monday), ours(3, monday + 3 * DAY), ours(4, monday + 30 * DAY)];
     let weekly = reasons(&rule(RetentionRule { weekly: 9, ..NOTHING }, 0, monday + 40 * DAY), &snapshots);
     assert_eq!(weekly, [Some(Reason::Weekly), None, Some(Reason::Weekly), Some(Reason::Newest)]);

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
-use super::node::{self, small};
+use super::node;
 
 /// Deriving a key takes seconds, on a small machine many.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What `cryptsetup` reads of a key file at most (its own bound).
 const LARGEST_KEY: u64 = 8 << 20;
 
-/// A passphrase or the bytes of a key; never shown.
-pub(crate) struct Secret(Vec<u8>);
+/// A passphrase or the bytes of a key. It is never shown, and its memory is overwritten when it is dropped.
+pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
 /// The tool.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub(crate) fn is_open(luks: Uuid) -> bool {
 
 impl Secret {
     /// These bytes, as they are: a line's end belongs to them.
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
         Self(bytes)
     }
 
@@ -51,9 +52,16 @@ impl Secret {
     /// # Errors
     /// It cannot be read, is empty, or is too long.
     fn read(from: &File) -> Result<Self> {
-        let bytes = small(from, LARGEST_KEY).map_err(Error::system("reading the secret"))?;
-        let good = bytes.filter(|bytes| !bytes.is_empty());
-        good.map(Self).ok_or_else(|| Error::refused("the secret is empty, or larger than 8 MiB"))
+        let failed = || Error::system("reading the secret");
+        let length = from.metadata().map_err(failed())?.len().min(LARGEST_KEY);
+        // A buffer that grows leaves its bytes behind. With this room `read_to_end` finds the end without growing it.
+        let capacity = usize::try_from(length).unwrap_or_default().saturating_add(64);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+        from.take(LARGEST_KEY.saturating_add(1)).read_to_end(&mut bytes).map_err(failed())?;
+        if bytes.is_empty() || bytes.len() as u64 > LARGEST_KEY {
+            return Err(Error::refused("the secret is empty, or larger than 8 MiB"));
+        }
+        Ok(Self(bytes))
     }
 
     /// The content of a configured key file.
@@ -76,13 +84,6 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        // Less of it is left in memory; no promise.
-        self.0.fill(0);
     }
 }
 

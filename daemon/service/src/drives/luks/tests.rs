@@ -31,7 +31,7 @@ fn a_secret_goes_through_a_pipe_and_is_in_no_argument_and_no_environment() {
     let tool = tool(folder.path(), &format!("/bin/cat > {}/secret", folder.path().display()));
     let secret: Vec<u8> = (0..=255).cycle().take(200_000).collect();
     let luks = Uuid::new_v4();
-    unlock(&tool, luks, &Secret::new(secret.clone())).expect("opened");
+    unlock(&tool, luks, &Secret::new(secret.clone().into())).expect("opened");
     assert_eq!(called(folder.path()), ["open", "--key-file", "-", "--", "/dev/sdb", &format!("butterdock-{luks}")]);
     assert_eq!(fs::read(folder.path().join("secret")).expect("read"), secret);
     let environment = fs::read_to_string(folder.path().join("environment")).expect("read");
@@ -40,7 +40,7 @@ fn a_secret_goes_through_a_pipe_and_is_in_no_argument_and_no_environment() {
     let untrusted_fd: Vec<_> =
         environment.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
     assert_eq!(untrusted_fd, ["LC_ALL=C"]);
-    assert_eq!(format!("{:?}", Secret::new(b"x".to_vec())), "Secret");
+    assert_eq!(format!("{:?}", Secret::new(b"x".to_vec().into())), "Secret");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_tool_that_hangs_is_ended_also_when_it_does_not_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let tool = Cryptsetup { patience: Duration::from_millis(300), ..tool(folder.path(), "exec /bin/sleep 600") };
     let begun = Instant::now();
-    let told = unlock(&tool, Uuid::nil(), &Secret::new(vec![1; 1 << 20])).expect_err("ended").to_string();
+    let told = unlock(&tool, Uuid::nil(), &Secret::new(vec![1; 1 << 20].into())).expect_err("ended").to_string();
     assert!(told.contains("too long"), "{told}");
     assert!(begun.elapsed() < Duration::from_secs(500));
 }

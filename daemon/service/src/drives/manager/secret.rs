@@ -9,6 +9,7 @@ use crate::types::{Error, ErrorCode, SECRET_MAX};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::read;
+use zeroize::Zeroizing;
 
 use crate::drives::Secret;
 use crate::untrusted_fd::{Lost, QuarantinedFd, borrow};
@@ -37,10 +38,10 @@ pub(super) async fn of_caller(secret: QuarantinedFd, uid: u32) -> Result<Secret,
     }
 }
 
-fn whole(from: BorrowedFd<'_>, patience: Duration) -> Result<Vec<u8>, Error> {
+fn whole(from: BorrowedFd<'_>, patience: Duration) -> Result<Zeroizing<Vec<u8>>, Error> {
     let end = Instant::now() + patience;
     // Never moved: a buffer that grows leaves its bytes behind.
-    let mut bytes = vec![0; SECRET_MAX + 1];
+    let mut bytes = Zeroizing::new(vec![0; SECRET_MAX + 1]);
     let mut length = 0_usize;
     let done = loop {
         let left = PollTimeout::try_from(end.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO);
@@ -61,9 +62,6 @@ fn whole(from: BorrowedFd<'_>, patience: Duration) -> Result<Vec<u8>, Error> {
         1..=SECRET_MAX => Ok(()),
         _ => Err(Error::InvalidArgs(format!("the secret has more than {SECRET_MAX} bytes; is it the key?"))),
     });
-    if good.is_err() {
-        bytes.fill(0);
-    }
     bytes.truncate(length);
     good.map(|()| bytes)
 }
@@ -93,7 +91,7 @@ mod tests {
         writer.write_all(b"pass").expect("written");
         writer.write_all(b"phrase\n").expect("written");
         drop(writer);
-        assert_eq!(whole(reader.as_fd(), PATIENCE).expect("read"), b"passphrase\n");
+        assert_eq!(**whole(reader.as_fd(), PATIENCE).expect("read"), *b"passphrase\n");
     }
 
     #[test]
