@@ -9,8 +9,9 @@ use super::DriveId;
 use super::drive_lock::blocking;
 use super::fault::{busy, failed, no_such_drive};
 use super::formatting::format;
-use super::handle::{DriveManager, now};
+use super::handle::DriveManager;
 use super::mounting::{Plan, free, plan_of, undo};
+use super::records::now;
 use super::table::DriveTable;
 use crate::catalogue;
 use crate::drives::{

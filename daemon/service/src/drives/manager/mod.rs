@@ -31,6 +31,7 @@ mod journal;
 mod lease;
 mod mounting;
 mod reading;
+mod records;
 mod release;
 mod replaced;
 mod review;
