@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -112,6 +113,10 @@ pub(crate) struct Register {
     claims: Claims,
     /// This machine, as drives have it.
     machine: Uuid,
+    /// Held by a change from before it reads until it has written.
+    changing: Arc<Mutex<()>>,
+    /// What was written last of each.
+    written: Arc<Mutex<BTreeMap<Uuid, Enrolment>>>,
 }
 
 impl Register {
@@ -127,7 +132,10 @@ impl Register {
         durable::sweep(&folder).map_err(opening())?;
         let machine =
             machine::id(state).map_err(Error::system(format!("opening {}", state.join("machine").display())))?;
-        let register = Self { folder, claims: Claims::below(state), machine };
+        let register =
+            Self { folder, claims: Claims::below(state), machine, changing: Arc::default(), written: Arc::default() };
+        let (enrolments, _) = register.list()?;
+        register.lock().extend(enrolments.into_iter().map(|enrolment| (enrolment.id, enrolment)));
         register.claim();
         Ok(register)
     }
@@ -157,16 +165,33 @@ impl Register {
         Ok((good, bad))
     }
 
+    /// What was written down of one last.
+    pub(crate) fn written(&self, id: Uuid) -> Option<Enrolment> {
+        self.lock().get(&id).cloned()
+    }
+
     /// Writes one down, in place of what was written of it before.
     ///
     /// # Errors
     /// The disk is full, read-only or gone. What was written before stays.
     pub(crate) fn write(&self, enrolment: &Enrolment) -> Result<()> {
-        let written = serde_json::to_vec_pretty(enrolment)
-            .map_err(std::io::Error::from)
-            .and_then(|bytes| durable::write(&self.file(enrolment.id), &bytes));
-        self.claim();
-        written.map_err(Error::system(format!("writing down the drive in {}", self.folder.display())))
+        let _changing = self.changing();
+        self.write_now(enrolment)
+    }
+
+    /// Changes what is written of one, and answers with what is written then. Changes are made one at a time: none is lost.
+    ///
+    /// # Errors
+    /// It is not enrolled any more; or as for [`Self::write`].
+    pub(crate) fn change(&self, id: Uuid, change: impl FnOnce(&mut Enrolment)) -> Result<Enrolment> {
+        let _changing = self.changing();
+        let before = self.written(id).ok_or_else(|| Error::refused("the drive is not enrolled any more"))?;
+        let mut enrolment = before.clone();
+        change(&mut enrolment);
+        if enrolment != before {
+            self.write_now(&enrolment)?;
+        }
+        Ok(enrolment)
     }
 
     /// Forgets one. The token stays on the drive and means nothing.
@@ -174,9 +199,33 @@ impl Register {
     /// # Errors
     /// There is none, or it cannot be removed.
     pub(crate) fn forget(&self, id: Uuid) -> Result<()> {
-        let forgotten = durable::remove(&self.file(id));
+        let _changing = self.changing();
+        let file = self.file(id);
+        let forgotten = durable::remove(&file);
+        if !file.exists() {
+            self.lock().remove(&id);
+        }
         self.claim();
         forgotten.map_err(Error::system(format!("forgetting {}", self.file(id).display())))
+    }
+
+    fn write_now(&self, enrolment: &Enrolment) -> Result<()> {
+        let written = serde_json::to_vec_pretty(enrolment)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| durable::write(&self.file(enrolment.id), &bytes));
+        if written.is_ok() {
+            self.lock().insert(enrolment.id, enrolment.clone());
+        }
+        self.claim();
+        written.map_err(Error::system(format!("writing down the drive in {}", self.folder.display())))
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Enrolment>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has udev leave to us what is enrolled now.
@@ -239,6 +288,28 @@ mod tests {
         register.forget(one.id).expect("forgotten");
         assert_eq!(register.list().expect("listed").0, []);
         assert!(register.forget(one.id).is_err());
+    }
+
+    #[test]
+    fn changes_at_the_same_time_lose_nothing() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let one = enrolment();
+        register.write(&one).expect("written");
+        std::thread::scope(|scope| {
+            for backup in 0..8 {
+                let (register, id) = (register.clone(), one.id);
+                scope.spawn(move || {
+                    let learn = |enrolment: &mut Enrolment| enrolment.replaced.extend([backup.to_string()]);
+                    register.change(id, learn).expect("changed");
+                });
+            }
+        });
+        let (good, _) = register.list().expect("listed");
+        assert_eq!((good[0].replaced.len(), register.written(one.id).as_ref()), (8, good.first()));
+        register.forget(one.id).expect("forgotten");
+        assert!(register.change(one.id, |enrolment| enrolment.last_backup = 9).is_err());
+        assert_eq!(register.list().expect("listed").0, [], "a change brought back what was forgotten");
     }
 
     #[test]

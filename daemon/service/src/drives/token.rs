@@ -34,8 +34,13 @@ const NAME: &str = ".butterdock-drive";
 /// # Errors
 /// The token is missing, another enrolment's, or older than it should be; or it cannot be written.
 pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
-    enrolment.nonce = prove(&root, enrolment, register.machine())?;
-    write_anew(root, enrolment, register)
+    let (proved, nonce) = (prove(&root, enrolment, register.machine())?, Uuid::new_v4());
+    // Only the two words: what backups learned may be written down at the same time.
+    *enrolment = register.change(enrolment.id, |enrolment| {
+        enrolment.nonce = proved;
+        enrolment.next_nonce = Some(nonce);
+    })?;
+    write_anew(root, enrolment, register, nonce)
 }
 
 /// Writes the first token of a new enrolment, and the enrolment. What token of this machine was there is gone; those of others
@@ -44,7 +49,10 @@ pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Regis
 /// # Errors
 /// The drive or the state directory cannot be written.
 pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
-    write_anew(root, enrolment, register)
+    let nonce = Uuid::new_v4();
+    enrolment.next_nonce = Some(nonce);
+    register.write(enrolment)?;
+    write_anew(root, enrolment, register, nonce)
 }
 
 /// What the file holds. Unknown members are skipped; identity is in these two.
@@ -89,15 +97,13 @@ fn name(machine: Uuid) -> String {
     format!("{NAME}.{machine}")
 }
 
-fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
-    let nonce = Uuid::new_v4();
-    enrolment.next_nonce = Some(nonce);
-    register.write(enrolment)?;
+fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &Register, nonce: Uuid) -> Result<()> {
     let written = write(&root, register.machine(), &Token { id: enrolment.id, nonce });
     written.map_err(Error::system(format!("writing the token of {}", shown(enrolment))))?;
-    enrolment.nonce = nonce;
-    enrolment.next_nonce = None;
-    register.write(enrolment)?;
+    *enrolment = register.change(enrolment.id, |enrolment| {
+        enrolment.nonce = nonce;
+        enrolment.next_nonce = None;
+    })?;
     // Taken over: from here on it would be an old word.
     if read(&root, NAME)?.is_some_and(|token| token.id == enrolment.id) {
         unlinkat(&root, NAME, AtFlags::empty())

@@ -131,8 +131,8 @@ impl DriveManager {
     pub(super) fn mounted(&self, id: &DriveId, mounted: Mounted, plan: Plan, free: u64) -> Arc<Mount> {
         let Plan { enrolment, nodes, under, luks, sources: _ } = plan;
         let mount = Arc::new(Mount { mounted, nodes, under, luks, gone: watch::Sender::new(false) });
+        self.note_written(enrolment.id);
         let mut table = self.lock();
-        table.note(enrolment);
         let entry = table.entries.entry(id.clone()).or_insert_with(super::table::DriveEntry::new);
         entry.mount = Some(Arc::clone(&mount));
         entry.free = free;

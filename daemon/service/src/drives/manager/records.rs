@@ -1,4 +1,12 @@
 //! What is written down of enrolled drives: what a backup, a restore or a check learned.
+//!
+//! A record is local and small. It is read, changed and written by [`Register::change`], one change at a time, and does not
+//! wait for the drive: a backup that is on the drive is written down also while something else is done with the drive, or
+//! when the drive is away.
+//!
+//! [`Register::change`]: crate::drives::Register::change
+
+use uuid::Uuid;
 
 use crate::types::Error;
 
@@ -90,21 +98,31 @@ impl DriveManager {
     async fn write_down(
         &self,
         id: &DriveId,
-        change: impl FnOnce(&mut crate::drives::Enrolment) -> Result<(), Error>,
+        change: impl FnOnce(&mut Enrolment) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let guard = self.lock_drive(id).await?;
-        let mut enrolment = self.lock().enrolment(id).cloned().ok_or_else(|| no_such_drive(id))?;
-        if let Err(error) = change(&mut enrolment) {
-            self.done(guard);
-            return Err(error);
-        }
-        let (register, written) = (self.0.register.clone(), enrolment.clone());
-        let done = blocking(id, move || register.write(&written)).await;
-        if done.is_ok() {
-            self.lock().note(enrolment);
-        }
-        self.done(guard);
+        let enrolled = id.enrolment().ok_or_else(|| no_such_drive(id))?;
+        let register = self.0.register.clone();
+        let refused = blocking(id, move || {
+            let mut refused = Ok(());
+            register.change(enrolled, |enrolment| {
+                let mut changed = enrolment.clone();
+                refused = change(&mut changed).map(|()| *enrolment = changed);
+            })?;
+            Ok(refused)
+        });
+        let done = refused.await.flatten();
+        self.note_written(enrolled);
+        self.review();
         done
+    }
+
+    /// Takes over what is written down of an enrolment now.
+    pub(super) fn note_written(&self, enrolled: Uuid) {
+        let mut table = self.lock();
+        // Read while the table is locked, so that the later of two changes is taken over last.
+        if let Some(enrolment) = self.0.register.written(enrolled) {
+            table.note(enrolment);
+        }
     }
 }
 
@@ -116,4 +134,44 @@ fn value(known: &impl serde::Serialize) -> Result<serde_json::Value, Error> {
 pub(super) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use butterdock_receive::SubvolumeState;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::drives::manager::table::DriveEntry;
+    use crate::drives::{Member, Register};
+    use crate::hooks::Hooks;
+
+    fn learned() -> Learned {
+        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
+        Learned { shared, sources: Vec::new(), lost: Vec::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backup_is_written_down_while_the_drive_is_locked() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let member = Member { device: Uuid::new_v4(), luks: None, serial: "S".to_owned(), size: 1 };
+        let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
+        register.write(&enrolment).expect("written");
+        let id = DriveId::from(enrolment.id);
+        let hooks = Hooks::start(None).expect("a thread");
+        let (manager, _plugged) = DriveManager::new(&Config::default(), hooks, register, vec![enrolment]);
+        manager.lock().entries.insert(id.clone(), DriveEntry::new());
+        let guard = manager.lock_drive(&id).await.expect("free");
+        let begun = tokio::time::Instant::now();
+        manager.backed_up(&id, "home", learned(), true).await.expect("written down");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "it waited for the drive");
+        drop(guard);
+        let (written, _) = Register::open(state.path()).and_then(|register| register.list()).expect("listed");
+        assert!(written[0].last_backup > 0 && written[0].shared.contains_key("home"), "{written:?}");
+        assert_eq!(manager.lock().enrolments, written);
+    }
 }
