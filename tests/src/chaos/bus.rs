@@ -14,6 +14,7 @@ pub struct Bus {
     daemon: Child,
     address: String,
     services: PathBuf,
+    configuration: PathBuf,
 }
 
 impl Bus {
@@ -33,21 +34,19 @@ impl Bus {
             services.display()
         );
         std::fs::write(&configuration, text)?;
-        let mut daemon = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "dbus-daemon", "--nofork", "--print-address=1"])
-            .arg(format!("--config-file={}", configuration.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("setpriv (package util-linux) does not start dbus-daemon (package dbus-daemon)")?;
-        let mut address = String::new();
-        if let Some(out) = daemon.stdout.take() {
-            BufReader::new(out).read_line(&mut address)?;
-        }
-        let bus = Self { daemon, address: address.trim().to_owned(), services };
-        ensure!(!bus.address.is_empty(), "dbus-daemon did not start: is the package dbus-daemon installed?");
-        Ok(bus)
+        let address = format!("unix:path={}", folder.join("bus").display());
+        Ok(Self { daemon: listen(&configuration)?, address, services, configuration })
+    }
+
+    /// Kills it and starts another one at the same address.
+    ///
+    /// # Errors
+    /// When dbus-daemon does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.daemon.kill()?;
+        self.daemon.wait()?;
+        self.daemon = listen(&self.configuration)?;
+        Ok(())
     }
 
     /// Has it start a program when somebody calls this name.
@@ -67,6 +66,24 @@ impl Bus {
     pub fn address(&self) -> &str {
         &self.address
     }
+}
+
+/// Starts dbus-daemon, and returns when it listens.
+fn listen(configuration: &Path) -> Result<Child> {
+    let mut daemon = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "dbus-daemon", "--nofork", "--print-address=1"])
+        .arg(format!("--config-file={}", configuration.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("setpriv (package util-linux) does not start dbus-daemon (package dbus-daemon)")?;
+    let mut address = String::new();
+    if let Some(out) = daemon.stdout.take() {
+        BufReader::new(out).read_line(&mut address)?;
+    }
+    ensure!(!address.trim().is_empty(), "dbus-daemon did not start: is the package dbus-daemon installed?");
+    Ok(daemon)
 }
 
 impl Drop for Bus {

@@ -95,6 +95,14 @@ impl Fixture {
         Ok(())
     }
 
+    /// Kills the bus and starts another one at its address.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart_bus(&mut self) -> Result<()> {
+        self.bus.restart()
+    }
+
     /// SIGKILL; returns when nothing of the daemon and its workers is left.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ fn a_clock_forty_days_ahead_deletes_nothing_that_was_seen_within_protect() -> Re
         ensure!(dates(&fixture)?.len() == 12, "{:?}", dates(&fixture)?);
         let ahead = back_up(&fixture, START + 52 * DAY, &task, &time)?;
         ensure!(dates(&fixture)?.len() == left, "{time}: {:?}", dates(&fixture)?);
-        ensure!(events(&ahead, "thinned").len() == 13 - left, "{:?}", ahead.reports);
+        ensure!(events(&ahead, "pruned").len() == 13 - left, "{:?}", ahead.reports);
         // What is there is told, so that the service remembers since when.
         let seen = events(&ahead, "seen");
         let on_drive = seen.iter().rfind(|told| told["drive"] == true).context("told")?;
@@ -117,12 +117,12 @@ fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
         }
     };
     let error = &refused.said("ended").first().context("an end")?["error"];
-    ensure!(error["kind"] == "NoSpace" && events(&refused, "thinned").is_empty(), "{error}");
+    ensure!(error["kind"] == "NoSpace" && events(&refused, "pruned").is_empty(), "{error}");
     ensure!(error["message"].as_str().is_some_and(|text| text.contains("butterdock trust-clock")), "{error}");
     let before = dates(&fixture)?.len();
     ensure!(before == usize::try_from(day)? && before > 1, "{:?}", dates(&fixture)?);
     // Believed again, the same order makes room.
     let believed = fill(START + day * DAY, &json!({}))?;
-    ensure!(!events(&believed, "thinned").is_empty(), "{:?}", believed.reports);
+    ensure!(!events(&believed, "pruned").is_empty(), "{:?}", believed.reports);
     Ok(())
 }

@@ -87,7 +87,7 @@ impl Fixture {
     /// Thins beside the source, as after a backup with this task, and answers what was told.
     pub(crate) fn prune(&self, task: &Value) -> Result<Ended> {
         let folder = File::open(self.folder())?;
-        WorkerProcess::new(&butterdockd()?, &json!({"thin": task}), &[folder.as_fd()])?.finish()?.success()
+        WorkerProcess::new(&butterdockd()?, &json!({"prune": task}), &[folder.as_fd()])?.finish()?.success()
     }
 
     /// The names in the folder and on the drive, hidden ones with them, but for the directory of records.

@@ -38,12 +38,12 @@ fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()
         // Beside the source another drive may need anything: it is thinned apart.
         let (before, theirs) = fixture.names()?;
         ensure!(before.contains(theirs.last().context("the newest")?), "{before:?} {theirs:?}");
-        ensure!(events(&ended, "thinned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
+        ensure!(events(&ended, "pruned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
         let mut thin = keeping_one(&json!([first, mark(&ended)]));
         thin["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
         let thinned = fixture.prune(&thin["backup"])?;
         ensure!(fixture.names()?.0.len() == 4, "{:?}", fixture.names()?);
-        ensure!(events(&thinned, "thinned").len() == before.len() - 4, "{:?}", thinned.reports);
+        ensure!(events(&thinned, "pruned").len() == before.len() - 4, "{:?}", thinned.reports);
     }
     let (mine, theirs) = fixture.names()?;
     ensure!(mine.len() == 4 && theirs.len() == 2, "{mine:?} {theirs:?}");

@@ -45,6 +45,6 @@ fn a_full_drive_is_thinned_once_by_the_rule_and_then_it_fits() -> Result<()> {
     ensure!(fixture.names()?.1.len() == 2);
     fs::write(fixture.live("large"), noise(150, 99))?;
     let ended = fixture.run(&with(json!({"keep": keep})))?;
-    ensure!(incremental(&ended)? && !events(&ended, "thinned").is_empty(), "{:?}", ended.reports);
+    ensure!(incremental(&ended)? && !events(&ended, "pruned").is_empty(), "{:?}", ended.reports);
     fixture.is_restorable()
 }

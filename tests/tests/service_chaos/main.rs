@@ -3,6 +3,7 @@
 
 mod beside;
 mod bounds;
+mod bus;
 mod cancels;
 mod descriptors;
 mod hangs;
