@@ -1,25 +1,25 @@
 # butterdock. `make` shows every command.
 
 CARGO ?= cargo
-# Tests that mount volumes at the same time; more than there are cores makes them slower.
+# Tests that run at the same time (most of them mount volumes); more than the number of cores makes them slower.
 THREADS ?= $(shell nproc)
-# FULL=1 make test: more rounds, and another seed at each run, for the tests that go by chance.
+# FULL=1 make test: more rounds, and a new seed for each run, for the randomised tests.
 export FULL ?=
-# For `make bench`, for instance: make bench BENCH="--only ab --pairs 2"
+# For `make bench`, for example: make bench BENCH="--only ab --pairs 2"
 BENCH ?=
-# The same for the half of it that measures the service.
+# The same for the part that measures the service.
 SERVICE_BENCH ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-# For `make install`: a folder to install below, where programs and data go, where the configuration goes, and where
-# the two programs and what is made beside them lie.
+# For `make install`: the folder to install below, the prefix of programs and data, the folder of the configuration, and the
+# folder of the built files.
 DESTDIR ?=
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 BUILT ?= $(TARGET)/release
 
-# Under sudo Rust is that of the caller, and so is what gets built.
+# Under sudo, build as the calling user and with that user's Rust.
 ifneq ($(SUDO_USER),)
 ifneq ($(SUDO_USER),root)
 CALLER_HOME := $(shell getent passwd $(SUDO_USER) | cut -d: -f6)
@@ -32,14 +32,14 @@ endif
 
 .PHONY: help build install deb package-test check test bench demo clean
 
-help: ## Show this
+help: ## Show this help
 	@echo 'make COMMAND, one of:'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build both programs, optimised, into target/release; man page and completions into target/release/share
+build: ## Build both programs into target/release (optimised), man page and completions into target/release/share
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 
-install: ## Put what was built where it belongs: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release; builds nothing
+install: ## Install the built files: DESTDIR= PREFIX=/usr SYSCONFDIR=/etc BUILT=target/release; does not build
 	@BUILT="$(BUILT)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" daemon/data/install "$(DESTDIR)"
 
 deb: ## Make the Debian package: target/debian/butterdock_VERSION_ARCHITECTURE.deb
@@ -47,28 +47,28 @@ deb: ## Make the Debian package: target/debian/butterdock_VERSION_ARCHITECTURE.d
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	$(AS_CALLER) daemon/data/debian/build "$(TARGET)"
 
-package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root and, once, a mirror
+package-test: deb ## Install the package in a small Debian with systemd, back up, restore, purge; needs root, the first run a mirror
 	@tests/demo/needs package-test
 	tests/package/run $(CURDIR)/target/debian/butterdock_*.deb
 
-check: ## Format, lints, and the tests that need neither root nor a volume; under two minutes
+check: ## Format, lints, and the tests that need no root and no volume; under two minutes
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) test -p butterdock -p butterdock-dbus -p butterdockd -p butterdock-stream -p butterdock-receive -p butterdock-worker -p butterdock-service -- --skip privileged_
 	$(CARGO) test -p butterdock-tests --test installed
 
-test: ## Every test; needs root, because most of them mount loop volumes; FULL=1 for all rounds of those that go by chance
+test: ## Every test; needs root, because most tests mount loop volumes; FULL=1 for all rounds of randomised tests
 	@tests/demo/needs test
 	$(AS_CALLER) $(CARGO) build --workspace --bins
 	$(AS_CALLER) $(CARGO) test --workspace --no-run
 	tests/leftovers $(CARGO) test --workspace --no-fail-fast -- --test-threads=$(THREADS)
 
-demo: ## The story: a drive is plugged in, enrolled, backed up, and restored from; needs root, leaves nothing behind
+demo: ## Plug in a drive, enrol it, back up, restore; needs root, removes everything afterwards
 	@tests/demo/needs demo
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	@tests/demo/run "$(TARGET)/release"
 
-bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; needs root and half an hour
+bench: ## Compare with `btrfs receive`; writes tests/benches/RESULTS.md; needs root and half an hour
 	@tests/demo/needs bench
 	$(AS_CALLER) $(CARGO) build --release -p butterdockd -p butterdock
 	$(CARGO) bench -p butterdock-tests --bench receive -- --record $(CURDIR)/tests/benches/RESULTS.md $(BENCH)
@@ -77,25 +77,25 @@ bench: ## Side by side with `btrfs receive`, kept in tests/benches/RESULTS.md; n
 
 .PHONY: cross-test layer scripts vm-test
 
-cross-test: ## The libraries on aarch64, armv7 and s390x, emulated, with Rust 1.85; for Debian 12, about six minutes
+cross-test: ## Test the libraries on emulated aarch64, armv7 and s390x with Rust 1.85; on Debian 12, about six minutes
 	CARGO="$(CARGO)" tests/cross/run "$(TARGET)/cross" $(MACHINES)
 
-# For `make vm-test`: `short` boots, backs up and pulls; `whole` adds the encrypted drive, the power cut and the purge.
+# For `make vm-test`: `short` boots, backs up and unplugs; `whole` adds the encrypted drive, the power cut and the purge.
 VM ?= whole
-# What is left to chance there is that of this seed; of another at each run where it is not set.
+# The seed of its random choices (default: a new one for each run).
 SEED ?=
 
-vm-test: deb ## A machine (QEMU) boots the package, USB drives come and go; VM=short for half of it; needs root and, once, a mirror
+vm-test: deb ## Boot the package in QEMU, plug and unplug USB drives; VM=short runs half; needs root, the first run a mirror
 	@tests/demo/needs vm-test
 	$(AS_CALLER) $(CARGO) build -p butterdock-tests --bin vm
 	image=$$(tests/vm/image $(CURDIR)/target/debian/butterdock_*.deb) && "$(TARGET)/debug/vm" "$$image" $(VM) $(SEED)
 
-layer: ## The Yocto layer: oelint-adv, the schema of the kas files, our own checks; takes the tools from PyPI
+layer: ## Check the Yocto layer: oelint-adv, the schema of the kas files, own checks; downloads the tools from PyPI
 	yocto/check
 	$(CARGO) test -p butterdock-tests --test layer
 
-scripts: ## Lint the shell scripts (shellcheck, the package of that name); every remark is an error
+scripts: ## Lint the shell scripts with shellcheck; every remark is an error
 	grep -rlE --exclude-dir=target --exclude-dir=.git '^(#!/bin/(ba)?sh|# shellcheck shell=)' . | xargs shellcheck
 
-clean: ## Remove what was built
+clean: ## Remove built files
 	$(CARGO) clean

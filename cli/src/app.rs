@@ -1,4 +1,4 @@
-//! From what was asked for to the file that does it, and from how that went to an exit status.
+//! Calls the function of the verb, and turns its result into an exit status.
 
 use std::process::ExitCode;
 
@@ -10,10 +10,10 @@ use crate::failure::{Failure, USAGE};
 use crate::render::{Out, print};
 use crate::verbs;
 
-/// Does what was asked for.
+/// Runs the verb.
 pub(crate) fn run(args: &Args) -> ExitCode {
     let out = Out { json: args.json };
-    // One thread: this waits for the bus and draws a bar.
+    // One thread is enough to wait for the bus and draw a bar.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return out.failed(&Failure::own(format!("cannot start: {error}"))),
@@ -35,7 +35,7 @@ async fn verb(args: &Args, out: Out) -> Result<ExitCode, Failure> {
         Some(Verb::History) => verbs::history::run(&service, out).await,
         Some(Verb::Volumes) => verbs::volumes::run(&service, out).await,
         Some(Verb::Snapshots { volume: Some(volume), .. }) => verbs::snapshots::run(&service, out, volume).await,
-        // clap wants one of the two.
+        // clap requires one of the two.
         Some(Verb::Snapshots { volume: None, drive }) => {
             verbs::snapshots::of_drive(&service, out, drive.as_deref().unwrap_or_default()).await
         }
@@ -46,7 +46,7 @@ async fn verb(args: &Args, out: Out) -> Result<ExitCode, Failure> {
 
 /// The verbs about drives and backups.
 async fn drives_verb(service: &Service, out: Out, verb: &Verb) -> Result<ExitCode, Failure> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller has done the others")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller handles the other verbs")]
     match verb {
         Verb::Enrol(wanted) => verbs::enrol::run(service, out, wanted).await,
         Verb::Forget { drive } => verbs::forget::run(service, out, drive).await,
@@ -62,7 +62,7 @@ async fn drives_verb(service: &Service, out: Out, verb: &Verb) -> Result<ExitCod
     }
 }
 
-/// Explains a command line that was not understood; prints help and the version where they were asked for.
+/// Prints a usage error, or the requested help or version.
 pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other kind is an error")]
     match error.kind() {

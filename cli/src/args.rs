@@ -1,18 +1,18 @@
-//! The command line. build.rs makes the man page and the completions from it, so this file knows clap alone.
+//! The command line. build.rs makes the man page and the completions from this file, so it depends only on clap.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
 
-/// Back up to plugged-in drives and receive btrfs backups through butterdock's service
+/// Back up to drives and receive btrfs streams through butterdock's service
 ///
 /// Without a verb, `butterdock` shows the status.
 #[derive(Debug, Parser)]
 #[command(name = "butterdock", version, args_override_self = true, disable_help_subcommand = true)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 pub(crate) struct Args {
-    /// Print JSON: one object, or one a line while watching
+    /// Print JSON: one object, or one per line while watching
     #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
 
@@ -20,33 +20,33 @@ pub(crate) struct Args {
     pub(crate) verb: Option<Verb>,
 }
 
-/// What can be asked for.
+/// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Show the volumes, the drives and the jobs that are not done; the default
+    /// Show the volumes, the drives and the unfinished jobs (default)
     Status,
 
-    /// Receive a stream that btrfs send made into a volume, and watch
+    /// Receive a stream of btrfs send into a volume, and watch the job
     Receive(Receive),
 
-    /// List the jobs, those that ended minutes ago included
+    /// List the jobs, including those that ended a few minutes ago
     Jobs,
 
-    /// Watch one job, or every job, to the end
+    /// Watch one job or all jobs to the end
     Watch {
-        /// The job's id, or its first digits; without it every job, until none is left
+        /// The job's id or its first digits (default: all jobs, until none is left)
         #[arg(value_name = "JOB")]
         job: Option<String>,
     },
 
-    /// Cancel a job; returns when nothing half-made is left
+    /// Cancel a job; returns when no incomplete subvolume is left
     Cancel {
         /// The job's id, or its first digits
         #[arg(value_name = "JOB")]
         job: String,
     },
 
-    /// List the jobs that ended, the newest first
+    /// List the finished jobs, newest first
     History,
 
     /// List the volumes
@@ -58,20 +58,20 @@ pub(crate) enum Verb {
         #[arg(value_name = "VOLUME", required_unless_present = "drive")]
         volume: Option<String>,
 
-        /// List what is on this drive instead
+        /// List the snapshots on this drive instead
         #[arg(long, value_name = "DRIVE", conflicts_with = "volume")]
         drive: Option<String>,
     },
 
-    /// List the drives that are attached
+    /// List the attached drives
     Drives,
 
-    /// Let a drive take this machine's backups
+    /// Enrol a drive for this machine's backups
     Enrol(Enrol),
 
-    /// Let a drive take no more backups; what is on it stays
+    /// Unenrol a drive (its data stays)
     Forget {
-        /// The drive's id, its first letters, its label or its device; also of a drive that is away
+        /// The drive's id, its first letters, its label or its device; the drive need not be attached
         #[arg(value_name = "DRIVE")]
         drive: String,
     },
@@ -82,21 +82,21 @@ pub(crate) enum Verb {
         #[arg(value_name = "DRIVE")]
         drive: String,
 
-        /// Read the key from this file, as it is, a newline at its end included; - is standard input
+        /// Read the key from this file; all bytes are the key, including a newline at the end; - is standard input
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         key_file: Option<PathBuf>,
     },
 
-    /// Mount an enrolled drive for root to look at, and print where; safely-remove ends it
+    /// Mount an enrolled drive for root and print the mount point; safely-remove unmounts it
     Mount {
         /// The drive's id, its first letters, its label or its device
         #[arg(value_name = "DRIVE")]
         drive: String,
     },
 
-    /// Run the backups that go to a drive, and watch
+    /// Run the backups of a drive, and watch the jobs
     Backup {
-        /// Only the backup of this name
+        /// Run only the backup with this name
         #[arg(long, value_name = "NAME")]
         backup: Option<String>,
 
@@ -104,37 +104,37 @@ pub(crate) enum Verb {
         on: OnDrive,
     },
 
-    /// Make a drive safe to unplug, and say when it is
+    /// Make a drive safe to unplug; returns when it is
     SafelyRemove(OnDrive),
 
-    /// Check everything on a drive against its checksums, and watch
+    /// Check all data on a drive against its checksums, and watch the job
     Verify(OnDrive),
 
-    /// List the backups: what is due, and when was the last good one on which drive
+    /// List the backups: which are due, and the last good one on each drive
     Backups {
-        /// Work out what would be sent, too; this reads what changed and may take minutes
+        /// Also estimate how much would be sent; this reads the changes and may take minutes
         #[arg(long)]
         dry_run: bool,
     },
 
-    /// Say that the clock is right, so that old snapshots are deleted again
+    /// Confirm that the clock is right, so that pruning resumes
     TrustClock,
 
-    /// Bring a snapshot from a drive into a volume, and watch
+    /// Restore a snapshot from a drive into a volume, and watch the job
     Restore(Restore),
 
-    /// Receive the stream files on a drive into a volume, and watch
+    /// Receive the stream files on a drive into a volume, and watch the job
     Import(Import),
 }
 
-/// What `enrol` takes.
+/// Arguments of `enrol`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Enrol {
     /// The drive's id, its first letters, its label or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
-    /// Erase everything on the drive first, and make a new btrfs; asks for the drive's serial number
+    /// Erase everything on the drive and make a new btrfs filesystem first; asks for the drive's serial number
     #[arg(long)]
     pub(crate) format: bool,
 
@@ -142,31 +142,31 @@ pub(crate) struct Enrol {
     #[arg(long, value_name = "LABEL", requires = "format")]
     pub(crate) label: Option<String>,
 
-    /// The drive's serial number (its size in bytes where it has none), in place of being asked for it
+    /// The drive's serial number (its size in bytes if it has none); skips the question
     #[arg(long, value_name = "SERIAL", requires = "format")]
     pub(crate) yes_erase: Option<String>,
 }
 
-/// What a verb that starts a job on a drive takes.
+/// Arguments of a verb that starts a job on a drive.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OnDrive {
     /// The drive's id, its first letters, its label or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
-    /// Print the job's id and do not wait for its end
+    /// Print the job's id and return without waiting for its end
     #[arg(long)]
     pub(crate) detach: bool,
 }
 
-/// What `restore` takes.
+/// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
     /// The drive's id, its first letters, its label or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
-    /// The snapshot's name, its UUID or the first digits of that; `butterdock snapshots` lists them
+    /// The snapshot's name, its UUID or the first digits of its UUID; `butterdock snapshots` lists them
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: OsString,
 
@@ -174,16 +174,16 @@ pub(crate) struct Restore {
     #[arg(value_name = "VOLUME")]
     pub(crate) volume: String,
 
-    /// Give the subvolume this name instead of the snapshot's
+    /// Name of the new subvolume (default: the snapshot's name)
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<OsString>,
 
-    /// Print the job's id and do not wait for its end
+    /// Print the job's id and return without waiting for its end
     #[arg(long)]
     pub(crate) detach: bool,
 }
 
-/// What `import` takes.
+/// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
     /// The drive's id, its first letters, its label or its device
@@ -194,51 +194,51 @@ pub(crate) struct Import {
     #[arg(value_name = "VOLUME", required_unless_present = "list")]
     pub(crate) volume: Option<String>,
 
-    /// List what there is to import, and do nothing
+    /// List the stream files and import nothing
     #[arg(long, conflicts_with_all = ["volume", "file", "verify", "detach"])]
     pub(crate) list: bool,
 
-    /// Only the file of this name in the drive's folder
+    /// Import only the file with this name in the drive's folder
     #[arg(long, value_name = "NAME")]
     pub(crate) file: Option<OsString>,
 
-    /// Decompress everything and refuse what does not decompress
+    /// Decompress every extent, and refuse a stream with one that does not decompress
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Print the job's id and do not wait for its end
+    /// Print the job's id and return without waiting for its end
     #[arg(long)]
     pub(crate) detach: bool,
 }
 
-/// What `receive` takes.
+/// Arguments of `receive`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Receive {
     /// The volume's name in the configuration
     #[arg(value_name = "VOLUME")]
     pub(crate) volume: String,
 
-    /// The stream; - is standard input
+    /// The stream file; - is standard input
     #[arg(value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// Give the subvolume this name instead of the sender's
+    /// Name of the new subvolume (default: the name in the stream)
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<OsString>,
 
-    /// Decompress everything and refuse what does not decompress; always so for callers other than root
+    /// Decompress every extent, and refuse a stream with one that does not decompress; always on for callers other than root
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Write compressed extents decompressed
+    /// Decompress compressed extents before writing them
     #[arg(long)]
     pub(crate) force_decompress: bool,
 
-    /// Refuse a parent whose number differs from the one in the stream, also if it was not changed
+    /// Refuse a parent whose generation number differs from the one in the stream, even if it has not changed
     #[arg(long)]
     pub(crate) strict_parent: bool,
 
-    /// Print the job's id and do not wait for its end
+    /// Print the job's id and return without waiting for its end
     #[arg(long)]
     pub(crate) detach: bool,
 }
@@ -250,12 +250,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_holds() {
+    fn clap_accepts_the_definition() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn without_a_verb_there_is_none_and_json_stands_anywhere() {
+    fn the_verb_is_optional_and_json_may_stand_anywhere() {
         let args = Args::try_parse_from(["butterdock"]).expect("understood");
         assert!(args.verb.is_none() && !args.json);
         assert!(Args::try_parse_from(["butterdock", "jobs", "--json"]).expect("understood").json);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_comes_from_standard_input_unless_a_file_is_named() {
+    fn receive_reads_standard_input_by_default() {
         let file = |words: &[&str]| match Args::try_parse_from(words).expect("understood").verb {
             Some(Verb::Receive(receive)) => receive.file,
             other => panic!("{other:?}"),

@@ -1,62 +1,62 @@
-//! Why something was not done: a sentence, what to do next, and an exit status of sysexits.h.
+//! Errors of a verb: what happened, what to do next, and an exit status of sysexits.h.
 
 use butterdock_dbus::{Error, ErrorName, INVALID_ARGS};
 use zbus::DBusError as _;
 
-/// The job failed, or it could not be begun.
+/// The job failed or could not start.
 pub(crate) const FAILED: u8 = 1;
-/// `EX_USAGE`: the command line cannot be understood, or names what there is not.
+/// `EX_USAGE`: the command line is invalid or names something that does not exist.
 pub(crate) const USAGE: u8 = 64;
-/// `EX_UNAVAILABLE`: no service.
+/// `EX_UNAVAILABLE`: the service is not running.
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// `EX_NOPERM`: the caller may not do this.
 pub(crate) const NOT_ALLOWED: u8 = 77;
-/// Ctrl-C: the job goes on, and nobody knows yet how it ends.
+/// Ctrl-C: the job continues, and its result is not known yet.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// What ends a verb before it is done.
+/// An error that ends a verb.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     /// The exit status.
     pub(crate) exit: u8,
-    /// The D-Bus error name, where it came over the bus.
+    /// The D-Bus error name, if the error came over the bus.
     pub(crate) name: Option<String>,
     /// What happened, to what.
     pub(crate) message: String,
-    /// What to do next, where the message does not say it.
+    /// What to do next, if the message does not say it.
     pub(crate) next: Option<String>,
 }
 
 impl Failure {
-    /// One that was found here.
+    /// An error of this program.
     pub(crate) fn own(message: String) -> Self {
         Self { exit: FAILED, name: None, message, next: None }
     }
 
-    /// A command line that names what cannot be.
+    /// A usage error.
     pub(crate) fn usage(message: String, next: &str) -> Self {
         Self { exit: USAGE, name: None, message, next: Some(next.to_owned()) }
     }
 
-    /// The service is not there.
+    /// The service is not running.
     pub(crate) fn absent() -> Self {
-        let message = "the service butterdockd does not answer on the bus: start it with `systemctl start butterdockd`, \
-                       and if it does not stay up, `journalctl -u butterdockd` says why";
+        let message = "the service butterdockd does not answer on the bus: start it with `systemctl start butterdockd`; \
+                       if it does not keep running, `journalctl -u butterdockd` says why";
         Self { exit: UNAVAILABLE, name: None, message: message.to_owned(), next: None }
     }
 
-    /// The service went away while it was listened to.
+    /// The service disappeared during a call.
     pub(crate) fn gone() -> Self {
-        let message = "the service butterdockd went away in the middle of it: once it is back, `butterdock jobs` shows \
-                       what runs, and `butterdock history` how a job ended";
+        let message = "the service butterdockd disappeared during the call: when it runs again, `butterdock jobs` lists the \
+                       running jobs, and `butterdock history` the finished ones";
         Self { message: message.to_owned(), ..Self::absent() }
     }
 
-    /// There is no bus.
+    /// The bus is not running.
     pub(crate) fn no_bus(address: Option<&str>, error: &zbus::Error) -> Self {
         let what = match address {
             Some(address) => {
-                format!("cannot connect to the bus at {address}, which BUTTERDOCK_BUS_ADDRESS names: {error}")
+                format!("cannot connect to the bus at {address} (from BUTTERDOCK_BUS_ADDRESS): {error}")
             }
             None => format!("cannot connect to the system bus: {error}; start it (`systemctl start dbus`)"),
         };
@@ -86,7 +86,7 @@ impl From<Error> for Failure {
             Error::Bus(error) => Self {
                 exit: FAILED,
                 name: Some(bus_name),
-                message: format!("the service did not do it: {}", said(&error)),
+                message: format!("the call to the service failed: {}", said(&error)),
                 next: Some("`journalctl -u butterdockd` may say more".to_owned()),
             },
         }
@@ -105,39 +105,38 @@ impl From<zbus::fdo::Error> for Failure {
     }
 }
 
-/// The sentence that came with an error, where one did.
+/// The text of an error, without its name if it has a description.
 fn said(error: &zbus::Error) -> String {
     error.description().map_or_else(|| error.to_string(), str::to_owned)
 }
 
-/// What to do about an error, as far as its name tells; none where the service's sentence says it already, which it does
-/// behind a semicolon.
+/// What to do after an error with this name; `None` if the service's message already says it (after a semicolon).
 pub(crate) fn next(name: ErrorName, message: &str) -> Option<&'static str> {
     if message.contains("; ") {
         return None;
     }
     match name {
         ErrorName::NotAuthorized => {
-            Some("run it as root (sudo butterdock …), or have an administrator allow it with a rule of polkit")
+            Some("run it as root (sudo butterdock …), or ask an administrator for a polkit rule that allows it")
         }
-        ErrorName::Busy => Some("`butterdock jobs` shows what is going on; try again when that is done"),
-        ErrorName::NotFound => Some(
-            "`butterdock volumes`, `butterdock drives`, `butterdock backups` and `butterdock jobs` list what there is",
-        ),
+        ErrorName::Busy => Some("`butterdock jobs` lists the running jobs; try again when they have ended"),
+        ErrorName::NotFound => {
+            Some("`butterdock volumes`, `butterdock drives`, `butterdock backups` and `butterdock jobs` list all names")
+        }
         ErrorName::Exists => Some("delete or rename it, or choose another name with --as"),
-        ErrorName::NoSpace => Some("make room (`butterdock volumes` shows what is free) and send again"),
-        ErrorName::ReadOnly => Some("see dmesg for why it is read-only, remount it and send again"),
+        ErrorName::NoSpace => Some("free some space (`butterdock volumes` shows the free space) and send again"),
+        ErrorName::ReadOnly => Some("see dmesg for the reason, remount it and send again"),
         ErrorName::ParentMissing => {
             Some("send a full stream, or receive the missing subvolume first; `butterdock snapshots VOLUME` lists them")
         }
-        ErrorName::DeviceGone => Some("check the drive and its cable, attach it (or mount the volume) and start again"),
-        ErrorName::TooSlow => Some("check the sender and its connection, or have the limits in [streams] changed"),
-        ErrorName::TruncatedStream => Some("the transfer was cut off: send the subvolume again"),
-        ErrorName::InvalidStream => {
-            Some("send the subvolume again; if it fails again, do not trust where it came from")
+        ErrorName::DeviceGone => Some("check the drive and its cable, attach it (or mount the volume) and try again"),
+        ErrorName::TooSlow => {
+            Some("check the sender and its connection, or ask the administrator to change the limits in [streams]")
         }
+        ErrorName::TruncatedStream => Some("the transfer was cut off: send the subvolume again"),
+        ErrorName::InvalidStream => Some("send the subvolume again; if it fails again, do not trust its sender"),
         ErrorName::UnsupportedStream => Some("send with an older protocol (btrfs send --proto) or update butterdock"),
-        ErrorName::Cancelled => Some("start again when you like"),
+        ErrorName::Cancelled => Some("start the job again if you need it"),
         ErrorName::Failed => None,
     }
 }
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_has_the_exit_status_of_its_name() {
+    fn the_error_name_selects_the_exit_status() {
         let exit = |error: Error| Failure::from(error).exit;
         assert_eq!(exit(Error::new(ErrorName::NotAuthorized, "no")), NOT_ALLOWED);
         assert_eq!(exit(Error::new(ErrorName::NoSpace, "full")), FAILED);
@@ -157,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_says_is_what_is_shown() {
+    fn the_services_message_is_shown_unchanged() {
         let failure = Failure::from(Error::new(ErrorName::NotFound, "there is no volume \"tnak\""));
         assert_eq!(failure.message, "there is no volume \"tnak\"");
         assert_eq!(failure.name.as_deref(), Some("org.butterdock.Butterdock1.Error.NotFound"));
         assert!(failure.next.is_some_and(|next| next.contains("butterdock volumes")));
         let failure = Failure::from(Error::new(ErrorName::NotFound, "there is none; look elsewhere"));
-        assert_eq!(failure.next, None, "nobody is told twice what to do");
+        assert_eq!(failure.next, None, "the hint is not repeated");
     }
 }

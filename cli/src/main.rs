@@ -1,7 +1,7 @@
 //! butterdock: asks the service over D-Bus and shows the answer.
 //!
-//! What was asked for (`args`) goes to one file for each verb (`verbs`); that asks the service (`ask`) and hands the
-//! answer to `render`. It knows nothing of the service but its contract, `butterdock-dbus`.
+//! `args` parses the command line; each verb has a file in `verbs`, which calls the service (`ask`) and passes the
+//! answer to `render`. Of the service it uses only the API, `butterdock-dbus`.
 
 mod app;
 mod args;

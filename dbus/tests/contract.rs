@@ -220,6 +220,6 @@ fn the_limits_that_are_written_down_are_those_that_hold() {
     let drive = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
     let manual = include_str!("../../cli/man/more.roff");
     assert!(volume.contains(&format!("At most {SUBVOLUMES_MAX} are told")));
-    assert!(manual.contains(&format!("at most {SUBVOLUMES_MAX} of them")));
+    assert!(manual.contains(&format!("up to {SUBVOLUMES_MAX} of them")));
     assert!(drive.contains(&format!("at most {SECRET_MAX} bytes")));
 }

@@ -1,4 +1,4 @@
-//! The drives there are at one moment, and which of them a person means.
+//! A drive, and finding the drive that the user names.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// A drive from its properties; none where the path is no drive's.
+    /// A drive from its properties; `None` if the path is not a drive's.
     pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
         let Some(id) = path::drive_id(path) else { return Ok(None) };
         let mut now = DriveProperties::default();
@@ -26,20 +26,20 @@ impl Drive {
         Ok(Some(Self { id, path: path.to_owned(), now }))
     }
 
-    /// What a person calls it; none where its id is all there is.
+    /// Its label, model or device; `None` if all of them are empty.
     pub(crate) fn title(&self) -> Option<String> {
         let names = [&self.now.label, &self.now.model, &self.now.device];
         names.iter().any(|name| !name.trim().is_empty()).then(|| self.now.title())
     }
 
-    /// Whether this is how a person may call it: its id or the first letters of that, its label, the kernel's name.
+    /// Whether `wanted` is its id, the first letters of its id, its label or its device.
     pub(crate) fn is_called(&self, wanted: &str) -> bool {
         let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
         !wanted.is_empty() && (self.id.starts_with(wanted) || self.now.label == wanted || self.now.device == device)
     }
 }
 
-/// The one drive that is called so. A whole id is meant before anything else.
+/// The one drive that `wanted` names. A complete id takes precedence.
 pub(crate) fn find<'a>(drives: &'a [Drive], wanted: &str) -> Result<&'a Drive, Failure> {
     if let Some(drive) = drives.iter().find(|drive| drive.id == wanted) {
         return Ok(drive);
@@ -49,13 +49,13 @@ pub(crate) fn find<'a>(drives: &'a [Drive], wanted: &str) -> Result<&'a Drive, F
         [drive] => Ok(drive),
         [] => Err(Failure::usage(
             format!("there is no drive {wanted:?}"),
-            "`butterdock drives` lists those that are attached; name one by its id, its label or its device",
+            "`butterdock drives` lists the attached drives; name one by its id, its label or its device",
         )),
         several => {
             let ids = several.iter().map(|drive| drive.id.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::usage(
-                format!("{} drives are called {wanted:?}: {ids}", several.len()),
-                "name the one that you mean by its id; `butterdock drives` shows more of each",
+                format!("{wanted:?} is ambiguous, {} drives match: {ids}", several.len()),
+                "name the drive by its id; `butterdock drives` shows each drive",
             ))
         }
     }

@@ -1,8 +1,8 @@
-//! What the service says of its own accord.
+//! The service's signals about jobs.
 //!
-//! A connection holds few signals that nobody takes, and then it reads nothing more, no answer either. So whoever listens
-//! asks through [`Follow::during`], which takes signals for as long as an answer is awaited: it may take the minutes in
-//! which a person looks for a password.
+//! A connection buffers few unread signals; when the buffer is full it reads nothing more, not even method replies. So a client
+//! that follows signals makes its calls through [`Follow::during`], which reads signals while it waits for the reply.
+//! That may take minutes, for example while a user types a password.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -18,31 +18,31 @@ use zbus::{MatchRule, Message, MessageStream, OwnedVariant};
 use super::{Job, Service};
 use crate::failure::Failure;
 
-/// The service's signals about jobs, from the moment on that this was made.
+/// The service's signals about jobs, since the creation of this value.
 #[derive(Debug)]
 pub(crate) struct Follow {
     signals: MessageStream,
     owners: MessageStream,
     owner: OwnedUniqueName,
-    /// Heard while something was asked, and not taken yet.
+    /// Signals that arrived during a call and were not returned yet.
     heard: VecDeque<Heard>,
 }
 
-/// One thing that was heard.
+/// A signal.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// A job began.
+    /// A job was added.
     Began(Box<Job>),
     /// Properties of the job at this path changed.
     Changed(String, HashMap<String, OwnedVariant>),
     /// The job at this path ended.
     Ended(String, JobResult),
-    /// The service is no more, or it is another.
+    /// The service disappeared or has a new owner.
     Gone,
 }
 
 impl Follow {
-    /// Begins to listen.
+    /// Subscribes to the signals.
     pub(crate) async fn start(service: &Service) -> Result<Self, Failure> {
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
@@ -53,13 +53,13 @@ impl Follow {
             .build()?;
         let owners = MessageStream::for_match_rule(rule, service.bus(), None).await?;
         let owner = service.owner().await?;
-        // Last, because from here on signals come.
+        // Last, because signals arrive from now on.
         let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).path_namespace(ROOT).build()?;
         let signals = MessageStream::for_match_rule(rule, service.bus(), None).await?;
         Ok(Self { signals, owners, owner, heard: VecDeque::new() })
     }
 
-    /// Waits for an answer, and keeps what is heard meanwhile for [`Follow::next`].
+    /// Waits for a reply, and keeps the signals that arrive meanwhile for [`Follow::next`].
     pub(crate) async fn during<T>(&mut self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let mut asked = pin!(asked);
         loop {
@@ -67,7 +67,7 @@ impl Follow {
                 biased;
                 answer = &mut asked => return answer,
                 heard = self.listen() => match heard? {
-                    // Nobody is left to say more; that there will be no answer the bus tells.
+                    // No more signals will arrive; the bus reports the missing reply.
                     Heard::Gone => {
                         self.heard.push_back(Heard::Gone);
                         return asked.await;
@@ -78,7 +78,7 @@ impl Follow {
         }
     }
 
-    /// Waits for the next thing that is of use. May be dropped and called again without losing one.
+    /// Waits for the next signal. Cancel-safe: no signal is lost.
     pub(crate) async fn next(&mut self) -> Result<Heard, Failure> {
         match self.heard.pop_front() {
             Some(heard) => Ok(heard),
@@ -86,7 +86,7 @@ impl Follow {
         }
     }
 
-    /// Of each job one change is kept, with what changed last in it: there are few jobs, and no bound on changes.
+    /// Merges the changes of each job into one, because jobs are few and changes have no limit.
     fn keep(&mut self, heard: Heard) {
         if let Heard::Changed(path, changes) = &heard {
             for kept in &mut self.heard {
@@ -104,7 +104,7 @@ impl Follow {
     async fn listen(&mut self) -> Result<Heard, Failure> {
         loop {
             let heard = tokio::select! {
-                // What was said before the service went away comes first.
+                // Signals from before the service disappeared come first.
                 biased;
                 signal = self.signals.next() => match signal {
                     Some(signal) => self.read(signal?)?,
@@ -123,7 +123,7 @@ impl Follow {
 
     fn read(&self, signal: Message) -> Result<Option<Heard>, Failure> {
         let header = signal.header();
-        // The bus keeps others' broadcasts away; what is sent to this connection alone it does not look at.
+        // The bus filters broadcasts by sender, but not signals that another client sends to this connection alone.
         if header.sender() != Some(&*self.owner) {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! This room asks the service: once (`service`, `objects`), or on and on (`follow`). It prints nothing.
+//! D-Bus calls to the service (`service`, `objects`) and its signals (`follow`). Prints nothing.
 
 mod drive;
 mod follow;

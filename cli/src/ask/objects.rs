@@ -1,4 +1,4 @@
-//! The volumes, drives and jobs there are at one moment.
+//! A snapshot of the service's volumes, drives and jobs.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use zbus::fdo::ManagedObjects;
 use super::drive::{Drive, find};
 use crate::failure::Failure;
 
-/// Volumes by name, drives by id, jobs by the time they were asked for.
+/// Volumes sorted by name, drives by id, jobs by start time.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) volumes: Vec<VolumeProperties>,
@@ -24,14 +24,14 @@ pub(crate) struct Objects {
 pub(crate) struct Job {
     pub(crate) id: Uuid,
     pub(crate) path: String,
-    /// What a person calls its drive, where that is known.
+    /// The drive's label, model or device, if known.
     pub(crate) drive_title: Option<String>,
-    /// Boxed, because it is large beside what else is heard of a job.
+    /// Boxed because it is large.
     pub(crate) now: Box<JobProperties>,
 }
 
 impl Objects {
-    /// From what the service says of all its objects.
+    /// Parses the answer of `GetManagedObjects`.
     pub(crate) fn read(managed: &ManagedObjects) -> Result<Self, Failure> {
         let mut objects = Self::default();
         for (path, interfaces) in managed {
@@ -59,12 +59,12 @@ impl Objects {
         Ok(objects)
     }
 
-    /// Whether a job's drive is away, so that its object does not tell what it is called.
+    /// Whether a job's drive is not attached, so that no object has its label.
     pub(crate) fn has_untitled(&self) -> bool {
         self.jobs.iter().any(|job| job.drive().is_some() && job.drive_title.is_none())
     }
 
-    /// Takes over what enrolled drives are called, attached or away.
+    /// Adds the labels of enrolled drives, attached or not.
     pub(crate) fn title(&mut self, backups: &[BackupRow]) {
         for job in self.jobs.iter_mut().filter(|job| job.drive_title.is_none()) {
             let Some(id) = job.drive() else { continue };
@@ -73,12 +73,12 @@ impl Objects {
         }
     }
 
-    /// The one drive that a person calls so: by its id, the first letters of that, its label or its device.
+    /// The one drive with this id, first letters of the id, label or device.
     pub(crate) fn drive(&self, wanted: &str) -> Result<&Drive, Failure> {
         find(&self.drives, wanted)
     }
 
-    /// The one job whose id begins like this.
+    /// The one job whose id begins with `prefix`.
     pub(crate) fn job(&self, prefix: &str) -> Result<&Job, Failure> {
         let wanted = prefix.replace(['-', '_'], "").to_ascii_lowercase();
         let mut found = self.jobs.iter().filter(|job| job.id.simple().to_string().starts_with(&wanted));
@@ -86,23 +86,23 @@ impl Objects {
             (Some(job), 0) => Ok(job),
             (None, _) => Err(Failure::usage(
                 format!("there is no job {prefix}"),
-                "`butterdock jobs` lists the jobs there are, `butterdock history` those that ended",
+                "`butterdock jobs` lists the current jobs, `butterdock history` the finished ones",
             )),
             (Some(_), more) => Err(Failure::usage(
                 format!("{} jobs begin with {prefix:?}", more.saturating_add(1)),
-                "give more of the id; `butterdock jobs --json` has it whole",
+                "give more digits; `butterdock jobs --json` has the whole id",
             )),
         }
     }
 
-    /// Those that are not done.
+    /// The unfinished jobs.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(|job| job.now.state.result().is_none())
     }
 }
 
 impl Job {
-    /// A job from its properties; none where the path is no job's.
+    /// A job from its properties; `None` if the path is not a job's.
     pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
         let Some(id) = path::job_id(path) else { return Ok(None) };
         let mut job = Self { id, path: path.to_owned(), drive_title: None, now: Box::default() };
@@ -110,7 +110,7 @@ impl Job {
         Ok(Some(job))
     }
 
-    /// Takes over what changed.
+    /// Updates the changed properties.
     pub(crate) fn change(&mut self, changes: &HashMap<String, OwnedVariant>) -> Result<(), Failure> {
         for (name, value) in changes {
             self.now.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
@@ -118,17 +118,17 @@ impl Job {
         Ok(())
     }
 
-    /// The first digits of the id, which are enough among the few jobs there are.
+    /// The first digits of the id.
     pub(crate) fn short(&self) -> String {
         short(&self.id.simple().to_string())
     }
 
-    /// The name of its volume, where it has one.
+    /// The name of its volume, if it has one.
     pub(crate) fn volume(&self) -> Option<String> {
         path::volume_name(&self.now.volume)
     }
 
-    /// The id of its drive, where it has one.
+    /// The id of its drive, if it has one.
     pub(crate) fn drive(&self) -> Option<String> {
         path::drive_id(&self.now.drive)
     }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_found_by_its_first_digits_and_by_its_whole_id() {
+    fn a_job_is_found_by_its_id_or_its_first_digits() {
         let objects = objects(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
         for prefix in ["aa1", "AA11", "aa110000-0000-0000-0000-000000000000", "aa110000_0000"] {
             assert_eq!(objects.job(prefix).map(Job::short).ok().as_deref(), Some("aa110000"), "{prefix}");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_on_a_drive_that_is_away_has_what_that_is_called() {
+    fn a_job_has_the_label_of_a_detached_drive() {
         let mut objects = objects(&[1, 2]);
         objects.jobs[0].now.drive = path::drive_path("3f2a").to_string();
         assert!(objects.has_untitled());
@@ -169,13 +169,13 @@ mod tests {
             drive_label: Some(label.to_owned()),
             ..BackupRow::default()
         };
-        objects.title(&[row("9a11", "Twin"), row("3f2a", "Attic")]);
+        objects.title(&[row("9a11", "Second"), row("3f2a", "Attic")]);
         assert_eq!(objects.jobs[0].drive_title.as_deref(), Some("Attic"));
         assert!(objects.jobs[1].drive_title.is_none() && !objects.has_untitled());
     }
 
     #[test]
-    fn digits_that_two_jobs_have_name_neither() {
+    fn an_ambiguous_job_id_is_refused() {
         let objects = objects(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
         assert!(objects.job("aa").expect_err("two").message.contains("2 jobs"));
         assert!(objects.job("bb").is_err());

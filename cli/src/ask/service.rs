@@ -1,4 +1,4 @@
-//! The service, as far as this program needs it.
+//! The connection to the service, and the calls that the verbs share.
 
 use std::collections::HashMap;
 
@@ -13,17 +13,17 @@ use zbus::{Connection, Variant};
 use super::Objects;
 use crate::failure::Failure;
 
-/// Where another bus than the system's is named.
+/// The environment variable with the address of another bus.
 const ADDRESS: &str = "BUTTERDOCK_BUS_ADDRESS";
 
-/// A connection to the bus that the service is on.
+/// A connection to the service's bus.
 #[derive(Debug)]
 pub(crate) struct Service {
     bus: Connection,
 }
 
 impl Service {
-    /// Connects to the system bus, or to the one that the environment names.
+    /// Connects to the system bus, or to the bus in `BUTTERDOCK_BUS_ADDRESS`.
     pub(crate) async fn connect() -> Result<Self, Failure> {
         let address = std::env::var(ADDRESS).ok().filter(|address| !address.is_empty());
         let builder = address.as_deref().map_or_else(Builder::system, Builder::address);
@@ -33,34 +33,34 @@ impl Service {
         }
     }
 
-    /// The connection itself.
+    /// The connection.
     pub(crate) fn bus(&self) -> &Connection {
         &self.bus
     }
 
-    /// Every volume, drive and job there is.
+    /// All volumes, drives and jobs.
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
         let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
         let mut objects = Objects::read(&manager.get_managed_objects().await?)?;
         if objects.has_untitled() {
-            // Without an answer the id stands for the drive.
+            // If this fails, the id replaces the label.
             objects.title(&self.manager().await?.list_backups(HashMap::new()).await.unwrap_or_default());
         }
         Ok(objects)
     }
 
-    /// The manager; its properties are fetched when they are asked for.
+    /// The manager object, without cached properties.
     pub(crate) async fn manager(&self) -> Result<ManagerProxy<'_>, Failure> {
         Ok(ManagerProxy::builder(&self.bus).cache_properties(CacheProperties::No).build().await?)
     }
 
-    /// The volume that the configuration calls `name`.
+    /// The volume with this name in the configuration.
     pub(crate) async fn volume(&self, name: &str) -> Result<VolumeProxy<'_>, Failure> {
         let path = path::volume_path(name);
         Ok(VolumeProxy::builder(&self.bus).path(path).cache_properties(CacheProperties::No).build().await?)
     }
 
-    /// That there is a volume of this name: the bus only knows that there is no such object.
+    /// Returns `NotFound` if no volume has this name; the bus itself only reports an unknown object.
     pub(crate) async fn known_volume(&self, name: &str) -> Result<(), Failure> {
         if self.objects().await?.volumes.iter().any(|volume| volume.name == name) {
             return Ok(());
@@ -81,14 +81,14 @@ impl Service {
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
-    /// What a job failed on, without asking a person for a password: it would come unexpected at the end of a long job.
+    /// The error details of a job. Never opens a password dialog, which would be unexpected at the end of a long job.
     pub(crate) async fn details(&self, path: &str) -> Result<ErrorDetails, Failure> {
         let job = self.job(path).await?;
         let none = HashMap::<&str, Variant<'_>>::new();
         job.inner().call("GetErrorDetails", &none).await.map_err(|error| Error::from(error).into())
     }
 
-    /// Who is the service now. Starts it where the bus can.
+    /// The current owner of the service's name. Starts the service if the bus can.
     pub(crate) async fn owner(&self) -> Result<OwnedUniqueName, Failure> {
         let bus = DBusProxy::new(&self.bus).await?;
         let name = BusName::try_from(BUS_NAME).map_err(|error| Failure::own(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Sizes, durations and moments for a person.
+//! Readable sizes, durations and times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ pub(crate) fn duration(micros: u64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// `2026-11-22 17:30`, in local time; the C library's way to it is no safe call from Rust.
+/// `2026-11-22 17:30`, in local time. (The C library's localtime is not thread-safe.)
 pub(crate) fn moment(micros: u64) -> String {
     let moment = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
     moment.map_or_else(
@@ -38,14 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_hours_only_where_there_are_some() {
+    fn short_durations_have_no_hours() {
         assert_eq!(duration(0), "0:00");
         assert_eq!(duration(65_900_000), "1:05");
         assert_eq!(duration(93_665_000_000), "26:01:05");
     }
 
     #[test]
-    fn no_moment_is_too_late_to_be_told() {
+    fn every_moment_has_a_text() {
         assert!(!moment(u64::MAX).is_empty());
         assert!(moment(1_700_000_000_000_000).starts_with("2023-11-1"));
     }

@@ -1,4 +1,4 @@
-//! Bars on standard error, for a person at a terminal: one for each job.
+//! Progress bars on standard error if it is a terminal: one for each job.
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
@@ -12,7 +12,7 @@ use crate::ask::Job;
 const KNOWN: &str = "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg}";
 const UNKNOWN: &str = "{prefix} {spinner} {binary_bytes} {msg}";
 
-/// The bars. How fast and how long is the service's word, so that every client shows the same.
+/// The bars. Rate and remaining time come from the service, so that every client shows the same.
 #[derive(Debug)]
 pub(crate) struct Bars {
     all: MultiProgress,
@@ -20,12 +20,12 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    /// None where nobody would see them.
+    /// `None` if standard error is not a terminal.
     pub(crate) fn new() -> Option<Self> {
         std::io::stderr().is_terminal().then(|| Self { all: MultiProgress::new(), bars: HashMap::new() })
     }
 
-    /// Shows a job as it stands.
+    /// Shows a job's current state.
     pub(crate) fn show(&mut self, job: &Job) {
         let all = &self.all;
         let bar = self.bars.entry(job.path.clone()).or_insert_with(|| all.add(ProgressBar::new(0)));
@@ -43,7 +43,7 @@ impl Bars {
         bar.tick();
     }
 
-    /// Takes a job's bar away.
+    /// Removes a job's bar.
     pub(crate) fn end(&mut self, job: &Job) {
         if let Some(bar) = self.bars.remove(&job.path) {
             bar.finish_and_clear();
@@ -51,14 +51,14 @@ impl Bars {
         }
     }
 
-    /// Takes all of them away.
+    /// Removes all bars.
     pub(crate) fn clear(&mut self) {
         self.bars.clear();
-        // It fails where the terminal is gone.
+        // This fails if the terminal is gone.
         drop(self.all.clear());
     }
 
-    /// Makes room for a line above.
+    /// Prints above the bars.
     pub(crate) fn beside(&self, print: impl FnOnce()) {
         self.all.suspend(print);
     }
@@ -66,11 +66,11 @@ impl Bars {
 
 fn style(total_known: bool) -> ProgressStyle {
     let template = if total_known { KNOWN } else { UNKNOWN };
-    // A template that does not parse leaves indicatif's own.
+    // indicatif's own style replaces a template that does not parse.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
-/// The rate and how long it takes, or what is done in place of reading.
+/// The rate and the remaining time, or the state if the job is not running.
 fn words(job: &Job) -> String {
     if job.now.state != JobState::Running {
         return job.now.state.to_string();

@@ -1,11 +1,11 @@
-//! What a job does and did, in words.
+//! Sentences that describe a job.
 
 use butterdock_dbus::JobKind;
 
 use super::{bytes, duration, escaped, now};
 use crate::ask::Job;
 
-/// What it is about: its volume, its backup and drive, or its drive.
+/// The job's volume, or its backup and drive, or its drive.
 pub(crate) fn place(job: &Job) -> String {
     match (job.volume(), drive_of(job)) {
         (Some(volume), _) => escaped(&volume),
@@ -37,14 +37,14 @@ pub(super) fn done(job: &Job) -> String {
         }
         JobKind::Restore => format!("restored {read} into {place} in {took}; it is durable"),
         JobKind::Import => format!("imported {read} into {place} in {took}; it is durable"),
-        JobKind::Verify if job.now.note.is_empty() => format!("checked {read} on {place} in {took}; nothing is wrong"),
+        JobKind::Verify if job.now.note.is_empty() => format!("checked {read} on {place} in {took}; no errors"),
         JobKind::Verify => format!("checked {read} on {place} in {took}; {}", escaped(&job.now.note)),
         JobKind::Remove => format!("{place} is safe to unplug"),
         JobKind::Other(_) => format!("{} {place} is done after {took}", escaped(job.now.kind.as_str())),
     }
 }
 
-/// Its drive by the name that people know, else by its id.
+/// The drive's label, model or device if known, otherwise its id.
 fn drive_of(job: &Job) -> Option<String> {
     let called = |id: String| job.drive_title.as_deref().map_or_else(|| format!("the drive {}", escaped(&id)), escaped);
     job.drive().map(called)

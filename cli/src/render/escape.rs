@@ -1,6 +1,6 @@
-//! Text that came from elsewhere, made safe for a terminal.
+//! Escapes untrusted text for a terminal.
 
-/// A name as bytes: letters of every script stay, bytes that are no UTF-8 become `\xff`, and see [`escaped`].
+/// Escapes a name given as bytes: letters of every script stay, bytes that are not UTF-8 become `\xff`; see also [`escaped`].
 pub(crate) fn name(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -10,7 +10,7 @@ pub(crate) fn name(bytes: &[u8]) -> String {
     out
 }
 
-/// The text with everything escaped that would end its line, steer a terminal, or turn the order of the letters round.
+/// Escapes line breaks, control characters, and characters that change the direction of writing.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -23,7 +23,7 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
-/// JSON has its control characters below U+0020 escaped; this escapes the rest of them, which can only be in strings.
+/// JSON escapes control characters below U+0020; this escapes the others, which can occur only in strings.
 pub(crate) fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_cannot_steer_a_terminal_and_keeps_its_letters() {
+    fn control_characters_in_names_are_escaped() {
         assert_eq!(name("été 日本".as_bytes()), "été 日本");
         assert_eq!(name(b"a\x1b[2Jb\n\x7f"), "a\\u{1b}[2Jb\\n\\u{7f}");
         assert_eq!(name(b"\xff\xfe"), "\\xff\\xfe");
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_and_cannot_steer_a_terminal_either() {
+    fn control_characters_in_json_are_escaped() {
         let text = serde_json::to_string("a\x1b\u{9b}\u{202e}").expect("written");
         let safe = json(&text);
         assert!(safe.chars().all(|letter| letter.is_ascii_graphic()), "{safe}");

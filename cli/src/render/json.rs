@@ -1,4 +1,4 @@
-//! The objects of `--json`. The man page tells of every key; a test compares the two.
+//! The objects of `--json`. The man page describes every key; a test compares the two.
 
 use butterdock_dbus::{HistoryEntry, SubvolumeRow, VolumeProperties};
 use serde::Serialize;
@@ -23,7 +23,7 @@ impl<'a> VolumeObject<'a> {
     }
 }
 
-/// A job; what is not known is null.
+/// A job; an unknown value is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobObject {
     id: String,
@@ -86,13 +86,13 @@ impl JobObject {
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Line {
-    /// The job is there.
+    /// The job is watched from now on.
     Started { job: JobObject },
-    /// Something about it changed.
+    /// Properties of the job changed.
     Progress { job: JobObject },
-    /// It ended.
+    /// The job ended.
     Ended(Box<Ended>),
-    /// It goes on, and this program does not watch any longer.
+    /// The job continues; this program no longer watches it.
     Detached { job: JobObject },
 }
 

@@ -1,18 +1,18 @@
-//! The objects of `--json` that are about drives and backups.
+//! The objects of `--json` for drives and backups.
 
 use butterdock_dbus::{BackupRow, SnapshotRow, StreamRow};
 use serde::Serialize;
 
 use crate::ask::Drive;
 
-/// What was done with a drive.
+/// The result of a verb on a drive.
 #[derive(Debug, Serialize)]
 pub(crate) struct Done<'a> {
     pub(crate) id: &'a str,
     pub(crate) result: &'static str,
 }
 
-/// A drive; what is not known is null.
+/// A drive; an unknown value is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct DriveObject<'a> {
     id: &'a str,
@@ -73,7 +73,7 @@ pub(crate) struct BackupObject<'a> {
     warnings: Vec<WarningObject<'a>>,
 }
 
-/// Something about a backup that a person has to know.
+/// A warning about a backup.
 #[derive(Debug, Serialize)]
 struct WarningObject<'a> {
     code: &'a str,
@@ -161,7 +161,7 @@ impl<'a> StreamObject<'a> {
     }
 }
 
-/// The bytes of a name, which need not be UTF-8.
+/// The bytes of a name, which may not be UTF-8.
 pub(super) fn hex(name: &[u8]) -> String {
     name.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,7 @@
-//! This room turns answers into text for a person or JSON for a program. It asks nothing.
+//! Formats answers as text or JSON. Makes no D-Bus calls.
 //!
-//! Standard output has the answer, standard error what is only for a person: errors and the bar. Whatever comes from
-//! elsewhere (names, sentences of the service) is escaped here, so that it cannot steer a terminal.
+//! Answers go to standard output, errors and progress bars to standard error. Names and the service's messages are
+//! escaped here, so that they cannot send control sequences to a terminal.
 
 mod amount;
 mod bars;

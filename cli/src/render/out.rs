@@ -1,4 +1,4 @@
-//! How a verb's answer is given.
+//! The output format of a verb's answer.
 
 use std::process::ExitCode;
 
@@ -10,12 +10,12 @@ use crate::failure::Failure;
 /// Text or JSON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Out {
-    /// Whether JSON was asked for.
+    /// Whether `--json` was given.
     pub(crate) json: bool,
 }
 
 impl Out {
-    /// Prints the object where JSON was asked for, the text otherwise.
+    /// Prints the object with `--json`, the text without.
     pub(crate) fn answer(self, object: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
             self.line(object);
@@ -26,13 +26,13 @@ impl Out {
 
     /// Prints an object on a line of its own.
     pub(crate) fn line(self, object: &impl Serialize) {
-        // Plain structs of numbers and strings: they cannot fail to be written down.
+        // Structs of numbers and strings always serialize.
         if let Ok(text) = serde_json::to_string(object) {
             print::out(&format!("{}\n", escape::json(&text)));
         }
     }
 
-    /// Says why something was not done: on standard error for a person, as an object too where JSON was asked for.
+    /// Prints an error on standard error, and with `--json` also as an object.
     pub(crate) fn failed(self, failure: &Failure) -> ExitCode {
         if self.json {
             self.line(&Refused { error: ErrorObject { name: failure.name.as_deref(), message: &failure.message } });
@@ -45,7 +45,7 @@ impl Out {
     }
 }
 
-/// The object in place of an answer.
+/// The object that replaces an answer.
 #[derive(Serialize)]
 struct Refused<'a> {
     error: ErrorObject<'a>,

@@ -1,6 +1,6 @@
 //! Text on standard output and standard error.
 //!
-//! A closed pipe is not worth a word: what a job does, it does whether or not anybody reads about it.
+//! Errors of a closed pipe are ignored: the job continues without a reader.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! What is shown while a job is watched: JSON lines, bars, or without a terminal a line at the beginning and the end.
+//! Output while watching jobs: JSON lines, progress bars, or without a terminal a line at the start and the end.
 
 use butterdock_dbus::{ErrorDetails, JobResult};
 use serde::Serialize;
@@ -8,14 +8,14 @@ use super::{Ended, JobObject, Line, Out, deed, escaped, print};
 use crate::ask::Job;
 use crate::failure;
 
-/// Where the watched jobs are shown.
+/// The output for watched jobs.
 #[derive(Debug)]
 pub(crate) struct Screen {
     out: Out,
     bars: Option<Bars>,
 }
 
-/// What went wrong with a job.
+/// A job's error.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Wrong {
     name: String,
@@ -27,12 +27,12 @@ pub(crate) struct Wrong {
 }
 
 impl Screen {
-    /// Empty.
+    /// An empty screen.
     pub(crate) fn new(out: Out) -> Self {
         Self { out, bars: if out.json { None } else { Bars::new() } }
     }
 
-    /// A job that is watched from now on.
+    /// Shows a job that is watched from now on.
     pub(crate) fn begun(&mut self, job: &Job) {
         if self.out.json {
             self.out.line(&Line::Started { job: JobObject::new(job) });
@@ -43,7 +43,7 @@ impl Screen {
         }
     }
 
-    /// Something about it changed.
+    /// Shows a job's new properties.
     pub(crate) fn changed(&mut self, job: &Job) {
         if self.out.json {
             self.out.line(&Line::Progress { job: JobObject::new(job) });
@@ -52,7 +52,7 @@ impl Screen {
         }
     }
 
-    /// It ended.
+    /// Shows the end of a job.
     pub(crate) fn ended(&mut self, job: &Job, result: &JobResult, error: Option<Wrong>) {
         if self.out.json {
             let ended = Ended { job: JobObject::new(job), result: result.to_string(), error: error.clone() };
@@ -80,7 +80,7 @@ impl Screen {
         });
     }
 
-    /// It goes on and is not watched any longer; `hint` says on what that depends.
+    /// The job continues but is no longer watched; `hint` is a condition for that.
     pub(crate) fn detached(&mut self, job: &Job, hint: &str) {
         if let Some(bars) = &mut self.bars {
             bars.clear();
@@ -91,7 +91,7 @@ impl Screen {
         }
         let id = job.short();
         print::complain(&format!(
-            "job {id} goes on{hint}; `butterdock watch {id}` comes back to it, `butterdock cancel {id}` ends it"
+            "job {id} continues{hint}; `butterdock watch {id}` watches it again, `butterdock cancel {id}` ends it"
         ));
     }
 
@@ -104,7 +104,7 @@ impl Screen {
 }
 
 impl Wrong {
-    /// With the details that the service tells who may know them; what everybody may know without.
+    /// Uses the details if the caller may see them, otherwise the public error properties.
     pub(crate) fn new(job: &Job, details: Option<ErrorDetails>) -> Option<Self> {
         if let Some(details) = details.filter(|details| !details.message.is_empty()) {
             let ErrorDetails { error_name: name, message, command, byte } = details;

@@ -1,23 +1,23 @@
 //! Columns.
 
-/// Rows of text under a heading, the columns as wide as they must be.
+/// Rows of text below headings; each column is as wide as its widest cell.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// With these headings.
+    /// An empty table with these headings.
     pub(crate) fn new(headings: &[&str]) -> Self {
         Self { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
     }
 
-    /// One row more.
+    /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 
-    /// The text, each row on its line, nothing behind the last word.
+    /// The text: one line per row, without trailing blanks.
     pub(crate) fn render(&self) -> String {
         let mut widths = Vec::<usize>::new();
         for row in &self.rows {

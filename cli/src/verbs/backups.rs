@@ -14,7 +14,7 @@ struct Answer<'a> {
     backups: Vec<BackupObject<'a>>,
 }
 
-/// Lists the configured backups; with `estimate` also what each would send.
+/// Lists the configured backups; with `estimate` also how much each would send.
 pub(crate) async fn run(service: &Service, out: Out, estimate: bool) -> Result<ExitCode, Failure> {
     let options = ListBackupsOptions { estimate };
     let rows = service.manager().await?.list_backups(options.to_options()).await?;
@@ -24,7 +24,7 @@ pub(crate) async fn run(service: &Service, out: Out, estimate: bool) -> Result<E
 
 fn table(rows: &[BackupRow], estimate: bool) -> String {
     if rows.is_empty() {
-        return "no backups: name one in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n".to_owned();
+        return "no backups: configure one in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n".to_owned();
     }
     let send = if estimate { "WOULD SEND" } else { "" };
     let mut table = Table::new(&["BACKUP", "DRIVE", "LABEL", "ATTACHED", "DUE", "LAST GOOD", send]);
@@ -63,6 +63,6 @@ fn would_send(row: &BackupRow) -> String {
     match (row.estimate, row.incremental) {
         (None, _) => "unknown".to_owned(),
         (Some(count), Some(true)) => format!("{} of changes", bytes(count)),
-        (Some(count), Some(false) | None) => format!("{}, everything", bytes(count)),
+        (Some(count), Some(false) | None) => format!("{} (full)", bytes(count)),
     }
 }

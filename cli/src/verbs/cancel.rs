@@ -15,7 +15,7 @@ struct Answer {
     result: &'static str,
 }
 
-/// Cancels a job and waits until that is in effect.
+/// Cancels a job and waits until it has ended.
 pub(crate) async fn run(service: &Service, out: Out, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let job = objects.job(wanted)?;

@@ -13,7 +13,7 @@ struct Answer<'a> {
     drives: Vec<DriveObject<'a>>,
 }
 
-/// Lists the drives that are attached.
+/// Lists the attached drives.
 pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
     let drives = &service.objects().await?.drives;
     out.answer(&Answer { drives: drives.iter().map(DriveObject::new).collect() }, || table(drives));
@@ -25,10 +25,10 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
     Ok(ExitCode::SUCCESS)
 }
 
-/// The drives, one a line.
+/// The drives, one per line.
 pub(crate) fn table(drives: &[Drive]) -> String {
     if drives.is_empty() {
-        return "no drives are attached; `butterdock backups` tells of those that are away\n".to_owned();
+        return "no drives are attached; `butterdock backups` lists enrolled drives\n".to_owned();
     }
     let mut table = Table::new(&["DRIVE", "LABEL", "DEVICE", "MODEL", "SIZE", "STATE", "LAST BACKUP"]);
     for drive in drives {

@@ -10,29 +10,29 @@ use crate::ask::{Drive, Service};
 use crate::failure::Failure;
 use crate::render::{Done, Out, bytes, escaped, print};
 
-/// Lets a drive take backups; erases it first where that was asked for and confirmed.
+/// Enrols a drive; with `--format` erases it first, after a confirmation.
 pub(crate) async fn run(service: &Service, out: Out, wanted: &Enrol) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(&wanted.drive)?;
     let mut options = EnrolOptions::default();
     if wanted.format {
         confirm(drive, wanted.yes_erase.as_deref())?;
-        // What was looked at is what the service compares with what is there now.
+        // The service compares these with the drive that is attached now.
         let (size, serial) = (Some(drive.now.size), Some(drive.now.serial.clone()));
         options = EnrolOptions { format: true, size, serial, label: wanted.label.clone() };
     }
     service.drive(&drive.path).await?.enrol(options.to_options()).await?;
-    // It has another id from now on: that of its enrolment.
+    // The drive has a new id now: that of its enrolment.
     let now = service.objects().await?;
     let enrolled = now.drives.iter().find(|other| other.now.enrolled && other.now.device == drive.now.device);
     let id = enrolled.map_or(&drive.id, |enrolled| &enrolled.id);
     out.answer(&Done { id, result: "enrolled" }, || {
-        format!("the drive {} takes this machine's backups from now on\n", escaped(&drive.now.title()))
+        format!("the drive {} is enrolled for this machine's backups\n", escaped(&drive.now.title()))
     });
     Ok(ExitCode::SUCCESS)
 }
 
-/// That the person means this drive: its serial number, or its size in bytes where it has none, is said once more.
+/// Asks for the serial number of the drive (its size in bytes if it has none), so that the user erases the right drive.
 fn confirm(drive: &Drive, said: Option<&str>) -> Result<(), Failure> {
     let now = &drive.now;
     let (what, right) = if now.serial.is_empty() {
@@ -45,7 +45,7 @@ fn confirm(drive: &Drive, said: Option<&str>) -> Result<(), Failure> {
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
-            format!("nothing was erased: to erase the drive {} its {what} must be said once more", now.title()),
+            format!("nothing was erased: to erase the drive {}, confirm its {what}", now.title()),
             "run it in a terminal, or give the number with --yes-erase; `butterdock drives --json` shows both",
         ));
     }
@@ -60,7 +60,7 @@ fn confirm(drive: &Drive, said: Option<&str>) -> Result<(), Failure> {
 fn another(drive: &Drive, what: &str, said: &str) -> Failure {
     Failure::usage(
         format!("nothing was erased: {said:?} is not the {what} of the drive {}", drive.now.title()),
-        "look at the drive's label and at `butterdock drives --json`, and try again",
+        "compare the drive's label with `butterdock drives --json`, and try again",
     )
 }
 

@@ -9,7 +9,7 @@ use crate::ask::Service;
 use crate::failure::Failure;
 use crate::render::{Done, Out, escaped};
 
-/// Lets a drive take no more backups, attached or not.
+/// Unenrols a drive, attached or not.
 pub(crate) async fn run(service: &Service, out: Out, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let id = match objects.drive(wanted) {
@@ -21,12 +21,12 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &str) -> Result<Exi
         Err(_none) => away(service, wanted).await?,
     };
     out.answer(&Done { id: &id, result: "forgotten" }, || {
-        format!("the drive {} takes no more backups; what is on it stays\n", escaped(&id))
+        format!("the drive {} is no longer enrolled; its data stays\n", escaped(&id))
     });
     Ok(ExitCode::SUCCESS)
 }
 
-/// Forgets one that is not attached. The service knows it by its id; the backups tell its label.
+/// Unenrols a drive that is not attached. The service knows its id; the list of backups has its label.
 async fn away(service: &Service, wanted: &str) -> Result<String, Failure> {
     let manager = service.manager().await?;
     let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
@@ -44,8 +44,8 @@ fn by_label<'a>(rows: &'a [BackupRow], wanted: &str) -> Result<Option<&'a str>, 
         [] => Ok(None),
         [id] => Ok(Some(id)),
         several => Err(Failure::usage(
-            format!("{} drives are called {wanted:?}: {}", several.len(), several.join(", ")),
-            "name the one that you mean by its id; `butterdock backups --json` has them",
+            format!("{wanted:?} is ambiguous, {} drives match: {}", several.len(), several.join(", ")),
+            "name the drive by its id; `butterdock backups --json` has the ids",
         )),
     }
 }

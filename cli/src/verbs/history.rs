@@ -15,7 +15,7 @@ struct Answer<'a> {
     history: Vec<HistoryObject<'a>>,
 }
 
-/// Lists the jobs that ended, the newest first.
+/// Lists the finished jobs, newest first.
 pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
     let entries = service.manager().await?.list_history(HashMap::new()).await?;
     out.answer(&Answer { history: entries.iter().map(HistoryObject::new).collect() }, || table(&entries));
@@ -24,7 +24,7 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
 
 fn table(entries: &[HistoryEntry]) -> String {
     if entries.is_empty() {
-        return "no job has ended yet\n".to_owned();
+        return "no finished jobs yet\n".to_owned();
     }
     let mut table = Table::new(&["ENDED", "JOB", "KIND", "WHERE", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
     for entry in entries {
@@ -45,7 +45,7 @@ fn table(entries: &[HistoryEntry]) -> String {
     table.render()
 }
 
-/// Its volume, else what its drive was called.
+/// The volume, or the label or id of the drive.
 fn place(entry: &HistoryEntry) -> &str {
     let drive = entry.drive_label.as_deref().or(entry.drive.as_deref()).unwrap_or_default();
     if entry.volume.is_empty() { drive } else { &entry.volume }

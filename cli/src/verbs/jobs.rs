@@ -13,19 +13,19 @@ struct Answer {
     jobs: Vec<JobObject>,
 }
 
-/// Lists the jobs that the service still shows.
+/// Lists the jobs on the bus.
 pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     out.answer(&Answer { jobs: objects.jobs.iter().map(JobObject::new).collect() }, || {
         if objects.jobs.is_empty() {
-            return "no jobs; `butterdock history` lists those that ended\n".to_owned();
+            return "no jobs; `butterdock history` lists the finished ones\n".to_owned();
         }
         table(objects.jobs.iter())
     });
     Ok(ExitCode::SUCCESS)
 }
 
-/// The jobs, one a line.
+/// The jobs, one per line.
 pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
     let mut table = Table::new(&["JOB", "KIND", "WHERE", "STATE", "READ", "DURABLE", "RATE", "LEFT"]);
     for job in jobs {
@@ -35,9 +35,10 @@ pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
         } else {
             bytes(state.bytes_received)
         };
-        let goes_on = state.state.result().is_none();
-        let rate = if goes_on { format!("{}/s", bytes(state.rate)) } else { String::new() };
-        let left = state.expected_end_time.checked_sub(now()).filter(|_left| goes_on && state.expected_end_time != 0);
+        let unfinished = state.state.result().is_none();
+        let rate = if unfinished { format!("{}/s", bytes(state.rate)) } else { String::new() };
+        let left =
+            state.expected_end_time.checked_sub(now()).filter(|_left| unfinished && state.expected_end_time != 0);
         table.row([
             job.short(),
             escaped(state.kind.as_str()),

@@ -1,4 +1,4 @@
-//! This room has one file for each verb, and one for those that start a job on a drive: it asks, and hands the answer to `render`.
+//! One file per verb, and one (`work`) for the verbs that start a job on a drive: calls the service, and passes the answer to `render`.
 
 pub(crate) mod backups;
 pub(crate) mod cancel;

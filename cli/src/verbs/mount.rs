@@ -16,13 +16,13 @@ struct Mounted<'a> {
     path: &'a str,
 }
 
-/// Mounts a drive for root to look at, and says where.
+/// Mounts a drive for root and prints the mount point.
 pub(crate) async fn run(service: &Service, out: Out, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
     let path = service.drive(&drive.path).await?.mount(HashMap::new()).await?;
     let answer = Mounted { id: &drive.id, result: "mounted", path: &path };
-    // The path alone, so that a script can use it.
+    // Only the path, so that a script can use it.
     out.answer(&answer, || format!("{}\n", escaped(&path)));
     Ok(ExitCode::SUCCESS)
 }

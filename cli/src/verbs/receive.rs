@@ -23,7 +23,7 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Receive) -> Result
         verify: wanted.verify,
         force_decompress: wanted.force_decompress,
         strict_parent: wanted.strict_parent,
-        // The service looks at a regular file's size itself, and of a pipe nobody here knows more.
+        // The service reads the size of a regular file itself; the size of a pipe is unknown.
         total: None,
     };
     let mut follow = Follow::start(service).await?;
@@ -41,18 +41,18 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Receive) -> Result
     watch.until_the_end(Screen::new(out)).await
 }
 
-/// The job as it stands. It stays to be asked for ten minutes after its end, so it is there.
+/// The job. It stays on the bus for ten minutes after its end.
 async fn first_look(service: &Service, path: &str) -> Result<Job, Failure> {
     let objects = service.objects().await?;
     let job = objects.jobs.into_iter().find(|job| job.path == path);
-    job.ok_or_else(|| Failure::own("the service began a job and does not show it".to_owned()))
+    job.ok_or_else(|| Failure::own("the service started a job but does not list it".to_owned()))
 }
 
-/// A stream to hand on.
+/// The stream that is handed in.
 #[derive(Debug)]
 struct Input {
     stream: File,
-    /// What the job depends on when nobody watches.
+    /// A condition under which the job continues unwatched.
     hint: &'static str,
 }
 
@@ -63,7 +63,7 @@ impl Input {
         let stream = if standard {
             if io::stdin().is_terminal() {
                 return Err(Failure::usage(
-                    "there is no stream: standard input is a terminal".to_owned(),
+                    "no stream: standard input is a terminal".to_owned(),
                     "name a file, or pipe one in: btrfs send SNAPSHOT | butterdock receive VOLUME",
                 ));
             }
@@ -72,8 +72,8 @@ impl Input {
             File::open(file)
         };
         let stream = stream.map_err(|error| Failure::own(format!("cannot open {shown}: {error}; check the name")))?;
-        let facts = stream.metadata().map_err(|error| Failure::own(format!("cannot look at {shown}: {error}")))?;
-        let hint = if facts.is_file() { "" } else { " for as long as its stream comes" };
+        let facts = stream.metadata().map_err(|error| Failure::own(format!("cannot examine {shown}: {error}")))?;
+        let hint = if facts.is_file() { "" } else { " while its stream continues" };
         Ok(Self { stream, hint })
     }
 }

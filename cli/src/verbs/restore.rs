@@ -12,7 +12,7 @@ use crate::ask::Service;
 use crate::failure::Failure;
 use crate::render::{Out, name};
 
-/// Sends a snapshot from a drive into a volume and watches the job.
+/// Restores a snapshot from a drive into a volume and watches the job.
 pub(crate) async fn run(service: &Service, out: Out, wanted: &Restore) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = service.drive(&objects.drive(&wanted.drive)?.path).await?;
@@ -24,7 +24,7 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: &Restore) -> Result
     work::watch(service, out, wanted.detach, asked).await
 }
 
-/// The one snapshot of this name, this UUID, or whose UUID begins so.
+/// The one snapshot with this name, this UUID, or a UUID that begins with it.
 fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a SnapshotRow, Failure> {
     let named = rows.iter().filter(|row| row.name == wanted).collect::<Vec<_>>();
     let begins = |row: &&SnapshotRow| !wanted.is_empty() && row.uuid.as_bytes().starts_with(wanted);
@@ -38,8 +38,8 @@ fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a SnapshotRow, F
         several => {
             let uuids = several.iter().map(|row| row.uuid.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::usage(
-                format!("{} snapshots on the drive are called {}: {uuids}", several.len(), name(wanted)),
-                "name the one that you mean by its UUID; `butterdock snapshots --drive DRIVE` shows when each was made",
+                format!("{} is ambiguous, {} snapshots on the drive match: {uuids}", name(wanted), several.len()),
+                "name the snapshot by its UUID; `butterdock snapshots --drive DRIVE` shows when each was made",
             ))
         }
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_is_named_by_name_or_uuid_and_never_guessed() {
+    fn an_ambiguous_snapshot_name_is_refused() {
         let row = |name: &str, uuid: &str| SnapshotRow {
             name: name.as_bytes().to_vec(),
             uuid: uuid.to_owned(),

@@ -1,4 +1,4 @@
-//! `butterdock snapshots VOLUME`, and of a drive.
+//! `butterdock snapshots VOLUME` and `butterdock snapshots --drive DRIVE`.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ pub(crate) async fn run(service: &Service, out: Out, volume: &str) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lists the snapshots on a drive that can be restored.
+/// Lists the snapshots on a drive.
 pub(crate) async fn of_drive(service: &Service, out: Out, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
@@ -59,7 +59,7 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
     table.render()
 }
 
-/// Which machine made it; empty where nobody can tell.
+/// The machine that made it; empty if unknown.
 fn origin(row: &SnapshotRow) -> String {
     match row.origin.as_deref().map(str::parse) {
         Some(Ok(SnapshotOrigin::ThisMachine)) => "this machine".to_owned(),

@@ -18,7 +18,7 @@ struct Answer<'a> {
     jobs: Vec<JobObject>,
 }
 
-/// Shows the volumes, the drives and what goes on.
+/// Shows the volumes, the drives and the unfinished jobs.
 pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
     let manager = service.manager().await?;
     let (version, features) = (manager.version().await?, manager.features().await?);
@@ -31,13 +31,13 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
         jobs: objects.unfinished().map(JobObject::new).collect(),
     };
     out.answer(&answer, || {
-        let going = if objects.unfinished().next().is_none() {
-            "nothing is running\n".to_owned()
+        let running = if objects.unfinished().next().is_none() {
+            "no jobs are running\n".to_owned()
         } else {
             jobs::table(objects.unfinished())
         };
         let (volumes, drives) = (volumes::table(&objects.volumes), drives::table(&objects.drives));
-        format!("butterdockd {}\n\n{volumes}\n{drives}\n{going}", escaped(&version))
+        format!("butterdockd {}\n\n{volumes}\n{drives}\n{running}", escaped(&version))
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -14,11 +14,11 @@ struct Answer {
     result: &'static str,
 }
 
-/// Says that the clock is right.
+/// Confirms that the clock is right.
 pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
     service.manager().await?.trust_clock(HashMap::new()).await?;
     out.answer(&Answer { result: "trusted" }, || {
-        "the clock is trusted; the next backups delete old snapshots by their rules\n".to_owned()
+        "the clock is trusted; the next backups prune old snapshots by their rules\n".to_owned()
     });
     Ok(ExitCode::SUCCESS)
 }

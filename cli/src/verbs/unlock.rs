@@ -14,7 +14,7 @@ use crate::ask::Service;
 use crate::failure::Failure;
 use crate::render::{Done, Out, escaped};
 
-/// Unlocks a drive. The secret travels by descriptor, and is never an argument.
+/// Unlocks a drive. The secret is passed as a descriptor, never as an argument.
 pub(crate) async fn run(
     service: &Service,
     out: Out,
@@ -45,11 +45,11 @@ fn opened(file: &Path) -> Result<OwnedFd, Failure> {
     })
 }
 
-/// A passphrase from the terminal, which does not show it, in a pipe that holds it whole.
+/// Reads a passphrase from the terminal without echo, and returns a pipe that contains it.
 fn asked(title: &str) -> Result<OwnedFd, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
-            "there is no passphrase: standard input is not a terminal".to_owned(),
+            "no passphrase: standard input is not a terminal".to_owned(),
             "run it in a terminal, or name a file with --key-file (- is standard input)",
         ));
     }
@@ -57,7 +57,7 @@ fn asked(title: &str) -> Result<OwnedFd, Failure> {
     let passphrase = rpassword::prompt_password(format!("Passphrase of {}: ", escaped(title))).map_err(failed)?;
     let passphrase = Zeroizing::new(passphrase);
     if passphrase.is_empty() || passphrase.len() > SECRET_MAX {
-        return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; type it again")));
+        return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; try again")));
     }
     let (reader, mut writer) = io::pipe().map_err(failed)?;
     writer.write_all(passphrase.as_bytes()).map_err(failed)?;

@@ -25,7 +25,7 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
 /// The volumes, or how to get one.
 pub(crate) fn table(volumes: &[VolumeProperties]) -> String {
     if volumes.is_empty() {
-        return "no volumes: name one in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n".to_owned();
+        return "no volumes: configure one in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n".to_owned();
     }
     let mut table = Table::new(&["VOLUME", "FREE", "SIZE"]);
     for volume in volumes {

@@ -1,4 +1,4 @@
-//! `butterdock watch [JOB]`, and what `receive` does once the job is there.
+//! `butterdock watch [JOB]`, and watching the job of another verb.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use crate::ask::{Follow, Heard, Job, Service};
 use crate::failure::{FAILED, Failure, INTERRUPTED};
 use crate::render::{Out, Screen, Wrong, print};
 
-/// Watches the job, or every job.
+/// Watches one job or all jobs.
 pub(crate) async fn run(service: &Service, out: Out, wanted: Option<&str>) -> Result<ExitCode, Failure> {
     let mut follow = Follow::start(service).await?;
     let objects = follow.during(service.objects()).await?;
@@ -17,34 +17,34 @@ pub(crate) async fn run(service: &Service, out: Out, wanted: Option<&str>) -> Re
         None => objects.unfinished().cloned().collect(),
     };
     if jobs.is_empty() && !out.json {
-        print::out("nothing is running\n");
+        print::out("no jobs are running\n");
     }
     Watch { service, follow, jobs, others: wanted.is_none(), failed: false, hint: "" }
         .until_the_end(Screen::new(out))
         .await
 }
 
-/// Jobs that are watched.
+/// The watched jobs.
 #[derive(Debug)]
 pub(crate) struct Watch<'a> {
     pub(crate) service: &'a Service,
-    /// Made before the jobs were asked for, so that nothing is missed.
+    /// Created before the jobs were listed, so that no signal is missed.
     pub(crate) follow: Follow,
-    /// Those that have not ended yet.
+    /// The unfinished jobs.
     pub(crate) jobs: Vec<Job>,
-    /// Whether jobs that begin meanwhile are watched as well.
+    /// Whether to watch jobs that start later.
     pub(crate) others: bool,
-    /// Whether one that was watched did not succeed.
+    /// Whether a watched job did not succeed.
     pub(crate) failed: bool,
-    /// On what it depends that the jobs go on when this program does not watch; begins with a space.
+    /// The condition under which the jobs continue unwatched; begins with a space.
     pub(crate) hint: &'static str,
 }
 
 impl Watch<'_> {
-    /// Until every job has ended, or Ctrl-C.
+    /// Watches until every job has ended, or Ctrl-C.
     pub(crate) async fn until_the_end(mut self, mut screen: Screen) -> Result<ExitCode, Failure> {
         self.jobs.iter().for_each(|job| screen.begun(job));
-        // What ended before it was watched says so in its state, and nothing more will be heard of it.
+        // Jobs that ended earlier send no more signals; their state has the result.
         for (index, result) in self.ended_already() {
             self.end(index, &result, &mut screen).await;
         }
@@ -96,7 +96,7 @@ impl Watch<'_> {
         screen.ended(&job, result, wrong);
     }
 
-    /// With what its drive is called, where it has one: that is not a property of the job.
+    /// Adds the label of its drive, which is not a property of the job.
     async fn with_title(&mut self, mut job: Job) -> Job {
         if job.drive().is_some()
             && let Ok(objects) = self.follow.during(self.service.objects()).await
@@ -110,7 +110,7 @@ impl Watch<'_> {
         self.jobs.iter().position(|job| job.path == path)
     }
 
-    /// The last one first, so that taking one out leaves the places of the others.
+    /// The last one first, so that removing one keeps the indexes of the others.
     fn ended_already(&self) -> Vec<(usize, JobResult)> {
         let ended = self.jobs.iter().enumerate().filter_map(|(at, job)| Some((at, job.now.state.result()?)));
         ended.rev().collect()

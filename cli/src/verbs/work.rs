@@ -11,7 +11,7 @@ use crate::ask::{Follow, Job, Service};
 use crate::failure::Failure;
 use crate::render::{JobObject, Line, Out, Screen};
 
-/// Runs the backups that go to a drive, or the one that is named.
+/// Runs all backups of a drive, or the named one.
 pub(crate) async fn backup(
     service: &Service,
     out: Out,
@@ -41,7 +41,7 @@ pub(crate) async fn verify(service: &Service, out: Out, wanted: &str, detach: bo
     watch(service, out, detach, async { Ok(service.drive(&drive.path).await?.verify(HashMap::new()).await?) }).await
 }
 
-/// Asks for a job and watches it; of backups those too that wait behind it.
+/// Starts a job and watches it, and with a backup also the backups that are queued for the same drive.
 pub(super) async fn watch(
     service: &Service,
     out: Out,
@@ -55,7 +55,7 @@ pub(super) async fn watch(
     };
     let (begun, objects) = follow.during(begun).await?;
     let first = objects.jobs.iter().find(|job| job.path == begun.as_str());
-    let first = first.ok_or_else(|| Failure::own("the service began a job and does not show it".to_owned()))?;
+    let first = first.ok_or_else(|| Failure::own("the service started a job but does not list it".to_owned()))?;
     let behind = |job: &&Job| {
         first.now.kind == JobKind::Backup
             && job.path != first.path

@@ -9,7 +9,7 @@ fn status_is_what_is_shown_without_a_verb() {
     let (alone, named) = (fixture.run(&[]), fixture.run(&["status"]));
     assert_eq!((alone.code, &alone.out), (Some(0), &named.out));
     assert!(alone.out.starts_with("butterdockd 0.0.0\n"), "{}", alone.out);
-    assert!(alone.out.contains("nothing is running"), "{}", alone.out);
+    assert!(alone.out.contains("no jobs are running"), "{}", alone.out);
     let id = fixture.stalled();
     let busy = fixture.run(&[]);
     assert!(busy.out.contains(&id[..8]), "{}", busy.out);
@@ -58,7 +58,7 @@ fn jobs_and_history_tell_of_a_job_before_and_after_its_end() {
     let jobs = fixture.json(&["jobs"]);
     assert_eq!((&jobs["jobs"][0]["id"], &jobs["jobs"][0]["bytes_total"]), (&id.clone().into(), &10.into()));
     assert!(fixture.run(&["jobs"]).out.contains(&id[..8]));
-    assert!(fixture.run(&["history"]).out.contains("no job has ended yet"));
+    assert!(fixture.run(&["history"]).out.contains("no finished jobs yet"));
     assert_eq!(fixture.run(&["cancel", &id[..4]]).code, Some(0));
     let history = fixture.json(&["history"]);
     assert_eq!((&history["history"][0]["id"], &history["history"][0]["result"]), (&id.into(), &"cancelled".into()));

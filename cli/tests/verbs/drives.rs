@@ -202,7 +202,7 @@ fn a_drive_is_said_to_be_safe_when_the_job_has_succeeded() {
     assert_eq!(lines(&ran)[0]["error"]["name"], "org.butterdock.Butterdock1.Error.Busy");
     let ran = fixture.run(&["verify", "Attic"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.contains("nothing is wrong"), "{}", ran.out);
+    assert!(ran.out.contains("no errors"), "{}", ran.out);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn backups_tell_what_is_due_and_with_dry_run_what_would_be_sent() {
     }
     assert!(!plain.contains("MiB"), "{plain}");
     let dry = fixture.run(&["backups", "--dry-run"]).out;
-    assert!(dry.contains("5.00 MiB of changes") && dry.contains("5.00 MiB, everything"), "{dry}");
+    assert!(dry.contains("5.00 MiB of changes") && dry.contains("5.00 MiB (full)"), "{dry}");
     assert!(dry.contains("no snapshot of it yet\\u{1b}"), "{dry:?}");
     let list = fixture.json(&["backups", "--dry-run"]);
     assert_eq!(

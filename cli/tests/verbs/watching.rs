@@ -84,7 +84,7 @@ fn who_may_not_know_on_what_it_failed_is_told_the_rest() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank"], "dark now");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("at command 7") && ran.err.contains("make room"), "{}", ran.err);
+    assert!(ran.err.contains("at command 7") && ran.err.contains("free some space"), "{}", ran.err);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn ctrl_c_detaches_and_says_how_to_come_back() {
     let ran = interrupt(&fixture, child);
     assert_eq!(ran.code, Some(130), "{}", ran.err);
     let id = fixture.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id")[..8].to_owned();
-    for part in ["goes on;", &format!("butterdock watch {id}"), &format!("butterdock cancel {id}")] {
+    for part in ["continues;", &format!("butterdock watch {id}"), &format!("butterdock cancel {id}")] {
         assert!(ran.err.contains(part), "{part}: {}", ran.err);
     }
     assert_eq!(fixture.json(&["jobs"])["jobs"][0]["state"], "flushing");
@@ -142,7 +142,7 @@ fn a_watched_job_that_somebody_cancels_ends_with_1() {
 fn every_job_is_watched_until_none_is_left() {
     let fixture = Fixture::new();
     let idle = fixture.run(&["watch"]);
-    assert_eq!((idle.code, idle.out.as_str()), (Some(0), "nothing is running\n"));
+    assert_eq!((idle.code, idle.out.as_str()), (Some(0), "no jobs are running\n"));
     let before = fixture.stalled();
     let child = fixture.command(&["watch"]).spawn().expect("it runs");
     std::thread::sleep(std::time::Duration::from_millis(300));

@@ -16,7 +16,7 @@ pub enum Action {
     Enrol,
     /// Erase a drive, and let it take this machine's backups.
     Format,
-    /// Let a drive take no more backups.
+    /// Unenrol a drive (its data stays).
     Forget,
     /// Unlock an enrolled drive.
     Unlock,
@@ -24,7 +24,7 @@ pub enum Action {
     Mount,
     /// Start configured backups on an enrolled drive.
     Backup,
-    /// See how much the configured backups would send.
+    /// Estimate how much the configured backups would send.
     Estimate,
     /// Make a drive safe to unplug.
     SafelyRemove,
@@ -66,8 +66,8 @@ pub enum Allow {
     AdminKeep,
 }
 
-/// Every action. Who sits in front of the machine may do with an enrolled drive what loses nothing: unlock it (whoever
-/// knows the passphrase could elsewhere too), back up as it was configured, check it, unplug it.
+/// Every action. A user at the console may do with an enrolled drive what loses no data: unlock it (a user who knows the passphrase
+/// could also do so elsewhere), run the configured backups, check it, and make it safe to unplug.
 pub const ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Receive,
@@ -79,15 +79,15 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::ReceiveAnywhere,
-        description: "Receive a backup into a volume under another name than its stream brings",
-        message: "Authentication is required to receive a backup into the volume $(volume) under another name than its stream brings",
+        description: "Receive a backup into a volume under a chosen name",
+        message: "Authentication is required to receive a backup into the volume $(volume) under a chosen name",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,
     },
     ActionRow {
         action: Action::CancelOwn,
-        description: "Cancel a backup job that one has started",
+        description: "Cancel your own backup job",
         message: "Authentication is required to cancel your backup job",
         any: Allow::Yes,
         inactive: Allow::Yes,
@@ -95,32 +95,32 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::CancelOthers,
-        description: "Cancel a backup job that somebody else has started",
-        message: "Authentication is required to cancel somebody else's backup job",
+        description: "Cancel another user's backup job",
+        message: "Authentication is required to cancel another user's backup job",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,
     },
     ActionRow {
         action: Action::Enrol,
-        description: "Let a drive take this machine's backups",
-        message: "Authentication is required to let the drive $(drive) take this machine's backups",
+        description: "Enrol a drive for this machine's backups",
+        message: "Authentication is required to enrol the drive $(drive) for this machine's backups",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::Admin,
     },
     ActionRow {
         action: Action::Format,
-        description: "Erase a drive and let it take this machine's backups",
-        message: "Authentication is required to ERASE the drive $(drive) and let it take this machine's backups",
+        description: "Erase a drive and enrol it for this machine's backups",
+        message: "Authentication is required to ERASE the drive $(drive) and enrol it for this machine's backups",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::Admin,
     },
     ActionRow {
         action: Action::Forget,
-        description: "Let a drive take no more backups",
-        message: "Authentication is required to forget the backup drive $(drive)",
+        description: "Unenrol a drive (its data stays)",
+        message: "Authentication is required to unenrol the backup drive $(drive)",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::AdminKeep,
@@ -151,8 +151,8 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::Estimate,
-        description: "See how much the configured backups would send",
-        message: "Authentication is required to work out how much the backups would send",
+        description: "Estimate how much the configured backups would send",
+        message: "Authentication is required to estimate how much the backups would send",
         any: Allow::Admin,
         inactive: Allow::Admin,
         active: Allow::Yes,
@@ -167,7 +167,7 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::Verify,
-        description: "Check everything that is on a backup drive",
+        description: "Check all data on a backup drive",
         message: "Authentication is required to check the backup drive $(drive)",
         any: Allow::Admin,
         inactive: Allow::Admin,
@@ -175,7 +175,7 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::Restore,
-        description: "See the snapshots on a backup drive and restore them",
+        description: "List the snapshots on a backup drive and restore them",
         message: "Authentication is required to restore from the backup drive $(drive)",
         any: Allow::Admin,
         inactive: Allow::Admin,
@@ -183,7 +183,7 @@ pub const ACTIONS: &[ActionRow] = &[
     },
     ActionRow {
         action: Action::Import,
-        description: "See the streams on a drive and receive them",
+        description: "List the streams on a drive and receive them",
         message: "Authentication is required to import streams from the drive $(drive)",
         any: Allow::Admin,
         inactive: Allow::Admin,

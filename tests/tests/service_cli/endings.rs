@@ -99,7 +99,7 @@ fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
     program.signal(Signal::SIGINT)?;
     let finished = program.finish(PATIENCE)?;
     ensure!(finished.code() == 130, "{finished:?}");
-    ensure!(finished.err().contains("butterdock watch") && finished.err().contains("goes on"), "{finished:?}");
+    ensure!(finished.err().contains("butterdock watch") && finished.err().contains("continues"), "{finished:?}");
     ensure!(client.job(&job)?.state == JobState::Running, "it was ended");
     feed.finish();
     client.ends_as(&job, &JobState::Succeeded)?;

@@ -62,7 +62,7 @@ fn an_unknown_drive_is_in_the_journal_with_its_id_and_fields() -> Result<()> {
     }
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
-    let wanted = id("An unknown drive is there")?;
+    let wanted = id("An unknown drive is attached")?;
     let mut buffer = vec![0; 1 << 16];
     let told = loop {
         if let Ok(length) = journal.recv(&mut buffer) {

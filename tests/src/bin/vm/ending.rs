@@ -14,15 +14,15 @@ pub(crate) fn leaves_nothing(lab: &mut Lab) -> Result<()> {
     lab.run(EXPLAINED)?;
     let told = lab.run("journalctl --no-pager -q -t butterdockd -x | grep -o 'Subject: .*' | sort | uniq -c")?;
     for subject in [
-        "An unknown drive is there",
+        "An unknown drive is attached",
         "A drive was enrolled",
-        "An enrolled drive is there",
+        "An enrolled drive is attached",
         "A backup is done",
         "A backup failed",
-        "A drive was pulled out while it was in use",
+        "A drive was unplugged while it was in use",
         "A drive is safe to unplug",
         "A drive was forgotten",
-        "A job has begun",
+        "A job has started",
         "A job is done",
     ] {
         ensure!(told.contains(subject), "the journal does not say \"{subject}\", but\n{told}");
