@@ -70,7 +70,7 @@ mod tests {
         assert!(other.release().is_some(), "another source is another matter");
         let mut next = pin!(source_locks.join("home"));
         let waits = std::future::poll_fn(|task| Poll::Ready(next.as_mut().poll(task).is_pending()));
-        assert!(waits.await, "begun while the source is thinned");
+        assert!(waits.await, "begun while the source is pruned");
         drop(alone);
         assert!(next.await.release().is_some());
     }

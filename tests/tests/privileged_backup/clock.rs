@@ -92,7 +92,7 @@ fn a_clock_forty_days_ahead_deletes_nothing_that_was_seen_within_protect() -> Re
 }
 
 #[test]
-fn a_full_drive_is_not_thinned_while_the_clock_is_in_doubt() -> Result<()> {
+fn a_full_drive_is_not_pruned_while_the_clock_is_in_doubt() -> Result<()> {
     let fixture = Fixture::sized(1024, 256)?;
     let mut task = last_three();
     task["keep"]["last"] = json!(1);

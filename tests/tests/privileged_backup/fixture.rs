@@ -84,7 +84,7 @@ impl Fixture {
         Ok(ended)
     }
 
-    /// Thins beside the source, as after a backup with this task, and answers what was told.
+    /// Prunes beside the source, as after a backup with this task.
     pub(crate) fn prune(&self, task: &Value) -> Result<Ended> {
         let folder = File::open(self.folder())?;
         WorkerProcess::new(&butterdockd()?, &json!({"prune": task}), &[folder.as_fd()])?.finish()?.success()

@@ -23,7 +23,7 @@ fn mark(ended: &Ended) -> Value {
 }
 
 #[test]
-fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()> {
+fn both_sides_are_pruned_but_for_pinned_and_foreign_snapshots() -> Result<()> {
     let fixture = Fixture::new()?;
     snapshot::freeze(&fixture.live(""), &fixture.folder().join("home.20200101T000000Z"))?;
     snapshot::freeze(&fixture.live(""), &fixture.folder().join("by-hand"))?;
@@ -41,9 +41,9 @@ fn both_sides_are_thinned_but_for_the_pinned_and_what_others_made() -> Result<()
         ensure!(events(&ended, "pruned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
         let mut thin = keeping_one(&json!([first, mark(&ended)]));
         thin["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
-        let thinned = fixture.prune(&thin["backup"])?;
+        let pruned = fixture.prune(&thin["backup"])?;
         ensure!(fixture.names()?.0.len() == 4, "{:?}", fixture.names()?);
-        ensure!(events(&thinned, "pruned").len() == before.len() - 4, "{:?}", thinned.reports);
+        ensure!(events(&pruned, "pruned").len() == before.len() - 4, "{:?}", pruned.reports);
     }
     let (mine, theirs) = fixture.names()?;
     ensure!(mine.len() == 4 && theirs.len() == 2, "{mine:?} {theirs:?}");

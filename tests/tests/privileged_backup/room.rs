@@ -34,7 +34,7 @@ fn what_does_not_fit_is_refused_with_figures_and_before_it_begins() -> Result<()
 }
 
 #[test]
-fn a_full_drive_is_thinned_once_by_the_rule_and_then_it_fits() -> Result<()> {
+fn a_full_drive_is_pruned_once_and_the_backup_fits() -> Result<()> {
     let fixture = Fixture::sized(1500, 500)?;
     let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
     for round in 0..2 {
