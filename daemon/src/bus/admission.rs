@@ -1,6 +1,8 @@
-//! What is read from the bus is judged here, before anything is made of it, and what is written to it is counted.
+//! Judges each message from the bus before zbus sees it, and counts the answers.
 //!
-//! A call that is refused is answered at once, its descriptors are closed, and nothing else sees it.
+//! Each call counts for its user until it was answered: the call, the bytes of its answer ([`CallTable`] says why), and its
+//! descriptor. This must happen here, because zbus starts a method as soon as it has read the call. A call over a limit is
+//! answered with an error at once, its descriptors are closed on other threads, and nothing else sees it.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,9 @@
 //! The descriptors that came with calls.
 //!
-//! A message closes what came with it where it is dropped, which is on the thread that does everything. So what is in a
-//! message is a stand-in, and the caller's descriptor waits here, [`QuarantinedFd`], for the method that takes it. What no method has
-//! taken goes when the call is answered.
+//! zbus closes a message's descriptors where it drops the message, which is on the thread that serves all clients. For a file
+//! of a FUSE filesystem close(2) can hang for ever. So a message carries a stand-in (`/dev/null`), and the caller's descriptor
+//! stays here, as a [`QuarantinedFd`], until the method takes it. If no method takes it, it is closed elsewhere when the call
+//! was answered.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,5 +1,9 @@
-//! The socket to the bus. What comes through it is judged ([`Admission`]) before zbus sees it, and what goes through it is
-//! counted there.
+//! The socket to the bus. [`Admission`] judges each message before zbus sees it, and counts each that is sent.
+//!
+//! This replaces zbus's own transport, because zbus reads a message with its descriptors before any code of ours runs. A
+//! client can pass a file of a FUSE filesystem whose close(2) never returns: dropping the message would stop the thread that
+//! serves all clients. A client can also call and never read the answers, which dbus-daemon counts against the service: such
+//! calls must be counted and refused before zbus starts their methods. zbus has no place to ask either question earlier.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
