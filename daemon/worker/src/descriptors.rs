@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 
-use crate::handover;
+use crate::packet;
 
 /// Why an order cannot be carried out with what came with it. It holds no name, so it may be told to everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) fn ends(descriptors: Vec<OwnedFd>, quarantined: bool) -> Result<(Owne
     let Ok([input, destination]) = <[OwnedFd; 2]>::try_from(descriptors) else {
         return Err(Unfit("the order does not come with two descriptors, a stream and a destination; start it again"));
     };
-    let input = if quarantined { handover::take(&input).map_err(|_error| UNKNOWN)? } else { input };
+    let input = if quarantined { packet::take_descriptor(&input).map_err(|_error| UNKNOWN)? } else { input };
     readable(&input)?;
     Ok((input, directory(destination)?))
 }

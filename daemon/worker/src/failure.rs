@@ -1,12 +1,13 @@
-//! A failure, as the daemon is told of it: what everybody may know is numbers and a kind, because the daemon takes no
-//! sentence for everybody from a worker ([`super::sentence`]).
+//! Failures, as they are reported to the daemon. All users may see the kind and the numbers; the daemon words the sentence
+//! that they see itself, because it trusts no worker's ([`super::sentence`]).
 
 use std::fmt::Display;
 
 use butterdock_receive::{Error, ErrorKind, Failure};
 
 use super::descriptors::Unfit;
-use super::protocol::{LONGEST_REPORT, WorkerError};
+use super::packet::MAX_MESSAGE;
+use super::protocol::WorkerError;
 use crate::backups::BackupError;
 use crate::{streams, verify};
 
@@ -21,25 +22,25 @@ pub(crate) fn of_error(error: &Error) -> WorkerError {
 }
 
 /// A backup that failed.
-pub(crate) fn of_backup(trouble: &BackupError) -> WorkerError {
-    match trouble {
+pub(crate) fn of_backup(error: &BackupError) -> WorkerError {
+    match error {
         BackupError::Receive(failure) => of_run(failure),
         BackupError::Said(said) => WorkerError { kind: said.kind, ..of_sentence(&said.sentence) },
     }
 }
 
 /// Stream files that were not all received.
-pub(crate) fn of_import(trouble: &streams::ImportError) -> WorkerError {
-    let failure = if let streams::ImportError::Receive { failure, .. } = trouble { Some(failure) } else { None };
+pub(crate) fn of_import(error: &streams::ImportError) -> WorkerError {
+    let failure = if let streams::ImportError::Receive { failure, .. } = error { Some(failure) } else { None };
     let place = failure.and_then(|failure| failure.error.place);
     let hidden = failure.is_some_and(|failure| failure.left_hidden);
     let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
-    WorkerError { kind: trouble.kind(), message: short(trouble), command, byte, hidden }
+    WorkerError { kind: error.kind(), message: short(error), command, byte, hidden }
 }
 
 /// A drive that was not read to its end.
-pub(crate) fn of_verify(trouble: &verify::VerifyError) -> WorkerError {
-    WorkerError { kind: trouble.kind(), ..of_sentence(&trouble.to_string()) }
+pub(crate) fn of_verify(error: &verify::VerifyError) -> WorkerError {
+    WorkerError { kind: error.kind(), ..of_sentence(&error.to_string()) }
 }
 
 /// An order that cannot be carried out with what came with it.
@@ -52,9 +53,9 @@ pub(crate) fn of_sentence(sentence: &str) -> WorkerError {
     WorkerError { kind: ErrorKind::Failed, message: sentence.to_owned(), command: None, byte: None, hidden: false }
 }
 
-/// Text for a report, which must fit a line however it is escaped there: a byte takes six at most.
+/// Text for a report, shortened so that it fits a message however JSON escapes it: up to six bytes for one.
 pub(crate) fn short(text: impl Display) -> String {
-    const MOST: usize = LONGEST_REPORT / 8;
+    const MOST: usize = MAX_MESSAGE / 8;
     let mut text = text.to_string();
     if text.len() > MOST {
         text.truncate(text.floor_char_boundary(MOST));
@@ -108,9 +109,9 @@ mod tests {
 
     #[test]
     fn the_longest_sentence_fits_a_line_when_all_of_it_is_escaped() {
-        let told = WorkerError { message: short("\u{1}".repeat(LONGEST_REPORT)), ..of_sentence("") };
+        let told = WorkerError { message: short("\u{1}".repeat(MAX_MESSAGE)), ..of_sentence("") };
         let line = serde_json::to_string(&told).expect("written");
-        assert!(line.len() < LONGEST_REPORT, "{}", line.len());
-        assert_eq!(short("é".repeat(LONGEST_REPORT)).chars().last(), Some('…'));
+        assert!(line.len() < MAX_MESSAGE, "{}", line.len());
+        assert_eq!(short("é".repeat(MAX_MESSAGE)).chars().last(), Some('…'));
     }
 }

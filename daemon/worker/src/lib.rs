@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! the service                                           butterdockd worker, one process for each job
-//! spawner   one permanent thread, starts workers   ──▶  run        from the start to the exit status
-//! Worker    reads reports, cancels, kills          ◀──  teller     what the engine reports, in lines
+//! spawner   one permanent thread, starts workers   ──▶  run             from the start to the exit status
+//! Worker    reads reports, cancels, kills          ◀──  report_writer   what the engine reports
 //! ```
 //!
-//! Both ends speak [`protocol`] over a pair of sockets. A worker gets open descriptors and never a path; a crash of it, an
-//! endless wait for a drive or a hostile stream costs one job.
+//! Both ends speak [`protocol`] over a pair of sockets, in [`packet`]s. A worker gets open descriptors and never a path. A
+//! crash of it, an endless wait for a drive or a hostile stream costs one job.
 //!
 //! # Exit status of a worker
 //! | status | meaning |
@@ -27,11 +27,9 @@ mod confine;
 mod descriptors;
 mod exit_status;
 mod failure;
-pub mod handover;
 mod job;
 mod limits;
-pub mod line;
-mod listener;
+pub mod packet;
 mod priority;
 pub mod protocol;
 mod report_writer;

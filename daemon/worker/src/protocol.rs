@@ -1,10 +1,9 @@
-//! What the daemon and its worker say to each other: one JSON object a line, over a pair of stream sockets.
+//! The messages between the daemon and its worker: each is one JSON object in one [packet](crate::packet).
 //!
-//! The daemon begins with a [`Start`], and with it come the descriptors of its order (`SCM_RIGHTS`). From then on it says
-//! nothing but [`Order::Cancel`]. The worker answers with [`Report`]s, of which [`Report::Ended`] is the last.
+//! The daemon begins with a [`Start`], and with it come the descriptors of its order (`SCM_RIGHTS`). After that it sends
+//! only [`Order::Cancel`]. The worker answers with [`Report`]s, of which [`Report::Ended`] is the last.
 //!
-//! Names are bytes and travel as hexadecimal digits: JSON has no bytes, and what a name looks like is the business of who
-//! shows it.
+//! Names are bytes and travel as hexadecimal digits, because JSON has no bytes.
 
 use butterdock_receive::{Counts, ErrorKind, Phase, SubvolumeState};
 use serde::{Deserialize, Serialize};
@@ -14,19 +13,13 @@ use super::priority::Priority;
 use crate::backups::{BackupEvent, SharedSnapshot, Task};
 use crate::{streams, verify};
 
-/// The longest line from the daemon, with its end.
-pub const LONGEST_ORDER: usize = 64 << 10;
-
-/// The longest line from a worker, with its end.
-pub const LONGEST_REPORT: usize = 64 << 10;
-
-/// The first line: what to do, and how much it may get in the way of others.
+/// The first message: what to do, and with which priority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// What to do.
     pub order: Order,
-    /// How much it may get in the way of others.
+    /// With which priority.
     pub priority: Priority,
 }
 
@@ -154,7 +147,7 @@ pub enum Report {
     Streams(streams::StreamFileEvent),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
-    /// It is over: exactly once, and the last line.
+    /// It is over: exactly once, and the last message.
     Ended {
         /// What was done so far.
         #[serde(with = "CountsFields")]
@@ -229,11 +222,11 @@ enum KindName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::MAX_MESSAGE;
     use crate::priority::IoPriority;
 
     fn round_trip<T: Serialize + for<'a> Deserialize<'a> + PartialEq + std::fmt::Debug>(value: &T) -> String {
         let text = serde_json::to_string(value).expect("written");
-        assert!(!text.contains('\n'), "{text}");
         assert_eq!(serde_json::from_str::<T>(&text).expect("read"), *value, "{text}");
         text
     }
@@ -313,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_order_that_is_not_understood_is_refused() {
-        for line in [
+        for message in [
             "",
             "null",
             "[]",
@@ -323,15 +316,15 @@ mod tests {
             "{\"order\":\"sweep\",\"priority\":{\"nice\":300,\"io\":\"none\"}}",
             "{\"order\":{\"receive\":{\"name\":\"0\"}},\"priority\":{\"nice\":0,\"io\":\"none\"}}",
         ] {
-            assert!(serde_json::from_str::<Start>(line).is_err(), "{line}");
+            assert!(serde_json::from_str::<Start>(message).is_err(), "{message}");
         }
-        let deep = "[".repeat(LONGEST_ORDER);
+        let deep = "[".repeat(MAX_MESSAGE);
         assert!(serde_json::from_str::<Start>(&deep).is_err());
     }
 
     #[test]
     fn the_longest_name_fits_an_order() {
         let text = serde_json::to_string(&receive(Some(vec![0xff; 255]))).expect("written");
-        assert!(text.len() < LONGEST_ORDER, "{}", text.len());
+        assert!(text.len() < MAX_MESSAGE, "{}", text.len());
     }
 }

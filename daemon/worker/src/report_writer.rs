@@ -1,37 +1,38 @@
-//! Tells the daemon what the engine does.
+//! Reports to the daemon what the engine does.
 //!
-//! The engine's threads leave reports here and go on; a thread of its own puts them into the socket. There is room for a
-//! bounded number. Steps that nobody has heard yet make way for the next one, and warnings are counted once there are many.
-//! Everything else must be heard: for that the engine waits, but not for ever. A daemon that takes nothing for so long is
-//! as good as gone.
+//! The engine's threads queue reports here, and one thread writes them to the socket. The queue is bounded. A phase that was
+//! not written yet is replaced by the next one, and only the first warnings are written. All other reports must arrive: the
+//! engine waits up to 30 seconds for room. A daemon that reads nothing for that long counts as gone.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Progress, Published};
+use rustix::net::SendFlags;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::failure::short;
-use super::protocol::{LONGEST_REPORT, Report};
+use super::packet;
+use super::protocol::Report;
 
-/// Reports that may wait.
+/// Up to this many reports wait to be written.
 const ROOM: usize = 256;
-/// How long the engine waits for room.
+/// How long the engine waits for room, and a write for the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
-/// A wait for the stream that has grown by so much is told.
+/// Progress is also reported when the wait for the stream has grown by this much.
 const WAIT: Duration = Duration::from_secs(1);
-/// So many warnings are told one by one.
+/// Up to this many warnings are reported.
 const WARNINGS: u64 = 100;
 
-/// What is to be told.
+/// The reports of one job.
 #[derive(Debug)]
 pub(crate) struct ReportWriter {
     control: Control,
-    desk: Mutex<Pending>,
+    pending: Mutex<Pending>,
     changed: Condvar,
 }
 
@@ -39,26 +40,26 @@ pub(crate) struct ReportWriter {
 struct Pending {
     reports: VecDeque<Report>,
     warnings: u64,
-    /// Nobody listens any more.
-    deaf: bool,
-    /// The last report is among them.
+    /// The daemon does not read any more.
+    gone: bool,
+    /// The last report was queued.
     over: bool,
-    /// Some were taken and may not be in the socket yet.
-    telling: bool,
+    /// Some were taken out and may not be in the socket yet.
+    writing: bool,
 }
 
 impl ReportWriter {
     pub(crate) fn new(control: Control) -> Self {
-        Self { control, desk: Mutex::default(), changed: Condvar::new() }
+        Self { control, pending: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Tells what is left here, and progress in between, until the last report is told or nobody listens.
-    pub(crate) fn tell(&self, socket: &UnixStream) {
+    /// Writes what is queued, and progress in between, up to the last report or until the daemon is gone.
+    pub(crate) fn write_all(&self, socket: impl AsFd) {
         // A write that cannot end would keep the process, which has nothing else to do by then.
-        if socket.set_write_timeout(Some(PATIENCE)).is_err() {
-            return self.deafen();
+        if set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE)).is_err() {
+            return self.daemon_gone();
         }
-        let (mut said, mut said_wait) = (Counts::default(), Duration::ZERO);
+        let (mut written, mut written_wait) = (Counts::default(), Duration::ZERO);
         let mut next = Instant::now() + TICK;
         loop {
             let (mut reports, over) = self.take(next);
@@ -66,15 +67,15 @@ impl ReportWriter {
             if now >= next && !over {
                 next = now + TICK;
                 let Progress { counts, waited, bytes: _ } = self.control.progress();
-                if counts != said || waited.saturating_sub(said_wait) >= WAIT {
-                    (said, said_wait) = (counts, waited);
+                if counts != written || waited.saturating_sub(written_wait) >= WAIT {
+                    (written, written_wait) = (counts, waited);
                     let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                     reports.push_back(Report::Progress { counts, waited_ms });
                 }
             }
             for report in reports {
-                if write(socket, &report).is_err() {
-                    return self.deafen();
+                if write(&socket, &report).is_err() {
+                    return self.daemon_gone();
                 }
             }
             if over {
@@ -83,62 +84,62 @@ impl ReportWriter {
         }
     }
 
-    /// Leaves a report that must be heard; waits for room, though not for ever.
+    /// Queues a report that must arrive; waits up to 30 seconds for room.
     pub(crate) fn queue(&self, report: Report) {
-        let full = |desk: &mut Pending| !desk.deaf && desk.reports.len() >= ROOM;
+        let full = |pending: &mut Pending| !pending.gone && pending.reports.len() >= ROOM;
         let waited = self.changed.wait_timeout_while(self.pending(), PATIENCE, full);
-        let (mut desk, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if timeout.timed_out() && full(&mut desk) {
-            drop(desk);
-            return self.deafen();
+        let (mut pending, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() && full(&mut pending) {
+            drop(pending);
+            return self.daemon_gone();
         }
-        if desk.deaf {
+        if pending.gone {
             return;
         }
-        desk.over |= matches!(report, Report::Ended { .. });
-        desk.reports.push_back(report);
+        pending.over |= matches!(report, Report::Ended { .. });
+        pending.reports.push_back(report);
         self.changed.notify_all();
     }
 
-    /// Waits until all that was left is in the socket, where it is heard whatever becomes of this process.
-    fn settle(&self) {
-        let busy = |desk: &mut Pending| !desk.deaf && (desk.telling || !desk.reports.is_empty());
+    /// Waits until all that was queued is in the socket, where the daemon finds it whatever becomes of this process.
+    fn flush(&self) {
+        let busy = |pending: &mut Pending| !pending.gone && (pending.writing || !pending.reports.is_empty());
         let waited = self.changed.wait_timeout_while(self.pending(), PATIENCE, busy);
-        let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if busy(&mut desk) {
-            drop(desk);
-            self.deafen();
+        let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if busy(&mut pending) {
+            drop(pending);
+            self.daemon_gone();
         }
     }
 
-    /// Nobody listens any more: what is being done ends.
-    pub(crate) fn deafen(&self) {
-        self.pending().deaf = true;
+    /// The daemon does not read any more: the job ends.
+    pub(crate) fn daemon_gone(&self) {
+        self.pending().gone = true;
         self.changed.notify_all();
         self.control.cancel();
     }
 
-    /// Whether somebody listened to the end.
-    pub(crate) fn was_heard(&self) -> bool {
-        !self.pending().deaf
+    /// Whether the daemon was there for the last report.
+    pub(crate) fn were_delivered(&self) -> bool {
+        !self.pending().gone
     }
 
-    /// What waits, once something does or it is time for progress; and whether that is all there will be.
+    /// What is queued, once something is or it is time for progress; and whether that is all there will be.
     fn take(&self, until: Instant) -> (VecDeque<Report>, bool) {
-        self.pending().telling = false;
+        self.pending().writing = false;
         self.changed.notify_all();
         let patience = until.saturating_duration_since(Instant::now());
-        let idle = |desk: &mut Pending| desk.reports.is_empty() && !desk.deaf;
+        let idle = |pending: &mut Pending| pending.reports.is_empty() && !pending.gone;
         let waited = self.changed.wait_timeout_while(self.pending(), patience, idle);
-        let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let reports = std::mem::take(&mut desk.reports);
-        desk.telling = !reports.is_empty();
+        let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let reports = std::mem::take(&mut pending.reports);
+        pending.writing = !reports.is_empty();
         self.changed.notify_all();
-        (reports, desk.over || desk.deaf)
+        (reports, pending.over || pending.gone)
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,18 +149,18 @@ impl Observer for ReportWriter {
     }
 
     fn phase(&self, phase: Phase) {
-        let mut desk = self.pending();
-        if let Some(unheard @ Report::Phase(_)) = desk.reports.back_mut() {
-            *unheard = Report::Phase(phase);
+        let mut pending = self.pending();
+        if let Some(waiting @ Report::Phase(_)) = pending.reports.back_mut() {
+            *waiting = Report::Phase(phase);
             self.changed.notify_all();
-            drop(desk);
+            drop(pending);
         } else {
-            drop(desk);
+            drop(pending);
             self.queue(Report::Phase(phase));
         }
         if phase == Phase::Publishing {
-            // A worker that is killed with the name given must not be taken for one that left nothing.
-            self.settle();
+            // If the worker is killed after the rename, the daemon must know that it may have published.
+            self.flush();
         }
     }
 
@@ -176,10 +177,10 @@ impl Observer for ReportWriter {
     }
 
     fn warning(&self, text: &str) {
-        let mut desk = self.pending();
-        desk.warnings = desk.warnings.saturating_add(1);
-        let count = desk.warnings;
-        drop(desk);
+        let mut pending = self.pending();
+        pending.warnings = pending.warnings.saturating_add(1);
+        let count = pending.warnings;
+        drop(pending);
         if count < WARNINGS {
             self.queue(Report::Warning(short(text)));
         } else if count == WARNINGS {
@@ -188,19 +189,14 @@ impl Observer for ReportWriter {
     }
 }
 
-/// Puts a report into the socket.
-pub(crate) fn write(mut socket: &UnixStream, report: &Report) -> std::io::Result<()> {
-    let mut line = serde_json::to_vec(report)?;
-    line.push(b'\n');
-    if line.len() > LONGEST_REPORT {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
-    socket.write_all(&line)
+/// Writes a report to the socket.
+pub(crate) fn write(socket: impl AsFd, report: &Report) -> std::io::Result<()> {
+    packet::send(socket, &serde_json::to_vec(report)?, &[], SendFlags::empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader};
+    use rustix::net::RecvFlags;
 
     use super::*;
 
@@ -212,34 +208,34 @@ mod tests {
         Report::Ended { counts: Counts::default(), error: None }
     }
 
-    /// What a daemon hears of what was left.
-    fn heard(reports: &ReportWriter) -> Vec<Report> {
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
-        reports.tell(&ours);
+    /// What the daemon reads of what was queued.
+    fn written(reports: &ReportWriter) -> Vec<Report> {
+        let (ours, theirs) = packet::pair().expect("a pair");
+        reports.write_all(&ours);
         drop(ours);
-        let lines = BufReader::new(theirs).lines();
-        lines.map(|line| serde_json::from_str(&line.expect("a line")).expect("a report")).collect()
+        let packets = std::iter::from_fn(|| packet::receive(&theirs, RecvFlags::empty()).expect("received"));
+        packets.map(|packet| serde_json::from_slice(&packet.bytes).expect("a report")).collect()
     }
 
     #[test]
-    fn reports_are_told_in_order_and_the_last_one_ends_it() {
+    fn reports_are_written_in_order_up_to_the_last() {
         let reports = reports();
         reports.began(b"a", Kind::Full);
         reports.warning("b");
         reports.queue(ended());
         let began = Report::Began { name: b"a".to_vec(), incremental: false };
-        assert_eq!(heard(&reports), [began, Report::Warning("b".to_owned()), ended()]);
-        assert!(reports.was_heard());
+        assert_eq!(written(&reports), [began, Report::Warning("b".to_owned()), ended()]);
+        assert!(reports.were_delivered());
     }
 
     #[test]
-    fn steps_that_nobody_has_heard_make_way_for_the_next() {
+    fn a_phase_replaces_one_that_was_not_written_yet() {
         let reports = reports();
         for phase in [Phase::Syncing, Phase::Checking, Phase::Marking] {
             reports.phase(phase);
         }
         reports.queue(ended());
-        assert_eq!(heard(&reports), [Report::Phase(Phase::Marking), ended()]);
+        assert_eq!(written(&reports), [Report::Phase(Phase::Marking), ended()]);
     }
 
     #[test]
@@ -249,17 +245,17 @@ mod tests {
             reports.warning("x");
         }
         reports.queue(ended());
-        assert_eq!(heard(&reports).len(), 101);
+        assert_eq!(written(&reports).len(), 101);
     }
 
     #[test]
-    fn a_daemon_that_is_gone_ends_the_work_and_holds_nobody_up() {
+    fn a_daemon_that_is_gone_cancels_the_job() {
         let reports = reports();
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let (ours, theirs) = packet::pair().expect("a pair");
         drop(theirs);
         reports.began(b"a", Kind::Full);
-        reports.tell(&ours);
-        assert!(!reports.was_heard() && reports.control.is_cancelled());
+        reports.write_all(&ours);
+        assert!(!reports.were_delivered() && reports.control.is_cancelled());
         for _ in 0..=ROOM {
             reports.began(b"a", Kind::Full);
         }

@@ -1,20 +1,18 @@
 //! The worker's way from its start to its exit status.
 
-use std::net::Shutdown;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread::Builder;
 
 use butterdock_receive::{Control, Counts};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
+use rustix::net::{RecvFlags, Shutdown, shutdown};
 
 use super::confine::{self, Confined, Through, confine, shut_in};
 use super::job::Job;
-use super::line::LineBuffer;
-use super::protocol::{LONGEST_ORDER, Report, Start, WorkerError};
+use super::protocol::{Order, Report, Start, WorkerError};
 use super::report_writer::{self, ReportWriter};
-use super::{failure, handover, listener};
+use super::{failure, packet};
 use crate::exit_status::{MISUNDERSTOOD, REFUSED, UNAVAILABLE, USAGE};
 use crate::limits;
 
@@ -23,15 +21,15 @@ use crate::limits;
 /// # Errors
 /// The worker ends without having reported the end of its job.
 pub fn run() -> Result<(), Stop> {
-    die_of_panics();
+    abort_on_panic();
     work()
 }
 
-/// A worker of which one thread has died must not look alive to the daemon, in whichever profile it was built.
-fn die_of_panics() {
-    let told = std::panic::take_hook();
+/// A worker that has lost a thread must not look alive to the daemon, in whichever profile it was built.
+fn abort_on_panic() {
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        told(panic);
+        default_hook(panic);
         std::process::abort();
     }));
 }
@@ -41,7 +39,7 @@ fn die_of_panics() {
 pub struct Stop {
     /// The exit status; the crate's documentation has the table.
     pub status: u8,
-    /// For a person; empty where there is nobody to tell.
+    /// For a person; empty where the daemon is gone.
     pub sentence: String,
 }
 
@@ -50,20 +48,18 @@ impl Stop {
         Self { status, sentence: sentence.into() }
     }
 
-    /// There is nobody to tell.
-    fn deserted() -> Self {
+    fn daemon_gone() -> Self {
         Self::new(UNAVAILABLE, "")
     }
 }
 
 fn work() -> Result<(), Stop> {
-    let socket = parents_socket()?;
+    let socket = daemon_socket()?;
     limits::raise_open_files();
-    let mut lines = LineBuffer::new(LONGEST_ORDER);
-    let (start, descriptors) = hear(&socket, &mut lines)?;
+    let (start, descriptors) = receive_start(socket.as_fd())?;
     let job = match Job::new(start.order, descriptors) {
         Ok(job) => job,
-        Err(unfit) => return refuse(&socket, failure::of_descriptors(unfit)),
+        Err(unfit) => return refuse(socket.as_fd(), failure::of_descriptors(unfit)),
     };
     start.priority.take();
     let confined = match job.destination() {
@@ -77,83 +73,87 @@ fn work() -> Result<(), Stop> {
                 None => job,
             };
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
-            do_it(&job, Report::Confined { landlock, lacking }, &socket, lines)
+            run_job(&job, Report::Confined { landlock, lacking }, socket.as_fd())
         }
-        Err(trouble) => {
-            refuse(&socket, failure::of_sentence(&trouble.to_string()))?;
-            Err(Stop::new(REFUSED, trouble.to_string()))
+        Err(error) => {
+            refuse(socket.as_fd(), failure::of_sentence(&error.to_string()))?;
+            Err(Stop::new(REFUSED, error.to_string()))
         }
     }
 }
 
 /// The socket to the daemon, once it is sure that this process ends with the daemon.
-fn parents_socket() -> Result<UnixStream, Stop> {
+fn daemon_socket() -> Result<OwnedFd, Stop> {
     let by_hand = |_error| {
         let text = "butterdockd worker is started by the daemon and does nothing by hand: \
                     use butterdock receive, or butterdockd receive without a daemon";
         Stop::new(USAGE, text)
     };
-    // Who made the pair of sockets, as the kernel remembers it.
+    // The kernel remembers which process made the pair of sockets.
     let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(by_hand)?.pid();
     match confine::begin(daemon) {
         Ok(true) => {}
         Ok(false) => return Err(Stop::new(UNAVAILABLE, "the daemon that started this worker is gone")),
-        Err(trouble) => return Err(Stop::new(REFUSED, trouble.to_string())),
+        Err(error) => return Err(Stop::new(REFUSED, error.to_string())),
     }
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
-    socket
-        .map(UnixStream::from)
-        .map_err(|error| Stop::new(REFUSED, format!("the worker cannot use its socket: {error}")))
+    socket.map_err(|error| Stop::new(REFUSED, format!("the worker cannot use its socket: {error}")))
 }
 
-/// The order and what comes with it.
-fn hear(socket: &UnixStream, lines: &mut LineBuffer) -> Result<(Start, Vec<OwnedFd>), Stop> {
+/// The order, and the descriptors that come with it.
+fn receive_start(socket: BorrowedFd<'_>) -> Result<(Start, Vec<OwnedFd>), Stop> {
     let misunderstood =
         |what: &str| Stop::new(MISUNDERSTOOD, format!("the daemon's order {what}; restart butterdockd"));
-    let mut descriptors = Vec::new();
-    loop {
-        if let Some(line) = lines.line().map_err(|_long| misunderstood("is too long"))? {
-            let start =
-                serde_json::from_slice(&line).map_err(|error| misunderstood(&format!("makes no sense: {error}")))?;
-            return Ok((start, descriptors));
+    match packet::receive(socket, RecvFlags::empty()) {
+        Ok(Some(packet)) => {
+            let start = serde_json::from_slice(&packet.bytes);
+            let start = start.map_err(|error| misunderstood(&format!("makes no sense: {error}")))?;
+            Ok((start, packet.descriptors))
         }
-        match handover::receive(socket, lines, &mut descriptors) {
-            Ok(true) => {}
-            Ok(false) => return Err(Stop::deserted()),
-            Err(error) => return Err(misunderstood(&format!("cannot be read: {error}"))),
-        }
+        Ok(None) => Err(Stop::daemon_gone()),
+        Err(error) => Err(misunderstood(&format!("cannot be read: {error}"))),
     }
 }
 
-/// Tells why nothing was begun.
-fn refuse(socket: &UnixStream, error: WorkerError) -> Result<(), Stop> {
+/// Reports why nothing was begun.
+fn refuse(socket: BorrowedFd<'_>, error: WorkerError) -> Result<(), Stop> {
     let ended = Report::Ended { counts: Counts::default(), error: Some(error) };
-    report_writer::write(socket, &ended).map_err(|_error| Stop::deserted())
+    report_writer::write(socket, &ended).map_err(|_error| Stop::daemon_gone())
 }
 
-/// Does the job, while one thread tells the daemon and one listens to it.
-fn do_it(job: &Job, confined: Report, socket: &UnixStream, lines: LineBuffer) -> Result<(), Stop> {
+/// Does the job. One more thread writes reports to the daemon, and one reads the daemon's orders.
+fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), Stop> {
     let refused =
         |error| Stop::new(REFUSED, format!("the worker cannot begin: {error}; free some memory and try again"));
     let control = Control::new().map_err(refused)?;
     let reports = ReportWriter::new(control.clone());
     reports.queue(confined);
-    let heard = std::thread::scope(|threads| {
+    let delivered = std::thread::scope(|threads| {
         let thread = |name: &str| Builder::new().name(name.to_owned());
-        let telling = thread("teller").spawn_scoped(threads, || reports.tell(socket))?;
-        thread("listener")
-            .spawn_scoped(threads, || listener::listen(socket, lines, &control, &reports))
-            .inspect_err(|_error| reports.deafen())?;
+        let writer = thread("report writer").spawn_scoped(threads, || reports.write_all(socket))?;
+        thread("orders")
+            .spawn_scoped(threads, || read_orders(socket, &control, &reports))
+            .inspect_err(|_error| reports.daemon_gone())?;
         reports.queue(job.run(&control, &reports));
         // The thread has not panicked: a panic ends the process.
-        drop(telling.join());
-        let heard = reports.was_heard();
-        // The listener waits for words that do not matter any more.
-        socket.shutdown(Shutdown::Both).unwrap_or_default();
-        Ok(heard)
+        drop(writer.join());
+        let delivered = reports.were_delivered();
+        // The other thread waits for orders that do not matter any more.
+        shutdown(socket, Shutdown::Both).unwrap_or_default();
+        Ok(delivered)
     });
-    match heard.map_err(refused)? {
+    match delivered.map_err(refused)? {
         true => Ok(()),
-        false => Err(Stop::deserted()),
+        false => Err(Stop::daemon_gone()),
     }
+}
+
+/// Cancels the job when the daemon orders it, and also when the daemon is gone or sends what no daemon sends.
+fn read_orders(socket: BorrowedFd<'_>, control: &Control, reports: &ReportWriter) {
+    while let Ok(Some(packet)) = packet::receive(socket, RecvFlags::empty())
+        && matches!(serde_json::from_slice(&packet.bytes), Ok(Order::Cancel))
+    {
+        control.cancel();
+    }
+    reports.daemon_gone();
 }

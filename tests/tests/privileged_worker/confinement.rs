@@ -126,11 +126,8 @@ fn it_gives_way_as_it_was_told_and_goes_first_when_memory_is_short() -> Result<(
     let (reader, input) = std::io::pipe()?;
     let directory = File::open(volume.path())?;
     let start = json!({"order": butterdock_tests::rig::receive(), "priority": {"nice": 7, "io": {"best_effort": 6}}});
-    let mut worker = WorkerProcess::with_order(
-        &butterdockd()?,
-        format!("{start}\n").as_bytes(),
-        &[reader.as_fd(), directory.as_fd()],
-    )?;
+    let mut worker =
+        WorkerProcess::with_order(&butterdockd()?, start.to_string().as_bytes(), &[reader.as_fd(), directory.as_fd()])?;
     worker.wait_for("confined")?;
     let process = process(&worker);
     ensure!(fs::read_to_string(process.join("oom_score_adj"))?.trim() == "500", "it is not chosen first");

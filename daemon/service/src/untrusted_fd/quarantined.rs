@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use butterdock_worker::handover::take;
+use butterdock_worker::packet::take_descriptor;
 use rustix::cmsg_space;
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -46,7 +46,7 @@ impl QuarantinedFd {
     /// There is none, or no descriptor is left.
     pub fn open(mut self) -> io::Result<(OwnedFd, Option<FdShare>)> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
-        Ok((take(&socket)?, self.share.take()))
+        Ok((take_descriptor(&socket)?, self.share.take()))
     }
 
     /// The socket, for a worker that takes it out there.
@@ -101,8 +101,8 @@ mod tests {
     #[test]
     fn a_socket_with_nothing_inside_gives_nothing() {
         let (socket, other) = UnixStream::pair().expect("a pair");
-        assert!(take(&socket).is_err());
+        assert!(take_descriptor(&socket).is_err());
         drop(other);
-        assert!(take(&socket).is_err());
+        assert!(take_descriptor(&socket).is_err());
     }
 }

@@ -2,28 +2,26 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use rustix::io::retry_on_intr;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::UnixStream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch::{Receiver, Sender};
 
-use butterdock_worker::line::LineBuffer;
-use butterdock_worker::protocol::{LONGEST_REPORT, Order, Report};
+use butterdock_worker::packet;
+use butterdock_worker::protocol::{Order, Report};
 
 /// A worker at work. Dropped, it is killed.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    socket: UnixStream,
-    lines: LineBuffer,
+    socket: AsyncFd<OwnedFd>,
     process: Process,
-    /// Its last report was told, or it said something that no worker says.
-    silent: bool,
+    /// It has sent its last report, or something that no worker sends.
+    over: bool,
 }
 
 /// A process that is killed when this is dropped.
@@ -35,10 +33,10 @@ pub(crate) struct Process {
 }
 
 impl Worker {
-    pub(crate) fn new(socket: StdStream, process: Process) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let socket = UnixStream::from_std(socket)?;
-        Ok(Self { socket, lines: LineBuffer::new(LONGEST_REPORT), process, silent: false })
+    pub(crate) fn new(socket: OwnedFd, process: Process) -> io::Result<Self> {
+        #[expect(deprecated, reason = "what takes its place is unsafe; the socket is owned here and never replaced")]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Self { socket, process, over: false })
     }
 
     /// Its process id, for a person: whoever wants to act on it calls a method here.
@@ -49,28 +47,30 @@ impl Worker {
     /// The next report; none when there will be no more. Without [`Report::Ended`] before that, it was killed or it
     /// crashed: [`Worker::gone`] says how. May be dropped and called again without losing one.
     pub(crate) async fn next(&mut self) -> Option<Report> {
-        while !self.silent {
-            match self.lines.line() {
-                Ok(Some(line)) => return self.understand(&line),
-                Ok(None) => {}
-                Err(_too_long) => return self.distrust(),
-            }
-            let mut bytes = [0; 4096];
-            match self.socket.read(&mut bytes).await {
-                Ok(0) | Err(_) => self.silent = true,
-                Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
+        if self.over {
+            return None;
+        }
+        let receive = |socket: &OwnedFd| packet::receive(socket, RecvFlags::DONTWAIT);
+        match self.socket.async_io(Interest::READABLE, receive).await {
+            Ok(Some(packet)) => match serde_json::from_slice(&packet.bytes) {
+                Ok(report) => {
+                    self.over = matches!(report, Report::Ended { .. });
+                    Some(report)
+                }
+                Err(_) => self.distrust(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => self.distrust(),
+            Ok(None) | Err(_) => {
+                self.over = true;
+                None
             }
         }
-        None
     }
 
     /// Asks it to end: it stops at the next command and removes what is half-made. Its last report says so.
     pub(crate) fn cancel(&self) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Order::Cancel)?;
-        line.push(b'\n');
-        // The few bytes fit, unless it stopped reading long ago: then it is one to be killed.
-        rustix::net::send(&self.socket, &line, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
-        Ok(())
+        // There is room, unless the worker stopped reading long ago: then the caller has to kill it.
+        packet::send(self.socket.get_ref(), &serde_json::to_vec(&Order::Cancel)?, &[], SendFlags::DONTWAIT)
     }
 
     /// Kills it. What it has not published stays hidden until it is swept.
@@ -88,19 +88,9 @@ impl Worker {
         }
     }
 
-    fn understand(&mut self, line: &[u8]) -> Option<Report> {
-        match serde_json::from_slice(line) {
-            Ok(report) => {
-                self.silent = matches!(report, Report::Ended { .. });
-                Some(report)
-            }
-            Err(_) => self.distrust(),
-        }
-    }
-
-    /// A worker whose words make no sense may have been taken over by its stream.
+    /// A worker whose messages make no sense may have been taken over by its stream.
     fn distrust(&mut self) -> Option<Report> {
-        self.silent = true;
+        self.over = true;
         self.kill();
         None
     }

@@ -10,15 +10,14 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use butterdock_worker::line::LineBuffer;
-use butterdock_worker::protocol::{LONGEST_ORDER, Order, Start};
-use butterdock_worker::{Priority, handover};
+use butterdock_worker::protocol::{Order, Start};
+use butterdock_worker::{Priority, packet};
 use nix::sched::{CloneFlags, unshare};
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::oneshot;
 
@@ -35,7 +34,7 @@ pub(crate) struct Spawner {
 #[derive(Debug)]
 struct Door {
     requests: mpsc::Sender<Request>,
-    sockets: UnixStream,
+    sockets: OwnedFd,
 }
 
 /// A worker that somebody waits for.
@@ -58,23 +57,19 @@ impl Spawner {
     ///
     /// Needs a tokio runtime with I/O.
     pub(crate) async fn worker(&self, order: Order, handed: Handed, priority: Priority) -> io::Result<Worker> {
-        let mut line = serde_json::to_vec(&Start { order, priority })?;
-        line.push(b'\n');
-        if line.len() > LONGEST_ORDER {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the order is longer than a worker reads"));
-        }
-        let (ours, theirs) = UnixStream::pair()?;
+        let start = serde_json::to_vec(&Start { order, priority })?;
+        let (ours, theirs) = packet::pair()?;
         // The order waits in the socket: it does not depend on how the worker begins.
-        handover::send(&ours, &line, &handed.borrowed())?;
+        packet::send(&ours, &start, &handed.borrowed(), SendFlags::DONTWAIT)?;
         drop(handed);
         let child = self.request(&theirs)?.await.map_err(|_dropped| ended())??;
         Worker::new(ours, watched(child, in_a_thread)?)
     }
 
-    fn request(&self, theirs: &UnixStream) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
+    fn request(&self, theirs: &OwnedFd) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
         let (answer, started) = oneshot::channel();
         let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        handover::send(&door.sockets, b"x", &[theirs.as_fd()])?;
+        packet::send(&door.sockets, b"x", &[theirs.as_fd()], SendFlags::empty())?;
         door.requests.send(answer).map_err(|_unsent| ended())?;
         Ok(started)
     }
@@ -88,7 +83,7 @@ impl Spawner {
 
     fn of(program: Program) -> io::Result<Self> {
         let (requests, wanted) = mpsc::channel::<Request>();
-        let (sockets, others) = UnixStream::pair()?;
+        let (sockets, others) = packet::pair()?;
         let (tell, told) = mpsc::channel();
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             let alone = unshare(CloneFlags::CLONE_FILES);
@@ -105,10 +100,9 @@ impl Spawner {
 }
 
 impl Program {
-    fn answer(&self, sockets: &UnixStream, answer: Request) {
-        let mut descriptors = Vec::new();
-        let came = handover::receive(sockets, &mut LineBuffer::new(usize::MAX), &mut descriptors);
-        let socket = came.and_then(|_| descriptors.pop().ok_or_else(ended));
+    fn answer(&self, sockets: &OwnedFd, answer: Request) {
+        let packet = packet::receive(sockets, RecvFlags::empty());
+        let socket = packet.and_then(|packet| packet.and_then(|mut packet| packet.descriptors.pop()).ok_or_else(ended));
         if let Err(Ok(mut unwanted)) = answer.send(socket.and_then(|socket| self.start(socket))) {
             // Nobody waits any more.
             unwanted.kill().unwrap_or_default();

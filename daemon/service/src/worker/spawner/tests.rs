@@ -1,4 +1,4 @@
-//! A shell plays the worker: it says what the test wants said.
+//! A shell plays the worker: each `echo` to descriptor 0 is one message, and each [`READ`] reads one.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,6 +12,9 @@ use super::*;
 use butterdock_worker::protocol::Report;
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// Reads one message. The shell's own `read` takes a byte at a time, and the kernel drops the rest of the packet.
+const READ: &str = "dd bs=65536 count=1 2>/dev/null";
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -40,7 +43,9 @@ fn reports_are_heard_to_the_last_and_then_the_exit_status() {
 #[test]
 fn the_order_waits_for_the_worker_and_cancel_comes_behind() {
     runtime().block_on(async {
-        let spawner = Spawner::playing(r#"read a; read b; [ "$b" = '"cancel"' ] && case $a in *sweep*) exit 5;; esac"#);
+        let spawner = Spawner::playing(&format!(
+            r#"a=$({READ}); b=$({READ}); [ "$b" = '"cancel"' ] && case $a in *sweep*) exit 5;; esac"#
+        ));
         let mut worker = worker(&spawner).await;
         worker.cancel().expect("sent");
         assert_eq!(timeout(SOON, worker.gone()).await.expect("soon").code(), Some(5));
@@ -79,9 +84,8 @@ fn a_dropped_worker_is_killed_and_leaves_no_zombie() {
 #[test]
 fn a_worker_that_talks_nonsense_is_killed() {
     runtime().block_on(async {
-        for nonsense in
-            ["echo '{\"begun\":1}' >&0", "cat /dev/zero >&0", "exec 3>&0; head -c 70000 /dev/zero | tr '\\0' a >&3"]
-        {
+        let long = "dd if=/dev/zero bs=70000 count=1 >&0";
+        for nonsense in ["echo '{\"begun\":1}' >&0", "cat /dev/zero >&0", long] {
             let spawner = Spawner::playing(&format!("{nonsense}; exec sleep 1000"));
             let mut worker = worker(&spawner).await;
             assert_eq!(timeout(SOON, worker.next()).await.expect("soon"), None, "{nonsense}");
@@ -102,11 +106,11 @@ fn a_program_that_cannot_be_started_is_an_error() {
 #[test]
 fn a_waiting_that_is_given_up_loses_no_report() {
     runtime().block_on(async {
-        let spawner = Spawner::playing(&format!(
-            "printf '{{\"warn' >&0; sleep 0.3; echo 'ing\":\"x\"}}' >&0; echo '{ENDED}' >&0"
-        ));
+        let spawner =
+            Spawner::playing(&format!("{READ}; {READ}; echo '{{\"warning\":\"x\"}}' >&0; echo '{ENDED}' >&0"));
         let mut worker = worker(&spawner).await;
         assert!(timeout(Duration::from_millis(100), worker.next()).await.is_err());
+        worker.cancel().expect("sent");
         assert_eq!(timeout(SOON, worker.next()).await.expect("soon"), Some(Report::Warning("x".to_owned())));
     });
 }
