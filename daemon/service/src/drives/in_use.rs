@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use super::sentence::{Part, Sentence};
+
 /// At most so many processes are named.
 const MOST: usize = 5;
 
 /// A sentence: the drive that is mounted at `at` is in use, by which processes, as far as /proc says.
-pub(super) fn mount_in_use(at: &Path) -> String {
+pub(super) fn mount_in_use(at: &Path) -> Sentence {
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let process = entry.path();
@@ -19,12 +21,13 @@ pub(super) fn mount_in_use(at: &Path) -> String {
     }
     let more = if names.len() > MOST { " and others" } else { "" };
     names.truncate(MOST);
-    let by = if names.is_empty() {
-        format!("something that the service cannot see (fuser -vm {} can)", at.display())
-    } else {
-        names.join(", ")
-    };
-    format!("{} is used by {by}{more}; end that, then try again", at.display())
+    let names = names.join(", ");
+    let at = at.display();
+    let directory = Part::Hidden(&at, "its directory");
+    let unseen = [Part::Text("something that the service cannot see (fuser -vm "), directory, Part::Text(" can)")];
+    let by = if names.is_empty() { Sentence::of(&unseen) } else { Sentence::of(&[Part::Name(&names)]) };
+    let end = "; end that, then try again";
+    Sentence::of(&[directory, Part::Text(" is used by "), Part::Sentence(&by), Part::Text(more), Part::Text(end)])
 }
 
 fn uses(process: &Path, at: &Path) -> bool {
@@ -35,19 +38,17 @@ fn uses(process: &Path, at: &Path) -> bool {
 
 /// A sentence: the disk or partition at `node`, which this service has not mounted, or a part of it, is in use, by what, and
 /// what to do.
-pub(super) fn device_in_use(node: &Path) -> String {
+pub(super) fn device_in_use(node: &Path) -> Sentence {
     device_in_use_below(Path::new("/"), node)
 }
 
 /// The same with the files of the kernel below `root`.
-fn device_in_use_below(root: &Path, node: &Path) -> String {
+fn device_in_use_below(root: &Path, node: &Path) -> Sentence {
     let name = node.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let known = parts(root, &name).into_iter().find_map(|part| use_of(root, &part));
     known.unwrap_or_else(|| {
-        format!(
-            "{} is still in use, itself or a part of it (lsblk shows its parts); end that, then try again",
-            node.display()
-        )
+        let text = " is still in use, itself or a part of it (lsblk shows its parts); end that, then try again";
+        Sentence::of(&[Part::Node(node), Part::Text(text)])
     })
 }
 
@@ -62,15 +63,15 @@ fn parts(root: &Path, disk: &str) -> Vec<String> {
     parts
 }
 
-/// In a sentence that names devices alone: everybody may read it.
-fn use_of(root: &Path, part: &str) -> Option<String> {
+fn use_of(root: &Path, part: &str) -> Option<Sentence> {
     let node = format!("/dev/{part}");
+    let sentence = |text| Some(Sentence::of(&[Part::Node(Path::new(&node)), Part::Text(text)]));
     if is_mounted(root, part, &node) {
-        return Some(format!("{node} is mounted (lsblk tells where); unmount it, then try again"));
+        return sentence(" is mounted (lsblk tells where); unmount it, then try again");
     }
     let swaps = fs::read_to_string(root.join("proc/swaps")).unwrap_or_default();
     if swaps.lines().any(|line| line.split_whitespace().next() == Some(&node)) {
-        return Some(format!("{node} is used as swap; switch that off (swapoff), then try again"));
+        return sentence(" is used as swap; switch that off (swapoff), then try again");
     }
     let holders = fs::read_dir(root.join("sys/class/block").join(part).join("holders"));
     let mut holders: Vec<String> =
@@ -80,9 +81,13 @@ fn use_of(root: &Path, part: &str) -> Option<String> {
         let called = fs::read_to_string(root.join("sys/class/block").join(holder).join("dm/name")).unwrap_or_default();
         let called = super::text::shown(called.trim());
         let called = if called.is_empty() { String::new() } else { format!(" ({called})") };
-        format!(
-            "{node} is held by {holder}{called}, which is a container, a volume group or an array; close that, then try again"
-        )
+        Sentence::of(&[
+            Part::Node(Path::new(&node)),
+            Part::Text(" is held by "),
+            Part::Name(holder),
+            Part::Name(&called),
+            Part::Text(", which is a container, a volume group or an array; close that, then try again"),
+        ])
     })
 }
 
@@ -109,7 +114,7 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a parent")).expect("made");
             fs::write(path, text).expect("written");
         }
-        device_in_use_below(root.path(), Path::new(node))
+        device_in_use_below(root.path(), Path::new(node)).to_string()
     }
 
     #[test]
@@ -143,9 +148,10 @@ mod tests {
     fn whoever_has_a_file_open_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let quiet = mount_in_use(folder.path());
-        assert!(quiet.contains("cannot see (fuser -vm /"), "{quiet}");
+        assert!(quiet.to_string().contains("cannot see (fuser -vm /"), "{quiet}");
+        assert!(!quiet.public().contains('/'), "{quiet:?}");
         let _open = fs::File::create(folder.path().join("file")).expect("made");
         let text = mount_in_use(folder.path());
-        assert!(text.contains(&format!("({})", std::process::id())), "{text}");
+        assert!(text.public().contains(&format!("({})", std::process::id())), "{text}");
     }
 }

@@ -2,7 +2,8 @@
 //! bus nor the jobs; what is done with a drive is the policy's to say. All but the dock, the monitor and the facts blocks
 //! as long as a drive does.
 //!
-//! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown.
+//! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown, and a `sentence` about it has no path
+//!   where everybody reads it.
 //! * `monitor` listens to udev.
 //! * `superblock` reads that of btrfs, and `node` fetches it from a device.
 //! * `enrolment` keeps what an administrator said of a drive, `token` proves it to this `machine`, and `claims` tells udev of it.
@@ -21,6 +22,7 @@ mod monitor;
 mod mount;
 mod node;
 mod power;
+mod sentence;
 mod superblock;
 mod text;
 pub(crate) mod token;
@@ -37,3 +39,4 @@ pub(crate) use monitor::{Event, Monitor};
 pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
 pub(crate) use node::superblock;
 pub(crate) use power::{Power, power_off};
+pub(crate) use sentence::{Part, Sentence};

@@ -10,10 +10,11 @@ use nix::fcntl::OFlag;
 
 use super::block_device::BlockDevice;
 use super::error::{Error, Result};
+use super::sentence::{Part, Sentence};
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
 
 /// What is said of a node that is not what was told of it.
-const OTHER: &str = "is another device than a moment ago; plug the drive in again";
+const OTHER: &str = " is another device than a moment ago; plug the drive in again";
 
 /// Reads the superblock of the device `node`, which must be the block device of this number. Blocks as long as the drive
 /// does.
@@ -24,7 +25,8 @@ pub(crate) fn superblock(node: &Path, devnum: u64) -> Result<Superblock> {
     let file = open(node, devnum)?;
     let mut bytes = [0; LENGTH];
     file.read_exact_at(&mut bytes, OFFSET).map_err(|error| unread(&file, node, error))?;
-    superblock::parse(&bytes).map_err(|what| Error::refused(format!("{}: {what}", node.display())))
+    superblock::parse(&bytes)
+        .map_err(|what| Error::refused(Sentence::of(&[Part::Node(node), Part::Text(": "), Part::Sentence(&what)])))
 }
 
 /// A node that stayed behind when its medium went has no bytes any more, and an enclosure that fails gives too few.
@@ -32,7 +34,8 @@ fn unread(mut file: &File, node: &Path, error: io::Error) -> Error {
     let small = file.seek(SeekFrom::End(0)).is_ok_and(|size| (1..OFFSET + LENGTH as u64).contains(&size));
     let short = error.kind() == ErrorKind::UnexpectedEof;
     if short && small {
-        return Error::refused(format!("{}: it is too small for a btrfs filesystem", node.display()));
+        let text = Part::Text(": it is too small for a btrfs filesystem");
+        return Error::refused(Sentence::of(&[Part::Node(node), text]));
     }
     let error = if short { Errno::ENXIO.into() } else { error };
     Error::system(format!("reading {}", node.display()))(error)
@@ -45,7 +48,7 @@ pub(super) fn open(node: &Path, devnum: u64) -> Result<File> {
     let file = open.map_err(Error::system(format!("opening {}", node.display())))?;
     let facts = file.metadata().map_err(Error::system(format!("looking at {}", node.display())))?;
     if !facts.file_type().is_block_device() || facts.rdev() != devnum {
-        return Err(Error::refused(format!("{} {OTHER}", node.display())));
+        return Err(Error::refused(Sentence::of(&[Part::Node(node), Part::Text(OTHER)])));
     }
     Ok(file)
 }
@@ -58,7 +61,7 @@ pub(super) fn open_same(facts: &BlockDevice) -> Result<File> {
     let places = [facts.syspath.join("diskseq"), facts.syspath.join("../diskseq")];
     let now = places.iter().find_map(|place| fs::read_to_string(place).ok()?.trim().parse::<u64>().ok());
     if facts.diskseq != 0 && now != Some(facts.diskseq) {
-        return Err(Error::refused(format!("{} {OTHER}", facts.node.display())));
+        return Err(Error::refused(Sentence::of(&[Part::Node(&facts.node), Part::Text(OTHER)])));
     }
     Ok(file)
 }

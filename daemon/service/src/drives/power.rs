@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use super::block_device::{BlockDevice, Bus};
 use super::error::{Error, Result};
 use super::in_use;
+use super::sentence::{Part, Sentence};
 
 /// What was done to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +30,12 @@ pub(crate) enum Power {
 /// A part of it, or of another disk in the same enclosure, is in use; or the kernel would not.
 pub(crate) fn power_off(disk: &BlockDevice) -> Result<Power> {
     if disk.partition.is_some() {
-        let node = disk.node.display();
-        return Err(Error::refused(format!("{node} is a part of {}; switch that off", disk.disk().display())));
+        return Err(Error::refused(Sentence::of(&[
+            Part::Node(&disk.node),
+            Part::Text(" is a part of "),
+            Part::Node(disk.disk()),
+            Part::Text("; switch that off"),
+        ])));
     }
     if disk.bus == Bus::Mapper {
         return Ok(Power::LeftOn);
@@ -81,7 +86,8 @@ pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     })?;
     let facts = file.metadata().map_err(Error::system(format!("looking at {}", node.display())))?;
     if !facts.file_type().is_block_device() || devnum.is_some_and(|devnum| devnum != facts.rdev()) {
-        return Err(Error::refused(format!("{} is another device than a moment ago", node.display())));
+        let text = Part::Text(" is another device than a moment ago");
+        return Err(Error::refused(Sentence::of(&[Part::Node(node), text])));
     }
     Ok(file)
 }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::enrolment::{Enrolment, Register};
 use super::error::{Error, Result};
 use super::node::small;
+use super::sentence::{Part, Sentence};
 
 /// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
 /// has this name alone.
@@ -74,21 +75,28 @@ fn prove(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> 
         None => read(&root, NAME)?.filter(|token| token.id == enrolment.id),
     };
     let Some(token) = token else {
-        return Err(Error::refused(format!(
-            "{shown} has no token of this machine: since it was enrolled here it was formatted, another drive was copied onto \
-             it, or the file {NAME}.{machine} was deleted or damaged; if it is yours, forget it and enrol it again"
-        )));
+        return Err(Error::refused(Sentence::of(&[
+            Part::Sentence(&shown),
+            Part::Text(
+                " has no token of this machine: since it was enrolled here it was formatted, another drive was copied onto it, or \
+                 the file ",
+            ),
+            Part::Name(&name(machine)),
+            Part::Text(" was deleted or damaged; if it is yours, forget it and enrol it again"),
+        ])));
     };
     if token.id != enrolment.id {
-        return Err(Error::refused(format!(
-            "{shown} was enrolled here as another drive since; forget it and enrol it again"
-        )));
+        let text = " was enrolled here as another drive since; forget it and enrol it again";
+        return Err(Error::refused(Sentence::of(&[Part::Sentence(&shown), Part::Text(text)])));
     }
     if token.nonce != enrolment.nonce && Some(token.nonce) != enrolment.next_nonce {
-        return Err(Error::refused(format!(
-            "this is a copy of {shown} that was made earlier, or was put back from one; plug in the drive itself, or forget \
-             it and enrol this one"
-        )));
+        return Err(Error::refused(Sentence::of(&[
+            Part::Text("this is a copy of "),
+            Part::Sentence(&shown),
+            Part::Text(
+                " that was made earlier, or was put back from one; plug in the drive itself, or forget it and enrol this one",
+            ),
+        ])));
     }
     Ok(token.nonce)
 }
@@ -143,8 +151,14 @@ fn write(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> {
     Ok(fsync(root)?)
 }
 
-fn shown(enrolment: &Enrolment) -> String {
-    format!("the drive \"{}\" ({})", enrolment.label, enrolment.filesystem)
+fn shown(enrolment: &Enrolment) -> Sentence {
+    Sentence::of(&[
+        Part::Text("the drive \""),
+        Part::Name(&enrolment.label),
+        Part::Text("\" ("),
+        Part::Uuid(enrolment.filesystem),
+        Part::Text(")"),
+    ])
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::{Action, Decision, DriveUse, Locked, PolicyInput, shown};
-use crate::drives::{BlockDevice, Enrolment, Member, mapping_name};
+use crate::drives::{BlockDevice, Enrolment, Member, Part, Sentence, mapping_name};
 
 /// The verdict on the drive, and those on devices that pretend to be it; none where nothing of it is there.
 pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decision> {
@@ -82,12 +82,15 @@ fn in_use(
     let backup = !standing.busy && !standing.served && !standing.released && sight.on_plug.contains(&enrolment.id);
     let mut all = vec![decision(enrolment, &ours, if backup { Action::Backup } else { Action::Leave })];
     for copy in copies {
-        let mounted = names(standing.mounted.iter().map(PathBuf::as_path));
-        let sentence = format!(
-            "{} has the uuids of \"{}\", which is in use on {mounted}: it is a copy and is left alone; unplug it",
-            copy.node.display(),
-            enrolment.label
-        );
+        let mounted: Vec<&Path> = standing.mounted.iter().map(PathBuf::as_path).collect();
+        let sentence = Sentence::of(&[
+            Part::Node(&copy.node),
+            Part::Text(" has the uuids of \""),
+            Part::Name(&enrolment.label),
+            Part::Text("\", which is in use on "),
+            Part::Nodes(&mounted),
+            Part::Text(": it is a copy and is left alone; unplug it"),
+        ]);
         all.push(Decision { id: shown::id(copy), ..decision(enrolment, &[copy], Action::Refuse(sentence)) });
     }
     all
@@ -110,22 +113,32 @@ fn next_step(
     sight: &PolicyInput<'_>,
     pieces: &[Piece<'_>],
     strangers: &[&BlockDevice],
-) -> Result<Action, String> {
+) -> Result<Action, Sentence> {
     let label = &enrolment.label;
     for piece in pieces {
         doubled(label, piece)?;
     }
     if let Some(stranger) = strangers.first() {
-        return Err(format!(
-            "{} belongs to \"{label}\", which did not have it when it was enrolled: a device was added or replaced; \
-             forget the drive and enrol it again",
-            stranger.node.display()
-        ));
+        return Err(Sentence::of(&[
+            Part::Node(&stranger.node),
+            Part::Text(" belongs to \""),
+            Part::Name(label),
+            Part::Text(
+                "\", which did not have it when it was enrolled: a device was added or replaced; forget the drive and enrol it \
+                 again",
+            ),
+        ]));
     }
     let missing = pieces.iter().filter(|piece| piece.outer().is_empty()).count();
     if missing > 0 {
-        let all = pieces.len();
-        return Err(format!("{missing} of the {all} devices of \"{label}\" are not there; plug in all of them"));
+        return Err(Sentence::of(&[
+            Part::Number(missing as u64),
+            Part::Text(" of the "),
+            Part::Number(pieces.len() as u64),
+            Part::Text(" devices of \""),
+            Part::Name(label),
+            Part::Text("\" are not there; plug in all of them"),
+        ]));
     }
     for piece in pieces {
         unchanged(label, piece)?;
@@ -138,37 +151,54 @@ fn next_step(
 }
 
 /// A uuid that is there twice is a clone, and which is which cannot be told.
-fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), String> {
+fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     for same in [&piece.containers, &piece.open] {
         if same.len() > 1 {
-            let nodes = names(same.iter().map(|device| device.node.as_path()));
-            return Err(format!(
-                "{nodes} have the same uuids: one is a copy of \"{label}\", and nothing is mounted while both are there; \
-                 unplug the copy"
-            ));
+            let nodes: Vec<&Path> = same.iter().map(|device| device.node.as_path()).collect();
+            return Err(Sentence::of(&[
+                Part::Nodes(&nodes),
+                Part::Text(" have the same uuids: one is a copy of \""),
+                Part::Name(label),
+                Part::Text("\", and nothing is mounted while both are there; unplug the copy"),
+            ]));
         }
     }
     Ok(())
 }
 
 /// The device is the one that was enrolled, as far as can be seen from outside.
-fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), String> {
+fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     let member = piece.member;
     for device in piece.outer() {
-        let node = device.node.display();
+        let has = |what: &[Part<'_>]| {
+            let whose = [
+                Part::Node(&device.node),
+                Part::Text(" has the uuids of \""),
+                Part::Name(label),
+                Part::Text("\" and "),
+            ];
+            Sentence::of(&[&whose, what].concat())
+        };
         if device.serial != member.serial {
-            let (is, was) = (&device.serial, &member.serial);
-            return Err(format!(
-                "{node} has the uuids of \"{label}\" and the serial \"{is}\" instead of \"{was}\": it is a copy, or the \
-                 enclosure is another; forget the drive and enrol it again if it is yours"
-            ));
+            return Err(has(&[
+                Part::Text("the serial \""),
+                Part::Name(&device.serial),
+                Part::Text("\" instead of \""),
+                Part::Name(&member.serial),
+                Part::Text(
+                    "\": it is a copy, or the enclosure is another; forget the drive and enrol it again if it is yours",
+                ),
+            ]));
         }
         if device.size != member.size {
-            let (is, was) = (device.size, member.size);
-            return Err(format!(
-                "{node} has the uuids of \"{label}\" and {is} bytes instead of {was}: it is a copy, or was given another \
-                 size; forget the drive and enrol it again if it is yours"
-            ));
+            return Err(has(&[
+                Part::Number(device.size),
+                Part::Text(" bytes instead of "),
+                Part::Number(member.size),
+                Part::Text(
+                    ": it is a copy, or was given another size; forget the drive and enrol it again if it is yours",
+                ),
+            ]));
         }
     }
     let Some(open) = piece.open.first() else { return Ok(()) };
@@ -181,10 +211,13 @@ fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), String> {
         {
             Ok(())
         }
-        (Some(_), _, _) => Err(format!(
-            "\"{label}\" is encrypted, and {} holds it without having been unlocked by butterdock; lock it there first",
-            open.node.display()
-        )),
+        (Some(_), _, _) => Err(Sentence::of(&[
+            Part::Text("\""),
+            Part::Name(label),
+            Part::Text("\" is encrypted, and "),
+            Part::Node(&open.node),
+            Part::Text(" holds it without having been unlocked by butterdock; lock it there first"),
+        ])),
     }
 }
 
@@ -201,8 +234,4 @@ fn decision(enrolment: &Enrolment, devices: &[&BlockDevice], order: Action) -> D
         disks: disks.into_iter().collect(),
         order,
     }
-}
-
-fn names<'a>(nodes: impl Iterator<Item = &'a Path>) -> String {
-    nodes.map(|node| node.display().to_string()).collect::<Vec<_>>().join(" and ")
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::config::MatchRule;
-use crate::drives::{BlockDevice, Enrolment};
+use crate::drives::{BlockDevice, Enrolment, Sentence};
 
 /// All that a verdict depends on.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ pub(crate) enum Action {
     /// Let everything be as it is.
     Leave,
     /// Do nothing, and tell why.
-    Refuse(String),
+    Refuse(Sentence),
     /// Show it as locked and wait for somebody who has the secret.
     AwaitSecret(Vec<Locked>),
     /// Open these with the configured key.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::node;
+use super::sentence::{Part, Sentence};
 
 /// Deriving a key takes seconds, on a small machine many.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -74,8 +75,11 @@ impl Secret {
         let file = open.map_err(Error::system(format!("opening the key file {}", path.display())))?;
         let facts = file.metadata().map_err(Error::system(format!("looking at {}", path.display())))?;
         if !facts.is_file() || facts.uid() != 0 || facts.mode() & 0o077 != 0 {
-            let what = "must be a file of root's that nobody else may read: chown root and chmod 600 it";
-            return Err(Error::refused(format!("the key file {} {what}", path.display())));
+            return Err(Error::refused(Sentence::of(&[
+                Part::Text("the key file "),
+                Part::Hidden(&path.display(), "of the drive"),
+                Part::Text(" must be a file of root's that nobody else may read: chown root and chmod 600 it"),
+            ])));
         }
         Self::read(&file)
     }
@@ -107,7 +111,7 @@ impl Cryptsetup {
         drop(node::open(node, devnum)?);
         let mut command = self.command(&["open", "--type", "luks", "--batch-mode", "--key-file", "-"]);
         command.arg("--").arg(node).arg(mapping_name(luks));
-        let what = format!("unlocking {}", node.display());
+        let what = Sentence::of(&[Part::Text("unlocking "), Part::Node(node)]);
         self.run(command, Some(secret), &what)
     }
 
@@ -118,7 +122,7 @@ impl Cryptsetup {
     pub(crate) fn close(&self, luks: Uuid) -> Result<()> {
         let mut command = self.command(&["close", "--"]);
         command.arg(mapping_name(luks));
-        self.run(command, None, &format!("locking {luks}"))
+        self.run(command, None, &locking(luks))
     }
 
     /// Closes the container of a drive that was pulled: now, or when the last who uses it ends.
@@ -128,7 +132,7 @@ impl Cryptsetup {
     pub(crate) fn close_deferred(&self, luks: Uuid) -> Result<()> {
         let mut command = self.command(&["close", "--deferred", "--"]);
         command.arg(mapping_name(luks));
-        self.run(command, None, &format!("locking {luks}"))
+        self.run(command, None, &locking(luks))
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -137,8 +141,8 @@ impl Cryptsetup {
         command
     }
 
-    fn run(&self, mut command: Command, secret: Option<&Secret>, what: &str) -> Result<()> {
-        let doing = || Error::system(what.to_owned());
+    fn run(&self, mut command: Command, secret: Option<&Secret>, what: &Sentence) -> Result<()> {
+        let doing = || Error::system(what.to_string());
         let stdin = if secret.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(doing())?;
         let mut complaint = child.stderr.take();
@@ -164,7 +168,10 @@ impl Cryptsetup {
         match status.map_err(doing())? {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(Error::refused(sentence(what, status, &said))),
-            None => Err(Error::refused(format!("{what} took too long and was ended; unplug the drive and try again"))),
+            None => {
+                let text = Part::Text(" took too long and was ended; unplug the drive and try again");
+                Err(Error::refused(Sentence::of(&[Part::Sentence(what), text])))
+            }
         }
     }
 }
@@ -196,15 +203,27 @@ fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>>
     }
 }
 
+fn locking(luks: Uuid) -> Sentence {
+    Sentence::of(&[Part::Text("locking "), Part::Uuid(luks)])
+}
+
 /// The exit status as cryptsetup(8) has it.
-fn sentence(what: &str, status: ExitStatus, said: &str) -> String {
-    match status.code() {
-        Some(2) => format!("{what}: the passphrase or key is wrong"),
-        Some(3) => format!("{what}: there is not enough memory to derive the key"),
-        Some(4) => format!("{what}: the drive is gone, or is no LUKS container; plug it in again"),
-        Some(5) => format!("{what}: it is in use, or open already"),
-        Some(_) | None => format!("{what}: cryptsetup ended with {status}: {}", super::text::shown(said)),
-    }
+fn sentence(what: &Sentence, status: ExitStatus, said: &str) -> Sentence {
+    let said = super::text::shown(said);
+    let ended = [
+        Part::Text(": cryptsetup ended with "),
+        Part::Status(status),
+        Part::Text(": "),
+        Part::Hidden(&said, "the journal of butterdockd says why"),
+    ];
+    let how = match status.code() {
+        Some(2) => ": the passphrase or key is wrong".into(),
+        Some(3) => ": there is not enough memory to derive the key".into(),
+        Some(4) => ": the drive is gone, or is no LUKS container; plug it in again".into(),
+        Some(5) => ": it is in use, or open already".into(),
+        Some(_) | None => Sentence::of(&ended),
+    };
+    Sentence::of(&[Part::Sentence(what), Part::Sentence(&how)])
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn called(folder: &Path) -> Vec<String> {
 fn unlock(tool: &Cryptsetup, luks: Uuid, secret: &Secret) -> Result<()> {
     let mut command = tool.command(&["open", "--key-file", "-"]);
     command.arg("--").arg("/dev/sdb").arg(mapping_name(luks));
-    tool.run(command, Some(secret), "unlocking /dev/sdb")
+    tool.run(command, Some(secret), &"unlocking the drive".into())
 }
 
 #[test]
@@ -60,8 +60,9 @@ fn every_end_of_the_tool_is_a_sentence() {
     for (what, words) in
         [("exit 2", "is wrong"), ("exit 5", "in use"), ("echo gone >&2; exit 9", "gone"), ("kill -9 $$", "signal")]
     {
-        let told = tool(folder.path(), what).close(Uuid::nil()).expect_err("refused").to_string();
-        assert!(told.contains(words), "{what}: {told}");
+        let told = tool(folder.path(), what).close(Uuid::nil()).expect_err("refused");
+        assert!(told.to_string().contains(words), "{what}: {told}");
+        assert!(!told.public().contains("gone"), "everybody is told a word of the tool's: {told:?}");
     }
 }
 
@@ -95,7 +96,9 @@ fn a_secret_that_is_empty_and_a_key_that_others_may_read_are_refused() {
     let key = folder.path().join("key");
     fs::write(&key, "key").expect("written");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("set");
-    assert!(Secret::of_file(&key).expect_err("refused").to_string().contains("chmod 600"));
+    let refused = Secret::of_file(&key).expect_err("refused");
+    assert!(refused.to_string().contains(key.to_str().expect("text")), "{refused}");
+    assert!(refused.public().contains("chmod 600") && !refused.public().contains('/'), "{refused:?}");
     fs::write(&key, "").expect("written");
     assert!(Secret::read(&File::open(&key).expect("opened")).is_err());
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::drives::error::{Error, Result};
+use crate::drives::{Part, Sentence};
 
 /// Where systems have it.
 const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs", "/bin/mkfs.btrfs"];
@@ -25,5 +26,10 @@ pub(super) fn format(node: &Path, label: &str) -> Result<()> {
     }
     let said = String::from_utf8_lossy(&done.stderr);
     let said = crate::drives::text::shown(said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
-    Err(Error::refused(format!("mkfs.btrfs did not format it ({}): {said}", done.status)))
+    Err(Error::refused(Sentence::of(&[
+        Part::Text("mkfs.btrfs did not format it ("),
+        Part::Status(done.status),
+        Part::Text("): "),
+        Part::Hidden(&said, "the journal of butterdockd says why"),
+    ])))
 }

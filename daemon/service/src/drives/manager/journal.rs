@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Drive, DriveId};
 use crate::catalogue;
+use crate::drives::Sentence;
 use crate::hooks::{self, Event};
 use crate::policy::Action;
 
@@ -24,7 +25,7 @@ pub(super) struct Entry {
 enum Judged {
     Enrolled,
     Unknown,
-    Refused(String),
+    Refused(Sentence),
 }
 
 impl Journal {
@@ -109,8 +110,8 @@ mod tests {
         let mut told = |order: &Action| journal.note(order, &drive).map(|entry| entry.judged);
         assert_eq!(told(&Action::Mount(Vec::new())), Some(Judged::Enrolled));
         assert_eq!(told(&Action::Backup), None);
-        assert_eq!(told(&Action::Refuse("a copy".to_owned())), Some(Judged::Refused("a copy".to_owned())));
-        assert_eq!(told(&Action::Refuse("a copy".to_owned())), None);
+        assert_eq!(told(&Action::Refuse("a copy".into())), Some(Judged::Refused("a copy".into())));
+        assert_eq!(told(&Action::Refuse("a copy".into())), None);
         assert_eq!(told(&Action::Leave), Some(Judged::Enrolled));
         journal.keep(&BTreeSet::from([id]));
         assert!(journal.note(&Action::Leave, &drive).is_none());

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::drive_lock::blocking;
-use super::fault::{busy, failed, no_such_drive, without_paths};
+use super::fault::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::table::{DriveTable, Mount};
 use super::{Condition, DriveId};
@@ -112,7 +112,7 @@ impl DriveManager {
                 Action::AwaitSecret(_) => {
                     return Err(failed("the drive is locked; unlock it first (butterdock unlock)"));
                 }
-                Action::Refuse(sentence) => return Err(failed(without_paths(&sentence))),
+                Action::Refuse(sentence) => return Err(failed(sentence.public())),
                 Action::Show => return Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
                 Action::Leave | Action::Backup => return Err(busy("the drive is in use; wait, then try again")),
             }

@@ -3,7 +3,6 @@
 use crate::types::{DriveProperties, DriveState};
 
 use super::DriveId;
-use super::fault::without_paths;
 use super::replaced;
 use super::table::{DriveEntry, DriveTable, goes};
 use crate::config::Config;
@@ -43,7 +42,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     let inner = if container.is_some() { open } else { outer };
     let content = inner.and_then(|facts| facts.content.as_ref());
     let problem = match &decision.order {
-        Action::Refuse(sentence) => without_paths(sentence),
+        Action::Refuse(sentence) => sentence.public().to_owned(),
         Action::Show
         | Action::Leave
         | Action::AwaitSecret(_)

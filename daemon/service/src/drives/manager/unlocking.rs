@@ -4,7 +4,7 @@ use crate::types::Error;
 
 use super::DriveId;
 use super::drive_lock::blocking;
-use super::fault::{failed, no_such_drive, without_paths};
+use super::fault::{failed, no_such_drive};
 use super::handle::DriveManager;
 use crate::drives::{Cryptsetup, Secret};
 use crate::policy::{Action, Locked};
@@ -40,7 +40,7 @@ impl DriveManager {
         let decision = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?;
         match decision.order {
             Action::AwaitSecret(locked) | Action::Unlock(locked) => Ok(locked),
-            Action::Refuse(sentence) => Err(failed(without_paths(&sentence))),
+            Action::Refuse(sentence) => Err(failed(sentence.public())),
             Action::Show => Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
             Action::Mount(_) | Action::Leave | Action::Backup => {
                 Err(failed("the drive is not locked; nothing is to be done"))

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::enrolment::Enrolment;
 use super::error::{Error, Result};
+use super::sentence::{Part, Sentence};
 use super::{in_use, node};
 
 pub(crate) use read_only::{ReadOnly, read_only};
@@ -59,8 +60,7 @@ pub(crate) fn mount(enrolment: &Enrolment, sources: &[Source], run: &Path) -> Re
     all_members(enrolment, sources)?;
     let at = place(run, enrolment.id)?;
     let detached = dying::outlast(enrolment.filesystem, || create(sources))?.ok_or_else(|| {
-        let what = "is mounted already by somebody else; unmount it there, then plug it in again";
-        Error::refused(format!("\"{}\" {what}", enrolment.label))
+        refused(enrolment, "is mounted already by somebody else; unmount it there, then plug it in again")
     })?;
     verify(enrolment, sources, &detached)?;
     attach(&detached, &at)?;
@@ -100,19 +100,34 @@ impl Mounted {
 /// Reads the superblock ourselves: the kernel sees only what is the enrolled filesystem.
 fn examine(enrolment: &Enrolment, count: usize, source: &Source) -> Result<()> {
     let found = node::superblock(&source.node, source.devnum)?;
-    let (node, label) = (source.node.display(), &enrolment.label);
+    let label = Part::Name(&enrolment.label);
     let known = enrolment.members.iter().any(|member| member.device == found.dev_uuid);
     if found.fsid != enrolment.filesystem || !known {
-        let what = "its superblock is another's than a moment ago; plug it in again";
-        return Err(Error::refused(format!("{node} is not of \"{label}\": {what}")));
+        return Err(Error::refused(Sentence::of(&[
+            Part::Node(&source.node),
+            Part::Text(" is not of \""),
+            label,
+            Part::Text("\": its superblock is another's than a moment ago; plug it in again"),
+        ])));
     }
     let wanted = enrolment.members.len();
     if found.num_devices != wanted as u64 || count != wanted {
-        return Err(Error::refused(format!(
-            "\"{label}\" has {} devices, as {node} says, and {count} of {wanted} are here; plug in all of them; where one was \
-             added or removed since the drive was enrolled, forget it and enrol it again",
-            found.num_devices
-        )));
+        return Err(Error::refused(Sentence::of(&[
+            Part::Text("\""),
+            label,
+            Part::Text("\" has "),
+            Part::Number(found.num_devices),
+            Part::Text(" devices, as "),
+            Part::Node(&source.node),
+            Part::Text(" says, and "),
+            Part::Number(count as u64),
+            Part::Text(" of "),
+            Part::Number(wanted as u64),
+            Part::Text(
+                " are here; plug in all of them; where one was added or removed since the drive was enrolled, forget it and enrol \
+                 it again",
+            ),
+        ])));
     }
     Ok(())
 }
@@ -126,9 +141,14 @@ fn all_members(enrolment: &Enrolment, sources: &[Source]) -> Result<()> {
     if there.len() == enrolment.members.len() {
         return Ok(());
     }
-    let nodes: Vec<String> = sources.iter().map(|source| source.node.display().to_string()).collect();
-    let nodes = nodes.join(" and ");
-    Err(Error::refused(format!("of {nodes} one is a copy of another of \"{}\"; unplug the copy", enrolment.label)))
+    let nodes: Vec<&Path> = sources.iter().map(|source| source.node.as_path()).collect();
+    Err(Error::refused(Sentence::of(&[
+        Part::Text("of "),
+        Part::Nodes(&nodes),
+        Part::Text(" one is a copy of another of \""),
+        Part::Name(&enrolment.label),
+        Part::Text("\"; unplug the copy"),
+    ])))
 }
 
 /// Where it is mounted: an empty directory of root's.
@@ -138,7 +158,10 @@ fn place(run: &Path, id: Uuid) -> Result<PathBuf> {
     made.map_err(Error::system(format!("making {}", at.display())))?;
     let empty = fs::read_dir(&at).map_err(Error::system(format!("looking at {}", at.display())))?.next().is_none();
     if !empty {
-        return Err(Error::refused(format!("{} is in use: something is mounted or was put there", at.display())));
+        return Err(Error::refused(Sentence::of(&[
+            Part::Hidden(&at.display(), "its directory"),
+            Part::Text(" is in use: something is mounted or was put there"),
+        ])));
     }
     Ok(at)
 }
@@ -197,17 +220,23 @@ fn verify(enrolment: &Enrolment, sources: &[Source], detached: &OwnedFd) -> Resu
     // Since Linux 6.7; before that a second filesystem of a uuid cannot be mounted.
     let temporary = fs::read_to_string(sysfs.join("temp_fsid")).unwrap_or_default();
     if facts.fsid != *enrolment.filesystem.as_bytes() || !matches!(temporary.trim(), "" | "0") {
-        let what = "another filesystem of its uuid is mounted: one of them is a copy; unplug it";
-        return Err(Error::refused(format!("\"{}\" was let go again: {what}", enrolment.label)));
+        let what = "was let go again: another filesystem of its uuid is mounted: one of them is a copy; unplug it";
+        return Err(refused(enrolment, what));
     }
     let names = fs::read_dir(sysfs.join("devices")).map_err(Error::system(looking()))?;
     let mounted: BTreeSet<_> = names.flatten().map(|entry| entry.file_name()).collect();
     let wanted: BTreeSet<_> = sources.iter().filter_map(|source| Some(source.node.file_name()?.to_owned())).collect();
     if mounted != wanted {
-        let what = "the kernel took a copy of one of its devices; unplug the copy";
-        return Err(Error::refused(format!("\"{}\" was let go again: {what}", enrolment.label)));
+        let what = "was let go again: the kernel took a copy of one of its devices; unplug the copy";
+        return Err(refused(enrolment, what));
     }
     Ok(())
+}
+
+/// The enrolled drive is not mounted.
+fn refused(enrolment: &Enrolment, what: &'static str) -> Error {
+    let label = Part::Name(&enrolment.label);
+    Error::refused(Sentence::of(&[Part::Text("\""), label, Part::Text("\" "), Part::Text(what)]))
 }
 
 fn attach(detached: &OwnedFd, at: &Path) -> Result<()> {

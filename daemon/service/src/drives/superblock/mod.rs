@@ -3,6 +3,7 @@
 use sha2::Digest as _;
 use uuid::Uuid;
 
+use super::sentence::{Part, Sentence};
 use super::text;
 
 /// Where it begins on the device, in bytes.
@@ -55,18 +56,16 @@ pub(crate) enum CsumType {
 ///
 /// # Errors
 /// A sentence that says what is wrong with them.
-pub(super) fn parse(bytes: &[u8; LENGTH]) -> Result<Superblock, String> {
+pub(super) fn parse(bytes: &[u8; LENGTH]) -> Result<Superblock, Sentence> {
     if at(bytes, 0x40) != MAGIC {
-        return Err("there is no btrfs filesystem on it".to_owned());
+        return Err("there is no btrfs filesystem on it".into());
     }
     let csum = CsumType::numbered(u16::from_le_bytes(at(bytes, 0xc4)))?;
     if !csum.holds(bytes) {
-        return Err(
-            "the checksum of its superblock is wrong: the drive is damaged, or was not written whole".to_owned()
-        );
+        return Err("the checksum of its superblock is wrong: the drive is damaged, or was not written whole".into());
     }
     if number(bytes, 0x30) != OFFSET {
-        return Err("its superblock belongs to another place: this is no whole filesystem".to_owned());
+        return Err("its superblock belongs to another place: this is no whole filesystem".into());
     }
     shape(bytes)?;
     let incompat = number(bytes, 0xbc);
@@ -74,7 +73,7 @@ pub(super) fn parse(bytes: &[u8; LENGTH]) -> Result<Superblock, String> {
     let fsid = Uuid::from_bytes(at(bytes, 0x20));
     let metadata_uuid = if incompat & METADATA_UUID == 0 { fsid } else { Uuid::from_bytes(at(bytes, 0x23b)) };
     if Uuid::from_bytes(at(bytes, 0x11b)) != metadata_uuid {
-        return Err("its superblock names two filesystems: the drive is damaged".to_owned());
+        return Err("its superblock names two filesystems: the drive is damaged".into());
     }
     let label: [u8; 256] = at(bytes, 0x12b);
     let label = label.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -104,7 +103,7 @@ const SEEDING: u64 = 1 << 32;
 const UNFINISHED: u64 = 0x1fe << 32;
 
 /// Counts and sizes are such that a filesystem can have them.
-fn shape(bytes: &[u8; LENGTH]) -> Result<(), String> {
+fn shape(bytes: &[u8; LENGTH]) -> Result<(), Sentence> {
     let sector = u32::from_le_bytes(at(bytes, 0x90));
     let node = u32::from_le_bytes(at(bytes, 0x94));
     let sizes = |size: u32| size.is_power_of_two() && (4096..=65536).contains(&size);
@@ -119,34 +118,42 @@ fn shape(bytes: &[u8; LENGTH]) -> Result<(), String> {
         && own <= total
         && used <= total
         && (devices > 1 || own == total);
-    good.then_some(()).ok_or_else(|| "its superblock has sizes that no filesystem has: the drive is damaged".to_owned())
+    good.then_some(()).ok_or_else(|| "its superblock has sizes that no filesystem has: the drive is damaged".into())
 }
 
-fn features(incompat: u64, flags: u64) -> Result<(), String> {
+fn features(incompat: u64, flags: u64) -> Result<(), Sentence> {
     let unknown = incompat & !KNOWN_INCOMPAT;
     if unknown != 0 {
-        return Err(format!("it has features that this version does not know ({unknown:#x}): update butterdock"));
+        return Err(Sentence::of(&[
+            Part::Text("it has features that this version does not know ("),
+            Part::Bits(unknown),
+            Part::Text("): update butterdock"),
+        ]));
     }
     if incompat & ZONED != 0 {
-        return Err("it is a zoned filesystem, which is not supported as a backup drive".to_owned());
+        return Err("it is a zoned filesystem, which is not supported as a backup drive".into());
     }
     if flags & SEEDING != 0 {
-        return Err("it is a seed, which cannot be written: clear it with btrfstune -S 0".to_owned());
+        return Err("it is a seed, which cannot be written: clear it with btrfstune -S 0".into());
     }
     if flags & UNFINISHED != 0 {
-        return Err("btrfstune did not finish with it: run it again, to its end".to_owned());
+        return Err("btrfstune did not finish with it: run it again, to its end".into());
     }
     Ok(())
 }
 
 impl CsumType {
-    fn numbered(number: u16) -> Result<Self, String> {
+    fn numbered(number: u16) -> Result<Self, Sentence> {
         match number {
             0 => Ok(Self::Crc32c),
             1 => Ok(Self::Xxhash64),
             2 => Ok(Self::Sha256),
             3 => Ok(Self::Blake2b),
-            other => Err(format!("it has checksums that this version does not know ({other}): update butterdock")),
+            other => Err(Sentence::of(&[
+                Part::Text("it has checksums that this version does not know ("),
+                Part::Number(other.into()),
+                Part::Text("): update butterdock"),
+            ])),
         }
     }
 
