@@ -273,6 +273,7 @@ mod tests {
     fn what_everybody_hears_holds_no_name() {
         let before = job();
         let failure = JobError {
+            cause: None,
             name: ErrorCode::Exists,
             public: "a name is taken".to_owned(),
             message: "\"secret\" exists".to_owned(),

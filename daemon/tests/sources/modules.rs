@@ -86,7 +86,7 @@ const WORKER: Table = &[
     ("protocol", &["backups", "packet", "priority", "streams", "verify"]),
     ("report_writer", &[]),
     ("run", &["exit_status", "limits"]),
-    ("sentence", &[]),
+    ("sentence", &["backups"]),
     ("streams", &["bytes"]),
     ("subject", &["streams", "verify"]),
     ("verify", &[]),

@@ -25,7 +25,7 @@ pub(crate) fn of_error(error: &Error) -> WorkerError {
 pub(crate) fn of_backup(error: &BackupError) -> WorkerError {
     match error {
         BackupError::Receive(failure) => of_run(failure),
-        BackupError::Said(said) => WorkerError { kind: said.kind, ..of_sentence(&said.sentence) },
+        BackupError::Said(said) => WorkerError { kind: said.kind, cause: said.cause, ..of_sentence(&said.sentence) },
     }
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn of_import(error: &streams::ImportError) -> WorkerError {
     let place = failure.and_then(|failure| failure.error.place);
     let hidden = failure.is_some_and(|failure| failure.left_hidden);
     let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
-    WorkerError { kind: error.kind(), message: short(error), command, byte, hidden }
+    WorkerError { kind: error.kind(), message: short(error), command, byte, hidden, cause: None }
 }
 
 /// A drive that was not read to its end.
@@ -50,7 +50,8 @@ pub(crate) fn of_descriptors(unfit: Unfit) -> WorkerError {
 
 /// Something that hinders the worker and holds no name.
 pub(crate) fn of_sentence(sentence: &str) -> WorkerError {
-    WorkerError { kind: ErrorKind::Failed, message: sentence.to_owned(), command: None, byte: None, hidden: false }
+    let message = sentence.to_owned();
+    WorkerError { kind: ErrorKind::Failed, message, command: None, byte: None, hidden: false, cause: None }
 }
 
 /// Text for a report, shortened so that it fits a message however JSON escapes it: up to six bytes for one.
@@ -66,7 +67,7 @@ pub(crate) fn short(text: impl Display) -> String {
 
 fn of(error: &Error, whole: impl Display) -> WorkerError {
     let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
-    WorkerError { kind: error.kind(), message: short(whole), command, byte, hidden: false }
+    WorkerError { kind: error.kind(), message: short(whole), command, byte, hidden: false, cause: None }
 }
 
 #[cfg(test)]

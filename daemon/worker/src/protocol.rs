@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes;
 use super::priority::Priority;
-use crate::backups::{BackupEvent, SharedSnapshot, Task};
+use crate::backups::{BackupCause, BackupEvent, SharedSnapshot, Task};
 use crate::{streams, verify};
 
 /// The first message: what to do, and with which priority.
@@ -173,6 +173,9 @@ pub struct WorkerError {
     /// Something hidden could not be deleted.
     #[serde(default)]
     pub hidden: bool,
+    /// Why a backup failed, where the service acts on it.
+    #[serde(default)]
+    pub cause: Option<BackupCause>,
 }
 
 /// [`Counts`] for serde, which checks that none is missing.
@@ -269,6 +272,7 @@ mod tests {
             command: Some(7),
             byte: None,
             hidden: true,
+            cause: Some(BackupCause::SourceRefused(crate::backups::SourceProblem::Empty)),
         };
         let published = Report::Published {
             name: b"a\n\xff\0".to_vec(),

@@ -5,6 +5,8 @@
 
 use butterdock_receive::ErrorKind;
 
+use crate::backups::BackupCause;
+
 /// What happened, where in the stream, and what to do next. It holds no name and no path.
 pub fn public(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> String {
     let (what, next) = plain(kind);
@@ -18,7 +20,15 @@ pub fn public(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> Strin
 }
 
 /// The same of a backup, where it was not its stream that was wrong: there it is about a drive and its source.
-pub fn public_of_backup(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> String {
+pub fn public_of_backup(
+    kind: ErrorKind,
+    command: Option<u64>,
+    byte: Option<u64>,
+    cause: Option<BackupCause>,
+) -> String {
+    if let Some(cause) = cause {
+        return cause.to_string();
+    }
     let sentence = match kind {
         ErrorKind::NoSpace => {
             "the drive is full, also after what the rule keeps no longer was deleted; keep fewer snapshots, free some space \
@@ -27,7 +37,7 @@ pub fn public_of_backup(kind: ErrorKind, command: Option<u64>, byte: Option<u64>
         ErrorKind::DeviceGone => "the drive failed or is gone; check it and its cable (dmesg), then plug it in again",
         ErrorKind::ReadOnly => "the drive has become read-only; check it (dmesg), then plug it in again",
         ErrorKind::Failed if command.is_none() => {
-            "the source or the drive is not as it has to be; the job's error details and the journal say what is in the way"
+            "the source or the drive is not as it has to be; the journal and the job's error details say what is in the way"
         }
         ErrorKind::Failed
         | ErrorKind::InvalidStream
@@ -86,9 +96,9 @@ mod tests {
 
     #[test]
     fn of_a_backup_it_is_about_the_drive_and_its_source() {
-        assert!(public_of_backup(ErrorKind::NoSpace, Some(7), None).starts_with("the drive is full"));
-        assert!(public_of_backup(ErrorKind::Failed, None, None).starts_with("the source or the drive"));
-        assert_eq!(public_of_backup(ErrorKind::Failed, Some(7), None), public(ErrorKind::Failed, Some(7), None));
+        assert!(public_of_backup(ErrorKind::NoSpace, Some(7), None, None).starts_with("the drive is full"));
+        assert!(public_of_backup(ErrorKind::Failed, None, None, None).starts_with("the source or the drive"));
+        assert_eq!(public_of_backup(ErrorKind::Failed, Some(7), None, None), public(ErrorKind::Failed, Some(7), None));
     }
 
     #[test]
@@ -107,7 +117,7 @@ mod tests {
             ErrorKind::Failed,
         ];
         for kind in kinds {
-            for said in [public(kind, None, None), public_of_backup(kind, None, None)] {
+            for said in [public(kind, None, None), public_of_backup(kind, None, None, None)] {
                 assert!(!said.contains('/') && said.matches("; ").count() == 1, "{said}");
             }
         }

@@ -11,7 +11,7 @@ use super::runner::{Open, is_remembered, no_descriptor, open_places, task};
 use crate::backups::{BackupEvent, Why};
 use crate::config::{BackupRule, WorkerRule};
 use crate::drives::{DriveManager, Lease};
-use crate::worker::{Order, Report, WorkerError};
+use crate::worker::{Order, Report, WorkerError, public_of_backup};
 
 /// The source and the drive have so long to answer when they are opened.
 const OPENING: Duration = Duration::from_secs(30);
@@ -80,7 +80,12 @@ fn estimated(told: &[Report], error: Option<WorkerError>) -> Estimated {
             _other => {}
         }
     }
-    Estimated { problem: error.map(|error| error.message), ..all }
+    // The worker's words are for the journal alone.
+    let problem = error.map(|WorkerError { kind, message, command, byte, hidden: _, cause }| {
+        tracing::warn!("what a backup would send cannot be worked out: {message}");
+        public_of_backup(kind, command, byte, cause)
+    });
+    Estimated { problem, ..all }
 }
 
 #[cfg(test)]
@@ -100,14 +105,17 @@ mod tests {
         ];
         let full = WorkerError {
             kind: ErrorKind::NoSpace,
-            message: "full".to_owned(),
+            message: "/home/secret".to_owned(),
             command: None,
             byte: None,
             hidden: false,
+            cause: None,
         };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
         assert_eq!(all.from_future, [(true, 3)]);
-        assert_eq!((all.why, all.problem.as_deref()), (Some(Why::EmptyDrive), Some("full")));
+        assert_eq!(all.why, Some(Why::EmptyDrive));
+        let problem = all.problem.expect("told");
+        assert!(problem.starts_with("the drive is full") && !problem.contains("secret"), "{problem}");
     }
 }

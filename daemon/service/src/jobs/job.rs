@@ -4,6 +4,7 @@ use crate::types::{ErrorCode, JobState, TotalSource};
 use uuid::Uuid;
 
 use super::about::About;
+use crate::backups::BackupCause;
 
 /// A job. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct JobError {
     pub command: Option<u64>,
     /// Its offset in the stream.
     pub byte: Option<u64>,
+    /// Why a backup failed, where a person can do something about it.
+    pub cause: Option<BackupCause>,
 }
 
 impl Job {
@@ -122,7 +125,7 @@ impl JobError {
     /// One that holds no name of a file, so that everybody may know all of it.
     pub fn plain(name: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { name, public: message.clone(), message, command: None, byte: None }
+        Self { name, public: message.clone(), message, command: None, byte: None, cause: None }
     }
 }
 

@@ -90,9 +90,13 @@ fn stuck(writing: bool, about: &About) -> JobError {
 }
 
 fn from_worker(error: WorkerError, about: &About) -> JobError {
-    let WorkerError { kind, message, command, byte, hidden: _ } = error;
-    let sentence = if about.kind == JobKind::Backup { public_of_backup } else { public_sentence };
-    JobError { name: error_name(kind), public: sentence(kind, command, byte), message, command, byte }
+    let WorkerError { kind, message, command, byte, hidden: _, cause } = error;
+    let public = if about.kind == JobKind::Backup {
+        public_of_backup(kind, command, byte, cause)
+    } else {
+        public_sentence(kind, command, byte)
+    };
+    JobError { name: error_name(kind), public, message, command, byte, cause }
 }
 
 fn error_name(kind: ErrorKind) -> ErrorCode {
@@ -128,6 +132,7 @@ mod tests {
             command: None,
             byte: None,
             hidden: false,
+            cause: None,
         }))
     }
 

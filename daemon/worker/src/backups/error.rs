@@ -5,6 +5,8 @@ use std::fmt;
 use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_receive::{ErrorKind, Failure};
 
+use super::cause::BackupCause;
+
 /// What ended a backup.
 #[derive(Debug)]
 pub(crate) enum BackupError {
@@ -19,12 +21,26 @@ pub(crate) enum BackupError {
 pub(crate) struct Said {
     pub kind: ErrorKind,
     pub sentence: String,
+    /// For what the service does about it, and for everybody.
+    pub cause: Option<BackupCause>,
 }
 
 impl BackupError {
     /// A sentence of this kind.
     pub(crate) fn said(kind: ErrorKind, sentence: impl Into<String>) -> Self {
-        Self::Said(Said { kind, sentence: sentence.into() })
+        Self::Said(Said { kind, sentence: sentence.into(), cause: None })
+    }
+
+    /// One of the causes that the service knows.
+    pub(crate) fn because(cause: BackupCause) -> Self {
+        let kind = match cause {
+            BackupCause::NoRoom { .. } => ErrorKind::NoSpace,
+            BackupCause::SourceRefused(_)
+            | BackupCause::FolderElsewhere
+            | BackupCause::DriveNotBtrfs
+            | BackupCause::SameFilesystem => ErrorKind::Failed,
+        };
+        Self::Said(Said { kind, sentence: cause.to_string(), cause: Some(cause) })
     }
 
     /// A call of the kernel failed on the side of the source; `doing` completes "cannot …". Its kind says nothing: what kinds

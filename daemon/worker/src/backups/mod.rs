@@ -36,6 +36,7 @@
 //! parent like any other snapshot of this filesystem, and it is not thinned until the folder has its name again.
 
 mod beneath;
+mod cause;
 mod deleted;
 mod drive_folder;
 mod error;
@@ -77,6 +78,7 @@ mod privileged_two_drives;
 mod simulation;
 
 pub use beneath::{beneath, make_beneath};
+pub use cause::{BackupCause, Pruning, SourceProblem};
 pub(crate) use error::BackupError;
 pub use name::LONGEST as LONGEST_NAME;
 pub use on_drive::{Backups, From, OnDrive, on_drive};
@@ -88,7 +90,6 @@ pub use retention::RetentionRule;
 pub(crate) use run::{Ends, Run};
 pub use seen::{FirstSeen, Listings, Seen};
 pub use shared_snapshots::Why;
-pub use source::REFUSED as SOURCE_REFUSED;
 pub(crate) use space_check::PATIENCE;
 pub use task::{BackupEvent, Task};
 pub use task_time::TaskTime;

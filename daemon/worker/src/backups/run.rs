@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_btrfs::{Error as Fault, filesystem, roots};
-use butterdock_receive::{Control, ErrorKind, Observer, Outcome, Publication, Published, SubvolumeState};
+use butterdock_receive::{Control, Observer, Outcome, Publication, Published, SubvolumeState};
 
+use super::cause::BackupCause;
 use super::error::BackupError;
 use super::identity::Identity;
 use super::last::last;
@@ -140,20 +141,15 @@ impl Run<'_> {
 
     fn check_places(&self, source: &Source<'_>) -> Result<(), BackupError> {
         if !source.is_beside(&self.ends.folder)? {
-            let text = "the folder for snapshots is on another filesystem than the source; correct `snapshots` in \
-                        butterdock.toml";
-            return Err(BackupError::said(ErrorKind::Failed, text));
+            return Err(BackupError::because(BackupCause::FolderElsewhere));
         }
         let on_drive =
             filesystem::is_btrfs(&self.ends.destination).map_err(BackupError::drive("look at the filesystem"))?;
         if !on_drive {
-            let text = "the drive has no btrfs filesystem; enrol it again with --format, or choose another drive";
-            return Err(BackupError::said(ErrorKind::Failed, text));
+            return Err(BackupError::because(BackupCause::DriveNotBtrfs));
         }
         if source.is_beside(&self.ends.destination)? {
-            let text =
-                "the drive and the source are one filesystem, so nothing would be safer for it; choose another drive";
-            return Err(BackupError::said(ErrorKind::Failed, text));
+            return Err(BackupError::because(BackupCause::SameFilesystem));
         }
         Ok(())
     }

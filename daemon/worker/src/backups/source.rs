@@ -6,12 +6,10 @@ use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, directory, file, filesystem, subvolume};
 use butterdock_receive::ErrorKind;
 
-use super::error::BackupError;
+use super::cause::{BackupCause, SourceProblem};
+use super::error::{BackupError, Said};
 use super::identity::Identity;
 use super::shared_snapshots::{Origin, SharedPair};
-
-/// How a sentence begins that refuses a source.
-pub const REFUSED: &str = "the source is ";
 
 /// The source, looked at.
 #[derive(Debug)]
@@ -26,45 +24,26 @@ impl<'f> Source<'f> {
     /// When it is not mounted, the path leads to a folder of what is below; when somebody put another subvolume in its
     /// place, to that one. Both would be sent without a word, and in time thin out all that was ever kept.
     pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, BackupError> {
-        let refuse = |what: String| BackupError::said(ErrorKind::Failed, format!("{REFUSED}{what}"));
+        let refuse = |problem| Err(BackupError::because(BackupCause::SourceRefused(problem)));
         let look = BackupError::source("look at the source");
         if !filesystem::is_btrfs(fd).map_err(&look)? {
-            return Err(refuse(
-                "not on btrfs, so perhaps it is not mounted; mount it, or correct `source` in \
-                 butterdock.toml, then run butterdock backup"
-                    .to_owned(),
-            ));
+            return refuse(SourceProblem::NotBtrfs);
         }
         if !subvolume::is_root(&file::stat(fd).map_err(&look)?) {
-            return Err(refuse(
-                "a folder and no subvolume, so perhaps it is not mounted; mount it, or correct `source` in \
-                 butterdock.toml, then run butterdock backup"
-                    .to_owned(),
-            ));
+            return refuse(SourceProblem::NoSubvolume);
         }
         let SubvolumeInfo { uuid, parent_uuid, .. } = subvolume::info(fd).map_err(&look)?;
         let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
         if origin.uuid.known().is_none() {
-            return Err(refuse(
-                "without a uuid (the top of an old filesystem has none); make a subvolume for what is to be \
-                 backed up and name that one in butterdock.toml"
-                    .to_owned(),
-            ));
+            return refuse(SourceProblem::WithoutUuid);
         }
         if let Some(expected) = expected.filter(|&expected| expected != origin.uuid) {
-            return Err(refuse(format!(
-                "another subvolume ({}) than the one that was backed up before ({expected}), so nothing was \
-                 sent; mount the right one; if the new one is meant, remove the file that butterdockd check-config names \
-                 for this backup, then run butterdock backup DRIVE",
-                origin.uuid
-            )));
+            let cause = BackupCause::SourceRefused(SourceProblem::Another);
+            let sentence = format!("{cause} (it is {}, and {expected} was backed up before)", origin.uuid);
+            return Err(BackupError::Said(Said { kind: ErrorKind::Failed, sentence, cause: Some(cause) }));
         }
         if !holds_anything(fd).map_err(&look)? {
-            return Err(refuse(
-                "empty, which looks like a mistake, so nothing was sent; mount what belongs there, or put a \
-                 file into it if it is meant to be empty"
-                    .to_owned(),
-            ));
+            return refuse(SourceProblem::Empty);
         }
         Ok(Self { fd, origin })
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use butterdock_btrfs::space::space;
 use butterdock_receive::{Candidates, ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
 
+use super::cause::{BackupCause, Pruning};
 use super::deleted::Deleted;
 use super::error::BackupError;
 use super::estimate::Estimate;
@@ -155,40 +156,22 @@ impl Run<'_> {
     }
 }
 
-/// Before anything was thinned.
+/// Before anything was pruned.
 fn too_small_as_it_is(short: Short) -> BackupError {
-    let Short { needed, free } = short;
-    let sentence = format!(
-        "the drive has too little room as it is: about {} MiB are needed and {} MiB are free; a backup first deletes what the \
-         rule keeps no longer, and fails where that is not enough: keep fewer snapshots, free some space on it, or take a \
-         larger drive",
-        needed.div_ceil(1 << 20),
-        free >> 20
-    );
-    BackupError::said(ErrorKind::NoSpace, sentence)
+    no_room(short, Pruning::NotYet)
 }
 
 fn too_small(short: Short) -> BackupError {
-    let Short { needed, free } = short;
-    let sentence = format!(
-        "the drive is full, also after what the rule keeps no longer was deleted: about {} MiB are needed and {} MiB are \
-         free; keep fewer snapshots, free some space on it, or take a larger drive",
-        needed.div_ceil(1 << 20),
-        free >> 20
-    );
-    BackupError::said(ErrorKind::NoSpace, sentence)
+    no_room(short, Pruning::Done)
 }
 
-/// Nothing was thinned, because of the clock.
+/// Nothing was pruned, because of the clock.
 fn too_small_in_doubt(short: Short) -> BackupError {
-    let Short { needed, free } = short;
-    let sentence = format!(
-        "the drive is full, and old snapshots are not deleted while the clock is in doubt: about {} MiB are needed and {} MiB \
-         are free; check the date and run butterdock trust-clock as root, or free some space on it",
-        needed.div_ceil(1 << 20),
-        free >> 20
-    );
-    BackupError::said(ErrorKind::NoSpace, sentence)
+    no_room(short, Pruning::Stopped)
+}
+
+fn no_room(Short { needed, free }: Short, pruning: Pruning) -> BackupError {
+    BackupError::because(BackupCause::NoRoom { needed, free, pruning })
 }
 
 /// The transaction after which everything is new.

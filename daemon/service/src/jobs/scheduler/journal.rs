@@ -3,7 +3,7 @@
 use crate::types::{ErrorCode, JobKind, JobState};
 use uuid::Uuid;
 
-use crate::backups::{BackupEvent, SOURCE_REFUSED, from_future};
+use crate::backups::{BackupCause, BackupEvent, from_future};
 use crate::catalogue;
 use crate::jobs::about::About;
 use crate::jobs::job::{Job, JobError};
@@ -48,7 +48,7 @@ fn event(kind: &JobKind, state: &JobState, failure: Option<&JobError>) -> &'stat
         None => catalogue::JOB_SUCCEEDED,
         Some(_) if *state == JobState::Cancelled => catalogue::JOB_CANCELLED,
         Some(failure) if failure.name == ErrorCode::NoSpace => catalogue::NO_SPACE,
-        Some(failure) if backup && failure.message.contains(SOURCE_REFUSED) => catalogue::SOURCE_REFUSED,
+        Some(JobError { cause: Some(BackupCause::SourceRefused(_)), .. }) if backup => catalogue::SOURCE_REFUSED,
         Some(_) if backup => catalogue::BACKUP_FAILED,
         Some(_) => catalogue::JOB_FAILED,
     }
@@ -57,6 +57,7 @@ fn event(kind: &JobKind, state: &JobState, failure: Option<&JobError>) -> &'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backups::SourceProblem;
 
     #[test]
     fn each_end_is_the_event_that_a_person_looks_for() {
@@ -69,9 +70,16 @@ mod tests {
         assert_eq!(of(backup, &JobState::Cancelled, ErrorCode::Cancelled, "x"), catalogue::JOB_CANCELLED);
         assert_eq!(of(backup, &JobState::Failed, ErrorCode::NoSpace, "x"), catalogue::NO_SPACE);
         assert_eq!(of(receive, &JobState::Failed, ErrorCode::NoSpace, "x"), catalogue::NO_SPACE);
-        let empty = "the source is empty, which looks like a mistake";
-        assert_eq!(of(backup, &JobState::Failed, ErrorCode::Failed, empty), catalogue::SOURCE_REFUSED);
+        let cause = Some(BackupCause::SourceRefused(SourceProblem::Empty));
+        let empty = JobError { cause, ..JobError::plain(ErrorCode::Failed, "x") };
+        assert_eq!(event(backup, &JobState::Failed, Some(&empty)), catalogue::SOURCE_REFUSED);
         assert_eq!(of(backup, &JobState::Failed, ErrorCode::Failed, "x"), catalogue::BACKUP_FAILED);
-        assert_eq!(of(receive, &JobState::Failed, ErrorCode::Failed, empty), catalogue::JOB_FAILED);
+        assert_eq!(of(receive, &JobState::Failed, ErrorCode::Failed, "x"), catalogue::JOB_FAILED);
+    }
+
+    #[test]
+    fn a_file_name_does_not_make_a_failure_a_refused_source() {
+        let failure = JobError::plain(ErrorCode::Failed, "cannot write, on \"the source is here.txt\"");
+        assert_eq!(event(&JobKind::Backup, &JobState::Failed, Some(&failure)), catalogue::BACKUP_FAILED);
     }
 }
