@@ -40,7 +40,7 @@ pub struct MatchRule {
 #[serde(rename_all = "kebab-case")]
 pub enum OnFinish {
     /// It stays mounted.
-    RetentionRule,
+    Keep,
     /// It is unmounted and locked.
     #[default]
     Unmount,
@@ -87,7 +87,7 @@ impl DriveRules {
             vec!["Drives on USB and removable ones are shown; none is touched until it is enrolled.".to_owned()];
         all.extend(matches.iter().map(|rule| format!("Also shown: drives {}.", rule.words())));
         let end = match on_finish {
-            OnFinish::RetentionRule => "stays mounted",
+            OnFinish::Keep => "stays mounted",
             OnFinish::Unmount => "is unmounted and locked",
             OnFinish::PowerOff => "is unmounted, locked and switched off where it can be",
         };

@@ -11,7 +11,7 @@ use super::record::Record;
 #[derive(Debug)]
 enum Ask {
     Write(Box<Record>),
-    RetentionRule(usize),
+    Keep(usize),
     /// Answered when everything before it is on disk.
     Settle(oneshot::Sender<()>),
 }
@@ -56,7 +56,7 @@ impl HistoryWriter {
     /// From now on so many are kept.
     pub(super) fn keep(&self, most: usize) {
         self.ended.keep(most);
-        self.ask(Ask::RetentionRule(most));
+        self.ask(Ask::Keep(most));
     }
 
     /// The jobs that ended, the newest first, without their details.
@@ -101,7 +101,7 @@ fn answer(history: &mut History, ask: Ask) {
                 tracing::warn!(butterdock_job = %record.id, "cannot write the job into the history: {error}");
             }
         }
-        Ask::RetentionRule(keep) => history.keep(keep),
+        Ask::Keep(keep) => history.keep(keep),
         // Whoever asked may have left.
         Ask::Settle(reply) => drop(reply.send(())),
     }
@@ -161,10 +161,10 @@ mod tests {
         let has_room = |records, class| writer.has_room_for(records, class);
         assert!(has_room(ROOM, JobClass::RootDrive) && !has_room(ROOM + 1, JobClass::RootDrive));
         // Nothing is written before this task waits.
-        (0..ROOM - ROOTS).for_each(|_| writer.ask(Ask::RetentionRule(3)));
+        (0..ROOM - ROOTS).for_each(|_| writer.ask(Ask::Keep(3)));
         assert!(!has_room(1, JobClass::UserStream) && !has_room(1, JobClass::UserDrive));
         assert!(has_room(ROOTS, JobClass::RootDrive) && has_room(ROOTS, JobClass::Remove));
-        (0..ROOTS).for_each(|_| writer.ask(Ask::RetentionRule(3)));
+        (0..ROOTS).for_each(|_| writer.ask(Ask::Keep(3)));
         assert!(!has_room(1, JobClass::RootDrive));
         writer.settle().await;
         assert!(has_room(ROOM, JobClass::RootDrive) && has_room(ROOM - ROOTS, JobClass::UserStream));

@@ -88,7 +88,7 @@ impl DriveManager {
         });
         let off = match mode {
             ReleaseMode::Remove => true,
-            ReleaseMode::AsConfigured if on_finish == OnFinish::RetentionRule || kept == Some(true) => {
+            ReleaseMode::AsConfigured if on_finish == OnFinish::Keep || kept == Some(true) => {
                 return Ok(Condition::Sound);
             }
             ReleaseMode::AsConfigured => on_finish == OnFinish::PowerOff,
