@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::VolumeName;
+use crate::drives::DriveManager;
 use crate::jobs::{Jobs, sweep};
 use crate::volumes::{Mounts, Place, Volume};
 use crate::worker::Spawner;
@@ -70,7 +71,7 @@ async fn sweep_one(spawner: Arc<Spawner>, volume: Arc<Volume>) {
 /// swept, unless a job works there: that has swept, and knows what it left.
 pub(crate) async fn follow_mounts(
     mounts: Mounts,
-    jobs: Jobs,
+    (jobs, manager): (Jobs, DriveManager),
     spawner: Arc<Spawner>,
     mut volumes: watch::Receiver<Vec<Arc<Volume>>>,
     mut known: Known,
@@ -79,6 +80,7 @@ pub(crate) async fn follow_mounts(
         if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
             jobs.mounts(ids).await;
         }
+        manager.mounts_changed();
         let all = volumes.borrow_and_update().clone();
         look_at_all(&all).await;
         for volume in known.come(&all) {

@@ -9,10 +9,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::backups;
-use crate::drives::{DriveId, DriveManager, ReleaseMode};
+use crate::drives::DriveId;
 use crate::jobs::Estimated;
 use crate::service::Service;
-use crate::types::{BackupStatus, DriveState, Error, ErrorCode, Warning};
+use crate::types::{BackupStatus, Error, ErrorCode, Warning};
 
 pub use crate::backups::{From as MadeBy, OnDrive as SnapshotOnDrive};
 
@@ -27,17 +27,15 @@ impl Service {
     pub async fn list_snapshots(&self, drive: DriveId) -> Result<Vec<SnapshotOnDrive>, Error> {
         let manager = &self.0.manager;
         let backups = manager.remembered(&drive);
-        let visit = Visit::begin(manager, &drive);
         let lease = manager.lease(&drive).await?;
         let read = move || {
             let found = backups::on_drive(lease.root(), &backups);
             (lease, found)
         };
-        // A task of its own: also a drive that answers when nobody waits any more is let go.
+        // A task of its own: a drive that answers after the timeout is released as well.
         let listing = tokio::spawn(async move {
             let (lease, found) = spawn_blocking(read).await?;
             lease.close().await;
-            visit.end().await;
             Ok(found)
         });
         let listed = timeout(LISTING, listing).await.map(|listed| listed.and_then(|listed| listed));
@@ -57,10 +55,7 @@ impl Service {
     /// `NotFound`: the configuration names no folder of it; the drive cannot be used.
     pub async fn list_streams(&self, drive: DriveId) -> Result<Vec<Row>, Error> {
         let folder = self.0.manager.folder(&drive)?;
-        let visit = Visit::begin(&self.0.manager, &drive);
-        let rows = self.read_streams(&drive, folder).await;
-        visit.end().await;
-        rows
+        self.read_streams(&drive, folder).await
     }
 
     /// Where each backup stands on each drive; with `estimate` also what it would send to those that are attached.
@@ -76,21 +71,17 @@ impl Service {
         all
     }
 
-    /// Looks whether there are stream files to import; a job that follows releases the drive.
+    /// Looks whether there are stream files to import.
     pub(crate) async fn find_stream_files(
         &self,
         drive: &DriveId,
         folder: PathBuf,
         name: Option<&[u8]>,
-    ) -> Result<Visit, Error> {
-        let visit = Visit::begin(&self.0.manager, drive);
-        let rows = self.read_streams(drive, folder).await;
+    ) -> Result<(), Error> {
         let wanted = |row: &Row| name.is_none_or(|name| *name == row.name);
-        if rows.as_ref().is_ok_and(|rows| rows.iter().any(wanted)) {
-            return Ok(visit);
+        if self.read_streams(drive, folder).await?.iter().any(wanted) {
+            return Ok(());
         }
-        visit.end().await;
-        rows?;
         let text = match name {
             Some(_) => {
                 "there is no stream file of that name on the drive; butterdock import --list shows what there is"
@@ -113,9 +104,7 @@ impl Service {
         for drive in attached.collect::<BTreeSet<_>>() {
             let id = DriveId(drive.clone());
             let of_it = all.iter_mut().filter(|row| row.drive.as_ref() == Some(&drive)).collect();
-            let visit = Visit::begin(&self.0.manager, &id);
             self.estimate_on(&id, of_it).await;
-            visit.end().await;
         }
     }
 
@@ -149,33 +138,6 @@ fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
             backup.warnings.extend(from_future.into_iter().map(warning));
         }
         Err(error) => backup.problem = Some(error.to_string()),
-    }
-}
-
-/// Leaves a drive as it was: one that was not mounted before is let go afterwards, as after a job.
-#[derive(Debug)]
-pub(crate) struct Visit {
-    manager: DriveManager,
-    drive: DriveId,
-    was_mounted: bool,
-}
-
-impl Visit {
-    /// Before the drive is held.
-    fn begin(manager: &DriveManager, drive: &DriveId) -> Self {
-        let was_mounted =
-            manager.drive(drive).is_some_and(|now| matches!(now.state, DriveState::Mounted | DriveState::Busy));
-        Self { manager: manager.clone(), drive: drive.clone(), was_mounted }
-    }
-
-    /// When nobody here holds it any more. A job that holds it meanwhile lets it go itself.
-    pub(crate) async fn end(self) {
-        if self.was_mounted {
-            return;
-        }
-        if let Err(error) = self.manager.release(&self.drive, ReleaseMode::AsConfigured).await {
-            tracing::info!("the drive {} is not let go after it was looked at: {error}", self.drive);
-        }
     }
 }
 

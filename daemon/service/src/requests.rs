@@ -100,10 +100,13 @@ impl Service {
         uid: u32,
     ) -> Result<JobHandle, Error> {
         let drive = self.about(drive)?;
+        // Until all are taken: the first may end before.
+        let _reservation = self.0.manager.reserve(&drive.id);
         let none = "no such backup goes to this drive; butterdock backups lists what there is";
         let mut first = Err(Error::new(ErrorCode::NotFound, none));
         for (at, backup) in backups.into_iter().enumerate() {
-            let request = BackupJobRequest { manager: self.0.manager.clone(), drive: drive.clone(), backup, uid };
+            let reservation = self.0.manager.reserve(&drive.id);
+            let request = BackupJobRequest { reservation, drive: drive.clone(), backup, uid };
             let taken = self.0.jobs.back_up(request).await;
             if at == 0 || first.is_err() {
                 first = taken;
@@ -117,7 +120,8 @@ impl Service {
     /// # Errors
     /// `Busy`, `NotFound`.
     pub async fn verify(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
-        let request = VerifyJobRequest { manager: self.0.manager.clone(), drive: self.about(drive)?, uid };
+        let reservation = self.0.manager.reserve(&drive);
+        let request = VerifyJobRequest { reservation, drive: self.about(drive)?, uid };
         self.0.jobs.verify(request).await
     }
 
@@ -138,8 +142,8 @@ impl Service {
             return Err(Error::new(ErrorCode::NotFound, text));
         };
         let (drive, place) = (self.about(drive)?, place(&volume).await?);
-        let (manager, snapshot) = (self.0.manager.clone(), Identity(snapshot.into_bytes()));
-        self.0.jobs.restore(RestoreJobRequest { manager, drive, snapshot, volume, place, name, uid }).await
+        let (reservation, snapshot) = (self.0.manager.reserve(&drive.id), Identity(snapshot.into_bytes()));
+        self.0.jobs.restore(RestoreJobRequest { reservation, drive, snapshot, volume, place, name, uid }).await
     }
 
     /// Receives stream files that are on a drive into a volume.
@@ -150,17 +154,17 @@ impl Service {
         let ImportRequest { drive: id, volume, name, verify, uid } = request;
         let folder = self.0.manager.folder(&id)?;
         let (drive, place) = (self.about(id.clone())?, place(&volume).await?);
-        let visit = self.find_stream_files(&id, folder.clone(), name.as_deref()).await?;
-        let manager = self.0.manager.clone();
+        // The drive stays mounted from the look to the job.
+        let reservation = self.0.manager.reserve(&id);
+        if let Err(error) = self.find_stream_files(&id, folder.clone(), name.as_deref()).await {
+            // What goes wrong is the drive's problem.
+            drop(reservation.end().await);
+            return Err(error);
+        }
         // As for streams that are handed in: what users bring is decoded.
         let verify = verify || uid != 0;
-        let request = ImportJobRequest { manager, drive, folder, volume, place, only: name, verify, uid };
-        let taken = self.0.jobs.import(request).await;
-        if taken.is_err() {
-            // A job would release the drive.
-            visit.end().await;
-        }
-        taken
+        let request = ImportJobRequest { reservation, drive, folder, volume, place, only: name, verify, uid };
+        self.0.jobs.import(request).await
     }
 
     /// The drive, as the job remembers it.

@@ -56,7 +56,7 @@ impl Service {
         let known = Known::of(&volumes);
         sweep_all(&spawner, &volumes).await;
         let volumes = watch::Sender::new(volumes);
-        tokio::spawn(follow_mounts(mounts, jobs.clone(), spawner, volumes.subscribe(), known));
+        tokio::spawn(follow_mounts(mounts, (jobs.clone(), manager.clone()), spawner, volumes.subscribe(), known));
         tokio::spawn(clock.clone().follow(async || {
             tokio::time::sleep(CLOCK_CHECK).await;
             Some(())
@@ -139,6 +139,7 @@ impl Service {
 
     /// Ends every job and unmounts every drive that is not in use. Workers that hang are left to the end of the process.
     pub async fn stop(&self) {
+        self.0.manager.keep_drives();
         self.0.jobs.stop().await;
         self.0.manager.stop().await;
     }
@@ -151,12 +152,13 @@ impl Service {
 
 /// Begins the backups that are due because a drive was plugged in.
 async fn follow_plugs(service: Service, mut plugged: mpsc::UnboundedReceiver<Plugged>) {
-    while let Some(Plugged { drive, backups }) = plugged.recv().await {
+    while let Some(Plugged { drive, backups, reservation }) = plugged.recv().await {
         tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
         let id = drive.to_string();
         if let Err(error) = service.begin_backups(drive, backups, 0).await {
             tracing::warn!("the backups to the drive {id} that was plugged in do not begin: {error}");
         }
+        drop(reservation);
     }
 }
 

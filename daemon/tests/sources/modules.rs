@@ -56,7 +56,7 @@ const SERVICE: Table = &[
         ],
     ),
     ("lib", &[]),
-    ("mounts", &["config", "jobs", "volumes", "worker"]),
+    ("mounts", &["config", "drives", "jobs", "volumes", "worker"]),
     ("policy", &["config", "drives"]),
     ("queries", &["backups", "drives", "jobs", "service", "types"]),
     ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),

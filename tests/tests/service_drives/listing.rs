@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use butterdock_dbus::{BackupRow, DriveState, SnapshotRow};
-use butterdock_tests::service::no_options;
+use butterdock_tests::chaos::Frozen;
+use butterdock_tests::service::{Client, no_options};
 use butterdock_tests::snapshot;
 use zbus::Variant;
 
@@ -107,4 +108,28 @@ fn the_snapshots_on_a_drive_are_told_with_what_is_known_of_them() -> Result<()> 
     ensure!(told[0].parent_uuid.as_ref() == Some(&told[1].uuid) && told[1].parent_uuid.is_none(), "{told:?}");
     ensure!(told[0].created > told[1].created, "{told:?}");
     Ok(())
+}
+
+#[test]
+fn a_job_that_ends_during_an_estimate_leaves_the_release_to_the_estimate() -> Result<()> {
+    let scenario = Scenario::begin()?;
+    let asking = Client::connect(scenario.fixture.bus.address())?;
+    // The estimate cannot make its snapshot.
+    let frozen = Frozen::new(scenario.pool.path())?;
+    std::thread::scope(|scope| {
+        let mut options = no_options();
+        options.insert("estimate", Variant::from(true));
+        let estimate = scope.spawn(move || asking.call(ROOT, (MANAGER, "ListBackups"), &options).map(drop));
+        scenario.drive("held by the estimate", &DriveState::Busy)?;
+        let job = scenario.job("Verify", &no_options())?;
+        let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
+        ensure!(note.is_empty() && scenario.is_held()?, "{note}");
+        drop(frozen);
+        estimate.join().map_err(|_panic| anyhow::anyhow!("the call panicked"))??;
+        // The estimate's answer comes after the release.
+        let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
+        ensure!(drive.is.state == DriveState::Safe && drive.is.problem.is_empty(), "{drive:?}");
+        ensure!(!scenario.is_held()?, "still mounted");
+        Ok(())
+    })
 }

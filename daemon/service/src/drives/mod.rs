@@ -33,7 +33,7 @@ pub(crate) use block_device::{Mapping, Partition};
 pub(crate) use enrolment::{Enrolment, Member, Register};
 pub(crate) use error::{Error, Result};
 pub(crate) use luks::{Cryptsetup, Secret, is_open, mapping_name};
-pub(crate) use manager::{Condition, Lease, Plugged, ReleaseMode};
+pub(crate) use manager::{Condition, DriveReservation, Lease, Plugged};
 pub use manager::{Drive, DriveId, DriveManager};
 pub(crate) use monitor::{Event, Monitor};
 pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};

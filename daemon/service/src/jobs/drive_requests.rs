@@ -8,13 +8,13 @@ use crate::types::Error;
 use super::about::AboutDrive;
 use super::handle::{JobHandle, Jobs};
 use super::work::Work;
-use crate::drives::DriveManager;
+use crate::drives::DriveReservation;
 use crate::volumes::{Place, Volume};
 
 /// A drive that somebody wants compared with its checksums.
 #[derive(Debug)]
 pub(crate) struct VerifyJobRequest {
-    pub manager: DriveManager,
+    pub reservation: DriveReservation,
     pub drive: AboutDrive,
     pub uid: u32,
 }
@@ -22,7 +22,7 @@ pub(crate) struct VerifyJobRequest {
 /// Stream files on a drive that somebody wants received.
 #[derive(Debug)]
 pub(crate) struct ImportJobRequest {
-    pub manager: DriveManager,
+    pub reservation: DriveReservation,
     pub drive: AboutDrive,
     /// Where on the drive they are.
     pub folder: PathBuf,

@@ -18,7 +18,7 @@ use super::runner::RunnerEvent;
 use super::work::Work;
 use crate::backups::Identity;
 use crate::config::{Config, VolumeName};
-use crate::drives::DriveManager;
+use crate::drives::{DriveManager, DriveReservation};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Place, Volume};
 
@@ -43,7 +43,7 @@ pub(crate) struct ReceiveJobRequest {
 /// A backup that is to be made.
 #[derive(Debug)]
 pub(crate) struct BackupJobRequest {
-    pub manager: DriveManager,
+    pub reservation: DriveReservation,
     pub drive: AboutDrive,
     /// Its name in the configuration.
     pub backup: String,
@@ -54,7 +54,7 @@ pub(crate) struct BackupJobRequest {
 /// A snapshot that somebody wants back from a drive.
 #[derive(Debug)]
 pub(crate) struct RestoreJobRequest {
-    pub manager: DriveManager,
+    pub reservation: DriveReservation,
     pub drive: AboutDrive,
     /// The uuid of the snapshot on the drive.
     pub snapshot: Identity,
@@ -105,8 +105,6 @@ pub(super) enum SchedulerMessage {
     Configured(Box<Config>),
     /// Answered with whether nothing works there.
     Idle(Where, oneshot::Sender<bool>),
-    /// Answered with whether a job waits for its turn there.
-    Awaited(Where, oneshot::Sender<bool>),
     /// Answered at once.
     Ping(oneshot::Sender<()>),
     /// Answered when no job is left.

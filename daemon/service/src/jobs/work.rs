@@ -91,15 +91,14 @@ impl Work {
         }
     }
 
-    /// The drive that it needs.
-    pub(super) fn context(&self) -> Option<DriveContext> {
+    /// It was accepted as a job.
+    pub(super) fn set_accepted(&mut self) {
         match self {
-            Self::Receive(_) => None,
-            Self::Backup(request) => Some(context(&request.manager, &request.drive)),
-            Self::Remove(request) => Some(context(&request.manager, &request.drive)),
-            Self::Restore(request) => Some(context(&request.manager, &request.drive)),
-            Self::Verify(request) => Some(context(&request.manager, &request.drive)),
-            Self::Import(request) => Some(context(&request.manager, &request.drive)),
+            Self::Receive(_) | Self::Remove(_) => {}
+            Self::Backup(request) => request.reservation.set_of_job(),
+            Self::Restore(request) => request.reservation.set_of_job(),
+            Self::Verify(request) => request.reservation.set_of_job(),
+            Self::Import(request) => request.reservation.set_of_job(),
         }
     }
 
@@ -151,36 +150,38 @@ impl Work {
                 tokio::spawn(Receive { runner, volume, place, input, order }.run());
             }
             Self::Backup(request) => {
-                let context = context(&request.manager, &request.drive);
-                let Some(rule) = config.backup(&request.backup).cloned() else {
+                let BackupJobRequest { reservation, drive, backup, .. } = *request;
+                let Some(rule) = config.backup(&backup).cloned() else {
                     let failure = JobError::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
-                    tokio::spawn(context.refuse(runner, Ending::JobError(failure)));
+                    tokio::spawn(async move { runner.over(Ending::JobError(failure)).await });
                     return;
                 };
+                let context = context(reservation.manager(), &drive);
                 let (sources, source_locks, retention) = (sources.clone(), source_locks.clone(), retention.clone());
                 let task = Backup { rule, sources, source_locks, retention, writer_threads };
-                tokio::spawn(DriveJob { runner, context, task }.run());
+                tokio::spawn(DriveJob { runner, context, reservation, task }.run());
             }
             Self::Import(request) => {
-                let ImportJobRequest { manager, drive, folder, volume, place, only, verify, uid } = *request;
-                let (context, order) =
-                    (context(&manager, &drive), worker::Order::Import { only, verify, asked_by: uid, writer_threads });
+                let ImportJobRequest { reservation, drive, folder, volume, place, only, verify, uid } = *request;
+                let context = context(reservation.manager(), &drive);
+                let order = worker::Order::Import { only, verify, asked_by: uid, writer_threads };
                 let task = Import { folder, volume, place, order };
-                tokio::spawn(DriveJob { runner, context, task }.run());
+                tokio::spawn(DriveJob { runner, context, reservation, task }.run());
             }
             Self::Verify(request) => {
-                let context = context(&request.manager, &request.drive);
-                tokio::spawn(DriveJob { runner, context, task: Verify }.run());
+                let VerifyJobRequest { reservation, drive, .. } = *request;
+                let context = context(reservation.manager(), &drive);
+                tokio::spawn(DriveJob { runner, context, reservation, task: Verify }.run());
             }
             Self::Remove(request) => {
                 let context = context(&request.manager, &request.drive);
                 tokio::spawn(Remove { runner, context }.run());
             }
             Self::Restore(request) => {
-                let RestoreJobRequest { manager, drive, snapshot, volume, place, name, .. } = *request;
-                let context = context(&manager, &drive);
+                let RestoreJobRequest { reservation, drive, snapshot, volume, place, name, .. } = *request;
+                let context = context(reservation.manager(), &drive);
                 let task = Restore { snapshot, volume, place, name, writer_threads };
-                tokio::spawn(DriveJob { runner, context, task }.run());
+                tokio::spawn(DriveJob { runner, context, reservation, task }.run());
             }
         }
     }

@@ -42,6 +42,12 @@ impl DriveLock {
         }
     }
 
+    /// Waits for the turn, however long it takes.
+    pub(super) async fn wait(&self) -> Option<DriveLockGuard> {
+        // It is never closed.
+        Arc::clone(&self.0).acquire_owned().await.ok()
+    }
+
     /// Whether something is being done with the drive.
     pub(super) fn taken(&self) -> bool {
         self.0.available_permits() == 0

@@ -1,5 +1,6 @@
 //! The drives as other modules use them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::types::{BackupStatus, DriveProperties, EnrolOptions, Error};
@@ -9,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::drive_lock::{DriveLock, DriveLockGuard, answer};
 use super::fault::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Plugged, ReleaseMode, follow, once, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Plugged, follow, once, rows, secret};
 use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
 use crate::config::Config;
 use crate::drives::{Enrolment, Monitor, Register, luks, mount};
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) arrived: watch::Sender<()>,
     plugged: mpsc::UnboundedSender<Plugged>,
     pub(super) hooks: Hooks,
+    /// The service ends.
+    pub(super) ending: AtomicBool,
 }
 
 impl DriveManager {
@@ -70,6 +73,7 @@ impl DriveManager {
             arrived: watch::Sender::new(()),
             plugged,
             hooks,
+            ending: AtomicBool::new(false),
         }));
         (manager, told)
     }
@@ -143,8 +147,8 @@ impl DriveManager {
     /// # Errors
     /// Why it cannot be used.
     pub(crate) async fn lease(&self, id: &DriveId) -> Result<Lease, Error> {
-        let (manager, id) = (self.clone(), id.clone());
-        answer(async move { manager.lease_now(&id).await }).await
+        let (manager, id, reservation) = (self.clone(), id.clone(), self.reserve(id));
+        answer(async move { manager.lease_now(&id, reservation).await }).await
     }
 
     /// What all enrolled drives, present or not, need for their next increment of a backup.
@@ -202,13 +206,15 @@ impl DriveManager {
         Backups { machine, known, marks }
     }
 
-    /// Lets it go; what it had come to. It is safe to be unplugged afterwards, unless the configuration keeps it mounted.
+    /// Makes it safe to be unplugged: whoever looks at it ends, and it is unmounted, locked and switched off. Answers with its
+    /// condition then.
     ///
     /// # Errors
-    /// Somebody uses it, or the drive failed with something that nobody was told of: then it is not safe.
-    pub(crate) async fn release(&self, id: &DriveId, mode: ReleaseMode) -> Result<Condition, Error> {
+    /// A job uses it, a program has it open, or the drive failed with something that was reported to nobody: then it is not
+    /// safe.
+    pub(crate) async fn safely_remove(&self, id: &DriveId) -> Result<Condition, Error> {
         let (manager, id) = (self.clone(), id.clone());
-        answer(async move { manager.release_now(&id, mode).await }).await
+        answer(async move { manager.remove_now(&id).await }).await
     }
 
     /// What is due, and when was the last good one.
@@ -220,6 +226,12 @@ impl DriveManager {
     pub(crate) fn configured(&self, config: &Config) {
         self.lock().config = config.clone();
         self.review();
+    }
+
+    /// From now on no drive is released by itself: the service ends, and a drive that it switched off would be away for the
+    /// next one.
+    pub(crate) fn keep_drives(&self) {
+        self.0.ending.store(true, Ordering::Release);
     }
 
     /// Unmounts what nobody uses, before the service ends.

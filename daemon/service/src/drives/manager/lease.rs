@@ -7,9 +7,9 @@ use crate::types::Error;
 use butterdock_btrfs::mount_ids;
 use tokio::sync::watch;
 
-use super::DriveId;
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
+use super::{DriveId, DriveReservation};
 use crate::backups::{Known, SharedSnapshot};
 use crate::dir_handle::DirHandle;
 
@@ -21,6 +21,7 @@ pub(crate) struct Lease {
     gone: watch::Receiver<bool>,
     removal: watch::Receiver<bool>,
     held: Held,
+    reservation: DriveReservation,
 }
 
 /// That the drive is held: counted as long as this is there.
@@ -38,15 +39,20 @@ impl Lease {
         root: File,
         mount: u64,
         (gone, removal): (watch::Receiver<bool>, watch::Receiver<bool>),
+        reservation: DriveReservation,
     ) -> Self {
-        Self { root: OwnedFd::from(root).into(), mount, gone, removal, held: Held { manager, id } }
+        let held = Held { manager, id };
+        Self { root: OwnedFd::from(root).into(), mount, gone, removal, held, reservation }
     }
 
-    /// Holds it no longer, once nothing of it is open here, or that takes too long.
+    /// Holds it no longer, once nothing of it is open here, or that takes too long. Where nobody else needs the drive, this
+    /// returns when it is released.
     pub(crate) async fn close(self) {
-        let Self { root, held, .. } = self;
+        let Self { root, held, reservation, .. } = self;
         root.close().await;
         drop(held);
+        // What goes wrong is the drive's problem, and is in the journal.
+        drop(reservation.end().await);
     }
 
     /// The top of its filesystem.
@@ -96,15 +102,19 @@ impl Drop for Held {
 }
 
 impl DriveManager {
-    pub(super) async fn lease_now(&self, id: &DriveId) -> Result<Lease, Error> {
+    pub(super) async fn lease_now(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
         let guard = self.lock_drive(id).await?;
-        let lease = self.hold(id).await;
+        let lease = self.hold(id, reservation).await;
         self.done(guard);
         lease
     }
 
-    async fn hold(&self, id: &DriveId) -> Result<Lease, Error> {
+    async fn hold(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
+        let was_mounted = self.entry(id, |entry| entry.mount.is_some()) == Some(true);
         let mount = self.ensure_mounted(id).await?;
+        if !was_mounted {
+            self.entry(id, |entry| entry.due = true);
+        }
         let gone = mount.gone.subscribe();
         let (root, number) = blocking(id, move || {
             let root = mount.mounted.root()?;
@@ -112,6 +122,6 @@ impl DriveManager {
             Ok((root, mount))
         })
         .await?;
-        self.held(id, root, number, gone)
+        self.held(id, (root, number), gone, reservation)
     }
 }

@@ -13,8 +13,9 @@
 //! * `journal` is what a person reads later of the drives that came.
 //! * `secret` reads what a caller unlocks a drive with.
 //! * `condition` is what a drive had come to when it was unmounted last.
-//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `ending` are what can be done; `lease` is how a job holds a drive, and
+//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `release` are what can be done; `lease` is how a job holds a drive, and
 //!   `reading` how it holds one that has no btrfs.
+//! * `reservation` counts who needs a drive. The end of the last one releases it.
 //!
 //! The policy never waits, and the dock has no opinions: it carries out the next step and asks again. What went wrong with
 //! a drive is its `problem` until its devices change or somebody takes it in hand: nothing is tried twice by itself.
@@ -34,6 +35,7 @@ mod reading;
 mod records;
 mod release;
 mod replaced;
+mod reservation;
 mod review;
 mod rows;
 mod secret;
@@ -47,24 +49,18 @@ pub(crate) use condition::Condition;
 pub use handle::DriveManager;
 pub use id::DriveId;
 pub(crate) use lease::Lease;
+pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
 
 /// A drive was plugged in for which backups are configured that begin then.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Plugged {
     /// It is mounted.
     pub drive: DriveId,
     /// The names of these backups, in the order of the configuration.
     pub backups: Vec<String>,
-}
-
-/// How a drive is let go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReleaseMode {
-    /// As `on_finish` has it.
-    AsConfigured,
-    /// Unmounted, locked, and switched off where that can be.
-    Remove,
+    /// Keeps it mounted until they are jobs.
+    pub reservation: DriveReservation,
 }
 
 /// Sorted, each once.

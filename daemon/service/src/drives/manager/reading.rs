@@ -10,12 +10,12 @@ use std::sync::Arc;
 use crate::types::{Error, ErrorCode};
 use tokio::sync::watch;
 
-use super::DriveId;
 use super::drive_lock::{answer, blocking};
 use super::fault::{failed, no_such_drive};
 use super::handle::DriveManager;
 use super::lease::Lease;
 use super::table::DriveTable;
+use super::{DriveId, DriveReservation};
 use crate::drives::{BlockDevice, ReadOnly, read_only};
 use crate::policy::Action;
 
@@ -47,13 +47,13 @@ impl DriveManager {
             return self.lease(id).await;
         }
         self.folder(id)?;
-        let (manager, id) = (self.clone(), id.clone());
-        answer(async move { manager.read_now(&id).await }).await
+        let (manager, id, reservation) = (self.clone(), id.clone(), self.reserve(id));
+        answer(async move { manager.read_now(&id, reservation).await }).await
     }
 
-    async fn read_now(&self, id: &DriveId) -> Result<Lease, Error> {
+    async fn read_now(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
         let guard = self.lock_drive(id).await?;
-        let held = self.mount_to_read(id).await;
+        let held = self.mount_to_read(id, reservation).await;
         if let Err(error) = &held {
             self.entry(id, |entry| entry.problem = error.to_string());
         }
@@ -61,14 +61,15 @@ impl DriveManager {
         held
     }
 
-    async fn mount_to_read(&self, id: &DriveId) -> Result<Lease, Error> {
+    async fn mount_to_read(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
         let (facts, kind) = self.plain(&self.lock(), id)?;
         let device = facts.clone();
         let root = blocking(id, move || read_only(kind, &device)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only, for its stream files");
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.
-        self.held(id, root, 0, gone)
+        self.entry(id, |entry| entry.due = true);
+        self.held(id, (root, 0), gone, reservation)
     }
 
     /// The one device of a drive that is not enrolled, and its filesystem, where it is one that is read.
@@ -114,9 +115,9 @@ impl DriveManager {
     pub(super) fn held(
         &self,
         id: &DriveId,
-        root: File,
-        mount: u64,
+        (root, mount): (File, u64),
         gone: watch::Receiver<bool>,
+        reservation: DriveReservation,
     ) -> Result<Lease, Error> {
         let held = self.entry(id, |entry| {
             entry.leased = entry.leased.saturating_add(1);
@@ -124,6 +125,6 @@ impl DriveManager {
             entry.removal.subscribe()
         });
         let removal = held.ok_or_else(|| no_such_drive(id))?;
-        Ok(Lease::new(self.clone(), id.clone(), root, mount, (gone, removal)))
+        Ok(Lease::new(self.clone(), id.clone(), root, mount, (gone, removal), reservation))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,10 @@ use tokio::time::timeout;
 use super::drive_lock::blocking;
 use super::fault::{PULLED, for_caller, no_such_drive};
 use super::handle::DriveManager;
+use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
-use super::{Condition, DriveId, ReleaseMode};
+use super::{Condition, DriveId};
 use crate::catalogue;
-use crate::config::OnFinish;
 use crate::drives::power::claim;
 use crate::drives::{BlockDevice, Cryptsetup, Power, Result as Done, is_open, power_off};
 use crate::hooks::Kind;
@@ -42,21 +43,81 @@ struct ReleasePlan {
 }
 
 impl DriveManager {
-    pub(super) async fn release_now(&self, id: &DriveId, mode: ReleaseMode) -> Result<Condition, Error> {
+    /// Makes it safe to unplug because a person asks for that.
+    pub(super) async fn remove_now(&self, id: &DriveId) -> Result<Condition, Error> {
         let guard = self.lock_drive(id).await?;
-        let is_removal = mode == ReleaseMode::Remove;
-        if is_removal {
-            self.end_looks(id).await;
-        }
-        let done = self.release_locked(id, mode).await;
-        if is_removal {
-            self.entry(id, |entry| entry.removal.send_replace(false));
-        }
+        self.end_looks(id).await;
+        let done = match self.free(id) {
+            Ok(()) => self.release_locked(id, true).await,
+            Err(error) => Err(error),
+        };
+        self.entry(id, |entry| {
+            entry.served = true;
+            entry.removal.send_replace(false);
+            if let Err(error) = &done {
+                entry.problem = error.to_string();
+            }
+        });
+        self.done(guard);
+        done
+    }
+
+    /// Releases a drive that nobody needs any more, where that is due. What failed is tried again at the end of the next use,
+    /// and when the devices or the mounts are others.
+    pub(super) async fn release_unreserved(&self, id: &DriveId) -> Result<Option<Condition>, Error> {
+        let Some(lock) = self.entry(id, |entry| entry.lock.clone()) else { return Ok(None) };
+        // However long something else is done with it: nobody would ask again.
+        let Some(guard) = lock.wait().await else { return Ok(None) };
+        let done = match self.after_use(id) {
+            AfterUse::Unchanged | AfterUse::Kept => Ok(None),
+            AfterUse::Released { switched_off } => self.release_locked(id, switched_off).await.map(Some),
+        };
         if let Err(error) = &done {
-            self.entry(id, |entry| entry.problem = error.to_string());
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not released: {error}");
+            self.note_failed_release(id, error);
         }
         self.done(guard);
         done
+    }
+
+    /// Whoever has the turn calls it.
+    fn after_use(&self, id: &DriveId) -> AfterUse {
+        if self.0.ending.load(Ordering::Acquire) {
+            return AfterUse::Unchanged;
+        }
+        let mut table = self.lock();
+        let Some(decision) = table.decision(id) else { return AfterUse::Unchanged };
+        let (reserved, on_finish) = (table.reservations(id), table.config.drives.on_finish);
+        let Some(entry) = table.entries.get_mut(id) else { return AfterUse::Unchanged };
+        let backups_begin = decision.order == Action::Backup;
+        let (due, kept) = (entry.due, entry.kept);
+        let next = reservation::after_use(ReleaseInput { reserved, due, kept, backups_begin, on_finish });
+        if next != AfterUse::Unchanged {
+            entry.served = true;
+            entry.due = false;
+        }
+        next
+    }
+
+    fn note_failed_release(&self, id: &DriveId, error: &Error) {
+        let mut table = self.lock();
+        let devices = table.decision(id).map(|decision| table.devices_of(&decision));
+        if let Some(entry) = table.entries.get_mut(id) {
+            entry.problem = error.to_string();
+            entry.due = devices.is_some();
+            entry.failed_with = devices;
+        }
+    }
+
+    /// Mounts changed: what could not be released may be now.
+    pub(crate) fn mounts_changed(&self) {
+        let mut table = self.lock();
+        let failed = table.entries.values_mut().filter_map(|entry| entry.failed_with.as_mut());
+        let failed = failed.map(Vec::clear).count();
+        drop(table);
+        if failed > 0 {
+            self.review();
+        }
     }
 
     /// Has those who only look at the drive end. What holds it after that is in the way.
@@ -74,25 +135,7 @@ impl DriveManager {
     }
 
     /// Whoever has the turn calls it.
-    async fn release_locked(&self, id: &DriveId, mode: ReleaseMode) -> Result<Condition, Error> {
-        self.free(id)?;
-        if mode == ReleaseMode::AsConfigured && self.lock().decision(id).is_some_and(|now| now.order == Action::Backup)
-        {
-            // Somebody held it before the backups that its plug is for could begin. They begin now, and let it go.
-            return Ok(Condition::Sound);
-        }
-        let on_finish = self.lock().config.drives.on_finish;
-        let kept = self.entry(id, |entry| {
-            entry.served = true;
-            entry.kept
-        });
-        let off = match mode {
-            ReleaseMode::Remove => true,
-            ReleaseMode::AsConfigured if on_finish == OnFinish::Keep || kept == Some(true) => {
-                return Ok(Condition::Sound);
-            }
-            ReleaseMode::AsConfigured => on_finish == OnFinish::PowerOff,
-        };
+    async fn release_locked(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
         let was_mounted = self.entry(id, |entry| entry.mount.is_some()) == Some(true);
         let condition = self.unmount(id, off).await?;
         if let (true, Condition::Unsaved) = (was_mounted, condition) {
@@ -101,6 +144,8 @@ impl DriveManager {
         self.entry(id, |entry| {
             entry.released = true;
             entry.kept = false;
+            entry.due = false;
+            entry.failed_with = None;
             entry.safe = Some(Instant::now());
             entry.problem.clear();
         });
@@ -123,6 +168,7 @@ impl DriveManager {
             self.entry(id, |entry| match &written {
                 Ok(is_writable) => {
                     entry.mount = None;
+                    entry.due = false;
                     entry.condition = Condition::of_unmounted(*is_writable, entry.kept);
                 }
                 Err(_) => entry.released = false,

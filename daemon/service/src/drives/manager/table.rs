@@ -26,6 +26,8 @@ pub(super) struct DriveTable {
     /// By syspath.
     pub(super) devices: BTreeMap<PathBuf, BlockDevice>,
     pub(super) entries: BTreeMap<DriveId, DriveEntry>,
+    /// How many need a drive, those who wait for it too; without those that nobody needs.
+    reservations: BTreeMap<DriveId, usize>,
     pub(super) shown: BTreeMap<DriveId, watch::Sender<Drive>>,
     pub(super) journal: Journal,
     /// Containers whose device went while they were open and not mounted, and that are told to be closed.
@@ -47,6 +49,10 @@ pub(super) struct DriveEntry {
     pub(super) released: bool,
     /// Somebody asked for it to be mounted: no backup's end unmounts it.
     pub(super) kept: bool,
+    /// Whether it is released when nobody needs it any more: a lease mounted it, a job used it, or its last release failed.
+    pub(super) due: bool,
+    /// The devices that were there when its release failed: with the same it is not tried again before the next use.
+    pub(super) failed_with: Option<Vec<BlockDevice>>,
     /// Since when it can be unplugged.
     pub(super) safe: Option<Instant>,
     /// None of its devices is there.
@@ -85,6 +91,8 @@ impl DriveEntry {
             served: false,
             released: false,
             kept: false,
+            due: false,
+            failed_with: None,
             safe: None,
             absent: false,
             problem: String::new(),
@@ -100,6 +108,7 @@ impl DriveEntry {
         self.safe = None;
         self.problem.clear();
         self.tried.clear();
+        self.failed_with = None;
     }
 
     /// It was plugged in again: all that was before is over, but for who holds it, and what only a mount shows to be over.
@@ -124,7 +133,34 @@ impl DriveTable {
     pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
         let (devices, entries, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
-        Self { config, enrolments, devices, entries, shown, journal, stale }
+        Self { config, enrolments, devices, entries, reservations: BTreeMap::new(), shown, journal, stale }
+    }
+
+    /// One more needs the drive.
+    pub(super) fn reserve(&mut self, id: &DriveId) {
+        let count = self.reservations.entry(id.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// One fewer needs the drive; answers whether it was the last one.
+    pub(super) fn end_reservation(&mut self, id: &DriveId) -> bool {
+        let Some(count) = self.reservations.get_mut(id) else { return true };
+        *count = count.saturating_sub(1);
+        let is_last = *count == 0;
+        if is_last {
+            self.reservations.remove(id);
+        }
+        is_last
+    }
+
+    /// How many need the drive.
+    pub(super) fn reservations(&self, id: &DriveId) -> usize {
+        self.reservations.get(id).copied().unwrap_or_default()
+    }
+
+    /// The devices of a drive that is there, as they are now.
+    pub(super) fn devices_of(&self, decision: &Decision) -> Vec<BlockDevice> {
+        self.behind(&decision.devices).into_iter().cloned().collect()
     }
 
     /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Outcome, Runner, RunnerEvent, ToScheduler, other_than};
 use crate::dir_handle::DirHandle;
-use crate::drives::{Condition, DriveId, DriveManager, Lease, ReleaseMode};
+use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::JobError;
 
@@ -42,21 +42,18 @@ pub(in crate::jobs) trait DriveTask: Send {
 pub(in crate::jobs) struct DriveJob<E> {
     pub(in crate::jobs) runner: Runner,
     pub(in crate::jobs) context: DriveContext,
+    pub(in crate::jobs) reservation: DriveReservation,
     pub(in crate::jobs) task: E,
 }
 
 impl<E: DriveTask> DriveJob<E> {
     /// Runs it to its end; tells of it once.
     pub(in crate::jobs) async fn run(self) {
-        let Self { mut runner, context, mut task } = self;
+        let Self { mut runner, context, reservation, mut task } = self;
         let lease = match context.lease(&mut runner, E::READS).await {
             Ok(lease) => lease,
-            Err(ending) => {
-                if matches!(ending, Ending::Killed) {
-                    context.release_later(&runner.to_desk()).await;
-                }
-                return runner.over(ending).await;
-            }
+            // A drive that is mounted in a moment, for nobody any more, is released by its lease.
+            Err(ending) => return runner.over(ending).await,
         };
         let gone = pulled(&lease, runner.to_desk());
         let work = async {
@@ -72,10 +69,9 @@ impl<E: DriveTask> DriveJob<E> {
         };
         let outcome = match done {
             Ok((outcome, place)) if outcome.is_stuck() => {
-                let scheduler = runner.to_desk();
+                // The drive is released when the worker is gone.
                 runner.end(outcome, place).await;
-                lease.close().await;
-                return context.release_later(&scheduler).await;
+                return lease.close().await;
             }
             Ok((outcome, place)) => {
                 place.close().await;
@@ -83,10 +79,10 @@ impl<E: DriveTask> DriveJob<E> {
             }
             Err(ending) => Err(ending),
         };
-        // Nothing of the drive is open any more when it is let go.
+        // Nothing of the drive is open any more when it is released.
         lease.close().await;
         runner.tell(RunnerEvent::Closed).await;
-        context.release(&mut runner).await;
+        end_use(reservation, &mut runner).await;
         match outcome {
             Ok(outcome) => runner.over_as(outcome).await,
             Err(ending) => runner.over(ending).await,
@@ -126,45 +122,22 @@ impl DriveContext {
                     begin";
         Error::new(ErrorCode::DeviceGone, text)
     }
+}
 
-    /// Ends a job that cannot begin.
-    pub(in crate::jobs) async fn refuse(self, runner: Runner, ending: Ending) {
-        self.release_later(&runner.to_desk()).await;
-        runner.over(ending).await;
-    }
-
-    /// The job is over already: the drive may still be mounted, or may be in a moment, and nobody waits for it any more.
-    async fn release_later(&self, scheduler: &ToScheduler) {
-        if scheduler.is_awaited(&self.drive).await {
-            return;
-        }
-        let Self { manager, drive } = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = manager.release(&drive, ReleaseMode::AsConfigured).await {
-                tracing::info!("the drive {drive} was not let go after a job: {error}");
-            }
-        });
-    }
-
-    /// Lets the drive go as it is configured, unless another job waits for it. The job has ended already in all but name:
-    /// that it is not safe to unplug is noted, and is no failure of it.
-    async fn release(&self, runner: &mut Runner) {
-        if runner.to_desk().is_awaited(&self.drive).await {
-            return;
-        }
-        let release = tokio::select! {
-            biased;
-            _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled))) => return,
-            release = self.manager.release(&self.drive, ReleaseMode::AsConfigured) => release,
-        };
-        match release {
-            Ok(Condition::Sound) => {}
-            Ok(condition) => runner.tell(RunnerEvent::Noted(condition.sentence().to_owned())).await,
-            Err(error) => {
-                let text = failure(error).public;
-                tracing::warn!(butterdock_job = %runner.id, "the drive {} cannot be let go: {text}", self.drive);
-                runner.tell(RunnerEvent::Noted(format!("the drive is not safe to unplug: {text}"))).await;
-            }
+/// The job needs the drive no more. It has ended already in all but name: that the drive is not safe to unplug is noted, and is
+/// no failure of it.
+async fn end_use(reservation: DriveReservation, runner: &mut Runner) {
+    let released = tokio::select! {
+        biased;
+        _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled))) => return,
+        released = reservation.end() => released,
+    };
+    match released {
+        Ok(None | Some(Condition::Sound)) => {}
+        Ok(Some(condition)) => runner.tell(RunnerEvent::Noted(condition.sentence().to_owned())).await,
+        Err(error) => {
+            let text = failure(error).public;
+            runner.tell(RunnerEvent::Noted(format!("the drive is not safe to unplug: {text}"))).await;
         }
     }
 }

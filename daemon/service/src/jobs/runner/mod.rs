@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::ErrorCode;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -32,10 +32,8 @@ use super::entry::{Ending, Why};
 use super::handle::SchedulerMessage;
 use super::job::JobError;
 use super::leftovers::Leftovers;
-use super::queue::Place;
 use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::dir_handle::DirHandle;
-use crate::drives::DriveId;
 use crate::volumes::Volume;
 use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
 use follow::{Followed, Heard};
@@ -229,13 +227,6 @@ impl Runner {
 }
 
 impl ToScheduler {
-    /// Whether another job waits for this drive.
-    async fn is_awaited(&self, drive: &DriveId) -> bool {
-        let (reply, answer) = oneshot::channel();
-        let asked = self.scheduler.send(SchedulerMessage::Awaited(Place::Drive(drive.clone()), reply)).await;
-        asked.is_ok() && answer.await.unwrap_or(false)
-    }
-
     /// The desk ends with the service; then there is nobody to tell.
     async fn tell(&self, told: RunnerEvent) {
         self.scheduler.send(SchedulerMessage::Event(self.id, told)).await.unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::drive_job::{DriveContext, failure};
 use super::{Runner, RunnerEvent, other_than};
-use crate::drives::{Condition, ReleaseMode};
+use crate::drives::Condition;
 use crate::jobs::entry::{Ending, Why};
 
 /// A drive that somebody wants to unplug.
@@ -16,12 +16,12 @@ impl Remove {
     /// Runs it to its end. What was begun cannot be taken back, so that only a service that ends does not wait for it.
     pub(in crate::jobs) async fn run(self) {
         let Self { mut runner, context } = self;
-        let mode = context.manager.release(&context.drive, ReleaseMode::Remove);
-        tokio::pin!(mode);
+        let removal = context.manager.safely_remove(&context.drive);
+        tokio::pin!(removal);
         let mut known = None;
         let ending = loop {
             tokio::select! {
-                done = &mut mode => match done {
+                done = &mut removal => match done {
                     Ok(condition) => {
                         if condition != Condition::Sound {
                             runner.tell(RunnerEvent::Noted(condition.sentence().to_owned())).await;

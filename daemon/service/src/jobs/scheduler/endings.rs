@@ -11,16 +11,13 @@ use uuid::Uuid;
 
 use super::{MOST_SHOWN, Scheduler, hooked, journal, step};
 use crate::config::Config;
-use crate::drives::ReleaseMode;
 use crate::jobs::entry::{Entry, Why};
 use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{Job, JobError};
 use crate::jobs::leftovers::Leftovers;
 use crate::jobs::outcome::outside;
-use crate::jobs::queue::Place;
 use crate::jobs::record::Record;
 use crate::jobs::report;
-use crate::jobs::runner::DriveContext;
 use crate::jobs::state::{Event, after};
 
 /// A volume is looked at so long after a job, at most.
@@ -44,25 +41,12 @@ impl Scheduler {
     pub(super) fn end(&mut self, id: Uuid, why: Why) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
-            let context = entry.work.take().and_then(|work| work.context()).filter(|_| why != Why::Stopping);
+            // Its reservation of a drive ends with it.
+            drop(entry.work.take());
             let (result, failure) = outside(why, Leftovers::default(), &entry.job.borrow().about);
             self.finish(id, &result, failure);
-            self.release(context);
         } else {
             entry.end(why);
-        }
-    }
-
-    /// The last job that waited for a drive is gone: nobody else lets it go.
-    fn release(&self, context: Option<DriveContext>) {
-        let Some(DriveContext { manager, drive }) = context else { return };
-        let place = Place::Drive(drive.clone());
-        if self.queue.is_idle(&place) && !self.queue.is_awaited(&place) {
-            tokio::spawn(async move {
-                if let Err(error) = manager.release(&drive, ReleaseMode::AsConfigured).await {
-                    tracing::warn!("the drive {drive} cannot be let go: {error}");
-                }
-            });
         }
     }
 
@@ -91,10 +75,9 @@ impl Scheduler {
         self.config = config;
         for id in lost {
             if self.queue.withdraw(id) {
-                let work = self.jobs.get_mut(&id).and_then(|entry| entry.work.take());
+                drop(self.jobs.get_mut(&id).and_then(|entry| entry.work.take()));
                 let text = "what it is about is not configured any more as it was; start the job again";
                 self.finish(id, &JobResult::Failed, Some(JobError::plain(ErrorCode::NotFound, text)));
-                self.release(work.and_then(|work| work.context()));
             }
         }
     }

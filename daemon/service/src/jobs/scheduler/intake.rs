@@ -23,7 +23,7 @@ use crate::jobs::work::Work;
 use crate::worker::{IoPriority, Priority};
 
 impl Scheduler {
-    pub(super) fn take_on(&mut self, work: Work) -> Result<JobHandle, Error> {
+    pub(super) fn take_on(&mut self, mut work: Work) -> Result<JobHandle, Error> {
         let (about, uid) = (work.about(), work.uid());
         let places = about.places();
         let busy = |text: String| Err(Error::new(ErrorCode::Busy, text));
@@ -63,6 +63,7 @@ impl Scheduler {
         tracing::info!(butterdock_job = %id, "user {uid} asks for {}", about.doing());
         let job = Job::new(id, about, uid, now(), work.total());
         self.writer.write(Record::of(&job));
+        work.set_accepted();
         let entry = Entry::new(job, work);
         let handle = JobHandle { id, job: entry.job.subscribe() };
         self.jobs.insert(id, entry);

@@ -131,7 +131,6 @@ impl Scheduler {
             SchedulerMessage::Mounts(ids) => self.mounts_changed(ids),
             SchedulerMessage::Configured(config) => self.configured(*config),
             SchedulerMessage::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
-            SchedulerMessage::Awaited(place, reply) => drop(reply.send(self.queue.is_awaited(&place))),
             SchedulerMessage::Ping(reply) => drop(reply.send(())),
             SchedulerMessage::Stop(reply) => {
                 self.stopping.get_or_insert_default().push(reply);

@@ -27,7 +27,9 @@ struct Next {
     /// Pulled out.
     pulled: Vec<(DriveId, Arc<Mount>)>,
     /// Backups are due.
-    plugged: Vec<Plugged>,
+    plugged: Vec<(DriveId, Vec<String>)>,
+    /// Their release failed with other devices.
+    releases: Vec<DriveId>,
     /// Something is shown that was not.
     arrived: bool,
     /// For the journal.
@@ -61,8 +63,13 @@ impl DriveManager {
             let manager = self.clone();
             tokio::spawn(async move { manager.step(&id).await });
         }
-        for plugged in next.plugged {
-            self.plugged(plugged);
+        for id in next.releases {
+            let manager = self.clone();
+            tokio::spawn(async move { manager.release_unreserved(&id).await });
+        }
+        for (drive, backups) in next.plugged {
+            let reservation = self.reserved(&drive);
+            self.plugged(Plugged { drive, backups, reservation });
         }
         if next.arrived {
             self.0.arrived.send_replace(());
@@ -92,11 +99,13 @@ fn look(table: &mut DriveTable) -> Next {
         let id = DriveId::from(&decision.id);
         let mut entry = table.entries.remove(&id).unwrap_or_else(DriveEntry::new);
         order(table, decision, &id, &mut entry, &mut next);
+        retry_release(table, decision, &id, &mut entry, &mut next);
         let drive = shown::of(table, decision, &entry);
         next.told.extend(table.journal.note(&decision.order, &drive));
         next.arrived |= show(table, drive);
         table.entries.insert(id, entry);
     }
+    next.plugged.iter().for_each(|(id, _)| table.reserve(id));
     table.journal.keep(&there);
     mark_absent(table, &there);
     let orphans = table.orphans();
@@ -112,6 +121,7 @@ fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
     for (id, entry) in entries {
         if let Some(mount) = entry.mount.take_if(|mount| !mount.stands(devices)) {
             entry.problem = PULLED.to_owned();
+            entry.due = false;
             all.push((id.clone(), mount));
         }
     }
@@ -132,7 +142,7 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
                 rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|drive| super::table::goes(rule, drive))
             };
             let names = table.config.backups.iter().filter(goes).map(|rule| rule.name.as_str().to_owned()).collect();
-            next.plugged.push(Plugged { drive: id.clone(), backups: names });
+            next.plugged.push((id.clone(), names));
         }
         Action::Unlock(_)
         | Action::Mount(_)
@@ -140,6 +150,18 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
         | Action::Leave
         | Action::Refuse(_)
         | Action::AwaitSecret(_) => {}
+    }
+}
+
+/// A release that failed is tried again when other devices are there, or when the mounts are others.
+fn retry_release(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut DriveEntry, next: &mut Next) {
+    if entry.failed_with.is_none() || entry.lock.taken() || table.reservations(id) > 0 {
+        return;
+    }
+    let devices = table.devices_of(decision);
+    if entry.failed_with.as_ref() != Some(&devices) {
+        entry.failed_with = Some(devices);
+        next.releases.push(id.clone());
     }
 }
 

@@ -61,6 +61,23 @@ fn what_failed_is_tried_again_only_when_something_else_is_there() {
 }
 
 #[test]
+fn a_release_that_failed_is_tried_again_when_the_devices_or_the_mounts_are_others() {
+    let mut table = table(true);
+    look(&mut table);
+    let id = table.entries.keys().next().expect("an entry").clone();
+    let is_tried = |table: &mut DriveTable| look(table).releases == [id.clone()];
+    table.entries.get_mut(&id).expect("an entry").failed_with = Some(vec![disk()]);
+    assert!(!is_tried(&mut table), "with the same devices");
+    table.devices.insert(disk().syspath, BlockDevice { model: "Other".to_owned(), ..disk() });
+    assert!(is_tried(&mut table));
+    assert!(!is_tried(&mut table), "once");
+    table.entries.get_mut(&id).expect("an entry").failed_with = Some(Vec::new());
+    table.reserve(&id);
+    assert!(!is_tried(&mut table), "while it is needed");
+    assert!(table.end_reservation(&id) && is_tried(&mut table));
+}
+
+#[test]
 fn a_container_that_is_open_when_its_device_goes_is_closed_once() {
     let mut table = table(true);
     let luks = Uuid::from_u128(20);
