@@ -40,7 +40,8 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The first thing that went wrong, in the order of the stream. Subvolumes that were published before it stay
-/// and are listed; of the one that failed nothing is left.
+/// and are listed; of the one that failed nothing is left under its name. The exception is [`Cause::Unconfirmed`]: that one has
+/// its name, and is not listed, because the filesystem did not confirm that it would survive a power cut.
 #[expect(clippy::result_large_err, reason = "there is one failure a run")]
 pub fn receive(
     input: BorrowedFd<'_>,

@@ -37,6 +37,10 @@ pub enum Cause {
     Payload(#[source] Problem),
     #[error("cannot {doing}: {fault}")]
     Call { doing: &'static str, fault: Fault },
+    #[error(
+        "the subvolume has its name, but the filesystem did not confirm that it is on the device: cannot {doing}: {fault}"
+    )]
+    Unconfirmed { doing: &'static str, fault: Fault },
     #[error("cannot read the stream: {0}")]
     Read(#[source] std::io::Error),
     #[error("{0}")]
@@ -139,7 +143,7 @@ impl Error {
                 ErrorKind::InvalidStream
             }
             Cause::SubvolumeName(_) => ErrorKind::InvalidStream,
-            Cause::Call { fault, .. } => errno_kind(fault.errno),
+            Cause::Call { fault, .. } | Cause::Unconfirmed { fault, .. } => errno_kind(fault.errno),
             Cause::MetadataFull => ErrorKind::NoSpace,
             Cause::Exists(_) => ErrorKind::Exists,
             Cause::SubvolumeMissing { .. } => ErrorKind::ParentMissing,
@@ -151,6 +155,12 @@ impl Error {
                 ErrorKind::Failed
             }
         }
+    }
+
+    /// Whether the subvolume is there under its name, and may be gone after a power cut.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        matches!(self.cause, Cause::Unconfirmed { .. })
     }
 
     /// What a person can do about it.
@@ -177,6 +187,10 @@ impl Error {
             }
             Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust where it came from",
             Cause::Call { fault, .. } => errno_advice(fault.errno),
+            Cause::Unconfirmed { .. } => {
+                "check the drive and its cable (btrfs device stats, dmesg) and mount it again; if the subvolume is there then, it is \
+                 whole, otherwise send it again"
+            }
             Cause::Read(_) => "check the file or the sending side and try again",
             Cause::Exists(_) => "delete or rename it, or choose another name with --as",
             Cause::NotBtrfs => "choose a directory on a mounted btrfs filesystem",

@@ -35,7 +35,8 @@ pub(crate) fn of_import(error: &streams::ImportError) -> WorkerError {
     let place = failure.and_then(|failure| failure.error.place);
     let hidden = failure.is_some_and(|failure| failure.left_hidden);
     let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
-    WorkerError { kind: error.kind(), message: short(error), command, byte, hidden, cause: None }
+    let unconfirmed = failure.is_some_and(|failure| failure.error.is_unconfirmed());
+    WorkerError { kind: error.kind(), message: short(error), command, byte, hidden, unconfirmed, cause: None }
 }
 
 /// A drive that was not read to its end.
@@ -51,7 +52,15 @@ pub(crate) fn of_descriptors(unfit: Unfit) -> WorkerError {
 /// Something that hinders the worker and holds no name.
 pub(crate) fn of_sentence(sentence: &str) -> WorkerError {
     let message = sentence.to_owned();
-    WorkerError { kind: ErrorKind::Failed, message, command: None, byte: None, hidden: false, cause: None }
+    WorkerError {
+        kind: ErrorKind::Failed,
+        message,
+        command: None,
+        byte: None,
+        hidden: false,
+        unconfirmed: false,
+        cause: None,
+    }
 }
 
 /// Text for a report, shortened so that it fits a message however JSON escapes it: up to six bytes for one.
@@ -67,7 +76,8 @@ pub(crate) fn short(text: impl Display) -> String {
 
 fn of(error: &Error, whole: impl Display) -> WorkerError {
     let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
-    WorkerError { kind: error.kind(), message: short(whole), command, byte, hidden: false, cause: None }
+    let unconfirmed = error.is_unconfirmed();
+    WorkerError { kind: error.kind(), message: short(whole), command, byte, hidden: false, unconfirmed, cause: None }
 }
 
 #[cfg(test)]

@@ -42,5 +42,5 @@ pub mod verify;
 pub use limits::raise_open_files;
 pub use priority::{IoPriority, Priority};
 pub use run::{Stop, run};
-pub use sentence::{public as public_sentence, public_of_backup};
+pub use sentence::{UNCONFIRMED, public as public_sentence, public_of_backup};
 pub use subject::Subject;

@@ -173,6 +173,9 @@ pub struct WorkerError {
     /// Something hidden could not be deleted.
     #[serde(default)]
     pub hidden: bool,
+    /// A subvolume has its name, and the filesystem did not confirm that it is on the device.
+    #[serde(default)]
+    pub unconfirmed: bool,
     /// Why a backup failed, where the service acts on it.
     #[serde(default)]
     pub cause: Option<BackupCause>,
@@ -272,6 +275,7 @@ mod tests {
             command: Some(7),
             byte: None,
             hidden: true,
+            unconfirmed: true,
             cause: Some(BackupCause::SourceRefused(crate::backups::SourceProblem::Empty)),
         };
         let published = Report::Published {

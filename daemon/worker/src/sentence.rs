@@ -19,6 +19,11 @@ pub fn public(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> Strin
     format!("{what}{at}; {next}")
 }
 
+/// The same where a subvolume has its name already.
+pub const UNCONFIRMED: &str = "what was received has its name, but the drive did not confirm that it has all of it; check the \
+                               drive and its cable (dmesg), mount it again, and look whether the snapshot is there (butterdock \
+                               snapshots) before you start the job again";
+
 /// The same of a backup, where it was not its stream that was wrong: there it is about a drive and its source.
 pub fn public_of_backup(
     kind: ErrorKind,

@@ -6,3 +6,4 @@ mod kills;
 mod room;
 mod signals;
 mod source;
+mod unconfirmed;

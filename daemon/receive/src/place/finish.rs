@@ -29,7 +29,11 @@ use crate::real::{Directory, RealInode};
 use crate::record::{Record, SubvolumeState};
 
 /// Publishes `hidden` as `name`, and answers the id of what was published, what it is, and the flags that its root did not get.
-/// Where it fails, the caller drops `hidden`, and nothing stays.
+///
+/// # Errors
+/// [`Cause::Unconfirmed`] where the subvolume has its name and the filesystem failed afterwards. It is not taken back: a
+/// filesystem that cannot write the name out cannot delete it either, and all else of the subvolume is on the device. After any
+/// other error the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
     hidden: &mut Hidden<'_>,
     name: &CStr,
@@ -64,7 +68,7 @@ pub(crate) fn publish(
         Publication::Rename => by_rename(hidden, name, observer)?,
         Publication::Snapshot => by_snapshot(hidden, name, observer)?,
     };
-    filesystem::sync(hidden.root()).map_err(doing("write the new name out"))?;
+    filesystem::sync(hidden.root()).map_err(unconfirmed("write the new name out"))?;
     Ok((id, state, refused))
 }
 
@@ -101,7 +105,8 @@ fn by_snapshot(hidden: &mut Hidden<'_>, name: &CStr, observer: &dyn Observer) ->
     // Not by its name: the owner of the destination may have renamed it by now, or mounted something over it. Nobody else can
     // make a snapshot of the original.
     let of_original = |found: &Subvolume| found.item.parent_uuid == original && found.item.refs != 0;
-    let found = subvolumes::all(destination).map_err(looking())?.into_iter().find(of_original);
+    let all = subvolumes::all(destination).map_err(unconfirmed("look at the subvolume"))?;
+    let found = all.into_iter().find(of_original);
     let Subvolume { id, item, .. } = found.ok_or_else(gone)?;
     hidden.record.state = SubvolumeState::of_item(&item);
     if let Err(error) = hidden.record.write(destination.as_fd()) {
@@ -135,6 +140,11 @@ fn gone() -> Error {
 
 fn looking() -> impl Fn(Fault) -> Error {
     doing("look at the subvolume")
+}
+
+/// It has its name already.
+fn unconfirmed(doing: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::new(Cause::Unconfirmed { doing, fault })
 }
 
 fn doing(what: &'static str) -> impl Fn(Fault) -> Error {

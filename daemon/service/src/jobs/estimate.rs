@@ -81,7 +81,7 @@ fn estimated(told: &[Report], error: Option<WorkerError>) -> Estimated {
         }
     }
     // The worker's words are for the journal alone.
-    let problem = error.map(|WorkerError { kind, message, command, byte, hidden: _, cause }| {
+    let problem = error.map(|WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause }| {
         tracing::warn!("what a backup would send cannot be worked out: {message}");
         public_of_backup(kind, command, byte, cause)
     });
@@ -109,6 +109,7 @@ mod tests {
             command: None,
             byte: None,
             hidden: false,
+            unconfirmed: false,
             cause: None,
         };
         let all = estimated(&told, Some(full));

@@ -7,7 +7,7 @@ use super::about::About;
 use super::entry::{Ending, Why};
 use super::job::JobError;
 use super::leftovers::Leftovers;
-use crate::worker::{WorkerError, public_of_backup, public_sentence};
+use crate::worker::{UNCONFIRMED, WorkerError, public_of_backup, public_sentence};
 
 /// What an ending means for the job. Who may know names is told which backup it is, and of which drive.
 pub(super) fn outcome_of(
@@ -90,8 +90,10 @@ fn stuck(writing: bool, about: &About) -> JobError {
 }
 
 fn from_worker(error: WorkerError, about: &About) -> JobError {
-    let WorkerError { kind, message, command, byte, hidden: _, cause } = error;
-    let public = if about.kind == JobKind::Backup {
+    let WorkerError { kind, message, command, byte, hidden: _, unconfirmed, cause } = error;
+    let public = if unconfirmed {
+        UNCONFIRMED.to_owned()
+    } else if about.kind == JobKind::Backup {
         public_of_backup(kind, command, byte, cause)
     } else {
         public_sentence(kind, command, byte)
@@ -125,6 +127,13 @@ mod tests {
         About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
     }
 
+    #[test]
+    fn a_snapshot_that_is_not_confirmed_is_told_as_that() {
+        let Ending::Reported(Some(error)) = reported(ErrorKind::ReadOnly) else { panic!("reported") };
+        let failure = from_worker(WorkerError { unconfirmed: true, ..error }, &tank());
+        assert!(failure.name == ErrorCode::ReadOnly && failure.public.contains("did not confirm"), "{failure:?}");
+    }
+
     fn reported(kind: ErrorKind) -> Ending {
         Ending::Reported(Some(WorkerError {
             kind,
@@ -132,6 +141,7 @@ mod tests {
             command: None,
             byte: None,
             hidden: false,
+            unconfirmed: false,
             cause: None,
         }))
     }

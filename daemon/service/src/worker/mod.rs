@@ -5,7 +5,7 @@ mod handle;
 mod spawner;
 
 pub(crate) use butterdock_worker::protocol::{Order, Report, WorkerError};
-pub(crate) use butterdock_worker::{IoPriority, Priority, Subject, public_of_backup, public_sentence};
+pub(crate) use butterdock_worker::{IoPriority, Priority, Subject, UNCONFIRMED, public_of_backup, public_sentence};
 pub(crate) use handed::Handed;
 pub(crate) use handle::Worker;
 pub(crate) use spawner::Spawner;

@@ -66,7 +66,8 @@ impl BackupError {
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
             Self::Said(said) => said.kind == ErrorKind::NoSpace,
-            Self::Receive(failure) => failure.error.kind() == ErrorKind::NoSpace,
+            // One that has its name already is not sent again.
+            Self::Receive(failure) => failure.error.kind() == ErrorKind::NoSpace && !failure.error.is_unconfirmed(),
         }
     }
 
