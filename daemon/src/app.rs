@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misused_command_line_ends_with_64_and_help_with_0() {
+    fn a_usage_error_exits_with_64_and_help_with_0() {
         let status = |words: &[&str]| misused(&Args::try_parse_from(words).expect_err("not understood"));
         assert_eq!(status(&["butterdockd"]), ExitCode::from(USAGE));
         assert_eq!(status(&["butterdockd", "receive"]), ExitCode::from(USAGE));

@@ -112,7 +112,7 @@ mod tests {
     use crate::Options;
 
     #[test]
-    fn rows_travel_as_dictionaries_and_what_is_not_known_is_left_out() {
+    fn rows_omit_unknown_values() {
         let context = Context::new(LE, 0);
         let row = BackupRow { name: "home".to_owned(), last_good: Some(0), ..BackupRow::default() };
         let bytes = to_bytes(context, &row).expect("written");

@@ -26,7 +26,7 @@ mod tests {
     use crate::{HistoryEntry, Options, SubvolumeRow};
 
     #[test]
-    fn rows_travel_as_dictionaries_and_what_is_not_known_is_left_out() {
+    fn rows_omit_unknown_values() {
         let context = Context::new(LE, 0);
         let row = SubvolumeRow { name: b"a\xff".to_vec(), id: 5, ..SubvolumeRow::default() };
         let bytes = to_bytes(context, &row).expect("written");

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_is_not_there_is_told_from_one_that_refuses() {
+    fn an_absent_service_differs_from_a_refusal() {
         assert!(Error::from(fdo::Error::ServiceUnknown("x".to_owned())).is_absent());
         assert!(Error::from(fdo::Error::SpawnChildExited("x".to_owned())).is_absent());
         let lost = Error::from(fdo::Error::NoReply("x".to_owned()));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_is_not_in_the_contract_is_an_error_and_a_kind_is_not() {
+    fn unknown_states_are_errors_and_unknown_kinds_are_not() {
         assert!("paused".parse::<JobState>().is_err());
         assert_eq!("backup".parse(), Ok(JobKind::Backup));
         assert_eq!("polish".parse(), Ok(JobKind::Other("polish".to_owned())));

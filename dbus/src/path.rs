@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drives_id_comes_back_from_its_path_and_is_no_volumes() {
+    fn a_drive_path_round_trips_and_is_no_volume() {
         for id in ["3f2a-91", "sdb1", "0a"] {
             let path = drive_path(id);
             assert_eq!(drive_id(path.as_str()).as_deref(), Some(id));

@@ -49,7 +49,7 @@ fn data(name: &str) -> String {
 }
 
 #[test]
-fn the_xml_has_the_methods_of_the_table_and_no_others() {
+fn the_xml_has_exactly_the_methods_of_the_table() {
     let mut described = BTreeSet::new();
     each(|interface| {
         for method in interface.methods() {
@@ -77,7 +77,7 @@ fn every_method_takes_options_last_and_every_argument_has_a_name() {
 }
 
 #[test]
-fn the_options_are_told_in_the_xml() {
+fn the_xml_documents_every_option() {
     for (xml, method, keys) in [
         (introspection::MANAGER, "Receive", ReceiveOptions::KEYS),
         (introspection::MANAGER, "ListBackups", ListBackupsOptions::KEYS),

@@ -30,7 +30,7 @@ fn through(rig: &Rig, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volu
 }
 
 #[test]
-fn inode_flags_arrive_and_immutable_files_can_change_in_the_next_increment() -> Result<()> {
+fn inode_flags_survive_increments() -> Result<()> {
     let rig = Rig::new()?;
     let (source, ours) = through(&rig, &[trees::prepare_flags, trees::set_flags, trees::clear_and_change])?;
     for name in ["s0", "s1", "s2"] {
@@ -46,7 +46,7 @@ fn inode_flags_arrive_and_immutable_files_can_change_in_the_next_increment() -> 
 }
 
 #[test]
-fn a_new_owner_takes_no_set_id_bits_that_the_source_has() -> Result<()> {
+fn a_change_of_owner_keeps_set_id_bits() -> Result<()> {
     fn make(root: &Path) -> Result<()> {
         for mode in [0o4755, 0o2755, 0o6711] {
             let path = root.join(format!("{mode:o}"));
@@ -72,7 +72,7 @@ fn a_new_owner_takes_no_set_id_bits_that_the_source_has() -> Result<()> {
 
 /// A send always gives a new directory its mode; a stream that does not is carried out as it is written.
 #[test]
-fn what_is_made_in_a_set_gid_directory_gets_its_group_and_bit() -> Result<()> {
+fn files_in_a_set_gid_directory_get_its_group() -> Result<()> {
     let rig = Rig::new()?;
     let stream = Stream::new(1)
         .subvol("sub")
@@ -101,7 +101,7 @@ fn what_is_made_in_a_set_gid_directory_gets_its_group_and_bit() -> Result<()> {
 
 /// rename(2) refuses an immutable directory, so such a root would never get its name.
 #[test]
-fn an_immutable_root_arrives_without_its_flag_and_the_run_says_so() -> Result<()> {
+fn an_immutable_root_loses_its_flag_with_a_warning() -> Result<()> {
     let rig = Rig::new()?;
     let source = rig.plain_volume("source")?;
     let ours = rig.plain_volume("ours")?;

@@ -55,12 +55,12 @@ fn across(proto: Proto) -> Result<()> {
 }
 
 #[test]
-fn the_two_receivers_take_each_others_results_as_parents_in_version_1() -> Result<()> {
+fn both_receivers_accept_each_others_parents_in_version_1() -> Result<()> {
     across(Proto::One)
 }
 
 #[test]
-fn the_two_receivers_take_each_others_results_as_parents_in_version_2() -> Result<()> {
+fn both_receivers_accept_each_others_parents_in_version_2() -> Result<()> {
     across(Proto::TwoCompressed)
 }
 

@@ -123,7 +123,7 @@ fn another_detaches(node: &Path) -> Result<()> {
 }
 
 #[test]
-fn a_loop_device_that_others_detach_stays_until_it_is_dropped() -> Result<()> {
+fn a_detached_loop_device_stays_until_drop() -> Result<()> {
     let rig = Rig::new()?;
     let (image, at) = (rig.join("image"), rig.join("at"));
     File::create(&image)?.set_len(256 << 20)?;
@@ -147,7 +147,7 @@ fn a_loop_device_that_others_detach_stays_until_it_is_dropped() -> Result<()> {
 }
 
 #[test]
-fn what_tests_leave_is_told_and_taken_away_and_others_have_theirs() -> Result<()> {
+fn leftovers_of_tests_are_reported_and_removed() -> Result<()> {
     let (rig, script) = (Rig::new()?, shipped("tests/leftovers"));
     let theirs = Loop::attach(&{
         let image = rig.join("theirs");

@@ -52,7 +52,7 @@ fn subvolumes_are_listed_and_their_bytes_are_kept() {
 }
 
 #[test]
-fn jobs_and_history_tell_of_a_job_before_and_after_its_end() {
+fn jobs_and_history_list_a_job() {
     let fixture = Fixture::new();
     let id = fixture.stalled();
     let jobs = fixture.json(&["jobs"]);

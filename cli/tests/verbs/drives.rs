@@ -48,7 +48,7 @@ fn typed(fixture: &Fixture, words: &[&str], text: &str) -> (Ran, String) {
 }
 
 #[test]
-fn drives_are_listed_with_what_is_wrong_and_status_has_them_too() {
+fn drives_and_status_list_problems() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["drives"]);
     assert_eq!(ran.code, Some(0));
@@ -65,7 +65,7 @@ fn drives_are_listed_with_what_is_wrong_and_status_has_them_too() {
 }
 
 #[test]
-fn a_name_that_several_drives_have_or_none_is_64_and_names_them() {
+fn an_ambiguous_or_unknown_drive_exits_with_64() {
     let fixture = Fixture::new();
     for (wanted, parts) in [("Twin", ["9a11", "9a22"]), ("9a", ["9a11", "9a22"]), ("nope", ["no drive", "drives"])] {
         for verb in ["enrol", "backup", "verify", "safely-remove"] {
@@ -81,7 +81,7 @@ fn a_name_that_several_drives_have_or_none_is_64_and_names_them() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_erased_unless_the_serial_number_is_given() {
+fn format_without_terminal_needs_the_serial_number() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["enrol", "Attic", "--format"]);
     assert_eq!(ran.code, Some(64));
@@ -110,7 +110,7 @@ fn without_a_terminal_nothing_is_erased_unless_the_serial_number_is_given() {
 }
 
 #[test]
-fn on_a_terminal_the_drive_is_shown_and_its_serial_number_typed() {
+fn format_asks_for_the_serial_number() {
     let fixture = Fixture::new();
     let (ran, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "yes\n");
     assert_eq!(ran.code, Some(64), "{shown}");
@@ -136,7 +136,7 @@ fn a_drive_is_forgotten_whether_it_is_attached_or_away() {
 }
 
 #[test]
-fn a_key_comes_from_a_file_or_standard_input_as_it_is() {
+fn unlock_reads_a_key_file_or_standard_input() {
     let fixture = Fixture::new();
     assert_eq!(fixture.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame").code, Some(0));
     let ran = fixture.piped(&["unlock", "Attic", "--key-file", "-"], "open sesame\n");
@@ -192,7 +192,7 @@ fn detached_backups_print_an_id_each() {
 }
 
 #[test]
-fn a_drive_is_said_to_be_safe_when_the_job_has_succeeded() {
+fn the_drive_is_safe_when_the_remove_job_succeeds() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["safely-remove", "Attic"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
@@ -206,7 +206,7 @@ fn a_drive_is_said_to_be_safe_when_the_job_has_succeeded() {
 }
 
 #[test]
-fn backups_tell_what_is_due_and_with_dry_run_what_would_be_sent() {
+fn backups_lists_due_backups_and_estimates() {
     let fixture = Fixture::new();
     let plain = fixture.run(&["backups"]).out;
     for part in ["home", "Attic", "Lost", "2023-11-14 22:13", "never", "photos: no drive is enrolled"] {

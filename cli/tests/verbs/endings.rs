@@ -8,7 +8,7 @@ use crate::bus::Bus;
 use crate::run::{Fixture, Ran, command};
 
 #[test]
-fn without_a_service_every_verb_ends_with_69_and_one_sentence() {
+fn every_verb_exits_with_69_without_a_service() {
     let bus = Bus::start();
     for words in [
         &[][..],
@@ -50,7 +50,7 @@ fn without_a_bus_it_is_69_too() {
 }
 
 #[test]
-fn a_misused_command_line_ends_with_64_and_help_with_0() {
+fn a_usage_error_exits_with_64_and_help_with_0() {
     let fixture = Fixture::new();
     for words in [&["nonsense"][..], &["receive"], &["cancel"], &["receive", "tank", "a", "b"], &["--frob"]] {
         assert_eq!(fixture.run(words).code, Some(64), "{words:?}");

@@ -51,7 +51,7 @@ fn part(page: &str, verb: &str) -> String {
 }
 
 #[test]
-fn the_page_has_every_verb_with_its_flags_and_no_other() {
+fn the_page_has_exactly_the_verbs_and_flags() {
     let fixture = Fixture::new();
     let page = made("man/man1/butterdock.1");
     let common = BTreeSet::from(["--json", "--help", "--version"].map(str::to_owned));

@@ -37,7 +37,7 @@ fn interrupt(fixture: &Fixture, mut child: Child) -> Ran {
 }
 
 #[test]
-fn a_piped_stream_is_received_and_told_in_two_lines() {
+fn a_piped_stream_prints_two_lines() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank", "-"], "ok and some data");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
@@ -47,7 +47,7 @@ fn a_piped_stream_is_received_and_told_in_two_lines() {
 
 /// While polkit asked for a password, the signals of another job filled the connection, and the answer was never read.
 #[test]
-fn a_receive_that_is_answered_late_is_heard_among_the_signals_of_a_busy_job() {
+fn a_late_reply_arrives_among_many_signals() {
     let fixture = Fixture::new();
     let file = fixture.stream("ok and some data");
     let mut child = fixture.command(&["receive", "patient", file.to_str().expect("a name")]).spawn().expect("it runs");
@@ -58,7 +58,7 @@ fn a_receive_that_is_answered_late_is_heard_among_the_signals_of_a_busy_job() {
 }
 
 #[test]
-fn options_are_passed_on_as_bytes_and_only_where_they_are_given() {
+fn given_options_are_passed_on_as_bytes() {
     let fixture = Fixture::new();
     assert_eq!(fixture.piped(&["receive", "tank", "--verify", "--as", "x"], "ok").code, Some(0));
     assert_eq!(fixture.piped(&["receive", "tank", "--force-decompress"], "ok").code, Some(0));
@@ -71,7 +71,7 @@ fn options_are_passed_on_as_bytes_and_only_where_they_are_given() {
 }
 
 #[test]
-fn a_job_that_fails_ends_with_1_and_tells_on_what() {
+fn a_failed_job_exits_with_1_and_names_the_file() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank"], "fail now");
     assert_eq!(ran.code, Some(1));
@@ -80,7 +80,7 @@ fn a_job_that_fails_ends_with_1_and_tells_on_what() {
 }
 
 #[test]
-fn who_may_not_know_on_what_it_failed_is_told_the_rest() {
+fn unauthorized_callers_see_the_public_error() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank"], "dark now");
     assert_eq!(ran.code, Some(1));
@@ -127,7 +127,7 @@ fn ctrl_c_detaches_and_says_how_to_come_back() {
 }
 
 #[test]
-fn a_watched_job_that_somebody_cancels_ends_with_1() {
+fn watch_of_a_cancelled_job_exits_with_1() {
     let fixture = Fixture::new();
     let id = fixture.stalled();
     let child = fixture.command(&["watch", &id[..6], "--json"]).spawn().expect("it runs");
@@ -155,7 +155,7 @@ fn every_job_is_watched_until_none_is_left() {
 }
 
 #[test]
-fn a_job_that_has_ended_is_told_at_once() {
+fn a_finished_job_is_reported_at_once() {
     let fixture = Fixture::new();
     assert_eq!(fixture.piped(&["receive", "tank"], "fail").code, Some(1));
     let id = fixture.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id").to_owned();
@@ -165,7 +165,7 @@ fn a_job_that_has_ended_is_told_at_once() {
 }
 
 #[test]
-fn a_service_that_goes_away_is_told_with_69() {
+fn a_service_that_disappears_exits_with_69() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank"], "die now");
     assert_eq!(ran.code, Some(69), "{}", ran.err);

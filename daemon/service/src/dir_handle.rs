@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_closed_is_closed_when_it_is_said_and_what_is_dropped_soon() {
+    async fn close_is_immediate_and_drop_is_deferred() {
         let (reader, writer) = pipe().expect("a pipe");
         let dir_handle = DirHandle::from(OwnedFd::from(writer));
         let copy = dir_handle.try_clone().expect("a copy");

@@ -90,7 +90,7 @@ mod tests {
     use crate::config::{Sources, VolumeName, VolumeRule, load};
 
     #[test]
-    fn a_volume_that_is_not_there_is_told_and_no_mistake() {
+    fn an_unmounted_volume_is_reported_but_no_mistake() {
         let name = VolumeName::try_from("tank".to_owned()).expect("a name");
         let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
         let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(()));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_remembers_a_source_is_named_where_it_is() {
+    fn the_recorded_source_file_is_named_by_its_path() {
         let text = "[paths]\nstate = \"/srv/state\"\n[[backup]]\nname = \"home\"\nsource = \"/home\"\ndrives = []\n";
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("butterdock.toml");

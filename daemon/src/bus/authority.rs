@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_changes_something_is_asked_about() {
+    fn every_changing_method_needs_an_action() {
         let free = TABLE.iter().filter(|row| asks(&Question::new(row.interface, row.method), 1000).is_none());
         assert_eq!(free.map(|row| row.method).collect::<Vec<_>>(), ["ListHistory", "ListBackups"]);
         let costly = Question::new(MANAGER, "ListBackups").with(&Options::from([("estimate".to_owned(), true.into())]));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_calls_of_a_user_that_wait_are_bounded_and_those_of_another_are_not_held_up() {
+    fn waiting_calls_are_limited_per_user() {
         let waiting = Arc::default();
         let places: Vec<Place> = (0..WAITING).map(|_| Place::take(&waiting, 1).expect("a place")).collect();
         assert!(Place::take(&waiting, 1).is_err());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_changed_is_nothing_else() {
+    fn a_change_keeps_all_other_settings() {
         for order in [EndianSig::Little, EndianSig::Big] {
             let call = call(order);
             let mut bytes = call.data().to_vec();

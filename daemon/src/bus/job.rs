@@ -258,7 +258,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn only_what_changed_is_told() {
+    fn only_changed_properties_are_emitted() {
         let before = job();
         assert!(changed(&before, &before).is_empty());
         let now = Job { bytes_received: 5, state: JobState::Running, ..before.clone() };

@@ -244,7 +244,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_words_of_the_history_and_the_hook_are_those_of_the_contract() {
+    fn history_and_hook_use_the_words_of_the_api() {
         for code in ErrorCode::ALL {
             assert_eq!(error_name(code).short(), code.word());
         }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_stream_is_read_where_that_is_asked_for() {
+    fn terminate_on_end_reads_only_the_first_stream() {
         let both = [stream(&[b"a"]), stream(&[b"b"])].concat();
         let mut rest = both.as_slice();
         print(&mut rest, &mut Vec::new(), true).expect("printed");

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_no_utf8_can_be_told_from_one_that_is() {
+    fn non_utf8_names_are_distinguishable() {
         assert_eq!(readable("día".as_bytes()), "día");
         assert_eq!(readable(b"a\xffb"), "a\\xffb");
         assert_eq!(readable(b"a\\xffb"), "a\\\\xffb");

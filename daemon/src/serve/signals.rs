@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_wish_to_reload_is_kept_while_only_the_end_is_waited_for() {
+    async fn a_reload_signal_is_kept_during_shutdown() {
         let mut signals = Signals::listen().expect("listening");
         raise(Number::SIGHUP).expect("raised");
         let end = tokio::time::timeout(std::time::Duration::from_millis(50), signals.end());

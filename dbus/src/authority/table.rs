@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_action_is_told_to_polkit_once_and_is_of_use() {
+    fn every_action_is_defined_once_and_used() {
         for action in TABLE.iter().flat_map(|row| row.rule.actions()) {
             assert_eq!(ACTIONS.iter().filter(|row| row.action == action).count(), 1, "{action:?}");
         }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_speaks_only_of_details_that_every_caller_of_its_action_has() {
+    fn polkit_messages_use_only_available_details() {
         for shipped in ACTIONS {
             let rows = TABLE.iter().filter(|row| row.rule.actions().any(|action| action == shipped.action));
             let rows = rows.collect::<Vec<_>>();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_has_no_volume_is_not_asked_about_as_if_it_had_one() {
+    fn a_job_without_volume_has_no_volume_detail() {
         let of_jobs = TABLE.iter().filter(|row| row.interface == JOB).flat_map(|row| row.rule.actions());
         for action in of_jobs.collect::<Vec<_>>() {
             let shipped = ACTIONS.iter().find(|row| row.action == action).expect("shipped");

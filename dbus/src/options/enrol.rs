@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_and_so_is_a_wrong_type() {
+    fn unknown_keys_and_wrong_types_are_named() {
         assert!(complaint(vec![("froce", true.into())]).contains("\"froce\""));
         assert!(complaint(vec![("serial", 5_u32.into())]).contains("type s, not u"));
         assert!(complaint(vec![("size", 5_u32.into())]).contains("type t, not u"));

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_come_back_as_they_went_and_a_path_is_refused() {
+    fn options_round_trip_and_a_path_is_refused() {
         let sent = ImportOptions { name: Some(b"monday.send".to_vec()), verify: true };
         let owned = |(key, value): (&str, Variant<'_>)| (key.to_owned(), value.try_into_owned().expect("owned"));
         assert_eq!(ImportOptions::from_options(&sent.to_options().into_iter().map(owned).collect()), Ok(sent.clone()));

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_and_so_is_a_wrong_type() {
+    fn unknown_keys_and_wrong_types_are_named() {
         assert!(complaint(vec![("verfiy", true.into())]).contains("\"verfiy\""));
         assert!(complaint(vec![("total", 5_u32.into())]).contains("type t, not u"));
         assert!(complaint(vec![("verify", "yes".into())]).contains("type b, not s"));

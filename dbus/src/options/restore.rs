@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_comes_back_as_it_went_and_one_that_climbs_is_refused() {
+    fn names_round_trip_and_dotdot_is_refused() {
         let sent = RestoreOptions { name: Some(b"a\xff".to_vec()) };
         let owned = |(key, value): (&str, Variant<'_>)| (key.to_owned(), value.try_into_owned().expect("owned"));
         assert_eq!(RestoreOptions::from_options(&sent.to_options().into_iter().map(owned).collect()), Ok(sent.clone()));

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_property_that_is_not_known_is_skipped_and_one_of_another_type_is_not() {
+    fn unknown_properties_are_ignored_and_wrong_types_refused() {
         let mut drive = DriveProperties::default();
         assert_eq!(drive.set("Colour", &Variant::from("red")), Ok(()));
         assert_eq!(drive.set("Backups", &Variant::from(vec!["home", "root"])), Ok(()));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_is_called_by_its_label_and_cannot_steer_a_dialog() {
+    fn labels_are_escaped_for_password_dialogs() {
         let mut drive = DriveProperties { device: "sdb1".to_owned(), ..DriveProperties::default() };
         assert_eq!(drive.title(), "sdb1");
         drive.model = " Elements 25A2 ".to_owned();

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_property_that_is_not_known_is_skipped_and_one_of_another_type_is_not() {
+    fn unknown_properties_are_ignored_and_wrong_types_refused() {
         let mut job = JobProperties::default();
         assert_eq!(job.set("Colour", &Variant::from("red")), Ok(()));
         assert_eq!(job.set("Rate", &Variant::from(7_u64)), Ok(()));

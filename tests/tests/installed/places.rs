@@ -24,7 +24,7 @@ fn an_installation_leaves_what_the_manifest_lists_and_nothing_else() -> Result<(
 }
 
 #[test]
-fn nothing_that_is_made_to_be_installed_is_forgotten() -> Result<()> {
+fn every_installable_file_is_in_the_manifest() -> Result<()> {
     let sources: BTreeSet<_> = manifest()?.into_iter().map(|line| line.source).collect();
     for folder in ["daemon/data", "daemon/man", "dbus/data", "dbus/xml"] {
         for entry in fs::read_dir(shipped(folder))? {
@@ -50,7 +50,7 @@ fn a_read_only_root_needs_nothing_outside_of_usr() -> Result<()> {
 }
 
 #[test]
-fn the_directories_are_the_same_whoever_makes_them() -> Result<()> {
+fn unit_and_tmpfiles_make_the_same_directories() -> Result<()> {
     let unit = fs::read_to_string(shipped("daemon/data/butterdockd.service"))?;
     let tmpfiles = fs::read_to_string(shipped("daemon/data/butterdock.tmpfiles"))?;
     for (kind, above) in [("State", "/var/lib"), ("Runtime", "/run")] {
@@ -65,7 +65,7 @@ fn the_directories_are_the_same_whoever_makes_them() -> Result<()> {
 }
 
 #[test]
-fn another_prefix_holds_for_all_of_usr_and_for_the_unit() -> Result<()> {
+fn a_prefix_moves_all_of_usr_and_the_unit() -> Result<()> {
     let installation = Installation::new()?;
     installation.install(&["PREFIX=/opt/dock", "SYSCONFDIR=/opt/etc"])?.success()?;
     let elsewhere = |place: &String| !place.starts_with("/opt/dock/") && !place.starts_with("/opt/etc/butterdock/");
@@ -88,7 +88,7 @@ fn what_an_administrator_has_written_stays() -> Result<()> {
 }
 
 #[test]
-fn a_program_that_was_not_built_is_named_with_what_to_do() -> Result<()> {
+fn a_missing_program_is_named_by_install() -> Result<()> {
     let installation = Installation::new()?;
     fs::remove_file(installation.built().join("butterdockd"))?;
     let said = installation.install(&[])?;

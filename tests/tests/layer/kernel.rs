@@ -25,7 +25,7 @@ const NEEDED: [&str; 14] = [
 ];
 
 #[test]
-fn the_fragment_turns_on_what_is_needed_and_the_readme_says_why() -> Result<()> {
+fn the_kernel_fragment_has_the_documented_options() -> Result<()> {
     let fragment = fs::read_to_string(layer().join("recipes-kernel/linux/linux-yocto/butterdock.cfg"))?;
     let readme = fs::read_to_string(layer().join("README.md"))?;
     for option in NEEDED {

@@ -46,7 +46,7 @@ fn the_root_of_the_image_is_read_only_and_systemd_s() -> Result<()> {
 }
 
 #[test]
-fn every_file_of_kas_is_of_this_series_and_of_one_version() -> Result<()> {
+fn kas_files_have_one_series_and_version() -> Result<()> {
     let all = files(&layer().join("kas"))?;
     ensure!(all.len() >= 5, "{all:?}");
     let mut series = false;

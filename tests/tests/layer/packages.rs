@@ -89,7 +89,7 @@ fn takes(recipe: &Metadata, package: &str, usual: &str, place: &str) -> bool {
 }
 
 #[test]
-fn the_unit_and_the_bus_have_the_names_of_the_shipped_files() -> Result<()> {
+fn unit_and_bus_name_the_shipped_files() -> Result<()> {
     ensure!(recipe()?.get("SYSTEMD_SERVICE:${PN}") == UNIT, "another unit is enabled");
     let unit = fs::read_to_string(shipped("daemon/data").join(UNIT))?;
     ensure!(unit.lines().any(|line| line == format!("BusName={BUS_NAME}")), "{UNIT} has another name on the bus");
@@ -101,7 +101,7 @@ fn the_unit_and_the_bus_have_the_names_of_the_shipped_files() -> Result<()> {
 }
 
 #[test]
-fn the_rules_speak_of_actions_that_exist_and_leave_the_administrators_own_alone() -> Result<()> {
+fn the_polkit_rule_excludes_administrative_actions() -> Result<()> {
     let rules = fs::read_to_string(shipped("dbus/data/50-butterdock.rules"))?;
     let quoted: Vec<&str> = rules.split('"').filter(|word| word.starts_with(BUS_NAME)).collect();
     ensure!(!quoted.is_empty(), "no action");

@@ -115,7 +115,7 @@ fn no_override_is_written_with_an_underscore() -> Result<()> {
 }
 
 #[test]
-fn the_recipe_is_of_this_version_and_takes_the_tag_and_a_commit() -> Result<()> {
+fn the_recipe_names_version_tag_and_commit() -> Result<()> {
     let workspace: Table = fs::read_to_string(shipped("Cargo.toml"))?.parse()?;
     let version = workspace["workspace"]["package"]["version"].as_str().context("a version")?;
     let recipe = recipe()?;
@@ -127,7 +127,7 @@ fn the_recipe_is_of_this_version_and_takes_the_tag_and_a_commit() -> Result<()> 
 }
 
 #[test]
-fn the_recipe_has_the_classes_that_it_needs_and_is_for_every_machine() -> Result<()> {
+fn the_recipe_has_its_classes() -> Result<()> {
     let recipe = recipe()?;
     let inherited = recipe.words("inherit");
     for class in ["cargo", "cargo-update-recipe-crates", "pkgconfig", "systemd", "useradd", "features_check"] {

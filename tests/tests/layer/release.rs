@@ -23,7 +23,7 @@ fn fault(recipe: &str, tag: Option<&str>, head: &str) -> Option<String> {
 }
 
 #[test]
-fn a_version_that_is_tagged_has_the_commit_of_its_tag() -> Result<()> {
+fn a_tagged_version_has_the_commit_of_its_tag() -> Result<()> {
     let recipe = recipe()?;
     let version = super::name(&recipe.path).replace("butterdock_", "v").replace(".bb", "");
     let commit_of = |what: &str| -> Result<Option<String>> {

@@ -33,7 +33,7 @@ fn the_readme_says_what_a_layer_s_must() -> Result<()> {
 }
 
 #[test]
-fn the_layer_says_how_holes_are_reported_and_what_its_licence_is() -> Result<()> {
+fn the_layer_has_security_contact_and_licence() -> Result<()> {
     ensure!(fs::read_to_string(layer().join("SECURITY.md"))?.contains("Reporting"), "SECURITY.md");
     ensure!(fs::read_to_string(layer().join("COPYING.MIT"))?.contains("Permission is hereby granted"), "COPYING.MIT");
     Ok(())

@@ -39,7 +39,7 @@ fn last_three() -> Value {
 }
 
 #[test]
-fn three_backups_from_the_future_do_not_push_out_the_genuine_ones() -> Result<()> {
+fn future_backups_do_not_push_out_genuine_ones() -> Result<()> {
     let fixture = Fixture::new()?;
     for day in 0..3 {
         back_up(&fixture, START + (30 + day) * DAY, &last_three(), &json!({}))?;
@@ -63,7 +63,7 @@ fn three_backups_from_the_future_do_not_push_out_the_genuine_ones() -> Result<()
 }
 
 #[test]
-fn a_clock_forty_days_ahead_deletes_nothing_that_was_seen_within_protect() -> Result<()> {
+fn a_clock_forty_days_ahead_deletes_no_protected_snapshot() -> Result<()> {
     let mut task = last_three();
     task["keep"]["last"] = json!(2);
     task["protect"] = json!(30 * DAY);

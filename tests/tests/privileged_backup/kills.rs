@@ -10,7 +10,7 @@ use butterdock_tests::rig::rounds;
 use crate::fixture::{Fixture, events, incremental, order};
 
 #[test]
-fn a_kill_leaves_nothing_half_made_and_the_next_run_is_an_increment() -> Result<()> {
+fn after_a_kill_the_next_run_is_an_increment() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.back_up()?;
     let began = Instant::now();
@@ -43,7 +43,7 @@ fn a_kill_leaves_nothing_half_made_and_the_next_run_is_an_increment() -> Result<
 
 /// A worker that is killed in its last step leaves a snapshot that is all there, marked and read-only, and has no name yet.
 #[test]
-fn what_has_everything_but_its_name_is_no_backup() -> Result<()> {
+fn a_subvolume_without_its_name_is_no_backup() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.back_up()?;
     fs::write(fixture.live("file"), "changed")?;

@@ -15,7 +15,7 @@ const OWNER: u32 = 1000;
 
 /// Who may read the folder for snapshots; and his is the source, so that each snapshot is his to open, too.
 #[test]
-fn a_user_who_locks_the_folder_and_the_snapshots_holds_up_no_backup() -> Result<()> {
+fn locks_on_the_folder_do_not_block_a_backup() -> Result<()> {
     let fixture = Fixture::new()?;
     chown(fixture.live(""), Some(OWNER), Some(OWNER))?;
     fixture.back_up()?;
@@ -38,7 +38,7 @@ fn a_user_who_locks_the_folder_and_the_snapshots_holds_up_no_backup() -> Result<
 }
 
 #[test]
-fn of_two_backups_at_once_beside_one_source_nothing_is_lost() -> Result<()> {
+fn two_backups_of_one_source_lose_nothing() -> Result<()> {
     const EACH: usize = 8;
     let fixture = Fixture::new()?;
     fs::create_dir(fixture.drive.join("others"))?;

@@ -22,7 +22,7 @@ fn noise(mebibytes: usize, seed: u64) -> Vec<u8> {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_figures_and_before_it_begins() -> Result<()> {
+fn a_backup_that_does_not_fit_is_refused_first() -> Result<()> {
     let fixture = Fixture::sized(1024, 300)?;
     fs::write(fixture.live("large"), noise(400, 7))?;
     let ended = fixture.begin(&order())?.finish()?;

@@ -47,7 +47,7 @@ fn everything_then_changes_then_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_folder_for_snapshots_inside_the_source_does_not_change_it() -> Result<()> {
+fn the_snapshots_folder_does_not_change_the_source() -> Result<()> {
     let mut fixture = Fixture::new()?;
     fixture.folder = fixture.live(".butterdock");
     snapshot::create(&fixture.folder)?;
@@ -99,7 +99,7 @@ fn the_estimate_comes_first_and_is_near() -> Result<()> {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_and_leaves_nothing() -> Result<()> {
+fn a_dry_run_estimates_and_changes_nothing() -> Result<()> {
     let fixture = Fixture::new()?;
     let dry = fixture.run(&with(json!({"dry_run": true})))?;
     ensure!(events(&dry, "estimated").len() == 1 && dry.said("began").is_empty(), "{:?}", dry.reports);
@@ -112,7 +112,7 @@ fn a_dry_run_tells_what_would_be_and_leaves_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_snapshot_that_another_program_made_and_sent_is_no_parent_and_stays() -> Result<()> {
+fn snapshots_of_other_programs_are_kept_but_no_parents() -> Result<()> {
     let fixture = Fixture::new()?;
     let theirs = fixture.source.join("home.20261120T2015");
     snapshot::freeze(&fixture.live(""), &theirs)?;
@@ -129,7 +129,7 @@ fn a_snapshot_that_another_program_made_and_sent_is_no_parent_and_stays() -> Res
 }
 
 #[test]
-fn the_standard_tools_go_on_with_what_is_on_the_drive() -> Result<()> {
+fn btrfs_tools_can_use_the_backups() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.back_up()?;
     fs::write(fixture.live("new"), "x")?;
@@ -161,7 +161,7 @@ fn the_standard_tools_go_on_with_what_is_on_the_drive() -> Result<()> {
 }
 
 #[test]
-fn a_snapshot_changed_on_the_drive_is_no_parent_any_more() -> Result<()> {
+fn a_snapshot_changed_on_the_drive_is_no_parent() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.back_up()?;
     let (_, names) = fixture.names()?;

@@ -42,7 +42,7 @@ fn a_stream_comes_by_a_pipe_from_the_sender() -> Result<()> {
 
 /// The sender takes part in the commits of the filesystem, and stands still while nobody reads its pipe.
 #[test]
-fn hundreds_of_megabytes_come_by_a_pipe_from_the_same_filesystem() -> Result<()> {
+fn large_streams_pass_a_pipe_from_the_same_filesystem() -> Result<()> {
     let fixture = Fixture::new()?;
     let source = fixture.volume.join("source");
     snapshot::create(&source)?;
@@ -95,7 +95,7 @@ fn an_empty_stdin_is_an_error() -> Result<()> {
 
 /// What comes after END in a pipe belongs to somebody else.
 #[test]
-fn with_e_nothing_past_end_is_read_from_a_pipe() -> Result<()> {
+fn terminate_on_end_reads_nothing_after_end() -> Result<()> {
     let fixture = Fixture::new()?;
     let (mut reader, mut writer) = pipe()?;
     let large = Stream::new(1).subvol("first");
@@ -128,7 +128,7 @@ fn with_e_a_pipe_that_stays_open_does_not_matter() -> Result<()> {
 }
 
 #[test]
-fn with_max_errors_it_goes_on_but_publishes_nothing() -> Result<()> {
+fn max_errors_continues_but_publishes_nothing() -> Result<()> {
     let fixture = Fixture::new()?;
     let stream = Stream::new(1).subvol("sub").unlink("one").unlink("two").mkfile("f").unlink("three").end();
     let file = fixture.keep("errors", stream.bytes())?;

@@ -74,7 +74,7 @@ fn last_object(text: &str) -> Result<Value> {
 }
 
 #[test]
-fn progress_comes_at_most_four_times_a_second_and_never_goes_back() -> Result<()> {
+fn progress_is_limited_and_never_goes_back() -> Result<()> {
     let fixture = Fixture::new()?;
     let mut running = start(fixture.command()?.arg("--json").arg(fixture.volume.path()).stdin(Stdio::piped()))?;
     let mut input = running.input()?;

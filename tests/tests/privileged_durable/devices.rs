@@ -50,7 +50,7 @@ fn encoded_data_that_the_device_loses_is_an_error() -> Result<()> {
 }
 
 #[test]
-fn the_standard_receiver_does_not_notice_that_the_device_loses_data() -> Result<()> {
+fn btrfs_receive_does_not_notice_lost_data() -> Result<()> {
     if !standard_is_the_known_one()? {
         return Ok(());
     }
@@ -67,7 +67,7 @@ fn the_standard_receiver_does_not_notice_that_the_device_loses_data() -> Result<
 
 /// Everything fails from the middle of the stream on, metadata too.
 #[test]
-fn a_device_that_fails_in_the_middle_of_a_stream_is_an_error() -> Result<()> {
+fn a_device_that_fails_during_a_stream_is_an_error() -> Result<()> {
     ensure!(Zram::is_here(), "this kernel has no zram, which plays the failing device: load it with `modprobe zram`");
     let rig = Rig::new()?;
     let source = Source::of(&rig, Proto::TwoCompressed, digits)?;

@@ -49,13 +49,13 @@ fn seen_is_whole(source: &Source, folder: &Path) -> Result<bool> {
 }
 
 #[test]
-fn a_receive_killed_at_random_moments_shows_nothing_half_made() -> Result<()> {
+fn a_receive_killed_at_random_moments_shows_nothing_incomplete() -> Result<()> {
     killed_at_random_moments(&Rig::new()?)
 }
 
 /// There it is published by a snapshot.
 #[test]
-fn killed_where_others_can_look_in_it_shows_nothing_half_made() -> Result<()> {
+fn a_kill_in_an_open_destination_shows_nothing_incomplete() -> Result<()> {
     let rig = Rig::new()?;
     set_permissions(rig.path(), Permissions::from_mode(0o711))?;
     killed_at_random_moments(&rig)
@@ -95,7 +95,7 @@ fn killed_at_random_moments(rig: &Rig) -> Result<()> {
 }
 
 #[test]
-fn killed_before_each_step_of_the_finish_a_power_cut_shows_nothing_half_made() -> Result<()> {
+fn a_power_cut_before_any_step_shows_nothing_incomplete() -> Result<()> {
     let rig = Rig::new()?;
     let source = Source::of_everything(&rig)?;
     for (way, phase) in ways_to_die() {
@@ -129,7 +129,7 @@ fn killed_before_each_step_of_the_finish_a_power_cut_shows_nothing_half_made() -
 
 /// A snapshot's root belongs to its parent's owner: while it is hidden he must stay out, and a sweep must know it for ours.
 #[test]
-fn a_killed_increment_of_somebody_elses_subvolume_is_closed_to_him_and_swept() -> Result<()> {
+fn a_killed_increment_is_hidden_from_its_owner_and_swept() -> Result<()> {
     const OWNER: u32 = 1000;
     let rig = Rig::new()?;
     let (source, stream, next) = (rig.plain_volume("source")?, rig.join("stream"), rig.join("next"));

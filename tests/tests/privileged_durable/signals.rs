@@ -57,7 +57,7 @@ fn a_termination_ends_with_143_and_leaves_nothing() -> Result<()> {
 }
 
 #[test]
-fn an_interrupt_in_full_work_leaves_nothing_or_everything() -> Result<()> {
+fn an_interrupt_leaves_nothing_or_everything() -> Result<()> {
     let rig = Rig::new()?;
     let source = Source::of_everything(&rig)?;
     let volume = rig.plain_volume("ours")?;
@@ -94,7 +94,7 @@ impl Observer for Late {
 /// The end of the input was read long ago when a subvolume is published: a signal then has nothing left to end, and
 /// must not be told as if it had.
 #[test]
-fn a_run_that_is_cancelled_once_it_is_published_has_succeeded() -> Result<()> {
+fn a_cancel_after_publication_is_a_success() -> Result<()> {
     let rig = Rig::new()?;
     let source = Source::of_everything(&rig)?;
     let volume = rig.plain_volume("ours")?;

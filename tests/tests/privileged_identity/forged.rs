@@ -11,7 +11,7 @@ use butterdock_tests::wire::Stream;
 use crate::fixture::{Fixture, NOBODY, PARENT, add, content, increment, named, parent, refused};
 
 #[test]
-fn what_its_owner_changed_and_marked_anew_is_no_parent() -> Result<()> {
+fn a_subvolume_changed_by_its_owner_is_no_parent() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.receive(Ours, &parent("p", NOBODY, "good"), &[], "dest")?.success()?;
     fixture.receive(Ours, &increment("before", PARENT), &[], "dest")?.success()?;
@@ -79,7 +79,7 @@ fn two_hundred_forged_numbers_before_the_real_one_change_nothing() -> Result<()>
 
 /// A uuid is known to everybody who saw a stream, or a list of snapshots: for another user than root that is not enough.
 #[test]
-fn a_user_builds_on_what_is_roots_by_its_very_number_only() -> Result<()> {
+fn a_users_parent_of_root_needs_the_exact_generation() -> Result<()> {
     let fixture = Fixture::new()?;
     ensure!(fixture.serve(0, &parent("p", 0, "good"), "dest")?.is_null());
     let other = (PARENT.0, PARENT.1 + 1);
@@ -114,7 +114,7 @@ fn an_identity_that_is_there_cannot_be_taken_over() -> Result<()> {
 
 /// The owner of a directory may rename what root keeps in it: then nothing tells who asked.
 #[test]
-fn a_record_that_was_taken_away_makes_no_trust() -> Result<()> {
+fn without_its_record_a_subvolume_is_not_trusted() -> Result<()> {
     let fixture = Fixture::new()?;
     ensure!(fixture.serve(1000, &parent("x", 0, "evil"), "hers")?.is_null());
     refused(&fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?, "was received for another user")?;

@@ -58,7 +58,7 @@ fn a_record_is_replaced_and_removed() -> Result<()> {
 }
 
 #[test]
-fn a_parent_that_is_changed_while_it_is_built_on_ends_the_run() -> Result<()> {
+fn changing_the_parent_during_a_receive_fails() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
     let begun = Stream::new(1).snapshot("i", PARENT.0, PARENT.1).mkfile("more");

@@ -29,7 +29,7 @@ fn nothing_was_changed(folder: &Path, count: u32, intruder: Intruder) -> Result<
 }
 
 #[test]
-fn the_owner_of_received_files_changes_none_by_the_command_line() -> Result<()> {
+fn the_owner_cannot_change_files_received_by_command_line() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let count = rounds(15, 300);
@@ -44,7 +44,7 @@ fn the_owner_of_received_files_changes_none_by_the_command_line() -> Result<()> 
 }
 
 #[test]
-fn the_owner_of_received_files_changes_none_by_the_service() -> Result<()> {
+fn the_owner_cannot_change_files_received_by_the_service() -> Result<()> {
     let rig = Rig::new()?;
     std::fs::write(rig.join("stream"), stream().bytes())?;
     let path = rig.path().to_owned();

@@ -69,7 +69,7 @@ fn opened(volume: &Volume, stream: &Stream, publication: Publication) -> Result<
 }
 
 #[test]
-fn between_no_steps_can_another_user_open_what_is_published_by_snapshot() -> Result<()> {
+fn users_cannot_open_a_subvolume_before_publication() -> Result<()> {
     let rig = Rig::new()?;
     let volume = open_volume(&rig)?;
     let increment =
@@ -83,7 +83,7 @@ fn between_no_steps_can_another_user_open_what_is_published_by_snapshot() -> Res
 
 /// Why a rename is not for directories that others can reach; and that these tests see what there is to see.
 #[test]
-fn what_is_renamed_is_open_to_its_owner_before_it_is_read_only() -> Result<()> {
+fn a_renamed_subvolume_is_open_before_read_only() -> Result<()> {
     let rig = Rig::new()?;
     let volume = open_volume(&rig)?;
     let opened = opened(&volume, &stream(), Publication::Rename)?;
@@ -93,7 +93,7 @@ fn what_is_renamed_is_open_to_its_owner_before_it_is_read_only() -> Result<()> {
 }
 
 #[test]
-fn a_snapshot_has_the_mark_of_what_was_received_and_its_own_identity() -> Result<()> {
+fn a_published_snapshot_has_the_received_uuid_and_its_own() -> Result<()> {
     let rig = Rig::new()?;
     let volume = open_volume(&rig)?;
     for publication in [Publication::Rename, Publication::Snapshot] {

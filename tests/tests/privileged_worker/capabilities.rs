@@ -89,7 +89,7 @@ impl Everything {
 }
 
 #[test]
-fn the_engine_needs_each_capability_that_a_worker_keeps_and_no_other() -> Result<()> {
+fn the_engine_needs_exactly_the_workers_capabilities() -> Result<()> {
     let rig = Rig::new()?;
     let everything = Everything::new(&rig)?;
     let receive_with = |capabilities: CapabilitySet, name: &str| -> Result<Vec<String>> {

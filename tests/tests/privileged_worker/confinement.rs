@@ -26,7 +26,7 @@ fn process(worker: &WorkerProcess) -> PathBuf {
 }
 
 #[test]
-fn every_thread_has_the_eight_capabilities_and_no_way_to_more() -> Result<()> {
+fn every_thread_has_exactly_eight_capabilities() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let stalled = Stalled::new(volume.path())?;
@@ -51,7 +51,7 @@ fn every_thread_has_the_eight_capabilities_and_no_way_to_more() -> Result<()> {
 }
 
 #[test]
-fn it_lives_in_namespaces_of_its_own_with_an_empty_network() -> Result<()> {
+fn a_worker_has_its_own_namespaces_and_no_network() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let stalled = Stalled::new(volume.path())?;
@@ -120,7 +120,7 @@ fn it_has_no_descriptor_that_it_was_not_given() -> Result<()> {
 }
 
 #[test]
-fn it_gives_way_as_it_was_told_and_goes_first_when_memory_is_short() -> Result<()> {
+fn a_worker_has_its_configured_priorities() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let (reader, input) = std::io::pipe()?;

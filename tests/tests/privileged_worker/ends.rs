@@ -52,7 +52,7 @@ fn a_killed_worker_leaves_hidden_names_only_and_a_sweep_takes_them() -> Result<(
 }
 
 #[test]
-fn killed_at_random_moments_nothing_half_made_is_seen() -> Result<()> {
+fn kills_at_random_moments_show_nothing_incomplete() -> Result<()> {
     let kills = rounds(10, 30);
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
@@ -106,7 +106,7 @@ fn a_sweep_leaves_what_a_worker_works_in() -> Result<()> {
 }
 
 #[test]
-fn a_worker_whose_daemon_closes_its_end_goes_and_leaves_nothing() -> Result<()> {
+fn a_worker_ends_when_its_daemon_closes_the_socket() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let Stalled { worker, input } = Stalled::new(volume.path())?;
@@ -117,7 +117,7 @@ fn a_worker_whose_daemon_closes_its_end_goes_and_leaves_nothing() -> Result<()> 
 }
 
 #[test]
-fn a_cancelled_worker_says_so_and_leaves_nothing() -> Result<()> {
+fn a_cancelled_worker_reports_it_and_leaves_no_subvolume() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let Stalled { mut worker, input } = Stalled::new(volume.path())?;

@@ -82,7 +82,7 @@ fn files_outside_the_volume_cannot_be_opened_or_made() -> Result<()> {
 }
 
 #[test]
-fn the_rest_of_the_filesystem_can_be_read_and_the_destination_changed() -> Result<()> {
+fn a_worker_reads_the_filesystem_and_writes_the_destination() -> Result<()> {
     let place = Place::new()?;
     let (beside, destination) = (place.volume.join("beside"), place.destination());
     place.inside(|| {
@@ -116,7 +116,7 @@ fn no_program_runs_and_no_mount_changes() -> Result<()> {
 
 /// A stream holds device nodes, so a worker may make them: a disk of the machine, for instance.
 #[test]
-fn a_device_that_it_made_cannot_be_opened_whatever_the_way() -> Result<()> {
+fn a_worker_cannot_open_devices_that_it_created() -> Result<()> {
     let place = Place::new()?;
     let (destination, disk) = (place.destination(), fs::metadata(place.volume.device()?)?.rdev());
     let make = |directory: &OwnedFd, name: &str, kind: FileType, device: u64| {
@@ -159,7 +159,7 @@ fn a_device_that_it_made_cannot_be_opened_whatever_the_way() -> Result<()> {
 
 /// Who lists the stream files on a drive reads what is open, and that is all.
 #[test]
-fn one_without_a_destination_reads_what_is_open_and_reaches_nothing_else() -> Result<()> {
+fn a_worker_without_destination_only_reads_its_descriptors() -> Result<()> {
     let place = Place::new()?;
     let (file, destination) = (place.volume.join("beside/file"), place.destination());
     let open = File::open(&file)?;
@@ -192,7 +192,7 @@ fn the_network_is_out_of_reach() -> Result<()> {
 }
 
 #[test]
-fn nobody_else_can_be_signalled() -> Result<()> {
+fn other_processes_cannot_be_signalled() -> Result<()> {
     let place = Place::new()?;
     let mut other = Command::new("/bin/sleep").arg("1000").spawn()?;
     let id = Pid::from_child(&other);

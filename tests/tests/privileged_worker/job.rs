@@ -65,7 +65,7 @@ fn a_parent_outside_the_mounted_subvolume_is_found_from_within() -> Result<()> {
 }
 
 #[test]
-fn several_streams_in_one_input_are_told_one_by_one() -> Result<()> {
+fn several_streams_in_one_input_are_reported_separately() -> Result<()> {
     let rig = Rig::new()?;
     let ours = rig.plain_volume("ours")?;
     let one = unfinished("one").end();
@@ -81,7 +81,7 @@ fn several_streams_in_one_input_are_told_one_by_one() -> Result<()> {
 }
 
 #[test]
-fn what_is_told_of_a_failure_is_a_kind_two_numbers_whether_something_is_left_and_a_sentence_for_few() -> Result<()> {
+fn a_failure_is_reported_without_names() -> Result<()> {
     const MARKER: &str = "marker-of-a-secret";
     let rig = Rig::new()?;
     let ours = rig.plain_volume(MARKER)?;
@@ -158,7 +158,7 @@ fn by_hand_it_says_who_starts_it() -> Result<()> {
 }
 
 #[test]
-fn progress_comes_four_times_a_second_and_only_when_there_is_some() -> Result<()> {
+fn progress_is_sent_up_to_four_times_per_second() -> Result<()> {
     let rig = Rig::new()?;
     let ours = rig.plain_volume("ours")?;
     let (reader, mut input) = std::io::pipe()?;

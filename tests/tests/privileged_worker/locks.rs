@@ -45,7 +45,7 @@ fn receive_often(stream: &Path, into: &Path, name: &str) -> Result<()> {
 }
 
 #[test]
-fn a_user_who_locks_the_directory_holds_up_no_receive_and_no_sweep() -> Result<()> {
+fn locks_on_the_directory_do_not_block_a_receive() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let stream = stream(&rig, "stream", &unfinished("sub").end())?;
@@ -60,7 +60,7 @@ fn a_user_who_locks_the_directory_holds_up_no_receive_and_no_sweep() -> Result<(
 }
 
 #[test]
-fn the_owner_of_a_parent_locks_no_increment_to_it_while_it_is_worked_in() -> Result<()> {
+fn the_owner_of_a_parent_cannot_block_an_increment() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let increment = stream(&rig, "increment", &increment())?;
@@ -73,7 +73,7 @@ fn the_owner_of_a_parent_locks_no_increment_to_it_while_it_is_worked_in() -> Res
 
 /// Killed in its last steps, a worker leaves what has its own owner and mode already.
 #[test]
-fn what_is_left_under_a_users_lock_is_in_nobodys_way_and_is_swept_when_he_lets_go() -> Result<()> {
+fn leftovers_under_a_users_lock_are_swept_after_it() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     let left = volume.join(LEFT);
@@ -92,7 +92,7 @@ fn what_is_left_under_a_users_lock_is_in_nobodys_way_and_is_swept_when_he_lets_g
 }
 
 #[test]
-fn what_never_came_out_of_its_private_directory_is_swept_whoever_it_belongs_to() -> Result<()> {
+fn subvolumes_left_in_private_directories_are_swept() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;
     fs::DirBuilder::new().mode(0o700).create(volume.join(LEFT))?;
@@ -110,7 +110,7 @@ struct Silent;
 impl Observer for Silent {}
 
 #[test]
-fn of_two_receives_at_once_while_others_sweep_nothing_is_lost() -> Result<()> {
+fn two_receives_during_sweeps_lose_nothing() -> Result<()> {
     const EACH: usize = 60;
     let rig = Rig::new()?;
     let volume = rig.plain_volume("ours")?;

@@ -10,7 +10,7 @@ use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::rig::{PATIENCE, run};
 
 #[test]
-fn no_more_jobs_run_than_max_jobs_on_however_many_volumes() -> Result<()> {
+fn max_jobs_limits_jobs_on_many_volumes() -> Result<()> {
     let mut fixture = Fixture::with(&["tank", "pool", "attic"], "max_jobs = 2\n")?;
     let client = fixture.client()?;
     let load = Load::new("s0", 10, 1);

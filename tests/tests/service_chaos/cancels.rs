@@ -8,7 +8,7 @@ use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
 
 #[test]
-fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() -> Result<()> {
+fn cancelling_a_queued_job_keeps_the_running_one() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let (load, later) = (Load::new("s0", 30, 1), Load::new("s1", 30, 2));
@@ -30,7 +30,7 @@ fn a_queued_job_is_cancelled_without_a_worker_and_the_one_before_it_goes_on() ->
 }
 
 #[test]
-fn a_running_job_cancelled_at_random_moments_is_gone_when_cancel_answers() -> Result<()> {
+fn cancel_returns_when_a_running_job_is_gone() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let (load, mut random) = (Load::new("s0", 60, 1), Random::new(4));
@@ -69,7 +69,7 @@ fn a_running_job_cancelled_at_random_moments_is_gone_when_cancel_answers() -> Re
 }
 
 #[test]
-fn of_two_jobs_with_one_name_the_second_fails_and_the_first_is_intact() -> Result<()> {
+fn the_second_of_two_jobs_with_one_name_fails() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let (first, second) = (Load::new("s0", 30, 1), Load::new("s0", 30, 2));

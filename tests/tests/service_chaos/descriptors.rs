@@ -29,7 +29,7 @@ fn refusal(client: &Client, file: &File) -> Result<Error> {
 
 /// Each copy of a descriptor that a process closes, of itself or where it becomes another program, asks such a filesystem.
 #[test]
-fn a_file_whose_owner_never_lets_it_be_closed_holds_up_nobody() -> Result<()> {
+fn a_file_that_cannot_be_closed_blocks_no_client() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let before = descriptors(fixture.pid())?;
@@ -63,7 +63,7 @@ fn a_file_whose_owner_never_lets_it_be_closed_holds_up_nobody() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough() -> Result<()> {
+fn blocking_files_are_refused_in_time_and_limited() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush, Asks::Statfs])?;
@@ -84,7 +84,7 @@ fn a_file_that_cannot_be_looked_at_is_refused_in_time_and_a_few_such_are_enough(
 
 /// No signal ends a thread that closes such a file. The bus, and whoever starts the service again, need not wait for it.
 #[test]
-fn a_daemon_that_is_not_let_go_of_gives_up_its_name_and_ends_in_all_but_the_thread_that_is_held() -> Result<()> {
+fn a_daemon_with_a_hung_thread_gives_up_its_name() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush])?;

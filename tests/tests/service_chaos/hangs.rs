@@ -41,7 +41,7 @@ fn a_worker_that_is_stopped_is_cancelled_all_the_same() -> Result<()> {
 
 /// Nothing can be written to the volume itself: its worker cannot even be killed.
 #[test]
-fn a_worker_that_the_kernel_holds_costs_its_volume_and_no_other() -> Result<()> {
+fn a_worker_hung_in_the_kernel_blocks_only_its_volume() -> Result<()> {
     let mut fixture = Fixture::new(&["tank", "pool"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
@@ -72,7 +72,7 @@ fn a_worker_that_the_kernel_holds_costs_its_volume_and_no_other() -> Result<()> 
 
 /// Takes twenty seconds: so long a caller waits before it is told.
 #[test]
-fn a_drive_that_writes_out_for_long_is_said_to_and_is_not_called_broken() -> Result<()> {
+fn a_slow_drive_is_reported_as_writing() -> Result<()> {
     let mut fixture = Fixture::new(&["below", "tank", "pool"])?;
     let _volume = moved_below(&mut fixture, "tank", "below")?;
     let client = fixture.client()?;
@@ -103,7 +103,7 @@ fn a_drive_that_writes_out_for_long_is_said_to_and_is_not_called_broken() -> Res
 
 /// The name is there, and the worker has not told: nobody says that nothing was left.
 #[test]
-fn a_worker_killed_after_it_gave_the_name_is_not_said_to_have_left_nothing() -> Result<()> {
+fn a_kill_after_publication_reports_the_subvolume() -> Result<()> {
     let fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let mut seen = 0;

@@ -55,7 +55,7 @@ fn whole_run(fixture: &mut Fixture, client: &Client, load: &Load) -> Result<()> 
 }
 
 #[test]
-fn a_worker_killed_at_random_moments_fails_its_job_once_and_leaves_nothing() -> Result<()> {
+fn a_killed_worker_fails_its_job_once() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let (client, load, mut random) = (fixture.client()?, load(), Random::new(1));
     let (mut killed, (kills, enough)) = (0, kills());
@@ -86,7 +86,7 @@ fn a_worker_killed_at_random_moments_fails_its_job_once_and_leaves_nothing() -> 
 }
 
 #[test]
-fn a_daemon_killed_at_random_moments_takes_its_workers_with_it_and_sweeps_when_it_is_back() -> Result<()> {
+fn a_killed_daemon_ends_its_workers_and_sweeps_later() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let (client, load, mut random) = (fixture.client()?, load(), Random::new(2));
     let (mut unfinished, (kills, enough)) = (0, kills());
@@ -125,7 +125,7 @@ fn a_daemon_killed_at_random_moments_takes_its_workers_with_it_and_sweeps_when_i
 }
 
 #[test]
-fn a_client_killed_at_random_moments_leaves_its_job_to_go_on() -> Result<()> {
+fn a_killed_client_does_not_end_its_job() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let (client, load, mut random) = (fixture.client()?, load(), Random::new(3));
     let (mut outlived, (kills, enough)) = (0, kills());

@@ -59,7 +59,7 @@ fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
 
 /// The one beside it shows that time enough went by.
 #[test]
-fn a_volume_that_takes_nothing_makes_no_stream_too_slow() -> Result<()> {
+fn a_stalled_volume_makes_no_stream_too_slow() -> Result<()> {
     let mut fixture = Fixture::with(&["tank", "pool"], SHORT)?;
     let client = fixture.client()?;
     // More than is read ahead.
@@ -83,7 +83,7 @@ fn a_volume_that_takes_nothing_makes_no_stream_too_slow() -> Result<()> {
 }
 
 #[test]
-fn a_stream_of_a_user_ends_with_its_time_and_one_of_root_does_not() -> Result<()> {
+fn time_limit_ends_a_users_stream_but_not_roots() -> Result<()> {
     let rig = butterdock_tests::rig::Rig::new()?;
     let volume = rig.plain_volume("tank")?;
     let service = Service::over(rig, volume, Some(&Rules::Allow))?;

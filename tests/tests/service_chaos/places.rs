@@ -23,7 +23,7 @@ fn seen(client: &Client, fixture: &Fixture) -> Result<()> {
 }
 
 #[test]
-fn a_job_that_waited_is_not_received_into_what_lies_below_the_mount_point() -> Result<()> {
+fn a_queued_job_never_writes_below_the_mount_point() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let layout = Layout { size: 2 << 30, ..Layout::default() };
@@ -46,7 +46,7 @@ fn a_job_that_waited_is_not_received_into_what_lies_below_the_mount_point() -> R
 }
 
 #[test]
-fn a_volume_with_a_uuid_is_not_mounted_where_another_filesystem_is() -> Result<()> {
+fn a_volume_with_another_uuid_is_not_mounted() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let image = fixture.volume("tank")?.image().to_path_buf();
@@ -72,7 +72,7 @@ fn a_volume_with_a_uuid_is_not_mounted_where_another_filesystem_is() -> Result<(
 }
 
 #[test]
-fn what_a_killed_daemon_left_is_swept_when_its_drive_comes_back() -> Result<()> {
+fn leftovers_are_swept_when_the_drive_returns() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);

@@ -14,7 +14,7 @@ use nix::unistd::{Pid, mkfifo};
 const PROMISED: Duration = Duration::from_secs(10);
 
 #[test]
-fn told_to_end_the_daemon_ends_its_jobs_tells_it_and_writes_it_down() -> Result<()> {
+fn sigterm_ends_jobs_and_records_them() -> Result<()> {
     let mut fixture = Fixture::new(&["tank", "pool"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
@@ -79,7 +79,7 @@ fn hang(path: &std::path::Path) -> Result<()> {
 }
 
 #[test]
-fn a_daemon_whose_disk_hangs_at_its_start_ends_when_it_is_told_to() -> Result<()> {
+fn a_start_on_a_hung_disk_can_be_terminated() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     fixture.stop()?;
     hang(&fixture.join("state/jobs/0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0.json"))?;
@@ -97,7 +97,7 @@ fn a_daemon_whose_disk_hangs_at_its_start_ends_when_it_is_told_to() -> Result<()
 }
 
 #[test]
-fn a_daemon_whose_configuration_cannot_be_read_for_ever_ends_when_it_is_told_to() -> Result<()> {
+fn a_start_on_a_hung_configuration_can_be_terminated() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     std::fs::remove_file(fixture.join("butterdock.toml"))?;
     hang(&fixture.join("butterdock.toml"))?;

@@ -31,7 +31,7 @@ pub(crate) fn is_mounted(client: &Client, volume: &str) -> Result<bool> {
 }
 
 #[test]
-fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()> {
+fn detaching_a_volume_ends_its_job() -> Result<()> {
     let mut fixture = Fixture::new(&["tank", "pool"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
@@ -67,7 +67,7 @@ fn a_volume_that_is_detached_under_a_job_ends_it_and_is_let_go_of() -> Result<()
 /// Whoever closes the last descriptor of a filesystem that is not mounted any more writes everything out, as long as the
 /// drive takes.
 #[test]
-fn a_volume_that_is_detached_from_a_drive_that_does_not_answer_holds_up_nobody() -> Result<()> {
+fn detaching_a_hung_volume_blocks_no_client() -> Result<()> {
     let mut fixture = Fixture::new(&["below", "tank", "pool"])?;
     let _volume = moved_below(&mut fixture, "tank", "below")?;
     let client = fixture.client()?;
@@ -95,7 +95,7 @@ fn a_volume_that_is_detached_from_a_drive_that_does_not_answer_holds_up_nobody()
 
 /// The kernel may give the number of a mount that is gone to the next one; while a worker holds the mount it does not.
 #[test]
-fn a_volume_that_is_mounted_again_before_anybody_looks_ends_its_job_too() -> Result<()> {
+fn a_quick_remount_ends_the_volumes_job() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
@@ -112,7 +112,7 @@ fn a_volume_that_is_mounted_again_before_anybody_looks_ends_its_job_too() -> Res
 }
 
 #[test]
-fn an_unmount_that_the_kernel_refuses_harms_nothing_and_works_after_the_job() -> Result<()> {
+fn a_refused_unmount_works_after_the_job() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);

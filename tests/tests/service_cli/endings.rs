@@ -37,7 +37,7 @@ fn what_is_not_understood_is_64() -> Result<()> {
 }
 
 #[test]
-fn without_a_daemon_or_a_bus_it_is_69_and_one_sentence() -> Result<()> {
+fn without_a_daemon_or_bus_it_exits_with_69() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     fixture.stop()?;
     let finished = ran(&fixture, &["status"])?;
@@ -108,7 +108,7 @@ fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
 }
 
 #[test]
-fn cancel_ends_a_detached_job_and_whoever_watches_it_hears_so() -> Result<()> {
+fn cancel_ends_a_detached_job_for_its_watchers() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);

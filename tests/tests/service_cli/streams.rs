@@ -55,7 +55,7 @@ fn a_stream_through_a_socket_is_received() -> Result<()> {
 }
 
 #[test]
-fn a_file_that_was_read_in_part_is_received_from_where_it_stands() -> Result<()> {
+fn a_partly_read_file_is_received_from_its_position() -> Result<()> {
     let fixture = Fixture::new(&["tank"])?;
     let load = Load::new("s0", 10, 1);
     std::fs::write(fixture.join("stream"), [&b"a header of somebody else's"[..], load.bytes()].concat())?;
@@ -67,7 +67,7 @@ fn a_file_that_was_read_in_part_is_received_from_where_it_stands() -> Result<()>
 }
 
 #[test]
-fn a_stream_that_is_cut_off_ends_with_1_and_leaves_nothing() -> Result<()> {
+fn a_truncated_stream_exits_with_1_and_leaves_nothing() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);

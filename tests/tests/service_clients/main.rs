@@ -46,7 +46,7 @@ fn gdbus_and_busctl_read_what_there_is() -> Result<()> {
 }
 
 #[test]
-fn a_call_that_speaks_of_a_descriptor_and_brings_none_ends_nothing() -> Result<()> {
+fn a_call_without_its_descriptor_is_harmless() -> Result<()> {
     let mut service = Service::start()?;
     // gdbus knows the type, but passes no descriptor; busctl does not know the type.
     let said = gdbus(&service.bus, &format!("{MANAGER}.Receive"), &["tank", "handle 0", "{}"])?;
@@ -86,7 +86,7 @@ fn python_passes_a_descriptor_and_follows_the_job_to_its_end() -> Result<()> {
 }
 
 #[test]
-fn an_object_manager_client_of_gio_sees_jobs_come_and_go() -> Result<()> {
+fn a_gio_object_manager_client_sees_jobs() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let mut watcher = python("objects.py", &service.bus)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;

@@ -74,7 +74,7 @@ fn names(service: &Service) -> Result<usize> {
 }
 
 #[test]
-fn a_polkit_that_denies_refuses_every_guarded_method_and_one_that_allows_none() -> Result<()> {
+fn polkit_guards_every_method() -> Result<()> {
     let mut service = Service::with_polkit(&Rules::Deny)?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
@@ -103,7 +103,7 @@ fn a_polkit_that_denies_refuses_every_guarded_method_and_one_that_allows_none() 
 }
 
 #[test]
-fn without_polkit_root_may_and_nobody_else() -> Result<()> {
+fn without_polkit_only_root_may_call() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
@@ -140,7 +140,7 @@ fn a_name_of_ones_own_choice_needs_the_other_action() -> Result<()> {
 }
 
 #[test]
-fn ones_own_job_and_anothers_are_different_things() -> Result<()> {
+fn cancelling_own_and_other_jobs_needs_different_actions() -> Result<()> {
     let mut service = Service::with_polkit(&Rules::Only(vec!["receive", "cancel-others"]))?;
     let client = service.client()?;
     let (cancel, details) = (of(JOB, "Cancel")?, of(JOB, "GetErrorDetails")?);
@@ -166,7 +166,7 @@ fn ones_own_job_and_anothers_are_different_things() -> Result<()> {
 }
 
 #[test]
-fn the_shipped_defaults_ask_for_an_administrator_and_let_one_cancel_ones_own() -> Result<()> {
+fn defaults_need_an_administrator_except_cancel_own() -> Result<()> {
     let mut service = Service::with_polkit(&Rules::None)?;
     let row = of(MANAGER, "Receive")?;
     let said = nobody_asks(&service, row, "", "{}")?;
@@ -184,7 +184,7 @@ fn the_shipped_defaults_ask_for_an_administrator_and_let_one_cancel_ones_own() -
 }
 
 #[test]
-fn an_administrators_rule_sees_no_drive_of_a_job_that_has_none() -> Result<()> {
+fn a_job_without_drive_has_no_drive_detail() -> Result<()> {
     let rule = |drive: &str| {
         Rules::Script(format!(
             "return action.lookup(\"volume\") == \"tank\" && action.lookup(\"drive\") === {drive} \

@@ -23,7 +23,7 @@ fn bent(name: &str) -> Result<Stream> {
 }
 
 #[test]
-fn what_does_not_decompress_is_refused_of_everybody_but_root() -> Result<()> {
+fn users_streams_must_decompress() -> Result<()> {
     let service = Service::with_polkit(&Rules::Allow)?;
     let client = service.client()?;
     let end = |name: &str, who: fn(Command) -> Command| -> Result<(String, String)> {

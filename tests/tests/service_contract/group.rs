@@ -53,7 +53,7 @@ fn members_of_the_group_receive_and_cancel_and_administer_nothing() -> Result<()
 }
 
 #[test]
-fn a_member_chooses_any_free_name_by_the_stream_and_none_by_the_option() -> Result<()> {
+fn a_member_may_not_use_the_option_name() -> Result<()> {
     let service = Service::with_polkit(&Rules::Script(rule("nogroup")?))?;
     let receive = [ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{}"];
     let client = service.client()?;

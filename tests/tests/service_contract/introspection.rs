@@ -40,7 +40,7 @@ fn the_live_introspection_is_that_of_the_committed_xml() -> Result<()> {
 }
 
 #[test]
-fn no_live_object_has_an_interface_of_ours_that_is_not_committed() -> Result<()> {
+fn live_objects_have_only_committed_interfaces() -> Result<()> {
     let (_service, client, stalled) = fixture()?;
     let mut found = BTreeSet::new();
     for Object { path, node } in objects(&client)? {
@@ -56,7 +56,7 @@ fn no_live_object_has_an_interface_of_ours_that_is_not_committed() -> Result<()>
 }
 
 #[test]
-fn every_live_method_has_a_row_in_the_table_and_every_row_a_live_method() -> Result<()> {
+fn live_methods_match_the_authority_table() -> Result<()> {
     let (_service, client, _stalled) = fixture()?;
     let mut live = BTreeSet::new();
     for object in objects(&client)? {
@@ -76,7 +76,7 @@ fn every_live_method_has_a_row_in_the_table_and_every_row_a_live_method() -> Res
 }
 
 #[test]
-fn the_manager_is_beside_an_object_manager_that_knows_every_object() -> Result<()> {
+fn the_object_manager_lists_every_object() -> Result<()> {
     let (_service, client, stalled) = fixture()?;
     let root = objects(&client)?.into_iter().find(|object| object.path == ROOT).context("the root")?;
     let standard = "org.freedesktop.DBus.ObjectManager";

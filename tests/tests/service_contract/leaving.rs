@@ -96,7 +96,7 @@ fn in_background() -> Result<Handle> {
 }
 
 #[test]
-fn polkit_is_asked_about_the_caller_s_name_on_the_bus_and_no_more_once_the_caller_has_left() -> Result<()> {
+fn polkit_checks_the_bus_name_until_it_leaves() -> Result<()> {
     let service = Service::start()?;
     let (runtime, address) = (in_background()?, service.bus.address());
     let (_polkit, asked) = runtime.block_on(thinker(address))?;

@@ -16,7 +16,7 @@ fn hear(ear: &UnixDatagram) -> Result<String> {
 }
 
 #[test]
-fn the_service_manager_hears_ready_with_the_name_then_signs_of_life_and_stopping_on_sigterm() -> Result<()> {
+fn systemd_gets_ready_watchdog_and_stopping() -> Result<()> {
     let rig = Rig::new()?;
     let volume = rig.plain_volume(TANK)?;
     let bus = Bus::start(&rig, None)?;

@@ -8,7 +8,7 @@ use butterdock_tests::rig::butterdockd;
 use butterdock_tests::service::{Service, Stalled, objects};
 
 #[test]
-fn the_page_that_was_built_shows_every_live_member_with_its_types() -> Result<()> {
+fn the_built_page_shows_every_live_member() -> Result<()> {
     let program = butterdockd()?;
     let built = program.parent().context("a folder")?.join(format!("share/man/man5/{BUS_NAME}.5"));
     let page = fs::read_to_string(&built).with_context(|| built.display().to_string())?;

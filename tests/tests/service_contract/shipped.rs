@@ -11,7 +11,7 @@ use butterdock_tests::rig::{PATIENCE, Rig, butterdockd, run};
 use butterdock_tests::service::{Bus, Client, Polkit, Rules, as_nobody, shipped};
 
 #[test]
-fn the_bus_takes_the_shipped_policy_and_lets_root_alone_have_the_name() -> Result<()> {
+fn only_root_may_own_the_bus_name() -> Result<()> {
     let rig = Rig::new()?;
     // It does not start when it does not understand a file that it includes.
     let bus = Bus::start(&rig, None)?;
@@ -26,7 +26,7 @@ fn the_bus_takes_the_shipped_policy_and_lets_root_alone_have_the_name() -> Resul
 }
 
 #[test]
-fn polkit_takes_the_shipped_actions_and_they_are_those_of_the_table() -> Result<()> {
+fn polkit_accepts_the_shipped_actions() -> Result<()> {
     let file = shipped("dbus/data/org.butterdock.Butterdock1.policy");
     let dtd = "/usr/share/polkit-1/policyconfig-1.dtd";
     run(Command::new("xmllint").args(["--noout", "--nonet", "--dtdvalid", dtd]).arg(file), PATIENCE)?.success()?;
@@ -66,7 +66,7 @@ fn the_bus_takes_the_shipped_activation_file() -> Result<()> {
 }
 
 #[test]
-fn systemd_takes_the_shipped_unit_and_it_is_the_one_that_activation_names() -> Result<()> {
+fn systemd_accepts_the_unit_that_activation_names() -> Result<()> {
     let unit = fs::read_to_string(shipped("daemon/data/butterdockd.service")).context("the unit")?;
     let activation = fs::read_to_string(shipped("dbus/data").join(format!("{BUS_NAME}.service")))?;
     ensure!(activation.lines().any(|line| line == "SystemdService=butterdockd.service"), "{activation}");

@@ -70,7 +70,7 @@ fn confirmed(options: &str, drive: &Shown) -> String {
 }
 
 #[test]
-fn a_polkit_that_denies_refuses_every_method_of_a_drive_and_one_that_allows_none() -> Result<()> {
+fn polkit_guards_every_method_of_a_drive() -> Result<()> {
     let (fixture, _disk, drive) = enrolled()?;
     let records = fixture.records()?;
     let denying = Polkit::start(&fixture.rig, &fixture.bus, &Rules::Deny)?;
@@ -106,7 +106,7 @@ fn what_only_tells_of_backups_anybody_may_ask() -> Result<()> {
 }
 
 #[test]
-fn an_option_that_a_method_does_not_have_is_named_and_nothing_is_done() -> Result<()> {
+fn an_unknown_option_is_named_and_refused() -> Result<()> {
     let (fixture, _disk, drive) = enrolled()?;
     for row in rows() {
         let said = answer(call(&fixture, row, &drive, "{\"no_such\": true}")?.stdin(File::open("/dev/null")?))?;
@@ -123,7 +123,7 @@ fn an_option_that_a_method_does_not_have_is_named_and_nothing_is_done() -> Resul
 
 /// Whoever passes the end of a pipe that stays open is answered at once: nothing is read for a drive that is not locked.
 #[test]
-fn a_secret_for_a_drive_that_is_not_locked_is_not_read() -> Result<()> {
+fn the_secret_for_an_unlocked_drive_is_not_read() -> Result<()> {
     let (fixture, _disk, drive) = enrolled()?;
     let row = rows().into_iter().find(|row| row.method == "Unlock").context("a row")?;
     let (reader, writer) = std::io::pipe()?;

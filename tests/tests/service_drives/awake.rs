@@ -29,7 +29,7 @@ impl Logind {
 }
 
 #[test]
-fn sleep_and_shutdown_wait_while_a_job_runs_and_no_longer() -> Result<()> {
+fn sleep_and_shutdown_wait_only_during_jobs() -> Result<()> {
     let scenario = Scenario::begin()?;
     let asked = Asked::default();
     let (address, logind) = (scenario.fixture.bus.address().to_owned(), Logind(Arc::clone(&asked)));

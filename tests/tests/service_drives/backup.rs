@@ -17,7 +17,7 @@ use butterdock_tests::snapshot;
 use zbus::{OwnedObjectPath, Variant};
 
 #[test]
-fn a_drive_is_backed_up_on_request_and_safe_and_remembered_afterwards() -> Result<()> {
+fn a_requested_backup_ends_safe_and_in_the_history() -> Result<()> {
     let scenario = Scenario::begin()?;
     let recorder = Recorder::start(&scenario.fixture.bus)?;
     let job = scenario.job("Backup", &no_options())?;
@@ -39,7 +39,7 @@ fn a_drive_is_backed_up_on_request_and_safe_and_remembered_afterwards() -> Resul
 }
 
 #[test]
-fn a_drive_that_is_plugged_in_again_gets_what_changed_by_itself() -> Result<()> {
+fn a_replugged_drive_gets_an_increment() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     let first = scenario.drive("safe", &DriveState::Safe)?.is.last_backup;
@@ -74,7 +74,7 @@ fn a_drive_that_is_plugged_in_again_gets_what_changed_by_itself() -> Result<()> 
 }
 
 #[test]
-fn a_drive_that_was_removed_safely_is_held_by_nobody() -> Result<()> {
+fn a_safely_removed_drive_is_not_in_use() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     ensure!(scenario.is_held()?, "mounted before");
     scenario.job("SafelyRemove", &no_options())?;
@@ -115,7 +115,7 @@ fn a_snapshot_on_a_drive_is_restored_into_a_volume() -> Result<()> {
 }
 
 #[test]
-fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
+fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     let scenario = Scenario::with(&["home", "work"])?;
     let recorder = Recorder::start(&scenario.fixture.bus)?;
     let drive = scenario.drive("the drive", &DriveState::Mounted)?;
@@ -154,7 +154,7 @@ fn a_drive_with_two_backups_is_let_go_after_the_second() -> Result<()> {
 }
 
 #[test]
-fn a_drive_that_the_service_lets_go_is_not_told_as_unmounted_under_the_job() -> Result<()> {
+fn releasing_a_drive_is_not_an_unmount_error() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;
@@ -174,7 +174,7 @@ fn a_drive_that_the_service_lets_go_is_not_told_as_unmounted_under_the_job() -> 
 }
 
 #[test]
-fn a_backup_that_is_cancelled_while_its_drive_is_being_mounted_leaves_it_safe() -> Result<()> {
+fn a_backup_cancelled_during_mount_leaves_the_drive_safe() -> Result<()> {
     let scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     for round in 0..5 {
@@ -194,7 +194,7 @@ fn a_backup_that_is_cancelled_while_its_drive_is_being_mounted_leaves_it_safe() 
 }
 
 #[test]
-fn a_users_link_in_place_of_the_snapshots_leads_no_backup_elsewhere() -> Result<()> {
+fn a_users_link_does_not_redirect_a_backup() -> Result<()> {
     let scenario = Scenario::begin()?;
     let elsewhere = scenario.pool.join("elsewhere");
     fs::create_dir(&elsewhere)?;

@@ -39,7 +39,7 @@ fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
 }
 
 #[test]
-fn the_id_that_enrol_prints_is_the_one_that_the_drive_has_from_then_on() -> Result<()> {
+fn enrol_prints_the_new_id_of_the_drive() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
     fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;

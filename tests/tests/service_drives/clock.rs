@@ -140,7 +140,7 @@ fn a_record_of_the_clocks_that_cannot_be_read_stops_pruning() -> Result<()> {
 }
 
 #[test]
-fn where_the_kernel_refuses_systemd_says_whether_the_clock_is_synchronised() -> Result<()> {
+fn timedated_answers_if_adjtimex_is_refused() -> Result<()> {
     let mut scenario = begin()?;
     let timedate = Timedate::start(scenario.fixture.bus.address(), Some(false))?;
     killed_and_refused(&mut scenario, |record| days_ahead(&record, 2))?;

@@ -39,7 +39,7 @@ fn spoilt(spoil: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
 }
 
 #[test]
-fn an_enrolment_that_is_cut_off_makes_its_drive_unknown_and_no_other() -> Result<()> {
+fn a_truncated_enrolment_affects_only_its_drive() -> Result<()> {
     spoilt(|file| {
         let bytes = fs::read(file)?;
         Ok(fs::write(file, &bytes[..bytes.len() / 2])?)
@@ -47,7 +47,7 @@ fn an_enrolment_that_is_cut_off_makes_its_drive_unknown_and_no_other() -> Result
 }
 
 #[test]
-fn an_enrolment_of_garbage_makes_its_drive_unknown_and_no_other() -> Result<()> {
+fn a_garbage_enrolment_affects_only_its_drive() -> Result<()> {
     spoilt(|file| Ok(fs::write(file, [0xff, 0, 0x7b, 0x80].repeat(1000))?))
 }
 
@@ -62,7 +62,7 @@ fn an_enrolment_that_leads_elsewhere_is_not_followed() -> Result<()> {
 }
 
 #[test]
-fn an_enrolment_that_never_ends_does_not_keep_the_service_from_starting() -> Result<()> {
+fn an_endless_enrolment_does_not_block_the_start() -> Result<()> {
     spoilt(|file| {
         fs::remove_file(file)?;
         Ok(symlink("/dev/zero", file)?)

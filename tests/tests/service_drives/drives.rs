@@ -22,7 +22,7 @@ fn enrolled(fixture: &DriveFixture) -> Result<Shown> {
 }
 
 #[test]
-fn an_unknown_drive_is_shown_and_not_mounted_and_goes_when_it_is_detached() -> Result<()> {
+fn an_unenrolled_drive_is_shown_but_not_mounted() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
@@ -71,7 +71,7 @@ fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
 }
 
 #[test]
-fn a_copy_beside_the_drive_is_refused_and_both_are_named() -> Result<()> {
+fn a_copy_of_an_attached_drive_is_refused() -> Result<()> {
     let mut fixture = DriveFixture::set()?;
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
@@ -114,7 +114,7 @@ fn a_forgotten_drive_is_unmounted_and_an_unknown_one_again() -> Result<()> {
 }
 
 #[test]
-fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is_told() -> Result<()> {
+fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
@@ -141,7 +141,7 @@ fn an_unknown_drive_that_somebody_has_mounted_is_not_made_safe_and_who_has_it_is
 }
 
 #[test]
-fn only_the_drive_whose_size_and_serial_are_repeated_is_formatted() -> Result<()> {
+fn format_needs_the_size_and_serial_of_the_drive() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let image = fixture.rig.join("empty.img");
     File::create(&image)?.set_len(256 << 20)?;
@@ -166,7 +166,7 @@ fn only_the_drive_whose_size_and_serial_are_repeated_is_formatted() -> Result<()
 }
 
 #[test]
-fn the_live_introspection_of_a_drive_is_that_of_the_committed_xml() -> Result<()> {
+fn live_drive_introspection_matches_the_xml() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;

@@ -70,7 +70,7 @@ fn begun(fixture: &DriveFixture) -> Result<String> {
 }
 
 #[test]
-fn a_drive_and_its_copy_are_told_as_refused_and_why() -> Result<()> {
+fn a_drive_and_its_copy_emit_refused_events() -> Result<()> {
     let (fixture, _pool) = set()?;
     let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
@@ -87,7 +87,7 @@ fn a_drive_and_its_copy_are_told_as_refused_and_why() -> Result<()> {
 }
 
 #[test]
-fn a_backup_that_does_not_fit_is_told_as_full() -> Result<()> {
+fn a_backup_without_space_fails_with_no_space() -> Result<()> {
     let (fixture, pool) = set()?;
     // Nothing of it is stored in less, and nothing twice: the drive has 256 MiB.
     let mut noise = fs::File::open("/dev/urandom")?.take(300 << 20);
@@ -107,7 +107,7 @@ fn a_backup_that_does_not_fit_is_told_as_full() -> Result<()> {
 }
 
 #[test]
-fn a_backup_that_is_cancelled_is_told_as_that() -> Result<()> {
+fn a_cancelled_backup_is_reported_as_cancelled() -> Result<()> {
     let (fixture, pool) = set()?;
     fs::write(pool.join("home/large"), vec![b'l'; 100 << 20])?;
     let _disk = Disk::attach(&fixture.image("a", "Blue")?)?;

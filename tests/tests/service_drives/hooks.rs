@@ -43,7 +43,7 @@ fn commands_run(fixture: &DriveFixture, events: usize) -> Result<Vec<Vec<String>
 }
 
 #[test]
-fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
+fn each_event_is_emitted_once_and_in_order() -> Result<()> {
     let rig = Rig::new()?;
     let pool = Volume::make(&rig.join("pool.volume"), &rig.join("pool"), &Default::default())?;
     let (source, snapshots) = (pool.join("home"), pool.join("snapshots"));
@@ -90,7 +90,7 @@ fn each_event_of_a_story_is_told_once_and_in_order() -> Result<()> {
 }
 
 #[test]
-fn a_hook_that_others_can_write_is_told_by_check_config_and_not_run() -> Result<()> {
+fn a_hook_writable_by_others_is_not_run() -> Result<()> {
     let rig = Rig::new()?;
     let line = hook(&rig)?;
     fs::set_permissions(rig.join("hook"), fs::Permissions::from_mode(0o777))?;

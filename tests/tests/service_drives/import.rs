@@ -114,8 +114,7 @@ fn names(rows: &[StreamRow]) -> Vec<String> {
 }
 
 #[test]
-fn files_on_a_drive_without_btrfs_are_received_in_the_order_of_their_parents_and_nothing_is_written_there() -> Result<()>
-{
+fn import_from_ext4_is_read_only_and_in_parent_order() -> Result<()> {
     let mut scenario = Scenario::begin(UUID)?;
     let image = scenario.plain(&[("3", "a.send"), ("1", "b.btrfs"), ("2", "c.send"), ("1", "not.stream")])?;
     let before = fs::read(&image)?;
@@ -147,7 +146,7 @@ fn files_on_a_drive_without_btrfs_are_received_in_the_order_of_their_parents_and
 }
 
 #[test]
-fn what_cannot_be_received_comes_last_and_is_named_to_the_caller_alone() -> Result<()> {
+fn unreceivable_streams_are_listed_last() -> Result<()> {
     let mut scenario = Scenario::begin(UUID)?;
     fs::write(scenario.fixture.rig.join("bad.stream"), [0; 5000])?;
     scenario.plain(&[("3", "a-lost.send"), ("bad", "b-secret.send"), ("1", "c.send")])?;
@@ -170,7 +169,7 @@ fn what_cannot_be_received_comes_last_and_is_named_to_the_caller_alone() -> Resu
 }
 
 #[test]
-fn files_on_an_enrolled_drive_are_received_one_at_a_time_too() -> Result<()> {
+fn an_enrolled_drive_imports_single_files() -> Result<()> {
     let mut scenario = Scenario::begin("Blue")?;
     let image = scenario.fixture.image("a", "Blue")?;
     scenario.disk = Some(Disk::attach(&image)?);
@@ -201,7 +200,7 @@ fn files_on_an_enrolled_drive_are_received_one_at_a_time_too() -> Result<()> {
 
 /// An import that is interrupted behind the first subvolume of a file is gone on with: none of the file is taken for all.
 #[test]
-fn a_file_of_several_subvolumes_is_received_from_the_first_that_the_volume_does_not_have() -> Result<()> {
+fn import_skips_subvolumes_that_the_volume_has() -> Result<()> {
     let mut scenario = Scenario::begin(UUID)?;
     let rig = &scenario.fixture.rig;
     let read = |name: &str| fs::read(rig.join(&format!("{name}.stream")));
@@ -232,7 +231,7 @@ fn a_file_of_several_subvolumes_is_received_from_the_first_that_the_volume_does_
 }
 
 #[test]
-fn a_drive_that_the_configuration_does_not_name_is_left_alone() -> Result<()> {
+fn a_drive_without_import_is_not_read() -> Result<()> {
     let mut scenario = Scenario::begin("Another")?;
     scenario.plain(&[("1", "a.send")])?;
     let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;

@@ -43,7 +43,7 @@ fn id(subject: &str) -> Result<String> {
 }
 
 #[test]
-fn an_unknown_drive_is_in_the_journal_with_its_id_and_fields() -> Result<()> {
+fn the_journal_has_an_unknown_drive_with_fields() -> Result<()> {
     let mut fixture = DriveFixture::set()?;
     fixture.stop()?;
     // The stage has a /run of its own.

@@ -29,7 +29,7 @@ fn beside(scenario: &Scenario) -> Result<usize> {
 }
 
 #[test]
-fn what_a_backup_would_send_is_told_and_nothing_is_left_of_the_question() -> Result<()> {
+fn an_estimate_leaves_nothing_behind() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     let plain = backups(&scenario, false)?;
     ensure!((plain.estimate, plain.incremental, plain.last_good) == (None, None, Some(0)), "{plain:?}");
@@ -57,7 +57,7 @@ fn what_a_backup_would_send_is_told_and_nothing_is_left_of_the_question() -> Res
 }
 
 #[test]
-fn a_drive_that_is_too_small_is_told_with_what_would_be_sent() -> Result<()> {
+fn too_small_a_drive_is_reported_with_the_estimate() -> Result<()> {
     let scenario = Scenario::begin()?;
     // More than the drive has.
     fs::write(scenario.source.join("large"), vec![7; 400 << 20])?;
@@ -72,7 +72,7 @@ fn a_drive_that_is_too_small_is_told_with_what_would_be_sent() -> Result<()> {
 }
 
 #[test]
-fn the_snapshots_on_a_drive_are_told_with_what_is_known_of_them() -> Result<()> {
+fn list_snapshots_has_the_known_fields() -> Result<()> {
     let scenario = Scenario::begin()?;
     let list = || -> Result<Vec<SnapshotRow>> {
         let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;

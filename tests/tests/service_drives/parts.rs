@@ -50,7 +50,7 @@ impl Drop for Elsewhere<'_> {
 }
 
 #[test]
-fn each_part_of_a_disk_is_a_drive_of_its_own_and_the_disk_is_safe_when_nobody_uses_any() -> Result<()> {
+fn a_disk_is_safe_when_all_partitions_are() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let image = disk(&fixture, ["Blue", "Films"])?;
     let disk = Disk::attach_parted(&image, &SECTORS)?;

@@ -118,7 +118,7 @@ fn a_drive_read_only_after_a_good_job_is_safe_with_a_problem() -> Result<()> {
 }
 
 #[test]
-fn a_read_only_drive_that_was_mounted_by_hand_is_not_reported_safe() -> Result<()> {
+fn a_manually_mounted_read_only_drive_is_not_safe() -> Result<()> {
     let scenario = Scenario::begin()?;
     let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
     scenario.fixture.client.call(&drive.path, (DRIVE, "Mount"), &no_options())?;

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 #[test]
-fn a_mistake_is_told_with_its_place_and_that_the_service_goes_on_as_it_was() -> Result<()> {
+fn a_reload_mistake_keeps_the_current_configuration() -> Result<()> {
     let mut fixture = DriveFixture::set()?;
     let good = fs::read_to_string(&fixture.configuration)?;
     fs::write(&fixture.configuration, format!("max_job = 2\n{good}"))?;

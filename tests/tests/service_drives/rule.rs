@@ -37,7 +37,7 @@ fn is_left_alone(told: &HashMap<String, String>) -> Result<bool> {
 }
 
 #[test]
-fn an_enrolled_drive_is_left_alone_by_others_from_the_next_plug_and_no_other_is() -> Result<()> {
+fn udev_hides_only_enrolled_drives() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
     let _other = Disk::attach(&other)?;
@@ -79,7 +79,7 @@ fn an_enrolled_drive_is_left_alone_by_others_from_the_next_plug_and_no_other_is(
 }
 
 #[test]
-fn the_locked_container_of_an_enrolled_drive_is_left_alone_too() -> Result<()> {
+fn udev_hides_the_locked_container_of_an_enrolled_drive() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
     // As much of a LUKS header (version 1) as tells what it is: magic, version, and the uuid at 168.

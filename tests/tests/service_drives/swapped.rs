@@ -9,7 +9,7 @@ use butterdock_tests::service::no_options;
 use zbus::Variant;
 
 #[test]
-fn a_disk_that_took_the_place_of_another_a_moment_ago_is_not_erased_for_it() -> Result<()> {
+fn a_swapped_disk_is_not_erased() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
     let number = LoopNumber::reserve(98)?;

@@ -102,7 +102,7 @@ impl Scenario {
 }
 
 #[test]
-fn a_drive_without_faults_is_verified_and_let_go() -> Result<()> {
+fn a_good_drive_is_verified_and_released() -> Result<()> {
     let scenario = Scenario::begin("single")?;
     let job = scenario.verify()?;
     let client = &scenario.fixture.client;
@@ -118,7 +118,7 @@ fn a_drive_without_faults_is_verified_and_let_go() -> Result<()> {
 }
 
 #[test]
-fn a_damaged_block_is_found_and_told_with_figures_and_without_a_name() -> Result<()> {
+fn a_damaged_block_is_reported_without_a_file_name() -> Result<()> {
     let scenario = Scenario::begin("single")?;
     scenario.damage()?;
     let job = scenario.verify()?;
@@ -137,7 +137,7 @@ fn a_damaged_block_is_found_and_told_with_figures_and_without_a_name() -> Result
 }
 
 #[test]
-fn a_block_that_has_a_good_copy_is_put_right_and_told() -> Result<()> {
+fn verify_repairs_a_block_with_a_good_copy() -> Result<()> {
     let scenario = Scenario::begin("dup")?;
     scenario.damage()?;
     let client = &scenario.fixture.client;
@@ -151,7 +151,7 @@ fn a_block_that_has_a_good_copy_is_put_right_and_told() -> Result<()> {
 }
 
 #[test]
-fn every_device_of_a_drive_is_read_and_a_copy_on_another_is_good() -> Result<()> {
+fn verify_reads_every_device() -> Result<()> {
     let scenario = Scenario::on(&["a.img", "b.img"], "raid1")?;
     scenario.damage()?;
     let job = scenario.verify()?;
@@ -165,7 +165,7 @@ fn every_device_of_a_drive_is_read_and_a_copy_on_another_is_good() -> Result<()>
 }
 
 #[test]
-fn a_verification_that_is_cancelled_ends_at_once_and_holds_the_drive_until_then() -> Result<()> {
+fn a_cancelled_verify_ends_at_once() -> Result<()> {
     let scenario = Scenario::begin("single")?;
     scenario.slow_down()?;
     let job = scenario.begun()?;
@@ -186,7 +186,7 @@ fn a_verification_that_is_cancelled_ends_at_once_and_holds_the_drive_until_then(
 }
 
 #[test]
-fn a_service_that_was_killed_while_it_verified_can_use_the_drive_again() -> Result<()> {
+fn a_drive_is_usable_after_a_kill_during_verify() -> Result<()> {
     let mut scenario = Scenario::begin("single")?;
     scenario.slow_down()?;
     scenario.begun()?;

@@ -84,7 +84,7 @@ fn calls_without_a_reply_are_counted_too() -> Result<()> {
 }
 
 #[test]
-fn a_user_with_many_calls_at_once_is_refused_as_busy() -> Result<()> {
+fn many_calls_of_one_user_fail_with_busy() -> Result<()> {
     let service = Service::with_limits_of_the_system()?;
     let client = service.client()?;
     let _writer = fixture(&client)?;

@@ -48,7 +48,7 @@ const WANTED: &[&str] = &[
 ];
 
 #[test]
-fn calls_with_random_arguments_get_an_answer_or_a_documented_error() -> Result<()> {
+fn random_arguments_get_an_answer_or_documented_error() -> Result<()> {
     let seed = std::env::var("BUTTERDOCK_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     fuzz(seed).with_context(|| format!("with BUTTERDOCK_SEED={seed}"))
 }

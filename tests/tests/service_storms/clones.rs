@@ -21,7 +21,7 @@ fn copy(fixture: &DriveFixture, image: &Path, name: &str) -> Result<PathBuf> {
 }
 
 #[test]
-fn a_copy_that_is_alone_is_not_taken_for_the_drive_that_was_used_since() -> Result<()> {
+fn an_older_copy_alone_is_refused() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
@@ -51,7 +51,7 @@ fn a_copy_that_is_alone_is_not_taken_for_the_drive_that_was_used_since() -> Resu
 }
 
 #[test]
-fn a_copy_of_one_of_two_devices_takes_nobodys_place() -> Result<()> {
+fn a_copy_of_one_member_is_not_used() -> Result<()> {
     let mut fixture = DriveFixture::set()?;
     let images = [fixture.rig.join("a.img"), fixture.rig.join("b.img")];
     for image in &images {

@@ -101,7 +101,7 @@ fn a_counterpart_that_was_swapped_elsewhere_is_no_parent() -> Result<()> {
 }
 
 #[test]
-fn a_counterpart_that_was_edited_and_marked_anew_is_no_parent() -> Result<()> {
+fn an_edited_counterpart_is_no_parent() -> Result<()> {
     let scenario = backed_up()?;
     elsewhere(&scenario.image, |at| {
         let last = last_on(at)?;

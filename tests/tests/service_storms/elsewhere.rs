@@ -43,17 +43,17 @@ fn everything_is_sent(mut scenario: Scenario, why: &str) -> Result<()> {
 }
 
 #[test]
-fn a_last_backup_that_was_deleted_elsewhere_is_told_as_deleted() -> Result<()> {
+fn a_deleted_last_backup_is_reported() -> Result<()> {
     everything_is_sent(changed(|at| each(at, snapshot::delete))?, "was deleted there")
 }
 
 #[test]
-fn a_last_backup_that_was_made_writable_elsewhere_is_told_as_that() -> Result<()> {
+fn a_writable_last_backup_is_reported() -> Result<()> {
     everything_is_sent(changed(|at| each(at, |path| snapshot::set_read_only(path, false)))?, "was made writable")
 }
 
 #[test]
-fn a_drive_whose_token_was_deleted_elsewhere_is_not_used_and_it_is_said_why() -> Result<()> {
+fn a_drive_without_its_token_is_refused() -> Result<()> {
     let mut scenario = changed(|at| {
         let tokens = fs::read_dir(at)?.flatten().map(|entry| entry.path());
         let token = |path: &PathBuf| path.to_string_lossy().contains(".butterdock-drive.");

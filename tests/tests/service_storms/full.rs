@@ -70,7 +70,7 @@ fn noise(len: usize) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_drive_that_stops_taking_writes_is_backed_up_to_when_it_takes_them_again() -> Result<()> {
+fn a_drive_is_backed_up_after_write_errors_end() -> Result<()> {
     let mut thin = Thin::begin()?;
     thin.scenario.job("Backup", &no_options())?;
     thin.scenario.drive("safe", &DriveState::Safe)?;
@@ -128,7 +128,7 @@ fn does_not_fit(scenario: &Scenario) -> Result<()> {
 }
 
 #[test]
-fn a_drive_that_is_full_of_data_is_thinned_once_and_then_told_with_figures() -> Result<()> {
+fn a_full_drive_is_pruned_once_then_reported() -> Result<()> {
     let scenario =
         Scenario::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |fixture| fixture.image("a", "Blue"))?;
     let large = scenario.source.join("large");
@@ -150,7 +150,7 @@ fn a_drive_that_is_full_of_data_is_thinned_once_and_then_told_with_figures() -> 
 }
 
 #[test]
-fn a_drive_that_is_full_of_names_and_small_files_is_told_with_figures() -> Result<()> {
+fn a_drive_without_metadata_space_is_reported() -> Result<()> {
     let scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;

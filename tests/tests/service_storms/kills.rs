@@ -124,16 +124,16 @@ fn strike(scenario: &mut Scenario, blow: Blow, job: &str) -> Result<String> {
 }
 
 #[test]
-fn a_worker_killed_at_any_moment_leaves_nothing_half_made() -> Result<()> {
+fn a_worker_killed_at_any_moment_leaves_nothing_incomplete() -> Result<()> {
     storm(Blow::Worker)
 }
 
 #[test]
-fn a_daemon_killed_at_any_moment_leaves_nothing_half_made() -> Result<()> {
+fn a_daemon_killed_at_any_moment_leaves_nothing_incomplete() -> Result<()> {
     storm(Blow::Daemon)
 }
 
 #[test]
-fn a_backup_cancelled_at_any_moment_leaves_nothing_half_made() -> Result<()> {
+fn a_backup_cancelled_at_any_moment_leaves_nothing_incomplete() -> Result<()> {
     storm(Blow::Cancel)
 }

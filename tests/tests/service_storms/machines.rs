@@ -120,7 +120,7 @@ fn next_second() -> Result<()> {
 }
 
 #[test]
-fn a_drive_that_goes_between_two_machines_gets_increments_from_both() -> Result<()> {
+fn a_drive_of_two_machines_gets_increments_from_both() -> Result<()> {
     let mut machines = Machines::new("")?;
     machines.back_up()?;
     machines.scenario.unplug()?;
@@ -179,7 +179,7 @@ fn in_one_folder_a_machine_deletes_nothing_of_another() -> Result<()> {
 }
 
 #[test]
-fn a_copy_of_a_drive_that_two_machines_use_is_still_found_out() -> Result<()> {
+fn a_copy_of_a_shared_drive_is_detected() -> Result<()> {
     let mut machines = Machines::new("")?;
     machines.back_up()?;
     machines.scenario.unplug()?;
@@ -227,7 +227,7 @@ fn as_version_1(scenario: &mut Scenario) -> Result<()> {
 }
 
 #[test]
-fn snapshots_of_version_1_are_adopted_where_this_machine_proves_them() -> Result<()> {
+fn version_1_snapshots_are_adopted_with_proof() -> Result<()> {
     let mut machines = Machines::new("keep = { last = 9 }\nprotect = \"0h\"")?;
     for _ in 0..3 {
         machines.back_up()?;

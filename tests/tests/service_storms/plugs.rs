@@ -24,7 +24,7 @@ const ENOUGH: usize = 6;
 const MOST: u32 = 3000;
 
 #[test]
-fn after_many_plugs_in_any_order_the_service_knows_what_the_kernel_knows() -> Result<()> {
+fn after_many_plugs_the_service_matches_the_kernel() -> Result<()> {
     let mut random = chance()?;
     let mut scenario = Scenario::begin()?;
     let mut images = vec![scenario.image.clone()];
@@ -145,7 +145,7 @@ fn ends(recording: &Recording, jobs: &[String], events: &[Instant]) -> Result<BT
 }
 
 #[test]
-fn who_looks_at_a_drive_when_it_is_plugged_in_takes_no_backup_away() -> Result<()> {
+fn a_listing_at_plug_does_not_prevent_the_backup() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     for round in 0..rounds(3, 8_u8) {

@@ -42,7 +42,7 @@ fn backed_up(scenario: &Scenario) -> Result<String> {
 }
 
 #[test]
-fn two_hundred_stalled_streams_of_members_hold_up_no_job_of_root() -> Result<()> {
+fn stalled_streams_of_members_do_not_block_root() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     let attic = Volume::make(
         &scenario.fixture.rig.join("attic.volume"),
@@ -95,7 +95,7 @@ fn two_hundred_stalled_streams_of_members_hold_up_no_job_of_root() -> Result<()>
 }
 
 #[test]
-fn a_restore_of_root_goes_before_the_streams_that_wait_for_its_volume() -> Result<()> {
+fn roots_restore_runs_before_queued_streams() -> Result<()> {
     let limits = "\n[streams]\nrate_window = \"2s\"\n";
     let scenario = Scenario::on(&["home"], limits, |fixture| fixture.image("a", "Blue"))?;
     let uuid = backed_up(&scenario)?;
@@ -129,7 +129,7 @@ fn time(row: &butterdock_tests::docking::Row, key: &str) -> u64 {
 }
 
 #[test]
-fn a_look_at_a_drive_ends_when_it_is_made_safe() -> Result<()> {
+fn a_listing_ends_when_the_drive_is_released() -> Result<()> {
     let scenario = Scenario::begin()?;
     // The folder for snapshots is there from now on.
     backed_up(&scenario)?;
@@ -156,7 +156,7 @@ fn a_look_at_a_drive_ends_when_it_is_made_safe() -> Result<()> {
 }
 
 #[test]
-fn a_backup_that_a_member_asked_for_is_no_answer_to_root() -> Result<()> {
+fn a_members_backup_does_not_block_roots() -> Result<()> {
     let scenario = Scenario::begin()?;
     let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;

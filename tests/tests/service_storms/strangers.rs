@@ -43,7 +43,7 @@ impl Scans {
 }
 
 #[test]
-fn an_unknown_drive_beside_an_enrolled_one_is_neither_mounted_nor_scanned_nor_part_of_any_filesystem() -> Result<()> {
+fn an_unenrolled_drive_is_neither_mounted_nor_scanned() -> Result<()> {
     let rig = Rig::new()?;
     // The system's own rule scans every btrfs that is not enrolled: without it whoever scans is the service.
     fs::create_dir(rig.join("rules.d"))?;

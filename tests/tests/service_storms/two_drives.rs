@@ -39,7 +39,7 @@ fn next(scenario: &mut Scenario) -> Result<bool> {
 }
 
 #[test]
-fn two_drives_of_one_backup_are_backed_up_to_at_the_same_time_and_lose_nothing() -> Result<()> {
+fn two_drives_of_one_backup_run_at_the_same_time() -> Result<()> {
     let mut scenario =
         Scenario::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |fixture| fixture.image("a", "Blue"))?;
     scenario.job("SafelyRemove", &no_options())?;
@@ -161,7 +161,7 @@ fn both_are_the_source(scenario: &mut Scenario, other: &mut Option<Disk>) -> Res
 }
 
 #[test]
-fn what_another_machine_received_on_the_drive_is_left_alone_and_is_no_obstacle() -> Result<()> {
+fn snapshots_of_another_machine_are_kept() -> Result<()> {
     let mut scenario = backed_up()?;
     let live = scenario.tank.join("live");
     snapshot::create(&live)?;
@@ -186,7 +186,7 @@ fn what_another_machine_received_on_the_drive_is_left_alone_and_is_no_obstacle()
 }
 
 #[test]
-fn a_snapshot_that_was_changed_on_the_drive_is_no_parent_any_more_and_it_is_said_why() -> Result<()> {
+fn a_changed_snapshot_is_no_parent_with_a_note() -> Result<()> {
     let mut scenario = backed_up()?;
     elsewhere(&scenario.image, |at| {
         let folder = at.join("butterdock/home");
@@ -207,7 +207,7 @@ fn a_snapshot_that_was_changed_on_the_drive_is_no_parent_any_more_and_it_is_said
 }
 
 #[test]
-fn a_source_that_another_subvolume_took_the_place_of_is_refused_and_nothing_is_lost() -> Result<()> {
+fn a_replaced_source_is_refused() -> Result<()> {
     let mut scenario = backed_up()?;
     scenario.plug()?;
     scenario

@@ -45,7 +45,7 @@ fn letter(event: &Event) -> char {
 }
 
 #[test]
-fn a_job_is_added_before_the_reply_and_completed_once_after_its_last_change() -> Result<()> {
+fn job_signals_arrive_in_the_documented_order() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;

@@ -35,7 +35,7 @@ fn a_jobs_properties_change_at_most_four_times_a_second() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_said_while_nothing_changes() -> Result<()> {
+fn no_change_emits_no_signal() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;

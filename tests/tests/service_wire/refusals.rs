@@ -32,7 +32,7 @@ fn call(client: &Client, (interface, method): (&str, &str), job: &str, options: 
 }
 
 #[test]
-fn an_option_that_nobody_knows_is_an_invalid_argument_of_every_method() -> Result<()> {
+fn every_method_refuses_an_unknown_option() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let stalled = Stalled::start(&client, "sub")?;
@@ -49,7 +49,7 @@ fn an_option_that_nobody_knows_is_an_invalid_argument_of_every_method() -> Resul
 }
 
 #[test]
-fn an_option_that_is_no_such_thing_is_an_invalid_argument() -> Result<()> {
+fn an_invalid_option_is_an_invalid_argument() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
@@ -80,7 +80,7 @@ fn an_option_that_is_no_such_thing_is_an_invalid_argument() -> Result<()> {
 }
 
 #[test]
-fn a_descriptor_that_cannot_be_read_is_refused_with_a_sentence() -> Result<()> {
+fn an_unreadable_descriptor_is_refused() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
@@ -109,7 +109,7 @@ fn a_descriptor_that_cannot_be_read_is_refused_with_a_sentence() -> Result<()> {
 }
 
 #[test]
-fn a_volume_that_nobody_configured_is_not_found() -> Result<()> {
+fn an_unconfigured_volume_is_not_found() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let stream = file_of(small("sub").bytes())?;

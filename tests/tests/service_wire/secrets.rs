@@ -88,7 +88,7 @@ fn public(client: &Client) -> Result<Vec<Message>> {
 }
 
 #[test]
-fn no_name_and_no_path_is_in_what_everybody_hears_or_may_read() -> Result<()> {
+fn public_signals_and_properties_have_no_names() -> Result<()> {
     let rig = Rig::new()?;
     let mkfs = ["-L", MARKER].map(str::to_owned).to_vec();
     let volume = rig.volume(MARKER, &Layout { mkfs, ..Layout::default() })?;

@@ -11,7 +11,7 @@ use butterdock_tests::service::{Recorder, Service, no_options, small, unfinished
 use crate::numbers::values;
 
 #[test]
-fn streams_in_one_descriptor_are_one_job_and_durable_one_by_one() -> Result<()> {
+fn streams_in_one_descriptor_are_one_job() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;

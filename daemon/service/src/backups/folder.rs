@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_a_folder_that_others_can_write_to_is_refused_with_what_to_do() {
+    fn privileged_a_folder_writable_by_others_is_refused() {
         let fixture = Fixture::new();
         let folder = fixture.volume.join("home/.butterdock");
         fs::create_dir(&folder).expect("made");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_a_folder_that_is_made_is_private_whatever_is_handed_down() {
+    fn privileged_a_new_folder_is_private_despite_default_acls() {
         let fixture = Fixture::new();
         let source = fixture.volume.join("home");
         let given = Command::new("setfacl").args(["-d", "-m", "u:1000:rwx"]).arg(&source).status().expect("setfacl");
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_two_jobs_that_make_the_folder_for_snapshots_at_once_both_get_it() {
+    fn privileged_two_jobs_can_create_the_snapshots_folder() {
         let fixture = Fixture::new();
         for round in 0..20 {
             let folder = format!("home/snapshots-{round}");

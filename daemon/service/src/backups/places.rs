@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_told_with_what_to_do() {
+    fn a_missing_file_is_reported_with_what_to_do() {
         let drive = tempfile::tempdir().expect("a folder");
         let root = OwnedFd::from(std::fs::File::open(drive.path()).expect("opened"));
         let open = |source, snapshots| open(source, snapshots, root.as_fd(), Path::new("home")).expect_err("closed");

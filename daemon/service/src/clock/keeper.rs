@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_known_after_a_kill_and_root_ends_the_stop() {
+    fn a_clock_jump_survives_a_kill_until_trust_clock() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
         assert_eq!(ClockKeeper::open(state.path(), clock.clone()).expect("opened").stop_with(None), None);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_cannot_be_read_is_set_aside_and_pruning_stops() {
+    fn an_unreadable_record_is_quarantined_and_stops_pruning() {
         for content in ["", "{", "{\"version\":2}", "\0\0\0\0"] {
             let state = tempfile::tempdir().expect("a folder");
             fs::write(state.path().join("clock.json"), content).expect("written");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_after_a_record_was_set_aside_does_not_resume_pruning() {
+    fn a_kill_after_quarantine_does_not_resume_pruning() {
         let state = tempfile::tempdir().expect("a folder");
         let (_played, clock) = Played::new();
         fs::write(state.path().join("clock.json.unreadable"), "{").expect("set aside, and none written");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_cannot_be_written_does_not_hide_a_jump() {
+    fn an_unwritable_record_does_not_hide_a_jump() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
         let folder = state.path().join("gone");

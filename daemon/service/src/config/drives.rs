@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_read_and_told() {
+    fn output_of_a_tool_is_captured() {
         let id = Uuid::from_u128(7);
         let rules = read(&format!(
             "match = [ {{ loop = \"/srv/*.img\" }}, {{ serial = \"S*\", id_path = \"pci-*\" }} ]\non_finish = \"power-off\"\n\
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_match_that_says_nothing_and_a_drive_with_two_keys_are_refused() {
+    fn empty_matches_and_duplicate_keys_are_refused() {
         assert!(read("match = [ {} ]").expect_err("refused").contains("at least one"));
         assert!(read("on_event = [ \"light\" ]").is_err());
         assert_eq!(read("on_event = []").expect("read").on_event, None);

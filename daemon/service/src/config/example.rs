@@ -45,14 +45,14 @@ fn documented(path: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_example_has_every_key_of_the_parser_and_no_other() {
+fn the_example_has_exactly_the_parsers_keys() {
     for (text, path) in TABLES {
         assert_eq!(documented(path), known(text), "{path:?}");
     }
 }
 
 #[test]
-fn the_example_says_in_words_what_lists_that_are_empty_would_hold() {
+fn the_example_describes_entries_of_empty_lists() {
     for key in IN_WORDS.into_iter().flat_map(known) {
         assert!(EXAMPLE.lines().any(|line| line.starts_with("# ") && line.contains(key.as_str())), "{key}");
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_volume_of_a_name_or_a_path_is_refused_where_it_stands() {
+    fn a_duplicate_volume_is_refused_with_its_line() {
         let one = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
         assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"a\"\npath = \"/b\"\n")).0, 5);
         assert_eq!(refusal(&format!("{one}[[volume]]\nname = \"b\"\npath = \"/a\"\n")).0, 6);
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_second_backup_of_a_name_is_refused_where_it_stands() {
+    fn a_duplicate_backup_name_is_refused_with_its_line() {
         let one = "[[backup]]\nname = \"a\"\nsource = \"/a\"\ndrives = []\n";
         let (line, _, what) = refusal(&format!("{one}{one}"));
         assert_eq!((line, what.as_str()), (6, "the backup \"a\" is there twice"));
     }
 
     #[test]
-    fn a_second_import_of_a_drive_is_refused_where_it_stands() {
+    fn a_duplicate_import_is_refused_with_its_line() {
         let one = "[[import]]\ndrive = \"a\"\n";
         let (line, _, what) = refusal(&format!("{one}{one}"));
         assert_eq!((line, what.as_str()), (4, "the drive \"a\" has an import already"));

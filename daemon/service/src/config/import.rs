@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_on_the_drive_or_the_top_of_it() {
+    fn the_import_folder_defaults_to_the_root() {
         let top = rule("drive = \"blue\"\n").expect("good");
         assert!(top.folder.as_os_str().is_empty() && top.words().contains("in its top on the drive \"blue\""));
         let folder = rule("drive = \"1234-ABCD\"\nfolder = \"a/streams\"\n").expect("good");

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_volumes_of_the_second_file_take_the_place_of_those_of_the_first() {
+    fn volumes_of_the_second_file_replace_the_first() {
         let maker = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
         let config = laid(&[maker, "[[volume]]\nname = \"b\"\npath = \"/b\"\n"]).expect("loaded");
         assert_eq!(config.volumes.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_file_line_and_column() {
+    fn a_mistake_has_file_line_and_column() {
         let refusal = laid(&["", "max_jobs = 1\nmax_job = 2\n"]).expect_err("refused").to_string();
         assert!(refusal.contains("/1:2:1: unknown field `max_job`"), "{refusal}");
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_sets_every_key_to_what_it_is_without_it() {
+    fn the_example_shows_the_defaults() {
         assert_eq!(laid(&[EXAMPLE]).expect("loaded"), Config::default());
         let config = laid(&[&example()]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_man_page_has_every_key_of_the_example_and_no_other() {
+    fn the_man_page_has_exactly_the_examples_keys() {
         let keys = example();
         let keys = keys.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
         let mut keys: Vec<_> = keys.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_rates_are_told_in_whole_units() {
+    fn times_and_rates_are_printed_in_whole_units() {
         let told = [1, 60, 61, 900, 3600, 86_400, 604_800].map(|seconds| duration_words(Duration::from_secs(seconds)));
         assert_eq!(told, ["1 second", "1 minute", "61 seconds", "15 minutes", "1 hour", "1 day", "1 week"]);
         let told = [0, 1, 1024, 1500, 3 << 20].map(|rate| ByteRate(rate).to_string());

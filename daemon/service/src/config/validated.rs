@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_could_forge_a_line_or_a_path_is_refused() {
+    fn names_with_newlines_or_slashes_are_refused() {
         for bad in ["", "a/b", "a\nb", " a", "a ", "\u{1b}[2J", &"x".repeat(65)] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_is_taken_in_the_form_that_the_tools_write_and_in_no_other() {
+    fn only_the_usual_form_of_a_uuid_is_accepted() {
         let uuid = |text: &str| FilesystemUuid::try_from(text.to_owned());
         let good = uuid("0f1E2d3c-4b5a-6978-8796-a5b4c3d2e1f0").expect("a uuid");
         let bytes = [15, 30, 45, 60, 75, 90, 105, 120, 135, 150, 165, 180, 195, 210, 225, 240];

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_version_1_wrote_is_read_and_written_as_version_2() {
+    fn version_1_records_are_written_as_version_2() {
         let state = tempfile::tempdir().expect("a folder");
         let register = Register::open(state.path()).expect("opened");
         let mut one = enrolment();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_was_writing_is_removed_and_what_is_not_ours_stays() {
+    fn temporary_files_of_a_crash_are_removed() {
         let state = tempfile::tempdir().expect("a folder");
         let register = Register::open(state.path()).expect("opened");
         let half = register.folder.join(format!(".{}.tmp", Uuid::new_v4()));

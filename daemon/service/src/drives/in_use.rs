@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_disk_that_is_mounted_is_named_without_where() {
+    fn a_mounted_partition_is_named_without_its_path() {
         let part = ("sys/class/block/sdb/sdb2/partition", "2");
         let text = sentence(&[("proc/self/mountinfo", MOUNTS), part], "/dev/sdb");
         assert!(text.starts_with("/dev/sdb2 is mounted") && !text.contains("mnt"), "{text}");
     }
 
     #[test]
-    fn a_member_of_a_filesystem_that_another_device_stands_for_is_named() {
+    fn a_mounted_member_device_is_named() {
         let text = sentence(&[("sys/fs/btrfs/0f1e/devices/sdc", "")], "/dev/sdc");
         assert!(text.starts_with("/dev/sdc is mounted"), "{text}");
     }
@@ -140,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_see_is_still_in_use() {
+    fn an_invisible_user_still_counts_as_in_use() {
         assert!(sentence(&[], "/dev/sdb").starts_with("/dev/sdb is still in use"));
     }
 
     #[test]
-    fn whoever_has_a_file_open_is_named() {
+    fn the_program_with_an_open_file_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let quiet = mount_in_use(folder.path());
         assert!(quiet.to_string().contains("cannot see (fuser -vm /"), "{quiet}");

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_usb_disk_goes_by_its_nearest_device_and_not_by_the_hub_of_the_machine() {
+    fn a_usb_disk_uses_its_nearest_usb_device() {
         let block = format!("{STICK}/2-1:1.0/host6/target6:0:0/6:0:0:0/block/sdb");
         let (vendor, remove) = (format!("{STICK}/idVendor"), format!("{STICK}/remove"));
         let hub = ["devices/pci0000:00/0000:00:14.0/usb2/idVendor", "devices/pci0000:00/0000:00:14.0/usb2/remove"];
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn another_disk_in_the_enclosure_that_is_in_use_keeps_it_on() {
+    fn another_used_disk_keeps_the_enclosure_on() {
         let lun = |number: u8, name: &str| format!("{STICK}/2-1:1.0/host6/target6:0:0/6:0:0:{number}/block/{name}");
         let (vendor, remove) = (format!("{STICK}/idVendor"), format!("{STICK}/remove"));
         let (first, second) = (lun(0, "sdb"), lun(1, "sdc"));

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_every_visit_changes_the_word_and_a_copy_made_earlier_is_noticed() {
+    fn privileged_an_older_copy_has_an_old_nonce() {
         let mut fixture = Fixture::set();
         let copy = fs::read(fixture.token()).expect("read");
         assert_eq!(fs::metadata(fixture.token()).expect("there").permissions().mode() & 0o777, 0o600);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_a_link_in_the_way_of_writing_is_not_followed() {
+    fn privileged_writing_follows_no_link() {
         let mut fixture = Fixture::set();
         let precious = fixture.state.path().join("precious");
         fs::write(&precious, "precious").expect("written");
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_a_token_of_the_old_form_is_taken_over_where_the_state_proves_it() {
+    fn privileged_an_old_token_is_migrated() {
         let mut fixture = Fixture::set();
         let old = fixture.root.path().join(NAME);
         fs::rename(fixture.token(), &old).expect("as it was");

@@ -116,7 +116,7 @@ fn an_unreadable_record_is_set_aside_until_one_is_written() {
 }
 
 #[test]
-fn a_record_that_is_too_large_or_no_file_is_an_error() {
+fn a_large_or_special_record_is_an_error() {
     let state = tempfile::tempdir().expect("a folder");
     let path = state.path().join("record");
     write(&path, b"two").expect("written");
@@ -127,7 +127,7 @@ fn a_record_that_is_too_large_or_no_file_is_an_error() {
 }
 
 #[test]
-fn a_removed_record_is_gone_and_a_missing_one_is_an_error() {
+fn removing_a_missing_record_is_an_error() {
     let state = tempfile::tempdir().expect("a folder");
     let path = state.path().join("record");
     write(&path, b"one").expect("written");

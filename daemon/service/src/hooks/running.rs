@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_killed_with_all_that_it_started() {
+    fn a_slow_program_is_killed_with_its_children() {
         let folder = tempfile::tempdir().expect("a folder");
         let pid = folder.path().join("pid");
         let begun = Instant::now();

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drive_is_safe_after_the_end_of_its_own_backup() {
+    fn the_safe_event_follows_the_end_of_the_backup() {
         let mut sequence = Sequence::default();
         let mut of = |job: u128, kind, drive| {
             let job = Some(Uuid::from_u128(job)).filter(|job| !job.is_nil());

@@ -84,7 +84,7 @@ mod tests {
     use crate::jobs::queue::Queue;
 
     #[test]
-    fn backups_on_one_drive_wait_for_each_other_and_two_drives_of_one_backup_do_not() {
+    fn backups_run_one_at_a_time_per_drive() {
         let backup = |name: &str, drive: &str| {
             let drive = AboutDrive { id: DriveId(drive.to_owned()), label: String::new() };
             About { backup: Some(name.to_owned()), ..About::on_drive(JobKind::Backup, drive) }

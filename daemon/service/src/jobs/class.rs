@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_one_class_are_bounded_and_no_other_class_is() {
+    fn the_limit_of_one_class_affects_no_other() {
         use JobClass::{Remove, RootDrive, RootStream, UserDrive, UserStream};
         let bounds = OpenBounds { all: 4, of_user: 3 };
         // Open, asked for, by, answer.

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runner_hears_of_a_service_that_ends_also_after_a_cancel() {
+    fn service_shutdown_reaches_a_cancelled_runner() {
         let job = Job::new(
             Uuid::new_v4(),
             tank(),

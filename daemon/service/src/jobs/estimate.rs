@@ -96,7 +96,7 @@ mod tests {
     use crate::backups::Identity;
 
     #[test]
-    fn what_would_be_sent_is_told_also_where_there_is_no_room_for_it() {
+    fn estimates_work_without_free_space() {
         let told = [
             Report::Backup(BackupEvent::Source { uuid: Identity([1; 16]) }),
             Report::Backup(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }),

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_was_interrupted_pushes_out_the_oldest_whatever_the_order_in_the_folder() {
+    fn an_interrupted_job_replaces_the_oldest_record() {
         for _ in 0..40 {
             let state = tempfile::tempdir().expect("a folder");
             let mut history = History::open(state.path(), 2).expect("opened");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_goes_on_is_not_history_and_after_a_kill_it_is() {
+    fn a_running_job_enters_the_history_after_a_kill() {
         let state = tempfile::tempdir().expect("a folder");
         let mut history = History::open(state.path(), 9).expect("opened");
         history.write(&record(0, JobState::Running)).expect("written");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_service_is_kept_from_the_history_of_the_first() {
+    fn a_second_service_cannot_open_the_history() {
         let state = tempfile::tempdir().expect("a folder");
         let mut history = History::open(state.path(), 9).expect("opened");
         history.write(&record(0, JobState::Running)).expect("written");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_was_writing_is_removed_and_what_is_not_ours_stays() {
+    fn temporary_files_of_a_crash_are_removed() {
         let state = tempfile::tempdir().expect("a folder");
         let folder = state.path().join("jobs");
         fs::create_dir(&folder).expect("made");

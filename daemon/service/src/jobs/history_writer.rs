@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_list_is_in_memory_bounded_and_the_same_after_a_restart() {
+    async fn the_history_is_bounded_and_survives_a_restart() {
         let state = tempfile::tempdir().expect("a folder");
         let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"));
         for time in 1..=5 {

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_durable_has_succeeded_even_when_it_was_cancelled_too_late() {
+    fn a_late_cancel_of_a_durable_job_is_a_success() {
         assert_eq!(seen(Some(Why::Cancelled), Ending::Reported(None)), (JobResult::Succeeded, None));
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_ended_for_its_limit_has_failed_as_too_slow() {
+    fn a_stream_over_its_limit_fails_with_too_slow() {
         let limit = std::time::Duration::from_secs(60);
         let why = Some(Why::Stream(StreamExcess::Long { limit }));
         let slow = (JobResult::Failed, Some(ErrorCode::TooSlow));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_on_a_drive_that_was_pulled_failed_because_of_that() {
+    fn a_failure_on_an_unplugged_drive_is_device_gone() {
         for kind in [ErrorKind::DeviceGone, ErrorKind::ReadOnly] {
             let (_, failure) = outcome_of(Some(Why::Pulled), reported(kind), Leftovers::default(), &tank());
             let failure = failure.expect("a reason");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_was_killed_at_its_last_step_is_not_said_to_have_left_nothing() {
+    fn a_kill_at_the_last_step_reports_leftovers() {
         for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Pulled)] {
             for (named, hidden) in [(true, false), (false, true)] {
                 let (_, failure) = outcome_of(why, Ending::Killed, Leftovers { named, hidden }, &tank());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_know_names_is_told_of_which_backup_and_which_drive() {
+    fn authorized_callers_see_backup_and_drive_names() {
         let id = crate::drives::DriveId::from(uuid::Uuid::from_u128(1));
         let drive = super::super::about::AboutDrive { id, label: "Blue\n".to_owned() };
         let about = About { backup: Some("home".to_owned()), ..About::on_drive(JobKind::Backup, drive) };

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_knows_the_end_without_a_total_or_a_rate() {
+    fn the_end_is_unknown_without_total_or_rate() {
         assert_eq!(remaining(0, 5, 10), None);
         assert_eq!(remaining(10, 5, 0), None);
         assert_eq!(remaining(10, 5, 5), Some(Duration::from_secs(1)));

@@ -89,7 +89,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_worker_that_works_is_killed_when_it_does_not_end() {
+    fn a_worker_that_ignores_cancel_is_killed() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Cancelled, false);
         assert_eq!(patience.due(now + SECOND), Due::Nothing);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_that_writes_out_is_waited_for_and_it_is_told() {
+    fn a_writing_drive_is_waited_for_and_reported() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Cancelled, true);
         assert_eq!(patience.deadline(), now + TELLING);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_that_follow_do_not_make_the_wait_longer_than_its_bound() {
+    fn later_steps_do_not_extend_the_deadline() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Unmounted, true);
         patience.goes_on(now + 10 * SECOND, false);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_drive_that_was_pulled() {
+    fn calls_on_an_unplugged_drive_fail_at_once() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Pulled, true);
         patience.goes_on(now + SECOND, true);

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_has_one_writer_and_others_go_on_beside_it() {
+    fn a_volume_has_one_writer_other_volumes_run_too() {
         let (mut queue, ids) = queue(&["a", "a", "b"]);
         assert_eq!(queue.next(8), Some(ids[0]));
         assert_eq!(queue.next(8), Some(ids[2]));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_has_places_of_its_own_and_root_goes_first() {
+    fn each_class_has_its_own_limit_and_root_is_first() {
         use JobClass::{Remove, RootDrive, RootStream, UserDrive, UserStream};
         // Jobs in the order of asking, each with its places; those that run when up to two of a class may.
         type Row<'r> = (&'r [(JobClass, &'r str)], &'r [usize]);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_of_root_goes_before_all_that_wait_for_its_volume() {
+    fn roots_job_is_first_in_the_volumes_queue() {
         let mut queue = Queue::default();
         let ids: Vec<Uuid> = (0..200).map(|_| Uuid::new_v4()).collect();
         ids.iter().for_each(|id| queue.push(*id, JobClass::UserStream, vec![volume("a")]));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_needs_two_places_is_not_overtaken_unless_one_of_them_is_stuck() {
+    fn a_job_for_two_targets_is_not_overtaken() {
         let mut queue = Queue::default();
         let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
         queue.push(ids[0], JobClass::RootDrive, vec![volume("a")]);

@@ -129,7 +129,7 @@ mod tests {
     use crate::jobs::about::AboutDrive;
 
     #[test]
-    fn a_record_is_read_back_and_a_member_of_a_later_service_is_skipped() {
+    fn records_round_trip_and_unknown_members_are_ignored() {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut job = Job::new(Uuid::new_v4(), About::receive(volume), 1000, 7, total);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_is_remembered_with_its_drive_and_what_that_was_called() {
+    fn the_history_has_the_drives_label() {
         let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
         let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
         let total = Total { bytes: 0, source: TotalSource::Unknown };

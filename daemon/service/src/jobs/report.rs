@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_do_not_go_back_and_the_same_again_is_no_change() {
+    fn counters_never_go_back() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         assert!(take_in(&mut job, &mut pace, &read(50)));
         assert!(!take_in(&mut job, &mut pace, &read(50)));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_durable_when_a_subvolume_is_published_and_not_before() {
+    fn bytes_become_durable_at_publication() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         assert!(take_in(&mut job, &mut pace, &read(50)));
         assert_eq!(job.bytes_durable, 0);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_tells_how_much_comes_and_why_everything_does() {
+    fn a_backup_reports_its_estimate_and_why_it_is_full() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn since_when_a_snapshot_is_there_is_remembered_per_filesystem_and_backup() {
+    fn first_sightings_are_recorded_per_filesystem_and_backup() {
         let state = tempfile::tempdir().expect("a folder");
         let store = SeenStore::new(state.path());
         store.remember(DISK, "home", &[seen(3)], at(0)).expect("written");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_set_aside_and_all_is_new() {
+    fn an_unreadable_record_is_quarantined_and_snapshots_are_protected() {
         let state = tempfile::tempdir().expect("a folder");
         let store = SeenStore::new(state.path());
         store.remember(DISK, "home", &[seen(3)], at(0)).expect("written");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_first_is_forgotten_where_there_is_too_much() {
+    fn the_oldest_output_is_dropped() {
         let state = tempfile::tempdir().expect("a folder");
         for number in 0..MOST + 100 {
             let folder = state.path().join(number.to_string());

@@ -68,7 +68,7 @@ mod tests {
     use crate::jobs::work::tests::rule;
 
     #[test]
-    fn what_a_backup_was_of_is_remembered_until_another_source_is_named() {
+    fn a_backups_source_is_recorded() {
         let state = tempfile::tempdir().expect("a folder");
         let (sources, home) = (Sources::new(state.path()), rule("home"));
         assert_eq!(sources.of(&home).expect("read"), None);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn two_backups_that_are_made_for_the_first_time_at_once_are_not_taken_for_each_other() {
+    fn two_first_backups_at_once_are_not_confused() {
         let state = tempfile::tempdir().expect("a folder");
         let sources = Sources::new(state.path());
         std::thread::scope(|threads| {

@@ -39,7 +39,7 @@ mod tests {
     use crate::types::JobState::{Cancelled, Failed, Flushing, Queued, Running, Succeeded};
 
     #[test]
-    fn every_pair_of_state_and_event_is_as_the_table_says() {
+    fn every_state_transition_matches_the_table() {
         let events = [
             Event::Begins,
             Event::Flushes,

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_in_which_a_subvolume_is_made_durable_does_not_count() {
+    fn making_durable_does_not_count_for_the_limits() {
         let (mut limit, _) = limit(0);
         assert_eq!(limit.hear(MINUTE, 5, false), None);
         for minute in 2..600 {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_users_is_limited_and_that_of_root_is_not() {
+    fn the_time_limit_does_not_apply_to_root() {
         let week = 7 * 24 * 60 * MINUTE;
         let (users, now) = limit(1000);
         assert_eq!(users.end(), Some(now + week));

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn size_and_serial_number_that_were_repeated_must_be_the_drives() {
+    fn size_and_serial_must_match_the_drive() {
         let options = EnrolOptions { size: Some(7), serial: Some("WX1".to_owned()), ..EnrolOptions::default() };
         assert_eq!(options.confirm(7, "WX1"), Ok(()));
         for (size, serial) in [(8, "WX1"), (7, ""), (7, "wx1")] {

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_whose_descriptors_do_not_answer_loses_a_few_threads_and_holds_up_nobody() {
+    async fn blocking_descriptors_are_limited_per_user() {
         let (wake, sleeping) = mpsc::channel::<()>();
         let sleeping = Arc::new(Mutex::new(sleeping));
         for _ in 0..MOST {

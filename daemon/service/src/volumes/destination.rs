@@ -115,7 +115,7 @@ mod tests {
     use crate::config::VolumeName;
 
     #[test]
-    fn what_is_no_directory_on_btrfs_is_refused_with_its_reason() {
+    fn a_destination_must_be_a_directory_on_btrfs() {
         let refusal = |path: &str| {
             let name = VolumeName::try_from("tank".to_owned()).expect("a name");
             open(&VolumeRule { name, path: PathBuf::from(path), uuid: None }).map(drop).expect_err("refused")

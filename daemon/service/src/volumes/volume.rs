@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_on_btrfs_is_not_mounted_and_has_no_room() {
+    async fn a_volume_not_on_btrfs_is_not_mounted() {
         let volume = volume("/proc");
         volume.look(Duration::from_secs(5)).await;
         assert_eq!(volume.seen(), Seen::default());
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_somebody_who_looks_already() {
+    async fn concurrent_checks_of_one_program_do_not_block() {
         let volume = volume("/proc");
         let _looking = Arc::clone(&volume.looked).lock_owned().await;
         volume.glance(Duration::from_secs(3600)).await;

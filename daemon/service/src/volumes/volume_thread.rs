@@ -75,7 +75,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn calls_on_a_drive_that_hangs_take_one_thread_and_are_answered() {
+    async fn calls_on_a_hung_drive_use_one_thread() {
         let lane = VolumeThread::new();
         let (wake, sleeping) = mpsc::channel::<()>();
         let hangs = lane.run(SHORT, move || sleeping.recv());
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn threads_for_anything_else_are_left_while_a_thousand_wait_for_one_drive() {
+    async fn a_hung_drive_does_not_use_up_threads() {
         let lane = Arc::new(VolumeThread::new());
         let (wake, sleeping) = mpsc::channel::<()>();
         let first = lane.run(SHORT, move || sleeping.recv()).await;

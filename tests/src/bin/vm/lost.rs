@@ -100,7 +100,7 @@ fn copy(log: &File, disk: &File, write: Write) -> Result<()> {
 }
 
 #[test]
-fn what_was_flushed_stays_and_of_the_rest_some_is_gone() -> Result<()> {
+fn flushed_data_survives_a_power_cut() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (log, disk) = (folder.path().join("log"), folder.path().join("disk"));
     let sector = |numbers: [u64; 4]| {

@@ -94,7 +94,7 @@ fn an_encrypted_container_and_its_open_side() {
 }
 
 #[test]
-fn loops_nvme_and_cards_are_told_by_their_names() {
+fn loop_nvme_and_mmc_devices_have_their_bus() {
     let text = "DEVNAME=/dev/loop3\nMAJOR=7\nMINOR=3\nattr:size=2097152\nattr:loop/backing_file=/srv/a\u{202e}.img\n";
     let file = device("/sys/devices/virtual/block/loop3", text);
     assert_eq!((file.bus, file.loop_file.as_deref(), file.size), (Bus::Loop, Some(r"/srv/a\u{202e}.img"), 1 << 30));
@@ -116,7 +116,7 @@ fn what_lies_is_no_reason_to_fall() {
 }
 
 #[test]
-fn what_udev_says_of_a_disk_that_was_there_before_is_not_mixed_with_the_one_that_is_there_now() {
+fn udev_data_of_an_earlier_disk_is_ignored() {
     let text = |seq: u64| {
         format!(
             "DEVNAME=/dev/loop3\nMAJOR=7\nMINOR=3\nDISKSEQ=7\nattr:diskseq={seq}\nattr:loop/backing_file=/srv/b.img\n"

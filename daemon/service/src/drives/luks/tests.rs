@@ -26,7 +26,7 @@ fn unlock(tool: &Cryptsetup, luks: Uuid, secret: &Secret) -> Result<()> {
 }
 
 #[test]
-fn a_secret_goes_through_a_pipe_and_is_in_no_argument_and_no_environment() {
+fn a_secret_passes_only_through_a_pipe() {
     let folder = tempfile::tempdir().expect("a folder");
     let tool = tool(folder.path(), &format!("/bin/cat > {}/secret", folder.path().display()));
     let secret: Vec<u8> = (0..=255).cycle().take(200_000).collect();
@@ -67,7 +67,7 @@ fn every_end_of_the_tool_is_a_sentence() {
 }
 
 #[test]
-fn a_tool_that_hangs_is_ended_also_when_it_does_not_read() {
+fn a_tool_that_hangs_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let tool = Cryptsetup { patience: Duration::from_millis(300), ..tool(folder.path(), "exec /bin/sleep 600") };
     let begun = Instant::now();
@@ -91,7 +91,7 @@ fn only_our_mappings_are_stale() {
 }
 
 #[test]
-fn a_secret_that_is_empty_and_a_key_that_others_may_read_are_refused() {
+fn empty_secrets_and_readable_keys_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = folder.path().join("key");
     fs::write(&key, "key").expect("written");

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_what_to_do_and_without_a_path() {
+    fn errors_say_what_to_do_without_a_path() {
         for condition in [Condition::ReadOnly, Condition::Unsaved] {
             let text = condition.sentence();
             assert!(text.contains("read-only") && text.contains("plug it in again") && !text.contains('/'), "{text}");

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drive_that_does_not_answer_is_gone_and_the_sentence_says_what_to_do() {
+    fn an_unresponsive_drive_is_device_gone() {
         let id = DriveId::from(uuid::Uuid::nil());
         let fault = Fault::system("reading /dev/sdb1")(nix::Error::ENXIO);
         let Error::Named(name, text) = for_caller(&id, &fault) else { panic!("it has a name") };

@@ -103,7 +103,7 @@ mod tests {
     use crate::policy;
 
     #[test]
-    fn a_drive_is_told_of_once_until_it_is_judged_otherwise_or_comes_again() {
+    fn a_drive_event_is_logged_once_per_change() {
         let id = DriveId::from(&policy::DriveId::Enrolled(Uuid::from_u128(1)));
         let drive = Drive { id: id.clone(), is: DriveProperties::default() };
         let mut journal = Journal::default();

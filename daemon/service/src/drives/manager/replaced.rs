@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_backup_that_sent_the_snapshot_is_named_whichever_found_it() {
+    fn the_problem_names_the_backup_that_sent_the_snapshot() {
         let mut blue = enrolment();
         note(&mut blue, "etc", &[Identity([2; 16])]);
         assert!(blue.replaced.iter().eq(["home"]), "{:?}", blue.replaced);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_problem_names_the_backups_and_what_to_do_and_no_path() {
+    fn the_problem_names_the_backups_but_no_path() {
         let mut blue = enrolment();
         assert_eq!(sentence(&blue, ["etc", "home"]), "");
         note(&mut blue, "home", &[Identity([2; 16])]);

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_drive_needs_and_cannot_be_read_is_an_error_and_not_nothing() {
+    fn an_unreadable_pin_record_is_an_error() {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
         assert_eq!(known(&blue, "home"), Ok(Known::default()), "one that was never backed up to needs nothing");
         blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));

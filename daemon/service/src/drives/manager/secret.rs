@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_what_comes_up_to_the_end_with_its_newline() {
+    fn a_secret_includes_its_newline() {
         let (reader, mut writer) = pipe().expect("a pipe");
         writer.write_all(b"pass").expect("written");
         writer.write_all(b"phrase\n").expect("written");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_empty_or_too_long_or_cannot_be_read_is_refused() {
+    fn empty_long_or_unreadable_secrets_are_refused() {
         let null = File::open("/dev/null").expect("open");
         let zero = File::open("/dev/zero").expect("open");
         let deaf = File::options().write(true).open("/dev/null").expect("open");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn secrets_that_do_not_end_cost_their_user_a_few_threads_and_nobody_else() {
+    async fn endless_secrets_are_limited_per_user() {
         let (reader, writer) = pipe().expect("a pipe");
         let quarantined = || QuarantinedFd::new(reader.try_clone().expect("a copy").into(), None).expect("parked");
         let asked: tokio::task::JoinSet<_> = (0..6).map(|_| of_caller(quarantined(), 7003)).collect();

@@ -51,7 +51,7 @@ mod tests {
     const FILESYSTEM: Uuid = Uuid::from_bytes([7; 16]);
 
     #[test]
-    fn what_is_seen_is_told_from_what_only_lasts() {
+    fn visible_use_differs_from_a_busy_device() {
         let root = tempfile::tempdir().expect("a folder");
         let (devices, proc) =
             (root.path().join(format!("sys/fs/btrfs/{FILESYSTEM}/devices")), root.path().join("proc/thread-self"));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_tried_until_the_kernel_lets_go_and_an_error_is_one() {
+    fn detaching_retries_while_the_device_is_busy() {
         let mut left = 3;
         let done = outlast(FILESYSTEM, || {
             left -= 1;

@@ -73,7 +73,7 @@ fn options(at: &Path) -> String {
 }
 
 #[test]
-fn privileged_a_node_whose_medium_is_gone_or_too_small_is_told_as_such() {
+fn privileged_a_missing_or_small_medium_is_reported() {
     let rig = Rig::new().expect("root");
     let mut disks = Disks::new(&rig);
     for image in ["a", "small"] {
@@ -93,7 +93,7 @@ fn privileged_a_node_whose_medium_is_gone_or_too_small_is_told_as_such() {
 }
 
 #[test]
-fn privileged_an_enrolled_drive_is_mounted_with_its_options_and_let_go() {
+fn privileged_an_enrolled_drive_is_mounted_and_released() {
     let rig = Rig::new().expect("root");
     let mut disks = Disks::new(&rig);
     let (enrolment, sources) = disks.make(&["a"]);
@@ -127,7 +127,7 @@ fn privileged_a_drive_that_is_mounted_elsewhere_is_refused() {
 }
 
 #[test]
-fn privileged_a_copy_beside_the_mounted_original_is_let_go_before_anybody_sees_it() {
+fn privileged_a_copy_beside_the_mounted_original_is_released() {
     let rig = Rig::new().expect("root");
     let mut disks = Disks::new(&rig);
     let (enrolment, original) = disks.make(&["a"]);
@@ -143,7 +143,7 @@ fn privileged_a_copy_beside_the_mounted_original_is_let_go_before_anybody_sees_i
 }
 
 #[test]
-fn privileged_two_devices_are_mounted_and_a_member_that_is_missing_or_doubled_is_refused() {
+fn privileged_missing_or_duplicate_members_are_refused() {
     let rig = Rig::new().expect("root");
     let mut disks = Disks::new(&rig);
     let (enrolment, sources) = disks.make(&["a", "b"]);
@@ -173,7 +173,7 @@ fn privileged_a_node_that_is_another_device_now_is_refused() {
 }
 
 #[test]
-fn privileged_a_drive_in_use_is_detached_and_what_was_left_is_swept() {
+fn privileged_a_used_drive_is_detached_and_leftovers_swept() {
     let rig = Rig::new().expect("root");
     let mut disks = Disks::new(&rig);
     let (enrolment, sources) = disks.make(&["a"]);

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_needed_before_is_kept_once_more_and_never_in_the_place_of_what_is_needed_now() {
+    fn old_pins_are_kept_beside_the_new_ones() {
         let mark = |number: u8| Mark { here: Identity([1; 16]), there: Identity([number; 16]) };
         assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
         let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();

@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_the_check_on_the_subvolume_may_have_its_name_until_it_is_told_to_be_published() {
+    fn after_the_check_the_subvolume_may_be_published() {
         let mut seen = Followed::default();
         for (phase, writing, naming) in [
             (Phase::Receiving, false, false),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_is_told_once_and_a_growing_wait_does_not_end_it() {
+    fn a_failing_clock_source_is_logged_once() {
         let now = Instant::now();
         let mut news = News::new(now);
         let counts = Counts { bytes: 5, ..Counts::default() };
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_desk_that_is_gone_is_a_reason_to_end_and_is_one_once() {
+    async fn a_dead_scheduler_ends_the_service() {
         let (scheduler, mut stop) = watch::channel(None);
         scheduler.send_replace(Some(Why::Cancelled));
         assert_eq!(other_than(&mut stop, None).await, Why::Cancelled);

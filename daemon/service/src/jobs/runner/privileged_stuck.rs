@@ -24,7 +24,7 @@ async fn next(told: &mut mpsc::Receiver<SchedulerMessage>) -> RunnerEvent {
 }
 
 #[test]
-fn privileged_a_job_that_was_told_ends_also_where_its_worker_does_not() {
+fn privileged_a_cancelled_job_ends_without_its_worker() {
     let rig = Rig::new().expect("a rig");
     let fuse = Fuse::new(&rig.join("fuse"), &[Asks::Flush]).expect("a filesystem");
     // It ends with a file open that is never closed; no signal changes that.

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_volume_that_was_withdrawn_while_its_caller_was_asked_for_a_password_takes_no_job() {
+    async fn a_removed_volume_accepts_no_job() {
         let state = tempfile::tempdir().expect("a folder");
         let config = Config { volumes: vec![rule()], ..Config::default() };
         let jobs = scheduler(state.path(), &config);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_volume_that_cannot_be_opened_fails_the_job_and_not_the_service() {
+    async fn an_unusable_volume_fails_only_its_job() {
         let state = tempfile::tempdir().expect("a folder");
         let jobs = scheduler(state.path(), &Config { volumes: vec![rule()], ..Config::default() });
         let mut handle = jobs.receive(request()).await.expect("taken");

@@ -207,7 +207,7 @@ fn what_is_going_on_decides_what_comes_next() {
 }
 
 #[test]
-fn a_loop_device_that_no_rule_matches_is_neither_an_enrolled_drive_nor_a_copy_of_one() {
+fn an_unmatched_loop_device_is_ignored() {
     let file = BlockDevice { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
     let (enrolments, rules) = (single(), [MatchRule { loop_file: Some("/srv/*".to_owned()), ..MatchRule::default() }]);
     let alone = [file.clone()];
@@ -226,7 +226,7 @@ fn a_configured_key_unlocks() {
 }
 
 #[test]
-fn a_rule_widens_what_is_shown_and_loops_need_one_of_their_own() {
+fn match_rules_add_drives_and_loops_need_one() {
     let file = BlockDevice { bus: Bus::Loop, loop_file: Some("/srv/a.img".to_owned()), ..btrfs("loop0", 11) };
     let inside = BlockDevice { bus: Bus::Ata, ..btrfs("sda", 11) };
     let devices = [file, inside];

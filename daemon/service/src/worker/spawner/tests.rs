@@ -28,7 +28,7 @@ async fn worker(spawner: &Spawner) -> Worker {
 const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written":0,"encoded_writes":0,"fallback_writes":0,"plain_writes":0,"clones":0,"files":0},"error":null}}"#;
 
 #[test]
-fn reports_are_heard_to_the_last_and_then_the_exit_status() {
+fn all_reports_arrive_before_the_exit_status() {
     runtime().block_on(async {
         let spawner = Spawner::playing(&format!("echo '{{\"warning\":\"x\"}}' >&0; echo '{ENDED}' >&0; exit 3"));
         let mut worker = worker(&spawner).await;
@@ -53,7 +53,7 @@ fn the_order_waits_for_the_worker_and_cancel_comes_behind() {
 }
 
 #[test]
-fn a_killed_worker_is_told_from_one_that_ended() {
+fn a_killed_worker_differs_from_one_that_exited() {
     runtime().block_on(async {
         let spawner = Spawner::playing("exec sleep 1000");
         let mut worker = worker(&spawner).await;
@@ -116,7 +116,7 @@ fn a_waiting_that_is_given_up_loses_no_report() {
 }
 
 #[test]
-fn a_worker_that_nobody_can_wait_for_is_killed_and_leaves_no_zombie() {
+fn an_unreachable_worker_is_killed_and_reaped() {
     let child = Command::new("/bin/sleep").arg("1000").spawn().expect("a child");
     let process = format!("/proc/{}", child.id());
     assert!(watched(child, |_waiting| Err(io::ErrorKind::OutOfMemory.into())).is_err());

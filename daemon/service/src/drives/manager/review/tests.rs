@@ -37,7 +37,7 @@ fn table(enrolled: bool) -> DriveTable {
 }
 
 #[test]
-fn an_unknown_drive_is_shown_until_it_goes_and_nothing_is_done_with_it() {
+fn an_unenrolled_drive_is_only_shown() {
     let mut table = table(false);
     let next = look(&mut table);
     assert!(next.arrived && next.steps.is_empty());
@@ -50,7 +50,7 @@ fn an_unknown_drive_is_shown_until_it_goes_and_nothing_is_done_with_it() {
 }
 
 #[test]
-fn what_failed_is_tried_again_only_when_something_else_is_there() {
+fn a_failed_action_is_retried_only_after_a_change() {
     let mut table = table(true);
     assert_eq!(look(&mut table).steps.len(), 1);
     assert!(look(&mut table).steps.is_empty());
@@ -111,7 +111,7 @@ fn a_container_that_is_open_when_its_device_goes_is_closed_once() {
 }
 
 #[tokio::test]
-async fn a_drive_whose_node_goes_while_it_is_switched_off_stays_until_it_is_safe() {
+async fn a_drive_stays_visible_while_it_is_powered_off() {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
@@ -128,7 +128,7 @@ async fn a_drive_whose_node_goes_while_it_is_switched_off_stays_until_it_is_safe
 }
 
 #[test]
-fn what_went_wrong_before_is_not_told_of_a_drive_that_is_safe_and_gone() {
+fn a_safe_detached_drive_shows_no_old_problem() {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
@@ -144,7 +144,7 @@ fn what_went_wrong_before_is_not_told_of_a_drive_that_is_safe_and_gone() {
 }
 
 #[test]
-fn a_safe_drive_stays_when_it_is_unplugged_and_is_another_when_it_comes_again() {
+fn a_safe_drive_stays_visible_after_unplugging() {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
