@@ -1,4 +1,4 @@
-//! A man page of D-Bus interfaces, out of introspection whose comments say what each member is.
+//! Makes a man page of D-Bus interfaces from the introspection XML and its comments.
 
 mod prose;
 
@@ -7,20 +7,20 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use prose::{Block, blocks};
 
-/// As `README.md` has them in a table.
+/// The limits, as in the table of `README.md`.
 const LIMITS: [&str; 4] = [
-    "Beyond these limits a call fails at once with the error Busy. Root has none of them.",
-    "Calls without an answer yet: 64 of one user, 256 of all users; of these 8 and 16 with answers over 16 KiB. \
+    "Beyond these limits a call fails at once with the error Busy. They do not apply to root.",
+    "Unanswered calls: 64 of one user, 256 of all users; of these 8 and 16 with answers over 16 KiB. \
      Bytes of answers: 4 MiB to one user, and 16 KiB more each second; 16 MiB to all users, and 64 KiB more each second. \
      Calls that wait for polkit or a password: 16 of one user, 64 of all users. \
-     Descriptors that the service holds: an eighth of its RLIMIT_NOFILE for one user (at most 512), a quarter for all users \
-     (at most 4096).",
-    "A call of anybody's is at most 256 KiB long. A method with a descriptor takes one; the other methods take none.",
+     Descriptors that the service holds: an eighth of its RLIMIT_NOFILE for one user (up to 512), a quarter for all users \
+     (up to 4096).",
+    "A call of any caller is up to 256 KiB long. A method with a descriptor takes one; the other methods take none.",
     "Refusals count too, 400 bytes each: 8 MiB to one user, and 16 KiB more each second; 12 MiB to all users, and 64 KiB more \
      each second. Calls beyond that get no answer.",
 ];
 
-/// The page of these interfaces, in roff.
+/// The man page of these interfaces, in roff.
 pub(crate) fn page(name: &str, version: &str, texts: &[String]) -> Result<String, String> {
     let mut page = Roff::new();
     page.control("TH", [name, "5", "", &format!("butterdock {version}"), "D-Bus interfaces"]);
@@ -31,11 +31,11 @@ pub(crate) fn page(name: &str, version: &str, texts: &[String]) -> Result<String
         roman("The service is on the system bus. "),
         bold("busctl introspect"),
         roman(" shows the same members with their values. Types are those of the D-Bus specification: "),
-        roman("s a string, o an object's path, h a descriptor, t and u whole numbers, b a truth value, d a number, "),
-        roman("ay bytes, as strings, a{sv} a dictionary, aa{sv} a list of such."),
+        roman("s a string, o an object path, h a descriptor, t and u unsigned integers, b a boolean, d a floating-point number, "),
+        roman("ay and as lists of bytes and strings, a{sv} a dictionary, aa{sv} a list of dictionaries."),
     ]);
     for text in texts {
-        // The document type is the one that every introspection names; nothing of it is fetched.
+        // Every introspection file names this document type; the parser does not fetch it.
         let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
         let document = Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
         interfaces(&mut page, &document)?;
