@@ -56,7 +56,7 @@ pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     }
     let text = error.render().to_string();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        lines::error("no command was given; there are serve, check-config and receive (butterdockd COMMAND --help)");
+        lines::error("no command given; use serve, check-config or receive (butterdockd COMMAND --help)");
         lines::complain(text.trim_end());
         return ExitCode::from(USAGE);
     }

@@ -24,7 +24,7 @@ impl Input {
                 .map_err(|error| anyhow!("cannot open {}: {error}; check the name that follows -f", path.display()))?,
             None => File::from(io::stdin().as_fd().try_clone_to_owned().context("cannot use standard input")?),
         };
-        let facts = file.metadata().context("cannot look at the stream")?;
+        let facts = file.metadata().context("cannot examine the stream")?;
         if facts.is_dir() {
             anyhow::bail!("cannot read a stream from a directory: name the file that btrfs send wrote");
         }

@@ -105,7 +105,7 @@ impl From<Errno> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Link => f.write_str("a symbolic link on its path can be exchanged by others than root"),
+            Self::Link => f.write_str("users other than root can exchange a symbolic link on its path"),
             Self::Io(error) => error.fmt(f),
         }
     }

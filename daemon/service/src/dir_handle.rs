@@ -44,7 +44,7 @@ impl From<OwnedFd> for DirHandle {
 }
 
 impl AsFd for DirHandle {
-    #[expect(clippy::expect_used, reason = "only `close` and `drop` take it out, and nobody has it afterwards")]
+    #[expect(clippy::expect_used, reason = "only `close` and `drop` take it out, and both consume the value")]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_ref().expect("open").as_fd()
     }

@@ -25,13 +25,13 @@ fn words(
     let Config { volumes, backups, imports, worker, drives, .. } = config;
     let Config { max_jobs, max_queued, max_queued_per_user, streams, history, state, run, .. } = config;
     if volumes.is_empty() {
-        out.push_str("No volume is configured: nothing can be received until there is a [[volume]].\n");
+        out.push_str("No volume is configured: add a [[volume]] to receive streams.\n");
     }
     for rule in volumes {
         let path = text::one_line(&rule.path.to_string_lossy());
         let now =
             volume(rule).map_or_else(|hindrance| format!("not usable now: {hindrance}"), |()| "usable now".into());
-        line(&mut out, &format!("Volume \"{}\": received into {path}; {now}.", rule.name));
+        line(&mut out, &format!("Volume \"{}\": receives into {path}; {now}.", rule.name));
     }
     for rule in backups {
         line(&mut out, &text::one_line(&rule.words()));
@@ -39,10 +39,13 @@ fn words(
         let known = text::one_line(&known.to_string_lossy());
         line(
             &mut out,
-            &format!("  Which subvolume that is, it remembers in {known}; for another one remove the file."),
+            &format!(
+                "  The file {known} records the identity of its source; to accept another subvolume, remove the \
+                      file."
+            ),
         );
         if let Err(hindrance) = backup(rule) {
-            line(&mut out, &text::one_line(&format!("  WARNING: each backup of it fails as it is now: {hindrance}.")));
+            line(&mut out, &text::one_line(&format!("  WARNING: this backup will fail: {hindrance}.")));
         }
     }
     for rule in imports {
@@ -51,13 +54,13 @@ fn words(
     line(
         &mut out,
         &format!(
-            "Up to {max_jobs} jobs of one class run at the same time, one on each volume or drive; up to {max_queued} of \
-             one class may be unfinished, {max_queued_per_user} of one user. The classes are streams that are handed in \
-             and jobs on drives, each of root and of other users."
+            "Up to {max_jobs} jobs of one class run at the same time, one on each volume or drive; up to {max_queued} \
+             of one class may be unfinished, {max_queued_per_user} of one user. The four classes are streams that \
+             are handed in and jobs on drives, each of root and of other users."
         ),
     );
     line(&mut out, &streams.words());
-    line(&mut out, &format!("The last {history} jobs are remembered in {}.", state.join("jobs").display()));
+    line(&mut out, &format!("The history keeps the last {history} jobs in {}.", state.join("jobs").display()));
     line(&mut out, &priority(worker));
     for said in drives.words() {
         line(&mut out, &text::one_line(&said));
@@ -69,12 +72,12 @@ fn words(
 fn priority(worker: &WorkerRule) -> String {
     let WorkerRule { nice, io_class, io_priority, writer_threads } = worker;
     let disk = match io_class {
-        IoClass::Idle => "takes the disk when nobody else wants it".to_owned(),
-        IoClass::BestEffort => format!("shares the disk with priority {io_priority} (0 is first, 7 last)"),
+        IoClass::Idle => "disk priority idle".to_owned(),
+        IoClass::BestEffort => format!("disk priority {io_priority} (0 is first, 7 last)"),
     };
     let writer_threads = writer_threads
         .map_or_else(|| "one thread for each core".to_owned(), |writer_threads| format!("{writer_threads} threads"));
-    format!("A worker runs with nice {nice}, {disk}, and writes with {writer_threads}.")
+    format!("A worker has nice {nice}, {disk}, and writes with {writer_threads}.")
 }
 
 fn line(out: &mut String, text: &str) {
@@ -95,7 +98,7 @@ mod tests {
         let volumes = vec![VolumeRule { name, path: PathBuf::from("/nonexistent/tank"), uuid: None }];
         let text = words(&Config { volumes, ..Config::default() }, |rule| volumes::open(rule).map(drop), |_| Ok(()));
         assert!(text.starts_with("The configuration is good.\n"));
-        assert!(text.contains("Volume \"tank\": received into /nonexistent/tank; not usable now"), "{text}");
+        assert!(text.contains("Volume \"tank\": receives into /nonexistent/tank; not usable now"), "{text}");
     }
 
     #[test]
@@ -105,7 +108,7 @@ mod tests {
         let file = folder.path().join("butterdock.toml");
         std::fs::write(&file, text).expect("written");
         let text = words(&load(&Sources::One(file)).expect("good"), |_| Ok(()), |_| Ok(()));
-        assert!(text.contains("remembers in /srv/state/sources/home; for another one remove the file"), "{text}");
+        assert!(text.contains("/srv/state/sources/home records the identity of its source"), "{text}");
     }
 
     #[test]

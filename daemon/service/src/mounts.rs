@@ -63,7 +63,10 @@ pub(crate) async fn sweep_all(spawner: &Arc<Spawner>, volumes: &[Arc<Volume>]) {
 
 async fn sweep_one(spawner: Arc<Spawner>, volume: Arc<Volume>) {
     if let Err(error) = sweep(&spawner, &volume).await {
-        tracing::warn!("cannot sweep \"{}\": {error}; the next receive does", volume.rule.name);
+        tracing::warn!(
+            "cannot remove incomplete subvolumes from \"{}\": {error}; the next receive retries",
+            volume.rule.name
+        );
     }
 }
 
@@ -97,7 +100,7 @@ pub(crate) async fn follow_mounts(
             },
         };
         if let Err(error) = changed {
-            tracing::error!("mounts are not watched any more: {error}; restart the service");
+            tracing::error!("the service no longer sees changes of mounts: {error}; restart the service");
             return;
         }
         sleep(SETTLING).await;

@@ -102,7 +102,7 @@ impl Service {
         let drive = self.about(drive)?;
         // Until all are taken: the first may end before.
         let _reservation = self.0.manager.reserve(&drive.id);
-        let none = "no such backup goes to this drive; butterdock backups lists what there is";
+        let none = "this drive has no such backup; butterdock backups lists the backups";
         let mut first = Err(Error::new(ErrorCode::NotFound, none));
         for (at, backup) in backups.into_iter().enumerate() {
             let reservation = self.0.manager.reserve(&drive.id);
@@ -138,7 +138,7 @@ impl Service {
         uid: u32,
     ) -> Result<JobHandle, Error> {
         let Ok(snapshot) = Uuid::try_parse(snapshot) else {
-            let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists what there is";
+            let text = "a snapshot is named by its uuid; butterdock snapshots --drive lists the snapshots";
             return Err(Error::new(ErrorCode::NotFound, text));
         };
         let (drive, place) = (self.about(drive)?, place(&volume).await?);
@@ -170,7 +170,7 @@ impl Service {
     /// The drive, as the job remembers it.
     fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
         let Some(drive) = self.0.manager.drive(&id) else {
-            return Err(Error::new(ErrorCode::NotFound, "the drive is not there any more; plug it in again"));
+            return Err(Error::new(ErrorCode::NotFound, "the drive is no longer attached; plug it in again"));
         };
         Ok(AboutDrive { id, label: drive.label.clone() })
     }

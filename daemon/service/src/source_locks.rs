@@ -28,9 +28,7 @@ pub struct Share {
 
 /// Nobody else is at the source, and nobody comes, as long as this lives.
 #[derive(Debug)]
-pub struct Exclusive(
-    #[expect(dead_code, reason = "it is held, and let go when it is dropped")] OwnedRwLockWriteGuard<()>,
-);
+pub struct Exclusive(#[expect(dead_code, reason = "held until dropped")] OwnedRwLockWriteGuard<()>);
 
 impl SourceLocks {
     /// Begins to share the source of a backup; waits while it is thinned.

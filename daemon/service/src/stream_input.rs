@@ -22,10 +22,10 @@ const FUSE: u64 = 0x6573_5546;
 pub(crate) async fn check(stream: QuarantinedFd, uid: u32, said: Option<u64>) -> Result<(QuarantinedFd, Total), Error> {
     match borrow(stream, uid, LOOK, move |stream| look(stream, said)).await {
         Ok((stream, total)) => Ok((stream, total?)),
-        Err(Lost::Silent) => Err(refused("does not answer; pass a pipe, a socket or another file")),
-        Err(Lost::System(error)) => Err(refused(&format!("cannot be looked at ({error})"))),
+        Err(Lost::Silent) => Err(refused("does not respond; pass a pipe, a socket or another file")),
+        Err(Lost::System(error)) => Err(refused(&format!("cannot be examined ({error})"))),
         Err(Lost::Busy) => {
-            let text = "descriptors that you passed before do not answer; wait until their calls have ended";
+            let text = "earlier descriptors of yours still block; wait until their calls have ended";
             Err(Error::new(ErrorCode::Busy, text))
         }
     }
@@ -33,9 +33,9 @@ pub(crate) async fn check(stream: QuarantinedFd, uid: u32, said: Option<u64>) ->
 
 fn look(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
     let stream = stream.as_fd();
-    let flags = fcntl_getfl(stream).map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
+    let flags = fcntl_getfl(stream).map_err(|error| refused(&format!("cannot be examined ({error})")))?;
     if flags.contains(OFlags::PATH) {
-        return Err(refused("was opened with O_PATH, which cannot be read; open it for reading"));
+        return Err(refused("was opened with O_PATH and cannot be read; open it for reading"));
     }
     if flags & OFlags::ACCMODE == OFlags::WRONLY {
         return Err(refused("is open for writing only; open it for reading, or pass the other end of the pipe"));
@@ -45,7 +45,7 @@ fn look(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
         Ok(facts) => facts,
         // A filesystem in user space that its owner keeps to himself.
         Err(Errno::ACCESS) => return Err(slow()),
-        Err(error) => return Err(refused(&format!("cannot be looked at ({error})"))),
+        Err(error) => return Err(refused(&format!("cannot be examined ({error})"))),
     };
     match FileType::from_raw_mode(facts.stx_mode.into()) {
         FileType::Fifo | FileType::Socket => Ok(total(said, None)),
@@ -61,13 +61,14 @@ fn look(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
 /// A process that reads from such a filesystem ends when that answers, and no signal ends it before: a worker would hold
 /// its volume as long as the caller likes.
 fn is_in_user_space(file: BorrowedFd<'_>) -> Result<bool, Error> {
-    let facts = fstatfs(file).map_err(|error| refused(&format!("cannot be looked at ({error})")))?;
+    let facts = fstatfs(file).map_err(|error| refused(&format!("cannot be examined ({error})")))?;
     Ok(u64::try_from(facts.f_type).is_ok_and(|kind| kind == FUSE))
 }
 
 fn slow() -> Error {
     refused(
-        "is on a filesystem in user space (FUSE), which could keep a worker from ending; pass a pipe: cat FILE | butterdock receive VOLUME -",
+        "is on a filesystem in user space (FUSE), which could block a worker; pass a pipe: cat FILE | butterdock \
+         receive VOLUME -",
     )
 }
 

@@ -89,7 +89,7 @@ impl Admission {
         let caller = match self.callers.user(fields.sender).await {
             Ok(uid) => CallId { sender: fields.sender.to_owned(), serial: fixed.serial }.of(uid),
             Err(error) => {
-                tracing::debug!("a call of {}, who has left the bus: {error}", fields.sender);
+                tracing::debug!("a call of {}, which has left the bus: {error}", fields.sender);
                 close_all(descriptors, None);
                 return None;
             }
@@ -127,16 +127,16 @@ impl Admission {
         descriptors: &mut Vec<OwnedFd>,
     ) -> Result<(), Option<Error>> {
         if bytes.len() < fixed.total {
-            let text = format!("the call is {} bytes long, and the longest may have {LONGEST_CALL}", fixed.total);
+            let text = format!("the call is {} bytes long; the limit is {LONGEST_CALL}", fixed.total);
             return Err(Some(Error::InvalidArgs(text)));
         }
         if descriptors.len() < fields.descriptors {
-            let text = "the service has no descriptor left for those that you pass; call again in a few seconds";
+            let text = "the service has no free descriptors; call again in a few seconds";
             return Err(Some(busy(text)));
         }
         let is_taken = FdTable::takes(fields.interface, fields.member);
         if is_taken && descriptors.len() > 1 {
-            let text = "more than one descriptor came with the call; pass the one that the method takes";
+            let text = "the call has more than one descriptor; pass only the one that the method takes";
             return Err(Some(Error::InvalidArgs(text.to_owned())));
         }
         if !is_taken {
@@ -145,7 +145,7 @@ impl Admission {
         let share = match descriptors.is_empty() {
             true => None,
             false => Some(FdShare::take(caller.uid).ok_or_else(|| {
-                Some(busy("the service holds many descriptors of yours; wait until their calls and jobs have ended"))
+                Some(busy("the service holds too many of your descriptors; wait until their calls and jobs have ended"))
             })?),
         };
         let Fields { member, .. } = *fields;
@@ -167,9 +167,9 @@ impl Admission {
                 Ok(())
             }
             Err(error) => {
-                tracing::warn!("a caller's descriptor cannot be kept: {error}");
+                tracing::warn!("cannot keep a caller's descriptor: {error}");
                 self.lock().end(&caller.id, 0, false);
-                Err(Some(busy("the descriptor cannot be kept; pass a pipe, a file or a socket, and call again")))
+                Err(Some(busy("cannot keep the descriptor; pass a pipe, a file or a socket, and call again")))
             }
         }
     }
@@ -202,7 +202,7 @@ impl Admission {
     fn refuse(&self, call: &CallId, error: &Error) {
         match refusal(call, error) {
             Ok(message) => drop(self.refusals.try_send(message)),
-            Err(failed) => tracing::debug!("a call of {} is refused without an answer: {failed}", call.sender),
+            Err(failed) => tracing::debug!("a call of {} was refused without an answer: {failed}", call.sender),
         }
     }
 

@@ -77,7 +77,7 @@ impl Authority {
     /// `NotAuthorized`; `Busy` when too many of the user's calls, or of all users', wait already.
     pub(super) async fn allow(&self, header: &Header<'_>, question: &Question) -> Result<Caller, Error> {
         let Some(row) = row(question.interface, question.method) else {
-            return Err(refused("nobody may call this method"));
+            return Err(refused("no caller may call this method"));
         };
         let sender = header.sender().ok_or_else(|| refused("the caller has no name on the bus"))?;
         let uid = self.callers.user(sender.as_str()).await.map_err(|error| unknown(&error))?;
@@ -90,15 +90,15 @@ impl Authority {
         let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
         match polkit::check(&self.connection, header, action.id(), &question.details, interactive, place).await {
             Ok(Answer::Yes) => Ok(caller),
-            Ok(Answer::Absent) => Err(refused("only root may do this, because this system has no polkit")),
+            Ok(Answer::Absent) => Err(refused("only root may do this, because polkit does not run on this system")),
             Ok(Answer::No) => Err(refused("polkit does not allow you to do this")),
             Ok(Answer::Challenge) => Err(refused(
-                "somebody would have to type a password for this, and your program did not let polkit ask; run it as root",
+                "this needs a password, and your program did not allow polkit to ask for it; run it as root",
             )),
             Ok(Answer::Left) => Err(refused("the caller left the bus")),
             Err(error) => {
-                tracing::warn!("polkit could not be asked about {}: {error}", action.id());
-                Err(refused("polkit could not be asked; see the journal of butterdockd"))
+                tracing::warn!("cannot ask polkit about {}: {error}", action.id());
+                Err(refused("the service cannot reach polkit; see the journal of butterdockd"))
             }
         }
     }
@@ -124,7 +124,7 @@ fn refused(why: &str) -> Error {
 }
 
 fn unknown(error: &zbus::Error) -> Error {
-    refused(&format!("the bus does not say who you are ({error})"))
+    refused(&format!("the bus does not name your user ({error})"))
 }
 
 /// A place among the calls that wait, given back when it is dropped.
@@ -139,11 +139,15 @@ impl Place {
         let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(&uid).copied().unwrap_or(0);
         if count >= WAITING {
-            let text = format!("{WAITING} of your calls wait for polkit and more do not; wait until some are answered");
+            let text = format!(
+                "{WAITING} of your calls wait for polkit, which is the limit; wait for some answers, \
+                                then call again"
+            );
             return Err(Error::new(ErrorName::Busy, text));
         }
         if counts.values().sum::<usize>() >= WAITING_IN_ALL {
-            let text = "many users' calls wait for polkit, which does not answer; try again later, or run it as root";
+            let text = "too many calls of all users wait for polkit, which does not answer; try again later, or run \
+                        it as root";
             return Err(Error::new(ErrorName::Busy, text));
         }
         counts.insert(uid, count.saturating_add(1));
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changing_method_needs_an_action() {
+    fn only_history_and_backups_need_no_action() {
         let free = TABLE.iter().filter(|row| asks(&Question::new(row.interface, row.method), 1000).is_none());
         assert_eq!(free.map(|row| row.method).collect::<Vec<_>>(), ["ListHistory", "ListBackups"]);
         let costly = Question::new(MANAGER, "ListBackups").with(&Options::from([("estimate".to_owned(), true.into())]));

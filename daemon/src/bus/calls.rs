@@ -201,16 +201,16 @@ impl User {
 
     fn lacks(&mut self, cost: usize, now: Instant) -> Option<&'static str> {
         if self.calls >= CALLS || cost >= LONG && self.long >= LONG_CALLS {
-            return Some("too many of your calls wait for answers; read them, and call again");
+            return Some("too many of your calls are unanswered; read your answers, and call again");
         }
-        let empty = "you were sent too much in a short time; read it, and call again in a few seconds";
+        let empty = "the service sent you too many bytes in a short time; read them, and call again in a few seconds";
         (!self.bytes.has(cost, now)).then_some(empty)
     }
 
     fn lacks_in_all(&mut self, cost: usize, now: Instant) -> Option<&'static str> {
         let is_full =
             self.calls >= CALLS_IN_ALL || cost >= LONG && self.long >= LONG_CALLS_IN_ALL || !self.bytes.has(cost, now);
-        is_full.then_some("the service has many calls to answer; call again in a few seconds")
+        is_full.then_some("the service has too many unanswered calls; call again in a few seconds")
     }
 
     /// Whether he is told so, which is paid then.

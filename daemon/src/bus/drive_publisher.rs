@@ -42,7 +42,7 @@ impl DrivePublisher {
             let path = drive_path(before.id.as_str());
             let object = DriveObject::new(Arc::clone(server), drive.clone());
             if let Err(error) = server.connection.object_server().at(&path, object).await {
-                tracing::error!(BUTTERDOCK_DRIVE = before.id.as_str(), "the drive cannot be published: {error}");
+                tracing::error!(BUTTERDOCK_DRIVE = before.id.as_str(), "cannot publish the drive on the bus: {error}");
                 continue;
             }
             let (id, server, known) = (before.id.clone(), Arc::clone(server), drive.clone());
@@ -68,14 +68,14 @@ async fn publish(server: &BusServer, path: OwnedObjectPath, mut drive: watch::Re
         let changes = changed(&before, &now);
         if !changes.is_empty() {
             if let Err(error) = emit(&emitter, DRIVE, changes).await {
-                tracing::debug!("a drive's change could not be published: {error}");
+                tracing::debug!("cannot publish a change of a drive on the bus: {error}");
             }
             may = Instant::now() + GAP;
         }
         before = now;
     }
     if let Err(error) = server.connection.object_server().remove::<DriveObject, _>(&path).await {
-        tracing::debug!("a drive could not be taken from the bus: {error}");
+        tracing::debug!("cannot remove a drive from the bus: {error}");
     }
 }
 

@@ -73,7 +73,7 @@ impl FdTable {
     pub(super) fn claim(&self, _passed: PassedFd, call: &Header<'_>) -> Result<QuarantinedFd, Error> {
         let sender = call.sender().map(ToString::to_string).unwrap_or_default();
         let found = self.lock().remove(&CallId { sender, serial: call.primary().serial_num() });
-        found.ok_or_else(|| Error::new(ErrorName::Failed, "no descriptor came with the call; pass one, and call again"))
+        found.ok_or_else(|| Error::new(ErrorName::Failed, "the call has no descriptor; pass one, and call again"))
     }
 
     /// The call was answered.

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_keeps_all_other_settings() {
+    fn changing_the_header_keeps_other_fields() {
         for order in [EndianSig::Little, EndianSig::Big] {
             let call = call(order);
             let mut bytes = call.data().to_vec();

@@ -39,7 +39,7 @@ async fn ask(connection: &Connection) -> Option<OwnedFd> {
         Ok(held) => Some(held),
         Err(zbus::Error::MethodError(name, ..)) if is_nobody(name.as_str()) => None,
         Err(error) => {
-            tracing::warn!("logind does not keep the machine awake while a job runs: {error}");
+            tracing::warn!("cannot keep the machine awake during a job: {error}");
             None
         }
     }

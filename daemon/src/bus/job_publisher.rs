@@ -27,7 +27,7 @@ pub(super) const GAP: Duration = Duration::from_millis(334);
 pub(super) async fn follow(server: Arc<BusServer>, mut begun: watch::Receiver<()>) {
     while begun.changed().await.is_ok() {
         if let Err(error) = catch_up(&server).await {
-            tracing::debug!("a job could not be published: {error}");
+            tracing::debug!("cannot publish a job on the bus: {error}");
         }
     }
 }
@@ -46,7 +46,7 @@ pub(super) async fn catch_up(server: &Arc<BusServer>) -> Result<(), Error> {
 /// Publishes a job until it is forgotten; `before` is what `InterfacesAdded` said, or older.
 pub(super) async fn publish(server: &BusServer, path: &OwnedObjectPath, job: watch::Receiver<Job>, before: Job) {
     if let Err(error) = publish_changes(server, path, job, before).await {
-        tracing::debug!("a job could not be published to its end: {error}");
+        tracing::debug!("cannot publish the end of a job on the bus: {error}");
     }
 }
 

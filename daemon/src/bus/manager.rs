@@ -93,7 +93,7 @@ impl Manager {
         let written = tokio::task::spawn_blocking(move || clock.trust()).await;
         written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))).map_err(|error| {
             let text = "check the disk of the state directory, then try again";
-            Error::new(ErrorName::Failed, format!("that the clock is right cannot be written down: {error}; {text}"))
+            Error::new(ErrorName::Failed, format!("cannot record that the clock is right: {error}; {text}"))
         })
     }
 

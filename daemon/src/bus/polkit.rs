@@ -64,7 +64,8 @@ pub(super) async fn check(
             return Ok(Answer::Left);
         }
     };
-    let answer = answer.map(|asked| asked.map_err(|_panic| zbus::Error::Failure("the question was lost".to_owned())));
+    let answer =
+        answer.map(|asked| asked.map_err(|_panic| zbus::Error::Failure("the call to polkit was lost".to_owned())));
     match answer.map(Result::flatten) {
         Ok(Ok(result)) if result.is_authorized => Ok(Answer::Yes),
         Ok(Ok(result)) if result.is_challenge && !interactive => Ok(Answer::Challenge),
@@ -98,7 +99,7 @@ async fn ask(polkit: AuthorityProxy<'static>, question: Question, place: Place) 
 async fn withdraw(polkit: &AuthorityProxy<'_>, cancellation: &str) {
     let withdrawn = polkit.inner().call_noreply("CancelCheckAuthorization", &cancellation).await;
     if let Err(error) = withdrawn {
-        tracing::debug!("polkit is not told that a question is over: {error}");
+        tracing::debug!("cannot cancel a call to polkit: {error}");
     }
 }
 

@@ -113,7 +113,7 @@ impl ReadHalf for Reader {
                 Ok(message) => return Ok(message),
                 Err(error) => {
                     // The bus let it pass, and zbus does not: that ends no connection.
-                    tracing::debug!("a message on the bus is not understood: {error}");
+                    tracing::debug!("cannot parse a message on the bus: {error}");
                     self.admission.forget(&fixed, &whole.bytes);
                 }
             }
@@ -137,7 +137,7 @@ impl Reader {
         let mut first = [0; FIXED];
         from.fill(&mut first).await?;
         let Some(fixed) = Fixed::read(&first) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the bus sent what is no message"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the bus sent an invalid message"));
         };
         let longest = if fixed.kind == Kind::Call { LONGEST_CALL } else { LONGEST };
         let kept = if fixed.total <= longest { fixed.total } else { fixed.header.min(LONGEST_HEADER) };
@@ -230,7 +230,7 @@ impl WriteHalf for Writer {
 
     async fn sendmsg(&mut self, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
         if !descriptors.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the service passes no descriptors"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the service sends no descriptors"));
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         self.stream.async_io(Interest::WRITABLE, || Ok(rustix::net::send(&self.stream, buffer, flags)?)).await

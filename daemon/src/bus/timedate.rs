@@ -24,7 +24,7 @@ pub(super) async fn synchronised(connection: Connection) -> Option<bool> {
     match answer.and_then(bool::try_from) {
         Ok(synchronised) => Some(synchronised),
         Err(error) => {
-            tracing::debug!("{PROGRAM} does not say whether the clock is synchronised: {error}");
+            tracing::debug!("cannot ask {PROGRAM} whether the clock is synchronised: {error}");
             None
         }
     }

@@ -82,7 +82,7 @@ impl VolumeObject {
 
 async fn list(volume: &Volume) -> Result<Vec<SubvolumeRow>, Error> {
     let refused = |name: ErrorName, why: &dyn std::fmt::Display| {
-        Error::new(name, format!("the volume \"{}\" cannot be listed: {why}", volume.rule.name))
+        Error::new(name, format!("cannot list the volume \"{}\": {why}", volume.rule.name))
     };
     match volume.list(LISTING).await {
         Ok(Ok(Ok(found))) => Ok(found.into_iter().map(subvolume_row).collect()),

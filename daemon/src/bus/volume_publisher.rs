@@ -16,7 +16,7 @@ use super::server::BusServer;
 pub(super) async fn follow(server: Arc<BusServer>, mut configured: watch::Receiver<Vec<Arc<Volume>>>) {
     while configured.changed().await.is_ok() {
         if let Err(error) = server.publish_volumes().await {
-            tracing::debug!("the volumes could not be published: {error}");
+            tracing::debug!("cannot publish the volumes on the bus: {error}");
         }
     }
 }

@@ -59,10 +59,10 @@ impl From<anyhow::Error> for Refusal {
 /// Opens both ends, or says why that cannot be.
 fn prepare(wanted: &Receive, input: Result<Input>) -> Result<Ends, Refusal> {
     if !nix::unistd::geteuid().is_root() {
-        let text = "receiving makes subvolumes and files of other owners, which needs root: run it with sudo";
+        let text = "receiving creates subvolumes and files with other owners, which only root can do: run it with sudo";
         return Err(Refusal { exit: NOT_ALLOWED, message: text.to_owned() });
     }
-    let path = wanted.destination.as_deref().context("no destination was named")?;
+    let path = wanted.destination.as_deref().context("no destination directory given")?;
     Ok(Ends { input: input?.file, destination: destination::open(path)? })
 }
 

@@ -19,11 +19,11 @@ pub(crate) fn open(path: &Path) -> Result<File> {
         .open(path)
         .map_err(|error| anyhow!("cannot open the destination {shown}: {error}; name a directory on btrfs"))?;
     ensure!(
-        folder.metadata().context("cannot look at the destination")?.is_dir(),
+        folder.metadata().context("cannot examine the destination")?.is_dir(),
         "the destination {shown} is not a directory; name a directory on a mounted btrfs filesystem"
     );
     ensure!(
-        butterdock_btrfs::filesystem::is_btrfs(&folder).context("cannot look at the destination")?,
+        butterdock_btrfs::filesystem::is_btrfs(&folder).context("cannot examine the destination")?,
         "the destination {shown} is not on a btrfs filesystem; name a directory on a mounted one"
     );
     Ok(folder)

@@ -30,7 +30,10 @@ use signals::Signals;
 /// Runs the service until it is told to end.
 pub(crate) fn run(wanted: Serve) -> ExitCode {
     if !nix::unistd::geteuid().is_root() {
-        lines::error("the service makes subvolumes and files of other owners, which needs root: run it as root");
+        lines::error(
+            "the service creates subvolumes and files with other owners, which only root can do: run it as \
+                      root",
+        );
         return ExitCode::from(NOT_ALLOWED);
     }
     logs::start();
@@ -65,7 +68,7 @@ fn run_service(sources: Sources, config: Config) -> Result<()> {
         .context("cannot start the runtime")?;
     let address = std::env::var("BUTTERDOCK_BUS_ADDRESS").ok();
     let result = runtime.block_on(async {
-        let signals = Signals::listen().context("cannot listen for signals")?;
+        let signals = Signals::listen().context("cannot receive signals")?;
         Box::pin(service::serve(sources, config, address.as_deref(), signals)).await
     });
     runtime.shutdown_timeout(THREADS_END);

@@ -12,7 +12,7 @@ pub(super) fn tell(words: &str) {
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(&socket, words)
     {
-        tracing::warn!("cannot tell the service manager {words}: {error}");
+        tracing::warn!("cannot send {words} to the service manager: {error}");
     }
 }
 

@@ -59,7 +59,8 @@ async fn follow(
                 Asked::Reload => {}
             },
             () = server.lost() => {
-                tracing::error!("the bus is gone; jobs go on, and the service connects again when it is back");
+                tracing::error!("lost the connection to the bus; jobs continue, and the service connects again when \
+                                 the bus is back");
                 server.close().await;
                 tokio::select! {
                     connected = reconnect(address, service) => *server = connected,
@@ -109,7 +110,8 @@ async fn end(service: &Service, server: &BusServer) {
     };
     if timeout(ENDING, over).await.is_err() {
         tracing::error!(
-            "not everything ended in time; workers die with the service, what they left is swept at its next start"
+            "some tasks did not end in time; workers end with the service, and the next start removes incomplete \
+             subvolumes"
         );
         service.log_mounted_drives();
     }

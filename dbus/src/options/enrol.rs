@@ -59,7 +59,7 @@ impl EnrolOptions {
     pub fn confirm(&self, size: u64, serial: &str) -> Result<(), Error> {
         if let Some(said) = self.size.filter(|said| *said != size) {
             return Err(Error::InvalidArgs(format!(
-                "the drive has {size} bytes and not {said}; look again whether it is the one that you mean"
+                "the drive has {size} bytes, not {said}; check that it is the right drive"
             )));
         }
         if let Some(said) = self.serial.as_deref().filter(|said| *said != serial) {

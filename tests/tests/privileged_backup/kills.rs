@@ -43,7 +43,7 @@ fn after_a_kill_the_next_run_is_an_increment() -> Result<()> {
 
 /// A worker that is killed in its last step leaves a snapshot that is all there, marked and read-only, and has no name yet.
 #[test]
-fn a_subvolume_without_its_name_is_no_backup() -> Result<()> {
+fn a_hidden_subvolume_is_no_backup() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.back_up()?;
     fs::write(fixture.live("file"), "changed")?;

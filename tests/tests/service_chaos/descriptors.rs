@@ -69,7 +69,7 @@ fn blocking_files_are_refused_in_time_and_limited() -> Result<()> {
     let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush, Asks::Statfs])?;
     for _ in 0..4 {
         let error = refusal(&client, &fuse.file()?)?;
-        ensure!(error.to_string().contains("does not answer"), "{error}");
+        ensure!(error.to_string().contains("does not respond"), "{error}");
         answers_at_once(&client)?;
     }
     let error = refusal(&client, &fuse.file()?)?;

@@ -56,7 +56,7 @@ fn a_worker_hung_in_the_kernel_blocks_only_its_volume() -> Result<()> {
     let refused = client.cancel(&job)?;
     ensure!(matches!(&refused, Err(Error::Named(ErrorName::Failed, text)) if text.contains("hangs")), "{refused:?}");
     let end = client.ends_as(&job, &JobState::Failed)?;
-    ensure!(end.error_message.contains("stays busy until it is gone"), "{end:?}");
+    ensure!(end.error_message.contains("stays busy until it ends"), "{end:?}");
     let again = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default())?;
     ensure!(matches!(again, Err(Error::Named(ErrorName::Busy, _))), "{again:?}");
     others_go_on(&fixture, &client, "p1")?;
@@ -85,7 +85,7 @@ fn a_slow_drive_is_reported_as_writing() -> Result<()> {
     others_go_on(&fixture, &client, "p0")?;
     let began = Instant::now();
     let told = client.cancel(&job)?;
-    let text = "still writing out";
+    let text = "still writing data";
     ensure!(matches!(&told, Err(Error::Named(ErrorName::Busy, why)) if why.contains(text)), "{told:?}");
     ensure!(began.elapsed() < beside_others(Duration::from_secs(25)), "callers do not wait for {:?}", began.elapsed());
     ensure!(client.job(&job)?.state == JobState::Flushing, "{:?}", client.job(&job)?);
@@ -124,8 +124,8 @@ fn a_kill_after_publication_reports_the_subvolume() -> Result<()> {
         // What was told to be durable is known to be there.
         if end.state == JobState::Failed && end.bytes_durable == 0 {
             seen += 1;
-            ensure!(!end.error_message.contains("nothing half-made"), "{}", end.error_message);
-            ensure!(end.error_message.contains("is whole if it is"), "{}", end.error_message);
+            ensure!(!end.error_message.contains("no incomplete"), "{}", end.error_message);
+            ensure!(end.error_message.contains("is complete if it was"), "{}", end.error_message);
         }
         ensure!(names(&fixture.path("tank"))?.1.is_empty(), "something hidden is left");
         if seen == rounds(1, 3) {

@@ -13,7 +13,7 @@ const SHORT: &str = "[streams]\nrate_window = \"2s\"\n";
 fn is_too_slow(end: &JobProperties) -> Result<()> {
     ensure!(end.error_name == ErrorName::TooSlow.as_str(), "{end:?}");
     let text = &end.error_message;
-    for words in ["the stream was too slow", "1 KiB/s", "nothing half-made", "least_rate", "[streams]"] {
+    for words in ["the stream was too slow", "1 KiB/s", "no incomplete", "least_rate", "[streams]"] {
         ensure!(text.contains(words), "{words:?} is not in {text:?}");
     }
     Ok(())

@@ -40,7 +40,7 @@ fn a_queued_job_never_writes_below_the_mount_point() -> Result<()> {
         let end = client.ends_as(job, &JobState::Failed)?;
         ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
     }
-    ensure!(client.job(&waiting)?.error_message.contains("another filesystem"), "{:?}", client.job(&waiting)?);
+    ensure!(client.job(&waiting)?.error_message.contains("the filesystem or directory"), "{:?}", client.job(&waiting)?);
     drop(drive);
     fixture.is_tidy(&client, "tank", &[])
 }

@@ -243,10 +243,10 @@ fn check_config_warns_of_a_folder_that_the_backup_refuses() -> Result<()> {
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777))?;
     std::os::unix::fs::chown(&users, Some(1000), Some(1000))?;
     for (snapshots, why, next) in [
-        (&link, "a symbolic link or a file is in its place", "remove it"),
-        (&open, "others than root can write to it", "chmod go-w"),
-        (&users, "others than root can write to it", "chown root:root"),
-        (&below, "others than root can write to a directory on its way", "name a folder as `snapshots`"),
+        (&link, "a symbolic link or a file that", "remove it"),
+        (&open, "users other than root can write to it", "chmod go-w"),
+        (&users, "users other than root can write to it", "chown root:root"),
+        (&below, "users other than root can write to a directory on its path", "set `snapshots` to a folder"),
     ] {
         let said = checked(snapshots)?;
         let warning =

@@ -81,7 +81,7 @@ fn a_drive_and_its_copy_emit_refused_events() -> Result<()> {
     fs::copy(&image, &copy)?;
     let _clone = Disk::attach(&copy)?;
     let told = event(&fixture, "refused")?;
-    ensure!(told["BUTTERDOCK_MESSAGE"].contains("it is a copy and is left alone; unplug it"), "{told:#?}");
+    ensure!(told["BUTTERDOCK_MESSAGE"].contains("it is a copy and is not used; unplug it"), "{told:#?}");
     ensure!(told["BUTTERDOCK_JOB"].is_empty() && told["BUTTERDOCK_ERROR"].is_empty(), "{told:#?}");
     Ok(())
 }

@@ -97,7 +97,7 @@ fn a_hook_writable_by_others_is_not_run() -> Result<()> {
     let mut fixture = DriveFixture::with(rig, &line)?;
     let checked =
         run(Command::new(butterdockd()?).arg("check-config").arg(&fixture.configuration), PATIENCE)?.success()?;
-    ensure!(checked.out().contains("it is not run now") && checked.out().contains("chmod go-w"), "{}", checked.out());
+    ensure!(checked.out().contains("it will not run") && checked.out().contains("chmod go-w"), "{}", checked.out());
     let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
     fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;

@@ -177,7 +177,7 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
     scenario.fixture.call(&drive, "Enrol", &no_options())?;
     let drive = scenario.fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
     let none = scenario.list(&drive).err().context("refused")?;
-    ensure!(none.to_string().contains("make it, or correct `folder`"), "{none}");
+    ensure!(none.to_string().contains("create it, or correct `folder`"), "{none}");
     let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
     let folder = scenario.fixture.rig.join("run/drives").join(id).join("for/me");
     fs::create_dir_all(&folder)?;

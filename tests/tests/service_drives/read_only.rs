@@ -12,8 +12,8 @@ use butterdock_tests::rig::{PATIENCE, run, unmount};
 use butterdock_tests::service::no_options;
 use zbus::OwnedObjectPath;
 
-const SAVED: &str = "all that was reported as done is on it";
-const UNSAVED: &str = "may not be on it";
+const SAVED: &str = "has everything that was reported as done";
+const UNSAVED: &str = "may be missing";
 
 /// Makes the filesystem of the mounted drive read-only, as an error does: also where the service has it mounted.
 fn becomes_read_only(scenario: &Scenario) -> Result<()> {
@@ -45,7 +45,7 @@ fn ended(scenario: &Scenario, method: &str) -> Result<(String, String, String)> 
 /// That it is unmounted and safe, with this problem.
 fn is_safe_with(scenario: &Scenario, problem: &str) -> Result<Shown> {
     let drive = scenario.drive("safe", &DriveState::Safe)?;
-    ensure!(drive.is.problem.contains(problem) && drive.is.problem.contains("had become read-only"), "{drive:?}");
+    ensure!(drive.is.problem.contains(problem) && drive.is.problem.contains("became read-only"), "{drive:?}");
     ensure!(!scenario.is_held()?, "still mounted");
     Ok(drive)
 }

@@ -23,7 +23,7 @@ fn a_swapped_disk_is_not_erased() -> Result<()> {
     options.insert("size", Variant::from(drive.is.size));
     options.insert("serial", Variant::from(drive.is.serial.clone()));
     let refused = fixture.call(&drive, "Enrol", &options).err().context("refused")?;
-    ensure!(refused.to_string().contains("is another device than a moment ago"), "{refused}");
+    ensure!(refused.to_string().contains("has changed to another device"), "{refused}");
     drop(silenced);
     let other = fixture.one("the other", |is| is.label == "Other")?;
     ensure!(!other.is.enrolled && fs::read_dir(fixture.rig.join("state/drives"))?.next().is_none(), "{other:?}");

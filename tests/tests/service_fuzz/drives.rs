@@ -93,7 +93,7 @@ impl Drives {
     /// slow.
     pub(crate) fn are_let_go(&self, told: &str) -> Result<()> {
         for disk in self.plugged.iter().filter_map(|(_, disk)| disk.as_ref()) {
-            let known = told.contains("not everything ended in time") && told.contains("still mounted at");
+            let known = told.contains("some tasks did not end in time") && told.contains("still mounted at");
             ensure!(known || !is_mounted(&disk.name())?, "{} is still mounted: {told}", disk.name());
         }
         Ok(())

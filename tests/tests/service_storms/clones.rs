@@ -41,7 +41,7 @@ fn an_older_copy_alone_is_refused() -> Result<()> {
     fixture.one("away", |is| is.device.is_empty())?;
     let clone = Disk::attach(&stolen)?;
     let refused = fixture.one("refused", |is| !is.problem.is_empty())?;
-    ensure!(refused.is.problem.contains("this is a copy of"), "{refused:?}");
+    ensure!(refused.is.problem.contains("this is an older copy of"), "{refused:?}");
     ensure!(refused.is.problem.contains("plug in the drive itself"), "{refused:?}");
     ensure!(!is_mounted(&clone.name())?, "it is mounted");
     drop(clone);

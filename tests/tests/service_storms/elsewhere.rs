@@ -36,7 +36,7 @@ fn everything_is_sent(mut scenario: Scenario, why: &str) -> Result<()> {
     scenario.drive("safe", &DriveState::Safe)?;
     let job = recorder.finish(&scenario.fixture.client)?.jobs()?.pop().context("a job")?;
     let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
-    says(&note, &["everything is sent", why])?;
+    says(&note, &["full transfer", why])?;
     ensure!(!note.contains("nothing was received"), "{note}");
     ensure!(!newest_is_the_source(&scenario)?, "it built on what was changed");
     Ok(())

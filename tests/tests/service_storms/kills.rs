@@ -103,7 +103,7 @@ fn strike(scenario: &mut Scenario, blow: Blow, job: &str) -> Result<String> {
             if hit {
                 says(
                     &word(row, "error_message"),
-                    &["the service was killed before this job's end was written down", "start it again"],
+                    &["the service was killed before it recorded this job's end", "start the job again"],
                 )?;
             }
             return Ok(if hit { "killed with the daemon" } else { "missed" }.to_owned());

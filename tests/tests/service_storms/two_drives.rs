@@ -202,7 +202,7 @@ fn a_changed_snapshot_is_no_parent_with_a_note() -> Result<()> {
     ensure!(!next(&mut scenario)?, "it built on what was changed");
     let job = recorder.finish(&scenario.fixture.client)?.jobs()?.pop().context("a job")?;
     let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
-    ensure!(note.contains("everything is sent"), "not said why: {note}");
+    ensure!(note.contains("full transfer"), "not said why: {note}");
     Ok(())
 }
 

@@ -163,25 +163,24 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Link => f.write_str(
-                "is not used, because a symbolic link or a file is in its place or on its way, where others than root can put \
-                 one; remove it, or name another folder as `snapshots` in butterdock.toml",
+                "is not used, because it is, or its path contains, a symbolic link or a file that users other than \
+                 root can place there; remove it, or name another folder as `snapshots` in butterdock.toml",
             ),
             Self::Place => f.write_str(
-                "is not used, because others than root can write to a directory on its way; name a folder as `snapshots` in \
-                 butterdock.toml that is in the source, or where root alone can write",
+                "is not used, because users other than root can write to a directory on its path; in butterdock.toml \
+                 set `snapshots` to a folder in the source, or to one where only root can write",
             ),
             Self::Folder => f.write_str(
-                "is not used, because others than root can write to it, and so exchange what is in it; rename it, and the next \
-                 backup makes a new one, or give it to root alone: chown root:root and chmod go-w",
+                "is not used, because users other than root can write to it and exchange its contents; rename it (the \
+                 next backup makes a new one), or give it to root: chown root:root and chmod go-w",
             ),
             Self::Exchanged => f.write_str(
-                "could not be made, because something else took its place meanwhile; find out which user's program changes the \
-                 directory that it is in, then start the backup again",
+                "could not be created, because another program created the same name; find out which program changes \
+                 the parent directory, then start the backup again",
             ),
-            Self::Io(error) => write!(
-                f,
-                "cannot be opened: {error}; correct `snapshots` in butterdock.toml, or make the folder"
-            ),
+            Self::Io(error) => {
+                write!(f, "cannot be opened: {error}; correct `snapshots` in butterdock.toml, or create the folder")
+            }
         }
     }
 }
@@ -262,8 +261,8 @@ mod tests {
         fs::create_dir_all(users.join("roots")).expect("made");
         fixture.open("users/roots/snapshots").expect("made");
         chown(&users, Some(USER), Some(USER)).expect("given to the user");
-        assert!(fixture.refusal("users/roots/snapshots").contains("on its way"));
-        assert!(fixture.refusal("users/snapshots").contains("on its way"));
+        assert!(fixture.refusal("users/roots/snapshots").contains("on its path"));
+        assert!(fixture.refusal("users/snapshots").contains("on its path"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) fn open(
         .map_err(|why| Closed(format!("the folder for snapshots {why}")))?;
     let to = make_beneath(drive, folder).map_err(closed(
         "folder on the drive",
-        "rename what is in its place, or correct `folder` in butterdock.toml",
+        "rename the file that has this name, or correct `folder` in butterdock.toml",
     ))?;
     Ok(vec![from, beside, to])
 }
@@ -61,7 +61,7 @@ fn open_source(path: &Path) -> Result<OwnedFd, Closed> {
     let opened = configured::find(path).and_then(|found| found.directory().map_err(configured::Error::Io));
     opened.map_err(|error| {
         let next = match error {
-            configured::Error::Link => "name the directory that it leads to as `source` in butterdock.toml",
+            configured::Error::Link => "set `source` in butterdock.toml to the directory that the link leads to",
             configured::Error::Io(_) => "mount it, or correct `source` in butterdock.toml",
         };
         Closed(format!("the source cannot be opened: {error}; {next}"))

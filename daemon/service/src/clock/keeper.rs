@@ -48,7 +48,7 @@ impl ClockKeeper {
             Loaded::Read(record) => record.after(&now),
             Loaded::Missing => Record::first(&now, Uuid::new_v4()),
             Loaded::Unreadable { error, aside } => {
-                tracing::error!("the record of the clocks cannot be read ({error}); it is now {}", aside.display());
+                tracing::error!("cannot read the record of the clocks ({error}); the file is now {}", aside.display());
                 Record::after_unreadable(&now, Uuid::new_v4())
             }
             // The service was killed before it wrote the next one.
@@ -76,9 +76,7 @@ impl ClockKeeper {
     /// same, and the journal says so.
     pub(crate) fn observe(&self, answer: Option<SyncAnswer>) -> Observed {
         self.change(answer, Record::after).unwrap_or_else(|(observed, error)| {
-            tracing::warn!(
-                "what the clocks say cannot be written down: {error}; check the disk of the state directory"
-            );
+            tracing::warn!("cannot write the record of the clocks: {error}; check the disk of the state directory");
             observed
         })
     }
@@ -166,10 +164,7 @@ fn log(before: Option<Stop>, now: Option<Stop>) {
     match (before, now) {
         (None, Some(stop)) => tracing::warn!(MESSAGE_ID = catalogue::PRUNING_STOPPED, "{stop}"),
         (Some(_), None) => {
-            tracing::info!(
-                MESSAGE_ID = catalogue::PRUNING_RESUMED,
-                "the clock is believed again: old snapshots are deleted"
-            );
+            tracing::info!(MESSAGE_ID = catalogue::PRUNING_RESUMED, "the clock is trusted again: pruning resumes");
         }
         (Some(_), Some(_)) | (None, None) => {}
     }

@@ -124,11 +124,11 @@ impl BackupRule {
     pub fn words(&self) -> String {
         let Self { name, source, snapshots, drives, folder, keep, protect, schedule } = self;
         let when = match schedule {
-            Schedule::OnPlug => "when one of its drives is plugged in, and when asked",
-            Schedule::Manual => "when asked",
+            Schedule::OnPlug => "when one of its drives is plugged in, and on request",
+            Schedule::Manual => "on request",
         };
         let drives = match drives.as_slice() {
-            [] => "no drive, so it is never made".to_owned(),
+            [] => "no drive, so it never runs".to_owned(),
             drives => drives.iter().map(|drive| format!("\"{drive}\"")).collect::<Vec<_>>().join(" and "),
         };
         format!(
@@ -154,7 +154,7 @@ fn kept(keep: &RetentionRule) -> String {
         parts.push(format!("are the last {last}"));
     }
     parts.extend(each.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("one each of {count} {of}")));
-    if parts.is_empty() { "is the newest alone".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "is only the newest".to_owned() } else { parts.join(", ") }
 }
 
 fn span(span: Duration) -> String {
@@ -183,7 +183,7 @@ impl TryFrom<String> for BackupName {
         }
         if name.starts_with('.') || name.contains('/') || name.chars().any(char::is_control) || name.trim() != name {
             return Err(
-                "a backup's name has no slash, no control character, no dot before and no blank around it".into()
+                "a backup's name has no slash, no control character, no leading dot and no blank at either end".into(),
             );
         }
         Ok(Self(name))
@@ -194,11 +194,7 @@ impl TryFrom<Vec<String>> for Drives {
     type Error = String;
 
     fn try_from(drives: Vec<String>) -> Result<Self, Self::Error> {
-        if drives.len() > MOST_PINS {
-            Err(format!("a backup has at most {MOST_PINS} drives"))
-        } else {
-            Ok(Self(drives))
-        }
+        if drives.len() > MOST_PINS { Err(format!("a backup has up to {MOST_PINS} drives")) } else { Ok(Self(drives)) }
     }
 }
 
@@ -209,7 +205,7 @@ impl TryFrom<String> for Folder {
         let path = PathBuf::from(path);
         let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if path.as_os_str().is_empty() || !plain || path.as_os_str().as_encoded_bytes().contains(&0) {
-            return Err("a folder on a drive is a path without a slash before it and without . and ..");
+            return Err("a folder on a drive is a relative path without . and ..");
         }
         Ok(Self(path))
     }
@@ -219,7 +215,7 @@ impl TryFrom<String> for Span {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const WRONG: &str = "a time is a number and h, d or w: \"36h\", \"7d\", \"2w\"; at most ten years";
+        const WRONG: &str = "a time is a number and h, d or w: \"36h\", \"7d\", \"2w\"; up to ten years";
         const HOUR: u64 = 3600;
         let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
         let unit = match text.get(digits.len()..) {
@@ -262,7 +258,7 @@ mod tests {
         let rule = rule(text).expect("good");
         assert_eq!(rule.keep, RetentionRule { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
         assert!(rule.words().contains("nothing younger than 14 days"), "{}", rule.words());
-        assert!(rule.words().contains("no drive, so it is never made"));
+        assert!(rule.words().contains("no drive, so it never runs"));
     }
 
     #[test]

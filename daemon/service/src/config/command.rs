@@ -35,9 +35,9 @@ impl Command {
         match looked_at(&self.program, owner) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Some(format!("there is no {program}; install it, or mend on_event"))
+                Some(format!("there is no {program}; install it, or correct on_event"))
             }
-            Err(error) => Some(format!("{program} cannot be looked at: {error}")),
+            Err(error) => Some(format!("cannot examine {program}: {error}")),
         }
     }
 }
@@ -54,15 +54,15 @@ impl TryFrom<Vec<String>> for Command {
 
     fn try_from(words: Vec<String>) -> Result<Self, Self::Error> {
         if words.len() > MOST_WORDS || words.iter().map(String::len).sum::<usize>() > LONGEST {
-            return Err("a command has at most 64 words and 4096 bytes; write a script for more");
+            return Err("a command has up to 64 words and 4096 bytes; write a script for more");
         }
         if words.iter().any(|word| word.contains('\0')) {
-            return Err("a word of a command has no NUL");
+            return Err("a command contains no NUL");
         }
         let mut words = words.into_iter();
-        let program = PathBuf::from(words.next().ok_or("a command has at least a program")?);
+        let program = PathBuf::from(words.next().ok_or("a command names at least a program")?);
         if !program.is_absolute() {
-            return Err("a command begins with the absolute path of its program; no shell looks for it");
+            return Err("a command begins with the absolute path of its program; no shell searches for it");
         }
         Ok(Self { program, arguments: words.collect() })
     }
@@ -79,7 +79,7 @@ fn looked_at(program: &Path, owner: u32) -> io::Result<Option<String>> {
     let file = program.canonicalize()?;
     let facts = file.metadata()?;
     if !facts.is_file() || facts.mode() & 0o111 == 0 {
-        return Ok(Some(format!("{} is no program; chmod +x it, or mend on_event", file.display())));
+        return Ok(Some(format!("{} is not executable; chmod +x it, or correct on_event", file.display())));
     }
     for place in file.ancestors() {
         let facts = place.metadata()?;
@@ -87,16 +87,14 @@ fn looked_at(program: &Path, owner: u32) -> io::Result<Option<String>> {
         let writable = facts.mode() & 0o022 != 0 && !(facts.is_dir() && facts.mode() & 0o1000 != 0);
         if writable || ![0, owner].contains(&facts.uid()) {
             return Ok(Some(format!(
-                "{} can be written by others than root; chown root:root and chmod go-w it",
+                "users other than root can write to {}; chown root:root and chmod go-w it",
                 place.display()
             )));
         }
     }
     Ok((!is_fixed).then(|| {
         let program = program.display();
-        format!(
-            "a link or folder on the way to {program} can be exchanged by others than root; name the program itself"
-        )
+        format!("users other than root can exchange a link or folder on the path of {program}; name the program itself")
     }))
 }
 
@@ -135,9 +133,9 @@ mod tests {
         assert!(command.hindrance_unless_of(owner).is_some_and(|text| text.starts_with("there is no ")));
         fs::write(&file, "#!/bin/sh\n").expect("written");
         assert_eq!(said(0o755, 0o700), "");
-        assert!(said(0o644, 0o700).contains("is no program"));
-        assert!(said(0o775, 0o700).contains("by others than root"));
-        assert!(said(0o755, 0o777).contains("by others than root"));
+        assert!(said(0o644, 0o700).contains("is not executable"));
+        assert!(said(0o775, 0o700).contains("users other than root can write"));
+        assert!(said(0o755, 0o777).contains("users other than root can write"));
         assert_eq!(said(0o755, 0o1777), "");
     }
 
@@ -150,6 +148,6 @@ mod tests {
         let command = command(&[link.to_str().expect("text")]).expect("a command");
         assert_eq!(command.hindrance_unless_of(owner), None);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("set");
-        assert!(command.hindrance_unless_of(owner).is_some_and(|text| text.contains("exchanged by others")));
+        assert!(command.hindrance_unless_of(owner).is_some_and(|text| text.contains("can exchange a link")));
     }
 }

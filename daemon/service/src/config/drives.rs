@@ -83,20 +83,21 @@ impl DriveRules {
     /// A line for each thing that it says.
     pub(crate) fn words(&self) -> Vec<String> {
         let Self { matches, on_finish, on_event, keys } = self;
-        let mut all =
-            vec!["Drives on USB and removable ones are shown; none is touched until it is enrolled.".to_owned()];
+        let mut all = vec![
+            "USB drives and removable drives are shown; the service touches no drive until it is enrolled.".to_owned(),
+        ];
         all.extend(matches.iter().map(|rule| format!("Also shown: drives {}.", rule.words())));
         let end = match on_finish {
             OnFinish::Keep => "stays mounted",
             OnFinish::Unmount => "is unmounted and locked",
-            OnFinish::PowerOff => "is unmounted, locked and switched off where it can be",
+            OnFinish::PowerOff => "is unmounted, locked and switched off if its hardware can",
         };
         all.push(format!("After its backups a drive {end}."));
         all.extend(on_event.iter().map(|command| {
-            let now = command.hindrance().map_or_else(String::new, |why| format!(", but it is not run now: {why}"));
-            format!("What happens with drives is told to {command}{now}.")
+            let now = command.hindrance().map_or_else(String::new, |why| format!(", but it will not run: {why}"));
+            format!("Events of drives run {command}{now}.")
         }));
-        let unlocked = |key: &KeyRule| format!("The drive {} is unlocked with {}.", key.drive, key.file.display());
+        let unlocked = |key: &KeyRule| format!("The key {1} unlocks the drive {0}.", key.drive, key.file.display());
         all.extend(keys.iter().map(unlocked));
         all
     }
@@ -127,7 +128,7 @@ impl TryFrom<Match> for MatchRule {
     fn try_from(said: Match) -> Result<Self, Self::Error> {
         let Match { devpath, serial, id_path, loop_file } = said;
         if [&devpath, &serial, &id_path, &loop_file].iter().all(|pattern| pattern.is_none()) {
-            return Err("a match says at least one of devpath, serial, id_path and loop");
+            return Err("a match has at least one of devpath, serial, id_path and loop");
         }
         Ok(Self { devpath, serial, id_path, loop_file })
     }
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn output_of_a_tool_is_captured() {
+    fn drive_rules_are_parsed_and_described() {
         let id = Uuid::from_u128(7);
         let rules = read(&format!(
             "match = [ {{ loop = \"/srv/*.img\" }}, {{ serial = \"S*\", id_path = \"pci-*\" }} ]\non_finish = \"power-off\"\n\
@@ -198,8 +199,8 @@ mod tests {
         for told in [
             "whose loop is like /srv/*.img",
             "serial is like S* and whose id_path",
-            "switched off",
-            "told to /nonexistent/light \"on\", but",
+            "switched off if",
+            "run /nonexistent/light \"on\", but",
         ] {
             assert!(words.contains(told), "{told}: {words}");
         }

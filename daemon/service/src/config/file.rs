@@ -92,7 +92,7 @@ fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
     for (index, volume) in volumes.iter().enumerate() {
         let before = volumes.get(..index).unwrap_or_default();
         if before.iter().any(|other| other.name.get_ref() == volume.name.get_ref()) {
-            let what = format!("the volume \"{}\" is there twice", volume.name.get_ref());
+            let what = format!("the volume \"{}\" is configured twice", volume.name.get_ref());
             return Err(mistake(text, volume.name.span().start, what));
         }
         if before.iter().any(|other| other.path.get_ref() == volume.path.get_ref()) {
@@ -108,7 +108,7 @@ fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
     for (index, backup) in backups.iter().enumerate() {
         let mut before = backups.iter().take(index);
         if before.any(|other| other.name.get_ref() == backup.name.get_ref()) {
-            let what = format!("the backup \"{}\" is there twice", backup.name.get_ref().as_str());
+            let what = format!("the backup \"{}\" is configured twice", backup.name.get_ref().as_str());
             return Err(mistake(text, backup.name.span().start, what));
         }
     }
@@ -154,7 +154,7 @@ mod tests {
     fn a_value_out_of_bounds_is_refused_where_it_stands() {
         let (line, column, what) = refusal("[worker]\nnice = 20\n");
         assert_eq!((line, column), (2, 8));
-        assert_eq!(what, "20 is out of bounds: from -20 to 19");
+        assert_eq!(what, "20 is out of range: -20 to 19");
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
     fn a_duplicate_backup_name_is_refused_with_its_line() {
         let one = "[[backup]]\nname = \"a\"\nsource = \"/a\"\ndrives = []\n";
         let (line, _, what) = refusal(&format!("{one}{one}"));
-        assert_eq!((line, what.as_str()), (6, "the backup \"a\" is there twice"));
+        assert_eq!((line, what.as_str()), (6, "the backup \"a\" is configured twice"));
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl ImportRule {
         let place =
             if folder.as_os_str().is_empty() { "its top".to_owned() } else { folder.to_string_lossy().into_owned() };
         format!(
-            "Import: the files *.btrfs and *.send in {place} on the drive \"{drive}\" can be received when somebody asks; one \
-             without btrfs is mounted read-only for it."
+            "Import: butterdock import receives the files *.btrfs and *.send in {place} on the drive \"{drive}\"; a \
+             drive without btrfs is mounted read-only for this."
         )
     }
 }

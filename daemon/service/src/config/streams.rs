@@ -64,12 +64,12 @@ impl StreamRules {
     pub fn words(&self) -> String {
         let Self { least_rate, rate_window, time_limit } = self;
         let rate = if least_rate.0 == 0 {
-            "A stream that is handed in may come as slowly as it likes".to_owned()
+            "A stream that is handed in has no minimum rate".to_owned()
         } else {
             let window = duration_words(*rate_window);
-            format!("A stream that is handed in must bring {least_rate} on average over {window} of waiting for it")
+            format!("A stream that is handed in must average {least_rate} over {window} of waiting for it")
         };
-        format!("{rate}; one of a user other than root may take up to {}.", duration_words(*time_limit))
+        format!("{rate}; a stream of a user other than root may take up to {}.", duration_words(*time_limit))
     }
 }
 
@@ -108,7 +108,7 @@ impl TryFrom<String> for ByteRate {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         const WRONG: &str =
-            "a rate is a number and B/s, KiB/s or MiB/s: \"1KiB/s\"; at most 1024MiB/s, and 0B/s is no least rate";
+            "a rate is a number and B/s, KiB/s or MiB/s: \"1KiB/s\"; up to 1024MiB/s, and 0B/s is no limit";
         let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
         let unit: u64 = match text.get(digits.len()..).map(str::trim_start) {
             Some("B/s") => 1,
@@ -127,7 +127,7 @@ impl TryFrom<String> for Window {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let window = seconds(&text).filter(|seconds| (1..=DAY).contains(seconds));
         let window = window.map(|seconds| Self(Duration::from_secs(seconds)));
-        window.ok_or("a time here is a number and s, m, h or d: \"90s\", \"15m\"; from 1s to 1d")
+        window.ok_or("this time is a number and s, m, h or d: \"90s\", \"15m\"; from 1s to 1d")
     }
 }
 
@@ -137,7 +137,7 @@ impl TryFrom<String> for Limit {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let limit = seconds(&text).filter(|seconds| (1..=3653 * DAY).contains(seconds));
         let limit = limit.map(|seconds| Self(Duration::from_secs(seconds)));
-        limit.ok_or("a time here is a number and s, m, h, d or w: \"12h\", \"7d\"; from 1s to ten years")
+        limit.ok_or("this time is a number and s, m, h, d or w: \"12h\", \"7d\"; from 1s to ten years")
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(rules, StreamRules { least_rate: ByteRate(3072), rate_window: window, time_limit: limit });
         assert_eq!(
             rules.words(),
-            "A stream that is handed in must bring 3 KiB/s on average over 90 seconds of waiting for it; one of a user \
+            "A stream that is handed in must average 3 KiB/s over 90 seconds of waiting for it; a stream of a user \
              other than root may take up to 2 weeks."
         );
     }
@@ -182,9 +182,7 @@ mod tests {
                 assert!(rules(&format!("{key} = \"{value}\"")).is_err(), "{key} = {value:?}");
             }
         }
-        assert!(
-            rules("least_rate = \"0B/s\"").expect("good").words().starts_with("A stream that is handed in may come")
-        );
+        assert!(rules("least_rate = \"0B/s\"").expect("good").words().starts_with("A stream that is handed in has no"));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl TryFrom<String> for FilesystemUuid {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let uuid = Uuid::try_parse(&text).ok().filter(|uuid| text.len() == 36 && !uuid.is_nil());
         uuid.map(Self).ok_or(
-            "a filesystem's uuid has 32 hexadecimal digits in five groups; blkid and btrfs filesystem show tell it",
+            "a filesystem's uuid has 32 hexadecimal digits in five groups; blkid and btrfs filesystem show print it",
         )
     }
 }
@@ -105,7 +105,7 @@ impl<const LOW: i16, const HIGH: i16> TryFrom<i64> for Within<LOW, HIGH> {
 
     fn try_from(number: i64) -> Result<Self, String> {
         let fits = i16::try_from(number).ok().filter(|number| (LOW..=HIGH).contains(number));
-        fits.map(Self).ok_or_else(|| format!("{number} is out of bounds: from {LOW} to {HIGH}"))
+        fits.map(Self).ok_or_else(|| format!("{number} is out of range: {LOW} to {HIGH}"))
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_number_out_of_bounds_tells_the_bounds() {
         let refusal = Within::<-20, 19>::try_from(20).expect_err("refused");
-        assert_eq!(refusal, "20 is out of bounds: from -20 to 19");
+        assert_eq!(refusal, "20 is out of range: -20 to 19");
         assert_eq!(Within::<-20, 19>::try_from(-20).expect("within").get::<i8>(), -20);
     }
 }

@@ -28,7 +28,7 @@ impl Claims {
     pub(super) fn set(&self, enrolments: &[Enrolment], all: bool) {
         if let Err(error) = self.make(&names(enrolments), all) {
             tracing::warn!(
-                "udev is not told which drives are enrolled ({}: {error}); others may mount them",
+                "cannot write the list of enrolled drives for udev ({}: {error}); other programs may mount them",
                 self.folder.display()
             );
         }

@@ -136,12 +136,12 @@ mod tests {
         let part = ("sys/class/block/sdb/sdb1/partition", "1");
         assert!(sentence(&[("proc/swaps", swaps), part], "/dev/sdb").starts_with("/dev/sdb1 is used as swap"));
         let files = [("sys/class/block/sdb/holders/dm-0", ""), ("sys/class/block/dm-0/dm/name", "vault\n")];
-        assert!(sentence(&files, "/dev/sdb").starts_with("/dev/sdb is held by dm-0 (vault), which"));
+        assert!(sentence(&files, "/dev/sdb").starts_with("/dev/sdb is used by dm-0 (vault), which"));
     }
 
     #[test]
     fn an_invisible_user_still_counts_as_in_use() {
-        assert!(sentence(&[], "/dev/sdb").starts_with("/dev/sdb is still in use"));
+        assert!(sentence(&[], "/dev/sdb").starts_with("/dev/sdb or one of its partitions is still in use"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn open(node: &Path, devnum: u64) -> Result<File> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let open = File::options().read(true).custom_flags(flags.bits()).open(node);
     let file = open.map_err(Error::system(format!("opening {}", node.display())))?;
-    let facts = file.metadata().map_err(Error::system(format!("looking at {}", node.display())))?;
+    let facts = file.metadata().map_err(Error::system(format!("examining {}", node.display())))?;
     if !facts.file_type().is_block_device() || facts.rdev() != devnum {
         return Err(Error::refused(Sentence::of(&[Part::Node(node), Part::Text(OTHER)])));
     }

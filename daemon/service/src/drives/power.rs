@@ -84,7 +84,7 @@ pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
         }
         Error::system(format!("opening {}", node.display()))(error)
     })?;
-    let facts = file.metadata().map_err(Error::system(format!("looking at {}", node.display())))?;
+    let facts = file.metadata().map_err(Error::system(format!("examining {}", node.display())))?;
     if !facts.file_type().is_block_device() || devnum.is_some_and(|devnum| devnum != facts.rdev()) {
         let text = Part::Text(" is another device than a moment ago");
         return Err(Error::refused(Sentence::of(&[Part::Node(node), text])));
@@ -110,7 +110,7 @@ fn stopped_when_removed(device: &Path) {
         let switches = ["manage_system_start_stop", "manage_start_stop"].map(|name| disk.join(name));
         let Some(switch) = switches.iter().find(|switch| switch.exists()) else { continue };
         if let Err(error) = press(switch) {
-            tracing::info!("a disk is not stopped before it is removed: {error}");
+            tracing::info!("cannot stop a disk before its removal: {error}");
         }
     }
 }

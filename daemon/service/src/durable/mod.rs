@@ -55,7 +55,7 @@ pub(crate) fn read(path: &Path, largest: u64) -> io::Result<Option<Vec<u8>>> {
         opened => opened?,
     };
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::other("it is not a file"));
     }
     let mut bytes = Vec::new();
     file.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -60,7 +60,7 @@ impl Hooks {
         std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
             for Waiting { command, event } in turns {
                 if let Err(why) = running::run(&command, &event, PATIENCE) {
-                    tracing::warn!("on_event was not told of {}: {why}", event.kind.word());
+                    tracing::warn!("on_event did not run for {}: {why}", event.kind.word());
                 }
             }
         })?;
@@ -83,7 +83,7 @@ impl Hooks {
             if let Err(unsent) = self.0.queue.try_send(Waiting { command: command.clone(), event }) {
                 let (TrySendError::Full(turn) | TrySendError::Disconnected(turn)) = unsent;
                 tracing::warn!(
-                    "on_event is not told of {}: {WAITING} events wait already; is {} too slow?",
+                    "on_event does not run for {}: {WAITING} events wait already; is {} too slow?",
                     turn.event.kind.word(),
                     turn.command.program.display()
                 );

@@ -25,7 +25,7 @@ pub(super) fn run(command: &Command, event: &Event, patience: Duration) -> Resul
 
 fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), String> {
     let program = command.program.display();
-    let failed = |error: io::Error| format!("{program} cannot be run: {error}");
+    let failed = |error: io::Error| format!("cannot run {program}: {error}");
     let mut child = std::process::Command::new(&command.program)
         .args(&command.arguments)
         .env_clear()
@@ -44,7 +44,9 @@ fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), S
     match in_time {
         Ok(true) if status.success() => Ok(()),
         Ok(true) => Err(format!("{program} failed: {}", said(status))),
-        Ok(false) => Err(format!("{program} was killed after {} s; it must be quicker", patience.as_secs())),
+        Ok(false) => {
+            Err(format!("{program} was killed after {} s, its time limit; make it faster", patience.as_secs()))
+        }
         Err(error) => Err(failed(error)),
     }
 }

@@ -136,8 +136,8 @@ impl Entry {
     /// Those who wait for its end are told that it takes longer; the job ends without them.
     pub(super) fn tell_of_writing(&mut self) {
         for waiter in self.waiters.drain(..) {
-            let text = "the job is being ended, but the drive is still writing out data, before which it cannot; \
-                        it ends as soon as that is done: watch it, or cancel it again to wait for its end";
+            let text = "the job is being cancelled, but the drive is still writing data; the job ends when that is \
+                        done: watch it, or cancel it again to wait for its end";
             // Whoever waited may have left.
             drop(waiter.send(Err(Error::new(ErrorCode::Busy, text))));
         }

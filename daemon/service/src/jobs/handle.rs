@@ -223,9 +223,9 @@ impl Jobs {
 /// A volume that somebody named and that is not configured.
 pub(crate) fn no_such_volume(name: &str) -> Error {
     let name = VolumeName::try_from(name.to_owned()).map_or_else(|_odd| String::new(), |name| format!(" \"{name}\""));
-    Error::new(ErrorCode::NotFound, format!("there is no volume{name}; butterdock volumes lists what there is"))
+    Error::new(ErrorCode::NotFound, format!("there is no volume{name}; butterdock volumes lists the volumes"))
 }
 
 fn ended() -> Error {
-    Error::new(ErrorCode::Busy, "the service is ending; try again when it runs")
+    Error::new(ErrorCode::Busy, "the service is stopping; try again when it runs")
 }

@@ -73,7 +73,7 @@ impl HistoryWriter {
 
     fn ask(&self, ask: Ask) {
         if self.asks.try_send(ask).is_err() {
-            tracing::error!("a job could not be written into the history; check the disk of the state directory");
+            tracing::error!("cannot write a job to the history; check the disk of the state directory");
         }
     }
 }
@@ -87,7 +87,7 @@ async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>) {
         match done.await {
             Ok(back) => history = back,
             Err(error) => {
-                tracing::error!("the history is not written any more: {error}; restart the service");
+                tracing::error!("the history is no longer written: {error}; restart the service");
                 return;
             }
         }
@@ -98,7 +98,7 @@ fn answer(history: &mut History, ask: Ask) {
     match ask {
         Ask::Write(record) => {
             if let Err(error) = history.write(&record) {
-                tracing::warn!(butterdock_job = %record.id, "cannot write the job into the history: {error}");
+                tracing::warn!(butterdock_job = %record.id, "cannot write the job to the history: {error}");
             }
         }
         Ask::Keep(keep) => history.keep(keep),

@@ -28,12 +28,12 @@ impl Leftovers {
             (None, None) => String::new(),
         };
         let named = format!(
-            "the subvolume may be there under its name, and is whole if it is: look with butterdock snapshots {which}"
+            "the subvolume may have been published, and is complete if it was: check with butterdock snapshots {which}"
         );
         let (target, next) = (about.target(), if about.volume.is_some() { "receive" } else { "backup" });
-        let hidden = format!("something hidden may be left on the {target}, which the next {next} removes");
+        let hidden = format!("a hidden subvolume may be left on the {target}; the next {next} removes it");
         match (self.named, self.hidden) {
-            (false, false) => "nothing half-made was left behind".to_owned(),
+            (false, false) => "no incomplete subvolume is left".to_owned(),
             (true, false) => named,
             (false, true) => hidden,
             (true, true) => format!("{named}; if not, {hidden}"),
@@ -51,7 +51,7 @@ mod tests {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let about = About::receive(volume);
         let words = |named, hidden| Leftovers { named, hidden }.words(&about);
-        assert!(words(false, false).starts_with("nothing half-made"));
+        assert!(words(false, false).starts_with("no incomplete subvolume"));
         for (named, hidden) in [(true, false), (false, true), (true, true)] {
             let words = words(named, hidden);
             assert!(!words.contains("nothing"), "{words}");

@@ -52,8 +52,10 @@ pub(super) fn outside(why: Why, left: Leftovers, about: &About) -> (JobResult, O
             (JobResult::Cancelled, Some(JobError::plain(ErrorCode::Cancelled, text)))
         }
         Why::Pulled => {
-            let text =
-                format!("the drive was pulled out; {words}; plug it in again, and start the job if it does not begin");
+            let text = format!(
+                "the drive was unplugged; {words}; plug it in again, and start the job if it does not start \
+                         by itself"
+            );
             (JobResult::Failed, Some(JobError::plain(ErrorCode::DeviceGone, text)))
         }
         Why::Stream(excess) => {
@@ -77,13 +79,13 @@ fn stuck(writing: bool, about: &About) -> JobError {
     let target = about.target();
     let text = if writing {
         format!(
-            "the drive is still writing out data, before which the worker cannot end; the {target} stays busy until it \
-             has: wait, and where it takes very long check the drive and its cable (dmesg)"
+            "the worker cannot end while the drive is still writing data; the {target} stays busy until then: wait, \
+             and if it takes very long check the drive and its cable (dmesg)"
         )
     } else {
         format!(
-            "the worker hangs in the kernel and cannot be killed; the {target} stays busy until it is gone: \
-             check the drive and its cable (dmesg)"
+            "the worker hangs in the kernel and cannot be killed; the {target} stays busy until it ends: check the \
+             drive and its cable (dmesg)"
         )
     };
     JobError::plain(ErrorCode::Failed, text)
@@ -189,7 +191,7 @@ mod tests {
             let (_, failure) = outcome_of(Some(Why::Pulled), reported(kind), Leftovers::default(), &tank());
             let failure = failure.expect("a reason");
             assert_eq!(failure.name, ErrorCode::DeviceGone);
-            assert!(failure.public.starts_with("the drive was pulled out"), "{failure:?}");
+            assert!(failure.public.starts_with("the drive was unplugged"), "{failure:?}");
         }
         let full = seen(Some(Why::Pulled), reported(ErrorKind::NoSpace));
         assert_eq!(full, (JobResult::Failed, Some(ErrorCode::NoSpace)));
@@ -201,8 +203,8 @@ mod tests {
             for (named, hidden) in [(true, false), (false, true)] {
                 let (_, failure) = outcome_of(why, Ending::Killed, Leftovers { named, hidden }, &tank());
                 let text = failure.expect("a trouble").public;
-                assert!(!text.contains("nothing half-made"), "{text}");
-                assert!(text.contains(if named { "whole if it is" } else { "hidden" }), "{text}");
+                assert!(!text.contains("no incomplete"), "{text}");
+                assert!(text.contains(if named { "complete if it was" } else { "hidden" }), "{text}");
             }
         }
     }
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn a_drive_that_writes_out_is_not_called_broken() {
         let (_, failure) = outcome_of(None, Ending::Stuck { writing: true }, Leftovers::default(), &tank());
-        assert!(failure.is_some_and(|failure| failure.public.starts_with("the drive is still writing")));
+        assert!(failure.is_some_and(|failure| failure.public.contains("the drive is still writing")));
     }
 
     #[test]

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_on_an_unplugged_drive_fail_at_once() {
+    fn a_worker_of_an_unplugged_drive_is_killed_at_once() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Pulled, true);
         patience.goes_on(now + SECOND, true);

@@ -54,25 +54,25 @@ impl Queries {
         priority: Priority,
         within: Duration,
     ) -> Result<Answer, Error> {
-        let busy = |_full| Error::new(ErrorCode::Busy, "too much is asked at the same time; try again in a moment");
+        let busy = |_full| Error::new(ErrorCode::Busy, "too many queries at the same time; try again in a moment");
         let place = self.places.try_acquire().map_err(busy)?;
         // What is not waited for any more is dropped, and the worker killed with it.
         let answered = tokio::select! {
             answered = timeout(within, self.answer(order, handed, priority)) => answered,
             () = drive.removal() => return Err(removed()),
-            () = drive.gone() => return Err(gone("the drive was pulled out; plug it in again")),
+            () = drive.gone() => return Err(gone("the drive was unplugged; plug it in again")),
         };
         drop(place);
-        answered.unwrap_or_else(|_late| Err(gone("the drive does not answer; check it and its cable (dmesg)")))
+        answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
     }
 
     async fn answer(&self, order: Order, handed: Handed, priority: Priority) -> Result<Answer, Error> {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
         let started = self.spawner.worker(order, handed, priority).await;
-        let mut worker = started.map_err(|error| failed(format!("no worker could be started ({error}); try again")))?;
+        let mut worker = started.map_err(|error| failed(format!("cannot start a worker ({error}); try again")))?;
         let mut told = Vec::new();
         while let Some(report) = worker.next().await {
-            #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is to tell is told")]
+            #[expect(clippy::wildcard_enum_match_arm, reason = "other messages are handled above")]
             match report {
                 Report::Ended { error, .. } => {
                     // What it has open of the drive is closed when it is gone.
@@ -99,7 +99,7 @@ impl Jobs {
         let (told, error) =
             self.queries.ask(lease, Order::Streams, [folder].into(), Priority::default(), LISTING).await?;
         if let Some(error) = error {
-            tracing::warn!("the stream files on a drive cannot be listed: {}", error.message);
+            tracing::warn!("cannot list the stream files on a drive: {}", error.message);
             return Err(Error::new(ErrorCode::Failed, public_sentence(error.kind, error.command, error.byte)));
         }
         let row = |report| if let Report::Streams(StreamFileEvent::File(row)) = report { Some(row) } else { None };
@@ -108,7 +108,7 @@ impl Jobs {
 }
 
 fn removed() -> Error {
-    Error::new(ErrorCode::Busy, "the drive is being made safe to unplug; ask again when it is plugged in again")
+    Error::new(ErrorCode::Busy, "the drive is being made safe to unplug; try again when it is plugged in again")
 }
 
 fn gone(sentence: &str) -> Error {

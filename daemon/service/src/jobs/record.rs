@@ -100,8 +100,8 @@ impl Record {
     /// The job of a service that was killed: it was not told to end, so nobody wrote how. `now` is the latest that it
     /// can have ended.
     pub(super) fn interrupted(self, now: u64) -> Self {
-        let message = "the service was killed before this job's end was written down; what was whole by then stays, and \
-                       the rest is swept: look what is there (butterdock snapshots), then start it again";
+        let message = "the service was killed before it recorded this job's end; complete subvolumes stay, incomplete \
+                       ones are removed: check with butterdock snapshots, then start the job again";
         Self {
             end_time: now,
             state: JobState::Failed,
@@ -154,13 +154,13 @@ mod tests {
         let drive = AboutDrive { id: DriveId::from(Uuid::nil()), label: "blue".to_owned() };
         let about = About { kind: JobKind::Backup, volume: None, drive: Some(drive), backup: Some("home".to_owned()) };
         let total = Total { bytes: 0, source: TotalSource::Unknown };
-        let job = Job { note: "everything is sent".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
+        let job = Job { note: "full transfer".to_owned(), ..Job::new(Uuid::new_v4(), about, 0, 7, total) };
         let record = Record::of(&job);
         assert_eq!((record.kind.as_str(), record.volume.as_str()), ("backup", ""));
         assert_eq!(
             (record.drive.as_deref(), record.drive_label.as_deref()),
             (Some(Uuid::nil().to_string().as_str()), Some("blue"))
         );
-        assert_eq!((record.backup.as_deref(), record.note.as_deref()), (Some("home"), Some("everything is sent")));
+        assert_eq!((record.backup.as_deref(), record.note.as_deref()), (Some("home"), Some("full transfer")));
     }
 }

@@ -25,8 +25,8 @@ pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
 }
 
 /// A number that differs is no fault: see "Parents" in butterdockd(8).
-const NUMBER_DIFFERS: &str =
-    "the parent's number differs from the one in the stream; its uuid is the same, and it was not changed here";
+const NUMBER_DIFFERS: &str = "the parent's generation number differs from the one in the stream; its uuid is the same, and it has not changed \
+     here";
 
 /// Takes in the numbers of a report; answers whether any changed. None of them goes back.
 pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
@@ -72,21 +72,18 @@ fn backup(job: &mut Job, told: &BackupEvent) -> bool {
         BackupEvent::Parent { uuid, why } => {
             let incremental = uuid.is_some();
             let before = std::mem::replace(&mut job.incremental, incremental);
-            let note = why.as_ref().map(|why| format!("everything is sent, because {why}"));
+            let note = why.as_ref().map(|why| format!("full transfer, because {why}"));
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
         // Where everything is sent because of them, the reason takes the place of this.
         BackupEvent::Replaced { there } => {
             note(
                 job,
-                &format!(
-                    "{} snapshots on the drive are not what this machine sent there, and are not used",
-                    there.len()
-                ),
+                &format!("{} snapshots on the drive differ from what this machine sent, and are not used", there.len()),
             );
             return true;
         }
-        BackupEvent::Unchanged { .. } => "nothing changed since the last backup on this drive".to_owned(),
+        BackupEvent::Unchanged { .. } => "nothing has changed since the last backup to this drive".to_owned(),
         BackupEvent::FromFuture { drive, count } => {
             note(job, &from_future(*drive, *count));
             return true;
@@ -117,7 +114,7 @@ fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
         streams::StreamFileEvent::Total { bytes } => total(job, *bytes, TotalSource::File),
         streams::StreamFileEvent::Planned { files, known: 0 } => say(job, format!("{files} files")),
         streams::StreamFileEvent::Planned { files, known } => {
-            say(job, format!("{known} of {files} files are in the volume already"))
+            say(job, format!("the volume has {known} of {files} files already"))
         }
         streams::StreamFileEvent::File(_) => false,
     }
@@ -236,7 +233,7 @@ mod tests {
         assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
         assert_eq!(
             (job.incremental, job.note.as_str()),
-            (false, "everything is sent, because nothing was received on the drive yet")
+            (false, "full transfer, because nothing was received on the drive yet")
         );
         let parent = BackupEvent::Parent { uuid: Some(Identity([1; 16])), why: None };
         assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);

@@ -72,14 +72,12 @@ impl Retention {
                     && let Err(error) = this.seen.remember(filesystem, &name, &there, now)
                 {
                     let text = "the snapshots are protected longer";
-                    tracing::warn!("cannot write down which snapshots of \"{name}\" are there: {error}; {text}");
+                    tracing::warn!("cannot record the snapshots of \"{name}\": {error}; {text}");
                 }
             }
         });
         if written.await.is_err() {
-            tracing::warn!(
-                "the thread that writes down which snapshots are there has ended; they are protected longer"
-            );
+            tracing::warn!("the thread that records snapshots has ended; the snapshots are protected longer");
         }
     }
 }

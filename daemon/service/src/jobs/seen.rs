@@ -40,7 +40,7 @@ impl SeenStore {
             Ok(Loaded::Unreadable { error, aside }) => (error, format!("is {} now", aside.display())),
             Err(error) => (error, "stays".to_owned()),
         };
-        let text = "all its snapshots are protected as if they were new";
+        let text = "all its snapshots count as new and are protected";
         tracing::error!(
             "since when the snapshots of \"{backup}\" are there cannot be read: {error}; {text}; the file {now}"
         );
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_output_is_dropped() {
+    fn the_oldest_records_are_dropped() {
         let state = tempfile::tempdir().expect("a folder");
         for number in 0..MOST + 100 {
             let folder = state.path().join(number.to_string());

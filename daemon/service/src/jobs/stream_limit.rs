@@ -99,8 +99,8 @@ impl StreamExcess {
                 let over = duration_words(Duration::from_secs(if minutes > 60 { minutes } else { seconds }));
                 (
                     format!(
-                        "the stream was too slow: it brought {bytes} bytes in {over} of waiting for it, and has to bring \
-                         {least} on average"
+                        "the stream was too slow: {bytes} bytes in {over} of waiting, and the minimum is {least} on \
+                         average"
                     ),
                     "check the sender and its connection and send again, or change least_rate or rate_window in \
                      [streams] of butterdock.toml"
@@ -109,7 +109,7 @@ impl StreamExcess {
             }
             Self::Long { limit } => (
                 format!("the stream took longer than {}", duration_words(limit)),
-                "send in smaller steps, have root receive it, or change time_limit in [streams] of butterdock.toml"
+                "send smaller increments, receive it as root, or change time_limit in [streams] of butterdock.toml"
                     .to_owned(),
             ),
         }

@@ -187,7 +187,7 @@ impl Work {
     }
 }
 
-const NO_SUCH_BACKUP: &str = "there is no such backup any more; butterdock backups lists what there is";
+const NO_SUCH_BACKUP: &str = "this backup no longer exists; butterdock backups lists the backups";
 
 fn context(manager: &DriveManager, drive: &AboutDrive) -> DriveContext {
     DriveContext { manager: manager.clone(), drive: drive.id.clone() }

@@ -92,15 +92,15 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("its directory does not exist; mount the drive or correct the path"),
-            Self::NoDirectory => f.write_str("its path is no directory; correct it in butterdock.toml"),
-            Self::NotBtrfs => f.write_str("it is not on btrfs; mount the drive that belongs there"),
+            Self::NoDirectory => f.write_str("its path is not a directory; correct it in butterdock.toml"),
+            Self::NotBtrfs => f.write_str("it is not on btrfs; mount the right drive"),
             Self::Another => f.write_str(
-                "another filesystem is mounted there than the one whose uuid butterdock.toml has, or none is and the one \
-                 below is seen; mount the drive that belongs there, or correct the uuid",
+                "the filesystem there does not have the uuid in butterdock.toml: another drive is mounted, or none; \
+                 mount the right drive, or correct the uuid",
             ),
             Self::Link => f.write_str(
-                "a symbolic link on its path can be exchanged by others than root; name the directory that it leads to in \
-                 butterdock.toml",
+                "users other than root can exchange a symbolic link on its path; in butterdock.toml name the \
+                 directory that the link leads to",
             ),
             Self::Unreadable(errno) => write!(f, "it cannot be opened ({}); see dmesg", errno.desc()),
         }

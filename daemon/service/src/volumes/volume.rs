@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn concurrent_checks_of_one_program_do_not_block() {
+    async fn a_glance_does_not_wait_for_a_running_check() {
         let volume = volume("/proc");
         let _looking = Arc::clone(&volume.looked).lock_owned().await;
         volume.glance(Duration::from_secs(3600)).await;

@@ -59,8 +59,11 @@ impl VolumeThread {
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Busy => "others wait for its drive already; try again, and check the drive if it stays so (dmesg)",
-            Self::Silent => "the drive does not answer; check it and its cable",
+            Self::Busy => {
+                "other calls wait for its drive already; try again, and check the drive if this persists \
+                           (dmesg)"
+            }
+            Self::Silent => "the drive does not respond; check it and its cable",
         })
     }
 }

@@ -73,7 +73,7 @@ impl Secret {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let open = File::options().read(true).custom_flags(flags.bits()).open(path);
         let file = open.map_err(Error::system(format!("opening the key file {}", path.display())))?;
-        let facts = file.metadata().map_err(Error::system(format!("looking at {}", path.display())))?;
+        let facts = file.metadata().map_err(Error::system(format!("examining {}", path.display())))?;
         if !facts.is_file() || facts.uid() != 0 || facts.mode() & 0o077 != 0 {
             return Err(Error::refused(Sentence::of(&[
                 Part::Text("the key file "),
@@ -99,7 +99,7 @@ impl Cryptsetup {
     pub(crate) fn find() -> Result<Self> {
         let places = ["/usr/sbin/cryptsetup", "/sbin/cryptsetup"];
         let tool = places.iter().map(PathBuf::from).find(|path| path.exists());
-        let missing = || Error::refused("the drive is encrypted and cryptsetup is not installed; install it");
+        let missing = || Error::refused("the drive is encrypted, and cryptsetup is not installed; install it");
         Ok(Self { tool: tool.ok_or_else(missing)?, patience: PATIENCE })
     }
 

@@ -37,12 +37,13 @@ impl Condition {
         match self {
             Self::Sound => "",
             Self::ReadOnly => {
-                "the drive had become read-only, because something could not be written to it; it is unmounted now, and all \
-                 that was reported as done is on it. Check the drive and its cable (dmesg), then plug it in again"
+                "the drive became read-only after a write error; it is unmounted now, and has everything that was \
+                 reported as done. Check the drive and its cable (dmesg), then plug it in again"
             }
             Self::Unsaved => {
-                "the drive had become read-only, because something could not be written to it; it is unmounted now, and what \
-                 was written to it by hand may not be on it. Check the drive and its cable (dmesg), plug it in again and look"
+                "the drive became read-only after a write error; it is unmounted now, and files that you wrote to it \
+                 yourself may be missing. Check the drive and its cable (dmesg), plug it in again and check your \
+                 files"
             }
         }
     }

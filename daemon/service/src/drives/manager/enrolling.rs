@@ -34,7 +34,7 @@ impl DriveManager {
         self.free(id)?;
         let known = self.lock().enrolment(id).map(|enrolment| enrolment.id);
         if known.is_some() && !options.format {
-            return Err(Error::new(ErrorCode::Exists, "the drive is enrolled already; there is nothing to do"));
+            return Err(Error::new(ErrorCode::Exists, "the drive is enrolled already"));
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
         options.confirm(shown.size, &shown.serial)?;
@@ -132,7 +132,7 @@ impl DriveManager {
         tracing::info!(
             MESSAGE_ID = catalogue::DRIVE_FORGOTTEN,
             BUTTERDOCK_DRIVE = id.as_str(),
-            "the drive is forgotten"
+            "the drive is no longer enrolled"
         );
         Ok(())
     }
@@ -145,9 +145,10 @@ fn outer(table: &DriveTable, id: &DriveId) -> Result<BlockDevice, Error> {
     let mut outer = devices.iter().filter(|facts| facts.mapping.is_none());
     match (outer.next(), outer.next()) {
         (Some(device), None) => Ok((*device).clone()),
-        (Some(_), Some(_)) => {
-            Err(failed("the drive is several devices, and one alone is formatted: forget it, unplug the others"))
-        }
+        (Some(_), Some(_)) => Err(failed(
+            "the drive has several devices, and only a single device can be formatted: forget it, and \
+                        unplug the others",
+        )),
         (None, _) => Err(no_such_drive(id)),
     }
 }
@@ -166,7 +167,7 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
         })?,
     };
     let Some((filesystem, _)) = device.btrfs() else {
-        return Err(failed("there is no btrfs on the drive; let it be formatted (butterdock enrol --format)"));
+        return Err(failed("the drive has no btrfs filesystem; format it (butterdock enrol --format)"));
     };
     let of_it = |facts: &&BlockDevice| facts.btrfs().is_some_and(|(other, _)| other == filesystem);
     let all: Vec<&BlockDevice> = table.devices.values().filter(of_it).collect();
@@ -174,8 +175,8 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
         let twin = all.iter().take(index).find(|other| other.btrfs() == one.btrfs());
         if let Some(twin) = twin {
             return Err(failed(format!(
-                "{} and {} have the same uuids: one is a copy of the other, and nothing is enrolled while both are there; \
-                 unplug the copy",
+                "{} and {} have the same uuids: one is a copy of the other, and neither is enrolled while both are \
+                 attached; unplug the copy",
                 twin.name(),
                 one.name()
             )));

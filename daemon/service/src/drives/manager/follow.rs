@@ -35,7 +35,7 @@ pub(super) async fn follow(mut monitor: Monitor, manager: DriveManager) {
         match event {
             Ok(event) => take_in(&manager, event),
             Err(error) => {
-                tracing::error!("drives are not seen any more: {error}; restart the service");
+                tracing::error!("the service no longer sees drives: {error}; restart the service");
                 return;
             }
         }
@@ -54,11 +54,11 @@ fn take_in(manager: &DriveManager, event: Event) {
     let mut table = manager.lock();
     match event {
         Event::Appeared(facts) | Event::Changed(facts) => {
-            tracing::debug!("{} is there: {:?}", facts.node.display(), facts.content);
+            tracing::debug!("{} attached: {:?}", facts.node.display(), facts.content);
             table.devices.insert(facts.syspath.clone(), facts);
         }
         Event::Gone(syspath) => {
-            tracing::debug!("{} is gone", syspath.display());
+            tracing::debug!("{} detached", syspath.display());
             table.devices.remove(&syspath);
         }
     }

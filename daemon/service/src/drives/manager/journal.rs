@@ -59,12 +59,12 @@ impl Entry {
             Judged::Enrolled => tracing::info!(
                 MESSAGE_ID = catalogue::DRIVE_RECOGNISED,
                 BUTTERDOCK_DRIVE = id,
-                "the enrolled drive \"{label}\" is there ({device})"
+                "the enrolled drive \"{label}\" is attached ({device})"
             ),
             Judged::Unknown => tracing::info!(
                 MESSAGE_ID = catalogue::DRIVE_UNKNOWN,
                 BUTTERDOCK_DRIVE = id,
-                "the drive {device} ({}, {}) is not enrolled and is left alone",
+                "the drive {device} ({}, {}) is not enrolled and is not used",
                 or(&drive.model, "of no name"),
                 or(label, "without a label"),
             ),

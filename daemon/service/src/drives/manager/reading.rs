@@ -32,7 +32,7 @@ impl DriveManager {
         let uuid = plain().and_then(|facts| facts.content.map(|content| content.uuid)).unwrap_or_default();
         let rule = table.config.imports.iter().find(|rule| known(&rule.drive) || rule.drive == uuid);
         rule.map(|rule| rule.folder.clone()).ok_or_else(|| {
-            let text = "the configuration names no folder for stream files on this drive; add an [[import]] to \
+            let text = "the configuration has no folder for stream files on this drive; add an [[import]] to \
                         butterdock.toml and reload";
             Error::new(ErrorCode::NotFound, text)
         })
@@ -65,7 +65,7 @@ impl DriveManager {
         let (facts, kind) = self.plain(&self.lock(), id)?;
         let device = facts.clone();
         let root = blocking(id, move || read_only(kind, &device)).await?;
-        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only, for its stream files");
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only to read its stream files");
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.
         self.entry(id, |entry| entry.due = true);
@@ -77,13 +77,14 @@ impl DriveManager {
         let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
         let devices = table.behind(&decision.devices);
         let (Action::Show, [device]) = (&decision.order, devices.as_slice()) else {
-            return Err(failed("the drive is not to be used; see its problem (butterdock drives)"));
+            return Err(failed("the service does not use the drive; see its problem (butterdock drives)"));
         };
         let kind = device.content.as_ref().map(|content| content.kind.as_str()).unwrap_or_default();
         match ReadOnly::of(kind) {
             Some(kind) => Ok(((*device).clone(), kind)),
             None => Err(failed(
-                "stream files are read from enrolled drives, and from others with ext4 or exfat; enrol the drive first",
+                "stream files are read only from enrolled drives, and from drives with ext4 or exfat; enrol the drive \
+                 first",
             )),
         }
     }

@@ -38,9 +38,10 @@ pub(super) fn sentence<'b>(enrolment: &Enrolment, backups: impl IntoIterator<Ite
         format!("the backups {} and {last}", others.join(", "))
     };
     format!(
-        "snapshots of {of} on the drive are not those that this machine sent there: they were replaced or changed elsewhere, \
-         and are neither used nor deleted; find out who did that, look at what is on the drive (butterdock snapshots --drive), \
-         and back up again. This is shown until an increment has built on a snapshot that is as it was sent"
+        "snapshots of {of} on the drive differ from what this machine sent: another machine replaced or changed them, \
+         and the service neither uses nor deletes them; find out which machine did that, check the snapshots on the \
+         drive (butterdock snapshots --drive), and back up again. This problem stays until an increment has used an \
+         unchanged snapshot as parent"
     )
 }
 
@@ -49,7 +50,7 @@ pub(super) fn after(problem: String, replaced: String) -> String {
     match (problem.is_empty(), replaced.is_empty()) {
         (_, true) => problem,
         (true, false) => replaced,
-        (false, false) => format!("{problem}; besides, {replaced}"),
+        (false, false) => format!("{problem}; also, {replaced}"),
     }
 }
 
@@ -98,6 +99,6 @@ mod tests {
     fn it_hides_nothing_and_nothing_hides_it() {
         let after = |problem: &str, replaced: &str| after(problem.to_owned(), replaced.to_owned());
         assert_eq!((after("", ""), after("a", ""), after("", "b")), (String::new(), "a".to_owned(), "b".to_owned()));
-        assert_eq!(after("a", "b"), "a; besides, b");
+        assert_eq!(after("a", "b"), "a; also, b");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn rows(table: &DriveTable) -> Vec<BackupStatus> {
         let drives = table.enrolments.iter().filter(|enrolment| goes(rule, enrolment));
         rows.extend(drives.map(|enrolment| row(table, rule, enrolment)));
         if rows.len() == before {
-            let problem = "it goes to no enrolled drive; enrol one, or correct drives in the configuration".to_owned();
+            let problem = "it has no enrolled drive; enrol one, or correct drives in the configuration".to_owned();
             rows.push(BackupStatus { problem: Some(problem), ..named(rule) });
         }
     }
@@ -47,9 +47,9 @@ pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<Known, String
     read.map_err(|error| {
         let Enrolment { label, id, .. } = enrolment;
         format!(
-            "what the drive \"{label}\" needs for the next backup \"{backup}\" cannot be read ({error}); nothing was \
-             backed up, because thinning could delete it. Update butterdock if a newer one wrote it; else give the drive \
-             up with butterdock forget {id} and enrol it again"
+            "cannot read which snapshots the drive \"{label}\" needs for the next backup \"{backup}\" ({error}); \
+             nothing was backed up, because pruning could delete them. If a newer butterdock wrote the record, \
+             update butterdock; otherwise run butterdock forget {id} and enrol the drive again"
         )
     })
 }

@@ -32,7 +32,7 @@ pub(super) async fn of_caller(secret: QuarantinedFd, uid: u32) -> Result<Secret,
         Err(Lost::Silent) => Err(endless()),
         Err(Lost::System(error)) => Err(unread(&error)),
         Err(Lost::Busy) => {
-            let text = "descriptors that you passed before do not answer; wait until their calls have ended";
+            let text = "earlier descriptors of yours still block; wait until their calls have ended";
             Err(Error::new(ErrorCode::Busy, text))
         }
     }
@@ -60,7 +60,7 @@ fn whole(from: BorrowedFd<'_>, patience: Duration) -> Result<Zeroizing<Vec<u8>>,
     let good = done.and_then(|()| match length {
         0 => Err(Error::InvalidArgs("the secret is empty; pass the passphrase or the key".to_owned())),
         1..=SECRET_MAX => Ok(()),
-        _ => Err(Error::InvalidArgs(format!("the secret has more than {SECRET_MAX} bytes; is it the key?"))),
+        _ => Err(Error::InvalidArgs(format!("the secret has more than {SECRET_MAX} bytes; check that it is the key"))),
     });
     bytes.truncate(length);
     good.map(|()| bytes)
@@ -69,12 +69,12 @@ fn whole(from: BorrowedFd<'_>, patience: Duration) -> Result<Zeroizing<Vec<u8>>,
 fn endless() -> Error {
     let seconds = PATIENCE.as_secs();
     Error::InvalidArgs(format!(
-        "the secret did not come to an end within {seconds} seconds; close the pipe behind it, or pass a file"
+        "the secret did not end within {seconds} seconds; close the writing end of the pipe, or pass a file"
     ))
 }
 
 fn unread(error: &io::Error) -> Error {
-    Error::InvalidArgs(format!("the secret cannot be read ({error}); pass a pipe or a file that is open for reading"))
+    Error::InvalidArgs(format!("cannot read the secret ({error}); pass a pipe or a file that is open for reading"))
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
         let (reader, mut writer) = pipe().expect("a pipe");
         writer.write_all(b"pass").expect("written");
         let told = whole(reader.as_fd(), Duration::from_millis(100)).expect_err("it does not end");
-        assert!(told.to_string().contains("did not come to an end"), "{told}");
+        assert!(told.to_string().contains("did not end within"), "{told}");
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         let null = File::open("/dev/null").expect("open");
         let zero = File::open("/dev/zero").expect("open");
         let deaf = File::options().write(true).open("/dev/null").expect("open");
-        for (from, words) in [(null, "is empty"), (zero, "more than 65536"), (deaf, "cannot be read")] {
+        for (from, words) in [(null, "is empty"), (zero, "more than 65536"), (deaf, "cannot read the secret")] {
             let told = whole(from.as_fd(), PATIENCE).expect_err("refused");
             assert!(told.to_string().contains(words), "{told}");
         }

@@ -29,8 +29,12 @@ impl DriveManager {
             let key = table.config.drives.keys.iter().find(|key| Some(key.drive) == id.enrolment());
             key.map(|key| key.file.clone())
         };
-        let file =
-            file.ok_or_else(|| failed("no key is configured for the drive any more; unlock it with its passphrase"))?;
+        let file = file.ok_or_else(|| {
+            failed(
+                "the configuration no longer has a key for the drive; unlock it with its \
+                                       passphrase",
+            )
+        })?;
         let secret = blocking(id, move || Secret::of_file(&file)).await?;
         open(id, locked, secret).await
     }
@@ -42,9 +46,7 @@ impl DriveManager {
             Action::AwaitSecret(locked) | Action::Unlock(locked) => Ok(locked),
             Action::Refuse(sentence) => Err(failed(sentence.public())),
             Action::Show => Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
-            Action::Mount(_) | Action::Leave | Action::Backup => {
-                Err(failed("the drive is not locked; nothing is to be done"))
-            }
+            Action::Mount(_) | Action::Leave | Action::Backup => Err(failed("the drive is not locked")),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Monitor {
             ready.clear_ready();
             let heard: Vec<_> = heard.into_iter().map(|(kind, event)| (kind, read(&event))).collect();
             if overrun {
-                tracing::warn!("udev told of more than could be read; looking at every device again");
+                tracing::warn!("udev sent more events than could be read; examining every device again");
                 self.enumerate()?;
             } else {
                 for (kind, (syspath, facts)) in heard {

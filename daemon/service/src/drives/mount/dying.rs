@@ -51,7 +51,7 @@ mod tests {
     const FILESYSTEM: Uuid = Uuid::from_bytes([7; 16]);
 
     #[test]
-    fn visible_use_differs_from_a_busy_device() {
+    fn a_visible_mount_differs_from_a_dying_one() {
         let root = tempfile::tempdir().expect("a folder");
         let (devices, proc) =
             (root.path().join(format!("sys/fs/btrfs/{FILESYSTEM}/devices")), root.path().join("proc/thread-self"));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn detaching_retries_while_the_device_is_busy() {
+    fn retries_end_when_the_filesystem_is_gone() {
         let mut left = 3;
         let done = outlast(FILESYSTEM, || {
             left -= 1;

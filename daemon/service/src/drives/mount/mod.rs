@@ -156,7 +156,7 @@ fn place(run: &Path, id: Uuid) -> Result<PathBuf> {
     let at = run.join("drives").join(id.to_string());
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&at);
     made.map_err(Error::system(format!("making {}", at.display())))?;
-    let empty = fs::read_dir(&at).map_err(Error::system(format!("looking at {}", at.display())))?.next().is_none();
+    let empty = fs::read_dir(&at).map_err(Error::system(format!("examining {}", at.display())))?.next().is_none();
     if !empty {
         return Err(Error::refused(Sentence::of(&[
             Part::Hidden(&at.display(), "its directory"),
@@ -212,7 +212,7 @@ fn complaint(making: OwnedFd) -> String {
 
 /// The kernel mounted what was meant: this filesystem, under its own uuid, from these devices and no others.
 fn verify(enrolment: &Enrolment, sources: &[Source], detached: &OwnedFd) -> Result<()> {
-    let looking = || format!("looking at \"{}\"", enrolment.label);
+    let looking = || format!("examining \"{}\"", enrolment.label);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(detached, ".", flags, Mode::empty()).map_err(Error::system(looking()))?;
     let facts = filesystem::info(&root).map_err(|fault| Error::system(looking())(fault.errno))?;

@@ -57,7 +57,7 @@ fn a_superblock_that_lies_behind_a_right_checksum_is_refused() {
     };
     assert!(parse(&sealed(good)).is_ok());
     assert!(changed(0x40, b"x").contains("no btrfs"));
-    assert!(changed(0x30, &(64_u64 << 20).to_le_bytes()).contains("another place"));
+    assert!(changed(0x30, &(64_u64 << 20).to_le_bytes()).contains("another offset"));
     assert!(changed(0x88, &0_u64.to_le_bytes()).contains("sizes"));
     assert!(changed(0x88, &u64::MAX.to_le_bytes()).contains("sizes"));
     assert!(changed(0x90, &3_u32.to_le_bytes()).contains("sizes"));

@@ -72,7 +72,7 @@ impl DriveTask for Backup {
             Ok(Ok(Err(text))) => return Err(failed(ErrorCode::Failed, text)),
             Ok(Err(error)) => return Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
             Err(_late) => {
-                let text = "the source or the drive does not answer; check both and their cables (dmesg)";
+                let text = "the source or the drive does not respond; check both and their cables (dmesg)";
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }
         };
@@ -143,7 +143,7 @@ impl Backup {
             let (sources, rule) = (self.sources.clone(), self.rule.clone());
             let written = spawn_blocking(move || sources.remember(&rule, uuid)).await;
             if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-                tracing::warn!(butterdock_job = %runner.id, "cannot write down which subvolume the source is: {error}");
+                tracing::warn!(butterdock_job = %runner.id, "cannot record the identity of the source: {error}");
             }
         }
     }
@@ -201,10 +201,10 @@ pub(in crate::jobs) fn open(
     (machine, remembered): (Identity, bool),
 ) -> Result<Open, String> {
     let source = sources.of(rule).map_err(|error| {
-        format!("what the source has to be cannot be read: {error}; check the disk of the state directory")
+        format!("cannot read the recorded identity of the source: {error}; check the disk of the state directory")
     })?;
     let folder = choose(root.as_fd(), &rule.folder, rule.name.as_str(), machine, remembered).map_err(|fault| {
-        format!("the snapshots on the drive cannot be listed: {fault}; check the drive and its cable (dmesg)")
+        format!("cannot list the snapshots on the drive: {fault}; check the drive and its cable (dmesg)")
     })?;
     let places = backups::open(&rule.source, &rule.snapshots, root.as_fd(), &folder);
     let places: Vec<DirHandle> =

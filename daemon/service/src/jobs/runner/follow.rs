@@ -128,7 +128,8 @@ impl Runner {
                         return seen;
                     }
                     Some(report) if !subject.admits(&report) => {
-                        tracing::warn!(butterdock_job = %self.id, "the worker tells what it was not asked");
+                        tracing::warn!(butterdock_job = %self.id, "the worker sent a message that does not belong to \
+                                                                   its job");
                         worker.kill();
                         return seen;
                     }
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_clock_source_is_logged_once() {
+    fn a_stalled_stream_is_reported_once() {
         let now = Instant::now();
         let mut news = News::new(now);
         let counts = Counts { bytes: 5, ..Counts::default() };

@@ -63,16 +63,16 @@ pub(in crate::jobs) async fn open(lease: &Lease, folder: PathBuf) -> Result<DirH
     match timeout(OPENING, spawn_blocking(move || beneath(root.as_fd(), &folder))).await {
         Ok(Ok(Ok(folder))) => Ok(folder.into()),
         Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text =
-                "the folder for stream files is not on the drive; make it, or correct `folder` in butterdock.toml";
+            let text = "the drive does not have the folder for stream files; create it, or correct `folder` in \
+                 butterdock.toml";
             Err(Error::new(ErrorCode::NotFound, text))
         }
         Ok(Ok(Err(error))) => {
-            let text = format!("the folder for stream files cannot be opened: {error}; check the drive (dmesg)");
+            let text = format!("cannot open the folder for stream files: {error}; check the drive (dmesg)");
             Err(Error::new(ErrorCode::Failed, text))
         }
         Ok(Err(_)) | Err(_) => {
-            Err(Error::new(ErrorCode::DeviceGone, "the drive does not answer; check it and its cable (dmesg)"))
+            Err(Error::new(ErrorCode::DeviceGone, "the drive does not respond; check it and its cable (dmesg)"))
         }
     }
 }

@@ -115,11 +115,11 @@ impl Runner {
         let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
             Err(error) => {
-                let text = format!("no worker could be started ({error}); see the journal and start the job again");
+                let text = format!("cannot start a worker ({error}); see the journal and start the job again");
                 return Outcome::failure(JobError::plain(ErrorCode::Failed, text));
             }
         };
-        tracing::info!(butterdock_job = %self.id, "worker {} begins", worker.pid());
+        tracing::info!(butterdock_job = %self.id, "worker {} started", worker.pid());
         let followed = self.follow(&mut worker, subject).await;
         let going = if self.is_pulled() { PULLED } else { GOING };
         let Ok(status) = timeout(going, worker.gone()).await else {
@@ -201,7 +201,7 @@ impl Runner {
             None => true,
         };
         if !is_gone {
-            let what = if writing { "waits for the drive to write out" } else { "hangs in the kernel" };
+            let what = if writing { "waits for the drive to write its data" } else { "hangs in the kernel" };
             tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
         }
         let ending = match told {
@@ -220,7 +220,8 @@ impl Runner {
         }
         let swept = sweep_open(&self.spawner, place, self.priority).await;
         if let Err(error) = &swept {
-            tracing::warn!(butterdock_job = %self.id, "cannot sweep after the worker: {error}; the next job there does");
+            tracing::warn!(butterdock_job = %self.id, "cannot remove incomplete subvolumes of the worker: {error}; \
+                                                       the next job there does");
         }
         swept.is_ok()
     }

@@ -19,12 +19,12 @@ impl Runner {
     pub(super) async fn prune(&mut self, task: Task, folder: DirHandle, alone: Exclusive, listings: &mut Listings) {
         let mut worker = match self.spawner.worker(Order::Prune(task), [folder].into(), self.priority).await {
             Ok(worker) => worker,
-            Err(error) => return self.not_thinned(&format!("no worker could be started ({error})")),
+            Err(error) => return self.not_thinned(&format!("cannot start a worker ({error})")),
         };
         let mut stop = self.stop.clone();
         let ended = tokio::select! {
             ended = timeout(THINNING, self.hear_out(&mut worker, listings)) => ended.unwrap_or(Some("it takes too long".to_owned())),
-            _why = other_than(&mut stop, None) => Some("the job was to end".to_owned()),
+            _why = other_than(&mut stop, None) => Some("the job was cancelled".to_owned()),
         };
         let Some(text) = ended else { return };
         self.not_thinned(&text);
@@ -41,7 +41,7 @@ impl Runner {
     /// Answers what went wrong.
     async fn hear_out(&self, worker: &mut Worker, listings: &mut Listings) -> Option<String> {
         while let Some(report) = worker.next().await {
-            #[expect(clippy::wildcard_enum_match_arm, reason = "what else there is to tell is of no use to anybody")]
+            #[expect(clippy::wildcard_enum_match_arm, reason = "other messages are not needed here")]
             match report {
                 Report::Ended { error, .. } => {
                     worker.gone().await;
@@ -58,7 +58,7 @@ impl Runner {
     }
 
     fn not_thinned(&self, why: &str) {
-        let text = "the backup is done, but old snapshots beside the source may not be deleted";
+        let text = "the backup is done, but old snapshots beside the source may remain";
         tracing::warn!(butterdock_job = %self.id, "{text}: {why}; the next backup tries again");
     }
 }

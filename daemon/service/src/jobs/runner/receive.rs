@@ -61,7 +61,7 @@ pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) ->
 
 /// The process has as many descriptors open as it may.
 pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> JobError {
-    let text = format!("no worker could be started ({error}); wait until other jobs have ended and start it again");
+    let text = format!("cannot start a worker ({error}); wait until other jobs have ended, then start the job again");
     JobError::plain(ErrorCode::Failed, text)
 }
 
@@ -69,8 +69,8 @@ pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> JobError {
 /// mount point is seen.
 fn another(volume: &Volume) -> JobError {
     let text = format!(
-        "another filesystem or directory is at the volume \"{}\" than when the job was asked for; \
-         mount the drive that belongs there and start the job again",
+        "the filesystem or directory of the volume \"{}\" has changed since the request; mount the right drive and \
+         start the job again",
         volume.rule.name
     );
     JobError::plain(ErrorCode::DeviceGone, text)
@@ -78,7 +78,7 @@ fn another(volume: &Volume) -> JobError {
 
 pub(super) async fn open(volume: &Volume) -> Result<Destination, JobError> {
     let failure = |error: ErrorCode, why: &dyn std::fmt::Display| {
-        JobError::plain(error, format!("the volume \"{}\" cannot be received into: {why}", volume.rule.name))
+        JobError::plain(error, format!("cannot receive into the volume \"{}\": {why}", volume.rule.name))
     };
     match volume.open(OPENING).await {
         Ok(Ok(destination)) => Ok(destination),

@@ -55,16 +55,16 @@ impl DriveTask for Restore {
         let snapshot: DirHandle = match found {
             Ok(Ok(Ok(Some(snapshot)))) => snapshot.into(),
             Ok(Ok(Ok(None))) => {
-                let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists what there is";
+                let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists the snapshots";
                 return Err(failed(ErrorCode::NotFound, text.to_owned()));
             }
             Ok(Ok(Err(fault))) => {
-                let text = format!("the snapshot cannot be opened: {fault}; check the drive and its cable (dmesg)");
+                let text = format!("cannot open the snapshot: {fault}; check the drive and its cable (dmesg)");
                 return Err(failed(ErrorCode::Failed, text));
             }
             Ok(Err(error)) => return Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
             Err(_late) => {
-                let text = "the drive does not answer; check it and its cable (dmesg)";
+                let text = "the drive does not respond; check it and its cable (dmesg)";
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }
         };
@@ -75,8 +75,8 @@ impl DriveTask for Restore {
         if let Some(shared) = outcome.heard.restored
             && let Err(error) = context.manager.restored(&context.drive, shared).await
         {
-            let text = "it is restored, but the next restore of a later snapshot brings everything";
-            tracing::warn!(butterdock_job = %runner.id, "what was restored cannot be written down: {error}; {text}");
+            let text = "the snapshot is restored, but the next restore of a later snapshot will be a full one";
+            tracing::warn!(butterdock_job = %runner.id, "cannot record the restored snapshot: {error}; {text}");
         }
         Ok((outcome, directory))
     }

@@ -46,10 +46,9 @@ impl DriveTask for Verify {
 /// For everybody, who is told no word of the worker's.
 fn unread(error: &WorkerError) -> JobError {
     let (name, public) = match error.kind {
-        ErrorKind::Busy => (
-            ErrorCode::Busy,
-            "the drive is being scrubbed by another program; wait until that has ended, then verify it again",
-        ),
+        ErrorKind::Busy => {
+            (ErrorCode::Busy, "another program is scrubbing the drive; wait until that has ended, then verify it again")
+        }
         ErrorKind::ReadOnly => (
             ErrorCode::ReadOnly,
             "the drive is read-only, perhaps because it has failed; see dmesg, then plug it in again",
@@ -67,7 +66,7 @@ fn unread(error: &WorkerError) -> JobError {
         | ErrorKind::Cancelled
         | ErrorKind::Failed => (
             ErrorCode::Failed,
-            "the drive could not be verified to its end; ask for the job's error details, then verify it again",
+            "the drive was not verified to its end; read the job's error details, then verify it again",
         ),
     };
     JobError { message: error.message.clone(), ..JobError::plain(name, public) }

@@ -30,7 +30,7 @@ impl Scheduler {
         let class = JobClass::of(&about.kind, uid);
         let open: Vec<_> = self.jobs.values().filter_map(Entry::open).collect();
         if self.stopping.is_some() {
-            return busy("the service is ending; try again when it runs".to_owned());
+            return busy("the service is stopping; try again when it runs".to_owned());
         }
         if !work.is_configured(&self.config) {
             // Withdrawn while somebody typed a password for it.
@@ -40,11 +40,11 @@ impl Scheduler {
         match class.full(uid, open.iter().copied(), bounds) {
             None => {}
             Some(Full::Class(count)) => {
-                return busy(format!("{count} jobs are unfinished and more are not taken; wait until some have ended"));
+                return busy(format!("{count} jobs are unfinished, which is the limit; wait until some have ended"));
             }
             Some(Full::User(count)) => {
                 return busy(format!(
-                    "{count} of your jobs are unfinished and more are not taken; wait until some have ended"
+                    "{count} of your jobs are unfinished, which is the limit; wait until some have ended"
                 ));
             }
         }
@@ -57,10 +57,12 @@ impl Scheduler {
         }
         // Its beginning, and the end of every unfinished job.
         if !self.writer.has_room_for(open.len().saturating_add(2), class) {
-            return busy("the history cannot be written fast enough; check the disk of the state directory".to_owned());
+            return busy(
+                "the service cannot write the history fast enough; check the disk of the state directory".to_owned(),
+            );
         }
         let id = Uuid::new_v4();
-        tracing::info!(butterdock_job = %id, "user {uid} asks for {}", about.doing());
+        tracing::info!(butterdock_job = %id, "user {uid} requests {}", about.doing());
         let job = Job::new(id, about, uid, now(), work.total());
         self.writer.write(Record::of(&job));
         work.set_accepted();
@@ -82,9 +84,9 @@ impl Scheduler {
                 Some("a job uses the drive; wait until it has ended, or cancel it first")
             }
             JobKind::Backup if is_made() => {
-                Some("this backup is being made on this drive already; watch it with butterdock jobs")
+                Some("this backup to this drive is running already; watch it with butterdock watch")
             }
-            JobKind::Verify if is_made() => Some("the drive is being verified already; watch it with butterdock jobs"),
+            JobKind::Verify if is_made() => Some("the drive is being verified already; watch it with butterdock watch"),
             JobKind::Remove
             | JobKind::Backup
             | JobKind::Receive

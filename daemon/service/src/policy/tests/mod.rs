@@ -76,7 +76,7 @@ fn enrolled_rows() -> Vec<Row> {
             "a strange device of its filesystem on the same disk",
             single(),
             vec![disk("sdb"), part("sdb1", 11), part("sdb2", 99)],
-            &["blue: refuse |/dev/sdb2| did not have"],
+            &["blue: refuse |/dev/sdb2| was not part"],
         ),
         (
             "an enrolled part is mounted, another part is shown",
@@ -97,7 +97,7 @@ fn enrolled_rows() -> Vec<Row> {
             "a clone in its place",
             single(),
             vec![serial(btrfs("sdb", 11))],
-            &["blue: refuse |serial \"T\" instead of \"S\""],
+            &["blue: refuse |serial number \"T\" instead of \"S\""],
         ),
         (
             "another size",
@@ -123,7 +123,7 @@ fn enrolled_rows() -> Vec<Row> {
             "a third device",
             two_members(),
             vec![btrfs("sdb", 11), btrfs("sdc", 12), btrfs("sdd", 13)],
-            &["blue: refuse |/dev/sdd belongs"],
+            &["blue: refuse |/dev/sdd was not part"],
         ),
     ]
 }

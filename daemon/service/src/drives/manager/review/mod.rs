@@ -50,7 +50,7 @@ impl DriveManager {
             tracing::warn!(
                 MESSAGE_ID = catalogue::DRIVE_PULLED,
                 BUTTERDOCK_DRIVE = id.as_str(),
-                "the drive was pulled out while it was mounted"
+                "the drive was unplugged while it was mounted"
             );
             self.tell(Kind::Pulled, &id);
             mount.gone.send_replace(true);
@@ -213,7 +213,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
 fn clear(id: &DriveId, mount: &Mount) {
     let told = |done: Result<()>| {
         if let Err(error) = done {
-            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "after the drive was pulled out: {error}");
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "after the drive was unplugged: {error}");
         }
     };
     told(mount.mounted.detach());
@@ -225,7 +225,7 @@ fn clear(id: &DriveId, mount: &Mount) {
 /// Closes what was open when its device was pulled, and not mounted.
 fn close(luks: Uuid) {
     if let Err(error) = Cryptsetup::find().and_then(|tool| tool.close_deferred(luks)) {
-        tracing::warn!("after a drive was pulled out: {error}");
+        tracing::warn!("after a drive was unplugged: {error}");
     }
 }
 
