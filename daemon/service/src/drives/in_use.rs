@@ -24,9 +24,9 @@ pub(super) fn mount_in_use(at: &Path) -> Sentence {
     let names = names.join(", ");
     let at = at.display();
     let directory = Part::Hidden(&at, "its directory");
-    let unseen = [Part::Text("something that the service cannot see (fuser -vm "), directory, Part::Text(" can)")];
+    let unseen = [Part::Text("a process that the service cannot see (fuser -vm "), directory, Part::Text(" shows it)")];
     let by = if names.is_empty() { Sentence::of(&unseen) } else { Sentence::of(&[Part::Name(&names)]) };
-    let end = "; end that, then try again";
+    let end = "; end these programs, then try again";
     Sentence::of(&[directory, Part::Text(" is used by "), Part::Sentence(&by), Part::Text(more), Part::Text(end)])
 }
 
@@ -47,7 +47,7 @@ fn device_in_use_below(root: &Path, node: &Path) -> Sentence {
     let name = node.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let known = parts(root, &name).into_iter().find_map(|part| use_of(root, &part));
     known.unwrap_or_else(|| {
-        let text = " is still in use, itself or a part of it (lsblk shows its parts); end that, then try again";
+        let text = " or one of its partitions is still in use (lsblk shows them); stop using it, then try again";
         Sentence::of(&[Part::Node(node), Part::Text(text)])
     })
 }
@@ -67,11 +67,11 @@ fn use_of(root: &Path, part: &str) -> Option<Sentence> {
     let node = format!("/dev/{part}");
     let sentence = |text| Some(Sentence::of(&[Part::Node(Path::new(&node)), Part::Text(text)]));
     if is_mounted(root, part, &node) {
-        return sentence(" is mounted (lsblk tells where); unmount it, then try again");
+        return sentence(" is mounted (lsblk shows where); unmount it, then try again");
     }
     let swaps = fs::read_to_string(root.join("proc/swaps")).unwrap_or_default();
     if swaps.lines().any(|line| line.split_whitespace().next() == Some(&node)) {
-        return sentence(" is used as swap; switch that off (swapoff), then try again");
+        return sentence(" is used as swap; switch it off (swapoff), then try again");
     }
     let holders = fs::read_dir(root.join("sys/class/block").join(part).join("holders"));
     let mut holders: Vec<String> =
@@ -83,10 +83,10 @@ fn use_of(root: &Path, part: &str) -> Option<Sentence> {
         let called = if called.is_empty() { String::new() } else { format!(" ({called})") };
         Sentence::of(&[
             Part::Node(Path::new(&node)),
-            Part::Text(" is held by "),
+            Part::Text(" is used by "),
             Part::Name(holder),
             Part::Name(&called),
-            Part::Text(", which is a container, a volume group or an array; close that, then try again"),
+            Part::Text(", which is a container, a volume group or an array; close it, then try again"),
         ])
     })
 }

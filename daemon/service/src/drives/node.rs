@@ -14,7 +14,7 @@ use super::sentence::{Part, Sentence};
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
 
 /// What is said of a node that is not what was told of it.
-const OTHER: &str = " is another device than a moment ago; plug the drive in again";
+const OTHER: &str = " has changed to another device; plug the drive in again";
 
 /// Reads the superblock of the device `node`, which must be the block device of this number. Blocks as long as the drive
 /// does.

@@ -34,7 +34,7 @@ pub(crate) fn power_off(disk: &BlockDevice) -> Result<Power> {
             Part::Node(&disk.node),
             Part::Text(" is a part of "),
             Part::Node(disk.disk()),
-            Part::Text("; switch that off"),
+            Part::Text("; switch off that disk"),
         ])));
     }
     if disk.bus == Bus::Mapper {
@@ -86,7 +86,7 @@ pub(super) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     })?;
     let facts = file.metadata().map_err(Error::system(format!("examining {}", node.display())))?;
     if !facts.file_type().is_block_device() || devnum.is_some_and(|devnum| devnum != facts.rdev()) {
-        let text = Part::Text(" is another device than a moment ago");
+        let text = Part::Text(" has changed to another device");
         return Err(Error::refused(Sentence::of(&[Part::Node(node), text])));
     }
     Ok(file)

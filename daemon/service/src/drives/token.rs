@@ -78,24 +78,22 @@ fn prove(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> 
         return Err(Error::refused(Sentence::of(&[
             Part::Sentence(&shown),
             Part::Text(
-                " has no token of this machine: since it was enrolled here it was formatted, another drive was copied onto it, or \
-                 the file ",
+                " has no token of this machine: after its enrolment it was formatted, another drive was copied onto \
+                 it, or the file ",
             ),
             Part::Name(&name(machine)),
             Part::Text(" was deleted or damaged; if it is yours, forget it and enrol it again"),
         ])));
     };
     if token.id != enrolment.id {
-        let text = " was enrolled here as another drive since; forget it and enrol it again";
+        let text = " was enrolled here again as another drive; forget it and enrol it again";
         return Err(Error::refused(Sentence::of(&[Part::Sentence(&shown), Part::Text(text)])));
     }
     if token.nonce != enrolment.nonce && Some(token.nonce) != enrolment.next_nonce {
         return Err(Error::refused(Sentence::of(&[
-            Part::Text("this is a copy of "),
+            Part::Text("this is an older copy of "),
             Part::Sentence(&shown),
-            Part::Text(
-                " that was made earlier, or was put back from one; plug in the drive itself, or forget it and enrol this one",
-            ),
+            Part::Text(", or was restored from one; plug in the drive itself, or forget it and enrol this one"),
         ])));
     }
     Ok(token.nonce)

@@ -89,7 +89,7 @@ fn in_use(
             Part::Name(&enrolment.label),
             Part::Text("\", which is in use on "),
             Part::Nodes(&mounted),
-            Part::Text(": it is a copy and is left alone; unplug it"),
+            Part::Text(": it is a copy and is not used; unplug it"),
         ]);
         all.push(Decision { id: shown::id(copy), ..decision(enrolment, &[copy], Action::Refuse(sentence)) });
     }
@@ -121,12 +121,9 @@ fn next_step(
     if let Some(stranger) = strangers.first() {
         return Err(Sentence::of(&[
             Part::Node(&stranger.node),
-            Part::Text(" belongs to \""),
+            Part::Text(" was not part of \""),
             Part::Name(label),
-            Part::Text(
-                "\", which did not have it when it was enrolled: a device was added or replaced; forget the drive and enrol it \
-                 again",
-            ),
+            Part::Text("\" at its enrolment: a device was added or replaced; forget the drive and enrol it again"),
         ]));
     }
     let missing = pieces.iter().filter(|piece| piece.outer().is_empty()).count();
@@ -137,7 +134,7 @@ fn next_step(
             Part::Number(pieces.len() as u64),
             Part::Text(" devices of \""),
             Part::Name(label),
-            Part::Text("\" are not there; plug in all of them"),
+            Part::Text("\" are missing; plug in all of them"),
         ]));
     }
     for piece in pieces {
@@ -159,7 +156,7 @@ fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
                 Part::Nodes(&nodes),
                 Part::Text(" have the same uuids: one is a copy of \""),
                 Part::Name(label),
-                Part::Text("\", and nothing is mounted while both are there; unplug the copy"),
+                Part::Text("\", and neither is mounted while both are attached; unplug the copy"),
             ]));
         }
     }
@@ -175,18 +172,18 @@ fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
                 Part::Node(&device.node),
                 Part::Text(" has the uuids of \""),
                 Part::Name(label),
-                Part::Text("\" and "),
+                Part::Text("\" but "),
             ];
             Sentence::of(&[&whose, what].concat())
         };
         if device.serial != member.serial {
             return Err(has(&[
-                Part::Text("the serial \""),
+                Part::Text("the serial number \""),
                 Part::Name(&device.serial),
                 Part::Text("\" instead of \""),
                 Part::Name(&member.serial),
                 Part::Text(
-                    "\": it is a copy, or the enclosure is another; forget the drive and enrol it again if it is yours",
+                    "\": it is a copy, or in another enclosure; if it is yours, forget the drive and enrol it again",
                 ),
             ]));
         }
@@ -195,9 +192,7 @@ fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
                 Part::Number(device.size),
                 Part::Text(" bytes instead of "),
                 Part::Number(member.size),
-                Part::Text(
-                    ": it is a copy, or was given another size; forget the drive and enrol it again if it is yours",
-                ),
+                Part::Text(": it is a copy, or was resized; if it is yours, forget the drive and enrol it again"),
             ]));
         }
     }
@@ -214,9 +209,9 @@ fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
         (Some(_), _, _) => Err(Sentence::of(&[
             Part::Text("\""),
             Part::Name(label),
-            Part::Text("\" is encrypted, and "),
+            Part::Text("\" is encrypted, and another program than butterdock unlocked it as "),
             Part::Node(&open.node),
-            Part::Text(" holds it without having been unlocked by butterdock; lock it there first"),
+            Part::Text("; lock it there first"),
         ])),
     }
 }

@@ -78,7 +78,7 @@ impl Secret {
             return Err(Error::refused(Sentence::of(&[
                 Part::Text("the key file "),
                 Part::Hidden(&path.display(), "of the drive"),
-                Part::Text(" must be a file of root's that nobody else may read: chown root and chmod 600 it"),
+                Part::Text(" must belong to root and be readable only by root: chown root and chmod 600 it"),
             ])));
         }
         Self::read(&file)
@@ -169,7 +169,7 @@ impl Cryptsetup {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(Error::refused(sentence(what, status, &said))),
             None => {
-                let text = Part::Text(" took too long and was ended; unplug the drive and try again");
+                let text = Part::Text(" took too long and was killed; unplug the drive and try again");
                 Err(Error::refused(Sentence::of(&[Part::Sentence(what), text])))
             }
         }
@@ -219,7 +219,7 @@ fn sentence(what: &Sentence, status: ExitStatus, said: &str) -> Sentence {
     let how = match status.code() {
         Some(2) => ": the passphrase or key is wrong".into(),
         Some(3) => ": there is not enough memory to derive the key".into(),
-        Some(4) => ": the drive is gone, or is no LUKS container; plug it in again".into(),
+        Some(4) => ": the drive is detached, or is not a LUKS container; plug it in again".into(),
         Some(5) => ": it is in use, or open already".into(),
         Some(_) | None => Sentence::of(&ended),
     };

@@ -27,7 +27,7 @@ pub(super) fn format(node: &Path, label: &str) -> Result<()> {
     let said = String::from_utf8_lossy(&done.stderr);
     let said = crate::drives::text::shown(said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
     Err(Error::refused(Sentence::of(&[
-        Part::Text("mkfs.btrfs did not format it ("),
+        Part::Text("mkfs.btrfs failed ("),
         Part::Status(done.status),
         Part::Text("): "),
         Part::Hidden(&said, "the journal of butterdockd says why"),

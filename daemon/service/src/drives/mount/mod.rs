@@ -60,7 +60,7 @@ pub(crate) fn mount(enrolment: &Enrolment, sources: &[Source], run: &Path) -> Re
     all_members(enrolment, sources)?;
     let at = place(run, enrolment.id)?;
     let detached = dying::outlast(enrolment.filesystem, || create(sources))?.ok_or_else(|| {
-        refused(enrolment, "is mounted already by somebody else; unmount it there, then plug it in again")
+        refused(enrolment, "is already mounted by another program; unmount it there, then plug it in again")
     })?;
     verify(enrolment, sources, &detached)?;
     attach(&detached, &at)?;
@@ -105,9 +105,9 @@ fn examine(enrolment: &Enrolment, count: usize, source: &Source) -> Result<()> {
     if found.fsid != enrolment.filesystem || !known {
         return Err(Error::refused(Sentence::of(&[
             Part::Node(&source.node),
-            Part::Text(" is not of \""),
+            Part::Text(" is not a device of \""),
             label,
-            Part::Text("\": its superblock is another's than a moment ago; plug it in again"),
+            Part::Text("\": its superblock has changed to that of another filesystem; plug it in again"),
         ])));
     }
     let wanted = enrolment.members.len();
@@ -117,15 +117,15 @@ fn examine(enrolment: &Enrolment, count: usize, source: &Source) -> Result<()> {
             label,
             Part::Text("\" has "),
             Part::Number(found.num_devices),
-            Part::Text(" devices, as "),
+            Part::Text(" devices according to "),
             Part::Node(&source.node),
-            Part::Text(" says, and "),
+            Part::Text(", and "),
             Part::Number(count as u64),
             Part::Text(" of "),
             Part::Number(wanted as u64),
             Part::Text(
-                " are here; plug in all of them; where one was added or removed since the drive was enrolled, forget it and enrol \
-                 it again",
+                " are attached; plug in all of them; if a device was added or removed after the enrolment, forget the \
+                 drive and enrol it again",
             ),
         ])));
     }
@@ -143,9 +143,9 @@ fn all_members(enrolment: &Enrolment, sources: &[Source]) -> Result<()> {
     }
     let nodes: Vec<&Path> = sources.iter().map(|source| source.node.as_path()).collect();
     Err(Error::refused(Sentence::of(&[
-        Part::Text("of "),
+        Part::Text("one of "),
         Part::Nodes(&nodes),
-        Part::Text(" one is a copy of another of \""),
+        Part::Text(" is a copy of another device of \""),
         Part::Name(&enrolment.label),
         Part::Text("\"; unplug the copy"),
     ])))
@@ -160,7 +160,7 @@ fn place(run: &Path, id: Uuid) -> Result<PathBuf> {
     if !empty {
         return Err(Error::refused(Sentence::of(&[
             Part::Hidden(&at.display(), "its directory"),
-            Part::Text(" is in use: something is mounted or was put there"),
+            Part::Text(" is in use: a filesystem is mounted there, or it contains files"),
         ])));
     }
     Ok(at)
@@ -220,14 +220,14 @@ fn verify(enrolment: &Enrolment, sources: &[Source], detached: &OwnedFd) -> Resu
     // Since Linux 6.7; before that a second filesystem of a uuid cannot be mounted.
     let temporary = fs::read_to_string(sysfs.join("temp_fsid")).unwrap_or_default();
     if facts.fsid != *enrolment.filesystem.as_bytes() || !matches!(temporary.trim(), "" | "0") {
-        let what = "was let go again: another filesystem of its uuid is mounted: one of them is a copy; unplug it";
+        let what = "was unmounted again: another filesystem with its uuid is mounted: one of them is a copy; unplug it";
         return Err(refused(enrolment, what));
     }
     let names = fs::read_dir(sysfs.join("devices")).map_err(Error::system(looking()))?;
     let mounted: BTreeSet<_> = names.flatten().map(|entry| entry.file_name()).collect();
     let wanted: BTreeSet<_> = sources.iter().filter_map(|source| Some(source.node.file_name()?.to_owned())).collect();
     if mounted != wanted {
-        let what = "was let go again: the kernel took a copy of one of its devices; unplug the copy";
+        let what = "was unmounted again: the kernel took a copy of one of its devices; unplug the copy";
         return Err(refused(enrolment, what));
     }
     Ok(())

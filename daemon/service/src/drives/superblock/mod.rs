@@ -62,10 +62,12 @@ pub(super) fn parse(bytes: &[u8; LENGTH]) -> Result<Superblock, Sentence> {
     }
     let csum = CsumType::numbered(u16::from_le_bytes(at(bytes, 0xc4)))?;
     if !csum.holds(bytes) {
-        return Err("the checksum of its superblock is wrong: the drive is damaged, or was not written whole".into());
+        return Err(
+            "the checksum of its superblock is wrong: the drive is damaged, or was not written completely".into()
+        );
     }
     if number(bytes, 0x30) != OFFSET {
-        return Err("its superblock belongs to another place: this is no whole filesystem".into());
+        return Err("its superblock belongs to another offset: this is not a complete filesystem".into());
     }
     shape(bytes)?;
     let incompat = number(bytes, 0xbc);
@@ -137,7 +139,7 @@ fn features(incompat: u64, flags: u64) -> Result<(), Sentence> {
         return Err("it is a seed, which cannot be written: clear it with btrfstune -S 0".into());
     }
     if flags & UNFINISHED != 0 {
-        return Err("btrfstune did not finish with it: run it again, to its end".into());
+        return Err("btrfstune was interrupted: run it again to its end".into());
     }
     Ok(())
 }
