@@ -1,6 +1,6 @@
-//! The events that a person searches the journal for: their ids there, for the field `MESSAGE_ID`.
+//! The events that people search the journal for, with their ids for the field `MESSAGE_ID`.
 //!
-//! `data/butterdock.catalog` has what `journalctl -x` says of each. An id never changes and is never used again.
+//! `data/butterdock.catalog` has the explanation that `journalctl -x` prints. An id never changes and is never reused.
 
 /// Each event, with a sentence and its id.
 macro_rules! events {

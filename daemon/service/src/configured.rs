@@ -1,9 +1,9 @@
-//! Opens what the configuration names by a path, so that nobody but root can lead it elsewhere.
+//! Opens configured paths so that only root can redirect them.
 //!
-//! The path is walked name by name. A symbolic link is followed where root alone can exchange it: it lies in a directory that
-//! root owns and nobody else may write to, or it is root's own in a sticky one. So /home may be a link that root made, and a
-//! link in somebody's home directory is followed nowhere. An access control list gives nothing that this misses: the group's
-//! bits of a mode are the most that it can give.
+//! The path is walked name by name. A symbolic link is followed only if root alone can exchange it: it lies in a
+//! directory that belongs to root and that only root may write to, or root owns the link in a sticky directory. So
+//! /home may be a link that root made, and a link in a user's home directory is never followed. An access control list
+//! cannot grant more than the group bits of the mode, so checking the mode is sufficient.
 
 use std::ffi::OsString;
 use std::fmt;

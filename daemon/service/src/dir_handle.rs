@@ -1,8 +1,8 @@
-//! Directories of volumes and drives that the service has open.
+//! Open directories of volumes and drives.
 //!
-//! The last descriptor of a filesystem that is not mounted any more holds all of it: close(2) writes everything out and
-//! takes the filesystem down, as long as the drive takes, or for ever. `umount -l` and a drive that is pulled out make
-//! any descriptor the last one. So none is closed by a thread that has anything else to do.
+//! The last descriptor of a filesystem that is no longer mounted keeps it alive: close(2) writes all data and shuts
+//! the filesystem down, which takes as long as the drive takes, or for ever. After `umount -l`, or after a drive was
+//! unplugged, any descriptor can be the last one. So dedicated threads close all of them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! Says in words what a configuration means.
+//! Describes a configuration in sentences.
 
 use std::fmt::Write as _;
 

@@ -1,13 +1,13 @@
-//! The service: settings, drives, jobs, history and hooks. It knows no bus; whoever shows it calls [`Service`].
+//! The service: settings, drives, jobs, history and hooks. It knows no bus; a front end such as the D-Bus server calls
+//! [`Service`].
 //!
 //! # The way of a plug
-//! `drives::monitor` (udev) → `drives::dock` (the table of devices) → [`policy`] (pure) → `drives::dock` (unlock, mount, prove
-//! the token) → [`Service`] (the backups that are due become jobs) → `jobs::desk` → `jobs::runner` → one worker process → the
-//! drive is released: written out, unmounted, locked, switched off → state `Safe`.
+//! `drives::monitor` (udev) → `drives::manager` (the table of drives) → [`policy`] (pure) → `drives::manager` (unlock,
+//! mount, prove the token) → [`Service`] (due backups become jobs) → `jobs::scheduler` → `jobs::runner` → one worker
+//! process → the drive is released: synced, unmounted, locked, switched off → state `Safe`.
 //!
 //! # The way of a receive
-//! [`Service::receive`] → `stream_input` (a thread that may be lost looks at the descriptor) → `jobs::desk` (queued) →
-//! `jobs::runner::receive` (opens the volume) → one worker process → the history → the job's end.
+//! [`Service::receive`] → `stream_input` (a dedicated thread examines the descriptor) → `jobs::scheduler` (queued) → `jobs::runner::receive` (opens the volume) → one worker process → the history → the job's end.
 
 mod backups;
 pub mod catalogue;

@@ -1,4 +1,4 @@
-//! Looks at the volumes when mounts change, and sweeps those that have come.
+//! Checks the volumes when mounts change, and sweeps newly mounted ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What callers ask for and what becomes a job.
+//! Requests of callers that become jobs.
 
 use std::sync::Arc;
 use std::time::Duration;

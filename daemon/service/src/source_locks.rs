@@ -1,14 +1,15 @@
-//! Who may thin beside a source.
+//! Which job may prune beside a source.
 //!
-//! The drives of one backup are backed up to at the same time, and each job makes a snapshot beside the same source. Which of
-//! those a drive needs is known for certain only while no job is between its look at the pins and the writing down of its
-//! own. In between, what another drive needs can look like what nobody does: a snapshot that was just shown, one whose job
-//! has just ended, the parent of one that is being sent, the pair of a source in which nothing changed. Locks end with the
-//! worker, which is too early, and lists of what siblings have told are never complete.
+//! Backups of one source to several drives run at the same time, and each job makes a snapshot beside the same source.
+//! Which of these snapshots a drive needs is known for certain only while no job is between reading the pins and
+//! recording its own. In between, a snapshot that another drive needs can look unused: a snapshot that was just
+//! shared, one whose job has just ended, the parent of one that is being sent, or the shared snapshot of an unchanged
+//! source. Locks of the worker end too early, and lists of what other jobs have reported are never complete.
 //!
-//! So every job shares the source from before that look until after that writing, and deletes nothing beside it. The last
-//! one to leave has the source alone, looks at the pins again, which are complete then, and thins; who begins meanwhile
-//! waits for that. Where jobs overlap without an end, snapshots are kept longer, and none is lost.
+//! So every job holds the source shared from before it reads the pins until after it has recorded its own, and deletes
+//! nothing beside it. The last job to finish takes the source exclusively, reads the pins again, which are complete
+//! then, and prunes; a job that starts meanwhile waits. If jobs overlap without end, snapshots are kept longer, and
+//! none is lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Looks at a descriptor that a caller passed, who may receive. None of this reads from it.
+//! Examines a descriptor that a caller passed, without reading from it.
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Text that comes from elsewhere, for a line.
+//! Untrusted text, escaped for one line.
 
 /// The text with everything escaped that would end the line or steer a terminal.
 #[must_use]

@@ -1,11 +1,12 @@
-//! Opens the folder for snapshots, or makes it.
+//! Opens the folder for a backup's snapshots, or makes it.
 //!
-//! Root makes, renames and deletes subvolumes in it, so root alone may change what is in it, and nobody else may lead root to
-//! another folder. Below the source, whose directories may be a user's, no symbolic link is followed at all. Elsewhere every
-//! directory on the way must be root's ([`configured`]), so that a link is root's too.
+//! Root creates, renames and deletes subvolumes in this folder. So only root may change its contents, and no other
+//! user may redirect root to another folder. Below the source, whose directories may belong to a user, no symbolic
+//! link is followed. Elsewhere every directory on the path must belong to root ([`configured`]), so that root also
+//! owns each link.
 //!
-//! It may lie in a directory that a user can write to, the source itself for one. So it is looked at by its descriptor, after it
-//! was opened and each time, and one that is missing is made whole under another name first.
+//! The folder may lie in a directory that a user can write to, for example in the source. So it is checked through its
+//! descriptor after it was opened, each time, and a missing folder is prepared under another name first.
 
 use std::ffi::{CString, OsStr};
 use std::fmt;

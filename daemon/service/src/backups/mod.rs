@@ -1,4 +1,4 @@
-//! What the service does for a backup before and after its worker runs.
+//! The service's part of a backup, before and after its worker runs.
 
 mod folder;
 mod places;

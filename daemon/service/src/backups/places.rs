@@ -1,5 +1,5 @@
-//! Opens what a backup is between, for the daemon to hand over. It blocks as long as a drive does: call it on a thread that
-//! nobody waits for longer than a bound.
+//! Opens the source and the destination of a backup, to pass them to the worker. Blocks while a drive blocks: call it
+//! on a thread for which callers wait only up to a timeout.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Keeps the record of the clocks in the state directory, and says whether they may be believed.
+//! Keeps the record of the clocks in the state directory, and decides whether the wall clock is trusted.
 
 use std::io;
 use std::path::{Path, PathBuf};

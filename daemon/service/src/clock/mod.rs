@@ -1,9 +1,9 @@
-//! The clocks of this machine, and the record of them in the state directory. The decision whether the wall clock is believed
-//! is [`butterdock_worker::clock`].
+//! The clocks of this machine, and their record in the state directory. [`butterdock_worker::clock`] decides whether
+//! the wall clock is trusted.
 //!
-//! Whether the wall clock is synchronised the kernel says. Where a filter of system calls keeps that from the service, systemd is
-//! asked (`sync_source`): at the start, every hour, before each backup, and before the service reports that pruning has stopped;
-//! an answer is not kept for later. Where neither answers, the clock is not synchronised.
+//! The kernel says whether the wall clock is synchronised. If a system call filter refuses that question, the service
+//! asks systemd (`sync_source`): at the start, every hour, before each backup, and before it reports that pruning has
+//! stopped. Answers are not cached. Without an answer from either, the clock counts as not synchronised.
 
 mod keeper;
 mod reading;

@@ -1,4 +1,4 @@
-//! What the clocks say now.
+//! The current readings of the clocks.
 
 use std::fmt;
 use std::io;

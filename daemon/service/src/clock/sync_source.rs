@@ -1,4 +1,5 @@
-//! Asks another program whether the wall clock is synchronised, where the kernel refuses to say (systemd's `ProtectClock=`).
+//! Asks another program whether the wall clock is synchronised, if the kernel refuses to say (systemd's
+//! `ProtectClock=`).
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! `[[backup]]`: which subvolume goes to which drives, and what is kept of it.
+//! `[[backup]]`: a source, its drives and its retention.
 
 use std::path::PathBuf;
 use std::time::Duration;

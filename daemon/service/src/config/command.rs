@@ -1,4 +1,4 @@
-//! A command that the configuration names, and whether it may be run.
+//! A configured command, and whether the service may run it.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! `[drives]`: which drives are looked at, and what is done with them in the end.
+//! `[drives]`: which drives are shown, and what happens after their backups.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The shipped example has every key that there is: it is compared with what the parser says that it knows.
+//! Tests that the shipped example has exactly the keys that the parser knows.
 
 use std::collections::BTreeSet;
 

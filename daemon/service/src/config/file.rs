@@ -1,4 +1,4 @@
-//! One configuration file, as it is written: every key is optional, no other is known.
+//! One configuration file as written: all keys are optional, unknown keys are errors.
 
 use serde::Deserialize;
 use toml::Spanned;

@@ -1,4 +1,4 @@
-//! `[[import]]`: on which drive there are stream files to be received, and where on it.
+//! `[[import]]`: the drive and the folder of stream files to import.
 
 use std::path::PathBuf;
 

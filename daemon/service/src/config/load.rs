@@ -1,4 +1,4 @@
-//! Reads the files and lays one over the other.
+//! Reads the configuration files and merges them.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -1,12 +1,13 @@
-//! This room knows the configuration: what it may say, where it is read, and what is wrong with it.
+//! The configuration: its keys, its files and its mistakes.
 //!
 //! ```text
-//! /usr/lib/butterdock/butterdock.toml   what the maker of the system sets; may be on a read-only root
-//! /etc/butterdock/butterdock.toml       what its administrator sets
+//! /usr/lib/butterdock/butterdock.toml   the maker's configuration; may be on a read-only root
+//! /etc/butterdock/butterdock.toml       the administrator's configuration
 //! ```
 //!
-//! A key of the second file takes the place of the same key of the first, table by table; `volume` is one key, so
-//! that an administrator can also take a volume away, and so are `backup` and `import`. `file` has the keys, `load` reads and overlays. Every mistake is told with file, line and column, and nothing is guessed: an unknown key is a mistake.
+//! A key of the second file replaces the same key of the first, table by table. `volume`, `backup` and `import` are
+//! one key each, so that an administrator can also remove a volume. `file` has the keys, `load` reads and merges.
+//! Every mistake is reported with file, line and column; an unknown key is a mistake.
 
 mod backup;
 mod command;

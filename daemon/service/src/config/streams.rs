@@ -1,4 +1,4 @@
-//! `[streams]`: what is asked of a stream that a caller hands in.
+//! `[streams]`: limits for streams that callers hand in.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Values that cannot be wrong: each is checked where it is read, so that the message has its line and column.
+//! Validated values: each is checked while it is parsed, so that the message has its line and column.
 
 use std::fmt;
 use std::path::{Component, PathBuf};

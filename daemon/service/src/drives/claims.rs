@@ -1,7 +1,7 @@
-//! Which filesystems and containers are the service's, for udev: an empty file of that uuid for each, in `<state>/udev`.
+//! The enrolled filesystems and containers, for udev: an empty file named by each uuid, in `<state>/udev`.
 //!
-//! The shipped rule asks whether the file is there, so that nobody else scans, mounts or asks a passphrase for an enrolled
-//! drive, also before the service runs. It is no more than a wish: trust is proved otherwise.
+//! The shipped udev rule checks for this file, so that other programs do not scan, mount or unlock an enrolled drive,
+//! also before the service runs. It prevents conflicts; it is no proof of identity.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};

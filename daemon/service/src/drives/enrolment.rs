@@ -1,4 +1,4 @@
-//! What is kept of an enrolled drive: a file for each, written whole or not at all.
+//! The record of an enrolled drive: one file for each, written atomically.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};

@@ -1,4 +1,4 @@
-//! Why something could not be done with a drive.
+//! Errors of operations on drives.
 
 use std::fmt;
 use std::io;

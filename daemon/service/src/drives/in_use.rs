@@ -1,4 +1,4 @@
-//! What uses a device or a mounted drive, so that it cannot be released.
+//! Finds out who uses a device or a mounted drive, so that it cannot be released.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! Which machine this is, as the drives have it: an id that is made once and kept in `<state>/machine`.
+//! The id of this machine on drives, created once and kept in `<state>/machine`.
 //!
-//! It is derived from `/etc/machine-id`, which others are not to be shown (machine-id(5)), so it stays the same where the state
-//! directory is lost. It is kept, because a machine with a read-only root may get another machine id at every boot.
+//! It is derived from `/etc/machine-id`, which must not be published (machine-id(5)), so it stays the same if the
+//! state directory is lost. It is stored, because a machine with a read-only root may get a new machine id at every
+//! boot.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! A block device's node, opened without believing its name.
+//! Opens a block device's node and checks that it is the right device.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};

@@ -1,7 +1,6 @@
-//! What is wrong with a drive, in two forms: whole for the journal, and for everybody without a path.
+//! A problem of a drive in two forms: complete for the journal, and without paths for the public.
 //!
-//! The second is made of the same typed parts as the first, never cut out of it: what a part shows to everybody is decided where
-//! the part is written.
+//! Both are made from the same typed parts: each part defines its public form, and no text is cut out of a sentence.
 
 use std::fmt::{self, Display};
 use std::path::Path;

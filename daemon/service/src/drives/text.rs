@@ -1,4 +1,4 @@
-//! Text that a drive gives: shown to people, never trusted.
+//! Text from a drive, escaped for display and never trusted.
 
 /// More than any label or serial has; the rest is cut off.
 const LONGEST: usize = 255;

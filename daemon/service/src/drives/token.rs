@@ -1,16 +1,17 @@
-//! The token on a drive: that it was enrolled on this machine, and a word that changes at every visit to it, so that a copy
-//! made earlier is noticed.
+//! The token on a drive: it proves that the drive was enrolled on this machine, and has a nonce that changes at every
+//! visit, so that an older copy is detected.
 //!
-//! Each machine has a token of its own, in a file that is named by the machine's id: a visit to another machine changes
-//! nothing of ours. To prove the drive needs no write; a visit that may write changes the word:
+//! Each machine has its own token, in a file named by the machine's id, so that a visit to another machine does not
+//! change it. Proving the drive needs no write; a visit that may write changes the nonce:
 //!
 //! ```text
-//! state: next = new      durable, before the drive has it: whatever the power does, one of two words is on the drive
-//! drive: nonce = new     written beside, synced, renamed, the directory synced
-//! state: nonce = new     from here on the word before is that of a copy
+//! state: next = new      durable, before the drive has it: after a power cut the drive has one of the two nonces
+//! drive: nonce = new     written to a temporary file, synced, renamed, the directory synced
+//! state: nonce = new     from now on the old nonce identifies a copy
 //! ```
 //!
-//! Until version 0.1 there was one file for all machines. It is taken over by the machine whose state proves that it is its own.
+//! Until version 0.1 there was one file for all machines. The machine whose state proves that it wrote the file takes
+//! it over.
 
 use std::fs::File;
 use std::io::{self, Write as _};

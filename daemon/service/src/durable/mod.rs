@@ -1,15 +1,16 @@
-//! The records of the state directory: one file each, written whole or not at all.
+//! The records of the state directory: one file each, written atomically.
 //!
 //! ```text
 //! write: folder made (its parent synced) -> temporary file written, synced -> renamed -> folder synced
 //! ```
-//! A kill or a power cut between two steps leaves the record of before or the new one. A temporary file that it left is
-//! overwritten by the next write of that record, or removed by [`sweep`].
 //!
-//! A record that cannot be understood is never taken for a missing one, and nothing is written over it. Where its name is needed
-//! again (the clocks, what was seen, the machine), [`load`] sets it aside, and says so until something is written in its place.
-//! Where its name is not (an enrolment, a job), or where only a person can decide (the source of a backup), it stays
-//! where it is, and the module says what follows.
+//! After a kill or a power cut between two steps, either the old or the new record exists. A leftover temporary file
+//! is overwritten by the next write of that record, or removed by [`sweep`].
+//!
+//! An unreadable record never counts as a missing one, and is never overwritten. If its name is needed again (the
+//! clocks, first sightings, the machine), [`load`] renames it, and reports it until a new record is written. If its
+//! name is not needed (an enrolment, a job), or if only an administrator can decide (the source of a backup), it
+//! stays, and its module defines the consequences.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! The one set of tests of how records are written.
+//! Tests of how records are written.
 
 use std::cell::RefCell;
 

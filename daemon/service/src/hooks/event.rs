@@ -1,4 +1,4 @@
-//! What happened.
+//! The events of drives and backups.
 
 use crate::types::ErrorCode;
 use uuid::Uuid;

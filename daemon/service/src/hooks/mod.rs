@@ -1,12 +1,12 @@
-//! This room tells a configured command what happens with drives: for a light, a beeper, a mail.
+//! Runs a configured command for events of drives, for example to blink a light or to send a mail.
 //!
-//! * `event` is what happened, as the command's environment has it.
-//! * `sequence` puts the end of a drive's stay behind the end of its backup.
-//! * `running` runs the command, bounded in time, one at a time: a light that hears of `safe` before `backup-done` would
-//!   show the wrong thing, and nothing here is worth being done twice at once.
+//! * `event` is an event, with the environment of the command.
+//! * `sequence` delays the event `safe` until after the end of the backup.
+//! * `running` runs the command with a timeout, one at a time, so that a light does not get `safe` before
+//!   `backup-done`.
 //!
-//! Whoever tells never waits: the queue is bounded, and what does not fit is logged and left out. A hook decides nothing;
-//! that it fails is logged, and nothing else.
+//! Sending an event never blocks: the queue is bounded, and events that do not fit are logged and dropped. A failure
+//! of the command is logged and has no other effect.
 
 mod event;
 mod running;

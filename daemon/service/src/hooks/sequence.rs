@@ -1,4 +1,4 @@
-//! The order in which events are told.
+//! The order in which events are sent.
 
 use std::collections::BTreeMap;
 

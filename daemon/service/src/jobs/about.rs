@@ -1,4 +1,4 @@
-//! What a job is about: what it does, and to what.
+//! The subject of a job: its kind, and its volume, drive or backup.
 
 use crate::types::JobKind;
 

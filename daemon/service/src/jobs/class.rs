@@ -1,15 +1,15 @@
-//! Which class a job is of, and how many of each class may be there: each class has places of its own, so that neither a
-//! stream nor another user takes the place of a backup.
+//! The classes of jobs and their limits. Each class has its own limit, so that neither a stream nor another user takes
+//! the place of a backup.
 //!
-//! | class | whose | what |
+//! | class | user | jobs |
 //! |---|---|---|
-//! | [`RootDrive`](JobClass::RootDrive) | root's, a plug's, the configuration's | backup, restore, import, verify |
-//! | [`RootStream`](JobClass::RootStream) | root's | a stream that is handed in |
-//! | [`UserDrive`](JobClass::UserDrive) | another user's | backup, restore, import, verify |
-//! | [`UserStream`](JobClass::UserStream) | another user's | a stream that is handed in |
-//! | [`Remove`](JobClass::Remove) | anybody's | making a drive safe to unplug: without bounds, there is one for each drive |
+//! | [`RootDrive`](JobClass::RootDrive) | root, plugs, the configuration | backup, restore, import, verify |
+//! | [`RootStream`](JobClass::RootStream) | root | a stream that is handed in |
+//! | [`UserDrive`](JobClass::UserDrive) | other users | backup, restore, import, verify |
+//! | [`UserStream`](JobClass::UserStream) | other users | a stream that is handed in |
+//! | [`Remove`](JobClass::Remove) | any user | making a drive safe to unplug: without a limit, because there is one for each drive |
 //!
-//! A stream can be made to wait by whoever sends it, a drive cannot: so the two are apart, of one user too.
+//! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user.
 
 use crate::types::JobKind;
 

@@ -1,4 +1,4 @@
-//! What else is wanted of a drive: that it is verified, and that what is on it is imported.
+//! Requests for verify and import jobs.
 
 use std::path::PathBuf;
 use std::sync::Arc;

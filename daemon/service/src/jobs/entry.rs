@@ -1,4 +1,4 @@
-//! One job on the desk.
+//! One job in the scheduler.
 
 use std::sync::Arc;
 

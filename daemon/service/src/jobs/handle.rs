@@ -1,4 +1,4 @@
-//! The handle by which others reach the desk.
+//! The handle by which other modules send requests to the scheduler.
 
 use std::collections::HashSet;
 use std::sync::Arc;

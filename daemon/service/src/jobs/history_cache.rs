@@ -1,4 +1,4 @@
-//! The jobs that ended, in memory: anybody may ask for them, as often as they like, and no disk is read for it.
+//! The finished jobs in memory, so that listing them reads no disk.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

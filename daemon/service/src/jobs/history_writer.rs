@@ -1,4 +1,4 @@
-//! The one who writes the history, beside the desk: a disk may be slow, and the desk never waits.
+//! The task that writes the history. It is separate from the scheduler, which must never wait for a slow disk.
 
 use tokio::sync::{mpsc, oneshot};
 

@@ -1,4 +1,4 @@
-//! What is known of a job at one moment.
+//! The state of a job at one moment.
 
 use crate::types::{ErrorCode, JobState, TotalSource};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! What this kernel cannot keep workers from: each finds the same, and it is said once.
+//! Restrictions that this kernel cannot apply to workers; logged once.
 
 /// What was said of it.
 #[derive(Debug, Default)]

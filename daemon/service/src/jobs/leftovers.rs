@@ -1,4 +1,4 @@
-//! What a worker may have left that told nothing of its end, in words that promise no more than is known.
+//! What a worker that ended without a result may have left, worded without claiming more than is known.
 
 use crate::types::JobKind;
 

@@ -1,4 +1,4 @@
-//! The jobs that are not forgotten: those that wait, run, or ended a while ago.
+//! The current jobs: queued, running, or recently finished.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,18 +1,19 @@
-//! This room owns the jobs: their queue, their steps, their end and their memory.
+//! The jobs: their queue, states, ends and history.
 //!
 //! ```text
-//! Jobs        a handle: cloned, held by whoever asks for jobs            clone freely, send orders
-//! desk        one task that owns everything; it never waits for a drive
-//! runner      one task a running job: opens its places, follows the worker, ends it, sweeps after it
-//! keeper      one task that writes the history; what it holds is in memory too
+//! JobHandle        sends requests to the scheduler; cheap to clone
+//! scheduler        one task that owns every job; never waits for a drive
+//! runner           one task for each running job: opens its directories, follows the worker, ends it, sweeps afterwards
+//! history_writer   one task that writes the history; history_cache has it in memory too
 //! ```
 //!
-//! What is known of a job is a [`Job`] in a `watch` channel: the desk changes it in place, whoever shows it follows at
-//! their own pace. The channel closes when the job leaves the desk for the history.
+//! The state of a job is a [`Job`] in a `watch` channel: the scheduler changes it in place, and readers follow at
+//! their own pace. The channel closes when the job moves to the history.
 //!
-//! `report` is what a worker's words change; `state` says which steps are lawful, `class` how many jobs of which kind there may
-//! be, `queue` what runs next, `pace` how fast it goes, `stream_limit` whether a stream comes too slowly, `patience` how long a
-//! worker is waited for, `left` what can be said of what it left, `verdict` what its end means; all nine are pure.
+//! These modules are pure: `report` applies a worker's reports to a job; `state` defines the allowed transitions,
+//! `class` the limits of each class, `queue` what runs next, `pace` the rate, `stream_limit` whether a stream is too
+//! slow, `patience` how long to wait for a worker, `leftovers` what a worker may have left, and `outcome` what its end
+//! means for the job.
 
 mod about;
 mod class;

@@ -1,4 +1,4 @@
-//! What an end means for a job: how it is called, and what is said of it.
+//! The outcome of a job: its error code and message.
 
 use crate::types::{ErrorCode, JobKind, JobResult};
 use butterdock_receive::ErrorKind;

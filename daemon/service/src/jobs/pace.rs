@@ -1,4 +1,4 @@
-//! How fast a job goes.
+//! The rate of a job.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! How long a worker that was asked to end is waited for.
+//! How long the service waits for a worker that it has asked to end.
 //!
-//! One that waits for the kernel to write out cannot be killed before the kernel has done so: gigabytes on a slow drive take
-//! their time, and that is no fault of the drive. A worker that does anything else ends in a moment, or hangs.
+//! A worker that waits for the kernel to write data cannot be killed before that is done: writing gigabytes to a slow
+//! drive takes time, and is no fault of the drive. Any other worker ends at once, or hangs.
 
 use std::time::Duration;
 

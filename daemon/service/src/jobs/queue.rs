@@ -1,5 +1,5 @@
-//! What runs next: one writer for each place, jobs of each class beside each other up to a bound, in the order of asking, but
-//! root's before those of other users.
+//! Chooses the next job: one writer for each target, and jobs of each class up to a limit, in the order of requests,
+//! but root's jobs before those of other users.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

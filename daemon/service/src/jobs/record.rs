@@ -1,4 +1,4 @@
-//! A job as the history keeps it: one JSON object.
+//! A job in the history: one JSON object.
 
 use crate::types::{ErrorCode, JobState};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What a worker's words, and its silence, change in what is known of a job.
+//! How a worker's reports, and its silence, change a job.
 
 use crate::types::{JobState, TotalSource};
 use butterdock_receive::{Counts, Phase};

@@ -1,5 +1,5 @@
-//! What a backup's retention has to know beside its rule: what time it is, whether that is believed, and since when the
-//! snapshots are there.
+//! The facts that retention needs in addition to its rule: the time, whether the clock is trusted, and when each
+//! snapshot was first seen.
 
 use std::os::fd::AsFd;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Since when the snapshots of each backup are on each filesystem, remembered across restarts: one file for a backup on a
-//! filesystem, in `seen` of the state directory.
+//! When each snapshot of a backup was first seen on each filesystem, kept across restarts: one file for each backup
+//! and filesystem, in `seen` of the state directory.
 
 use std::fs;
 use std::io;

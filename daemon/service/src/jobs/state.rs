@@ -1,4 +1,4 @@
-//! Which steps a job may take.
+//! The allowed state transitions of a job.
 
 use crate::types::{JobResult, JobState};
 

@@ -1,11 +1,11 @@
-//! Whether a stream that was handed in comes fast enough, and takes no longer than it may.
+//! The limits of a stream that was handed in: a minimum rate and a maximum time.
 //!
-//! The rate is the bytes that came while the worker waited for the stream, over how long it waited: a volume that writes
-//! slowly makes no stream slow, and neither does the time in which a subvolume is made durable. The clock of the rate is
-//! that wait, as the worker tells it; the clock of the time limit is given with each question.
+//! The rate is the bytes that arrived while the worker waited for the stream, divided by that waiting time: neither a
+//! slow volume nor making a subvolume durable makes a stream slow. The worker reports the waiting time; callers pass
+//! the time for the time limit.
 //!
-//! The rate holds for root too: a connection that is dead would hold its volume for ever. The time limit holds for other
-//! users alone: a long first transfer of root's harms nobody, and other users are bounded in how long they hold a volume.
+//! The rate applies to root too, because a dead connection would block its volume for ever. The time limit applies
+//! only to other users: it bounds how long they can block a volume, while a long first transfer of root is legitimate.
 
 use std::collections::VecDeque;
 use std::time::Duration;

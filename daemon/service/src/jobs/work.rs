@@ -1,4 +1,4 @@
-//! What a job will do, while it waits for its turn.
+//! What a queued job will do.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is done with an enrolled drive.
+//! Decides what to do with an enrolled drive.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

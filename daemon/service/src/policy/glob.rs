@@ -1,4 +1,4 @@
-//! Patterns as the shell has them, for what a rule matches.
+//! Shell patterns for the rules of `match`.
 
 /// Whether `text` is what `pattern` says: `*` stands for any letters, none included, `?` for one; all else for itself.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {

@@ -1,13 +1,13 @@
-//! This room holds the product's opinions on drives, and does nothing: (configuration, enrolments, the devices that are
-//! there, what is going on) → a verdict for each drive. Whoever carries it out asks again after each step and each event,
-//! so an order is always the next step alone.
+//! The policy for drives, as pure functions: (configuration, enrolments, attached devices, running operations) → a
+//! decision for each drive. The caller carries it out and asks again after each step and each event, so a decision is
+//! always only the next step.
 //!
-//! * Default deny: what is not enrolled is shown, and never read, mounted or unlocked.
-//! * What is neither on USB nor removable is not even shown, unless a rule matches it.
-//! * A uuid proves nothing: every device of an enrolled filesystem is there exactly once, with the serial and size that it
-//!   was enrolled with, or the drive is refused with both devices named.
+//! * Default deny: a drive that is not enrolled is shown, and never read, mounted or unlocked.
+//! * A drive that is neither on USB nor removable is not even shown, unless a rule matches it.
+//! * A uuid proves nothing: every device of an enrolled filesystem is attached exactly once, with the serial number
+//!   and size of its enrolment; otherwise the drive is refused and the devices are named.
 //!
-//! `enrolled` judges the enrolled drives, `shown` says which others people see.
+//! `enrolled` decides about enrolled drives, `shown` about which others are shown.
 
 mod enrolled;
 mod glob;

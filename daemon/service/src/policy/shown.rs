@@ -1,4 +1,4 @@
-//! Which drives people see that are not enrolled.
+//! Which drives that are not enrolled are shown.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Where a backup stands on one drive.
+//! The state of a backup on one drive.
 
 /// Where a configured backup stands on one enrolled drive that it goes to; without a drive where it goes to none. It holds no
 /// name of a file.

@@ -1,4 +1,4 @@
-//! A drive at one moment, and the options of its enrolment.
+//! The state of a drive at one moment, and the options of its enrolment.
 
 use super::error::Error;
 

@@ -1,4 +1,4 @@
-//! Why something was refused or failed.
+//! Errors of requests and jobs.
 
 use std::fmt;
 

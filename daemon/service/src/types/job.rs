@@ -1,4 +1,4 @@
-//! The kinds, states and ends of jobs.
+//! The kinds, states and results of jobs.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the service says of itself: plain types that whoever shows them maps, such as the D-Bus server.
+//! The plain types of the service's API; front ends such as the D-Bus server map them.
 
 mod backup;
 mod drive;

@@ -1,4 +1,4 @@
-//! Threads that close descriptors, and may never come back from it.
+//! Threads that close descriptors, and may block for ever.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;

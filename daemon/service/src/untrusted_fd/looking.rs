@@ -1,4 +1,4 @@
-//! Threads that look at descriptors, and may never come back from it.
+//! Threads that examine descriptors, and may block for ever.
 
 use std::collections::BTreeMap;
 use std::io;

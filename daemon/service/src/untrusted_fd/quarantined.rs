@@ -1,4 +1,4 @@
-//! A descriptor inside a socket.
+//! A descriptor queued inside a socket.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;

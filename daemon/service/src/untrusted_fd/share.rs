@@ -1,5 +1,5 @@
-//! How many descriptors of each user's the service holds: in calls that it works on, in jobs that wait, and until they are
-//! closed, which may take as long as a filesystem in user space likes.
+//! Counts the descriptors of each user that the service holds: in current calls, in queued jobs, and until they are
+//! closed, which a filesystem in user space can delay without limit.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

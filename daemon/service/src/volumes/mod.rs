@@ -1,11 +1,11 @@
-//! This room knows the volumes: where they are, whether they can be received into now, and how much room they have.
+//! The volumes: where they are, whether they are usable now, and their free space.
 //!
-//! * `destination` opens a volume's directory; the descriptor decides what it is, not the path.
-//! * `mounts` waits for the kernel to say that something was mounted or unmounted; nothing is asked in between.
-//! * `volume` is one configured volume and what was last seen of it. Looking can hang as long as a drive does, so it is
-//!   done on a thread that nobody waits for longer than a bound.
-//! * `lane` is that thread: one a volume, for looking, opening and listing.
-//! * `subvolumes` lists what was received.
+//! * `destination` opens a volume's directory, and checks the descriptor, not the path.
+//! * `mounts` waits for the kernel's notification of a mount or unmount; it does not poll.
+//! * `volume` is one configured volume and its last known state. Checking it can block while its drive blocks, so
+//!   callers wait only up to a timeout.
+//! * `volume_thread` is the thread for that: one for each volume, for checking, opening and listing.
+//! * `subvolumes` lists the received subvolumes.
 
 mod destination;
 mod mounts;

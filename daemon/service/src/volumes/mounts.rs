@@ -1,4 +1,4 @@
-//! Waits for mounts to change.
+//! Waits for changes of mounts.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! What was received into a volume.
+//! Lists the subvolumes of a volume.
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! One configured volume, and what was last seen of it.
+//! One configured volume and its last known state.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The one thread that may wait for a volume's drive.
+//! The one thread that may block on a volume's drive.
 
 use std::fmt;
 use std::sync::Arc;

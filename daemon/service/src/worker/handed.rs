@@ -1,4 +1,4 @@
-//! What goes to a worker beside its order.
+//! The descriptors that a worker gets with its order.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 

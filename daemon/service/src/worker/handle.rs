@@ -1,4 +1,4 @@
-//! The daemon's end of a worker.
+//! The daemon's end of the connection to a worker.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -1,5 +1,5 @@
-//! What udev says of one block device, as facts. Everything here is a claim of the drive: labels and serials are hostile
-//! text, and a uuid names a filesystem without proving which.
+//! What udev reports about one block device. All of it is a claim of the drive: labels and serial numbers are
+//! untrusted text, and a uuid does not prove the identity of a filesystem.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Block devices, from what udev says of real devices.
+//! Block devices, parsed from udev's properties of real devices.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Opens and closes encrypted drives, with the tool `cryptsetup`.
+//! Opens and closes encrypted drives with `cryptsetup`.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};

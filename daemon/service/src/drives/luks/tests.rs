@@ -1,4 +1,4 @@
-//! How the tool is called, with a script in its place.
+//! Tests how `cryptsetup` is called, with a script in its place.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,15 +1,15 @@
-//! What a drive had come to when it was unmounted.
+//! The condition of a drive when it was unmounted.
 //!
-//! A filesystem that cannot write becomes read-only, and nothing of what was to be written is written any more. Whether
-//! that makes the drive unsafe to unplug depends on who was told what:
+//! A filesystem that cannot write becomes read-only, and writes nothing more. Whether the drive is still safe to
+//! unplug depends on what was reported:
 //!
-//! * A job says that it succeeded when all that it wrote is on the drive (`receive`'s last step, and the token's), and says
-//!   that it failed otherwise. So of what jobs wrote nothing is missing that was reported as done, whenever the filesystem
-//!   became read-only, and to unmount it is all that can still be done: the drive is safe, and has a problem.
-//! * What a person wrote to a drive that was mounted for that (`Drive.Mount`) was reported by nobody, and may be missing.
-//!   That the drive can be unplugged would say that it is there, so this is an error.
+//! * A job succeeds only after everything that it wrote is on the drive (the last step of `receive`, and the token's
+//!   write), and fails otherwise. So no data that a job reported as done is missing, whenever the filesystem became
+//!   read-only. Unmounting is all that is left to do: the drive is safe, with a problem.
+//! * Files that a user wrote to a drive mounted with `Drive.Mount` were never confirmed, and may be missing. Reporting
+//!   the drive as safe would confirm them, so this is an error.
 //!
-//! Either is shown as the drive's problem until it is mounted again, by which its token is written.
+//! Both are shown as the drive's problem until the next mount, which writes its token.
 
 /// Sound, or read-only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

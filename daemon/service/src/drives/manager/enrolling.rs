@@ -1,4 +1,4 @@
-//! Lets a drive take this machine's backups, and forgets it again.
+//! Enrols and unenrols drives.
 
 use std::path::PathBuf;
 

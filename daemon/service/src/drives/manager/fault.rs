@@ -1,4 +1,4 @@
-//! Errors as callers get them: what a drive or a tool says may name files, which is for the journal alone.
+//! Errors for callers: messages of drives and tools may contain file names, which only the journal may have.
 
 use crate::types::{Error, ErrorCode};
 

@@ -1,4 +1,4 @@
-//! Takes in what udev tells.
+//! Takes udev's events into the table of drives.
 
 use std::time::{Duration, Instant};
 

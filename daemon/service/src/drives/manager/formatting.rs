@@ -1,4 +1,4 @@
-//! Makes a new btrfs, with the tool `mkfs.btrfs`.
+//! Makes a new btrfs filesystem with `mkfs.btrfs`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

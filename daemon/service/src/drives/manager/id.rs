@@ -1,4 +1,4 @@
-//! What a drive is called by callers.
+//! The id of a drive for callers.
 
 use std::fmt;
 

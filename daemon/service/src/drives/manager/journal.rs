@@ -1,4 +1,4 @@
-//! What the journal is told of the drives that are there: of each once, and again when it is judged otherwise.
+//! Logs the drives that are attached: each once, and again when its decision changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

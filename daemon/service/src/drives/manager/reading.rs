@@ -1,7 +1,7 @@
-//! Drives that are only read: stream files may lie on one that is not enrolled, because it has no btrfs.
+//! Drives that are only read: stream files may lie on a drive that is not enrolled, because it has no btrfs.
 //!
-//! Such a drive is touched when somebody asks for what the configuration says is on it, and then it is mounted read-only,
-//! nowhere: the mount goes with its last descriptor, also when the service is killed.
+//! Such a drive is touched only on request, if the configuration names it. It is mounted read-only and without a mount
+//! point: the mount ends with its last descriptor, also if the service is killed.
 
 use std::fs::File;
 use std::path::PathBuf;

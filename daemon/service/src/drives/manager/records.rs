@@ -1,8 +1,8 @@
-//! What is written down of enrolled drives: what a backup, a restore or a check learned.
+//! The records of enrolled drives: results of backups, restores and verifications.
 //!
-//! A record is local and small. It is read, changed and written by [`Register::change`], one change at a time, and does not
-//! wait for the drive: a backup that is on the drive is written down also while something else is done with the drive, or
-//! when the drive is away.
+//! A record is local and small. [`Register::change`] reads, changes and writes it, one change at a time, and does not
+//! wait for the drive: a finished backup is recorded even while another operation runs on the drive, or after it was
+//! unplugged.
 //!
 //! [`Register::change`]: crate::drives::Register::change
 

@@ -1,10 +1,10 @@
-//! Backups whose snapshots on a drive were replaced elsewhere.
+//! Backups whose snapshots on a drive were replaced by another machine.
 //!
-//! A backup that finds such a snapshot does not use it, and sends what it needs beside it. Somebody changed what was safe on
-//! the drive, though, and perhaps more than the backup looked at. So this is written down with the drive, before the backup
-//! forgets what it expected, and is the drive's problem also after a restart and the next plug: until the backup has built on
-//! a snapshot that is as it was recorded and found no other, or the drive is forgotten. It is shown while the backup goes to
-//! the drive, because nothing else could end it.
+//! A backup that finds such a snapshot does not use it, and sends what it needs again. But another machine has changed
+//! data that was safe, and perhaps more than this backup checked. So the finding is recorded with the drive, before
+//! the backup overwrites its expectations. It is the drive's problem, also after a restart and the next plug, until
+//! the backup has used an unchanged snapshot as parent and found no other replaced one, or until the drive is
+//! forgotten. It is shown only while the backup has this drive, because nothing else could resolve it.
 
 use std::collections::BTreeSet;
 

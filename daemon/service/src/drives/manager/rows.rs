@@ -1,4 +1,4 @@
-//! What is due, and when was the last good one.
+//! Which backups are due, and the last good one on each drive.
 
 use crate::types::BackupStatus;
 

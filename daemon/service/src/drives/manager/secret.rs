@@ -1,5 +1,5 @@
-//! Reads what a caller unlocks a drive with. Whoever holds the other end of a pipe may never come to an end: it is read by
-//! threads that may be lost, not by those that drives and files are waited for with.
+//! Reads the secret that unlocks a drive. The writer of a pipe may never close it, so dedicated threads read it, which
+//! may block without affecting those for drives and files.
 
 use std::io;
 use std::os::fd::BorrowedFd;

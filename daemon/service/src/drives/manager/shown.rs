@@ -1,4 +1,4 @@
-//! A drive, as everybody sees it.
+//! The public properties of a drive.
 
 use crate::types::{DriveProperties, DriveState};
 

@@ -1,4 +1,4 @@
-//! All that is known of the drives.
+//! The table of drives: everything that is known about each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

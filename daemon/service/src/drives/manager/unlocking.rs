@@ -1,4 +1,4 @@
-//! Unlocks a drive: with the configured key, or with what somebody gives.
+//! Unlocks a drive, with the configured key or with a caller's secret.
 
 use crate::types::Error;
 

@@ -1,4 +1,4 @@
-//! Listens to udev: which block devices come, change and go.
+//! Receives udev events: which block devices are added, changed and removed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Real loop devices, told by a real udevd.
+//! Real loop devices with a real udevd.
 
 use std::fs::File;
 use std::process::Command;

@@ -1,7 +1,7 @@
-//! A filesystem that nobody has mounted any more, and that the kernel has not let go yet.
+//! A filesystem that is no longer mounted, but that the kernel has not yet shut down.
 //!
-//! What a service that was killed had mounted is taken out of sight when the next one starts. It ends when the last worker
-//! has ended that held it, and everything is written out: until then it cannot be mounted again.
+//! At its start the service detaches what a killed service had mounted. The filesystem ends when the last worker that
+//! held it has ended and all data is written; until then it cannot be mounted again.
 
 use std::ffi::OsString;
 use std::fs;

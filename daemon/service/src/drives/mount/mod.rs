@@ -1,5 +1,5 @@
-//! Mounts an enrolled drive, checks it before anybody can see it, and lets it go. Every call blocks as long as the drive
-//! does.
+//! Mounts an enrolled drive, checks it before other processes can see it, and unmounts it. Every call blocks while the
+//! drive blocks.
 
 mod dying;
 mod read_only;

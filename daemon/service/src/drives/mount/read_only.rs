@@ -1,4 +1,4 @@
-//! Mounts what is only read.
+//! Mounts drives that are only read.
 
 use std::fs::File;
 

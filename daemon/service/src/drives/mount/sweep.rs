@@ -1,4 +1,4 @@
-//! Lets go what a service that was killed left mounted.
+//! Unmounts what a killed service left mounted.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

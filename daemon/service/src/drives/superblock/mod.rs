@@ -1,4 +1,4 @@
-//! The superblock of btrfs, read by ourselves before the kernel sees it. Every field is hostile.
+//! Parses the btrfs superblock before the kernel sees it. Every field is untrusted.
 
 use sha2::Digest as _;
 use uuid::Uuid;

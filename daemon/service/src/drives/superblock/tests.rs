@@ -1,4 +1,4 @@
-//! Superblocks that `mkfs.btrfs` made, and some that nobody made.
+//! Superblocks made by `mkfs.btrfs`, and forged ones.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,4 @@
-//! Backs up a source to a drive.
+//! Runs a backup of a source to a drive.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Follows a worker: tells the desk what it tells, asks it to end when somebody wants it to, and kills it when it does not.
+//! Follows a worker: forwards its reports to the scheduler, asks it to end after a cancel, and kills it if it does not
+//! end.
 
 use std::time::Duration;
 

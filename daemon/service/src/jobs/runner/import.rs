@@ -1,4 +1,4 @@
-//! Receives stream files on a drive into a volume.
+//! Runs an import of stream files from a drive into a volume.
 
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;

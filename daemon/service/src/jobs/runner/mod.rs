@@ -1,5 +1,5 @@
-//! Run jobs, one each: open what the job is about, follow its worker, end it when asked, and sweep after one that left
-//! things behind. `follow` is what lies between a worker's first word and its last.
+//! Runs one job: opens its directories, follows its worker, ends it on request, and sweeps after a worker that left
+//! incomplete subvolumes. `follow` handles the worker from its first report to its last.
 
 mod backup;
 mod drive_job;

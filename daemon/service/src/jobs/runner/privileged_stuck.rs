@@ -1,4 +1,4 @@
-//! A worker that has told its end, and that the kernel does not let go of.
+//! A worker that has reported its end but hangs in the kernel.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;

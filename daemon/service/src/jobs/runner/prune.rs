@@ -1,4 +1,4 @@
-//! Has a worker thin beside the source of a backup that is done.
+//! Runs a worker that prunes beside the source of a finished backup.
 
 use std::time::Duration;
 

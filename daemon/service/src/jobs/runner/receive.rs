@@ -1,4 +1,4 @@
-//! Receives a stream into a volume.
+//! Runs the receive of a stream into a volume.
 
 use std::sync::Arc;
 use std::time::Duration;

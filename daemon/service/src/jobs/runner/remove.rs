@@ -1,4 +1,4 @@
-//! Makes a drive safe to unplug.
+//! Runs the job that makes a drive safe to unplug.
 
 use super::drive_job::{DriveContext, failure};
 use super::{Runner, RunnerEvent, other_than};

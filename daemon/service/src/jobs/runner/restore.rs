@@ -1,4 +1,4 @@
-//! Sends a snapshot from a drive into a volume.
+//! Runs a restore of a snapshot from a drive into a volume.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Compares everything on a drive with its checksums.
+//! Runs a verify: compares all data on a drive with its checksums.
 
 use crate::types::ErrorCode;
 use butterdock_receive::ErrorKind;

@@ -1,4 +1,4 @@
-//! What the hooks are told of a backup's beginning and end.
+//! The hook events of a backup's start and end.
 
 use crate::types::{ErrorCode, JobKind, JobState};
 

@@ -1,4 +1,4 @@
-//! What comes onto the desk, and what of it begins.
+//! Accepts requests and starts queued jobs.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! The desk: one task that owns every job. It decides; whatever can wait is done by runners and the keeper.
+//! The scheduler: one task that owns every job. It makes all decisions; everything that can block runs in the runners
+//! and the history writer.
 //!
-//! `intake` is what comes and begins, `endings` what ends; here is what lies between.
+//! `intake` accepts and starts jobs, `endings` handles their ends.
 
 mod endings;
 mod hooked;

@@ -1,4 +1,4 @@
-//! Drives and enrolments that the table is about.
+//! The drives and enrolments of the table of tests.
 
 use std::path::Path;
 

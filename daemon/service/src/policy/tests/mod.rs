@@ -1,4 +1,4 @@
-//! All of the product's opinions on drives, in one table.
+//! The policy's decisions, in one table.
 
 mod made;
 

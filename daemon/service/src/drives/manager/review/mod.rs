@@ -1,4 +1,4 @@
-//! Looks at the picture anew: what is shown, and what is next with each drive.
+//! Reviews the table of drives: what is shown, and the next step for each drive.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

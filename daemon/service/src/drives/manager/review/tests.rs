@@ -1,4 +1,4 @@
-//! What is next, and what is shown, as drives come and go.
+//! The next steps and the shown drives while drives are attached and detached.
 
 use std::path::Path;
 
