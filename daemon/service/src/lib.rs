@@ -27,6 +27,7 @@ mod requests;
 mod service;
 pub mod source_locks;
 mod stream_input;
+mod supervisor;
 pub mod text;
 mod types;
 pub mod untrusted_fd;

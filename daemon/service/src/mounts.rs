@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use butterdock_btrfs::mount_ids;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use crate::config::VolumeName;
 use crate::drives::DriveManager;
 use crate::jobs::{Jobs, sweep};
+use crate::supervisor::Pulse;
 use crate::volumes::{Mounts, Place, Volume};
 use crate::worker::Spawner;
 
@@ -78,7 +80,8 @@ pub(crate) async fn follow_mounts(
     spawner: Arc<Spawner>,
     mut volumes: watch::Receiver<Vec<Arc<Volume>>>,
     mut known: Known,
-) {
+    mut pulse: Pulse,
+) -> anyhow::Error {
     loop {
         if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
             jobs.mounts(ids).await;
@@ -91,17 +94,14 @@ pub(crate) async fn follow_mounts(
                 tokio::spawn(sweep_one(Arc::clone(&spawner), volume));
             }
         }
-        let changed = tokio::select! {
-            changed = mounts.changed() => changed,
-            other = volumes.changed() => match other {
-                Ok(()) => Ok(()),
-                // The service has ended.
-                Err(_) => return,
-            },
-        };
-        if let Err(error) = changed {
-            tracing::error!("the service no longer sees changes of mounts: {error}; restart the service");
-            return;
+        let changed = pulse.during(async {
+            tokio::select! {
+                changed = mounts.changed() => changed.map_err(|error| anyhow!(error)),
+                other = volumes.changed() => other.map_err(|error| anyhow!(error)),
+            }
+        });
+        if let Err(error) = changed.await {
+            return error;
         }
         sleep(SETTLING).await;
     }

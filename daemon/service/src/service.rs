@@ -12,6 +12,7 @@ use crate::drives::{DriveManager, Plugged};
 use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, Scheduler, no_such_volume};
 use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
+use crate::supervisor::{Pulse, Supervisor};
 use crate::types::Error;
 use crate::volumes::{Mounts, Volume};
 use crate::worker::Spawner;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) manager: DriveManager,
     pub(crate) clock: ClockKeeper,
     hooks: Hooks,
+    supervisor: Supervisor,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
     sources: Sources,
     /// Held while the configuration is read.
@@ -42,29 +44,45 @@ impl Service {
     /// # Errors
     /// The kernel, udev or the state directory is not as it has to be; the text says what to do.
     pub async fn start(sources: Sources, config: Config, clock: Clock) -> Result<Self> {
+        let supervisor = Supervisor::new();
         // Before anything is looked at, so that no change is missed.
         let mounts = Mounts::watch().context("cannot watch the mounts; is /proc mounted?")?;
-        let spawner = Arc::new(Spawner::start().context("cannot start the thread that starts workers")?);
+        let spawner = Arc::new(
+            Spawner::start(supervisor.thread("starts workers"))
+                .context("cannot start the thread that starts workers")?,
+        );
         let history = open_history(&config).await?;
-        let hooks = Hooks::start(config.drives.on_event.clone()).context("cannot start the thread of on_event")?;
+        let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
+        let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
         let clock = open_clock(&config, clock).await?;
-        let jobs = Scheduler::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone());
-        let (manager, plugged) = DriveManager::start(&config, hooks.clone()).await?;
+        let jobs = Scheduler::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone(), &supervisor);
+        let (manager, plugged) = DriveManager::start(&config, hooks.clone(), &supervisor).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);
         sweep_all(&spawner, &volumes).await;
         let volumes = watch::Sender::new(volumes);
-        tokio::spawn(follow_mounts(mounts, (jobs.clone(), manager.clone()), spawner, volumes.subscribe(), known));
-        tokio::spawn(clock.clone().follow(async || {
-            tokio::time::sleep(CLOCK_CHECK).await;
-            Some(())
-        }));
+        let (reached, listed) = ((jobs.clone(), manager.clone()), volumes.subscribe());
+        supervisor.start("follows the mounts", |pulse| follow_mounts(mounts, reached, spawner, listed, known, pulse));
+        let followed = clock.clone();
+        supervisor.start("follows the clocks", |pulse| follow_clocks(followed, pulse));
         let config = Mutex::new(config);
-        let service = Self(Arc::new(Shared { jobs, manager, clock, hooks, volumes, sources, config }));
-        tokio::spawn(follow_plugs(service.clone(), plugged));
+        let service = Self(Arc::new(Shared { jobs, manager, clock, hooks, supervisor, volumes, sources, config }));
+        let plugs = service.clone();
+        service.0.supervisor.start("follows plugs", |pulse| follow_plugs(plugs, plugged, pulse));
         Ok(service)
+    }
+
+    /// Waits until a part of the service has ended that must not end before it: then the service has to end, and be started
+    /// again. Which part, and why.
+    pub async fn ended(&self) -> anyhow::Error {
+        self.0.supervisor.ended().await
+    }
+
+    /// Returns when each part of the service has shown that it does not hang; false where one cannot, because it has ended.
+    pub async fn all_answer(&self) -> bool {
+        self.0.supervisor.all_answer().await
     }
 
     /// The jobs.
@@ -151,8 +169,12 @@ impl Service {
 }
 
 /// Begins the backups that are due because a drive was plugged in.
-async fn follow_plugs(service: Service, mut plugged: mpsc::UnboundedReceiver<Plugged>) {
-    while let Some(Plugged { drive, backups, reservation }) = plugged.recv().await {
+async fn follow_plugs(
+    service: Service,
+    mut plugged: mpsc::UnboundedReceiver<Plugged>,
+    mut pulse: Pulse,
+) -> anyhow::Error {
+    while let Some(Plugged { drive, backups, reservation }) = pulse.during(plugged.recv()).await {
         tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
         let id = drive.to_string();
         if let Err(error) = service.begin_backups(drive, backups, 0).await {
@@ -160,6 +182,18 @@ async fn follow_plugs(service: Service, mut plugged: mpsc::UnboundedReceiver<Plu
         }
         drop(reservation);
     }
+    anyhow!("its channel is closed")
+}
+
+/// Reads the clocks from time to time.
+async fn follow_clocks(clock: ClockKeeper, mut pulse: Pulse) -> anyhow::Error {
+    let tick = async || {
+        tokio::time::sleep(CLOCK_CHECK).await;
+        Some(())
+    };
+    // The disk that the record is on may be slow.
+    pulse.during(clock.follow(tick)).await;
+    anyhow!("the thread that reads them was lost")
 }
 
 async fn open_history(config: &Config) -> Result<History> {

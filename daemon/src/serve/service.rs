@@ -41,7 +41,11 @@ pub(super) async fn serve(sources: Sources, config: Config, address: Option<&str
     if let Some(every) = notify::watchdog() {
         tokio::spawn(watchdog(every, service.clone()));
     }
-    let result = follow(&service, &mut server, address, &mut signals).await;
+    let result = tokio::select! {
+        result = follow(&service, &mut server, address, &mut signals) => result,
+        // The service manager starts it again, which then sees what it has missed.
+        error = service.ended() => Err(error),
+    };
     end(&service, &server).await;
     result
 }
@@ -118,10 +122,10 @@ async fn end(service: &Service, server: &BusServer) {
     server.close().await;
 }
 
-/// Tells the service manager that the service lives, as long as its parts answer.
+/// Tells the service manager that the service lives, as long as each of its parts answers.
 async fn watchdog(every: Duration, service: Service) {
     loop {
-        if timeout(every, service.jobs().lives()).await.is_ok_and(|lives| lives) {
+        if timeout(every, service.all_answer()).await.is_ok_and(|all| all) {
             notify::tell("WATCHDOG=1");
         }
         sleep(every).await;

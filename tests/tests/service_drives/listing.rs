@@ -111,7 +111,7 @@ fn list_snapshots_has_the_known_fields() -> Result<()> {
 }
 
 #[test]
-fn a_job_that_ends_during_an_estimate_leaves_the_release_to_the_estimate() -> Result<()> {
+fn an_estimate_that_outlasts_a_job_releases_the_drive() -> Result<()> {
     let scenario = Scenario::begin()?;
     let asking = Client::connect(scenario.fixture.bus.address())?;
     // The estimate cannot make its snapshot.

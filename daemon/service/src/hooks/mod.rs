@@ -51,13 +51,14 @@ struct Waiting {
 }
 
 impl Hooks {
-    /// Starts the thread that runs them; it ends with this.
+    /// Starts the thread that runs them; it ends with this, and has `alive` until then.
     ///
     /// # Errors
     /// The kernel gives no thread.
-    pub(crate) fn start(command: Option<Command>) -> io::Result<Self> {
+    pub(crate) fn start(command: Option<Command>, alive: impl Send + 'static) -> io::Result<Self> {
         let (queue, turns) = sync_channel::<Waiting>(WAITING);
         std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
+            let _alive = alive;
             for Waiting { command, event } in turns {
                 if let Err(why) = running::run(&command, &event, PATIENCE) {
                     tracing::warn!("on_event did not run for {}: {why}", event.kind.word());

@@ -105,8 +105,6 @@ pub(super) enum SchedulerMessage {
     Configured(Box<Config>),
     /// Answered with whether nothing works there.
     Idle(Where, oneshot::Sender<bool>),
-    /// Answered at once.
-    Ping(oneshot::Sender<()>),
     /// Answered when no job is left.
     Stop(oneshot::Sender<()>),
 }
@@ -207,12 +205,6 @@ impl Jobs {
     /// Whether any job runs.
     pub fn busy(&self) -> watch::Receiver<bool> {
         self.busy.clone()
-    }
-
-    /// Whether the desk answers.
-    pub async fn lives(&self) -> bool {
-        let (reply, answer) = oneshot::channel();
-        self.send(SchedulerMessage::Ping(reply)).await.is_ok() && answer.await.is_ok()
     }
 
     async fn send(&self, order: SchedulerMessage) -> Result<(), Error> {

@@ -1,11 +1,13 @@
 //! The task that writes the history. It is separate from the scheduler, which must never wait for a slow disk.
 
+use anyhow::{Error, anyhow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::class::JobClass;
 use super::history::History;
 use super::history_cache::HistoryCache;
 use super::record::Record;
+use crate::supervisor::{Pulse, Supervisor};
 
 /// What the keeper is asked, done in this order.
 #[derive(Debug)]
@@ -31,10 +33,10 @@ pub(super) struct HistoryWriter {
 
 impl HistoryWriter {
     /// Begins to keep.
-    pub(super) fn start(mut history: History) -> Self {
+    pub(super) fn start(mut history: History, supervisor: &Supervisor) -> Self {
         let (asks, waiting) = mpsc::channel(ROOM);
         let ended = HistoryCache::of(history.recalled(), history.kept());
-        tokio::spawn(keep(history, waiting));
+        supervisor.start("writes the history", |pulse| keep(history, waiting, pulse));
         Self { asks, ended }
     }
 
@@ -78,20 +80,19 @@ impl HistoryWriter {
     }
 }
 
-async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>) {
-    while let Some(ask) = waiting.recv().await {
+async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse: Pulse) -> Error {
+    while let Some(ask) = pulse.during(waiting.recv()).await {
         let done = tokio::task::spawn_blocking(move || {
             answer(&mut history, ask);
             history
         });
-        match done.await {
+        // The disk may be slow.
+        match pulse.during(done).await {
             Ok(back) => history = back,
-            Err(error) => {
-                tracing::error!("the history is no longer written: {error}; restart the service");
-                return;
-            }
+            Err(error) => return anyhow!(error),
         }
     }
+    anyhow!("its channel is closed")
 }
 
 fn answer(history: &mut History, ask: Ask) {
@@ -131,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn the_history_is_bounded_and_survives_a_restart() {
         let state = tempfile::tempdir().expect("a folder");
-        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"));
+        let supervisor = Supervisor::new();
+        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"), &supervisor);
         for time in 1..=5 {
             writer.write(record(time));
             assert_eq!(ends(&writer).first(), Some(&time), "listed before it is on disk");
@@ -144,20 +146,21 @@ mod tests {
         writer.keep(1);
         assert_eq!(ends(&writer), [5]);
         let other = tempfile::tempdir().expect("a folder");
-        let writer = HistoryWriter::start(History::open(other.path(), 3).expect("opened"));
+        let writer = HistoryWriter::start(History::open(other.path(), 3).expect("opened"), &supervisor);
         writer.write(record(7));
         writer.settle().await;
         drop(writer);
         while std::fs::File::open(other.path().join("jobs")).expect("there").try_lock().is_err() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ends(&HistoryWriter::start(History::open(other.path(), 3).expect("opened"))), [7]);
+        assert_eq!(ends(&HistoryWriter::start(History::open(other.path(), 3).expect("opened"), &supervisor)), [7]);
     }
 
     #[tokio::test]
     async fn what_waits_for_a_slow_disk_is_bounded() {
         let state = tempfile::tempdir().expect("a folder");
-        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"));
+        let supervisor = Supervisor::new();
+        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"), &supervisor);
         let has_room = |records, class| writer.has_room_for(records, class);
         assert!(has_room(ROOM, JobClass::RootDrive) && !has_room(ROOM + 1, JobClass::RootDrive));
         // Nothing is written before this task waits.

@@ -6,6 +6,7 @@ use tokio::time::{Instant as Moment, sleep_until, timeout};
 
 use super::handle::DriveManager;
 use crate::drives::{Event, Monitor};
+use crate::supervisor::Pulse;
 
 /// Takes in what is there already, so that whoever asks first sees it.
 pub(super) async fn what_is_there(mut monitor: Monitor, manager: &DriveManager) -> Monitor {
@@ -17,8 +18,8 @@ pub(super) async fn what_is_there(mut monitor: Monitor, manager: &DriveManager) 
     monitor
 }
 
-/// Follows udev until the service ends.
-pub(super) async fn follow(mut monitor: Monitor, manager: DriveManager) {
+/// Follows udev; why that ended.
+pub(super) async fn follow(mut monitor: Monitor, manager: DriveManager, mut pulse: Pulse) -> anyhow::Error {
     let mut reviewed = manager.0.reviewed.subscribe();
     loop {
         let forget = manager.lock().entries.values().filter_map(super::table::DriveEntry::expires).min();
@@ -31,13 +32,11 @@ pub(super) async fn follow(mut monitor: Monitor, manager: DriveManager) {
             }
             // A drive may have become safe meanwhile.
             _ = reviewed.changed() => continue,
+            () = pulse.answer() => continue,
         };
         match event {
             Ok(event) => take_in(&manager, event),
-            Err(error) => {
-                tracing::error!("the service no longer sees drives: {error}; restart the service");
-                return;
-            }
+            Err(error) => return anyhow::anyhow!(error),
         }
         manager.review();
     }

@@ -15,6 +15,7 @@ use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
 use crate::config::Config;
 use crate::drives::{Enrolment, Monitor, Register, luks, mount};
 use crate::hooks::{Event, Hooks, Kind};
+use crate::supervisor::Supervisor;
 use crate::untrusted_fd::QuarantinedFd;
 
 /// The dock. Cheap to clone.
@@ -46,6 +47,7 @@ impl DriveManager {
     pub(crate) async fn start(
         config: &Config,
         hooks: Hooks,
+        supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
         let monitor = Monitor::open().context("cannot listen to udev")?;
         let (state, run) = (config.state.clone(), config.run.clone());
@@ -53,7 +55,7 @@ impl DriveManager {
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
         let (manager, told) = Self::new(config, hooks, register, enrolments);
         let monitor = follow::what_is_there(monitor, &manager).await;
-        tokio::spawn(follow::follow(monitor, manager.clone()));
+        supervisor.start("follows udev", |pulse| follow::follow(monitor, manager.clone(), pulse));
         Ok((manager, told))
     }
 

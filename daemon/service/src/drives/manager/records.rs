@@ -162,7 +162,7 @@ mod tests {
         let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
         register.write(&enrolment).expect("written");
         let id = DriveId::from(enrolment.id);
-        let hooks = Hooks::start(None).expect("a thread");
+        let hooks = Hooks::start(None, ()).expect("a thread");
         let (manager, _plugged) = DriveManager::new(&Config::default(), hooks, register, vec![enrolment]);
         manager.lock().entries.insert(id.clone(), DriveEntry::new());
         let guard = manager.lock_drive(&id).await.expect("free");

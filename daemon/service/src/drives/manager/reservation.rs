@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drive_is_released_when_the_last_one_who_needs_it_ends() {
+    fn the_last_reservation_releases_the_drive() {
         const OFF: AfterUse = AfterUse::Released { switched_off: true };
         const UNMOUNTED: AfterUse = AfterUse::Released { switched_off: false };
         let last =

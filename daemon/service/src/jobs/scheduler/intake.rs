@@ -157,6 +157,7 @@ mod tests {
     use crate::config::{Config, VolumeName, VolumeRule};
     use crate::hooks::Hooks;
     use crate::jobs::{History, Jobs, ReceiveJobRequest, Scheduler, Total};
+    use crate::supervisor::Supervisor;
     use crate::untrusted_fd::QuarantinedFd;
     use crate::volumes::{Place, Volume};
     use crate::worker::Spawner;
@@ -166,11 +167,11 @@ mod tests {
         VolumeRule { name, path: PathBuf::from("/proc"), uuid: None }
     }
 
-    fn scheduler(state: &Path, config: &Config) -> Jobs {
+    fn scheduler(state: &Path, config: &Config, supervisor: &Supervisor) -> Jobs {
         let history = History::open(state, config.history).expect("a history");
-        let hooks = Hooks::start(None).expect("a thread");
+        let hooks = Hooks::start(None, ()).expect("a thread");
         let clock = ClockKeeper::open(state, Clock::system().expect("a clock")).expect("a record");
-        Scheduler::start(config, Arc::new(Spawner::start().expect("a thread")), history, hooks, clock)
+        Scheduler::start(config, Arc::new(Spawner::start(()).expect("a thread")), history, hooks, clock, supervisor)
     }
 
     fn request() -> ReceiveJobRequest {
@@ -190,8 +191,9 @@ mod tests {
     #[tokio::test]
     async fn a_removed_volume_accepts_no_job() {
         let state = tempfile::tempdir().expect("a folder");
+        let supervisor = Supervisor::new();
         let config = Config { volumes: vec![rule()], ..Config::default() };
-        let jobs = scheduler(state.path(), &config);
+        let jobs = scheduler(state.path(), &config, &supervisor);
         jobs.configured(&Config { volumes: Vec::new(), ..config }).await;
         let refused = jobs.receive(request()).await.expect_err("refused");
         assert!(matches!(refused, Error::Named(ErrorCode::NotFound, _)), "{refused:?}");
@@ -200,7 +202,8 @@ mod tests {
     #[tokio::test]
     async fn an_unusable_volume_fails_only_its_job() {
         let state = tempfile::tempdir().expect("a folder");
-        let jobs = scheduler(state.path(), &Config { volumes: vec![rule()], ..Config::default() });
+        let supervisor = Supervisor::new();
+        let jobs = scheduler(state.path(), &Config { volumes: vec![rule()], ..Config::default() }, &supervisor);
         let mut handle = jobs.receive(request()).await.expect("taken");
         let end = handle.job.wait_for(Job::is_over).await.expect("an end").clone();
         assert_eq!(end.state, JobState::Failed);

@@ -36,6 +36,7 @@ use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::source_locks::SourceLocks;
+use crate::supervisor::{Pulse, Supervisor};
 use crate::worker::{Report, Spawner};
 
 /// Jobs that ended are shown so long,
@@ -77,9 +78,10 @@ impl Scheduler {
         history: History,
         hooks: Hooks,
         clock: ClockKeeper,
+        supervisor: &Supervisor,
     ) -> Jobs {
         let (orders, waiting) = mpsc::channel(ORDERS);
-        let writer = HistoryWriter::start(history);
+        let writer = HistoryWriter::start(history, supervisor);
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
         let sources = Sources::new(&config.state);
@@ -103,18 +105,19 @@ impl Scheduler {
             lacking: Lacking::default(),
         };
         let busy = scheduler.busy.subscribe();
-        tokio::spawn(scheduler.work(waiting));
+        supervisor.start("schedules jobs", |pulse| scheduler.work(waiting, pulse));
         Jobs { orders, writer, queries, busy, live }
     }
 
-    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>) {
+    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut pulse: Pulse) -> anyhow::Error {
         loop {
             let forget = self.ended.front().map(|(when, _)| *when + SHOWN);
             tokio::select! {
                 order = waiting.recv() => match order {
                     Some(order) => self.take(order),
-                    None => return,
+                    None => return anyhow::anyhow!("its channel is closed"),
                 },
+                () = pulse.answer() => {}
                 () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => self.forget_oldest(),
             }
             self.advance();
@@ -132,7 +135,6 @@ impl Scheduler {
             SchedulerMessage::Mounts(ids) => self.mounts_changed(ids),
             SchedulerMessage::Configured(config) => self.configured(*config),
             SchedulerMessage::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
-            SchedulerMessage::Ping(reply) => drop(reply.send(())),
             SchedulerMessage::Stop(reply) => {
                 self.stopping.get_or_insert_default().push(reply);
                 self.end_all();

@@ -48,9 +48,9 @@ struct Program {
 }
 
 impl Spawner {
-    /// Starts the thread.
-    pub(crate) fn start() -> io::Result<Self> {
-        Self::of(Program { file: "/proc/self/exe".into(), arguments: vec!["worker".into()] })
+    /// Starts the thread, which has `alive` until it ends.
+    pub(crate) fn start(alive: impl Send + 'static) -> io::Result<Self> {
+        Self::of(Program { file: "/proc/self/exe".into(), arguments: vec!["worker".into()] }, alive)
     }
 
     /// Starts a worker and hands it its order. The descriptors are closed here, whatever comes of it.
@@ -78,14 +78,15 @@ impl Spawner {
     #[cfg(test)]
     pub(crate) fn playing(script: &str) -> Self {
         let arguments = ["-c", script].map(OsString::from).to_vec();
-        Self::of(Program { file: "/bin/sh".into(), arguments }).expect("a thread")
+        Self::of(Program { file: "/bin/sh".into(), arguments }, ()).expect("a thread")
     }
 
-    fn of(program: Program) -> io::Result<Self> {
+    fn of(program: Program, alive: impl Send + 'static) -> io::Result<Self> {
         let (requests, wanted) = mpsc::channel::<Request>();
         let (sockets, others) = packet::pair()?;
         let (tell, told) = mpsc::channel();
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
+            let _alive = alive;
             let alone = unshare(CloneFlags::CLONE_FILES);
             let is_alone = alone.is_ok();
             // Whoever starts it waits for this.

@@ -61,7 +61,7 @@ fn a_failed_action_is_retried_only_after_a_change() {
 }
 
 #[test]
-fn a_release_that_failed_is_tried_again_when_the_devices_or_the_mounts_are_others() {
+fn a_failed_release_is_retried_when_devices_or_mounts_changed() {
     let mut table = table(true);
     look(&mut table);
     let id = table.entries.keys().next().expect("an entry").clone();
