@@ -48,7 +48,7 @@ pub fn contents(fd: impl AsFd, tree: u64, go_on: impl Fn() -> bool) -> Result<Op
     TreeSearch::new(BUFFER).each(fd, &key, |key, _, bytes| {
         stopped = !go_on();
         // An item that makes no sense counts nothing: it is a sum, and whoever reads the files is told.
-        count.take(key, bytes).unwrap_or_default();
+        let _: Option<()> = count.take(key, bytes);
         if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok((!stopped).then(|| count.sum()))

@@ -66,6 +66,11 @@ pub(crate) fn signed(call: &'static str, value: u64) -> Result<i64> {
     i64::try_from(value).or(Err(Error { call, errno: Errno::EINVAL }))
 }
 
+/// Makes a call that need not succeed. Its caller says why, beside it; an error that matters is handled or logged instead.
+pub fn best_effort<T, E>(result: std::result::Result<T, E>) {
+    drop(result);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,7 +65,7 @@ impl AsFd for Held<'_> {
 impl Drop for Held<'_> {
     /// Where this fails it stays, unlocked, for who takes it next.
     fn drop(&mut self) {
-        names::remove_dir(self.dir, &self.name).unwrap_or_default();
+        crate::best_effort(names::remove_dir(self.dir, &self.name));
     }
 }
 

@@ -50,4 +50,4 @@ pub mod uuid_tree;
 pub mod xattr;
 mod xattr_at;
 
-pub use error::{Errno, Error, Result};
+pub use error::{Errno, Error, Result, best_effort};

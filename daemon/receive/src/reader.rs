@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::SyncSender;
 
+use butterdock_btrfs::best_effort;
 use butterdock_btrfs::file;
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 use nix::errno::Errno;
@@ -97,7 +98,7 @@ impl<'r> Reader<'r> {
         observer: &'r dyn Observer,
     ) -> Self {
         // It fails for what is no pipe, and where the user's pipes take up enough already.
-        fcntl(input, FcntlArg::F_SETPIPE_SZ(PIPE)).map(drop).unwrap_or_default();
+        best_effort(fcntl(input, FcntlArg::F_SETPIPE_SZ(PIPE)));
         let regular = file::stat(input).is_ok_and(|stat| stat.is_file());
         Self {
             input,

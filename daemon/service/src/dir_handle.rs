@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::Builder;
 use std::time::Duration;
 
+use butterdock_btrfs::best_effort;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -63,7 +64,7 @@ fn close(descriptor: OwnedFd) -> Option<oneshot::Receiver<()>> {
     let closing = move || {
         drop(descriptor);
         // Nobody need wait.
-        tell.send(()).unwrap_or_default();
+        best_effort(tell.send(()));
     };
     Builder::new().name("closes".to_owned()).spawn(closing).ok().map(|_thread| closed)
 }

@@ -176,14 +176,16 @@ impl BusServer {
     /// Waits until the end of every published job was published.
     pub(crate) async fn all_ends_published(&self) {
         // It closes only with this.
-        self.unfinished.subscribe().wait_for(|unfinished| *unfinished == 0).await.map(drop).unwrap_or_default();
+        drop(self.unfinished.subscribe().wait_for(|unfinished| *unfinished == 0).await);
     }
 
     /// Leaves the bus. A thread that the kernel holds keeps the process and with it the socket, and nobody else could have
     /// the name.
     pub(crate) async fn close(&self) {
         self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).abort_all();
-        self.connection.clone().close().await.unwrap_or_default();
+        if let Err(error) = self.connection.clone().close().await {
+            tracing::debug!("leaving the bus: {error}");
+        }
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {

@@ -1,5 +1,6 @@
 //! How much a worker may get in the way of others.
 
+use butterdock_btrfs::best_effort;
 use butterdock_btrfs::priority::{IoClass, set_io_class};
 use rustix::process::setpriority_process;
 use serde::{Deserialize, Serialize};
@@ -32,13 +33,13 @@ impl Priority {
     /// usual weight stays, which harms nobody.
     pub fn take(self) {
         if self.nice != 0 {
-            setpriority_process(None, self.nice.into()).unwrap_or_default();
+            best_effort(setpriority_process(None, self.nice.into()));
         }
         let class = match self.io {
             IoPriority::None => return,
             IoPriority::BestEffort(level) => IoClass::BestEffort(level),
             IoPriority::Idle => IoClass::Idle,
         };
-        set_io_class(class).unwrap_or_default();
+        best_effort(set_io_class(class));
     }
 }

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread::Builder;
 
+use butterdock_btrfs::best_effort;
 use butterdock_receive::{Control, Counts};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -139,7 +140,7 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
         drop(writer.join());
         let delivered = reports.were_delivered();
         // The other thread waits for orders that do not matter any more.
-        shutdown(socket, Shutdown::Both).unwrap_or_default();
+        best_effort(shutdown(socket, Shutdown::Both));
         Ok(delivered)
     });
     match delivered.map_err(refused)? {

@@ -15,7 +15,7 @@ use std::os::fd::AsFd as _;
 
 use butterdock_btrfs::subvolume::Received;
 use butterdock_btrfs::subvolumes::{self, Subvolume};
-use butterdock_btrfs::{Errno, Error as Fault, filesystem, names, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 
 use super::extents;
 use super::health::Health;
@@ -86,7 +86,7 @@ fn by_rename(hidden: &mut Hidden<'_>, name: &CStr, observer: &dyn Observer) -> R
     observer.phase(Phase::Publishing);
     names::rename_noreplace(destination, hidden.name(), destination, name).map_err(|fault| {
         // Where this fails, the next run's sweep removes it.
-        Record::remove(destination.as_fd(), info.uuid).unwrap_or_default();
+        best_effort(Record::remove(destination.as_fd(), info.uuid));
         not_named(fault, name)
     })?;
     hidden.published();

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use butterdock_btrfs::file::{Mode, OFlag};
 use butterdock_btrfs::held::Held;
-use butterdock_btrfs::{Errno, Error as Fault, file, flags, inode, names, random, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, flags, inode, names, random, subvolume};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
@@ -63,7 +63,7 @@ impl<'d> Hidden<'d> {
         }
         let mut hidden = Self::bring_out(destination, &nursery, &name).inspect_err(|_| {
             // Nothing is in it yet; if this fails too, the next run sweeps it.
-            subvolume::destroy(&nursery, &name).unwrap_or_default();
+            best_effort(subvolume::destroy(&nursery, &name));
         })?;
         drop(nursery);
         if parent.is_none() {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::held::{Held, is_at};
-use butterdock_btrfs::{Error as Fault, directory, subvolume};
+use butterdock_btrfs::{Error as Fault, best_effort, directory, subvolume};
 
 use super::destination::{Destination, HIDDEN};
 use super::hidden::lift;
@@ -28,7 +28,8 @@ impl Destination {
         if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
             sweep(staging.as_fd(), Owner::Root)?;
         }
-        Record::remove_orphans(self.as_fd(), RECORDS).unwrap_or_default();
+        // Records that stay are of no subvolume that is there: the next sweep removes them.
+        best_effort(Record::remove_orphans(self.as_fd(), RECORDS));
         Ok(())
     }
 }
@@ -45,7 +46,7 @@ fn sweep(directory: BorrowedFd<'_>, owner: Owner) -> Result<(), Error> {
         directory::entries_where(directory, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
     for name in left {
         // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
-        sweep_one(directory, &name, owner).unwrap_or_default();
+        best_effort(sweep_one(directory, &name, owner));
     }
     Ok(())
 }

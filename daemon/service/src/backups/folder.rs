@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, directory, names, subvolume, xattr};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, directory, names, subvolume, xattr};
 use rustix::fs::{Mode as Bits, fchmod, fstat};
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ fn make(above: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Unfit> {
     let named = make_private(&made).and_then(|()| names::rename_noreplace(above, &unfinished, above, name));
     if let Err(fault) = named {
         // By its id: others may have given another subvolume its name.
-        subvolume::destroy_by_id(above, id).unwrap_or_default();
+        best_effort(subvolume::destroy_by_id(above, id));
         // Another drive's job was quicker.
         if fault.errno != Errno::EEXIST {
             return Err(fault.into());
@@ -303,8 +303,9 @@ mod tests {
 
     impl Drop for Owner {
         fn drop(&mut self) {
-            self.0.kill().unwrap_or_default();
-            self.0.wait().map(drop).unwrap_or_default();
+            // It may have ended.
+            best_effort(self.0.kill());
+            best_effort(self.0.wait());
         }
     }
 

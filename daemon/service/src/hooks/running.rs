@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
+use butterdock_btrfs::best_effort;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
@@ -39,7 +40,8 @@ fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), S
         .map_err(failed)?;
     let in_time = ends_within(&child, patience);
     // The child has not been waited for, so the number of its group is still its own.
-    kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap_or_default();
+    // It fails where all of the group have ended.
+    best_effort(kill_process_group(Pid::from_child(&child), Signal::KILL));
     let status = child.wait().map_err(failed)?;
     match in_time {
         Ok(true) if status.success() => Ok(()),

@@ -166,20 +166,23 @@ impl Jobs {
 
     /// Tells which mounts there are.
     pub(crate) async fn mounts(&self, ids: HashSet<u64>) {
-        self.send(SchedulerMessage::Mounts(ids)).await.unwrap_or_default();
+        // A scheduler that has ended needs no mounts.
+        drop(self.send(SchedulerMessage::Mounts(ids)).await);
     }
 
     /// From now on the bounds and priorities are these; running jobs go on.
     pub(crate) async fn configured(&self, config: &Config) {
         self.writer.keep(config.history);
-        self.send(SchedulerMessage::Configured(Box::new(config.clone()))).await.unwrap_or_default();
+        // A scheduler that has ended needs no configuration.
+        drop(self.send(SchedulerMessage::Configured(Box::new(config.clone()))).await);
     }
 
     /// Takes no more jobs, ends those that there are, and returns when all of that is written down.
     pub(crate) async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
-        self.send(SchedulerMessage::Stop(reply)).await.unwrap_or_default();
-        answer.await.unwrap_or_default();
+        // A scheduler that has ended has no jobs to end.
+        drop(self.send(SchedulerMessage::Stop(reply)).await);
+        drop(answer.await);
         self.writer.settle().await;
     }
 

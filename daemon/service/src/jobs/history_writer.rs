@@ -69,8 +69,9 @@ impl HistoryWriter {
     /// Returns when everything is on disk.
     pub(super) async fn settle(&self) {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask::Settle(reply)).await.unwrap_or_default();
-        answer.await.unwrap_or_default();
+        // A writer that has ended has said so in the journal.
+        drop(self.asks.send(Ask::Settle(reply)).await);
+        drop(answer.await);
     }
 
     fn ask(&self, ask: Ask) {

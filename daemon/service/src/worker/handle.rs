@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use butterdock_btrfs::best_effort;
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
@@ -103,7 +104,7 @@ impl Process {
 
     fn kill(&self) {
         // It fails only for a process that is gone.
-        pidfd_send_signal(&self.descriptor, Signal::KILL).unwrap_or_default();
+        best_effort(pidfd_send_signal(&self.descriptor, Signal::KILL));
     }
 }
 

@@ -8,8 +8,6 @@
 mod escape;
 mod time;
 
-use std::io::Write as _;
-
 use crate::{Command, Compression, Extent, Time};
 use escape::{escaped, plain};
 
@@ -160,6 +158,5 @@ fn join(first: &[u8], second: &[u8]) -> Vec<u8> {
 }
 
 fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing into a Vec cannot fail.
-    out.write_fmt(text).unwrap_or_default();
+    out.extend_from_slice(text.to_string().as_bytes());
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::held::Held;
-use butterdock_btrfs::{Errno, Error as Fault, directory, filesystem, names, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, directory, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::error::BackupError;
@@ -53,7 +53,8 @@ impl<'f> PendingSnapshot<'f> {
         let hidden = c_name(name::hide(&name))?;
         subvolume::snapshot(folder, &hidden, source.fd, true).map_err(&making)?;
         let unmade = |fault| {
-            subvolume::destroy(folder, &hidden).unwrap_or_default();
+            // One that stays has a hidden name: the next backup sweeps it.
+            best_effort(subvolume::destroy(folder, &hidden));
             making(fault)
         };
         let (fd, snapshot) = open(folder, &hidden, &name).map_err(unmade)?;
@@ -93,7 +94,7 @@ impl Drop for PendingSnapshot<'_> {
     /// Where this fails, the next backup sweeps what has a hidden name, and thins what has not.
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Acquire) {
-            subvolume::destroy_by_id(self.folder, self.snapshot.id).unwrap_or_default();
+            best_effort(subvolume::destroy_by_id(self.folder, self.snapshot.id));
         }
     }
 }
@@ -106,7 +107,7 @@ pub(super) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) 
         let Some(name) = name_of(backup, left.to_bytes()) else { continue };
         // One that cannot be held, opened or deleted is no reason not to back up.
         if let Ok(Some(held)) = hold(folder, name) {
-            sweep_one(folder, source, name).unwrap_or_default();
+            best_effort(sweep_one(folder, source, name));
             drop(held);
         }
     }

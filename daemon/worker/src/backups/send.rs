@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use butterdock_btrfs::send::{Send, send};
-use butterdock_btrfs::{Errno, Error as Fault};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort};
 use butterdock_receive::{Control, ErrorKind, Observer, Options, Outcome, receive};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::SigSet;
@@ -37,7 +37,7 @@ impl Stream<'_> {
         no_file_data: bool,
     ) -> std::io::Result<ScopedJoinHandle<'scope, Result<(), Fault>>> {
         // Where a user's pipes take up too much already, the pipe stays as it is.
-        fcntl(&to, FcntlArg::F_SETPIPE_SZ(PIPE)).map(drop).unwrap_or_default();
+        best_effort(fcntl(&to, FcntlArg::F_SETPIPE_SZ(PIPE)));
         Builder::new().name("sender".to_owned()).spawn_scoped(threads, move || {
             // A signal that this thread takes would make the kernel begin the stream again in the middle of the pipe.
             SigSet::all().thread_block().map_err(|errno| Fault { call: "pthread_sigmask", errno })?;

@@ -8,6 +8,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use butterdock_btrfs::Error as Fault;
+use butterdock_btrfs::best_effort;
 use butterdock_btrfs::space::{self, Space};
 use butterdock_receive::{Control, ErrorKind, Outcome, sweep};
 
@@ -66,7 +67,8 @@ impl SpaceCheck<'_> {
                 .name("estimate".to_owned())
                 .spawn_scoped(threads, move || {
                     estimate();
-                    done.send(()).unwrap_or_default();
+                    // The other end waits no longer than it is patient.
+                    best_effort(done.send(()));
                 })
                 .map_err(|error| no_pipe(&error))?;
             match wait.recv_timeout(self.patience) {
@@ -96,7 +98,7 @@ impl SpaceCheck<'_> {
     /// knows; where that takes too long the transfer begins, and finds out.
     pub(super) fn look_for(&self, need: impl Fn() -> Option<Need>) -> Result<Option<Space>, BackupError> {
         // Where this fails, the receiver, which begins with it, says why.
-        sweep(self.destination).unwrap_or_default();
+        best_effort(sweep(self.destination));
         let mut deleted = Deleted::all(self.destination).map_err(self.words.unseen)?;
         if fits(&self.space()?, need().unwrap_or_default()).is_err() {
             space::wake_cleaner(self.destination).map_err(self.words.unseen)?;
@@ -126,12 +128,12 @@ impl SpaceCheck<'_> {
         let Ok(Some(estimate)) = Estimate::make(self.stream, self.id, self.since, stopped) else { return };
         (self.tell)(estimated_event(&estimate));
         let before = lock(before);
-        estimated.set(estimate).unwrap_or_default();
+        estimated.get_or_init(|| estimate);
         // The transfer goes on already. What it has brought is in the estimate, and the room is that of before it.
         if let Some(space) = *before
             && let Err(short) = fits(&space, Need::of(&estimate))
         {
-            late.set(short).unwrap_or_default();
+            late.get_or_init(|| short);
             self.control.stop();
         }
     }

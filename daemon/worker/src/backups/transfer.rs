@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
+use butterdock_btrfs::best_effort;
 use butterdock_btrfs::space::space;
 use butterdock_receive::{Candidates, ErrorKind, Kind, Observer, Options, Outcome, Phase, Published};
 
@@ -195,7 +196,7 @@ impl Observer for Along<'_> {
         if phase == Phase::Publishing {
             // Before the drive shows it: a worker that is killed in between leaves a snapshot too many, and none too few.
             // Where it fails, it is tried again at the end.
-            self.pending.show().unwrap_or_default();
+            best_effort(self.pending.show());
         }
     }
 

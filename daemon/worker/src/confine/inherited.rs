@@ -3,6 +3,7 @@
 //! The daemon opens everything close-on-exec, and so does this program's runtime. What is left comes from whoever started
 //! the daemon, or from a library of it that forgot; either would outlive it here.
 
+use butterdock_btrfs::best_effort;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -15,7 +16,7 @@ pub(super) fn close() -> io::Result<()> {
     }
     for descriptor in inherited {
         // The one that listed them is among them, and closed already.
-        nix::unistd::close(descriptor).unwrap_or_default();
+        best_effort(nix::unistd::close(descriptor));
     }
     Ok(())
 }

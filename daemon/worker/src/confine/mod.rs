@@ -32,7 +32,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use butterdock_btrfs::{Errno, filter, mounts, top};
+use butterdock_btrfs::{Errno, best_effort, filter, mounts, top};
 use nix::sys::stat::{Mode, umask};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::{set_name, set_no_new_privs};
@@ -84,7 +84,7 @@ pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
     // The engine gives modes whole, and a mask would cost it a call for each file.
     umask(Mode::empty());
     // Only to lower it is a privilege; where /proc does not let it be, the usual order holds.
-    std::fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY).unwrap_or_default();
+    best_effort(std::fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY));
     Ok(true)
 }
 

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use butterdock_btrfs::best_effort;
 use nix::fcntl::OFlag;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -152,13 +153,14 @@ impl Cryptsetup {
             scope.spawn(move || {
                 if let (Some(mut stdin), Some(secret)) = (stdin, secret) {
                     // A tool that ended early says why itself.
-                    stdin.write_all(&secret.0).unwrap_or_default();
+                    best_effort(stdin.write_all(&secret.0));
                 }
             });
             let said = scope.spawn(move || {
                 let mut said = Vec::new();
                 if let Some(pipe) = &mut complaint {
-                    pipe.take(4096).read_to_end(&mut said).unwrap_or_default();
+                    // What the tool says is for the journal: its status tells what happened.
+                    best_effort(pipe.take(4096).read_to_end(&mut said));
                 }
                 String::from_utf8_lossy(&said).into_owned()
             });

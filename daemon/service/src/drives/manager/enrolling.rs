@@ -209,7 +209,9 @@ fn write_token(mut plan: Plan, register: &Register, run: &std::path::Path) -> Do
         Ok(free) => Ok((mounted, plan, free)),
         Err(error) => {
             // Perhaps it was not written yet; without a token it means nothing.
-            register.forget(plan.enrolment.id).unwrap_or_default();
+            if let Err(error) = register.forget(plan.enrolment.id) {
+                tracing::debug!("the enrolment that failed is not forgotten: {error}");
+            }
             undo(&mounted);
             Err(error)
         }

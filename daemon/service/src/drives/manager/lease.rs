@@ -90,7 +90,7 @@ impl Lease {
     /// Waits until the drive is pulled out.
     pub(crate) async fn gone(&self) {
         // Whoever would tell keeps the mount: when that is over, so is the drive's stay.
-        self.gone.clone().wait_for(|gone| *gone).await.map(drop).unwrap_or_default();
+        drop(self.gone.clone().wait_for(|gone| *gone).await);
     }
 }
 

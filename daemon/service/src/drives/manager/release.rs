@@ -131,7 +131,8 @@ impl DriveManager {
                 }
             }
         };
-        timeout(LOOKS, ended).await.unwrap_or_default();
+        // A look that takes longer is ended by the release.
+        drop(timeout(LOOKS, ended).await);
     }
 
     /// Whoever has the turn calls it.

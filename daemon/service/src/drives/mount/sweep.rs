@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use butterdock_btrfs::{filesystem, scrub};
+use butterdock_btrfs::{best_effort, filesystem, scrub};
 use uuid::Uuid;
 
 use super::{detach, open_folder};
@@ -40,7 +40,8 @@ fn filesystem_at(path: &Path) -> Option<PathBuf> {
     if here == above.dev() {
         return None;
     }
-    scrub::cancel(&root).unwrap_or_default();
+    // It fails where none runs.
+    best_effort(scrub::cancel(&root));
     let fsid = filesystem::info(&root).ok()?.fsid;
     Some(PathBuf::from(format!("/sys/fs/btrfs/{}", Uuid::from_bytes(fsid))))
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use butterdock_btrfs::best_effort;
 use butterdock_receive::{Counts, Phase};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -149,7 +150,7 @@ impl Runner {
                     match &mut patience {
                         None => {
                             // One that cannot be asked is killed in a moment.
-                            worker.cancel().unwrap_or_default();
+                            best_effort(worker.cancel());
                             patience = Some(Patience::new(Instant::now(), why, seen.writing));
                         }
                         Some(patience) if why == Why::Stopping => patience.hurry(Instant::now()),

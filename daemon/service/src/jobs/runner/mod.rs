@@ -230,7 +230,7 @@ impl Runner {
 impl ToScheduler {
     /// The desk ends with the service; then there is nobody to tell.
     async fn tell(&self, told: RunnerEvent) {
-        self.scheduler.send(SchedulerMessage::Event(self.id, told)).await.unwrap_or_default();
+        drop(self.scheduler.send(SchedulerMessage::Event(self.id, told)).await);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::types::{Error, ErrorCode, JobResult, JobState};
+use butterdock_btrfs::best_effort;
 use butterdock_btrfs::mount_ids;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -90,7 +91,8 @@ impl Scheduler {
             let itself = self.itself.clone();
             tokio::spawn(async move {
                 if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
-                    itself.send(SchedulerMessage::Mounts(ids)).await.unwrap_or_default();
+                    // A scheduler that has ended needs no mounts.
+                    best_effort(itself.send(SchedulerMessage::Mounts(ids)).await);
                 }
             });
         }
@@ -136,7 +138,8 @@ impl Scheduler {
     pub(super) fn answer_stop(&mut self) {
         if self.jobs.values().all(|entry| entry.job.borrow().is_over()) {
             for reply in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
-                reply.send(()).unwrap_or_default();
+                // The caller may have left.
+                best_effort(reply.send(()));
             }
         }
     }

@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 
+use butterdock_btrfs::best_effort;
 use butterdock_worker::protocol::{Order, Start};
 use butterdock_worker::{Priority, packet};
 use nix::sched::{CloneFlags, unshare};
@@ -90,7 +91,7 @@ impl Spawner {
             let alone = unshare(CloneFlags::CLONE_FILES);
             let is_alone = alone.is_ok();
             // Whoever starts it waits for this.
-            tell.send(alone).unwrap_or_default();
+            best_effort(tell.send(alone));
             if is_alone {
                 wanted.into_iter().for_each(|answer| program.answer(&others, answer));
             }
@@ -106,7 +107,7 @@ impl Program {
         let socket = packet.and_then(|packet| packet.and_then(|mut packet| packet.descriptors.pop()).ok_or_else(ended));
         if let Err(Ok(mut unwanted)) = answer.send(socket.and_then(|socket| self.start(socket))) {
             // Nobody waits any more.
-            unwanted.kill().unwrap_or_default();
+            best_effort(unwanted.kill());
             std::thread::spawn(move || drop(unwanted.wait()));
         }
     }
@@ -131,7 +132,7 @@ fn watched(mut child: Child, start: impl FnOnce(Waiting) -> io::Result<()>) -> i
     let process = watch_over(Pid::from_child(&child), start);
     if process.is_err() {
         // It fails only for a child that has ended; that one is waited for as well.
-        child.kill().unwrap_or_default();
+        best_effort(child.kill());
         drop(child.wait());
     }
     process

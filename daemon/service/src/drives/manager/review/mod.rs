@@ -81,7 +81,7 @@ impl DriveManager {
     async fn step(&self, id: &DriveId) {
         let Ok(guard) = self.lock_drive(id).await else { return };
         // What goes wrong is the drive's problem, and is in the journal.
-        self.step_on(id).await.unwrap_or_default();
+        drop(self.step_on(id).await);
         self.done(guard);
     }
 }
