@@ -1,6 +1,6 @@
 //! From a command's number and payload to the command.
 
-use crate::attributes::Attributes;
+use crate::attribute::Attributes;
 use crate::layout::layout;
 use crate::{Command, Compression, ErrorKind, Extent, Version};
 

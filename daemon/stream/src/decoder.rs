@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use crate::assemble::{assemble, check};
-use crate::attributes::Attributes;
-use crate::block::Block;
+use crate::attribute::Attributes;
 use crate::crc::checksum;
 use crate::pool::Blocks;
-use crate::restart::holds_header;
-use crate::{Error, ErrorKind, Event, Framed, Limits, MAGIC, Place, Pool, PoolEmpty, Version};
-use crate::{FRAME, HEADER};
+use crate::pool::{Block, Shared};
+use crate::{Command, Error, ErrorKind, FRAME, HEADER, MAGIC, Place, Pool, PoolEmpty, Version};
 
 /// Decodes one input: a stream, or several behind one another.
 ///
@@ -255,4 +253,106 @@ fn begins_a_header(bytes: &[u8]) -> bool {
 #[cold]
 fn damaged(place: Place, bytes: &[u8], kind: ErrorKind) -> Error {
     Error { place, kind: if holds_header(bytes) { ErrorKind::RestartedInside } else { kind } }
+}
+
+/// The next thing in the stream.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Nothing yet: the decoder needs more bytes.
+    Starved,
+    /// A stream begins.
+    Header(Place, Version),
+    /// A command, checked.
+    Command(Framed<'a>),
+}
+
+/// A command and where it stood.
+#[derive(Debug)]
+pub struct Framed<'a> {
+    /// Where it stood.
+    pub place: Place,
+    /// The version of the stream it stood in.
+    pub version: Version,
+    /// The command.
+    pub command: Command<'a>,
+    pub(crate) block: &'a Block,
+}
+
+impl Framed<'_> {
+    /// Keeps a part of the command (a path, its data) beyond the decoder's next call.
+    ///
+    /// Nothing is copied if `part` was borrowed from this command; any other bytes are copied.
+    #[inline]
+    pub fn share(&self, part: &[u8]) -> Shared {
+        Shared::of(self.block, part)
+    }
+}
+
+/// How much of the magic must stand at the end of the bytes, where it is cut off, to count.
+const ENOUGH: usize = 4;
+
+/// Whether a stream header begins somewhere in these bytes.
+#[cold]
+pub(crate) fn holds_header(bytes: &[u8]) -> bool {
+    bytes.windows(MAGIC.len()).any(|window| window == MAGIC) || ends_with_part(bytes)
+}
+
+fn ends_with_part(bytes: &[u8]) -> bool {
+    (ENOUGH..MAGIC.len()).any(|length| MAGIC.get(..length).is_some_and(|part| bytes.ends_with(part)))
+}
+
+/// Caps in bytes on the payload of one command, checked before room is made for it.
+///
+/// The cap in force is the smaller one of `wire` and that of the stream's version. The defaults leave room for
+/// kernels with 64 KiB pages; a 4 KiB-page kernel emits at most 64 KiB in version 1 and 147 456 bytes from version 2 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Whatever the version.
+    pub wire: u32,
+    /// Version 1.
+    pub v1: u32,
+    /// Version 2.
+    pub v2: u32,
+    /// Version 3.
+    pub v3: u32,
+}
+
+impl Limits {
+    /// The cap in force in a stream of this version.
+    pub fn cap(&self, version: Version) -> u32 {
+        let own = match version {
+            Version::V1 => self.v1,
+            Version::V2 => self.v2,
+            Version::V3 => self.v3,
+        };
+        own.min(self.wire)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { wire: 16 << 20, v1: 128 << 10, v2: 512 << 10, v3: 512 << 10 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_found_anywhere_also_when_cut_off() {
+        assert!(holds_header(b"btrfs-stream\0\x01\0\0\0"));
+        assert!(holds_header(b"abcbtrfs-stream\0xyz"));
+        assert!(holds_header(b"btrfs-stre"));
+        assert!(holds_header(b"......btrf"));
+        assert!(!holds_header(b".......btr"));
+        assert!(!holds_header(b"btrfs-stream?"));
+        assert!(!holds_header(b""));
+    }
+
+    #[test]
+    fn the_smaller_cap_is_in_force() {
+        assert_eq!(Limits::default().cap(Version::V1), 128 << 10);
+        assert_eq!(Limits { wire: 4096, ..Limits::default() }.cap(Version::V2), 4096);
+    }
 }

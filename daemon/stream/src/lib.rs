@@ -42,32 +42,26 @@
 
 mod assemble;
 mod attribute;
-mod attributes;
-mod block;
 mod command;
 mod crc;
 mod decoder;
 mod encoder;
 mod error;
-mod event;
 mod layout;
-mod limits;
 mod payload;
-mod place;
 mod pool;
-mod restart;
 pub mod text;
 mod types;
 
 pub use attribute::Attribute;
-pub use block::Shared;
 pub use command::{Command, Extent, Identity};
 pub use decoder::Decoder;
+pub use decoder::Limits;
+pub use decoder::{Event, Framed};
 pub use encoder::{EncodeError, Encoder};
+pub use error::Place;
 pub use error::{Error, ErrorKind};
-pub use event::{Event, Framed};
-pub use limits::Limits;
-pub use place::Place;
+pub use pool::Shared;
 pub use pool::{Pool, PoolEmpty};
 pub use types::{Compression, Time, Uuid, Version};
 

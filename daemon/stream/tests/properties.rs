@@ -7,7 +7,7 @@ use butterdock_stream::{Decoder, Event, Limits, Pool, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::any::{Owned, commands};
-use support::seal::seal;
+use support::seal;
 use support::{decode, goldens, stream, transcript};
 
 /// How the input comes: in pieces of these sizes, again and again.

@@ -10,7 +10,7 @@ use butterdock_stream::{Command, Decoder, Encoder, Event, Framed, Limits, Pool, 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    each(&seal::seal(bytes), &mut |framed| {
+    each(&seal(bytes), &mut |framed| {
         let mut encoder = Encoder::new(framed.version);
         encoder.header();
         match encoder.command(&framed.command) {

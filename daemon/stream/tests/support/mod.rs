@@ -4,7 +4,6 @@
 
 pub(crate) mod any;
 pub(crate) mod hostile;
-pub(crate) mod seal;
 pub(crate) mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -96,4 +95,22 @@ pub(crate) fn stream(version: Version, commands: &[Command<'_>]) -> Vec<u8> {
     }
     encoder.command(&Command::End).unwrap();
     encoder.into_bytes()
+}
+
+/// Gives each command of a stream its right checksum again, as far as the lengths lead.
+pub(crate) fn seal(bytes: &[u8]) -> Vec<u8> {
+    let Some((header, mut rest)) = bytes.split_at_checked(17) else { return bytes.to_vec() };
+    let mut sealed = header.to_vec();
+    while let Some(([a, b, c, d, number @ .., _, _, _, _], tail)) = rest.split_first_chunk::<10>() {
+        let len = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        let Some((payload, tail)) = tail.split_at_checked(len) else { break };
+        let mut encoder = Encoder::new(Version::V1);
+        if encoder.raw(u16::from_le_bytes(*number), payload).is_err() {
+            break;
+        }
+        sealed.extend_from_slice(encoder.bytes());
+        rest = tail;
+    }
+    sealed.extend_from_slice(rest);
+    sealed
 }
