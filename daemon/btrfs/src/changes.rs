@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use crate::error::{Errno, Error, Result};
-use crate::raw::{array, le32, le64};
+use crate::ioctl::{array, le32, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
 
 /// `INODE_ITEM` of subvolume `tree` — the newest change time (seconds and nanoseconds since 1970) of its inodes, as far as

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use crate::error::Result;
-use crate::raw::{le16, le32, le64};
+use crate::ioctl::{le16, le32, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
 
 /// Sums over a subvolume.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use crate::error::{Errno, Error, Result};
 use crate::ioctl::{Direction, FS, Request, ioctl};
-use crate::raw::{array, le64};
+use crate::ioctl::{array, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
 
 /// What kind of extent it is.

@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use rustix::fs::{StatVfsMountFlags, fstatfs, fstatvfs};
 
 use crate::error::{Errno, Error, Result, retry};
+use crate::ioctl::until_nul;
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
-use crate::raw::until_nul;
 
 /// What a filesystem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use nix::libc;
 use rustix::mount::MountAttrFlags;
 
 use crate::error::{Errno, Result, retry};
-use crate::numbers::{FSMOUNT, MOUNT_SETATTR, OPEN_TREE, OPEN_TREE_ATTR};
+use crate::ioctl::{FSMOUNT, MOUNT_SETATTR, OPEN_TREE, OPEN_TREE_ATTR};
 
 /// `prctl(2)` with `PR_SET_SECCOMP` (`PR_SET_NO_NEW_PRIVS` before it, or `CAP_SYS_ADMIN`) — from now on `open_tree(2)`,
 /// `open_tree_attr(2)` and `mount_setattr(2)` fail with `EPERM` in the calling thread and in those it starts, and so does an

@@ -1,9 +1,8 @@
 //! This room makes an ioctl: the number is computed from the argument's size and checked against the known one when the
 //! crate is compiled, so that a struct with a wrong layout does not build.
-
 #![expect(unsafe_code, reason = "an ioctl takes a pointer whose meaning the type system does not know")]
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -100,4 +99,77 @@ pub(crate) unsafe fn ioctl_once<T>(fd: BorrowedFd<'_>, request: &Request, argume
     // SAFETY: the caller vouches for the argument; the kernel keeps no pointer after its return.
     let answer = unsafe { libc::ioctl(fd.as_raw_fd(), request.number, argument) };
     Errno::result(answer).map_err(|errno| Error { call: request.call, errno })
+}
+
+/// The `u16` at `at`, none when the bytes end before.
+pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+    array(bytes, at).map(u16::from_le_bytes)
+}
+
+/// The `u32` at `at`, none when the bytes end before.
+pub(crate) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
+    array(bytes, at).map(u32::from_le_bytes)
+}
+
+/// The `u64` at `at`, none when the bytes end before.
+pub(crate) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
+    array(bytes, at).map(u64::from_le_bytes)
+}
+
+/// `N` bytes at `at`, none when the bytes end before.
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+/// What stands before the first NUL: a C string in a field of fixed length.
+pub(crate) fn until_nul(field: &[u8]) -> &[u8] {
+    field.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// `open_tree(2)`, Linux 5.2.
+pub(crate) const OPEN_TREE: c_long = OPENAT2 - 9;
+/// `fsmount(2)`, Linux 5.2.
+pub(crate) const FSMOUNT: c_long = OPENAT2 - 5;
+/// `mount_setattr(2)`, Linux 5.12.
+pub(crate) const MOUNT_SETATTR: c_long = OPENAT2 + 5;
+/// `open_tree_attr(2)`, Linux 6.15.
+pub(crate) const OPEN_TREE_ATTR: c_long = OPENAT2 + 30;
+/// `fchmodat2(2)`, Linux 6.6.
+pub(crate) const FCHMODAT2: c_long = OPENAT2 + 15;
+/// `listmount(2)`, Linux 6.8.
+pub(crate) const LISTMOUNT: c_long = OPENAT2 + 21;
+/// `setxattrat(2)`, Linux 6.13.
+pub(crate) const SETXATTRAT: c_long = OPENAT2 + 26;
+/// `getxattrat(2)`, Linux 6.13.
+pub(crate) const GETXATTRAT: c_long = OPENAT2 + 27;
+/// `removexattrat(2)`, Linux 6.13.
+pub(crate) const REMOVEXATTRAT: c_long = OPENAT2 + 29;
+
+const OPENAT2: c_long = libc::SYS_openat2;
+
+const _: () = assert!(!GENERIC || FCHMODAT2 == 452 && SETXATTRAT == 463 && GETXATTRAT == 464 && REMOVEXATTRAT == 466);
+
+const _: () = assert!(
+    !GENERIC || OPEN_TREE == 428 && FSMOUNT == 432 && MOUNT_SETATTR == 442 && LISTMOUNT == 458 && OPEN_TREE_ATTR == 467
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_past_the_end_is_none() {
+        let bytes = [1, 0, 0, 0, 2, 0, 0, 0];
+        assert_eq!(le32(&bytes, 4), Some(2));
+        assert_eq!(le64(&bytes, 0), Some(0x0000_0002_0000_0001));
+        assert_eq!(le16(&bytes, 7), None);
+        assert_eq!(le64(&bytes, usize::MAX), None);
+    }
+
+    #[test]
+    fn a_field_without_a_nul_is_taken_whole() {
+        assert_eq!(until_nul(b"abc\0def"), b"abc");
+        assert_eq!(until_nul(b"abc"), b"abc");
+        assert_eq!(until_nul(b""), b"");
+    }
 }

@@ -13,9 +13,7 @@
 
 pub mod changes;
 pub mod clock;
-mod clone;
 pub mod contents;
-pub mod directory;
 pub mod encoded;
 mod error;
 pub mod extents;
@@ -28,26 +26,17 @@ pub mod held;
 mod held_model;
 pub mod inode;
 mod ioctl;
-pub mod mount_ids;
-pub mod mount_table;
 pub mod mounts;
 pub mod names;
-mod numbers;
 pub mod priority;
 pub mod random;
-mod raw;
-mod received;
 pub mod roots;
 pub mod scrub;
 pub mod search;
 pub mod send;
 pub mod space;
-mod stat;
 pub mod subvolume;
-pub mod subvolumes;
 pub mod top;
-pub mod uuid_tree;
 pub mod xattr;
-mod xattr_at;
 
 pub use error::{Errno, Error, Result, best_effort};

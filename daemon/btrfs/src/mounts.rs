@@ -2,20 +2,22 @@
 //!
 //! Whether a device's node may be opened is asked of the mount through which it is reached, not of the filesystem: the
 //! same node opens through one mount and is refused (`EACCES`) through another.
+#![expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2) and listmount(2)")]
 
-#![expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2)")]
-
+use std::collections::HashSet;
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::LazyLock;
 
 use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 
 use crate::error::{Errno, Result, retry};
-use crate::numbers::MOUNT_SETATTR;
+use crate::ioctl::{LISTMOUNT, MOUNT_SETATTR};
 
 /// `open_tree(2)` with `OPEN_TREE_CLONE`, `mount_setattr(2)` (`CAP_SYS_ADMIN`) — the same directory as the root of a mount
 /// of its own that is nodev, nosuid and noexec, is attached nowhere, and goes away with the descriptor and those opened
@@ -62,4 +64,207 @@ fn refuse_devices(at: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result
         Errno::result(answer)
     })?;
     Ok(())
+}
+
+/// `statx(2)`, `STATX_MNT_ID_UNIQUE`, before Linux 6.8 `STATX_MNT_ID` — the mount through which it was opened; 0 where the
+/// kernel does not tell.
+#[must_use]
+pub fn unique_id(descriptor: impl AsFd) -> u64 {
+    let wanted = if *UNIQUE { MNT_ID_UNIQUE } else { StatxFlags::MNT_ID };
+    let facts = statx(descriptor, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted);
+    facts.ok().filter(|facts| facts.stx_mask & wanted.bits() != 0).map_or(0, |facts| facts.stx_mnt_id)
+}
+
+/// `listmount(2)`, before Linux 6.8 `/proc/self/mountinfo` — all mounts that this process sees, in the numbers of [`unique_id`].
+///
+/// # Errors
+/// /proc is not mounted, or there is no memory.
+pub fn ids() -> io::Result<HashSet<u64>> {
+    if *UNIQUE {
+        return listed().map_err(io::Error::other);
+    }
+    // Bytes: a mount point's name need not be UTF-8.
+    Ok(parse_ids(&std::fs::read("/proc/self/mountinfo")?))
+}
+
+/// `linux/stat.h`, Linux 6.8.
+const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+/// `LSMT_ROOT` of `linux/mount.h`: below the caller's root, itself with them.
+const ROOT: u64 = u64::MAX;
+
+/// Both calls have to be there, and allowed: a sandbox may know the one and not the other.
+static UNIQUE: LazyLock<bool> = LazyLock::new(|| {
+    let told = |facts: rustix::fs::Statx| facts.stx_mask & MNT_ID_UNIQUE.bits() != 0;
+    let root = statx(CWD, c"/", AtFlags::STATX_DONT_SYNC, MNT_ID_UNIQUE);
+    root.is_ok_and(told) && page(0).is_ok()
+});
+
+/// `struct mnt_id_req` (`linux/mount.h`), as Linux 6.8 has it.
+#[repr(C)]
+struct RawRequest {
+    size: u32,
+    spare: u32,
+    mount: u64,
+    after: u64,
+}
+
+const _: () = assert!(size_of::<RawRequest>() == 24);
+
+/// So many are asked for at a time.
+const PAGE: usize = 256;
+
+fn listed() -> Result<HashSet<u64>> {
+    let mut found = HashSet::new();
+    let mut last = 0;
+    loop {
+        let page = page(last)?;
+        found.extend(&page);
+        match page.last() {
+            // They come in the order of their numbers.
+            Some(&number) if page.len() == PAGE && number > last => last = number,
+            Some(_) | None => return Ok(found),
+        }
+    }
+}
+
+fn page(after: u64) -> Result<Vec<u64>> {
+    let mut numbers = vec![0_u64; PAGE];
+    let request = RawRequest { size: 24, spare: 0, mount: ROOT, after };
+    let count = retry("listmount", || {
+        let (request, numbers) = (std::ptr::from_ref(&request), numbers.as_mut_ptr());
+        // SAFETY: the kernel reads one `RawRequest`, whose size is in it, writes at most `PAGE` numbers into a buffer of so
+        // many, and keeps no pointer.
+        let answer = unsafe { libc::syscall(LISTMOUNT, request, numbers, PAGE, 0) };
+        Errno::result(answer)
+    })?;
+    numbers.truncate(usize::try_from(count).unwrap_or_default());
+    Ok(numbers)
+}
+
+/// The first field of each line.
+fn parse_ids(text: &[u8]) -> HashSet<u64> {
+    let first = |line: &[u8]| std::str::from_utf8(line.split(|&byte| byte == b' ').next()?).ok()?.parse().ok();
+    text.split(|&byte| byte == b'\n').filter_map(first).collect()
+}
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mount {
+    /// Its number, which another one gets when it is gone.
+    pub id: u64,
+    /// The filesystem, as `major:minor`: one for all mounts of it, and not the device of its files.
+    pub filesystem: Vec<u8>,
+    /// The directory that is its root, as a path from the top of the filesystem.
+    pub root: Vec<u8>,
+    /// Where it is mounted, as a path from the root directory of the process.
+    pub mount_point: Vec<u8>,
+}
+
+/// The lines of a `mountinfo` file, in their order: a later one may cover an earlier one. Lines of another form are left out.
+#[must_use]
+pub fn parse(text: &[u8]) -> Vec<Mount> {
+    text.split(|&byte| byte == b'\n').filter_map(parse_line).collect()
+}
+
+/// `statx(2)`, `STATX_MNT_ID` (Linux 5.8) — the number of the mount through which it was opened, as [`Mount::id`] has it; none
+/// where the kernel does not tell.
+///
+/// # Errors
+/// `EBADF`.
+pub fn id_of(descriptor: impl AsFd) -> Result<Option<u64>> {
+    let facts = retry("statx", || statx(&descriptor, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
+    Ok((facts.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(facts.stx_mnt_id))
+}
+
+/// `openat(2)` with `O_PATH` — the directory that holds this one; from the root of a mount, the one that holds its mount point.
+/// From the root directory of the process it is that itself.
+///
+/// # Errors
+/// `EACCES`, `ENOTDIR`.
+pub fn above(directory: impl AsFd) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    retry("openat", || openat(&directory, c"..", flags, Mode::empty()))
+}
+
+fn parse_line(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|&byte| byte == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let filesystem = fields.nth(1)?.to_vec();
+    let (root, mount_point) = (unescape(fields.next()?), unescape(fields.next()?));
+    Some(Mount { id, filesystem, root, mount_point })
+}
+
+/// Blanks and their like are written as a backslash and three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        text.push(match (byte, behind) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..]) => {
+                rest = after;
+                (a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')
+            }
+            (other, _) => other,
+        });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn mounts_are_read_also_beside_names_that_are_no_text() {
+        let text =
+            b"22 28 0:21 / /proc rw - proc proc rw\n96 28 0:40 / /mnt/\xff\\040x rw shared:1 - btrfs /dev/loop0 rw\n";
+        assert_eq!(parse_ids(text), HashSet::from([22, 96]));
+    }
+
+    #[test]
+    fn the_mount_of_what_is_open_is_among_all() {
+        let all = ids().expect("mounts");
+        for path in ["/", "/proc", "/dev/null"] {
+            let mount = unique_id(File::open(path).expect("opened"));
+            assert!(mount != 0 && all.contains(&mount), "{path}: {mount} is not in {all:?}");
+        }
+    }
+
+    #[test]
+    fn both_ways_find_as_many() {
+        if *UNIQUE {
+            let known = parse_ids(&std::fs::read("/proc/self/mountinfo").expect("read"));
+            // Others mount and unmount meanwhile.
+            let listed = listed().expect("listed");
+            assert!(listed.len().abs_diff(known.len()) < 10, "{} and {}", listed.len(), known.len());
+            assert!(listed.is_disjoint(&known), "they are numbers of another kind");
+        }
+    }
+
+    #[test]
+    fn a_line_is_parsed_also_with_blanks_in_names() {
+        let text = b"36 35 0:33 /@/a\\040b /mnt/\\134040\\011x rw,noatime master:1 - btrfs /dev/sda rw\nnonsense\n";
+        let filesystem = b"0:33".to_vec();
+        let expected = Mount { id: 36, filesystem, root: b"/@/a b".to_vec(), mount_point: b"/mnt/\\040\tx".to_vec() };
+        assert_eq!(parse(text), [expected]);
+    }
+
+    #[test]
+    fn the_mount_of_a_directory_is_in_the_table() {
+        let table = parse(&std::fs::read("/proc/thread-self/mountinfo").unwrap());
+        let proc = id_of(File::open("/proc").unwrap()).unwrap().unwrap();
+        let found = table.iter().find(|mount| mount.id == proc).unwrap();
+        assert_eq!((&found.root[..], &found.mount_point[..]), (&b"/"[..], &b"/proc"[..]));
+    }
+
+    #[test]
+    fn above_a_mount_is_what_holds_its_mount_point() {
+        let above = File::from(above(File::open("/proc").unwrap()).unwrap()).metadata().unwrap();
+        let root = std::fs::metadata("/").unwrap();
+        assert_eq!((above.dev(), above.ino()), (root.dev(), root.ino()));
+    }
 }

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Errno, Error, Result};
+use crate::ioctl::array;
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
-use crate::raw::array;
 
 /// A key of a tree. Keys are ordered by objectid, then kind, then offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

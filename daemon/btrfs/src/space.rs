@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Errno, Error, Result};
 use crate::filesystem::{device_info, info};
+use crate::ioctl::array;
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
-use crate::raw::array;
 
 /// What is there of one kind of space, in bytes as files see them: before mirrors and parity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

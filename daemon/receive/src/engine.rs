@@ -15,7 +15,7 @@ use crate::control::{Control, Counts};
 use crate::error::{Cause, Error, Failure};
 use crate::observer::{Kind, Observer, Phase, Published};
 use crate::options::{Options, Publication};
-use crate::place::{Destination, Health, Hidden, Parents, check, publish, subvolume_name};
+use crate::place::{Destination, Health, Hidden, Parents, check_extents, publish, subvolume_name};
 use crate::plan::{Action, Begin, Step};
 use crate::reader::{Batch, Reader, Then};
 use crate::real::RealVolume;
@@ -305,7 +305,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         let written = receiving.applier.surrender();
         let root = receiving.hidden.root();
         filesystem::sync(root).map_err(|fault| Error::call("write the filesystem out", fault))?;
-        check(root, written)
+        check_extents(root, written)
     }
 }
 

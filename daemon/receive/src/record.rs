@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::RootItem;
 use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{Errno, Error as Fault, directory, names, random, uuid_tree};
+use butterdock_btrfs::{Errno, Error as Fault, names, random, roots};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Cause, Error};
@@ -110,7 +110,7 @@ impl Record {
     pub fn list(directory: BorrowedFd<'_>) -> Result<Vec<Self>, Error> {
         let Some(records) = records(directory)? else { return Ok(Vec::new()) };
         let named = |name: &CStr| uuid_of(name.to_bytes()).is_some();
-        let names = directory::entries_where(&records, named).map_err(doing("list the records"))?;
+        let names = names::entries_where(&records, named).map_err(doing("list the records"))?;
         let mut found = Vec::new();
         for name in names {
             match read_named(&records, &name) {
@@ -159,7 +159,7 @@ impl Record {
     /// [`Cause::Call`].
     pub fn remove_orphans(directory: BorrowedFd<'_>, most: usize) -> Result<(), Error> {
         let Some(records) = records(directory)? else { return Ok(()) };
-        let mut names = directory::entries(&records).map_err(doing("list the records"))?;
+        let mut names = names::entries(&records).map_err(doing("list the records"))?;
         if names.len() > most {
             let random = random::sixteen().map_err(doing("draw a random number"))?;
             let [low, high, ..] = random;
@@ -170,7 +170,7 @@ impl Record {
             // A temporary one is named by its subvolume too.
             let uuid = name.to_bytes().split(|&byte| byte == b'.').next().and_then(uuid_of);
             let Some(uuid) = uuid else { continue };
-            if uuid_tree::subvolumes_by_uuid(&records, uuid).map_err(doing("look up a uuid"))?.is_empty() {
+            if roots::subvolumes_by_uuid(&records, uuid).map_err(doing("look up a uuid"))?.is_empty() {
                 remove_named(&records, &name)?;
             }
         }

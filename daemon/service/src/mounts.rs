@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use butterdock_btrfs::mount_ids;
+use butterdock_btrfs::mounts;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -83,7 +83,7 @@ pub(crate) async fn follow_mounts(
     mut pulse: Pulse,
 ) -> anyhow::Error {
     loop {
-        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
+        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mounts::ids).await {
             jobs.mounts(ids).await;
         }
         manager.mounts_changed();

@@ -2,6 +2,7 @@
 
 use butterdock_btrfs::best_effort;
 use butterdock_btrfs::priority::{IoClass, set_io_class};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::process::setpriority_process;
 use serde::{Deserialize, Serialize};
 
@@ -42,4 +43,12 @@ impl Priority {
         };
         best_effort(set_io_class(class));
     }
+}
+
+/// Clone sources and directories are kept open. Programs that use select(2) need the soft limit low; this one does not.
+pub fn raise_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    // Where it is refused the old limit stays, which is enough for most streams.
+    best_effort(raised);
 }

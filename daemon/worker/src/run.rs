@@ -14,8 +14,19 @@ use super::job::Job;
 use super::protocol::{Order, Report, Start, WorkerError};
 use super::report_writer::{self, ReportWriter};
 use super::{failure, packet};
-use crate::exit_status::{MISUNDERSTOOD, REFUSED, UNAVAILABLE, USAGE};
-use crate::limits;
+use crate::priority;
+
+/// `EX_USAGE`: the worker was not started by the daemon.
+const USAGE: u8 = 64;
+
+/// `EX_UNAVAILABLE`: the daemon that the worker works for went away.
+const UNAVAILABLE: u8 = 69;
+
+/// `EX_OSERR`: the kernel refused a restriction, a thread or a descriptor that the worker cannot do without.
+const REFUSED: u8 = 71;
+
+/// `EX_PROTOCOL`: an order that was not understood.
+const MISUNDERSTOOD: u8 = 76;
 
 /// Does the one order that comes through standard input.
 ///
@@ -56,7 +67,7 @@ impl Stop {
 
 fn work() -> Result<(), Stop> {
     let socket = daemon_socket()?;
-    limits::raise_open_files();
+    priority::raise_open_files();
     let (start, descriptors) = receive_start(socket.as_fd())?;
     let job = match Job::new(start.order, descriptors) {
         Ok(job) => job,

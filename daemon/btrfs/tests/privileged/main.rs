@@ -1,9 +1,6 @@
 //! Every call of the crate on real volumes: what it does, and the errno that it promises. Needs root and loop devices.
 
 #[cfg(test)]
-mod privileged_changes;
-mod privileged_contents;
-#[cfg(test)]
 mod privileged_encoded;
 #[cfg(test)]
 mod privileged_extents;
@@ -23,8 +20,6 @@ mod privileged_scrub;
 mod privileged_subvolume;
 #[cfg(test)]
 mod privileged_top;
-#[cfg(test)]
-mod privileged_uuid_tree;
 #[cfg(test)]
 mod privileged_xattr;
 

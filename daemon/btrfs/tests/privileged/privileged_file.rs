@@ -6,11 +6,13 @@ use std::io::IoSlice;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
 
+use butterdock_btrfs::contents::contents;
 use butterdock_btrfs::file::{
     Mode, OFlag, Verity, clone_range, enable_verity, fallocate, lock_exclusive, open_beneath, openat_new, punch_hole,
     stat, stat_at, truncate, write_at,
 };
-use butterdock_btrfs::{Errno, names, subvolume};
+use butterdock_btrfs::subvolume::{create, info};
+use butterdock_btrfs::{Errno, filesystem, names, xattr};
 
 use crate::rig::{Volume, text};
 
@@ -41,7 +43,7 @@ fn a_path_cannot_leave_its_directory_nor_follow_a_symlink() {
 #[test]
 fn a_path_can_walk_into_another_subvolume_and_its_device_tells() {
     let volume = Volume::new();
-    subvolume::create(volume.root(), c"nested").unwrap();
+    create(volume.root(), c"nested").unwrap();
     let nested = open_beneath(volume.root(), c"nested", OFlag::O_RDONLY, Mode::empty()).unwrap();
     assert_ne!(stat(&nested).unwrap().dev, stat(volume.root()).unwrap().dev);
 }
@@ -172,4 +174,34 @@ fn a_lock_is_held_by_one_descriptor_until_it_is_closed() {
 
 fn new_file(path: &Path) -> File {
     OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap()
+}
+
+#[test]
+fn names_paths_attributes_and_extents_are_counted() {
+    let volume = Volume::new();
+    create(volume.root(), c"one").unwrap();
+    let at = volume.path().join("one");
+    fs::create_dir_all(at.join("ab/cde")).unwrap();
+    fs::write(at.join("ab/cde/file"), [7; 10_000]).unwrap();
+    fs::write(at.join("small"), "seven..").unwrap();
+    fs::hard_link(at.join("small"), at.join("ab/other")).unwrap();
+    symlink("small", at.join("link")).unwrap();
+    File::create(at.join("hole")).unwrap().set_len(1 << 30).unwrap();
+    xattr::set(File::open(at.join("small")).unwrap(), c"user.note", b"12345").unwrap();
+    let one = File::open(&at).unwrap();
+    filesystem::sync(&one).unwrap();
+
+    let id = info(&one).unwrap().id;
+    let all = contents(volume.root(), id, || true).unwrap().unwrap();
+    assert_eq!((all.inodes, all.names), (7, 7), "the root has no name, and one file has two");
+    let paths = ["ab", "ab/cde", "ab/cde/file", "small", "ab/other", "link", "hole"];
+    assert_eq!(all.path_bytes, paths.iter().map(|path| path.len() as u64).sum::<u64>());
+    assert_eq!(all.xattrs, 1);
+    assert!(all.xattr_bytes >= 14, "{all:?}");
+    // The target of a link is stored as an extent.
+    assert_eq!((all.extents, all.data), (3, 10_000 + 7 + 5));
+    assert_eq!((all.stored, all.compressed), (all.data, 0), "nothing is compressed");
+
+    assert_eq!(contents(volume.root(), id, || false), Ok(None));
+    assert_eq!(contents(volume.root(), 4242, || true).unwrap_err().errno, Errno::ENOENT);
 }

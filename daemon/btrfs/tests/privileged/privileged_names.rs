@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 
-use butterdock_btrfs::directory::{entries, entries_where};
+use butterdock_btrfs::names::{entries, entries_where};
 use butterdock_btrfs::names::{link, make_dir, make_node, make_symlink, remove_dir, rename, rename_noreplace, unlink};
 use butterdock_btrfs::subvolume::{create, set_read_only};
 use butterdock_btrfs::{Errno, file};

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::time::UNIX_EPOCH;
 
-use butterdock_btrfs::roots::{path_of, root_backref, root_item};
+use butterdock_btrfs::roots::{path_of, root_backref, root_item, subvolumes_by_received_uuid, subvolumes_by_uuid};
 use butterdock_btrfs::search::{Key, SearchKey, TreeSearch};
 use butterdock_btrfs::subvolume::{Received, create, destroy, info, set_read_only, set_received, snapshot};
 use butterdock_btrfs::{Errno, filesystem, names};
@@ -137,4 +137,57 @@ fn a_search_ends_when_the_caller_breaks_and_names_a_tree_that_is_not_there() {
     assert_eq!(seen, 1);
     let error = TreeSearch::new(65536).each(&root, &all(4242), |_, _, _| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(error.errno, Errno::ENOENT);
+}
+
+#[test]
+fn all_subvolumes_under_one_received_uuid_are_found() {
+    let volume = Volume::new();
+    let root = volume.root();
+    create(&root, c"one").unwrap();
+    let one = File::open(volume.path().join("one")).unwrap();
+    let uuid = *b"\x01\x02\x03\x04\x05\x06\x07\x08\xf9\xfa\xfb\xfc\xfd\xfe\xff\x00";
+    set_received(&one, &Received { uuid, stransid: 9 }).unwrap();
+    for name in [c"two", c"three", c"four"] {
+        snapshot(&root, name, &one, true).unwrap();
+    }
+    let mut wanted = vec![info(&one).unwrap().id];
+    for name in ["two", "three", "four"] {
+        wanted.push(info(File::open(volume.path().join(name)).unwrap()).unwrap().id);
+    }
+    let mut found = subvolumes_by_received_uuid(&root, uuid).unwrap();
+    found.sort_unstable();
+    assert_eq!(found, wanted);
+    assert_eq!(subvolumes_by_uuid(&root, uuid), Ok(vec![]));
+}
+
+#[test]
+fn a_subvolume_is_found_by_its_own_uuid_from_any_inode_of_the_filesystem() {
+    let volume = Volume::new();
+    create(volume.root(), c"one").unwrap();
+    let one = File::open(volume.path().join("one")).unwrap();
+    let told = info(&one).unwrap();
+    fs::write(volume.path().join("file"), "content").unwrap();
+    let file = File::open(volume.path().join("file")).unwrap();
+    assert_eq!(subvolumes_by_uuid(&file, told.uuid), Ok(vec![told.id]));
+    assert_eq!(subvolumes_by_received_uuid(&file, told.uuid), Ok(vec![]));
+    let outside = subvolumes_by_uuid(File::open(volume.outside()).unwrap(), told.uuid).unwrap_err();
+    assert_eq!((outside.call, outside.errno), ("BTRFS_IOC_TREE_SEARCH_V2", Errno::ENOTTY));
+}
+
+#[test]
+fn more_candidates_than_a_page_holds_are_all_found() {
+    let volume = Volume::new();
+    let root = volume.root();
+    let uuid = [0xee; 16];
+    let mut wanted = Vec::new();
+    for number in 0..600 {
+        let name = std::ffi::CString::new(format!("subvolume-{number}")).unwrap();
+        create(&root, &name).unwrap();
+        let made = File::open(volume.path().join(name.to_str().unwrap())).unwrap();
+        set_received(&made, &Received { uuid, stransid: number }).unwrap();
+        wanted.push(info(&made).unwrap().id);
+    }
+    let mut found = subvolumes_by_received_uuid(&root, uuid).unwrap();
+    found.sort_unstable();
+    assert_eq!(found, wanted);
 }

@@ -2,9 +2,9 @@
 
 use std::thread::scope;
 
-use super::access::open_up;
 use super::applier::{Applier, Way};
 use super::attributes::Ineffective;
+use super::attributes::open_up;
 use super::clone::Cloned;
 use super::faults::Faults;
 use super::perform::Rules;

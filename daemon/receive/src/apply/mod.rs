@@ -9,30 +9,26 @@
 //!
 //! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
 
-mod access;
 mod applier;
 #[cfg(test)]
 mod apply_steps;
 mod attributes;
 mod clone;
-mod create;
 mod deferred;
 mod encoded;
 mod faults;
 mod names;
 mod perform;
-mod readers;
-mod spread;
 #[cfg(test)]
 mod tests;
 mod writer_thread;
 mod writer_threads;
 
-pub(crate) use access::open_up;
 pub(crate) use applier::Way;
 pub(crate) use applier::{Applier, Finished};
 #[cfg(test)]
 pub(crate) use apply_steps::apply_steps;
+pub(crate) use attributes::open_up;
 pub(crate) use attributes::{Ineffective, REFUSING};
 pub(crate) use clone::Cloned;
 pub(crate) use encoded::Written;

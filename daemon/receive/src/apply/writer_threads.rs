@@ -1,12 +1,13 @@
 //! The threads that write data, and the order between them.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::thread::Scope;
 
 use super::encoded::Written;
 use super::perform::{Rules, Task};
-use super::readers::Readers;
-use super::spread::Spread;
 use super::writer_thread::WriterThread;
+use crate::plan::Change;
 use crate::volume::Inode;
 
 /// Work of this many bytes is large. It is done by the caller where its writer thread has nothing to do: to wake a writer thread, and to
@@ -150,5 +151,136 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
         if let Some(writer_thread) = self.writer_threads.get_mut(writer_thread) {
             writer_thread.wait(given);
         }
+    }
+}
+
+/// Less than this is not worth waiting for all writer threads at its end.
+const LEAST: usize = 128 << 10;
+
+/// The file that is spread over the writer threads.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    /// Its inode.
+    pub(crate) number: u64,
+    /// Where the last task ended in the file.
+    pub(crate) end: u64,
+    /// The writer thread that had it.
+    pub(crate) turn: usize,
+}
+
+impl Spread {
+    /// The range of the file that a task writes, if it may go to any writer thread.
+    pub(crate) fn range<I>(task: &Task<I>) -> Option<Range<u64>> {
+        if task.weight() < LEAST {
+            return None;
+        }
+        let mut whole: Option<Range<u64>> = None;
+        for (_, change) in &task.changes {
+            let Change::Encoded { extent, .. } = change else { return None };
+            let range = extent.file_offset..extent.file_offset.checked_add(extent.file_len)?;
+            let start = match &whole {
+                Some(before) if range.start < before.end => return None,
+                Some(before) => before.start,
+                None => range.start,
+            };
+            whole = Some(start..range.end);
+        }
+        whole
+    }
+}
+
+/// Entries above which finished ones are dropped.
+const ENTRIES: usize = 256;
+
+/// For an inode that is read from, the writer thread that reads it, and how many tasks that writer thread must have done until then.
+#[derive(Debug, Default)]
+pub(crate) struct Readers {
+    by_source: HashMap<u64, (usize, u64)>,
+}
+
+impl Readers {
+    /// The writer thread will read from `source` with its task number `given`. Answers who else does, and must be waited for:
+    /// one reader of each inode is remembered.
+    pub(crate) fn insert(&mut self, source: u64, writer_thread: usize, given: u64) -> Option<(usize, u64)> {
+        self.by_source.insert(source, (writer_thread, given)).filter(|(other, _)| *other != writer_thread)
+    }
+
+    /// Forgets an inode that is about to change, and answers who reads from it.
+    pub(crate) fn take(&mut self, number: u64) -> Option<(usize, u64)> {
+        if self.by_source.is_empty() { None } else { self.by_source.remove(&number) }
+    }
+
+    /// Forgets readers that are through, when there are many; `done` tells how far a writer thread has come.
+    pub(crate) fn prune(&mut self, done: impl Fn(usize) -> u64) {
+        if self.by_source.len() > ENTRIES {
+            self.by_source.retain(|_, (writer_thread, given)| done(*writer_thread) < *given);
+        }
+    }
+
+    /// Everybody is through.
+    pub(crate) fn clear(&mut self) {
+        self.by_source.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_stream::{Compression, Extent, Place};
+
+    use super::*;
+    use crate::name::StreamPath;
+
+    const K: u64 = 1024;
+
+    fn encoded(file_offset: u64, payload: usize) -> Change {
+        let (file_len, compression) = (128 * K, Compression::Zstd);
+        let extent =
+            Extent { file_offset, file_len, decoded_len: file_len, decoded_offset: 0, compression, encryption: 0 };
+        Change::Encoded { extent, payload: vec![0; payload].into() }
+    }
+
+    fn task(changes: Vec<Change>) -> Task<()> {
+        let changes = changes.into_iter().map(|change| (Place { command: 1, at: 0 }, change)).collect();
+        Task { inode: (), path: StreamPath::new(b"f").unwrap(), fresh: None, changes, sources: Vec::new() }
+    }
+
+    #[test]
+    fn payloads_behind_one_another_may_go_to_any_lane() {
+        let range = Spread::range(&task(vec![encoded(0, 70 << 10), encoded(256 * K, 70 << 10)]));
+        assert_eq!(range, Some(0..384 * K));
+    }
+
+    #[test]
+    fn what_overlaps_or_does_more_or_is_small_stays_in_order() {
+        for changes in [
+            vec![encoded(128 * K, 70 << 10), encoded(0, 70 << 10)],
+            vec![encoded(0, 70 << 10), encoded(64 * K, 70 << 10)],
+            vec![encoded(0, 70 << 10), encoded(128 * K, 70 << 10), Change::Truncate { size: 1 }],
+            vec![encoded(0, 4 << 10)],
+            Vec::new(),
+        ] {
+            assert_eq!(Spread::range(&task(changes)), None);
+        }
+    }
+
+    #[test]
+    fn one_reader_of_an_inode_is_remembered_and_another_lane_is_waited_for() {
+        let mut readers = Readers::default();
+        assert_eq!(readers.insert(300, 0, 7), None);
+        assert_eq!(readers.insert(300, 0, 9), None);
+        assert_eq!(readers.insert(300, 1, 2), Some((0, 9)));
+        assert_eq!(readers.take(300), Some((1, 2)));
+        assert_eq!(readers.take(300), None);
+    }
+
+    #[test]
+    fn only_readers_that_are_through_are_forgotten() {
+        let mut readers = Readers::default();
+        for source in 0..=ENTRIES as u64 {
+            readers.insert(source, 0, source);
+        }
+        readers.prune(|_| 250);
+        assert_eq!(readers.take(250), None);
+        assert_eq!(readers.take(251), Some((0, 251)));
     }
 }

@@ -6,8 +6,8 @@ use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_stream::{Compression, Extent, Time};
 
 use super::attributes::Attributes;
+use super::attributes::NOCOW;
 use super::content::{Content, SECTOR};
-use super::flags::NOCOW;
 use crate::payload::{Decoder, MAX_LEN};
 use crate::plan::NewInode;
 use crate::volume::{Inode, InodeKind, InodeState};

@@ -7,14 +7,11 @@
 //! the last times of the stream in any case. A payload that does not decode is refused with `EIO`; the kernel
 //! would take it, and refuse to read it.
 
-mod acl;
 mod attributes;
 mod content;
-mod flags;
 mod inode;
 mod names;
-mod view;
 mod volume;
 
-pub(crate) use view::{Entry, View};
 pub(crate) use volume::MemoryVolume;
+pub(crate) use volume::{Entry, View};

@@ -1,7 +1,7 @@
 //! Changes of one inode.
 
+use crate::order::command::payload;
 use crate::order::command::{Bytes, Owned, What};
-use crate::order::payloads::payload;
 use crate::order::sequence::Draw;
 use crate::order::world::Known;
 

@@ -7,9 +7,9 @@ use ::zstd::zstd_safe::{self, DCtx};
 use butterdock_stream::{Compression, Extent};
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::bytes::check_padding;
-use super::structure::{check_bounds, plain};
+use super::check_padding;
 use super::{MAX_LEN, Problem, lzo, zlib, zstd};
+use super::{check_bounds, plain};
 
 /// Decodes payloads, one after another.
 ///

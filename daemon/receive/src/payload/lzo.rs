@@ -1,6 +1,6 @@
 //! LZO as btrfs frames it (`fs/btrfs/lzo.c`): the total length, then one segment per sector of the extent.
 
-use super::bytes::{Bytes, check_padding};
+use super::{Bytes, check_padding};
 use super::{Problem, wide};
 
 const FORMAT: &str = "LZO segments";

@@ -9,11 +9,10 @@
 //! The formats are those that btrfs writes: zstd as in RFC 8878, zlib as in RFC 1950 and 1951, LZO as in
 //! `fs/btrfs/lzo.c`.
 
-mod bytes;
+use butterdock_stream::{Compression, Extent};
+
 mod decode;
 mod lzo;
-mod problem;
-mod structure;
 mod zlib;
 mod zstd;
 
@@ -21,8 +20,6 @@ mod zstd;
 mod tests;
 
 pub(crate) use decode::Decoder;
-pub(crate) use problem::Problem;
-pub(crate) use structure::check_structure;
 
 /// The most bytes that a payload may have, and the most that it may decode to: btrfs'
 /// `BTRFS_MAX_COMPRESSED` and `BTRFS_MAX_UNCOMPRESSED`.
@@ -34,4 +31,166 @@ const MAX_PADDING: usize = 64 * 1024 - 1;
 /// A length of ours, at most [`MAX_LEN`], as the wire's type.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// What is wrong with a payload, in the terms of its format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// An empty extent, or more than the kernel decodes.
+    #[error("UNENCODED_LEN is {0}, and must be 1 to {MAX_LEN}")]
+    DecodedLen(u64),
+    /// The file would be given bytes that the payload does not hold.
+    #[error("UNENCODED_FILE_LEN {file_len} at UNENCODED_OFFSET {offset} goes past UNENCODED_LEN {decoded_len}")]
+    Range { offset: u64, file_len: u64, decoded_len: u64 },
+    /// No file reaches so far.
+    #[error("UNENCODED_FILE_LEN {file_len} at FILE_OFFSET {file_offset} goes past the largest file")]
+    FileEnd { file_offset: u64, file_len: u64 },
+    /// No kernel writes encrypted extents.
+    #[error("ENCRYPTION is {0}, and only 0 is known")]
+    Encryption(u32),
+    /// Nothing at all, or more than the kernel takes.
+    #[error("the payload has {0} bytes, and must have 1 to {MAX_LEN}")]
+    PayloadLen(usize),
+    /// A payload that is not compressed is the extent itself.
+    #[error("the plain payload has {len} bytes, and UNENCODED_LEN is {decoded_len}")]
+    PlainLen { len: usize, decoded_len: u64 },
+    /// The payload ends too early.
+    #[error("the payload ends within {what}")]
+    CutOff { what: &'static str },
+    /// Something follows the compressed data.
+    #[error("bytes other than zero follow the {format}")]
+    Padding { format: &'static str },
+    /// More follows the compressed data than a sector can need.
+    #[error("{len} bytes follow the {format}, more than padding to a sector can be")]
+    PaddingLen { format: &'static str, len: usize },
+    /// Not a zstd frame, or a skippable one.
+    #[error("the zstd frame begins with {0:#010x}, not with its magic number")]
+    ZstdMagic(u64),
+    /// A bit that RFC 8878 keeps at 0.
+    #[error("the zstd frame header has its reserved bit set")]
+    ZstdReservedBit,
+    /// The kernel's workspace holds no larger window.
+    #[error("the zstd window is {0} bytes, and btrfs allows {MAX_LEN}")]
+    ZstdWindow(u64),
+    /// btrfs knows no dictionaries.
+    #[error("the zstd frame asks for dictionary {0}")]
+    ZstdDictionary(u64),
+    /// The frame holds more than the extent.
+    #[error("the zstd frame holds {content} bytes, and UNENCODED_LEN is {decoded_len}")]
+    ZstdContent { content: u64, decoded_len: u64 },
+    /// A block type that RFC 8878 reserves.
+    #[error("a zstd block has the reserved type 3")]
+    ZstdBlockType,
+    /// A block larger than its window, or a compressed one too small to be one.
+    #[error("a zstd block has the size {0}, outside of what its type and window allow")]
+    ZstdBlockSize(u64),
+    /// CMF and FLG do not form a multiple of 31, or CMF names another method or too large a window.
+    #[error("{0:#06x} is no zlib header")]
+    ZlibHeader(u16),
+    /// btrfs knows no dictionaries.
+    #[error("the zlib header asks for a preset dictionary")]
+    ZlibDictionary,
+    /// A block type that RFC 1951 reserves.
+    #[error("the first deflate block has the reserved type 3")]
+    ZlibBlockType,
+    /// LZO extents are cut by the sector size, 4 to 64 KiB.
+    #[error("no filesystem has sectors of {0} bytes")]
+    LzoSectorSize(u32),
+    /// The length that heads the payload does not fit it.
+    #[error("the LZO header says {total} bytes, and the payload has {len}")]
+    LzoTotal { total: u64, len: usize },
+    /// A segment cannot be so short, or cannot come from one sector.
+    #[error("an LZO segment has {len} bytes, and may have 3 to {max}")]
+    LzoSegmentLen { len: u64, max: usize },
+    /// Each segment is one sector of the extent.
+    #[error("the extent has more than the {0} LZO segments that its UNENCODED_LEN needs")]
+    LzoSegments(usize),
+    /// It decodes to more than was claimed.
+    #[error("the {format} decodes to more than {limit} bytes")]
+    TooLong { format: &'static str, limit: usize },
+    /// The decoder met something that its format does not allow.
+    #[error("the {format} does not decode: {reason}")]
+    Damaged { format: &'static str, reason: String },
+}
+
+/// Checks that `payload` has the structure that `extent` claims.
+///
+/// What passes is within every bound: at most 128 KiB encoded and decoded, the file's range within the
+/// decoded bytes, a zstd window of at most 128 KiB. It costs tens of nanoseconds and allocates nothing.
+///
+/// # Errors
+///
+/// Names the first thing that is wrong.
+pub(crate) fn check_structure(extent: &Extent, payload: &[u8]) -> Result<(), Problem> {
+    let decoded_len = check_bounds(extent, payload)?;
+    match extent.compression {
+        Compression::None => plain(payload, decoded_len).map(drop),
+        Compression::Zlib => zlib::check(payload),
+        Compression::Zstd => zstd::frame(payload, decoded_len).map(drop),
+        Compression::Lzo { sector_size } => lzo::segments(payload, decoded_len, sector_size).map(drop),
+    }
+}
+
+/// Checks everything that does not depend on the compression; answers `decoded_len`.
+fn check_bounds(extent: &Extent, payload: &[u8]) -> Result<usize, Problem> {
+    let &Extent { file_offset, file_len, decoded_len, decoded_offset: offset, compression: _, encryption } = extent;
+    let len = usize::try_from(decoded_len).ok().filter(|len| (1..=MAX_LEN).contains(len));
+    let len = len.ok_or(Problem::DecodedLen(decoded_len))?;
+    if offset.checked_add(file_len).is_none_or(|end| end > decoded_len) {
+        return Err(Problem::Range { offset, file_len, decoded_len });
+    }
+    if file_offset.checked_add(file_len).is_none_or(|end| i64::try_from(end).is_err()) {
+        return Err(Problem::FileEnd { file_offset, file_len });
+    }
+    if encryption != 0 {
+        return Err(Problem::Encryption(encryption));
+    }
+    if !(1..=MAX_LEN).contains(&payload.len()) {
+        return Err(Problem::PayloadLen(payload.len()));
+    }
+    Ok(len)
+}
+
+/// A payload that is not compressed: as it is.
+fn plain(payload: &[u8], decoded_len: usize) -> Result<&[u8], Problem> {
+    if payload.len() == decoded_len {
+        return Ok(payload);
+    }
+    Err(Problem::PlainLen { len: payload.len(), decoded_len: wide(decoded_len) })
+}
+
+/// The rest of a payload. Every read is bounded; one that is not possible says what was cut off.
+#[derive(Debug, Clone, Copy)]
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    /// The next `len` bytes; `what` names them in the error.
+    fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Problem> {
+        let (head, rest) = self.0.split_at_checked(len).ok_or(Problem::CutOff { what })?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    /// The next byte.
+    fn byte(&mut self, what: &'static str) -> Result<u8, Problem> {
+        let (&byte, rest) = self.0.split_first().ok_or(Problem::CutOff { what })?;
+        self.0 = rest;
+        Ok(byte)
+    }
+
+    /// The next `len` bytes, at most eight, as a little-endian number.
+    fn number(&mut self, len: usize, what: &'static str) -> Result<u64, Problem> {
+        let bytes = self.take(len, what)?;
+        Ok(bytes.iter().rev().fold(0, |number, &byte| (number << 8) | u64::from(byte)))
+    }
+}
+
+/// What follows the compressed data is padding: zeros, and fewer than the largest sector holds.
+fn check_padding(rest: &[u8], format: &'static str) -> Result<(), Problem> {
+    if rest.len() > MAX_PADDING {
+        return Err(Problem::PaddingLen { format, len: rest.len() });
+    }
+    // Blocks without an early end inside, so that the compiler can use wide registers.
+    let zero = rest.chunks(64).all(|block| block.iter().fold(0, |all, byte| all | byte) == 0);
+    if zero { Ok(()) } else { Err(Problem::Padding { format }) }
 }

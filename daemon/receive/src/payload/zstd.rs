@@ -1,6 +1,6 @@
 //! One zstd frame (RFC 8878), as btrfs makes it: a window of at most 128 KiB, no dictionary.
 
-use super::bytes::{Bytes, check_padding};
+use super::{Bytes, check_padding};
 use super::{MAX_LEN, Problem, wide};
 
 const FORMAT: &str = "zstd frame";

@@ -5,11 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, filesystem};
+use butterdock_btrfs::held::{Held, is_at};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 
+use super::hidden::lift;
 use super::staging::Staging;
 use crate::error::{Cause, Error};
 use crate::options::Publication;
+use crate::record::Record;
 
 /// Hidden subvolumes are named so, with the id of their job behind.
 pub(crate) const HIDDEN: &[u8] = b".butterdock-";
@@ -98,4 +101,97 @@ pub(crate) fn subvolume_name(name: &[u8]) -> Result<CString, Error> {
 
 fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
     file::open_beneath(fd, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+}
+
+/// So many records are looked at.
+const RECORDS: usize = 256;
+const ID_DIGITS: usize = 32;
+
+impl Destination {
+    /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free; and the
+    /// private directories in which they begin. Also those in the staging directory, whatever way this run publishes.
+    ///
+    /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
+    pub(crate) fn sweep(&self) -> Result<(), Error> {
+        sweep(self.as_fd(), Owner::Anybody)?;
+        // What else has that name is told to who needs it.
+        if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
+            sweep(staging.as_fd(), Owner::Root)?;
+        }
+        // Records that stay are of no subvolume that exists: the next sweep removes them.
+        best_effort(Record::remove_orphans(self.as_fd(), RECORDS));
+        Ok(())
+    }
+}
+
+/// Who can make something in a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Root,
+    Anybody,
+}
+
+fn sweep(directory: BorrowedFd<'_>, owner: Owner) -> Result<(), Error> {
+    let left =
+        names::entries_where(directory, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
+    for name in left {
+        // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
+        best_effort(sweep_one(directory, &name, owner));
+    }
+    Ok(())
+}
+
+fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(), Fault> {
+    let stat = file::stat_at(directory, name)?;
+    if !stat.is_dir() {
+        return Ok(());
+    }
+    if !subvolume::is_root(&stat) {
+        return Held::take(directory, name)?.map_or(Ok(()), |nursery| empty(&nursery));
+    }
+    let fd = file::openat_new(directory, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+    if !file::lock_exclusive(&fd)? || !is_at(directory, name, &fd)? {
+        return Ok(());
+    }
+    // A run that died after it gave the root its final owner had it read-only or marked by then.
+    if owner == Owner::Root || file::stat(&fd)?.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16] {
+        // By name: what has another one by now is not meant.
+        subvolume::destroy(directory, name)?;
+    }
+    Ok(())
+}
+
+/// Deletes what never came out of a private directory. Only a run of ours made it, whoever its parent belongs to.
+fn empty(nursery: &Held<'_>) -> Result<(), Fault> {
+    for name in names::entries_where(nursery, is_hidden)? {
+        let root = file::openat_new(nursery, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+        lift(&root)?;
+        subvolume::destroy(nursery, &name)?;
+    }
+    Ok(())
+}
+
+fn is_hidden(name: &CStr) -> bool {
+    name.to_bytes()
+        .strip_prefix(HIDDEN)
+        .is_some_and(|id| id.len() == ID_DIGITS && id.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_our_form_are_swept() {
+        assert!(is_hidden(c".butterdock-0123456789abcdef0123456789abcdef"));
+        for name in [
+            c".butterdock-",
+            c".butterdock-ckpt-0123456789abcdef0123456789",
+            c".butterdock-0123456789ABCDEF0123456789abcdef",
+            c".butterdock-0123456789abcdef0123456789abcdef0",
+            c"butterdock-0123456789abcdef0123456789abcdef",
+        ] {
+            assert!(!is_hidden(name), "{name:?}");
+        }
+    }
 }

@@ -14,11 +14,10 @@ use std::ffi::CStr;
 use std::os::fd::AsFd as _;
 
 use butterdock_btrfs::subvolume::Received;
-use butterdock_btrfs::subvolumes::{self, Subvolume};
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
+use butterdock_btrfs::subvolume::{self, Subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names};
 
-use super::extents;
-use super::health::Health;
+use super::health::{Health, check_extents};
 use super::hidden::Hidden;
 use crate::apply::{Finished, open_up};
 use crate::error::{Cause, Error};
@@ -47,7 +46,7 @@ pub(crate) fn publish(
     filesystem::sync(hidden.root()).map_err(doing("write the filesystem out"))?;
 
     observer.phase(Phase::Checking);
-    extents::check(hidden.root(), std::mem::take(&mut finished.written))?;
+    check_extents(hidden.root(), std::mem::take(&mut finished.written))?;
     health.check(hidden.root())?;
     if cancelled() {
         return Err(Error::new(Cause::Cancelled));
@@ -105,7 +104,7 @@ fn by_snapshot(hidden: &mut Hidden<'_>, name: &CStr, observer: &dyn Observer) ->
     // Not by its name: the owner of the destination may have renamed it by now, or mounted something over it. Nobody else can
     // make a snapshot of the original.
     let of_original = |found: &Subvolume| found.item.parent_uuid == original && found.item.refs != 0;
-    let all = subvolumes::all(destination).map_err(unconfirmed("look at the subvolume"))?;
+    let all = subvolume::all(destination).map_err(unconfirmed("look at the subvolume"))?;
     let found = all.into_iter().find(of_original);
     let Subvolume { id, item, .. } = found.ok_or_else(gone)?;
     hidden.record.state = SubvolumeState::of_item(&item);

@@ -8,7 +8,6 @@
 
 mod candidate;
 mod destination;
-mod extents;
 mod finish;
 mod health;
 mod hidden;
@@ -16,12 +15,10 @@ mod parents;
 mod reach;
 mod reserved;
 mod staging;
-mod sweep;
 
 pub(crate) use destination::{Destination, subvolume_name};
-pub(crate) use extents::check;
 pub(crate) use finish::publish;
-pub(crate) use health::Health;
+pub(crate) use health::{Health, check_extents};
 pub(crate) use hidden::Hidden;
 pub(crate) use parents::Parents;
 pub use reach::can_others_reach;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::{self, RootItem};
-use butterdock_btrfs::{Error as Fault, changes, filesystem, subvolume, top, uuid_tree};
+use butterdock_btrfs::{Error as Fault, changes, filesystem, subvolume, top};
 use butterdock_stream::{Identity, Uuid};
 
 use super::candidate::{Candidate, Chosen, Trust, choose, needs_number};
@@ -188,8 +188,8 @@ impl Parents {
 
     /// All ids that may be meant; read-only snapshots inherit a `received_uuid`, so there can be several.
     fn candidates(&self, uuid: Uuid) -> Result<Vec<u64>, Fault> {
-        let mut ids = uuid_tree::subvolumes_by_received_uuid(&self.fd, uuid.0)?;
-        ids.extend(uuid_tree::subvolumes_by_uuid(&self.fd, uuid.0)?);
+        let mut ids = roots::subvolumes_by_received_uuid(&self.fd, uuid.0)?;
+        ids.extend(roots::subvolumes_by_uuid(&self.fd, uuid.0)?);
         ids.sort_unstable();
         ids.dedup();
         Ok(ids)

@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use butterdock_btrfs::file::{self, OFlag};
-use butterdock_btrfs::mount_table::{self, Mount};
+use butterdock_btrfs::mounts::{self, Mount};
 use butterdock_btrfs::{Errno, Error as Fault, roots, subvolume};
 
 use super::staging::is_roots_alone;
@@ -68,7 +68,7 @@ fn all_ways_are_closed(destination: BorrowedFd<'_>) -> io::Result<bool> {
     let way = way_up(destination.try_clone_to_owned()?)?;
     let Some(own) = way.first().map(|step| step.mount) else { return Ok(false) };
     let table = fs::read("/proc/thread-self/mountinfo")?;
-    let mounts = mount_table::parse(&table);
+    let mounts = mounts::parse(&table);
     let Some(mount) = mounts.iter().find(|mount| mount.id == own) else { return Ok(false) };
     let path = path_from_top(destination)?;
     let within: Vec<Step> = way.iter().copied().take_while(|step| step.mount == own).collect();
@@ -89,7 +89,7 @@ fn all_ways_are_closed(destination: BorrowedFd<'_>) -> io::Result<bool> {
         closed.insert((&other.root, &other.mount_point));
     }
     for theirs in other_tables(&table)? {
-        let theirs = mount_table::parse(&theirs);
+        let theirs = mounts::parse(&theirs);
         if theirs.iter().filter(is_open).any(|other| !closed.contains(&(&other.root, &other.mount_point))) {
             return Ok(false);
         }
@@ -102,14 +102,14 @@ fn way_up(directory: OwnedFd) -> io::Result<Vec<Step>> {
     let (mut at, mut way, mut last) = (directory, Vec::new(), None);
     for _ in 0..DEEPEST {
         let stat = file::stat(&at).map_err(to_io)?;
-        let mount = mount_table::id_of(&at).map_err(to_io)?.ok_or(io::ErrorKind::Unsupported)?;
+        let mount = mounts::id_of(&at).map_err(to_io)?.ok_or(io::ErrorKind::Unsupported)?;
         let here = Some((stat.dev, stat.ino, mount));
         if here == last {
             return Ok(way);
         }
         last = here;
         way.push(Step { closed: is_roots_alone(&stat), mount });
-        at = mount_table::above(&at).map_err(to_io)?;
+        at = mounts::above(&at).map_err(to_io)?;
     }
     Err(io::ErrorKind::InvalidData.into())
 }

@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use butterdock_btrfs::Error as Fault;
 use butterdock_btrfs::file::{self, Mode, OFlag, Stat};
-use butterdock_btrfs::mount_table::{self, Mount};
+use butterdock_btrfs::mounts::{self, Mount};
 
 /// The write permissions of the group and of others, and the bit that keeps them from each other's names.
 const OTHERS_WRITE: u32 = 0o022;
@@ -62,8 +62,8 @@ fn look(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Stat>, Fault> {
 
 /// All mounts of the filesystem that `mounted` is on; none where they cannot be told.
 fn mounts_of(mounted: BorrowedFd<'_>) -> Option<Vec<Mount>> {
-    let own = mount_table::id_of(mounted).ok().flatten()?;
-    let mut mounts = mount_table::parse(&std::fs::read("/proc/self/mountinfo").ok()?);
+    let own = mounts::id_of(mounted).ok().flatten()?;
+    let mut mounts = mounts::parse(&std::fs::read("/proc/self/mountinfo").ok()?);
     let filesystem = mounts.iter().find(|mount| mount.id == own)?.filesystem.clone();
     mounts.retain(|mount| mount.filesystem == filesystem);
     Some(mounts)

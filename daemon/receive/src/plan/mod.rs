@@ -10,7 +10,6 @@
 //! A fold is an offer. Whether it cannot be seen (the target is absent, the final directory and the root hand
 //! down the same) only the volume knows, so the applier decides, and takes the plain way otherwise.
 
-mod checked;
 mod planner;
 mod step;
 

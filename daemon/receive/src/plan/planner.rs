@@ -2,8 +2,8 @@
 
 use butterdock_stream::{Command, Identity, Place, Shared};
 
-use super::checked::{change, device, named, value};
 use super::step::{Action, Begin, Change, Creation, NewInode, Step, Work};
+use super::step::{change, device, named, value};
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
 

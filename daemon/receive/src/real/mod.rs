@@ -7,7 +7,6 @@
 
 mod directories;
 mod inode;
-mod make;
 mod volume;
 
 pub(crate) use directories::Directory;

@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, directory, names, subvolume, xattr};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, names, subvolume, xattr};
 use rustix::fs::{Mode as Bits, fchmod, fstat};
 use uuid::Uuid;
 
@@ -97,7 +97,7 @@ fn make(above: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Unfit> {
     subvolume::create(above, &unfinished)?;
     let made = file::openat_new(above, &unfinished, FOLDER, Mode::empty())?;
     let facts = file::stat(&made)?;
-    if !subvolume::is_root(&facts) || facts.uid != 0 || directory::holds(&made, |_name| true)? {
+    if !subvolume::is_root(&facts) || facts.uid != 0 || names::holds(&made, |_name| true)? {
         return Err(Unfit::Exchanged);
     }
     let id = subvolume::info(&made)?.id;

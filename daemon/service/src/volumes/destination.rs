@@ -1,6 +1,6 @@
 //! The directory of a volume, opened once for each receive.
 
-use butterdock_btrfs::mount_ids;
+use butterdock_btrfs::mounts;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,7 +15,7 @@ pub(crate) struct Destination {
     pub directory: DirHandle,
     /// What it is.
     pub place: Place,
-    /// The mount that it was reached through, as `mount_ids` has it; 0 where the kernel does not tell.
+    /// The mount that it was reached through, as `mounts::unique_id` has it; 0 where the kernel does not tell.
     pub mount: u64,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
     let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
     let place = Place { fsid, subvolume, inode: facts.stx_ino };
-    let mount = mount_ids::of(&folder);
+    let mount = mounts::unique_id(&folder);
     Ok(Destination { directory: folder.into(), place, mount })
 }
 

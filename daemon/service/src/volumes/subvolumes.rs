@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::types::SUBVOLUMES_MAX;
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::{Error as Fault, directory, roots, subvolume};
+use butterdock_btrfs::{Error as Fault, names, roots, subvolume};
 
 use super::Destination;
 
@@ -38,7 +38,7 @@ pub struct Subvolume {
 /// The directory cannot be read.
 pub(super) fn list(destination: &Destination, until: Instant) -> Result<Vec<Subvolume>, Fault> {
     let mut found = Vec::new();
-    for name in directory::entries_where(destination, |name| !name.to_bytes().starts_with(HIDDEN))? {
+    for name in names::entries_where(destination, |name| !name.to_bytes().starts_with(HIDDEN))? {
         // One that goes away while it is looked at is not there.
         if let Ok(Some(one)) = look(destination, &name) {
             found.push(one);

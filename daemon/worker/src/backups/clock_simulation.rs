@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::identity::Identity;
 use super::name;
 use super::retention::{RetentionRule, is_from_future};
 use super::seen::{FirstSeen, Seen};
 use super::simulation::{START, World};
+use super::snapshot::Identity;
 use super::snapshot::Snapshot;
-use super::task_time::TaskTime;
+use super::task::TaskTime;
 use super::utc::{DAY, HOUR};
 use crate::clock::{Reading, Record};
 

@@ -11,7 +11,7 @@ use butterdock_btrfs::{Error as Fault, changes};
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 
 use super::error::BackupError;
-use super::send::{Stream, no_pipe};
+use super::transfer::{Stream, no_pipe};
 
 /// What a stream will bring.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use butterdock_service::source_locks::{Share, SourceLocks};
 
-use super::identity::Identity;
 use super::name;
 use super::retention::RetentionRule;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
 use super::shared_snapshots::{Origin, find_shared};
 use super::simulation::{SOURCE, START, World, owner, prune, received};
+use super::snapshot::Identity;
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
 

@@ -35,14 +35,10 @@
 //! owns the source can still rename it. Then the next backup makes a new one. What is in the old one stays there: it is a
 //! parent like any other snapshot of this filesystem, and it is not thinned until the folder has its name again.
 
-mod beneath;
 mod cause;
-mod deleted;
 mod drive_folder;
 mod error;
 mod estimate;
-mod identity;
-mod last;
 mod name;
 mod on_drive;
 mod owner;
@@ -50,17 +46,14 @@ mod pending_snapshot;
 mod prune;
 mod restore;
 mod retention;
-mod room;
 mod run;
 mod seen;
-mod send;
 mod shared;
 mod shared_snapshots;
 mod snapshot;
 mod source;
 mod space_check;
 mod task;
-mod task_time;
 mod transfer;
 mod utc;
 
@@ -77,8 +70,8 @@ mod privileged_two_drives;
 #[cfg(test)]
 mod simulation;
 
-pub use beneath::{beneath, make_beneath};
 pub use cause::{BackupCause, Pruning, SourceProblem};
+pub use drive_folder::{beneath, choose, default_folder, make_beneath};
 pub(crate) use error::BackupError;
 pub use name::LONGEST as LONGEST_NAME;
 pub use on_drive::{Backups, From, OnDrive, on_drive};
@@ -89,12 +82,8 @@ pub use restore::find;
 pub use retention::RetentionRule;
 pub(crate) use run::{Ends, Run};
 pub use seen::{FirstSeen, Listings, Seen};
+pub use shared::{Known, Learned, MOST_PINS, Mark, Pin, SharedSnapshot, for_order, remember};
 pub use shared_snapshots::Why;
+pub use snapshot::Identity;
 pub(crate) use space_check::PATIENCE;
-pub use task::{BackupEvent, Task};
-pub use task_time::TaskTime;
-pub use {
-    drive_folder::{choose, default_folder},
-    identity::Identity,
-    shared::{Known, Learned, MOST_PINS, Mark, Pin, SharedSnapshot, for_order, remember},
-};
+pub use task::{BackupEvent, Task, TaskTime};

@@ -8,10 +8,10 @@ use butterdock_btrfs::{Error as Fault, file, roots};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::identity::Identity;
 use super::name;
 use super::owner::recorded;
 use super::shared::{Known, Mark, SharedSnapshot};
+use super::snapshot::Identity;
 use super::snapshot::{Snapshot, list};
 
 /// A snapshot on a drive.

@@ -7,10 +7,10 @@ use std::os::fd::BorrowedFd;
 
 use butterdock_receive::{Origin, Record, SubvolumeState};
 
-use super::identity::Identity;
 use super::name;
 use super::shared::SharedSnapshot;
 use super::shared_snapshots::{SharedPair, is_as_it_was};
+use super::snapshot::Identity;
 use super::snapshot::{Side, Snapshot, made_by_us};
 use super::task::Task;
 

@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::held::Held;
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, directory, filesystem, names, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::error::BackupError;
-use super::identity::Identity;
 use super::name;
+use super::snapshot::Identity;
 use super::snapshot::Snapshot;
 use super::source::Source;
 
@@ -103,7 +103,7 @@ impl Drop for PendingSnapshot<'_> {
 pub(super) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) -> Result<(), BackupError> {
     let sweeping = BackupError::source("sweep the folder for snapshots");
     let left = |name: &CStr| name_of(backup, name.to_bytes()).is_some();
-    for left in directory::entries_where(folder, left).map_err(&sweeping)? {
+    for left in names::entries_where(folder, left).map_err(&sweeping)? {
         let Some(name) = name_of(backup, left.to_bytes()) else { continue };
         // One that cannot be held, opened or deleted is no reason not to back up.
         if let Ok(Some(held)) = hold(folder, name) {

@@ -11,17 +11,17 @@ use butterdock_btrfs::subvolume;
 use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Candidates, Control, Observer, Options};
 
-use super::identity::Identity;
 use super::name;
 use super::owner::{Owner, look_up};
 use super::prune::PrunePlan;
 use super::retention::RetentionRule;
 use super::run::{basis, received};
-use super::send::Stream;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
 use super::shared_snapshots::{Origin, find_shared};
+use super::snapshot::Identity;
 use super::snapshot::{Side, Snapshot, list};
 use super::task::Task;
+use super::transfer::Stream;
 use super::utc::DAY;
 
 const START: i64 = 1_795_378_500;

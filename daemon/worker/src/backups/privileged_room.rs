@@ -15,10 +15,10 @@ use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
 
 use super::error::BackupError;
-use super::identity::Identity;
 use super::restore::Restore;
 use super::retention::RetentionRule;
 use super::run::{Ends, Run};
+use super::snapshot::Identity;
 use super::task::{BackupEvent, Task};
 
 const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };

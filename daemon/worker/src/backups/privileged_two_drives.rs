@@ -16,15 +16,15 @@ use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Control, Observer, Publication};
 use butterdock_service::source_locks::SourceLocks;
 
-use super::identity::Identity;
 use super::name;
 use super::prune::prune_source;
 use super::retention::RetentionRule;
 use super::run::{Ends, Run};
 use super::shared::{Known, Learned, SharedSnapshot, for_order};
+use super::snapshot::Identity;
 use super::snapshot::list;
+use super::task::TaskTime;
 use super::task::{BackupEvent, Task};
-use super::task_time::TaskTime;
 
 /// A source, two drives, and what a daemon knows of them.
 struct World {

@@ -6,22 +6,22 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{Errno, Error as Fault, file, roots, subvolume, uuid_tree};
+use butterdock_btrfs::{Errno, Error as Fault, file, roots, subvolume};
 use butterdock_receive::{Candidates, Control, ErrorKind, Observer, Options, SubvolumeState};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::error::BackupError;
-use super::identity::Identity;
-use super::room::Short;
 use super::run::{basis, received};
-use super::send::Stream;
 use super::shared::SharedSnapshot;
 use super::shared_snapshots::{Origin, Why, find_shared};
+use super::snapshot::Identity;
 use super::snapshot::list;
+use super::space_check::Short;
 use super::space_check::{SpaceCheck, Words};
 use super::task::BackupEvent;
-use super::task_time::TaskTime;
+use super::task::TaskTime;
+use super::transfer::Stream;
 use super::transfer::since;
 
 /// A restore being done. Its parent is looked for as a backup's is, with the sides changed.
@@ -104,7 +104,7 @@ fn too_small(short: Short) -> BackupError {
 /// # Errors
 /// The list of subvolumes cannot be read, or the snapshot cannot be opened.
 pub fn find(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
-    for id in uuid_tree::subvolumes_by_uuid(root, uuid.0)? {
+    for id in roots::subvolumes_by_uuid(root, uuid.0)? {
         let Some(path) = roots::path_of(root, id)? else { continue };
         let Ok(path) = CString::new(path) else { continue };
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
+use super::snapshot::Identity;
 use super::utc::{self, DAY, HOUR};
 
 /// How many snapshots are kept: of each period one.

@@ -9,13 +9,13 @@ use butterdock_receive::{Control, Observer, Outcome, Publication, Published, Sub
 
 use super::cause::BackupCause;
 use super::error::BackupError;
-use super::identity::Identity;
-use super::last::last;
 use super::owner::{Owner, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
 use super::prune::{PrunePlan, prune, tell_from_future, tell_seen};
+use super::seen::last;
 use super::shared::{Learned, SharedSnapshot};
 use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, find_shared, is_as_it_was};
+use super::snapshot::Identity;
 use super::snapshot::{Side, Snapshot, list};
 use super::source::Source;
 use super::task::{BackupEvent, Task};

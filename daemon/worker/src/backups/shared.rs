@@ -9,7 +9,7 @@
 use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
+use super::snapshot::Identity;
 
 /// One snapshot, as it was on both sides when it was sent. Each number counts the commits of its own filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use std::fmt;
 use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
 use super::shared::{SharedSnapshot, sent_as};
+use super::snapshot::Identity;
 use super::snapshot::Snapshot;
 
 /// A snapshot that is on both sides.

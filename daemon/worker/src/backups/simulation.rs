@@ -2,13 +2,13 @@
 
 use butterdock_receive::Origin as Recorded;
 
-use super::identity::Identity;
 use super::name;
 use super::owner::Owner;
 use super::prune::PrunePlan;
 use super::retention::RetentionRule;
 use super::shared::{Known, Learned, Mark, SharedSnapshot};
 use super::shared_snapshots::{Origin, find_shared};
+use super::snapshot::Identity;
 use super::snapshot::{Side, Snapshot};
 use super::task::Task;
 use super::utc::{DAY, HOUR};

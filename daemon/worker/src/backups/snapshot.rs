@@ -1,15 +1,17 @@
 //! The snapshots of a filesystem, as far as a backup asks about them.
 
+use std::fmt;
 use std::os::fd::AsFd;
 
 use butterdock_btrfs::roots::RootItem;
-use butterdock_btrfs::{Error as Fault, changes, subvolume, subvolumes};
+use butterdock_btrfs::{Error as Fault, changes, subvolume};
 use butterdock_receive::{Origin, SubvolumeState};
+use serde::{Deserialize, Serialize};
 
-use super::identity::Identity;
 use super::name;
 use super::owner::Owner;
 use super::shared::Mark;
+use crate::bytes;
 
 /// A read-only subvolume, wherever on its filesystem it is. Transactions are those of its own filesystem, but `stransid`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub(super) fn list(folder: impl AsFd, known: &[Identity]) -> Result<Vec<Snapshot
     let folder = folder.as_fd();
     let (held_by, directory) = (subvolume::info(folder)?.id, butterdock_btrfs::file::stat(folder)?.ino);
     let mut found = Vec::new();
-    for subvolumes::Subvolume { id, item, place } in subvolumes::all(folder)? {
+    for subvolume::Subvolume { id, item, place } in subvolume::all(folder)? {
         let Some(place) = place.filter(|place| name::hidden(&place.name).is_none()) else { continue };
         if !item.read_only || item.refs == 0 {
             continue;
@@ -125,6 +127,33 @@ impl Side<'_> {
     /// Whether it is the drive's.
     pub(super) fn is_drive(self) -> bool {
         matches!(self, Self::Drive(_))
+    }
+}
+
+/// A uuid of a subvolume; hexadecimal digits where it is written down.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identity(#[serde(with = "bytes::uuid")] pub [u8; 16]);
+
+impl Identity {
+    /// The uuid that the kernel has where there is none.
+    pub const NONE: Self = Self([0; 16]);
+
+    /// Itself, unless it is none.
+    pub fn known(self) -> Option<Self> {
+        (self != Self::NONE).then_some(self)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&uuid::Uuid::from_bytes(self.0), f)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

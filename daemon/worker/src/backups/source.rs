@@ -3,13 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{Errno, Error as Fault, directory, file, filesystem, subvolume};
+use butterdock_btrfs::{Errno, Error as Fault, file, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
 use super::cause::{BackupCause, SourceProblem};
 use super::error::{BackupError, Said};
-use super::identity::Identity;
 use super::shared_snapshots::{Origin, SharedPair};
+use super::snapshot::Identity;
 
 /// The source, looked at.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl<'f> Source<'f> {
 fn holds_anything(source: BorrowedFd<'_>) -> Result<bool, Fault> {
     /// What a snapshot has in the place of a subvolume that was inside (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
     const PLACEHOLDER: u64 = 2;
-    directory::holds(source, |name| {
+    names::holds(source, |name| {
         // One that cannot be looked at is there in any case.
         file::stat_at(source, name).map_or(true, |stat| !subvolume::is_root(&stat) && stat.ino != PLACEHOLDER)
     })

@@ -22,22 +22,22 @@
 //!
 //! All of it happens while there is one thread: each wall holds for the thread that asks and for those it starts.
 
-mod capabilities;
-mod inherited;
-mod namespaces;
-mod paths;
-
 use std::ffi::CStr;
-use std::fmt;
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::{fmt, io};
 
 use butterdock_btrfs::{Errno, best_effort, filter, mounts, top};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use rustix::thread::{set_name, set_no_new_privs};
-
 use paths::Landlock;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    set_capabilities, set_name, set_no_new_privs,
+};
+
+mod paths;
 
 /// What `ps` shows; the kernel keeps fifteen bytes.
 const NAME: &CStr = c"butterdock-work";
@@ -79,7 +79,7 @@ pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
         return Ok(false);
     }
-    inherited::close().map_err(doing("close inherited descriptors"))?;
+    close_inherited_descriptors().map_err(doing("close inherited descriptors"))?;
     set_name(NAME).map_err(doing("take a name"))?;
     // The engine gives modes whole, and a mask would cost it a call for each file.
     umask(Mode::empty());
@@ -96,16 +96,16 @@ pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>
         mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
     // The device is looked up by its path, which fails once no mount lets a device through.
     let top = top::open_top(&destination).ok();
-    wall_up(Some(Through { destination, top }), folder)
+    restrict(Some(Through { destination, top }), folder)
 }
 
 /// Builds the walls around one that reads what is open and writes nowhere.
 pub(crate) fn shut_in() -> Result<Confined, ConfineError> {
-    wall_up(None, None)
+    restrict(None, None)
 }
 
-fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, ConfineError> {
-    let mut lacking: Vec<String> = namespaces::unshare()?.into_iter().map(str::to_owned).collect();
+fn restrict(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, ConfineError> {
+    let mut lacking: Vec<String> = unshare_namespaces()?.into_iter().map(str::to_owned).collect();
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
     let Landlock { enforced, lacking: left_out } = paths::restrict(place.as_ref(), folder)?;
     lacking.extend(left_out);
@@ -117,7 +117,7 @@ fn wall_up(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Con
         ),
         Err(error) => return Err(doing("give up making mounts")(error.errno)),
     }
-    capabilities::drop_unneeded()?;
+    drop_capabilities()?;
     Ok(Confined { place, landlock: enforced, lacking })
 }
 
@@ -131,4 +131,84 @@ impl fmt::Display for ConfineError {
 /// Completes "the worker cannot …".
 fn doing<E: Into<io::Error>>(doing: &'static str) -> impl Fn(E) -> ConfineError {
     move |error| ConfineError { doing, error: error.into() }
+}
+
+/// What the engine needs. For each there is a stream that fails without it.
+const KEPT: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::LINUX_IMMUTABLE);
+
+/// The kernel has fewer capabilities, and answers `EINVAL` beyond its last.
+const MAX_CAPABILITIES: u32 = 64;
+
+/// Drops all other capabilities from every set. The bounding and the inheritable set are then empty, so a program that is
+/// started from here would have none.
+fn drop_capabilities() -> Result<(), ConfineError> {
+    for number in 0..MAX_CAPABILITIES {
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::INVAL) => break,
+            Err(error) => return Err(doing("bound its capabilities")(error)),
+        }
+    }
+    match clear_ambient_capability_set() {
+        Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        Err(error) => return Err(doing("drop ambient capabilities")(error)),
+    }
+    let held = capabilities(None).map_err(doing("read its capabilities"))?.permitted;
+    // Where the daemon itself was not given one, the engine says what it cannot do.
+    let kept = held & KEPT;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(doing("drop its capabilities"))
+}
+
+/// Closes every descriptor but the standard three. Must be called before this program opens one that it wants to keep.
+///
+/// The daemon opens everything close-on-exec, and so does this program's runtime. Other descriptors come from the process that
+/// started the daemon, or from a library that forgot the flag; here they would outlive the daemon.
+fn close_inherited_descriptors() -> io::Result<()> {
+    let mut inherited: Vec<RawFd> = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        inherited.extend(number.filter(|&number| number > 2));
+    }
+    for descriptor in inherited {
+        // The list has the descriptor of the directory itself, which is closed already.
+        best_effort(nix::unistd::close(descriptor));
+    }
+    Ok(())
+}
+
+/// Namespaces that a kernel may be built without.
+const OPTIONAL_NAMESPACES: [(CloneFlags, &str); 3] = [
+    (CloneFlags::CLONE_NEWNET, "this kernel has no network namespaces: the worker could reach the network"),
+    (CloneFlags::CLONE_NEWIPC, "this kernel has no IPC namespaces: the worker could reach shared memory of others"),
+    (CloneFlags::CLONE_NEWUTS, "this kernel has no UTS namespaces: the worker could change the host's name"),
+];
+
+/// Leaves the daemon's namespaces. Answers which this kernel does not have.
+///
+/// The mounts are a slave of the daemon's: an unmount there also happens here, so that no worker keeps a drive busy that a
+/// person wants to unplug. A mount here would be seen nowhere else. No device can be opened through these mounts.
+fn unshare_namespaces() -> Result<Vec<&'static str>, ConfineError> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(doing("have mounts of its own"))?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+        .map_err(doing("keep its mounts to itself"))?;
+    mounts::refuse_devices_everywhere()
+        .map_err(|error| doing("keep devices from being opened through its mounts")(error.errno))?;
+    let mut lacking = Vec::new();
+    for (namespace, sentence) in OPTIONAL_NAMESPACES {
+        match unshare(namespace) {
+            Ok(()) => {}
+            // Not built in, or no namespace may be made any more (max_net_namespaces and its like).
+            Err(Errno::EINVAL | Errno::ENOSPC) => lacking.push(sentence),
+            Err(error) => return Err(doing("leave the daemon's namespaces")(error)),
+        }
+    }
+    Ok(lacking)
 }

@@ -1,20 +1,20 @@
 //! Receives stream files, one after another.
 
-use std::fmt;
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
+use std::{fmt, thread};
 
 use butterdock_receive::{
     Control, Error, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, is_received, receive,
 };
 use butterdock_stream::Identity;
 
-use super::feed::feed;
-use super::files::{Files, Opened};
 use super::head::{head, of_part};
 use super::order::order;
-use super::walk::{Part, Walk};
-use super::{Found, Row, StreamFileEvent};
+use super::walk::{HEADER, Part, Walk};
+use super::{Files, Found, Opened, Row, StreamFileEvent};
 
 /// Stream files, and the directory of a volume.
 #[derive(Clone, Copy)]
@@ -195,4 +195,26 @@ impl fmt::Display for ImportError {
             Self::Receive { file, failure } => write!(f, "the file \"{}\": {failure}", file.escape_ascii()),
         }
     }
+}
+
+/// What has no header of its own gets the file's, through a pipe.
+///
+/// # Errors
+/// The file cannot be read where the part begins.
+pub(super) fn feed<T>(mut file: &File, part: Part, receive: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0)?;
+    file.seek(SeekFrom::Start(part.at))?;
+    if part.has_header {
+        return Ok(receive(file.as_fd()));
+    }
+    let (reader, mut writer) = io::pipe()?;
+    Ok(thread::scope(|threads| {
+        // Where the receiver reads no more, or the file gives no more, the receiver says so.
+        threads.spawn(move || writer.write_all(&header).and_then(|()| io::copy(&mut file, &mut writer)).ok());
+        let received = receive(reader.as_fd());
+        // The thread ends when nobody reads.
+        drop(reader);
+        received
+    }))
 }

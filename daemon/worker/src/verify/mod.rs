@@ -4,9 +4,8 @@
 //! The kernel scrubs inside one call that only [`cancel`] ends, and that for all devices at once. So a thread a
 //! device makes the call, and this one watches: it tells how far they are, and cancels when somebody wants the end.
 
-mod found;
-
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, Scope, scope};
@@ -15,10 +14,8 @@ use std::time::Duration;
 use butterdock_btrfs::scrub::{Scrubbed, cancel, progress, scrub};
 use butterdock_btrfs::space::{Kind, space};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem};
-use butterdock_receive::Control;
-
-pub(crate) use found::VerifyError;
-pub use found::{Found, VerifyEvent};
+use butterdock_receive::{Control, ErrorKind};
+use serde::{Deserialize, Serialize};
 
 /// The time between two looks at how far it is.
 const TICK: Duration = Duration::from_millis(250);
@@ -126,5 +123,150 @@ impl Verify<'_> {
     fn stop(&self) {
         // It fails where none runs.
         best_effort(cancel(self.root));
+    }
+}
+
+/// What a worker tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyEvent {
+    /// About so many bytes will be read.
+    Total {
+        /// In bytes.
+        bytes: u64,
+    },
+    /// So many were.
+    Read {
+        /// In bytes.
+        bytes: u64,
+    },
+    /// All were: this was found.
+    Found(Found),
+}
+
+/// What was found, in blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// The device could not read them.
+    pub unreadable: u64,
+    /// They are not what was written.
+    pub wrong: u64,
+    /// Of these, so many were put right from a good copy.
+    pub corrected: u64,
+    /// Of these, so many have no good copy.
+    pub lost: u64,
+    /// Superblocks that were wrong; the next commit writes them anew.
+    pub superblocks: u64,
+}
+
+/// Why a drive was not read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VerifyError {
+    Cancelled,
+    /// By another program.
+    Scrubbed,
+    NoThread(String),
+    Fault(Fault),
+}
+
+impl Found {
+    /// What one device told.
+    pub fn of(scrubbed: &Scrubbed) -> Self {
+        let Scrubbed { bytes, read_errors, csum_errors, verify_errors, super_errors, corrected, uncorrectable } =
+            *scrubbed;
+        Self {
+            bytes,
+            unreadable: read_errors,
+            wrong: csum_errors.saturating_add(verify_errors),
+            corrected,
+            lost: uncorrectable,
+            superblocks: super_errors,
+        }
+    }
+
+    /// What is wrong and was not put right; none where all is well.
+    pub fn damage(&self) -> Option<String> {
+        let Self { bytes, unreadable, wrong, lost, .. } = *self;
+        let mended = self.mended().map(|mended| format!("; {mended}")).unwrap_or_default();
+        (lost > 0).then(|| {
+            format!(
+                "the drive is damaged: of {} MiB that were read, {} cannot be read any more ({} unreadable, {} with a \
+                 wrong checksum){mended}; dmesg names the files; back up to another drive, then replace this one",
+                bytes >> 20,
+                blocks(lost),
+                blocks(unreadable),
+                blocks(wrong),
+            )
+        })
+    }
+
+    /// What was put right; none where nothing had to be.
+    pub fn mended(&self) -> Option<String> {
+        let Self { corrected, superblocks, .. } = *self;
+        let copies = (corrected > 0).then(|| format!("{} put right from a good copy", blocks(corrected)));
+        let supers = (superblocks > 0).then(|| format!("{superblocks} of the superblocks wrong, and written anew"));
+        let all: Vec<String> = copies.into_iter().chain(supers).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+}
+
+impl VerifyError {
+    /// What it is called.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Scrubbed => ErrorKind::Busy,
+            Self::NoThread(_) => ErrorKind::Failed,
+            #[expect(clippy::wildcard_enum_match_arm, reason = "errno has a hundred and thirty values")]
+            Self::Fault(fault) => match fault.errno {
+                Errno::EINPROGRESS => ErrorKind::Busy,
+                Errno::EROFS => ErrorKind::ReadOnly,
+                Errno::EIO | Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => ErrorKind::DeviceGone,
+                _ => ErrorKind::Failed,
+            },
+        }
+    }
+}
+
+impl From<Fault> for VerifyError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Scrubbed => f.write_str("another program scrubs the drive; wait until that has ended"),
+            Self::NoThread(error) => write!(f, "the worker cannot begin: {error}; free some memory and try again"),
+            Self::Fault(fault) => {
+                write!(f, "the drive cannot be read to its end: {fault}; check it and its cable (dmesg)")
+            }
+        }
+    }
+}
+
+fn blocks(count: u64) -> String {
+    if count == 1 { "1 block".to_owned() } else { format!("{count} blocks") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_told_with_figures_and_what_was_mended_is_no_damage() {
+        let scrubbed =
+            Scrubbed { bytes: 40 << 20, csum_errors: 3, corrected: 2, uncorrectable: 1, ..Scrubbed::default() };
+        let damage = Found::of(&scrubbed).damage().expect("damaged");
+        assert!(damage.starts_with("the drive is damaged: of 40 MiB that were read, 1 block cannot"), "{damage}");
+        assert!(damage.contains("3 blocks with a wrong checksum); 2 blocks put right"), "{damage}");
+        let mended = Found::of(&Scrubbed { uncorrectable: 0, super_errors: 1, ..scrubbed });
+        assert_eq!(mended.damage(), None);
+        assert!(mended.mended().is_some_and(|text| text.ends_with("1 of the superblocks wrong, and written anew")));
+        assert_eq!((Found::default().damage(), Found::default().mended()), (None, None));
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use crate::types::Error;
-use butterdock_btrfs::mount_ids;
+use butterdock_btrfs::mounts;
 use tokio::sync::watch;
 
 use super::drive_lock::blocking;
@@ -60,7 +60,7 @@ impl Lease {
         self.root.as_fd()
     }
 
-    /// Its mount, as `mount_ids` has it; 0 where the kernel does not tell.
+    /// Its mount, as `mounts::unique_id` has it; 0 where the kernel does not tell.
     pub(crate) fn mount_id(&self) -> u64 {
         self.mount
     }
@@ -118,7 +118,7 @@ impl DriveManager {
         let gone = mount.gone.subscribe();
         let (root, number) = blocking(id, move || {
             let root = mount.mounted.root()?;
-            let mount = mount_ids::of(&root);
+            let mount = mounts::unique_id(&root);
             Ok((root, mount))
         })
         .await?;

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::types::{Error, ErrorCode, JobResult, JobState};
-use butterdock_btrfs::best_effort;
-use butterdock_btrfs::mount_ids;
+use butterdock_btrfs::{best_effort, mounts};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -90,7 +89,7 @@ impl Scheduler {
             // Mounted after, or unmounted before, what is known: look again.
             let itself = self.itself.clone();
             tokio::spawn(async move {
-                if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mount_ids::all).await {
+                if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mounts::ids).await {
                     // A scheduler that has ended needs no mounts.
                     best_effort(itself.send(SchedulerMessage::Mounts(ids)).await);
                 }
