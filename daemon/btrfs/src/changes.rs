@@ -1,4 +1,4 @@
-//! What changed in a subvolume lately.
+//! Whether a subvolume changed after a transaction: from its tree, without reading files.
 
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use crate::search::{Key, SearchKey, TreeSearch};
 /// `INODE_ITEM` of subvolume `tree` — the newest change time (seconds and nanoseconds since 1970) of its inodes, as far as
 /// they lie in a part of its tree that was written after transaction `since`; none when nothing was.
 ///
-/// A file's data that is written out late rewrites its inode without a change time, so this tells changes from stragglers.
+/// A file's data that is written out late rewrites its inode without a change time, so this separates changes from late writes.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.

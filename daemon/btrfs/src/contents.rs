@@ -1,4 +1,4 @@
-//! What a whole subvolume holds, counted from its tree alone: a hundred thousand files take a tenth of a second.
+//! What a whole subvolume holds, counted from its tree alone: about 0.1 seconds for 100 000 files.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -47,7 +47,7 @@ pub fn contents(fd: impl AsFd, tree: u64, go_on: impl Fn() -> bool) -> Result<Op
     let mut stopped = false;
     TreeSearch::new(BUFFER).each(fd, &key, |key, _, bytes| {
         stopped = !go_on();
-        // An item that makes no sense counts nothing: it is a sum, and whoever reads the files is told.
+        // An item that makes no sense counts nothing: this is a sum, and reading the file reports the error.
         let _: Option<()> = count.take(key, bytes);
         if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -171,7 +171,7 @@ const INODE_EXTREF: u8 = 13;
 const XATTR_ITEM: u8 = 24;
 const EXTENT_DATA: u8 = 108;
 const BUFFER: usize = 256 << 10;
-/// So many directories are remembered; in others names count without the path to them.
+/// Up to this many directories are remembered; in others names count without the path to them.
 const MOST_DIRECTORIES: usize = 1 << 20;
 /// A path of `PATH_MAX` has no more directories.
 const DEEPEST: usize = 2048;

@@ -15,7 +15,7 @@ pub mod compression {
     pub const NONE: u32 = 0;
     /// One zlib stream.
     pub const ZLIB: u32 = 1;
-    /// One zstd frame with a window of at most 2^17 bytes.
+    /// One zstd frame with a window of up to 2^17 bytes.
     pub const ZSTD: u32 = 2;
     /// LZO1X in btrfs's segments, sector size 4 KiB; a write needs the filesystem's own sector size.
     pub const LZO_4K: u32 = 3;
@@ -29,7 +29,7 @@ pub mod compression {
     pub const LZO_64K: u32 = 7;
 }
 
-/// What an encoded payload stands for. All lengths and offsets are in bytes.
+/// The range of a file that an encoded payload holds. All lengths and offsets are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodedExtent {
     /// Where in the file the data begins; a multiple of the sector size.
@@ -37,7 +37,7 @@ pub struct EncodedExtent {
     /// How much of the file it covers: at most `decoded_len - decoded_offset`; a multiple of the sector size, or to the
     /// file's end and beyond.
     pub file_len: u64,
-    /// How long the payload is when decoded, at most 128 KiB; a shorter one is extended by zeroes.
+    /// How long the payload is when decoded, up to 128 KiB; a shorter one is extended by zeroes.
     pub decoded_len: u64,
     /// Where in the decoded data the file's part begins; a multiple of the sector size.
     pub decoded_offset: u64,

@@ -1,4 +1,4 @@
-//! This room holds the one error of the crate and the way every call becomes it.
+//! The error of this crate, and how the answer of a call becomes one.
 
 use std::ffi::CStr;
 

@@ -1,4 +1,4 @@
-//! The extents of files: from the subvolume's tree (what is committed to it), or of one file through FIEMAP.
+//! The extents of files: from the subvolume's tree (as last committed), or of one file through FIEMAP.
 
 #![expect(unsafe_code, reason = "FS_IOC_FIEMAP fills a buffer whose length it takes from the argument")]
 
@@ -75,7 +75,7 @@ pub fn file_extents(
     if garbled { Err(Error { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::EUCLEAN }) } else { Ok(()) }
 }
 
-/// One extent as FIEMAP tells it.
+/// One extent as FIEMAP reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedExtent {
     /// Where in the file it begins.

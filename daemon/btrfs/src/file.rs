@@ -1,4 +1,4 @@
-//! Files by descriptor: opened without leaving a directory, looked at, written, cut, cloned, locked.
+//! Files by descriptor: open beneath a directory, read, write, truncate, clone, lock.
 #![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
 
 use std::ffi::CStr;
@@ -158,7 +158,7 @@ pub struct Verity<'a> {
     pub algorithm: u32,
     /// The size of a hashed block, in bytes.
     pub block_size: u32,
-    /// At most 32 bytes, may be empty.
+    /// Up to 32 bytes, may be empty.
     pub salt: &'a [u8],
     /// A PKCS#7 signature, may be empty.
     pub signature: &'a [u8],
@@ -179,7 +179,7 @@ pub fn clone_range(dst: impl AsFd, dst_offset: u64, src: impl AsFd, src_offset: 
 }
 
 /// `FS_IOC_ENABLE_VERITY` — seals a file: from now on it is read-only and every read is checked. `fd` is open for reading
-/// only, and nobody may have the file open for writing.
+/// only, and the file must not be open for writing.
 ///
 /// # Errors
 /// `EOPNOTSUPP` and `ENOTTY` where the kernel or the filesystem lacks it, `EEXIST` when it is sealed already, `ETXTBSY`

@@ -1,4 +1,4 @@
-//! The filesystem as a whole: what it is, its devices and their error counters, and making everything durable.
+//! The filesystem as a whole: its identity, its devices and their error counters, and sync.
 
 #![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
 
@@ -40,7 +40,7 @@ pub struct DeviceInfo {
     pub path: Vec<u8>,
 }
 
-/// A device's error counters. They are kept on disk and only ever grow until somebody resets them.
+/// A device's error counters. They are kept on disk and only grow until they are reset (`btrfs device stats --reset`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeviceErrors {
     /// Failed writes.
@@ -121,7 +121,7 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
 /// `syncfs(2)` — writes out everything that the filesystem under `fd` has pending and waits for it.
 ///
 /// # Errors
-/// `EIO`, `ENOSPC`, `EDQUOT`: also of writes before that nobody asked about. An error under an *encoded* write is not told.
+/// `EIO`, `ENOSPC`, `EDQUOT`: also of writes before that nobody asked about. An error under an *encoded* write is not reported.
 /// `EROFS` where the filesystem is read-only: it becomes so when it cannot commit, and then the kernel writes nothing out
 /// and says that all is well.
 pub fn sync(fd: impl AsFd) -> Result<()> {

@@ -1,4 +1,4 @@
-//! A filter of system calls: no mount comes any more through which a device could be opened.
+//! A seccomp filter that refuses new mounts: through them a device could be opened.
 
 #![expect(unsafe_code, reason = "no crate of the workspace wraps PR_SET_SECCOMP")]
 

@@ -1,9 +1,9 @@
-//! Directories that root alone can enter, as locks that root alone can take.
+//! Directories that only root can enter, used as locks that only root can take.
 //!
-//! Whoever may open a directory for reading may lock it with `flock(2)`, and hold that lock for as long as he likes. So
-//! what must not be held up is guarded by an empty directory of mode 0700 beside it, which nobody else can open: who has
-//! locked it and still finds it under its name has what that name stands for. It is removed before the lock is let go, so
-//! that in the end nothing is left, and what a killed process leaves is taken by the next one.
+//! Any user who may open a directory for reading may lock it with `flock(2)`, and keep the lock for any time. So a lock
+//! that must not be blocked is an empty directory of mode 0700 beside the thing that it guards. The process that has locked
+//! it, and still finds it under its name, owns what the name stands for. The directory is removed before its lock is
+//! released. A killed process leaves its directory behind, and the next process takes it over.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +26,7 @@ pub struct Held<'d> {
 }
 
 impl<'d> Held<'d> {
-    /// Makes and locks `name` in `dir`; none when there is one, or somebody took this one before it was locked.
+    /// Makes and locks `name` in `dir`; none when the name exists, or another process took it before it was locked.
     ///
     /// # Errors
     /// As for [`names::make_dir`] but `EEXIST`; as for [`Held::take`].
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_one_at_a_time_holds_a_name_and_nothing_is_left() {
+    fn privileged_one_process_at_a_time_holds_a_name() {
         let (folder, dir) = folder();
         let held = Held::make(dir.as_fd(), c"one").unwrap().unwrap();
         assert!(Held::make(dir.as_fd(), c"one").unwrap().is_none(), "made twice");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_what_was_left_is_taken_and_what_others_can_open_is_not() {
+    fn privileged_only_private_leftover_directories_are_taken_over() {
         let (folder, dir) = folder();
         names::make_dir(&dir, c"left", PRIVATE).unwrap();
         drop(Held::take(dir.as_fd(), c"left").unwrap().expect("left"));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_one_that_was_opened_before_it_was_removed_is_not_held() {
+    fn privileged_a_directory_removed_after_opening_is_not_held() {
         let (folder, dir) = folder();
         let held = Held::make(dir.as_fd(), c"one").unwrap().unwrap();
         let opened = File::open(folder.path().join("one")).unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_of_makers_and_takers_at_once_never_two_hold_one_name() {
+    fn privileged_concurrent_makers_and_takers_never_share_a_name() {
         let (folder, dir) = folder();
         let (inside, held, stop) = (Mutex::new(()), AtomicU32::new(0), AtomicBool::new(false));
         let hold = |one: Option<Held<'_>>| {

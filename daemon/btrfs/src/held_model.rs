@@ -1,4 +1,4 @@
-//! Those who make and take one private directory, in every order of their calls, each killed at any of them.
+//! All orders of the calls of processes that create and take one private directory, with a kill at any call.
 
 use std::collections::HashSet;
 
@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    /// Whether one at most holds the name, and what has the name is what it holds.
+    /// Whether at most one process holds the name, and holds the directory that has the name.
     fn is_well(&self) -> bool {
         let mut holders = self.processes.iter().filter(|process| process.next == Next::Remove);
         let well = holders.next().is_none_or(|holder| holder.open == self.at);
@@ -116,12 +116,12 @@ fn explore(first: World, looks: bool) -> (usize, usize) {
 const ALL: [Next; 4] = [Next::Make, Next::Make, Next::Open, Next::Open];
 
 #[test]
-fn in_every_order_of_their_calls_one_at_most_holds_a_name_and_nothing_stays() {
+fn any_order_of_calls_gives_a_name_one_holder() {
     let (worlds, bad) = explore(World::new(&ALL), true);
     assert!(worlds > 1000 && bad == 0, "{bad} of {worlds}");
 }
 
 #[test]
-fn who_does_not_look_again_would_hold_what_was_deleted() {
+fn without_the_second_look_a_deleted_directory_is_held() {
     assert!(explore(World::new(&ALL), false).1 > 0);
 }

@@ -111,7 +111,7 @@ fn ids(call: &'static str, uid: u32, gid: u32) -> Result<(Uid, Gid)> {
     Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
 }
 
-/// The kernel takes two numbers above 10^9 for "now" and "as it is"; nobody may say that through a stream.
+/// The kernel takes two numbers above 10^9 for "now" and "as it is"; a stream must not be able to say that.
 fn timestamps(call: &'static str, times: Times) -> Result<Timestamps> {
     let Times { atime: (access, access_nsec), mtime: (change, change_nsec) } = times;
     if access_nsec.max(change_nsec) >= 1_000_000_000 {
@@ -142,7 +142,7 @@ pub struct Stat {
     pub nlink: u32,
     /// Blocks of 512 bytes that the file takes, those not yet written out included; inline data too.
     pub blocks: u64,
-    /// The device that a device node stands for.
+    /// The device of a device node.
     pub rdev: u64,
     /// Last access.
     pub atime: (i64, u32),
@@ -215,7 +215,7 @@ mod tests {
     use crate::names::{make_node, make_symlink};
 
     #[test]
-    fn a_kernel_without_fchmodat2_changes_what_is_not_opened_all_the_same() {
+    fn modes_change_without_fchmodat2_too() {
         let folder = tempfile::tempdir().unwrap();
         let dir = File::open(folder.path()).unwrap();
         make_node(&dir, c"fifo", 0o010_600, 0).unwrap();

@@ -1,5 +1,7 @@
-//! This room makes an ioctl: the number is computed from the argument's size and checked against the known one when the
-//! crate is compiled, so that a struct with a wrong layout does not build.
+//! Raw numbers and layouts of the kernel: ioctls, system calls that libc does not name, and little-endian structs of trees.
+//!
+//! An ioctl's number is computed from the size of its argument and compared with the known number when the crate is
+//! compiled, so a struct with a wrong layout does not build.
 #![expect(unsafe_code, reason = "an ioctl takes a pointer whose meaning the type system does not know")]
 
 use std::ffi::{c_int, c_long};

@@ -6,8 +6,8 @@
 //! that a caller did not give.
 //!
 //! Two words are used strictly. A **name** is one component below a directory descriptor: a name that is empty, is `..` or
-//! holds a slash is refused with `EINVAL` before the kernel sees it. A **path** may hold several components and goes through
-//! [`file::open_beneath`] alone.
+//! holds a slash is refused with `EINVAL` before the kernel sees it. A **path** may hold several components and goes
+//! through [`file::open_beneath`] alone.
 //!
 //! An interrupted call (`EINTR`) is made again: on btrfs it has had no effect, or one that repeating gives again.
 

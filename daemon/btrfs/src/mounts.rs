@@ -1,7 +1,7 @@
-//! Mounts through which no device can be opened.
+//! Mounts: their ids, the table in `/proc/self/mountinfo`, and mounts through which no device can be opened.
 //!
-//! Whether a device's node may be opened is asked of the mount through which it is reached, not of the filesystem: the
-//! same node opens through one mount and is refused (`EACCES`) through another.
+//! The kernel decides by the mount, not by the filesystem, whether a device node may be opened: the same node opens through
+//! one mount and is refused (`EACCES`) through another.
 #![expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2) and listmount(2)")]
 
 use std::collections::HashSet;
@@ -59,7 +59,7 @@ fn refuse_devices(at: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result
     let attributes = RawAttributes { set: set.bits().into(), clear: 0, propagation: 0, userns_fd: 0 };
     retry("mount_setattr", || {
         let (at, path, attributes) = (at.as_raw_fd(), path.as_ptr(), std::ptr::from_ref(&attributes));
-        // SAFETY: the kernel reads one string and one `RawAttributes`, whose size it is told, and keeps no pointer.
+        // SAFETY: the kernel reads one string and one `RawAttributes`, whose size is an argument, and keeps no pointer.
         let answer = unsafe { libc::syscall(MOUNT_SETATTR, at, path, flags, attributes, size_of::<RawAttributes>()) };
         Errno::result(answer)
     })?;
@@ -67,7 +67,7 @@ fn refuse_devices(at: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result
 }
 
 /// `statx(2)`, `STATX_MNT_ID_UNIQUE`, before Linux 6.8 `STATX_MNT_ID` — the mount through which it was opened; 0 where the
-/// kernel does not tell.
+/// kernel does not report it.
 #[must_use]
 pub fn unique_id(descriptor: impl AsFd) -> u64 {
     let wanted = if *UNIQUE { MNT_ID_UNIQUE } else { StatxFlags::MNT_ID };
@@ -75,7 +75,8 @@ pub fn unique_id(descriptor: impl AsFd) -> u64 {
     facts.ok().filter(|facts| facts.stx_mask & wanted.bits() != 0).map_or(0, |facts| facts.stx_mnt_id)
 }
 
-/// `listmount(2)`, before Linux 6.8 `/proc/self/mountinfo` — all mounts that this process sees, in the numbers of [`unique_id`].
+/// `listmount(2)`, before Linux 6.8 `/proc/self/mountinfo` — all mounts that this process sees, in the numbers of
+/// [`unique_id`].
 ///
 /// # Errors
 /// /proc is not mounted, or there is no memory.
@@ -110,7 +111,7 @@ struct RawRequest {
 
 const _: () = assert!(size_of::<RawRequest>() == 24);
 
-/// So many are asked for at a time.
+/// One call returns up to this many.
 const PAGE: usize = 256;
 
 fn listed() -> Result<HashSet<u64>> {
@@ -167,7 +168,7 @@ pub fn parse(text: &[u8]) -> Vec<Mount> {
 }
 
 /// `statx(2)`, `STATX_MNT_ID` (Linux 5.8) — the number of the mount through which it was opened, as [`Mount::id`] has it; none
-/// where the kernel does not tell.
+/// where the kernel does not report it.
 ///
 /// # Errors
 /// `EBADF`.

@@ -1,4 +1,4 @@
-//! Names in directories: made, linked, moved, removed. A name is one component below a directory's descriptor.
+//! Names in directories: list, create, link, rename, remove. A name is one component below a directory's descriptor.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;

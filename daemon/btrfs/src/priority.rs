@@ -1,4 +1,4 @@
-//! The weight of the calling thread for block devices.
+//! The I/O priority of the calling thread.
 
 #![expect(unsafe_code, reason = "no crate that is kept wraps ioprio_set(2)")]
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result, retry};
 pub enum IoClass {
     /// Shared, from level 0, the first, to 7, the last (`IOPRIO_CLASS_BE`).
     BestEffort(u8),
-    /// Only when nobody else wants the device (`IOPRIO_CLASS_IDLE`).
+    /// Only when the device is otherwise idle (`IOPRIO_CLASS_IDLE`).
     Idle,
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_are_taken_and_a_level_that_there_is_not_is_refused() {
+    fn an_io_level_out_of_range_is_refused() {
         // In a thread of its own: the weight is the thread's.
         let taken = std::thread::spawn(|| [IoClass::BestEffort(7), IoClass::Idle].map(set_io_class)).join();
         assert_eq!(taken.ok(), Some([Ok(()), Ok(())]));

@@ -4,7 +4,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::error::{Errno, Error, Result, retry};
 
-/// `getrandom(2)` — sixteen bytes that nobody can guess. It opens no device, and waits until the kernel has gathered enough
+/// `getrandom(2)` — sixteen random bytes. It opens no device, and waits until the kernel has gathered enough
 /// after its start.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The tree of roots: what is recorded of a subvolume, what holds it, and its path from the top.
+//! The tree of roots: the record of a subvolume, its parent directory, its path from the top; and the tree of uuids.
 #![expect(unsafe_code, reason = "BTRFS_IOC_INO_LOOKUP takes a pointer to its argument")]
 
 use std::ops::ControlFlow;

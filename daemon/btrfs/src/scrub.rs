@@ -1,4 +1,4 @@
-//! Scrubbing: the kernel reads all that is in use on a device and compares it with its checksums.
+//! Scrub: the kernel reads all used blocks of a device and compares them with their checksums.
 
 #![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
 
@@ -71,8 +71,8 @@ pub fn progress(fd: impl AsFd, devid: u64) -> Result<Option<Scrubbed>> {
     }
 }
 
-/// `BTRFS_IOC_SCRUB_CANCEL` (`CAP_SYS_ADMIN`) — ends the scrubs of all devices of the filesystem under `fd`, whoever began
-/// them, and waits until they have ended; answers whether there was one.
+/// `BTRFS_IOC_SCRUB_CANCEL` (`CAP_SYS_ADMIN`) — ends the scrubs of all devices of the filesystem under `fd`, whichever
+/// process began them, and waits until they have ended; answers whether there was one.
 ///
 /// # Errors
 /// `EPERM`, `ENOTTY`.

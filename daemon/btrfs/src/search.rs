@@ -1,4 +1,4 @@
-//! Searching btrfs's trees: items in order of their keys, read in batches into one buffer that is used again.
+//! Searches btrfs's trees: items in the order of their keys, in batches, into one buffer.
 
 #![expect(unsafe_code, reason = "the ioctl fills a buffer whose length it takes from the argument")]
 

@@ -1,4 +1,4 @@
-//! Sending: the kernel writes a subvolume as a stream into a descriptor.
+//! Send: the kernel writes a subvolume as a stream into a descriptor.
 
 #![expect(unsafe_code, reason = "BTRFS_IOC_SEND takes a pointer to its argument, which has a pointer in it")]
 
@@ -12,15 +12,15 @@ use crate::ioctl::{BTRFS, Direction, GENERIC, Request, ioctl_once};
 pub struct Send<'s> {
     /// Where the stream goes: a pipe, a file or a socket, open for writing.
     pub to: BorrowedFd<'s>,
-    /// The id of the read-only subvolume to which the stream tells the changes; none for a stream of everything.
+    /// The id of the read-only subvolume that the stream is an increment to; none for a full stream.
     pub parent: Option<u64>,
-    /// Ids of read-only subvolumes that the stream may clone from; whoever receives it has them too.
+    /// Ids of read-only subvolumes that the stream may clone from; the receiver must have them too.
     pub clone_sources: &'s [u64],
-    /// The version of the stream: at most [`version`].
+    /// The version of the stream: up to [`version`].
     pub version: u32,
     /// `BTRFS_SEND_FLAG_COMPRESSED` — compressed extents go as they lie on disk; from version 2 on.
     pub compressed: bool,
-    /// `BTRFS_SEND_FLAG_NO_FILE_DATA` — tells where data changed, and not the data.
+    /// `BTRFS_SEND_FLAG_NO_FILE_DATA` — says where data changed, without the data.
     pub no_file_data: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct Send<'s> {
 /// pipe, or the end of the process, ends it before its time.
 ///
 /// # Errors
-/// `EPERM` (not read-only, no capability, or about to be deleted), `EPIPE` when nobody reads any more, `EINVAL` (a version
+/// `EPERM` (not read-only, no capability, or about to be deleted), `EPIPE` when the reader is gone, `EINVAL` (a version
 /// or a flag that the kernel does not know, a parent or clone source that is not read-only), `ENOENT` when the parent is
 /// no subvolume, `EAGAIN` while a balance or a deduplication changes what is sent, `EIO`, `ENOMEM`, `ENOTTY`.
 pub fn send(fd: impl AsFd, how: &Send<'_>) -> Result<()> {

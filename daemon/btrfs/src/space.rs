@@ -1,4 +1,4 @@
-//! How a filesystem's space is given out: to data, to metadata, and what is not given out yet.
+//! How much space is allocated to data and to metadata, and how much is unallocated.
 
 #![expect(unsafe_code, reason = "the ioctl fills a buffer whose length it takes from the argument")]
 
@@ -9,7 +9,7 @@ use crate::filesystem::{device_info, info};
 use crate::ioctl::array;
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
 
-/// What is there of one kind of space, in bytes as files see them: before mirrors and parity.
+/// The space of one kind, in bytes as files see them: before mirrors and parity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Kind {
     /// Given to it.
@@ -34,11 +34,11 @@ pub struct Space {
     pub unallocated: u64,
 }
 
-/// At least so many bytes of metadata are kept free,
+/// At least this many bytes of metadata stay free,
 const LEAST: u64 = 16 << 20;
 /// and this part of the devices,
 const PART: u64 = 200;
-/// but not more than so many.
+/// but not more than this many.
 const MOST: u64 = 1 << 30;
 
 impl Kind {
@@ -73,7 +73,7 @@ impl Space {
 }
 
 /// `BTRFS_IOC_SPACE_INFO` and `BTRFS_IOC_DEV_INFO` (no capability) — how the space of the filesystem under `fd` is given
-/// out. Of a kind in several profiles, as a conversion leaves it, the sums are told and the dearest profile.
+/// out. Of a kind in several profiles, as a conversion leaves it, the sums are returned with the profile that needs most space.
 ///
 /// # Errors
 /// `ENOTTY` on another filesystem; `EUCLEAN` when the kernel's answer makes no sense.

@@ -1,4 +1,4 @@
-//! Subvolumes: made, snapshotted, removed, made read-only, marked as received, asked about.
+//! Subvolumes: create, snapshot, delete, list, set read-only, mark as received, query.
 #![expect(unsafe_code, reason = "the ioctls of subvolumes take pointers to their arguments")]
 
 use std::ffi::CStr;

@@ -1,4 +1,4 @@
-//! The top-level subvolume, reached through a mount that nobody else sees.
+//! The top-level subvolume, through a private mount.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! Extended attributes of open inodes; those of names that are never opened are [`get_at`], [`set_at`], [`remove_at`].
+//! Extended attributes: of open inodes, and of names that are never opened ([`get_at`], [`set_at`], [`remove_at`]).
 #![expect(unsafe_code, reason = "neither nix nor rustix has setxattrat and its kin")]
 
 use std::ffi::{CStr, CString, c_long, c_uint};

@@ -1,12 +1,12 @@
-//! How the reader learns that blocks of the input were let go.
+//! Wakes the reader when blocks of the input are free again.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// When nothing was let go for this long, something waits for the disk.
+/// When nothing was freed for this long, a writer waits for the disk.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Counts what the writer threads let go. It wakes the reader seldom: a wake-up costs as much as copying 100 KiB.
+/// Counts what the writer threads free. It wakes the reader seldom: a wake-up costs as much as copying 100 KiB.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     state: Mutex<State>,
@@ -15,17 +15,17 @@ pub(crate) struct Blocks {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes let go so far.
+    /// Bytes freed so far.
     freed: u64,
-    /// How often somebody ran out of work.
+    /// How often a thread ran out of work.
     idle: u64,
     /// The reader waits until `freed` has come so far.
     wanted: Option<u64>,
-    /// Nothing was let go since the reader's patience ended.
+    /// Nothing was freed since the reader's timeout.
     stuck: bool,
 }
 
-/// How far things had come at one moment. Taken before the reader counts its blocks, so that what is let go between
+/// The counters at one moment. Taken before the reader counts its blocks, so that what is freed between
 /// the counting and the waiting is not missed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -34,7 +34,7 @@ pub(crate) struct Moment {
 }
 
 impl Blocks {
-    /// Parts of blocks, of `bytes` together, were dropped. `idle` says that whoever dropped them has no more work:
+    /// Parts of blocks, of `bytes` together, were dropped. `idle` says that the thread which dropped them has no more work:
     /// then the reader is woken in any case.
     pub(crate) fn freed(&self, bytes: usize, idle: bool) {
         let mut state = self.lock();
@@ -54,7 +54,7 @@ impl Blocks {
         Moment { freed: state.freed, idle: state.idle }
     }
 
-    /// Waits until about `bytes` were let go since `moment`, or somebody has no more work, or for a while. Answers
+    /// Waits until about `bytes` were freed since `moment`, or a thread has no more work, or a timeout. Answers
     /// whether waiting on is worth it: while nothing moves at all, the reader reads ahead.
     pub(crate) fn wait(&self, moment: Moment, bytes: usize) -> bool {
         let mut state = self.lock();
@@ -70,7 +70,7 @@ impl Blocks {
         !state.stuck
     }
 
-    /// Waits for anything at all to be let go, for a moment.
+    /// Waits briefly until anything is freed.
     pub(crate) fn wait_any(&self) {
         self.lock().stuck = false;
         self.wait(self.moment(), 1);
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_is_not_held_up_while_nothing_moves() {
+    fn a_reader_waits_briefly_when_nothing_is_freed() {
         let blocks = Blocks::default();
         assert!(!blocks.wait(blocks.moment(), 1 << 20));
         assert!(!blocks.wait(blocks.moment(), 1 << 20));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_runs_out_of_work_wakes_the_reader() {
+    fn an_idle_writer_thread_wakes_the_reader() {
         let blocks = Blocks::default();
         let before = blocks.moment();
         scope(|threads| {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_let_go_between_counting_and_waiting_is_not_missed() {
+    fn blocks_freed_between_counting_and_waiting_are_noticed() {
         let blocks = Blocks::default();
         let before = blocks.moment();
         blocks.freed(1, true);

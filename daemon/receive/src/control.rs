@@ -1,4 +1,4 @@
-//! The handle by which others watch a run and end it.
+//! The handle through which other threads watch a run and cancel it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,7 +49,7 @@ pub struct Control {
 #[derive(Debug)]
 struct Inner {
     cancelled: AtomicBool,
-    /// As long as the run that goes on shall end, and a later one with the same handle need not.
+    /// Set while the current run must end; a later run with the same handle need not.
     stopped: AtomicBool,
     /// Readable once the run shall end; the reader polls it beside its input.
     wake: EventFd,
@@ -62,7 +62,7 @@ struct Inner {
 struct Waits {
     /// Those that ended.
     ended: Duration,
-    /// When the one that goes on began.
+    /// When the current one began.
     since: Option<Instant>,
 }
 
@@ -108,7 +108,7 @@ impl Control {
         self.inner.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Asks the run that goes on to end as [`Control::cancel`] does; after [`Control::resume`] another may begin.
+    /// Asks the current run to end as [`Control::cancel`] does; after [`Control::resume`] another may begin.
     pub fn stop(&self) {
         self.inner.stopped.store(true, Ordering::SeqCst);
         self.wake();
@@ -119,7 +119,7 @@ impl Control {
         self.inner.stopped.store(false, Ordering::SeqCst);
     }
 
-    /// So many bytes of the input need not be received: they count as read.
+    /// Counts bytes of the input as read that need not be received.
     pub fn pass(&self, bytes: u64) {
         Tally::add(&self.tally().bytes, bytes);
     }
@@ -151,10 +151,10 @@ impl Control {
     /// A run begins: what woke the reader of one before wakes this one's only where it shall end too.
     pub(crate) fn begin(&self) {
         match self.inner.wake.read() {
-            // EAGAIN: nobody woke it.
+            // EAGAIN: no wake-up.
             Ok(_) | Err(Errno::EAGAIN | _) => {}
         }
-        // Whoever asks from now on wakes it again, and whoever asked before has set its flag.
+        // A request from now on wakes it again, and an earlier request has set its flag.
         if self.inner.cancelled.load(Ordering::SeqCst) || self.inner.stopped.load(Ordering::SeqCst) {
             self.wake();
         }

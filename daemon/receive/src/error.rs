@@ -1,4 +1,4 @@
-//! What can go wrong, where in the stream, on which name, and what a person can do about it.
+//! Errors: what went wrong, where in the stream, on which name, and what a person can do about it.
 
 use std::fmt;
 
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn that_nothing_was_left_is_said_where_it_is_known() {
+    fn the_message_says_that_nothing_was_left_if_known() {
         let told = |cause, left_hidden| {
             let error = Error::new(cause);
             Failure { error, published: Vec::new(), left_hidden, counts: Counts::default() }.to_string()

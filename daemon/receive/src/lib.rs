@@ -1,23 +1,23 @@
 //! The receive engine: the commands of a btrfs send stream become a subvolume, confined and durable.
 //!
-//! [`receive`] reads a stream from a descriptor and makes its subvolumes in a directory of a btrfs
-//! filesystem. The way of the data:
+//! [`receive`] reads a stream from a descriptor and makes its subvolumes in a directory of a btrfs filesystem. The way of
+//! the data:
 //!
 //! ```text
 //! reader thread        input → decoder → planner        reads ahead of the filesystem, by a bounded pool
 //! calling thread       steps → applier                  names: create, rename, link, unlink, open; large data
-//! writer thread threads         work on one file each            data, attributes
+//! writer threads       work on one file each         data, attributes
 //! ```
 //!
-//! * `plan` is pure: it folds a window of commands into steps, so that a file is created once, under its
-//!   final name and with its final mode.
-//! * `apply` performs steps on a `Volume`. There are two: `real`, a subvolume below a descriptor, and
-//!   `memory`, the model that the tests compare it with.
+//! * `plan` is pure: it folds a window of commands into steps, so that a file is created once, under its final name and
+//!   with its final mode.
+//! * `apply` performs steps on a `Volume`. There are two: `real`, a subvolume below a descriptor, and `memory`, the model
+//!   that the tests compare it with.
 //! * `payload` checks and decodes the payloads of encoded writes.
-//! * `place` knows where the work is done: the hidden subvolume, its lock, the sweep, the parents, the finish.
+//! * `place` finds and makes the hidden subvolume, its lock and its parents, sweeps, and publishes.
 //!
-//! What a stream names is hostile: see `name` for what a path may be, and `real` for how it is resolved.
-//! The engine blocks its caller; it uses no async runtime and no bus.
+//! Every name in a stream is hostile: see `name` for what a path may be, and `real` for how it is resolved. The engine blocks
+//! its caller; it uses no async runtime and no bus.
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic"))]

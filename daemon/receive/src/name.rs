@@ -1,8 +1,8 @@
-//! A path of a stream, checked before it may reach the kernel.
+//! A path of a stream, checked before the kernel sees it.
 //!
-//! Every name in a stream is hostile. A [`StreamPath`] is relative, has no empty part, no `.`, no `..` and no
-//! NUL, and each part fits a directory entry. That alone does not confine it (a part may be a symbolic link by
-//! then): the volume resolves it below a descriptor with `openat2`.
+//! Every name in a stream is hostile. A [`StreamPath`] is relative, has no empty part, no `.`, no `..` and no NUL, and each
+//! part fits a directory entry. This alone does not confine it, because a part may be a symbolic link by then: the volume
+//! resolves it below a descriptor with `openat2`.
 
 use std::ffi::CStr;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a run tells its owner while it goes on.
+//! What a run reports to its caller while it works.
 
 use butterdock_stream::{Command, Place, Uuid};
 
@@ -13,7 +13,7 @@ pub enum Kind {
     Incremental,
 }
 
-/// A step of a subvolume's way; each is told before it begins.
+/// A step of receiving a subvolume; each is reported before it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Commands are applied to the hidden subvolume.
@@ -52,7 +52,7 @@ pub struct Published {
     pub end: u64,
 }
 
-/// Receives what a run tells. Called from the engine's threads; it must not block for long.
+/// Receives the reports of a run. Called from the engine's threads; it must not block for long.
 pub trait Observer: Sync {
     /// A subvolume was begun.
     fn began(&self, name: &[u8], kind: Kind) {

@@ -1,4 +1,4 @@
-//! What a caller may choose for one run.
+//! The options of one run.
 
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ pub enum Candidates {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Publication {
     /// It is received in the staging directory, which root alone can enter, and published as a read-only snapshot; then what
-    /// was received is deleted. Nobody else can open anything of it before it is read-only under its name.
+    /// was received is deleted. No other user can open anything of it before it is read-only under its name.
     ///
     /// The price: the kernel turns the shared blocks over to the snapshot in the background, which rewrites a part of the
     /// metadata that grows with the number of files.

@@ -1,7 +1,7 @@
-//! The reading thread: input → decoder → planner → batches of steps.
+//! The reader thread: input → decoder → planner → batches of steps.
 //!
-//! It touches nothing but its input, so it goes on while the filesystem commits: the sender may be on the same
-//! filesystem and stand still with a full pipe. What it reads ahead is bounded by the decoder's pool.
+//! It touches only its input, so it keeps reading while the filesystem commits. The sender may be on the same filesystem
+//! and wait for room in a full pipe. The decoder's pool bounds what it reads ahead.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::SyncSender;
@@ -23,9 +23,9 @@ use crate::plan::{Planner, Step};
 
 /// A batch is sent on when it has this many steps,
 const BATCH: usize = 128;
-/// or when so many bytes were read since the last one.
+/// or when this many bytes were read since the last one.
 const UNIT: usize = 512 << 10;
-/// One read asks for at most this much: half a block.
+/// One read asks for up to this much: half a block.
 const READ: usize = 128 << 10;
 /// With so many blocks in work the reader waits until some of them are free: fewer would leave the others without work
 /// while it wakes up, and more would no longer be in the processor's cache when they are used again.
@@ -188,7 +188,7 @@ impl<'r> Reader<'r> {
         };
         let end = most.min(space.len());
         let space = space.get_mut(..end).unwrap_or_default();
-        // Whoever reads the same pipe may have taken what was there a moment ago.
+        // Another reader of the same pipe may have taken the bytes.
         let wait = self.control.wait_for_input();
         let count = read(self.input, space);
         drop(wait);
@@ -222,7 +222,7 @@ impl<'r> Reader<'r> {
     fn send(&mut self, then: Then) {
         self.unsent = 0;
         if !self.steps.is_empty() || !matches!(then, Then::More) {
-            // Nobody takes it any more only when the run has ended.
+            // The receiver of this channel is gone only when the run has ended.
             drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), then }));
         }
     }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_trickles_does_not_hang_on_blocks_that_the_window_holds() {
+    fn a_slow_input_does_not_hang_on_the_windows_blocks() {
         let control = Control::new().unwrap();
         let (faults, blocks) = (Faults::new(1, control.clone()), Blocks::default());
         let (input, output) = nix::unistd::pipe().unwrap();

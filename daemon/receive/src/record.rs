@@ -1,12 +1,12 @@
-//! What is remembered of a received subvolume, in the staging directory beside it.
+//! The record of a received subvolume, in the staging directory beside it.
 //!
-//! Whoever owns the root of a subvolume may make it writable, change it, mark it as received under any identity, and make it
-//! read-only again: what the filesystem says of it proves little. So for each subvolume that is published there is a record
-//! that root alone can read or write: its own uuid, which the kernel draws; what marks it, with the transaction of that mark,
-//! which the kernel gives; and for whom it was received. A subvolume is what was received as long as all of that is so.
+//! The owner of a subvolume's root may make it writable, change it, mark it as received under any identity, and make it
+//! read-only again. So the filesystem's own marks prove little. For each published subvolume there is a record that only
+//! root can read or write: its own uuid, which the kernel draws; its mark, with the transaction of the mark, which the
+//! kernel gives; and for which user it was received. A subvolume counts as received while all of this holds.
 //!
-//! A record is a file of a few hundred bytes, named by the own uuid, in JSON. It is written to the device before the
-//! subvolume has its name, wherever that is possible.
+//! A record is a file of a few hundred bytes of JSON, named by the subvolume's own uuid. Where possible it is on the device
+//! before the subvolume has its name.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -316,14 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_another_version_counts_for_nothing() {
+    fn a_record_of_another_version_is_ignored() {
         let record = Record { state: STATE, asked_by: 0, origin: None };
         let stored = Stored { version: 2, ..Stored::from(&record) };
         assert_eq!(Record::try_from(stored), Err(()));
     }
 
     #[test]
-    fn the_name_of_a_record_is_its_uuid_and_nothing_else() {
+    fn a_records_name_is_its_uuid() {
         assert_eq!(uuid_of(name_of(STATE.uuid).unwrap().to_bytes()), Some(STATE.uuid));
         for name in ["", "ab", "abababababababababababababababab0", "ABABABABABABABABABABABABABABABAB", "+1"] {
             assert_eq!(uuid_of(name.as_bytes()), None, "{name}");

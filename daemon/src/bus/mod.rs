@@ -1,14 +1,14 @@
 //! The service on the bus: `org.butterdock.Butterdock1`, as the crate butterdock-dbus has it. No decision is made here.
 //!
-//! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether the caller
-//!   may, call the service, return. A password prompt that waits for a person holds up no other call.
+//! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
+//!   the caller may, call the service, return. A password prompt that waits for a person holds up no other call.
 //! * `job_publisher`, `drive_publisher` and `volume_publisher` follow what the service has and publish it: `InterfacesAdded`,
 //!   `PropertiesChanged` (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
 //! * `mapping` has the service's types in the words of the contract.
 //! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
-//! * `socket` reads from the bus and writes to it. Everything that is read is judged by `admission` before zbus has it: `header`
-//!   says what it is, `callers` whose, `calls` how much that user may still ask for (`budget`), and `fd_table` keeps the
-//!   descriptors that came with it.
+//! * `socket` reads from the bus and writes to it. Everything that is read is judged by `admission` before zbus has it:
+//!   `header` says what it is, `callers` whose, `calls` how much that user may still ask for (`budget`), and `fd_table`
+//!   keeps the descriptors that came with it.
 //! * `inhibitor` asks logind to keep the machine awake, `timedate` asks systemd whether the clock is synchronised.
 //!
 //! What is told to everybody holds no name of a file and no path: only `public` sentences of a job get into properties

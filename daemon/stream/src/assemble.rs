@@ -1,4 +1,4 @@
-//! From a command's number and payload to the command.
+//! Makes a command from its number and its attributes.
 
 use crate::attribute::Attributes;
 use crate::layout::layout;

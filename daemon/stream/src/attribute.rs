@@ -1,4 +1,4 @@
-//! The attributes that commands are made of.
+//! The attributes of commands: their numbers and types; and those of one command, found and checked but not read yet.
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use crate::{Compression, Time, Uuid};
 /// A command of a send stream (`enum btrfs_send_cmd` of `fs/btrfs/send.h`).
 ///
 /// Paths are raw bytes, relative to the root of the subvolume; the empty path is the root itself.
-/// Nothing here is checked for what it names: whoever applies a command treats each name as hostile.
+/// Names are not checked here: the code that applies a command must treat each name as hostile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields carry the attribute names of the kernel's header")]
 pub enum Command<'a> {

@@ -1,11 +1,11 @@
 //! The checksum of a command.
 //!
-//! CRC-32C over the command's header with its own field zeroed, then the payload; it begins with 0 and is not inverted
-//! at the end, unlike the usual CRC-32C.
+//! CRC-32C over the command's header with its own field zeroed, then the payload. Unlike the usual CRC-32C it begins with 0
+//! and is not inverted at the end.
 //!
-//! Most commands are short, and a call into the crate costs as much as its work there. So only the payload goes there.
-//! The header's part is the exclusive or of what each of its bytes contributes, because the checksum begins with 0;
-//! six loads from a table that do not wait for one another (the field's four zeros contribute nothing).
+//! Most commands are short, and a call into the crate costs as much as its work. So only the payload goes there. The
+//! header's part is the exclusive or of what each byte contributes, because the checksum begins with 0: six independent
+//! loads from a table (the field's four zeros contribute nothing).
 
 use crate::FRAME;
 

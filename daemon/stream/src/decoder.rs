@@ -1,4 +1,8 @@
-//! From bytes to commands, without reading anything itself.
+//! Decodes bytes to commands, without I/O.
+//!
+//! A stream can begin again in its own middle. A signal that reaches the sending thread restarts the kernel's ioctl, which
+//! then writes the whole stream once more. The receiver sees damage, at a place that depends on timing. So before damage is
+//! reported, the decoder looks whether a new stream begins there.
 
 use std::sync::Arc;
 
@@ -202,7 +206,7 @@ impl Decoder {
         alone && wanted <= room && (self.start == 0 || tail >= self.blocks.size().div_ceil(4)) && tail > 0
     }
 
-    /// Moves what is pending to the beginning of a block of at least `size` bytes: of this one if nobody else holds it.
+    /// Moves what is pending to the beginning of a block of at least `size` bytes: of this one if it has no other holder.
     fn make_room(&mut self, size: usize) -> Result<(), PoolEmpty> {
         let have = self.have();
         let fits = self.block.len() == self.blocks.size() && size <= self.block.len();
@@ -304,7 +308,7 @@ fn ends_with_part(bytes: &[u8]) -> bool {
 /// Caps in bytes on the payload of one command, checked before room is made for it.
 ///
 /// The cap in force is the smaller one of `wire` and that of the stream's version. The defaults leave room for
-/// kernels with 64 KiB pages; a 4 KiB-page kernel emits at most 64 KiB in version 1 and 147 456 bytes from version 2 on.
+/// kernels with 64 KiB pages; a 4 KiB-page kernel emits up to 64 KiB in version 1 and 147 456 bytes from version 2 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Whatever the version.

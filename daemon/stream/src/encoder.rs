@@ -1,4 +1,4 @@
-//! From commands to bytes.
+//! Encodes commands to bytes.
 
 use crate::crc::checksum;
 use crate::payload::Payload;

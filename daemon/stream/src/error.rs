@@ -1,4 +1,4 @@
-//! Why a stream is refused.
+//! Why a stream is refused, and where.
 
 use crate::{Attribute, Version};
 

@@ -1,4 +1,4 @@
-//! Which attributes each command has, as one table that the decoder reads.
+//! Which attributes each command has: one table, read by the decoder.
 
 use Attribute as A;
 

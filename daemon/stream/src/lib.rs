@@ -1,7 +1,7 @@
 //! The btrfs send stream, versions 1 to 3, decoded and encoded without I/O and without unsafe code.
 //!
-//! The caller reads bytes into [`Decoder::space`], says how many came with [`Decoder::filled`], and takes
-//! [`Event`]s from [`Decoder::next`] until it answers [`Event::Starved`]:
+//! The caller reads bytes into [`Decoder::space`], says how many came with [`Decoder::filled`], and takes [`Event`]s from
+//! [`Decoder::next`] until it answers [`Event::Starved`]:
 //!
 //! ```
 //! use butterdock_stream::{Command, Decoder, Encoder, Event, Limits, Pool, Version};
@@ -31,9 +31,9 @@
 //! # }
 //! ```
 //!
-//! Commands borrow from blocks of a bounded [`Pool`]; [`Framed::share`] keeps a part of one beyond the next call
-//! without copying it. What a stream says about lengths is bounded by [`Limits`] before anything is allocated, and
-//! whatever is not known (a command, an attribute, a version, a compression) is an error that names it.
+//! Commands borrow from blocks of a bounded [`Pool`]; [`Framed::share`] keeps a part of one beyond the next call without
+//! copying it. What a stream says about lengths is bounded by [`Limits`] before anything is allocated, and whatever is not
+//! known (a command, an attribute, a version, a compression) is an error that names it.
 //!
 //! Source of the format: `fs/btrfs/send.h` of Linux 6.18 and `dev-send-stream.rst` of btrfs-progs.
 

@@ -1,4 +1,4 @@
-//! The attributes of a command, as the kernel writes them.
+//! Writes the attributes of a command in the order of the kernel.
 
 use Attribute as A;
 

@@ -1,7 +1,8 @@
-//! The blocks that input is read into: few, made once, used again.
+//! The blocks that input is read into: few, allocated once, reused.
 //!
-//! A holder drops its [`Shared`](crate::Shared) without telling anybody; the pool asks `Arc::get_mut` when it needs a
-//! block. It asks the one it lent last first, because that one is still warm in the cache.
+//! [`Shared`] keeps a part of a block beyond the call that decoded it. A holder drops it without a message to the pool,
+//! which asks `Arc::get_mut` when it needs a block. It asks the block that it lent last first, because that one is still in
+//! the cache.
 
 use std::fmt;
 use std::ops::Deref;
@@ -65,7 +66,7 @@ impl Blocks {
         self.retired.iter().filter(|block| Arc::strong_count(block) > 1).count()
     }
 
-    /// A block of at least `size` bytes that nobody else holds.
+    /// A block of at least `size` bytes without other holders.
     pub(crate) fn take(&mut self, size: usize) -> Result<Block, PoolEmpty> {
         if size > self.size {
             return self.take_large(size);
@@ -104,12 +105,12 @@ fn zeroed(size: usize) -> Block {
     Arc::new(vec![0; size].into_boxed_slice())
 }
 
-/// A block of input. The pool takes it back when nobody else holds it.
+/// A block of input. The pool reuses it when it has no other holder.
 pub(crate) type Block = Arc<Box<[u8]>>;
 
 /// A part of a block, kept alive with it. Cloning copies no bytes.
 ///
-/// Whoever holds one keeps a whole block from being used again, so hold few and drop them soon.
+/// Each keeps a whole block from reuse, so hold few and drop them soon.
 #[derive(Clone)]
 pub struct Shared {
     block: Block,
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_the_block_is_not_copied_and_anything_else_is() {
+    fn only_parts_of_the_block_are_shared_without_a_copy() {
         let block: Block = Arc::new(Box::from(*b"0123456789"));
         let inside = Shared::of(&block, &block[3..6]);
         assert_eq!(&*inside, b"345");

@@ -52,7 +52,7 @@ pub enum Compression {
     None,
     /// 1: one zlib stream.
     Zlib,
-    /// 2: one zstd frame with a window of at most 128 KiB.
+    /// 2: one zstd frame with a window of up to 128 KiB.
     Zstd,
     /// 3 to 7: btrfs' LZO segments, made for this sector size in bytes (4096 to 65536).
     Lzo {

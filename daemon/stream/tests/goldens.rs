@@ -1,7 +1,7 @@
 //! The golden streams against their text form, and against the encoder.
 //!
-//! Streams with a real kernel's name were made by `make-goldens`, their text by `btrfs receive --dump`; the synthetic
-//! ones by [`the_synthetic_goldens_are_what_the_encoder_writes`].
+//! Streams with a real kernel's name were made by `make-goldens`, their text by `btrfs receive --dump`; the synthetic ones
+//! by [`the_synthetic_goldens_are_what_the_encoder_writes`].
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 
 mod support;
@@ -17,7 +17,7 @@ use support::{decode, dump, folder, goldens, synthetic};
 const KNOWN: &str = "btrfs-progs v6.2";
 
 #[test]
-fn every_golden_stream_has_the_text_that_the_standard_tool_prints() {
+fn golden_streams_print_as_btrfs_receive_dump_does() {
     for (name, bytes) in goldens() {
         let expected = std::fs::read(folder().join(&name).with_extension("txt")).unwrap();
         assert_eq!(dump(&bytes).escape_ascii().to_string(), expected.escape_ascii().to_string(), "{name}");
@@ -45,7 +45,7 @@ fn the_golden_streams_cover_every_command_and_version() {
 }
 
 #[test]
-fn a_kernels_stream_decoded_and_encoded_again_is_the_same_bytes() {
+fn a_kernels_stream_round_trips_to_the_same_bytes() {
     for (name, bytes) in goldens() {
         // The kernel leaves ENCRYPTION out for inline extents and writes it as 0 for others; ours always writes it.
         if name.starts_with("compressed-") && !name.ends_with("-incremental") {

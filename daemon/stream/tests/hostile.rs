@@ -20,7 +20,7 @@ fn each_hostile_stream_is_refused_in_clear_words() {
 }
 
 #[test]
-fn every_stored_hostile_stream_is_refused_the_same_in_any_chunking() {
+fn hostile_streams_are_refused_alike_in_any_chunking() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
@@ -53,7 +53,7 @@ fn a_length_that_is_not_allowed_costs_no_memory() {
 }
 
 #[test]
-fn after_a_faulty_command_the_decoder_goes_on_and_after_damage_it_does_not() {
+fn the_decoder_resumes_after_a_bad_command_not_after_damage() {
     for (name, bytes, _) in rows() {
         let mut decoder = Decoder::new(Limits::default(), Pool::default());
         let space = decoder.space().unwrap();

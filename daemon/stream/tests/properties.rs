@@ -129,7 +129,7 @@ fn golden_streams_agree_in_any_chunking() {
 }
 
 #[test]
-fn whoever_reads_as_needed_reads_nothing_behind_the_end() {
+fn reading_only_what_is_needed_stops_at_the_end() {
     for (name, bytes) in goldens() {
         let mut decoder = Decoder::new(Limits::default(), Pool::default());
         let mut fed = 0;

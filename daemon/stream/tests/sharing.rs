@@ -55,7 +55,7 @@ fn check(kept: &[(u64, Shared)]) {
 }
 
 #[test]
-fn what_is_kept_stays_as_it_was_and_blocks_come_back_when_it_is_dropped() {
+fn shared_parts_are_stable_and_free_their_block_on_drop() {
     for (size, piece) in [(10, 7), (100, 4096), (900, 50), (3000, 4096), (5000, 100)] {
         let input = numbered(300, size);
         let (mut kept, mut total) = (Vec::new(), 0);

@@ -1,6 +1,6 @@
-//! The descriptors of an order, looked at before anything is done with them.
+//! Checks the descriptors of an order before they are used.
 //!
-//! They come from a client by way of the daemon: each is what somebody says it is.
+//! A client passed them through the daemon, so each may be anything.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 
 use crate::packet;
 
-/// Why an order cannot be carried out with what came with it. It holds no name, so it may be told to everybody.
+/// Why an order cannot be carried out with what came with it. It holds no name, so all users may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unfit(pub &'static str);
 

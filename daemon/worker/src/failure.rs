@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_told_in_numbers_and_names_in_the_message_alone() {
+    fn names_are_only_in_the_message() {
         let missing = Cause::Exists(MARKER.into());
         let told = of_error(&error(missing, Some(Place { command: 7, at: 99 })));
         assert!(told.message.contains(MARKER), "{}", told.message);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_sentence_fits_a_line_when_all_of_it_is_escaped() {
+    fn the_longest_sentence_fits_a_message_when_escaped() {
         let told = WorkerError { message: short("\u{1}".repeat(MAX_MESSAGE)), ..of_sentence("") };
         let line = serde_json::to_string(&told).expect("written");
         assert!(line.len() < MAX_MESSAGE, "{}", line.len());

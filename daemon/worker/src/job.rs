@@ -36,7 +36,7 @@ pub(crate) enum Job {
         task: Box<Task>,
         version: u32,
     },
-    /// A folder for snapshots, and how it is thinned.
+    /// A folder for snapshots, and how it is pruned.
     Prune {
         folder: OwnedFd,
         task: Box<Task>,
@@ -56,7 +56,7 @@ pub(crate) enum Job {
         destination: OwnedFd,
         options: Box<Options>,
     },
-    /// Stream files to be told of.
+    /// Stream files to be listed.
     Streams {
         files: Files,
     },

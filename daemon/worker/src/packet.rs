@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_is_neither_sent_nor_received() {
+    fn an_overlong_message_is_neither_sent_nor_received() {
         let (ours, theirs) = pair().expect("a pair");
         let long = vec![0; MAX_MESSAGE + 1];
         assert!(super::send(&ours, &long, &[], SendFlags::empty()).is_err());

@@ -1,4 +1,4 @@
-//! How much a worker may get in the way of others.
+//! What a worker asks of the kernel for itself: its priority, and the limit of open files.
 
 use butterdock_btrfs::best_effort;
 use butterdock_btrfs::priority::{IoClass, set_io_class};
@@ -6,17 +6,17 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::process::setpriority_process;
 use serde::{Deserialize, Serialize};
 
-/// The weight of a worker beside other processes.
+/// The priority of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Priority {
-    /// For the processor: as nice(1), -20 to 19, the higher the more it gives way.
+    /// For the processor: as nice(1), from -20 to 19.
     pub nice: i8,
     /// For the drives: as ionice(1).
     pub io: IoPriority,
 }
 
-/// The weight for the drives, where their scheduler knows one.
+/// The I/O priority, where the drive's scheduler supports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IoPriority {
@@ -25,13 +25,13 @@ pub enum IoPriority {
     None,
     /// Shared with others, from 0, the first, to 7, the last.
     BestEffort(u8),
-    /// Only when nobody else wants the drive.
+    /// Only when the drive is otherwise idle.
     Idle,
 }
 
 impl Priority {
-    /// Takes it for this thread and those it starts. To give way less than others is a privilege; where it is refused, the
-    /// usual weight stays, which harms nobody.
+    /// Sets it for this thread and those that it starts. A higher priority is a privilege; where it is refused, the
+    /// usual priority stays, which does no harm.
     pub fn take(self) {
         if self.nice != 0 {
             best_effort(setpriority_process(None, self.nice.into()));

@@ -23,7 +23,7 @@ pub struct Start {
     pub priority: Priority,
 }
 
-/// What the daemon wants done.
+/// An order of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Order {
@@ -38,11 +38,11 @@ pub enum Order {
         force_decompress: bool,
         /// Leave fs-verity out.
         no_verity: bool,
-        /// How many threads write data; one for each core where nothing is said.
+        /// How many threads write data (default: one for each core).
         writer_threads: Option<usize>,
         /// Refuse a parent whose number differs from the one in the stream.
         strict_parent: bool,
-        /// For whom: records of root and of this user count.
+        /// The user: records of root and of this user count.
         asked_by: u32,
         /// Also build on what has no record, where root alone can have made it.
         #[serde(default)]
@@ -62,7 +62,7 @@ pub enum Order {
         /// The name of the subvolume instead of the snapshot's.
         #[serde(with = "bytes::optional")]
         name: Option<Vec<u8>>,
-        /// How many threads write data; one for each core where nothing is said.
+        /// How many threads write data (default: one for each core).
         writer_threads: Option<usize>,
         /// What this machine and the drive share: nothing else is a parent.
         #[serde(default)]
@@ -77,28 +77,28 @@ pub enum Order {
         only: Option<Vec<u8>>,
         /// Decode every compressed extent and refuse one that does not decode.
         verify: bool,
-        /// For whom: records of root and of this user count.
+        /// The user: records of root and of this user count.
         asked_by: u32,
-        /// How many threads write data; one for each core where nothing is said.
+        /// How many threads write data (default: one for each core).
         writer_threads: Option<usize>,
     },
-    /// Tell of the stream files in the folder that the one descriptor is.
+    /// List the stream files in the folder that the one descriptor is.
     Streams,
-    /// Delete what crashed runs left hidden in the directory that the one descriptor is.
+    /// Delete hidden leftovers of crashed runs in the directory that the one descriptor is.
     Sweep,
-    /// End what is being done; only after a start.
+    /// End the job; only after a start.
     Cancel,
 }
 
-/// What a worker tells.
+/// A report of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// It has locked itself in and begins.
+    /// It has confined itself and begins.
     Confined {
         /// Whether Landlock keeps it below the destination.
         landlock: bool,
-        /// What this kernel cannot keep it from, in a sentence; nothing where all is well.
+        /// What this kernel cannot restrict, in a sentence; none where nothing is missing.
         lacking: Option<String>,
     },
     /// A subvolume was begun.
@@ -139,20 +139,20 @@ pub enum Report {
         /// The offset in the input up to which all is durable.
         end: u64,
     },
-    /// What a backup tells beside that.
+    /// An event of a backup.
     Backup(BackupEvent),
-    /// What is told of a drive that is verified.
+    /// An event of a verification.
     Verify(verify::VerifyEvent),
-    /// What is told of stream files.
+    /// An event of stream files.
     Streams(streams::StreamFileEvent),
     /// Something a person should know. It may hold names: only for those who may know them.
     Warning(String),
-    /// It is over: exactly once, and the last message.
+    /// The job ended: exactly once, and the last message.
     Ended {
         /// What was done so far.
         #[serde(with = "CountsFields")]
         counts: Counts,
-        /// Nothing where everything is durable.
+        /// None where everything is durable.
         error: Option<WorkerError>,
     },
 }
@@ -236,7 +236,7 @@ pub enum Subject {
     Drive,
     /// Stream files.
     Files,
-    /// What is left hidden: nothing is told of it.
+    /// Hidden leftovers: no events.
     Leftovers,
 }
 
@@ -254,7 +254,7 @@ impl Order {
 }
 
 impl Subject {
-    /// Whether a worker with such an order tells this.
+    /// Whether a worker with such an order may send this report.
     pub fn admits(self, report: &Report) -> bool {
         match report {
             Report::Confined { .. } | Report::Warning(_) | Report::Ended { .. } => true,
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_arrive_as_they_were_told() {
+    fn reports_arrive_as_they_were_sent() {
         let counts = Counts { commands: 1, bytes: u64::MAX, files: 3, ..Counts::default() };
         let error = WorkerError {
             kind: ErrorKind::ReadOnly,
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_heard_on_what_it_was_asked_and_on_nothing_else() {
+    fn reports_outside_the_order_do_not_count() {
         let found = Report::Verify(verify::VerifyEvent::Total { bytes: 1 });
         let files = Report::Streams(streams::StreamFileEvent::Total { bytes: 1 });
         assert!(Order::Verify.subject().admits(&found) && Order::Streams.subject().admits(&files));

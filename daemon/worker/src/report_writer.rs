@@ -1,8 +1,8 @@
 //! Reports to the daemon what the engine does.
 //!
-//! The engine's threads queue reports here, and one thread writes them to the socket. The queue is bounded. A phase that was
-//! not written yet is replaced by the next one, and only the first warnings are written. All other reports must arrive: the
-//! engine waits up to 30 seconds for room. A daemon that reads nothing for that long counts as gone.
+//! The engine's threads queue reports here, and one thread writes them to the socket. The queue is bounded. A phase that
+//! was not written yet is replaced by the next one, and only the first warnings are written. All other reports must arrive:
+//! the engine waits up to 30 seconds for room. A daemon that reads nothing for that long counts as gone.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! The worker's way from its start to its exit status.
+//! A worker from its start to its exit status.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread::Builder;

@@ -1,7 +1,7 @@
-//! What everybody is told of a failure.
+//! The sentence about a failure that all users may see.
 //!
-//! The daemon makes this sentence itself, out of a kind and two numbers: a worker that its stream has taken over can lie,
-//! but it cannot tell everybody a name.
+//! The daemon makes it from a kind and two numbers. A worker that a stream has taken over can lie, but it cannot publish a
+//! name.
 
 use butterdock_receive::ErrorKind;
 
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_backup_it_is_about_the_drive_and_its_source() {
+    fn a_backups_sentence_names_the_drive_and_the_source() {
         assert!(public_of_backup(ErrorKind::NoSpace, Some(7), None, None).starts_with("the drive is full"));
         assert!(public_of_backup(ErrorKind::Failed, None, None, None).starts_with("the source or the drive"));
         assert_eq!(public_of_backup(ErrorKind::Failed, Some(7), None, None), public(ErrorKind::Failed, Some(7), None));

@@ -14,7 +14,7 @@ use crate::rig::{Volume, text};
 const LEN: u64 = 128 << 10;
 
 #[test]
-fn an_extent_of_each_compression_is_written_as_it_was_read() {
+fn an_encoded_extent_is_written_as_it_was_read() {
     let volume = Volume::new();
     let content = text(128 << 10);
     for (method, number) in [("zlib", compression::ZLIB), ("zstd", compression::ZSTD), ("lzo", compression::LZO_4K)] {
@@ -112,7 +112,7 @@ fn another_filesystem_has_no_encoded_calls() {
 }
 
 #[test]
-fn an_encoded_read_tells_of_small_buffers_plain_data_holes_and_the_end() {
+fn encoded_reads_report_small_buffers_plain_data_holes_and_eof() {
     let volume = Volume::new();
     compressed(&volume.path().join("compressed"), "zstd", &text(128 << 10));
     let compressed = File::open(volume.path().join("compressed")).unwrap();

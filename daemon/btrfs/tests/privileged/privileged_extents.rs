@@ -70,7 +70,7 @@ fn extents_of_several_files_come_in_order_with_their_compression() {
 }
 
 #[test]
-fn a_map_of_more_extents_than_one_call_gives_is_whole() {
+fn a_fiemap_longer_than_one_call_is_complete() {
     let volume = Volume::new();
     let made = File::create_new(volume.path().join("file")).unwrap();
     for number in 0..200 {
@@ -82,7 +82,7 @@ fn a_map_of_more_extents_than_one_call_gives_is_whole() {
 }
 
 #[test]
-fn a_map_tells_shared_preallocated_inline_and_compressed() {
+fn fiemap_flags_shared_preallocated_inline_and_compressed_extents() {
     let volume = Volume::new();
     let make =
         |name: &str| File::options().read(true).write(true).create_new(true).open(volume.path().join(name)).unwrap();

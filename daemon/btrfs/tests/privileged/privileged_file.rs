@@ -41,7 +41,7 @@ fn a_path_cannot_leave_its_directory_nor_follow_a_symlink() {
 }
 
 #[test]
-fn a_path_can_walk_into_another_subvolume_and_its_device_tells() {
+fn a_path_into_another_subvolume_shows_another_device() {
     let volume = Volume::new();
     create(volume.root(), c"nested").unwrap();
     let nested = open_beneath(volume.root(), c"nested", OFlag::O_RDONLY, Mode::empty()).unwrap();
@@ -98,7 +98,7 @@ fn all_slices_are_written_however_many_there_are() {
 }
 
 #[test]
-fn a_write_to_a_full_volume_is_an_error_and_never_short() {
+fn a_write_to_a_full_volume_fails() {
     let volume = Volume::new();
     let file = new_file(&volume.path().join("file"));
     let block = vec![0x5a; 1 << 20];
@@ -146,7 +146,7 @@ fn a_clone_shares_a_range_and_refuses_another_filesystem() {
 }
 
 #[test]
-fn a_kernel_without_verity_says_so_and_one_with_it_seals() {
+fn verity_seals_a_file_or_is_not_supported() {
     let volume = Volume::new();
     fs::write(volume.path().join("file"), text(10_000)).unwrap();
     let file = File::open(volume.path().join("file")).unwrap();
@@ -161,7 +161,7 @@ fn a_kernel_without_verity_says_so_and_one_with_it_seals() {
 }
 
 #[test]
-fn a_lock_is_held_by_one_descriptor_until_it_is_closed() {
+fn a_lock_is_held_until_its_descriptor_closes() {
     let volume = Volume::new();
     let one = volume.root();
     let two = volume.root();

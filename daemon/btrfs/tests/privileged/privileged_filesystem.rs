@@ -17,7 +17,7 @@ fn only_btrfs_is_btrfs() {
 }
 
 #[test]
-fn a_filesystem_on_two_devices_tells_of_both() {
+fn a_filesystem_on_two_devices_lists_both() {
     let volume = Volume::with(2, "defaults");
     let root = volume.root();
     let told = info(&root).unwrap();
@@ -57,7 +57,7 @@ fn a_damaged_block_moves_the_counter_of_its_device() {
 }
 
 #[test]
-fn nothing_is_durable_on_a_filesystem_that_became_read_only() {
+fn sync_fails_on_a_filesystem_that_became_read_only() {
     let volume = Volume::new();
     fs::write(volume.path().join("file"), "x").unwrap();
     let root = volume.root();

@@ -98,7 +98,7 @@ fn each_flag_is_set_and_lifted() {
 }
 
 #[test]
-fn an_immutable_file_refuses_everything_until_it_is_lifted() {
+fn an_immutable_file_refuses_every_change() {
     let volume = Volume::new();
     fs::write(volume.path().join("file"), "").unwrap();
     let file = File::open(volume.path().join("file")).unwrap();
@@ -110,7 +110,7 @@ fn an_immutable_file_refuses_everything_until_it_is_lifted() {
 }
 
 #[test]
-fn no_copy_on_write_has_no_effect_on_a_file_with_data() {
+fn nocow_has_no_effect_on_a_file_with_data() {
     let volume = Volume::new();
     fs::write(volume.path().join("file"), [1; 8192]).unwrap();
     let file = File::open(volume.path().join("file")).unwrap();
@@ -119,7 +119,7 @@ fn no_copy_on_write_has_no_effect_on_a_file_with_data() {
 }
 
 #[test]
-fn flags_that_refuse_changes_come_and_go_without_touching_the_compression_property() {
+fn immutable_and_append_leave_the_compression_property() {
     let volume = Volume::new();
     fs::write(volume.path().join("file"), "").unwrap();
     let file = File::open(volume.path().join("file")).unwrap();

@@ -35,7 +35,7 @@ fn every_kind_of_inode_is_made() {
 }
 
 #[test]
-fn a_link_is_of_the_name_itself_and_stays_in_its_subvolume() {
+fn a_link_does_not_follow_symlinks_or_leave_the_subvolume() {
     let volume = Volume::new();
     let root = volume.root();
     fs::write(volume.path().join("file"), "").unwrap();
@@ -88,7 +88,7 @@ fn a_read_only_subvolume_is_moved_inside_its_directory_only() {
 }
 
 #[test]
-fn the_names_of_a_directory_are_listed_as_often_as_asked() {
+fn a_directory_can_be_listed_repeatedly() {
     let volume = Volume::new();
     let root = volume.root();
     let mut wanted: Vec<_> = (0..500).map(|number| CString::new(format!("name-{number}")).unwrap()).collect();

@@ -62,7 +62,7 @@ fn a_path_goes_through_directories_and_nested_subvolumes() {
 }
 
 #[test]
-fn a_search_in_small_steps_finds_what_a_search_in_large_ones_does() {
+fn the_buffer_size_does_not_change_what_a_search_finds() {
     let volume = Volume::new();
     for number in 0..300 {
         fs::write(volume.path().join(format!("file-{number}")), vec![b'x'; 1500]).unwrap();
@@ -118,7 +118,7 @@ fn an_item_larger_than_the_buffer_makes_it_grow() {
 }
 
 #[test]
-fn a_search_ends_when_the_caller_breaks_and_names_a_tree_that_is_not_there() {
+fn a_search_stops_on_break_and_names_a_missing_tree() {
     let volume = Volume::new();
     let root = volume.root();
     let all = |tree| SearchKey {
@@ -161,7 +161,7 @@ fn all_subvolumes_under_one_received_uuid_are_found() {
 }
 
 #[test]
-fn a_subvolume_is_found_by_its_own_uuid_from_any_inode_of_the_filesystem() {
+fn a_subvolume_is_found_by_uuid_from_any_inode() {
     let volume = Volume::new();
     create(volume.root(), c"one").unwrap();
     let one = File::open(volume.path().join("one")).unwrap();

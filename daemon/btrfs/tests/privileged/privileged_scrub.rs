@@ -61,7 +61,7 @@ fn a_block_with_a_good_copy_is_written_anew() {
 }
 
 #[test]
-fn where_nothing_is_scrubbed_there_is_no_progress_and_nothing_to_cancel() {
+fn without_a_scrub_progress_and_cancel_fail() {
     let volume = Volume::new();
     assert_eq!(progress(volume.root(), 1), Ok(None));
     assert_eq!(cancel(volume.root()), Ok(false));

@@ -15,7 +15,7 @@ use crate::rig::Volume;
 const MARK: Received = Received { uuid: [7; 16], stransid: 1234 };
 
 #[test]
-fn a_subvolume_is_made_and_tells_of_itself() {
+fn a_new_subvolume_reports_its_info() {
     let volume = Volume::new();
     let root = volume.root();
     create(&root, c"one").unwrap();
@@ -30,7 +30,7 @@ fn a_subvolume_is_made_and_tells_of_itself() {
 }
 
 #[test]
-fn names_that_are_taken_too_long_or_no_names_are_refused() {
+fn taken_too_long_and_invalid_names_are_refused() {
     let volume = Volume::new();
     let root = volume.root();
     create(&root, c"one").unwrap();
@@ -45,7 +45,7 @@ fn names_that_are_taken_too_long_or_no_names_are_refused() {
 }
 
 #[test]
-fn a_snapshot_has_what_the_source_has_and_inherits_its_mark_when_read_only() {
+fn a_read_only_snapshot_inherits_the_received_mark() {
     let volume = Volume::new();
     let root = volume.root();
     create(&root, c"one").unwrap();
@@ -74,7 +74,7 @@ fn a_snapshot_needs_a_root_of_the_same_filesystem() {
 }
 
 #[test]
-fn a_received_subvolume_bears_its_mark_until_read_only_forbids_another() {
+fn a_read_only_subvolume_refuses_a_second_mark() {
     let volume = Volume::new();
     create(volume.root(), c"one").unwrap();
     let one = File::open(volume.path().join("one")).unwrap();
@@ -93,7 +93,7 @@ fn a_received_subvolume_bears_its_mark_until_read_only_forbids_another() {
 }
 
 #[test]
-fn the_flags_and_the_mark_need_the_root_of_a_subvolume() {
+fn flags_and_mark_need_the_root_of_a_subvolume() {
     let volume = Volume::new();
     fs::create_dir(volume.path().join("dir")).unwrap();
     let dir = File::open(volume.path().join("dir")).unwrap();
@@ -105,7 +105,7 @@ fn the_flags_and_the_mark_need_the_root_of_a_subvolume() {
 }
 
 #[test]
-fn a_subvolume_is_removed_read_only_or_not_but_never_with_another_in_it() {
+fn a_subvolume_with_a_nested_one_is_not_removed() {
     let volume = Volume::new();
     let root = volume.root();
     create(&root, c"outer").unwrap();
@@ -123,7 +123,7 @@ fn a_subvolume_is_removed_read_only_or_not_but_never_with_another_in_it() {
 }
 
 #[test]
-fn the_newest_change_is_told_and_only_what_was_written_since_counts() {
+fn only_changes_after_the_transaction_count() {
     let volume = Volume::new();
     create(volume.root(), c"one").unwrap();
     let one = File::open(volume.path().join("one")).unwrap();

@@ -14,7 +14,7 @@ use butterdock_btrfs::{Errno, filesystem};
 use crate::rig::{Volume, run};
 
 #[test]
-fn what_is_outside_the_visible_mount_is_reached_and_can_be_a_source() {
+fn the_top_reaches_subvolumes_outside_the_visible_mount() {
     let volume = with_two_subvolumes("defaults");
     volume.mount_again("subvol=visible");
     let visible = volume.root();
@@ -53,7 +53,7 @@ fn the_options_of_the_existing_mount_do_not_change() {
 }
 
 #[test]
-fn a_read_only_bind_of_a_writable_filesystem_stays_what_it_is() {
+fn the_top_leaves_a_read_only_bind_mount_unchanged() {
     let volume = with_two_subvolumes("defaults");
     run("mount", &["-o", "remount,bind,ro", volume.path().to_str().unwrap()]);
     let before = volume.options();
@@ -98,7 +98,7 @@ fn mounts_of(at: &Path) -> usize {
 }
 
 #[test]
-fn the_private_mount_is_seen_by_nobody_and_goes_with_its_descriptor() {
+fn the_private_mount_is_invisible_and_ends_with_its_descriptor() {
     let volume = with_two_subvolumes("defaults");
     let fsid = filesystem::info(volume.root()).unwrap().fsid;
     // Of this volume alone: others come and go meanwhile.
@@ -117,7 +117,7 @@ fn the_private_mount_is_seen_by_nobody_and_goes_with_its_descriptor() {
 }
 
 #[test]
-fn a_copy_beside_its_original_has_a_top_of_its_own() {
+fn a_cloned_filesystem_has_its_own_top() {
     let original = Volume::new();
     let copy = Volume::copy_of(&original);
     original.mount("defaults");

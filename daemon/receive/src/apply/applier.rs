@@ -1,4 +1,4 @@
-//! The calling thread's part: names, in the order of the stream.
+//! The calling thread's part: it applies steps in the order of the stream and gives files to the writer threads.
 
 use std::collections::HashSet;
 use std::thread::Scope;
@@ -259,7 +259,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         self.access.push((place, change));
     }
 
-    /// fs-verity wants a file that nobody has open for writing any more.
+    /// fs-verity needs a file that is not open for writing.
     fn keep_verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) -> Result<(), Error> {
         if self.rules.way.no_verity {
             return Ok(());

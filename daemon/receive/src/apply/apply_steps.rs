@@ -1,4 +1,4 @@
-//! Applies steps to a volume without the rest of the engine.
+//! Applies steps to a volume without the rest of the engine, for tests.
 
 use std::thread::scope;
 

@@ -1,4 +1,5 @@
-//! Owners that keep what `chown(2)` takes away, and inode flags in the kernel's other notation.
+//! Attributes with side effects: owners, where `chown(2)` clears bits and capabilities; inode flags; and the root's own
+//! owner, mode and ACL, which are set last, when the subvolume's owner must not be able to write any more.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,7 +104,7 @@ pub(crate) fn set_flags(inode: &impl Inode, attr: u64, ineffective: &Ineffective
 }
 
 /// Sets the owner and nothing else: `chown(2)` would clear set-id bits and capabilities, but the stream says what
-/// changed at the source, and there they are as they were. `known` is the state where nobody changed it since.
+/// changed at the source, and there they are as they were. `known` is the state, if it did not change since.
 pub(crate) fn set_owner(inode: &impl Inode, uid: u32, gid: u32, known: Option<InodeState>) -> Result<(), Fault> {
     let before = match known {
         Some(state) => state,

@@ -1,9 +1,9 @@
-//! A clone of a range: in pieces, while the filesystem keeps room to work with.
+//! Clones a range in pieces, and stops when metadata space is scarce.
 //!
-//! The stream pays for a clone with about a hundred bytes, whatever it costs. There is no bound on what is cloned, for images
-//! that share their extents can be larger than their volume by far. What grows is metadata, an item or two for each extent. So
-//! a run stops when the metadata has as little room left as every filesystem keeps here ([`Space::metadata_is_scarce`]). The
-//! kernel does not end a clone that it has begun, so a range is cloned in pieces, and a run can be cancelled between them.
+//! A clone costs the sender about a hundred bytes of stream, whatever it costs here. The total cannot be limited, because
+//! images that share extents can be far larger than their volume. Metadata grows by one or two items per extent. So a run
+//! stops when the filesystem has as little room for metadata as it must keep ([`Space::metadata_is_scarce`]). The kernel
+//! cannot interrupt a clone, so a range is cloned in pieces, and a run can be cancelled between them.
 //!
 //! [`Space::metadata_is_scarce`]: butterdock_btrfs::space::Space::metadata_is_scarce
 
@@ -14,8 +14,8 @@ use butterdock_btrfs::{Errno, Error as Fault};
 use crate::error::{Cause, Error};
 use crate::volume::Inode;
 
-/// The largest piece: at worst 1024 extents of a sector each, which the kernel clones in a tenth of a second, and in half a second
-/// on a machine with much else to do.
+/// The largest piece: at worst 1024 extents of a sector each, which the kernel clones in a tenth of a second, and in half a
+/// second on a machine with much else to do.
 pub(crate) const PIECE: u64 = 4 << 20;
 
 /// What a clone reads and where it puts it, in bytes.

@@ -1,7 +1,7 @@
-//! What is kept back until every other change was made.
+//! Changes that must come after all others.
 //!
-//! A directory's times change whenever a name in it does, so only the last ones the stream gave are set, at the
-//! end. The immutable and append-only flags would refuse every other change, so they come after it.
+//! Each change of a name changes its directory's times. So only the last times that the stream gave are set, at the end.
+//! The immutable and append-only flags would refuse other changes, so they come after those.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ impl Deferred {
         self.entry(number, path).flags.get_or_insert(flags);
     }
 
-    /// The file shall have fs-verity once nobody has it open.
+    /// The file gets fs-verity once it is not open for writing.
     pub(crate) fn verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) {
         let sealed = (place, number, path.clone(), verity.clone());
         self.outside = self.outside.saturating_add(outside_of(&sealed));
@@ -199,7 +199,7 @@ mod tests {
 
     const TIME: Time = Time { seconds: 1, nanoseconds: 0 };
 
-    /// What is there, added up anew.
+    /// The sum over all entries, computed anew.
     fn stored(deferred: &Deferred) -> usize {
         let hints = deferred.last.values().map(|last| last.hint.as_bytes().len());
         let verities = deferred.verities.iter().map(|(_, _, path, verity)| {

@@ -1,8 +1,8 @@
-//! Encoded extents that await their check.
+//! Encoded extents that were written and must be checked.
 //!
-//! Up to Linux 6.18 an I/O error under an encoded write vanishes: the call, `fsync` and `syncfs` succeed, and the
-//! range reads as zeros. So each writer thread remembers what it wrote, and after the sync the volume is asked whether the
-//! extents are there.
+//! Up to Linux 6.18 an I/O error under an encoded write is lost: the call, `fsync` and `syncfs` succeed, and the range
+//! reads as zeros. So each writer thread records what it wrote, and after the sync the engine looks for the extents in the
+//! filesystem.
 
 use butterdock_stream::Place;
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_comes_to_what_is_there_at_the_end() {
+    fn the_log_equals_the_final_extents() {
         let mut one = Written::default();
         one.insert(258, 0, 4096, at(1));
         one.insert(257, 0, 4096, at(2));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_several_lanes_did_to_a_file_counts_in_the_order_of_the_stream() {
+    fn writes_of_several_threads_merge_in_stream_order() {
         let (mut one, mut other) = (Written::default(), Written::default());
         one.insert(257, 0, 4096, at(1));
         other.remove(257, 0, u64::MAX, at(2));

@@ -1,4 +1,4 @@
-//! The errors of one run, from every thread.
+//! The errors of one run, from all threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,7 +71,7 @@ impl Faults {
     }
 
     /// Whether the command at `place` shall not be done any more. Those before the one that stopped the run are
-    /// done, or the error that is told would be the first that some writer thread came to, not the first of the stream.
+    /// done, or the reported error would be the first that a writer thread met, not the first of the stream.
     pub(crate) fn ends_before(&self, place: Place) -> bool {
         self.control.is_ending() || place.command > self.last.load(Ordering::Relaxed)
     }

@@ -1,13 +1,13 @@
-//! This room performs steps on a [`Volume`](crate::volume::Volume).
+//! Performs steps on a [`Volume`](crate::volume::Volume).
 //!
-//! Everything that has to do with names happens in order on the calling thread ([`Applier`]). Data and
-//! attributes of regular files go to writer threads: threads that own the files handed to them ([`writer_threads`]). A file is
-//! handed over as an open inode, so a later rename or unlink does not touch it; an inode always goes to the same
-//! writer thread, so its changes stay in order. Large work is done by the calling thread when that writer thread has nothing to do, and
-//! a large file whose payloads are decoded goes to all writer threads in turn ([`spread`]). What crosses writer threads otherwise is a
-//! clone: the applier waits for the source first, and for those who read before it lets a source change ([`readers`]).
+//! Names are changed in order on the calling thread ([`Applier`]). Data and attributes of regular files go to
+//! [`writer_threads`]. A file is handed over as an open inode, so a later rename or unlink does not touch it. An inode
+//! always goes to the same writer thread, so its changes stay in order. The calling thread does large work itself when that
+//! writer thread is idle, and the payloads of a large file are decoded by all writer threads in turn. Clones cross writer
+//! threads: the applier waits until the source is written, and before a source changes it waits until earlier clones have
+//! read it.
 //!
-//! Directory times, and flags that would be in the way, are kept back until the end ([`deferred`]).
+//! Directory times, and flags that would block other changes, are set at the end ([`deferred`]).
 
 mod applier;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Names change: in the order of the stream, with what is in the way lifted, and the temporary ones counted.
+//! Creates, renames, links and removes names in the order of the stream; moves away what blocks a name, and counts
+//! temporary names.
 
 use butterdock_btrfs::{Errno, Error as Fault};
 

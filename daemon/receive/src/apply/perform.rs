@@ -1,4 +1,4 @@
-//! Performs the work on one inode: what a writer thread does with a file, and the applier with everything else.
+//! Performs the work on one inode: in a writer thread for files, in the applier for all others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Order between writer threads, what is kept back, and which error is told.
+//! The order between writer threads, deferred changes, and which error is reported.
 
 use butterdock_stream::{Command, Identity, Place, Shared, Time, Uuid};
 
@@ -38,7 +38,7 @@ fn clone<'a>(path: &'a [u8], source: Identity, source_path: &'a [u8]) -> Command
 }
 
 #[test]
-fn a_clone_sees_its_source_as_it_is_at_that_command_whatever_the_lanes() {
+fn a_clone_reads_its_source_as_of_its_command() {
     let names: Vec<String> = (0..150).map(|n| format!("clone{n}")).collect();
     let data: Vec<Vec<u8>> = (0..150).map(|n| vec![n; 4096]).collect();
     let sources = [&b"s0"[..], b"s1", b"s2"];
@@ -76,7 +76,7 @@ fn a_clone_may_come_from_another_subvolume_that_is_there() {
 }
 
 #[test]
-fn times_that_were_set_early_are_set_again_where_a_name_changes_later() {
+fn directory_times_are_set_again_after_a_later_change() {
     let (mut volume, mut deferred) = (MemoryVolume::new(OURS), Deferred::default());
     let [changed, kept] = [&b"changed"[..], b"kept"].map(|name| {
         let made = volume.create(&path(name), &NewInode::Directory, 0o755).unwrap();
@@ -99,7 +99,7 @@ fn times_that_were_set_early_are_set_again_where_a_name_changes_later() {
 }
 
 #[test]
-fn what_is_kept_back_is_set_early_when_there_is_much_and_lifted_again_where_it_is_in_the_way() {
+fn many_deferred_changes_are_set_early_and_lifted_if_needed() {
     let (mut volume, mut deferred) = (MemoryVolume::new(OURS), Deferred::default());
     let made = volume.create(&path(b"d"), &NewInode::Directory, 0o755).unwrap();
     deferred.flags(made.number(), &path(b"d"), IMMUTABLE);
@@ -115,7 +115,7 @@ fn what_is_kept_back_is_set_early_when_there_is_much_and_lifted_again_where_it_i
 }
 
 #[test]
-fn a_directory_that_is_append_only_no_longer_does_not_become_so_again_when_it_changes_too() {
+fn a_cleared_append_only_flag_stays_cleared() {
     let mut volume = MemoryVolume::new(OURS);
     let made = volume.create(&path(b"d"), &NewInode::Directory, 0o755).unwrap();
     made.set_flags(APPEND).unwrap();
@@ -124,7 +124,7 @@ fn a_directory_that_is_append_only_no_longer_does_not_become_so_again_when_it_ch
     assert_eq!(volume.view().names[&b"d"[..]].flags & APPEND, 0);
 }
 
-/// Large work is done by the applier itself; whoever waits for it must not wait for a writer thread that never had it.
+/// Large work is done by the applier itself; a wait for it must not be a wait for a writer thread that never had it.
 #[test]
 fn a_source_changes_after_large_work_that_cloned_from_it() {
     let data = vec![7; 96 << 10];
@@ -147,7 +147,7 @@ fn a_source_changes_after_large_work_that_cloned_from_it() {
 }
 
 #[test]
-fn an_immutable_directory_of_the_parents_gets_its_times_and_stays_immutable() {
+fn an_inherited_immutable_directory_gets_its_times() {
     let mut volume = MemoryVolume::new(OURS);
     let made = volume.create(&path(b"d"), &NewInode::Directory, 0o755).unwrap();
     let root = volume.open(&StreamPath::root()).unwrap();
@@ -164,7 +164,7 @@ fn an_immutable_directory_of_the_parents_gets_its_times_and_stays_immutable() {
 }
 
 #[test]
-fn an_inode_that_is_gone_at_the_end_is_no_error() {
+fn deferred_changes_of_a_deleted_inode_are_no_error() {
     let times = Command::Utimes { path: b"d", atime: EARLY, mtime: EARLY, ctime: EARLY, otime: None };
     let commands = [Command::Mkdir { path: b"d", ino: None }, times, Command::Rmdir { path: b"d" }];
     let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), 1).unwrap();
@@ -181,7 +181,7 @@ fn the_last_times_of_a_directory_count() {
 }
 
 #[test]
-fn a_change_of_the_owner_takes_neither_set_id_bits_nor_capabilities() {
+fn chown_keeps_set_id_bits_and_capabilities() {
     let (name, data) = (b"security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     let file = Command::Mkfile { path: b"f", ino: None };
     let capability = Command::SetXattr { path: b"f", name, data };
@@ -227,7 +227,7 @@ fn error(command: u64) -> Error {
 }
 
 #[test]
-fn the_error_that_is_told_is_the_first_of_the_stream() {
+fn the_first_error_of_the_stream_is_reported() {
     let faults = Faults::new(1, Control::new().unwrap());
     let place = |command| Place { command, at: 0 };
     assert!(!faults.ends_before(place(u64::MAX)) && !faults.any());
@@ -258,7 +258,7 @@ fn several_errors_are_counted_and_the_limit_ends_the_run() {
 }
 
 #[test]
-fn an_error_in_a_lane_comes_before_a_later_one_of_the_names() {
+fn a_writer_threads_error_precedes_a_later_name_error() {
     let unlink = Command::Unlink { path: b"missing" };
     let file = Command::Mkfile { path: b"f", ino: None };
     let acl = Command::SetXattr { path: b"f", name: b"system.posix_acl_access", data: b"\x02\0\0\0\x01" };
@@ -272,7 +272,7 @@ fn an_error_in_a_lane_comes_before_a_later_one_of_the_names() {
 }
 
 #[test]
-fn what_stands_before_a_bad_change_of_the_same_inode_is_done() {
+fn changes_before_a_bad_one_are_applied() {
     let file = Command::Mkfile { path: b"f", ino: None };
     let acl = Command::SetXattr { path: b"f", name: b"system.posix_acl_access", data: b"bad" };
     let commands = [file, acl, clone(b"f", OURS, b"missing")];

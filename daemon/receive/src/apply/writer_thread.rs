@@ -1,4 +1,4 @@
-//! One thread that writes data: its queue, and how far it has come.
+//! One thread that writes data: its queue and its progress.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,7 +11,7 @@ use crate::volume::Inode;
 
 /// A queue holds this many batches
 const DEPTH: usize = 4;
-/// of at most this many tasks,
+/// of up to this many tasks,
 const BATCH: usize = 32;
 /// or about this many bytes.
 const WEIGHT: usize = 512 << 10;
@@ -49,7 +49,7 @@ struct DoneState {
     tasks: u64,
     /// Entries of its record of encoded writes.
     written: usize,
-    /// The owner waits: nobody is woken otherwise, because that is a system call.
+    /// The owner waits. Without a waiter there is no wake-up, because that is a system call.
     awaited: bool,
 }
 
@@ -123,7 +123,7 @@ impl<'r, I: Inode> WriterThread<'r, I> {
         }
     }
 
-    /// Waits until so many tasks are done.
+    /// Waits until this many tasks are done.
     pub(crate) fn wait(&mut self, given: u64) {
         self.send();
         self.done.wait(given);
@@ -182,7 +182,7 @@ impl Done {
     }
 }
 
-/// The thread: performs what comes, and says how many bytes of the stream it let go.
+/// The thread: performs tasks, and counts the bytes of the stream that it freed.
 fn run<I: Inode>(
     batches: &Receiver<Batch<I>>,
     performer: &Mutex<Performer<'_>>,

@@ -1,4 +1,11 @@
 //! The threads that write data, and the order between them.
+//!
+//! A file belongs to one writer thread. Two kinds of work cross threads:
+//!
+//! * A large file whose payloads are decoded would keep one core busy and leave the others idle. Work that only writes
+//!   payloads, each behind the one before, may be done in any order ([`Spread`]), so it goes to all writer threads in turn.
+//!   Each decodes and writes a payload while it is in its cache. Other work on the file waits for all of it.
+//! * A file that others clone from must not change before they have read it ([`Readers`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,10 +17,10 @@ use super::writer_thread::WriterThread;
 use crate::plan::Change;
 use crate::volume::Inode;
 
-/// Work of this many bytes is large. It is done by the caller where its writer thread has nothing to do: to wake a writer thread, and to
-/// copy from another core's cache, costs more than the caller could do meanwhile.
+/// Work of this many bytes is large. It is done by the caller where its writer thread has nothing to do: to wake a writer
+/// thread, and to copy from another core's cache, costs more than the caller could do meanwhile.
 const LARGE: usize = 64 << 10;
-/// So many encoded extents are remembered before they are checked early.
+/// With more encoded extents than this in memory, they are checked early.
 const RECORD: usize = 1 << 17;
 
 /// The writer threads, as the applier sees them.
@@ -23,7 +30,7 @@ pub(crate) struct WriterThreads<'r, I> {
     spread: Option<Spread>,
     /// Payloads are decoded, so that a file may keep more than one writer thread busy.
     decode: bool,
-    /// Told how many bytes of the stream were let go.
+    /// Counts the bytes of the stream that were freed.
     freed: Box<dyn Fn(usize, bool) + 'r>,
 }
 
@@ -192,7 +199,8 @@ impl Spread {
 /// Entries above which finished ones are dropped.
 const ENTRIES: usize = 256;
 
-/// For an inode that is read from, the writer thread that reads it, and how many tasks that writer thread must have done until then.
+/// For an inode that is read from, the writer thread that reads it, and how many tasks that writer thread must have done
+/// until then.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     by_source: HashMap<u64, (usize, u64)>,
@@ -210,7 +218,7 @@ impl Readers {
         if self.by_source.is_empty() { None } else { self.by_source.remove(&number) }
     }
 
-    /// Forgets readers that are through, when there are many; `done` tells how far a writer thread has come.
+    /// Forgets readers that have finished, when there are many; `done` gives the progress of a writer thread.
     pub(crate) fn prune(&mut self, done: impl Fn(usize) -> u64) {
         if self.by_source.len() > ENTRIES {
             self.by_source.retain(|_, (writer_thread, given)| done(*writer_thread) < *given);
@@ -245,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn payloads_behind_one_another_may_go_to_any_lane() {
+    fn adjacent_payloads_may_go_to_any_writer_thread() {
         let range = Spread::range(&task(vec![encoded(0, 70 << 10), encoded(256 * K, 70 << 10)]));
         assert_eq!(range, Some(0..384 * K));
     }
 
     #[test]
-    fn what_overlaps_or_does_more_or_is_small_stays_in_order() {
+    fn overlapping_mixed_or_small_work_stays_in_order() {
         for changes in [
             vec![encoded(128 * K, 70 << 10), encoded(0, 70 << 10)],
             vec![encoded(0, 70 << 10), encoded(64 * K, 70 << 10)],
@@ -264,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn one_reader_of_an_inode_is_remembered_and_another_lane_is_waited_for() {
+    fn a_source_waits_for_readers_in_other_threads() {
         let mut readers = Readers::default();
         assert_eq!(readers.insert(300, 0, 7), None);
         assert_eq!(readers.insert(300, 0, 9), None);

@@ -1,4 +1,5 @@
-//! Owner, mode, times and extended attributes of an inode.
+//! Owner, mode, times and extended attributes of an inode; POSIX ACLs as extended attributes hold them
+//! (`linux/posix_acl_xattr.h`); inode flags, and the compression property that is tied to them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use butterdock_stream::Time;
 
 use crate::plan::NewInode;
 
-/// The one moment at which everything happens that nobody gave a time.
+/// The one moment of all changes without an explicit time.
 pub(crate) const NOW: Time = Time { seconds: 1 << 40, nanoseconds: 0 };
 const CAPABILITY: &[u8] = b"security.capability";
 /// `FS_IMMUTABLE_FL | FS_APPEND_FL`

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_file_that_grows_again_has_zeros_and_a_hole() {
+    fn a_truncated_file_grows_with_zeros_and_a_hole() {
         let mut content = Content::default();
         content.write(4000, &[7; 5000]);
         content.truncate(5000);

@@ -1,11 +1,10 @@
-//! This room is a subvolume in memory: the model that the engine is compared with in tests.
+//! A subvolume in memory: the model that tests compare the engine with.
 //!
-//! It does what btrfs does under the calls of [`crate::volume`]: what a directory hands down, what a change of the
-//! owner or of the data takes away, what the kernel refuses and with which errno. It knows nothing of how the
-//! real volume makes its calls. Two things are simpler than they are on a disk: "now" is one moment, so that views of two
-//! runs are equal, and changes of names leave the times of directories alone, for the engine gives each directory
-//! the last times of the stream in any case. A payload that does not decode is refused with `EIO`; the kernel
-//! would take it, and refuse to read it.
+//! It does what btrfs does below the calls of [`crate::volume`]: inheritance from directories, side effects of `chown` and
+//! of writes, and the kernel's errnos. It shares no code with the real volume. Two things are simpler than on a disk. "Now"
+//! is one moment, so that two runs give equal views. Changes of names do not change directory times, because the engine
+//! sets the last times of the stream on each directory in any case. A payload that does not decode is refused with `EIO`;
+//! the kernel would accept it, and refuse to read it.
 
 mod attributes;
 mod content;

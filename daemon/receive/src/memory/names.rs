@@ -1,4 +1,4 @@
-//! The names of the model: directories and what they hold, with the errnos of the kernel.
+//! The names of the model: directories and their entries, with the kernel's errnos.
 
 use std::collections::{BTreeMap, HashMap};
 

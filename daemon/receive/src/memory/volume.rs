@@ -1,4 +1,4 @@
-//! A subvolume in memory.
+//! A subvolume in memory, and its content as one value that can be compared and printed ([`View`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -185,9 +185,9 @@ pub(crate) struct Entry {
     pub flags: u32,
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// When it was last read; none where nobody gave a time.
+    /// When it was last read; none where no time was set.
     pub atime: Option<Time>,
-    /// When its data last changed; none where that was after somebody gave a time.
+    /// When its data last changed; none where that was after a time was set.
     pub mtime: Option<Time>,
     /// Size of a file in bytes.
     pub size: u64,

@@ -80,7 +80,7 @@ fn writes(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     end
 }
 
-/// One compressed extent, or now and then so many behind each other that they are spread over the writer threads.
+/// One compressed extent, or now and then enough in a row that they are spread over the writer threads.
 fn payloads(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     let mut end = offset;
     let count = if draw.roll() % 16 == 0 { 5 } else { 1 };

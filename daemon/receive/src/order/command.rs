@@ -1,4 +1,4 @@
-//! Commands that own what they name.
+//! Commands that own their data, and payloads of encoded writes.
 
 use std::io::Write as _;
 use std::sync::LazyLock;

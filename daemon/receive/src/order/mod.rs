@@ -1,9 +1,9 @@
-//! Planned order gives what plain order gives.
+//! The planned order has the same result as the plain order.
 //!
-//! A stateful generator makes sequences of commands, nearly all of them valid. Each is applied to a subvolume in memory command for
-//! command, and to another one with the planner's folds and several writer threads; the results must be equal, or
-//! both fail at the same command. A sample runs on a real subvolume too, which also shows that the model is
-//! right. `PROPTEST_CASES` sets how many sequences there are.
+//! A stateful generator makes sequences of commands, nearly all valid. Each sequence is applied twice in memory: command by
+//! command, and with the planner's folds and several writer threads. The results must be equal, or both must fail at the
+//! same command. A sample also runs on a real subvolume, which shows that the model is right. `PROPTEST_CASES` sets the
+//! number of sequences.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,9 +26,9 @@ mod real;
 mod sequence;
 mod world;
 
-/// So many sequences where nothing else is said.
+/// The number of sequences (default),
 const CASES: u32 = 300;
-/// and so many on a real subvolume.
+/// and of those on a real subvolume.
 const REAL_CASES: u32 = 40;
 
 fn turns() -> impl Strategy<Value = (Vec<Turn>, u16)> {
@@ -64,7 +64,7 @@ fn planned_order_gives_what_plain_order_gives() {
 
 /// The same on a loop device: both orders agree, and the model is what the kernel does.
 #[test]
-fn privileged_a_real_subvolume_agrees_with_itself_and_with_the_model() {
+fn privileged_real_subvolumes_agree_with_the_model() {
     let place = real::Loop::new();
     TestRunner::new(Config { max_shrink_iters: 500, ..config(REAL_CASES) })
         .run(&(turns(), planned()), |((turns, cut), planned)| {
@@ -140,7 +140,7 @@ fn agree(sequence: &Sequence, planned: Order) -> Result<bool, TestCaseError> {
 pub(crate) enum Order {
     /// Command for command, each planned alone.
     Plain,
-    /// One window over all of it, with so many writer threads, and payloads written as they are or decoded.
+    /// One window over all of it, with this many writer threads, and payloads written as they are or decoded.
     Planned { writer_threads: usize, decoded: bool },
 }
 

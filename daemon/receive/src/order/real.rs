@@ -1,4 +1,4 @@
-//! Real subvolumes, on a loop device, and what is in them.
+//! Real subvolumes on a loop device, and their content.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, Metadata, read_dir, symlink_metadata};

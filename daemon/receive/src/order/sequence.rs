@@ -1,4 +1,5 @@
-//! The generator: dice become commands, nearly all of them valid, in the manner of the kernel and in others.
+//! The generator: random numbers become commands, nearly all valid, some as the kernel sends them and some not; and
+//! commands that must fail.
 
 use std::fmt;
 

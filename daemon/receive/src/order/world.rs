@@ -1,4 +1,4 @@
-//! What the generator knows of the subvolume that its commands make: enough to name what is there.
+//! What the generator knows of the subvolume that its commands make, so that it can name existing files.
 
 use std::collections::BTreeMap;
 

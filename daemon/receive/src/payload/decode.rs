@@ -1,4 +1,4 @@
-//! Payloads become plain bytes again: for kernels that refuse an encoded write, and for `--verify`.
+//! Decodes payloads: for kernels that refuse an encoded write, and for `--verify`.
 
 use std::fmt;
 
@@ -94,7 +94,7 @@ fn inflate(state: &mut Decompress, payload: &[u8], room: &mut [u8]) -> Result<us
     }
 }
 
-/// Segment after segment into `room`, each at most one sector.
+/// Segment after segment into `room`, each up to one sector.
 fn unlzo(segments: lzo::Segments<'_>, room: &mut [u8]) -> Result<usize, Problem> {
     const FORMAT: &str = "LZO segment";
     let sector = segments.sector();

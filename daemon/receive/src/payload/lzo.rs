@@ -1,4 +1,4 @@
-//! LZO as btrfs frames it (`fs/btrfs/lzo.c`): the total length, then one segment per sector of the extent.
+//! LZO in btrfs's framing (`fs/btrfs/lzo.c`): the total length, then one segment per sector of the extent.
 
 use super::{Bytes, check_padding};
 use super::{Problem, wide};
@@ -19,7 +19,7 @@ pub(super) fn segments(payload: &[u8], decoded_len: usize, sector_size: u32) -> 
     let Some((chain, padding)) = usize::try_from(total).ok().and_then(|at| payload.split_at_checked(at)) else {
         return Err(bad_total);
     };
-    // The kernel refuses to read an extent that goes on past the sector in which its segments end.
+    // The kernel refuses to read an extent that extends past the sector in which its segments end.
     if chain.len() <= LEN || chain.len().checked_next_multiple_of(sector).is_none_or(|end| end < payload.len()) {
         return Err(bad_total);
     }
@@ -48,7 +48,7 @@ pub(super) struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// How many bytes a segment decodes to at most.
+    /// A segment decodes to up to this many bytes.
     pub(super) fn sector(&self) -> usize {
         self.sector
     }

@@ -1,13 +1,11 @@
-//! This room checks and decodes the payloads of encoded writes. It is pure: bytes in, bytes out.
+//! Checks and decodes the payloads of encoded writes: bytes in, bytes out, no I/O.
 //!
-//! The kernel stores an encoded write's payload without looking at it, and a payload that does not decode
-//! turns into a file that reads EIO. So every payload's structure is checked before it goes to disk: the
-//! shape that the extent claims, and the frame, header or segment chain that the compression prescribes.
-//! That reads a few bytes in a hundred thousand and allocates nothing. What it cannot see is damage inside
-//! the compressed blocks; only [`Decoder`] finds that.
+//! The kernel stores an encoded write's payload unread, and a payload that does not decode becomes a file that reads `EIO`.
+//! So the structure of every payload is checked before it is written: the lengths that the extent claims, and the frame,
+//! header or segment chain of the compression. This reads a few bytes in a hundred thousand and allocates nothing. It
+//! cannot see damage inside compressed blocks; only [`Decoder`] finds that.
 //!
-//! The formats are those that btrfs writes: zstd as in RFC 8878, zlib as in RFC 1950 and 1951, LZO as in
-//! `fs/btrfs/lzo.c`.
+//! The formats are those that btrfs writes: zstd (RFC 8878), zlib (RFC 1950 and 1951), LZO (`fs/btrfs/lzo.c`).
 
 use butterdock_stream::{Compression, Extent};
 
@@ -28,7 +26,7 @@ pub(crate) const MAX_LEN: usize = 128 * 1024;
 /// Padding ends at a sector, and the largest sector is 64 KiB: as much is never all padding.
 const MAX_PADDING: usize = 64 * 1024 - 1;
 
-/// A length of ours, at most [`MAX_LEN`], as the wire's type.
+/// A length of ours, up to [`MAX_LEN`], as the wire's type.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
@@ -115,8 +113,8 @@ pub enum Problem {
 
 /// Checks that `payload` has the structure that `extent` claims.
 ///
-/// What passes is within every bound: at most 128 KiB encoded and decoded, the file's range within the
-/// decoded bytes, a zstd window of at most 128 KiB. It costs tens of nanoseconds and allocates nothing.
+/// What passes is within every bound: up to 128 KiB encoded and decoded, the file's range within the
+/// decoded bytes, a zstd window of up to 128 KiB. It costs tens of nanoseconds and allocates nothing.
 ///
 /// # Errors
 ///
@@ -178,7 +176,7 @@ impl<'a> Bytes<'a> {
         Ok(byte)
     }
 
-    /// The next `len` bytes, at most eight, as a little-endian number.
+    /// The next `len` bytes, up to eight, as a little-endian number.
     fn number(&mut self, len: usize, what: &'static str) -> Result<u64, Problem> {
         let bytes = self.take(len, what)?;
         Ok(bytes.iter().rev().fold(0, |number, &byte| (number << 8) | u64::from(byte)))

@@ -1,4 +1,4 @@
-//! One zlib stream (RFC 1950) around deflate blocks (RFC 1951).
+//! One zlib stream (RFC 1950) around deflate blocks (RFC 1951). A file of its own, as each format has.
 
 use super::Problem;
 

@@ -1,4 +1,4 @@
-//! One zstd frame (RFC 8878), as btrfs makes it: a window of at most 128 KiB, no dictionary.
+//! One zstd frame (RFC 8878), as btrfs makes it: a window of up to 128 KiB, no dictionary.
 
 use super::{Bytes, check_padding};
 use super::{MAX_LEN, Problem, wide};

@@ -1,13 +1,14 @@
-//! Which of the subvolumes that bear a uuid may be built on: pure, from facts.
+//! Which of the subvolumes with a uuid may be a parent or a clone source: a pure function of their facts.
 //!
-//! A uuid travels with a stream, and its owner may give it to any subvolume of his. So a candidate counts only where it is
-//! trusted, read-only and unchanged. The number beside the uuid is a preference: the kernel writes the sender's own number
-//! beside a uuid that came from elsewhere, so it differs after a relay, a restore, a sync back and a deduplication. It is a
-//! condition where the stream is a user's and the candidate is root's: there a uuid alone, which many may know, opens nothing.
+//! A uuid travels with a stream, and the owner of a subvolume can set it to any value. So a candidate counts only where it
+//! is trusted, read-only and unchanged. The number beside the uuid is a preference. The kernel writes the sender's own
+//! number beside a uuid that came from elsewhere, so the number differs after a relay, a restore, a sync back and a
+//! deduplication. It is a condition where the stream is a user's and the candidate is root's: many may know a uuid, so the
+//! uuid alone must open nothing.
 //!
-//! Among those that count, one with the wanted number comes first, then one on record, then the one that was received last.
-//! Two without a record under one identity are told apart by nothing, and neither is used, unless one is a snapshot of the
-//! other. What does not count never stands in the way of what does.
+//! Among those that count, one with the wanted number comes first, then one on record, then the one received last. Two
+//! without a record under one identity cannot be told apart, so neither is used, unless one is a snapshot of the other. A
+//! candidate that does not count never blocks one that does.
 
 use butterdock_stream::Identity;
 
@@ -86,7 +87,8 @@ impl Candidate {
         })
     }
 
-    /// Why another number than the wanted one does not do. That of what is root's is not told to a user, who could ask with it.
+    /// Why another number than the wanted one does not do. A user does not learn the number of root's subvolumes, because
+    /// the number would give access.
     fn differs(&self, wanted: &Identity) -> String {
         if self.exact {
             return "is root's, and has another number than the stream wants".to_owned();
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_counts_is_chosen_by_its_number_first() {
+    fn the_wanted_number_is_preferred() {
         use Trust::{Recorded, Roots};
         for (what, all, expected) in [
             ("nothing", vec![], None),
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_count_is_neither_used_nor_in_the_way() {
+    fn candidates_that_do_not_count_block_nothing() {
         let good = received(9, 99, 5, Trust::Roots);
         let bad = |change: fn(&mut Candidate)| {
             let mut candidate = received(1, 100, 50, Trust::Recorded);
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_forged_ones_change_nothing() {
+    fn two_hundred_forged_candidates_change_nothing() {
         let mut all: Vec<_> = (0..200).map(|number| received(number, 100, 50, Trust::RecordedForAnother)).collect();
         all.push(received(201, 100, 5, Trust::Recorded));
         all.extend((0..200).map(|number| received(number, 100, 60, Trust::Unrecorded)));

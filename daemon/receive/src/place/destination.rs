@@ -1,4 +1,4 @@
-//! The directory that subvolumes are received into.
+//! The directory that subvolumes are received into, and the sweep that deletes what a crashed run left there.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -103,7 +103,7 @@ fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
     file::open_beneath(fd, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
 }
 
-/// So many records are looked at.
+/// One run looks at up to this many records.
 const RECORDS: usize = 256;
 const ID_DIGITS: usize = 32;
 
@@ -114,7 +114,7 @@ impl Destination {
     /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
         sweep(self.as_fd(), Owner::Anybody)?;
-        // What else has that name is told to who needs it.
+        // Other errors are reported by the code that needs the directory.
         if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
             sweep(staging.as_fd(), Owner::Root)?;
         }
@@ -161,7 +161,7 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
     Ok(())
 }
 
-/// Deletes what never came out of a private directory. Only a run of ours made it, whoever its parent belongs to.
+/// Deletes what was never moved out of a private directory. Only a run of ours made it, whatever its parent.
 fn empty(nursery: &Held<'_>) -> Result<(), Fault> {
     for name in names::entries_where(nursery, is_hidden)? {
         let root = file::openat_new(nursery, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;

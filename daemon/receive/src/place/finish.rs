@@ -1,7 +1,7 @@
 //! Durable, then named.
 //!
-//! The order is the point: everything is on disk and was looked at before the subvolume is marked as received, and
-//! it is marked and read-only before it has its name. A crash between any two steps leaves a hidden name only.
+//! The order is the point: everything is on disk and was looked at before the subvolume is marked as received, and it is
+//! marked and read-only before it has its name. A crash between any two steps leaves a hidden name only.
 //!
 //! Its root gets its owner and mode before it is read-only, because afterwards it could not. From then on its owner could
 //! open what is his in it, and write through that descriptor for as long as he likes, read-only or not. So where another

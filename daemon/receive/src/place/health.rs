@@ -1,4 +1,5 @@
-//! The filesystem's device error counters, before and after.
+//! Checks before a subvolume is published that the filesystem lost nothing: the device error counters did not move, and the
+//! extents that were written encoded exist (`apply/encoded.rs` says why).
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -57,7 +58,7 @@ impl Health {
     }
 }
 
-/// One search goes over a gap of so many inode numbers: reading on is cheaper than beginning anew.
+/// One search crosses gaps of up to this many inode numbers: reading on is cheaper than a new search.
 const GAP: u64 = 32;
 const BUFFER: usize = 256 << 10;
 

@@ -1,10 +1,10 @@
-//! The hidden subvolume that a stream is received into: in the staging directory, or in the destination itself where root
-//! alone can reach that.
+//! The hidden subvolume that a stream is received into: in the staging directory, or in the destination itself where only
+//! root can reach that.
 //!
-//! It is locked from when it can be seen until it has its own name, so that a sweep knows it is worked in. Before it is
-//! locked, its root may be open to others: to everybody when it is new, to its parent's owner when it is a snapshot, and
-//! whoever opens it then could lock it himself, and read later what is in it. So it is made in a private directory, and
-//! comes out when it is private itself. The destination directory is never locked: who may read it could hold that lock.
+//! It is locked from when it is visible until it has its final name, so that a sweep leaves it alone. Before it is locked,
+//! its root may be open to others: to all users when it is new, to its parent's owner when it is a snapshot. A user who
+//! opens it then could lock it, and read its content later. So it is created in a private directory, and moved out when it
+//! is private itself. The destination directory is never locked: any user who may read it could hold that lock.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,7 +25,7 @@ use crate::volume::InodeState;
 
 /// Only root may look in while it is hidden.
 const PRIVATE: u32 = 0o700;
-/// So many private directories may be swept away between their making and their locking.
+/// Up to this many private directories may be swept between their creation and their lock.
 const TRIES: u32 = 100;
 
 /// A subvolume under a hidden name. Dropped before it is published, it is deleted.
@@ -34,7 +34,7 @@ pub(crate) struct Hidden<'d> {
     destination: &'d Destination,
     name: CString,
     root: OwnedFd,
-    /// Holds the lock that tells sweepers that somebody works here.
+    /// Holds the lock that makes sweeps skip this subvolume.
     _lock: OwnedFd,
     /// The owner and the mode that its root shall have unless the stream gives others.
     pub(crate) state: InodeState,
@@ -145,7 +145,7 @@ impl<'d> Hidden<'d> {
 }
 
 impl Drop for Hidden<'_> {
-    /// Whatever went wrong before, nothing half-made stays. Where even this fails it is told, and the next run sweeps.
+    /// After any error nothing unfinished stays. If this fails too, the caller learns it, and the next run sweeps.
     fn drop(&mut self) {
         if !self.published && subvolume::destroy(self.destination.workplace(), &self.name).is_err() {
             self.destination.left.store(true, Ordering::Relaxed);
@@ -153,7 +153,7 @@ impl Drop for Hidden<'_> {
     }
 }
 
-/// A directory that nobody else can enter. Nothing is in it yet, so another run's sweep takes it where it is quicker than we
+/// A directory that no other user can enter. Nothing is in it yet, so another run's sweep takes it where it is quicker than we
 /// are with the lock.
 fn nursery(destination: &Destination) -> Result<Held<'_>, Error> {
     let making = doing("make a private directory in the destination");

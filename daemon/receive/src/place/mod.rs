@@ -1,10 +1,9 @@
-//! This room knows where the work is done, and how it ends.
+//! Where a subvolume is received, and how it is published.
 //!
-//! A subvolume is made under a hidden name, in the staging directory or, where root alone can reach the destination
-//! ([`reach`]), in that ([`hidden`]); begun from its parent if it
-//! has one ([`parents`], [`candidate`], [`reserved`]), and published only when it is durable ([`finish`]). What a crash leaves is swept
-//! ([`sweep`]). The filesystem is asked whether it lost anything ([`health`], [`extents`]). What only root may see lies in
-//! [`staging`].
+//! A subvolume is created under a hidden name ([`hidden`]): in the staging directory ([`staging`]), or in the destination
+//! where only root can reach that ([`reach`]). It begins as a snapshot of its parent if it has one ([`parents`],
+//! [`candidate`], [`reserved`]). It is published when it is durable ([`finish`]) and the filesystem lost nothing
+//! ([`health`]). The next run sweeps what a crash left ([`destination`]).
 
 mod candidate;
 mod destination;

@@ -1,5 +1,5 @@
-//! Finds the subvolumes that a stream builds on: its parent, and what it clones from. Which of them may be used, `candidate`
-//! decides; here its facts are gathered, and what was used is looked at again at the end.
+//! Finds the subvolumes that a stream builds on: its parent, and its clone sources. This module gathers facts, and
+//! `candidate` decides which may be used. At the end it looks again at those that were used.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -21,11 +21,11 @@ use crate::options::{Candidates, Options};
 use crate::real::{Directory, RealInode, Sources, open_source};
 use crate::record::{Record, SubvolumeState};
 
-/// So many files to clone from stay open.
+/// Up to this many clone source files stay open.
 const OPEN_FILES: usize = 16;
-/// So many subvolumes are remembered.
+/// Up to this many subvolumes are remembered.
 const SUBVOLUMES: usize = 64;
-/// So many reasons are told why a subvolume is not used.
+/// Up to this many reasons are given why subvolumes are not used.
 const REASONS: usize = 8;
 
 /// The subvolumes of one filesystem, by the sender's identity of them.
@@ -207,7 +207,7 @@ impl Parents {
         let Vouched { trust, since, exact } = if item.read_only { self.trust(&path, &state)? } else { unseen };
         let RootItem { parent_uuid, read_only, .. } = item;
         let mut candidate = Candidate { state, parent_uuid, read_only, trust, exact, changed: false };
-        // Nobody waits for a search of what does not count.
+        // Candidates that do not count are not searched.
         if candidate.unfit(wanted).is_none() {
             candidate.changed = self.was_changed(id, &item, &candidate, since, wanted)?;
         }

@@ -1,19 +1,20 @@
 //! Whether another user can reach a destination.
 //!
-//! A directory is closed when it belongs to root and has no permission for group and others (with an ACL, the bits of the
-//! group are the most that its entries give). What is below it is entered by root alone, on every way that leads through it:
+//! A directory is closed when it belongs to root and has no permission for group and others (with an ACL, the group bits
+//! limit all entries). Only root can enter what is below it, on every path through it:
 //!
-//! * When the destination itself is closed, no other way leads in.
-//! * A directory above it closes those mounts of the filesystem in which it lies on the way from the mount's root down to the
+//! * If the destination itself is closed, no other path leads in.
+//! * A directory above it closes those mounts of the filesystem in which it lies on the path from the mount's root to the
 //!   destination.
-//! * A directory above a mount point closes that mount. Drives that the service mounts are closed by /run/butterdock.
+//! * A directory above a mount point closes that mount. /run/butterdock closes the drives that the service mounts.
 //!
 //! So all mounts of the filesystem that hold the destination must be closed: in this mount namespace, and in those of all
-//! processes. Most of the latter are copies of this one, made for a service; there a mount with the same root and the same
-//! mount point is taken for the same. What is not seen: a mount namespace in which no process is; and a process that had a
-//! directory below open when root closed the one above. Who wants to be sure of that closes the destination itself.
+//! processes. Most of the others are copies of this one, made for a service; a mount there with the same root and the same
+//! mount point counts as the same. Two cases are not seen: a mount namespace without a process, and a process that had a
+//! directory below open when root closed the one above. An administrator who wants to be sure closes the destination
+//! itself.
 //!
-//! Whatever cannot be found out counts as reachable: that costs time and opens nothing.
+//! If a fact cannot be found out, the destination counts as reachable: that costs time and opens nothing.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -114,7 +115,7 @@ fn way_up(directory: OwnedFd) -> io::Result<Vec<Step>> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
-/// The path of a directory from the top of its filesystem, as the roots of mounts are told.
+/// The path of a directory from the top of its filesystem, in the form of the roots of mounts in mountinfo.
 fn path_from_top(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     let id = subvolume::info(directory).map_err(to_io)?.id;
     let subvolume = roots::path_of(directory, id).map_err(to_io)?.ok_or(io::ErrorKind::NotFound)?;
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_below_the_roots_of_mounts_by_whole_parts() {
+    fn a_path_is_matched_with_mount_roots_by_components() {
         let path: Vec<Vec<u8>> = parts(b"@/root/snapshots").map(<[u8]>::to_vec).collect();
         for (root, depth) in [
             (&b"/"[..], Some(4)),

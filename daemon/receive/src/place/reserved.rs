@@ -1,8 +1,8 @@
-//! Whether no other user than root can have made or changed a subvolume that has no record.
+//! Whether only root can have created or changed a subvolume that has no record.
 //!
-//! The owner of a subvolume's root may make it writable, change it and mark it; who may rename in the directory that holds it
-//! may take the staging directory with its record away. So either both belong to root alone, or a directory above, on the
-//! filesystem, is closed to all others on every mount that this process sees.
+//! The owner of a subvolume's root may make it writable, change it and mark it. A user who may rename in the directory that
+//! holds it may move the staging directory with its record away. So either both belong to root alone, or a directory above,
+//! on the filesystem, is closed to all others on every mount that this process sees.
 
 use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -60,7 +60,7 @@ fn look(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Stat>, Fault> {
     file::stat(fd).map(Some)
 }
 
-/// All mounts of the filesystem that `mounted` is on; none where they cannot be told.
+/// All mounts of the filesystem that `mounted` is on; none where they cannot be read.
 fn mounts_of(mounted: BorrowedFd<'_>) -> Option<Vec<Mount>> {
     let own = mounts::id_of(mounted).ok().flatten()?;
     let mut mounts = mounts::parse(&std::fs::read("/proc/self/mountinfo").ok()?);

@@ -1,12 +1,12 @@
-//! The staging directory: `.butterdock-staging` in a destination, which root alone can enter.
+//! The staging directory: `.butterdock-staging` in a destination, which only root can enter.
 //!
-//! It holds the records of what was received beside it, and subvolumes while they are received. It stays for the next run.
+//! It holds the records of received subvolumes, and subvolumes while they are received. It stays for the next run.
 //!
-//! The owner of the destination may rename it, or put something else under its name, so it is checked each time. What
-//! is in it was written by root. That alone does not make it ours: a stream may bring a directory of this name, of root's
-//! and with mode 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named
-//! by the uuid of the subvolume around it. The kernel draws that uuid when the subvolume is made, so that neither a stream
-//! nor a copy can have it.
+//! The owner of the destination may rename it, or put something else under its name, so it is checked each time. Root wrote
+//! its content, but this alone does not make it ours: a stream may bring a directory of this name, of root's and with mode
+//! 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named by the uuid of
+//! the subvolume around it. The kernel draws that uuid when the subvolume is created, so neither a stream nor a copy can
+//! have it.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_one_that_others_can_enter_is_refused() {
+    fn privileged_a_staging_directory_open_to_others_is_refused() {
         let (_folder, dir, at) = folder();
         let staging = Staging::open_or_make(dir.as_fd()).unwrap();
         fs::write(at.join("kept"), "").unwrap();

@@ -1,4 +1,4 @@
-//! The window: it holds the work on one path until a command on another path comes, or until it is full.
+//! The window: it holds the work on one path until a command on another path arrives, or until it is full.
 
 use butterdock_stream::{Command, Identity, Place, Shared};
 

@@ -1,4 +1,4 @@
-//! What the planner hands to the applier.
+//! The steps that the planner gives to the applier; each command is checked here for values that no file can have.
 
 use butterdock_stream::{Command, Extent, Identity, Place, Shared, Time};
 
@@ -27,7 +27,7 @@ pub(crate) enum Action {
     Rename {
         /// The old name.
         from: StreamPath,
-        /// The new one; what is there is replaced.
+        /// The new one; an existing one is replaced.
         to: StreamPath,
     },
     /// Give an inode another name.

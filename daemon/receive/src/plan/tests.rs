@@ -1,4 +1,4 @@
-//! What folds, what does not, and what is refused.
+//! Which commands fold, which do not, and which are refused.
 
 use butterdock_stream::{Command, Compression, Extent, Identity, Place, Shared, Time, Uuid};
 
@@ -60,7 +60,7 @@ fn written(commands: &[Command<'_>]) -> Vec<(u64, usize, usize)> {
 }
 
 #[test]
-fn an_inode_of_any_kind_is_made_under_its_final_name() {
+fn every_kind_of_inode_is_created_under_its_final_name() {
     let path = b"o257-1-0".as_slice();
     for (command, new) in [
         (MK, NewInode::File),
@@ -80,7 +80,7 @@ fn an_inode_of_any_kind_is_made_under_its_final_name() {
 }
 
 #[test]
-fn changes_under_the_final_name_join_the_creation_and_keep_their_places() {
+fn changes_under_the_final_name_join_the_creation() {
     let truncate = Command::Truncate { path: b"d/f", size: 5 };
     let work = work(&[MK, TO, truncate, Command::Chown { path: b"d/f", uid: 1, gid: 2 }]);
     let numbers: Vec<u64> = work.changes.iter().map(|(place, _)| place.command).collect();
@@ -89,7 +89,7 @@ fn changes_under_the_final_name_join_the_creation_and_keep_their_places() {
 }
 
 #[test]
-fn a_rename_is_no_part_of_the_creation_unless_it_is_the_next_command_of_a_temporary_name() {
+fn only_an_immediate_rename_of_a_temporary_name_folds() {
     let below = Command::Rename { path: b"o257-1-0", to: b"o257-1-0/x" };
     let plain = [Command::Mkfile { path: b"a", ino: None }, Command::Rename { path: b"a", to: b"b" }];
     let again =
@@ -104,7 +104,7 @@ fn a_rename_is_no_part_of_the_creation_unless_it_is_the_next_command_of_a_tempor
 }
 
 #[test]
-fn the_one_mode_of_a_new_inode_is_hoisted_without_its_file_type() {
+fn one_chmod_of_a_new_inode_joins_its_creation() {
     let work = work(&[MK, TO, write_to(b"d/f"), chmod(b"d/f", 0o104_755)]);
     assert_eq!(work.creation.unwrap().mode, Some(0o4755));
     assert_eq!(work.changes.len(), 1);
@@ -115,7 +115,7 @@ fn write_to(path: &[u8]) -> Command<'_> {
 }
 
 #[test]
-fn a_mode_stays_where_it_is_beside_another_an_acl_or_on_a_symbolic_link() {
+fn a_mode_with_another_or_an_acl_is_not_folded() {
     let path = b"d/f".as_slice();
     let acl = Command::SetXattr { path, name: b"system.posix_acl_access", data: b"" };
     let no_acl = Command::RemoveXattr { path, name: b"system.posix_acl_default" };
@@ -130,7 +130,7 @@ fn a_mode_stays_where_it_is_beside_another_an_acl_or_on_a_symbolic_link() {
 }
 
 #[test]
-fn a_mode_that_comes_when_the_window_is_closed_is_a_change() {
+fn a_mode_after_the_window_is_a_change() {
     let works = works(&[MK, TO, chmod(b"other", 0), chmod(b"d/f", 0o644)]);
     assert_eq!(works.len(), 3);
     assert_eq!(works[0].creation.as_ref().unwrap().mode, None);
@@ -176,7 +176,7 @@ fn names_stay_between_the_works_that_they_stand_between() {
 }
 
 #[test]
-fn a_window_is_closed_when_it_holds_enough_changes_or_bytes() {
+fn a_full_window_is_closed() {
     let changes = works(&vec![Command::Truncate { path: b"f", size: 1 }; MAX_CHANGES * 2 + 1]);
     assert_eq!(changes.iter().map(|work| work.changes.len()).collect::<Vec<_>>(), [MAX_CHANGES, MAX_CHANGES, 1]);
 
@@ -192,7 +192,7 @@ fn verity<'a>(salt: &'a [u8], signature: &'a [u8]) -> Command<'a> {
 }
 
 #[test]
-fn a_window_is_closed_when_it_holds_enough_copies_of_the_stream() {
+fn a_window_with_many_copied_bytes_is_closed() {
     let path = [b"d".repeat(200), b"f".repeat(200)].join(&b'/');
     let source_path = [&path[..]; 9].join(&b'/');
     let clone =
@@ -206,7 +206,7 @@ fn a_window_is_closed_when_it_holds_enough_copies_of_the_stream() {
 }
 
 #[test]
-fn a_command_that_no_good_stream_has_is_refused_with_its_place_and_name() {
+fn an_invalid_command_is_refused_with_place_and_name() {
     let p = b"f".as_slice();
     let extent = Extent {
         file_offset: 0,

@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::name::within;
 use crate::volume::Inheritance;
 
-/// At most so many directories stay open, where the process may have four times as many descriptors.
+/// Up to this many directories stay open, where the process may have four times as many descriptors.
 const MOST: usize = 8192;
 /// `FS_NOCOW_FL | FS_COMPR_FL | FS_NOCOMP_FL`: what btrfs hands down of a directory's flags.
 const HANDED_DOWN: u32 = 0x80_0000 | 0x4 | 0x400;

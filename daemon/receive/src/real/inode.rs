@@ -1,4 +1,4 @@
-//! An open inode of a real subvolume, or one that is never opened, by its directory and name.
+//! An inode of a real subvolume: open, or addressed by its directory and name where it must not be opened.
 
 use std::ffi::{CStr, CString};
 use std::io::IoSlice;
@@ -218,7 +218,7 @@ fn number_of(how: Compression) -> u32 {
     }
 }
 
-/// Opens a regular file by one name below `directory`; `stat` tells that it is one.
+/// Opens a regular file by one name below `directory`; `stat` shows that it is one.
 pub(crate) fn open_file(directory: &Directory, name: &CStr, stat: &file::Stat, how: OFlag) -> Result<RealInode, Fault> {
     let fd = file::openat_new(directory, name, how | OFlag::O_NONBLOCK, Mode::empty())?;
     Ok(RealInode::new(Open::File { fd, number: stat.ino }))

@@ -1,4 +1,4 @@
-//! A subvolume below a descriptor.
+//! A subvolume below a descriptor. New inodes have the mode that was asked for, whatever the umask is.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,7 +16,7 @@ use crate::name::StreamPath;
 use crate::plan::{NewInode, Verity};
 use crate::volume::{Inheritance, Inode, Volume};
 
-/// So many files that were opened last stay open.
+/// Up to this many of the files opened last stay open.
 const RECENT: usize = 4;
 
 /// Finds files of other subvolumes to clone from.
@@ -211,7 +211,7 @@ impl<S: Sources> Volume for RealVolume<S> {
     }
 
     fn enable_verity(&mut self, number: u64, hint: &StreamPath, verity: &Verity) -> Result<(), Fault> {
-        // Nobody may have the file open for writing: forget what is kept, and open it for reading.
+        // The file must not be open for writing: close kept descriptors, and open it for reading.
         self.recent.clear();
         let path = match roots::path_within(&**self.directories.root(), 0, number)? {
             Some(path) => StreamPath::new(path.strip_suffix(b"/").unwrap_or(&path)).unwrap_or_else(|_| hint.clone()),

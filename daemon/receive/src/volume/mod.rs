@@ -1,7 +1,7 @@
-//! This room says what the applier needs of a place that it receives into.
+//! What the applier needs of the volume that it receives into.
 //!
-//! [`crate::real`] is a subvolume below a descriptor, [`crate::memory`] the model that tests compare with it.
-//! Errors are the kernel's: the call and its errno.
+//! [`crate::real`] is a subvolume below a descriptor, [`crate::memory`] the model that tests compare with it. Errors are
+//! the kernel's: the call and its errno.
 
 mod ranges;
 
@@ -32,7 +32,7 @@ pub(crate) trait Volume {
     /// `EEXIST`, or what the kernel says.
     fn create(&mut self, path: &StreamPath, new: &NewInode, mode: u32) -> Result<Self::Inode, Fault>;
 
-    /// Opens what is there, without following a symbolic link, and never a device.
+    /// Opens an inode by path, without following a symbolic link, and never a device.
     ///
     /// # Errors
     /// `ENOENT`, `EXDEV` (it leads out), `EPERM` (an immutable file), or what the kernel says.

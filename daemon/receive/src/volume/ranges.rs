@@ -1,4 +1,4 @@
-//! Byte ranges of one file, kept apart and in order.
+//! Byte ranges of one file, disjoint and in order.
 
 use std::collections::BTreeMap;
 

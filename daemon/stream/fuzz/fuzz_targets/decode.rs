@@ -1,7 +1,7 @@
 //! Any bytes: no panic, and the same answer whatever pieces they come in.
 //!
-//! `cargo +nightly fuzz run decode fuzz/corpus/decode tests/goldens tests/hostile` in the crate's folder; what is
-//! found and mended goes into `tests/hostile`.
+//! `cargo +nightly fuzz run decode fuzz/corpus/decode tests/goldens tests/hostile` in the crate's folder; what is found and
+//! mended goes into `tests/hostile`.
 #![no_main]
 
 #[path = "../../tests/support/seal.rs"]

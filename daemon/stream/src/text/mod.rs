@@ -1,9 +1,9 @@
 //! The text form of commands, as `btrfs receive --dump` of btrfs-progs 6.2 prints it, one line for each command.
 //!
-//! What it escapes and what it does not was found by trying: paths and the other name of symlinks, links and renames
-//! have spaces, backslashes and everything unprintable escaped; the names and values of xattrs and the source of a
-//! clone stand there as they are, up to their first NUL. Ours differs in one thing: control characters are escaped in
-//! those fields too, so that one line is always one command and no xattr can forge a line or steer a terminal.
+//! What it escapes was found by trying. In paths, and in the other name of symlinks, links and renames, blanks, backslashes
+//! and everything unprintable are escaped. Names and values of xattrs and the source of a clone are printed as they are, up
+//! to their first NUL. Ours differs in one thing: control characters are escaped in those fields too, so that one line is
+//! always one command and no xattr can forge a line or control a terminal.
 
 use crate::{Command, Compression, Extent, Time};
 
@@ -21,7 +21,7 @@ pub struct Dump<Z> {
 }
 
 impl<Z: Fn(i64) -> i32> Dump<Z> {
-    /// `zone` tells how many seconds local time is ahead of UTC at a point in time (seconds since 1970).
+    /// `zone` gives how many seconds local time is ahead of UTC at a point in time (seconds since 1970).
     pub fn new(zone: Z) -> Self {
         Self { subvolume: Vec::new(), zone }
     }

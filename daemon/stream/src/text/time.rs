@@ -1,4 +1,7 @@
-//! A point in time as text, without asking the system for its zone.
+//! A point in time as text, in a zone that the caller gives.
+//!
+//! The calendar is computed here, because a stream may hold any 64-bit number of seconds, and `btrfs receive --dump` prints
+//! years that calendar libraries do not have.
 
 use std::fmt;
 

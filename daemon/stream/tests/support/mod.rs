@@ -29,7 +29,7 @@ pub(crate) fn goldens() -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Feeds `input` in pieces whose sizes `piece` tells, until the end or the first error.
+/// Feeds `input` in pieces of the sizes that `piece` gives, until the end or the first error.
 pub(crate) fn decode(
     input: &[u8],
     pool: Pool,

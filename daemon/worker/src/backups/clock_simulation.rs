@@ -1,4 +1,4 @@
-//! Four hundred days of two drives under a clock that is set wrong, runs behind, stands in 1970 and is right again.
+//! Four hundred days of two drives, with a clock that is set wrong, runs late, stays in 1970 and is right again.
 
 use std::collections::BTreeMap;
 
@@ -34,11 +34,11 @@ struct Machine {
 /// What goes wrong on a day.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
-    /// The clock is set by so many days, and is right again some hours later.
+    /// The clock is set wrong by this many days, and is right again some hours later.
     Set { days: i64, hours: i64 },
     /// It stands in 1970, and is right again some hours later.
     Epoch { hours: i64 },
-    /// The machine is off for so many days.
+    /// The machine is off for this many days.
     Off { days: i64 },
     /// What was recorded of the clocks is lost.
     Lost,
@@ -56,7 +56,7 @@ impl Machine {
         self.record = self.record.after(&self.now);
     }
 
-    /// So many hours pass.
+    /// This many hours pass.
     fn runs(&mut self, hours: i64) {
         for _ in 0..hours {
             self.now.boot += HOUR.unsigned_abs();
@@ -103,7 +103,7 @@ impl Machine {
         }
     }
 
-    /// So many seconds as there never were.
+    /// Seconds beyond any date.
     fn different(&self) -> i64 {
         i64::try_from(self.made.len()).expect("few")
     }
@@ -155,7 +155,7 @@ fn any_wrong() -> impl Strategy<Value = Wrong> {
     ]
 }
 
-/// Lives so many days. Answers with the machine.
+/// Runs this many days, and returns the machine.
 fn lives(days: usize, wrong: &[(usize, Wrong)]) -> Machine {
     let mut machine = Machine::new(KEEP);
     for day in 0..days {
@@ -170,7 +170,7 @@ fn lives(days: usize, wrong: &[(usize, Wrong)]) -> Machine {
 }
 
 #[test]
-fn in_four_hundred_days_with_a_clock_that_runs_old_snapshots_are_deleted() {
+fn a_running_clock_deletes_old_snapshots_in_four_hundred_days() {
     let machine = lives(400, &[]);
     assert_eq!(machine.record.stop(), None, "never synchronised, and pruned all the same");
     for side in machine.sides() {
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn however_the_clock_is_set_nothing_young_is_deleted(
+    fn no_clock_setting_deletes_young_snapshots(
         wrong in prop::collection::vec((0..300_usize, any_wrong()), 0..8),
     ) {
         let machine = lives(400, &wrong);

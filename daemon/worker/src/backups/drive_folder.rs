@@ -1,7 +1,7 @@
-//! Which folder on a drive a backup uses, so that two machines do not meet in one.
+//! Which folder on a drive a backup uses, so that two machines do not use the same one.
 //!
-//! Where the configuration says nothing it is `butterdock/NAME`. A machine that finds another's snapshots there, or some of
-//! which nobody can tell whose they are, uses `butterdock/NAME@ID`, with the first digits of its own id, from then on.
+//! The default is `butterdock/NAME`. A machine that finds another machine's snapshots there, or snapshots of unknown
+//! origin, uses `butterdock/NAME@ID` from then on, with the first digits of its own id.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -42,7 +42,7 @@ pub fn choose(
     if remembered {
         return Ok(configured.to_owned());
     }
-    // Where there is none, or it cannot be opened, it is made, or that is told.
+    // If it does not exist it is created later; if it cannot be opened, that step reports the error.
     let Ok(folder) = beneath(root, configured) else { return Ok(configured.to_owned()) };
     let mut there = list(&folder, &[])?;
     there.retain(|snapshot| snapshot.name.is_some());
@@ -59,7 +59,7 @@ pub fn choose(
     Ok(if meets { own } else { configured.to_owned() })
 }
 
-/// Enough of a machine's id to tell those of one drive apart.
+/// Enough of a machine's id to distinguish the machines of one drive.
 fn digits(machine: Identity) -> String {
     machine.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Why a backup failed, for a person.
+//! Why a backup failed, in a sentence for a person.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! How much a stream will bring.
+//! How many bytes a stream will have.
 //!
-//! What changed is known by a send without the data. When everything is sent, the kernel takes half as long over that as
-//! over the transfer, on cores that the transfer needs; the tree tells the same in a moment.
+//! For an increment a send without data counts them. For a full transfer the kernel would need half as long for that as for
+//! the transfer itself, on cores that the transfer needs; the subvolume's tree gives the same number at once.
 
 use std::io::{Read as _, pipe};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,7 +16,7 @@ const STEPS: u32 = 8;
 const KEEP: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 const BESIDE: Side<'_> = Side::Source { uuid: SOURCE };
 
-/// Who thins beside the source, and when.
+/// Which job prunes beside the source, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thins {
     /// The last one to leave, with the pins of that moment.
@@ -138,12 +138,12 @@ async fn orders_that_lose(unchanged: bool, prunes: Thins) -> usize {
 }
 
 #[tokio::test]
-async fn in_every_order_of_their_steps_two_jobs_leave_each_drive_what_it_needs() {
+async fn two_interleaved_jobs_keep_what_each_drive_needs() {
     assert_eq!(orders_that_lose(false, Thins::Last).await, 0);
     assert_eq!(orders_that_lose(true, Thins::Last).await, 0);
 }
 
 #[tokio::test]
-async fn with_the_pins_of_its_order_a_job_would_thin_what_the_other_drive_needs() {
+async fn pins_of_the_order_alone_would_prune_a_needed_snapshot() {
     assert!(orders_that_lose(false, Thins::Each).await > 0);
 }

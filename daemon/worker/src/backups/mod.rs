@@ -1,39 +1,40 @@
-//! This room backs up a subvolume to a drive: a snapshot, what changed since the last one that both sides have, and what is
-//! kept of it.
+//! Backs up a subvolume to a drive: a snapshot, a transfer of what changed since the last shared snapshot, and retention.
 //!
 //! ```text
-//! run         the worker's way from the check of the source to the thinning
-//! source      whether the source is what was meant       fresh     the new snapshot, hidden until it was sent
-//! deliver     transfer, make room, again                 send      the kernel's half, and the pipe to the receiver
-//! prospect    estimate and room, before and beside it    estimate  how much will come
-//! room        whether it fits (pure)
-//! common      what both sides have (pure)                keep      what is kept, and why (pure)
-//! thin        deletes what is not                        deleted   whose space comes back in the background
-//! shared      what both sides share, for the daemon to remember
-//! owner       whose a snapshot on a drive is             drive_folder  the one on the drive that no other machine uses
-//! seen        since when each snapshot is there, for the daemon to remember
-//! task        what the worker is told, and tells         task_time what it is told of time
-//! places      opens what the order needs, for the daemon  source_locks  who may thin beside the source, for the daemon
-//! folder      opens or makes the folder for snapshots
-//! restore     the way back                           last      what became of a drive's last backup
+//! run               the worker's way from the check of the source to pruning
+//! source            whether the source is the configured one and has changed
+//! pending_snapshot  the new snapshot, hidden until it was sent
+//! transfer          sends it; frees space once and tries again
+//! estimate          how many bytes will come
+//! space_check       whether they fit, before the transfer and beside it
+//! shared_snapshots  the snapshots that both sides have (pure)
+//! shared            the record of them, which the daemon keeps
+//! retention         which snapshots stay, and why (pure)
+//! prune             deletes the others
+//! owner             which machine and backup a snapshot on a drive belongs to
+//! drive_folder      the folder on a drive that no other machine uses
+//! seen              when each snapshot was seen first, and how the last backup on a drive ended; the daemon keeps it
+//! task              the order, the time that comes with it, and the events that are reported
+//! restore           the way back
 //! ```
 //!
-//! All of it happens in a worker, because any of it may hang as long as a drive does; in one, but for the thinning beside
-//! the source: [`source_locks`] says why.
+//! All of it runs in a worker, because each call may hang as long as a drive does. Pruning beside the source is a worker of
+//! its own, so that two drives of one backup do not wait for each other.
 //!
 //! # What is never deleted
-//! Only what this backup of this machine made is thinned, and a name is no proof of that: see [`snapshot::made_by_us`]. On a drive
-//! it is told by records ([`owner`]), so that several machines can use one. What a drive needs for
-//! its next increment is pinned on both sides, however long the drive is away. The newest stays, and what is younger than
-//! `protect`, by its date or by when it was seen first. Nothing is deleted while the clock is in doubt ([`crate::clock`]).
+//! Only snapshots that this backup of this machine made are pruned, and a name is no proof of that: see
+//! [`snapshot::made_by_us`]. On a drive the records of [`owner`] prove it, so that several machines can use one drive. What
+//! a drive needs for its next increment is pinned on both sides, however long the drive is away. The newest snapshot stays,
+//! and so does each that is younger than `protect`, by its date or by when it was seen first. Nothing is deleted while the
+//! clock is in doubt ([`crate::clock`]).
 //!
 //! # The folder for snapshots
-//! It is best a subvolume of its own inside the source, as snapper has it: then making and deleting snapshots does not
-//! change the source, and a source in which nothing else changed needs no backup, which shows in a moment.
+//! The best folder is a subvolume inside the source, as snapper has it: then creating and deleting snapshots does not
+//! change the source, and it shows at once that an unchanged source needs no backup.
 //!
-//! Root alone may change what is in it, and it is found without a link that others can exchange: see [`folder`]. A user who
-//! owns the source can still rename it. Then the next backup makes a new one. What is in the old one stays there: it is a
-//! parent like any other snapshot of this filesystem, and it is not thinned until the folder has its name again.
+//! Only root may change its content, and it is opened without following links that others can exchange. A user who owns the
+//! source can still rename it. Then the next backup makes a new folder. The snapshots in the old one remain: each can be a
+//! parent like any other snapshot of this filesystem, and none is pruned until the folder has its name again.
 
 mod cause;
 mod drive_folder;

@@ -1,4 +1,4 @@
-//! The names of snapshots: that of the backup, and the time in UTC at which the snapshot was made.
+//! The names of snapshots: the name of the backup, and the time in UTC at which the snapshot was made.
 
 use jiff::civil::DateTime;
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_the_backups_and_the_time_and_is_read_again() {
+    fn a_snapshot_name_round_trips() {
         assert_eq!(make(b"home", 1_795_378_500), b"home.20261122T201500Z");
         for seconds in [0, 951_782_400, 1_795_378_500, 253_402_300_799] {
             for backup in [&b"home"[..], b"", b"a.20261122T201500Z", b"\xff"] {

@@ -1,4 +1,4 @@
-//! What is on a drive that can be restored, for the daemon to tell.
+//! Lists the snapshots on a drive that can be restored.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -77,9 +77,9 @@ pub fn on_drive(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<OnDrive>,
     Ok(found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).collect())
 }
 
-/// More than this are not told: an answer has to fit a message.
+/// Up to this many are listed: an answer must fit a message.
 const MOST: usize = 10_000;
-/// So many folders are open at the same time.
+/// Up to this many folders are open at the same time.
 const FOLDERS: usize = 64;
 
 /// The folders that hold snapshots, and the records of those.
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_says_which_machine_and_backup_it_is_of_and_whether_it_is_needed() {
+    fn a_snapshot_shows_its_machine_backup_and_need() {
         let id = |number| Identity([number; 16]);
         let name = Some(name::make(b"home", 1_000_000));
         let received = Snapshot { uuid: id(1), received_uuid: id(2), stransid: 7, name, ..Snapshot::default() };

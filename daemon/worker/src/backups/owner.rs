@@ -1,7 +1,8 @@
-//! Whose a snapshot on a drive is: a record beside it says from which machine, source and backup it came.
+//! Which machine, source and backup a snapshot on a drive belongs to: a record beside it says so.
 //!
-//! Several machines may use one drive, and two of them may call a backup the same. Only what a record names as this backup's is
-//! thinned; a name proves nothing. The records are root's alone and are checked against the subvolume.
+//! Several machines may use one drive, and two of them may give a backup the same name. Only snapshots that a record names
+//! as this backup's are pruned; a name proves nothing. Only root can write the records, and they are checked against the
+//! subvolume.
 
 use std::os::fd::BorrowedFd;
 
@@ -57,7 +58,7 @@ impl Owner {
     }
 }
 
-/// Looks up the records of the snapshots in a folder. What has none, or one that is not its own, is nobody's.
+/// Looks up the records of the snapshots in a folder. A snapshot without a record of its own has no known origin.
 pub(super) fn look_up(folder: BorrowedFd<'_>, snapshots: &mut [Snapshot]) {
     for snapshot in snapshots.iter_mut().filter(|snapshot| snapshot.name.is_some()) {
         snapshot.origin = recorded(folder, &snapshot.state()).and_then(|record| record.origin);
@@ -70,9 +71,9 @@ pub(super) fn recorded(folder: BorrowedFd<'_>, now: &SubvolumeState) -> Option<R
     Record::read(folder, now.uuid).ok().flatten().filter(|record| record.state.is_marked_as(now))
 }
 
-/// Gives the snapshots of before there were records theirs, where this machine proves that it sent them: by what it remembers,
-/// and where it remembers no more than version 1 did, by the snapshot beside the source that each was made of. Answers a warning
-/// where one could not be written; in a dry run nothing is.
+/// Gives the snapshots of before there were records theirs, where this machine proves that it sent them: by what it
+/// remembers, and where it remembers no more than version 1 did, by the snapshot beside the source that each was made of.
+/// Answers a warning where one could not be written; in a dry run nothing is.
 pub(super) fn adopt(
     folder: BorrowedFd<'_>,
     task: &Task,
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_takes_over_those_that_it_goes_on_from_and_no_others() {
+    fn a_source_takes_over_its_predecessors_snapshots_only() {
         let task = |sources| Task { sources, ..Task::of(b"home", HERE) };
         let new = Identity([7; 16]);
         assert_eq!(Owner::of(&task(vec![SOURCE]), new, &[]).sources, [new]);

@@ -1,11 +1,12 @@
 //! The snapshot that is being sent.
 //!
-//! It has a hidden name until the drive has all of it; then it gets its own. So a snapshot that can be seen is one that a drive
-//! has, and what a killed worker leaves is known by its hidden name, which nobody holds any more.
+//! It has a hidden name until the drive has all of it; then it gets its final name. So a visible snapshot is one that a
+//! drive has. A killed worker leaves a hidden name whose lock is free.
 //!
-//! Names are held, and not the folder or the snapshot: those others may be able to open, the source's owner for one, and who
-//! can open a directory can lock it and keep it. A private directory beside the snapshot stands for its name, from before there
-//! is anything of that name until it is shown, kept or deleted. Who holds it alone makes, shows and sweeps what is called so.
+//! The lock is on the name, not on the folder or the snapshot: other users, such as the source's owner, may be able to open
+//! those, and a user who can open a directory can lock it and keep the lock. A private directory beside the snapshot stands
+//! for its name, from before the snapshot exists until it is published, kept or deleted. Only the process that holds it
+//! creates, publishes and sweeps that name.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -22,7 +23,7 @@ use super::snapshot::Identity;
 use super::snapshot::Snapshot;
 use super::source::Source;
 
-/// A name is looked for among those of so many seconds.
+/// Up to this many later seconds are tried for a free name.
 const SECONDS: i64 = 3600;
 
 /// A new snapshot of the source. Dropped before it is kept, it is deleted.
@@ -32,7 +33,7 @@ pub(crate) struct PendingSnapshot<'f> {
     /// Its root.
     fd: OwnedFd,
     name: CString,
-    /// Tells others that somebody works with it. It is let go when all else is done.
+    /// The lock on its name. It is released last.
     _held: Held<'f>,
     visible: AtomicBool,
     kept: AtomicBool,
@@ -91,7 +92,7 @@ impl<'f> PendingSnapshot<'f> {
 }
 
 impl Drop for PendingSnapshot<'_> {
-    /// Where this fails, the next backup sweeps what has a hidden name, and thins what has not.
+    /// Where this fails, the next backup sweeps hidden names, and prunes visible ones.
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Acquire) {
             best_effort(subvolume::destroy_by_id(self.folder, self.snapshot.id));
@@ -145,7 +146,7 @@ fn free<'f>(
 ) -> Result<(Held<'f>, Vec<u8>), BackupError> {
     for name in (now..now.saturating_add(SECONDS)).map(|time| name::make(backup, time)).filter(|name| !taken(name)) {
         let held = Held::make(folder, &c_name(name::claim(&name))?).map_err(BackupError::source("make a snapshot"))?;
-        // Looked for while it is held: nobody shows one of this name any more.
+        // Checked while it is held: no other process can publish this name now.
         if let Some(held) = held
             && !is_there(folder, name::hide(&name))
             && !is_there(folder, name.clone())

@@ -1,5 +1,5 @@
-//! Four hundred days of two drives that take turns, with real subvolumes on real volumes: made, sent, received, found and
-//! deleted by what does so in a worker. Only the calendar is told, by the names.
+//! Four hundred days of two drives in turn, with real subvolumes on real volumes, created, sent, received, listed and
+//! deleted by the worker's own code. Only the dates are invented, through the names.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -56,7 +56,7 @@ impl World {
         Self { source, folder, drives, origin, task, volumes, _rig: rig }
     }
 
-    /// Those beside the source. That they were made when their names say is what the calendar is told.
+    /// Those beside the source. Their names are the only dates.
     fn mine(&self) -> Vec<Snapshot> {
         let mut there = list(&self.folder, &[]).expect("listed");
         for snapshot in &mut there {
@@ -119,7 +119,7 @@ impl World {
 }
 
 #[test]
-fn privileged_in_four_hundred_days_with_real_subvolumes_every_backup_is_an_increment() {
+fn privileged_four_hundred_days_of_backups_are_all_increments() {
     let mut world = World::new(RetentionRule { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 });
     let mut first = [true; 2];
     for day in 0..400 {

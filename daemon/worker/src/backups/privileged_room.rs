@@ -1,4 +1,4 @@
-//! An estimate that comes when the transfer goes on already.
+//! An estimate that arrives after the transfer has begun.
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -27,7 +27,7 @@ struct Silent;
 
 impl Observer for Silent {}
 
-/// Somebody else who writes to the drive when the transfer has begun.
+/// Another writer on the drive, once the transfer has begun.
 struct Neighbour {
     folder: PathBuf,
     /// MiB
@@ -47,7 +47,7 @@ impl Observer for Neighbour {
 
 struct World {
     task: Task,
-    /// So long an estimate is waited for.
+    /// The timeout of the estimate.
     patience: Duration,
     mine: Volume,
     drive: Volume,
@@ -55,7 +55,7 @@ struct World {
 }
 
 impl World {
-    /// With a drive of so many mebibytes.
+    /// With a drive of this many mebibytes.
     fn new(drive: u64) -> Self {
         let rig = Rig::new().expect("a rig");
         let mine = rig.volume("source", &Layout::sized(2048, "")).expect("a volume");
@@ -77,7 +77,7 @@ impl World {
         names.filter(|name| name != ".butterdock-staging").count()
     }
 
-    /// A backup; how many bytes came, and what was told.
+    /// Runs a backup; returns the bytes that came and the events.
     fn back_up(&self, task: &Task) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         self.back_up_before(task, &Silent)
     }
@@ -115,7 +115,7 @@ fn says_the_figures(trouble: &BackupError) {
 }
 
 #[test]
-fn privileged_a_transfer_that_an_estimate_finds_without_room_is_stopped_and_not_run_into_the_wall() {
+fn privileged_a_late_estimate_stops_a_transfer_without_room() {
     let world = World::new(400);
     world.fill(700);
     let (done, bytes, _) = world.back_up(&world.task);
@@ -125,7 +125,7 @@ fn privileged_a_transfer_that_an_estimate_finds_without_room_is_stopped_and_not_
 }
 
 #[test]
-fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
+fn privileged_a_stopped_transfer_resumes_after_pruning() {
     let world = World::new(700);
     for _ in 0..2 {
         world.fill(200);
@@ -144,7 +144,7 @@ fn privileged_a_transfer_that_was_stopped_goes_on_when_the_drive_was_thinned() {
 }
 
 #[test]
-fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_then_told_with_figures() {
+fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
     let world = World { patience: Duration::from_secs(60), ..World::new(1100) };
     let neighbour = |writes| Neighbour { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
     for _ in 0..2 {
@@ -171,7 +171,7 @@ fn privileged_a_drive_that_others_fill_up_during_a_transfer_is_thinned_once_and_
 }
 
 #[test]
-fn privileged_what_was_deleted_on_the_drive_a_moment_ago_is_room() {
+fn privileged_space_of_just_deleted_snapshots_counts_as_free() {
     let world = World { patience: Duration::from_secs(60), ..World::new(500) };
     let other = world.drive.join("other");
     let file = File::create(&other).expect("made");
@@ -184,7 +184,7 @@ fn privileged_what_was_deleted_on_the_drive_a_moment_ago_is_room() {
 }
 
 #[test]
-fn privileged_what_a_killed_run_left_and_what_is_being_deleted_is_in_nobodys_way() {
+fn privileged_leftovers_and_pending_deletions_block_nothing() {
     for patience in [Duration::ZERO, Duration::from_secs(60)] {
         let world = World { patience, ..World::new(700) };
         let left = c".butterdock-0123456789abcdef0123456789abcdef";
@@ -205,7 +205,7 @@ fn privileged_what_a_killed_run_left_and_what_is_being_deleted_is_in_nobodys_way
 }
 
 #[test]
-fn privileged_a_snapshot_that_has_no_room_in_a_volume_is_not_begun_and_the_figures_are_told() {
+fn privileged_a_restore_without_room_is_refused_with_figures() {
     let world = World::new(300);
     world.fill(500);
     subvolume::snapshot(

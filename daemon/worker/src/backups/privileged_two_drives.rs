@@ -1,5 +1,5 @@
-//! Two drives of one backup at the same time, with real subvolumes: at each point of the one's way the other goes its whole
-//! way.
+//! Two drives of one backup at the same time, with real subvolumes: at each point of one job the other job runs from start
+//! to end.
 
 use std::ffi::CStr;
 use std::fs::{self, File};
@@ -79,7 +79,7 @@ impl World {
         list(self.folder(), &[]).expect("listed").into_iter().filter_map(|snapshot| snapshot.name).collect()
     }
 
-    /// Backs up as a daemon and its workers do. `meanwhile` hears all that is told. Answers the parent.
+    /// Backs up as a daemon and its workers do. `meanwhile` gets all events. Answers the parent.
     fn back_up(&self, drive: usize, meanwhile: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
         let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let share = share.block_on(self.source_locks.join("home"));
@@ -143,7 +143,7 @@ impl World {
 }
 
 #[test]
-fn privileged_a_job_that_ends_at_any_point_of_its_siblings_way_takes_nothing_from_it() {
+fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
     let world = World::new();
     for drive in 0..2 {
         world.change();
@@ -167,7 +167,7 @@ fn privileged_a_job_that_ends_at_any_point_of_its_siblings_way_takes_nothing_fro
                 world.is_an_increment(other, &|_| {});
             }
         });
-        // What was made in one second is named after later ones, and what seems to come from the future is not thinned.
+        // What was made in one second is named after later ones, and snapshots dated in the future are not pruned.
         let now = || TaskTime::default().now();
         while world.beside().iter().filter_map(|found| name::parse(b"home", found)).any(|time| time > now()) {
             sleep(Duration::from_millis(100));

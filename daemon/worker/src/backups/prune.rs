@@ -1,4 +1,5 @@
-//! Deletes what the rule keeps no longer, on one side.
+//! Deletes the snapshots that the rule does not keep, on one side; and waits for the space of deleted ones, which the
+//! kernel frees in the background.
 
 use std::os::fd::BorrowedFd;
 use std::thread::sleep;
@@ -14,7 +15,7 @@ use super::shared::Mark;
 use super::snapshot::{Side, Snapshot, list, made_by_us};
 use super::task::{BackupEvent, Task};
 
-/// Thins beside the source, whose folder for snapshots this is. The task says what all drives need, this backup's with them;
+/// Prunes beside the source, whose folder for snapshots this is. The task says what all drives need, this backup's with them;
 /// its source is known. Answers a warning where something went wrong.
 pub(crate) fn prune_source(task: &Task, folder: BorrowedFd<'_>, tell: &(dyn Fn(BackupEvent) + Sync)) -> Option<String> {
     prune(task, Side::Source { uuid: task.source? }, folder, &[], tell)
@@ -34,7 +35,7 @@ pub(super) fn prune(
             if side.is_drive() {
                 look_up(folder, &mut there);
             }
-            // What is there now, the new one with it, was seen from now on.
+            // All present snapshots, with the new one, count as seen from now on.
             tell_seen(task, side, &there, tell);
             PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, tell).1
         }
@@ -45,9 +46,9 @@ pub(super) fn prune(
     failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
 }
 
-/// Tells which snapshots of the backup are on one side, for the daemon to remember since when.
+/// Reports which snapshots of the backup are on one side; the daemon remembers since when.
 pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(BackupEvent) + Sync)) {
-    /// So many fit a report.
+    /// Up to this many fit a report.
     const PIECE: usize = 256;
     let ours = there.iter().filter(|snapshot| made_by_us(snapshot, &task.name, side).is_some());
     let mut seen: Vec<Seen> = ours.map(|&Snapshot { uuid, otransid, .. }| Seen { uuid, otransid }).collect();
@@ -64,7 +65,7 @@ pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &
     }
 }
 
-/// Tells how many snapshots of the backup on one side are dated in the future, where any is.
+/// Reports how many snapshots of the backup on one side are dated in the future, if any.
 pub(super) fn tell_from_future(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(BackupEvent) + Sync)) {
     let now = task.time.now();
     let is_from_future =
@@ -90,7 +91,7 @@ pub(super) struct PrunePlan<'s> {
 }
 
 impl<'s> PrunePlan<'s> {
-    /// Looks at the snapshots in a folder; those elsewhere are nobody's business here. `needed` are pinned beside those of
+    /// Looks at the snapshots in a folder; those elsewhere do not matter here. `needed` are pinned beside those of
     /// the task.
     pub(super) fn plan(task: &Task, side: Side<'_>, snapshots: &'s [Snapshot], needed: &[Mark], now: i64) -> Self {
         let here: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.name.is_some()).collect();
@@ -115,7 +116,7 @@ impl<'s> PrunePlan<'s> {
         Self { drive: side.is_drive(), verdicts: here.into_iter().zip(reasons).collect() }
     }
 
-    /// Tells what would be done.
+    /// Reports what would be done.
     pub(super) fn explain(&self, tell: impl Fn(BackupEvent)) {
         let drive = self.drive;
         for (snapshot, reason) in &self.verdicts {
@@ -127,7 +128,7 @@ impl<'s> PrunePlan<'s> {
         }
     }
 
-    /// Does it, and tells each. Answers the ids of what was deleted, and what could not be.
+    /// Does it, and reports each. Answers the ids of what was deleted, and what could not be.
     pub(super) fn perform(&self, folder: BorrowedFd<'_>, tell: impl Fn(BackupEvent)) -> (Vec<u64>, Option<Fault>) {
         let (mut deleted, mut failed) = (Vec::new(), None);
         for (snapshot, _) in self.verdicts.iter().filter(|(_, reason)| reason.is_none()) {
@@ -136,7 +137,7 @@ impl<'s> PrunePlan<'s> {
                     deleted.push(snapshot.id);
                     tell(BackupEvent::Pruned { drive: self.drive, name: snapshot.name.clone().unwrap_or_default() });
                 }
-                // Somebody else deleted it, or is sending it: the next time.
+                // Another process deleted it or is sending it: the next backup tries again.
                 Err(Fault { errno: Errno::ENOENT | Errno::EPERM | Errno::EBUSY, .. }) => {}
                 Err(fault) => failed = Some(fault),
             }
@@ -154,7 +155,7 @@ pub(super) struct Deleted<'f> {
     late: Instant,
 }
 
-/// So long their space is waited for,
+/// The timeout for their space,
 const PATIENCE: Duration = Duration::from_secs(120);
 /// looking this often.
 const PAUSE: Duration = Duration::from_millis(100);

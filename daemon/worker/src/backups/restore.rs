@@ -1,4 +1,4 @@
-//! The way back: sends a snapshot from a drive into a volume.
+//! Restores: sends a snapshot from a drive into a volume.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,13 +1,13 @@
 //! Which snapshots are kept, and why: a pure function of their times.
 //!
 //! A rule such as `daily = 7` looks at the seven most recent days on which there is a snapshot at all, and keeps the newest
-//! of each: a drive that was away for three months keeps what it has. Days, weeks (from Monday), months and years are those
-//! of UTC. What one rule keeps no other deletes, and whatever the rules say, five things stay: the newest, what is pinned,
-//! what is younger than `protect`, what is dated in the future, and what butterdock did not make. The last two are not
-//! counted either: three snapshots from the future do not take the places of `last = 3`.
+//! of each. So a drive that was away for three months keeps what it has. Days, weeks (from Monday), months and years are
+//! those of UTC. A snapshot that one rule keeps is not deleted by another. Whatever the rules say, five kinds stay: the
+//! newest, the pinned, those younger than `protect`, those dated in the future, and those that butterdock did not make. The
+//! last two are not counted either: three snapshots from the future do not take the places of `last = 3`.
 //!
-//! A date can be wrong, because the clock was. So a snapshot is old only if it was also *seen* long enough ago, and nothing is
-//! deleted while the clock is in doubt.
+//! A date can be wrong, because the clock was. So a snapshot is old only if it was also *seen* long enough ago, and nothing
+//! is deleted while the clock is in doubt.
 
 use std::collections::HashSet;
 
@@ -20,24 +20,24 @@ use super::utc::{self, DAY, HOUR};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionRule {
-    /// The newest so many.
+    /// The newest ones, up to this many.
     pub last: u16,
-    /// Of each of so many hours that have one, the newest.
+    /// The newest of each hour that has one, for this many hours.
     pub hourly: u16,
-    /// Of each of so many days, the newest.
+    /// The newest of each day, for this many days.
     pub daily: u16,
-    /// Of each of so many weeks, the newest.
+    /// The newest of each week, for this many weeks.
     pub weekly: u16,
-    /// Of each of so many months, the newest.
+    /// The newest of each month, for this many months.
     pub monthly: u16,
-    /// Of each of so many years, the newest.
+    /// The newest of each year, for this many years.
     pub yearly: u16,
 }
 
 /// A snapshot, as far as its keeping goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// Tells two of one second apart.
+    /// Distinguishes two of the same second.
     pub id: Identity,
     /// When it was made: seconds since 1970.
     pub time: i64,

@@ -44,7 +44,7 @@ fn weeks_begin_on_monday_and_years_in_january() {
 }
 
 #[test]
-fn the_newest_stays_though_nothing_is_to_be_kept() {
+fn an_empty_rule_keeps_the_newest() {
     assert_eq!(reasons(&rule(NOTHING, 0, 100), &[ours(1, 5), ours(2, 4)]), [Some(Reason::Newest), None]);
 }
 
@@ -81,7 +81,7 @@ fn snapshots_from_the_future_take_no_place_of_any_rule() {
 }
 
 #[test]
-fn what_was_seen_a_moment_ago_is_protected_however_old_it_looks() {
+fn a_recently_seen_snapshot_is_protected_whatever_its_date() {
     let now = 1000 * DAY;
     let unseen = |number, time| Candidate { settled: false, ..ours(number, time) };
     let all = [ours(1, now - 90 * DAY), unseen(2, now - 80 * DAY), unseen(3, now - 70 * DAY), ours(4, now - 60 * DAY)];
@@ -91,7 +91,7 @@ fn what_was_seen_a_moment_ago_is_protected_however_old_it_looks() {
 }
 
 #[test]
-fn a_snapshot_dated_a_few_seconds_ahead_is_not_protected_where_nothing_is_to_be() {
+fn without_protect_a_slightly_future_date_protects_nothing() {
     // Names are unique to the second, so backups that follow each other quickly are dated ahead.
     let now = 100 * DAY;
     let all = [ours(1, now + 1), ours(2, now + 2), ours(3, now + 3)];
@@ -100,7 +100,7 @@ fn a_snapshot_dated_a_few_seconds_ahead_is_not_protected_where_nothing_is_to_be(
 }
 
 #[test]
-fn while_the_clock_is_in_doubt_nothing_is_deleted_and_that_is_why() {
+fn clock_in_doubt_keeps_everything_and_is_the_reason() {
     let stopped = Rule { stopped: true, ..rule(RetentionRule { last: 1, ..NOTHING }, 0, 1000 * DAY) };
     let all = [ours(1, 5), ours(2, 4), Candidate { ours: false, ..ours(3, 3) }];
     let doubted = reasons(&stopped, &all);
@@ -129,7 +129,7 @@ fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
 
 proptest! {
     #[test]
-    fn thinning_twice_is_thinning_once(keep in any_keep(), protect in 0..10 * DAY as u64, snapshots in any_snapshots()) {
+    fn pruning_twice_is_pruning_once(keep in any_keep(), protect in 0..10 * DAY as u64, snapshots in any_snapshots()) {
         let once = kept(&keep, protect, 800 * DAY, &snapshots);
         prop_assert_eq!(&kept(&keep, protect, 800 * DAY, &once), &once);
     }

@@ -52,7 +52,8 @@ pub(crate) struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Does it, to the end: what is told as pinned is durable on both sides. Beside the source nothing is thinned yet.
+    /// Runs the backup. A snapshot that is reported as pinned is durable on both sides. Nothing is pruned beside the source
+    /// yet.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
         let source = Source::check(self.ends.source.as_fd(), task.source)?;
@@ -166,7 +167,7 @@ impl Run<'_> {
         received(&self.ends.destination, outcome).map_err(BackupError::drive("look at the new snapshot"))
     }
 
-    /// A snapshot on the drive that is not the one that was sent is told, whether or not there is another to build on.
+    /// Reports a snapshot on the drive that is not the one that was sent, whether or not another parent exists.
     fn tell_replaced(&self, there: Vec<Identity>) {
         if there.is_empty() {
             return;
@@ -200,7 +201,7 @@ fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
     known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
 }
 
-/// The newest pair's source is the parent; a stream may clone from so many of the newest.
+/// The newest shared snapshot is the parent; a stream may clone from up to this many of the newest.
 const CLONE_SOURCES: usize = 8;
 
 /// The ids of the parent and of what may be cloned from.

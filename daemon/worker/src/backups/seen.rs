@@ -1,4 +1,5 @@
-//! When each snapshot of a backup was seen first on a filesystem, counted in seconds that no clock setting changes: pure.
+//! When each snapshot of a backup was seen first on a filesystem, counted in seconds that no clock setting changes (pure);
+//! and the newest snapshot on a drive, for a drive whose last backup this machine does not know.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -22,14 +23,14 @@ pub struct Seen {
     pub otransid: u64,
 }
 
-/// What a worker has told to be there, on each side; none where it told of none, or not to the end.
+/// The list that a worker reported for each side; none where it reported none, or not all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listings {
     /// Beside the source.
     pub source: Option<Vec<Seen>>,
     /// Whether it is on the drive, and not beside the source.
     pub drive: Option<Vec<Seen>>,
-    /// What was told so far of a list, beside the source and on the drive.
+    /// The part of a list reported so far, beside the source and on the drive.
     begun: [Vec<Seen>; 2],
 }
 
@@ -38,7 +39,7 @@ impl Listings {
     pub fn hear(&mut self, drive: bool, piece: &[Seen], last: bool) {
         let [source_begun, drive_begun] = &mut self.begun;
         let (begun, whole) = if drive { (drive_begun, &mut self.drive) } else { (source_begun, &mut self.source) };
-        // Whoever tells more than there can be is not believed, and not remembered.
+        // A list longer than possible is not trusted, and not stored.
         let room = (MOST + 1).saturating_sub(begun.len());
         begun.extend(piece.iter().take(room));
         if last {
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_counts_when_it_was_told_to_its_end() {
+    fn an_incomplete_list_does_not_count() {
         let mut told = Listings::default();
         told.hear(true, &[seen(1)], false);
         assert_eq!(told.drive, None);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_forgotten_and_what_comes_late_is_new() {
+    fn deleted_snapshots_are_forgotten_and_late_ones_new() {
         let table = FirstSeen::default().after(&[seen(1), seen(3)], at(0)).after(&[seen(3)], at(50));
         assert_eq!(table.snapshots.len(), 1);
         // One that is older than what is known, such as after a filesystem was restored from an image.
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_whose_last_backup_was_deleted_or_made_writable_is_not_said_to_be_new() {
+    fn a_drive_that_lost_its_last_backup_is_not_new() {
         for why in [Why::EmptyDrive, Why::NoneAlike] {
             assert!(Last::Deleted.explains(why).to_string().contains("was deleted there"));
             assert!(Last::Writable.explains(why).to_string().contains("was made writable"));

@@ -1,10 +1,10 @@
-//! What the daemon remembers of the snapshots that a source and a drive share, so that the next backup is an increment.
+//! The record of the snapshots that a source and a drive share, so that the next backup is an increment.
 //!
-//! A subvolume's marks prove little: its owner may set them, and so may any stream. So a snapshot counts as shared only where
-//! butterdock itself sent or received it and wrote down then what it was on both sides. The list is kept in the daemon's state,
-//! for each drive and backup, and for what was restored from the drive; it is bounded.
+//! A subvolume's marks prove little: its owner may set them, and so may any stream. So a snapshot counts as shared only
+//! where butterdock itself sent or received it and recorded its identity on both sides. The daemon keeps the list for each
+//! drive and backup, and for what was restored from the drive; its length is bounded.
 //!
-//! A drive may be away for months. The newest shared snapshot is pinned meanwhile: neither side thins its half.
+//! A drive may be away for months. Meanwhile the newest shared snapshot is pinned: neither side prunes its own.
 
 use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct SharedSnapshot {
     pub time: i64,
 }
 
-/// What one side must not thin: the two halves of a shared snapshot, by their own uuids.
+/// A shared snapshot that neither side may prune: the own uuids on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
@@ -63,13 +63,13 @@ pub struct Pin {
     time: i64,
 }
 
-/// So many shared snapshots of one backup are remembered for one drive, and so many restored ones.
+/// Up to this many shared snapshots of one backup are recorded for one drive, and as many restored ones.
 pub(super) const MOST_SHARED: usize = 48;
-/// An order has room for so many.
+/// An order has room for this many.
 pub(super) const MOST_IN_ORDER: usize = 100;
-/// An order has room for so many pins: as many drives may take part in one backup.
+/// An order has room for this many pins: as many drives may take part in one backup.
 pub const MOST_PINS: usize = 40;
-/// So often a source may be replaced by one that goes on from it.
+/// A source may be replaced by a successor up to this often.
 const MOST_SOURCES: usize = 16;
 
 impl SharedSnapshot {
@@ -90,7 +90,7 @@ impl Known {
         self.shared.last()
     }
 
-    /// Takes in what a backup has told.
+    /// Adds what a backup reported.
     pub fn learn(&mut self, learned: Learned) {
         let Learned { shared, sources, lost } = learned;
         self.shared.retain(|known| !lost.contains(&known.mark().there));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_names_each_shared_snapshot_once_and_has_room_for_all() {
+    fn an_order_names_each_shared_snapshot_once() {
         let (own, others): (Vec<_>, Vec<_>) = ((0..40).map(shared).collect(), (30..110).map(shared).collect());
         let all = for_order([&own[..], &others[..]]);
         assert_eq!((all.len(), all.first().copied()), (MOST_IN_ORDER, Some(shared(39))));

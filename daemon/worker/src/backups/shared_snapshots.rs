@@ -1,9 +1,9 @@
-//! What the sender and the receiver have in common: a pure function of what is on both, and of what is remembered.
+//! Which snapshots the sender and the receiver share: a pure function of the snapshots on both sides and of the record.
 //!
-//! Names do not count, and neither does what a subvolume says of itself alone. A snapshot is a parent, or cloned from, where
-//! butterdock wrote down what it was on both sides when it sent it, and both are that still. The numbers that a stream gives
-//! beside a uuid are not compared: they differ after a restore that is gone on from, and after deduplication, which change
-//! nothing.
+//! Names do not count, and neither do a subvolume's own marks alone. A snapshot is a parent or clone source where
+//! butterdock recorded its identity on both sides when it sent it, and both still have that identity. The numbers that a
+//! stream gives beside a uuid are not compared: they differ after a restore that is written to, and after deduplication,
+//! which change nothing.
 
 use std::fmt;
 
@@ -128,7 +128,7 @@ fn related(origin: Origin, snapshot: &Snapshot) -> bool {
         || above.is_some_and(|above| snapshot.uuid == above || snapshot.parent_uuid == above)
 }
 
-/// Whether it has the marks that were written down: whoever owns it may mark it anew, and that has another `rtransid`.
+/// Whether it has the marks that were written down: its owner may mark it anew, and then `rtransid` differs.
 fn is_marked_as(now: &Snapshot, then: &SubvolumeState, other: &SubvolumeState) -> bool {
     match *then {
         // Version 1 knew no more of the drive's half than its uuid.

@@ -64,7 +64,7 @@ fn what_is_not_remembered_is_no_parent() {
 }
 
 #[test]
-fn a_counterpart_that_is_not_what_was_sent_is_no_parent() {
+fn a_changed_counterpart_is_no_parent() {
     let swapped = Snapshot { uuid: id(77), ..counterpart(2) };
     let original = counterpart(2);
     let changed = Snapshot { ctransid: 9, changed: true, ..original.clone() };
@@ -94,7 +94,7 @@ fn a_counterpart_that_is_not_what_was_sent_is_no_parent() {
 }
 
 #[test]
-fn a_snapshot_here_that_was_changed_is_no_parent_and_one_deduplicated_is() {
+fn a_changed_snapshot_is_no_parent_a_deduplicated_one_is() {
     let drive = [counterpart(2)];
     let later = Snapshot { ctransid: 400, ..mine(2) };
     assert_eq!(parent(&known(&[2]), std::slice::from_ref(&later), &drive), Ok(id(2)));
@@ -110,7 +110,7 @@ fn a_snapshot_of_another_subvolume_is_no_parent() {
 }
 
 #[test]
-fn a_source_that_was_rolled_back_goes_on_with_what_it_was_made_of() {
+fn a_rolled_back_source_continues_from_its_snapshot() {
     let origin = Origin { uuid: id(50), parent_uuid: id(2) };
     let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
     let pairs = find_shared(origin, &known(&[1, 2]), &source, &drive).pairs.expect("a parent");
@@ -118,7 +118,7 @@ fn a_source_that_was_rolled_back_goes_on_with_what_it_was_made_of() {
 }
 
 #[test]
-fn a_source_that_was_restored_and_gone_on_from_has_a_parent() {
+fn a_restored_and_changed_source_has_a_parent() {
     // On the drive is what was sent as 1, in a volume what was restored of it, and the source is a snapshot of that.
     let restored =
         Snapshot { uuid: id(60), received_uuid: id(1), stransid: 2, rtransid: 70, ctransid: 70, ..Snapshot::default() };
@@ -130,7 +130,7 @@ fn a_source_that_was_restored_and_gone_on_from_has_a_parent() {
 }
 
 #[test]
-fn a_restore_builds_on_the_original_where_that_is_still_there() {
+fn a_restore_uses_the_original_as_parent() {
     // The drive sends what was made after 1, into the filesystem that 1 was made on.
     let origin = Origin { uuid: id(102), parent_uuid: id(101) };
     let (drive, volume) = ([counterpart(1)], [mine(1)]);
@@ -158,7 +158,7 @@ fn what_version_1_wrote_down_counts_as_it_did() {
 }
 
 #[test]
-fn the_reason_for_a_full_stream_is_told() {
+fn the_reason_for_a_full_stream_is_reported() {
     assert_eq!(parent(&[], &[], &[]), Err(Why::EmptyDrive));
     assert_eq!(parent(&known(&[1]), &[mine(1)], &[]), Err(Why::EmptyDrive));
     assert_eq!(parent(&known(&[1]), &[], &[counterpart(1)]), Err(Why::NoSnapshot));

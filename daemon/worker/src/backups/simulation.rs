@@ -1,4 +1,4 @@
-//! Four hundred days of two drives that take turns, under a clock that is told what time it is.
+//! Four hundred days of two drives in turn, under a simulated clock.
 
 use butterdock_receive::Origin as Recorded;
 
@@ -111,14 +111,14 @@ fn four_hundred_days(keep: RetentionRule, protect: u64) -> World {
 }
 
 #[test]
-fn in_four_hundred_days_with_a_drive_away_for_ninety_every_backup_is_an_increment() {
+fn a_drive_away_for_ninety_days_still_gets_increments() {
     let world = four_hundred_days(RetentionRule { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 }, 0);
     assert!(world.source.len() <= 7 + 4 + 6 + 3, "{} are kept", world.source.len());
     assert!(world.drives.iter().all(|(there, _)| there.len() <= 7 + 4 + 6 + 3));
 }
 
 #[test]
-fn where_nothing_is_to_be_kept_the_pins_are() {
+fn an_empty_rule_keeps_the_pins() {
     let nothing = RetentionRule { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
     let world = four_hundred_days(nothing, 0);
     // The one of each drive, and the pin before it, which a killed worker would have needed.

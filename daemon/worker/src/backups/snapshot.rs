@@ -1,4 +1,4 @@
-//! The snapshots of a filesystem, as far as a backup asks about them.
+//! The snapshots of a filesystem and their identities, as far as a backup needs them.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -119,7 +119,7 @@ pub(super) fn made_by_us(snapshot: &Snapshot, backup: &[u8], side: Side<'_>) -> 
 pub(super) enum Side<'o> {
     /// Beside the source, which has this uuid.
     Source { uuid: Identity },
-    /// On a drive, where this is whose snapshots are thinned.
+    /// On a drive: the machine and backup whose snapshots are pruned.
     Drive(&'o Owner),
 }
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_alone_makes_nothing_ours() {
+    fn a_name_alone_is_no_proof_of_ownership() {
         let uuid = Identity([1; 16]);
         let name = name::make(b"home", 1_000_000);
         let ours = Snapshot { parent_uuid: uuid, made: 1_000_001, name: Some(name), ..Snapshot::default() };

@@ -1,4 +1,4 @@
-//! The source: whether it is the subvolume that was meant, and worth a backup.
+//! Checks the source: whether it is the configured subvolume, and whether it changed since the last backup.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -1,4 +1,4 @@
-//! Whether a transfer has room: looked at before it, by an estimate where that comes in time, and again when it comes later.
+//! Whether a transfer fits: checked before it where the estimate is ready in time, and again when a late estimate arrives.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +31,7 @@ pub(super) struct SpaceCheck<'p> {
     /// The transaction after which everything is new.
     pub since: u64,
     pub destination: BorrowedFd<'p>,
-    /// So long an estimate is waited for.
+    /// The timeout of the estimate.
     pub patience: Duration,
     pub control: &'p Control,
     pub tell: &'p (dyn Fn(BackupEvent) + Sync),
@@ -43,7 +43,7 @@ pub(super) struct SpaceCheck<'p> {
 pub(super) struct Words {
     /// Where there is too little room.
     pub too_small: fn(Short) -> BackupError,
-    /// Where nobody can tell how much there is.
+    /// Where the free space is unknown.
     pub unseen: fn(Fault) -> BackupError,
 }
 
@@ -116,7 +116,7 @@ impl SpaceCheck<'_> {
         }
     }
 
-    /// An estimate that fails is missed by nobody: the transfer says what is wrong.
+    /// A failed estimate is ignored: the transfer reports the error.
     fn estimate(
         &self,
         estimated: &OnceLock<Estimate>,
@@ -128,7 +128,8 @@ impl SpaceCheck<'_> {
         (self.tell)(estimated_event(&estimate));
         let before = lock(before);
         estimated.get_or_init(|| estimate);
-        // The transfer goes on already. What it has brought is in the estimate, and the room is that of before it.
+        // The transfer has begun. The estimate includes the bytes that it has written, so the free space is that from
+        // before it.
         if let Some(space) = *before
             && let Err(short) = fits(&space, Need::of(&estimate))
         {
@@ -175,7 +176,7 @@ pub(super) struct Need {
 pub(super) struct Short {
     /// What would be needed, with what must be left over.
     pub needed: u64,
-    /// What is there for it.
+    /// The space for it.
     pub free: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker is told to do, and what it tells of it.
+//! The order of a backup worker, and the events that it reports.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Task {
     /// The name of the backup, with which those of its snapshots begin.
     #[serde(with = "bytes")]
     pub name: Vec<u8>,
-    /// The uuid that the source must have; where none is given, the one that it has is told.
+    /// The uuid that the source must have; if none is given, the worker reports the one that it has.
     pub source: Option<Identity>,
     /// What is kept beside the source, and on the drive.
     pub keep: RetentionRule,
@@ -42,7 +42,7 @@ pub struct Task {
     pub adopt: bool,
     /// How many threads write data; one for each core where nothing is said.
     pub writer_threads: Option<usize>,
-    /// Tell what would be sent and deleted, and do nothing.
+    /// Only report what would be sent and deleted.
     pub dry_run: bool,
     /// What the daemon knows of time.
     #[serde(default)]
@@ -71,7 +71,7 @@ impl Task {
     }
 }
 
-/// What is told of a backup, beside what is told of everything that is received.
+/// Events of a backup, beside the reports of every receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupEvent {
@@ -129,7 +129,7 @@ pub enum BackupEvent {
         /// The list ends with this piece.
         last: bool,
     },
-    /// So many snapshots of this backup on one side are dated in the future. They take no place of the rule.
+    /// This many snapshots of this backup on one side are dated in the future. The rule does not count them.
     FromFuture {
         /// Whether it is on the drive, and not beside the source.
         drive: bool,
@@ -144,7 +144,7 @@ pub enum BackupEvent {
         #[serde(with = "bytes")]
         name: Vec<u8>,
     },
-    /// A snapshot is kept; told in a dry run.
+    /// A snapshot is kept; only in a dry run.
     Kept {
         /// Whether it is on the drive, and not beside the source.
         drive: bool,

@@ -1,4 +1,5 @@
-//! Brings a snapshot to the drive, and makes room once where there is too little.
+//! Sends a snapshot to the drive: the kernel's send, a pipe, and the receiver. Frees space once if the drive is full, and
+//! tries again.
 
 use std::io::{PipeWriter, pipe};
 use std::num::NonZeroUsize;
@@ -38,7 +39,7 @@ impl Run<'_> {
     ) -> Result<Outcome, BackupError> {
         let estimated = OnceLock::new();
         let attempt = || {
-            // Looked at anew: what was thinned can be neither a parent nor cloned from.
+            // Listed again: a pruned snapshot can be neither a parent nor a clone source.
             let theirs = self.list_drive()?;
             let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
             self.attempt(owner, pending, &pairs, &estimated)
@@ -55,7 +56,7 @@ impl Run<'_> {
         }
     }
 
-    /// Tells what would be sent.
+    /// Reports what would be sent.
     pub(crate) fn estimate_only(
         &self,
         pending: &PendingSnapshot<'_>,
@@ -129,7 +130,7 @@ impl Run<'_> {
         if self.task.time.stopped { too_small_in_doubt } else { too_small }
     }
 
-    /// Thins the drive by the rule, whose time would come after the backup. Answers whether anything was deleted.
+    /// Prunes the drive by the rule, which otherwise happens after the backup. Answers whether anything was deleted.
     fn make_room(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
         let theirs = self.list_drive()?;
         let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
@@ -160,7 +161,7 @@ impl Run<'_> {
     }
 }
 
-/// Before anything was pruned.
+/// Before pruning.
 fn too_small_as_it_is(short: Short) -> BackupError {
     no_room(short, Pruning::NotYet)
 }
@@ -183,7 +184,7 @@ pub(super) fn since(pairs: &[SharedPair<'_>]) -> u64 {
     pairs.first().map_or(0, |pair| pair.source.otransid)
 }
 
-/// Passes on what the receiver tells, and gives the snapshot its name when the drive has all of it.
+/// Passes on the receiver's reports, and publishes the snapshot when the drive has all of it.
 struct Along<'a> {
     observer: &'a dyn Observer,
     pending: &'a PendingSnapshot<'a>,
@@ -220,7 +221,7 @@ const PIPE: i32 = 1 << 20;
 pub(super) struct Stream<'s> {
     /// The root of the snapshot.
     pub snapshot: BorrowedFd<'s>,
-    /// The id of the snapshot to which the changes are told.
+    /// The id of the parent snapshot.
     pub parent: Option<u64>,
     /// Ids of snapshots that the stream may clone from.
     pub clone_sources: Vec<u64>,

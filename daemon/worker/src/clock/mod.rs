@@ -1,20 +1,20 @@
-//! Whether the wall clock may be believed: a pure decision from readings of the clocks.
+//! Whether the wall clock is trusted: a pure decision from readings of the clocks.
 //!
 //! # Why
 //! Retention judges snapshots by their dates. A wall clock that is wrong by weeks makes young snapshots look old. Boot time
-//! (`CLOCK_BOOTTIME`) cannot be set, counts sleep too, and begins anew with each boot. So the two are compared at each backup
-//! and every hour, and nothing is deleted while wall time has run ahead:
+//! (`CLOCK_BOOTTIME`) cannot be set, counts sleep too, and begins anew with each boot. So the two are compared at each
+//! backup and every hour, and nothing is deleted while wall time has run ahead:
 //!
-//! * by over a day more than boot time, within one boot;
-//! * by over thirty days more than boot time, across boots, where a machine may have been off.
+//! * by more than a day compared with boot time, within one boot;
+//! * by more than thirty days compared with boot time, across boots, where a machine may have been off.
 //!
-//! It is believed again when the kernel says that it is synchronised, after 24 hours of boot time, or when root says so
-//! (`butterdock trust-clock`). A machine that no time service ever synchronises deletes as always, as long as its clock runs.
-//! A clock that is behind stops nothing, because it makes snapshots look younger; it is not believed before 24 hours either,
-//! so that a clock that stood in 1970 for a while and is right again does not count as one that ran ahead.
+//! It is trusted again when the kernel reports that it is synchronised, after 24 hours of boot time, or when root confirms
+//! it (`butterdock trust-clock`). A machine without a time service prunes as always while its clock runs normally. A clock
+//! that is behind stops nothing, because it makes snapshots look younger. It is not trusted before 24 hours either, so that
+//! a clock that stood in 1970 for a while and is right again does not count as one that ran ahead.
 //!
-//! How long ago a snapshot was seen first is counted in *elapsed* seconds: boot time within boots, and what wall time says was
-//! spent switched off. Setting the clock does not change that count.
+//! The time since a snapshot was seen first is counted in *elapsed* seconds: boot time within boots, and between boots what
+//! wall time says. Setting the clock does not change that count.
 
 mod record;
 

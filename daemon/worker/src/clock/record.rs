@@ -1,4 +1,4 @@
-//! What the state keeps of the clocks, and whether they may be believed: pure functions.
+//! The record of the clocks in the state directory, and whether they are trusted: pure functions.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const WITHIN_BOOT: i64 = DAY;
 const ACROSS_BOOTS: i64 = 30 * DAY;
 /// A clock that went back by so much is not believed at once either.
 const BEHIND: i64 = DAY;
-/// So many seconds of boot time after it was doubted, a clock that ran on is believed.
+/// After this many seconds of boot time in doubt, a clock that ran normally is trusted.
 const BELIEVED_AFTER: u64 = 24 * 3600;
 /// No clock that is right shows less: the first of January 2025, before this was written.
 const PLAUSIBLE: i64 = 1_735_689_600;
@@ -77,14 +77,14 @@ pub struct Elapsed {
 pub struct Stop {
     /// Why.
     pub reason: StopReason,
-    /// Pruning resumes after so many seconds of boot time at the latest, where the clock is not set again.
+    /// Pruning resumes after up to this many seconds of boot time, if the clock is not set again.
     pub remaining: u64,
 }
 
 /// Why nothing is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// Wall time is ahead of where it should be by so many seconds.
+    /// Wall time is ahead of where it should be by this many seconds.
     Ahead {
         /// How many seconds.
         seconds: u64,
@@ -178,7 +178,7 @@ impl Record {
         if is_known { u64::try_from(now.wall.saturating_sub(self.wall)).unwrap_or(0) } else { 0 }
     }
 
-    /// Goes on doubting a clock that ran on since it was doubted first, until that was long enough; one that was set again
+    /// Keeps doubting a clock that ran normally since the doubt began, until that was long enough; one that was set again
     /// is doubted anew.
     fn doubting(self, now: &Reading, why: Why, before: Option<Doubt>, (same_boot, passed): (bool, u64)) -> Self {
         let runs_on = before.filter(|doubt| doubt.why == why && doubt.runs_on(now, (same_boot, passed)));

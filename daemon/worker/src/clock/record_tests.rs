@@ -6,7 +6,7 @@ const START: i64 = 1_795_378_500;
 const HOUR: u64 = 3600;
 const DAYS: u64 = 24 * HOUR;
 
-/// A machine whose clocks are told what to say.
+/// A machine with simulated clocks.
 #[derive(Clone)]
 struct Machine {
     now: Reading,
@@ -26,7 +26,7 @@ impl Machine {
         self.record.stop().is_some()
     }
 
-    /// So many seconds pass; looked at each hour.
+    /// This many seconds pass, with a reading each hour.
     fn runs(&mut self, seconds: u64) -> bool {
         let mut stopped = self.record.stop().is_some();
         for passed in (0..seconds).step_by(3600).map(|at| HOUR.min(seconds - at)) {
@@ -38,13 +38,13 @@ impl Machine {
         stopped
     }
 
-    /// Somebody sets the clock by so much.
+    /// The clock is set by this much.
     fn set(&mut self, by: i64) -> bool {
         self.now.wall += by;
         self.look()
     }
 
-    /// It is off for so long; the clock says that it was for so long.
+    /// It is off for the first time span; its clock shows the second.
     fn restarts(&mut self, off: u64, told: i64) -> bool {
         self.now.boot_id = Uuid::from_u128(self.now.boot_id.as_u128() + 1);
         self.now.boot = 60;
@@ -174,7 +174,7 @@ fn the_clock_is_doubted_only_where_it_ran_ahead() {
 }
 
 #[test]
-fn a_machine_that_begins_in_1970_believes_the_first_time_that_can_be() {
+fn a_machine_starting_in_1970_trusts_the_first_plausible_time() {
     let mut machine = Machine::at(0);
     assert!(!machine.runs(HOUR));
     assert!(!machine.set(START), "{:?}", machine.record);
@@ -243,7 +243,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn in_whatever_way_a_clock_is_set_no_more_passes_than_passed(events in prop::collection::vec(any_event(), 0..60)) {
+    fn clock_settings_never_add_elapsed_time(events in prop::collection::vec(any_event(), 0..60)) {
         let mut machine = Machine::at(START);
         let mut wrong = 0_i64;
         for event in events {
@@ -269,7 +269,7 @@ proptest! {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_by_over_a_day_within_a_boot_stops_for_24_hours(
+    fn a_clock_over_a_day_ahead_stops_pruning_for_a_day(
         before in 0..400_u64, by in DAY + 1..400 * DAY, hours in 0..24_u64,
     ) {
         let mut machine = Machine::at(START);

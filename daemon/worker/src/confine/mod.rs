@@ -1,26 +1,25 @@
-//! This room locks the worker in, before a byte of the stream is read.
+//! Confines the worker, before it reads a byte of the stream.
 //!
-//! What a stream can do to the engine, should it ever take it over, ends at these walls. They stand in an order that
-//! matters:
+//! A stream that takes over the engine gets no further than these restrictions. Their order matters:
 //!
-//! 1. *At the start*: the process dies with its parent, and closes what it inherited ([`begin`]).
-//! 2. *With the order*: namespaces of its own ([`namespaces`]), which needs `CAP_SYS_ADMIN` and must come before Landlock,
-//!    because Landlock forbids every change of the mounts, and so making them a slave.
-//! 3. *Paths* ([`paths`]): Landlock. Which files may be reached is told by descriptors of directories, and one of them is the
-//!    root of the whole filesystem. It is mounted privately before anything else, and the engine gets that descriptor to find
-//!    parents with: it could not mount it later.
-//! 4. *Devices*: a stream may hold device nodes, so a worker may make them (`CAP_MKNOD`), and Landlock does not tell them
-//!    from files. What decides is the mount through which a node is reached: the worker works through a clone of the
-//!    destination's mount that is nodev (made first of all: only a mount of one's own namespace can be cloned), so is every
-//!    mount of its namespace, and a filter of system calls refuses those that would make another one or change these
-//!    ([`butterdock_btrfs::filter`]), because `CAP_SYS_ADMIN` is enough for that and Landlock lets it be. The kernel asks the
-//!    same mounts when it is told to mount a device by its path, and then answers `EACCES` too (measured on Linux 6.18).
-//! 5. *Capabilities* ([`capabilities`]) last: the walls before need some that the engine does not.
+//! 1. *At the start*: the process dies with its parent, and closes inherited descriptors ([`begin`]).
+//! 2. *With the order*: its own namespaces, which need `CAP_SYS_ADMIN`. They come before Landlock, because Landlock forbids
+//!    every change of mounts, and making them a slave is one.
+//! 3. *Paths* ([`paths`]): Landlock. Directories are allowed by their descriptors, and one of them is the root of the whole
+//!    filesystem. It is mounted privately before anything else, and the engine finds parents through that descriptor: it
+//!    could not mount it later.
+//! 4. *Devices*: a stream may hold device nodes, so a worker may create them (`CAP_MKNOD`), and Landlock treats them as
+//!    files. The mount through which a node is reached decides. The worker works through a clone of the destination's mount
+//!    that is nodev (made first: only a mount of one's own namespace can be cloned). All mounts of its namespace are nodev
+//!    too. A seccomp filter refuses the calls that would make another mount or change these ([`butterdock_btrfs::filter`]),
+//!    because `CAP_SYS_ADMIN` suffices for them and Landlock permits them. The kernel asks the same mounts when it mounts a
+//!    device by its path, and then answers `EACCES` too (measured on Linux 6.18).
+//! 5. *Capabilities* last: the other restrictions need some that the engine does not.
 //!
-//! What is left is `CAP_SYS_ADMIN`, without which no extent can be written as it came and no parent be found, and the system
-//! calls that ask for nothing else. A filter that lets through only what the engine calls would be the next wall.
+//! `CAP_SYS_ADMIN` remains, without which no extent can be written encoded and no parent be found, and so do the system
+//! calls that need nothing else. A filter that permits only the engine's own calls would be the next restriction.
 //!
-//! All of it happens while there is one thread: each wall holds for the thread that asks and for those it starts.
+//! All of it happens while there is one thread: each restriction holds for the calling thread and for those that it starts.
 
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};

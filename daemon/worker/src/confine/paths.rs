@@ -1,9 +1,9 @@
-//! Landlock: which files can be opened, made and removed.
+//! Landlock: which files can be opened, created and removed.
 //!
-//! Beneath the destination the worker may do what a stream can ask for. In the rest of the filesystem it may read, because
-//! a parent and a clone source can lie anywhere there, also outside what is mounted. Everything else is out of reach. A rule
-//! holds for a directory, not for a mount, so it holds whichever mount the directory is reached through. A backup also names
-//! snapshots in a folder beside its source. What was open before, the stream and the socket, is not touched by it.
+//! Beneath the destination the worker may do all that a stream can ask for. In the rest of the filesystem it may read,
+//! because a parent or a clone source can be anywhere there, also outside of mounted subvolumes. All else is out of reach.
+//! A rule holds for a directory through every mount that reaches it. A backup may also rename snapshots in a folder beside
+//! its source. Descriptors that were open before, the stream and the socket, are not affected.
 
 use std::io;
 use std::os::fd::BorrowedFd;

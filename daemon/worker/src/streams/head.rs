@@ -1,4 +1,4 @@
-//! What the first command of a stream says, by our own decoder, which believes nothing.
+//! The first command of a stream file, by our own decoder, which trusts nothing.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use super::walk::{HEADER, Part};
 
 /// The first command names a subvolume and some numbers; no kernel writes one as long as this.
 const LONGEST: u32 = 16 << 10;
-/// So much is read of a file at most.
+/// Up to this many bytes of a file are read.
 const MOST: usize = 32 << 10;
 /// A name is one of a directory's.
 const NAME_MAX: usize = 255;
@@ -68,7 +68,7 @@ fn first(command: &Command<'_>) -> Result<Head, String> {
     Ok(Head { name: name.to_vec(), identity, parent })
 }
 
-/// What is `at` so many bytes into a part; one without a header has that of the file.
+/// The bytes at offset `at` of a part; a part without a header has that of the file.
 fn read(file: &File, mut space: &mut [u8], part: Part, at: usize) -> io::Result<usize> {
     let offset = if part.has_header {
         part.at.saturating_add(at as u64)
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_says_what_it_brings_and_what_it_builds_on() {
+    fn the_head_names_the_subvolume_and_its_parent() {
         let full = stream(&[Command::Subvol { path: b"home", uuid: IS.uuid, ctransid: 7 }, Command::End]);
         assert_eq!(of(&full), Ok(Head { name: b"home".to_vec(), identity: IS, parent: None }));
         let head = of(&stream(&[snapshot(b"home")])).expect("read");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stream_is_told_and_costs_no_more_than_its_beginning() {
+    fn a_file_that_is_no_stream_costs_only_its_beginning() {
         let refusal = |bytes: &[u8]| of(bytes).expect_err("refused");
         assert!(refusal(b"").contains("empty"));
         assert!(refusal(&[0; 1 << 20]).contains("not a btrfs send stream"));

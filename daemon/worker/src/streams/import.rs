@@ -1,4 +1,4 @@
-//! Receives stream files, one after another.
+//! Receives stream files one after another: each from one of its subvolumes on.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -213,7 +213,7 @@ pub(super) fn feed<T>(mut file: &File, part: Part, receive: impl FnOnce(Borrowed
         // Where the receiver reads no more, or the file gives no more, the receiver says so.
         threads.spawn(move || writer.write_all(&header).and_then(|()| io::copy(&mut file, &mut writer)).ok());
         let received = receive(reader.as_fd());
-        // The thread ends when nobody reads.
+        // The thread ends when the reader is closed.
         drop(reader);
         received
     }))

@@ -1,16 +1,16 @@
-//! This room knows the stream files on a drive: which there are, what each brings, and in which order they go into a
-//! volume. It works in a worker, which reads what somebody may have put there to do harm.
+//! The stream files in a folder: which there are, what each holds, and in which order they are received. This runs in a
+//! worker, because an attacker may have written the files.
 //!
 //! ```text
-//! files    opens them, before the worker is locked in      head    what the first command says
-//! order    each behind what it builds on (pure)            import  receives them, one after another
-//! walk     where in a file its subvolumes begin          feed    gives a file to the receiver, from one of them on
+//! mod      opens the files before the worker is confined   head    reads the first command
+//! order    sorts them, parents first (pure)                import  receives them, one after another
+//! walk     finds the subvolumes in a file
 //! ```
 //!
-//! Of a file its first subvolume is known, because that is in its first bytes; to know of more, all of it has to be read.
-//! So a file whose parent is not found is no mistake yet: it comes last, and the receiver says what is missing. And only a
-//! file whose first subvolume is in the volume already is read for others, when it is its turn: it may bring more, where
-//! its import was interrupted.
+//! The first subvolume of a file is known from its first bytes; for the others the whole file must be read. So a file whose
+//! parent is not found is no error yet: it comes last, and the receiver reports the missing parent. Only a file whose first
+//! subvolume is already in the volume is searched for others, when it is its turn: an interrupted import may have left them
+//! out.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -51,7 +51,7 @@ struct Found {
     head: Result<Head, String>,
 }
 
-/// One file, for whoever may know names.
+/// One file, for readers who may see names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The name, as bytes.
@@ -70,18 +70,18 @@ pub struct Row {
     pub problem: Option<String>,
 }
 
-/// What is told of files while they are received, or instead.
+/// Events of stream files, while they are received or listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamFileEvent {
-    /// A file that could be received; told where only a list is wanted, in the order in which they would be.
+    /// A file that could be received, in the order of an import; only for a list.
     File(Row),
-    /// So many bytes will be received.
+    /// This many bytes will be received.
     Total {
         /// In bytes.
         bytes: u64,
     },
-    /// Of so many files, so many bring what is there already.
+    /// How many files there are, and how many of them are in the volume already.
     Planned {
         /// How many files.
         files: u64,
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_files_of_these_names_are_opened_and_links_lead_nowhere() {
+    fn only_matching_files_are_opened_and_no_links() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["b.send", "a.btrfs", ".hidden.send", "c.txt", "sendmail"] {

@@ -1,4 +1,4 @@
-//! In which order streams are received: each behind what it builds on. A pure function.
+//! The order in which streams are received: parents first. A pure function.
 
 use std::collections::{HashMap, HashSet};
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_builds_on_something_else_comes_last_and_what_builds_on_that_behind_it() {
+    fn files_with_unknown_parents_come_last_with_their_children() {
         let files = vec![file(1, Some(9)), file(2, Some(1)), file(3, None)];
         assert_eq!(names(&order(files)), "dbc");
         // Another state of the parent is another subvolume.

@@ -1,5 +1,5 @@
-//! Where in a file its subvolumes begin, told from the lengths of its commands. Nothing else of them is read, so that it
-//! goes as fast as the drive; what is received is checked by the receiver.
+//! Finds the subvolumes in a file by the lengths of its commands. Only the lengths are read, so it is as fast as the drive;
+//! the receiver checks what is received.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};

@@ -1,8 +1,7 @@
-//! This room verifies a drive, in a worker: the kernel's scrub of each of its devices, all at the same time, as each is as
-//! slow as it is.
+//! Verifies a drive: the kernel's scrub of all its devices at the same time, each at its own speed.
 //!
-//! The kernel scrubs inside one call that only [`cancel`] ends, and that for all devices at once. So a thread a
-//! device makes the call, and this one watches: it tells how far they are, and cancels when somebody wants the end.
+//! The kernel scrubs within one call that only [`cancel`] ends, and that for all devices at once. So one thread per device
+//! makes the call, and this one reports progress and cancels when the job is cancelled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +32,7 @@ pub(crate) struct Verify<'v> {
 type Done = (u64, Result<Scrubbed, Fault>);
 
 impl Verify<'_> {
-    /// Reads all of it; what was found is told last, and is no trouble of the call's.
+    /// Reads all of it. Damage is reported last, and is no error of this call.
     pub(crate) fn run(&self) -> Result<(), VerifyError> {
         let devices = self.devices()?;
         for &devid in &devices {
@@ -108,7 +107,7 @@ impl Verify<'_> {
             if self.control.is_cancelled() {
                 self.stop();
             }
-            // What cannot be asked is told with its end.
+            // A failed request shows when the device ends.
             let now = |devid: &u64| match ends.get(devid) {
                 Some(end) => end.unwrap_or_default(),
                 None => progress(self.root, *devid).ok().flatten().unwrap_or_default(),
@@ -126,16 +125,16 @@ impl Verify<'_> {
     }
 }
 
-/// What a worker tells.
+/// An event of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyEvent {
-    /// About so many bytes will be read.
+    /// About this many bytes will be read.
     Total {
         /// In bytes.
         bytes: u64,
     },
-    /// So many were.
+    /// This many were read.
     Read {
         /// In bytes.
         bytes: u64,
@@ -153,9 +152,9 @@ pub struct Found {
     pub unreadable: u64,
     /// They are not what was written.
     pub wrong: u64,
-    /// Of these, so many were put right from a good copy.
+    /// Of these, the number repaired from a good copy.
     pub corrected: u64,
-    /// Of these, so many have no good copy.
+    /// Of these, the number without a good copy.
     pub lost: u64,
     /// Superblocks that were wrong; the next commit writes them anew.
     pub superblocks: u64,
@@ -172,7 +171,7 @@ pub(crate) enum VerifyError {
 }
 
 impl Found {
-    /// What one device told.
+    /// The result of one device.
     pub fn of(scrubbed: &Scrubbed) -> Self {
         let Scrubbed { bytes, read_errors, csum_errors, verify_errors, super_errors, corrected, uncorrectable } =
             *scrubbed;
@@ -258,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_is_told_with_figures_and_what_was_mended_is_no_damage() {
+    fn lost_data_is_reported_and_repaired_data_is_no_damage() {
         let scrubbed =
             Scrubbed { bytes: 40 << 20, csum_errors: 3, corrected: 2, uncorrectable: 1, ..Scrubbed::default() };
         let damage = Found::of(&scrubbed).damage().expect("damaged");

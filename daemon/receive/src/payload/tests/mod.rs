@@ -1,4 +1,5 @@
-//! What the tests share: extents, sources, and encoders that make payloads as btrfs makes them.
+//! Test extents and sources, encoders that make payloads as btrfs does, and payloads that a kernel made (Linux 6.18 with
+//! compress-force, sent by `btrfs send --compressed-data`).
 
 use std::io::Write as _;
 
@@ -60,7 +61,7 @@ fn encode(compression: Compression, source: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A frame with a window of at most 128 KiB, with or without its content's size and checksum.
+/// A frame with a window of up to 128 KiB, with or without its content's size and checksum.
 fn zstd_frame(source: &[u8], level: i32, content_size: bool, checksum: bool) -> Vec<u8> {
     let mut context = CCtx::create();
     for parameter in [

@@ -1,4 +1,4 @@
-//! What holds for every payload, good or bad.
+//! Properties of all payloads, good and bad.
 
 use butterdock_stream::Compression;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Each thing that can be wrong, and what is said of it.
+//! Each possible defect of a payload, and its error.
 
 use butterdock_stream::{Compression, Extent};
 
@@ -90,7 +90,7 @@ fn a_zstd_window_is_at_most_128_kib() {
 }
 
 #[test]
-fn a_zstd_frame_may_hold_less_than_the_extent_and_never_more() {
+fn a_zstd_frame_must_not_exceed_its_extent() {
     let frame = zstd_frame(&lines(LEN), 3, true, true);
     assert_eq!(check_structure(&whole(Compression::Zstd, LEN + 480), &frame), Ok(()));
     let content = Problem::ZstdContent { content: LEN as u64, decoded_len: LEN as u64 - 1 };

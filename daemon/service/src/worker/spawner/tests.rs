@@ -41,7 +41,7 @@ fn all_reports_arrive_before_the_exit_status() {
 }
 
 #[test]
-fn the_order_waits_for_the_worker_and_cancel_comes_behind() {
+fn the_order_waits_for_the_worker_and_cancel_follows() {
     runtime().block_on(async {
         let spawner = Spawner::playing(&format!(
             r#"a=$({READ}); b=$({READ}); [ "$b" = '"cancel"' ] && case $a in *sweep*) exit 5;; esac"#
@@ -104,7 +104,7 @@ fn a_program_that_cannot_be_started_is_an_error() {
 }
 
 #[test]
-fn a_waiting_that_is_given_up_loses_no_report() {
+fn a_cancelled_wait_loses_no_report() {
     runtime().block_on(async {
         let spawner =
             Spawner::playing(&format!("{READ}; {READ}; echo '{{\"warning\":\"x\"}}' >&0; echo '{ENDED}' >&0"));
