@@ -30,7 +30,10 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
     // It ends with a file open that is never closed; no signal changes that.
     let ends = format!("echo '{ENDED}' >&0; exit 0");
     let file = rig.join("fuse/file");
-    let script = format!("read order; case $order in *sweep*) {ends};; esac; exec 3<{}; {ends}", file.display());
+    let script = format!(
+        "order=$(dd bs=65536 count=1 2>/dev/null); case $order in *sweep*) {ends};; esac; exec 3<{}; {ends}",
+        file.display()
+    );
     Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
         let (scheduler, mut told) = mpsc::channel(64);
         let (_end, stop) = watch::channel(None);
