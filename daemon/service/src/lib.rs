@@ -2,7 +2,7 @@
 //! [`Service`].
 //!
 //! # The way of a plug
-//! `drives::monitor` (udev) → `drives::manager` (the table of drives) → [`policy`] (pure) → `drives::manager` (unlock,
+//! `device::monitor` (udev) → [`drives`] (the table of drives) → [`policy`] (pure) → [`drives`] (unlock,
 //! mount, prove the token) → [`Service`] (due backups become jobs) → `jobs::scheduler` → `jobs::runner` → one worker
 //! process → the drive is released: synced, unmounted, locked, switched off → state `Safe`.
 //!
@@ -14,9 +14,11 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 mod configured;
+mod device;
 mod dir_handle;
 pub mod drives;
 mod durable;
+mod enrolment;
 mod explain;
 mod hooks;
 pub mod jobs;

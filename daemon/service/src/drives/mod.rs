@@ -1,42 +1,72 @@
-//! This room knows the drives: which are there, what is on them, and how one is opened and let go. It touches neither the
-//! bus nor the jobs; what is done with a drive is the policy's to say. All but the dock, the monitor and the facts blocks
-//! as long as a drive does.
+//! The drives: which are attached, what they are, and what is going on with each. What is done with a drive the policy decides.
 //!
-//! * `facts` reads what udev says of a device; `text` makes what a drive says fit to be shown, and a `sentence` about it has no path
-//!   where everybody reads it.
-//! * `monitor` listens to udev.
-//! * `superblock` reads that of btrfs, and `node` fetches it from a device.
-//! * `enrolment` keeps what an administrator said of a drive, `token` proves it to this `machine`, and `claims` tells udev of it.
-//! * `dock` owns the picture of the drives, and does what the policy says.
-//! * `luks` unlocks and locks, `mount` mounts and unmounts, `in_use` says what is in the way, `power` switches off.
+//! ```text
+//! udev → follow → table → policy's decisions ┬→ shown   a watch channel for each drive; it closes when the drive goes
+//!                                            └→ the next step with a drive: unlock, mount, begin the backups of its plug
+//! bus, jobs → handle → the step → table
+//! ```
+//!
+//! * `table` has all that is known, behind a lock that is never held while anything is waited for; `review` asks the policy
+//!   about it after every event and every step.
+//! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
+//!   own: callers wait up to a limit, and the lock is held until the thread is back.
+//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `release` are what can be done; `mount` makes the system calls.
+//! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, and
+//!   `reading` one of a drive that has no btrfs.
+//! * `records` writes down what backups and restores learned. `journal` logs the drives that come; `secret` reads the secret that
+//!   a caller unlocks a drive with; `condition` and `replaced` are problems that last.
+//!
+//! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
+//! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
 
-mod block_device;
-mod claims;
-mod enrolment;
-mod error;
-mod in_use;
-mod luks;
-mod machine;
-mod manager;
-mod monitor;
+mod condition;
+mod drive_lock;
+mod enrolling;
+mod fault;
+mod follow;
+mod formatting;
+mod handle;
+mod id;
+mod journal;
+mod lease;
 mod mount;
-mod node;
-mod power;
-mod sentence;
-mod superblock;
-mod text;
-pub(crate) mod token;
+mod mounting;
+mod reading;
+mod records;
+mod release;
+mod replaced;
+mod reservation;
+mod review;
+mod rows;
+mod secret;
+mod shown;
+mod table;
+mod unlocking;
 
-pub(crate) use block_device::{BlockDevice, Bus, Content};
-#[cfg(test)]
-pub(crate) use block_device::{Mapping, Partition};
-pub(crate) use enrolment::{Enrolment, Member, Register};
-pub(crate) use error::{Error, Result};
-pub(crate) use luks::{Cryptsetup, Secret, is_open, mapping_name};
-pub(crate) use manager::{Condition, DriveReservation, Lease, Plugged};
-pub use manager::{Drive, DriveId, DriveManager};
-pub(crate) use monitor::{Event, Monitor};
+use crate::backups::Mark;
+
+pub(crate) use condition::Condition;
+pub use handle::DriveManager;
+pub use id::DriveId;
+pub(crate) use lease::Lease;
 pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
-pub(crate) use node::superblock;
-pub(crate) use power::{Power, power_off};
-pub(crate) use sentence::{Part, Sentence};
+pub(crate) use reservation::DriveReservation;
+pub use shown::Drive;
+
+/// A drive was plugged in for which backups are configured that begin then.
+#[derive(Debug)]
+pub(crate) struct Plugged {
+    /// It is mounted.
+    pub drive: DriveId,
+    /// The names of these backups, in the order of the configuration.
+    pub backups: Vec<String>,
+    /// Keeps it mounted until they are jobs.
+    pub reservation: DriveReservation,
+}
+
+/// Sorted, each once.
+fn once(mut marks: Vec<Mark>) -> Vec<Mark> {
+    marks.sort_unstable();
+    marks.dedup();
+    marks
+}

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::{Action, Decision, DriveUse, Locked, PolicyInput, shown};
-use crate::drives::{BlockDevice, Enrolment, Member, Part, Sentence, mapping_name};
+use crate::device::{BlockDevice, Part, Sentence, mapping_name};
+use crate::enrolment::{Enrolment, Member};
 
 /// The verdict on the drive, and those on devices that pretend to be it; none where nothing of it is there.
 pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decision> {

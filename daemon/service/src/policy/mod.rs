@@ -18,7 +18,8 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::config::MatchRule;
-use crate::drives::{BlockDevice, Enrolment, Sentence};
+use crate::device::{BlockDevice, Sentence};
+use crate::enrolment::Enrolment;
 
 /// All that a verdict depends on.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Action, Decision, DriveId, PolicyInput, glob};
 use crate::config::MatchRule;
-use crate::drives::{BlockDevice, Bus};
+use crate::device::{BlockDevice, Bus};
 
 /// The drives that are shown beside those judged already.
 pub(super) fn others(sight: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decision> {

@@ -23,10 +23,10 @@ use rustix::mount::{
 };
 use uuid::Uuid;
 
-use super::enrolment::Enrolment;
-use super::error::{Error, Result};
-use super::sentence::{Part, Sentence};
-use super::{in_use, node};
+use crate::device::{Error, Result};
+use crate::device::{Part, Sentence};
+use crate::device::{in_use, node};
+use crate::enrolment::Enrolment;
 
 pub(crate) use read_only::{ReadOnly, read_only};
 pub(super) use sweep::sweep;
@@ -207,7 +207,7 @@ fn complaint(making: OwnedFd) -> String {
     let mut text = [0; 512];
     let length = File::from(making).read(&mut text).unwrap_or_default();
     let said = String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned();
-    if said.is_empty() { said } else { format!(" ({})", super::text::shown(said.trim_start_matches("e "))) }
+    if said.is_empty() { said } else { format!(" ({})", crate::device::text::shown(said.trim_start_matches("e "))) }
 }
 
 /// The kernel mounted what was meant: this filesystem, under its own uuid, from these devices and no others.

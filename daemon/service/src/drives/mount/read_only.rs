@@ -8,8 +8,8 @@ use rustix::mount::{
 };
 
 use super::complaint;
-use crate::drives::error::{Error, Result};
-use crate::drives::{BlockDevice, node};
+use crate::device::{BlockDevice, node};
+use crate::device::{Error, Result};
 
 /// The filesystems that are read: others are more code in the kernel that a drive could do harm with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

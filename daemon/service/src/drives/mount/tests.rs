@@ -7,7 +7,7 @@ use butterdock_fixtures::wait_until;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
-use crate::drives::Member;
+use crate::enrolment::Member;
 
 /// Loop devices over images in a folder; detached when dropped.
 struct Disks<'a> {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::drives::{BlockDevice, Bus, Content, Enrolment, Mapping, Member};
+use crate::device::{BlockDevice, Bus, Content, Mapping};
+use crate::enrolment::{Enrolment, Member};
 
 pub(super) fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(number)

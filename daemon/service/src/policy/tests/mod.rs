@@ -5,7 +5,7 @@ mod made;
 use made::*;
 
 use super::*;
-use crate::drives::{Bus, Partition, mapping_name};
+use crate::device::{Bus, Partition, mapping_name};
 
 /// Each verdict: "id: order", a refusal as "refused: words of it that matter".
 fn judged(sight: &PolicyInput<'_>) -> Vec<String> {

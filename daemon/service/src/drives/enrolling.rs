@@ -1,0 +1,228 @@
+//! Enrols and unenrols drives.
+
+use std::path::PathBuf;
+
+use crate::types::{EnrolOptions, Error, ErrorCode};
+use uuid::Uuid;
+
+use super::DriveId;
+use super::drive_lock::blocking;
+use super::fault::{busy, failed, no_such_drive};
+use super::formatting::format;
+use super::handle::DriveManager;
+use super::mounting::{Plan, free, plan_of, undo};
+use super::records::now;
+use super::table::DriveTable;
+use crate::catalogue;
+use crate::device::{BlockDevice, Content, Error as Fault, Result as Done, node, superblock};
+use crate::drives::{Mounted, mount};
+use crate::enrolment::{Enrolment, Member, Register, token};
+
+/// What a new filesystem is called when nobody says.
+const LABEL: &str = "backup";
+
+impl DriveManager {
+    pub(super) async fn enrol_now(&self, id: &DriveId, options: &EnrolOptions) -> Result<DriveId, Error> {
+        let guard = self.lock_drive(id).await?;
+        let done = self.take_on(id, options).await;
+        self.done(guard);
+        done
+    }
+
+    async fn take_on(&self, id: &DriveId, options: &EnrolOptions) -> Result<DriveId, Error> {
+        self.free(id)?;
+        let known = self.lock().enrolment(id).map(|enrolment| enrolment.id);
+        if known.is_some() && !options.format {
+            return Err(Error::new(ErrorCode::Exists, "the drive is enrolled already"));
+        }
+        let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
+        options.confirm(shown.size, &shown.serial)?;
+        let mut device = outer(&self.lock(), id)?;
+        if options.format {
+            if known.is_some() {
+                self.unmount(id, false).await?;
+            }
+            device = self.erase(id, device, options.label.as_deref().unwrap_or(LABEL)).await?;
+            if let Some(known) = known {
+                self.strike_out(id, known).await?;
+            }
+        }
+        let devices = members(&self.lock(), &device)?;
+        let new = self.begin(id, devices).await?;
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_ENROLLED,
+            BUTTERDOCK_DRIVE = new.as_str(),
+            "the drive \"{}\" is enrolled",
+            shown.label
+        );
+        Ok(new)
+    }
+
+    /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
+    async fn erase(&self, id: &DriveId, device: BlockDevice, label: &str) -> Result<BlockDevice, Error> {
+        let label = label.to_owned();
+        let facts = blocking(id, move || {
+            // Open until the end: the tool goes by the name, which is this disk's as long as it is open.
+            let same = node::open_same(&device)?;
+            drop(crate::device::power::claim(&device.node, Some(device.devnum))?);
+            format(&device.node, &label)?;
+            let made = superblock(&device.node, device.devnum)?;
+            drop(same);
+            let content = Content {
+                kind: "btrfs".to_owned(),
+                uuid: made.fsid.to_string(),
+                sub_uuid: made.dev_uuid.to_string(),
+                label: made.label,
+            };
+            Ok(BlockDevice { content: Some(content), ..device })
+        })
+        .await?;
+        self.lock().devices.insert(facts.syspath.clone(), facts.clone());
+        Ok(facts)
+    }
+
+    /// Mounts it, writes the token, and notes it.
+    async fn begin(&self, id: &DriveId, devices: Vec<(BlockDevice, Member)>) -> Result<DriveId, Error> {
+        let Some(((first, _), filesystem)) = devices.first().and_then(|first| Some((first, first.0.btrfs()?.0))) else {
+            return Err(no_such_drive(id));
+        };
+        let label = first.content.as_ref().map(|content| content.label.clone()).unwrap_or_default();
+        let members = devices.iter().map(|(_, member)| member.clone()).collect();
+        let facts: Vec<&BlockDevice> = devices.iter().map(|(facts, _)| facts).collect();
+        let enrolment = Enrolment::new(filesystem, label, members, now());
+        let plan = plan_of(&self.lock(), enrolment, &facts);
+        let (run, register) = (self.0.run.clone(), self.0.register.clone());
+        let (mounted, plan, free) = blocking(id, move || write_token(plan, &register, &run)).await?;
+        let new = DriveId::from(plan.enrolment.id);
+        self.mounted(&new, mounted, plan, free);
+        // Somebody has it in hand: no backup begins by itself.
+        self.entry(&new, |entry| entry.served = true);
+        Ok(new)
+    }
+
+    pub(super) async fn forget_now(&self, id: &DriveId) -> Result<(), Error> {
+        let none =
+            || Error::new(ErrorCode::NotFound, format!("no drive \"{}\" is enrolled", id.as_str().escape_debug()));
+        let known = self.lock().enrolment(id).map(|enrolment| enrolment.id).ok_or_else(none)?;
+        if self.entry(id, |_| ()).is_none() {
+            // It is away.
+            self.strike_out(id, known).await?;
+            self.review();
+            return Ok(());
+        }
+        let guard = self.lock_drive(id).await?;
+        let done = self.leave_and_strike_out(id, known).await;
+        self.done(guard);
+        done
+    }
+
+    async fn leave_and_strike_out(&self, id: &DriveId, known: Uuid) -> Result<(), Error> {
+        self.free(id)?;
+        if self.lock().decision(id).is_some() {
+            self.unmount(id, false).await?;
+        }
+        self.strike_out(id, known).await
+    }
+
+    async fn strike_out(&self, id: &DriveId, known: Uuid) -> Result<(), Error> {
+        let register = self.0.register.clone();
+        blocking(id, move || register.forget(known)).await?;
+        self.lock().enrolments.retain(|enrolment| enrolment.id != known);
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_FORGOTTEN,
+            BUTTERDOCK_DRIVE = id.as_str(),
+            "the drive is no longer enrolled"
+        );
+        Ok(())
+    }
+}
+
+/// The one device that the drive is, whatever is on it.
+fn outer(table: &DriveTable, id: &DriveId) -> Result<BlockDevice, Error> {
+    let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
+    let devices = table.behind(&decision.devices);
+    let mut outer = devices.iter().filter(|facts| facts.mapping.is_none());
+    match (outer.next(), outer.next()) {
+        (Some(device), None) => Ok((*device).clone()),
+        (Some(_), Some(_)) => Err(failed(
+            "the drive has several devices, and only a single device can be formatted: forget it, and \
+                        unplug the others",
+        )),
+        (None, _) => Err(no_such_drive(id)),
+    }
+}
+
+/// All devices of the filesystem on this one, each there once.
+fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice, Member)>, Error> {
+    let inside = table
+        .devices
+        .values()
+        .find(|facts| facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref()) == Some(device.name()));
+    let device = match device.luks() {
+        None => device,
+        Some(luks) => inside.ok_or_else(|| {
+            let name = crate::device::mapping_name(luks);
+            failed(format!("the drive is locked; open it first (cryptsetup open {} {name})", device.name()))
+        })?,
+    };
+    let Some((filesystem, _)) = device.btrfs() else {
+        return Err(failed("the drive has no btrfs filesystem; format it (butterdock enrol --format)"));
+    };
+    let of_it = |facts: &&BlockDevice| facts.btrfs().is_some_and(|(other, _)| other == filesystem);
+    let all: Vec<&BlockDevice> = table.devices.values().filter(of_it).collect();
+    for (index, one) in all.iter().enumerate() {
+        let twin = all.iter().take(index).find(|other| other.btrfs() == one.btrfs());
+        if let Some(twin) = twin {
+            return Err(failed(format!(
+                "{} and {} have the same uuids: one is a copy of the other, and neither is enrolled while both are \
+                 attached; unplug the copy",
+                twin.name(),
+                one.name()
+            )));
+        }
+    }
+    let member = |facts: &&BlockDevice| {
+        let over = facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
+        let container = table.devices.values().find(|other| over == Some(other.name()));
+        Some(((*facts).clone(), Member::of(facts, container)?))
+    };
+    if table.enrolments.iter().any(|enrolment| enrolment.filesystem == filesystem) {
+        return Err(busy(
+            "this filesystem is enrolled already, on another device: one is a copy; forget that drive first",
+        ));
+    }
+    Ok(all.iter().filter_map(member).collect())
+}
+
+fn write_token(mut plan: Plan, register: &Register, run: &std::path::Path) -> Done<(Mounted, Plan, u64)> {
+    let nodes: Vec<PathBuf> = plan.nodes.clone();
+    for node in &nodes {
+        in_use(node)?;
+    }
+    let mounted = mount(&plan.enrolment, &plan.sources, run)?;
+    let begun = mounted.root().and_then(|root| {
+        token::begin(&root, &mut plan.enrolment, register)?;
+        Ok(free(&root))
+    });
+    match begun {
+        Ok(free) => Ok((mounted, plan, free)),
+        Err(error) => {
+            // Perhaps it was not written yet; without a token it means nothing.
+            if let Err(error) = register.forget(plan.enrolment.id) {
+                tracing::debug!("the enrolment that failed is not forgotten: {error}");
+            }
+            undo(&mounted);
+            Err(error)
+        }
+    }
+}
+
+/// Refuses what somebody else has mounted, in words that say so.
+fn in_use(node: &std::path::Path) -> Done<()> {
+    match crate::device::power::claim(node, None) {
+        Err(Fault::Refused(_)) => {
+            Err(Fault::System { doing: format!("enrolling {}", node.display()), source: nix::Error::EBUSY.into() })
+        }
+        claimed => claimed.map(drop),
+    }
+}

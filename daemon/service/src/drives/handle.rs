@@ -1,0 +1,320 @@
+//! The drives as other modules use them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::types::{BackupStatus, DriveProperties, EnrolOptions, Error};
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+
+use super::drive_lock::{DriveLock, DriveLockGuard, answer};
+use super::fault::{busy, no_such_drive};
+use super::table::{DriveEntry, DriveTable};
+use super::{Condition, Drive, DriveId, Lease, Plugged, follow, once, rows, secret};
+use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
+use crate::config::Config;
+use crate::device::{Monitor, luks};
+use crate::drives::mount;
+use crate::enrolment::{Enrolment, Register};
+use crate::hooks::{Event, Hooks, Kind};
+use crate::supervisor::Supervisor;
+use crate::untrusted_fd::QuarantinedFd;
+
+/// The dock. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DriveManager(pub(super) Arc<Shared>);
+
+/// What all that is done with drives has in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    table: Mutex<DriveTable>,
+    pub(super) register: Register,
+    pub(super) run: std::path::PathBuf,
+    /// Told whenever the picture was looked at anew.
+    pub(super) reviewed: watch::Sender<()>,
+    /// Told whenever a drive is shown that was not.
+    pub(super) arrived: watch::Sender<()>,
+    plugged: mpsc::UnboundedSender<Plugged>,
+    pub(super) hooks: Hooks,
+    /// The service ends.
+    pub(super) ending: AtomicBool,
+}
+
+impl DriveManager {
+    /// Begins to follow udev, and then looks at what is there; what an earlier service left mounted is let go first. What
+    /// comes out is told whenever backups are due because a drive was plugged in.
+    ///
+    /// # Errors
+    /// udev cannot be followed, or the state directory cannot be read.
+    pub(crate) async fn start(
+        config: &Config,
+        hooks: Hooks,
+        supervisor: &Supervisor,
+    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
+        let monitor = Monitor::open().context("cannot listen to udev")?;
+        let (state, run) = (config.state.clone(), config.run.clone());
+        let opened = tokio::task::spawn_blocking(move || open(&state, &run)).await?;
+        let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
+        let (manager, told) = Self::new(config, hooks, register, enrolments);
+        let monitor = follow::what_is_there(monitor, &manager).await;
+        supervisor.start("follows udev", |pulse| follow::follow(monitor, manager.clone(), pulse));
+        Ok((manager, told))
+    }
+
+    /// Knows of no device yet.
+    pub(super) fn new(
+        config: &Config,
+        hooks: Hooks,
+        register: Register,
+        enrolments: Vec<Enrolment>,
+    ) -> (Self, mpsc::UnboundedReceiver<Plugged>) {
+        let (plugged, told) = mpsc::unbounded_channel();
+        let manager = Self(Arc::new(Shared {
+            table: Mutex::new(DriveTable::new(config.clone(), enrolments)),
+            register,
+            run: config.run.clone(),
+            reviewed: watch::Sender::new(()),
+            arrived: watch::Sender::new(()),
+            plugged,
+            hooks,
+            ending: AtomicBool::new(false),
+        }));
+        (manager, told)
+    }
+
+    /// The drives that are shown now; the channel of each closes when it goes.
+    pub fn drives(&self) -> Vec<watch::Receiver<Drive>> {
+        self.lock().shown.values().map(watch::Sender::subscribe).collect()
+    }
+
+    /// The drive, where it is shown.
+    pub fn drive(&self, id: &DriveId) -> Option<Drive> {
+        self.lock().shown.get(id).map(|shown| shown.borrow().clone())
+    }
+
+    /// What is known of it, attached or away; of one that is away its label alone. None where there is no such drive.
+    pub fn properties(&self, id: &DriveId) -> Option<DriveProperties> {
+        let table = self.lock();
+        let away = || {
+            let label = table.enrolment(id)?.label.clone();
+            Some(DriveProperties { label, enrolled: true, ..DriveProperties::default() })
+        };
+        table.shown.get(id).map(|shown| shown.borrow().is.clone()).or_else(away)
+    }
+
+    /// Changes whenever [`Self::drives`] has one that it did not have.
+    pub fn appearing(&self) -> watch::Receiver<()> {
+        self.0.arrived.subscribe()
+    }
+
+    /// Lets it take this machine's backups; formats it first where that is asked for. From then on its id is another.
+    ///
+    /// # Errors
+    /// As `Drive.Enrol` has them.
+    pub async fn enrol(&self, id: &DriveId, options: EnrolOptions) -> Result<DriveId, Error> {
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.enrol_now(&id, &options).await }).await
+    }
+
+    /// Forgets it, attached or away.
+    ///
+    /// # Errors
+    /// `NotFound` where none such is enrolled; `Busy`.
+    pub async fn forget(&self, id: &DriveId) -> Result<(), Error> {
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.forget_now(&id).await }).await
+    }
+
+    /// Unlocks it with what the descriptor of this user's gives.
+    ///
+    /// # Errors
+    /// As `Drive.Unlock` has them.
+    pub async fn unlock(&self, id: &DriveId, secret: QuarantinedFd, uid: u32) -> Result<(), Error> {
+        // Nobody's secret is read for nothing.
+        self.locked(id)?;
+        let secret = secret::of_caller(secret, uid).await?;
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.unlock_now(&id, secret).await }).await
+    }
+
+    /// Mounts it for somebody to look at; answers where.
+    ///
+    /// # Errors
+    /// As `Drive.Mount` has them.
+    pub async fn mount(&self, id: &DriveId) -> Result<std::path::PathBuf, Error> {
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.mount_to_be_seen(&id).await }).await
+    }
+
+    /// Unlocks, mounts and proves it where that has not been done, and holds it until the lease is dropped.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(crate) async fn lease(&self, id: &DriveId) -> Result<Lease, Error> {
+        let (manager, id, reservation) = (self.clone(), id.clone(), self.reserve(id));
+        answer(async move { manager.lease_now(&id, reservation).await }).await
+    }
+
+    /// What all enrolled drives, present or not, need for their next increment of a backup.
+    ///
+    /// # Errors
+    /// What one of them needs cannot be read: a sentence for a person.
+    pub(crate) fn pins(&self, backup: &str) -> Result<Vec<Mark>, String> {
+        let table = self.lock();
+        let known = table.enrolments.iter().map(|enrolment| rows::known(enrolment, backup));
+        let known = known.collect::<Result<Vec<_>, _>>()?;
+        Ok(once(known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect()))
+    }
+
+    /// This machine, as records on drives have it.
+    pub(crate) fn machine(&self) -> Identity {
+        Identity(self.0.register.machine().into_bytes())
+    }
+
+    /// What is remembered of a backup on one drive, and whether version 1 wrote that down.
+    ///
+    /// # Errors
+    /// As for [`Self::pins`].
+    pub(super) fn known(&self, id: &DriveId, backup: &str) -> Result<(Known, bool), String> {
+        let table = self.lock();
+        let Some(enrolment) = table.enrolment(id) else { return Ok((Known::default(), false)) };
+        let older = !enrolment.shared.contains_key(backup) && enrolment.pins.contains_key(backup);
+        rows::known(enrolment, backup).map(|known| (known, older))
+    }
+
+    /// All that this machine shares with a drive, what belongs to the backup first.
+    pub(super) fn shared(&self, id: &DriveId, backup: &str) -> Vec<SharedSnapshot> {
+        let table = self.lock();
+        let Some(enrolment) = table.enrolment(id) else { return Vec::new() };
+        let others = enrolment.shared.keys().chain(enrolment.pins.keys()).filter(|other| *other != backup);
+        // What cannot be read of another backup is that backup's problem, and no parent here.
+        let known = |name: &str| rows::known(enrolment, name).unwrap_or_default().shared;
+        let own = known(backup);
+        let others: Vec<Vec<SharedSnapshot>> =
+            others.map(|name| known(name)).chain([rows::restored(enrolment)]).collect();
+        for_order(std::iter::once(&own[..]).chain(others.iter().map(Vec::as_slice)))
+    }
+
+    /// What is remembered of the backups on a drive, for the list of what is on it. What cannot be read is left out: a list
+    /// deletes nothing.
+    pub(crate) fn remembered(&self, id: &DriveId) -> Backups {
+        let machine = self.machine();
+        let table = self.lock();
+        let Some(enrolment) = table.enrolment(id) else {
+            return Backups { machine, known: Vec::new(), marks: Vec::new() };
+        };
+        let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
+        let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
+        let known: Vec<(String, Known)> = known.collect();
+        let marks = known.iter().filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
+        Backups { machine, known, marks }
+    }
+
+    /// Makes it safe to be unplugged: whoever looks at it ends, and it is unmounted, locked and switched off. Answers with its
+    /// condition then.
+    ///
+    /// # Errors
+    /// A job uses it, a program has it open, or the drive failed with something that was reported to nobody: then it is not
+    /// safe.
+    pub(crate) async fn safely_remove(&self, id: &DriveId) -> Result<Condition, Error> {
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.remove_now(&id).await }).await
+    }
+
+    /// What is due, and when was the last good one.
+    pub(crate) fn backups(&self) -> Vec<BackupStatus> {
+        rows::rows(&self.lock())
+    }
+
+    /// From now on it goes by this configuration.
+    pub(crate) fn configured(&self, config: &Config) {
+        self.lock().config = config.clone();
+        self.review();
+    }
+
+    /// From now on no drive is released by itself: the service ends, and a drive that it switched off would be away for the
+    /// next one.
+    pub(crate) fn keep_drives(&self) {
+        self.0.ending.store(true, Ordering::Release);
+    }
+
+    /// Unmounts what nobody uses, before the service ends.
+    pub(crate) async fn stop(&self) {
+        self.unmount_all().await;
+    }
+
+    /// Tells of what is still mounted when the service can wait no longer.
+    pub(crate) fn left(&self) {
+        for (id, at) in self.mounts() {
+            tracing::error!(
+                BUTTERDOCK_DRIVE = id.as_str(),
+                "the drive is still mounted at {}: do not unplug it; start the service again, which lets it go",
+                at.display()
+            );
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, DriveTable> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the hooks of a drive. Not to be called with the lock held: it is taken here.
+    pub(super) fn tell(&self, kind: Kind, id: &DriveId) {
+        let label = {
+            let table = self.lock();
+            let away = || table.enrolment(id).map(|enrolment| enrolment.label.clone());
+            table.shown.get(id).map(|shown| shown.borrow().label.clone()).or_else(away)
+        };
+        self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));
+    }
+
+    /// Waits for the turn with a drive that is there.
+    pub(super) async fn lock_drive(&self, id: &DriveId) -> Result<DriveLockGuard, Error> {
+        let lock: Option<DriveLock> = self.lock().entries.get(id).map(|entry| entry.lock.clone());
+        lock.ok_or_else(|| no_such_drive(id))?.acquire().await
+    }
+
+    /// Gives the turn back, and looks what is next.
+    pub(super) fn done(&self, guard: DriveLockGuard) {
+        drop(guard);
+        self.review();
+    }
+
+    /// Changes what is going on with a drive, where it is still there.
+    pub(super) fn entry<T>(&self, id: &DriveId, change: impl FnOnce(&mut DriveEntry) -> T) -> Option<T> {
+        self.lock().entries.get_mut(id).map(change)
+    }
+
+    /// Refuses a drive that a job holds.
+    pub(super) fn free(&self, id: &DriveId) -> Result<(), Error> {
+        if self.entry(id, |entry| entry.leased).is_some_and(|leased| leased > 0) {
+            return Err(busy("a job uses the drive; wait for it, or cancel it first"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn plugged(&self, plugged: Plugged) {
+        if self.0.plugged.send(plugged).is_err() {
+            tracing::debug!("a drive was plugged in while the service ends");
+        }
+    }
+}
+
+/// Opens the register, and lets go what an earlier service left.
+fn open(state: &std::path::Path, run: &std::path::Path) -> crate::device::Result<(Register, Vec<Enrolment>)> {
+    for left in mount::sweep(run) {
+        tracing::info!("{} was left mounted and is let go", left.display());
+    }
+    for left in luks::stale(std::path::Path::new("/sys")) {
+        let closed = luks::Cryptsetup::find().and_then(|tool| tool.close_deferred(left));
+        if let Err(error) = closed {
+            tracing::warn!("{left} was left unlocked and cannot be locked: {error}");
+        }
+    }
+    let register = Register::open(state)?;
+    let (enrolments, bad) = register.list()?;
+    for what in bad {
+        tracing::error!("{what}");
+    }
+    Ok((register, enrolments))
+}

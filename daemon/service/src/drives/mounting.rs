@@ -1,0 +1,193 @@
+//! Unlocks and mounts, as far as the policy lets it.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::drive_lock::blocking;
+use super::fault::{busy, failed, no_such_drive};
+use super::handle::DriveManager;
+use super::table::{DriveTable, Mount};
+use super::{Condition, DriveId};
+use crate::device::{BlockDevice, Cryptsetup, Result as Done, is_open};
+use crate::drives::{Mounted, Source, mount};
+use crate::enrolment::{Enrolment, Register, token};
+use crate::policy::Action;
+
+/// After it was unlocked udev has so long to tell of what is inside.
+const TOLD: Duration = Duration::from_secs(20);
+
+/// All that mounting one needs.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) enrolment: Enrolment,
+    pub(super) nodes: Vec<PathBuf>,
+    pub(super) sources: Vec<Source>,
+    pub(super) under: Vec<(PathBuf, u64, u64)>,
+    pub(super) luks: Vec<uuid::Uuid>,
+}
+
+impl DriveManager {
+    /// Mounts it for somebody to look at. The caller waits in [`super::drive_lock::answer`].
+    pub(super) async fn mount_to_be_seen(&self, id: &DriveId) -> Result<PathBuf, Error> {
+        let guard = self.lock_drive(id).await?;
+        let mount = self.ensure_mounted(id).await;
+        if mount.is_ok() {
+            self.entry(id, |entry| {
+                entry.kept = true;
+                entry.served = true;
+            });
+        }
+        self.done(guard);
+        mount.map(|mount| mount.mounted.at.clone())
+    }
+
+    /// The next step by itself, when the drive was plugged in: whoever has the turn calls it.
+    pub(super) async fn step_on(&self, id: &DriveId) -> Result<(), Error> {
+        if self.entry(id, |entry| entry.mount.is_some() || entry.released) == Some(false) {
+            self.ensure(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Mounts it where it is not, whatever was before: somebody wants it. Whoever has the turn calls it.
+    pub(super) async fn ensure_mounted(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
+        self.entry(id, super::table::DriveEntry::take_in_hand);
+        self.ensure(id).await
+    }
+
+    async fn ensure(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
+        let mounted = self.go_on(id).await;
+        if let Err(error) = &mounted {
+            self.entry(id, |entry| entry.problem = error.to_string());
+            self.lock_again(id).await;
+        }
+        mounted
+    }
+
+    /// What was unlocked, and could not be mounted, does not stay unlocked.
+    async fn lock_again(&self, id: &DriveId) {
+        let open: Vec<uuid::Uuid> = {
+            let table = self.lock();
+            let is_mounted = table.entries.get(id).is_some_and(|entry| entry.mount.is_some());
+            let members = table.enrolment(id).filter(|_| !is_mounted).map(|enrolment| enrolment.members.clone());
+            members.unwrap_or_default().iter().filter_map(|member| member.luks).filter(|luks| is_open(*luks)).collect()
+        };
+        let locked = blocking(id, move || {
+            open.into_iter().try_for_each(|luks| Cryptsetup::find().and_then(|tool| tool.close(luks)))
+        });
+        if let Err(error) = locked.await {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not locked again: {error}");
+        }
+    }
+
+    async fn go_on(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
+        let until = Instant::now() + TOLD;
+        let mut unlocked = false;
+        loop {
+            let mut reviewed = self.0.reviewed.subscribe();
+            if let Some(mount) = self.entry(id, |entry| entry.mount.clone()).flatten() {
+                return Ok(mount);
+            }
+            let order = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?.order;
+            match order {
+                Action::Mount(nodes) => return self.mount_from(id, &nodes).await,
+                Action::Unlock(locked) if !unlocked => {
+                    self.unlock_by_key(id, locked).await?;
+                    unlocked = true;
+                }
+                Action::Unlock(_) => match timeout_at(until, reviewed.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => {
+                        return Err(failed(
+                            "the drive was unlocked, and udev tells nothing of what is inside; see the journal of udev",
+                        ));
+                    }
+                },
+                Action::AwaitSecret(_) => {
+                    return Err(failed("the drive is locked; unlock it first (butterdock unlock)"));
+                }
+                Action::Refuse(sentence) => return Err(failed(sentence.public())),
+                Action::Show => return Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
+                Action::Leave | Action::Backup => return Err(busy("the drive is in use; wait, then try again")),
+            }
+        }
+    }
+
+    async fn mount_from(&self, id: &DriveId, nodes: &[PathBuf]) -> Result<Arc<Mount>, Error> {
+        let plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
+        let (run, register) = (self.0.run.clone(), self.0.register.clone());
+        let (mounted, plan, free) = blocking(id, move || carry_out(plan, &register, &run)).await?;
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted", plan.enrolment.label);
+        Ok(self.mounted(id, mounted, plan, free))
+    }
+
+    /// Notes that it is mounted. It may be gone again already: the next review sees that.
+    pub(super) fn mounted(&self, id: &DriveId, mounted: Mounted, plan: Plan, free: u64) -> Arc<Mount> {
+        let Plan { enrolment, nodes, under, luks, sources: _ } = plan;
+        let mount = Arc::new(Mount { mounted, nodes, under, luks, gone: watch::Sender::new(false) });
+        self.note_written(enrolment.id);
+        let mut table = self.lock();
+        let entry = table.entries.entry(id.clone()).or_insert_with(super::table::DriveEntry::new);
+        entry.mount = Some(Arc::clone(&mount));
+        entry.free = free;
+        entry.problem.clear();
+        // Its token was written: it takes writes again.
+        entry.condition = Condition::Sound;
+        mount
+    }
+}
+
+fn plan(table: &DriveTable, id: &DriveId, nodes: &[PathBuf]) -> Option<Plan> {
+    let enrolment = table.enrolment(id)?.clone();
+    Some(plan_of(table, enrolment, &table.behind(nodes)))
+}
+
+/// The plan to mount these devices.
+pub(super) fn plan_of(table: &DriveTable, enrolment: Enrolment, devices: &[&BlockDevice]) -> Plan {
+    let mut under: Vec<&BlockDevice> = devices.to_vec();
+    for device in devices {
+        let over = device.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
+        under.extend(table.devices.values().filter(|other| over == Some(other.name())));
+    }
+    Plan {
+        nodes: devices.iter().map(|device| device.node.clone()).collect(),
+        sources: devices.iter().map(|device| Source { node: device.node.clone(), devnum: device.devnum }).collect(),
+        luks: enrolment.members.iter().filter_map(|member| member.luks).collect(),
+        under: under.iter().map(|device| (device.node.clone(), device.devnum, device.diskseq)).collect(),
+        enrolment,
+    }
+}
+
+/// Mounts it and proves it by its token; what is not proved is not left mounted.
+fn carry_out(mut plan: Plan, register: &Register, run: &std::path::Path) -> Done<(Mounted, Plan, u64)> {
+    let mounted = mount(&plan.enrolment, &plan.sources, run)?;
+    let proved = mounted.root().and_then(|root| {
+        token::visit(&root, &mut plan.enrolment, register)?;
+        Ok(free(&root))
+    });
+    match proved {
+        Ok(free) => Ok((mounted, plan, free)),
+        Err(error) => {
+            undo(&mounted);
+            Err(error)
+        }
+    }
+}
+
+/// Unmounts what must not stay.
+pub(super) fn undo(mounted: &Mounted) {
+    if let Err(error) = mounted.unmount().or_else(|_| mounted.detach()) {
+        tracing::error!("{error}");
+    }
+}
+
+/// Bytes; 0 where it does not tell.
+pub(super) fn free(root: &File) -> u64 {
+    rustix::fs::fstatvfs(root).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+}

@@ -1,0 +1,177 @@
+//! The records of enrolled drives: results of backups, restores and verifications.
+//!
+//! A record is local and small. [`Register::change`] reads, changes and writes it, one change at a time, and does not
+//! wait for the drive: a finished backup is recorded even while another operation runs on the drive, or after it was
+//! unplugged.
+//!
+//! [`Register::change`]: crate::enrolment::Register::change
+
+use uuid::Uuid;
+
+use crate::types::Error;
+
+use super::drive_lock::{answer, blocking};
+use super::fault::{failed, no_such_drive};
+use super::handle::DriveManager;
+use super::{DriveId, replaced, rows};
+use crate::backups::{Identity, Learned, SharedSnapshot, remember};
+use crate::enrolment::Enrolment;
+
+impl DriveManager {
+    /// Writes down that a backup to it has succeeded, and what its next increment needs. `as_recorded` says that it built on
+    /// a snapshot that was as it was sent, and found none that was not: then none counts as replaced any more.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn backed_up(
+        &self,
+        id: &DriveId,
+        backup: &str,
+        learned: Learned,
+        as_recorded: bool,
+    ) -> Result<(), Error> {
+        let (manager, id, backup) = (self.clone(), id.clone(), backup.to_owned());
+        answer(async move { manager.backed_up_now(&id, backup, learned, as_recorded).await }).await
+    }
+
+    /// Writes down that a backup found snapshots on it that are not what was sent there: what was sent had these uuids.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn replaced(&self, id: &DriveId, backup: &str, there: Vec<Identity>) -> Result<(), Error> {
+        let (manager, id, backup) = (self.clone(), id.clone(), backup.to_owned());
+        answer(async move { manager.replaced_now(&id, backup, there).await }).await
+    }
+
+    /// Writes down that a snapshot of it was restored, on which others may build.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn restored(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move { manager.restored_now(&id, shared).await }).await
+    }
+
+    async fn backed_up_now(
+        &self,
+        id: &DriveId,
+        backup: String,
+        learned: Learned,
+        as_recorded: bool,
+    ) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            let mut known = rows::known(enrolment, &backup).map_err(failed)?;
+            let mut restored = rows::restored(enrolment);
+            restored.retain(|shared| !learned.lost.contains(&shared.mark().there));
+            known.learn(learned);
+            enrolment.restored = value(&restored)?;
+            enrolment.shared.insert(backup.clone(), value(&known)?);
+            enrolment.pins.remove(&backup);
+            enrolment.last_backup = now();
+            if as_recorded {
+                enrolment.replaced.remove(&backup);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn replaced_now(&self, id: &DriveId, backup: String, there: Vec<Identity>) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            replaced::note(enrolment, &backup, &there);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn restored_now(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+        self.write_down(id, move |enrolment| {
+            let mut restored = rows::restored(enrolment);
+            remember(&mut restored, shared);
+            enrolment.restored = value(&restored)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes what is written down of an enrolled drive.
+    async fn write_down(
+        &self,
+        id: &DriveId,
+        change: impl FnOnce(&mut Enrolment) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let enrolled = id.enrolment().ok_or_else(|| no_such_drive(id))?;
+        let register = self.0.register.clone();
+        let refused = blocking(id, move || {
+            let mut refused = Ok(());
+            register.change(enrolled, |enrolment| {
+                let mut changed = enrolment.clone();
+                refused = change(&mut changed).map(|()| *enrolment = changed);
+            })?;
+            Ok(refused)
+        });
+        let done = refused.await.flatten();
+        self.note_written(enrolled);
+        self.review();
+        done
+    }
+
+    /// Takes over what is written down of an enrolment now.
+    pub(super) fn note_written(&self, enrolled: Uuid) {
+        let mut table = self.lock();
+        // Read while the table is locked, so that the later of two changes is taken over last.
+        if let Some(enrolment) = self.0.register.written(enrolled) {
+            table.note(enrolment);
+        }
+    }
+}
+
+fn value(known: &impl serde::Serialize) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(known).map_err(|error| failed(error.to_string()))
+}
+
+/// Microseconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use butterdock_receive::SubvolumeState;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::drives::table::DriveEntry;
+    use crate::enrolment::{Member, Register};
+    use crate::hooks::Hooks;
+
+    fn learned() -> Learned {
+        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
+        Learned { shared, sources: Vec::new(), lost: Vec::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backup_is_written_down_while_the_drive_is_locked() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let member = Member { device: Uuid::new_v4(), luks: None, serial: "S".to_owned(), size: 1 };
+        let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
+        register.write(&enrolment).expect("written");
+        let id = DriveId::from(enrolment.id);
+        let hooks = Hooks::start(None, ()).expect("a thread");
+        let (manager, _plugged) = DriveManager::new(&Config::default(), hooks, register, vec![enrolment]);
+        manager.lock().entries.insert(id.clone(), DriveEntry::new());
+        let guard = manager.lock_drive(&id).await.expect("free");
+        let begun = tokio::time::Instant::now();
+        manager.backed_up(&id, "home", learned(), true).await.expect("written down");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "it waited for the drive");
+        drop(guard);
+        let (written, _) = Register::open(state.path()).and_then(|register| register.list()).expect("listed");
+        assert!(written[0].last_backup > 0 && written[0].shared.contains_key("home"), "{written:?}");
+        assert_eq!(manager.lock().enrolments, written);
+    }
+}

@@ -1,0 +1,270 @@
+//! Lets a drive go: everything written, unmounted, locked, switched off. Only then it is safe.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::types::{Error, ErrorCode};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::drive_lock::blocking;
+use super::fault::{PULLED, for_caller, no_such_drive};
+use super::handle::DriveManager;
+use super::reservation::{self, AfterUse, ReleaseInput};
+use super::table::Mount;
+use super::{Condition, DriveId};
+use crate::catalogue;
+use crate::device::power::claim;
+use crate::device::{BlockDevice, Cryptsetup, Power, Result as Done, is_open, power_off};
+use crate::hooks::Kind;
+use crate::policy::Action;
+
+/// A worker that was killed a moment ago still holds the mount for so long.
+const HELD: Duration = Duration::from_secs(2);
+
+/// Those who look at a drive that is being made safe have so long to end.
+const LOOKS: Duration = Duration::from_secs(10);
+
+/// What the kernel fails of a drive that is pulled out comes before udev's word that it is, under load so long.
+const WORD: Duration = Duration::from_secs(1);
+
+/// What is to be done.
+#[derive(Debug)]
+struct ReleasePlan {
+    mount: Option<Arc<Mount>>,
+    luks: Vec<uuid::Uuid>,
+    /// To be switched off.
+    disks: Vec<BlockDevice>,
+    /// What nobody else may have mounted.
+    nodes: Vec<PathBuf>,
+}
+
+impl DriveManager {
+    /// Makes it safe to unplug because a person asks for that.
+    pub(super) async fn remove_now(&self, id: &DriveId) -> Result<Condition, Error> {
+        let guard = self.lock_drive(id).await?;
+        self.end_looks(id).await;
+        let done = match self.free(id) {
+            Ok(()) => self.release_locked(id, true).await,
+            Err(error) => Err(error),
+        };
+        self.entry(id, |entry| {
+            entry.served = true;
+            entry.removal.send_replace(false);
+            if let Err(error) = &done {
+                entry.problem = error.to_string();
+            }
+        });
+        self.done(guard);
+        done
+    }
+
+    /// Releases a drive that nobody needs any more, where that is due. What failed is tried again at the end of the next use,
+    /// and when the devices or the mounts are others.
+    pub(super) async fn release_unreserved(&self, id: &DriveId) -> Result<Option<Condition>, Error> {
+        let Some(lock) = self.entry(id, |entry| entry.lock.clone()) else { return Ok(None) };
+        // However long something else is done with it: nobody would ask again.
+        let Some(guard) = lock.wait().await else { return Ok(None) };
+        let done = match self.after_use(id) {
+            AfterUse::Unchanged | AfterUse::Kept => Ok(None),
+            AfterUse::Released { switched_off } => self.release_locked(id, switched_off).await.map(Some),
+        };
+        if let Err(error) = &done {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not released: {error}");
+            self.note_failed_release(id, error);
+        }
+        self.done(guard);
+        done
+    }
+
+    /// Whoever has the turn calls it.
+    fn after_use(&self, id: &DriveId) -> AfterUse {
+        if self.0.ending.load(Ordering::Acquire) {
+            return AfterUse::Unchanged;
+        }
+        let mut table = self.lock();
+        let Some(decision) = table.decision(id) else { return AfterUse::Unchanged };
+        let (reserved, on_finish) = (table.reservations(id), table.config.drives.on_finish);
+        let Some(entry) = table.entries.get_mut(id) else { return AfterUse::Unchanged };
+        let backups_begin = decision.order == Action::Backup;
+        let (due, kept) = (entry.due, entry.kept);
+        let next = reservation::after_use(ReleaseInput { reserved, due, kept, backups_begin, on_finish });
+        if next != AfterUse::Unchanged {
+            entry.served = true;
+            entry.due = false;
+        }
+        next
+    }
+
+    fn note_failed_release(&self, id: &DriveId, error: &Error) {
+        let mut table = self.lock();
+        let devices = table.decision(id).map(|decision| table.devices_of(&decision));
+        if let Some(entry) = table.entries.get_mut(id) {
+            entry.problem = error.to_string();
+            entry.due = devices.is_some();
+            entry.failed_with = devices;
+        }
+    }
+
+    /// Mounts changed: what could not be released may be now.
+    pub(crate) fn mounts_changed(&self) {
+        let mut table = self.lock();
+        let failed = table.entries.values_mut().filter_map(|entry| entry.failed_with.as_mut());
+        let failed = failed.map(Vec::clear).count();
+        drop(table);
+        if failed > 0 {
+            self.review();
+        }
+    }
+
+    /// Has those who only look at the drive end. What holds it after that is in the way.
+    async fn end_looks(&self, id: &DriveId) {
+        let mut reviewed = self.0.reviewed.subscribe();
+        self.entry(id, |entry| entry.removal.send_replace(true));
+        let ended = async {
+            while self.entry(id, |entry| entry.leased).is_some_and(|leased| leased > 0) {
+                if reviewed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // A look that takes longer is ended by the release.
+        drop(timeout(LOOKS, ended).await);
+    }
+
+    /// Whoever has the turn calls it.
+    async fn release_locked(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
+        let was_mounted = self.entry(id, |entry| entry.mount.is_some()) == Some(true);
+        let condition = self.unmount(id, off).await?;
+        if let (true, Condition::Unsaved) = (was_mounted, condition) {
+            return Err(for_caller(id, &crate::device::Error::refused(condition.sentence())));
+        }
+        self.entry(id, |entry| {
+            entry.released = true;
+            entry.kept = false;
+            entry.due = false;
+            entry.failed_with = None;
+            entry.safe = Some(Instant::now());
+            entry.problem.clear();
+        });
+        tracing::info!(
+            MESSAGE_ID = catalogue::DRIVE_SAFE,
+            BUTTERDOCK_DRIVE = id.as_str(),
+            "the drive is safe to unplug"
+        );
+        self.tell(Kind::Safe, id);
+        Ok(condition)
+    }
+
+    /// Unmounts and locks it, and switches it off; what it had come to by then. Whoever has the turn calls it.
+    pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
+        let leaving = self.leaving(id, off)?;
+        // From here on nothing is mounted again by itself, also when not all of it works.
+        self.entry(id, |entry| entry.released = true);
+        if let Some(mount) = &leaving.mount {
+            let written = written_and_unmounted(id, mount).await;
+            self.entry(id, |entry| match &written {
+                Ok(is_writable) => {
+                    entry.mount = None;
+                    entry.due = false;
+                    entry.condition = Condition::of_unmounted(*is_writable, entry.kept);
+                }
+                Err(_) => entry.released = false,
+            });
+            written?;
+        }
+        let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
+        let condition = self.entry(id, |entry| entry.condition).unwrap_or_default();
+        if condition != Condition::Sound {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
+        }
+        Ok(condition)
+    }
+
+    fn leaving(&self, id: &DriveId, off: bool) -> Result<ReleasePlan, Error> {
+        let table = self.lock();
+        let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
+        let mount = table.entries.get(id).and_then(|entry| entry.mount.clone());
+        let members = table.enrolment(id).map(|enrolment| enrolment.members.clone()).unwrap_or_default();
+        let disks: &[PathBuf] = if off { &decision.disks } else { &[] };
+        // The mapping over a container is no disk.
+        let disks = table.behind(disks).into_iter().filter(|disk| disk.mapping.is_none()).cloned().collect();
+        let nodes = decision.devices;
+        Ok(ReleasePlan { nodes, mount, luks: members.iter().filter_map(|member| member.luks).collect(), disks })
+    }
+
+    /// Before the service ends, all of them at once: what cannot be unmounted is let go when the next one starts.
+    pub(super) async fn unmount_all(&self) {
+        let mut unmounting = JoinSet::new();
+        for (id, _) in self.mounts() {
+            let manager = self.clone();
+            unmounting.spawn(async move {
+                let Ok(guard) = manager.lock_drive(&id).await else { return };
+                // Why not is in the journal.
+                drop(manager.unmount(&id, false).await);
+                drop(guard);
+            });
+        }
+        unmounting.join_all().await;
+    }
+
+    /// What is mounted, and where.
+    pub(super) fn mounts(&self) -> Vec<(DriveId, PathBuf)> {
+        let table = self.lock();
+        let mounts = table.entries.iter().filter_map(|(id, entry)| Some((id, entry.mount.as_ref()?)));
+        mounts.map(|(id, mount)| (id.clone(), mount.mounted.at.clone())).collect()
+    }
+}
+
+/// Answers whether it took writes to its end.
+async fn written_and_unmounted(id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
+    let same = Arc::clone(mount);
+    let is_writable = blocking(id, move || write_out(&same)).await?;
+    let mut gone = mount.gone.subscribe();
+    if !is_writable && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
+        return Err(Error::new(ErrorCode::DeviceGone, PULLED));
+    }
+    let same = Arc::clone(mount);
+    blocking(id, move || patiently(|| same.mounted.unmount())).await?;
+    Ok(is_writable)
+}
+
+fn write_out(mount: &Mount) -> Done<bool> {
+    let root = mount.mounted.root()?;
+    let written = rustix::fs::syncfs(&root).map_err(crate::device::Error::system("writing everything to the drive"));
+    // btrfs becomes read-only where it cannot commit: then syncfs fails once, and has nothing to write out after that.
+    let now = rustix::fs::fstatvfs(&root).map_err(crate::device::Error::system("looking at the drive"))?;
+    if now.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Ok(false);
+    }
+    written.map(|()| true)
+}
+
+/// Tries again for a while where somebody uses it.
+fn patiently<T>(mut attempt: impl FnMut() -> Done<T>) -> Done<T> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(crate::device::Error::Refused(_)) if begun.elapsed() < HELD => sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
+}
+
+fn lock_and_switch_off(leaving: &ReleasePlan) -> Done<Vec<Power>> {
+    for luks in &leaving.luks {
+        if is_open(*luks) {
+            Cryptsetup::find()?.close(*luks)?;
+        }
+    }
+    // The containers of an enrolled drive are locked by now, and what is on an unknown one is nobody's of ours.
+    for node in leaving.nodes.iter().filter(|node| node.exists()) {
+        // A worker of another drive that begins at this moment has a copy of the mount until it vanishes there too.
+        drop(patiently(|| claim(node, None))?);
+    }
+    leaving.disks.iter().map(power_off).collect()
+}

@@ -1,0 +1,104 @@
+//! Backups whose snapshots on a drive were replaced by another machine.
+//!
+//! A backup that finds such a snapshot does not use it, and sends what it needs again. But another machine has changed
+//! data that was safe, and perhaps more than this backup checked. So the finding is recorded with the drive, before
+//! the backup overwrites its expectations. It is the drive's problem, also after a restart and the next plug, until
+//! the backup has used an unchanged snapshot as parent and found no other replaced one, or until the drive is
+//! forgotten. It is shown only while the backup has this drive, because nothing else could resolve it.
+
+use std::collections::BTreeSet;
+
+use super::rows;
+use crate::backups::Identity;
+use crate::enrolment::Enrolment;
+
+/// Notes that what has these uuids in the records is not on the drive as it was sent; `by` is the backup that found it.
+pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
+    let names: BTreeSet<String> = enrolment.shared.keys().chain(enrolment.pins.keys()).cloned().collect();
+    let sent = |name: &String| {
+        let known = rows::known(enrolment, name).unwrap_or_default();
+        known.shared.iter().any(|shared| there.contains(&shared.mark().there))
+    };
+    let mut of: BTreeSet<String> = names.into_iter().filter(sent).collect();
+    if of.is_empty() {
+        // It was restored from the drive, and no backup remembers it.
+        of.insert(by.to_owned());
+    }
+    enrolment.replaced.append(&mut of);
+}
+
+/// What is wrong with the snapshots of these backups, for everybody; empty where nothing is.
+pub(super) fn sentence<'b>(enrolment: &Enrolment, backups: impl IntoIterator<Item = &'b str>) -> String {
+    let names = backups.into_iter().filter(|name| enrolment.replaced.contains(*name));
+    let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    let Some((last, others)) = names.split_last() else { return String::new() };
+    let of = if others.is_empty() {
+        format!("the backup {last}")
+    } else {
+        format!("the backups {} and {last}", others.join(", "))
+    };
+    format!(
+        "snapshots of {of} on the drive differ from what this machine sent: another machine replaced or changed them, \
+         and the service neither uses nor deletes them; find out which machine did that, check the snapshots on the \
+         drive (butterdock snapshots --drive), and back up again. This problem stays until an increment has used an \
+         unchanged snapshot as parent"
+    )
+}
+
+/// What went wrong last, and then what is wrong with the snapshots.
+pub(super) fn after(problem: String, replaced: String) -> String {
+    match (problem.is_empty(), replaced.is_empty()) {
+        (_, true) => problem,
+        (true, false) => replaced,
+        (false, false) => format!("{problem}; also, {replaced}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::SubvolumeState;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::backups::{Known, SharedSnapshot};
+
+    fn enrolment() -> Enrolment {
+        let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
+        for (name, number) in [("etc", 1), ("home", 2)] {
+            let state = SubvolumeState { uuid: [number; 16], ..SubvolumeState::default() };
+            let known =
+                Known { sources: Vec::new(), shared: vec![SharedSnapshot { here: state, there: state, time: 1 }] };
+            blue.shared.insert(name.to_owned(), serde_json::to_value(known).expect("written"));
+        }
+        blue
+    }
+
+    #[test]
+    fn the_problem_names_the_backup_that_sent_the_snapshot() {
+        let mut blue = enrolment();
+        note(&mut blue, "etc", &[Identity([2; 16])]);
+        assert!(blue.replaced.iter().eq(["home"]), "{:?}", blue.replaced);
+        note(&mut blue, "etc", &[Identity([9; 16])]);
+        assert!(blue.replaced.iter().eq(["etc", "home"]), "what no backup remembers is named after the finder");
+    }
+
+    #[test]
+    fn the_problem_names_the_backups_but_no_path() {
+        let mut blue = enrolment();
+        assert_eq!(sentence(&blue, ["etc", "home"]), "");
+        note(&mut blue, "home", &[Identity([2; 16])]);
+        let one = sentence(&blue, ["etc", "home"]);
+        assert!(one.contains("the backup \"home\" on the drive") && one.contains("back up again"), "{one}");
+        note(&mut blue, "etc", &[Identity([1; 16])]);
+        let both = sentence(&blue, ["etc", "home"]);
+        assert!(both.contains("the backups \"etc\" and \"home\" on the drive") && !both.contains('/'), "{both}");
+        assert_eq!(sentence(&blue, ["other"]), "", "a backup that does not go there");
+    }
+
+    #[test]
+    fn it_hides_nothing_and_nothing_hides_it() {
+        let after = |problem: &str, replaced: &str| after(problem.to_owned(), replaced.to_owned());
+        assert_eq!((after("", ""), after("a", ""), after("", "b")), (String::new(), "a".to_owned(), "b".to_owned()));
+        assert_eq!(after("a", "b"), "a; also, b");
+    }
+}

@@ -1,0 +1,233 @@
+//! Reviews the table of drives: what is shown, and the next step for each drive.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::types::DriveState;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::fault::PULLED;
+use super::handle::DriveManager;
+use super::journal::Entry;
+use super::table::{DriveEntry, DriveTable, Mount};
+use super::{Drive, DriveId, Plugged, replaced, shown};
+use crate::catalogue;
+use crate::config::Schedule;
+use crate::device::{Cryptsetup, Result};
+use crate::hooks::Kind;
+use crate::policy::{Action, Decision};
+
+/// What has to be done, once the lock is not held any more.
+#[derive(Debug, Default)]
+struct Next {
+    /// Next step with these.
+    steps: Vec<DriveId>,
+    /// Pulled out.
+    pulled: Vec<(DriveId, Arc<Mount>)>,
+    /// Backups are due.
+    plugged: Vec<(DriveId, Vec<String>)>,
+    /// Their release failed with other devices.
+    releases: Vec<DriveId>,
+    /// Something is shown that was not.
+    arrived: bool,
+    /// For the journal.
+    told: Vec<Entry>,
+    /// Containers to be closed: their devices went.
+    stale: Vec<Uuid>,
+}
+
+impl DriveManager {
+    /// After every event and every step.
+    pub(super) fn review(&self) {
+        let next = look(&mut self.lock());
+        for entry in &next.told {
+            entry.log();
+            self.0.hooks.tell(entry.event());
+        }
+        for (id, mount) in next.pulled {
+            tracing::warn!(
+                MESSAGE_ID = catalogue::DRIVE_PULLED,
+                BUTTERDOCK_DRIVE = id.as_str(),
+                "the drive was unplugged while it was mounted"
+            );
+            self.tell(Kind::Pulled, &id);
+            mount.gone.send_replace(true);
+            tokio::task::spawn_blocking(move || clear(&id, &mount));
+        }
+        for luks in next.stale {
+            tokio::task::spawn_blocking(move || close(luks));
+        }
+        for id in next.steps {
+            let manager = self.clone();
+            tokio::spawn(async move { manager.step(&id).await });
+        }
+        for id in next.releases {
+            let manager = self.clone();
+            tokio::spawn(async move { manager.release_unreserved(&id).await });
+        }
+        for (drive, backups) in next.plugged {
+            let reservation = self.reserved(&drive);
+            self.plugged(Plugged { drive, backups, reservation });
+        }
+        if next.arrived {
+            self.0.arrived.send_replace(());
+        }
+        self.0.reviewed.send_replace(());
+    }
+
+    /// The next step with a drive, by itself.
+    async fn step(&self, id: &DriveId) {
+        let Ok(guard) = self.lock_drive(id).await else { return };
+        // What goes wrong is the drive's problem, and is in the journal.
+        drop(self.step_on(id).await);
+        self.done(guard);
+    }
+}
+
+fn look(table: &mut DriveTable) -> Next {
+    let mut next = Next { pulled: pulled(table), ..Next::default() };
+    let mut decisions = table.decisions(None);
+    let there: BTreeSet<DriveId> = decisions.iter().map(|decision| DriveId::from(&decision.id)).collect();
+    // What was made of a drive's last stay says nothing of this one.
+    let again = table.entries.iter_mut().filter(|(id, entry)| entry.absent && there.contains(*id));
+    if again.map(|(_, entry)| entry.replug()).count() != 0 {
+        decisions = table.decisions(None);
+    }
+    for decision in &decisions {
+        let id = DriveId::from(&decision.id);
+        let mut entry = table.entries.remove(&id).unwrap_or_else(DriveEntry::new);
+        order(table, decision, &id, &mut entry, &mut next);
+        retry_release(table, decision, &id, &mut entry, &mut next);
+        let drive = shown::of(table, decision, &entry);
+        next.told.extend(table.journal.note(&decision.order, &drive));
+        next.arrived |= show(table, drive);
+        table.entries.insert(id, entry);
+    }
+    next.plugged.iter().for_each(|(id, _)| table.reserve(id));
+    table.journal.keep(&there);
+    mark_absent(table, &there);
+    let orphans = table.orphans();
+    next.stale = orphans.difference(&table.stale).copied().collect();
+    table.stale = orphans;
+    next
+}
+
+/// Takes out what is mounted and not there any more.
+fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
+    let DriveTable { entries, devices, .. } = table;
+    let mut all = Vec::new();
+    for (id, entry) in entries {
+        if let Some(mount) = entry.mount.take_if(|mount| !mount.stands(devices)) {
+            entry.problem = PULLED.to_owned();
+            entry.due = false;
+            all.push((id.clone(), mount));
+        }
+    }
+    all
+}
+
+/// What the policy orders for one drive.
+fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut DriveEntry, next: &mut Next) {
+    match &decision.order {
+        Action::Unlock(_) | Action::Mount(_) if !entry.lock.taken() && entry.tried != decision.devices => {
+            entry.tried.clone_from(&decision.devices);
+            next.steps.push(id.clone());
+        }
+        Action::Backup => {
+            entry.served = true;
+            let enrolment = table.enrolment(id);
+            let goes = |rule: &&crate::config::BackupRule| {
+                rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|drive| super::table::goes(rule, drive))
+            };
+            let names = table.config.backups.iter().filter(goes).map(|rule| rule.name.as_str().to_owned()).collect();
+            next.plugged.push((id.clone(), names));
+        }
+        Action::Unlock(_)
+        | Action::Mount(_)
+        | Action::Show
+        | Action::Leave
+        | Action::Refuse(_)
+        | Action::AwaitSecret(_) => {}
+    }
+}
+
+/// A release that failed is tried again when other devices are there, or when the mounts are others.
+fn retry_release(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut DriveEntry, next: &mut Next) {
+    if entry.failed_with.is_none() || entry.lock.taken() || table.reservations(id) > 0 {
+        return;
+    }
+    let devices = table.devices_of(decision);
+    if entry.failed_with.as_ref() != Some(&devices) {
+        entry.failed_with = Some(devices);
+        next.releases.push(id.clone());
+    }
+}
+
+/// Shows it as it is; answers whether it was not shown.
+fn show(table: &mut DriveTable, drive: Drive) -> bool {
+    if let Some(known) = table.shown.get(&drive.id) {
+        known.send_if_modified(|known| {
+            let other = *known != drive;
+            if other {
+                *known = drive;
+            }
+            other
+        });
+        return false;
+    }
+    table.shown.insert(drive.id.clone(), watch::Sender::new(drive));
+    true
+}
+
+/// What is not there any more is not shown, unless it was made safe a while ago.
+fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
+    let now = Instant::now();
+    let DriveTable { config, enrolments, entries, shown, .. } = table;
+    for (id, entry) in entries.iter_mut().filter(|(id, _)| !there.contains(*id)) {
+        entry.absent = true;
+        if entry.expires().is_some_and(|at| at > now) {
+            if let Some(shown) = shown.get(id) {
+                let known = id.enrolment().and_then(|id| enrolments.iter().find(|other| other.id == id));
+                let replaced = known.map(|known| shown::replaced(config, known)).unwrap_or_default();
+                shown.send_if_modified(|drive| {
+                    let other = !drive.is.device.is_empty();
+                    drive.is.device.clear();
+                    drive.is.state = DriveState::Safe;
+                    drive.is.problem = replaced::after(entry.condition.sentence().to_owned(), replaced);
+                    other
+                });
+            }
+        } else if !(entry.released && entry.lock.taken()) {
+            // One that is being switched off goes before it is known to be safe; the review after that decides.
+            entry.safe = None;
+            shown.remove(id);
+        }
+    }
+    entries.retain(|_, entry| !entry.absent || entry.safe.is_some() || entry.lock.taken() || entry.leased > 0);
+    shown.retain(|id, _| entries.contains_key(id));
+}
+
+/// Takes a pulled drive's mount out of sight, and closes its containers when nobody uses them any more.
+fn clear(id: &DriveId, mount: &Mount) {
+    let told = |done: Result<()>| {
+        if let Err(error) = done {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "after the drive was unplugged: {error}");
+        }
+    };
+    told(mount.mounted.detach());
+    for luks in &mount.luks {
+        told(Cryptsetup::find().and_then(|tool| tool.close_deferred(*luks)));
+    }
+}
+
+/// Closes what was open when its device was pulled, and not mounted.
+fn close(luks: Uuid) {
+    if let Err(error) = Cryptsetup::find().and_then(|tool| tool.close_deferred(luks)) {
+        tracing::warn!("after a drive was unplugged: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The next steps and the shown drives while drives are attached and detached.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::Config;
+use crate::device::{BlockDevice, Bus, Content, Mapping, mapping_name};
+use crate::enrolment::{Enrolment, Member};
+
+/// A USB disk with filesystem 10 on its device 11.
+fn disk() -> BlockDevice {
+    let text = |number| Uuid::from_u128(number).to_string();
+    let content = Content { kind: "btrfs".to_owned(), uuid: text(10), sub_uuid: text(11), label: "Blue".to_owned() };
+    BlockDevice {
+        node: Path::new("/dev/sdb").to_owned(),
+        devnum: 1,
+        syspath: Path::new("/sys/devices/x/block/sdb").to_owned(),
+        diskseq: 1,
+        bus: Bus::Usb,
+        removable: false,
+        model: "Disk".to_owned(),
+        serial: "S".to_owned(),
+        id_path: String::new(),
+        size: 1000,
+        partition: None,
+        content: Some(content),
+        mapping: None,
+        loop_file: None,
+    }
+}
+
+fn table(enrolled: bool) -> DriveTable {
+    let member = Member { device: Uuid::from_u128(11), luks: None, serial: "S".to_owned(), size: 1000 };
+    let enrolment = Enrolment::new(Uuid::from_u128(10), "Blue".to_owned(), vec![member], 1);
+    let mut table = DriveTable::new(Config::default(), if enrolled { vec![enrolment] } else { Vec::new() });
+    table.devices.insert(disk().syspath, disk());
+    table
+}
+
+#[test]
+fn an_unenrolled_drive_is_only_shown() {
+    let mut table = table(false);
+    let next = look(&mut table);
+    assert!(next.arrived && next.steps.is_empty());
+    let shown = table.shown.values().next().expect("shown").subscribe();
+    assert_eq!((shown.borrow().label.as_str(), shown.borrow().device.as_str()), ("Blue", "sdb"));
+    assert!(!look(&mut table).arrived);
+    table.devices.clear();
+    look(&mut table);
+    assert!(shown.has_changed().is_err() && table.entries.is_empty());
+}
+
+#[test]
+fn a_failed_action_is_retried_only_after_a_change() {
+    let mut table = table(true);
+    assert_eq!(look(&mut table).steps.len(), 1);
+    assert!(look(&mut table).steps.is_empty());
+    let devices = std::mem::take(&mut table.devices);
+    look(&mut table);
+    table.devices = devices;
+    assert_eq!(look(&mut table).steps.len(), 1);
+}
+
+#[test]
+fn a_failed_release_is_retried_when_devices_or_mounts_changed() {
+    let mut table = table(true);
+    look(&mut table);
+    let id = table.entries.keys().next().expect("an entry").clone();
+    let is_tried = |table: &mut DriveTable| look(table).releases == [id.clone()];
+    table.entries.get_mut(&id).expect("an entry").failed_with = Some(vec![disk()]);
+    assert!(!is_tried(&mut table), "with the same devices");
+    table.devices.insert(disk().syspath, BlockDevice { model: "Other".to_owned(), ..disk() });
+    assert!(is_tried(&mut table));
+    assert!(!is_tried(&mut table), "once");
+    table.entries.get_mut(&id).expect("an entry").failed_with = Some(Vec::new());
+    table.reserve(&id);
+    assert!(!is_tried(&mut table), "while it is needed");
+    assert!(table.end_reservation(&id) && is_tried(&mut table));
+}
+
+#[test]
+fn a_container_that_is_open_when_its_device_goes_is_closed_once() {
+    let mut table = table(true);
+    let luks = Uuid::from_u128(20);
+    table.enrolments[0].members[0].luks = Some(luks);
+    let content = Content {
+        kind: "crypto_LUKS".to_owned(),
+        uuid: luks.to_string(),
+        sub_uuid: String::new(),
+        label: String::new(),
+    };
+    let container = BlockDevice { content: Some(content), ..disk() };
+    let mapping = Mapping { name: mapping_name(luks), luks: Some(luks), over: Some("sdb".to_owned()) };
+    let open = BlockDevice {
+        node: Path::new("/dev/dm-0").to_owned(),
+        syspath: Path::new("/sys/devices/virtual/block/dm-0").to_owned(),
+        bus: Bus::Mapper,
+        mapping: Some(mapping),
+        ..disk()
+    };
+    table.devices = [container.clone(), open.clone()].map(|facts| (facts.syspath.clone(), facts)).into();
+    assert!(look(&mut table).stale.is_empty(), "its device is there");
+    table.devices.remove(&container.syspath);
+    assert_eq!(look(&mut table).stale, [luks]);
+    assert!(look(&mut table).stale.is_empty(), "told twice");
+    table.devices.remove(&open.syspath);
+    look(&mut table);
+    // Another's mapping is not ours to close.
+    let mapping = Mapping { name: "luks-x".to_owned(), luks: Some(luks), over: None };
+    table.devices.insert(open.syspath.clone(), BlockDevice { mapping: Some(mapping), ..open });
+    assert!(look(&mut table).stale.is_empty());
+}
+
+#[tokio::test]
+async fn a_drive_stays_visible_while_it_is_powered_off() {
+    let mut table = table(true);
+    look(&mut table);
+    let id = DriveId::from(table.enrolments[0].id);
+    let lock = table.entries[&id].lock.clone();
+    let guard = lock.acquire().await.expect("the turn");
+    table.entries.get_mut(&id).expect("a card").released = true;
+    table.devices.clear();
+    look(&mut table);
+    let shown = table.shown[&id].subscribe();
+    table.entries.get_mut(&id).expect("a card").safe = Some(Instant::now());
+    drop(guard);
+    look(&mut table);
+    assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
+}
+
+#[test]
+fn a_safe_detached_drive_shows_no_old_problem() {
+    let mut table = table(true);
+    look(&mut table);
+    let id = DriveId::from(table.enrolments[0].id);
+    table.entries.get_mut(&id).expect("a card").problem = "sdb is in use".to_owned();
+    look(&mut table);
+    let shown = table.shown[&id].subscribe();
+    assert_eq!(shown.borrow().problem, "sdb is in use");
+    let entry = table.entries.get_mut(&id).expect("a card");
+    (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, String::new());
+    table.devices.clear();
+    look(&mut table);
+    assert_eq!((&shown.borrow().state, shown.borrow().problem.as_str()), (&DriveState::Safe, ""));
+}
+
+#[test]
+fn a_safe_drive_stays_visible_after_unplugging() {
+    let mut table = table(true);
+    look(&mut table);
+    let id = DriveId::from(table.enrolments[0].id);
+    let entry = table.entries.get_mut(&id).expect("a card");
+    (entry.safe, entry.released) = (Some(Instant::now()), true);
+    assert!(look(&mut table).steps.is_empty());
+    let shown = table.shown[&id].subscribe();
+    assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, "sdb"));
+    let devices = std::mem::take(&mut table.devices);
+    look(&mut table);
+    assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
+    assert!(table.entries[&id].expires().is_some());
+    table.devices = devices;
+    let next = look(&mut table);
+    assert_eq!((next.steps.len(), &shown.borrow().state), (1, &DriveState::Present));
+}

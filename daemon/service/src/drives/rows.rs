@@ -1,0 +1,104 @@
+//! Which backups are due, and the last good one on each drive.
+
+use crate::types::BackupStatus;
+
+use super::DriveId;
+use super::handle::DriveManager;
+use super::replaced;
+use super::table::{DriveTable, goes};
+use crate::backups::{Known, Pin, SharedSnapshot};
+use crate::config::{BackupRule, Schedule, WorkerRule};
+use crate::enrolment::Enrolment;
+
+impl DriveManager {
+    /// The configured backup of this name, and how workers run.
+    pub(crate) fn rule(&self, name: &str) -> Option<(BackupRule, WorkerRule)> {
+        let table = self.lock();
+        let rule = table.config.backup(name)?.clone();
+        Some((rule, table.config.worker))
+    }
+}
+
+/// A row for each backup and enrolled drive that it goes to; one without a drive for a backup that goes to none.
+pub(super) fn rows(table: &DriveTable) -> Vec<BackupStatus> {
+    let mut rows = Vec::new();
+    for rule in &table.config.backups {
+        let before = rows.len();
+        let drives = table.enrolments.iter().filter(|enrolment| goes(rule, enrolment));
+        rows.extend(drives.map(|enrolment| row(table, rule, enrolment)));
+        if rows.len() == before {
+            let problem = "it has no enrolled drive; enrol one, or correct drives in the configuration".to_owned();
+            rows.push(BackupStatus { problem: Some(problem), ..named(rule) });
+        }
+    }
+    rows
+}
+
+/// What is remembered of a backup on the drive.
+///
+/// # Errors
+/// It cannot be read. Whoever thins without knowing it could delete what the drive needs.
+pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<Known, String> {
+    let read = match (enrolment.shared.get(backup), enrolment.pins.get(backup)) {
+        (Some(value), _) => serde_json::from_value(value.clone()),
+        (None, Some(pin)) => serde_json::from_value::<Pin>(pin.clone()).map(Known::from),
+        (None, None) => Ok(Known::default()),
+    };
+    read.map_err(|error| {
+        let Enrolment { label, id, .. } = enrolment;
+        format!(
+            "cannot read which snapshots the drive \"{label}\" needs for the next backup \"{backup}\" ({error}); \
+             nothing was backed up, because pruning could delete them. If a newer butterdock wrote the record, \
+             update butterdock; otherwise run butterdock forget {id} and enrol the drive again"
+        )
+    })
+}
+
+/// What was restored from the drive. What cannot be read costs a transfer of everything, and nothing else.
+pub(super) fn restored(enrolment: &Enrolment) -> Vec<SharedSnapshot> {
+    serde_json::from_value(enrolment.restored.clone()).unwrap_or_default()
+}
+
+fn named(rule: &BackupRule) -> BackupStatus {
+    BackupStatus { name: rule.name.as_str().to_owned(), ..BackupStatus::default() }
+}
+
+fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupStatus {
+    let id = DriveId::from(enrolment.id);
+    let shown = table.shown.get(&id).map(|shown| shown.borrow().clone());
+    let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
+    let known = known(enrolment, rule.name.as_str());
+    // A drive that is away is not shown, and has what is written down of it.
+    let away = || replaced::sentence(enrolment, [rule.name.as_str()]);
+    let problem = shown.map_or_else(away, |drive| drive.is.problem);
+    let last = known.as_ref().ok().and_then(Known::newest).and_then(|newest| u64::try_from(newest.time).ok());
+    BackupStatus {
+        due: rule.schedule == Schedule::OnPlug,
+        drive: Some(id.as_str().to_owned()),
+        drive_label: Some(enrolment.label.clone()),
+        attached: Some(attached),
+        last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
+        problem: known.err().or(Some(problem)).filter(|problem| !problem.is_empty()),
+        ..named(rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_unreadable_pin_record_is_an_error() {
+        let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
+        assert_eq!(known(&blue, "home"), Ok(Known::default()), "one that was never backed up to needs nothing");
+        blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));
+        let text = known(&blue, "home").expect_err("unreadable");
+        assert!(text.contains("\"Blue\"") && text.contains("nothing was backed up"), "{text}");
+        assert!(text.contains(&format!("butterdock forget {}", blue.id)), "{text}");
+        assert_eq!(known(&blue, "etc"), Ok(Known::default()), "other backups are not concerned");
+        blue.shared.insert("home".to_owned(), serde_json::json!({ "sources": 5 }));
+        assert!(known(&blue, "home").is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! The public properties of a drive.
+
+use crate::types::{DriveProperties, DriveState};
+
+use super::DriveId;
+use super::replaced;
+use super::table::{DriveEntry, DriveTable, goes};
+use crate::config::Config;
+use crate::device::{BlockDevice, Bus};
+use crate::enrolment::Enrolment;
+use crate::policy::{Action, Decision};
+
+/// What is shown of a drive. It holds no path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// What callers call it.
+    pub id: DriveId,
+    /// Everything else, as the bus has it.
+    pub is: DriveProperties,
+}
+
+impl std::ops::Deref for Drive {
+    type Target = DriveProperties;
+
+    fn deref(&self) -> &DriveProperties {
+        &self.is
+    }
+}
+
+/// The drive of this verdict.
+pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) -> Drive {
+    let id = DriveId::from(&decision.id);
+    let enrolment = id.enrolment().and_then(|id| table.enrolments.iter().find(|other| other.id == id));
+    let devices: Vec<&BlockDevice> =
+        table.devices.values().filter(|facts| decision.devices.contains(&facts.node)).collect();
+    let container = devices.iter().find(|facts| is_container(facts)).copied();
+    // The disk or its container before the mapping over it, which has neither serial nor bus.
+    let outer = container.or_else(|| devices.iter().find(|facts| facts.bus != Bus::Mapper).copied());
+    let open = table.devices.values().find(|facts| {
+        let over = facts.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
+        container.is_some_and(|container| over == Some(container.name()))
+    });
+    let inner = if container.is_some() { open } else { outer };
+    let content = inner.and_then(|facts| facts.content.as_ref());
+    let problem = match &decision.order {
+        Action::Refuse(sentence) => sentence.public().to_owned(),
+        Action::Show
+        | Action::Leave
+        | Action::AwaitSecret(_)
+        | Action::Unlock(_)
+        | Action::Mount(_)
+        | Action::Backup => entry.problem(),
+    };
+    let replaced = enrolment.map(|enrolment| replaced(&table.config, enrolment)).unwrap_or_default();
+    let is = DriveProperties {
+        label: label(content.map(|content| content.label.as_str()), enrolment),
+        model: outer.map(|facts| facts.model.clone()).unwrap_or_default(),
+        serial: outer.map(|facts| facts.serial.clone()).unwrap_or_default(),
+        bus: outer.map_or("", |facts| word(facts.bus)).to_owned(),
+        device: outer.map(|facts| facts.name().to_owned()).unwrap_or_default(),
+        size: outer.map_or(0, |facts| facts.size),
+        free: entry.free,
+        filesystem_type: content.map(|content| content.kind.clone()).unwrap_or_default(),
+        filesystem_uuid: enrolment
+            .map(|enrolment| enrolment.filesystem.to_string())
+            .or_else(|| content.map(|content| content.uuid.clone()))
+            .unwrap_or_default(),
+        encrypted: container.is_some(),
+        state: state(entry, container.is_some(), open.is_some()),
+        problem: replaced::after(problem, replaced),
+        enrolled: enrolment.is_some(),
+        last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
+        backups: enrolment.map(|enrolment| backups(&table.config, enrolment)).unwrap_or_default(),
+    };
+    Drive { id, is }
+}
+
+/// The names of the backups that go to it.
+fn backups(config: &Config, enrolment: &Enrolment) -> Vec<String> {
+    let rules = config.backups.iter().filter(|rule| goes(rule, enrolment));
+    rules.map(|rule| rule.name.as_str().to_owned()).collect()
+}
+
+/// What is wrong with the snapshots on it; empty where nothing is.
+pub(super) fn replaced(config: &Config, enrolment: &Enrolment) -> String {
+    replaced::sentence(enrolment, backups(config, enrolment).iter().map(String::as_str))
+}
+
+fn state(entry: &DriveEntry, encrypted: bool, open: bool) -> DriveState {
+    if entry.safe.is_some() {
+        return DriveState::Safe;
+    }
+    match (&entry.mount, entry.leased > 0) {
+        (_, true) => DriveState::Busy,
+        (Some(_), false) => DriveState::Mounted,
+        (None, false) if !encrypted => DriveState::Present,
+        (None, false) if open => DriveState::Unlocked,
+        (None, false) => DriveState::Locked,
+    }
+}
+
+/// As it is written on the filesystem now; what it was called at its enrolment while that cannot be read.
+fn label(now: Option<&str>, enrolment: Option<&Enrolment>) -> String {
+    now.or_else(|| enrolment.map(|enrolment| enrolment.label.as_str())).unwrap_or_default().to_owned()
+}
+
+fn is_container(facts: &BlockDevice) -> bool {
+    facts.content.as_ref().is_some_and(|content| content.kind == "crypto_LUKS")
+}
+
+fn word(bus: Bus) -> &'static str {
+    match bus {
+        Bus::Usb => "usb",
+        Bus::Ata => "ata",
+        Bus::Scsi => "scsi",
+        Bus::Nvme => "nvme",
+        Bus::Mmc => "mmc",
+        Bus::Virtio => "virtio",
+        Bus::Loop => "loop",
+        Bus::Mapper | Bus::Other => "",
+    }
+}

@@ -1,0 +1,253 @@
+//! The table of drives: everything that is known about each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::drive_lock::DriveLock;
+use super::journal::Journal;
+use super::{Condition, Drive, DriveId};
+use crate::config::{BackupRule, Config, Schedule};
+use crate::device::{BlockDevice, mapping_name};
+use crate::drives::Mounted;
+use crate::enrolment::Enrolment;
+use crate::policy::{self, Decision, DriveUse, PolicyInput};
+
+/// A drive that is safe and was unplugged is shown for so long.
+const SAFE: Duration = Duration::from_secs(600);
+
+/// The picture. The order of nothing in it matters but that of the enrolments.
+#[derive(Debug)]
+pub(super) struct DriveTable {
+    pub(super) config: Config,
+    pub(super) enrolments: Vec<Enrolment>,
+    /// By syspath.
+    pub(super) devices: BTreeMap<PathBuf, BlockDevice>,
+    pub(super) entries: BTreeMap<DriveId, DriveEntry>,
+    /// How many need a drive, those who wait for it too; without those that nobody needs.
+    reservations: BTreeMap<DriveId, usize>,
+    pub(super) shown: BTreeMap<DriveId, watch::Sender<Drive>>,
+    pub(super) journal: Journal,
+    /// Containers whose device went while they were open and not mounted, and that are told to be closed.
+    pub(super) stale: BTreeSet<Uuid>,
+}
+
+/// What is going on with one drive since it was plugged in.
+#[derive(Debug)]
+pub(super) struct DriveEntry {
+    pub(super) lock: DriveLock,
+    pub(super) mount: Option<Arc<Mount>>,
+    /// How many jobs, and callers who look at it, hold it.
+    pub(super) leased: usize,
+    /// Whether it is being made safe: who only looks at it ends then.
+    pub(super) removal: watch::Sender<bool>,
+    /// The backups that begin with a plug have been told of, or somebody took it in hand.
+    pub(super) served: bool,
+    /// It was let go: nothing is done by itself until the next plug.
+    pub(super) released: bool,
+    /// Somebody asked for it to be mounted: no backup's end unmounts it.
+    pub(super) kept: bool,
+    /// Whether it is released when nobody needs it any more: a lease mounted it, a job used it, or its last release failed.
+    pub(super) due: bool,
+    /// The devices that were there when its release failed: with the same it is not tried again before the next use.
+    pub(super) failed_with: Option<Vec<BlockDevice>>,
+    /// Since when it can be unplugged.
+    pub(super) safe: Option<Instant>,
+    /// None of its devices is there.
+    pub(super) absent: bool,
+    /// What went wrong last; empty where nothing did.
+    pub(super) problem: String,
+    /// What it had come to when it was unmounted last.
+    pub(super) condition: Condition,
+    /// What was there when it went wrong: nothing is tried again by itself with the same.
+    pub(super) tried: Vec<PathBuf>,
+    /// Bytes; 0 unknown.
+    pub(super) free: u64,
+}
+
+/// A drive that we mounted.
+#[derive(Debug)]
+pub(super) struct Mount {
+    pub(super) mounted: Mounted,
+    /// What it was mounted from.
+    pub(super) nodes: Vec<PathBuf>,
+    /// All that must stay for it to work, containers too: node, number, and the kernel's count of disks.
+    pub(super) under: Vec<(PathBuf, u64, u64)>,
+    /// The containers that were opened for it.
+    pub(super) luks: Vec<Uuid>,
+    /// Turns true when it was pulled out.
+    pub(super) gone: watch::Sender<bool>,
+}
+
+impl DriveEntry {
+    pub(super) fn new() -> Self {
+        Self {
+            lock: DriveLock::new(),
+            mount: None,
+            leased: 0,
+            removal: watch::Sender::new(false),
+            served: false,
+            released: false,
+            kept: false,
+            due: false,
+            failed_with: None,
+            safe: None,
+            absent: false,
+            problem: String::new(),
+            condition: Condition::Sound,
+            tried: Vec::new(),
+            free: 0,
+        }
+    }
+
+    /// Somebody takes it in hand: what was is forgotten.
+    pub(super) fn take_in_hand(&mut self) {
+        self.released = false;
+        self.safe = None;
+        self.problem.clear();
+        self.tried.clear();
+        self.failed_with = None;
+    }
+
+    /// It was plugged in again: all that was before is over, but for who holds it, and what only a mount shows to be over.
+    pub(super) fn replug(&mut self) {
+        let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);
+        let removal = self.removal.clone();
+        *self = Self { lock, leased, removal, condition, ..Self::new() };
+    }
+
+    /// What is wrong with it; empty where nothing is.
+    pub(super) fn problem(&self) -> String {
+        if self.problem.is_empty() { self.condition.sentence().to_owned() } else { self.problem.clone() }
+    }
+
+    /// When it is shown no more, though none of its devices is there.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        self.safe.filter(|_| self.absent)?.checked_add(SAFE)
+    }
+}
+
+impl DriveTable {
+    pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
+        let (devices, entries, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (journal, stale) = (Journal::default(), BTreeSet::new());
+        Self { config, enrolments, devices, entries, reservations: BTreeMap::new(), shown, journal, stale }
+    }
+
+    /// One more needs the drive.
+    pub(super) fn reserve(&mut self, id: &DriveId) {
+        let count = self.reservations.entry(id.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// One fewer needs the drive; answers whether it was the last one.
+    pub(super) fn end_reservation(&mut self, id: &DriveId) -> bool {
+        let Some(count) = self.reservations.get_mut(id) else { return true };
+        *count = count.saturating_sub(1);
+        let is_last = *count == 0;
+        if is_last {
+            self.reservations.remove(id);
+        }
+        is_last
+    }
+
+    /// How many need the drive.
+    pub(super) fn reservations(&self, id: &DriveId) -> usize {
+        self.reservations.get(id).copied().unwrap_or_default()
+    }
+
+    /// The devices of a drive that is there, as they are now.
+    pub(super) fn devices_of(&self, decision: &Decision) -> Vec<BlockDevice> {
+        self.behind(&decision.devices).into_iter().cloned().collect()
+    }
+
+    /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
+    pub(super) fn decisions(&self, own: Option<&DriveId>) -> Vec<Decision> {
+        let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
+        let on_plug =
+            |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
+        let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
+        let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
+        let devices: Vec<BlockDevice> = self.devices.values().cloned().collect();
+        let standing: Vec<DriveUse> =
+            self.entries.iter().filter_map(|(id, entry)| drive_use(id, entry, own == Some(id))).collect();
+        policy::decisions(&PolicyInput {
+            rules: &self.config.drives.matches,
+            on_plug: &on_plug,
+            keys: &keys,
+            enrolments: &self.enrolments,
+            devices: &devices,
+            standing: &standing,
+        })
+    }
+
+    /// The verdict on one drive; none where it is not there.
+    pub(super) fn decision(&self, id: &DriveId) -> Option<Decision> {
+        self.decisions(Some(id)).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
+    }
+
+    /// The devices behind nodes.
+    pub(super) fn behind(&self, nodes: &[PathBuf]) -> Vec<&BlockDevice> {
+        nodes.iter().filter_map(|node| self.devices.values().find(|facts| facts.node == *node)).collect()
+    }
+
+    /// The containers of enrolled drives that we opened, whose devices are gone: nothing is mounted from them.
+    pub(super) fn orphans(&self) -> BTreeSet<Uuid> {
+        let idle = |enrolment: &&Enrolment| {
+            let entry = self.entries.get(&DriveId::from(enrolment.id));
+            entry.is_none_or(|entry| entry.mount.is_none() && entry.leased == 0 && !entry.lock.taken())
+        };
+        let members = self.enrolments.iter().filter(idle).flat_map(|enrolment| &enrolment.members);
+        let is_there = |luks: Uuid| self.devices.values().any(|device| device.luks() == Some(luks));
+        let is_open = |luks: Uuid| {
+            let mut mappings = self.devices.values().filter_map(|device| device.mapping.as_ref());
+            mappings.any(|mapping| mapping.luks == Some(luks) && mapping.name == mapping_name(luks))
+        };
+        members.filter_map(|member| member.luks).filter(|luks| is_open(*luks) && !is_there(*luks)).collect()
+    }
+
+    pub(super) fn enrolment(&self, id: &DriveId) -> Option<&Enrolment> {
+        let id = id.enrolment()?;
+        self.enrolments.iter().find(|enrolment| enrolment.id == id)
+    }
+
+    /// Takes over what was written down of an enrolment, a new one too.
+    pub(super) fn note(&mut self, enrolment: Enrolment) {
+        match self.enrolments.iter_mut().find(|known| known.id == enrolment.id) {
+            Some(known) => *known = enrolment,
+            None => self.enrolments.push(enrolment),
+        }
+    }
+}
+
+impl Mount {
+    /// Whether everything that it lies on is still there.
+    pub(super) fn stands(&self, devices: &BTreeMap<PathBuf, BlockDevice>) -> bool {
+        let there = |(node, devnum, count): &(PathBuf, u64, u64)| {
+            let same = |facts: &BlockDevice| facts.node == *node && facts.devnum == *devnum && facts.diskseq == *count;
+            devices.values().any(same)
+        };
+        self.under.iter().all(there)
+    }
+}
+
+/// Whether a backup goes to a drive, by its id or label.
+pub(super) fn goes(rule: &BackupRule, enrolment: &Enrolment) -> bool {
+    let id = enrolment.id.to_string();
+    rule.drives.iter().any(|name| *name == id || *name == enrolment.label)
+}
+
+fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<DriveUse> {
+    let mounted = entry.mount.as_ref().map(|mount| mount.nodes.clone());
+    Some(DriveUse {
+        enrolment: id.enrolment()?,
+        mounted: mounted.unwrap_or_default(),
+        busy: entry.leased > 0 || (entry.lock.taken() && !own),
+        served: entry.served,
+        released: entry.released,
+    })
+}

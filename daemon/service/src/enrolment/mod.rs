@@ -1,0 +1,374 @@
+//! The record of an enrolled drive: one file for each, written atomically.
+
+mod claims;
+mod machine;
+pub(crate) mod token;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use claims::Claims;
+
+use crate::device::{BlockDevice, Error, Result};
+use crate::durable;
+
+/// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
+/// each backup it remembers the newest shared snapshot alone.
+const VERSION: u32 = 2;
+const OLDER: u32 = 1;
+/// An enrolment has some thousand bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// A filesystem that an administrator has said belongs to this machine. Times are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Enrolment {
+    version: u32,
+    /// Never used again.
+    pub id: Uuid,
+    /// What a person called the filesystem then.
+    pub label: String,
+    /// The filesystem's uuid.
+    pub filesystem: Uuid,
+    /// Its devices, all of them.
+    pub members: Vec<Member>,
+    /// What the token on the drive said when it was last here.
+    pub nonce: Uuid,
+    /// What was about to be written there; valid too, in case the power went in between.
+    #[serde(default)]
+    pub next_nonce: Option<Uuid>,
+    /// When it was enrolled.
+    pub enrolled: u64,
+    /// When the last good backup ended; 0 before the first.
+    #[serde(default)]
+    pub last_backup: u64,
+    /// What version 1 remembered of each backup; gone when the backup was made once more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<String, serde_json::Value>,
+    /// For each backup what the drive and this machine share; the backups write it and read it.
+    #[serde(default)]
+    pub shared: BTreeMap<String, serde_json::Value>,
+    /// The same of what was restored from it.
+    #[serde(default)]
+    pub restored: serde_json::Value,
+    /// The backups whose snapshots on the drive were replaced elsewhere, until one of them is an increment again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub replaced: BTreeSet<String>,
+}
+
+/// One device of an enrolled filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// The device's own uuid (`UUID_SUB`).
+    pub device: Uuid,
+    /// The container around it, where it is encrypted.
+    #[serde(default)]
+    pub luks: Option<Uuid>,
+    /// Of the container where there is one; empty where the maker gave none.
+    pub serial: String,
+    /// Bytes; of the container where there is one.
+    pub size: u64,
+}
+
+impl Member {
+    /// The device as it is now, with its container where it is encrypted; none of what is no btrfs.
+    pub(crate) fn of(device: &BlockDevice, container: Option<&BlockDevice>) -> Option<Self> {
+        let outer = container.unwrap_or(device);
+        Some(Self {
+            device: device.btrfs()?.1,
+            luks: container.and_then(BlockDevice::luks),
+            serial: outer.serial.clone(),
+            size: outer.size,
+        })
+    }
+}
+
+impl Enrolment {
+    /// A new one. The token is written afterwards, and only then has it begun.
+    pub(crate) fn new(filesystem: Uuid, label: String, members: Vec<Member>, now: u64) -> Self {
+        Self {
+            version: VERSION,
+            id: Uuid::new_v4(),
+            label,
+            filesystem,
+            members,
+            nonce: Uuid::new_v4(),
+            next_nonce: None,
+            enrolled: now,
+            last_backup: 0,
+            pins: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            restored: serde_json::Value::Null,
+            replaced: BTreeSet::new(),
+        }
+    }
+}
+
+/// The enrolments on disk, in `<state>/drives`. Every call blocks. One service uses them: the history's lock sees to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Register {
+    folder: PathBuf,
+    claims: Claims,
+    /// This machine, as drives have it.
+    machine: Uuid,
+    /// Held by a change from before it reads until it has written.
+    changing: Arc<Mutex<()>>,
+    /// What was written last of each.
+    written: Arc<Mutex<BTreeMap<Uuid, Enrolment>>>,
+}
+
+impl Register {
+    /// Opens it, and makes the folder where there is none.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub(crate) fn open(state: &Path) -> Result<Self> {
+        let folder = state.join("drives");
+        let opening = || Error::system(format!("opening {}", folder.display()));
+        // Nonces are root's alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(opening())?;
+        durable::sweep(&folder).map_err(opening())?;
+        let machine =
+            machine::id(state).map_err(Error::system(format!("opening {}", state.join("machine").display())))?;
+        let register =
+            Self { folder, claims: Claims::below(state), machine, changing: Arc::default(), written: Arc::default() };
+        let (enrolments, _) = register.list()?;
+        register.lock().extend(enrolments.into_iter().map(|enrolment| (enrolment.id, enrolment)));
+        register.claim();
+        Ok(register)
+    }
+
+    /// The id of this machine.
+    pub(crate) fn machine(&self) -> Uuid {
+        self.machine
+    }
+
+    /// All enrolments, and a sentence for each file that is none. Such a file stays where it is, and its drive is not enrolled until
+    /// the file is mended: nothing is mounted meanwhile.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn list(&self) -> Result<(Vec<Enrolment>, Vec<String>)> {
+        let listing = || Error::system(format!("reading {}", self.folder.display()));
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.folder).map_err(listing())? {
+            let path = entry.map_err(listing())?.path();
+            let Some(id) = id_of(&path) else { continue };
+            match read(&path, id) {
+                Ok(enrolment) => good.push(enrolment),
+                Err(what) => bad.push(format!("{}: {what}", path.display())),
+            }
+        }
+        good.sort_by_key(|enrolment| (enrolment.enrolled, enrolment.id));
+        Ok((good, bad))
+    }
+
+    /// What was written down of one last.
+    pub(crate) fn written(&self, id: Uuid) -> Option<Enrolment> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Writes one down, in place of what was written of it before.
+    ///
+    /// # Errors
+    /// The disk is full, read-only or gone. What was written before stays.
+    pub(crate) fn write(&self, enrolment: &Enrolment) -> Result<()> {
+        let _changing = self.changing();
+        self.write_now(enrolment)
+    }
+
+    /// Changes what is written of one, and answers with what is written then. Changes are made one at a time: none is lost.
+    ///
+    /// # Errors
+    /// It is not enrolled any more; or as for [`Self::write`].
+    pub(crate) fn change(&self, id: Uuid, change: impl FnOnce(&mut Enrolment)) -> Result<Enrolment> {
+        let _changing = self.changing();
+        let before = self.written(id).ok_or_else(|| Error::refused("the drive is not enrolled any more"))?;
+        let mut enrolment = before.clone();
+        change(&mut enrolment);
+        if enrolment != before {
+            self.write_now(&enrolment)?;
+        }
+        Ok(enrolment)
+    }
+
+    /// Forgets one. The token stays on the drive and means nothing.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be removed.
+    pub(crate) fn forget(&self, id: Uuid) -> Result<()> {
+        let _changing = self.changing();
+        let file = self.file(id);
+        let forgotten = durable::remove(&file);
+        if !file.exists() {
+            self.lock().remove(&id);
+        }
+        self.claim();
+        forgotten.map_err(Error::system(format!("forgetting {}", self.file(id).display())))
+    }
+
+    fn write_now(&self, enrolment: &Enrolment) -> Result<()> {
+        let written = serde_json::to_vec_pretty(enrolment)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| durable::write(&self.file(enrolment.id), &bytes));
+        if written.is_ok() {
+            self.lock().insert(enrolment.id, enrolment.clone());
+        }
+        self.claim();
+        written.map_err(Error::system(format!("writing down the drive in {}", self.folder.display())))
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Enrolment>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has udev leave to us what is enrolled now.
+    fn claim(&self) {
+        if let Ok((enrolments, unreadable)) = self.list() {
+            self.claims.set(&enrolments, unreadable.is_empty());
+        }
+    }
+
+    fn file(&self, id: Uuid) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+}
+
+fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let bytes = durable::read(path, LARGEST)
+        .and_then(|bytes| bytes.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+        .map_err(|error| format!("it cannot be read ({error}); mend that, or remove it and enrol the drive again"))?;
+    let mistaken =
+        |error: serde_json::Error| format!("it is no enrolment ({error}); remove it and enrol the drive again");
+    let Versioned { version } = serde_json::from_slice(&bytes).map_err(mistaken)?;
+    if version != VERSION && version != OLDER {
+        return Err(format!("a butterdock of another version wrote it ({version}); update, or enrol the drive again"));
+    }
+    let enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(mistaken)?;
+    if enrolment.id != id || enrolment.members.is_empty() {
+        return Err("its content is not that of its name; remove it and enrol the drive again".to_owned());
+    }
+    Ok(Enrolment { version: VERSION, ..enrolment })
+}
+
+fn id_of(path: &Path) -> Option<Uuid> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
+    Uuid::try_parse(name).ok().filter(|id| id.to_string() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enrolment() -> Enrolment {
+        let member = Member { device: Uuid::new_v4(), luks: None, serial: "S".to_owned(), size: 1 << 30 };
+        Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_can_be_forgotten() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let mut one = enrolment();
+        register.write(&one).expect("written");
+        one.last_backup = 9;
+        one.shared.insert("home".to_owned(), serde_json::json!({"uuid": 1}));
+        register.write(&one).expect("written");
+        assert_eq!(register.list().expect("listed"), (vec![one.clone()], Vec::new()));
+        register.forget(one.id).expect("forgotten");
+        assert_eq!(register.list().expect("listed").0, []);
+        assert!(register.forget(one.id).is_err());
+    }
+
+    #[test]
+    fn changes_at_the_same_time_lose_nothing() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let one = enrolment();
+        register.write(&one).expect("written");
+        std::thread::scope(|scope| {
+            for backup in 0..8 {
+                let (register, id) = (register.clone(), one.id);
+                scope.spawn(move || {
+                    let learn = |enrolment: &mut Enrolment| enrolment.replaced.extend([backup.to_string()]);
+                    register.change(id, learn).expect("changed");
+                });
+            }
+        });
+        let (good, _) = register.list().expect("listed");
+        assert_eq!((good[0].replaced.len(), register.written(one.id).as_ref()), (8, good.first()));
+        register.forget(one.id).expect("forgotten");
+        assert!(register.change(one.id, |enrolment| enrolment.last_backup = 9).is_err());
+        assert_eq!(register.list().expect("listed").0, [], "a change brought back what was forgotten");
+    }
+
+    #[test]
+    fn another_version_is_refused_and_stays() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let one = Enrolment { version: 3, ..enrolment() };
+        register.write(&one).expect("written");
+        let (good, bad) = register.list().expect("listed");
+        assert!(
+            good.is_empty() && bad.len() == 1 && bad.iter().all(|what| what.contains("another version")),
+            "{bad:?}"
+        );
+        assert!(register.file(one.id).exists());
+    }
+
+    #[test]
+    fn version_1_records_are_written_as_version_2() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let mut one = enrolment();
+        one.pins.insert("home".to_owned(), serde_json::json!({"time": 1}));
+        let mut written = serde_json::to_value(&one).expect("written");
+        let fields = written.as_object_mut().expect("an object");
+        fields.insert("version".to_owned(), 1.into());
+        fields.retain(|name, _| name != "shared" && name != "restored");
+        fs::write(register.file(one.id), written.to_string()).expect("written");
+        assert_eq!(register.list().expect("listed"), (vec![one.clone()], Vec::new()));
+        register.write(&one).expect("written");
+        let text = fs::read_to_string(register.file(one.id)).expect("read");
+        assert!(text.contains("\"version\": 2"), "{text}");
+    }
+
+    #[test]
+    fn what_leads_elsewhere_or_never_ends_is_no_enrolment() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        std::os::unix::fs::symlink("/dev/zero", register.file(Uuid::new_v4())).expect("linked");
+        fs::File::create(register.file(Uuid::new_v4())).and_then(|file| file.set_len(1 << 40)).expect("made");
+        let (good, bad) = register.list().expect("listed");
+        assert!(good.is_empty() && bad.len() == 2, "{bad:?}");
+        assert!(bad.iter().all(|what| what.contains("cannot be read")), "{bad:?}");
+    }
+
+    #[test]
+    fn temporary_files_of_a_crash_are_removed() {
+        let state = tempfile::tempdir().expect("a folder");
+        let register = Register::open(state.path()).expect("opened");
+        let half = register.folder.join(format!(".{}.tmp", Uuid::new_v4()));
+        let untrusted_fd =
+            [register.folder.join("notes.txt"), register.folder.join(format!("{}.json", Uuid::new_v4()))];
+        for path in untrusted_fd.iter().chain([&half]) {
+            fs::write(path, "{").expect("written");
+        }
+        let register = Register::open(state.path()).expect("opened");
+        assert!(!half.exists() && untrusted_fd.iter().all(|path| path.exists()));
+        assert_eq!(register.list().expect("listed").1.len(), 1);
+    }
+}

@@ -1,0 +1,314 @@
+//! The token on a drive: it proves that the drive was enrolled on this machine, and has a nonce that changes at every
+//! visit, so that an older copy is detected.
+//!
+//! Each machine has its own token, in a file named by the machine's id, so that a visit to another machine does not
+//! change it. Proving the drive needs no write; a visit that may write changes the nonce:
+//!
+//! ```text
+//! state: next = new      durable, before the drive has it: after a power cut the drive has one of the two nonces
+//! drive: nonce = new     written to a temporary file, synced, renamed, the directory synced
+//! state: nonce = new     from now on the old nonce identifies a copy
+//! ```
+//!
+//! Until version 0.1 there was one file for all machines. The machine whose state proves that it wrote the file takes
+//! it over.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Enrolment, Register};
+use crate::device::node::small;
+use crate::device::{Error, Result};
+use crate::device::{Part, Sentence};
+
+/// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
+/// has this name alone.
+const NAME: &str = ".butterdock-drive";
+
+/// Whether the drive mounted at `root` is the enrolled one, which visits now: the word on it and in `register` changes.
+///
+/// # Errors
+/// The token is missing, another enrolment's, or older than it should be; or it cannot be written.
+pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
+    let (proved, nonce) = (prove(&root, enrolment, register.machine())?, Uuid::new_v4());
+    // Only the two words: what backups learned may be written down at the same time.
+    *enrolment = register.change(enrolment.id, |enrolment| {
+        enrolment.nonce = proved;
+        enrolment.next_nonce = Some(nonce);
+    })?;
+    write_anew(root, enrolment, register, nonce)
+}
+
+/// Writes the first token of a new enrolment, and the enrolment. What token of this machine was there is gone; those of others
+/// stay.
+///
+/// # Errors
+/// The drive or the state directory cannot be written.
+pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
+    let nonce = Uuid::new_v4();
+    enrolment.next_nonce = Some(nonce);
+    register.write(enrolment)?;
+    write_anew(root, enrolment, register, nonce)
+}
+
+/// What the file holds. Unknown members are skipped; identity is in these two.
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    id: Uuid,
+    nonce: Uuid,
+}
+
+/// A token is some hundred bytes; whatever is larger is none.
+const LARGEST: u64 = 4096;
+
+/// Whether the drive is the enrolled one, and the word on it: nothing is written.
+fn prove(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> {
+    let shown = shown(enrolment);
+    let token = match read(&root, &name(machine))? {
+        Some(token) => Some(token),
+        // That of another enrolment is another machine's, or was this one's before it forgot the drive.
+        None => read(&root, NAME)?.filter(|token| token.id == enrolment.id),
+    };
+    let Some(token) = token else {
+        return Err(Error::refused(Sentence::of(&[
+            Part::Sentence(&shown),
+            Part::Text(
+                " has no token of this machine: after its enrolment it was formatted, another drive was copied onto \
+                 it, or the file ",
+            ),
+            Part::Name(&name(machine)),
+            Part::Text(" was deleted or damaged; if it is yours, forget it and enrol it again"),
+        ])));
+    };
+    if token.id != enrolment.id {
+        let text = " was enrolled here again as another drive; forget it and enrol it again";
+        return Err(Error::refused(Sentence::of(&[Part::Sentence(&shown), Part::Text(text)])));
+    }
+    if token.nonce != enrolment.nonce && Some(token.nonce) != enrolment.next_nonce {
+        return Err(Error::refused(Sentence::of(&[
+            Part::Text("this is an older copy of "),
+            Part::Sentence(&shown),
+            Part::Text(", or was restored from one; plug in the drive itself, or forget it and enrol this one"),
+        ])));
+    }
+    Ok(token.nonce)
+}
+
+fn name(machine: Uuid) -> String {
+    format!("{NAME}.{machine}")
+}
+
+fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &Register, nonce: Uuid) -> Result<()> {
+    let written = write(&root, register.machine(), &Token { id: enrolment.id, nonce });
+    written.map_err(Error::system(format!("writing the token of {}", shown(enrolment))))?;
+    *enrolment = register.change(enrolment.id, |enrolment| {
+        enrolment.nonce = nonce;
+        enrolment.next_nonce = None;
+    })?;
+    // Taken over: from here on it would be an old word.
+    if read(&root, NAME)?.is_some_and(|token| token.id == enrolment.id) {
+        unlinkat(&root, NAME, AtFlags::empty())
+            .map_err(Error::system("removing the drive's token of an older version"))?;
+    }
+    Ok(())
+}
+
+fn read(root: impl AsFd, name: &str) -> Result<Option<Token>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match openat(root, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
+        Err(error) => return Err(Error::system("opening the drive's token")(error)),
+    };
+    let facts = file.metadata().map_err(Error::system("examining the drive's token"))?;
+    // Anybody who may write to the drive could have put it there: only root's counts.
+    if !facts.is_file() || facts.uid() != 0 {
+        return Ok(None);
+    }
+    let bytes = small(&file, LARGEST).map_err(Error::system("reading the drive's token"))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+fn write(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> {
+    let name = name(machine);
+    let temporary = format!("{name}.new");
+    match unlinkat(&root, &*temporary, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&root, &*temporary, flags, Mode::RUSR | Mode::WUSR)?);
+    file.write_all(&serde_json::to_vec(token)?)?;
+    file.sync_all()?;
+    renameat(&root, &*temporary, &root, &*name)?;
+    Ok(fsync(root)?)
+}
+
+fn shown(enrolment: &Enrolment) -> Sentence {
+    Sentence::of(&[
+        Part::Text("the drive \""),
+        Part::Name(&enrolment.label),
+        Part::Text("\" ("),
+        Part::Uuid(enrolment.filesystem),
+        Part::Text(")"),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::enrolment::Member;
+
+    struct Fixture {
+        root: TempDir,
+        state: TempDir,
+        register: Register,
+        enrolment: Enrolment,
+    }
+
+    impl Fixture {
+        /// An enrolled drive. Only root's tokens count, so these tests say so where they do not run as root.
+        fn set() -> Self {
+            let (root, state) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+            let register = Register::open(state.path()).expect("opened");
+            let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
+            let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
+            let mut fixture = Self { root, state, register, enrolment };
+            begin(fixture.folder(), &mut fixture.enrolment, &fixture.register).expect("begun");
+            fixture
+        }
+
+        fn folder(&self) -> File {
+            File::open(self.root.path()).expect("opened")
+        }
+
+        fn token(&self) -> PathBuf {
+            self.root.path().join(name(self.register.machine()))
+        }
+
+        /// Another machine, with the same drive enrolled.
+        fn elsewhere(&self) -> Self {
+            let state = tempfile::tempdir().expect("a folder");
+            fs::write(state.path().join("machine"), Uuid::new_v4().to_string()).expect("written");
+            let root = tempfile::tempdir_in(self.state.path()).expect("a folder");
+            let register = Register::open(state.path()).expect("opened");
+            let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
+            let enrolment = Enrolment::new(self.enrolment.filesystem, "Blue".to_owned(), vec![member], 7);
+            let mut other = Self { root, state, register, enrolment };
+            begin(self.folder(), &mut other.enrolment, &other.register).expect("begun");
+            other
+        }
+
+        fn visit(&mut self) -> Result<()> {
+            visit(self.folder(), &mut self.enrolment, &self.register)
+        }
+
+        fn refusal(&mut self) -> String {
+            self.visit().expect_err("refused").to_string()
+        }
+    }
+
+    #[test]
+    fn privileged_an_older_copy_has_an_old_nonce() {
+        let mut fixture = Fixture::set();
+        let copy = fs::read(fixture.token()).expect("read");
+        assert_eq!(fs::metadata(fixture.token()).expect("there").permissions().mode() & 0o777, 0o600);
+        fixture.visit().expect("the drive itself");
+        fixture.visit().expect("again");
+        assert_eq!(fixture.register.list().expect("listed").0, [fixture.enrolment.clone()]);
+        fs::write(fixture.token(), copy).expect("put back");
+        assert!(fixture.refusal().contains("copy"));
+        assert!(fixture.state.path().join("drives").exists());
+    }
+
+    #[test]
+    fn privileged_power_lost_between_drive_and_state_is_no_copy() {
+        let mut fixture = Fixture::set();
+        let (before, next) = (fixture.enrolment.nonce, Uuid::new_v4());
+        for on_drive in [before, next] {
+            fixture.enrolment.nonce = before;
+            fixture.enrolment.next_nonce = Some(next);
+            let token = Token { id: fixture.enrolment.id, nonce: on_drive };
+            write(fixture.folder(), fixture.register.machine(), &token).expect("written");
+            fixture.visit().expect("one of two words");
+        }
+    }
+
+    #[test]
+    fn privileged_what_is_no_token_is_none() {
+        let mut fixture = Fixture::set();
+        let good = fs::read(fixture.token()).expect("read");
+        fs::remove_file(fixture.token()).expect("removed");
+        assert!(fixture.refusal().contains("no token"));
+        let elsewhere = fixture.state.path().join("token");
+        fs::write(&elsewhere, good).expect("written");
+        symlink(&elsewhere, fixture.token()).expect("linked");
+        assert!(fixture.refusal().contains("no token"));
+        fs::remove_file(fixture.token()).expect("removed");
+        fs::write(fixture.token(), "x".repeat(1 << 20)).expect("written");
+        assert!(fixture.refusal().contains("no token"));
+        let token = Token { id: Uuid::new_v4(), nonce: fixture.enrolment.nonce };
+        write(fixture.folder(), fixture.register.machine(), &token).expect("written");
+        assert!(fixture.refusal().contains("another drive"));
+    }
+
+    #[test]
+    fn privileged_writing_follows_no_link() {
+        let mut fixture = Fixture::set();
+        let precious = fixture.state.path().join("precious");
+        fs::write(&precious, "precious").expect("written");
+        let temporary = format!("{}.new", name(fixture.register.machine()));
+        symlink(&precious, fixture.root.path().join(temporary)).expect("linked");
+        fixture.visit().expect("visited");
+        assert_eq!(fs::read_to_string(precious).expect("read"), "precious");
+    }
+
+    #[test]
+    fn privileged_a_visit_to_another_machine_changes_nothing_here() {
+        let mut fixture = Fixture::set();
+        let mut other = fixture.elsewhere();
+        for _ in 0..3 {
+            visit(fixture.folder(), &mut other.enrolment, &other.register).expect("a visit there");
+            fixture.visit().expect("the drive itself");
+        }
+        let copy = fs::read(fixture.token()).expect("read");
+        fixture.visit().expect("again");
+        fs::write(fixture.token(), copy).expect("put back");
+        visit(fixture.folder(), &mut other.enrolment, &other.register).expect("it is a copy here alone");
+        assert!(fixture.refusal().contains("copy"));
+    }
+
+    #[test]
+    fn privileged_an_old_token_is_migrated() {
+        let mut fixture = Fixture::set();
+        let old = fixture.root.path().join(NAME);
+        fs::rename(fixture.token(), &old).expect("as it was");
+        let copy = fs::read(&old).expect("read");
+        let mut other = fixture.elsewhere();
+        assert!(old.exists(), "another machine leaves it alone");
+        fixture.visit().expect("taken over");
+        assert!(!old.exists() && fixture.token().exists());
+        // Power lost before it was removed; and a copy from before.
+        fs::write(&old, &copy).expect("written");
+        fixture.visit().expect("the drive itself");
+        assert!(!old.exists());
+        fs::remove_file(fixture.token()).expect("removed");
+        fs::write(&old, &copy).expect("written");
+        assert!(fixture.refusal().contains("copy"));
+        visit(fixture.folder(), &mut other.enrolment, &other.register).expect("another machine has its own");
+        assert!(old.exists());
+        fs::remove_file(other.state.path().join("machine")).expect("removed");
+    }
+}
