@@ -60,7 +60,7 @@ error_names! {
     TooSlow,
     /// The drive failed or was pulled.
     DeviceGone,
-    /// Somebody cancelled it.
+    /// Cancelled by a user.
     Cancelled,
     /// Anything else; the message says what.
     Failed,

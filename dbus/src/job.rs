@@ -41,7 +41,7 @@ word! {
         Succeeded = "succeeded",
         /// It ended with an error.
         Failed = "failed",
-        /// Somebody cancelled it.
+        /// Cancelled by a user.
         Cancelled = "cancelled",
     }
 }

@@ -15,7 +15,7 @@ macro_rules! events {
 events! {
     /// A configuration file cannot be used.
     CONFIGURATION_WRONG = "c39dc02849c74a2d9232fd7ff2182f52",
-    /// A job's turn has come.
+    /// A job has started.
     JOB_STARTED = "ffe850fe8b934eb995f219f79a362b63",
     /// A job that is no backup is done.
     JOB_SUCCEEDED = "dad8d0d73c1d4c7aae52061f5eebd074",
@@ -25,11 +25,11 @@ events! {
     JOB_FAILED = "b9ac948f57cc488291d1208ec4a6fc7f",
     /// A backup is on its drive.
     BACKUP_DONE = "e4f1a9d59187469c965a2cbd11de3940",
-    /// A backup failed, and neither the source nor want of room was why.
+    /// A backup failed, not because of its source or a lack of space.
     BACKUP_FAILED = "3a54e73579b6411a8fae77df79683ae5",
     /// A backup's source is not what was meant.
     SOURCE_REFUSED = "e2a7be64e15c4da1a7b4b057122e191b",
-    /// A job failed for want of room.
+    /// A job failed because of a lack of space.
     NO_SPACE = "d2e7ae76ed5c40b0b783f756ddae6a06",
     /// An enrolled drive came.
     DRIVE_RECOGNISED = "ac6271d3f0314f0586a62f6c3f7ce116",

@@ -25,7 +25,7 @@ const OTHERS_WRITE: u32 = 0o022;
 pub(crate) struct Found {
     /// Open as a place, not to be read.
     at: OwnedFd,
-    /// Nobody but root can have anything else found under this path.
+    /// Only root can change what this path leads to.
     pub is_fixed: bool,
 }
 
@@ -125,7 +125,7 @@ fn add(rest: &mut Vec<OsString>, path: &Path) {
     rest.extend(parts.collect::<Vec<_>>().into_iter().rev());
 }
 
-/// Whether nobody untrusted can exchange an entry of a directory.
+/// Whether only trusted users can exchange an entry of a directory.
 fn is_fixed_in(holder: &Stat, entry: &Stat, owner: u32) -> bool {
     let trusted = |stat: &Stat| [0, owner].contains(&stat.st_uid);
     let is_shared = holder.st_mode & OTHERS_WRITE != 0;

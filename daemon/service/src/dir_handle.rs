@@ -63,7 +63,7 @@ fn close(descriptor: OwnedFd) -> Option<oneshot::Receiver<()>> {
     let (tell, closed) = oneshot::channel();
     let closing = move || {
         drop(descriptor);
-        // Nobody need wait.
+        // No caller has to wait.
         best_effort(tell.send(()));
     };
     Builder::new().name("closes".to_owned()).spawn(closing).ok().map(|_thread| closed)

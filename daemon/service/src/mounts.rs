@@ -17,7 +17,7 @@ use crate::supervisor::Pulse;
 use crate::volumes::{Mounts, Place, Volume};
 use crate::worker::Spawner;
 
-/// A drive has so long to show itself; what it shows later is seen then.
+/// Timeout for a volume's check; a later result is used when it arrives.
 const LOOKING: Duration = Duration::from_secs(3);
 /// Mounting one thing is often mounting several: they are looked at together.
 const SETTLING: Duration = Duration::from_millis(50);
@@ -48,7 +48,7 @@ impl Known {
     }
 }
 
-/// Looks at all volumes at once: one whose drive hangs does not hold up the others.
+/// Checks all volumes at once, so that a hung drive does not block the others.
 pub(crate) async fn look_at_all(volumes: &[Arc<Volume>]) {
     let looks: JoinSet<()> = volumes.iter().cloned().map(|volume| async move { volume.look(LOOKING).await }).collect();
     looks.join_all().await;

@@ -17,7 +17,7 @@ use crate::types::{Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Place, Volume};
 
-/// A volume that is not mounted has so long to show that it is after all.
+/// Timeout for checking again whether a volume is mounted.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A stream to be received.

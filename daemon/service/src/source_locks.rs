@@ -27,12 +27,12 @@ pub struct Share {
     held: OwnedRwLockReadGuard<()>,
 }
 
-/// Nobody else is at the source, and nobody comes, as long as this lives.
+/// Exclusive use of the source while this value lives.
 #[derive(Debug)]
 pub struct Exclusive(#[expect(dead_code, reason = "held until dropped")] OwnedRwLockWriteGuard<()>);
 
 impl SourceLocks {
-    /// Begins to share the source of a backup; waits while it is thinned.
+    /// Takes the source of a backup shared; waits while another job prunes.
     pub async fn join(&self, backup: &str) -> Share {
         let source = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::jobs::Total;
 use crate::untrusted_fd::{Lost, QuarantinedFd, borrow};
 
-/// A descriptor has so long to be looked at.
+/// Timeout for examining a descriptor.
 const LOOK: Duration = Duration::from_secs(2);
 /// `FUSE_SUPER_MAGIC` of `linux/magic.h`.
 const FUSE: u64 = 0x6573_5546;

@@ -90,7 +90,7 @@ fn open_elsewhere(path: &Path) -> Result<OwnedFd, Unfit> {
 }
 
 /// A subvolume rather than a folder, so that what happens in it does not change the source. It gets its name when it is
-/// private: whatever the directory hands down, nobody can make a name in it before that.
+/// private: no other user can create a name in it before that, whatever default ACL the directory has.
 fn make(above: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Unfit> {
     let unfinished = format!("{UNFINISHED}{}", Uuid::new_v4().simple());
     let unfinished = CString::new(unfinished).map_err(|_nul| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -152,7 +152,7 @@ impl From<configured::Error> for Unfit {
 
 impl From<Fault> for Unfit {
     fn from(fault: Fault) -> Self {
-        // O_DIRECTORY beside O_NOFOLLOW says the one or the other of a link.
+        // With O_DIRECTORY and O_NOFOLLOW the kernel may return either error for a link.
         if matches!(fault.errno, Errno::ELOOP | Errno::ENOTDIR) {
             return Self::Link;
         }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     impl Fixture {
-        /// A volume with the source `home`, a subvolume of a user's, and root's folder `theirs` beside it.
+        /// A volume with the source `home`, a user's subvolume, and root's folder `theirs` beside it.
         fn new() -> Self {
             let rig = Rig::new().expect("a rig");
             let volume = rig.volume("source", &Default::default()).expect("a volume");
@@ -234,7 +234,7 @@ mod tests {
         symlink(at("theirs"), at("home/on-the-way")).expect("linked");
         assert!(fixture.refusal("home/on-the-way/snapshots").contains("symbolic link"));
         assert_eq!(fs::read_dir(at("theirs")).expect("read").count(), 0);
-        // A link of root's, beside the source, is root's to make.
+        // A link beside the source that belongs to root is allowed.
         symlink(at("theirs"), at("link")).expect("linked");
         fixture.open("link/snapshots").expect("made");
         assert!(at("theirs/snapshots").is_dir());

@@ -50,10 +50,10 @@ pub struct BackupRule {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
-    /// When one of its drives is plugged in, and when somebody asks.
+    /// When one of its drives is plugged in, and on request.
     #[default]
     OnPlug,
-    /// When somebody asks.
+    /// Only on request.
     Manual,
 }
 

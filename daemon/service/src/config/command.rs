@@ -25,7 +25,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Why it is not run, in words: whoever can write the program would run as root.
+    /// Why it is not run, as a sentence: a user who can write the program could run code as root.
     pub fn hindrance(&self) -> Option<String> {
         self.hindrance_unless_of(0)
     }
@@ -83,7 +83,7 @@ fn looked_at(program: &Path, owner: u32) -> io::Result<Option<String>> {
     }
     for place in file.ancestors() {
         let facts = place.metadata()?;
-        // In a sticky folder nobody can replace what is another's.
+        // In a sticky folder users cannot replace entries of other users.
         let writable = facts.mode() & 0o022 != 0 && !(facts.is_dir() && facts.mode() & 0o1000 != 0);
         if writable || ![0, owner].contains(&facts.uid()) {
             return Ok(Some(format!(

@@ -11,11 +11,11 @@ use super::validated::AbsolutePath;
 /// What the service does with drives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DriveRules {
-    /// What is shown beside drives on USB and removable ones.
+    /// Which drives are shown in addition to USB and removable drives.
     pub matches: Vec<MatchRule>,
     /// What is done when the last backup of a plug has ended.
     pub on_finish: OnFinish,
-    /// What is told of each event.
+    /// The program that runs for each event.
     pub on_event: Option<Command>,
     /// What unlocks drives without asking; a drive is there once.
     pub keys: Vec<KeyRule>,

@@ -70,7 +70,7 @@ pub struct VolumeRule {
     pub uuid: Option<FilesystemUuid>,
 }
 
-/// How a worker runs beside everything else on the machine.
+/// The priorities of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerRule {
     /// As `nice(2)` has it: -20 to 19.

@@ -113,9 +113,9 @@ impl<const LOW: i16, const HIGH: i16> TryFrom<i64> for Within<LOW, HIGH> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IoClass {
-    /// In turn with others, by priority.
+    /// Best effort, by priority.
     BestEffort,
-    /// When nobody else wants the disk.
+    /// Only while no other process uses the disk.
     Idle,
 }
 

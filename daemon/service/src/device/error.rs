@@ -6,7 +6,7 @@ use std::io;
 use super::sentence::Sentence;
 use crate::types::ErrorCode;
 
-/// What this room's calls answer.
+/// The result of calls on drives.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// What is wrong, as a sentence for a person.
@@ -35,7 +35,7 @@ impl Error {
         Self::Refused(sentence.into())
     }
 
-    /// What everybody is told: it holds no path, and no word of the kernel's or a tool's.
+    /// The public message, without paths and without messages of the kernel or a tool.
     pub(crate) fn public(&self) -> String {
         let source = match self {
             Self::Refused(sentence) => return sentence.public().to_owned(),

@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::sentence::{Part, Sentence};
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
 
-/// What is said of a node that is not what was told of it.
+/// The message if a node has become another device.
 const OTHER: &str = " has changed to another device; plug the drive in again";
 
 /// Reads the superblock of the device `node`, which must be the block device of this number. Blocks as long as the drive

@@ -24,7 +24,7 @@ pub(crate) enum Power {
     LeftOn,
 }
 
-/// Switches the whole disk off, when nobody uses any part of it. What was written is flushed first.
+/// Switches the whole disk off if no part of it is in use. Flushes it first.
 ///
 /// # Errors
 /// A part of it, or of another disk in the same enclosure, is in use; or the kernel would not.
@@ -47,7 +47,7 @@ pub(crate) fn power_off(disk: &BlockDevice) -> Result<Power> {
         return Ok(Power::LeftOn);
     }
     let others = |name: &str| claim(&Path::new("/dev").join(name), None);
-    // The claim is held until the switch is off: nobody mounts in between.
+    // The claim is held until the disk is off, so that no program mounts it in between.
     let power = switch_off(Path::new("/sys"), &disk.syspath, &others);
     drop(claimed);
     power
@@ -75,7 +75,7 @@ fn switch_off(sys: &Path, syspath: &Path, claim: &impl Fn(&str) -> Result<File>)
     Ok(Power::LeftOn)
 }
 
-/// Opens a disk for nobody else: the kernel refuses while a filesystem, a mapping or swap uses it or one of its parts.
+/// Opens a disk exclusively: the kernel refuses while a filesystem, a mapping or swap uses it or one of its partitions.
 pub(crate) fn claim(node: &Path, devnum: Option<u64>) -> Result<File> {
     let flags = OFlag::O_CLOEXEC | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(node).map_err(|error| {

@@ -22,7 +22,7 @@ pub(crate) enum Part<'a> {
     Text(&'static str),
     /// What a drive, a process or the configuration calls itself: a label, a serial number.
     Name(&'a str),
-    /// A device. Everybody reads the name of its node, without the folder.
+    /// A device. The public form is the name of its node without the folder.
     Node(&'a Path),
     /// Several devices.
     Nodes(&'a [&'a Path]),
@@ -36,7 +36,7 @@ pub(crate) enum Part<'a> {
     Status(ExitStatus),
     /// A part of this sentence that was made elsewhere.
     Sentence(&'a Sentence),
-    /// For the journal alone, such as a path or a tool's words. Everybody reads the words beside it.
+    /// Only for the journal, such as a path or a tool's message. The second text is the public form.
     Hidden(&'a dyn Display, &'static str),
 }
 
@@ -51,7 +51,7 @@ impl Sentence {
         sentence
     }
 
-    /// For everybody: it holds no path.
+    /// The public form, without paths.
     pub(crate) fn public(&self) -> &str {
         &self.public
     }

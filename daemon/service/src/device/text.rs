@@ -36,7 +36,7 @@ pub(crate) fn decoded(text: &str) -> String {
     shown(&String::from_utf8_lossy(&bytes))
 }
 
-/// Control characters, invisible ones, and those that turn the direction of what follows.
+/// Control characters, invisible characters, and those that change the direction of writing.
 fn misleads(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

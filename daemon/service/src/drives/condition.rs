@@ -32,7 +32,7 @@ impl Condition {
         }
     }
 
-    /// For everybody; empty where there is nothing to say.
+    /// Public; empty if there is none.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Sound => "",

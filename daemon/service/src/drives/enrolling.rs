@@ -18,7 +18,7 @@ use crate::device::{BlockDevice, Content, Error as Fault, Result as Done, node, 
 use crate::drives::{Mounted, mount};
 use crate::enrolment::{Enrolment, Member, Register, token};
 
-/// What a new filesystem is called when nobody says.
+/// The default label of a new filesystem.
 const LABEL: &str = "backup";
 
 impl DriveManager {
@@ -95,7 +95,7 @@ impl DriveManager {
         let (mounted, plan, free) = blocking(id, move || write_token(plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
         self.mounted(&new, mounted, plan, free);
-        // Somebody has it in hand: no backup begins by itself.
+        // A user works with the drive: no backup starts automatically.
         self.entry(&new, |entry| entry.served = true);
         Ok(new)
     }
@@ -217,7 +217,7 @@ fn write_token(mut plan: Plan, register: &Register, run: &std::path::Path) -> Do
     }
 }
 
-/// Refuses what somebody else has mounted, in words that say so.
+/// Refuses a drive that another program has mounted.
 fn in_use(node: &std::path::Path) -> Done<()> {
     match crate::device::power::claim(node, None) {
         Err(Fault::Refused(_)) => {

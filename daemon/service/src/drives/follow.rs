@@ -8,7 +8,7 @@ use super::handle::DriveManager;
 use crate::device::{Event, Monitor};
 use crate::supervisor::Pulse;
 
-/// Takes in what is there already, so that whoever asks first sees it.
+/// Adds the devices that are attached already, so that the first caller sees them.
 pub(super) async fn what_is_there(mut monitor: Monitor, manager: &DriveManager) -> Monitor {
     // What the monitor has found it tells at once.
     while let Ok(Ok(event)) = timeout(Duration::ZERO, monitor.next()).await {

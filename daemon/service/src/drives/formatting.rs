@@ -9,7 +9,7 @@ use crate::device::{Part, Sentence};
 /// Where systems have it.
 const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs", "/bin/mkfs.btrfs"];
 
-/// Erases what is on the device and makes a btrfs on it. The tool itself refuses a device that somebody uses.
+/// Erases the device and makes a btrfs filesystem on it. The tool itself refuses a device that is in use.
 ///
 /// # Errors
 /// The tool is not installed, or would not.

@@ -8,7 +8,7 @@ use crate::device::Sentence;
 use crate::hooks::{self, Event};
 use crate::policy::Action;
 
-/// What it was told of each drive.
+/// The last logged decision of each drive.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     told: BTreeMap<DriveId, Judged>,
@@ -45,7 +45,7 @@ impl Journal {
         Some(Entry { drive: drive.clone(), judged })
     }
 
-    /// Those that went are told of again when they come again.
+    /// Detached drives are logged again when they are attached again.
     pub(super) fn keep(&mut self, there: &BTreeSet<DriveId>) {
         self.told.retain(|id, _| there.contains(id));
     }

@@ -27,7 +27,7 @@ pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
     enrolment.replaced.append(&mut of);
 }
 
-/// What is wrong with the snapshots of these backups, for everybody; empty where nothing is.
+/// The public problem of these backups' snapshots; empty if there is none.
 pub(super) fn sentence<'b>(enrolment: &Enrolment, backups: impl IntoIterator<Item = &'b str>) -> String {
     let names = backups.into_iter().filter(|name| enrolment.replaced.contains(*name));
     let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();

@@ -37,7 +37,7 @@ pub(super) fn rows(table: &DriveTable) -> Vec<BackupStatus> {
 /// What is remembered of a backup on the drive.
 ///
 /// # Errors
-/// It cannot be read. Whoever thins without knowing it could delete what the drive needs.
+/// The record cannot be read. Pruning without it could delete snapshots that the drive needs.
 pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<Known, String> {
     let read = match (enrolment.shared.get(backup), enrolment.pins.get(backup)) {
         (Some(value), _) => serde_json::from_value(value.clone()),

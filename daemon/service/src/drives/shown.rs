@@ -27,7 +27,7 @@ impl std::ops::Deref for Drive {
     }
 }
 
-/// The drive of this verdict.
+/// The drive of this decision.
 pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) -> Drive {
     let id = DriveId::from(&decision.id);
     let enrolment = id.enrolment().and_then(|id| table.enrolments.iter().find(|other| other.id == id));

@@ -17,10 +17,10 @@ use crate::drives::Mounted;
 use crate::enrolment::Enrolment;
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 
-/// A drive that is safe and was unplugged is shown for so long.
+/// How long a safe drive is shown after it was unplugged.
 const SAFE: Duration = Duration::from_secs(600);
 
-/// The picture. The order of nothing in it matters but that of the enrolments.
+/// The table of drives. Only the order of the enrolments matters.
 #[derive(Debug)]
 pub(super) struct DriveTable {
     pub(super) config: Config,
@@ -45,11 +45,11 @@ pub(super) struct DriveEntry {
     pub(super) leased: usize,
     /// Whether it is being made safe: who only looks at it ends then.
     pub(super) removal: watch::Sender<bool>,
-    /// The backups that begin with a plug have been told of, or somebody took it in hand.
+    /// The backups of this plug have been started, or a user works with the drive.
     pub(super) served: bool,
-    /// It was let go: nothing is done by itself until the next plug.
+    /// It was released: nothing happens automatically until the next plug.
     pub(super) released: bool,
-    /// Somebody asked for it to be mounted: no backup's end unmounts it.
+    /// A user mounted it: the end of a backup does not unmount it.
     pub(super) kept: bool,
     /// Whether it is released when nobody needs it any more: a lease mounted it, a job used it, or its last release failed.
     pub(super) due: bool,
@@ -104,7 +104,7 @@ impl DriveEntry {
         }
     }
 
-    /// Somebody takes it in hand: what was is forgotten.
+    /// A user works with the drive: earlier failures are cleared.
     pub(super) fn take_in_hand(&mut self) {
         self.released = false;
         self.safe = None;
@@ -185,7 +185,7 @@ impl DriveTable {
         })
     }
 
-    /// The verdict on one drive; none where it is not there.
+    /// The decision on one drive; `None` if it is not attached.
     pub(super) fn decision(&self, id: &DriveId) -> Option<Decision> {
         self.decisions(Some(id)).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
     }

@@ -10,7 +10,7 @@ use crate::device::{Cryptsetup, Secret};
 use crate::policy::{Action, Locked};
 
 impl DriveManager {
-    /// With somebody's secret. What follows is the policy's to say.
+    /// With a caller's secret. The policy decides what follows.
     pub(super) async fn unlock_now(&self, id: &DriveId, secret: Secret) -> Result<(), Error> {
         let guard = self.lock_drive(id).await?;
         self.entry(id, super::table::DriveEntry::take_in_hand);

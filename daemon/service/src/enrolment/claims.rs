@@ -81,7 +81,7 @@ mod tests {
         register.write(&one).expect("written");
         let claimed = BTreeSet::from([filesystem.to_string(), luks.to_string()]);
         assert_eq!(files(state.path()), claimed);
-        // As a crash, or somebody's hand, could leave them.
+        // A crash or an administrator could leave them.
         fs::write(state.path().join("udev/stray"), "").expect("written");
         fs::remove_file(state.path().join("udev").join(luks.to_string())).expect("removed");
         let register = Register::open(state.path()).expect("opened");

@@ -127,7 +127,7 @@ fn read(root: impl AsFd, name: &str) -> Result<Option<Token>> {
         Err(error) => return Err(Error::system("opening the drive's token")(error)),
     };
     let facts = file.metadata().map_err(Error::system("examining the drive's token"))?;
-    // Anybody who may write to the drive could have put it there: only root's counts.
+    // Any user who may write to the drive could have created it: only a file of root counts.
     if !facts.is_file() || facts.uid() != 0 {
         return Ok(None);
     }

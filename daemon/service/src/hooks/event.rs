@@ -25,7 +25,7 @@ pub(crate) struct Event {
     pub backup: String,
     /// Of a backup that did not succeed.
     pub error: Option<ErrorCode>,
-    /// Why, for everybody; empty where there is nothing to say.
+    /// The public reason; empty without one.
     pub message: String,
 }
 
@@ -38,15 +38,15 @@ pub(crate) enum Kind {
     Unknown,
     /// A drive is there that is not used: a copy, or a part.
     Refused,
-    /// A backup's turn has come.
+    /// A backup has started.
     BackupStarted,
     /// It is on the drive.
     BackupDone,
-    /// It is not, and want of room was not why.
+    /// The backup failed, not because of a lack of space.
     BackupFailed,
-    /// It is not, because somebody or the service's end stopped it.
+    /// The backup was cancelled by a user or by service shutdown.
     BackupCancelled,
-    /// It is not, for want of room.
+    /// The backup failed because of a lack of space.
     Full,
     /// The drive can be unplugged.
     Safe,

@@ -22,12 +22,12 @@ pub(crate) use event::{Event, Kind};
 use crate::config::Command;
 use sequence::Sequence;
 
-/// A command has so long.
+/// Timeout for a command.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So many events may wait for theirs.
 const WAITING: usize = 64;
 
-/// Where events are told. Cheap to clone.
+/// Sends events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Hooks(Arc<Shared>);
 

@@ -99,7 +99,7 @@ mod tests {
         assert!(why.contains("was killed"), "{why}");
         assert!(begun.elapsed() < Duration::from_secs(500));
         let pid = std::fs::read_to_string(&pid).expect("written");
-        // Whoever takes in orphans here may take its time.
+        // The process that adopts orphans may take its time.
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
         while !(state().is_empty() || state().contains(") Z ")) {
             assert!(begun.elapsed() < Duration::from_secs(500), "{}", state());

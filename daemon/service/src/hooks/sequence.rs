@@ -19,12 +19,12 @@ pub(super) struct Sequence {
 #[derive(Debug)]
 struct Running {
     job: Option<Uuid>,
-    /// The end of the drive's stay, where that was told already.
+    /// The event `safe`, if it has arrived already.
     safe: Option<Event>,
 }
 
 impl Sequence {
-    /// Takes in an event; which are to be told now.
+    /// Takes an event, and returns the events to send now.
     pub(super) fn take(&mut self, event: Event) -> Vec<Event> {
         match event.kind {
             Kind::BackupStarted => {
@@ -32,7 +32,7 @@ impl Sequence {
                 vec![event]
             }
             Kind::BackupDone | Kind::BackupFailed | Kind::BackupCancelled | Kind::Full => {
-                // One that never began ends nobody else's.
+                // A backup that never started ends no other.
                 let its = self.running.get(&event.drive).is_some_and(|running| running.job == event.job);
                 let ended = its.then(|| self.running.remove(&event.drive)).flatten();
                 [event].into_iter().chain(ended.and_then(|running| running.safe)).collect()

@@ -71,7 +71,7 @@ impl About {
         }
     }
 
-    /// What it writes to, for everybody: "volume" or "drive".
+    /// The public word for its target: "volume" or "drive".
     pub(super) fn target(&self) -> &'static str {
         if self.volume.is_some() { "volume" } else { "drive" }
     }

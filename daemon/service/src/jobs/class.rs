@@ -60,7 +60,7 @@ impl JobClass {
         }
     }
 
-    /// Whose turn it is first, where several wait for one volume or drive: the lowest.
+    /// Priority among jobs that wait for one volume or drive: the lowest runs first.
     pub(super) fn rank(self) -> u8 {
         match self {
             Self::Remove => 0,
@@ -74,7 +74,7 @@ impl JobClass {
         matches!(self, Self::UserDrive | Self::UserStream)
     }
 
-    /// Why one more job of it, for this user, is not taken beside those that are open.
+    /// Why this user may not start one more job of this class.
     pub(super) fn full(
         self,
         uid: u32,

@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::drives::DriveReservation;
 use crate::volumes::{Place, Volume};
 
-/// A drive that somebody wants compared with its checksums.
+/// A request to verify a drive.
 #[derive(Debug)]
 pub(crate) struct VerifyJobRequest {
     pub reservation: DriveReservation,
@@ -19,7 +19,7 @@ pub(crate) struct VerifyJobRequest {
     pub uid: u32,
 }
 
-/// Stream files on a drive that somebody wants received.
+/// A request to import stream files from a drive.
 #[derive(Debug)]
 pub(crate) struct ImportJobRequest {
     pub reservation: DriveReservation,

@@ -20,7 +20,7 @@ use crate::worker::WorkerError;
 /// So many warnings of one job are written down: its workers tell a hundred each at most, unless they were taken over.
 const WARNINGS: u32 = 300;
 
-/// A job on the desk.
+/// A job in the scheduler.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// Dropped when it is forgotten, by which those who show it know.
@@ -46,7 +46,7 @@ pub(super) struct Entry {
 /// Why a job was ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
-    /// Somebody cancelled it.
+    /// Cancelled by a user.
     Cancelled,
     /// The service is being stopped.
     Stopping,
@@ -61,9 +61,9 @@ pub(super) enum Why {
 /// How a runner ended.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// The worker told how.
+    /// The worker reported its end.
     Reported(Option<WorkerError>),
-    /// There was no worker, or it told nothing.
+    /// There was no worker, or it ended without a report.
     JobError(JobError),
     /// It was killed because it did not end when it should, and is gone.
     Killed,
@@ -133,12 +133,12 @@ impl Entry {
         }
     }
 
-    /// Those who wait for its end are told that it takes longer; the job ends without them.
+    /// Answers callers that wait for its end that it takes longer; the job ends without them.
     pub(super) fn tell_of_writing(&mut self) {
         for waiter in self.waiters.drain(..) {
             let text = "the job is being cancelled, but the drive is still writing data; the job ends when that is \
                         done: watch it, or cancel it again to wait for its end";
-            // Whoever waited may have left.
+            // The caller may have disconnected.
             drop(waiter.send(Err(Error::new(ErrorCode::Busy, text))));
         }
     }

@@ -22,7 +22,7 @@ use crate::drives::{DriveManager, DriveReservation};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Place, Volume};
 
-/// What somebody wants received.
+/// A request to receive a stream.
 #[derive(Debug)]
 pub(crate) struct ReceiveJobRequest {
     pub volume: Arc<Volume>,
@@ -51,7 +51,7 @@ pub(crate) struct BackupJobRequest {
     pub uid: u32,
 }
 
-/// A snapshot that somebody wants back from a drive.
+/// A request to restore a snapshot from a drive.
 #[derive(Debug)]
 pub(crate) struct RestoreJobRequest {
     pub reservation: DriveReservation,
@@ -66,7 +66,7 @@ pub(crate) struct RestoreJobRequest {
     pub uid: u32,
 }
 
-/// A drive that somebody wants to unplug.
+/// A request to make a drive safe to unplug.
 #[derive(Debug)]
 pub(crate) struct RemoveJobRequest {
     pub manager: DriveManager,
@@ -83,7 +83,7 @@ pub struct JobHandle {
     pub job: watch::Receiver<Job>,
 }
 
-/// Reaches the desk. Cheap to clone.
+/// Sends requests to the scheduler. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Jobs {
     pub(super) orders: mpsc::Sender<SchedulerMessage>,
@@ -93,7 +93,7 @@ pub struct Jobs {
     pub(super) live: LiveJobs,
 }
 
-/// What the desk is told.
+/// Messages to the scheduler.
 #[derive(Debug)]
 pub(super) enum SchedulerMessage {
     Take(Work, oneshot::Sender<Result<JobHandle, Error>>),
@@ -152,7 +152,7 @@ impl Jobs {
     /// Ends a job; answers when nothing of it is left.
     ///
     /// # Errors
-    /// `NotFound`; `Failed`: it has ended already, or the kernel does not let go of its worker.
+    /// `NotFound`; `Failed`: it has ended already, or its worker hangs in the kernel.
     pub async fn cancel(&self, id: Uuid) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.send(SchedulerMessage::Cancel(id, reply)).await?;
@@ -170,7 +170,7 @@ impl Jobs {
         drop(self.send(SchedulerMessage::Mounts(ids)).await);
     }
 
-    /// From now on the bounds and priorities are these; running jobs go on.
+    /// Sets the limits and priorities; running jobs continue.
     pub(crate) async fn configured(&self, config: &Config) {
         self.writer.keep(config.history);
         // A scheduler that has ended needs no configuration.
@@ -215,7 +215,7 @@ impl Jobs {
     }
 }
 
-/// A volume that somebody named and that is not configured.
+/// The error for a volume that is not configured.
 pub(crate) fn no_such_volume(name: &str) -> Error {
     let name = VolumeName::try_from(name.to_owned()).map_or_else(|_odd| String::new(), |name| format!(" \"{name}\""));
     Error::new(ErrorCode::NotFound, format!("there is no volume{name}; butterdock volumes lists the volumes"))

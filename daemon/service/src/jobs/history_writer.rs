@@ -104,7 +104,7 @@ fn answer(history: &mut History, ask: Ask) {
             }
         }
         Ask::Keep(keep) => history.keep(keep),
-        // Whoever asked may have left.
+        // The caller may have disconnected.
         Ask::Settle(reply) => drop(reply.send(())),
     }
 }

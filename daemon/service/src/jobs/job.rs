@@ -39,15 +39,15 @@ pub struct Job {
     pub incremental: bool,
     /// What came builds on a parent whose number is not the one in the stream.
     pub number_differs: bool,
-    /// How it does its work, for everybody: a sentence without names, or nothing.
+    /// A public remark without names, or empty.
     pub note: String,
-    /// Somebody wants it to end: there is nothing more to ask for.
+    /// It was asked to end, and cannot be cancelled again.
     pub ending: bool,
     /// Why it failed.
     pub failure: Option<JobError>,
 }
 
-/// How many bytes are to come; 0 where nobody knows.
+/// The expected number of bytes; 0 if unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Total {
     /// How many bytes; 0 unknown.
@@ -61,7 +61,7 @@ pub struct Total {
 pub struct JobError {
     /// What kind of failure it is.
     pub name: ErrorCode,
-    /// A sentence for everybody: without any name or path.
+    /// A public sentence without names or paths.
     pub public: String,
     /// The whole sentence: only for those who may know names.
     pub message: String,
@@ -122,7 +122,7 @@ impl Job {
 }
 
 impl JobError {
-    /// One that holds no name of a file, so that everybody may know all of it.
+    /// An error without file names, which is public as a whole.
     pub fn plain(name: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { name, public: message.clone(), message, command: None, byte: None, cause: None }

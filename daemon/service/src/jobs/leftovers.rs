@@ -10,7 +10,7 @@ pub(super) struct Leftovers {
     /// It had begun to give the subvolume its name. That is the last step: what has its name is whole, marked and
     /// read-only, and was on disk before.
     pub(super) named: bool,
-    /// Nobody has swept after it.
+    /// No sweep has run after it.
     pub(super) hidden: bool,
 }
 

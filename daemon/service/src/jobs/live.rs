@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::handle::JobHandle;
 use super::job::Job;
 
-/// Lists them for whoever publishes them. Cheap to clone; all clones are the same list.
+/// Lists the jobs for publishers. Cheap to clone; all clones are the same list.
 #[derive(Debug, Clone)]
 pub(super) struct LiveJobs {
     jobs: Arc<Mutex<BTreeMap<Uuid, watch::Receiver<Job>>>>,

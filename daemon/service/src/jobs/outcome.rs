@@ -9,7 +9,7 @@ use super::job::JobError;
 use super::leftovers::Leftovers;
 use crate::worker::{UNCONFIRMED, WorkerError, public_of_backup, public_sentence};
 
-/// What an ending means for the job. Who may know names is told which backup it is, and of which drive.
+/// The outcome of a job. Its private message names the backup and the drive.
 pub(super) fn outcome_of(
     why: Option<Why>,
     ending: Ending,
@@ -25,10 +25,10 @@ fn plain_outcome(why: Option<Why>, ending: Ending, left: Leftovers, about: &Abou
         (Ending::Reported(None), _) => (JobResult::Succeeded, None),
         (Ending::Stuck { .. }, Some(Why::Pulled)) => outside(Why::Pulled, left, about),
         (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
-        // Whoever was killed or stopped on demand has that reason, whatever it said last.
+        // The reason for ending a worker takes precedence over its last report.
         (Ending::Reported(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, about),
         (Ending::Killed | Ending::JobError(_), Some(why)) => outside(why, left, about),
-        // What the kernel failed because of it may have been told first.
+        // The worker may have reported a resulting I/O error first.
         (ending @ Ending::Reported(_), Some(Why::Pulled)) if ending.is_of_drive() => outside(Why::Pulled, left, about),
         (Ending::Reported(Some(error)), _) => {
             let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };

@@ -38,7 +38,7 @@ impl Pace {
     }
 }
 
-/// Seconds until the rest has come at this rate; none where nobody can know.
+/// Seconds until the rest has arrived at this rate; `None` if unknown.
 pub(super) fn remaining(total: u64, bytes: u64, rate: u64) -> Option<Duration> {
     if total == 0 {
         return None;

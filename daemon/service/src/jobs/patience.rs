@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::entry::Why;
 
-/// A worker that was asked to end has so long for it; then it is killed.
+/// Timeout for a worker that was asked to end; then it is killed.
 const POLITE: Duration = Duration::from_secs(2);
 /// So long, while the kernel writes out.
 const WRITING: Duration = Duration::from_secs(60);
-/// Who waits meanwhile is told so after this time: before the 25 seconds that most programs wait for an answer.
+/// Waiting callers get an answer after this time, before the timeout of 25 seconds of most D-Bus clients.
 const TELLING: Duration = Duration::from_secs(20);
 
 /// The wait for one worker, from when it was asked.

@@ -20,7 +20,7 @@ use butterdock_worker::streams::{Row, StreamFileEvent};
 const MOST: usize = 4;
 /// More reports than any honest answer has.
 const LONGEST: usize = 10_000;
-/// A drive has so long to tell of its stream files.
+/// Timeout for listing stream files on a drive.
 const LISTING: Duration = Duration::from_secs(30);
 
 /// What was told, and what went wrong.

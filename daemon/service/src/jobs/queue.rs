@@ -33,12 +33,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Whether any job has its turn.
+    /// Whether any job runs.
     pub(super) fn is_busy(&self) -> bool {
         !self.running.is_empty()
     }
 
-    /// A job waits for its turn.
+    /// Queues a job.
     pub(super) fn push(&mut self, id: Uuid, class: JobClass, places: Vec<Place>) {
         self.waiting.push_back((id, Claim { class, places }));
     }
@@ -104,7 +104,7 @@ impl Queue {
         !self.running.values().any(|claim| claim.places.contains(place)) && !self.is_stuck(place)
     }
 
-    /// Whether a job waits for its turn there.
+    /// Whether a job is queued for this target.
     pub(super) fn is_awaited(&self, place: &Place) -> bool {
         self.waiting.iter().any(|(_, claim)| claim.places.contains(place))
     }

@@ -27,14 +27,14 @@ pub struct Record {
     /// The name of the configured backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
-    /// For everybody.
+    /// Public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Who asked for it.
     pub started_by_uid: u32,
     /// When it was asked for.
     pub start_time: u64,
-    /// 0 while it goes on.
+    /// 0 while the job is unfinished.
     pub end_time: u64,
     /// Where it stands.
     pub state: JobState,
@@ -49,7 +49,7 @@ pub struct Record {
     /// With its prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
-    /// A sentence for everybody.
+    /// A public sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// What went wrong, with names.

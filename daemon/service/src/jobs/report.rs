@@ -49,7 +49,7 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
     }
 }
 
-/// Nothing came for a while: the rate is nothing, and nobody knows the end.
+/// No data arrived for a while: the rate is zero, and the end is unknown.
 pub(super) fn stall(job: &mut Job) -> bool {
     let before = (job.rate, job.expected_end);
     (job.rate, job.expected_end) = (0, 0);
@@ -99,7 +99,7 @@ fn backup(job: &mut Job, told: &BackupEvent) -> bool {
     say(job, note)
 }
 
-/// How much comes is told once: a second attempt at the same stream does not change it.
+/// The total is set once: a second attempt at the same stream does not change it.
 fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
     let is_news = job.total.bytes == 0 && bytes != 0;
     if is_news {
@@ -108,7 +108,7 @@ fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
     is_news
 }
 
-/// What is told of stream files that are received.
+/// Applies the reports of an import.
 fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
     match told {
         streams::StreamFileEvent::Total { bytes } => total(job, *bytes, TotalSource::File),
@@ -120,7 +120,7 @@ fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
     }
 }
 
-/// What is told of a drive that is verified.
+/// Applies the reports of a verify.
 fn verified(job: &mut Job, pace: &mut Pace, told: &verify::VerifyEvent) -> bool {
     match told {
         verify::VerifyEvent::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
@@ -130,7 +130,7 @@ fn verified(job: &mut Job, pace: &mut Pace, told: &verify::VerifyEvent) -> bool 
     }
 }
 
-/// Something more to note, for everybody.
+/// Adds a public note.
 pub(super) fn note(job: &mut Job, more: &str) {
     if !job.note.is_empty() {
         job.note.push_str("; ");

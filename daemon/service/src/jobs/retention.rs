@@ -57,11 +57,11 @@ impl Retention {
             };
             (time, observed.stop)
         });
-        // A thread that did not come back has told nothing: then nothing is deleted either.
+        // If the thread did not return, nothing is known, and nothing is deleted.
         asked.await.unwrap_or_else(|_lost| (TaskTime { stopped: true, ..TaskTime::default() }, None))
     }
 
-    /// A worker has told what is there.
+    /// Takes a worker's list of snapshots.
     pub(super) async fn remember(&self, rule: &BackupRule, sides: Sides, listings: Listings) {
         let (this, name) = (self.clone(), rule.name.as_str().to_owned());
         let written = spawn_blocking(move || {

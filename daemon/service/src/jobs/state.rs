@@ -5,7 +5,7 @@ use crate::types::{JobResult, JobState};
 /// What happens to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// Its turn came.
+    /// It starts.
     Begins,
     /// A subvolume has come whole and is made durable.
     Flushes,

@@ -34,7 +34,7 @@ pub(super) struct StreamLimit {
 /// The limit that a stream has not kept to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamExcess {
-    /// So many bytes came while it was waited for so long.
+    /// Adds received bytes and the time spent waiting for them.
     Slow { bytes: u64, waited: Duration, least: ByteRate },
     /// Its time was over.
     Long { limit: Duration },
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn weak_uplinks_and_long_pauses_are_not_slow() {
         let day = 24 * 60 * MINUTE;
-        // A modem, an uplink of 64 kbit/s, a sender that searches for minutes, one that is stopped and goes on.
+        // A modem, an uplink of 64 kbit/s, a sender that searches for minutes, a sender that is paused.
         for (every, bytes) in [(SECOND, 3000), (SECOND, 8 * KIB), (5 * MINUTE, KIB * KIB), (14 * MINUTE, 1 << 30)] {
             assert_eq!(sent(every, bytes, day), None, "{every:?} {bytes}");
         }

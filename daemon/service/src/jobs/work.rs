@@ -63,7 +63,7 @@ impl Work {
         }
     }
 
-    /// Whether it is a stream that a caller hands in: then whoever sends it can make it wait.
+    /// Whether it is a stream that a caller hands in, whose sender can make it wait.
     pub(super) fn is_handed_in(&self) -> bool {
         match self {
             Self::Receive(_) => true,

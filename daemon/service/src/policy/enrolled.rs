@@ -9,7 +9,7 @@ use super::{Action, Decision, DriveUse, Locked, PolicyInput, shown};
 use crate::device::{BlockDevice, Part, Sentence, mapping_name};
 use crate::enrolment::{Enrolment, Member};
 
-/// The verdict on the drive, and those on devices that pretend to be it; none where nothing of it is there.
+/// The decision on the drive, and those on devices with its identity; none if no device of it is attached.
 pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decision> {
     let pieces: Vec<Piece<'_>> = enrolment.members.iter().map(|member| Piece::of(member, enrolment, sight)).collect();
     let strangers = strangers(enrolment, sight);
@@ -148,7 +148,7 @@ fn next_step(
     Ok(if sight.keys.contains(&enrolment.id) { Action::Unlock(locked) } else { Action::AwaitSecret(locked) })
 }
 
-/// A uuid that is there twice is a clone, and which is which cannot be told.
+/// A duplicate uuid is a clone, and the two cannot be distinguished.
 fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     for same in [&piece.containers, &piece.open] {
         if same.len() > 1 {

@@ -21,14 +21,14 @@ use crate::config::MatchRule;
 use crate::device::{BlockDevice, Sentence};
 use crate::enrolment::Enrolment;
 
-/// All that a verdict depends on.
+/// The input of a decision.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PolicyInput<'a> {
     /// `[drives] match`
     pub rules: &'a [MatchRule],
     /// Which enrolled drives a backup is configured for that begins when they are plugged in.
     pub on_plug: &'a [Uuid],
-    /// Which enrolled drives can be unlocked without asking anybody.
+    /// Which enrolled drives have a configured key.
     pub keys: &'a [Uuid],
     /// What is enrolled.
     pub enrolments: &'a [Enrolment],
@@ -47,9 +47,9 @@ pub(crate) struct DriveUse {
     pub mounted: Vec<PathBuf>,
     /// A job works with it, or an order is being carried out.
     pub busy: bool,
-    /// The backups that begin with a plug have run since this one, or somebody took the drive in hand.
+    /// The backups of this plug have run, or a user works with the drive.
     pub served: bool,
-    /// It was let go: nothing is done with it until the next plug.
+    /// It was released: nothing happens until the next plug.
     pub released: bool,
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum Action {
     Leave,
     /// Do nothing, and tell why.
     Refuse(Sentence),
-    /// Show it as locked and wait for somebody who has the secret.
+    /// Show it as locked and wait for a caller with the secret.
     AwaitSecret(Vec<Locked>),
     /// Open these with the configured key.
     Unlock(Vec<Locked>),
@@ -105,7 +105,7 @@ pub(crate) struct Locked {
     pub luks: Uuid,
 }
 
-/// The verdict on every drive that is there: the enrolled ones first.
+/// The decision on every attached drive: enrolled drives first.
 pub(crate) fn decisions(sight: &PolicyInput<'_>) -> Vec<Decision> {
     // Users may be allowed to make loop devices: one that no rule matches is neither a drive nor a copy of one.
     let devices: Vec<BlockDevice> =

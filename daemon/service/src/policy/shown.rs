@@ -7,7 +7,7 @@ use super::{Action, Decision, DriveId, PolicyInput, glob};
 use crate::config::MatchRule;
 use crate::device::{BlockDevice, Bus};
 
-/// The drives that are shown beside those judged already.
+/// The drives that are shown in addition to the enrolled ones.
 pub(super) fn others(sight: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decision> {
     let taken: BTreeSet<&Path> = judged.iter().flat_map(|decision| &decision.devices).map(AsRef::as_ref).collect();
     let parted: BTreeSet<&Path> =
@@ -25,7 +25,7 @@ pub(super) fn counts(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
     device.bus != Bus::Loop || is_ruled(device, sight)
 }
 
-/// What a verdict on a device by itself calls it.
+/// The id of a device that is decided by itself.
 pub(super) fn id(device: &BlockDevice) -> DriveId {
     DriveId::Device(device.name().to_owned(), device.diskseq)
 }

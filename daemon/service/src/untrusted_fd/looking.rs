@@ -14,7 +14,7 @@ use super::QuarantinedFd;
 
 /// So many threads may look at descriptors of one user at the same time.
 const MOST: usize = 4;
-/// Waits so long for one of them.
+/// Timeout for an examination.
 const TURN: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
@@ -28,7 +28,7 @@ pub(crate) enum Lost {
     System(io::Error),
 }
 
-/// Has a thread of its own do something with a parked descriptor of this user's, and parks it again.
+/// Runs a closure with a quarantined descriptor of this user on a dedicated thread, and quarantines it again.
 ///
 /// # Errors
 /// See [`Lost`]; whatever it was, the descriptor is gone.
@@ -51,7 +51,7 @@ where
             QuarantinedFd::new(descriptor, share).map(|quarantined| (quarantined, found))
         });
         drop(place);
-        // Whoever asked may not wait any more.
+        // The caller may no longer wait.
         drop(answer.send(looked));
     };
     Builder::new().name("looks".to_owned()).spawn(work).map_err(Lost::System)?;

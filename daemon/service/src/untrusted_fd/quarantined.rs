@@ -40,7 +40,7 @@ impl QuarantinedFd {
         }
     }
 
-    /// Takes it out, to be looked at; whoever does is the one who waits for it.
+    /// Takes the descriptor out to examine it, which may block the calling thread.
     ///
     /// # Errors
     /// There is none, or no descriptor is left.

@@ -35,7 +35,7 @@ impl Place {
     }
 }
 
-/// Why a volume cannot be received into now. What it shows has neither name nor path: it is told to everybody.
+/// Why a volume is not usable now. Its text is public, without names and paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
     /// Nothing is there.

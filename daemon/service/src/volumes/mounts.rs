@@ -6,14 +6,14 @@ use std::io;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The mounts that this process sees, kept open to be told of changes (`proc_pid_mountinfo(5)`: `POLLPRI`).
+/// The mounts of this process, kept open for notifications of changes (`proc_pid_mountinfo(5)`: `POLLPRI`).
 #[derive(Debug)]
 pub(crate) struct Mounts {
     file: AsyncFd<File>,
 }
 
 impl Mounts {
-    /// Begins to listen: every change after this is told.
+    /// Opens the notification: every change from now on is reported.
     ///
     /// # Errors
     /// /proc is not mounted, or the file cannot be polled.
@@ -24,7 +24,7 @@ impl Mounts {
         Ok(Self { file })
     }
 
-    /// Waits until something was mounted or unmounted. May be told once for several changes.
+    /// Waits for a mount or unmount. Several changes may cause one notification.
     ///
     /// # Errors
     /// The file cannot be polled.

@@ -178,7 +178,7 @@ impl Cryptsetup {
     }
 }
 
-/// The open sides that we made and nobody closed; in `/sys`, where no tool is needed to see them.
+/// The mappings that we opened and that are still open; read from `/sys`, which needs no tool.
 pub(crate) fn stale(sys: &Path) -> Vec<Uuid> {
     let blocks = fs::read_dir(sys.join("block")).into_iter().flatten().flatten();
     let names = blocks.filter_map(|entry| fs::read_to_string(entry.path().join("dm/name")).ok());

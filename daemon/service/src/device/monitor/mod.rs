@@ -15,7 +15,7 @@ use super::block_device::{BlockDevice, Properties};
 /// What happened to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It came, or was there before anybody listened.
+    /// It was attached, now or before the monitor started.
     Appeared(BlockDevice),
     /// It is the same device, and something is known otherwise.
     Changed(BlockDevice),
@@ -32,7 +32,7 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Begins to listen, then looks at what is there: nothing slips between.
+    /// Subscribes first, then lists the attached devices, so that none is missed.
     ///
     /// # Errors
     /// udev's library cannot listen, or outside a runtime.
@@ -46,7 +46,7 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// The next event; what is there already comes first.
+    /// The next event; devices that are attached already come first.
     ///
     /// # Errors
     /// The socket is broken: begin again.
@@ -83,7 +83,7 @@ impl Monitor {
         }
     }
 
-    /// Compares what is there with what is known.
+    /// Compares the attached devices with the known ones.
     fn enumerate(&mut self) -> io::Result<()> {
         let mut all = Enumerator::new()?;
         all.match_subsystem("block")?;

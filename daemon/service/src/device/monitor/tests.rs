@@ -44,7 +44,7 @@ async fn privileged_a_loop_device_comes_and_goes_and_comes_again() {
     let event = until(&mut monitor, |event| holds_btrfs(event, &image)).await;
     let (Event::Appeared(facts) | Event::Changed(facts)) = event else { panic!("it came") };
     assert_eq!((facts.size, &facts.node), (256 << 20, &disk.path().to_path_buf()));
-    // Who opens now is told of what is there.
+    // A new monitor reports the attached devices.
     let mut later = Monitor::open().expect("listening");
     until(&mut later, |event| holds_btrfs(event, &image)).await;
     drop(disk);

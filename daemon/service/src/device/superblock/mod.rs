@@ -15,7 +15,7 @@ pub(crate) const LENGTH: usize = 4096;
 /// What a device says of the filesystem that it belongs to. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Superblock {
-    /// The filesystem's uuid, as everybody shows it.
+    /// The filesystem's uuid, as users see it.
     pub fsid: Uuid,
     /// The one in its blocks; the same unless it was changed by `btrfstune -m`.
     pub metadata_uuid: Uuid,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-/// It has so long: a drive may have a lot to write out.
+/// Timeout; a drive may have much data to write.
 const ENDING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 

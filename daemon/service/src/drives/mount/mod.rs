@@ -79,7 +79,7 @@ impl Mounted {
     /// Unmounts it; what was written is on the drive afterwards.
     ///
     /// # Errors
-    /// Somebody uses it, who is named. It stays mounted.
+    /// It is in use; the message names the program. It stays mounted.
     pub(crate) fn unmount(&self) -> Result<()> {
         match umount2(&self.at, MntFlags::UMOUNT_NOFOLLOW) {
             Ok(()) => remove(&self.at),
@@ -88,7 +88,7 @@ impl Mounted {
         }
     }
 
-    /// Takes it out of sight now, for a drive that was pulled. The kernel lets it go when the last who uses it ends.
+    /// Detaches the mount of an unplugged drive. The kernel ends it when the last user has closed it.
     ///
     /// # Errors
     /// It is not mounted.
@@ -202,7 +202,7 @@ fn create(sources: &[Source]) -> Result<Option<OwnedFd>> {
     fsmount(&making, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(Some).map_err(Error::system(doing()))
 }
 
-/// What the kernel says of it beside the number.
+/// The kernel's data in addition to the number.
 fn complaint(making: OwnedFd) -> String {
     let mut text = [0; 512];
     let length = File::from(making).read(&mut text).unwrap_or_default();

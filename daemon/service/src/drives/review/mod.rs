@@ -209,7 +209,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
     shown.retain(|id, _| entries.contains_key(id));
 }
 
-/// Takes a pulled drive's mount out of sight, and closes its containers when nobody uses them any more.
+/// Detaches the mount of an unplugged drive, and closes its containers when they are no longer in use.
 fn clear(id: &DriveId, mount: &Mount) {
     let told = |done: Result<()>| {
         if let Err(error) = done {

@@ -22,7 +22,7 @@ use crate::jobs::sources::Sources;
 use crate::source_locks::SourceLocks;
 use crate::worker::Order;
 
-/// The source and the drive have so long to answer when they are opened.
+/// Timeout for opening the source and the drive.
 const OPENING: Duration = Duration::from_secs(30);
 
 /// A source, and the drive it goes to.
@@ -76,7 +76,7 @@ impl DriveTask for Backup {
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }
         };
-        // Shared until what the drive needs is written down: only then does everybody know which snapshots are needed.
+        // Shared until the drive's pins are recorded: only then is it known which snapshots are needed.
         let share = tokio::select! {
             share = self.source_locks.join(self.rule.name.as_str()) => share,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
@@ -106,7 +106,7 @@ impl DriveTask for Backup {
 }
 
 impl Backup {
-    /// How the source of this uuid is thinned; `before` was pinned when the job began.
+    /// How to prune the source with this uuid; `before` are the pins at the start of the job.
     fn pruning(
         &self,
         context: &DriveContext,
@@ -161,7 +161,7 @@ fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
     pins
 }
 
-/// What the worker is told.
+/// The worker's order.
 pub(in crate::jobs) fn task(
     rule: &BackupRule,
     source: Option<Identity>,

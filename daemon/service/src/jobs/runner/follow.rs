@@ -16,17 +16,17 @@ use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
 use crate::worker::{Report, Subject, Worker, WorkerError};
 use butterdock_worker::verify;
 
-/// After so long without news the rate is that of nothing.
+/// After this time without reports the rate is zero.
 const STALLED: Duration = Duration::from_secs(3);
 
 /// What was seen of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
-    /// What it told of its end: an error, or that all is well.
+    /// Its reported result: an error or success.
     pub(super) told: Option<Option<WorkerError>>,
-    /// The kernel writes out, when it told last.
+    /// The kernel writes data, according to its last report.
     pub(super) writing: bool,
-    /// It may be giving a subvolume its name, when it told last.
+    /// It may be publishing a subvolume, according to its last report.
     pub(super) naming: bool,
     pub(super) heard: Heard,
 }
@@ -63,7 +63,7 @@ impl Followed {
         match report {
             Report::Phase(phase) => {
                 self.writing = matches!(phase, Phase::Syncing | Phase::Checking | Phase::Settling);
-                // Before it gives the name it waits until that is told; the steps before may be left out.
+                // The worker waits for this report before it publishes; earlier steps may be skipped.
                 self.naming = !matches!(phase, Phase::Receiving | Phase::Syncing);
                 true
             }
@@ -189,7 +189,7 @@ impl Runner {
         self.exceeded(excess).await;
     }
 
-    /// Has the desk end the job, once.
+    /// Makes the scheduler end the job, once.
     async fn exceeded(&mut self, excess: Option<StreamExcess>) {
         if let Some(excess) = excess {
             self.limit = None;
@@ -198,7 +198,7 @@ impl Runner {
     }
 }
 
-/// When more came last, and whether the silence since was told.
+/// When data last arrived, and whether the stall was reported.
 #[derive(Debug)]
 struct News {
     last: Instant,
@@ -236,7 +236,7 @@ impl News {
         (!self.stalled).then(|| self.last + STALLED)
     }
 
-    /// Whether the silence is to be told now; it is told once.
+    /// Whether to report the stall now; it is reported once.
     fn is_late(&mut self, now: Instant) -> bool {
         let is_late = self.deadline().is_some_and(|deadline| now >= deadline);
         self.stalled |= is_late;
@@ -248,10 +248,10 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// Waits for a reason to end other than the known one. A desk that is gone is one.
+/// Waits for a reason to end other than the known one. The end of the scheduler is one.
 pub(in crate::jobs) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
     if known == Some(Why::Stopping) {
-        // There is no other reason after this one, whatever was told before it.
+        // This reason is final.
         return std::future::pending().await;
     }
     stop.wait_for(|why| *why != known).await.ok().and_then(|why| *why).unwrap_or(Why::Stopping)

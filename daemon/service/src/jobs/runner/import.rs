@@ -19,7 +19,7 @@ use crate::jobs::entry::Ending;
 use crate::volumes::{Destination, Place, Volume};
 use crate::worker::Order;
 
-/// The drive has so long to open a folder.
+/// Timeout for opening a folder on the drive.
 const OPENING: Duration = Duration::from_secs(30);
 
 /// A folder on a drive, and where what is in it goes.

@@ -44,10 +44,10 @@ const GOING: Duration = Duration::from_secs(3);
 const PULLED: Duration = Duration::from_secs(1);
 /// killed then in any case, so long again, after which it counts as stuck.
 const KILLED: Duration = Duration::from_secs(1);
-/// A sweep has so long; then its worker is killed, and the next receive sweeps.
+/// Timeout for a sweep; then its worker is killed, and the next receive sweeps.
 const SWEEPING: Duration = Duration::from_secs(3);
 
-/// What a runner tells the desk.
+/// A runner's messages to the scheduler.
 #[derive(Debug)]
 pub(super) enum RunnerEvent {
     /// The place is open; it was reached through this mount.
@@ -61,7 +61,7 @@ pub(super) enum RunnerEvent {
     Pulled,
     /// Its stream has not kept to a limit.
     Exceeded(StreamExcess),
-    /// Something that everybody may know of how it went.
+    /// A public note.
     Noted(String),
     /// It was asked to end, and cannot before the kernel has written out.
     Writing,
@@ -93,13 +93,13 @@ pub(super) struct Runner {
 pub(super) struct Outcome {
     ending: Ending,
     left: Leftovers,
-    /// The worker, where the kernel does not let go of it.
+    /// The worker, if it hangs in the kernel.
     stuck: Option<Worker>,
-    /// What it told of a backup.
+    /// Its reports of a backup.
     heard: Heard,
 }
 
-/// Tells the desk of one job.
+/// Sends the events of one job to the scheduler.
 #[derive(Debug, Clone)]
 struct ToScheduler {
     id: Uuid,
@@ -228,7 +228,7 @@ impl Runner {
 }
 
 impl ToScheduler {
-    /// The desk ends with the service; then there is nobody to tell.
+    /// If the scheduler has ended, so does the service, and the message is dropped.
     async fn tell(&self, told: RunnerEvent) {
         drop(self.scheduler.send(SchedulerMessage::Event(self.id, told)).await);
     }
@@ -269,7 +269,7 @@ async fn sweep_open(spawner: &Spawner, place: &DirHandle, priority: Priority) ->
     let sweep = async {
         while let Some(report) = worker.next().await {
             if let Report::Ended { error, .. } = report {
-                // Whoever is told that nothing is left finds no process either.
+                // A caller that gets this answer finds no process either.
                 worker.gone().await;
                 return error.map_or(Ok(()), |error| Err(error.message));
             }

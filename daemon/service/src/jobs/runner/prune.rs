@@ -10,7 +10,7 @@ use crate::dir_handle::DirHandle;
 use crate::source_locks::Exclusive;
 use crate::worker::{Order, Report, Worker};
 
-/// It has so long; what is left then is the next backup's to delete.
+/// Timeout; the next backup deletes what is left.
 const THINNING: Duration = Duration::from_secs(60);
 
 impl Runner {
@@ -30,7 +30,7 @@ impl Runner {
         self.not_thinned(&text);
         worker.kill();
         if timeout(KILLED, worker.gone()).await.is_err() {
-            // The kernel holds it. As long as it may delete, nobody else looks at what there is.
+            // It hangs in the kernel. While it may still delete, no other job reads the snapshots.
             tokio::spawn(async move {
                 worker.gone().await;
                 drop(alone);

@@ -49,7 +49,7 @@ impl Receive {
 pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) -> Result<Destination, Ending> {
     let opened = tokio::select! {
         opened = open(volume) => opened,
-        // A drive that does not answer is not waited for when nobody wants the job any more.
+        // After a cancel, do not wait for a drive that does not respond.
         _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
     };
     match opened {

@@ -5,7 +5,7 @@ use super::{Runner, RunnerEvent, other_than};
 use crate::drives::Condition;
 use crate::jobs::entry::{Ending, Why};
 
-/// A drive that somebody wants to unplug.
+/// A request to make a drive safe to unplug.
 #[derive(Debug)]
 pub(in crate::jobs) struct Remove {
     pub(in crate::jobs) runner: Runner,

@@ -19,7 +19,7 @@ use crate::jobs::job::JobError;
 use crate::volumes::{Destination, Place, Volume};
 use crate::worker::Order;
 
-/// The drive has so long to find the snapshot.
+/// Timeout for finding the snapshot on the drive.
 const FINDING: Duration = Duration::from_secs(30);
 
 /// A snapshot on a drive, and where it goes.

@@ -43,7 +43,7 @@ impl DriveTask for Verify {
     }
 }
 
-/// For everybody, who is told no word of the worker's.
+/// The public message, without text of the worker.
 fn unread(error: &WorkerError) -> JobError {
     let (name, public) = match error.kind {
         ErrorKind::Busy => {

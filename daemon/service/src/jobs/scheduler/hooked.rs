@@ -5,7 +5,7 @@ use crate::types::{ErrorCode, JobKind, JobState};
 use crate::hooks::{Event, Hooks, Kind};
 use crate::jobs::job::Job;
 
-/// Its turn has come.
+/// A backup has started.
 pub(super) fn begins(hooks: &Hooks, job: &Job) {
     tell(hooks, Kind::BackupStarted, job);
 }

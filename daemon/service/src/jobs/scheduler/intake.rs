@@ -33,7 +33,7 @@ impl Scheduler {
             return busy("the service is stopping; try again when it runs".to_owned());
         }
         if !work.is_configured(&self.config) {
-            // Withdrawn while somebody typed a password for it.
+            // Removed while the caller typed a password.
             return Err(work.not_configured());
         }
         let bounds = OpenBounds { all: self.config.max_queued, of_user: self.config.max_queued_per_user };
@@ -136,7 +136,7 @@ fn is_of_root(entry: &Entry) -> bool {
     entry.job.borrow().uid == 0
 }
 
-/// How a worker runs beside everything else.
+/// The priorities of workers.
 pub(in crate::jobs) fn priority(rule: WorkerRule) -> Priority {
     let io = match rule.io_class {
         IoClass::Idle => IoPriority::Idle,

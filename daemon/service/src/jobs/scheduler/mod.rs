@@ -43,7 +43,7 @@ use crate::worker::{Report, Spawner};
 const SHOWN: Duration = Duration::from_secs(600);
 /// but not more of them.
 const MOST_SHOWN: usize = 50;
-/// Orders that may wait; whoever sends more waits too.
+/// Limit of queued messages; further senders wait.
 const ORDERS: usize = 64;
 
 /// Everything that is known of jobs.
@@ -126,7 +126,7 @@ impl Scheduler {
         }
     }
 
-    /// Whoever waits for an answer may have left meanwhile.
+    /// The caller may have disconnected meanwhile.
     fn take(&mut self, order: SchedulerMessage) {
         match order {
             SchedulerMessage::Take(work, reply) => drop(reply.send(self.take_on(work))),
@@ -159,7 +159,7 @@ impl Scheduler {
             RunnerEvent::Report(report) => {
                 journal::hears(id, &report);
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
-                // A statement of its own: whoever still looks at a job keeps it from being changed.
+                // A separate statement, because a borrowed value blocks changes of the job.
                 let event = report::event(&entry.job.borrow().state, &report);
                 if let Some(event) = event {
                     step(entry, &event);

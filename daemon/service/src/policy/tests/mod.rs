@@ -7,7 +7,7 @@ use made::*;
 use super::*;
 use crate::device::{Bus, Partition, mapping_name};
 
-/// Each verdict: "id: order", a refusal as "refused: words of it that matter".
+/// Each decision: "id: action", a refusal as "refused: its essential words".
 fn judged(sight: &PolicyInput<'_>) -> Vec<String> {
     let nodes = |nodes: &[PathBuf]| nodes.iter().map(|node| node.display().to_string()).collect::<Vec<_>>().join(" ");
     let locked = |all: &[Locked]| nodes(&all.iter().map(|locked| locked.node.clone()).collect::<Vec<_>>());
@@ -30,7 +30,7 @@ fn judged(sight: &PolicyInput<'_>) -> Vec<String> {
 const NOTHING: PolicyInput<'_> =
     PolicyInput { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], standing: &[] };
 
-/// One row: what it says, what is enrolled, what is there, and the verdicts; of a sentence every word between bars.
+/// One row: a description, the enrolments, the devices and the decisions; bars separate words to find in a sentence.
 type Row = (&'static str, Vec<Enrolment>, Vec<BlockDevice>, &'static [&'static str]);
 
 fn unknown_rows() -> Vec<Row> {
