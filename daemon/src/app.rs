@@ -1,4 +1,4 @@
-//! From what was asked for to the room that does it.
+//! Runs the command that the arguments select.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

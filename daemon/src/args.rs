@@ -1,4 +1,4 @@
-//! The command line. `man/butterdockd.8` says the same at length; a test below keeps the two together.
+//! The command line. A test below compares it with `man/butterdockd.8`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Receive(Receive),
     Serve(Serve),
     CheckConfig(CheckConfig),
-    /// Do one job for the daemon, which alone starts this
+    /// Do one job for the daemon (started only by the daemon)
     #[command(hide = true)]
     Worker,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Serve {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// Say what is wrong with the configuration, or what it means.
+/// Check the configuration and describe it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckConfig {
     /// The configuration to check instead of the system's
@@ -44,7 +44,7 @@ pub(crate) struct CheckConfig {
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Receive {
-    /// The directory that the subvolumes appear in
+    /// The directory in which the subvolumes appear
     #[arg(value_name = "DIR", required_unless_present = "dump", conflicts_with = "dump")]
     pub(crate) destination: Option<PathBuf>,
 
@@ -52,11 +52,11 @@ pub(crate) struct Receive {
     #[arg(short = 'f', value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
-    /// Stop after the first END command and read nothing past it
+    /// Stop after the first END command and read nothing after it
     #[arg(short = 'e', long)]
     pub(crate) terminate_on_end: bool,
 
-    /// Go on until N commands have failed, 0 for all of them; nothing is published after a failure
+    /// Continue until N commands have failed (0: never stop); nothing is published after a failure
     #[arg(short = 'E', long, value_name = "N", default_value_t = 1)]
     pub(crate) max_errors: u64,
 
@@ -64,19 +64,19 @@ pub(crate) struct Receive {
     #[arg(short = 'C', long)]
     pub(crate) chroot: bool,
 
-    /// Where the filesystem's top-level subvolume is mounted, if it cannot be found
+    /// The mount point of the filesystem's top-level subvolume, if it cannot be found
     #[arg(short = 'm', long, value_name = "PATH")]
     pub(crate) root_mount: Option<PathBuf>,
 
-    /// Say which data is written; twice: every command
+    /// Print the writes; twice: every command
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
 
-    /// Write compressed extents decompressed
+    /// Decompress compressed extents before writing them
     #[arg(long)]
     pub(crate) force_decompress: bool,
 
@@ -84,39 +84,39 @@ pub(crate) struct Receive {
     #[arg(long, conflicts_with = "json")]
     pub(crate) dump: bool,
 
-    /// Print progress and the result as JSON, one object a line
+    /// Print progress and the result as JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Whether a bar is shown when standard error is a terminal
+    /// Whether to show a progress bar if standard error is a terminal
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ProgressWhen::Auto)]
     pub(crate) progress: ProgressWhen,
 
-    /// Decode every compressed extent and refuse one that does not decode
+    /// Decompress every compressed extent and refuse one that does not decompress
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// Write data with N threads instead of one for each core
+    /// Write data with N threads (default: one for each core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) writer_threads: Option<u16>,
 
-    /// Give the subvolume this name instead of the sender's
+    /// Name of the new subvolume (default: the name in the stream)
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<OsString>,
 
-    /// Refuse a parent whose number differs from the one in the stream, also if it was not changed
+    /// Refuse a parent whose generation number differs from the one in the stream, even if it has not changed
     #[arg(long)]
     pub(crate) strict_parent: bool,
 
-    /// Leave out fs-verity where the stream has it
+    /// Ignore fs-verity in the stream
     #[arg(long)]
     pub(crate) no_verity: bool,
 }
 
-/// When a bar is shown.
+/// When to show a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressWhen {
-    /// When standard error is a terminal
+    /// If standard error is a terminal
     Auto,
     /// Never
     Never,

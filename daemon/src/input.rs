@@ -1,4 +1,4 @@
-//! Where a stream is read from, and how long it is.
+//! The stream's source and its length.
 
 use std::fs::File;
 use std::io::{self, Seek as _};

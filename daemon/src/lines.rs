@@ -1,6 +1,6 @@
-//! Lines for a person, on standard output and standard error.
+//! Lines on standard output and standard error.
 //!
-//! A closed pipe is not worth a word: what was received is durable whether or not anybody reads about it.
+//! Errors of a closed pipe are ignored: received data is durable without a reader.
 
 use std::io::Write as _;
 

@@ -1,17 +1,17 @@
-//! The contract of butterdock's D-Bus interface, for the service that keeps it and for everybody who builds on it: an
-//! appliance's page, a desktop's agent, the command line `butterdock`.
+//! butterdock's D-Bus API, for the service and for its clients: an appliance's page, a desktop's agent, the command line
+//! `butterdock`.
 //!
-//! - [`names`], [`path`]: the bus name, the interfaces; object paths of volumes, drives and jobs, made and read.
+//! - [`names`], [`path`]: the bus name, the interfaces; building and parsing object paths of volumes, drives and jobs.
 //! - [`ManagerProxy`], [`DriveProxy`], [`VolumeProxy`], [`JobProxy`]: calls, properties and signals.
-//! - [`ReceiveOptions`], [`JobState`], [`BackupRow`], [`HistoryEntry`] …: what travels in them, typed.
-//! - [`ErrorName`], [`Error`]: why something was refused or failed.
-//! - [`authority`]: who may; the polkit file and the table in `README.md` are made from it.
+//! - [`ReceiveOptions`], [`JobState`], [`BackupRow`], [`HistoryEntry`] …: their arguments and results, typed.
+//! - [`ErrorName`], [`Error`]: errors.
+//! - [`authority`]: permissions; the polkit file and the table in `README.md` are made from it.
 //! - [`introspection`]: the commented XML of `xml/`, for other languages.
 //!
 //! # How to follow jobs
 //! Subscribe to everything below [`names::ROOT`] (one match rule with `path_namespace`), then call
-//! `GetManagedObjects` there: a job that starts in between is not missed. [`JobProperties`] takes both in. A job's last
-//! words are [`Completed`], once; if the service dies there are none, but `NameOwnerChanged`.
+//! `GetManagedObjects` there: a job that starts in between is not missed. [`JobProperties`] reads both. A job's last
+//! signal is [`Completed`], once; if the service dies, clients get `NameOwnerChanged` instead.
 //!
 //! # Receiving a stream
 //! ```no_run
@@ -33,13 +33,13 @@
 //!
 //! # Decisions
 //! A snapshot on a drive is named by its UUID, since two folders of a drive may hold the same name; a drive by the id that
-//! the service gave it, since labels repeat and clones carry the same filesystem UUID. What erases a drive must repeat
-//! its size and its serial number, so that neither a slip nor a re-used kernel name erases another. `ListBackups` is
+//! the service gave it, since labels repeat and clones carry the same filesystem UUID. A call that erases a drive must
+//! pass its size and serial number, so that neither a mistake nor a reused kernel name erases another drive. `ListBackups` is
 //! flat, a row for each backup and drive: a table to show, and no dictionary within a dictionary.
 //!
-//! An option that the service does not know is an error, a key that a client does not know is none: a wish must not be
-//! forgotten silently, and an answer may grow. Names of subvolumes are bytes everywhere (`ay`), since btrfs does not ask
-//! for UTF-8.
+//! An unknown option is an error, so that no option is silently ignored. Clients ignore unknown keys, so that answers can
+//! grow. Names of subvolumes are bytes everywhere (`ay`), since btrfs does not require
+//! UTF-8.
 
 pub mod authority;
 mod backup;

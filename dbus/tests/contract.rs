@@ -1,4 +1,4 @@
-//! That the shipped files, the XML, the proxies and the table say the same.
+//! Compares the shipped files, the XML, the proxies and the authority table with each other.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests, outside #[test]")]
 

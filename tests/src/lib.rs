@@ -1,7 +1,7 @@
-//! The rig of butterdock's tests: loop-backed btrfs volumes, real trees, a comparer of subvolumes, a writer of send
-//! streams that knows nothing of the product, and the service on a bus of its own.
+//! The fixtures of butterdock's tests: btrfs volumes on loop devices, real trees, a comparison of subvolumes, an
+//! independent writer of send streams, and the service on a private bus.
 //!
-//! Tests that need root are named `privileged_*`; without root they fail with a sentence that says so.
+//! Tests that need root are named `privileged_*`; without root they fail with a message.
 
 pub mod chaos;
 pub mod docking;

@@ -1,4 +1,4 @@
-//! Destinations that hand something down, and mounts that do not take what a stream brings as it is.
+//! Destinations with inherited attributes, and mounts that restrict what a stream can create.
 
 use std::fs;
 use std::path::{Path, PathBuf};

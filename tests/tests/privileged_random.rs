@@ -1,4 +1,5 @@
-//! Random lawful streams through both receivers: whatever is folded, joined or put off, the tree must be the one that plain order makes.
+//! Random valid streams through both receivers: combined, joined or deferred commands must give the same tree as plain
+//! order.
 
 use std::fs;
 

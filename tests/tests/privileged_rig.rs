@@ -1,4 +1,4 @@
-//! The rig itself: a comparer that sees nothing proves nothing.
+//! Tests of the fixtures themselves: a comparison that sees nothing proves nothing.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};

@@ -1,4 +1,4 @@
-//! The verbs that ask once.
+//! The verbs that print one answer.
 
 use crate::fake::STEERING;
 use crate::run::Fixture;

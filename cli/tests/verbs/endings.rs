@@ -1,4 +1,4 @@
-//! Exit statuses, and what is said with them.
+//! Exit statuses, and the messages with them.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! Every verb against a service that is played: the interfaces of the contract on a bus of the test's own.
+//! Every verb against a fake service: the interfaces of the API on a private bus.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests, outside #[test]")]
 

@@ -1,4 +1,4 @@
-//! That the man page and the completions, made at the build, have what the program has.
+//! Compares the man page and the completions of the build with the program.
 
 use std::collections::BTreeSet;
 use std::fs;

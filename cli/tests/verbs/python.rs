@@ -1,4 +1,4 @@
-//! That the example in the contract's README does what it says, where python3-dbus and python3-gi are.
+//! Runs the Python example of dbus/README.md, if python3-dbus and python3-gi are installed.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! That what README.md tells people to type is understood.
+//! Checks that the commands in README.md are valid.
 
 use crate::run::command;
 

@@ -1,4 +1,4 @@
-//! Running `butterdock` against a played service.
+//! Runs `butterdock` against a fake service.
 
 use std::fs::File;
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! Who may: the contract's table, asked of polkit, or of the user's id where there is no polkit.
+//! Authorizes calls: the API's table, answered by polkit, or by the user's id without polkit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! How many bytes may be sent, over time.
+//! How many bytes may be sent over time.
 
 use std::time::{Duration, Instant};
 

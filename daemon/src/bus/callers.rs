@@ -1,6 +1,6 @@
-//! Whose a name on the bus is.
+//! The user behind a name on the bus.
 //!
-//! What is read from the bus is judged by it before anything else is read, so it is asked over a connection of its own.
+//! Every message from the bus is judged by its user before it is processed, so this asks over a separate connection.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

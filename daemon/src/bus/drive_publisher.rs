@@ -1,4 +1,4 @@
-//! Publishes drives: they come, change and go.
+//! Publishes drives: added, changed and removed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Keeps the machine awake and on while a job runs, where logind is: it hands out a descriptor, and as long as that is open
-//! nobody but an administrator can have the machine sleep or shut down.
+//! Prevents sleep and shutdown while a job runs, if logind is present: logind hands out a descriptor, and while it is
+//! open only an administrator can suspend or shut down the machine.
 //!
-//! "block" and not "delay", because a backup takes longer than the seconds by which logind lets anybody delay; a person who
-//! insists is asked for a password and may.
+//! The mode is "block", not "delay", because a backup takes longer than the seconds of a delay; a user who insists can
+//! do it with a password.
 
 use tokio::sync::watch;
 use zbus::{Connection, OwnedFd};

@@ -1,5 +1,4 @@
-//! Publishes jobs: they come, change, end and go. Changes are published as they come, but not more often than a person can
-//! read.
+//! Publishes jobs: added, changed, ended and removed. The rate of changes is limited.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! The service's types in the words of the contract. Every match is complete, so that a new word of the service cannot be
+//! Maps the service's types to the API's words. Every match is complete, so that a new word of the service cannot be
 //! forgotten here.
 
 use butterdock_dbus::{

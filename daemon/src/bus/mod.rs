@@ -1,4 +1,5 @@
-//! The service on the bus: `org.butterdock.Butterdock1`, as the crate butterdock-dbus has it. No decision is made here.
+//! The service on the bus: the API `org.butterdock.Butterdock1` of the crate butterdock-dbus. No decision is made
+//! here.
 //!
 //! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
 //!   the caller may, call the service, return. A password prompt that waits for a person holds up no other call.
@@ -11,8 +12,7 @@
 //!   keeps the descriptors that came with it.
 //! * `inhibitor` asks logind to keep the machine awake, `timedate` asks systemd whether the clock is synchronised.
 //!
-//! What is told to everybody holds no name of a file and no path: only `public` sentences of a job get into properties
-//! and signals.
+//! Public data contains no file names and no paths: only `public` sentences of a job get into properties and signals.
 
 mod admission;
 mod authority;

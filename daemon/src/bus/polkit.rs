@@ -1,4 +1,4 @@
-//! One question to polkit (`org.freedesktop.PolicyKit1.Authority`), and what may come of it.
+//! One call to polkit (`org.freedesktop.PolicyKit1.Authority`) and its possible answers.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What the two methods `Receive` have in common.
+//! The common part of the two methods `Receive`.
 
 use std::sync::Arc;
 

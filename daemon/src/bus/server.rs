@@ -1,4 +1,4 @@
-//! The server: its connection, and what all objects on the bus have in common.
+//! The server: its connection, and what all objects on the bus share.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

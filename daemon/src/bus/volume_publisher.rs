@@ -1,4 +1,4 @@
-//! Publishes volumes: they are configured, change and are withdrawn.
+//! Publishes volumes: added, changed and removed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

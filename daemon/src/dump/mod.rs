@@ -1,4 +1,4 @@
-//! This room prints a stream as text and touches no filesystem; it needs no root.
+//! Prints a stream as text, without touching a filesystem; needs no root.
 
 use std::io::{self, BufWriter, Read as _, Write as _};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! A bar on standard error, for a person at a terminal.
+//! A progress bar on standard error, if it is a terminal.
 
 use std::io::IsTerminal as _;
 

@@ -1,4 +1,4 @@
-//! Lines as `btrfs receive` prints them, and a bar where a person looks on.
+//! Lines as `btrfs receive` prints them, and a progress bar on a terminal.
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The directory that subvolumes appear in.
+//! The destination directory.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;

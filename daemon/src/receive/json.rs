@@ -1,4 +1,4 @@
-//! One JSON object a line on standard output, for programs. The man page says what they hold.
+//! One JSON object per line on standard output. The man page describes the members.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

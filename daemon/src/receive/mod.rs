@@ -1,13 +1,13 @@
-//! This room receives a stream in the foreground, in place of `btrfs receive`: without a bus and without a daemon.
+//! Receives a stream in the foreground, like `btrfs receive`: without a bus and without a daemon.
 //!
 //! ```text
-//! main thread      command: opens both ends, runs the engine, ends with an exit status
+//! main thread      command: opens both ends, runs the engine, exits with a status
 //! signal thread    waits in a signalfd for SIGINT and SIGTERM and cancels
-//! ticker thread    four times a second: shows how far it is
-//! engine threads   tell the `Watch` what they do; it tells the `Show`
+//! ticker thread    four times per second: shows the progress
+//! engine threads   report to the `Watch`, which forwards to the `Show`
 //! ```
 //!
-//! A `Show` is one way to tell a person or a program: `console` or `json`.
+//! A `Show` is one form of output: `console` or `json`.
 
 mod bar;
 mod command;

@@ -1,7 +1,8 @@
-//! SIGINT, SIGTERM and SIGHUP end a run in good order.
+//! SIGINT, SIGTERM and SIGHUP stop a run cleanly.
 //!
-//! They are blocked in every thread and awaited in one, so that no handler runs between two steps of the engine: that
-//! thread cancels, the engine stops at the next command, removes its hidden subvolume, and the program says how it ended.
+//! All threads block these signals and one thread waits for them, so that no handler runs between two steps of the
+//! engine. That thread cancels; the engine stops at the next command and removes its hidden subvolume, and the program
+//! reports the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,4 +1,4 @@
-//! How fast bytes come: over the last few seconds, so that a pause shows and a peak does not.
+//! The rate over the last few seconds, so that a pause is visible and a peak is not.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

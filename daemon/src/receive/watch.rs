@@ -1,4 +1,4 @@
-//! What the engine tells, handed on to what shows it.
+//! Forwards the engine's reports to the output.
 
 use std::sync::{Mutex, PoisonError};
 

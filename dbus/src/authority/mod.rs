@@ -1,9 +1,9 @@
-//! This room holds who may do what: one table, from which the service decides, the shipped polkit file is made and the
-//! documentation is written.
+//! Who may call what: one table, from which the service authorizes calls, and from which the shipped polkit file and
+//! the documentation are made.
 //!
-//! The service asks polkit about the caller's bus name (never its pid), and lets polkit ask a person only where the call
-//! allows it. Where there is no polkit on the bus, [`Rule::Anybody`] is everybody, [`Rule::AnybodyWithout`] too where the option is not given, [`Rule::Starter`] whoever started the
-//! job, and everything else root alone.
+//! The service asks polkit about the caller's bus name (never its pid), and allows a password dialog only if the call
+//! does. Without polkit on the bus, [`Rule::Anybody`] allows all users, [`Rule::AnybodyWithout`] too if the option is
+//! not given, [`Rule::Starter`] the user who started the job, and all other rules only root.
 
 mod action;
 mod docs;

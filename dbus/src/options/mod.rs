@@ -1,5 +1,5 @@
-//! This room holds the `a{sv}` that every method ends in: for each method that has options a struct that is read from
-//! them and written to them.
+//! The `a{sv}` at the end of every method: for each method with options a struct that is read from them and written to
+//! them.
 
 mod backup;
 mod enrol;

@@ -1,5 +1,5 @@
-//! This room holds what an object's properties say at one moment, for clients that follow many objects at once:
-//! filled from `GetManagedObjects` or `InterfacesAdded`, kept up by `PropertiesChanged`.
+//! The properties of an object at one moment, for clients that follow many objects at once: filled from
+//! `GetManagedObjects` or `InterfacesAdded`, updated by `PropertiesChanged`.
 
 mod drive;
 mod job;

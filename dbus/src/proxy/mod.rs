@@ -1,7 +1,7 @@
-//! This room holds the proxies: one method of Rust for each method, property and signal of an interface.
+//! The proxies: one Rust method for each method, property and signal of an interface.
 //!
 //! Calls fail with [`Error`](crate::Error), whose [`Error::Named`](crate::Error::Named) has the service's reasons.
-//! Those that polkit may ask about are sent with the flag that allows it to ask.
+//! Calls that may need a password set the flag that allows polkit to ask for it.
 
 mod drive;
 mod job;

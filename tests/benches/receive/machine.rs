@@ -1,4 +1,4 @@
-//! Facts about the machine, for whoever reads the numbers later.
+//! Facts about the machine, recorded with the numbers.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the person asked for.
+//! The options of the benchmark.
 
 use std::path::PathBuf;
 

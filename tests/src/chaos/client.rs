@@ -1,4 +1,4 @@
-//! Somebody on the bus.
+//! A client on the bus.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;

@@ -1,4 +1,4 @@
-//! A stream, what must come of it, and a pipe that gives it piecemeal.
+//! A stream, its expected result, and a pipe that delivers it in pieces.
 
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Write as _};

@@ -1,12 +1,12 @@
-//! This room makes trouble for the service, on a bus, volumes and a daemon of the test's own, and looks at what is left.
+//! Disturbs the service on a private bus with its own volumes and daemon, and checks the result.
 //!
-//! * `stage`: everything together, with the daemon as a child that may be killed and started again.
-//! * `bus`: a private dbus-daemon. There is no polkit on it, so the daemon lets root alone do things, and tests are root.
-//! * `client`: somebody on the bus, who also counts every `Completed` that is told.
-//! * `frozen`: a drive that does not answer.
-//! * `fuse`: a filesystem whose owner does not answer everything.
-//! * `load`: a stream, what must come of it, and a pipe that gives as much of it as the test wants.
-//! * `traces`: what is left of a daemon: its processes by /proc, names in its volumes.
+//! * `fixture`: everything together, with the daemon as a child that can be killed and started again.
+//! * `bus`: a private dbus-daemon without polkit, so that only root may call; tests run as root.
+//! * `client`: a client that also counts every `Completed`.
+//! * `frozen`: a drive that does not respond.
+//! * `fuse`: a filesystem that leaves some requests unanswered.
+//! * `load`: a stream, its expected result, and a pipe that delivers it in pieces.
+//! * `traces`: leftovers of a daemon: its processes in /proc, and names in its volumes.
 
 mod bus;
 mod client;

@@ -1,4 +1,4 @@
-//! What is left of a daemon.
+//! Leftovers of a daemon.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A disk that comes and goes.
+//! A disk that is attached and detached.
 
 use std::path::Path;
 use std::process::Command;

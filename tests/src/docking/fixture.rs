@@ -1,4 +1,4 @@
-//! A service that hears of the test's loop devices and of no others.
+//! A service that sees only the test's loop devices.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

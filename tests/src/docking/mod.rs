@@ -1,9 +1,9 @@
-//! This room plugs drives in: loop devices that a real udevd tells of, on a machine of the test's own.
+//! Plugs in drives: loop devices with a real udevd, isolated from the rest of the machine.
 //!
-//! * `udevd`: one that the test's thread alone hears.
+//! * `udevd`: a udevd that only the test's thread hears.
 //! * `disk`: a loop device.
-//! * `stage`: the service, and what it shows of drives.
-//! * `story`: a source, an enrolled drive, and jobs between them.
+//! * `fixture`: the service, and its drives on the bus.
+//! * `scenario`: a source, an enrolled drive, and jobs between them.
 
 mod disk;
 mod fixture;

@@ -1,4 +1,4 @@
-//! Calls in great number, of another user.
+//! Many calls at the same time by another user.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Stdio};

@@ -1,16 +1,16 @@
-//! This room makes what a test of the service stands on: a bus of its own with the shipped policy, the real polkitd on it
-//! with the rules that the test wants, a daemon that serves a loop volume, clients of any user, and a recorder that hears
-//! everything that passes the bus.
+//! The base of tests of the service: a private bus with the shipped policy, the real polkitd with the rules of the
+//! test, a daemon with a loop volume, clients of any user, and a recorder of all messages on the bus.
 //!
 //! ```text
-//! Bus       dbus-daemon on an address of its own; what it includes is what a package installs
-//! Polkit    polkitd; the folders of actions and rules are the test's, by bind mounts in its own mount namespace
+//! Bus       dbus-daemon on its own address; it includes the files that a package installs
+//! Polkit    polkitd; its folders of actions and rules are the test's, by bind mounts in its own mount namespace
 //! Daemon    butterdockd serve, with a configuration and a state folder in the rig
 //! Client    a connection of root's; `python` and `as_nobody` for other languages and users
-//! Recorder  a monitor connection, and the `Recording` that comes of it
+//! Recorder  a monitor connection, and its `Recording`
 //! ```
-//! Everything ends when it is dropped, a panic included; when the test itself is killed the bus dies with its thread, and
-//! the rest with the bus.
+//!
+//! Everything ends when it is dropped, also in a panic; if the test itself is killed, the bus dies with its thread,
+//! and the rest with the bus.
 
 mod bus;
 mod client;

@@ -1,4 +1,4 @@
-//! Hears everything that passes the bus, while it passes.
+//! Records all messages on the bus.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;

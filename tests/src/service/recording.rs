@@ -1,4 +1,4 @@
-//! What passed the bus, and the story of a job in it.
+//! The recorded messages, and the history of a job in them.
 
 use std::collections::HashMap;
 use std::time::Instant;

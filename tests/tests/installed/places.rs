@@ -1,4 +1,4 @@
-//! Where everything goes.
+//! The paths of the installed files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

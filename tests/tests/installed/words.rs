@@ -1,4 +1,4 @@
-//! What the documents say of the sources.
+//! Checks the documents' statements about the sources.
 
 use std::fs;
 use std::path::Path;

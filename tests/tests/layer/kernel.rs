@@ -1,4 +1,4 @@
-//! The kernel's fragment, and that nobody gets it who did not ask.
+//! The kernel's fragment, and that it is only used on request.
 
 use std::fs;
 

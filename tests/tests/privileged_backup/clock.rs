@@ -1,4 +1,4 @@
-//! A clock that is wrong: what is deleted on the drive by orders that say what time it is.
+//! Retention with a wrong clock.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Other users, who lock what they can open; and two backups at once.
+//! Other users who lock what they can open; and two backups at once.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;

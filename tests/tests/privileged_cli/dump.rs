@@ -1,4 +1,4 @@
-//! `--dump`: the text that `btrfs receive --dump` prints, for anybody.
+//! `--dump`: the text that `btrfs receive --dump` prints, without root.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

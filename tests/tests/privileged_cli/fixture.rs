@@ -1,4 +1,4 @@
-//! What most of these tests begin with.
+//! The common fixture of these tests.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Clones of 2.6 KB together that double a file each time: 268 million extents, if nobody stops it.
+//! Clones of 2.6 KB in total that double a file each time: 268 million extents if not stopped.
 
 use std::fs::{self, File};
 use std::io::{Seek as _, Write as _};

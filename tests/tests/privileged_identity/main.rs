@@ -1,4 +1,4 @@
-//! Which subvolumes may be built on: what a user forges is never used, and what is harmless is not refused.
+//! Which subvolumes may serve as parents: a user's forgery is never used, and harmless changes are not refused.
 
 mod fixture;
 mod forged;

@@ -1,4 +1,4 @@
-//! What has no record counts where root alone can have made or changed it.
+//! A subvolume without a record is accepted if only root can have made or changed it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

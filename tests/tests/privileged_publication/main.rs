@@ -1,4 +1,4 @@
-//! Who can open what is received, before it is read-only under its name.
+//! Which users can open a subvolume before it is read-only under its final name.
 
 mod race;
 mod reach;

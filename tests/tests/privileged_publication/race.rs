@@ -1,4 +1,4 @@
-//! A user who opens whatever he can while subvolumes of his are received.
+//! A user who opens everything that he can while his subvolumes are received.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Who can reach a destination: real directories, ACLs, mounts.
+//! Which users can reach a destination: real directories, ACLs, mounts.
 
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader};

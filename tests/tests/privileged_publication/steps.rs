@@ -1,4 +1,4 @@
-//! Each step of a receive, with a user who tries all doors between them.
+//! Each step of a receive, with a user who tries to open the subvolume between the steps.
 
 use std::fs::{self, File, Permissions};
 use std::os::fd::AsFd as _;

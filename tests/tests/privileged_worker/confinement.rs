@@ -1,4 +1,4 @@
-//! What the kernel's lists say of a worker at work.
+//! The confinement of a running worker, as /proc shows it.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;

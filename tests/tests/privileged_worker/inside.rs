@@ -1,4 +1,4 @@
-//! The walls, from within: a thread locks itself in as a worker does and tries what it must not.
+//! The confinement from within: a thread confines itself as a worker does and tries what must fail.
 
 use std::fs::{self, File};
 use std::net::{TcpStream, UdpSocket};

@@ -1,4 +1,4 @@
-//! What a worker does, and what it says.
+//! The work of a worker, and its reports.
 
 use std::fs::{self, File};
 use std::io::Write as _;

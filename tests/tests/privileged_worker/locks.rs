@@ -1,4 +1,4 @@
-//! Other users, who lock what they can open; and workers that begin while others sweep.
+//! Other users who lock what they can open; and workers that start while others sweep.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;

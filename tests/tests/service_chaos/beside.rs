@@ -1,4 +1,4 @@
-//! How many jobs run beside each other, and how they share the machine.
+//! How many jobs run at the same time, and how they share the machine.
 
 use std::process::Command;
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! A client that wants everything.
+//! A client that exceeds every limit.
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};

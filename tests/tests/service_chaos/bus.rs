@@ -1,4 +1,4 @@
-//! The bus goes and comes back.
+//! The bus is restarted.
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::JobState;

@@ -1,4 +1,4 @@
-//! Cancel answers when it is in effect.
+//! Cancel returns when the job has ended.
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState};

@@ -1,4 +1,4 @@
-//! Files whose filesystem does not answer.
+//! Files on a filesystem that does not respond.
 
 use std::fs::File;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Drives and workers that do nothing, and what is said of them.
+//! Drives and workers that hang, and the messages about them.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Streams that come too slowly or take too long, and those that only seem to.
+//! Streams that are too slow or take too long, and streams that are not.
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;

@@ -1,5 +1,5 @@
-//! The service in trouble: its worker, itself or its client killed, its volume unmounted, its stream silent, its queue
-//! flooded. Afterwards no worker is left, nothing half-made can be seen, and the daemon answers.
+//! The service under faults: its worker, its client or itself killed, its volume unmounted, its stream stalled, its
+//! queue flooded. Afterwards no worker is left, no incomplete subvolume is visible, and the daemon answers.
 
 mod beside;
 mod bounds;

@@ -1,4 +1,4 @@
-//! A stream whose writer says nothing.
+//! A stream whose writer stalls.
 
 use std::thread::sleep;
 use std::time::Duration;

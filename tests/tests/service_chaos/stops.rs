@@ -1,4 +1,4 @@
-//! SIGTERM, and what a daemon remembers.
+//! SIGTERM, and the state that a daemon keeps.
 
 use std::time::Duration;
 

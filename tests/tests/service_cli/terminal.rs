@@ -1,4 +1,4 @@
-//! A bar where there is a terminal, and none where there is not.
+//! A progress bar on a terminal, and none without one.
 
 use std::fs::File;
 use std::io::Read as _;

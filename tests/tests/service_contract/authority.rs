@@ -1,4 +1,4 @@
-//! Who may: asked of the real polkitd by a user who is not root. (To polkit root may do everything.)
+//! Permissions, checked by the real polkitd for a user other than root. (polkit allows root everything.)
 
 use std::fs::File;
 use std::process::Command;

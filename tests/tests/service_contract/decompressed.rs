@@ -1,4 +1,4 @@
-//! Whose streams are decompressed as a check: of everybody but root, who may ask for it.
+//! Which streams are decompressed as a check: those of all users but root, who may request it.
 
 use std::io::Write as _;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The shipped rule for the members of a group: read by the real polkitd, asked about nobody's group.
+//! The shipped rule for the members of a group, read by the real polkitd, with the group of the user nobody.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What the live objects say that they have, and what the committed XML says.
+//! Compares the introspection of live objects with the committed XML.
 
 use std::collections::{BTreeSet, HashMap};
 

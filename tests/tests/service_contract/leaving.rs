@@ -1,4 +1,4 @@
-//! Whoever leaves while polkit thinks is not thought about any more: a polkit of the test's own, which never answers.
+//! A caller that leaves ends its polkit check: a fake polkit that never answers.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};

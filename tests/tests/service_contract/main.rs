@@ -1,4 +1,4 @@
-//! The contract, as the running service keeps it.
+//! The API of the running service.
 
 mod authority;
 mod decompressed;

@@ -1,4 +1,4 @@
-//! What the service manager hears (`sd_notify(3)`): the test is one.
+//! The messages to the service manager (`sd_notify(3)`), received by the test.
 
 use std::ffi::OsStr;
 use std::os::unix::net::UnixDatagram;

@@ -1,4 +1,4 @@
-//! The man page of the interface, and what the running service has.
+//! Compares the man page of the interface with the running service.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What a package installs is understood by what reads it.
+//! The programs that read the installed files accept them.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Who may do what with a drive that is there, and what its methods say to an option that they do not have.
+//! Permissions for methods of an attached drive, and their answers to unknown options.
 
 use std::fs::File;
 use std::process::Command;

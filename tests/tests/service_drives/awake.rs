@@ -1,4 +1,4 @@
-//! The machine is kept awake while a job runs: a played logind, which counts who holds it back.
+//! The machine stays awake while a job runs: a fake logind counts the inhibitors.
 
 use std::io::{ErrorKind, PipeReader, Read as _, pipe};
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! A drive's life with the service: backed up on request and by being plugged in, removed, and restored from.
+//! The life of a drive: backed up to on request and at a plug, removed, and restored from.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

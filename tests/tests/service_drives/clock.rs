@@ -1,4 +1,4 @@
-//! A clock that cannot be believed: nothing is deleted, everybody is told, and root ends it.
+//! A clock that is not trusted: no snapshot is deleted, the service reports it, and root resumes pruning.
 
 use std::fs;
 use std::path::PathBuf;

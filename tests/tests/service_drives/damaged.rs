@@ -1,4 +1,4 @@
-//! Enrolments that are not what was written: the drive is unknown, and nothing else suffers.
+//! Damaged enrolments: their drives are unknown, and no other drive is affected.
 
 use std::fs;
 use std::os::unix::fs::symlink;

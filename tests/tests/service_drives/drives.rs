@@ -1,4 +1,4 @@
-//! What is shown of a drive, and what is done with it.
+//! The properties of drives, and operations on them.
 
 use std::fs::{self, File};
 use std::path::Path;

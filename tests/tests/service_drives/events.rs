@@ -1,7 +1,7 @@
-//! The rarer events of the configured command, with all of their environment: those of an everyday story are in `hooks`.
+//! The rarer events of the configured command, with their environment; `hooks` has the common ones.
 //!
-//! `pulled` is not among them: a loop device that is mounted stays until it is let go. It is shown in the guest, whose drives
-//! really go.
+//! `pulled` is not among them: a mounted loop device stays until it is released. The emulated machine tests it, whose
+//! drives really disappear.
 
 use std::collections::BTreeMap;
 use std::fs;

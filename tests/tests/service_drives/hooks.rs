@@ -1,4 +1,4 @@
-//! What the configured command is told of a drive's story, as udev and the service make it.
+//! The events of a drive's life for the configured command, with udev and the service.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

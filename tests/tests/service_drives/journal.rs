@@ -1,4 +1,4 @@
-//! What the service writes into the journal: a socket of the test's own plays it.
+//! The service's journal entries, received by a socket of the test.
 
 use std::collections::HashMap;
 use std::fs;

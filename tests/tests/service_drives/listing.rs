@@ -1,4 +1,4 @@
-//! What is told without a job: the snapshots on a drive, and what a backup would send.
+//! Queries without a job: the snapshots on a drive, and estimates.
 
 use std::fs;
 

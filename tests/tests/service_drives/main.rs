@@ -1,4 +1,4 @@
-//! Drives that come, are enrolled and go: real loop devices, told by a real udevd.
+//! Drives that are attached, enrolled and detached: real loop devices with a real udevd.
 
 mod authority;
 mod awake;

@@ -1,4 +1,4 @@
-//! A drive whose filesystem became read-only: what is unmounted as safe, what is not, and what is shown until when.
+//! A drive whose filesystem became read-only: when it is safe, when it is not, and how long its problem is shown.
 
 use std::fs;
 use std::process::Command;

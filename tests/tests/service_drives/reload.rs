@@ -1,4 +1,5 @@
-//! A reload with a mistake: everything goes on, and whoever asked, and the log, are told where it is.
+//! A reload with a mistake: the service keeps its configuration, and the caller and the log get the position of the
+//! mistake.
 
 use std::fs;
 use std::time::Instant;

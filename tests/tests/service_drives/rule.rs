@@ -1,4 +1,4 @@
-//! The shipped udev rule: what others are told of a drive.
+//! The shipped udev rule: the properties that other programs see of a drive.
 
 use std::collections::HashMap;
 use std::fs;

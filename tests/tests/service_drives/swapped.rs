@@ -1,4 +1,4 @@
-//! A disk that comes in the place of another, and of which udev has not told yet.
+//! A disk that replaces another before udev has reported it.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! A played systemd-timedated, which says whether the clock is synchronised.
+//! A fake systemd-timedated, which says whether the clock is synchronised.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Verifying a drive: whole, damaged, mended, cancelled, and with a service that is killed meanwhile.
+//! Verifying a drive: intact, damaged, repaired, cancelled, and with a service that is killed meanwhile.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,4 @@
-//! Calls whose answers nobody reads.
+//! Calls whose answers are never read.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Users who call more than the service can answer, and others who are answered all the same. The bus has the limits of the
+//! Users who call more than the service can answer, while other users still get answers. The bus has the limits of the
 //! shipped system.conf.
 
 mod calls;

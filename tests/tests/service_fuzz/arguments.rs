@@ -1,4 +1,4 @@
-//! Random arguments: some that mean something, more that do not.
+//! Random arguments: some valid, most invalid.
 
 use std::collections::HashMap;
 use std::fs::File;

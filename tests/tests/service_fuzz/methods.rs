@@ -1,4 +1,4 @@
-//! What there is to call: the live introspection, from the root down.
+//! The methods to call, from the live introspection.
 
 use anyhow::{Context as _, Result};
 use butterdock_dbus::names::{BUS_NAME, ROOT};

@@ -1,5 +1,5 @@
-//! Copies of a drive: alone after the drive went, and of one of its two devices. That a copy beside the drive is refused is
-//! shown where the drives are.
+//! Copies of a drive: alone after the drive was detached, and of one of its two devices. `service_drives` tests a copy
+//! beside the drive.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What bears the identity of a shared snapshot and is not it, and shared snapshots whose numbers alone have changed.
+//! Subvolumes with the identity of a shared snapshot that are not it, and shared snapshots of which only the numbers
+//! changed.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown};

@@ -1,4 +1,4 @@
-//! A drive that another machine has changed: what is said of it, and that the next backup is whole.
+//! A drive that another machine has changed: the messages, and that the next backup is a full one.
 
 use std::fs;
 use std::path::{Path, PathBuf};

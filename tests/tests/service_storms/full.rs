@@ -1,4 +1,4 @@
-//! Drives that have no room, and drives that stop taking writes.
+//! Full drives, and drives with write errors.
 
 use std::fs;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! One drive and two machines: what each does with it, and what it leaves alone.
+//! One drive and two machines: what each does with it, and what it does not touch.
 
 use std::collections::BTreeSet;
 use std::fs;

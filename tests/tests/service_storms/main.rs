@@ -1,4 +1,4 @@
-//! Backups in bad weather: drives that fill up and fail, processes that are killed, plugs that come and go.
+//! Backups under faults: full and failing drives, killed processes, rapid plugs.
 
 mod clones;
 mod counterparts;

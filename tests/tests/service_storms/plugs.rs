@@ -1,4 +1,4 @@
-//! Three drives that come and go faster than anybody can follow.
+//! Three drives that are attached and detached rapidly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

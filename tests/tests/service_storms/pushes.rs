@@ -1,4 +1,4 @@
-//! Members of the group hand in more streams than anybody can receive; root's jobs and the drive are not held up.
+//! Members of the group hand in more streams than the service can receive; root's jobs and the drive are not blocked.
 
 use std::fs;
 use std::io::PipeReader;

@@ -1,4 +1,4 @@
-//! A drive that nobody enrolled, beside one that is.
+//! An unenrolled drive beside an enrolled one.
 
 use std::fs;
 use std::path::Path;

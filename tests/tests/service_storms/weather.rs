@@ -1,4 +1,4 @@
-//! What every storm needs: chance, a job that is begun and not waited for, and a look at what is left.
+//! Common helpers: random choices, starting a job without waiting, and checking leftovers.
 
 use std::fs;
 use std::path::PathBuf;

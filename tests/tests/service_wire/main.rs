@@ -1,4 +1,4 @@
-//! What the service says on the bus: recorded over whole runs, and read afterwards.
+//! The service's messages on the bus, recorded over whole runs and checked afterwards.
 
 mod numbers;
 mod order;

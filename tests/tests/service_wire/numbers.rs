@@ -1,4 +1,4 @@
-//! Numbers go one way.
+//! Counters never go back.
 
 use std::collections::HashMap;
 use std::io::Write as _;

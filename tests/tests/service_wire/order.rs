@@ -1,4 +1,4 @@
-//! What comes before what.
+//! The order of signals.
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::JOB;

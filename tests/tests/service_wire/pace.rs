@@ -1,4 +1,4 @@
-//! How often the service speaks.
+//! The rate of signals.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What is refused before a job comes of it.
+//! Requests that are refused before a job is made.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! Names and paths are for those who may know them.
+//! Only authorized callers see names and paths.
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;

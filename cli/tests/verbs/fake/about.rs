@@ -1,4 +1,4 @@
-//! What a played job is about.
+//! The subject of a fake job.
 
 use butterdock_dbus::path::{NONE, drive_path, volume_path};
 use butterdock_dbus::{JobKind, JobProperties, TotalSource};

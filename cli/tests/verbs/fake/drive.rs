@@ -1,4 +1,4 @@
-//! A played Drive.
+//! A fake Drive.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

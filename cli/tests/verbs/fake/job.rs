@@ -1,4 +1,4 @@
-//! A played Job.
+//! A fake Job.
 
 use std::collections::HashMap;
 use std::fs::File;

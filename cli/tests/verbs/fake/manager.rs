@@ -1,4 +1,4 @@
-//! The played Manager.
+//! The fake Manager.
 
 use std::collections::HashMap;
 use std::fs::File;

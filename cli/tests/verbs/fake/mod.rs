@@ -1,6 +1,6 @@
-//! The played service. What a stream says is what becomes of its job: `ok …`, `fail …`, `dark …` (fails, and the caller
-//! may not know on what), `stall …` (until it is cancelled), `die …` (the service goes away).
-//! A job on a drive succeeds; with the backup `fail` it fails, with `stall` it waits until it is cancelled.
+//! The fake service. The content of a stream decides about its job: `ok …`, `fail …`, `dark …` (fails, and the caller
+//! may not see the details), `stall …` (until it is cancelled), `die …` (the service disappears). A job on a drive
+//! succeeds; with the backup `fail` it fails, with `stall` it waits until it is cancelled.
 
 mod about;
 mod drive;

@@ -1,4 +1,4 @@
-//! A played Volume.
+//! A fake Volume.
 
 use std::fs::File;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Starts workers, and hears them: the service's end of [`butterdock_worker`].
+//! Starts workers and receives their reports: the service's end of [`butterdock_worker`].
 
 mod handed;
 mod handle;

@@ -1,4 +1,4 @@
-//! What the journal tells, and what a purge leaves.
+//! The journal's explanations, and the state after a purge.
 
 use anyhow::{Result, ensure};
 

@@ -1,4 +1,4 @@
-//! The place where it happens: a temporary folder with the disks, the machine, and what is asked of it again and again.
+//! The test environment: a temporary folder with the disks, the machine, and common queries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What is left to chance, and can be had again.
+//! Random choices that a seed repeats.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! A drive is pulled out in mid-backup: the job ends, nothing of it is left, and the next plug finishes it.
+//! A drive is unplugged during a backup: the job ends, nothing incomplete is left, and the next plug completes the
+//! backup.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Somebody without rights, to whom polkit's rule for the group gives one.
+//! A user without privileges who gets them from the group's polkit rule.
 
 use anyhow::{Result, ensure};
 
