@@ -82,7 +82,7 @@ fn what_an_administrator_has_written_stays() -> Result<()> {
     let place = "/etc/butterdock/butterdock.toml";
     write(&installation.root().join(&place[1..]), "max_jobs = 1\n")?;
     let said = installation.install(&[])?.success()?;
-    ensure!(said.out().contains("stays as it is"), "{}", said.out());
+    ensure!(said.out().contains("is not changed"), "{}", said.out());
     ensure!(installation.read(place)? == "max_jobs = 1\n");
     Ok(())
 }
