@@ -1,22 +1,20 @@
 //! Enrols and unenrols drives.
 
-use std::path::PathBuf;
-
-use crate::types::{EnrolOptions, Error, ErrorCode};
-use uuid::Uuid;
-
 use super::DriveId;
 use super::drive_lock::blocking;
 use super::fault::{busy, failed, no_such_drive};
-use super::formatting::format;
 use super::handle::DriveManager;
 use super::mounting::{Plan, free, plan_of, undo};
 use super::records::now;
 use super::table::DriveTable;
 use crate::catalogue;
-use crate::device::{BlockDevice, Content, Error as Fault, Result as Done, node, superblock};
+use crate::device::{BlockDevice, Content, Error as Fault, Part, Result as Done, Sentence, node, superblock};
 use crate::drives::{Mounted, mount};
 use crate::enrolment::{Enrolment, Member, Register, token};
+use crate::types::{EnrolOptions, Error, ErrorCode};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use uuid::Uuid;
 
 /// The default label of a new filesystem.
 const LABEL: &str = "backup";
@@ -194,7 +192,7 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
     Ok(all.iter().filter_map(member).collect())
 }
 
-fn write_token(mut plan: Plan, register: &Register, run: &std::path::Path) -> Done<(Mounted, Plan, u64)> {
+fn write_token(mut plan: Plan, register: &Register, run: &Path) -> Done<(Mounted, Plan, u64)> {
     let nodes: Vec<PathBuf> = plan.nodes.clone();
     for node in &nodes {
         in_use(node)?;
@@ -218,11 +216,39 @@ fn write_token(mut plan: Plan, register: &Register, run: &std::path::Path) -> Do
 }
 
 /// Refuses a drive that another program has mounted.
-fn in_use(node: &std::path::Path) -> Done<()> {
+fn in_use(node: &Path) -> Done<()> {
     match crate::device::power::claim(node, None) {
         Err(Fault::Refused(_)) => {
             Err(Fault::System { doing: format!("enrolling {}", node.display()), source: nix::Error::EBUSY.into() })
         }
         claimed => claimed.map(drop),
     }
+}
+
+/// Where systems have it.
+const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs", "/bin/mkfs.btrfs"];
+
+/// Erases the device and makes a btrfs filesystem on it. The tool itself refuses a device that is in use.
+///
+/// # Errors
+/// The tool is not installed, or would not.
+fn format(node: &Path, label: &str) -> Done<()> {
+    let tool = TOOLS.iter().find(|tool| Path::new(tool).exists());
+    let tool = tool.ok_or_else(|| Fault::refused("mkfs.btrfs is not installed; install btrfs-progs"))?;
+    let mut command = Command::new(tool);
+    command.args(["--quiet", "--force", "--label", label, "--"]).arg(node);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
+    let done =
+        command.stdin(Stdio::null()).output().map_err(Fault::system(format!("formatting {}", node.display())))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let said = crate::device::text::shown(said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
+    Err(Fault::refused(Sentence::of(&[
+        Part::Text("mkfs.btrfs failed ("),
+        Part::Status(done.status),
+        Part::Text("): "),
+        Part::Hidden(&said, "the journal of butterdockd says why"),
+    ])))
 }

@@ -10,7 +10,7 @@
 //!   about it after every event and every step.
 //! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
 //!   own: callers wait up to a limit, and the lock is held until the thread is back.
-//! * `mounting`, `unlocking`, `enrolling`, `formatting`, `release` are what can be done; `mount` makes the system calls.
+//! * `mounting` (and unlocking), `enrolling` (and formatting), `release` are what can be done; `mount` makes the system calls.
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, and
 //!   `reading` one of a drive that has no btrfs.
 //! * `records` writes down what backups and restores learned. `journal` logs the drives that come; `secret` reads the secret that
@@ -24,7 +24,6 @@ mod drive_lock;
 mod enrolling;
 mod fault;
 mod follow;
-mod formatting;
 mod handle;
 mod id;
 mod journal;
@@ -41,7 +40,6 @@ mod rows;
 mod secret;
 mod shown;
 mod table;
-mod unlocking;
 
 use crate::backups::Mark;
 

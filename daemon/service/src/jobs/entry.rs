@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::class::JobClass;
 use super::job::{Job, JobError};
-use super::leftovers::Leftovers;
+use super::outcome::Leftovers;
 use super::pace::Pace;
 use super::stream_limit::StreamExcess;
 use super::work::Work;

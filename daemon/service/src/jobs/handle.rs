@@ -1,12 +1,5 @@
 //! The handle by which other modules send requests to the scheduler.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use crate::types::{Error, ErrorCode};
-use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
-
 use super::about::AboutDrive;
 use super::history_writer::HistoryWriter;
 use super::job::{Job, Total};
@@ -19,8 +12,14 @@ use super::work::Work;
 use crate::backups::Identity;
 use crate::config::{Config, VolumeName};
 use crate::drives::{DriveManager, DriveReservation};
+use crate::types::{Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{Place, Volume};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 /// A request to receive a stream.
 #[derive(Debug)]
@@ -223,4 +222,46 @@ pub(crate) fn no_such_volume(name: &str) -> Error {
 
 fn ended() -> Error {
     Error::new(ErrorCode::Busy, "the service is stopping; try again when it runs")
+}
+
+/// A request to verify a drive.
+#[derive(Debug)]
+pub(crate) struct VerifyJobRequest {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    pub uid: u32,
+}
+
+/// A request to import stream files from a drive.
+#[derive(Debug)]
+pub(crate) struct ImportJobRequest {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    /// Where on the drive they are.
+    pub folder: PathBuf,
+    pub volume: Arc<Volume>,
+    /// The directory that was there when it was asked for.
+    pub place: Place,
+    /// This file alone.
+    pub only: Option<Vec<u8>>,
+    pub verify: bool,
+    pub uid: u32,
+}
+
+impl Jobs {
+    /// Takes an import on.
+    ///
+    /// # Errors
+    /// As for [`Jobs::receive`]. What is wrong with the files fails the job.
+    pub(crate) async fn import(&self, request: ImportJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Import(Box::new(request))).await
+    }
+
+    /// Takes the verification of a drive on.
+    ///
+    /// # Errors
+    /// `Busy`: the queue is full, it is being verified already, or a worker hangs on this drive.
+    pub(crate) async fn verify(&self, request: VerifyJobRequest) -> Result<JobHandle, Error> {
+        self.take(Work::Verify(Box::new(request))).await
+    }
 }

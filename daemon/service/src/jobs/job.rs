@@ -1,10 +1,9 @@
 //! The state of a job at one moment.
 
-use crate::types::{ErrorCode, JobState, TotalSource};
-use uuid::Uuid;
-
 use super::about::About;
 use crate::backups::BackupCause;
+use crate::types::{ErrorCode, JobResult, JobState, TotalSource};
+use uuid::Uuid;
 
 /// A job. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,10 +134,42 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// What happens to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    /// It starts.
+    Begins,
+    /// A subvolume has come whole and is made durable.
+    Flushes,
+    /// Another subvolume follows in the same stream.
+    GoesOn,
+    /// It is over.
+    Ends(JobResult),
+}
+
+/// Where the job stands after the event; none where the event cannot happen there. A job that is over stays so: this is
+/// what makes its end be told once.
+pub(super) fn after(state: &JobState, event: &Event) -> Option<JobState> {
+    use JobState::{Cancelled, Failed, Flushing, Queued, Running, Succeeded};
+    match (state, event) {
+        (Queued, Event::Begins) | (Flushing, Event::GoesOn) => Some(Running),
+        (Running, Event::Flushes) => Some(Flushing),
+        // Only what was made durable has succeeded.
+        (Flushing, Event::Ends(JobResult::Succeeded)) => Some(Succeeded),
+        (Queued | Running | Flushing, Event::Ends(JobResult::Failed)) => Some(Failed),
+        (Queued | Running | Flushing, Event::Ends(JobResult::Cancelled)) => Some(Cancelled),
+        (Queued, Event::Flushes | Event::GoesOn | Event::Ends(JobResult::Succeeded))
+        | (Running, Event::Begins | Event::GoesOn | Event::Ends(JobResult::Succeeded))
+        | (Flushing, Event::Begins | Event::Flushes)
+        | (Succeeded | Failed | Cancelled, _) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::VolumeName;
+    use crate::types::JobState::{Cancelled, Failed, Flushing, Queued, Running, Succeeded};
 
     fn job(bytes: u64, total: u64) -> Job {
         let volume = VolumeName::try_from("a".to_owned()).expect("a name");
@@ -152,5 +183,30 @@ mod tests {
         assert!((job(20, 10).progress() - 1.0).abs() < f64::EPSILON);
         assert!(job(20, 0).progress() == 0.0 && !job(20, 0).progress_valid());
         assert!(job(u64::MAX, u64::MAX).progress().is_finite());
+    }
+
+    #[test]
+    fn every_state_transition_matches_the_table() {
+        let events = [
+            Event::Begins,
+            Event::Flushes,
+            Event::GoesOn,
+            Event::Ends(JobResult::Succeeded),
+            Event::Ends(JobResult::Failed),
+            Event::Ends(JobResult::Cancelled),
+        ];
+        let table = [
+            (Queued, [Some(Running), None, None, None, Some(Failed), Some(Cancelled)]),
+            (Running, [None, Some(Flushing), None, None, Some(Failed), Some(Cancelled)]),
+            (Flushing, [None, None, Some(Running), Some(Succeeded), Some(Failed), Some(Cancelled)]),
+            (Succeeded, [None, None, None, None, None, None]),
+            (Failed, [None, None, None, None, None, None]),
+            (Cancelled, [None, None, None, None, None, None]),
+        ];
+        for (state, row) in table {
+            for (event, expected) in events.iter().zip(row) {
+                assert_eq!(after(&state, event), expected, "{state} {event:?}");
+            }
+        }
     }
 }

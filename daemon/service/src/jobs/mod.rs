@@ -4,29 +4,25 @@
 //! JobHandle        sends requests to the scheduler; cheap to clone
 //! scheduler        one task that owns every job; never waits for a drive
 //! runner           one task for each running job: opens its directories, follows the worker, ends it, sweeps afterwards
-//! history_writer   one task that writes the history; history_cache has it in memory too
+//! history_writer   one task that writes the history, which is in memory too
 //! ```
 //!
 //! The state of a job is a [`Job`] in a `watch` channel: the scheduler changes it in place, and readers follow at
 //! their own pace. The channel closes when the job moves to the history.
 //!
-//! These modules are pure: `report` applies a worker's reports to a job; `state` defines the allowed transitions,
+//! These modules are pure: `report` applies a worker's reports to a job; `job` defines the allowed transitions,
 //! `class` the limits of each class, `queue` what runs next, `pace` the rate, `stream_limit` whether a stream is too
-//! slow, `patience` how long to wait for a worker, `leftovers` what a worker may have left, and `outcome` what its end
-//! means for the job.
+//! slow, `patience` how long to wait for a worker, and `outcome` what its end means for the job and
+//! what it may have left.
 
 mod about;
 mod class;
-mod drive_requests;
 mod entry;
 mod estimate;
 mod handle;
 mod history;
-mod history_cache;
 mod history_writer;
 mod job;
-mod lacking;
-mod leftovers;
 mod live;
 mod outcome;
 mod pace;
@@ -40,15 +36,14 @@ mod runner;
 mod scheduler;
 mod seen;
 mod sources;
-mod state;
 mod stream_limit;
 mod work;
 
 pub use about::{About, AboutDrive};
 pub use butterdock_worker::streams::Row as StreamFile;
-pub(crate) use drive_requests::{ImportJobRequest, VerifyJobRequest};
 pub(crate) use estimate::Estimated;
 pub(crate) use handle::{BackupJobRequest, ReceiveJobRequest, RemoveJobRequest, RestoreJobRequest, no_such_volume};
+pub(crate) use handle::{ImportJobRequest, VerifyJobRequest};
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use job::{Job, JobError, Total};

@@ -4,9 +4,9 @@ use crate::types::{JobState, TotalSource};
 use butterdock_receive::{Counts, Phase};
 use tokio::time::Instant;
 
+use super::job::Event;
 use super::job::{Job, JobError, Total, now};
 use super::pace::{Pace, remaining};
-use super::state::Event;
 use crate::backups::{BackupEvent, from_future};
 use crate::worker::Report;
 use butterdock_worker::{streams, verify};

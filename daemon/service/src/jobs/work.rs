@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::types::{Error, ErrorCode, JobKind, TotalSource};
 
 use super::about::{About, AboutDrive};
-use super::drive_requests::{ImportJobRequest, VerifyJobRequest};
 use super::entry::Ending;
 use super::handle::{BackupJobRequest, ReceiveJobRequest, RemoveJobRequest, RestoreJobRequest, no_such_volume};
+use super::handle::{ImportJobRequest, VerifyJobRequest};
 use super::job::{JobError, Total};
 use super::retention::Retention;
 use super::runner::{Backup, DriveContext, DriveJob, Import, Receive, Remove, Restore, Runner, Verify};

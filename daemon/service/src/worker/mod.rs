@@ -1,11 +1,9 @@
 //! Starts workers and receives their reports: the service's end of [`butterdock_worker`].
 
-mod handed;
 mod handle;
 mod spawner;
 
 pub(crate) use butterdock_worker::protocol::{Order, Report, WorkerError};
 pub(crate) use butterdock_worker::{IoPriority, Priority, Subject, UNCONFIRMED, public_of_backup, public_sentence};
-pub(crate) use handed::Handed;
 pub(crate) use handle::Worker;
-pub(crate) use spawner::Spawner;
+pub(crate) use spawner::{Handed, Spawner};

@@ -31,7 +31,7 @@ use uuid::Uuid;
 use super::entry::{Ending, Why};
 use super::handle::SchedulerMessage;
 use super::job::JobError;
-use super::leftovers::Leftovers;
+use super::outcome::Leftovers;
 use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::dir_handle::DirHandle;
 use crate::volumes::Volume;

@@ -13,12 +13,12 @@ use super::{MOST_SHOWN, Scheduler, hooked, journal, step};
 use crate::config::Config;
 use crate::jobs::entry::{Entry, Why};
 use crate::jobs::handle::SchedulerMessage;
+use crate::jobs::job::{Event, after};
 use crate::jobs::job::{Job, JobError};
-use crate::jobs::leftovers::Leftovers;
+use crate::jobs::outcome::Leftovers;
 use crate::jobs::outcome::outside;
 use crate::jobs::record::Record;
 use crate::jobs::report;
-use crate::jobs::state::{Event, after};
 
 /// A volume is looked at so long after a job, at most.
 const LOOKING: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use super::entry::{Entry, Why};
 use super::handle::{Jobs, SchedulerMessage};
 use super::history::History;
 use super::history_writer::HistoryWriter;
-use super::lacking::Lacking;
+use super::job::{Event, after};
 use super::live::LiveJobs;
 use super::outcome::outcome_of;
 use super::queries::Queries;
@@ -31,7 +31,6 @@ use super::report;
 use super::retention::Retention;
 use super::runner::RunnerEvent;
 use super::sources::Sources;
-use super::state::{Event, after};
 use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
@@ -209,4 +208,43 @@ fn step(entry: &Entry, event: &Event) {
         }
         None => false,
     });
+}
+
+/// What was said of it.
+#[derive(Debug, Default)]
+struct Lacking {
+    said: Option<String>,
+}
+
+impl Lacking {
+    /// A worker has confined itself, and says what it lacks.
+    fn hear(&mut self, told: Option<String>) {
+        if let Some(news) = self.news(told) {
+            tracing::warn!("{news}");
+        }
+    }
+
+    /// What is to be said: what comes and goes is not, or a worker that lies could fill the journal.
+    fn news(&mut self, told: Option<String>) -> Option<&str> {
+        if self.said.is_some() {
+            return None;
+        }
+        self.said = told;
+        self.said.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_worker_lacks_is_said_once() {
+        let mut lacking = Lacking::default();
+        assert_eq!(lacking.news(None), None);
+        assert_eq!(lacking.news(Some("no Landlock".to_owned())), Some("no Landlock"));
+        for told in ["no Landlock", "something else"] {
+            assert_eq!(lacking.news(Some(told.to_owned())), None);
+        }
+    }
 }

@@ -7,23 +7,22 @@
 //! them before it becomes another program. A caller's file among them could hold that up for ever, and every worker after
 //! it. So orders go into a worker's socket elsewhere, and only that socket comes here.
 
-use std::ffi::OsString;
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
-
+use super::handle::{Process, Worker, watch};
+use crate::dir_handle::DirHandle;
+use crate::untrusted_fd::QuarantinedFd;
 use butterdock_btrfs::best_effort;
 use butterdock_worker::protocol::{Order, Start};
 use butterdock_worker::{Priority, packet};
 use nix::sched::{CloneFlags, unshare};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
 use tokio::sync::oneshot;
-
-use super::handed::Handed;
-use super::handle::{Process, Worker, watch};
 
 /// The thread that starts workers. It lives as long as this does, and so do the workers.
 #[derive(Debug)]
@@ -160,3 +159,32 @@ fn ended() -> io::Error {
 
 #[cfg(test)]
 mod tests;
+
+/// Descriptors that become a worker's. They are closed here when this is dropped, which never waits.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    /// What a caller passed. It comes first.
+    pub stream: Option<QuarantinedFd>,
+    /// Directories of our own.
+    pub places: Vec<DirHandle>,
+}
+
+impl Handed {
+    /// All of them, in the order in which a worker gets them.
+    pub(super) fn borrowed(&self) -> Vec<BorrowedFd<'_>> {
+        let stream = self.stream.as_ref().and_then(QuarantinedFd::socket);
+        stream.into_iter().chain(self.places.iter().map(DirHandle::as_fd)).collect()
+    }
+}
+
+impl<const N: usize> From<[DirHandle; N]> for Handed {
+    fn from(places: [DirHandle; N]) -> Self {
+        Self::from(Vec::from(places))
+    }
+}
+
+impl From<Vec<DirHandle>> for Handed {
+    fn from(places: Vec<DirHandle>) -> Self {
+        Self { stream: None, places }
+    }
+}
