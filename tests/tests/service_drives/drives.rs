@@ -131,7 +131,7 @@ fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
     let refused = remove();
     unmount(&at)?;
     let (state, message) = refused?;
-    let wanted = format!("{} is mounted (lsblk tells where); unmount it, then try again", disk.name());
+    let wanted = format!("{} is mounted (lsblk shows where); unmount it, then try again", disk.name());
     ensure!(state == "failed" && message == wanted, "{state} {message}");
     let shown = fixture.one("the drive", |is| is.label == "Blue")?;
     ensure!(shown.is.state != DriveState::Safe, "{shown:?}");

@@ -103,6 +103,6 @@ fn a_hook_writable_by_others_is_not_run() -> Result<()> {
     fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
     std::thread::sleep(Duration::from_millis(500));
     let (told, log) = (fixture.rig.join("told"), fixture.stop()?);
-    ensure!(!told.exists() && log.contains("on_event was not told of unknown"), "{log}");
+    ensure!(!told.exists() && log.contains("on_event did not run for unknown"), "{log}");
     Ok(())
 }

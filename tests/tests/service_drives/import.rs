@@ -138,7 +138,7 @@ fn import_from_ext4_is_read_only_and_in_parent_order() -> Result<()> {
     scenario.same("home-3", Rules::SOURCE_OF_INCREMENT)?;
     // Again: all of it is there.
     let (end, job) = scenario.import(&drive, None)?;
-    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "3 of 3 files are in the volume already", "{end:?}");
+    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "the volume has 3 of 3 files already", "{end:?}");
     ensure!(fs::read(&image)? == before, "the drive was written to");
     let drives = scenario.fixture.drives()?;
     ensure!(drives.len() == 1 && !drives[0].is.enrolled && drives[0].is.state == DriveState::Safe, "{drives:?}");
@@ -194,7 +194,7 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
     // Looked at, it is let go again.
     scenario.fixture.one("let go again", |is| is.state == DriveState::Safe)?;
     let (end, job) = scenario.import(&drive, None)?;
-    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "1 of 2 files are in the volume already", "{end:?}");
+    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "the volume has 1 of 2 files already", "{end:?}");
     scenario.same("home-2", Rules::SOURCE_OF_INCREMENT)
 }
 

@@ -76,7 +76,7 @@ fn everything_is_sent(mut scenario: Scenario) -> Result<()> {
     let job = recorder.finish(&scenario.fixture.client)?.jobs()?.pop().context("a job")?;
     let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
     ensure!(!newest_is_the_source(&scenario)?, "it built on what was forged: {note}");
-    says(&note, &["everything is sent, because another subvolume has the place or the identity"])?;
+    says(&note, &["full transfer, because another subvolume has the place or the identity"])?;
     the_problem_stays(&mut scenario)?;
     // Once that was told, increments go on from the new one.
     fs::write(scenario.source.join("changed"), "again")?;
