@@ -42,7 +42,7 @@ fn last_on(at: &Path) -> Result<std::path::PathBuf> {
 
 /// Whether the drive is shown with this problem.
 fn is_shown_replaced(is: &DriveProperties) -> bool {
-    is.problem.contains("snapshots of the backup \"home\" on the drive are not those that this machine sent there")
+    is.problem.contains("snapshots of the backup \"home\" on the drive differ from what this machine sent")
 }
 
 /// That the drive has the problem also when it was away while the service ended and began again. No backup begins by itself
