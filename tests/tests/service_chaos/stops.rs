@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{ErrorName, JobState};
-use butterdock_tests::chaos::{Fixture, Load, family, names};
+use butterdock_tests::chaos::{Fixture, Fuse, Load, family, names};
 use butterdock_tests::rig::{PATIENCE, beside_others, butterdockd, start};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -82,7 +82,7 @@ fn hang(path: &std::path::Path) -> Result<()> {
 fn a_start_on_a_hung_disk_can_be_terminated() -> Result<()> {
     let mut fixture = Fixture::new(&["tank"])?;
     fixture.stop()?;
-    hang(&fixture.join("state/jobs/0f1e2d3c-4b5a-4978-8796-a5b4c3d2e1f0.json"))?;
+    let _hung = Fuse::hung(&fixture.join("state/jobs"))?;
     let mut command = std::process::Command::new(butterdockd()?);
     command.args(["serve", "--config"]).arg(fixture.join("butterdock.toml"));
     let mut daemon = start(command.env("BUTTERDOCK_BUS_ADDRESS", "unix:abstract=nobody"))?;
