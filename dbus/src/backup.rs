@@ -29,7 +29,7 @@ pub struct BackupRow {
     pub estimate: Option<u64>,
     /// Whether only what changed would be sent. Only with `estimate`.
     pub incremental: Option<bool>,
-    /// Why everything would be sent, for a person, where that is so.
+    /// Why a full transfer would be needed, for a person.
     pub note: Option<String>,
     /// What is to be known although it can run; none where there is nothing.
     pub warnings: Option<Vec<Warning>>,

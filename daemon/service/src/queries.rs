@@ -131,7 +131,7 @@ fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
         Ok(Estimated { bytes, incremental, why, problem, from_future }) => {
             backup.estimate = bytes;
             backup.incremental = bytes.map(|_| incremental);
-            backup.note = why.map(|why| format!("everything would be sent, because {why}"));
+            backup.note = why.map(|why| format!("full transfer, because {why}"));
             backup.problem = problem.or(backup.problem.take());
             let warning =
                 |(drive, count)| Warning { code: "snapshots-from-future", english: backups::from_future(drive, count) };

@@ -23,7 +23,7 @@ fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
     ensure!(fs::metadata(&at)?.is_dir() && at.contains("run/drives"), "{at}");
     let dry = ran(&scenario, &["backups", "--dry-run"])?.success()?.out();
     ensure!(dry.contains("WOULD SEND") && dry.contains("(full)"), "{dry}");
-    ensure!(dry.contains("home: everything would be sent, because nothing was received"), "{dry}");
+    ensure!(dry.contains("home: full transfer, because nothing was received"), "{dry}");
     let verified = ran(&scenario, &["verify", "Blue"])?.success()?.out();
     ensure!(verified.contains("checked ") && verified.contains("no errors"), "{verified}");
     // Somebody looks at it: it is let go when they say so.

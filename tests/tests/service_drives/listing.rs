@@ -35,7 +35,7 @@ fn an_estimate_leaves_nothing_behind() -> Result<()> {
     ensure!((plain.estimate, plain.incremental, plain.last_good) == (None, None, Some(0)), "{plain:?}");
     let first = backups(&scenario, true)?;
     ensure!(first.estimate.is_some_and(|bytes| bytes > 0) && first.incremental == Some(false), "{first:?}");
-    ensure!(first.note.as_ref().is_some_and(|text| text.starts_with("everything would be sent, because")), "{first:?}");
+    ensure!(first.note.as_ref().is_some_and(|text| text.starts_with("full transfer, because")), "{first:?}");
     ensure!(first.problem.is_none() && beside(&scenario)? == 0, "{first:?}");
     // It was mounted before, and it is still.
     scenario.drive("mounted as before", &DriveState::Mounted)?;

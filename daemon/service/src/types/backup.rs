@@ -22,7 +22,7 @@ pub struct BackupStatus {
     pub estimate: Option<u64>,
     /// Whether only what changed would be sent. Only with `estimate`.
     pub incremental: Option<bool>,
-    /// Why everything would be sent, for a person, where that is so.
+    /// Why a full transfer would be needed, for a person.
     pub note: Option<String>,
     /// What a person has to know although it can run.
     pub warnings: Vec<Warning>,
