@@ -134,7 +134,7 @@ impl Service {
         let Shared { jobs, manager, hooks, volumes, sources, config: current, .. } = &*self.0;
         let mut current = current.lock().await;
         let sources = sources.clone();
-        let text = |error: anyhow::Error| format!("the service goes on with the configuration that it has: {error:#}");
+        let text = |error: anyhow::Error| format!("the service keeps its current configuration: {error:#}");
         let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
         let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
         if config.state != current.state || config.run != current.run {

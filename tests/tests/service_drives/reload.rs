@@ -23,7 +23,7 @@ fn a_reload_mistake_keeps_the_current_configuration() -> Result<()> {
     let refused = fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options()).err().context("refused")?;
     ensure!(error_name(&refused).ends_with(".Failed"), "{refused}");
     let text = refused.to_string();
-    ensure!(text.contains("goes on with the configuration that it has") && text.contains(&place), "{text}");
+    ensure!(text.contains("keeps its current configuration") && text.contains(&place), "{text}");
     let id = fixture.daemon.as_ref().context("it runs")?.id();
     kill(Pid::from_raw(id.try_into()?), Signal::SIGHUP)?;
     // It goes by the rule of before.
@@ -37,6 +37,6 @@ fn a_reload_mistake_keeps_the_current_configuration() -> Result<()> {
     }
     let log = fixture.stop()?;
     let told: Vec<_> = log.lines().filter(|line| line.contains(&place)).collect();
-    ensure!(told.len() == 2 && told.iter().all(|line| line.contains("goes on with the configuration")), "{log}");
+    ensure!(told.len() == 2 && told.iter().all(|line| line.contains("keeps its current configuration")), "{log}");
     Ok(())
 }

@@ -83,6 +83,6 @@ where
 {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|error| for_caller(id, &error)),
-        Err(_) => Err(fault::failed("the service is ending, or has a defect that its journal tells of; try again")),
+        Err(_) => Err(fault::failed("the service is ending, or has a defect that its journal shows; try again")),
     }
 }

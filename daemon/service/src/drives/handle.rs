@@ -303,12 +303,12 @@ impl DriveManager {
 /// Opens the register, and lets go what an earlier service left.
 fn open(state: &std::path::Path, run: &std::path::Path) -> crate::device::Result<(Register, Vec<Enrolment>)> {
     for left in mount::sweep(run) {
-        tracing::info!("{} was left mounted and is let go", left.display());
+        tracing::info!("{} was left mounted by an earlier run and is unmounted", left.display());
     }
     for left in luks::stale(std::path::Path::new("/sys")) {
         let closed = luks::Cryptsetup::find().and_then(|tool| tool.close_deferred(left));
         if let Err(error) = closed {
-            tracing::warn!("{left} was left unlocked and cannot be locked: {error}");
+            tracing::warn!("{left} was left unlocked by an earlier run and cannot be locked: {error}");
         }
     }
     let register = Register::open(state)?;

@@ -103,7 +103,7 @@ impl DriveManager {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) | Err(_) => {
                         return Err(failed(
-                            "the drive was unlocked, and udev tells nothing of what is inside; see the journal of udev",
+                            "the drive was unlocked, but udev reported no device inside; see the journal of systemd-udevd",
                         ));
                     }
                 },
