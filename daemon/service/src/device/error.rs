@@ -46,8 +46,8 @@ impl Error {
             .map_or_else(|| source.kind().to_string(), |errno| nix::Error::from_raw(errno).desc().to_owned());
         if self.code() == ErrorCode::DeviceGone {
             return format!(
-                "the drive does not answer, as one does that was pulled out or whose cable fails ({what}); check it \
-                 and its cable, then plug it in again"
+                "the drive does not respond ({what}): it was unplugged, or it or its cable fails; check both, then plug \
+                 it in again"
             );
         }
         format!("the drive cannot be used ({what}); the journal of butterdockd and dmesg tell more")

@@ -8,7 +8,7 @@ use crate::device::Error as Fault;
 
 /// What is said of a drive that went while it was mounted.
 pub(super) const PULLED: &str =
-    "the drive was pulled out while it was in use; plug it in again, and what was lost is made up for";
+    "the drive was unplugged while it was in use; plug it in again, and the next backup sends what is missing";
 
 /// For a caller. The journal gets all of it.
 pub(super) fn for_caller(id: &DriveId, fault: &Fault) -> Error {
@@ -41,6 +41,6 @@ mod tests {
         let fault = Fault::system("reading /dev/sdb1")(nix::Error::ENXIO);
         let Error::Named(name, text) = for_caller(&id, &fault) else { panic!("it has a name") };
         assert_eq!(name, ErrorCode::DeviceGone);
-        assert!(text.contains("pulled out") && text.ends_with("plug it in again"), "{text}");
+        assert!(text.contains("unplugged") && text.ends_with("plug it in again"), "{text}");
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn wait_until_it_runs(lab: &mut Lab) -> Result<()> {
 /// The job says `DeviceGone` within three seconds of the pull as the kernel saw it, and the mount is gone.
 fn job_is_over(lab: &mut Lab) -> Result<()> {
     let gone = lab.wait_for(
-        "newest | tee /dev/stderr | grep 'Error.DeviceGone' | grep -q 'the drive was pulled out'; butterdock --json jobs | none grep -qE '\"(running|flushing)\"'
+        "newest | tee /dev/stderr | grep 'Error.DeviceGone' | grep -q 'the drive was unplugged'; butterdock --json jobs | none grep -qE '\"(running|flushing)\"'
          journalctl --no-pager -q -k -o short-unix --grep 'USB disconnect' | tail -1 | cut -d. -f1,2 | cut -d' ' -f1
          newest | grep -o '\"end_time\":[0-9]*' | cut -d: -f2",
         Duration::from_secs(30),

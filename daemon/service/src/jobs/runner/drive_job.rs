@@ -118,7 +118,7 @@ impl DriveContext {
         if self.manager.drive(&self.drive).is_some_and(|now| !now.device.is_empty()) {
             return error;
         }
-        let text = "the drive was pulled out before the job could begin; plug it in again, and start the job if it does not \
+        let text = "the drive was unplugged before the job could begin; plug it in again, and start the job if it does not \
                     begin";
         Error::new(ErrorCode::DeviceGone, text)
     }
