@@ -83,11 +83,12 @@ fn changed(scenario: &mut Scenario, change: impl FnOnce(Vec<u8>) -> Result<Vec<u
     Ok(fs::write(&file, changed)?)
 }
 
-/// As if wall time had run so many days more than boot time since the last record.
+/// As if wall time had run so many days and an hour more than boot time since the last record. The hour is more than the rounding
+/// of two clocks to seconds.
 fn days_ahead(record: &[u8], days: i64) -> Result<Vec<u8>> {
     let mut record: Value = serde_json::from_slice(record)?;
     let wall = record["wall"].as_i64().context("a time")?;
-    record["wall"] = json!(wall - days * 24 * 3600);
+    record["wall"] = json!(wall - days * 24 * 3600 - 3600);
     Ok(serde_json::to_vec(&record)?)
 }
 

@@ -227,7 +227,8 @@ impl fmt::Display for Stop {
         match self.reason {
             StopReason::Ahead { seconds } => {
                 let days = seconds.div_euclid(24 * 3600);
-                write!(f, "the clock is {days} days ahead of what the time since the last check allows")?;
+                let unit = if days == 1 { "day" } else { "days" };
+                write!(f, "the clock is {days} {unit} ahead of what the time since the last check allows")?;
             }
             StopReason::Unreadable => f.write_str("the record of the clocks cannot be read")?,
         }
