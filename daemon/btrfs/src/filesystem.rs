@@ -121,7 +121,7 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
 /// `syncfs(2)` — writes out everything that the filesystem under `fd` has pending and waits for it.
 ///
 /// # Errors
-/// `EIO`, `ENOSPC`, `EDQUOT`: also of writes before that nobody asked about. An error under an *encoded* write is not reported.
+/// `EIO`, `ENOSPC`, `EDQUOT`: also those of earlier writes that were not reported yet. An error under an *encoded* write is not reported.
 /// `EROFS` where the filesystem is read-only: it becomes so when it cannot commit, and then the kernel writes nothing out
 /// and says that all is well.
 pub fn sync(fd: impl AsFd) -> Result<()> {

@@ -29,7 +29,7 @@ impl EnrolOptions {
     ///
     /// # Errors
     /// [`Error::InvalidArgs`] naming the key that is not known, whose type is not the one above, that is missing beside
-    /// `format`, or whose value cannot be. Whether size and serial are the drive's is asked of [`confirm`](Self::confirm).
+    /// `format`, or whose value cannot be. The service compares size and serial with the drive's.
     pub fn from_options(options: &Options) -> Result<Self, Error> {
         let mut read = Self::default();
         for (key, value) in options {
@@ -50,26 +50,6 @@ impl EnrolOptions {
             return Err(refused("the option label names a new filesystem; give format with it, or leave it out"));
         }
         Ok(read)
-    }
-
-    /// That what was repeated is what the drive has.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgs`] telling both.
-    pub fn confirm(&self, size: u64, serial: &str) -> Result<(), Error> {
-        if let Some(said) = self.size.filter(|said| *said != size) {
-            return Err(Error::InvalidArgs(format!(
-                "the drive has {size} bytes, not {said}; check that it is the right drive"
-            )));
-        }
-        if let Some(said) = self.serial.as_deref().filter(|said| *said != serial) {
-            return Err(Error::InvalidArgs(format!(
-                "the drive's serial number is \"{}\" and not \"{}\"; look again whether it is the one that you mean",
-                serial.escape_debug(),
-                said.escape_debug()
-            )));
-        }
-        Ok(())
     }
 
     /// As they go on the bus; what is not set is left out.
@@ -144,10 +124,6 @@ mod tests {
         assert!(complaint(vec![("format", true.into())]).contains("size and serial"));
         assert!(complaint(vec![("format", true.into()), ("size", 7_u64.into())]).contains("size and serial"));
         assert!(complaint(vec![("format", true.into()), ("serial", "".into())]).contains("size and serial"));
-        assert_eq!(erase().confirm(7, "WX1"), Ok(()));
-        assert!(erase().confirm(8, "WX1").is_err());
-        assert!(erase().confirm(7, "").is_err());
-        assert!(erase().confirm(7, "wx1").is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! This room makes btrfs volumes on loop devices in a temporary folder and takes them away again.
+//! Makes btrfs volumes on loop devices in a temporary folder and removes them.
 
 pub(crate) mod old_kernel;
 

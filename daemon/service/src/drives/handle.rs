@@ -210,12 +210,11 @@ impl DriveManager {
         Backups { machine, known, marks }
     }
 
-    /// Makes it safe to be unplugged: whoever looks at it ends, and it is unmounted, locked and switched off. Answers with its
-    /// condition then.
+    /// Makes it safe to unplug: ends listings and estimates on it, then unmounts it, locks it and switches it off. Answers with
+    /// its condition.
     ///
     /// # Errors
-    /// A job uses it, a program has it open, or the drive failed with something that was reported to nobody: then it is not
-    /// safe.
+    /// A job uses it, a program has it open, or it lost writes that no job reported as failed: then it is not safe.
     pub(crate) async fn safely_remove(&self, id: &DriveId) -> Result<Condition, Error> {
         let (manager, id) = (self.clone(), id.clone());
         answer(async move { manager.remove_now(&id).await }).await

@@ -45,8 +45,8 @@ impl Lease {
         Self { root: OwnedFd::from(root).into(), mount, gone, removal, held, reservation }
     }
 
-    /// Holds it no longer, once nothing of it is open here, or that takes too long. Where nobody else needs the drive, this
-    /// returns when it is released.
+    /// Ends the lease when its directory is closed, or closing takes too long. If it was the last reservation, this returns when
+    /// the drive is released.
     pub(crate) async fn close(self) {
         let Self { root, held, reservation, .. } = self;
         root.close().await;
