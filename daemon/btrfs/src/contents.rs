@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use crate::error::Result;
-use crate::ioctl::{le16, le32, le64};
+use crate::extents::{EXTENT_DATA, ExtentItem, ExtentKind};
+use crate::ioctl::{array, le16, le32, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
+use crate::subvolume::ROOT_INODE;
 
 /// Sums over a subvolume.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Contents {
 pub fn contents(fd: impl AsFd, tree: u64, go_on: impl Fn() -> bool) -> Result<Option<Contents>> {
     let key = SearchKey {
         tree,
-        min: Key { objectid: ROOT, kind: 0, offset: 0 },
+        min: Key { objectid: ROOT_INODE, kind: 0, offset: 0 },
         max: Key { objectid: LAST_FREE, kind: u8::MAX, offset: u64::MAX },
         max_items: 0,
         min_transid: 0,
@@ -52,6 +54,55 @@ pub fn contents(fd: impl AsFd, tree: u64, go_on: impl Fn() -> bool) -> Result<Op
         if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     Ok((!stopped).then(|| count.sum()))
+}
+
+/// `INODE_ITEM` of subvolume `tree` — the newest change time (seconds and nanoseconds since 1970) of its inodes, as far as
+/// they lie in a part of its tree that was written after transaction `since`; none when no part was.
+///
+/// A late write-out of a file's data rewrites its inode and leaves its change time alone, so this tells changes from late
+/// writes.
+///
+/// # Errors
+/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
+pub fn newest_ctime(fd: impl AsFd, tree: u64, since: u64) -> Result<Option<(i64, u32)>> {
+    let mut newest = None;
+    TreeSearch::new(BUFFER).parse_each(fd, &written_since(tree, INODE_ITEM, since), |key, bytes| {
+        if key.kind == INODE_ITEM {
+            let ctime = (array(bytes, CTIME).map(i64::from_le_bytes)?, le32(bytes, CTIME + 8)?);
+            newest = newest.max(Some(ctime));
+        }
+        Some(())
+    })?;
+    Ok(newest)
+}
+
+/// `EXTENT_DATA` of subvolume `tree` — how many bytes on disk the extents take that files got after transaction `since`:
+/// compressed extents as they are stored, and an extent in several files once for each.
+///
+/// # Errors
+/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
+pub fn stored_since(fd: impl AsFd, tree: u64, since: u64) -> Result<u64> {
+    let mut stored = 0_u64;
+    TreeSearch::new(BUFFER).parse_each(fd, &written_since(tree, EXTENT_DATA, since), |key, bytes| {
+        if key.kind == EXTENT_DATA {
+            // An item that cannot be parsed counts nothing, as in `contents`.
+            let item = ExtentItem::parse(bytes).filter(|item| item.generation > since);
+            stored = stored.saturating_add(item.map_or(0, |item| item.stored_len()));
+        }
+        Some(())
+    })?;
+    Ok(stored)
+}
+
+/// All items of this kind in metadata blocks that were written after transaction `since`.
+fn written_since(tree: u64, kind: u8, since: u64) -> SearchKey {
+    SearchKey {
+        tree,
+        min: Key { objectid: 0, kind, offset: 0 },
+        max: Key { objectid: u64::MAX, kind, offset: u64::MAX },
+        max_items: 0,
+        min_transid: since.saturating_add(1),
+    }
 }
 
 #[derive(Default)]
@@ -79,7 +130,7 @@ impl Count {
             }
             INODE_REF => {
                 let mut rest = bytes;
-                while let Some(len) = le16(rest, 8).filter(|_| key.objectid != ROOT) {
+                while let Some(len) = le16(rest, 8).filter(|_| key.objectid != ROOT_INODE) {
                     self.name(key.objectid, key.offset, len);
                     rest = rest.get(10 + usize::from(len)..)?;
                 }
@@ -90,10 +141,11 @@ impl Count {
                 sums.xattr_bytes += u64::try_from(bytes.len()).ok()?;
             }
             EXTENT_DATA => {
-                let (data, stored) = extent(bytes, self.size.saturating_sub(key.offset))?;
+                let item = ExtentItem::parse(bytes)?;
+                let (data, stored) = lengths(&item, self.size.saturating_sub(key.offset));
                 if stored > 0 {
                     sums.extents += 1;
-                    sums.compressed += u64::from(is_compressed(bytes)?);
+                    sums.compressed += u64::from(item.compression != 0);
                     sums.data = sums.data.saturating_add(data);
                     sums.stored = sums.stored.saturating_add(stored);
                 }
@@ -109,7 +161,7 @@ impl Count {
         if self.is_directory && self.at.len() < MOST_DIRECTORIES {
             self.at.insert(inode, (parent, len));
         }
-        let parent = if self.in_it.len() < MOST_DIRECTORIES { parent } else { ROOT };
+        let parent = if self.in_it.len() < MOST_DIRECTORIES { parent } else { ROOT_INODE };
         let (names, bytes) = self.in_it.entry(parent).or_default();
         *names += 1;
         *bytes = bytes.saturating_add(len);
@@ -137,39 +189,27 @@ fn path(at: &HashMap<u64, (u64, u64)>, mut directory: u64) -> u64 {
     length
 }
 
-/// `struct btrfs_file_extent_item`: its bytes as the file has them, `left` of them at most, and as they are stored.
-fn extent(bytes: &[u8], left: u64) -> Option<(u64, u64)> {
-    const INLINE: u8 = 0;
-    const REGULAR: u8 = 1;
-    let (decoded, is_compressed) = (le64(bytes, 8)?, is_compressed(bytes)?);
-    match *bytes.get(20)? {
-        INLINE => Some((decoded.min(left), u64::try_from(bytes.len().checked_sub(21)?).ok()?)),
-        // A hole has no place on disk.
-        REGULAR if le64(bytes, 21)? == 0 => Some((0, 0)),
-        REGULAR => {
-            let (on_disk, used) = (le64(bytes, 29)?, le64(bytes, 45)?);
-            let data = used.min(left);
-            let part = u128::from(on_disk) * u128::from(used.min(decoded)) / u128::from(decoded.max(1));
-            Some((data, if is_compressed { u64::try_from(part).ok()? } else { data }))
+/// The bytes of an extent as the file has them, up to `left`, and as they are stored.
+fn lengths(item: &ExtentItem, left: u64) -> (u64, u64) {
+    match item.kind {
+        ExtentKind::Inline => (item.decoded_len.min(left), item.stored_len()),
+        ExtentKind::Regular => {
+            let data = item.len.min(left);
+            (data, if item.compression == 0 { data } else { item.stored_len() })
         }
-        // Reserved, and never written.
-        _ => Some((0, 0)),
+        ExtentKind::Prealloc | ExtentKind::Hole => (0, 0),
     }
 }
 
-fn is_compressed(bytes: &[u8]) -> Option<bool> {
-    bytes.get(16).map(|how| *how != 0)
-}
-
-/// `BTRFS_FIRST_FREE_OBJECTID`: a subvolume's root directory.
-const ROOT: u64 = 256;
 /// `BTRFS_LAST_FREE_OBJECTID`.
 const LAST_FREE: u64 = u64::MAX - 255;
+/// `BTRFS_INODE_ITEM_KEY` and its like.
 const INODE_ITEM: u8 = 1;
 const INODE_REF: u8 = 12;
 const INODE_EXTREF: u8 = 13;
 const XATTR_ITEM: u8 = 24;
-const EXTENT_DATA: u8 = 108;
+/// Offset of `ctime` in `struct btrfs_inode_item`.
+const CTIME: usize = 124;
 const BUFFER: usize = 256 << 10;
 /// Up to this many directories are remembered; in others names count without the path to them.
 const MOST_DIRECTORIES: usize = 1 << 20;

@@ -2,12 +2,10 @@
 
 #![expect(unsafe_code, reason = "FS_IOC_FIEMAP fills a buffer whose length it takes from the argument")]
 
-use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
-use crate::error::{Errno, Error, Result};
-use crate::ioctl::{Direction, FS, Request, ioctl};
-use crate::ioctl::{array, le64};
+use crate::error::Result;
+use crate::ioctl::{Direction, FS, Request, array, ioctl, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
 
 /// What kind of extent it is.
@@ -59,20 +57,68 @@ pub fn file_extents(
         max_items: 0,
         min_transid: 0,
     };
-    let mut garbled = false;
-    search.each(fd, &key, |key, _, bytes| {
+    search.parse_each(fd, &key, |key, bytes| {
         if key.kind == EXTENT_DATA {
-            match parse_extent(key, bytes) {
-                Some(extent) => each(extent),
-                None => {
-                    garbled = true;
-                    return ControlFlow::Break(());
-                }
-            }
+            let ExtentItem { len, kind, disk_len, compression, .. } = ExtentItem::parse(bytes)?;
+            each(FileExtent { ino: key.objectid, offset: key.offset, len, kind, disk_len, compression });
         }
-        ControlFlow::Continue(())
-    })?;
-    if garbled { Err(Error { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::EUCLEAN }) } else { Ok(()) }
+        Some(())
+    })
+}
+
+/// `struct btrfs_file_extent_item`. Lengths are in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExtentItem {
+    /// The transaction in which the file got the extent.
+    pub(crate) generation: u64,
+    /// The length of the whole extent, decompressed.
+    pub(crate) decoded_len: u64,
+    pub(crate) compression: u8,
+    pub(crate) kind: ExtentKind,
+    /// The length of the whole extent on disk; of inline data, in the tree.
+    pub(crate) disk_len: u64,
+    /// How much of the file it covers.
+    pub(crate) len: u64,
+}
+
+impl ExtentItem {
+    /// None when the item is too short or of an unknown kind.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let decoded_len = le64(bytes, 8)?;
+        let inline = Self {
+            generation: le64(bytes, 0)?,
+            decoded_len,
+            compression: *bytes.get(16)?,
+            kind: ExtentKind::Inline,
+            disk_len: u64::try_from(bytes.len().checked_sub(21)?).ok()?,
+            len: decoded_len,
+        };
+        let kind = *bytes.get(20)?;
+        if kind == 0 {
+            return Some(inline);
+        }
+        let (address, disk_len, len) = (le64(bytes, 21)?, le64(bytes, 29)?, le64(bytes, 45)?);
+        let kind = match (kind, address) {
+            (1, 0) => ExtentKind::Hole,
+            (1, _) => ExtentKind::Regular,
+            (2, _) => ExtentKind::Prealloc,
+            (_, _) => return None,
+        };
+        Some(Self { kind, disk_len, len, ..inline })
+    }
+
+    /// How many bytes on disk the file's part takes: of a compressed or partly used extent, its share.
+    pub(crate) fn stored_len(&self) -> u64 {
+        match self.kind {
+            ExtentKind::Inline => self.disk_len,
+            ExtentKind::Regular => {
+                let used = u128::from(self.len.min(self.decoded_len));
+                let part = u128::from(self.disk_len) * used / u128::from(self.decoded_len.max(1));
+                u64::try_from(part).unwrap_or(self.disk_len)
+            }
+            ExtentKind::Prealloc | ExtentKind::Hole => 0,
+        }
+    }
 }
 
 /// One extent as FIEMAP reports it.
@@ -129,30 +175,6 @@ pub fn fiemap(fd: impl AsFd, sync: bool, mut each: impl FnMut(MappedExtent)) -> 
     }
 }
 
-/// `struct btrfs_file_extent_item`.
-fn parse_extent(key: Key, bytes: &[u8]) -> Option<FileExtent> {
-    let (compression, kind) = (*bytes.get(16)?, *bytes.get(20)?);
-    let extent = FileExtent {
-        ino: key.objectid,
-        offset: key.offset,
-        len: le64(bytes, 8)?,
-        kind: ExtentKind::Inline,
-        disk_len: u64::try_from(bytes.len() - 21).ok()?,
-        compression,
-    };
-    if kind == 0 {
-        return Some(extent);
-    }
-    let (address, disk_len, len) = (le64(bytes, 21)?, le64(bytes, 29)?, le64(bytes, 45)?);
-    let kind = match (kind, address) {
-        (1, 0) => ExtentKind::Hole,
-        (1, _) => ExtentKind::Regular,
-        (2, _) => ExtentKind::Prealloc,
-        (_, _) => return None,
-    };
-    Some(FileExtent { len, kind, disk_len, ..extent })
-}
-
 /// Writes `struct fiemap` to the buffer's head: everything from `start` on.
 fn fill_map(buffer: &mut [u8], start: u64, sync: bool) {
     let words = [start, u64::MAX - start];
@@ -171,7 +193,7 @@ fn parse_mapped(bytes: &[u8]) -> Option<MappedExtent> {
 }
 
 /// `BTRFS_EXTENT_DATA_KEY`.
-const EXTENT_DATA: u8 = 108;
+pub(crate) const EXTENT_DATA: u8 = 108;
 /// `sizeof(struct fiemap)`.
 const MAP_LEN: usize = 32;
 /// `sizeof(struct fiemap_extent)`.

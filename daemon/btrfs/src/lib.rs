@@ -1,42 +1,41 @@
-//! The kernel calls under a btrfs receiver.
+//! The kernel calls that butterdock needs for btrfs volumes.
 //!
-//! This crate is the only place of butterdock that talks to the kernel and the only one with `unsafe` code. Each call is a
-//! plain function: it takes descriptors (`impl AsFd`), names as `&CStr` and structs with named fields; it returns what the
-//! kernel said, or an [`Error`] that names the call and its errno. There is no process-wide state, no policy and no path
-//! that a caller did not give.
+//! This crate is the only one of butterdock with `unsafe` code. Each call is a plain function: it takes descriptors
+//! (`impl AsFd`), names as `&CStr` and structs with named fields; it returns what the kernel returned, or an [`Error`] that
+//! names the call and its errno. The crate has no process-wide state, makes no decisions, and opens no path that a caller
+//! did not give.
 //!
-//! Two words are used strictly. A **name** is one component below a directory descriptor: a name that is empty, is `..` or
-//! holds a slash is refused with `EINVAL` before the kernel sees it. A **path** may hold several components and goes
-//! through [`file::open_beneath`] alone.
+//! * [`filesystem`], [`space`], [`scrub`]: a whole filesystem. [`mounts`]: how it is mounted.
+//! * [`subvolume`], [`roots`], [`contents`], [`send`]: one subvolume. [`search`] reads the trees under them.
+//! * [`names`], [`inode`], [`flags`], [`xattr`], [`file`], [`extents`], [`encoded`]: directories and files.
+//! * [`lock_directory`]: locks that only root can take. [`system`]: calls that are about no filesystem.
 //!
-//! An interrupted call (`EINTR`) is made again: on btrfs it has had no effect, or one that repeating gives again.
+//! Two words are used strictly. A **name** is one component below a directory descriptor: the crate refuses a name that is
+//! empty, is `..` or has a slash with `EINVAL` before the kernel sees it. A **path** may have several components; only
+//! [`file::open_beneath`] takes one.
+//!
+//! The crate makes a call again that a signal interrupted (`EINTR`): on btrfs such a call has had no effect, or one that a
+//! repetition has again.
 
-pub mod changes;
-pub mod clock;
 pub mod contents;
 pub mod encoded;
 mod error;
 pub mod extents;
 pub mod file;
 pub mod filesystem;
-pub mod filter;
 pub mod flags;
-pub mod held;
-#[cfg(test)]
-mod held_model;
 pub mod inode;
 mod ioctl;
+pub mod lock_directory;
 pub mod mounts;
 pub mod names;
-pub mod priority;
-pub mod random;
 pub mod roots;
 pub mod scrub;
 pub mod search;
 pub mod send;
 pub mod space;
 pub mod subvolume;
-pub mod top;
+pub mod system;
 pub mod xattr;
 
 pub use error::{Errno, Error, Result, best_effort};

@@ -2,10 +2,10 @@
 //!
 //! The kernel decides by the mount, not by the filesystem, whether a device node may be opened: the same node opens through
 //! one mount and is refused (`EACCES`) through another.
-#![expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2) and listmount(2)")]
+#![expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2), listmount(2) and PR_SET_SECCOMP")]
 
 use std::collections::HashSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_long};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 
 use crate::error::{Errno, Result, retry};
-use crate::ioctl::{LISTMOUNT, MOUNT_SETATTR};
+use crate::ioctl::{FSMOUNT, LISTMOUNT, MOUNT_SETATTR, OPEN_TREE, OPEN_TREE_ATTR};
 
 /// `open_tree(2)` with `OPEN_TREE_CLONE`, `mount_setattr(2)` (`CAP_SYS_ADMIN`) — the same directory as the root of a mount
 /// of its own that is nodev, nosuid and noexec, is attached nowhere, and goes away with the descriptor and those opened
@@ -64,6 +64,71 @@ fn refuse_devices(at: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result
         Errno::result(answer)
     })?;
     Ok(())
+}
+
+/// `prctl(2)` with `PR_SET_SECCOMP` (`PR_SET_NO_NEW_PRIVS` before it, or `CAP_SYS_ADMIN`) — from now on `open_tree(2)`,
+/// `open_tree_attr(2)` and `mount_setattr(2)` fail with `EPERM` in the calling thread and in those it starts, and so does an
+/// `fsmount(2)` whose mount would not be nodev. `mount(2)` and `move_mount(2)` are not in it: Landlock forbids them.
+///
+/// These calls have one number for every way into a kernel, x32 and 32-bit programs included, so no architecture is asked
+/// for. Calls that are let through whatever their arguments cost nothing (the kernel keeps a bitmap of them since 5.11).
+///
+/// # Errors
+/// `EINVAL` from a kernel without `CONFIG_SECCOMP_FILTER`, `EACCES` without either privilege.
+pub fn keep_devices_out() -> Result<()> {
+    let mut filter = PROGRAM;
+    let program = libc::sock_fprog { len: LENGTH, filter: filter.as_mut_ptr() };
+    retry("PR_SET_SECCOMP", || {
+        let program = std::ptr::from_ref(&program);
+        // SAFETY: the kernel copies as many instructions as `program` has, checks them, and keeps no pointer.
+        let answer = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, program) };
+        Errno::result(answer)
+    })?;
+    Ok(())
+}
+
+const PROGRAM: [libc::sock_filter; 10] = [
+    step(LOAD, NUMBER, 0, 0),
+    step(AND, !X32, 0, 0),
+    step(IF_EQUAL, number(OPEN_TREE), 6, 0),
+    step(IF_EQUAL, number(MOUNT_SETATTR), 5, 0),
+    step(IF_EQUAL, number(OPEN_TREE_ATTR), 4, 0),
+    step(IF_EQUAL, number(FSMOUNT), 0, 2),
+    step(LOAD, THIRD_ARGUMENT, 0, 0),
+    step(IF_ANY_BIT, MountAttrFlags::MOUNT_ATTR_NODEV.bits(), 0, 1),
+    step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+    step(RETURN, libc::SECCOMP_RET_ERRNO | EPERM, 0, 0),
+];
+
+const LENGTH: u16 = 10;
+const _: () = assert!(PROGRAM.len() == LENGTH as usize);
+
+/// As it stands behind `SECCOMP_RET_ERRNO`.
+const EPERM: u32 = libc::EPERM.unsigned_abs();
+
+/// `linux/bpf_common.h`: one 32-bit word of `struct seccomp_data`, and what is done with it.
+const LOAD: u16 = 0x20;
+const AND: u16 = 0x54;
+const IF_EQUAL: u16 = 0x15;
+const IF_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+/// `struct seccomp_data` (`linux/seccomp.h`): the number of the call; the lower half of the third argument, which is where
+/// `fsmount(2)` has the attributes of its mount.
+const NUMBER: u32 = 0;
+const THIRD_ARGUMENT: u32 = 32 + if cfg!(target_endian = "big") { 4 } else { 0 };
+
+/// `__X32_SYSCALL_BIT`; no other architecture has numbers as high.
+const X32: u32 = 0x4000_0000;
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of calls are small")]
+const fn number(call: c_long) -> u32 {
+    call as u32
+}
+
+/// `yes` and `no`: how many instructions are left out.
+const fn step(code: u16, k: u32, yes: u8, no: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt: yes, jf: no, k }
 }
 
 /// `statx(2)`, `STATX_MNT_ID_UNIQUE`, before Linux 6.8 `STATX_MNT_ID` — the mount through which it was opened; 0 where the

@@ -117,15 +117,11 @@ fn last_item<T>(
     let min = Key { objectid: id, kind, offset: 0 };
     let key = SearchKey { tree: ROOT_TREE, min, max: Key { offset: u64::MAX, ..min }, max_items: 0, min_transid: 0 };
     let mut found = None;
-    TreeSearch::new(4096).each(fd, &key, |key, _, bytes| {
-        found = Some(parse(key, bytes));
-        ControlFlow::Continue(())
+    TreeSearch::new(4096).parse_each(fd, &key, |key, bytes| {
+        found = Some(parse(key, bytes)?);
+        Some(())
     })?;
-    match found {
-        None => Ok(None),
-        Some(Some(item)) => Ok(Some(item)),
-        Some(None) => Err(Error { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::EUCLEAN }),
-    }
+    Ok(found)
 }
 
 /// `struct btrfs_root_ref`, under a key whose offset is the subvolume that holds the one in question.

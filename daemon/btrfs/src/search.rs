@@ -6,8 +6,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Errno, Error, Result};
-use crate::ioctl::array;
-use crate::ioctl::{BTRFS, Direction, Request, ioctl};
+use crate::ioctl::{BTRFS, Direction, Request, array, ioctl};
 
 /// A key of a tree. Keys are ordered by objectid, then kind, then offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +97,25 @@ impl TreeSearch {
         Ok(())
     }
 
-    /// One call from `min` on; gives the number of items. An item that does not fit makes the buffer grow, once.
+    /// The same for items that `parse` understands. The first item for which it returns none ends the search.
+    ///
+    /// # Errors
+    /// As for [`TreeSearch::each`]; `EUCLEAN` for an item that `parse` does not understand.
+    pub(crate) fn parse_each(
+        &mut self,
+        fd: impl AsFd,
+        key: &SearchKey,
+        mut parse: impl FnMut(Key, &[u8]) -> Option<()>,
+    ) -> Result<()> {
+        let mut garbled = false;
+        self.each(fd, key, |key, _, bytes| {
+            garbled = parse(key, bytes).is_none();
+            if garbled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if garbled { Err(GARBLED) } else { Ok(()) }
+    }
+
+    /// One call from `min` on; returns the number of items. An item that does not fit makes the buffer grow, once.
     fn call(&mut self, fd: BorrowedFd<'_>, key: &SearchKey, min: Key) -> Result<u32> {
         let mut grown = false;
         loop {

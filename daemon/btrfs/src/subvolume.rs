@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "the ioctls of subvolumes take pointers to their arguments")]
 
 use std::ffi::CStr;
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::error::{Errno, Error, Result, one_component};
@@ -325,22 +324,18 @@ pub fn all(fd: impl AsFd) -> Result<Vec<Subvolume>> {
         min_transid: 0,
     };
     let mut found: Vec<Subvolume> = Vec::new();
-    let mut garbled = false;
-    TreeSearch::new(BUFFER).each(fd, &key, |key, _, bytes| {
+    TreeSearch::new(BUFFER).parse_each(fd, &key, |key, bytes| {
         match key.kind {
-            ROOT_ITEM => match parse_root_item(bytes) {
-                Some(item) => found.push(Subvolume { id: key.objectid, item, place: None }),
-                None => garbled = true,
-            },
-            ROOT_BACKREF => match (parse_backref(key, bytes), found.last_mut()) {
-                (Some(place), Some(last)) if last.id == key.objectid => last.place = Some(place),
-                _ => garbled = true,
-            },
+            ROOT_ITEM => found.push(Subvolume { id: key.objectid, item: parse_root_item(bytes)?, place: None }),
+            ROOT_BACKREF => {
+                let of = found.last_mut().filter(|last| last.id == key.objectid)?;
+                of.place = Some(parse_backref(key, bytes)?);
+            }
             _ => {}
         }
-        if garbled { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Some(())
     })?;
-    if garbled { Err(Error { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::EUCLEAN }) } else { Ok(found) }
+    Ok(found)
 }
 
 /// `BTRFS_FIRST_FREE_OBJECTID`.

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::RootItem;
 use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{Errno, Error as Fault, names, random, roots};
+use butterdock_btrfs::{Errno, Error as Fault, names, roots, system};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Cause, Error};
@@ -161,7 +161,7 @@ impl Record {
         let Some(records) = records(directory)? else { return Ok(()) };
         let mut names = names::entries(&records).map_err(doing("list the records"))?;
         if names.len() > most {
-            let random = random::sixteen().map_err(doing("draw a random number"))?;
+            let random = system::random_bytes().map_err(doing("draw a random number"))?;
             let [low, high, ..] = random;
             let first = usize::from(u16::from_le_bytes([low, high])).checked_rem(names.len()).unwrap_or_default();
             names.rotate_left(first);

@@ -1,7 +1,7 @@
 //! What a worker asks of the kernel for itself: its priority, and the limit of open files.
 
 use butterdock_btrfs::best_effort;
-use butterdock_btrfs::priority::{IoClass, set_io_class};
+use butterdock_btrfs::system::{IoClass, set_io_class};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::process::setpriority_process;
 use serde::{Deserialize, Serialize};

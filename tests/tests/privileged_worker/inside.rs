@@ -140,7 +140,7 @@ fn a_worker_cannot_open_devices_that_it_created() -> Result<()> {
         let above = openat(&top.context("no top")?, "destination/disk", OFlags::RDONLY, Mode::empty()).map(drop);
         ensure!(above == Err(rustix::io::Errno::ACCESS), "through the top: {above:?}");
         // The kernel opens no device for it either: what adds one to a filesystem asks the same.
-        let mounted = butterdock_btrfs::top::open_top(&directory).map(drop).map_err(|error| error.errno);
+        let mounted = butterdock_btrfs::filesystem::open_top(&directory).map(drop).map_err(|error| error.errno);
         ensure!(mounted == Err(Errno::EACCES), "a device was mounted by its path: {mounted:?}");
         // No other mount, and none of these changed.
         let clone = open_tree(&directory, "", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH);

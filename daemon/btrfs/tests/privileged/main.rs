@@ -1,9 +1,12 @@
-//! Every call of the crate on real volumes: what it does, and the errno that it promises. Needs root and loop devices.
+//! Every call of the crate on real volumes: what it does, and the errnos that its documentation promises. Needs root and loop
+//! devices.
 
 #[cfg(test)]
-mod privileged_encoded;
+mod fixture;
 #[cfg(test)]
-mod privileged_extents;
+mod privileged_contents;
+#[cfg(test)]
+mod privileged_encoded;
 #[cfg(test)]
 mod privileged_file;
 #[cfg(test)]
@@ -15,14 +18,4 @@ mod privileged_names;
 #[cfg(test)]
 mod privileged_roots;
 #[cfg(test)]
-mod privileged_scrub;
-#[cfg(test)]
 mod privileged_subvolume;
-#[cfg(test)]
-mod privileged_top;
-#[cfg(test)]
-mod privileged_xattr;
-
-#[cfg(test)]
-#[path = "../rig/mod.rs"]
-mod rig;

@@ -9,7 +9,7 @@ use butterdock_btrfs::encoded::{EncodedExtent, compression, encoded_read, encode
 use butterdock_btrfs::flags::{Flags, set_flags};
 use butterdock_btrfs::{Errno, filesystem, xattr};
 
-use crate::rig::{Volume, text};
+use crate::fixture::{Volume, text};
 
 const LEN: u64 = 128 << 10;
 
@@ -41,7 +41,7 @@ fn a_part_of_an_extent_shows_that_part() {
 }
 
 #[test]
-fn what_the_kernel_cannot_take_is_einval() {
+fn an_invalid_encoded_write_is_einval() {
     let volume = Volume::new();
     let (good, payload) = compressed(&volume.path().join("source"), "zstd", &text(128 << 10));
     let file = new_file(&volume.path().join("file"));

@@ -9,7 +9,7 @@ use butterdock_btrfs::names::{link, make_dir, make_node, make_symlink, remove_di
 use butterdock_btrfs::subvolume::{create, set_read_only};
 use butterdock_btrfs::{Errno, file};
 
-use crate::rig::Volume;
+use crate::fixture::Volume;
 
 #[test]
 fn every_kind_of_inode_is_made() {

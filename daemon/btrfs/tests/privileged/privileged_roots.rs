@@ -9,10 +9,10 @@ use butterdock_btrfs::search::{Key, SearchKey, TreeSearch};
 use butterdock_btrfs::subvolume::{Received, create, destroy, info, set_read_only, set_received, snapshot};
 use butterdock_btrfs::{Errno, filesystem, names};
 
-use crate::rig::Volume;
+use crate::fixture::Volume;
 
 #[test]
-fn a_root_item_says_what_the_subvolume_says() {
+fn a_root_item_agrees_with_the_subvolume_info() {
     let volume = Volume::new();
     let root = volume.root();
     create(&root, c"one").unwrap();
@@ -21,12 +21,12 @@ fn a_root_item_says_what_the_subvolume_says() {
     set_read_only(&one, true).unwrap();
     snapshot(&root, c"two", &one, true).unwrap();
     for name in ["one", "two"] {
-        let told = info(File::open(volume.path().join(name)).unwrap()).unwrap();
-        let item = root_item(&root, told.id).unwrap().unwrap();
-        assert_eq!((item.uuid, item.parent_uuid, item.received_uuid), (told.uuid, told.parent_uuid, [3; 16]));
-        assert_eq!((item.ctransid, item.otransid), (told.ctransid, told.otransid));
-        assert_eq!((item.stransid, item.rtransid), (77, told.rtransid));
-        assert_eq!((item.generation, item.refs, item.read_only), (told.generation, 1, true));
+        let found = info(File::open(volume.path().join(name)).unwrap()).unwrap();
+        let item = root_item(&root, found.id).unwrap().unwrap();
+        assert_eq!((item.uuid, item.parent_uuid, item.received_uuid), (found.uuid, found.parent_uuid, [3; 16]));
+        assert_eq!((item.ctransid, item.otransid), (found.ctransid, found.otransid));
+        assert_eq!((item.stransid, item.rtransid), (77, found.rtransid));
+        assert_eq!((item.generation, item.refs, item.read_only), (found.generation, 1, true));
         let age = UNIX_EPOCH.elapsed().unwrap().as_secs().checked_sub(item.rtime.0.try_into().unwrap());
         assert!(age.is_some_and(|age| age < 600) && item.rtime.1 < 1_000_000_000, "{:?}", item.rtime);
     }
@@ -35,7 +35,7 @@ fn a_root_item_says_what_the_subvolume_says() {
 }
 
 #[test]
-fn a_path_goes_through_directories_and_nested_subvolumes() {
+fn a_path_contains_directories_and_nested_subvolumes() {
     let volume = Volume::new();
     let root = volume.root();
     create(&root, c"outer").unwrap();
@@ -62,7 +62,7 @@ fn a_path_goes_through_directories_and_nested_subvolumes() {
 }
 
 #[test]
-fn the_buffer_size_does_not_change_what_a_search_finds() {
+fn a_search_finds_the_same_with_any_buffer_size() {
     let volume = Volume::new();
     for number in 0..300 {
         fs::write(volume.path().join(format!("file-{number}")), vec![b'x'; 1500]).unwrap();
@@ -165,12 +165,12 @@ fn a_subvolume_is_found_by_uuid_from_any_inode() {
     let volume = Volume::new();
     create(volume.root(), c"one").unwrap();
     let one = File::open(volume.path().join("one")).unwrap();
-    let told = info(&one).unwrap();
+    let found = info(&one).unwrap();
     fs::write(volume.path().join("file"), "content").unwrap();
     let file = File::open(volume.path().join("file")).unwrap();
-    assert_eq!(subvolumes_by_uuid(&file, told.uuid), Ok(vec![told.id]));
-    assert_eq!(subvolumes_by_received_uuid(&file, told.uuid), Ok(vec![]));
-    let outside = subvolumes_by_uuid(File::open(volume.outside()).unwrap(), told.uuid).unwrap_err();
+    assert_eq!(subvolumes_by_uuid(&file, found.uuid), Ok(vec![found.id]));
+    assert_eq!(subvolumes_by_received_uuid(&file, found.uuid), Ok(vec![]));
+    let outside = subvolumes_by_uuid(File::open(volume.outside()).unwrap(), found.uuid).unwrap_err();
     assert_eq!((outside.call, outside.errno), ("BTRFS_IOC_TREE_SEARCH_V2", Errno::ENOTTY));
 }
 

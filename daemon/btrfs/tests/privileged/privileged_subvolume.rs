@@ -1,16 +1,13 @@
 //! Subvolumes.
 
 use std::fs::{self, File};
-use std::thread::sleep;
-use std::time::{Duration, UNIX_EPOCH};
 
-use butterdock_btrfs::changes::newest_ctime;
 use butterdock_btrfs::subvolume::{
     Received, create, destroy, info, is_read_only, is_root, set_read_only, set_received, snapshot,
 };
-use butterdock_btrfs::{Errno, file, filesystem};
+use butterdock_btrfs::{Errno, file};
 
-use crate::rig::Volume;
+use crate::fixture::Volume;
 
 const MARK: Received = Received { uuid: [7; 16], stransid: 1234 };
 
@@ -20,10 +17,10 @@ fn a_new_subvolume_reports_its_info() {
     let root = volume.root();
     create(&root, c"one").unwrap();
     let one = File::open(volume.path().join("one")).unwrap();
-    let told = info(&one).unwrap();
-    assert_eq!((told.name.as_slice(), told.parent_id, told.dir_id), (b"one".as_slice(), 5, 256));
-    assert!(told.id >= 256 && told.uuid != [0; 16]);
-    assert_eq!((told.parent_uuid, told.received_uuid, told.flags), ([0; 16], [0; 16], 0));
+    let found = info(&one).unwrap();
+    assert_eq!((found.name.as_slice(), found.parent_id, found.dir_id), (b"one".as_slice(), 5, 256));
+    assert!(found.id >= 256 && found.uuid != [0; 16]);
+    assert_eq!((found.parent_uuid, found.received_uuid, found.flags), ([0; 16], [0; 16], 0));
     assert!(is_root(&file::stat(&one).unwrap()));
     let top = info(&root).unwrap();
     assert_eq!((top.id, top.parent_id, top.dir_id, top.name.len()), (5, 0, 0, 0));
@@ -79,8 +76,8 @@ fn a_read_only_subvolume_refuses_a_second_mark() {
     create(volume.root(), c"one").unwrap();
     let one = File::open(volume.path().join("one")).unwrap();
     let rtransid = set_received(&one, &MARK).unwrap();
-    let told = info(&one).unwrap();
-    assert_eq!((told.received_uuid, told.stransid, told.rtransid), (MARK.uuid, MARK.stransid, rtransid));
+    let found = info(&one).unwrap();
+    assert_eq!((found.received_uuid, found.stransid, found.rtransid), (MARK.uuid, MARK.stransid, rtransid));
     assert!(rtransid > 0);
     set_read_only(&one, true).unwrap();
     assert_eq!(is_read_only(&one), Ok(true));
@@ -120,41 +117,4 @@ fn a_subvolume_with_a_nested_one_is_not_removed() {
     assert_eq!(destroy(&root, c"outer").unwrap_err().errno, Errno::ENOENT);
     fs::create_dir(volume.path().join("dir")).unwrap();
     assert_eq!(destroy(&root, c"dir").unwrap_err().errno, Errno::EINVAL);
-}
-
-#[test]
-fn only_changes_after_the_transaction_count() {
-    let volume = Volume::new();
-    create(volume.root(), c"one").unwrap();
-    let one = File::open(volume.path().join("one")).unwrap();
-    fs::write(volume.path().join("one/old"), "old").unwrap();
-    filesystem::sync(&one).unwrap();
-    let id = info(&one).unwrap().id;
-    let before = info(&one).unwrap().generation;
-    assert_eq!(newest_ctime(&one, id, before), Ok(None));
-    let old = newest_ctime(&one, id, 0).unwrap().unwrap();
-
-    sleep(Duration::from_millis(20));
-    fs::write(volume.path().join("one/new"), "new").unwrap();
-    filesystem::sync(&one).unwrap();
-    let new = newest_ctime(volume.root(), id, before).unwrap().unwrap();
-    assert!(new > old, "{new:?} {old:?}");
-    assert_eq!(newest_ctime(&one, id, info(&one).unwrap().generation), Ok(None));
-    assert_eq!(newest_ctime(&one, 4242, 0).unwrap_err().errno, Errno::ENOENT);
-}
-
-#[test]
-fn a_modification_time_set_back_does_not_hide_a_change() {
-    let volume = Volume::new();
-    create(volume.root(), c"one").unwrap();
-    let one = File::open(volume.path().join("one")).unwrap();
-    filesystem::sync(&one).unwrap();
-    let told = info(&one).unwrap();
-    let before = newest_ctime(&one, told.id, 0).unwrap();
-    sleep(Duration::from_millis(20));
-    fs::write(volume.path().join("one/file"), "new").unwrap();
-    let file = File::options().write(true).open(volume.path().join("one/file")).unwrap();
-    file.set_modified(UNIX_EPOCH).unwrap();
-    filesystem::sync(&one).unwrap();
-    assert!(newest_ctime(&one, told.id, told.generation).unwrap() > before);
 }

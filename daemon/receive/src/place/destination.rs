@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::held::{Held, is_at};
+use butterdock_btrfs::lock_directory::{LockDirectory, is_at};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 
 use super::hidden::lift;
@@ -147,7 +147,7 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
         return Ok(());
     }
     if !subvolume::is_root(&stat) {
-        return Held::take(directory, name)?.map_or(Ok(()), |nursery| empty(&nursery));
+        return LockDirectory::take(directory, name)?.map_or(Ok(()), |nursery| empty(&nursery));
     }
     let fd = file::openat_new(directory, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     if !file::lock_exclusive(&fd)? || !is_at(directory, name, &fd)? {
@@ -162,7 +162,7 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
 }
 
 /// Deletes what was never moved out of a private directory. Only a run of ours made it, whatever its parent.
-fn empty(nursery: &Held<'_>) -> Result<(), Fault> {
+fn empty(nursery: &LockDirectory<'_>) -> Result<(), Fault> {
     for name in names::entries_where(nursery, is_hidden)? {
         let root = file::openat_new(nursery, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         lift(&root)?;

@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use butterdock_btrfs::file::{Mode, OFlag};
-use butterdock_btrfs::held::Held;
-use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, flags, inode, names, random, subvolume};
+use butterdock_btrfs::lock_directory::LockDirectory;
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, file, flags, inode, names, subvolume, system};
 
 use super::destination::{Destination, HIDDEN};
 use super::parents::Parents;
@@ -74,7 +74,7 @@ impl<'d> Hidden<'d> {
     }
 
     /// Makes it private, locks it and moves it to where it is received.
-    fn bring_out(destination: &'d Destination, nursery: &Held<'_>, name: &CStr) -> Result<Self, Error> {
+    fn bring_out(destination: &'d Destination, nursery: &LockDirectory<'_>, name: &CStr) -> Result<Self, Error> {
         let look = |fault| Error::call("open the new subvolume", fault);
         let open = || file::openat_new(nursery, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty());
         let root = open().map_err(look)?;
@@ -155,10 +155,10 @@ impl Drop for Hidden<'_> {
 
 /// A directory that no other user can enter. Nothing is in it yet, so another run's sweep takes it where it is quicker than we
 /// are with the lock.
-fn nursery(destination: &Destination) -> Result<Held<'_>, Error> {
+fn nursery(destination: &Destination) -> Result<LockDirectory<'_>, Error> {
     let making = doing("make a private directory in the destination");
     for _ in 0..TRIES {
-        if let Some(held) = Held::make(destination.workplace(), &hidden_name()?).map_err(&making)? {
+        if let Some(held) = LockDirectory::create(destination.workplace(), &hidden_name()?).map_err(&making)? {
             return Ok(held);
         }
     }
@@ -176,7 +176,7 @@ pub(super) fn lift(root: &OwnedFd) -> Result<u32, Fault> {
 
 /// `.butterdock-` and 32 random hexadecimal digits.
 fn hidden_name() -> Result<CString, Error> {
-    let random = random::sixteen().map_err(doing("draw a hidden name"))?;
+    let random = system::random_bytes().map_err(doing("draw a hidden name"))?;
     let mut name = HIDDEN.to_vec();
     for byte in random {
         name.extend_from_slice(format!("{byte:02x}").as_bytes());

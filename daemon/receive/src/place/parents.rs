@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::roots::{self, RootItem};
-use butterdock_btrfs::{Error as Fault, changes, filesystem, subvolume, top};
+use butterdock_btrfs::{Error as Fault, contents, filesystem, subvolume};
 use butterdock_stream::{Identity, Uuid};
 
 use super::candidate::{Candidate, Chosen, Trust, choose, needs_number};
@@ -173,7 +173,7 @@ impl Parents {
         };
         let time = if item.rtransid == 0 { (item.otime, item.otime_nanoseconds) } else { item.rtime };
         let newest =
-            changes::newest_ctime(&self.fd, found.id, found.state.ctransid).map_err(doing("look for changes"))?;
+            contents::newest_ctime(&self.fd, found.id, found.state.ctransid).map_err(doing("look for changes"))?;
         Ok(newest.is_some_and(|ctime| ctime > time))
     }
 
@@ -273,7 +273,7 @@ impl Parents {
         if item.ctransid <= since {
             return Ok(false);
         }
-        let newest = changes::newest_ctime(&self.fd, id, since).map_err(doing("look for changes of a subvolume"))?;
+        let newest = contents::newest_ctime(&self.fd, id, since).map_err(doing("look for changes of a subvolume"))?;
         Ok(newest.is_some_and(|ctime| ctime > time))
     }
 
@@ -303,7 +303,7 @@ impl Parents {
 
     /// The parent may lie outside what is mounted: the top-level subvolume is mounted privately, attached nowhere.
     fn open_top(&self) -> Result<OwnedFd, Fault> {
-        let refused = match (top::open_top(&self.fd), &self.mount_root) {
+        let refused = match (filesystem::open_top(&self.fd), &self.mount_root) {
             (Ok(top), _) => return Ok(top),
             (Err(fault), None) => return Err(fault),
             (Err(fault), Some(_)) => fault,

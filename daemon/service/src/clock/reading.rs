@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use butterdock_btrfs::clock;
+use butterdock_btrfs::system;
 use butterdock_worker::clock::{Reading, boot_time};
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ impl Clock {
             wall: clock_gettime(ClockId::Realtime).tv_sec,
             boot: boot_time(),
             boot_id,
-            synchronised: clock::is_synchronised().ok(),
+            synchronised: system::clock_is_synchronised().ok(),
         }))
     }
 

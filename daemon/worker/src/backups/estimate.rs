@@ -6,8 +6,8 @@
 use std::io::{Read as _, pipe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use butterdock_btrfs::contents::{Contents, contents};
-use butterdock_btrfs::{Error as Fault, changes};
+use butterdock_btrfs::Error as Fault;
+use butterdock_btrfs::contents::{Contents, contents, stored_since};
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 
 use super::error::BackupError;
@@ -70,7 +70,7 @@ impl Estimate {
         let estimating = BackupError::source("estimate what is to be sent");
         let Some(counted) = counted else { return sent.map(|()| None).or(Ok(None)) };
         sent.map_err(&estimating)?;
-        let stored = changes::stored_since(stream.snapshot, id, since).map_err(|fault: Fault| estimating(fault))?;
+        let stored = stored_since(stream.snapshot, id, since).map_err(|fault: Fault| estimating(fault))?;
         Ok(Some(Self { stored, ..counted }))
     }
 

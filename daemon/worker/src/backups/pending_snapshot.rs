@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use butterdock_btrfs::file::{self, Mode, OFlag};
-use butterdock_btrfs::held::Held;
+use butterdock_btrfs::lock_directory::LockDirectory;
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
@@ -34,7 +34,7 @@ pub(crate) struct PendingSnapshot<'f> {
     fd: OwnedFd,
     name: CString,
     /// The lock on its name. It is released last.
-    _held: Held<'f>,
+    _held: LockDirectory<'f>,
     visible: AtomicBool,
     kept: AtomicBool,
     pub snapshot: Snapshot,
@@ -121,10 +121,10 @@ fn name_of<'n>(backup: &[u8], left: &'n [u8]) -> Option<&'n [u8]> {
 }
 
 /// Holds a name that may be in use, and may have been left.
-fn hold<'f>(folder: BorrowedFd<'f>, name: &[u8]) -> Result<Option<Held<'f>>, Fault> {
+fn hold<'f>(folder: BorrowedFd<'f>, name: &[u8]) -> Result<Option<LockDirectory<'f>>, Fault> {
     let claim = fault_name(name::claim(name))?;
-    match Held::make(folder, &claim)? {
-        None => Held::take(folder, &claim),
+    match LockDirectory::create(folder, &claim)? {
+        None => LockDirectory::take(folder, &claim),
         held => Ok(held),
     }
 }
@@ -143,9 +143,10 @@ fn free<'f>(
     backup: &[u8],
     now: i64,
     taken: impl Fn(&[u8]) -> bool,
-) -> Result<(Held<'f>, Vec<u8>), BackupError> {
+) -> Result<(LockDirectory<'f>, Vec<u8>), BackupError> {
     for name in (now..now.saturating_add(SECONDS)).map(|time| name::make(backup, time)).filter(|name| !taken(name)) {
-        let held = Held::make(folder, &c_name(name::claim(&name))?).map_err(BackupError::source("make a snapshot"))?;
+        let held = LockDirectory::create(folder, &c_name(name::claim(&name))?)
+            .map_err(BackupError::source("make a snapshot"))?;
         // Checked while it is held: no other process can publish this name now.
         if let Some(held) = held
             && !is_there(folder, name::hide(&name))

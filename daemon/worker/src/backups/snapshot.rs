@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::AsFd;
 
 use butterdock_btrfs::roots::RootItem;
-use butterdock_btrfs::{Error as Fault, changes, subvolume};
+use butterdock_btrfs::{Error as Fault, contents, subvolume};
 use butterdock_receive::{Origin, SubvolumeState};
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ fn is_changed(folder: impl AsFd, id: u64, item: &RootItem) -> Result<bool, Fault
     let received = Identity(item.received_uuid).known().is_some();
     let made = (item.otime, item.otime_nanoseconds);
     let (since, time) = if received { (item.rtransid, item.rtime) } else { (item.otransid, made) };
-    Ok(item.ctransid > since && changes::newest_ctime(folder, id, since)?.is_some_and(|ctime| ctime > time))
+    Ok(item.ctransid > since && contents::newest_ctime(folder, id, since)?.is_some_and(|ctime| ctime > time))
 }
 
 /// When butterdock made it, by its name; none for what it did not make for the backup `backup`.

@@ -11,7 +11,7 @@
 //! 4. *Devices*: a stream may hold device nodes, so a worker may create them (`CAP_MKNOD`), and Landlock treats them as
 //!    files. The mount through which a node is reached decides. The worker works through a clone of the destination's mount
 //!    that is nodev (made first: only a mount of one's own namespace can be cloned). All mounts of its namespace are nodev
-//!    too. A seccomp filter refuses the calls that would make another mount or change these ([`butterdock_btrfs::filter`]),
+//!    too. A seccomp filter refuses the calls that would make another mount or change these ([`mounts::keep_devices_out`]),
 //!    because `CAP_SYS_ADMIN` suffices for them and Landlock permits them. The kernel asks the same mounts when it mounts a
 //!    device by its path, and then answers `EACCES` too (measured on Linux 6.18).
 //! 5. *Capabilities* last: the other restrictions need some that the engine does not.
@@ -25,7 +25,7 @@ use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::{fmt, io};
 
-use butterdock_btrfs::{Errno, best_effort, filter, mounts, top};
+use butterdock_btrfs::{Errno, best_effort, filesystem, mounts};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
@@ -94,7 +94,7 @@ pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>
     let destination =
         mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
     // The device is looked up by its path, which fails once no mount lets a device through.
-    let top = top::open_top(&destination).ok();
+    let top = filesystem::open_top(&destination).ok();
     restrict(Some(Through { destination, top }), folder)
 }
 
@@ -108,7 +108,7 @@ fn restrict(place: Option<Through>, folder: Option<BorrowedFd<'_>>) -> Result<Co
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
     let Landlock { enforced, lacking: left_out } = paths::restrict(place.as_ref(), folder)?;
     lacking.extend(left_out);
-    match filter::keep_devices_out() {
+    match mounts::keep_devices_out() {
         Ok(()) => {}
         Err(error) if error.errno == Errno::EINVAL => lacking.push(
             "this kernel has no filter of system calls: the worker could make a mount through which devices open"

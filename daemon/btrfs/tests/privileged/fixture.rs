@@ -1,23 +1,25 @@
-//! Makes btrfs volumes on loop devices in a temporary folder and removes them.
+//! Btrfs volumes on loop devices in a temporary folder, and a thread on which the kernel is older.
 
-pub(crate) mod old_kernel;
+#![expect(unsafe_code, reason = "a seccomp filter is passed to the kernel by pointer")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::libc;
 use tempfile::TempDir;
 
-/// A mounted volume. Dropped, it is unmounted and its devices and images are removed, also when the test failed.
+/// A mounted volume. Dropping it unmounts it and removes its devices and images, also when the test failed.
 #[derive(Debug)]
 pub(crate) struct Volume {
     folder: TempDir,
     loops: Vec<String>,
-    /// The devices, open: as long as they are no other program can have the kernel detach them, and then it does by itself.
-    held: Vec<File>,
+    /// The devices, open. The kernel detaches each when it is closed, and no other program can detach it before.
+    devices: Vec<File>,
 }
 
 impl Volume {
@@ -40,7 +42,7 @@ impl Volume {
         volume
     }
 
-    /// A copy of a volume on one device, block by block, and so with the same uuids; neither is mounted.
+    /// A copy of a volume on one device, block by block and with the same uuids; neither is mounted.
     pub(crate) fn copy_of(original: &Self) -> Self {
         original.unmount();
         let mut volume = Self::unmounted();
@@ -69,13 +71,13 @@ impl Volume {
         File::open(self.path()).unwrap()
     }
 
-    /// Unmounts and mounts with other options; nothing is cached afterwards.
+    /// Unmounts and mounts with other options; the kernel has no cached data afterwards.
     pub(crate) fn mount_again(&self, options: &str) {
         run("umount", &[self.path().to_str().unwrap()]);
         self.mount(options);
     }
 
-    /// Unmounts; what keeps the filesystem busy fails the test.
+    /// Unmounts; a busy filesystem fails the test.
     pub(crate) fn unmount(&self) {
         run("umount", &[self.path().to_str().unwrap()]);
     }
@@ -102,24 +104,24 @@ impl Volume {
         let memory = std::env::var_os("BUTTERDOCK_SHM").map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
         let folder = if memory.is_dir() { builder().tempdir_in(memory).unwrap() } else { builder().tempdir().unwrap() };
         fs::create_dir(folder.path().join("mount")).unwrap();
-        Self { folder, loops: Vec::new(), held: Vec::new() }
+        Self { folder, loops: Vec::new(), devices: Vec::new() }
     }
 
     fn attach(&mut self, number: usize) {
         let image = self.image(number);
         let inode = fs::metadata(&image).unwrap().ino().to_string();
-        // Another program may detach it before it is held.
+        // Another program may detach a device before it is opened here.
         for _ in 0..100 {
             let device = run("losetup", &["--find", "--show", image.to_str().unwrap()]).trim().to_owned();
-            let held = File::open(&device).unwrap();
-            let mut asked = Command::new("losetup");
-            asked.args(["--list", "--noheadings", "--output", "BACK-INO,BACK-FILE", &device]);
-            let told = String::from_utf8_lossy(&asked.output().unwrap().stdout).into_owned();
-            if told.split_whitespace().eq([inode.as_str(), image.to_str().unwrap()]) {
-                // Of one that is open this makes the kernel detach it when it is closed, and does no more.
+            let opened = File::open(&device).unwrap();
+            let mut list = Command::new("losetup");
+            list.args(["--list", "--noheadings", "--output", "BACK-INO,BACK-FILE", &device]);
+            let listed = String::from_utf8_lossy(&list.output().unwrap().stdout).into_owned();
+            if listed.split_whitespace().eq([inode.as_str(), image.to_str().unwrap()]) {
+                // The kernel detaches an open device when it is closed, not now.
                 run("losetup", &["--detach", &device]);
                 self.loops.push(device);
-                self.held.push(held);
+                self.devices.push(opened);
                 return;
             }
         }
@@ -143,21 +145,21 @@ impl Drop for Volume {
     }
 }
 
-/// Runs a tool and gives what it printed; a failure fails the test with what it said.
+/// Runs a tool and returns its output. If the tool fails, the test fails with the error output.
 pub(crate) fn run(tool: &str, arguments: &[&str]) -> String {
     let output = Command::new(tool).args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{tool} {arguments:?}: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{tool} {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Fails the test, with a sentence, where there is no root.
+/// Fails the test with a clear message if it does not run as root.
 pub(crate) fn require_root() {
     let uid = fs::metadata("/proc/self").unwrap().uid();
     assert!(uid == 0, "this test needs root: it attaches loop devices and mounts btrfs volumes");
 }
 
-/// Bytes that compress well and are nowhere the same.
+/// Text that compresses well and does not repeat.
 pub(crate) fn text(len: usize) -> Vec<u8> {
     (0_u64..).flat_map(|line| format!("line {line} of a text that compresses\n").into_bytes()).take(len).collect()
 }
@@ -168,4 +170,43 @@ fn is_mount(path: &Path) -> bool {
         (Ok(here), Some(parent)) => here.dev() != parent.dev(),
         _ => false,
     }
+}
+
+/// Runs `work` on a thread of its own in which `fchmodat2` (Linux 6.6), `setxattrat`, `getxattrat` and `removexattrat` (6.13)
+/// fail with `ENOSYS`.
+pub(crate) fn on_linux_6_1(work: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            refuse_new_calls();
+            work();
+        });
+    });
+}
+
+/// Installs the filter for the calling thread.
+fn refuse_new_calls() {
+    let load_number = statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0);
+    let equal = |number, yes, no| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number, yes, no);
+    let at_least = |number, yes, no| statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, number, yes, no);
+    let answer = |value| statement(libc::BPF_RET | libc::BPF_K, value, 0, 0);
+    let fchmodat2 = u32::try_from(libc::SYS_openat2 + 15).unwrap();
+    let mut filter = [
+        load_number,
+        equal(fchmodat2, 3, 0),
+        at_least(fchmodat2 + 11, 0, 1),
+        at_least(fchmodat2 + 15, 0, 1),
+        answer(libc::SECCOMP_RET_ALLOW),
+        answer(libc::SECCOMP_RET_ERRNO | Errno::ENOSYS as u32),
+    ];
+    let program = libc::sock_fprog { len: 6, filter: filter.as_mut_ptr() };
+    // SAFETY: prctl reads numbers only.
+    let unprivileged = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(unprivileged, 0, "{}", Errno::last());
+    // SAFETY: the kernel copies the program and its six statements and keeps no pointer.
+    let installed = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    assert_eq!(installed, 0, "{}", Errno::last());
+}
+
+fn statement(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code: u16::try_from(code).unwrap(), jt, jf, k }
 }

@@ -1,14 +1,18 @@
-//! Extents of files.
+//! What a subvolume's tree says: extents of files, sums over a subvolume, changes since a transaction.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::thread::sleep;
+use std::time::{Duration, UNIX_EPOCH};
 
+use butterdock_btrfs::contents::{contents, newest_ctime};
 use butterdock_btrfs::extents::{ExtentKind, FileExtent, MappedExtent, fiemap, file_extents};
 use butterdock_btrfs::search::TreeSearch;
+use butterdock_btrfs::subvolume::{create, info};
 use butterdock_btrfs::{Errno, file, filesystem, xattr};
 
-use crate::rig::{Volume, text};
+use crate::fixture::{Volume, run, text};
 
 #[test]
 fn extents_are_inline_regular_preallocated_or_holes() {
@@ -36,7 +40,7 @@ fn a_hole_has_an_extent_where_the_filesystem_writes_them() {
     let device = volume.options();
     let device = device.split(' ').find(|word| word.starts_with("/dev/")).unwrap().to_owned();
     volume.unmount();
-    crate::rig::run("mkfs.btrfs", &["-q", "-f", "-O", "^no-holes", &device]);
+    run("mkfs.btrfs", &["-q", "-f", "-O", "^no-holes", &device]);
     volume.mount("defaults");
     let sparse = File::create_new(volume.path().join("sparse")).unwrap();
     sparse.write_all_at(&[1; 4096], 65536).unwrap();
@@ -107,6 +111,73 @@ fn fiemap_flags_shared_preallocated_inline_and_compressed_extents() {
     assert!(flags(&compressed)[0] & MappedExtent::ENCODED != 0);
     let proc = File::open("/proc/self/status").unwrap();
     assert_eq!(fiemap(&proc, false, |_| {}).unwrap_err().errno, Errno::EOPNOTSUPP);
+}
+
+#[test]
+fn names_paths_attributes_and_extents_are_counted() {
+    let volume = Volume::new();
+    create(volume.root(), c"one").unwrap();
+    let at = volume.path().join("one");
+    fs::create_dir_all(at.join("ab/cde")).unwrap();
+    fs::write(at.join("ab/cde/file"), [7; 10_000]).unwrap();
+    fs::write(at.join("small"), "seven..").unwrap();
+    fs::hard_link(at.join("small"), at.join("ab/other")).unwrap();
+    symlink("small", at.join("link")).unwrap();
+    File::create(at.join("hole")).unwrap().set_len(1 << 30).unwrap();
+    xattr::set(File::open(at.join("small")).unwrap(), c"user.note", b"12345").unwrap();
+    let one = File::open(&at).unwrap();
+    filesystem::sync(&one).unwrap();
+
+    let id = info(&one).unwrap().id;
+    let all = contents(volume.root(), id, || true).unwrap().unwrap();
+    assert_eq!((all.inodes, all.names), (7, 7), "the root has no name, and one file has two");
+    let paths = ["ab", "ab/cde", "ab/cde/file", "small", "ab/other", "link", "hole"];
+    assert_eq!(all.path_bytes, paths.iter().map(|path| path.len() as u64).sum::<u64>());
+    assert_eq!(all.xattrs, 1);
+    assert!(all.xattr_bytes >= 14, "{all:?}");
+    // The target of a link is stored as an extent.
+    assert_eq!((all.extents, all.data), (3, 10_000 + 7 + 5));
+    assert_eq!((all.stored, all.compressed), (all.data, 0), "nothing is compressed");
+
+    assert_eq!(contents(volume.root(), id, || false), Ok(None));
+    assert_eq!(contents(volume.root(), 4242, || true).unwrap_err().errno, Errno::ENOENT);
+}
+
+#[test]
+fn only_changes_after_the_transaction_count() {
+    let volume = Volume::new();
+    create(volume.root(), c"one").unwrap();
+    let one = File::open(volume.path().join("one")).unwrap();
+    fs::write(volume.path().join("one/old"), "old").unwrap();
+    filesystem::sync(&one).unwrap();
+    let id = info(&one).unwrap().id;
+    let before = info(&one).unwrap().generation;
+    assert_eq!(newest_ctime(&one, id, before), Ok(None));
+    let old = newest_ctime(&one, id, 0).unwrap().unwrap();
+
+    sleep(Duration::from_millis(20));
+    fs::write(volume.path().join("one/new"), "new").unwrap();
+    filesystem::sync(&one).unwrap();
+    let new = newest_ctime(volume.root(), id, before).unwrap().unwrap();
+    assert!(new > old, "{new:?} {old:?}");
+    assert_eq!(newest_ctime(&one, id, info(&one).unwrap().generation), Ok(None));
+    assert_eq!(newest_ctime(&one, 4242, 0).unwrap_err().errno, Errno::ENOENT);
+}
+
+#[test]
+fn a_modification_time_set_back_does_not_hide_a_change() {
+    let volume = Volume::new();
+    create(volume.root(), c"one").unwrap();
+    let one = File::open(volume.path().join("one")).unwrap();
+    filesystem::sync(&one).unwrap();
+    let found = info(&one).unwrap();
+    let before = newest_ctime(&one, found.id, 0).unwrap();
+    sleep(Duration::from_millis(20));
+    fs::write(volume.path().join("one/file"), "new").unwrap();
+    let file = File::options().write(true).open(volume.path().join("one/file")).unwrap();
+    file.set_modified(UNIX_EPOCH).unwrap();
+    filesystem::sync(&one).unwrap();
+    assert!(newest_ctime(&one, found.id, found.generation).unwrap() > before);
 }
 
 fn extents(file: &File) -> Vec<FileExtent> {
