@@ -4,47 +4,43 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
+use butterdock_fixtures::wait_until;
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::Value;
 
-use crate::run::{Fixture, Ran};
+use crate::run::Fixture;
 
-/// What the service was asked, a line each.
-fn asked(fixture: &Fixture) -> String {
-    fixture.fake.fixture.asked.lock().expect("unpoisoned").join("\n")
-}
-
-fn lines(ran: &Ran) -> Vec<Value> {
-    ran.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}"))).collect()
-}
-
-/// Runs it on a terminal on which this is typed; returns what the terminal showed as well.
-fn typed(fixture: &Fixture, words: &[&str], text: &str) -> (Ran, String) {
+/// Runs it on a terminal on which this is typed after the question; returns what the terminal showed as well. With
+/// `hidden` it is typed when the terminal does not show it any more.
+fn typed(fixture: &Fixture, words: &[&str], text: &str, hidden: bool) -> (Option<i32>, String) {
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).expect("a terminal");
-    // The terminal that a passphrase is asked on is the session's own.
+    // A passphrase is read from the terminal of the session.
     let mut command = Command::new("setsid");
     let plain = fixture.command(words);
     command.arg("--ctty").arg(plain.get_program()).args(plain.get_args());
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdout(Stdio::piped());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdout(Stdio::null());
     command.stdin(Stdio::from(terminal.slave.try_clone().expect("a copy"))).stderr(Stdio::from(terminal.slave));
-    let child = command.spawn().expect("it runs");
+    let mut child = command.spawn().expect("it runs");
     drop(command);
     let mut master = File::from(terminal.master);
     let (mut shown, mut part) = (Vec::new(), [0; 4096]);
-    // The question first: what is typed before a terminal's echo is switched off is shown.
     while !String::from_utf8_lossy(&shown).ends_with(": ") {
         match master.read(&mut part) {
             Ok(count) if count > 0 => shown.extend(&part[..count]),
             _ => break,
         }
     }
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let hides = || Ok(!tcgetattr(&master)?.local_flags.contains(LocalFlags::ECHO));
+    if hidden {
+        wait_until("the terminal shows nothing", hides).expect("it hides what is typed");
+    }
     master.write_all(text.as_bytes()).expect("typed");
-    // A terminal that nobody holds any more ends with EIO.
+    // Reading fails with EIO when no process has the terminal open any more.
     drop(master.read_to_end(&mut shown));
-    let ran = Ran::from(child.wait_with_output().expect("it ends"));
-    (ran, String::from_utf8_lossy(&shown).into_owned())
+    let code = child.wait().expect("it ends").code();
+    (code, String::from_utf8_lossy(&shown).into_owned())
 }
 
 #[test]
@@ -77,7 +73,7 @@ fn an_ambiguous_or_unknown_drive_exits_with_64() {
     for wanted in ["3f2a", "3f", "Attic", "sdb1", "/dev/sdb1"] {
         assert_eq!(fixture.json(&["enrol", wanted])["id"], "3f2a", "{wanted}");
     }
-    assert_eq!(asked(&fixture).lines().count(), 5);
+    assert_eq!(fixture.fake.calls().lines().count(), 5);
 }
 
 #[test]
@@ -91,36 +87,35 @@ fn format_without_terminal_needs_the_serial_number() {
     assert!(ran.err.contains("\"WX12\" is not the serial number"), "{}", ran.err);
     assert_eq!(fixture.run(&["enrol", "Attic", "--yes-erase", "WX11"]).code, Some(64), "without --format");
     assert_eq!(fixture.run(&["enrol", "Attic", "--label", "x"]).code, Some(64), "without --format");
-    assert_eq!(asked(&fixture), "", "the service was asked");
+    assert_eq!(fixture.fake.calls(), "", "the service was asked");
     let enrolled = fixture.json(&["enrol", "Attic", "--format", "--yes-erase", "WX11", "--label", "New"]);
     assert_eq!((&enrolled["id"], &enrolled["result"]), (&"3f2a".into(), &"enrolled".into()));
-    assert!(
-        asked(&fixture).contains("format: true, size: Some(2199023255552), serial: Some(\"WX11\")"),
-        "{}",
-        asked(&fixture)
-    );
+    let options = r#"{"format": <true>, "label": <"New">, "serial": <"WX11">, "size": <uint64 2199023255552>}"#;
+    assert_eq!(fixture.fake.calls(), format!("Enrol 3f2a {options}"));
     let plain = fixture.run(&["enrol", "9a11"]);
     assert_eq!(plain.code, Some(0), "{}", plain.err);
-    assert!(asked(&fixture).contains("9a11 EnrolOptions { format: false, size: None"), "{}", asked(&fixture));
+    assert!(fixture.fake.calls().ends_with("\nEnrol 9a11"), "{}", fixture.fake.calls());
     assert_eq!(
         fixture.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code,
         Some(0),
         "it has no serial number"
     );
+    let options = r#"{"format": <true>, "serial": <"">, "size": <uint64 4096>}"#;
+    assert!(fixture.fake.calls().ends_with(&format!("\nEnrol 9a11 {options}")), "{}", fixture.fake.calls());
 }
 
 #[test]
 fn format_asks_for_the_serial_number() {
     let fixture = Fixture::new();
-    let (ran, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "yes\n");
-    assert_eq!(ran.code, Some(64), "{shown}");
+    let (code, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "yes\n", false);
+    assert_eq!(code, Some(64), "{shown}");
     for part in ["EVERYTHING", "Elements 25A2", "WX11", "2.00 TiB", "sdb1", "LUKS", "nothing was erased"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert_eq!(asked(&fixture), "");
-    let (ran, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "WX11\n");
-    assert_eq!(ran.code, Some(0), "{shown}");
-    assert!(asked(&fixture).contains("format: true"), "{}", asked(&fixture));
+    assert_eq!(fixture.fake.calls(), "");
+    let (code, shown) = typed(&fixture, &["enrol", "Attic", "--format"], "WX11\n", false);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(fixture.fake.calls().contains(r#""format": <true>"#), "{}", fixture.fake.calls());
 }
 
 #[test]
@@ -128,7 +123,7 @@ fn a_drive_is_forgotten_whether_it_is_attached_or_away() {
     let fixture = Fixture::new();
     assert_eq!(fixture.json(&["forget", "Attic"])["result"], "forgotten");
     assert_eq!(fixture.json(&["forget", "Lost"])["id"], "gone");
-    assert_eq!(asked(&fixture), "forget 3f2a itself\nforget gone");
+    assert_eq!(fixture.fake.calls(), "Forget 3f2a\nForgetDrive Butterdock1 \"gone\"");
     assert_eq!(fixture.run(&["forget", "Twin"]).code, Some(64));
     let ran = fixture.run(&["forget", "nobody"]);
     assert_eq!(ran.code, Some(1));
@@ -157,7 +152,7 @@ fn a_drive_is_mounted_and_the_path_printed_alone() {
     let path = ran.out.trim_end().to_owned();
     assert!(path.starts_with('/'), "{path}");
     let ran = fixture.run(&["--json", "mount", "Attic"]);
-    assert_eq!((lines(&ran)[0]["result"].as_str(), lines(&ran)[0]["path"].as_str()), (Some("mounted"), Some(&*path)));
+    assert_eq!((ran.lines()[0]["result"].as_str(), ran.lines()[0]["path"].as_str()), (Some("mounted"), Some(&*path)));
 }
 
 #[test]
@@ -170,7 +165,7 @@ fn every_backup_of_a_drive_is_watched() {
     }
     let ran = fixture.run(&["backup", "Attic", "--backup", "fail", "--json"]);
     assert_eq!(ran.code, Some(1));
-    let lines = lines(&ran);
+    let lines = ran.lines();
     let last = lines.last().expect("a line");
     assert_eq!((&last["event"], &last["result"]), (&"ended".into(), &"failed".into()));
     let job = &last["job"];
@@ -199,7 +194,7 @@ fn the_drive_is_safe_when_the_remove_job_succeeds() {
     assert!(ran.out.ends_with("Attic is safe to unplug\n"), "{}", ran.out);
     let ran = fixture.run(&["safely-remove", "9a11", "--json"]);
     assert_eq!(ran.code, Some(1));
-    assert_eq!(lines(&ran)[0]["error"]["name"], "org.butterdock.Butterdock1.Error.Busy");
+    assert_eq!(ran.lines()[0]["error"]["name"], "org.butterdock.Butterdock1.Error.Busy");
     let ran = fixture.run(&["verify", "Attic"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("no errors"), "{}", ran.out);
@@ -239,7 +234,7 @@ fn a_snapshot_is_restored_by_its_name_or_its_uuid() {
     let ran = fixture.run(&["restore", "Attic", "tuesday", "tank", "--as", "back"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("restore from Attic into tank") && ran.out.contains("restored"), "{}", ran.out);
-    assert_eq!(asked(&fixture), "restore aa22 tank RestoreOptions { name: Some([98, 97, 99, 107]) }");
+    assert_eq!(fixture.fake.calls(), r#"Restore 3f2a "aa22" "tank" {"name": <[byte 0x62, 0x61, 0x63, 0x6b]>}"#);
     let ran = fixture.run(&["restore", "Attic", "monday", "tank"]);
     assert_eq!(ran.code, Some(64));
     assert!(ran.err.contains("aa11, bb11"), "{}", ran.err);
@@ -256,7 +251,7 @@ fn streams_are_listed_and_imported() {
     assert_eq!(fixture.json(&["import", "Attic", "--list"])["streams"][0]["size"], 7);
     let ran = fixture.run(&["import", "Attic", "tank", "--file", "mon.send", "--verify"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.contains("imported") && asked(&fixture).contains("verify: true"), "{}", ran.out);
+    assert!(ran.out.contains("imported") && fixture.fake.calls().contains(r#""verify": <true>"#), "{}", ran.out);
     assert_eq!(fixture.run(&["import", "Attic"]).code, Some(64), "a volume, or --list");
     assert_eq!(fixture.run(&["import", "Attic", "tank", "--file", "a/b"]).code, Some(64));
 }
@@ -264,8 +259,8 @@ fn streams_are_listed_and_imported() {
 #[test]
 fn a_passphrase_is_typed_without_an_echo() {
     let fixture = Fixture::new();
-    let (ran, shown) = typed(&fixture, &["unlock", "Attic"], "open sesame\n");
-    assert_eq!(ran.code, Some(0), "{shown}");
+    let (code, shown) = typed(&fixture, &["unlock", "Attic"], "open sesame\n", true);
+    assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("Passphrase of Attic") && !shown.contains("sesame"), "{shown}");
-    assert_eq!(asked(&fixture), "unlock \"open sesame\"");
+    assert_eq!(fixture.fake.calls(), "Unlock 3f2a\nwith the secret \"open sesame\"");
 }

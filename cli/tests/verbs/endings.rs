@@ -2,14 +2,15 @@
 
 use std::process::Stdio;
 
+use butterdock_fixtures::Bus;
 use serde_json::Value;
 
-use crate::bus::Bus;
 use crate::run::{Fixture, Ran, command};
 
 #[test]
 fn every_verb_exits_with_69_without_a_service() {
-    let bus = Bus::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let bus = Bus::without_policy(folder.path()).expect("a bus");
     for words in [
         &[][..],
         &["status"],
@@ -33,7 +34,7 @@ fn every_verb_exits_with_69_without_a_service() {
         &["restore", "3f2a", "monday", "tank"],
         &["import", "3f2a", "tank"],
     ] {
-        let ran = Ran::from(command(&bus.address, words).output().expect("it runs"));
+        let ran = Ran::of(&mut command(&bus.address(), words));
         assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""), "{words:?}: {}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{words:?}: {}", ran.err);
         assert!(ran.err.contains("systemctl start butterdockd"), "{words:?}: {}", ran.err);
@@ -42,10 +43,10 @@ fn every_verb_exits_with_69_without_a_service() {
 
 #[test]
 fn without_a_bus_it_is_69_too() {
-    let ran = Ran::from(command("unix:path=/nonexistent/bus", &["status"]).output().expect("it runs"));
+    let ran = Ran::of(&mut command("unix:path=/nonexistent/bus", &["status"]));
     assert_eq!((ran.code, ran.err.lines().count()), (Some(69), 1), "{}", ran.err);
     assert!(ran.err.contains("BUTTERDOCK_BUS_ADDRESS"), "{}", ran.err);
-    let ran = Ran::from(command("nonsense", &["status"]).output().expect("it runs"));
+    let ran = Ran::of(&mut command("nonsense", &["status"]));
     assert_eq!(ran.code, Some(69), "{}", ran.err);
 }
 

@@ -17,18 +17,18 @@ fn run(fixture: &Fixture, folder: &Path) -> Option<Ran> {
     let mut python = Command::new("/usr/bin/python3");
     let available = python.args(["-c", "import dbus, gi"]).output().is_ok_and(|done| done.status.success());
     let mut python = Command::new("/usr/bin/python3");
-    python.arg("-c").arg(example()).current_dir(folder).env("DBUS_SYSTEM_BUS_ADDRESS", &fixture.bus.address);
-    available.then(|| Ran::from(python.output().expect("it runs")))
+    python.arg("-c").arg(example()).current_dir(folder).env("DBUS_SYSTEM_BUS_ADDRESS", fixture.bus.address());
+    available.then(|| Ran::of(&mut python))
 }
 
 #[test]
 fn the_example_follows_a_job_to_its_end() {
     let fixture = Fixture::new();
     let folder = fixture.folder.path();
-    std::fs::write(folder.join("monday.stream"), "ok and more").expect("written");
+    std::fs::write(folder.join("monday.stream"), "ok alone 11").expect("written");
     let Some(ran) = run(&fixture, folder) else { return };
     assert!(ran.out.ends_with("succeeded\n") && ran.out.contains("11 bytes"), "{ran:?}");
-    std::fs::write(folder.join("monday.stream"), "fail").expect("written");
+    std::fs::write(folder.join("monday.stream"), "fail alone").expect("written");
     let Some(ran) = run(&fixture, folder) else { return };
     assert!(ran.out.contains("failed\norg.butterdock.Butterdock1.Error.NoSpace cannot write"), "{ran:?}");
 }

@@ -1,15 +1,14 @@
 //! Runs `butterdock` against a fake service.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
+use butterdock_fixtures::Bus;
+use butterdock_fixtures::rig::{Finished, PATIENCE, Running, run, start};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bus::Bus;
 use crate::fake::Fake;
 
 /// A bus, a service on it, and a folder for streams.
@@ -30,18 +29,24 @@ pub(crate) struct Ran {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let bus = Bus::start();
-        Self { fake: Fake::start(&bus.address), bus, folder: tempfile::tempdir().expect("a folder") }
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = Bus::without_policy(folder.path()).expect("a bus");
+        Self { fake: Fake::start(&bus.address()), bus, folder }
     }
 
     /// `butterdock` on this bus, without a terminal.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        command(&self.bus.address, words)
+        command(&self.bus.address(), words)
     }
 
     /// Runs it to its end.
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
-        Ran::from(self.command(words).output().expect("it runs"))
+        Ran::of(&mut self.command(words))
+    }
+
+    /// Starts it; it is killed if the test fails.
+    pub(crate) fn start(&self, words: &[&str]) -> Running {
+        start(&mut self.command(words)).expect("it runs")
     }
 
     /// Runs it with `--json`; it must succeed and print one object.
@@ -60,9 +65,9 @@ impl Fixture {
 
     /// `butterdock receive tank` of a stream that is written to its standard input.
     pub(crate) fn piped(&self, words: &[&str], text: &str) -> Ran {
-        let mut child = self.command(words).stdin(Stdio::piped()).spawn().expect("it runs");
-        child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("written");
-        Ran::from(child.wait_with_output().expect("it ends"))
+        let mut running = start(self.command(words).stdin(Stdio::piped())).expect("it runs");
+        running.input().expect("piped").write_all(text.as_bytes()).expect("written");
+        Ran::from(running)
     }
 
     /// Starts a job that stalls; returns its id.
@@ -74,36 +79,34 @@ impl Fixture {
     }
 }
 
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+impl Ran {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        run(command, PATIENCE).expect("it ends").into()
+    }
+
+    /// The objects that it printed, one a line.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}"));
+        self.out.lines().map(parse).collect()
+    }
+}
+
+impl From<Finished> for Ran {
+    fn from(done: Finished) -> Self {
+        Self { code: done.status.code(), out: done.out(), err: done.err() }
+    }
+}
+
+impl From<Running> for Ran {
+    fn from(running: Running) -> Self {
+        running.finish(PATIENCE).expect("it ends").into()
     }
 }
 
 /// `butterdock` on the bus at this address.
 pub(crate) fn command(address: &str, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_butterdock"));
-    command.args(words).env("BUTTERDOCK_BUS_ADDRESS", address).env("TZ", "UTC0").stdin(null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(words).env("BUTTERDOCK_BUS_ADDRESS", address).env("TZ", "UTC0").stdin(Stdio::null());
     command
-}
-
-fn null() -> File {
-    File::open("/dev/null").expect("/dev/null")
-}
-
-/// Waits until what the child prints into this file has the text.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Sends a signal to a child.
-pub(crate) fn signal(child: &Child, signal: nix::sys::signal::Signal) {
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-    nix::sys::signal::kill(pid, signal).expect("signalled");
 }

@@ -1,39 +1,35 @@
 //! `receive` and `watch`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
+use butterdock_fixtures::rig::Running;
+use butterdock_fixtures::wait_until;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
-use crate::run::{Fixture, Ran, signal, wait_until};
+use crate::run::{Fixture, Ran};
 
-/// The objects of a run, one a line.
-fn lines(ran: &Ran) -> Vec<Value> {
-    ran.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}"))).collect()
+/// Ctrl-C as soon as the program handles it.
+fn interrupt(mut running: Running) -> Ran {
+    let status = format!("/proc/{}/status", running.id());
+    // proc_pid_status(5): a hexadecimal mask, the lowest bit is signal 1.
+    let handles = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        u64::from_str_radix(mask.trim(), 16).expect("a number") & (1 << (Signal::SIGINT as i32 - 1)) != 0
+    };
+    wait_until("it handles Ctrl-C", || Ok(handles(&fs::read_to_string(&status)?))).expect("it watches");
+    running.signal(Signal::SIGINT).expect("sent");
+    running.into()
 }
 
-/// Ctrl-C once the child has said that it watches.
-fn interrupt(fixture: &Fixture, mut child: Child) -> Ran {
-    let mut out = child.stdout.take().expect("piped");
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let read = out.read_exact(&mut [0; 1]);
-        drop(tell.send((out, read)));
-    });
-    let Ok((out, read)) = told.recv_timeout(std::time::Duration::from_secs(20)) else {
-        child.kill().expect("killed");
-        panic!("it never said that it watches");
-    };
-    read.expect("a first line");
-    child.stdout = Some(out);
-    wait_until("the job is there", || !fixture.json(&["jobs"])["jobs"].as_array().expect("a list").is_empty());
-    // The line is printed just before Ctrl-C is waited for.
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    signal(&child, Signal::SIGINT);
-    Ran::from(child.wait_with_output().expect("it ends"))
+/// Starts `watch` with these arguments; returns when it has read the jobs.
+fn watch(fixture: &Fixture, words: &[&str]) -> Running {
+    let before = fixture.fake.reads();
+    let running = fixture.start(&[&["watch"], words].concat());
+    wait_until("it has read the jobs", || Ok(fixture.fake.reads() > before)).expect("it reads them");
+    running
 }
 
 #[test]
@@ -50,9 +46,7 @@ fn a_piped_stream_prints_two_lines() {
 fn a_late_reply_arrives_among_many_signals() {
     let fixture = Fixture::new();
     let file = fixture.stream("ok and some data");
-    let mut child = fixture.command(&["receive", "patient", file.to_str().expect("a name")]).spawn().expect("it runs");
-    wait_until("it ends", || child.try_wait().expect("its state").is_some());
-    let ran = Ran::from(child.wait_with_output().expect("it has ended"));
+    let ran = fixture.run(&["receive", "patient", file.to_str().expect("a name")]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     assert!(ran.out.contains("durable"), "{}", ran.out);
 }
@@ -62,12 +56,10 @@ fn given_options_are_passed_on_as_bytes() {
     let fixture = Fixture::new();
     assert_eq!(fixture.piped(&["receive", "tank", "--verify", "--as", "x"], "ok").code, Some(0));
     assert_eq!(fixture.piped(&["receive", "tank", "--force-decompress"], "ok").code, Some(0));
-    let asked = fixture.fake.fixture.asked.lock().expect("unpoisoned").join("\n");
-    let wanted = [
-        "name: Some([120]), verify: true, force_decompress: false",
-        "name: None, verify: false, force_decompress: true",
-    ];
-    assert!(wanted.iter().all(|part| asked.contains(part)), "{asked}");
+    let calls = fixture.fake.calls();
+    let wanted = [r#"{"name": <[byte 0x78]>, "verify": <true>}"#, r#"{"force_decompress": <true>}"#];
+    assert!(calls.lines().zip(wanted).all(|(call, options)| call.ends_with(options)), "{calls}");
+    assert_eq!(calls.lines().count(), 2, "{calls}");
 }
 
 #[test]
@@ -91,7 +83,7 @@ fn unauthorized_callers_see_the_public_error() {
 fn watching_prints_an_object_a_line() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank", "--json"], "fail now");
-    let lines = lines(&ran);
+    let lines = ran.lines();
     let events = lines.iter().map(|line| line["event"].as_str().expect("an event")).collect::<Vec<_>>();
     assert_eq!((events.first(), events.last()), (Some(&"started"), Some(&"ended")), "{events:?}");
     assert!(events.contains(&"progress"), "{events:?}");
@@ -108,16 +100,15 @@ fn detached_from_the_start_it_prints_the_id_alone() {
     assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
     let file = fixture.stream("ok");
     let ran = fixture.run(&["receive", "tank", file.to_str().expect("a name"), "--detach", "--json"]);
-    assert_eq!(lines(&ran)[0]["event"], "started");
+    assert_eq!(ran.lines()[0]["event"], "started");
 }
 
 #[test]
 fn ctrl_c_detaches_and_says_how_to_come_back() {
     let fixture = Fixture::new();
     let file = fixture.stream("stall");
-    let child = fixture.command(&["receive", "tank", file.to_str().expect("a name")]).spawn().expect("it runs");
-    let ran = interrupt(&fixture, child);
-    assert_eq!(ran.code, Some(130), "{}", ran.err);
+    let ran = interrupt(fixture.start(&["receive", "tank", file.to_str().expect("a name")]));
+    assert_eq!((ran.code, ran.out.is_empty()), (Some(130), false), "{}", ran.err);
     let id = fixture.json(&["jobs"])["jobs"][0]["id"].as_str().expect("an id")[..8].to_owned();
     for part in ["continues;", &format!("butterdock watch {id}"), &format!("butterdock cancel {id}")] {
         assert!(ran.err.contains(part), "{part}: {}", ran.err);
@@ -130,12 +121,11 @@ fn ctrl_c_detaches_and_says_how_to_come_back() {
 fn watch_of_a_cancelled_job_exits_with_1() {
     let fixture = Fixture::new();
     let id = fixture.stalled();
-    let child = fixture.command(&["watch", &id[..6], "--json"]).spawn().expect("it runs");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let running = watch(&fixture, &[&id[..6], "--json"]);
     assert_eq!(fixture.run(&["cancel", &id]).code, Some(0));
-    let ran = Ran::from(child.wait_with_output().expect("it ends"));
+    let ran = Ran::from(running);
     assert_eq!(ran.code, Some(1));
-    assert_eq!(lines(&ran).last().expect("a last line")["result"], "cancelled");
+    assert_eq!(ran.lines().last().expect("a last line")["result"], "cancelled");
 }
 
 #[test]
@@ -144,12 +134,11 @@ fn every_job_is_watched_until_none_is_left() {
     let idle = fixture.run(&["watch"]);
     assert_eq!((idle.code, idle.out.as_str()), (Some(0), "no jobs are running\n"));
     let before = fixture.stalled();
-    let child = fixture.command(&["watch"]).spawn().expect("it runs");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let running = watch(&fixture, &[]);
     // One that begins meanwhile is watched as well.
     let ids = [fixture.stalled(), before];
     ids.iter().for_each(|id| assert_eq!(fixture.run(&["cancel", id]).code, Some(0)));
-    let ran = Ran::from(child.wait_with_output().expect("it ends"));
+    let ran = Ran::from(running);
     assert_eq!(ran.code, Some(1));
     assert!(ids.iter().all(|id| ran.out.contains(&id[..8]) && ran.err.contains(&id[..8])), "{ran:?}");
 }
@@ -180,15 +169,15 @@ fn a_terminal_gets_a_bar_and_no_pipe_does() {
     let file = fixture.stream("ok and some data");
     let mut command = fixture.command(&["receive", "tank", file.to_str().expect("a name")]);
     command.env("TERM", "xterm").stderr(Stdio::from(terminal.slave));
-    let child = command.spawn().expect("it runs");
+    let child = command.stdout(Stdio::piped()).spawn().expect("it runs");
     // The command holds the terminal open, too.
     drop(command);
     let mut shown = Vec::new();
     // A terminal that nobody holds any more ends with EIO.
     drop(File::from(terminal.master).read_to_end(&mut shown));
-    let ran = Ran::from(child.wait_with_output().expect("it ends"));
+    let done = child.wait_with_output().expect("it ends");
     let shown = String::from_utf8_lossy(&shown);
-    assert_eq!(ran.code, Some(0));
+    assert_eq!(done.status.code(), Some(0));
     assert!(shown.contains("tank") && shown.contains("16 B"), "{shown:?}");
-    assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
+    assert_eq!(String::from_utf8_lossy(&done.stdout).lines().count(), 1, "{done:?}");
 }

@@ -1,84 +1,196 @@
-//! The fake service. The content of a stream decides about its job: `ok …`, `fail …`, `dark …` (fails, and the caller
-//! may not see the details), `stall …` (until it is cancelled), `die …` (the service disappears). A job on a drive
-//! succeeds; with the backup `fail` it fails, with `stall` it waits until it is cancelled.
+//! A fake service. Its interfaces are the committed XML (`contract`): a call, an answer or a property that differs from
+//! it fails the test. `answers` has the answers, `job` the progress and the end of a job.
 
-mod about;
-mod drive;
+mod answers;
+mod contract;
 mod job;
-mod manager;
-mod volume;
 
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-use butterdock_dbus::HistoryEntry;
-use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_dbus::path::{drive_path, volume_path};
-use tokio::sync::oneshot;
-use zbus::fdo::ObjectManager;
+use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
+use butterdock_dbus::path::drive_id;
+use butterdock_dbus::{Error, HistoryEntry};
+use serde::Serialize;
+use tokio_stream::StreamExt as _;
+use zbus::message::Type;
+use zbus::{Connection, DynamicType, Message, MessageStream, ObjectPath, OwnedVariant, Signature, Structure, Variant};
 
-pub(crate) use about::About;
-pub(crate) use volume::{NAMES, STEERING};
+pub(crate) use answers::STEERING;
+use contract::Properties;
+use job::Job;
 
-/// What every object of the service shares.
-#[derive(Debug, Default)]
-pub(crate) struct Fixture {
-    pub(crate) history: Mutex<Vec<HistoryEntry>>,
-    /// What `Receive` was called with.
-    pub(crate) asked: Mutex<Vec<String>>,
-}
-
-/// A service in a thread; it ends with this.
+/// A service in a thread; it ends with its bus.
 #[derive(Debug)]
-pub(crate) struct Fake {
-    pub(crate) fixture: Arc<Fixture>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Fake(Arc<Service>);
 
 impl Fake {
     /// Answers on this bus once it returns.
     pub(crate) fn start(address: &str) -> Self {
-        let fixture = Arc::new(Fixture::default());
-        let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
-        let (address, shared) = (address.to_owned(), Arc::clone(&fixture));
-        let thread = std::thread::spawn(move || {
+        let address = address.to_owned();
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let connection = serve(&address, shared).await.expect("served");
-                ready.send(()).expect("waited for");
-                drop(stopped.await);
-                // A job that a failed test left stalled holds the connection, too, and the failure must be seen.
-                drop(tokio::time::timeout(Duration::from_secs(1), connection.graceful_shutdown()).await);
+                let bus = zbus::connection::Builder::address(&*address).build().await.expect("a bus");
+                let mut messages = MessageStream::from(&bus);
+                let (jobs, history, calls) = Default::default();
+                let objects = Mutex::new(answers::objects());
+                let service = Arc::new(Service { bus: bus.clone(), objects, jobs, history, calls });
+                let serving = tokio::spawn({
+                    let service = Arc::clone(&service);
+                    async move {
+                        while let Some(Ok(message)) = messages.next().await {
+                            if message.message_type() == Type::MethodCall {
+                                drop(tokio::spawn(Arc::clone(&service).reply(message)));
+                            }
+                        }
+                    }
+                });
+                bus.request_name(BUS_NAME).await.expect("the name");
+                ready.send(service).expect("waited for");
+                drop(serving.await);
             });
         });
-        is_ready.recv().expect("a service");
-        Self { fixture, stop: Some(stop), thread: Some(thread) }
+        Self(is_ready.recv().expect("a service"))
+    }
+
+    /// The calls so far, one a line, without those that only read: method, object, arguments without
+    /// descriptors and empty options.
+    pub(crate) fn calls(&self) -> String {
+        let all = self.0.calls.lock().expect("unpoisoned");
+        let changing = |call: &&String| !call.starts_with("Get") && !call.starts_with("List");
+        all.iter().filter(changing).cloned().collect::<Vec<_>>().join("\n")
+    }
+
+    /// How often a client has read all objects; it listens to the signals by then.
+    pub(crate) fn reads(&self) -> usize {
+        let all = self.0.calls.lock().expect("unpoisoned");
+        all.iter().filter(|call| call.starts_with("GetManagedObjects")).count()
     }
 }
 
-async fn serve(address: &str, fixture: Arc<Fixture>) -> zbus::Result<zbus::Connection> {
-    let mut builder = zbus::connection::Builder::address(address)
-        .serve_at(ROOT, ObjectManager)
-        .serve_at(ROOT, manager::Manager { fixture: Arc::clone(&fixture) });
-    for name in NAMES {
-        let volume = volume::Volume { name: (*name).to_owned(), fixture: Arc::clone(&fixture) };
-        builder = builder.serve_at(volume_path(name), volume);
-    }
-    for drive in drive::all(&fixture) {
-        builder = builder.serve_at(drive_path(&drive.id), drive);
-    }
-    builder.name(BUS_NAME).build().await
+/// An object: its interface and the properties of it.
+type Object = (&'static str, Properties);
+
+#[derive(Debug)]
+struct Service {
+    bus: Connection,
+    objects: Mutex<BTreeMap<String, Object>>,
+    jobs: Mutex<HashMap<String, Arc<Job>>>,
+    history: Mutex<Vec<HistoryEntry>>,
+    calls: Mutex<Vec<String>>,
 }
 
-impl Drop for Fake {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // It may have ended already.
-            stop.send(()).unwrap_or_default();
+/// The reply to a method.
+type Answer = Result<Message, Error>;
+
+/// The id of a drive, or the last part of another path.
+fn name(path: &str) -> String {
+    drive_id(path).unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default().to_owned())
+}
+
+/// Whether these are no options.
+fn is_empty(field: &Variant<'_>) -> bool {
+    matches!(field, Variant::Dict(options) if options.iter().next().is_none())
+}
+
+/// The error of a call or of an answer that is not as the XML says: it fails the test at once.
+fn differs(member: &str, is: &Signature, in_xml: impl Debug) -> Error {
+    Error::InvalidArgs(format!("{member}: the signature is {is}, and in the XML {in_xml:?}"))
+}
+
+fn answer(call: &Message, body: &(impl Serialize + DynamicType)) -> Answer {
+    Ok(Message::method_return(&call.header()).build(body)?)
+}
+
+impl Service {
+    async fn reply(self: Arc<Self>, call: Message) {
+        let header = call.header();
+        let [path, interface, member] = [
+            header.path().expect("a path").as_str(),
+            header.interface().expect("an interface").as_str(),
+            header.member().expect("a member").as_str(),
+        ];
+        self.record(path, member, &call);
+        let given = call.body();
+        let (reply, wanted) = match (interface, member) {
+            ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects") => {
+                (answer(&call, &self.managed()), "a{oa{sa{sv}}}".to_owned())
+            }
+            ("org.freedesktop.DBus.Properties", "Get") => {
+                let (_, name): (&str, &str) = given.deserialize().expect("an interface and a name");
+                (answer(&call, &self.property(path, name)), "v".to_owned())
+            }
+            ("org.freedesktop.DBus.Introspectable", "Introspect") => {
+                let of = self.objects.lock().expect("unpoisoned").get(path).map_or(interface::JOB, |(of, _)| of);
+                (answer(&call, &contract::xml(of)), "s".to_owned())
+            }
+            _ => match contract::method(interface, member) {
+                Some((arguments, wanted)) if given.signature().to_string_no_parens() == arguments => {
+                    (self.answer(path, (interface, member), &call).await, wanted)
+                }
+                in_xml => (Err(differs(member, given.signature(), in_xml)), String::new()),
+            },
+        };
+        let reply = reply.and_then(|reply| {
+            let body = reply.body();
+            let is = body.signature();
+            if is.to_string_no_parens() == wanted { Ok(reply) } else { Err(differs(member, is, wanted)) }
+        });
+        match reply {
+            Ok(reply) => self.bus.send(&reply).await,
+            Err(error) => self.bus.reply_dbus_error(&header, error).await,
         }
-        drop(self.thread.take().map(JoinHandle::join));
+        .expect("sent");
+        if member == "GetManagedObjects" {
+            self.jobs.lock().expect("unpoisoned").values().for_each(|job| job.read.notify_one());
+        }
+    }
+
+    fn record(&self, path: &str, member: &str, call: &Message) {
+        let body = call.body();
+        let arguments = body.deserialize::<Structure<'_>>().ok();
+        let fields = arguments.iter().flat_map(Structure::fields);
+        let shown = |field: &&Variant<'_>| !matches!(field, Variant::Fd(_)) && !is_empty(field);
+        let fields = fields.filter(shown).map(ToString::to_string);
+        let words = [member.to_owned(), name(path)].into_iter().chain(fields).collect::<Vec<_>>();
+        self.calls.lock().expect("unpoisoned").push(words.join(" "));
+    }
+
+    fn managed(&self) -> HashMap<ObjectPath<'static>, HashMap<&'static str, Properties>> {
+        let objects = self.objects.lock().expect("unpoisoned");
+        let path = |path: &String| ObjectPath::try_from(path.clone()).expect("a path");
+        objects.iter().map(|(at, (of, all))| (path(at), HashMap::from([(*of, all.clone())]))).collect()
+    }
+
+    fn property(&self, path: &str, name: &str) -> OwnedVariant {
+        self.objects.lock().expect("unpoisoned")[path].1[name].clone()
+    }
+
+    /// Adds an object.
+    async fn add(&self, path: &str, of: &'static str, properties: Properties) {
+        let added = HashMap::from([(of, properties.clone())]);
+        self.objects.lock().expect("unpoisoned").insert(path.to_owned(), (of, properties));
+        let path = ObjectPath::try_from(path).expect("a path");
+        self.signal(ROOT, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", &(path, added)).await;
+    }
+
+    /// Changes properties of an object.
+    async fn change(&self, path: &str, changes: &[(&'static str, Variant<'static>)]) {
+        let of = {
+            let mut objects = self.objects.lock().expect("unpoisoned");
+            let (of, properties) = objects.get_mut(path).expect("an object");
+            contract::change(properties, changes);
+            *of
+        };
+        let changed = changes.iter().map(|(name, value)| (*name, value)).collect::<HashMap<_, _>>();
+        let body = (of, changed, Vec::<&str>::new());
+        self.signal(path, "org.freedesktop.DBus.Properties", "PropertiesChanged", &body).await;
+    }
+
+    async fn signal(&self, path: &str, interface: &str, member: &str, body: &(impl Serialize + DynamicType)) {
+        self.bus.emit_signal(None::<&str>, path, interface, member, body).await.expect("sent");
     }
 }

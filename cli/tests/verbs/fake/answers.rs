@@ -1,0 +1,255 @@
+//! The objects of the fake service and what its methods answer.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd;
+use std::sync::Arc;
+
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
+use butterdock_dbus::path::{drive_path, job_path, volume_path};
+use butterdock_dbus::{
+    BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, Options,
+    ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, Warning, no_options,
+};
+use uuid::Uuid;
+use zbus::{Message, OwnedFd, Structure, Variant};
+
+use super::job::{About, STARTED};
+use super::{Answer, Object, Service, answer, contract, name};
+
+/// A name that would clear the screen.
+pub(crate) const STEERING: &str = "bad\u{1b}[2Jname";
+
+/// The volumes; `old` is not mounted.
+const NAMES: &[&str] = &["tank", "old", STEERING];
+
+/// The volumes; an enrolled drive; one that is not enrolled, has no serial number and shares its label with the third one.
+pub(super) fn objects() -> BTreeMap<String, Object> {
+    let object = |path: String, of, given: &[_]| (path, (of, contract::properties(of, given)));
+    let manager = [("Version", "0.0.0".into()), ("Features", vec!["played"].into())];
+    let attic = [
+        ("Label", "Attic".into()),
+        ("Model", "Elements 25A2".into()),
+        ("Serial", "WX11".into()),
+        ("Device", "sdb1".into()),
+        ("Size", (2_u64 << 40).into()),
+        ("State", "locked".into()),
+        ("Enrolled", true.into()),
+        ("Encrypted", true.into()),
+        ("LastBackup", STARTED.into()),
+        ("Backups", vec!["home"].into()),
+    ];
+    let clone = |device: &'static str, model: &'static str| {
+        let problem = "another drive has the same filesystem; unplug one of them";
+        [
+            ("Label", "Twin".into()),
+            ("Device", device.into()),
+            ("Model", model.into()),
+            ("Size", 4096_u64.into()),
+            ("State", "present".into()),
+            ("Problem", problem.into()),
+        ]
+    };
+    let drive = |id: &str, given: &[_]| object(drive_path(id).to_string(), DRIVE, given);
+    let mut all = BTreeMap::from([
+        object(ROOT.to_owned(), MANAGER, &manager),
+        drive("3f2a", &attic),
+        drive("9a11", &clone("sdc1", "")),
+        drive("9a22", &clone("sdd1", STEERING)),
+    ]);
+    for name in NAMES {
+        let mounted = *name != "old";
+        let (size, free) = if mounted { (4_u64 << 40, 3_u64 << 39) } else { (0, 0) };
+        let given =
+            [("Name", (*name).into()), ("Size", size.into()), ("Free", free.into()), ("Mounted", mounted.into())];
+        all.extend([object(volume_path(name).to_string(), VOLUME, &given)]);
+    }
+    all
+}
+
+impl Service {
+    pub(super) async fn answer(self: &Arc<Self>, path: &str, method: (&str, &str), call: &Message) -> Answer {
+        let given = call.body();
+        let object = &*name(path);
+        let options = match given.deserialize::<Structure<'_>>().expect("arguments").fields().last() {
+            Some(Variant::Dict(options)) => Options::try_from(options.try_clone().expect("cloned")).expect("options"),
+            _ => Options::new(),
+        };
+        if !["Receive", "ListBackups", "Enrol", "Backup", "Restore", "Import"].contains(&method.1) {
+            no_options(&options)?;
+        }
+        match method {
+            (MANAGER, "Receive") => {
+                let (volume, stream, _): (String, OwnedFd, Options) = given.deserialize().expect("as in the XML");
+                self.receive(call, &volume, stream, &ReceiveOptions::from_options(&options)?).await
+            }
+            (MANAGER, "ListHistory") => {
+                let newest = self.history.lock().expect("unpoisoned").iter().rev().cloned().collect::<Vec<_>>();
+                answer(call, &newest)
+            }
+            (MANAGER, "ListBackups") => answer(call, &backups(ListBackupsOptions::from_options(&options)?.estimate)),
+            (MANAGER, "ForgetDrive") => {
+                let (drive, _): (String, Options) = given.deserialize().expect("as in the XML");
+                let none = || Error::new(ErrorName::NotFound, format!("no drive {drive:?} is enrolled"));
+                if drive == "gone" { answer(call, &()) } else { Err(none()) }
+            }
+            (MANAGER, "TrustClock") | (DRIVE, "Forget") => answer(call, &()),
+            (DRIVE, "Enrol") => EnrolOptions::from_options(&options).and_then(|_| answer(call, &())),
+            (VOLUME, "ListSubvolumes") => subvolumes(call, object),
+            (DRIVE, "Unlock") => {
+                let (secret, _): (OwnedFd, Options) = given.deserialize().expect("as in the XML");
+                let mut read = String::new();
+                File::from(fd::OwnedFd::from(secret)).read_to_string(&mut read).expect("read");
+                self.calls.lock().expect("unpoisoned").push(format!("with the secret {read:?}"));
+                let refused = || Error::new(ErrorName::Failed, "the drive does not take it");
+                if read == "open sesame" { answer(call, &()) } else { Err(refused()) }
+            }
+            (DRIVE, "Mount") => answer(call, &"/run/butterdock/drives/x"),
+            (DRIVE, "SafelyRemove") if object != "3f2a" => Err(Error::new(ErrorName::Busy, "the drive is in use")),
+            (DRIVE, "SafelyRemove") => self.on_drive(call, object, "remove", "", vec![]).await,
+            (DRIVE, "Backup") if object != "3f2a" => {
+                Err(Error::new(ErrorName::NotAuthorized, "you may not back up to it"))
+            }
+            (DRIVE, "Backup") => {
+                let chosen = BackupOptions::from_options(&options)?.backup;
+                let note = vec![("Note", "full, because it is the first".into())];
+                let first = self.on_drive(call, object, "backup", chosen.as_deref().unwrap_or("home"), note).await;
+                if chosen.is_none() {
+                    drop(self.on_drive(call, object, "backup", "root", vec![]).await?);
+                }
+                first
+            }
+            (DRIVE, "Verify") => {
+                // As while a person types a password: the answer comes after more signals than a connection holds.
+                self.signals_of_another_job(500).await;
+                self.on_drive(call, object, "verify", "", vec![]).await
+            }
+            (DRIVE, "ListSnapshots") => answer(call, &snapshots()),
+            (DRIVE, "ListStreams") => {
+                let name = b"mon\x1b[2J\xff.send".to_vec();
+                answer(call, &vec![StreamRow { name, size: 7, subvolume: b"mon".to_vec(), ..StreamRow::default() }])
+            }
+            (DRIVE, "Restore") => {
+                RestoreOptions::from_options(&options)?;
+                let (_, volume, _): (String, String, Options) = given.deserialize().expect("as in the XML");
+                self.on_drive(call, object, "restore", "", vec![("Volume", volume_path(&volume).into())]).await
+            }
+            (DRIVE, "Import") => {
+                ImportOptions::from_options(&options)?;
+                let (volume, _): (String, Options) = given.deserialize().expect("as in the XML");
+                self.on_drive(call, object, "import", "", vec![("Volume", volume_path(&volume).into())]).await
+            }
+            (JOB, "Cancel") => self.cancel(path, call).await,
+            (JOB, "GetErrorDetails") => self.details(path, call),
+            (interface, member) => panic!("no answer to {interface}.{member}"),
+        }
+    }
+
+    async fn receive(
+        self: &Arc<Self>,
+        call: &Message,
+        volume: &str,
+        stream: OwnedFd,
+        options: &ReceiveOptions,
+    ) -> Answer {
+        let name = match volume {
+            "locked" => {
+                return Err(Error::new(ErrorName::NotAuthorized, "you may not receive into the volume \"locked\""));
+            }
+            "patient" => {
+                self.signals_of_another_job(500).await;
+                "tank"
+            }
+            name if NAMES.contains(&name) => name,
+            _ => return Err(Error::new(ErrorName::NotFound, format!("there is no volume \"{volume}\""))),
+        };
+        let stream = File::from(fd::OwnedFd::from(stream));
+        self.begin(call, vec![("Volume", volume_path(name).into())], stream, options.total).await
+    }
+
+    /// Begins a job on a drive; the name of the backup stands for its stream.
+    async fn on_drive(
+        self: &Arc<Self>,
+        call: &Message,
+        id: &str,
+        kind: &'static str,
+        backup: &str,
+        more: About,
+    ) -> Answer {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(backup.as_bytes()).expect("written");
+        drop(writer);
+        let mut about: About =
+            vec![("Kind", kind.into()), ("Drive", drive_path(id).into()), ("Backup", backup.to_owned().into())];
+        about.extend(more);
+        self.begin(call, about, File::from(fd::OwnedFd::from(reader)), None).await
+    }
+
+    /// Progress of a job that is not there, so many times.
+    async fn signals_of_another_job(&self, times: u64) {
+        let path = job_path(Uuid::new_v4());
+        for bytes in 0..times {
+            let changed = std::collections::HashMap::from([("BytesReceived", Variant::from(bytes))]);
+            let body = (JOB, changed, Vec::<&str>::new());
+            self.signal(path.as_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged", &body).await;
+        }
+    }
+}
+
+fn backups(estimate: bool) -> Vec<BackupRow> {
+    let row = |drive: &str, label: &str, last| BackupRow {
+        name: "home".to_owned(),
+        due: last == 0,
+        drive: Some(drive.to_owned()),
+        drive_label: Some(label.to_owned()),
+        attached: Some(drive != "gone"),
+        last_good: Some(last),
+        estimate: estimate.then_some(5 << 20),
+        incremental: estimate.then_some(last != 0),
+        note: (estimate && last == 0).then(|| "the drive has no snapshot of it yet\u{1b}[2J".to_owned()),
+        ..BackupRow::default()
+    };
+    let problem = Some("no drive is enrolled for it".to_owned());
+    let warning = Warning { code: "clock-ahead".to_owned(), english: "the clock is ahead\u{1b}[2J".to_owned() };
+    let photos =
+        BackupRow { warnings: Some(vec![warning]), name: "photos".to_owned(), problem, ..BackupRow::default() };
+    vec![row("3f2a", "Attic", STARTED), row("gone", "Lost", 0), photos]
+}
+
+fn snapshots() -> Vec<SnapshotRow> {
+    let row = |name: &str, uuid: &str, pinned| SnapshotRow {
+        name: name.as_bytes().to_vec(),
+        uuid: uuid.to_owned(),
+        backup: Some("home".to_owned()),
+        created: Some(STARTED),
+        pinned: Some(pinned),
+        ..SnapshotRow::default()
+    };
+    let ours = SnapshotRow { origin: Some("this-machine".to_owned()), ..row("tuesday", "aa22", true) };
+    let others = SnapshotRow {
+        origin: Some("other-machine".to_owned()),
+        machine: Some("1a2b3c4d-0000-8000-8000-000000000000".to_owned()),
+        ..row("monday", "bb11", false)
+    };
+    vec![ours, row("monday", "aa11", false), others]
+}
+
+fn subvolumes(call: &Message, volume: &str) -> Answer {
+    if volume == "old" {
+        return Err(Error::new(ErrorName::DeviceGone, "the volume \"old\" is not mounted"));
+    }
+    let uuid = |digit: u8| Uuid::from_bytes([digit; 16]).to_string();
+    let plain = SubvolumeRow {
+        name: b"monday".to_vec(),
+        id: 256,
+        uuid: uuid(1),
+        received_uuid: Some(uuid(2)),
+        read_only: true,
+        created: Some(STARTED),
+        ..SubvolumeRow::default()
+    };
+    let steering = SubvolumeRow { name: b"\x1b[31mred\xff".to_vec(), id: 257, uuid: uuid(3), ..plain.clone() };
+    answer(call, &vec![plain, steering])
+}
