@@ -7,10 +7,7 @@ use uuid::Uuid;
 
 use crate::backups::Identity;
 use crate::drives::DriveId;
-use crate::jobs::{
-    AboutDrive, BackupJobRequest, ImportJobRequest, JobHandle, ReceiveJobRequest, RemoveJobRequest, RestoreJobRequest,
-    VerifyJobRequest,
-};
+use crate::jobs::{AboutDrive, BackupJob, ImportJob, JobHandle, ReceiveJob, RemoveJob, RestoreJob, VerifyJob};
 use crate::service::Service;
 use crate::stream_input;
 use crate::types::{Error, ErrorCode};
@@ -68,9 +65,8 @@ impl Service {
         let place = place(&volume).await?;
         // A user other than root may hand in a stream that only looks like one.
         let verify = verify || uid != 0;
-        let request =
-            ReceiveJobRequest { volume, place, uid, input, total, name, verify, force_decompress, strict_parent };
-        self.0.jobs.receive(request).await
+        let request = ReceiveJob { volume, place, uid, input, total, name, verify, force_decompress, strict_parent };
+        self.0.jobs.start(request).await
     }
 
     /// Makes a drive safe to unplug.
@@ -78,8 +74,8 @@ impl Service {
     /// # Errors
     /// `Busy`: a job uses the drive; `NotFound`.
     pub async fn safely_remove(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
-        let request = RemoveJobRequest { manager: self.0.manager.clone(), drive: self.about(drive)?, uid };
-        self.0.jobs.remove(request).await
+        let request = RemoveJob { manager: self.0.manager.clone(), drive: self.about(drive)?, uid };
+        self.0.jobs.start(request).await
     }
 
     /// Runs the backups that go to a drive, or the one of this name; answers with the first job.
@@ -106,8 +102,8 @@ impl Service {
         let mut first = Err(Error::new(ErrorCode::NotFound, none));
         for (at, backup) in backups.into_iter().enumerate() {
             let reservation = self.0.manager.reserve(&drive.id);
-            let request = BackupJobRequest { reservation, drive: drive.clone(), backup, uid };
-            let taken = self.0.jobs.back_up(request).await;
+            let request = BackupJob { reservation, drive: drive.clone(), backup, uid };
+            let taken = self.0.jobs.start(request).await;
             if at == 0 || first.is_err() {
                 first = taken;
             }
@@ -121,8 +117,8 @@ impl Service {
     /// `Busy`, `NotFound`.
     pub async fn verify(&self, drive: DriveId, uid: u32) -> Result<JobHandle, Error> {
         let reservation = self.0.manager.reserve(&drive);
-        let request = VerifyJobRequest { reservation, drive: self.about(drive)?, uid };
-        self.0.jobs.verify(request).await
+        let request = VerifyJob { reservation, drive: self.about(drive)?, uid };
+        self.0.jobs.start(request).await
     }
 
     /// Sends a snapshot on a drive, known by its uuid there, into a volume.
@@ -143,7 +139,7 @@ impl Service {
         };
         let (drive, place) = (self.about(drive)?, place(&volume).await?);
         let (reservation, snapshot) = (self.0.manager.reserve(&drive.id), Identity(snapshot.into_bytes()));
-        self.0.jobs.restore(RestoreJobRequest { reservation, drive, snapshot, volume, place, name, uid }).await
+        self.0.jobs.start(RestoreJob { reservation, drive, snapshot, volume, place, name, uid }).await
     }
 
     /// Receives stream files that are on a drive into a volume.
@@ -163,8 +159,8 @@ impl Service {
         }
         // As for streams that are handed in: what users bring is decoded.
         let verify = verify || uid != 0;
-        let request = ImportJobRequest { reservation, drive, folder, volume, place, only: name, verify, uid };
-        self.0.jobs.import(request).await
+        let request = ImportJob { reservation, drive, folder, volume, place, only: name, verify, uid };
+        self.0.jobs.start(request).await
     }
 
     /// The drive, as the job remembers it.

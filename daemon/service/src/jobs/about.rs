@@ -39,7 +39,8 @@ impl About {
         Self { kind, volume: None, drive: Some(drive), backup: None }
     }
 
-    /// Where nobody else may work meanwhile. The source of a backup is none: its drives are backed up to beside each other.
+    /// The volume and the drive, on which no other job may work meanwhile. The source of a backup is none of them: backups of
+    /// one source to several drives run at the same time.
     pub(super) fn places(&self) -> Vec<Place> {
         let Self { kind: _, volume, drive, backup: _ } = self;
         let volume = volume.clone().map(Place::Volume);
@@ -47,21 +48,7 @@ impl About {
         volume.into_iter().chain(drive).collect()
     }
 
-    /// What it does, for the journal: "receiving into …".
-    pub(super) fn doing(&self) -> String {
-        let volume = self.volume.as_ref().map_or_else(String::new, |volume| format!(" into \"{volume}\""));
-        let drive = self.drive.as_ref().map_or_else(String::new, |drive| format!(" drive {}", drive.id));
-        match &self.kind {
-            JobKind::Receive => format!("receiving{volume}"),
-            JobKind::Backup => format!("backing up \"{}\" to{drive}", self.backup.as_deref().unwrap_or_default()),
-            JobKind::Restore => format!("restoring{volume} from{drive}"),
-            JobKind::Import => format!("importing{volume} from{drive}"),
-            JobKind::Verify => format!("verifying{drive}"),
-            JobKind::Remove => format!("making{drive} safe to unplug"),
-        }
-    }
-
-    /// A sentence for those who may know names: of a backup it says which one, and to which drive.
+    /// A sentence for callers that may know names: that of a backup names the backup and the drive.
     pub(super) fn introduce(&self, sentence: &str) -> String {
         match (&self.backup, &self.drive) {
             (Some(backup), Some(drive)) => {
@@ -94,7 +81,7 @@ mod tests {
         let ids = jobs.map(|(name, drive)| {
             let id = uuid::Uuid::new_v4();
             let about = backup(name, drive);
-            queue.push(id, JobClass::of(&about.kind, 0), about.places());
+            queue.push(id, JobClass::of_drive(0), about.places());
             id
         });
         assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));

@@ -11,11 +11,9 @@
 //!
 //! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user.
 
-use crate::types::JobKind;
-
 /// What a job is counted with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum JobClass {
+pub(crate) enum JobClass {
     RootDrive,
     RootStream,
     UserDrive,
@@ -41,15 +39,14 @@ pub(super) enum Full {
 }
 
 impl JobClass {
-    /// Of a job of this kind that this user asks for; what a plug or the configuration begins is root's.
-    pub(super) fn of(kind: &JobKind, uid: u32) -> Self {
-        match (kind, uid) {
-            (JobKind::Remove, _) => Self::Remove,
-            (JobKind::Receive, 0) => Self::RootStream,
-            (JobKind::Receive, _) => Self::UserStream,
-            (JobKind::Backup | JobKind::Restore | JobKind::Import | JobKind::Verify, 0) => Self::RootDrive,
-            (JobKind::Backup | JobKind::Restore | JobKind::Import | JobKind::Verify, _) => Self::UserDrive,
-        }
+    /// The class of a user's job on a drive. A plug and the configuration are root.
+    pub(super) fn of_drive(uid: u32) -> Self {
+        if uid == 0 { Self::RootDrive } else { Self::UserDrive }
+    }
+
+    /// The class of a stream that a user passes.
+    pub(super) fn of_stream(uid: u32) -> Self {
+        if uid == 0 { Self::RootStream } else { Self::UserStream }
     }
 
     /// How many of it may run, where up to `max_jobs` of a class may.
@@ -97,19 +94,10 @@ impl JobClass {
 mod tests {
     use super::*;
 
-    const DRIVE_KINDS: [JobKind; 4] = [JobKind::Backup, JobKind::Restore, JobKind::Import, JobKind::Verify];
-
     #[test]
     fn each_kind_and_user_has_the_class_of_the_table() {
-        for kind in DRIVE_KINDS {
-            assert_eq!(JobClass::of(&kind, 0), JobClass::RootDrive, "{kind}");
-            assert_eq!(JobClass::of(&kind, 1000), JobClass::UserDrive, "{kind}");
-        }
-        assert_eq!(JobClass::of(&JobKind::Receive, 0), JobClass::RootStream);
-        assert_eq!(JobClass::of(&JobKind::Receive, 1000), JobClass::UserStream);
-        for uid in [0, 1000] {
-            assert_eq!(JobClass::of(&JobKind::Remove, uid), JobClass::Remove);
-        }
+        assert_eq!([0, 1000].map(JobClass::of_drive), [JobClass::RootDrive, JobClass::UserDrive]);
+        assert_eq!([0, 1000].map(JobClass::of_stream), [JobClass::RootStream, JobClass::UserStream]);
     }
 
     #[test]

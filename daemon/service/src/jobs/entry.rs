@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::class::JobClass;
 use super::job::{Job, JobError};
-use super::outcome::Leftovers;
+use super::kinds::JobRequest;
+use super::outcome::{EndRules, Leftovers};
 use super::pace::Pace;
 use super::stream_limit::StreamExcess;
-use super::work::Work;
 use crate::volumes::Volume;
 use crate::worker::WorkerError;
 
@@ -27,8 +27,14 @@ pub(super) struct Entry {
     pub(super) job: watch::Sender<Job>,
     /// The volume that it writes to.
     pub(super) volume: Option<Arc<Volume>>,
-    /// What it will do, while it waits.
-    pub(super) work: Option<Work>,
+    /// What it does, for the journal.
+    pub(super) doing: String,
+    /// The class that it counts against.
+    class: JobClass,
+    /// The meaning of its end.
+    pub(super) end_rules: &'static EndRules,
+    /// The request, until it begins.
+    pub(super) request: Option<Box<dyn JobRequest>>,
     /// Tells the runner why it shall end, where there is one.
     pub(super) stop: Option<watch::Sender<Option<Why>>>,
     /// Why it was ended from outside.
@@ -83,22 +89,15 @@ impl Ending {
 }
 
 impl Entry {
-    /// A job that waits.
-    pub(super) fn new(job: Job, work: Work) -> Self {
-        Self { volume: work.volume().cloned(), work: Some(work), ..Self::of(job) }
-    }
-
-    /// What it is counted with and who asked for it, as long as it is not over.
-    pub(super) fn open(&self) -> Option<(JobClass, u32)> {
-        let job = self.job.borrow();
-        (!job.is_over()).then(|| (JobClass::of(&job.about.kind, job.uid), job.uid))
-    }
-
-    fn of(job: Job) -> Self {
+    /// A queued job.
+    pub(super) fn new(job: Job, request: Box<dyn JobRequest>) -> Self {
         Self {
             job: watch::Sender::new(job),
-            volume: None,
-            work: None,
+            volume: request.volume().cloned(),
+            doing: request.doing(),
+            class: request.class(),
+            end_rules: request.end_rules(),
+            request: Some(request),
             stop: None,
             why: None,
             waiters: Vec::new(),
@@ -107,6 +106,12 @@ impl Entry {
             mounts: Vec::new(),
             warnings: 0,
         }
+    }
+
+    /// The class that it counts against and its user, until it has ended.
+    pub(super) fn open(&self) -> Option<(JobClass, u32)> {
+        let job = self.job.borrow();
+        (!job.is_over()).then_some((self.class, job.uid))
     }
 
     /// Ends the runner, where there is one. The job ends for the first reason that there is; the runner has to know of a
@@ -147,24 +152,15 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::VolumeName;
-    use crate::jobs::about::About;
-
-    fn tank() -> About {
-        About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
-    }
+    use crate::jobs::job::Total;
+    use crate::jobs::kinds::ReceiveJob;
 
     #[test]
     fn service_shutdown_reaches_a_cancelled_runner() {
-        let job = Job::new(
-            Uuid::new_v4(),
-            tank(),
-            0,
-            0,
-            crate::jobs::Total { bytes: 0, source: crate::types::TotalSource::Unknown },
-        );
+        let request = ReceiveJob::of_nothing("tank");
+        let job = Job::new(Uuid::new_v4(), request.about(), 0, 0, Total::UNKNOWN);
         let (stop, told) = watch::channel(None);
-        let mut entry = Entry::of(job);
+        let mut entry = Entry::new(job, Box::new(request));
         entry.stop = Some(stop);
         for (why, heard) in [
             (Why::Cancelled, Why::Cancelled),

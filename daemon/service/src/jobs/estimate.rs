@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::runner::{Open, is_remembered, no_descriptor, open_places, task};
+use super::kinds::{Open, is_remembered, no_descriptor, open_places, task};
 use crate::backups::{BackupEvent, Why};
 use crate::config::{BackupRule, WorkerRule};
 use crate::drives::{DriveManager, Lease};

@@ -55,6 +55,11 @@ pub struct Total {
     pub source: TotalSource,
 }
 
+impl Total {
+    /// Of a job whose size is not known before it begins.
+    pub const UNKNOWN: Self = Self { bytes: 0, source: TotalSource::Unknown };
+}
+
 /// Why a job did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobError {

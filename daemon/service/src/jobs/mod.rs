@@ -1,19 +1,16 @@
-//! The jobs: their queue, states, ends and history.
+//! The jobs: their kinds, queue, states, ends and history.
 //!
 //! ```text
-//! JobHandle        sends requests to the scheduler; cheap to clone
-//! scheduler        one task that owns every job; never waits for a drive
-//! runner           one task for each running job: opens its directories, follows the worker, ends it, sweeps afterwards
-//! history_writer   one task that writes the history, which is in memory too
+//! kinds            one module for each kind; its request implements `JobRequest`, and is boxed in the queue
+//! Jobs             sends requests to the scheduler; cheap to clone
+//! scheduler        one task that owns every job and asks the request what it has to know; never waits for a drive
+//! kinds, runner    one task for each running job: the kind opens the directories and orders a worker, `Runner` follows it
+//! history_writer   one task that writes the history
 //! ```
 //!
-//! The state of a job is a [`Job`] in a `watch` channel: the scheduler changes it in place, and readers follow at
-//! their own pace. The channel closes when the job moves to the history.
-//!
-//! These modules are pure: `report` applies a worker's reports to a job; `job` defines the allowed transitions,
-//! `class` the limits of each class, `queue` what runs next, `pace` the rate, `stream_limit` whether a stream is too
-//! slow, `patience` how long to wait for a worker, and `outcome` what its end means for the job and
-//! what it may have left.
+//! The state of a job is a [`Job`] in a `watch` channel, which closes when the job is only in the history. Pure: `job` (the
+//! allowed transitions), `class` and `queue` (what runs next), `report` (a worker's reports), `stream_limit`, `patience`, and
+//! `outcome` (the meaning of an end).
 
 mod about;
 mod class;
@@ -23,6 +20,7 @@ mod handle;
 mod history;
 mod history_writer;
 mod job;
+mod kinds;
 mod live;
 mod outcome;
 mod pace;
@@ -37,16 +35,14 @@ mod scheduler;
 mod seen;
 mod sources;
 mod stream_limit;
-mod work;
 
 pub use about::{About, AboutDrive};
 pub use butterdock_worker::streams::Row as StreamFile;
 pub(crate) use estimate::Estimated;
-pub(crate) use handle::{BackupJobRequest, ReceiveJobRequest, RemoveJobRequest, RestoreJobRequest, no_such_volume};
-pub(crate) use handle::{ImportJobRequest, VerifyJobRequest};
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use job::{Job, JobError, Total};
+pub(crate) use kinds::{BackupJob, ImportJob, ReceiveJob, RemoveJob, RestoreJob, VerifyJob, no_such_volume};
 pub use record::Record;
 pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;

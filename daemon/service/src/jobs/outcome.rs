@@ -3,74 +3,118 @@
 use super::about::About;
 use super::entry::{Ending, Why};
 use super::job::JobError;
-use crate::types::{ErrorCode, JobKind, JobResult};
-use crate::worker::{UNCONFIRMED, WorkerError, public_of_backup, public_sentence};
+use crate::catalogue;
+use crate::types::{ErrorCode, JobResult};
+use crate::worker::{UNCONFIRMED, WorkerError, public_sentence};
 use butterdock_receive::ErrorKind;
 
-/// The outcome of a job. Its private message names the backup and the drive.
-pub(super) fn outcome_of(
-    why: Option<Why>,
-    ending: Ending,
-    left: Leftovers,
-    about: &About,
-) -> (JobResult, Option<JobError>) {
-    let (result, failure) = plain_outcome(why, ending, left, about);
-    (result, failure.map(|failure| JobError { message: about.introduce(&failure.message), ..failure }))
+/// The meaning of the end of a job of one kind.
+#[derive(Debug)]
+pub(crate) struct EndRules {
+    /// What a job that was ended from outside may have left: a part of a sentence.
+    pub(super) left: fn(Leftovers, &About) -> String,
+    /// The public sentence for an error of its worker, without the worker's text.
+    pub(super) public: fn(&WorkerError) -> String,
+    /// Whether the worker may give a cause, on which the service acts.
+    pub(super) has_cause: bool,
+    /// The message ids of success and failure in the journal.
+    pub(super) succeeded: &'static str,
+    pub(super) failed: &'static str,
+    /// Whether the hooks get its start and end as events.
+    pub(super) has_hooks: bool,
 }
 
-fn plain_outcome(why: Option<Why>, ending: Ending, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
-    match (ending, why) {
-        (Ending::Reported(None), _) => (JobResult::Succeeded, None),
-        (Ending::Stuck { .. }, Some(Why::Pulled)) => outside(Why::Pulled, left, about),
-        (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
-        // The reason for ending a worker takes precedence over its last report.
-        (Ending::Reported(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => outside(why, left, about),
-        (Ending::Killed | Ending::JobError(_), Some(why)) => outside(why, left, about),
-        // The worker may have reported a resulting I/O error first.
-        (ending @ Ending::Reported(_), Some(Why::Pulled)) if ending.is_of_drive() => outside(Why::Pulled, left, about),
-        (Ending::Reported(Some(error)), _) => {
-            let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
-            (result, Some(from_worker(error, about)))
-        }
-        (Ending::JobError(failure), None) => (JobResult::Failed, Some(failure)),
-        (Ending::Killed, None) => (JobResult::Failed, Some(killed(left, about))),
+impl EndRules {
+    /// Those of a job that receives into a volume.
+    pub(super) const TRANSFER: Self = Self {
+        left: Leftovers::words,
+        public: |error| public_sentence(error.kind, error.command, error.byte),
+        has_cause: false,
+        succeeded: catalogue::JOB_SUCCEEDED,
+        failed: catalogue::JOB_FAILED,
+        has_hooks: false,
+    };
+
+    /// The outcome of a job. Its private message names the backup and the drive.
+    pub(super) fn outcome(
+        &self,
+        why: Option<Why>,
+        ending: Ending,
+        left: Leftovers,
+        about: &About,
+    ) -> (JobResult, Option<JobError>) {
+        let (result, failure) = self.plain_outcome(why, ending, left, about);
+        (result, failure.map(|failure| JobError { message: about.introduce(&failure.message), ..failure }))
     }
-}
 
-/// What ending a job from outside means for it.
-pub(super) fn outside(why: Why, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
-    let words = left.words(about);
-    match why {
-        Why::Cancelled => {
-            let text = format!("the job was cancelled; {words}");
-            (JobResult::Cancelled, Some(JobError::plain(ErrorCode::Cancelled, text)))
-        }
-        Why::Stopping => {
-            let text = format!("the service was stopped; {words}; start the job again when it runs");
-            (JobResult::Cancelled, Some(JobError::plain(ErrorCode::Cancelled, text)))
-        }
-        Why::Pulled => {
-            let text = format!(
-                "the drive was unplugged; {words}; plug it in again, and start the job if it does not start \
-                         by itself"
-            );
-            (JobResult::Failed, Some(JobError::plain(ErrorCode::DeviceGone, text)))
-        }
-        Why::Stream(excess) => {
-            let (what, next) = excess.words();
-            (JobResult::Failed, Some(JobError::plain(ErrorCode::TooSlow, format!("{what}; {words}; {next}"))))
-        }
-        Why::Unmounted => {
-            let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
-            (JobResult::Failed, Some(JobError::plain(ErrorCode::DeviceGone, text)))
+    fn plain_outcome(
+        &self,
+        why: Option<Why>,
+        ending: Ending,
+        left: Leftovers,
+        about: &About,
+    ) -> (JobResult, Option<JobError>) {
+        match (ending, why) {
+            (Ending::Reported(None), _) => (JobResult::Succeeded, None),
+            (Ending::Stuck { .. }, Some(Why::Pulled)) => self.outside(Why::Pulled, left, about),
+            (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
+            // The reason for ending a worker takes precedence over its last report.
+            (Ending::Reported(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => {
+                self.outside(why, left, about)
+            }
+            (Ending::Killed | Ending::JobError(_), Some(why)) => self.outside(why, left, about),
+            // The worker may have reported a resulting I/O error first.
+            (ending @ Ending::Reported(_), Some(Why::Pulled)) if ending.is_of_drive() => {
+                self.outside(Why::Pulled, left, about)
+            }
+            (Ending::Reported(Some(error)), _) => {
+                let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
+                (result, Some(self.failed_in_worker(error)))
+            }
+            (Ending::JobError(failure), None) => (JobResult::Failed, Some(failure)),
+            (Ending::Killed, None) => (JobResult::Failed, Some(self.killed(left, about))),
         }
     }
-}
 
-fn killed(left: Leftovers, about: &About) -> JobError {
-    let words = left.words(about);
-    let text = format!("the worker was killed or crashed; {words}; see the journal, then start the job again");
-    JobError::plain(ErrorCode::Failed, text)
+    /// The outcome of a job that was ended from outside.
+    pub(super) fn outside(&self, why: Why, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
+        let words = (self.left)(left, about);
+        let (result, code, text) = match why {
+            Why::Cancelled => (JobResult::Cancelled, ErrorCode::Cancelled, format!("the job was cancelled; {words}")),
+            Why::Stopping => {
+                let text = format!("the service was stopped; {words}; start the job again when it runs");
+                (JobResult::Cancelled, ErrorCode::Cancelled, text)
+            }
+            Why::Pulled => {
+                let text = format!(
+                    "the drive was unplugged; {words}; plug it in again, and start the job if it does not start by itself"
+                );
+                (JobResult::Failed, ErrorCode::DeviceGone, text)
+            }
+            Why::Stream(excess) => {
+                let (what, next) = excess.words();
+                (JobResult::Failed, ErrorCode::TooSlow, format!("{what}; {words}; {next}"))
+            }
+            Why::Unmounted => {
+                let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
+                (JobResult::Failed, ErrorCode::DeviceGone, text)
+            }
+        };
+        (result, Some(JobError::plain(code, text)))
+    }
+
+    fn killed(&self, left: Leftovers, about: &About) -> JobError {
+        let words = (self.left)(left, about);
+        let text = format!("the worker was killed or crashed; {words}; see the journal, then start the job again");
+        JobError::plain(ErrorCode::Failed, text)
+    }
+
+    fn failed_in_worker(&self, error: WorkerError) -> JobError {
+        let public = if error.unconfirmed { UNCONFIRMED.to_owned() } else { (self.public)(&error) };
+        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause } = error;
+        let cause = cause.filter(|_| self.has_cause);
+        JobError { name: error_name(kind), public, message, command, byte, cause }
+    }
 }
 
 fn stuck(writing: bool, about: &About) -> JobError {
@@ -87,18 +131,6 @@ fn stuck(writing: bool, about: &About) -> JobError {
         )
     };
     JobError::plain(ErrorCode::Failed, text)
-}
-
-fn from_worker(error: WorkerError, about: &About) -> JobError {
-    let WorkerError { kind, message, command, byte, hidden: _, unconfirmed, cause } = error;
-    let public = if unconfirmed {
-        UNCONFIRMED.to_owned()
-    } else if about.kind == JobKind::Backup {
-        public_of_backup(kind, command, byte, cause)
-    } else {
-        public_sentence(kind, command, byte)
-    };
-    JobError { name: error_name(kind), public, message, command, byte, cause }
 }
 
 fn error_name(kind: ErrorKind) -> ErrorCode {
@@ -119,7 +151,7 @@ fn error_name(kind: ErrorKind) -> ErrorCode {
 
 /// What may be left of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Leftovers {
+pub(crate) struct Leftovers {
     /// It had begun to give the subvolume its name. That is the last step: what has its name is whole, marked and
     /// read-only, and was on disk before.
     pub(super) named: bool,
@@ -128,13 +160,8 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// A part of a sentence.
+    /// A part of a sentence, for a job that receives subvolumes.
     pub(super) fn words(self, about: &About) -> String {
-        match about.kind {
-            JobKind::Remove => return "the drive is not safe to unplug yet".to_owned(),
-            JobKind::Verify => return "only a part of the drive was read".to_owned(),
-            JobKind::Receive | JobKind::Backup | JobKind::Restore | JobKind::Import => {}
-        }
         let which = match (&about.volume, &about.drive) {
             (Some(volume), _) => format!("\"{volume}\""),
             (None, Some(drive)) => format!("--drive {}", drive.id),
@@ -159,6 +186,7 @@ mod tests {
     use super::*;
     use crate::config::VolumeName;
     use crate::jobs::stream_limit::StreamExcess;
+    use crate::types::JobKind;
 
     fn tank() -> About {
         About::receive(VolumeName::try_from("tank".to_owned()).expect("a name"))
@@ -167,7 +195,7 @@ mod tests {
     #[test]
     fn a_snapshot_that_is_not_confirmed_is_told_as_that() {
         let Ending::Reported(Some(error)) = reported(ErrorKind::ReadOnly) else { panic!("reported") };
-        let failure = from_worker(WorkerError { unconfirmed: true, ..error }, &tank());
+        let failure = EndRules::TRANSFER.failed_in_worker(WorkerError { unconfirmed: true, ..error });
         assert!(failure.name == ErrorCode::ReadOnly && failure.public.contains("did not confirm"), "{failure:?}");
     }
 
@@ -184,7 +212,7 @@ mod tests {
     }
 
     fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorCode>) {
-        let (result, failure) = outcome_of(why, ending, Leftovers::default(), &tank());
+        let (result, failure) = EndRules::TRANSFER.outcome(why, ending, Leftovers::default(), &tank());
         (result, failure.map(|failure| failure.name))
     }
 
@@ -223,7 +251,8 @@ mod tests {
     #[test]
     fn a_failure_on_an_unplugged_drive_is_device_gone() {
         for kind in [ErrorKind::DeviceGone, ErrorKind::ReadOnly] {
-            let (_, failure) = outcome_of(Some(Why::Pulled), reported(kind), Leftovers::default(), &tank());
+            let (_, failure) =
+                EndRules::TRANSFER.outcome(Some(Why::Pulled), reported(kind), Leftovers::default(), &tank());
             let failure = failure.expect("a reason");
             assert_eq!(failure.name, ErrorCode::DeviceGone);
             assert!(failure.public.starts_with("the drive was unplugged"), "{failure:?}");
@@ -236,7 +265,8 @@ mod tests {
     fn a_kill_at_the_last_step_reports_leftovers() {
         for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Pulled)] {
             for (named, hidden) in [(true, false), (false, true)] {
-                let (_, failure) = outcome_of(why, Ending::Killed, Leftovers { named, hidden }, &tank());
+                let (_, failure) =
+                    EndRules::TRANSFER.outcome(why, Ending::Killed, Leftovers { named, hidden }, &tank());
                 let text = failure.expect("a trouble").public;
                 assert!(!text.contains("no incomplete"), "{text}");
                 assert!(text.contains(if named { "complete if it was" } else { "hidden" }), "{text}");
@@ -246,13 +276,14 @@ mod tests {
 
     #[test]
     fn a_drive_that_writes_out_is_not_called_broken() {
-        let (_, failure) = outcome_of(None, Ending::Stuck { writing: true }, Leftovers::default(), &tank());
+        let (_, failure) =
+            EndRules::TRANSFER.outcome(None, Ending::Stuck { writing: true }, Leftovers::default(), &tank());
         assert!(failure.is_some_and(|failure| failure.public.contains("the drive is still writing")));
     }
 
     #[test]
     fn no_word_of_a_worker_reaches_everybody() {
-        let (_, failure) = outcome_of(None, reported(ErrorKind::Exists), Leftovers::default(), &tank());
+        let (_, failure) = EndRules::TRANSFER.outcome(None, reported(ErrorKind::Exists), Leftovers::default(), &tank());
         let failure = failure.expect("a reason");
         assert!(failure.message == "long" && !failure.public.contains("long"), "{failure:?}");
     }
@@ -263,7 +294,7 @@ mod tests {
         let drive = super::super::about::AboutDrive { id, label: "Blue\n".to_owned() };
         let about = About { backup: Some("home".to_owned()), ..About::on_drive(JobKind::Backup, drive) };
         for ending in [reported(ErrorKind::Failed), Ending::Killed] {
-            let (_, failure) = outcome_of(None, ending, Leftovers::default(), &about);
+            let (_, failure) = EndRules::TRANSFER.outcome(None, ending, Leftovers::default(), &about);
             let failure = failure.expect("a reason");
             assert!(failure.message.starts_with(r#"the backup "home" to the drive "Blue\n": "#), "{failure:?}");
             assert!(!failure.public.contains("Blue"), "{failure:?}");

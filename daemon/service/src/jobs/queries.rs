@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
+use super::kinds::open_folder;
 use super::retention::Retention;
-use super::runner::open_folder;
 use super::sources::Sources;
 use crate::drives::Lease;
 use crate::worker::{Handed, Order, Priority, Report, Spawner, WorkerError, public_sentence};

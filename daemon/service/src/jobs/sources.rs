@@ -65,7 +65,20 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::jobs::work::tests::rule;
+
+    /// A backup of this name.
+    fn rule(name: &str) -> BackupRule {
+        BackupRule {
+            name: name.to_owned().try_into().expect("a name"),
+            source: format!("/{name}").into(),
+            snapshots: format!("/{name}/.butterdock").into(),
+            drives: vec!["blue".to_owned()],
+            folder: name.into(),
+            keep: crate::backups::RetentionRule::default(),
+            protect: std::time::Duration::ZERO,
+            schedule: Default::default(),
+        }
+    }
 
     #[test]
     fn a_backups_source_is_recorded() {

@@ -33,23 +33,23 @@ pub(super) struct Followed {
 
 /// What was heard of a backup, or of a drive that was verified.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard {
+pub(in crate::jobs) struct Heard {
     /// What its source is.
-    pub(super) source: Option<Identity>,
+    pub(in crate::jobs) source: Option<Identity>,
     /// What the drive needs for its next increment.
-    pub(super) learned: Option<Learned>,
+    pub(in crate::jobs) learned: Option<Learned>,
     /// What was restored.
-    pub(super) restored: Option<SharedSnapshot>,
+    pub(in crate::jobs) restored: Option<SharedSnapshot>,
     /// That is a new snapshot, and no old one that still is what the source is.
-    pub(super) made: bool,
+    pub(in crate::jobs) made: bool,
     /// What the counterparts had as uuids that are not on the drive as they were sent,
-    pub(super) replaced: Vec<Identity>,
+    pub(in crate::jobs) replaced: Vec<Identity>,
     /// and whether another is, and is built on.
-    pub(super) has_parent: bool,
+    pub(in crate::jobs) has_parent: bool,
     /// What was found on it, once all was read.
-    pub(super) found: Option<verify::Found>,
+    pub(in crate::jobs) found: Option<verify::Found>,
     /// The snapshots that are on both sides.
-    pub(super) listings: Listings,
+    pub(in crate::jobs) listings: Listings,
 }
 
 impl Followed {

@@ -1,24 +1,10 @@
 //! Runs one job: opens its directories, follows its worker, ends it on request, and sweeps after a worker that left
 //! incomplete subvolumes. `follow` handles the worker from its first report to its last.
 
-mod backup;
-mod drive_job;
 mod follow;
-mod import;
 mod prune;
-mod receive;
-mod remove;
-mod restore;
-mod verify;
 
-pub(super) use backup::{Backup, Open, is_remembered, open as open_places, task};
-pub(super) use drive_job::{DriveContext, DriveJob};
-pub(super) use follow::other_than;
-pub(super) use import::{Import, open as open_folder};
-pub(super) use receive::{Receive, no_descriptor};
-pub(super) use remove::Remove;
-pub(super) use restore::Restore;
-pub(super) use verify::Verify;
+pub(super) use follow::{Heard, other_than};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,12 +17,13 @@ use uuid::Uuid;
 use super::entry::{Ending, Why};
 use super::handle::SchedulerMessage;
 use super::job::JobError;
+use super::kinds::open_volume;
 use super::outcome::Leftovers;
 use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::dir_handle::DirHandle;
 use crate::volumes::Volume;
 use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
-use follow::{Followed, Heard};
+use follow::Followed;
 
 /// A worker that was killed, or that closed its socket, has so long to be gone;
 const GOING: Duration = Duration::from_secs(3);
@@ -77,7 +64,7 @@ pub(super) enum RunnerEvent {
 
 /// What every job needs to run.
 #[derive(Debug)]
-pub(super) struct Runner {
+pub(crate) struct Runner {
     pub(super) id: Uuid,
     /// What its stream has to keep to, where one is handed in.
     pub(super) limit: Option<StreamLimit>,
@@ -91,17 +78,17 @@ pub(super) struct Runner {
 /// What became of a worker.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    ending: Ending,
+    pub(super) ending: Ending,
     left: Leftovers,
     /// The worker, if it hangs in the kernel.
     stuck: Option<Worker>,
     /// Its reports of a backup.
-    heard: Heard,
+    pub(super) heard: Heard,
 }
 
 /// Sends the events of one job to the scheduler.
 #[derive(Debug, Clone)]
-struct ToScheduler {
+pub(super) struct ToScheduler {
     id: Uuid,
     scheduler: mpsc::Sender<SchedulerMessage>,
 }
@@ -167,7 +154,7 @@ impl Runner {
     }
 
     /// Tells how it ended, where nothing of it is left to wait for.
-    async fn over_as(self, outcome: Outcome) {
+    pub(super) async fn over_as(self, outcome: Outcome) {
         self.tell(RunnerEvent::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
     }
 
@@ -177,10 +164,10 @@ impl Runner {
     }
 
     pub(super) async fn tell(&self, told: RunnerEvent) {
-        self.to_desk().tell(told).await;
+        self.to_scheduler().tell(told).await;
     }
 
-    fn to_desk(&self) -> ToScheduler {
+    pub(super) fn to_scheduler(&self) -> ToScheduler {
         ToScheduler { id: self.id, scheduler: self.scheduler.clone() }
     }
 
@@ -229,7 +216,7 @@ impl Runner {
 
 impl ToScheduler {
     /// If the scheduler has ended, so does the service, and the message is dropped.
-    async fn tell(&self, told: RunnerEvent) {
+    pub(super) async fn tell(&self, told: RunnerEvent) {
         drop(self.scheduler.send(SchedulerMessage::Event(self.id, told)).await);
     }
 }
@@ -241,12 +228,12 @@ impl Outcome {
     }
 
     /// Whether the kernel holds the worker.
-    fn is_stuck(&self) -> bool {
+    pub(super) fn is_stuck(&self) -> bool {
         self.stuck.is_some()
     }
 
     /// Something that belongs to the job failed after the worker.
-    fn fail(&mut self, failure: JobError) {
+    pub(super) fn fail(&mut self, failure: JobError) {
         if matches!(self.ending, Ending::Reported(None)) {
             self.ending = Ending::JobError(failure);
         }
@@ -258,7 +245,7 @@ impl Outcome {
 /// # Errors
 /// A sentence for the log.
 pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
-    let destination = receive::open(volume).await.map_err(|failure| failure.message)?;
+    let destination = open_volume(volume).await.map_err(|failure| failure.message)?;
     sweep_open(spawner, &destination.directory, Priority::default()).await
 }
 

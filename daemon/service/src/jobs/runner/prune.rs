@@ -16,7 +16,13 @@ const THINNING: Duration = Duration::from_secs(60);
 impl Runner {
     /// Thins in `folder` while nobody else is at the source. The job has ended in all but name: what goes wrong is logged.
     /// What is there is heard into `listings`.
-    pub(super) async fn prune(&mut self, task: Task, folder: DirHandle, alone: Exclusive, listings: &mut Listings) {
+    pub(in crate::jobs) async fn prune(
+        &mut self,
+        task: Task,
+        folder: DirHandle,
+        alone: Exclusive,
+        listings: &mut Listings,
+    ) {
         let mut worker = match self.spawner.worker(Order::Prune(task), [folder].into(), self.priority).await {
             Ok(worker) => worker,
             Err(error) => return self.not_thinned(&format!("cannot start a worker ({error})")),

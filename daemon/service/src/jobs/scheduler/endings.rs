@@ -16,7 +16,6 @@ use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{Event, after};
 use crate::jobs::job::{Job, JobError};
 use crate::jobs::outcome::Leftovers;
-use crate::jobs::outcome::outside;
 use crate::jobs::record::Record;
 use crate::jobs::report;
 
@@ -42,8 +41,8 @@ impl Scheduler {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
             // Its reservation of a drive ends with it.
-            drop(entry.work.take());
-            let (result, failure) = outside(why, Leftovers::default(), &entry.job.borrow().about);
+            drop(entry.request.take());
+            let (result, failure) = entry.end_rules.outside(why, Leftovers::default(), &entry.job.borrow().about);
             self.finish(id, &result, failure);
         } else {
             entry.end(why);
@@ -70,12 +69,12 @@ impl Scheduler {
 
     /// Running jobs go on; those that wait for what is configured no more do not.
     pub(super) fn configured(&mut self, config: Config) {
-        let lost = |entry: &Entry| entry.work.as_ref().is_some_and(|work| !work.is_configured(&config));
+        let lost = |entry: &Entry| entry.request.as_ref().is_some_and(|request| request.check(&config).is_err());
         let lost: Vec<Uuid> = self.jobs.iter().filter(|(_, entry)| lost(entry)).map(|(id, _)| *id).collect();
         self.config = config;
         for id in lost {
             if self.queue.withdraw(id) {
-                drop(self.jobs.get_mut(&id).and_then(|entry| entry.work.take()));
+                drop(self.jobs.get_mut(&id).and_then(|entry| entry.request.take()));
                 let text = "what it is about is not configured any more as it was; start the job again";
                 self.finish(id, &JobResult::Failed, Some(JobError::plain(ErrorCode::NotFound, text)));
             }
@@ -111,8 +110,10 @@ impl Scheduler {
         };
         report::end(&mut job, state, failure);
         tell_waiters(entry, &job);
-        journal::ends(&job);
-        hooked::ends(&self.hooks, &job);
+        journal::ends(&job, &entry.doing, entry.end_rules);
+        if entry.end_rules.has_hooks {
+            hooked::ends(&self.hooks, &job);
+        }
         let volume = entry.volume.clone();
         // The history first: whoever hears of the end finds it there.
         self.writer.write(Record::of(&job));

@@ -1,6 +1,6 @@
 //! The hook events of a backup's start and end.
 
-use crate::types::{ErrorCode, JobKind, JobState};
+use crate::types::{ErrorCode, JobState};
 
 use crate::hooks::{Event, Hooks, Kind};
 use crate::jobs::job::Job;
@@ -16,9 +16,6 @@ pub(super) fn ends(hooks: &Hooks, job: &Job) {
 }
 
 fn tell(hooks: &Hooks, kind: Kind, job: &Job) {
-    if job.about.kind != JobKind::Backup {
-        return;
-    }
     let Some(drive) = &job.about.drive else { return };
     let event = Event::of(kind, drive.id.as_str(), &drive.label);
     let backup = job.about.backup.clone().unwrap_or_default();

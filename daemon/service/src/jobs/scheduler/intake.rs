@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::{Error, ErrorCode, JobKind};
+use crate::types::{Error, ErrorCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -10,32 +10,29 @@ use uuid::Uuid;
 use super::{Scheduler, hooked, journal, step};
 use crate::config::{IoClass, WorkerRule};
 use crate::jobs::about::About;
-use crate::jobs::class::{Full, JobClass, OpenBounds};
+use crate::jobs::class::{Full, OpenBounds};
 use crate::jobs::entry::Entry;
 use crate::jobs::handle::JobHandle;
 use crate::jobs::job::Event;
 use crate::jobs::job::{Job, now};
+use crate::jobs::kinds::{Conflict, JobContext, JobRequest};
 use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
 use crate::jobs::runner::Runner;
-use crate::jobs::stream_limit::StreamLimit;
-use crate::jobs::work::Work;
 use crate::worker::{IoPriority, Priority};
 
 impl Scheduler {
-    pub(super) fn take_on(&mut self, mut work: Work) -> Result<JobHandle, Error> {
-        let (about, uid) = (work.about(), work.uid());
+    /// Accepts a request as a job, or says why not.
+    pub(super) fn accept(&mut self, mut request: Box<dyn JobRequest>) -> Result<JobHandle, Error> {
+        let (about, uid, class) = (request.about(), request.uid(), request.class());
         let places = about.places();
         let busy = |text: String| Err(Error::new(ErrorCode::Busy, text));
-        let class = JobClass::of(&about.kind, uid);
         let open: Vec<_> = self.jobs.values().filter_map(Entry::open).collect();
         if self.stopping.is_some() {
             return busy("the service is stopping; try again when it runs".to_owned());
         }
-        if !work.is_configured(&self.config) {
-            // Removed while the caller typed a password.
-            return Err(work.not_configured());
-        }
+        // It may have been removed while the caller typed a password.
+        request.check(&self.config)?;
         let bounds = OpenBounds { all: self.config.max_queued, of_user: self.config.max_queued_per_user };
         match class.full(uid, open.iter().copied(), bounds) {
             None => {}
@@ -52,7 +49,7 @@ impl Scheduler {
             let target = about.target();
             return busy(format!("a worker hangs on the {target}; check the drive and its cable (dmesg)"));
         }
-        if let Some(text) = self.in_the_way(&about, uid) {
+        if let Some(text) = self.conflicting(&*request) {
             return busy(text.to_owned());
         }
         // Its beginning, and the end of every unfinished job.
@@ -62,11 +59,11 @@ impl Scheduler {
             );
         }
         let id = Uuid::new_v4();
-        tracing::info!(butterdock_job = %id, "user {uid} requests {}", about.doing());
-        let job = Job::new(id, about, uid, now(), work.total());
+        tracing::info!(butterdock_job = %id, "user {uid} requests {}", request.doing());
+        let job = Job::new(id, about, uid, now(), request.total());
         self.writer.write(Record::of(&job));
-        work.set_accepted();
-        let entry = Entry::new(job, work);
+        request.set_accepted();
+        let entry = Entry::new(job, request);
         let handle = JobHandle { id, job: entry.job.subscribe() };
         self.jobs.insert(id, entry);
         self.live.add(id, handle.job.clone());
@@ -74,29 +71,24 @@ impl Scheduler {
         Ok(handle)
     }
 
-    /// Why a job is not taken that would wait for no good.
-    fn in_the_way(&self, about: &About, uid: u32) -> Option<&'static str> {
-        // What another user has asked for may be cancelled by him, and is no answer to root.
-        let is_made = || self.jobs.values().any(|entry| is_unfinished(entry, about) && (uid != 0 || is_of_root(entry)));
-        let mut places = about.places().into_iter();
-        match about.kind {
-            JobKind::Remove if places.any(|place| !self.queue.is_idle(&place) || self.queue.is_awaited(&place)) => {
-                Some("a job uses the drive; wait until it has ended, or cancel it first")
+    /// Why a request is refused because of an unfinished job.
+    fn conflicting(&self, request: &dyn JobRequest) -> Option<&'static str> {
+        let (about, uid) = (request.about(), request.uid());
+        match request.conflict() {
+            Conflict::Never => None,
+            Conflict::Any(text) => {
+                let is_used = |place| !self.queue.is_idle(place) || self.queue.is_awaited(place);
+                about.places().iter().any(is_used).then_some(text)
             }
-            JobKind::Backup if is_made() => {
-                Some("this backup to this drive is running already; watch it with butterdock watch")
+            Conflict::Same(text) => {
+                // Another user can cancel his own job: it does not replace one of root.
+                let is_same = |entry: &Entry| is_unfinished(entry, &about) && (uid != 0 || is_of_root(entry));
+                self.jobs.values().any(is_same).then_some(text)
             }
-            JobKind::Verify if is_made() => Some("the drive is being verified already; watch it with butterdock watch"),
-            JobKind::Remove
-            | JobKind::Backup
-            | JobKind::Receive
-            | JobKind::Restore
-            | JobKind::Verify
-            | JobKind::Import => None,
         }
     }
 
-    /// Starts whatever may run.
+    /// Starts the jobs whose turn it is.
     pub(super) fn advance(&mut self) {
         while self.stopping.is_none() {
             let Some(id) = self.queue.next(self.config.max_jobs) else { return };
@@ -106,24 +98,27 @@ impl Scheduler {
 
     pub(super) fn begin(&mut self, id: Uuid) {
         let Some(entry) = self.jobs.get_mut(&id) else { return self.queue.release(id) };
-        let Some(work) = entry.work.take() else { return self.queue.release(id) };
+        let Some(request) = entry.request.take() else { return self.queue.release(id) };
         let (stop, stopped) = watch::channel(None);
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
-        journal::begins(id, &entry.job.borrow().about);
-        hooked::begins(&self.hooks, &entry.job.borrow());
-        let (uid, now) = (entry.job.borrow().uid, Instant::now());
-        let limit = work.is_handed_in().then(|| StreamLimit::new(&self.config.streams, uid, now));
+        journal::begins(id, &entry.doing);
+        if entry.end_rules.has_hooks {
+            hooked::begins(&self.hooks, &entry.job.borrow());
+        }
         let runner = Runner {
             id,
-            limit,
+            limit: None,
             priority: priority(self.config.worker),
             spawner: Arc::clone(&self.spawner),
             scheduler: self.itself.clone(),
             stop: stopped,
         };
-        work.begin(runner, &self.config, (&self.sources, &self.source_locks, &self.retention));
+        let (config, sources) = (&self.config, &self.sources);
+        let (source_locks, retention) = (&self.source_locks, &self.retention);
+        let context = JobContext { config, sources, source_locks, retention };
+        tokio::spawn(request.run(runner, &context));
     }
 }
 
@@ -147,19 +142,17 @@ pub(in crate::jobs) fn priority(rule: WorkerRule) -> Priority {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::path::{Path, PathBuf};
 
-    use crate::types::{JobState, TotalSource};
+    use crate::types::JobState;
 
     use super::*;
     use crate::clock::{Clock, ClockKeeper};
     use crate::config::{Config, VolumeName, VolumeRule};
     use crate::hooks::Hooks;
-    use crate::jobs::{History, Jobs, ReceiveJobRequest, Scheduler, Total};
+    use crate::jobs::{History, Jobs, ReceiveJob, Scheduler};
     use crate::supervisor::Supervisor;
-    use crate::untrusted_fd::QuarantinedFd;
-    use crate::volumes::{Place, Volume};
+    use crate::volumes::Volume;
     use crate::worker::Spawner;
 
     fn rule() -> VolumeRule {
@@ -174,18 +167,8 @@ mod tests {
         Scheduler::start(config, Arc::new(Spawner::start(()).expect("a thread")), history, hooks, clock, supervisor)
     }
 
-    fn request() -> ReceiveJobRequest {
-        ReceiveJobRequest {
-            volume: Volume::new(rule()),
-            place: Place::nowhere(),
-            uid: 0,
-            input: QuarantinedFd::new(File::open("/dev/null").expect("null").into(), None).expect("parked"),
-            total: Total { bytes: 0, source: TotalSource::Unknown },
-            name: None,
-            verify: false,
-            force_decompress: false,
-            strict_parent: false,
-        }
+    fn request() -> ReceiveJob {
+        ReceiveJob { volume: Volume::new(rule()), ..ReceiveJob::of_nothing("tank") }
     }
 
     #[tokio::test]
@@ -195,7 +178,7 @@ mod tests {
         let config = Config { volumes: vec![rule()], ..Config::default() };
         let jobs = scheduler(state.path(), &config, &supervisor);
         jobs.configured(&Config { volumes: Vec::new(), ..config }).await;
-        let refused = jobs.receive(request()).await.expect_err("refused");
+        let refused = jobs.start(request()).await.expect_err("refused");
         assert!(matches!(refused, Error::Named(ErrorCode::NotFound, _)), "{refused:?}");
     }
 
@@ -204,7 +187,7 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let supervisor = Supervisor::new();
         let jobs = scheduler(state.path(), &Config { volumes: vec![rule()], ..Config::default() }, &supervisor);
-        let mut handle = jobs.receive(request()).await.expect("taken");
+        let mut handle = jobs.start(request()).await.expect("taken");
         let end = handle.job.wait_for(Job::is_over).await.expect("an end").clone();
         assert_eq!(end.state, JobState::Failed);
         assert_eq!(end.failure.map(|failure| failure.name), Some(ErrorCode::DeviceGone));

@@ -1,17 +1,17 @@
 //! What the journal says of a job's beginning and end.
 
-use crate::types::{ErrorCode, JobKind, JobState};
+use crate::types::{ErrorCode, JobState};
 use uuid::Uuid;
 
 use crate::backups::{BackupCause, BackupEvent, from_future};
 use crate::catalogue;
-use crate::jobs::about::About;
 use crate::jobs::job::{Job, JobError};
+use crate::jobs::outcome::EndRules;
 use crate::worker::Report;
 
 /// Its turn has come.
-pub(super) fn begins(id: Uuid, about: &About) {
-    tracing::info!(MESSAGE_ID = catalogue::JOB_STARTED, butterdock_job = %id, "{} begins", about.doing());
+pub(super) fn begins(id: Uuid, doing: &str) {
+    tracing::info!(MESSAGE_ID = catalogue::JOB_STARTED, butterdock_job = %id, "{doing} begins");
 }
 
 /// What a worker told that a person looks for.
@@ -23,9 +23,9 @@ pub(super) fn hears(id: Uuid, report: &Report) {
 }
 
 /// It is over.
-pub(super) fn ends(job: &Job) {
-    let (id, doing) = (job.id, job.about.doing());
-    let event = event(&job.about.kind, &job.state, job.failure.as_ref());
+pub(super) fn ends(job: &Job, doing: &str, rules: &EndRules) {
+    let id = job.id;
+    let event = event(rules, &job.state, job.failure.as_ref());
     match &job.failure {
         None => {
             let bytes = job.bytes_durable;
@@ -41,16 +41,13 @@ pub(super) fn ends(job: &Job) {
 }
 
 /// Which event of the catalogue it is.
-fn event(kind: &JobKind, state: &JobState, failure: Option<&JobError>) -> &'static str {
-    let backup = *kind == JobKind::Backup;
+fn event(rules: &EndRules, state: &JobState, failure: Option<&JobError>) -> &'static str {
     match failure {
-        None if backup => catalogue::BACKUP_DONE,
-        None => catalogue::JOB_SUCCEEDED,
+        None => rules.succeeded,
         Some(_) if *state == JobState::Cancelled => catalogue::JOB_CANCELLED,
         Some(failure) if failure.name == ErrorCode::NoSpace => catalogue::NO_SPACE,
-        Some(JobError { cause: Some(BackupCause::SourceRefused(_)), .. }) if backup => catalogue::SOURCE_REFUSED,
-        Some(_) if backup => catalogue::BACKUP_FAILED,
-        Some(_) => catalogue::JOB_FAILED,
+        Some(JobError { cause: Some(BackupCause::SourceRefused(_)), .. }) => catalogue::SOURCE_REFUSED,
+        Some(_) => rules.failed,
     }
 }
 
@@ -58,13 +55,14 @@ fn event(kind: &JobKind, state: &JobState, failure: Option<&JobError>) -> &'stat
 mod tests {
     use super::*;
     use crate::backups::SourceProblem;
+    use crate::jobs::kinds::BackupJob;
 
     #[test]
     fn each_end_is_the_event_that_a_person_looks_for() {
-        let of = |kind: &JobKind, state: &JobState, name, text: &str| {
-            event(kind, state, Some(&JobError::plain(name, text.to_owned())))
+        let of = |rules: &EndRules, state: &JobState, name, text: &str| {
+            event(rules, state, Some(&JobError::plain(name, text.to_owned())))
         };
-        let (backup, receive) = (&JobKind::Backup, &JobKind::Receive);
+        let (backup, receive) = (&BackupJob::END, &EndRules::TRANSFER);
         assert_eq!(event(backup, &JobState::Succeeded, None), catalogue::BACKUP_DONE);
         assert_eq!(event(receive, &JobState::Succeeded, None), catalogue::JOB_SUCCEEDED);
         assert_eq!(of(backup, &JobState::Cancelled, ErrorCode::Cancelled, "x"), catalogue::JOB_CANCELLED);
@@ -80,6 +78,6 @@ mod tests {
     #[test]
     fn a_file_name_does_not_make_a_failure_a_refused_source() {
         let failure = JobError::plain(ErrorCode::Failed, "cannot write, on \"the source is here.txt\"");
-        assert_eq!(event(&JobKind::Backup, &JobState::Failed, Some(&failure)), catalogue::BACKUP_FAILED);
+        assert_eq!(event(&BackupJob::END, &JobState::Failed, Some(&failure)), catalogue::BACKUP_FAILED);
     }
 }

@@ -24,7 +24,6 @@ use super::history::History;
 use super::history_writer::HistoryWriter;
 use super::job::{Event, after};
 use super::live::LiveJobs;
-use super::outcome::outcome_of;
 use super::queries::Queries;
 use super::queue::Queue;
 use super::report;
@@ -128,7 +127,7 @@ impl Scheduler {
     /// The caller may have disconnected meanwhile.
     fn take(&mut self, order: SchedulerMessage) {
         match order {
-            SchedulerMessage::Take(work, reply) => drop(reply.send(self.take_on(work))),
+            SchedulerMessage::Start(request, reply) => drop(reply.send(self.accept(request))),
             SchedulerMessage::Cancel(id, reply) => self.cancel(id, reply),
             SchedulerMessage::Event(id, told) => self.hear(id, told),
             SchedulerMessage::Mounts(ids) => self.mounts_changed(ids),
@@ -191,7 +190,7 @@ impl Scheduler {
                 }
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 entry.left = left;
-                let (result, failure) = outcome_of(entry.why, ending, left, &entry.job.borrow().about);
+                let (result, failure) = entry.end_rules.outcome(entry.why, ending, left, &entry.job.borrow().about);
                 self.finish(id, &result, failure);
             }
             RunnerEvent::Gone => self.queue.release(id),

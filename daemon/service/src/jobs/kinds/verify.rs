@@ -1,26 +1,79 @@
-//! Runs a verify: compares all data on a drive with its checksums.
+//! Verifies a drive: compares all data on it with its checksums.
 
-use crate::types::ErrorCode;
 use butterdock_receive::ErrorKind;
 
-use super::drive_job::{DriveContext, DriveTask};
+use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::no_descriptor;
-use super::{Outcome, Runner, RunnerEvent};
+use super::{Conflict, JobContext, JobRequest, JobRun};
+use crate::config::Config;
 use crate::dir_handle::DirHandle;
-use crate::drives::Lease;
+use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
 use crate::jobs::job::JobError;
+use crate::jobs::outcome::EndRules;
+use crate::jobs::runner::{Outcome, Runner, RunnerEvent};
+use crate::types::{Error, ErrorCode, JobKind};
 use crate::worker::{Order, WorkerError};
 
-/// It needs nothing but the drive.
+/// A drive to be verified.
 #[derive(Debug)]
-pub(in crate::jobs) struct Verify;
+pub(crate) struct VerifyJob {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    pub uid: u32,
+}
 
-impl DriveTask for Verify {
+const END: EndRules = EndRules { left: |_, _| "only a part of the drive was read".to_owned(), ..EndRules::TRANSFER };
+
+impl JobRequest for VerifyJob {
+    fn about(&self) -> About {
+        About::on_drive(JobKind::Verify, self.drive.clone())
+    }
+
+    fn doing(&self) -> String {
+        format!("verifying drive {}", self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn conflict(&self) -> Conflict {
+        Conflict::Same("the drive is being verified already; watch it with butterdock watch")
+    }
+
+    fn check(&self, _config: &Config) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn set_accepted(&mut self) {
+        self.reservation.set_of_job();
+    }
+
+    fn end_rules(&self) -> &'static EndRules {
+        &END
+    }
+
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
+        let manager = self.reservation.manager().clone();
+        Box::pin(drive_job::run(*self, runner, manager, context.writer_threads()))
+    }
+}
+
+impl DriveTask for VerifyJob {
+    fn drive(&self) -> &DriveId {
+        &self.drive.id
+    }
+
+    fn into_reservation(self) -> DriveReservation {
+        self.reservation
+    }
+
     async fn work(
         &mut self,
         runner: &mut Runner,
-        _berth: &DriveContext,
+        _context: &DriveContext,
         lease: &Lease,
     ) -> Result<(Outcome, DirHandle), Ending> {
         let no_descriptor = |error: std::io::Error| Ending::JobError(no_descriptor(&error));

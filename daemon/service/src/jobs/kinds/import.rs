@@ -1,44 +1,93 @@
-//! Runs an import of stream files from a drive into a volume.
+//! Imports stream files from a drive into a volume.
 
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Error, ErrorCode};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::drive_job::{DriveContext, DriveTask, failure};
-use super::receive::{no_descriptor, reach};
-use super::{Outcome, Runner, RunnerEvent, other_than};
+use super::drive_job::{self, DriveContext, DriveTask, failure};
+use super::receive::{check, no_descriptor, reach};
+use super::{JobContext, JobRequest, JobRun};
 use crate::backups::beneath;
+use crate::config::Config;
 use crate::dir_handle::DirHandle;
-use crate::drives::Lease;
+use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
+use crate::jobs::runner::{Outcome, Runner, RunnerEvent, other_than};
+use crate::types::{Error, ErrorCode, JobKind};
 use crate::volumes::{Destination, Place, Volume};
 use crate::worker::Order;
 
 /// Timeout for opening a folder on the drive.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// A folder on a drive, and where what is in it goes.
+/// Stream files on a drive, and the volume that they are received into.
 #[derive(Debug)]
-pub(in crate::jobs) struct Import {
-    pub(in crate::jobs) folder: PathBuf,
-    pub(in crate::jobs) volume: Arc<Volume>,
-    /// The directory that it was asked for.
-    pub(in crate::jobs) place: Place,
-    pub(in crate::jobs) order: Order,
+pub(crate) struct ImportJob {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    /// The folder on the drive.
+    pub folder: PathBuf,
+    pub volume: Arc<Volume>,
+    /// The volume's directory at the time of the request.
+    pub place: Place,
+    /// This file alone.
+    pub only: Option<Vec<u8>>,
+    pub verify: bool,
+    pub uid: u32,
 }
 
-impl DriveTask for Import {
+impl JobRequest for ImportJob {
+    fn about(&self) -> About {
+        let volume = Some(self.volume.rule.name.clone());
+        About { volume, ..About::on_drive(JobKind::Import, self.drive.clone()) }
+    }
+
+    fn doing(&self) -> String {
+        format!("importing into \"{}\" from drive {}", self.volume.rule.name, self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn volume(&self) -> Option<&Arc<Volume>> {
+        Some(&self.volume)
+    }
+
+    fn check(&self, config: &Config) -> Result<(), Error> {
+        check(&self.volume, config)
+    }
+
+    fn set_accepted(&mut self) {
+        self.reservation.set_of_job();
+    }
+
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
+        let manager = self.reservation.manager().clone();
+        Box::pin(drive_job::run(*self, runner, manager, context.writer_threads()))
+    }
+}
+
+impl DriveTask for ImportJob {
     const READS: bool = true;
+
+    fn drive(&self) -> &DriveId {
+        &self.drive.id
+    }
+
+    fn into_reservation(self) -> DriveReservation {
+        self.reservation
+    }
 
     async fn work(
         &mut self,
         runner: &mut Runner,
-        _berth: &DriveContext,
+        context: &DriveContext,
         lease: &Lease,
     ) -> Result<(Outcome, DirHandle), Ending> {
         let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
@@ -48,7 +97,13 @@ impl DriveTask for Import {
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let copy = directory.try_clone().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
-        let outcome = runner.work(self.order.clone(), [folder, copy].into(), &directory).await;
+        let order = Order::Import {
+            only: self.only.clone(),
+            verify: self.verify,
+            asked_by: self.uid,
+            writer_threads: context.writer_threads,
+        };
+        let outcome = runner.work(order, [folder, copy].into(), &directory).await;
         Ok((outcome, directory))
     }
 }

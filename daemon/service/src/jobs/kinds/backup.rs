@@ -1,39 +1,106 @@
-//! Runs a backup of a source to a drive.
+//! Backs up a source to a drive.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use crate::types::ErrorCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::drive_job::{DriveContext, DriveTask};
-use super::follow::Heard;
+use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::no_descriptor;
-use super::{Outcome, Runner, RunnerEvent, other_than};
+use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::backups::{self, Identity, MOST_PINS, Mark, Task, TaskTime, choose};
-use crate::config::BackupRule;
+use crate::catalogue;
+use crate::config::{BackupRule, Config};
 use crate::dir_handle::DirHandle;
-use crate::drives::{DriveManager, Lease};
+use crate::drives::{DriveId, DriveManager, DriveReservation, Lease};
+use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
 use crate::jobs::job::JobError;
+use crate::jobs::outcome::EndRules;
 use crate::jobs::retention::{Retention, Sides};
+use crate::jobs::runner::{Heard, Outcome, Runner, RunnerEvent, other_than};
 use crate::jobs::sources::Sources;
 use crate::source_locks::SourceLocks;
-use crate::worker::Order;
+use crate::types::{Error, ErrorCode, JobKind};
+use crate::worker::{Order, public_of_backup};
 
 /// Timeout for opening the source and the drive.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// A source, and the drive it goes to.
+/// A configured backup, and the drive that it goes to.
 #[derive(Debug)]
-pub(in crate::jobs) struct Backup {
-    pub(in crate::jobs) rule: BackupRule,
-    pub(in crate::jobs) sources: Sources,
-    pub(in crate::jobs) source_locks: SourceLocks,
-    pub(in crate::jobs) retention: Retention,
-    /// How many threads write data; one for each core where nothing is said.
-    pub(in crate::jobs) writer_threads: Option<usize>,
+pub(crate) struct BackupJob {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    /// Its name in the configuration.
+    pub backup: String,
+    pub uid: u32,
+}
+
+impl BackupJob {
+    pub(in crate::jobs) const END: EndRules = EndRules {
+        public: |error| public_of_backup(error.kind, error.command, error.byte, error.cause),
+        has_cause: true,
+        succeeded: catalogue::BACKUP_DONE,
+        failed: catalogue::BACKUP_FAILED,
+        has_hooks: true,
+        ..EndRules::TRANSFER
+    };
+}
+
+impl JobRequest for BackupJob {
+    fn about(&self) -> About {
+        About { backup: Some(self.backup.clone()), ..About::on_drive(JobKind::Backup, self.drive.clone()) }
+    }
+
+    fn doing(&self) -> String {
+        format!("backing up \"{}\" to drive {}", self.backup, self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn conflict(&self) -> Conflict {
+        Conflict::Same("this backup to this drive is running already; watch it with butterdock watch")
+    }
+
+    fn check(&self, config: &Config) -> Result<(), Error> {
+        config.backup(&self.backup).map(drop).ok_or_else(|| Error::new(ErrorCode::NotFound, NO_SUCH_BACKUP))
+    }
+
+    fn set_accepted(&mut self) {
+        self.reservation.set_of_job();
+    }
+
+    fn end_rules(&self) -> &'static EndRules {
+        &Self::END
+    }
+
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
+        let Some(rule) = context.config.backup(&self.backup).cloned() else {
+            let failure = JobError::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
+            return Box::pin(runner.over(Ending::JobError(failure)));
+        };
+        let (sources, source_locks) = (context.sources.clone(), context.source_locks.clone());
+        let retention = context.retention.clone();
+        let manager = self.reservation.manager().clone();
+        let task = Backup { job: *self, rule, sources, source_locks, retention };
+        Box::pin(drive_job::run(task, runner, manager, context.writer_threads()))
+    }
+}
+
+const NO_SUCH_BACKUP: &str = "this backup no longer exists; butterdock backups lists the backups";
+
+/// A backup that runs.
+#[derive(Debug)]
+struct Backup {
+    job: BackupJob,
+    rule: BackupRule,
+    sources: Sources,
+    source_locks: SourceLocks,
+    retention: Retention,
 }
 
 /// What the worker is handed.
@@ -52,6 +119,14 @@ pub(in crate::jobs) struct Open {
 }
 
 impl DriveTask for Backup {
+    fn drive(&self) -> &DriveId {
+        &self.job.drive.id
+    }
+
+    fn into_reservation(self) -> DriveReservation {
+        self.job.reservation
+    }
+
     async fn work(
         &mut self,
         runner: &mut Runner,
@@ -81,7 +156,7 @@ impl DriveTask for Backup {
             share = self.source_locks.join(self.rule.name.as_str()) => share,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let task = task(&self.rule, source, (&context.manager, lease), self.writer_threads);
+        let task = task(&self.rule, source, (&context.manager, lease), context.writer_threads);
         let (time, stop) = self.retention.time(&self.rule, sides).await;
         let task = Task { time, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
         let before = task.pins.clone();
@@ -114,7 +189,7 @@ impl Backup {
         of: Option<Identity>,
         before: Vec<Mark>,
     ) -> Result<Task, String> {
-        let task = task(&self.rule, of, (&context.manager, lease), self.writer_threads)?;
+        let task = task(&self.rule, of, (&context.manager, lease), context.writer_threads)?;
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
 
@@ -128,16 +203,16 @@ impl Backup {
         expected: Option<Identity>,
     ) {
         let Heard { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
-        let (DriveContext { manager, drive }, name) = (context, self.rule.name.as_str());
+        let (DriveContext { manager, drive, .. }, name) = (context, self.rule.name.as_str());
         let as_recorded = has_parent && replaced.is_empty();
         if !replaced.is_empty()
             && let Err(error) = manager.replaced(drive, name, replaced).await
         {
-            return outcome.fail(super::drive_job::failure(error));
+            return outcome.fail(drive_job::failure(error));
         }
         let Some(learned) = learned else { return };
         if let Err(error) = manager.backed_up(drive, name, learned, as_recorded).await {
-            outcome.fail(super::drive_job::failure(error));
+            outcome.fail(drive_job::failure(error));
         }
         if let (None, Some(uuid)) = (expected, source) {
             let (sources, rule) = (self.sources.clone(), self.rule.clone());

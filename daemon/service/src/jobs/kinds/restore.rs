@@ -1,41 +1,86 @@
-//! Runs a restore of a snapshot from a drive into a volume.
+//! Restores a snapshot from a drive into a volume.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::ErrorCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::drive_job::{DriveContext, DriveTask};
-use super::receive::{no_descriptor, reach};
-use super::{Outcome, Runner, RunnerEvent, other_than};
+use super::drive_job::{self, DriveContext, DriveTask};
+use super::receive::{check, no_descriptor, reach};
+use super::{JobContext, JobRequest, JobRun};
 use crate::backups::{Identity, find};
+use crate::config::Config;
 use crate::dir_handle::DirHandle;
-use crate::drives::Lease;
+use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
 use crate::jobs::job::JobError;
+use crate::jobs::runner::{Outcome, Runner, RunnerEvent, other_than};
+use crate::types::{Error, ErrorCode, JobKind};
 use crate::volumes::{Destination, Place, Volume};
 use crate::worker::Order;
 
 /// Timeout for finding the snapshot on the drive.
 const FINDING: Duration = Duration::from_secs(30);
 
-/// A snapshot on a drive, and where it goes.
+/// A snapshot on a drive, and the volume that it is restored into.
 #[derive(Debug)]
-pub(in crate::jobs) struct Restore {
-    pub(in crate::jobs) snapshot: Identity,
-    pub(in crate::jobs) volume: Arc<Volume>,
-    /// The directory that it was asked for.
-    pub(in crate::jobs) place: Place,
-    /// The name of the subvolume instead of the snapshot's.
-    pub(in crate::jobs) name: Option<Vec<u8>>,
-    /// How many threads write data; one for each core where nothing is said.
-    pub(in crate::jobs) writer_threads: Option<usize>,
+pub(crate) struct RestoreJob {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    /// The uuid of the snapshot on the drive.
+    pub snapshot: Identity,
+    pub volume: Arc<Volume>,
+    /// The volume's directory at the time of the request.
+    pub place: Place,
+    /// The subvolume's name instead of the snapshot's.
+    pub name: Option<Vec<u8>>,
+    pub uid: u32,
 }
 
-impl DriveTask for Restore {
+impl JobRequest for RestoreJob {
+    fn about(&self) -> About {
+        let volume = Some(self.volume.rule.name.clone());
+        About { volume, ..About::on_drive(JobKind::Restore, self.drive.clone()) }
+    }
+
+    fn doing(&self) -> String {
+        format!("restoring into \"{}\" from drive {}", self.volume.rule.name, self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn volume(&self) -> Option<&Arc<Volume>> {
+        Some(&self.volume)
+    }
+
+    fn check(&self, config: &Config) -> Result<(), Error> {
+        check(&self.volume, config)
+    }
+
+    fn set_accepted(&mut self) {
+        self.reservation.set_of_job();
+    }
+
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
+        let manager = self.reservation.manager().clone();
+        Box::pin(drive_job::run(*self, runner, manager, context.writer_threads()))
+    }
+}
+
+impl DriveTask for RestoreJob {
+    fn drive(&self) -> &DriveId {
+        &self.drive.id
+    }
+
+    fn into_reservation(self) -> DriveReservation {
+        self.reservation
+    }
+
     async fn work(
         &mut self,
         runner: &mut Runner,
@@ -69,8 +114,11 @@ impl DriveTask for Restore {
             }
         };
         let copy = directory.try_clone().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
-        let order =
-            Order::Restore { name: self.name.clone(), writer_threads: self.writer_threads, shared: lease.shared("") };
+        let order = Order::Restore {
+            name: self.name.clone(),
+            writer_threads: context.writer_threads,
+            shared: lease.shared(""),
+        };
         let outcome = runner.work(order, [snapshot, copy].into(), &directory).await;
         if let Some(shared) = outcome.heard.restored
             && let Err(error) = context.manager.restored(&context.drive, shared).await

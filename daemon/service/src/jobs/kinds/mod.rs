@@ -1,0 +1,116 @@
+//! The kinds of jobs. Each is one module with one type, its request, which implements [`JobRequest`].
+//!
+//! A new kind is such a module, its order in the worker's protocol, and the method that requests it.
+
+mod backup;
+mod drive_job;
+mod import;
+mod receive;
+mod remove;
+mod restore;
+mod verify;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::about::About;
+use super::class::JobClass;
+use super::job::Total;
+use super::outcome::EndRules;
+use super::retention::Retention;
+use super::runner::Runner;
+use super::sources::Sources;
+use crate::config::Config;
+use crate::source_locks::SourceLocks;
+use crate::types::Error;
+use crate::volumes::Volume;
+
+pub(crate) use backup::BackupJob;
+pub(super) use backup::{Open, is_remembered, open as open_places, task};
+pub(crate) use import::ImportJob;
+pub(super) use import::open as open_folder;
+pub(crate) use receive::{ReceiveJob, no_such_volume};
+pub(super) use receive::{no_descriptor, open as open_volume};
+pub(crate) use remove::RemoveJob;
+pub(crate) use restore::RestoreJob;
+pub(crate) use verify::VerifyJob;
+
+/// A request for a job, and all that distinguishes its kind from others.
+pub(crate) trait JobRequest: fmt::Debug + Send {
+    /// Its kind, and its volume, drive or backup.
+    fn about(&self) -> About;
+
+    /// What it does, for the journal: "verifying drive …".
+    fn doing(&self) -> String;
+
+    /// The user who requests it; 0 also for what a plug begins.
+    fn uid(&self) -> u32;
+
+    /// The class whose limits it counts against.
+    fn class(&self) -> JobClass {
+        JobClass::of_drive(self.uid())
+    }
+
+    /// The number of bytes to come, as far as it is known before the job begins.
+    fn total(&self) -> Total {
+        Total::UNKNOWN
+    }
+
+    /// The volume that it writes to.
+    fn volume(&self) -> Option<&Arc<Volume>> {
+        None
+    }
+
+    /// The unfinished jobs beside which it is refused.
+    fn conflict(&self) -> Conflict {
+        Conflict::Never
+    }
+
+    /// Checks that its subject is still configured as it was when it was requested.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn check(&self, config: &Config) -> Result<(), Error>;
+
+    /// It was accepted as a job.
+    fn set_accepted(&mut self) {}
+
+    /// The meaning of its end.
+    fn end_rules(&self) -> &'static EndRules {
+        &EndRules::TRANSFER
+    }
+
+    /// Runs it to its end, which `runner` reports once.
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun;
+}
+
+/// A running job.
+pub(crate) type JobRun = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The unfinished jobs beside which a request is refused as `Busy`, with the sentence for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    /// It waits for its turn.
+    Never,
+    /// A job about the same.
+    Same(&'static str),
+    /// Any job on the same drive or volume.
+    Any(&'static str),
+}
+
+/// What the scheduler gives to a job that begins.
+#[derive(Debug)]
+pub(crate) struct JobContext<'s> {
+    pub(in crate::jobs) config: &'s Config,
+    pub(in crate::jobs) sources: &'s Sources,
+    pub(in crate::jobs) source_locks: &'s SourceLocks,
+    pub(in crate::jobs) retention: &'s Retention,
+}
+
+impl JobContext<'_> {
+    /// The number of threads that write data; the worker's default if None.
+    fn writer_threads(&self) -> Option<usize> {
+        self.config.worker.writer_threads.map(usize::from)
+    }
+}

@@ -1,0 +1,82 @@
+//! Makes a drive safe to unplug.
+
+use super::drive_job::failure;
+use super::{Conflict, JobContext, JobRequest, JobRun};
+use crate::config::Config;
+use crate::drives::{Condition, DriveManager};
+use crate::jobs::about::{About, AboutDrive};
+use crate::jobs::class::JobClass;
+use crate::jobs::entry::{Ending, Why};
+use crate::jobs::outcome::EndRules;
+use crate::jobs::runner::{Runner, RunnerEvent, other_than};
+use crate::types::{Error, JobKind};
+
+/// A drive to be made safe to unplug.
+#[derive(Debug)]
+pub(crate) struct RemoveJob {
+    pub manager: DriveManager,
+    pub drive: AboutDrive,
+    pub uid: u32,
+}
+
+const END: EndRules = EndRules { left: |_, _| "the drive is not safe to unplug yet".to_owned(), ..EndRules::TRANSFER };
+
+impl JobRequest for RemoveJob {
+    fn about(&self) -> About {
+        About::on_drive(JobKind::Remove, self.drive.clone())
+    }
+
+    fn doing(&self) -> String {
+        format!("making drive {} safe to unplug", self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn class(&self) -> JobClass {
+        JobClass::Remove
+    }
+
+    fn conflict(&self) -> Conflict {
+        Conflict::Any("a job uses the drive; wait until it has ended, or cancel it first")
+    }
+
+    fn check(&self, _config: &Config) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn end_rules(&self) -> &'static EndRules {
+        &END
+    }
+
+    /// A release cannot be taken back, so that a cancelled job waits for its end; a stopping service does not.
+    fn run(self: Box<Self>, mut runner: Runner, _context: &JobContext<'_>) -> JobRun {
+        Box::pin(async move {
+            let removal = self.manager.safely_remove(&self.drive.id);
+            tokio::pin!(removal);
+            let mut known = None;
+            let ending = loop {
+                tokio::select! {
+                    done = &mut removal => match done {
+                        Ok(condition) => {
+                            if condition != Condition::Sound {
+                                runner.tell(RunnerEvent::Noted(condition.sentence().to_owned())).await;
+                            }
+                            break Ending::Reported(None);
+                        }
+                        Err(error) => break Ending::JobError(failure(error)),
+                    },
+                    why = other_than(&mut runner.stop, known) => match why {
+                        Why::Stopping => break Ending::Killed,
+                        Why::Cancelled | Why::Unmounted | Why::Pulled | Why::Stream(_) => {
+                            known = Some(why);
+                            runner.tell(RunnerEvent::Writing).await;
+                        }
+                    },
+                }
+            };
+            runner.over(ending).await;
+        })
+    }
+}
