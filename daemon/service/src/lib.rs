@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod config;
 mod configured;
+mod destinations;
 mod device;
 mod dir_handle;
 pub mod drives;

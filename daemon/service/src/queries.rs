@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::backups;
+use crate::destinations::{Destination as _, DriveDestination, close, no_descriptor};
 use crate::drives::DriveId;
 use crate::jobs::Estimated;
 use crate::service::Service;
@@ -28,13 +29,16 @@ impl Service {
         let manager = &self.0.manager;
         let backups = manager.remembered(&drive);
         let lease = manager.lease(&drive).await?;
+        let destination =
+            DriveDestination::of(&lease).map_err(|error| Error::new(ErrorCode::Failed, no_descriptor(&error)))?;
         let read = move || {
-            let found = backups::on_drive(lease.root(), &backups);
-            (lease, found)
+            let found = destination.list(&backups);
+            (lease, destination, found)
         };
         // A task of its own: a drive that answers after the timeout is released as well.
         let listing = tokio::spawn(async move {
-            let (lease, found) = spawn_blocking(read).await?;
+            let (lease, destination, found) = spawn_blocking(read).await?;
+            close(Box::new(destination)).await;
             lease.close().await;
             Ok(found)
         });
@@ -113,7 +117,7 @@ impl Service {
         let lease = manager.lease(id).await;
         for backup in backups {
             let estimated = match (&lease, manager.rule(&backup.name)) {
-                (Ok(lease), Some((rule, worker))) => jobs.estimate(manager, lease, rule, worker).await,
+                (Ok(lease), Some((rule, worker))) => jobs.estimate((manager, id, lease), rule, worker).await,
                 (Err(error), _) => Err(error.clone()),
                 // Withdrawn since it was asked for.
                 (Ok(_), None) => continue,

@@ -29,6 +29,7 @@ const SERVICE: Table = &[
     ("clock", &["catalogue", "durable"]),
     ("config", &["backups", "configured"]),
     ("configured", &[]),
+    ("destinations", &["backups", "dir_handle", "drives", "types", "volumes", "worker"]),
     ("device", &["types"]),
     ("dir_handle", &[]),
     (
@@ -58,6 +59,7 @@ const SERVICE: Table = &[
             "catalogue",
             "clock",
             "config",
+            "destinations",
             "dir_handle",
             "drives",
             "durable",
@@ -73,7 +75,7 @@ const SERVICE: Table = &[
     ("lib", &[]),
     ("mounts", &["config", "drives", "jobs", "supervisor", "volumes", "worker"]),
     ("policy", &["config", "device", "enrolment"]),
-    ("queries", &["backups", "drives", "jobs", "service", "types"]),
+    ("queries", &["backups", "destinations", "drives", "jobs", "service", "types"]),
     ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),
     (
         "service",

@@ -1,12 +1,10 @@
-//! Opens the source and the destination of a backup, to pass them to the worker. Blocks while a drive blocks: call it
-//! on a thread for which callers wait only up to a timeout.
+//! Opens the source of a backup and the folder for its snapshots, to pass them to the worker. Blocks while their drive
+//! blocks: call it on a thread for which callers wait only up to a timeout.
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-
-use butterdock_worker::backups::make_beneath;
 
 use super::folder;
 use crate::configured;
@@ -21,23 +19,12 @@ impl fmt::Display for Closed {
     }
 }
 
-/// The descriptors of a backup's order: the source's directory, the folder for its snapshots, and `folder` below the root of
-/// the drive. The folders are made where they are missing, that beside the source as a subvolume.
-pub(crate) fn open(
-    source: &Path,
-    snapshots: &Path,
-    drive: BorrowedFd<'_>,
-    folder: &Path,
-) -> Result<Vec<OwnedFd>, Closed> {
-    let closed = |what, next| move |error| Closed(format!("the {what} cannot be opened: {error}; {next}"));
+/// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing.
+pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd), Closed> {
     let from = open_source(source)?;
     let beside = folder::open(from.as_fd(), source, snapshots)
         .map_err(|why| Closed(format!("the folder for snapshots {why}")))?;
-    let to = make_beneath(drive, folder).map_err(closed(
-        "folder on the drive",
-        "rename the file that has this name, or correct `folder` in butterdock.toml",
-    ))?;
-    Ok(vec![from, beside, to])
+    Ok((from, beside))
 }
 
 /// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
@@ -74,13 +61,12 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_reported_with_what_to_do() {
-        let drive = tempfile::tempdir().expect("a folder");
-        let root = OwnedFd::from(std::fs::File::open(drive.path()).expect("opened"));
-        let open = |source, snapshots| open(source, snapshots, root.as_fd(), Path::new("home")).expect_err("closed");
-        let missing = open(Path::new("/nonexistent/x"), drive.path());
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = |source, snapshots| open(source, snapshots).expect_err("closed");
+        let missing = open(Path::new("/nonexistent/x"), folder.path());
         assert!(missing.to_string().starts_with("the source cannot be opened: No such file"), "{missing}");
         // No subvolume can be made here.
-        let missing = open(drive.path(), &Path::new("/proc").join("snapshots"));
+        let missing = open(folder.path(), &Path::new("/proc").join("snapshots"));
         assert!(missing.to_string().contains("correct `snapshots` in butterdock.toml"), "{missing}");
     }
 }

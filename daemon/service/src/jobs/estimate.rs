@@ -7,10 +7,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::kinds::{Open, is_remembered, no_descriptor, open_places, task};
+use super::kinds::{Open, is_remembered, open_places, task};
 use crate::backups::{BackupEvent, Why};
 use crate::config::{BackupRule, WorkerRule};
-use crate::drives::{DriveManager, Lease};
+use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, no_descriptor};
+use crate::drives::{DriveId, DriveManager, Lease};
 use crate::worker::{Order, Report, WorkerError, public_of_backup};
 
 /// The source and the drive have so long to answer when they are opened.
@@ -40,16 +41,17 @@ impl Jobs {
     /// The source or the drive cannot be opened, or does not answer.
     pub(crate) async fn estimate(
         &self,
-        manager: &DriveManager,
-        lease: &Lease,
+        (manager, drive, lease): (&DriveManager, &DriveId, &Lease),
         rule: BackupRule,
         worker: WorkerRule,
     ) -> Result<Estimated, Error> {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
-        let root = lease.root().try_clone_to_owned().map_err(|error| failed(no_descriptor(&error).public))?;
+        let destination = DriveDestination::of(lease).map_err(|error| failed(no_descriptor(&error)))?;
+        let records = DriveRecords { manager, drive, lease };
         let (named, sources) = (rule.clone(), self.queries.sources.clone());
-        let here = (manager.machine(), is_remembered(lease, &rule));
-        let opening = timeout(OPENING, spawn_blocking(move || open_places(&named, &sources, &root, here)));
+        let here = (records.machine(), is_remembered(&records, &rule));
+        let open = move || open_places(&named, &sources, Box::new(destination), here);
+        let opening = timeout(OPENING, spawn_blocking(open));
         let Open { source, places, sides, .. } = match opening.await {
             Ok(Ok(opened)) => opened.map_err(failed)?,
             Ok(Err(_)) | Err(_) => {
@@ -57,7 +59,7 @@ impl Jobs {
                 return Err(Error::new(ErrorCode::DeviceGone, text));
             }
         };
-        let mut task = task(&rule, source, (manager, lease), worker.writer_threads.map(usize::from)).map_err(failed)?;
+        let mut task = task(&rule, source, &records, worker.writer_threads.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
         let (told, error) = self

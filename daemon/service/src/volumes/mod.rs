@@ -1,21 +1,21 @@
 //! The volumes: where they are, whether they are usable now, and their free space.
 //!
-//! * `destination` opens a volume's directory, and checks the descriptor, not the path.
+//! * `open_volume` opens a volume's directory, and checks the descriptor, not the path.
 //! * `mounts` waits for the kernel's notification of a mount or unmount; it does not poll.
 //! * `volume` is one configured volume and its last known state. Checking it can block while its drive blocks, so
 //!   callers wait only up to a timeout.
 //! * `volume_thread` is the thread for that: one for each volume, for checking, opening and listing.
 //! * `subvolumes` lists the received subvolumes.
 
-mod destination;
 mod mounts;
+mod open_volume;
 mod subvolumes;
 mod volume;
 mod volume_thread;
 
-pub(crate) use destination::{Destination, open};
-pub use destination::{Place, Unusable};
 pub(crate) use mounts::Mounts;
+pub(crate) use open_volume::{OpenVolume, open};
+pub use open_volume::{Place, Unusable};
 pub use subvolumes::Subvolume;
 pub use volume::{Seen, Volume};
 pub use volume_thread::Unanswered;

@@ -8,7 +8,7 @@ use crate::types::SUBVOLUMES_MAX;
 use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::{Error as Fault, names, roots, subvolume};
 
-use super::Destination;
+use super::OpenVolume;
 
 /// A subvolume in a volume's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +36,11 @@ pub struct Subvolume {
 ///
 /// # Errors
 /// The directory cannot be read.
-pub(super) fn list(destination: &Destination, until: Instant) -> Result<Vec<Subvolume>, Fault> {
+pub(super) fn list(volume: &OpenVolume, until: Instant) -> Result<Vec<Subvolume>, Fault> {
     let mut found = Vec::new();
-    for name in names::entries_where(destination, |name| !name.to_bytes().starts_with(HIDDEN))? {
+    for name in names::entries_where(volume, |name| !name.to_bytes().starts_with(HIDDEN))? {
         // One that goes away while it is looked at is not there.
-        if let Ok(Some(one)) = look(destination, &name) {
+        if let Ok(Some(one)) = look(volume, &name) {
             found.push(one);
         }
         if found.len() >= SUBVOLUMES_MAX || Instant::now() >= until {
@@ -56,12 +56,12 @@ const HIDDEN: &[u8] = b".butterdock-";
 /// `BTRFS_ROOT_SUBVOL_RDONLY` of the root's flags.
 const READ_ONLY: u64 = 1;
 
-fn look(destination: &Destination, name: &CStr) -> Result<Option<Subvolume>, Fault> {
-    let stat = file::stat_at(destination, name)?;
+fn look(volume: &OpenVolume, name: &CStr) -> Result<Option<Subvolume>, Fault> {
+    let stat = file::stat_at(volume, name)?;
     if !stat.is_dir() || !subvolume::is_root(&stat) {
         return Ok(None);
     }
-    let fd = file::openat_new(destination, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+    let fd = file::openat_new(volume, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     let info = subvolume::info(&fd)?;
     Ok(Some(Subvolume {
         name: name.to_bytes().to_vec(),

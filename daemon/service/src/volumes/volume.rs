@@ -7,7 +7,7 @@ use nix::sys::statvfs::fstatvfs;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
-use super::destination::{Destination, Place, Unusable, open};
+use super::open_volume::{OpenVolume, Place, Unusable, open};
 use super::subvolumes::{Subvolume, list};
 use super::volume_thread::{Unanswered, VolumeThread};
 use crate::config::VolumeRule;
@@ -105,7 +105,7 @@ impl Volume {
     ///
     /// # Errors
     /// There was no answer within `patience`; within, why it cannot be received into.
-    pub(crate) async fn open(&self, patience: Duration) -> Result<Result<Destination, Unusable>, Unanswered> {
+    pub(crate) async fn open(&self, patience: Duration) -> Result<Result<OpenVolume, Unusable>, Unanswered> {
         let rule = self.rule.clone();
         self.lane.run(patience, move || open(&rule)).await
     }

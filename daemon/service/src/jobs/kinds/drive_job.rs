@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::types::{Error, ErrorCode};
 use tokio::time::timeout;
 
-use crate::dir_handle::DirHandle;
+use crate::destinations::{Destination, close};
 use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease};
 use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::JobError;
@@ -36,13 +36,13 @@ pub(super) trait DriveTask: Send {
     /// The reservation that keeps the drive mounted for it.
     fn into_reservation(self) -> DriveReservation;
 
-    /// Has a worker do it. Answers with the directory that the worker wrote to, which is swept after it.
+    /// Has a worker do it. Answers with the place that the worker wrote to, which is closed after it.
     fn work(
         &mut self,
         runner: &mut Runner,
         context: &DriveContext,
         lease: &Lease,
-    ) -> impl Future<Output = Result<(Outcome, DirHandle), Ending>> + Send;
+    ) -> impl Future<Output = Result<(Outcome, Box<dyn Destination>), Ending>> + Send;
 }
 
 /// Runs it to its end, reported once. The drive is released before.
@@ -77,7 +77,7 @@ pub(super) async fn run<T: DriveTask>(
             return lease.close().await;
         }
         Ok((outcome, place)) => {
-            place.close().await;
+            close(place).await;
             Ok(outcome)
         }
         Err(ending) => Err(ending),

@@ -13,13 +13,15 @@ use super::receive::{check, no_descriptor, reach};
 use super::{JobContext, JobRequest, JobRun};
 use crate::backups::beneath;
 use crate::config::Config;
+use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveReservation, Lease};
 use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
-use crate::jobs::runner::{Outcome, Runner, RunnerEvent, other_than};
+use crate::jobs::job::JobError;
+use crate::jobs::runner::{Outcome, Runner, other_than};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::volumes::{Destination, Place, Volume};
+use crate::volumes::{Place, Volume};
 use crate::worker::Order;
 
 /// Timeout for opening a folder on the drive.
@@ -89,22 +91,22 @@ impl DriveTask for ImportJob {
         runner: &mut Runner,
         context: &DriveContext,
         lease: &Lease,
-    ) -> Result<(Outcome, DirHandle), Ending> {
-        let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
-        runner.tell(RunnerEvent::Opened(mount)).await;
+    ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
+        let mut destination = reach(runner, &self.volume, self.place).await?;
         let folder = tokio::select! {
             folder = open(lease, self.folder.clone()) => folder.map_err(|error| Ending::JobError(failure(error)))?,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let copy = directory.try_clone().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
+        let place = destination.receive(None);
+        let place = place.map_err(|text| Ending::JobError(JobError::plain(ErrorCode::Failed, text)))?;
         let order = Order::Import {
             only: self.only.clone(),
             verify: self.verify,
             asked_by: self.uid,
             writer_threads: context.writer_threads,
         };
-        let outcome = runner.work(order, [folder, copy].into(), &directory).await;
-        Ok((outcome, directory))
+        let outcome = runner.work(order, [folder, place].into(), &destination).await;
+        Ok((outcome, Box::new(destination)))
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{JobContext, JobRequest, JobRun};
 use crate::config::{Config, VolumeName};
+use crate::destinations::{self, Destination as _, VolumeDestination};
 use crate::jobs::about::About;
 use crate::jobs::class::JobClass;
 use crate::jobs::entry::Ending;
@@ -15,7 +16,7 @@ use crate::jobs::runner::{Outcome, Runner, RunnerEvent, other_than};
 use crate::jobs::stream_limit::StreamLimit;
 use crate::types::{Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
-use crate::volumes::{Destination, Place, Unanswered, Volume};
+use crate::volumes::{OpenVolume, Place, Unanswered, Volume};
 use crate::worker::{Handed, Order};
 
 /// Timeout for opening the volume's directory: longer than any list of its subvolumes takes, so that repeated listings block
@@ -73,11 +74,10 @@ impl JobRequest for ReceiveJob {
         let writer_threads = context.writer_threads();
         Box::pin(async move {
             let Self { volume, place, uid, input, name, verify, force_decompress, strict_parent, .. } = *self;
-            let Destination { directory, mount, .. } = match reach(&mut runner, &volume, place).await {
+            let mut destination = match reach(&mut runner, &volume, place).await {
                 Ok(destination) => destination,
                 Err(ending) => return runner.over(ending).await,
             };
-            runner.tell(RunnerEvent::Opened(mount)).await;
             let order = Order::Receive {
                 name,
                 verify,
@@ -89,11 +89,14 @@ impl JobRequest for ReceiveJob {
                 unrecorded_if_roots: false,
                 quarantined: true,
             };
-            let outcome = match directory.try_clone() {
-                Ok(copy) => runner.work(order, Handed { stream: Some(input), places: vec![copy] }, &directory).await,
-                Err(error) => Outcome::failure(no_descriptor(&error)),
+            let outcome = match destination.receive(None) {
+                Ok(place) => {
+                    let handed = Handed { stream: Some(input), places: vec![place] };
+                    runner.work(order, handed, &destination).await
+                }
+                Err(text) => Outcome::failure(JobError::plain(ErrorCode::Failed, text)),
             };
-            runner.end(outcome, directory).await;
+            runner.end(outcome, Box::new(destination)).await;
         })
     }
 }
@@ -109,15 +112,18 @@ pub(crate) fn no_such_volume(name: &str) -> Error {
     Error::new(ErrorCode::NotFound, format!("there is no volume{name}; butterdock volumes lists the volumes"))
 }
 
-/// Opens the volume's directory, when it is the one that was asked for; or how the job ended instead.
-pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) -> Result<Destination, Ending> {
+/// Opens the volume for a job, if its directory is the one of the request; or how the job ended instead.
+pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) -> Result<VolumeDestination, Ending> {
     let opened = tokio::select! {
         opened = open(volume) => opened,
         // After a cancel, do not wait for a drive that does not respond.
         _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
     };
     match opened {
-        Ok(destination) if destination.place == place => Ok(destination),
+        Ok(open) if open.place == place => {
+            runner.tell(RunnerEvent::Opened(open.mount)).await;
+            Ok(VolumeDestination::new(open))
+        }
         Ok(_another) => Err(Ending::JobError(another(volume))),
         Err(failure) => Err(Ending::JobError(failure)),
     }
@@ -125,12 +131,11 @@ pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) ->
 
 /// The process has as many descriptors open as it may.
 pub(in crate::jobs) fn no_descriptor(error: &std::io::Error) -> JobError {
-    let text = format!("cannot start a worker ({error}); wait until other jobs have ended, then start the job again");
-    JobError::plain(ErrorCode::Failed, text)
+    JobError::plain(ErrorCode::Failed, destinations::no_descriptor(error))
 }
 
-/// What is there now was not there when the job was asked for: most often the drive was unmounted, and what lies below its
-/// mount point is seen.
+/// The directory is another one than at the request: usually the drive was unmounted, which uncovers the directory below its
+/// mount point.
 fn another(volume: &Volume) -> JobError {
     let text = format!(
         "the filesystem or directory of the volume \"{}\" has changed since the request; mount the right drive and \
@@ -141,7 +146,7 @@ fn another(volume: &Volume) -> JobError {
 }
 
 /// Opens the volume's directory.
-pub(in crate::jobs) async fn open(volume: &Volume) -> Result<Destination, JobError> {
+pub(in crate::jobs) async fn open(volume: &Volume) -> Result<OpenVolume, JobError> {
     let failure = |error: ErrorCode, why: &dyn std::fmt::Display| {
         JobError::plain(error, format!("cannot receive into the volume \"{}\": {why}", volume.rule.name))
     };

@@ -12,14 +12,15 @@ use super::receive::{check, no_descriptor, reach};
 use super::{JobContext, JobRequest, JobRun};
 use crate::backups::{Identity, find};
 use crate::config::Config;
+use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveReservation, Lease};
 use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
 use crate::jobs::job::JobError;
-use crate::jobs::runner::{Outcome, Runner, RunnerEvent, other_than};
+use crate::jobs::runner::{Outcome, Runner, other_than};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::volumes::{Destination, Place, Volume};
+use crate::volumes::{Place, Volume};
 use crate::worker::Order;
 
 /// Timeout for finding the snapshot on the drive.
@@ -86,9 +87,8 @@ impl DriveTask for RestoreJob {
         runner: &mut Runner,
         context: &DriveContext,
         lease: &Lease,
-    ) -> Result<(Outcome, DirHandle), Ending> {
-        let Destination { directory, mount, .. } = reach(runner, &self.volume, self.place).await?;
-        runner.tell(RunnerEvent::Opened(mount)).await;
+    ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
+        let mut destination = reach(runner, &self.volume, self.place).await?;
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let uuid = self.snapshot;
         let finding = timeout(FINDING, spawn_blocking(move || find(root.as_fd(), uuid)));
@@ -113,19 +113,20 @@ impl DriveTask for RestoreJob {
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }
         };
-        let copy = directory.try_clone().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
+        let place = destination.receive(None);
+        let place = place.map_err(|text| Ending::JobError(JobError::plain(ErrorCode::Failed, text)))?;
         let order = Order::Restore {
             name: self.name.clone(),
             writer_threads: context.writer_threads,
             shared: lease.shared(""),
         };
-        let outcome = runner.work(order, [snapshot, copy].into(), &directory).await;
+        let outcome = runner.work(order, [snapshot, place].into(), &destination).await;
         if let Some(shared) = outcome.heard.restored
             && let Err(error) = context.manager.restored(&context.drive, shared).await
         {
             let text = "the snapshot is restored, but the next restore of a later snapshot will be a full one";
             tracing::warn!(butterdock_job = %runner.id, "cannot record the restored snapshot: {error}; {text}");
         }
-        Ok((outcome, directory))
+        Ok((outcome, Box::new(destination)))
     }
 }

@@ -6,6 +6,7 @@ use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::no_descriptor;
 use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::config::Config;
+use crate::destinations::{Destination, DriveDestination};
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveReservation, Lease};
 use crate::jobs::about::{About, AboutDrive};
@@ -75,10 +76,10 @@ impl DriveTask for VerifyJob {
         runner: &mut Runner,
         _context: &DriveContext,
         lease: &Lease,
-    ) -> Result<(Outcome, DirHandle), Ending> {
+    ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
         let no_descriptor = |error: std::io::Error| Ending::JobError(no_descriptor(&error));
         let root = DirHandle::from(lease.root().try_clone_to_owned().map_err(no_descriptor)?);
-        let place = root.try_clone().map_err(no_descriptor)?;
+        let place = DriveDestination::new(root.try_clone().map_err(no_descriptor)?);
         let mut outcome = runner.work(Order::Verify, [root].into(), &place).await;
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
@@ -92,7 +93,7 @@ impl DriveTask for VerifyJob {
                 (None, None) => {}
             }
         }
-        Ok((outcome, place))
+        Ok((outcome, Box::new(place)))
     }
 }
 

@@ -2,7 +2,6 @@
 //! incomplete subvolumes. `follow` handles the worker from its first report to its last.
 
 mod follow;
-mod prune;
 
 pub(super) use follow::{Heard, other_than};
 
@@ -20,7 +19,7 @@ use super::job::JobError;
 use super::kinds::open_volume;
 use super::outcome::Leftovers;
 use super::stream_limit::{StreamExcess, StreamLimit};
-use crate::dir_handle::DirHandle;
+use crate::destinations::{Destination, VolumeDestination, close};
 use crate::volumes::Volume;
 use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
 use follow::Followed;
@@ -30,7 +29,7 @@ const GOING: Duration = Duration::from_secs(3);
 /// not so long where its drive was pulled, on which nothing can be waited for;
 const PULLED: Duration = Duration::from_secs(1);
 /// killed then in any case, so long again, after which it counts as stuck.
-const KILLED: Duration = Duration::from_secs(1);
+pub(super) const KILLED: Duration = Duration::from_secs(1);
 /// Timeout for a sweep; then its worker is killed, and the next receive sweeps.
 const SWEEPING: Duration = Duration::from_secs(3);
 
@@ -94,10 +93,9 @@ pub(super) struct ToScheduler {
 }
 
 impl Runner {
-    /// Has a worker carry out the order, to its end, and sweeps the directory `place` after one that did not.
-    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &DirHandle) -> Outcome {
-        // The descriptors are the worker's alone from here: the writer of a pipe has to see that nobody reads any more as
-        // soon as the worker does not.
+    /// Has a worker carry out the order to its end. If it does not, deletes what it left on the destination.
+    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &dyn Destination) -> Outcome {
+        // The descriptors are the worker's alone from here: the writer of a pipe must get EPIPE when the worker ends.
         let subject = order.subject();
         let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
@@ -140,16 +138,16 @@ impl Runner {
 
     /// Tells how it ended. Where the kernel holds the worker the job is over, and its place is given back when the worker
     /// is gone.
-    pub(super) async fn end(self, outcome: Outcome, place: DirHandle) {
+    pub(super) async fn end(self, outcome: Outcome, place: Box<dyn Destination>) {
         let Outcome { ending, left, stuck, heard: _ } = outcome;
         let Some(mut worker) = stuck else {
-            place.close().await;
+            close(place).await;
             return self.tell(RunnerEvent::Over { ending, left, held: false }).await;
         };
         self.tell(RunnerEvent::Over { ending, left, held: true }).await;
         worker.gone().await;
-        self.sweep(&place).await;
-        place.close().await;
+        self.sweep(&*place).await;
+        close(place).await;
         self.tell(RunnerEvent::Gone).await;
     }
 
@@ -177,7 +175,7 @@ impl Runner {
 
     /// The kernel holds the worker. What it told of its end stands: a subvolume that is durable is not made undone by a
     /// process that lingers.
-    async fn outlast(&self, mut worker: Worker, place: &DirHandle, followed: Followed) -> Outcome {
+    async fn outlast(&self, mut worker: Worker, place: &dyn Destination, followed: Followed) -> Outcome {
         worker.kill();
         let Followed { told, writing, naming, heard } = followed;
         let is_gone = timeout(KILLED, worker.gone()).await.is_ok();
@@ -200,7 +198,7 @@ impl Runner {
     }
 
     /// Answers whether nothing hidden is left.
-    async fn sweep(&self, place: &DirHandle) -> bool {
+    async fn sweep(&self, place: &dyn Destination) -> bool {
         if self.is_pulled() {
             // There is nothing to sweep on any more.
             return false;
@@ -246,13 +244,12 @@ impl Outcome {
 /// A sentence for the log.
 pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(), String> {
     let destination = open_volume(volume).await.map_err(|failure| failure.message)?;
-    sweep_open(spawner, &destination.directory, Priority::default()).await
+    sweep_open(spawner, &VolumeDestination::new(destination), Priority::default()).await
 }
 
-async fn sweep_open(spawner: &Spawner, place: &DirHandle, priority: Priority) -> Result<(), String> {
-    let copy = place.try_clone().map_err(|error| error.to_string())?;
-    let mut worker =
-        spawner.worker(worker::Order::Sweep, [copy].into(), priority).await.map_err(|error| error.to_string())?;
+async fn sweep_open(spawner: &Spawner, place: &dyn Destination, priority: Priority) -> Result<(), String> {
+    let (order, handed) = place.delete().map_err(|error| error.to_string())?;
+    let mut worker = spawner.worker(order, handed, priority).await.map_err(|error| error.to_string())?;
     let sweep = async {
         while let Some(report) = worker.next().await {
             if let Report::Ended { error, .. } = report {

@@ -8,6 +8,8 @@ use butterdock_fixtures::{Asks, Fuse};
 use tokio::runtime::Builder;
 
 use super::*;
+use crate::destinations::DriveDestination;
+use crate::dir_handle::DirHandle;
 
 const SOON: Duration = Duration::from_secs(30);
 const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written":0,"encoded_writes":0,"fallback_writes":0,"plain_writes":0,"clones":0,"files":0},"error":null}}"#;
@@ -41,10 +43,11 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         let (id, limit, priority) = (Uuid::new_v4(), None, Priority::default());
         let mut runner = Runner { id, limit, priority, spawner, scheduler, stop };
         let folder = || DirHandle::from(OwnedFd::from(File::open("/").expect("the root")));
-        let outcome = timeout(SOON, runner.work(worker::Order::Verify, [folder()].into(), &folder())).await;
+        let place = || -> Box<dyn Destination> { Box::new(DriveDestination::new(folder())) };
+        let outcome = timeout(SOON, runner.work(worker::Order::Verify, [folder()].into(), &*place())).await;
         let outcome = outcome.expect("a worker that has told is not waited for without end");
         assert!(outcome.is_stuck(), "{outcome:?}");
-        let ending = tokio::spawn(runner.end(outcome, folder()));
+        let ending = tokio::spawn(runner.end(outcome, place()));
         let over = next(&mut told).await;
         let RunnerEvent::Over { ending: Ending::Reported(None), left, held: true } = over else { panic!("{over:?}") };
         assert_eq!(left, Leftovers::default());

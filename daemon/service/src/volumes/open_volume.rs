@@ -11,7 +11,7 @@ use crate::dir_handle::DirHandle;
 
 /// A directory on btrfs, open.
 #[derive(Debug)]
-pub(crate) struct Destination {
+pub(crate) struct OpenVolume {
     pub directory: DirHandle,
     /// What it is.
     pub place: Place,
@@ -56,7 +56,7 @@ pub enum Unusable {
 ///
 /// # Errors
 /// Why it cannot be received into.
-pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
+pub(crate) fn open(rule: &VolumeRule) -> Result<OpenVolume, Unusable> {
     let found = configured::find(&rule.path).and_then(|found| found.directory().map_err(configured::Error::Io));
     let folder = found.map_err(|error| match error {
         configured::Error::Link => Unusable::Link,
@@ -79,10 +79,10 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<Destination, Unusable> {
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
     let place = Place { fsid, subvolume, inode: facts.stx_ino };
     let mount = mounts::unique_id(&folder);
-    Ok(Destination { directory: folder.into(), place, mount })
+    Ok(OpenVolume { directory: folder.into(), place, mount })
 }
 
-impl AsFd for Destination {
+impl AsFd for OpenVolume {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }

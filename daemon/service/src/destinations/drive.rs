@@ -1,0 +1,107 @@
+//! An enrolled drive as a destination.
+
+use std::io;
+use std::os::fd::AsFd as _;
+
+use butterdock_btrfs::Error as Fault;
+
+use super::{BackupFolder, BackupRecords, Destination, Space, copy};
+use crate::backups::{
+    Backups, Identity, Known, Learned, Mark, OnDrive, SharedSnapshot, choose, make_beneath, on_drive,
+};
+use crate::dir_handle::DirHandle;
+use crate::drives::{DriveId, DriveManager, Lease};
+use crate::types::Error;
+use crate::worker::{Handed, Order};
+
+/// The top directory of a mounted drive. A lease keeps the drive mounted meanwhile.
+#[derive(Debug)]
+pub(crate) struct DriveDestination {
+    top: DirHandle,
+    folder: Option<DirHandle>,
+}
+
+impl DriveDestination {
+    /// Of a mounted drive.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub(crate) fn of(lease: &Lease) -> io::Result<Self> {
+        Ok(Self::new(lease.root().try_clone_to_owned()?.into()))
+    }
+
+    pub(crate) fn new(top: DirHandle) -> Self {
+        Self { top, folder: None }
+    }
+
+    fn received(&self) -> &DirHandle {
+        self.folder.as_ref().unwrap_or(&self.top)
+    }
+}
+
+impl Destination for DriveDestination {
+    fn list(&self, remembered: &Backups) -> Result<Vec<OnDrive>, Fault> {
+        on_drive(self.top.as_fd(), remembered)
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        Space::of(&self.top)
+    }
+
+    fn receive(&mut self, backup: Option<&BackupFolder<'_>>) -> Result<DirHandle, String> {
+        if let Some(backup) = backup {
+            let BackupFolder { path, backup, machine, is_remembered } = *backup;
+            let path = choose(self.top.as_fd(), path, backup, machine, is_remembered).map_err(|fault| {
+                format!("cannot list the snapshots on the drive: {fault}; check the drive and its cable (dmesg)")
+            })?;
+            let folder = make_beneath(self.top.as_fd(), &path).map_err(|error| {
+                let next = "rename the file that has this name, or correct `folder` in butterdock.toml";
+                format!("the folder on the drive cannot be opened: {error}; {next}")
+            })?;
+            self.folder = Some(folder.into());
+        }
+        copy(self.received())
+    }
+
+    fn delete(&self) -> io::Result<(Order, Handed)> {
+        Ok((Order::Sweep, [self.received().try_clone()?].into()))
+    }
+
+    fn into_directories(self: Box<Self>) -> Vec<DirHandle> {
+        self.folder.into_iter().chain([self.top]).collect()
+    }
+}
+
+/// The records of the enrolment of a drive.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DriveRecords<'l> {
+    pub(crate) manager: &'l DriveManager,
+    pub(crate) drive: &'l DriveId,
+    pub(crate) lease: &'l Lease,
+}
+
+impl BackupRecords for DriveRecords<'_> {
+    fn machine(&self) -> Identity {
+        self.manager.machine()
+    }
+
+    fn known(&self, backup: &str) -> Result<(Known, bool), String> {
+        self.lease.known(backup)
+    }
+
+    fn shared(&self, backup: &str) -> Vec<SharedSnapshot> {
+        self.lease.shared(backup)
+    }
+
+    fn pins(&self, backup: &str) -> Result<Vec<Mark>, String> {
+        self.manager.pins(backup)
+    }
+
+    async fn backed_up(&self, backup: &str, learned: Learned, as_recorded: bool) -> Result<(), Error> {
+        self.manager.backed_up(self.drive, backup, learned, as_recorded).await
+    }
+
+    async fn replaced(&self, backup: &str, there: Vec<Identity>) -> Result<(), Error> {
+        self.manager.replaced(self.drive, backup, there).await
+    }
+}

@@ -1,0 +1,124 @@
+//! Backs up a source to a drive. `run` does it, for any destination.
+
+mod run;
+#[cfg(test)]
+mod tests;
+
+use super::drive_job::{self, DriveContext, DriveTask};
+use super::receive::no_descriptor;
+use super::{Conflict, JobContext, JobRequest, JobRun};
+use crate::catalogue;
+use crate::config::{BackupRule, Config};
+use crate::destinations::{Destination, DriveDestination, DriveRecords};
+use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::jobs::about::{About, AboutDrive};
+use crate::jobs::entry::Ending;
+use crate::jobs::job::JobError;
+use crate::jobs::outcome::EndRules;
+use crate::jobs::retention::Retention;
+use crate::jobs::runner::{Outcome, Runner};
+use crate::jobs::sources::Sources;
+use crate::source_locks::SourceLocks;
+use crate::types::{Error, ErrorCode, JobKind};
+use crate::worker::public_of_backup;
+use run::BackupRun;
+
+pub(in crate::jobs) use run::{Open, is_remembered, open, task};
+
+/// A configured backup, and the drive that it goes to.
+#[derive(Debug)]
+pub(crate) struct BackupJob {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    /// Its name in the configuration.
+    pub backup: String,
+    pub uid: u32,
+}
+
+impl BackupJob {
+    pub(in crate::jobs) const END: EndRules = EndRules {
+        public: |error| public_of_backup(error.kind, error.command, error.byte, error.cause),
+        has_cause: true,
+        succeeded: catalogue::BACKUP_DONE,
+        failed: catalogue::BACKUP_FAILED,
+        has_hooks: true,
+        ..EndRules::TRANSFER
+    };
+}
+
+impl JobRequest for BackupJob {
+    fn about(&self) -> About {
+        About { backup: Some(self.backup.clone()), ..About::on_drive(JobKind::Backup, self.drive.clone()) }
+    }
+
+    fn doing(&self) -> String {
+        format!("backing up \"{}\" to drive {}", self.backup, self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn conflict(&self) -> Conflict {
+        Conflict::Same("this backup to this drive is running already; watch it with butterdock watch")
+    }
+
+    fn check(&self, config: &Config) -> Result<(), Error> {
+        config.backup(&self.backup).map(drop).ok_or_else(|| Error::new(ErrorCode::NotFound, NO_SUCH_BACKUP))
+    }
+
+    fn set_accepted(&mut self) {
+        self.reservation.set_of_job();
+    }
+
+    fn end_rules(&self) -> &'static EndRules {
+        &Self::END
+    }
+
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
+        let Some(rule) = context.config.backup(&self.backup).cloned() else {
+            let failure = JobError::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
+            return Box::pin(runner.over(Ending::JobError(failure)));
+        };
+        let (sources, source_locks) = (context.sources.clone(), context.source_locks.clone());
+        let retention = context.retention.clone();
+        let manager = self.reservation.manager().clone();
+        let task = Backup { job: *self, rule, sources, source_locks, retention };
+        Box::pin(drive_job::run(task, runner, manager, context.writer_threads()))
+    }
+}
+
+const NO_SUCH_BACKUP: &str = "this backup no longer exists; butterdock backups lists the backups";
+
+/// A backup that runs.
+#[derive(Debug)]
+struct Backup {
+    job: BackupJob,
+    rule: BackupRule,
+    sources: Sources,
+    source_locks: SourceLocks,
+    retention: Retention,
+}
+
+impl DriveTask for Backup {
+    fn drive(&self) -> &DriveId {
+        &self.job.drive.id
+    }
+
+    fn into_reservation(self) -> DriveReservation {
+        self.job.reservation
+    }
+
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        context: &DriveContext,
+        lease: &Lease,
+    ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
+        let destination = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
+        let Self { rule, sources, source_locks, retention, .. } = self;
+        let records = &DriveRecords { manager: &context.manager, drive: &context.drive, lease };
+        let run = BackupRun { rule, sources, source_locks, retention, records, writer_threads: context.writer_threads };
+        run.run(runner, Box::new(destination)).await
+    }
+}

@@ -1,0 +1,278 @@
+//! One run of a backup: opens the source and the destination, has a worker transfer, records what it learned, and prunes
+//! beside the source.
+
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, Mark, Task, TaskTime};
+use crate::config::BackupRule;
+use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
+use crate::dir_handle::DirHandle;
+use crate::jobs::entry::Ending;
+use crate::jobs::job::JobError;
+use crate::jobs::kinds::drive_job::failure;
+use crate::jobs::retention::{Retention, Sides};
+use crate::jobs::runner::{Heard, KILLED, Outcome, Runner, RunnerEvent, other_than};
+use crate::jobs::sources::Sources;
+use crate::source_locks::{Exclusive, SourceLocks};
+use crate::types::ErrorCode;
+use crate::worker::{Order, Report, Worker};
+
+/// Timeout for opening the source and the destination.
+const OPENING: Duration = Duration::from_secs(30);
+/// Timeout for pruning; the next backup deletes the rest.
+const PRUNING: Duration = Duration::from_secs(60);
+
+/// A backup that runs, to any destination.
+#[derive(Debug)]
+pub(super) struct BackupRun<'b, R> {
+    pub(super) rule: &'b BackupRule,
+    pub(super) sources: &'b Sources,
+    pub(super) source_locks: &'b SourceLocks,
+    pub(super) retention: &'b Retention,
+    pub(super) records: &'b R,
+    /// The number of threads that write data; the worker's default if None.
+    pub(super) writer_threads: Option<usize>,
+}
+
+impl<R: BackupRecords> BackupRun<'_, R> {
+    /// Runs it. Answers with the destination, which is swept and closed after it.
+    pub(super) async fn run(
+        &self,
+        runner: &mut Runner,
+        destination: Box<dyn Destination>,
+    ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
+        let Open { source, places, sides, folder, destination, space } = self.open(runner, destination).await?;
+        if let Some(Space { size, free }) = space {
+            tracing::info!(butterdock_job = %runner.id, "{free} of {size} bytes are free on the destination");
+        }
+        // Shared until the destination's pins are recorded: only then is it known which snapshots are needed.
+        let share = tokio::select! {
+            share = self.source_locks.join(self.rule.name.as_str()) => share,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        let task = self.task(source);
+        let (time, stop) = self.retention.time(self.rule, sides).await;
+        let task = Task { time, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
+        let before = task.pins.clone();
+        let mut outcome = runner.work(Order::Backup(task), places.into(), &*destination).await;
+        self.record(runner, &mut outcome, source).await;
+        // A worker that the kernel holds may still be at the source.
+        let is_done = matches!(outcome.ending, Ending::Reported(None)) && outcome.heard.made && !outcome.is_stuck();
+        if let (true, Some(alone)) = (is_done, share.release()) {
+            match self.pruning(outcome.heard.source, before) {
+                Ok(task) => {
+                    runner.prune(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
+                }
+                Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
+            }
+        }
+        self.retention.remember(self.rule, sides, std::mem::take(&mut outcome.heard.listings)).await;
+        if let Some(stop) = stop {
+            runner.tell(RunnerEvent::Noted(stop.to_string())).await;
+        }
+        Ok((outcome, destination))
+    }
+
+    async fn open(&self, runner: &mut Runner, destination: Box<dyn Destination>) -> Result<Open, Ending> {
+        let (rule, sources, records) = (self.rule.clone(), self.sources.clone(), self.records);
+        let here = (records.machine(), is_remembered(records, &rule));
+        let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, destination, here)));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        match opened {
+            Ok(Ok(Ok(open))) => Ok(open),
+            Ok(Ok(Err(text))) => Err(failed(ErrorCode::Failed, text)),
+            Ok(Err(error)) => Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
+            Err(_late) => {
+                let text = "the source or the drive does not respond; check both and their cables (dmesg)";
+                Err(failed(ErrorCode::DeviceGone, text.to_owned()))
+            }
+        }
+    }
+
+    fn task(&self, source: Option<Identity>) -> Result<Task, String> {
+        task(self.rule, source, self.records, self.writer_threads)
+    }
+
+    /// The order to prune the source with this uuid; `before` are the pins at the start of the job.
+    fn pruning(&self, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
+        let task = self.task(of)?;
+        Ok(Task { pins: and_before(task.pins, before), ..task })
+    }
+
+    /// Records what the destination needs for the next increment, durably, before the job succeeds; and which snapshots were
+    /// replaced, also if the job failed: the next one does not expect them.
+    async fn record(&self, runner: &Runner, outcome: &mut Outcome, expected: Option<Identity>) {
+        let Heard { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
+        let name = self.rule.name.as_str();
+        let as_recorded = has_parent && replaced.is_empty();
+        if !replaced.is_empty()
+            && let Err(error) = self.records.replaced(name, replaced).await
+        {
+            return outcome.fail(failure(error));
+        }
+        let Some(learned) = learned else { return };
+        if let Err(error) = self.records.backed_up(name, learned, as_recorded).await {
+            outcome.fail(failure(error));
+        }
+        if let (None, Some(uuid)) = (expected, source) {
+            let (sources, rule) = (self.sources.clone(), self.rule.clone());
+            let written = spawn_blocking(move || sources.remember(&rule, uuid)).await;
+            if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                tracing::warn!(butterdock_job = %runner.id, "cannot record the identity of the source: {error}");
+            }
+        }
+    }
+}
+
+impl Runner {
+    /// Has a worker prune in `folder`, beside the source, of which this job has exclusive use. The job's result is known: an
+    /// error is logged. The worker's list of snapshots goes into `listings`.
+    async fn prune(&mut self, task: Task, folder: DirHandle, alone: Exclusive, listings: &mut Listings) {
+        let mut worker = match self.spawner.worker(Order::Prune(task), [folder].into(), self.priority).await {
+            Ok(worker) => worker,
+            Err(error) => return self.not_pruned(&format!("cannot start a worker ({error})")),
+        };
+        let mut stop = self.stop.clone();
+        let ended = tokio::select! {
+            ended = timeout(PRUNING, self.hear_pruning(&mut worker, listings)) => {
+                ended.unwrap_or(Some("it takes too long".to_owned()))
+            }
+            _why = other_than(&mut stop, None) => Some("the job was cancelled".to_owned()),
+        };
+        let Some(text) = ended else { return };
+        self.not_pruned(&text);
+        worker.kill();
+        if timeout(KILLED, worker.gone()).await.is_err() {
+            // It hangs in the kernel. While it may still delete, no other job reads the snapshots.
+            tokio::spawn(async move {
+                worker.gone().await;
+                drop(alone);
+            });
+        }
+    }
+
+    /// Returns the error, if any.
+    async fn hear_pruning(&self, worker: &mut Worker, listings: &mut Listings) -> Option<String> {
+        while let Some(report) = worker.next().await {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "other messages are not needed here")]
+            match report {
+                Report::Ended { error, .. } => {
+                    worker.gone().await;
+                    return error.map(|error| error.message);
+                }
+                Report::Backup(BackupEvent::Seen { drive, snapshots, last }) => listings.hear(drive, &snapshots, last),
+                Report::Warning(_) => self.tell(RunnerEvent::Report(report)).await,
+                _other => {}
+            }
+        }
+        Some("the worker ended without a result".to_owned())
+    }
+
+    fn not_pruned(&self, why: &str) {
+        let text = "the backup is done, but old snapshots beside the source may remain";
+        tracing::warn!(butterdock_job = %self.id, "{text}: {why}; the next backup tries again");
+    }
+}
+
+/// Keeps what was needed before the backup as well: a drive that was unplugged too early may lack what it has confirmed. If
+/// that is too much for an order, what is needed now comes first.
+fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
+    for mark in before {
+        if !pins.contains(&mark) {
+            pins.push(mark);
+        }
+    }
+    pins.truncate(MOST_PINS);
+    pins
+}
+
+/// The worker's order.
+pub(in crate::jobs) fn task(
+    rule: &BackupRule,
+    source: Option<Identity>,
+    records: &impl BackupRecords,
+    writer_threads: Option<usize>,
+) -> Result<Task, String> {
+    let name = rule.name.as_str();
+    let (known, adopt) = records.known(name)?;
+    Ok(Task {
+        name: name.as_bytes().to_vec(),
+        source,
+        keep: rule.keep,
+        protect: rule.protect.as_secs(),
+        pins: records.pins(name)?,
+        last: known.newest().map(|newest| newest.mark().there),
+        machine: records.machine(),
+        sources: known.sources,
+        shared: records.shared(name),
+        adopt,
+        writer_threads,
+        dry_run: false,
+        time: TaskTime::default(),
+    })
+}
+
+/// Whether the records have a run of this backup.
+pub(in crate::jobs) fn is_remembered(records: &impl BackupRecords, rule: &BackupRule) -> bool {
+    // A record that cannot be read ends the backup before the transfer.
+    records.known(rule.name.as_str()).is_ok_and(|(known, _)| known.newest().is_some())
+}
+
+/// The descriptors of a backup.
+#[derive(Debug)]
+pub(in crate::jobs) struct Open {
+    /// The recorded identity of the source.
+    pub(in crate::jobs) source: Option<Identity>,
+    /// For the worker: the source, the folder for its snapshots, the folder on the destination.
+    pub(in crate::jobs) places: Vec<DirHandle>,
+    /// The filesystems of the last two.
+    pub(in crate::jobs) sides: Sides,
+    /// The folder for snapshots once more, to prune it.
+    folder: DirHandle,
+    destination: Box<dyn Destination>,
+    /// That of the destination, if it is known.
+    space: Option<Space>,
+}
+
+/// Opens the source and the destination. Blocks while they do.
+pub(in crate::jobs) fn open(
+    rule: &BackupRule,
+    sources: &Sources,
+    mut destination: Box<dyn Destination>,
+    (machine, is_remembered): (Identity, bool),
+) -> Result<Open, String> {
+    let source = sources.of(rule).map_err(|error| {
+        format!("cannot read the recorded identity of the source: {error}; check the disk of the state directory")
+    })?;
+    let (from, beside) = backups::open(&rule.source, &rule.snapshots).map_err(|closed| closed.to_string())?;
+    let (from, beside) = (DirHandle::from(from), DirHandle::from(beside));
+    let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
+    let to = destination.receive(Some(&backup))?;
+    let space = destination.space().ok();
+    let folder = beside.try_clone().map_err(|error| no_descriptor(&error))?;
+    let sides = Sides::of(&folder, &to);
+    Ok(Open { source, places: vec![from, beside, to], sides, folder, destination, space })
+}
+
+fn failed(code: ErrorCode, text: String) -> Ending {
+    Ending::JobError(JobError::plain(code, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_pins_are_kept_beside_the_new_ones() {
+        let mark = |number: u8| Mark { here: Identity([1; 16]), there: Identity([number; 16]) };
+        assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
+        let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();
+        assert_eq!(and_before(now.clone(), vec![mark(1)]), now);
+    }
+}

@@ -1,0 +1,181 @@
+//! A backup to a drive and to a volume. A shell plays the worker: it logs each order, and answers.
+
+use std::fs::{self, File, Permissions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use butterdock_receive::{Counts, SubvolumeState};
+use butterdock_worker::protocol::Start;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use super::*;
+use crate::backups::{BackupEvent, Identity, Known, Learned, Mark, SharedSnapshot};
+use crate::clock::{Clock, ClockKeeper};
+use crate::destinations::{BackupRecords, VolumeDestination, close};
+use crate::dir_handle::DirHandle;
+use crate::volumes::{OpenVolume, Place};
+use crate::worker::{Order, Priority, Report, Spawner};
+
+/// Records in memory.
+#[derive(Debug, Default)]
+struct Remembered {
+    known: Mutex<Known>,
+}
+
+impl BackupRecords for Remembered {
+    fn machine(&self) -> Identity {
+        Identity([5; 16])
+    }
+
+    fn known(&self, _backup: &str) -> Result<(Known, bool), String> {
+        Ok((self.known.lock().expect("whole").clone(), false))
+    }
+
+    fn shared(&self, _backup: &str) -> Vec<SharedSnapshot> {
+        self.known.lock().expect("whole").shared.clone()
+    }
+
+    fn pins(&self, _backup: &str) -> Result<Vec<Mark>, String> {
+        Ok(self.known.lock().expect("whole").newest().map(SharedSnapshot::mark).into_iter().collect())
+    }
+
+    async fn backed_up(&self, _backup: &str, learned: Learned, _as_recorded: bool) -> Result<(), Error> {
+        self.known.lock().expect("whole").learn(learned);
+        Ok(())
+    }
+
+    async fn replaced(&self, _backup: &str, _there: Vec<Identity>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A source, a destination, and a worker that plays `script` after it has logged its order.
+struct Fixture {
+    folder: tempfile::TempDir,
+    rule: BackupRule,
+    sources: Sources,
+    source_locks: SourceLocks,
+    retention: Retention,
+    records: Remembered,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["source/snapshots", "destination", "state"] {
+            fs::create_dir_all(at(name)).expect("made");
+        }
+        fs::set_permissions(at("source/snapshots"), Permissions::from_mode(0o700))
+            .expect("root's; this test needs root");
+        let rule = BackupRule {
+            name: "home".to_owned().try_into().expect("a name"),
+            source: at("source"),
+            snapshots: at("source/snapshots"),
+            drives: Vec::new(),
+            folder: "home".into(),
+            keep: crate::backups::RetentionRule::default(),
+            protect: std::time::Duration::ZERO,
+            schedule: Default::default(),
+        };
+        let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
+        let (sources, retention) = (Sources::new(&at("state")), Retention::new(&at("state"), clock));
+        let (source_locks, records) = (SourceLocks::default(), Remembered::default());
+        Self { folder, rule, sources, source_locks, retention, records }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("orders")
+    }
+
+    /// The orders that workers got so far.
+    fn orders(&self) -> Vec<Order> {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str::<Start>(line).expect("an order").order).collect()
+    }
+
+    async fn run(&self, destination: Box<dyn Destination>, script: &str) -> Outcome {
+        let log = self.log();
+        let spawner = Spawner::playing(&format!(
+            "order=$(dd bs=65536 count=1 2>/dev/null); printf '%s\\n' \"$order\" >>{}\n{script}",
+            log.display()
+        ));
+        let (scheduler, mut events) = mpsc::channel(64);
+        let (_end, stop) = watch::channel(None);
+        let (id, limit, priority) = (Uuid::new_v4(), None, Priority::default());
+        let mut runner = Runner { id, limit, priority, spawner: Arc::new(spawner), scheduler, stop };
+        let heard = tokio::spawn(async move { while events.recv().await.is_some() {} });
+        let Self { rule, sources, source_locks, retention, records, .. } = self;
+        let run = BackupRun { rule, sources, source_locks, retention, records, writer_threads: None };
+        let (outcome, destination) = run.run(&mut runner, destination).await.expect("opened");
+        close(destination).await;
+        drop(runner);
+        heard.await.expect("no panic");
+        outcome
+    }
+}
+
+fn open(folder: &Path) -> DirHandle {
+    DirHandle::from(OwnedFd::from(File::open(folder).expect("opened")))
+}
+
+fn drive(folder: &Path) -> Box<dyn Destination> {
+    Box::new(DriveDestination::new(open(folder)))
+}
+
+fn volume(folder: &Path) -> Box<dyn Destination> {
+    let directory = open(folder);
+    Box::new(VolumeDestination::new(OpenVolume { directory, place: Place::nowhere(), mount: 0 }))
+}
+
+const BOTH: [fn(&Path) -> Box<dyn Destination>; 2] = [drive, volume];
+
+fn line(report: &Report) -> String {
+    format!("echo '{}' >&0; ", serde_json::to_string(report).expect("written"))
+}
+
+/// A worker whose backup succeeds, with a snapshot of this number.
+fn succeeds(number: u8) -> String {
+    let state = |uuid| SubvolumeState { uuid: [uuid; 16], ..SubvolumeState::default() };
+    let shared = SharedSnapshot { here: state(number), there: state(100 + number), time: 1 };
+    let learned = Learned { shared, sources: Vec::new(), lost: Vec::new() };
+    let source = Report::Backup(BackupEvent::Source { uuid: Identity([7; 16]) });
+    let pinned = Report::Backup(BackupEvent::Pinned { learned });
+    let ended = line(&Report::Ended { counts: Counts::default(), error: None });
+    format!("case $order in *prune*) ;; *) {}{};; esac; {ended}", line(&source), line(&pinned))
+}
+
+#[tokio::test]
+async fn privileged_the_next_backup_to_any_destination_is_an_increment() {
+    for to in BOTH {
+        let fixture = Fixture::new();
+        let place = fixture.folder.path().join("destination");
+        let outcome = fixture.run(to(&place), &succeeds(1)).await;
+        assert!(matches!(outcome.ending, Ending::Reported(None)), "{outcome:?}");
+        assert!(place.join("home").is_dir());
+        let orders = fixture.orders();
+        let [Order::Backup(first), Order::Prune(pruning)] = orders.as_slice() else { panic!("{orders:?}") };
+        assert_eq!((first.shared.len(), first.source, first.last), (0, None, None));
+        assert_eq!(pruning.pins.len(), 1, "what the destination has now is not deleted");
+        fixture.run(to(&place), &succeeds(2)).await;
+        let Some(Order::Backup(next)) = fixture.orders().into_iter().nth(2) else { panic!("no order") };
+        assert_eq!((next.shared.len(), next.source), (1, Some(Identity([7; 16]))));
+        assert_eq!(next.last, Some(Identity([101; 16])));
+    }
+}
+
+#[tokio::test]
+async fn privileged_a_killed_workers_leftovers_are_deleted_on_any_destination() {
+    for to in BOTH {
+        let fixture = Fixture::new();
+        let ended = line(&Report::Ended { counts: Counts::default(), error: None });
+        let script = format!("case $order in *sweep*) {ended};; *) kill -9 $$;; esac");
+        let outcome = fixture.run(to(&fixture.folder.path().join("destination")), &script).await;
+        assert!(matches!(outcome.ending, Ending::Killed), "{outcome:?}");
+        assert!(matches!(fixture.orders().as_slice(), [Order::Backup(_), Order::Sweep]), "{:?}", fixture.orders());
+        assert_eq!(fixture.records.known.lock().expect("whole").newest(), None);
+    }
+}
