@@ -6,12 +6,20 @@ and each case that another one depends on is there.
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 
 import jsonschema
 import kas
 import yaml
+
+# What butterdock-image has: busybox as openembedded-core configures it (no truncate, for example), systemd, btrfs-tools, ours.
+IN_THE_IMAGE = set(
+    "cat cp dd diff grep mkdir modprobe mount rm test touch umount"
+    " busctl systemctl udevadm"
+    " btrfs mkfs.btrfs butterdock butterdockd".split()
+)
 
 LAYER = Path(sys.argv[1]).resolve()
 ROOT = LAYER.parents[1]
@@ -27,8 +35,20 @@ def kas_file(path, schema):
     print(f"fits the schema: {path.relative_to(ROOT)}")
 
 
+def commands(tree):
+    """The programs that the cases run on the target."""
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("ask", "run")):
+            continue
+        for word in ast.walk(call.args[0]) if call.args else []:
+            if isinstance(word, ast.Constant) and isinstance(word.value, str) and word.value[:1].isalpha():
+                yield from (part.split()[0] for part in re.split(r"&&|\|\||\|", word.value))
+
+
 def cases(path):
     tree = ast.parse(path.read_text())
+    missing = set(commands(tree)) - IN_THE_IMAGE
+    assert not missing, f"{path}: {missing} are not in butterdock-image"
     known = {
         f"{path.stem}.{group.name}.{case.name}"
         for group in tree.body

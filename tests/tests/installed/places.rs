@@ -29,8 +29,9 @@ fn every_installable_file_is_in_the_manifest() -> Result<()> {
     for folder in ["daemon/data", "daemon/man", "dbus/data", "dbus/xml"] {
         for entry in fs::read_dir(shipped(folder))? {
             let name = entry?.file_name().into_string().unwrap_or_default();
-            // The list, what installs it, and what packages it.
-            let tool = folder == "daemon/data" && ["manifest", "install", "debian"].contains(&name.as_str());
+            // The list, the script that installs it, and what packages use.
+            let tools = ["manifest", "install", "notices", "debian"];
+            let tool = folder == "daemon/data" && tools.contains(&name.as_str());
             ensure!(tool || sources.contains(&format!("{folder}/{name}")), "{folder}/{name} is not in the manifest");
         }
     }
@@ -100,7 +101,7 @@ fn a_missing_program_is_named_by_install() -> Result<()> {
 #[test]
 fn the_shipped_scripts_are_understood_by_a_plain_shell() -> Result<()> {
     let folder = shipped("daemon/data");
-    for script in ["install", "debian/build", "debian/notices", "debian/postinst", "debian/postrm"] {
+    for script in ["install", "notices", "debian/build", "debian/postinst", "debian/postrm"] {
         let path = folder.join(script);
         let checked = std::process::Command::new("sh").arg("-n").arg(&path).status()?;
         ensure!(checked.success(), "{}", Path::new(&path).display());

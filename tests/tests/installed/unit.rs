@@ -67,6 +67,31 @@ fn the_unit_refuses_every_call_that_could_set_the_clock() -> Result<()> {
 }
 
 #[test]
+fn the_udev_rule_applies_again_after_var_is_mounted() -> Result<()> {
+    let text = fs::read_to_string(shipped("daemon/data/butterdock-udev-trigger.service"))?;
+    let has = |line: &str| text.lines().any(|one| one == line);
+    // The rule looks below /var/lib/butterdock. At boot udev sees drives before it is mounted.
+    for line in ["RequiresMountsFor=/var/lib/butterdock", "Type=oneshot", "WantedBy=multi-user.target"] {
+        ensure!(has(line), "no {line}");
+    }
+    let before = text.lines().find_map(|line| line.strip_prefix("Before=")).unwrap_or_default();
+    for unit in ["butterdockd.service", "udisks2.service"] {
+        ensure!(before.split(' ').any(|one| one == unit), "{unit} may see the drives first");
+    }
+    let trigger = text.lines().find(|line| line.contains("udevadm trigger")).context("a trigger")?;
+    // Of other devices it triggers none: a change event of a disk with a system on it is not needed.
+    for kind in ["btrfs", "crypto_LUKS"] {
+        ensure!(trigger.contains(&format!("--property-match=ID_FS_TYPE={kind}")), "{trigger}");
+    }
+    analyze(&[
+        "verify",
+        "--man=no",
+        shipped("daemon/data/butterdock-udev-trigger.service").to_str().context("UTF-8")?,
+    ])?;
+    Ok(())
+}
+
+#[test]
 fn nothing_in_the_unit_hides_the_services_mounts() -> Result<()> {
     // Each of them has systemd make a mount namespace, whose mounts nobody else sees (systemd.exec(5), "PrivateMounts=").
     let hides = [

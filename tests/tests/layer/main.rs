@@ -3,6 +3,7 @@
 
 mod crates;
 mod kernel;
+mod licences;
 mod machine;
 mod metadata;
 mod packages;

@@ -2,21 +2,16 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::shipped;
 use toml::Table;
 
 use super::metadata::Metadata;
 use super::{files, layer, name, recipe};
 
-/// The licences in use, by their SPDX names, and the checksum of the text that the core layer keeps of some.
-const LICENCES: [(&str, Option<&str>); 2] =
-    [("Apache-2.0", None), ("MIT", Some("${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302"))];
-
-fn all() -> Result<Vec<Metadata>> {
+/// Every recipe, append and include.
+pub(crate) fn all() -> Result<Vec<Metadata>> {
     let mut found = Vec::new();
     for path in files(&layer())? {
         if path.extension().is_some_and(|kind| ["bb", "bbappend", "inc"].iter().any(|one| kind == *one)) {
@@ -58,35 +53,6 @@ fn every_file_that_is_required_is_there() -> Result<()> {
             ensure!(place.exists(), "{}: {word} is missing", file.path.display());
         }
     }
-    Ok(())
-}
-
-#[test]
-fn licences_have_their_spdx_names_and_the_checksums_of_their_texts() -> Result<()> {
-    for file in all()? {
-        let kind = file.path.extension().context("a kind")?;
-        let licence = file.get("LICENSE");
-        if kind != "bb" {
-            ensure!(licence.is_empty(), "{}: a licence of its own", file.path.display());
-            continue;
-        }
-        let row = LICENCES.iter().find(|(name, _)| *name == licence);
-        let (_, common) = row.with_context(|| format!("{}: {licence} is no SPDX name", file.path.display()))?;
-        for address in file.get("LIC_FILES_CHKSUM").split_whitespace() {
-            let text = address.strip_prefix("file://").context("a file")?;
-            if text.starts_with("${COMMON_LICENSE_DIR}") {
-                ensure!(Some(text) == *common, "{}: {text}", file.path.display());
-                continue;
-            }
-            let (text, sum) = text.split_once(";md5=").context("a checksum")?;
-            let said = run(Command::new("md5sum").arg(shipped(text)), PATIENCE)?.success()?;
-            ensure!(said.out().starts_with(sum), "{}: {text} has {}", file.path.display(), said.out());
-        }
-    }
-    let workspace: Table = fs::read_to_string(shipped("Cargo.toml"))?.parse()?;
-    let package = &workspace["workspace"]["package"];
-    ensure!(package["license"].as_str() == Some(&recipe()?.get("LICENSE")), "Cargo.toml has another licence");
-    ensure!(recipe()?.get("LIC_FILES_CHKSUM").contains("file://LICENSE;"), "the licence of the source is not checked");
     Ok(())
 }
 
@@ -140,6 +106,62 @@ fn the_recipe_has_its_classes() -> Result<()> {
         }
         if file.text.contains("SRC_URI") && file.path.extension().is_some_and(|kind| kind == "bb") {
             ensure!(file.get("CVE_PRODUCT") == "butterdock", "{}: CVE_PRODUCT", file.path.display());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn paths_of_c_sources_are_mapped() -> Result<()> {
+    // do_package_qa [buildpaths] finds zstd's C sources, which are compiled below CARGO_HOME.
+    let map = recipe()?.get("DEBUG_PREFIX_MAP");
+    ensure!(map == "-ffile-prefix-map=${CARGO_HOME}=${TARGET_DBGSRC_DIR}", "{map}");
+    Ok(())
+}
+
+#[test]
+fn the_bus_is_the_distributions() -> Result<()> {
+    let needed = recipe()?.get("RDEPENDS:${PN}");
+    ensure!(needed.split(' ').any(|one| one == "${VIRTUAL-RUNTIME_dbus}"), "{needed}");
+    ensure!(!needed.split(' ').any(|one| one.starts_with("dbus")), "{needed}");
+    Ok(())
+}
+
+#[test]
+fn ptest_runs_the_tests_of_the_kernel_calls() -> Result<()> {
+    let recipe = recipe()?;
+    ensure!(recipe.words("inherit").contains(&"ptest-cargo"), "ptest-cargo is not inherited");
+    let flags = recipe.get("CARGO_BUILD_FLAGS:append");
+    ensure!(flags == "${CARGO_PACKAGES}", "{flags}");
+    let built = recipe.get("CARGO_PACKAGES");
+    ensure!(built == "--package butterdockd --package butterdock", "{built}");
+    let tested = recipe.get("CARGO_PACKAGES:task-compile-ptest-cargo");
+    ensure!(tested == "--package butterdock-btrfs", "{tested}");
+    // do_package_qa [buildpaths] refuses a test that has the path of its sources in it.
+    for path in files(&shipped("daemon/btrfs"))?.iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs"))
+    {
+        ensure!(!fs::read_to_string(path)?.contains("CARGO_MANIFEST_DIR"), "{} names its folder", path.display());
+    }
+    let needed = recipe.get("RDEPENDS:${PN}-ptest");
+    for tool in ["btrfs-tools", "util-linux-losetup", "util-linux-mount"] {
+        ensure!(needed.split_whitespace().any(|one| one == tool), "{tool} is missing");
+    }
+    Ok(())
+}
+
+#[test]
+fn packages_of_meta_oe_are_named_only_as_options() -> Result<()> {
+    for file in all()?.iter().filter(|file| !file.path.starts_with(layer().join("dynamic-layers"))) {
+        for one in file.assignments.iter().filter(|one| !one.name.starts_with("PACKAGECONFIG")) {
+            let installs = ["IMAGE_INSTALL", "RDEPENDS", "RRECOMMENDS"].iter().any(|name| one.name.starts_with(name));
+            for package in ["polkit", "cryptsetup"] {
+                ensure!(
+                    !installs || !one.value.contains(package),
+                    "{}: {} has {package}",
+                    file.path.display(),
+                    one.name
+                );
+            }
         }
     }
     Ok(())

@@ -3,8 +3,9 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use butterdock_tests::service::shipped;
 
-use super::layer;
+use super::{layer, recipe};
 
 /// The README's headings; yocto-check-layer wants a maintainer, patches and an address besides.
 const HEADINGS: [&str; 10] = [
@@ -28,6 +29,25 @@ fn the_readme_says_what_a_layer_s_must() -> Result<()> {
     }
     for word in ["patch", "@", "zstd", "externalsrc", "wrynose", "kas"] {
         ensure!(readme.contains(word), "no word of {word}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_kas_command_of_the_readme_builds_a_checkout() -> Result<()> {
+    let readme = fs::read_to_string(layer().join("README.md"))?.replace("\\\n", " ");
+    let commands: Vec<_> = readme.lines().filter(|line| line.contains("kas build ")).collect();
+    ensure!(commands.len() >= 2, "{commands:?}");
+    for command in commands {
+        let (before, files) = command.split_once("kas build ").unwrap_or_default();
+        for file in files.trim().split(':') {
+            let place = file.trim().strip_prefix("butterdock/").unwrap_or_default();
+            ensure!(shipped(place).is_file(), "{command}: there is no {file}");
+        }
+        // Without a release there is nothing to fetch.
+        let released = recipe()?.get("SRCREV").bytes().any(|digit| digit != b'0');
+        let checkout = files.contains("kas/checkout.yml") && before.contains("BUTTERDOCK_SOURCE=");
+        ensure!(released || checkout, "{command}");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::no_options;
+use butterdock_tests::service::{no_options, shipped};
 
 use butterdock_tests::docking::{Disk, DriveFixture};
 
@@ -75,6 +75,35 @@ fn udev_hides_only_enrolled_drives() -> Result<()> {
     let disk = Disk::attach(&image)?;
     fixture.one("a stranger again", |is| is.label == "Blue" && !is.enrolled)?;
     ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "it is forgotten");
+    Ok(())
+}
+
+/// Runs the commands of the unit that applies the rule once /var is mounted.
+fn run_udev_trigger_unit() -> Result<()> {
+    let unit = fs::read_to_string(shipped("daemon/data/butterdock-udev-trigger.service"))?;
+    let commands: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("ExecStart=-")).collect();
+    ensure!(!commands.is_empty(), "the unit runs nothing");
+    for command in commands {
+        let mut words = command.split(' ');
+        run(Command::new(words.next().unwrap_or_default()).args(words), PATIENCE)?.success()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_drive_seen_before_var_is_mounted_is_hidden_afterwards() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let other = Disk::attach(&fixture.image("b", "Other")?)?;
+    let uuid = fixture.one("the drive", |is| is.label == "Blue")?.is.filesystem_uuid.clone();
+    let others = fixture.one("the other", |is| is.label == "Other")?.is.filesystem_uuid.clone();
+    ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "the enrolments are not readable yet");
+    // What the mount of /var makes visible.
+    fs::create_dir_all(fixture.rig.join("state/udev"))?;
+    fs::write(fixture.rig.join("state/udev").join(&uuid), "")?;
+    run_udev_trigger_unit()?;
+    ensure!(is_left_alone(&properties(&disk, &uuid)?)?, "it is enrolled");
+    ensure!(!is_left_alone(&properties(&other, &others)?)?, "it is not enrolled");
     Ok(())
 }
 

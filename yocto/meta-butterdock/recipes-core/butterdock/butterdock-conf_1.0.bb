@@ -1,13 +1,13 @@
-SUMMARY = "Configuration that a product gives to butterdock"
-DESCRIPTION = "The maker's butterdock.toml, in /usr, below what an administrator \
-writes in /etc. A product has its own by a bbappend with another butterdock.toml, \
-and butterdock itself is not built again."
+SUMMARY = "Configuration of butterdock for a product"
+DESCRIPTION = "butterdock.toml in /usr; the administrator's file in /etc takes \
+precedence. A product replaces it with a bbappend that has its own butterdock.toml, \
+without rebuilding butterdock."
 HOMEPAGE = "https://github.com/butterdock/butterdock"
 BUGTRACKER = "https://github.com/butterdock/butterdock/issues"
 SECTION = "admin"
 CVE_PRODUCT = "butterdock"
 LICENSE = "MIT"
-# Not beside the file, because a product's own file would have to bring it too.
+# Not a file beside butterdock.toml, because each product would need a copy of it.
 # nooelint: oelint.var.licenseremotefile
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302"
 

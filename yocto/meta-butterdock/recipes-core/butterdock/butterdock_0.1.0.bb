@@ -2,51 +2,64 @@ SUMMARY = "Service that receives btrfs send streams and backs up to drives"
 SUMMARY:${PN}-cli = "Command line of butterdock"
 SUMMARY:${PN}-dev = "D-Bus interface of butterdock, as XML"
 DESCRIPTION = "butterdock recognises enrolled drives when they are plugged in, \
-sends to them as btrfs streams what changed since last time, and says when they \
-are safe to unplug. It has a D-Bus interface that other programs build on."
+sends the changes since the last backup to them as btrfs streams, and reports \
+when they are safe to unplug. Other programs use it through its D-Bus interface."
 HOMEPAGE = "https://github.com/butterdock/butterdock"
 BUGTRACKER = "https://github.com/butterdock/butterdock/issues"
 SECTION = "admin"
 CVE_PRODUCT = "butterdock"
-LICENSE = "Apache-2.0"
+# Apache-2.0 is butterdock's own; the others are those of the crates and of zstd's C library, which Cargo links statically.
+# /usr/share/butterdock/third-party has their notices.
+LICENSE = "Apache-2.0 & BSD-2-Clause & BSD-3-Clause & MIT & Unicode-3.0 & Zlib"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 
 DEPENDS = "udev"
 
 SRC_URI = "git://github.com/butterdock/butterdock.git;protocol=https;branch=main;tag=v${PV}"
-# The commit of the tag; README.md, "Releases", says when it is filled in.
+# The commit of the tag; README.md, "Releases", says when to set it.
 SRCREV = "0000000000000000000000000000000000000000"
 
 require butterdock-crates.inc
 
-inherit cargo cargo-update-recipe-crates pkgconfig systemd useradd bash-completion features_check
+inherit cargo cargo-update-recipe-crates pkgconfig systemd useradd bash-completion features_check ptest-cargo
 
-# systemd itself is not to be had without usrmerge, and the places of the units are those of a merged /usr.
+# systemd requires usrmerge, and units are installed in a merged /usr.
 REQUIRED_DISTRO_FEATURES = "systemd usrmerge"
 
-# Both are in meta-oe: dynamic-layers/openembedded-layer sets the default where that layer is there.
+# Both packages are in meta-oe. With that layer, dynamic-layers/openembedded-layer sets the default.
 PACKAGECONFIG ??= ""
 PACKAGECONFIG[polkit] = ",,,polkit"
 PACKAGECONFIG[cryptsetup] = ",,,cryptsetup"
 
-# The workspace has tests and libraries besides.
-CARGO_BUILD_FLAGS:append = " --package butterdockd --package butterdock"
+# The workspace also has libraries and tests. As ptest, only the tests of the kernel calls run: the others need files of the
+# source tree.
+CARGO_PACKAGES = "--package butterdockd --package butterdock"
+CARGO_PACKAGES:task-compile-ptest-cargo = "--package butterdock-btrfs"
+CARGO_BUILD_FLAGS:append = " ${CARGO_PACKAGES}"
 
-# Only the lock file of what is built: the fuzzers, which are not, have another.
+# zstd's C sources are compiled below CARGO_HOME, which the default does not map: without this, do_package_qa reports buildpaths.
+DEBUG_PREFIX_MAP += "-ffile-prefix-map=${CARGO_HOME}=${TARGET_DBGSRC_DIR}"
+
+# Only the lock file of the workspace: the fuzzers have another one and are not built.
 CARGO_LOCK_SRC_DIR = "${WORKDIR}/lock"
 do_update_crates:prepend() {
     install -D -m 0644 ${S}/Cargo.lock ${CARGO_LOCK_SRC_DIR}/Cargo.lock
 }
 
+do_compile:append() {
+    ${S}/daemon/data/notices ${CARGO_VENDORING_DIRECTORY} > ${B}/third-party
+}
+
 do_install() {
     oe_runmake -C ${S} install DESTDIR=${D} PREFIX=${prefix} SYSCONFDIR=${sysconfdir} \
         BUILT=${B}/target/${CARGO_TARGET_SUBDIR}
+    install -D -m 0644 ${B}/third-party ${D}${datadir}/${BPN}/third-party
 
-    # The example is documentation here: what a product configures is butterdock-conf, and /etc stays the administrator's.
+    # The example is documentation: a product sets its configuration in butterdock-conf, and /etc belongs to the administrator.
     install -D -m 0644 ${D}${sysconfdir}/butterdock/butterdock.toml ${D}${docdir}/${BPN}/butterdock.toml
     rm -r ${D}${sysconfdir}
 
-    # Its folder is polkit's.
+    # The folder belongs to polkit.
     if ${@bb.utils.contains('PACKAGECONFIG', 'polkit', 'false', 'true', d)}; then
         rm -r ${D}${datadir}/polkit-1/rules.d
     fi
@@ -70,12 +83,14 @@ FILES:${PN}-zsh-completion += "${datadir}/zsh"
 FILES:${PN}-fish-completion += "${datadir}/fish"
 FILES:${PN}-dev += "${datadir}/dbus-1/interfaces"
 
-SYSTEMD_SERVICE:${PN} = "butterdockd.service"
+SYSTEMD_SERVICE:${PN} = "butterdockd.service butterdock-udev-trigger.service"
 
 USERADD_PACKAGES = "${PN}"
-# That of sysusers.d, made with the image: /etc may be read-only when it boots.
+# The group of sysusers.d. It is made with the image, because /etc may be read-only at boot.
 GROUPADD_PARAM:${PN} = "--system butterdock"
 
-# btrfs-tools for mkfs.btrfs and for scrubbing.
-RDEPENDS:${PN} += "btrfs-tools butterdock-conf dbus"
+# btrfs-tools: the service runs mkfs.btrfs, an administrator `btrfs scrub`.
+RDEPENDS:${PN} += "${VIRTUAL-RUNTIME_dbus} btrfs-tools butterdock-conf"
 RDEPENDS:${PN}-cli += "${PN}"
+# The tests make btrfs filesystems on loop devices.
+RDEPENDS:${PN}-ptest += "btrfs-tools util-linux-losetup util-linux-mount"

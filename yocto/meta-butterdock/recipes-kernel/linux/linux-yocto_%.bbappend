@@ -1,4 +1,4 @@
-# Who only adds this layer gets the kernel that he had: the rest is read where DISTRO_FEATURES has butterdock.
-# The rule sees a space at the end where there is no feature.
+# Without butterdock in DISTRO_FEATURES this append changes nothing.
+# Without the feature, the line ends in a space; the rule complains about it.
 # nooelint: oelint.spaces.lineend
 require ${@bb.utils.contains('DISTRO_FEATURES', 'butterdock', 'linux-yocto-butterdock.inc', '', d)}

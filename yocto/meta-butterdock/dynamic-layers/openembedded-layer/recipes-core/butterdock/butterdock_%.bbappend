@@ -1,2 +1,2 @@
-# meta-oe is there. A weak default, so that a distribution or local.conf decides otherwise by `=`.
+# Read only if meta-oe is present. A weak default: a distribution or local.conf overrides it with `=`.
 PACKAGECONFIG ??= "cryptsetup ${@bb.utils.filter('DISTRO_FEATURES', 'polkit', d)}"

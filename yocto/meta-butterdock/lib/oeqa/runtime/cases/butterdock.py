@@ -3,7 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 #
-"""What must hold on a running butterdock-image; `bitbake -c testimage butterdock-image` runs it."""
+"""Tests of a running butterdock-image; the class testimage runs them."""
 
 from oeqa.core.decorator.data import skipIfNotFeature
 from oeqa.core.decorator.depends import OETestDepends
@@ -12,15 +12,15 @@ from oeqa.runtime.decorator.package import OEHasPackage
 
 NAME = "org.butterdock.Butterdock1"
 UNIT = "butterdockd.service"
-# Not /tmp: the service may have one of its own.
+# Not /tmp: a service with PrivateTmp= sees another one.
 ROOM = "/run/butterdock-test"
 
 
 class ButterdockTest(OERuntimeTestCase):
-    """The service, its command line, and one stream from one volume to another."""
+    """The service, its command line, and a stream that is received into a volume."""
 
     def ask(self, command):
-        """Runs a command that must succeed; its output."""
+        """Runs a command that must succeed, and returns its output."""
         status, output = self.target.run(command)
         self.assertEqual(status, 0, msg="%s\n%s" % (command, output))
         return output
@@ -33,7 +33,7 @@ class ButterdockTest(OERuntimeTestCase):
         self.assertEqual(self.ask("systemctl show -P BusName %s" % UNIT), NAME)
 
     @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
-    def test_bus_activates_it(self):
+    def test_bus_activates_the_service(self):
         self.ask("systemctl stop %s" % UNIT)
         self.ask("busctl call %s / org.freedesktop.DBus.Peer Ping" % NAME)
         self.assertEqual(self.ask("systemctl is-active %s" % UNIT), "active")
@@ -46,29 +46,37 @@ class ButterdockTest(OERuntimeTestCase):
         self.ask("butterdock --json volumes")
 
     @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
-    def test_configuration_is_sound(self):
+    def test_configuration_is_valid(self):
         self.ask("test -e /usr/lib/butterdock/butterdock.toml")
         self.ask("butterdockd check-config")
 
     @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
-    @skipIfNotFeature("read-only-rootfs", "the root is writable here")
-    def test_state_is_written_beside_a_read_only_root(self):
+    @skipIfNotFeature("read-only-rootfs", "the root is writable")
+    def test_state_is_writable_with_a_read_only_root(self):
         status, _ = self.target.run("touch /usr/lib/butterdock/written")
         self.assertNotEqual(status, 0, msg="the root filesystem could be written")
         self.ask("test -d /var/lib/butterdock")
         self.ask("touch /var/lib/butterdock/.written && rm /var/lib/butterdock/.written")
 
+    @OETestDepends(["butterdock.ButterdockTest.test_state_is_writable_with_a_read_only_root"])
+    @skipIfNotFeature("overlayfs-etc", "the machine does not set OVERLAYFS_ETC_DEVICE")
+    def test_changes_of_etc_are_kept_on_var(self):
+        self.ask("grep -q ' /var ext4 rw' /proc/mounts")
+        self.ask("grep -q '^[^ ]* /etc overlay .*upperdir=/var/overlay-etc/upper' /proc/mounts")
+        self.ask("mkdir -p /etc/butterdock")
+        self.ask("touch /etc/butterdock/.written && rm /etc/butterdock/.written")
+
     @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
     def test_group_for_the_appliance_exists(self):
         self.ask("grep -q '^butterdock:' /etc/group")
 
-    @OETestDepends(["butterdock.ButterdockTest.test_configuration_is_sound"])
+    @OETestDepends(["butterdock.ButterdockTest.test_configuration_is_valid"])
     @OEHasPackage(["btrfs-tools"])
     def test_stream_is_received(self):
         try:
             for name in ("from", "to"):
                 self.ask("mkdir -p %s/%s" % (ROOM, name))
-                self.ask("truncate -s 256M %s/%s.img" % (ROOM, name))
+                self.ask("dd if=/dev/zero of=%s/%s.img bs=1M count=0 seek=256" % (ROOM, name))
                 self.ask("mkfs.btrfs -q %s/%s.img" % (ROOM, name))
                 self.ask("mount -o loop,compress=zstd %s/%s.img %s/%s" % (ROOM, name, ROOM, name))
             self.ask("btrfs subvolume create %s/from/work" % ROOM)
@@ -82,6 +90,6 @@ class ButterdockTest(OERuntimeTestCase):
             self.target.run("rm -rf %s" % ROOM)
 
     @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
-    def test_kernel_has_what_it_needs(self):
+    def test_kernel_has_btrfs_and_landlock(self):
         self.ask("modprobe btrfs || grep -qw btrfs /proc/filesystems")
         self.assertIn("landlock", self.ask("cat /sys/kernel/security/lsm"))
