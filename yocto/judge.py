@@ -1,7 +1,7 @@
-"""judge.py LAYER: what needs kas or Python to be judged; `check` runs it.
+"""judge.py LAYER: checks that need kas or Python; `check` runs it.
 
-The kas files fit kas's own schema, and what they include and the layers they name are there. The runtime cases are Python,
-and each case that another one depends on is there.
+The kas files match kas's schema, and the files and layers that they name exist. The runtime cases are valid Python, depend only
+on cases that exist, and run only programs that are in the image.
 """
 
 import ast
@@ -14,7 +14,7 @@ import jsonschema
 import kas
 import yaml
 
-# What butterdock-image has: busybox as openembedded-core configures it (no truncate, for example), systemd, btrfs-tools, ours.
+# Programs of butterdock-image: busybox as openembedded-core configures it (without truncate), systemd, btrfs-tools, butterdock.
 IN_THE_IMAGE = set(
     "cat cp dd diff grep mkdir modprobe mount rm test touch umount"
     " busctl systemctl udevadm"
@@ -31,8 +31,8 @@ def kas_file(path, schema):
     for include in text["header"].get("includes", []):
         assert (ROOT / include).is_file(), f"{path}: {include} is missing"
     for name in text.get("repos", {}).get("butterdock", {}).get("layers", {}):
-        assert (ROOT / name / "conf/layer.conf").is_file(), f"{path}: {name} is no layer"
-    print(f"fits the schema: {path.relative_to(ROOT)}")
+        assert (ROOT / name / "conf/layer.conf").is_file(), f"{path}: {name} is not a layer"
+    print(f"matches the schema: {path.relative_to(ROOT)}")
 
 
 def commands(tree):

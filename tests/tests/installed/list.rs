@@ -1,4 +1,4 @@
-//! The manifest, read, and an installation made with it.
+//! The manifest, and a test installation.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,14 +30,14 @@ pub(crate) fn manifest() -> Result<Vec<Line>> {
     lines.map(read).collect()
 }
 
-/// A folder that is installed into, and what plays the built programs.
+/// A folder to install into, and files in place of the built programs.
 #[derive(Debug)]
 pub(crate) struct Installation {
     folder: tempfile::TempDir,
 }
 
 impl Installation {
-    /// Nothing is installed yet.
+    /// An empty folder.
     pub(crate) fn new() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         for line in manifest()? {
@@ -56,7 +56,7 @@ impl Installation {
         self.folder.path().join("root")
     }
 
-    /// Runs `make install` with these variables beside.
+    /// Runs `make install` with these additional variables.
     pub(crate) fn install(&self, more: &[&str]) -> Result<Finished> {
         let mut make = Command::new("make");
         make.arg("--no-print-directory").arg("-C").arg(shipped("")).arg("install").args(more);
@@ -64,7 +64,7 @@ impl Installation {
         run(&mut make, PATIENCE)
     }
 
-    /// Every installed file, by where it will be, with its mode.
+    /// Every installed file, by its path on the target, with its mode.
     pub(crate) fn files(&self) -> Result<BTreeMap<String, u32>> {
         let (root, mut files, mut folders) = (self.root(), BTreeMap::new(), vec![self.root()]);
         while let Some(folder) = folders.pop() {
@@ -74,7 +74,7 @@ impl Installation {
                 if facts.is_dir() {
                     folders.push(entry.path());
                 } else {
-                    ensure!(facts.is_file(), "{} is no file", entry.path().display());
+                    ensure!(facts.is_file(), "{} is not a file", entry.path().display());
                     let path = entry.path();
                     let place = path.strip_prefix(&root)?.to_str().context("UTF-8")?;
                     files.insert(format!("/{place}"), facts.permissions().mode() & 0o7777);

@@ -1,4 +1,4 @@
-//! What `make install` leaves behind, without root and without building anything.
+//! The files that `make install` installs, checked without root and without a build.
 
 mod catalogue;
 mod list;

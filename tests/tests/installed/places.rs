@@ -10,7 +10,7 @@ use butterdock_tests::service::shipped;
 use crate::list::{Installation, manifest, write};
 
 #[test]
-fn an_installation_leaves_what_the_manifest_lists_and_nothing_else() -> Result<()> {
+fn make_install_installs_exactly_the_manifest() -> Result<()> {
     let installation = Installation::new()?;
     installation.install(&[])?.success()?;
     let listed: BTreeMap<_, _> = manifest()?.into_iter().map(|line| (line.place, line.mode)).collect();
@@ -18,7 +18,7 @@ fn an_installation_leaves_what_the_manifest_lists_and_nothing_else() -> Result<(
     ensure!(installed == listed, "installed: {installed:#?}\nlisted: {listed:#?}");
     for line in manifest()?.iter().filter(|line| !line.source.starts_with("BUILT/")) {
         let source = fs::read_to_string(shipped(&line.source))?;
-        ensure!(installation.read(&line.place)? == source, "{} was changed on its way", line.place);
+        ensure!(installation.read(&line.place)? == source, "make install changed {}", line.place);
     }
     Ok(())
 }
@@ -40,7 +40,7 @@ fn every_installable_file_is_in_the_manifest() -> Result<()> {
 
 #[test]
 fn a_read_only_root_needs_nothing_outside_of_usr() -> Result<()> {
-    // The one file in /etc says nothing that is not so without it.
+    // The one file in /etc sets nothing.
     let elsewhere: Vec<_> = manifest()?.into_iter().filter(|line| !line.place.starts_with("/usr/")).collect();
     let [line] = &elsewhere[..] else { anyhow::bail!("{elsewhere:#?}") };
     ensure!(line.place == "/etc/butterdock/butterdock.toml", "{line:?}");
@@ -78,7 +78,7 @@ fn a_prefix_moves_all_of_usr_and_the_unit() -> Result<()> {
 }
 
 #[test]
-fn what_an_administrator_has_written_stays() -> Result<()> {
+fn make_install_keeps_the_administrators_configuration() -> Result<()> {
     let installation = Installation::new()?;
     let place = "/etc/butterdock/butterdock.toml";
     write(&installation.root().join(&place[1..]), "max_jobs = 1\n")?;
@@ -94,12 +94,12 @@ fn a_missing_program_is_named_by_install() -> Result<()> {
     fs::remove_file(installation.built().join("butterdockd"))?;
     let said = installation.install(&[])?;
     ensure!(said.code() != 0 && said.err().contains("butterdockd is missing: run `make build`"), "{}", said.err());
-    ensure!(!installation.root().join("usr/share/man").exists(), "it went on");
+    ensure!(!installation.root().join("usr/share/man").exists(), "it installed more files");
     Ok(())
 }
 
 #[test]
-fn the_shipped_scripts_are_understood_by_a_plain_shell() -> Result<()> {
+fn a_posix_shell_parses_the_shipped_scripts() -> Result<()> {
     let folder = shipped("daemon/data");
     for script in ["install", "notices", "debian/build", "debian/postinst", "debian/postrm"] {
         let path = folder.join(script);

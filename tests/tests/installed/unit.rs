@@ -1,4 +1,4 @@
-//! The unit, as systemd judges it without running.
+//! The units, checked by systemd's tools.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use butterdock_tests::rig::{PATIENCE, run};
 use butterdock_tests::service::shipped;
 use serde::Deserialize;
 
-/// The version whose figures SECURITY.md has; another counts otherwise.
+/// The version of the figures in SECURITY.md; other versions count differently.
 const MEASURED_WITH: &str = "systemd 252 ";
 const UNIT: &str = "daemon/data/butterdockd.service";
 
@@ -39,13 +39,13 @@ fn security_md_lists_what_systemd_analyze_counts() -> Result<()> {
     let figure = judged.split("butterdockd.service: ").nth(1).and_then(|rest| rest.split(' ').next());
     let figure = figure.with_context(|| judged.clone())?;
     ensure!(figure.parse::<f64>()? <= 5.0, "{figure}");
-    let told = fs::read_to_string(shipped("SECURITY.md"))?;
-    let told = told.split("\n## The unit\n").nth(1).and_then(|rest| rest.split("\n## ").next()).context("a section")?;
-    ensure!(told.contains(&format!("**{figure}**")), "SECURITY.md has another figure than {figure}");
+    let page = fs::read_to_string(shipped("SECURITY.md"))?;
+    let page = page.split("\n## The unit\n").nth(1).and_then(|rest| rest.split("\n## ").next()).context("a section")?;
+    ensure!(page.contains(&format!("**{figure}**")), "SECURITY.md has another figure than {figure}");
     let rows: Vec<Row> = serde_json::from_str(&judge("--json=short")?)?;
     for row in rows.iter().filter(|row| row.exposure.as_ref().is_some_and(|exposure| exposure != "0.0")) {
         let name = row.name.replace('|', "\\|");
-        ensure!(told.contains(&format!("`{name}`")), "SECURITY.md does not say why {name} stays");
+        ensure!(page.contains(&format!("`{name}`")), "SECURITY.md does not say why {name} stays");
     }
     Ok(())
 }
@@ -60,7 +60,7 @@ fn the_unit_refuses_every_call_that_could_set_the_clock() -> Result<()> {
     ensure!(lines.contains(&("ProtectClock", "yes")), "the clock is not protected");
     let first = filters.first().context("a filter")?;
     ensure!(first.starts_with('~') && first.contains("@clock"), "{filters:?}");
-    // A line without it would take calls out of what the others refuse (systemd.exec(5), SystemCallFilter=).
+    // A line without ~ would allow calls again that the other lines refuse (systemd.exec(5), SystemCallFilter=).
     ensure!(filters.iter().all(|filter| filter.starts_with('~')), "{filters:?}");
     ensure!(lines.iter().all(|(_, value)| !value.contains("CAP_SYS_TIME")), "the clock could be set");
     Ok(())
@@ -79,7 +79,7 @@ fn the_udev_rule_applies_again_after_var_is_mounted() -> Result<()> {
         ensure!(before.split(' ').any(|one| one == unit), "{unit} may see the drives first");
     }
     let trigger = text.lines().find(|line| line.contains("udevadm trigger")).context("a trigger")?;
-    // Of other devices it triggers none: a change event of a disk with a system on it is not needed.
+    // It repeats the events of no other devices.
     for kind in ["btrfs", "crypto_LUKS"] {
         ensure!(trigger.contains(&format!("--property-match=ID_FS_TYPE={kind}")), "{trigger}");
     }
@@ -93,7 +93,8 @@ fn the_udev_rule_applies_again_after_var_is_mounted() -> Result<()> {
 
 #[test]
 fn nothing_in_the_unit_hides_the_services_mounts() -> Result<()> {
-    // Each of them has systemd make a mount namespace, whose mounts nobody else sees (systemd.exec(5), "PrivateMounts=").
+    // With each of them systemd makes a mount namespace, whose mounts other processes do not see (systemd.exec(5),
+    // "PrivateMounts=").
     let hides = [
         "BindPaths",
         "BindReadOnlyPaths",

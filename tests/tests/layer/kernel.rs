@@ -1,4 +1,4 @@
-//! The kernel's fragment, and that it is only used on request.
+//! The kernel's configuration fragment, and that it is used only on request.
 
 use std::fs;
 

@@ -102,7 +102,7 @@ fn the_image_has_no_locales() -> Result<()> {
 }
 
 #[test]
-fn the_root_of_the_image_is_read_only_and_systemd_s() -> Result<()> {
+fn the_image_has_a_read_only_root_and_systemd() -> Result<()> {
     let image = image()?;
     ensure!(image.get("IMAGE_FEATURES").split(' ').any(|one| one == "read-only-rootfs"), "the root is writable");
     let wanted = image.get("REQUIRED_DISTRO_FEATURES");

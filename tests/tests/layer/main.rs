@@ -1,5 +1,5 @@
-//! yocto/meta-butterdock, as far as it can be judged without bitbake: what `yocto/check` misses, because it knows neither
-//! this repository nor what it installs. Nothing here needs root or a network.
+//! yocto/meta-butterdock without bitbake: checks that `yocto/check` cannot make, because it does not know this repository and the
+//! files that it installs. No test here needs root or a network.
 
 mod crates;
 mod kernel;

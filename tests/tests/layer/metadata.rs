@@ -1,4 +1,4 @@
-//! The little of bitbake's language that the layer uses: assignments over several lines, and `inherit` and `require`.
+//! The part of bitbake's language that the layer uses: assignments over several lines, `inherit` and `require`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 pub(crate) struct Assignment {
     /// With its overrides and without a flag: `FILES:${PN}-cli`.
     pub(crate) name: String,
-    /// What is in square brackets behind the name.
+    /// The text in square brackets after the name.
     pub(crate) flag: Option<String>,
     /// Between the quotes, with the lines joined.
     pub(crate) value: String,
@@ -36,23 +36,23 @@ impl Metadata {
         Ok(Self { path: path.to_owned(), text, assignments })
     }
 
-    /// All that is assigned to a name, joined; flags are left out.
+    /// All values that are assigned to a name, joined, without flags.
     pub(crate) fn get(&self, name: &str) -> String {
         let all = self.assignments.iter().filter(|one| one.name == name && one.flag.is_none());
         all.map(|one| one.value.trim()).collect::<Vec<_>>().join(" ")
     }
 
-    /// The words behind every `inherit`, `require` or `include`.
+    /// The words after every `inherit`, `require` or `include`.
     pub(crate) fn words(&self, keyword: &str) -> Vec<&str> {
         let lines = self.text.lines().filter_map(|line| line.strip_prefix(keyword)?.strip_prefix(' '));
         lines.flat_map(str::split_whitespace).collect()
     }
 }
 
-/// Lines without comments and without what functions do, those that end in a backslash joined with the next.
+/// Lines without comments and without the bodies of functions; a line that ends in a backslash is joined with the next.
 fn logical(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut goes_on = false;
+    let mut continues = false;
     let mut inside = false;
     for line in text.lines() {
         if inside {
@@ -68,10 +68,10 @@ fn logical(text: &str) -> Vec<String> {
         }
         let (part, more) = line.strip_suffix('\\').map_or((line, false), |part| (part, true));
         match lines.last_mut() {
-            Some(last) if goes_on => last.push_str(part),
+            Some(last) if continues => last.push_str(part),
             _ => lines.push(part.to_owned()),
         }
-        goes_on = more;
+        continues = more;
     }
     lines
 }
@@ -89,7 +89,7 @@ fn assignment(line: &str) -> Option<Assignment> {
 }
 
 #[test]
-fn assignments_are_read_with_flags_over_lines_and_not_out_of_functions() {
+fn assignments_are_read_with_flags_but_not_in_functions() {
     let text = "A = \"1\"\nB:append = \" \\\n  x \\\n\"\n# C = \"no\"\ndo_it() {\n    D=\"no\"\n}\nE[a-1] = \"2\"\nF ??= \"\"\n";
     let read: Vec<_> = logical(text).iter().filter_map(|line| assignment(line)).collect();
     let all: Vec<_> = read.iter().map(|one| (one.name.as_str(), one.flag.as_deref(), one.value.trim())).collect();

@@ -1,4 +1,4 @@
-//! What is installed against what the recipe packs, and the names in both.
+//! The files that `make install` installs and the files in the recipe's packages, and the names in both.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use super::{layer, recipe};
 
 const UNIT: &str = "butterdockd.service";
 
-/// Where bitbake.conf has the folders, with a merged /usr.
+/// The folders of bitbake.conf with a merged /usr.
 const FOLDERS: [(&str, &str); 7] = [
     ("${bindir}", "/usr/bin"),
     ("${sbindir}", "/usr/sbin"),
@@ -24,7 +24,7 @@ const FOLDERS: [(&str, &str); 7] = [
     ("${systemd_system_unitdir}", "/usr/lib/systemd/system"),
 ];
 
-/// In the order in which they take files: the package, and what it takes without the recipe saying so.
+/// Each package with the folders that it has by default, in the order in which bitbake assigns files to them.
 const PACKAGES: [(&str, &str); 7] = [
     ("-dev", ""),
     ("-doc", "${docdir} ${mandir}"),
@@ -35,7 +35,7 @@ const PACKAGES: [(&str, &str); 7] = [
     ("", "${bindir}/ ${sbindir}/"),
 ];
 
-/// What must not be in a package by accident.
+/// Files whose package matters.
 const EXPECTED: [(&str, &str); 10] = [
     ("/usr/sbin/butterdockd", ""),
     ("/usr/bin/butterdock", "-cli"),
@@ -55,7 +55,7 @@ fn every_installed_file_is_in_one_package() -> Result<()> {
     let mut packed = BTreeMap::new();
     for place in installed()? {
         let at = PACKAGES.iter().find(|(package, usual)| takes(&recipe, package, usual, &place));
-        let (package, _) = at.with_context(|| format!("{place} is in no package"))?;
+        let (package, _) = at.with_context(|| format!("no package has {place}"))?;
         packed.insert(place, *package);
     }
     for (place, package) in EXPECTED {
@@ -64,7 +64,7 @@ fn every_installed_file_is_in_one_package() -> Result<()> {
     Ok(())
 }
 
-/// What `make install` leaves in /usr; the recipe turns what it leaves in /etc into documentation.
+/// The files that `make install` installs in /usr; the recipe moves the one in /etc to the documentation.
 fn installed() -> Result<Vec<String>> {
     let list = shipped("daemon/data/manifest");
     let text = fs::read_to_string(&list).with_context(|| format!("{}, what is installed", list.display()))?;
@@ -72,7 +72,7 @@ fn installed() -> Result<Vec<String>> {
     let places = lines.filter_map(|line| line.split_whitespace().nth(1));
     let (configured, places): (Vec<_>, Vec<_>) =
         places.map(str::to_owned).partition(|place| place.starts_with("/etc/"));
-    ensure!(configured == ["/etc/butterdock/butterdock.toml"], "the recipe would lose some of {configured:?}");
+    ensure!(configured == ["/etc/butterdock/butterdock.toml"], "the recipe handles only one of {configured:?}");
     ensure!(places.len() > 10, "only {} files are installed", places.len());
     Ok(places)
 }
@@ -96,7 +96,7 @@ fn unit_and_bus_name_the_shipped_files() -> Result<()> {
     ensure!(unit.lines().any(|line| line == format!("BusName={BUS_NAME}")), "{UNIT} has another bus name");
     let cases = fs::read_to_string(layer().join("lib/oeqa/runtime/cases/butterdock.py"))?;
     for line in [format!("NAME = \"{BUS_NAME}\""), format!("UNIT = \"{UNIT}\"")] {
-        ensure!(cases.lines().any(|one| one == line), "the cases do not say {line}");
+        ensure!(cases.lines().any(|one| one == line), "the runtime cases have no {line}");
     }
     Ok(())
 }
@@ -107,31 +107,34 @@ fn the_polkit_rule_excludes_administrative_actions() -> Result<()> {
     let quoted: Vec<&str> = rules.split('"').filter(|word| word.starts_with(BUS_NAME)).collect();
     ensure!(!quoted.is_empty(), "no action");
     for id in &quoted {
-        ensure!(ACTIONS.iter().any(|row| row.action.id() == *id), "{id} is no action");
+        ensure!(ACTIONS.iter().any(|row| row.action.id() == *id), "{id} is not an action");
     }
     for word in ["enrol", "format", "forget", "manage", "restore", "receive-anywhere", "cancel-others"] {
-        ensure!(!quoted.contains(&format!("{BUS_NAME}.{word}").as_str()), "{word} is not for everybody in the group");
+        ensure!(!quoted.contains(&format!("{BUS_NAME}.{word}").as_str()), "the group must not have {word}");
     }
     Ok(())
 }
 
 #[test]
-fn the_group_of_the_rules_is_made() -> Result<()> {
+fn the_group_of_the_polkit_rule_is_added() -> Result<()> {
     let rules = fs::read_to_string(shipped("dbus/data/50-butterdock.rules"))?;
     ensure!(rules.contains("isInGroup(\"butterdock\")"), "another group");
     let made = fs::read_to_string(shipped("daemon/data/butterdock.sysusers"))?;
-    ensure!(made.lines().any(|line| line == "g butterdock -"), "the group is not made: {made}");
-    ensure!(recipe()?.get("GROUPADD_PARAM:${PN}") == "--system butterdock", "the group is not made with an image");
+    ensure!(made.lines().any(|line| line == "g butterdock -"), "sysusers.d does not add the group: {made}");
+    ensure!(recipe()?.get("GROUPADD_PARAM:${PN}") == "--system butterdock", "the recipe does not add the group");
     Ok(())
 }
 
 #[test]
-fn the_product_s_configuration_is_a_recipe_of_its_own() -> Result<()> {
+fn a_products_configuration_is_a_separate_recipe() -> Result<()> {
     let recipe = recipe()?;
-    ensure!(recipe.get("RDEPENDS:${PN}").split(' ').any(|name| name == "butterdock-conf"), "nothing wants it");
+    ensure!(
+        recipe.get("RDEPENDS:${PN}").split(' ').any(|name| name == "butterdock-conf"),
+        "the recipe does not depend on it"
+    );
     ensure!(!recipe.get("SRC_URI").contains("butterdock.toml"), "the configuration is in the product's recipe");
     let conf = layer().join("recipes-core/butterdock/butterdock-conf/butterdock.toml");
-    // It is the maker's: it must be read as it is, and set nothing that a product did not ask for.
+    // A product replaces it; until then it must be valid and set nothing.
     let table: toml::Table = fs::read_to_string(conf)?.parse()?;
     ensure!(table.is_empty(), "{table:?}");
     Ok(())

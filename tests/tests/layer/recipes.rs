@@ -1,4 +1,4 @@
-//! What holds for every recipe, append and include.
+//! Rules for every recipe, append and include.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub(crate) fn all() -> Result<Vec<Metadata>> {
 }
 
 #[test]
-fn every_file_that_is_fetched_is_there() -> Result<()> {
+fn every_fetched_file_exists() -> Result<()> {
     let mut seen = 0;
     for file in all()? {
         let stem = file.path.file_stem().context("a name")?.to_string_lossy().into_owned();
@@ -35,7 +35,7 @@ fn every_file_that_is_fetched_is_there() -> Result<()> {
             let places = [&recipe, &stem.replace('_', "-"), "files"].map(|folder| beside.join(folder).join(wanted));
             ensure!(
                 places.iter().any(|place| place.exists()),
-                "{}: {address} is in none of {places:?}",
+                "{}: none of {places:?} has {address}",
                 file.path.display()
             );
             seen += 1;
@@ -46,7 +46,7 @@ fn every_file_that_is_fetched_is_there() -> Result<()> {
 }
 
 #[test]
-fn every_file_that_is_required_is_there() -> Result<()> {
+fn every_required_file_exists() -> Result<()> {
     for file in all()? {
         for word in file.words("require").into_iter().filter(|word| word.ends_with(".inc")) {
             let place = file.path.with_file_name(word);
@@ -88,7 +88,7 @@ fn the_recipe_names_version_tag_and_commit() -> Result<()> {
     ensure!(name(&recipe.path) == format!("butterdock_{version}.bb"), "{}", recipe.path.display());
     ensure!(recipe.get("SRC_URI").contains(";tag=v${PV}"), "no tag");
     let commit = recipe.get("SRCREV");
-    ensure!(commit.len() == 40 && commit.bytes().all(|digit| digit.is_ascii_hexdigit()), "{commit} is no commit");
+    ensure!(commit.len() == 40 && commit.bytes().all(|digit| digit.is_ascii_hexdigit()), "{commit} is not a commit");
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn the_recipe_has_its_classes() -> Result<()> {
         ensure!(inherited.contains(&class), "{class} is not inherited");
     }
     for file in all()? {
-        ensure!(!file.text.contains("COMPATIBLE_"), "{} parses on some machines only", file.path.display());
+        ensure!(!file.text.contains("COMPATIBLE_"), "{} is restricted to some machines", file.path.display());
         for flags in ["CFLAGS", "LDFLAGS", "INSANE_SKIP"] {
             ensure!(!file.text.contains(flags), "{}: {flags}", file.path.display());
         }
@@ -168,19 +168,19 @@ fn packages_of_meta_oe_are_named_only_as_options() -> Result<()> {
 }
 
 #[test]
-fn what_needs_meta_oe_is_said_only_where_it_is() -> Result<()> {
+fn options_of_meta_oe_are_on_only_with_that_layer() -> Result<()> {
     let configuration = Metadata::read(&layer().join("conf/layer.conf"))?;
     ensure!(configuration.get("LAYERSERIES_COMPAT_butterdock") == "wrynose", "another series");
-    ensure!(configuration.get("LAYERDEPENDS_butterdock") == "core", "it depends on more than the core");
+    ensure!(configuration.get("LAYERDEPENDS_butterdock") == "core", "it depends on other layers than the core");
     ensure!(configuration.get("LAYERRECOMMENDS_butterdock") == "openembedded-layer", "meta-oe is not recommended");
     let folder: PathBuf = layer().join("dynamic-layers/openembedded-layer");
     let here = format!("openembedded-layer:{}", "${LAYERDIR}/dynamic-layers/openembedded-layer/");
-    ensure!(configuration.get("BBFILES_DYNAMIC").contains(&here), "the folder is not read");
+    ensure!(configuration.get("BBFILES_DYNAMIC").contains(&here), "bitbake does not read the folder");
     let recipe = recipe()?;
     for option in ["polkit", "cryptsetup"] {
         let row = recipe.assignments.iter().find(|one| one.flag.as_deref() == Some(option));
         let row = row.with_context(|| format!("PACKAGECONFIG has no {option}"))?;
-        // The class hands the first two to Cargo as they are.
+        // The class passes the first two fields to Cargo.
         ensure!(row.value == format!(",,,{option}"), "{option}: {}", row.value);
     }
     ensure!(recipe.get("PACKAGECONFIG").is_empty(), "an option is on without meta-oe");

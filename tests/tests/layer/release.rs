@@ -1,4 +1,4 @@
-//! What a release must have done to the recipe: the tag's commit is in it.
+//! A release writes the commit of its tag into the recipe.
 
 use std::process::Command;
 
@@ -8,17 +8,17 @@ use butterdock_tests::service::shipped;
 
 use super::recipe;
 
-/// As long as there is no release.
+/// SRCREV before the first release.
 const NONE: &str = "0000000000000000000000000000000000000000";
 
-/// What is wrong with the commit in the recipe, given that of the tag of its version and the one that is checked out.
+/// The fault of the commit in the recipe, if it has one, given the commit of the version's tag and the one that is checked out.
 fn fault(recipe: &str, tag: Option<&str>, head: &str) -> Option<String> {
     match tag {
         None if recipe == NONE => None,
-        None => Some(format!("SRCREV is {recipe}, and no such version has been tagged: {NONE} until then")),
-        // The tagged commit cannot hold its own hash; the next one does.
+        None => Some(format!("SRCREV is {recipe}, but this version has no tag: it must be {NONE} until then")),
+        // A commit cannot contain its own hash; the next one contains it.
         Some(tag) if tag == head || tag == recipe => None,
-        Some(tag) => Some(format!("SRCREV is {recipe}, and the tag's commit is {tag}: write that into the recipe")),
+        Some(tag) => Some(format!("SRCREV is {recipe}, but the tag's commit is {tag}: write it into the recipe")),
     }
 }
 
@@ -33,7 +33,7 @@ fn a_tagged_version_has_the_commit_of_its_tag() -> Result<()> {
         Ok((said.code() == 0).then(|| said.out().trim().to_owned()))
     };
     let Some(head) = commit_of("HEAD")? else {
-        println!("not compared: this is no clone, so it has no tags");
+        println!("not compared: this is not a clone, so it has no tags");
         return Ok(());
     };
     let wrong = fault(&recipe.get("SRCREV"), commit_of(&format!("refs/tags/{version}"))?.as_deref(), &head);
@@ -49,5 +49,5 @@ fn a_release_without_its_commit_is_found() {
     assert!(fault(&tag, Some(&tag), &other).is_none(), "the one after it");
     assert!(fault(NONE, Some(&tag), &other).is_some(), "forgotten");
     assert!(fault(&other, Some(&tag), &other).is_some(), "another commit");
-    assert!(fault(&other, None, &other).is_some(), "a commit of nothing");
+    assert!(fault(&other, None, &other).is_some(), "without a tag");
 }

@@ -7,7 +7,7 @@ use butterdock_tests::service::shipped;
 
 use super::{layer, recipe};
 
-/// The README's headings; yocto-check-layer wants a maintainer, patches and an address besides.
+/// The README's headings. yocto-check-layer also requires a maintainer, a word about patches, and an address.
 const HEADINGS: [&str; 10] = [
     "## Series and layers",
     "## Quick start",
@@ -22,13 +22,13 @@ const HEADINGS: [&str; 10] = [
 ];
 
 #[test]
-fn the_readme_says_what_a_layer_s_must() -> Result<()> {
+fn the_readme_has_what_a_layers_readme_needs() -> Result<()> {
     let readme = fs::read_to_string(layer().join("README.md"))?;
     for heading in HEADINGS {
         ensure!(readme.lines().any(|line| line == heading), "{heading} is missing");
     }
     for word in ["patch", "@", "zstd", "externalsrc", "wrynose", "kas"] {
-        ensure!(readme.contains(word), "no word of {word}");
+        ensure!(readme.contains(word), "{word} is missing");
     }
     Ok(())
 }
