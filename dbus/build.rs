@@ -1,8 +1,7 @@
-//! Makes the man page of the interface out of the commented introspection in `xml/`, at every build:
+//! Makes the man page of the interface from the commented introspection in `xml/`, at every build:
 //! `target/[TRIPLE/]PROFILE/share/man/man5/org.butterdock.Butterdock1.5`.
 
-#[path = "page/mod.rs"]
-mod page;
+mod man_page;
 
 use std::env;
 use std::fs;
@@ -10,24 +9,23 @@ use std::io::{Error, Result};
 use std::path::PathBuf;
 
 const NAME: &str = "org.butterdock.Butterdock1";
-/// In the order in which a reader needs them.
+/// In the order of the page.
 const INTERFACES: [&str; 4] = ["Manager", "Volume", "Drive", "Job"];
 
 fn main() -> Result<()> {
-    for watched in ["build.rs", "page", "xml"] {
+    for watched in ["build.rs", "man_page.rs", "xml"] {
         println!("cargo::rerun-if-changed={watched}");
     }
     let files = INTERFACES.map(|interface| format!("xml/{NAME}.{interface}.xml"));
     let texts = files.iter().map(fs::read_to_string).collect::<Result<Vec<_>>>()?;
-    let page = page::page(NAME, env!("CARGO_PKG_VERSION"), &texts).map_err(Error::other)?;
+    let page = man_page::man_page(NAME, env!("CARGO_PKG_VERSION"), &texts).map_err(Error::other)?;
     let folder = share()?.join("man/man5");
     fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{NAME}.5"));
-    println!("cargo::rustc-env=BUTTERDOCK_DBUS_PAGE={}", path.display());
     fs::write(path, page)
 }
 
-/// Beside the programs: the build script's own folder is PROFILE/build/butterdock-dbus-HASH/out.
+/// `PROFILE/share`, beside the programs; `OUT_DIR` is `PROFILE/build/butterdock-dbus-HASH/out`.
 fn share() -> Result<PathBuf> {
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| Error::other("cargo sets no OUT_DIR"))?;
     let profile = out.ancestors().nth(3).ok_or_else(|| Error::other("OUT_DIR is not below a profile's folder"))?;

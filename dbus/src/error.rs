@@ -1,4 +1,4 @@
-//! Errors as they cross the bus.
+//! Errors on the bus: the service's error names, and the error of a call.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use zbus::{DBusError, fdo};
 
 use crate::names::ERROR_PREFIX;
 
-/// The D-Bus name of an argument that is not understood: an unknown key, a wrong type, a descriptor of the wrong kind.
+/// The D-Bus name of the error for an invalid argument: an unknown key, a wrong type, a descriptor of the wrong kind.
 pub const INVALID_ARGS: &str = "org.freedesktop.DBus.Error.InvalidArgs";
 
 macro_rules! error_names {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// The service's own error names, as the errors of calls and as the `ErrorName` of a failed job.
+        /// The service's own error names, for calls and for the property `ErrorName` of a failed job.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorName {
             $($(#[$doc])* $name,)+
@@ -36,31 +36,31 @@ macro_rules! error_names {
 }
 
 error_names! {
-    /// polkit, or the lack of it, says no; or nobody could be asked, because the caller did not allow it.
+    /// polkit refused, polkit does not run, or the caller did not allow a password dialog.
     NotAuthorized,
-    /// The volume, the drive or the queue cannot take this now.
+    /// The volume, the drive or the queue is busy, or the caller is over a limit.
     Busy,
-    /// There is no such volume, job or drive; a finished job is forgotten after a while.
+    /// No such volume, job, drive, backup or snapshot. A finished job stays on the bus for a limited time.
     NotFound,
-    /// The name is taken.
+    /// The subvolume's name exists; the drive is enrolled already.
     Exists,
     /// The filesystem or a quota is full.
     NoSpace,
     /// The filesystem is read-only.
     ReadOnly,
-    /// The stream is damaged, or nothing that `btrfs send` makes.
+    /// The stream is damaged, or not a stream of `btrfs send`.
     InvalidStream,
-    /// The stream ended before its end.
+    /// The stream ended early.
     TruncatedStream,
-    /// The stream has what this version, or this kernel, cannot do.
+    /// This version or this kernel does not support a part of the stream.
     UnsupportedStream,
-    /// The stream builds on a subvolume that is not there.
+    /// The parent of the stream is missing.
     ParentMissing,
-    /// The stream came more slowly, or took longer, than the configuration allows.
+    /// The stream was slower, or took longer, than the configuration allows.
     TooSlow,
-    /// The drive failed or was pulled.
+    /// The drive failed or was unplugged, or the volume is not mounted.
     DeviceGone,
-    /// Cancelled by a user.
+    /// Cancelled by a user or by service shutdown.
     Cancelled,
     /// Anything else; the message says what.
     Failed,
@@ -83,7 +83,7 @@ impl fmt::Display for ErrorName {
 impl FromStr for ErrorName {
     type Err = UnknownErrorName;
 
-    /// From the name on the bus, with its prefix.
+    /// Parses the name on the bus, with its prefix.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.iter().copied().find(|name| name.as_str() == text).ok_or_else(|| UnknownErrorName(text.to_owned()))
     }
@@ -94,21 +94,21 @@ impl FromStr for ErrorName {
 #[error("{0:?} is no error name of butterdock")]
 pub struct UnknownErrorName(pub String);
 
-/// Why a call was refused or failed. A service returns it from its methods; a proxy's methods fail with it.
+/// The error of a call, for the methods of the service and of the proxies.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// One of the service's own errors, with a sentence for a person.
+    /// One of the service's own errors, with an English sentence.
     #[error("{1}")]
     Named(ErrorName, String),
     /// [`INVALID_ARGS`], with a sentence that names the argument.
     #[error("{0}")]
     InvalidArgs(String),
-    /// Everything else: no bus, no service, no reply.
+    /// All other errors: no bus, no service, no reply.
     #[error(transparent)]
     Bus(zbus::Error),
 }
 
-/// What the bus's own errors begin with.
+/// The prefix of the bus's own error names.
 const STANDARD: &str = "org.freedesktop.DBus.Error.";
 
 impl Error {
@@ -117,24 +117,24 @@ impl Error {
         Self::Named(name, message.into())
     }
 
-    /// Whether the service is not there and could not be started.
+    /// Whether the service does not run and could not be started.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         let ends = ["ServiceUnknown", "NameHasNoOwner", "TimedOut"];
-        // A bus that has systemd start its services passes on what systemd says, such as a masked unit.
-        let name = self.of_bus();
+        // A bus that starts services through systemd passes on systemd's errors, such as a masked unit.
+        let name = self.bus_error_name();
         name.starts_with("org.freedesktop.systemd1.")
             || name.strip_prefix(STANDARD).is_some_and(|end| end.starts_with("Spawn.") || ends.contains(&end))
     }
 
-    /// Whether the service went away before it answered: what was asked may have been done.
+    /// Whether the service exited before it replied: the call may have had its effect.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.of_bus().strip_prefix(STANDARD) == Some("NoReply")
+        self.bus_error_name().strip_prefix(STANDARD) == Some("NoReply")
     }
 
-    /// The name of an error that is neither ours nor one of arguments; nothing where it has none.
-    fn of_bus(&self) -> String {
+    /// The name of an error of the bus; empty for the service's own errors, for `InvalidArgs`, and without a name.
+    fn bus_error_name(&self) -> String {
         match self {
             Self::Bus(zbus::Error::FDO(error)) => error.name().to_string(),
             Self::Bus(zbus::Error::MethodError(name, _, _)) => name.to_string(),
@@ -145,7 +145,10 @@ impl Error {
 
 impl From<zbus::Error> for Error {
     fn from(error: zbus::Error) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "zbus has thirty errors, and two come from the other side")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "of the thirty errors of zbus, two are replies of the service"
+        )]
         let (name, message) = match &error {
             zbus::Error::MethodError(name, message, _) => (name.as_str().to_owned(), message.clone()),
             zbus::Error::FDO(error) => (error.name().as_str().to_owned(), error.description().map(str::to_owned)),
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fourteen_names_are_read_back() {
+    fn all_fourteen_names_round_trip() {
         assert_eq!(ErrorName::ALL.len(), 14);
         for name in ErrorName::ALL {
             assert_eq!(name.as_str().parse(), Ok(*name));

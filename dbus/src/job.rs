@@ -1,28 +1,32 @@
-//! What is said of a job: its kind, its state, its result.
+//! What `org.butterdock.Butterdock1.Job` returns: its properties and the words in them, and the details of its error.
 
+use zbus::{DeserializeDict, SerializeDict, Type, Variant};
+
+use crate::path;
+use crate::property::{Field, WrongProperty};
 use crate::word::word;
 
 word! {
-    /// Where a job stands. It only moves forward: queued, running, flushing, then one of the three ends. A job that
-    /// has several streams to receive is flushing at the end of each and running again after it.
+    /// The state of a job: queued, running, flushing, then one of the three ends. A job with several subvolumes is flushing
+    /// after each and then running again.
     JobState {
-        /// It waits until nothing else writes to its volume.
+        /// It waits until its volume or drive is free.
         Queued = "queued",
         /// It reads and writes.
         Running = "running",
-        /// A subvolume has come whole; it is being made durable.
+        /// A subvolume has arrived completely and is made durable.
         Flushing = "flushing",
         /// Everything is durable.
         Succeeded = "succeeded",
-        /// It ended with an error; what was published before it stays.
+        /// It ended with an error; subvolumes that were published before stay.
         Failed = "failed",
-        /// Somebody cancelled it; what was published before stays.
+        /// Cancelled by a user or by service shutdown; subvolumes that were published before stay.
         Cancelled = "cancelled",
     }
 }
 
 impl JobState {
-    /// How it ended; none while it goes on.
+    /// The result; `None` before the end.
     #[must_use]
     pub fn result(&self) -> Option<JobResult> {
         match self {
@@ -35,13 +39,13 @@ impl JobState {
 }
 
 word! {
-    /// How a job ended: the `result` of the signal `Completed`.
+    /// The result of a job, in the signal `Completed`.
     JobResult {
         /// Everything is durable.
         Succeeded = "succeeded",
         /// It ended with an error.
         Failed = "failed",
-        /// Cancelled by a user.
+        /// Cancelled by a user or by service shutdown.
         Cancelled = "cancelled",
     }
 }
@@ -57,15 +61,15 @@ impl From<JobResult> for JobState {
 }
 
 word! {
-    /// What a job does.
+    /// The kind of a job.
     JobKind {
         /// It receives a stream into a volume.
         Receive = "receive",
-        /// It sends what changed to a drive.
+        /// It sends a snapshot of the backup's source to a drive.
         Backup = "backup",
         /// It sends a snapshot from a drive into a volume.
         Restore = "restore",
-        /// It reads everything on a drive and compares checksums.
+        /// It reads all data on a drive and compares checksums.
         Verify = "verify",
         /// It makes a drive safe to unplug.
         Remove = "remove",
@@ -73,25 +77,154 @@ word! {
         Import = "import",
     }
     other
-        /// Something that a later service can do.
+        /// A kind of a later version.
         Other
 }
 
 word! {
-    /// Who knew how many bytes are to come.
+    /// The source of a job's total.
     TotalSource {
-        /// Nobody; the total is 0.
+        /// There is no total; it is 0.
         Unknown = "unknown",
-        /// The stream is a regular file, and this is its size.
+        /// The size of the regular file that is received.
         File = "file",
-        /// The caller said so, by the option `total`. It may be wrong.
+        /// The option `total` of the call; it may be wrong.
         Client = "client",
-        /// Worked out from what changed, or from how much of a drive is in use. It is not exact.
+        /// Computed from the changes, or from the used space of the drive; not exact.
         Estimate = "estimate",
     }
     other
-        /// A way of a later service.
+        /// A source of a later version.
         Other
+}
+
+/// The properties of a job; `xml/org.butterdock.Butterdock1.Job.xml` documents them in full.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobProperties {
+    /// Its kind. Constant.
+    pub kind: JobKind,
+    /// The path of its volume; [`path::NONE`] without one. Constant.
+    pub volume: String,
+    /// The path of its drive; [`path::NONE`] without one. Constant.
+    pub drive: String,
+    /// The name of the configured backup; empty unless the kind is `backup`. Constant.
+    pub backup: String,
+    /// The user who started it. Constant.
+    pub started_by_uid: u32,
+    /// The time of the request, in microseconds since 1970. Constant.
+    pub start_time: u64,
+    /// Its state.
+    pub state: JobState,
+    /// 0 to 1; never goes back.
+    pub progress: f64,
+    /// Whether a total is known, and so whether `progress` is valid.
+    pub progress_valid: bool,
+    /// Bytes read of the stream.
+    pub bytes_received: u64,
+    /// Bytes of the stream that are safe on disk if the drive is unplugged now.
+    pub bytes_durable: u64,
+    /// Bytes of the whole stream; 0 if unknown.
+    pub bytes_total: u64,
+    /// The source of the total.
+    pub total_source: TotalSource,
+    /// Bytes per second, over the last few seconds.
+    pub rate: u64,
+    /// The estimated end, in microseconds since 1970; 0 if unknown.
+    pub expected_end_time: u64,
+    /// Compressed extents that were written without decompressing them.
+    pub encoded_writes: u64,
+    /// Compressed extents that were decompressed because the kernel refused the encoded write.
+    pub fallback_writes: u64,
+    /// Whether the current transfer is an increment; false also while this is not known yet.
+    pub incremental: bool,
+    /// A remark in English, for example the reason for a full transfer; empty without a remark.
+    pub note: String,
+    /// Whether the job can still be cancelled.
+    pub cancelable: bool,
+    /// The error's name with its prefix; empty without an error.
+    pub error_name: String,
+    /// An English sentence without file names; empty without an error.
+    pub error_message: String,
+}
+
+impl Default for JobProperties {
+    fn default() -> Self {
+        Self {
+            kind: JobKind::Receive,
+            volume: path::NONE.to_owned(),
+            drive: path::NONE.to_owned(),
+            backup: String::new(),
+            started_by_uid: 0,
+            start_time: 0,
+            state: JobState::Queued,
+            progress: 0.0,
+            progress_valid: false,
+            bytes_received: 0,
+            bytes_durable: 0,
+            bytes_total: 0,
+            total_source: TotalSource::Unknown,
+            rate: 0,
+            expected_end_time: 0,
+            encoded_writes: 0,
+            fallback_writes: 0,
+            incremental: false,
+            note: String::new(),
+            cancelable: false,
+            error_name: String::new(),
+            error_message: String::new(),
+        }
+    }
+}
+
+impl JobProperties {
+    /// Sets one property; an unknown property is ignored.
+    ///
+    /// # Errors
+    /// The value has another type than the property, or is no word of the contract.
+    pub fn set(&mut self, property: &str, value: &Variant<'_>) -> Result<(), WrongProperty> {
+        let field = match property {
+            "Kind" => Field::from(&mut self.kind),
+            "TotalSource" => Field::from(&mut self.total_source),
+            "State" => Field::from(&mut self.state),
+            "Volume" => Field::Path(&mut self.volume),
+            "Drive" => Field::Path(&mut self.drive),
+            "Backup" => Field::Text(&mut self.backup),
+            "StartedByUid" => Field::Uid(&mut self.started_by_uid),
+            "StartTime" => Field::Number(&mut self.start_time),
+            "Progress" => Field::Double(&mut self.progress),
+            "ProgressValid" => Field::Boolean(&mut self.progress_valid),
+            "BytesReceived" => Field::Number(&mut self.bytes_received),
+            "BytesDurable" => Field::Number(&mut self.bytes_durable),
+            "BytesTotal" => Field::Number(&mut self.bytes_total),
+            "Rate" => Field::Number(&mut self.rate),
+            "ExpectedEndTime" => Field::Number(&mut self.expected_end_time),
+            "EncodedWrites" => Field::Number(&mut self.encoded_writes),
+            "FallbackWrites" => Field::Number(&mut self.fallback_writes),
+            "Incremental" => Field::Boolean(&mut self.incremental),
+            "Note" => Field::Text(&mut self.note),
+            "Cancelable" => Field::Boolean(&mut self.cancelable),
+            "ErrorName" => Field::Text(&mut self.error_name),
+            "ErrorMessage" => Field::Text(&mut self.error_message),
+            _ => return Ok(()),
+        };
+        field.set(value).ok_or_else(|| WrongProperty(property.to_owned()))
+    }
+}
+
+/// The answer of `GetErrorDetails`; the strings are empty without an error.
+///
+/// Readers ignore unknown keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct ErrorDetails {
+    /// An [`ErrorName`](crate::ErrorName) with its prefix.
+    pub error_name: String,
+    /// The complete message, with the file or subvolume that failed and what to do next. Names are escaped.
+    pub message: String,
+    /// The number of the command in the stream, if known.
+    pub command: Option<u64>,
+    /// The byte offset of that command in the stream, if known.
+    pub byte: Option<u64>,
 }
 
 #[cfg(test)]
@@ -99,9 +232,10 @@ mod tests {
     use zbus::wire::{LE, serialized::Context, to_bytes};
 
     use super::*;
+    use crate::Options;
 
     #[test]
-    fn words_travel_as_strings() {
+    fn words_are_sent_as_strings() {
         let bytes = to_bytes(Context::new(LE, 0), &JobState::Flushing).expect("written");
         assert_eq!(bytes.deserialize::<&str>().expect("a string").0, "flushing");
         assert_eq!(bytes.deserialize::<JobState>().expect("a state").0, JobState::Flushing);
@@ -128,5 +262,26 @@ mod tests {
         let ended = JobState::WORDS.iter().filter_map(|word| word.parse::<JobState>().ok()?.result());
         let words = ended.map(|result| result.to_string()).collect::<Vec<_>>();
         assert_eq!(words, JobResult::WORDS);
+    }
+
+    #[test]
+    fn unknown_properties_are_ignored_and_wrong_types_refused() {
+        let mut job = JobProperties::default();
+        assert_eq!(job.set("Colour", &Variant::from("red")), Ok(()));
+        assert_eq!(job.set("Rate", &Variant::from(7_u64)), Ok(()));
+        assert_eq!(job.set("State", &Variant::from("flushing")), Ok(()));
+        assert_eq!((job.rate, &job.state), (7, &JobState::Flushing));
+        assert_eq!(job.set("Rate", &Variant::from(7_u32)), Err(WrongProperty("Rate".to_owned())));
+        assert!(job.set("State", &Variant::from("asleep")).is_err());
+    }
+
+    #[test]
+    fn readers_ignore_keys_of_later_versions() {
+        let details = ErrorDetails { message: "m".to_owned(), byte: Some(7), ..ErrorDetails::default() };
+        let context = Context::new(LE, 0);
+        let mut map = to_bytes(context, &details).expect("written").deserialize::<Options>().expect("a map").0;
+        map.insert("later".to_owned(), true.into());
+        let bytes = to_bytes(context, &map).expect("written");
+        assert_eq!(bytes.deserialize::<ErrorDetails>().expect("details").0, details);
     }
 }

@@ -42,32 +42,28 @@
 //! UTF-8.
 
 pub mod authority;
-mod backup;
-mod details;
 mod drive;
 mod error;
-mod history;
-pub mod introspection;
 mod job;
+mod manager;
 pub mod names;
 mod options;
 pub mod path;
-mod properties;
+mod property;
 mod proxy;
-mod subvolume;
+mod volume;
 mod word;
 
-pub use backup::{BackupRow, SnapshotOrigin, SnapshotRow, StreamRow, Warning};
-pub use details::ErrorDetails;
-pub use drive::DriveState;
-pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
-pub use history::HistoryEntry;
-pub use job::{JobKind, JobResult, JobState, TotalSource};
-pub use options::{
-    BackupOptions, EnrolOptions, ImportOptions, ListBackupsOptions, Options, ReceiveOptions, RestoreOptions,
-    SECRET_MAX, none as no_options,
+pub use drive::{
+    BackupOptions, DriveProperties, DriveState, EnrolOptions, ImportOptions, RestoreOptions, SECRET_MAX,
+    SnapshotOrigin, SnapshotRow, StreamRow,
 };
-pub use properties::{DriveProperties, JobProperties, VolumeProperties, WrongProperty};
+pub use error::{Error, ErrorName, INVALID_ARGS, UnknownErrorName};
+pub use job::{ErrorDetails, JobKind, JobProperties, JobResult, JobState, TotalSource};
+pub use manager::{BackupRow, HistoryEntry, ListBackupsOptions, ReceiveOptions, Warning};
+pub use names::introspection;
+pub use options::{Options, none as no_options};
+pub use property::WrongProperty;
 pub use proxy::{Completed, CompletedArgs, CompletedStream, DriveProxy, JobProxy, ManagerProxy, VolumeProxy};
-pub use subvolume::{SUBVOLUMES_MAX, SubvolumeRow};
+pub use volume::{SUBVOLUMES_MAX, SubvolumeRow, VolumeProperties};
 pub use word::UnknownWord;

@@ -1,34 +1,50 @@
-//! The names on the bus. They never change within `Butterdock1`; what breaks a client gets a `2`.
+//! The names on the bus, and the published XML of the interfaces. Within `Butterdock1` they never change; a change that
+//! breaks a client gets a `2`.
 
 /// The well-known name of the service.
 pub const BUS_NAME: &str = "org.butterdock.Butterdock1";
 
-/// Where the [`interface::MANAGER`] and the `org.freedesktop.DBus.ObjectManager` live. Every other object is below.
+/// The object with the interfaces [`interface::MANAGER`] and `org.freedesktop.DBus.ObjectManager`. All other objects are
+/// below it.
 pub const ROOT: &str = "/org/butterdock/Butterdock1";
 
-/// What the paths of volumes begin with.
+/// The prefix of the paths of volumes.
 pub const VOLUMES: &str = "/org/butterdock/Butterdock1/volumes/";
 
-/// What the paths of drives begin with.
+/// The prefix of the paths of drives.
 pub const DRIVES: &str = "/org/butterdock/Butterdock1/drives/";
 
-/// What the paths of jobs begin with.
+/// The prefix of the paths of jobs.
 pub const JOBS: &str = "/org/butterdock/Butterdock1/jobs/";
 
-/// What the service's own error names begin with.
+/// The prefix of the service's own error names.
 pub const ERROR_PREFIX: &str = "org.butterdock.Butterdock1.Error.";
 
 /// The interfaces.
 pub mod interface {
-    /// On [`super::ROOT`]: start jobs by a volume's name, read the history, see which backups are due.
+    /// On [`super::ROOT`]: start jobs by a volume's name, read the history, list the backups.
     pub const MANAGER: &str = "org.butterdock.Butterdock1.Manager";
-    /// On each object below [`super::VOLUMES`]: a filesystem that may be received into.
+    /// On each object below [`super::VOLUMES`]: a filesystem to receive into.
     pub const VOLUME: &str = "org.butterdock.Butterdock1.Volume";
     /// On each object below [`super::JOBS`]: one piece of work with progress and an end.
     pub const JOB: &str = "org.butterdock.Butterdock1.Job";
-    /// On each object below [`super::DRIVES`]: something attached that backups can go to.
+    /// On each object below [`super::DRIVES`]: an attached drive, enrolled or not.
     pub const DRIVE: &str = "org.butterdock.Butterdock1.Drive";
     /// All of them.
+    pub const ALL: [&str; 4] = [MANAGER, VOLUME, JOB, DRIVE];
+}
+
+/// The commented XML of `xml/`, one file for each interface.
+pub mod introspection {
+    /// `org.butterdock.Butterdock1.Manager`.
+    pub const MANAGER: &str = include_str!("../xml/org.butterdock.Butterdock1.Manager.xml");
+    /// `org.butterdock.Butterdock1.Volume`.
+    pub const VOLUME: &str = include_str!("../xml/org.butterdock.Butterdock1.Volume.xml");
+    /// `org.butterdock.Butterdock1.Job`.
+    pub const JOB: &str = include_str!("../xml/org.butterdock.Butterdock1.Job.xml");
+    /// `org.butterdock.Butterdock1.Drive`.
+    pub const DRIVE: &str = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
+    /// All of them, in the order of [`interface::ALL`](super::interface::ALL).
     pub const ALL: [&str; 4] = [MANAGER, VOLUME, JOB, DRIVE];
 }
 

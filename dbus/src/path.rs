@@ -1,24 +1,24 @@
-//! Object paths: made from a name or an id, and read back.
+//! Object paths of volumes, drives and jobs: built from a name or an id, and parsed.
 //!
-//! A path element may hold ASCII letters, digits and `_` only. A volume's name is encoded as systemd encodes names for
-//! the bus: whatever else it holds, `_` included, and a digit at its beginning, becomes `_` and two hex digits; an empty
-//! name becomes `_` alone. A drive's id is encoded in the same way. A job's id is a UUID with `_` in place of `-`.
+//! A path element contains only ASCII letters, digits and `_`. A volume's name is encoded as systemd encodes names
+//! (`sd_bus_path_encode`): every other byte, `_`, and a digit at the beginning become `_` and two hex digits; an empty name
+//! becomes `_`. A drive's id is encoded in the same way. A job's id is a UUID with `_` in place of `-`.
 
 use uuid::Uuid;
 use zbus::{ObjectPath, OwnedObjectPath};
 
 use crate::names::{DRIVES, JOBS, VOLUMES};
 
-/// The path that stands for no object, where a property must have one.
+/// The value of a path property that names no object.
 pub const NONE: &str = "/";
 
-/// The path of the volume that the configuration calls `name`.
+/// The path of the volume with this configured name.
 #[must_use]
 pub fn volume_path(name: &str) -> OwnedObjectPath {
     path(format!("{VOLUMES}{}", encode(name)))
 }
 
-/// The name of the volume at this path; none where the path is no volume's.
+/// The name of the volume at this path; `None` if it is not the path of a volume.
 #[must_use]
 pub fn volume_name(path: &str) -> Option<String> {
     decode(path.strip_prefix(VOLUMES)?)
@@ -30,7 +30,7 @@ pub fn drive_path(id: &str) -> OwnedObjectPath {
     path(format!("{DRIVES}{}", encode(id)))
 }
 
-/// The id of the drive at this path; none where the path is no drive's.
+/// The id of the drive at this path; `None` if it is not the path of a drive.
 #[must_use]
 pub fn drive_id(path: &str) -> Option<String> {
     decode(path.strip_prefix(DRIVES)?)
@@ -42,17 +42,17 @@ pub fn job_path(id: Uuid) -> OwnedObjectPath {
     path(format!("{JOBS}{}", id.hyphenated().to_string().replace('-', "_")))
 }
 
-/// The id of the job at this path; none where the path is no job's.
+/// The id of the job at this path; `None` if it is not the path of a job.
 #[must_use]
 pub fn job_id(path: &str) -> Option<Uuid> {
     let element = path.strip_prefix(JOBS)?;
-    // One job has one path: other ways to write a UUID are no job.
+    // A job has one path: other spellings of its UUID are refused.
     let id = Uuid::try_parse(&element.replace('_', "-")).ok()?;
     (job_path(id).as_str() == path).then_some(id)
 }
 
 fn path(text: String) -> OwnedObjectPath {
-    // Only letters, digits and `_` follow a constant, so this cannot be refused; nobody serves NONE.
+    // Only letters, digits and `_` follow a valid prefix, so this does not fail; there is no object at NONE.
     ObjectPath::try_from(text).unwrap_or_else(|_| ObjectPath::from_static_str_unchecked(NONE)).into()
 }
 
@@ -86,7 +86,7 @@ fn decode(element: &str) -> Option<String> {
         }
     }
     let name = String::from_utf8(bytes).ok()?;
-    // One volume has one path: `_61` is no other way to write `a`.
+    // A volume has one path: `_61` for `a` is refused.
     (!name.is_empty() && encode(&name) == element).then_some(name)
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_volume_name_comes_back_from_its_path() {
+    fn volume_names_round_trip() {
         for name in ["tank", "2nd", "back-up", "my_disk", "büro 1", "", "a/b", "9"] {
             let path = volume_path(name);
             assert!(ObjectPath::try_from(path.as_str()).is_ok(), "{path}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_no_volume_has_no_name() {
+    fn other_paths_have_no_volume_name() {
         for path in ["/", "/org/butterdock/Butterdock1/volumes/", "/org/butterdock/Butterdock1/jobs/tank"] {
             assert_eq!(volume_name(path), None, "{path}");
         }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_path_round_trips_and_is_no_volume() {
+    fn drive_ids_round_trip_and_are_no_volumes() {
         for id in ["3f2a-91", "sdb1", "0a"] {
             let path = drive_path(id);
             assert_eq!(drive_id(path.as_str()).as_deref(), Some(id));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_id_comes_back_from_its_path() {
+    fn job_ids_round_trip() {
         let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         let path = job_path(id);
         assert_eq!(path.as_str(), "/org/butterdock/Butterdock1/jobs/01234567_89ab_cdef_0123_456789abcdef");

@@ -1,9 +1,9 @@
-//! Words that travel as strings and are enums here.
+//! Enums whose values are strings (words) on the bus.
 
-/// An enum whose variants are words on the bus: the conversions both ways, and serde and D-Bus type `s`.
+/// Declares an enum of words, with the conversions from and to `str`, serde, and the D-Bus type `s`.
 ///
-/// With a last variant `Other`, an unknown word is kept as it is, because a later service may say more; without one, the
-/// set of words is part of the contract and an unknown word is an error.
+/// With a last variant `Other`, unknown words are kept, because a later version may add words. Without it, the contract
+/// fixes the set of words, and an unknown word is an error.
 macro_rules! word {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? } $(other $(#[$odoc:meta])* $other:ident)?) => {
         $(#[$about])*
@@ -14,7 +14,7 @@ macro_rules! word {
         }
 
         impl $name {
-            /// Every word that this version knows.
+            /// The words that this version knows.
             pub const WORDS: &[&str] = &[$($word),+];
 
             /// The word.
@@ -65,7 +65,7 @@ macro_rules! word {
 }
 pub(crate) use word;
 
-/// A word that is none of those the contract has.
+/// A word that is not in the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} has no {word:?}; the service is of another version")]
 pub struct UnknownWord {

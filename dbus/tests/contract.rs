@@ -19,14 +19,9 @@ const POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.policy");
 const BUS_POLICY: &str = include_str!("../data/org.butterdock.Butterdock1.conf");
 const ACTIVATION: &str = include_str!("../data/org.butterdock.Butterdock1.service");
 const README: &str = include_str!("../README.md");
-const PROXIES: [(&str, &str); 4] = [
-    (interface::MANAGER, include_str!("../src/proxy/manager.rs")),
-    (interface::VOLUME, include_str!("../src/proxy/volume.rs")),
-    (interface::JOB, include_str!("../src/proxy/job.rs")),
-    (interface::DRIVE, include_str!("../src/proxy/drive.rs")),
-];
+const PROXIES: &str = include_str!("../src/proxy.rs");
 
-/// Does something with the one interface of each file.
+/// Checks the one interface of each file.
 fn each(mut check: impl FnMut(&Interface<'_>)) {
     for (text, name) in introspection::ALL.into_iter().zip(interface::ALL) {
         let node = Node::try_from(text).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -36,7 +31,7 @@ fn each(mut check: impl FnMut(&Interface<'_>)) {
     }
 }
 
-/// Runs a tool where there is one.
+/// Runs a tool if it is installed.
 fn tool(name: &str, arguments: &[&str]) {
     match Command::new(name).args(arguments).output() {
         Ok(done) => assert!(done.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr)),
@@ -49,7 +44,7 @@ fn data(name: &str) -> String {
 }
 
 #[test]
-fn the_xml_has_exactly_the_methods_of_the_table() {
+fn the_xml_and_the_permission_table_have_the_same_methods() {
     let mut described = BTreeSet::new();
     each(|interface| {
         for method in interface.methods() {
@@ -96,7 +91,7 @@ fn the_xml_documents_every_option() {
 }
 
 #[test]
-fn nothing_can_be_set() {
+fn all_properties_are_read_only() {
     each(|interface| {
         for property in interface.properties() {
             assert_eq!(property.access(), PropertyAccess::Read, "{}", property.name());
@@ -104,12 +99,13 @@ fn nothing_can_be_set() {
     });
 }
 
-/// The trait of a proxy, as a list of the functions with what is written above them.
-fn functions(source: &str) -> Vec<(String, String)> {
+/// The functions of an interface's proxy, named as on the bus, with the attributes above them.
+fn functions(interface: &str) -> Vec<(String, String)> {
+    let (_, source) = PROXIES.split_once(&format!("interface = \"{interface}\",")).expect("a proxy of this interface");
     let body = source.split_once("pub trait").expect("a trait").1;
     let mut above = String::new();
     let mut found = Vec::new();
-    for line in body.lines().map(str::trim) {
+    for line in body.lines().take_while(|line| *line != "}").map(str::trim) {
         if let Some(rest) = line.strip_prefix("fn ") {
             let name = rest.split('(').next().unwrap_or_default();
             let words = name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
@@ -122,10 +118,9 @@ fn functions(source: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_proxies_have_what_the_xml_has() {
+fn proxies_and_xml_have_the_same_members() {
     each(|interface| {
-        let (_, source) = PROXIES.iter().find(|(name, _)| interface.name().as_str() == *name).expect("a proxy");
-        let functions = functions(source);
+        let functions = functions(interface.name().as_str());
         let named = |wanted: &dyn Fn(&str) -> bool| {
             let kept = functions.iter().filter(|(_, above)| wanted(above)).map(|(name, _)| name.clone());
             kept.collect::<BTreeSet<_>>()
@@ -143,14 +138,13 @@ fn the_proxies_have_what_the_xml_has() {
         };
         assert_eq!(named(&|above| above.contains("\"const\"")), properties(true));
         assert_eq!(named(&|above| above.ends_with("(property)]")), properties(false));
-        assert!(source.contains(&format!("interface = \"{}\"", interface.name())));
     });
 }
 
 #[test]
-fn the_proxies_let_polkit_ask_where_the_table_asks_polkit() {
-    for (interface, source) in PROXIES {
-        for (name, above) in functions(source) {
+fn proxies_allow_password_dialogs_where_the_table_has_an_action() {
+    for interface in interface::ALL {
+        for (name, above) in functions(interface) {
             let Some(row) = TABLE.iter().find(|row| (row.interface, row.method) == (interface, name.as_str())) else {
                 continue;
             };
@@ -160,18 +154,18 @@ fn the_proxies_let_polkit_ask_where_the_table_asks_polkit() {
 }
 
 #[test]
-fn the_shipped_polkit_file_is_the_tables() {
+fn the_shipped_polkit_file_matches_the_actions() {
     assert!(POLICY == policy(), "data/org.butterdock.Butterdock1.policy should be:\n{}", policy());
     tool("xmllint", &["--noout", "--nonet", &data("data/org.butterdock.Butterdock1.policy")]);
 }
 
 #[test]
-fn the_readme_has_the_tables() {
+fn the_readme_contains_the_permission_tables() {
     assert!(README.contains(&markdown()), "README.md should have:\n{}", markdown());
 }
 
 #[test]
-fn the_bus_policy_is_well_formed_and_lets_every_interface_through() {
+fn the_bus_policy_allows_every_interface() {
     tool("xmllint", &["--noout", "--nonet", &data("data/org.butterdock.Butterdock1.conf")]);
     for name in interface::ALL {
         assert!(BUS_POLICY.contains(&format!("send_interface=\"{name}\"")), "{name}");
@@ -193,7 +187,7 @@ fn the_xml_files_are_well_formed() {
 }
 
 #[test]
-fn a_bus_takes_the_bus_policy() {
+fn dbus_daemon_accepts_the_bus_policy() {
     let folder = tempfile::tempdir().expect("a folder");
     let configuration = folder.path().join("bus.conf");
     let text = format!(
@@ -205,17 +199,17 @@ fn a_bus_takes_the_bus_policy() {
     let mut bus = Command::new("dbus-daemon");
     let bus = bus.arg(format!("--config-file={}", configuration.display())).args(["--nofork", "--print-address=1"]);
     let mut bus = bus.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("dbus-daemon (package dbus) starts");
-    // It tells its address once it has taken its configuration.
+    // It prints its address after it has read its configuration.
     let mut address = String::new();
     let out = bus.stdout.take().expect("piped");
     BufReader::new(out).read_line(&mut address).expect("read");
     bus.kill().expect("ended");
     bus.wait().expect("ended");
-    assert!(address.starts_with("unix:path="), "dbus-daemon does not take it: {address:?}");
+    assert!(address.starts_with("unix:path="), "dbus-daemon does not accept it: {address:?}");
 }
 
 #[test]
-fn the_documented_limits_hold() {
+fn the_documentation_has_the_limits_of_the_code() {
     let volume = include_str!("../xml/org.butterdock.Butterdock1.Volume.xml");
     let drive = include_str!("../xml/org.butterdock.Butterdock1.Drive.xml");
     let manual = include_str!("../../cli/man/more.roff");

@@ -1,20 +1,20 @@
-//! The polkit actions: what an administrator's rules and a person's dialog know.
+//! The polkit actions, with their defaults, and the `.policy` file that polkit reads.
 
 /// A polkit action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Receive a stream into a volume under the names that it brings; see which subvolumes are there.
+    /// Receive a stream into a volume under the names in the stream; list the volume's subvolumes.
     Receive,
-    /// Receive a stream under another name than it brings: guards the option `name`. It is no bound on names: whoever may
-    /// receive may hand in a stream that was made with any name in it.
+    /// Receive a stream under another name: guards the option `name`. It does not limit names, because a user who may
+    /// receive can pass a stream with any name in it.
     ReceiveAnywhere,
     /// Cancel a job that the caller started.
     CancelOwn,
-    /// Cancel a job that somebody else started.
+    /// Cancel a job that another user started.
     CancelOthers,
-    /// Let a drive take this machine's backups.
+    /// Enrol a drive for this machine's backups.
     Enrol,
-    /// Erase a drive, and let it take this machine's backups.
+    /// Erase a drive and enrol it for this machine's backups.
     Format,
     /// Unenrol a drive (its data stays).
     Forget,
@@ -28,46 +28,46 @@ pub enum Action {
     Estimate,
     /// Make a drive safe to unplug.
     SafelyRemove,
-    /// Check what is on a drive.
+    /// Check all data on a drive.
     Verify,
-    /// See the snapshots on a drive, and bring them into a volume.
+    /// List the snapshots on a drive and restore them into a volume.
     Restore,
-    /// See the stream files on a drive, and receive them into a volume.
+    /// List the stream files on a drive and receive them into a volume.
     Import,
-    /// Everything that changes the service itself, and what others' jobs failed on.
+    /// Reload the configuration, trust the clock, and read the error details of other users' jobs.
     Manage,
 }
 
-/// An action as polkit is told about it.
+/// An action in the shipped polkit file.
 #[derive(Debug, Clone, Copy)]
 pub struct ActionRow {
-    /// Which.
+    /// The action.
     pub action: Action,
-    /// What it is, for an administrator.
+    /// The description for administrators.
     pub description: &'static str,
-    /// What a person is asked. `$(volume)` is the call's detail of that name.
+    /// The message of the password dialog. polkit replaces `$(volume)` with the call's detail of that name.
     pub message: &'static str,
-    /// For callers without a session, such as over ssh or from a service.
+    /// `allow_any`: for callers without a session, such as over ssh or from a service.
     pub any: Allow,
-    /// For callers whose session is not the one in front of the machine.
+    /// `allow_inactive`: for callers in an inactive session.
     pub inactive: Allow,
-    /// For callers in front of the machine.
+    /// `allow_active`: for callers in the active session at the console.
     pub active: Allow,
 }
 
-/// What polkit answers before an administrator says otherwise.
+/// polkit's default for an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allow {
-    /// Yes, without asking.
+    /// Allowed without a password.
     Yes,
     /// An administrator's password, each time.
     Admin,
-    /// An administrator's password, which then holds for a few minutes.
+    /// An administrator's password, which polkit remembers for a few minutes.
     AdminKeep,
 }
 
-/// Every action. A user at the console may do with an enrolled drive what loses no data: unlock it (a user who knows the passphrase
-/// could also do so elsewhere), run the configured backups, check it, and make it safe to unplug.
+/// All actions. A user at the console may do with an enrolled drive what loses no data: unlock it (a user who knows the
+/// passphrase could also do so elsewhere), run the configured backups, check it, and make it safe to unplug.
 pub const ACTIONS: &[ActionRow] = &[
     ActionRow {
         action: Action::Receive,
@@ -234,4 +234,44 @@ impl Allow {
             Self::AdminKeep => "auth_admin_keep",
         }
     }
+}
+
+const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE policyconfig PUBLIC "-//freedesktop//DTD PolicyKit Policy Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/PolicyKit/1/policyconfig.dtd">
+<!-- Made from dbus/src/authority/action.rs; a test compares the two. -->
+<policyconfig>
+  <vendor>butterdock</vendor>
+"#;
+
+/// The text of `data/org.butterdock.Butterdock1.policy`.
+#[must_use]
+pub fn policy() -> String {
+    let mut out = HEAD.to_owned();
+    for row in ACTIONS {
+        out.push('\n');
+        out.push_str(&action(row));
+    }
+    out.push_str("</policyconfig>\n");
+    out
+}
+
+fn action(row: &ActionRow) -> String {
+    let mut out = format!("  <action id=\"{}\">\n", row.action.id());
+    out.push_str(&line("    ", "description", row.description));
+    out.push_str(&line("    ", "message", row.message));
+    out.push_str("    <defaults>\n");
+    for (element, allow) in [("allow_any", row.any), ("allow_inactive", row.inactive), ("allow_active", row.active)] {
+        out.push_str(&line("      ", element, allow.as_str()));
+    }
+    out.push_str("    </defaults>\n  </action>\n");
+    out
+}
+
+fn line(indent: &str, element: &str, text: &str) -> String {
+    format!("{indent}<{element}>{}</{element}>\n", escaped(text))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,11 +1,10 @@
 //! Makes a man page of D-Bus interfaces from the introspection XML and its comments.
-
-mod prose;
+//!
+//! A comment has paragraphs and, indented below a paragraph, entries: `name  text`, two spaces between, over several
+//! lines. An entry may have inner entries, indented further.
 
 use roff::{Roff, bold, italic, roman};
 use roxmltree::{Document, Node, ParsingOptions};
-
-use prose::{Block, blocks};
 
 /// The limits, as in the table of `README.md`.
 const LIMITS: [&str; 4] = [
@@ -21,7 +20,7 @@ const LIMITS: [&str; 4] = [
 ];
 
 /// The man page of these interfaces, in roff.
-pub(crate) fn page(name: &str, version: &str, texts: &[String]) -> Result<String, String> {
+pub(crate) fn man_page(name: &str, version: &str, texts: &[String]) -> Result<String, String> {
     let mut page = Roff::new();
     page.control("TH", [name, "5", "", &format!("butterdock {version}"), "D-Bus interfaces"]);
     page.control("SH", ["NAME"]);
@@ -115,13 +114,77 @@ fn write(page: &mut Roff, comment: &str) {
     }
 }
 
-/// What is said of a node; a member of which nothing is said is an error.
+/// The comment above a node; a node without a comment is an error.
 fn comment_before<'t>(node: Node<'t, 't>) -> Result<&'t str, String> {
     let before = node.prev_siblings().skip(1).find(|node| node.is_comment() || node.is_element());
     let comment = before.filter(Node::is_comment).and_then(|node| node.text());
-    comment.ok_or_else(|| format!("nothing is said of {}", node.attribute("name").unwrap_or("the interface")))
+    comment.ok_or_else(|| format!("{} has no comment", node.attribute("name").unwrap_or("the interface")))
 }
 
 fn attribute<'n>(node: Node<'n, '_>, name: &str) -> Result<&'n str, String> {
     node.attribute(name).ok_or_else(|| format!("a {} has no {name}", node.tag_name().name()))
+}
+
+/// A paragraph or an entry of a comment, its lines joined.
+enum Block {
+    Paragraph(String),
+    Entry { is_inner: bool, name: String, text: String },
+}
+
+impl Block {
+    fn text(&mut self) -> &mut String {
+        match self {
+            Self::Paragraph(text) | Self::Entry { text, .. } => text,
+        }
+    }
+}
+
+/// Splits the text of a comment.
+fn blocks(comment: &str) -> Vec<Block> {
+    // A comment that begins on the line of its `<!--` is one paragraph.
+    let Some(comment) = comment.strip_prefix('\n') else {
+        return vec![Block::Paragraph(comment.split_whitespace().collect::<Vec<_>>().join(" "))];
+    };
+    let indents = comment.lines().filter(|line| !line.trim().is_empty()).map(indent);
+    let (base, mut blocks, mut is_open) = (indents.min().unwrap_or(0), Vec::new(), false);
+    for line in comment.lines() {
+        let (text, depth) = (line.trim(), indent(line).saturating_sub(base));
+        if text.is_empty() {
+            is_open = false;
+        } else if depth > 0 && split_entry(text).is_some() {
+            entries(&mut blocks, text, depth > ENTRY);
+            is_open = false;
+        } else if let Some(last) = blocks.last_mut().filter(|_| depth > 0 || is_open && !text.starts_with("* ")) {
+            let before = last.text();
+            before.push_str(if before.is_empty() { "" } else { " " });
+            before.push_str(text);
+        } else {
+            blocks.push(Block::Paragraph(text.to_owned()));
+            is_open = true;
+        }
+    }
+    blocks
+}
+
+/// The indentation of entries below their paragraph; inner entries are indented further.
+const ENTRY: usize = 2;
+
+fn entries(blocks: &mut Vec<Block>, text: &str, is_inner: bool) {
+    match split_entry(text) {
+        Some((name, rest)) if !is_inner && split_entry(rest).is_some() => {
+            blocks.push(Block::Entry { is_inner, name: name.to_owned(), text: String::new() });
+            entries(blocks, rest, true);
+        }
+        Some((name, rest)) => blocks.push(Block::Entry { is_inner, name: name.to_owned(), text: rest.to_owned() }),
+        None => {}
+    }
+}
+
+/// The name and the text of an entry.
+fn split_entry(text: &str) -> Option<(&str, &str)> {
+    text.split_once("  ").map(|(name, rest)| (name, rest.trim_start()))
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }

@@ -1,0 +1,233 @@
+//! What `org.butterdock.Butterdock1.Drive` takes and returns: its properties, its options, and the rows of `ListSnapshots`
+//! and `ListStreams`.
+
+mod options;
+
+use zbus::{DeserializeDict, SerializeDict, Type, Variant};
+
+use crate::property::{Field, WrongProperty};
+use crate::word::word;
+
+pub use options::{BackupOptions, EnrolOptions, ImportOptions, RestoreOptions, SECRET_MAX};
+
+word! {
+    /// The state of a drive.
+    DriveState {
+        /// Attached; neither encrypted nor mounted by the service.
+        Present = "present",
+        /// Encrypted and locked.
+        Locked = "locked",
+        /// Unlocked and not mounted.
+        Unlocked = "unlocked",
+        /// Mounted by the service; no job uses it.
+        Mounted = "mounted",
+        /// A job uses it.
+        Busy = "busy",
+        /// It can be unplugged; nothing is lost.
+        Safe = "safe",
+    }
+    other
+        /// A state of a later version.
+        Other
+}
+
+/// The properties of a drive; `xml/org.butterdock.Butterdock1.Drive.xml` documents them in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriveProperties {
+    /// The filesystem's label (untrusted); empty without one, and while the drive is locked.
+    pub label: String,
+    /// Maker and model; empty if unknown. Constant.
+    pub model: String,
+    /// The hardware's serial number; empty if it has none. Constant.
+    pub serial: String,
+    /// The bus: `usb`, `ata`, `nvme` …; empty if unknown.
+    pub bus: String,
+    /// The kernel's name, such as `sdb1`; empty while it is not attached.
+    pub device: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Free bytes at the last mount; 0 if unknown.
+    pub free: u64,
+    /// `btrfs`, `ext4` …; empty while it is locked, or if unknown.
+    pub filesystem_type: String,
+    /// The filesystem's UUID; empty if unknown.
+    pub filesystem_uuid: String,
+    /// Whether it is encrypted with LUKS.
+    pub encrypted: bool,
+    /// Its state.
+    pub state: DriveState,
+    /// Why the service does not use it, or its last error, as an English sentence; empty without a problem.
+    pub problem: String,
+    /// Whether an administrator has enrolled it for this machine's backups.
+    pub enrolled: bool,
+    /// The time of the last successful backup to it, in microseconds since 1970; 0 if never.
+    pub last_backup: u64,
+    /// The names of its configured backups, in the order in which they run.
+    pub backups: Vec<String>,
+}
+
+impl Default for DriveProperties {
+    fn default() -> Self {
+        Self {
+            label: String::new(),
+            model: String::new(),
+            serial: String::new(),
+            bus: String::new(),
+            device: String::new(),
+            size: 0,
+            free: 0,
+            filesystem_type: String::new(),
+            filesystem_uuid: String::new(),
+            encrypted: false,
+            state: DriveState::Present,
+            problem: String::new(),
+            enrolled: false,
+            last_backup: 0,
+            backups: Vec::new(),
+        }
+    }
+}
+
+impl DriveProperties {
+    /// A name for display: the label, else the model, else the kernel's name. Up to 64 characters. Control characters and
+    /// characters that change the writing direction are replaced, because the label is untrusted.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let names = [&self.label, &self.model, &self.device];
+        let chosen = names.into_iter().map(|name| name.trim()).find(|name| !name.is_empty()).unwrap_or("a drive");
+        let plain = |letter: char| if letter.is_control() || is_format(letter) { '\u{fffd}' } else { letter };
+        chosen.chars().take(TITLE_MAX).map(plain).collect()
+    }
+
+    /// Sets one property; an unknown property is ignored.
+    ///
+    /// # Errors
+    /// The value has another type than the property.
+    pub fn set(&mut self, property: &str, value: &Variant<'_>) -> Result<(), WrongProperty> {
+        let field = match property {
+            "Label" => Field::Text(&mut self.label),
+            "Model" => Field::Text(&mut self.model),
+            "Serial" => Field::Text(&mut self.serial),
+            "Bus" => Field::Text(&mut self.bus),
+            "Device" => Field::Text(&mut self.device),
+            "Size" => Field::Number(&mut self.size),
+            "Free" => Field::Number(&mut self.free),
+            "FilesystemType" => Field::Text(&mut self.filesystem_type),
+            "FilesystemUuid" => Field::Text(&mut self.filesystem_uuid),
+            "Encrypted" => Field::Boolean(&mut self.encrypted),
+            "State" => Field::from(&mut self.state),
+            "Problem" => Field::Text(&mut self.problem),
+            "Enrolled" => Field::Boolean(&mut self.enrolled),
+            "LastBackup" => Field::Number(&mut self.last_backup),
+            "Backups" => Field::Texts(&mut self.backups),
+            _ => return Ok(()),
+        };
+        field.set(value).ok_or_else(|| WrongProperty(property.to_owned()))
+    }
+}
+
+const TITLE_MAX: usize = 64;
+
+/// Whether a character ends a line or changes the writing direction, without being a control character.
+fn is_format(letter: char) -> bool {
+    let ranges = ['\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    letter == '\u{61c}' || ranges.iter().any(|range| range.contains(&letter))
+}
+
+word! {
+    /// Which machine made a snapshot on a drive, from the records on the drive.
+    SnapshotOrigin {
+        /// This machine.
+        ThisMachine = "this-machine",
+        /// Another machine; this machine never deletes the snapshot.
+        OtherMachine = "other-machine",
+    }
+    other
+        /// An origin of a later version.
+        Other
+}
+
+/// A row of `ListSnapshots`: one snapshot on a drive.
+///
+/// Readers ignore unknown keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct SnapshotRow {
+    /// Its name: bytes, as on disk. Two snapshots in different directories may have the same.
+    pub name: Vec<u8>,
+    /// Its UUID on the drive, the argument of `Restore`.
+    pub uuid: String,
+    /// The name of its backup on the machine that made it.
+    pub backup: Option<String>,
+    /// A word of [`SnapshotOrigin`]. Without a record there is none, and the snapshot is never deleted.
+    pub origin: Option<String>,
+    /// The id of another machine on drives.
+    pub machine: Option<String>,
+    /// When the snapshot was made, in microseconds since 1970.
+    pub created: Option<u64>,
+    /// The UUID of the sender's subvolume.
+    pub received_uuid: Option<String>,
+    /// The UUID of its parent on the drive.
+    pub parent_uuid: Option<String>,
+    /// Whether it is kept as the parent of the next increment.
+    pub pinned: Option<bool>,
+}
+
+/// A row of `ListStreams`: one stream file on a drive.
+///
+/// Readers ignore unknown keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct StreamRow {
+    /// The file's name: bytes, as on disk.
+    pub name: Vec<u8>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The name of the stream's first subvolume; empty if the stream cannot be read.
+    pub subvolume: Vec<u8>,
+    /// The sender's UUID of that subvolume; empty if the stream cannot be read.
+    pub uuid: String,
+    /// The sender's UUID of the parent; missing for a full stream.
+    pub parent_uuid: Option<String>,
+    /// Why it cannot be received, as an English sentence; missing if it can.
+    pub problem: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::wire::{LE, serialized::Context, to_bytes};
+
+    use super::*;
+
+    #[test]
+    fn unknown_properties_are_ignored_and_wrong_types_refused() {
+        let mut drive = DriveProperties::default();
+        assert_eq!(drive.set("Colour", &Variant::from("red")), Ok(()));
+        assert_eq!(drive.set("Backups", &Variant::from(vec!["home", "root"])), Ok(()));
+        assert_eq!(drive.set("State", &Variant::from("asleep")), Ok(()));
+        assert_eq!(drive.backups, ["home", "root"]);
+        assert_eq!(drive.state, DriveState::Other("asleep".to_owned()));
+        assert_eq!(drive.set("Backups", &Variant::from("home")), Err(WrongProperty("Backups".to_owned())));
+    }
+
+    #[test]
+    fn labels_are_escaped_for_password_dialogs() {
+        let mut drive = DriveProperties { device: "sdb1".to_owned(), ..DriveProperties::default() };
+        assert_eq!(drive.title(), "sdb1");
+        drive.model = " Elements 25A2 ".to_owned();
+        assert_eq!(drive.title(), "Elements 25A2");
+        drive.label = format!("\u{1b}[2J\u{202e}{}", "x".repeat(100));
+        assert_eq!(drive.title(), format!("\u{fffd}[2J\u{fffd}{}", "x".repeat(59)));
+    }
+
+    #[test]
+    fn rows_round_trip() {
+        let context = Context::new(LE, 0);
+        let row = SnapshotRow { name: b"a\xff".to_vec(), pinned: Some(true), ..SnapshotRow::default() };
+        let bytes = to_bytes(context, &row).expect("written");
+        assert_eq!(bytes.deserialize::<SnapshotRow>().expect("a row").0, row);
+        let row = StreamRow { name: b"a.send".to_vec(), size: 7, ..StreamRow::default() };
+        let bytes = to_bytes(context, &row).expect("written");
+        assert_eq!(bytes.deserialize::<StreamRow>().expect("a row").0, row);
+    }
+}

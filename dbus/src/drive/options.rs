@@ -1,0 +1,270 @@
+//! The options of the methods of `Drive`: `Enrol`, `Backup`, `Restore` and `Import`, and the limit of `Unlock`.
+
+use std::collections::HashMap;
+
+use zbus::Variant;
+
+use crate::error::Error;
+use crate::options::{Options, bare_name, boolean, number, text, unknown};
+
+/// The longest secret that `Unlock` accepts, in bytes: the capacity of a pipe, so that a client can write the secret before
+/// the call.
+pub const SECRET_MAX: usize = 65536;
+
+/// The options of `Drive.Enrol`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnrolOptions {
+    /// `format`, `b`: erase everything on the drive first and make a new btrfs filesystem. Needs the action `format`.
+    pub format: bool,
+    /// `size`, `t`: the drive's size. Required with `format`; must match the drive.
+    pub size: Option<u64>,
+    /// `serial`, `s`: the drive's serial number, empty if it has none. Required with `format`; must match the drive.
+    pub serial: Option<String>,
+    /// `label`, `s`: the new filesystem's label. Only with `format`.
+    pub label: Option<String>,
+}
+
+impl EnrolOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["format", "size", "serial", "label"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key, a wrong type, a key that `format` requires, or an invalid label. The
+    /// service compares size and serial number with the drive's.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "format" => read.format = boolean(key, value)?,
+                "size" => read.size = Some(number(key, value)?),
+                "serial" => read.serial = Some(text(key, value)?),
+                "label" => read.label = Some(label(text(key, value)?)?),
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        if read.format && (read.size.is_none() || read.serial.is_none()) {
+            return Err(refused(
+                "to format a drive, its size and its serial number must be repeated: give size and serial",
+            ));
+        }
+        if !read.format && read.label.is_some() {
+            return Err(refused("the option label names a new filesystem; give format with it, or leave it out"));
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        let mut options = HashMap::new();
+        if self.format {
+            options.insert("format", Variant::from(true));
+        }
+        if let Some(size) = self.size {
+            options.insert("size", Variant::from(size));
+        }
+        if let Some(serial) = &self.serial {
+            options.insert("serial", Variant::from(serial.as_str()));
+        }
+        if let Some(label) = &self.label {
+            options.insert("label", Variant::from(label.as_str()));
+        }
+        options
+    }
+}
+
+/// A label that btrfs accepts, without control characters.
+fn label(text: String) -> Result<String, Error> {
+    let plain = !text.contains(|letter: char| letter == '/' || letter.is_control());
+    if plain && (1..=LABEL_MAX).contains(&text.len()) {
+        return Ok(text);
+    }
+    Err(Error::InvalidArgs(format!(
+        "the option label must have 1 to {LABEL_MAX} bytes, no slash and no control characters, and \"{}\" has not",
+        text.escape_debug()
+    )))
+}
+
+/// `BTRFS_LABEL_SIZE` without the NUL.
+const LABEL_MAX: usize = 255;
+
+fn refused(text: &str) -> Error {
+    Error::InvalidArgs(text.to_owned())
+}
+
+/// The options of `Drive.Backup`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// `backup`, `s`: run only the backup with this name.
+    pub backup: Option<String>,
+}
+
+impl BackupOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["backup"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key or a wrong type.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "backup" => read.backup = Some(text(key, value)?),
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        self.backup.iter().map(|backup| ("backup", Variant::from(backup.as_str()))).collect()
+    }
+}
+
+/// The options of `Drive.Restore`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// `name`, `ay` or `s`: the subvolume's name in the volume (default: the snapshot's name).
+    pub name: Option<Vec<u8>>,
+}
+
+impl RestoreOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["name"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key, a wrong type, or an invalid name.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "name" => read.name = Some(bare_name(key, value)?),
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        self.name.iter().map(|name| ("name", Variant::from(name.as_slice()))).collect()
+    }
+}
+
+/// The options of `Drive.Import`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// `name`, `ay` or `s`: import only the file with this name in the drive's configured folder.
+    pub name: Option<Vec<u8>>,
+    /// `verify`, `b`: decompress every extent and refuse one that does not decompress.
+    pub verify: bool,
+}
+
+impl ImportOptions {
+    /// All keys.
+    pub const KEYS: &[&str] = &["name", "verify"];
+
+    /// Reads the options of a call.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgs`] names an unknown key, a wrong type, or an invalid name.
+    pub fn from_options(options: &Options) -> Result<Self, Error> {
+        let mut read = Self::default();
+        for (key, value) in options {
+            match key.as_str() {
+                "name" => read.name = Some(bare_name(key, value)?),
+                "verify" => read.verify = boolean(key, value)?,
+                _ => return Err(unknown(key, Self::KEYS)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The dictionary for a call; unset options are left out.
+    #[must_use]
+    pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
+        let mut options = HashMap::new();
+        if let Some(name) = &self.name {
+            options.insert("name", Variant::from(name.as_slice()));
+        }
+        if self.verify {
+            options.insert("verify", Variant::from(true));
+        }
+        options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::tests::{complaint, owned};
+
+    fn refusal<const N: usize>(options: [(&str, Variant<'_>); N]) -> String {
+        complaint(EnrolOptions::from_options(&owned(options)))
+    }
+
+    #[test]
+    fn enrol_options_round_trip() {
+        let (serial, label) = (Some("WX1".to_owned()), Some("Attic".to_owned()));
+        let erase = EnrolOptions { format: true, size: Some(7), serial, label };
+        for sent in [erase, EnrolOptions::default()] {
+            assert_eq!(EnrolOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        }
+    }
+
+    #[test]
+    fn format_requires_size_and_serial() {
+        assert!(refusal([("format", true.into())]).contains("size and serial"));
+        assert!(refusal([("format", true.into()), ("size", 7_u64.into())]).contains("size and serial"));
+        assert!(refusal([("format", true.into()), ("serial", "".into())]).contains("size and serial"));
+    }
+
+    #[test]
+    fn an_invalid_label_is_refused() {
+        assert!(refusal([("label", "x".into())]).contains("format"));
+        for label in ["", "a/b", "a\nb", &"x".repeat(256)] {
+            let (size, serial) = (("size", 7_u64.into()), ("serial", "".into()));
+            let message = refusal([("format", true.into()), size, serial, ("label", label.into())]);
+            assert!(message.contains("label"), "{label:?}");
+        }
+    }
+
+    #[test]
+    fn errors_name_unknown_keys_and_wrong_types() {
+        assert!(refusal([("froce", true.into())]).contains("\"froce\""));
+        assert!(refusal([("serial", 5_u32.into())]).contains("type s, not u"));
+        assert!(refusal([("size", 5_u32.into())]).contains("type t, not u"));
+        let backup = BackupOptions::from_options(&owned([("dry_run", true.into())]));
+        assert!(complaint(backup).contains("\"dry_run\""));
+    }
+
+    #[test]
+    fn backup_options_round_trip() {
+        for sent in [BackupOptions::default(), BackupOptions { backup: Some("home".to_owned()) }] {
+            assert_eq!(BackupOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        }
+    }
+
+    #[test]
+    fn restore_options_round_trip_and_a_path_is_refused() {
+        let sent = RestoreOptions { name: Some(b"a\xff".to_vec()) };
+        assert_eq!(RestoreOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        assert!(RestoreOptions::from_options(&owned([("name", "../x".into())])).is_err());
+    }
+
+    #[test]
+    fn import_options_round_trip_and_a_path_is_refused() {
+        let sent = ImportOptions { name: Some(b"monday.send".to_vec()), verify: true };
+        assert_eq!(ImportOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
+        assert!(ImportOptions::from_options(&owned([("name", "/etc/shadow".into())])).is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! The proxies: one Rust method for each method, property and signal of an interface.
+//!
+//! Calls fail with [`Error`]; [`Error::Named`] has the service's reason. Calls that may need a password set the flag that
+//! allows polkit to ask for it.
+
+use std::collections::HashMap;
+
+use zbus::{Fd, OwnedObjectPath, OwnedVariant, Variant, proxy};
+
+use crate::drive::{DriveState, SnapshotRow, StreamRow};
+use crate::error::Error;
+use crate::job::{ErrorDetails, JobKind, JobResult, JobState, TotalSource};
+use crate::manager::{BackupRow, HistoryEntry};
+use crate::volume::SubvolumeRow;
+
+/// Start jobs by a volume's name, read the history, list the backups.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Manager",
+    default_service = "org.butterdock.Butterdock1",
+    default_path = "/org/butterdock/Butterdock1"
+)]
+pub trait Manager {
+    /// Receives a stream into the volume with this name; returns the job, which may be queued. The options are
+    /// [`ReceiveOptions`](crate::ReceiveOptions).
+    #[zbus(allow_interactive_auth)]
+    fn receive(
+        &self,
+        volume: &str,
+        stream: Fd<'_>,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// The finished jobs, newest first. There are no options yet.
+    fn list_history(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<HistoryEntry>, Error>;
+
+    /// The configured backups, one row for each backup and drive. The options are
+    /// [`ListBackupsOptions`](crate::ListBackupsOptions); an estimate may take minutes.
+    #[zbus(allow_interactive_auth)]
+    fn list_backups(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<BackupRow>, Error>;
+
+    /// Unenrols a drive by its id, attached or not. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn forget_drive(&self, drive: &str, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Reloads the configuration. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn reload(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Confirms that the clock is right, so that pruning resumes. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn trust_clock(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// The service's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// Features beyond the first version of the contract.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn features(&self) -> zbus::Result<Vec<String>>;
+}
+
+/// A filesystem to receive into.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Volume",
+    default_service = "org.butterdock.Butterdock1",
+    assume_defaults = false
+)]
+pub trait Volume {
+    /// Receives a stream into this volume; returns the job, which may be queued. The options are
+    /// [`ReceiveOptions`](crate::ReceiveOptions).
+    #[zbus(allow_interactive_auth)]
+    fn receive(&self, stream: Fd<'_>, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// The subvolumes in the volume's directory. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn list_subvolumes(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SubvolumeRow>, Error>;
+
+    /// The configured name.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// Size of the filesystem in bytes; 0 while it is not mounted.
+    #[zbus(property)]
+    fn size(&self) -> zbus::Result<u64>;
+
+    /// Free bytes; 0 while it is not mounted. Up to one second old when read.
+    #[zbus(property)]
+    fn free(&self) -> zbus::Result<u64>;
+
+    /// Whether the filesystem is mounted.
+    #[zbus(property)]
+    fn mounted(&self) -> zbus::Result<bool>;
+}
+
+/// An attached drive, enrolled or not.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Drive",
+    default_service = "org.butterdock.Butterdock1",
+    assume_defaults = false
+)]
+pub trait Drive {
+    /// Enrols the drive for this machine's backups. The options are [`EnrolOptions`](crate::EnrolOptions).
+    #[zbus(allow_interactive_auth)]
+    fn enrol(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Unenrols the drive; its data stays. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn forget(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Unlocks the drive with the passphrase or key that the service reads from the descriptor: all bytes to the end, up to
+    /// [`SECRET_MAX`](crate::SECRET_MAX). There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn unlock(&self, secret: Fd<'_>, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// Mounts the drive; returns the mount point, which only root may enter. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn mount(&self, options: HashMap<&str, Variant<'_>>) -> Result<String, Error>;
+
+    /// Makes the drive safe to unplug; returns the job. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn safely_remove(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// Runs the configured backups of the drive; returns the first job. The options are
+    /// [`BackupOptions`](crate::BackupOptions).
+    #[zbus(allow_interactive_auth)]
+    fn backup(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// Reads all data on the drive and compares checksums; returns the job. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn verify(&self, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// The snapshots on the drive, newest first. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn list_snapshots(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<SnapshotRow>, Error>;
+
+    /// Restores the snapshot with this UUID into a volume; returns the job. The options are
+    /// [`RestoreOptions`](crate::RestoreOptions).
+    #[zbus(allow_interactive_auth)]
+    fn restore(
+        &self,
+        snapshot: &str,
+        volume: &str,
+        options: HashMap<&str, Variant<'_>>,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// The stream files on the drive, in dependency order (parents first). There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn list_streams(&self, options: HashMap<&str, Variant<'_>>) -> Result<Vec<StreamRow>, Error>;
+
+    /// Receives stream files on the drive into a volume; returns the job. The options are
+    /// [`ImportOptions`](crate::ImportOptions).
+    #[zbus(allow_interactive_auth)]
+    fn import(&self, volume: &str, options: HashMap<&str, Variant<'_>>) -> Result<OwnedObjectPath, Error>;
+
+    /// The filesystem's label.
+    #[zbus(property)]
+    fn label(&self) -> zbus::Result<String>;
+
+    /// Maker and model.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn model(&self) -> zbus::Result<String>;
+
+    /// The hardware's serial number.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn serial(&self) -> zbus::Result<String>;
+
+    /// The bus: `usb`, `ata`, `nvme` …
+    #[zbus(property)]
+    fn bus(&self) -> zbus::Result<String>;
+
+    /// The kernel's name, such as `sdb1`.
+    #[zbus(property)]
+    fn device(&self) -> zbus::Result<String>;
+
+    /// Size in bytes.
+    #[zbus(property)]
+    fn size(&self) -> zbus::Result<u64>;
+
+    /// Free bytes at the last mount; 0 if unknown.
+    #[zbus(property)]
+    fn free(&self) -> zbus::Result<u64>;
+
+    /// The filesystem: `btrfs`, `ext4` …
+    #[zbus(property)]
+    fn filesystem_type(&self) -> zbus::Result<String>;
+
+    /// The filesystem's UUID.
+    #[zbus(property)]
+    fn filesystem_uuid(&self) -> zbus::Result<String>;
+
+    /// Whether it is encrypted with LUKS.
+    #[zbus(property)]
+    fn encrypted(&self) -> zbus::Result<bool>;
+
+    /// The drive's state.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<DriveState>;
+
+    /// Why the service does not use it, or its last error; empty without a problem.
+    #[zbus(property)]
+    fn problem(&self) -> zbus::Result<String>;
+
+    /// Whether an administrator has enrolled it for this machine's backups.
+    #[zbus(property)]
+    fn enrolled(&self) -> zbus::Result<bool>;
+
+    /// The time of the last successful backup to it, in microseconds since 1970; 0 if never.
+    #[zbus(property)]
+    fn last_backup(&self) -> zbus::Result<u64>;
+
+    /// The names of its configured backups, in the order in which they run.
+    #[zbus(property)]
+    fn backups(&self) -> zbus::Result<Vec<String>>;
+}
+
+/// One piece of work with progress and an end.
+#[proxy(
+    interface = "org.butterdock.Butterdock1.Job",
+    default_service = "org.butterdock.Butterdock1",
+    assume_defaults = false
+)]
+pub trait Job {
+    /// Cancels the job; returns when the work has stopped and no incomplete subvolume is left. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn cancel(&self, options: HashMap<&str, Variant<'_>>) -> Result<(), Error>;
+
+    /// The job's error, including names that properties must not contain. There are no options yet.
+    #[zbus(allow_interactive_auth)]
+    fn get_error_details(&self, options: HashMap<&str, Variant<'_>>) -> Result<ErrorDetails, Error>;
+
+    /// The job has ended. Emitted exactly once while the service runs.
+    #[zbus(signal)]
+    fn completed(&self, result: JobResult, details: HashMap<String, OwnedVariant>) -> zbus::Result<()>;
+
+    /// The job's kind.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> zbus::Result<JobKind>;
+
+    /// Its volume; [`path::NONE`](crate::path::NONE) without one.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn volume(&self) -> zbus::Result<OwnedObjectPath>;
+
+    /// Its drive; [`path::NONE`](crate::path::NONE) without one.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn drive(&self) -> zbus::Result<OwnedObjectPath>;
+
+    /// The name of the configured backup; empty unless the kind is `backup`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn backup(&self) -> zbus::Result<String>;
+
+    /// The user who started it.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn started_by_uid(&self) -> zbus::Result<u32>;
+
+    /// The time of the request, in microseconds since 1970.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn start_time(&self) -> zbus::Result<u64>;
+
+    /// The job's state.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<JobState>;
+
+    /// 0 to 1; never goes back.
+    #[zbus(property)]
+    fn progress(&self) -> zbus::Result<f64>;
+
+    /// Whether a total is known, and so whether the progress is valid.
+    #[zbus(property)]
+    fn progress_valid(&self) -> zbus::Result<bool>;
+
+    /// Bytes read of the stream.
+    #[zbus(property)]
+    fn bytes_received(&self) -> zbus::Result<u64>;
+
+    /// Bytes of the stream that are safe on disk if the drive is unplugged now.
+    #[zbus(property)]
+    fn bytes_durable(&self) -> zbus::Result<u64>;
+
+    /// Bytes of the whole stream; 0 if unknown.
+    #[zbus(property)]
+    fn bytes_total(&self) -> zbus::Result<u64>;
+
+    /// The source of the total.
+    #[zbus(property)]
+    fn total_source(&self) -> zbus::Result<TotalSource>;
+
+    /// Bytes per second, over the last few seconds.
+    #[zbus(property)]
+    fn rate(&self) -> zbus::Result<u64>;
+
+    /// The estimated end, in microseconds since 1970; 0 if unknown.
+    #[zbus(property)]
+    fn expected_end_time(&self) -> zbus::Result<u64>;
+
+    /// Compressed extents that were written without decompressing them.
+    #[zbus(property)]
+    fn encoded_writes(&self) -> zbus::Result<u64>;
+
+    /// Compressed extents that were decompressed because the kernel refused the encoded write.
+    #[zbus(property)]
+    fn fallback_writes(&self) -> zbus::Result<u64>;
+
+    /// Whether the current transfer is an increment.
+    #[zbus(property)]
+    fn incremental(&self) -> zbus::Result<bool>;
+
+    /// A remark in English; empty without a remark.
+    #[zbus(property)]
+    fn note(&self) -> zbus::Result<String>;
+
+    /// Whether the job can still be cancelled.
+    #[zbus(property)]
+    fn cancelable(&self) -> zbus::Result<bool>;
+
+    /// The error's name with its prefix; empty without an error.
+    #[zbus(property)]
+    fn error_name(&self) -> zbus::Result<String>;
+
+    /// An English sentence without file names; empty without an error.
+    #[zbus(property)]
+    fn error_message(&self) -> zbus::Result<String>;
+}
