@@ -1,6 +1,6 @@
-//! Makes the man page and the completions from the definition of the command line, at every build:
-//! `target/[TRIPLE/]PROFILE/share/…`, laid out as they are installed. A build script and not the program does it, because
-//! it runs on the machine that builds, also when that is not the one the program is for.
+//! Makes the man page and the shell completions from the definition of the command line, at every build:
+//! `target/[TRIPLE/]PROFILE/share/…`, with the paths of the installed files. The program itself does not make them, because
+//! in a cross build it cannot run on the build machine.
 
 #[path = "src/args.rs"]
 mod args;
@@ -23,19 +23,19 @@ fn main() -> Result<()> {
     println!("cargo::rustc-env=BUTTERDOCK_SHARE={}", share.display());
     let command = args::Args::command();
     write(&share.join("man/man1/butterdock.1"), &page(&command)?)?;
-    for (shell, place) in [
+    for (shell, path) in [
         (Shell::Bash, "bash-completion/completions/butterdock"),
         (Shell::Zsh, "zsh/site-functions/_butterdock"),
         (Shell::Fish, "fish/vendor_completions.d/butterdock.fish"),
     ] {
         let mut text = Vec::new();
         generate(shell, &mut command.clone(), NAME, &mut text);
-        write(&share.join(place), &text)?;
+        write(&share.join(path), &text)?;
     }
     Ok(())
 }
 
-/// Beside the program: the build script's own folder is PROFILE/build/butterdock-HASH/out.
+/// `PROFILE/share`, beside the program; `OUT_DIR` is `PROFILE/build/butterdock-HASH/out`.
 fn share() -> Result<PathBuf> {
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| Error::other("cargo sets no OUT_DIR"))?;
     let profile = out.ancestors().nth(3).ok_or_else(|| Error::other("OUT_DIR is not below a profile's folder"))?;
@@ -47,7 +47,7 @@ fn write(path: &Path, text: &[u8]) -> Result<()> {
     fs::write(path, text)
 }
 
-/// One page with all verbs: title, name and options from the definition, what is written by hand around them.
+/// One page with all verbs: the sections that clap makes, and between them the files of `man/`.
 fn page(command: &Command) -> Result<Vec<u8>> {
     let version = env!("CARGO_PKG_VERSION");
     let man = Man::new(command.clone()).title("BUTTERDOCK").section("1").manual("User commands");
@@ -66,9 +66,9 @@ fn page(command: &Command) -> Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What a verb takes and does, under a heading of its own.
+/// The section of a verb: its synopsis, description and options.
 fn verb_part(verb: &Command) -> Result<Vec<u8>> {
-    // The definition's own options, without those that every verb has.
+    // Without the options that every verb has.
     let man = Man::new(verb.clone().disable_help_flag(true).bin_name(format!("{NAME} {}", verb.get_name())));
     let mut text = format!(".SS {}\n", verb.get_name()).into_bytes();
     text.extend(without_heading(&part(|out| man.render_synopsis_section(out))?));
@@ -80,7 +80,7 @@ fn verb_part(verb: &Command) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A section without the macros that `clap_mangen` puts at the head of each, and which the title has already.
+/// A section without the preamble that `clap_mangen` repeats before each section.
 fn part(render: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     render(&mut out)?;

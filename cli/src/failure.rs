@@ -86,7 +86,7 @@ impl From<Error> for Failure {
             Error::Bus(error) => Self {
                 exit: FAILED,
                 name: Some(bus_name),
-                message: format!("the call to the service failed: {}", said(&error)),
+                message: format!("the call to the service failed: {}", description(&error)),
                 next: Some("`journalctl -u butterdockd` may say more".to_owned()),
             },
         }
@@ -106,7 +106,7 @@ impl From<zbus::fdo::Error> for Failure {
 }
 
 /// The text of an error, without its name if it has a description.
-fn said(error: &zbus::Error) -> String {
+fn description(error: &zbus::Error) -> String {
     error.description().map_or_else(|| error.to_string(), str::to_owned)
 }
 

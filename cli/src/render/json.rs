@@ -1,11 +1,10 @@
 //! The objects of `--json`. The man page describes every key; a test compares the two.
 
-use butterdock_dbus::{HistoryEntry, SubvolumeRow, VolumeProperties};
+use butterdock_dbus::{BackupRow, HistoryEntry, SnapshotRow, StreamRow, SubvolumeRow, VolumeProperties};
 use serde::Serialize;
 
-use super::json_drive::hex;
-use super::screen::Wrong;
-use crate::ask::Job;
+use super::progress::JobError;
+use crate::service::{Drive, Job};
 
 /// A volume.
 #[derive(Debug, Serialize)]
@@ -53,55 +52,54 @@ pub(crate) struct JobObject {
 impl JobObject {
     pub(crate) fn new(job: &Job) -> Self {
         let now = &job.now;
-        let known = |count: u64| (count != 0).then_some(count);
-        let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let text = |text: &str| non_empty(text).map(str::to_owned);
         Self {
             id: job.id.to_string(),
             kind: now.kind.to_string(),
             volume: job.volume(),
             drive: job.drive(),
-            backup: said(&now.backup),
+            backup: text(&now.backup),
             started_by_uid: now.started_by_uid,
             start_time: now.start_time,
             state: now.state.to_string(),
             progress: now.progress_valid.then_some(now.progress),
             bytes_received: now.bytes_received,
             bytes_durable: now.bytes_durable,
-            bytes_total: known(now.bytes_total),
+            bytes_total: non_zero(now.bytes_total),
             total_source: now.total_source.to_string(),
             rate: now.rate,
-            expected_end_time: known(now.expected_end_time),
+            expected_end_time: non_zero(now.expected_end_time),
             encoded_writes: now.encoded_writes,
             fallback_writes: now.fallback_writes,
             incremental: now.incremental,
-            note: said(&now.note),
+            note: text(&now.note),
             cancelable: now.cancelable,
-            error_name: said(&now.error_name),
-            error_message: said(&now.error_message),
+            error_name: text(&now.error_name),
+            error_message: text(&now.error_message),
         }
     }
 }
 
-/// A line while watching.
+/// A line of `--json` while watching.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub(crate) enum Line {
+pub(crate) enum WatchEvent {
     /// The job is watched from now on.
     Started { job: JobObject },
     /// Properties of the job changed.
     Progress { job: JobObject },
     /// The job ended.
-    Ended(Box<Ended>),
+    Ended(Box<EndedJob>),
     /// The job continues; this program no longer watches it.
     Detached { job: JobObject },
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Debug, Serialize)]
-pub(crate) struct Ended {
+pub(crate) struct EndedJob {
     pub(crate) job: JobObject,
     pub(crate) result: String,
-    pub(crate) error: Option<Wrong>,
+    pub(crate) error: Option<JobError>,
 }
 
 /// A job of the history.
@@ -131,7 +129,7 @@ impl<'a> HistoryObject<'a> {
         Self {
             id: &entry.id,
             kind: &entry.kind,
-            volume: Some(entry.volume.as_str()).filter(|name| !name.is_empty()),
+            volume: non_empty(&entry.volume),
             drive: entry.drive.as_deref(),
             drive_label: entry.drive_label.as_deref(),
             backup: entry.backup.as_deref(),
@@ -176,4 +174,173 @@ impl<'a> SubvolumeObject<'a> {
             created: row.created,
         }
     }
+}
+
+/// The result of a verb on a drive.
+#[derive(Debug, Serialize)]
+pub(crate) struct DriveResult<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) result: &'static str,
+}
+
+/// A drive; an unknown value is null.
+#[derive(Debug, Serialize)]
+pub(crate) struct DriveObject<'a> {
+    id: &'a str,
+    label: Option<&'a str>,
+    model: Option<&'a str>,
+    serial: Option<&'a str>,
+    bus: Option<&'a str>,
+    device: Option<&'a str>,
+    size: u64,
+    free: Option<u64>,
+    filesystem_type: Option<&'a str>,
+    filesystem_uuid: Option<&'a str>,
+    encrypted: bool,
+    state: &'a str,
+    problem: Option<&'a str>,
+    enrolled: bool,
+    last_backup: Option<u64>,
+    backups: &'a [String],
+}
+
+impl<'a> DriveObject<'a> {
+    pub(crate) fn new(drive: &'a Drive) -> Self {
+        let now = &drive.now;
+        Self {
+            id: &drive.id,
+            label: non_empty(&now.label),
+            model: non_empty(&now.model),
+            serial: non_empty(&now.serial),
+            bus: non_empty(&now.bus),
+            device: non_empty(&now.device),
+            size: now.size,
+            free: non_zero(now.free),
+            filesystem_type: non_empty(&now.filesystem_type),
+            filesystem_uuid: non_empty(&now.filesystem_uuid),
+            encrypted: now.encrypted,
+            state: now.state.as_str(),
+            problem: non_empty(&now.problem),
+            enrolled: now.enrolled,
+            last_backup: non_zero(now.last_backup),
+            backups: &now.backups,
+        }
+    }
+}
+
+/// A backup and one of its drives.
+#[derive(Debug, Serialize)]
+pub(crate) struct BackupObject<'a> {
+    name: &'a str,
+    due: bool,
+    drive: Option<&'a str>,
+    drive_label: Option<&'a str>,
+    attached: Option<bool>,
+    last_good: Option<u64>,
+    problem: Option<&'a str>,
+    estimate: Option<u64>,
+    incremental: Option<bool>,
+    note: Option<&'a str>,
+    warnings: Vec<WarningObject<'a>>,
+}
+
+/// A warning about a backup.
+#[derive(Debug, Serialize)]
+struct WarningObject<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> BackupObject<'a> {
+    pub(crate) fn new(row: &'a BackupRow) -> Self {
+        Self {
+            name: &row.name,
+            due: row.due,
+            drive: row.drive.as_deref(),
+            drive_label: row.drive_label.as_deref(),
+            attached: row.attached,
+            last_good: row.last_good.and_then(non_zero),
+            problem: row.problem.as_deref(),
+            estimate: row.estimate,
+            incremental: row.incremental,
+            note: row.note.as_deref(),
+            warnings: row
+                .warnings
+                .iter()
+                .flatten()
+                .map(|warning| WarningObject { code: &warning.code, message: &warning.english })
+                .collect(),
+        }
+    }
+}
+
+/// A snapshot on a drive.
+#[derive(Debug, Serialize)]
+pub(crate) struct SnapshotObject<'a> {
+    name: String,
+    name_hex: String,
+    uuid: &'a str,
+    backup: Option<&'a str>,
+    origin: Option<&'a str>,
+    machine: Option<&'a str>,
+    created: Option<u64>,
+    received_uuid: Option<&'a str>,
+    parent_uuid: Option<&'a str>,
+    pinned: Option<bool>,
+}
+
+impl<'a> SnapshotObject<'a> {
+    pub(crate) fn new(row: &'a SnapshotRow) -> Self {
+        Self {
+            name: String::from_utf8_lossy(&row.name).into_owned(),
+            name_hex: hex(&row.name),
+            uuid: &row.uuid,
+            backup: row.backup.as_deref(),
+            origin: row.origin.as_deref(),
+            machine: row.machine.as_deref(),
+            created: row.created,
+            received_uuid: row.received_uuid.as_deref(),
+            parent_uuid: row.parent_uuid.as_deref(),
+            pinned: row.pinned,
+        }
+    }
+}
+
+/// A stream file on a drive.
+#[derive(Debug, Serialize)]
+pub(crate) struct StreamObject<'a> {
+    name: String,
+    name_hex: String,
+    size: u64,
+    subvolume: String,
+    uuid: Option<&'a str>,
+    parent_uuid: Option<&'a str>,
+    problem: Option<&'a str>,
+}
+
+impl<'a> StreamObject<'a> {
+    pub(crate) fn new(row: &'a StreamRow) -> Self {
+        Self {
+            name: String::from_utf8_lossy(&row.name).into_owned(),
+            name_hex: hex(&row.name),
+            size: row.size,
+            subvolume: String::from_utf8_lossy(&row.subvolume).into_owned(),
+            uuid: non_empty(&row.uuid),
+            parent_uuid: row.parent_uuid.as_deref(),
+            problem: row.problem.as_deref(),
+        }
+    }
+}
+
+/// The bytes of a name, which may not be UTF-8.
+fn hex(name: &[u8]) -> String {
+    name.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn non_zero(count: u64) -> Option<u64> {
+    (count != 0).then_some(count)
 }

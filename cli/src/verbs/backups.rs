@@ -1,24 +1,27 @@
-//! `butterdock backups [--dry-run]`.
+//! The verbs about backups: `backups`, `backup`, `trust-clock`.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
-use butterdock_dbus::{BackupRow, ListBackupsOptions};
+use butterdock_dbus::{BackupOptions, BackupRow, ListBackupsOptions};
 use serde::Serialize;
 
-use crate::ask::Service;
+use super::watch;
+use crate::args::OnDrive;
 use crate::failure::Failure;
-use crate::render::{BackupObject, Out, Table, bytes, escaped, moment};
+use crate::render::{BackupObject, Output, Table, bytes, escaped, time};
+use crate::service::Service;
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Backups<'a> {
     backups: Vec<BackupObject<'a>>,
 }
 
 /// Lists the configured backups; with `estimate` also how much each would send.
-pub(crate) async fn run(service: &Service, out: Out, estimate: bool) -> Result<ExitCode, Failure> {
+pub(crate) async fn list(service: &Service, out: Output, estimate: bool) -> Result<ExitCode, Failure> {
     let options = ListBackupsOptions { estimate };
     let rows = service.manager().await?.list_backups(options.to_options()).await?;
-    out.answer(&Answer { backups: rows.iter().map(BackupObject::new).collect() }, || table(&rows, estimate));
+    out.answer(&Backups { backups: rows.iter().map(BackupObject::new).collect() }, || table(&rows, estimate));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -29,18 +32,18 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
     let send = if estimate { "WOULD SEND" } else { "" };
     let mut table = Table::new(&["BACKUP", "DRIVE", "LABEL", "ATTACHED", "DUE", "LAST GOOD", send]);
     for row in rows {
-        let on_a_drive = row.drive.is_some();
+        let has_drive = row.drive.is_some();
         let last = match row.last_good {
             Some(0) => "never".to_owned(),
-            Some(last) => moment(last),
+            Some(last) => time(last),
             None => String::new(),
         };
         table.row([
             escaped(&row.name),
             row.drive.as_deref().map_or_else(|| "none".to_owned(), escaped),
             row.drive_label.as_deref().map(escaped).unwrap_or_default(),
-            if on_a_drive { yes(row.attached.unwrap_or_default()) } else { String::new() },
-            yes(row.due),
+            if has_drive { yes_or_no(row.attached.unwrap_or_default()) } else { String::new() },
+            yes_or_no(row.due),
             last,
             if estimate { would_send(row) } else { String::new() },
         ]);
@@ -55,8 +58,8 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
     text
 }
 
-fn yes(is_so: bool) -> String {
-    if is_so { "yes" } else { "no" }.to_owned()
+fn yes_or_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
 }
 
 fn would_send(row: &BackupRow) -> String {
@@ -65,4 +68,31 @@ fn would_send(row: &BackupRow) -> String {
         (Some(count), Some(true)) => format!("{} of changes", bytes(count)),
         (Some(count), Some(false) | None) => format!("{} (full)", bytes(count)),
     }
+}
+
+/// Runs all backups of a drive, or the named one.
+pub(crate) async fn run(
+    service: &Service,
+    out: Output,
+    on: &OnDrive,
+    backup: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
+    let options = BackupOptions { backup: backup.map(str::to_owned) };
+    watch::start(service, out, on.detach, "", async { Ok(drive.backup(options.to_options()).await?) }).await
+}
+
+#[derive(Serialize)]
+struct Trusted {
+    result: &'static str,
+}
+
+/// Confirms that the clock is right.
+pub(crate) async fn trust_clock(service: &Service, out: Output) -> Result<ExitCode, Failure> {
+    service.manager().await?.trust_clock(HashMap::new()).await?;
+    out.answer(&Trusted { result: "trusted" }, || {
+        "the clock is trusted; the next backups prune old snapshots by their rules\n".to_owned()
+    });
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,25 +1,34 @@
-//! `butterdock drives`.
+//! The verbs about drives: `drives`, `enrol`, `forget`, `unlock`, `mount`, `safely-remove`, `verify`.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 
+use butterdock_dbus::{BackupRow, EnrolOptions, ListBackupsOptions, SECRET_MAX};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
-use crate::ask::{Drive, Service};
+use super::watch;
+use crate::args::{Enrol, OnDrive};
 use crate::failure::Failure;
-use crate::render::{DriveObject, Out, Table, bytes, escaped, moment, print};
+use crate::render::{DriveObject, DriveResult, Output, Table, bytes, escaped, print_error, prompt, time};
+use crate::service::{Drive, Service};
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Drives<'a> {
     drives: Vec<DriveObject<'a>>,
 }
 
 /// Lists the attached drives.
-pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
+pub(crate) async fn list(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let drives = &service.objects().await?.drives;
-    out.answer(&Answer { drives: drives.iter().map(DriveObject::new).collect() }, || table(drives));
+    out.answer(&Drives { drives: drives.iter().map(DriveObject::new).collect() }, || table(drives));
     if !out.json {
         for drive in drives.iter().filter(|drive| !drive.now.problem.is_empty()) {
-            print::complain(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
+            print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -36,7 +45,7 @@ pub(crate) fn table(drives: &[Drive]) -> String {
         let last = match (now.enrolled, now.last_backup) {
             (false, _) => "not enrolled".to_owned(),
             (true, 0) => "never".to_owned(),
-            (true, last) => moment(last),
+            (true, last) => time(last),
         };
         table.row([
             escaped(&drive.id),
@@ -49,4 +58,196 @@ pub(crate) fn table(drives: &[Drive]) -> String {
         ]);
     }
     table.render()
+}
+
+/// Enrols a drive; with `--format` erases it first, after a confirmation.
+pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = objects.drive(&wanted.drive)?;
+    let mut options = EnrolOptions::default();
+    if wanted.format {
+        confirm(drive, wanted.yes_erase.as_deref())?;
+        // The service compares these with the drive that is attached now.
+        let (size, serial) = (Some(drive.now.size), Some(drive.now.serial.clone()));
+        options = EnrolOptions { format: true, size, serial, label: wanted.label.clone() };
+    }
+    service.drive(&drive.path).await?.enrol(options.to_options()).await?;
+    // Enrolment gives the drive a new id.
+    let now = service.objects().await?;
+    let enrolled = now.drives.iter().find(|other| other.now.enrolled && other.now.device == drive.now.device);
+    let id = enrolled.map_or(&drive.id, |enrolled| &enrolled.id);
+    out.answer(&DriveResult { id, result: "enrolled" }, || {
+        format!("the drive {} is enrolled for this machine's backups\n", escaped(&drive.now.title()))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks for the serial number of the drive (its size in bytes if it has none), so that the user erases the right drive.
+fn confirm(drive: &Drive, given: Option<&str>) -> Result<(), Failure> {
+    let now = &drive.now;
+    let (what, expected) = if now.serial.is_empty() {
+        ("size in bytes", now.size.to_string())
+    } else {
+        ("serial number", now.serial.clone())
+    };
+    if let Some(given) = given {
+        return if given == expected { Ok(()) } else { Err(mismatch(drive, what, given)) };
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::usage(
+            format!("nothing was erased: to erase the drive {}, confirm its {what}", now.title()),
+            "run it in a terminal, or give the number with --yes-erase; `butterdock drives --json` shows both",
+        ));
+    }
+    print_error(&format!("EVERYTHING on this drive will be lost:\n{}", description(drive)));
+    prompt(&format!("To erase it, type its {what} ({}): ", escaped(&expected)));
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|error| Failure::own(format!("nothing was erased: the terminal cannot be read: {error}")))?;
+    if line.trim() == expected { Ok(()) } else { Err(mismatch(drive, what, line.trim())) }
+}
+
+fn mismatch(drive: &Drive, what: &str, given: &str) -> Failure {
+    Failure::usage(
+        format!("nothing was erased: {given:?} is not the {what} of the drive {}", drive.now.title()),
+        "compare the drive's label with `butterdock drives --json`, and try again",
+    )
+}
+
+fn description(drive: &Drive) -> String {
+    let now = &drive.now;
+    let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { escaped(text) };
+    format!(
+        "  model   {}\n  serial  {}\n  size    {} ({} bytes)\n  device  {}\n  holds   {} {}",
+        or_none(&now.model),
+        or_none(&now.serial),
+        bytes(now.size),
+        now.size,
+        or_none(&now.device),
+        if now.encrypted { "LUKS".to_owned() } else { or_none(&now.filesystem_type) },
+        escaped(&now.label)
+    )
+}
+
+/// Unenrols a drive, attached or not.
+pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let id = match objects.drive(wanted) {
+        Ok(drive) => {
+            service.drive(&drive.path).await?.forget(HashMap::new()).await?;
+            drive.id.clone()
+        }
+        Err(none) if objects.drives.iter().any(|drive| drive.matches_name(wanted)) => return Err(none),
+        Err(_none) => forget_detached(service, wanted).await?,
+    };
+    out.answer(&DriveResult { id: &id, result: "forgotten" }, || {
+        format!("the drive {} is no longer enrolled; its data stays\n", escaped(&id))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Unenrols a drive that is not attached. The service knows its id; the list of backups has its label.
+async fn forget_detached(service: &Service, wanted: &str) -> Result<String, Failure> {
+    let manager = service.manager().await?;
+    let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
+    let id = id_by_label(&rows, wanted)?.unwrap_or(wanted).to_owned();
+    manager.forget_drive(&id, HashMap::new()).await?;
+    Ok(id)
+}
+
+fn id_by_label<'a>(rows: &'a [BackupRow], wanted: &str) -> Result<Option<&'a str>, Failure> {
+    let matches = |row: &&BackupRow| row.drive_label.as_deref() == Some(wanted) || row.drive.as_deref() == Some(wanted);
+    let mut ids = rows.iter().filter(matches).filter_map(|row| row.drive.as_deref()).collect::<Vec<_>>();
+    ids.sort_unstable();
+    ids.dedup();
+    match ids.as_slice() {
+        [] => Ok(None),
+        [id] => Ok(Some(id)),
+        several => Err(Failure::usage(
+            format!("{wanted:?} is ambiguous, {} drives match: {}", several.len(), several.join(", ")),
+            "name the drive by its id; `butterdock backups --json` has the ids",
+        )),
+    }
+}
+
+/// Unlocks a drive. The secret is passed as a descriptor, never as an argument.
+pub(crate) async fn unlock(
+    service: &Service,
+    out: Output,
+    wanted: &str,
+    key_file: Option<&Path>,
+) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = objects.drive(wanted)?;
+    let secret = match key_file {
+        Some(file) => open_key_file(file)?,
+        None => read_passphrase(&drive.now.title())?,
+    };
+    service.drive(&drive.path).await?.unlock((&secret).into(), HashMap::new()).await?;
+    out.answer(&DriveResult { id: &drive.id, result: "unlocked" }, || {
+        format!("the drive {} is unlocked\n", escaped(&drive.now.title()))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_key_file(file: &Path) -> Result<OwnedFd, Failure> {
+    let stream = if file == Path::new("-") {
+        io::stdin().as_fd().try_clone_to_owned()
+    } else {
+        File::open(file).map(OwnedFd::from)
+    };
+    stream.map_err(|error| {
+        Failure::own(format!("cannot open {}: {error}; check the name", escaped(&file.display().to_string())))
+    })
+}
+
+/// Reads a passphrase from the terminal without echo, and returns a pipe that contains it.
+fn read_passphrase(title: &str) -> Result<OwnedFd, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::usage(
+            "no passphrase: standard input is not a terminal".to_owned(),
+            "run it in a terminal, or name a file with --key-file (- is standard input)",
+        ));
+    }
+    let failed = |error: io::Error| Failure::own(format!("the passphrase cannot be read from the terminal: {error}"));
+    let passphrase = rpassword::prompt_password(format!("Passphrase of {}: ", escaped(title))).map_err(failed)?;
+    let passphrase = Zeroizing::new(passphrase);
+    if passphrase.is_empty() || passphrase.len() > SECRET_MAX {
+        return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; try again")));
+    }
+    let (reader, mut writer) = io::pipe().map_err(failed)?;
+    writer.write_all(passphrase.as_bytes()).map_err(failed)?;
+    Ok(reader.into())
+}
+
+#[derive(Serialize)]
+struct Mounted<'a> {
+    id: &'a str,
+    result: &'static str,
+    path: &'a str,
+}
+
+/// Mounts a drive for root and prints the mount point.
+pub(crate) async fn mount(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = objects.drive(wanted)?;
+    let path = service.drive(&drive.path).await?.mount(HashMap::new()).await?;
+    let answer = Mounted { id: &drive.id, result: "mounted", path: &path };
+    // Only the path, so that a script can use it.
+    out.answer(&answer, || format!("{}\n", escaped(&path)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a drive safe to unplug.
+pub(crate) async fn safely_remove(service: &Service, out: Output, on: &OnDrive) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
+    watch::start(service, out, on.detach, "", async { Ok(drive.safely_remove(HashMap::new()).await?) }).await
+}
+
+/// Checks all data on a drive.
+pub(crate) async fn verify(service: &Service, out: Output, on: &OnDrive) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
+    watch::start(service, out, on.detach, "", async { Ok(drive.verify(HashMap::new()).await?) }).await
 }

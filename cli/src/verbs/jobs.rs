@@ -1,22 +1,24 @@
-//! `butterdock jobs`.
+//! The verbs about jobs: `jobs`, `cancel`, `history`. `watch` is in a file of its own.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
+use butterdock_dbus::{ErrorName, HistoryEntry};
 use serde::Serialize;
 
-use crate::ask::{Job, Service};
 use crate::failure::Failure;
-use crate::render::{JobObject, Out, Table, bytes, duration, escaped, now, place};
+use crate::render::{HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, target, time};
+use crate::service::{Job, Service};
 
 #[derive(Serialize)]
-struct Answer {
+struct Jobs {
     jobs: Vec<JobObject>,
 }
 
 /// Lists the jobs on the bus.
-pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
+pub(crate) async fn list(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    out.answer(&Answer { jobs: objects.jobs.iter().map(JobObject::new).collect() }, || {
+    out.answer(&Jobs { jobs: objects.jobs.iter().map(JobObject::new).collect() }, || {
         if objects.jobs.is_empty() {
             return "no jobs; `butterdock history` lists the finished ones\n".to_owned();
         }
@@ -42,7 +44,7 @@ pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
         table.row([
             job.short(),
             escaped(state.kind.as_str()),
-            place(job),
+            target(job),
             state.state.to_string(),
             read,
             bytes(state.bytes_durable),
@@ -51,4 +53,62 @@ pub(crate) fn table<'a>(jobs: impl Iterator<Item = &'a Job>) -> String {
         ]);
     }
     table.render()
+}
+
+#[derive(Serialize)]
+struct Cancelled {
+    id: String,
+    result: &'static str,
+}
+
+/// Cancels a job and waits until it has ended.
+pub(crate) async fn cancel(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let job = objects.job(wanted)?;
+    service.job(&job.path).await?.cancel(HashMap::new()).await?;
+    out.answer(&Cancelled { id: job.id.to_string(), result: "cancelled" }, || {
+        format!("job {} is cancelled\n", job.short())
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct History<'a> {
+    history: Vec<HistoryObject<'a>>,
+}
+
+/// Lists the finished jobs, newest first.
+pub(crate) async fn history(service: &Service, out: Output) -> Result<ExitCode, Failure> {
+    let entries = service.manager().await?.list_history(HashMap::new()).await?;
+    out.answer(&History { history: entries.iter().map(HistoryObject::new).collect() }, || history_table(&entries));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history_table(entries: &[HistoryEntry]) -> String {
+    if entries.is_empty() {
+        return "no finished jobs yet\n".to_owned();
+    }
+    let mut table = Table::new(&["ENDED", "JOB", "KIND", "WHERE", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
+    for entry in entries {
+        let error = entry.error_name.as_deref().unwrap_or_default();
+        let error = error.parse::<ErrorName>().map_or_else(|_other| escaped(error), |name| name.short().to_owned());
+        table.row([
+            time(entry.end_time),
+            escaped(&entry.id.chars().take(8).collect::<String>()),
+            escaped(&entry.kind),
+            escaped(history_target(entry)),
+            escaped(&entry.result),
+            bytes(entry.bytes_received),
+            bytes(entry.bytes_durable),
+            duration(entry.end_time.saturating_sub(entry.start_time)),
+            error,
+        ]);
+    }
+    table.render()
+}
+
+/// The volume, or the label or id of the drive.
+fn history_target(entry: &HistoryEntry) -> &str {
+    let drive = entry.drive_label.as_deref().or(entry.drive.as_deref()).unwrap_or_default();
+    if entry.volume.is_empty() { drive } else { &entry.volume }
 }

@@ -1,20 +1,47 @@
-//! One file per verb, and one (`work`) for the verbs that start a job on a drive: calls the service, and passes the answer to `render`.
+//! The verbs, by what they are about. Each function calls the service and passes the answer to `render`.
 
-pub(crate) mod backups;
-pub(crate) mod cancel;
-pub(crate) mod drives;
-pub(crate) mod enrol;
-pub(crate) mod forget;
-pub(crate) mod history;
-pub(crate) mod import;
-pub(crate) mod jobs;
-pub(crate) mod mount;
-pub(crate) mod receive;
-pub(crate) mod restore;
-pub(crate) mod snapshots;
-pub(crate) mod status;
-pub(crate) mod trust_clock;
-pub(crate) mod unlock;
-pub(crate) mod volumes;
-pub(crate) mod watch;
-pub(crate) mod work;
+mod backups;
+mod drives;
+mod jobs;
+mod snapshots;
+mod status;
+mod streams;
+mod watch;
+
+use std::process::ExitCode;
+
+use crate::args::{Args, Verb};
+use crate::failure::Failure;
+use crate::render::Output;
+use crate::service::Service;
+
+/// Runs the verb of the command line.
+pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
+    let service = &Service::connect().await?;
+    match &args.verb {
+        None | Some(Verb::Status) => status::show(service, out).await,
+        Some(Verb::Volumes) => status::volumes(service, out).await,
+        Some(Verb::Receive(wanted)) => streams::receive(service, out, wanted).await,
+        Some(Verb::Import(wanted)) => streams::import(service, out, wanted).await,
+        Some(Verb::Jobs) => jobs::list(service, out).await,
+        Some(Verb::Watch { job }) => watch::run(service, out, job.as_deref()).await,
+        Some(Verb::Cancel { job }) => jobs::cancel(service, out, job).await,
+        Some(Verb::History) => jobs::history(service, out).await,
+        Some(Verb::Snapshots { volume: Some(volume), .. }) => snapshots::list_of_volume(service, out, volume).await,
+        // clap requires one of the two.
+        Some(Verb::Snapshots { volume: None, drive }) => {
+            snapshots::list_of_drive(service, out, drive.as_deref().unwrap_or_default()).await
+        }
+        Some(Verb::Restore(wanted)) => snapshots::restore(service, out, wanted).await,
+        Some(Verb::Drives) => drives::list(service, out).await,
+        Some(Verb::Enrol(wanted)) => drives::enrol(service, out, wanted).await,
+        Some(Verb::Forget { drive }) => drives::forget(service, out, drive).await,
+        Some(Verb::Unlock { drive, key_file }) => drives::unlock(service, out, drive, key_file.as_deref()).await,
+        Some(Verb::Mount { drive }) => drives::mount(service, out, drive).await,
+        Some(Verb::SafelyRemove(on)) => drives::safely_remove(service, out, on).await,
+        Some(Verb::Verify(on)) => drives::verify(service, out, on).await,
+        Some(Verb::Backups { dry_run }) => backups::list(service, out, *dry_run).await,
+        Some(Verb::Backup { backup, on }) => backups::run(service, out, on, backup.as_deref()).await,
+        Some(Verb::TrustClock) => backups::trust_clock(service, out).await,
+    }
+}

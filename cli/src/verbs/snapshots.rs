@@ -1,17 +1,20 @@
-//! `butterdock snapshots VOLUME` and `butterdock snapshots --drive DRIVE`.
+//! The verbs about snapshots: `snapshots` (of a volume or a drive) and `restore`.
 
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
-use butterdock_dbus::{SnapshotOrigin, SnapshotRow, SubvolumeRow};
+use butterdock_dbus::{RestoreOptions, SnapshotOrigin, SnapshotRow, SubvolumeRow};
 use serde::Serialize;
 
-use crate::ask::Service;
+use super::watch;
+use crate::args::Restore;
 use crate::failure::Failure;
-use crate::render::{Out, SnapshotObject, SubvolumeObject, Table, escaped, moment, name};
+use crate::render::{Output, SnapshotObject, SubvolumeObject, Table, escaped, escaped_name, time};
+use crate::service::Service;
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct OfVolume<'a> {
     volume: &'a str,
     subvolumes: Vec<SubvolumeObject<'a>>,
 }
@@ -23,16 +26,16 @@ struct OfDrive<'a> {
 }
 
 /// Lists the subvolumes of a volume.
-pub(crate) async fn run(service: &Service, out: Out, volume: &str) -> Result<ExitCode, Failure> {
+pub(crate) async fn list_of_volume(service: &Service, out: Output, volume: &str) -> Result<ExitCode, Failure> {
     service.known_volume(volume).await?;
     let rows = service.volume(volume).await?.list_subvolumes(HashMap::new()).await?;
-    let answer = Answer { volume, subvolumes: rows.iter().map(SubvolumeObject::new).collect() };
-    out.answer(&answer, || table(volume, &rows));
+    let answer = OfVolume { volume, subvolumes: rows.iter().map(SubvolumeObject::new).collect() };
+    out.answer(&answer, || volume_table(volume, &rows));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Lists the snapshots on a drive.
-pub(crate) async fn of_drive(service: &Service, out: Out, wanted: &str) -> Result<ExitCode, Failure> {
+pub(crate) async fn list_of_drive(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive(wanted)?;
     let rows = service.drive(&drive.path).await?.list_snapshots(HashMap::new()).await?;
@@ -48,10 +51,10 @@ fn drive_table(id: &str, rows: &[SnapshotRow]) -> String {
     let mut table = Table::new(&["SNAPSHOT", "BACKUP", "ORIGIN", "MADE", "UUID", "PINNED"]);
     for row in rows {
         table.row([
-            name(&row.name),
+            escaped_name(&row.name),
             row.backup.as_deref().map(escaped).unwrap_or_default(),
             origin(row),
-            row.created.map(moment).unwrap_or_default(),
+            row.created.map(time).unwrap_or_default(),
             escaped(&row.uuid),
             if row.pinned.unwrap_or_default() { "yes" } else { "" }.to_owned(),
         ]);
@@ -72,19 +75,76 @@ fn origin(row: &SnapshotRow) -> String {
     }
 }
 
-fn table(volume: &str, rows: &[SubvolumeRow]) -> String {
+fn volume_table(volume: &str, rows: &[SubvolumeRow]) -> String {
     if rows.is_empty() {
         return format!("no subvolumes in {}\n", escaped(volume));
     }
     let mut table = Table::new(&["SUBVOLUME", "ID", "MADE", "READ-ONLY", "RECEIVED FROM"]);
     for row in rows {
         table.row([
-            name(&row.name),
+            escaped_name(&row.name),
             row.id.to_string(),
-            row.created.map(moment).unwrap_or_default(),
+            row.created.map(time).unwrap_or_default(),
             if row.read_only { "yes" } else { "no" }.to_owned(),
             row.received_uuid.as_deref().map(escaped).unwrap_or_default(),
         ]);
     }
     table.render()
+}
+
+/// Restores a snapshot from a drive into a volume and watches the job.
+pub(crate) async fn restore(service: &Service, out: Output, wanted: &Restore) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let drive = service.drive(&objects.drive(&wanted.drive)?.path).await?;
+    service.known_volume(&wanted.volume).await?;
+    let rows = drive.list_snapshots(HashMap::new()).await?;
+    let snapshot = find(&rows, wanted.snapshot.as_bytes())?;
+    let options = RestoreOptions { name: wanted.name.as_ref().map(|name| name.as_bytes().to_vec()) };
+    let call = async { Ok(drive.restore(&snapshot.uuid, &wanted.volume, options.to_options()).await?) };
+    watch::start(service, out, wanted.detach, "", call).await
+}
+
+/// The one snapshot with this name, this UUID, or this beginning of its UUID.
+fn find<'a>(rows: &'a [SnapshotRow], wanted: &[u8]) -> Result<&'a SnapshotRow, Failure> {
+    let named = rows.iter().filter(|row| row.name == wanted).collect::<Vec<_>>();
+    let begins = |row: &&SnapshotRow| !wanted.is_empty() && row.uuid.as_bytes().starts_with(wanted);
+    let found = if named.is_empty() { rows.iter().filter(begins).collect() } else { named };
+    match found.as_slice() {
+        [row] => Ok(row),
+        [] => Err(Failure::usage(
+            format!("there is no snapshot {} on the drive", escaped_name(wanted)),
+            "`butterdock snapshots --drive DRIVE` lists them; name one by its name or its UUID",
+        )),
+        several => {
+            let uuids = several.iter().map(|row| row.uuid.as_str()).collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(
+                format!(
+                    "{} is ambiguous, {} snapshots on the drive match: {uuids}",
+                    escaped_name(wanted),
+                    several.len()
+                ),
+                "name the snapshot by its UUID; `butterdock snapshots --drive DRIVE` shows when each was made",
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ambiguous_snapshot_name_is_refused() {
+        let row = |name: &str, uuid: &str| SnapshotRow {
+            name: name.as_bytes().to_vec(),
+            uuid: uuid.to_owned(),
+            ..SnapshotRow::default()
+        };
+        let rows = [row("home.1", "aa11"), row("home.2", "aa22"), row("home.2", "bb33")];
+        assert_eq!(find(&rows, b"home.1").map(|row| row.uuid.as_str()).ok(), Some("aa11"));
+        assert_eq!(find(&rows, b"bb").map(|row| row.uuid.as_str()).ok(), Some("bb33"));
+        assert!(find(&rows, b"home.2").is_err_and(|failure| failure.message.contains("aa22, bb33")));
+        assert!(find(&rows, b"aa").is_err());
+        assert!(find(&rows, b"").is_err());
+    }
 }

@@ -1,16 +1,17 @@
-//! `butterdock status`, and `butterdock` alone.
+//! `butterdock status`, which is also `butterdock` without a verb, and `butterdock volumes`.
 
 use std::process::ExitCode;
 
+use butterdock_dbus::VolumeProperties;
 use serde::Serialize;
 
-use super::{drives, jobs, volumes};
-use crate::ask::Service;
+use super::{drives, jobs};
 use crate::failure::Failure;
-use crate::render::{DriveObject, JobObject, Out, VolumeObject, escaped};
+use crate::render::{DriveObject, JobObject, Output, Table, VolumeObject, bytes, escaped};
+use crate::service::Service;
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Status<'a> {
     version: &'a str,
     features: &'a [String],
     volumes: Vec<VolumeObject<'a>>,
@@ -19,11 +20,11 @@ struct Answer<'a> {
 }
 
 /// Shows the volumes, the drives and the unfinished jobs.
-pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure> {
+pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let manager = service.manager().await?;
     let (version, features) = (manager.version().await?, manager.features().await?);
     let objects = service.objects().await?;
-    let answer = Answer {
+    let answer = Status {
         version: &version,
         features: &features,
         volumes: objects.volumes.iter().map(VolumeObject::new).collect(),
@@ -36,8 +37,37 @@ pub(crate) async fn run(service: &Service, out: Out) -> Result<ExitCode, Failure
         } else {
             jobs::table(objects.unfinished())
         };
-        let (volumes, drives) = (volumes::table(&objects.volumes), drives::table(&objects.drives));
+        let (volumes, drives) = (volume_table(&objects.volumes), drives::table(&objects.drives));
         format!("butterdockd {}\n\n{volumes}\n{drives}\n{running}", escaped(&version))
     });
     Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct Volumes<'a> {
+    volumes: Vec<VolumeObject<'a>>,
+}
+
+/// Lists the volumes.
+pub(crate) async fn volumes(service: &Service, out: Output) -> Result<ExitCode, Failure> {
+    let objects = service.objects().await?;
+    let volumes = &objects.volumes;
+    out.answer(&Volumes { volumes: volumes.iter().map(VolumeObject::new).collect() }, || volume_table(volumes));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn volume_table(volumes: &[VolumeProperties]) -> String {
+    if volumes.is_empty() {
+        return "no volumes: configure one in /etc/butterdock/butterdock.toml (see butterdock.toml(5))\n".to_owned();
+    }
+    let mut table = Table::new(&["VOLUME", "FREE", "SIZE"]);
+    for volume in volumes {
+        let name = escaped(&volume.name);
+        if volume.mounted {
+            table.row([name, bytes(volume.free), bytes(volume.size)]);
+        } else {
+            table.row([name, "not mounted".to_owned()]);
+        }
+    }
+    table.render()
 }

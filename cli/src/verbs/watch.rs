@@ -1,58 +1,91 @@
-//! `butterdock watch [JOB]`, and watching the job of another verb.
+//! `butterdock watch [JOB]`, and watching the jobs that another verb started.
 
 use std::process::ExitCode;
 
-use butterdock_dbus::JobResult;
+use butterdock_dbus::{JobKind, JobResult};
+use zbus::OwnedObjectPath;
 
-use crate::ask::{Follow, Heard, Job, Service};
 use crate::failure::{FAILED, Failure, INTERRUPTED};
-use crate::render::{Out, Screen, Wrong, print};
+use crate::render::{JobError, JobObject, Output, Progress, WatchEvent, print};
+use crate::service::{Job, JobSignal, JobSignals, Service};
 
 /// Watches one job or all jobs.
-pub(crate) async fn run(service: &Service, out: Out, wanted: Option<&str>) -> Result<ExitCode, Failure> {
-    let mut follow = Follow::start(service).await?;
-    let objects = follow.during(service.objects()).await?;
+pub(crate) async fn run(service: &Service, out: Output, wanted: Option<&str>) -> Result<ExitCode, Failure> {
+    let mut signals = JobSignals::subscribe(service).await?;
+    let objects = signals.during(service.objects()).await?;
     let jobs = match wanted {
         Some(prefix) => vec![objects.job(prefix)?.clone()],
         None => objects.unfinished().cloned().collect(),
     };
     if jobs.is_empty() && !out.json {
-        print::out("no jobs are running\n");
+        print("no jobs are running\n");
     }
-    Watch { service, follow, jobs, others: wanted.is_none(), failed: false, hint: "" }
-        .until_the_end(Screen::new(out))
+    Watch { service, signals, jobs, others: wanted.is_none(), failed: false, hint: "" }
+        .to_the_end(Progress::new(out))
         .await
+}
+
+/// Starts a job and watches it to the end; after `backup` also the other backups that the call queued for the same drive.
+/// With `detach` prints the ids only. `hint` is the condition under which the job continues unwatched.
+pub(super) async fn start(
+    service: &Service,
+    out: Output,
+    detach: bool,
+    hint: &'static str,
+    call: impl Future<Output = Result<OwnedObjectPath, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let mut signals = JobSignals::subscribe(service).await?;
+    let started = async {
+        let path = call.await?;
+        Ok((path, service.objects().await?))
+    };
+    let (path, objects) = signals.during(started).await?;
+    let first = objects.jobs.iter().find(|job| job.path == path.as_str());
+    let first = first.ok_or_else(|| Failure::own("the service started a job but does not list it".to_owned()))?;
+    let queued = |job: &&Job| {
+        first.now.kind == JobKind::Backup
+            && job.path != first.path
+            && (&job.now.kind, &job.now.drive) == (&first.now.kind, &first.now.drive)
+    };
+    let jobs = std::iter::once(first).chain(objects.unfinished().filter(queued)).cloned().collect::<Vec<_>>();
+    if detach {
+        for job in &jobs {
+            out.answer(&WatchEvent::Started { job: JobObject::new(job) }, || format!("{}\n", job.id));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    Watch { service, signals, jobs, others: false, failed: false, hint }.to_the_end(Progress::new(out)).await
 }
 
 /// The watched jobs.
 #[derive(Debug)]
-pub(crate) struct Watch<'a> {
-    pub(crate) service: &'a Service,
-    /// Created before the jobs were listed, so that no signal is missed.
-    pub(crate) follow: Follow,
+struct Watch<'a> {
+    service: &'a Service,
+    /// Subscribed before the jobs were listed, so that no signal is missed.
+    signals: JobSignals,
     /// The unfinished jobs.
-    pub(crate) jobs: Vec<Job>,
+    jobs: Vec<Job>,
     /// Whether to watch jobs that start later.
-    pub(crate) others: bool,
+    others: bool,
     /// Whether a watched job did not succeed.
-    pub(crate) failed: bool,
+    failed: bool,
     /// The condition under which the jobs continue unwatched; begins with a space.
-    pub(crate) hint: &'static str,
+    hint: &'static str,
 }
 
 impl Watch<'_> {
     /// Watches until every job has ended, or Ctrl-C.
-    pub(crate) async fn until_the_end(mut self, mut screen: Screen) -> Result<ExitCode, Failure> {
-        self.jobs.iter().for_each(|job| screen.begun(job));
+    async fn to_the_end(mut self, mut progress: Progress) -> Result<ExitCode, Failure> {
+        self.jobs.iter().for_each(|job| progress.started(job));
         // Jobs that ended earlier send no more signals; their state has the result.
         for (index, result) in self.ended_already() {
-            self.end(index, &result, &mut screen).await;
+            self.end(index, &result, &mut progress).await;
         }
         while !self.jobs.is_empty() {
             tokio::select! {
-                heard = self.follow.next() => self.take(heard?, &mut screen).await?,
+                signal = self.signals.next() => self.handle(signal?, &mut progress).await?,
                 _ = tokio::signal::ctrl_c() => {
-                    self.jobs.iter().for_each(|job| screen.detached(job, self.hint));
+                    self.jobs.iter().for_each(|job| progress.detached(job, self.hint));
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
             }
@@ -60,46 +93,46 @@ impl Watch<'_> {
         Ok(if self.failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
     }
 
-    async fn take(&mut self, heard: Heard, screen: &mut Screen) -> Result<(), Failure> {
-        match heard {
-            Heard::Began(job) => {
+    async fn handle(&mut self, signal: JobSignal, progress: &mut Progress) -> Result<(), Failure> {
+        match signal {
+            JobSignal::Added(job) => {
                 if self.others && self.find(&job.path).is_none() {
-                    let job = self.with_title(*job).await;
-                    screen.begun(&job);
+                    let job = self.with_drive_label(*job).await;
+                    progress.started(&job);
                     self.jobs.push(job);
                 }
             }
-            Heard::Changed(path, changes) => {
+            JobSignal::Changed(path, changes) => {
                 if let Some(job) = self.jobs.iter_mut().find(|job| job.path == path) {
                     job.change(&changes)?;
-                    screen.changed(job);
+                    progress.changed(job);
                 }
             }
-            Heard::Ended(path, result) => {
+            JobSignal::Completed(path, result) => {
                 if let Some(index) = self.find(&path) {
-                    self.end(index, &result, screen).await;
+                    self.end(index, &result, progress).await;
                 }
             }
-            Heard::Gone => return Err(Failure::gone()),
+            JobSignal::ServiceLost => return Err(Failure::gone()),
         }
         Ok(())
     }
 
-    async fn end(&mut self, index: usize, result: &JobResult, screen: &mut Screen) {
+    async fn end(&mut self, index: usize, result: &JobResult, progress: &mut Progress) {
         let job = self.jobs.remove(index);
         let wrong = if *result == JobResult::Succeeded {
             None
         } else {
             self.failed = true;
-            Wrong::new(&job, self.follow.during(self.service.details(&job.path)).await.ok())
+            JobError::new(&job, self.signals.during(self.service.details(&job.path)).await.ok())
         };
-        screen.ended(&job, result, wrong);
+        progress.ended(&job, result, wrong);
     }
 
     /// Adds the label of its drive, which is not a property of the job.
-    async fn with_title(&mut self, mut job: Job) -> Job {
+    async fn with_drive_label(&mut self, mut job: Job) -> Job {
         if job.drive().is_some()
-            && let Ok(objects) = self.follow.during(self.service.objects()).await
+            && let Ok(objects) = self.signals.during(self.service.objects()).await
         {
             job.drive_title = objects.jobs.into_iter().find(|now| now.id == job.id).and_then(|now| now.drive_title);
         }

@@ -1,7 +1,7 @@
 //! The service's signals about jobs.
 //!
 //! A connection buffers few unread signals; when the buffer is full it reads nothing more, not even method replies. So a client
-//! that follows signals makes its calls through [`Follow::during`], which reads signals while it waits for the reply.
+//! that follows signals makes its calls through [`JobSignals::during`], which reads signals while it waits for the reply.
 //! That may take minutes, for example while a user types a password.
 
 use std::collections::{HashMap, VecDeque};
@@ -18,32 +18,32 @@ use zbus::{MatchRule, Message, MessageStream, OwnedVariant};
 use super::{Job, Service};
 use crate::failure::Failure;
 
-/// The service's signals about jobs, since the creation of this value.
+/// A subscription to the service's signals about jobs.
 #[derive(Debug)]
-pub(crate) struct Follow {
+pub(crate) struct JobSignals {
     signals: MessageStream,
     owners: MessageStream,
     owner: OwnedUniqueName,
     /// Signals that arrived during a call and were not returned yet.
-    heard: VecDeque<Heard>,
+    queued: VecDeque<JobSignal>,
 }
 
-/// A signal.
+/// A signal about a job.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum JobSignal {
     /// A job was added.
-    Began(Box<Job>),
+    Added(Box<Job>),
     /// Properties of the job at this path changed.
     Changed(String, HashMap<String, OwnedVariant>),
     /// The job at this path ended.
-    Ended(String, JobResult),
+    Completed(String, JobResult),
     /// The service disappeared or has a new owner.
-    Gone,
+    ServiceLost,
 }
 
-impl Follow {
+impl JobSignals {
     /// Subscribes to the signals.
-    pub(crate) async fn start(service: &Service) -> Result<Self, Failure> {
+    pub(crate) async fn subscribe(service: &Service) -> Result<Self, Failure> {
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
             .sender("org.freedesktop.DBus")
@@ -56,41 +56,43 @@ impl Follow {
         // Last, because signals arrive from now on.
         let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).path_namespace(ROOT).build()?;
         let signals = MessageStream::for_match_rule(rule, service.bus(), None).await?;
-        Ok(Self { signals, owners, owner, heard: VecDeque::new() })
+        Ok(Self { signals, owners, owner, queued: VecDeque::new() })
     }
 
-    /// Waits for a reply, and keeps the signals that arrive meanwhile for [`Follow::next`].
-    pub(crate) async fn during<T>(&mut self, asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let mut asked = pin!(asked);
+    /// Waits for a reply, and keeps the signals that arrive meanwhile for [`JobSignals::next`].
+    pub(crate) async fn during<T>(&mut self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let mut call = pin!(call);
         loop {
             tokio::select! {
                 biased;
-                answer = &mut asked => return answer,
-                heard = self.listen() => match heard? {
+                reply = &mut call => return reply,
+                signal = self.receive() => match signal? {
                     // No more signals will arrive; the bus reports the missing reply.
-                    Heard::Gone => {
-                        self.heard.push_back(Heard::Gone);
-                        return asked.await;
+                    JobSignal::ServiceLost => {
+                        self.queued.push_back(JobSignal::ServiceLost);
+                        return call.await;
                     }
-                    heard @ (Heard::Began(_) | Heard::Changed(..) | Heard::Ended(..)) => self.keep(heard),
+                    signal @ (JobSignal::Added(_) | JobSignal::Changed(..) | JobSignal::Completed(..)) => {
+                        self.queue(signal);
+                    }
                 },
             }
         }
     }
 
     /// Waits for the next signal. Cancel-safe: no signal is lost.
-    pub(crate) async fn next(&mut self) -> Result<Heard, Failure> {
-        match self.heard.pop_front() {
-            Some(heard) => Ok(heard),
-            None => self.listen().await,
+    pub(crate) async fn next(&mut self) -> Result<JobSignal, Failure> {
+        match self.queued.pop_front() {
+            Some(signal) => Ok(signal),
+            None => self.receive().await,
         }
     }
 
-    /// Merges the changes of each job into one, because jobs are few and changes have no limit.
-    fn keep(&mut self, heard: Heard) {
-        if let Heard::Changed(path, changes) = &heard {
-            for kept in &mut self.heard {
-                if let Heard::Changed(of, before) = kept
+    /// Queues a signal. The changes of each job are merged into one signal, so that the queue stays short.
+    fn queue(&mut self, signal: JobSignal) {
+        if let JobSignal::Changed(path, changes) = &signal {
+            for queued in &mut self.queued {
+                if let JobSignal::Changed(of, before) = queued
                     && of == path
                 {
                     before.extend(changes.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -98,30 +100,30 @@ impl Follow {
                 }
             }
         }
-        self.heard.push_back(heard);
+        self.queued.push_back(signal);
     }
 
-    async fn listen(&mut self) -> Result<Heard, Failure> {
+    async fn receive(&mut self) -> Result<JobSignal, Failure> {
         loop {
-            let heard = tokio::select! {
+            let signal = tokio::select! {
                 // Signals from before the service disappeared come first.
                 biased;
                 signal = self.signals.next() => match signal {
                     Some(signal) => self.read(signal?)?,
-                    None => Some(Heard::Gone),
+                    None => Some(JobSignal::ServiceLost),
                 },
                 change = self.owners.next() => match change {
                     Some(change) => owner_changed(change?),
-                    None => Some(Heard::Gone),
+                    None => Some(JobSignal::ServiceLost),
                 },
             };
-            if let Some(heard) = heard {
-                return Ok(heard);
+            if let Some(signal) = signal {
+                return Ok(signal);
             }
         }
     }
 
-    fn read(&self, signal: Message) -> Result<Option<Heard>, Failure> {
+    fn read(&self, signal: Message) -> Result<Option<JobSignal>, Failure> {
         let header = signal.header();
         // The bus filters broadcasts by sender, but not signals that another client sends to this connection alone.
         if header.sender() != Some(&*self.owner) {
@@ -140,11 +142,11 @@ impl Follow {
                     Ok::<_, zbus::Error>(((*name).to_owned(), value.try_to_owned()?))
                 };
                 let changes = change.changed_properties().iter().map(owned).collect::<Result<_, _>>()?;
-                Ok(Some(Heard::Changed(path, changes)))
+                Ok(Some(JobSignal::Changed(path, changes)))
             }
             "Completed" => {
                 let Some(signal) = Completed::from_message(signal) else { return Ok(None) };
-                Ok(Some(Heard::Ended(path, signal.args()?.result().clone())))
+                Ok(Some(JobSignal::Completed(path, signal.args()?.result().clone())))
             }
             "InterfacesAdded" => added(signal),
             _ => Ok(None),
@@ -152,7 +154,7 @@ impl Follow {
     }
 }
 
-fn added(signal: Message) -> Result<Option<Heard>, Failure> {
+fn added(signal: Message) -> Result<Option<JobSignal>, Failure> {
     let Some(signal) = InterfacesAdded::from_message(signal) else { return Ok(None) };
     let object = signal.args()?;
     let mut properties = HashMap::new();
@@ -164,11 +166,11 @@ fn added(signal: Message) -> Result<Option<Heard>, Failure> {
         }
     }
     let job = Job::read(object.object_path().as_str(), &properties)?;
-    Ok(job.filter(|_job| !properties.is_empty()).map(|job| Heard::Began(Box::new(job))))
+    Ok(job.filter(|_job| !properties.is_empty()).map(|job| JobSignal::Added(Box::new(job))))
 }
 
-fn owner_changed(change: Message) -> Option<Heard> {
+fn owner_changed(change: Message) -> Option<JobSignal> {
     let change = NameOwnerChanged::from_message(change)?;
     let gone = change.args().is_ok_and(|change| change.name().as_str() == BUS_NAME && change.old_owner().is_some());
-    gone.then_some(Heard::Gone)
+    gone.then_some(JobSignal::ServiceLost)
 }

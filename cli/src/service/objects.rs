@@ -1,14 +1,13 @@
-//! A snapshot of the service's volumes, drives and jobs.
+//! The service's volumes, drives and jobs at one moment, and finding the one that the user names.
 
 use std::collections::HashMap;
 
 use butterdock_dbus::names::interface;
-use butterdock_dbus::{BackupRow, JobProperties, VolumeProperties, path};
+use butterdock_dbus::{BackupRow, DriveProperties, JobProperties, VolumeProperties, path};
 use uuid::Uuid;
 use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
 
-use super::drive::{Drive, find};
 use crate::failure::Failure;
 
 /// Volumes sorted by name, drives by id, jobs by start time.
@@ -19,7 +18,7 @@ pub(crate) struct Objects {
     pub(crate) jobs: Vec<Job>,
 }
 
-/// A job.
+/// A job and its current properties.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) id: Uuid,
@@ -59,13 +58,13 @@ impl Objects {
         Ok(objects)
     }
 
-    /// Whether a job's drive is not attached, so that no object has its label.
-    pub(crate) fn has_untitled(&self) -> bool {
+    /// Whether a job's drive is not attached, so that its label is unknown.
+    pub(crate) fn has_unlabelled(&self) -> bool {
         self.jobs.iter().any(|job| job.drive().is_some() && job.drive_title.is_none())
     }
 
-    /// Adds the labels of enrolled drives, attached or not.
-    pub(crate) fn title(&mut self, backups: &[BackupRow]) {
+    /// Adds the labels of the jobs' drives from the rows of `ListBackups`, which has enrolled drives, attached or not.
+    pub(crate) fn add_labels(&mut self, backups: &[BackupRow]) {
         for job in self.jobs.iter_mut().filter(|job| job.drive_title.is_none()) {
             let Some(id) = job.drive() else { continue };
             let row = backups.iter().find(|row| row.drive.as_ref() == Some(&id));
@@ -75,7 +74,7 @@ impl Objects {
 
     /// The one drive with this id, first letters of the id, label or device.
     pub(crate) fn drive(&self, wanted: &str) -> Result<&Drive, Failure> {
-        find(&self.drives, wanted)
+        find_drive(&self.drives, wanted)
     }
 
     /// The one job whose id begins with `prefix`.
@@ -139,11 +138,65 @@ pub(crate) fn short(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
+/// A drive and its current properties.
+#[derive(Debug, Clone)]
+pub(crate) struct Drive {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) now: DriveProperties,
+}
+
+impl Drive {
+    /// A drive from its properties; `None` if the path is not a drive's.
+    pub(crate) fn read(path: &str, properties: &HashMap<String, OwnedVariant>) -> Result<Option<Self>, Failure> {
+        let Some(id) = path::drive_id(path) else { return Ok(None) };
+        let mut now = DriveProperties::default();
+        for (name, value) in properties {
+            now.set(name, value).map_err(|wrong| Failure::own(wrong.to_string()))?;
+        }
+        Ok(Some(Self { id, path: path.to_owned(), now }))
+    }
+
+    /// Its label, model or device; `None` if all of them are empty.
+    pub(crate) fn title(&self) -> Option<String> {
+        let names = [&self.now.label, &self.now.model, &self.now.device];
+        names.iter().any(|name| !name.trim().is_empty()).then(|| self.now.title())
+    }
+
+    /// Whether `wanted` is its id, the first letters of its id, its label or its device.
+    pub(crate) fn matches_name(&self, wanted: &str) -> bool {
+        let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
+        !wanted.is_empty() && (self.id.starts_with(wanted) || self.now.label == wanted || self.now.device == device)
+    }
+}
+
+/// The one drive that `wanted` names. A complete id takes precedence.
+fn find_drive<'a>(drives: &'a [Drive], wanted: &str) -> Result<&'a Drive, Failure> {
+    if let Some(drive) = drives.iter().find(|drive| drive.id == wanted) {
+        return Ok(drive);
+    }
+    let found = drives.iter().filter(|drive| drive.matches_name(wanted)).collect::<Vec<_>>();
+    match found.as_slice() {
+        [drive] => Ok(drive),
+        [] => Err(Failure::usage(
+            format!("there is no drive {wanted:?}"),
+            "`butterdock drives` lists the attached drives; name one by its id, its label or its device",
+        )),
+        several => {
+            let ids = several.iter().map(|drive| drive.id.as_str()).collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(
+                format!("{wanted:?} is ambiguous, {} drives match: {ids}", several.len()),
+                "name the drive by its id; `butterdock drives` shows each drive",
+            ))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn objects(ids: &[u128]) -> Objects {
+    fn with_jobs(ids: &[u128]) -> Objects {
         let job = |id: &u128| {
             let id = Uuid::from_u128(*id);
             Job { id, path: path::job_path(id).to_string(), drive_title: None, now: Box::default() }
@@ -153,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_job_is_found_by_its_id_or_its_first_digits() {
-        let objects = objects(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
+        let objects = with_jobs(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
         for prefix in ["aa1", "AA11", "aa110000-0000-0000-0000-000000000000", "aa110000_0000"] {
             assert_eq!(objects.job(prefix).map(Job::short).ok().as_deref(), Some("aa110000"), "{prefix}");
         }
@@ -161,24 +214,47 @@ mod tests {
 
     #[test]
     fn a_job_has_the_label_of_a_detached_drive() {
-        let mut objects = objects(&[1, 2]);
+        let mut objects = with_jobs(&[1, 2]);
         objects.jobs[0].now.drive = path::drive_path("3f2a").to_string();
-        assert!(objects.has_untitled());
+        assert!(objects.has_unlabelled());
         let row = |drive: &str, label: &str| BackupRow {
             drive: Some(drive.to_owned()),
             drive_label: Some(label.to_owned()),
             ..BackupRow::default()
         };
-        objects.title(&[row("9a11", "Second"), row("3f2a", "Attic")]);
+        objects.add_labels(&[row("9a11", "Second"), row("3f2a", "Attic")]);
         assert_eq!(objects.jobs[0].drive_title.as_deref(), Some("Attic"));
-        assert!(objects.jobs[1].drive_title.is_none() && !objects.has_untitled());
+        assert!(objects.jobs[1].drive_title.is_none() && !objects.has_unlabelled());
     }
 
     #[test]
     fn an_ambiguous_job_id_is_refused() {
-        let objects = objects(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
+        let objects = with_jobs(&[0xaa11_u128 << 112, 0xaa22_u128 << 112]);
         assert!(objects.job("aa").expect_err("two").message.contains("2 jobs"));
         assert!(objects.job("bb").is_err());
         assert!(objects.job("").is_err());
+    }
+
+    fn drive(id: &str, label: &str, device: &str) -> Drive {
+        let now = DriveProperties { label: label.to_owned(), device: device.to_owned(), ..DriveProperties::default() };
+        Drive { id: id.to_owned(), path: path::drive_path(id).to_string(), now }
+    }
+
+    #[test]
+    fn a_drive_is_found_by_id_prefix_label_and_device() {
+        let drives = [drive("3f2a", "Attic", "sdb1"), drive("3f99", "Cellar", ""), drive("Attic2", "", "sdc1")];
+        for (wanted, id) in [
+            ("3f2a", "3f2a"),
+            ("3f9", "3f99"),
+            ("Cellar", "3f99"),
+            ("sdb1", "3f2a"),
+            ("/dev/sdc1", "Attic2"),
+            ("Attic2", "Attic2"),
+        ] {
+            assert_eq!(find_drive(&drives, wanted).map(|drive| drive.id.as_str()).ok(), Some(id), "{wanted}");
+        }
+        assert!(find_drive(&drives, "3f").is_err_and(|failure| failure.message.contains("3f2a, 3f99")));
+        assert!(find_drive(&drives, "Attic").is_err(), "a label and the beginning of an id");
+        assert!(find_drive(&drives, "").is_err());
     }
 }

@@ -1,4 +1,7 @@
-//! The connection to the service, and the calls that the verbs share.
+//! The D-Bus client: a connection to the service, and the calls that several verbs need. Prints nothing.
+
+mod objects;
+mod signals;
 
 use std::collections::HashMap;
 
@@ -10,8 +13,10 @@ use zbus::names::{BusName, OwnedUniqueName};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, Variant};
 
-use super::Objects;
 use crate::failure::Failure;
+
+pub(crate) use objects::{Drive, Job, Objects};
+pub(crate) use signals::{JobSignal, JobSignals};
 
 /// The environment variable with the address of another bus.
 const ADDRESS: &str = "BUTTERDOCK_BUS_ADDRESS";
@@ -42,9 +47,9 @@ impl Service {
     pub(crate) async fn objects(&self) -> Result<Objects, Failure> {
         let manager = ObjectManagerProxy::new(&self.bus, BUS_NAME, ROOT).await?;
         let mut objects = Objects::read(&manager.get_managed_objects().await?)?;
-        if objects.has_untitled() {
-            // If this fails, the id replaces the label.
-            objects.title(&self.manager().await?.list_backups(HashMap::new()).await.unwrap_or_default());
+        if objects.has_unlabelled() {
+            // Without an answer the id is shown instead of the label.
+            objects.add_labels(&self.manager().await?.list_backups(HashMap::new()).await.unwrap_or_default());
         }
         Ok(objects)
     }
@@ -81,7 +86,7 @@ impl Service {
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
-    /// The error details of a job. Never opens a password dialog, which would be unexpected at the end of a long job.
+    /// The error details of a job. Never opens a password dialog, because a user does not expect one at the end of a job.
     pub(crate) async fn details(&self, path: &str) -> Result<ErrorDetails, Failure> {
         let job = self.job(path).await?;
         let none = HashMap::<&str, Variant<'_>>::new();
