@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Scope, available_parallelism, scope};
 
-use butterdock_btrfs::filesystem;
+use butterdock_btrfs::{best_effort, filesystem, space};
 use butterdock_stream::{FRAME, Identity, Place};
 
 use crate::apply::{Applier, Cloned, Faults, Ineffective, Rules, Way};
@@ -283,15 +283,15 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         self.rules.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         let received_uuid = begin.identity.uuid;
-        let done = Published {
-            name: name.into_bytes(),
-            kind,
-            id,
-            received_uuid,
-            state,
-            parent_number_differs: hidden.parent_number_differs,
-            end,
-        };
+        let parent_number_differs = hidden.parent_number_differs;
+        // Closed first: the kernel does not begin to delete a subvolume that is open.
+        drop(hidden);
+        if self.destination.publication() == Publication::Snapshot {
+            // Else the deletion of the original begins at the next periodic commit, up to 30 seconds later, and FIEMAP reports
+            // all extents as shared until then.
+            best_effort(space::wake_cleaner(self.destination));
+        }
+        let done = Published { name: name.into_bytes(), kind, id, received_uuid, state, parent_number_differs, end };
         self.observer.published(&done);
         published.push(done);
         Ok(())

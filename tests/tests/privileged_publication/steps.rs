@@ -8,8 +8,9 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::{roots, subvolume};
+use butterdock_fixtures::wait_until;
 use butterdock_receive::{Control, Observer, Options, Phase, Publication, Published, receive};
-use butterdock_tests::rig::{Rig, Volume, intrude_once, names};
+use butterdock_tests::rig::{Layout, Rig, Volume, intrude_once, names};
 use butterdock_tests::snapshot;
 use butterdock_tests::wire::{Stream, UUID};
 
@@ -159,4 +160,19 @@ fn a_staging_directory_that_others_can_enter_is_not_used() -> Result<()> {
         ensure!(refused.contains(word) && refused.contains("rename or delete"), "{refused}");
     }
     Ok(())
+}
+
+struct Silent;
+
+impl Observer for Silent {}
+
+/// The volume commits once an hour, so that the kernel does not delete the original by itself in the meantime.
+#[test]
+fn publication_by_snapshot_deletes_the_original_at_once() -> Result<()> {
+    let rig = Rig::new()?;
+    let volume = rig.volume("hourly", &Layout::mounted("commit=3600"))?;
+    receive_into(volume.path(), &stream(), Publication::Snapshot, &Silent)?;
+    let directory = File::open(volume.path())?;
+    let deleted = || -> Result<bool> { Ok(subvolume::all(&directory)?.iter().all(|found| found.item.refs != 0)) };
+    wait_until("the kernel has deleted the original", deleted)
 }
