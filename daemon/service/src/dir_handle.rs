@@ -6,27 +6,30 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread::Builder;
 use std::time::Duration;
 
-use butterdock_btrfs::best_effort;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// To be closed one has so long before an end is told: it takes no time at all, unless it is the last of a filesystem that
-/// was unmounted meanwhile.
+use crate::blocking::Closer;
+
+/// Timeout for closing a directory before the end of its job is reported. Closing takes no time, unless it is the last
+/// descriptor of a filesystem that was unmounted meanwhile.
 const CLOSING: Duration = Duration::from_secs(1);
+/// Directories of this many unmounted filesystems that hang can be closed at the same time.
+const CLOSERS: usize = 64;
+
+static CLOSER: Closer = Closer::new("closes", CLOSERS);
 
 /// A directory of a volume or drive, open. Dropping it never waits.
 #[derive(Debug)]
 pub(crate) struct DirHandle(Option<OwnedFd>);
 
 impl DirHandle {
-    /// Closes it and waits for that, but not for ever: whoever is told of an end may unmount at once. Answers whether it is
-    /// closed.
+    /// Closes it and waits for that up to a second: a user may unmount as soon as the end of a job is reported. Answers
+    /// whether it is closed.
     pub(crate) async fn close(mut self) -> bool {
-        let Some(closed) = self.0.take().and_then(close) else { return true };
-        timeout(CLOSING, closed).await.is_ok()
+        let Some(descriptor) = self.0.take() else { return true };
+        timeout(CLOSING, CLOSER.close_and_report(descriptor)).await.is_ok()
     }
 
     /// The same directory once more.
@@ -53,20 +56,10 @@ impl AsFd for DirHandle {
 
 impl Drop for DirHandle {
     fn drop(&mut self) {
-        drop(self.0.take().and_then(close));
+        if let Some(descriptor) = self.0.take() {
+            CLOSER.close(descriptor);
+        }
     }
-}
-
-/// Has a thread of its own close it, which may never come back; none comes from a kernel that has no thread left, and then
-/// it is closed already.
-fn close(descriptor: OwnedFd) -> Option<oneshot::Receiver<()>> {
-    let (tell, closed) = oneshot::channel();
-    let closing = move || {
-        drop(descriptor);
-        // No caller has to wait.
-        best_effort(tell.send(()));
-    };
-    Builder::new().name("closes".to_owned()).spawn(closing).ok().map(|_thread| closed)
 }
 
 #[cfg(test)]

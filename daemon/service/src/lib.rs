@@ -10,6 +10,7 @@
 //! [`Service::receive`] → `stream_input` (a dedicated thread examines the descriptor) → `jobs::scheduler` (queued) → `jobs::runner::receive` (opens the volume) → one worker process → the history → the job's end.
 
 mod backups;
+mod blocking;
 pub mod catalogue;
 pub mod clock;
 pub mod config;

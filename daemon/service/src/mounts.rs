@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::blocking::local;
 use crate::config::VolumeName;
 use crate::drives::DriveManager;
 use crate::jobs::{Jobs, sweep};
@@ -83,7 +84,7 @@ pub(crate) async fn follow_mounts(
     mut pulse: Pulse,
 ) -> anyhow::Error {
     loop {
-        if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mounts::ids).await {
+        if let Ok(Ok(ids)) = local(mounts::ids).await {
             jobs.mounts(ids).await;
         }
         manager.mounts_changed();

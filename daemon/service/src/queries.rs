@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use butterdock_worker::streams::Row;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use crate::backups;
+use crate::blocking::{Unanswered, detached};
 use crate::destinations::{Destination as _, DriveDestination, close, no_descriptor};
 use crate::drives::DriveId;
 use crate::jobs::Estimated;
@@ -19,6 +18,8 @@ pub use crate::backups::{From as MadeBy, OnDrive as SnapshotOnDrive};
 
 /// Timeout for listing the snapshots on a drive.
 const LISTING: Duration = Duration::from_secs(20);
+/// Timeout until a listing can begin, because other calls block on the drive.
+const TURN: Duration = Duration::from_secs(10);
 
 impl Service {
     /// The snapshots on a drive. It is released afterwards as after a job.
@@ -31,25 +32,24 @@ impl Service {
         let lease = manager.lease(&drive).await?;
         let destination =
             DriveDestination::of(&lease).map_err(|error| Error::new(ErrorCode::Failed, no_descriptor(&error)))?;
-        let read = move || {
-            let found = destination.list(&backups);
-            (lease, destination, found)
-        };
-        // A task of its own: a drive that answers after the timeout is released as well.
-        let listing = tokio::spawn(async move {
-            let (lease, destination, found) = spawn_blocking(read).await?;
+        // A drive that answers after the timeout is released as well.
+        let listing = async move {
+            let turn = lease.reads().turn(TURN).await;
+            let read = move || {
+                let found = destination.list(&backups);
+                (lease, destination, found)
+            };
+            let (lease, destination, found) = turn?.run(read).await?;
             close(Box::new(destination)).await;
             lease.close().await;
             Ok(found)
-        });
-        let listed = timeout(LISTING, listing).await.map(|listed| listed.and_then(|listed| listed));
-        let silent = "the drive does not answer; check it and its cable";
-        match listed {
-            Ok(Ok(Ok(found))) => Ok(found),
-            Ok(Ok(Err(fault))) => {
-                Err(Error::new(ErrorCode::Failed, format!("cannot list what is on the drive: {fault}")))
-            }
-            Ok(Err(_)) | Err(_) => Err(Error::new(ErrorCode::DeviceGone, silent)),
+        };
+        match detached(LISTING, listing).await.flatten() {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(fault)) => Err(Error::new(ErrorCode::Failed, format!("cannot list what is on the drive: {fault}"))),
+            Err(unanswered @ Unanswered::Busy) => Err(Error::new(ErrorCode::Busy, unanswered.to_string())),
+            Err(unanswered @ Unanswered::Silent) => Err(Error::new(ErrorCode::DeviceGone, unanswered.to_string())),
+            Err(unanswered @ Unanswered::NoThread) => Err(Error::new(ErrorCode::Failed, unanswered.to_string())),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{Mutex, mpsc, watch};
 
+use crate::blocking::local;
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, Sources, VolumeRule, load};
@@ -135,7 +136,7 @@ impl Service {
         let mut current = current.lock().await;
         let sources = sources.clone();
         let text = |error: anyhow::Error| format!("the service keeps its current configuration: {error:#}");
-        let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
+        let loaded = local(move || load(&sources)).await;
         let config = loaded.map_err(|error| text(anyhow!(error)))?.map_err(text)?;
         if config.state != current.state || config.run != current.run {
             tracing::warn!("another state or run directory needs a restart of the service");
@@ -199,7 +200,7 @@ async fn follow_clocks(clock: ClockKeeper, mut pulse: Pulse) -> anyhow::Error {
 async fn open_history(config: &Config) -> Result<History> {
     let (state, keep) = (config.state.clone(), config.history);
     let shown = state.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || History::open(&state, keep)).await?;
+    let opened = local(move || History::open(&state, keep)).await?;
     opened.with_context(|| {
         format!("cannot open the history in {shown}, which must be writable and of this service alone")
     })
@@ -208,6 +209,6 @@ async fn open_history(config: &Config) -> Result<History> {
 async fn open_clock(config: &Config, clock: Clock) -> Result<ClockKeeper> {
     let state = config.state.clone();
     let shown = state.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || ClockKeeper::open(&state, clock)).await?;
+    let opened = local(move || ClockKeeper::open(&state, clock)).await?;
     opened.with_context(|| format!("cannot keep the record of the clocks in {shown}, which must be writable"))
 }

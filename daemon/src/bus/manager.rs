@@ -89,9 +89,7 @@ impl Manager {
     async fn trust_clock(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         no_options(&options)?;
         self.server.authority.allow(&header, &Question::new(MANAGER, "TrustClock")).await?;
-        let clock = self.server.service.clock().clone();
-        let written = tokio::task::spawn_blocking(move || clock.trust()).await;
-        written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))).map_err(|error| {
+        self.server.service.clock().trust().await.map_err(|error| {
             let text = "check the disk of the state directory, then try again";
             Error::new(ErrorName::Failed, format!("cannot record that the clock is right: {error}; {text}"))
         })

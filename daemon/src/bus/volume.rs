@@ -90,5 +90,6 @@ async fn list(volume: &Volume) -> Result<Vec<SubvolumeRow>, Error> {
         Ok(Err(unusable)) => Err(refused(ErrorName::DeviceGone, &unusable)),
         Err(unanswered @ Unanswered::Busy) => Err(refused(ErrorName::Busy, &unanswered)),
         Err(unanswered @ Unanswered::Silent) => Err(refused(ErrorName::DeviceGone, &unanswered)),
+        Err(unanswered @ Unanswered::NoThread) => Err(refused(ErrorName::Failed, &unanswered)),
     }
 }

@@ -1,6 +1,8 @@
 //! What the sources of the daemon must keep to, and no compiler checks.
 
 #[cfg(test)]
+mod blocking;
+#[cfg(test)]
 mod discarded;
 #[cfg(test)]
 mod ignored;

@@ -25,17 +25,19 @@ const PROGRAM: Table = &[
 
 const SERVICE: Table = &[
     ("backups", &["configured"]),
+    ("blocking", &[]),
     ("catalogue", &[]),
-    ("clock", &["catalogue", "durable"]),
+    ("clock", &["blocking", "catalogue", "durable"]),
     ("config", &["backups", "configured"]),
     ("configured", &[]),
     ("destinations", &["backups", "dir_handle", "drives", "types", "volumes", "worker"]),
     ("device", &["types"]),
-    ("dir_handle", &[]),
+    ("dir_handle", &["blocking"]),
     (
         "drives",
         &[
             "backups",
+            "blocking",
             "catalogue",
             "config",
             "device",
@@ -56,6 +58,7 @@ const SERVICE: Table = &[
         "jobs",
         &[
             "backups",
+            "blocking",
             "catalogue",
             "clock",
             "config",
@@ -73,13 +76,14 @@ const SERVICE: Table = &[
         ],
     ),
     ("lib", &[]),
-    ("mounts", &["config", "drives", "jobs", "supervisor", "volumes", "worker"]),
+    ("mounts", &["blocking", "config", "drives", "jobs", "supervisor", "volumes", "worker"]),
     ("policy", &["config", "device", "enrolment"]),
-    ("queries", &["backups", "destinations", "drives", "jobs", "service", "types"]),
+    ("queries", &["backups", "blocking", "destinations", "drives", "jobs", "service", "types"]),
     ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),
     (
         "service",
         &[
+            "blocking",
             "catalogue",
             "clock",
             "config",
@@ -98,8 +102,8 @@ const SERVICE: Table = &[
     ("supervisor", &[]),
     ("text", &[]),
     ("types", &[]),
-    ("untrusted_fd", &[]),
-    ("volumes", &["config", "configured", "dir_handle", "types"]),
+    ("untrusted_fd", &["blocking"]),
+    ("volumes", &["blocking", "config", "configured", "dir_handle", "types"]),
     ("worker", &["dir_handle", "untrusted_fd"]),
 ];
 

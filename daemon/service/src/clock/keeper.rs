@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::sync_source::{Asked, SyncAnswer, SyncSource, with_answer};
 use super::{Clock, Reading};
 use super::{Elapsed, Record, Stop};
+use crate::blocking::local;
 use crate::catalogue;
 use crate::durable::{self, Loaded};
 
@@ -81,11 +82,16 @@ impl ClockKeeper {
         })
     }
 
-    /// Root says that the clock is right. It blocks.
+    /// Root says that the clock is right.
     ///
     /// # Errors
     /// It cannot be written down. Until the service is restarted the clock is believed all the same.
-    pub fn trust(&self) -> io::Result<()> {
+    pub async fn trust(&self) -> io::Result<()> {
+        let keeper = self.clone();
+        local(move || keeper.trust_now()).await.unwrap_or_else(|lost| Err(io::Error::other(lost)))
+    }
+
+    fn trust_now(&self) -> io::Result<()> {
         self.change(None, Record::trusted).map(drop).map_err(|(_, error)| error)
     }
 
@@ -118,7 +124,7 @@ impl ClockKeeper {
     /// Observes on a thread that may block. None where that thread was lost.
     async fn look(&self, answer: Option<SyncAnswer>) -> Option<Observed> {
         let keeper = self.clone();
-        tokio::task::spawn_blocking(move || keeper.observe(answer)).await.ok()
+        local(move || keeper.observe(answer)).await.ok()
     }
 
     fn stop_with(&self, answer: Option<SyncAnswer>) -> Option<Stop> {
@@ -218,7 +224,7 @@ mod tests {
         assert_eq!(stop.reason, StopReason::Ahead { seconds: 40 * 24 * 3600 });
         let third = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
         assert!(third.stop_with(None).is_some(), "remembered");
-        third.trust().expect("written");
+        third.trust_now().expect("written");
         assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
     }
 
@@ -257,7 +263,7 @@ mod tests {
         fs::write(&folder, "a file in its place").expect("written");
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
         assert!(keeper.observe(None).stop.is_some());
-        assert!(keeper.trust().is_err());
+        assert!(keeper.trust_now().is_err());
     }
 
     /// What systemd answers, which the test sets: 0 no, 1 yes, 2 nothing.

@@ -85,6 +85,10 @@ impl BackupRecords for DriveRecords<'_> {
         self.manager.machine()
     }
 
+    fn destination(&self) -> String {
+        self.drive.to_string()
+    }
+
     fn known(&self, backup: &str) -> Result<(Known, bool), String> {
         self.lease.known(backup)
     }

@@ -109,6 +109,9 @@ pub(crate) trait BackupRecords: Sync {
     /// This machine, as records on destinations have it.
     fn machine(&self) -> Identity;
 
+    /// The id of the destination, unique on this machine.
+    fn destination(&self) -> String;
+
     /// What is remembered of a backup there, and whether version 1 recorded it.
     ///
     /// # Errors

@@ -7,8 +7,9 @@ use crate::types::{Error, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::fault::{busy, for_caller};
-use super::{DriveId, fault};
+use super::DriveId;
+use super::fault::{busy, failed, for_caller};
+use crate::blocking::{self, BlockingQueue, BlockingQueues, Unanswered, detached};
 use crate::device::Result;
 
 /// What is done with the drive before has so long.
@@ -54,25 +55,34 @@ impl DriveLock {
     }
 }
 
-/// Waits for what goes on by itself: it is brought to its end, and noted, also when nobody waits any more.
+/// The operation under the lock, and beside it the cleaning up after the drive was unplugged.
+const OPERATIONS_MOST: usize = 2;
+/// Listings of one drive, and openings for its jobs.
+const READS_MOST: usize = 4;
+
+static OPERATIONS: BlockingQueues<DriveId> = BlockingQueues::new("drive", OPERATIONS_MOST);
+static READS: BlockingQueues<DriveId> = BlockingQueues::new("drive read", READS_MOST);
+
+/// The threads that may block while they read a drive.
+pub(super) fn reads(id: &DriveId) -> BlockingQueue {
+    READS.of(id.clone())
+}
+
+/// Waits for an operation, which reaches its end, and is noted, also when the caller has left.
 ///
 /// # Errors
-/// Its own; `DeviceGone` when it does not come to an end.
-pub(super) async fn answer<T, F>(work: F) -> std::result::Result<T, Error>
+/// Its own; `DeviceGone` when it does not end in time.
+pub(super) async fn answer<T, F>(operation: F) -> std::result::Result<T, Error>
 where
     T: Send + 'static,
     F: Future<Output = std::result::Result<T, Error>> + Send + 'static,
 {
-    match timeout(PATIENCE, tokio::spawn(work)).await {
-        Ok(Ok(done)) => done,
-        // A task that has panicked has no answer either.
-        Ok(Err(_)) | Err(_) => {
-            Err(Error::new(ErrorCode::DeviceGone, "the drive does not answer; check it and its cable, or unplug it"))
-        }
-    }
+    let text = "the drive does not answer; check it and its cable, or unplug it";
+    detached(PATIENCE, operation).await.unwrap_or_else(|_late| Err(Error::new(ErrorCode::DeviceGone, text)))
 }
 
-/// Does what may hang as long as a drive does, on a thread of its own.
+/// Does work that can block as long as the drive does, on a thread of its own, and waits for its end. Only the owner of the
+/// lock calls it.
 ///
 /// # Errors
 /// What went wrong, for a caller.
@@ -81,8 +91,35 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
+    match OPERATIONS.of(id.clone()).run_to_end(work).await {
         Ok(done) => done.map_err(|error| for_caller(id, &error)),
-        Err(_) => Err(fault::failed("the service is ending, or has a defect that its journal shows; try again")),
+        Err(no_thread @ Unanswered::NoThread) => Err(failed(no_thread.to_string())),
+        Err(Unanswered::Busy | Unanswered::Silent) => Err(failed(LOST)),
     }
 }
+
+/// Reads or writes the records of a drive, on the system disk: it does not wait for the drive.
+///
+/// # Errors
+/// What went wrong, for a caller.
+pub(super) async fn local<T, F>(id: &DriveId, work: F) -> std::result::Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    blocking::local(work)
+        .await
+        .map_or_else(|_lost| Err(failed(LOST)), |done| done.map_err(|error| for_caller(id, &error)))
+}
+
+/// Cleans up after a drive that was unplugged. No caller waits for it.
+pub(super) fn clean_up(id: &DriveId, work: impl FnOnce() + Send + 'static) {
+    let (id, queue) = (id.clone(), OPERATIONS.of(id.clone()));
+    tokio::spawn(async move {
+        if let Err(error) = queue.run_to_end(work).await {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "cannot clean up after the drive was unplugged: {error}");
+        }
+    });
+}
+
+const LOST: &str = "the service is ending, or has a defect that its journal shows; try again";

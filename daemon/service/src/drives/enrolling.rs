@@ -1,7 +1,7 @@
 //! Enrols and unenrols drives.
 
 use super::DriveId;
-use super::drive_lock::blocking;
+use super::drive_lock::{blocking, local};
 use super::fault::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mounting::{Plan, free, plan_of, undo};
@@ -124,7 +124,7 @@ impl DriveManager {
 
     async fn strike_out(&self, id: &DriveId, known: Uuid) -> Result<(), Error> {
         let register = self.0.register.clone();
-        blocking(id, move || register.forget(known)).await?;
+        local(id, move || register.forget(known)).await?;
         self.lock().enrolments.retain(|enrolment| enrolment.id != known);
         tracing::info!(
             MESSAGE_ID = catalogue::DRIVE_FORGOTTEN,

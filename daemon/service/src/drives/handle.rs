@@ -12,6 +12,7 @@ use super::fault::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
 use super::{Condition, Drive, DriveId, Lease, Plugged, follow, once, rows, secret};
 use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
+use crate::blocking::BlockingQueue;
 use crate::config::Config;
 use crate::device::{Monitor, luks};
 use crate::drives::mount;
@@ -53,7 +54,7 @@ impl DriveManager {
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
         let monitor = Monitor::open().context("cannot listen to udev")?;
         let (state, run) = (config.state.clone(), config.run.clone());
-        let opened = tokio::task::spawn_blocking(move || open(&state, &run)).await?;
+        let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&state, &run)).await?;
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
         let (manager, told) = Self::new(config, hooks, register, enrolments);
         let monitor = follow::what_is_there(monitor, &manager).await;

@@ -7,10 +7,11 @@ use crate::types::Error;
 use butterdock_btrfs::mounts;
 use tokio::sync::watch;
 
-use super::drive_lock::blocking;
+use super::drive_lock::{blocking, reads};
 use super::handle::DriveManager;
 use super::{DriveId, DriveReservation};
 use crate::backups::{Known, SharedSnapshot};
+use crate::blocking::BlockingQueue;
 use crate::dir_handle::DirHandle;
 
 /// A drive that is mounted, proved, and not let go as long as this is there.
@@ -58,6 +59,11 @@ impl Lease {
     /// The top of its filesystem.
     pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// The threads that may block while they read the drive.
+    pub(crate) fn reads(&self) -> BlockingQueue {
+        reads(&self.held.id)
     }
 
     /// Its mount, as `mounts::unique_id` has it; 0 where the kernel does not tell.

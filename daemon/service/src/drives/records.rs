@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::types::Error;
 
-use super::drive_lock::{answer, blocking};
+use super::drive_lock::{answer, local};
 use super::fault::{failed, no_such_drive};
 use super::handle::DriveManager;
 use super::{DriveId, replaced, rows};
@@ -102,7 +102,7 @@ impl DriveManager {
     ) -> Result<(), Error> {
         let enrolled = id.enrolment().ok_or_else(|| no_such_drive(id))?;
         let register = self.0.register.clone();
-        let refused = blocking(id, move || {
+        let refused = local(id, move || {
             let mut refused = Ok(());
             register.change(enrolled, |enrolment| {
                 let mut changed = enrolment.clone();

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use crate::types::{Error, ErrorCode};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::kinds::{Open, is_remembered, open_places, task};
+use super::kinds::{Open, is_remembered, open_places, openings, task};
 use crate::backups::{BackupEvent, Why};
+use crate::blocking::Unanswered;
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, no_descriptor};
 use crate::drives::{DriveId, DriveManager, Lease};
@@ -51,10 +50,12 @@ impl Jobs {
         let (named, sources) = (rule.clone(), self.queries.sources.clone());
         let here = (records.machine(), is_remembered(&records, &rule));
         let open = move || open_places(&named, &sources, Box::new(destination), here);
-        let opening = timeout(OPENING, spawn_blocking(open));
+        let opening = openings(&records, &rule);
+        let opening = opening.run(OPENING, open);
         let Open { source, places, sides, .. } = match opening.await {
-            Ok(Ok(opened)) => opened.map_err(failed)?,
-            Ok(Err(_)) | Err(_) => {
+            Ok(opened) => opened.map_err(failed)?,
+            Err(no_thread @ Unanswered::NoThread) => return Err(failed(no_thread.to_string())),
+            Err(Unanswered::Busy | Unanswered::Silent) => {
                 let text = "the source or the drive does not answer; check both and their cables (dmesg)";
                 return Err(Error::new(ErrorCode::DeviceGone, text));
             }

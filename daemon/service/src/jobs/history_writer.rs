@@ -3,6 +3,7 @@
 use super::class::JobClass;
 use super::history::History;
 use super::record::Record;
+use crate::blocking::local;
 use crate::supervisor::{Pulse, Supervisor};
 use anyhow::{Error, anyhow};
 use std::collections::VecDeque;
@@ -83,7 +84,7 @@ impl HistoryWriter {
 
 async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse: Pulse) -> Error {
     while let Some(ask) = pulse.during(waiting.recv()).await {
-        let done = tokio::task::spawn_blocking(move || {
+        let done = local(move || {
             answer(&mut history, ask);
             history
         });

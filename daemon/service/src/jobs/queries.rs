@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::{Error, ErrorCode};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::handle::Jobs;
 use super::kinds::open_folder;
 use super::retention::Retention;
 use super::sources::Sources;
+use crate::blocking::BlockingQueue;
 use crate::drives::Lease;
 use crate::worker::{Handed, Order, Priority, Report, Spawner, WorkerError, public_sentence};
 use butterdock_worker::streams::{Row, StreamFileEvent};
@@ -30,7 +30,7 @@ pub(super) type Answer = (Vec<Report>, Option<WorkerError>);
 #[derive(Debug, Clone)]
 pub(super) struct Queries {
     spawner: Arc<Spawner>,
-    places: Arc<Semaphore>,
+    processes: BlockingQueue,
     /// What the sources of backups have to be.
     pub(super) sources: Sources,
     pub(super) retention: Retention,
@@ -38,7 +38,7 @@ pub(super) struct Queries {
 
 impl Queries {
     pub(super) fn new(spawner: Arc<Spawner>, sources: Sources, retention: Retention) -> Self {
-        Self { spawner, places: Arc::new(Semaphore::new(MOST)), sources, retention }
+        Self { spawner, processes: BlockingQueue::new("query", MOST), sources, retention }
     }
 
     /// What a worker tells on this order, and why it could not tell all.
@@ -55,14 +55,14 @@ impl Queries {
         within: Duration,
     ) -> Result<Answer, Error> {
         let busy = |_full| Error::new(ErrorCode::Busy, "too many queries at the same time; try again in a moment");
-        let place = self.places.try_acquire().map_err(busy)?;
+        let turn = self.processes.turn(Duration::ZERO).await.map_err(busy)?;
         // What is not waited for any more is dropped, and the worker killed with it.
         let answered = tokio::select! {
             answered = timeout(within, self.answer(order, handed, priority)) => answered,
             () = drive.removal() => return Err(removed()),
             () = drive.gone() => return Err(gone("the drive was unplugged; plug it in again")),
         };
-        drop(place);
+        drop(turn);
         answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
     }
 

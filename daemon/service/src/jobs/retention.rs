@@ -5,10 +5,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use butterdock_btrfs::filesystem;
-use tokio::task::spawn_blocking;
 
 use super::seen::SeenStore;
 use crate::backups::{Identity, Listings, TaskTime};
+use crate::blocking::local;
 use crate::clock::{ClockKeeper, Stop};
 use crate::config::BackupRule;
 
@@ -44,7 +44,7 @@ impl Retention {
     pub(super) async fn time(&self, rule: &BackupRule, sides: Sides) -> (TaskTime, Option<Stop>) {
         let (this, name, protect) = (self.clone(), rule.name.as_str().to_owned(), rule.protect.as_secs());
         let answer = self.clock.ask().await;
-        let asked = spawn_blocking(move || {
+        let asked = local(move || {
             let observed = this.clock.observe(answer);
             let settled = |filesystem: Identity| {
                 let known = filesystem.known().map(|filesystem| this.seen.of(filesystem, &name));
@@ -64,7 +64,7 @@ impl Retention {
     /// Takes a worker's list of snapshots.
     pub(super) async fn remember(&self, rule: &BackupRule, sides: Sides, listings: Listings) {
         let (this, name) = (self.clone(), rule.name.as_str().to_owned());
-        let written = spawn_blocking(move || {
+        let written = local(move || {
             // Nothing is decided here that another program's answer would change.
             let now = this.clock.observe(None).elapsed;
             for (filesystem, there) in [(sides.source, listings.source), (sides.drive, listings.drive)] {

@@ -17,12 +17,9 @@
 //! thread; a program that waits for the process waits for the filesystem. No other order helps: exit(2) closes open
 //! descriptors in the same way.
 
-mod closing;
-mod looking;
 mod quarantined;
 mod share;
 
-pub use closing::close;
-pub(crate) use looking::{Lost, borrow};
-pub use quarantined::QuarantinedFd;
+pub(crate) use quarantined::{Lost, borrow};
+pub use quarantined::{QuarantinedFd, close};
 pub use share::FdShare;

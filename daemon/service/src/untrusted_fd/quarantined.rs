@@ -1,16 +1,72 @@
-//! A descriptor queued inside a socket.
+//! A descriptor queued inside a socket, and how it is examined and closed.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use butterdock_worker::packet::take_descriptor;
 use rustix::cmsg_space;
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::time::timeout;
 
-use super::{FdShare, close};
+use super::FdShare;
+use crate::blocking::{BlockingQueues, Closer, Unanswered};
+
+/// This many threads may examine descriptors of one user at the same time.
+const MOST: usize = 4;
+/// Timeout until the examination of a descriptor can begin.
+const TURN: Duration = Duration::from_secs(2);
+/// This many descriptors can be closed at the same time.
+const CLOSERS: usize = 64;
+
+static USERS: BlockingQueues<u32> = BlockingQueues::new("looks", MOST);
+static CLOSER: Closer = Closer::new("closer", CLOSERS);
+
+/// Closes it soon. Never waits. It counts for its user until it is closed.
+pub fn close(descriptor: OwnedFd, share: Option<FdShare>) {
+    CLOSER.close((descriptor, share));
+}
+
+/// Why an examination has no result.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// Too many of the user's descriptors are being examined, and do not answer.
+    Busy,
+    /// It does not answer.
+    Silent,
+    /// There is no thread or no descriptor left.
+    System(io::Error),
+}
+
+/// Runs a closure with a quarantined descriptor of this user, and quarantines the descriptor again.
+///
+/// # Errors
+/// See [`Lost`]; the descriptor is closed.
+pub(crate) async fn borrow<T, F>(
+    quarantined: QuarantinedFd,
+    uid: u32,
+    patience: Duration,
+    look: F,
+) -> Result<(QuarantinedFd, T), Lost>
+where
+    T: Send + 'static,
+    F: FnOnce(BorrowedFd<'_>) -> T + Send + 'static,
+{
+    let turn = USERS.of(uid).turn(TURN).await.map_err(|_busy| Lost::Busy)?;
+    let work = move || {
+        let (descriptor, share) = quarantined.open()?;
+        let found = look(descriptor.as_fd());
+        Ok((QuarantinedFd::new(descriptor, share)?, found))
+    };
+    match timeout(patience, turn.run(work)).await {
+        Ok(Ok(looked)) => looked.map_err(Lost::System),
+        Ok(Err(no_thread @ Unanswered::NoThread)) => Err(Lost::System(io::Error::other(no_thread))),
+        Ok(Err(Unanswered::Busy | Unanswered::Silent)) | Err(_) => Err(Lost::Silent),
+    }
+}
 
 /// A caller's descriptor on its way through a socket of this process's own.
 #[derive(Debug)]
@@ -77,8 +133,33 @@ fn put(descriptor: impl AsFd) -> io::Result<UnixStream> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _, pipe};
+    use std::sync::{Arc, Mutex, mpsc};
 
     use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn quarantined() -> QuarantinedFd {
+        QuarantinedFd::new(std::fs::File::open("/dev/null").expect("null").into(), None).expect("parked")
+    }
+
+    #[tokio::test]
+    async fn blocking_descriptors_are_limited_per_user() {
+        let (wake, sleeping) = mpsc::channel::<()>();
+        let sleeping = Arc::new(Mutex::new(sleeping));
+        for _ in 0..MOST {
+            let sleeping = Arc::clone(&sleeping);
+            let lost =
+                borrow(quarantined(), 7001, SHORT, move |_| sleeping.lock().expect("whole").recv().is_err()).await;
+            assert!(matches!(lost, Err(Lost::Silent)), "{lost:?}");
+        }
+        let lost = borrow(quarantined(), 7001, LONG, |_| ()).await;
+        assert!(matches!(lost, Err(Lost::Busy)), "{lost:?}");
+        assert!(borrow(quarantined(), 7002, LONG, |_| ()).await.is_ok());
+        drop(wake);
+        while borrow(quarantined(), 7001, LONG, |_| ()).await.is_err() {}
+    }
 
     #[test]
     fn what_comes_out_is_what_was_put_in() {

@@ -2,20 +2,18 @@
 //!
 //! * `open_volume` opens a volume's directory, and checks the descriptor, not the path.
 //! * `mounts` waits for the kernel's notification of a mount or unmount; it does not poll.
-//! * `volume` is one configured volume and its last known state. Checking it can block while its drive blocks, so
-//!   callers wait only up to a timeout.
-//! * `volume_thread` is the thread for that: one for each volume, for checking, opening and listing.
+//! * `volume` is one configured volume and its last known state. Checking, opening and listing it can block while its
+//!   drive blocks, so one thread of each volume does that, and callers wait only up to a timeout.
 //! * `subvolumes` lists the received subvolumes.
 
 mod mounts;
 mod open_volume;
 mod subvolumes;
 mod volume;
-mod volume_thread;
 
+pub use crate::blocking::Unanswered;
 pub(crate) use mounts::Mounts;
 pub(crate) use open_volume::{OpenVolume, open};
 pub use open_volume::{Place, Unusable};
 pub use subvolumes::Subvolume;
 pub use volume::{Seen, Volume};
-pub use volume_thread::Unanswered;

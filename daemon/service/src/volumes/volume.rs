@@ -9,13 +9,13 @@ use tokio::time::{Instant, timeout};
 
 use super::open_volume::{OpenVolume, Place, Unusable, open};
 use super::subvolumes::{Subvolume, list};
-use super::volume_thread::{Unanswered, VolumeThread};
+use crate::blocking::{BlockingQueue, Unanswered};
 use crate::config::VolumeRule;
 
 /// A volume's numbers are not looked up more often than this.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A look waits so long for its turn: longer than anybody else may hold the lane of a drive that answers.
+/// A look waits so long for its turn: longer than any other call on a drive that answers.
 const TURN: Duration = Duration::from_secs(60);
 
 /// What was last seen of a volume.
@@ -42,7 +42,8 @@ pub struct Volume {
     /// Its rule.
     pub rule: VolumeRule,
     seen: watch::Sender<Seen>,
-    lane: VolumeThread,
+    /// One thread at a time waits for its drive.
+    queue: BlockingQueue,
     /// When it was last looked at. Held while somebody looks or waits for the turn to look: more need not wait.
     looked: Arc<Mutex<Option<Instant>>>,
 }
@@ -50,7 +51,12 @@ pub struct Volume {
 impl Volume {
     /// A volume that nobody has looked at yet.
     pub fn new(rule: VolumeRule) -> Arc<Self> {
-        Arc::new(Self { rule, seen: watch::Sender::default(), lane: VolumeThread::new(), looked: Arc::default() })
+        Arc::new(Self {
+            rule,
+            seen: watch::Sender::default(),
+            queue: BlockingQueue::new("volume", 1),
+            looked: Arc::default(),
+        })
     }
 
     /// What was last seen.
@@ -97,7 +103,7 @@ impl Volume {
         };
         let volume = Arc::clone(self);
         // A task of its own: past the patience it keeps its turn, and tells what it sees when it has seen it.
-        let looking = tokio::spawn(async move { volume.lane.run(TURN, look).await.unwrap_or_default() });
+        let looking = tokio::spawn(async move { volume.queue.run(TURN, look).await.unwrap_or_default() });
         drop(timeout(patience, looking).await);
     }
 
@@ -107,7 +113,7 @@ impl Volume {
     /// There was no answer within `patience`; within, why it cannot be received into.
     pub(crate) async fn open(&self, patience: Duration) -> Result<Result<OpenVolume, Unusable>, Unanswered> {
         let rule = self.rule.clone();
-        self.lane.run(patience, move || open(&rule)).await
+        self.queue.run(patience, move || open(&rule)).await
     }
 
     /// Lists the subvolumes in its directory.
@@ -120,7 +126,7 @@ impl Volume {
     ) -> Result<Result<butterdock_btrfs::Result<Vec<Subvolume>>, Unusable>, Unanswered> {
         let rule = self.rule.clone();
         let until = std::time::Instant::now() + patience;
-        self.lane.run(patience, move || open(&rule).map(|folder| list(&folder, until))).await
+        self.queue.run(patience, move || open(&rule).map(|folder| list(&folder, until))).await
     }
 }
 

@@ -8,6 +8,7 @@ use crate::types::DriveState;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::drive_lock::clean_up;
 use super::fault::PULLED;
 use super::handle::DriveManager;
 use super::journal::Entry;
@@ -54,10 +55,10 @@ impl DriveManager {
             );
             self.tell(Kind::Pulled, &id);
             mount.gone.send_replace(true);
-            tokio::task::spawn_blocking(move || clear(&id, &mount));
+            clean_up(&id.clone(), move || clear(&id, &mount));
         }
         for luks in next.stale {
-            tokio::task::spawn_blocking(move || close(luks));
+            clean_up(&DriveId::from(luks), move || close(luks));
         }
         for id in next.steps {
             let manager = self.clone();

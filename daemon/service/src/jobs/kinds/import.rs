@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-
 use super::drive_job::{self, DriveContext, DriveTask, failure};
 use super::receive::{check, no_descriptor, reach};
 use super::{JobContext, JobRequest, JobRun};
 use crate::backups::beneath;
+use crate::blocking::Unanswered;
 use crate::config::Config;
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
@@ -117,18 +115,19 @@ impl DriveTask for ImportJob {
 pub(in crate::jobs) async fn open(lease: &Lease, folder: PathBuf) -> Result<DirHandle, Error> {
     let root = lease.root().try_clone_to_owned();
     let root = root.map_err(|error| Error::new(ErrorCode::Failed, no_descriptor(&error).public))?;
-    match timeout(OPENING, spawn_blocking(move || beneath(root.as_fd(), &folder))).await {
-        Ok(Ok(Ok(folder))) => Ok(folder.into()),
-        Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => {
+    match lease.reads().run(OPENING, move || beneath(root.as_fd(), &folder)).await {
+        Ok(Ok(folder)) => Ok(folder.into()),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             let text = "the drive does not have the folder for stream files; create it, or correct `folder` in \
                  butterdock.toml";
             Err(Error::new(ErrorCode::NotFound, text))
         }
-        Ok(Ok(Err(error))) => {
+        Ok(Err(error)) => {
             let text = format!("cannot open the folder for stream files: {error}; check the drive (dmesg)");
             Err(Error::new(ErrorCode::Failed, text))
         }
-        Ok(Err(_)) | Err(_) => {
+        Err(no_thread @ Unanswered::NoThread) => Err(Error::new(ErrorCode::Failed, no_thread.to_string())),
+        Err(Unanswered::Busy | Unanswered::Silent) => {
             Err(Error::new(ErrorCode::DeviceGone, "the drive does not respond; check it and its cable (dmesg)"))
         }
     }

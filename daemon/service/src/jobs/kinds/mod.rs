@@ -27,7 +27,7 @@ use crate::types::Error;
 use crate::volumes::Volume;
 
 pub(crate) use backup::BackupJob;
-pub(super) use backup::{Open, is_remembered, open as open_places, task};
+pub(super) use backup::{Open, is_remembered, open as open_places, openings, task};
 pub(crate) use import::ImportJob;
 pub(super) use import::open as open_folder;
 pub(super) use receive::open as open_volume;

@@ -155,6 +155,7 @@ pub(in crate::jobs) async fn open(volume: &Volume) -> Result<OpenVolume, JobErro
         Ok(Err(unusable)) => Err(failure(ErrorCode::DeviceGone, &unusable)),
         Err(unanswered @ Unanswered::Busy) => Err(failure(ErrorCode::Busy, &unanswered)),
         Err(unanswered @ Unanswered::Silent) => Err(failure(ErrorCode::DeviceGone, &unanswered)),
+        Err(unanswered @ Unanswered::NoThread) => Err(failure(ErrorCode::Failed, &unanswered)),
     }
 }
 

@@ -4,13 +4,11 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
-
 use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::{check, no_descriptor, reach};
 use super::{JobContext, JobRequest, JobRun};
 use crate::backups::{Identity, find};
+use crate::blocking::Unanswered;
 use crate::config::Config;
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
@@ -91,24 +89,25 @@ impl DriveTask for RestoreJob {
         let mut destination = reach(runner, &self.volume, self.place).await?;
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let uuid = self.snapshot;
-        let finding = timeout(FINDING, spawn_blocking(move || find(root.as_fd(), uuid)));
+        let reads = lease.reads();
+        let finding = reads.run(FINDING, move || find(root.as_fd(), uuid));
         let found = tokio::select! {
             found = finding => found,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         let failed = |name, text: String| Ending::JobError(JobError::plain(name, text));
         let snapshot: DirHandle = match found {
-            Ok(Ok(Ok(Some(snapshot)))) => snapshot.into(),
-            Ok(Ok(Ok(None))) => {
+            Ok(Ok(Some(snapshot))) => snapshot.into(),
+            Ok(Ok(None)) => {
                 let text = "there is no such snapshot on the drive; butterdock snapshots --drive lists the snapshots";
                 return Err(failed(ErrorCode::NotFound, text.to_owned()));
             }
-            Ok(Ok(Err(fault))) => {
+            Ok(Err(fault)) => {
                 let text = format!("cannot open the snapshot: {fault}; check the drive and its cable (dmesg)");
                 return Err(failed(ErrorCode::Failed, text));
             }
-            Ok(Err(error)) => return Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
-            Err(_late) => {
+            Err(no_thread @ Unanswered::NoThread) => return Err(failed(ErrorCode::Failed, no_thread.to_string())),
+            Err(Unanswered::Busy | Unanswered::Silent) => {
                 let text = "the drive does not respond; check it and its cable (dmesg)";
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{MOST_SHOWN, Scheduler, hooked, journal, step};
+use crate::blocking::local;
 use crate::config::Config;
 use crate::jobs::entry::{Entry, Why};
 use crate::jobs::handle::SchedulerMessage;
@@ -88,7 +89,7 @@ impl Scheduler {
             // Mounted after, or unmounted before, what is known: look again.
             let itself = self.itself.clone();
             tokio::spawn(async move {
-                if let Ok(Ok(ids)) = tokio::task::spawn_blocking(mounts::ids).await {
+                if let Ok(Ok(ids)) = local(mounts::ids).await {
                     // A scheduler that has ended needs no mounts.
                     best_effort(itself.send(SchedulerMessage::Mounts(ids)).await);
                 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, Mark, Task, TaskTime};
+use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
 use crate::config::BackupRule;
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
 use crate::dir_handle::DirHandle;
@@ -22,8 +22,13 @@ use crate::worker::{Order, Report, Worker};
 
 /// Timeout for opening the source and the destination.
 const OPENING: Duration = Duration::from_secs(30);
+/// Threads that open one backup on one destination: for a job and for an estimate.
+const OPENINGS_MOST: usize = 2;
 /// Timeout for pruning; the next backup deletes the rest.
 const PRUNING: Duration = Duration::from_secs(60);
+
+/// By destination and backup: a source that hangs blocks neither other backups nor listings of the destination.
+static OPENINGS: BlockingQueues<(String, String)> = BlockingQueues::new("open backup", OPENINGS_MOST);
 
 /// A backup that runs, to any destination.
 #[derive(Debug)]
@@ -79,16 +84,17 @@ impl<R: BackupRecords> BackupRun<'_, R> {
     async fn open(&self, runner: &mut Runner, destination: Box<dyn Destination>) -> Result<Open, Ending> {
         let (rule, sources, records) = (self.rule.clone(), self.sources.clone(), self.records);
         let here = (records.machine(), is_remembered(records, &rule));
-        let opening = timeout(OPENING, spawn_blocking(move || open(&rule, &sources, destination, here)));
+        let opening = openings(records, &rule);
+        let opening = opening.run(OPENING, move || open(&rule, &sources, destination, here));
         let opened = tokio::select! {
             opened = opening => opened,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
         match opened {
-            Ok(Ok(Ok(open))) => Ok(open),
-            Ok(Ok(Err(text))) => Err(failed(ErrorCode::Failed, text)),
-            Ok(Err(error)) => Err(failed(ErrorCode::Failed, format!("{error}; start the job again"))),
-            Err(_late) => {
+            Ok(Ok(open)) => Ok(open),
+            Ok(Err(text)) => Err(failed(ErrorCode::Failed, text)),
+            Err(no_thread @ Unanswered::NoThread) => Err(failed(ErrorCode::Failed, no_thread.to_string())),
+            Err(Unanswered::Busy | Unanswered::Silent) => {
                 let text = "the source or the drive does not respond; check both and their cables (dmesg)";
                 Err(failed(ErrorCode::DeviceGone, text.to_owned()))
             }
@@ -122,8 +128,8 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         }
         if let (None, Some(uuid)) = (expected, source) {
             let (sources, rule) = (self.sources.clone(), self.rule.clone());
-            let written = spawn_blocking(move || sources.remember(&rule, uuid)).await;
-            if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            let written = local(move || sources.remember(&rule, uuid)).await;
+            if let Err(error) = written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))) {
                 tracing::warn!(butterdock_job = %runner.id, "cannot record the identity of the source: {error}");
             }
         }
@@ -238,6 +244,11 @@ pub(in crate::jobs) struct Open {
     destination: Box<dyn Destination>,
     /// That of the destination, if it is known.
     space: Option<Space>,
+}
+
+/// The threads that may block while they open the source and the destination.
+pub(in crate::jobs) fn openings(records: &impl BackupRecords, rule: &BackupRule) -> BlockingQueue {
+    OPENINGS.of((records.destination(), rule.name.as_str().to_owned()))
 }
 
 /// Opens the source and the destination. Blocks while they do.

@@ -30,6 +30,10 @@ impl BackupRecords for Remembered {
         Identity([5; 16])
     }
 
+    fn destination(&self) -> String {
+        "a volume".to_owned()
+    }
+
     fn known(&self, _backup: &str) -> Result<(Known, bool), String> {
         Ok((self.known.lock().expect("whole").clone(), false))
     }
