@@ -8,13 +8,13 @@ use butterdock_service::explain;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, Command};
-use crate::status::USAGE;
-use crate::{dump, lines, receive, serve};
+use crate::output::{self, USAGE};
+use crate::{receive, serve};
 
 /// Does what was asked for.
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
-        Command::Receive(wanted) if wanted.dump => dump::run(&wanted),
+        Command::Receive(wanted) if wanted.dump => receive::dump(&wanted),
         Command::Receive(wanted) => receive::run(wanted),
         Command::Serve(wanted) => serve::run(wanted),
         Command::CheckConfig(wanted) => check_config(wanted.file),
@@ -26,11 +26,11 @@ pub(crate) fn run(args: Args) -> ExitCode {
 fn check_config(file: Option<PathBuf>) -> ExitCode {
     match config::load(&file.map_or(Sources::System, Sources::One)) {
         Ok(config) => {
-            lines::print(&explain(&config));
+            output::print(&explain(&config));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            lines::error(&format!("{error:#}"));
+            output::error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -41,7 +41,7 @@ fn work() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             if !stop.sentence.is_empty() {
-                lines::error(&stop.sentence);
+                output::error(&stop.sentence);
             }
             ExitCode::from(stop.status)
         }
@@ -51,19 +51,19 @@ fn work() -> ExitCode {
 /// Explains a command line that was not understood; prints help and the version where they were asked for.
 pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        lines::print(&error.render().to_string());
+        output::print(&error.render().to_string());
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        lines::error("no command given; use serve, check-config or receive (butterdockd COMMAND --help)");
-        lines::complain(text.trim_end());
+        output::error("no command given; use serve, check-config or receive (butterdockd COMMAND --help)");
+        output::complain(text.trim_end());
         return ExitCode::from(USAGE);
     }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let (what, more) = text.split_once("\n\n").unwrap_or((text, ""));
-    lines::error(&what.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines::complain(more.trim_end());
+    output::error(&what.split_whitespace().collect::<Vec<_>>().join(" "));
+    output::complain(more.trim_end());
     ExitCode::from(USAGE)
 }
 

@@ -3,13 +3,9 @@
 mod app;
 mod args;
 mod bus;
-mod dump;
-mod input;
-mod lines;
+mod output;
 mod receive;
 mod serve;
-mod status;
-mod zone;
 
 use std::process::ExitCode;
 

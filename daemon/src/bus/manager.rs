@@ -11,8 +11,8 @@ use zbus::{OwnedObjectPath, interface};
 use super::authority::Question;
 use super::fd_table::PassedFd;
 use super::mapping::{self, ForCaller as _, backup_row, history_entry};
-use super::receive;
 use super::server::{BusServer, bus_failed};
+use super::volume::receive;
 
 /// The object at the root.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         let volume = self.server.service.volume(&volume).for_caller()?;
-        receive::receive(&self.server, MANAGER, (volume, stream), &options, &header).await
+        receive(&self.server, MANAGER, (volume, stream), &options, &header).await
     }
 
     #[zbus(out_args("entries"))]

@@ -2,15 +2,15 @@
 //! here.
 //!
 //! * `manager`, `volume`, `drive`, `job`: one interface each. Their methods are `&self`: read the arguments, ask whether
-//!   the caller may, call the service, return. A password prompt that waits for a person holds up no other call.
-//! * `job_publisher`, `drive_publisher` and `volume_publisher` follow what the service has and publish it: `InterfacesAdded`,
-//!   `PropertiesChanged` (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
-//! * `mapping` has the service's types in the words of the contract.
-//! * `authority` decides who may, from the contract's table; `polkit` is how polkit is asked.
-//! * `socket` reads from the bus and writes to it. Everything that is read is judged by `admission` before zbus has it:
-//!   `header` says what it is, `callers` whose, `calls` how much that user may still ask for (`budget`), and `fd_table`
-//!   keeps the descriptors that came with it.
-//! * `inhibitor` asks logind to keep the machine awake, `timedate` asks systemd whether the clock is synchronised.
+//!   the caller may, call the service, return. Other calls do not wait for a password prompt.
+//! * `publisher` follows the jobs, drives and volumes of the service and publishes them: `InterfacesAdded`, `PropertiesChanged`
+//!   (at most four a second, none when nothing changed), `Completed`, `InterfacesRemoved`, in this order.
+//! * `mapping` translates the types of the service into those of the contract.
+//! * `authority` decides who may call, by the table of the contract; `polkit` makes one call to polkit.
+//! * `socket` reads from the bus and writes to it. `admission` judges each message before zbus sees it: `header` reads what it
+//!   is, `callers` knows its user, `calls` counts what that user may still ask for (`budget`), and `fd_table` keeps the
+//!   descriptors that came with it.
+//! * `systemd` asks logind to keep the machine awake, and timedated whether the clock is synchronised.
 //!
 //! Public data contains no file names and no paths: only `public` sentences of a job get into properties and signals.
 
@@ -20,20 +20,16 @@ mod budget;
 mod callers;
 mod calls;
 mod drive;
-mod drive_publisher;
 mod fd_table;
 mod header;
-mod inhibitor;
 mod job;
-mod job_publisher;
 mod manager;
 mod mapping;
 mod polkit;
-mod receive;
+mod publisher;
 mod server;
 mod socket;
-mod timedate;
+mod systemd;
 mod volume;
-mod volume_publisher;
 
 pub(crate) use server::BusServer;

@@ -19,12 +19,12 @@ use zbus::{Connection, OwnedObjectPath};
 
 use super::authority::Authority;
 use super::callers::Callers;
-use super::drive_publisher::DrivePublisher;
 use super::fd_table::FdTable;
 use super::job::JobObject;
 use super::manager::Manager;
+use super::publisher::{self, DrivePublisher};
 use super::volume::VolumeObject;
-use super::{inhibitor, job_publisher, socket, timedate, volume_publisher};
+use super::{socket, systemd};
 
 /// The service on the bus, by one connection. Dropped, it publishes nothing any more.
 #[derive(Debug)]
@@ -59,10 +59,10 @@ impl BusServer {
         )?;
         let clock = server.service.clock().clone();
         let asked = server.connection.clone();
-        clock.ask_also(timedate::PROGRAM, move || Box::pin(timedate::synchronised(asked.clone())));
+        clock.ask_also(systemd::TIMEDATED, move || Box::pin(systemd::is_synchronised(asked.clone())));
         server.spawn(async move { clock.look_now().await });
         let (connection, busy) = (server.connection.clone(), server.service.jobs().busy());
-        server.spawn(inhibitor::follow(connection, busy));
+        server.spawn(systemd::inhibit_sleep(connection, busy));
         Ok(server)
     }
 
@@ -95,10 +95,10 @@ impl BusServer {
         self.publish_volumes().await?;
         let mut drives = DrivePublisher::default();
         drives.catch_up(self).await;
-        job_publisher::catch_up(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
-        self.spawn(volume_publisher::follow(Arc::clone(self), configured));
-        self.spawn(super::drive_publisher::follow(Arc::clone(self), drives, appearing));
-        self.spawn(job_publisher::follow(Arc::clone(self), begun));
+        publisher::publish_jobs(self).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
+        self.spawn(publisher::follow_volumes(Arc::clone(self), configured));
+        self.spawn(publisher::follow_drives(Arc::clone(self), drives, appearing));
+        self.spawn(publisher::follow_jobs(Arc::clone(self), begun));
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl BusServer {
             let path = volume_path(name.as_str());
             let (before, seen) = (volume.seen(), volume.watch());
             objects.at(&path, VolumeObject::new(Arc::clone(self), Arc::clone(volume))).await?;
-            let task = self.spawn(volume_publisher::publish(self.connection.clone(), path, seen, before));
+            let task = self.spawn(publisher::publish_volume(self.connection.clone(), path, seen, before));
             published.insert(name.clone(), (Arc::clone(volume), task));
         }
         Ok(())
@@ -153,7 +153,7 @@ impl BusServer {
             self.unfinished.send_modify(|unfinished| *unfinished = unfinished.saturating_add(1));
             let (server, of_job, id) = (Arc::clone(self), path.clone(), handle.id);
             self.spawn(async move {
-                job_publisher::publish(&server, &of_job, handle.job, before).await;
+                publisher::publish_job(&server, &of_job, handle.job, before).await;
                 server.jobs.lock().await.remove(&id);
             });
         }

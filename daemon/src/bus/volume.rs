@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use butterdock_dbus::names::interface::VOLUME;
-use butterdock_dbus::{Error, ErrorName, Options, SubvolumeRow, no_options};
+use butterdock_dbus::{Error, ErrorName, Options, ReceiveOptions, SubvolumeRow, no_options};
+use butterdock_service::ReceiveRequest;
 use butterdock_service::volumes::{Unanswered, Volume};
 use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::authority::Question;
 use super::fd_table::PassedFd;
-use super::mapping::subvolume_row;
-use super::receive;
+use super::mapping::{ForCaller as _, subvolume_row};
 use super::server::BusServer;
 
 /// A drive has so long to tell how much room it has; then what was seen before is told.
@@ -42,7 +42,7 @@ impl VolumeObject {
         options: Options,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        receive::receive(&self.server, VOLUME, (Arc::clone(&self.volume), stream), &options, &header).await
+        receive(&self.server, VOLUME, (Arc::clone(&self.volume), stream), &options, &header).await
     }
 
     #[zbus(out_args("subvolumes"))]
@@ -92,4 +92,23 @@ async fn list(volume: &Volume) -> Result<Vec<SubvolumeRow>, Error> {
         Err(unanswered @ Unanswered::Silent) => Err(refused(ErrorName::DeviceGone, &unanswered)),
         Err(unanswered @ Unanswered::NoThread) => Err(refused(ErrorName::Failed, &unanswered)),
     }
+}
+
+/// Both methods `Receive`, of this interface and of the manager: checks the options, asks whether the caller may, has the stream received and publishes the job.
+pub(super) async fn receive(
+    server: &Arc<BusServer>,
+    interface: &'static str,
+    (volume, stream): (Arc<Volume>, PassedFd),
+    options: &Options,
+    header: &Header<'_>,
+) -> Result<OwnedObjectPath, Error> {
+    let ReceiveOptions { name, verify, force_decompress, strict_parent, total } =
+        ReceiveOptions::from_options(options)?;
+    let input = server.descriptors.claim(stream, header)?;
+    let question = Question::new(interface, "Receive").about("volume", volume.rule.name.as_str()).with(options);
+    // The descriptor is examined after this: a caller who may not receive must not block a thread with it.
+    let uid = server.authority.allow(header, &question).await?.uid;
+    let request = ReceiveRequest { volume, uid, input, total, name, verify, force_decompress, strict_parent };
+    let handle = server.service.receive(request).await.for_caller()?;
+    server.publish_job(handle).await
 }

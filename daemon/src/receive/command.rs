@@ -12,13 +12,12 @@ use anyhow::{Context as _, Result};
 use butterdock_receive::{Control, ErrorKind, Options, Publication};
 
 use super::console::Console;
+use super::ends::{Input, open_destination};
 use super::json::Json;
 use super::signals::Signals;
-use super::watch::Watch;
-use super::{End, Show, destination};
+use super::{End, Show, Watch};
 use crate::args::Receive;
-use crate::input::Input;
-use crate::status::NOT_ALLOWED;
+use crate::output::NOT_ALLOWED;
 
 /// How often a run shows how far it is.
 const TICK: Duration = Duration::from_millis(250);
@@ -63,7 +62,7 @@ fn prepare(wanted: &Receive, input: Result<Input>) -> Result<Ends, Refusal> {
         return Err(Refusal { exit: NOT_ALLOWED, message: text.to_owned() });
     }
     let path = wanted.destination.as_deref().context("no destination directory given")?;
-    Ok(Ends { input: input?.file, destination: destination::open(path)? })
+    Ok(Ends { input: input?.file, destination: open_destination(path)? })
 }
 
 fn options(wanted: Receive, ends: &Ends) -> Options {

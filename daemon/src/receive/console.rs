@@ -1,4 +1,4 @@
-//! Lines as `btrfs receive` prints them, and a progress bar on a terminal.
+//! Lines as `btrfs receive` prints them, and a progress bar on standard error if it is a terminal.
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
@@ -6,20 +6,21 @@ use std::sync::{Mutex, PoisonError};
 use butterdock_receive::{Kind, Phase};
 use butterdock_stream::Command;
 use butterdock_stream::text::Dump;
+use indicatif::{ProgressBar, ProgressStyle};
 
-use super::bar::Bar;
-use super::{End, Show};
-use crate::args::Receive;
-use crate::{lines, zone};
+use super::dump::local_zone;
+use super::{End, Show, phase_word};
+use crate::args::{ProgressWhen, Receive};
+use crate::output;
 
 /// How many warnings are kept for a failure; a stream can cause any number.
 const KEPT_WARNINGS: usize = 100;
 
-/// See [`zone::local`].
+/// See [`local_zone`].
 type Zone = Box<dyn Fn(i64) -> i32 + Send>;
 
 /// For a person, and for scripts that read what `btrfs receive` prints.
-pub(crate) struct Console {
+pub(super) struct Console {
     quiet: bool,
     detail: u8,
     bar: Option<Bar>,
@@ -30,7 +31,7 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    pub(crate) fn new(wanted: &Receive, total: Option<u64>) -> Self {
+    pub(super) fn new(wanted: &Receive, total: Option<u64>) -> Self {
         let detail = if wanted.quiet { 0 } else { wanted.verbose };
         Self {
             quiet: wanted.quiet,
@@ -38,7 +39,7 @@ impl Console {
             bar: Bar::new(wanted, total),
             warns_at_once: detail > 0 || (!wanted.quiet && std::io::stderr().is_terminal()),
             warnings: Mutex::default(),
-            text: Mutex::new(Dump::new(Box::new(zone::local()))),
+            text: Mutex::new(Dump::new(Box::new(local_zone()))),
         }
     }
 
@@ -56,10 +57,10 @@ impl Show for Console {
         if self.quiet {
             return;
         }
-        let name = lines::name(name);
+        let name = output::name(name);
         self.beside_bar(|| match kind {
-            Kind::Full => lines::complain_bytes(&[b"At subvol ", name.as_slice(), b"\n"].concat()),
-            Kind::Incremental => lines::print_bytes(&[b"At snapshot ", name.as_slice(), b"\n"].concat()),
+            Kind::Full => output::complain_bytes(&[b"At subvol ", name.as_slice(), b"\n"].concat()),
+            Kind::Incremental => output::print_bytes(&[b"At snapshot ", name.as_slice(), b"\n"].concat()),
         });
     }
 
@@ -69,7 +70,7 @@ impl Show for Console {
         }
         let mut line = Vec::new();
         self.text.lock().unwrap_or_else(PoisonError::into_inner).line(&mut line, command);
-        lines::complain_bytes(&line);
+        output::complain_bytes(&line);
     }
 
     fn detail(&self) -> u8 {
@@ -84,7 +85,7 @@ impl Show for Console {
 
     fn warning(&self, text: &str) {
         if self.warns_at_once {
-            self.beside_bar(|| lines::warning(text));
+            self.beside_bar(|| output::warning(text));
             return;
         }
         let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,8 +100,8 @@ impl Show for Console {
         }
         if let Some(message) = &end.message {
             let kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.iter().for_each(|text| lines::warning(text));
-            lines::error(message);
+            kept.iter().for_each(|text| output::warning(text));
+            output::error(message);
         }
     }
 }
@@ -116,4 +117,51 @@ fn is_told_at_once(command: &Command<'_>) -> bool {
             | Command::Clone { .. }
             | Command::UpdateExtent { .. }
     )
+}
+
+const KNOWN: &str = "{msg:<10} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+const UNKNOWN: &str = "{msg:<10} {spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}";
+
+/// A bar with rate and remaining time; without a known total, what has come and how fast.
+#[derive(Debug)]
+pub(super) struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// None where nobody would see it, or where every command is told anyway.
+    pub(super) fn new(wanted: &Receive, total: Option<u64>) -> Option<Self> {
+        let silent = wanted.quiet || wanted.verbose > 0 || wanted.progress == ProgressWhen::Never;
+        if silent || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let (bar, template) = match total {
+            Some(total) => (ProgressBar::new(total), KNOWN),
+            None => (ProgressBar::new_spinner(), UNKNOWN),
+        };
+        // A template that does not parse leaves indicatif's own.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message("receiving");
+        Some(Self { bar })
+    }
+
+    /// Moves on.
+    pub(super) fn tick(&self, bytes: u64, phase: Phase) {
+        self.bar.set_message(phase_word(phase));
+        self.bar.set_position(bytes);
+    }
+
+    /// Makes room for a line above.
+    pub(super) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
+    /// Leaves the bar as it stands; full where the run succeeded.
+    pub(super) fn end(&self, bytes: u64, success: bool) {
+        self.bar.set_position(bytes);
+        self.bar.set_message(if success { "durable" } else { "stopped" });
+        self.bar.abandon();
+    }
 }

@@ -9,22 +9,21 @@
 //!
 //! A `Show` is one form of output: `console` or `json`.
 
-mod bar;
 mod command;
 mod console;
-mod destination;
+mod dump;
+mod ends;
 mod json;
-mod object;
 mod signals;
-mod speed;
-mod watch;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use butterdock_receive::{Counts, Error, Failure, Kind, Outcome, Phase, Published};
-use butterdock_stream::Command;
+use butterdock_receive::{Counts, Error, Failure, Kind, Observer, Outcome, Phase, Published};
+use butterdock_stream::{Command, Place};
 
 pub(crate) use command::run;
+pub(crate) use dump::run as dump;
 
 /// How a run shows itself. Called from several threads.
 trait Show: Sync {
@@ -69,5 +68,54 @@ impl End {
         let message = Some(failure.to_string());
         let Failure { error, published, counts, .. } = failure;
         Self { exit, message, error: Some(error), subvolumes: published, counts, seconds }
+    }
+}
+
+/// The engine's observer.
+struct Watch<'a> {
+    show: &'a dyn Show,
+    phase: Mutex<Phase>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(show: &'a dyn Show) -> Self {
+        Self { show, phase: Mutex::new(Phase::Receiving) }
+    }
+
+    /// The step that the engine is in.
+    fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.show.began(name, kind);
+    }
+
+    fn command(&self, _: Place, command: &Command<'_>) {
+        self.show.command(command);
+    }
+
+    fn wants_commands(&self) -> bool {
+        self.show.detail() > 0
+    }
+
+    fn phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn warning(&self, text: &str) {
+        self.show.warning(text);
+    }
+}
+
+/// What a step is called where people and programs read it.
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Receiving => "receiving",
+        Phase::Syncing => "syncing",
+        Phase::Checking => "checking",
+        Phase::Marking | Phase::ReadOnly | Phase::Publishing | Phase::Settling => "publishing",
     }
 }

@@ -9,10 +9,8 @@
 //! While no job runs every task waits for a message, a signal or the kernel's word that mounts changed. Two timers are the
 //! exceptions: a watchdog, where systemd wants one, and the hourly look at the clocks.
 
-mod logs;
-mod notify;
 mod service;
-mod signals;
+mod system;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,20 +21,19 @@ use butterdock_service::config::{Config, Sources, load};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::args::Serve;
-use crate::lines;
-use crate::status::{MISCONFIGURED, NOT_ALLOWED};
-use signals::Signals;
+use crate::output::{self, MISCONFIGURED, NOT_ALLOWED};
+use system::Signals;
 
 /// Runs the service until it is told to end.
 pub(crate) fn run(wanted: Serve) -> ExitCode {
     if !nix::unistd::geteuid().is_root() {
-        lines::error(
+        output::error(
             "the service creates subvolumes and files with other owners, which only root can do: run it as \
                       root",
         );
         return ExitCode::from(NOT_ALLOWED);
     }
-    logs::start();
+    system::start_log();
     let sources = wanted.config.map_or(Sources::System, Sources::One);
     let config = match load(&sources) {
         Ok(config) => config,

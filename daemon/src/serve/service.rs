@@ -9,8 +9,7 @@ use butterdock_service::clock::Clock;
 use butterdock_service::config::{Config, Sources};
 use tokio::time::{sleep, timeout};
 
-use super::notify;
-use super::signals::{Asked, Signals};
+use super::system::{Asked, Signals, notify, watchdog_interval};
 use crate::bus::BusServer;
 
 /// Everything has to be over so long after SIGTERM.
@@ -37,8 +36,8 @@ pub(super) async fn serve(sources: Sources, config: Config, address: Option<&str
         started = Box::pin(started) => started?,
         () = signals.end() => return Ok(()),
     };
-    notify::tell("READY=1");
-    if let Some(every) = notify::watchdog() {
+    notify("READY=1");
+    if let Some(every) = watchdog_interval() {
         tokio::spawn(watchdog(every, service.clone()));
     }
     let result = tokio::select! {
@@ -105,7 +104,7 @@ async fn reconnect(address: Option<&str>, service: &Service) -> Arc<BusServer> {
 
 /// Ends every job and publishes their ends.
 async fn end(service: &Service, server: &BusServer) {
-    notify::tell("STOPPING=1");
+    notify("STOPPING=1");
     tracing::info!("ending");
     let over = async {
         service.stop().await;
@@ -126,7 +125,7 @@ async fn end(service: &Service, server: &BusServer) {
 async fn watchdog(every: Duration, service: Service) {
     loop {
         if timeout(every, service.all_answer()).await.is_ok_and(|all| all) {
-            notify::tell("WATCHDOG=1");
+            notify("WATCHDOG=1");
         }
         sleep(every).await;
     }

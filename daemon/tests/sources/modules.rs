@@ -10,17 +10,13 @@ use std::path::{Path, PathBuf};
 type Table = &'static [(&'static str, &'static [&'static str])];
 
 const PROGRAM: Table = &[
-    ("app", &["args", "dump", "lines", "receive", "serve", "status"]),
+    ("app", &["args", "output", "receive", "serve"]),
     ("args", &[]),
     ("bus", &[]),
-    ("dump", &["args", "input", "lines", "zone"]),
-    ("input", &[]),
-    ("lines", &[]),
     ("main", &[]),
-    ("receive", &["args", "input", "lines", "status", "zone"]),
-    ("serve", &["args", "bus", "lines", "status"]),
-    ("status", &[]),
-    ("zone", &[]),
+    ("output", &[]),
+    ("receive", &["args", "output"]),
+    ("serve", &["args", "bus", "output"]),
 ];
 
 const SERVICE: Table = &[
@@ -212,6 +208,7 @@ fn no_module_uses_one_that_uses_it() {
 
 #[test]
 fn a_module_is_found_alone_in_braces_and_over_lines() {
-    let modules = used("use crate::app::USAGE;\nuse crate::{\n    bus::{self, Hall}, lines,\n};\n// crate::zone\n");
-    assert_eq!(modules, ["app", "bus", "lines"].map(str::to_owned).into());
+    let modules =
+        used("use crate::app::USAGE;\nuse crate::{\n    bus::{self, BusServer}, output,\n};\n// crate::serve\n");
+    assert_eq!(modules, ["app", "bus", "output"].map(str::to_owned).into());
 }

@@ -1,10 +1,30 @@
-//! Lines on standard output and standard error.
+//! What the program leaves to the shell that started it: lines on standard output and standard error, and an exit status.
 //!
 //! Errors of a closed pipe are ignored: received data is durable without a reader.
-
-use std::io::Write as _;
+//!
+//! # Exit statuses, by their names in sysexits.h
+//! | status | name | when |
+//! |---|---|---|
+//! | 0 | `EX_OK` | done |
+//! | 1 | | a stream was not received whole, the service could not be served, a file cannot be read |
+//! | 64 | `EX_USAGE` | the command line cannot be understood; a worker that the daemon did not start |
+//! | 69 | `EX_UNAVAILABLE` | a worker whose daemon went away |
+//! | 71 | `EX_OSERR` | a worker to which the kernel refused a limit, a thread or a descriptor |
+//! | 76 | `EX_PROTOCOL` | a worker that did not understand its order |
+//! | 77 | `EX_NOPERM` | the caller may not do this |
+//! | 78 | `EX_CONFIG` | the service's configuration has a mistake: to start it again would not help, and the unit does not |
 
 use butterdock_service::text::one_line;
+use std::io::Write as _;
+
+/// `EX_USAGE`: a command line that cannot be understood.
+pub(crate) const USAGE: u8 = 64;
+
+/// `EX_NOPERM`: something that the caller may not do.
+pub(crate) const NOT_ALLOWED: u8 = 77;
+
+/// `EX_CONFIG`: a configuration that cannot be used.
+pub(crate) const MISCONFIGURED: u8 = 78;
 
 /// Prints text as it is on standard output.
 pub(crate) fn print(text: &str) {

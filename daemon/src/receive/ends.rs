@@ -1,16 +1,50 @@
-//! The destination directory.
+//! Both ends of a receive: the stream, and the directory in which the subvolumes appear.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Seek as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::fcntl::OFlag;
+
+/// An open stream.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// Readable, at the stream's first byte.
+    pub(super) file: File,
+    /// How many bytes are to come, where that can be known.
+    pub(super) total: Option<u64>,
+}
+
+impl Input {
+    /// Opens the file; standard input where none is named.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
+        let file = match path {
+            Some(path) => File::open(path)
+                .map_err(|error| anyhow!("cannot open {}: {error}; check the name that follows -f", path.display()))?,
+            None => File::from(io::stdin().as_fd().try_clone_to_owned().context("cannot use standard input")?),
+        };
+        let facts = file.metadata().context("cannot examine the stream")?;
+        if facts.is_dir() {
+            bail!("cannot read a stream from a directory: name the file that btrfs send wrote");
+        }
+        let total = if facts.is_file() {
+            // Standard input may have been read in part before.
+            let at = (&file).stream_position().unwrap_or_default();
+            Some(facts.len().saturating_sub(at))
+        } else {
+            None
+        };
+        Ok(Self { file, total })
+    }
+}
 
 /// Opens the destination, which must be a directory of a btrfs filesystem.
 ///
 /// The descriptor decides, not the path: a tmpfs mounted over a directory of btrfs is not btrfs.
-pub(crate) fn open(path: &Path) -> Result<File> {
+pub(super) fn open_destination(path: &Path) -> Result<File> {
     let shown = path.display();
     // Without O_DIRECTORY, to tell a file from a missing one; without blocking on a fifo.
     let folder = OpenOptions::new()
@@ -34,7 +68,7 @@ mod tests {
     use super::*;
 
     fn refusal(path: &str) -> String {
-        open(Path::new(path)).map(|_| ()).map_err(|error| format!("{error:#}")).expect_err("refused")
+        open_destination(Path::new(path)).map(|_| ()).map_err(|error| format!("{error:#}")).expect_err("refused")
     }
 
     #[test]

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use butterdock_stream::text::Dump;
 use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
+use super::ends::Input;
 use crate::args::Receive;
-use crate::input::Input;
-use crate::{lines, zone};
+use crate::output;
 
 /// Prints one line for every command.
 pub(crate) fn run(wanted: &Receive) -> ExitCode {
@@ -17,7 +19,7 @@ pub(crate) fn run(wanted: &Receive) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::FAILURE,
         Err(error) => {
-            lines::error(&format!("{error:#}"));
+            output::error(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -27,14 +29,14 @@ fn dump(wanted: &Receive) -> Result<()> {
     let mut input = Input::open(wanted.file.as_deref())?.file;
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let done = print(&mut input, &mut out, wanted.terminate_on_end);
-    // What was understood before an error is shown before it.
+    // The commands before an error are printed before the error.
     let flushed = out.flush().context("cannot write to standard output");
     done.and(flushed)
 }
 
 fn print(input: &mut impl io::Read, out: &mut impl io::Write, one_stream: bool) -> Result<()> {
     let mut decoder = Decoder::new(Limits::default(), Pool { blocks: 2, ..Pool::default() });
-    let mut text = Dump::new(zone::local());
+    let mut text = Dump::new(local_zone());
     let mut line = Vec::new();
     loop {
         match decoder.next()? {
@@ -61,9 +63,22 @@ fn print(input: &mut impl io::Read, out: &mut impl io::Write, one_stream: bool) 
     }
 }
 
-/// Whoever read the lines has seen enough (`| head`): nothing to complain about.
+/// The reader of the lines has closed the pipe (`| head`), which is no error to report.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.root_cause().downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The local time zone, as a function that says how many seconds it is ahead of UTC at a time. An unreadable zone is UTC.
+///
+/// `--dump` shows times as `btrfs receive --dump` does, in local time. The C library's localtime(3) is no safe call from
+/// Rust; jiff reads the same `TZ` and `/etc/localtime` without it.
+pub(super) fn local_zone() -> impl Fn(i64) -> i32 {
+    let zone = TimeZone::system();
+    move |seconds| {
+        // A stream may hold any number: beyond the ends of the calendar the offset stays that of its end.
+        let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        zone.to_offset(Timestamp::from_second(seconds).unwrap_or(end)).seconds()
+    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,104 @@
-//! Publishes drives: added, changed and removed.
+//! Publishes jobs, drives and volumes: each is added, changed and removed. The rate of changes is limited.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::Error;
+use butterdock_dbus::names::interface::{DRIVE, JOB, VOLUME};
 use butterdock_dbus::path::drive_path;
 use butterdock_service::DriveProperties;
 use butterdock_service::drives::{Drive, DriveId};
+use butterdock_service::jobs::Job;
+use butterdock_service::volumes::{Seen, Volume};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use zbus::fdo::Properties;
+use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
-use zbus::{OwnedObjectPath, Variant};
+use zbus::{Connection, OwnedObjectPath, Variant};
 
 use super::drive::DriveObject;
-use super::job_publisher::{GAP, emit};
-use super::mapping::drive_state;
+use super::job::{JobObject, changed as changed_job, end_details};
+use super::mapping::{drive_state, job_result};
 use super::server::BusServer;
+
+/// Shortest time between two signals of a job: three a second, so that the last, which does not wait, is the fourth.
+const GAP: Duration = Duration::from_millis(334);
+
+/// Publishes every job as it begins to exist, until the service ends.
+pub(super) async fn follow_jobs(server: Arc<BusServer>, mut begun: watch::Receiver<()>) {
+    while begun.changed().await.is_ok() {
+        if let Err(error) = publish_jobs(&server).await {
+            tracing::debug!("cannot publish a job on the bus: {error}");
+        }
+    }
+}
+
+/// Publishes the jobs that there are.
+///
+/// # Errors
+/// The connection is lost.
+pub(super) async fn publish_jobs(server: &Arc<BusServer>) -> Result<(), Error> {
+    for handle in server.service.jobs().live() {
+        server.publish_job(handle).await?;
+    }
+    Ok(())
+}
+
+/// Publishes a job until it is forgotten; `before` is what `InterfacesAdded` said, or older.
+pub(super) async fn publish_job(server: &BusServer, path: &OwnedObjectPath, job: watch::Receiver<Job>, before: Job) {
+    if let Err(error) = publish_job_changes(server, path, job, before).await {
+        tracing::debug!("cannot publish the end of a job on the bus: {error}");
+    }
+}
+
+async fn publish_job_changes(
+    server: &BusServer,
+    path: &OwnedObjectPath,
+    mut job: watch::Receiver<Job>,
+    mut before: Job,
+) -> zbus::Result<()> {
+    let emitter = SignalEmitter::new(&server.connection, path)?;
+    let mut may = Instant::now();
+    let mut result = Ok(());
+    while !before.is_over() {
+        if job.changed().await.is_err() {
+            break;
+        }
+        tokio::select! {
+            () = sleep_until(may) => {}
+            // What it is then is read below.
+            over = job.wait_for(Job::is_over) => drop(over),
+        }
+        let now = job.borrow_and_update().clone();
+        let changes = changed_job(&before, &now);
+        if !changes.is_empty() {
+            result = emit(&emitter, JOB, changes).await;
+            may = Instant::now() + GAP;
+        }
+        before = now;
+    }
+    if let Some(end) = before.state.result() {
+        result = JobObject::completed(&emitter, job_result(end).as_str(), end_details(&before)).await;
+    }
+    server.end_published();
+    while job.changed().await.is_ok() {}
+    server.connection.object_server().remove::<JobObject, _>(path).await?;
+    result
+}
+
+/// Emits one signal for all changes.
+async fn emit(
+    emitter: &SignalEmitter<'_>,
+    interface: &'static str,
+    changes: HashMap<&str, Variant<'_>>,
+) -> zbus::Result<()> {
+    let interface = InterfaceName::from_static_str_unchecked(interface);
+    Properties::properties_changed(emitter, interface, changes, Cow::Borrowed(&[])).await
+}
 
 /// The drives that are published, each with the task that publishes its changes.
 #[derive(Debug, Default)]
@@ -46,20 +128,30 @@ impl DrivePublisher {
                 continue;
             }
             let (id, server, known) = (before.id.clone(), Arc::clone(server), drive.clone());
-            self.tasks.insert(id, (known, tokio::spawn(async move { publish(&server, path, drive, before).await })));
+            self.tasks
+                .insert(id, (known, tokio::spawn(async move { publish_drive(&server, path, drive, before).await })));
         }
     }
 }
 
 /// Publishes every drive as it comes, until the service ends.
-pub(super) async fn follow(server: Arc<BusServer>, mut drives: DrivePublisher, mut appearing: watch::Receiver<()>) {
+pub(super) async fn follow_drives(
+    server: Arc<BusServer>,
+    mut drives: DrivePublisher,
+    mut appearing: watch::Receiver<()>,
+) {
     while appearing.changed().await.is_ok() {
         drives.catch_up(&server).await;
     }
 }
 
 /// Publishes a drive's changes until it goes; `before` is what `InterfacesAdded` said, or older.
-async fn publish(server: &BusServer, path: OwnedObjectPath, mut drive: watch::Receiver<Drive>, mut before: Drive) {
+async fn publish_drive(
+    server: &BusServer,
+    path: OwnedObjectPath,
+    mut drive: watch::Receiver<Drive>,
+    mut before: Drive,
+) {
     let Ok(emitter) = SignalEmitter::new(&server.connection, &path) else { return };
     let mut may = Instant::now();
     while drive.changed().await.is_ok() {
@@ -130,6 +222,42 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         changes.insert("Backups", Variant::from(backups.clone()));
     }
     changes
+}
+
+/// Publishes what is configured, until the service ends.
+pub(super) async fn follow_volumes(server: Arc<BusServer>, mut configured: watch::Receiver<Vec<Arc<Volume>>>) {
+    while configured.changed().await.is_ok() {
+        if let Err(error) = server.publish_volumes().await {
+            tracing::debug!("cannot publish the volumes on the bus: {error}");
+        }
+    }
+}
+
+/// Publishes the changes of a volume until it is withdrawn.
+pub(super) async fn publish_volume(
+    connection: Connection,
+    path: OwnedObjectPath,
+    mut seen: watch::Receiver<Seen>,
+    mut before: Seen,
+) {
+    let Ok(emitter) = SignalEmitter::new(&connection, &path) else { return };
+    while seen.changed().await.is_ok() {
+        let now = *seen.borrow_and_update();
+        let mut changes: HashMap<&'static str, Variant<'static>> = HashMap::new();
+        if before.mounted() != now.mounted() {
+            changes.insert("Mounted", now.mounted().into());
+        }
+        if before.size != now.size {
+            changes.insert("Size", now.size.into());
+        }
+        if before.free != now.free {
+            changes.insert("Free", now.free.into());
+        }
+        before = now;
+        if !changes.is_empty() && emit(&emitter, VOLUME, changes).await.is_err() {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]
