@@ -11,7 +11,7 @@ use crate::args::{Args, Command};
 use crate::output::{self, USAGE};
 use crate::{receive, serve};
 
-/// Does what was asked for.
+/// Runs the command.
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
         Command::Receive(wanted) if wanted.dump => receive::dump(&wanted),
@@ -22,7 +22,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     }
 }
 
-/// Explains the configuration; ends with 1 where it cannot be used.
+/// Explains the configuration; exit status 1 if it has a mistake.
 fn check_config(file: Option<PathBuf>) -> ExitCode {
     match config::load(&file.map_or(Sources::System, Sources::One)) {
         Ok(config) => {
@@ -48,7 +48,7 @@ fn work() -> ExitCode {
     }
 }
 
-/// Explains a command line that was not understood; prints help and the version where they were asked for.
+/// Explains a command line with a mistake; prints help or the version on request.
 pub(crate) fn misused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         output::print(&error.render().to_string());

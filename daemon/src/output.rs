@@ -17,27 +17,27 @@
 use butterdock_service::text::one_line;
 use std::io::Write as _;
 
-/// `EX_USAGE`: a command line that cannot be understood.
+/// `EX_USAGE`: a mistake in the command line.
 pub(crate) const USAGE: u8 = 64;
 
-/// `EX_NOPERM`: something that the caller may not do.
+/// `EX_NOPERM`: the caller may not do this.
 pub(crate) const NOT_ALLOWED: u8 = 77;
 
-/// `EX_CONFIG`: a configuration that cannot be used.
+/// `EX_CONFIG`: a mistake in the configuration.
 pub(crate) const MISCONFIGURED: u8 = 78;
 
-/// Prints text as it is on standard output.
+/// Prints text unchanged on standard output.
 pub(crate) fn print(text: &str) {
     print_bytes(text.as_bytes());
 }
 
-/// Prints bytes as they are on standard output, at once.
+/// Prints bytes unchanged on standard output, at once.
 pub(crate) fn print_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     drop(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
-/// Prints a line on standard error; nothing where there is no text.
+/// Prints a line on standard error, unless the text is empty.
 pub(crate) fn complain(text: &str) {
     if !text.is_empty() {
         complain_bytes(format!("{text}\n").as_bytes());

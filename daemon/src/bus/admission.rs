@@ -1,8 +1,8 @@
 //! Judges each message from the bus before zbus sees it, and counts the answers.
 //!
 //! Each call counts for its user until it was answered: the call, the bytes of its answer ([`CallTable`] says why), and its
-//! descriptor. This must happen here, because zbus starts a method as soon as it has read the call. A call over a limit is
-//! answered with an error at once, its descriptors are closed on other threads, and nothing else sees it.
+//! descriptor. This must happen here, because zbus starts a method as soon as it has read the call. A call over a limit gets
+//! an error at once, other threads close its descriptors, and zbus does not see it.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,14 +20,14 @@ use super::fd_table::FdTable;
 use super::header::{Fields, Fixed, Kind, ask_for_reply, without_descriptors};
 use butterdock_service::untrusted_fd::{FdShare, close};
 
-/// A call is no longer than this: names, paths and options.
+/// The longest call: names, paths and options.
 pub(super) const LONGEST_CALL: usize = 256 << 10;
-/// Answers to the service's own calls are no longer than this.
+/// The longest answer to a call of the service.
 pub(super) const LONGEST: usize = 1 << 20;
-/// Refusals that wait to be written to the bus.
+/// Limit of refusals that wait to be written to the bus.
 const REFUSALS: usize = 1024;
 
-/// Who is answered. Cheap to clone.
+/// Admits calls. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Admission {
     callers: Callers,
@@ -36,7 +36,7 @@ pub(super) struct Admission {
     refusals: mpsc::Sender<Message>,
 }
 
-/// Refusals that are to be sent.
+/// The refusals to send.
 #[derive(Debug)]
 pub(super) struct Refusals(mpsc::Receiver<Message>);
 
@@ -44,7 +44,7 @@ pub(super) struct Refusals(mpsc::Receiver<Message>);
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) fixed: Fixed,
-    /// All of it; of a message that is too long the header alone.
+    /// The whole message; only the header of a message that is too long.
     pub(super) bytes: Vec<u8>,
     pub(super) descriptors: Vec<OwnedFd>,
 }
@@ -56,7 +56,7 @@ impl Admission {
         (Self { callers, descriptors, calls, refusals }, Refusals(sent))
     }
 
-    /// The message as it is passed on; none where it is not.
+    /// The message for zbus; none if it is refused.
     pub(super) async fn judge(&self, mut message: Received) -> Option<Received> {
         let Received { fixed, bytes, descriptors } = &mut message;
         let Some(fields) = fixed.fields(bytes) else {
@@ -68,12 +68,12 @@ impl Admission {
                 let (fixed, descriptors) = (*fixed, std::mem::take(descriptors));
                 self.call(fixed, std::mem::take(bytes), descriptors).await
             }
-            // What is too long answers nothing that the service asks.
+            // A message that is too long answers no call of the service.
             Kind::Reply | Kind::Signal | Kind::Other if fixed.kind == Kind::Other || bytes.len() < fixed.total => {
                 close_all(std::mem::take(descriptors), None);
                 None
             }
-            // Those of logind are what the service asked for.
+            // The service asks logind for a descriptor.
             Kind::Reply if descriptors.len() == fields.descriptors => Some(message),
             Kind::Reply | Kind::Signal | Kind::Other => {
                 let place = fields.place();
@@ -95,11 +95,11 @@ impl Admission {
             }
         };
         if self.lock().is_in_flight(&caller.id) {
-            // An answer could not say which of the two it is for.
+            // An answer to two calls with one number would be ambiguous.
             close_all(descriptors, Some(caller.uid));
             return None;
         }
-        if let Err(error) = self.take_on(&caller, &fixed, &fields, &bytes, &mut descriptors) {
+        if let Err(error) = self.admit(&caller, &fixed, &fields, &bytes, &mut descriptors) {
             close_all(descriptors, Some(caller.uid));
             if let Some(error) = error
                 && fixed.wants_reply
@@ -117,8 +117,8 @@ impl Admission {
         Some(Received { fixed, bytes, descriptors })
     }
 
-    /// Of the descriptors those are left that the message carries, or where it fails those that were not used.
-    fn take_on(
+    /// On success leaves the stand-in for the descriptor of the call in `descriptors`; on failure the unused descriptors.
+    fn admit(
         &self,
         caller: &Caller,
         fixed: &Fixed,
@@ -174,12 +174,12 @@ impl Admission {
         }
     }
 
-    /// Whether what the service is about to send is wanted.
+    /// Whether the receiver wants this message.
     pub(super) fn is_wanted(&self, message: &Message) -> bool {
         answered(message).is_none_or(|call| self.lock().wants_reply(&call))
     }
 
-    /// This was sent, or was not wanted: the call that it answers is over.
+    /// The message was sent, or was not wanted: the call that it answers has ended.
     pub(super) fn sent(&self, message: &Message, bytes: usize) {
         if let Some(call) = answered(message) {
             self.lock().end(&call, bytes, message.message_type() == Type::MethodReturn);
@@ -187,7 +187,7 @@ impl Admission {
         }
     }
 
-    /// A call that was taken on turned out to be no message.
+    /// zbus could not parse an admitted call.
     pub(super) fn forget(&self, message: &Fixed, bytes: &[u8]) {
         if message.kind == Kind::Call
             && let Some(fields) = message.fields(bytes)
@@ -198,7 +198,7 @@ impl Admission {
         }
     }
 
-    /// Where there are too many to be written, this one is not.
+    /// Queues a refusal, if the queue has room.
     fn refuse(&self, call: &CallId, error: &Error) {
         match refusal(call, error) {
             Ok(message) => drop(self.refusals.try_send(message)),
@@ -212,7 +212,7 @@ impl Admission {
 }
 
 impl Refusals {
-    /// Sends them, as long as anything can be sent.
+    /// Sends them until the connection is lost.
     pub(super) async fn send(mut self, connection: Connection) {
         while let Some(refusal) = self.0.recv().await {
             if connection.send(&refusal).await.is_err() {
@@ -222,7 +222,7 @@ impl Refusals {
     }
 }
 
-/// A call and whose it is.
+/// A call and its user.
 #[derive(Debug)]
 struct Caller {
     id: CallId,
@@ -249,14 +249,14 @@ fn answered(message: &Message) -> Option<CallId> {
 }
 
 fn refusal(call: &CallId, error: &Error) -> zbus::Result<Message> {
-    // An error is built from the call that it answers, of which nothing else goes into it.
+    // zbus builds an error from the call that it answers and uses only these two fields.
     let sender = UniqueName::try_from(call.sender.as_str())?;
     let call = Message::method_call("/", "Refused").sender(sender).serial(call.serial).build(&())?;
     let name: BusErrorName<'_> = error.name();
     Message::error(&call.header(), name).build(&error.to_string())
 }
 
-/// Each counts for its user, as far as he may have more.
+/// Each counts for its user until it is closed, within the limit.
 fn close_all(descriptors: Vec<OwnedFd>, uid: Option<u32>) {
     for descriptor in descriptors {
         close(descriptor, uid.and_then(FdShare::take));

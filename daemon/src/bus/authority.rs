@@ -1,4 +1,4 @@
-//! Authorizes calls: the API's table, answered by polkit, or by the user's id without polkit.
+//! Authorizes calls by the table of the API: polkit decides, or the user id if polkit is absent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,21 +11,21 @@ use zbus::message::{Flags, Header};
 use super::callers::Callers;
 use super::polkit::{self, Answer};
 
-/// So many calls of one user may wait for polkit or a password at the same time.
+/// Limit of calls of one user that wait for polkit or a password.
 const WAITING: usize = 16;
-/// So many of all users. The bus refuses a question of the service when 128 have no answer (`max_replies_per_connection`).
+/// Limit for all users. The bus refuses a call of the service while 128 have no answer (`max_replies_per_connection`).
 const WAITING_IN_ALL: usize = 64;
 
-/// Decides who may.
+/// Decides who may call.
 #[derive(Debug)]
 pub(super) struct Authority {
     connection: Connection,
     callers: Callers,
-    /// How many calls of each user wait. Not held while they do.
+    /// The number of waiting calls of each user. Not locked while they wait.
     waiting: Arc<Mutex<HashMap<u32, usize>>>,
 }
 
-/// What somebody wants to do.
+/// The call that needs authorization.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
     interface: &'static str,
@@ -35,7 +35,7 @@ pub(super) struct Question {
     owner: Option<u32>,
 }
 
-/// Who may.
+/// An authorized caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) uid: u32,
@@ -58,7 +58,7 @@ impl Question {
         self
     }
 
-    /// Who started what this is about.
+    /// The user who started the job that the call concerns.
     pub(super) fn owned_by(mut self, uid: u32) -> Self {
         self.owner = Some(uid);
         self
@@ -70,11 +70,11 @@ impl Authority {
         Self { connection, callers, waiting: Arc::default() }
     }
 
-    /// Lets the caller pass, or says why not. May take as long as a person needs to type a password. Root passes: no rule of
-    /// polkit's keeps root from anything, and a polkit that does not answer must not.
+    /// Authorizes the caller. It may take as long as a person needs to type a password. Root is always authorized: no rule of
+    /// polkit restricts root, and neither may a polkit that does not answer.
     ///
     /// # Errors
-    /// `NotAuthorized`; `Busy` when too many of the user's calls, or of all users', wait already.
+    /// `NotAuthorized`; `Busy` if too many calls of the user, or of all users, wait already.
     pub(super) async fn allow(&self, header: &Header<'_>, question: &Question) -> Result<Caller, Error> {
         let Some(row) = row(question.interface, question.method) else {
             return Err(refused("no caller may call this method"));
@@ -104,7 +104,7 @@ impl Authority {
     }
 }
 
-/// The action that polkit must allow; none where the caller may without asking.
+/// The action that polkit must allow; none if the call needs no authorization.
 fn needed(rule: Rule, uid: u32, question: &Question) -> Option<Action> {
     let own = question.owner == Some(uid);
     match rule {
@@ -127,7 +127,7 @@ fn unknown(error: &zbus::Error) -> Error {
     refused(&format!("the bus does not name your user ({error})"))
 }
 
-/// A place among the calls that wait, given back when it is dropped.
+/// A place among the waiting calls, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     waiting: Arc<Mutex<HashMap<u32, usize>>>,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_the_callers_choice_needs_more() {
+    fn a_chosen_name_needs_more_authorization() {
         for interface in [MANAGER, VOLUME] {
             let question = Question::new(interface, "Receive");
             assert_eq!(asks(&question, 1000), Some(Action::Receive));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_job_needs_less() {
+    fn ones_own_job_needs_less_authorization() {
         let question = Question::new(JOB, "Cancel").owned_by(1000);
         assert_eq!(asks(&question, 1000), Some(Action::CancelOwn));
         assert_eq!(asks(&question, 1001), Some(Action::CancelOthers));

@@ -1,38 +1,38 @@
-//! How many bytes may be sent over time.
+//! A limit of bytes over time.
 
 use std::time::{Duration, Instant};
 
-/// A token bucket: it holds so much when it is full, and fills up at a constant rate. It may be overdrawn, because how long an
-/// answer is is known when it is there.
+/// A token bucket with a capacity and a constant refill rate. It may be overdrawn, because the length of an answer is known only
+/// when the answer exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bucket {
     capacity: i64,
-    /// What comes in a second.
+    /// Per second.
     rate: i64,
     level: i64,
-    /// When it was filled up to this level.
+    /// The time of this level.
     at: Instant,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub(super) fn new(capacity: u32, rate: u32, now: Instant) -> Self {
         let capacity = i64::from(capacity);
         Self { capacity, rate: i64::from(rate), level: capacity, at: now }
     }
 
-    /// Whether so much is in it.
+    /// Whether it holds this amount.
     pub(super) fn has(&mut self, amount: usize, now: Instant) -> bool {
         self.fill(now);
         self.level >= signed(amount)
     }
 
-    /// Takes so much out, whether it is in it or not.
+    /// Takes this amount out, even if it does not hold it.
     pub(super) fn take(&mut self, amount: usize) {
         self.level = self.level.saturating_sub(signed(amount));
     }
 
-    /// Puts back what was taken and is not needed.
+    /// Puts an amount back.
     pub(super) fn give_back(&mut self, amount: usize) {
         self.level = self.level.saturating_add(signed(amount)).min(self.capacity);
     }
@@ -47,11 +47,11 @@ impl Bucket {
         let passed = i64::try_from(now.saturating_duration_since(self.at).as_millis()).unwrap_or(i64::MAX);
         let amount = passed.saturating_mul(self.rate).checked_div(1000).unwrap_or(0);
         if amount == 0 {
-            // What has begun to come is not lost.
+            // Keep the time, so that a fraction is not lost.
             return;
         }
         self.level = self.level.saturating_add(amount).min(self.capacity);
-        // The part of a millisecond stays.
+        // Keep the fraction of a millisecond.
         self.at = self.at.checked_add(Duration::from_millis(passed.unsigned_abs())).unwrap_or(now);
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_comes_back_up_to_the_capacity() {
+    fn a_bucket_refills_up_to_its_capacity() {
         let start = Instant::now();
         let mut bucket = Bucket::new(1000, 100, start);
         assert!(bucket.has(1000, start) && bucket.is_full(start));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_is_asked_often_fills_up_as_fast() {
+    fn frequent_reads_do_not_slow_the_refill() {
         let start = Instant::now();
         let mut bucket = Bucket::new(1000, 100, start);
         bucket.take(1000);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overdrawn_bucket_has_nothing_until_that_is_paid() {
+    fn an_overdrawn_bucket_is_empty_until_it_has_refilled() {
         let start = Instant::now();
         let mut bucket = Bucket::new(1000, 100, start);
         bucket.take(1500);

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zbus::Connection;
 
-/// Names that are remembered. The bus gives no unique name twice, so an old one is never wrong, and the oldest go.
+/// Limit of remembered names; the oldest are forgotten first. The bus gives no unique name twice, so an old one is never wrong.
 const NAMES: usize = 1024;
 
-/// Asks the bus, and remembers. Cheap to clone.
+/// Asks the bus and remembers the answers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Callers {
     bus: Connection,
@@ -20,12 +20,12 @@ pub(super) struct Callers {
 #[derive(Debug, Default)]
 struct Known {
     users: HashMap<String, u32>,
-    /// In the order in which they came.
+    /// The oldest first.
     names: VecDeque<String>,
 }
 
 impl Callers {
-    /// Asks over this connection, on which nothing else may wait.
+    /// Asks over this connection, which is for nothing else.
     pub(super) fn new(bus: Connection) -> Self {
         Self { bus, known: Arc::default() }
     }
@@ -33,7 +33,7 @@ impl Callers {
     /// The user who has this unique name.
     ///
     /// # Errors
-    /// Nobody has it any more.
+    /// Its owner has left the bus.
     pub(super) async fn user(&self, name: &str) -> zbus::Result<u32> {
         if let Some(uid) = self.lock().users.get(name) {
             return Ok(*uid);

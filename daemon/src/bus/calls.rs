@@ -1,15 +1,15 @@
-//! The calls that the service works on, and what their callers may still have answered.
+//! The calls in flight, and the limits of each user.
 //!
-//! The service has one connection to the bus, and the bus counts an answer against its sender until it was read. A user who
-//! calls and does not read would so use up what the service may send to all. Therefore each user has
+//! The service has one connection to the bus, and the bus counts an answer against its sender until the receiver reads it. A
+//! user who calls and does not read could use up what the service may send to all. So each user has a limit of
 //!
-//! * so many calls in flight: from when a call was read from the bus until its answer was written to it;
-//! * so many bytes of answers, which come back with time. What an answer will cost is guessed by the last one of that method;
-//! * so many bytes of refusals, which nobody need read either. Beyond these a call is not answered at all: then the bus, which
-//!   lets a connection have 128 calls without an answer, refuses the next one itself. That is the last resort, because the bus
-//!   searches all of them at each call of anybody's.
+//! * calls in flight: from reading a call from the bus until its answer is written;
+//! * bytes of answers, a limit that refills with time. The cost of an answer is estimated from the last answer of its method;
+//! * bytes of refusals, which a user need not read either. Beyond this limit the service does not answer: the bus allows a
+//!   connection 128 unanswered calls and refuses the next one itself. That is the last resort, because the bus searches all
+//!   unanswered calls at each call of any user.
 //!
-//! All users together have no more than a part of what the bus lets the service send. Root is not counted.
+//! The limit of all users together is a part of what the bus lets the service send. Root has no limit.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -17,39 +17,39 @@ use std::time::Instant;
 
 use super::budget::Bucket;
 
-/// A user may have so many calls in flight.
+/// Calls in flight of one user.
 const CALLS: usize = 64;
 /// All users together.
 const CALLS_IN_ALL: usize = 256;
-/// Of these so many with a long answer.
+/// Of these, calls with a long answer.
 const LONG_CALLS: usize = 8;
 /// All users together.
 const LONG_CALLS_IN_ALL: usize = 16;
-/// An answer from this length on is a long one.
+/// An answer of at least this length is long.
 const LONG: usize = 16 << 10;
-/// A user may be sent so many bytes at once, and so many more each second.
+/// Bytes of answers to one user, and the refill per second.
 const BYTES: u32 = 4 << 20;
 const BYTES_RATE: u32 = 16 << 10;
-/// All users together. `max_incoming_bytes`, what dbus-daemon takes of one connection before others have read it, is 127 MiB;
-/// this and what all are refused with is less than a quarter of it.
+/// All users together. dbus-daemon holds up to 127 MiB of one connection that are not read yet (`max_incoming_bytes`); this and
+/// the refusals to all are less than a quarter of it.
 const BYTES_IN_ALL: u32 = 16 << 20;
 const BYTES_IN_ALL_RATE: u32 = 64 << 10;
-/// A user is told in so many bytes at once that there is too much, and in so many more each second.
+/// Bytes of refusals to one user, and the refill per second.
 const REFUSALS: u32 = 8 << 20;
 const REFUSALS_RATE: u32 = 16 << 10;
 /// All users together.
 const REFUSALS_IN_ALL: u32 = 12 << 20;
 const REFUSALS_IN_ALL_RATE: u32 = 64 << 10;
-/// No refusal is longer.
+/// The longest refusal.
 const REFUSAL: usize = 400;
-/// What an answer costs at least: the bus has to keep its header too.
+/// The least cost of an answer: the bus also keeps its header.
 const LEAST: usize = 512;
-/// Users who are remembered at the same time.
+/// Limit of remembered users.
 const USERS: usize = 1024;
-/// Methods whose last answer is remembered.
+/// Limit of methods whose last answer is remembered.
 const METHODS: usize = 64;
 
-/// One call: who sent it, and its number among those of the sender.
+/// One call: its sender, and its number among the calls of the sender.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct CallId {
     pub(super) sender: String,
@@ -61,27 +61,27 @@ pub(super) struct CallId {
 pub(super) struct NewCall<'c> {
     pub(super) uid: u32,
     pub(super) member: &'c str,
-    /// How long it is itself.
+    /// In bytes.
     pub(super) length: usize,
     pub(super) wants_reply: bool,
 }
 
-/// Why a call is not worked on.
+/// Why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The caller is told so, in this sentence.
+    /// The caller gets this sentence.
     Busy(&'static str),
-    /// The caller is told nothing.
+    /// The caller gets no answer.
     Unanswered,
 }
 
-/// Every call in flight, and what each user has used up.
+/// Every call in flight, and the use of each user.
 #[derive(Debug)]
 pub(super) struct CallTable {
     calls: HashMap<CallId, Call>,
     users: HashMap<u32, User>,
     all: User,
-    /// How long the last answer of each method was.
+    /// The length of the last answer of each method.
     lengths: HashMap<String, usize>,
 }
 
@@ -108,10 +108,10 @@ impl CallTable {
         Self { calls: HashMap::new(), users: HashMap::new(), all, lengths: HashMap::new() }
     }
 
-    /// Takes a call on.
+    /// Admits a call.
     ///
     /// # Errors
-    /// Why it cannot be.
+    /// Why it is refused.
     pub(super) fn begin(&mut self, id: &CallId, call: NewCall<'_>, now: Instant) -> Result<(), Refusal> {
         if self.is_in_flight(id) {
             return Err(Refusal::Unanswered);
@@ -134,12 +134,12 @@ impl CallTable {
         Ok(())
     }
 
-    /// Whether a call with this number is worked on already.
+    /// Whether a call with this number is in flight already.
     pub(super) fn is_in_flight(&self, id: &CallId) -> bool {
         self.calls.contains_key(id)
     }
 
-    /// Whether this user may be told once more why a call was refused.
+    /// Whether this user may get one more refusal.
     pub(super) fn may_refuse(&mut self, uid: u32, now: Instant) -> bool {
         if uid == 0 {
             return true;
@@ -151,13 +151,12 @@ impl CallTable {
         user.refuse(&mut self.all, now)
     }
 
-    /// Whether an answer to this call is wanted; also where the call is not known.
+    /// Whether the caller wants an answer; true for an unknown call.
     pub(super) fn wants_reply(&self, id: &CallId) -> bool {
         self.calls.get(id).is_none_or(|call| call.wants_reply)
     }
 
-    /// The call is over. Its answer has so many bytes, which are paid for also where nobody wants them; `is_good` where it was
-    /// not an error.
+    /// The call ends with an answer of `sent` bytes, which count even if the caller wants no answer; `is_good` if it is no error.
     pub(super) fn end(&mut self, id: &CallId, sent: usize, is_good: bool) {
         let Some(call) = self.calls.remove(id) else { return };
         if is_good && (self.lengths.contains_key(&call.member) || self.lengths.len() < METHODS) {
@@ -173,11 +172,11 @@ impl CallTable {
         self.all.end(call.cost, paid);
     }
 
-    /// What it will cost, as far as can be known: while it is worked on it is in memory, and then its answer.
+    /// The estimated cost: the call is in memory until its answer, and then the answer is.
     fn cost(&self, call: NewCall<'_>) -> usize {
         let answer = match (self.lengths.get(call.member), call.member) {
             (Some(length), _) => *length,
-            // All objects are in these.
+            // These answers contain all objects.
             (None, "Introspect" | "GetManagedObjects") => LONG,
             (None, _) => LEAST,
         };
@@ -185,7 +184,7 @@ impl CallTable {
         answer.max(call.length).clamp(LEAST, most)
     }
 
-    /// Users who have nothing to come back need not be remembered.
+    /// Forgets users whose limits are full again.
     fn forget_users(&mut self, now: Instant) {
         if self.users.len() >= USERS {
             self.users.retain(|_, user| user.calls > 0 || !user.bytes.is_full(now) || !user.refusals.is_full(now));
@@ -213,7 +212,7 @@ impl User {
         is_full.then_some("the service has too many unanswered calls; call again in a few seconds")
     }
 
-    /// Whether he is told so, which is paid then.
+    /// Whether the user gets a refusal, which then counts.
     fn refuse(&mut self, all: &mut Self, now: Instant) -> bool {
         let may = self.refusals.has(REFUSAL, now) && all.refusals.has(REFUSAL, now);
         if may {
@@ -294,21 +293,21 @@ mod tests {
     }
 
     #[test]
-    fn long_answers_are_paid_before_they_are_made() {
+    fn long_answers_count_before_they_are_made() {
         let now = Instant::now();
         let mut table = CallTable::new(now);
         assert_eq!(begin(&mut table, 0, 0, now), Ok(()));
-        // Root's answers show how long they are.
+        // The answer to root shows its length.
         table.end(&id(0), 3 << 20, true);
         assert_eq!(begin(&mut table, 1, 1000, now), Ok(()));
         assert!(matches!(begin(&mut table, 2, 1000, now), Err(Refusal::Busy(_))));
-        // It was shorter: the rest comes back.
+        // It was shorter: the rest is refunded.
         table.end(&id(1), 1 << 10, true);
         assert_eq!(begin(&mut table, 3, 1000, now), Ok(()));
     }
 
     #[test]
-    fn what_a_user_was_sent_comes_back_with_time() {
+    fn the_limit_of_a_user_refills_with_time() {
         let now = Instant::now();
         let mut table = CallTable::new(now);
         assert_eq!(begin(&mut table, 0, 1000, now), Ok(()));

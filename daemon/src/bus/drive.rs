@@ -45,14 +45,14 @@ impl DriveObject {
             .about("drive_id", drive.id.as_str())
     }
 
-    /// Of a method that has no options and no further details.
+    /// For a method without options and further details.
     async fn allowed(&self, method: &'static str, options: &Options, header: &Header<'_>) -> Result<u32, Error> {
         no_options(options)?;
         let question = self.question(method);
         Ok(self.server.authority.allow(header, &question).await?.uid)
     }
 
-    /// The path of a job that was taken.
+    /// The path of an accepted job.
     async fn published(&self, taken: Result<JobHandle, butterdock_service::Error>) -> Result<OwnedObjectPath, Error> {
         self.server.publish_job(taken.for_caller()?).await
     }
@@ -62,7 +62,7 @@ impl DriveObject {
 impl DriveObject {
     async fn enrol(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         let wanted = enrol_options(EnrolOptions::from_options(&options)?);
-        // No password is asked for where it is another drive than the one that is meant.
+        // Checked first, so that polkit asks for no password for the wrong drive.
         let (size, serial) = (self.now().size, self.now().serial.clone());
         wanted.confirm(size, &serial).for_caller()?;
         let question = self.question("Enrol").with(&options);

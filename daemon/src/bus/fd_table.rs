@@ -1,9 +1,9 @@
 //! The descriptors that came with calls.
 //!
-//! zbus closes a message's descriptors where it drops the message, which is on the thread that serves all clients. For a file
-//! of a FUSE filesystem close(2) can hang for ever. So a message carries a stand-in (`/dev/null`), and the caller's descriptor
-//! stays here, as a [`QuarantinedFd`], until the method takes it. If no method takes it, it is closed elsewhere when the call
-//! was answered.
+//! zbus closes the descriptors of a message when it drops the message, on the thread that serves all clients. For a file of a
+//! FUSE filesystem close(2) can hang for ever. So a message carries `/dev/null` in its place, and this table keeps the
+//! descriptor of the caller, as a [`QuarantinedFd`], until the method takes it. If no method takes it, another thread closes it
+//! after the answer.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,7 +20,7 @@ use zbus::{Signature, Type};
 use super::calls::CallId;
 use butterdock_service::untrusted_fd::{FdShare, QuarantinedFd};
 
-/// The argument of a method that is a descriptor, which is in the [`FdTable`] and not in here.
+/// The descriptor argument of a method; the descriptor itself is in the [`FdTable`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PassedFd;
 
@@ -29,17 +29,17 @@ impl Type for PassedFd {
 }
 
 impl<'de> Deserialize<'de> for PassedFd {
-    /// Nothing is opened for it: that the message has it is enough.
+    /// Opens nothing: the index in the message is enough.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         i32::deserialize(deserializer).map(|_stand_in| Self)
     }
 }
 
-/// The callers' descriptors. Cheap to clone.
+/// The descriptors of callers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct FdTable {
     quarantined: Arc<Mutex<HashMap<CallId, QuarantinedFd>>>,
-    /// What messages carry in place of descriptors.
+    /// Messages carry copies of this file in place of descriptors.
     stand_in: Arc<File>,
 }
 
@@ -50,15 +50,15 @@ impl FdTable {
         Ok(Self { quarantined: Arc::default(), stand_in: Arc::new(File::open("/dev/null")?) })
     }
 
-    /// Whether an argument of this method is a descriptor.
+    /// Whether this method has a descriptor argument.
     pub(super) fn takes(interface: &str, member: &str) -> bool {
         [(MANAGER, "Receive"), (VOLUME, "Receive"), (DRIVE, "Unlock")].contains(&(interface, member))
     }
 
-    /// Keeps what came with a call, and gives what the message carries for it. Never waits.
+    /// Keeps the descriptor of a call; returns the file for the message. Never waits.
     ///
     /// # Errors
-    /// No descriptor is left, or this is one that cannot be kept.
+    /// The process has no free descriptor, or this one cannot be kept.
     pub(super) fn keep(&self, call: &CallId, descriptor: OwnedFd, share: FdShare) -> io::Result<OwnedFd> {
         let quarantined = QuarantinedFd::new(descriptor, Some(share))?;
         let stand_in = self.stand_in.try_clone()?;
@@ -66,10 +66,10 @@ impl FdTable {
         Ok(stand_in.into())
     }
 
-    /// What came with this call, for a method whose argument says that something did. Once.
+    /// Takes the descriptor of this call.
     ///
     /// # Errors
-    /// Nothing came, or it was taken already.
+    /// The call has none, or it was taken already.
     pub(super) fn claim(&self, _passed: PassedFd, call: &Header<'_>) -> Result<QuarantinedFd, Error> {
         let sender = call.sender().map(ToString::to_string).unwrap_or_default();
         let found = self.lock().remove(&CallId { sender, serial: call.primary().serial_num() });
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_no_method_takes_goes_with_the_answer() {
+    fn an_unclaimed_descriptor_is_closed_after_the_answer() {
         let table = FdTable::new().expect("a table");
         let (mut reader, writer) = io::pipe().expect("a pipe");
         let (id, _) = call(1);

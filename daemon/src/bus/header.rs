@@ -1,26 +1,25 @@
-//! The header of a message, read from its bytes before anything is made of them: who sent it, what it is, and where in the
-//! bytes stands what the service changes.
+//! The header of a message, read from its bytes: its sender, its kind, and the positions of the bytes that the service changes.
 //!
 //! ["Message Format"](https://dbus.freedesktop.org/doc/dbus-specification.html#message-protocol-messages) of the D-Bus
 //! specification.
 
 use std::num::NonZeroU32;
 
-/// What every message begins with, up to the length of its fields.
+/// The length of the fixed start of a message, up to the length of its fields.
 pub(super) const FIXED: usize = 16;
-/// The flag that says that no reply is wanted (`NO_REPLY_EXPECTED`).
+/// The flag `NO_REPLY_EXPECTED`.
 const NO_REPLY: u8 = 1;
-/// Where the flags stand.
+/// The position of the flags.
 const FLAGS: usize = 2;
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Call,
     /// An answer, or an error in place of one.
     Reply,
     Signal,
-    /// What this version of the protocol does not know, and nobody need understand.
+    /// A kind that this version of the protocol does not know; receivers ignore it.
     Other,
 }
 
@@ -30,27 +29,27 @@ pub(super) struct Fixed {
     pub(super) kind: Kind,
     pub(super) serial: NonZeroU32,
     pub(super) wants_reply: bool,
-    /// How long the header is, with what stands between it and the body.
+    /// The length of the header with its padding.
     pub(super) header: usize,
-    /// How long all of the message is.
+    /// The length of the message.
     pub(super) total: usize,
     little: bool,
 }
 
-/// The fields that the service goes by.
+/// The fields that the service reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Fields<'m> {
     pub(super) sender: &'m str,
     pub(super) interface: &'m str,
     pub(super) member: &'m str,
-    /// How many descriptors belong to it.
+    /// The number of descriptors.
     pub(super) descriptors: usize,
-    /// Where that number stands.
+    /// The position of that number.
     at: Option<usize>,
 }
 
 impl Fixed {
-    /// None where it is no message that anybody sends.
+    /// None if it is not the start of a message.
     pub(super) fn read(bytes: &[u8; FIXED]) -> Option<Self> {
         let little = match bytes.first()? {
             b'l' => true,
@@ -76,7 +75,7 @@ impl Fixed {
         })
     }
 
-    /// The fields of a message, which are complete in these bytes; none where they cannot be understood.
+    /// The fields of a message, which are complete in these bytes; none if they cannot be parsed.
     pub(super) fn fields<'m>(&self, bytes: &'m [u8]) -> Option<Fields<'m>> {
         let end = FIXED.checked_add(usize::try_from(number(bytes, 12, self.little)?).ok()?)?;
         let bytes = bytes.get(..end)?;
@@ -104,20 +103,20 @@ impl Fixed {
         Some(fields)
     }
 
-    /// Where the value of a field begins, and how long it is.
+    /// The position and the length of the value of a field.
     fn value(&self, bytes: &[u8], kind: u8, at: usize) -> Option<(usize, usize)> {
         match kind {
             b'y' => Some((at, 1)),
             b'u' => Some((at, 4)),
             b'g' => Some((at.checked_add(1)?, usize::from(*bytes.get(at)?))),
             b's' | b'o' => Some((at.checked_add(4)?, usize::try_from(number(bytes, at, self.little)?).ok()?)),
-            // No field of the specification is of another kind.
+            // The specification has no field of another type.
             _ => None,
         }
     }
 }
 
-/// Makes a call one that wants a reply, so that its end is seen.
+/// Makes a call request a reply, so that the service sees its end.
 pub(super) fn ask_for_reply(bytes: &mut [u8]) {
     if let Some(flags) = bytes.get_mut(FLAGS) {
         *flags &= !NO_REPLY;
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_end_early_or_lie_have_no_fields() {
+    fn truncated_or_wrong_bytes_have_no_fields() {
         let call = call(EndianSig::Little);
         let bytes = call.data().to_vec();
         let read = fixed(&bytes);

@@ -185,18 +185,18 @@ impl JobObject {
     }
 }
 
-/// Stands for no object, where a property must have one.
+/// The path that means no object, because a property cannot be absent.
 fn no_object() -> OwnedObjectPath {
     ObjectPath::from_static_str_unchecked(NONE).into()
 }
 
-/// What `PropertiesChanged` has to tell whoever knows the job as it was before.
+/// The contents of `PropertiesChanged` for a change from `before` to `now`.
 pub(super) fn changed(before: &Job, now: &Job) -> HashMap<&'static str, Variant<'static>> {
     let (old, new) = (changing(before), changing(now));
     old.into_iter().zip(new).filter(|(old, new)| old != new).map(|(_, new)| new).collect()
 }
 
-/// What `Completed` tells.
+/// The details of `Completed`.
 pub(super) fn end_details(job: &Job) -> HashMap<&'static str, Variant<'static>> {
     let mut words = HashMap::from([("bytes_durable", Variant::from(job.bytes_durable))]);
     if let Some(failure) = &job.failure {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_everybody_hears_holds_no_name() {
+    fn public_properties_and_signals_have_no_file_name() {
         let before = job();
         let failure = JobError {
             cause: None,
@@ -281,8 +281,8 @@ mod tests {
             byte: Some(17),
         };
         let failed = Job { failure: Some(failure), state: JobState::Failed, ..before.clone() };
-        let told = format!("{:?} {:?}", changed(&before, &failed), end_details(&failed));
-        assert!(told.contains("a name is taken") && !told.contains("secret"), "{told}");
+        let public = format!("{:?} {:?}", changed(&before, &failed), end_details(&failed));
+        assert!(public.contains("a name is taken") && !public.contains("secret"), "{public}");
         assert!(details(&failed).message.contains("secret"));
     }
 }

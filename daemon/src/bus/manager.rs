@@ -82,7 +82,7 @@ impl Manager {
         self.server.authority.allow(&header, &Question::new(MANAGER, "Reload")).await?;
         let failed = |text: String| Error::new(ErrorName::Failed, text);
         self.server.service.reload().await.map_err(failed)?;
-        // Who has the answer finds the volumes as they are configured now.
+        // A client that has the answer finds the new volumes.
         self.server.publish_volumes().await.map_err(|error| bus_failed(&error))
     }
 

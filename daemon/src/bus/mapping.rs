@@ -12,7 +12,7 @@ use butterdock_service::{
 };
 use uuid::Uuid;
 
-// What the contract promises of sizes the service keeps.
+// The limits of the contract are those of the service.
 const _: () = assert!(contract::SECRET_MAX == butterdock_service::SECRET_MAX);
 const _: () = assert!(contract::SUBVOLUMES_MAX == butterdock_service::SUBVOLUMES_MAX);
 

@@ -20,7 +20,7 @@ use super::authority::Place;
 pub(super) enum Answer {
     Yes,
     No,
-    /// Somebody would have to be asked, and may not be.
+    /// polkit would have to ask a person, and the call does not allow that.
     Challenge,
     /// There is no polkit on this bus.
     Absent,
@@ -28,9 +28,9 @@ pub(super) enum Answer {
     Left,
 }
 
-/// Asks whether the owner of this name on the bus may do `action`. With `interactive` polkit may ask a person. It is told
-/// to stop when the caller leaves: a rule that runs a program may take its time too. The place is taken until polkit has
-/// answered, also when nobody waits any more: so long the bus counts the question.
+/// Asks whether the owner of this name on the bus may do `action`. With `interactive` polkit may ask a person. The question is
+/// cancelled when the caller leaves, because a rule that runs a program may take long too. The place is taken until polkit has
+/// answered, also after a cancellation: until then the bus counts the question.
 ///
 /// # Errors
 /// polkit failed, does not know the action, or does not answer.
@@ -42,7 +42,7 @@ pub(super) async fn check(
     interactive: bool,
     place: Place,
 ) -> zbus::Result<Answer> {
-    // Never a process id: ids are given to others, names on the bus are not.
+    // Never a process id: the kernel reuses process ids, the bus never reuses names.
     let subject = Subject::new_for_message_header(caller);
     let (Ok(subject), Some(sender)) = (subject, caller.sender()) else { return Err(zbus::Error::MissingField) };
     let polkit = AuthorityProxy::new(connection).await?;
@@ -95,7 +95,7 @@ async fn ask(polkit: AuthorityProxy<'static>, question: Question, place: Place) 
     answer
 }
 
-/// Takes a question back, and wants no answer to that: polkit answers the question.
+/// Cancels a question, without a reply: polkit answers the question itself.
 async fn withdraw(polkit: &AuthorityProxy<'_>, cancellation: &str) {
     let withdrawn = polkit.inner().call_noreply("CancelCheckAuthorization", &cancellation).await;
     if let Err(error) = withdrawn {
@@ -103,15 +103,15 @@ async fn withdraw(polkit: &AuthorityProxy<'_>, cancellation: &str) {
     }
 }
 
-/// A person has so long for a password.
+/// Timeout for a person who types a password.
 const A_PERSON: Duration = Duration::from_secs(600);
-/// polkit's rules have so long.
+/// Timeout for the rules of polkit.
 const A_PROGRAM: Duration = Duration::from_secs(30);
 
-/// Makes each check one that can be cancelled.
+/// Numbers the checks, so that each can be cancelled.
 static CHECKS: AtomicU64 = AtomicU64::new(0);
 
-/// Waits until the name has left the bus. Never ends where that cannot be known: then the answer is waited for.
+/// Waits until the name has left the bus. If the bus cannot say that, it never returns, and the caller waits for the answer.
 async fn left(connection: &Connection, name: &UniqueName<'_>) {
     if wait_for_leaving(connection, name).await.is_err() {
         std::future::pending::<()>().await;
@@ -121,16 +121,16 @@ async fn left(connection: &Connection, name: &UniqueName<'_>) {
 async fn wait_for_leaving(connection: &Connection, name: &UniqueName<'_>) -> zbus::Result<()> {
     let bus = DBusProxy::new(connection).await?;
     let mut changes = bus.receive_name_owner_changed_with_args(&[(0, name.as_str()), (2, "")]).await?;
-    // It may have left before anybody listened.
+    // It may have left before the subscription.
     if bus.name_has_owner(name.clone().into()).await? {
         poll_fn(|context| Pin::new(&mut changes).poll_next(context)).await;
     }
     Ok(())
 }
 
-/// Whether there is no polkit here, which is another thing than one that refuses or fails.
+/// Whether polkit is absent, in contrast to a polkit that refuses or fails.
 fn is_absent(error: &zbus::Error) -> bool {
-    // The names that the bus itself gives are all of this kind.
+    // The bus itself sends only errors of this kind.
     let zbus::Error::FDO(error) = error else { return false };
     let name = error.name();
     ["ServiceUnknown", "NameHasNoOwner", "Spawn.ServiceNotFound"]

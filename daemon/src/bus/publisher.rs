@@ -25,10 +25,10 @@ use super::job::{JobObject, changed as changed_job, end_details};
 use super::mapping::{drive_state, job_result};
 use super::server::BusServer;
 
-/// Shortest time between two signals of a job: three a second, so that the last, which does not wait, is the fourth.
+/// Shortest time between two signals of a job or a drive: three a second, because the last one of a job does not wait.
 const GAP: Duration = Duration::from_millis(334);
 
-/// Publishes every job as it begins to exist, until the service ends.
+/// Publishes every new job, until the service ends.
 pub(super) async fn follow_jobs(server: Arc<BusServer>, mut begun: watch::Receiver<()>) {
     while begun.changed().await.is_ok() {
         if let Err(error) = publish_jobs(&server).await {
@@ -37,7 +37,7 @@ pub(super) async fn follow_jobs(server: Arc<BusServer>, mut begun: watch::Receiv
     }
 }
 
-/// Publishes the jobs that there are.
+/// Publishes the current jobs.
 ///
 /// # Errors
 /// The connection is lost.
@@ -48,7 +48,7 @@ pub(super) async fn publish_jobs(server: &Arc<BusServer>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Publishes a job until it is forgotten; `before` is what `InterfacesAdded` said, or older.
+/// Publishes a job until the service forgets it; `before` is the state of `InterfacesAdded`, or an older one.
 pub(super) async fn publish_job(server: &BusServer, path: &OwnedObjectPath, job: watch::Receiver<Job>, before: Job) {
     if let Err(error) = publish_job_changes(server, path, job, before).await {
         tracing::debug!("cannot publish the end of a job on the bus: {error}");
@@ -70,7 +70,7 @@ async fn publish_job_changes(
         }
         tokio::select! {
             () = sleep_until(may) => {}
-            // What it is then is read below.
+            // The state is read below.
             over = job.wait_for(Job::is_over) => drop(over),
         }
         let now = job.borrow_and_update().clone();
@@ -117,7 +117,7 @@ impl DrivePublisher {
                     self.tasks.insert(before.id, known);
                     continue;
                 }
-                // Of a drive that went meanwhile: its successor waits until it is off the bus.
+                // The drive was unplugged and plugged in again: the new object waits until the old one is removed.
                 Some((_, task)) => task.await.unwrap_or_default(),
                 None => {}
             }
@@ -134,7 +134,7 @@ impl DrivePublisher {
     }
 }
 
-/// Publishes every drive as it comes, until the service ends.
+/// Publishes every new drive, until the service ends.
 pub(super) async fn follow_drives(
     server: Arc<BusServer>,
     mut drives: DrivePublisher,
@@ -145,7 +145,7 @@ pub(super) async fn follow_drives(
     }
 }
 
-/// Publishes a drive's changes until it goes; `before` is what `InterfacesAdded` said, or older.
+/// Publishes the changes of a drive until it is gone; `before` is the state of `InterfacesAdded`, or an older one.
 async fn publish_drive(
     server: &BusServer,
     path: OwnedObjectPath,
@@ -171,7 +171,7 @@ async fn publish_drive(
     }
 }
 
-/// Every field is named, so that a new one cannot be forgotten here; model and serial never change.
+/// Names every field, so that the compiler requires a new one here; model and serial never change.
 fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static>> {
     let DriveProperties {
         label,
@@ -224,7 +224,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     changes
 }
 
-/// Publishes what is configured, until the service ends.
+/// Publishes the configured volumes, until the service ends.
 pub(super) async fn follow_volumes(server: Arc<BusServer>, mut configured: watch::Receiver<Vec<Arc<Volume>>>) {
     while configured.changed().await.is_ok() {
         if let Err(error) = server.publish_volumes().await {
@@ -233,7 +233,7 @@ pub(super) async fn follow_volumes(server: Arc<BusServer>, mut configured: watch
     }
 }
 
-/// Publishes the changes of a volume until it is withdrawn.
+/// Publishes the changes of a volume until it is removed.
 pub(super) async fn publish_volume(
     connection: Connection,
     path: OwnedObjectPath,
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_changed_is_published() {
+    fn only_changed_properties_are_published() {
         let before = Drive { id: DriveId("a".to_owned()), is: DriveProperties::default() };
         assert!(changed(&before, &before).is_empty());
         let is =

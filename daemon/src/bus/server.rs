@@ -26,7 +26,7 @@ use super::publisher::{self, DrivePublisher};
 use super::volume::VolumeObject;
 use super::{socket, systemd};
 
-/// The service on the bus, by one connection. Dropped, it publishes nothing any more.
+/// The service on the bus, by one connection. It publishes until it is dropped.
 #[derive(Debug)]
 pub(crate) struct BusServer {
     pub(super) connection: Connection,
@@ -36,15 +36,15 @@ pub(crate) struct BusServer {
     callers: Callers,
     /// The volumes that are published, each with the task that publishes its changes.
     volumes: Mutex<HashMap<VolumeName, (Arc<Volume>, AbortHandle)>>,
-    /// The jobs that are published. Held while one is added: whoever asks for it then finds it published.
+    /// The jobs that are published. Locked while one is added, so that a concurrent request finds it published.
     jobs: Mutex<HashSet<Uuid>>,
-    /// How many published jobs have an end that is not published.
+    /// The number of published jobs without a published end.
     unfinished: watch::Sender<usize>,
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
 impl BusServer {
-    /// Connects, publishes everything, and takes the name last: who finds the service finds all of it.
+    /// Connects, publishes everything, and takes the name last, so that a client that finds the service finds all of it.
     ///
     /// # Errors
     /// There is no bus at this address, it refuses the connection, or another service has the name.
@@ -87,9 +87,9 @@ impl BusServer {
         Ok(server)
     }
 
-    /// What there is now is published when this returns; tasks publish what comes, changes and goes.
+    /// Publishes all objects; tasks publish later changes.
     async fn publish(self: &Arc<Self>) -> zbus::Result<()> {
-        // Before they are listed, so that none is missed.
+        // Subscribe before listing, so that none is missed.
         let (appearing, begun) = (self.service.drives().appearing(), self.service.jobs().begun());
         let configured = self.service.volumes();
         self.publish_volumes().await?;
@@ -138,7 +138,7 @@ impl BusServer {
         Ok(())
     }
 
-    /// Publishes a job until it is forgotten; one that is published stays so.
+    /// Publishes a job until the service forgets it; a second call only returns its path.
     ///
     /// # Errors
     /// The connection is lost.
@@ -175,12 +175,11 @@ impl BusServer {
 
     /// Waits until the end of every published job was published.
     pub(crate) async fn all_ends_published(&self) {
-        // It closes only with this.
+        // The channel closes only with `self`.
         drop(self.unfinished.subscribe().wait_for(|unfinished| *unfinished == 0).await);
     }
 
-    /// Leaves the bus. A thread that the kernel holds keeps the process and with it the socket, and nobody else could have
-    /// the name.
+    /// Leaves the bus. A blocked thread can keep the process and its socket alive, and with it the name.
     pub(crate) async fn close(&self) {
         self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).abort_all();
         if let Err(error) = self.connection.clone().close().await {
@@ -190,7 +189,7 @@ impl BusServer {
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // What has ended is not kept.
+        // Forget tasks that have ended.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task)
     }

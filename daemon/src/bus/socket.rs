@@ -29,9 +29,9 @@ use super::callers::Callers;
 use super::fd_table::FdTable;
 use super::header::{FIXED, Fixed, Kind};
 
-/// The kernel passes no more at once (`SCM_MAX_FD`).
+/// The kernel passes up to this many at once (`SCM_MAX_FD`).
 const MOST_DESCRIPTORS: usize = 253;
-/// The header of a message that is not read as a whole.
+/// The limit for the header of a message that is too long to be read whole.
 const LONGEST_HEADER: usize = 64 << 10;
 
 /// Connects to the bus at the address, or to the system's. A second connection asks who callers are.
@@ -42,7 +42,7 @@ pub(super) async fn connect(address: Option<&str>, descriptors: FdTable) -> zbus
     let address = address.map_or_else(Address::system, Address::try_from)?;
     let callers = Callers::new(Builder::address(address.clone()).build().await?);
     let Transport::Unix(unix) = address.transport() else {
-        // No descriptors come through anything else, and dbus-daemon has a user of a machine behind nothing else.
+        // Only Unix sockets pass descriptors and the user ids of clients.
         return Err(zbus::Error::Unsupported);
     };
     let stream = if let UnixSocket::File(path) = unix.path() {
@@ -50,7 +50,7 @@ pub(super) async fn connect(address: Option<&str>, descriptors: FdTable) -> zbus
     } else if let UnixSocket::Abstract(name) = unix.path() {
         abstract_socket(name)
     } else {
-        // Folders are where a bus puts its socket.
+        // The other kinds name directories for a bus that starts.
         return Err(zbus::Error::Unsupported);
     };
     let stream = stream.map_err(|error| zbus::Error::Connection(Arc::new(error), Box::new(address.clone())))?;
@@ -60,7 +60,7 @@ pub(super) async fn connect(address: Option<&str>, descriptors: FdTable) -> zbus
     Ok((connection, callers))
 }
 
-/// It is there or not: to connect to it waits for nothing.
+/// Connecting to an abstract socket does not block.
 fn abstract_socket(name: &OsStr) -> io::Result<UnixStream> {
     let stream = StdStream::connect_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)?;
     stream.set_nonblocking(true)?;
@@ -112,7 +112,7 @@ impl ReadHalf for Reader {
             match whole.receive_message(seq, &mut Vec::new(), &mut Vec::new()).await {
                 Ok(message) => return Ok(message),
                 Err(error) => {
-                    // The bus let it pass, and zbus does not: that ends no connection.
+                    // The bus accepts messages that zbus refuses; they do not end the connection.
                     tracing::debug!("cannot parse a message on the bus: {error}");
                     self.admission.forget(&fixed, &whole.bytes);
                 }
@@ -120,7 +120,7 @@ impl ReadHalf for Reader {
         }
     }
 
-    /// While the connection is made: what comes then are lines, without descriptors.
+    /// During the handshake, which consists of lines without descriptors.
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
         self.stream.async_io(Interest::READABLE, || receive(&self.stream, buffer)).await
     }
@@ -131,7 +131,7 @@ impl ReadHalf for Reader {
 }
 
 impl Reader {
-    /// The next message; none where it was one that nobody understands.
+    /// The next message.
     async fn read(&mut self, early: &mut Vec<u8>, early_fds: &mut Vec<OwnedFd>) -> io::Result<Option<Received>> {
         let mut from = Incoming { reader: self, early, descriptors: std::mem::take(early_fds) };
         let mut first = [0; FIXED];
@@ -151,10 +151,10 @@ impl Reader {
     }
 }
 
-/// The bytes of one message, as they come.
+/// The bytes of one message as they arrive.
 struct Incoming<'r> {
     reader: &'r mut Reader,
-    /// What came with the end of the handshake.
+    /// Bytes that arrived with the end of the handshake.
     early: &'r mut Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -191,7 +191,7 @@ impl Incoming<'_> {
     }
 }
 
-/// A message that has been read, for zbus to read it.
+/// A message that was read whole, for zbus to parse.
 #[derive(Debug)]
 struct Whole {
     bytes: Vec<u8>,
@@ -237,7 +237,7 @@ impl WriteHalf for Writer {
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        // Whoever else has a copy: the bus sees that the service has ended.
+        // The bus sees the end of the service even if another process has a copy of the socket.
         Ok(rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both)?)
     }
 
@@ -246,7 +246,7 @@ impl WriteHalf for Writer {
     }
 }
 
-/// Where no descriptor is left the kernel gives fewer than came, and the bytes all the same.
+/// At the limit of descriptors the kernel passes fewer than were sent, with all bytes.
 fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

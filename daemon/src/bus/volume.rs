@@ -15,9 +15,9 @@ use super::fd_table::PassedFd;
 use super::mapping::{ForCaller as _, subvolume_row};
 use super::server::BusServer;
 
-/// A drive has so long to tell how much room it has; then what was seen before is told.
+/// Timeout for reading the free space of a drive; after it the last known value is the answer.
 const GLANCE: Duration = Duration::from_millis(20);
-/// A drive has so long to list what is on it.
+/// Timeout for listing the subvolumes of a volume.
 const LISTING: Duration = Duration::from_secs(20);
 
 /// A volume on the bus.

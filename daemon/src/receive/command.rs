@@ -19,10 +19,10 @@ use super::{End, Show, Watch};
 use crate::args::Receive;
 use crate::output::NOT_ALLOWED;
 
-/// How often a run shows how far it is.
+/// The interval of progress output.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Receives, shows it and says how it ended.
+/// Receives, with output of the progress and the end.
 pub(crate) fn run(wanted: Receive) -> ExitCode {
     let input = Input::open(wanted.file.as_deref());
     let total = input.as_ref().ok().and_then(|input| input.total);
@@ -37,7 +37,7 @@ pub(crate) fn run(wanted: Receive) -> ExitCode {
     ExitCode::from(end.exit)
 }
 
-/// Both ends of the way.
+/// Both ends, open.
 struct Ends {
     input: File,
     destination: File,
@@ -55,7 +55,7 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-/// Opens both ends, or says why that cannot be.
+/// Opens both ends.
 fn prepare(wanted: &Receive, input: Result<Input>) -> Result<Ends, Refusal> {
     if !nix::unistd::geteuid().is_root() {
         let text = "receiving creates subvolumes and files with other owners, which only root can do: run it with sudo";
@@ -81,11 +81,11 @@ fn options(wanted: Receive, ends: &Ends) -> Options {
     }
 }
 
-/// Runs the engine beside the threads that watch it.
+/// Runs the engine, and beside it the threads for output and signals.
 fn receive(ends: &Ends, options: &Options, show: &dyn Show) -> Result<End> {
     butterdock_worker::raise_open_files();
     let control = Control::new().context("cannot make an eventfd")?;
-    // Before any thread begins: a mask is inherited, and a signal takes any thread that does not block it.
+    // Before any thread starts: threads inherit the mask, and the kernel delivers a signal to any thread that does not block it.
     let signals = Signals::wait(control.clone()).context("cannot wait for signals")?;
     let watch = Watch::new(show);
     let start = Instant::now();
@@ -109,7 +109,7 @@ fn receive(ends: &Ends, options: &Options, show: &dyn Show) -> Result<End> {
     }))
 }
 
-/// As a shell counts a program that a signal ended; 1 for all other failures.
+/// 128 plus the number of the signal, as shells have it; 1 for all other failures.
 fn exit_status(kind: ErrorKind, signals: &Signals) -> u8 {
     match signals.caught() {
         Some(signal) if kind == ErrorKind::Cancelled => signal.saturating_add(128),

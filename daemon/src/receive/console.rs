@@ -13,7 +13,7 @@ use super::{End, Show, phase_word};
 use crate::args::{ProgressWhen, Receive};
 use crate::output;
 
-/// How many warnings are kept for a failure; a stream can cause any number.
+/// Limit of warnings that are kept for a failure; a stream can cause any number.
 const KEPT_WARNINGS: usize = 100;
 
 /// See [`local_zone`].
@@ -24,7 +24,7 @@ pub(super) struct Console {
     quiet: bool,
     detail: u8,
     bar: Option<Bar>,
-    /// A script that takes any word on standard error for a failure must not be woken by a warning.
+    /// Scripts may treat any output on standard error as a failure, so warnings go there only on a terminal or with `-v`.
     warns_at_once: bool,
     warnings: Mutex<Vec<String>>,
     text: Mutex<Dump<Zone>>,
@@ -52,7 +52,7 @@ impl Console {
 }
 
 impl Show for Console {
-    /// `At subvol` on standard error and `At snapshot` on standard output: so it is there, and scripts have got used to it.
+    /// `At subvol` goes to standard error and `At snapshot` to standard output, as `btrfs receive` does and scripts expect.
     fn began(&self, name: &[u8], kind: Kind) {
         if self.quiet {
             return;
@@ -65,7 +65,7 @@ impl Show for Console {
     }
 
     fn command(&self, command: &Command<'_>) {
-        if self.detail < 2 && !is_told_at_once(command) {
+        if self.detail < 2 && !is_shown_once_verbose(command) {
             return;
         }
         let mut line = Vec::new();
@@ -106,8 +106,8 @@ impl Show for Console {
     }
 }
 
-/// What one `-v` shows: where a subvolume begins, and its data.
-fn is_told_at_once(command: &Command<'_>) -> bool {
+/// The commands that one `-v` shows: the start of a subvolume, and its data.
+fn is_shown_once_verbose(command: &Command<'_>) -> bool {
     matches!(
         command,
         Command::Subvol { .. }
@@ -122,14 +122,14 @@ fn is_told_at_once(command: &Command<'_>) -> bool {
 const KNOWN: &str = "{msg:<10} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
 const UNKNOWN: &str = "{msg:<10} {spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}";
 
-/// A bar with rate and remaining time; without a known total, what has come and how fast.
+/// A bar with rate and remaining time; without a known total, bytes, rate and elapsed time.
 #[derive(Debug)]
 pub(super) struct Bar {
     bar: ProgressBar,
 }
 
 impl Bar {
-    /// None where nobody would see it, or where every command is told anyway.
+    /// None without a terminal, with `-q` or `--progress never`, and if `-v` prints commands anyway.
     pub(super) fn new(wanted: &Receive, total: Option<u64>) -> Option<Self> {
         let silent = wanted.quiet || wanted.verbose > 0 || wanted.progress == ProgressWhen::Never;
         if silent || !std::io::stderr().is_terminal() {
@@ -139,7 +139,7 @@ impl Bar {
             Some(total) => (ProgressBar::new(total), KNOWN),
             None => (ProgressBar::new_spinner(), UNKNOWN),
         };
-        // A template that does not parse leaves indicatif's own.
+        // If the template does not parse, indicatif uses its own.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -147,18 +147,18 @@ impl Bar {
         Some(Self { bar })
     }
 
-    /// Moves on.
+    /// Updates it.
     pub(super) fn tick(&self, bytes: u64, phase: Phase) {
         self.bar.set_message(phase_word(phase));
         self.bar.set_position(bytes);
     }
 
-    /// Makes room for a line above.
+    /// Prints a line above it.
     pub(super) fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }
 
-    /// Leaves the bar as it stands; full where the run succeeded.
+    /// Ends the bar and leaves it visible.
     pub(super) fn end(&self, bytes: u64, success: bool) {
         self.bar.set_position(bytes);
         self.bar.set_message(if success { "durable" } else { "stopped" });

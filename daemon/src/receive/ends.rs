@@ -12,14 +12,14 @@ use nix::fcntl::OFlag;
 /// An open stream.
 #[derive(Debug)]
 pub(super) struct Input {
-    /// Readable, at the stream's first byte.
+    /// Readable, at the first byte of the stream.
     pub(super) file: File,
-    /// How many bytes are to come, where that can be known.
+    /// The number of bytes, if known.
     pub(super) total: Option<u64>,
 }
 
 impl Input {
-    /// Opens the file; standard input where none is named.
+    /// Opens the file; standard input if no file is named.
     pub(super) fn open(path: Option<&Path>) -> Result<Self> {
         let file = match path {
             Some(path) => File::open(path)
@@ -31,7 +31,7 @@ impl Input {
             bail!("cannot read a stream from a directory: name the file that btrfs send wrote");
         }
         let total = if facts.is_file() {
-            // Standard input may have been read in part before.
+            // A part of standard input may have been read before.
             let at = (&file).stream_position().unwrap_or_default();
             Some(facts.len().saturating_sub(at))
         } else {
@@ -46,7 +46,7 @@ impl Input {
 /// The descriptor decides, not the path: a tmpfs mounted over a directory of btrfs is not btrfs.
 pub(super) fn open_destination(path: &Path) -> Result<File> {
     let shown = path.display();
-    // Without O_DIRECTORY, to tell a file from a missing one; without blocking on a fifo.
+    // No O_DIRECTORY, to distinguish a file from a missing directory; O_NONBLOCK for a fifo.
     let folder = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())

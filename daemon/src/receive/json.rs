@@ -12,10 +12,10 @@ use serde::Serialize;
 use super::{End, Show, phase_word};
 use crate::output;
 
-/// How many warnings the result holds at most.
+/// Limit of warnings in the result.
 const KEPT_WARNINGS: usize = 100;
 
-/// Progress while it changes, then one result.
+/// Prints progress while it changes, then one result.
 pub(super) struct Json {
     total: Option<u64>,
     state: Mutex<State>,
@@ -73,13 +73,13 @@ impl Show for Json {
 }
 
 fn print(object: &impl Serialize) {
-    // Plain structs of numbers and strings: they cannot fail to be written down.
+    // Serializing structs of numbers and strings cannot fail.
     if let Ok(text) = serde_json::to_string(object) {
         output::print(&format!("{text}\n"));
     }
 }
 
-/// How far it is.
+/// The object `progress`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "progress")]
 pub(super) struct Progress {
@@ -89,7 +89,7 @@ pub(super) struct Progress {
     state: &'static str,
 }
 
-/// How it ended.
+/// The object `result`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "result")]
 pub(super) struct Results<'a> {
@@ -183,7 +183,7 @@ impl Problem {
     }
 }
 
-/// The names that the bus gives to errors too.
+/// The error names of the bus.
 fn kind(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidStream => "InvalidStream",
@@ -200,7 +200,7 @@ fn kind(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// JSON has no bytes: UTF-8 stays as it is, any other byte becomes `\xNN`, and a backslash is doubled.
+/// A name as JSON text: UTF-8 is unchanged, any other byte becomes `\xNN`, and a backslash is doubled.
 fn readable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -212,17 +212,18 @@ fn readable(bytes: &[u8]) -> String {
     out
 }
 
-/// How far back is looked.
+/// The window of the rate.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Counts of bytes at moments within the window, the oldest first.
+/// The rate over the last few seconds, so that a pause is visible and a peak is not.
 #[derive(Debug, Default)]
 pub(super) struct Speed {
+    /// Counts of bytes within the window, the oldest first.
     samples: VecDeque<(Instant, u64)>,
 }
 
 impl Speed {
-    /// Notes how many bytes there are by now; returns bytes per second.
+    /// Adds the current count of bytes; returns bytes per second.
     pub(super) fn note(&mut self, now: Instant, bytes: u64) -> u64 {
         while self.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
             self.samples.pop_front();

@@ -7,7 +7,7 @@
 //! engine threads   report to the `Watch`, which forwards to the `Show`
 //! ```
 //!
-//! A `Show` is one form of output: `console` or `json`.
+//! A `Show` is one form of output: `console` or `json`. `dump` prints a stream without receiving it.
 
 mod command;
 mod console;
@@ -25,19 +25,19 @@ use butterdock_stream::{Command, Place};
 pub(crate) use command::run;
 pub(crate) use dump::run as dump;
 
-/// How a run shows itself. Called from several threads.
+/// The output of a run. Called from several threads.
 trait Show: Sync {
     /// A subvolume was begun.
     fn began(&self, name: &[u8], kind: Kind);
     /// A command was read. Called only where [`Show::detail`] is not zero.
     fn command(&self, command: &Command<'_>);
-    /// How much is told about commands: 0 nothing, 1 data, 2 everything.
+    /// The verbosity for commands: 0 none, 1 data, 2 all.
     fn detail(&self) -> u8;
-    /// A quarter of a second went by.
+    /// Called four times per second.
     fn tick(&self, bytes: u64, phase: Phase);
-    /// Something a person should know.
+    /// A warning for a person.
     fn warning(&self, text: &str);
-    /// The run is over.
+    /// The run has ended.
     fn ended(&self, end: &End);
 }
 
@@ -53,7 +53,7 @@ struct End {
 }
 
 impl End {
-    /// Before the engine had anything to do.
+    /// The run ended before the engine started.
     fn refused(exit: u8, message: String) -> Self {
         let seconds = Duration::ZERO;
         Self { exit, message: Some(message), error: None, subvolumes: Vec::new(), counts: Counts::default(), seconds }
@@ -71,7 +71,7 @@ impl End {
     }
 }
 
-/// The engine's observer.
+/// Forwards the reports of the engine to the output.
 struct Watch<'a> {
     show: &'a dyn Show,
     phase: Mutex<Phase>,
@@ -82,7 +82,7 @@ impl<'a> Watch<'a> {
         Self { show, phase: Mutex::new(Phase::Receiving) }
     }
 
-    /// The step that the engine is in.
+    /// The current step of the engine.
     fn phase(&self) -> Phase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,7 +110,7 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// What a step is called where people and programs read it.
+/// The name of a step in the output.
 fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::Receiving => "receiving",

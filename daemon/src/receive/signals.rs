@@ -12,20 +12,20 @@ use butterdock_receive::Control;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// The signals that were, or were not, caught.
+/// The caught signals.
 #[derive(Debug)]
 pub(crate) struct Signals {
     caught: Arc<AtomicU8>,
 }
 
 impl Signals {
-    /// Blocks the signals in this thread, and so in those it starts later, and cancels when one comes.
+    /// Blocks the signals in this thread and in the threads that it starts later, and cancels the run at the first signal.
     pub(crate) fn wait(control: Control) -> Result<Self> {
-        // Asking sigaction(2) is no safe call.
+        // sigaction(2) is no safe call from Rust.
         let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
         let mut set = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            // nohup(1) and a shell's `&` ignore signals for us; blocking one would make it count again.
+            // nohup(1) and a shell's `&` make the process ignore signals; a signalfd would catch them again.
             if ignored & mask(signal) == 0 {
                 set.add(signal);
             }
@@ -35,7 +35,7 @@ impl Signals {
         let caught = Arc::new(AtomicU8::new(0));
         let first = Arc::clone(&caught);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            // The first one is told in the exit status; those after it find the run ending already.
+            // The exit status names the first signal; the run is ending already when another one arrives.
             while let Ok(Some(signal)) = descriptor.read_signal() {
                 let number = u8::try_from(signal.ssi_signo).unwrap_or_default();
                 if first.load(Ordering::SeqCst) == 0 {
@@ -47,13 +47,13 @@ impl Signals {
         Ok(Self { caught })
     }
 
-    /// The number of the first signal that came.
+    /// The number of the first signal.
     pub(crate) fn caught(&self) -> Option<u8> {
         Some(self.caught.load(Ordering::SeqCst)).filter(|&number| number != 0)
     }
 }
 
-/// The bits of the signals that a process ignores, from its `/proc/…/status`.
+/// The mask of the signals that a process ignores, from its `/proc/…/status`.
 fn ignored(status: &str) -> u64 {
     status
         .lines()
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nohup_ignores_is_found() {
+    fn signals_ignored_by_nohup_are_found() {
         let status = "Name:\tx\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
         assert_ne!(ignored(status) & mask(Signal::SIGHUP), 0);
         assert_eq!(ignored(status) & mask(Signal::SIGINT), 0);

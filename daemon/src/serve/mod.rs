@@ -1,13 +1,13 @@
-//! `butterdockd serve`: puts the service and its bus server together, and passes on what the system says.
+//! `butterdockd serve`: starts the service and its bus server, and passes signals on.
 //!
 //! ```text
-//! main thread       one tokio runtime: bus, jobs, everything that only waits
-//! spawner           starts workers, and lives as long as they
-//! blocking threads  come for a file or a drive that may hang, and go
+//! main thread       one tokio runtime: bus, jobs, all tasks that only wait
+//! spawner           starts workers, and lives as long as the service
+//! blocking threads  one for each call on a drive or descriptor that may hang, and a pool for local files
 //! ```
 //!
-//! While no job runs every task waits for a message, a signal or the kernel's word that mounts changed. Two timers are the
-//! exceptions: a watchdog, where systemd wants one, and the hourly look at the clocks.
+//! While no job runs, every task waits for a message, a signal or the kernel's notification of changed mounts. Two timers are the
+//! exceptions: the watchdog, if systemd has one configured, and the hourly check of the clocks.
 
 mod service;
 mod system;
@@ -24,7 +24,7 @@ use crate::args::Serve;
 use crate::output::{self, MISCONFIGURED, NOT_ALLOWED};
 use system::Signals;
 
-/// Runs the service until it is told to end.
+/// Runs the service until a signal ends it.
 pub(crate) fn run(wanted: Serve) -> ExitCode {
     if !nix::unistd::geteuid().is_root() {
         output::error(
@@ -51,9 +51,9 @@ pub(crate) fn run(wanted: Serve) -> ExitCode {
     }
 }
 
-/// A thread that waits for a drive comes to an end within so much, or is left to the end of the process.
+/// Timeout for threads of local work at the end; threads that block longer end with the process.
 const THREADS_END: Duration = Duration::from_millis(100);
-/// A thread that has nothing to do any more stays for so long.
+/// An idle thread of the pool ends after this time.
 const THREADS_IDLE: Duration = Duration::from_secs(2);
 
 fn run_service(sources: Sources, config: Config) -> Result<()> {
@@ -72,11 +72,11 @@ fn run_service(sources: Sources, config: Config) -> Result<()> {
     result
 }
 
-/// Each job that waits holds a descriptor. Programs that use select(2) need the soft limit low; this one does not.
+/// Each queued job holds a descriptor. The soft limit is low for programs that use select(2), which this one does not.
 fn raise_open_files() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    // Where it is refused the old limit stays, which is enough for most queues.
+    // The old limit is enough for most queues.
     if let Err(error) = raised {
         tracing::debug!("the limit of open files stays as it is: {error}");
     }

@@ -12,9 +12,9 @@ use tokio::time::{sleep, timeout};
 use super::system::{Asked, Signals, notify, watchdog_interval};
 use crate::bus::BusServer;
 
-/// Everything has to be over so long after SIGTERM.
+/// Timeout for the end of the service after SIGTERM.
 const ENDING: Duration = Duration::from_secs(9);
-/// Replies that are on their way to the bus have so long.
+/// Time for the last replies to reach the bus.
 const LAST_REPLIES: Duration = Duration::from_millis(50);
 /// Time between two attempts to connect to a bus that was lost.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ pub(super) async fn serve(sources: Sources, config: Config, address: Option<&str
         tracing::info!("butterdockd {} serves {volumes} volumes", env!("CARGO_PKG_VERSION"));
         anyhow::Ok((service, server))
     };
-    // A drive or a disk that hangs puts the end off neither here nor later.
+    // A drive or disk that hangs does not delay the end, neither here nor later.
     let (service, mut server) = tokio::select! {
         started = Box::pin(started) => started?,
         () = signals.end() => return Ok(()),
@@ -42,7 +42,7 @@ pub(super) async fn serve(sources: Sources, config: Config, address: Option<&str
     }
     let result = tokio::select! {
         result = follow(&service, &mut server, address, &mut signals) => result,
-        // The service manager starts it again, which then sees what it has missed.
+        // The service manager restarts the service, which then reads the current state.
         error = service.ended() => Err(error),
     };
     end(&service, &server).await;
@@ -73,14 +73,14 @@ async fn follow(
             }
         }
         tokio::select! {
-            // What came of it is logged.
+            // The result is logged.
             done = service.reload() => drop(done),
             () = signals.end() => return Ok(()),
         }
     }
 }
 
-/// Tries until there is a bus again. No job waits for it: what root's configuration began is nobody's on the bus.
+/// Tries until the bus is back. Jobs continue without it.
 async fn reconnect(address: Option<&str>, service: &Service) -> Arc<BusServer> {
     let mut logged = String::new();
     loop {
@@ -91,7 +91,7 @@ async fn reconnect(address: Option<&str>, service: &Service) -> Arc<BusServer> {
             }
             Err(error) => {
                 let text = format!("{error:#}");
-                // Once for each reason, or a bus that is away for a day fills the journal.
+                // Once for each reason, so that a bus that is away for a day does not fill the journal.
                 if text != logged {
                     tracing::warn!("{text}");
                     logged = text;
@@ -121,7 +121,7 @@ async fn end(service: &Service, server: &BusServer) {
     server.close().await;
 }
 
-/// Tells the service manager that the service lives, as long as each of its parts answers.
+/// Sends `WATCHDOG=1` while all tasks of the service answer.
 async fn watchdog(every: Duration, service: Service) {
     loop {
         if timeout(every, service.all_answer()).await.is_ok_and(|all| all) {

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::{FormatFields, format};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry;
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     /// SIGTERM, SIGINT: end.
@@ -23,7 +23,7 @@ pub(super) enum Asked {
     Reload,
 }
 
-/// The signals, listened for.
+/// The signals of the service.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -32,7 +32,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals do not end the process.
+    /// Listens to the signals, which then do not end the process.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -41,7 +41,7 @@ impl Signals {
         })
     }
 
-    /// Waits until it is to end; what else is asked meanwhile is kept for [`Signals::next`]. May be dropped and called again.
+    /// Waits for a signal to end; a reload is kept for [`Signals::next`]. Cancel-safe.
     pub(super) async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -49,7 +49,7 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one. May be dropped and called again without losing one.
+    /// Waits for the next signal. Cancel-safe.
     pub(super) async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked::End,
@@ -59,12 +59,13 @@ impl Signals {
     }
 }
 
-/// Begins to log. `BUTTERDOCK_LOG` says how much: error, warn, info (without it), debug or trace.
+/// Starts the log: in the journal under systemd, else on standard error. `BUTTERDOCK_LOG` sets its level: error, warn, info
+/// (default), debug or trace.
 pub(super) fn start_log() {
     let level = std::env::var("BUTTERDOCK_LOG").ok().and_then(|word| word.parse().ok()).unwrap_or(LevelFilter::INFO);
     let journal = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), standard_error());
     let done = match journal.then(tracing_journald::layer) {
-        // Fields are named as they are here, in capitals: BUTTERDOCK_JOB.
+        // Without a prefix the journal has the field names of the code: BUTTERDOCK_JOB.
         Some(Ok(journal)) => {
             let journal = journal.with_field_prefix(None).with_syslog_identifier("butterdockd".to_owned());
             tracing::subscriber::set_global_default(registry().with(level).with(journal))
@@ -79,11 +80,11 @@ pub(super) fn start_log() {
             tracing::subscriber::set_global_default(registry().with(level).with(lines))
         }
     };
-    // Fails only where there is one already.
+    // Fails only if a log was started before.
     drop(done);
 }
 
-/// Fields as they are, behind the message. The ids of the catalogue are numbers for the journal alone.
+/// The message, then the fields. The ids of the catalogue are for the journal only.
 fn fields() -> impl for<'w> FormatFields<'w> {
     format::debug_fn(|line, field, value| match field.name() {
         "MESSAGE_ID" => Ok(()),
@@ -105,7 +106,7 @@ fn standard_error() -> Option<(u64, u64)> {
     Some((facts.st_dev, facts.st_ino))
 }
 
-/// Tells the service manager, for instance `READY=1`.
+/// Sends a notification to the service manager (`sd_notify(3)`), such as `READY=1`, if there is a socket for it.
 pub(super) fn notify(words: &str) {
     if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(&socket, words)
@@ -114,7 +115,7 @@ pub(super) fn notify(words: &str) {
     }
 }
 
-/// How often the service manager wants to hear `WATCHDOG=1`, if it does: half of what it waits for.
+/// The interval for `WATCHDOG=1`, if the service manager expects it: half of its timeout.
 pub(super) fn watchdog_interval() -> Option<Duration> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
