@@ -6,11 +6,68 @@
 //! stopped. Answers are not cached. Without an answer from either, the clock counts as not synchronised.
 
 mod keeper;
-mod reading;
 mod sync_source;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use butterdock_btrfs::system::clock_is_synchronised;
+use butterdock_worker::clock::boot_time;
+use rustix::time::{ClockId, clock_gettime};
+use uuid::Uuid;
 
 #[cfg(test)]
 pub use butterdock_worker::clock::StopReason;
 pub use butterdock_worker::clock::{Elapsed, Reading, Record, Stop};
 pub use keeper::ClockKeeper;
-pub use reading::Clock;
+
+/// Where the clocks are read. Cheap to clone; tests put one of their own in.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Reading + Send + Sync>);
+
+impl Clock {
+    /// Those of this machine.
+    ///
+    /// # Errors
+    /// The kernel does not say which boot this is.
+    pub fn system() -> io::Result<Self> {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let boot_id = Uuid::try_parse(text.trim()).map_err(io::Error::other)?;
+        Ok(Self::of(move || Reading {
+            wall: clock_gettime(ClockId::Realtime).tv_sec,
+            boot: boot_time(),
+            boot_id,
+            synchronised: clock_is_synchronised().ok(),
+        }))
+    }
+
+    /// Those that this function tells of.
+    pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// What they say now.
+    pub fn read(&self) -> Reading {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.read()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_of_this_machine_run_within_one_boot() {
+        let clock = Clock::system().expect("a clock");
+        let (first, second) = (clock.read(), clock.read());
+        assert!(first.boot <= second.boot && first.boot_id == second.boot_id);
+        assert!(first.wall > 1_700_000_000, "{first:?}");
+    }
+}

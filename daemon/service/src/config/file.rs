@@ -4,8 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::backup::Backup;
-use super::drives::Drives;
-use super::import::Import;
+use super::drives::{Drives, Import};
 use super::streams::Streams;
 use super::validated::{AbsolutePath, FilesystemUuid, IoClass, VolumeName, Within};
 

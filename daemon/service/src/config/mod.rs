@@ -12,10 +12,7 @@
 mod backup;
 mod command;
 mod drives;
-#[cfg(test)]
-mod example;
 mod file;
-mod import;
 mod load;
 mod streams;
 mod validated;
@@ -24,8 +21,7 @@ use std::path::PathBuf;
 
 pub use backup::{BackupRule, Schedule};
 pub use command::Command;
-pub use drives::{DriveRules, MatchRule, OnFinish};
-pub use import::ImportRule;
+pub use drives::{DriveRules, ImportRule, MatchRule, OnFinish};
 pub use load::{Sources, load};
 pub use streams::{ByteRate, StreamRules, duration_words};
 pub use validated::{FilesystemUuid, IoClass, VolumeName};

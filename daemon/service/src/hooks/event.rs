@@ -1,9 +1,11 @@
-//! The events of drives and backups.
+//! The events of drives and backups, and the order in which they are sent.
 
-use crate::types::ErrorCode;
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use crate::text;
+use crate::types::ErrorCode;
 
 /// A label or a name is cut off here,
 const LONGEST: usize = 255;
@@ -108,6 +110,49 @@ fn fit(text: &str, longest: usize) -> String {
     text
 }
 
+/// The running backups, and the events that wait for their ends.
+///
+/// A job ends only after its drive is released, so the event `safe` of the drive comes before the end of the job. A person who
+/// watches a light expects the other order.
+#[derive(Debug, Default)]
+pub(super) struct Sequence {
+    /// By the id of the drive.
+    running: BTreeMap<String, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    job: Option<Uuid>,
+    /// The event `safe`, if it has arrived already.
+    safe: Option<Event>,
+}
+
+impl Sequence {
+    /// Takes an event, and returns the events to send now.
+    pub(super) fn take(&mut self, event: Event) -> Vec<Event> {
+        match event.kind {
+            Kind::BackupStarted => {
+                self.running.insert(event.drive.clone(), Running { job: event.job, safe: None });
+                vec![event]
+            }
+            Kind::BackupDone | Kind::BackupFailed | Kind::BackupCancelled | Kind::Full => {
+                // The end of a backup that never started does not end another one.
+                let its = self.running.get(&event.drive).is_some_and(|running| running.job == event.job);
+                let ended = its.then(|| self.running.remove(&event.drive)).flatten();
+                [event].into_iter().chain(ended.and_then(|running| running.safe)).collect()
+            }
+            Kind::Safe => match self.running.get_mut(&event.drive) {
+                Some(running) => {
+                    running.safe = Some(event);
+                    Vec::new()
+                }
+                None => vec![event],
+            },
+            Kind::Recognised | Kind::Unknown | Kind::Refused | Kind::Pulled => vec![event],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +190,22 @@ mod tests {
         for (name, _) in Event::of(Kind::Safe, "", "").environment() {
             assert!(PAGE.contains(&format!("\n.B {name}\n")), "{name}");
         }
+    }
+
+    #[test]
+    fn the_safe_event_follows_the_end_of_the_backup() {
+        let mut sequence = Sequence::default();
+        let mut of = |job: u128, kind, drive| {
+            let job = Some(Uuid::from_u128(job)).filter(|job| !job.is_nil());
+            let sent = sequence.take(Event { job, ..Event::of(kind, drive, "") });
+            sent.iter().map(|event| event.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(of(0, Kind::Safe, "a"), [Kind::Safe]);
+        assert_eq!(of(1, Kind::BackupStarted, "a"), [Kind::BackupStarted]);
+        assert_eq!(of(0, Kind::Safe, "b"), [Kind::Safe]);
+        assert_eq!(of(0, Kind::Safe, "a"), []);
+        assert_eq!(of(2, Kind::BackupCancelled, "a"), [Kind::BackupCancelled], "it never began");
+        assert_eq!(of(1, Kind::BackupDone, "a"), [Kind::BackupDone, Kind::Safe]);
+        assert_eq!(of(0, Kind::Safe, "a"), [Kind::Safe]);
     }
 }

@@ -1,7 +1,6 @@
 //! Runs a configured command for events of drives, for example to blink a light or to send a mail.
 //!
-//! * `event` is an event, with the environment of the command.
-//! * `sequence` delays the event `safe` until after the end of the backup.
+//! * `event` is an event, with the environment of the command, and the sequence that sends `safe` after the end of the backup.
 //! * `running` runs the command with a timeout, one at a time, so that a light does not get `safe` before
 //!   `backup-done`.
 //!
@@ -10,7 +9,6 @@
 
 mod event;
 mod running;
-mod sequence;
 
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -20,7 +18,7 @@ use std::time::Duration;
 pub(crate) use event::{Event, Kind};
 
 use crate::config::Command;
-use sequence::Sequence;
+use event::Sequence;
 
 /// Timeout for a command.
 const PATIENCE: Duration = Duration::from_secs(30);

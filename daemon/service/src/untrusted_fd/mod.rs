@@ -17,9 +17,192 @@
 //! thread; a program that waits for the process waits for the filesystem. No other order helps: exit(2) closes open
 //! descriptors in the same way.
 
-mod quarantined;
 mod share;
 
-pub(crate) use quarantined::{Lost, borrow};
-pub use quarantined::{QuarantinedFd, close};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use butterdock_worker::packet::take_descriptor;
+use rustix::cmsg_space;
+use rustix::io::retry_on_intr;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::time::timeout;
+
+use crate::blocking::{BlockingQueues, Closer, Unanswered};
 pub use share::FdShare;
+
+/// This many threads may examine descriptors of one user at the same time.
+const MOST: usize = 4;
+/// Timeout until the examination of a descriptor can begin.
+const TURN: Duration = Duration::from_secs(2);
+/// This many descriptors can be closed at the same time.
+const CLOSERS: usize = 64;
+
+static USERS: BlockingQueues<u32> = BlockingQueues::new("looks", MOST);
+static CLOSER: Closer = Closer::new("closer", CLOSERS);
+
+/// Closes it soon. Never waits. It counts for its user until it is closed.
+pub fn close(descriptor: OwnedFd, share: Option<FdShare>) {
+    CLOSER.close((descriptor, share));
+}
+
+/// Why an examination has no result.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// Too many of the user's descriptors are being examined, and do not answer.
+    Busy,
+    /// It does not answer.
+    Silent,
+    /// There is no thread or no descriptor left.
+    System(io::Error),
+}
+
+/// Runs a closure with a quarantined descriptor of this user, and quarantines the descriptor again.
+///
+/// # Errors
+/// See [`Lost`]; the descriptor is closed.
+pub(crate) async fn borrow<T, F>(
+    quarantined: QuarantinedFd,
+    uid: u32,
+    patience: Duration,
+    look: F,
+) -> Result<(QuarantinedFd, T), Lost>
+where
+    T: Send + 'static,
+    F: FnOnce(BorrowedFd<'_>) -> T + Send + 'static,
+{
+    let turn = USERS.of(uid).turn(TURN).await.map_err(|_busy| Lost::Busy)?;
+    let work = move || {
+        let (descriptor, share) = quarantined.open()?;
+        let found = look(descriptor.as_fd());
+        Ok((QuarantinedFd::new(descriptor, share)?, found))
+    };
+    match timeout(patience, turn.run(work)).await {
+        Ok(Ok(looked)) => looked.map_err(Lost::System),
+        Ok(Err(no_thread @ Unanswered::NoThread)) => Err(Lost::System(io::Error::other(no_thread))),
+        Ok(Err(Unanswered::Busy | Unanswered::Silent)) | Err(_) => Err(Lost::Silent),
+    }
+}
+
+/// A caller's descriptor on its way through a socket of this process's own.
+#[derive(Debug)]
+pub struct QuarantinedFd {
+    /// None once it was taken out.
+    socket: Option<OwnedFd>,
+    /// Its user's, where it is counted.
+    share: Option<FdShare>,
+}
+
+impl QuarantinedFd {
+    /// Puts it away. It is closed, whatever comes of it. Never waits. What is in the socket counts for its user, and so does
+    /// what cannot be put there, until it is closed.
+    ///
+    /// # Errors
+    /// There is no descriptor left for a socket, or it is a socket with sockets inside that is put into no other.
+    pub fn new(descriptor: OwnedFd, share: Option<FdShare>) -> io::Result<Self> {
+        match put(&descriptor) {
+            Ok(socket) => {
+                close(descriptor, None);
+                Ok(Self { socket: Some(socket.into()), share })
+            }
+            Err(error) => {
+                close(descriptor, share);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the descriptor out to examine it, which may block the calling thread.
+    ///
+    /// # Errors
+    /// There is none, or no descriptor is left.
+    pub fn open(mut self) -> io::Result<(OwnedFd, Option<FdShare>)> {
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
+        Ok((take_descriptor(&socket)?, self.share.take()))
+    }
+
+    /// The socket, for a worker that takes it out there.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl Drop for QuarantinedFd {
+    /// The last of a file may be dropped with the socket.
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            close(socket, self.share.take());
+        }
+    }
+}
+
+fn put(descriptor: impl AsFd) -> io::Result<UnixStream> {
+    let (from, to) = UnixStream::pair()?;
+    let rights = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&rights));
+    retry_on_intr(|| sendmsg(&from, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))?;
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _, pipe};
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn quarantined() -> QuarantinedFd {
+        QuarantinedFd::new(std::fs::File::open("/dev/null").expect("null").into(), None).expect("parked")
+    }
+
+    #[tokio::test]
+    async fn blocking_descriptors_are_limited_per_user() {
+        let (wake, sleeping) = mpsc::channel::<()>();
+        let sleeping = Arc::new(Mutex::new(sleeping));
+        for _ in 0..MOST {
+            let sleeping = Arc::clone(&sleeping);
+            let lost =
+                borrow(quarantined(), 7001, SHORT, move |_| sleeping.lock().expect("whole").recv().is_err()).await;
+            assert!(matches!(lost, Err(Lost::Silent)), "{lost:?}");
+        }
+        let lost = borrow(quarantined(), 7001, LONG, |_| ()).await;
+        assert!(matches!(lost, Err(Lost::Busy)), "{lost:?}");
+        assert!(borrow(quarantined(), 7002, LONG, |_| ()).await.is_ok());
+        drop(wake);
+        while borrow(quarantined(), 7001, LONG, |_| ()).await.is_err() {}
+    }
+
+    #[test]
+    fn what_comes_out_is_what_was_put_in() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let quarantined = QuarantinedFd::new(writer.into(), None).expect("parked");
+        let (writer, _) = quarantined.open().expect("a descriptor");
+        std::fs::File::from(writer).write_all(b"x").expect("written");
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read to the end");
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn what_is_dropped_is_closed() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        drop(QuarantinedFd::new(writer.into(), None).expect("parked"));
+        assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
+    }
+
+    #[test]
+    fn a_socket_with_nothing_inside_gives_nothing() {
+        let (socket, other) = UnixStream::pair().expect("a pair");
+        assert!(take_descriptor(&socket).is_err());
+        drop(other);
+        assert!(take_descriptor(&socket).is_err());
+    }
+}
