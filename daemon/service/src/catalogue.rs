@@ -1,4 +1,4 @@
-//! The events that people search the journal for, with their ids for the field `MESSAGE_ID`.
+//! The events of the journal, with their ids for the field `MESSAGE_ID`.
 //!
 //! `data/butterdock.catalog` has the explanation that `journalctl -x` prints. An id never changes and is never reused.
 
@@ -17,41 +17,41 @@ events! {
     CONFIGURATION_WRONG = "c39dc02849c74a2d9232fd7ff2182f52",
     /// A job has started.
     JOB_STARTED = "ffe850fe8b934eb995f219f79a362b63",
-    /// A job that is no backup is done.
+    /// A job that is no backup succeeded.
     JOB_SUCCEEDED = "dad8d0d73c1d4c7aae52061f5eebd074",
-    /// A job was ended on purpose.
+    /// A job was cancelled.
     JOB_CANCELLED = "7072b5e1300641168c965ea2286bdd69",
     /// A job that is no backup failed.
     JOB_FAILED = "b9ac948f57cc488291d1208ec4a6fc7f",
-    /// A backup is on its drive.
+    /// A backup succeeded.
     BACKUP_DONE = "e4f1a9d59187469c965a2cbd11de3940",
     /// A backup failed, not because of its source or a lack of space.
     BACKUP_FAILED = "3a54e73579b6411a8fae77df79683ae5",
-    /// A backup's source is not what was meant.
+    /// The source of a backup is not the recorded one.
     SOURCE_REFUSED = "e2a7be64e15c4da1a7b4b057122e191b",
     /// A job failed because of a lack of space.
     NO_SPACE = "d2e7ae76ed5c40b0b783f756ddae6a06",
-    /// An enrolled drive came.
+    /// An enrolled drive was plugged in.
     DRIVE_RECOGNISED = "ac6271d3f0314f0586a62f6c3f7ce116",
-    /// A drive came that is not enrolled.
+    /// A drive that is not enrolled was plugged in.
     DRIVE_UNKNOWN = "c94e1efda22c43ee938b12efa5545077",
-    /// A drive is not used, by policy: clones, missing members.
+    /// The policy refuses a drive: clones, missing members.
     DRIVE_REFUSED = "c097024acaf64ee887c77b862ff660dc",
-    /// Something done with a drive failed.
+    /// An operation on a drive failed.
     DRIVE_UNUSABLE = "ca6b2d20db5a4ea6aedcec40d5c773a1",
     /// A drive was enrolled.
     DRIVE_ENROLLED = "ce92988543ca4d1b87246ca3996e3f9b",
-    /// A drive was forgotten.
+    /// A drive was unenrolled.
     DRIVE_FORGOTTEN = "2e02c1d52a0c48cfb38354124fc142c6",
     /// A drive can be unplugged.
     DRIVE_SAFE = "292f933bd87042c1806e7d56dd360c53",
-    /// The clock is not believed, and old snapshots are not deleted.
+    /// The clock is not trusted, and old snapshots are not deleted.
     PRUNING_STOPPED = "c42a88fdc8f543659eee8927220a942f",
-    /// The clock is believed again.
+    /// The clock is trusted again.
     PRUNING_RESUMED = "77e16b2e6f0049ea8a40a39389ef9c21",
     /// Snapshots are dated in the future.
     SNAPSHOTS_FROM_FUTURE = "fe722d8daf794cee84446a8b7b92f241",
-    /// A drive went without a word.
+    /// A drive was unplugged before it was safe.
     DRIVE_PULLED = "6abd2b9bcc5d466bbf50b36ca1716c0c",
 }
 
@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn catalogue_entries_match_the_events() {
-        let told: Vec<&str> = CATALOGUE.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+        let listed: Vec<&str> = CATALOGUE.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
         let known: Vec<&str> = ALL.iter().map(|(_, id)| *id).collect();
-        let (told_once, known_once): (BTreeSet<_>, BTreeSet<_>) = (told.iter().collect(), known.iter().collect());
-        assert_eq!(told_once, known_once);
-        assert_eq!((told.len(), known.len()), (told_once.len(), known_once.len()), "an id is there twice");
+        let (listed_once, known_once): (BTreeSet<_>, BTreeSet<_>) = (listed.iter().collect(), known.iter().collect());
+        assert_eq!(listed_once, known_once);
+        assert_eq!((listed.len(), known.len()), (listed_once.len(), known_once.len()), "a duplicate id");
         for (name, id) in ALL {
             assert!(uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.simple().to_string() == *id), "{name}");
         }
@@ -85,7 +85,7 @@ mod tests {
                 ["Subject", "Defined-By", "Documentation"]
             );
             assert!(keys.iter().all(|(_, value)| !value.is_empty()) && body.trim().len() > 40, "{entry}");
-            // The journal puts in what the fields say; others are not logged.
+            // The journal replaces the names of these fields by their values; others are not logged.
             let fields: Vec<_> = body.split('@').skip(1).step_by(2).collect();
             assert!(fields.iter().all(|field| ["BUTTERDOCK_JOB", "BUTTERDOCK_DRIVE"].contains(field)), "{fields:?}");
         }

@@ -15,42 +15,42 @@ use std::path::{Component, Path};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
-/// As many links as the kernel follows in one path.
+/// Limit of links in one path, as in the kernel.
 const MOST_LINKS: usize = 40;
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o022;
 
-/// What a path leads to.
+/// The end of a path.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// Open as a place, not to be read.
+    /// Opened with `O_PATH`.
     at: OwnedFd,
-    /// Only root can change what this path leads to.
+    /// Whether only root can change where the path leads.
     pub is_fixed: bool,
 }
 
 /// Why a path was not followed to its end.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// A symbolic link on it can be exchanged by others than root.
+    /// Users other than root can exchange a symbolic link on it.
     Link,
     /// The kernel refused.
     Io(io::Error),
 }
 
-/// Follows an absolute path. It blocks as long as what is on it does.
+/// Follows an absolute path. It blocks as long as the filesystems on the path do.
 pub(crate) fn find(path: &Path) -> Result<Found, Error> {
     find_trusting(path, 0)
 }
 
-/// The same, where `owner` is trusted as root is.
+/// The same, but trusts `owner` like root.
 pub(crate) fn find_trusting(path: &Path, owner: u32) -> Result<Found, Error> {
     let (mut at, mut is_fixed, mut links) = (root()?, true, 0_usize);
     let mut rest: Vec<OsString> = Vec::new();
     add(&mut rest, path);
     while let Some(part) = rest.pop() {
         let holder = fstat(&at)?;
-        // As a directory first: a place that is mounted when it is looked into is mounted by that.
+        // First as a directory: that triggers an automount.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (next, is_directory) = match openat(&at, &part, flags | OFlags::DIRECTORY, Mode::empty()) {
             Err(Errno::NOTDIR | Errno::LOOP) => (openat(&at, &part, flags, Mode::empty())?, false),
@@ -83,13 +83,13 @@ pub(crate) fn find_trusting(path: &Path, owner: u32) -> Result<Found, Error> {
     Ok(Found { at, is_fixed })
 }
 
-/// Whether root alone may write to a directory.
+/// Whether only root may write to a directory.
 pub(crate) fn is_roots_alone(directory: &Stat) -> bool {
     directory.st_uid == 0 && directory.st_mode & OTHERS_WRITE == 0
 }
 
 impl Found {
-    /// Opens the directory that was found, to be read.
+    /// Opens the directory for reading.
     pub(crate) fn directory(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(openat(&self.at, ".", flags, Mode::empty())?)
@@ -115,7 +115,7 @@ fn root() -> Result<OwnedFd, Error> {
     Ok(openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Puts the parts of a path before those that are left, in the order in which they are taken: from the end.
+/// Pushes the parts of a path in reverse order, so that the first part is popped next.
 fn add(rest: &mut Vec<OsString>, path: &Path) {
     let parts = path.components().filter_map(|part| match part {
         Component::Normal(part) => Some(part.to_owned()),
@@ -164,7 +164,7 @@ mod tests {
         }
         fs::set_permissions(&path, Permissions::from_mode(0o775)).expect("set");
         assert!(matches!(find_trusting(&path.join("absolute"), owner), Err(Error::Link)));
-        let found = find_trusting(&path.join("real/below"), owner).expect("a directory may be anybody's");
+        let found = find_trusting(&path.join("real/below"), owner).expect("a directory may belong to any user");
         assert!(!found.is_fixed);
         fs::set_permissions(&path, Permissions::from_mode(0o1777)).expect("set");
         assert!(find_trusting(&path.join("absolute"), owner).expect("sticky").is_fixed);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_a_link_in_a_users_directory_leads_nowhere() {
+    fn privileged_a_link_in_a_users_directory_is_not_followed() {
         let (_folder, path, owner) = folder();
         assert_eq!(owner, 0, "this test gives files to a user and needs root: run it with sudo");
         symlink("/etc", path.join("real/link")).expect("linked");

@@ -20,7 +20,7 @@ const CLOSERS: usize = 64;
 
 static CLOSER: Closer = Closer::new("closes", CLOSERS);
 
-/// A directory of a volume or drive, open. Dropping it never waits.
+/// An open directory of a volume or drive. Dropping it never waits.
 #[derive(Debug)]
 pub(crate) struct DirHandle(Option<OwnedFd>);
 
@@ -32,10 +32,10 @@ impl DirHandle {
         timeout(CLOSING, CLOSER.close_and_report(descriptor)).await.is_ok()
     }
 
-    /// The same directory once more.
+    /// A second handle of the same directory.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// The process has no free descriptor.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self(Some(self.as_fd().try_clone_to_owned()?)))
     }

@@ -24,28 +24,28 @@ use nix::fcntl::OFlag;
 pub(crate) enum Loaded<T> {
     /// It was never written.
     Missing,
-    /// It says this.
+    /// The record.
     Read(T),
-    /// It cannot be understood, and was moved just now.
+    /// It cannot be parsed, and was moved aside now.
     Unreadable {
         /// Why.
         error: io::Error,
-        /// Where it is now.
+        /// Its new path.
         aside: PathBuf,
     },
-    /// It was moved earlier, and nothing was written in its place.
+    /// It was moved aside earlier, and no new record was written.
     SetAside,
 }
 
-/// Writes a record in place of the one of before. The folder is made where it is missing.
+/// Replaces a record. Creates its folder if missing.
 ///
 /// # Errors
-/// The disk is full, read-only or gone. The record of before stays; where only the last step failed, the new one is there.
+/// The disk is full, read-only or gone. The old record stays, unless only the last step failed: then the new one exists.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(&Kernel, path, bytes)
 }
 
-/// Reads a record of at most `largest` bytes; none where there is no such file.
+/// Reads a record of at most `largest` bytes; none if the file does not exist.
 ///
 /// # Errors
 /// It is larger, is no regular file, or cannot be read.
@@ -91,7 +91,7 @@ pub(crate) fn load<T>(path: &Path, largest: u64, parse: impl FnOnce(&[u8]) -> io
 /// Removes a record, durably.
 ///
 /// # Errors
-/// There is none, or it cannot be removed.
+/// It does not exist, or cannot be removed.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     path.parent().map_or(Ok(()), |folder| Kernel.sync_folder(folder))
@@ -113,10 +113,10 @@ pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// How the name of a temporary file ends; it begins with a dot.
+/// The end of the name of a temporary file, which begins with a dot.
 const TEMPORARY: &[u8] = b".tmp";
 
-/// The calls by which a record is written.
+/// The system calls that write a record; tests record them.
 trait Calls {
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
@@ -141,7 +141,7 @@ fn write_with(calls: &impl Calls, path: &Path, bytes: &[u8]) -> io::Result<()> {
     named.and_then(|()| calls.sync_folder(folder))
 }
 
-/// A folder that is new is durable when the one above it is synced.
+/// A new folder is durable after its parent is synced.
 fn make_folders(calls: &impl Calls, folder: &Path) -> io::Result<()> {
     let Some(above) = folder.parent().filter(|_| !folder.is_dir()) else { return Ok(()) };
     make_folders(calls, above)?;
@@ -154,7 +154,7 @@ struct Kernel;
 
 impl Calls for Kernel {
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        // What the state holds is root's alone.
+        // Only root may read the state.
         match DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             made => made,
@@ -182,7 +182,7 @@ impl Calls for Kernel {
         File::open(folder)?.sync_all()
     }
 
-    /// One that stays is in no record's way: the next write of the record overwrites it.
+    /// A file that stays is overwritten by the next write of the record.
     fn discard(&self, temporary: &Path) {
         if let Err(error) = fs::remove_file(temporary)
             && error.kind() != ErrorKind::NotFound
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// The calls of the kernel, written down; from one of them on nothing happens any more, as after a kill.
+    /// The calls of the kernel, recorded; from one of them on all fail, as after a kill.
     struct Recorded {
         calls: RefCell<Vec<String>>,
         killed_at: usize,
@@ -209,7 +209,7 @@ mod tests {
             Self { calls: RefCell::default(), killed_at }
         }
 
-        /// One more call, on what has this name.
+        /// Records a call on this path.
         fn call(&self, what: &str, path: &Path) -> io::Result<()> {
             let mut calls = self.calls.borrow_mut();
             let name = path.file_name().expect("a name").to_str().expect("text");
@@ -302,7 +302,7 @@ mod tests {
         fs::write(&path, [0xff]).expect("written");
         let loaded = load(&path, 10, text).expect("set aside");
         assert!(matches!(loaded, Loaded::Unreadable { aside, .. } if fs::read(&aside).expect("kept") == [0xff]));
-        // A restart before anything is written does not make it a missing one.
+        // A restart before a new record is written does not make it a missing one.
         assert!(matches!(load(&path, 10, text), Ok(Loaded::SetAside)));
         write(&path, b"new").expect("written");
         assert!(matches!(load(&path, 10, text), Ok(Loaded::Read(record)) if record == "new"));

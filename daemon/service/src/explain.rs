@@ -5,15 +5,15 @@ use crate::config::{BackupRule, Config, IoClass, VolumeRule, WorkerRule};
 use crate::text;
 use crate::volumes;
 
-/// The configuration in words, with what hinders receiving into a volume, or a backup, now. A volume that is not mounted is told, and no
-/// mistake: drives come and go. Blocks as long as a volume does.
+/// The configuration in words, with the reasons why a volume or a backup cannot be used now. A volume that is not mounted is no
+/// mistake, because drives are plugged in and out. Blocks as long as a volume does.
 #[must_use]
 pub fn explain(config: &Config) -> String {
     let folder = |rule: &BackupRule| backups::check_folder(&rule.source, &rule.snapshots);
     words(config, |rule| volumes::open(rule).map(drop), folder)
 }
 
-/// The configuration in words; what is in the way of a volume and of a backup, `volume` and `backup` say.
+/// The configuration in words; `volume` and `backup` check one of them.
 fn words(
     config: &Config,
     volume: impl Fn(&VolumeRule) -> Result<(), volumes::Unusable>,

@@ -1,11 +1,11 @@
 //! The tasks and threads that live as long as the service.
 //!
-//! None of them may end before the service does, and none may hang: without the one that follows udev, say, the service would
-//! be blind and not know it. So the first end of one is the end of the service ([`Supervisor::ended`]), after which the service
-//! manager starts it again, and the watchdog asks each of them ([`Supervisor::all_answer`]).
+//! None of them may end before the service, and none may hang: without the task that follows udev, for example, the service would
+//! miss all drives. So the first end of one ends the service ([`Supervisor::ended`]), and the service manager restarts it. The
+//! watchdog asks each of them ([`Supervisor::all_answer`]).
 //!
-//! A task answers between two turns of its loop, and while it waits for what comes next or for a disk; not while it waits for
-//! another task. What may take longer than the watchdog waits is done in tasks of its own.
+//! A task answers between two rounds of its loop, and while it waits for the next message or for a disk; not while it waits for
+//! another task. Work that may take longer than the watchdog interval runs in a task of its own.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -16,7 +16,7 @@ use anyhow::{Error, anyhow};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-/// Has the tasks. Dropped, they end.
+/// The tasks. They end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     tasks: Mutex<JoinSet<Error>>,
@@ -24,24 +24,24 @@ pub(crate) struct Supervisor {
     answers: Mutex<Vec<watch::Receiver<u64>>>,
 }
 
-/// By which a task shows that it does not hang.
+/// The means by which a task shows that it does not hang.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     asked: watch::Receiver<u64>,
     answered: watch::Sender<u64>,
 }
 
-/// A thread keeps it as long as it runs.
+/// A thread keeps it until its end.
 #[derive(Debug)]
 pub(crate) struct Alive(#[expect(dead_code, reason = "its drop is what matters")] oneshot::Sender<Infallible>);
 
 impl Supervisor {
-    /// Nothing is to be watched yet.
+    /// Without tasks.
     pub(crate) fn new() -> Self {
         Self { tasks: Mutex::default(), questions: watch::Sender::new(0), answers: Mutex::default() }
     }
 
-    /// Starts a task, which is called so in the journal. It ends with the reason why it cannot go on.
+    /// Starts a task with this name in the journal. Its result is the reason for its end.
     pub(crate) fn start<F>(&self, name: &'static str, task: impl FnOnce(Pulse) -> F)
     where
         F: Future<Output = Error> + Send + 'static,
@@ -52,7 +52,7 @@ impl Supervisor {
         lock(&self.tasks).spawn(async move { task.await.context(format!("the task that {name} has ended")) });
     }
 
-    /// For a thread, which is called so in the journal.
+    /// Watches a thread with this name in the journal.
     pub(crate) fn thread(&self, name: &'static str) -> Alive {
         let (alive, gone) = oneshot::channel();
         lock(&self.tasks).spawn(async move {
@@ -64,17 +64,17 @@ impl Supervisor {
         Alive(alive)
     }
 
-    /// Waits for the first end of a task or a thread; which, and why.
+    /// Waits for the first end of a task or a thread; the error names it and the reason.
     pub(crate) async fn ended(&self) -> Error {
         let ended = poll_fn(|context| match lock(&self.tasks).poll_join_next(context) {
             Poll::Ready(Some(ended)) => Poll::Ready(ended),
-            // There is none yet.
+            // No task has ended.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         });
         ended.await.unwrap_or_else(|error| anyhow!(error).context("a task of the service has a defect"))
     }
 
-    /// Returns when each task has answered; false when one cannot, because it has ended.
+    /// Returns true when each task has answered, and false if one has ended.
     pub(crate) async fn all_answer(&self) -> bool {
         let question = self.questions.borrow().wrapping_add(1);
         self.questions.send_replace(question);
@@ -93,7 +93,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pulse {
-    /// Waits for the next question, and answers it. It loses nothing when it is dropped before.
+    /// Waits for the next question and answers it. Cancel-safe.
     pub(crate) async fn answer(&mut self) {
         if self.asked.changed().await.is_err() {
             // The service ends, and this task with it.
@@ -102,7 +102,7 @@ impl Pulse {
         self.answered.send_replace(*self.asked.borrow_and_update());
     }
 
-    /// Does something that may take long, and answers meanwhile.
+    /// Does work that may take long, and answers meanwhile.
     pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_ends_is_told() {
+    async fn the_end_of_a_thread_is_reported() {
         let supervisor = Supervisor::new();
         let alive = supervisor.thread("starts workers");
         std::thread::spawn(move || drop(alive)).join().expect("it ends");

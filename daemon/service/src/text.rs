@@ -1,6 +1,6 @@
 //! Untrusted text, escaped for one line.
 
-/// The text with everything escaped that would end the line or steer a terminal.
+/// The text with all control characters escaped, so that it can neither end the line nor control a terminal.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_end_the_line_is_escaped() {
+    fn control_characters_are_escaped() {
         assert_eq!(one_line("a\nERROR: b\x1b[2J\n"), "a\\nERROR: b\\u{1b}[2J");
     }
 }

@@ -13,10 +13,10 @@ use crate::blocking::local;
 use crate::catalogue;
 use crate::durable::{self, Loaded};
 
-/// A record has some three hundred bytes.
+/// A record has about 300 bytes.
 const LARGEST: u64 = 4096;
 
-/// The record of the clocks. Cheap to clone. Calls that say so block as long as the disk of the state directory does.
+/// The record of the clocks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ClockKeeper {
     clock: Clock,
@@ -25,20 +25,20 @@ pub struct ClockKeeper {
     record: Arc<Mutex<Record>>,
 }
 
-/// What a backup has to know of time.
+/// The time, for a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Observed {
-    /// What the clocks said.
+    /// The readings of the clocks.
     pub reading: Reading,
-    /// How much has passed since the record began.
+    /// The time since the record began.
     pub elapsed: Elapsed,
-    /// Why nothing may be deleted.
+    /// Why nothing may be deleted, if so.
     pub stop: Option<Stop>,
 }
 
 impl ClockKeeper {
-    /// Reads the record in `state`, compares it with what the clocks say now, and writes that down. A record that cannot be
-    /// read is set aside, and nothing is deleted until the clock is believed again. It blocks.
+    /// Reads the record in `state`, compares it with the clocks, and writes the result. An unreadable record is moved aside, and
+    /// nothing is deleted until the clock is trusted again. It blocks as long as the disk of the state directory does.
     ///
     /// # Errors
     /// The state directory cannot be read or written.
@@ -52,7 +52,7 @@ impl ClockKeeper {
                 tracing::error!("cannot read the record of the clocks ({error}); the file is now {}", aside.display());
                 Record::after_unreadable(&now, Uuid::new_v4())
             }
-            // The service was killed before it wrote the next one.
+            // The service was killed after it moved the record aside, and before it wrote the next one.
             Loaded::SetAside => Record::after_unreadable(&now, Uuid::new_v4()),
         };
         let keeper = Self { clock, source: SyncSource::default(), file, record: Arc::new(Mutex::new(record)) };
@@ -61,20 +61,20 @@ impl ClockKeeper {
         Ok(keeper)
     }
 
-    /// From now on this program, which the log calls so, is asked whether the clock is synchronised where the kernel refuses to
-    /// say. Before, such a clock is not synchronised.
+    /// Sets the program that says whether the clock is synchronised if the kernel refuses to say. Without one, such a clock counts
+    /// as not synchronised. `name` is for the log.
     pub fn ask_also(&self, name: &'static str, ask: impl Fn() -> Asked + Send + Sync + 'static) {
         self.source.set(name, ask);
     }
 
-    /// Asks that program, where the kernel refuses to say. It takes up to 2 seconds, and blocks no thread. The answer is for
-    /// the next look at the clocks.
+    /// Asks that program, if the kernel refuses to say. It takes up to 2 seconds, and blocks no thread. The answer is for the next
+    /// reading of the clocks.
     pub(crate) async fn ask(&self) -> Option<SyncAnswer> {
         self.source.ask(&self.clock).await
     }
 
-    /// Reads the clocks, and writes down what they say. It blocks; where it cannot be written, what is answered holds all the
-    /// same, and the journal says so.
+    /// Reads the clocks and writes the record. It blocks as long as the disk of the state directory does. If the record cannot be
+    /// written, the result is still valid, and the journal has the error.
     pub(crate) fn observe(&self, answer: Option<SyncAnswer>) -> Observed {
         self.change(answer, Record::after).unwrap_or_else(|(observed, error)| {
             tracing::warn!("cannot write the record of the clocks: {error}; check the disk of the state directory");
@@ -82,10 +82,10 @@ impl ClockKeeper {
         })
     }
 
-    /// Root says that the clock is right.
+    /// Trusts the clock, because root confirms that it is right.
     ///
     /// # Errors
-    /// It cannot be written down. Until the service is restarted the clock is believed all the same.
+    /// The record cannot be written. The clock is trusted until the service restarts.
     pub async fn trust(&self) -> io::Result<()> {
         let keeper = self.clone();
         local(move || keeper.trust_now()).await.unwrap_or_else(|lost| Err(io::Error::other(lost)))
@@ -95,8 +95,8 @@ impl ClockKeeper {
         self.change(None, Record::trusted).map(drop).map_err(|(_, error)| error)
     }
 
-    /// Why nothing may be deleted now. Nothing is written down. It takes up to 2 seconds where the kernel refuses to say whether
-    /// the clock is synchronised, and blocks no thread.
+    /// Why nothing may be deleted now, if so. Writes nothing. It takes up to 2 seconds if the kernel refuses to say whether the
+    /// clock is synchronised, and blocks no thread.
     pub(crate) async fn stop(&self) -> Option<Stop> {
         let stop = self.stop_with(None)?;
         match self.ask().await {
@@ -105,14 +105,14 @@ impl ClockKeeper {
         }
     }
 
-    /// Asks that program, where the kernel refuses to say, and writes down what the clocks say.
+    /// Asks that program, if the kernel refuses to say, and writes the record.
     pub async fn look_now(&self) {
         if let Some(answer) = self.ask().await {
             self.look(Some(answer)).await;
         }
     }
 
-    /// Observes at each tick, until there are no more.
+    /// Writes the record at each tick, until the ticks end.
     pub(crate) async fn follow(self, mut tick: impl AsyncFnMut() -> Option<()>) {
         while tick().await.is_some() {
             if self.look(self.ask().await).await.is_none() {
@@ -121,7 +121,7 @@ impl ClockKeeper {
         }
     }
 
-    /// Observes on a thread that may block. None where that thread was lost.
+    /// Writes the record on a thread that may block. None if that thread was lost.
     async fn look(&self, answer: Option<SyncAnswer>) -> Option<Observed> {
         let keeper = self.clone();
         local(move || keeper.observe(answer)).await.ok()
@@ -131,7 +131,7 @@ impl ClockKeeper {
         self.lock().after(&with_answer(self.clock.read(), answer)).stop()
     }
 
-    /// The lock is held while the disk is written, so that what is on it is the newest.
+    /// Locked while it writes, so that the newest record is on disk.
     fn change(
         &self,
         answer: Option<SyncAnswer>,
@@ -165,7 +165,7 @@ fn parse(bytes: &[u8]) -> io::Result<Record> {
     if record.is_known() { Ok(record) } else { Err(io::Error::other("another version of butterdock wrote it")) }
 }
 
-/// Says once that pruning stops, and once that it resumes.
+/// Logs once that pruning stops, and once that it resumes.
 fn log(before: Option<Stop>, now: Option<Stop>) {
     match (before, now) {
         (None, Some(stop)) => tracing::warn!(MESSAGE_ID = catalogue::PRUNING_STOPPED, "{stop}"),
@@ -218,7 +218,7 @@ mod tests {
         let (played, clock) = Played::new();
         assert_eq!(ClockKeeper::open(state.path(), clock.clone()).expect("opened").stop_with(None), None);
         played.wall.fetch_add(40 * 24 * 3600, Ordering::Relaxed);
-        // Nothing was said to the first one, as when it is killed.
+        // The first one ended without a word, as if it was killed.
         let second = ClockKeeper::open(state.path(), clock.clone()).expect("opened");
         let stop = second.observe(None).stop.expect("stopped");
         assert_eq!(stop.reason, StopReason::Ahead { seconds: 40 * 24 * 3600 });
@@ -266,7 +266,7 @@ mod tests {
         assert!(keeper.trust_now().is_err());
     }
 
-    /// What systemd answers, which the test sets: 0 no, 1 yes, 2 nothing.
+    /// The answer of systemd, which the test sets: 0 no, 1 yes, 2 nothing.
     fn answering(keeper: &ClockKeeper) -> Arc<AtomicU64> {
         let word = Arc::new(AtomicU64::new(0));
         let said = Arc::clone(&word);
@@ -292,7 +292,7 @@ mod tests {
         }
         word.store(1, Ordering::Relaxed);
         assert_eq!(keeper.stop().await, None, "it is reported before the next backup");
-        assert!(keeper.stop_with(None).is_some(), "that alone writes nothing down");
+        assert!(keeper.stop_with(None).is_some(), "that alone writes nothing");
         assert_eq!(keeper.observe(keeper.ask().await).stop, None);
         assert_eq!(ClockKeeper::open(state.path(), clock).expect("opened").stop_with(None), None);
     }
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_asks_systemd_and_believes_the_clock_again() {
+    async fn look_now_asks_systemd_and_trusts_the_clock_again() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
         drop(ClockKeeper::open(state.path(), clock.clone()).expect("opened"));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_clocks_are_written_down_at_each_tick() {
+    async fn the_record_is_written_at_each_tick() {
         let state = tempfile::tempdir().expect("a folder");
         let (played, clock) = Played::new();
         let keeper = ClockKeeper::open(state.path(), clock).expect("opened");

@@ -22,15 +22,15 @@ pub use butterdock_worker::clock::StopReason;
 pub use butterdock_worker::clock::{Elapsed, Reading, Record, Stop};
 pub use keeper::ClockKeeper;
 
-/// Where the clocks are read. Cheap to clone; tests put one of their own in.
+/// The clocks: the only place where the service reads wall time. Cheap to clone; tests inject their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Reading + Send + Sync>);
 
 impl Clock {
-    /// Those of this machine.
+    /// The clocks of this machine.
     ///
     /// # Errors
-    /// The kernel does not say which boot this is.
+    /// The kernel does not give the id of the boot.
     pub fn system() -> io::Result<Self> {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let boot_id = Uuid::try_parse(text.trim()).map_err(io::Error::other)?;
@@ -42,12 +42,12 @@ impl Clock {
         }))
     }
 
-    /// Those that this function tells of.
+    /// Clocks that this function reads.
     pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    /// What they say now.
+    /// The current readings.
     pub fn read(&self) -> Reading {
         (self.0)()
     }

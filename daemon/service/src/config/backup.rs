@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::validated::AbsolutePath;
 use crate::backups::{LONGEST_NAME, MOST_PINS, RetentionRule, default_folder};
 
-/// A backup, as it is written.
+/// `[[backup]]`, as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Backup {
@@ -28,25 +28,25 @@ pub(super) struct Backup {
 /// A subvolume that is backed up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupRule {
-    /// What people call it, and how its snapshots' names begin; no other backup has it.
+    /// Its unique name, with which the names of its snapshots begin.
     pub name: BackupName,
     /// The subvolume; absolute.
     pub source: PathBuf,
-    /// The folder for its snapshots, on the same filesystem; made where it is missing.
+    /// The folder for its snapshots, on the same filesystem; created if missing.
     pub snapshots: PathBuf,
     /// Ids or labels of enrolled drives.
     pub drives: Vec<String>,
-    /// Where on a drive the snapshots appear: relative to its root, made where it is missing.
+    /// The folder on a drive in which the snapshots appear: relative to its top, created if missing.
     pub folder: PathBuf,
-    /// How many snapshots are kept.
+    /// The retention rule.
     pub keep: RetentionRule,
-    /// Nothing younger is deleted.
+    /// Younger snapshots are not deleted.
     pub protect: Duration,
-    /// When it begins.
+    /// When it starts.
     pub schedule: Schedule,
 }
 
-/// When a backup is made.
+/// When a backup starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
@@ -57,12 +57,12 @@ pub enum Schedule {
     Manual,
 }
 
-/// A backup's name: it begins the names of snapshots, so it is one part of a path and shows.
+/// The name of a backup: the names of its snapshots begin with it, so it is one visible part of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct BackupName(String);
 
-/// Ids or labels of drives: as many as an order can name pins for.
+/// Ids or labels of drives, up to the limit of pins in an order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 struct Drives(Vec<String>);
@@ -72,12 +72,12 @@ struct Drives(Vec<String>);
 #[serde(try_from = "String")]
 pub(super) struct Folder(pub(super) PathBuf);
 
-/// A time such as `36h`, `7d` or `2w`.
+/// A duration such as `36h`, `7d` or `2w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Span(Duration);
 
-/// `keep = { … }`: what is not named is not kept, unless nothing is named at all.
+/// `keep = { … }`: a missing key is 0; without any key the default rule applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeepRule {
@@ -90,7 +90,7 @@ struct KeepRule {
 }
 
 impl Backup {
-    /// With everything that was not said.
+    /// The rule, with its defaults.
     pub(super) fn rule(self) -> BackupRule {
         let Self { name, source: AbsolutePath(source), snapshots, drives, folder, keep, protect, schedule } = self;
         let name = name.into_inner();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_needs_a_name_a_source_and_drives_alone() {
+    fn a_backup_needs_only_a_name_a_source_and_drives() {
         let rule = rule("name = \"home\"\nsource = \"/home\"\ndrives = [\"blue\"]\n").expect("good");
         assert_eq!(rule.snapshots, PathBuf::from("/home/.butterdock"));
         assert_eq!(rule.folder, PathBuf::from("butterdock/home"));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keep_does_not_name_is_not_kept() {
+    fn a_missing_key_of_keep_is_zero() {
         let text = "name = \"a\"\nsource = \"/a\"\ndrives = []\nkeep = { daily = 7 }\nprotect = \"2w\"\n";
         let rule = rule(text).expect("good");
         assert_eq!(rule.keep, RetentionRule { last: 0, hourly: 0, daily: 7, weekly: 0, monthly: 0, yearly: 0 });
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_could_lead_elsewhere_are_refused() {
+    fn unsafe_names_and_folders_are_refused() {
         let with = |more: &str| rule(&format!("name = \"a\"\nsource = \"/a\"\ndrives = []\n{more}\n"));
         for more in ["folder = \"../x\"", "folder = \"/x\"", "folder = \"\"", "protect = \"7\"", "keep = { dayly = 1 }"]
         {

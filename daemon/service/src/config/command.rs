@@ -9,30 +9,30 @@ use serde::Deserialize;
 
 use crate::configured;
 
-/// More words than a command needs.
+/// Limit of words.
 const MOST_WORDS: usize = 64;
-/// More bytes than all its words have together.
+/// Limit of bytes in all words together.
 const LONGEST: usize = 4096;
 
-/// A program by its absolute path, and what it is given: no shell ever reads it.
+/// A program by its absolute path, and its arguments: no shell interprets them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct Command {
-    /// What is run.
+    /// The program.
     pub program: PathBuf,
-    /// As they are written.
+    /// Passed unchanged.
     pub arguments: Vec<String>,
 }
 
 impl Command {
-    /// Why it is not run, as a sentence: a user who can write the program could run code as root.
+    /// Why the service may not run it, as a sentence: a user who can write the program could run code as root.
     pub fn hindrance(&self) -> Option<String> {
         self.hindrance_unless_of(0)
     }
 
     fn hindrance_unless_of(&self, owner: u32) -> Option<String> {
         let program = self.program.display();
-        match looked_at(&self.program, owner) {
+        match examined(&self.program, owner) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Some(format!("there is no {program}; install it, or correct on_event"))
@@ -68,9 +68,9 @@ impl TryFrom<Vec<String>> for Command {
     }
 }
 
-/// The program, and all folders and links that lead to it: whoever may write one of them can put another program there, also
-/// between this look and its start.
-fn looked_at(program: &Path, owner: u32) -> io::Result<Option<String>> {
+/// Checks the program and all folders and links on its path: a user who can write to one of them can put another program there,
+/// also between this check and its start.
+fn examined(program: &Path, owner: u32) -> io::Result<Option<String>> {
     let is_fixed = match configured::find_trusting(program, owner) {
         Ok(found) => found.is_fixed,
         Err(configured::Error::Link) => false,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_replace_is_not_run() {
+    fn a_program_that_others_can_replace_is_not_run() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("light");
         let command = command(&[file.to_str().expect("text")]).expect("a command");

@@ -10,34 +10,34 @@ use super::backup::Folder;
 use super::command::Command;
 use super::validated::AbsolutePath;
 
-/// What the service does with drives.
+/// The rules for drives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DriveRules {
     /// Which drives are shown in addition to USB and removable drives.
     pub matches: Vec<MatchRule>,
-    /// What is done when the last backup of a plug has ended.
+    /// The action after the last backup of a plug.
     pub on_finish: OnFinish,
     /// The program that runs for each event.
     pub on_event: Option<Command>,
-    /// What unlocks drives without asking; a drive is there once.
+    /// Keys that unlock drives without a prompt; up to one for each drive.
     pub keys: Vec<KeyRule>,
 }
 
-/// A device that has all of what is said, as patterns; at least one is said.
+/// A device that matches all given patterns; at least one is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Match")]
 pub struct MatchRule {
     /// The path in sysfs: `/devices/pci0000:00/…/block/sda`.
     pub devpath: Option<String>,
-    /// The maker's number.
+    /// The serial number.
     pub serial: Option<String>,
-    /// Where it is attached, as `ID_PATH` has it.
+    /// The port, as in udev's `ID_PATH`.
     pub id_path: Option<String>,
     /// The file under a loop device. Only such a rule matches loop devices.
     pub loop_file: Option<String>,
 }
 
-/// What is done with a drive when its work has ended.
+/// The action after the backups of a drive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFinish {
@@ -46,20 +46,20 @@ pub enum OnFinish {
     /// It is unmounted and locked.
     #[default]
     Unmount,
-    /// It is switched off as well, where its hardware can.
+    /// It is also switched off, if its hardware can.
     PowerOff,
 }
 
 /// A key for one enrolled drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRule {
-    /// Its enrolment's id.
+    /// The id of its enrolment.
     pub drive: Uuid,
-    /// The key; root's alone.
+    /// The key, readable only by root.
     pub file: PathBuf,
 }
 
-/// `[drives]` as it is written.
+/// `[drives]`, as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drives {
@@ -71,7 +71,7 @@ pub(super) struct Drives {
 }
 
 impl Drives {
-    /// Lays it over what was read before.
+    /// Replaces the keys that were read before.
     pub(super) fn apply(self, rules: &mut DriveRules) {
         let Self { matches, on_finish, on_event, key_file } = self;
         super::load::set(&mut rules.matches, matches);
@@ -82,7 +82,7 @@ impl Drives {
 }
 
 impl DriveRules {
-    /// A line for each thing that it says.
+    /// The rules in words, for `check-config`.
     pub(crate) fn words(&self) -> Vec<String> {
         let Self { matches, on_finish, on_event, keys } = self;
         let mut all = vec![
@@ -136,7 +136,7 @@ impl TryFrom<Match> for MatchRule {
     }
 }
 
-/// A command; none where the list is empty, so that an administrator can also take one away.
+/// A command; an empty list removes the maker's command.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 struct OnEvent(Option<Command>);
@@ -149,7 +149,7 @@ impl TryFrom<Vec<String>> for OnEvent {
     }
 }
 
-/// The keys, a drive once.
+/// The keys, up to one for each drive.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Vec<Key>")]
 struct Keys(Vec<KeyRule>);
@@ -176,7 +176,7 @@ impl TryFrom<Vec<Key>> for Keys {
     }
 }
 
-/// An import, as it is written.
+/// `[[import]]`, as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Import {
@@ -187,9 +187,9 @@ pub(super) struct Import {
 /// Stream files on a drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRule {
-    /// The id or label of an enrolled drive; of a drive that has no btrfs, the uuid of its filesystem.
+    /// The id or label of an enrolled drive; the uuid of the filesystem of a drive without btrfs.
     pub drive: String,
-    /// The folder, relative to the drive's top; empty for the top itself.
+    /// The folder, relative to the top of the drive; empty for the top.
     pub folder: PathBuf,
 }
 
@@ -235,13 +235,13 @@ mod tests {
         assert_eq!((rules.matches.len(), rules.on_finish), (2, OnFinish::PowerOff));
         assert_eq!(rules.keys, [KeyRule { drive: id, file: PathBuf::from("/etc/butterdock/key") }]);
         let words = rules.words().join("\n");
-        for told in [
+        for expected in [
             "whose loop is like /srv/*.img",
             "serial is like S* and whose id_path",
             "switched off if",
             "run /nonexistent/light \"on\", but",
         ] {
-            assert!(words.contains(told), "{told}: {words}");
+            assert!(words.contains(expected), "{expected}: {words}");
         }
     }
 

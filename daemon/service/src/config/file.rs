@@ -64,17 +64,17 @@ pub(super) struct Volume {
     pub(super) uuid: Option<FilesystemUuid>,
 }
 
-/// What is wrong with a file, and where.
+/// A mistake in a file, and its position.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     /// Counted from 1.
     pub(super) line: usize,
-    /// Counted from 1, in letters.
+    /// Counted from 1, in characters.
     pub(super) column: usize,
     pub(super) what: String,
 }
 
-/// Reads the text of a file.
+/// Parses the text of a file.
 pub(super) fn parse(text: &str) -> Result<File, Mistake> {
     let file: File = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -86,7 +86,7 @@ pub(super) fn parse(text: &str) -> Result<File, Mistake> {
     Ok(file)
 }
 
-/// No two volumes have the same name or path: one writer a volume would be two on one directory.
+/// Refuses two volumes with the same name or path: two jobs could then write to one directory.
 fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
     for (index, volume) in volumes.iter().enumerate() {
         let before = volumes.get(..index).unwrap_or_default();
@@ -102,7 +102,7 @@ fn twice(text: &str, volumes: &[Volume]) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// No two backups have the same name: their snapshots would be one row.
+/// Refuses two backups with the same name: their snapshots would have the same names.
 fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
     for (index, backup) in backups.iter().enumerate() {
         let mut before = backups.iter().take(index);
@@ -114,7 +114,7 @@ fn one_name(text: &str, backups: &[Backup]) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// A drive has one folder.
+/// Refuses two imports of one drive.
 fn one_drive(text: &str, imports: &[Import]) -> Result<(), Mistake> {
     for (index, import) in imports.iter().enumerate() {
         let mut before = imports.iter().take(index);
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused_where_it_stands() {
+    fn an_unknown_key_is_refused_with_its_position() {
         let (line, column, what) = refusal("max_jobs = 1\n\n[worker]\n  nicee = 3\n");
         assert_eq!((line, column), (4, 3));
         assert!(what.contains("unknown field `nicee`"), "{what}");
     }
 
     #[test]
-    fn a_value_out_of_bounds_is_refused_where_it_stands() {
+    fn a_value_out_of_bounds_is_refused_with_its_position() {
         let (line, column, what) = refusal("[worker]\nnice = 20\n");
         assert_eq!((line, column), (2, 8));
         assert_eq!(what, "20 is out of range: -20 to 19");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_that_is_none_is_refused_where_it_stands() {
+    fn an_invalid_uuid_is_refused_with_its_position() {
         let (line, column, what) = refusal("[[volume]]\nname = \"a\"\npath = \"/a\"\nuuid = \"0f1e\"\n");
         assert_eq!((line, column), (4, 8));
         assert!(what.contains("blkid"), "{what}");

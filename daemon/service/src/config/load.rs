@@ -14,19 +14,19 @@ use super::{Config, VolumeRule, WorkerRule};
 /// The maker's file, then the administrator's.
 const FILES: [&str; 2] = ["/usr/lib/butterdock/butterdock.toml", "/etc/butterdock/butterdock.toml"];
 
-/// Where the configuration is read.
+/// The files of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sources {
-    /// The two files of the system; neither has to be there.
+    /// The two files of the system, both optional.
     System,
-    /// This file alone, which has to be there.
+    /// Only this file, which must exist.
     One(PathBuf),
 }
 
 /// Reads the configuration.
 ///
 /// # Errors
-/// A file that cannot be read, or that says what it may not; with its name, line and column.
+/// A file cannot be read, or has a mistake; with its name, line and column.
 pub fn load(sources: &Sources) -> Result<Config> {
     match sources {
         Sources::System => overlay(FILES.iter().map(Path::new), true),
@@ -52,7 +52,7 @@ fn overlay<'a>(paths: impl Iterator<Item = &'a Path>, optional: bool) -> Result<
     Ok(config)
 }
 
-/// Every field is named, so that a new key cannot be forgotten here.
+/// Names every field, so that the compiler requires a new key here.
 fn apply(config: &mut Config, file: File) {
     let File { max_jobs, history, queue, streams, worker, paths, drives, volume, backup, import } = file;
     let Queue { max, max_per_user } = queue;
@@ -84,7 +84,7 @@ fn apply_worker(rule: &mut WorkerRule, worker: &Worker) {
     set(&mut rule.writer_threads, writer_threads.map(|writer_threads| Some(writer_threads.get())));
 }
 
-/// Takes the new value, where there is one.
+/// Sets the new value, if there is one.
 pub(super) fn set<T>(value: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *value = new;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::config::IoClass;
 
-    fn laid(texts: &[&str]) -> Result<Config> {
+    fn loaded(texts: &[&str]) -> Result<Config> {
         let folder = tempfile::tempdir().expect("a folder");
         let paths: Vec<PathBuf> = (0..texts.len()).map(|index| folder.path().join(index.to_string())).collect();
         for (path, text) in paths.iter().zip(texts) {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_named_has_to_be_there() {
+    fn a_named_file_must_exist() {
         let refusal = load(&Sources::One(PathBuf::from("/nonexistent/a"))).expect_err("refused");
         assert!(refusal.to_string().contains("/nonexistent/a"));
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn the_second_file_wins_key_by_key() {
         let maker = "max_jobs = 3\n[worker]\nnice = 5\nio_class = \"idle\"\n[[volume]]\nname = \"a\"\npath = \"/a\"\n";
-        let config = laid(&[maker, "[worker]\nnice = 7\n"]).expect("loaded");
+        let config = loaded(&[maker, "[worker]\nnice = 7\n"]).expect("loaded");
         assert_eq!((config.max_jobs, config.worker.nice, config.worker.io_class), (3, 7, IoClass::Idle));
         assert_eq!(config.volumes.len(), 1);
     }
@@ -130,14 +130,14 @@ mod tests {
     #[test]
     fn volumes_of_the_second_file_replace_the_first() {
         let maker = "[[volume]]\nname = \"a\"\npath = \"/a\"\n";
-        let config = laid(&[maker, "[[volume]]\nname = \"b\"\npath = \"/b\"\n"]).expect("loaded");
+        let config = loaded(&[maker, "[[volume]]\nname = \"b\"\npath = \"/b\"\n"]).expect("loaded");
         assert_eq!(config.volumes.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(laid(&[maker, "volume = []\n"]).expect("loaded").volumes.is_empty());
+        assert!(loaded(&[maker, "volume = []\n"]).expect("loaded").volumes.is_empty());
     }
 
     #[test]
     fn a_mistake_has_file_line_and_column() {
-        let refusal = laid(&["", "max_jobs = 1\nmax_job = 2\n"]).expect_err("refused").to_string();
+        let refusal = loaded(&["", "max_jobs = 1\nmax_job = 2\n"]).expect_err("refused").to_string();
         assert!(refusal.contains("/1:2:1: unknown field `max_job`"), "{refusal}");
     }
 
@@ -147,14 +147,14 @@ mod tests {
     /// The example with every key set.
     fn example() -> String {
         let set = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
-        // Tables come after keys of none, so the volume is not in the way of what follows it.
+        // Top-level keys come before the tables.
         EXAMPLE.lines().map(set).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
     fn the_example_shows_the_defaults() {
-        assert_eq!(laid(&[EXAMPLE]).expect("loaded"), Config::default());
-        let config = laid(&[&example()]).expect("loaded");
+        assert_eq!(loaded(&[EXAMPLE]).expect("loaded"), Config::default());
+        let config = loaded(&[&example()]).expect("loaded");
         assert_eq!(config.volumes.len(), 1);
         let worker = WorkerRule { writer_threads: None, ..config.worker };
         assert_eq!((config.backups.len(), config.imports.len()), (1, 1));
@@ -169,13 +169,13 @@ mod tests {
         let keys = keys.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
         let mut keys: Vec<_> = keys.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
         let page = PAGE.split(".SH KEYS").nth(1).and_then(|rest| rest.split(".SH ").next()).expect("KEYS");
-        let mut told: Vec<_> = page.split(".TP\n.B ").skip(1).filter_map(|rest| rest.lines().next()).collect();
+        let mut documented: Vec<_> = page.split(".TP\n.B ").skip(1).filter_map(|rest| rest.lines().next()).collect();
         keys.sort_unstable();
-        told.sort_unstable();
-        assert_eq!(told, keys);
+        documented.sort_unstable();
+        assert_eq!(documented, keys);
     }
 
-    /// Each table: an unknown key in it, and where the example has it.
+    /// Each table: an unknown key in it, and its path in the example.
     const TABLES: [(&str, &[&str]); 9] = [
         ("zzz = 1", &[]),
         ("[queue]\nzzz = 1", &["queue"]),
@@ -188,10 +188,10 @@ mod tests {
         ("[[backup]]\nkeep = { zzz = 1 }", &["backup", "keep"]),
     ];
 
-    /// Those whose default is an empty list, and which the example therefore has in words.
+    /// Tables in lists that are empty by default, which the example describes in words.
     const IN_WORDS: [&str; 2] = ["[drives]\nmatch = [ { zzz = 1 } ]", "[drives]\nkey_file = [ { zzz = 1 } ]"];
 
-    /// The keys that the parser would have taken in place of one that it does not know.
+    /// The keys that the parser names when it refuses an unknown one.
     fn known(text: &str) -> BTreeSet<String> {
         let what = file::parse(text).expect_err("zzz is unknown").what;
         let (unknown, known) = what.split_once(", expected ").unwrap_or_else(|| panic!("{what}"));
@@ -199,7 +199,7 @@ mod tests {
         known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     }
 
-    /// The keys of a table of the example, with every line that is a setting set.
+    /// The keys of a table of the example, with every setting uncommented.
     fn documented(path: &[&str]) -> BTreeSet<String> {
         let set = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
         let text = EXAMPLE.lines().map(set).collect::<Vec<_>>().join("\n");

@@ -26,56 +26,56 @@ pub use load::{Sources, load};
 pub use streams::{ByteRate, StreamRules, duration_words};
 pub use validated::{FilesystemUuid, IoClass, VolumeName};
 
-/// What the service goes by. Every value is within its bounds.
+/// The configuration of the service. Every value is within its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The volumes that may be received into, in the order of the file; names and paths are there once.
+    /// The volumes that may be received into, in the order of the file; names and paths are unique.
     pub volumes: Vec<VolumeRule>,
-    /// What is backed up, in the order of the file; names are there once.
+    /// The backups, in the order of the file; names are unique.
     pub backups: Vec<BackupRule>,
-    /// Where stream files are, in the order of the file; a drive is there once.
+    /// The folders of stream files, in the order of the file; up to one for each drive.
     pub imports: Vec<ImportRule>,
-    /// How many jobs of one class run at the same time.
+    /// Limit of jobs of one class that run at the same time.
     pub max_jobs: usize,
-    /// How many jobs of one class may be unfinished at the same time.
+    /// Limit of unfinished jobs of one class.
     pub max_queued: usize,
-    /// How many of them may have been started by the same user.
+    /// Limit of unfinished jobs of one class that one user started.
     pub max_queued_per_user: usize,
-    /// What is asked of streams that callers hand in.
+    /// Limits for streams that callers pass.
     pub streams: StreamRules,
-    /// How many ended jobs are remembered on disk.
+    /// Limit of ended jobs in the history on disk.
     pub history: usize,
-    /// How a worker runs.
+    /// The priorities of workers.
     pub worker: WorkerRule,
-    /// Where what must survive a restart is kept.
+    /// The directory for state that must survive a restart.
     pub state: PathBuf,
-    /// Where what ends with the machine is kept: drives are mounted in it.
+    /// The directory for state that ends with the boot: drives are mounted in it.
     pub run: PathBuf,
-    /// What is done with drives.
+    /// The rules for drives.
     pub drives: DriveRules,
 }
 
 /// A volume that may be received into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeRule {
-    /// What callers call it.
+    /// Its name for callers.
     pub name: VolumeName,
-    /// The directory that subvolumes appear in; absolute.
+    /// The directory in which subvolumes appear; absolute.
     pub path: PathBuf,
-    /// The filesystem that has to be there; any btrfs where nothing is said.
+    /// The required filesystem (default: any btrfs).
     pub uuid: Option<FilesystemUuid>,
 }
 
 /// The priorities of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerRule {
-    /// As `nice(2)` has it: -20 to 19.
+    /// The niceness of `nice(2)`: -20 to 19.
     pub nice: i8,
     /// The class of `ioprio_set(2)`.
     pub io_class: IoClass,
     /// The priority in that class: 0 to 7, 0 is first.
     pub io_priority: u8,
-    /// How many threads write data; one for each core where nothing is said.
+    /// The number of threads that write data (default: one for each core).
     pub writer_threads: Option<u16>,
 }
 

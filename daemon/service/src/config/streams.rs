@@ -1,4 +1,4 @@
-//! `[streams]`: limits for streams that callers hand in.
+//! `[streams]`: limits for streams that callers pass.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use serde::Deserialize;
 
 use super::load::set;
 
-/// The least rate and the time limit of streams that callers hand in.
+/// The minimum rate and the time limit of streams that callers pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRules {
-    /// What a stream has to bring on average while it is waited for.
+    /// The minimum average rate while the worker waits for the stream.
     pub least_rate: ByteRate,
-    /// The wait over which that average is taken.
+    /// The waiting time over which the average is taken.
     pub rate_window: Duration,
-    /// How long a stream of a user other than root may take, from when its job begins.
+    /// The time limit of a stream of a user other than root, from the start of its job.
     pub time_limit: Duration,
 }
 
-/// Bytes a second.
+/// Bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ByteRate(pub u64);
 
-/// `[streams]`, as it is written.
+/// `[streams]`, as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Streams {
@@ -48,8 +48,8 @@ const UNITS: [(&str, u64, &str); 5] =
     [("w", 7 * DAY, "weeks"), ("d", DAY, "days"), ("h", 3600, "hours"), ("m", 60, "minutes"), ("s", 1, "seconds")];
 
 impl Default for StreamRules {
-    /// A sender that reads a slow disk may pause for minutes, and a weak uplink may need days; a pipe that stalls, or brings a
-    /// byte now and then, ends after a quarter of an hour.
+    /// A sender that reads a slow disk may pause for minutes, and a slow uplink may need days; a pipe that stalls, or brings only
+    /// single bytes, ends after a quarter of an hour.
     fn default() -> Self {
         Self {
             least_rate: ByteRate(1024),
@@ -74,7 +74,7 @@ impl StreamRules {
 }
 
 impl Streams {
-    /// Every field is named, so that a new key cannot be forgotten here.
+    /// Names every field, so that the compiler requires a new key here.
     pub(super) fn apply(self, rules: &mut StreamRules) {
         let Self { least_rate, rate_window, time_limit } = self;
         set(&mut rules.least_rate, least_rate);
@@ -83,7 +83,7 @@ impl Streams {
     }
 }
 
-/// A time for a person, in the longest unit that has a whole number of it: `15 minutes`.
+/// A duration in words, in the longest unit without a fraction: `15 minutes`.
 pub fn duration_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let whole = UNITS.iter().find(|(_, unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
@@ -187,9 +187,9 @@ mod tests {
 
     #[test]
     fn times_and_rates_are_printed_in_whole_units() {
-        let told = [1, 60, 61, 900, 3600, 86_400, 604_800].map(|seconds| duration_words(Duration::from_secs(seconds)));
-        assert_eq!(told, ["1 second", "1 minute", "61 seconds", "15 minutes", "1 hour", "1 day", "1 week"]);
-        let told = [0, 1, 1024, 1500, 3 << 20].map(|rate| ByteRate(rate).to_string());
-        assert_eq!(told, ["0 B/s", "1 B/s", "1 KiB/s", "1500 B/s", "3 MiB/s"]);
+        let words = [1, 60, 61, 900, 3600, 86_400, 604_800].map(|seconds| duration_words(Duration::from_secs(seconds)));
+        assert_eq!(words, ["1 second", "1 minute", "61 seconds", "15 minutes", "1 hour", "1 day", "1 week"]);
+        let words = [0, 1, 1024, 1500, 3 << 20].map(|rate| ByteRate(rate).to_string());
+        assert_eq!(words, ["0 B/s", "1 B/s", "1 KiB/s", "1500 B/s", "3 MiB/s"]);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Component, PathBuf};
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// A volume's name: 1 to 64 letters, none of them a control character or a slash.
+/// The name of a volume: 1 to 64 characters, without control characters and slashes.
 ///
 /// People type it and other programs show it, so it has no blanks at its ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
@@ -43,7 +43,7 @@ impl fmt::Display for VolumeName {
     }
 }
 
-/// An absolute path without `..`: it means the same whatever directory the service runs in.
+/// An absolute path without `..`: it does not depend on the working directory of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "PathBuf")]
 pub(super) struct AbsolutePath(pub PathBuf);
@@ -65,13 +65,13 @@ impl TryFrom<PathBuf> for AbsolutePath {
     }
 }
 
-/// The UUID of a filesystem, as `blkid` and `btrfs filesystem show` write it.
+/// The UUID of a filesystem, as `blkid` and `btrfs filesystem show` print it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct FilesystemUuid(Uuid);
 
 impl FilesystemUuid {
-    /// Whether the kernel means this filesystem by `fsid`.
+    /// Whether it is the `fsid` of the kernel.
     pub fn is(self, fsid: [u8; 16]) -> bool {
         self.0.into_bytes() == fsid
     }
@@ -94,7 +94,7 @@ impl TryFrom<String> for FilesystemUuid {
 pub(super) struct Within<const LOW: i16, const HIGH: i16>(i16);
 
 impl<const LOW: i16, const HIGH: i16> Within<LOW, HIGH> {
-    /// The number, in the type that the program counts it in. The bounds are such that it fits.
+    /// The number in another type, in which the bounds fit.
     pub(super) fn get<N: TryFrom<i16> + Default>(self) -> N {
         N::try_from(self.0).unwrap_or_default()
     }
@@ -109,7 +109,7 @@ impl<const LOW: i16, const HIGH: i16> TryFrom<i64> for Within<LOW, HIGH> {
     }
 }
 
-/// The classes of `ioprio_set(2)` that a worker may have. Real time is none of them: a backup never goes before all else.
+/// The classes of `ioprio_set(2)` for a worker. Real time is not allowed: a backup must not delay all other work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IoClass {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_depends_on_where_one_stands_is_refused() {
+    fn a_relative_path_is_refused() {
         let path = |text: &str| AbsolutePath::try_from(PathBuf::from(text));
         assert!(path("srv/tank").is_err());
         assert!(path("/srv/../etc").is_err());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_out_of_bounds_tells_the_bounds() {
+    fn the_error_for_a_number_names_the_bounds() {
         let refusal = Within::<-20, 19>::try_from(20).expect_err("refused");
         assert_eq!(refusal, "20 is out of range: -20 to 19");
         assert_eq!(Within::<-20, 19>::try_from(-20).expect("within").get::<i8>(), -20);

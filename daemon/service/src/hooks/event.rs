@@ -7,42 +7,42 @@ use uuid::Uuid;
 use crate::text;
 use crate::types::ErrorCode;
 
-/// A label or a name is cut off here,
+/// The longest label or name, in bytes.
 const LONGEST: usize = 255;
-/// and a sentence here.
+/// The longest sentence, in bytes.
 const LONGEST_SENTENCE: usize = 2000;
 
-/// Something that a light, a beeper or a mail wants to know.
+/// An event, for a light, a beeper or a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The drive's id.
+    /// The id of the drive.
     pub drive: String,
-    /// What people call the drive. It comes from the drive, and may be anything.
+    /// The label of the drive, which is untrusted text.
     pub label: String,
-    /// Of a backup.
+    /// Only for a backup.
     pub job: Option<Uuid>,
-    /// Of a backup: its configured name.
+    /// Only for a backup: its configured name.
     pub backup: String,
-    /// Of a backup that did not succeed.
+    /// Only for a backup that did not succeed.
     pub error: Option<ErrorCode>,
     /// The public reason; empty without one.
     pub message: String,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// An enrolled drive is there.
+    /// An enrolled drive was plugged in.
     Recognised,
-    /// A drive is there that is not enrolled.
+    /// A drive that is not enrolled was plugged in.
     Unknown,
-    /// A drive is there that is not used: a copy, or a part.
+    /// A drive was plugged in that the service refuses: a copy, or one of several members.
     Refused,
     /// A backup has started.
     BackupStarted,
-    /// It is on the drive.
+    /// The backup succeeded.
     BackupDone,
     /// The backup failed, not because of a lack of space.
     BackupFailed,
@@ -52,12 +52,12 @@ pub(crate) enum Kind {
     Full,
     /// The drive can be unplugged.
     Safe,
-    /// It was unplugged before.
+    /// The drive was unplugged before it was safe.
     Pulled,
 }
 
 impl Event {
-    /// Of a drive.
+    /// An event of a drive.
     pub(crate) fn of(kind: Kind, drive: &str, label: &str) -> Self {
         Self {
             kind,
@@ -70,8 +70,7 @@ impl Event {
         }
     }
 
-    /// The environment of the command: all names are always there, and nothing in a value ends a line, steers a terminal or
-    /// is without bounds.
+    /// The environment of the command, always with all names. Values have a limited length and no control characters.
     pub(super) fn environment(&self) -> [(&'static str, String); 7] {
         let Self { kind, drive, label, job, backup, error, message } = self;
         [
@@ -87,7 +86,7 @@ impl Event {
 }
 
 impl Kind {
-    /// As the command gets it.
+    /// The word for the command.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Recognised => "recognised",
@@ -158,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_neither_forges_a_line_nor_ends_the_environment() {
+    fn a_label_cannot_forge_a_line_or_a_variable() {
         let event = Event::of(Kind::Unknown, "x", "a\nBUTTERDOCK_EVENT=safe\0\u{1b}[2J");
         for (_, value) in event.environment() {
             assert!(!value.chars().any(char::is_control), "{value:?}");
@@ -184,8 +183,8 @@ mod tests {
         ];
         let events = PAGE.split("The events are:").nth(1).expect("the events");
         for word in all.map(Kind::word) {
-            let told = format!("\n.B {}\n", word.replace('-', "\\-"));
-            assert!(events.contains(&told), "{word}");
+            let entry = format!("\n.B {}\n", word.replace('-', "\\-"));
+            assert!(events.contains(&entry), "{word}");
         }
         for (name, _) in Event::of(Kind::Safe, "", "").environment() {
             assert!(PAGE.contains(&format!("\n.B {name}\n")), "{name}");

@@ -22,7 +22,7 @@ use event::Sequence;
 
 /// Timeout for a command.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// So many events may wait for theirs.
+/// Limit of events that wait for their command.
 const WAITING: usize = 64;
 
 /// Sends events. Cheap to clone.
@@ -41,7 +41,7 @@ struct State {
     sequence: Sequence,
 }
 
-/// A command that is to be run.
+/// A command to run.
 #[derive(Debug)]
 struct Waiting {
     command: Command,
@@ -49,10 +49,10 @@ struct Waiting {
 }
 
 impl Hooks {
-    /// Starts the thread that runs them; it ends with this, and has `alive` until then.
+    /// Starts the thread that runs the commands until this is dropped. It keeps `alive` until its end.
     ///
     /// # Errors
-    /// The kernel gives no thread.
+    /// The system has no thread left.
     pub(crate) fn start(command: Option<Command>, alive: impl Send + 'static) -> io::Result<Self> {
         let (queue, turns) = sync_channel::<Waiting>(WAITING);
         std::thread::Builder::new().name("hooks".to_owned()).spawn(move || {
@@ -67,15 +67,15 @@ impl Hooks {
         Ok(Self(Arc::new(Shared { state, queue })))
     }
 
-    /// From now on it is this command.
+    /// Sets the command.
     pub(crate) fn configured(&self, command: Option<Command>) {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).command = command;
     }
 
-    /// Tells of an event. Never waits.
+    /// Sends an event. Never waits.
     pub(crate) fn tell(&self, event: Event) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Also where there is no command: one may be configured while a backup runs.
+        // Also without a command: one may be configured while a backup runs.
         let events = state.sequence.take(event);
         let Some(command) = &state.command else { return };
         for event in events {

@@ -13,10 +13,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use super::event::Event;
 use crate::config::Command;
 
-/// Where the command finds others.
+/// The `PATH` of the command.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs it, and ends whatever is left of it: with it, or when its time is over. Answers why it did not do its work.
+/// Runs a command, and kills its process group at its end or after the timeout.
+///
+/// # Errors
+/// Why it did not succeed.
 pub(super) fn run(command: &Command, event: &Event, patience: Duration) -> Result<(), String> {
     if let Some(hindrance) = command.hindrance() {
         return Err(hindrance);
@@ -39,8 +42,7 @@ fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), S
         .spawn()
         .map_err(failed)?;
     let in_time = ends_within(&child, patience);
-    // The child has not been waited for, so the number of its group is still its own.
-    // It fails where all of the group have ended.
+    // The child was not waited for, so its process group still exists. It fails if the whole group has ended.
     best_effort(kill_process_group(Pid::from_child(&child), Signal::KILL));
     let status = child.wait().map_err(failed)?;
     match in_time {
@@ -53,12 +55,12 @@ fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), S
     }
 }
 
-/// Waits until it ends, without taking its end out of the kernel's list.
+/// Waits for its end, without reaping it.
 fn ends_within(child: &Child, patience: Duration) -> io::Result<bool> {
     let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
     let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
-    // No signal has a handler in this thread, so nothing interrupts it.
+    // This thread has no signal handlers, so no signal interrupts the call.
     Ok(poll(&mut polled, patience)? != 0)
 }
 
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_the_environment_that_is_documented_and_nothing_else() {
+    fn a_command_has_only_the_documented_environment() {
         let patience = Duration::from_secs(100);
         let all = "test \"$BUTTERDOCK_EVENT $BUTTERDOCK_DRIVE $BUTTERDOCK_LABEL\" = 'safe id Blue'";
         assert_eq!(sh(all, patience), Ok(()));
@@ -99,7 +101,7 @@ mod tests {
         assert!(why.contains("was killed"), "{why}");
         assert!(begun.elapsed() < Duration::from_secs(500));
         let pid = std::fs::read_to_string(&pid).expect("written");
-        // The process that adopts orphans may take its time.
+        // The process that adopts orphans reaps it later.
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
         while !(state().is_empty() || state().contains(") Z ")) {
             assert!(begun.elapsed() < Duration::from_secs(500), "{}", state());

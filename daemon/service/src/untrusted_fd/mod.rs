@@ -34,11 +34,11 @@ use tokio::time::timeout;
 use crate::blocking::{BlockingQueues, Closer, Unanswered};
 pub use share::FdShare;
 
-/// This many threads may examine descriptors of one user at the same time.
+/// Limit of threads that examine descriptors of one user.
 const MOST: usize = 4;
 /// Timeout until the examination of a descriptor can begin.
 const TURN: Duration = Duration::from_secs(2);
-/// This many descriptors can be closed at the same time.
+/// Limit of threads that close descriptors.
 const CLOSERS: usize = 64;
 
 static USERS: BlockingQueues<u32> = BlockingQueues::new("looks", MOST);
@@ -87,21 +87,21 @@ where
     }
 }
 
-/// A caller's descriptor on its way through a socket of this process's own.
+/// The descriptor of a caller, queued inside a socket of this process.
 #[derive(Debug)]
 pub struct QuarantinedFd {
-    /// None once it was taken out.
+    /// None after it was taken out.
     socket: Option<OwnedFd>,
-    /// Its user's, where it is counted.
+    /// The share of its user, if it counts.
     share: Option<FdShare>,
 }
 
 impl QuarantinedFd {
-    /// Puts it away. It is closed, whatever comes of it. Never waits. What is in the socket counts for its user, and so does
-    /// what cannot be put there, until it is closed.
+    /// Queues a descriptor inside a socket, and closes it in this process in any case. Never waits. It counts for its user until it
+    /// is closed.
     ///
     /// # Errors
-    /// There is no descriptor left for a socket, or it is a socket with sockets inside that is put into no other.
+    /// The process has no free descriptor for a socket, or the kernel refuses to queue this one (a socket that has descriptors queued).
     pub fn new(descriptor: OwnedFd, share: Option<FdShare>) -> io::Result<Self> {
         match put(&descriptor) {
             Ok(socket) => {
@@ -118,20 +118,20 @@ impl QuarantinedFd {
     /// Takes the descriptor out to examine it, which may block the calling thread.
     ///
     /// # Errors
-    /// There is none, or no descriptor is left.
+    /// It was taken out already, or the process has no free descriptor.
     pub fn open(mut self) -> io::Result<(OwnedFd, Option<FdShare>)> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
         Ok((take_descriptor(&socket)?, self.share.take()))
     }
 
-    /// The socket, for a worker that takes it out there.
+    /// The socket, for a worker that takes the descriptor out.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 }
 
 impl Drop for QuarantinedFd {
-    /// The last of a file may be dropped with the socket.
+    /// Dropping the socket may drop the last reference to a file, which can block.
     fn drop(&mut self) {
         if let Some(socket) = self.socket.take() {
             close(socket, self.share.take());
@@ -160,7 +160,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn quarantined() -> QuarantinedFd {
-        QuarantinedFd::new(std::fs::File::open("/dev/null").expect("null").into(), None).expect("parked")
+        QuarantinedFd::new(std::fs::File::open("/dev/null").expect("null").into(), None).expect("quarantined")
     }
 
     #[tokio::test]
@@ -181,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_is_what_was_put_in() {
+    fn a_quarantined_descriptor_comes_out_again() {
         let (mut reader, writer) = pipe().expect("a pipe");
-        let quarantined = QuarantinedFd::new(writer.into(), None).expect("parked");
+        let quarantined = QuarantinedFd::new(writer.into(), None).expect("quarantined");
         let (writer, _) = quarantined.open().expect("a descriptor");
         std::fs::File::from(writer).write_all(b"x").expect("written");
         let mut text = String::new();
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_is_closed() {
+    fn dropping_a_quarantined_descriptor_closes_it() {
         let (mut reader, writer) = pipe().expect("a pipe");
-        drop(QuarantinedFd::new(writer.into(), None).expect("parked"));
+        drop(QuarantinedFd::new(writer.into(), None).expect("quarantined"));
         assert_eq!(reader.read(&mut [0]).expect("the end"), 0);
     }
 
     #[test]
-    fn a_socket_with_nothing_inside_gives_nothing() {
+    fn an_empty_socket_has_no_descriptor() {
         let (socket, other) = UnixStream::pair().expect("a pair");
         assert!(take_descriptor(&socket).is_err());
         drop(other);

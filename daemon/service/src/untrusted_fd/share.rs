@@ -6,14 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// One descriptor of a user's, until it is dropped. Root's are not counted.
+/// One descriptor of a user, until it is dropped. Descriptors of root do not count.
 #[derive(Debug)]
 pub struct FdShare {
     uid: u32,
 }
 
 impl FdShare {
-    /// None where the user, or all users together, have as many as they may.
+    /// None if the user, or all users together, have reached the limit.
     pub fn take(uid: u32) -> Option<Self> {
         if uid == 0 {
             return Some(Self { uid });
@@ -41,20 +41,20 @@ impl Drop for FdShare {
     }
 }
 
-/// So many for one user and for all of them, where the service may have so many. Each may need a second one while it is
-/// worked on, and root, jobs and drives need theirs.
+/// The limits for one user and for all users, from the limit of the process. Each descriptor may need a second one while it is
+/// used, and root, jobs and drives need some too.
 fn most(limit: usize) -> (usize, usize) {
     let share = |part: usize, most: usize| limit.checked_div(part).unwrap_or(0).clamp(1, most);
     (share(8, 512), share(4, 4096))
 }
 
-/// It may have been changed from outside (prlimit(2)).
+/// Read each time, because another process may change it (prlimit(2)).
 fn open_files() -> usize {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// Users who hold none are not in it.
+/// Only users who hold some.
 static HELD: Mutex<BTreeMap<u32, usize>> = Mutex::new(BTreeMap::new());
 
 fn lock() -> MutexGuard<'static, BTreeMap<u32, usize>> {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_user_holds_a_part_and_root_is_not_counted() {
+    fn each_user_is_limited_and_root_is_not() {
         let (each, _) = most(open_files());
         let held: Vec<_> = std::iter::from_fn(|| FdShare::take(7101)).take(100_000).collect();
         assert_eq!(held.len(), each);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_thousand_descriptors_most_are_left_to_the_service() {
+    fn users_get_a_quarter_of_the_descriptors() {
         assert_eq!(most(1024), (128, 256));
         assert_eq!(most(0), (1, 1));
         assert_eq!(most(524_288), (512, 4096));
