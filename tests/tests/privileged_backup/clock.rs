@@ -6,25 +6,16 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::rig::Ended;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, events, with};
+use crate::fixture::{Fixture, START, at, events, with};
 
-/// The 22nd of November 2026.
-const START: i64 = 1_795_378_500;
 const DAY: i64 = 24 * 3600;
 
-/// Boot time now, in seconds.
-fn boot_time() -> Result<u64> {
-    let text = fs::read_to_string("/proc/uptime")?;
-    Ok(text.split('.').next().context("seconds")?.parse()?)
-}
-
-/// Backs up what is new, at a time that the order tells.
+/// Backs up a change, at the time in the order.
 fn back_up(fixture: &Fixture, wall: i64, task: &Value, time: &Value) -> Result<Ended> {
     fs::write(fixture.live("file"), wall.to_string())?;
     let mut order = with(task.clone());
     order["backup"]["time"] = time.clone();
-    order["backup"]["time"]["given"] = json!({"wall": wall, "boot": boot_time()?});
-    fixture.begin(&order)?.finish()?.success()
+    fixture.begin(&at(order, wall)?)?.finish()?.success()
 }
 
 /// The dates in the names on the drive, each as `20261122`.
@@ -102,8 +93,7 @@ fn a_full_drive_is_not_pruned_while_the_clock_is_in_doubt() -> Result<()> {
         fs::write(fixture.live("large"), &noise)?;
         let mut order = with(task.clone());
         order["backup"]["time"] = time.clone();
-        order["backup"]["time"]["given"] = json!({"wall": wall, "boot": boot_time()?});
-        fixture.begin(&order)?.finish()
+        fixture.begin(&at(order, wall)?)?.finish()
     };
     let stopped = json!({"stopped": true});
     fill(START, &stopped)?.success()?;

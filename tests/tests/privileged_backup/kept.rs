@@ -1,15 +1,13 @@
 //! What is deleted, and what never is.
 
 use std::fs;
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::rig::Ended;
 use butterdock_tests::snapshot;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, events, incremental, with};
+use crate::fixture::{Fixture, START, at, events, incremental, with};
 
 fn keeping_one(pins: &Value) -> Value {
     let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
@@ -27,19 +25,18 @@ fn both_sides_are_pruned_but_for_pinned_and_foreign_snapshots() -> Result<()> {
     let fixture = Fixture::new()?;
     snapshot::freeze(&fixture.live(""), &fixture.folder().join("home.20200101T000000Z"))?;
     snapshot::freeze(&fixture.live(""), &fixture.folder().join("by-hand"))?;
-    let first = fixture.run(&keeping_one(&json!([])))?;
+    let first = fixture.run(&at(keeping_one(&json!([])), START)?)?;
     let first = mark(&first);
     for number in 0..3 {
-        // Names have seconds.
-        sleep(Duration::from_millis(1100));
+        let wall = START + 60 * (number + 1);
         fs::write(fixture.live("file"), format!("{number}"))?;
-        let ended = fixture.run(&keeping_one(&json!([first])))?;
+        let ended = fixture.run(&at(keeping_one(&json!([first])), wall)?)?;
         ensure!(incremental(&ended)?, "{:?}", ended.reports);
         // Beside the source another drive may need anything: it is thinned apart.
         let (before, theirs) = fixture.names()?;
         ensure!(before.contains(theirs.last().context("the newest")?), "{before:?} {theirs:?}");
         ensure!(events(&ended, "pruned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
-        let mut thin = keeping_one(&json!([first, mark(&ended)]));
+        let mut thin = at(keeping_one(&json!([first, mark(&ended)])), wall)?;
         thin["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
         let pruned = fixture.prune(&thin["backup"])?;
         ensure!(fixture.names()?.0.len() == 4, "{:?}", fixture.names()?);

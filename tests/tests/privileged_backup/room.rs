@@ -1,13 +1,11 @@
 //! A drive that is too small.
 
 use std::fs;
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use crate::fixture::{Fixture, events, incremental, order, with};
+use crate::fixture::{Fixture, START, at, events, incremental, order, with};
 
 /// Bytes that do not compress, another each time.
 fn noise(mebibytes: usize, seed: u64) -> Vec<u8> {
@@ -38,13 +36,12 @@ fn a_full_drive_is_pruned_once_and_the_backup_fits() -> Result<()> {
     let fixture = Fixture::sized(1500, 500)?;
     let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
     for round in 0..2 {
-        sleep(Duration::from_millis(1100));
         fs::write(fixture.live("large"), noise(110, 3 + round))?;
-        fixture.back_up()?;
+        fixture.run(&at(order(), START + 60 * i64::try_from(round)?)?)?;
     }
     ensure!(fixture.names()?.1.len() == 2);
     fs::write(fixture.live("large"), noise(150, 99))?;
-    let ended = fixture.run(&with(json!({"keep": keep})))?;
+    let ended = fixture.run(&at(with(json!({"keep": keep})), START + 3600)?)?;
     ensure!(incremental(&ended)? && !events(&ended, "pruned").is_empty(), "{:?}", ended.reports);
     fixture.is_restorable()
 }

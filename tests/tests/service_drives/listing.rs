@@ -84,8 +84,6 @@ fn list_snapshots_has_the_known_fields() -> Result<()> {
         fs::write(scenario.source.join("changed"), content)?;
         scenario.job("Backup", &no_options())?;
         scenario.drive("safe", &DriveState::Safe)?;
-        // Names have seconds.
-        std::thread::sleep(std::time::Duration::from_millis(1100));
     }
     let told = list()?;
     // It was not mounted before, and is let go again.

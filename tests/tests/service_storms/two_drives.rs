@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
@@ -78,8 +76,7 @@ fn two_drives_of_one_backup_run_at_the_same_time() -> Result<()> {
         scenario.succeeds(&job)?;
         ensure!(both_are_the_source(&mut scenario, &mut other)? == [true; 2], "beside each other: no increment");
         fs::write(scenario.source.join("small"), first)?;
-        // What was made in one second is named after later ones, and what seems to come from the future is not thinned.
-        sleep(Duration::from_secs(3));
+        names_are_past(&scenario)?;
         for job in [begin_on(&scenario, first)?, begin_on(&scenario, second)?] {
             scenario.succeeds(&job)?;
         }
@@ -95,6 +92,15 @@ fn two_drives_of_one_backup_run_at_the_same_time() -> Result<()> {
 fn begin_on(scenario: &Scenario, drive: &str) -> Result<String> {
     let body = scenario.fixture.client.call(drive, (DRIVE, "Backup"), &no_options())?.body();
     Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
+}
+
+/// Waits until no snapshot is dated in the future: those of one second have the names of later seconds, and are not pruned
+/// before their date.
+fn names_are_past(scenario: &Scenario) -> Result<()> {
+    scenario.fixture.client.until("the date of the newest snapshot", |_| {
+        let now = run(Command::new("date").args(["-u", "+home.%Y%m%dT%H%M%SZ"]), PATIENCE)?.success()?.out();
+        Ok(beside(scenario)?.iter().all(|name| name.as_str() < now.trim()))
+    })
 }
 
 /// The names beside the source, that of a snapshot that is being sent without what hides it.

@@ -6,8 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::sleep;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use butterdock_btrfs::subvolume;
@@ -19,7 +18,8 @@ use super::restore::Restore;
 use super::retention::RetentionRule;
 use super::run::{Ends, Run};
 use super::snapshot::Identity;
-use super::task::{BackupEvent, Task};
+use super::task::{BackupEvent, Given, Task, TaskTime};
+use crate::clock::boot_time;
 
 const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 
@@ -49,6 +49,8 @@ struct World {
     task: Task,
     /// The timeout of the estimate.
     patience: Duration,
+    /// Wall time. Names have seconds, and each backup is a minute after the one before.
+    wall: AtomicI64,
     mine: Volume,
     drive: Volume,
     _rig: Rig,
@@ -63,7 +65,7 @@ impl World {
         subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
         fs::create_dir(mine.join("snapshots")).expect("a folder");
         let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
-        Self { task, patience: Duration::ZERO, mine, drive, _rig: rig }
+        Self { task, patience: Duration::ZERO, wall: AtomicI64::new(1_795_378_500), mine, drive, _rig: rig }
     }
 
     /// Another file in the place of the one before.
@@ -95,6 +97,8 @@ impl World {
         let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |news| told.lock().expect("whole").push(news);
         let patience = self.patience;
+        let given = Given { wall: self.wall.fetch_add(60, Ordering::Relaxed), boot: boot_time() };
+        let task = &Task { time: TaskTime { given: Some(given), ..task.time }, ..task.clone() };
         let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
         let done = run.run();
         (done, control.progress().bytes, told.into_inner().expect("whole"))
@@ -131,8 +135,6 @@ fn privileged_a_stopped_transfer_resumes_after_pruning() {
         world.fill(200);
         let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
         world.back_up(&keep).0.expect("there is room");
-        // Names have seconds.
-        sleep(Duration::from_millis(1100));
     }
     world.fill(300);
     let (done, _, told) = world.back_up(&world.task);
@@ -151,8 +153,6 @@ fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
         world.fill(200);
         let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
         world.back_up(&keep).0.expect("there is room");
-        // Names have seconds.
-        sleep(Duration::from_millis(1100));
     }
     // 1100 MiB, less about 70 for the filesystem itself: the last 200 of these do not fit before the oldest is deleted.
     world.fill(350);
@@ -161,7 +161,6 @@ fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
     assert!(told.iter().any(|news| matches!(news, BackupEvent::Pruned { drive: true, .. })), "{told:?}");
     // The second makes no room: nothing is left that the rule gives up.
     fs::remove_file(world.drive.join("neighbour")).expect("removed");
-    sleep(Duration::from_millis(1100));
     world.fill(250);
     let before = world.on_drive();
     let (done, bytes, _) = world.back_up_before(&world.task, &neighbour(550));

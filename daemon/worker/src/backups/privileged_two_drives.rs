@@ -7,24 +7,21 @@ use std::mem::Discriminant;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use butterdock_btrfs::subvolume;
 use butterdock_fixtures::rig::{Layout, Rig, Volume};
 use butterdock_receive::{Control, Observer, Publication};
 use butterdock_service::source_locks::SourceLocks;
 
-use super::name;
 use super::prune::prune_source;
 use super::retention::RetentionRule;
 use super::run::{Ends, Run};
 use super::shared::{Known, Learned, SharedSnapshot, for_order};
 use super::snapshot::Identity;
 use super::snapshot::list;
-use super::task::TaskTime;
-use super::task::{BackupEvent, Task};
+use super::task::{BackupEvent, Given, Task, TaskTime};
+use crate::clock::boot_time;
 
 /// A source, two drives, and what a daemon knows of them.
 struct World {
@@ -33,6 +30,8 @@ struct World {
     known: Mutex<[Known; 2]>,
     source_locks: SourceLocks,
     written: AtomicU32,
+    /// Wall time. It stands still while two jobs run, so that their snapshots would have the same name.
+    wall: AtomicI64,
     _volumes: [Volume; 3],
     _rig: Rig,
 }
@@ -54,7 +53,8 @@ impl World {
         }
         let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
         let (known, source_locks, written) = (Mutex::default(), SourceLocks::default(), AtomicU32::new(0));
-        Self { source, drives, known, source_locks, written, _volumes: volumes, _rig: rig }
+        let wall = AtomicI64::new(1_795_378_500);
+        Self { source, drives, known, source_locks, written, wall, _volumes: volumes, _rig: rig }
     }
 
     fn task(&self, source: Option<Identity>, drive: usize) -> Task {
@@ -62,7 +62,9 @@ impl World {
         let pins = known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect();
         let Known { sources, shared } = known[drive].clone();
         let shared = for_order([&shared[..]]);
-        Task { source, keep: KEEP, pins, sources, shared, ..Task::of(b"home", Identity([1; 16])) }
+        let given = Some(Given { wall: self.wall.load(Ordering::Relaxed), boot: boot_time() });
+        let time = TaskTime { given, ..TaskTime::default() };
+        Task { source, keep: KEEP, pins, sources, shared, time, ..Task::of(b"home", Identity([1; 16])) }
     }
 
     fn folder(&self) -> File {
@@ -167,13 +169,9 @@ fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
                 world.is_an_increment(other, &|_| {});
             }
         });
-        // What was made in one second is named after later ones, and snapshots dated in the future are not pruned.
-        let now = || TaskTime::default().now();
-        while world.beside().iter().filter_map(|found| name::parse(b"home", found)).any(|time| time > now()) {
-            sleep(Duration::from_millis(100));
-        }
+        // Snapshots of one second have the names of later seconds, and snapshots dated in the future are not pruned.
         for drive in [other, one] {
-            sleep(Duration::from_millis(1100));
+            world.wall.fetch_add(60, Ordering::Relaxed);
             world.is_an_increment(drive, &|_| {});
         }
         let names = world.beside();
