@@ -1,7 +1,7 @@
 //! One JSON object per line on standard output. The man page describes the members.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use butterdock_receive::{Error, ErrorKind, Kind, Phase, Published};

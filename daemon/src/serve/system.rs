@@ -72,7 +72,7 @@ pub(super) fn start_log() {
         }
         Some(Err(_)) | None => {
             let lines = tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
+                .with_writer(io::stderr)
                 .fmt_fields(fields())
                 .without_time()
                 .with_target(false)
@@ -102,7 +102,7 @@ fn is_journal(said: Option<&str>, there: Option<(u64, u64)>) -> bool {
 }
 
 fn standard_error() -> Option<(u64, u64)> {
-    let facts = nix::sys::stat::fstat(std::io::stderr().as_fd()).ok()?;
+    let facts = nix::sys::stat::fstat(io::stderr().as_fd()).ok()?;
     Some((facts.st_dev, facts.st_ino))
 }
 
@@ -141,7 +141,7 @@ mod tests {
     async fn a_reload_signal_is_kept_during_shutdown() {
         let mut signals = Signals::listen().expect("listening");
         raise(Number::SIGHUP).expect("raised");
-        let end = tokio::time::timeout(std::time::Duration::from_millis(50), signals.end());
+        let end = tokio::time::timeout(Duration::from_millis(50), signals.end());
         assert!(end.await.is_err());
         assert_eq!(signals.next().await, Asked::Reload);
         raise(Number::SIGTERM).expect("raised");
