@@ -52,7 +52,7 @@ impl Service {
             Spawner::start(supervisor.thread("starts workers"))
                 .context("cannot start the thread that starts workers")?,
         );
-        let history = open_history(&config).await?;
+        let history = open_history(&config, &clock).await?;
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
@@ -197,10 +197,11 @@ async fn follow_clocks(clock: ClockKeeper, mut pulse: Pulse) -> anyhow::Error {
     anyhow!("the thread that reads them was lost")
 }
 
-async fn open_history(config: &Config) -> Result<History> {
+async fn open_history(config: &Config, clock: &Clock) -> Result<History> {
     let (state, keep) = (config.state.clone(), config.history);
     let shown = state.display().to_string();
-    let opened = local(move || History::open(&state, keep)).await?;
+    let now = clock.micros();
+    let opened = local(move || History::open(&state, keep, now)).await?;
     opened.with_context(|| {
         format!("cannot open the history in {shown}, which must be writable and of this service alone")
     })

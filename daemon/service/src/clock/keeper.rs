@@ -61,6 +61,11 @@ impl ClockKeeper {
         Ok(keeper)
     }
 
+    /// Wall time, in microseconds since 1970.
+    pub(crate) fn micros(&self) -> u64 {
+        self.clock.micros()
+    }
+
     /// Sets the program that says whether the clock is synchronised if the kernel refuses to say. Without one, such a clock counts
     /// as not synchronised. `name` is for the log.
     pub fn ask_also(&self, name: &'static str, ask: impl Fn() -> Asked + Send + Sync + 'static) {

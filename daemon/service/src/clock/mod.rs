@@ -24,7 +24,10 @@ pub use keeper::ClockKeeper;
 
 /// The clocks: the only place where the service reads wall time. Cheap to clone; tests inject their own.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Reading + Send + Sync>);
+pub struct Clock {
+    read: Arc<dyn Fn() -> Reading + Send + Sync>,
+    micros: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
 
 impl Clock {
     /// The clocks of this machine.
@@ -34,23 +37,40 @@ impl Clock {
     pub fn system() -> io::Result<Self> {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let boot_id = Uuid::try_parse(text.trim()).map_err(io::Error::other)?;
-        Ok(Self::of(move || Reading {
+        let read = move || Reading {
             wall: clock_gettime(ClockId::Realtime).tv_sec,
             boot: boot_time(),
             boot_id,
             synchronised: clock_is_synchronised().ok(),
-        }))
+        };
+        let micros = || {
+            let now = clock_gettime(ClockId::Realtime);
+            since_1970(now.tv_sec).saturating_add(u64::try_from(now.tv_nsec / 1000).unwrap_or(0))
+        };
+        Ok(Self { read: Arc::new(read), micros: Arc::new(micros) })
     }
 
     /// Clocks that this function reads.
     pub fn of(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        let read = Arc::new(read);
+        let same = Arc::clone(&read);
+        Self { read, micros: Arc::new(move || since_1970(same().wall)) }
     }
 
     /// The current readings.
     pub fn read(&self) -> Reading {
-        (self.0)()
+        (self.read)()
     }
+
+    /// Wall time, in microseconds since 1970: the times of jobs and of the records of drives.
+    pub fn micros(&self) -> u64 {
+        (self.micros)()
+    }
+}
+
+/// In microseconds; 0 for a clock that is set before 1970.
+fn since_1970(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)
 }
 
 impl fmt::Debug for Clock {
@@ -69,5 +89,12 @@ mod tests {
         let (first, second) = (clock.read(), clock.read());
         assert!(first.boot <= second.boot && first.boot_id == second.boot_id);
         assert!(first.wall > 1_700_000_000, "{first:?}");
+        assert_eq!(clock.micros() / 60_000_000, u64::try_from(clock.read().wall).expect("after 1970") / 60);
+    }
+
+    #[test]
+    fn injected_clocks_have_one_wall_time() {
+        let at = |wall| Clock::of(move || Reading { wall, boot: 1, boot_id: Uuid::nil(), synchronised: None }).micros();
+        assert_eq!((at(7), at(-7)), (7_000_000, 0));
     }
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::job;
 use super::record::Record;
 use crate::durable;
 
@@ -28,12 +27,12 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Opens the history in `state`, and makes the folder where there is none. Jobs that a killed service left
-    /// unfinished are ended; what it was just writing is removed.
+    /// Opens the history in `state`, and creates the folder if it is missing. Ends the jobs that a killed service left
+    /// unfinished, at `now` in microseconds since 1970, and removes its temporary files.
     ///
     /// # Errors
     /// The folder cannot be made or read, or another service uses it.
-    pub(crate) fn open(state: &Path, keep: usize) -> io::Result<Self> {
+    pub(crate) fn open(state: &Path, keep: usize, now: u64) -> io::Result<Self> {
         let folder = state.join("jobs");
         // Details hold names: they are root's alone.
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -51,7 +50,7 @@ impl History {
         history.ended.sort_unstable();
         for record in interrupted {
             let id = record.id;
-            if let Err(error) = history.write(&record.interrupted(job::now())) {
+            if let Err(error) = history.write(&record.interrupted(now)) {
                 tracing::warn!(butterdock_job = %id, "cannot write down that the job was interrupted: {error}");
             }
         }
@@ -151,6 +150,8 @@ mod tests {
     use crate::config::VolumeName;
     use crate::jobs::{About, Job, Total};
 
+    const NOW: u64 = 1_795_378_500_000_000;
+
     fn record(ended: u64, state: JobState) -> Record {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let total = Total { bytes: 0, source: TotalSource::Unknown };
@@ -161,7 +162,7 @@ mod tests {
     fn again(state: &Path, keep: usize) -> History {
         let begun = Instant::now();
         loop {
-            match History::open(state, keep) {
+            match History::open(state, keep, NOW) {
                 Err(error)
                     if error.kind() == io::ErrorKind::ResourceBusy && begun.elapsed() < Duration::from_secs(10) =>
                 {
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn the_last_jobs_are_kept_and_the_newest_comes_first() {
         let state = tempfile::tempdir().expect("a folder");
-        let mut history = History::open(state.path(), 3).expect("opened");
+        let mut history = History::open(state.path(), 3, NOW).expect("opened");
         for time in 1..=5 {
             history.write(&record(time, JobState::Succeeded)).expect("written");
         }
@@ -193,7 +194,7 @@ mod tests {
     fn an_interrupted_job_replaces_the_oldest_record() {
         for _ in 0..40 {
             let state = tempfile::tempdir().expect("a folder");
-            let mut history = History::open(state.path(), 2).expect("opened");
+            let mut history = History::open(state.path(), 2, NOW).expect("opened");
             history.write(&record(0, JobState::Running)).expect("written");
             for time in [1, 2] {
                 history.write(&record(time, JobState::Succeeded)).expect("written");
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn a_running_job_enters_the_history_after_a_kill() {
         let state = tempfile::tempdir().expect("a folder");
-        let mut history = History::open(state.path(), 9).expect("opened");
+        let mut history = History::open(state.path(), 9, NOW).expect("opened");
         history.write(&record(0, JobState::Running)).expect("written");
         assert!(history.list().is_empty());
         drop(history);
@@ -219,9 +220,9 @@ mod tests {
     #[test]
     fn a_second_service_cannot_open_the_history() {
         let state = tempfile::tempdir().expect("a folder");
-        let mut history = History::open(state.path(), 9).expect("opened");
+        let mut history = History::open(state.path(), 9, NOW).expect("opened");
         history.write(&record(0, JobState::Running)).expect("written");
-        let refused = History::open(state.path(), 9).expect_err("in use");
+        let refused = History::open(state.path(), 9, NOW).expect_err("in use");
         assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
         history.write(&record(0, JobState::Running)).expect("still its own");
     }
@@ -235,7 +236,7 @@ mod tests {
         for name in [half.as_str(), untrusted_fd.as_str(), "notes.txt"] {
             fs::write(folder.join(name), "{").expect("written");
         }
-        assert!(History::open(state.path(), 9).expect("opened").list().is_empty());
+        assert!(History::open(state.path(), 9, NOW).expect("opened").list().is_empty());
         assert!(!folder.join(half).exists());
         assert!(folder.join(untrusted_fd).exists() && folder.join("notes.txt").exists());
     }
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn a_history_of_nothing_writes_nothing() {
         let state = tempfile::tempdir().expect("a folder");
-        let mut history = History::open(state.path(), 0).expect("opened");
+        let mut history = History::open(state.path(), 0, NOW).expect("opened");
         history.write(&record(1, JobState::Failed)).expect("nothing to do");
         assert_eq!(fs::read_dir(state.path().join("jobs")).expect("listed").count(), 0);
     }

@@ -188,7 +188,7 @@ mod tests {
     async fn the_history_is_bounded_and_survives_a_restart() {
         let state = tempfile::tempdir().expect("a folder");
         let supervisor = Supervisor::new();
-        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"), &supervisor);
+        let writer = HistoryWriter::start(History::open(state.path(), 3, 1).expect("opened"), &supervisor);
         for time in 1..=5 {
             writer.write(record(time));
             assert_eq!(ends(&writer).first(), Some(&time), "listed before it is on disk");
@@ -201,21 +201,21 @@ mod tests {
         writer.keep(1);
         assert_eq!(ends(&writer), [5]);
         let other = tempfile::tempdir().expect("a folder");
-        let writer = HistoryWriter::start(History::open(other.path(), 3).expect("opened"), &supervisor);
+        let writer = HistoryWriter::start(History::open(other.path(), 3, 1).expect("opened"), &supervisor);
         writer.write(record(7));
         writer.settle().await;
         drop(writer);
         while std::fs::File::open(other.path().join("jobs")).expect("there").try_lock().is_err() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ends(&HistoryWriter::start(History::open(other.path(), 3).expect("opened"), &supervisor)), [7]);
+        assert_eq!(ends(&HistoryWriter::start(History::open(other.path(), 3, 1).expect("opened"), &supervisor)), [7]);
     }
 
     #[tokio::test]
     async fn what_waits_for_a_slow_disk_is_bounded() {
         let state = tempfile::tempdir().expect("a folder");
         let supervisor = Supervisor::new();
-        let writer = HistoryWriter::start(History::open(state.path(), 3).expect("opened"), &supervisor);
+        let writer = HistoryWriter::start(History::open(state.path(), 3, 1).expect("opened"), &supervisor);
         let has_room = |records, class| writer.has_room_for(records, class);
         assert!(has_room(ROOM, JobClass::RootDrive) && !has_room(ROOM + 1, JobClass::RootDrive));
         // Nothing is written before this task waits.

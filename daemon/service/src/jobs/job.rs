@@ -133,12 +133,6 @@ impl JobError {
     }
 }
 
-/// Now, in microseconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// What happens to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {

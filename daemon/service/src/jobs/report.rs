@@ -5,7 +5,7 @@ use butterdock_receive::{Counts, Phase};
 use tokio::time::Instant;
 
 use super::job::Event;
-use super::job::{Job, JobError, Total, now};
+use super::job::{Job, JobError, Total};
 use super::pace::{Pace, remaining};
 use crate::backups::{BackupEvent, from_future};
 use crate::worker::Report;
@@ -28,10 +28,10 @@ pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
 const NUMBER_DIFFERS: &str = "the parent's generation number differs from the one in the stream; its uuid is the same, and it has not changed \
      here";
 
-/// Takes in the numbers of a report; answers whether any changed. None of them goes back.
-pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
+/// Applies the numbers of a report; returns whether any changed. None of them decreases. `now` is in microseconds since 1970.
+pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64) -> bool {
     match report {
-        Report::Progress { counts, .. } => progress(job, pace, counts),
+        Report::Progress { counts, .. } => progress(job, pace, counts, now),
         Report::Published { end, parent_number_differs, .. } => {
             let before = (job.bytes_durable, job.number_differs);
             job.bytes_durable = before.0.max(*end);
@@ -44,7 +44,7 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report) -> bool {
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
         Report::Backup(told) => backup(job, told),
         Report::Streams(told) => imported(job, told),
-        Report::Verify(told) => verified(job, pace, told),
+        Report::Verify(told) => verified(job, pace, told, now),
         Report::Confined { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
@@ -56,11 +56,11 @@ pub(super) fn stall(job: &mut Job) -> bool {
     before != (0, 0)
 }
 
-/// The job is over.
-pub(super) fn end(job: &mut Job, state: JobState, failure: Option<JobError>) {
+/// The job has ended, at `now` in microseconds since 1970.
+pub(super) fn end(job: &mut Job, state: JobState, failure: Option<JobError>, now: u64) {
     job.state = state;
     job.failure = failure;
-    job.ended = now().max(job.started);
+    job.ended = now.max(job.started);
     job.ending = true;
     stall(job);
 }
@@ -121,11 +121,11 @@ fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
 }
 
 /// Applies the reports of a verify.
-fn verified(job: &mut Job, pace: &mut Pace, told: &verify::VerifyEvent) -> bool {
+fn verified(job: &mut Job, pace: &mut Pace, told: &verify::VerifyEvent, now: u64) -> bool {
     match told {
         verify::VerifyEvent::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
         verify::VerifyEvent::Read { bytes } | verify::VerifyEvent::Found(verify::Found { bytes, .. }) => {
-            progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() })
+            progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() }, now)
         }
     }
 }
@@ -144,7 +144,7 @@ fn say(job: &mut Job, note: String) -> bool {
     news
 }
 
-fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
+fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts, now: u64) -> bool {
     let before = (job.bytes_received, job.encoded_writes, job.fallback_writes);
     job.bytes_received = before.0.max(counts.bytes);
     job.encoded_writes = before.1.max(counts.encoded_writes);
@@ -155,7 +155,7 @@ fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts) -> bool {
     job.rate = pace.sample(Instant::now(), job.bytes_received);
     let rest = remaining(job.total.bytes, job.bytes_received, job.rate);
     let micros = rest.and_then(|rest| u64::try_from(rest.as_micros()).ok());
-    job.expected_end = micros.and_then(|micros| now().checked_add(micros)).unwrap_or(0);
+    job.expected_end = micros.and_then(|micros| now.checked_add(micros)).unwrap_or(0);
     true
 }
 
@@ -169,6 +169,8 @@ mod tests {
     use crate::config::VolumeName;
     use crate::jobs::About;
 
+    const NOW: u64 = 1_795_378_500_000_000;
+
     fn job() -> Job {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         Job::new(Uuid::new_v4(), About::receive(volume), 0, 0, Total { bytes: 100, source: TotalSource::Client })
@@ -181,16 +183,16 @@ mod tests {
     #[test]
     fn counters_never_go_back() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        assert!(take_in(&mut job, &mut pace, &read(50)));
-        assert!(!take_in(&mut job, &mut pace, &read(50)));
-        assert!(!take_in(&mut job, &mut pace, &read(40)));
+        assert!(take_in(&mut job, &mut pace, &read(50), NOW));
+        assert!(!take_in(&mut job, &mut pace, &read(50), NOW));
+        assert!(!take_in(&mut job, &mut pace, &read(40), NOW));
         assert_eq!(job.bytes_received, 50);
     }
 
     #[test]
     fn bytes_become_durable_at_publication() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        assert!(take_in(&mut job, &mut pace, &read(50)));
+        assert!(take_in(&mut job, &mut pace, &read(50), NOW));
         assert_eq!(job.bytes_durable, 0);
         let published = |end| Report::Published {
             name: Vec::new(),
@@ -201,8 +203,8 @@ mod tests {
             parent_number_differs: false,
             end,
         };
-        assert!(take_in(&mut job, &mut pace, &published(40)));
-        assert!(!take_in(&mut job, &mut pace, &published(30)));
+        assert!(take_in(&mut job, &mut pace, &published(40), NOW));
+        assert!(!take_in(&mut job, &mut pace, &published(30), NOW));
         assert_eq!(job.bytes_durable, 40);
     }
 
@@ -226,7 +228,7 @@ mod tests {
     fn a_backup_reports_its_estimate_and_why_it_is_full() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
-        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
+        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told), NOW);
         assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
         assert!(hear(BackupEvent::Estimated { bytes: 80 }));
         assert!(!hear(BackupEvent::Estimated { bytes: 90 }), "a total does not change");
@@ -236,13 +238,13 @@ mod tests {
             (false, "full transfer, because nothing was received on the drive yet")
         );
         let parent = BackupEvent::Parent { uuid: Some(Identity([1; 16])), why: None };
-        assert!(take_in(&mut job, &mut pace, &Report::Backup(parent)) && job.incremental);
+        assert!(take_in(&mut job, &mut pace, &Report::Backup(parent), NOW) && job.incremental);
     }
 
     #[test]
     fn snapshots_from_the_future_are_noted_on_the_job() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told));
+        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told), NOW);
         assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
         assert!(
             hear(BackupEvent::FromFuture { drive: true, count: 3 })

@@ -109,7 +109,7 @@ impl Scheduler {
             tracing::error!(butterdock_job = %id, "the job cannot become {result:?} when it is {}", job.state);
             return;
         };
-        report::end(&mut job, state, failure);
+        report::end(&mut job, state, failure, self.retention.clock.micros());
         tell_waiters(entry, &job);
         journal::ends(&job, &entry.doing, entry.end_rules);
         if entry.end_rules.has_hooks {

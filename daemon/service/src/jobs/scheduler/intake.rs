@@ -14,7 +14,7 @@ use crate::jobs::class::{Full, OpenBounds};
 use crate::jobs::entry::Entry;
 use crate::jobs::handle::JobHandle;
 use crate::jobs::job::Event;
-use crate::jobs::job::{Job, now};
+use crate::jobs::job::Job;
 use crate::jobs::kinds::{Conflict, JobContext, JobRequest};
 use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
@@ -60,7 +60,7 @@ impl Scheduler {
         }
         let id = Uuid::new_v4();
         tracing::info!(butterdock_job = %id, "user {uid} requests {}", request.doing());
-        let job = Job::new(id, about, uid, now(), request.total());
+        let job = Job::new(id, about, uid, self.retention.clock.micros(), request.total());
         self.writer.write(Record::of(&job));
         request.set_accepted();
         let entry = Entry::new(job, request);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn scheduler(state: &Path, config: &Config, supervisor: &Supervisor) -> Jobs {
-        let history = History::open(state, config.history).expect("a history");
+        let history = History::open(state, config.history, 1).expect("a history");
         let hooks = Hooks::start(None, ()).expect("a thread");
         let clock = ClockKeeper::open(state, Clock::system().expect("a clock")).expect("a record");
         Scheduler::start(config, Arc::new(Spawner::start(()).expect("a thread")), history, hooks, clock, supervisor)

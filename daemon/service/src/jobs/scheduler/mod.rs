@@ -162,8 +162,8 @@ impl Scheduler {
                 if let Some(event) = event {
                     step(entry, &event);
                 }
-                let pace = &mut entry.pace;
-                entry.job.send_if_modified(|job| report::take_in(job, pace, &report));
+                let (pace, now) = (&mut entry.pace, self.retention.clock.micros());
+                entry.job.send_if_modified(|job| report::take_in(job, pace, &report, now));
             }
             RunnerEvent::Stalled => {
                 if let Some(entry) = self.jobs.get(&id) {
