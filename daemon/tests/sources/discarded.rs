@@ -1,4 +1,4 @@
-//! A result that is discarded says why: `.unwrap_or_default();` as a statement says nothing.
+//! Forbids `.unwrap_or_default();` as a statement: code that discards a result gives the reason.
 
 use std::fs;
 use std::path::Path;
@@ -7,14 +7,14 @@ use super::modules::sources;
 
 const DISCARDING: &str = ".unwrap_or_default();";
 
-/// What stands before `end` in its statement, without what is in parentheses, brackets and braces.
+/// The part of the statement before `end`, without the contents of parentheses, brackets and braces.
 fn statement(source: &str, end: usize) -> String {
     let mut depth = 0_usize;
     let mut outside = Vec::new();
     let before = &source[..end];
     for (at, letter) in before.char_indices().rev() {
         let behind = before[at..].chars().skip(1).collect::<String>();
-        // A block that ends a line and is not continued is another statement.
+        // A block at the end of a line that no method call follows is another statement.
         let ends = letter == '}' && behind.starts_with('\n') && !behind.trim_start().starts_with('.');
         match letter {
             ';' if depth == 0 => break,
@@ -37,7 +37,7 @@ fn discarded(source: &str) -> Vec<usize> {
 }
 
 #[test]
-fn no_result_is_discarded_without_a_word() {
+fn no_result_is_discarded_without_a_reason() {
     let daemon = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     sources(daemon, &mut files);
@@ -46,11 +46,11 @@ fn no_result_is_discarded_without_a_word() {
         let lines = discarded(&fs::read_to_string(file).expect("read"));
         found.extend(lines.into_iter().map(|line| format!("{}:{line}", file.display())));
     }
-    assert!(files.len() > 100 && found.is_empty(), "handle or log these, or say why not (best_effort): {found:#?}");
+    assert!(files.len() > 100 && found.is_empty(), "handle or log these, or give the reason (best_effort): {found:#?}");
 }
 
 #[test]
-fn a_discarded_result_is_told_from_a_used_one() {
+fn a_discarded_result_differs_from_a_used_one() {
     assert_eq!(
         discarded("fn f() {\n    if let Some(x) = y {\n    }\n    g(|| { 1 })\n        .unwrap_or_default();\n}\n"),
         [5]

@@ -1,4 +1,4 @@
-//! A test that is ignored is run by nobody: it rots, and looks like one that holds.
+//! Forbids ignored tests: no run shows that they still pass.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn no_test_is_ignored() {
     for part in ["cli", "daemon", "dbus", "tests"] {
         sources(&workspace.join(part), &mut files);
     }
-    // In two pieces, so that this file is none of them.
+    // In two pieces, so that this file does not match.
     let ignored =
         |file: &&std::path::PathBuf| fs::read_to_string(file).expect("read").contains(concat!("#[", "ignore"));
     let found: Vec<_> = files.iter().filter(ignored).collect();

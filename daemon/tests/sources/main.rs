@@ -1,4 +1,4 @@
-//! What the sources of the daemon must keep to, and no compiler checks.
+//! Rules for the sources of the daemon that no compiler checks.
 
 #[cfg(test)]
 mod blocking;

@@ -133,7 +133,7 @@ pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules that a source names behind `crate::`, alone or in braces; comments name any.
+/// The modules that a source names after `crate::`, alone or in braces; comments do not count.
 fn used(source: &str) -> BTreeSet<String> {
     let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.concat();
@@ -192,7 +192,7 @@ fn modules_use_only_those_that_the_design_allows() {
 #[test]
 fn no_module_uses_one_that_uses_it() {
     for table in [PROGRAM, SERVICE, WORKER] {
-        // Whatever uses nothing that is left can go; what cannot go is in a circle.
+        // Remove modules that use no other remaining module; the rest is in a circle.
         let mut left: Vec<_> = table.to_vec();
         loop {
             let before = left.len();

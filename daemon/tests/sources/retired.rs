@@ -1,4 +1,4 @@
-//! Names that were riddles, and have been replaced by the field's own: none of them is declared any more.
+//! Forbids the retired names of types, modules and functions, which the field's own words replaced.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,10 +61,10 @@ const OTHERS: &[&str] = &[
     "worth",
 ];
 
-/// The words by which something is declared.
+/// The keywords of declarations.
 const DECLARING: &[&str] = &["enum ", "fn ", "mod ", "struct ", "trait ", "type ", "union "];
 
-/// What a line declares, if it declares something.
+/// The name that a line declares, if any.
 fn declared(line: &str) -> Option<&str> {
     let line = line.trim_start();
     if line.starts_with("//") {
@@ -72,7 +72,7 @@ fn declared(line: &str) -> Option<&str> {
     }
     let before = DECLARING.iter().find_map(|word| {
         let at = line.find(word)?;
-        // Behind nothing but visibility and qualifiers.
+        // Only visibility and qualifiers may precede the keyword.
         let plain = |letter: char| letter.is_ascii_lowercase() || " ()_:\"".contains(letter);
         line.get(..at)?.chars().all(plain).then(|| line.get(at.saturating_add(word.len())..))?
     })?;
