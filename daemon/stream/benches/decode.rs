@@ -1,7 +1,7 @@
-//! How fast commands are decoded and checked, out of memory: `cargo bench -p butterdock-stream`.
+//! The speed at which commands are decoded and checked in memory: `cargo bench -p butterdock-stream`.
 //!
-//! The copy into the decoder's block is inside the clock, because a read from a file or a pipe does the same; the last
-//! column is without it. The input is short and comes again and again, so that it stays in the cache.
+//! The time includes the copy into the decoder's block, because a read from a file or a pipe copies too; the last columns are
+//! without it. The input is short and repeated, so that it stays in the cache.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::allow_attributes, reason = "a bench may")]
 
 use std::hint::black_box;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use butterdock_stream::{Command, Compression, Decoder, Encoder, Event, Extent, Limits, Pool, Time, Version};
 
-/// Bytes that one round decodes, and the rounds of which the best counts: short and many, so that on a busy machine
-/// some are not disturbed.
+/// The bytes of one round, and the number of rounds. The best one counts: with many short rounds, a busy machine disturbs
+/// only some of them.
 const TOTAL: usize = 4 << 20;
 const ROUNDS: usize = 400;
 
@@ -22,7 +22,7 @@ fn main() {
     show("128 KiB payloads", &payloads(128 << 10));
 }
 
-/// The commands of new files, as the kernel orders them, with so many bytes of data if any.
+/// The commands of new files in the kernel's order, each with this many bytes of data.
 fn small_files(data: usize) -> Vec<u8> {
     let mut encoder = Encoder::new(Version::V2);
     let then = Time { seconds: 1_700_000_000, nanoseconds: 123_456_789 };

@@ -1,4 +1,5 @@
-//! The attributes of commands: their numbers and types; and those of one command, found and checked but not read yet.
+//! The attributes of commands: their numbers and types; and the attributes of one command, found and checked but not yet
+//! converted.
 
 use std::fmt;
 
@@ -48,7 +49,7 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// All of them; the one with number `n` stands at `n - 1`.
+    /// All attributes; the one with number `n` is at index `n - 1`.
     pub const ALL: [Self; 35] = [
         Self::Uuid,
         Self::Ctransid,
@@ -133,7 +134,7 @@ impl Attribute {
         }
     }
 
-    /// Its length in bytes, where it has only one.
+    /// Its length in bytes; none if it has no fixed length.
     pub(crate) const fn length(self) -> Option<u8> {
         match self {
             Self::VerityAlgorithm => Some(1),
@@ -167,7 +168,7 @@ impl Attribute {
         }
     }
 
-    /// Whether it goes to the kernel as a C string, so that a NUL would cut it short.
+    /// Whether the receiver passes it to the kernel as a C string, which a NUL would cut.
     pub(crate) const fn is_name(self) -> bool {
         matches!(self, Self::XattrName | Self::Path | Self::PathTo | Self::PathLink | Self::ClonePath)
     }
@@ -179,9 +180,9 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// One command's attributes by slot (their place in [`Layout::attributes`]).
+/// One command's attributes by slot (their index in [`Layout::attributes`]).
 ///
-/// Each has been checked for its length, and each that must be there is; so reading one cannot fail.
+/// [`Attributes::collect`] has checked the length of each, and that no required one is missing, so reading one cannot fail.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes<'a> {
     slots: [&'a [u8]; SLOTS],
@@ -189,9 +190,9 @@ pub(crate) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Finds the attributes of a command in its payload. They may stand in any order.
+    /// Finds the attributes of a command in its payload. They may be in any order.
     ///
-    /// From version 2 on DATA has no length and reaches to the end of the command.
+    /// From version 2 on DATA has no length: it ends at the end of the command.
     #[inline]
     pub(crate) fn collect(&mut self, layout: &Layout, version: Version, payload: &'a [u8]) -> Result<(), ErrorKind> {
         let mut rest = payload;
@@ -270,14 +271,14 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Splits a value off that is preceded by its le16 length.
+/// Splits off a value that follows its le16 length.
 #[inline]
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, tail) = bytes.split_first_chunk::<2>()?;
     tail.split_at_checked(usize::from(u16::from_le_bytes(*length)))
 }
 
-/// Whether a name has a NUL in it. Names are short and many: two overlapping steps are faster than a search.
+/// Whether a name has a NUL in it. Most names are short: two overlapping steps are faster than a search.
 #[inline]
 fn holds_nul(name: &[u8]) -> bool {
     match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
@@ -290,7 +291,7 @@ fn holds_nul(name: &[u8]) -> bool {
     }
 }
 
-/// Compares all bytes whatever they are, which takes one vector instruction instead of as many branches as bytes.
+/// Compares all bytes without an early end: one vector instruction instead of a branch for each byte.
 #[inline]
 fn any_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     bytes.iter().fold(false, |found, byte| found | (*byte == 0))
@@ -332,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_attribute_stands_at_its_number() {
+    fn every_attribute_is_found_by_its_number() {
         for (number, attribute) in (1u16..).zip(Attribute::ALL) {
             assert_eq!(attribute as u16, number, "{attribute}");
             assert_eq!(Attribute::from_number(number), Some(attribute));
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_is_found_wherever_it_stands() {
+    fn a_nul_is_found_at_any_place() {
         for len in 0..70 {
             let mut name = vec![b'n'; len];
             assert!(!holds_nul(&name), "{len}");

@@ -1,37 +1,36 @@
 //! Decodes bytes to commands, without I/O.
 //!
-//! A stream can begin again in its own middle. A signal that reaches the sending thread restarts the kernel's ioctl, which
-//! then writes the whole stream once more. The receiver sees damage, at a place that depends on timing. So before damage is
-//! reported, the decoder looks whether a new stream begins there.
+//! A stream can begin again in its own middle. A signal to the sending thread restarts the kernel's ioctl, which then writes
+//! the whole stream once more. To the receiver this looks like damage, at a place that depends on timing. So before the
+//! decoder reports damage, it looks for the header of a new stream there.
 
 use std::sync::Arc;
 
-use crate::assemble::{assemble, check};
 use crate::attribute::Attributes;
-use crate::crc::checksum;
-use crate::pool::Blocks;
-use crate::pool::{Block, Shared};
-use crate::{Command, Error, ErrorKind, FRAME, HEADER, MAGIC, Place, Pool, PoolEmpty, Version};
+use crate::frame::{FRAME, Frame, HEADER, MAGIC, checksum};
+use crate::layout::{assemble, check};
+use crate::pool::{Block, Blocks, Shared};
+use crate::{Command, Error, ErrorKind, Place, Pool, PoolEmpty, Version};
 
-/// Decodes one input: a stream, or several behind one another.
+/// Decodes one input: a stream, or several one after another.
 ///
-/// See the crate's example for how its functions are called in turn.
+/// The crate's example shows the order of the calls.
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
     blocks: Blocks,
     block: Block,
-    /// What is read and not yet decoded is `block[start..end]`.
+    /// `block[start..end]` is read and not yet decoded.
     start: usize,
     end: usize,
-    /// Offset in the input of `start`.
+    /// The offset of `start` in the input.
     at: u64,
-    /// How many commands came before `start`.
+    /// The number of commands before `start`.
     commands: u64,
     phase: Phase,
 }
 
-/// What must come next.
+/// What the decoder expects next.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     /// A stream header, or the end of the input.
@@ -41,16 +40,16 @@ enum Phase {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of its input. Blocks are made when they are needed.
+    /// A decoder at the beginning of its input. It allocates blocks when it needs them.
     pub fn new(limits: Limits, pool: Pool) -> Self {
         let blocks = Blocks::new(pool);
         Self { limits, blocks, block: Block::default(), start: 0, end: 0, at: 0, commands: 0, phase: Phase::Header }
     }
 
-    /// Where the caller reads the next bytes into; never empty. To be asked for when [`next`](Self::next) is starved.
+    /// The memory into which the caller reads the next bytes; never empty. Call it after [`Event::Starved`].
     ///
     /// # Errors
-    /// [`PoolEmpty`] while all blocks are held by [`Shared`](crate::Shared)s: drop some and ask again.
+    /// [`PoolEmpty`] while [`Shared`](crate::Shared)s hold all blocks: drop some and call again.
     pub fn space(&mut self) -> Result<&mut [u8], PoolEmpty> {
         let wanted = self.wanted();
         let have = self.have();
@@ -65,36 +64,36 @@ impl Decoder {
         space.filter(|space| !space.is_empty()).ok_or(PoolEmpty)
     }
 
-    /// Says that `n` bytes were put at the beginning of [`space`](Self::space).
+    /// The caller has put `n` bytes at the beginning of [`space`](Self::space).
     pub fn filled(&mut self, n: usize) {
         self.end = self.end.saturating_add(n).min(self.block.len());
     }
 
-    /// How many bytes must come before [`next`](Self::next) has something new to say; 0 if it has already.
+    /// How many more bytes [`next`](Self::next) needs before it can return something new; 0 if it can now.
     ///
-    /// A caller that must leave alone what stands behind END (`-e` on a pipe) reads at most this many at a time.
+    /// A caller that must not read past END (`-e` on a pipe) reads up to this many bytes at a time.
     pub fn needed(&self) -> usize {
         self.wanted().saturating_sub(self.have())
     }
 
-    /// How many blocks behind the one being filled are held by [`Shared`](crate::Shared)s.
+    /// How many blocks [`Shared`](crate::Shared)s hold, the block being filled left out.
     ///
-    /// A caller that lets few be held at a time reads into warm memory.
+    /// A caller that keeps this number low reads into memory that is still in the processor's cache.
     pub fn held(&self) -> usize {
         self.blocks.held()
     }
 
-    /// How many bytes of the input are decoded.
+    /// How many bytes of the input were decoded.
     pub fn position(&self) -> u64 {
         self.at
     }
 
-    /// The next header or command, if enough bytes are there.
+    /// The next header or command, or [`Event::Starved`] if it needs more bytes.
     ///
     /// # Errors
-    /// What is wrong with the stream. After an error that [is final](ErrorKind::is_final) the decoder gives the same
-    /// one again; after any other it stands behind the faulty command.
-    #[expect(clippy::should_implement_trait, reason = "an iterator could not lend out its own blocks")]
+    /// What is wrong with the stream. After an error that [is final](ErrorKind::is_final) the decoder returns the same
+    /// error again; after any other it continues after the faulty command.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend its own blocks")]
     #[inline]
     pub fn next(&mut self) -> Result<Event<'_>, Error> {
         match self.phase {
@@ -103,10 +102,10 @@ impl Decoder {
         }
     }
 
-    /// Says that the input ends here, after [`next`](Self::next) was starved.
+    /// The input ends here. Call it after [`Event::Starved`].
     ///
     /// # Errors
-    /// Unless at least one stream came, and the last one came to its END.
+    /// The input has no stream, or the last one does not end with END.
     pub fn finish(&self) -> Result<(), Error> {
         let bytes = self.pending();
         let kind = match self.phase {
@@ -184,7 +183,7 @@ impl Decoder {
         self.end.saturating_sub(self.start)
     }
 
-    /// How many bytes from `start` on must be there for `next` to say something.
+    /// How many bytes from `start` on `next` needs.
     fn wanted(&self) -> usize {
         let version = match self.phase {
             Phase::Header => return HEADER,
@@ -198,7 +197,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the block can be read into where it is, and enough of it that the read is worth its call.
+    /// Whether the block has room after its end, and enough of it for a read to be worth its call.
     fn has_room(&mut self, wanted: usize) -> bool {
         let alone = Arc::get_mut(&mut self.block).is_some();
         let room = self.block.len().saturating_sub(self.start);
@@ -206,7 +205,7 @@ impl Decoder {
         alone && wanted <= room && (self.start == 0 || tail >= self.blocks.size().div_ceil(4)) && tail > 0
     }
 
-    /// Moves what is pending to the beginning of a block of at least `size` bytes: of this one if it has no other holder.
+    /// Moves the pending bytes to the beginning of a block of at least `size` bytes: of this one if no one else holds it.
     fn make_room(&mut self, size: usize) -> Result<(), PoolEmpty> {
         let have = self.have();
         let fits = self.block.len() == self.blocks.size() && size <= self.block.len();
@@ -227,33 +226,17 @@ impl Decoder {
     }
 }
 
-/// The number of the command after which a stream is over.
+/// The number of the END command.
 const END: u16 = 21;
 
-/// A command's header.
-struct Frame {
-    len: u32,
-    command: u16,
-    crc: u32,
-}
-
-impl Frame {
-    #[inline]
-    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (&[a, b, c, d, e, f, g, h, i, j], rest) = bytes.split_first_chunk::<FRAME>()?;
-        let len = u32::from_le_bytes([a, b, c, d]);
-        Some((Self { len, command: u16::from_le_bytes([e, f]), crc: u32::from_le_bytes([g, h, i, j]) }, rest))
-    }
-}
-
-/// Whether these bytes, perhaps too few, can begin a stream.
+/// Whether a stream can begin with these bytes, which may be only a part of its header.
 fn begins_a_header(bytes: &[u8]) -> bool {
     bytes.iter().zip(MAGIC).all(|(byte, magic)| byte == magic)
 }
 
-/// The error for a command that is damaged, or the better explanation in its bytes.
+/// The error for a damaged command: a restart of the sender if its bytes show one.
 ///
-/// Only its own bytes are looked at, although more may be there: what is said must not depend on how much was read.
+/// It looks only at the command's own bytes: the error must not depend on how much was read.
 #[cold]
 fn damaged(place: Place, bytes: &[u8], kind: ErrorKind) -> Error {
     Error { place, kind: if holds_header(bytes) { ErrorKind::RestartedInside } else { kind } }
@@ -262,20 +245,20 @@ fn damaged(place: Place, bytes: &[u8], kind: ErrorKind) -> Error {
 /// The next thing in the stream.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Nothing yet: the decoder needs more bytes.
+    /// The decoder needs more bytes.
     Starved,
-    /// A stream begins.
+    /// The header of a stream.
     Header(Place, Version),
-    /// A command, checked.
+    /// A command; its length, checksum and attributes are correct.
     Command(Framed<'a>),
 }
 
-/// A command and where it stood.
+/// A command and its place.
 #[derive(Debug)]
 pub struct Framed<'a> {
-    /// Where it stood.
+    /// Its place in the input.
     pub place: Place,
-    /// The version of the stream it stood in.
+    /// The version of its stream.
     pub version: Version,
     /// The command.
     pub command: Command<'a>,
@@ -285,14 +268,14 @@ pub struct Framed<'a> {
 impl Framed<'_> {
     /// Keeps a part of the command (a path, its data) beyond the decoder's next call.
     ///
-    /// Nothing is copied if `part` was borrowed from this command; any other bytes are copied.
+    /// It copies only bytes that were not borrowed from this command.
     #[inline]
     pub fn share(&self, part: &[u8]) -> Shared {
         Shared::of(self.block, part)
     }
 }
 
-/// How much of the magic must stand at the end of the bytes, where it is cut off, to count.
+/// How many bytes of a magic that is cut off at the end of the bytes count as a header.
 const ENOUGH: usize = 4;
 
 /// Whether a stream header begins somewhere in these bytes.
@@ -305,13 +288,13 @@ fn ends_with_part(bytes: &[u8]) -> bool {
     (ENOUGH..MAGIC.len()).any(|length| MAGIC.get(..length).is_some_and(|part| bytes.ends_with(part)))
 }
 
-/// Caps in bytes on the payload of one command, checked before room is made for it.
+/// Caps in bytes on the payload of one command. The decoder checks them before it allocates memory for a command.
 ///
-/// The cap in force is the smaller one of `wire` and that of the stream's version. The defaults leave room for
-/// kernels with 64 KiB pages; a 4 KiB-page kernel emits up to 64 KiB in version 1 and 147 456 bytes from version 2 on.
+/// The cap of a stream is the smaller one of `wire` and that of its version. The defaults have room for kernels with
+/// 64 KiB pages; a kernel with 4 KiB pages sends up to 64 KiB in version 1 and 147 456 bytes from version 2 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Whatever the version.
+    /// For all versions.
     pub wire: u32,
     /// Version 1.
     pub v1: u32,
@@ -322,7 +305,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The cap in force in a stream of this version.
+    /// The cap of a stream of this version.
     pub fn cap(&self, version: Version) -> u32 {
         let own = match version {
             Version::V1 => self.v1,
@@ -344,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_found_anywhere_also_when_cut_off() {
+    fn a_header_is_found_anywhere_and_when_cut_off() {
         assert!(holds_header(b"btrfs-stream\0\x01\0\0\0"));
         assert!(holds_header(b"abcbtrfs-stream\0xyz"));
         assert!(holds_header(b"btrfs-stre"));
@@ -355,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smaller_cap_is_in_force() {
+    fn the_smaller_cap_applies() {
         assert_eq!(Limits::default().cap(Version::V1), 128 << 10);
         assert_eq!(Limits { wire: 4096, ..Limits::default() }.cap(Version::V2), 4096);
     }

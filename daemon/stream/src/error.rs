@@ -1,8 +1,8 @@
-//! Why a stream is refused, and where.
+//! Why the decoder refuses a stream, and where.
 
 use crate::{Attribute, Version};
 
-/// A stream that cannot be decoded, and where.
+/// An error of a stream, and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("command {} at byte {}: {kind}", place.command, place.at)]
 pub struct Error {
@@ -17,16 +17,16 @@ pub struct Error {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum ErrorKind {
-    /// Nothing at all was given.
+    /// The input has no bytes.
     #[error("the input is empty: no btrfs send stream arrived")]
     Empty,
-    /// The magic is missing.
+    /// The input does not begin with the magic.
     #[error("this is not a btrfs send stream (the words \"btrfs-stream\" are missing)")]
     NotAStream,
-    /// A version that this decoder does not know.
+    /// This decoder does not know the version.
     #[error("the stream has version {0}, known are 1 to 3")]
     UnsupportedVersion(u32),
-    /// A command longer than the cap in force.
+    /// The command is longer than the cap.
     #[error("the command says it is {len} bytes long, at most {cap} are allowed")]
     TooLong { len: u32, cap: u32 },
     /// The stored checksum is not that of the bytes.
@@ -38,36 +38,36 @@ pub enum ErrorKind {
     /// A number that no version gives to an attribute.
     #[error("unknown attribute number {0}")]
     UnknownAttribute(u16),
-    /// A command that the stream's version does not have.
+    /// The stream's version does not have the command.
     #[error("{command} does not exist in version {} of the stream", *version as u32)]
     CommandOfLaterVersion { command: &'static str, version: Version },
-    /// An attribute stands twice in one command.
+    /// A command has an attribute twice.
     #[error("{command} has two attributes {attribute}")]
     DuplicateAttribute { command: &'static str, attribute: Attribute },
     /// A command lacks an attribute that it needs.
     #[error("{command} lacks its attribute {attribute}")]
     MissingAttribute { command: &'static str, attribute: Attribute },
-    /// An attribute that exists, but in other commands.
+    /// Other commands have this attribute.
     #[error("{command} has an attribute {attribute}, which does not belong to it")]
     UnexpectedAttribute { command: &'static str, attribute: Attribute },
     /// A number, uuid or time of the wrong length.
     #[error("the attribute {attribute} is {found} bytes long instead of {expected}")]
     AttributeLength { attribute: Attribute, expected: usize, found: usize },
-    /// An attribute reaches past the end of its command, or its own header does.
+    /// An attribute or its header ends after the end of its command.
     #[error("an attribute of {command} reaches past the end of the command")]
     AttributeOverrun { command: &'static str },
-    /// A path or another name with a NUL byte in it.
+    /// A path or another name has a NUL byte.
     #[error("the name in the attribute {attribute} contains a NUL byte")]
     NameWithNul { attribute: Attribute },
-    /// A compression that this decoder does not know.
+    /// This decoder does not know the compression.
     #[error("unknown compression {0} (known are 0 to 7)")]
     UnknownCompression(u32),
-    /// The input ends before END does.
+    /// The input ends before the END command.
     #[error(
         "the input ends here, before the END command ({have} of the next {need} bytes are there): the stream is cut short"
     )]
     Truncated { have: usize, need: usize },
-    /// The sender began again in the middle.
+    /// The sender began the stream again in the middle.
     #[error(
         "a stream header stands inside the command: the sender's ioctl was restarted by a signal and began again; send once more"
     )]
@@ -75,10 +75,10 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether nothing after this place can be decoded.
+    /// Whether the decoder can decode nothing after this place.
     ///
-    /// After such an error [`Decoder::next`](crate::Decoder::next) answers the same again. After any other error the
-    /// command's length and checksum were right, and the decoder stands behind it.
+    /// After such an error [`Decoder::next`](crate::Decoder::next) returns the same error again. After any other error the
+    /// command's length and checksum were correct, and the decoder continues after the command.
     pub fn is_final(&self) -> bool {
         match self {
             Self::Empty
@@ -102,11 +102,11 @@ impl ErrorKind {
     }
 }
 
-/// The place of a command or of a stream header within the whole input, over all concatenated streams.
+/// The place of a command or of a stream header in the whole input, which may have several streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The command's number, from 1 on. A stream header has the number of the command after it.
     pub command: u64,
-    /// Offset in bytes of its first byte.
+    /// The offset of its first byte.
     pub at: u64,
 }

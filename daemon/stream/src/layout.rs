@@ -1,10 +1,12 @@
-//! Which attributes each command has: one table, read by the decoder.
+//! Which attributes each command has: one table. The decoder checks a command's attributes against it and makes a command
+//! of them.
 
 use Attribute as A;
 
-use crate::{Attribute, Command, Version};
+use crate::attribute::Attributes;
+use crate::{Attribute, Command, Compression, ErrorKind, Extent, Version};
 
-/// No command has more attributes (`ENCODED_WRITE` has eight).
+/// The most attributes that a command has (`ENCODED_WRITE`).
 pub(crate) const SLOTS: usize = 8;
 
 /// One command's row.
@@ -14,15 +16,15 @@ pub(crate) struct Layout {
     pub(crate) name: &'static str,
     /// The first version that has it.
     pub(crate) since: Version,
-    /// Its attributes; the place of each is its slot.
+    /// Its attributes; the index of each is its slot.
     pub(crate) attributes: &'static [Attribute],
     /// One bit for each slot that must be filled.
     pub(crate) required: u8,
-    /// What to do with each attribute number.
+    /// The rule for each attribute number.
     pub(crate) rules: [Rule; 36],
 }
 
-/// What to do with an attribute in a command.
+/// Whether an attribute belongs to a command, and how its value is checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rule {
     /// The slot's bit, 0 if the attribute does not belong to the command.
@@ -36,7 +38,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Any length will do.
+    /// Any length is allowed.
     pub(crate) const ANY: u8 = u8::MAX;
 }
 
@@ -45,84 +47,115 @@ pub(crate) fn layout(number: u16) -> Option<&'static Layout> {
     LAYOUTS.get(usize::from(number.checked_sub(1)?))
 }
 
-impl<'a> Command<'a> {
-    /// The command's number on the wire.
-    pub fn number(&self) -> u16 {
-        match self {
-            Self::Subvol { .. } => 1,
-            Self::Snapshot { .. } => 2,
-            Self::Mkfile { .. } => 3,
-            Self::Mkdir { .. } => 4,
-            Self::Mknod { .. } => 5,
-            Self::Mkfifo { .. } => 6,
-            Self::Mksock { .. } => 7,
-            Self::Symlink { .. } => 8,
-            Self::Rename { .. } => 9,
-            Self::Link { .. } => 10,
-            Self::Unlink { .. } => 11,
-            Self::Rmdir { .. } => 12,
-            Self::SetXattr { .. } => 13,
-            Self::RemoveXattr { .. } => 14,
-            Self::Write { .. } => 15,
-            Self::Clone { .. } => 16,
-            Self::Truncate { .. } => 17,
-            Self::Chmod { .. } => 18,
-            Self::Chown { .. } => 19,
-            Self::Utimes { .. } => 20,
-            Self::End => 21,
-            Self::UpdateExtent { .. } => 22,
-            Self::Fallocate { .. } => 23,
-            Self::Fileattr { .. } => 24,
-            Self::EncodedWrite { .. } => 25,
-            Self::EnableVerity { .. } => 26,
-        }
-    }
+/// The only command with a number that may be unknown: its compression.
+const ENCODED_WRITE_NUMBER: u16 = 25;
 
-    /// The kernel's name of the command, without `BTRFS_SEND_C_`.
-    pub fn name(&self) -> &'static str {
-        layout(self.number()).map_or("", |layout| layout.name)
+/// Finds and checks the attributes of a command whose length and checksum have been checked.
+#[inline]
+pub(crate) fn check<'a>(
+    attributes: &mut Attributes<'a>,
+    version: Version,
+    number: u16,
+    payload: &'a [u8],
+) -> Result<(), ErrorKind> {
+    let layout = layout(number).ok_or(ErrorKind::UnknownCommand(number))?;
+    if layout.since > version {
+        return Err(ErrorKind::CommandOfLaterVersion { command: layout.name, version });
     }
-
-    /// The first version of the stream that has the command.
-    pub fn since(&self) -> Version {
-        layout(self.number()).map_or(Version::V1, |layout| layout.since)
+    attributes.collect(layout, version, payload)?;
+    if number == ENCODED_WRITE_NUMBER && attributes.u32(5) > 7 {
+        return Err(ErrorKind::UnknownCompression(attributes.u32(5)));
     }
+    Ok(())
+}
 
-    /// What the command is about (`BTRFS_SEND_A_PATH`), empty for the root of the subvolume and for END.
-    pub fn path(&self) -> &'a [u8] {
-        match self {
-            Self::Subvol { path, .. }
-            | Self::Snapshot { path, .. }
-            | Self::Mkfile { path, .. }
-            | Self::Mkdir { path, .. }
-            | Self::Mknod { path, .. }
-            | Self::Mkfifo { path, .. }
-            | Self::Mksock { path, .. }
-            | Self::Symlink { path, .. }
-            | Self::Rename { path, .. }
-            | Self::Link { path, .. }
-            | Self::Unlink { path }
-            | Self::Rmdir { path }
-            | Self::SetXattr { path, .. }
-            | Self::RemoveXattr { path, .. }
-            | Self::Write { path, .. }
-            | Self::Clone { path, .. }
-            | Self::Truncate { path, .. }
-            | Self::Chmod { path, .. }
-            | Self::Chown { path, .. }
-            | Self::Utimes { path, .. }
-            | Self::UpdateExtent { path, .. }
-            | Self::Fallocate { path, .. }
-            | Self::Fileattr { path, .. }
-            | Self::EncodedWrite { path, .. }
-            | Self::EnableVerity { path, .. } => path,
-            Self::End => &[],
-        }
+/// Makes a command of attributes that [`check`] has accepted. The slot numbers are those of the table.
+///
+/// It cannot fail, so the compiler builds the command in the caller's place and copies it nowhere.
+#[inline]
+pub(crate) fn assemble<'a>(number: u16, a: &Attributes<'a>) -> Command<'a> {
+    let path = a.bytes(0);
+    match number {
+        1 => Command::Subvol { path, uuid: a.uuid(1), ctransid: a.u64(2) },
+        2 => Command::Snapshot { path, uuid: a.uuid(1), ctransid: a.u64(2), parent: a.identity(3) },
+        3 => Command::Mkfile { path, ino: optional(a, 1) },
+        4 => Command::Mkdir { path, ino: optional(a, 1) },
+        5 => Command::Mknod { path, ino: optional(a, 3), rdev: a.u64(1), mode: a.u64(2) },
+        6 => Command::Mkfifo { path, ino: optional(a, 3), rdev: a.u64(1), mode: a.u64(2) },
+        7 => Command::Mksock { path, ino: optional(a, 3), rdev: a.u64(1), mode: a.u64(2) },
+        8 => Command::Symlink { path, ino: optional(a, 2), target: a.bytes(1) },
+        9 => Command::Rename { path, to: a.bytes(1) },
+        10 => Command::Link { path, existing: a.bytes(1) },
+        11 => Command::Unlink { path },
+        12 => Command::Rmdir { path },
+        13 => Command::SetXattr { path, name: a.bytes(1), data: a.bytes(2) },
+        14 => Command::RemoveXattr { path, name: a.bytes(1) },
+        15 => Command::Write { path, offset: a.u64(1), data: a.bytes(2) },
+        16 => clone(path, a),
+        17 => Command::Truncate { path, size: a.u64(1) },
+        18 => Command::Chmod { path, mode: a.u64(1) },
+        19 => Command::Chown { path, uid: a.u64(1), gid: a.u64(2) },
+        20 => utimes(path, a),
+        22 => Command::UpdateExtent { path, offset: a.u64(1), len: a.u64(2) },
+        23 => Command::Fallocate { path, mode: a.u32(1), offset: a.u64(2), len: a.u64(3) },
+        24 => Command::Fileattr { path, attr: a.u64(1) },
+        25 => Command::EncodedWrite { path, extent: extent(a), data: a.bytes(6) },
+        26 => verity(path, a),
+        // END; `check` has refused every other number.
+        _ => Command::End,
     }
 }
 
-/// INO is optional because streams of other makers lack it, ENCRYPTION and OTIME because versions do; MODE and RDEV of
-/// a fifo or socket are of no use to a receiver, but every kernel sends them.
+#[inline]
+fn optional(a: &Attributes<'_>, slot: usize) -> Option<u64> {
+    a.has(slot).then(|| a.u64(slot))
+}
+
+fn clone<'a>(path: &'a [u8], a: &Attributes<'a>) -> Command<'a> {
+    Command::Clone {
+        path,
+        offset: a.u64(1),
+        len: a.u64(2),
+        source: a.identity(3),
+        source_path: a.bytes(5),
+        source_offset: a.u64(6),
+    }
+}
+
+#[inline]
+fn utimes<'a>(path: &'a [u8], a: &Attributes<'a>) -> Command<'a> {
+    let otime = a.has(4).then(|| a.time(4));
+    Command::Utimes { path, atime: a.time(1), mtime: a.time(2), ctime: a.time(3), otime }
+}
+
+fn verity<'a>(path: &'a [u8], a: &Attributes<'a>) -> Command<'a> {
+    Command::EnableVerity { path, algorithm: a.u8(1), block_size: a.u32(2), salt: a.bytes(3), signature: a.bytes(4) }
+}
+
+#[inline]
+fn extent(a: &Attributes<'_>) -> Extent {
+    Extent {
+        file_offset: a.u64(1),
+        file_len: a.u64(2),
+        decoded_len: a.u64(3),
+        decoded_offset: a.u64(4),
+        compression: compression(a.u32(5)),
+        encryption: a.u32(7),
+    }
+}
+
+#[inline]
+fn compression(number: u32) -> Compression {
+    match number {
+        0 => Compression::None,
+        1 => Compression::Zlib,
+        2 => Compression::Zstd,
+        _ => Compression::Lzo { sector_size: 512u32.wrapping_shl(number) },
+    }
+}
+
+/// INO is optional because streams of other programs lack it, ENCRYPTION and OTIME because some versions lack them. Every
+/// kernel sends MODE and RDEV of a fifo and a socket, although a receiver does not need them.
 static LAYOUTS: [Layout; 26] = [
     row("SUBVOL", Version::V1, &[A::Path, A::Uuid, A::Ctransid], 0),
     row("SNAPSHOT", Version::V1, &[A::Path, A::Uuid, A::Ctransid, A::CloneUuid, A::CloneCtransid], 0),

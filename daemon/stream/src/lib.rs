@@ -1,7 +1,14 @@
 //! The btrfs send stream, versions 1 to 3, decoded and encoded without I/O and without unsafe code.
 //!
-//! The caller reads bytes into [`Decoder::space`], says how many came with [`Decoder::filled`], and takes [`Event`]s from
-//! [`Decoder::next`] until it answers [`Event::Starved`]:
+//! The way of the data:
+//!
+//! * Decoding: the caller reads into a block of the `pool` → `decoder` finds a command by its `frame` (length, number,
+//!   checksum) → `attribute` finds and checks its attributes → `layout` makes a [`Command`] of them.
+//! * Encoding: `encoder` writes a command's attributes in the kernel's order, and its `frame`.
+//! * [`text`] prints commands as `btrfs receive --dump` does.
+//!
+//! The caller reads bytes into [`Decoder::space`], reports their number with [`Decoder::filled`], and takes [`Event`]s from
+//! [`Decoder::next`] until it returns [`Event::Starved`]:
 //!
 //! ```
 //! use butterdock_stream::{Command, Decoder, Encoder, Event, Limits, Pool, Version};
@@ -31,45 +38,29 @@
 //! # }
 //! ```
 //!
-//! Commands borrow from blocks of a bounded [`Pool`]; [`Framed::share`] keeps a part of one beyond the next call without
-//! copying it. What a stream says about lengths is bounded by [`Limits`] before anything is allocated, and whatever is not
-//! known (a command, an attribute, a version, a compression) is an error that names it.
+//! Commands borrow from blocks of a bounded [`Pool`]; [`Framed::share`] keeps a part of one beyond the next call without a
+//! copy. The decoder checks the lengths in a stream against [`Limits`] before it allocates memory. An unknown command,
+//! attribute, version or compression is an error that names it.
 //!
 //! Source of the format: `fs/btrfs/send.h` of Linux 6.18 and `dev-send-stream.rst` of btrfs-progs.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-mod assemble;
 mod attribute;
 mod command;
-mod crc;
 mod decoder;
 mod encoder;
 mod error;
+mod frame;
 mod layout;
-mod payload;
 mod pool;
 pub mod text;
-mod types;
 
 pub use attribute::Attribute;
-pub use command::{Command, Extent, Identity};
-pub use decoder::Decoder;
-pub use decoder::Limits;
-pub use decoder::{Event, Framed};
+pub use command::{Command, Compression, Extent, Identity, Time, Uuid, Version};
+pub use decoder::{Decoder, Event, Framed, Limits};
 pub use encoder::{EncodeError, Encoder};
-pub use error::Place;
-pub use error::{Error, ErrorKind};
-pub use pool::Shared;
-pub use pool::{Pool, PoolEmpty};
-pub use types::{Compression, Time, Uuid, Version};
-
-/// What every stream begins with.
-pub const MAGIC: &[u8; 13] = b"btrfs-stream\0";
-
-/// Length of a stream's header: the magic and a le32 version.
-pub(crate) const HEADER: usize = 17;
-
-/// Length of a command's header: le32 length of the payload, le16 number, le32 CRC.
-pub const FRAME: usize = 10;
+pub use error::{Error, ErrorKind, Place};
+pub use frame::{FRAME, MAGIC};
+pub use pool::{Pool, PoolEmpty, Shared};

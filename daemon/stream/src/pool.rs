@@ -1,25 +1,27 @@
-//! The blocks that input is read into: few, allocated once, reused.
+//! The blocks into which the caller reads its input: few, allocated once, reused.
 //!
-//! [`Shared`] keeps a part of a block beyond the call that decoded it. A holder drops it without a message to the pool,
-//! which asks `Arc::get_mut` when it needs a block. It asks the block that it lent last first, because that one is still in
-//! the cache.
+//! [`Shared`] keeps a part of a block beyond the call that decoded it. Dropping one sends no message to the pool: when the
+//! pool needs a block, `Arc::get_mut` shows which is free. It tries the block that it got back last first, because that one
+//! is most likely still in the cache.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
+use crate::frame::HEADER;
+
 /// The size of a decoder's blocks and how many there may be.
 ///
-/// Memory is bounded by `block_size * blocks`. A command larger than a block gets a block of its own size; those
-/// together stay below the same bound, but one of them is always allowed (its length is under [`Limits`](crate::Limits)).
+/// The blocks take up to `block_size * blocks` bytes. A command larger than a block gets a block of its own size; the large
+/// blocks together have the same bound, but one of them is always allowed (its length is within [`Limits`](crate::Limits)).
 ///
-/// A block of which a part is held is not filled further, because safe Rust cannot write beside what others read. So
-/// whoever reads little at a time and holds a part of each read uses up a block for each; dropping frees them at once.
+/// The decoder does not fill a block further while a [`Shared`] holds a part of it, because safe Rust cannot write beside
+/// what others read. So a caller that reads little at a time and holds a part of each read uses one block for each read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
     /// Bytes in a block.
     pub block_size: usize,
-    /// The largest number of blocks, the one being filled included.
+    /// The largest number of blocks, with the one being filled.
     pub blocks: usize,
 }
 
@@ -29,9 +31,9 @@ impl Default for Pool {
     }
 }
 
-/// All blocks are held: drop some [`Shared`](crate::Shared) and ask again.
+/// [`Shared`]s hold all blocks: drop some and call again.
 ///
-/// Also the answer to whoever asks for space while a full block of commands waits to be taken.
+/// Also the error of a caller that asks for space before it has taken the commands of a full block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("all blocks of the stream's pool are held")]
 pub struct PoolEmpty;
@@ -41,18 +43,18 @@ pub struct PoolEmpty;
 pub(crate) struct Blocks {
     size: usize,
     limit: usize,
-    /// How many blocks of the usual size exist, lent ones included.
+    /// How many blocks of the usual size exist, with the lent ones.
     made: usize,
-    /// Given back by the decoder, perhaps still held by others; the last one given back is last.
+    /// Blocks that the decoder gave back and others may still hold, the last one at the end.
     retired: Vec<Block>,
-    /// Larger blocks that others perhaps still hold. They are not used again, so nothing keeps them here.
+    /// Larger blocks that others may still hold. They are not reused, so a weak reference suffices.
     large: Vec<Weak<Box<[u8]>>>,
 }
 
 impl Blocks {
     pub(crate) fn new(pool: Pool) -> Self {
-        // A block must hold a stream header, and work needs the block being filled.
-        let size = pool.block_size.max(crate::HEADER);
+        // A stream header must fit into a block, and the decoder needs at least the block that it fills.
+        let size = pool.block_size.max(HEADER);
         Self { size, limit: pool.blocks.max(1), made: 0, retired: Vec::new(), large: Vec::new() }
     }
 
@@ -66,7 +68,7 @@ impl Blocks {
         self.retired.iter().filter(|block| Arc::strong_count(block) > 1).count()
     }
 
-    /// A block of at least `size` bytes without other holders.
+    /// A block of at least `size` bytes that nothing else holds.
     pub(crate) fn take(&mut self, size: usize) -> Result<Block, PoolEmpty> {
         if size > self.size {
             return self.take_large(size);
@@ -81,7 +83,7 @@ impl Blocks {
         Ok(zeroed(self.size))
     }
 
-    /// Takes back a block that came from here; others may still hold it.
+    /// Takes a block back; others may still hold it.
     pub(crate) fn give(&mut self, block: Block) {
         if block.len() == self.size {
             self.retired.push(block);
@@ -105,12 +107,12 @@ fn zeroed(size: usize) -> Block {
     Arc::new(vec![0; size].into_boxed_slice())
 }
 
-/// A block of input. The pool reuses it when it has no other holder.
+/// A block of input. The pool reuses it when nothing else holds it.
 pub(crate) type Block = Arc<Box<[u8]>>;
 
-/// A part of a block, kept alive with it. Cloning copies no bytes.
+/// A part of a block. Cloning copies no bytes.
 ///
-/// Each keeps a whole block from reuse, so hold few and drop them soon.
+/// Each keeps the whole block from being reused: hold few, and drop them soon.
 #[derive(Clone)]
 pub struct Shared {
     block: Block,
@@ -119,7 +121,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// `part` without copying it if it lies in `block`, else a copy of it.
+    /// `part` without a copy if it lies in `block`, else a copy of it.
     pub(crate) fn of(block: &Block, part: &[u8]) -> Self {
         let start = part.as_ptr().addr().wrapping_sub(block.as_ptr().addr());
         match start.checked_add(part.len()) {

@@ -1,7 +1,7 @@
 //! The golden streams against their text form, and against the encoder.
 //!
-//! Streams with a real kernel's name were made by `make-goldens`, their text by `btrfs receive --dump`; the synthetic ones
-//! by [`the_synthetic_goldens_are_what_the_encoder_writes`].
+//! `make-goldens` made the streams that are named after a kernel's features, and `btrfs receive --dump` their text. The test
+//! [`the_encoder_writes_the_synthetic_goldens`] made the synthetic ones.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 
 mod support;
@@ -13,7 +13,7 @@ use std::process::{Command as Process, Stdio};
 use butterdock_stream::{Encoder, Event, Pool};
 use support::{decode, dump, folder, goldens, synthetic};
 
-/// The first line of `btrfs --version` where Debian 12 is.
+/// The first line of `btrfs --version` on Debian 12.
 const KNOWN: &str = "btrfs-progs v6.2";
 
 #[test]
@@ -47,7 +47,7 @@ fn the_golden_streams_cover_every_command_and_version() {
 #[test]
 fn a_kernels_stream_round_trips_to_the_same_bytes() {
     for (name, bytes) in goldens() {
-        // The kernel leaves ENCRYPTION out for inline extents and writes it as 0 for others; ours always writes it.
+        // The kernel leaves ENCRYPTION out for inline extents and writes 0 for others; the encoder always writes it.
         if name.starts_with("compressed-") && !name.ends_with("-incremental") {
             continue;
         }
@@ -72,9 +72,9 @@ fn a_kernels_stream_round_trips_to_the_same_bytes() {
     }
 }
 
-/// With `BUTTERDOCK_WRITE_GOLDENS=1` they are written anew, after support/synthetic.rs has changed.
+/// `BUTTERDOCK_WRITE_GOLDENS=1` writes the files anew, after a change of support/synthetic.rs.
 #[test]
-fn the_synthetic_goldens_are_what_the_encoder_writes() {
+fn the_encoder_writes_the_synthetic_goldens() {
     let write = std::env::var_os("BUTTERDOCK_WRITE_GOLDENS").is_some();
     for (name, bytes) in synthetic::streams() {
         let file = folder().join(name).with_extension("stream");
@@ -87,12 +87,13 @@ fn the_synthetic_goldens_are_what_the_encoder_writes() {
     }
 }
 
-/// The text that is kept is that of btrfs-progs 6.2: with another version, or none, there is nothing to compare, and the test
-/// says so past the harness, which shows only what failed.
+/// The stored text is that of btrfs-progs 6.2. Without that version the test compares nothing and says so on the process's
+/// stderr, because the test harness hides the output of tests that pass.
 #[test]
 fn the_installed_tool_prints_the_same() {
     let version = Process::new("btrfs").arg("--version").output();
-    let version = version.map_or_else(|_| "none".to_owned(), |told| String::from_utf8_lossy(&told.stdout).into_owned());
+    let version =
+        version.map_or_else(|_| "none".to_owned(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
     let version = version.lines().next().unwrap_or_default();
     if version != KNOWN {
         let why = "the_installed_tool_prints_the_same has compared nothing";
@@ -108,7 +109,7 @@ fn the_installed_tool_prints_the_same() {
         let mut tool = Process::new("btrfs");
         tool.args(["receive", "--dump"]).env("TZ", "UTC").stdin(file).stderr(Stdio::inherit());
         let printed = tool.output().unwrap();
-        // Ours differs in this: no escape character reaches a terminal.
+        // The only difference: `Dump` writes no escape character.
         let printed = printed.stdout.escape_ascii().to_string().replace("\\x1b", "\\\\e");
         assert_eq!(dump(&bytes).escape_ascii().to_string(), printed, "{name}");
     }

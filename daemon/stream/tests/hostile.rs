@@ -1,6 +1,7 @@
-//! Streams that must be refused, each with one clear message, whatever pieces it comes in.
+//! Streams that the decoder must refuse, each with one clear message, in pieces of any size.
 //!
-//! They also lie in `tests/hostile`, where the fuzzer begins with them; what a fuzzer finds is kept there too.
+//! The folder `tests/hostile` has the same streams as first inputs for the fuzzer, and the inputs with which the fuzzer found
+//! a fault.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 
 mod support;
@@ -12,7 +13,7 @@ use support::hostile::rows;
 use support::transcript;
 
 #[test]
-fn each_hostile_stream_is_refused_in_clear_words() {
+fn each_hostile_stream_is_refused_with_its_message() {
     for (name, bytes, message) in rows() {
         let end = support::decode(&bytes, Pool::default(), |_| usize::MAX, |_| {});
         assert_eq!(end.unwrap_err().to_string(), message, "{name}");
@@ -20,7 +21,7 @@ fn each_hostile_stream_is_refused_in_clear_words() {
 }
 
 #[test]
-fn hostile_streams_are_refused_alike_in_any_chunking() {
+fn hostile_streams_give_the_same_error_in_any_chunking() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
@@ -37,7 +38,7 @@ fn hostile_streams_are_refused_alike_in_any_chunking() {
 }
 
 #[test]
-fn a_length_that_is_not_allowed_costs_no_memory() {
+fn a_length_over_the_cap_allocates_nothing() {
     let bytes = &rows().into_iter().find(|(name, ..)| *name == "length-of-4-gib").unwrap().1;
     let mut decoder = Decoder::new(Limits::default(), Pool { block_size: 64, blocks: 1 });
     for byte in &bytes[..27] {
@@ -53,7 +54,7 @@ fn a_length_that_is_not_allowed_costs_no_memory() {
 }
 
 #[test]
-fn the_decoder_resumes_after_a_bad_command_not_after_damage() {
+fn the_decoder_resumes_after_a_bad_command_only() {
     for (name, bytes, _) in rows() {
         let mut decoder = Decoder::new(Limits::default(), Pool::default());
         let space = decoder.space().unwrap();
@@ -75,9 +76,9 @@ fn the_decoder_resumes_after_a_bad_command_not_after_damage() {
     }
 }
 
-/// With `BUTTERDOCK_WRITE_GOLDENS=1` they are written anew, after support/hostile has changed.
+/// `BUTTERDOCK_WRITE_GOLDENS=1` writes the files anew, after a change of support/hostile.rs.
 #[test]
-fn the_stored_hostile_streams_are_those_of_the_rows() {
+fn the_stored_hostile_streams_equal_the_rows() {
     let write = std::env::var_os("BUTTERDOCK_WRITE_GOLDENS").is_some();
     for (name, bytes, _) in rows() {
         let file = folder().join(name).with_extension("stream");

@@ -1,4 +1,4 @@
-//! What holds for every stream, and for every spoiled one.
+//! Properties of all streams, and of all damaged ones.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 
 mod support;
@@ -7,10 +7,10 @@ use butterdock_stream::{Decoder, Event, Limits, Pool, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::any::{Owned, commands};
-use support::seal;
+use support::seal::seal;
 use support::{decode, goldens, stream, transcript};
 
-/// How the input comes: in pieces of these sizes, again and again.
+/// The sizes of the pieces in which the input comes, repeated.
 fn pieces(sizes: Vec<usize>) -> impl FnMut(&Decoder) -> usize {
     let mut sizes = sizes.into_iter().cycle();
     move |_| sizes.next().unwrap()
@@ -24,7 +24,7 @@ fn written(version: Version, commands: &[Owned]) -> Vec<u8> {
     stream(version, &commands.iter().map(Owned::command).collect::<Vec<_>>())
 }
 
-/// One thing that happens to bytes on their way.
+/// One change of the bytes.
 #[derive(Debug, Clone)]
 enum Damage {
     Change(usize, u8),
@@ -43,7 +43,7 @@ fn damage() -> impl Strategy<Value = Vec<Damage>> {
     vec(one, 1..4)
 }
 
-fn spoil(bytes: &mut Vec<u8>, damage: &[Damage]) {
+fn apply(bytes: &mut Vec<u8>, damage: &[Damage]) {
     for each in damage {
         let length = bytes.len().max(1);
         let range = |at: usize, len: usize| (at % length).min(bytes.len())..(at % length + len).min(bytes.len());
@@ -61,7 +61,7 @@ fn spoil(bytes: &mut Vec<u8>, damage: &[Damage]) {
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded_as_it_was((version, commands) in commands(5000)) {
+    fn decoding_returns_the_encoded_commands((version, commands) in commands(5000)) {
         let bytes = written(version, &commands);
         let mut expected = commands.iter().map(Owned::command);
         let mut headers = 0;
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn any_chunking_agrees(
+    fn decoding_does_not_depend_on_chunking(
         (version, commands) in commands(700),
         sizes in vec(1..400usize, 1..8),
         block_size in 0..900usize,
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn a_spoiled_stream_is_refused_the_same_in_any_chunking(
+    fn a_damaged_stream_gives_the_same_error_in_any_chunking(
         (version, commands) in commands(100),
         damage in damage(),
         sizes in vec(1..60usize, 1..8),
@@ -101,22 +101,22 @@ proptest! {
         sealed in any::<bool>(),
     ) {
         let mut bytes = written(version, &commands);
-        spoil(&mut bytes, &damage);
+        apply(&mut bytes, &damage);
         let bytes = if sealed { seal(&bytes) } else { bytes };
         let pool = Pool { block_size, blocks: 1 };
         assert_eq!(transcript(&bytes, pool, pieces(sizes)), whole(&bytes));
     }
 
     #[test]
-    fn a_spoiled_golden_stream_never_panics(which in any::<prop::sample::Index>(), damage in damage(), sealed in any::<bool>()) {
+    fn a_damaged_golden_stream_never_panics(which in any::<prop::sample::Index>(), damage in damage(), sealed in any::<bool>()) {
         let (_, mut bytes) = which.get(&goldens()).clone();
-        spoil(&mut bytes, &damage);
+        apply(&mut bytes, &damage);
         whole(&if sealed { seal(&bytes) } else { bytes });
     }
 }
 
 #[test]
-fn golden_streams_agree_in_any_chunking() {
+fn golden_streams_decode_alike_in_any_chunking() {
     for (name, bytes) in goldens() {
         let expected = whole(&bytes);
         assert_eq!(expected.last().unwrap(), "Ok(())", "{name}");

@@ -1,4 +1,4 @@
-//! Parts of commands that are kept while the decoder goes on.
+//! Parts of commands that a caller keeps while the decoder continues.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test may panic")]
 
 mod support;
@@ -15,7 +15,8 @@ fn numbered(count: u64, size: usize) -> Vec<u8> {
     stream(Version::V2, &writes)
 }
 
-/// Decodes everything; `keep` gets each write's offset and data. Answers how often no block was free.
+/// Decodes everything and passes each write's offset and data to `keep`, or none when no block is free. Returns how often
+/// no block was free.
 fn run(input: &[u8], pool: Pool, piece: usize, mut keep: impl FnMut(Option<(u64, Shared)>)) -> usize {
     let mut decoder = Decoder::new(Limits::default(), pool);
     let (mut rest, mut refused) = (input, 0);
@@ -76,7 +77,7 @@ fn shared_parts_are_stable_and_free_their_block_on_drop() {
 }
 
 #[test]
-fn without_holders_one_block_is_enough_and_is_used_again() {
+fn without_shared_parts_one_block_is_reused() {
     let mut places = BTreeSet::new();
     let refused = run(&numbered(500, 1000), Pool { block_size: 4096, blocks: 64 }, 4096, |write| {
         places.insert(write.unwrap().1.as_ptr() as usize / 65_536);
@@ -86,7 +87,7 @@ fn without_holders_one_block_is_enough_and_is_used_again() {
 }
 
 #[test]
-fn the_block_freed_last_is_used_next() {
+fn the_block_freed_last_is_reused_first() {
     let mut last: Option<(u64, Shared)> = None;
     let mut blocks = BTreeSet::new();
     run(&numbered(1000, 1000), Pool { block_size: 4096, blocks: 64 }, 4096, |write| {
@@ -106,7 +107,7 @@ fn a_command_larger_than_all_blocks_together_is_decoded() {
 }
 
 #[test]
-fn asking_for_space_without_taking_commands_does_not_grow() {
+fn asking_for_space_without_taking_commands_allocates_no_more() {
     let input = numbered(100, 100);
     let mut decoder = Decoder::new(Limits::default(), Pool { block_size: 1024, blocks: 4 });
     let mut rest = input.as_slice();

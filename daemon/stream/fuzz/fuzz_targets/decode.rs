@@ -1,7 +1,7 @@
-//! Any bytes: no panic, and the same answer whatever pieces they come in.
+//! Any bytes: the decoder does not panic, and its results do not depend on the size of the pieces.
 //!
-//! `cargo +nightly fuzz run decode fuzz/corpus/decode tests/goldens tests/hostile` in the crate's folder; what is found and
-//! mended goes into `tests/hostile`.
+//! `cargo +nightly fuzz run decode fuzz/corpus/decode tests/goldens tests/hostile` in the crate's folder. Inputs that
+//! showed a fault are kept in `tests/hostile`.
 #![no_main]
 
 #[path = "../../tests/support/seal.rs"]
@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     agree(bytes);
-    agree(&seal(bytes));
+    agree(&seal::seal(bytes));
 });
 
 fn agree(bytes: &[u8]) {
@@ -36,7 +36,7 @@ fn answers(bytes: &[u8], size: usize, pool: Pool) -> (Vec<u8>, Vec<String>) {
                 if decoder.space().is_err() {
                     kept = None;
                 }
-                let space = decoder.space().expect("without holders there is space");
+                let space = decoder.space().expect("there is space when no part of a block is held");
                 let size = size.min(space.len()).min(rest.len());
                 assert!(size > 0, "there is space");
                 space[..size].copy_from_slice(&rest[..size]);

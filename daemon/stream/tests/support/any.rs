@@ -1,10 +1,10 @@
-//! Any command that a stream can hold, for proptest.
+//! Random commands for proptest.
 
 use butterdock_stream::{Command, Compression, Extent, Identity, Time, Uuid, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A command that owns its bytes: its number, and of each sort of value as many as any command needs.
+/// A command that owns its bytes: its number, and values for all fields that a command can have.
 #[derive(Debug, Clone)]
 pub(crate) struct Owned {
     number: u16,

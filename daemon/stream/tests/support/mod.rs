@@ -1,9 +1,10 @@
-//! What several of the tests need.
-#![allow(dead_code, clippy::allow_attributes, clippy::missing_panics_doc, reason = "each test takes what it needs")]
+//! What several test files share.
+#![allow(dead_code, clippy::allow_attributes, clippy::missing_panics_doc, reason = "each test file uses a part of it")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 pub(crate) mod any;
 pub(crate) mod hostile;
+pub(crate) mod seal;
 pub(crate) mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
 }
 
-/// Every golden stream with its name.
+/// All golden streams with their names.
 pub(crate) fn goldens() -> Vec<(String, Vec<u8>)> {
     let mut found: Vec<_> = std::fs::read_dir(folder())
         .unwrap()
@@ -29,7 +30,7 @@ pub(crate) fn goldens() -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Feeds `input` in pieces of the sizes that `piece` gives, until the end or the first error.
+/// Feeds `input` in pieces of the sizes that `piece` returns, until the end or the first error.
 pub(crate) fn decode(
     input: &[u8],
     pool: Pool,
@@ -55,7 +56,7 @@ pub(crate) fn decode(
     }
 }
 
-/// Each header and command as text that shows everything about it, then how it ended.
+/// Each header and command as text with all of its fields, then the result.
 pub(crate) fn transcript(input: &[u8], pool: Pool, piece: impl FnMut(&Decoder) -> usize) -> Vec<String> {
     let mut lines = Vec::new();
     let end = decode(input, pool, piece, |event| {
@@ -86,7 +87,7 @@ pub(crate) fn dump(input: &[u8]) -> Vec<u8> {
     text
 }
 
-/// A whole stream of these commands, END included.
+/// A whole stream of these commands and END.
 pub(crate) fn stream(version: Version, commands: &[Command<'_>]) -> Vec<u8> {
     let mut encoder = Encoder::new(version);
     encoder.header();
@@ -95,22 +96,4 @@ pub(crate) fn stream(version: Version, commands: &[Command<'_>]) -> Vec<u8> {
     }
     encoder.command(&Command::End).unwrap();
     encoder.into_bytes()
-}
-
-/// Gives each command of a stream its right checksum again, as far as the lengths lead.
-pub(crate) fn seal(bytes: &[u8]) -> Vec<u8> {
-    let Some((header, mut rest)) = bytes.split_at_checked(17) else { return bytes.to_vec() };
-    let mut sealed = header.to_vec();
-    while let Some(([a, b, c, d, number @ .., _, _, _, _], tail)) = rest.split_first_chunk::<10>() {
-        let len = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        let Some((payload, tail)) = tail.split_at_checked(len) else { break };
-        let mut encoder = Encoder::new(Version::V1);
-        if encoder.raw(u16::from_le_bytes(*number), payload).is_err() {
-            break;
-        }
-        sealed.extend_from_slice(encoder.bytes());
-        rest = tail;
-    }
-    sealed.extend_from_slice(rest);
-    sealed
 }

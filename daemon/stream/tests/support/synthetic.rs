@@ -1,10 +1,10 @@
-//! Streams that no kernel at hand emits, written by the encoder.
+//! Streams that the available kernels do not send, written by the encoder.
 
 use butterdock_stream::{Command, Compression, Extent, Identity, Time, Uuid, Version};
 
 use super::stream;
 
-/// Every synthetic golden stream with its name.
+/// All synthetic golden streams with their names.
 pub(crate) fn streams() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("synthetic-v1", stream(Version::V1, &[&begin(), COMMON].concat())),
@@ -96,7 +96,7 @@ const VERITY: &[Command<'static>] = &[
     Command::EnableVerity { path: b"folder/file", algorithm: 2, block_size: 4096, salt: b"", signature: b"" },
 ];
 
-/// Names that a text form must not be confused by.
+/// Names with bytes that are special in the text form.
 const NAMES: &[Command<'static>] = &[
     Command::Mkfile { path: b"a b\\c\n\t\r\x07\x08\x1b\x0c\x0b\x01\x7f\xff~", ino: Some(9) },
     Command::Mkdir { path: b"with a slash/", ino: Some(9) },

@@ -1,18 +1,21 @@
 //! The text form of commands, as `btrfs receive --dump` of btrfs-progs 6.2 prints it, one line for each command.
 //!
-//! What it escapes was found by trying. In paths, and in the other name of symlinks, links and renames, blanks, backslashes
-//! and everything unprintable are escaped. Names and values of xattrs and the source of a clone are printed as they are, up
-//! to their first NUL. Ours differs in one thing: control characters are escaped in those fields too, so that one line is
-//! always one command and no xattr can forge a line or control a terminal.
+//! Experiments with that tool gave the rules for escapes. It escapes spaces, backslashes and everything unprintable in
+//! paths, and in the second name of symlinks, links and renames. It prints names and values of xattrs and the source of a
+//! clone as they are, up to their first NUL. This module differs in one rule: it escapes control characters in those fields
+//! too, so that one line is always one command and no xattr can forge a line or control a terminal.
+//!
+//! The calendar is computed here, because a stream may have any 64-bit number of seconds, and the tool prints years that
+//! calendar libraries do not have.
+
+use std::fmt;
 
 use crate::{Command, Compression, Extent, Time};
 
-mod time;
-
-/// Where what is said about a path begins, unless the path is longer.
+/// The column of the details after a path, unless the path is longer.
 const COLUMN: usize = 32;
 
-/// Prints commands line by line and knows the subvolume that they are about.
+/// Prints commands line by line, with the subvolume's name before each path.
 #[derive(Debug, Clone)]
 pub struct Dump<Z> {
     /// `./name`, empty before the first SUBVOL or SNAPSHOT.
@@ -21,7 +24,7 @@ pub struct Dump<Z> {
 }
 
 impl<Z: Fn(i64) -> i32> Dump<Z> {
-    /// `zone` gives how many seconds local time is ahead of UTC at a point in time (seconds since 1970).
+    /// `zone` returns how many seconds local time is ahead of UTC at a point in time (seconds since 1970).
     pub fn new(zone: Z) -> Self {
         Self { subvolume: Vec::new(), zone }
     }
@@ -51,12 +54,12 @@ impl<Z: Fn(i64) -> i32> Dump<Z> {
         out.push(b'\n');
     }
 
-    /// A path as the tool prints it: behind the subvolume's.
+    /// A path as the tool prints it: after the subvolume's.
     fn full(&self, path: &[u8]) -> Vec<u8> {
         join(&self.subvolume, path)
     }
 
-    /// What stands behind the path.
+    /// Adds the text after the path.
     fn details(&self, out: &mut Vec<u8>, command: &Command<'_>) {
         match *command {
             Command::Subvol { uuid, ctransid, .. } => print(out, format_args!("uuid={uuid} transid={ctransid}")),
@@ -102,7 +105,7 @@ impl<Z: Fn(i64) -> i32> Dump<Z> {
                 let mode = i32::from_ne_bytes(mode.to_ne_bytes());
                 print(out, format_args!("mode={mode} offset={offset} len={len}"));
             }
-            // The tool writes 0x before decimal digits; scripts that read it have got used to that.
+            // The tool writes 0x before decimal digits, and scripts may rely on that.
             Command::Fileattr { attr, .. } => print(out, format_args!("fileattr=0x{attr}")),
             Command::EncodedWrite { extent, data, .. } => encoded(out, &extent, data.len()),
             Command::EnableVerity { algorithm, block_size, salt, signature, .. } => print(
@@ -125,7 +128,7 @@ impl<Z: Fn(i64) -> i32> Dump<Z> {
 
     fn times(&self, out: &mut Vec<u8>, atime: Time, mtime: Time, ctime: Time) {
         for (title, time) in [("atime=", atime), (" mtime=", mtime), (" ctime=", ctime)] {
-            let local = time::Local::new(time.seconds, (self.zone)(time.seconds));
+            let local = LocalTime::new(time.seconds, (self.zone)(time.seconds));
             print(out, format_args!("{title}{local}"));
         }
     }
@@ -148,19 +151,19 @@ fn encoded(out: &mut Vec<u8>, extent: &Extent, len: usize) {
     );
 }
 
-/// Two parts of a path with one slash between them, each without a slash at its own end.
+/// Two parts of a path with one slash between them; a slash at the end of a part is left out.
 fn join(first: &[u8], second: &[u8]) -> Vec<u8> {
     let first = first.strip_suffix(b"/").unwrap_or(first);
     let second = second.strip_suffix(b"/").unwrap_or(second);
     [first, second].join(&b'/')
 }
 
-fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+fn print(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
     out.extend_from_slice(text.to_string().as_bytes());
 }
 
-/// A path: spaces, backslashes and whatever is not printable ASCII are escaped, the latter as three octal digits
-/// unless C has a letter for it.
+/// Adds a path. Spaces and backslashes get a backslash; a byte that is not printable ASCII becomes the letter that C has for
+/// it, or three octal digits.
 fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for &byte in bytes {
         match letter(byte) {
@@ -171,8 +174,8 @@ fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Anything else: as it is, up to the first NUL, with those control characters escaped as in a path that move a terminal
-/// or change its state. The lower ones do nothing there, and ACLs begin with them.
+/// Adds any other field as it is, up to the first NUL. Control characters that move a terminal's cursor or change its state
+/// are escaped as in a path. The lower ones have no effect there, and ACLs begin with them.
 fn plain(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes.iter().take_while(|byte| **byte != 0) {
         if matches!(byte, 0x07 | 0x08 | 0x0a..=0x1f | 0x7f) {
@@ -202,21 +205,91 @@ fn digit(byte: u8, shift: u32) -> u8 {
     byte.wrapping_shr(shift) & 7 | b'0'
 }
 
+const DAY: i64 = 86_400;
+
+/// A local date and time, and its offset from UTC.
+#[derive(Debug)]
+struct LocalTime {
+    days: i64,
+    second: i64,
+    offset: i32,
+}
+
+impl LocalTime {
+    /// `seconds` since 1970 in UTC, shown `offset` seconds ahead of UTC.
+    fn new(seconds: i64, offset: i32) -> Self {
+        let local = seconds.saturating_add(i64::from(offset));
+        Self { days: local.div_euclid(DAY), second: local.rem_euclid(DAY), offset }
+    }
+}
+
+impl fmt::Display for LocalTime {
+    /// As strftime's `%FT%T%z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.days);
+        let (hour, minute, second) = (self.second / 3600, self.second / 60 % 60, self.second % 60);
+        let sign = if self.offset < 0 { '-' } else { '+' };
+        let ahead = self.offset.unsigned_abs() / 60;
+        write!(f, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        write!(f, "{sign}{:02}{:02}", ahead / 60, ahead % 60)
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar.
+///
+/// A year begins in March here, so that the leap day is its last day; 400 years have 146 097 days. The sums cannot
+/// overflow, because `days` was computed from seconds.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let since_march_of_0 = days.saturating_add(719_468);
+    let (era, day) = (since_march_of_0.div_euclid(146_097), since_march_of_0.rem_euclid(146_097));
+    // The division below expects years of 365 days: leave the leap days out.
+    let even = day.saturating_sub(day / 1460).saturating_add(day / 36_524).saturating_sub(day / 146_096);
+    let year = even / 365;
+    let before = year.saturating_mul(365).saturating_add(year / 4).saturating_sub(year / 100);
+    let in_year = day.saturating_sub(before);
+    let from_march = in_year.saturating_mul(5).saturating_add(2) / 153;
+    let day = in_year.saturating_sub(from_march.saturating_mul(153).saturating_add(2) / 5).saturating_add(1);
+    let month = if from_march < 10 { from_march.saturating_add(3) } else { from_march.saturating_sub(9) };
+    let year = era.saturating_mul(400).saturating_add(year);
+    (if month <= 2 { year.saturating_add(1) } else { year }, month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_of_a_path_has_its_form() {
+    fn every_byte_of_a_path_is_escaped_as_by_the_tool() {
         let mut out = Vec::new();
         escaped(&mut out, b"a b\\c\n\t\r\x07\x08\x1b\x0c\x0b\x01\x7f\xff~");
         assert_eq!(out.escape_ascii().to_string(), r"a\\ b\\\\c\\n\\t\\r\\a\\b\\e\\f\\v\\001\\177\\377~");
     }
 
     #[test]
-    fn a_value_cannot_forge_a_line_or_steer_a_terminal() {
+    fn a_value_cannot_forge_a_line_or_control_a_terminal() {
         let mut out = Vec::new();
         plain(&mut out, b"x len=1\nmkfile \x1b[2J\x7f\xff\0unseen");
         assert_eq!(out, b"x len=1\\nmkfile \\e[2J\\177\xff");
+    }
+
+    #[test]
+    fn known_moments_are_shown_right() {
+        for (seconds, offset, text) in [
+            (0, 0, "1970-01-01T00:00:00+0000"),
+            (-1, 0, "1969-12-31T23:59:59+0000"),
+            (951_782_400, 0, "2000-02-29T00:00:00+0000"),
+            (1_709_251_199, 3600, "2024-03-01T00:59:59+0100"),
+            (4_107_542_400, 0, "2100-03-01T00:00:00+0000"),
+            (1_700_000_000, -12_600, "2023-11-14T18:43:20-0330"),
+            (253_402_300_800, 0, "10000-01-01T00:00:00+0000"),
+        ] {
+            assert_eq!(LocalTime::new(seconds, offset).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_do_not_panic() {
+        assert!(!LocalTime::new(i64::MAX, i32::MAX).to_string().is_empty());
+        assert!(!LocalTime::new(i64::MIN, i32::MIN).to_string().is_empty());
     }
 }

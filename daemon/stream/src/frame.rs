@@ -1,13 +1,46 @@
-//! The checksum of a command.
+//! The header of a command: length, number and checksum.
 //!
-//! CRC-32C over the command's header with its own field zeroed, then the payload. Unlike the usual CRC-32C it begins with 0
-//! and is not inverted at the end.
+//! The checksum is CRC-32C over the header with the checksum's own field zeroed, then the payload. Unlike the usual CRC-32C
+//! it begins with 0 and is not inverted at the end.
 //!
-//! Most commands are short, and a call into the crate costs as much as its work. So only the payload goes there. The
-//! header's part is the exclusive or of what each byte contributes, because the checksum begins with 0: six independent
-//! loads from a table (the field's four zeros contribute nothing).
+//! Most commands are short, and a call into the crate `crc32c` costs as much as its work. So this module calls it for the
+//! payload only. The checksum begins with 0, so the header's part is the exclusive or of what each byte contributes: six
+//! independent loads from a table. The four zeros of the checksum's field contribute nothing.
 
-use crate::FRAME;
+/// What every stream begins with.
+pub const MAGIC: &[u8; 13] = b"btrfs-stream\0";
+
+/// Length of a stream's header in bytes: the magic and a le32 version.
+pub(crate) const HEADER: usize = 17;
+
+/// Length of a command's header in bytes: le32 length of the payload, le16 number, le32 checksum.
+pub const FRAME: usize = 10;
+
+/// A command's header.
+pub(crate) struct Frame {
+    /// The length of the payload.
+    pub(crate) len: u32,
+    pub(crate) command: u16,
+    pub(crate) crc: u32,
+}
+
+impl Frame {
+    /// The header that `bytes` begin with, and what follows it; none if they are too short.
+    #[inline]
+    pub(crate) fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&[a, b, c, d, e, f, g, h, i, j], rest) = bytes.split_first_chunk::<FRAME>()?;
+        let len = u32::from_le_bytes([a, b, c, d]);
+        Some((Self { len, command: u16::from_le_bytes([e, f]), crc: u32::from_le_bytes([g, h, i, j]) }, rest))
+    }
+
+    /// The header's bytes.
+    pub(crate) fn to_bytes(&self) -> [u8; FRAME] {
+        let [a, b, c, d] = self.len.to_le_bytes();
+        let [e, f] = self.command.to_le_bytes();
+        let [g, h, i, j] = self.crc.to_le_bytes();
+        [a, b, c, d, e, f, g, h, i, j]
+    }
+}
 
 /// The checksum of the command with this length, number and payload.
 #[inline]
@@ -27,10 +60,10 @@ fn of(contribution: &Contribution, byte: u8) -> u32 {
     contribution.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// For each of the six bytes before the checksum's own field.
+/// The table for each of the six bytes before the checksum's field.
 static CONTRIBUTIONS: [Contribution; 6] = [behind(0), behind(1), behind(2), behind(3), behind(4), behind(5)];
 
-/// The contribution of a header's byte that has `place` bytes before it.
+/// The table for the byte of a header at the index `place`.
 #[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "runs in the compiler, which would stop")]
 const fn behind(place: usize) -> Contribution {
     let mut contribution = [0; 256];
@@ -50,7 +83,7 @@ const fn behind(place: usize) -> Contribution {
     }
 }
 
-/// Castagnoli's, with its bits in the order in which they come.
+/// The Castagnoli polynomial, least significant bit first.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
 #[cfg(test)]
