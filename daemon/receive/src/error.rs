@@ -212,6 +212,11 @@ impl Error {
     }
 }
 
+/// Makes an error of a kernel call; `what` completes "cannot …".
+pub(crate) fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| Error::call(what, fault)
+}
+
 fn is_truncated(error: &butterdock_stream::Error) -> bool {
     matches!(error.kind, StreamError::Truncated { .. } | StreamError::Empty)
 }

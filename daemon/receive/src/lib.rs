@@ -25,30 +25,24 @@
 mod apply;
 mod blocks;
 mod control;
+mod destination;
 mod engine;
 mod error;
-#[cfg(test)]
-mod memory;
 mod name;
 mod observer;
 mod options;
-#[cfg(test)]
-mod order;
 mod payload;
-mod place;
 mod plan;
 mod reader;
 mod real;
-mod record;
+#[cfg(test)]
+mod tests;
 mod volume;
 
-#[cfg(test)]
-use apply::{Way, apply_steps};
 pub use control::{Control, Counts, Progress};
+pub use destination::{LONGEST_BACKUP, Origin, Record, STAGING, Staging, SubvolumeState, can_others_reach};
 pub use engine::{Outcome, is_received, receive, sweep};
 pub use error::{Cause, Error, ErrorKind, Failure};
 pub use name::{NameError, StreamPath};
 pub use observer::{Kind, Observer, Phase, Published, Silent};
 pub use options::{Candidates, Options, Publication};
-pub use place::{STAGING, Staging, can_others_reach};
-pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};

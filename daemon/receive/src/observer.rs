@@ -2,7 +2,7 @@
 
 use butterdock_stream::{Command, Place, Uuid};
 
-use crate::record::SubvolumeState;
+use crate::destination::SubvolumeState;
 
 /// Whether a subvolume came whole or as changes to a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use butterdock_stream::Limits;
 
-use crate::record::{Origin, SubvolumeState};
+use crate::destination::{Origin, SubvolumeState};
 
 /// The subvolumes that may be the parent of an increment, or be cloned from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,46 +1,27 @@
 //! The calling thread's part: it applies steps in the order of the stream and gives files to the writer threads.
 
-use std::collections::HashSet;
 use std::thread::Scope;
 
-use butterdock_btrfs::Error as Fault;
 use butterdock_stream::{Identity, Place};
 
 use super::attributes;
-use super::deferred::Deferred;
-use super::encoded::Written;
-use super::names::TEMPORARIES;
-use super::perform::{Performer, Rules, Task};
+use super::names::Names;
+use super::performer::Performer;
 use super::writer_threads::WriterThreads;
-use crate::error::{Cause, Error};
+use super::written::Written;
+use super::{Rules, Task};
+use crate::error::{Cause, Error, doing};
 use crate::name::StreamPath;
 use crate::plan::{Action, Change, Verity, Work};
 use crate::volume::{Inode, InodeKind, InodeState, Volume};
 
-/// How steps are applied.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, see Options")]
-pub(crate) struct Way {
-    /// See [`crate::Options::verify`].
-    pub verify: bool,
-    /// See [`crate::Options::force_decompress`].
-    pub force_decompress: bool,
-    /// See [`crate::Options::no_verity`].
-    pub no_verity: bool,
-    /// Fold nothing; for tests, which compare the two.
-    pub plain: bool,
-}
-
 /// Applies the steps of one subvolume to a volume.
 pub(crate) struct Applier<'r, V: Volume> {
-    pub(super) volume: V,
-    pub(super) writer_threads: WriterThreads<'r, V::Inode>,
+    names: Names<'r, V>,
+    writer_threads: WriterThreads<'r, V::Inode>,
     /// Does what is not a file's data, on this thread.
     own: Performer<'r>,
-    pub(super) rules: &'r Rules,
-    pub(super) deferred: Deferred,
-    /// Temporary names at the top that are in use; none when there are too many to know.
-    pub(super) temporaries: Option<HashSet<Vec<u8>>>,
+    rules: &'r Rules,
     /// Changes of the root that would let others in while it is hidden.
     access: Vec<(Place, Change)>,
 }
@@ -61,20 +42,17 @@ impl<'r, V: Volume> Applier<'r, V> {
     /// # Errors
     /// The names at the top cannot be read.
     pub(crate) fn new<'scope>(
-        mut volume: V,
+        volume: V,
         scope: &'scope Scope<'scope, 'r>,
         writer_threads: usize,
         rules: &'r Rules,
         freed: impl Fn(usize, bool) + Send + Clone + 'r,
     ) -> Result<Self, Error> {
-        let names = volume.temporaries(TEMPORARIES).map_err(|fault| Error::call("list the subvolume's root", fault))?;
         Ok(Self {
-            volume,
+            names: Names::new(volume, rules)?,
             writer_threads: WriterThreads::start(scope, writer_threads, rules, freed),
             own: Performer::new(rules),
             rules,
-            deferred: Deferred::default(),
-            temporaries: (names.len() <= TEMPORARIES).then(|| names.into_iter().collect()),
             access: Vec::new(),
         })
     }
@@ -82,7 +60,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     /// Applies one step; errors go to the run's faults.
     pub(crate) fn apply(&mut self, place: Place, action: Action) {
         // Names that change put directories into the table too.
-        if self.deferred.is_full() {
+        if self.names.deferred.is_full() {
             if let Err(error) = self.spill() {
                 return self.rules.faults.report(error.at(place));
             }
@@ -92,10 +70,10 @@ impl<'r, V: Volume> Applier<'r, V> {
                 let name = work.path.clone();
                 (name, self.work(place, work))
             }
-            Action::Rename { from, to } => (from.clone(), self.rename(&from, &to)),
-            Action::Link { existing, path } => (path.clone(), self.link(&existing, &path)),
-            Action::Unlink(path) => (path.clone(), self.remove(&path, "unlink", V::unlink)),
-            Action::Rmdir(path) => (path.clone(), self.remove(&path, "remove the directory", V::rmdir)),
+            Action::Rename { from, to } => (from.clone(), self.names.rename(&from, &to)),
+            Action::Link { existing, path } => (path.clone(), self.names.link(&existing, &path)),
+            Action::Unlink(path) => (path.clone(), self.names.remove(&path, "unlink", V::unlink)),
+            Action::Rmdir(path) => (path.clone(), self.names.remove(&path, "remove the directory", V::rmdir)),
             Action::Begin(_) | Action::End => return,
         };
         if let Err(error) = result {
@@ -122,11 +100,11 @@ impl<'r, V: Volume> Applier<'r, V> {
     pub(crate) fn finish(mut self) -> (Finished, V) {
         let written = self.writer_threads.surrender();
         self.enable_verity();
-        let root_flags = self.deferred.finish(&mut self.volume).unwrap_or_else(|(path, fault)| {
+        let root_flags = self.names.deferred.finish(&mut self.names.volume).unwrap_or_else(|(path, fault)| {
             self.rules.faults.report(Error::call("set times or flags at the end", fault).on(path.as_bytes()));
             None
         });
-        (Finished { written, access: self.access, root_flags }, self.volume)
+        (Finished { written, access: self.access, root_flags }, self.names.volume)
     }
 
     fn work(&mut self, place: Place, work: Work) -> Result<(), Error> {
@@ -134,14 +112,14 @@ impl<'r, V: Volume> Applier<'r, V> {
         let (inode, fresh) = match creation {
             Some(creation) => {
                 let mode = creation.mode;
-                let (inode, fresh) = self.create(&creation, &path)?;
+                let (inode, fresh) = self.names.create(&creation, &path)?;
                 if let Some(mode) = mode.filter(|&mode| fresh.is_none_or(|fresh| fresh.mode != mode)) {
                     changes.insert(0, (place, Change::Chmod { mode }));
                 }
                 (inode, fresh)
             }
             None if changes.is_empty() => return Ok(()),
-            None => (self.lifting(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None),
+            None => (self.names.lifting(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None),
         };
         if inode.kind() == InodeKind::File {
             self.file(inode, path, fresh, changes)
@@ -167,7 +145,7 @@ impl<'r, V: Volume> Applier<'r, V> {
                     self.source(source, source_path).map(|found| sources.push(found))
                 }
                 Change::Fileattr { attr } => {
-                    self.deferred.flags(inode.number(), &path, attributes::refusing(*attr));
+                    self.names.deferred.flags(inode.number(), &path, attributes::refusing(*attr));
                     Ok(())
                 }
                 Change::Verity(verity) => self.keep_verity(*place, inode.number(), &path, verity),
@@ -186,7 +164,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     fn source(&mut self, source: &Identity, path: &StreamPath) -> Result<V::Inode, Error> {
-        let found = self.volume.source(source, path).and_then(|found| match found.kind() {
+        let found = self.names.volume.source(source, path).and_then(|found| match found.kind() {
             InodeKind::File => Ok(found),
             InodeKind::Directory | InodeKind::Special => {
                 Err(Error::new(Cause::Value("the source of a clone is no regular file")))
@@ -210,7 +188,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         for (place, change) in changes {
             match change {
                 Change::Utimes { atime, mtime } if directory => {
-                    self.deferred.times(inode.number(), path, atime, mtime);
+                    self.names.deferred.times(inode.number(), path, atime, mtime);
                 }
                 Change::Fileattr { attr } => {
                     refusing = Some(attributes::refusing(attr));
@@ -234,13 +212,13 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
         if directory {
             if fresh.is_none() {
-                self.lift(&[path])?;
+                self.names.lift(&[path])?;
             }
-            self.volume.changed(path);
+            self.names.volume.changed(path);
         }
         if let Some(flags) = refusing {
             // After those that were in the way were lifted, which it takes the place of.
-            self.deferred.flags(inode.number(), path, flags);
+            self.names.deferred.flags(inode.number(), path, flags);
         }
         self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new() });
         done
@@ -264,10 +242,10 @@ impl<'r, V: Volume> Applier<'r, V> {
         if self.rules.way.no_verity {
             return Ok(());
         }
-        match self.volume.verity_missing() {
+        match self.names.volume.verity_missing() {
             Some(fault) => Err(Error::new(Cause::NoVerity(fault)).at(place)),
             None => {
-                self.deferred.verity(place, number, path, verity);
+                self.names.deferred.verity(place, number, path, verity);
                 Ok(())
             }
         }
@@ -277,12 +255,12 @@ impl<'r, V: Volume> Applier<'r, V> {
     fn spill(&mut self) -> Result<(), Error> {
         self.writer_threads.drain_all();
         self.enable_verity();
-        let spilled = self.deferred.spill(&mut self.volume);
+        let spilled = self.names.deferred.spill(&mut self.names.volume);
         spilled.map_err(|(path, fault)| Error::call("set times or flags early", fault).on(path.as_bytes()))
     }
 
     fn enable_verity(&mut self) {
-        for (place, path, fault) in self.deferred.enable_verity(&mut self.volume) {
+        for (place, path, fault) in self.names.deferred.enable_verity(&mut self.names.volume) {
             self.rules.faults.report(Error::call("enable fs-verity", fault).at(place).on(path.as_bytes()));
         }
     }
@@ -296,8 +274,4 @@ fn lets_in(change: &Change) -> bool {
         Change::SetXattr { name, .. } | Change::RemoveXattr { name } => &**name == b"system.posix_acl_access",
         _ => false,
     }
-}
-
-pub(super) fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
-    move |fault| Error::call(what, fault)
 }

@@ -194,8 +194,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::memory::MemoryVolume;
     use crate::plan::NewInode;
+    use crate::tests::memory::MemoryVolume;
 
     const TIME: Time = Time { seconds: 1, nanoseconds: 0 };
 

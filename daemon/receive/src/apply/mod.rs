@@ -10,27 +10,70 @@
 //! Directory times, and flags that would block other changes, are set at the end ([`deferred`]).
 
 mod applier;
-#[cfg(test)]
-mod apply_steps;
 mod attributes;
-mod clone;
 mod deferred;
-mod encoded;
 mod faults;
 mod names;
-mod perform;
+mod performer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer_thread;
 mod writer_threads;
+mod written;
 
-pub(crate) use applier::Way;
+use butterdock_stream::Place;
+
+use crate::control::Control;
+use crate::name::StreamPath;
+use crate::plan::Change;
+use crate::volume::InodeState;
+
 pub(crate) use applier::{Applier, Finished};
-#[cfg(test)]
-pub(crate) use apply_steps::apply_steps;
-pub(crate) use attributes::open_up;
-pub(crate) use attributes::{Ineffective, REFUSING};
-pub(crate) use clone::Cloned;
-pub(crate) use encoded::Written;
+pub(crate) use attributes::{Ineffective, REFUSING, open_up};
 pub(crate) use faults::Faults;
-pub(crate) use perform::Rules;
+pub(crate) use performer::Cloned;
+pub(crate) use written::{Ranges, Written};
+
+/// How steps are applied.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, see Options")]
+pub(crate) struct Way {
+    /// See [`crate::Options::verify`].
+    pub verify: bool,
+    /// See [`crate::Options::force_decompress`].
+    pub force_decompress: bool,
+    /// See [`crate::Options::no_verity`].
+    pub no_verity: bool,
+    /// Fold nothing; for tests, which compare the two.
+    pub plain: bool,
+}
+
+/// What all who perform work share.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) way: Way,
+    pub(crate) control: Control,
+    pub(crate) faults: Faults,
+    pub(crate) ineffective: Ineffective,
+    pub(crate) cloned: Cloned,
+}
+
+/// Work on one open inode.
+#[derive(Debug)]
+pub(crate) struct Task<I> {
+    pub(crate) inode: I,
+    /// Its name, for messages.
+    pub(crate) path: StreamPath,
+    /// Its owner and mode where it was made just now.
+    pub(crate) fresh: Option<InodeState>,
+    pub(crate) changes: Vec<(Place, Change)>,
+    /// What each `Clone` of the changes reads from, in their order.
+    pub(crate) sources: Vec<I>,
+}
+
+impl<I> Task<I> {
+    /// How many bytes of the stream it keeps alive.
+    pub(crate) fn weight(&self) -> usize {
+        self.changes.iter().fold(0, |sum, (_, change)| sum.saturating_add(change.weight()))
+    }
+}

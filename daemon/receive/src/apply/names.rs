@@ -1,19 +1,39 @@
 //! Creates, renames, links and removes names in the order of the stream; moves away what blocks a name, and counts
 //! temporary names.
 
+use std::collections::HashSet;
+
 use butterdock_btrfs::{Errno, Error as Fault};
 
-use super::applier::{Applier, doing};
+use super::Rules;
+use super::deferred::Deferred;
 use crate::control::Tally;
-use crate::error::Error;
+use crate::error::{Error, doing};
 use crate::name::StreamPath;
 use crate::plan::{Creation, NewInode};
 use crate::volume::{Inode, InodeKind, InodeState, Volume};
 
 /// More temporary names than this at the top, and creations are no longer folded.
-pub(super) const TEMPORARIES: usize = 1 << 16;
+const TEMPORARIES: usize = 1 << 16;
 
-impl<V: Volume> Applier<'_, V> {
+/// The names of a volume, changed in the order of the stream.
+pub(super) struct Names<'r, V> {
+    pub(super) volume: V,
+    pub(super) deferred: Deferred,
+    /// Temporary names at the top that are in use; none when there are too many to know.
+    temporaries: Option<HashSet<Vec<u8>>>,
+    rules: &'r Rules,
+}
+
+impl<'r, V: Volume> Names<'r, V> {
+    /// # Errors
+    /// The names at the top cannot be read.
+    pub(super) fn new(mut volume: V, rules: &'r Rules) -> Result<Self, Error> {
+        let names = volume.temporaries(TEMPORARIES).map_err(doing("list the subvolume's root"))?;
+        let temporaries = (names.len() <= TEMPORARIES).then(|| names.into_iter().collect());
+        Ok(Self { volume, deferred: Deferred::default(), temporaries, rules })
+    }
+
     pub(super) fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {
         self.touch(from)?;
         self.touch(to)?;
@@ -112,9 +132,7 @@ impl<V: Volume> Applier<'_, V> {
             }
         }
     }
-}
 
-impl<V: Volume> Applier<'_, V> {
     /// Makes an inode under its final name where that cannot be seen, under its first one otherwise. Answers its
     /// state where it is known.
     pub(super) fn create(

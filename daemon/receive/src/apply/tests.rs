@@ -1,15 +1,16 @@
 //! The order between writer threads, deferred changes, and which error is reported.
 
+use std::thread::scope;
+
 use butterdock_stream::{Command, Identity, Place, Shared, Time, Uuid};
 
 use super::deferred::Deferred;
-use super::faults::Faults;
-use super::{Way, apply_steps};
+use super::{Applier, Cloned, Faults, Ineffective, Rules, Way, open_up};
 use crate::control::Control;
 use crate::error::{Cause, Error};
-use crate::memory::MemoryVolume;
 use crate::name::StreamPath;
 use crate::plan::{NewInode, Planner, Step};
+use crate::tests::memory::MemoryVolume;
 use crate::volume::{Inode, Volume};
 
 const OURS: Identity = Identity { uuid: Uuid([1; 16]), ctransid: 1 };
@@ -18,6 +19,32 @@ const IMMUTABLE: u32 = 0x10;
 const APPEND: u32 = 0x20;
 const EARLY: Time = Time { seconds: 1, nanoseconds: 0 };
 const LATE: Time = Time { seconds: 2, nanoseconds: 0 };
+
+/// Applies `steps`, the commands between `SUBVOL` and `END`, with `writer_threads` threads; at the end the root gets its
+/// access. Stops at the first error.
+///
+/// # Errors
+/// The first error in the order of the steps; how far `volume` came by then is not said.
+pub(crate) fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, writer_threads: usize) -> Result<V, Error> {
+    let control = Control::new().map_err(|error| Error::new(Cause::Read(error)))?;
+    let faults = Faults::new(1, control.clone());
+    let rules = Rules { way, control, faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
+    let volume = scope(|threads| {
+        let mut applier = Applier::new(volume, threads, writer_threads, &rules, |_, _| {})?;
+        for Step { place, action } in steps {
+            applier.apply(place, action);
+        }
+        let (finished, mut volume) = applier.finish();
+        if rules.faults.any() {
+            return Ok(volume);
+        }
+        let root = volume.open(&StreamPath::root()).map_err(|fault| Error::call("open the root", fault))?;
+        let state = root.state().map_err(|fault| Error::call("look at the root", fault))?;
+        open_up(&root, finished, state)?;
+        Ok(volume)
+    })?;
+    rules.faults.into_error(false).map_or(Ok(volume), Err)
+}
 
 fn plan(commands: &[Command<'_>]) -> Vec<Step> {
     let (mut planner, mut steps) = (Planner::default(), Vec::new());

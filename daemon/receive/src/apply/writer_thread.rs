@@ -5,8 +5,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
-use super::encoded::Written;
-use super::perform::{Performer, Rules, Task};
+use super::performer::Performer;
+use super::written::Written;
+use super::{Rules, Task};
 use crate::volume::Inode;
 
 /// A queue holds this many batches

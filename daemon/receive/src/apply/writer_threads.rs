@@ -11,9 +11,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::thread::Scope;
 
-use super::encoded::Written;
-use super::perform::{Rules, Task};
 use super::writer_thread::WriterThread;
+use super::written::Written;
+use super::{Rules, Task};
 use crate::plan::Change;
 use crate::volume::Inode;
 

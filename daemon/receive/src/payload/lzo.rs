@@ -1,7 +1,6 @@
 //! LZO in btrfs's framing (`fs/btrfs/lzo.c`): the total length, then one segment per sector of the extent.
 
-use super::{Bytes, check_padding};
-use super::{Problem, wide};
+use super::{Bytes, Problem, check_padding, wide};
 
 const FORMAT: &str = "LZO segments";
 const LEN: usize = 4;
@@ -36,6 +35,31 @@ pub(super) fn segments(payload: &[u8], decoded_len: usize, sector_size: u32) -> 
         }
     }
     Ok(segments)
+}
+
+/// Segment after segment into `room`, each up to one sector.
+pub(super) fn decode(segments: Segments<'_>, room: &mut [u8]) -> Result<usize, Problem> {
+    const SEGMENT: &str = "LZO segment";
+    let sector = segments.sector();
+    let mut filled = 0usize;
+    for segment in segments {
+        let rest = room.get_mut(filled..).unwrap_or_default();
+        let limit = rest.len().min(sector);
+        let len =
+            lzokay::decompress::decompress(segment?, rest.get_mut(..limit).unwrap_or_default()).map_err(|error| {
+                match error {
+                    lzokay::Error::OutputOverrun => Problem::TooLong { format: SEGMENT, limit },
+                    lzokay::Error::LookbehindOverrun
+                    | lzokay::Error::InputOverrun
+                    | lzokay::Error::Error
+                    | lzokay::Error::InputNotConsumed => {
+                        Problem::Damaged { format: SEGMENT, reason: error.to_string() }
+                    }
+                }
+            })?;
+        filled = filled.saturating_add(len);
+    }
+    Ok(filled)
 }
 
 /// The segments of an extent, each the LZO1X data of one sector. It ends after the first error.

@@ -7,17 +7,17 @@
 //!
 //! The formats are those that btrfs writes: zstd (RFC 8878), zlib (RFC 1950 and 1951), LZO (`fs/btrfs/lzo.c`).
 
-use butterdock_stream::{Compression, Extent};
-
-mod decode;
 mod lzo;
+#[cfg(test)]
+mod tests;
 mod zlib;
 mod zstd;
 
-#[cfg(test)]
-mod tests;
+use std::fmt;
 
-pub(crate) use decode::Decoder;
+use ::zstd::zstd_safe::DCtx;
+use butterdock_stream::{Compression, Extent};
+use flate2::Decompress;
 
 /// The most bytes that a payload may have, and the most that it may decode to: btrfs'
 /// `BTRFS_MAX_COMPRESSED` and `BTRFS_MAX_UNCOMPRESSED`.
@@ -126,6 +126,64 @@ pub(crate) fn check_structure(extent: &Extent, payload: &[u8]) -> Result<(), Pro
         Compression::Zlib => zlib::check(payload),
         Compression::Zstd => zstd::frame(payload, decoded_len).map(drop),
         Compression::Lzo { sector_size } => lzo::segments(payload, decoded_len, sector_size).map(drop),
+    }
+}
+
+/// Decodes payloads, one after another.
+///
+/// It keeps what the formats need between extents: a buffer of 128 KiB and, from the first payload of its
+/// kind on, a zstd context (about 100 KiB) and a zlib state (about 50 KiB).
+#[derive(Default)]
+pub(crate) struct Decoder {
+    buffer: Vec<u8>,
+    zstd: Option<DCtx<'static>>,
+    zlib: Option<Decompress>,
+}
+
+impl Decoder {
+    /// A decoder that has allocated nothing yet.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes `payload` to exactly `extent.decoded_len` bytes. What decodes to less is extended by zeros,
+    /// as the kernel does when it reads such an extent.
+    ///
+    /// # Errors
+    ///
+    /// The structure is wrong, the data is damaged, or it decodes to more than `decoded_len`.
+    pub(crate) fn decode<'a>(&'a mut self, extent: &Extent, payload: &'a [u8]) -> Result<&'a [u8], Problem> {
+        let len = check_bounds(extent, payload)?;
+        if extent.compression == Compression::None {
+            return plain(payload, len);
+        }
+        self.buffer.resize(MAX_LEN, 0);
+        let room = self.buffer.get_mut(..len).unwrap_or_default();
+        let filled = match extent.compression {
+            Compression::None => 0,
+            Compression::Zlib => {
+                zlib::check(payload)?;
+                zlib::decode(self.zlib.get_or_insert_with(|| Decompress::new(true)), payload, room)?
+            }
+            Compression::Zstd => {
+                zstd::decode(self.zstd.get_or_insert_with(DCtx::create), zstd::frame(payload, len)?, room)?
+            }
+            Compression::Lzo { sector_size } => lzo::decode(lzo::segments(payload, len, sector_size)?, room)?,
+        };
+        room.get_mut(filled..).unwrap_or_default().fill(0);
+        Ok(room)
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { buffer, zstd, zlib } = self;
+        f.debug_struct("Decoder")
+            .field("buffer", &buffer.len())
+            .field("zstd", &zstd.is_some())
+            .field("zlib", &zlib.is_some())
+            .finish()
     }
 }
 

@@ -1,6 +1,8 @@
-//! One zlib stream (RFC 1950) around deflate blocks (RFC 1951). A file of its own, as each format has.
+//! One zlib stream (RFC 1950) around deflate blocks (RFC 1951).
 
-use super::Problem;
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::{Problem, check_padding};
 
 /// Checks what stands outside of the compressed bits: the header and the first block's type.
 ///
@@ -22,6 +24,22 @@ pub(super) fn check(payload: &[u8]) -> Result<(), Problem> {
         return Err(Problem::ZlibBlockType);
     }
     Ok(())
+}
+
+/// One whole stream into `room`, its checksum compared; what follows it must be padding.
+pub(super) fn decode(state: &mut Decompress, payload: &[u8], room: &mut [u8]) -> Result<usize, Problem> {
+    const FORMAT: &str = "zlib stream";
+    state.reset(true);
+    let status = state
+        .decompress(payload, room, FlushDecompress::Finish)
+        .map_err(|error| Problem::Damaged { format: FORMAT, reason: error.to_string() })?;
+    let filled = usize::try_from(state.total_out()).unwrap_or(usize::MAX);
+    let used = usize::try_from(state.total_in()).unwrap_or(usize::MAX);
+    match status {
+        Status::StreamEnd => check_padding(payload.get(used..).unwrap_or_default(), FORMAT).map(|()| filled),
+        Status::Ok | Status::BufError if used == payload.len() => Err(Problem::CutOff { what: "the zlib stream" }),
+        Status::Ok | Status::BufError => Err(Problem::TooLong { format: FORMAT, limit: room.len() }),
+    }
 }
 
 /// Two bytes of header, the ten bits of an empty block, four bytes of Adler-32.

@@ -1,7 +1,9 @@
 //! One zstd frame (RFC 8878), as btrfs makes it: a window of up to 128 KiB, no dictionary.
 
-use super::{Bytes, check_padding};
-use super::{MAX_LEN, Problem, wide};
+use ::zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use ::zstd::zstd_safe::{self, DCtx};
+
+use super::{Bytes, MAX_LEN, Problem, check_padding, wide};
 
 const FORMAT: &str = "zstd frame";
 const MAGIC: u64 = 0xfd2f_b528;
@@ -19,6 +21,16 @@ pub(super) fn frame(payload: &[u8], decoded_len: usize) -> Result<&[u8], Problem
     check_padding(rest.0, FORMAT)?;
     let len = payload.len().saturating_sub(rest.0.len());
     payload.get(..len).ok_or(Problem::CutOff { what: FORMAT })
+}
+
+/// One whole frame into `room`, which is its window too: the context allocates none.
+pub(super) fn decode(context: &mut DCtx<'_>, frame: &[u8], room: &mut [u8]) -> Result<usize, Problem> {
+    context.decompress(room, frame).map_err(|code| {
+        if zstd_safe::is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) {
+            return Problem::TooLong { format: FORMAT, limit: room.len() };
+        }
+        Problem::Damaged { format: FORMAT, reason: zstd_safe::get_error_name(code).to_owned() }
+    })
 }
 
 /// What the blocks are checked against.

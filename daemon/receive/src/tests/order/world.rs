@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::order::command::What;
+use crate::tests::order::command::What;
 
 /// The names and what they name.
 #[derive(Debug, Clone)]

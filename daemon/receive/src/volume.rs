@@ -1,9 +1,7 @@
 //! What the applier needs of the volume that it receives into.
 //!
-//! [`crate::real`] is a subvolume below a descriptor, [`crate::memory`] the model that tests compare with it. Errors are
+//! [`crate::real`] is a subvolume below a descriptor, `tests::memory` the model that tests compare with it. Errors are
 //! the kernel's: the call and its errno.
-
-mod ranges;
 
 use butterdock_btrfs::Error as Fault;
 use butterdock_stream::{Extent, Identity, Shared, Time};
@@ -11,8 +9,6 @@ use butterdock_stream::{Extent, Identity, Shared, Time};
 use crate::error::Error;
 use crate::name::StreamPath;
 use crate::plan::{NewInode, Verity};
-
-pub(crate) use ranges::Ranges;
 
 /// A subvolume that is being received. All its methods are called from one thread.
 pub(crate) trait Volume {

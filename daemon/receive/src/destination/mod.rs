@@ -1,4 +1,17 @@
-//! The directory that subvolumes are received into, and the sweep that deletes what a crashed run left there.
+//! The directory that subvolumes are received into, and the state of its filesystem that a run depends on.
+//!
+//! A subvolume is created under a hidden name ([`hidden`]): in the staging directory ([`staging`]), or in the destination
+//! itself where only root can enter that ([`access`]). It begins as a snapshot of its parent if it has one ([`parents`],
+//! [`candidate`]). It is published when it is durable and the filesystem lost nothing ([`health`]), with a record beside it
+//! ([`record`]). The next run sweeps what a crashed run left here ([`Destination::sweep`]).
+
+mod access;
+mod candidate;
+mod health;
+mod hidden;
+mod parents;
+mod record;
+mod staging;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,14 +21,21 @@ use butterdock_btrfs::file::{self, Mode, OFlag};
 use butterdock_btrfs::lock_directory::{LockDirectory, is_at};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem, names, subvolume};
 
-use super::hidden::lift;
-use super::staging::Staging;
 use crate::error::{Cause, Error};
 use crate::options::Publication;
-use crate::record::Record;
+
+pub use access::can_others_reach;
+pub(crate) use health::{Health, check_extents};
+pub(crate) use hidden::{Hidden, publish};
+pub(crate) use parents::Parents;
+pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};
+pub use staging::{STAGING, Staging};
 
 /// Hidden subvolumes are named so, with the id of their job behind.
 pub(crate) const HIDDEN: &[u8] = b".butterdock-";
+const ID_DIGITS: usize = 32;
+/// One run looks at up to this many records.
+const RECORDS: usize = 256;
 
 /// The destination directory, open.
 #[derive(Debug)]
@@ -72,6 +92,21 @@ impl Destination {
         reopen(self.fd.as_fd()).map_err(|fault| Error::call("open the destination directory", fault))
     }
 
+    /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free; and the
+    /// private directories in which they begin. Also those in the staging directory, whatever way this run publishes.
+    ///
+    /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
+    pub(crate) fn sweep(&self) -> Result<(), Error> {
+        sweep(self.as_fd(), Owner::Anybody)?;
+        // Other errors are reported by the code that needs the directory.
+        if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
+            sweep(staging.as_fd(), Owner::Root)?;
+        }
+        // Records that stay are of no subvolume that exists: the next sweep removes them.
+        best_effort(Record::remove_orphans(self.as_fd(), RECORDS));
+        Ok(())
+    }
+
     /// Opens a hidden subvolume by name.
     pub(crate) fn open_hidden(&self, name: &CStr) -> Result<OwnedFd, Fault> {
         file::openat_new(self.workplace(), name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
@@ -101,27 +136,6 @@ pub(crate) fn subvolume_name(name: &[u8]) -> Result<CString, Error> {
 
 fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
     file::open_beneath(fd, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
-}
-
-/// One run looks at up to this many records.
-const RECORDS: usize = 256;
-const ID_DIGITS: usize = 32;
-
-impl Destination {
-    /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free; and the
-    /// private directories in which they begin. Also those in the staging directory, whatever way this run publishes.
-    ///
-    /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
-    pub(crate) fn sweep(&self) -> Result<(), Error> {
-        sweep(self.as_fd(), Owner::Anybody)?;
-        // Other errors are reported by the code that needs the directory.
-        if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
-            sweep(staging.as_fd(), Owner::Root)?;
-        }
-        // Records that stay are of no subvolume that exists: the next sweep removes them.
-        best_effort(Record::remove_orphans(self.as_fd(), RECORDS));
-        Ok(())
-    }
 }
 
 /// Who can make something in a directory.
@@ -165,7 +179,7 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
 fn empty(nursery: &LockDirectory<'_>) -> Result<(), Fault> {
     for name in names::entries_where(nursery, is_hidden)? {
         let root = file::openat_new(nursery, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        lift(&root)?;
+        hidden::lift(&root)?;
         subvolume::destroy(nursery, &name)?;
     }
     Ok(())

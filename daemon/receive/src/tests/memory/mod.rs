@@ -1,4 +1,14 @@
-//! A subvolume in memory, and its content as one value that can be compared and printed ([`View`]).
+//! A subvolume in memory: the model that tests compare the engine with.
+//!
+//! It does what btrfs does below the calls of [`crate::volume`]: inheritance from directories, side effects of `chown` and
+//! of writes, and the kernel's errnos. It shares no code with the real volume. Two things are simpler than on a disk. "Now"
+//! is one moment, so that two runs give equal views. Changes of names do not change directory times, because the engine
+//! sets the last times of the stream on each directory in any case. A payload that does not decode is refused with `EIO`;
+//! the kernel would accept it, and refuse to read it.
+
+mod attributes;
+mod inode;
+mod names;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -6,14 +16,14 @@ use std::fmt;
 use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_stream::{Identity, Time, Uuid};
 
-use super::attributes::{Attributes, COMPR, COMPRESSION, DEFAULT, NOCOMP, NOCOW, NOW};
-use super::content::Content;
-use super::inode::MemoryInode;
-use super::names::Names;
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
 use crate::plan::{NewInode, Verity};
 use crate::volume::{Inheritance, Inode, Volume};
+
+use attributes::{Attributes, COMPR, COMPRESSION, DEFAULT, NOCOMP, NOCOW, NOW};
+use inode::{Content, MemoryInode};
+use names::Names;
 
 /// The number of the root; the next inode has the next one.
 const ROOT_NUMBER: u64 = 256;

@@ -1,9 +1,9 @@
 //! Changes of one inode.
 
-use crate::order::command::payload;
-use crate::order::command::{Bytes, Owned, What};
-use crate::order::sequence::Draw;
-use crate::order::world::Known;
+use crate::tests::order::command::payload;
+use crate::tests::order::command::{Bytes, Owned, What};
+use crate::tests::order::sequence::Draw;
+use crate::tests::order::world::Known;
 
 /// Sizes and offsets: on sectors and off them.
 const PLACES: [u64; 10] = [0, 1, 100, 4096, 5000, 8192, 12_288, 16_384, 20_000, 1 << 33];

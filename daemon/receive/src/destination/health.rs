@@ -8,9 +8,8 @@ use butterdock_btrfs::filesystem::{self, DeviceErrors};
 use butterdock_btrfs::search::TreeSearch;
 use butterdock_btrfs::{Errno, Error as Fault, roots};
 
-use crate::apply::Written;
+use crate::apply::{Ranges, Written};
 use crate::error::{Cause, Error};
-use crate::volume::Ranges;
 
 /// More devices than this no filesystem has; a damaged `max_id` shall not keep us busy.
 const DEVICES: u64 = 4096;

@@ -12,7 +12,7 @@
 
 use butterdock_stream::Identity;
 
-use crate::record::SubvolumeState;
+use super::record::SubvolumeState;
 
 /// What is known of a subvolume that bears the wanted uuid.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, names, roots, system};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Cause, Error};
-use crate::place::Staging;
+use super::staging::Staging;
+use crate::error::{Cause, Error, doing};
 
 /// The longest name of a backup in a record, in bytes.
 pub const LONGEST_BACKUP: usize = 255;
@@ -258,10 +258,6 @@ fn temporary_of(uuid: [u8; 16]) -> Result<CString, Error> {
 
 fn uuid_of(name: &[u8]) -> Option<[u8; 16]> {
     hex::read(std::str::from_utf8(name).ok()?)
-}
-
-fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
-    move |fault| Error::call(what, fault)
 }
 
 /// The sixteen bytes of a uuid as lower-case hexadecimal digits, for `#[serde(with = …)]`.

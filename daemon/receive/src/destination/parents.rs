@@ -11,15 +11,15 @@ use butterdock_btrfs::roots::{self, RootItem};
 use butterdock_btrfs::{Error as Fault, contents, filesystem, subvolume};
 use butterdock_stream::{Identity, Uuid};
 
+use super::HIDDEN;
+use super::access::{c_path, is_hidden, is_reserved, open_holder};
 use super::candidate::{Candidate, Chosen, Trust, choose, needs_number};
-use super::destination::HIDDEN;
-use super::reserved::{c_path, is_hidden, is_reserved, open_holder};
+use super::record::{Record, SubvolumeState};
 use super::staging::STAGING;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, doing};
 use crate::name::StreamPath;
 use crate::options::{Candidates, Options};
 use crate::real::{Directory, RealInode, Sources, open_source};
-use crate::record::{Record, SubvolumeState};
 
 /// Up to this many clone source files stay open.
 const OPEN_FILES: usize = 16;
@@ -347,8 +347,4 @@ fn summed_up(mut reasons: Vec<String>) -> String {
 
 fn shown(path: &[u8]) -> String {
     format!("\"{}\"", path.escape_ascii())
-}
-
-fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
-    move |fault| Error::call(what, fault)
 }

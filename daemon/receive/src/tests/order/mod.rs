@@ -14,11 +14,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sequence::{Sequence, Turn, sequence};
 
-use crate::memory::{MemoryVolume, View};
-use crate::order::command::Owned;
+use crate::apply::Way;
+use crate::apply::tests::apply_steps;
+use crate::error::Error;
 use crate::plan::{NewInode, Planner, Step};
+use crate::tests::memory::{MemoryVolume, View};
+use crate::tests::order::command::Owned;
 use crate::volume::Volume;
-use crate::{Error, Way, apply_steps};
 
 mod changes;
 mod command;

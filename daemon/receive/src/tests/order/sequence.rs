@@ -5,9 +5,9 @@ use std::fmt;
 
 use butterdock_stream::Time;
 
-use crate::order::changes::{self, ACCESS, DEFAULT};
-use crate::order::command::{Bytes, Owned, What, payload};
-use crate::order::world::{World, join, within};
+use crate::tests::order::changes::{self, ACCESS, DEFAULT};
+use crate::tests::order::command::{Bytes, Owned, What, payload};
+use crate::tests::order::world::{World, join, within};
 
 /// The dice of one turn: its kind and what it needs to decide.
 pub(crate) type Turn = (u8, [u16; 8]);

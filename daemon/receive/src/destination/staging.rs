@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use butterdock_btrfs::file::{self, Mode, OFlag, Stat};
 use butterdock_btrfs::{Errno, Error as Fault, inode, names, subvolume, xattr};
 
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, doing};
 
 /// The name of the staging directory in a destination.
 pub const STAGING: &CStr = c".butterdock-staging";
@@ -166,10 +166,6 @@ fn has(fd: impl AsFd, acl: &CStr) -> Result<bool, Fault> {
 
 fn refused(why: &'static str) -> Error {
     Error::new(Cause::Staging(why))
-}
-
-fn doing(what: &'static str) -> impl Fn(Fault) -> Error {
-    move |fault| Error::call(what, fault)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::memory::{Entry, View};
 use crate::plan::NewInode;
 use crate::real::{RealInode, RealVolume, Sources};
+use crate::tests::memory::{Entry, View};
 use crate::{Cause, Error, StreamPath};
 use butterdock_btrfs::flags::flags;
 use butterdock_btrfs::subvolume;
@@ -18,7 +18,7 @@ use butterdock_stream::{Identity, Time};
 use nix::unistd::{Whence, lseek};
 use tempfile::TempDir;
 
-use crate::order::command::OURS;
+use crate::tests::order::command::OURS;
 
 /// A btrfs filesystem on a loop device, taken down when it is dropped.
 pub(crate) struct Loop {
