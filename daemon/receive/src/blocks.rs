@@ -25,10 +25,10 @@ struct State {
     stuck: bool,
 }
 
-/// The counters at one moment. Taken before the reader counts its blocks, so that what is freed between
+/// The counters at one counters. Taken before the reader counts its blocks, so that what is freed between
 /// the counting and the waiting is not missed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct Counters {
     freed: u64,
     idle: u64,
 }
@@ -49,31 +49,31 @@ impl Blocks {
     }
 
     /// Now.
-    pub(crate) fn moment(&self) -> Moment {
+    pub(crate) fn counters(&self) -> Counters {
         let state = self.lock();
-        Moment { freed: state.freed, idle: state.idle }
+        Counters { freed: state.freed, idle: state.idle }
     }
 
-    /// Waits until about `bytes` were freed since `moment`, or a thread has no more work, or a timeout. Answers
+    /// Waits until about `bytes` were freed since `counters`, or a thread has no more work, or a timeout. Answers
     /// whether waiting on is worth it: while nothing moves at all, the reader reads ahead.
-    pub(crate) fn wait(&self, moment: Moment, bytes: usize) -> bool {
+    pub(crate) fn wait(&self, counters: Counters, bytes: usize) -> bool {
         let mut state = self.lock();
-        let wanted = moment.freed.saturating_add(bytes as u64);
-        if state.stuck || state.idle != moment.idle || state.freed >= wanted {
+        let wanted = counters.freed.saturating_add(bytes as u64);
+        if state.stuck || state.idle != counters.idle || state.freed >= wanted {
             return !state.stuck;
         }
         state.wanted = Some(wanted);
         let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.wanted.is_some());
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         state.wanted = None;
-        state.stuck = timeout.timed_out() && state.freed == moment.freed;
+        state.stuck = timeout.timed_out() && state.freed == counters.freed;
         !state.stuck
     }
 
     /// Waits briefly until anything is freed.
     pub(crate) fn wait_any(&self) {
         self.lock().stuck = false;
-        self.wait(self.moment(), 1);
+        self.wait(self.counters(), 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn a_reader_waits_briefly_when_nothing_is_freed() {
         let blocks = Blocks::default();
-        assert!(!blocks.wait(blocks.moment(), 1 << 20));
-        assert!(!blocks.wait(blocks.moment(), 1 << 20));
-        let before = blocks.moment();
+        assert!(!blocks.wait(blocks.counters(), 1 << 20));
+        assert!(!blocks.wait(blocks.counters(), 1 << 20));
+        let before = blocks.counters();
         blocks.freed(10, false);
         assert!(blocks.wait(before, 10));
     }
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn an_idle_writer_thread_wakes_the_reader() {
         let blocks = Blocks::default();
-        let before = blocks.moment();
+        let before = blocks.counters();
         scope(|threads| {
             threads.spawn(|| {
                 sleep(Duration::from_millis(10));
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn blocks_freed_between_counting_and_waiting_are_noticed() {
         let blocks = Blocks::default();
-        let before = blocks.moment();
+        let before = blocks.counters();
         blocks.freed(1, true);
         assert!(blocks.wait(before, usize::MAX));
     }

@@ -9,15 +9,15 @@ use std::thread::{Scope, available_parallelism, scope};
 use butterdock_btrfs::{best_effort, filesystem, space};
 use butterdock_stream::{FRAME, Identity, Place};
 
-use crate::apply::{Applier, Cloned, Faults, Ineffective, Rules, Way};
+use crate::apply::{Applier, ApplyOptions, Cloned, Ineffective, RunContext, RunErrors};
 use crate::blocks::Blocks;
 use crate::control::{Control, Counts};
-use crate::destination::{Destination, Health, Hidden, Parents, check_extents, publish, subvolume_name};
+use crate::destination::{Destination, Health, HiddenSubvolume, Parents, check_extents, publish, subvolume_name};
 use crate::error::{Cause, Error, Failure};
 use crate::observer::{Kind, Observer, Phase, Published};
 use crate::options::{Options, Publication};
 use crate::plan::{Action, Begin, Step};
-use crate::reader::{Batch, Reader, Then};
+use crate::reader::{Batch, BatchEnd, Reader};
 use crate::real::RealVolume;
 
 /// Batches of steps that may wait between the reader and the applier.
@@ -51,26 +51,31 @@ pub fn receive(
     observer: &dyn Observer,
 ) -> Result<Outcome, Failure> {
     control.begin();
-    let faults = Faults::new(options.max_errors, control.clone());
-    let way = Way {
+    let errors = RunErrors::new(options.max_errors, control.clone());
+    let apply_options = ApplyOptions {
         verify: options.verify,
         force_decompress: options.force_decompress,
         no_verity: options.no_verity,
         plain: false,
     };
-    let rules =
-        Rules { way, control: control.clone(), faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
+    let context = RunContext {
+        options: apply_options,
+        control: control.clone(),
+        errors,
+        ineffective: Ineffective::default(),
+        cloned: Cloned::default(),
+    };
     let (mut published, mut left_hidden) = (Vec::new(), false);
     let ends = (&mut published, &mut left_hidden);
-    let whole = run(input, destination, options, &rules, observer, ends).unwrap_or_else(|error| {
-        rules.faults.report_fatal(error);
+    let whole = run(input, destination, options, &context, observer, ends).unwrap_or_else(|error| {
+        context.errors.report_fatal(error);
         false
     });
-    if let Some(warning) = rules.ineffective.report() {
+    if let Some(warning) = context.ineffective.report() {
         observer.warning(&warning);
     }
     let counts = control.progress().counts;
-    match rules.faults.into_error(whole) {
+    match context.errors.into_error(whole) {
         None => Ok(Outcome { subvolumes: published, counts }),
         Some(error) => Err(Failure { error, published, left_hidden, counts }),
     }
@@ -101,7 +106,7 @@ fn run(
     input: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
     options: &Options,
-    rules: &Rules,
+    context: &RunContext,
     observer: &dyn Observer,
     (published, left_hidden): (&mut Vec<Published>, &mut bool),
 ) -> Result<bool, Error> {
@@ -110,12 +115,20 @@ fn run(
     let health = Health::read(&destination)?;
     let blocks = Blocks::default();
     let (to, batches) = sync_channel(BATCHES);
-    let reader =
-        Reader::new(input, options.one_stream, options.limits, to, &blocks, &rules.control, &rules.faults, observer);
+    let reader = Reader::new(
+        input,
+        options.one_stream,
+        options.limits,
+        to,
+        &blocks,
+        &context.control,
+        &context.errors,
+        observer,
+    );
     let whole = scope(|threads| {
         threads.spawn(move || reader.run());
         let run =
-            Run { threads, destination: &destination, health: &health, options, rules, observer, blocks: &blocks };
+            Run { threads, destination: &destination, health: &health, options, context, observer, blocks: &blocks };
         run.follow(batches, published)
     });
     *left_hidden = destination.is_left();
@@ -128,7 +141,7 @@ struct Run<'scope, 'env> {
     destination: &'env Destination,
     health: &'env Health,
     options: &'env Options,
-    rules: &'env Rules,
+    context: &'env RunContext,
     observer: &'env dyn Observer,
     blocks: &'env Blocks,
 }
@@ -136,7 +149,7 @@ struct Run<'scope, 'env> {
 /// A subvolume in work. The applier stands first: it is dropped, and its writer threads with it, before the subvolume is.
 struct Receiving<'env> {
     applier: Applier<'env, RealVolume<Parents>>,
-    hidden: Hidden<'env>,
+    hidden: HiddenSubvolume<'env>,
     begin: Begin,
     name: CString,
 }
@@ -150,10 +163,10 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         while let Some(batch) = self.next_batch(&batches, &mut current) {
             match self.apply(batch, &mut current, published) {
                 Ok(ended) => whole = ended,
-                Err(error) => self.rules.faults.report_fatal(error),
+                Err(error) => self.context.errors.report_fatal(error),
             }
             // Between two subvolumes the input may have ended: the reader, woken, says so or goes.
-            if self.rules.faults.stopped() && current.is_some() {
+            if self.context.errors.stopped() && current.is_some() {
                 break;
             }
             self.blocks.freed(0, false);
@@ -161,9 +174,9 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         // The reader must not wait for us any more.
         drop(batches);
         if let Some(mut unfinished) = current {
-            drop(unfinished.applier.surrender());
+            drop(unfinished.applier.take_written());
         }
-        whole && !self.rules.faults.any()
+        whole && !self.context.errors.any()
     }
 
     /// Applies a batch, and answers whether it was the last one and everything is published.
@@ -174,7 +187,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         published: &mut Vec<Published>,
     ) -> Result<bool, Error> {
         for step in batch.steps {
-            if self.rules.faults.stopped() {
+            if self.context.errors.stopped() {
                 return Ok(false);
             }
             self.step(step, current, published)?;
@@ -182,12 +195,12 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if let Some(receiving) = current {
             self.check_early(receiving)?;
         }
-        match batch.then {
-            Then::More => Ok(false),
-            Then::Ended => Ok(current.is_none()),
-            Then::BadInput(error) => Err(error),
-            Then::BadCommand(error) => {
-                self.rules.faults.report(error);
+        match batch.end {
+            BatchEnd::More => Ok(false),
+            BatchEnd::Ended => Ok(current.is_none()),
+            BatchEnd::BadInput(error) => Err(error),
+            BatchEnd::BadCommand(error) => {
+                self.context.errors.report(error);
                 Ok(false)
             }
         }
@@ -248,7 +261,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             return Err(Error::new(Cause::Exists(name.into_bytes())));
         }
         let mut parents = Parents::new(self.destination.duplicate()?, self.options);
-        let mut hidden = Hidden::create(self.destination, &begin, &mut parents)?;
+        let mut hidden = HiddenSubvolume::create(self.destination, &begin, &mut parents)?;
         (hidden.record.asked_by, hidden.record.origin) = (self.options.asked_by, self.options.origin.clone());
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         self.observer.began(name.to_bytes(), kind);
@@ -258,7 +271,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         let writer_threads =
             self.options.writer_threads.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let blocks = self.blocks;
-        let applier = Applier::new(volume, self.threads, writer_threads, self.rules, move |bytes, idle| {
+        let applier = Applier::new(volume, self.threads, writer_threads, self.context, move |bytes, idle| {
             blocks.freed(bytes, idle)
         })?;
         Ok(Receiving { applier, hidden, begin, name })
@@ -269,10 +282,10 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         let Receiving { applier, mut hidden, begin, name } = receiving;
         let (finished, volume) = applier.finish();
         let parents = volume.into_sources();
-        if self.rules.faults.any() {
+        if self.context.errors.any() {
             return Ok(());
         }
-        let cancelled = || self.rules.control.is_ending();
+        let cancelled = || self.context.control.is_ending();
         if cancelled() {
             return Err(Error::new(Cause::Cancelled));
         }
@@ -280,7 +293,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         drop(parents);
         let (id, state, refused) = publish(&mut hidden, &name, &begin, finished, self.health, self.observer, cancelled)
             .map_err(|error| error.on(&begin.name))?;
-        self.rules.ineffective.refused(refused);
+        self.context.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         let received_uuid = begin.identity.uuid;
         let parent_number_differs = hidden.parent_number_differs;
@@ -302,7 +315,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         if !receiving.applier.is_full() {
             return Ok(());
         }
-        let written = receiving.applier.surrender();
+        let written = receiving.applier.take_written();
         let root = receiving.hidden.root();
         filesystem::sync(root).map_err(|fault| Error::call("write the filesystem out", fault))?;
         check_extents(root, written)

@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::read;
 
-use crate::apply::Faults;
+use crate::apply::RunErrors;
 use crate::blocks::Blocks;
 use crate::control::{Control, Tally};
 use crate::error::{Cause, Error};
@@ -51,7 +51,7 @@ pub(crate) struct Reader<'r> {
     to: SyncSender<Batch>,
     blocks: &'r Blocks,
     control: &'r Control,
-    faults: &'r Faults,
+    errors: &'r RunErrors,
     observer: Option<&'r dyn Observer>,
 }
 
@@ -60,12 +60,12 @@ pub(crate) struct Reader<'r> {
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) steps: Vec<Step>,
-    pub(crate) then: Then,
+    pub(crate) end: BatchEnd,
 }
 
 /// What comes behind the steps of a batch.
 #[derive(Debug)]
-pub(crate) enum Then {
+pub(crate) enum BatchEnd {
     /// More of the stream.
     More,
     /// The end of the input, where it may end.
@@ -77,7 +77,7 @@ pub(crate) enum Then {
 }
 
 enum Next {
-    Went,
+    Advanced,
     Starved,
     Ended,
 }
@@ -94,7 +94,7 @@ impl<'r> Reader<'r> {
         to: SyncSender<Batch>,
         blocks: &'r Blocks,
         control: &'r Control,
-        faults: &'r Faults,
+        errors: &'r RunErrors,
         observer: &'r dyn Observer,
     ) -> Self {
         // It fails for what is no pipe, and where the user's pipes take up enough already.
@@ -111,7 +111,7 @@ impl<'r> Reader<'r> {
             to,
             blocks,
             control,
-            faults,
+            errors,
             observer: observer.wants_commands().then_some(observer),
         }
     }
@@ -119,7 +119,7 @@ impl<'r> Reader<'r> {
     /// Reads until the input ends, or the run does.
     pub(crate) fn run(mut self) {
         let last = loop {
-            if self.faults.stopped() {
+            if self.errors.stopped() {
                 return;
             }
             let next = match self.next() {
@@ -127,9 +127,9 @@ impl<'r> Reader<'r> {
                 next => next,
             };
             match next {
-                Ok(Next::Went | Next::Starved) => {}
-                Ok(Next::Ended) => break Then::Ended,
-                Err(error) => break Then::BadInput(error),
+                Ok(Next::Advanced | Next::Starved) => {}
+                Ok(Next::Ended) => break BatchEnd::Ended,
+                Err(error) => break BatchEnd::BadInput(error),
             }
         };
         self.planner.flush(&mut self.steps);
@@ -140,12 +140,12 @@ impl<'r> Reader<'r> {
     fn next(&mut self) -> Result<Next, Error> {
         let framed = match self.decoder.next() {
             Ok(Event::Starved) => return Ok(Next::Starved),
-            Ok(Event::Header(..)) => return Ok(Next::Went),
+            Ok(Event::Header(..)) => return Ok(Next::Advanced),
             Ok(Event::Command(framed)) => framed,
             Err(error) if error.kind.is_final() => return Err(stream_error(error)),
             Err(error) => {
-                self.send(Then::BadCommand(stream_error(error)));
-                return Ok(Next::Went);
+                self.send(BatchEnd::BadCommand(stream_error(error)));
+                return Ok(Next::Advanced);
             }
         };
         Tally::add(&self.control.tally().commands, 1);
@@ -155,36 +155,36 @@ impl<'r> Reader<'r> {
         let ended = self.one_stream && framed.command == Command::End;
         let planned = self.planner.push(framed.place, &framed.command, |part| framed.share(part), &mut self.steps);
         if let Err(error) = planned {
-            self.send(Then::BadCommand(error));
+            self.send(BatchEnd::BadCommand(error));
         } else if self.steps.len() >= BATCH {
-            self.send(Then::More);
+            self.send(BatchEnd::More);
         }
-        Ok(if ended { Next::Ended } else { Next::Went })
+        Ok(if ended { Next::Ended } else { Next::Advanced })
     }
 
     /// Reads more input.
     fn fill(&mut self) -> Result<Next, Error> {
         if self.unsent >= UNIT {
-            self.send(Then::More);
+            self.send(BatchEnd::More);
         }
-        self.stay_warm();
+        self.limit_blocks_in_use();
         // What is read already must not lie about while the input makes us wait.
         if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
-            self.send(Then::More);
+            self.send(BatchEnd::More);
             let wait = self.control.wait_for_input();
             let is_ready = ready(self.input, self.control.wake_fd(), PollTimeout::NONE)?;
             drop(wait);
             if !is_ready {
-                return Ok(Next::Went);
+                return Ok(Next::Advanced);
             }
         }
         let most = if self.one_stream { self.decoder.needed() } else { READ };
         let Ok(space) = self.decoder.space() else {
             // The window itself may hold every block: an input that trickles fills one with each read.
             self.planner.flush(&mut self.steps);
-            self.send(Then::More);
+            self.send(BatchEnd::More);
             self.blocks.wait_any();
-            return Ok(Next::Went);
+            return Ok(Next::Advanced);
         };
         let end = most.min(space.len());
         let space = space.get_mut(..end).unwrap_or_default();
@@ -198,32 +198,32 @@ impl<'r> Reader<'r> {
                 self.decoder.filled(n);
                 self.unsent = self.unsent.saturating_add(n);
                 Tally::add(&self.control.tally().bytes, n as u64);
-                Ok(Next::Went)
+                Ok(Next::Advanced)
             }
-            Err(Errno::EINTR | Errno::EAGAIN) => Ok(Next::Went),
+            Err(Errno::EINTR | Errno::EAGAIN) => Ok(Next::Advanced),
             Err(errno) => Err(read_error(errno)),
         }
     }
 
     /// Waits while many blocks are in work, unless the work itself stands still.
-    fn stay_warm(&mut self) {
+    fn limit_blocks_in_use(&mut self) {
         loop {
-            let moment = self.blocks.moment();
-            if self.decoder.held() < WARM || self.faults.stopped() {
+            let counters = self.blocks.counters();
+            if self.decoder.held() < WARM || self.errors.stopped() {
                 return;
             }
-            self.send(Then::More);
-            if !self.blocks.wait(moment, if self.polls { SOME_OF_A_PIPE } else { SOME }) {
+            self.send(BatchEnd::More);
+            if !self.blocks.wait(counters, if self.polls { SOME_OF_A_PIPE } else { SOME }) {
                 return;
             }
         }
     }
 
-    fn send(&mut self, then: Then) {
+    fn send(&mut self, end: BatchEnd) {
         self.unsent = 0;
-        if !self.steps.is_empty() || !matches!(then, Then::More) {
+        if !self.steps.is_empty() || !matches!(end, BatchEnd::More) {
             // The receiver of this channel is gone only when the run has ended.
-            drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), then }));
+            drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), end }));
         }
     }
 }
@@ -276,20 +276,20 @@ mod tests {
     #[test]
     fn a_slow_input_does_not_hang_on_the_windows_blocks() {
         let control = Control::new().unwrap();
-        let (faults, blocks) = (Faults::new(1, control.clone()), Blocks::default());
+        let (errors, blocks) = (RunErrors::new(1, control.clone()), Blocks::default());
         let (input, output) = nix::unistd::pipe().unwrap();
         let spare = input.try_clone().unwrap();
         let (to, batches) = sync_channel(8);
-        let reader = Reader::new(input.as_fd(), false, Limits::default(), to, &blocks, &control, &faults, &Silent);
+        let reader = Reader::new(input.as_fd(), false, Limits::default(), to, &blocks, &control, &errors, &Silent);
         scope(|threads| {
             threads.spawn(|| trickle(output.into()));
             threads.spawn(|| reader.run());
             let mut written = 0;
             while let Ok(batch) = batches.recv_timeout(Duration::from_secs(20)) {
-                assert!(matches!(batch.then, Then::More | Then::Ended), "{:?}", batch.then);
+                assert!(matches!(batch.end, BatchEnd::More | BatchEnd::Ended), "{:?}", batch.end);
                 written += batch.steps.len();
             }
-            faults.stop();
+            errors.stop();
             // Where the reader gave up, the writer must not wait for it.
             std::io::copy(&mut File::from(spare), &mut std::io::sink()).unwrap();
             assert!(written > 1 && control.progress().counts.commands == 4501, "{written} steps");

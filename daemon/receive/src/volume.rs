@@ -19,7 +19,7 @@ pub(crate) trait Volume {
     ///
     /// # Errors
     /// `path` is no directory, or leads out.
-    fn hands_down(&mut self, path: &[u8]) -> Result<Inheritance, Fault>;
+    fn inheritance(&mut self, path: &[u8]) -> Result<Inheritance, Fault>;
 
     /// Makes an inode; nothing may be there. `mode` holds permission bits; nothing but what the directory hands down
     /// (a default ACL, the set-gid bit) changes them.
@@ -93,7 +93,7 @@ pub(crate) trait Volume {
     /// Why fs-verity cannot be switched on here, if that is so.
     fn verity_missing(&mut self) -> Option<Fault>;
 
-    /// The attributes of a directory changed: what [`Volume::hands_down`] remembers of it is stale.
+    /// The attributes of a directory changed: what [`Volume::inheritance`] remembers of it is stale.
     fn changed(&mut self, path: &StreamPath);
 }
 

@@ -9,7 +9,7 @@ use super::names::Names;
 use super::performer::Performer;
 use super::writer_threads::WriterThreads;
 use super::written::Written;
-use super::{Rules, Task};
+use super::{RunContext, Task};
 use crate::error::{Cause, Error, doing};
 use crate::name::StreamPath;
 use crate::plan::{Action, Change, Verity, Work};
@@ -21,7 +21,7 @@ pub(crate) struct Applier<'r, V: Volume> {
     writer_threads: WriterThreads<'r, V::Inode>,
     /// Does what is not a file's data, on this thread.
     own: Performer<'r>,
-    rules: &'r Rules,
+    context: &'r RunContext,
     /// Changes of the root that would let others in while it is hidden.
     access: Vec<(Place, Change)>,
 }
@@ -45,24 +45,24 @@ impl<'r, V: Volume> Applier<'r, V> {
         volume: V,
         scope: &'scope Scope<'scope, 'r>,
         writer_threads: usize,
-        rules: &'r Rules,
+        context: &'r RunContext,
         freed: impl Fn(usize, bool) + Send + Clone + 'r,
     ) -> Result<Self, Error> {
         Ok(Self {
-            names: Names::new(volume, rules)?,
-            writer_threads: WriterThreads::start(scope, writer_threads, rules, freed),
-            own: Performer::new(rules),
-            rules,
+            names: Names::new(volume, context)?,
+            writer_threads: WriterThreads::start(scope, writer_threads, context, freed),
+            own: Performer::new(context),
+            context,
             access: Vec::new(),
         })
     }
 
-    /// Applies one step; errors go to the run's faults.
+    /// Applies one step; errors go to the run's errors.
     pub(crate) fn apply(&mut self, place: Place, action: Action) {
         // Names that change put directories into the table too.
         if self.names.deferred.is_full() {
             if let Err(error) = self.spill() {
-                return self.rules.faults.report(error.at(place));
+                return self.context.errors.report(error.at(place));
             }
         }
         let (name, result) = match action {
@@ -77,7 +77,7 @@ impl<'r, V: Volume> Applier<'r, V> {
             Action::Begin(_) | Action::End => return,
         };
         if let Err(error) = result {
-            self.rules.faults.report(error.at(place).on(name.as_bytes()));
+            self.context.errors.report(error.at(place).on(name.as_bytes()));
         }
     }
 
@@ -86,22 +86,22 @@ impl<'r, V: Volume> Applier<'r, V> {
         self.writer_threads.flush();
     }
 
-    /// Whether the record of encoded writes must be checked now: [`Applier::surrender`].
+    /// Whether the record of encoded writes must be checked now: [`Applier::take_written`].
     pub(crate) fn is_full(&self) -> bool {
         self.writer_threads.is_full()
     }
 
     /// Waits for the writer threads, and answers what they wrote encoded.
-    pub(crate) fn surrender(&mut self) -> Written {
-        self.writer_threads.surrender()
+    pub(crate) fn take_written(&mut self) -> Written {
+        self.writer_threads.take_written()
     }
 
     /// Waits for the writer threads and sets what was kept back.
     pub(crate) fn finish(mut self) -> (Finished, V) {
-        let written = self.writer_threads.surrender();
+        let written = self.writer_threads.take_written();
         self.enable_verity();
         let root_flags = self.names.deferred.finish(&mut self.names.volume).unwrap_or_else(|(path, fault)| {
-            self.rules.faults.report(Error::call("set times or flags at the end", fault).on(path.as_bytes()));
+            self.context.errors.report(Error::call("set times or flags at the end", fault).on(path.as_bytes()));
             None
         });
         (Finished { written, access: self.access, root_flags }, self.names.volume)
@@ -148,7 +148,7 @@ impl<'r, V: Volume> Applier<'r, V> {
                     self.names.deferred.flags(inode.number(), &path, attributes::refusing(*attr));
                     Ok(())
                 }
-                Change::Verity(verity) => self.keep_verity(*place, inode.number(), &path, verity),
+                Change::Verity(verity) => self.defer_verity(*place, inode.number(), &path, verity),
                 _ => Ok(()),
             };
             if let Err(error) = result {
@@ -194,7 +194,7 @@ impl<'r, V: Volume> Applier<'r, V> {
                     refusing = Some(attributes::refusing(attr));
                     now.push((place, Change::Fileattr { attr }));
                 }
-                change if path.is_root() && lets_in(&change) => self.keep_access(place, change),
+                change if path.is_root() && grants_access(&change) => self.defer_access(place, change),
                 Change::Write { .. }
                 | Change::Encoded { .. }
                 | Change::Clone { .. }
@@ -225,7 +225,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// The root's mode, owner and ACL wait until it is no longer writable: only the last of each counts.
-    fn keep_access(&mut self, place: Place, change: Change) {
+    fn defer_access(&mut self, place: Place, change: Change) {
         let same = |kept: &Change| match (&change, kept) {
             (
                 Change::SetXattr { .. } | Change::RemoveXattr { .. },
@@ -238,8 +238,8 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// fs-verity needs a file that is not open for writing.
-    fn keep_verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) -> Result<(), Error> {
-        if self.rules.way.no_verity {
+    fn defer_verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) -> Result<(), Error> {
+        if self.context.options.no_verity {
             return Ok(());
         }
         match self.names.volume.verity_missing() {
@@ -261,14 +261,14 @@ impl<'r, V: Volume> Applier<'r, V> {
 
     fn enable_verity(&mut self) {
         for (place, path, fault) in self.names.deferred.enable_verity(&mut self.names.volume) {
-            self.rules.faults.report(Error::call("enable fs-verity", fault).at(place).on(path.as_bytes()));
+            self.context.errors.report(Error::call("enable fs-verity", fault).at(place).on(path.as_bytes()));
         }
     }
 }
 
 /// Whether a change of the root could let others into a subvolume that is still hidden.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other change leaves the access alone")]
-fn lets_in(change: &Change) -> bool {
+fn grants_access(change: &Change) -> bool {
     match change {
         Change::Chmod { .. } | Change::Chown { .. } => true,
         Change::SetXattr { name, .. } | Change::RemoveXattr { name } => &**name == b"system.posix_acl_access",

@@ -142,7 +142,7 @@ fn translate(attr: u64) -> u32 {
 /// Opens the root up. `state` is what it has unless the stream gave another. Answers the flags that it should have and does
 /// not get.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the applier keeps only these back")]
-pub(crate) fn open_up(root: &impl Inode, finished: Finished, state: InodeState) -> Result<u32, Error> {
+pub(crate) fn set_root_access(root: &impl Inode, finished: Finished, state: InodeState) -> Result<u32, Error> {
     let doing = |fault| Error::call("set the root's access", fault).on(b"");
     // Handed down by the parent's snapshot: they would refuse everything that follows.
     let flags = root.flags().map_err(doing)?;

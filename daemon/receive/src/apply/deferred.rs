@@ -29,10 +29,10 @@ pub(crate) struct Deferred {
     /// Some times were set early: a directory that changes afterwards must be put in the table again.
     spilled: bool,
     /// Files that shall have fs-verity.
-    verities: Vec<Sealed>,
+    verities: Vec<VerityRequest>,
 }
 
-type Sealed = (Place, u64, StreamPath, Verity);
+type VerityRequest = (Place, u64, StreamPath, Verity);
 
 #[derive(Debug)]
 struct Last {
@@ -103,7 +103,7 @@ impl Deferred {
         // A hash table has a byte for each place, and at least one place in eight is empty.
         let place = size_of::<(u64, Last)>().saturating_add(1);
         let last = self.last.capacity().saturating_mul(place).saturating_mul(8) / 7;
-        let verities = self.verities.capacity().saturating_mul(size_of::<Sealed>());
+        let verities = self.verities.capacity().saturating_mul(size_of::<VerityRequest>());
         last.saturating_add(verities).saturating_add(self.outside)
     }
 
@@ -158,7 +158,7 @@ fn heap(path: &StreamPath) -> usize {
     path.as_bytes().len().saturating_add(HEAP)
 }
 
-fn outside_of((_, _, path, verity): &Sealed) -> usize {
+fn outside_of((_, _, path, verity): &VerityRequest) -> usize {
     let Verity { algorithm: _, block_size: _, salt, signature } = verity;
     heap(path).saturating_add(salt.len()).saturating_add(signature.len()).saturating_add(HEAP)
 }
@@ -203,7 +203,7 @@ mod tests {
     fn stored(deferred: &Deferred) -> usize {
         let hints = deferred.last.values().map(|last| last.hint.as_bytes().len());
         let verities = deferred.verities.iter().map(|(_, _, path, verity)| {
-            path.as_bytes().len() + verity.salt.len() + verity.signature.len() + size_of::<Sealed>()
+            path.as_bytes().len() + verity.salt.len() + verity.signature.len() + size_of::<VerityRequest>()
         });
         hints.chain(verities).sum::<usize>() + deferred.last.len() * size_of::<(u64, Last)>()
     }

@@ -12,9 +12,9 @@
 mod applier;
 mod attributes;
 mod deferred;
-mod faults;
 mod names;
 mod performer;
+mod run_errors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod writer_thread;
@@ -29,15 +29,15 @@ use crate::plan::Change;
 use crate::volume::InodeState;
 
 pub(crate) use applier::{Applier, Finished};
-pub(crate) use attributes::{Ineffective, REFUSING, open_up};
-pub(crate) use faults::Faults;
+pub(crate) use attributes::{Ineffective, REFUSING, set_root_access};
 pub(crate) use performer::Cloned;
+pub(crate) use run_errors::RunErrors;
 pub(crate) use written::{Ranges, Written};
 
 /// How steps are applied.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, see Options")]
-pub(crate) struct Way {
+pub(crate) struct ApplyOptions {
     /// See [`crate::Options::verify`].
     pub verify: bool,
     /// See [`crate::Options::force_decompress`].
@@ -50,10 +50,10 @@ pub(crate) struct Way {
 
 /// What all who perform work share.
 #[derive(Debug)]
-pub(crate) struct Rules {
-    pub(crate) way: Way,
+pub(crate) struct RunContext {
+    pub(crate) options: ApplyOptions,
     pub(crate) control: Control,
-    pub(crate) faults: Faults,
+    pub(crate) errors: RunErrors,
     pub(crate) ineffective: Ineffective,
     pub(crate) cloned: Cloned,
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use butterdock_btrfs::{Errno, Error as Fault};
 
-use super::Rules;
+use super::RunContext;
 use super::deferred::Deferred;
 use crate::control::Tally;
 use crate::error::{Error, doing};
@@ -22,16 +22,16 @@ pub(super) struct Names<'r, V> {
     pub(super) deferred: Deferred,
     /// Temporary names at the top that are in use; none when there are too many to know.
     temporaries: Option<HashSet<Vec<u8>>>,
-    rules: &'r Rules,
+    context: &'r RunContext,
 }
 
 impl<'r, V: Volume> Names<'r, V> {
     /// # Errors
     /// The names at the top cannot be read.
-    pub(super) fn new(mut volume: V, rules: &'r Rules) -> Result<Self, Error> {
+    pub(super) fn new(mut volume: V, context: &'r RunContext) -> Result<Self, Error> {
         let names = volume.temporaries(TEMPORARIES).map_err(doing("list the subvolume's root"))?;
         let temporaries = (names.len() <= TEMPORARIES).then(|| names.into_iter().collect());
-        Ok(Self { volume, deferred: Deferred::default(), temporaries, rules })
+        Ok(Self { volume, deferred: Deferred::default(), temporaries, context })
     }
 
     pub(super) fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {
@@ -141,7 +141,7 @@ impl<'r, V: Volume> Names<'r, V> {
         path: &StreamPath,
     ) -> Result<(V::Inode, Option<InodeState>), Error> {
         let Creation { temporary, renamed, new, mode } = creation;
-        Tally::add(&self.rules.control.tally().files, 1);
+        Tally::add(&self.context.control.tally().files, 1);
         let default = default_mode(new);
         if renamed.is_some() && self.may_fold(temporary, path) {
             let mode = mode.unwrap_or(default);
@@ -153,7 +153,7 @@ impl<'r, V: Volume> Names<'r, V> {
             // Whatever was in the way: the plain way replaces it, or says what is wrong.
         }
         self.touch(temporary)?;
-        let known = self.volume.hands_down(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
+        let known = self.volume.inheritance(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
         let mut inode =
             self.lifting(&[temporary], |volume| volume.create(temporary, new, default)).map_err(doing("create"))?;
         self.name_appeared(temporary);
@@ -168,10 +168,12 @@ impl<'r, V: Volume> Names<'r, V> {
     }
 
     fn may_fold(&mut self, temporary: &StreamPath, path: &StreamPath) -> bool {
-        if self.rules.way.plain || self.temporaries.as_ref().is_none_or(|names| names.contains(temporary.as_bytes())) {
+        if self.context.options.plain
+            || self.temporaries.as_ref().is_none_or(|names| names.contains(temporary.as_bytes()))
+        {
             return false;
         }
-        match (self.volume.hands_down(b""), self.volume.hands_down(path.parent())) {
+        match (self.volume.inheritance(b""), self.volume.inheritance(path.parent())) {
             (Ok(root), Ok(directory)) => root == directory && root.keeps_mode_and_owner(),
             _ => false,
         }

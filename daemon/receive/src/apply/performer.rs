@@ -7,7 +7,7 @@ use butterdock_stream::{Compression, Extent, Place};
 
 use super::attributes;
 use super::written::Written;
-use super::{Rules, Task};
+use super::{RunContext, Task};
 use crate::control::Tally;
 use crate::error::{Cause, Error, SET_XATTR, doing};
 use crate::payload::{self, Decoder};
@@ -16,26 +16,26 @@ use crate::volume::{Inode, InodeState, borrow};
 
 /// One performer: its decoder's buffers and its record of encoded writes.
 pub(crate) struct Performer<'r> {
-    rules: &'r Rules,
+    context: &'r RunContext,
     decoder: Decoder,
     pub(crate) written: Written,
 }
 
 impl<'r> Performer<'r> {
-    pub(crate) fn new(rules: &'r Rules) -> Self {
-        Self { rules, decoder: Decoder::new(), written: Written::default() }
+    pub(crate) fn new(context: &'r RunContext) -> Self {
+        Self { context, decoder: Decoder::new(), written: Written::default() }
     }
 
-    /// Performs a task, change by change; errors go to the run's faults.
+    /// Performs a task, change by change; errors go to the run's errors.
     pub(crate) fn perform<I: Inode>(&mut self, task: Task<I>) {
         let Task { inode, path, mut fresh, changes, sources } = task;
         let mut sources = sources.into_iter();
         for (place, change) in changes {
-            if self.rules.faults.ends_before(place) {
+            if self.context.errors.ends_before(place) {
                 return;
             }
             if let Err(error) = self.change(&inode, place, change, &mut fresh, &mut sources) {
-                self.rules.faults.report(error.at(place).on(path.as_bytes()));
+                self.context.errors.report(error.at(place).on(path.as_bytes()));
             }
         }
     }
@@ -89,7 +89,8 @@ impl<'r> Performer<'r> {
                 attributes::remove_xattr(inode, &name).map_err(doing("remove an extended attribute"))?;
             }
             Change::Fileattr { attr } => {
-                attributes::set_flags(inode, attr, &self.rules.ineffective).map_err(doing("set the inode's flags"))?;
+                attributes::set_flags(inode, attr, &self.context.ineffective)
+                    .map_err(doing("set the inode's flags"))?;
             }
             // The applier keeps it for the end.
             Change::Verity(_) => {}
@@ -101,10 +102,10 @@ impl<'r> Performer<'r> {
     fn clone_range<I: Inode>(&mut self, inode: &I, source: &I, range: Range, place: Place) -> Result<(), Error> {
         range.check(inode, source).map_err(doing("clone a range"))?;
         for Range { offset, source_offset, len } in range.pieces() {
-            if self.rules.faults.ends_before(place) {
+            if self.context.errors.ends_before(place) {
                 return Ok(());
             }
-            self.rules.cloned.make_sure_of_room(inode, len)?;
+            self.context.cloned.make_sure_of_room(inode, len)?;
             self.gone(inode, offset, offset.saturating_add(len), place);
             inode.clone_range(offset, source, source_offset, len).map_err(doing("clone a range"))?;
             self.count(|tally| &tally.bytes_written, len);
@@ -123,7 +124,7 @@ impl<'r> Performer<'r> {
 
     /// The range may be a hole from here on. While nothing was written encoded there is nothing to take back.
     fn gone(&mut self, inode: &impl Inode, start: u64, end: u64, place: Place) {
-        if self.rules.control.tally().encoded_writes.load(Ordering::Relaxed) != 0 {
+        if self.context.control.tally().encoded_writes.load(Ordering::Relaxed) != 0 {
             self.written.remove(inode.number(), start, end, place);
         }
     }
@@ -131,10 +132,10 @@ impl<'r> Performer<'r> {
     /// The payload goes to disk as it is; where the kernel refuses it is decoded here.
     fn encoded(&mut self, inode: &impl Inode, place: Place, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
         payload::check_structure(extent, payload).map_err(damaged)?;
-        if self.rules.way.force_decompress || extent.compression == Compression::None {
+        if self.context.options.force_decompress || extent.compression == Compression::None {
             return self.decoded(inode, extent, payload);
         }
-        if self.rules.way.verify {
+        if self.context.options.verify {
             self.decoder.decode(extent, payload).map_err(damaged)?;
         }
         match write_encoded(inode, extent, payload) {
@@ -160,7 +161,7 @@ impl<'r> Performer<'r> {
     }
 
     fn count(&self, counter: impl Fn(&Tally) -> &AtomicU64, n: u64) {
-        Tally::add(counter(self.rules.control.tally()), n);
+        Tally::add(counter(self.context.control.tally()), n);
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread::scope;
 use butterdock_stream::{Command, Identity, Place, Shared, Time, Uuid};
 
 use super::deferred::Deferred;
-use super::{Applier, Cloned, Faults, Ineffective, Rules, Way, open_up};
+use super::{Applier, ApplyOptions, Cloned, Ineffective, RunContext, RunErrors, set_root_access};
 use crate::control::Control;
 use crate::error::{Cause, Error};
 use crate::name::StreamPath;
@@ -25,25 +25,36 @@ const LATE: Time = Time { seconds: 2, nanoseconds: 0 };
 ///
 /// # Errors
 /// The first error in the order of the steps; how far `volume` came by then is not said.
-pub(crate) fn apply_steps<V: Volume>(volume: V, steps: Vec<Step>, way: Way, writer_threads: usize) -> Result<V, Error> {
+pub(crate) fn apply_steps<V: Volume>(
+    volume: V,
+    steps: Vec<Step>,
+    apply_options: ApplyOptions,
+    writer_threads: usize,
+) -> Result<V, Error> {
     let control = Control::new().map_err(|error| Error::new(Cause::Read(error)))?;
-    let faults = Faults::new(1, control.clone());
-    let rules = Rules { way, control, faults, ineffective: Ineffective::default(), cloned: Cloned::default() };
+    let errors = RunErrors::new(1, control.clone());
+    let context = RunContext {
+        options: apply_options,
+        control,
+        errors,
+        ineffective: Ineffective::default(),
+        cloned: Cloned::default(),
+    };
     let volume = scope(|threads| {
-        let mut applier = Applier::new(volume, threads, writer_threads, &rules, |_, _| {})?;
+        let mut applier = Applier::new(volume, threads, writer_threads, &context, |_, _| {})?;
         for Step { place, action } in steps {
             applier.apply(place, action);
         }
         let (finished, mut volume) = applier.finish();
-        if rules.faults.any() {
+        if context.errors.any() {
             return Ok(volume);
         }
         let root = volume.open(&StreamPath::root()).map_err(|fault| Error::call("open the root", fault))?;
         let state = root.state().map_err(|fault| Error::call("look at the root", fault))?;
-        open_up(&root, finished, state)?;
+        set_root_access(&root, finished, state)?;
         Ok(volume)
     })?;
-    rules.faults.into_error(false).map_or(Ok(volume), Err)
+    context.errors.into_error(false).map_or(Ok(volume), Err)
 }
 
 fn plan(commands: &[Command<'_>]) -> Vec<Step> {
@@ -80,7 +91,8 @@ fn a_clone_reads_its_source_as_of_its_command() {
         commands.push(Command::Truncate { path: source, size: 0 });
     }
     for writer_threads in 1..=4 {
-        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), writer_threads).unwrap();
+        let volume =
+            apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), writer_threads).unwrap();
         let view = volume.view();
         for (name, data) in names.iter().zip(&data) {
             assert_eq!(
@@ -96,9 +108,10 @@ fn a_clone_reads_its_source_as_of_its_command() {
 fn a_clone_may_come_from_another_subvolume_that_is_there() {
     let file = Command::Mkfile { path: b"f", ino: None };
     let volume = || MemoryVolume::new(OURS).with_source(&THEIRS, b"d/s", &[7; 4096]);
-    let found = apply_steps(volume(), plan(&[file, clone(b"f", THEIRS, b"d/s")]), Way::default(), 2).unwrap();
+    let found = apply_steps(volume(), plan(&[file, clone(b"f", THEIRS, b"d/s")]), ApplyOptions::default(), 2).unwrap();
     assert_eq!(*found.view().names[&b"f"[..]].sectors[&0], [7; 4096]);
-    let missing = apply_steps(volume(), plan(&[file, clone(b"f", THEIRS, b"other")]), Way::default(), 2).unwrap_err();
+    let missing =
+        apply_steps(volume(), plan(&[file, clone(b"f", THEIRS, b"other")]), ApplyOptions::default(), 2).unwrap_err();
     assert_eq!(missing.place.unwrap().command, 2);
 }
 
@@ -147,7 +160,7 @@ fn a_cleared_append_only_flag_stays_cleared() {
     let made = volume.create(&path(b"d"), &NewInode::Directory, 0o755).unwrap();
     made.set_flags(APPEND).unwrap();
     let commands = [Command::Chown { path: b"d", uid: 7, gid: 7 }, Command::Fileattr { path: b"d", attr: 0 }];
-    let volume = apply_steps(volume, plan(&commands), Way::default(), 1).unwrap();
+    let volume = apply_steps(volume, plan(&commands), ApplyOptions::default(), 1).unwrap();
     assert_eq!(volume.view().names[&b"d"[..]].flags & APPEND, 0);
 }
 
@@ -165,7 +178,8 @@ fn a_source_changes_after_large_work_that_cloned_from_it() {
         commands.push(Command::Truncate { path: from, size: 0 });
     }
     for writer_threads in 1..=4 {
-        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), writer_threads).unwrap();
+        let volume =
+            apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), writer_threads).unwrap();
         let view = volume.view();
         for name in [&b"b"[..], b"d", b"f"] {
             assert_eq!(*view.names[name].sectors[&0], [7; 4096], "{writer_threads} writer threads");
@@ -182,7 +196,7 @@ fn an_inherited_immutable_directory_gets_its_times() {
     root.set_flags(IMMUTABLE).unwrap();
     let times = |path| Command::Utimes { path, atime: EARLY, mtime: LATE, ctime: LATE, otime: None };
     let commands = [times(b"d"), times(b""), Command::Chmod { path: b"", mode: 0o711 }];
-    apply_steps(volume, plan(&commands), Way::default(), 1).unwrap();
+    apply_steps(volume, plan(&commands), ApplyOptions::default(), 1).unwrap();
     // An immutable root could not be renamed to its final name.
     for (inode, flags) in [(&made, IMMUTABLE), (&root, 0)] {
         assert_eq!((inode.times().unwrap(), inode.flags().unwrap()), ((EARLY, LATE), flags));
@@ -194,7 +208,7 @@ fn an_inherited_immutable_directory_gets_its_times() {
 fn deferred_changes_of_a_deleted_inode_are_no_error() {
     let times = Command::Utimes { path: b"d", atime: EARLY, mtime: EARLY, ctime: EARLY, otime: None };
     let commands = [Command::Mkdir { path: b"d", ino: None }, times, Command::Rmdir { path: b"d" }];
-    let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), 1).unwrap();
+    let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), 1).unwrap();
     assert_eq!(volume.view().names.len(), 1);
 }
 
@@ -203,7 +217,7 @@ fn the_last_times_of_a_directory_count() {
     let times = |mtime| Command::Utimes { path: b"d", atime: EARLY, mtime, ctime: EARLY, otime: None };
     let file = Command::Mkfile { path: b"d/f", ino: None };
     let commands = [Command::Mkdir { path: b"d", ino: None }, times(EARLY), file, times(LATE)];
-    let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), 2).unwrap();
+    let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), 2).unwrap();
     assert_eq!(volume.view().names[&b"d"[..]].mtime, Some(LATE));
 }
 
@@ -220,7 +234,7 @@ fn chown_keeps_set_id_bits_and_capabilities() {
         &[file, chmod, capability, elsewhere, chown(2)],
         &[file, chown(1), elsewhere, chmod, capability, elsewhere, chown(2)][..5],
     ] {
-        let volume = apply_steps(MemoryVolume::new(OURS), plan(commands), Way::default(), 2).unwrap();
+        let volume = apply_steps(MemoryVolume::new(OURS), plan(commands), ApplyOptions::default(), 2).unwrap();
         let entry = volume.view().names[&b"f"[..]].clone();
         assert_eq!((entry.mode, entry.gid, entry.xattrs.len()), (0o6755, 7, 1), "{commands:?}");
     }
@@ -233,7 +247,7 @@ fn flags_leave_the_compression_property_alone() {
     // BTRFS_INODE_NODUMP | BTRFS_INODE_COMPRESS, and NODUMP alone.
     for attr in [0x900, 0x100] {
         let commands = [file, property, Command::Fileattr { path: b"f", attr }];
-        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), 2).unwrap();
+        let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), 2).unwrap();
         let entry = volume.view().names[&b"f"[..]].clone();
         assert_eq!((entry.flags, &entry.xattrs[&b"btrfs.compression"[..]][..]), (0x44, &b"zstd"[..]));
     }
@@ -244,7 +258,7 @@ fn the_last_mode_owner_and_acl_of_the_root_count() {
     let chmod = |mode| Command::Chmod { path: b"", mode };
     let chown = |uid| Command::Chown { path: b"", uid, gid: 5 };
     let commands = [chmod(0o2700), chown(1), chmod(0o750), chown(2)];
-    let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), 1).unwrap();
+    let volume = apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), 1).unwrap();
     let root = &volume.view().names[&b""[..]];
     assert_eq!((root.mode, root.uid, root.gid), (0o750, 2, 5));
 }
@@ -255,29 +269,29 @@ fn error(command: u64) -> Error {
 
 #[test]
 fn the_first_error_of_the_stream_is_reported() {
-    let faults = Faults::new(1, Control::new().unwrap());
+    let errors = RunErrors::new(1, Control::new().unwrap());
     let place = |command| Place { command, at: 0 };
-    assert!(!faults.ends_before(place(u64::MAX)) && !faults.any());
-    faults.report(error(50));
-    assert!(faults.stopped() && faults.ends_before(place(51)) && !faults.ends_before(place(50)));
-    faults.report(error(40));
-    faults.report(error(45));
-    faults.report(Error::new(Cause::NotBtrfs));
-    assert!(faults.ends_before(place(41)) && !faults.ends_before(place(39)));
-    assert_eq!(faults.into_error(false).unwrap().place, Some(place(40)));
+    assert!(!errors.ends_before(place(u64::MAX)) && !errors.any());
+    errors.report(error(50));
+    assert!(errors.stopped() && errors.ends_before(place(51)) && !errors.ends_before(place(50)));
+    errors.report(error(40));
+    errors.report(error(45));
+    errors.report(Error::new(Cause::NotBtrfs));
+    assert!(errors.ends_before(place(41)) && !errors.ends_before(place(39)));
+    assert_eq!(errors.into_error(false).unwrap().place, Some(place(40)));
 }
 
 #[test]
 fn several_errors_are_counted_and_the_limit_ends_the_run() {
-    let faults = Faults::new(2, Control::new().unwrap());
-    faults.report(error(9));
-    assert!(faults.any() && !faults.stopped());
-    faults.report(error(7));
-    assert!(faults.stopped());
-    let told = faults.into_error(false).unwrap();
+    let errors = RunErrors::new(2, Control::new().unwrap());
+    errors.report(error(9));
+    assert!(errors.any() && !errors.stopped());
+    errors.report(error(7));
+    assert!(errors.stopped());
+    let told = errors.into_error(false).unwrap();
     assert!(matches!(&told.cause, Cause::Several { count: 2, first } if first.place.unwrap().command == 7));
 
-    let endless = Faults::new(0, Control::new().unwrap());
+    let endless = RunErrors::new(0, Control::new().unwrap());
     (1..100).for_each(|command| endless.report(error(command)));
     assert!(!endless.stopped());
     endless.report_fatal(error(100));
@@ -291,8 +305,8 @@ fn a_writer_threads_error_precedes_a_later_name_error() {
     let acl = Command::SetXattr { path: b"f", name: b"system.posix_acl_access", data: b"\x02\0\0\0\x01" };
     for writer_threads in 1..=4 {
         for (commands, first) in [([file, acl, unlink], 2), ([unlink, file, acl], 1)] {
-            let error =
-                apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), writer_threads).unwrap_err();
+            let error = apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), writer_threads)
+                .unwrap_err();
             assert_eq!(error.place.unwrap().command, first);
         }
     }
@@ -303,6 +317,6 @@ fn changes_before_a_bad_one_are_applied() {
     let file = Command::Mkfile { path: b"f", ino: None };
     let acl = Command::SetXattr { path: b"f", name: b"system.posix_acl_access", data: b"bad" };
     let commands = [file, acl, clone(b"f", OURS, b"missing")];
-    let error = apply_steps(MemoryVolume::new(OURS), plan(&commands), Way::default(), 1).unwrap_err();
+    let error = apply_steps(MemoryVolume::new(OURS), plan(&commands), ApplyOptions::default(), 1).unwrap_err();
     assert_eq!(error.place.unwrap().command, 2);
 }

@@ -7,7 +7,7 @@ use std::thread::Scope;
 
 use super::performer::Performer;
 use super::written::Written;
-use super::{Rules, Task};
+use super::{RunContext, Task};
 use crate::volume::Inode;
 
 /// A queue holds this many batches
@@ -58,12 +58,12 @@ impl<'r, I: Inode> WriterThread<'r, I> {
     /// Starts the thread; it ends when the writer thread is dropped.
     pub(crate) fn start<'scope>(
         scope: &'scope Scope<'scope, 'r>,
-        rules: &'r Rules,
+        context: &'r RunContext,
         freed: impl Fn(usize, bool) + Send + 'r,
     ) -> Self {
         let (sender, receiver) = sync_channel(DEPTH);
         let done = Arc::new(Done::default());
-        let performer = Arc::new(Mutex::new(Performer::new(rules)));
+        let performer = Arc::new(Mutex::new(Performer::new(context)));
         let (told, with) = (Arc::clone(&done), Arc::clone(&performer));
         scope.spawn(move || run(&receiver, &with, &told, &freed));
         Self { sender, waiting: Batch::new(), given: 0, in_work: VecDeque::new(), done, performer }

@@ -13,7 +13,7 @@ use std::thread::Scope;
 
 use super::writer_thread::WriterThread;
 use super::written::Written;
-use super::{Rules, Task};
+use super::{RunContext, Task};
 use crate::plan::Change;
 use crate::volume::Inode;
 
@@ -39,14 +39,14 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
     pub(crate) fn start<'scope>(
         scope: &'scope Scope<'scope, 'r>,
         count: usize,
-        rules: &'r Rules,
+        context: &'r RunContext,
         freed: impl Fn(usize, bool) + Send + Clone + 'r,
     ) -> Self {
         Self {
-            writer_threads: (0..count.max(1)).map(|_| WriterThread::start(scope, rules, freed.clone())).collect(),
+            writer_threads: (0..count.max(1)).map(|_| WriterThread::start(scope, context, freed.clone())).collect(),
             readers: Readers::default(),
             spread: None,
-            decode: rules.way.force_decompress || rules.way.verify,
+            decode: context.options.force_decompress || context.options.verify,
             freed: Box::new(freed),
         }
     }
@@ -88,7 +88,7 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
     }
 
     /// Waits until everything is done, and takes the record of encoded writes.
-    pub(crate) fn surrender(&mut self) -> Written {
+    pub(crate) fn take_written(&mut self) -> Written {
         self.drain_all();
         let mut all = Written::default();
         for writer_thread in &mut self.writer_threads {

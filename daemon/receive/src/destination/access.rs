@@ -182,12 +182,12 @@ fn to_io(fault: Fault) -> io::Error {
 
 /// Whether root alone can have made what lies at `path` below `top`, the top of a filesystem that `mounted` is on too.
 pub(super) fn is_reserved(top: BorrowedFd<'_>, path: &[u8], mounted: BorrowedFd<'_>) -> Result<bool, Fault> {
-    let (Some(root), Some(holder)) = (look(top, path)?, look(top, parent_of(path))?) else { return Ok(false) };
-    if root.uid == 0 && is_roots_to_change(&holder) {
+    let (Some(root), Some(parent)) = (look(top, path)?, look(top, parent_of(path))?) else { return Ok(false) };
+    if root.uid == 0 && is_roots_to_change(&parent) {
         return Ok(true);
     }
     let Some(depth) = deepest_closed(top, path)? else { return Ok(false) };
-    Ok(mounts_of(mounted).is_some_and(|mounts| !mounts.iter().any(|mount| leads_around(&mount.root, depth, path))))
+    Ok(mounts_of(mounted).is_some_and(|mounts| !mounts.iter().any(|mount| bypasses(&mount.root, depth, path))))
 }
 
 /// A path below the top, as the kernel takes it; the empty one is the top itself.
@@ -234,7 +234,7 @@ fn mounts_of(mounted: BorrowedFd<'_>) -> Option<Vec<Mount>> {
 }
 
 /// Whether a mount with this root reaches what is at `path` without passing its first `depth` parts.
-fn leads_around(root: &[u8], depth: usize, path: &[u8]) -> bool {
+fn bypasses(root: &[u8], depth: usize, path: &[u8]) -> bool {
     let count = parts(root).count();
     count > depth && parts(root).zip(parts(path)).all(|(one, other)| one == other)
 }
@@ -245,7 +245,7 @@ pub(super) fn is_hidden(path: &[u8], hidden: &[u8], staging: &[u8]) -> bool {
 }
 
 /// Opens the directory that holds the subvolume at `path`.
-pub(super) fn open_holder(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>, Fault> {
+pub(super) fn open_parent(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>, Fault> {
     let Some(path) = c_path(parent_of(path)) else { return Ok(None) };
     file::open_beneath(top, &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).map(Some)
 }
@@ -289,7 +289,7 @@ mod tests {
             (b"/a/closed/b/c/inside", true),
             (b"/a/closed/other", false),
         ] {
-            assert_eq!(leads_around(root, 2, b"a/closed/b/c"), around, "{}", root.escape_ascii());
+            assert_eq!(bypasses(root, 2, b"a/closed/b/c"), around, "{}", root.escape_ascii());
         }
     }
 

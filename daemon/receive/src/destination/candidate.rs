@@ -66,7 +66,7 @@ impl Candidate {
     }
 
     /// Why it does not count, if so.
-    pub(super) fn unfit(&self, wanted: &Identity) -> Option<&'static str> {
+    pub(super) fn rejection(&self, wanted: &Identity) -> Option<&'static str> {
         if !self.read_only {
             return Some("is not read-only");
         }
@@ -89,7 +89,7 @@ impl Candidate {
 
     /// Why another number than the wanted one does not do. A user does not learn the number of root's subvolumes, because
     /// the number would give access.
-    fn differs(&self, wanted: &Identity) -> String {
+    fn number_rejection(&self, wanted: &Identity) -> String {
         if self.exact {
             return "is root's, and has another number than the stream wants".to_owned();
         }
@@ -97,7 +97,7 @@ impl Candidate {
     }
 
     /// Whether the two hold the same because one is a snapshot of the other, or both are of a third.
-    fn is_kin_of(&self, other: &Self) -> bool {
+    fn is_copy_of(&self, other: &Self) -> bool {
         let mark = |state: &SubvolumeState| (state.received_uuid, state.stransid, state.rtransid, state.ctransid);
         let related = self.parent_uuid == other.state.uuid
             || other.parent_uuid == self.state.uuid
@@ -113,14 +113,14 @@ pub(super) fn needs_number(asked_by: u32, of: u32) -> bool {
 
 /// Chooses one for `wanted`, or says of each that counts why none is used; `strict` asks for the wanted number.
 pub(super) fn choose(wanted: &Identity, strict: bool, all: &[Candidate]) -> Result<Chosen, Vec<(usize, String)>> {
-    let fit = || all.iter().enumerate().filter(|(_, candidate)| candidate.unfit(wanted).is_none());
+    let fit = || all.iter().enumerate().filter(|(_, candidate)| candidate.rejection(wanted).is_none());
     let (exact, others): (Vec<_>, Vec<_>) =
         fit().partition(|(_, candidate)| candidate.number(wanted) == wanted.ctransid);
     let number_differs = exact.is_empty();
     let among = if number_differs {
         let (refused, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, one)| strict || one.exact);
         if rest.is_empty() {
-            return Err(refused.into_iter().map(|(index, one)| (index, one.differs(wanted))).collect());
+            return Err(refused.into_iter().map(|(index, one)| (index, one.number_rejection(wanted))).collect());
         }
         rest
     } else {
@@ -140,7 +140,7 @@ pub(super) fn choose(wanted: &Identity, strict: bool, all: &[Candidate]) -> Resu
     }
     let Some((index, newest)) = latest(false) else { return Err(Vec::new()) };
     let same = |candidate: &Candidate| candidate.number(wanted) == newest.number(wanted);
-    let rivals = among.iter().filter(|(_, candidate)| same(candidate) && !candidate.is_kin_of(newest));
+    let rivals = among.iter().filter(|(_, candidate)| same(candidate) && !candidate.is_copy_of(newest));
     let rivals: Vec<_> = rivals.filter(|(other, _)| *other != index).collect();
     if rivals.is_empty() {
         return Ok(Chosen { index, number_differs });
@@ -249,7 +249,7 @@ mod tests {
             ("not listed", bad(|one| one.trust = Trust::NotListed)),
         ] {
             assert_eq!(chosen(std::slice::from_ref(&bad)), None, "{what}");
-            assert!(bad.unfit(&WANTED).is_some(), "{what}");
+            assert!(bad.rejection(&WANTED).is_some(), "{what}");
             assert_eq!(chosen(&[bad, good.clone()]), Some((1, true)), "{what}");
         }
     }

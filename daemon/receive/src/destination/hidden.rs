@@ -20,7 +20,7 @@ use super::parents::Parents;
 use super::record::{Record, SubvolumeState};
 use super::staging::remove_acls;
 use super::{Destination, HIDDEN};
-use crate::apply::{Finished, REFUSING, open_up};
+use crate::apply::{Finished, REFUSING, set_root_access};
 use crate::error::{Cause, Error, doing};
 use crate::observer::{Observer, Phase};
 use crate::options::Publication;
@@ -35,7 +35,7 @@ const TRIES: u32 = 100;
 
 /// A subvolume under a hidden name. Dropped before it is published, it is deleted.
 #[derive(Debug)]
-pub(crate) struct Hidden<'d> {
+pub(crate) struct HiddenSubvolume<'d> {
     destination: &'d Destination,
     name: CString,
     root: OwnedFd,
@@ -52,36 +52,35 @@ pub(crate) struct Hidden<'d> {
     published: bool,
 }
 
-impl<'d> Hidden<'d> {
+impl<'d> HiddenSubvolume<'d> {
     /// Makes the subvolume that a stream begins with: an empty one, or a snapshot of its parent.
     pub(crate) fn create(destination: &'d Destination, begin: &Begin, parents: &mut Parents) -> Result<Self, Error> {
         let parent = match &begin.parent {
             Some(parent) => Some(parents.find("parent", parent)?),
             None => None,
         };
-        let (nursery, name) = (nursery(destination)?, hidden_name()?);
+        let (private_dir, name) = (private_dir(destination)?, hidden_name()?);
         match &parent {
-            None => subvolume::create(&nursery, &name).map_err(doing("create a subvolume"))?,
-            Some(parent) => {
-                subvolume::snapshot(&nursery, &name, &*parent.directory, false).map_err(doing("snapshot the parent"))?
-            }
+            None => subvolume::create(&private_dir, &name).map_err(doing("create a subvolume"))?,
+            Some(parent) => subvolume::snapshot(&private_dir, &name, &*parent.directory, false)
+                .map_err(doing("snapshot the parent"))?,
         }
-        let mut hidden = Self::bring_out(destination, &nursery, &name).inspect_err(|_| {
+        let mut hidden = Self::move_out(destination, &private_dir, &name).inspect_err(|_| {
             // Nothing is in it yet; if this fails too, the next run sweeps it.
-            best_effort(subvolume::destroy(&nursery, &name));
+            best_effort(subvolume::destroy(&private_dir, &name));
         })?;
-        drop(nursery);
+        drop(private_dir);
         if parent.is_none() {
-            hidden.disinherit().map_err(doing("clear what the directory hands down"))?;
+            hidden.remove_inherited().map_err(doing("clear what the directory hands down"))?;
         }
         hidden.parent_number_differs = parent.is_some_and(|parent| parent.number_differs);
         Ok(hidden)
     }
 
     /// Makes it private, locks it and moves it to where it is received.
-    fn bring_out(destination: &'d Destination, nursery: &LockDirectory<'_>, name: &CStr) -> Result<Self, Error> {
+    fn move_out(destination: &'d Destination, private_dir: &LockDirectory<'_>, name: &CStr) -> Result<Self, Error> {
         let look = |fault| Error::call("open the new subvolume", fault);
-        let open = || file::openat_new(nursery, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty());
+        let open = || file::openat_new(private_dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty());
         let root = open().map_err(look)?;
         let stat = file::stat(&root).map_err(look)?;
         let refusing = lift(&root).map_err(doing("lift the flags of the new subvolume"))?;
@@ -94,7 +93,7 @@ impl<'d> Hidden<'d> {
         if !file::lock_exclusive(&lock).map_err(&locking)? {
             return Err(locking(Fault { call: "flock", errno: Errno::EAGAIN }));
         }
-        names::rename_noreplace(nursery, name, destination.workplace(), name)
+        names::rename_noreplace(private_dir, name, destination.receiving_dir(), name)
             .map_err(doing("move the new subvolume"))?;
         let record = Record { state: SubvolumeState::default(), asked_by: 0, origin: None };
         let state = InodeState { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
@@ -112,7 +111,7 @@ impl<'d> Hidden<'d> {
     }
 
     /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
-    fn disinherit(&self) -> Result<(), Fault> {
+    fn remove_inherited(&self) -> Result<(), Fault> {
         remove_acls(&self.root)?;
         inode::set_mode(&self.root, PRIVATE)
     }
@@ -145,14 +144,14 @@ impl<'d> Hidden<'d> {
     /// A snapshot of it was published: it is deleted. Answers whether that could be done.
     pub(crate) fn delete(&mut self) -> Result<(), Fault> {
         self.published = true;
-        subvolume::destroy(self.destination.workplace(), &self.name)
+        subvolume::destroy(self.destination.receiving_dir(), &self.name)
     }
 }
 
-impl Drop for Hidden<'_> {
+impl Drop for HiddenSubvolume<'_> {
     /// After any error nothing unfinished stays. If this fails too, the caller learns it, and the next run sweeps.
     fn drop(&mut self) {
-        if !self.published && subvolume::destroy(self.destination.workplace(), &self.name).is_err() {
+        if !self.published && subvolume::destroy(self.destination.receiving_dir(), &self.name).is_err() {
             self.destination.left.store(true, Ordering::Relaxed);
         }
     }
@@ -160,10 +159,10 @@ impl Drop for Hidden<'_> {
 
 /// A directory that no other user can enter. Nothing is in it yet, so another run's sweep takes it where it is quicker than we
 /// are with the lock.
-fn nursery(destination: &Destination) -> Result<LockDirectory<'_>, Error> {
+fn private_dir(destination: &Destination) -> Result<LockDirectory<'_>, Error> {
     let making = doing("make a private directory in the destination");
     for _ in 0..TRIES {
-        if let Some(held) = LockDirectory::create(destination.workplace(), &hidden_name()?).map_err(&making)? {
+        if let Some(held) = LockDirectory::create(destination.receiving_dir(), &hidden_name()?).map_err(&making)? {
             return Ok(held);
         }
     }
@@ -196,7 +195,7 @@ fn hidden_name() -> Result<CString, Error> {
 /// filesystem that cannot write the name out cannot delete it either, and all else of the subvolume is on the device. After any
 /// other error the caller drops `hidden`, and nothing stays.
 pub(crate) fn publish(
-    hidden: &mut Hidden<'_>,
+    hidden: &mut HiddenSubvolume<'_>,
     name: &CStr,
     begin: &Begin,
     mut finished: Finished,
@@ -222,7 +221,7 @@ pub(crate) fn publish(
     let mark = || subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"));
     // Twice: a sweep knows ours by root's ownership or by this mark, and the mark's time must be the last of all.
     mark()?;
-    let refused = open_up(&RealInode::of_directory(root), finished, hidden.state)?;
+    let refused = set_root_access(&RealInode::of_directory(root), finished, hidden.state)?;
     mark()?;
 
     let (id, state) = match hidden.destination().publication() {
@@ -234,7 +233,11 @@ pub(crate) fn publish(
 }
 
 /// Makes it read-only and gives it its name.
-fn by_rename(hidden: &mut Hidden<'_>, name: &CStr, observer: &dyn Observer) -> Result<(u64, SubvolumeState), Error> {
+fn by_rename(
+    hidden: &mut HiddenSubvolume<'_>,
+    name: &CStr,
+    observer: &dyn Observer,
+) -> Result<(u64, SubvolumeState), Error> {
     observer.phase(Phase::ReadOnly);
     subvolume::set_read_only(hidden.root(), true).map_err(doing("make the subvolume read-only"))?;
     let info = subvolume::info(hidden.root()).map_err(looking())?;
@@ -256,7 +259,11 @@ fn by_rename(hidden: &mut Hidden<'_>, name: &CStr, observer: &dyn Observer) -> R
 }
 
 /// Makes a read-only snapshot of it under the name, and deletes it.
-fn by_snapshot(hidden: &mut Hidden<'_>, name: &CStr, observer: &dyn Observer) -> Result<(u64, SubvolumeState), Error> {
+fn by_snapshot(
+    hidden: &mut HiddenSubvolume<'_>,
+    name: &CStr,
+    observer: &dyn Observer,
+) -> Result<(u64, SubvolumeState), Error> {
     observer.phase(Phase::ReadOnly);
     let original = subvolume::info(hidden.root()).map_err(looking())?.uuid;
 

@@ -26,12 +26,12 @@ use crate::options::Publication;
 
 pub use access::can_others_reach;
 pub(crate) use health::{Health, check_extents};
-pub(crate) use hidden::{Hidden, publish};
+pub(crate) use hidden::{HiddenSubvolume, publish};
 pub(crate) use parents::Parents;
 pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};
 pub use staging::{STAGING, Staging};
 
-/// Hidden subvolumes are named so, with the id of their job behind.
+/// HiddenSubvolume subvolumes are named so, with the id of their job behind.
 pub(crate) const HIDDEN: &[u8] = b".butterdock-";
 const ID_DIGITS: usize = 32;
 /// One run looks at up to this many records.
@@ -69,7 +69,7 @@ impl Destination {
     }
 
     /// The directory in which subvolumes are received.
-    pub(crate) fn workplace(&self) -> BorrowedFd<'_> {
+    pub(crate) fn receiving_dir(&self) -> BorrowedFd<'_> {
         self.staging.as_ref().map_or(self.fd.as_fd(), |staging| staging.as_fd())
     }
 
@@ -109,7 +109,7 @@ impl Destination {
 
     /// Opens a hidden subvolume by name.
     pub(crate) fn open_hidden(&self, name: &CStr) -> Result<OwnedFd, Fault> {
-        file::openat_new(self.workplace(), name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+        file::openat_new(self.receiving_dir(), name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
     }
 }
 
@@ -161,7 +161,7 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
         return Ok(());
     }
     if !subvolume::is_root(&stat) {
-        return LockDirectory::take(directory, name)?.map_or(Ok(()), |nursery| empty(&nursery));
+        return LockDirectory::take(directory, name)?.map_or(Ok(()), |private_dir| empty(&private_dir));
     }
     let fd = file::openat_new(directory, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     if !file::lock_exclusive(&fd)? || !is_at(directory, name, &fd)? {
@@ -176,11 +176,11 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
 }
 
 /// Deletes what was never moved out of a private directory. Only a run of ours made it, whatever its parent.
-fn empty(nursery: &LockDirectory<'_>) -> Result<(), Fault> {
-    for name in names::entries_where(nursery, is_hidden)? {
-        let root = file::openat_new(nursery, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+fn empty(private_dir: &LockDirectory<'_>) -> Result<(), Fault> {
+    for name in names::entries_where(private_dir, is_hidden)? {
+        let root = file::openat_new(private_dir, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         hidden::lift(&root)?;
-        subvolume::destroy(nursery, &name)?;
+        subvolume::destroy(private_dir, &name)?;
     }
     Ok(())
 }

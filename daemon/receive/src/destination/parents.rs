@@ -12,7 +12,7 @@ use butterdock_btrfs::{Error as Fault, contents, filesystem, subvolume};
 use butterdock_stream::{Identity, Uuid};
 
 use super::HIDDEN;
-use super::access::{c_path, is_hidden, is_reserved, open_holder};
+use super::access::{c_path, is_hidden, is_reserved, open_parent};
 use super::candidate::{Candidate, Chosen, Trust, choose, needs_number};
 use super::record::{Record, SubvolumeState};
 use super::staging::STAGING;
@@ -62,7 +62,7 @@ struct Located {
 }
 
 /// Who vouches for a subvolume.
-struct Vouched {
+struct Provenance {
     trust: Trust,
     /// Which number it had when it was recorded.
     since: Option<u64>,
@@ -70,9 +70,9 @@ struct Vouched {
     exact: bool,
 }
 
-impl Vouched {
+impl Provenance {
     /// No record does.
-    fn by_nothing(trust: Trust) -> Self {
+    fn new(trust: Trust) -> Self {
         Self { trust, since: None, exact: false }
     }
 }
@@ -136,10 +136,10 @@ impl Parents {
             }
         }
         for located in &all {
-            let why = located.candidate.unfit(wanted);
+            let why = located.candidate.rejection(wanted);
             reasons.extend(why.map(|why| format!("{} {why}", shown(&located.path))));
         }
-        Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there: summed_up(reasons) }))
+        Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there: join_reasons(reasons) }))
     }
 
     /// Whether what is vouched for holds `wanted` under its very number.
@@ -203,52 +203,52 @@ impl Parents {
             return Ok(None);
         };
         let state = SubvolumeState::of_item(&item);
-        let unseen = Vouched::by_nothing(Trust::Unrecorded);
-        let Vouched { trust, since, exact } = if item.read_only { self.trust(&path, &state)? } else { unseen };
+        let writable = Provenance::new(Trust::Unrecorded);
+        let Provenance { trust, since, exact } = if item.read_only { self.trust(&path, &state)? } else { writable };
         let RootItem { parent_uuid, read_only, .. } = item;
         let mut candidate = Candidate { state, parent_uuid, read_only, trust, exact, changed: false };
         // Candidates that do not count are not searched.
-        if candidate.unfit(wanted).is_none() {
+        if candidate.rejection(wanted).is_none() {
             candidate.changed = self.was_changed(id, &item, &candidate, since, wanted)?;
         }
         Ok(Some(Located { id, path, candidate }))
     }
 
     /// Who vouches for the subvolume at `path`.
-    fn trust(&mut self, path: &[u8], state: &SubvolumeState) -> Result<Vouched, Error> {
+    fn trust(&mut self, path: &[u8], state: &SubvolumeState) -> Result<Provenance, Error> {
         let as_recorded = |recorded: &SubvolumeState| {
             if state.is_marked_as(recorded) && state.ctransid >= recorded.ctransid {
-                Vouched { trust: Trust::Recorded, since: Some(recorded.ctransid), exact: false }
+                Provenance { trust: Trust::Recorded, since: Some(recorded.ctransid), exact: false }
             } else {
-                Vouched::by_nothing(Trust::RecordedOtherwise)
+                Provenance::new(Trust::RecordedOtherwise)
             }
         };
         let unrecorded_if_roots = match &self.candidates {
             Candidates::Listed(listed) => {
                 let listed = listed.iter().find(|listed| listed.uuid == state.uuid);
-                return Ok(listed.map_or(Vouched::by_nothing(Trust::NotListed), as_recorded));
+                return Ok(listed.map_or(Provenance::new(Trust::NotListed), as_recorded));
             }
             Candidates::Recorded { unrecorded_if_roots } => *unrecorded_if_roots,
         };
         let looking = doing("look at what holds a subvolume");
         let top = self.top()?;
-        let Some(holder) = open_holder(top.as_fd(), path).map_err(&looking)? else {
-            return Ok(Vouched::by_nothing(Trust::Unrecorded));
+        let Some(parent) = open_parent(top.as_fd(), path).map_err(&looking)? else {
+            return Ok(Provenance::new(Trust::Unrecorded));
         };
-        match Record::read(holder.as_fd(), state.uuid) {
+        match Record::read(parent.as_fd(), state.uuid) {
             Ok(Some(record)) if record.asked_by != 0 && record.asked_by != self.asked_by => {
-                Ok(Vouched::by_nothing(Trust::RecordedForAnother))
+                Ok(Provenance::new(Trust::RecordedForAnother))
             }
             Ok(Some(record)) => {
                 let exact = needs_number(self.asked_by, record.asked_by);
-                Ok(Vouched { exact, ..as_recorded(&record.state) })
+                Ok(Provenance { exact, ..as_recorded(&record.state) })
             }
-            Err(Error { cause: Cause::Record(_), .. }) => Ok(Vouched::by_nothing(Trust::RecordedOtherwise)),
+            Err(Error { cause: Cause::Record(_), .. }) => Ok(Provenance::new(Trust::RecordedOtherwise)),
             Err(error) => Err(error),
             Ok(None) if unrecorded_if_roots && is_reserved(top.as_fd(), path, self.fd.as_fd()).map_err(&looking)? => {
-                Ok(Vouched { exact: needs_number(self.asked_by, 0), ..Vouched::by_nothing(Trust::Roots) })
+                Ok(Provenance { exact: needs_number(self.asked_by, 0), ..Provenance::new(Trust::Roots) })
             }
-            Ok(None) => Ok(Vouched::by_nothing(Trust::Unrecorded)),
+            Ok(None) => Ok(Provenance::new(Trust::Unrecorded)),
         }
     }
 
@@ -335,7 +335,7 @@ impl Sources for Parents {
 }
 
 /// The reasons in one sentence; another user may have made any number of subvolumes with the wanted uuid.
-fn summed_up(mut reasons: Vec<String>) -> String {
+fn join_reasons(mut reasons: Vec<String>) -> String {
     if reasons.is_empty() {
         return "no subvolume here has that uuid".to_owned();
     }

@@ -25,7 +25,7 @@ pub(crate) struct Directory {
     fd: OwnedFd,
     pub(crate) number: u64,
     pub(crate) device: u64,
-    hands_down: Mutex<Option<Inheritance>>,
+    inheritance: Mutex<Option<Inheritance>>,
 }
 
 /// The open directories of one subvolume.
@@ -44,14 +44,14 @@ impl Directory {
         Ok(Self::known(fd, &stat, None))
     }
 
-    /// A directory that was looked at already. `hands_down` is set for one that was just made.
-    pub(crate) fn known(fd: OwnedFd, stat: &file::Stat, hands_down: Option<Inheritance>) -> Arc<Self> {
-        Arc::new(Self { fd, number: stat.ino, device: stat.dev, hands_down: Mutex::new(hands_down) })
+    /// A directory that was looked at already. `inheritance` is set for one that was just made.
+    pub(crate) fn known(fd: OwnedFd, stat: &file::Stat, inheritance: Option<Inheritance>) -> Arc<Self> {
+        Arc::new(Self { fd, number: stat.ino, device: stat.dev, inheritance: Mutex::new(inheritance) })
     }
 
     /// What it hands down; asked once and remembered until [`Directory::forget`].
-    pub(crate) fn hands_down(&self) -> Result<Inheritance, Fault> {
-        let mut known = self.hands_down.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn inheritance(&self) -> Result<Inheritance, Fault> {
+        let mut known = self.inheritance.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*known {
             return Ok(known.clone());
         }
@@ -76,7 +76,7 @@ impl Directory {
 
     /// Its attributes changed.
     pub(crate) fn forget(&self) {
-        *self.hands_down.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.inheritance.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

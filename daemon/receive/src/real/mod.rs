@@ -116,9 +116,9 @@ impl<S: Sources> RealVolume<S> {
             set_mode(&fd, mode)?;
         }
         // Where nothing but flags and properties is handed down, it hands on what it got.
-        let got = directory.hands_down()?;
-        let hands_down = (got.keeps_mode_and_owner() && mode & SET_GID == 0).then_some(got);
-        let made = Directory::known(fd, &stat, hands_down);
+        let got = directory.inheritance()?;
+        let inheritance = (got.keeps_mode_and_owner() && mode & SET_GID == 0).then_some(got);
+        let made = Directory::known(fd, &stat, inheritance);
         self.directories.keep(path.as_bytes(), &made)?;
         Ok(RealInode::new(Open::Directory(made)))
     }
@@ -133,8 +133,8 @@ impl<S: Sources> RealVolume<S> {
 impl<S: Sources> Volume for RealVolume<S> {
     type Inode = RealInode;
 
-    fn hands_down(&mut self, path: &[u8]) -> Result<Inheritance, Fault> {
-        self.directories.get(path)?.hands_down()
+    fn inheritance(&mut self, path: &[u8]) -> Result<Inheritance, Fault> {
+        self.directories.get(path)?.inheritance()
     }
 
     fn create(&mut self, path: &StreamPath, new: &NewInode, mode: u32) -> Result<RealInode, Fault> {
@@ -326,5 +326,5 @@ fn lift_flags(fd: BorrowedFd<'_>, number: u64) -> Result<Option<(u64, u32)>, Fau
 /// Whether the process's umask took bits off the mode that was asked for, so that they must be set. What a default ACL
 /// took off stays off.
 fn unmasked(directory: &Directory, made: u32, asked: u32) -> Result<bool, Fault> {
-    Ok(made & MODE_BITS != asked && !directory.hands_down()?.acl)
+    Ok(made & MODE_BITS != asked && !directory.inheritance()?.acl)
 }

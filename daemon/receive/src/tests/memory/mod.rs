@@ -71,7 +71,7 @@ impl MemoryVolume {
 impl Volume for MemoryVolume {
     type Inode = MemoryInode;
 
-    fn hands_down(&mut self, path: &[u8]) -> Result<Inheritance, Fault> {
+    fn inheritance(&mut self, path: &[u8]) -> Result<Inheritance, Fault> {
         let found = self.names.find(path).map_err(doing("openat2"))?;
         if !found.is_directory() {
             return Err(Fault { call: "openat2", errno: Errno::ENOTDIR });

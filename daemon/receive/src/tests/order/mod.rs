@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sequence::{Sequence, Turn, sequence};
 
-use crate::apply::Way;
+use crate::apply::ApplyOptions;
 use crate::apply::tests::apply_steps;
 use crate::error::Error;
 use crate::plan::{NewInode, Planner, Step};
@@ -158,13 +158,13 @@ pub(crate) fn run<V: Volume>(
     let (whole, increment) = sequence.commands.split_at(sequence.cut);
     for (first, commands) in [(0, whole), (sequence.cut, increment)] {
         let steps = plan(commands, first, order);
-        let (way, writer_threads) = match order {
-            Order::Plain => (Way { plain: true, ..Way::default() }, 1),
+        let (options, writer_threads) = match order {
+            Order::Plain => (ApplyOptions { plain: true, ..ApplyOptions::default() }, 1),
             Order::Planned { writer_threads, decoded } => {
-                (Way { force_decompress: decoded, ..Way::default() }, writer_threads)
+                (ApplyOptions { force_decompress: decoded, ..ApplyOptions::default() }, writer_threads)
             }
         };
-        volume = apply_steps(reopen(volume), steps, way, writer_threads)
+        volume = apply_steps(reopen(volume), steps, options, writer_threads)
             .map_err(|error| (error.place.map(|place| place.command), Box::new(error)))?;
     }
     Ok(volume)

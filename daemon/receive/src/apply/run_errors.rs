@@ -10,7 +10,7 @@ use crate::error::{Cause, Error};
 
 /// Collects errors, and says when there were enough.
 #[derive(Debug)]
-pub(crate) struct Faults {
+pub(crate) struct RunErrors {
     limit: u64,
     control: Control,
     stopped: AtomicBool,
@@ -26,7 +26,7 @@ struct Found {
     first: Option<Error>,
 }
 
-impl Faults {
+impl RunErrors {
     /// Stops at `limit` errors; 0 never stops.
     pub(crate) fn new(limit: u64, control: Control) -> Self {
         Self {
