@@ -1,12 +1,12 @@
-//! Wakes the reader when blocks of the input are free again.
+//! Wakes the reader when blocks of the input become free.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// When nothing was freed for this long, a writer waits for the disk.
+/// If nothing is freed for this time, the writer threads wait for the disk.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Counts what the writer threads free. It wakes the reader seldom: a wake-up costs as much as copying 100 KiB.
+/// Counts the bytes that the writer threads free. It wakes the reader rarely: a wake-up costs as much as copying 100 KiB.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     state: Mutex<State>,
@@ -19,14 +19,14 @@ struct State {
     freed: u64,
     /// How often a thread ran out of work.
     idle: u64,
-    /// The reader waits until `freed` has come so far.
+    /// The value of `freed` that the reader waits for.
     wanted: Option<u64>,
-    /// Nothing was freed since the reader's timeout.
+    /// Nothing was freed since the reader's last timeout.
     stuck: bool,
 }
 
-/// The counters at one counters. Taken before the reader counts its blocks, so that what is freed between
-/// the counting and the waiting is not missed.
+/// The counters at one time. The reader takes them before it counts its blocks, so that it does not miss a block that is
+/// freed between the counting and the waiting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counters {
     freed: u64,
@@ -34,8 +34,8 @@ pub(crate) struct Counters {
 }
 
 impl Blocks {
-    /// Parts of blocks, of `bytes` together, were dropped. `idle` says that the thread which dropped them has no more work:
-    /// then the reader is woken in any case.
+    /// A thread dropped parts of blocks, `bytes` together. With `idle` the thread has no more work, and the reader is always
+    /// woken.
     pub(crate) fn freed(&self, bytes: usize, idle: bool) {
         let mut state = self.lock();
         state.freed = state.freed.saturating_add(bytes as u64);
@@ -48,29 +48,29 @@ impl Blocks {
         }
     }
 
-    /// Now.
+    /// The counters now.
     pub(crate) fn counters(&self) -> Counters {
         let state = self.lock();
         Counters { freed: state.freed, idle: state.idle }
     }
 
-    /// Waits until about `bytes` were freed since `counters`, or a thread has no more work, or a timeout. Answers
-    /// whether waiting on is worth it: while nothing moves at all, the reader reads ahead.
-    pub(crate) fn wait(&self, counters: Counters, bytes: usize) -> bool {
+    /// Waits until about `bytes` were freed since `before`, or a thread has no more work, or a timeout. Returns whether to
+    /// wait again: while nothing is freed at all, the reader reads ahead.
+    pub(crate) fn wait(&self, before: Counters, bytes: usize) -> bool {
         let mut state = self.lock();
-        let wanted = counters.freed.saturating_add(bytes as u64);
-        if state.stuck || state.idle != counters.idle || state.freed >= wanted {
+        let wanted = before.freed.saturating_add(bytes as u64);
+        if state.stuck || state.idle != before.idle || state.freed >= wanted {
             return !state.stuck;
         }
         state.wanted = Some(wanted);
         let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.wanted.is_some());
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         state.wanted = None;
-        state.stuck = timeout.timed_out() && state.freed == counters.freed;
+        state.stuck = timeout.timed_out() && state.freed == before.freed;
         !state.stuck
     }
 
-    /// Waits briefly until anything is freed.
+    /// Waits briefly until some bytes are freed.
     pub(crate) fn wait_any(&self) {
         self.lock().stuck = false;
         self.wait(self.counters(), 1);
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_waits_briefly_when_nothing_is_freed() {
+    fn a_reader_waits_briefly_if_nothing_is_freed() {
         let blocks = Blocks::default();
         assert!(!blocks.wait(blocks.counters(), 1 << 20));
         assert!(!blocks.wait(blocks.counters(), 1 << 20));

@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// How much was done so far.
+/// How much a run has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Commands read.
     pub commands: u64,
     /// Bytes of the stream read.
     pub bytes: u64,
-    /// Bytes of file data that were written or cloned, as the reader of the files sees them.
+    /// Bytes of file data that were written or cloned, decompressed.
     pub bytes_written: u64,
-    /// Payloads that went to disk as they came.
+    /// Payloads that were written encoded.
     pub encoded_writes: u64,
-    /// Payloads that were decoded here and written plainly.
+    /// Payloads that were decoded and written plainly.
     pub fallback_writes: u64,
-    /// Plain writes, after joining.
+    /// Plain writes, after adjacent ones were joined.
     pub plain_writes: u64,
     /// Reflinks made.
     pub clones: u64,
@@ -29,18 +29,18 @@ pub struct Counts {
     pub files: u64,
 }
 
-/// What a run looks like from outside at one moment.
+/// The progress of a run at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes of the stream read.
     pub bytes: u64,
-    /// How long the reader has waited for its input, all in all: it could have taken more, and nothing came.
+    /// How long the reader has waited for its input in total.
     pub waited: Duration,
-    /// Everything that is counted.
+    /// All counters.
     pub counts: Counts,
 }
 
-/// A shared handle on a run: clone it, watch and cancel from any thread.
+/// A shared handle on a run: clone it, and watch or cancel the run from any thread.
 #[derive(Debug, Clone)]
 pub struct Control {
     inner: Arc<Inner>,
@@ -49,9 +49,9 @@ pub struct Control {
 #[derive(Debug)]
 struct Inner {
     cancelled: AtomicBool,
-    /// Set while the current run must end; a later run with the same handle need not.
+    /// Set while the current run must end; a later run with the same handle may continue.
     stopped: AtomicBool,
-    /// Readable once the run shall end; the reader polls it beside its input.
+    /// Readable when the run must end; the reader polls it together with its input.
     wake: EventFd,
     tally: Tally,
     waits: Mutex<Waits>,
@@ -60,13 +60,13 @@ struct Inner {
 /// The reader's waits for its input.
 #[derive(Debug, Default)]
 struct Waits {
-    /// Those that ended.
+    /// The duration of the waits that ended.
     ended: Duration,
     /// When the current one began.
     since: Option<Instant>,
 }
 
-/// A wait of the reader's for its input, until it is dropped.
+/// A wait of the reader for its input; dropping it ends the wait.
 #[derive(Debug)]
 pub(crate) struct InputWait<'c>(&'c Inner);
 
@@ -96,7 +96,7 @@ impl Control {
         })
     }
 
-    /// Asks the run to end: it stops at the next command, removes its hidden subvolume and fails as cancelled.
+    /// Cancels the run: it stops at the next command, deletes its hidden subvolume and fails with [`Cause::Cancelled`](crate::Cause::Cancelled).
     pub fn cancel(&self) {
         self.inner.cancelled.store(true, Ordering::SeqCst);
         self.wake();
@@ -108,32 +108,32 @@ impl Control {
         self.inner.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Asks the current run to end as [`Control::cancel`] does; after [`Control::resume`] another may begin.
+    /// Ends the current run as [`Control::cancel`] does. After [`Control::resume`] another one may begin.
     pub fn stop(&self) {
         self.inner.stopped.store(true, Ordering::SeqCst);
         self.wake();
     }
 
-    /// Takes a [`Control::stop`] back, also one that came when no run went on any more.
+    /// Withdraws a [`Control::stop`], also one that came after the run had ended.
     pub fn resume(&self) {
         self.inner.stopped.store(false, Ordering::SeqCst);
     }
 
-    /// Counts bytes of the input as read that need not be received.
+    /// Adds bytes of the input that were skipped to the bytes read.
     pub fn pass(&self, bytes: u64) {
         Tally::add(&self.tally().bytes, bytes);
     }
 
-    /// What was done so far.
+    /// The progress so far.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let counts = self.inner.tally.counts();
         let waits = self.inner.waits();
-        let going_on = waits.since.map_or(Duration::ZERO, |since| since.elapsed());
-        Progress { bytes: counts.bytes, waited: waits.ended.saturating_add(going_on), counts }
+        let current = waits.since.map_or(Duration::ZERO, |since| since.elapsed());
+        Progress { bytes: counts.bytes, waited: waits.ended.saturating_add(current), counts }
     }
 
-    /// The reader waits for its input from now on.
+    /// The reader begins to wait for its input.
     pub(crate) fn wait_for_input(&self) -> InputWait<'_> {
         self.inner.waits().since = Some(Instant::now());
         InputWait(&self.inner)
@@ -143,24 +143,24 @@ impl Control {
         &self.inner.tally
     }
 
-    /// Whether the run shall end.
+    /// Whether the run must end.
     pub(crate) fn is_ending(&self) -> bool {
         self.is_cancelled() || self.inner.stopped.load(Ordering::Relaxed)
     }
 
-    /// A run begins: what woke the reader of one before wakes this one's only where it shall end too.
+    /// A run begins. A wake-up for an earlier run is removed, unless this run must end too.
     pub(crate) fn begin(&self) {
         match self.inner.wake.read() {
-            // EAGAIN: no wake-up.
+            // EAGAIN: there was no wake-up.
             Ok(_) | Err(Errno::EAGAIN | _) => {}
         }
-        // A request from now on wakes it again, and an earlier request has set its flag.
+        // A later request wakes the reader again, and an earlier one has set its flag.
         if self.inner.cancelled.load(Ordering::SeqCst) || self.inner.stopped.load(Ordering::SeqCst) {
             self.wake();
         }
     }
 
-    /// Wakes the reader, whatever it waits for.
+    /// Wakes the reader if it waits for input.
     pub(crate) fn wake(&self) {
         match self.inner.wake.write(1) {
             // EAGAIN: the counter is full, so it is readable already.

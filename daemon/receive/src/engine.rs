@@ -28,21 +28,21 @@ const BATCHES: usize = 8;
 pub struct Outcome {
     /// The subvolumes, in the order of the input.
     pub subvolumes: Vec<Published>,
-    /// What was done.
+    /// How much was done.
     pub counts: Counts,
 }
 
-/// Receives the stream, or the streams one after another, that `input` holds into the directory `destination` of
-/// a btrfs filesystem. Blocks until everything is durable, or failed and cleaned up.
+/// Receives the streams in `input`, one after another, into the directory `destination` of a btrfs filesystem. Returns when
+/// everything is durable, or when it has failed and is cleaned up.
 ///
-/// Needs root (`CAP_SYS_ADMIN` and those to set any owner and attribute). The process's umask should be 0; with
-/// another one every creation costs a call more.
+/// It needs root (`CAP_SYS_ADMIN`, and the capabilities to set any owner and attribute). The process's umask should be 0;
+/// with another one each creation needs one more call.
 ///
 /// # Errors
-/// The first thing that went wrong, in the order of the stream. Subvolumes that were published before it stay
-/// and are listed; of the one that failed nothing is left under its name. The exception is [`Cause::Unconfirmed`]: that one has
-/// its name, and is not listed, because the filesystem did not confirm that it would survive a power cut.
-#[expect(clippy::result_large_err, reason = "there is one failure a run")]
+/// The first error in the order of the stream. The subvolumes that were published before it stay and are listed. The one that
+/// failed has no name. The exception is [`Cause::Unconfirmed`]: that subvolume has its name, and is not listed, because the
+/// filesystem did not confirm that it would survive a power cut.
+#[expect(clippy::result_large_err, reason = "a run has up to one failure")]
 pub fn receive(
     input: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
@@ -81,8 +81,8 @@ pub fn receive(
     }
 }
 
-/// Deletes what crashed runs left hidden in `directory` and in its staging directory: subvolumes of our name's form, owned by
-/// root, that no process works in. [`receive`] begins with it too.
+/// Deletes the hidden subvolumes that crashed runs left in `directory` and in its staging directory: those with a name of this
+/// crate's form, owned by root, whose lock is free. [`receive`] does the same at its beginning.
 ///
 /// # Errors
 /// `directory` is not on btrfs, or cannot be listed or locked.
@@ -90,18 +90,18 @@ pub fn sweep(directory: BorrowedFd<'_>) -> Result<(), Error> {
     Destination::new(directory, Publication::Rename)?.sweep()
 }
 
-/// Whether the filesystem under `directory` has the subvolume that a sender calls `identity`, as one that `options` let
-/// build on, under its very number.
+/// Whether the filesystem under `directory` has the subvolume `identity` of a sender, with exactly this number, and `options`
+/// allow to use it as a parent.
 ///
 /// # Errors
-/// The filesystem cannot be asked.
+/// The filesystem cannot be searched.
 pub fn is_received(directory: BorrowedFd<'_>, identity: &Identity, options: &Options) -> Result<bool, Error> {
     let fd = directory.try_clone_to_owned().map_err(|error| Error::new(Cause::Read(error)))?;
     Parents::new(fd, options).has(identity)
 }
 
-/// Answers whether the input ended and everything in it was published; and in the `ends` what was, and whether something
-/// hidden is left.
+/// Returns whether the input ended and everything in it was published. In the last argument it returns which subvolumes were
+/// published, and whether a hidden one is left.
 fn run(
     input: BorrowedFd<'_>,
     destination: BorrowedFd<'_>,
@@ -131,11 +131,11 @@ fn run(
             Run { threads, destination: &destination, health: &health, options, context, observer, blocks: &blocks };
         run.follow(batches, published)
     });
-    *left_hidden = destination.is_left();
+    *left_hidden = destination.has_left_hidden();
     Ok(whole)
 }
 
-/// What stays the same from subvolume to subvolume.
+/// What is the same for all subvolumes of a run.
 struct Run<'scope, 'env> {
     threads: &'scope Scope<'scope, 'env>,
     destination: &'env Destination,
@@ -146,7 +146,8 @@ struct Run<'scope, 'env> {
     blocks: &'env Blocks,
 }
 
-/// A subvolume in work. The applier stands first: it is dropped, and its writer threads with it, before the subvolume is.
+/// A subvolume that is being received. The applier is the first field: it and its writer threads are dropped before the
+/// subvolume.
 struct Receiving<'env> {
     applier: Applier<'env, RealVolume<Parents>>,
     hidden: HiddenSubvolume<'env>,
@@ -155,8 +156,8 @@ struct Receiving<'env> {
 }
 
 impl<'scope, 'env: 'scope> Run<'scope, 'env> {
-    /// Does what the reader finds, until it has ended or there were enough errors. Answers whether all was done: a
-    /// run that is cancelled after that has nothing left to cancel.
+    /// Performs the steps of the reader's batches, until the input ends or there were enough errors. Returns whether
+    /// everything was done; after that, a cancellation has no effect.
     fn follow(&self, batches: Receiver<Batch>, published: &mut Vec<Published>) -> bool {
         let mut current = None;
         let mut whole = false;
@@ -165,13 +166,13 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
                 Ok(ended) => whole = ended,
                 Err(error) => self.context.errors.report_fatal(error),
             }
-            // Between two subvolumes the input may have ended: the reader, woken, says so or goes.
+            // Between two subvolumes the input may have ended: the reader was woken, and reports that or ends.
             if self.context.errors.stopped() && current.is_some() {
                 break;
             }
             self.blocks.freed(0, false);
         }
-        // The reader must not wait for us any more.
+        // The reader must not wait for a receiver of its batches any more.
         drop(batches);
         if let Some(mut unfinished) = current {
             drop(unfinished.applier.take_written());
@@ -179,7 +180,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         whole && !self.context.errors.any()
     }
 
-    /// Applies a batch, and answers whether it was the last one and everything is published.
+    /// Applies a batch; returns whether it was the last one and everything is published.
     fn apply(
         &self,
         batch: Batch,
@@ -206,7 +207,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         }
     }
 
-    /// The next batch; while there is none, the writer threads have everything.
+    /// The next batch. Before it waits for one, it sends all tasks to the writer threads.
     fn next_batch(&self, batches: &Receiver<Batch>, current: &mut Option<Receiving<'env>>) -> Option<Batch> {
         match batches.try_recv() {
             Ok(batch) => Some(batch),
@@ -230,7 +231,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         let Step { place, action } = step;
         match (action, current.as_mut()) {
             (Action::Begin(begin), _) => {
-                // In a stream of `btrfs send -e` the next subvolume ends the one before.
+                // In a stream of `btrfs send -e` the next subvolume ends the previous one.
                 if let Some(before) = current.take() {
                     self.finish(before, place.at, published)?;
                 }
@@ -240,7 +241,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
             }
             (Action::End, _) => match current.take() {
                 Some(before) => self.finish(before, place.at.saturating_add(FRAME as u64), published),
-                // `btrfs send -e` writes END once, behind the last subvolume.
+                // `btrfs send -e` writes END once, after the last subvolume.
                 None => Err(out_of_order("the stream ends before it names a subvolume", place)),
             },
             (action, Some(receiving)) => {
@@ -310,7 +311,7 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         Ok(())
     }
 
-    /// Bounds the memory of what awaits its check: it is checked now, after a sync.
+    /// Syncs and checks the encoded writes so far if their record has grown to its limit.
     fn check_early(&self, receiving: &mut Receiving<'env>) -> Result<(), Error> {
         if !receiving.applier.is_full() {
             return Ok(());

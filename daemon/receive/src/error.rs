@@ -1,4 +1,4 @@
-//! Errors: what went wrong, where in the stream, on which name, and what a person can do about it.
+//! Errors: what failed, where in the stream, on which name, and what a user can do about it.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use crate::name::NameError;
 use crate::observer::Published;
 use crate::payload::Problem;
 
-/// What the call that sets an extended attribute is called in a message.
+/// How a message names the call that sets an extended attribute.
 pub(crate) const SET_XATTR: &str = "set an extended attribute";
 
 /// An error of a run.
 #[derive(Debug)]
 pub struct Error {
-    /// The command on which it happened, where it was one.
+    /// The command at which it happened, if it happened at one.
     pub place: Option<Place>,
     /// The name on which it happened, as the stream has it.
     pub name: Option<Vec<u8>>,
@@ -45,7 +45,7 @@ pub enum Cause {
     Read(#[source] std::io::Error),
     #[error("{0}")]
     Order(&'static str),
-    #[error("one name was given with --as, and the input holds several subvolumes")]
+    #[error("--as gives one name, and the input has several subvolumes")]
     OneName,
     #[error("the stream was made without file data (btrfs send --no-data) and cannot be received")]
     WithoutData,
@@ -61,10 +61,10 @@ pub enum Cause {
     Staging(&'static str),
     #[error("the {role} with uuid {} and ctransid {} is missing here: {there}", .wanted.uuid, .wanted.ctransid)]
     SubvolumeMissing { role: &'static str, wanted: Identity, there: String },
-    #[error("the record \"{}\" in \".butterdock-staging\" cannot be understood", .0.escape_ascii())]
+    #[error("the record \"{}\" in \".butterdock-staging\" is damaged or of another version", .0.escape_ascii())]
     Record(Vec<u8>),
     #[error(
-        "the filesystem lost {bytes} bytes of inode {ino} from offset {offset}: they were written and are not there after a sync"
+        "the filesystem lost {bytes} bytes of inode {ino} from offset {offset}: they were written, and are missing after a sync"
     )]
     Lost { ino: u64, offset: u64, bytes: u64 },
     #[error(
@@ -72,7 +72,7 @@ pub enum Cause {
     )]
     Device { device: String, writes: u64, flushes: u64 },
     #[error(
-        "the filesystem has little room left for metadata, and what it needs to work is kept: the stream clones more than fits"
+        "the filesystem has little room left for metadata, and a reserve must stay free: the stream clones more than fits"
     )]
     MetadataFull,
     #[error("this kernel has no fs-verity on btrfs: {0}")]
@@ -105,11 +105,11 @@ pub enum ErrorKind {
 pub struct Failure {
     /// Why.
     pub error: Error,
-    /// The subvolumes that were published before; they stay.
+    /// The subvolumes that were published before the error; they stay.
     pub published: Vec<Published>,
-    /// Something hidden, of the one that failed, could not be deleted.
+    /// The hidden subvolume of the failed one could not be deleted.
     pub left_hidden: bool,
-    /// What was done.
+    /// How much was done.
     pub counts: Counts,
 }
 
@@ -157,13 +157,13 @@ impl Error {
         }
     }
 
-    /// Whether the subvolume is there under its name, and may be gone after a power cut.
+    /// Whether the subvolume has its name, and may be missing after a power cut.
     #[must_use]
     pub fn is_unconfirmed(&self) -> bool {
         matches!(self.cause, Cause::Unconfirmed { .. })
     }
 
-    /// What a person can do about it.
+    /// What a user can do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match &self.cause {
@@ -183,19 +183,19 @@ impl Error {
                 "the stream was damaged or not made by btrfs send; send the subvolume again"
             }
             Cause::Name(_) | Cause::SubvolumeName(_) => {
-                "no btrfs send makes such a name; do not trust where this stream came from"
+                "no btrfs send makes such a name; do not trust the origin of this stream"
             }
-            Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust where it came from",
+            Cause::Order(_) | Cause::Value(_) => "no btrfs send makes such a stream; do not trust its origin",
             Cause::Call { fault, .. } => errno_advice(fault.errno),
             Cause::Unconfirmed { .. } => {
-                "check the drive and its cable (btrfs device stats, dmesg) and mount it again; if the subvolume is there then, it is \
-                 whole, otherwise send it again"
+                "check the drive and its cable (btrfs device stats, dmesg) and mount it again; if the subvolume exists then, it is \
+                 complete, otherwise send it again"
             }
             Cause::Read(_) => "check the file or the sending side and try again",
             Cause::Exists(_) => "delete or rename it, or choose another name with --as",
             Cause::NotBtrfs => "choose a directory on a mounted btrfs filesystem",
             Cause::Staging(_) => {
-                "only a directory that belongs to root and that no other user may enter can be there: rename or delete what is there"
+                "rename or delete it: only a directory that belongs to root and that no other user can enter may have this name"
             }
             Cause::Record(_) => "delete it; increments to its subvolume then need a full stream first",
             Cause::SubvolumeMissing { .. } => "send a full stream, or receive the missing subvolume first",
@@ -207,7 +207,7 @@ impl Error {
             }
             Cause::NoVerity(_) => "receive with --no-verity to leave fs-verity out",
             Cause::Several { first, .. } => first.advice(),
-            Cause::Cancelled => "start again when you like",
+            Cause::Cancelled => "start it again at any time",
         }
     }
 }
@@ -256,14 +256,14 @@ fn errno_advice(errno: Errno) -> &'static str {
             "the destination is read-only (a mount option, or an error forced it); see dmesg, remount and send again"
         }
         Errno::EIO => "the drive failed; check it and its cable (btrfs device stats, dmesg), then send again",
-        Errno::EPERM | Errno::EACCES => "run as root, or check the attributes (lsattr) of what it is in",
+        Errno::EPERM | Errno::EACCES => "run as root, or check the attributes (lsattr) of its directory",
         Errno::EXDEV | Errno::ELOOP => {
-            "the name leads out of the received subvolume; do not trust where this stream came from"
+            "the name leads out of the received subvolume; do not trust the origin of this stream"
         }
         Errno::ENOENT | Errno::EEXIST | Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY => {
-            "the stream does not fit what is here; send a full stream"
+            "the stream does not match the files here; send a full stream"
         }
-        Errno::EAGAIN => "another program changed what is there at the same moment; try again",
+        Errno::EAGAIN => "another program changed the same directory at the same time; try again",
         Errno::EMFILE | Errno::ENFILE => "raise the limit of open files (ulimit -n) and try again",
         Errno::ENOMEM => "free some memory and try again",
         _ => "see dmesg for the kernel's reason and send again",
@@ -297,12 +297,12 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.error, f)?;
         if self.left_hidden {
-            f.write_str("; something hidden is left in the destination, which the next receive there removes")?;
+            f.write_str("; a hidden subvolume is left in the destination; the next receive there deletes it")?;
         } else if self.error.kind() == ErrorKind::Cancelled {
-            f.write_str("; nothing half-made was left behind")?;
+            f.write_str("; no incomplete subvolume is left")?;
         }
         if !self.published.is_empty() {
-            f.write_str("; received before and kept:")?;
+            f.write_str("; received before the error and kept:")?;
             for subvolume in &self.published {
                 write!(f, " \"{}\"", subvolume.name.escape_ascii())?;
             }
@@ -322,15 +322,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_says_that_nothing_was_left_if_known() {
-        let told = |cause, left_hidden| {
+    fn a_message_says_whether_a_hidden_subvolume_is_left() {
+        let message = |cause, left_hidden| {
             let error = Error::new(cause);
             Failure { error, published: Vec::new(), left_hidden, counts: Counts::default() }.to_string()
         };
-        assert!(told(Cause::Cancelled, false).ends_with("nothing half-made was left behind"));
+        assert!(message(Cause::Cancelled, false).ends_with("no incomplete subvolume is left"));
         for cause in [Cause::Cancelled, Cause::OneName] {
-            let told = told(cause, true);
-            assert!(told.contains("something hidden is left") && !told.contains("nothing"), "{told}");
+            let message = message(cause, true);
+            assert!(message.contains("a hidden subvolume is left") && !message.contains("no incomplete"), "{message}");
         }
     }
 }

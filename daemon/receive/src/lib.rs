@@ -1,23 +1,21 @@
 //! The receive engine: the commands of a btrfs send stream become a subvolume, confined and durable.
 //!
 //! [`receive`] reads a stream from a descriptor and makes its subvolumes in a directory of a btrfs filesystem. The way of
-//! the data:
+//! the data, by module:
 //!
-//! ```text
-//! reader thread        input → decoder → planner        reads ahead of the filesystem, by a bounded pool
-//! calling thread       steps → applier                  names: create, rename, link, unlink, open; large data
-//! writer threads       work on one file each         data, attributes
-//! ```
+//! 1. `engine` runs it: it starts the threads, and begins and ends each subvolume.
+//! 2. `reader`, on a thread of its own, reads the input, decodes it and gives the commands to `plan`. A bounded pool of blocks
+//!    limits how far it reads ahead (`blocks`).
+//! 3. `plan` folds the commands of a window into steps, without I/O, so that a file is created once, under its final name
+//!    and with its final mode.
+//! 4. `destination` finds the parent, and creates the hidden subvolume and its lock.
+//! 5. `apply` performs the steps on a `volume`: names on the calling thread, data and attributes of files on the writer
+//!    threads. `payload` checks and decodes the payloads of encoded writes. `real` is the volume: a subvolume below a
+//!    descriptor.
+//! 6. `destination` makes the subvolume durable, checks it and publishes it under its name.
 //!
-//! * `plan` is pure: it folds a window of commands into steps, so that a file is created once, under its final name and
-//!   with its final mode.
-//! * `apply` performs steps on a `Volume`. There are two: `real`, a subvolume below a descriptor, and `memory`, the model
-//!   that the tests compare it with.
-//! * `payload` checks and decodes the payloads of encoded writes.
-//! * `place` finds and makes the hidden subvolume, its lock and its parents, sweeps, and publishes.
-//!
-//! Every name in a stream is hostile: see `name` for what a path may be, and `real` for how it is resolved. The engine blocks
-//! its caller; it uses no async runtime and no bus.
+//! Every name in a stream is hostile: `name` says which paths are allowed, and `real` how they are resolved. The engine
+//! blocks its caller; it uses no async runtime and no bus. The tests compare `real` with a model of a volume in memory.
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic"))]

@@ -1,7 +1,7 @@
 //! A path of a stream, checked before the kernel sees it.
 //!
 //! Every name in a stream is hostile. A [`StreamPath`] is relative, has no empty part, no `.`, no `..` and no NUL, and each
-//! part fits a directory entry. This alone does not confine it, because a part may be a symbolic link by then: the volume
+//! part fits into a directory entry. This alone does not confine it, because a part may be a symbolic link: the volume also
 //! resolves it below a descriptor with `openat2`.
 
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ const NAME_MAX: usize = 255;
 /// The longest path in bytes, without its NUL (`PATH_MAX - 1`).
 const PATH_MAX: usize = 4095;
 
-/// Why a stream's path was refused.
+/// Why a path of a stream is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// It begins with a slash.
@@ -37,7 +37,7 @@ pub enum NameError {
     /// The whole is longer than 4095 bytes.
     #[error("a path longer than {PATH_MAX} bytes")]
     TooLong,
-    /// The root where only something below it can be meant.
+    /// The path is empty, and the command needs a name below the root.
     #[error("an empty path where a name is needed")]
     Root,
 }
@@ -45,10 +45,10 @@ pub enum NameError {
 /// A checked path below the root of a subvolume; empty for the root itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamPath {
-    /// The path and one NUL, so that its last part can be lent as a C string. Shared: a path is held by its step,
-    /// its task and the file kept open.
+    /// The path and one NUL, so that [`StreamPath::name`] can return its last part as a C string. Shared by its step, its task
+    /// and the file kept open.
     bytes: Arc<[u8]>,
-    /// Where the last part begins.
+    /// The offset of the last part.
     name_at: usize,
 }
 
@@ -56,7 +56,7 @@ impl StreamPath {
     /// Checks `path`.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first rule that it breaks.
     pub fn new(path: &[u8]) -> Result<Self, NameError> {
         if path.len() > PATH_MAX {
             return Err(NameError::TooLong);
@@ -109,7 +109,7 @@ impl StreamPath {
         within(self.as_bytes(), other)
     }
 
-    /// Whether it has the form that the sender gives names at the top while an inode has no place yet:
+    /// Whether it has the form of the temporary names that the sender gives new inodes at the root:
     /// `o<inode>-<generation>-<index>`.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_could_lead_outside_is_refused() {
+    fn a_path_that_could_lead_outside_is_refused() {
         for (path, why) in [
             (&b"/etc"[..], NameError::Absolute),
             (b"/", NameError::Absolute),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_falls_into_its_directory_and_its_name() {
+    fn a_path_splits_into_its_directory_and_its_name() {
         for (path, parent, name) in
             [(&b""[..], &b""[..], c""), (b"a", b"", c"a"), (b"a/b", b"a", c"b"), (b"..a/b/c...", b"..a/b", c"c...")]
         {

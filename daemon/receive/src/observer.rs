@@ -4,23 +4,23 @@ use butterdock_stream::{Command, Place, Uuid};
 
 use crate::destination::SubvolumeState;
 
-/// Whether a subvolume came whole or as changes to a parent.
+/// Whether a stream has a whole subvolume or changes to a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It came whole (`SUBVOL`).
+    /// A whole subvolume (`SUBVOL`).
     Full,
-    /// It came as changes to a snapshot of its parent (`SNAPSHOT`).
+    /// Changes to a snapshot of the parent (`SNAPSHOT`).
     Incremental,
 }
 
-/// A step of receiving a subvolume; each is reported before it begins.
+/// A phase of receiving a subvolume; each is reported before it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Commands are applied to the hidden subvolume.
     Receiving,
     /// The filesystem writes everything out (`syncfs`).
     Syncing,
-    /// Encoded extents are compared with what the filesystem has, and the device error counters are read.
+    /// The run looks for the encoded extents in the filesystem, and reads the device error counters.
     Checking,
     /// `received_uuid` is set.
     Marking,
@@ -28,7 +28,7 @@ pub enum Phase {
     ReadOnly,
     /// The hidden name becomes the final one.
     Publishing,
-    /// The new name is written out.
+    /// The filesystem writes the new name out.
     Settling,
 }
 
@@ -37,55 +37,55 @@ pub enum Phase {
 pub struct Published {
     /// Its name in the destination directory.
     pub name: Vec<u8>,
-    /// Whether it came whole or as changes.
+    /// Whether the stream had it whole or as changes.
     pub kind: Kind,
     /// Its id on this filesystem.
     pub id: u64,
-    /// The sender's identity of it, as marked.
+    /// The `received_uuid` that it was marked with.
     pub received_uuid: Uuid,
-    /// What it is from now on, as its record says too.
+    /// Its state, which its record has too.
     pub state: SubvolumeState,
-    /// It builds on a parent whose number differs from the one in the stream. Its uuid is that of the stream, and it was not
-    /// changed since it was received or made.
+    /// The number of its parent differs from the one in the stream. The parent has the uuid in the stream, and was not changed
+    /// since it was received or made.
     pub parent_number_differs: bool,
-    /// The offset in the input behind its last command: what comes before would survive a power cut.
+    /// The offset in the input after its last command: everything before it would survive a power cut.
     pub end: u64,
 }
 
-/// Receives the reports of a run. Called from the engine's threads; it must not block for long.
+/// Receives the reports of a run. The engine's threads call it; it must not block for long.
 pub trait Observer: Sync {
-    /// A subvolume was begun.
+    /// The run begins a subvolume.
     fn began(&self, name: &[u8], kind: Kind) {
         let (_, _) = (name, kind);
     }
 
-    /// A command was read. Called only where [`Observer::wants_commands`] says so.
+    /// The reader has read a command. Called only if [`Observer::wants_commands`] returns true.
     fn command(&self, place: Place, command: &Command<'_>) {
         let (_, _) = (place, command);
     }
 
-    /// Whether [`Observer::command`] shall be called.
+    /// Whether to call [`Observer::command`].
     fn wants_commands(&self) -> bool {
         false
     }
 
-    /// A step begins.
+    /// A phase begins.
     fn phase(&self, phase: Phase) {
         let _ = phase;
     }
 
-    /// A subvolume is durable from here on.
+    /// A subvolume is published and durable.
     fn published(&self, subvolume: &Published) {
         let _ = subvolume;
     }
 
-    /// Something a person should know that does not end the run.
+    /// A warning for the user; the run continues.
     fn warning(&self, text: &str) {
         let _ = text;
     }
 }
 
-/// An observer that listens to nothing.
+/// An observer that ignores all reports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -1,7 +1,7 @@
 //! The reader thread: input → decoder → planner → batches of steps.
 //!
-//! It touches only its input, so it keeps reading while the filesystem commits. The sender may be on the same filesystem
-//! and wait for room in a full pipe. The decoder's pool bounds what it reads ahead.
+//! It accesses only its input, so it reads on while the filesystem commits: the sender may be on the same filesystem, and
+//! wait for room in a full pipe. The decoder's pool limits how far it reads ahead.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::SyncSender;
@@ -21,32 +21,33 @@ use crate::error::{Cause, Error};
 use crate::observer::Observer;
 use crate::plan::{Planner, Step};
 
-/// A batch is sent on when it has this many steps,
+/// A batch is sent when it has this many steps,
 const BATCH: usize = 128;
-/// or when this many bytes were read since the last one.
+/// or when this many bytes were read since the last batch.
 const UNIT: usize = 512 << 10;
-/// One read asks for up to this much: half a block.
+/// One read asks for up to this many bytes: half a block.
 const READ: usize = 128 << 10;
-/// With so many blocks in work the reader waits until some of them are free: fewer would leave the others without work
-/// while it wakes up, and more would no longer be in the processor's cache when they are used again.
-const WARM: usize = 24;
-const SOME: usize = 8 * (256 << 10);
-/// Through a pipe a read brings less than a block, and a block that is held is not filled further.
-const SOME_OF_A_PIPE: usize = 512 << 10;
-/// Pipes are made this large where that is allowed: each read brings more (`/proc/sys/fs/pipe-max-size`).
+/// With this many blocks in use the reader waits until some are free. With fewer, the writer threads would run out of work
+/// while it wakes up; with more, a block would no longer be in the processor's cache when it is used again.
+const BLOCKS_IN_USE: usize = 24;
+/// The bytes that must be free before the reader continues.
+const ENOUGH: usize = 8 * (256 << 10);
+/// The same for a pipe: a read from it returns less than a block, and a block that is in use is not filled further.
+const ENOUGH_OF_A_PIPE: usize = 512 << 10;
+/// The size that pipes are set to, if that is allowed (`/proc/sys/fs/pipe-max-size`), so that a read returns more.
 const PIPE: i32 = 1 << 20;
 
 /// Reads one input.
 pub(crate) struct Reader<'r> {
     input: BorrowedFd<'r>,
-    /// Regular files are always ready.
+    /// Whether to poll the input: a regular file is always ready.
     polls: bool,
-    /// Read nothing past END.
+    /// Whether to stop at END and read nothing past it.
     one_stream: bool,
     decoder: Decoder,
     planner: Planner,
     steps: Vec<Step>,
-    /// Bytes read since steps were sent.
+    /// Bytes read since the last batch was sent.
     unsent: usize,
     to: SyncSender<Batch>,
     blocks: &'r Blocks,
@@ -55,24 +56,24 @@ pub(crate) struct Reader<'r> {
     observer: Option<&'r dyn Observer>,
 }
 
-/// What the reader found, in the order of the input. An error comes behind the steps before it, so that a subvolume
-/// which is whole is published although a later one is broken.
+/// Steps in the order of the input. An error comes after the steps before it, so that a complete subvolume is published
+/// although a later one is damaged.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) steps: Vec<Step>,
     pub(crate) end: BatchEnd,
 }
 
-/// What comes behind the steps of a batch.
+/// What follows the steps of a batch.
 #[derive(Debug)]
 pub(crate) enum BatchEnd {
     /// More of the stream.
     More,
-    /// The end of the input, where it may end.
+    /// The end of the input, after a complete stream.
     Ended,
-    /// A command that is bad; the next one can be read.
+    /// A bad command; the reader continues with the next one.
     BadCommand(Error),
-    /// Something after which nothing more can be read.
+    /// An error after which the reader cannot continue.
     BadInput(Error),
 }
 
@@ -83,10 +84,7 @@ enum Next {
 }
 
 impl<'r> Reader<'r> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is another neighbour of the reader; they are named at the one call"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the one call names them all")]
     pub(crate) fn new(
         input: BorrowedFd<'r>,
         one_stream: bool,
@@ -97,7 +95,7 @@ impl<'r> Reader<'r> {
         errors: &'r RunErrors,
         observer: &'r dyn Observer,
     ) -> Self {
-        // It fails for what is no pipe, and where the user's pipes take up enough already.
+        // It fails if the input is no pipe, and if the user's pipes have reached their limit.
         best_effort(fcntl(input, FcntlArg::F_SETPIPE_SZ(PIPE)));
         let regular = file::stat(input).is_ok_and(|stat| stat.is_file());
         Self {
@@ -116,7 +114,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Reads until the input ends, or the run does.
+    /// Reads until the input or the run ends.
     pub(crate) fn run(mut self) {
         let last = loop {
             if self.errors.stopped() {
@@ -136,7 +134,7 @@ impl<'r> Reader<'r> {
         self.send(last);
     }
 
-    /// Takes one command from the decoder to the planner.
+    /// Passes one command from the decoder to the planner.
     fn next(&mut self) -> Result<Next, Error> {
         let framed = match self.decoder.next() {
             Ok(Event::Starved) => return Ok(Next::Starved),
@@ -168,7 +166,7 @@ impl<'r> Reader<'r> {
             self.send(BatchEnd::More);
         }
         self.limit_blocks_in_use();
-        // What is read already must not lie about while the input makes us wait.
+        // Send the steps that are ready before waiting for input.
         if self.polls && !ready(self.input, self.control.wake_fd(), PollTimeout::ZERO)? {
             self.send(BatchEnd::More);
             let wait = self.control.wait_for_input();
@@ -180,7 +178,7 @@ impl<'r> Reader<'r> {
         }
         let most = if self.one_stream { self.decoder.needed() } else { READ };
         let Ok(space) = self.decoder.space() else {
-            // The window itself may hold every block: an input that trickles fills one with each read.
+            // The window itself may hold every block: a slow input uses one block for each read.
             self.planner.flush(&mut self.steps);
             self.send(BatchEnd::More);
             self.blocks.wait_any();
@@ -188,7 +186,7 @@ impl<'r> Reader<'r> {
         };
         let end = most.min(space.len());
         let space = space.get_mut(..end).unwrap_or_default();
-        // Another reader of the same pipe may have taken the bytes.
+        // Another reader of the same pipe may take the bytes: the read may wait too.
         let wait = self.control.wait_for_input();
         let count = read(self.input, space);
         drop(wait);
@@ -205,15 +203,15 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Waits while many blocks are in work, unless the work itself stands still.
+    /// Waits while many blocks are in use, unless the writer threads make no progress.
     fn limit_blocks_in_use(&mut self) {
         loop {
-            let counters = self.blocks.counters();
-            if self.decoder.held() < WARM || self.errors.stopped() {
+            let before = self.blocks.counters();
+            if self.decoder.held() < BLOCKS_IN_USE || self.errors.stopped() {
                 return;
             }
             self.send(BatchEnd::More);
-            if !self.blocks.wait(counters, if self.polls { SOME_OF_A_PIPE } else { SOME }) {
+            if !self.blocks.wait(before, if self.polls { ENOUGH_OF_A_PIPE } else { ENOUGH }) {
                 return;
             }
         }
@@ -222,13 +220,13 @@ impl<'r> Reader<'r> {
     fn send(&mut self, end: BatchEnd) {
         self.unsent = 0;
         if !self.steps.is_empty() || !matches!(end, BatchEnd::More) {
-            // The receiver of this channel is gone only when the run has ended.
+            // The receiver of this channel is dropped only when the run has ended.
             drop(self.to.send(Batch { steps: std::mem::take(&mut self.steps), end }));
         }
     }
 }
 
-/// Waits until there is input, or its end; false when there is none so far, or the run was woken to end.
+/// Waits for input or its end; false if there is none within `patience`, or if the run is to end.
 fn ready(input: BorrowedFd<'_>, wake: BorrowedFd<'_>, patience: PollTimeout) -> Result<bool, Error> {
     let mut both = [PollFd::new(input, PollFlags::POLLIN), PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
     match poll(&mut both, patience) {
@@ -260,7 +258,7 @@ mod tests {
     use crate::observer::Silent;
 
     /// Many small writes to one file, one at a time, so that each read brings a few of them.
-    fn trickle(mut to: File) {
+    fn write_slowly(mut to: File) {
         let mut encoder = Encoder::new(Version::V2);
         encoder.header();
         for n in 0..4500_u64 {
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_input_does_not_hang_on_the_windows_blocks() {
+    fn a_slow_input_does_not_hang_when_the_window_holds_all_blocks() {
         let control = Control::new().unwrap();
         let (errors, blocks) = (RunErrors::new(1, control.clone()), Blocks::default());
         let (input, output) = nix::unistd::pipe().unwrap();
@@ -282,7 +280,7 @@ mod tests {
         let (to, batches) = sync_channel(8);
         let reader = Reader::new(input.as_fd(), false, Limits::default(), to, &blocks, &control, &errors, &Silent);
         scope(|threads| {
-            threads.spawn(|| trickle(output.into()));
+            threads.spawn(|| write_slowly(output.into()));
             threads.spawn(|| reader.run());
             let mut written = 0;
             while let Ok(batch) = batches.recv_timeout(Duration::from_secs(20)) {
@@ -290,7 +288,7 @@ mod tests {
                 written += batch.steps.len();
             }
             errors.stop();
-            // Where the reader gave up, the writer must not wait for it.
+            // If the reader has given up, the writer must not wait for it.
             std::io::copy(&mut File::from(spare), &mut std::io::sink()).unwrap();
             assert!(written > 1 && control.progress().counts.commands == 4501, "{written} steps");
         });

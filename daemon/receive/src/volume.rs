@@ -1,7 +1,7 @@
-//! What the applier needs of the volume that it receives into.
+//! The volume that the applier receives into, as two traits.
 //!
-//! [`crate::real`] is a subvolume below a descriptor, `tests::memory` the model that tests compare with it. Errors are
-//! the kernel's: the call and its errno.
+//! [`crate::real`] is a subvolume below a descriptor, `tests::memory` the model with which the tests compare it. Errors are
+//! those of the kernel: the call and its errno.
 
 use butterdock_btrfs::Error as Fault;
 use butterdock_stream::{Extent, Identity, Shared, Time};
@@ -10,90 +10,90 @@ use crate::error::Error;
 use crate::name::StreamPath;
 use crate::plan::{NewInode, Verity};
 
-/// A subvolume that is being received. All its methods are called from one thread.
+/// A subvolume that is being received. One thread calls all its methods.
 pub(crate) trait Volume {
-    /// A handle on an inode, good for as long as it is held, whatever happens to its names.
+    /// A handle on an inode. It stays valid when the inode is renamed or unlinked.
     type Inode: Inode;
 
-    /// What the directory `path` hands down to an inode that is made in it.
+    /// The attributes that an inode inherits if it is created in the directory `path`.
     ///
     /// # Errors
-    /// `path` is no directory, or leads out.
+    /// `path` is not a directory, or leads out of the subvolume.
     fn inheritance(&mut self, path: &[u8]) -> Result<Inheritance, Fault>;
 
-    /// Makes an inode; nothing may be there. `mode` holds permission bits; nothing but what the directory hands down
-    /// (a default ACL, the set-gid bit) changes them.
+    /// Creates an inode under a free name. `mode` has the permission bits; only inherited attributes (a default ACL, the set-gid
+    /// bit) change them.
     ///
     /// # Errors
-    /// `EEXIST`, or what the kernel says.
+    /// `EEXIST`, or another error of the kernel.
     fn create(&mut self, path: &StreamPath, new: &NewInode, mode: u32) -> Result<Self::Inode, Fault>;
 
-    /// Opens an inode by path, without following a symbolic link, and never a device.
+    /// Opens an inode by path. It follows no symbolic link and opens no device.
     ///
     /// # Errors
-    /// `ENOENT`, `EXDEV` (it leads out), `EPERM` (an immutable file), or what the kernel says.
+    /// `ENOENT`, `EXDEV` (it leads out of the subvolume), `EPERM` (an immutable file), or another error of the kernel.
     fn open(&mut self, path: &StreamPath) -> Result<Self::Inode, Fault>;
 
-    /// Moves a name; what is at `to` is replaced.
+    /// Renames; replaces an existing file at `to`.
     ///
     /// # Errors
-    /// What `rename(2)` says.
+    /// Those of `rename(2)`.
     fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Fault>;
 
     /// Gives `existing` another name.
     ///
     /// # Errors
-    /// What `link(2)` says.
+    /// Those of `link(2)`.
     fn link(&mut self, existing: &StreamPath, path: &StreamPath) -> Result<(), Fault>;
 
-    /// Removes a name that is no directory.
+    /// Removes the name of a file that is not a directory.
     ///
     /// # Errors
-    /// What `unlink(2)` says.
+    /// Those of `unlink(2)`.
     fn unlink(&mut self, path: &StreamPath) -> Result<(), Fault>;
 
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// What `rmdir(2)` says.
+    /// Those of `rmdir(2)`.
     fn rmdir(&mut self, path: &StreamPath) -> Result<(), Fault>;
 
-    /// Takes the immutable and append-only flags from what is at `path`, if it has them.
-    /// Answers the inode's number and the flags (`FS_*_FL`) that were taken.
+    /// Clears the immutable and append-only flags of the inode at `path`. Returns its number and the flags (`FS_*_FL`) that it
+    /// had; none if it had none or does not exist.
     ///
     /// # Errors
-    /// What the kernel says; nothing there is `Ok(None)`.
-    fn lift(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault>;
+    /// Those of the kernel.
+    fn clear_refusing(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault>;
 
-    /// Finds an inode that had the name `hint` when it was last seen; none when it is gone.
+    /// Finds an inode by its number; `hint` is its last known path. None if it was deleted.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Those of the kernel.
     fn by_number(&mut self, number: u64, hint: &StreamPath) -> Result<Option<Self::Inode>, Fault>;
 
     /// Opens a file of another subvolume to clone from.
     ///
     /// # Errors
-    /// The subvolume is not here, is not what the sender meant, or the file is not in it.
+    /// The subvolume is missing, was changed, or does not have the file.
     fn source(&mut self, source: &Identity, path: &StreamPath) -> Result<Self::Inode, Error>;
 
-    /// The names at the top that have the sender's temporary form; where there are more than `most`, one more than that.
+    /// The names at the root that have the form of the sender's temporary names; up to `most` and one more.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Those of the kernel.
     fn temporaries(&mut self, most: usize) -> Result<Vec<Vec<u8>>, Fault>;
 
-    /// Switches fs-verity on for a file that had the name `hint` when it was last seen; nothing when it is gone.
-    /// No handle on the file may be held.
+    /// Enables fs-verity of a file; `hint` is its last known path. Does nothing if the file was deleted. No handle on the file may
+    /// exist.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Those of the kernel.
     fn enable_verity(&mut self, number: u64, hint: &StreamPath, verity: &Verity) -> Result<(), Fault>;
 
-    /// Why fs-verity cannot be switched on here, if that is so.
+    /// Why the filesystem does not support fs-verity; none if it does.
     fn verity_missing(&mut self) -> Option<Fault>;
 
-    /// The attributes of a directory changed: what [`Volume::inheritance`] remembers of it is stale.
+    /// The attributes of a directory changed, so its kept [`Volume::inheritance`] is out of date.
     fn changed(&mut self, path: &StreamPath);
 }
 
@@ -101,7 +101,7 @@ pub(crate) trait Volume {
 pub(crate) trait Inode: Clone + Send + Sync + 'static {
     /// Its number.
     fn number(&self) -> u64;
-    /// What it is.
+    /// Its kind.
     fn kind(&self) -> InodeKind;
     /// Its owner and mode.
     fn state(&self) -> Result<InodeState, Fault>;
@@ -115,15 +115,15 @@ pub(crate) trait Inode: Clone + Send + Sync + 'static {
     fn clone_range(&self, offset: u64, source: &Self, source_offset: u64, len: u64) -> Result<(), Fault>;
     /// Sets the size.
     fn truncate(&self, size: u64) -> Result<(), Fault>;
-    /// Makes a hole, keeping the size.
+    /// Punches a hole and keeps the size.
     fn punch(&self, offset: u64, len: u64) -> Result<(), Fault>;
     /// Sets the permission bits.
     fn set_mode(&self, mode: u32) -> Result<(), Fault>;
-    /// Sets the owner as `chown(2)` does: set-id bits and capabilities go.
+    /// Sets the owner as `chown(2)` does, which clears set-id bits and capabilities.
     fn set_owner(&self, uid: u32, gid: u32) -> Result<(), Fault>;
     /// Sets access and modification time.
     fn set_times(&self, atime: Time, mtime: Time) -> Result<(), Fault>;
-    /// Reads an extended attribute; none when it is not set.
+    /// Reads an extended attribute; none if it is not set.
     fn xattr(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
     /// Sets an extended attribute.
     fn set_xattr(&self, name: &[u8], data: &[u8]) -> Result<(), Fault>;
@@ -133,22 +133,22 @@ pub(crate) trait Inode: Clone + Send + Sync + 'static {
     fn flags(&self) -> Result<u32, Fault>;
     /// Sets them.
     fn set_flags(&self, flags: u32) -> Result<(), Fault>;
-    /// Whether it is the same inode as another, of whatever subvolume.
+    /// Whether both are the same inode; they may be in different subvolumes.
     fn is_same(&self, other: &Self) -> Result<bool, Fault>;
-    /// Whether the filesystem has no more room for metadata than it must keep.
+    /// Whether the filesystem has no more room for metadata than the reserve that it must keep.
     fn metadata_is_scarce(&self) -> Result<bool, Fault>;
-    /// Writes out the whole filesystem, to make room.
+    /// Writes the whole filesystem out, which frees the space of deleted files.
     fn sync_filesystem(&self) -> Result<(), Fault>;
 }
 
-/// What an inode is.
+/// The kind of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InodeKind {
-    /// A regular file: it can be opened and has data.
+    /// A regular file, which is opened and has data.
     File,
     /// A directory.
     Directory,
-    /// Anything that is never opened: a symbolic link, fifo, socket or device.
+    /// A symbolic link, fifo, socket or device, which is never opened.
     Special,
 }
 
@@ -163,21 +163,21 @@ pub(crate) struct InodeState {
     pub gid: u32,
 }
 
-/// What a directory hands down to an inode made in it.
+/// The attributes that a directory passes on to an inode created in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Inheritance {
     /// It has a default ACL, which also masks the mode.
     pub acl: bool,
-    /// It is set-gid: the group, and for directories the bit, are handed down.
+    /// It is set-gid: an inode inherits its group, and a directory also the bit.
     pub set_gid: bool,
-    /// The inode flags that btrfs hands down (`FS_NOCOW_FL`, `FS_COMPR_FL`, `FS_NOCOMP_FL`).
+    /// The inode flags that btrfs passes on (`FS_NOCOW_FL`, `FS_COMPR_FL`, `FS_NOCOMP_FL`).
     pub flags: u32,
     /// The `btrfs.compression` property.
     pub compression: Option<Vec<u8>>,
 }
 
 impl Inheritance {
-    /// Whether owner and mode of a new inode are just those that it is made with.
+    /// Whether a new inode has exactly the owner and mode that it is created with.
     #[must_use]
     pub(crate) fn keeps_mode_and_owner(&self) -> bool {
         !self.acl && !self.set_gid

@@ -1,4 +1,4 @@
-//! The calling thread's part: it applies steps in the order of the stream and gives files to the writer threads.
+//! Applies steps on the calling thread, in the order of the stream, and passes the changes of files to the writer threads.
 
 use std::thread::Scope;
 
@@ -19,25 +19,26 @@ use crate::volume::{Inode, InodeKind, InodeState, Volume};
 pub(crate) struct Applier<'r, V: Volume> {
     names: Names<'r, V>,
     writer_threads: WriterThreads<'r, V::Inode>,
-    /// Does what is not a file's data, on this thread.
+    /// Changes directories and special files, on this thread.
     own: Performer<'r>,
     context: &'r RunContext,
-    /// Changes of the root that would let others in while it is hidden.
+    /// Changes of the root that would give other users access while the subvolume is hidden.
     access: Vec<(Place, Change)>,
 }
 
-/// What is left to do once every change is on its way to the disk.
+/// What is left to do when all other changes are made.
 pub(crate) struct Finished {
-    /// What must be there after the sync.
+    /// The encoded extents that must exist after the sync.
     pub(crate) written: Written,
-    /// The changes of the root that come last.
+    /// The deferred changes of the root.
     pub(crate) access: Vec<(Place, Change)>,
-    /// The flags of the root that come after them.
+    /// The flags of the root, to be set after them.
     pub(crate) root_flags: Option<u32>,
 }
 
 impl<'r, V: Volume> Applier<'r, V> {
-    /// Begins to receive into `volume`, with `writer_threads` threads in `scope`.
+    /// Begins to receive into `volume`, with `writer_threads` threads in `scope`. They report the bytes that they free to
+    /// `freed`.
     ///
     /// # Errors
     /// The names at the top cannot be read.
@@ -57,9 +58,9 @@ impl<'r, V: Volume> Applier<'r, V> {
         })
     }
 
-    /// Applies one step; errors go to the run's errors.
+    /// Applies one step. Errors are reported to the run.
     pub(crate) fn apply(&mut self, place: Place, action: Action) {
-        // Names that change put directories into the table too.
+        // Changes of names add directories to the table too.
         if self.names.deferred.is_full() {
             if let Err(error) = self.spill() {
                 return self.context.errors.report(error.at(place));
@@ -81,22 +82,22 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
     }
 
-    /// Sends what is gathered on its way.
+    /// Sends the collected tasks to the writer threads.
     pub(crate) fn flush(&mut self) {
         self.writer_threads.flush();
     }
 
-    /// Whether the record of encoded writes must be checked now: [`Applier::take_written`].
+    /// Whether the log of encoded writes is full and must be checked now: [`Applier::take_written`].
     pub(crate) fn is_full(&self) -> bool {
         self.writer_threads.is_full()
     }
 
-    /// Waits for the writer threads, and answers what they wrote encoded.
+    /// Waits for the writer threads, and takes the log of what they wrote encoded.
     pub(crate) fn take_written(&mut self) -> Written {
         self.writer_threads.take_written()
     }
 
-    /// Waits for the writer threads and sets what was kept back.
+    /// Waits for the writer threads and makes the deferred changes.
     pub(crate) fn finish(mut self) -> (Finished, V) {
         let written = self.writer_threads.take_written();
         self.enable_verity();
@@ -109,32 +110,32 @@ impl<'r, V: Volume> Applier<'r, V> {
 
     fn work(&mut self, place: Place, work: Work) -> Result<(), Error> {
         let Work { creation, path, mut changes } = work;
-        let (inode, fresh) = match creation {
+        let (inode, known) = match creation {
             Some(creation) => {
                 let mode = creation.mode;
-                let (inode, fresh) = self.names.create(&creation, &path)?;
-                if let Some(mode) = mode.filter(|&mode| fresh.is_none_or(|fresh| fresh.mode != mode)) {
+                let (inode, known) = self.names.create(&creation, &path)?;
+                if let Some(mode) = mode.filter(|&mode| known.is_none_or(|known| known.mode != mode)) {
                     changes.insert(0, (place, Change::Chmod { mode }));
                 }
-                (inode, fresh)
+                (inode, known)
             }
             None if changes.is_empty() => return Ok(()),
-            None => (self.names.lifting(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None),
+            None => (self.names.clearing_refusing(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None),
         };
         if inode.kind() == InodeKind::File {
-            self.file(inode, path, fresh, changes)
+            self.file(inode, path, known, changes)
         } else {
-            self.other(inode, &path, fresh, changes)
+            self.other(inode, &path, known, changes)
         }
     }
 
-    /// A regular file goes to its writer thread.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "every other change is passed on as it is")]
+    /// Passes the changes of a regular file to its writer thread.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other changes are passed on unchanged")]
     fn file(
         &mut self,
         inode: V::Inode,
         path: StreamPath,
-        fresh: Option<InodeState>,
+        known: Option<InodeState>,
         mut changes: Vec<(Place, Change)>,
     ) -> Result<(), Error> {
         let mut sources = Vec::new();
@@ -156,10 +157,10 @@ impl<'r, V: Volume> Applier<'r, V> {
                 break;
             }
         }
-        // What stands before the error is done, for it may have an error of its own, which is then the first.
+        // The changes before the error are made: one of them may fail too, and is then the first error.
         let end = failed.as_ref().map_or(changes.len(), |(at, _)| *at);
         changes.truncate(end);
-        self.writer_threads.give(Task { inode, path, fresh, changes, sources });
+        self.writer_threads.submit(Task { inode, path, known, changes, sources });
         failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
@@ -167,19 +168,19 @@ impl<'r, V: Volume> Applier<'r, V> {
         let found = self.names.volume.source(source, path).and_then(|found| match found.kind() {
             InodeKind::File => Ok(found),
             InodeKind::Directory | InodeKind::Special => {
-                Err(Error::new(Cause::Value("the source of a clone is no regular file")))
+                Err(Error::new(Cause::Value("the source of a clone is not a regular file")))
             }
         });
         found.map_err(|error| error.on(path.as_bytes()))
     }
 
-    /// Directories and what is never opened are done here, in order with the names.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "every other change is passed on as it is")]
+    /// Changes directories and special files on this thread, in order with the names.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other changes are passed on unchanged")]
     fn other(
         &mut self,
         inode: V::Inode,
         path: &StreamPath,
-        fresh: Option<InodeState>,
+        known: Option<InodeState>,
         changes: Vec<(Place, Change)>,
     ) -> Result<(), Error> {
         let directory = inode.kind() == InodeKind::Directory;
@@ -200,7 +201,7 @@ impl<'r, V: Volume> Applier<'r, V> {
                 | Change::Clone { .. }
                 | Change::Truncate { .. }
                 | Change::Punch { .. } => {
-                    failed = Some(Error::new(Cause::Value("data for something that is no regular file")).at(place));
+                    failed = Some(Error::new(Cause::Value("data for something that is not a regular file")).at(place));
                     break;
                 }
                 change => now.push((place, change)),
@@ -211,20 +212,20 @@ impl<'r, V: Volume> Applier<'r, V> {
             return done;
         }
         if directory {
-            if fresh.is_none() {
-                self.names.lift(&[path])?;
+            if known.is_none() {
+                self.names.clear_refusing(&[path])?;
             }
             self.names.volume.changed(path);
         }
         if let Some(flags) = refusing {
-            // After those that were in the way were lifted, which it takes the place of.
+            // After `clear_refusing`, whose entry it replaces.
             self.names.deferred.flags(inode.number(), path, flags);
         }
-        self.own.perform(Task { inode, path: path.clone(), fresh, changes: now, sources: Vec::new() });
+        self.own.perform(Task { inode, path: path.clone(), known, changes: now, sources: Vec::new() });
         done
     }
 
-    /// The root's mode, owner and ACL wait until it is no longer writable: only the last of each counts.
+    /// Defers a change of the root's mode, owner or ACL. Only the last of each kind takes effect.
     fn defer_access(&mut self, place: Place, change: Change) {
         let same = |kept: &Change| match (&change, kept) {
             (
@@ -237,7 +238,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         self.access.push((place, change));
     }
 
-    /// fs-verity needs a file that is not open for writing.
+    /// Defers fs-verity: it needs a file that is not open for writing.
     fn defer_verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) -> Result<(), Error> {
         if self.context.options.no_verity {
             return Ok(());
@@ -251,7 +252,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         }
     }
 
-    /// Does early what is kept back, so that memory stays bounded. No file is open here but those the writer threads have.
+    /// Makes the deferred changes early, so that the table stays bounded.
     fn spill(&mut self) -> Result<(), Error> {
         self.writer_threads.drain_all();
         self.enable_verity();
@@ -266,8 +267,8 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 }
 
-/// Whether a change of the root could let others into a subvolume that is still hidden.
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other change leaves the access alone")]
+/// Whether a change of the root could give other users access to a subvolume that is still hidden.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other change affects access")]
 fn grants_access(change: &Change) -> bool {
     match change {
         Change::Chmod { .. } | Change::Chown { .. } => true,

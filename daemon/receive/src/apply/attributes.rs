@@ -1,5 +1,5 @@
-//! Attributes with side effects: owners, where `chown(2)` clears bits and capabilities; inode flags; and the root's own
-//! owner, mode and ACL, which are set last, when the subvolume's owner must not be able to write any more.
+//! Attributes with side effects: the owner, because `chown(2)` clears bits and capabilities; inode flags; and the root's
+//! owner, mode and ACL, which are set last, because they give other users access.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::plan::Change;
 use crate::volume::{Inode, InodeKind, InodeState};
 
-/// Pairs of `BTRFS_INODE_*` (as the stream has them) and `FS_*_FL` (as the ioctl takes them).
+/// Pairs of `BTRFS_INODE_*` (in the stream) and `FS_*_FL` (of the ioctl).
 const TRANSLATION: [(u64, u32); 9] = [
     (0x2, NOCOW),     // NODATACOW
     (0x8, NOCOMP),    // NOCOMPRESS
@@ -22,19 +22,19 @@ const TRANSLATION: [(u64, u32); 9] = [
     (0x400, 0x10000), // DIRSYNC
     (0x800, COMPR),   // COMPRESS
 ];
-/// `BTRFS_INODE_NODATASUM`: a part of `NODATACOW`, without a flag of its own.
+/// `BTRFS_INODE_NODATASUM`: implied by `NODATACOW`; it has no flag of its own.
 const NODATASUM: u64 = 0x1;
 const NODATACOW: u64 = 0x2;
 const COMPR: u32 = 0x4;
 const NOCOMP: u32 = 0x400;
 const NOCOW: u32 = 0x80_0000;
-/// `FS_IMMUTABLE_FL | FS_APPEND_FL`: these refuse every later change.
+/// `FS_IMMUTABLE_FL | FS_APPEND_FL`: with these the kernel refuses later changes.
 pub(crate) const REFUSING: u32 = 0x30;
 const SET_ID: u32 = 0o6000;
 const CAPABILITY: &[u8] = b"security.capability";
 const COMPRESSION: &[u8] = b"btrfs.compression";
 
-/// `FILEATTR` bits that could not be given, for one report at the end.
+/// The `FILEATTR` bits that could not be set, for one warning at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Ineffective {
     bits: AtomicU64,
@@ -49,29 +49,29 @@ impl Ineffective {
         }
     }
 
-    /// These flags (`FS_*_FL`) were not given to the root.
+    /// The root could not get these flags (`FS_*_FL`).
     pub(crate) fn refused(&self, flags: u32) {
         self.add(TRANSLATION.iter().filter(|(_, flag)| flags & flag != 0).fold(0, |bits, (bit, _)| bits | bit));
     }
 
-    /// A sentence for a person, if there is something to say.
+    /// A warning for the user; none if all bits were set.
     pub(crate) fn report(&self) -> Option<String> {
         let (bits, times) = (self.bits.load(Ordering::Relaxed), self.times.load(Ordering::Relaxed));
         (times != 0).then(|| {
             format!(
                 "{times} inodes have flags that cannot be set here (BTRFS_INODE bits {bits:#x}): \
-                 they have no equivalent, come too late for a file with data, or would keep a subvolume from its name"
+                 they have no equivalent, cannot be set on a file with data, or would prevent the rename of the subvolume"
             )
         })
     }
 }
 
-/// The part of a `FILEATTR` that must wait for the end.
+/// The part of a `FILEATTR` that is set at the end.
 pub(crate) fn refusing(attr: u64) -> u32 {
     translate(attr) & REFUSING
 }
 
-/// Gives an inode the flags of a `FILEATTR`, without those that [`refusing`] names.
+/// Sets the flags of a `FILEATTR`, without those of [`refusing`].
 pub(crate) fn set_flags(inode: &impl Inode, attr: u64, ineffective: &Ineffective) -> Result<(), Fault> {
     let all = TRANSLATION.iter().fold(0, |all, (_, flag)| all | flag);
     let known = TRANSLATION.iter().fold(0, |known, (bit, _)| known | bit);
@@ -86,7 +86,7 @@ pub(crate) fn set_flags(inode: &impl Inode, attr: u64, ineffective: &Ineffective
     }
     let now = inode.flags()?;
     if now & all & !REFUSING != wanted {
-        // The ioctl rewrites the compression property from the flags, and the property knows more.
+        // The ioctl rewrites the compression property from the flags and loses its algorithm.
         let property = inode.xattr(COMPRESSION)?;
         inode.set_flags((now & !all) | wanted)?;
         if let Some(property) = property.filter(|property| !property.is_empty()) {
@@ -103,8 +103,8 @@ pub(crate) fn set_flags(inode: &impl Inode, attr: u64, ineffective: &Ineffective
     Ok(())
 }
 
-/// Sets the owner and nothing else: `chown(2)` would clear set-id bits and capabilities, but the stream says what
-/// changed at the source, and there they are as they were. `known` is the state, if it did not change since.
+/// Sets the owner alone. `chown(2)` clears set-id bits and capabilities, so they are set again: the stream has its own commands
+/// for what changed at the source. `known` is the current owner and mode, if known.
 pub(crate) fn set_owner(inode: &impl Inode, uid: u32, gid: u32, known: Option<InodeState>) -> Result<(), Fault> {
     let before = match known {
         Some(state) => state,
@@ -127,7 +127,7 @@ pub(crate) fn set_owner(inode: &impl Inode, uid: u32, gid: u32, known: Option<In
     }
 }
 
-/// Removes an attribute; one that is not there is no error, as for the standard receiver's sender.
+/// Removes an attribute. A missing one is no error: the sender may remove an attribute that the parent does not have.
 pub(crate) fn remove_xattr(inode: &impl Inode, name: &[u8]) -> Result<(), Fault> {
     match inode.remove_xattr(name) {
         Err(fault) if fault.errno == Errno::ENODATA => Ok(()),
@@ -139,12 +139,11 @@ fn translate(attr: u64) -> u32 {
     TRANSLATION.iter().filter(|(bit, _)| attr & bit != 0).fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// Opens the root up. `state` is what it has unless the stream gave another. Answers the flags that it should have and does
-/// not get.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the applier keeps only these back")]
+/// Sets the root's access. `state` is its owner and mode unless the stream sets others. Returns the flags that it cannot get.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the applier defers only these")]
 pub(crate) fn set_root_access(root: &impl Inode, finished: Finished, state: InodeState) -> Result<u32, Error> {
     let doing = |fault| Error::call("set the root's access", fault).on(b"");
-    // Handed down by the parent's snapshot: they would refuse everything that follows.
+    // The snapshot of the parent may have them: they would refuse the changes below.
     let flags = root.flags().map_err(doing)?;
     if flags & REFUSING != 0 {
         root.set_flags(flags & !REFUSING).map_err(doing)?;
@@ -157,11 +156,11 @@ pub(crate) fn set_root_access(root: &impl Inode, finished: Finished, state: Inod
             Change::Chown { uid, gid } => root.set_owner(uid, gid),
             Change::SetXattr { name, data } => root.set_xattr(&name, &data),
             Change::RemoveXattr { name } => remove_xattr(root, &name),
-            // The applier keeps nothing else back.
+            // The applier defers no other change.
             _ => Ok(()),
         };
         result.map_err(|fault| doing(fault).at(place))?;
     }
-    // rename(2) refuses an immutable or append-only directory, and once the subvolume has its name it is read-only.
+    // rename(2) refuses an immutable or append-only directory, and after the rename the subvolume is read-only.
     Ok(finished.root_flags.unwrap_or(flags & REFUSING))
 }

@@ -1,7 +1,7 @@
-//! Changes that must come after all others.
+//! Changes that are made after all others.
 //!
-//! Each change of a name changes its directory's times. So only the last times that the stream gave are set, at the end.
-//! The immutable and append-only flags would refuse other changes, so they come after those.
+//! Each change of a name changes its directory's times. So only the last times in the stream are set, at the end. The
+//! immutable and append-only flags would refuse other changes, so they are set after those.
 
 use std::collections::HashMap;
 
@@ -13,22 +13,22 @@ use crate::name::StreamPath;
 use crate::plan::Verity;
 use crate::volume::{Inode, InodeKind, Volume};
 
-/// Times and flags are set early when the table takes more than this many bytes.
+/// With more bytes than this in the table, times and flags are set early.
 const CAPACITY: usize = 16 << 20;
-/// What a path takes beside its bytes: its NUL, two counters, and what the allocator adds.
+/// The memory of a path besides its bytes: its NUL, two counters, and the overhead of the allocator.
 const HEAP: usize = 48;
 /// The number of a subvolume's root (`BTRFS_FIRST_FREE_OBJECTID`).
 pub(crate) const ROOT_NUMBER: u64 = 256;
 
-/// The table of what is kept back, by inode number.
+/// The table of deferred changes, by inode number.
 #[derive(Debug, Default)]
 pub(crate) struct Deferred {
     last: HashMap<u64, Last>,
-    /// Bytes that the entries of both tables hold outside the tables: kept up to date at every change.
-    outside: usize,
-    /// Some times were set early: a directory that changes afterwards must be put in the table again.
+    /// The heap bytes of the entries of both tables; updated at every change.
+    heap: usize,
+    /// Some times were set early: a directory that changes afterwards must be added to the table again.
     spilled: bool,
-    /// Files that shall have fs-verity.
+    /// The files that get fs-verity.
     verities: Vec<VerityRequest>,
 }
 
@@ -42,36 +42,36 @@ struct Last {
 }
 
 impl Deferred {
-    /// The stream gave a directory these times.
+    /// The stream sets these times of a directory.
     pub(crate) fn times(&mut self, number: u64, path: &StreamPath, atime: Time, mtime: Time) {
         self.entry(number, path).times = Some((atime, mtime));
     }
 
-    /// The inode shall end with these flags beside those it has.
+    /// The stream sets these immutable and append-only flags of an inode.
     pub(crate) fn flags(&mut self, number: u64, path: &StreamPath, flags: u32) {
-        // Without flags there is nothing to remember, unless some were lifted.
+        // Without flags there is nothing to defer, unless some were cleared before.
         if flags != 0 || self.last.contains_key(&number) {
             self.entry(number, path).flags = Some(flags);
         }
     }
 
-    /// These flags were in the way and were taken; they come back unless the stream gives others.
-    pub(crate) fn lifted(&mut self, number: u64, path: &StreamPath, flags: u32) {
+    /// These flags were cleared for other changes; they are set again unless the stream sets others.
+    pub(crate) fn cleared(&mut self, number: u64, path: &StreamPath, flags: u32) {
         self.entry(number, path).flags.get_or_insert(flags);
     }
 
-    /// The file gets fs-verity once it is not open for writing.
+    /// The file gets fs-verity when it is no longer open for writing.
     pub(crate) fn verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) {
         let sealed = (place, number, path.clone(), verity.clone());
-        self.outside = self.outside.saturating_add(outside_of(&sealed));
+        self.heap = self.heap.saturating_add(heap_of(&sealed));
         self.verities.push(sealed);
     }
 
-    /// Switches fs-verity on where the stream said so; answers where that failed.
+    /// Enables fs-verity of the files; returns those that failed.
     pub(crate) fn enable_verity<V: Volume>(&mut self, volume: &mut V) -> Vec<(Place, StreamPath, Fault)> {
         let verities = std::mem::take(&mut self.verities);
-        let size = verities.iter().map(outside_of).fold(0, usize::saturating_add);
-        self.outside = self.outside.saturating_sub(size);
+        let size = verities.iter().map(heap_of).fold(0, usize::saturating_add);
+        self.heap = self.heap.saturating_sub(size);
         let failed = verities.into_iter().filter_map(|(place, number, path, verity)| {
             let fault = volume.enable_verity(number, &path, &verity).err()?;
             Some((place, path, fault))
@@ -93,22 +93,22 @@ impl Deferred {
         self.spilled
     }
 
-    /// Whether the table has outgrown its bound.
+    /// Whether the table is over its limit.
     pub(crate) fn is_full(&self) -> bool {
         self.size() > CAPACITY
     }
 
-    /// How many bytes the tables take, with what is in them.
+    /// The memory of the tables and their entries, in bytes.
     fn size(&self) -> usize {
-        // A hash table has a byte for each place, and at least one place in eight is empty.
+        // A hash table has one more byte for each slot, and at least one slot in eight is empty.
         let place = size_of::<(u64, Last)>().saturating_add(1);
         let last = self.last.capacity().saturating_mul(place).saturating_mul(8) / 7;
         let verities = self.verities.capacity().saturating_mul(size_of::<VerityRequest>());
-        last.saturating_add(verities).saturating_add(self.outside)
+        last.saturating_add(verities).saturating_add(self.heap)
     }
 
-    /// Sets times and flags early and forgets them. A flag that is in the way later is lifted again. The root's flags
-    /// stay.
+    /// Sets times and flags early and removes them from the table. A flag that refuses a later change is cleared again. The
+    /// root's flags stay in the table.
     pub(crate) fn spill<V: Volume>(&mut self, volume: &mut V) -> Result<(), (StreamPath, Fault)> {
         self.spilled = true;
         let root_flags = self.set_all(volume)?;
@@ -118,7 +118,7 @@ impl Deferred {
         Ok(())
     }
 
-    /// Sets everything but the root's flags, which are answered: they come after the root's own access.
+    /// Sets all times and flags without the root's flags, which it returns: they are set after the root's access.
     pub(crate) fn finish<V: Volume>(&mut self, volume: &mut V) -> Result<Option<u32>, (StreamPath, Fault)> {
         self.set_all(volume)
     }
@@ -127,7 +127,7 @@ impl Deferred {
         let mut root_flags = None;
         let last = std::mem::take(&mut self.last);
         let size = last.values().map(|last| heap(&last.hint)).fold(0, usize::saturating_add);
-        self.outside = self.outside.saturating_sub(size);
+        self.heap = self.heap.saturating_sub(size);
         for (number, mut last) in last {
             set_times(volume, number, &mut last).map_err(|fault| (last.hint.clone(), fault))?;
             if number == ROOT_NUMBER {
@@ -139,15 +139,15 @@ impl Deferred {
         Ok(root_flags)
     }
 
-    /// The entry of an inode. Its path is the one that it was seen at last.
+    /// The entry of an inode, with its last known path.
     fn entry(&mut self, number: u64, path: &StreamPath) -> &mut Last {
-        let outside = &mut self.outside;
+        let total = &mut self.heap;
         let last = self.last.entry(number).or_insert_with(|| {
-            *outside = outside.saturating_add(heap(path));
+            *total = total.saturating_add(heap(path));
             Last { hint: path.clone(), times: None, flags: None }
         });
         if last.hint != *path {
-            *outside = outside.saturating_sub(heap(&last.hint)).saturating_add(heap(path));
+            *total = total.saturating_sub(heap(&last.hint)).saturating_add(heap(path));
             last.hint = path.clone();
         }
         last
@@ -158,7 +158,7 @@ fn heap(path: &StreamPath) -> usize {
     path.as_bytes().len().saturating_add(HEAP)
 }
 
-fn outside_of((_, _, path, verity): &VerityRequest) -> usize {
+fn heap_of((_, _, path, verity): &VerityRequest) -> usize {
     let Verity { algorithm: _, block_size: _, salt, signature } = verity;
     heap(path).saturating_add(salt.len()).saturating_add(signature.len()).saturating_add(HEAP)
 }
@@ -168,7 +168,7 @@ fn set_times<V: Volume>(volume: &mut V, number: u64, last: &mut Last) -> Result<
         if let Some(inode) = volume.by_number(number, &last.hint)? {
             match inode.set_times(atime, mtime) {
                 Err(fault) if fault.errno == Errno::EPERM => {
-                    // The parent's snapshot handed down flags that nothing had to lift so far.
+                    // The snapshot of the parent has flags that refuse it and were not cleared yet.
                     let flags = inode.flags()?;
                     inode.set_flags(flags & !REFUSING)?;
                     last.flags.get_or_insert(flags & REFUSING);
@@ -199,7 +199,7 @@ mod tests {
 
     const TIME: Time = Time { seconds: 1, nanoseconds: 0 };
 
-    /// The sum over all entries, computed anew.
+    /// The bytes of all entries, computed from scratch.
     fn stored(deferred: &Deferred) -> usize {
         let hints = deferred.last.values().map(|last| last.hint.as_bytes().len());
         let verities = deferred.verities.iter().map(|(_, _, path, verity)| {
@@ -217,7 +217,7 @@ mod tests {
     enum Call {
         Times(u64, usize),
         Flags(u64, usize, u32),
-        Lifted(u64, usize),
+        Cleared(u64, usize),
         Verity(u64, usize, usize),
         Touch(usize),
         EnableVerity,
@@ -229,7 +229,7 @@ mod tests {
         prop_oneof![
             place.clone().prop_map(|(number, len)| Call::Times(number, len)),
             (place.clone(), 0..2_u32).prop_map(|((number, len), flags)| Call::Flags(number, len, flags << 4)),
-            place.clone().prop_map(|(number, len)| Call::Lifted(number, len)),
+            place.clone().prop_map(|(number, len)| Call::Cleared(number, len)),
             (place, 0..20_000_usize).prop_map(|((number, len), more)| Call::Verity(number, len, more)),
             (1..3900_usize).prop_map(Call::Touch),
             Just(Call::EnableVerity),
@@ -239,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_is_counted_after_every_change(calls in prop::collection::vec(call(), 1..60)) {
+        fn the_size_is_exact_after_every_change(calls in prop::collection::vec(call(), 1..60)) {
             let mut volume = MemoryVolume::new(Identity { uuid: Uuid([1; 16]), ctransid: 1 });
             let directory = volume.create(&path_of(5), &NewInode::Directory, 0o755).expect("made");
             let mut deferred = Deferred::default();
@@ -247,7 +247,7 @@ mod tests {
                 match call {
                     Call::Times(number, len) => deferred.times(number, &path_of(len), TIME, TIME),
                     Call::Flags(number, len, flags) => deferred.flags(number, &path_of(len), flags),
-                    Call::Lifted(number, len) => deferred.lifted(number, &path_of(len), 0x10),
+                    Call::Cleared(number, len) => deferred.cleared(number, &path_of(len), 0x10),
                     Call::Verity(number, len, more) => {
                         let verity =
                             Verity { algorithm: 1, block_size: 4096, salt: vec![0; 32].into(), signature: vec![0; more].into() };
@@ -260,11 +260,11 @@ mod tests {
                 prop_assert!(deferred.size() >= stored(&deferred));
                 let entries = deferred.last.len() + deferred.verities.len();
                 let overhead = HEAP * 2 * entries + 400 * (deferred.last.capacity() + deferred.verities.capacity());
-                prop_assert!(deferred.size() <= stored(&deferred) + overhead, "nothing that is gone is counted");
+                prop_assert!(deferred.size() <= stored(&deferred) + overhead, "removed entries are not counted");
             }
             drop(deferred.enable_verity(&mut volume));
             prop_assert!(deferred.finish(&mut volume).is_ok());
-            prop_assert_eq!(deferred.outside, 0);
+            prop_assert_eq!(deferred.heap, 0);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Performs steps on a [`Volume`](crate::volume::Volume).
 //!
-//! Names are changed in order on the calling thread ([`Applier`]). Data and attributes of regular files go to
-//! [`writer_threads`]. A file is handed over as an open inode, so a later rename or unlink does not touch it. An inode
-//! always goes to the same writer thread, so its changes stay in order. The calling thread does large work itself when that
-//! writer thread is idle, and the payloads of a large file are decoded by all writer threads in turn. Clones cross writer
-//! threads: the applier waits until the source is written, and before a source changes it waits until earlier clones have
-//! read it.
+//! The calling thread changes names in the order of the stream ([`Applier`]). The [`writer_threads`] change data and
+//! attributes of regular files. They get a file as an open inode, so a later rename or unlink does not affect them. One
+//! writer thread makes all changes of an inode, so they stay in order. There are two exceptions: the calling thread performs
+//! a large task itself if the writer thread is idle, and all writer threads in turn decode the payloads of a large file. A
+//! clone may concern two writer threads: the applier waits until the source is written, and before it changes a source it
+//! waits until earlier clones have read it.
 //!
-//! Directory times, and flags that would block other changes, are set at the end ([`deferred`]).
+//! Directory times, and flags that would refuse other changes, are set at the end ([`deferred`]).
 
 mod applier;
 mod attributes;
@@ -36,7 +36,7 @@ pub(crate) use written::{Ranges, Written};
 
 /// How steps are applied.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own, see Options")]
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
 pub(crate) struct ApplyOptions {
     /// See [`crate::Options::verify`].
     pub verify: bool,
@@ -44,11 +44,11 @@ pub(crate) struct ApplyOptions {
     pub force_decompress: bool,
     /// See [`crate::Options::no_verity`].
     pub no_verity: bool,
-    /// Fold nothing; for tests, which compare the two.
+    /// Fold nothing. For tests, which compare both ways.
     pub plain: bool,
 }
 
-/// What all who perform work share.
+/// What all performers of a run share.
 #[derive(Debug)]
 pub(crate) struct RunContext {
     pub(crate) options: ApplyOptions,
@@ -58,21 +58,21 @@ pub(crate) struct RunContext {
     pub(crate) cloned: Cloned,
 }
 
-/// Work on one open inode.
+/// Changes of one open inode.
 #[derive(Debug)]
 pub(crate) struct Task<I> {
     pub(crate) inode: I,
-    /// Its name, for messages.
+    /// Its path, for messages.
     pub(crate) path: StreamPath,
-    /// Its owner and mode where it was made just now.
-    pub(crate) fresh: Option<InodeState>,
+    /// Its owner and mode, if it was just created.
+    pub(crate) known: Option<InodeState>,
     pub(crate) changes: Vec<(Place, Change)>,
-    /// What each `Clone` of the changes reads from, in their order.
+    /// The source of each `Clone` among the changes, in their order.
     pub(crate) sources: Vec<I>,
 }
 
 impl<I> Task<I> {
-    /// How many bytes of the stream it keeps alive.
+    /// How many bytes of the stream it keeps in memory.
     pub(crate) fn weight(&self) -> usize {
         self.changes.iter().fold(0, |sum, (_, change)| sum.saturating_add(change.weight()))
     }

@@ -1,4 +1,4 @@
-//! Creates, renames, links and removes names in the order of the stream; moves away what blocks a name, and counts
+//! Creates, renames, links and removes names in the order of the stream. Clears flags that refuse a change, and counts
 //! temporary names.
 
 use std::collections::HashSet;
@@ -13,14 +13,14 @@ use crate::name::StreamPath;
 use crate::plan::{Creation, NewInode};
 use crate::volume::{Inode, InodeKind, InodeState, Volume};
 
-/// More temporary names than this at the top, and creations are no longer folded.
+/// With more temporary names than this at the root, creations are no longer folded.
 const TEMPORARIES: usize = 1 << 16;
 
 /// The names of a volume, changed in the order of the stream.
 pub(super) struct Names<'r, V> {
     pub(super) volume: V,
     pub(super) deferred: Deferred,
-    /// Temporary names at the top that are in use; none when there are too many to know.
+    /// The temporary names at the root that are in use; none if there are too many.
     temporaries: Option<HashSet<Vec<u8>>>,
     context: &'r RunContext,
 }
@@ -37,7 +37,7 @@ impl<'r, V: Volume> Names<'r, V> {
     pub(super) fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {
         self.touch(from)?;
         self.touch(to)?;
-        self.lifting(&[from, to], |volume| volume.rename(from, to)).map_err(doing("rename"))?;
+        self.clearing_refusing(&[from, to], |volume| volume.rename(from, to)).map_err(doing("rename"))?;
         self.name_vanished(from);
         self.name_appeared(to);
         Ok(())
@@ -45,10 +45,10 @@ impl<'r, V: Volume> Names<'r, V> {
 
     pub(super) fn link(&mut self, existing: &StreamPath, path: &StreamPath) -> Result<(), Error> {
         self.touch(path)?;
-        self.lifting(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
+        self.clearing_refusing(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
         self.name_appeared(path);
         if existing.is_temporary() || path.is_temporary() {
-            // Renaming one name of an inode over another leaves both. No sender does that: know less from here on.
+            // A rename of one name of an inode over another one does nothing, so the set would be wrong. No sender does that.
             self.temporaries = None;
         }
         Ok(())
@@ -61,48 +61,50 @@ impl<'r, V: Volume> Names<'r, V> {
         remove: impl Fn(&mut V, &StreamPath) -> Result<(), Fault>,
     ) -> Result<(), Error> {
         self.touch(path)?;
-        self.lifting(&[path], |volume| remove(volume, path)).map_err(doing(what))?;
+        self.clearing_refusing(&[path], |volume| remove(volume, path)).map_err(doing(what))?;
         self.name_vanished(path);
         Ok(())
     }
 
-    /// Tries, and where something is immutable or append-only lifts those flags and tries once more. The flags
-    /// come from the parent's snapshot: the source had them lifted too while it changed.
-    pub(super) fn lifting<T>(
+    /// Makes an attempt. If an immutable or append-only flag refuses it, clears the flags and tries again. The flags come from
+    /// the snapshot of the parent: they were cleared at the source too while it changed.
+    pub(super) fn clearing_refusing<T>(
         &mut self,
         paths: &[&StreamPath],
         attempt: impl Fn(&mut V) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         match attempt(&mut self.volume) {
-            Err(fault) if matches!(fault.errno, Errno::EPERM | Errno::EACCES) => match self.lift_with_parents(paths) {
-                Ok(true) => attempt(&mut self.volume),
-                _ => Err(fault),
-            },
+            Err(fault) if matches!(fault.errno, Errno::EPERM | Errno::EACCES) => {
+                match self.clear_refusing_with_parents(paths) {
+                    Ok(true) => attempt(&mut self.volume),
+                    _ => Err(fault),
+                }
+            }
             other => other,
         }
     }
 
-    fn lift_with_parents(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
+    fn clear_refusing_with_parents(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
         let mut all: Vec<StreamPath> = Vec::new();
         for path in paths {
             all.push((*path).clone());
             all.extend(StreamPath::new(path.parent()).ok());
         }
-        self.lift(&all.iter().collect::<Vec<_>>())
+        self.clear_refusing(&all.iter().collect::<Vec<_>>())
     }
 
-    pub(super) fn lift(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
+    pub(super) fn clear_refusing(&mut self, paths: &[&StreamPath]) -> Result<bool, Error> {
         let mut any = false;
         for path in paths {
-            if let Some((number, flags)) = self.volume.lift(path).map_err(doing("lift the flags"))? {
-                self.deferred.lifted(number, path, flags);
+            if let Some((number, flags)) = self.volume.clear_refusing(path).map_err(doing("clear the flags"))? {
+                self.deferred.cleared(number, path, flags);
                 any = true;
             }
         }
         Ok(any)
     }
 
-    /// The directory of `path` is about to change; matters only once times were set early.
+    /// The directory of `path` is about to change. Needed only after times were set early.
     pub(super) fn touch(&mut self, path: &StreamPath) -> Result<(), Error> {
         if self.deferred.wants_touch() {
             if let Ok(parent) = StreamPath::new(path.parent()) {
@@ -133,8 +135,8 @@ impl<'r, V: Volume> Names<'r, V> {
         }
     }
 
-    /// Makes an inode under its final name where that cannot be seen, under its first one otherwise. Answers its
-    /// state where it is known.
+    /// Creates an inode under its final name if the fold is not visible, otherwise under its first one. Returns its owner and
+    /// mode if they are known.
     pub(super) fn create(
         &mut self,
         creation: &Creation,
@@ -150,17 +152,18 @@ impl<'r, V: Volume> Names<'r, V> {
                 self.name_appeared(path);
                 return Ok((inode, Some(InodeState { mode, uid: 0, gid: 0 })));
             }
-            // Whatever was in the way: the plain way replaces it, or says what is wrong.
+            // The unfolded commands replace an existing file, or report the error.
         }
         self.touch(temporary)?;
         let known = self.volume.inheritance(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
-        let mut inode =
-            self.lifting(&[temporary], |volume| volume.create(temporary, new, default)).map_err(doing("create"))?;
+        let mut inode = self
+            .clearing_refusing(&[temporary], |volume| volume.create(temporary, new, default))
+            .map_err(doing("create"))?;
         self.name_appeared(temporary);
         if let Some(place) = renamed {
             self.rename(temporary, path).map_err(|error| error.at(*place))?;
             if inode.kind() == InodeKind::Special {
-                // What is never opened is reached by its name, and that is another one now.
+                // A special file is addressed by its name, which has changed.
                 inode = self.volume.open(path).map_err(doing("open"))?;
             }
         }
@@ -180,7 +183,7 @@ impl<'r, V: Volume> Names<'r, V> {
     }
 }
 
-/// The mode of a new inode until the stream gives one, as the standard receiver has it.
+/// The mode of a new inode until the stream sets one, as in the standard receiver.
 fn default_mode(new: &NewInode) -> u32 {
     match new {
         NewInode::File | NewInode::Fifo | NewInode::Socket => 0o600,

@@ -1,4 +1,11 @@
-//! Performs the work on one inode: in a writer thread for files, in the applier for all others.
+//! Performs the changes of one inode: on a writer thread for files, on the calling thread for all others.
+//!
+//! A clone needs about a hundred bytes of stream, and any amount of metadata. The total of clones cannot be limited, because
+//! images that share extents can be far larger than their volume. So a run stops when the filesystem's room for metadata is
+//! down to the reserve that it must keep ([`Space::metadata_is_scarce`]). The kernel cannot interrupt a clone, so a range is
+//! cloned in pieces, and a run can be cancelled between them.
+//!
+//! [`Space::metadata_is_scarce`]: butterdock_btrfs::space::Space::metadata_is_scarce
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +21,7 @@ use crate::payload::{self, Decoder};
 use crate::plan::Change;
 use crate::volume::{Inode, InodeState, borrow};
 
-/// One performer: its decoder's buffers and its record of encoded writes.
+/// A performer: its decoder and its log of encoded writes.
 pub(crate) struct Performer<'r> {
     context: &'r RunContext,
     decoder: Decoder,
@@ -26,15 +33,15 @@ impl<'r> Performer<'r> {
         Self { context, decoder: Decoder::new(), written: Written::default() }
     }
 
-    /// Performs a task, change by change; errors go to the run's errors.
+    /// Performs a task, change by change. Errors are reported to the run.
     pub(crate) fn perform<I: Inode>(&mut self, task: Task<I>) {
-        let Task { inode, path, mut fresh, changes, sources } = task;
+        let Task { inode, path, mut known, changes, sources } = task;
         let mut sources = sources.into_iter();
         for (place, change) in changes {
             if self.context.errors.ends_before(place) {
                 return;
             }
-            if let Err(error) = self.change(&inode, place, change, &mut fresh, &mut sources) {
+            if let Err(error) = self.change(&inode, place, change, &mut known, &mut sources) {
                 self.context.errors.report(error.at(place).on(path.as_bytes()));
             }
         }
@@ -45,7 +52,7 @@ impl<'r> Performer<'r> {
         inode: &I,
         place: Place,
         change: Change,
-        fresh: &mut Option<InodeState>,
+        known: &mut Option<InodeState>,
         sources: &mut impl Iterator<Item = I>,
     ) -> Result<(), Error> {
         match change {
@@ -57,56 +64,56 @@ impl<'r> Performer<'r> {
                 }
             }
             Change::Truncate { size } => {
-                self.gone(inode, size, u64::MAX, place);
+                self.may_be_hole(inode, size, u64::MAX, place);
                 inode.truncate(size).map_err(doing("set the size"))?;
             }
             Change::Punch { offset, len } => {
-                self.gone(inode, offset, offset.saturating_add(len), place);
+                self.may_be_hole(inode, offset, offset.saturating_add(len), place);
                 inode.punch(offset, len).map_err(doing("punch a hole"))?;
             }
             Change::Chmod { mode } => {
                 inode.set_mode(mode).map_err(doing("set the mode"))?;
-                if let Some(state) = fresh {
+                if let Some(state) = known {
                     state.mode = mode;
                 }
             }
             Change::Chown { uid, gid } => {
-                attributes::set_owner(inode, uid, gid, *fresh).map_err(doing("set the owner"))?;
-                if let Some(state) = fresh {
+                attributes::set_owner(inode, uid, gid, *known).map_err(doing("set the owner"))?;
+                if let Some(state) = known {
                     (state.uid, state.gid) = (uid, gid);
                 }
             }
             Change::Utimes { atime, mtime } => inode.set_times(atime, mtime).map_err(doing("set the times"))?,
             Change::SetXattr { name, data } => {
-                // An ACL changes the mode, and a capability is lost by chown: what was known is known no more.
+                // An ACL changes the mode, and chown removes a capability: the known state is no longer valid.
                 if !name.starts_with(b"user.") {
-                    *fresh = None;
+                    *known = None;
                 }
                 inode.set_xattr(&name, &data).map_err(doing(SET_XATTR))?;
             }
             Change::RemoveXattr { name } => {
-                *fresh = None;
+                *known = None;
                 attributes::remove_xattr(inode, &name).map_err(doing("remove an extended attribute"))?;
             }
             Change::Fileattr { attr } => {
                 attributes::set_flags(inode, attr, &self.context.ineffective)
                     .map_err(doing("set the inode's flags"))?;
             }
-            // The applier keeps it for the end.
+            // The applier defers it.
             Change::Verity(_) => {}
         }
         Ok(())
     }
 
-    /// Ends between two pieces where the run does.
+    /// Clones a range in pieces; stops between two pieces if the run ends.
     fn clone_range<I: Inode>(&mut self, inode: &I, source: &I, range: Range, place: Place) -> Result<(), Error> {
         range.check(inode, source).map_err(doing("clone a range"))?;
         for Range { offset, source_offset, len } in range.pieces() {
             if self.context.errors.ends_before(place) {
                 return Ok(());
             }
-            self.context.cloned.make_sure_of_room(inode, len)?;
-            self.gone(inode, offset, offset.saturating_add(len), place);
+            self.context.cloned.check_metadata_room(inode, len)?;
+            self.may_be_hole(inode, offset, offset.saturating_add(len), place);
             inode.clone_range(offset, source, source_offset, len).map_err(doing("clone a range"))?;
             self.count(|tally| &tally.bytes_written, len);
         }
@@ -122,14 +129,14 @@ impl<'r> Performer<'r> {
         Ok(())
     }
 
-    /// The range may be a hole from here on. While nothing was written encoded there is nothing to take back.
-    fn gone(&mut self, inode: &impl Inode, start: u64, end: u64, place: Place) {
+    /// The range may be a hole from here on. Without encoded writes there is nothing to log.
+    fn may_be_hole(&mut self, inode: &impl Inode, start: u64, end: u64, place: Place) {
         if self.context.control.tally().encoded_writes.load(Ordering::Relaxed) != 0 {
             self.written.remove(inode.number(), start, end, place);
         }
     }
 
-    /// The payload goes to disk as it is; where the kernel refuses it is decoded here.
+    /// Writes a payload as it is; decodes it first if the kernel refuses that.
     fn encoded(&mut self, inode: &impl Inode, place: Place, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
         payload::check_structure(extent, payload).map_err(damaged)?;
         if self.context.options.force_decompress || extent.compression == Compression::None {
@@ -152,7 +159,7 @@ impl<'r> Performer<'r> {
         }
     }
 
-    /// Writes what a payload decodes to.
+    /// Decodes a payload and writes the data.
     fn decoded(&mut self, inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
         write_decoded(inode, extent, self.decoder.decode(extent, payload).map_err(damaged)?)?;
         self.count(|tally| &tally.fallback_writes, 1);
@@ -165,7 +172,7 @@ impl<'r> Performer<'r> {
     }
 }
 
-/// Writes the part of the decoded bytes that the file shows.
+/// Writes the part of the decoded bytes that belongs to the file.
 fn write_decoded(inode: &impl Inode, extent: &Extent, decoded: &[u8]) -> Result<(), Error> {
     let start = usize::try_from(extent.decoded_offset).ok();
     let end = start.and_then(|start| start.checked_add(usize::try_from(extent.file_len).ok()?));
@@ -180,7 +187,7 @@ fn damaged(problem: payload::Problem) -> Error {
     Error::new(Cause::Payload(problem))
 }
 
-/// Encoded writes reserve their room before anything that is being deleted has given its own back: a sync does.
+/// Writes an encoded extent; after `ENOSPC` once more. The space of deleted files may be free only after a sync.
 fn write_encoded(inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<(), Fault> {
     match inode.write_encoded(extent, payload) {
         Err(fault) if fault.errno == Errno::ENOSPC => {
@@ -191,11 +198,11 @@ fn write_encoded(inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<
     }
 }
 
-/// The largest piece: at worst 1024 extents of a sector each, which the kernel clones in a tenth of a second, and in half a
-/// second on a machine with much else to do.
+/// The largest piece of a clone: up to 1024 extents of a sector each. The kernel clones them in a tenth of a second, on a busy
+/// machine in half a second.
 pub(crate) const PIECE: u64 = 4 << 20;
 
-/// What a clone reads and where it puts it, in bytes.
+/// The range that a clone reads, and where it writes it, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) offset: u64,
@@ -210,7 +217,7 @@ pub(crate) struct Cloned {
 }
 
 impl Range {
-    /// The range in pieces, in order.
+    /// The pieces of the range, in order.
     pub(crate) fn pieces(self) -> impl Iterator<Item = Self> {
         let Self { offset, source_offset, len } = self;
         let starts = (0..len.div_ceil(PIECE)).map(|number| number.saturating_mul(PIECE));
@@ -221,7 +228,7 @@ impl Range {
         })
     }
 
-    /// The kernel refuses a range that overlaps itself; it does not see that two pieces do.
+    /// Refuses a range that overlaps itself, as the kernel does; it would not notice it from piece to piece.
     pub(crate) fn check<I: Inode>(&self, inode: &I, source: &I) -> Result<(), Fault> {
         let overlaps = self.len > PIECE && self.offset.abs_diff(self.source_offset) < self.len;
         if overlaps && inode.is_same(source)? {
@@ -232,8 +239,8 @@ impl Range {
 }
 
 impl Cloned {
-    /// Looks at the room each time that another [`PIECE`] was cloned: many clones are of a sector.
-    pub(crate) fn make_sure_of_room(&self, inode: &impl Inode, len: u64) -> Result<(), Error> {
+    /// Checks the room for metadata each time that another [`PIECE`] was cloned: many clones have the length of a sector.
+    pub(crate) fn check_metadata_room(&self, inode: &impl Inode, len: u64) -> Result<(), Error> {
         let before = self.bytes.fetch_add(len, Ordering::Relaxed);
         let piece = |bytes: u64| bytes.checked_div(PIECE);
         if piece(before) == piece(before.saturating_add(len)) {
@@ -242,7 +249,7 @@ impl Cloned {
         match inode.metadata_is_scarce() {
             Ok(false) => Ok(()),
             Ok(true) => Err(Error::new(Cause::MetadataFull)),
-            Err(fault) => Err(Error::call("look at the space", fault)),
+            Err(fault) => Err(Error::call("read the free space", fault)),
         }
     }
 }
@@ -252,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pieces_of_a_range_are_all_of_it() {
+    fn the_pieces_of_a_range_cover_it() {
         for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 10 * PIECE + 4096] {
             let pieces: Vec<Range> = Range { offset: 4096, source_offset: 8192, len }.pieces().collect();
             assert_eq!(pieces.iter().map(|piece| piece.len).sum::<u64>(), len);

@@ -8,13 +8,13 @@ use butterdock_stream::Place;
 use crate::control::Control;
 use crate::error::{Cause, Error};
 
-/// Collects errors, and says when there were enough.
+/// Collects errors, and stops the run at the limit.
 #[derive(Debug)]
 pub(crate) struct RunErrors {
     limit: u64,
     control: Control,
     stopped: AtomicBool,
-    /// The command whose error stopped the run.
+    /// The number of the command whose error stopped the run.
     last: AtomicU64,
     found: Mutex<Found>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct RunErrors {
 #[derive(Debug, Default)]
 struct Found {
     count: u64,
-    /// The one that stands first in the stream.
+    /// The error that is first in the stream.
     first: Option<Error>,
 }
 
@@ -38,7 +38,7 @@ impl RunErrors {
         }
     }
 
-    /// Takes an error. At the limit the run stops.
+    /// Adds an error. At the limit the run stops.
     pub(crate) fn report(&self, error: Error) {
         let mut found = self.found();
         found.count = found.count.saturating_add(1);
@@ -51,37 +51,37 @@ impl RunErrors {
         if earlier {
             found.first = Some(error);
         }
-        let enough = self.limit != 0 && found.count >= self.limit;
+        let at_limit = self.limit != 0 && found.count >= self.limit;
         drop(found);
-        if enough {
+        if at_limit {
             self.last.fetch_min(place, Ordering::Relaxed);
             self.stop();
         }
     }
 
-    /// Takes an error that ends the run whatever the limit.
+    /// Adds an error that stops the run in any case.
     pub(crate) fn report_fatal(&self, error: Error) {
         self.report(error);
         self.stop();
     }
 
-    /// Whether nothing more shall be done.
+    /// Whether the run has stopped.
     pub(crate) fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed) || self.control.is_ending()
     }
 
-    /// Whether the command at `place` shall not be done any more. Those before the one that stopped the run are
-    /// done, or the reported error would be the first that a writer thread met, not the first of the stream.
+    /// Whether the command at `place` must not be performed. Commands before the one that stopped the run are still performed:
+    /// otherwise the reported error would be the first in time, not the first in the stream.
     pub(crate) fn ends_before(&self, place: Place) -> bool {
         self.control.is_ending() || place.command > self.last.load(Ordering::Relaxed)
     }
 
-    /// Whether there was an error: nothing may be published then.
+    /// Whether there was an error. Then no subvolume may be published.
     pub(crate) fn any(&self) -> bool {
         self.found().count != 0
     }
 
-    /// The error of the run, if it had one. A run that is `whole` can no longer be cancelled.
+    /// The error of the run, if it had one. A complete run (`whole`) can no longer be cancelled.
     pub(crate) fn into_error(self, whole: bool) -> Option<Error> {
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         match (found.first, found.count) {
@@ -95,7 +95,7 @@ impl RunErrors {
         }
     }
 
-    /// Ends the run, also where the reader waits for input.
+    /// Stops the run, and wakes the reader if it waits for input.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.control.wake();

@@ -1,4 +1,4 @@
-//! The order between writer threads, deferred changes, and which error is reported.
+//! The order between writer threads, the deferred changes, and which error is reported.
 
 use std::thread::scope;
 
@@ -20,11 +20,11 @@ const APPEND: u32 = 0x20;
 const EARLY: Time = Time { seconds: 1, nanoseconds: 0 };
 const LATE: Time = Time { seconds: 2, nanoseconds: 0 };
 
-/// Applies `steps`, the commands between `SUBVOL` and `END`, with `writer_threads` threads; at the end the root gets its
-/// access. Stops at the first error.
+/// Applies `steps`, the commands between `SUBVOL` and `END`, with `writer_threads` threads and without the rest of the engine;
+/// at the end it sets the root's access. Stops at the first error.
 ///
 /// # Errors
-/// The first error in the order of the steps; how far `volume` came by then is not said.
+/// The first error in the order of the steps.
 pub(crate) fn apply_steps<V: Volume>(
     volume: V,
     steps: Vec<Step>,
@@ -50,7 +50,7 @@ pub(crate) fn apply_steps<V: Volume>(
             return Ok(volume);
         }
         let root = volume.open(&StreamPath::root()).map_err(|fault| Error::call("open the root", fault))?;
-        let state = root.state().map_err(|fault| Error::call("look at the root", fault))?;
+        let state = root.state().map_err(|fault| Error::call("read the attributes of the root", fault))?;
         set_root_access(&root, finished, state)?;
         Ok(volume)
     })?;
@@ -76,7 +76,7 @@ fn clone<'a>(path: &'a [u8], source: Identity, source_path: &'a [u8]) -> Command
 }
 
 #[test]
-fn a_clone_reads_its_source_as_of_its_command() {
+fn a_clone_reads_its_source_before_later_changes() {
     let names: Vec<String> = (0..150).map(|n| format!("clone{n}")).collect();
     let data: Vec<Vec<u8>> = (0..150).map(|n| vec![n; 4096]).collect();
     let sources = [&b"s0"[..], b"s1", b"s2"];
@@ -86,7 +86,7 @@ fn a_clone_reads_its_source_as_of_its_command() {
         commands.push(Command::Write { path: source, offset: 0, data });
         commands.push(Command::Mkfile { path: name.as_bytes(), ino: None });
         commands.push(clone(name.as_bytes(), OURS, source));
-        // What was cloned is a source itself, and the source changes right after.
+        // The clone is a source itself, and the source changes directly after.
         commands.push(clone(sources[(n + 1) % 3], OURS, name.as_bytes()));
         commands.push(Command::Truncate { path: source, size: 0 });
     }
@@ -105,7 +105,7 @@ fn a_clone_reads_its_source_as_of_its_command() {
 }
 
 #[test]
-fn a_clone_may_come_from_another_subvolume_that_is_there() {
+fn a_clone_may_read_from_another_existing_subvolume() {
     let file = Command::Mkfile { path: b"f", ino: None };
     let volume = || MemoryVolume::new(OURS).with_source(&THEIRS, b"d/s", &[7; 4096]);
     let found = apply_steps(volume(), plan(&[file, clone(b"f", THEIRS, b"d/s")]), ApplyOptions::default(), 2).unwrap();
@@ -131,7 +131,7 @@ fn directory_times_are_set_again_after_a_later_change() {
     deferred.touch(&changed, &path(b"changed")).unwrap();
     changed.set_times(LATE, LATE).unwrap();
     kept.set_times(LATE, LATE).unwrap();
-    // Touched once more it is in the table already: the times of now count no more.
+    // A second change of a directory in the table does not replace its times.
     deferred.touch(&changed, &path(b"changed")).unwrap();
     deferred.finish(&mut volume).unwrap();
     assert_eq!(changed.times().unwrap(), (EARLY, EARLY));
@@ -139,15 +139,15 @@ fn directory_times_are_set_again_after_a_later_change() {
 }
 
 #[test]
-fn many_deferred_changes_are_set_early_and_lifted_if_needed() {
+fn deferred_flags_are_set_early_and_cleared_if_needed() {
     let (mut volume, mut deferred) = (MemoryVolume::new(OURS), Deferred::default());
     let made = volume.create(&path(b"d"), &NewInode::Directory, 0o755).unwrap();
     deferred.flags(made.number(), &path(b"d"), IMMUTABLE);
     deferred.times(made.number(), &path(b"d"), EARLY, LATE);
     deferred.spill(&mut volume).unwrap();
     assert_eq!(made.flags().unwrap() & IMMUTABLE, IMMUTABLE);
-    let (number, flags) = volume.lift(&path(b"d")).unwrap().unwrap();
-    deferred.lifted(number, &path(b"d"), flags);
+    let (number, flags) = volume.clear_refusing(&path(b"d")).unwrap().unwrap();
+    deferred.cleared(number, &path(b"d"), flags);
     assert_eq!(made.flags().unwrap() & IMMUTABLE, 0);
     deferred.finish(&mut volume).unwrap();
     assert_eq!(made.flags().unwrap() & IMMUTABLE, IMMUTABLE);
@@ -164,9 +164,9 @@ fn a_cleared_append_only_flag_stays_cleared() {
     assert_eq!(volume.view().names[&b"d"[..]].flags & APPEND, 0);
 }
 
-/// Large work is done by the applier itself; a wait for it must not be a wait for a writer thread that never had it.
+/// The applier performs a large task itself. A wait for it must not wait for a writer thread, which does not have it.
 #[test]
-fn a_source_changes_after_large_work_that_cloned_from_it() {
+fn a_source_changes_after_a_large_task_cloned_from_it() {
     let data = vec![7; 96 << 10];
     let mut commands = Vec::new();
     for (from, to) in [(&b"a"[..], &b"b"[..]), (b"c", b"d"), (b"e", b"f")] {
@@ -288,8 +288,8 @@ fn several_errors_are_counted_and_the_limit_ends_the_run() {
     assert!(errors.any() && !errors.stopped());
     errors.report(error(7));
     assert!(errors.stopped());
-    let told = errors.into_error(false).unwrap();
-    assert!(matches!(&told.cause, Cause::Several { count: 2, first } if first.place.unwrap().command == 7));
+    let found = errors.into_error(false).unwrap();
+    assert!(matches!(&found.cause, Cause::Several { count: 2, first } if first.place.unwrap().command == 7));
 
     let endless = RunErrors::new(0, Control::new().unwrap());
     (1..100).for_each(|command| endless.report(error(command)));

@@ -10,35 +10,35 @@ use super::written::Written;
 use super::{RunContext, Task};
 use crate::volume::Inode;
 
-/// A queue holds this many batches
+/// A queue has up to this many batches
 const DEPTH: usize = 4;
 /// of up to this many tasks,
 const BATCH: usize = 32;
 /// or about this many bytes.
 const WEIGHT: usize = 512 << 10;
-/// The record of what is in work is looked through when it has this many entries.
-const IN_WORK: usize = 4 * BATCH * DEPTH;
+/// With this many entries, finished ones are removed from `pending`.
+const PENDING: usize = 4 * BATCH * DEPTH;
 
-/// A writer thread, as its owner sees it.
+/// The handle on a writer thread.
 pub(crate) struct WriterThread<'r, I> {
     sender: SyncSender<Batch<I>>,
     waiting: Batch<I>,
-    /// Tasks handed over, those in `waiting` included.
-    given: u64,
-    /// The inodes of those that may not be done yet, each with its place in the queue.
-    in_work: VecDeque<(u64, u64)>,
+    /// The number of tasks submitted, with those in `waiting`.
+    submitted: u64,
+    /// The inodes of tasks that may not be done yet, each with the number of its task.
+    pending: VecDeque<(u64, u64)>,
     done: Arc<Done>,
-    /// Held by the thread while it works; its owner may use it when the writer thread is idle.
+    /// Locked by the thread while it works. The owner may use it while the thread is idle.
     performer: Arc<Mutex<Performer<'r>>>,
 }
 
 struct Batch<I> {
     tasks: Vec<Task<I>>,
-    /// Bytes of the stream that they hold.
+    /// The bytes of the stream that they keep in memory.
     weight: usize,
 }
 
-/// How far a writer thread has come.
+/// The progress of a writer thread.
 #[derive(Default)]
 struct Done {
     state: Mutex<DoneState>,
@@ -48,14 +48,14 @@ struct Done {
 #[derive(Default)]
 struct DoneState {
     tasks: u64,
-    /// Entries of its record of encoded writes.
+    /// The number of entries in its log of encoded writes.
     written: usize,
-    /// The owner waits. Without a waiter there is no wake-up, because that is a system call.
+    /// The owner waits. The thread wakes it only then, because a wake-up is a system call.
     awaited: bool,
 }
 
 impl<'r, I: Inode> WriterThread<'r, I> {
-    /// Starts the thread; it ends when the writer thread is dropped.
+    /// Starts the thread; it ends when the handle is dropped.
     pub(crate) fn start<'scope>(
         scope: &'scope Scope<'scope, 'r>,
         context: &'r RunContext,
@@ -64,17 +64,17 @@ impl<'r, I: Inode> WriterThread<'r, I> {
         let (sender, receiver) = sync_channel(DEPTH);
         let done = Arc::new(Done::default());
         let performer = Arc::new(Mutex::new(Performer::new(context)));
-        let (told, with) = (Arc::clone(&done), Arc::clone(&performer));
-        scope.spawn(move || run(&receiver, &with, &told, &freed));
-        Self { sender, waiting: Batch::new(), given: 0, in_work: VecDeque::new(), done, performer }
+        let (progress, shared) = (Arc::clone(&done), Arc::clone(&performer));
+        scope.spawn(move || run(&receiver, &shared, &progress, &freed));
+        Self { sender, waiting: Batch::new(), submitted: 0, pending: VecDeque::new(), done, performer }
     }
 
-    /// Takes a task, which holds `weight` bytes of the stream.
+    /// Adds a task, which keeps `weight` bytes of the stream in memory.
     pub(crate) fn push(&mut self, task: Task<I>, weight: usize) {
-        self.given = self.given.saturating_add(1);
-        self.in_work.push_back((task.inode.number(), self.given));
-        if self.in_work.len() > IN_WORK {
-            self.forget_done();
+        self.submitted = self.submitted.saturating_add(1);
+        self.pending.push_back((task.inode.number(), self.submitted));
+        if self.pending.len() > PENDING {
+            self.remove_done();
         }
         self.waiting.tasks.push(task);
         self.waiting.weight = self.waiting.weight.saturating_add(weight);
@@ -83,56 +83,56 @@ impl<'r, I: Inode> WriterThread<'r, I> {
         }
     }
 
-    /// Does a task on the caller's thread; it counts as given and done. The writer thread must be idle.
+    /// Performs a task on the caller's thread and counts it as done. The writer thread must be idle.
     pub(crate) fn perform_here(&mut self, task: Task<I>) {
-        self.given = self.given.saturating_add(1);
-        let mut with = lock(&self.performer);
-        with.perform(task);
-        self.done.add(1, with.written.len());
+        self.submitted = self.submitted.saturating_add(1);
+        let mut performer = lock(&self.performer);
+        performer.perform(task);
+        self.done.add(1, performer.written.len());
     }
 
-    /// How many encoded extents it remembers.
+    /// The number of entries in its log of encoded writes.
     pub(crate) fn written(&self) -> usize {
         self.done.lock().written
     }
 
-    /// Takes the record of encoded writes. The writer thread must be idle.
+    /// Takes the log of encoded writes. The writer thread must be idle.
     pub(crate) fn take_written(&mut self) -> Written {
         self.done.lock().written = 0;
         std::mem::take(&mut lock(&self.performer).written)
     }
 
-    /// Sends what waits to be sent.
+    /// Sends the waiting tasks to the thread.
     pub(crate) fn send(&mut self) {
         if !self.waiting.tasks.is_empty() {
-            // A writer thread ends only when its sender is dropped, so this cannot fail.
+            // The thread ends only when the sender is dropped, so this cannot fail.
             drop(self.sender.send(std::mem::replace(&mut self.waiting, Batch::new())));
         }
     }
 
-    /// Waits until everything is done.
+    /// Waits until all tasks are done.
     pub(crate) fn drain(&mut self) {
-        self.wait(self.given);
-        self.in_work.clear();
+        self.wait(self.submitted);
+        self.pending.clear();
     }
 
-    /// Waits until everything on one inode is done.
+    /// Waits until all tasks of one inode are done.
     pub(crate) fn finish(&mut self, number: u64) {
-        self.forget_done();
-        if let Some(&(_, given)) = self.in_work.iter().rev().find(|(inode, _)| *inode == number) {
-            self.wait(given);
+        self.remove_done();
+        if let Some(&(_, number)) = self.pending.iter().rev().find(|(inode, _)| *inode == number) {
+            self.wait(number);
         }
     }
 
     /// Waits until this many tasks are done.
-    pub(crate) fn wait(&mut self, given: u64) {
+    pub(crate) fn wait(&mut self, tasks: u64) {
         self.send();
-        self.done.wait(given);
+        self.done.wait(tasks);
     }
 
-    /// How many tasks it was given.
-    pub(crate) fn given(&self) -> u64 {
-        self.given
+    /// How many tasks were submitted.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.submitted
     }
 
     /// How many tasks it has done.
@@ -140,15 +140,15 @@ impl<'r, I: Inode> WriterThread<'r, I> {
         self.done.lock().tasks
     }
 
-    /// Whether it has nothing to do.
+    /// Whether it has no tasks.
     pub(crate) fn is_idle(&self) -> bool {
-        self.done() >= self.given
+        self.done() >= self.submitted
     }
 
-    fn forget_done(&mut self) {
+    fn remove_done(&mut self) {
         let done = self.done();
-        while self.in_work.front().is_some_and(|(_, given)| *given <= done) {
-            self.in_work.pop_front();
+        while self.pending.front().is_some_and(|(_, number)| *number <= done) {
+            self.pending.pop_front();
         }
     }
 }
@@ -183,7 +183,7 @@ impl Done {
     }
 }
 
-/// The thread: performs tasks, and counts the bytes of the stream that it freed.
+/// The thread: performs tasks, and reports the bytes of the stream that it freed.
 fn run<I: Inode>(
     batches: &Receiver<Batch<I>>,
     performer: &Mutex<Performer<'_>>,
@@ -193,13 +193,13 @@ fn run<I: Inode>(
     let mut next = batches.recv().ok();
     while let Some(batch) = next {
         let tasks = batch.tasks.len() as u64;
-        let mut with = lock(performer);
+        let mut performing = lock(performer);
         for task in batch.tasks {
-            with.perform(task);
+            performing.perform(task);
         }
-        let written = with.written.len();
-        // Who finds the writer thread idle may take the performer at once.
-        drop(with);
+        let written = performing.written.len();
+        // The owner may lock the performer as soon as it sees the thread idle.
+        drop(performing);
         done.add(tasks, written);
         next = batches.try_recv().ok();
         freed(batch.weight, next.is_none());

@@ -1,11 +1,11 @@
 //! The threads that write data, and the order between them.
 //!
-//! A file belongs to one writer thread. Two kinds of work cross threads:
+//! A file belongs to one writer thread. Two kinds of tasks concern several threads:
 //!
-//! * A large file whose payloads are decoded would keep one core busy and leave the others idle. Work that only writes
-//!   payloads, each behind the one before, may be done in any order ([`Spread`]), so it goes to all writer threads in turn.
-//!   Each decodes and writes a payload while it is in its cache. Other work on the file waits for all of it.
-//! * A file that others clone from must not change before they have read it ([`Readers`]).
+//! * A large file whose payloads are decoded would use one core only. Tasks that only write payloads, each after the
+//!   previous one, may be performed in any order ([`Spread`]), so all writer threads get them in turn. Each decodes and
+//!   writes a payload while it is in its cache. Other tasks of the file wait for all of them.
+//! * A file must not change before all clones from it have read it ([`Readers`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,25 +17,25 @@ use super::{RunContext, Task};
 use crate::plan::Change;
 use crate::volume::Inode;
 
-/// Work of this many bytes is large. It is done by the caller where its writer thread has nothing to do: to wake a writer
-/// thread, and to copy from another core's cache, costs more than the caller could do meanwhile.
+/// A task of this many bytes is large. The caller performs it if the writer thread is idle: to wake the thread, and to copy
+/// from another core's cache, takes longer.
 const LARGE: usize = 64 << 10;
-/// With more encoded extents than this in memory, they are checked early.
-const RECORD: usize = 1 << 17;
+/// With more log entries of encoded extents than this, they are checked early.
+const LOG: usize = 1 << 17;
 
 /// The writer threads, as the applier sees them.
 pub(crate) struct WriterThreads<'r, I> {
     writer_threads: Vec<WriterThread<'r, I>>,
     readers: Readers,
     spread: Option<Spread>,
-    /// Payloads are decoded, so that a file may keep more than one writer thread busy.
+    /// Payloads are decoded, so that several writer threads may share a file.
     decode: bool,
-    /// Counts the bytes of the stream that were freed.
+    /// Reports the bytes of the stream that were freed.
     freed: Box<dyn Fn(usize, bool) + 'r>,
 }
 
 impl<'r, I: Inode> WriterThreads<'r, I> {
-    /// Starts `count` threads in `scope`. They end when the writer threads are dropped.
+    /// Starts `count` threads in `scope`. They end when this is dropped.
     pub(crate) fn start<'scope>(
         scope: &'scope Scope<'scope, 'r>,
         count: usize,
@@ -51,8 +51,8 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
         }
     }
 
-    /// Does a file's work, or hands it to its writer thread, after what it depends on.
-    pub(crate) fn give(&mut self, task: Task<I>) {
+    /// Passes a file's task to its writer thread, or performs it, after the tasks that it depends on.
+    pub(crate) fn submit(&mut self, task: Task<I>) {
         let Some(task) = self.spread(task) else { return };
         let number = task.inode.number();
         let own = self.writer_thread_of(number);
@@ -62,7 +62,7 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
             self.wait(writer_thread, given);
         }
         for source in task.sources.iter().map(Inode::number).filter(|&source| source != number) {
-            self.source(source, own);
+            self.before_clone(source, own);
         }
         let Some(writer_thread) = self.writer_threads.get_mut(own) else { return };
         let weight = task.weight();
@@ -74,12 +74,12 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
         }
     }
 
-    /// Sends what waits to be sent, so that nothing lies about while the applier waits for input.
+    /// Sends all waiting tasks to the threads, for when the applier waits for input.
     pub(crate) fn flush(&mut self) {
         self.writer_threads.iter_mut().for_each(WriterThread::send);
     }
 
-    /// Waits until everything given so far is done.
+    /// Waits until all tasks submitted so far are done.
     pub(crate) fn drain_all(&mut self) {
         self.flush();
         self.writer_threads.iter_mut().for_each(WriterThread::drain);
@@ -87,7 +87,7 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
         self.spread = None;
     }
 
-    /// Waits until everything is done, and takes the record of encoded writes.
+    /// Waits until all tasks are done, and takes the log of encoded writes.
     pub(crate) fn take_written(&mut self) -> Written {
         self.drain_all();
         let mut all = Written::default();
@@ -97,13 +97,13 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
         all
     }
 
-    /// Whether the writer threads' records together may have outgrown their bound.
+    /// Whether the logs of the writer threads together may be over their limit.
     pub(crate) fn is_full(&self) -> bool {
-        let share = RECORD.checked_div(self.writer_threads.len()).unwrap_or(RECORD);
+        let share = LOG.checked_div(self.writer_threads.len()).unwrap_or(LOG);
         self.writer_threads.iter().any(|writer_thread| writer_thread.written() > share)
     }
 
-    /// Hands the task to whichever writer thread is next, if it is one that may go to any; gives back one that may not.
+    /// Passes a task that any writer thread may perform to the next one; returns any other task.
     fn spread(&mut self, task: Task<I>) -> Option<Task<I>> {
         if !self.decode || self.writer_threads.len() < 2 {
             return Some(task);
@@ -119,19 +119,20 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
             return Some(task);
         };
         if self.spread.as_ref().is_none_or(|spread| spread.number != number || range.start < spread.end) {
-            // What came before on this file is done first, and what came before on the other is forgotten.
+            // Earlier tasks of this file must be done first.
             self.drain_all();
         }
-        let turn = self.spread.as_ref().map_or(0, |spread| spread.turn.saturating_add(1));
-        let turn = turn.checked_rem(self.writer_threads.len()).unwrap_or_default();
-        self.spread = Some(Spread { number, end: range.end, turn });
+        let thread = self.spread.as_ref().map_or(0, |spread| spread.thread.saturating_add(1));
+        let thread = thread.checked_rem(self.writer_threads.len()).unwrap_or_default();
+        self.spread = Some(Spread { number, end: range.end, thread });
         let weight = task.weight();
-        self.writer_threads.get_mut(turn)?.push(task, weight);
+        self.writer_threads.get_mut(thread)?.push(task, weight);
         None
     }
 
-    /// A file of the writer thread `own` is about to read from `source`, which may belong to another one.
-    fn source(&mut self, source: u64, own: usize) {
+    /// A file of the writer thread `own` is about to read from `source`, which may belong to another one: waits until the source
+    /// is written, and notes the reader.
+    fn before_clone(&mut self, source: u64, own: usize) {
         let theirs = self.writer_thread_of(source);
         if theirs == own {
             return;
@@ -139,7 +140,7 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
         if let Some(writer_thread) = self.writer_threads.get_mut(theirs) {
             writer_thread.finish(source);
         }
-        let given = self.writer_threads.get(own).map_or(0, |writer_thread| writer_thread.given().saturating_add(1));
+        let given = self.writer_threads.get(own).map_or(0, |writer_thread| writer_thread.submitted().saturating_add(1));
         if let Some((writer_thread, given)) = self.readers.insert(source, own, given) {
             self.wait(writer_thread, given);
         }
@@ -161,7 +162,7 @@ impl<'r, I: Inode> WriterThreads<'r, I> {
     }
 }
 
-/// Less than this is not worth waiting for all writer threads at its end.
+/// A smaller task is not spread, because the next other task of the file would have to wait for all writer threads.
 const LEAST: usize = 128 << 10;
 
 /// The file that is spread over the writer threads.
@@ -169,14 +170,14 @@ const LEAST: usize = 128 << 10;
 pub(crate) struct Spread {
     /// Its inode.
     pub(crate) number: u64,
-    /// Where the last task ended in the file.
+    /// The end of the last task in the file.
     pub(crate) end: u64,
-    /// The writer thread that had it.
-    pub(crate) turn: usize,
+    /// The writer thread of the last task.
+    pub(crate) thread: usize,
 }
 
 impl Spread {
-    /// The range of the file that a task writes, if it may go to any writer thread.
+    /// The range of the file that a task writes, if any writer thread may perform it.
     pub(crate) fn range<I>(task: &Task<I>) -> Option<Range<u64>> {
         if task.weight() < LEAST {
             return None;
@@ -196,36 +197,36 @@ impl Spread {
     }
 }
 
-/// Entries above which finished ones are dropped.
+/// With more entries than this, finished ones are removed.
 const ENTRIES: usize = 256;
 
-/// For an inode that is read from, the writer thread that reads it, and how many tasks that writer thread must have done
-/// until then.
+/// For each inode that clones read from: the writer thread that reads it, and how many tasks that thread has done when it has
+/// read it.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     by_source: HashMap<u64, (usize, u64)>,
 }
 
 impl Readers {
-    /// The writer thread will read from `source` with its task number `given`. Answers who else does, and must be waited for:
-    /// one reader of each inode is remembered.
+    /// `writer_thread` will read from `source` in its task number `given`. Returns another reader that the caller must wait for:
+    /// the table has one reader of each inode.
     pub(crate) fn insert(&mut self, source: u64, writer_thread: usize, given: u64) -> Option<(usize, u64)> {
         self.by_source.insert(source, (writer_thread, given)).filter(|(other, _)| *other != writer_thread)
     }
 
-    /// Forgets an inode that is about to change, and answers who reads from it.
+    /// Removes an inode that is about to change, and returns its reader.
     pub(crate) fn take(&mut self, number: u64) -> Option<(usize, u64)> {
         if self.by_source.is_empty() { None } else { self.by_source.remove(&number) }
     }
 
-    /// Forgets readers that have finished, when there are many; `done` gives the progress of a writer thread.
+    /// Removes readers that have finished, if there are many; `done` returns how many tasks a writer thread has done.
     pub(crate) fn prune(&mut self, done: impl Fn(usize) -> u64) {
         if self.by_source.len() > ENTRIES {
             self.by_source.retain(|_, (writer_thread, given)| done(*writer_thread) < *given);
         }
     }
 
-    /// Everybody is through.
+    /// Removes all readers, after all tasks are done.
     pub(crate) fn clear(&mut self) {
         self.by_source.clear();
     }
@@ -249,17 +250,17 @@ mod tests {
 
     fn task(changes: Vec<Change>) -> Task<()> {
         let changes = changes.into_iter().map(|change| (Place { command: 1, at: 0 }, change)).collect();
-        Task { inode: (), path: StreamPath::new(b"f").unwrap(), fresh: None, changes, sources: Vec::new() }
+        Task { inode: (), path: StreamPath::new(b"f").unwrap(), known: None, changes, sources: Vec::new() }
     }
 
     #[test]
-    fn adjacent_payloads_may_go_to_any_writer_thread() {
+    fn any_writer_thread_may_write_ascending_payloads() {
         let range = Spread::range(&task(vec![encoded(0, 70 << 10), encoded(256 * K, 70 << 10)]));
         assert_eq!(range, Some(0..384 * K));
     }
 
     #[test]
-    fn overlapping_mixed_or_small_work_stays_in_order() {
+    fn overlapping_mixed_or_small_tasks_stay_in_order() {
         for changes in [
             vec![encoded(128 * K, 70 << 10), encoded(0, 70 << 10)],
             vec![encoded(0, 70 << 10), encoded(64 * K, 70 << 10)],
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn only_readers_that_are_through_are_forgotten() {
+    fn only_finished_readers_are_removed() {
         let mut readers = Readers::default();
         for source in 0..=ENTRIES as u64 {
             readers.insert(source, 0, source);

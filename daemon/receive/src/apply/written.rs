@@ -1,15 +1,15 @@
-//! Encoded extents that were written and must be checked.
+//! The encoded extents that were written, to be checked.
 //!
-//! Up to Linux 6.18 an I/O error under an encoded write is lost: the call, `fsync` and `syncfs` succeed, and the range
-//! reads as zeros. So each writer thread records what it wrote, and after the sync the engine looks for the extents in the
-//! filesystem.
+//! Up to Linux 6.18 the kernel loses an I/O error under an encoded write: the call, `fsync` and `syncfs` succeed, and the
+//! range reads as zeros. So each writer thread logs what it wrote, and after the sync the engine looks for the extents in
+//! the filesystem.
 
 use std::collections::BTreeMap;
 
 use butterdock_stream::Place;
 
-/// A log of the file ranges that were written encoded, and of those that may be holes again. It is only appended
-/// to while data is written: what it comes to is worked out once, for the check.
+/// A log of the file ranges that were written encoded, and of those that may be holes again. Writing only appends to it; the
+/// result is computed once, for the check.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     log: Vec<Entry>,
@@ -18,11 +18,11 @@ pub(crate) struct Written {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     ino: u64,
-    /// The command: more than one writer thread may have worked on a file, and the order of the stream counts.
+    /// The number of the command: several writer threads may have written to a file, and the order of the stream decides.
     at: u64,
     start: u64,
     end: u64,
-    there: bool,
+    written: bool,
 }
 
 impl Written {
@@ -30,37 +30,39 @@ impl Written {
     pub(crate) fn insert(&mut self, ino: u64, start: u64, len: u64, place: Place) {
         let (end, at) = (start.saturating_add(len), place.command);
         match self.log.last_mut() {
-            Some(last) if last.there && last.ino == ino && last.end == start && last.at.checked_add(1) == Some(at) => {
+            Some(last)
+                if last.written && last.ino == ino && last.end == start && last.at.checked_add(1) == Some(at) =>
+            {
                 (last.end, last.at) = (end, at);
             }
-            _ => self.log.push(Entry { ino, at, start, end, there: true }),
+            _ => self.log.push(Entry { ino, at, start, end, written: true }),
         }
     }
 
     /// The range may be a hole from here on.
     pub(crate) fn remove(&mut self, ino: u64, start: u64, end: u64, place: Place) {
-        self.log.push(Entry { ino, at: place.command, start, end, there: false });
+        self.log.push(Entry { ino, at: place.command, start, end, written: false });
     }
 
-    /// How many entries it has: what bounds its memory.
+    /// The number of entries, which bounds its memory.
     pub(crate) fn len(&self) -> usize {
         self.log.len()
     }
 
-    /// Adds what another writer thread wrote.
+    /// Adds the log of another writer thread.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.log.append(&mut other.log);
     }
 
-    /// What must be there, by file, in the order of inode numbers.
+    /// The ranges that must exist, by file, in the order of inode numbers.
     pub(crate) fn into_sorted(self) -> Vec<(u64, Ranges)> {
         let mut log = self.log;
         log.sort_by_key(|entry| (entry.ino, entry.at));
         let mut files: Vec<(u64, Ranges)> = Vec::new();
         for of_file in log.chunk_by(|one, next| one.ino == next.ino) {
             let mut ranges = Ranges::default();
-            for &Entry { start, end, there, .. } in of_file {
-                if there { ranges.insert(start, end) } else { ranges.remove(start, end) }
+            for &Entry { start, end, written, .. } in of_file {
+                if written { ranges.insert(start, end) } else { ranges.remove(start, end) }
             }
             if let (Some(entry), false) = (of_file.first(), ranges.is_empty()) {
                 files.push((entry.ino, ranges));
@@ -70,10 +72,10 @@ impl Written {
     }
 }
 
-/// A set of byte ranges; neighbours are joined.
+/// A set of byte ranges of one file; adjacent ranges are joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ranges {
-    /// Start → end, disjoint and not touching.
+    /// Start → end, disjoint and not adjacent.
     spans: BTreeMap<u64, u64>,
 }
 
@@ -95,7 +97,7 @@ impl Ranges {
         self.spans.insert(low, high);
     }
 
-    /// Takes out the bytes from `start` up to `end`.
+    /// Removes the bytes from `start` up to `end`.
     pub(crate) fn remove(&mut self, start: u64, end: u64) {
         while let Some((&at, &until)) = self.spans.range(..end).next_back() {
             if until <= start || start >= end {
@@ -114,7 +116,7 @@ impl Ranges {
         }
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.spans.is_empty()
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_joined() {
+    fn adjacent_ranges_are_joined() {
         let mut ranges = Ranges::default();
         for (start, end) in [(0, 10), (20, 30), (40, 50), (10, 20), (5, 6), (7, 7)] {
             ranges.insert(start, end);
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_may_cut_ranges_in_two() {
+    fn a_removal_may_split_a_range() {
         let mut ranges = Ranges::default();
         for (start, end) in [(0, 30), (40, 50), (60, 70)] {
             ranges.insert(start, end);
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_bytes_agrees_with_a_plain_table() {
+    fn a_set_of_ranges_agrees_with_a_table_of_bytes() {
         let mut ranges = Ranges::default();
         let mut table = [false; 64];
         let mut seed = 1_u64;

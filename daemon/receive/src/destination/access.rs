@@ -1,20 +1,25 @@
-//! Whether another user can reach a destination.
+//! Who can reach a destination, and who can have created a subvolume that has no record.
 //!
-//! A directory is closed when it belongs to root and has no permission for group and others (with an ACL, the group bits
-//! limit all entries). Only root can enter what is below it, on every path through it:
+//! A directory is closed if it belongs to root and has no permissions for group and others (with an ACL, the group bits limit
+//! all entries). Only root can enter directories below it, on every path through it.
 //!
-//! * If the destination itself is closed, no other path leads in.
-//! * A directory above it closes those mounts of the filesystem in which it lies on the path from the mount's root to the
-//!   destination.
-//! * A directory above a mount point closes that mount. /run/butterdock closes the drives that the service mounts.
+//! **Another user can reach a destination** unless every path to it is closed:
 //!
-//! So all mounts of the filesystem that hold the destination must be closed: in this mount namespace, and in those of all
+//! * If the destination itself is closed, every path is.
+//! * A closed directory above it closes those mounts of the filesystem in which it lies on the path from the mount's root to
+//!   the destination.
+//! * A closed directory above a mount point closes that mount. /run/butterdock closes the drives that the service mounts.
+//!
+//! So all mounts of the filesystem that show the destination must be closed: in this mount namespace, and in those of all
 //! processes. Most of the others are copies of this one, made for a service; a mount there with the same root and the same
-//! mount point counts as the same. Two cases are not seen: a mount namespace without a process, and a process that had a
-//! directory below open when root closed the one above. An administrator who wants to be sure closes the destination
-//! itself.
+//! mount point counts as the same. This does not detect two cases: a mount namespace without a process, and a process that
+//! had opened a directory below before root closed the one above. An administrator who wants to exclude them closes the
+//! destination itself. If something cannot be determined, the destination counts as reachable, which is slower and safe.
 //!
-//! If a fact cannot be found out, the destination counts as reachable: that costs time and opens nothing.
+//! **Only root can have created or changed a subvolume** without a record in two cases. The owner of a subvolume's root may
+//! make it writable, change it and mark it, and a user who may rename in its parent directory may move the staging directory
+//! with its record away. So either only root owns the one and may rename in the other, or a directory above, on the
+//! filesystem, is closed on every mount that this process sees.
 
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
@@ -31,27 +36,27 @@ use butterdock_btrfs::{Errno, Error as Fault, roots, subvolume};
 use super::staging::is_roots_alone;
 use crate::options::Publication;
 
-/// The write permissions of the group and of others, and the bit that keeps them from each other's names.
+/// The write permissions of the group and of others, and the bit with which a user may rename only their own files.
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
-/// More directories above each other than a path can name.
+/// The limit of directories above a destination; no path has more.
 const DEEPEST: usize = 4096;
 
 impl Publication {
-    /// How to publish in `destination`: by renaming where root alone can reach it. To be asked while the process sees the
-    /// mounts and the directories above, so before it is confined.
+    /// How to publish in `destination`: by a rename if only root can reach it. The process must see the mounts and the
+    /// directories above, so call this before it is confined.
     #[must_use]
     pub fn of(destination: BorrowedFd<'_>) -> Self {
         if can_others_reach(destination) { Self::Snapshot } else { Self::Rename }
     }
 }
 
-/// Whether another user than root can reach this directory, which is on btrfs.
+/// Whether a user other than root can reach this directory, which is on btrfs.
 #[must_use]
 pub fn can_others_reach(destination: BorrowedFd<'_>) -> bool {
     match is_closed(destination) {
         Ok(true) => false,
-        Ok(false) => !all_ways_are_closed(destination).unwrap_or(false),
+        Ok(false) => !all_paths_are_closed(destination).unwrap_or(false),
         Err(_) => true,
     }
 }
@@ -60,30 +65,30 @@ fn is_closed(directory: BorrowedFd<'_>) -> Result<bool, Fault> {
     file::stat(directory).map(|stat| is_roots_alone(&stat))
 }
 
-/// A directory on the way up.
+/// The destination or a directory above it.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct Ancestor {
     closed: bool,
     /// The mount through which it was opened.
     mount: u64,
 }
 
-fn all_ways_are_closed(destination: BorrowedFd<'_>) -> io::Result<bool> {
-    let way = way_up(destination.try_clone_to_owned()?)?;
-    let Some(own) = way.first().map(|step| step.mount) else { return Ok(false) };
+fn all_paths_are_closed(destination: BorrowedFd<'_>) -> io::Result<bool> {
+    let ancestors = directories_above(destination.try_clone_to_owned()?)?;
+    let Some(own) = ancestors.first().map(|step| step.mount) else { return Ok(false) };
     let table = fs::read("/proc/thread-self/mountinfo")?;
     let mounts = mounts::parse(&table);
     let Some(mount) = mounts.iter().find(|mount| mount.id == own) else { return Ok(false) };
     let path = path_from_top(destination)?;
-    let within: Vec<Step> = way.iter().copied().take_while(|step| step.mount == own).collect();
+    let within: Vec<Ancestor> = ancestors.iter().copied().take_while(|step| step.mount == own).collect();
     let is_open = |other: &&Mount| {
         other.filesystem == mount.filesystem
             && depth_below(&path, &other.root).is_some_and(|depth| !within.iter().take(depth).any(|step| step.closed))
     };
     let mut closed = HashSet::new();
     for other in mounts.iter().filter(is_open) {
-        let above = if other.id == own { way.clone() } else { way_up(open(&other.mount_point)?)? };
-        // Another mount may cover it: then what is above is not known.
+        let above = if other.id == own { ancestors.clone() } else { directories_above(open(&other.mount_point)?)? };
+        // Another mount may cover its mount point: then the directories above are not known.
         if above.first().map(|step| step.mount) != Some(other.id) {
             return Ok(false);
         }
@@ -102,23 +107,23 @@ fn all_ways_are_closed(destination: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 /// The directory and all above it, up to the root directory of this process.
-fn way_up(directory: OwnedFd) -> io::Result<Vec<Step>> {
-    let (mut at, mut way, mut last) = (directory, Vec::new(), None);
+fn directories_above(directory: OwnedFd) -> io::Result<Vec<Ancestor>> {
+    let (mut at, mut ancestors, mut last) = (directory, Vec::new(), None);
     for _ in 0..DEEPEST {
         let stat = file::stat(&at).map_err(to_io)?;
         let mount = mounts::id_of(&at).map_err(to_io)?.ok_or(io::ErrorKind::Unsupported)?;
         let here = Some((stat.dev, stat.ino, mount));
         if here == last {
-            return Ok(way);
+            return Ok(ancestors);
         }
         last = here;
-        way.push(Step { closed: is_roots_alone(&stat), mount });
+        ancestors.push(Ancestor { closed: is_roots_alone(&stat), mount });
         at = mounts::above(&at).map_err(to_io)?;
     }
     Err(io::ErrorKind::InvalidData.into())
 }
 
-/// The path of a directory from the top of its filesystem, in the form of the roots of mounts in mountinfo.
+/// The parts of a directory's path from the top of its filesystem, as in the root of a mount in mountinfo.
 fn path_from_top(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     let id = subvolume::info(directory).map_err(to_io)?.id;
     let subvolume = roots::path_of(directory, id).map_err(to_io)?.ok_or(io::ErrorKind::NotFound)?;
@@ -131,8 +136,8 @@ fn path_from_top(directory: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     Ok(parts.map(<[u8]>::to_vec).collect())
 }
 
-/// How many directories there are from the one with this path up to the `root` of a mount, both counted; none where it is not
-/// below that.
+/// The number of directories from the one with this path up to the `root` of a mount, with both; none if it is not below that
+/// root.
 fn depth_below(path: &[Vec<u8>], root: &[u8]) -> Option<usize> {
     let mut left = path.iter();
     for part in parts(root) {
@@ -153,7 +158,7 @@ fn open(mount_point: &[u8]) -> io::Result<OwnedFd> {
     fs::File::options().read(true).custom_flags(flags.bits()).open(path).map(OwnedFd::from)
 }
 
-/// The mount tables of other processes that are not as `own`, each once.
+/// The mount tables of other processes that differ from `own`, each once.
 fn other_tables(own: &[u8]) -> io::Result<HashSet<Vec<u8>>> {
     let mut tables = HashSet::new();
     for entry in fs::read_dir("/proc")? {
@@ -164,7 +169,7 @@ fn other_tables(own: &[u8]) -> io::Result<HashSet<Vec<u8>>> {
         match fs::read(entry.path().join("mountinfo")) {
             Ok(table) if table == own => {}
             Ok(table) => drop(tables.insert(table)),
-            // It has ended, or is about to.
+            // The process has ended or is ending.
             Err(error) if matches!(error.raw_os_error(), Some(ESRCH | EINVAL | ENOENT)) => {}
             Err(error) => return Err(error),
         }
@@ -180,8 +185,8 @@ fn to_io(fault: Fault) -> io::Error {
     io::Error::from_raw_os_error(fault.errno as i32)
 }
 
-/// Whether root alone can have made what lies at `path` below `top`, the top of a filesystem that `mounted` is on too.
-pub(super) fn is_reserved(top: BorrowedFd<'_>, path: &[u8], mounted: BorrowedFd<'_>) -> Result<bool, Fault> {
+/// Whether only root can have created or changed the subvolume at `path` below `top`, the top of the filesystem of `mounted`.
+pub(super) fn is_only_roots(top: BorrowedFd<'_>, path: &[u8], mounted: BorrowedFd<'_>) -> Result<bool, Fault> {
     let (Some(root), Some(parent)) = (look(top, path)?, look(top, parent_of(path))?) else { return Ok(false) };
     if root.uid == 0 && is_roots_to_change(&parent) {
         return Ok(true);
@@ -190,22 +195,22 @@ pub(super) fn is_reserved(top: BorrowedFd<'_>, path: &[u8], mounted: BorrowedFd<
     Ok(mounts_of(mounted).is_some_and(|mounts| !mounts.iter().any(|mount| bypasses(&mount.root, depth, path))))
 }
 
-/// A path below the top, as the kernel takes it; the empty one is the top itself.
+/// A path below the top as a C string; the empty path is the top itself.
 pub(super) fn c_path(path: &[u8]) -> Option<CString> {
     CString::new(if path.is_empty() { b"." } else { path }).ok()
 }
 
-/// The directory that holds what is at `path`.
+/// The path of the directory in which `path` is.
 fn parent_of(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&byte| byte == b'/').and_then(|slash| path.get(..slash)).unwrap_or_default()
 }
 
-/// Whether no other user can take what is root's out of a directory.
+/// Whether only root can rename or delete root's files in a directory.
 fn is_roots_to_change(directory: &Stat) -> bool {
     directory.uid == 0 && (directory.mode & OTHERS_WRITE == 0 || directory.mode & STICKY != 0)
 }
 
-/// How many parts of `path` lie above or are the deepest directory above it that is closed to others: 0 is the top itself.
+/// The number of parts in the path of the deepest closed directory above `path`; 0 is the top itself.
 fn deepest_closed(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<usize>, Fault> {
     let (mut depth, mut at) = (parts(path).count(), path);
     while depth > 0 {
@@ -224,7 +229,7 @@ fn look(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<Stat>, Fault> {
     file::stat(fd).map(Some)
 }
 
-/// All mounts of the filesystem that `mounted` is on; none where they cannot be read.
+/// All mounts of the filesystem of `mounted`; none if they cannot be read.
 fn mounts_of(mounted: BorrowedFd<'_>) -> Option<Vec<Mount>> {
     let own = mounts::id_of(mounted).ok().flatten()?;
     let mut mounts = mounts::parse(&fs::read("/proc/self/mountinfo").ok()?);
@@ -233,18 +238,18 @@ fn mounts_of(mounted: BorrowedFd<'_>) -> Option<Vec<Mount>> {
     Some(mounts)
 }
 
-/// Whether a mount with this root reaches what is at `path` without passing its first `depth` parts.
+/// Whether a mount with this root shows `path` without its first `depth` parts.
 fn bypasses(root: &[u8], depth: usize, path: &[u8]) -> bool {
     let count = parts(root).count();
     count > depth && parts(root).zip(parts(path)).all(|(one, other)| one == other)
 }
 
-/// Subvolumes that are received, or lie in a staging directory, are nothing to build on.
+/// Whether a subvolume is being received, or lies in a staging directory, so that it cannot be a parent.
 pub(super) fn is_hidden(path: &[u8], hidden: &[u8], staging: &[u8]) -> bool {
     parts(path).any(|part| part == staging) || parts(path).last().is_some_and(|name| name.starts_with(hidden))
 }
 
-/// Opens the directory that holds the subvolume at `path`.
+/// Opens the directory in which the subvolume at `path` is.
 pub(super) fn open_parent(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>, Fault> {
     let Some(path) = c_path(parent_of(path)) else { return Ok(None) };
     file::open_beneath(top, &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).map(Some)
@@ -271,16 +276,16 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_above_is_found_by_name() {
+    fn the_parent_directory_is_found_in_the_path() {
         for (path, parent) in [(&b"a/b/c"[..], &b"a/b"[..]), (b"a", b""), (b"", b"")] {
             assert_eq!(parent_of(path), parent);
         }
     }
 
     #[test]
-    fn a_mount_below_the_closed_directory_leads_around_it() {
-        // "a" is the top's, "a/closed" is closed, of two parts.
-        for (root, around) in [
+    fn a_mount_below_a_closed_directory_bypasses_it() {
+        // "a/closed", of two parts, is closed.
+        for (root, bypassed) in [
             (&b"/"[..], false),
             (b"/a", false),
             (b"/a/closed", false),
@@ -289,12 +294,12 @@ mod tests {
             (b"/a/closed/b/c/inside", true),
             (b"/a/closed/other", false),
         ] {
-            assert_eq!(bypasses(root, 2, b"a/closed/b/c"), around, "{}", root.escape_ascii());
+            assert_eq!(bypasses(root, 2, b"a/closed/b/c"), bypassed, "{}", root.escape_ascii());
         }
     }
 
     #[test]
-    fn where_others_may_rename_a_record_does_not_stay() {
+    fn a_directory_is_roots_if_others_cannot_rename_in_it() {
         let directory = |uid, mode| is_roots_to_change(&Stat { uid, mode, ..stat() });
         assert!(directory(0, 0o755) && directory(0, 0o1777) && directory(0, 0o700));
         assert!(!directory(0, 0o777) && !directory(0, 0o775) && !directory(1000, 0o755) && !directory(1000, 0o1755));
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_received_is_hidden() {
+    fn a_subvolume_that_is_being_received_is_hidden() {
         let hidden = |path: &[u8]| is_hidden(path, b".butterdock-", b".butterdock-staging");
         assert!(hidden(b"a/.butterdock-0") && hidden(b".butterdock-staging/x") && hidden(b"a/.butterdock-staging/b/x"));
         assert!(!hidden(b"a/b") && !hidden(b".butterdock/b"));

@@ -1,78 +1,78 @@
-//! Which of the subvolumes with a uuid may be a parent or a clone source: a pure function of their facts.
+//! Which of the subvolumes with a uuid may be a parent or a clone source: a pure function of the facts about them.
 //!
-//! A uuid travels with a stream, and the owner of a subvolume can set it to any value. So a candidate counts only where it
-//! is trusted, read-only and unchanged. The number beside the uuid is a preference. The kernel writes the sender's own
-//! number beside a uuid that came from elsewhere, so the number differs after a relay, a restore, a sync back and a
-//! deduplication. It is a condition where the stream is a user's and the candidate is root's: many may know a uuid, so the
-//! uuid alone must open nothing.
+//! A stream carries the uuid on, and the owner of a subvolume can set it to any value. So a candidate is usable only if it is
+//! trusted, read-only and unchanged. The number beside the uuid is a preference: the kernel writes the sender's own number
+//! beside a uuid that came from elsewhere, so the number differs after a relay, a restore, a sync back and a deduplication.
+//! The number is a condition if a user sends the stream and root received the candidate: many users may know a uuid, so the
+//! uuid alone must not give access.
 //!
-//! Among those that count, one with the wanted number comes first, then one on record, then the one received last. Two
-//! without a record under one identity cannot be told apart, so neither is used, unless one is a snapshot of the other. A
-//! candidate that does not count never blocks one that does.
+//! Of the usable candidates, one with the wanted number is preferred, then one with a record, then the one received last. Two
+//! without a record and with the same identity cannot be distinguished, so neither is used, unless one is a snapshot of the
+//! other. A candidate that is not usable never prevents the use of another one.
 
 use butterdock_stream::Identity;
 
 use super::record::SubvolumeState;
 
-/// What is known of a subvolume that bears the wanted uuid.
+/// The facts about a subvolume that has the wanted uuid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) state: SubvolumeState,
-    /// The uuid of what it is a snapshot of.
+    /// The uuid of the subvolume that it is a snapshot of.
     pub(super) parent_uuid: [u8; 16],
     pub(super) read_only: bool,
     pub(super) trust: Trust,
-    /// Whether it counts under its very number alone.
+    /// Whether it is usable only with exactly the wanted number.
     pub(super) exact: bool,
-    /// Whether something in it was changed since it was received or made; not looked at where it does not count anyway.
+    /// Whether it was changed since it was received or made; false if it is not usable for another reason.
     pub(super) changed: bool,
 }
 
-/// Who vouches for a candidate.
+/// Why a candidate is trusted, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// It is as it was recorded for root or for this user, or as it is listed.
+    /// It agrees with a record for root or for this user, or with the list in the options.
     Recorded,
-    /// It has no record, and no other user than root can have made it or changed it.
+    /// It has no record, and only root can have created or changed it.
     Roots,
-    /// It has no record, and another user may have made it.
+    /// It has no record, and another user may have created it.
     Unrecorded,
     /// It was received for another user.
     RecordedForAnother,
-    /// It is not what was recorded.
+    /// It differs from its record.
     RecordedOtherwise,
-    /// The caller listed what may be built on, and this is not in the list.
+    /// It is not in the list of the options.
     NotListed,
 }
 
-/// The one that is used.
+/// The candidate that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chosen {
-    /// Which of the candidates.
+    /// Its index.
     pub(super) index: usize,
-    /// Its number is not the one in the stream.
+    /// Its number differs from the one in the stream.
     pub(super) number_differs: bool,
 }
 
 impl Candidate {
-    /// Whether it was received under the wanted uuid; otherwise that is its own.
+    /// Whether the wanted uuid is its `received_uuid`; otherwise it is its own uuid.
     pub(super) fn is_received(&self, wanted: &Identity) -> bool {
         self.state.received_uuid == wanted.uuid.0
     }
 
-    /// Its number under the wanted uuid: the sender's, or its own.
+    /// The number that belongs to the wanted uuid: its `stransid` or its `ctransid`.
     pub(super) fn number(&self, wanted: &Identity) -> u64 {
         if self.is_received(wanted) { self.state.stransid } else { self.state.ctransid }
     }
 
-    /// Why it does not count, if so.
+    /// Why it is not usable; none if it is.
     pub(super) fn rejection(&self, wanted: &Identity) -> Option<&'static str> {
         if !self.read_only {
             return Some("is not read-only");
         }
         match self.trust {
             Trust::Recorded | Trust::Roots => {}
-            Trust::Unrecorded => return Some("has no record, and another user than root may have made it"),
+            Trust::Unrecorded => return Some("has no record, and a user other than root may have created it"),
             Trust::RecordedForAnother => return Some("was received for another user"),
             Trust::RecordedOtherwise => return Some("was changed after it was received (its record differs)"),
             Trust::NotListed => return Some("is not among the snapshots that were recorded when they were sent"),
@@ -87,8 +87,8 @@ impl Candidate {
         })
     }
 
-    /// Why another number than the wanted one does not do. A user does not learn the number of root's subvolumes, because
-    /// the number would give access.
+    /// Why it is not usable with another number than the wanted one. A user does not learn the number of root's subvolumes,
+    /// because the number would give access.
     fn number_rejection(&self, wanted: &Identity) -> String {
         if self.exact {
             return "is root's, and has another number than the stream wants".to_owned();
@@ -96,7 +96,7 @@ impl Candidate {
         format!("has another number ({}, the stream wants {})", self.number(wanted), wanted.ctransid)
     }
 
-    /// Whether the two hold the same because one is a snapshot of the other, or both are of a third.
+    /// Whether the two have the same content because one is a snapshot of the other, or both are snapshots of a third.
     fn is_copy_of(&self, other: &Self) -> bool {
         let mark = |state: &SubvolumeState| (state.received_uuid, state.stransid, state.rtransid, state.ctransid);
         let related = self.parent_uuid == other.state.uuid
@@ -106,16 +106,17 @@ impl Candidate {
     }
 }
 
-/// Whether what was received for `of` counts for `asked_by` under its very number alone.
+/// Whether a subvolume that was received for the user `of` is usable for `asked_by` only with exactly its number.
 pub(super) fn needs_number(asked_by: u32, of: u32) -> bool {
     asked_by != 0 && of != asked_by
 }
 
-/// Chooses one for `wanted`, or says of each that counts why none is used; `strict` asks for the wanted number.
+/// Chooses a candidate for `wanted`. If none is chosen, returns the reason for each usable one. `strict` requires the wanted
+/// number.
 pub(super) fn choose(wanted: &Identity, strict: bool, all: &[Candidate]) -> Result<Chosen, Vec<(usize, String)>> {
-    let fit = || all.iter().enumerate().filter(|(_, candidate)| candidate.rejection(wanted).is_none());
+    let usable = || all.iter().enumerate().filter(|(_, candidate)| candidate.rejection(wanted).is_none());
     let (exact, others): (Vec<_>, Vec<_>) =
-        fit().partition(|(_, candidate)| candidate.number(wanted) == wanted.ctransid);
+        usable().partition(|(_, candidate)| candidate.number(wanted) == wanted.ctransid);
     let number_differs = exact.is_empty();
     let among = if number_differs {
         let (refused, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, one)| strict || one.exact);
@@ -133,16 +134,16 @@ pub(super) fn choose(wanted: &Identity, strict: bool, all: &[Candidate]) -> Resu
     if let Some((index, _)) = latest(true) {
         return Ok(Chosen { index, number_differs });
     }
-    // What the sender itself has, in the same state, is what it says: the kernel drew that uuid and gave that number.
+    // A subvolume with this uuid of its own and this number is the sender's: the kernel chose both.
     let own = among.iter().find(|(_, candidate)| !number_differs && !candidate.is_received(wanted));
     if let Some(&(index, _)) = own {
         return Ok(Chosen { index, number_differs });
     }
     let Some((index, newest)) = latest(false) else { return Err(Vec::new()) };
     let same = |candidate: &Candidate| candidate.number(wanted) == newest.number(wanted);
-    let rivals = among.iter().filter(|(_, candidate)| same(candidate) && !candidate.is_copy_of(newest));
-    let rivals: Vec<_> = rivals.filter(|(other, _)| *other != index).collect();
-    if rivals.is_empty() {
+    let conflicting = among.iter().filter(|(_, candidate)| same(candidate) && !candidate.is_copy_of(newest));
+    let conflicting: Vec<_> = conflicting.filter(|(other, _)| *other != index).collect();
+    if conflicting.is_empty() {
         return Ok(Chosen { index, number_differs });
     }
     let doubled = || "has the same identity as another one, and neither has a record".to_owned();
@@ -163,7 +164,7 @@ mod tests {
         Candidate { state, parent_uuid: [0; 16], read_only: true, trust, exact: false, changed: false }
     }
 
-    /// The sender's own.
+    /// The sender's own subvolume.
     fn own(ctransid: u64, trust: Trust) -> Candidate {
         let state = SubvolumeState { uuid: [7; 16], ctransid, ..SubvolumeState::default() };
         Candidate { state, parent_uuid: [0; 16], read_only: true, trust, exact: false, changed: false }
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_with_one_identity_the_recorded_one_or_none() {
+    fn of_two_with_one_identity_only_a_recorded_one_is_used() {
         use Trust::{Recorded, Roots};
         let copy = |of: &Candidate, uuid| {
             let state = SubvolumeState { uuid: [uuid; 16], ..of.state };
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_that_do_not_count_block_nothing() {
+    fn an_unusable_candidate_does_not_prevent_another() {
         let good = received(9, 99, 5, Trust::Roots);
         let bad = |change: fn(&mut Candidate)| {
             let mut candidate = received(1, 100, 50, Trust::Recorded);
@@ -263,11 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn a_user_needs_the_number_of_what_is_roots() {
+    fn a_user_needs_the_exact_number_of_roots_subvolume() {
         for (what, asked_by, of, expected) in [
             ("root and root's", 0, 0, false),
             ("root and a user's", 0, 1000, false),
-            ("a user and his own", 1000, 1000, false),
+            ("a user and their own", 1000, 1000, false),
             ("a user and root's", 1000, 0, true),
             ("a user and another's", 1000, 1001, true),
         ] {
@@ -277,9 +278,13 @@ mod tests {
         for (what, all, expected) in [
             ("the wanted number", vec![roots(1, 100)], Some((0, false))),
             ("another number", vec![roots(1, 99)], None),
-            ("another number beside his own", vec![roots(1, 99), received(2, 98, 5, Trust::Recorded)], Some((1, true))),
             (
-                "the wanted number before his own",
+                "another number beside their own",
+                vec![roots(1, 99), received(2, 98, 5, Trust::Recorded)],
+                Some((1, true)),
+            ),
+            (
+                "the wanted number before their own",
                 vec![received(2, 98, 60, Trust::Recorded), roots(1, 100)],
                 Some((1, false)),
             ),
@@ -287,11 +292,11 @@ mod tests {
             assert_eq!(chosen(&all), expected, "{what}");
         }
         let refused = choose(&WANTED, true, &[roots(1, 99)]).unwrap_err();
-        assert!(!refused[0].1.contains("99"), "the number is told: {refused:?}");
+        assert!(!refused[0].1.contains("99"), "the message shows the number: {refused:?}");
     }
 
     #[test]
-    fn strict_asks_for_the_wanted_number() {
+    fn strict_requires_the_wanted_number() {
         let strict = |all: &[Candidate]| choose(&WANTED, true, all);
         assert!(strict(&[received(1, 100, 5, Trust::Recorded)]).is_ok());
         let refused = strict(&[received(1, 99, 5, Trust::Recorded), own(98, Trust::Roots)]).unwrap_err();

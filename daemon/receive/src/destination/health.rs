@@ -1,5 +1,5 @@
-//! Checks before a subvolume is published that the filesystem lost nothing: the device error counters did not move, and the
-//! extents that were written encoded exist (`apply/encoded.rs` says why).
+//! Checks, before a subvolume is published, that the filesystem lost no data: the device error counters did not change, and
+//! the extents that were written encoded exist ([`Written`] says why).
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -11,23 +11,23 @@ use butterdock_btrfs::{Errno, Error as Fault, roots};
 use crate::apply::{Ranges, Written};
 use crate::error::{Cause, Error};
 
-/// More devices than this no filesystem has; a damaged `max_id` shall not keep us busy.
+/// No filesystem has more devices; bounds the loop for a damaged `max_id`.
 const DEVICES: u64 = 4096;
 
-/// The counters of each device at one moment.
+/// The error counters of each device at one time.
 #[derive(Debug)]
 pub(crate) struct Health {
     devices: Vec<(u64, DeviceErrors)>,
 }
 
 impl Health {
-    /// Reads them.
+    /// Reads the counters.
     pub(crate) fn read(fd: impl AsFd) -> Result<Self, Error> {
         let ask = |fault| Error::call("read the device error counters", fault);
         let info = filesystem::info(&fd).map_err(ask)?;
         let mut devices = Vec::new();
         for id in 0..=info.max_id.min(DEVICES) {
-            // Asking for the counters of a device that is not there writes a line into the kernel's log; this does not.
+            // Reading the counters of a missing device makes the kernel log a warning; this call does not.
             if filesystem::device_info(&fd, id).map_err(ask)?.is_none() {
                 continue;
             }
@@ -40,7 +40,7 @@ impl Health {
         Ok(Self { devices })
     }
 
-    /// Compares: a write or a flush that failed since may have been one of ours.
+    /// Compares the counters with those of now: a write or flush that failed since may be one of this run.
     pub(crate) fn check(&self, fd: impl AsFd) -> Result<(), Error> {
         let now = Self::read(&fd)?;
         for (id, after) in &now.devices {
@@ -57,11 +57,11 @@ impl Health {
     }
 }
 
-/// One search crosses gaps of up to this many inode numbers: reading on is cheaper than a new search.
+/// One search covers gaps of up to this many inode numbers: reading their items is cheaper than a new search.
 const GAP: u64 = 32;
 const BUFFER: usize = 256 << 10;
 
-/// Checks after a sync that everything in `written` is there. Files that are gone by now are left out.
+/// Checks after a sync that everything in `written` exists. Deleted files are left out.
 pub(crate) fn check_extents(root: BorrowedFd<'_>, written: Written) -> Result<(), Error> {
     let ask = |fault| Error::call("read back what was written", fault);
     let mut files = written.into_sorted();
@@ -69,7 +69,7 @@ pub(crate) fn check_extents(root: BorrowedFd<'_>, written: Written) -> Result<()
     for run in files.chunk_by_mut(|(one, _), (next, _)| next.saturating_sub(*one) <= GAP) {
         let (Some(&(first, _)), Some(&(last, _))) = (run.first(), run.last()) else { continue };
         let mut rest = &mut *run;
-        file_extents(&mut search, root, first, last, |extent| take_off(&mut rest, &extent)).map_err(ask)?;
+        file_extents(&mut search, root, first, last, |extent| remove_found(&mut rest, &extent)).map_err(ask)?;
     }
     for (ino, ranges) in files {
         if let Some((start, end)) = ranges.first() {
@@ -81,8 +81,8 @@ pub(crate) fn check_extents(root: BorrowedFd<'_>, written: Written) -> Result<()
     Ok(())
 }
 
-/// Takes a found extent off what is expected. Both come in the order of inode numbers.
-fn take_off(rest: &mut &mut [(u64, Ranges)], extent: &FileExtent) {
+/// Removes an extent that was found from the expected ranges. Both are in the order of inode numbers.
+fn remove_found(rest: &mut &mut [(u64, Ranges)], extent: &FileExtent) {
     if !matches!(extent.kind, ExtentKind::Inline | ExtentKind::Regular) {
         return;
     }

@@ -1,10 +1,20 @@
 //! The hidden subvolume that a stream is received into: in the staging directory, or in the destination itself where only
 //! root can reach that.
 //!
-//! It is locked from when it is visible until it has its final name, so that a sweep leaves it alone. Before it is locked,
-//! its root may be open to others: to all users when it is new, to its parent's owner when it is a snapshot. A user who
-//! opens it then could lock it, and read its content later. So it is created in a private directory, and moved out when it
-//! is private itself. The destination directory is never locked: any user who may read it could hold that lock.
+//! It is locked from when it is visible until it has its final name, so that a sweep does not delete it. Before it is
+//! locked, other users may be able to open its root: all users if it is new, its parent's owner if it is a snapshot. A user
+//! who opens it then could lock it, and read its content later. So it is created in a private directory, and moved out when
+//! it is private itself. The destination directory is never locked: any user who may read it could hold that lock.
+//!
+//! **Durable, then named.** Everything is on disk and checked before the subvolume is marked as received, and it is marked
+//! and read-only before it has its name. A crash between any two steps leaves only a hidden name.
+//!
+//! Its root gets its owner and mode before it is read-only, because afterwards they cannot change. From then on its owner
+//! can open files of theirs in it, and write through such a descriptor at any later time, read-only or not. So where another
+//! user can reach the destination, all of this happens in the staging directory, and the subvolume is published as a
+//! snapshot: that is read-only from its creation, and no descriptor on it exists. The kernel copies the whole mark into it
+//! (`create_pending_snapshot` in fs/btrfs/transaction.c: a read-only snapshot keeps `received_uuid`, `stransid`, `rtransid`
+//! and their times).
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,32 +38,32 @@ use crate::plan::Begin;
 use crate::real::{Directory, RealInode};
 use crate::volume::InodeState;
 
-/// Only root may look in while it is hidden.
+/// The mode of the root while the subvolume is hidden.
 const PRIVATE: u32 = 0o700;
-/// Up to this many private directories may be swept between their creation and their lock.
-const TRIES: u32 = 100;
+/// The limit of attempts to create a private directory: another run's sweep may remove it before it is locked.
+const ATTEMPTS: u32 = 100;
 
-/// A subvolume under a hidden name. Dropped before it is published, it is deleted.
+/// A subvolume under a hidden name. Dropping it before it is published deletes it.
 #[derive(Debug)]
 pub(crate) struct HiddenSubvolume<'d> {
     destination: &'d Destination,
     name: CString,
     root: OwnedFd,
-    /// Holds the lock that makes sweeps skip this subvolume.
+    /// The lock that makes sweeps skip this subvolume.
     _lock: OwnedFd,
-    /// The owner and the mode that its root shall have unless the stream gives others.
+    /// The owner and mode of its root, unless the stream sets others.
     pub(crate) state: InodeState,
-    /// The flags that its parent handed down and that refuse changes; they come back unless the stream gives others.
+    /// The immutable and append-only flags of its parent; they are set again at the end unless the stream sets others.
     pub(crate) refusing: u32,
-    /// The number of its parent is not the one in the stream.
+    /// The number of its parent differs from the one in the stream.
     pub(crate) parent_number_differs: bool,
-    /// The record that it will have; until it is published it says nothing of its state.
+    /// Its record; the state in it is set when the subvolume is published.
     pub(crate) record: Record,
     published: bool,
 }
 
 impl<'d> HiddenSubvolume<'d> {
-    /// Makes the subvolume that a stream begins with: an empty one, or a snapshot of its parent.
+    /// Creates the subvolume for the beginning of a stream: an empty one, or a snapshot of its parent.
     pub(crate) fn create(destination: &'d Destination, begin: &Begin, parents: &mut Parents) -> Result<Self, Error> {
         let parent = match &begin.parent {
             Some(parent) => Some(parents.find("parent", parent)?),
@@ -66,28 +76,28 @@ impl<'d> HiddenSubvolume<'d> {
                 .map_err(doing("snapshot the parent"))?,
         }
         let mut hidden = Self::move_out(destination, &private_dir, &name).inspect_err(|_| {
-            // Nothing is in it yet; if this fails too, the next run sweeps it.
+            // The subvolume is still empty or a snapshot; if this fails too, the next run sweeps it.
             best_effort(subvolume::destroy(&private_dir, &name));
         })?;
         drop(private_dir);
         if parent.is_none() {
-            hidden.remove_inherited().map_err(doing("clear what the directory hands down"))?;
+            hidden.remove_inherited().map_err(doing("remove the inherited attributes of the new subvolume"))?;
         }
         hidden.parent_number_differs = parent.is_some_and(|parent| parent.number_differs);
         Ok(hidden)
     }
 
-    /// Makes it private, locks it and moves it to where it is received.
+    /// Makes it private, locks it and moves it out of the private directory.
     fn move_out(destination: &'d Destination, private_dir: &LockDirectory<'_>, name: &CStr) -> Result<Self, Error> {
         let look = |fault| Error::call("open the new subvolume", fault);
         let open = || file::openat_new(private_dir, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty());
         let root = open().map_err(look)?;
         let stat = file::stat(&root).map_err(look)?;
-        let refusing = lift(&root).map_err(doing("lift the flags of the new subvolume"))?;
-        // A snapshot's root belongs to whom its parent's does, who must not come in, and whose it is when it is swept.
-        inode::set_owner(&root, 0, 0).map_err(doing("hide the new subvolume"))?;
-        inode::set_mode(&root, PRIVATE).map_err(doing("hide the new subvolume"))?;
-        // A lock belongs to an open file description: one that nothing else closes.
+        let refusing = clear_refusing(&root).map_err(doing("clear the flags of the new subvolume"))?;
+        // A snapshot's root has its parent's owner, who must not enter it. A sweep deletes only what belongs to root.
+        inode::set_owner(&root, 0, 0).map_err(doing("make the new subvolume private"))?;
+        inode::set_mode(&root, PRIVATE).map_err(doing("make the new subvolume private"))?;
+        // The lock belongs to the open file description, so it needs a descriptor that nothing else closes.
         let lock = open().map_err(look)?;
         let locking = doing("lock the new subvolume");
         if !file::lock_exclusive(&lock).map_err(&locking)? {
@@ -110,7 +120,7 @@ impl<'d> HiddenSubvolume<'d> {
         })
     }
 
-    /// A new subvolume gets the default ACL of its directory; what is received shall be as it was at the source.
+    /// Removes the ACL that a new subvolume inherits from its directory: its attributes come from the stream alone.
     fn remove_inherited(&self) -> Result<(), Fault> {
         remove_acls(&self.root)?;
         inode::set_mode(&self.root, PRIVATE)
@@ -131,17 +141,17 @@ impl<'d> HiddenSubvolume<'d> {
         &self.name
     }
 
-    /// Where it is received.
+    /// The destination of the run.
     pub(crate) fn destination(&self) -> &'d Destination {
         self.destination
     }
 
-    /// It has its own name now: it is not deleted any more.
+    /// It has its final name: dropping it no longer deletes it.
     pub(crate) fn published(&mut self) {
         self.published = true;
     }
 
-    /// A snapshot of it was published: it is deleted. Answers whether that could be done.
+    /// Deletes it after a snapshot of it was published.
     pub(crate) fn delete(&mut self) -> Result<(), Fault> {
         self.published = true;
         subvolume::destroy(self.destination.receiving_dir(), &self.name)
@@ -149,28 +159,27 @@ impl<'d> HiddenSubvolume<'d> {
 }
 
 impl Drop for HiddenSubvolume<'_> {
-    /// After any error nothing unfinished stays. If this fails too, the caller learns it, and the next run sweeps.
+    /// Deletes an unfinished subvolume after an error. If that fails, the caller learns it, and the next run sweeps it.
     fn drop(&mut self) {
         if !self.published && subvolume::destroy(self.destination.receiving_dir(), &self.name).is_err() {
-            self.destination.left.store(true, Ordering::Relaxed);
+            self.destination.left_hidden.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// A directory that no other user can enter. Nothing is in it yet, so another run's sweep takes it where it is quicker than we
-/// are with the lock.
+/// A new directory that no other user can enter, locked.
 fn private_dir(destination: &Destination) -> Result<LockDirectory<'_>, Error> {
     let making = doing("make a private directory in the destination");
-    for _ in 0..TRIES {
-        if let Some(held) = LockDirectory::create(destination.receiving_dir(), &hidden_name()?).map_err(&making)? {
-            return Ok(held);
+    for _ in 0..ATTEMPTS {
+        if let Some(locked) = LockDirectory::create(destination.receiving_dir(), &hidden_name()?).map_err(&making)? {
+            return Ok(locked);
         }
     }
     Err(making(Fault { call: "flock", errno: Errno::EAGAIN }))
 }
 
-/// Takes the immutable and append-only flags from a snapshot's root.
-pub(super) fn lift(root: &OwnedFd) -> Result<u32, Fault> {
+/// Clears the immutable and append-only flags of a snapshot's root; returns those that it had.
+pub(super) fn clear_refusing(root: &OwnedFd) -> Result<u32, Fault> {
     let flags = flags::flags(root)?.bits() & REFUSING;
     if flags != 0 {
         flags::set_refusing(root, flags::Flags::from_bits(0))?;
@@ -180,7 +189,7 @@ pub(super) fn lift(root: &OwnedFd) -> Result<u32, Fault> {
 
 /// `.butterdock-` and 32 random hexadecimal digits.
 fn hidden_name() -> Result<CString, Error> {
-    let random = system::random_bytes().map_err(doing("draw a hidden name"))?;
+    let random = system::random_bytes().map_err(doing("make a random name"))?;
     let mut name = HIDDEN.to_vec();
     for byte in random {
         name.extend_from_slice(format!("{byte:02x}").as_bytes());
@@ -188,12 +197,13 @@ fn hidden_name() -> Result<CString, Error> {
     CString::new(name).map_err(|_nul| Error::new(Cause::Value("a hidden name")))
 }
 
-/// Publishes `hidden` as `name`, and answers the id of what was published, what it is, and the flags that its root did not get.
+/// Publishes `hidden` as `name`. Returns the id and the state of the published subvolume, and the flags that its root could not
+/// get.
 ///
 /// # Errors
-/// [`Cause::Unconfirmed`] where the subvolume has its name and the filesystem failed afterwards. It is not taken back: a
-/// filesystem that cannot write the name out cannot delete it either, and all else of the subvolume is on the device. After any
-/// other error the caller drops `hidden`, and nothing stays.
+/// [`Cause::Unconfirmed`] if the subvolume has its name and the filesystem failed afterwards. The name stays: a filesystem
+/// that cannot write a name out cannot delete it either, and everything else of the subvolume is on the device. After any
+/// other error the caller drops `hidden`, which deletes it.
 pub(crate) fn publish(
     hidden: &mut HiddenSubvolume<'_>,
     name: &CStr,
@@ -214,12 +224,12 @@ pub(crate) fn publish(
     }
 
     observer.phase(Phase::Marking);
-    // Until now only root could look in; from here on the subvolume is as its owner had it.
+    // Until now only root could enter the subvolume; from here on it has the access of its source.
     finished.root_flags = finished.root_flags.or(Some(hidden.refusing));
     let root = Directory::new(hidden.reopen()?).map_err(doing("open the subvolume"))?;
     let received = Received { uuid: begin.identity.uuid.0, stransid: begin.identity.ctransid };
     let mark = || subvolume::set_received(hidden.root(), &received).map_err(doing("set the received uuid"));
-    // Twice: a sweep knows ours by root's ownership or by this mark, and the mark's time must be the last of all.
+    // Twice: a sweep recognises the subvolume by root's ownership or by this mark, and the mark must be the last change.
     mark()?;
     let refused = set_root_access(&RealInode::of_directory(root), finished, hidden.state)?;
     mark()?;
@@ -232,7 +242,7 @@ pub(crate) fn publish(
     Ok((id, state, refused))
 }
 
-/// Makes it read-only and gives it its name.
+/// Makes the subvolume read-only and renames it.
 fn by_rename(
     hidden: &mut HiddenSubvolume<'_>,
     name: &CStr,
@@ -243,13 +253,13 @@ fn by_rename(
     let info = subvolume::info(hidden.root()).map_err(looking())?;
 
     let destination = hidden.destination();
-    // Before it has its name: what has one has a record.
+    // The record is written before the rename, so that a subvolume with a name has a record.
     hidden.record.state = SubvolumeState::of_info(&info);
     hidden.record.write(destination.as_fd())?;
 
     observer.phase(Phase::Publishing);
     names::rename_noreplace(destination, hidden.name(), destination, name).map_err(|fault| {
-        // Where this fails, the next run's sweep removes it.
+        // If this fails, the next run's sweep removes the record.
         best_effort(Record::remove(destination.as_fd(), info.uuid));
         not_named(fault, name)
     })?;
@@ -258,7 +268,7 @@ fn by_rename(
     Ok((info.id, hidden.record.state))
 }
 
-/// Makes a read-only snapshot of it under the name, and deletes it.
+/// Makes a read-only snapshot of the subvolume under the name, and deletes the subvolume.
 fn by_snapshot(
     hidden: &mut HiddenSubvolume<'_>,
     name: &CStr,
@@ -270,7 +280,7 @@ fn by_snapshot(
     observer.phase(Phase::Publishing);
     let destination = hidden.destination();
     subvolume::snapshot(destination, name, hidden.root(), true).map_err(|fault| not_named(fault, name))?;
-    // Not by its name: the owner of the destination may have renamed it by now, or mounted something over it. Nobody else can
+    // Not by its name: the owner of the destination may have renamed it meanwhile, or mounted over it. Only this process can
     // make a snapshot of the original.
     let of_original = |found: &Subvolume| found.item.parent_uuid == original && found.item.refs != 0;
     let all = subvolume::all(destination).map_err(unconfirmed("look at the subvolume"))?;
@@ -301,7 +311,7 @@ fn not_named(fault: Fault, name: &CStr) -> Error {
     Error::call("give the subvolume its name", fault)
 }
 
-/// Its owner was quicker.
+/// The owner of the destination has deleted the snapshot already.
 fn gone() -> Error {
     looking()(Fault { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::ENOENT })
 }
@@ -310,7 +320,7 @@ fn looking() -> impl Fn(Fault) -> Error {
     doing("look at the subvolume")
 }
 
-/// It has its name already.
+/// An error after the subvolume has got its name.
 fn unconfirmed(doing: &'static str) -> impl Fn(Fault) -> Error {
     move |fault| Error::new(Cause::Unconfirmed { doing, fault })
 }

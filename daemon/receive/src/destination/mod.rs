@@ -31,20 +31,20 @@ pub(crate) use parents::Parents;
 pub use record::{LONGEST_BACKUP, Origin, Record, SubvolumeState};
 pub use staging::{STAGING, Staging};
 
-/// HiddenSubvolume subvolumes are named so, with the id of their job behind.
+/// The names of hidden subvolumes and of their private directories begin with this; random hexadecimal digits follow.
 pub(crate) const HIDDEN: &[u8] = b".butterdock-";
-const ID_DIGITS: usize = 32;
-/// One run looks at up to this many records.
+const DIGITS: usize = 32;
+/// A sweep looks at up to this many records.
 const RECORDS: usize = 256;
 
 /// The destination directory, open.
 #[derive(Debug)]
 pub(crate) struct Destination {
     fd: OwnedFd,
-    /// Where subvolumes are received, if not in the destination itself.
+    /// The directory in which subvolumes are received, if it is not the destination itself.
     staging: Option<Staging>,
-    /// Something hidden could not be deleted.
-    pub(super) left: AtomicBool,
+    /// A hidden subvolume could not be deleted.
+    left_hidden: AtomicBool,
 }
 
 impl Destination {
@@ -54,13 +54,13 @@ impl Destination {
         match filesystem::is_btrfs(&fd) {
             Ok(true) => {}
             Ok(false) => return Err(Error::new(Cause::NotBtrfs)),
-            Err(fault) => return Err(Error::call("look at the destination's filesystem", fault)),
+            Err(fault) => return Err(Error::call("read the type of the destination's filesystem", fault)),
         }
         let staging = match publication {
             Publication::Snapshot => Some(Staging::open_or_make(fd.as_fd())?),
             Publication::Rename => None,
         };
-        Ok(Self { fd, staging, left: AtomicBool::new(false) })
+        Ok(Self { fd, staging, left_hidden: AtomicBool::new(false) })
     }
 
     /// How a subvolume gets its name.
@@ -73,36 +73,37 @@ impl Destination {
         self.staging.as_ref().map_or(self.fd.as_fd(), |staging| staging.as_fd())
     }
 
-    /// Whether something has this name.
+    /// Whether the name exists in the destination.
     pub(crate) fn has(&self, name: &CStr) -> Result<bool, Error> {
         match file::stat_at(&self.fd, name) {
             Ok(_) => Ok(true),
             Err(fault) if fault.errno == Errno::ENOENT => Ok(false),
-            Err(fault) => Err(Error::call("look into the destination directory", fault)),
+            Err(fault) => Err(Error::call("look up a name in the destination directory", fault)),
         }
     }
 
-    /// Whether something hidden of this run is still there.
-    pub(crate) fn is_left(&self) -> bool {
-        self.left.load(Ordering::Relaxed)
+    /// Whether a hidden subvolume of this run is left.
+    pub(crate) fn has_left_hidden(&self) -> bool {
+        self.left_hidden.load(Ordering::Relaxed)
     }
 
-    /// Another descriptor of it.
+    /// Another descriptor of the directory.
     pub(crate) fn duplicate(&self) -> Result<OwnedFd, Error> {
         reopen(self.fd.as_fd()).map_err(|fault| Error::call("open the destination directory", fault))
     }
 
-    /// Deletes hidden subvolumes that no process works in: of our name's form, owned by root, with their lock free; and the
-    /// private directories in which they begin. Also those in the staging directory, whatever way this run publishes.
+    /// Deletes what crashed runs left: hidden subvolumes with a name of this form, owned by root, whose lock is free; and the
+    /// private directories in which they were created. It looks into the staging directory too, also if this run does not
+    /// use it.
     ///
-    /// What a lock is free of is looked at once it is ours: another may have given it its name meanwhile, or deleted it.
+    /// After it has a lock it looks at the name again: another process may have renamed or deleted the subvolume meanwhile.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        sweep(self.as_fd(), Owner::Anybody)?;
-        // Other errors are reported by the code that needs the directory.
+        sweep(self.as_fd(), Owner::AnyUser)?;
+        // The code that needs the directory reports an error of it.
         if let Ok(Some(staging)) = Staging::open_existing(self.as_fd()) {
             sweep(staging.as_fd(), Owner::Root)?;
         }
-        // Records that stay are of no subvolume that exists: the next sweep removes them.
+        // The next sweep removes the records that stay; no subvolume belongs to them.
         best_effort(Record::remove_orphans(self.as_fd(), RECORDS));
         Ok(())
     }
@@ -138,18 +139,18 @@ fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
     file::open_beneath(fd, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
 }
 
-/// Who can make something in a directory.
+/// Who can create files in a directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Root,
-    Anybody,
+    AnyUser,
 }
 
 fn sweep(directory: BorrowedFd<'_>, owner: Owner) -> Result<(), Error> {
-    let left =
+    let hidden =
         names::entries_where(directory, is_hidden).map_err(|fault| Error::call("list the destination", fault))?;
-    for name in left {
-        // One that cannot be deleted is no reason not to receive: it stays hidden until it can.
+    for name in hidden {
+        // A subvolume that cannot be deleted stays hidden and does not stop the run.
         best_effort(sweep_one(directory, &name, owner));
     }
     Ok(())
@@ -167,28 +168,28 @@ fn sweep_one(directory: BorrowedFd<'_>, name: &CStr, owner: Owner) -> Result<(),
     if !file::lock_exclusive(&fd)? || !is_at(directory, name, &fd)? {
         return Ok(());
     }
-    // A run that died after it gave the root its final owner had it read-only or marked by then.
+    // A run that crashed after it had set the root's final owner had marked the subvolume before.
     if owner == Owner::Root || file::stat(&fd)?.uid == 0 || subvolume::info(&fd)?.received_uuid != [0; 16] {
-        // By name: what has another one by now is not meant.
+        // By name: a subvolume that was renamed meanwhile must not be deleted.
         subvolume::destroy(directory, name)?;
     }
     Ok(())
 }
 
-/// Deletes what was never moved out of a private directory. Only a run of ours made it, whatever its parent.
+/// Deletes the subvolumes that were never moved out of a private directory. Only this crate can have created them there.
 fn empty(private_dir: &LockDirectory<'_>) -> Result<(), Fault> {
     for name in names::entries_where(private_dir, is_hidden)? {
         let root = file::openat_new(private_dir, &name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        hidden::lift(&root)?;
+        hidden::clear_refusing(&root)?;
         subvolume::destroy(private_dir, &name)?;
     }
     Ok(())
 }
 
 fn is_hidden(name: &CStr) -> bool {
-    name.to_bytes()
-        .strip_prefix(HIDDEN)
-        .is_some_and(|id| id.len() == ID_DIGITS && id.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
+    name.to_bytes().strip_prefix(HIDDEN).is_some_and(|digits| {
+        digits.len() == DIGITS && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 #[cfg(test)]
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_our_form_are_swept() {
+    fn only_names_of_this_form_are_swept() {
         assert!(is_hidden(c".butterdock-0123456789abcdef0123456789abcdef"));
         for name in [
             c".butterdock-",

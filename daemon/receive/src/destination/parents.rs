@@ -1,5 +1,5 @@
-//! Finds the subvolumes that a stream builds on: its parent, and its clone sources. This module gathers facts, and
-//! `candidate` decides which may be used. At the end it looks again at those that were used.
+//! Finds the parent and the clone sources of a stream. This module collects the facts about the subvolumes of the filesystem,
+//! and [`candidate`](super::candidate) decides which may be used. At the end of the run it checks the used ones again.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -12,7 +12,7 @@ use butterdock_btrfs::{Error as Fault, contents, filesystem, subvolume};
 use butterdock_stream::{Identity, Uuid};
 
 use super::HIDDEN;
-use super::access::{c_path, is_hidden, is_reserved, open_parent};
+use super::access::{c_path, is_hidden, is_only_roots, open_parent};
 use super::candidate::{Candidate, Chosen, Trust, choose, needs_number};
 use super::record::{Record, SubvolumeState};
 use super::staging::STAGING;
@@ -23,18 +23,18 @@ use crate::real::{Directory, RealInode, Sources, open_source};
 
 /// Up to this many clone source files stay open.
 const OPEN_FILES: usize = 16;
-/// Up to this many subvolumes are remembered.
+/// Up to this many found subvolumes are kept.
 const SUBVOLUMES: usize = 64;
-/// Up to this many reasons are given why subvolumes are not used.
+/// A message has up to this many reasons why subvolumes are not used.
 const REASONS: usize = 8;
 
-/// The subvolumes of one filesystem, by the sender's identity of them.
+/// The subvolumes of one filesystem, by their identity at the sender.
 #[derive(Debug)]
 pub(crate) struct Parents {
     /// A descriptor on the filesystem.
     fd: OwnedFd,
     mount_root: Option<PathBuf>,
-    /// The top-level subvolume: given, or opened once it was needed.
+    /// The top-level subvolume: from the options, or opened when it was first needed.
     top: Option<Arc<OwnedFd>>,
     candidates: Candidates,
     asked_by: u32,
@@ -43,35 +43,35 @@ pub(crate) struct Parents {
     files: Vec<(Identity, StreamPath, RealInode)>,
 }
 
-/// A subvolume that is built on.
+/// A subvolume that is used as a parent or clone source.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     /// Its root.
     pub(crate) directory: Arc<Directory>,
-    /// Its number is not the one in the stream.
+    /// Its number differs from the one in the stream.
     pub(crate) number_differs: bool,
     id: u64,
     state: SubvolumeState,
 }
 
-/// A candidate with what is needed to open it.
+/// A candidate with its id and path.
 struct Located {
     id: u64,
     path: Vec<u8>,
     candidate: Candidate,
 }
 
-/// Who vouches for a subvolume.
+/// What the records and the directories above say about a subvolume.
 struct Provenance {
     trust: Trust,
-    /// Which number it had when it was recorded.
+    /// Its ctransid when it was recorded.
     since: Option<u64>,
-    /// Whether it counts under its very number alone.
+    /// Whether it may be used only with exactly the number in the stream.
     exact: bool,
 }
 
 impl Provenance {
-    /// No record does.
+    /// Without a matching record.
     fn new(trust: Trust) -> Self {
         Self { trust, since: None, exact: false }
     }
@@ -91,20 +91,20 @@ impl Parents {
         }
     }
 
-    /// The subvolume that the sender calls `wanted`: read-only, vouched for, and unchanged since it was the same there.
-    /// `role` is what the message calls it.
+    /// The subvolume with the identity `wanted` at the sender: read-only, trusted, and not changed since it was received or
+    /// made. `role` names it in the message.
     pub(crate) fn find(&mut self, role: &'static str, wanted: &Identity) -> Result<Found, Error> {
         if let Some(found) = self.found.get(wanted) {
             return Ok(found.clone());
         }
         let mut found = self.search(role, wanted)?;
         if found.is_none() {
-            // What was changed a moment ago is in the trees only once they are written.
+            // Changes of the last seconds are in the trees only after a sync.
             filesystem::sync(&self.fd).map_err(doing("write the filesystem out"))?;
             found = self.search(role, wanted)?;
         }
         match found {
-            Some(found) => self.keep(wanted, found),
+            Some(found) => self.remember(wanted, found),
             None => {
                 let there = "it is being changed or replaced".to_owned();
                 Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there }))
@@ -112,15 +112,15 @@ impl Parents {
         }
     }
 
-    /// Looks at all candidates; none where the chosen one was changed or replaced just now.
+    /// Looks at all candidates; none if the chosen one was changed or replaced meanwhile.
     fn search(&mut self, role: &'static str, wanted: &Identity) -> Result<Option<Found>, Error> {
         let (mut all, mut reasons) = (Vec::new(), Vec::new());
         for id in self.candidates(wanted.uuid).map_err(doing("look up a uuid"))? {
             match self.locate(id, wanted) {
                 Ok(Some(located)) => all.push(located),
                 Ok(None) => {}
-                // Another user may have made it so that it cannot be looked at; that stops nothing.
-                Err(error) => reasons.push(format!("subvolume {id} cannot be looked at ({})", error.cause)),
+                // Another user may have made the subvolume unreadable; the search continues.
+                Err(error) => reasons.push(format!("subvolume {id} cannot be examined ({})", error.cause)),
             }
         }
         let facts: Vec<_> = all.iter().map(|located| located.candidate.clone()).collect();
@@ -131,18 +131,18 @@ impl Parents {
                 }
             }
             Err(refused) => {
-                let of = |index: usize| all.get(index).map(|located| shown(&located.path)).unwrap_or_default();
+                let of = |index: usize| all.get(index).map(|located| quoted(&located.path)).unwrap_or_default();
                 reasons.extend(refused.into_iter().map(|(index, why)| format!("{} {why}", of(index))));
             }
         }
         for located in &all {
             let why = located.candidate.rejection(wanted);
-            reasons.extend(why.map(|why| format!("{} {why}", shown(&located.path))));
+            reasons.extend(why.map(|why| format!("{} {why}", quoted(&located.path))));
         }
         Err(Error::new(Cause::SubvolumeMissing { role, wanted: *wanted, there: join_reasons(reasons) }))
     }
 
-    /// Whether what is vouched for holds `wanted` under its very number.
+    /// Whether a usable subvolume has exactly the identity `wanted`.
     pub(crate) fn has(&mut self, wanted: &Identity) -> Result<bool, Error> {
         self.strict = true;
         match self.find("subvolume", wanted) {
@@ -152,11 +152,11 @@ impl Parents {
         }
     }
 
-    /// Looks again at everything that was built on: its owner may have made it writable and changed it in between. A number
-    /// that did not move proves that nothing was.
+    /// Checks all used subvolumes again: an owner may have made one writable and changed it meanwhile. An unchanged ctransid
+    /// proves that it was not changed.
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (wanted, found) in &self.found {
-            let info = subvolume::info(&*found.directory).map_err(doing("look at a subvolume again"))?;
+            let info = subvolume::info(&*found.directory).map_err(doing("examine a subvolume again"))?;
             let now = SubvolumeState::of_info(&info);
             let same = now.is_marked_as(&found.state) && info.flags & READ_ONLY != 0;
             if !same || (now.ctransid != found.state.ctransid && self.was_changed_since(found)?) {
@@ -177,7 +177,7 @@ impl Parents {
         Ok(newest.is_some_and(|ctime| ctime > time))
     }
 
-    fn keep(&mut self, wanted: &Identity, found: Found) -> Result<Found, Error> {
+    fn remember(&mut self, wanted: &Identity, found: Found) -> Result<Found, Error> {
         if self.found.len() >= SUBVOLUMES {
             self.check()?;
             self.found.clear();
@@ -186,7 +186,7 @@ impl Parents {
         Ok(found)
     }
 
-    /// All ids that may be meant; read-only snapshots inherit a `received_uuid`, so there can be several.
+    /// The ids of all subvolumes with this uuid; read-only snapshots inherit a `received_uuid`, so there can be several.
     fn candidates(&self, uuid: Uuid) -> Result<Vec<u64>, Fault> {
         let mut ids = roots::subvolumes_by_received_uuid(&self.fd, uuid.0)?;
         ids.extend(roots::subvolumes_by_uuid(&self.fd, uuid.0)?);
@@ -195,7 +195,7 @@ impl Parents {
         Ok(ids)
     }
 
-    /// The facts about subvolume `id`; none where it is deleted, or hidden because it is being received.
+    /// The facts about subvolume `id`; none if it is deleted, or hidden because it is being received.
     fn locate(&mut self, id: u64, wanted: &Identity) -> Result<Option<Located>, Error> {
         let Some(item) = roots::root_item(&self.fd, id).map_err(doing("look up a subvolume"))? else { return Ok(None) };
         let path = roots::path_of(&self.fd, id).map_err(doing("look up a subvolume's path"))?;
@@ -207,14 +207,14 @@ impl Parents {
         let Provenance { trust, since, exact } = if item.read_only { self.trust(&path, &state)? } else { writable };
         let RootItem { parent_uuid, read_only, .. } = item;
         let mut candidate = Candidate { state, parent_uuid, read_only, trust, exact, changed: false };
-        // Candidates that do not count are not searched.
+        // A candidate that is rejected anyway is not searched for changes.
         if candidate.rejection(wanted).is_none() {
             candidate.changed = self.was_changed(id, &item, &candidate, since, wanted)?;
         }
         Ok(Some(Located { id, path, candidate }))
     }
 
-    /// Who vouches for the subvolume at `path`.
+    /// Whether the subvolume at `path` can be trusted.
     fn trust(&mut self, path: &[u8], state: &SubvolumeState) -> Result<Provenance, Error> {
         let as_recorded = |recorded: &SubvolumeState| {
             if state.is_marked_as(recorded) && state.ctransid >= recorded.ctransid {
@@ -230,7 +230,7 @@ impl Parents {
             }
             Candidates::Recorded { unrecorded_if_roots } => *unrecorded_if_roots,
         };
-        let looking = doing("look at what holds a subvolume");
+        let looking = doing("examine the directory of a subvolume");
         let top = self.top()?;
         let Some(parent) = open_parent(top.as_fd(), path).map_err(&looking)? else {
             return Ok(Provenance::new(Trust::Unrecorded));
@@ -245,7 +245,9 @@ impl Parents {
             }
             Err(Error { cause: Cause::Record(_), .. }) => Ok(Provenance::new(Trust::RecordedOtherwise)),
             Err(error) => Err(error),
-            Ok(None) if unrecorded_if_roots && is_reserved(top.as_fd(), path, self.fd.as_fd()).map_err(&looking)? => {
+            Ok(None)
+                if unrecorded_if_roots && is_only_roots(top.as_fd(), path, self.fd.as_fd()).map_err(&looking)? =>
+            {
                 Ok(Provenance { exact: needs_number(self.asked_by, 0), ..Provenance::new(Trust::Roots) })
             }
             Ok(None) => Ok(Provenance::new(Trust::Unrecorded)),
@@ -253,8 +255,8 @@ impl Parents {
     }
 
     /// Whether an inode was changed since the subvolume was recorded, received or made. A receiver that marks before its data
-    /// is on disk, and deduplication, leave a later `ctransid` without any change: then the inodes' change times decide, which
-    /// no user can set.
+    /// is on disk, and deduplication, leave a later `ctransid` without a change. Then the change times of the inodes decide,
+    /// which no user can set.
     fn was_changed(
         &self,
         id: u64,
@@ -277,9 +279,9 @@ impl Parents {
         Ok(newest.is_some_and(|ctime| ctime > time))
     }
 
-    /// Opens it from the top; none when something else is there by now, or it is in another state.
+    /// Opens it from the top; none if another file has its path meanwhile, or its state has changed.
     fn open(&mut self, located: &Located, chosen: Chosen) -> Result<Option<Found>, Error> {
-        let opening = doing("open the subvolume that the stream builds on");
+        let opening = doing("open the subvolume that the stream is based on");
         let (top, Located { id, path, candidate, .. }) = (self.top()?, located);
         let Some(path) = c_path(path) else { return Ok(None) };
         let fd =
@@ -297,13 +299,13 @@ impl Parents {
         if let Some(top) = &self.top {
             return Ok(Arc::clone(top));
         }
-        let top = self.open_top().map_err(doing("open the subvolume that the stream builds on"))?;
+        let top = self.open_top().map_err(doing("open the subvolume that the stream is based on"))?;
         Ok(Arc::clone(self.top.insert(Arc::new(top))))
     }
 
-    /// The parent may lie outside what is mounted: the top-level subvolume is mounted privately, attached nowhere.
+    /// The parent may lie outside of the visible mount, so the top-level subvolume is mounted privately.
     fn open_top(&self) -> Result<OwnedFd, Fault> {
-        let refused = match (filesystem::open_top(&self.fd), &self.mount_root) {
+        let error = match (filesystem::open_top(&self.fd), &self.mount_root) {
             (Ok(top), _) => return Ok(top),
             (Err(fault), None) => return Err(fault),
             (Err(fault), Some(_)) => fault,
@@ -311,7 +313,7 @@ impl Parents {
         let given = self.mount_root.as_ref().and_then(|root| std::fs::File::open(root).ok()).map(OwnedFd::from);
         match given {
             Some(given) if subvolume::info(&given)?.id == subvolume::TOP_LEVEL_ID => Ok(given),
-            _ => Err(refused),
+            _ => Err(error),
         }
     }
 }
@@ -334,17 +336,17 @@ impl Sources for Parents {
     }
 }
 
-/// The reasons in one sentence; another user may have made any number of subvolumes with the wanted uuid.
+/// The reasons in one sentence. Their number is limited, because any user may create many subvolumes with one uuid.
 fn join_reasons(mut reasons: Vec<String>) -> String {
     if reasons.is_empty() {
         return "no subvolume here has that uuid".to_owned();
     }
     let more = reasons.len().saturating_sub(REASONS);
     reasons.truncate(REASONS);
-    let told = reasons.join(", ");
-    if more == 0 { told } else { format!("{told}, and {more} more") }
+    let reasons = reasons.join(", ");
+    if more == 0 { reasons } else { format!("{reasons}, and {more} more") }
 }
 
-fn shown(path: &[u8]) -> String {
+fn quoted(path: &[u8]) -> String {
     format!("\"{}\"", path.escape_ascii())
 }

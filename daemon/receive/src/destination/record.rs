@@ -1,12 +1,12 @@
 //! The record of a received subvolume, in the staging directory beside it.
 //!
 //! The owner of a subvolume's root may make it writable, change it, mark it as received under any identity, and make it
-//! read-only again. So the filesystem's own marks prove little. For each published subvolume there is a record that only
-//! root can read or write: its own uuid, which the kernel draws; its mark, with the transaction of the mark, which the
-//! kernel gives; and for which user it was received. A subvolume counts as received while all of this holds.
+//! read-only again. So the filesystem's own marks prove little. Each published subvolume has a record that only root can
+//! read or write: its own uuid, which the kernel chooses; its mark, with the mark's transaction, which the kernel sets; and
+//! the user for whom it was received. A subvolume counts as received while it agrees with its record.
 //!
-//! A record is a file of a few hundred bytes of JSON, named by the subvolume's own uuid. Where possible it is on the device
-//! before the subvolume has its name.
+//! A record is a file of a few hundred bytes of JSON, named by the subvolume's own uuid. If the subvolume is published by a
+//! rename, the record is on the device before.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -25,27 +25,27 @@ use crate::error::{Cause, Error, doing};
 /// The longest name of a backup in a record, in bytes.
 pub const LONGEST_BACKUP: usize = 255;
 
-/// What identifies a subvolume and the state that it is in. Each number counts the commits of a filesystem.
+/// The identity and the state of a subvolume. The numbers are transactions of a filesystem.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SubvolumeState {
     /// Its own uuid.
     #[serde(with = "hex")]
     pub uuid: [u8; 16],
-    /// The sender's uuid of it; zeroes where it was not received.
+    /// Its uuid at the sender; zeroes if it was not received.
     #[serde(with = "hex")]
     pub received_uuid: [u8; 16],
-    /// The sender's ctransid.
+    /// Its ctransid at the sender.
     pub stransid: u64,
-    /// When it was marked as received.
+    /// The transaction in which it was marked as received.
     pub rtransid: u64,
-    /// When an inode of it last changed.
+    /// The transaction in which an inode of it last changed.
     pub ctransid: u64,
 }
 
-/// Where a backup came from.
+/// The origin of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
-    /// An id of the machine, derived from that in `/etc/machine-id`.
+    /// The machine's id, derived from the one in `/etc/machine-id`.
     #[serde(with = "hex")]
     pub machine: [u8; 16],
     /// The uuid of the source subvolume.
@@ -55,34 +55,34 @@ pub struct Origin {
     pub backup: String,
 }
 
-/// What is remembered of one subvolume.
+/// The record of one subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// What it was when it was published.
+    /// Its state when it was published.
     pub state: SubvolumeState,
     /// The user for whom it was received; 0 for root and for what root configured.
     pub asked_by: u32,
-    /// Where it came from, if it is a backup.
+    /// Its origin, if it is a backup.
     pub origin: Option<Origin>,
 }
 
 impl SubvolumeState {
-    /// What the tree of roots says of a subvolume.
+    /// The state in an item of the tree of roots.
     #[must_use]
     pub fn of_item(item: &RootItem) -> Self {
         let RootItem { uuid, received_uuid, stransid, rtransid, ctransid, .. } = *item;
         Self { uuid, received_uuid, stransid, rtransid, ctransid }
     }
 
-    /// What a subvolume says of itself.
+    /// The state in the answer of `BTRFS_IOC_GET_SUBVOL_INFO`.
     #[must_use]
     pub fn of_info(info: &SubvolumeInfo) -> Self {
         let SubvolumeInfo { uuid, received_uuid, stransid, rtransid, ctransid, .. } = *info;
         Self { uuid, received_uuid, stransid, rtransid, ctransid }
     }
 
-    /// Whether `now` is the same subvolume under the same mark. What may differ is `ctransid`: whether a later one means a
-    /// change, its inodes' times tell.
+    /// Whether `now` is the same subvolume with the same mark. `ctransid` may differ: the change times of the inodes show
+    /// whether a later one means a change.
     #[must_use]
     pub fn is_marked_as(&self, now: &Self) -> bool {
         let mark = |state: &Self| (state.uuid, state.received_uuid, state.stransid, state.rtransid);
@@ -91,11 +91,11 @@ impl SubvolumeState {
 }
 
 impl Record {
-    /// The record of the subvolume `uuid` in `directory`, which holds both the subvolume and the staging directory; none where
-    /// there is none. A staging directory that is not root's alone holds nothing that counts.
+    /// The record of the subvolume `uuid` in `directory`, which has both the subvolume and the staging directory; none if there
+    /// is no record. A staging directory that another user can enter counts as empty.
     ///
     /// # Errors
-    /// [`Cause::Record`] when it cannot be understood; [`Cause::Call`].
+    /// [`Cause::Record`] if the record is damaged or of another version; [`Cause::Call`].
     pub fn read(directory: BorrowedFd<'_>, uuid: [u8; 16]) -> Result<Option<Self>, Error> {
         match records(directory)? {
             Some(records) => read_named(&records, &name_of(uuid)?),
@@ -103,7 +103,7 @@ impl Record {
         }
     }
 
-    /// All records in `directory`, in no order. One that cannot be understood is left out.
+    /// All records in `directory`, in no order. A record that is damaged or of another version is left out.
     ///
     /// # Errors
     /// [`Cause::Call`].
@@ -122,11 +122,11 @@ impl Record {
         Ok(found)
     }
 
-    /// Writes it beside what `directory` holds; when this returns, the device has it.
+    /// Writes the record into the staging directory of `directory`. When this returns, it is on the device.
     ///
     /// # Errors
-    /// [`Cause::Staging`] when something else has the name of the staging directory; [`Cause::Value`] for a backup with too
-    /// long a name; [`Cause::Call`].
+    /// [`Cause::Staging`] if another kind of file has the name of the staging directory; [`Cause::Value`] if the name of the
+    /// backup is too long; [`Cause::Call`].
     pub fn write(&self, directory: BorrowedFd<'_>) -> Result<(), Error> {
         if self.origin.as_ref().is_some_and(|origin| origin.backup.len() > LONGEST_BACKUP) {
             return Err(Error::new(Cause::Value("the name of a backup in a record")));
@@ -152,8 +152,8 @@ impl Record {
         remove_named(&records, &name_of(uuid)?)
     }
 
-    /// Removes the records of subvolumes that the filesystem does not have any more. It looks at `most` of them, from a random
-    /// one on: a directory with more is looked through by several runs.
+    /// Removes the records of subvolumes that no longer exist. It looks at up to `most` records, from a random one on, so that
+    /// several runs look at all records of a large directory.
     ///
     /// # Errors
     /// [`Cause::Call`].
@@ -161,13 +161,13 @@ impl Record {
         let Some(records) = records(directory)? else { return Ok(()) };
         let mut names = names::entries(&records).map_err(doing("list the records"))?;
         if names.len() > most {
-            let random = system::random_bytes().map_err(doing("draw a random number"))?;
+            let random = system::random_bytes().map_err(doing("get a random number"))?;
             let [low, high, ..] = random;
             let first = usize::from(u16::from_le_bytes([low, high])).checked_rem(names.len()).unwrap_or_default();
             names.rotate_left(first);
         }
         for name in names.into_iter().take(most) {
-            // A temporary one is named by its subvolume too.
+            // The name of a temporary file begins with the uuid too.
             let uuid = name.to_bytes().split(|&byte| byte == b'.').next().and_then(uuid_of);
             let Some(uuid) = uuid else { continue };
             if roots::subvolumes_by_uuid(&records, uuid).map_err(doing("look up a uuid"))?.is_empty() {
@@ -178,7 +178,7 @@ impl Record {
     }
 }
 
-/// The directory of the records, if it is there and root's alone.
+/// The directory of the records; none if it does not exist or another user can enter the staging directory.
 fn records(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
     let opened = match Staging::open_existing(directory) {
         Ok(Some(staging)) => staging.records(),
@@ -197,17 +197,17 @@ fn read_named(records: &OwnedFd, name: &CStr) -> Result<Option<Record>, Error> {
         Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(None),
         opened => opened.map_err(&reading)?,
     };
-    let garbled = || Error::new(Cause::Record(name.to_bytes().to_vec()));
+    let damaged = || Error::new(Cause::Record(name.to_bytes().to_vec()));
     let stat = file::stat(&fd).map_err(&reading)?;
     if !stat.is_file() || stat.uid != 0 || stat.size > LONGEST {
-        return Err(garbled());
+        return Err(damaged());
     }
     let mut text = Vec::new();
     File::from(fd).take(LONGEST).read_to_end(&mut text).map_err(|error| Error::new(Cause::Read(error)))?;
-    let stored: Stored = serde_json::from_slice(&text).map_err(|_error| garbled())?;
-    let record = Record::try_from(stored).map_err(|()| garbled())?;
-    // Under another name it was put there by no run of ours.
-    if uuid_of(name.to_bytes()) == Some(record.state.uuid) { Ok(Some(record)) } else { Err(garbled()) }
+    let stored: Stored = serde_json::from_slice(&text).map_err(|_error| damaged())?;
+    let record = Record::try_from(stored).map_err(|()| damaged())?;
+    // butterdock writes a record under no other name.
+    if uuid_of(name.to_bytes()) == Some(record.state.uuid) { Ok(Some(record)) } else { Err(damaged()) }
 }
 
 fn remove_named(records: impl AsFd, name: &CStr) -> Result<(), Error> {
@@ -217,7 +217,7 @@ fn remove_named(records: impl AsFd, name: &CStr) -> Result<(), Error> {
     }
 }
 
-/// A record as it is written. What a later version adds must not change what these fields mean.
+/// A record as it is stored. Fields of a later version must not change the meaning of these.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,
@@ -229,7 +229,7 @@ struct Stored {
 }
 
 const VERSION: u32 = 1;
-/// The longest record, in bytes: the longest name of a backup in it takes up to six bytes for one.
+/// The longest record, in bytes: JSON may take six bytes for one byte of a backup's name.
 const LONGEST: u64 = 4096;
 
 impl From<&Record> for Stored {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_survives_writing_and_reading() {
         for origin in [None, Some(origin("\u{1}".repeat(LONGEST_BACKUP)))] {
             let record = Record { state: STATE, asked_by: 1000, origin };
             let text = serde_json::to_vec(&Stored::from(&record)).unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_ctransid_may_differ_under_one_mark() {
+    fn only_the_ctransid_may_differ_with_the_same_mark() {
         assert!(STATE.is_marked_as(&SubvolumeState { ctransid: 9, ..STATE }));
         for other in [
             SubvolumeState { uuid: [0; 16], ..STATE },

@@ -2,11 +2,11 @@
 //!
 //! It holds the records of received subvolumes, and subvolumes while they are received. It stays for the next run.
 //!
-//! The owner of the destination may rename it, or put something else under its name, so it is checked each time. Root wrote
-//! its content, but this alone does not make it ours: a stream may bring a directory of this name, of root's and with mode
-//! 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named by the uuid of
-//! the subvolume around it. The kernel draws that uuid when the subvolume is created, so neither a stream nor a copy can
-//! have it.
+//! The owner of the destination may rename it, or create another file with its name, so each opening checks it. That root
+//! wrote its content does not prove that butterdock did: a stream may have a directory of this name, owned by root and with
+//! mode 0700, and a snapshot of the destination has a copy of it. So the records are in a directory that is named by the
+//! uuid of the subvolume that has the staging directory. The kernel chooses that uuid when the subvolume is created, so
+//! neither a stream nor a copy can have it.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,54 +26,54 @@ const OTHERS: u32 = 0o077;
 const ACCESS_ACL: &CStr = c"system.posix_acl_access";
 const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
-/// The staging directory of a destination, open and checked: a directory of root's with mode 0700 and no ACL, in the
-/// destination's own subvolume.
+/// The staging directory of a destination, open and checked: owned by root, with mode 0700 and no ACL, in the destination's own
+/// subvolume.
 #[derive(Debug)]
 pub struct Staging {
     fd: OwnedFd,
 }
 
 impl Staging {
-    /// Opens the staging directory of `destination`, and makes it where there is none.
+    /// Opens the staging directory of `destination`; creates it if it does not exist.
     ///
     /// # Errors
-    /// [`Cause::Staging`] when something else has the name; [`Cause::Call`] when it cannot be made or opened.
+    /// [`Cause::Staging`] if another kind of file has the name; [`Cause::Call`] if it cannot be created or opened.
     pub fn open_or_make(destination: BorrowedFd<'_>) -> Result<Self, Error> {
         open_or_make(destination, STAGING).map(|fd| Self { fd })
     }
 
-    /// Opens the staging directory of `directory`; none where there is none.
+    /// Opens the staging directory of `directory`; none if it does not exist.
     ///
     /// # Errors
-    /// [`Cause::Staging`] when something else has the name; [`Cause::Call`] when it cannot be opened.
+    /// [`Cause::Staging`] if another kind of file has the name; [`Cause::Call`] if it cannot be opened.
     pub fn open_existing(directory: BorrowedFd<'_>) -> Result<Option<Self>, Error> {
         Ok(open_existing(directory, STAGING)?.map(|fd| Self { fd }))
     }
 
-    /// Opens the directory of the records, and makes it where there is none.
+    /// Opens the directory of the records; creates it if it does not exist.
     ///
     /// # Errors
     /// As for [`Self::open_or_make`].
     pub fn make_records(&self) -> Result<OwnedFd, Error> {
         let records = open_or_make(self.fd.as_fd(), RECORDS)?;
-        open_or_make(records.as_fd(), &self.around()?)
+        open_or_make(records.as_fd(), &self.subvolume_uuid()?)
     }
 
-    /// Opens the directory of the records; none where nothing was recorded in this subvolume.
+    /// Opens the directory of the records; none if this subvolume has no records.
     ///
     /// # Errors
     /// As for [`Self::open_existing`].
     pub fn records(&self) -> Result<Option<OwnedFd>, Error> {
         match open_existing(self.fd.as_fd(), RECORDS)? {
-            Some(records) => open_existing(records.as_fd(), &self.around()?),
+            Some(records) => open_existing(records.as_fd(), &self.subvolume_uuid()?),
             None => Ok(None),
         }
     }
 
-    /// The uuid of the subvolume around it, as a name. The top-level subvolume of an old filesystem has zeroes; nothing that
-    /// is received has.
-    fn around(&self) -> Result<CString, Error> {
-        let uuid = subvolume::info(&self.fd).map_err(doing("look at the subvolume of the destination"))?.uuid;
+    /// The uuid of the subvolume that has the staging directory, as a file name. The top-level subvolume of an old filesystem
+    /// has the uuid 0; a received subvolume never has.
+    fn subvolume_uuid(&self) -> Result<CString, Error> {
+        let uuid = subvolume::info(&self.fd).map_err(doing("read the uuid of the destination's subvolume"))?.uuid;
         let digits = uuid.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect::<Vec<_>>();
         CString::new(digits).map_err(|_nul| Error::new(Cause::Value("a uuid")))
     }
@@ -85,7 +85,7 @@ impl AsFd for Staging {
     }
 }
 
-/// Removes the ACLs that a new directory got from the default ACL of the one that it is in, if any.
+/// Removes the ACLs that a new directory inherited from its parent directory, if any.
 pub(super) fn remove_acls(directory: impl AsFd) -> Result<(), Fault> {
     for name in [DEFAULT_ACL, ACCESS_ACL] {
         if has(&directory, name)? {
@@ -109,7 +109,7 @@ fn open_or_make(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Error> {
         return Err(Error::call("open the staging directory", gone));
     };
     check(parent, &fd)?;
-    // A default ACL of the parent gives a directory of mode 0700 entries without effect: the group's bits mask them.
+    // The entries that a directory of mode 0700 inherits have no effect: the group bits are their mask.
     remove_acls(&fd).map_err(doing("remove the ACL of the staging directory"))?;
     inode::set_mode(&fd, PRIVATE).map_err(doing("set the mode of the staging directory"))?;
     Ok(fd)
@@ -118,7 +118,7 @@ fn open_or_make(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Error> {
 fn open_existing(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
     let Some(fd) = open(parent, name)? else { return Ok(None) };
     check(parent, &fd)?;
-    if has(&fd, ACCESS_ACL).map_err(doing("look at the staging directory"))? {
+    if has(&fd, ACCESS_ACL).map_err(doing("read the attributes of the staging directory"))? {
         return Err(refused("has an access ACL"));
     }
     Ok(Some(fd))
@@ -134,14 +134,14 @@ fn open(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-/// Whether it is a plain directory, and root's alone.
+/// Checks that it is a plain directory that only root can enter.
 fn check(parent: BorrowedFd<'_>, fd: &OwnedFd) -> Result<(), Error> {
-    let look = doing("look at the staging directory");
+    let look = doing("read the attributes of the staging directory");
     let (outside, stat) = (file::stat(parent).map_err(&look)?, file::stat(fd).map_err(&look)?);
-    wrong(&outside, &stat).map_or(Ok(()), |why| Err(refused(why)))
+    problem(&outside, &stat).map_or(Ok(()), |why| Err(refused(why)))
 }
 
-fn wrong(outside: &Stat, stat: &Stat) -> Option<&'static str> {
+fn problem(outside: &Stat, stat: &Stat) -> Option<&'static str> {
     if stat.dev != outside.dev {
         return Some("is a subvolume or a mount point");
     }
@@ -151,7 +151,7 @@ fn wrong(outside: &Stat, stat: &Stat) -> Option<&'static str> {
     (!is_roots_alone(stat)).then_some("is open to other users than root")
 }
 
-/// Whether a directory is closed to all users but root. The bits of the group say so for an ACL too: they are its mask.
+/// Whether only root can enter a directory. This holds with an ACL too, because the group bits are its mask.
 pub(super) const fn is_roots_alone(stat: &Stat) -> bool {
     stat.uid == 0 && stat.mode & OTHERS == 0
 }
@@ -176,8 +176,7 @@ mod tests {
 
     use super::*;
 
-    /// An ACL as the kernel has it in the attribute: the user 1000 may do everything, group and others
-    /// nothing.
+    /// An ACL in the format of the attribute: the user 1000 has all permissions, group and others have none.
     const ACL: &[u8] = &[
         2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 7, 0, 232, 3, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 7,
         0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
@@ -189,12 +188,12 @@ mod tests {
         (folder, dir, staging)
     }
 
-    fn why(answer: Result<impl Sized, Error>) -> String {
-        answer.err().expect("refused").to_string()
+    fn refusal(result: Result<impl Sized, Error>) -> String {
+        result.err().expect("refused").to_string()
     }
 
     #[test]
-    fn privileged_it_is_made_once_and_for_root_alone() {
+    fn privileged_the_staging_directory_is_created_once_for_root() {
         let (_folder, dir, at) = folder();
         assert!(Staging::open_existing(dir.as_fd()).unwrap().is_none());
         let made = Staging::open_or_make(dir.as_fd()).unwrap();
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn privileged_what_the_destination_hands_down_is_removed() {
+    fn privileged_inherited_acls_are_removed() {
         let (folder, dir, at) = folder();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o2777)).unwrap();
         xattr::set(&dir, DEFAULT_ACL, ACL).unwrap();
@@ -223,30 +222,30 @@ mod tests {
         fs::write(at.join("kept"), "").unwrap();
         for mode in [0o701, 0o710, 0o770, 0o755] {
             fs::set_permissions(&at, Permissions::from_mode(mode)).unwrap();
-            assert!(why(Staging::open_or_make(dir.as_fd())).contains("open to other users"), "{mode:o}");
-            assert!(why(Staging::open_existing(dir.as_fd())).contains("open to other users"), "{mode:o}");
+            assert!(refusal(Staging::open_or_make(dir.as_fd())).contains("open to other users"), "{mode:o}");
+            assert!(refusal(Staging::open_existing(dir.as_fd())).contains("open to other users"), "{mode:o}");
         }
         fs::set_permissions(&at, Permissions::from_mode(PRIVATE)).unwrap();
         chown(&at, Some(1000), None).unwrap();
-        assert!(why(Staging::open_or_make(dir.as_fd())).contains("another user"));
+        assert!(refusal(Staging::open_or_make(dir.as_fd())).contains("another user"));
         chown(&at, Some(0), None).unwrap();
         xattr::set(&staging, ACCESS_ACL, ACL).unwrap();
-        assert!(why(Staging::open_existing(dir.as_fd())).contains("open to other users"));
+        assert!(refusal(Staging::open_existing(dir.as_fd())).contains("open to other users"));
         assert!(at.join("kept").exists(), "nothing is removed");
     }
 
     #[test]
-    fn privileged_what_is_no_directory_is_refused() {
+    fn privileged_a_link_or_file_of_this_name_is_refused() {
         let (folder, dir, at) = folder();
         fs::create_dir(folder.path().join("elsewhere")).unwrap();
         fs::set_permissions(folder.path().join("elsewhere"), Permissions::from_mode(PRIVATE)).unwrap();
         symlink("elsewhere", &at).unwrap();
         for answer in [Staging::open_or_make(dir.as_fd()), Staging::open_existing(dir.as_fd()).map(Option::unwrap)] {
-            let why = why(answer);
-            assert!(why.contains("symbolic link") && why.contains(".butterdock-staging"), "{why}");
+            let refusal = refusal(answer);
+            assert!(refusal.contains("symbolic link") && refusal.contains(".butterdock-staging"), "{refusal}");
         }
         fs::remove_file(&at).unwrap();
         fs::write(&at, "").unwrap();
-        assert!(why(Staging::open_or_make(dir.as_fd())).contains("not a directory"));
+        assert!(refusal(Staging::open_or_make(dir.as_fd())).contains("not a directory"));
     }
 }

@@ -7,7 +7,7 @@ const LEN: usize = 4;
 /// The shortest LZO1X data is its end marker.
 const SHORTEST: usize = 3;
 
-/// Checks the header and the chain of segments; answers the segments.
+/// Checks the header and the chain of segments; returns the segments.
 pub(super) fn segments(payload: &[u8], decoded_len: usize, sector_size: u32) -> Result<Segments<'_>, Problem> {
     let sector = match sector_size {
         0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x1_0000 => usize::try_from(sector_size).unwrap_or(usize::MAX),
@@ -18,7 +18,7 @@ pub(super) fn segments(payload: &[u8], decoded_len: usize, sector_size: u32) -> 
     let Some((chain, padding)) = usize::try_from(total).ok().and_then(|at| payload.split_at_checked(at)) else {
         return Err(bad_total);
     };
-    // The kernel refuses to read an extent that extends past the sector in which its segments end.
+    // The kernel does not read an extent that ends after the sector in which its segments end.
     if chain.len() <= LEN || chain.len().checked_next_multiple_of(sector).is_none_or(|end| end < payload.len()) {
         return Err(bad_total);
     }
@@ -37,7 +37,7 @@ pub(super) fn segments(payload: &[u8], decoded_len: usize, sector_size: u32) -> 
     Ok(segments)
 }
 
-/// Segment after segment into `room`, each up to one sector.
+/// Decodes all segments into `room`, each up to one sector.
 pub(super) fn decode(segments: Segments<'_>, room: &mut [u8]) -> Result<usize, Problem> {
     const SEGMENT: &str = "LZO segment";
     let sector = segments.sector();
@@ -62,10 +62,10 @@ pub(super) fn decode(segments: Segments<'_>, room: &mut [u8]) -> Result<usize, P
     Ok(filled)
 }
 
-/// The segments of an extent, each the LZO1X data of one sector. It ends after the first error.
+/// The segments of an extent, each with the LZO1X data of one sector. The iterator ends after the first error.
 #[derive(Debug, Clone)]
 pub(super) struct Segments<'a> {
-    /// The payload from its first byte (the sectors are counted from there) to the end of the last segment.
+    /// The payload from its first byte, from which the sectors are counted, to the end of the last segment.
     chain: &'a [u8],
     at: usize,
     sector: usize,
@@ -87,9 +87,8 @@ impl<'a> Segments<'a> {
         }
         let segment = rest.take(usize::try_from(len).unwrap_or(usize::MAX), WHAT)?;
         let end = self.chain.len().saturating_sub(rest.0.len());
-        // A segment's length never lies across a sector's end: what is left before it is skipped, also
-        // behind the last segment (where the total of some kernels counts it).
-        // (A sector is a power of two, so the mask is what a division would give, in a twentieth of the time.)
+        // A segment's length never crosses a sector's end: the rest before it is skipped, also after the last segment (some
+        // kernels include it in the total). A sector is a power of two: the mask takes a twentieth of the time of a division.
         let left = end.wrapping_neg() & self.sector.saturating_sub(1);
         self.at = if left < LEN && end < self.chain.len() { end.saturating_add(left) } else { end };
         if self.at > self.chain.len() {
@@ -114,7 +113,7 @@ impl<'a> Iterator for Segments<'a> {
     }
 }
 
-/// What LZO1X makes of a sector that does not compress, as the kernel's `lzo1x_worst_compress` has it.
+/// The longest LZO1X data of a sector, for data that does not compress (`lzo1x_worst_compress` of the kernel).
 fn longest(sector: usize) -> usize {
     sector.saturating_add(sector / 16).saturating_add(64 + 3 + 2)
 }

@@ -1,9 +1,9 @@
 //! Checks and decodes the payloads of encoded writes: bytes in, bytes out, no I/O.
 //!
-//! The kernel stores an encoded write's payload unread, and a payload that does not decode becomes a file that reads `EIO`.
-//! So the structure of every payload is checked before it is written: the lengths that the extent claims, and the frame,
-//! header or segment chain of the compression. This reads a few bytes in a hundred thousand and allocates nothing. It
-//! cannot see damage inside compressed blocks; only [`Decoder`] finds that.
+//! The kernel stores the payload of an encoded write without reading it. If the payload does not decode, reading the file
+//! fails with `EIO`. So the structure of every payload is checked before it is written: the lengths of the extent, and the
+//! frame, header or segment chain of the compression. The check reads a few bytes in a hundred thousand and allocates
+//! nothing. Only [`Decoder`] finds damage inside of compressed blocks.
 //!
 //! The formats are those that btrfs writes: zstd (RFC 8878), zlib (RFC 1950 and 1951), LZO (`fs/btrfs/lzo.c`).
 
@@ -19,106 +19,105 @@ use ::zstd::zstd_safe::DCtx;
 use butterdock_stream::{Compression, Extent};
 use flate2::Decompress;
 
-/// The most bytes that a payload may have, and the most that it may decode to: btrfs'
-/// `BTRFS_MAX_COMPRESSED` and `BTRFS_MAX_UNCOMPRESSED`.
+/// The most bytes that a payload may have, and the most that it may decode to (`BTRFS_MAX_COMPRESSED` and
+/// `BTRFS_MAX_UNCOMPRESSED` of btrfs).
 pub(crate) const MAX_LEN: usize = 128 * 1024;
 
-/// Padding ends at a sector, and the largest sector is 64 KiB: as much is never all padding.
+/// Padding ends at a sector's end, and the largest sector has 64 KiB.
 const MAX_PADDING: usize = 64 * 1024 - 1;
 
-/// A length of ours, up to [`MAX_LEN`], as the wire's type.
+/// A length up to [`MAX_LEN`] as a `u64`.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// What is wrong with a payload, in the terms of its format.
+/// The defect of a payload, in the terms of its format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// An empty extent, or more than the kernel decodes.
+    /// The extent is empty, or larger than the kernel can decode.
     #[error("UNENCODED_LEN is {0}, and must be 1 to {MAX_LEN}")]
     DecodedLen(u64),
-    /// The file would be given bytes that the payload does not hold.
+    /// The file's range is larger than the decoded payload.
     #[error("UNENCODED_FILE_LEN {file_len} at UNENCODED_OFFSET {offset} goes past UNENCODED_LEN {decoded_len}")]
     Range { offset: u64, file_len: u64, decoded_len: u64 },
-    /// No file reaches so far.
+    /// The range ends after the largest possible file.
     #[error("UNENCODED_FILE_LEN {file_len} at FILE_OFFSET {file_offset} goes past the largest file")]
     FileEnd { file_offset: u64, file_len: u64 },
-    /// No kernel writes encrypted extents.
+    /// The extent is encrypted, which no kernel supports.
     #[error("ENCRYPTION is {0}, and only 0 is known")]
     Encryption(u32),
-    /// Nothing at all, or more than the kernel takes.
+    /// The payload is empty, or larger than the kernel accepts.
     #[error("the payload has {0} bytes, and must have 1 to {MAX_LEN}")]
     PayloadLen(usize),
-    /// A payload that is not compressed is the extent itself.
+    /// A payload without compression has not the length of the extent.
     #[error("the plain payload has {len} bytes, and UNENCODED_LEN is {decoded_len}")]
     PlainLen { len: usize, decoded_len: u64 },
     /// The payload ends too early.
     #[error("the payload ends within {what}")]
     CutOff { what: &'static str },
-    /// Something follows the compressed data.
+    /// Bytes other than zero follow the compressed data.
     #[error("bytes other than zero follow the {format}")]
     Padding { format: &'static str },
-    /// More follows the compressed data than a sector can need.
+    /// More padding follows the compressed data than a sector can need.
     #[error("{len} bytes follow the {format}, more than padding to a sector can be")]
     PaddingLen { format: &'static str, len: usize },
-    /// Not a zstd frame, or a skippable one.
+    /// The payload is not a zstd frame, or a skippable one.
     #[error("the zstd frame begins with {0:#010x}, not with its magic number")]
     ZstdMagic(u64),
-    /// A bit that RFC 8878 keeps at 0.
+    /// A bit is set that RFC 8878 reserves.
     #[error("the zstd frame header has its reserved bit set")]
     ZstdReservedBit,
-    /// The kernel's workspace holds no larger window.
+    /// The window is larger than the kernel's workspace.
     #[error("the zstd window is {0} bytes, and btrfs allows {MAX_LEN}")]
     ZstdWindow(u64),
-    /// btrfs knows no dictionaries.
+    /// The payload needs a dictionary, which btrfs does not support.
     #[error("the zstd frame asks for dictionary {0}")]
     ZstdDictionary(u64),
-    /// The frame holds more than the extent.
-    #[error("the zstd frame holds {content} bytes, and UNENCODED_LEN is {decoded_len}")]
+    /// The frame has more content than the extent.
+    #[error("the zstd frame has {content} bytes, and UNENCODED_LEN is {decoded_len}")]
     ZstdContent { content: u64, decoded_len: u64 },
-    /// A block type that RFC 8878 reserves.
+    /// A block has a type that RFC 8878 reserves.
     #[error("a zstd block has the reserved type 3")]
     ZstdBlockType,
-    /// A block larger than its window, or a compressed one too small to be one.
+    /// A block is larger than its window, or a compressed block is too small.
     #[error("a zstd block has the size {0}, outside of what its type and window allow")]
     ZstdBlockSize(u64),
     /// CMF and FLG do not form a multiple of 31, or CMF names another method or too large a window.
     #[error("{0:#06x} is no zlib header")]
     ZlibHeader(u16),
-    /// btrfs knows no dictionaries.
+    /// The payload needs a dictionary, which btrfs does not support.
     #[error("the zlib header asks for a preset dictionary")]
     ZlibDictionary,
-    /// A block type that RFC 1951 reserves.
+    /// The first block has a type that RFC 1951 reserves.
     #[error("the first deflate block has the reserved type 3")]
     ZlibBlockType,
-    /// LZO extents are cut by the sector size, 4 to 64 KiB.
+    /// The sector size is not one of 4 to 64 KiB.
     #[error("no filesystem has sectors of {0} bytes")]
     LzoSectorSize(u32),
-    /// The length that heads the payload does not fit it.
+    /// The length in the header does not match the payload.
     #[error("the LZO header says {total} bytes, and the payload has {len}")]
     LzoTotal { total: u64, len: usize },
-    /// A segment cannot be so short, or cannot come from one sector.
+    /// A segment is too short, or too long for one sector.
     #[error("an LZO segment has {len} bytes, and may have 3 to {max}")]
     LzoSegmentLen { len: u64, max: usize },
-    /// Each segment is one sector of the extent.
+    /// The extent has more segments than sectors.
     #[error("the extent has more than the {0} LZO segments that its UNENCODED_LEN needs")]
     LzoSegments(usize),
-    /// It decodes to more than was claimed.
+    /// The payload decodes to more bytes than the extent has.
     #[error("the {format} decodes to more than {limit} bytes")]
     TooLong { format: &'static str, limit: usize },
-    /// The decoder met something that its format does not allow.
+    /// The decoder found something that the format does not allow.
     #[error("the {format} does not decode: {reason}")]
     Damaged { format: &'static str, reason: String },
 }
 
-/// Checks that `payload` has the structure that `extent` claims.
+/// Checks that `payload` has the structure that `extent` describes.
 ///
-/// What passes is within every bound: up to 128 KiB encoded and decoded, the file's range within the
-/// decoded bytes, a zstd window of up to 128 KiB. It costs tens of nanoseconds and allocates nothing.
+/// An accepted payload is within all limits: up to 128 KiB encoded and decoded, the file's range within the decoded bytes, a
+/// zstd window of up to 128 KiB. The check takes tens of nanoseconds and allocates nothing.
 ///
 /// # Errors
-///
-/// Names the first thing that is wrong.
+/// The first defect.
 pub(crate) fn check_structure(extent: &Extent, payload: &[u8]) -> Result<(), Problem> {
     let decoded_len = check_bounds(extent, payload)?;
     match extent.compression {
@@ -131,8 +130,8 @@ pub(crate) fn check_structure(extent: &Extent, payload: &[u8]) -> Result<(), Pro
 
 /// Decodes payloads, one after another.
 ///
-/// It keeps what the formats need between extents: a buffer of 128 KiB and, from the first payload of its
-/// kind on, a zstd context (about 100 KiB) and a zlib state (about 50 KiB).
+/// It keeps a buffer of 128 KiB and, from the first payload of the format on, a zstd context (about 100 KiB) and a zlib state
+/// (about 50 KiB).
 #[derive(Default)]
 pub(crate) struct Decoder {
     buffer: Vec<u8>,
@@ -147,11 +146,10 @@ impl Decoder {
         Self::default()
     }
 
-    /// Decodes `payload` to exactly `extent.decoded_len` bytes. What decodes to less is extended by zeros,
-    /// as the kernel does when it reads such an extent.
+    /// Decodes `payload` to exactly `extent.decoded_len` bytes. Shorter data is extended by zeros, as the kernel does when it
+    /// reads such an extent.
     ///
     /// # Errors
-    ///
     /// The structure is wrong, the data is damaged, or it decodes to more than `decoded_len`.
     pub(crate) fn decode<'a>(&'a mut self, extent: &Extent, payload: &'a [u8]) -> Result<&'a [u8], Problem> {
         let len = check_bounds(extent, payload)?;
@@ -187,7 +185,7 @@ impl fmt::Debug for Decoder {
     }
 }
 
-/// Checks everything that does not depend on the compression; answers `decoded_len`.
+/// Checks everything that does not depend on the compression; returns `decoded_len`.
 fn check_bounds(extent: &Extent, payload: &[u8]) -> Result<usize, Problem> {
     let &Extent { file_offset, file_len, decoded_len, decoded_offset: offset, compression: _, encryption } = extent;
     let len = usize::try_from(decoded_len).ok().filter(|len| (1..=MAX_LEN).contains(len));
@@ -207,7 +205,7 @@ fn check_bounds(extent: &Extent, payload: &[u8]) -> Result<usize, Problem> {
     Ok(len)
 }
 
-/// A payload that is not compressed: as it is.
+/// A payload without compression.
 fn plain(payload: &[u8], decoded_len: usize) -> Result<&[u8], Problem> {
     if payload.len() == decoded_len {
         return Ok(payload);
@@ -215,7 +213,7 @@ fn plain(payload: &[u8], decoded_len: usize) -> Result<&[u8], Problem> {
     Err(Problem::PlainLen { len: payload.len(), decoded_len: wide(decoded_len) })
 }
 
-/// The rest of a payload. Every read is bounded; one that is not possible says what was cut off.
+/// The rest of a payload. A read past its end is an error that names the part that was cut off.
 #[derive(Debug, Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);
 
@@ -241,12 +239,12 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// What follows the compressed data is padding: zeros, and fewer than the largest sector holds.
+/// Checks the padding after the compressed data: zeros, and fewer than the largest sector has.
 fn check_padding(rest: &[u8], format: &'static str) -> Result<(), Problem> {
     if rest.len() > MAX_PADDING {
         return Err(Problem::PaddingLen { format, len: rest.len() });
     }
-    // Blocks without an early end inside, so that the compiler can use wide registers.
+    // Each block is compared without an early end, so that the compiler can use wide registers.
     let zero = rest.chunks(64).all(|block| block.iter().fold(0, |all, byte| all | byte) == 0);
     if zero { Ok(()) } else { Err(Problem::Padding { format }) }
 }

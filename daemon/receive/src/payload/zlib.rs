@@ -1,12 +1,12 @@
-//! One zlib stream (RFC 1950) around deflate blocks (RFC 1951).
+//! One zlib stream (RFC 1950) around deflate blocks (RFC 1951). Each format has its own file.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{Problem, check_padding};
 
-/// Checks what stands outside of the compressed bits: the header and the first block's type.
+/// Checks the header and the type of the first block.
 ///
-/// Where a deflate stream ends is not written anywhere but in its bits, so the padding is left to the decoder.
+/// Only the compressed bits show where a deflate stream ends, so the decoder checks the padding.
 pub(super) fn check(payload: &[u8]) -> Result<(), Problem> {
     let (&[cmf, flg, block, ..], true) = (payload, payload.len() >= SHORTEST) else {
         return Err(Problem::CutOff { what: "the zlib header and checksum" });
@@ -26,7 +26,7 @@ pub(super) fn check(payload: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// One whole stream into `room`, its checksum compared; what follows it must be padding.
+/// Decodes one whole stream into `room` and compares its checksum; padding may follow it.
 pub(super) fn decode(state: &mut Decompress, payload: &[u8], room: &mut [u8]) -> Result<usize, Problem> {
     const FORMAT: &str = "zlib stream";
     state.reset(true);

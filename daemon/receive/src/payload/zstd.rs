@@ -1,4 +1,4 @@
-//! One zstd frame (RFC 8878), as btrfs makes it: a window of up to 128 KiB, no dictionary.
+//! One zstd frame (RFC 8878) as btrfs writes it: with a window of up to 128 KiB, without a dictionary.
 
 use ::zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use ::zstd::zstd_safe::{self, DCtx};
@@ -10,7 +10,7 @@ const MAGIC: u64 = 0xfd2f_b528;
 const HEADER: &str = "the zstd frame header";
 const BLOCKS: &str = "the zstd blocks";
 
-/// Checks the frame's header and its chain of blocks; answers the frame without the padding behind it.
+/// Checks the frame's header and its chain of blocks; returns the frame without the padding after it.
 pub(super) fn frame(payload: &[u8], decoded_len: usize) -> Result<&[u8], Problem> {
     let mut rest = Bytes(payload);
     let header = Header::read(&mut rest, wide(decoded_len))?;
@@ -23,7 +23,7 @@ pub(super) fn frame(payload: &[u8], decoded_len: usize) -> Result<&[u8], Problem
     payload.get(..len).ok_or(Problem::CutOff { what: FORMAT })
 }
 
-/// One whole frame into `room`, which is its window too: the context allocates none.
+/// Decodes one whole frame into `room`, which is also the window, so the context allocates none.
 pub(super) fn decode(context: &mut DCtx<'_>, frame: &[u8], room: &mut [u8]) -> Result<usize, Problem> {
     context.decompress(room, frame).map_err(|code| {
         if zstd_safe::is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) {
@@ -33,7 +33,7 @@ pub(super) fn decode(context: &mut DCtx<'_>, frame: &[u8], room: &mut [u8]) -> R
     })
 }
 
-/// What the blocks are checked against.
+/// The limits for the blocks.
 struct Header {
     /// The most bytes that all blocks together may decode to.
     content: u64,
@@ -65,7 +65,7 @@ impl Header {
             (2, _) => Some(rest.number(4, HEADER)?),
             _ => Some(rest.number(8, HEADER)?),
         };
-        // A single segment has no window of its own: its content is the window, bounded just below.
+        // The window of a single segment is its content.
         let window = window.or(content).unwrap_or(0);
         if window > wide(MAX_LEN) {
             return Err(Problem::ZstdWindow(window));
@@ -78,13 +78,13 @@ impl Header {
     }
 }
 
-/// The window that a descriptor byte stands for: five bits of exponent, three of mantissa.
+/// The window size in a descriptor byte: five bits of exponent, three of mantissa.
 fn window(descriptor: u8) -> u64 {
     let base = 1u64.wrapping_shl(u32::from(descriptor >> 3).saturating_add(10));
     (base >> 3).saturating_mul(u64::from(descriptor & 7)).saturating_add(base)
 }
 
-/// Walks from block to block up to the last one.
+/// Checks each block up to the last one.
 fn check_blocks(rest: &mut Bytes<'_>, header: &Header) -> Result<(), Problem> {
     let mut room = header.content;
     loop {
@@ -97,7 +97,7 @@ fn check_blocks(rest: &mut Bytes<'_>, header: &Header) -> Result<(), Problem> {
             0 => (size, size),
             // One byte, repeated.
             1 => (1, size),
-            // The headers of literals and sequences need a byte each; what it decodes to is inside.
+            // The headers of literals and sequences need a byte each; the decoded length is not in the block header.
             2 if size < 2 => return Err(Problem::ZstdBlockSize(size)),
             2 => (size, 0),
             _ => return Err(Problem::ZstdBlockType),

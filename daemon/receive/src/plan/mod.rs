@@ -1,15 +1,15 @@
 //! Turns commands into steps, without any I/O.
 //!
-//! The planner folds a window of commands before they are applied:
+//! The planner folds the commands of a window:
 //!
-//! * `MKFILE tmp` + `RENAME tmp → final` → one creation under the final name. Likewise the other kinds of inode.
+//! * `MKFILE tmp` + `RENAME tmp → final` → one creation under the final name; likewise for the other kinds of inode;
 //! * consecutive commands on one path → one [`Work`], applied through one descriptor;
-//! * `CHMOD` of an inode created in the same window → its mode from the beginning;
-//! * `WRITE`s that touch → one write.
+//! * `CHMOD` of an inode created in the same window → the mode of its creation;
+//! * adjacent `WRITE`s → one write.
 //!
-//! A fold is an offer. It must not be visible: the target must be absent, and the final directory and the root must hand
-//! down the same attributes. Only the volume knows this, so the applier decides, and applies the commands one by one
-//! otherwise.
+//! A fold must not be visible in the result: the final name must be free, and a new inode must inherit the same attributes
+//! from the final directory and from the root. Only the volume knows this, so the applier decides; otherwise it applies the
+//! commands one by one.
 
 mod planner;
 
@@ -22,80 +22,80 @@ use crate::name::StreamPath;
 
 pub(crate) use planner::Planner;
 
-/// One thing to do, and the command it comes from.
+/// An action, and the command that it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
-    /// The first of the commands that it was folded from.
+    /// The place of the first command that it was folded from.
     pub place: Place,
-    /// What to do.
+    /// The action.
     pub action: Action,
 }
 
-/// What to do.
+/// An action on the volume.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
     /// Begin a subvolume.
     Begin(Begin),
-    /// The subvolume is whole: make it durable and publish it.
+    /// The subvolume is complete: make it durable and publish it.
     End,
-    /// Work on one inode.
+    /// Create or change one inode.
     Work(Work),
-    /// Move a name.
+    /// Rename.
     Rename {
         /// The old name.
         from: StreamPath,
-        /// The new one; an existing one is replaced.
+        /// The new name; an existing file of this name is replaced.
         to: StreamPath,
     },
     /// Give an inode another name.
     Link {
-        /// The name it has.
+        /// The existing name.
         existing: StreamPath,
-        /// The name it gets.
+        /// The new name.
         path: StreamPath,
     },
-    /// Remove a name that is no directory.
+    /// Remove the name of a file that is not a directory.
     Unlink(StreamPath),
     /// Remove an empty directory.
     Rmdir(StreamPath),
 }
 
-/// How a subvolume begins.
+/// The beginning of a subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Begin {
     /// The name in the stream.
     pub name: Box<[u8]>,
-    /// What it is marked with at the end.
+    /// The identity that it is marked with at the end.
     pub identity: Identity,
-    /// The subvolume that it begins as a snapshot of.
+    /// The parent, of which it begins as a snapshot.
     pub parent: Option<Identity>,
 }
 
 /// Changes to one inode, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Work {
-    /// Set where the inode is made first.
+    /// Set if the inode is created first.
     pub creation: Option<Creation>,
-    /// The name of the inode once it is made.
+    /// The path of the inode after its creation.
     pub path: StreamPath,
-    /// The changes, each with its command.
+    /// The changes, each with the place of its command.
     pub changes: Vec<(Place, Change)>,
 }
 
-/// How an inode is made.
+/// The creation of an inode.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Creation {
-    /// The name that the stream gives it at first.
+    /// Its first path in the stream.
     pub temporary: StreamPath,
-    /// The command that renames it to the work's path; none where it keeps its first name.
+    /// The command that renames it to the path of the [`Work`]; none if it keeps its first path.
     pub renamed: Option<Place>,
-    /// What it is.
+    /// Its type.
     pub new: NewInode,
-    /// The mode that it ends with, where the window knew.
+    /// Its final mode, if a command of the same window sets it.
     pub mode: Option<u32>,
 }
 
-/// What a new inode is.
+/// The type of a new inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NewInode {
     File,
@@ -110,7 +110,7 @@ pub(crate) enum NewInode {
 /// One change to an inode. See `butterdock_stream::Command` for the fields.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
-    /// `parts` one after another, from `offset` on.
+    /// Writes `parts` one after another, from `offset` on.
     Write {
         offset: u64,
         parts: Vec<Shared>,
@@ -157,7 +157,7 @@ pub(crate) enum Change {
     Verity(Box<Verity>),
 }
 
-/// What fs-verity is switched on with (`struct fsverity_enable_arg`).
+/// The parameters of fs-verity (`struct fsverity_enable_arg`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verity {
     pub algorithm: u8,
@@ -167,7 +167,7 @@ pub(crate) struct Verity {
 }
 
 impl Change {
-    /// How many bytes of the stream it keeps alive, copies of them included.
+    /// How many bytes of the stream it keeps in memory, with copies of them.
     #[must_use]
     pub(crate) fn weight(&self) -> usize {
         match self {

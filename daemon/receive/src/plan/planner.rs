@@ -1,4 +1,5 @@
-//! The window: it holds the work on one path until a command on another path arrives, or until it is full.
+//! Folds commands into steps. The window has the changes of one path until a command on another path comes, or until it is
+//! full. Each command is checked here for values that no file can have.
 
 use butterdock_stream::{Command, Identity, Place, Shared};
 
@@ -6,7 +7,7 @@ use super::{Action, Begin, Change, Creation, NewInode, Step, Verity, Work};
 use crate::error::{Cause, Error};
 use crate::name::{NameError, StreamPath};
 
-/// The window is closed when it holds this many changes,
+/// The window is closed when it has this many changes,
 pub(crate) const MAX_CHANGES: usize = 64;
 /// or this many bytes of the stream.
 pub(crate) const MAX_BYTES: usize = 256 << 10;
@@ -14,16 +15,17 @@ pub(crate) const MAX_BYTES: usize = 256 << 10;
 /// Folds commands into steps.
 #[derive(Debug, Default)]
 pub(crate) struct Planner {
-    /// The work, and the place of its first command.
+    /// The open window, and the place of its first command.
     window: Option<(Place, Work)>,
+    /// The bytes of the stream that the window keeps in memory.
     weight: usize,
 }
 
 impl Planner {
-    /// Takes one command. `share` keeps a part of the command's bytes alive. Finished steps go to `steps`.
+    /// Takes one command. `share` keeps a part of the command's bytes in memory. Adds finished steps to `steps`.
     ///
     /// # Errors
-    /// The command can be in no good stream: its path is not one, or a value does not fit. The window stays.
+    /// A path or a value of the command is invalid. The window stays open.
     pub(crate) fn push(
         &mut self,
         place: Place,
@@ -43,7 +45,7 @@ impl Planner {
         self.weight = 0;
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest folds with nothing")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other commands are not folded")]
     fn take(
         &mut self,
         place: Place,
@@ -103,7 +105,7 @@ impl Planner {
         Ok(())
     }
 
-    /// `RENAME` as the very next command after the inode was made is part of its creation.
+    /// A `RENAME` directly after the creation of an inode becomes part of the creation.
     fn rename(&mut self, place: Place, from: StreamPath, to: StreamPath, steps: &mut Vec<Step>) {
         if let Some((_, Work { creation: Some(creation), path, changes })) = &mut self.window {
             let folds = changes.is_empty()
@@ -164,7 +166,7 @@ impl Planner {
         Ok(())
     }
 
-    /// Closes the window when the next change on its path would make it too large.
+    /// Closes the window if the next change on its path would make it too large.
     fn make_room(&mut self, path: &[u8], weight: usize, steps: &mut Vec<Step>) {
         let full = self.window.as_ref().is_some_and(|(_, work)| {
             work.path.as_bytes() == path
@@ -176,8 +178,8 @@ impl Planner {
     }
 }
 
-/// Hoists the mode into the creation where that cannot be seen: the one `CHMOD` of the window, with no ACL
-/// beside it (an ACL's mask and the mode's group bits are one thing, so their order counts).
+/// Moves the mode into the creation if that is not visible: if the window has one `CHMOD` and no ACL. (The mask of an ACL and
+/// the group bits of the mode are the same bits, so the order of the two matters.)
 fn fold_mode(work: &mut Work) {
     let Some(creation) = &mut work.creation else { return };
     if matches!(creation.new, NewInode::Symlink { .. }) {
@@ -212,13 +214,13 @@ const XATTR_SIZE_MAX: usize = 65_536;
 const SALT_MAX: usize = 32;
 const SIGNATURE_MAX: usize = 16_128;
 
-/// The changes that fold with nothing.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the rest makes, moves or removes names")]
+/// The changes that are not folded with others.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other commands create, rename or remove names")]
 fn change<'a>(command: &Command<'a>, share: impl Fn(&[u8]) -> Shared) -> Result<Option<(&'a [u8], Change)>, Error> {
     let (path, change) = match *command {
         Command::EncodedWrite { path, extent, data } => (path, Change::Encoded { extent, payload: share(data) }),
         Command::Clone { path, offset, len, source, source_path, source_offset } => {
-            // ioctl(2) clones up to the end of the source then, which is not what the command says.
+            // The ioctl takes 0 as "up to the end of the source", which the command does not mean.
             if len == 0 {
                 return Err(value("a clone has no bytes"));
             }
@@ -279,7 +281,7 @@ fn change<'a>(command: &Command<'a>, share: impl Fn(&[u8]) -> Shared) -> Result<
     Ok(Some((path, change)))
 }
 
-/// -1 means "leave it" to `chown(2)`: no inode has it.
+/// `chown(2)` takes -1 as "do not change", and no inode has this id.
 fn owner(id: u64) -> Option<u32> {
     u32::try_from(id).ok().filter(|&id| id != u32::MAX)
 }
@@ -297,7 +299,7 @@ fn device(mode: u64, rdev: u64) -> Result<NewInode, Error> {
     match mode & FILE_TYPE {
         CHAR_DEVICE => Ok(NewInode::CharDevice { rdev }),
         BLOCK_DEVICE => Ok(NewInode::BlockDevice { rdev }),
-        _ => Err(value("MKNOD makes something that is no device")),
+        _ => Err(value("MKNOD creates something that is no device")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which commands fold, which do not, and which are refused.
+//! Which commands are folded, which are not, and which are refused.
 
 use butterdock_stream::{Command, Compression, Extent, Identity, Place, Shared, Time, Uuid};
 
@@ -26,7 +26,7 @@ fn plan(commands: &[Command<'_>]) -> Vec<Step> {
     steps
 }
 
-/// The works of a plan that holds nothing else.
+/// The works of a plan that has no other actions.
 fn works(commands: &[Command<'_>]) -> Vec<Work> {
     let works = plan(commands).into_iter().map(|step| {
         let Action::Work(work) = step.action else { panic!("{:?}", step.action) };
@@ -138,12 +138,12 @@ fn a_mode_after_the_window_is_a_change() {
 }
 
 #[test]
-fn writes_that_touch_become_one() {
+fn adjacent_writes_become_one() {
     assert_eq!(written(&[write(5, b"abc"), write(8, b"de"), write(10, b""), write(10, b"f")]), [(5, 4, 6)]);
 }
 
 #[test]
-fn writes_that_do_not_touch_stay_apart() {
+fn writes_that_are_not_adjacent_stay_apart() {
     let cut = Command::Truncate { path: b"f", size: 3 };
     let elsewhere = Command::Write { path: b"g", offset: 3, data: b"xyz" };
     assert_eq!(written(&[write(0, b"abc"), write(4, b"d")]), [(0, 1, 3), (4, 1, 1)]);
@@ -154,7 +154,7 @@ fn writes_that_do_not_touch_stay_apart() {
 }
 
 #[test]
-fn names_stay_between_the_works_that_they_stand_between() {
+fn changes_of_names_keep_their_order_between_works() {
     let link = Command::Link { path: b"l", existing: b"f" };
     let begin = Command::Subvol { path: b"s", uuid: Uuid::default(), ctransid: 1 };
     let commands = [
@@ -269,7 +269,7 @@ fn an_invalid_command_is_refused_with_place_and_name() {
         assert!(message.contains(text) && message.contains("at command 2 (byte 200)"), "{command:?}: {message}");
         assert!(error.name.is_some() && matches!(error.cause, Cause::Name(_) | Cause::Value(_) | Cause::WithoutData));
 
-        // What was in the window is not lost.
+        // The changes in the window are not lost.
         push(&mut planner, 3, &write(1, b"b"), &mut steps).unwrap();
         planner.flush(&mut steps);
         assert_eq!(steps.len(), 1, "{command:?}");

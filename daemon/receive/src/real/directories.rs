@@ -1,4 +1,4 @@
-//! Open directories, kept by path.
+//! Open directories, kept by their paths.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -13,10 +13,10 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::name::within;
 use crate::volume::Inheritance;
 
-/// Up to this many directories stay open, where the process may have four times as many descriptors.
+/// Up to this many directories stay open, and up to a quarter of the descriptors that the process may have.
 const MOST: usize = 8192;
-/// `FS_NOCOW_FL | FS_COMPR_FL | FS_NOCOMP_FL`: what btrfs hands down of a directory's flags.
-const HANDED_DOWN: u32 = 0x80_0000 | 0x4 | 0x400;
+/// `FS_NOCOW_FL | FS_COMPR_FL | FS_NOCOMP_FL`: the flags of a directory that new inodes inherit.
+const INHERITED: u32 = 0x80_0000 | 0x4 | 0x400;
 const SET_GID: u32 = 0o2000;
 
 /// An open directory.
@@ -32,7 +32,7 @@ pub(crate) struct Directory {
 #[derive(Debug)]
 pub(crate) struct Directories {
     root: Arc<Directory>,
-    /// In the order of their paths, so that what lies below one is found at once.
+    /// Sorted by path, so that the directories below one are adjacent; each with the time of its last use.
     open: BTreeMap<Box<[u8]>, (Arc<Directory>, u64)>,
     capacity: usize,
     clock: u64,
@@ -44,12 +44,12 @@ impl Directory {
         Ok(Self::known(fd, &stat, None))
     }
 
-    /// A directory that was looked at already. `inheritance` is set for one that was just made.
+    /// A directory whose attributes are known. `inheritance` is set for one that was just created.
     pub(crate) fn known(fd: OwnedFd, stat: &file::Stat, inheritance: Option<Inheritance>) -> Arc<Self> {
         Arc::new(Self { fd, number: stat.ino, device: stat.dev, inheritance: Mutex::new(inheritance) })
     }
 
-    /// What it hands down; asked once and remembered until [`Directory::forget`].
+    /// The attributes that it passes on; read once and kept until [`Directory::forget`].
     pub(crate) fn inheritance(&self) -> Result<Inheritance, Fault> {
         let mut known = self.inheritance.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*known {
@@ -67,14 +67,14 @@ impl Directory {
         let found = Inheritance {
             acl,
             set_gid: file::stat(&self.fd)?.mode & SET_GID != 0,
-            flags: flags::flags(&self.fd)?.bits() & HANDED_DOWN,
+            flags: flags::flags(&self.fd)?.bits() & INHERITED,
             compression,
         };
         *known = Some(found.clone());
         Ok(found)
     }
 
-    /// Its attributes changed.
+    /// Its attributes changed: the kept ones are out of date.
     pub(crate) fn forget(&self) {
         *self.inheritance.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -97,7 +97,7 @@ impl Directories {
         &self.root
     }
 
-    /// The directory at `path`, kept or opened; `path` must be one of a checked stream path.
+    /// The directory at `path`, kept or opened; `path` must come from a checked stream path.
     pub(crate) fn get(&mut self, path: &[u8]) -> Result<Arc<Directory>, Fault> {
         if path.is_empty() {
             return Ok(Arc::clone(&self.root));
@@ -112,7 +112,7 @@ impl Directories {
         Ok(directory)
     }
 
-    /// The directory at `path` if it is open already.
+    /// The directory at `path` if it is kept.
     pub(crate) fn kept(&mut self, path: &[u8]) -> Option<Arc<Directory>> {
         self.clock = self.clock.saturating_add(1);
         let (directory, used) = self.open.get_mut(path)?;
@@ -120,7 +120,7 @@ impl Directories {
         Some(Arc::clone(directory))
     }
 
-    /// Keeps a directory that was opened, if it lies in this subvolume.
+    /// Keeps an opened directory, if it is in this subvolume.
     pub(crate) fn keep(&mut self, path: &[u8], directory: &Arc<Directory>) -> Result<(), Fault> {
         if directory.device != self.root.device {
             return Err(Fault { call: "openat2 (another subvolume)", errno: Errno::EXDEV });
@@ -136,10 +136,10 @@ impl Directories {
         Ok(())
     }
 
-    /// Names at `path` and below it may mean something else from now on.
+    /// Removes `path` and the paths below it, because they changed.
     pub(crate) fn forget(&mut self, path: &[u8]) {
         self.open.remove(path);
-        // Everything below begins with the path and a slash.
+        // The paths below begin with the path and a slash.
         let mut below = [path, b"/"].concat();
         loop {
             let first = self.open.range::<[u8], _>((Bound::Included(&*below), Bound::Unbounded)).next();

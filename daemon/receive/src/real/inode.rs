@@ -1,4 +1,4 @@
-//! An inode of a real subvolume: open, or addressed by its directory and name where it must not be opened.
+//! An inode of a real subvolume: open, or addressed by its directory and name if it must not be opened.
 
 use std::ffi::{CStr, CString};
 use std::io::IoSlice;
@@ -36,7 +36,7 @@ impl RealInode {
         Self::new(Open::Directory(directory))
     }
 
-    /// The descriptor of what can be opened.
+    /// The descriptor of a file or directory.
     fn fd(&self, call: &'static str) -> Result<BorrowedFd<'_>, Fault> {
         match &*self.0 {
             Open::File { fd, .. } => Ok(fd.as_fd()),
@@ -193,8 +193,8 @@ impl RealInode {
     }
 }
 
-/// Sets an inode's flags; where only those that refuse changes differ, in the way that leaves the property
-/// `btrfs.compression` alone.
+/// Sets an inode's flags. If only the immutable and append-only flags differ, it uses the call that keeps the property
+/// `btrfs.compression`.
 pub(crate) fn replace_flags(fd: BorrowedFd<'_>, value: u32) -> Result<(), Fault> {
     let flags = flags::Flags::from_bits(value);
     if (flags::flags(fd)?.bits() ^ value) & !REFUSING == 0 {
@@ -218,7 +218,7 @@ fn number_of(how: Compression) -> u32 {
     }
 }
 
-/// Opens a regular file by one name below `directory`; `stat` shows that it is one.
+/// Opens a regular file by one name below `directory`; `stat` has its attributes.
 pub(crate) fn open_file(directory: &Directory, name: &CStr, stat: &file::Stat, how: OFlag) -> Result<RealInode, Fault> {
     let fd = file::openat_new(directory, name, how | OFlag::O_NONBLOCK, Mode::empty())?;
     Ok(RealInode::new(Open::File { fd, number: stat.ino }))
@@ -236,7 +236,7 @@ pub(crate) fn open_source(root: &Directory, path: &StreamPath) -> Result<RealIno
         return Err(doing(Fault { call: "openat2 (another subvolume)", errno: Errno::EXDEV }));
     }
     if !stat.is_file() {
-        return Err(Error::new(Cause::Value("the source of a clone is no regular file")));
+        return Err(Error::new(Cause::Value("the source of a clone is not a regular file")));
     }
     open_file(&directory, path.name(), &stat, OFlag::O_RDONLY).map_err(doing)
 }

@@ -1,9 +1,9 @@
 //! A real subvolume, below a descriptor.
 //!
-//! A path is resolved in two steps: its directory by `openat2` beneath the subvolume's root, without following a symbolic
-//! link and without leaving the root's device (a nested subvolume has another one); then its last part, one name, below
-//! that directory's descriptor. Directory descriptors are kept. The type of an inode is read before it is opened, and only
-//! regular files and directories are opened.
+//! A path is resolved in two steps. First its directory: `openat2` beneath the subvolume's root follows no symbolic link, and
+//! the directory must be on the root's device (a nested subvolume has another one). Then its last part, one name, below that
+//! directory's descriptor. Directory descriptors are kept. The type of an inode is read before it is opened, and only regular
+//! files and directories are opened. New inodes have the requested mode with any umask.
 
 mod directories;
 mod inode;
@@ -36,15 +36,15 @@ const SOCKET: u32 = 0o140_000;
 const CHAR: u32 = 0o020_000;
 const BLOCK: u32 = 0o060_000;
 
-/// Up to this many of the files opened last stay open.
+/// Up to this many recently opened files stay open.
 const RECENT: usize = 4;
 
 /// Finds files of other subvolumes to clone from.
 pub(crate) trait Sources {
-    /// The file `path` of the subvolume that the sender calls `source`.
+    /// The file `path` of the subvolume with the identity `source` at the sender.
     ///
     /// # Errors
-    /// The subvolume is not here or is not what the sender had, or the file is not in it.
+    /// The subvolume is missing, was changed, or does not have the file.
     fn open(&mut self, source: &Identity, path: &StreamPath) -> Result<RealInode, Error>;
 }
 
@@ -58,16 +58,16 @@ pub(crate) struct RealVolume<S> {
 }
 
 impl<S: Sources> RealVolume<S> {
-    /// The subvolume whose root is open as `root`; the stream calls it `identity`.
+    /// The subvolume whose root is open as `root`; `identity` is its identity in the stream.
     ///
     /// # Errors
-    /// `root` cannot be looked at.
+    /// The attributes of `root` cannot be read.
     pub(crate) fn new(root: std::os::fd::OwnedFd, identity: Identity, sources: S) -> Result<Self, Fault> {
         let directories = Directories::new(Directory::new(root)?);
         Ok(Self { directories, identity, recent: Vec::new(), sources })
     }
 
-    /// Nothing more is received: what finds the sources of clones, to be asked about them.
+    /// Ends the use of the volume; returns its clone sources, which are checked at the end.
     pub(crate) fn into_sources(self) -> S {
         self.sources
     }
@@ -76,7 +76,7 @@ impl<S: Sources> RealVolume<S> {
         self.directories.get(path.parent())
     }
 
-    /// What is at `path`: its directory and its state.
+    /// The directory and the attributes of the inode at `path`.
     fn find(&mut self, path: &StreamPath) -> Result<(Arc<Directory>, Stat), Fault> {
         let directory = self.parent(path)?;
         let stat = look(&directory, path)?;
@@ -110,12 +110,12 @@ impl<S: Sources> RealVolume<S> {
         names::make_dir(directory, path.name(), mode)?;
         let fd = file::openat_new(directory, path.name(), OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         let stat = file::stat(&fd)?;
-        // A set-gid directory hands its bit down to a directory.
+        // A directory inherits the set-gid bit.
         let mode = mode | stat.mode & SET_GID;
         if unmasked(directory, stat.mode, mode)? {
             set_mode(&fd, mode)?;
         }
-        // Where nothing but flags and properties is handed down, it hands on what it got.
+        // A directory that inherited only flags and properties passes the same on.
         let got = directory.inheritance()?;
         let inheritance = (got.keeps_mode_and_owner() && mode & SET_GID == 0).then_some(got);
         let made = Directory::known(fd, &stat, inheritance);
@@ -123,7 +123,7 @@ impl<S: Sources> RealVolume<S> {
         Ok(RealInode::new(Open::Directory(made)))
     }
 
-    /// The names at `path` and below it may mean something else from now on.
+    /// Removes `path` and the paths below it from the kept files and directories, because they changed.
     fn forget(&mut self, path: &StreamPath) {
         self.recent.retain(|(at, _)| !at.is_within(path.as_bytes()));
         self.directories.forget(path.as_bytes());
@@ -210,16 +210,16 @@ impl<S: Sources> Volume for RealVolume<S> {
         Ok(())
     }
 
-    fn lift(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault> {
+    fn clear_refusing(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault> {
         if path.is_root() || self.directories.kept(path.as_bytes()).is_some() {
             let directory = self.directories.get(path.as_bytes())?;
-            return lift_flags(directory.as_fd(), directory.number);
+            return clear_flags(directory.as_fd(), directory.number);
         }
         match self.find(path) {
             Ok((directory, stat)) if stat.is_file() || stat.is_dir() => {
                 let how = if stat.is_dir() { OFlag::O_DIRECTORY } else { OFlag::O_NONBLOCK };
                 let fd = file::openat_new(&*directory, path.name(), OFlag::O_RDONLY | how, Mode::empty())?;
-                lift_flags(fd.as_fd(), stat.ino)
+                clear_flags(fd.as_fd(), stat.ino)
             }
             Ok(_) => Ok(None),
             Err(fault) if matches!(fault.errno, Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
@@ -254,13 +254,13 @@ impl<S: Sources> Volume for RealVolume<S> {
         });
         match found {
             Ok(Some(inode)) => Ok(inode),
-            Ok(None) => Err(Error::new(crate::error::Cause::Value("the source of a clone is no regular file"))),
+            Ok(None) => Err(Error::new(crate::error::Cause::Value("the source of a clone is not a regular file"))),
             Err(fault) => Err(Error::call("open the source of a clone", fault)),
         }
     }
 
     fn temporaries(&mut self, most: usize) -> Result<Vec<Vec<u8>>, Fault> {
-        // The parent may come from a stream, and have any number of them.
+        // The parent may come from a stream, and may have any number of such names.
         let mut kept = 0_usize;
         let temporary = |name: &std::ffi::CStr| {
             let is_one = kept <= most && StreamPath::new(name.to_bytes()).is_ok_and(|path| path.is_temporary());
@@ -280,7 +280,7 @@ impl<S: Sources> Volume for RealVolume<S> {
     }
 
     fn enable_verity(&mut self, number: u64, hint: &StreamPath, verity: &Verity) -> Result<(), Fault> {
-        // The file must not be open for writing: close kept descriptors, and open it for reading.
+        // The file must not be open for writing: close the kept descriptors, and open it for reading.
         self.recent.clear();
         let path = match roots::path_within(&**self.directories.root(), 0, number)? {
             Some(path) => StreamPath::new(path.strip_suffix(b"/").unwrap_or(&path)).unwrap_or_else(|_| hint.clone()),
@@ -297,14 +297,14 @@ impl<S: Sources> Volume for RealVolume<S> {
     }
 
     fn verity_missing(&mut self) -> Option<Fault> {
-        // A directory cannot have fs-verity: a kernel that knows it says so with another errno.
+        // A directory cannot have fs-verity, for which a kernel that supports it has another errno.
         let nothing = file::Verity { algorithm: 1, block_size: 4096, salt: &[], signature: &[] };
         let answer = file::enable_verity(&**self.directories.root(), &nothing);
         answer.err().filter(|fault| matches!(fault.errno, Errno::EOPNOTSUPP | Errno::ENOTTY))
     }
 }
 
-/// What is at `path` in `directory`, if it lies in the same subvolume.
+/// The attributes of the inode at `path` in `directory`, if it is in the same subvolume.
 fn look(directory: &Directory, path: &StreamPath) -> Result<Stat, Fault> {
     let stat = file::stat_at(directory, path.name())?;
     if stat.dev == directory.device {
@@ -314,7 +314,7 @@ fn look(directory: &Directory, path: &StreamPath) -> Result<Stat, Fault> {
     }
 }
 
-fn lift_flags(fd: BorrowedFd<'_>, number: u64) -> Result<Option<(u64, u32)>, Fault> {
+fn clear_flags(fd: BorrowedFd<'_>, number: u64) -> Result<Option<(u64, u32)>, Fault> {
     let now = flags::flags(fd)?.bits();
     if now & REFUSING == 0 {
         return Ok(None);
@@ -323,8 +323,8 @@ fn lift_flags(fd: BorrowedFd<'_>, number: u64) -> Result<Option<(u64, u32)>, Fau
     Ok(Some((number, now & REFUSING)))
 }
 
-/// Whether the process's umask took bits off the mode that was asked for, so that they must be set. What a default ACL
-/// took off stays off.
+/// Whether the process's umask removed bits of the requested mode, so that they must be set. Bits that a default ACL removed
+/// stay removed.
 fn unmasked(directory: &Directory, made: u32, asked: u32) -> Result<bool, Fault> {
     Ok(made & MODE_BITS != asked && !directory.inheritance()?.acl)
 }

@@ -1,5 +1,5 @@
-//! Test extents and sources, encoders that make payloads as btrfs does, and payloads that a kernel made (Linux 6.18 with
-//! compress-force, sent by `btrfs send --compressed-data`).
+//! Payloads that a kernel wrote (Linux 6.18 with compress-force, sent by `btrfs send --compressed-data`), payloads of encoders
+//! that write as btrfs does, and the properties of all of them.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ mod structure;
 
 const LZO: Compression = Compression::Lzo { sector_size: 4096 };
 
-/// An extent that a whole file of `len` bytes consists of.
+/// The only extent of a file of `len` bytes.
 fn whole(compression: Compression, len: usize) -> Extent {
     let len = len as u64;
     Extent { file_offset: 0, file_len: len, decoded_len: len, decoded_offset: 0, compression, encryption: 0 }
@@ -100,7 +100,7 @@ fn lzo_segments(source: &[u8], sector: usize) -> Vec<u8> {
     payload
 }
 
-/// As an extent lies on disk: zeros up to the end of its last sector.
+/// A payload as on disk: with zeros up to the end of its last sector.
 fn padded(mut payload: Vec<u8>) -> Vec<u8> {
     payload.resize(payload.len().next_multiple_of(4096), 0);
     payload
@@ -108,7 +108,7 @@ fn padded(mut payload: Vec<u8>) -> Vec<u8> {
 
 const FORMATS: [Compression; 3] = [Compression::Zstd, Compression::Zlib, LZO];
 
-/// Whatever the compression, the extents of these files are cut alike.
+/// Checks one of the stored payloads in all formats.
 fn check(file: &str, extent: Extent, source: &[u8]) {
     let mut decoder = Decoder::new();
     for compression in FORMATS {
@@ -185,7 +185,7 @@ fn source() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Decodes twice with one decoder; the answer depends on nothing but the payload, and is within the bounds.
+/// Decodes twice with one decoder; the result depends only on the payload, and is within the limits.
 fn decode(compression: Compression, len: usize, payload: &[u8]) -> Option<Vec<u8>> {
     let extent = whole(compression, len);
     let checked = check_structure(&extent, payload);
@@ -202,7 +202,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_zstd_encodes_comes_back(
+    fn zstd_payloads_decode_to_their_source(
         source in source(), level in 1..=15, size: bool, checksum: bool, on_disk: bool, more in 0..5000_usize,
     ) {
         let frame = zstd_frame(&source, level, size, checksum);
@@ -216,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn what_zlib_encodes_comes_back(source in source(), level in 0..=9_u32, on_disk: bool) {
+    fn zlib_payloads_decode_to_their_source(source in source(), level in 0..=9_u32, on_disk: bool) {
         let stream = deflate(&source, level);
         let payload = if on_disk { padded(stream) } else { stream };
         if payload.len() <= MAX_LEN {
@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn what_lzo_encodes_comes_back(source in source(), shift in 0..=4_u32, on_disk: bool) {
+    fn lzo_payloads_decode_to_their_source(source in source(), shift in 0..=4_u32, on_disk: bool) {
         let sector_size = 4096_u32 << shift;
         let segments = lzo_segments(&source, sector_size as usize);
         let payload = if on_disk { padded(segments) } else { segments };

@@ -7,7 +7,7 @@ use crate::payload::{Decoder, MAX_LEN, Problem, check_structure};
 
 const LEN: usize = 20_000;
 
-/// What both the check and the decoder say of a payload that was good until `damage`.
+/// The error of both the check and the decoder for a good payload after `damage`.
 fn problem(compression: Compression, damage: impl FnOnce(&mut Extent, &mut Vec<u8>)) -> Problem {
     let mut extent = whole(compression, LEN);
     let mut payload = padded_unless_plain(compression, encode(compression, &lines(LEN)));
@@ -23,7 +23,7 @@ fn padded_unless_plain(compression: Compression, payload: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_shape_outside_of_the_bounds_is_refused() {
+fn an_extent_outside_of_the_limits_is_refused() {
     type Damage = fn(&mut Extent, &mut Vec<u8>);
     let cases: [(Damage, &str); 10] = [
         (|extent, _| extent.decoded_len = 0, "UNENCODED_LEN is 0,"),
@@ -39,8 +39,8 @@ fn a_shape_outside_of_the_bounds_is_refused() {
     ];
     for compression in [Compression::None, Compression::Zlib, Compression::Zstd, LZO] {
         for (damage, message) in cases {
-            let said = problem(compression, damage).to_string();
-            assert!(said.contains(message), "{compression:?}: {said:?} does not contain {message:?}");
+            let error = problem(compression, damage).to_string();
+            assert!(error.contains(message), "{compression:?}: {error:?} does not contain {message:?}");
         }
     }
 }
@@ -52,7 +52,7 @@ fn a_plain_payload_has_the_decoded_length() {
 }
 
 #[test]
-fn a_zstd_frame_that_btrfs_would_not_read_is_refused() {
+fn a_zstd_frame_that_btrfs_cannot_read_is_refused() {
     let zstd = |damage: fn(&mut Vec<u8>)| problem(Compression::Zstd, |_, payload| damage(payload));
     // The frame of `lines` is a single segment with two bytes of content size: its first block is at 7.
     assert_eq!(zstd(|p| p[0] = 0), Problem::ZstdMagic(0xfd2f_b500));
@@ -61,7 +61,7 @@ fn a_zstd_frame_that_btrfs_would_not_read_is_refused() {
     assert_eq!(zstd(|p| p[4] |= 0x01), Problem::ZstdDictionary(u64::from(encode(Compression::Zstd, &lines(LEN))[5])));
     assert_eq!(zstd(|p| p[7] |= 0x06), Problem::ZstdBlockType);
     assert_eq!(zstd(|p| p[9] = 0xff).to_string().split(" the size").next(), Some("a zstd block has"));
-    // Without a last block the padding reads as empty ones.
+    // Without a last block the padding looks like empty blocks.
     assert_eq!(zstd(|p| p[7] &= !1), Problem::CutOff { what: "the zstd blocks" });
     assert_eq!(zstd(|p| p.truncate(20)), Problem::CutOff { what: "the zstd blocks" });
     assert_eq!(zstd(|p| p.truncate(5)), Problem::CutOff { what: "the zstd frame header" });
@@ -95,7 +95,7 @@ fn a_zstd_frame_must_not_exceed_its_extent() {
     assert_eq!(check_structure(&whole(Compression::Zstd, LEN + 480), &frame), Ok(()));
     let content = Problem::ZstdContent { content: LEN as u64, decoded_len: LEN as u64 - 1 };
     assert_eq!(check_structure(&whole(Compression::Zstd, LEN - 1), &frame), Err(content));
-    // Where the size is not written down the decoder finds out.
+    // Without a content size in the frame only the decoder finds it.
     let extent = whole(Compression::Zstd, LEN - 1);
     let silent = zstd_frame(&lines(LEN), 3, false, false);
     assert_eq!(check_structure(&extent, &silent), Ok(()));
@@ -116,7 +116,7 @@ fn raw_and_repeated_zstd_blocks_count_against_the_extent() {
 }
 
 #[test]
-fn a_zlib_stream_that_btrfs_would_not_read_is_refused() {
+fn a_zlib_stream_that_btrfs_cannot_read_is_refused() {
     let zlib = |damage: fn(&mut Vec<u8>)| problem(Compression::Zlib, |_, payload| damage(payload));
     assert!(matches!(zlib(|p| p[1] ^= 1), Problem::ZlibHeader(_)));
     assert_eq!(zlib(|p| p[..2].copy_from_slice(&[0x79, 0x18])), Problem::ZlibHeader(0x7918));
@@ -127,7 +127,7 @@ fn a_zlib_stream_that_btrfs_would_not_read_is_refused() {
 }
 
 #[test]
-fn the_decoder_finds_what_a_zlib_stream_hides() {
+fn the_decoder_finds_damage_inside_a_zlib_stream() {
     let source = lines(LEN);
     let stream = deflate(&source, 3);
     let decode =
@@ -142,7 +142,7 @@ fn the_decoder_finds_what_a_zlib_stream_hides() {
 }
 
 #[test]
-fn lzo_segments_that_btrfs_would_not_read_are_refused() {
+fn lzo_segments_that_btrfs_cannot_read_are_refused() {
     let lzo = |damage: fn(&mut Extent, &mut Vec<u8>)| problem(LZO, damage);
     let sector = |sector_size| Compression::Lzo { sector_size };
     assert_eq!(problem(LZO, |extent, _| extent.compression = sector(2048)), Problem::LzoSectorSize(2048));

@@ -8,7 +8,7 @@ use butterdock_stream::Time;
 
 use crate::plan::NewInode;
 
-/// The one moment of all changes without an explicit time.
+/// The time of all changes without an explicit one.
 pub(crate) const NOW: Time = Time { seconds: 1 << 40, nanoseconds: 0 };
 const CAPABILITY: &[u8] = b"security.capability";
 /// `FS_IMMUTABLE_FL | FS_APPEND_FL`
@@ -18,7 +18,7 @@ const SET_UID: u32 = 0o4000;
 const SET_GID: u32 = 0o2000;
 const GROUP_RUNS: u32 = 0o010;
 
-/// What an inode has beside its data.
+/// All of an inode but its data.
 #[derive(Debug, Clone)]
 pub(crate) struct Attributes {
     pub(crate) mode: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Of an inode that root makes with `mode` in a directory.
+    /// The attributes of an inode that root creates with `mode` in a directory.
     pub(crate) fn new(what: &NewInode, mode: u32, directory: Option<&Self>) -> Self {
         let mut new = Self { mode, uid: 0, gid: 0, flags: 0, xattrs: BTreeMap::new(), atime: NOW, mtime: NOW };
         let Some(directory) = directory else { return new };
@@ -56,7 +56,7 @@ impl Attributes {
         new
     }
 
-    /// Immutable and append-only inodes are not changed.
+    /// Refuses changes of an immutable or append-only inode.
     pub(crate) fn refuse(&self) -> Result<(), Errno> {
         if self.flags & REFUSING == 0 { Ok(()) } else { Err(Errno::EPERM) }
     }
@@ -74,7 +74,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// As `chown(2)`: set-id bits go, set-gid only where it means one, and so do capabilities.
+    /// As `chown(2)`: clears the set-uid bit, the set-gid bit of a group-executable file, and capabilities.
     pub(crate) fn set_owner(&mut self, what: &NewInode, uid: u32, gid: u32) -> Result<(), Errno> {
         self.refuse()?;
         (self.uid, self.gid) = (uid, gid);
@@ -94,7 +94,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// The data is another now.
+    /// The data changed.
     pub(crate) fn data_changed(&mut self) {
         self.mtime = NOW;
         self.xattrs.remove(CAPABILITY);
@@ -146,7 +146,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// An ACL that permission bits can say is not stored.
+    /// Stores an ACL, unless the permission bits express all of it.
     fn keep_acl(&mut self, acl: &Acl) {
         if acl.is_mode_alone() {
             self.xattrs.remove(ACCESS);
@@ -166,7 +166,7 @@ const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 const HEADER: [u8; 4] = [2, 0, 0, 0];
 
-/// Who may do what, in the kernel's order: tag, permissions, id.
+/// A POSIX ACL, in the kernel's order: tag, permissions, id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Acl(Vec<(u16, u16, u32)>);
 
@@ -193,7 +193,7 @@ impl Acl {
         bytes
     }
 
-    /// The permission bits that say the same, as far as bits can.
+    /// The permission bits of the ACL.
     pub(crate) fn mode(&self) -> u32 {
         let group = if self.has(MASK) { MASK } else { GROUP_OBJ };
         self.0.iter().fold(0, |mode, &(tag, permissions, _)| {
@@ -207,17 +207,17 @@ impl Acl {
         })
     }
 
-    /// Whether permission bits say all of it.
+    /// Whether the permission bits express all of it.
     pub(crate) fn is_mode_alone(&self) -> bool {
         self.0.iter().all(|(tag, ..)| matches!(*tag, USER_OBJ | GROUP_OBJ | OTHER))
     }
 
-    /// What `chmod(2)` makes of it.
+    /// Applies a `chmod(2)`.
     pub(crate) fn set_mode(&mut self, mode: u32) {
         self.each_bits(|permissions, bits| *permissions = bits, mode);
     }
 
-    /// What a new inode asked for with `mode` gets of a default ACL.
+    /// Limits a default ACL to the `mode` of a new inode.
     pub(crate) fn limit(&mut self, mode: u32) {
         self.each_bits(|permissions, bits| *permissions &= bits, mode);
     }
@@ -258,7 +258,7 @@ pub(crate) const COMPR: u32 = 0x4;
 pub(crate) const NOCOMP: u32 = 0x400;
 pub(crate) const NOCOW: u32 = 0x80_0000;
 const DIRSYNC: u32 = 0x1_0000;
-/// `FS_NODUMP_FL | FS_NOATIME_FL`: what anything may have that is neither file nor directory.
+/// `FS_NODUMP_FL | FS_NOATIME_FL`: the flags of an inode that is neither file nor directory.
 const ANY: u32 = 0xc0;
 /// Every flag that btrfs knows.
 const KNOWN: u32 = COMPR | NOCOMP | NOCOW | DIRSYNC | ANY | 0x8 | 0x10 | 0x20;
@@ -316,7 +316,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// Takes over what btrfs hands down: flags, and the property without its level.
+    /// Inherits the flags of the directory, and the property without its level.
     pub(crate) fn inherit_flags(&mut self, what: &NewInode, directory: &Self) {
         self.flags |= directory.flags & (NOCOW | COMPR | NOCOMP);
         if !matches!(what, NewInode::File | NewInode::Directory) || self.flags & NOCOW != 0 {

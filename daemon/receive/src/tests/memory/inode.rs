@@ -22,7 +22,7 @@ struct Node {
     state: Mutex<State>,
 }
 
-/// What of an inode can change.
+/// The part of an inode that can change.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) attributes: Attributes,
@@ -117,7 +117,7 @@ impl Inode for MemoryInode {
     }
 
     fn clone_range(&self, offset: u64, source: &Self, source_offset: u64, len: u64) -> Result<(), Fault> {
-        // A copy first: two inodes are never locked at once.
+        // A copy, so that two inodes are never locked at once.
         let from = source.lock().clone();
         let itself = Arc::ptr_eq(&self.0, &source.0);
         self.rewrite("FICLONERANGE", |state| {
@@ -195,7 +195,7 @@ impl Inode for MemoryInode {
     }
 }
 
-/// What the kernel refuses before it looks at the payload.
+/// Refuses what the kernel refuses before it reads the payload.
 fn may_be_encoded(state: &State, extent: &Extent, payload: &[u8]) -> Result<(), Errno> {
     let end = extent.file_offset.saturating_add(extent.file_len);
     let sector = u64::from(match extent.compression {
@@ -220,7 +220,7 @@ pub(crate) const SECTOR: u64 = 4096;
 
 const BLANK: [u8; 4096] = [0; 4096];
 
-/// What a file holds. Bytes of a sector beyond the end are zeros.
+/// The data of a file: sectors, and holes where there is none. Bytes of a sector after the end are zeros.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Content {
     pub(crate) size: u64,
@@ -249,7 +249,7 @@ impl Content {
         self.size = size;
     }
 
-    /// Makes a hole of what lies in whole sectors, and zeros of the rest.
+    /// Punches a hole: removes whole sectors, and zeroes the rest.
     pub(crate) fn punch(&mut self, offset: u64, len: u64) {
         self.zero(offset, offset.saturating_add(len));
     }

@@ -1,10 +1,10 @@
 //! A subvolume in memory: the model that tests compare the engine with.
 //!
-//! It does what btrfs does below the calls of [`crate::volume`]: inheritance from directories, side effects of `chown` and
-//! of writes, and the kernel's errnos. It shares no code with the real volume. Two things are simpler than on a disk. "Now"
-//! is one moment, so that two runs give equal views. Changes of names do not change directory times, because the engine
-//! sets the last times of the stream on each directory in any case. A payload that does not decode is refused with `EIO`;
-//! the kernel would accept it, and refuse to read it.
+//! It behaves as btrfs does below the calls of [`crate::volume`]: inheritance from directories, side effects of `chown` and
+//! of writes, and the kernel's errnos. It shares no code with the real volume. It is simpler than a disk in three points. "Now"
+//! is one time, so that two runs have equal views. Changes of names do not change directory times, because the engine sets
+//! the last times of the stream on each directory in any case. A payload that does not decode is refused with `EIO`; the
+//! kernel accepts it, and reading it fails.
 
 mod attributes;
 mod inode;
@@ -49,19 +49,19 @@ impl MemoryVolume {
         Self { identity, names: Names::new(root), last: ROOT_NUMBER, sources: HashMap::new() }
     }
 
-    /// Puts a file into another subvolume, to be cloned from.
+    /// Adds a file of another subvolume, as a clone source.
     #[must_use]
     pub(crate) fn with_source(mut self, subvolume: &Identity, path: &[u8], data: &[u8]) -> Self {
         let mut content = Content::default();
         content.write(0, data);
         let attributes = Attributes::new(&NewInode::File, 0o600, None);
-        // Numbers of other subvolumes are their own, and may be the same.
+        // Inode numbers of other subvolumes may be the same.
         let inode = MemoryInode::new(ROOT_NUMBER.saturating_add(1), NewInode::File, attributes, content);
         self.sources.insert((subvolume.uuid, path.into()), inode);
         self
     }
 
-    /// Everything in it, as one value to be compared.
+    /// The whole content, as one value that can be compared.
     #[must_use]
     pub(crate) fn view(&self) -> View {
         View::of(&self.names)
@@ -119,13 +119,13 @@ impl Volume for MemoryVolume {
         self.names.rmdir(path).map_err(doing("unlinkat"))
     }
 
-    fn lift(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault> {
+    fn clear_refusing(&mut self, path: &StreamPath) -> Result<Option<(u64, u32)>, Fault> {
         let Ok(found) = self.names.find(path.as_bytes()) else { return Ok(None) };
         let flags = found.lock().attributes.flags;
         if flags & REFUSING == 0 {
             return Ok(None);
         }
-        // As `chattr -ia` that leaves everything else alone.
+        // As `chattr -ia`, without its side effects.
         found.lock().attributes.flags &= !REFUSING;
         Ok(Some((found.number(), flags & REFUSING)))
     }
@@ -140,7 +140,7 @@ impl Volume for MemoryVolume {
             return self.names.find(path.as_bytes()).cloned().map_err(missing);
         }
         if !self.sources.keys().any(|(uuid, _)| *uuid == source.uuid) {
-            let there = "the model was not given it".to_owned();
+            let there = "the model does not have it".to_owned();
             return Err(Error::new(Cause::SubvolumeMissing { role: "clone source", wanted: *source, there }));
         }
         let found = self.sources.get(&(source.uuid, path.as_bytes().into()));
@@ -171,19 +171,19 @@ fn doing(call: &'static str) -> impl Fn(Errno) -> Fault {
     move |errno| Fault { call, errno }
 }
 
-/// What is in a subvolume, by path; the root has the empty one.
+/// The content of a subvolume, by path; the root has the empty path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct View {
-    /// Each name with what it names.
+    /// Each path with its inode.
     pub names: BTreeMap<Vec<u8>, Entry>,
 }
 
-/// What a name names.
+/// The inode of a path.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The first of all names of the same inode.
     pub first: Vec<u8>,
-    /// File, directory, or what else.
+    /// Its type.
     pub what: NewInode,
     /// Permission bits.
     pub mode: u32,
@@ -195,13 +195,13 @@ pub(crate) struct Entry {
     pub flags: u32,
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// When it was last read; none where no time was set.
+    /// When it was last read; none if no time was set.
     pub atime: Option<Time>,
-    /// When its data last changed; none where that was after a time was set.
+    /// When its data last changed; none if that was after a time was set.
     pub mtime: Option<Time>,
     /// Size of a file in bytes.
     pub size: u64,
-    /// Its sectors of 4 KiB; what is missing is a hole.
+    /// Its sectors of 4 KiB; a missing sector is a hole.
     pub sectors: BTreeMap<u64, Box<[u8]>>,
 }
 
@@ -230,7 +230,7 @@ impl View {
         view
     }
 
-    /// The same without what a reader of the files cannot see: a sector of zeros becomes a hole.
+    /// The same view with a hole for each sector of zeros: a reader cannot see the difference.
     #[must_use]
     pub(crate) fn without_zeros(mut self) -> Self {
         for entry in self.names.values_mut() {

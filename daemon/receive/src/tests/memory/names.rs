@@ -16,13 +16,13 @@ const REFUSING: u32 = 0x30;
 #[derive(Debug)]
 pub(crate) struct Names {
     root: MemoryInode,
-    held: HashMap<u64, BTreeMap<Vec<u8>, MemoryInode>>,
+    entries: HashMap<u64, BTreeMap<Vec<u8>, MemoryInode>>,
 }
 
 impl Names {
     pub(crate) fn new(root: MemoryInode) -> Self {
-        let held = HashMap::from([(root.number(), BTreeMap::new())]);
-        Self { root, held }
+        let entries = HashMap::from([(root.number(), BTreeMap::new())]);
+        Self { root, entries }
     }
 
     pub(crate) fn find(&self, path: &[u8]) -> Result<&MemoryInode, Errno> {
@@ -45,25 +45,25 @@ impl Names {
     }
 
     pub(crate) fn entries(&self, directory: &MemoryInode) -> impl Iterator<Item = (&Vec<u8>, &MemoryInode)> {
-        self.held.get(&directory.number()).into_iter().flatten()
+        self.entries.get(&directory.number()).into_iter().flatten()
     }
 
     /// The inode, if it has a name.
     pub(crate) fn by_number(&self, number: u64) -> Option<MemoryInode> {
-        let mut all = std::iter::once(&self.root).chain(self.held.values().flat_map(BTreeMap::values));
+        let mut all = std::iter::once(&self.root).chain(self.entries.values().flat_map(BTreeMap::values));
         all.find(|inode| inode.number() == number).cloned()
     }
 
     pub(crate) fn insert(&mut self, path: &StreamPath, inode: MemoryInode) -> Result<(), Errno> {
         let directory = self.may_appear(path)?;
         if inode.is_directory() {
-            self.held.insert(inode.number(), BTreeMap::new());
+            self.entries.insert(inode.number(), BTreeMap::new());
         }
         self.put(&directory, path, inode);
         Ok(())
     }
 
-    /// Whether a name may be made at `path`; answers its directory.
+    /// The directory of `path`, if a name may be created there.
     pub(crate) fn may_appear(&self, path: &StreamPath) -> Result<MemoryInode, Errno> {
         let directory = self.directory(path)?;
         match self.entry(&directory, name(path)) {
@@ -100,7 +100,7 @@ impl Names {
         if self.entries(&inode).next().is_some() {
             return Err(Errno::ENOTEMPTY);
         }
-        self.held.remove(&inode.number());
+        self.entries.remove(&inode.number());
         self.take(&directory, path);
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Names {
                     (true, false) => return Err(Errno::ENOTDIR),
                     (false, true) => return Err(Errno::EISDIR),
                     (true, true) if self.entries(target).next().is_some() => return Err(Errno::ENOTEMPTY),
-                    (true, true) => drop(self.held.remove(&target.number())),
+                    (true, true) => drop(self.entries.remove(&target.number())),
                     (false, false) => {}
                 }
             }
@@ -148,15 +148,15 @@ impl Names {
     }
 
     fn entry(&self, directory: &MemoryInode, name: &[u8]) -> Option<&MemoryInode> {
-        self.held.get(&directory.number())?.get(name)
+        self.entries.get(&directory.number())?.get(name)
     }
 
     fn put(&mut self, directory: &MemoryInode, path: &StreamPath, inode: MemoryInode) {
-        self.held.entry(directory.number()).or_default().insert(name(path).into(), inode);
+        self.entries.entry(directory.number()).or_default().insert(name(path).into(), inode);
     }
 
     fn take(&mut self, directory: &MemoryInode, path: &StreamPath) {
-        if let Some(names) = self.held.get_mut(&directory.number()) {
+        if let Some(names) = self.entries.get_mut(&directory.number()) {
             names.remove(name(path));
         }
     }

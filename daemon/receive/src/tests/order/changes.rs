@@ -1,4 +1,4 @@
-//! Changes of one inode.
+//! The generator's changes of one inode.
 
 use crate::tests::order::command::payload;
 use crate::tests::order::command::{Bytes, Owned, What};
@@ -51,7 +51,7 @@ pub(crate) fn one_data(draw: &mut Draw, path: &str) {
         _ => {
             let len = 1 + u64::from(draw.roll()) % 9000;
             draw.add(Owned::Punch { path: path.into(), offset, len });
-            // Where there is a hole already, the kernel's cached extents decide whether the file counts as changed.
+            // If there is a hole already, the kernel's cached extents decide whether the file counts as changed.
             draw.add(Owned::RemoveXattr { path: path.into(), name: CAPABILITY_NAME });
             utimes(draw, path);
             0
@@ -61,12 +61,12 @@ pub(crate) fn one_data(draw: &mut Draw, path: &str) {
     known.size = known.size.max(end);
 }
 
-/// Several writes, most of which begin where the one before ended.
+/// Several writes, most of which begin where the previous one ended.
 fn writes(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     let mut end = 0;
-    // Now and then more than a window holds.
+    // Sometimes more than fit into a window.
     let count = if draw.roll() % 64 == 0 { 70 } else { draw.roll() % 4 };
-    // And now and then so much that the applier does it itself.
+    // And sometimes so large that the applier performs them itself.
     let longest = if draw.roll() % 24 == 0 { 48 << 10 } else { 6000 };
     for _ in 0..=count {
         let (len, fill) = (usize::from(draw.roll() % longest), draw.roll().to_le_bytes());
@@ -80,7 +80,7 @@ fn writes(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     end
 }
 
-/// One compressed extent, or now and then enough in a row that they are spread over the writer threads.
+/// One compressed extent, or sometimes enough in a row to be spread over the writer threads.
 fn payloads(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     let mut end = offset;
     let count = if draw.roll() % 16 == 0 { 5 } else { 1 };
@@ -117,7 +117,7 @@ fn clone(draw: &mut Draw, path: &str, known: &Known) -> u64 {
     offset + len
 }
 
-/// What the kernel sends last for an inode.
+/// The last commands that the kernel sends for an inode.
 pub(crate) fn ending(draw: &mut Draw, path: &str) {
     chown(draw, path);
     if draw.world.known(path).what != What::Symlink {
@@ -190,7 +190,7 @@ fn default_acl(draw: &mut Draw, path: &str) {
     }
 }
 
-/// An ACL as the kernel stores it: the three classes, or with a user, a group and a mask beside them.
+/// An ACL as the kernel stores it: the three classes, with or without a user, a group and a mask.
 fn acl(draw: &mut Draw) -> Vec<u8> {
     let bits = draw.roll();
     let mut acl = vec![2, 0, 0, 0];
@@ -218,7 +218,7 @@ fn compression(draw: &mut Draw, path: &str) {
 
 fn fileattr(draw: &mut Draw, path: &str, known: &Known) {
     let mut attr = u64::from(draw.roll()) & 0xbee;
-    // FS_IOC_SETFLAGS makes "zlib" of every property, and once a flag refuses changes it cannot be put right.
+    // FS_IOC_SETFLAGS sets every property to "zlib", which cannot be corrected once a flag refuses changes.
     if draw.roll() % 2 == 0 || known.compression {
         attr &= !REFUSING;
     }

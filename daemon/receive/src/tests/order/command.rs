@@ -9,7 +9,7 @@ use zstd::zstd_safe::{CCtx, CParameter, compress_bound};
 /// The subvolume that is received.
 pub(crate) const OURS: Identity = Identity { uuid: Uuid([1; 16]), ctransid: 7 };
 
-/// A command, as the generator makes it.
+/// A command of the generator.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Owned {
     Make { path: String, what: What },
@@ -30,7 +30,7 @@ pub(crate) enum Owned {
     Fileattr { path: String, attr: u64 },
 }
 
-/// What a command makes.
+/// The type of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     File,
@@ -41,7 +41,7 @@ pub(crate) enum What {
     Device,
 }
 
-/// Data, of which messages show the length alone.
+/// Data; messages show only its length.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Bytes {
 }
 
 impl Owned {
-    /// As the decoder lends it.
+    /// The command as from the decoder.
     pub(crate) fn lend(&self) -> Command<'_> {
         match self {
             Self::Make { path, what } => make(path.as_bytes(), *what),
@@ -106,7 +106,7 @@ fn make(path: &[u8], what: What) -> Command<'_> {
     }
 }
 
-/// Shapes of extents: a whole one, one that ends within a sector, and a part of one; each in all compressions.
+/// Extents: whole ones, one that ends within a sector, and parts of extents; each in all compressions.
 static ALL: LazyLock<Vec<(Extent, Vec<u8>)>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for compression in [Compression::Zstd, Compression::Zlib, Compression::Lzo { sector_size: 4096 }] {
@@ -120,7 +120,7 @@ static ALL: LazyLock<Vec<(Extent, Vec<u8>)>> = LazyLock::new(|| {
     all
 });
 
-/// One of them, at a place in a file.
+/// One of the extents, at an offset in a file.
 pub(crate) fn payload(which: usize, file_offset: u64) -> (Extent, Bytes) {
     let (extent, payload) = &ALL[which % ALL.len()];
     (Extent { file_offset, ..*extent }, Bytes(payload.clone()))

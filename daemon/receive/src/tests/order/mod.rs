@@ -2,8 +2,8 @@
 //!
 //! A stateful generator makes sequences of commands, nearly all valid. Each sequence is applied twice in memory: command by
 //! command, and with the planner's folds and several writer threads. The results must be equal, or both must fail at the
-//! same command. A sample also runs on a real subvolume, which shows that the model is right. `PROPTEST_CASES` sets the
-//! number of sequences.
+//! same command. Some sequences are also applied to a real subvolume, which shows that the model is correct.
+//! `PROPTEST_CASES` sets the number of sequences.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,7 +30,7 @@ mod world;
 
 /// The number of sequences (default),
 const CASES: u32 = 300;
-/// and of those on a real subvolume.
+/// and the number of those on a real subvolume.
 const REAL_CASES: u32 = 40;
 
 fn turns() -> impl Strategy<Value = (Vec<Turn>, u16)> {
@@ -47,7 +47,7 @@ fn config(cases: u32) -> Config {
 }
 
 #[test]
-fn planned_order_gives_what_plain_order_gives() {
+fn planned_order_has_the_result_of_plain_order() {
     let (commands, valid, whole) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     TestRunner::new(config(CASES))
         .run(&(turns(), planned()), |((turns, cut), planned)| {
@@ -64,7 +64,7 @@ fn planned_order_gives_what_plain_order_gives() {
     println!("{commands} commands, {valid} of them valid, {} sequences without an invalid one", whole.into_inner());
 }
 
-/// The same on a loop device: both orders agree, and the model is what the kernel does.
+/// The same on a loop device: both orders agree, and the kernel agrees with the model.
 #[test]
 fn privileged_real_subvolumes_agree_with_the_model() {
     let place = real::Loop::new();
@@ -94,7 +94,7 @@ fn privileged_real_subvolumes_agree_with_the_model() {
         .unwrap();
 }
 
-/// Times count where the stream gave them; the model does not know that a directory's change with its names.
+/// Compares only times that the stream set; in the model, a directory's times do not change with its names.
 fn compare(mut model: View, real: &mut View, sequence: &Sequence, order: Order) -> Result<(), TestCaseError> {
     let incremental = (1..sequence.commands.len()).contains(&sequence.cut);
     for (path, real) in &mut real.names {
@@ -115,7 +115,8 @@ fn compare(mut model: View, real: &mut View, sequence: &Sequence, order: Order) 
     Ok(())
 }
 
-/// Both orders agree; and the generator knows what is valid, or nothing would be shown. Answers whether all was valid.
+/// Checks that both orders agree, and that exactly the commands fail that the generator made as invalid. Returns whether all
+/// were valid.
 fn agree(sequence: &Sequence, planned: Order) -> Result<bool, TestCaseError> {
     let plain = run(MemoryVolume::new(OURS), sequence, Order::Plain, |same| same).map(|volume| volume.view());
     let planned = run(MemoryVolume::new(OURS), sequence, planned, |same| same).map(|volume| volume.view());
@@ -137,18 +138,18 @@ fn agree(sequence: &Sequence, planned: Order) -> Result<bool, TestCaseError> {
     }
 }
 
-/// In which order a sequence is applied.
+/// The order in which a sequence is applied.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
-    /// Command for command, each planned alone.
+    /// Command by command, each planned alone.
     Plain,
-    /// One window over all of it, with this many writer threads, and payloads written as they are or decoded.
+    /// All commands planned together, with this many writer threads, and payloads written as they are or decoded.
     Planned { writer_threads: usize, decoded: bool },
 }
 
-/// Applies a sequence, the increment after what is whole; answers the number of the command that failed.
+/// Applies a sequence, the increment after the whole subvolume; returns the number of the command that failed.
 ///
-/// The increment begins with no handle of what went before: `reopen` sees to that.
+/// `reopen` drops all handles before the increment.
 pub(crate) fn run<V: Volume>(
     mut volume: V,
     sequence: &Sequence,

@@ -20,14 +20,14 @@ use tempfile::TempDir;
 
 use crate::tests::order::command::OURS;
 
-/// A btrfs filesystem on a loop device, taken down when it is dropped.
+/// A btrfs filesystem on a loop device; dropping it unmounts it.
 pub(crate) struct Loop {
     folder: TempDir,
     made: std::cell::Cell<u32>,
 }
 
-/// There is nothing but the subvolume itself to clone from.
-pub(crate) struct Nowhere;
+/// No clone sources outside of the subvolume.
+pub(crate) struct NoSources;
 
 impl Loop {
     pub(crate) fn new() -> Self {
@@ -64,7 +64,7 @@ impl Drop for Loop {
     }
 }
 
-impl Sources for Nowhere {
+impl Sources for NoSources {
     fn open(&mut self, source: &Identity, _: &StreamPath) -> Result<RealInode, Error> {
         let there = "no other subvolume".to_owned();
         let cause = Cause::SubvolumeMissing { role: "clone source", wanted: *source, there };
@@ -72,12 +72,12 @@ impl Sources for Nowhere {
     }
 }
 
-/// The subvolume at `path`, to be received into.
-pub(crate) fn open(path: &Path) -> RealVolume<Nowhere> {
-    RealVolume::new(OwnedFd::from(File::open(path).unwrap()), OURS, Nowhere).unwrap()
+/// The subvolume at `path`, as a volume to receive into.
+pub(crate) fn open(path: &Path) -> RealVolume<NoSources> {
+    RealVolume::new(OwnedFd::from(File::open(path).unwrap()), OURS, NoSources).unwrap()
 }
 
-/// What is in the subvolume at `root`, as a reader sees it.
+/// The content of the subvolume at `root`, as a reader sees it.
 pub(crate) fn view(root: &Path) -> View {
     let (mut view, mut first) = (View::default(), HashMap::new());
     let mut left = vec![Vec::new()];

@@ -1,5 +1,5 @@
-//! The generator: random numbers become commands, nearly all valid, some as the kernel sends them and some not; and
-//! commands that must fail.
+//! The generator: makes commands of random numbers, nearly all valid, in orders of the kernel and in others; and commands that
+//! must fail.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use crate::tests::order::changes::{self, ACCESS, DEFAULT};
 use crate::tests::order::command::{Bytes, Owned, What, payload};
 use crate::tests::order::world::{World, join, within};
 
-/// The dice of one turn: its kind and what it needs to decide.
+/// The random numbers of one turn: its kind, and those for its decisions.
 pub(crate) type Turn = (u8, [u16; 8]);
 
-/// Commands, and what is known of them.
+/// Commands, and which of them must fail.
 #[derive(Clone)]
 pub(crate) struct Sequence {
     pub(crate) commands: Vec<Owned>,
     /// Numbers of the commands that must fail.
     pub(crate) invalid: Vec<usize>,
-    /// Where the subvolume is whole for the first time, and what follows is an increment.
+    /// The index of the first command of the increment.
     pub(crate) cut: usize,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Debug for Sequence {
     }
 }
 
-/// A sequence in the making.
+/// A sequence that is being generated.
 pub(crate) struct Draw {
     pub(crate) world: World,
     sequence: Sequence,
@@ -42,7 +42,7 @@ pub(crate) struct Draw {
     rolled: usize,
 }
 
-/// Turns dice into a sequence.
+/// Makes a sequence of random numbers.
 pub(crate) fn sequence(turns: &[Turn], cut: u16) -> Sequence {
     let sequence = Sequence { commands: Vec::new(), invalid: Vec::new(), cut: 0 };
     let mut draw = Draw { world: World::new(), sequence, dice: [0; 8], rolled: 0 };
@@ -55,7 +55,7 @@ pub(crate) fn sequence(turns: &[Turn], cut: u16) -> Sequence {
 }
 
 impl Draw {
-    /// A number for the next decision.
+    /// A random number for the next decision.
     pub(crate) fn roll(&mut self) -> u16 {
         self.rolled += 1;
         let at = self.rolled - 1;
@@ -97,7 +97,7 @@ impl Draw {
             38 => changes::one_attribute(self, ""),
             _ => {
                 if self.roll() % 3 == 0 {
-                    draw(self);
+                    invalid(self);
                 } else {
                     changes::data(self);
                 }
@@ -105,7 +105,7 @@ impl Draw {
         }
     }
 
-    /// As the kernel sends a new inode: under a temporary name, renamed, then changes.
+    /// A new inode as the kernel sends it: under a temporary name, then renamed, then changed.
     fn new_inode(&mut self, what: What) {
         let (temporary, dice) = (self.world.temporary(), self.roll());
         let path = self.world.free(dice);
@@ -123,7 +123,7 @@ impl Draw {
         }
     }
 
-    /// An inode that keeps its first name, temporary or not.
+    /// A new inode that keeps its first name, temporary or not.
     fn without_rename(&mut self) {
         let dice = self.roll();
         let path = if self.roll() % 2 == 0 { self.world.temporary() } else { self.world.free(dice) };
@@ -132,7 +132,7 @@ impl Draw {
         changes::one_attribute(self, &path);
     }
 
-    /// Something stands between the creation and the renaming, or they come from and go to other kinds of names.
+    /// Another command between the creation and the rename, or a rename to another kind of name.
     fn interrupted(&mut self) {
         let (temporary, dice) = (self.world.temporary(), self.roll());
         self.make(&temporary, What::File);
@@ -158,7 +158,7 @@ impl Draw {
         changes::one_data(self, &path);
     }
 
-    /// A new inode takes the place of one that is there.
+    /// A new inode replaces an existing one.
     fn replace(&mut self) {
         let (temporary, dice) = (self.world.temporary(), self.roll());
         let (what, path) = match self.roll() % 3 {
@@ -199,7 +199,7 @@ impl Draw {
         }
     }
 
-    /// Two names change places by way of a temporary one.
+    /// Exchanges two names through a temporary one.
     fn swap(&mut self) {
         let (a, b) = (self.roll(), self.roll());
         let any = |dice| self.world.pick_path(dice, |path, _| !path.is_empty());
@@ -257,7 +257,7 @@ impl Draw {
         self.add(Owned::Make { path: path.into(), what });
     }
 
-    /// Renaming one name of an inode over another does nothing.
+    /// A rename of one name of an inode over another does nothing.
     fn rename(&mut self, from: &str, to: &str) {
         if !self.world.same(from, to) {
             self.world.rename(from, to);
@@ -266,8 +266,8 @@ impl Draw {
     }
 }
 
-/// One of them, if there is what it needs.
-pub(crate) fn draw(draw: &mut Draw) {
+/// A command that must fail, if the files that it needs exist.
+fn invalid(draw: &mut Draw) {
     let (a, b) = (draw.roll(), draw.roll());
     let missing = draw.world.free(a);
     let below_missing = join(&missing, "x");

@@ -1,28 +1,28 @@
-//! What the generator knows of the subvolume that its commands make, so that it can name existing files.
+//! The state of the subvolume after the generated commands, from which the generator chooses existing files.
 
 use std::collections::BTreeMap;
 
 use crate::tests::order::command::What;
 
-/// The names and what they name.
+/// The names and their inodes.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
-    /// By path; the root has the empty one.
+    /// By path; the root has the empty path.
     names: BTreeMap<String, usize>,
     nodes: Vec<Known>,
     made: u64,
 }
 
-/// What is known of an inode.
+/// The state of an inode.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) what: What,
     pub(crate) size: u64,
     /// Written in place, without checksums.
     pub(crate) nocow: bool,
-    /// Has a compression property, or a flag that stands for one.
+    /// Has a compression property, or a compression flag.
     pub(crate) compression: bool,
-    /// Becomes immutable or append-only in the end.
+    /// Is immutable or append-only at the end.
     pub(crate) refusing: bool,
 }
 
@@ -32,13 +32,13 @@ impl World {
         Self { names: BTreeMap::from([(String::new(), 0)]), nodes: vec![root], made: 256 }
     }
 
-    /// A name of the form that the sender uses for an inode without a place.
+    /// A temporary name of the sender's form.
     pub(crate) fn temporary(&mut self) -> String {
         self.made += 1;
         format!("o{}-{}-0", self.made, self.made % 9)
     }
 
-    /// A path for a name that is not there yet, in a directory that is.
+    /// A free name in an existing directory.
     pub(crate) fn free(&mut self, dice: u16) -> String {
         let directory = self.pick(dice, |known| known.what == What::Directory).unwrap_or_default();
         self.made += 1;
@@ -50,7 +50,7 @@ impl World {
         &mut self.nodes[node]
     }
 
-    /// One of the paths whose inode fits, the root's too.
+    /// A path whose inode fits, the root's too.
     pub(crate) fn pick(&self, dice: u16, fits: impl Fn(&Known) -> bool) -> Option<String> {
         self.pick_path(dice, |_, known| fits(known))
     }
@@ -61,7 +61,7 @@ impl World {
         Some((*path).clone())
     }
 
-    /// A directory below the root that is empty, or is not.
+    /// A directory below the root that is empty, or not empty.
     pub(crate) fn directory(&self, dice: u16, empty: bool) -> Option<String> {
         self.pick_path(dice, |path, known| {
             known.what == What::Directory && !path.is_empty() && self.is_empty(path) == empty
