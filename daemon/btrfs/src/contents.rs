@@ -1,4 +1,5 @@
-//! What a whole subvolume holds, counted from its tree alone: about 0.1 seconds for 100 000 files.
+//! Sums over a whole subvolume, and what changed in it since a transaction: from its tree alone, without reading files. Reading
+//! the tree takes about 0.1 seconds for 100 000 files.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use crate::subvolume::ROOT_INODE;
 pub struct Contents {
     /// Files, directories, links and so on.
     pub inodes: u64,
-    /// Names; a file with hard links has several.
+    /// Names; a file with hard links has several names.
     pub names: u64,
     /// Bytes of the paths of all names, from the root of the subvolume.
     pub path_bytes: u64,
@@ -23,21 +24,21 @@ pub struct Contents {
     pub xattrs: u64,
     /// and the bytes of their names and values.
     pub xattr_bytes: u64,
-    /// Extents of files, each as often as a file has it; no holes.
+    /// Extents of files, without holes; an extent in several files counts once for each.
     pub extents: u64,
     /// How many of them are compressed.
     pub compressed: u64,
-    /// Bytes of them as readers of the files see them.
+    /// Bytes of the extents, decompressed.
     pub data: u64,
-    /// Bytes of them as they are stored: compressed where they are, and of others no more than the file is long.
+    /// Bytes of the extents as they are stored: compressed ones compressed, others up to the end of the file.
     pub stored: u64,
 }
 
-/// All items of subvolume `tree`, read until `go_on` says no; then the answer is none.
+/// Reads all items of subvolume `tree`. Stops and returns none when `proceed` returns false.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
-pub fn contents(fd: impl AsFd, tree: u64, go_on: impl Fn() -> bool) -> Result<Option<Contents>> {
+pub fn contents(fd: impl AsFd, tree: u64, proceed: impl Fn() -> bool) -> Result<Option<Contents>> {
     let key = SearchKey {
         tree,
         min: Key { objectid: ROOT_INODE, kind: 0, offset: 0 },
@@ -48,8 +49,8 @@ pub fn contents(fd: impl AsFd, tree: u64, go_on: impl Fn() -> bool) -> Result<Op
     let mut count = Count::default();
     let mut stopped = false;
     TreeSearch::new(BUFFER).each(fd, &key, |key, _, bytes| {
-        stopped = !go_on();
-        // An item that makes no sense counts nothing: this is a sum, and reading the file reports the error.
+        stopped = !proceed();
+        // An item that cannot be parsed counts nothing: reading the file reports the error.
         let _: Option<()> = count.take(key, bytes);
         if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -110,10 +111,10 @@ struct Count {
     sums: Contents,
     /// The size of the inode that the items belong to.
     size: u64,
-    /// Of each directory: the one that it is in, and its name's length,
-    at: HashMap<u64, (u64, u64)>,
-    /// and how many names it has, and their bytes.
-    in_it: HashMap<u64, (u64, u64)>,
+    /// Of each directory: its parent directory, and the length of its name,
+    parents: HashMap<u64, (u64, u64)>,
+    /// and the number and bytes of the names in it.
+    entries: HashMap<u64, (u64, u64)>,
     /// Whether the inode that the items belong to is a directory.
     is_directory: bool,
 }
@@ -158,19 +159,19 @@ impl Count {
     fn name(&mut self, inode: u64, parent: u64, len: u16) {
         let len = u64::from(len);
         self.sums.names += 1;
-        if self.is_directory && self.at.len() < MOST_DIRECTORIES {
-            self.at.insert(inode, (parent, len));
+        if self.is_directory && self.parents.len() < MOST_DIRECTORIES {
+            self.parents.insert(inode, (parent, len));
         }
-        let parent = if self.in_it.len() < MOST_DIRECTORIES { parent } else { ROOT_INODE };
-        let (names, bytes) = self.in_it.entry(parent).or_default();
+        let parent = if self.entries.len() < MOST_DIRECTORIES { parent } else { ROOT_INODE };
+        let (names, bytes) = self.entries.entry(parent).or_default();
         *names += 1;
         *bytes = bytes.saturating_add(len);
     }
 
     fn sum(self) -> Contents {
-        let Self { mut sums, at, in_it, .. } = self;
-        for (directory, (names, bytes)) in in_it {
-            let each = names.saturating_mul(path(&at, directory));
+        let Self { mut sums, parents, entries, .. } = self;
+        for (directory, (names, bytes)) in entries {
+            let each = names.saturating_mul(path_len(&parents, directory));
             sums.path_bytes = sums.path_bytes.saturating_add(each).saturating_add(bytes);
         }
         sums
@@ -178,11 +179,11 @@ impl Count {
 }
 
 /// The length of a directory's path with the slash after it.
-fn path(at: &HashMap<u64, (u64, u64)>, mut directory: u64) -> u64 {
+fn path_len(parents: &HashMap<u64, (u64, u64)>, mut directory: u64) -> u64 {
     let mut length = 0;
-    // Bounded: a tree that makes no sense may have circles.
+    // Bounded: a damaged tree may have a cycle.
     for _ in 0..DEEPEST {
-        let Some(&(parent, name)) = at.get(&directory) else { break };
+        let Some(&(parent, name)) = parents.get(&directory) else { break };
         length += name + 1;
         directory = parent;
     }
@@ -211,7 +212,7 @@ const XATTR_ITEM: u8 = 24;
 /// Offset of `ctime` in `struct btrfs_inode_item`.
 const CTIME: usize = 124;
 const BUFFER: usize = 256 << 10;
-/// Up to this many directories are remembered; in others names count without the path to them.
+/// Up to this many directories are kept; the names in others count without the path to them.
 const MOST_DIRECTORIES: usize = 1 << 20;
 /// A path of `PATH_MAX` has no more directories.
 const DEEPEST: usize = 2048;
@@ -221,9 +222,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_circle_of_directories_ends() {
-        let at = HashMap::from([(300, (301, 1)), (301, (300, 1))]);
-        assert_eq!(path(&at, 300), 2 * DEEPEST as u64);
+    fn a_cycle_of_directories_ends() {
+        let parents = HashMap::from([(300, (301, 1)), (301, (300, 1))]);
+        assert_eq!(path_len(&parents, 300), 2 * DEEPEST as u64);
     }
 
     #[test]

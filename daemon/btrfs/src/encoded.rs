@@ -1,4 +1,4 @@
-//! Encoded reads and writes: compressed extents as they lie on disk, past the page cache.
+//! Encoded reads and writes: compressed extents as they are stored on disk, without the page cache.
 
 #![expect(unsafe_code, reason = "the argument of the ioctl holds a pointer to the caller's bytes")]
 
@@ -11,7 +11,7 @@ use crate::ioctl::{BTRFS, Direction, GENERIC, Request, WIDE, ioctl};
 
 /// The numbers of `BTRFS_ENCODED_IO_COMPRESSION_*` (`linux/btrfs.h`).
 pub mod compression {
-    /// Not compressed; only ever read.
+    /// Not compressed; for reads only.
     pub const NONE: u32 = 0;
     /// One zlib stream.
     pub const ZLIB: u32 = 1;
@@ -29,13 +29,13 @@ pub mod compression {
     pub const LZO_64K: u32 = 7;
 }
 
-/// The range of a file that an encoded payload holds. All lengths and offsets are in bytes.
+/// The range of a file that an encoded payload has. All lengths and offsets are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodedExtent {
     /// Where in the file the data begins; a multiple of the sector size.
     pub file_offset: u64,
-    /// How much of the file it covers: at most `decoded_len - decoded_offset`; a multiple of the sector size, or to the
-    /// file's end and beyond.
+    /// How much of the file it covers: up to `decoded_len - decoded_offset`; a multiple of the sector size, or up to the end of
+    /// the file or after it.
     pub file_len: u64,
     /// How long the payload is when decoded, up to 128 KiB; a shorter one is extended by zeroes.
     pub decoded_len: u64,
@@ -43,15 +43,15 @@ pub struct EncodedExtent {
     pub decoded_offset: u64,
     /// One of [`compression`].
     pub compression: u32,
-    /// 0: the kernel knows no encryption yet.
+    /// 0: the kernel supports no encryption yet.
     pub encryption: u32,
 }
 
-/// `BTRFS_IOC_ENCODED_WRITE` (Linux 5.18, `CAP_SYS_ADMIN`) — writes one compressed extent as it is; gives the number of
-/// encoded bytes taken, 0 for a `file_len` of 0.
+/// `BTRFS_IOC_ENCODED_WRITE` (Linux 5.18, `CAP_SYS_ADMIN`) — writes one compressed extent as it is; returns the number of
+/// encoded bytes that the kernel took, 0 for a `file_len` of 0.
 ///
-/// **The kernel does not look into the payload**: what cannot be decoded is stored and reads back as `EIO`. The call does
-/// not wait for the disk, and an I/O error under it is lost without a trace on the file.
+/// **The kernel does not read the payload**: it stores one that cannot be decoded, and reading the file fails with `EIO`. The
+/// call does not wait for the disk, and the kernel reports an I/O error under it nowhere.
 ///
 /// # Errors
 /// `EINVAL` for an inode without checksums or copy on write, a wrong alignment, more than 128 KiB, a payload not shorter
@@ -77,9 +77,9 @@ pub fn encoded_write(fd: impl AsFd, extent: &EncodedExtent, data: &[u8]) -> Resu
     Ok(u64::from(taken.unsigned_abs()))
 }
 
-/// `BTRFS_IOC_ENCODED_READ` (Linux 5.18, `CAP_SYS_ADMIN`) — reads the one extent at `offset` as it lies on disk; gives
-/// what it stands for and the number of bytes put into `buffer`. At and after the end of the file that number is 0; a hole
-/// gives `NONE`, a `file_len` and no bytes' worth of data but zeroes.
+/// `BTRFS_IOC_ENCODED_READ` (Linux 5.18, `CAP_SYS_ADMIN`) — reads the extent at `offset` as it is stored on disk;
+/// returns its description and the number of bytes in `buffer`. At and after the end of the file that number is 0. A hole has
+/// the compression `NONE`, a `file_len`, and zeroes as data.
 ///
 /// # Errors
 /// `ENOBUFS` when the encoded extent is longer than `buffer` (128 KiB is enough for all). `ENOTTY`, `EPERM`, `EBADF`

@@ -1,16 +1,16 @@
-//! The error of this crate, and how the answer of a call becomes one.
+//! The error of this crate, and the conversion of errnos into it.
 
 use std::ffi::CStr;
 
 pub use nix::errno::Errno;
 
-/// What the kernel refused, and with which errno.
+/// A call that failed, and its errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {} ({errno:?})", errno.desc())]
 pub struct Error {
     /// The C name of the call: `BTRFS_IOC_ENCODED_WRITE`, `openat2`.
     pub call: &'static str,
-    /// The kernel's answer.
+    /// The errno of the kernel.
     pub errno: Errno,
 }
 
@@ -35,7 +35,7 @@ impl ToErrno for rustix::io::Errno {
     }
 }
 
-/// Makes a call, again when a signal interrupted it, and names it in its error.
+/// Makes a call, and makes it again if a signal interrupted it. The error has the name of the call.
 #[inline]
 pub(crate) fn retry<T, E: ToErrno>(
     call: &'static str,
@@ -50,7 +50,7 @@ pub(crate) fn retry<T, E: ToErrno>(
     }
 }
 
-/// Refuses what is not one component below a directory: `EINVAL` for an empty name, for `..` and for a slash.
+/// Refuses a name that is not one component below a directory: `EINVAL` for an empty name, `..` and a name with a slash.
 #[inline]
 pub(crate) fn one_component<'a>(call: &'static str, name: &'a CStr) -> Result<&'a CStr> {
     let bytes = name.to_bytes();
@@ -60,13 +60,14 @@ pub(crate) fn one_component<'a>(call: &'static str, name: &'a CStr) -> Result<&'
     Ok(name)
 }
 
-/// An offset or a length as the kernel takes it; `EINVAL` above 2^63 - 1, which is what the kernel says to a negative one.
+/// An offset or a length as a signed number; `EINVAL` above 2^63 - 1, the kernel's error for a negative one.
 #[inline]
 pub(crate) fn signed(call: &'static str, value: u64) -> Result<i64> {
     i64::try_from(value).or(Err(Error { call, errno: Errno::EINVAL }))
 }
 
-/// Makes a call that need not succeed. Its caller says why, beside it; an error that matters is handled or logged instead.
+/// Discards the result of a call that need not succeed. A comment at each use says why. Do not use it for an error that must be
+/// handled or logged.
 pub fn best_effort<T, E>(result: std::result::Result<T, E>) {
     drop(result);
 }

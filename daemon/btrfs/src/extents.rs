@@ -1,4 +1,4 @@
-//! The extents of files: from the subvolume's tree (as last committed), or of one file through FIEMAP.
+//! The extents of files: from the subvolume's tree, or of one file through FIEMAP.
 
 #![expect(unsafe_code, reason = "FS_IOC_FIEMAP fills a buffer whose length it takes from the argument")]
 
@@ -8,16 +8,16 @@ use crate::error::Result;
 use crate::ioctl::{Direction, FS, Request, array, ioctl, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
 
-/// What kind of extent it is.
+/// The kind of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtentKind {
-    /// The data lies in the tree itself.
+    /// The data is in the tree itself.
     Inline,
-    /// The data lies on disk.
+    /// The data is on disk.
     Regular,
-    /// Space is set aside and reads as zeroes.
+    /// Preallocated space, which reads as zeroes.
     Prealloc,
-    /// Nothing lies on disk (written only without the `no-holes` feature).
+    /// A hole (the tree has such items only without the `no-holes` feature).
     Hole,
 }
 
@@ -28,18 +28,18 @@ pub struct FileExtent {
     pub ino: u64,
     /// Where in the file it begins.
     pub offset: u64,
-    /// How much of the file it covers; an inline one's may end before the sector does.
+    /// How much of the file it covers; an inline extent may end within a sector.
     pub len: u64,
-    /// What it is.
+    /// Its kind.
     pub kind: ExtentKind,
-    /// How long it is on disk, compressed: the whole extent, of which the file may show a part. 0 for a hole.
+    /// The length of the whole extent on disk, compressed; the file may show a part of it. 0 for a hole.
     pub disk_len: u64,
-    /// How it is compressed on disk: 0 not, 1 zlib, 2 LZO, 3 zstd (**not** the numbers of encoded writes).
+    /// Its compression on disk: 0 none, 1 zlib, 2 LZO, 3 zstd (**not** the numbers of encoded writes).
     pub compression: u8,
 }
 
-/// `EXTENT_DATA` items of the subvolume that `fd` is in — gives each extent of the inodes `first_ino..=last_ino` to
-/// `each`, in order of inode and offset. Data that is not written out yet has no extent: sync first.
+/// `EXTENT_DATA` items of the subvolume that `fd` is in — passes each extent of the inodes `first_ino..=last_ino`
+/// to `each`, in the order of inode and offset. Data that is not written out has no extent: sync first.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
@@ -126,7 +126,7 @@ impl ExtentItem {
 pub struct MappedExtent {
     /// Where in the file it begins.
     pub offset: u64,
-    /// The filesystem's address of it; equal for shared extents.
+    /// Its address in the filesystem; equal for shared extents.
     pub physical: u64,
     /// How much of the file it covers.
     pub len: u64,
@@ -148,10 +148,11 @@ impl MappedExtent {
     const LAST: u32 = 0x1;
 }
 
-/// `FS_IOC_FIEMAP` — gives each extent of a file to `each`, holes left out; with `sync` what is pending is written first.
+/// `FS_IOC_FIEMAP` — passes each extent of a file to `each`, without holes; with `sync` the kernel writes pending data out
+/// first.
 ///
 /// # Errors
-/// `EOPNOTSUPP` where the filesystem has no such map, `EBADF`, `EIO`.
+/// `EOPNOTSUPP` if the filesystem does not support it, `EBADF`, `EIO`.
 pub fn fiemap(fd: impl AsFd, sync: bool, mut each: impl FnMut(MappedExtent)) -> Result<()> {
     let fd = fd.as_fd();
     let mut buffer = vec![0_u8; MAP_LEN + MAP_BATCH * MAPPED_LEN];

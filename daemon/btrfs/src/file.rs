@@ -18,12 +18,12 @@ pub use nix::sys::stat::Mode;
 pub use crate::inode::{Stat, stat, stat_at};
 
 /// `openat2(2)` with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS` — opens a path that cannot leave
-/// `dir` and follows nothing. It *can* walk into another subvolume: compare [`Stat::dev`]. `mode` must be empty unless
+/// `dir` and follows no link. The path *can* lead into another subvolume: compare [`Stat::dev`]. `mode` must be empty unless
 /// `flags` has `O_CREAT` or `O_TMPFILE`. `O_CLOEXEC` is added.
 ///
 /// # Errors
 /// `EXDEV` for a path that climbs above `dir` or is absolute, `ELOOP` for a symlink anywhere in it, `ENOENT`, `ENOTDIR`,
-/// `EEXIST`, `EACCES`, `EROFS`, `EAGAIN` when others renamed directories on the way three times in a row.
+/// `EEXIST`, `EACCES`, `EROFS`, `EAGAIN` if directories on the path were renamed during three attempts.
 pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(flags | ALWAYS).mode(mode).resolve(resolve);
@@ -38,21 +38,22 @@ pub fn open_beneath(dir: impl AsFd, path: &CStr, flags: OFlag, mode: Mode) -> Re
     answer
 }
 
-/// `openat(2)` with `O_NOFOLLOW` and `O_CLOEXEC` — opens or makes one name. Cheaper than [`open_beneath`] for a name in a
-/// directory that is already open. The umask is taken off `mode`.
+/// `openat(2)` with `O_NOFOLLOW` and `O_CLOEXEC` — opens or creates one name. Faster than [`open_beneath`] for a name in a
+/// directory that is already open. The umask applies to `mode`.
 ///
 /// # Errors
-/// `EINVAL` for more than a name, `ELOOP` for a symlink, `EEXIST`, `ENOENT`, `ENXIO`, `ENOSPC`, `EROFS`.
+/// `EINVAL` for more than one component, `ELOOP` for a symlink, `EEXIST`, `ENOENT`, `ENXIO`, `ENOSPC`, `EROFS`.
 pub fn openat_new(dir: impl AsFd, name: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
     let name = one_component("openat", name)?;
     let flags = flags | OFlag::O_NOFOLLOW | ALWAYS;
     retry("openat", || openat(&dir, name, flags, mode))
 }
 
-/// `pwritev(2)` — writes all of `data`, one after the other, at `offset`; short writes are continued.
+/// `pwritev(2)` — writes all slices of `data` one after another at `offset`, also if the kernel writes only a part at a time.
 ///
 /// # Errors
-/// `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, `EBADF`, `EINVAL` for an offset above 2^63 - 1. A part may have been written.
+/// `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, `EBADF`, `EINVAL` for an offset above 2^63 - 1. A part may be
+/// written.
 pub fn write_at(fd: impl AsFd, offset: u64, data: &[IoSlice<'_>]) -> Result<()> {
     let fd = fd.as_fd();
     let mut at = offset;
@@ -68,7 +69,7 @@ pub fn write_at(fd: impl AsFd, offset: u64, data: &[IoSlice<'_>]) -> Result<()> 
     Ok(())
 }
 
-/// `ftruncate(2)` — sets the file's size, in bytes; what is added reads as zeroes.
+/// `ftruncate(2)` — sets the file's size, in bytes; an added part reads as zeroes.
 ///
 /// # Errors
 /// `EFBIG`, `EINVAL` (not a file, not open for writing), `EIO`, `ENOSPC`, `ETXTBSY`, `EPERM`.
@@ -77,8 +78,8 @@ pub fn truncate(fd: impl AsFd, size: u64) -> Result<()> {
     retry("ftruncate", || rustix::fs::ftruncate(&fd, size))
 }
 
-/// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE` — makes a range read as zeroes and gives its space
-/// back. A length of 0 does nothing.
+/// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE` — makes a range read as zeroes and frees its
+/// space. A length of 0 does nothing.
 ///
 /// # Errors
 /// As for [`fallocate`].
@@ -107,13 +108,13 @@ pub fn fallocate(fd: impl AsFd, mode: u32, offset: u64, len: u64) -> Result<()> 
 /// `fsync(2)` — writes out a file's data and attributes, or a directory's names, and waits until the device has them.
 ///
 /// # Errors
-/// `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `EINVAL` for what cannot be written out.
+/// `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `EINVAL` for a file that does not support it.
 pub fn sync(fd: impl AsFd) -> Result<()> {
     retry("fsync", || rustix::fs::fsync(&fd))
 }
 
-/// `flock(2)` with `LOCK_EX | LOCK_NB` — takes the lock of an open file or directory; false when another holds it. It is
-/// released when the last copy of the descriptor is closed, and so at the latest by the process's end.
+/// `flock(2)` with `LOCK_EX | LOCK_NB` — locks an open file or directory; false if another process holds the lock. The
+/// kernel releases the lock when the last copy of the descriptor is closed.
 ///
 /// # Errors
 /// `ENOLCK`, `EBADF`.
@@ -125,13 +126,13 @@ pub fn lock_exclusive(fd: impl AsFd) -> Result<bool> {
     }
 }
 
-/// Without `O_LARGEFILE` a 32-bit kernel refuses files of 2 GiB and more, and writes past there; elsewhere it is nothing.
+/// Without `O_LARGEFILE` a 32-bit kernel refuses files of 2 GiB and more, and writes after that; on other kernels it is 0.
 const ALWAYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_LARGEFILE);
 
-/// How many slices one call of the kernel takes (`UIO_MAXIOV`).
+/// The most slices of one call (`UIO_MAXIOV`).
 const IOV_MAX: usize = 1024;
 
-/// Writes what is left of `batch` after its first `done` bytes, slice by slice; this happens only near a full disk.
+/// Writes the rest of `batch` after its first `done` bytes, slice by slice; needed only on an almost full disk.
 fn write_rest(fd: BorrowedFd<'_>, offset: u64, batch: &[IoSlice<'_>], done: usize) -> Result<()> {
     let mut skip = done;
     let mut at = offset.saturating_add(done as u64);
@@ -151,7 +152,7 @@ fn write_rest(fd: BorrowedFd<'_>, offset: u64, batch: &[IoSlice<'_>], done: usiz
     Ok(())
 }
 
-/// How fs-verity builds its tree over a file.
+/// The parameters of fs-verity for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verity<'a> {
     /// `FS_VERITY_HASH_ALG_*`: 1 SHA-256, 2 SHA-512.
@@ -165,10 +166,10 @@ pub struct Verity<'a> {
 }
 
 /// `FICLONERANGE` — makes a range of `dst` share the extents of a range of `src`. Both begin at a multiple of the sector
-/// size; `len` is one too, or ends at the end of `src`; 0 means up to there.
+/// size; `len` is one too, or the range ends at the end of `src`; 0 means up to there.
 ///
 /// # Errors
-/// `EINVAL` for a wrong alignment, a range past the end of `src`, one that overlaps itself, or files of which only one has
+/// `EINVAL` for a wrong alignment, a range past the end of `src`, one that overlaps itself, or two files of which only one has
 /// checksums; `EXDEV` for two filesystems, `EOPNOTSUPP`, `EBADF`, `EISDIR`, `EPERM` (immutable), `ETXTBSY`, `ENOSPC`.
 pub fn clone_range(dst: impl AsFd, dst_offset: u64, src: impl AsFd, src_offset: u64, len: u64) -> Result<()> {
     let src = src.as_fd();
@@ -178,12 +179,12 @@ pub fn clone_range(dst: impl AsFd, dst_offset: u64, src: impl AsFd, src_offset: 
     Ok(())
 }
 
-/// `FS_IOC_ENABLE_VERITY` — seals a file: from now on it is read-only and every read is checked. `fd` is open for reading
+/// `FS_IOC_ENABLE_VERITY` — makes a file read-only from now on, and the kernel verifies every read. `fd` is open for reading
 /// only, and the file must not be open for writing.
 ///
 /// # Errors
-/// `EOPNOTSUPP` and `ENOTTY` where the kernel or the filesystem lacks it, `EEXIST` when it is sealed already, `ETXTBSY`
-/// when it is open for writing, `EINVAL`, `EMSGSIZE` (salt or signature too long), `EBADMSG` and `EKEYREJECTED` (signature),
+/// `EOPNOTSUPP` and `ENOTTY` if the kernel or the filesystem does not support it, `EEXIST` if the file has fs-verity already,
+/// `ETXTBSY` if it is open for writing, `EINVAL`, `EMSGSIZE` (salt or signature too long), `EBADMSG` and `EKEYREJECTED` (signature),
 /// `EACCES`, `EROFS`, `ENOPKG`.
 pub fn enable_verity(fd: impl AsFd, verity: &Verity<'_>) -> Result<()> {
     let mut argument = RawVerity {
@@ -249,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_goes_on_past_what_32_bits_count() {
+    fn a_file_may_be_larger_than_32_bits_can_count() {
         let folder = tempfile::tempdir().unwrap();
         let dir = File::open(folder.path()).unwrap();
         let file = openat_new(&dir, c"far", OFlag::O_RDWR | OFlag::O_CREAT, Mode::S_IRUSR).unwrap();

@@ -16,7 +16,7 @@ use rustix::mount::{
 use crate::error::{Errno, Error, Result, retry};
 use crate::ioctl::{BTRFS, Direction, Request, ioctl, until_nul};
 
-/// What a filesystem is.
+/// The identity and the sizes of a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilesystemInfo {
     /// Its uuid, or the temporary one of a clone mounted beside its original.
@@ -27,11 +27,11 @@ pub struct FilesystemInfo {
     pub max_id: u64,
     /// The size of a metadata block, in bytes.
     pub nodesize: u32,
-    /// The size of a sector, in bytes: what encoded writes and clones must be aligned to.
+    /// The size of a sector, in bytes: the alignment of encoded writes and clones.
     pub sectorsize: u32,
 }
 
-/// What one device of a filesystem is. Sizes are in bytes.
+/// One device of a filesystem. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceInfo {
     /// Its id in the filesystem.
@@ -40,13 +40,13 @@ pub struct DeviceInfo {
     pub uuid: [u8; 16],
     /// Its size.
     pub total_bytes: u64,
-    /// How much of it is given to chunks.
+    /// How much of it is allocated to chunks.
     pub bytes_used: u64,
-    /// The path under which the kernel knows it; empty when it is missing.
+    /// Its path in the kernel; empty if it is missing.
     pub path: Vec<u8>,
 }
 
-/// A device's error counters. They are kept on disk and only grow until they are reset (`btrfs device stats --reset`).
+/// A device's error counters. They are stored on disk and grow until they are reset (`btrfs device stats --reset`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeviceErrors {
     /// Failed writes.
@@ -55,9 +55,9 @@ pub struct DeviceErrors {
     pub read: u64,
     /// Failed flushes of the device's cache.
     pub flush: u64,
-    /// Wrong checksums and contents.
+    /// Blocks with a wrong checksum or content.
     pub corruption: u64,
-    /// Blocks older than they should be.
+    /// Blocks with an old generation.
     pub generation: u64,
 }
 
@@ -73,7 +73,7 @@ pub fn is_btrfs(fd: impl AsFd) -> Result<bool> {
 /// `BTRFS_SUPER_MAGIC`.
 const MAGIC: u64 = 0x9123_683e;
 
-/// `BTRFS_IOC_FS_INFO` (no capability) — what the filesystem under `fd` is.
+/// `BTRFS_IOC_FS_INFO` (no capability) — the filesystem under `fd`.
 ///
 /// # Errors
 /// `ENOTTY` on another filesystem.
@@ -90,8 +90,8 @@ pub fn info(fd: impl AsFd) -> Result<FilesystemInfo> {
     })
 }
 
-/// `BTRFS_IOC_DEV_INFO` (no capability) — what device `devid` is; none when there is no such device (`ENODEV`). Ids may
-/// have gaps: walk from 1 to [`FilesystemInfo::max_id`].
+/// `BTRFS_IOC_DEV_INFO` (no capability) — device `devid`; none if it does not exist (`ENODEV`). Ids may have gaps: try
+/// 1 to [`FilesystemInfo::max_id`].
 ///
 /// # Errors
 /// `ENOTTY` on another filesystem.
@@ -115,7 +115,7 @@ pub fn device_info(fd: impl AsFd, devid: u64) -> Result<Option<DeviceInfo>> {
 /// `BTRFS_IOC_GET_DEV_STATS` (no capability) — the error counters of device `devid`.
 ///
 /// # Errors
-/// `ENODEV` when there is no such device, `ENOTTY` on another filesystem.
+/// `ENODEV` if there is no such device, `ENOTTY` on another filesystem.
 pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
     let mut raw = RawStats { devid, nr_items: 5, flags: 0, values: [0; 5], unused: [0; 121] };
     // SAFETY: the kernel reads and writes one RawStats and keeps no pointer.
@@ -124,12 +124,12 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
     Ok(DeviceErrors { write, read, flush, corruption, generation })
 }
 
-/// `syncfs(2)` — writes out everything that the filesystem under `fd` has pending and waits for it.
+/// `syncfs(2)` — writes all pending changes of the filesystem under `fd` out and waits for them.
 ///
 /// # Errors
-/// `EIO`, `ENOSPC`, `EDQUOT`: also those of earlier writes that were not reported yet. An error under an *encoded* write is not reported.
-/// `EROFS` where the filesystem is read-only: it becomes so when it cannot commit, and then the kernel writes nothing out
-/// and says that all is well.
+/// `EIO`, `ENOSPC`, `EDQUOT`: also errors of earlier writes that were not reported yet. The kernel does not report an error
+/// under an *encoded* write. `EROFS` if the filesystem is read-only: it becomes read-only if it cannot commit, and then the
+/// kernel writes nothing out and reports success.
 pub fn sync(fd: impl AsFd) -> Result<()> {
     retry("syncfs", || nix::unistd::syncfs(&fd))?;
     let now = retry("fstatfs", || fstatvfs(&fd))?;
@@ -139,20 +139,20 @@ pub fn sync(fd: impl AsFd) -> Result<()> {
     Ok(())
 }
 
-/// `fsopen(2)`, `fsconfig(2)`, `fsmount(2)` (`CAP_SYS_ADMIN`) — the top-level subvolume (id 5) of the filesystem that `fd`
-/// is on, as the root of a new mount that is attached nowhere and goes away with the descriptor and those opened below
-/// it. Until then the filesystem stays alive, also when the visible mount is taken away.
+/// `fsopen(2)`, `fsconfig(2)`, `fsmount(2)` (`CAP_SYS_ADMIN`) — the top-level subvolume (id 5) of the filesystem of
+/// `fd`, as the root of a new mount that is attached nowhere. The mount ends when the descriptor and all that were opened
+/// below it are closed. Until then the filesystem stays mounted, also if the visible mount is removed.
 ///
-/// The mount is for reading: read-only, and nosuid, nodev, noexec, nosymfollow. "ro" is asked of the filesystem as well,
-/// because btrfs turns a read-only filesystem writable for a writable mount; it never does the opposite, so that the
-/// filesystem's own options stay as they are.
+/// The mount is read-only, nosuid, nodev, noexec and nosymfollow. The filesystem is mounted with "ro" too, because btrfs
+/// makes a read-only filesystem writable for a writable mount. It never does the opposite, so the options of the filesystem
+/// do not change.
 ///
-/// The device comes from the kernel's list and is named by a path that may have changed hands; the mount is given out
-/// only when its fsid is that of `fd`.
+/// The path of the device comes from the kernel's list, and another device may have it meanwhile. So the function returns a
+/// mount only if its fsid is that of `fd`.
 ///
 /// # Errors
-/// `ENODEV` when no device has a path, `ESTALE` when the path led to another filesystem, `EPERM`, `ENOENT` and other
-/// errors of `mount(2)`, `ENOTTY` when `fd` is not on btrfs.
+/// `ENODEV` if no device has a path, `ESTALE` if the path led to another filesystem, `EPERM`, `ENOENT` and other
+/// errors of `mount(2)`, `ENOTTY` if `fd` is not on btrfs.
 pub fn open_top(fd: impl AsFd) -> Result<OwnedFd> {
     let fd = fd.as_fd();
     let wanted = info(fd)?;
@@ -167,7 +167,7 @@ pub fn open_top(fd: impl AsFd) -> Result<OwnedFd> {
     Err(failure)
 }
 
-/// The paths of all devices that are there. Ids have gaps, so the walk ends with the count or with the highest id.
+/// The paths of all present devices. Ids have gaps, so the loop ends with the last device or with the highest id.
 fn device_paths(fd: BorrowedFd<'_>, filesystem: &FilesystemInfo) -> Result<Vec<CString>> {
     let mut paths = Vec::new();
     let mut left = filesystem.num_devices;
@@ -196,7 +196,7 @@ fn mount_top(source: &CString) -> Result<OwnedFd> {
         | MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW
         | MountAttrFlags::MOUNT_ATTR_NOATIME;
     let mount = retry("fsmount", || fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes))?;
-    // What fsmount gives is an O_PATH descriptor, good for look-ups only; a directory opened below keeps the mount as well.
+    // fsmount returns an O_PATH descriptor, for look-ups only; a directory opened below it keeps the mount too.
     retry("openat", || openat(&mount, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()))
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use crate::error::Result;
 use crate::ioctl::{Direction, FS, Request, WIDE, ioctl};
 
-/// A set of `FS_*_FL` (`linux/fs.h`); btrfs knows those named here.
+/// A set of `FS_*_FL` (`linux/fs.h`); btrfs supports those named here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags(u32);
 
@@ -18,21 +18,21 @@ impl Flags {
     pub const COMPRESS: Self = Self(0x4);
     /// `FS_SYNC_FL`: every write waits for the disk.
     pub const SYNC: Self = Self(0x8);
-    /// `FS_IMMUTABLE_FL`: nothing about it can be changed.
+    /// `FS_IMMUTABLE_FL`: the kernel refuses all changes.
     pub const IMMUTABLE: Self = Self(0x10);
-    /// `FS_APPEND_FL`: it can only grow.
+    /// `FS_APPEND_FL`: the kernel only appends to it.
     pub const APPEND: Self = Self(0x20);
-    /// `FS_NODUMP_FL`: backups by dump leave it out.
+    /// `FS_NODUMP_FL`: `dump` leaves it out of backups.
     pub const NO_DUMP: Self = Self(0x40);
-    /// `FS_NOATIME_FL`: reading leaves the time of access alone.
+    /// `FS_NOATIME_FL`: reading does not change the time of access.
     pub const NO_ATIME: Self = Self(0x80);
     /// `FS_NOCOMP_FL`: never compress.
     pub const NO_COMPRESS: Self = Self(0x400);
     /// `FS_DIRSYNC_FL`: changes of the directory wait for the disk.
     pub const DIR_SYNC: Self = Self(0x1_0000);
-    /// `FS_VERITY_FL`: sealed by fs-verity; only ever read.
+    /// `FS_VERITY_FL`: has fs-verity; cannot be set.
     pub const VERITY: Self = Self(0x10_0000);
-    /// `FS_NOCOW_FL`: written in place, without checksums. On a file that has data it is accepted and has no effect.
+    /// `FS_NOCOW_FL`: written in place, without checksums. On a file with data the kernel accepts and ignores it.
     pub const NO_COW: Self = Self(0x80_0000);
 
     /// The set with these bits.
@@ -71,7 +71,7 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
-    /// Whether nothing is in it.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -95,10 +95,10 @@ impl BitOrAssign for Flags {
 /// `FS_IOC_GETFLAGS` — the flags of an open file or directory.
 ///
 /// # Errors
-/// `ENOTTY` where there are none (a symlink, a device, another filesystem).
+/// `ENOTTY` if the inode has no flags (a device, another filesystem).
 pub fn flags(fd: impl AsFd) -> Result<Flags> {
     let mut flags = 0_u32;
-    // SAFETY: the number says long, yet the kernel writes one int and keeps no pointer.
+    // SAFETY: the request number names a long, but the kernel writes one int and keeps no pointer.
     unsafe { ioctl(fd.as_fd(), &GET_FLAGS, &raw mut flags) }?;
     Ok(Flags(flags))
 }
@@ -106,18 +106,18 @@ pub fn flags(fd: impl AsFd) -> Result<Flags> {
 /// `FS_IOC_SETFLAGS` — replaces the flags of an open file or directory.
 ///
 /// # Errors
-/// `EOPNOTSUPP` for a flag that btrfs lacks, `EINVAL` for a pair that excludes itself, `EPERM` (immutable and append-only
-/// need `CAP_LINUX_IMMUTABLE`; so does any change while they are set), `EROFS`, `ENOTTY`.
+/// `EOPNOTSUPP` for a flag that btrfs does not support, `EINVAL` for two flags that exclude each other, `EPERM` (immutable and
+/// append-only need `CAP_LINUX_IMMUTABLE`; so does any change while they are set), `EROFS`, `ENOTTY`.
 pub fn set_flags(fd: impl AsFd, flags: Flags) -> Result<()> {
     let mut flags = flags.0;
-    // SAFETY: the number says long, yet the kernel reads one int and keeps no pointer.
+    // SAFETY: the request number names a long, but the kernel reads one int and keeps no pointer.
     unsafe { ioctl(fd.as_fd(), &SET_FLAGS, &raw mut flags) }?;
     Ok(())
 }
 
 /// `FS_IOC_FSSETXATTR` — replaces the immutable and append-only flags of an open file or directory, and no other.
 ///
-/// [`set_flags`] would do it too, but on btrfs it also rewrites the property `btrfs.compression` from the flags.
+/// [`set_flags`] can do this too, but on btrfs it also rewrites the property `btrfs.compression` from the flags.
 ///
 /// # Errors
 /// As for [`set_flags`].

@@ -1,5 +1,5 @@
-//! Attributes of inodes: through a descriptor, or under a name that is never opened (symlinks, devices, fifos, sockets).
-#![expect(unsafe_code, reason = "neither nix nor rustix has fchmodat2, the chmod that follows no symlink")]
+//! Attributes of inodes: through a descriptor, or by a name without opening it (symlinks, devices, fifos, sockets).
+#![expect(unsafe_code, reason = "neither nix nor rustix has fchmodat2")]
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -31,7 +31,7 @@ pub fn set_mode(fd: impl AsFd, mode: u32) -> Result<()> {
     retry("fchmod", || fchmod(&fd, permissions(mode)))
 }
 
-/// `fchown(2)` — sets owner and group. The kernel then clears set-id bits and capabilities of files, so this goes first.
+/// `fchown(2)` — sets owner and group. The kernel clears set-id bits and capabilities of files, so call this first.
 ///
 /// # Errors
 /// `EINVAL` for the id 2^32 - 1, which means "none"; `EPERM`, `EROFS`, `EDQUOT`, `EBADF`.
@@ -50,10 +50,10 @@ pub fn set_times(fd: impl AsFd, times: Times) -> Result<()> {
 }
 
 /// `fchmodat2(2)` with `AT_SYMLINK_NOFOLLOW` — sets the permissions of the inode under a name. Before Linux 6.6 the inode
-/// is opened with `O_PATH`, which opens no device, and changed through `/proc/self/fd`.
+/// is opened with `O_PATH`, which opens no device, and its mode is set through `/proc/self/fd`.
 ///
 /// # Errors
-/// `EOPNOTSUPP` for a symlink, which has none; `ENOENT`, `EPERM`, `EROFS`, `EINVAL` for more than a name.
+/// `EOPNOTSUPP` for a symlink; `ENOENT`, `EPERM`, `EROFS`, `EINVAL` for more than one component.
 pub fn set_mode_at(dir: impl AsFd, name: &CStr, mode: u32) -> Result<()> {
     const CALL: &str = "fchmodat2";
     let name = one_component(CALL, name)?;
@@ -74,7 +74,7 @@ pub fn set_mode_at(dir: impl AsFd, name: &CStr, mode: u32) -> Result<()> {
 /// `fchownat(2)` with `AT_SYMLINK_NOFOLLOW` — sets owner and group of the inode under a name.
 ///
 /// # Errors
-/// As for [`set_owner`]; `ENOENT`, `EINVAL` for more than a name.
+/// As for [`set_owner`]; `ENOENT`, `EINVAL` for more than one component.
 pub fn set_owner_at(dir: impl AsFd, name: &CStr, uid: u32, gid: u32) -> Result<()> {
     let name = one_component("fchownat", name)?;
     let (uid, gid) = ids("fchownat", uid, gid)?;
@@ -84,14 +84,14 @@ pub fn set_owner_at(dir: impl AsFd, name: &CStr, uid: u32, gid: u32) -> Result<(
 /// `utimensat(2)` with `AT_SYMLINK_NOFOLLOW` — sets both times of the inode under a name.
 ///
 /// # Errors
-/// As for [`set_times`]; `ENOENT`, `EINVAL` for more than a name.
+/// As for [`set_times`]; `ENOENT`, `EINVAL` for more than one component.
 pub fn set_times_at(dir: impl AsFd, name: &CStr, times: Times) -> Result<()> {
     let name = one_component("utimensat", name)?;
     let times = timestamps("utimensat", times)?;
     retry("utimensat", || utimensat(&dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW))
 }
 
-/// What `set_mode_at` does where the kernel is older than the call.
+/// `set_mode_at` on a kernel without `fchmodat2`.
 fn set_mode_through_proc(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let inode = retry("openat", || openat(dir, name, flags, Mode::empty()))?;
@@ -103,7 +103,7 @@ fn permissions(mode: u32) -> Mode {
     Mode::from_bits_truncate(mode & 0o7777)
 }
 
-/// The id 2^32 - 1 would leave the owner as it is and report success.
+/// The kernel takes the id 2^32 - 1 as "do not change", and returns success.
 fn ids(call: &'static str, uid: u32, gid: u32) -> Result<(Uid, Gid)> {
     if uid == u32::MAX || gid == u32::MAX {
         return Err(Error { call, errno: Errno::EINVAL });
@@ -111,7 +111,7 @@ fn ids(call: &'static str, uid: u32, gid: u32) -> Result<(Uid, Gid)> {
     Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
 }
 
-/// The kernel takes two numbers above 10^9 for "now" and "as it is"; a stream must not be able to say that.
+/// The kernel takes two numbers above 10^9 as "now" and "do not change"; a stream must not be able to use them.
 fn timestamps(call: &'static str, times: Times) -> Result<Timestamps> {
     let Times { atime: (access, access_nsec), mtime: (change, change_nsec) } = times;
     if access_nsec.max(change_nsec) >= 1_000_000_000 {
@@ -123,10 +123,10 @@ fn timestamps(call: &'static str, times: Times) -> Result<Timestamps> {
     })
 }
 
-/// What an inode is. Times are seconds and nanoseconds since 1970.
+/// The attributes of an inode. Times are seconds and nanoseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// The device: on btrfs one of its own for each subvolume.
+    /// The device: each subvolume of btrfs has its own.
     pub dev: u64,
     /// The inode's number, unique in its subvolume.
     pub ino: u64,
@@ -140,7 +140,7 @@ pub struct Stat {
     pub size: u64,
     /// Hard links.
     pub nlink: u32,
-    /// Blocks of 512 bytes that the file takes, those not yet written out included; inline data too.
+    /// Blocks of 512 bytes that the file takes, with data that is not written out and inline data.
     pub blocks: u64,
     /// The device of a device node.
     pub rdev: u64,
@@ -181,7 +181,7 @@ pub fn stat(fd: impl AsFd) -> Result<Stat> {
 /// `statx(2)` with `AT_SYMLINK_NOFOLLOW` — the inode under a name.
 ///
 /// # Errors
-/// `EINVAL` for more than a name, `ENOENT`, `ENOTDIR`, `EACCES`, `EIO`.
+/// `EINVAL` for more than one component, `ENOENT`, `ENOTDIR`, `EACCES`, `EIO`.
 pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
     let name = one_component("statx", name)?;
     retry("statx", || statx(&dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)).map(convert)
@@ -190,7 +190,6 @@ pub fn stat_at(dir: impl AsFd, name: &CStr) -> Result<Stat> {
 /// `S_IFMT`.
 const TYPE: u32 = 0o170_000;
 
-// rustix builds the answer and hands it over once; a copy of it here costs less than a reference would say.
 fn convert(raw: Statx) -> Stat {
     Stat {
         dev: makedev(raw.stx_dev_major, raw.stx_dev_minor),
@@ -215,7 +214,7 @@ mod tests {
     use crate::names::{make_node, make_symlink};
 
     #[test]
-    fn modes_change_without_fchmodat2_too() {
+    fn set_mode_at_works_without_fchmodat2() {
         let folder = tempfile::tempdir().unwrap();
         let dir = File::open(folder.path()).unwrap();
         make_node(&dir, c"fifo", 0o010_600, 0).unwrap();

@@ -1,8 +1,8 @@
-//! Raw numbers and layouts of the kernel: ioctls, system calls that libc does not name, and little-endian structs of trees.
+//! Numbers and layouts of the kernel: ioctls, system calls that libc does not have, and little-endian structs of trees.
 //!
 //! An ioctl's number is computed from the size of its argument and compared with the known number when the crate is
 //! compiled, so a struct with a wrong layout does not build.
-#![expect(unsafe_code, reason = "an ioctl takes a pointer whose meaning the type system does not know")]
+#![expect(unsafe_code, reason = "an ioctl takes a pointer that the type system cannot check")]
 
 use std::ffi::{c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -13,14 +13,14 @@ use nix::sys::ioctl::ioctl_num_type;
 
 use crate::error::{Error, Result, retry};
 
-/// Who fills the argument, seen from the caller (the words of `asm-generic/ioctl.h`).
+/// The direction in which the argument is copied (`asm-generic/ioctl.h`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Direction {
-    /// `_IO`: there is no argument.
+    /// `_IO`: no argument.
     None,
-    /// `_IOR`: the kernel fills it.
+    /// `_IOR`: the kernel writes it.
     Read,
-    /// `_IOW`: the caller fills it.
+    /// `_IOW`: the kernel reads it.
     Write,
     /// `_IOWR`: both.
     ReadWrite,
@@ -35,11 +35,11 @@ pub(crate) struct Request {
 
 /// The group of btrfs's ioctls, `BTRFS_IOCTL_MAGIC`.
 pub(crate) const BTRFS: u8 = 0x94;
-/// The group of the ioctls that many filesystems share.
+/// The group of the ioctls that many filesystems have.
 pub(crate) const FS: u8 = b'f';
 
-/// Whether an ioctl's number is put together as in `asm-generic/ioctl.h`, and a `u64` is aligned to itself: then the numbers
-/// and the sizes are known, for 32 bits as for 64, little-endian or big.
+/// Whether the architecture builds an ioctl's number as in `asm-generic/ioctl.h` and aligns a `u64` to 8 bytes. Then the
+/// numbers and the sizes are known, for 32 and 64 bits, little-endian and big-endian.
 pub(crate) const GENERIC: bool = cfg!(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
@@ -48,12 +48,12 @@ pub(crate) const GENERIC: bool = cfg!(any(
     target_arch = "arm"
 ));
 
-/// Whether a pointer, or a C `long`, is 64 bits wide: some of the kernel's structs hold one.
+/// Whether a pointer and a C `long` have 64 bits: some of the kernel's structs have one.
 pub(crate) const WIDE: bool = cfg!(target_pointer_width = "64");
 
 impl Request {
-    /// The number for an argument of `size` bytes. `known` is what the C headers give on the architectures with the generic
-    /// encoding; another result fails the build.
+    /// The number for an argument of `size` bytes. `known` is the number in the C headers on the architectures with the generic
+    /// encoding; if the two differ, the build fails.
     pub(crate) const fn new(
         call: &'static str,
         direction: Direction,
@@ -80,50 +80,50 @@ impl Request {
     }
 }
 
-/// `ioctl(2)`, made again after `EINTR`; gives the kernel's non-negative answer.
+/// `ioctl(2)`, made again after `EINTR`; returns the kernel's non-negative result.
 ///
 /// # Safety
-/// `argument` must point to what the kernel expects under this number: for reading and for writing, whole, and with valid
-/// pointers inside. It must stay so during the call.
+/// `argument` must point to the complete struct that the kernel reads and writes under this number, with valid pointers in it.
+/// It must stay valid during the call.
 pub(crate) unsafe fn ioctl<T>(fd: BorrowedFd<'_>, request: &Request, argument: *mut T) -> Result<c_int> {
     retry(request.call, || {
-        // SAFETY: the caller vouches for the argument; the kernel keeps no pointer after its return.
+        // SAFETY: the caller guarantees the argument; the kernel keeps no pointer after its return.
         let answer = unsafe { libc::ioctl(fd.as_raw_fd(), request.number, argument) };
         Errno::result(answer)
     })
 }
 
-/// The same, made once: for a call that has had an effect when `EINTR` comes back.
+/// The same without a repetition: for a call that may have had an effect before `EINTR`.
 ///
 /// # Safety
 /// As for [`ioctl`].
 pub(crate) unsafe fn ioctl_once<T>(fd: BorrowedFd<'_>, request: &Request, argument: *mut T) -> Result<c_int> {
-    // SAFETY: the caller vouches for the argument; the kernel keeps no pointer after its return.
+    // SAFETY: the caller guarantees the argument; the kernel keeps no pointer after its return.
     let answer = unsafe { libc::ioctl(fd.as_raw_fd(), request.number, argument) };
     Errno::result(answer).map_err(|errno| Error { call: request.call, errno })
 }
 
-/// The `u16` at `at`, none when the bytes end before.
+/// The `u16` at offset `at`; none if the bytes end before.
 pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
     array(bytes, at).map(u16::from_le_bytes)
 }
 
-/// The `u32` at `at`, none when the bytes end before.
+/// The `u32` at offset `at`; none if the bytes end before.
 pub(crate) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_le_bytes)
 }
 
-/// The `u64` at `at`, none when the bytes end before.
+/// The `u64` at offset `at`; none if the bytes end before.
 pub(crate) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_le_bytes)
 }
 
-/// `N` bytes at `at`, none when the bytes end before.
+/// `N` bytes at offset `at`; none if the bytes end before.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
-/// What stands before the first NUL: a C string in a field of fixed length.
+/// The bytes before the first NUL: a C string in a field of fixed length.
 pub(crate) fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|&byte| byte == 0).next().unwrap_or_default()
 }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_past_the_end_is_none() {
+    fn a_field_after_the_end_is_none() {
         let bytes = [1, 0, 0, 0, 2, 0, 0, 0];
         assert_eq!(le32(&bytes, 4), Some(2));
         assert_eq!(le64(&bytes, 0), Some(0x0000_0002_0000_0001));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_without_a_nul_is_taken_whole() {
+    fn a_field_without_a_nul_is_returned_whole() {
         assert_eq!(until_nul(b"abc\0def"), b"abc");
         assert_eq!(until_nul(b"abc"), b"abc");
         assert_eq!(until_nul(b""), b"");

@@ -1,7 +1,8 @@
-//! Mounts: their ids, the table in `/proc/self/mountinfo`, and mounts through which no device can be opened.
+//! Mounts: their ids, the table in `/proc/self/mountinfo`, mounts through which no device can be opened, and a seccomp filter
+//! that refuses new mounts.
 //!
-//! The kernel decides by the mount, not by the filesystem, whether a device node may be opened: the same node opens through
-//! one mount and is refused (`EACCES`) through another.
+//! The kernel decides by the mount, not by the filesystem, whether a device node may be opened: the same node can be opened
+//! through one mount and is refused (`EACCES`) through another.
 #![expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2), listmount(2) and PR_SET_SECCOMP")]
 
 use std::collections::HashSet;
@@ -20,25 +21,25 @@ use crate::error::{Errno, Result, retry};
 use crate::ioctl::{FSMOUNT, LISTMOUNT, MOUNT_SETATTR, OPEN_TREE, OPEN_TREE_ATTR};
 
 /// `open_tree(2)` with `OPEN_TREE_CLONE`, `mount_setattr(2)` (`CAP_SYS_ADMIN`) — the same directory as the root of a mount
-/// of its own that is nodev, nosuid and noexec, is attached nowhere, and goes away with the descriptor and those opened
-/// below it. It keeps the filesystem alive, but does not make the mount it was cloned from busy.
+/// of its own that is nodev, nosuid and noexec, and attached nowhere. The mount ends when the descriptor and all that were
+/// opened below it are closed. It keeps the filesystem mounted, but does not make the mount busy that it was cloned from.
 ///
 /// # Errors
-/// `EINVAL` when the mount of `directory` is not in the caller's mount namespace (any more), `EPERM`, `ENOSYS` before
+/// `EINVAL` if the mount of `directory` is not in the caller's mount namespace, `EPERM`, `ENOSYS` before
 /// Linux 5.12.
 pub fn without_devices(directory: impl AsFd) -> Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = retry("open_tree", || open_tree(&directory, c"", flags))?;
     refuse_devices(tree.as_fd(), c"", libc::AT_EMPTY_PATH)?;
-    // What open_tree gives is good for look-ups only.
+    // open_tree returns a descriptor for look-ups only.
     retry("openat", || openat(&tree, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()))
 }
 
 /// `mount_setattr(2)` with `AT_RECURSIVE` (`CAP_SYS_ADMIN`) — makes every mount that the caller sees nodev, nosuid and
-/// noexec: to be called in a mount namespace of one's own.
+/// noexec. The caller must have a mount namespace of its own.
 ///
 /// # Errors
-/// `EPERM`, `EINVAL` when `/` is no mount, `ENOSYS` before Linux 5.12.
+/// `EPERM`, `EINVAL` if `/` is not a mount, `ENOSYS` before Linux 5.12.
 pub fn refuse_devices_everywhere() -> Result<()> {
     refuse_devices(CWD, c"/", libc::AT_RECURSIVE)
 }
@@ -67,11 +68,12 @@ fn refuse_devices(at: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result
 }
 
 /// `prctl(2)` with `PR_SET_SECCOMP` (`PR_SET_NO_NEW_PRIVS` before it, or `CAP_SYS_ADMIN`) — from now on `open_tree(2)`,
-/// `open_tree_attr(2)` and `mount_setattr(2)` fail with `EPERM` in the calling thread and in those it starts, and so does an
-/// `fsmount(2)` whose mount would not be nodev. `mount(2)` and `move_mount(2)` are not in it: Landlock forbids them.
+/// `open_tree_attr(2)` and `mount_setattr(2)` fail with `EPERM` in the calling thread and in threads that it starts, and so
+/// does an `fsmount(2)` whose mount would not be nodev: a device could be opened through such a mount. `mount(2)` and
+/// `move_mount(2)` are not in the filter, because Landlock refuses them.
 ///
-/// These calls have one number for every way into a kernel, x32 and 32-bit programs included, so no architecture is asked
-/// for. Calls that are let through whatever their arguments cost nothing (the kernel keeps a bitmap of them since 5.11).
+/// These calls have the same number in all ABIs of a kernel, also for x32 and 32-bit programs, so the filter does not check
+/// the architecture. Calls that it always allows cost nothing (the kernel has a bitmap of them since 5.11).
 ///
 /// # Errors
 /// `EINVAL` from a kernel without `CONFIG_SECCOMP_FILTER`, `EACCES` without either privilege.
@@ -103,36 +105,36 @@ const PROGRAM: [libc::sock_filter; 10] = [
 const LENGTH: u16 = 10;
 const _: () = assert!(PROGRAM.len() == LENGTH as usize);
 
-/// As it stands behind `SECCOMP_RET_ERRNO`.
+/// The errno in the data of `SECCOMP_RET_ERRNO`.
 const EPERM: u32 = libc::EPERM.unsigned_abs();
 
-/// `linux/bpf_common.h`: one 32-bit word of `struct seccomp_data`, and what is done with it.
+/// Instructions of `linux/bpf_common.h`, on 32-bit words of `struct seccomp_data`.
 const LOAD: u16 = 0x20;
 const AND: u16 = 0x54;
 const IF_EQUAL: u16 = 0x15;
 const IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
-/// `struct seccomp_data` (`linux/seccomp.h`): the number of the call; the lower half of the third argument, which is where
-/// `fsmount(2)` has the attributes of its mount.
+/// Offsets in `struct seccomp_data` (`linux/seccomp.h`): the number of the call, and the lower half of the third argument, which
+/// has the attributes of the mount for `fsmount(2)`.
 const NUMBER: u32 = 0;
 const THIRD_ARGUMENT: u32 = 32 + if cfg!(target_endian = "big") { 4 } else { 0 };
 
-/// `__X32_SYSCALL_BIT`; no other architecture has numbers as high.
+/// `__X32_SYSCALL_BIT`; no other architecture has call numbers with this bit.
 const X32: u32 = 0x4000_0000;
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of calls are small")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "call numbers are small")]
 const fn number(call: c_long) -> u32 {
     call as u32
 }
 
-/// `yes` and `no`: how many instructions are left out.
+/// `yes` and `no`: how many instructions are skipped.
 const fn step(code: u16, k: u32, yes: u8, no: u8) -> libc::sock_filter {
     libc::sock_filter { code, jt: yes, jf: no, k }
 }
 
-/// `statx(2)`, `STATX_MNT_ID_UNIQUE`, before Linux 6.8 `STATX_MNT_ID` — the mount through which it was opened; 0 where the
-/// kernel does not report it.
+/// `statx(2)`, `STATX_MNT_ID_UNIQUE`, before Linux 6.8 `STATX_MNT_ID` — the id of the mount through which it was opened;
+/// 0 if the kernel does not report it.
 #[must_use]
 pub fn unique_id(descriptor: impl AsFd) -> u64 {
     let wanted = if *UNIQUE { MNT_ID_UNIQUE } else { StatxFlags::MNT_ID };
@@ -140,29 +142,29 @@ pub fn unique_id(descriptor: impl AsFd) -> u64 {
     facts.ok().filter(|facts| facts.stx_mask & wanted.bits() != 0).map_or(0, |facts| facts.stx_mnt_id)
 }
 
-/// `listmount(2)`, before Linux 6.8 `/proc/self/mountinfo` — all mounts that this process sees, in the numbers of
+/// `listmount(2)`, before Linux 6.8 `/proc/self/mountinfo` — the ids of all mounts that this process sees, as from
 /// [`unique_id`].
 ///
 /// # Errors
-/// /proc is not mounted, or there is no memory.
+/// /proc is not mounted, or memory is short.
 pub fn ids() -> io::Result<HashSet<u64>> {
     if *UNIQUE {
         return listed().map_err(io::Error::other);
     }
-    // Bytes: a mount point's name need not be UTF-8.
+    // As bytes, because the path of a mount point need not be UTF-8.
     Ok(parse_ids(&std::fs::read("/proc/self/mountinfo")?))
 }
 
 /// `linux/stat.h`, Linux 6.8.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
-/// `LSMT_ROOT` of `linux/mount.h`: below the caller's root, itself with them.
+/// `LSMT_ROOT` of `linux/mount.h`: the mounts below the caller's root, and that root.
 const ROOT: u64 = u64::MAX;
 
-/// Both calls have to be there, and allowed: a sandbox may know the one and not the other.
+/// Whether both calls exist and are allowed: a sandbox may allow one of them only.
 static UNIQUE: LazyLock<bool> = LazyLock::new(|| {
-    let told = |facts: rustix::fs::Statx| facts.stx_mask & MNT_ID_UNIQUE.bits() != 0;
+    let has_id = |facts: rustix::fs::Statx| facts.stx_mask & MNT_ID_UNIQUE.bits() != 0;
     let root = statx(CWD, c"/", AtFlags::STATX_DONT_SYNC, MNT_ID_UNIQUE);
-    root.is_ok_and(told) && page(0).is_ok()
+    root.is_ok_and(has_id) && page(0).is_ok()
 });
 
 /// `struct mnt_id_req` (`linux/mount.h`), as Linux 6.8 has it.
@@ -186,7 +188,7 @@ fn listed() -> Result<HashSet<u64>> {
         let page = page(last)?;
         found.extend(&page);
         match page.last() {
-            // They come in the order of their numbers.
+            // The ids are sorted.
             Some(&number) if page.len() == PAGE && number > last => last = number,
             Some(_) | None => return Ok(found),
         }
@@ -198,8 +200,8 @@ fn page(after: u64) -> Result<Vec<u64>> {
     let request = RawRequest { size: 24, spare: 0, mount: ROOT, after };
     let count = retry("listmount", || {
         let (request, numbers) = (std::ptr::from_ref(&request), numbers.as_mut_ptr());
-        // SAFETY: the kernel reads one `RawRequest`, whose size is in it, writes at most `PAGE` numbers into a buffer of so
-        // many, and keeps no pointer.
+        // SAFETY: the kernel reads one `RawRequest`, whose size is in it, writes up to `PAGE` numbers into a buffer for `PAGE`
+        // numbers, and keeps no pointer.
         let answer = unsafe { libc::syscall(LISTMOUNT, request, numbers, PAGE, 0) };
         Errno::result(answer)
     })?;
@@ -216,24 +218,24 @@ fn parse_ids(text: &[u8]) -> HashSet<u64> {
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mount {
-    /// Its number, which another one gets when it is gone.
+    /// Its id; the kernel reuses it after the mount has ended.
     pub id: u64,
-    /// The filesystem, as `major:minor`: one for all mounts of it, and not the device of its files.
+    /// The filesystem, as `major:minor`: the same for all its mounts, and different from the device of its files.
     pub filesystem: Vec<u8>,
-    /// The directory that is its root, as a path from the top of the filesystem.
+    /// Its root directory, as a path from the top of the filesystem.
     pub root: Vec<u8>,
-    /// Where it is mounted, as a path from the root directory of the process.
+    /// Its mount point, as a path from the root directory of the process.
     pub mount_point: Vec<u8>,
 }
 
-/// The lines of a `mountinfo` file, in their order: a later one may cover an earlier one. Lines of another form are left out.
+/// The mounts in a `mountinfo` file, in its order: a later mount may cover an earlier one. Lines of another form are left out.
 #[must_use]
 pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|&byte| byte == b'\n').filter_map(parse_line).collect()
 }
 
-/// `statx(2)`, `STATX_MNT_ID` (Linux 5.8) — the number of the mount through which it was opened, as [`Mount::id`] has it; none
-/// where the kernel does not report it.
+/// `statx(2)`, `STATX_MNT_ID` (Linux 5.8) — the id of the mount through which it was opened, as in [`Mount::id`]; none if the
+/// kernel does not report it.
 ///
 /// # Errors
 /// `EBADF`.
@@ -242,8 +244,8 @@ pub fn id_of(descriptor: impl AsFd) -> Result<Option<u64>> {
     Ok((facts.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(facts.stx_mnt_id))
 }
 
-/// `openat(2)` with `O_PATH` — the directory that holds this one; from the root of a mount, the one that holds its mount point.
-/// From the root directory of the process it is that itself.
+/// `openat(2)` with `O_PATH` — the parent directory; of the root of a mount, the parent of its mount point; of the root
+/// directory of the process, that directory itself.
 ///
 /// # Errors
 /// `EACCES`, `ENOTDIR`.
@@ -260,7 +262,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     Some(Mount { id, filesystem, root, mount_point })
 }
 
-/// Blanks and their like are written as a backslash and three octal digits.
+/// In the file, spaces and similar characters are a backslash and three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -285,14 +287,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_are_read_also_beside_names_that_are_no_text() {
+    fn ids_are_read_beside_names_that_are_not_utf_8() {
         let text =
             b"22 28 0:21 / /proc rw - proc proc rw\n96 28 0:40 / /mnt/\xff\\040x rw shared:1 - btrfs /dev/loop0 rw\n";
         assert_eq!(parse_ids(text), HashSet::from([22, 96]));
     }
 
     #[test]
-    fn the_mount_of_what_is_open_is_among_all() {
+    fn the_mount_of_an_open_file_is_listed() {
         let all = ids().expect("mounts");
         for path in ["/", "/proc", "/dev/null"] {
             let mount = unique_id(File::open(path).expect("opened"));
@@ -301,18 +303,18 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_find_as_many() {
+    fn listmount_and_mountinfo_find_as_many_mounts() {
         if *UNIQUE {
             let known = parse_ids(&std::fs::read("/proc/self/mountinfo").expect("read"));
-            // Others mount and unmount meanwhile.
+            // Other processes mount and unmount meanwhile.
             let listed = listed().expect("listed");
             assert!(listed.len().abs_diff(known.len()) < 10, "{} and {}", listed.len(), known.len());
-            assert!(listed.is_disjoint(&known), "they are numbers of another kind");
+            assert!(listed.is_disjoint(&known), "unique ids are numbers of another kind");
         }
     }
 
     #[test]
-    fn a_line_is_parsed_also_with_blanks_in_names() {
+    fn a_line_with_spaces_in_names_is_parsed() {
         let text = b"36 35 0:33 /@/a\\040b /mnt/\\134040\\011x rw,noatime master:1 - btrfs /dev/sda rw\nnonsense\n";
         let filesystem = b"0:33".to_vec();
         let expected = Mount { id: 36, filesystem, root: b"/@/a b".to_vec(), mount_point: b"/mnt/\\040\tx".to_vec() };
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn above_a_mount_is_what_holds_its_mount_point() {
+    fn above_a_mount_is_the_parent_of_its_mount_point() {
         let above = File::from(above(File::open("/proc").unwrap()).unwrap()).metadata().unwrap();
         let root = std::fs::metadata("/").unwrap();
         assert_eq!((above.dev(), above.ino()), (root.dev(), root.ino()));

@@ -1,4 +1,4 @@
-//! Names in directories: list, create, link, rename, remove. A name is one component below a directory's descriptor.
+//! Names in directories: list, create, link, rename, remove. A name is one component below a directory descriptor.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
@@ -11,36 +11,36 @@ use rustix::fs::{RenameFlags, renameat_with};
 
 use crate::error::{Errno, Error, Result, one_component, retry};
 
-/// `mkdirat(2)` — makes a directory with these permissions, less the umask.
+/// `mkdirat(2)` — creates a directory with these permissions; the umask applies.
 ///
 /// # Errors
-/// `EEXIST`, `ENOENT`, `ENAMETOOLONG`, `ENOSPC`, `EDQUOT`, `EROFS`, `EACCES`, `EINVAL` for more than a name.
+/// `EEXIST`, `ENOENT`, `ENAMETOOLONG`, `ENOSPC`, `EDQUOT`, `EROFS`, `EACCES`, `EINVAL` for more than one component.
 pub fn make_dir(dir: impl AsFd, name: &CStr, mode: u32) -> Result<()> {
     let name = one_component("mkdirat", name)?;
     retry("mkdirat", || mkdirat(&dir, name, permissions(mode)))
 }
 
-/// `mknodat(2)` — makes a fifo, a socket, a device or an empty file. `mode` holds the type (`S_IFMT`) and the permissions,
-/// of which the umask is taken; `rdev` is the device's number, as `stat` gives it, and 0 for what is no device.
+/// `mknodat(2)` — creates a fifo, a socket, a device or an empty file. `mode` has the type (`S_IFMT`) and the permissions, to
+/// which the umask applies; `rdev` is the device's number as in `stat`, and 0 for other types.
 ///
 /// # Errors
-/// As for [`make_dir`]; `EPERM` for a device without `CAP_MKNOD`, `EINVAL` for a type that it cannot make.
+/// As for [`make_dir`]; `EPERM` for a device without `CAP_MKNOD`, `EINVAL` for another type.
 pub fn make_node(dir: impl AsFd, name: &CStr, mode: u32, rdev: u64) -> Result<()> {
     let name = one_component("mknodat", name)?;
     let kind = SFlag::from_bits_retain(mode & SFlag::S_IFMT.bits());
     retry("mknodat", || mknodat(&dir, name, kind, permissions(mode), rdev))
 }
 
-/// `symlinkat(2)` — makes a symlink. The target is any text that is not empty.
+/// `symlinkat(2)` — creates a symlink. The target may be any text that is not empty.
 ///
 /// # Errors
-/// As for [`make_dir`]; `ENOENT` for an empty target, `ENAMETOOLONG` for one that does not fit a block.
+/// As for [`make_dir`]; `ENOENT` for an empty target, `ENAMETOOLONG` for a target that does not fit into a block.
 pub fn make_symlink(dir: impl AsFd, name: &CStr, target: &CStr) -> Result<()> {
     let name = one_component("symlinkat", name)?;
     retry("symlinkat", || symlinkat(target, &dir, name))
 }
 
-/// `linkat(2)` — gives the inode under `name` a second name. A symlink is linked, not followed.
+/// `linkat(2)` — gives the inode under `name` another name. A symlink is linked, not followed.
 ///
 /// # Errors
 /// `EEXIST`, `ENOENT`, `EXDEV` (another subvolume), `EMLINK`, `EPERM` (a directory), `EROFS`, `ENOSPC`.
@@ -49,7 +49,7 @@ pub fn link(dir: impl AsFd, name: &CStr, new_dir: impl AsFd, new_name: &CStr) ->
     retry("linkat", || linkat(&dir, name, &new_dir, new_name, AtFlags::empty()))
 }
 
-/// `unlinkat(2)` — removes the name of anything but a directory.
+/// `unlinkat(2)` — removes a name that is not a directory.
 ///
 /// # Errors
 /// `ENOENT`, `EISDIR`, `EPERM` (immutable, append-only), `EROFS`.
@@ -67,7 +67,7 @@ pub fn remove_dir(dir: impl AsFd, name: &CStr) -> Result<()> {
     retry("unlinkat", || unlinkat(&dir, name, UnlinkatFlags::RemoveDir))
 }
 
-/// `renameat(2)` — moves a name, and replaces what is at the new one.
+/// `renameat(2)` — renames, and replaces an existing file.
 ///
 /// # Errors
 /// `ENOENT`, `EXDEV` (another subvolume), `ENOTEMPTY`, `EISDIR`, `ENOTDIR`, `EINVAL` (into itself), `EROFS`, `ENOSPC`.
@@ -76,11 +76,11 @@ pub fn rename(dir: impl AsFd, name: &CStr, new_dir: impl AsFd, new_name: &CStr) 
     retry("renameat", || renameat(&dir, name, &new_dir, new_name))
 }
 
-/// `renameat2(2)` with `RENAME_NOREPLACE` — moves a name to one that is free. A read-only subvolume can be moved so inside
-/// its directory.
+/// `renameat2(2)` with `RENAME_NOREPLACE` — renames to a free name. A read-only subvolume can be renamed within its
+/// directory.
 ///
 /// # Errors
-/// `EEXIST` when it is not free; as for [`rename`].
+/// `EEXIST` if the name is not free; as for [`rename`].
 pub fn rename_noreplace(dir: impl AsFd, name: &CStr, new_dir: impl AsFd, new_name: &CStr) -> Result<()> {
     let (name, new_name) = (one_component("renameat2", name)?, one_component("renameat2", new_name)?);
     retry("renameat2", || renameat_with(&dir, name, &new_dir, new_name, RenameFlags::NOREPLACE))
@@ -90,8 +90,8 @@ fn permissions(mode: u32) -> Mode {
     Mode::from_bits_truncate(mode & 0o7777)
 }
 
-/// `getdents64(2)` — all names in a directory but `.` and `..`, in the filesystem's order. They are held in memory: this
-/// is for directories of a known size. The position of `dir` itself is left alone.
+/// `getdents64(2)` — all names in a directory without `.` and `..`, in the filesystem's order. Use it for directories of a
+/// known size: all names are in memory. The position of `dir` itself does not change.
 ///
 /// # Errors
 /// `ENOTDIR`, `EACCES`, `EIO`, `EBADF`.
@@ -99,8 +99,7 @@ pub fn entries(dir: impl AsFd) -> Result<Vec<CString>> {
     entries_where(dir, |_| true)
 }
 
-/// The same for the names that `keep` wants: the rest are read and forgotten, so that a few names can be looked for in a
-/// directory of any size.
+/// The same for the names for which `keep` returns true. Only these are in memory, so the directory may have any size.
 ///
 /// # Errors
 /// As for [`entries`].
@@ -118,11 +117,11 @@ pub fn entries_where(dir: impl AsFd, mut keep: impl FnMut(&CStr) -> bool) -> Res
     Ok(names)
 }
 
-/// `getdents64(2)` — whether a directory holds a name that `wanted` wants, `.` and `..` left out. Unlike [`entries`] it
-/// opens nothing: it reads through `dir` itself, from the beginning, and leaves its position there.
+/// `getdents64(2)` — whether a directory has a name for which `wanted` returns true, `.` and `..` left out. Unlike
+/// [`entries`] it opens nothing: it reads `dir` itself from the beginning, and its position changes.
 ///
 /// # Errors
-/// As for [`entries`]; `EBADF` for a descriptor that was opened as a path only.
+/// As for [`entries`]; `EBADF` for an `O_PATH` descriptor.
 pub fn holds(dir: impl AsFd, mut wanted: impl FnMut(&CStr) -> bool) -> Result<bool> {
     let own = retry("fcntl", || rustix::io::fcntl_dupfd_cloexec(&dir, 0))?;
     retry("lseek", || nix::unistd::lseek(&own, 0, nix::unistd::Whence::SeekSet))?;

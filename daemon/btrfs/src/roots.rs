@@ -1,4 +1,4 @@
-//! The tree of roots: the record of a subvolume, its parent directory, its path from the top; and the tree of uuids.
+//! The tree of roots: the item of a subvolume, its parent directory, its path from the top; and the tree of uuids.
 #![expect(unsafe_code, reason = "BTRFS_IOC_INO_LOOKUP takes a pointer to its argument")]
 
 use std::ops::ControlFlow;
@@ -9,50 +9,50 @@ use crate::ioctl::{BTRFS, Direction, Request, array, ioctl, le16, le32, le64, un
 use crate::search::{Key, SearchKey, TreeSearch};
 use crate::subvolume::TOP_LEVEL_ID;
 
-/// What the tree of roots records of a subvolume. Uuids and transaction ids are zero where they were never set, and in the
-/// short items of filesystems older than Linux 3.6.
+/// The item of a subvolume in the tree of roots. Uuids and transaction ids are zero if they were never set, and in the short
+/// items of filesystems from before Linux 3.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RootItem {
     /// Whether it is read-only.
     pub read_only: bool,
     /// Its own uuid.
     pub uuid: [u8; 16],
-    /// The uuid of what it is a snapshot of.
+    /// The uuid of the subvolume that it is a snapshot of.
     pub parent_uuid: [u8; 16],
-    /// The uuid of what was sent.
+    /// The uuid of the subvolume that was sent.
     pub received_uuid: [u8; 16],
-    /// When an inode last changed.
+    /// The transaction in which an inode last changed.
     pub ctransid: u64,
     /// The sender's ctransid.
     pub stransid: u64,
-    /// When it was made.
+    /// The transaction in which it was created.
     pub otransid: u64,
-    /// When it was marked as received.
+    /// The transaction in which it was marked as received.
     pub rtransid: u64,
     /// The time at which it was marked as received: seconds and nanoseconds since 1970.
     pub rtime: (i64, u32),
-    /// When it was made: seconds since 1970.
+    /// The time at which it was created: seconds since 1970.
     pub otime: i64,
     /// The nanoseconds of that time.
     pub otime_nanoseconds: u32,
     /// The transaction that last changed it.
     pub generation: u64,
-    /// 0 once it is deleted and only waits for its space to be given back.
+    /// 0 if it is deleted and its space is not free yet.
     pub refs: u32,
 }
 
-/// Where a subvolume is.
+/// The place of a subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootRef {
-    /// The id of the subvolume that holds it.
+    /// The id of the subvolume that it is in.
     pub parent_id: u64,
-    /// The inode of the directory that holds it, in that subvolume.
+    /// The inode of its parent directory in that subvolume.
     pub dir_id: u64,
     /// Its name there.
     pub name: Vec<u8>,
 }
 
-/// `ROOT_ITEM` of tree 1 — what is recorded of subvolume `id`; none when there is no such subvolume.
+/// `ROOT_ITEM` of tree 1 — the item of subvolume `id`; none if it does not exist.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
@@ -60,7 +60,7 @@ pub fn root_item(fd: impl AsFd, id: u64) -> Result<Option<RootItem>> {
     last_item(fd.as_fd(), id, ROOT_ITEM, |_, bytes| parse_root_item(bytes))
 }
 
-/// `ROOT_BACKREF` of tree 1 — where subvolume `id` is; none for the top-level subvolume and a deleted one.
+/// `ROOT_BACKREF` of tree 1 — the place of subvolume `id`; none for the top-level subvolume and a deleted one.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
@@ -69,10 +69,10 @@ pub fn root_backref(fd: impl AsFd, id: u64) -> Result<Option<RootRef>> {
 }
 
 /// The path of subvolume `id` from the top-level subvolume, without a leading slash; empty for the top itself, none for a
-/// deleted one. It is a snapshot of names that others may change: open it and look at what was opened.
+/// deleted one. Other processes may rename directories meanwhile: open the path and check the id of the opened subvolume.
 ///
 /// # Errors
-/// As for [`TreeSearch::each`]; `ELOOP` above 256 nested subvolumes; `ENAMETOOLONG` when a directory's path inside one
+/// As for [`TreeSearch::each`]; `ELOOP` above 256 nested subvolumes; `ENAMETOOLONG` if a directory's path inside one
 /// subvolume is longer than 4079 bytes.
 pub fn path_of(fd: impl AsFd, id: u64) -> Result<Option<Vec<u8>>> {
     let fd = fd.as_fd();
@@ -92,8 +92,8 @@ pub fn path_of(fd: impl AsFd, id: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(parts.join(&b'/')))
 }
 
-/// `BTRFS_IOC_INO_LOOKUP` — a path of inode `ino` inside subvolume `tree` (0 is the one that `fd` is in), ending in a slash,
-/// empty for its root; none when it is gone.
+/// `BTRFS_IOC_INO_LOOKUP` — a path of inode `ino` inside subvolume `tree` (0: the one of `fd`), with a slash at its end,
+/// empty for its root; none if the inode does not exist.
 ///
 /// # Errors
 /// `EPERM`, `ENAMETOOLONG` for a path longer than 4079 bytes.
@@ -107,7 +107,7 @@ pub fn path_within(fd: impl AsFd, tree: u64, ino: u64) -> Result<Option<Vec<u8>>
     }
 }
 
-/// The last item of this kind under `id`, parsed; `EUCLEAN` when it cannot be.
+/// The last item of this kind under `id`, parsed.
 fn last_item<T>(
     fd: BorrowedFd<'_>,
     id: u64,
@@ -124,15 +124,15 @@ fn last_item<T>(
     Ok(found)
 }
 
-/// `struct btrfs_root_ref`, under a key whose offset is the subvolume that holds the one in question.
+/// `struct btrfs_root_ref`, under a key whose offset is the parent subvolume.
 pub(crate) fn parse_backref(key: Key, bytes: &[u8]) -> Option<RootRef> {
     let name_len = usize::from(le16(bytes, 16)?);
     let name = bytes.get(ROOT_REF_LEN..)?.get(..name_len)?.to_vec();
     Some(RootRef { parent_id: key.offset, dir_id: le64(bytes, 0)?, name })
 }
 
-/// `struct btrfs_root_item`. What lies behind `generation_v2` is valid only while that equals `generation`: a kernel too
-/// old to know the later fields changes the one and not the other.
+/// `struct btrfs_root_item`. The fields after `generation_v2` are valid only if that equals `generation`: a kernel without
+/// those fields updates only `generation`.
 pub(crate) fn parse_root_item(bytes: &[u8]) -> Option<RootItem> {
     let generation = le64(bytes, 160)?;
     let late = if le64(bytes, 239) == Some(generation) { bytes } else { &[] };
@@ -177,8 +177,8 @@ pub(crate) const ROOT_BACKREF: u8 = 144;
 const ROOT_REF_LEN: usize = 18;
 const MAX_NESTING: usize = 256;
 
-/// The ids of the subvolumes whose own uuid this is, of the filesystem that `fd` is on. Empty when there is none, and when
-/// the filesystem has no UUID tree. The uuid is in the order of its 16 bytes.
+/// The ids of the subvolumes with this uuid of their own, on the filesystem of `fd`. Empty if there is none, and if the
+/// filesystem has no UUID tree.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`.
@@ -186,8 +186,8 @@ pub fn subvolumes_by_uuid(fd: impl AsFd, uuid: [u8; 16]) -> Result<Vec<u64>> {
     ids(fd.as_fd(), uuid, BY_UUID)
 }
 
-/// The ids of the subvolumes that were received under this uuid, **all** of them: a snapshot of a received subvolume
-/// inherits its mark. Empty as above.
+/// The ids of **all** subvolumes with this `received_uuid`: a read-only snapshot of a received subvolume inherits it. Empty as
+/// above.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`.

@@ -1,4 +1,4 @@
-//! Scrub: the kernel reads all used blocks of a device and compares them with their checksums.
+//! Scrub: the kernel reads all used blocks of a device and verifies their checksums.
 
 #![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
 
@@ -7,28 +7,28 @@ use std::os::fd::AsFd;
 use crate::error::{Errno, Error, Result};
 use crate::ioctl::{BTRFS, Direction, Request, ioctl, ioctl_once};
 
-/// What a scrub of one device has found (`struct btrfs_scrub_progress`). Errors are counted in blocks of a sector, or of a
-/// node where they are in the trees.
+/// The result of a scrub of one device (`struct btrfs_scrub_progress`). Errors are counted in sectors, and in nodes for the
+/// trees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Bytes that were read: data and trees, each copy by itself.
+    /// Bytes read: data and trees, each copy counts.
     pub bytes: u64,
-    /// What the device could not read.
+    /// Blocks that the device could not read.
     pub read_errors: u64,
-    /// What is not what its checksum says.
+    /// Blocks with a wrong checksum.
     pub csum_errors: u64,
     /// Blocks of the trees with a wrong header.
     pub verify_errors: u64,
-    /// Superblocks that are wrong; the next commit writes them anew.
+    /// Wrong superblocks; the next commit writes them anew.
     pub super_errors: u64,
-    /// What was wrong and was written anew from a good copy.
+    /// Wrong blocks that the kernel wrote anew from a good copy.
     pub corrected: u64,
-    /// What is wrong, and there is no good copy.
+    /// Wrong blocks without a good copy.
     pub uncorrectable: u64,
 }
 
 impl Scrubbed {
-    /// What two devices have together.
+    /// The sums of two devices.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -44,12 +44,12 @@ impl Scrubbed {
 }
 
 /// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs device `devid` of the filesystem under `fd`, which is mounted writable, from
-/// its beginning to its end, and writes anew what is wrong and has a good copy. It returns when that is done, which takes
-/// as long as reading everything; only newer kernels end it when the process is killed, and [`cancel`] always does.
+/// its beginning to its end, and repairs blocks that have a good copy. The call returns when it has read everything. Only
+/// newer kernels end it when the process is killed; [`cancel`] always ends it.
 ///
 /// # Errors
-/// `ECANCELED` after [`cancel`], `EINPROGRESS` while the device is scrubbed already or is replaced, `ENODEV` when there is no
-/// such device or it is missing, `EROFS`, `ENOMEM`, `EIO`, `ENOTTY`.
+/// `ECANCELED` after [`cancel`], `EINPROGRESS` while another scrub or a replacement of the device runs, `ENODEV` if there is
+/// no such device or it is missing, `EROFS`, `ENOMEM`, `EIO`, `ENOTTY`.
 pub fn scrub(fd: impl AsFd, devid: u64) -> Result<Scrubbed> {
     let mut raw = RawScrub { devid, end: u64::MAX, ..RawScrub::EMPTY };
     // SAFETY: the kernel reads and writes one RawScrub and keeps no pointer.
@@ -57,10 +57,10 @@ pub fn scrub(fd: impl AsFd, devid: u64) -> Result<Scrubbed> {
     Ok(raw.scrubbed())
 }
 
-/// `BTRFS_IOC_SCRUB_PROGRESS` (`CAP_SYS_ADMIN`) — how far the scrub of device `devid` is; none where it is not scrubbed now.
+/// `BTRFS_IOC_SCRUB_PROGRESS` (`CAP_SYS_ADMIN`) — the progress of the scrub of device `devid`; none if no scrub of it runs.
 ///
 /// # Errors
-/// `ENODEV` when there is no such device, `ENOTTY`.
+/// `ENODEV` if there is no such device, `ENOTTY`.
 pub fn progress(fd: impl AsFd, devid: u64) -> Result<Option<Scrubbed>> {
     let mut raw = RawScrub { devid, ..RawScrub::EMPTY };
     // SAFETY: the kernel reads and writes one RawScrub and keeps no pointer.
@@ -71,13 +71,13 @@ pub fn progress(fd: impl AsFd, devid: u64) -> Result<Option<Scrubbed>> {
     }
 }
 
-/// `BTRFS_IOC_SCRUB_CANCEL` (`CAP_SYS_ADMIN`) — ends the scrubs of all devices of the filesystem under `fd`, whichever
-/// process began them, and waits until they have ended; answers whether there was one.
+/// `BTRFS_IOC_SCRUB_CANCEL` (`CAP_SYS_ADMIN`) — ends the scrubs of all devices of the filesystem under `fd`, of any
+/// process, and waits for their end; returns whether there was one.
 ///
 /// # Errors
 /// `EPERM`, `ENOTTY`.
 pub fn cancel(fd: impl AsFd) -> Result<bool> {
-    // SAFETY: the call has no argument: the kernel looks at no pointer.
+    // SAFETY: the call has no argument: the kernel reads no pointer.
     match unsafe { ioctl(fd.as_fd(), &CANCEL, std::ptr::null_mut::<u8>()) } {
         Ok(_) => Ok(true),
         Err(Error { errno: Errno::ENOTCONN, .. }) => Ok(false),

@@ -1,4 +1,4 @@
-//! Searches btrfs's trees: items in the order of their keys, in batches, into one buffer.
+//! Searches in the trees of btrfs: the items come in the order of their keys, in batches, in one buffer.
 
 #![expect(unsafe_code, reason = "the ioctl fills a buffer whose length it takes from the argument")]
 
@@ -11,11 +11,11 @@ use crate::ioctl::{BTRFS, Direction, Request, array, ioctl};
 /// A key of a tree. Keys are ordered by objectid, then kind, then offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// What the item is of: an inode, a subvolume.
+    /// The object of the item: an inode, a subvolume.
     pub objectid: u64,
-    /// What the item is (`BTRFS_*_KEY`).
+    /// The kind of the item (`BTRFS_*_KEY`).
     pub kind: u8,
-    /// Depends on the kind: a file offset, another id.
+    /// Depends on the kind: a file offset, or another id.
     pub offset: u64,
 }
 
@@ -30,19 +30,19 @@ impl Key {
     }
 }
 
-/// Which items are wanted: all between `min` and `max`, both included, **in the order of keys**: a range over several
-/// objectids holds items of every kind, and the caller picks.
+/// The range of a search: all items between `min` and `max`, both included, **in the order of keys**. A range over several
+/// objectids has items of every kind; the caller selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchKey {
-    /// The tree's id; 0 is the subvolume that the descriptor is in.
+    /// The tree's id; 0 is the subvolume of the descriptor.
     pub tree: u64,
     /// The first key wanted.
     pub min: Key,
     /// The last key wanted.
     pub max: Key,
-    /// How many items one call of the kernel may give; 0 is as many as the buffer holds.
+    /// The most items of one call; 0: as many as fit into the buffer.
     pub max_items: u32,
-    /// Only items in metadata blocks of this transaction or a later one; 0 is all.
+    /// Only items in metadata blocks of this transaction or a later one; 0: all items.
     pub min_transid: u64,
 }
 
@@ -53,19 +53,19 @@ pub struct TreeSearch {
 }
 
 impl TreeSearch {
-    /// A search with room for `buffer_len` bytes of items (at least one page). It grows, to 64 KiB and a little, only when
-    /// a single item does not fit.
+    /// A search with a buffer for `buffer_len` bytes of items (at least one page). It grows, to a little more than 64 KiB, only
+    /// if a single item does not fit.
     #[must_use]
     pub fn new(buffer_len: usize) -> Self {
         Self { buffer: vec![0; ARGUMENT_LEN + buffer_len.clamp(4096, 1 << 24)] }
     }
 
-    /// `BTRFS_IOC_TREE_SEARCH_V2` (`CAP_SYS_ADMIN`) — gives each item in the range to `each`, with its key and the
-    /// transaction of its metadata block, until the range is exhausted or `each` breaks. Reads what is committed or in
-    /// memory's trees; data not yet written out is not in them.
+    /// `BTRFS_IOC_TREE_SEARCH_V2` (`CAP_SYS_ADMIN`) — passes each item in the range to `each`, with its key and the
+    /// transaction of its metadata block, until the range ends or `each` breaks. It reads the trees as they are in memory; data
+    /// that is not written out is not in them.
     ///
     /// # Errors
-    /// `ENOENT` when there is no such tree, `EPERM`, `ENOTTY`; `EUCLEAN` when the kernel's answer makes no sense.
+    /// `ENOENT` if there is no such tree, `EPERM`, `ENOTTY`; `EUCLEAN` if the kernel's answer is invalid.
     pub fn each(
         &mut self,
         fd: impl AsFd,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_claims_more_than_there_is_is_refused() {
+    fn an_item_longer_than_the_buffer_is_refused() {
         let mut bytes = vec![0; HEADER_LEN + 4];
         bytes[28..32].copy_from_slice(&4_u32.to_ne_bytes());
         assert_eq!(Item::parse(&bytes).unwrap().data.len(), 4);

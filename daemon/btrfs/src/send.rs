@@ -7,34 +7,34 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use crate::error::Result;
 use crate::ioctl::{BTRFS, Direction, GENERIC, Request, ioctl_once};
 
-/// What is sent, and how.
+/// The parameters of a send.
 #[derive(Debug, Clone, Copy)]
 pub struct Send<'s> {
-    /// Where the stream goes: a pipe, a file or a socket, open for writing.
+    /// The output of the stream: a pipe, a file or a socket, open for writing.
     pub to: BorrowedFd<'s>,
-    /// The id of the read-only subvolume that the stream is an increment to; none for a full stream.
+    /// The id of the read-only parent subvolume of an incremental stream; none for a full stream.
     pub parent: Option<u64>,
     /// Ids of read-only subvolumes that the stream may clone from; the receiver must have them too.
     pub clone_sources: &'s [u64],
     /// The version of the stream: up to [`version`].
     pub version: u32,
-    /// `BTRFS_SEND_FLAG_COMPRESSED` — compressed extents go as they lie on disk; from version 2 on.
+    /// `BTRFS_SEND_FLAG_COMPRESSED` — sends compressed extents as they are stored; from version 2 on.
     pub compressed: bool,
-    /// `BTRFS_SEND_FLAG_NO_FILE_DATA` — says where data changed, without the data.
+    /// `BTRFS_SEND_FLAG_NO_FILE_DATA` — sends which ranges changed, without their data.
     pub no_file_data: bool,
 }
 
-/// `BTRFS_IOC_SEND` (`CAP_SYS_ADMIN`) — writes the read-only subvolume whose root is `fd` as a stream, and returns when it
-/// is written whole. While it runs, neither the subvolume nor those named in `how` can be deleted or made writable.
+/// `BTRFS_IOC_SEND` (`CAP_SYS_ADMIN`) — writes the read-only subvolume whose root is `fd` as a stream, and returns at its
+/// end. While it runs, the subvolume and those in `how` cannot be deleted or made writable.
 ///
-/// **A signal that is delivered to the calling thread makes the kernel begin again**, and the whole stream comes a second
-/// time: block all signals in that thread. The call is not made again here after `EINTR` for that reason. Only a closed
-/// pipe, or the end of the process, ends it before its time.
+/// **A signal to the calling thread makes the kernel begin again**, and it writes the whole stream a second time: block all
+/// signals in that thread. For this reason the call is not made again after `EINTR`. Only a closed pipe or the end of the
+/// process ends it early.
 ///
 /// # Errors
-/// `EPERM` (not read-only, no capability, or about to be deleted), `EPIPE` when the reader is gone, `EINVAL` (a version
-/// or a flag that the kernel does not know, a parent or clone source that is not read-only), `ENOENT` when the parent is
-/// no subvolume, `EAGAIN` while a balance or a deduplication changes what is sent, `EIO`, `ENOMEM`, `ENOTTY`.
+/// `EPERM` (not read-only, no capability, or being deleted), `EPIPE` if the reader has closed the pipe, `EINVAL` (the kernel
+/// does not support the version or a flag, or a parent or clone source is not read-only), `ENOENT` if the parent is not a
+/// subvolume, `EAGAIN` while a balance or a deduplication changes what is sent, `EIO`, `ENOMEM`, `ENOTTY`.
 pub fn send(fd: impl AsFd, how: &Send<'_>) -> Result<()> {
     let compressed = if how.compressed { COMPRESSED } else { 0 };
     let no_file_data = if how.no_file_data { NO_FILE_DATA } else { 0 };
@@ -55,8 +55,8 @@ pub fn send(fd: impl AsFd, how: &Send<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `/sys/fs/btrfs/features/send_stream_version` — the highest version of a stream that this kernel writes; 1 where it does
-/// not say, as before Linux 5.19.
+/// `/sys/fs/btrfs/features/send_stream_version` — the highest version of a stream that this kernel writes; 1 if the
+/// file does not exist, as before Linux 5.19.
 #[must_use]
 pub fn version() -> u32 {
     let text = std::fs::read_to_string("/sys/fs/btrfs/features/send_stream_version");

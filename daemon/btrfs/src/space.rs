@@ -9,14 +9,14 @@ use crate::filesystem::{device_info, info};
 use crate::ioctl::array;
 use crate::ioctl::{BTRFS, Direction, Request, ioctl};
 
-/// The space of one kind, in bytes as files see them: before mirrors and parity.
+/// The space of one kind, in bytes without mirrors and parity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Kind {
-    /// Given to it.
+    /// Allocated.
     pub total: u64,
-    /// Of that, in use.
+    /// In use.
     pub used: u64,
-    /// How many bytes of the devices a byte takes: 2 for DUP, RAID1 and RAID10, 3 and 4 for their like, else 1. Parity is
+    /// How many bytes of the devices one byte takes: 2 for DUP, RAID1 and RAID10, 3 for RAID1C3, 4 for RAID1C4, else 1. Parity is
     /// left out.
     pub copies: u64,
 }
@@ -24,13 +24,13 @@ pub struct Kind {
 /// The space of a filesystem.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Space {
-    /// For the content of files.
+    /// The data of files.
     pub data: Kind,
-    /// For everything else. Where data and metadata share their chunks, both have the same numbers.
+    /// The trees. If data and metadata share their chunks, both have the same numbers.
     pub metadata: Kind,
-    /// Of the metadata, what the kernel holds back for itself, so that it can delete on a full filesystem.
+    /// The part of the metadata that the kernel reserves, so that it can delete files on a full filesystem.
     pub reserve: u64,
-    /// Bytes of the devices that were given to nothing yet.
+    /// Bytes of the devices that are not allocated yet.
     pub unallocated: u64,
 }
 
@@ -38,11 +38,11 @@ pub struct Space {
 const LEAST: u64 = 16 << 20;
 /// and this part of the devices,
 const PART: u64 = 200;
-/// but not more than this many.
+/// but up to this many.
 const MOST: u64 = 1 << 30;
 
 impl Kind {
-    /// Bytes that are given to it and not in use.
+    /// Bytes that are allocated and not in use.
     #[must_use]
     pub const fn free(&self) -> u64 {
         self.total.saturating_sub(self.used)
@@ -50,7 +50,7 @@ impl Kind {
 }
 
 impl Space {
-    /// Bytes of metadata that are kept free: a filesystem that is full of it cannot even delete.
+    /// Bytes of metadata that must stay free: a filesystem without free metadata cannot delete files.
     #[must_use]
     pub fn metadata_kept(&self) -> u64 {
         let taken = |kind: Kind| kind.total.saturating_mul(kind.copies.max(1));
@@ -58,13 +58,13 @@ impl Space {
         (whole / PART).clamp(LEAST, MOST)
     }
 
-    /// Bytes of metadata that can be used before any more is given to it: what the kernel holds back is left out.
+    /// Bytes of metadata that can be used without a new allocation, without the reserve of the kernel.
     #[must_use]
     pub const fn metadata_free(&self) -> u64 {
         self.metadata.free().saturating_sub(self.reserve)
     }
 
-    /// Whether no more is left for metadata, with what was given to nothing yet, than is kept.
+    /// Whether the free metadata and the unallocated space are together less than must stay free.
     #[must_use]
     pub fn metadata_is_scarce(&self) -> bool {
         let room = self.metadata_free().saturating_add(self.unallocated / self.metadata.copies.max(1));
@@ -72,11 +72,12 @@ impl Space {
     }
 }
 
-/// `BTRFS_IOC_SPACE_INFO` and `BTRFS_IOC_DEV_INFO` (no capability) — how the space of the filesystem under `fd` is given
-/// out. Of a kind in several profiles, as a conversion leaves it, the sums are returned with the profile that needs most space.
+/// `BTRFS_IOC_SPACE_INFO` and `BTRFS_IOC_DEV_INFO` (no capability) — how the space of the filesystem under `fd` is used.
+/// If a kind has several profiles, as after an interrupted conversion, the result is their sum with the largest number of
+/// copies.
 ///
 /// # Errors
-/// `ENOTTY` on another filesystem; `EUCLEAN` when the kernel's answer makes no sense.
+/// `ENOTTY` on another filesystem; `EUCLEAN` if the kernel's answer is invalid.
 pub fn space(fd: impl AsFd) -> Result<Space> {
     let fd = fd.as_fd();
     let mut space = Space { unallocated: unallocated(fd)?, ..Space::default() };
@@ -96,12 +97,12 @@ pub fn space(fd: impl AsFd) -> Result<Space> {
     Ok(space)
 }
 
-/// `BTRFS_IOC_SYNC` — commits, as `syncfs(2)` does, and wakes the threads that give back the space of deleted subvolumes.
+/// `BTRFS_IOC_SYNC` — commits as `syncfs(2)` does, and wakes the threads that free the space of deleted subvolumes.
 ///
 /// # Errors
 /// `EIO`, `ENOSPC`, `EROFS`, `ENOTTY`.
 pub fn wake_cleaner(fd: impl AsFd) -> Result<()> {
-    // SAFETY: the call has no argument: the kernel looks at no pointer.
+    // SAFETY: the call has no argument: the kernel reads no pointer.
     unsafe { ioctl(fd.as_fd(), &SYNC, std::ptr::null_mut::<u8>()) }?;
     Ok(())
 }
@@ -123,7 +124,7 @@ fn unallocated(fd: BorrowedFd<'_>) -> Result<u64> {
 
 /// Flags, total and used bytes of each kind and profile.
 fn kinds(fd: BorrowedFd<'_>) -> Result<Vec<(u64, u64, u64)>> {
-    // Four kinds in a few profiles each: more slots than any filesystem has.
+    // More slots than the four kinds with a few profiles each need.
     let mut buffer = [0_u8; HEAD + SLOTS * SLOT];
     if let Some(head) = buffer.first_chunk_mut::<8>() {
         *head = (SLOTS as u64).to_ne_bytes();
@@ -141,7 +142,7 @@ fn kinds(fd: BorrowedFd<'_>) -> Result<Vec<(u64, u64, u64)>> {
     (0..count.ok_or(garbled)?).map(|index| slot(index).ok_or(garbled)).collect()
 }
 
-/// By the bits of `BTRFS_BLOCK_GROUP_*`.
+/// The copies of a profile, by the bits of `BTRFS_BLOCK_GROUP_*`.
 const fn copies(flags: u64) -> u64 {
     const TWICE: u64 = RAID1 | DUP | RAID10;
     if flags & RAID1C4 != 0 {
@@ -164,7 +165,7 @@ const RAID1C3: u64 = 1 << 9;
 const RAID1C4: u64 = 1 << 10;
 /// `BTRFS_SPACE_INFO_GLOBAL_RSV`.
 const GLOBAL_RESERVE: u64 = 1 << 49;
-/// `sizeof(struct btrfs_ioctl_space_args)`: how many slots there are, and how many were filled.
+/// `sizeof(struct btrfs_ioctl_space_args)`: the number of slots, and of those that the kernel filled.
 const HEAD: usize = 16;
 /// `sizeof(struct btrfs_ioctl_space_info)`.
 const SLOT: usize = 24;
@@ -179,7 +180,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn metadata_is_scarce_when_only_what_is_kept_is_left() {
+    fn metadata_is_scarce_below_the_reserve() {
         let space = |metadata_free, reserve, unallocated| Space {
             data: Kind { total: 1024 * MIB, used: 1024 * MIB, copies: 1 },
             metadata: Kind { total: 64 * MIB + metadata_free, used: 64 * MIB, copies: 2 },
@@ -192,7 +193,7 @@ mod tests {
             (space(20 * MIB, 5 * MIB, 0), true),
             (space(0, 0, 32 * MIB), false),
             (space(0, 0, 31 * MIB), true),
-            // A large filesystem keeps a part of it.
+            // The reserve of a large filesystem is a part of its size.
             (space(100 * MIB, 0, 0), false),
             (Space { data: Kind { total: 40_000 * MIB, used: 0, copies: 1 }, ..space(100 * MIB, 0, 0) }, true),
         ] {

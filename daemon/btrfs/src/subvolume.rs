@@ -15,41 +15,41 @@ pub const ROOT_INODE: u64 = 256;
 /// The id of the top-level subvolume, which holds all others (`BTRFS_FS_TREE_OBJECTID`).
 pub const TOP_LEVEL_ID: u64 = 5;
 
-/// `BTRFS_IOC_SUBVOL_CREATE_V2` — makes an empty subvolume `name` in `dir`, with mode 0755 less the umask, owned by the
-/// caller's ids for files.
+/// `BTRFS_IOC_SUBVOL_CREATE_V2` — creates an empty subvolume `name` in `dir`, with mode 0755 and the umask, owned by the
+/// caller.
 ///
 /// # Errors
-/// `EEXIST`, `EINVAL` (no single name), `ENAMETOOLONG` (above 255 bytes), `EACCES`, `EROFS`, `ENOSPC`, `EDQUOT`, `ENOTTY`.
+/// `EEXIST`, `EINVAL` (more than one component), `ENAMETOOLONG` (above 255 bytes), `EACCES`, `EROFS`, `ENOSPC`, `EDQUOT`, `ENOTTY`.
 pub fn create(dir: impl AsFd, name: &CStr) -> Result<()> {
     by_name(dir.as_fd(), &CREATE, name, None, 0)
 }
 
-/// `BTRFS_IOC_SNAP_CREATE_V2` — makes `name` in `dir` a snapshot of the subvolume whose root is `source`. The data that the
-/// source has pending is written first, and the transaction is committed.
+/// `BTRFS_IOC_SNAP_CREATE_V2` — creates a snapshot `name` in `dir` of the subvolume whose root is `source`. The kernel first
+/// writes the pending data of the source out, and commits the transaction.
 ///
 /// # Errors
-/// As for [`create`]; `EINVAL` too when `source` is no root of a subvolume, `EXDEV` when it is on another filesystem,
-/// `EPERM` when it belongs to someone else.
+/// As for [`create`]; `EINVAL` if `source` is not the root of a subvolume, `EXDEV` if it is on another filesystem,
+/// `EPERM` if it belongs to another user.
 pub fn snapshot(dir: impl AsFd, name: &CStr, source: impl AsFd, read_only: bool) -> Result<()> {
     let flags = if read_only { READ_ONLY } else { 0 };
     by_name(dir.as_fd(), &SNAPSHOT, name, Some(source.as_fd()), flags)
 }
 
-/// `BTRFS_IOC_SNAP_DESTROY_V2` (Linux 5.7) — removes the subvolume `name` from `dir`, read-only or not. Its space comes
-/// back in the background.
+/// `BTRFS_IOC_SNAP_DESTROY_V2` (Linux 5.7) — deletes the subvolume `name` in `dir`, read-only or not. The kernel frees
+/// its space in the background.
 ///
 /// # Errors
-/// `ENOENT`, `EINVAL` (no subvolume), `ENOTEMPTY` (another subvolume is in it), `EPERM` (also for the default subvolume),
+/// `ENOENT`, `EINVAL` (not a subvolume), `ENOTEMPTY` (another subvolume is in it), `EPERM` (also for the default subvolume),
 /// `EBUSY` (being sent), `EROFS`.
 pub fn destroy(dir: impl AsFd, name: &CStr) -> Result<()> {
     by_name(dir.as_fd(), &DESTROY, name, None, 0)
 }
 
-/// `BTRFS_IOC_SNAP_DESTROY_V2` with `BTRFS_SUBVOL_SPEC_BY_ID` (Linux 5.7, `CAP_SYS_ADMIN`) — removes subvolume `id` of the
-/// filesystem that `fd` is on, whatever it is called by now and wherever it is.
+/// `BTRFS_IOC_SNAP_DESTROY_V2` with `BTRFS_SUBVOL_SPEC_BY_ID` (Linux 5.7, `CAP_SYS_ADMIN`) — deletes subvolume `id` of the
+/// filesystem of `fd`, at any path.
 ///
 /// # Errors
-/// As for [`destroy`]; `ENOENT` when there is no such subvolume, `EPERM` also while it is being sent.
+/// As for [`destroy`]; `ENOENT` if there is no such subvolume, `EPERM` also while it is being sent.
 pub fn destroy_by_id(fd: impl AsFd, id: u64) -> Result<()> {
     let mut argument = RawVolume { fd: 0, transid: 0, flags: SPEC_BY_ID, unused: [0; 4], name: [0; 4040] };
     if let Some(field) = argument.name.first_chunk_mut::<8>() {
@@ -63,7 +63,7 @@ pub fn destroy_by_id(fd: impl AsFd, id: u64) -> Result<()> {
 /// `BTRFS_IOC_SUBVOL_GETFLAGS` — whether the subvolume is read-only. `fd` is its root directory.
 ///
 /// # Errors
-/// `EINVAL` when `fd` is no root of a subvolume, `ENOTTY`.
+/// `EINVAL` if `fd` is not the root of a subvolume, `ENOTTY`.
 pub fn is_read_only(fd: impl AsFd) -> Result<bool> {
     let mut flags = 0_u64;
     // SAFETY: the kernel writes one u64 and keeps no pointer.
@@ -71,11 +71,11 @@ pub fn is_read_only(fd: impl AsFd) -> Result<bool> {
     Ok(flags & READ_ONLY != 0)
 }
 
-/// `BTRFS_IOC_SUBVOL_SETFLAGS` — makes the subvolume read-only, or writable again. `fd` is its root directory. Commits
-/// a transaction when something changes. A received subvolume made writable keeps its `received_uuid`.
+/// `BTRFS_IOC_SUBVOL_SETFLAGS` — makes the subvolume read-only, or writable again. `fd` is its root directory. A change
+/// commits the transaction. A received subvolume made writable keeps its `received_uuid`.
 ///
 /// # Errors
-/// `EINVAL` when `fd` is no root of a subvolume, `EPERM`, `EROFS`, `ETXTBSY`, `ENOTTY`.
+/// `EINVAL` if `fd` is not the root of a subvolume, `EPERM`, `EROFS`, `ETXTBSY`, `ENOTTY`.
 pub fn set_read_only(fd: impl AsFd, read_only: bool) -> Result<()> {
     let mut flags = if read_only { READ_ONLY } else { 0 };
     // SAFETY: the kernel reads one u64 and keeps no pointer.
@@ -89,13 +89,13 @@ pub const fn is_root(stat: &Stat) -> bool {
     stat.ino == ROOT_INODE && stat.is_dir()
 }
 
-/// Flag of a subvolume and of its creation: `BTRFS_SUBVOL_RDONLY`.
+/// `BTRFS_SUBVOL_RDONLY`.
 pub(crate) const READ_ONLY: u64 = 1 << 1;
 
 /// `BTRFS_SUBVOL_SPEC_BY_ID`.
 const SPEC_BY_ID: u64 = 1 << 4;
 
-/// Fills the argument that create, snapshot and destroy share, and makes the call.
+/// Makes one of the calls create, snapshot and destroy, which have the same argument.
 fn by_name(
     dir: BorrowedFd<'_>,
     request: &Request,
@@ -144,16 +144,16 @@ const GET_FLAGS: Request =
 const SET_FLAGS: Request =
     Request::new("BTRFS_IOC_SUBVOL_SETFLAGS", Direction::Write, BTRFS, 26, size_of::<u64>(), 0x4008_941a);
 
-/// What a subvolume says of itself. Transaction ids count the filesystem's commits; 0 means never.
+/// The answer of `BTRFS_IOC_GET_SUBVOL_INFO`. Transaction ids count the commits of the filesystem; 0 means never.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubvolumeInfo {
     /// Its id.
     pub id: u64,
-    /// Its name in the directory that holds it; empty for the top-level subvolume.
+    /// Its name in its parent directory; empty for the top-level subvolume.
     pub name: Vec<u8>,
-    /// The id of the subvolume that holds it; 0 for the top-level subvolume and a deleted one.
+    /// The id of the subvolume that it is in; 0 for the top-level subvolume and a deleted one.
     pub parent_id: u64,
-    /// The inode of the directory that holds it; 0 as above.
+    /// The inode of its parent directory; 0 as above.
     pub dir_id: u64,
     /// The transaction that last changed it.
     pub generation: u64,
@@ -161,21 +161,21 @@ pub struct SubvolumeInfo {
     pub flags: u64,
     /// Its own uuid.
     pub uuid: [u8; 16],
-    /// The uuid of what it is a snapshot of; zero for none.
+    /// The uuid of the subvolume that it is a snapshot of; zero for none.
     pub parent_uuid: [u8; 16],
-    /// The uuid of what was sent; zero when it was not received.
+    /// The uuid of the subvolume that was sent; zero if it was not received.
     pub received_uuid: [u8; 16],
-    /// When an inode last changed.
+    /// The transaction in which an inode last changed.
     pub ctransid: u64,
-    /// When it was made.
+    /// The transaction in which it was created.
     pub otransid: u64,
     /// The sender's ctransid.
     pub stransid: u64,
-    /// When it was marked as received.
+    /// The transaction in which it was marked as received.
     pub rtransid: u64,
 }
 
-/// What marks a subvolume as received.
+/// The mark of a received subvolume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     /// The uuid that the stream gave.
@@ -184,10 +184,10 @@ pub struct Received {
     pub stransid: u64,
 }
 
-/// `BTRFS_IOC_GET_SUBVOL_INFO` (Linux 4.18, no capability) — the subvolume that `fd` is in; any of its inodes will do.
+/// `BTRFS_IOC_GET_SUBVOL_INFO` (Linux 4.18, no capability) — the subvolume of `fd`, which may be any of its inodes.
 ///
 /// # Errors
-/// `ENOENT` when it is deleted, `ENOTTY` on another filesystem.
+/// `ENOENT` if it is deleted, `ENOTTY` on another filesystem.
 pub fn info(fd: impl AsFd) -> Result<SubvolumeInfo> {
     let mut raw = RawInfo {
         id: 0,
@@ -225,12 +225,12 @@ pub fn info(fd: impl AsFd) -> Result<SubvolumeInfo> {
     })
 }
 
-/// `BTRFS_IOC_SET_RECEIVED_SUBVOL` — marks the subvolume whose root is `fd` as received; gives the transaction in which
-/// it was (rtransid). An older mark is replaced, in the UUID tree too.
+/// `BTRFS_IOC_SET_RECEIVED_SUBVOL` — marks the subvolume whose root is `fd` as received; returns the transaction of the
+/// mark (rtransid). It replaces an older mark, also in the UUID tree.
 ///
 /// # Errors
-/// `EROFS` once the subvolume is read-only, `EINVAL` when `fd` is no root of a subvolume, `EPERM`, `ENOSPC`, `EOVERFLOW`
-/// (too many subvolumes bear this uuid), `ENOTTY`.
+/// `EROFS` if the subvolume is read-only, `EINVAL` if `fd` is not the root of a subvolume, `EPERM`, `ENOSPC`, `EOVERFLOW`
+/// (too many subvolumes with this uuid), `ENOTTY`.
 pub fn set_received(fd: impl AsFd, received: &Received) -> Result<u64> {
     let mut raw = RawReceived {
         uuid: received.uuid,
@@ -299,19 +299,19 @@ const SET_RECEIVED: Request = Request::new(
     0xc0c8_9425,
 );
 
-/// A subvolume, as the tree of roots has it.
+/// A subvolume in the tree of roots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subvolume {
     /// Its id.
     pub id: u64,
-    /// What is recorded of it.
+    /// Its item.
     pub item: RootItem,
-    /// Where it is; none for one that is deleted and only waits for its space to be given back.
+    /// Its place; none if it is deleted and its space is not free yet.
     pub place: Option<RootRef>,
 }
 
-/// `ROOT_ITEM` and `ROOT_BACKREF` of tree 1 (`CAP_SYS_ADMIN`) — all subvolumes but the top-level one, by their ids, wherever
-/// they are, also outside of what is mounted.
+/// `ROOT_ITEM` and `ROOT_BACKREF` of tree 1 (`CAP_SYS_ADMIN`) — all subvolumes without the top-level one, in the order of
+/// their ids, also those outside of the visible mount.
 ///
 /// # Errors
 /// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.

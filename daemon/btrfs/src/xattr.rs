@@ -1,5 +1,5 @@
-//! Extended attributes: of open inodes, and of names that are never opened ([`get_at`], [`set_at`], [`remove_at`]).
-#![expect(unsafe_code, reason = "neither nix nor rustix has setxattrat and its kin")]
+//! Extended attributes: of open inodes, and by name without opening the inode ([`get_at`], [`set_at`], [`remove_at`]).
+#![expect(unsafe_code, reason = "neither nix nor rustix has setxattrat, getxattrat and removexattrat")]
 
 use std::ffi::{CStr, CString, c_long, c_uint};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,11 +13,11 @@ use rustix::fs::{
 use crate::error::{Errno, Error, Result, one_component, retry};
 use crate::ioctl::{GETXATTRAT, REMOVEXATTRAT, SETXATTRAT};
 
-/// `fgetxattr(2)` — the attribute's length and, in `buffer`, its value; none when there is no such attribute. An empty
-/// `buffer` asks for the length only.
+/// `fgetxattr(2)` — the attribute's length and, in `buffer`, its value; none if there is no such attribute. With an empty
+/// `buffer` it returns the length only.
 ///
 /// # Errors
-/// `ERANGE` when the value is longer than `buffer`, `EOPNOTSUPP`, `EBADF` (also for `O_PATH`).
+/// `ERANGE` if the value is longer than `buffer`, `EOPNOTSUPP`, `EBADF` (also for `O_PATH`).
 pub fn get(fd: impl AsFd, name: &CStr, buffer: &mut [u8]) -> Result<Option<usize>> {
     present(retry("fgetxattr", || match buffer {
         [] => fgetxattr_query(&fd, name),
@@ -25,11 +25,11 @@ pub fn get(fd: impl AsFd, name: &CStr, buffer: &mut [u8]) -> Result<Option<usize
     }))
 }
 
-/// `fsetxattr(2)` — makes or replaces an attribute.
+/// `fsetxattr(2)` — creates or replaces an attribute.
 ///
 /// # Errors
-/// `ENOSPC` when it does not fit a metadata block, `E2BIG` (above 64 KiB), `ERANGE` (a name above 255 bytes), `EOPNOTSUPP`,
-/// `EPERM`, `EROFS`, `EINVAL` for a value that the attribute's owner refuses.
+/// `ENOSPC` if it does not fit into a metadata block, `E2BIG` (above 64 KiB), `ERANGE` (a name above 255 bytes), `EOPNOTSUPP`,
+/// `EPERM`, `EROFS`, `EINVAL` for an invalid value.
 pub fn set(fd: impl AsFd, name: &CStr, value: &[u8]) -> Result<()> {
     retry("fsetxattr", || fsetxattr(&fd, name, value, XattrFlags::empty()))
 }
@@ -37,7 +37,7 @@ pub fn set(fd: impl AsFd, name: &CStr, value: &[u8]) -> Result<()> {
 /// `fremovexattr(2)` — removes an attribute.
 ///
 /// # Errors
-/// `ENODATA` when there is none, `EOPNOTSUPP`, `EPERM`, `EROFS`.
+/// `ENODATA` if there is none, `EOPNOTSUPP`, `EPERM`, `EROFS`.
 pub fn remove(fd: impl AsFd, name: &CStr) -> Result<()> {
     retry("fremovexattr", || fremovexattr(&fd, name))
 }
@@ -45,7 +45,7 @@ pub fn remove(fd: impl AsFd, name: &CStr) -> Result<()> {
 /// `flistxattr(2)` — the names of all attributes, in the filesystem's order.
 ///
 /// # Errors
-/// `E2BIG` when the list is longer than 64 KiB, `EBADF`, `EIO`.
+/// `E2BIG` if the list is longer than 64 KiB, `EBADF`, `EIO`.
 pub fn list(fd: impl AsFd) -> Result<Vec<CString>> {
     let mut buffer = vec![0_u8; 4096];
     loop {
@@ -57,7 +57,7 @@ pub fn list(fd: impl AsFd) -> Result<Vec<CString>> {
     }
 }
 
-/// An attribute that is not there is an answer, no error.
+/// Returns none, not an error, for a missing attribute.
 pub(crate) fn present(answer: Result<usize>) -> Result<Option<usize>> {
     match answer {
         Ok(len) => Ok(Some(len)),
@@ -77,11 +77,11 @@ fn split(names: &[u8]) -> Vec<CString> {
 /// `getxattrat(2)` with `AT_SYMLINK_NOFOLLOW`, before Linux 6.13 `lgetxattr(2)` — as [`crate::xattr::get`].
 ///
 /// # Errors
-/// As there; `ENOENT`, `EINVAL` for more than a name.
+/// As there; `ENOENT`, `EINVAL` for more than one component.
 pub fn get_at(dir: impl AsFd, name: &CStr, attribute: &CStr, buffer: &mut [u8]) -> Result<Option<usize>> {
     let name = one_component("getxattrat", name)?;
     let value = RawValue::new(buffer.as_mut_ptr().addr(), buffer.len())?;
-    // SAFETY: the kernel writes at most the length in `value` to the address in it: the buffer's own.
+    // SAFETY: the kernel writes up to the length in `value` to the address in it, and both are those of the buffer.
     let answer = unsafe { call("getxattrat", GETXATTRAT, dir.as_fd(), name, attribute, Some(&value)) };
     present(match answer {
         Err(Error { errno: Errno::ENOSYS, .. }) => {
@@ -98,11 +98,11 @@ pub fn get_at(dir: impl AsFd, name: &CStr, attribute: &CStr, buffer: &mut [u8]) 
 /// `setxattrat(2)` with `AT_SYMLINK_NOFOLLOW`, before Linux 6.13 `lsetxattr(2)` — as [`crate::xattr::set`].
 ///
 /// # Errors
-/// As there; `EPERM` for a `user.` attribute, which only files and directories have; `ENOENT`, `EINVAL` for more than a name.
+/// As there; `EPERM` for a `user.` attribute, which only files and directories have; `ENOENT`, `EINVAL` for more than one component.
 pub fn set_at(dir: impl AsFd, name: &CStr, attribute: &CStr, value: &[u8]) -> Result<()> {
     let name = one_component("setxattrat", name)?;
     let raw = RawValue::new(value.as_ptr().addr(), value.len())?;
-    // SAFETY: the kernel reads the length in `raw` from the address in it: the value's own.
+    // SAFETY: the kernel reads the length in `raw` from the address in it, and both are those of the value.
     let answer = unsafe { call("setxattrat", SETXATTRAT, dir.as_fd(), name, attribute, Some(&raw)) };
     match answer {
         Err(Error { errno: Errno::ENOSYS, .. }) => {
@@ -116,7 +116,7 @@ pub fn set_at(dir: impl AsFd, name: &CStr, attribute: &CStr, value: &[u8]) -> Re
 /// `removexattrat(2)` with `AT_SYMLINK_NOFOLLOW`, before Linux 6.13 `lremovexattr(2)` — as [`crate::xattr::remove`].
 ///
 /// # Errors
-/// As there; `ENOENT`, `EINVAL` for more than a name.
+/// As there; `ENOENT`, `EINVAL` for more than one component.
 pub fn remove_at(dir: impl AsFd, name: &CStr, attribute: &CStr) -> Result<()> {
     let name = one_component("removexattrat", name)?;
     // SAFETY: the kernel reads two C strings that outlive the call.
@@ -147,10 +147,10 @@ impl RawValue {
     }
 }
 
-/// One of the three calls; gives the kernel's answer, a length.
+/// Makes one of the three calls; returns the kernel's result, a length.
 ///
 /// # Safety
-/// The address and length in `value` must be right for what call `number` does with them.
+/// The address and length in `value` must be valid for the call `number`.
 unsafe fn call(
     name: &'static str,
     number: c_long,
@@ -164,7 +164,7 @@ unsafe fn call(
     let value_len = value.map_or(0, size_of_val);
     let (dir, path, attribute) = (dir.as_raw_fd(), path.as_ptr(), attribute.as_ptr());
     let answer = retry(name, || {
-        // SAFETY: the caller vouches for the value; the strings are valid, and the call without a value ignores the rest.
+        // SAFETY: the caller guarantees the value; the strings are valid, and the call without a value ignores the rest.
         let answer = unsafe { libc::syscall(number, dir, path, FLAGS, attribute, value_ptr, value_len) };
         Errno::result(answer)
     })?;
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_names_ends_each_with_a_nul() {
+    fn a_list_of_names_is_split_at_its_nuls() {
         assert_eq!(split(b"user.a\0user.b\0"), [c"user.a".to_owned(), c"user.b".to_owned()]);
         assert!(split(b"").is_empty());
     }
