@@ -73,13 +73,23 @@ impl Volume {
 
     /// Unmounts and mounts with other options; the kernel has no cached data afterwards.
     pub(crate) fn mount_again(&self, options: &str) {
-        run("umount", &[self.path().to_str().unwrap()]);
+        self.unmount();
         self.mount(options);
     }
 
-    /// Unmounts; a busy filesystem fails the test.
+    /// Unmounts; a filesystem that stays busy fails the test.
     pub(crate) fn unmount(&self) {
-        run("umount", &[self.path().to_str().unwrap()]);
+        // A child that another test has forked has copies of all descriptors until its exec.
+        for _ in 0..100 {
+            let output = Command::new("umount").arg(self.path()).output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            if output.status.success() {
+                return;
+            }
+            assert!(errors.contains("busy"), "umount: {errors}");
+            sleep(Duration::from_millis(50));
+        }
+        panic!("umount: the filesystem stays busy");
     }
 
     /// Mounts the first device, with the others known to the kernel.
