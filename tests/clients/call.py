@@ -2,7 +2,7 @@
 
     call.py [--times=NUMBER] PATH INTERFACE METHOD [ARGUMENT]...
 
-With --times it calls so many times and prints a list of them.
+With --times it makes NUMBER calls and prints a list of the results.
 An ARGUMENT is s:TEXT, h:NUMBER (a descriptor that is open here), or o:JSON (a dictionary of options).
 """
 
@@ -21,10 +21,10 @@ def argument(word):
     if kind == "h":
         return dbus.types.UnixFd(int(text))
     if kind == "o":
-        # Every number of the contract's options is a t.
+        # Every number in options has the type t.
         number = lambda value: dbus.UInt64(value) if type(value) is int else value
         return dbus.Dictionary({key: number(value) for key, value in json.loads(text).items()}, signature="sv")
-    sys.exit("call.py: what is %r?" % word)
+    sys.exit("call.py: unknown argument %r" % word)
 
 
 def call(path, interface, method, *words):

@@ -1,4 +1,4 @@
-"""Deduplicates the first block of one file into another, as root may also in a read-only subvolume.
+"""Deduplicates the first block of one file into another. Root may do this in a read-only subvolume too.
 
     dedupe.py SOURCE TARGET
 """

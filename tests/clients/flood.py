@@ -1,19 +1,19 @@
-"""Floods the service with calls over connections of its own, without any D-Bus library: libraries read answers, keep to
-limits and number their calls. Takes one JSON object:
+"""Floods the service with calls over its own connections, without a D-Bus library: libraries read answers and respect
+limits. Takes one JSON object:
 
     connections  how many connections
     calls        how many calls on each
     call         [path, interface, member]
-    strings      the arguments that are strings, or how long one is; a descriptor and options follow
-    options      whether the last argument is options (none are passed)
-    descriptors  how many descriptors each call brings
+    strings      the string arguments, or their lengths; a descriptor and options follow
+    options      whether the last argument is options (an empty dictionary)
+    descriptors  how many descriptors each call passes
     argument     whether the first of them is an argument (default: true)
-    silent       whether no reply is asked for
-    interactive  whether polkit may ask a person
+    silent       whether calls have the flag NO_REPLY_EXPECTED
+    interactive  whether polkit may ask the user
     read         whether answers are read
 
 It prints "ready" when all are connected and each has sent a call, "sent" when all calls are sent, and with `read` each
-answer: "return" or the error's name. It ends with its standard input."""
+answer: "return" or the error's name. It ends when its standard input ends."""
 
 import errno
 import json
@@ -79,7 +79,7 @@ for one in strings:
 if argument:
     body = pad(body, 4) + struct.pack("<I", 0)
 if options:
-    # An empty array of what is aligned to eight bytes.
+    # An empty array; its elements are aligned to eight bytes.
     body = pad(pad(body, 4) + struct.pack("<I", 0), 8)
 flags = (1 if wanted.get("silent") else 0) | (4 if wanted.get("interactive") else 0)
 brought = [os.open("/dev/null", os.O_RDONLY) for _ in range(descriptors)]
@@ -95,7 +95,7 @@ class Caller:
         self.left = wanted["calls"]
 
     def send(self):
-        """One call, or the rest of one; False where the bus takes no more now."""
+        """Sends one call, or the rest of one; False if the bus accepts no more now."""
         if not self.rest:
             self.serial += 1
             self.left -= 1
@@ -106,7 +106,7 @@ class Caller:
         try:
             sent = self.socket.sendmsg([self.rest], carried, socket.MSG_DONTWAIT)
         except OSError as error:
-            # The kernel lets a user have so many descriptors on their way.
+            # ETOOMANYREFS: the kernel limits a user's descriptors in flight.
             if error.errno not in (errno.EAGAIN, errno.ETOOMANYREFS):
                 raise
             if carried or not brought:
@@ -154,11 +154,11 @@ for caller in callers:
     while not caller.send():
         select.select([], [caller.socket], [])
 print("ready", flush=True)
-told = False
+reported = False
 while True:
     busy = [caller for caller in callers if caller.left or caller.rest]
-    if not busy and not told:
-        told = True
+    if not busy and not reported:
+        reported = True
         print("sent", flush=True)
     listening = [sys.stdin] + ([caller.socket for caller in callers] if wanted.get("read") else [])
     readable, writable, _ = select.select(listening, [caller.socket for caller in busy], [])

@@ -1,5 +1,5 @@
-"""Receives its standard input into the volume tank with python3-dbus, follows the job by signals alone, and prints one
-JSON object: the result, what Completed told, every value of each property in order, and how often Completed came."""
+"""Receives its standard input into the volume tank with python3-dbus, follows the job only by signals, and prints one JSON
+object: the result and details of Completed, all values of each property in order, and the number of Completed signals."""
 
 import json
 
@@ -24,7 +24,7 @@ def changed(interface, properties, invalidated, path):
 
 def ended(result, details, path):
     completed.setdefault(path, []).append((result, details))
-    # Whatever came behind it would be heard, too.
+    # Signals after Completed would be a fault: receive them too.
     GLib.timeout_add(300, loop.quit)
 
 

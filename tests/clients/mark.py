@@ -1,4 +1,4 @@
-"""What the owner of a subvolume may do: makes it where it is missing, writes into it, marks it as received, read-only.
+"""Does what the owner of a subvolume may do: creates it if it is missing, writes into it, sets received_uuid and read-only.
 
     mark.py SUBVOLUME UUID STRANSID FILE TEXT
 """

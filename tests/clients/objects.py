@@ -1,5 +1,5 @@
 """Follows the service's objects with Gio.DBusObjectManagerClient: prints "ready", then "added PATH" and "removed PATH" as
-they come, until its standard input ends; then "left PATH" for every object that it knows."""
+they change, until its standard input ends; then "left PATH" for every object that remains."""
 
 import sys
 
@@ -13,13 +13,13 @@ manager = Gio.DBusObjectManagerClient.new_for_bus_sync(
 loop = GLib.MainLoop()
 
 
-def tell(word, thing):
-    # A line at a time: whoever reads it waits for it.
+def report(word, thing):
+    # Flush each line: the test waits for it.
     print(word, thing.get_object_path(), flush=True)
 
 
 def over(channel, condition):
-    # An answer from the bus comes behind every signal before it, and those are dispatched before what has a low priority.
+    # The answer of the bus arrives after all earlier signals, which are dispatched before callbacks of low priority.
     manager.get_connection().call_sync(
         "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId", None, None, 0, -1, None
     )
@@ -27,10 +27,10 @@ def over(channel, condition):
     return False
 
 
-manager.connect("object-added", lambda _, thing: tell("added", thing))
-manager.connect("object-removed", lambda _, thing: tell("removed", thing))
+manager.connect("object-added", lambda _, thing: report("added", thing))
+manager.connect("object-removed", lambda _, thing: report("removed", thing))
 GLib.io_add_watch(GLib.IOChannel.unix_new(sys.stdin.fileno()), 0, GLib.IOCondition.IN | GLib.IOCondition.HUP, over)
 print("ready", flush=True)
 loop.run()
 for thing in manager.get_objects():
-    tell("left", thing)
+    report("left", thing)

@@ -1,4 +1,4 @@
-"""Runs a program to which the kernel refuses some system calls with EPERM: refused.py NUMBER,NUMBER PROGRAM ARGUMENT…"""
+"""Runs a program for which some system calls fail with EPERM: refused.py NUMBER,NUMBER PROGRAM ARGUMENT…"""
 
 import ctypes
 import errno

@@ -9,8 +9,8 @@ const MARK: &str = "<!-- newest first: written by `make bench` -->";
 
 const HEAD: &str = "# Results of `make bench`
 
-Each block is one run on one machine; ratios are ours / theirs, smaller is better. How it is measured, and what the
-letters mean, is told in `receive/main.rs` and `receive/cases.rs`.
+Each block is one run on one machine; ratios are ours / theirs, smaller is better. `receive/main.rs` and `receive/cases.rs`
+describe the measurement and the letters.
 
 ";
 

@@ -67,6 +67,10 @@ class ButterdockTest(OERuntimeTestCase):
         self.ask("touch /etc/butterdock/.written && rm /etc/butterdock/.written")
 
     @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
+    def test_udev_rule_applies_again_after_var_is_mounted(self):
+        self.assertEqual(self.ask("systemctl is-enabled butterdock-udev-trigger.service"), "enabled")
+
+    @OETestDepends(["butterdock.ButterdockTest.test_service_is_up"])
     def test_group_for_the_appliance_exists(self):
         self.ask("grep -q '^butterdock:' /etc/group")
 
