@@ -1,18 +1,17 @@
 //! An enrolled drive as a destination.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use butterdock_btrfs::Error as Fault;
 
-use super::{BackupFolder, BackupRecords, Destination, Space, copy};
+use super::{BackupFolder, BackupRecords, Destination, Space};
 use crate::backups::{
     Backups, Identity, Known, Learned, Mark, OnDrive, SharedSnapshot, choose, make_beneath, on_drive,
 };
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveManager, Lease};
 use crate::types::Error;
-use crate::worker::{Handed, Order};
 
 /// The top directory of a mounted drive. A lease keeps the drive mounted meanwhile.
 #[derive(Debug)]
@@ -33,10 +32,6 @@ impl DriveDestination {
     pub(crate) fn new(top: DirHandle) -> Self {
         Self { top, folder: None }
     }
-
-    fn received(&self) -> &DirHandle {
-        self.folder.as_ref().unwrap_or(&self.top)
-    }
 }
 
 impl Destination for DriveDestination {
@@ -48,23 +43,21 @@ impl Destination for DriveDestination {
         Space::of(&self.top)
     }
 
-    fn receive(&mut self, backup: Option<&BackupFolder<'_>>) -> Result<DirHandle, String> {
-        if let Some(backup) = backup {
-            let BackupFolder { path, backup, machine, is_remembered } = *backup;
-            let path = choose(self.top.as_fd(), path, backup, machine, is_remembered).map_err(|fault| {
-                format!("cannot list the snapshots on the drive: {fault}; check the drive and its cable (dmesg)")
-            })?;
-            let folder = make_beneath(self.top.as_fd(), &path).map_err(|error| {
-                let next = "rename the file that has this name, or correct `folder` in butterdock.toml";
-                format!("the folder on the drive cannot be opened: {error}; {next}")
-            })?;
-            self.folder = Some(folder.into());
-        }
-        copy(self.received())
+    fn receive(&mut self, backup: &BackupFolder<'_>) -> Result<(), String> {
+        let BackupFolder { path, backup, machine, is_remembered } = *backup;
+        let path = choose(self.top.as_fd(), path, backup, machine, is_remembered).map_err(|fault| {
+            format!("cannot list the snapshots on the drive: {fault}; check the drive and its cable (dmesg)")
+        })?;
+        let folder = make_beneath(self.top.as_fd(), &path).map_err(|error| {
+            let next = "rename the file that has this name, or correct `folder` in butterdock.toml";
+            format!("the folder on the drive cannot be opened: {error}; {next}")
+        })?;
+        self.folder = Some(folder.into());
+        Ok(())
     }
 
-    fn delete(&self) -> io::Result<(Order, Handed)> {
-        Ok((Order::Sweep, [self.received().try_clone()?].into()))
+    fn directory(&self) -> BorrowedFd<'_> {
+        self.folder.as_ref().unwrap_or(&self.top).as_fd()
     }
 
     fn into_directories(self: Box<Self>) -> Vec<DirHandle> {

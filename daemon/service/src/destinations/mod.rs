@@ -15,7 +15,7 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use butterdock_btrfs::Error as Fault;
@@ -43,25 +43,22 @@ pub(crate) trait Destination: fmt::Debug + Send + Sync {
     /// The kernel does not say.
     fn space(&self) -> io::Result<Space>;
 
-    /// The directory for a worker that receives: the folder of a backup, created if it is missing, or the destination's own.
+    /// Opens the folder of a backup, which is created if it is missing: workers receive into it from now on.
     ///
     /// # Errors
     /// A sentence for a person.
-    fn receive(&mut self, backup: Option<&BackupFolder<'_>>) -> Result<DirHandle, String>;
+    fn receive(&mut self, backup: &BackupFolder<'_>) -> Result<(), String>;
 
-    /// An order, with its descriptor, to delete what killed workers left in the directory that [`Self::receive`] returned.
-    ///
-    /// # Errors
-    /// The process has no descriptor left.
-    fn delete(&self) -> io::Result<(Order, Handed)>;
+    /// The directory that workers receive into: the top, until [`Self::receive`] opens another.
+    fn directory(&self) -> BorrowedFd<'_>;
+
+    /// The order to delete what killed workers left in the directory.
+    fn delete(&self) -> (Order, Handed<'_>) {
+        (Order::Sweep, Handed::destination(self.directory()))
+    }
 
     /// The directories that it has open, to be closed.
     fn into_directories(self: Box<Self>) -> Vec<DirHandle>;
-}
-
-/// A directory once more, for a worker.
-fn copy(directory: &DirHandle) -> Result<DirHandle, String> {
-    directory.try_clone().map_err(|error| no_descriptor(&error))
 }
 
 /// The sentence for a process that has as many descriptors open as it may.

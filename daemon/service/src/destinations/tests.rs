@@ -31,13 +31,12 @@ fn a_backup_is_received_into_its_own_private_folder() {
     for index in 0..2 {
         let place = tempfile::tempdir().expect("a folder");
         let mut destination = both(place.path()).into_iter().nth(index).expect("one of two");
-        let top = destination.receive(None).expect("opened");
-        assert_eq!(inode(&top), place.path().metadata().expect("facts").ino());
-        let folder = destination.receive(Some(&backup(Path::new("backups/home")))).expect("made");
+        assert_eq!(inode(destination.directory()), place.path().metadata().expect("facts").ino());
+        destination.receive(&backup(Path::new("backups/home"))).expect("made");
         let facts = place.path().join("backups/home").metadata().expect("facts");
-        assert_eq!((inode(&folder), facts.permissions().mode() & 0o777), (facts.ino(), 0o700));
-        let again = destination.receive(Some(&backup(Path::new("backups/home")))).expect("opened");
-        assert_eq!(inode(&again), facts.ino());
+        assert_eq!((inode(destination.directory()), facts.permissions().mode() & 0o777), (facts.ino(), 0o700));
+        destination.receive(&backup(Path::new("backups/home"))).expect("opened");
+        assert_eq!(inode(destination.directory()), facts.ino());
     }
 }
 
@@ -47,13 +46,13 @@ fn leftovers_are_deleted_where_the_backup_was_received() {
     for mut destination in both(place.path()) {
         let top = inode(open(place.path()));
         let swept = |destination: &dyn Destination| {
-            let (order, handed) = destination.delete().expect("an order");
-            assert_eq!(order, Order::Sweep);
-            handed.places.iter().map(inode).collect::<Vec<_>>()
+            let (order, handed) = destination.delete();
+            assert!(order == Order::Sweep && handed.stream.is_none() && handed.places.is_empty());
+            handed.destination.map(inode)
         };
-        assert_eq!(swept(&*destination), [top]);
-        let folder = destination.receive(Some(&backup(Path::new("home")))).expect("made");
-        assert_eq!(swept(&*destination), [inode(&folder)]);
+        assert_eq!(swept(&*destination), Some(top));
+        destination.receive(&backup(Path::new("home"))).expect("made");
+        assert_eq!(swept(&*destination), Some(place.path().join("home").metadata().expect("facts").ino()));
         assert_eq!(destination.into_directories().len(), 2);
     }
 }
@@ -63,7 +62,7 @@ fn a_file_in_place_of_the_folder_is_named_with_what_to_do() {
     let place = tempfile::tempdir().expect("a folder");
     fs::write(place.path().join("home"), "").expect("written");
     for mut destination in both(place.path()) {
-        let refused = destination.receive(Some(&backup(Path::new("home")))).expect_err("a file");
+        let refused = destination.receive(&backup(Path::new("home"))).expect_err("a file");
         assert!(refused.contains("rename the file"), "{refused}");
     }
 }

@@ -1,15 +1,14 @@
 //! A volume of this machine as a destination.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use butterdock_btrfs::Error as Fault;
 
-use super::{BackupFolder, Destination, Space, copy};
+use super::{BackupFolder, Destination, Space};
 use crate::backups::{Backups, OnDrive, make_beneath, on_drive};
 use crate::dir_handle::DirHandle;
 use crate::volumes::OpenVolume;
-use crate::worker::{Handed, Order};
 
 /// An open volume.
 #[derive(Debug)]
@@ -21,10 +20,6 @@ pub(crate) struct VolumeDestination {
 impl VolumeDestination {
     pub(crate) fn new(volume: OpenVolume) -> Self {
         Self { volume, folder: None }
-    }
-
-    fn received(&self) -> &DirHandle {
-        self.folder.as_ref().unwrap_or(&self.volume.directory)
     }
 }
 
@@ -38,19 +33,17 @@ impl Destination for VolumeDestination {
     }
 
     /// The volume is of this machine, so that its folder is the configured one.
-    fn receive(&mut self, backup: Option<&BackupFolder<'_>>) -> Result<DirHandle, String> {
-        if let Some(backup) = backup {
-            let folder = make_beneath(self.volume.as_fd(), backup.path).map_err(|error| {
-                let next = "rename the file that has this name, or correct `folder` in butterdock.toml";
-                format!("the folder on the volume cannot be opened: {error}; {next}")
-            })?;
-            self.folder = Some(folder.into());
-        }
-        copy(self.received())
+    fn receive(&mut self, backup: &BackupFolder<'_>) -> Result<(), String> {
+        let folder = make_beneath(self.volume.as_fd(), backup.path).map_err(|error| {
+            let next = "rename the file that has this name, or correct `folder` in butterdock.toml";
+            format!("the folder on the volume cannot be opened: {error}; {next}")
+        })?;
+        self.folder = Some(folder.into());
+        Ok(())
     }
 
-    fn delete(&self) -> io::Result<(Order, Handed)> {
-        Ok((Order::Sweep, [self.received().try_clone()?].into()))
+    fn directory(&self) -> BorrowedFd<'_> {
+        self.folder.as_ref().unwrap_or(&self.volume.directory).as_fd()
     }
 
     fn into_directories(self: Box<Self>) -> Vec<DirHandle> {

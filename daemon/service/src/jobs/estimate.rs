@@ -9,9 +9,9 @@ use super::kinds::{Open, is_remembered, open_places, openings, task};
 use crate::backups::{BackupEvent, Why};
 use crate::blocking::Unanswered;
 use crate::config::{BackupRule, WorkerRule};
-use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, no_descriptor};
+use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
 use crate::drives::{DriveId, DriveManager, Lease};
-use crate::worker::{Order, Report, WorkerError, public_of_backup};
+use crate::worker::{Handed, Order, Report, WorkerError, public_of_backup};
 
 /// The source and the drive have so long to answer when they are opened.
 const OPENING: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ impl Jobs {
         let open = move || open_places(&named, &sources, Box::new(destination), here);
         let opening = openings(&records, &rule);
         let opening = opening.run(OPENING, open);
-        let Open { source, places, sides, .. } = match opening.await {
+        let Open { source, places, sides, destination, .. } = match opening.await {
             Ok(opened) => opened.map_err(failed)?,
             Err(no_thread @ Unanswered::NoThread) => return Err(failed(no_thread.to_string())),
             Err(Unanswered::Busy | Unanswered::Silent) => {
@@ -63,10 +63,9 @@ impl Jobs {
         let mut task = task(&rule, source, &records, worker.writer_threads.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
-        let (told, error) = self
-            .queries
-            .ask(lease, Order::Backup(task), places.into(), super::scheduler::priority(worker), READING)
-            .await?;
+        let handed = Handed { places, ..Handed::destination(destination.directory()) };
+        let (told, error) =
+            self.queries.ask(lease, Order::Backup(task), handed, super::scheduler::priority(worker), READING).await?;
         Ok(estimated(&told, error))
     }
 }

@@ -50,7 +50,7 @@ impl Queries {
         &self,
         drive: &Lease,
         order: Order,
-        handed: Handed,
+        handed: Handed<'_>,
         priority: Priority,
         within: Duration,
     ) -> Result<Answer, Error> {
@@ -66,7 +66,7 @@ impl Queries {
         answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
     }
 
-    async fn answer(&self, order: Order, handed: Handed, priority: Priority) -> Result<Answer, Error> {
+    async fn answer(&self, order: Order, handed: Handed<'_>, priority: Priority) -> Result<Answer, Error> {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
         let started = self.spawner.worker(order, handed, priority).await;
         let mut worker = started.map_err(|error| failed(format!("cannot start a worker ({error}); try again")))?;

@@ -16,7 +16,6 @@ use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveReservation, Lease};
 use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
-use crate::jobs::job::JobError;
 use crate::jobs::runner::{Outcome, Runner, other_than};
 use crate::types::{Error, ErrorCode, JobKind};
 use crate::volumes::{Place, Volume};
@@ -90,20 +89,18 @@ impl DriveTask for ImportJob {
         context: &DriveContext,
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
-        let mut destination = reach(runner, &self.volume, self.place).await?;
+        let destination = reach(runner, &self.volume, self.place).await?;
         let folder = tokio::select! {
             folder = open(lease, self.folder.clone()) => folder.map_err(|error| Ending::JobError(failure(error)))?,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let place = destination.receive(None);
-        let place = place.map_err(|text| Ending::JobError(JobError::plain(ErrorCode::Failed, text)))?;
         let order = Order::Import {
             only: self.only.clone(),
             verify: self.verify,
             asked_by: self.uid,
             writer_threads: context.writer_threads,
         };
-        let outcome = runner.work(order, [folder, place].into(), &destination).await;
+        let outcome = runner.work(order, [folder].into(), &destination).await;
         Ok((outcome, Box::new(destination)))
     }
 }

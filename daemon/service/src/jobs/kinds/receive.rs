@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::{JobContext, JobRequest, JobRun};
 use crate::config::{Config, VolumeName};
-use crate::destinations::{self, Destination as _, VolumeDestination};
+use crate::destinations::{self, VolumeDestination};
 use crate::jobs::about::About;
 use crate::jobs::class::JobClass;
 use crate::jobs::entry::Ending;
 use crate::jobs::job::{JobError, Total};
-use crate::jobs::runner::{Outcome, Runner, RunnerEvent, other_than};
+use crate::jobs::runner::{Runner, RunnerEvent, other_than};
 use crate::jobs::stream_limit::StreamLimit;
 use crate::types::{Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
@@ -74,7 +74,7 @@ impl JobRequest for ReceiveJob {
         let writer_threads = context.writer_threads();
         Box::pin(async move {
             let Self { volume, place, uid, input, name, verify, force_decompress, strict_parent, .. } = *self;
-            let mut destination = match reach(&mut runner, &volume, place).await {
+            let destination = match reach(&mut runner, &volume, place).await {
                 Ok(destination) => destination,
                 Err(ending) => return runner.over(ending).await,
             };
@@ -89,13 +89,8 @@ impl JobRequest for ReceiveJob {
                 unrecorded_if_roots: false,
                 quarantined: true,
             };
-            let outcome = match destination.receive(None) {
-                Ok(place) => {
-                    let handed = Handed { stream: Some(input), places: vec![place] };
-                    runner.work(order, handed, &destination).await
-                }
-                Err(text) => Outcome::failure(JobError::plain(ErrorCode::Failed, text)),
-            };
+            let handed = Handed { stream: Some(input), ..Handed::default() };
+            let outcome = runner.work(order, handed, &destination).await;
             runner.end(outcome, Box::new(destination)).await;
         })
     }

@@ -86,7 +86,7 @@ impl DriveTask for RestoreJob {
         context: &DriveContext,
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
-        let mut destination = reach(runner, &self.volume, self.place).await?;
+        let destination = reach(runner, &self.volume, self.place).await?;
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let uuid = self.snapshot;
         let reads = lease.reads();
@@ -112,14 +112,12 @@ impl DriveTask for RestoreJob {
                 return Err(failed(ErrorCode::DeviceGone, text.to_owned()));
             }
         };
-        let place = destination.receive(None);
-        let place = place.map_err(|text| Ending::JobError(JobError::plain(ErrorCode::Failed, text)))?;
         let order = Order::Restore {
             name: self.name.clone(),
             writer_threads: context.writer_threads,
             shared: lease.shared(""),
         };
-        let outcome = runner.work(order, [snapshot, place].into(), &destination).await;
+        let outcome = runner.work(order, [snapshot].into(), &destination).await;
         if let Some(shared) = outcome.heard.restored
             && let Err(error) = context.manager.restored(&context.drive, shared).await
         {

@@ -7,7 +7,6 @@ use super::receive::no_descriptor;
 use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::config::Config;
 use crate::destinations::{Destination, DriveDestination};
-use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveReservation, Lease};
 use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::entry::Ending;
@@ -15,7 +14,7 @@ use crate::jobs::job::JobError;
 use crate::jobs::outcome::EndRules;
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::worker::{Order, WorkerError};
+use crate::worker::{Handed, Order, WorkerError};
 
 /// A drive to be verified.
 #[derive(Debug)]
@@ -77,10 +76,8 @@ impl DriveTask for VerifyJob {
         _context: &DriveContext,
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
-        let no_descriptor = |error: std::io::Error| Ending::JobError(no_descriptor(&error));
-        let root = DirHandle::from(lease.root().try_clone_to_owned().map_err(no_descriptor)?);
-        let place = DriveDestination::new(root.try_clone().map_err(no_descriptor)?);
-        let mut outcome = runner.work(Order::Verify, [root].into(), &place).await;
+        let place = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
+        let mut outcome = runner.work(Order::Verify, Handed::default(), &place).await;
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {

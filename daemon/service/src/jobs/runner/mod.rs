@@ -93,10 +93,12 @@ pub(super) struct ToScheduler {
 }
 
 impl Runner {
-    /// Has a worker carry out the order to its end. If it does not, deletes what it left on the destination.
-    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed, place: &dyn Destination) -> Outcome {
+    /// Has a worker carry out the order to its end; it gets the directory of the destination `place` as its last descriptor.
+    /// If it does not reach the end, deletes what it left there.
+    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed<'_>, place: &dyn Destination) -> Outcome {
         // The descriptors are the worker's alone from here: the writer of a pipe must get EPIPE when the worker ends.
         let subject = order.subject();
+        let handed = Handed { destination: Some(place.directory()), ..handed };
         let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
             Err(error) => {
@@ -248,7 +250,7 @@ pub(crate) async fn sweep(spawner: &Spawner, volume: &Arc<Volume>) -> Result<(),
 }
 
 async fn sweep_open(spawner: &Spawner, place: &dyn Destination, priority: Priority) -> Result<(), String> {
-    let (order, handed) = place.delete().map_err(|error| error.to_string())?;
+    let (order, handed) = place.delete();
     let mut worker = spawner.worker(order, handed, priority).await.map_err(|error| error.to_string())?;
     let sweep = async {
         while let Some(report) = worker.next().await {

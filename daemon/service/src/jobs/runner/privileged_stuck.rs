@@ -44,7 +44,7 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         let mut runner = Runner { id, limit, priority, spawner, scheduler, stop };
         let folder = || DirHandle::from(OwnedFd::from(File::open("/").expect("the root")));
         let place = || -> Box<dyn Destination> { Box::new(DriveDestination::new(folder())) };
-        let outcome = timeout(SOON, runner.work(worker::Order::Verify, [folder()].into(), &*place())).await;
+        let outcome = timeout(SOON, runner.work(worker::Order::Verify, Handed::default(), &*place())).await;
         let outcome = outcome.expect("a worker that has told is not waited for without end");
         assert!(outcome.is_stuck(), "{outcome:?}");
         let ending = tokio::spawn(runner.end(outcome, place()));

@@ -56,7 +56,7 @@ impl Spawner {
     /// Starts a worker and hands it its order. The descriptors are closed here, whatever comes of it.
     ///
     /// Needs a tokio runtime with I/O.
-    pub(crate) async fn worker(&self, order: Order, handed: Handed, priority: Priority) -> io::Result<Worker> {
+    pub(crate) async fn worker(&self, order: Order, handed: Handed<'_>, priority: Priority) -> io::Result<Worker> {
         let start = serde_json::to_vec(&Start { order, priority })?;
         let (ours, theirs) = packet::pair()?;
         // The order waits in the socket: it does not depend on how the worker begins.
@@ -160,31 +160,38 @@ fn ended() -> io::Error {
 #[cfg(test)]
 mod tests;
 
-/// Descriptors that become a worker's. They are closed here when this is dropped, which never waits.
+/// Descriptors for a worker, in this order. Those that are owned are closed here when this is dropped, which never waits.
 #[derive(Debug, Default)]
-pub(crate) struct Handed {
-    /// What a caller passed. It comes first.
+pub(crate) struct Handed<'d> {
+    /// A caller's.
     pub stream: Option<QuarantinedFd>,
-    /// Directories of our own.
+    /// Directories that only the worker needs.
     pub places: Vec<DirHandle>,
+    /// The directory that the worker receives into.
+    pub destination: Option<BorrowedFd<'d>>,
 }
 
-impl Handed {
+impl<'d> Handed<'d> {
+    /// The directory of a destination alone.
+    pub(crate) fn destination(directory: BorrowedFd<'d>) -> Self {
+        Self { destination: Some(directory), ..Self::default() }
+    }
+
     /// All of them, in the order in which a worker gets them.
     pub(super) fn borrowed(&self) -> Vec<BorrowedFd<'_>> {
         let stream = self.stream.as_ref().and_then(QuarantinedFd::socket);
-        stream.into_iter().chain(self.places.iter().map(DirHandle::as_fd)).collect()
+        stream.into_iter().chain(self.places.iter().map(DirHandle::as_fd)).chain(self.destination).collect()
     }
 }
 
-impl<const N: usize> From<[DirHandle; N]> for Handed {
+impl<const N: usize> From<[DirHandle; N]> for Handed<'_> {
     fn from(places: [DirHandle; N]) -> Self {
         Self::from(Vec::from(places))
     }
 }
 
-impl From<Vec<DirHandle>> for Handed {
+impl From<Vec<DirHandle>> for Handed<'_> {
     fn from(places: Vec<DirHandle>) -> Self {
-        Self { stream: None, places }
+        Self { places, ..Self::default() }
     }
 }

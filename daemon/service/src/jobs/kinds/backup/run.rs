@@ -235,13 +235,13 @@ pub(in crate::jobs) fn is_remembered(records: &impl BackupRecords, rule: &Backup
 pub(in crate::jobs) struct Open {
     /// The recorded identity of the source.
     pub(in crate::jobs) source: Option<Identity>,
-    /// For the worker: the source, the folder for its snapshots, the folder on the destination.
+    /// For the worker: the source, and the folder for its snapshots.
     pub(in crate::jobs) places: Vec<DirHandle>,
-    /// The filesystems of the last two.
+    /// The filesystems of that folder and of the destination.
     pub(in crate::jobs) sides: Sides,
     /// The folder for snapshots once more, to prune it.
     folder: DirHandle,
-    destination: Box<dyn Destination>,
+    pub(in crate::jobs) destination: Box<dyn Destination>,
     /// That of the destination, if it is known.
     space: Option<Space>,
 }
@@ -264,11 +264,11 @@ pub(in crate::jobs) fn open(
     let (from, beside) = backups::open(&rule.source, &rule.snapshots).map_err(|closed| closed.to_string())?;
     let (from, beside) = (DirHandle::from(from), DirHandle::from(beside));
     let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
-    let to = destination.receive(Some(&backup))?;
+    destination.receive(&backup)?;
     let space = destination.space().ok();
     let folder = beside.try_clone().map_err(|error| no_descriptor(&error))?;
-    let sides = Sides::of(&folder, &to);
-    Ok(Open { source, places: vec![from, beside, to], sides, folder, destination, space })
+    let sides = Sides::of(&folder, destination.directory());
+    Ok(Open { source, places: vec![from, beside], sides, folder, destination, space })
 }
 
 fn failed(code: ErrorCode, text: String) -> Ending {

@@ -135,7 +135,10 @@ fn volume(folder: &Path) -> Box<dyn Destination> {
     Box::new(VolumeDestination::new(OpenVolume { directory, place: Place::nowhere(), mount: 0 }))
 }
 
-const BOTH: [fn(&Path) -> Box<dyn Destination>; 2] = [drive, volume];
+/// Opens a directory as a destination.
+type Opened = fn(&Path) -> Box<dyn Destination>;
+
+const BOTH: [Opened; 2] = [drive, volume];
 
 fn line(report: &Report) -> String {
     format!("echo '{}' >&0; ", serde_json::to_string(report).expect("written"))
