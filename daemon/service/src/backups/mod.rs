@@ -1,7 +1,75 @@
-//! The service's part of a backup, before and after its worker runs.
+//! The service's part of a backup, before its worker runs: opens the source and the folder for its snapshots, to pass them
+//! to the worker. Blocks while their drive blocks: call it on a thread for which callers wait only up to a timeout.
 
 mod folder;
-mod places;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use crate::configured;
 
 pub use butterdock_worker::backups::*;
-pub(crate) use places::{check_folder, open};
+
+/// What could not be opened, why, and what to do: one sentence, without a path.
+#[derive(Debug)]
+pub(crate) struct Closed(String);
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing.
+pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd), Closed> {
+    let from = open_source(source)?;
+    let beside = folder::open(from.as_fd(), source, snapshots)
+        .map_err(|why| Closed(format!("the folder for snapshots {why}")))?;
+    Ok((from, beside))
+}
+
+/// Why a backup would not use the folder for snapshots as things are, with its path; makes nothing. What cannot be looked at
+/// by the caller is no reason: root may look at it.
+///
+/// # Errors
+/// One sentence with what to do.
+pub(crate) fn check_folder(source: &Path, snapshots: &Path) -> Result<(), String> {
+    // A source that is away is away; perhaps the folder is not.
+    let Ok(from) = open_source(source) else { return Ok(()) };
+    let is_hidden = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    match folder::check(from.as_fd(), source, snapshots) {
+        Ok(()) => Ok(()),
+        Err(folder::Unfit::Io(error)) if is_hidden(&error) => Ok(()),
+        Err(why) => Err(format!("the folder for snapshots {} {why}", snapshots.display())),
+    }
+}
+
+/// A link on the path that others can exchange would lead root to another's files, and on to the drive.
+fn open_source(path: &Path) -> Result<OwnedFd, Closed> {
+    let opened = configured::find(path).and_then(|found| found.directory().map_err(configured::Error::Io));
+    opened.map_err(|error| {
+        let next = match error {
+            configured::Error::Link => "set `source` in butterdock.toml to the directory that the link leads to",
+            configured::Error::Io(_) => "mount it, or correct `source` in butterdock.toml",
+        };
+        Closed(format!("the source cannot be opened: {error}; {next}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_reported_with_what_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = |source, snapshots| open(source, snapshots).expect_err("closed");
+        let missing = open(Path::new("/nonexistent/x"), folder.path());
+        assert!(missing.to_string().starts_with("the source cannot be opened: No such file"), "{missing}");
+        // No subvolume can be made here.
+        let missing = open(folder.path(), &Path::new("/proc").join("snapshots"));
+        assert!(missing.to_string().contains("correct `snapshots` in butterdock.toml"), "{missing}");
+    }
+}

@@ -64,8 +64,10 @@ impl Jobs {
         task.dry_run = true;
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
         let handed = Handed { places, ..Handed::destination(destination.directory()) };
-        let (told, error) =
-            self.queries.ask(lease, Order::Backup(task), handed, super::scheduler::priority(worker), READING).await?;
+        let priority = super::scheduler::priority(worker);
+        let asked = self.queries.ask(lease, Order::Backup(task), handed, priority, READING).await;
+        close(destination).await;
+        let (told, error) = asked?;
         Ok(estimated(&told, error))
     }
 }

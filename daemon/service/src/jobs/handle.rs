@@ -1,6 +1,7 @@
-//! The handle by which other modules send requests to the scheduler.
+//! How other modules reach the scheduler and the current jobs: queued, running, or recently ended.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -8,7 +9,6 @@ use uuid::Uuid;
 use super::history_writer::HistoryWriter;
 use super::job::Job;
 use super::kinds::JobRequest;
-use super::live::LiveJobs;
 use super::queries::Queries;
 use super::queue::Place;
 use super::record::Record;
@@ -126,6 +126,43 @@ impl Jobs {
 
     async fn send(&self, order: SchedulerMessage) -> Result<(), Error> {
         self.orders.send(order).await.map_err(|_gone| ended())
+    }
+}
+
+/// Lists the jobs for publishers. Cheap to clone; all clones are the same list.
+#[derive(Debug, Clone)]
+pub(super) struct LiveJobs {
+    jobs: Arc<Mutex<BTreeMap<Uuid, watch::Receiver<Job>>>>,
+    begun: watch::Sender<()>,
+}
+
+impl LiveJobs {
+    pub(super) fn new() -> Self {
+        Self { jobs: Arc::default(), begun: watch::Sender::new(()) }
+    }
+
+    /// A job was taken.
+    pub(super) fn add(&self, id: Uuid, job: watch::Receiver<Job>) {
+        self.lock().insert(id, job);
+        self.begun.send_replace(());
+    }
+
+    /// A job is forgotten.
+    pub(super) fn remove(&self, id: Uuid) {
+        self.lock().remove(&id);
+    }
+
+    pub(super) fn list(&self) -> Vec<JobHandle> {
+        self.lock().iter().map(|(id, job)| JobHandle { id: *id, job: job.clone() }).collect()
+    }
+
+    /// Changes whenever a job was taken.
+    pub(super) fn begun(&self) -> watch::Receiver<()> {
+        self.begun.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, watch::Receiver<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,12 @@
-//! The state of a job at one moment.
+//! A job: its subject, and its state at one moment.
 
-use super::about::About;
-use crate::backups::BackupCause;
-use crate::types::{ErrorCode, JobResult, JobState, TotalSource};
 use uuid::Uuid;
+
+use super::queue::Place;
+use crate::backups::BackupCause;
+use crate::config::VolumeName;
+use crate::drives::DriveId;
+use crate::types::{ErrorCode, JobKind, JobResult, JobState, TotalSource};
 
 /// A job. Times are microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,64 @@ pub struct Job {
     pub ending: bool,
     /// Why it failed.
     pub failure: Option<JobError>,
+}
+
+/// The subject of a job. It does not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What it does.
+    pub kind: JobKind,
+    /// The volume that is received into.
+    pub volume: Option<VolumeName>,
+    /// The drive.
+    pub drive: Option<AboutDrive>,
+    /// The name of the configured backup.
+    pub backup: Option<String>,
+}
+
+/// A drive, as it was when the job was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AboutDrive {
+    /// Its id.
+    pub id: DriveId,
+    /// The drive's label.
+    pub label: String,
+}
+
+impl About {
+    /// A stream is received into this volume.
+    pub fn receive(volume: VolumeName) -> Self {
+        Self { kind: JobKind::Receive, volume: Some(volume), drive: None, backup: None }
+    }
+
+    /// Something is done with this drive.
+    pub(super) fn on_drive(kind: JobKind, drive: AboutDrive) -> Self {
+        Self { kind, volume: None, drive: Some(drive), backup: None }
+    }
+
+    /// The volume and the drive, on which no other job may work meanwhile. The source of a backup is none of them: backups of
+    /// one source to several drives run at the same time.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let Self { kind: _, volume, drive, backup: _ } = self;
+        let volume = volume.clone().map(Place::Volume);
+        let drive = drive.as_ref().map(|drive| Place::Drive(drive.id.clone()));
+        volume.into_iter().chain(drive).collect()
+    }
+
+    /// A sentence for callers that may know names: that of a backup names the backup and the drive.
+    pub(super) fn introduce(&self, sentence: &str) -> String {
+        match (&self.backup, &self.drive) {
+            (Some(backup), Some(drive)) => {
+                format!("the backup \"{backup}\" to the drive \"{}\": {sentence}", drive.label.escape_debug())
+            }
+            (Some(_) | None, _) => sentence.to_owned(),
+        }
+    }
+
+    /// The public word for its target: "volume" or "drive".
+    pub(super) fn target(&self) -> &'static str {
+        if self.volume.is_some() { "volume" } else { "drive" }
+    }
 }
 
 /// The expected number of bytes; 0 if unknown.
@@ -167,7 +228,6 @@ pub(super) fn after(state: &JobState, event: &Event) -> Option<JobState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::VolumeName;
     use crate::types::JobState::{Cancelled, Failed, Flushing, Queued, Running, Succeeded};
 
     fn job(bytes: u64, total: u64) -> Job {

@@ -12,18 +12,14 @@
 //! allowed transitions), `class` and `queue` (what runs next), `report` (a worker's reports), `stream_limit`, `patience`, and
 //! `outcome` (the meaning of an end).
 
-mod about;
 mod class;
-mod entry;
 mod estimate;
 mod handle;
 mod history;
 mod history_writer;
 mod job;
 mod kinds;
-mod live;
 mod outcome;
-mod pace;
 mod patience;
 mod queries;
 mod queue;
@@ -36,12 +32,11 @@ mod seen;
 mod sources;
 mod stream_limit;
 
-pub use about::{About, AboutDrive};
 pub use butterdock_worker::streams::Row as StreamFile;
 pub(crate) use estimate::Estimated;
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
-pub use job::{Job, JobError, Total};
+pub use job::{About, AboutDrive, Job, JobError, Total};
 pub(crate) use kinds::{BackupJob, ImportJob, ReceiveJob, RemoveJob, RestoreJob, VerifyJob, no_such_volume};
 pub use record::Record;
 pub(crate) use runner::sweep;

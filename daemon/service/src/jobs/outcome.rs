@@ -1,12 +1,51 @@
-//! The outcome of a job: its error code and message.
+//! How jobs end, and what an end means: the result, the error and the messages.
 
-use super::about::About;
-use super::entry::{Ending, Why};
+use super::job::About;
 use super::job::JobError;
+use super::stream_limit::StreamExcess;
 use crate::catalogue;
 use crate::types::{ErrorCode, JobResult};
 use crate::worker::{UNCONFIRMED, WorkerError, public_sentence};
 use butterdock_receive::ErrorKind;
+
+/// Why a job was ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Cancelled by a user.
+    Cancelled,
+    /// The service is being stopped.
+    Stopping,
+    /// Its place is not mounted any more.
+    Unmounted,
+    /// Its drive was pulled.
+    Pulled,
+    /// Its stream has not kept to a limit.
+    Stream(StreamExcess),
+}
+
+/// How a runner ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The worker reported its end.
+    Reported(Option<WorkerError>),
+    /// There was no worker, or it ended without a report.
+    JobError(JobError),
+    /// It was killed because it did not end when it should, and is gone.
+    Killed,
+    /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
+    Stuck { writing: bool },
+}
+
+impl Ending {
+    /// Whether it is one that a drive's failing makes, or its being pulled out.
+    pub(super) fn is_of_drive(&self) -> bool {
+        match self {
+            Self::Reported(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
+            Self::JobError(failure) => matches!(failure.name, ErrorCode::DeviceGone | ErrorCode::ReadOnly),
+            Self::Reported(None) | Self::Killed | Self::Stuck { .. } => false,
+        }
+    }
+}
 
 /// The meaning of the end of a job of one kind.
 #[derive(Debug)]
@@ -185,7 +224,6 @@ impl Leftovers {
 mod tests {
     use super::*;
     use crate::config::VolumeName;
-    use crate::jobs::stream_limit::StreamExcess;
     use crate::types::JobKind;
 
     fn tank() -> About {
@@ -291,7 +329,7 @@ mod tests {
     #[test]
     fn authorized_callers_see_backup_and_drive_names() {
         let id = crate::drives::DriveId::from(uuid::Uuid::from_u128(1));
-        let drive = super::super::about::AboutDrive { id, label: "Blue\n".to_owned() };
+        let drive = super::super::job::AboutDrive { id, label: "Blue\n".to_owned() };
         let about = About { backup: Some("home".to_owned()), ..About::on_drive(JobKind::Backup, drive) };
         for ending in [reported(ErrorKind::Failed), Ending::Killed] {
             let (_, failure) = EndRules::TRANSFER.outcome(None, ending, Leftovers::default(), &about);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::Why;
+use super::outcome::Why;
 
 /// Timeout for a worker that was asked to end; then it is killed.
 const POLITE: Duration = Duration::from_secs(2);

@@ -118,6 +118,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::job::{About, AboutDrive};
+    use crate::types::JobKind;
 
     fn volume(name: &str) -> Place {
         Place::Volume(VolumeName::try_from(name.to_owned()).expect("a name"))
@@ -227,5 +229,26 @@ mod tests {
         queue.release(ids[0]);
         queue.push(ids[3], JobClass::RootDrive, vec![volume("b")]);
         assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), None));
+    }
+
+    #[test]
+    fn backups_run_one_at_a_time_per_drive() {
+        let backup = |name: &str, drive: &str| {
+            let drive = AboutDrive { id: DriveId(drive.to_owned()), label: String::new() };
+            About { backup: Some(name.to_owned()), ..About::on_drive(JobKind::Backup, drive) }
+        };
+        let jobs = [("home", "blue"), ("etc", "blue"), ("home", "red"), ("srv", "red")];
+        let mut queue = Queue::default();
+        let ids = jobs.map(|(name, drive)| {
+            let id = Uuid::new_v4();
+            let about = backup(name, drive);
+            queue.push(id, JobClass::of_drive(0), about.places());
+            id
+        });
+        assert_eq!((queue.next(8), queue.next(8), queue.next(8)), (Some(ids[0]), Some(ids[2]), None));
+        queue.release(ids[0]);
+        assert_eq!((queue.next(8), queue.next(8)), (Some(ids[1]), None));
+        queue.release(ids[2]);
+        assert_eq!(queue.next(8), Some(ids[3]));
     }
 }

@@ -4,7 +4,7 @@ use crate::types::{ErrorCode, JobState};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::about::About;
+use super::job::About;
 use super::job::{Job, JobError};
 
 /// A job of the history. It holds names only in `details`, which is for those who may know them. Times are microseconds
@@ -126,7 +126,7 @@ mod tests {
     use crate::config::VolumeName;
     use crate::drives::DriveId;
     use crate::jobs::Total;
-    use crate::jobs::about::AboutDrive;
+    use crate::jobs::job::AboutDrive;
 
     #[test]
     fn records_round_trip_and_unknown_members_are_ignored() {

@@ -1,11 +1,9 @@
 //! The plain types of the service's API; front ends such as the D-Bus server map them.
 
-mod backup;
 mod drive;
 mod error;
 mod job;
 
-pub use backup::{BackupStatus, Warning};
 pub use drive::{DriveProperties, DriveState, EnrolOptions};
 pub use error::{Error, ErrorCode};
 pub use job::{JobKind, JobResult, JobState, TotalSource};
@@ -14,3 +12,40 @@ pub use job::{JobKind, JobResult, JobState, TotalSource};
 pub const SECRET_MAX: usize = 65536;
 /// More subvolumes of a volume than this are not listed.
 pub const SUBVOLUMES_MAX: usize = 10_000;
+
+/// Where a configured backup stands on one enrolled drive that it goes to; without a drive where it goes to none. It holds no
+/// name of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackupStatus {
+    /// The configured name of the backup.
+    pub name: String,
+    /// Whether it would run if the drive were plugged in now.
+    pub due: bool,
+    /// The drive's id.
+    pub drive: Option<String>,
+    /// The drive's label.
+    pub drive_label: Option<String>,
+    /// Whether the drive is attached.
+    pub attached: Option<bool>,
+    /// When it last succeeded on this drive, in microseconds since 1970; 0 never.
+    pub last_good: Option<u64>,
+    /// Why it cannot run, for a person; none where it can.
+    pub problem: Option<String>,
+    /// How many bytes would be sent at most, where an estimate was asked for and could be made.
+    pub estimate: Option<u64>,
+    /// Whether only what changed would be sent. Only with `estimate`.
+    pub incremental: Option<bool>,
+    /// Why a full transfer would be needed, for a person.
+    pub note: Option<String>,
+    /// What a person has to know although it can run.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about a backup that a person has to know although it can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is, for a program.
+    pub code: &'static str,
+    /// The same in a sentence.
+    pub english: String,
+}

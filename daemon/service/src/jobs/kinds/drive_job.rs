@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::destinations::{Destination, close};
 use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease};
-use crate::jobs::entry::{Ending, Why};
 use crate::jobs::job::JobError;
+use crate::jobs::outcome::{Ending, Why};
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler, other_than};
 
 /// The kernel fails requests to an unplugged drive; udev's event follows within this time, also under load.

@@ -14,8 +14,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::about::About;
 use super::class::JobClass;
+use super::job::About;
 use super::job::Total;
 use super::outcome::EndRules;
 use super::retention::Retention;

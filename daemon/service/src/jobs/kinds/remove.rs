@@ -4,10 +4,10 @@ use super::drive_job::failure;
 use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::config::Config;
 use crate::drives::{Condition, DriveManager};
-use crate::jobs::about::{About, AboutDrive};
 use crate::jobs::class::JobClass;
-use crate::jobs::entry::{Ending, Why};
+use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
+use crate::jobs::outcome::{Ending, Why};
 use crate::jobs::runner::{Runner, RunnerEvent, other_than};
 use crate::types::{Error, JobKind};
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, RunnerEvent};
 use crate::backups::{self, Identity, Learned, Listings, SharedSnapshot};
-use crate::jobs::entry::Why;
+use crate::jobs::outcome::Why;
 use crate::jobs::patience::{Due, Patience};
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
 use crate::worker::{Report, Subject, Worker, WorkerError};

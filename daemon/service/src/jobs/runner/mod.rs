@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::entry::{Ending, Why};
 use super::handle::SchedulerMessage;
 use super::job::JobError;
 use super::kinds::open_volume;
 use super::outcome::Leftovers;
+use super::outcome::{Ending, Why};
 use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::destinations::{Destination, VolumeDestination, close};
 use crate::volumes::Volume;

@@ -9,14 +9,15 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{MOST_SHOWN, Scheduler, hooked, journal, step};
+use super::entry::Entry;
+use super::{MOST_SHOWN, Scheduler, events, step};
 use crate::blocking::local;
 use crate::config::Config;
-use crate::jobs::entry::{Entry, Why};
 use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{Event, after};
 use crate::jobs::job::{Job, JobError};
 use crate::jobs::outcome::Leftovers;
+use crate::jobs::outcome::Why;
 use crate::jobs::record::Record;
 use crate::jobs::report;
 
@@ -111,9 +112,9 @@ impl Scheduler {
         };
         report::end(&mut job, state, failure, self.retention.clock.micros());
         tell_waiters(entry, &job);
-        journal::ends(&job, &entry.doing, entry.end_rules);
+        events::ends(&job, &entry.doing, entry.end_rules);
         if entry.end_rules.has_hooks {
-            hooked::ends(&self.hooks, &job);
+            events::hook_ends(&self.hooks, &job);
         }
         let volume = entry.volume.clone();
         // The history first: whoever hears of the end finds it there.

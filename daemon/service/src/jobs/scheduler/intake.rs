@@ -7,17 +7,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Scheduler, hooked, journal, step};
+use super::entry::Entry;
+use super::{Scheduler, events, step};
 use crate::config::{IoClass, WorkerRule};
-use crate::jobs::about::About;
 use crate::jobs::class::{Full, OpenBounds};
-use crate::jobs::entry::Entry;
 use crate::jobs::handle::JobHandle;
+use crate::jobs::job::About;
 use crate::jobs::job::Event;
 use crate::jobs::job::Job;
 use crate::jobs::kinds::{Conflict, JobContext, JobRequest};
-use crate::jobs::pace::Pace;
 use crate::jobs::record::Record;
+use crate::jobs::report::Pace;
 use crate::jobs::runner::Runner;
 use crate::worker::{IoPriority, Priority};
 
@@ -103,9 +103,9 @@ impl Scheduler {
         entry.stop = Some(stop);
         entry.pace = Pace::new(Instant::now());
         step(entry, &Event::Begins);
-        journal::begins(id, &entry.doing);
+        events::begins(id, &entry.doing);
         if entry.end_rules.has_hooks {
-            hooked::begins(&self.hooks, &entry.job.borrow());
+            events::hook_begins(&self.hooks, &entry.job.borrow());
         }
         let runner = Runner {
             id,

@@ -4,9 +4,9 @@
 //! `intake` accepts and starts jobs, `endings` handles their ends.
 
 mod endings;
-mod hooked;
+mod entry;
+mod events;
 mod intake;
-mod journal;
 
 pub(super) use intake::priority;
 
@@ -18,12 +18,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::entry::{Entry, Why};
-use super::handle::{Jobs, SchedulerMessage};
+use super::handle::{Jobs, LiveJobs, SchedulerMessage};
 use super::history::History;
 use super::history_writer::HistoryWriter;
 use super::job::{Event, after};
-use super::live::LiveJobs;
+use super::outcome::Why;
 use super::queries::Queries;
 use super::queue::Queue;
 use super::report;
@@ -36,6 +35,7 @@ use crate::hooks::Hooks;
 use crate::source_locks::SourceLocks;
 use crate::supervisor::{Pulse, Supervisor};
 use crate::worker::{Report, Spawner};
+use entry::Entry;
 
 /// Jobs that ended are shown so long,
 const SHOWN: Duration = Duration::from_secs(600);
@@ -155,7 +155,7 @@ impl Scheduler {
             }
             RunnerEvent::Report(Report::Confined { landlock: _, lacking }) => self.lacking.hear(lacking),
             RunnerEvent::Report(report) => {
-                journal::hears(id, &report);
+                events::hears(id, &report);
                 let Some(entry) = self.jobs.get_mut(&id) else { return };
                 // A separate statement, because a borrowed value blocks changes of the job.
                 let event = report::event(&entry.job.borrow().state, &report);

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use crate::types::{Error, ErrorCode};
-use butterdock_receive::ErrorKind;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::class::JobClass;
-use super::job::{Job, JobError};
-use super::kinds::JobRequest;
-use super::outcome::{EndRules, Leftovers};
-use super::pace::Pace;
-use super::stream_limit::StreamExcess;
+use crate::jobs::class::JobClass;
+use crate::jobs::job::Job;
+use crate::jobs::kinds::JobRequest;
+use crate::jobs::outcome::{EndRules, Leftovers, Why};
+use crate::jobs::report::Pace;
 use crate::volumes::Volume;
-use crate::worker::WorkerError;
 
 /// So many warnings of one job are written down: its workers tell a hundred each at most, unless they were taken over.
 const WARNINGS: u32 = 300;
@@ -47,45 +44,6 @@ pub(super) struct Entry {
     /// The mounts that it reads and writes through, once it does.
     pub(super) mounts: Vec<u64>,
     warnings: u32,
-}
-
-/// Why a job was ended from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Cancelled by a user.
-    Cancelled,
-    /// The service is being stopped.
-    Stopping,
-    /// Its place is not mounted any more.
-    Unmounted,
-    /// Its drive was pulled.
-    Pulled,
-    /// Its stream has not kept to a limit.
-    Stream(StreamExcess),
-}
-
-/// How a runner ended.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// The worker reported its end.
-    Reported(Option<WorkerError>),
-    /// There was no worker, or it ended without a report.
-    JobError(JobError),
-    /// It was killed because it did not end when it should, and is gone.
-    Killed,
-    /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
-    Stuck { writing: bool },
-}
-
-impl Ending {
-    /// Whether it is one that a drive's failing makes, or its being pulled out.
-    pub(super) fn is_of_drive(&self) -> bool {
-        match self {
-            Self::Reported(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
-            Self::JobError(failure) => matches!(failure.name, ErrorCode::DeviceGone | ErrorCode::ReadOnly),
-            Self::Reported(None) | Self::Killed | Self::Stuck { .. } => false,
-        }
-    }
 }
 
 impl Entry {

@@ -1,10 +1,11 @@
-//! What the journal says of a job's beginning and end.
+//! The events of a job's start and end: in the journal, and for the hooks.
 
 use crate::types::{ErrorCode, JobState};
 use uuid::Uuid;
 
 use crate::backups::{BackupCause, BackupEvent, from_future};
 use crate::catalogue;
+use crate::hooks::{Event, Hooks, Kind};
 use crate::jobs::job::{Job, JobError};
 use crate::jobs::outcome::EndRules;
 use crate::worker::Report;
@@ -48,6 +49,34 @@ fn event(rules: &EndRules, state: &JobState, failure: Option<&JobError>) -> &'st
         Some(failure) if failure.name == ErrorCode::NoSpace => catalogue::NO_SPACE,
         Some(JobError { cause: Some(BackupCause::SourceRefused(_)), .. }) => catalogue::SOURCE_REFUSED,
         Some(_) => rules.failed,
+    }
+}
+
+/// A backup has started.
+pub(super) fn hook_begins(hooks: &Hooks, job: &Job) {
+    tell(hooks, Kind::BackupStarted, job);
+}
+
+/// It is over.
+pub(super) fn hook_ends(hooks: &Hooks, job: &Job) {
+    tell(hooks, hook_of_end(job), job);
+}
+
+fn tell(hooks: &Hooks, kind: Kind, job: &Job) {
+    let Some(drive) = &job.about.drive else { return };
+    let event = Event::of(kind, drive.id.as_str(), &drive.label);
+    let backup = job.about.backup.clone().unwrap_or_default();
+    let failure = job.failure.as_ref();
+    let message = failure.map(|failure| failure.public.clone()).unwrap_or_default();
+    hooks.tell(Event { job: Some(job.id), backup, error: failure.map(|failure| failure.name), message, ..event });
+}
+
+fn hook_of_end(job: &Job) -> Kind {
+    match &job.failure {
+        None => Kind::BackupDone,
+        Some(_) if job.state == JobState::Cancelled => Kind::BackupCancelled,
+        Some(failure) if failure.name == ErrorCode::NoSpace => Kind::Full,
+        Some(_) => Kind::BackupFailed,
     }
 }
 
