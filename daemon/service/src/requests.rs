@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct ReceiveRequest {
     /// Where to.
     pub volume: Arc<Volume>,
-    /// Who asks.
+    /// The user.
     pub uid: u32,
     /// The stream, as the caller passed it.
     pub input: QuarantinedFd,
@@ -49,7 +49,7 @@ pub struct ImportRequest {
     pub name: Option<Vec<u8>>,
     /// Decode every compressed extent and refuse one that does not decode.
     pub verify: bool,
-    /// Who asks.
+    /// The user.
     pub uid: u32,
 }
 
@@ -88,7 +88,7 @@ impl Service {
         self.begin_backups(drive, goes_here.into_iter().filter(wanted).collect(), uid).await
     }
 
-    /// All are taken, also where one of them is not; the first one, or why there is none.
+    /// Requests all of them, also if one is refused. Answers with the first accepted one, or with the first error.
     pub(crate) async fn begin_backups(
         &self,
         drive: DriveId,
@@ -96,7 +96,7 @@ impl Service {
         uid: u32,
     ) -> Result<JobHandle, Error> {
         let drive = self.about(drive)?;
-        // Until all are taken: the first may end before.
+        // Until all are requested: the first may end before.
         let _reservation = self.0.manager.reserve(&drive.id);
         let none = "this drive has no such backup; butterdock backups lists the backups";
         let mut first = Err(Error::new(ErrorCode::NotFound, none));
@@ -150,20 +150,20 @@ impl Service {
         let ImportRequest { drive: id, volume, name, verify, uid } = request;
         let folder = self.0.manager.folder(&id)?;
         let (drive, place) = (self.about(id.clone())?, place(&volume).await?);
-        // The drive stays mounted from the look to the job.
+        // The drive stays mounted from the listing to the job.
         let reservation = self.0.manager.reserve(&id);
         if let Err(error) = self.find_stream_files(&id, folder.clone(), name.as_deref()).await {
-            // What goes wrong is the drive's problem.
+            // An error becomes the drive's problem.
             drop(reservation.end().await);
             return Err(error);
         }
-        // As for streams that are handed in: what users bring is decoded.
+        // As for streams that callers pass: those of users are decoded.
         let verify = verify || uid != 0;
         let request = ImportJob { reservation, drive, folder, volume, place, only: name, verify, uid };
         self.0.jobs.start(request).await
     }
 
-    /// The drive, as the job remembers it.
+    /// The drive, as the subject of a job.
     fn about(&self, id: DriveId) -> Result<AboutDrive, Error> {
         let Some(drive) = self.0.manager.drive(&id) else {
             return Err(Error::new(ErrorCode::NotFound, "the drive is no longer attached; plug it in again"));
@@ -172,7 +172,7 @@ impl Service {
     }
 }
 
-/// The volume's directory, where it is there.
+/// The volume's directory, if it is mounted.
 async fn place(volume: &Arc<Volume>) -> Result<Place, Error> {
     if !volume.seen().mounted() {
         volume.look(LOOK).await;

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_last_one_is_alone_and_who_comes_then_waits() {
+    async fn the_last_job_prunes_alone_and_new_jobs_wait() {
         let source_locks = SourceLocks::default();
         let (blue, red) = (source_locks.join("home").await, source_locks.clone().join("home").await);
         let other = source_locks.join("etc").await;

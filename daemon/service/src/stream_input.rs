@@ -15,7 +15,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// `FUSE_SUPER_MAGIC` of `linux/magic.h`.
 const FUSE: u64 = 0x6573_5546;
 
-/// Refuses what no stream can be read from; answers how much is to come, as the caller says or as the file is long.
+/// Refuses a descriptor from which no stream can be read. Returns the expected number of bytes: the caller's, or the rest of the
+/// file.
 ///
 /// # Errors
 /// `InvalidArgs` with a sentence; `Busy` where many of the user's descriptors do not answer.
@@ -43,7 +44,7 @@ fn look(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
     let facts = statx(stream, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE | StatxFlags::SIZE);
     let facts = match facts {
         Ok(facts) => facts,
-        // A filesystem in user space that its owner keeps to himself.
+        // A filesystem in user space that only its owner may use.
         Err(Errno::ACCESS) => return Err(slow()),
         Err(error) => return Err(refused(&format!("cannot be examined ({error})"))),
     };
@@ -58,8 +59,8 @@ fn look(stream: impl AsFd, said: Option<u64>) -> Result<Total, Error> {
     }
 }
 
-/// A process that reads from such a filesystem ends when that answers, and no signal ends it before: a worker would hold
-/// its volume as long as the caller likes.
+/// No signal ends a process that waits for a read from such a filesystem: the caller could make a worker hold its volume
+/// without limit.
 fn is_in_user_space(file: BorrowedFd<'_>) -> Result<bool, Error> {
     let facts = fstatfs(file).map_err(|error| refused(&format!("cannot be examined ({error})")))?;
     Ok(u64::try_from(facts.f_type).is_ok_and(|kind| kind == FUSE))
@@ -72,7 +73,7 @@ fn slow() -> Error {
     )
 }
 
-/// What the caller says goes before what the file is: there may be more in it than the stream.
+/// The caller's number precedes the file's size: the file may hold more than the stream.
 fn total(said: Option<u64>, rest: Option<u64>) -> Total {
     match (said, rest) {
         (Some(bytes), _) if bytes != 0 => Total { bytes, source: TotalSource::Client },
@@ -85,8 +86,8 @@ fn rest(file: BorrowedFd<'_>, size: u64) -> Option<u64> {
     Some(size.saturating_sub(position(file)?))
 }
 
-/// Where a file stands, as `proc_pid_fdinfo(5)` has it. lseek(2) waits for whoever reads at this moment, and the caller, who
-/// has the same open file, may have a read that never ends.
+/// The position in a file, from `proc_pid_fdinfo(5)`. lseek(2) would wait for a running read of the same open file, and the
+/// caller may have one that never ends.
 fn position(file: BorrowedFd<'_>) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
     text.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok())
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_sockets_and_files_are_taken() {
+    fn pipes_sockets_and_files_are_accepted() {
         let (reader, _writer) = std::io::pipe().expect("a pipe");
         assert_eq!(look(&reader, Some(5)).map(|total| total.bytes), Ok(5));
         let (socket, _other) = UnixStream::pair().expect("a pair");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_file_comes_what_was_not_read_yet() {
+    fn the_total_of_a_file_is_its_unread_rest() {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&[0; 10]).expect("written");
         file.rewind().expect("rewound");

@@ -4,14 +4,14 @@
 //! | class | user | jobs |
 //! |---|---|---|
 //! | [`RootDrive`](JobClass::RootDrive) | root, plugs, the configuration | backup, restore, import, verify |
-//! | [`RootStream`](JobClass::RootStream) | root | a stream that is handed in |
+//! | [`RootStream`](JobClass::RootStream) | root | a stream that a caller passes |
 //! | [`UserDrive`](JobClass::UserDrive) | other users | backup, restore, import, verify |
-//! | [`UserStream`](JobClass::UserStream) | other users | a stream that is handed in |
+//! | [`UserStream`](JobClass::UserStream) | other users | a stream that a caller passes |
 //! | [`Remove`](JobClass::Remove) | any user | making a drive safe to unplug: without a limit, because there is one for each drive |
 //!
 //! The sender of a stream can make it wait, a drive cannot: so the two have separate classes, also for one user.
 
-/// What a job is counted with.
+/// The class of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum JobClass {
     RootDrive,
@@ -29,12 +29,12 @@ pub(super) struct OpenBounds {
     pub(super) of_user: usize,
 }
 
-/// Why one more job is not taken.
+/// Why one more job is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// So many of the class are open.
+    /// This many of the class are open.
     Class(usize),
-    /// So many of them are the user's own.
+    /// This many of them are the user's own.
     User(usize),
 }
 

@@ -16,12 +16,12 @@ use super::runner::RunnerEvent;
 use crate::config::{Config, VolumeName};
 use crate::types::{Error, ErrorCode};
 
-/// A job that was taken.
+/// An accepted job.
 #[derive(Debug)]
 pub struct JobHandle {
     /// Its id.
     pub id: Uuid,
-    /// What is known of it; closed when it is forgotten.
+    /// Its state; closed when it is forgotten.
     pub job: watch::Receiver<Job>,
 }
 
@@ -40,12 +40,12 @@ pub struct Jobs {
 pub(super) enum SchedulerMessage {
     Start(Box<dyn JobRequest>, oneshot::Sender<Result<JobHandle, Error>>),
     Cancel(Uuid, oneshot::Sender<Result<(), Error>>),
-    /// A runner tells of its job.
+    /// A runner reports on its job.
     Event(Uuid, RunnerEvent),
-    /// These are the mounts that there are now.
+    /// The present mounts.
     Mounts(HashSet<u64>),
     Configured(Box<Config>),
-    /// Answered with whether nothing works there.
+    /// Answered with whether no job works there.
     Idle(Place, oneshot::Sender<bool>),
     /// Answered when no job is left.
     Stop(oneshot::Sender<()>),
@@ -63,7 +63,7 @@ impl Jobs {
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// Ends a job; answers when nothing of it is left.
+    /// Ends a job; returns when nothing of it is left.
     ///
     /// # Errors
     /// `NotFound`; `Failed`: it has ended already, or its worker hangs in the kernel.
@@ -78,7 +78,7 @@ impl Jobs {
         self.writer.ended()
     }
 
-    /// Tells which mounts there are.
+    /// Sets the present mounts.
     pub(crate) async fn mounts(&self, ids: HashSet<u64>) {
         // A scheduler that has ended needs no mounts.
         drop(self.send(SchedulerMessage::Mounts(ids)).await);
@@ -91,7 +91,7 @@ impl Jobs {
         drop(self.send(SchedulerMessage::Configured(Box::new(config.clone()))).await);
     }
 
-    /// Takes no more jobs, ends those that there are, and returns when all of that is written down.
+    /// Accepts no more jobs, ends all, and returns when their records are written.
     pub(crate) async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
         // A scheduler that has ended has no jobs to end.
@@ -107,7 +107,7 @@ impl Jobs {
             && answer.await.unwrap_or(false)
     }
 
-    /// The jobs that are not forgotten.
+    /// The current jobs.
     #[must_use]
     pub fn live(&self) -> Vec<JobHandle> {
         self.live.list()
@@ -141,13 +141,13 @@ impl LiveJobs {
         Self { jobs: Arc::default(), begun: watch::Sender::new(()) }
     }
 
-    /// A job was taken.
+    /// Adds an accepted job.
     pub(super) fn add(&self, id: Uuid, job: watch::Receiver<Job>) {
         self.lock().insert(id, job);
         self.begun.send_replace(());
     }
 
-    /// A job is forgotten.
+    /// Forgets a job.
     pub(super) fn remove(&self, id: Uuid) {
         self.lock().remove(&id);
     }
@@ -156,7 +156,7 @@ impl LiveJobs {
         self.lock().iter().map(|(id, job)| JobHandle { id: *id, job: job.clone() }).collect()
     }
 
-    /// Changes whenever a job was taken.
+    /// Changes whenever a job was accepted.
     pub(super) fn begun(&self) -> watch::Receiver<()> {
         self.begun.subscribe()
     }

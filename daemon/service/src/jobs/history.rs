@@ -1,4 +1,4 @@
-//! The history on disk: a file for each job, written whole or not at all.
+//! The history on disk: a file for each job, written atomically.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -90,7 +90,7 @@ impl History {
         self.ended.iter().rev().filter_map(|(_, id)| read(&self.file(*id))).collect()
     }
 
-    /// From now on so many are kept.
+    /// Sets the number of records to keep.
     pub(crate) fn keep(&mut self, keep: usize) {
         self.keep = keep;
         self.prune();
@@ -117,7 +117,7 @@ impl History {
         None
     }
 
-    /// Forgets the oldest beyond what is kept.
+    /// Deletes the oldest records beyond the limit.
     fn prune(&mut self) {
         let surplus = self.ended.len().saturating_sub(self.keep);
         for (_, id) in self.ended.drain(..surplus).collect::<Vec<_>>() {

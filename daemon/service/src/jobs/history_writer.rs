@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
-/// What the keeper is asked, done in this order.
+/// Requests to the task, in order.
 #[derive(Debug)]
 enum Ask {
     Write(Box<Record>),
@@ -19,13 +19,13 @@ enum Ask {
     Settle(oneshot::Sender<()>),
 }
 
-/// So much may wait for the disk: of a thousand unfinished jobs of each of four classes, the most there can be, the beginnings,
-/// the ends and more.
+/// This many records may wait for the disk: the starts and ends of a thousand unfinished jobs of each of four classes, and
+/// more.
 const ROOM: usize = 16_384;
-/// So much of that is root's and what its configuration begins, however fast other users begin and cancel jobs.
+/// The part of it that is reserved for root and the configuration, so that other users cannot fill it.
 const ROOTS: usize = ROOM / 2;
 
-/// Reaches the keeper, and knows what it keeps. Cheap to clone.
+/// Sends records to the task, and has the ended jobs in memory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct HistoryWriter {
     asks: mpsc::Sender<Ask>,
@@ -33,7 +33,7 @@ pub(super) struct HistoryWriter {
 }
 
 impl HistoryWriter {
-    /// Begins to keep.
+    /// Starts the task.
     pub(super) fn start(mut history: History, supervisor: &Supervisor) -> Self {
         let (asks, waiting) = mpsc::channel(ROOM);
         let ended = HistoryCache::of(history.recalled(), history.kept());
@@ -41,14 +41,14 @@ impl HistoryWriter {
         Self { asks, ended }
     }
 
-    /// Whether so many records can be taken now for a job of this class. Whoever asks before a job is taken on, for its
-    /// beginning and for the end of every job, never loses one.
+    /// Whether this many records can be queued now for a job of this class. The scheduler asks before it accepts a job, for its
+    /// start and for the end of every job, so that no record is lost.
     pub(super) fn has_room_for(&self, records: usize, class: JobClass) -> bool {
         let roots = if class.is_of_users() { ROOTS } else { 0 };
         self.asks.capacity() >= records.saturating_add(roots)
     }
 
-    /// Writes a job down; the end of one can be listed at once.
+    /// Queues the record of a job. An ended job is listed at once.
     pub(super) fn write(&self, record: Record) {
         if record.state.result().is_some() {
             self.ended.add(record.clone());
@@ -56,7 +56,7 @@ impl HistoryWriter {
         self.ask(Ask::Write(Box::new(record)));
     }
 
-    /// From now on so many are kept.
+    /// Sets the number of records to keep.
     pub(super) fn keep(&self, most: usize) {
         self.ended.keep(most);
         self.ask(Ask::Keep(most));
@@ -140,7 +140,7 @@ impl HistoryCache {
         kept.prune();
     }
 
-    /// From now on so many are kept.
+    /// Sets the number of records to keep.
     pub(super) fn keep(&self, most: usize) {
         let mut kept = self.lock();
         kept.most = most;

@@ -19,13 +19,13 @@ pub struct Job {
     pub uid: u32,
     /// When it was asked for.
     pub started: u64,
-    /// When it was over; 0 before.
+    /// When it ended; 0 before.
     pub ended: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: JobState,
-    /// How many bytes are to come.
+    /// The number of bytes to come.
     pub total: Total,
-    /// How many bytes came.
+    /// The number of bytes received.
     pub bytes_received: u64,
     /// How many of them are durable.
     pub bytes_durable: u64,
@@ -37,13 +37,13 @@ pub struct Job {
     pub encoded_writes: u64,
     /// How many were decompressed, because the kernel refused them.
     pub fallback_writes: u64,
-    /// What comes builds on a subvolume that is there already, as far as that is known.
+    /// The stream builds on an existing subvolume, as far as that is known.
     pub incremental: bool,
-    /// What came builds on a parent whose number is not the one in the stream.
+    /// The parent's generation number differs from the one in the stream.
     pub number_differs: bool,
     /// A public remark without names, or empty.
     pub note: String,
-    /// It was asked to end, and cannot be cancelled again.
+    /// It is being ended and cannot be cancelled again.
     pub ending: bool,
     /// Why it failed.
     pub failure: Option<JobError>,
@@ -52,7 +52,7 @@ pub struct Job {
 /// The subject of a job. It does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
-    /// What it does.
+    /// Its kind.
     pub kind: JobKind,
     /// The volume that is received into.
     pub volume: Option<VolumeName>,
@@ -62,7 +62,7 @@ pub struct About {
     pub backup: Option<String>,
 }
 
-/// A drive, as it was when the job was asked for.
+/// A drive, as it was at the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AboutDrive {
     /// Its id.
@@ -72,12 +72,12 @@ pub struct AboutDrive {
 }
 
 impl About {
-    /// A stream is received into this volume.
+    /// Receives a stream into this volume.
     pub fn receive(volume: VolumeName) -> Self {
         Self { kind: JobKind::Receive, volume: Some(volume), drive: None, backup: None }
     }
 
-    /// Something is done with this drive.
+    /// Works on this drive.
     pub(super) fn on_drive(kind: JobKind, drive: AboutDrive) -> Self {
         Self { kind, volume: None, drive: Some(drive), backup: None }
     }
@@ -110,9 +110,9 @@ impl About {
 /// The expected number of bytes; 0 if unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Total {
-    /// How many bytes; 0 unknown.
+    /// The number; 0 if unknown.
     pub bytes: u64,
-    /// Where that is known from.
+    /// Its source.
     pub source: TotalSource,
 }
 
@@ -128,7 +128,7 @@ pub struct JobError {
     pub name: ErrorCode,
     /// A public sentence without names or paths.
     pub public: String,
-    /// The whole sentence: only for those who may know names.
+    /// The complete sentence, only for callers that may know names.
     pub message: String,
     /// The number of the command in the stream.
     pub command: Option<u64>,
@@ -139,7 +139,7 @@ pub struct JobError {
 }
 
 impl Job {
-    /// A job that waits.
+    /// A queued job.
     pub fn new(id: Uuid, about: About, uid: u32, started: u64, total: Total) -> Self {
         Self {
             id,
@@ -163,7 +163,7 @@ impl Job {
         }
     }
 
-    /// Whether it is over.
+    /// Whether it has ended.
     pub fn is_over(&self) -> bool {
         self.state.result().is_some()
     }
@@ -187,7 +187,7 @@ impl Job {
 }
 
 impl JobError {
-    /// An error without file names, which is public as a whole.
+    /// An error without file names: all of it is public.
     pub fn plain(name: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { name, public: message.clone(), message, command: None, byte: None, cause: None }
@@ -199,27 +199,27 @@ impl JobError {
 pub(super) enum Event {
     /// It starts.
     Begins,
-    /// A subvolume has come whole and is made durable.
+    /// A subvolume was received completely and is being made durable.
     Flushes,
     /// Another subvolume follows in the same stream.
-    GoesOn,
-    /// It is over.
+    Continues,
+    /// It ends.
     Ends(JobResult),
 }
 
-/// Where the job stands after the event; none where the event cannot happen there. A job that is over stays so: this is
-/// what makes its end be told once.
+/// The state after the event; None if the event cannot happen in this state. No event changes a job that has ended, so that
+/// its end is reported once.
 pub(super) fn after(state: &JobState, event: &Event) -> Option<JobState> {
     use JobState::{Cancelled, Failed, Flushing, Queued, Running, Succeeded};
     match (state, event) {
-        (Queued, Event::Begins) | (Flushing, Event::GoesOn) => Some(Running),
+        (Queued, Event::Begins) | (Flushing, Event::Continues) => Some(Running),
         (Running, Event::Flushes) => Some(Flushing),
         // Only what was made durable has succeeded.
         (Flushing, Event::Ends(JobResult::Succeeded)) => Some(Succeeded),
         (Queued | Running | Flushing, Event::Ends(JobResult::Failed)) => Some(Failed),
         (Queued | Running | Flushing, Event::Ends(JobResult::Cancelled)) => Some(Cancelled),
-        (Queued, Event::Flushes | Event::GoesOn | Event::Ends(JobResult::Succeeded))
-        | (Running, Event::Begins | Event::GoesOn | Event::Ends(JobResult::Succeeded))
+        (Queued, Event::Flushes | Event::Continues | Event::Ends(JobResult::Succeeded))
+        | (Running, Event::Begins | Event::Continues | Event::Ends(JobResult::Succeeded))
         | (Flushing, Event::Begins | Event::Flushes)
         | (Succeeded | Failed | Cancelled, _) => None,
     }
@@ -249,7 +249,7 @@ mod tests {
         let events = [
             Event::Begins,
             Event::Flushes,
-            Event::GoesOn,
+            Event::Continues,
             Event::Ends(JobResult::Succeeded),
             Event::Ends(JobResult::Failed),
             Event::Ends(JobResult::Cancelled),

@@ -15,11 +15,11 @@ pub(super) enum Why {
     Cancelled,
     /// The service is being stopped.
     Stopping,
-    /// Its place is not mounted any more.
+    /// Its volume or drive is no longer mounted.
     Unmounted,
-    /// Its drive was pulled.
+    /// Its drive was unplugged.
     Pulled,
-    /// Its stream has not kept to a limit.
+    /// Its stream exceeded a limit.
     Stream(StreamExcess),
 }
 
@@ -30,14 +30,14 @@ pub(super) enum Ending {
     Reported(Option<WorkerError>),
     /// There was no worker, or it ended without a report.
     JobError(JobError),
-    /// It was killed because it did not end when it should, and is gone.
+    /// It was killed because it did not end in time, and has ended.
     Killed,
-    /// It was killed and does not go: the kernel holds it, perhaps because it writes out.
+    /// It was killed and does not end: it waits inside the kernel, perhaps for data to be written.
     Stuck { writing: bool },
 }
 
 impl Ending {
-    /// Whether it is one that a drive's failing makes, or its being pulled out.
+    /// Whether a failed or unplugged drive can be the reason.
     pub(super) fn is_of_drive(&self) -> bool {
         match self {
             Self::Reported(Some(error)) => matches!(error.kind, ErrorKind::DeviceGone | ErrorKind::ReadOnly),
@@ -191,8 +191,8 @@ fn error_name(kind: ErrorKind) -> ErrorCode {
 /// What may be left of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Leftovers {
-    /// It had begun to give the subvolume its name. That is the last step: what has its name is whole, marked and
-    /// read-only, and was on disk before.
+    /// It had begun to publish the subvolume. That is the last step: a published subvolume is complete, marked, read-only
+    /// and durable.
     pub(super) named: bool,
     /// No sweep has run after it.
     pub(super) hidden: bool,
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_is_not_confirmed_is_told_as_that() {
+    fn an_unconfirmed_snapshot_has_its_own_message() {
         let Ending::Reported(Some(error)) = reported(ErrorKind::ReadOnly) else { panic!("reported") };
         let failure = EndRules::TRANSFER.failed_in_worker(WorkerError { unconfirmed: true, ..error });
         assert!(failure.name == ErrorCode::ReadOnly && failure.public.contains("did not confirm"), "{failure:?}");
@@ -281,7 +281,7 @@ mod tests {
         for ending in [reported(ErrorKind::Cancelled), Ending::Killed] {
             assert_eq!(seen(why, ending), slow);
         }
-        // What was whole by then stays, and another error is not hidden.
+        // Complete subvolumes stay, and another error is not hidden.
         assert_eq!(seen(why, Ending::Reported(None)), (JobResult::Succeeded, None));
         assert_eq!(seen(why, reported(ErrorKind::NoSpace)), (JobResult::Failed, Some(ErrorCode::NoSpace)));
     }
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn a_drive_that_writes_out_is_not_called_broken() {
+    fn a_drive_that_still_writes_is_not_reported_as_broken() {
         let (_, failure) =
             EndRules::TRANSFER.outcome(None, Ending::Stuck { writing: true }, Leftovers::default(), &tank());
         assert!(failure.is_some_and(|failure| failure.public.contains("the drive is still writing")));
     }
 
     #[test]
-    fn no_word_of_a_worker_reaches_everybody() {
+    fn text_of_a_worker_is_not_public() {
         let (_, failure) = EndRules::TRANSFER.outcome(None, reported(ErrorKind::Exists), Leftovers::default(), &tank());
         let failure = failure.expect("a reason");
         assert!(failure.message == "long" && !failure.public.contains("long"), "{failure:?}");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_promised() {
+    fn the_message_promises_only_what_is_known() {
         let volume = VolumeName::try_from("tank".to_owned()).expect("a name");
         let about = About::receive(volume);
         let words = |named, hidden| Leftovers { named, hidden }.words(&about);

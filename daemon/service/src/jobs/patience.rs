@@ -11,60 +11,60 @@ use super::outcome::Why;
 
 /// Timeout for a worker that was asked to end; then it is killed.
 const POLITE: Duration = Duration::from_secs(2);
-/// So long, while the kernel writes out.
+/// The same while the kernel writes data.
 const WRITING: Duration = Duration::from_secs(60);
 /// Waiting callers get an answer after this time, before the timeout of 25 seconds of most D-Bus clients.
-const TELLING: Duration = Duration::from_secs(20);
+const INFORMING: Duration = Duration::from_secs(20);
 
 /// The wait for one worker, from when it was asked.
 #[derive(Debug)]
 pub(super) struct Patience {
     asked: Instant,
     kill: Instant,
-    tell: Option<Instant>,
+    inform: Option<Instant>,
     hurried: bool,
-    /// Its drive was pulled: what it still says puts nothing off.
+    /// Its drive was unplugged: its reports extend nothing.
     pulled: bool,
 }
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
-    /// Tell those who wait that the drive is still writing.
-    Tell,
+    /// Inform waiting callers that the drive is still writing.
+    Inform,
     Kill,
 }
 
 impl Patience {
-    /// The worker was asked now; `writing` says whether the kernel writes out.
+    /// The worker was asked to end now; `writing` says whether the kernel writes data.
     pub(super) fn new(now: Instant, why: Why, writing: bool) -> Self {
         let mut patience =
-            Self { asked: now, kill: now, tell: None, hurried: why == Why::Stopping, pulled: why == Why::Pulled };
-        patience.goes_on(now, writing);
+            Self { asked: now, kill: now, inform: None, hurried: why == Why::Stopping, pulled: why == Why::Pulled };
+        patience.step(now, writing);
         patience
     }
 
     /// The worker has begun another step.
-    pub(super) fn goes_on(&mut self, now: Instant, writing: bool) {
+    pub(super) fn step(&mut self, now: Instant, writing: bool) {
         if self.pulled {
             return;
         }
         let last = self.asked + WRITING;
         let patient = writing && !self.hurried;
         self.kill = if patient { last } else { last.min(now + POLITE) };
-        self.tell = patient.then(|| self.tell.unwrap_or(now + TELLING));
+        self.inform = patient.then(|| self.inform.unwrap_or(now + INFORMING));
     }
 
-    /// The service ends, whose own end is not put off.
+    /// The service ends, and does not wait longer for a drive.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.hurried = true;
-        self.goes_on(now, false);
+        self.step(now, false);
     }
 
-    /// When something is due.
+    /// When the next action is due.
     pub(super) fn deadline(&self) -> Instant {
-        self.tell.map_or(self.kill, |tell| tell.min(self.kill))
+        self.inform.map_or(self.kill, |inform| inform.min(self.kill))
     }
 
     /// What is due now.
@@ -72,10 +72,10 @@ impl Patience {
         if now >= self.kill {
             return Due::Kill;
         }
-        match self.tell {
-            Some(tell) if now >= tell => {
-                self.tell = Some(now + TELLING);
-                Due::Tell
+        match self.inform {
+            Some(inform) if now >= inform => {
+                self.inform = Some(now + INFORMING);
+                Due::Inform
             }
             Some(_) | None => Due::Nothing,
         }
@@ -100,11 +100,11 @@ mod tests {
     fn a_writing_drive_is_waited_for_and_reported() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Cancelled, true);
-        assert_eq!(patience.deadline(), now + TELLING);
+        assert_eq!(patience.deadline(), now + INFORMING);
         assert_eq!(patience.due(now + 6 * SECOND), Due::Nothing);
-        assert_eq!(patience.due(now + TELLING), Due::Tell);
-        assert_eq!(patience.due(now + TELLING + SECOND), Due::Nothing);
-        assert_eq!(patience.due(now + 2 * TELLING), Due::Tell);
+        assert_eq!(patience.due(now + INFORMING), Due::Inform);
+        assert_eq!(patience.due(now + INFORMING + SECOND), Due::Nothing);
+        assert_eq!(patience.due(now + 2 * INFORMING), Due::Inform);
         assert_eq!(patience.due(now + WRITING), Due::Kill);
     }
 
@@ -112,9 +112,9 @@ mod tests {
     fn later_steps_do_not_extend_the_deadline() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Unmounted, true);
-        patience.goes_on(now + 10 * SECOND, false);
+        patience.step(now + 10 * SECOND, false);
         assert_eq!(patience.deadline(), now + 10 * SECOND + POLITE);
-        patience.goes_on(now + 11 * SECOND, true);
+        patience.step(now + 11 * SECOND, true);
         assert_eq!(patience.due(now + WRITING), Due::Kill);
     }
 
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(Patience::new(now, Why::Stopping, true).due(now + POLITE), Due::Kill);
         let mut patience = Patience::new(now, Why::Cancelled, true);
         patience.hurry(now + 5 * SECOND);
-        patience.goes_on(now + 5 * SECOND, true);
+        patience.step(now + 5 * SECOND, true);
         assert_eq!(patience.due(now + 5 * SECOND + POLITE), Due::Kill);
     }
 
@@ -132,7 +132,7 @@ mod tests {
     fn a_worker_of_an_unplugged_drive_is_killed_at_once() {
         let now = Instant::now();
         let mut patience = Patience::new(now, Why::Pulled, true);
-        patience.goes_on(now + SECOND, true);
+        patience.step(now + SECOND, true);
         assert_eq!((patience.deadline(), patience.due(now)), (now, Due::Kill));
     }
 }

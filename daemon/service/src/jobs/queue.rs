@@ -9,7 +9,7 @@ use super::class::JobClass;
 use crate::config::VolumeName;
 use crate::drives::DriveId;
 
-/// Where only one job works at a time.
+/// A target on which one job works at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     Volume(VolumeName),
@@ -23,12 +23,12 @@ struct Claim {
     places: Vec<Place>,
 }
 
-/// The jobs that are not over.
+/// The unfinished jobs.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<(Uuid, Claim)>,
     running: HashMap<Uuid, Claim>,
-    /// What workers hold that should be gone and are not: the kernel holds them.
+    /// The targets of killed workers that have not ended: they wait inside the kernel.
     stuck: HashMap<Uuid, Vec<Place>>,
 }
 
@@ -46,7 +46,7 @@ impl Queue {
     /// The next job whose turn it is, when up to `max` of a class may run; its places are taken from now on.
     ///
     /// A job that needs two places is not overtaken at either, or it might wait for ever; unless one of them is stuck, or the
-    /// other job goes before it by its class.
+    /// class of the other job precedes.
     pub(super) fn next(&mut self, max: usize) -> Option<Uuid> {
         let at = self.first_free(max)?;
         let (id, claim) = self.waiting.remove(at)?;
@@ -58,7 +58,7 @@ impl Queue {
         let running = self.running.values().flat_map(|claim| &claim.places);
         let mut taken: HashSet<&Place> = running.chain(self.stuck.values().flatten()).collect();
         let mut in_order: Vec<(usize, &Claim)> = self.waiting.iter().map(|(_, claim)| claim).enumerate().collect();
-        // The order of asking stays among those of one rank.
+        // Within a rank the order of requests is kept.
         in_order.sort_by_key(|(_, claim)| claim.class.rank());
         for (at, Claim { class, places }) in in_order {
             if self.count(*class) >= class.places(max) {
@@ -79,27 +79,27 @@ impl Queue {
         self.running.values().filter(|claim| claim.class == class).count()
     }
 
-    /// Takes a job out that waits; false when it does not.
+    /// Removes a queued job; false if it is not queued.
     pub(super) fn withdraw(&mut self, id: Uuid) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| *waiting != id);
         self.waiting.len() != before
     }
 
-    /// A running job is over and its worker gone.
+    /// A running job has ended, and so has its worker.
     pub(super) fn release(&mut self, id: Uuid) {
         self.running.remove(&id);
         self.stuck.remove(&id);
     }
 
-    /// A running job is over and its worker not gone: others may run, but not where it is.
+    /// A running job has ended but its worker has not: no other job may use its targets.
     pub(super) fn hold(&mut self, id: Uuid) {
         if let Some(claim) = self.running.remove(&id) {
             self.stuck.insert(id, claim.places);
         }
     }
 
-    /// Whether nothing works there.
+    /// Whether no job and no stuck worker uses it.
     pub(super) fn is_idle(&self, place: &Place) -> bool {
         !self.running.values().any(|claim| claim.places.contains(place)) && !self.is_stuck(place)
     }
@@ -109,7 +109,7 @@ impl Queue {
         self.waiting.iter().any(|(_, claim)| claim.places.contains(place))
     }
 
-    /// Whether a worker that should be gone is still there.
+    /// Whether a killed worker that has not ended uses it.
     pub(super) fn is_stuck(&self, place: &Place) -> bool {
         self.stuck.values().flatten().any(|held| held == place)
     }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn each_class_has_its_own_limit_and_root_is_first() {
         use JobClass::{Remove, RootDrive, RootStream, UserDrive, UserStream};
-        // Jobs in the order of asking, each with its places; those that run when up to two of a class may.
+        // Jobs in the order of requests with their places; the indices of those that run, up to two of a class.
         type Row<'r> = (&'r [(JobClass, &'r str)], &'r [usize]);
         let table: [Row<'_>; 9] = [
             (&[(UserStream, "a"), (UserStream, "b"), (UserStream, "c")], &[0, 1]),
@@ -165,7 +165,7 @@ mod tests {
             (&[(UserStream, "a"), (RootDrive, "a")], &[1]),
             (&[(UserStream, "ab"), (RootDrive, "b"), (RootDrive, "a")], &[1, 2]),
             (&[(RootDrive, "a"), (RootDrive, "b"), (Remove, "c"), (Remove, "d"), (Remove, "e")], &[2, 3, 4, 0, 1]),
-            // One whose class is full keeps no place from another class.
+            // A job whose class is full reserves no place.
             (&[(UserStream, "a"), (UserStream, "b"), (UserStream, "c"), (UserDrive, "c")], &[0, 1, 3]),
         ];
         for (jobs, expected) in table {
@@ -224,7 +224,7 @@ mod tests {
         queue.push(ids[2], JobClass::RootDrive, vec![volume("b")]);
         assert_eq!((queue.next(8), queue.next(8)), (Some(ids[0]), None));
         queue.hold(ids[0]);
-        assert_eq!(queue.next(8), Some(ids[2]), "nobody knows when the stuck one is free");
+        assert_eq!(queue.next(8), Some(ids[2]), "the stuck one may never be free");
         queue.release(ids[2]);
         queue.release(ids[0]);
         queue.push(ids[3], JobClass::RootDrive, vec![volume("b")]);

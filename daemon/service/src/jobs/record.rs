@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::job::About;
 use super::job::{Job, JobError};
 
-/// A job of the history. It holds names only in `details`, which is for those who may know them. Times are microseconds
+/// A job of the history. Only `details`, for callers that may know names, holds names. Times are microseconds
 /// since 1970. Unknown members are skipped, so that an older service reads what a newer one wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -21,7 +21,7 @@ pub struct Record {
     /// The drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive: Option<String>,
-    /// What it was called then.
+    /// The drive's label at the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive_label: Option<String>,
     /// The name of the configured backup.
@@ -36,9 +36,9 @@ pub struct Record {
     pub start_time: u64,
     /// 0 while the job is unfinished.
     pub end_time: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: JobState,
-    /// How many bytes came.
+    /// The number of bytes received.
     pub bytes_received: u64,
     /// How many of them are durable.
     pub bytes_durable: u64,
@@ -97,8 +97,7 @@ impl Record {
         }
     }
 
-    /// The job of a service that was killed: it was not told to end, so nobody wrote how. `now` is the latest that it
-    /// can have ended.
+    /// The record of a job whose service was killed. `now` is the latest possible time of its end.
     pub(super) fn interrupted(self, now: u64) -> Self {
         let message = "the service was killed before it recorded this job's end; complete subvolumes stay, incomplete \
                        ones are removed: check with butterdock snapshots, then start the job again";

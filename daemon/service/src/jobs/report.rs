@@ -17,7 +17,7 @@ use butterdock_worker::{streams, verify};
 pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
     let Report::Phase(phase) = report else { return None };
     match (phase, state) {
-        (Phase::Receiving, JobState::Flushing) => Some(Event::GoesOn),
+        (Phase::Receiving, JobState::Flushing) => Some(Event::Continues),
         (
             Phase::Syncing | Phase::Checking | Phase::Marking | Phase::ReadOnly | Phase::Publishing | Phase::Settling,
             JobState::Running,
@@ -44,9 +44,9 @@ pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64)
             before != (job.bytes_durable, job.number_differs)
         }
         Report::Began { incremental, .. } => std::mem::replace(&mut job.incremental, *incremental) != *incremental,
-        Report::Backup(told) => backup(job, told),
-        Report::Streams(told) => imported(job, told),
-        Report::Verify(told) => verified(job, pace, told, now),
+        Report::Backup(event) => backup(job, event),
+        Report::Streams(event) => imported(job, event),
+        Report::Verify(event) => verified(job, pace, event, now),
         Report::Confined { .. } | Report::Phase(_) | Report::Warning(_) | Report::Ended { .. } => false,
     }
 }
@@ -67,9 +67,9 @@ pub(super) fn end(job: &mut Job, state: JobState, failure: Option<JobError>, now
     stall(job);
 }
 
-/// What a backup tells.
-fn backup(job: &mut Job, told: &BackupEvent) -> bool {
-    let note = match told {
+/// Applies the reports of a backup.
+fn backup(job: &mut Job, event: &BackupEvent) -> bool {
+    let note = match event {
         BackupEvent::Estimated { bytes } => return total(job, *bytes, TotalSource::Estimate),
         BackupEvent::Parent { uuid, why } => {
             let incremental = uuid.is_some();
@@ -77,7 +77,7 @@ fn backup(job: &mut Job, told: &BackupEvent) -> bool {
             let note = why.as_ref().map(|why| format!("full transfer, because {why}"));
             return note.is_some_and(|note| say(job, note)) || before != incremental;
         }
-        // Where everything is sent because of them, the reason takes the place of this.
+        // If they cause a full transfer, its reason replaces this note.
         BackupEvent::Replaced { there } => {
             note(
                 job,
@@ -111,8 +111,8 @@ fn total(job: &mut Job, bytes: u64, source: TotalSource) -> bool {
 }
 
 /// Applies the reports of an import.
-fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
-    match told {
+fn imported(job: &mut Job, event: &streams::StreamFileEvent) -> bool {
+    match event {
         streams::StreamFileEvent::Total { bytes } => total(job, *bytes, TotalSource::File),
         streams::StreamFileEvent::Planned { files, known: 0 } => say(job, format!("{files} files")),
         streams::StreamFileEvent::Planned { files, known } => {
@@ -123,8 +123,8 @@ fn imported(job: &mut Job, told: &streams::StreamFileEvent) -> bool {
 }
 
 /// Applies the reports of a verify.
-fn verified(job: &mut Job, pace: &mut Pace, told: &verify::VerifyEvent, now: u64) -> bool {
-    match told {
+fn verified(job: &mut Job, pace: &mut Pace, event: &verify::VerifyEvent, now: u64) -> bool {
+    match event {
         verify::VerifyEvent::Total { bytes } => total(job, *bytes, TotalSource::Estimate),
         verify::VerifyEvent::Read { bytes } | verify::VerifyEvent::Found(verify::Found { bytes, .. }) => {
             progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() }, now)
@@ -163,7 +163,7 @@ fn progress(job: &mut Job, pace: &mut Pace, counts: &Counts, now: u64) -> bool {
 
 /// The rate is that of the last seconds,
 const WINDOW: Duration = Duration::from_secs(5);
-/// of which so many samples are kept.
+/// of which this many samples are kept.
 const SAMPLES: usize = 32;
 
 /// The last seconds of a job.
@@ -173,15 +173,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A job that begins now.
+    /// Of a job that begins now.
     pub(super) fn new(now: Instant) -> Self {
         Self { samples: VecDeque::from([(now, 0)]) }
     }
 
-    /// Bytes per second, when so many bytes have come by now.
+    /// The rate in bytes per second, with this many bytes received now.
     pub(super) fn sample(&mut self, now: Instant, bytes: u64) -> u64 {
         self.samples.push_back((now, bytes));
-        // One that is older than the window stays as its beginning.
+        // The newest sample before the window stays as its beginning.
         while self.samples.len() > SAMPLES
             || self.samples.get(1).is_some_and(|(when, _)| now.duration_since(*when) >= WINDOW)
         {
@@ -256,7 +256,7 @@ mod tests {
     fn a_job_with_several_streams_runs_again_after_each() {
         assert_eq!(event(&JobState::Running, &Report::Phase(Phase::Syncing)), Some(Event::Flushes));
         assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Settling)), None);
-        assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Receiving)), Some(Event::GoesOn));
+        assert_eq!(event(&JobState::Flushing, &Report::Phase(Phase::Receiving)), Some(Event::Continues));
         assert_eq!(event(&JobState::Running, &Report::Phase(Phase::Receiving)), None);
     }
 
@@ -272,7 +272,7 @@ mod tests {
     fn a_backup_reports_its_estimate_and_why_it_is_full() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
-        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told), NOW);
+        let mut hear = |event| take_in(&mut job, &mut pace, &Report::Backup(event), NOW);
         assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
         assert!(hear(BackupEvent::Estimated { bytes: 80 }));
         assert!(!hear(BackupEvent::Estimated { bytes: 90 }), "a total does not change");
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn snapshots_from_the_future_are_noted_on_the_job() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
-        let mut hear = |told| take_in(&mut job, &mut pace, &Report::Backup(told), NOW);
+        let mut hear = |event| take_in(&mut job, &mut pace, &Report::Backup(event), NOW);
         assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
         assert!(
             hear(BackupEvent::FromFuture { drive: true, count: 3 })

@@ -13,11 +13,11 @@ use crate::durable::{self, Loaded};
 
 /// A file has ten thousand snapshots at most.
 const LARGEST: u64 = 4 << 20;
-/// So many filesystems are remembered, and so many backups on each. Of more the one that was written first is forgotten:
-/// its snapshots count as seen anew, which keeps them longer.
+/// Records are kept of this many filesystems, and of this many backups on each. Beyond that the oldest is deleted: its
+/// snapshots count as first seen now, which keeps them longer.
 const MOST: usize = 256;
 
-/// The folder in which it is remembered. Cheap to clone; every call blocks.
+/// The folder of the records. Cheap to clone; every call blocks.
 #[derive(Debug, Clone)]
 pub(super) struct SeenStore {
     folder: PathBuf,
@@ -31,7 +31,7 @@ impl SeenStore {
         Self { folder: state.join("seen"), writing: Arc::default() }
     }
 
-    /// What is remembered of a backup on a filesystem. What cannot be read is set aside: all snapshots count as seen anew.
+    /// The record of a backup on a filesystem. An unreadable one is quarantined: all snapshots count as first seen now.
     pub(super) fn of(&self, filesystem: Identity, backup: &str) -> FirstSeen {
         let file = self.file(filesystem, backup);
         let (error, now) = match durable::load(&file, LARGEST, |bytes| Ok(serde_json::from_slice(bytes)?)) {
@@ -47,10 +47,10 @@ impl SeenStore {
         FirstSeen::default()
     }
 
-    /// These are all snapshots of the backup on the filesystem now.
+    /// Records all present snapshots of the backup on the filesystem.
     ///
     /// # Errors
-    /// It cannot be written down; what was there stays.
+    /// It cannot be written; the old record stays.
     pub(super) fn remember(&self, filesystem: Identity, backup: &str, there: &[Seen], now: Elapsed) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, file) = (self.of(filesystem, backup), self.file(filesystem, backup));
@@ -70,7 +70,7 @@ impl SeenStore {
     }
 }
 
-/// Removes what was written first, where there is more than is kept; never what leads to `current`.
+/// Removes the oldest entries beyond the limit, but never one that leads to `current`.
 fn bound(folder: &Path, current: &Path) -> io::Result<()> {
     let mut entries: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -1,5 +1,5 @@
-//! Which subvolume each backup was first made of, remembered across restarts: another one that turns up in its place is
-//! not sent. Whoever means the other one removes the file.
+//! The subvolume that each backup was first made of, recorded on disk. Another one in its place is not sent, until an
+//! administrator removes the record.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::durable;
 /// A record has a path of at most 4096 bytes and a uuid; JSON writes a byte in up to six.
 const LARGEST: u64 = 32 << 10;
 
-/// The folder in which it is remembered. There is one a service, and its clones share the lock. Every call blocks.
+/// The folder of the records. A service has one; its clones share the lock. Every call blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     folder: PathBuf,
@@ -35,20 +35,20 @@ impl Sources {
         Self { folder: state.join("sources"), writing: Arc::default() }
     }
 
-    /// The subvolume that the backup has to be of; none where it was never made.
+    /// The recorded source of a backup; None before its first run.
     ///
     /// # Errors
-    /// What was remembered cannot be read: better no backup than one of anything.
+    /// The record cannot be read: then no backup is made.
     pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Identity>> {
         let Some(bytes) = durable::read(&self.file(rule), LARGEST)? else { return Ok(None) };
         let known: Known = serde_json::from_slice(&bytes)?;
         Ok((known.source == rule.source).then_some(known.uuid))
     }
 
-    /// The backup was made of this subvolume.
+    /// Records the subvolume that the backup was made of.
     ///
     /// # Errors
-    /// It cannot be written down; what was there stays.
+    /// It cannot be written; the old record stays.
     pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = Known { source: rule.source.clone(), uuid };

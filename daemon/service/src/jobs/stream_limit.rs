@@ -14,50 +14,50 @@ use tokio::time::Instant;
 
 use crate::config::{ByteRate, StreamRules, duration_words};
 
-/// A window is judged in so many steps.
+/// Samples are about this part of the window apart.
 const STEPS: u32 = 16;
 
-/// The limits of one stream, and how it has kept to them.
+/// The limits of one stream, and its samples.
 #[derive(Debug)]
 pub(super) struct StreamLimit {
     least_rate: ByteRate,
     rate_window: Duration,
-    /// When its time is over, and how long that was.
+    /// Its end by the time limit, and the limit.
     end: Option<(Instant, Duration)>,
-    /// The wait, all in all, and what had come by then; the oldest first, about a step apart.
+    /// The total wait, and the bytes received by then; the oldest first, about a step apart.
     samples: VecDeque<(Duration, u64)>,
-    /// The wait that was told last, and the part of it that does not count.
-    told: Duration,
+    /// The total wait of the last report, and the part of it that does not count.
+    reported: Duration,
     left_out: Duration,
 }
 
-/// The limit that a stream has not kept to.
+/// The limit that a stream exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamExcess {
-    /// Adds received bytes and the time spent waiting for them.
+    /// It was slower than the minimum rate.
     Slow { bytes: u64, waited: Duration, least: ByteRate },
-    /// Its time was over.
+    /// It took longer than the limit.
     Long { limit: Duration },
 }
 
 impl StreamLimit {
-    /// Of a stream of this user's whose job begins now.
+    /// Of a stream of this user, whose job begins now.
     pub(super) fn new(rules: &StreamRules, uid: u32, now: Instant) -> Self {
         let StreamRules { least_rate, rate_window, time_limit } = *rules;
         let end = if uid == 0 { None } else { now.checked_add(time_limit).map(|end| (end, time_limit)) };
         let samples = VecDeque::from([(Duration::ZERO, 0)]);
-        Self { least_rate, rate_window, end, samples, told: Duration::ZERO, left_out: Duration::ZERO }
+        Self { least_rate, rate_window, end, samples, reported: Duration::ZERO, left_out: Duration::ZERO }
     }
 
-    /// So many bytes have come by now, and it was waited for so long, all in all. While a subvolume is made durable the wait
-    /// does not count.
+    /// Applies a report: the total wait for the stream, and the bytes received. While a subvolume is made durable the wait does
+    /// not count.
     pub(super) fn hear(&mut self, waited: Duration, bytes: u64, is_settling: bool) -> Option<StreamExcess> {
-        let grown = waited.saturating_sub(self.told);
-        self.told = self.told.max(waited);
+        let grown = waited.saturating_sub(self.reported);
+        self.reported = self.reported.max(waited);
         if is_settling {
             self.left_out = self.left_out.saturating_add(grown);
         }
-        let now = self.told.saturating_sub(self.left_out);
+        let now = self.reported.saturating_sub(self.left_out);
         let excess = self.judge(now, bytes);
         let step = self.rate_window / STEPS;
         if self.samples.back().is_none_or(|(last, _)| now.saturating_sub(*last) >= step) {
@@ -78,12 +78,12 @@ impl StreamLimit {
         is_slow.then_some(StreamExcess::Slow { bytes, waited, least: self.least_rate })
     }
 
-    /// When its time is over.
+    /// When its time limit ends.
     pub(super) fn end(&self) -> Option<Instant> {
         self.end.map(|(end, _)| end)
     }
 
-    /// Whether it takes longer than it may.
+    /// Whether it has exceeded the time limit.
     pub(super) fn overtime(&self, now: Instant) -> Option<StreamExcess> {
         self.end.filter(|(end, _)| now >= *end).map(|(_, limit)| StreamExcess::Long { limit })
     }
@@ -129,7 +129,7 @@ mod tests {
         (StreamLimit::new(&StreamRules::default(), uid, now), now)
     }
 
-    /// What a sender that brings `bytes` after each wait of `every` comes to within `within`.
+    /// The first excess within `within` of a sender that sends `bytes` after each wait of `every`.
     fn sent(every: Duration, bytes: u64, within: Duration) -> Option<(Duration, StreamExcess)> {
         let (mut limit, _) = limit(1000);
         let (mut waited, mut sum) = (Duration::ZERO, 0);

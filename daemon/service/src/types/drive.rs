@@ -2,7 +2,7 @@
 
 use super::error::Error;
 
-/// Where a drive stands.
+/// The state of a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DriveState {
     /// Attached; neither encrypted nor mounted by the service.
@@ -43,7 +43,7 @@ pub struct DriveProperties {
     pub filesystem_uuid: String,
     /// Whether LUKS is on it.
     pub encrypted: bool,
-    /// Where it stands.
+    /// Its state.
     pub state: DriveState,
     /// What is wrong with it, for a person; empty while nothing is.
     pub problem: String,

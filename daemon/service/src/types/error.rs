@@ -25,7 +25,7 @@ pub enum ErrorCode {
     ParentMissing,
     /// The stream came more slowly, or took longer, than the configuration allows.
     TooSlow,
-    /// The drive failed or was pulled.
+    /// The drive failed or was unplugged.
     DeviceGone,
     /// Cancelled by a user or by the end of the service.
     Cancelled,

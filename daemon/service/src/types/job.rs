@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands. It only moves forward: queued, running, flushing, then one of the three ends. A job that has several
+/// The state of a job. It only moves forward: queued, running, flushing, then one of the three ends. A job that has several
 /// streams to receive is flushing at the end of each and running again after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -13,7 +13,7 @@ pub enum JobState {
     Queued,
     /// It reads and writes.
     Running,
-    /// A subvolume has come whole; it is being made durable.
+    /// A subvolume was received completely and is being made durable.
     Flushing,
     /// Everything is durable.
     Succeeded,

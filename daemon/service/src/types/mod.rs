@@ -13,8 +13,7 @@ pub const SECRET_MAX: usize = 65536;
 /// More subvolumes of a volume than this are not listed.
 pub const SUBVOLUMES_MAX: usize = 10_000;
 
-/// Where a configured backup stands on one enrolled drive that it goes to; without a drive where it goes to none. It holds no
-/// name of a file.
+/// The state of a configured backup on one enrolled drive; without a drive if it goes to none. It holds no file name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackupStatus {
     /// The configured name of the backup.

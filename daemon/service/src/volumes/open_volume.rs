@@ -15,7 +15,7 @@ pub(crate) struct OpenVolume {
     pub directory: DirHandle,
     /// What it is.
     pub place: Place,
-    /// The mount that it was reached through, as `mounts::unique_id` has it; 0 where the kernel does not tell.
+    /// The mount that it was reached through, as `mounts::unique_id` has it; 0 if the kernel does not report it.
     pub mount: u64,
 }
 
@@ -38,15 +38,15 @@ impl Place {
 /// Why a volume is not usable now. Its text is public, without names and paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
-    /// Nothing is there.
+    /// There is none.
     Missing,
-    /// Something else than a directory is there.
+    /// It is not a directory.
     NoDirectory,
     /// It is not on btrfs: most often the drive is not mounted, and the empty mount point is seen.
     NotBtrfs,
-    /// It is on another filesystem than the configuration wants: most often on the one below the mount point.
+    /// It is not on the configured filesystem: usually on the one below the mount point.
     Another,
-    /// Others than root can have its path lead elsewhere.
+    /// Users other than root can redirect its path.
     Link,
     /// It cannot be opened or looked at.
     Unreadable(nix::Error),

@@ -32,14 +32,14 @@ pub struct Subvolume {
 }
 
 /// The subvolumes in the volume's directory, by name; hidden ones are left out. Blocks as long as the drive does. It stops
-/// at `until`, when nobody waits for the list any more and others may wait for the drive.
+/// at `until`, when the caller has left and others may wait for the drive.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub(super) fn list(volume: &OpenVolume, until: Instant) -> Result<Vec<Subvolume>, Fault> {
     let mut found = Vec::new();
     for name in names::entries_where(volume, |name| !name.to_bytes().starts_with(HIDDEN))? {
-        // One that goes away while it is looked at is not there.
+        // One that is deleted meanwhile is left out.
         if let Ok(Some(one)) = look(volume, &name) {
             found.push(one);
         }
@@ -51,7 +51,7 @@ pub(super) fn list(volume: &OpenVolume, until: Instant) -> Result<Vec<Subvolume>
     Ok(found)
 }
 
-/// How the names of subvolumes begin that are not received whole.
+/// The prefix of the names of incomplete subvolumes.
 const HIDDEN: &[u8] = b".butterdock-";
 /// `BTRFS_ROOT_SUBVOL_RDONLY` of the root's flags.
 const READ_ONLY: u64 = 1;

@@ -19,11 +19,11 @@ use butterdock_worker::verify;
 /// After this time without reports the rate is zero.
 const STALLED: Duration = Duration::from_secs(3);
 
-/// What was seen of a worker.
+/// What a worker reported.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
     /// Its reported result: an error or success.
-    pub(super) told: Option<Option<WorkerError>>,
+    pub(super) result: Option<Option<WorkerError>>,
     /// The kernel writes data, according to its last report.
     pub(super) writing: bool,
     /// It may be publishing a subvolume, according to its last report.
@@ -31,34 +31,34 @@ pub(super) struct Followed {
     pub(super) heard: Heard,
 }
 
-/// What was heard of a backup, or of a drive that was verified.
+/// The results in a worker's reports.
 #[derive(Debug, Clone, Default)]
 pub(in crate::jobs) struct Heard {
-    /// What its source is.
+    /// The source of a backup.
     pub(in crate::jobs) source: Option<Identity>,
-    /// What the drive needs for its next increment.
+    /// What the destination needs for its next increment.
     pub(in crate::jobs) learned: Option<Learned>,
-    /// What was restored.
+    /// The restored snapshot.
     pub(in crate::jobs) restored: Option<SharedSnapshot>,
-    /// That is a new snapshot, and no old one that still is what the source is.
+    /// That is a new snapshot; otherwise the source is unchanged.
     pub(in crate::jobs) made: bool,
-    /// What the counterparts had as uuids that are not on the drive as they were sent,
+    /// The recorded uuids of snapshots that were replaced on the destination,
     pub(in crate::jobs) replaced: Vec<Identity>,
-    /// and whether another is, and is built on.
+    /// and whether the transfer has a parent.
     pub(in crate::jobs) has_parent: bool,
-    /// What was found on it, once all was read.
+    /// The result of a verify, at its end.
     pub(in crate::jobs) found: Option<verify::Found>,
-    /// The snapshots that are on both sides.
+    /// The snapshots on both sides.
     pub(in crate::jobs) listings: Listings,
 }
 
 impl Followed {
-    /// A subvolume came whole and is made durable, as far as is known.
+    /// A subvolume was received completely and is being made durable.
     fn is_settling(&self) -> bool {
         self.writing || self.naming
     }
 
-    /// Takes in a step; answers whether it was one.
+    /// Applies a report; returns whether it was a step.
     fn hear(&mut self, report: &Report) -> bool {
         match report {
             Report::Phase(phase) => {
@@ -71,8 +71,8 @@ impl Followed {
                 (self.writing, self.naming) = (false, false);
                 true
             }
-            Report::Backup(told) => {
-                match told {
+            Report::Backup(event) => {
+                match event {
                     backups::BackupEvent::Source { uuid } => self.heard.source = Some(*uuid),
                     backups::BackupEvent::Pinned { learned } => {
                         (self.heard.learned, self.heard.made) = (Some(learned.clone()), true);
@@ -110,7 +110,7 @@ impl Followed {
 }
 
 impl Runner {
-    /// Tells what the worker tells, until it says how it ended or says no more.
+    /// Forwards the worker's reports until its result, or until it sends no more.
     pub(super) async fn follow(&mut self, worker: &mut Worker, subject: Subject) -> Followed {
         let mut seen = Followed::default();
         let mut patience: Option<Patience> = None;
@@ -118,7 +118,7 @@ impl Runner {
         let mut news = News::new(Instant::now());
         loop {
             let deadline = patience.as_ref().map(Patience::deadline);
-            // One that is being ended has nothing more to keep to, and neither has one that came whole.
+            // The limits do not apply to a job that is being ended, or whose stream was received completely.
             let limit = self.limit.as_ref().filter(|_| patience.is_none() && !seen.is_settling());
             let limit = limit.and_then(StreamLimit::end);
             let deadline = deadline.or_else(|| earliest(news.deadline(), limit));
@@ -126,7 +126,7 @@ impl Runner {
                 report = worker.next() => match report {
                     Some(Report::Ended { counts, error }) => {
                         self.tell(RunnerEvent::Report(Report::Progress { counts, waited_ms: 0 })).await;
-                        seen.told = Some(error);
+                        seen.result = Some(error);
                         return seen;
                     }
                     Some(report) if !subject.admits(&report) => {
@@ -139,7 +139,7 @@ impl Runner {
                         news.hear(&report, Instant::now());
                         self.judge(&report, seen.is_settling()).await;
                         if seen.hear(&report) && let Some(patience) = &mut patience {
-                            patience.goes_on(Instant::now(), seen.writing);
+                            patience.step(Instant::now(), seen.writing);
                         }
                         self.tell(RunnerEvent::Report(report)).await;
                     }
@@ -149,7 +149,7 @@ impl Runner {
                     known = Some(why);
                     match &mut patience {
                         None => {
-                            // One that cannot be asked is killed in a moment.
+                            // If this fails, the worker is killed soon.
                             best_effort(worker.cancel());
                             patience = Some(Patience::new(Instant::now(), why, seen.writing));
                         }
@@ -164,7 +164,7 @@ impl Runner {
                             worker.kill();
                             return seen;
                         }
-                        Some(Due::Tell) => self.tell(RunnerEvent::Writing).await,
+                        Some(Due::Inform) => self.tell(RunnerEvent::Writing).await,
                         Some(Due::Nothing) => {}
                         None => {
                             if news.is_late(Instant::now()) {
@@ -207,14 +207,14 @@ struct News {
 }
 
 impl News {
-    /// A job that begins has no rate to be taken back.
+    /// A job that begins has no rate yet, so that no stall is reported.
     fn new(now: Instant) -> Self {
         Self { last: now, counts: Counts::default(), stalled: true }
     }
 
     fn hear(&mut self, report: &Report, now: Instant) {
         match report {
-            // A wait that grows is none.
+            // A longer wait alone is no progress.
             Report::Progress { counts, .. } if *counts != self.counts => {
                 *self = Self { last: now, counts: *counts, stalled: false };
             }
@@ -231,7 +231,7 @@ impl News {
         }
     }
 
-    /// When there is something to tell of the silence.
+    /// When to report the stall.
     fn deadline(&self) -> Option<Instant> {
         (!self.stalled).then(|| self.last + STALLED)
     }
@@ -248,7 +248,7 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// Waits for a reason to end other than the known one. The end of the scheduler is one.
+/// Waits for a reason to end, other than the known one. The end of the scheduler is one.
 pub(in crate::jobs) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
     if known == Some(Why::Stopping) {
         // This reason is final.

@@ -1,5 +1,5 @@
-//! Runs one job: opens its directories, follows its worker, ends it on request, and sweeps after a worker that left
-//! incomplete subvolumes. `follow` handles the worker from its first report to its last.
+//! Runs the worker of one job: starts it, follows it, ends it on request, and sweeps after one that left incomplete
+//! subvolumes. `follow` handles the worker from its first report to its last.
 
 mod follow;
 
@@ -24,11 +24,11 @@ use crate::volumes::Volume;
 use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
 use follow::Followed;
 
-/// A worker that was killed, or that closed its socket, has so long to be gone;
+/// Timeout for the exit of a worker that has reported its end or closed its socket;
 const GOING: Duration = Duration::from_secs(3);
-/// not so long where its drive was pulled, on which nothing can be waited for;
+/// shorter if its drive was unplugged.
 const PULLED: Duration = Duration::from_secs(1);
-/// killed then in any case, so long again, after which it counts as stuck.
+/// Timeout for the exit of a killed worker; after that it is stuck.
 pub(super) const KILLED: Duration = Duration::from_secs(1);
 /// Timeout for a sweep; then its worker is killed, and the next receive sweeps.
 const SWEEPING: Duration = Duration::from_secs(3);
@@ -36,28 +36,28 @@ const SWEEPING: Duration = Duration::from_secs(3);
 /// A runner's messages to the scheduler.
 #[derive(Debug)]
 pub(super) enum RunnerEvent {
-    /// The place is open; it was reached through this mount.
+    /// A directory of this mount is open.
     Opened(u64),
-    /// All places are closed again: what becomes of their mounts is no matter to the job any more.
+    /// All directories are closed: an unmount does not affect the job any more.
     Closed,
     Report(Report),
-    /// Nothing came for a while.
+    /// No data arrived for a while.
     Stalled,
-    /// Its drive was pulled.
+    /// Its drive was unplugged.
     Pulled,
-    /// Its stream has not kept to a limit.
+    /// Its stream exceeded a limit.
     Exceeded(StreamExcess),
     /// A public note.
     Noted(String),
-    /// It was asked to end, and cannot before the kernel has written out.
+    /// It was asked to end, and cannot until the kernel has written its data.
     Writing,
-    /// It is over. Where the kernel holds its worker the place is not given back yet.
+    /// It has ended. With `held` its worker has not: its volume or drive stays busy.
     Over {
         ending: Ending,
         left: Leftovers,
         held: bool,
     },
-    /// The worker that the kernel held is gone.
+    /// The worker that was stuck has ended.
     Gone,
 }
 
@@ -65,23 +65,23 @@ pub(super) enum RunnerEvent {
 #[derive(Debug)]
 pub(crate) struct Runner {
     pub(super) id: Uuid,
-    /// What its stream has to keep to, where one is handed in.
+    /// The limits of a stream that a caller passed.
     pub(super) limit: Option<StreamLimit>,
     pub(super) priority: Priority,
     pub(super) spawner: Arc<Spawner>,
     pub(super) scheduler: mpsc::Sender<SchedulerMessage>,
-    /// Why it shall end, once it shall.
+    /// The reason to end, once there is one.
     pub(super) stop: watch::Receiver<Option<Why>>,
 }
 
-/// What became of a worker.
+/// How a worker ended.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) ending: Ending,
     left: Leftovers,
     /// The worker, if it hangs in the kernel.
     stuck: Option<Worker>,
-    /// Its reports of a backup.
+    /// The results in its reports.
     pub(super) heard: Heard,
 }
 
@@ -113,8 +113,8 @@ impl Runner {
             return self.outlast(worker, place, followed).await;
         };
         let heard = followed.heard;
-        match followed.told {
-            // It cleaned up after itself, unless it was killed over it.
+        match followed.result {
+            // It has cleaned up, unless it was killed meanwhile.
             Some(error) => {
                 let unclean = !status.success() || error.as_ref().is_some_and(|error| error.hidden);
                 let hidden = unclean && !self.sweep(place).await;
@@ -138,8 +138,7 @@ impl Runner {
         }
     }
 
-    /// Tells how it ended. Where the kernel holds the worker the job is over, and its place is given back when the worker
-    /// is gone.
+    /// Reports the end. If the worker is stuck the job ends, and its volume or drive stays busy until the worker has ended.
     pub(super) async fn end(self, outcome: Outcome, place: Box<dyn Destination>) {
         let Outcome { ending, left, stuck, heard: _ } = outcome;
         let Some(mut worker) = stuck else {
@@ -153,18 +152,18 @@ impl Runner {
         self.tell(RunnerEvent::Gone).await;
     }
 
-    /// Tells how it ended, where nothing of it is left to wait for.
+    /// Reports the end of a job whose worker has ended.
     pub(super) async fn over_as(self, outcome: Outcome) {
         self.tell(RunnerEvent::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
     }
 
-    /// Tells how it ended, where no worker ever was.
+    /// Reports the end of a job that had no worker.
     pub(super) async fn over(self, ending: Ending) {
         self.tell(RunnerEvent::Over { ending, left: Leftovers::default(), held: false }).await;
     }
 
-    pub(super) async fn tell(&self, told: RunnerEvent) {
-        self.to_scheduler().tell(told).await;
+    pub(super) async fn tell(&self, event: RunnerEvent) {
+        self.to_scheduler().tell(event).await;
     }
 
     pub(super) fn to_scheduler(&self) -> ToScheduler {
@@ -175,14 +174,13 @@ impl Runner {
         *self.stop.borrow() == Some(Why::Pulled)
     }
 
-    /// The kernel holds the worker. What it told of its end stands: a subvolume that is durable is not made undone by a
-    /// process that lingers.
+    /// The worker does not exit. Its reported result counts: a durable subvolume stays durable.
     async fn outlast(&self, mut worker: Worker, place: &dyn Destination, followed: Followed) -> Outcome {
         worker.kill();
-        let Followed { told, writing, naming, heard } = followed;
+        let Followed { result, writing, naming, heard } = followed;
         let is_gone = timeout(KILLED, worker.gone()).await.is_ok();
-        let named = told.is_none() && naming;
-        let hidden = match &told {
+        let named = result.is_none() && naming;
+        let hidden = match &result {
             _ if is_gone => !self.sweep(place).await,
             Some(error) => error.as_ref().is_some_and(|error| error.hidden),
             None => true,
@@ -191,7 +189,7 @@ impl Runner {
             let what = if writing { "waits for the drive to write its data" } else { "hangs in the kernel" };
             tracing::error!(butterdock_job = %self.id, "worker {} {what} and cannot be killed", worker.pid());
         }
-        let ending = match told {
+        let ending = match result {
             Some(error) => Ending::Reported(error),
             None if is_gone => Ending::Killed,
             None => Ending::Stuck { writing },
@@ -199,10 +197,10 @@ impl Runner {
         Outcome { ending, left: Leftovers { named, hidden }, stuck: (!is_gone).then_some(worker), heard }
     }
 
-    /// Answers whether nothing hidden is left.
+    /// Returns whether nothing hidden is left.
     async fn sweep(&self, place: &dyn Destination) -> bool {
         if self.is_pulled() {
-            // There is nothing to sweep on any more.
+            // The drive is gone.
             return false;
         }
         let swept = sweep_open(&self.spawner, place, self.priority).await;
@@ -216,13 +214,13 @@ impl Runner {
 
 impl ToScheduler {
     /// If the scheduler has ended, so does the service, and the message is dropped.
-    pub(super) async fn tell(&self, told: RunnerEvent) {
-        drop(self.scheduler.send(SchedulerMessage::Event(self.id, told)).await);
+    pub(super) async fn tell(&self, event: RunnerEvent) {
+        drop(self.scheduler.send(SchedulerMessage::Event(self.id, event)).await);
     }
 }
 
 impl Outcome {
-    /// There was no worker.
+    /// No worker was started.
     pub(super) fn failure(failure: JobError) -> Self {
         Self { ending: Ending::JobError(failure), left: Leftovers::default(), stuck: None, heard: Heard::default() }
     }
@@ -232,7 +230,7 @@ impl Outcome {
         self.stuck.is_some()
     }
 
-    /// Something that belongs to the job failed after the worker.
+    /// A later part of the job failed.
     pub(super) fn fail(&mut self, failure: JobError) {
         if matches!(self.ending, Ending::Reported(None)) {
             self.ending = Ending::JobError(failure);
@@ -255,7 +253,7 @@ async fn sweep_open(spawner: &Spawner, place: &dyn Destination, priority: Priori
     let sweep = async {
         while let Some(report) = worker.next().await {
             if let Report::Ended { error, .. } = report {
-                // A caller that gets this answer finds no process either.
+                // When this returns, the process has ended.
                 worker.gone().await;
                 return error.map_or(Ok(()), |error| Err(error.message));
             }

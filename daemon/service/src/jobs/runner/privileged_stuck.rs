@@ -14,7 +14,7 @@ use crate::dir_handle::DirHandle;
 const SOON: Duration = Duration::from_secs(30);
 const ENDED: &str = r#"{"ended":{"counts":{"commands":0,"bytes":0,"bytes_written":0,"encoded_writes":0,"fallback_writes":0,"plain_writes":0,"clones":0,"files":0},"error":null}}"#;
 
-/// The next of it that is no report.
+/// The next event that is no report.
 async fn next(told: &mut mpsc::Receiver<SchedulerMessage>) -> RunnerEvent {
     loop {
         match timeout(SOON, told.recv()).await.expect("soon") {
@@ -45,7 +45,7 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         let folder = || DirHandle::from(OwnedFd::from(File::open("/").expect("the root")));
         let place = || -> Box<dyn Destination> { Box::new(DriveDestination::new(folder())) };
         let outcome = timeout(SOON, runner.work(worker::Order::Verify, Handed::default(), &*place())).await;
-        let outcome = outcome.expect("a worker that has told is not waited for without end");
+        let outcome = outcome.expect("the wait for a worker that has reported its result is bounded");
         assert!(outcome.is_stuck(), "{outcome:?}");
         let ending = tokio::spawn(runner.end(outcome, place()));
         let over = next(&mut told).await;

@@ -21,7 +21,7 @@ use crate::jobs::outcome::Why;
 use crate::jobs::record::Record;
 use crate::jobs::report;
 
-/// A volume is looked at so long after a job, at most.
+/// Timeout for looking at a volume after a job.
 const LOOKING: Duration = Duration::from_secs(5);
 
 impl Scheduler {
@@ -42,7 +42,7 @@ impl Scheduler {
     pub(super) fn end(&mut self, id: Uuid, why: Why) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
-            // Its reservation of a drive ends with it.
+            // With the request its reservation of a drive ends.
             drop(entry.request.take());
             let (result, failure) = entry.end_rules.outside(why, Leftovers::default(), &entry.job.borrow().about);
             self.finish(id, &result, failure);
@@ -69,7 +69,7 @@ impl Scheduler {
         self.mounts = Some(ids);
     }
 
-    /// Running jobs go on; those that wait for what is configured no more do not.
+    /// Applies another configuration. Running jobs continue; queued ones whose subject is no longer configured fail.
     pub(super) fn configured(&mut self, config: Config) {
         let lost = |entry: &Entry| entry.request.as_ref().is_some_and(|request| request.check(&config).is_err());
         let lost: Vec<Uuid> = self.jobs.iter().filter(|(_, entry)| lost(entry)).map(|(id, _)| *id).collect();
@@ -77,7 +77,7 @@ impl Scheduler {
         for id in lost {
             if self.queue.withdraw(id) {
                 drop(self.jobs.get_mut(&id).and_then(|entry| entry.request.take()));
-                let text = "what it is about is not configured any more as it was; start the job again";
+                let text = "its configuration changed while it was queued; start the job again";
                 self.finish(id, &JobResult::Failed, Some(JobError::plain(ErrorCode::NotFound, text)));
             }
         }
@@ -98,11 +98,11 @@ impl Scheduler {
         }
     }
 
-    /// The end of a job, told once: there is no step out of an end.
+    /// Ends a job, once: no event changes the state after that.
     pub(super) fn finish(&mut self, id: Uuid, result: &JobResult, failure: Option<JobError>) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if *result == JobResult::Succeeded {
-            // Told by the worker, whose steps may come too quickly to be told each.
+            // The worker reported it; quick steps may be missing in its reports.
             step(entry, &Event::Flushes);
         }
         let mut job = entry.job.borrow().clone();
@@ -111,13 +111,13 @@ impl Scheduler {
             return;
         };
         report::end(&mut job, state, failure, self.retention.clock.micros());
-        tell_waiters(entry, &job);
+        answer_waiters(entry, &job);
         events::ends(&job, &entry.doing, entry.end_rules);
         if entry.end_rules.has_hooks {
             events::hook_ends(&self.hooks, &job);
         }
         let volume = entry.volume.clone();
-        // The history first: whoever hears of the end finds it there.
+        // The history first, so that a caller that learns of the end finds the job there.
         self.writer.write(Record::of(&job));
         entry.job.send_replace(job);
         if let Some(volume) = volume {
@@ -161,8 +161,9 @@ fn ended_already(state: &JobState) -> Error {
     )
 }
 
-/// Cancelled with nothing half-made left is what those who wait wanted; any other end is told with its reason.
-fn tell_waiters(entry: &mut Entry, job: &Job) {
+/// Answers the callers that wait for a cancel: Ok if the job was cancelled and nothing incomplete is left, otherwise the
+/// reason.
+fn answer_waiters(entry: &mut Entry, job: &Job) {
     for waiter in entry.waiters.drain(..) {
         let answer = match &job.failure {
             _ if job.state == JobState::Cancelled && !entry.left.hidden => Ok(()),
@@ -174,7 +175,7 @@ fn tell_waiters(entry: &mut Entry, job: &Job) {
                 Err(Error::new(ErrorCode::Failed, format!("not cancelled, but failed: {}", failure.public)))
             }
         };
-        // Whoever waited may have left.
+        // The caller may have left.
         drop(waiter.send(answer));
     }
 }

@@ -14,13 +14,13 @@ use crate::jobs::outcome::{EndRules, Leftovers, Why};
 use crate::jobs::report::Pace;
 use crate::volumes::Volume;
 
-/// So many warnings of one job are written down: its workers tell a hundred each at most, unless they were taken over.
+/// Up to this many warnings of one job are logged. An honest worker sends up to a hundred.
 const WARNINGS: u32 = 300;
 
 /// A job in the scheduler.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Dropped when it is forgotten, by which those who show it know.
+    /// Dropped when the job is forgotten, which closes the channel of publishers.
     pub(super) job: watch::Sender<Job>,
     /// The volume that it writes to.
     pub(super) volume: Option<Arc<Volume>>,
@@ -32,16 +32,16 @@ pub(super) struct Entry {
     pub(super) end_rules: &'static EndRules,
     /// The request, until it begins.
     pub(super) request: Option<Box<dyn JobRequest>>,
-    /// Tells the runner why it shall end, where there is one.
+    /// The reason to end, for the runner; None before it begins.
     pub(super) stop: Option<watch::Sender<Option<Why>>>,
     /// Why it was ended from outside.
     pub(super) why: Option<Why>,
-    /// Who waits for its end.
+    /// The callers that wait for its end.
     pub(super) waiters: Vec<oneshot::Sender<Result<(), Error>>>,
     pub(super) pace: Pace,
-    /// What may be left of it, once it is over.
+    /// What it may have left, after its end.
     pub(super) left: Leftovers,
-    /// The mounts that it reads and writes through, once it does.
+    /// The mounts that it uses.
     pub(super) mounts: Vec<u64>,
     warnings: u32,
 }
@@ -72,15 +72,15 @@ impl Entry {
         (!job.is_over()).then_some((self.class, job.uid))
     }
 
-    /// Ends the runner, where there is one. The job ends for the first reason that there is; the runner has to know of a
-    /// service that ends also when it has another already.
+    /// Ends the runner, if there is one. The first reason is that of the job; the runner learns of a stopping service and of an
+    /// unplugged drive also after another reason.
     pub(super) fn end(&mut self, why: Why) {
         self.why.get_or_insert(why);
         if let Some(stop) = &self.stop {
-            stop.send_if_modified(|told| {
-                let news = told.is_none() || matches!(why, Why::Stopping | Why::Pulled);
+            stop.send_if_modified(|known| {
+                let news = known.is_none() || matches!(why, Why::Stopping | Why::Pulled);
                 if news {
-                    *told = Some(why);
+                    *known = Some(why);
                 }
                 news
             });
@@ -88,7 +88,7 @@ impl Entry {
         self.job.send_modify(|job| job.ending = true);
     }
 
-    /// Writes down what its worker warns of. An honest one says no more than this.
+    /// Logs a warning of its worker.
     pub(super) fn warn(&mut self, id: Uuid, text: &str) {
         self.warnings = self.warnings.saturating_add(1);
         if self.warnings <= WARNINGS {
@@ -97,7 +97,7 @@ impl Entry {
     }
 
     /// Answers callers that wait for its end that it takes longer; the job ends without them.
-    pub(super) fn tell_of_writing(&mut self) {
+    pub(super) fn report_writing(&mut self) {
         for waiter in self.waiters.drain(..) {
             let text = "the job is being cancelled, but the drive is still writing data; the job ends when that is \
                         done: watch it, or cancel it again to wait for its end";
@@ -117,7 +117,7 @@ mod tests {
     fn service_shutdown_reaches_a_cancelled_runner() {
         let request = ReceiveJob::of_nothing("tank");
         let job = Job::new(Uuid::new_v4(), request.about(), 0, 0, Total::UNKNOWN);
-        let (stop, told) = watch::channel(None);
+        let (stop, stopped) = watch::channel(None);
         let mut entry = Entry::new(job, Box::new(request));
         entry.stop = Some(stop);
         for (why, heard) in [
@@ -127,7 +127,7 @@ mod tests {
             (Why::Cancelled, Why::Stopping),
         ] {
             entry.end(why);
-            assert_eq!((entry.why, *told.borrow()), (Some(Why::Cancelled), Some(heard)));
+            assert_eq!((entry.why, *stopped.borrow()), (Some(Why::Cancelled), Some(heard)));
         }
     }
 }

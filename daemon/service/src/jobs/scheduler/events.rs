@@ -10,12 +10,12 @@ use crate::jobs::job::{Job, JobError};
 use crate::jobs::outcome::EndRules;
 use crate::worker::Report;
 
-/// Its turn has come.
+/// A job starts.
 pub(super) fn begins(id: Uuid, doing: &str) {
     tracing::info!(MESSAGE_ID = catalogue::JOB_STARTED, butterdock_job = %id, "{doing} begins");
 }
 
-/// What a worker told that a person looks for.
+/// A worker's report that the journal has as an event of its own.
 pub(super) fn hears(id: Uuid, report: &Report) {
     if let Report::Backup(BackupEvent::FromFuture { drive, count }) = report {
         let (event, text) = (catalogue::SNAPSHOTS_FROM_FUTURE, from_future(*drive, *count));
@@ -23,7 +23,7 @@ pub(super) fn hears(id: Uuid, report: &Report) {
     }
 }
 
-/// It is over.
+/// A job has ended.
 pub(super) fn ends(job: &Job, doing: &str, rules: &EndRules) {
     let id = job.id;
     let event = event(rules, &job.state, job.failure.as_ref());
@@ -41,7 +41,7 @@ pub(super) fn ends(job: &Job, doing: &str, rules: &EndRules) {
     }
 }
 
-/// Which event of the catalogue it is.
+/// The message id of a job's end.
 fn event(rules: &EndRules, state: &JobState, failure: Option<&JobError>) -> &'static str {
     match failure {
         None => rules.succeeded,
@@ -57,7 +57,7 @@ pub(super) fn hook_begins(hooks: &Hooks, job: &Job) {
     tell(hooks, Kind::BackupStarted, job);
 }
 
-/// It is over.
+/// A backup has ended.
 pub(super) fn hook_ends(hooks: &Hooks, job: &Job) {
     tell(hooks, hook_of_end(job), job);
 }
@@ -87,7 +87,7 @@ mod tests {
     use crate::jobs::kinds::BackupJob;
 
     #[test]
-    fn each_end_is_the_event_that_a_person_looks_for() {
+    fn each_end_has_its_message_id() {
         let of = |rules: &EndRules, state: &JobState, name, text: &str| {
             event(rules, state, Some(&JobError::plain(name, text.to_owned())))
         };

@@ -37,24 +37,24 @@ use crate::supervisor::{Pulse, Supervisor};
 use crate::worker::{Report, Spawner};
 use entry::Entry;
 
-/// Jobs that ended are shown so long,
+/// Ended jobs are shown for this time,
 const SHOWN: Duration = Duration::from_secs(600);
-/// but not more of them.
+/// but no more than this many.
 const MOST_SHOWN: usize = 50;
 /// Limit of queued messages; further senders wait.
 const ORDERS: usize = 64;
 
-/// Everything that is known of jobs.
+/// Owns all jobs.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     config: Config,
     spawner: Arc<Spawner>,
     jobs: HashMap<Uuid, Entry>,
     queue: Queue,
-    /// What ended, the oldest first.
+    /// The ended jobs that are still shown, the oldest first.
     ended: VecDeque<(Instant, Uuid)>,
     mounts: Option<HashSet<u64>>,
-    /// Who waits for the end of all jobs; nothing more is taken on then.
+    /// The callers that wait for the end of all jobs. While there are any, no job is accepted.
     stopping: Option<Vec<oneshot::Sender<()>>>,
     itself: mpsc::Sender<SchedulerMessage>,
     writer: HistoryWriter,
@@ -69,7 +69,7 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// Opens for work.
+    /// Starts the scheduler and the history writer.
     pub(crate) fn start(
         config: &Config,
         spawner: Arc<Spawner>,
@@ -129,7 +129,7 @@ impl Scheduler {
         match order {
             SchedulerMessage::Start(request, reply) => drop(reply.send(self.accept(request))),
             SchedulerMessage::Cancel(id, reply) => self.cancel(id, reply),
-            SchedulerMessage::Event(id, told) => self.hear(id, told),
+            SchedulerMessage::Event(id, event) => self.hear(id, event),
             SchedulerMessage::Mounts(ids) => self.mounts_changed(ids),
             SchedulerMessage::Configured(config) => self.configured(*config),
             SchedulerMessage::Idle(place, reply) => drop(reply.send(self.queue.is_idle(&place))),
@@ -140,8 +140,8 @@ impl Scheduler {
         }
     }
 
-    fn hear(&mut self, id: Uuid, told: RunnerEvent) {
-        match told {
+    fn hear(&mut self, id: Uuid, event: RunnerEvent) {
+        match event {
             RunnerEvent::Opened(mount) => self.opened(id, mount),
             RunnerEvent::Closed => {
                 if let Some(entry) = self.jobs.get_mut(&id) {
@@ -179,7 +179,7 @@ impl Scheduler {
             }
             RunnerEvent::Writing => {
                 if let Some(entry) = self.jobs.get_mut(&id) {
-                    entry.tell_of_writing();
+                    entry.report_writing();
                 }
             }
             RunnerEvent::Over { ending, left, held } => {
@@ -198,7 +198,7 @@ impl Scheduler {
     }
 }
 
-/// Takes the step, where it is lawful.
+/// Applies the event, if the state allows it.
 fn step(entry: &Entry, event: &Event) {
     entry.job.send_if_modified(|job| match after(&job.state, event) {
         Some(state) => {
@@ -209,26 +209,26 @@ fn step(entry: &Entry, event: &Event) {
     });
 }
 
-/// What was said of it.
+/// The features that the kernel lacks to confine workers: logged once.
 #[derive(Debug, Default)]
 struct Lacking {
     said: Option<String>,
 }
 
 impl Lacking {
-    /// A worker has confined itself, and says what it lacks.
-    fn hear(&mut self, told: Option<String>) {
-        if let Some(news) = self.news(told) {
+    /// A worker has confined itself and reports what it lacks.
+    fn hear(&mut self, lacking: Option<String>) {
+        if let Some(news) = self.news(lacking) {
             tracing::warn!("{news}");
         }
     }
 
-    /// What is to be said: what comes and goes is not, or a worker that lies could fill the journal.
-    fn news(&mut self, told: Option<String>) -> Option<&str> {
+    /// The first report alone: otherwise a lying worker could fill the journal.
+    fn news(&mut self, lacking: Option<String>) -> Option<&str> {
         if self.said.is_some() {
             return None;
         }
-        self.said = told;
+        self.said = lacking;
         self.said.as_deref()
     }
 }
@@ -238,12 +238,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_every_worker_lacks_is_said_once() {
+    fn missing_kernel_features_are_logged_once() {
         let mut lacking = Lacking::default();
         assert_eq!(lacking.news(None), None);
         assert_eq!(lacking.news(Some("no Landlock".to_owned())), Some("no Landlock"));
-        for told in ["no Landlock", "something else"] {
-            assert_eq!(lacking.news(Some(told.to_owned())), None);
+        for later in ["no Landlock", "something else"] {
+            assert_eq!(lacking.news(Some(later.to_owned())), None);
         }
     }
 }
