@@ -7,7 +7,17 @@
 //! process → the drive is released: synced, unmounted, locked, switched off → state `Safe`.
 //!
 //! # The way of a receive
-//! [`Service::receive`] → `stream_input` (a dedicated thread examines the descriptor) → `jobs::scheduler` (queued) → `jobs::runner::receive` (opens the volume) → one worker process → the history → the job's end.
+//! 1. The D-Bus server puts the caller's descriptor into a socket of this process ([`untrusted_fd::QuarantinedFd`]): from
+//!    there nothing can hang on it.
+//! 2. [`Service::receive`] → `stream_input`: a thread examines a copy of the descriptor, with a timeout, without a read.
+//! 3. The volume is known by the last look at it (`volumes`); its directory's identity becomes part of the request.
+//! 4. `jobs::Jobs::start` → `jobs::scheduler`: a [`jobs`] request, boxed, waits for its turn at the volume.
+//! 5. `jobs::kinds::receive` opens the volume's directory, once, and compares its identity with that of the request.
+//! 6. `jobs::runner` sends a worker its order with two descriptors: the socket of step 1, which the service closes then, and
+//!    the directory, which is lent. The worker takes the stream out of the socket.
+//! 7. The runner forwards the worker's reports to the scheduler, which changes the [`jobs::Job`] that front ends watch.
+//! 8. At the end the runner sweeps the directory if the worker left something, closes it, and reports the end.
+//! 9. The scheduler writes the history, sets the job's last state, and has the volume looked at.
 
 mod backups;
 mod blocking;
