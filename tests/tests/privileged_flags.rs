@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use butterdock_btrfs::flags::{self, Flags};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{PATIENCE, Receiver, Rig, Volume, start};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{self, FLAGGED};
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Receiver, Sandbox, TIMEOUT, Volume, start};
 
 /// Sends what `steps` make of a live subvolume, one snapshot after each, and gives the source and our copy.
-fn through(rig: &Rig, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volume)> {
-    let (source, ours) = (rig.plain_volume("source")?, rig.plain_volume("ours")?);
+fn through(sandbox: &Sandbox, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volume)> {
+    let (source, ours) = (sandbox.plain_volume("source")?, sandbox.plain_volume("ours")?);
     let live = source.join("live");
     snapshot::create(&live)?;
     for (number, step) in steps.iter().enumerate() {
@@ -22,7 +22,7 @@ fn through(rig: &Rig, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volu
         let snapshot = source.join(format!("s{number}"));
         snapshot::freeze(&live, &snapshot)?;
         let parent = number.checked_sub(1).map(|before| source.join(format!("s{before}")));
-        let stream = rig.join("stream");
+        let stream = sandbox.join("stream");
         snapshot::send(Proto::Two, parent.as_deref(), &snapshot, &stream)?;
         Receiver::Ours.receive(&stream, ours.path())?;
     }
@@ -31,8 +31,8 @@ fn through(rig: &Rig, steps: &[fn(&Path) -> Result<()>]) -> Result<(Volume, Volu
 
 #[test]
 fn inode_flags_survive_increments() -> Result<()> {
-    let rig = Rig::new()?;
-    let (source, ours) = through(&rig, &[trees::prepare_flags, trees::set_flags, trees::clear_and_change])?;
+    let sandbox = Sandbox::new()?;
+    let (source, ours) = through(&sandbox, &[trees::prepare_flags, trees::set_flags, trees::clear_and_change])?;
     for name in ["s0", "s1", "s2"] {
         let (source, ours) = (Tree::read(&source.join(name))?, Tree::read(&ours.join(name))?);
         same(name, &source, &ours, Rules { flags: true, ..Rules::SOURCE_OF_INCREMENT })?;
@@ -64,8 +64,8 @@ fn a_change_of_owner_keeps_set_id_bits() -> Result<()> {
         }
         Ok(())
     }
-    let rig = Rig::new()?;
-    let (source, ours) = through(&rig, &[make, give_away])?;
+    let sandbox = Sandbox::new()?;
+    let (source, ours) = through(&sandbox, &[make, give_away])?;
     let (source, ours) = (Tree::read(&source.join("s1"))?, Tree::read(&ours.join("s1"))?);
     same("new owners", &source, &ours, Rules::SOURCE_OF_INCREMENT)
 }
@@ -73,7 +73,7 @@ fn a_change_of_owner_keeps_set_id_bits() -> Result<()> {
 /// A send always gives a new directory its mode; a stream that does not is carried out as it is written.
 #[test]
 fn files_in_a_set_gid_directory_get_its_group() -> Result<()> {
-    let rig = Rig::new()?;
+    let sandbox = Sandbox::new()?;
     let stream = Stream::new(1)
         .subvol("sub")
         .mkdir("d")
@@ -83,9 +83,9 @@ fn files_in_a_set_gid_directory_get_its_group() -> Result<()> {
         .mkfile("d/f")
         .mkdir("d/e/g")
         .end();
-    let file = rig.join("stream");
+    let file = sandbox.join("stream");
     fs::write(&file, stream.bytes())?;
-    let (ours, standard) = (rig.plain_volume("ours")?, rig.plain_volume("standard")?);
+    let (ours, standard) = (sandbox.plain_volume("ours")?, sandbox.plain_volume("standard")?);
     Receiver::Ours.receive(&file, ours.path())?;
     Receiver::Standard.receive(&file, standard.path())?;
     for name in ["d/e", "d/f", "d/e/g"] {
@@ -102,10 +102,10 @@ fn files_in_a_set_gid_directory_get_its_group() -> Result<()> {
 /// rename(2) refuses an immutable directory, so such a root would never get its name.
 #[test]
 fn an_immutable_root_loses_its_flag_with_a_warning() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = rig.plain_volume("source")?;
-    let ours = rig.plain_volume("ours")?;
-    let (live, stream) = (source.join("live"), rig.join("stream"));
+    let sandbox = Sandbox::new()?;
+    let source = sandbox.plain_volume("source")?;
+    let ours = sandbox.plain_volume("ours")?;
+    let (live, stream) = (source.join("live"), sandbox.join("stream"));
     snapshot::create(&live)?;
     snapshot::freeze(&live, &source.join("s0"))?;
     snapshot::send(Proto::Two, None, &source.join("s0"), &stream)?;
@@ -116,7 +116,7 @@ fn an_immutable_root_loses_its_flag_with_a_warning() -> Result<()> {
     snapshot::freeze(&live, &source.join("s1"))?;
     flags::set_flags(&root, Flags::from_bits(immutable.bits() & !Flags::IMMUTABLE.bits()))?;
     snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &stream)?;
-    let finished = start(Receiver::Ours.command()?.arg("-vf").arg(&stream).arg(ours.path()))?.finish(PATIENCE)?;
+    let finished = start(Receiver::Ours.command()?.arg("-vf").arg(&stream).arg(ours.path()))?.finish(TIMEOUT)?;
     ensure!(
         finished.code() == 0 && finished.err().contains("flags that cannot be set"),
         "no word of it: {}",

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same, stored_differences, stored_extents};
-use butterdock_tests::rig::{Layout, Receiver, Rig, Volume};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{Layout, Receiver, Sandbox, Volume, trees};
 
 /// A source with three snapshots `s0`, `s1`, `s2`, each changed from the one before.
 struct Source {
@@ -16,8 +15,9 @@ struct Source {
 }
 
 impl Source {
-    fn new(rig: &Rig, options: &str) -> Result<Self> {
-        let source = Self { volume: rig.volume("source", &Layout::mounted(options))?, streams: rig.join("streams") };
+    fn new(sandbox: &Sandbox, options: &str) -> Result<Self> {
+        let source =
+            Self { volume: sandbox.volume("source", &Layout::mounted(options))?, streams: sandbox.join("streams") };
         fs::create_dir(&source.streams)?;
         let live = source.volume.join("live");
         snapshot::create(&live)?;
@@ -89,10 +89,10 @@ impl Copies<'_> {
 
 /// Full, incremental, incremental of that, and backwards; then what was received is sent on.
 fn matrix(mount_options: &str, proto: Proto) -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, mount_options)?;
-    let mut ours = rig.plain_volume("ours")?;
-    let standard = rig.plain_volume("standard")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, mount_options)?;
+    let mut ours = sandbox.plain_volume("ours")?;
+    let standard = sandbox.plain_volume("standard")?;
     let steps = [
         (None, "s0", "", "full"),
         (Some("s0"), "s1", "", "incremental"),
@@ -121,15 +121,15 @@ fn matrix(mount_options: &str, proto: Proto) -> Result<()> {
             ensure!(extents > 50, "{what}: only {extents} compressed extents: the comparison shows nothing");
         }
     }
-    sent_on(&rig, &source, proto, &ours)
+    sent_on(&sandbox, &source, proto, &ours)
 }
 
 /// What we received gives the stream again that it was made from, and what that brings is the source.
-fn sent_on(rig: &Rig, source: &Source, proto: Proto, ours: &Volume) -> Result<()> {
-    let third = rig.plain_volume("third")?;
+fn sent_on(sandbox: &Sandbox, source: &Source, proto: Proto, ours: &Volume) -> Result<()> {
+    let third = sandbox.plain_volume("third")?;
     for (parent, name) in [(None, "s0"), (Some("s0"), "s1")] {
         let first = source.stream(proto, parent, name)?;
-        let second = rig.join("again");
+        let second = sandbox.join("again");
         snapshot::send(proto, parent.map(|parent| ours.join(parent)).as_deref(), &ours.join(name), &second)?;
         Receiver::Standard.receive(&second, third.path())?;
         let copy = Tree::read(&third.join(name))?;

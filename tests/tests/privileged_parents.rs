@@ -7,10 +7,9 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, run, standard_is_the_known_one};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::wire::{Stream, UUID};
-use butterdock_tests::{trees, wire};
+use butterdock_tests::{Layout, Receiver, Sandbox, TIMEOUT, Volume, is_known_btrfs_progs, run, trees, wire};
 
 /// A source with two snapshots, and their streams.
 struct Source {
@@ -20,15 +19,15 @@ struct Source {
 }
 
 impl Source {
-    fn new(rig: &Rig, proto: Proto) -> Result<Self> {
-        let volume = rig.volume("source", &Layout::mounted("compress=zstd"))?;
+    fn new(sandbox: &Sandbox, proto: Proto) -> Result<Self> {
+        let volume = sandbox.volume("source", &Layout::mounted("compress=zstd"))?;
         let live = volume.join("live");
         snapshot::create(&live)?;
         trees::build(&live)?;
         snapshot::freeze(&live, &volume.join("s0"))?;
         trees::change(&live)?;
         snapshot::freeze(&live, &volume.join("s1"))?;
-        let (full, increment) = (rig.join("full"), rig.join("increment"));
+        let (full, increment) = (sandbox.join("full"), sandbox.join("increment"));
         snapshot::send(proto, None, &volume.join("s0"), &full)?;
         snapshot::send(proto, Some(&volume.join("s0")), &volume.join("s1"), &increment)?;
         Ok(Self { volume, full, increment })
@@ -42,11 +41,11 @@ impl Source {
 
 /// Each receiver builds on what the other received.
 fn across(proto: Proto) -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, proto)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, proto)?;
     for (name, first, second) in [("a", Receiver::Ours, Receiver::Standard), ("b", Receiver::Standard, Receiver::Ours)]
     {
-        let copy = rig.plain_volume(name)?;
+        let copy = sandbox.plain_volume(name)?;
         first.receive(&source.full, copy.path())?;
         second.receive(&source.increment, copy.path())?;
         source.is_the_same_as(&copy)?;
@@ -66,20 +65,20 @@ fn both_receivers_accept_each_others_parents_in_version_2() -> Result<()> {
 
 #[test]
 fn a_parent_outside_the_mounted_subvolume_is_found() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, Proto::TwoCompressed)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, Proto::TwoCompressed)?;
     for receiver in [Receiver::Ours, Receiver::Standard] {
-        let mut copy = rig.plain_volume(if receiver == Receiver::Ours { "ours" } else { "standard" })?;
+        let mut copy = sandbox.plain_volume(if receiver == Receiver::Ours { "ours" } else { "standard" })?;
         Receiver::Standard.receive(&source.full, copy.path())?;
         snapshot::create(&copy.join("inner"))?;
         copy.unmount()?;
         copy.mount("subvol=inner")?;
         let mut command = receiver.command()?;
-        let finished = run(command.arg("-f").arg(&source.increment).arg(copy.path()), PATIENCE)?;
+        let finished = run(command.arg("-f").arg(&source.increment).arg(copy.path()), TIMEOUT)?;
         if receiver == Receiver::Ours {
             finished.success()?;
             source.is_the_same_as(&copy)?;
-        } else if standard_is_the_known_one()? {
+        } else if is_known_btrfs_progs()? {
             ensure!(!finished.status.success(), "the standard receiver finds it too now");
         }
     }
@@ -89,12 +88,12 @@ fn a_parent_outside_the_mounted_subvolume_is_found() -> Result<()> {
 /// The second row of what the standard receiver gets wrong: it says that it cannot clone, and marks the subvolume as received.
 #[test]
 fn a_clone_source_outside_the_mounted_subvolume_is_cloned_whole() -> Result<()> {
-    let rig = Rig::new()?;
-    let parent = rig.join("parent");
+    let sandbox = Sandbox::new()?;
+    let parent = sandbox.join("parent");
     let data = trees::Content::Noise.bytes(60_000, 3);
     let stream = Stream::new(2).subvol("parent").mkfile("src").write("src", 0, &data).end();
     fs::write(&parent, stream.bytes())?;
-    let child = rig.join("child");
+    let child = sandbox.join("child");
     let subvol = wire::Attributes::path("child")
         .bytes_of(wire::Attribute::Uuid, *b"butterdock-child")
         .u64(wire::Attribute::Ctransid, 9);
@@ -105,18 +104,18 @@ fn a_clone_source_outside_the_mounted_subvolume_is_cloned_whole() -> Result<()> 
         .end();
     fs::write(&child, stream.bytes())?;
     for receiver in [Receiver::Ours, Receiver::Standard] {
-        let mut copy = rig.plain_volume(if receiver == Receiver::Ours { "ours" } else { "standard" })?;
+        let mut copy = sandbox.plain_volume(if receiver == Receiver::Ours { "ours" } else { "standard" })?;
         Receiver::Standard.receive(&parent, copy.path())?;
         snapshot::create(&copy.join("inner"))?;
         copy.unmount()?;
         copy.mount("subvol=inner")?;
         let mut command = receiver.command()?;
-        let finished = run(command.arg("-f").arg(&child).arg(copy.path()), PATIENCE)?;
+        let finished = run(command.arg("-f").arg(&child).arg(copy.path()), TIMEOUT)?;
         let arrived = fs::read(copy.join("child/copy"))?;
         if receiver == Receiver::Ours {
             finished.success()?;
             ensure!(arrived.get(..57_344) == data.get(..57_344) && arrived.len() == 57_344, "not what was cloned");
-        } else if standard_is_the_known_one()? {
+        } else if is_known_btrfs_progs()? {
             ensure!(finished.code() == 0 && arrived.is_empty(), "the standard receiver fails otherwise now");
         }
     }
@@ -127,7 +126,7 @@ fn a_clone_source_outside_the_mounted_subvolume_is_cloned_whole() -> Result<()> 
 #[test]
 fn a_clone_of_more_than_4_gib_is_cloned_whole() -> Result<()> {
     const LONG: u64 = (4 << 30) + 4096;
-    let rig = Rig::new()?;
+    let sandbox = Sandbox::new()?;
     let this = (UUID, 7);
     let stream = Stream::new(1)
         .subvol("sub")
@@ -139,9 +138,9 @@ fn a_clone_of_more_than_4_gib_is_cloned_whole() -> Result<()> {
         .mkfile("copy")
         .clone_from("copy", 0, LONG, (this, "src", 0))
         .end();
-    let file = rig.join("stream");
+    let file = sandbox.join("stream");
     fs::write(&file, stream.bytes())?;
-    let ours = rig.plain_volume("ours")?;
+    let ours = sandbox.plain_volume("ours")?;
     Receiver::Ours.receive(&file, ours.path())?;
     let copy = File::open(ours.join("sub/copy"))?;
     ensure!(copy.metadata()?.len() == LONG, "{} bytes", copy.metadata()?.len());
@@ -150,10 +149,10 @@ fn a_clone_of_more_than_4_gib_is_cloned_whole() -> Result<()> {
         copy.read_exact_at(&mut block, offset)?;
         ensure!(block == [byte; 4096], "other bytes at {offset}");
     }
-    let standard = rig.plain_volume("standard")?;
+    let standard = sandbox.plain_volume("standard")?;
     let mut command = Receiver::Standard.command()?;
-    let finished = run(command.arg("-f").arg(&file).arg(standard.path()), PATIENCE)?;
-    if standard_is_the_known_one()? {
+    let finished = run(command.arg("-f").arg(&file).arg(standard.path()), TIMEOUT)?;
+    if is_known_btrfs_progs()? {
         let len = fs::metadata(standard.join("sub/copy"))?.len();
         ensure!(finished.code() == 0 && len < LONG, "the standard receiver clones {len} bytes now");
     }
@@ -162,15 +161,15 @@ fn a_clone_of_more_than_4_gib_is_cloned_whole() -> Result<()> {
 
 #[test]
 fn clones_share_their_extents() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, Proto::One)?;
-    let ours = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, Proto::One)?;
+    let ours = sandbox.plain_volume("ours")?;
     Receiver::Ours.receive(&source.full, ours.path())?;
     for name in ["reflinks/whole", "reflinks/odd-length-copy"] {
         // "Total  Exclusive  Set shared  Filename"
         let used = run(
             Command::new("btrfs").args(["filesystem", "du", "--raw", "-s"]).arg(ours.join("s0").join(name)),
-            PATIENCE,
+            TIMEOUT,
         )?
         .success()?
         .out();

@@ -6,9 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, run};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{Layout, Receiver, Sandbox, TIMEOUT, Volume, run, trees};
 use serde_json::Value;
 
 struct Source {
@@ -18,27 +17,27 @@ struct Source {
 }
 
 impl Source {
-    fn new(rig: &Rig, compression: &str) -> Result<Self> {
-        let volume = rig.volume("source", &Layout::mounted(&format!("compress={compression}")))?;
+    fn new(sandbox: &Sandbox, compression: &str) -> Result<Self> {
+        let volume = sandbox.volume("source", &Layout::mounted(&format!("compress={compression}")))?;
         snapshot::create(&volume.join("live"))?;
         trees::build_portable(&volume.join("live"))?;
         snapshot::freeze(&volume.join("live"), &volume.join("s0"))?;
-        let stream = rig.join("stream");
+        let stream = sandbox.join("stream");
         snapshot::send(Proto::TwoCompressed, None, &volume.join("s0"), &stream)?;
         Ok(Self { tree: Tree::read(&volume.join("s0"))?, stream, _volume: volume })
     }
 }
 
 fn shell(line: &str, folder: &Path) -> Result<()> {
-    run(Command::new("sh").args(["-e", "-c", line]).current_dir(folder), PATIENCE)?.success()?;
+    run(Command::new("sh").args(["-e", "-c", line]).current_dir(folder), TIMEOUT)?.success()?;
     Ok(())
 }
 
 #[test]
 fn what_the_destination_hands_down_is_not_taken_over() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, "zstd")?;
-    let ours = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, "zstd")?;
+    let ours = sandbox.plain_volume("ours")?;
     let makers = [
         ("set-gid", "chown 0:77 set-gid; chmod 2777 set-gid"),
         ("compressed", "btrfs property set compressed compression zlib"),
@@ -57,15 +56,15 @@ fn what_the_destination_hands_down_is_not_taken_over() -> Result<()> {
 
 #[test]
 fn the_umask_does_not_matter() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, "zstd")?;
-    let ours = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, "zstd")?;
+    let ours = sandbox.plain_volume("ours")?;
     for umask in ["000", "077", "777"] {
         let line = format!("umask {umask}; exec \"$0\" \"$@\"");
         let receive = Receiver::Ours.command()?;
         let mut command = Command::new("sh");
         command.args(["-c", &line]).arg(receive.get_program()).args(["receive", "-f"]);
-        run(command.arg(&source.stream).arg(ours.path()), PATIENCE)?.success()?;
+        run(command.arg(&source.stream).arg(ours.path()), TIMEOUT)?.success()?;
         same(umask, &source.tree, &Tree::read(&ours.join("s0"))?, Rules::SOURCE)?;
         snapshot::delete(&ours.join("s0"))?;
     }
@@ -75,7 +74,7 @@ fn the_umask_does_not_matter() -> Result<()> {
 /// How many writes had to be decompressed, as `--json` tells.
 fn fallbacks(source: &Source, volume: &Volume) -> Result<u64> {
     let finished =
-        run(Receiver::Ours.command()?.arg("--json").arg("-f").arg(&source.stream).arg(volume.path()), PATIENCE)?;
+        run(Receiver::Ours.command()?.arg("--json").arg("-f").arg(&source.stream).arg(volume.path()), TIMEOUT)?;
     let out = finished.success()?.out();
     let result: Value = serde_json::from_str(out.lines().last().unwrap_or_default())?;
     result["fallbacks"].as_u64().context("no count of fallbacks")
@@ -85,8 +84,8 @@ fn fallbacks(source: &Source, volume: &Volume) -> Result<u64> {
 #[test]
 fn the_content_arrives_whatever_the_mount_options_are() -> Result<()> {
     for compression in ["zstd", "zlib", "lzo"] {
-        let rig = Rig::new()?;
-        let source = Source::new(&rig, compression)?;
+        let sandbox = Sandbox::new()?;
+        let source = Source::new(&sandbox, compression)?;
         for (name, options, refuses) in [
             ("nodatasum", "nodatasum", true),
             ("nodatacow", "nodatacow", true),
@@ -95,7 +94,7 @@ fn the_content_arrives_whatever_the_mount_options_are() -> Result<()> {
             ("autodefrag", "autodefrag", false),
             ("flush", "flushoncommit", false),
         ] {
-            let ours = rig.volume(name, &Layout::mounted(options))?;
+            let ours = sandbox.volume(name, &Layout::mounted(options))?;
             let count = fallbacks(&source, &ours)?;
             ensure!((count > 20) == refuses, "{name}, {compression}: {count} fallbacks");
             let rules = Rules { holes: false, ..Rules::SOURCE };
@@ -108,8 +107,8 @@ fn the_content_arrives_whatever_the_mount_options_are() -> Result<()> {
 /// An image kept by `mkfs` in another shape: larger nodes, several copies, other checksums.
 #[test]
 fn the_content_arrives_on_every_shape_of_filesystem() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::new(&rig, "zstd")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::new(&sandbox, "zstd")?;
     let shapes: [(&str, &[&str]); 4] = [
         ("nodes", &["-n", "64k"]),
         ("copies", &["-d", "dup", "-m", "dup"]),
@@ -118,7 +117,7 @@ fn the_content_arrives_on_every_shape_of_filesystem() -> Result<()> {
     ];
     for (name, arguments) in shapes {
         let layout = Layout { mkfs: arguments.iter().map(|word| (*word).to_owned()).collect(), ..Layout::default() };
-        let ours = rig.volume(name, &layout)?;
+        let ours = sandbox.volume(name, &layout)?;
         Receiver::Ours.receive(&source.stream, ours.path())?;
         same(name, &source.tree, &Tree::read(&ours.join("s0"))?, Rules::SOURCE)?;
     }

@@ -5,9 +5,8 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{PATIENCE, Receiver, Rig, rounds, run};
-use butterdock_tests::snapshot;
 use butterdock_tests::wire::RandomStream;
+use butterdock_tests::{Receiver, Sandbox, TIMEOUT, rounds, run, snapshot};
 
 /// The seeds from `first` on, more of them with `FULL=1`; `BUTTERDOCK_SEED` asks for one alone, `BUTTERDOCK_SEEDS` for so many.
 fn seeds(first: u64) -> Result<Vec<u64>> {
@@ -22,15 +21,15 @@ fn seeds(first: u64) -> Result<Vec<u64>> {
 }
 
 fn alike(steps: usize, first: u64) -> Result<()> {
-    let rig = Rig::new()?;
-    let (ours, standard) = (rig.plain_volume("ours")?, rig.plain_volume("standard")?);
-    let file = rig.join("stream");
+    let sandbox = Sandbox::new()?;
+    let (ours, standard) = (sandbox.plain_volume("ours")?, sandbox.plain_volume("standard")?);
+    let file = sandbox.join("stream");
     for seed in seeds(first)? {
         let (full, child) = RandomStream::pair("full", "child", seed, steps);
         for (name, stream) in [("full", full), ("child", child)] {
             fs::write(&file, stream)?;
             for (receiver, volume) in [(Receiver::Ours, &ours), (Receiver::Standard, &standard)] {
-                run(receiver.command()?.arg("-f").arg(&file).arg(volume.path()), PATIENCE)?
+                run(receiver.command()?.arg("-f").arg(&file).arg(volume.path()), TIMEOUT)?
                     .success()
                     .with_context(|| format!("seed {seed}, {steps} steps, {name}, {receiver:?}"))?;
             }

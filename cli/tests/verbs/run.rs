@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use butterdock_fixtures::Bus;
-use butterdock_fixtures::rig::{Finished, PATIENCE, Running, run, start};
+use butterdock_fixtures::{Finished, Running, TIMEOUT, run, start};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -82,7 +82,7 @@ impl Fixture {
 impl Ran {
     /// Runs a command to its end.
     pub(crate) fn of(command: &mut Command) -> Self {
-        run(command, PATIENCE).expect("it ends").into()
+        run(command, TIMEOUT).expect("it ends").into()
     }
 
     /// The objects that it printed, one a line.
@@ -100,7 +100,7 @@ impl From<Finished> for Ran {
 
 impl From<Running> for Ran {
     fn from(running: Running) -> Self {
-        running.finish(PATIENCE).expect("it ends").into()
+        running.finish(TIMEOUT).expect("it ends").into()
     }
 }
 

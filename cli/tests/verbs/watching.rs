@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::process::Stdio;
 
-use butterdock_fixtures::rig::Running;
+use butterdock_fixtures::Running;
 use butterdock_fixtures::wait_until;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;

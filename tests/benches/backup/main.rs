@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::{TIMEOUT, run};
 use clap::Parser;
 
 /// Backups, measured.
@@ -54,7 +54,7 @@ fn table(pairs: &[(Duration, Duration)], plugs: &plug::Plugs) -> Result<String> 
     let (first, safe) = (median(plugs.first_byte.iter().copied()), median(plugs.safe.iter().copied()));
     let met = |met: bool| if met { "yes" } else { "**no**" };
     let said = |program: &str, words: &[&str]| -> Result<String> {
-        Ok(run(Command::new(program).args(words), PATIENCE)?.success()?.out().trim().to_owned())
+        Ok(run(Command::new(program).args(words), TIMEOUT)?.success()?.out().trim().to_owned())
     };
     Ok(format!(
         "## Backups, {}\n\n- kernel: {}, {} cores\n- medians of {} rounds on loop volumes\n\n\

@@ -11,9 +11,7 @@ use anyhow::{Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::{DriveState, JobProperties, JobState};
-use butterdock_tests::docking::Scenario;
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::no_options;
+use butterdock_tests::{Scenario, TIMEOUT, no_options, run};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
 /// How long each of them took, once a round.
@@ -30,7 +28,7 @@ pub(crate) fn measure(rounds: usize) -> Result<Plugs> {
     let mut scenario = Scenario::on(&["home"], "keep = { last = 1 }\nprotect = \"0h\"", |fixture| {
         let image = fixture.image("a", "Blue")?;
         fs::OpenOptions::new().write(true).open(&image)?.set_len(2 << 30)?;
-        run(Command::new("mkfs.btrfs").args(["-f", "-q", "-L", "Blue"]).arg(&image), PATIENCE)?.success()?;
+        run(Command::new("mkfs.btrfs").args(["-f", "-q", "-L", "Blue"]).arg(&image), TIMEOUT)?.success()?;
         Ok(image)
     })?;
     scenario.job("Backup", &no_options())?;
@@ -39,7 +37,7 @@ pub(crate) fn measure(rounds: usize) -> Result<Plugs> {
     for round in 0..rounds {
         scenario.unplug()?;
         // What was thinned gives its space back.
-        run(Command::new("btrfs").args(["subvolume", "sync"]).arg(scenario.pool.path()), PATIENCE)?.success()?;
+        run(Command::new("btrfs").args(["subvolume", "sync"]).arg(scenario.pool.path()), TIMEOUT)?.success()?;
         fs::write(scenario.source.join("changing"), vec![u8::try_from(round % 256)?; CHANGE])?;
         let began = Instant::now();
         scenario.plug()?;
@@ -56,7 +54,7 @@ pub(crate) fn measure(rounds: usize) -> Result<Plugs> {
 /// Until a running job says that bytes have come.
 fn first_byte(scenario: &Scenario, began: Instant) -> Result<Duration> {
     type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < TIMEOUT {
         let asked = ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         let managed: Managed = scenario.fixture.client.call(ROOT, asked, &())?.body().deserialize()?;
         for properties in managed.into_values().filter_map(|mut interfaces| interfaces.remove(JOB)) {
@@ -77,6 +75,6 @@ fn first_byte(scenario: &Scenario, began: Instant) -> Result<Duration> {
 fn safe(scenario: &Scenario, began: Instant) -> Result<Duration> {
     let drive =
         scenario.fixture.one("safe", |is| is.enrolled && !is.device.is_empty() && is.state == DriveState::Safe)?;
-    ensure!(drive.is.problem.is_empty(), "{drive:?}");
+    ensure!(drive.properties.problem.is_empty(), "{drive:?}");
     Ok(began.elapsed())
 }

@@ -9,8 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{Layout, PATIENCE, Rig, WorkerProcess, butterdockd, run};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Layout, Sandbox, TIMEOUT, WorkerProcess, butterdockd, run, snapshot};
 use serde_json::json;
 
 const FILES: usize = 100_000;
@@ -18,9 +17,9 @@ const A_FOLDER: usize = 500;
 
 /// The wall times of ours and of theirs, a pair for each round.
 pub(crate) fn run_pairs(rounds: usize) -> Result<Vec<(Duration, Duration)>> {
-    let rig = Rig::new()?;
-    let source = rig.volume("source", &Layout::sized(4096, "compress=zstd"))?;
-    let drive = rig.volume("drive", &Layout::sized(4096, "compress=zstd"))?;
+    let sandbox = Sandbox::new()?;
+    let source = sandbox.volume("source", &Layout::sized(4096, "compress=zstd"))?;
+    let drive = sandbox.volume("drive", &Layout::sized(4096, "compress=zstd"))?;
     let live = source.join("live");
     snapshot::create(&live)?;
     snapshot::create(&live.join(".butterdock"))?;
@@ -82,7 +81,7 @@ fn backup(live: &Path, into: &Path) -> Result<Duration> {
 fn pipe(snapshot: &Path, into: &Path) -> Result<Duration> {
     let began = Instant::now();
     let line = "btrfs -q send --proto 2 --compressed-data \"$0\" | btrfs -q receive \"$1\" && sync -f \"$1\"";
-    run(Command::new("sh").arg("-c").arg(line).arg(snapshot).arg(into), PATIENCE)?.success()?;
+    run(Command::new("sh").arg("-c").arg(line).arg(snapshot).arg(into), TIMEOUT)?.success()?;
     Ok(began.elapsed())
 }
 
@@ -98,6 +97,6 @@ fn clear(at: &Path) -> Result<()> {
             fs::remove_dir(&entry)?;
         }
     }
-    run(Command::new("btrfs").args(["subvolume", "sync"]).arg(at), PATIENCE)?.success().context("sync")?;
+    run(Command::new("btrfs").args(["subvolume", "sync"]).arg(at), TIMEOUT)?.success().context("sync")?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Client, Fixture, memory};
+use butterdock_tests::{Client, Service, memory};
 
 use crate::endless;
 
@@ -30,7 +30,7 @@ pub(crate) struct Calls {
 }
 
 pub(crate) fn run() -> Result<Calls> {
-    let fixture = Fixture::new(&["tank", "pool"])?;
+    let fixture = Service::with(&["tank", "pool"], "")?;
     let client = fixture.client()?;
     let at_rest = objects(&client)?;
     let cancel_at_work = cancels(&client, true)?;
@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<Calls> {
 
     let running = [client.receive("tank", endless::pipe("a")?)?, client.receive("pool", endless::pipe("b")?)?];
     for job in &running {
-        client.until(job, "runs", |job| job.bytes_received > 0)?;
+        client.until_job(job, "runs", |job| job.bytes_received > 0)?;
     }
     let (silent, _writer) = std::io::pipe()?;
     for number in 0..QUEUED {
@@ -69,7 +69,7 @@ impl Drop for Followers {
     }
 }
 
-fn follower(fixture: &Fixture) -> Result<Child> {
+fn follower(fixture: &Service) -> Result<Child> {
     let mut watch = fixture.butterdock(&["watch", "--json"])?;
     Ok(watch.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
 }
@@ -91,10 +91,10 @@ fn cancels(client: &Client, at_work: bool) -> Result<Vec<Duration>> {
     for _ in 0..CANCELS {
         let (silent, _writer) = std::io::pipe()?;
         let job = client.receive("tank", if at_work { endless::pipe("c")? } else { silent })?;
-        client.until(&job, "runs", |job| job.state == JobState::Running && (!at_work || job.bytes_received > 0))?;
+        client.until_job(&job, "runs", |job| job.state == JobState::Running && (!at_work || job.bytes_received > 0))?;
         std::thread::sleep(Duration::from_millis(100));
         let start = Instant::now();
-        client.cancel(&job)??;
+        client.cancel(&job)?;
         took.push(start.elapsed());
     }
     took.sort();

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Client, Fixture, names};
-use butterdock_tests::rig::{Layout, butterdockd};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Client, Layout, Service, Setup, butterdockd, names, snapshot};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use nix::unistd::{SysconfVar, sysconf};
@@ -32,11 +30,9 @@ pub(crate) struct PairedRun {
 
 pub(crate) fn run(stream: &Path, count: u32) -> Result<Vec<PairedRun>> {
     // Space that a trimmed image gives back would be paid for by the next run alone.
-    let fixture = Fixture::of(
-        &["tank"],
-        "[worker]\nnice = 0\nio_class = \"best-effort\"\nio_priority = 4\n",
-        &Layout::sized(5120, "nodiscard"),
-    )?;
+    let settings = "[worker]\nnice = 0\nio_class = \"best-effort\"\nio_priority = 4\n";
+    let layout = Layout::sized(5120, "nodiscard");
+    let fixture = Service::new(&Setup { settings, layout, ..Setup::default() })?;
     let client = fixture.client()?;
     std::io::copy(&mut File::open(stream)?, &mut std::io::sink())?;
     // What is allocated once, of the image too, is paid for here.
@@ -64,7 +60,7 @@ pub(crate) fn run(stream: &Path, count: u32) -> Result<Vec<PairedRun>> {
     Ok(pairs)
 }
 
-fn service(fixture: &Fixture, client: &Client, stream: &Path) -> Result<Cost> {
+fn service(fixture: &Service, client: &Client, stream: &Path) -> Result<Cost> {
     let (volume, file) = (File::open(fixture.path("tank"))?, File::open(stream)?);
     let before = with_children(fixture.pid())?;
     let start = Instant::now();
@@ -80,7 +76,7 @@ fn service(fixture: &Fixture, client: &Client, stream: &Path) -> Result<Cost> {
     Ok(Cost { wall, cpu })
 }
 
-fn alone(fixture: &Fixture, stream: &Path) -> Result<Cost> {
+fn alone(fixture: &Service, stream: &Path) -> Result<Cost> {
     let volume = File::open(fixture.path("tank"))?;
     let mut command = Command::new(butterdockd()?);
     command.args(["receive", "-q", "-f"]).arg(stream).arg(fixture.path("tank"));
@@ -97,7 +93,7 @@ fn alone(fixture: &Fixture, stream: &Path) -> Result<Cost> {
 }
 
 /// Deletes what was received, and waits until the kernel's cleaner is through with it.
-fn clear(fixture: &Fixture) -> Result<()> {
+fn clear(fixture: &Service) -> Result<()> {
     let folder = fixture.path("tank");
     for name in names(&folder)?.0 {
         snapshot::delete(&folder.join(name))?;

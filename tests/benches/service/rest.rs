@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Fixture, Load, memory};
+use butterdock_tests::{Load, Service, memory};
 
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -22,7 +22,7 @@ pub(crate) struct Rest {
 }
 
 pub(crate) fn run() -> Result<Rest> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     std::thread::sleep(Duration::from_secs(4));
     let resident_kib = memory(fixture.pid())?.resident;
     let client = fixture.client()?;
@@ -35,8 +35,6 @@ pub(crate) fn run() -> Result<Rest> {
     std::thread::sleep(WATCHED);
     let count = wakeups(fixture.pid())?.saturating_sub(before);
     let resident_after_a_job_kib = memory(fixture.pid())?.resident;
-    fixture.stop()?;
-
     fixture.activatable()?;
     std::thread::sleep(Duration::from_millis(500));
     let mut cold = [Duration::ZERO; 3];

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use butterdock_tests::rig::{WorkerProcess, receive};
+use butterdock_tests::{WorkerProcess, receive};
 use serde_json::Value;
 
 fn main() -> ExitCode {

@@ -4,15 +4,14 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{Finished, PATIENCE, run};
-use butterdock_tests::service::shipped;
+use butterdock_tests::{Finished, TIMEOUT, run, shipped};
 
 use crate::list::Installation;
 
 fn journalctl(installation: &Installation, arguments: &[&str]) -> Result<Finished> {
     let mut command = Command::new("journalctl");
     command.arg(format!("--root={}", installation.root().display())).args(arguments);
-    run(&mut command, PATIENCE).context("journalctl is of the package systemd")
+    run(&mut command, TIMEOUT).context("journalctl is of the package systemd")
 }
 
 #[test]

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{Finished, PATIENCE, run};
-use butterdock_tests::service::shipped;
+use butterdock_tests::{Finished, TIMEOUT, run, shipped};
 
 /// A line of the manifest.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ impl Installation {
         let mut make = Command::new("make");
         make.arg("--no-print-directory").arg("-C").arg(shipped("")).arg("install").args(more);
         make.arg(format!("DESTDIR={}", self.root().display())).arg(format!("BUILT={}", self.built().display()));
-        run(&mut make, PATIENCE)
+        run(&mut make, TIMEOUT)
     }
 
     /// Every installed file, by its path on the target, with its mode.

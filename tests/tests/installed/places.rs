@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
 
 use crate::list::{Installation, manifest, write};
 

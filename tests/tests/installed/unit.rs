@@ -4,8 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::shipped;
+use butterdock_tests::{TIMEOUT, run, shipped};
 use serde::Deserialize;
 
 /// The version of the figures in SECURITY.md; other versions count differently.
@@ -21,7 +20,7 @@ struct Row {
 
 fn analyze(arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("systemd-analyze");
-    let done = run(command.args(arguments), PATIENCE).context("systemd-analyze is of the package systemd")?;
+    let done = run(command.args(arguments), TIMEOUT).context("systemd-analyze is of the package systemd")?;
     Ok(done.success()?.out())
 }
 

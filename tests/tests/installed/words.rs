@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
 
 /// All of Rust below a folder, without what was built.
 fn sources(folder: &Path, into: &mut String) -> Result<()> {

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
+use butterdock_tests::{TIMEOUT, run};
 use toml::{Table, Value};
 
 use super::layer;
@@ -23,7 +23,7 @@ fn the_list_of_crates_is_what_update_crates_writes() -> Result<()> {
 
 #[test]
 fn the_script_writes_the_committed_list() -> Result<()> {
-    run(Command::new(layer().join("scripts/update-crates")).arg("--check"), PATIENCE)?.success()?;
+    run(Command::new(layer().join("scripts/update-crates")).arg("--check"), TIMEOUT)?.success()?;
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
+use butterdock_tests::{TIMEOUT, run};
 use toml::Table;
 
 use super::recipe;
@@ -44,7 +44,7 @@ fn licences_have_their_spdx_names_and_the_checksums_of_their_texts() -> Result<(
                 continue;
             }
             let (text, sum) = text.split_once(";md5=").context("a checksum")?;
-            let said = run(Command::new("md5sum").arg(shipped(text)), PATIENCE)?.success()?;
+            let said = run(Command::new("md5sum").arg(shipped(text)), TIMEOUT)?.success()?;
             ensure!(said.out().starts_with(sum), "{}: {text} has {}", file.path.display(), said.out());
         }
     }
@@ -61,7 +61,7 @@ fn linked() -> Result<BTreeMap<String, String>> {
     let mut tree = Command::new(env!("CARGO"));
     tree.current_dir(shipped("")).args(["tree", "--frozen", "--prefix", "none", "--edges", "normal"]);
     tree.args(["--package", "butterdockd", "--package", "butterdock", "--format", "{p}|{l}"]);
-    let said = run(&mut tree, PATIENCE)?.success()?.out();
+    let said = run(&mut tree, TIMEOUT)?.success()?.out();
     let mut found = BTreeMap::new();
     for line in said.lines() {
         let Some((package, licence)) = line.split_once('|') else { continue };
@@ -114,7 +114,7 @@ fn the_recipe_lists_the_licence_of_every_linked_crate() -> Result<()> {
 
 #[test]
 fn the_notices_have_every_linked_crate() -> Result<()> {
-    let said = run(&mut Command::new(shipped("daemon/data/notices")), PATIENCE)?.success()?.out();
+    let said = run(&mut Command::new(shipped("daemon/data/notices")), TIMEOUT)?.success()?.out();
     for (package, terms) in linked()? {
         ensure!(said.lines().any(|line| line == format!("{package}: {terms}")), "{package} is missing");
     }

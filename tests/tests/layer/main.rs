@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
 
 /// The layer's folder.
 fn layer() -> PathBuf {

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::authority::ACTIONS;
 use butterdock_dbus::names::BUS_NAME;
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
 
 use super::metadata::Metadata;
 use super::{layer, recipe};

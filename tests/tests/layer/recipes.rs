@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
 use toml::Table;
 
 use super::metadata::Metadata;

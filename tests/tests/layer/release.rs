@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::shipped;
+use butterdock_tests::{TIMEOUT, run, shipped};
 
 use super::recipe;
 
@@ -29,7 +28,7 @@ fn a_tagged_version_has_the_commit_of_its_tag() -> Result<()> {
     let commit_of = |what: &str| -> Result<Option<String>> {
         let mut git = Command::new("git");
         git.arg("-c").arg("safe.directory=*").arg("-C").arg(shipped(""));
-        let said = run(git.args(["rev-parse", "--quiet", "--verify", &format!("{what}^{{commit}}")]), PATIENCE)?;
+        let said = run(git.args(["rev-parse", "--quiet", "--verify", &format!("{what}^{{commit}}")]), TIMEOUT)?;
         Ok((said.code() == 0).then(|| said.out().trim().to_owned()))
     };
     let Some(head) = commit_of("HEAD")? else {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::service::shipped;
+use butterdock_tests::shipped;
 
 use super::{layer, recipe};
 

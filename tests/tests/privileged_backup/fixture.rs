@@ -7,18 +7,17 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Ended, Layout, Rig, Volume, WorkerProcess, all_names, butterdockd};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Ended, Layout, Sandbox, Volume, WorkerProcess, all_names, butterdockd, snapshot};
 use serde_json::{Value, json};
 
 /// Two volumes. On the one are the source and a folder for snapshots beside it.
 pub(crate) struct Fixture {
-    // Fields are dropped in this order, and the rig must outlast what is in it.
+    // Fields are dropped in this order, and the sandbox must outlast what is in it.
     /// The folder for snapshots.
     pub(crate) folder: PathBuf,
     pub(crate) source: Volume,
     pub(crate) drive: Volume,
-    pub(crate) rig: Rig,
+    pub(crate) sandbox: Sandbox,
     /// What the daemon would remember: what the source and the drive share.
     shared: Mutex<Vec<Value>>,
 }
@@ -34,14 +33,14 @@ impl Fixture {
 
     /// With volumes of so many mebibytes.
     pub(crate) fn sized(source: u64, drive: u64) -> Result<Self> {
-        let rig = Rig::new()?;
-        let source = rig.volume("source", &Layout::sized(source, ""))?;
-        let drive = rig.volume("drive", &Layout::sized(drive, ""))?;
+        let sandbox = Sandbox::new()?;
+        let source = sandbox.volume("source", &Layout::sized(source, ""))?;
+        let drive = sandbox.volume("drive", &Layout::sized(drive, ""))?;
         snapshot::create(&source.join("live"))?;
         let folder = source.join("snapshots");
         fs::create_dir(&folder)?;
         fs::create_dir(drive.join("backups"))?;
-        let fixture = Self { folder, source, drive, rig, shared: Mutex::default() };
+        let fixture = Self { folder, source, drive, sandbox, shared: Mutex::default() };
         fs::write(fixture.live("file"), vec![b'x'; 3 << 20])?;
         Ok(fixture)
     }

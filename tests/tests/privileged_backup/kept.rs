@@ -3,8 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::Ended;
-use butterdock_tests::snapshot;
+use butterdock_tests::{Ended, snapshot};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, START, at, events, incremental, with};

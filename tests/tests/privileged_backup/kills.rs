@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use butterdock_tests::rig::rounds;
+use butterdock_tests::rounds;
 
 use crate::fixture::{Fixture, events, incremental, order};
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::chown;
 use std::thread::scope;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{LockHolder, WorkerProcess, all_names, butterdockd};
+use butterdock_tests::{LockHolder, WorkerProcess, all_names, butterdockd};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, events, incremental, order, with};
@@ -23,7 +23,7 @@ fn locks_on_the_folder_do_not_block_a_backup() -> Result<()> {
     let mut worker = fixture.begin(&order())?;
     worker.wait_for("began")?;
     worker.kill()?;
-    let lock_holder = LockHolder::start(&fixture.rig, &fixture.folder(), OWNER)?;
+    let lock_holder = LockHolder::start(&fixture.sandbox, &fixture.folder(), OWNER)?;
     lock_holder.wait_for_one().context("nothing was left: this shows little")?;
     for number in 0..10 {
         fs::write(fixture.live("file"), format!("{number}"))?;

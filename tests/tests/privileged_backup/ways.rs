@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{PATIENCE, Receiver, run};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{Receiver, TIMEOUT, run, trees};
 use serde_json::json;
 
 use crate::fixture::{Fixture, bytes, events, incremental, order, with};
@@ -116,7 +115,7 @@ fn snapshots_of_other_programs_are_kept_but_no_parents() -> Result<()> {
     let fixture = Fixture::new()?;
     let theirs = fixture.source.join("home.20261120T2015");
     snapshot::freeze(&fixture.live(""), &theirs)?;
-    let stream = fixture.rig.join("stream");
+    let stream = fixture.sandbox.join("stream");
     snapshot::send(Proto::One, None, &theirs, &stream)?;
     Receiver::Standard.receive(&stream, fixture.drive.path())?;
     fs::write(fixture.live("new"), "x")?;
@@ -137,8 +136,8 @@ fn btrfs_tools_can_use_the_backups() -> Result<()> {
     let (_, names) = fixture.names()?;
     let [first, second] = names.as_slice() else { anyhow::bail!("{names:?}") };
     // Back from the drive, by their sender and their receiver.
-    let restored = fixture.rig.plain_volume("restored")?;
-    let (full, increment) = (fixture.rig.join("full"), fixture.rig.join("increment"));
+    let restored = fixture.sandbox.plain_volume("restored")?;
+    let (full, increment) = (fixture.sandbox.join("full"), fixture.sandbox.join("increment"));
     let on_drive = |name: &String| fixture.destination().join(name);
     snapshot::send(Proto::Two, None, &on_drive(first), &full)?;
     snapshot::send(Proto::Two, Some(&on_drive(first)), &on_drive(second), &increment)?;
@@ -154,9 +153,9 @@ fn btrfs_tools_can_use_the_backups() -> Result<()> {
     // And a snapshot of their own after ours.
     let next = fixture.source.join("next");
     snapshot::freeze(&fixture.live(""), &next)?;
-    snapshot::send(Proto::Two, Some(&fixture.folder().join(second)), &next, &fixture.rig.join("next"))?;
-    Receiver::Standard.receive(&fixture.rig.join("next"), fixture.drive.path())?;
-    run(Command::new("btrfs").args(["subvolume", "show"]).arg(fixture.drive.join("next")), PATIENCE)?.success()?;
+    snapshot::send(Proto::Two, Some(&fixture.folder().join(second)), &next, &fixture.sandbox.join("next"))?;
+    Receiver::Standard.receive(&fixture.sandbox.join("next"), fixture.drive.path())?;
+    run(Command::new("btrfs").args(["subvolume", "show"]).arg(fixture.drive.join("next")), TIMEOUT)?.success()?;
     Ok(())
 }
 
@@ -184,7 +183,7 @@ fn a_thread_that_sends_takes_no_signals() -> Result<()> {
     let began = Instant::now();
     // Until the process has made it, and until it has blocked them.
     while !senders(worker.id())?.iter().any(|mask| mask.is_some_and(|mask| mask & ALL == ALL)) {
-        ensure!(began.elapsed() < PATIENCE, "no thread that sends has blocked all signals");
+        ensure!(began.elapsed() < TIMEOUT, "no thread that sends has blocked all signals");
     }
     worker.finish()?.success().map(drop)
 }

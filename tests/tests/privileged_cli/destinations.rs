@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run, start};
-use butterdock_tests::snapshot;
+use butterdock_tests::{TIMEOUT, run, snapshot, start};
 
 use crate::fixture::{Fixture, full_stream, listed, printed, refused};
 
@@ -19,7 +18,7 @@ fn a_relative_destination_is_one() -> Result<()> {
         (fixture.volume.join("into"), "."),
         (fixture.volume.join("into"), ".."),
     ] {
-        let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(to).current_dir(&from), PATIENCE)?;
+        let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(to).current_dir(&from), TIMEOUT)?;
         printed(&finished, "", "At subvol full\n")?;
         snapshot::delete(&from.join(to).join("full"))?;
     }
@@ -30,16 +29,16 @@ fn a_relative_destination_is_one() -> Result<()> {
 fn a_relative_file_is_found_from_where_one_stands() -> Result<()> {
     let fixture = Fixture::new()?;
     let mut command = fixture.command()?;
-    command.args(["-f", "full.stream"]).arg(fixture.volume.path()).current_dir(fixture.rig.path());
-    printed(&run(&mut command, PATIENCE)?, "", "At subvol full\n")
+    command.args(["-f", "full.stream"]).arg(fixture.volume.path()).current_dir(fixture.sandbox.path());
+    printed(&run(&mut command, TIMEOUT)?, "", "At subvol full\n")
 }
 
 #[test]
 fn a_destination_that_is_not_btrfs_is_refused() -> Result<()> {
     let fixture = Fixture::new()?;
-    let elsewhere = fixture.rig.join("elsewhere");
+    let elsewhere = fixture.sandbox.join("elsewhere");
     fs::create_dir(&elsewhere)?;
-    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(&elsewhere), PATIENCE)?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(&elsewhere), TIMEOUT)?;
     refused(&finished, "btrfs")?;
     ensure!(listed(&elsewhere)?.is_empty(), "something was made there");
     Ok(())
@@ -50,10 +49,10 @@ fn a_tmpfs_over_a_directory_of_btrfs_is_refused() -> Result<()> {
     let fixture = Fixture::new()?;
     let covered = fixture.volume.join("covered");
     fs::create_dir(&covered)?;
-    run(Command::new("mount").args(["-t", "tmpfs", "butterdock-rig"]).arg(&covered), PATIENCE)?.success()?;
-    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(&covered), PATIENCE);
+    run(Command::new("mount").args(["-t", "tmpfs", "butterdock-sandbox"]).arg(&covered), TIMEOUT)?.success()?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(&covered), TIMEOUT);
     let left = listed(&covered);
-    run(Command::new("umount").arg(&covered), PATIENCE)?.success()?;
+    run(Command::new("umount").arg(&covered), TIMEOUT)?.success()?;
     refused(&finished?, "btrfs")?;
     ensure!(left?.is_empty() && listed(&covered)?.is_empty(), "something was made there");
     Ok(())
@@ -64,7 +63,7 @@ fn a_destination_that_is_missing_or_no_directory_is_refused() -> Result<()> {
     let fixture = Fixture::new()?;
     fs::write(fixture.volume.join("file"), "x")?;
     for name in ["missing", "file"] {
-        let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.join(name)), PATIENCE)?;
+        let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.join(name)), TIMEOUT)?;
         refused(&finished, name)?;
     }
     fixture.holds(&["file"])
@@ -75,7 +74,7 @@ fn a_read_only_destination_is_refused() -> Result<()> {
     let fixture = Fixture::new()?;
     snapshot::create(&fixture.volume.join("inner"))?;
     snapshot::set_read_only(&fixture.volume.join("inner"), true)?;
-    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.join("inner")), PATIENCE)?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.join("inner")), TIMEOUT)?;
     refused(&finished, "read-only")?;
     ensure!(listed(&fixture.volume.join("inner"))?.is_empty(), "something was made there");
     Ok(())
@@ -117,8 +116,8 @@ fn two_receives_into_one_directory_do_not_disturb_each_other() -> Result<()> {
         let other = fixture.keep("other.stream", full_stream("other", 2).bytes())?;
         let one = start(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.path()))?;
         let two = start(fixture.command()?.arg("-f").arg(&other).arg(fixture.volume.path()))?;
-        one.finish(PATIENCE)?.success()?;
-        two.finish(PATIENCE)?.success()?;
+        one.finish(TIMEOUT)?.success()?;
+        two.finish(TIMEOUT)?.success()?;
         fixture.holds(&["full", "other"])?;
         for name in ["full", "other"] {
             fixture.has(name)?;
@@ -135,7 +134,7 @@ fn of_two_receives_of_one_name_exactly_one_wins() -> Result<()> {
     for _ in 0..10 {
         let one = start(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.path()))?;
         let two = start(fixture.command()?.arg("-f").arg(&fixture.full).arg(fixture.volume.path()))?;
-        let (one, two) = (one.finish(PATIENCE)?, two.finish(PATIENCE)?);
+        let (one, two) = (one.finish(TIMEOUT)?, two.finish(TIMEOUT)?);
         let (won, lost) = if one.code() == 0 { (one, two) } else { (two, one) };
         won.success()?;
         refused(&lost, "full")?;

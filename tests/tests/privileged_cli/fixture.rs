@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Finished, PATIENCE, Receiver, Rig, Volume, all_names, run};
 use butterdock_tests::wire::{Attribute, Attributes, Stream, UUID, command};
+use butterdock_tests::{Finished, Receiver, Sandbox, TIMEOUT, Volume, all_names, run};
 
 /// A volume, and two small streams: a full one, `full`, and an incremental one on top of it, `child`.
 pub(crate) struct Fixture {
     pub(crate) volume: Volume,
     pub(crate) full: PathBuf,
     pub(crate) child: PathBuf,
-    pub(crate) rig: Rig,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Result<Self> {
-        let rig = Rig::new()?;
-        let volume = rig.plain_volume("volume")?;
-        let full = rig.join("full.stream");
+        let sandbox = Sandbox::new()?;
+        let volume = sandbox.plain_volume("volume")?;
+        let full = sandbox.join("full.stream");
         fs::write(&full, full_stream("full", 1).bytes())?;
-        let child = rig.join("child.stream");
+        let child = sandbox.join("child.stream");
         let stream = Stream::new(1).snapshot("child", UUID, 7).write("file", 5, "changed").end();
         fs::write(&child, stream.bytes())?;
-        Ok(Self { volume, full, child, rig })
+        Ok(Self { volume, full, child, sandbox })
     }
 
     /// Runs `butterdockd receive` with these arguments.
     pub(crate) fn receive<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Finished> {
-        run(self.command()?.args(arguments), PATIENCE)
+        run(self.command()?.args(arguments), TIMEOUT)
     }
 
     pub(crate) fn command(&self) -> Result<Command> {
@@ -40,7 +40,7 @@ impl Fixture {
 
     /// With `-f` the full stream into the volume, beside these options.
     pub(crate) fn receive_full(&self, options: &[&str]) -> Result<Finished> {
-        run(self.command()?.args(options).arg("-f").arg(&self.full).arg(self.volume.path()), PATIENCE)
+        run(self.command()?.args(options).arg("-f").arg(&self.full).arg(self.volume.path()), TIMEOUT)
     }
 
     /// That the content of the full stream is there.
@@ -59,7 +59,7 @@ impl Fixture {
 
     /// A file of these bytes.
     pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-        let path = self.rig.join(name);
+        let path = self.sandbox.join(name);
         fs::write(&path, bytes)?;
         Ok(path)
     }

@@ -7,17 +7,16 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Layout, PATIENCE, Receiver, run, start};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Layout, Receiver, TIMEOUT, run, start, trees};
 
 use crate::fixture::{Fixture, full_stream, printed, refused};
 
 #[test]
 fn a_stream_comes_by_stdin() -> Result<()> {
     let fixture = Fixture::new()?;
-    let finished = run(fixture.command()?.arg(fixture.volume.path()).stdin(File::open(&fixture.full)?), PATIENCE)?;
+    let finished = run(fixture.command()?.arg(fixture.volume.path()).stdin(File::open(&fixture.full)?), TIMEOUT)?;
     printed(&finished, "", "At subvol full\n")?;
     fixture.has("full")
 }
@@ -34,7 +33,7 @@ fn a_stream_comes_by_a_pipe_from_the_sender() -> Result<()> {
     // The sender reads the filesystem that is received into.
     fs::create_dir(fixture.volume.join("into"))?;
     let pipe = sender.stdout.take().context("the sender's pipe")?;
-    let finished = run(fixture.command()?.arg(fixture.volume.join("into")).stdin(pipe), PATIENCE)?;
+    let finished = run(fixture.command()?.arg(fixture.volume.join("into")).stdin(pipe), TIMEOUT)?;
     ensure!(sender.wait()?.success(), "the sender failed");
     printed(&finished, "", "At subvol full\n")?;
     fixture.has("into/full")
@@ -59,7 +58,7 @@ fn large_streams_pass_a_pipe_from_the_same_filesystem() -> Result<()> {
     let mut sender =
         std::process::Command::new("btrfs").args(["-q", "send"]).arg(&source).stdout(Stdio::piped()).spawn()?;
     let pipe = sender.stdout.take().context("the sender's pipe")?;
-    let finished = run(fixture.command()?.arg(fixture.volume.join("into")).stdin(pipe), PATIENCE)?;
+    let finished = run(fixture.command()?.arg(fixture.volume.join("into")).stdin(pipe), TIMEOUT)?;
     ensure!(sender.wait()?.success(), "the sender failed");
     printed(&finished, "", "At subvol source\n")?;
     for number in 0..28 {
@@ -72,7 +71,7 @@ fn large_streams_pass_a_pipe_from_the_same_filesystem() -> Result<()> {
 #[test]
 fn options_may_stand_after_the_operand() -> Result<()> {
     let fixture = Fixture::new()?;
-    let finished = run(fixture.command()?.arg(fixture.volume.path()).arg("-q").arg("-f").arg(&fixture.full), PATIENCE)?;
+    let finished = run(fixture.command()?.arg(fixture.volume.path()).arg("-q").arg("-f").arg(&fixture.full), TIMEOUT)?;
     printed(&finished, "", "")?;
     fixture.has("full")
 }
@@ -80,8 +79,8 @@ fn options_may_stand_after_the_operand() -> Result<()> {
 #[test]
 fn a_missing_file_is_an_error_that_names_it() -> Result<()> {
     let fixture = Fixture::new()?;
-    let missing = fixture.rig.join("no such stream");
-    let finished = run(fixture.command()?.arg("-f").arg(&missing).arg(fixture.volume.path()), PATIENCE)?;
+    let missing = fixture.sandbox.join("no such stream");
+    let finished = run(fixture.command()?.arg("-f").arg(&missing).arg(fixture.volume.path()), TIMEOUT)?;
     refused(&finished, "no such stream")?;
     fixture.holds(&[])
 }
@@ -107,7 +106,7 @@ fn terminate_on_end_reads_nothing_after_end() -> Result<()> {
     let running = start(command.arg("-e").arg(fixture.volume.path()).stdin(reader.try_clone()?))?;
     // The command keeps its copy of the pipe until it is dropped.
     drop(command);
-    running.finish(PATIENCE)?.success()?;
+    running.finish(TIMEOUT)?.success()?;
     let mut rest = Vec::new();
     reader.read_to_end(&mut rest)?;
     ensure!(feeder.join().is_ok_and(|fed| fed.is_ok()), "the pipe broke");
@@ -122,7 +121,7 @@ fn with_e_a_pipe_that_stays_open_does_not_matter() -> Result<()> {
     let mut input = running.input()?;
     input.write_all(&fs::read(&fixture.full)?)?;
     input.flush()?;
-    running.finish(PATIENCE)?.success()?;
+    running.finish(TIMEOUT)?.success()?;
     drop(input);
     fixture.has("full")
 }
@@ -134,14 +133,14 @@ fn max_errors_continues_but_publishes_nothing() -> Result<()> {
     let file = fixture.keep("errors", stream.bytes())?;
     for (allowed, most) in [("1", 1), ("2", 2), ("0", 3)] {
         let finished =
-            run(fixture.command()?.args(["-E", allowed, "-f"]).arg(&file).arg(fixture.volume.path()), PATIENCE)?;
+            run(fixture.command()?.args(["-E", allowed, "-f"]).arg(&file).arg(fixture.volume.path()), TIMEOUT)?;
         let errors = finished.errors().len();
         ensure!(finished.code() != 0, "-E {allowed}: succeeded");
         ensure!((1..=most + 1).contains(&errors), "-E {allowed}: {errors} errors: {}", finished.err());
         fixture.holds(&[])?;
     }
     let long =
-        run(fixture.command()?.args(["--max-errors", "0", "-f"]).arg(&file).arg(fixture.volume.path()), PATIENCE)?;
+        run(fixture.command()?.args(["--max-errors", "0", "-f"]).arg(&file).arg(fixture.volume.path()), TIMEOUT)?;
     ensure!(long.code() != 0 && long.err().contains("3 errors"), "did not go on: {}", long.err());
     Ok(())
 }
@@ -175,12 +174,12 @@ fn as_gives_another_name() -> Result<()> {
 #[test]
 fn lanes_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
     let fixture = Fixture::new()?;
-    let source = fixture.rig.volume("source", &Layout::mounted("compress=zstd"))?;
+    let source = fixture.sandbox.volume("source", &Layout::mounted("compress=zstd"))?;
     let live = source.join("live");
     snapshot::create(&live)?;
     trees::build(&live)?;
     snapshot::freeze(&live, &source.join("s0"))?;
-    let stream = fixture.rig.join("stream");
+    let stream = fixture.sandbox.join("stream");
     snapshot::send(Proto::TwoCompressed, None, &source.join("s0"), &stream)?;
     let tree = Tree::read(&source.join("s0"))?;
     for options in [
@@ -190,7 +189,7 @@ fn lanes_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
         &["--force-decompress"],
         &["--force-decompress", "--verify"],
     ] {
-        run(Receiver::Ours.command()?.args(options).arg("-f").arg(&stream).arg(fixture.volume.path()), PATIENCE)?
+        run(Receiver::Ours.command()?.args(options).arg("-f").arg(&stream).arg(fixture.volume.path()), TIMEOUT)?
             .success()?;
         let copy = fixture.volume.join("s0");
         same(&format!("{options:?}"), &tree, &Tree::read(&copy)?, Rules::SOURCE)?;
@@ -202,11 +201,11 @@ fn lanes_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
 #[test]
 fn a_fifo_is_a_file_to_read_from() -> Result<()> {
     let fixture = Fixture::new()?;
-    let fifo = fixture.rig.join("fifo");
+    let fifo = fixture.sandbox.join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
     ensure!(fs::metadata(&fifo)?.file_type().is_fifo(), "no fifo");
     let running = start(fixture.command()?.arg("-f").arg(&fifo).arg(fixture.volume.path()))?;
     fs::write(&fifo, fs::read(&fixture.full)?)?;
-    running.finish(PATIENCE)?.success()?;
+    running.finish(TIMEOUT)?.success()?;
     fixture.has("full")
 }

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::rig::{PATIENCE, run, start};
 use butterdock_tests::trees::Content;
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{TIMEOUT, run, start};
 use serde_json::Value;
 
 use crate::fixture::{Fixture, printed, refused};
@@ -17,7 +17,7 @@ use crate::fixture::{Fixture, printed, refused};
 fn the_two_lines_go_where_the_standard_receiver_prints_them() -> Result<()> {
     let fixture = Fixture::new()?;
     printed(&fixture.receive_full(&[])?, "", "At subvol full\n")?;
-    let finished = run(fixture.command()?.arg("-f").arg(&fixture.child).arg(fixture.volume.path()), PATIENCE)?;
+    let finished = run(fixture.command()?.arg("-f").arg(&fixture.child).arg(fixture.volume.path()), TIMEOUT)?;
     printed(&finished, "At snapshot child\n", "")
 }
 
@@ -26,7 +26,7 @@ fn quiet_prints_nothing_on_success_and_one_line_on_failure() -> Result<()> {
     let fixture = Fixture::new()?;
     printed(&fixture.receive_full(&["-q"])?, "", "")?;
     let finished =
-        run(fixture.command()?.args(["--quiet", "-f"]).arg(&fixture.child).arg(fixture.volume.path()), PATIENCE)?;
+        run(fixture.command()?.args(["--quiet", "-f"]).arg(&fixture.child).arg(fixture.volume.path()), TIMEOUT)?;
     printed(&finished, "", "")?;
     let again = fixture.receive_full(&["-q"])?;
     ensure!(again.err().lines().count() == 1, "{:?}", again.err());
@@ -40,7 +40,7 @@ fn verbose_is_clustered_and_tells_more() -> Result<()> {
     ensure!(finished.err().contains("At subvol full"), "{:?}", finished.err());
     ensure!(finished.err().contains("file") && finished.err().lines().count() > 2, "{:?}", finished.err());
     let finished =
-        run(fixture.command()?.arg("-vf").arg(&fixture.child).arg(fixture.volume.path()), PATIENCE)?.success()?;
+        run(fixture.command()?.arg("-vf").arg(&fixture.child).arg(fixture.volume.path()), TIMEOUT)?.success()?;
     ensure!(!finished.err().is_empty() || finished.out().lines().count() > 1, "says nothing more");
     fixture.holds(&["child", "full"])
 }
@@ -88,7 +88,7 @@ fn progress_is_limited_and_never_goes_back() -> Result<()> {
     }
     input.write_all(stream.end().bytes())?;
     drop(input);
-    let finished = running.finish(PATIENCE)?.success()?;
+    let finished = running.finish(TIMEOUT)?.success()?;
     let seconds = began.elapsed().as_secs_f64();
     let mut bytes = Vec::new();
     for line in finished.out().lines() {
@@ -110,7 +110,7 @@ fn no_bar_is_drawn_where_stderr_is_no_terminal() -> Result<()> {
     printed(&fixture.receive_full(&["--progress", "auto"])?, "", "At subvol full\n")?;
     let finished = run(
         fixture.command()?.args(["--progress=never", "-f"]).arg(&fixture.child).arg(fixture.volume.path()),
-        PATIENCE,
+        TIMEOUT,
     )?;
     printed(&finished, "At snapshot child\n", "")
 }
@@ -120,7 +120,7 @@ fn a_name_in_an_error_cannot_forge_a_line() -> Result<()> {
     let fixture = Fixture::new()?;
     let stream = Stream::new(1).subvol("sub").unlink("x\nERROR: forged\x1b[2J").end();
     let file = fixture.keep("forged", stream.bytes())?;
-    let finished = run(fixture.command()?.arg("-f").arg(file).arg(fixture.volume.path()), PATIENCE)?;
+    let finished = run(fixture.command()?.arg("-f").arg(file).arg(fixture.volume.path()), TIMEOUT)?;
     refused(&finished, "command 2")?;
     ensure!(!finished.stderr.contains(&0x1b), "a terminal is steered: {:?}", finished.err());
     fixture.holds(&[])

@@ -7,9 +7,9 @@ use std::process::Stdio;
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::rig::{Failing, PATIENCE, Receiver, Rig, Zram, run, standard_is_the_known_one, start};
 use butterdock_tests::snapshot::Proto;
 use butterdock_tests::trees::Content;
+use butterdock_tests::{FailingVolume, Receiver, Sandbox, TIMEOUT, Zram, is_known_btrfs_progs, run, start};
 
 use crate::source::{Source, failed_with, names};
 
@@ -27,12 +27,12 @@ fn digits(live: &Path) -> Result<()> {
 /// All writes of metadata succeed, and those of data fail when 40 MiB are written: under an encoded write the kernel loses that
 /// without a word.
 fn data_is_lost(proto: Proto) -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::of(&rig, proto, digits)?;
-    let failing = Failing::after(&rig, 40 << 20)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of(&sandbox, proto, digits)?;
+    let failing = FailingVolume::after(&sandbox, 40 << 20)?;
     let into = failing.path()?.join("into");
     fs::create_dir(&into)?;
-    let finished = run(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(&into), PATIENCE)?;
+    let finished = run(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(&into), TIMEOUT)?;
     failed_with(&finished, LOST)?;
     let (visible, _) = names(&into)?;
     ensure!(visible.is_empty(), "published: {visible:?}");
@@ -51,13 +51,13 @@ fn encoded_data_that_the_device_loses_is_an_error() -> Result<()> {
 
 #[test]
 fn btrfs_receive_does_not_notice_lost_data() -> Result<()> {
-    if !standard_is_the_known_one()? {
+    if !is_known_btrfs_progs()? {
         return Ok(());
     }
-    let rig = Rig::new()?;
-    let source = Source::of(&rig, Proto::TwoCompressed, digits)?;
-    let failing = Failing::after(&rig, 40 << 20)?;
-    let finished = run(Receiver::Standard.command()?.arg("-f").arg(&source.stream).arg(failing.path()?), PATIENCE)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of(&sandbox, Proto::TwoCompressed, digits)?;
+    let failing = FailingVolume::after(&sandbox, 40 << 20)?;
+    let finished = run(Receiver::Standard.command()?.arg("-f").arg(&source.stream).arg(failing.path()?), TIMEOUT)?;
     ensure!(finished.code() == 0, "it does now: {}", finished.err());
     nix::unistd::sync();
     let copy = Tree::read(&failing.path()?.join("s0"))?;
@@ -69,9 +69,9 @@ fn btrfs_receive_does_not_notice_lost_data() -> Result<()> {
 #[test]
 fn a_device_that_fails_during_a_stream_is_an_error() -> Result<()> {
     ensure!(Zram::is_here(), "this kernel has no zram, which plays the failing device: load it with `modprobe zram`");
-    let rig = Rig::new()?;
-    let source = Source::of(&rig, Proto::TwoCompressed, digits)?;
-    let mut zram = Zram::make(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of(&sandbox, Proto::TwoCompressed, digits)?;
+    let mut zram = Zram::make(&sandbox)?;
     let into = zram.path().join("into");
     fs::create_dir(&into)?;
     nix::unistd::sync();
@@ -84,7 +84,7 @@ fn a_device_that_fails_during_a_stream_is_an_error() -> Result<()> {
     // The reader may be gone before it has all.
     input.write_all(second).ok();
     drop(input);
-    let finished = running.finish(PATIENCE)?;
+    let finished = running.finish(TIMEOUT)?;
     failed_with(&finished, LOST)?;
     zram.heal()?;
     let (visible, _) = names(&into)?;

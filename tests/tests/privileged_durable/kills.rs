@@ -7,9 +7,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use butterdock_tests::rig::{Aim, Layout, PATIENCE, Receiver, Rig, Volume, Watcher, helper, rounds, run, seed, start};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::{Content, Random};
+use butterdock_tests::{
+    InterruptDelay, Layout, Receiver, Sandbox, TIMEOUT, Volume, Watcher, built_program, rounds, run, seed, start,
+};
 use nix::sys::signal::Signal;
 
 use crate::exit::after_a_power_cut;
@@ -27,7 +29,7 @@ fn ways_to_die() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn whole_run(source: &Source, volume: &Volume) -> Result<()> {
     let watcher = Watcher::of(volume.path())?;
     Receiver::Ours.receive(&source.stream, volume.path())?;
-    let sights = watcher.sights()?;
+    let sights = watcher.incomplete()?;
     ensure!(sights.is_empty(), "seen half-made: {sights:?}");
     source.is_whole_at(&volume.join("s0"))?;
     let (visible, hidden) = names(volume.path())?;
@@ -50,30 +52,30 @@ fn seen_is_whole(source: &Source, folder: &Path) -> Result<bool> {
 
 #[test]
 fn a_receive_killed_at_random_moments_shows_nothing_incomplete() -> Result<()> {
-    killed_at_random_moments(&Rig::new()?)
+    killed_at_random_moments(&Sandbox::new()?)
 }
 
 /// There it is published by a snapshot.
 #[test]
 fn a_kill_in_an_open_destination_shows_nothing_incomplete() -> Result<()> {
-    let rig = Rig::new()?;
-    set_permissions(rig.path(), Permissions::from_mode(0o711))?;
-    killed_at_random_moments(&rig)
+    let sandbox = Sandbox::new()?;
+    set_permissions(sandbox.path(), Permissions::from_mode(0o711))?;
+    killed_at_random_moments(&sandbox)
 }
 
-fn killed_at_random_moments(rig: &Rig) -> Result<()> {
-    let source = Source::of(rig, Proto::TwoCompressed, |live| {
+fn killed_at_random_moments(sandbox: &Sandbox) -> Result<()> {
+    let source = Source::of(sandbox, Proto::TwoCompressed, |live| {
         for number in 0..600 {
             std::fs::write(live.join(format!("f{number}")), Content::Mixed.bytes(number * 100, 1))?;
         }
         Ok(std::fs::write(live.join("large"), Content::Digits.bytes(20 << 20, 2))?)
     })?;
-    let volume = rig.plain_volume("ours")?;
+    let volume = sandbox.plain_volume("ours")?;
     whole_run(&source, &volume)?;
     snapshot::delete(&volume.join("s0"))?;
     let began = Instant::now();
     Receiver::Ours.receive(&source.stream, volume.path())?;
-    let mut aim = Aim::within(began.elapsed());
+    let mut delay = InterruptDelay::within(began.elapsed());
     snapshot::delete(&volume.join("s0"))?;
 
     let (mut random, kills) = (Random::new(seed(1)?), rounds(20, 100));
@@ -81,12 +83,12 @@ fn killed_at_random_moments(rig: &Rig) -> Result<()> {
     for _ in 0..kills {
         let watcher = Watcher::of(volume.path())?;
         let mut running = start(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
-        std::thread::sleep(aim.moment(&mut random));
+        std::thread::sleep(delay.next(&mut random));
         running.signal(Signal::SIGKILL)?;
-        let hit = running.finish(PATIENCE)?.code() == 137;
-        aim.was(hit);
+        let hit = running.finish(TIMEOUT)?.code() == 137;
+        delay.adjust(hit);
         killed += u32::from(hit);
-        let sights = watcher.sights()?;
+        let sights = watcher.incomplete()?;
         ensure!(sights.is_empty(), "seen half-made: {sights:?}");
         finished += u32::from(seen_is_whole(&source, volume.path())?);
     }
@@ -96,18 +98,18 @@ fn killed_at_random_moments(rig: &Rig) -> Result<()> {
 
 #[test]
 fn a_power_cut_before_any_step_shows_nothing_incomplete() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::of_everything(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of_everything(&sandbox)?;
     for (way, phase) in ways_to_die() {
-        let volume = rig.volume(&format!("{way}-{phase}"), &Layout::mounted("commit=300"))?;
-        let mut command = Command::new(helper("kill_at_phase")?);
+        let volume = sandbox.volume(&format!("{way}-{phase}"), &Layout::mounted("commit=300"))?;
+        let mut command = Command::new(built_program("kill_at_phase")?);
         let watcher = Watcher::of(volume.path())?;
-        let finished = run(command.args([phase, way]).arg(&source.stream).arg(volume.path()), PATIENCE)?;
+        let finished = run(command.args([phase, way]).arg(&source.stream).arg(volume.path()), TIMEOUT)?;
         ensure!(finished.code() == 137, "{way}, {phase}: ended with {}: {}", finished.code(), finished.err());
-        let sights = watcher.sights()?;
+        let sights = watcher.incomplete()?;
         ensure!(sights.is_empty(), "{way}, {phase}: seen half-made: {sights:?}");
 
-        let crashed = after_a_power_cut(&rig, volume)?;
+        let crashed = after_a_power_cut(&sandbox, volume)?;
         let (visible, hidden) = names(crashed.path())?;
         match (way, phase) {
             // Between the rename and the last sync the name may have reached the device or not.
@@ -131,8 +133,8 @@ fn a_power_cut_before_any_step_shows_nothing_incomplete() -> Result<()> {
 #[test]
 fn a_killed_increment_is_hidden_from_its_owner_and_swept() -> Result<()> {
     const OWNER: u32 = 1000;
-    let rig = Rig::new()?;
-    let (source, stream, next) = (rig.plain_volume("source")?, rig.join("stream"), rig.join("next"));
+    let sandbox = Sandbox::new()?;
+    let (source, stream, next) = (sandbox.plain_volume("source")?, sandbox.join("stream"), sandbox.join("next"));
     let live = source.join("live");
     snapshot::create(&live)?;
     chown(&live, Some(OWNER), Some(OWNER))?;
@@ -143,10 +145,10 @@ fn a_killed_increment_is_hidden_from_its_owner_and_swept() -> Result<()> {
     snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &next)?;
     let phases = ["Syncing", "Marking", "ReadOnly", "Publishing"];
     for (way, phase) in ways_to_die().filter(|(_, phase)| phases.contains(phase)) {
-        let volume = rig.plain_volume(&format!("{way}-{phase}"))?;
+        let volume = sandbox.plain_volume(&format!("{way}-{phase}"))?;
         Receiver::Ours.receive(&stream, volume.path())?;
-        let mut command = Command::new(helper("kill_at_phase")?);
-        let finished = run(command.args([phase, way]).arg(&next).arg(volume.path()), PATIENCE)?;
+        let mut command = Command::new(built_program("kill_at_phase")?);
+        let finished = run(command.args([phase, way]).arg(&next).arg(volume.path()), TIMEOUT)?;
         ensure!(finished.code() == 137, "{way}, {phase}: ended with {}: {}", finished.code(), finished.err());
         let (_, hidden) = names(volume.path())?;
         let [left] = &hidden[..] else { bail!("{way}, {phase}: not one is left: {hidden:?}") };

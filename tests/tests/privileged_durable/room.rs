@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Layout, PATIENCE, Receiver, Rig, Volume, run};
 use butterdock_tests::snapshot::Proto;
 use butterdock_tests::trees::Content;
+use butterdock_tests::{Layout, Receiver, Sandbox, TIMEOUT, Volume, run};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::source::{Source, failed_with, is_empty};
@@ -19,14 +19,14 @@ fn does_not_fit(
     fill: impl FnOnce(&Path) -> Result<()>,
     prepare: impl FnOnce(&Volume) -> Result<()>,
 ) -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::of(&rig, proto, fill)?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of(&sandbox, proto, fill)?;
     let layout = Layout { mkfs: vec!["-m".into(), "single".into()], ..Layout::sized(256, "") };
-    let volume = rig.volume("ours", &layout)?;
+    let volume = sandbox.volume("ours", &layout)?;
     let into = volume.join("into");
     fs::create_dir(&into)?;
     prepare(&volume)?;
-    let finished = run(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(&into), PATIENCE)?;
+    let finished = run(Receiver::Ours.command()?.arg("-f").arg(&source.stream).arg(&into), TIMEOUT)?;
     failed_with(&finished, NO_ROOM)?;
     is_empty(&into)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_receive::{Control, ErrorKind, Observer, Options, Phase, receive};
-use butterdock_tests::rig::{PATIENCE, Receiver, Rig, beside_others, start};
+use butterdock_tests::{Receiver, Sandbox, TIMEOUT, start, under_load};
 use nix::sys::signal::Signal;
 
 use crate::source::{Source, is_empty, names};
@@ -24,21 +24,21 @@ fn heeding() -> Result<Command> {
 
 /// Half a stream is there and the sender is silent: the signal must wake the reader.
 fn interrupted(signal: Signal, status: i32) -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::of_everything(&rig)?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of_everything(&sandbox)?;
+    let volume = sandbox.plain_volume("ours")?;
     let mut running = start(heeding()?.arg(volume.path()).stdin(Stdio::piped()))?;
     let mut input = running.input()?;
     let stream = fs::read(&source.stream)?;
     input.write_all(stream.get(..stream.len() / 2).unwrap_or_default())?;
     let waits_from = Instant::now();
     while names(volume.path())?.1.is_empty() {
-        ensure!(waits_from.elapsed() < PATIENCE, "no hidden subvolume came");
+        ensure!(waits_from.elapsed() < TIMEOUT, "no hidden subvolume came");
         std::thread::sleep(Duration::from_millis(5));
     }
     std::thread::sleep(Duration::from_millis(100));
     running.signal(signal)?;
-    let finished = running.finish(beside_others(Duration::from_secs(10)))?;
+    let finished = running.finish(under_load(Duration::from_secs(10)))?;
     drop(input);
     ensure!(finished.code() == status, "ended with {}: {}", finished.code(), finished.err());
     is_empty(volume.path())?;
@@ -58,14 +58,14 @@ fn a_termination_ends_with_143_and_leaves_nothing() -> Result<()> {
 
 #[test]
 fn an_interrupt_leaves_nothing_or_everything() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::of_everything(&rig)?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of_everything(&sandbox)?;
+    let volume = sandbox.plain_volume("ours")?;
     for pause in [1, 5, 10, 20, 40, 60, 80, 100, 150, 200] {
         let mut running = start(heeding()?.arg("-f").arg(&source.stream).arg(volume.path()))?;
         std::thread::sleep(Duration::from_millis(pause));
         running.signal(Signal::SIGINT)?;
-        let finished = running.finish(PATIENCE)?;
+        let finished = running.finish(TIMEOUT)?;
         if finished.code() == 0 {
             source.is_whole_at(&volume.join("s0"))?;
             butterdock_tests::snapshot::delete(&volume.join("s0"))?;
@@ -95,9 +95,9 @@ impl Observer for Late {
 /// must not be told as if it had.
 #[test]
 fn a_cancel_after_publication_is_a_success() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = Source::of_everything(&rig)?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let source = Source::of_everything(&sandbox)?;
+    let volume = sandbox.plain_volume("ours")?;
     let directory = File::open(volume.path())?;
     for at in [Phase::Syncing, Phase::Checking, Phase::Marking, Phase::ReadOnly, Phase::Publishing, Phase::Settling] {
         let control = Control::new()?;

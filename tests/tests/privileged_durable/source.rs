@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-pub(crate) use butterdock_tests::rig::names;
-use butterdock_tests::rig::{Finished, Layout, Rig, Volume};
+pub(crate) use butterdock_tests::names;
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{Finished, Layout, Sandbox, Volume, trees};
 
 /// A snapshot `s0` at the source, and its stream.
 pub(crate) struct Source {
@@ -19,19 +18,19 @@ pub(crate) struct Source {
 
 impl Source {
     /// The whole tree, compressed.
-    pub(crate) fn of_everything(rig: &Rig) -> Result<Self> {
-        Self::of(rig, Proto::TwoCompressed, trees::build)
+    pub(crate) fn of_everything(sandbox: &Sandbox) -> Result<Self> {
+        Self::of(sandbox, Proto::TwoCompressed, trees::build)
     }
 
     /// Whatever `fill` makes.
-    pub(crate) fn of(rig: &Rig, proto: Proto, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+    pub(crate) fn of(sandbox: &Sandbox, proto: Proto, fill: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let options = if proto == Proto::TwoCompressed { "compress=zstd" } else { "" };
-        let volume = rig.volume("source", &Layout::sized(2048, options))?;
+        let volume = sandbox.volume("source", &Layout::sized(2048, options))?;
         let live = volume.join("live");
         snapshot::create(&live)?;
         fill(&live)?;
         snapshot::freeze(&live, &volume.join("s0"))?;
-        let stream = rig.join("stream");
+        let stream = sandbox.join("stream");
         snapshot::send(proto, None, &volume.join("s0"), &stream)?;
         Ok(Self { stream, tree: Tree::read(&volume.join("s0"))?, _volume: volume })
     }

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_receive::{Control, ErrorKind, Observer, Options, Phase, Publication, receive};
-use butterdock_tests::rig::{PATIENCE, Rig, run};
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Sandbox, TIMEOUT, run};
 
 use crate::source::names;
 
@@ -22,16 +22,16 @@ impl Observer for BecomesReadOnly {
         if phase == Phase::Settling {
             let mut remount = Command::new("mount");
             remount.args(["-o", "remount,ro"]).arg(&self.0);
-            run(&mut remount, PATIENCE).expect("run").success().expect("remounted");
+            run(&mut remount, TIMEOUT).expect("run").success().expect("remounted");
         }
     }
 }
 
 #[test]
 fn a_name_that_is_not_confirmed_is_reported_as_that() -> Result<()> {
-    let rig = Rig::new()?;
+    let sandbox = Sandbox::new()?;
     for (name, publication) in [("rename", Publication::Rename), ("snapshot", Publication::Snapshot)] {
-        let volume = rig.plain_volume(name)?;
+        let volume = sandbox.plain_volume(name)?;
         let mut input = tempfile::tempfile()?;
         input.write_all(Stream::new(2).subvol("s0").mkfile("f").write("f", 0, b"x").end().bytes())?;
         input.rewind()?;

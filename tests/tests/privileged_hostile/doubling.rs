@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::space::space;
 use butterdock_receive::{Control, ErrorKind, Failure, Options, Silent, receive};
-use butterdock_tests::rig::{Layout, Rig, Volume, all_names};
 use butterdock_tests::wire::{Stream, UUID};
+use butterdock_tests::{Layout, Sandbox, Volume, all_names};
 use rustix::fs::{FallocateFlags, fallocate};
 
 /// A file of one sector becomes one of a tebibyte.
@@ -27,8 +27,8 @@ fn stream() -> Stream {
 }
 
 /// Receives the stream; it must fail, and nothing of it may be left.
-fn fails(rig: &Rig, into: &Path, control: &Control) -> Result<Failure> {
-    let mut input = File::options().read(true).write(true).create(true).truncate(true).open(rig.join("stream"))?;
+fn fails(sandbox: &Sandbox, into: &Path, control: &Control) -> Result<Failure> {
+    let mut input = File::options().read(true).write(true).create(true).truncate(true).open(sandbox.join("stream"))?;
     input.write_all(stream().bytes())?;
     input.rewind()?;
     let destination = File::open(into)?;
@@ -41,9 +41,9 @@ fn fails(rig: &Rig, into: &Path, control: &Control) -> Result<Failure> {
 
 #[test]
 fn doubling_clones_end_when_metadata_has_little_room_left() -> Result<()> {
-    let rig = Rig::new()?;
+    let sandbox = Sandbox::new()?;
     let layout = Layout { mkfs: vec!["-m".into(), "single".into()], ..Layout::sized(256, "") };
-    let volume = rig.volume("ours", &layout)?;
+    let volume = sandbox.volume("ours", &layout)?;
     let into = volume.join("into");
     fs::create_dir(&into)?;
     give_most_to_data(&volume)?;
@@ -59,7 +59,7 @@ fn doubling_clones_end_when_metadata_has_little_room_left() -> Result<()> {
             }
             Ok(least)
         });
-        let failure = fails(&rig, &into, &control);
+        let failure = fails(&sandbox, &into, &control);
         ended.store(true, Ordering::Relaxed);
         (failure, watch.join())
     });
@@ -85,8 +85,8 @@ fn give_most_to_data(volume: &Volume) -> Result<()> {
 
 #[test]
 fn doubling_clones_are_cancelled_between_pieces() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.volume("ours", &Layout::sized(4096, ""))?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.volume("ours", &Layout::sized(4096, ""))?;
     let into = volume.join("into");
     fs::create_dir(&into)?;
     let mut longest = Duration::ZERO;
@@ -95,7 +95,7 @@ fn doubling_clones_are_cancelled_between_pieces() -> Result<()> {
         let enough = (33 + 2 * round) << 20;
         let control = Control::new()?;
         let (failure, seen, took) = scope(|threads| {
-            let receiver = threads.spawn(|| (fails(&rig, &into, &control), Instant::now()));
+            let receiver = threads.spawn(|| (fails(&sandbox, &into, &control), Instant::now()));
             while control.progress().counts.bytes_written < enough && !receiver.is_finished() {
                 sleep(Duration::from_millis(1));
             }

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use butterdock_btrfs::subvolume;
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::rig::{LoopDevice, Receiver, Rig, Volume, all_names};
-use butterdock_tests::snapshot;
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{LoopDevice, Receiver, Sandbox, Volume, all_names, snapshot};
 
 /// The uuid and transaction of a good parent.
 pub(crate) const PARENT: ([u8; 16], u64) = (*b"the-good-parent.", 21);
@@ -20,7 +19,7 @@ pub(crate) const CHANGED: ([u8; 16], u64) = (*b"the-changed-one.", 22);
 /// Of one that was changed and made read-only again.
 pub(crate) const REFROZEN: ([u8; 16], u64) = (*b"the-refrozen-one", 23);
 
-/// Our volume, with witnesses inside and outside it. Declared so that the rig goes last.
+/// Our volume, with witnesses inside and outside it. Declared so that the sandbox goes last.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     volume: Volume,
@@ -29,26 +28,26 @@ pub(crate) struct Fixture {
     names: BTreeSet<OsString>,
     own: ([u8; 16], u64),
     writable: ([u8; 16], u64),
-    rig: Rig,
+    sandbox: Sandbox,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Result<Self> {
-        let rig = Rig::new()?;
-        let volume = rig.plain_volume("volume")?;
-        let disk = rig.loop_device("disk", 1 << 20, 0xa5)?;
+        let sandbox = Sandbox::new()?;
+        let volume = sandbox.plain_volume("volume")?;
+        let disk = sandbox.loop_device("disk", 1 << 20, 0xa5)?;
         fs::create_dir(volume.join("dest"))?;
         let beside = volume.join("beside");
         fs::create_dir_all(beside.join("folder"))?;
         fs::write(beside.join("secret"), vec![b's'; 65_536])?;
-        let outside = rig.join("outside");
+        let outside = sandbox.join("outside");
         fs::create_dir_all(outside.join("folder"))?;
         fs::write(outside.join("victim"), "not to be touched")?;
         snapshot::create(&beside.join("live"))?;
         fs::write(beside.join("live/src"), vec![b'l'; 65_536])?;
         snapshot::freeze(&beside.join("live"), &beside.join("frozen"))?;
         for (name, parent) in [("good", PARENT), ("changed", CHANGED), ("refrozen", REFROZEN)] {
-            receive_parent(&rig, &beside, name, parent)?;
+            receive_parent(&sandbox, &beside, name, parent)?;
         }
         // Times of change advance with the kernel's tick.
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -65,7 +64,7 @@ impl Fixture {
         let (own, writable) = (identity("frozen")?, identity("live")?);
         let witnesses = vec![Tree::read(&beside)?, Tree::read(&outside)?];
         let names = listed(volume.path())?;
-        Ok(Self { volume, disk, witnesses, names, own, writable, rig })
+        Ok(Self { volume, disk, witnesses, names, own, writable, sandbox })
     }
 
     /// Where streams are received into.
@@ -75,7 +74,7 @@ impl Fixture {
 
     /// A folder outside the volume.
     pub(crate) fn outside(&self) -> PathBuf {
-        self.rig.join("outside")
+        self.sandbox.join("outside")
     }
 
     /// The number of a block device whose content is watched.
@@ -94,13 +93,13 @@ impl Fixture {
     }
 
     pub(crate) fn keep(&self, stream: &[u8]) -> Result<PathBuf> {
-        let path = self.rig.join("stream");
+        let path = self.sandbox.join("stream");
         fs::write(&path, stream)?;
         Ok(path)
     }
 
     pub(crate) fn report(&self) -> PathBuf {
-        self.rig.join("report")
+        self.sandbox.join("report")
     }
 
     /// Tells what changed or stayed behind, and takes it away, so that the next row finds the stage as it was.
@@ -129,20 +128,20 @@ impl Fixture {
 #[derive(Debug)]
 pub(crate) struct Theirs {
     volume: Volume,
-    rig: Rig,
+    sandbox: Sandbox,
 }
 
 impl Theirs {
     pub(crate) fn new() -> Result<Self> {
-        let rig = Rig::new()?;
-        let volume = rig.plain_volume("theirs")?;
+        let sandbox = Sandbox::new()?;
+        let volume = sandbox.plain_volume("theirs")?;
         fs::create_dir(volume.join("dest"))?;
         for (name, parent) in [("changed", CHANGED), ("good", PARENT)] {
-            receive_parent(&rig, volume.path(), name, parent)?;
+            receive_parent(&sandbox, volume.path(), name, parent)?;
         }
         subvolume::set_read_only(File::open(volume.join("changed"))?, false)?;
         fs::write(volume.join("changed/src"), "something else")?;
-        Ok(Self { volume, rig })
+        Ok(Self { volume, sandbox })
     }
 
     pub(crate) fn destination(&self) -> PathBuf {
@@ -150,7 +149,7 @@ impl Theirs {
     }
 
     pub(crate) fn keep(&self, stream: &[u8]) -> Result<PathBuf> {
-        let path = self.rig.join("stream");
+        let path = self.sandbox.join("stream");
         fs::write(&path, stream)?;
         Ok(path)
     }
@@ -168,7 +167,7 @@ impl Theirs {
     }
 }
 
-fn receive_parent(rig: &Rig, into: &Path, name: &str, (uuid, transid): ([u8; 16], u64)) -> Result<()> {
+fn receive_parent(sandbox: &Sandbox, into: &Path, name: &str, (uuid, transid): ([u8; 16], u64)) -> Result<()> {
     use butterdock_tests::wire::{Attribute, Attributes, command};
     let subvol = Attributes::path(name).bytes_of(Attribute::Uuid, uuid).u64(Attribute::Ctransid, transid);
     let mut stream = Stream::new(1).command(command::SUBVOL, &subvol).mkdir("folder").mkfile("src");
@@ -176,7 +175,7 @@ fn receive_parent(rig: &Rig, into: &Path, name: &str, (uuid, transid): ([u8; 16]
         stream = stream.write("src", block * 16_384, vec![b'p'; 16_384]);
     }
     let stream = stream.symlink("link", "src").end();
-    let file = rig.join("parent");
+    let file = sandbox.join("parent");
     fs::write(&file, stream.bytes())?;
     Receiver::Standard.receive(&file, into)
 }

@@ -16,7 +16,7 @@ mod values;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Receiver, beside_others, run, run_measured, standard_is_the_known_one};
+use butterdock_tests::{Receiver, is_known_btrfs_progs, run, run_measured, under_load};
 
 use fixture::{Fixture, Theirs};
 use row::{Fault, Row};
@@ -40,7 +40,7 @@ fn refused(rows: impl Fn(&Fixture) -> Vec<Row>, at_least: usize) -> Result<()> {
         faults.extend(fixture.set_right()?.into_iter().map(|fault| format!("{}: {fault}", row.name)));
     }
     ensure!(faults.is_empty(), "{} faults in {} rows:\n  {}", faults.len(), rows.len(), faults.join("\n  "));
-    if standard_is_the_known_one()? {
+    if is_known_btrfs_progs()? {
         shown_with_the_standard(&rows)?;
     }
     Ok(())
@@ -50,7 +50,7 @@ fn attempt(fixture: &Fixture, row: &Row) -> Result<Vec<String>> {
     let stream = fixture.keep(&row.stream)?;
     let mut command = Receiver::Ours.command()?;
     command.args(&row.arguments).arg("-f").arg(&stream).arg(fixture.destination());
-    let (finished, usage) = run_measured(&command, &fixture.report(), beside_others(LIMIT))?;
+    let (finished, usage) = run_measured(&command, &fixture.report(), under_load(LIMIT))?;
     let mut faults = row.judge(&finished);
     if usage.max_rss_kib > MEMORY {
         faults.push(format!("took {} KiB", usage.max_rss_kib));
@@ -65,7 +65,7 @@ fn shown_with_the_standard(rows: &[Row]) -> Result<()> {
         let stream = theirs.keep(&row.stream)?;
         let mut command = Receiver::Standard.command()?;
         command.args(&row.arguments).arg("-f").arg(&stream).arg(theirs.destination());
-        let shown = match (row.standard, run(&mut command, beside_others(Duration::from_secs(3)))) {
+        let shown = match (row.standard, run(&mut command, under_load(Duration::from_secs(3)))) {
             (Some(Fault::Hangs), outcome) => outcome.is_err(),
             (Some(Fault::ExitsZero), outcome) => outcome?.status.success(),
             (Some(Fault::WritesOutside), outcome) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_stream::{Command, Encoder, Identity, Time, Uuid, Version};
-use butterdock_tests::rig::{Finished, Receiver, Rig, Usage, run_measured};
+use butterdock_tests::{Finished, Receiver, Sandbox, Usage, run_measured};
 use nix::sys::stat::Mode;
 
 use crate::MEMORY;
@@ -61,9 +61,9 @@ impl Writer {
 
 /// Receives what `write` writes, and answers what it took.
 fn received(write: impl FnOnce(&mut Writer) -> Result<()> + Send + 'static) -> Result<(Finished, Usage)> {
-    let rig = Rig::new()?;
-    let volume = rig.volume("volume", &butterdock_tests::rig::Layout::sized(4096, ""))?;
-    let pipe = rig.join("stream");
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.volume("volume", &butterdock_tests::Layout::sized(4096, ""))?;
+    let pipe = sandbox.join("stream");
     nix::unistd::mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR)?;
     let to = pipe.clone();
     let writer = spawn(move || -> Result<()> {
@@ -74,7 +74,7 @@ fn received(write: impl FnOnce(&mut Writer) -> Result<()> + Send + 'static) -> R
         writer.put(&Command::End)?;
         writer.flush()
     });
-    let measured = receive(&pipe, volume.path(), &rig.join("report"));
+    let measured = receive(&pipe, volume.path(), &sandbox.join("report"));
     // The receiver has ended: a writer that still writes hears of it, and one that could not open the pipe does now.
     drop(File::options().read(true).write(true).open(&pipe)?);
     writer.join().map_err(|_panic| anyhow!("the writer panicked"))?.context("writing the stream")?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use butterdock_tests::rig::Finished;
+use butterdock_tests::Finished;
 use butterdock_tests::wire::Stream;
 
 /// What the standard receiver does with a stream that it should refuse.

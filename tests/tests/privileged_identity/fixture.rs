@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{Finished, PATIENCE, Receiver, Rig, Volume, WorkerProcess, helper, receive, run};
-use butterdock_tests::service::shipped;
 use butterdock_tests::wire::{Attribute, Attributes, Stream, UUID, command};
+use butterdock_tests::{
+    Finished, Receiver, Sandbox, TIMEOUT, Volume, WorkerProcess, built_program, receive, run, shipped,
+};
 use serde_json::Value;
 
 /// A user without any right.
@@ -16,23 +17,23 @@ pub(crate) const NOBODY: u64 = 65534;
 /// The identity of the parent, as [`Stream::subvol`] marks it.
 pub(crate) const PARENT: ([u8; 16], u64) = (UUID, 7);
 
-/// The destination is `dest`, and `hers` is a directory of the user's. The rig goes last.
+/// The destination is `dest`, and `hers` is a directory of the user's. The sandbox goes last.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) volume: Volume,
-    pub(crate) rig: Rig,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Result<Self> {
-        let rig = Rig::new()?;
-        let volume = rig.plain_volume("volume")?;
+        let sandbox = Sandbox::new()?;
+        let volume = sandbox.plain_volume("volume")?;
         for name in ["dest", "hers"] {
             fs::create_dir(volume.join(name))?;
         }
         fs::set_permissions(volume.path(), Permissions::from_mode(0o755))?;
         std::os::unix::fs::chown(volume.join("hers"), Some(65534), Some(65534))?;
-        Ok(Self { volume, rig })
+        Ok(Self { volume, sandbox })
     }
 
     pub(crate) fn dest(&self) -> PathBuf {
@@ -40,7 +41,7 @@ impl Fixture {
     }
 
     fn keep(&self, stream: &Stream) -> Result<PathBuf> {
-        let file = self.rig.join("stream");
+        let file = self.sandbox.join("stream");
         fs::write(&file, stream.bytes())?;
         Ok(file)
     }
@@ -49,7 +50,7 @@ impl Fixture {
     pub(crate) fn receive(&self, by: Receiver, stream: &Stream, options: &[&str], into: &str) -> Result<Finished> {
         let mut command = by.command()?;
         command.args(options).arg("-f").arg(self.keep(stream)?).arg(self.volume.join(into));
-        run(&mut command, PATIENCE)
+        run(&mut command, TIMEOUT)
     }
 
     /// Receives for a user, as the service does: what has no record is no parent.
@@ -59,7 +60,8 @@ impl Fixture {
         order["receive"]["unrecorded_if_roots"] = false.into();
         let (stream, into) = (fs::File::open(self.keep(stream)?)?, fs::File::open(self.volume.join(into))?);
         use std::os::fd::AsFd as _;
-        let ended = WorkerProcess::new(&helper("butterdockd")?, &order, &[stream.as_fd(), into.as_fd()])?.finish()?;
+        let ended =
+            WorkerProcess::new(&built_program("butterdockd")?, &order, &[stream.as_fd(), into.as_fd()])?.finish()?;
         Ok(ended.error()?.cloned().unwrap_or(Value::Null))
     }
 
@@ -76,7 +78,7 @@ impl Fixture {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--"]);
         command.args(["/usr/bin/python3", "-c", &script, name, &uuid, &stransid.to_string(), "f", text]);
-        run(command.current_dir(directory), PATIENCE)?.success()?;
+        run(command.current_dir(directory), TIMEOUT)?.success()?;
         Ok(())
     }
 }

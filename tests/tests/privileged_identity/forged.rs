@@ -5,7 +5,7 @@ use std::os::unix::fs::chown;
 
 use anyhow::{Result, ensure};
 use butterdock_btrfs::subvolume;
-use butterdock_tests::rig::Receiver::{Ours, Standard};
+use butterdock_tests::Receiver::{Ours, Standard};
 use butterdock_tests::wire::Stream;
 
 use crate::fixture::{Fixture, NOBODY, PARENT, add, content, increment, named, parent, refused};

@@ -5,26 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use butterdock_tests::Receiver::{Ours, Standard};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::Receiver::{Ours, Standard};
-use butterdock_tests::rig::{PATIENCE, Receiver, Rig, Volume, run};
-use butterdock_tests::service::shipped;
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{Receiver, Sandbox, TIMEOUT, Volume, run, shipped, trees};
 use serde_json::Value;
 
-/// Two or three filesystems. The rig goes last.
+/// Two or three filesystems. The sandbox goes last.
 struct Fixture {
     by: Receiver,
     volumes: Vec<Volume>,
-    rig: Rig,
+    sandbox: Sandbox,
 }
 
 impl Fixture {
     fn new(by: Receiver, names: &[&str]) -> Result<Self> {
-        let rig = Rig::new()?;
-        let volumes = names.iter().map(|name| rig.plain_volume(name)).collect::<Result<_>>()?;
-        let fixture = Self { by, volumes, rig };
+        let sandbox = Sandbox::new()?;
+        let volumes = names.iter().map(|name| sandbox.plain_volume(name)).collect::<Result<_>>()?;
+        let fixture = Self { by, volumes, sandbox };
         snapshot::create(&fixture.at(0, "live"))?;
         trees::build(&fixture.at(0, "live"))?;
         snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "s0"))?;
@@ -37,16 +35,16 @@ impl Fixture {
 
     /// Sends a snapshot from one filesystem to another, and answers whether the parent's number differed.
     fn send(&self, parent: Option<&Path>, snapshot: &Path, into: &Path) -> Result<bool> {
-        let stream = self.rig.join("stream");
+        let stream = self.sandbox.join("stream");
         snapshot::send(Proto::One, parent, snapshot, &stream)?;
         fs::create_dir_all(into)?;
         let mut command = self.by.command()?;
         if self.by == Standard {
-            run(command.arg("-f").arg(&stream).arg(into), PATIENCE)?.success()?;
+            run(command.arg("-f").arg(&stream).arg(into), TIMEOUT)?.success()?;
             return Ok(false);
         }
         let mut strict = Ours.command()?;
-        let finished = run(command.args(["--json", "-f"]).arg(&stream).arg(into), PATIENCE)?.success()?;
+        let finished = run(command.args(["--json", "-f"]).arg(&stream).arg(into), TIMEOUT)?.success()?;
         ensure!(finished.err().is_empty(), "standard error is not empty: {}", finished.err());
         let out = finished.out();
         let result: Value = serde_json::from_str(out.lines().last().unwrap_or_default())?;
@@ -54,7 +52,7 @@ impl Fixture {
         if differs {
             let beside = into.join("strict");
             fs::create_dir_all(&beside)?;
-            let refused = run(strict.args(["--strict-parent", "-f"]).arg(&stream).arg(&beside), PATIENCE)?;
+            let refused = run(strict.args(["--strict-parent", "-f"]).arg(&stream).arg(&beside), TIMEOUT)?;
             ensure!(refused.code() == 1 && refused.err().contains("another number"), "{refused:?}");
         }
         Ok(differs)
@@ -125,7 +123,7 @@ fn a_source_is_deduplicated_between_two_increments() -> Result<()> {
         fixture.send(None, &fixture.at(0, "d0"), &fixture.at(1, "in"))?;
         let script = shipped("tests/clients").join("dedupe.py");
         let mut command = Command::new("/usr/bin/python3");
-        run(command.arg(script).args([fixture.at(0, "d0/one"), fixture.at(0, "d0/two")]), PATIENCE)?.success()?;
+        run(command.arg(script).args([fixture.at(0, "d0/one"), fixture.at(0, "d0/two")]), TIMEOUT)?.success()?;
         nix::unistd::sync();
         trees::change(&fixture.at(0, "live"))?;
         snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "d1"))?;
@@ -145,7 +143,7 @@ fn a_parent_that_was_deduplicated_here_is_used() -> Result<()> {
     fixture.send(None, &fixture.at(0, "d0"), &fixture.at(1, "in"))?;
     let script = shipped("tests/clients").join("dedupe.py");
     let mut command = Command::new("/usr/bin/python3");
-    run(command.arg(script).args([fixture.at(1, "in/d0/one"), fixture.at(1, "in/d0/two")]), PATIENCE)?.success()?;
+    run(command.arg(script).args([fixture.at(1, "in/d0/one"), fixture.at(1, "in/d0/two")]), TIMEOUT)?.success()?;
     nix::unistd::sync();
     trees::change(&fixture.at(0, "live"))?;
     snapshot::freeze(&fixture.at(0, "live"), &fixture.at(0, "d1"))?;

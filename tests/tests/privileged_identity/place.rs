@@ -5,9 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::PATIENCE;
-use butterdock_tests::rig::Receiver::{Ours, Standard};
-use butterdock_tests::rig::{run, unmount};
+use butterdock_tests::Receiver::{Ours, Standard};
+use butterdock_tests::{TIMEOUT, run, unmount};
 
 use crate::fixture::{Fixture, NOBODY, PARENT, content, increment, parent, refused};
 
@@ -30,9 +29,9 @@ fn a_closed_directory_above_is_as_good_as_roots_own() -> Result<()> {
     fs::set_permissions(fixture.dest(), Permissions::from_mode(0o700))?;
     fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
     // A mount of what is below leads around it.
-    let at = fixture.rig.join("around");
+    let at = fixture.sandbox.join("around");
     fs::create_dir(&at)?;
-    run(Command::new("mount").arg("--bind").arg(fixture.dest().join("p")).arg(&at), PATIENCE)?.success()?;
+    run(Command::new("mount").arg("--bind").arg(fixture.dest().join("p")).arg(&at), TIMEOUT)?.success()?;
     let answer = fixture.receive(Ours, &increment("j", PARENT), &[], "dest");
     unmount(&at)?;
     refused(&answer?, "has no record")?;

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::subvolume;
 use butterdock_receive::{Origin, Record, SubvolumeState};
-use butterdock_tests::rig::Receiver::Ours;
+use butterdock_tests::Receiver::Ours;
 use butterdock_tests::wire::Stream;
 
 use crate::fixture::{Fixture, PARENT, parent};

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{JobState, ReceiveOptions};
-use butterdock_tests::chaos::Fixture;
-use butterdock_tests::rig::{Intruder, PATIENCE, Receiver, Rig, names, rounds, run};
+use butterdock_tests::{Intruder, Receiver, Sandbox, Service, Setup, TIMEOUT, names, rounds, run};
 
 use crate::{USER, is_as_sent, stream};
 
@@ -30,31 +29,31 @@ fn nothing_was_changed(folder: &Path, count: u32, intruder: Intruder) -> Result<
 
 #[test]
 fn the_owner_cannot_change_files_received_by_command_line() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let count = rounds(15, 300);
-    std::fs::write(rig.join("stream"), stream().bytes())?;
-    let intruder = Intruder::start(&rig, volume.path(), USER)?;
+    std::fs::write(sandbox.join("stream"), stream().bytes())?;
+    let intruder = Intruder::start(&sandbox, volume.path(), USER)?;
     for number in 0..count {
         let mut command = Receiver::Ours.command()?;
-        command.args(["--as", &format!("s{number}"), "-f"]).arg(rig.join("stream")).arg(volume.path());
-        run(&mut command, PATIENCE)?.success()?;
+        command.args(["--as", &format!("s{number}"), "-f"]).arg(sandbox.join("stream")).arg(volume.path());
+        run(&mut command, TIMEOUT)?.success()?;
     }
     nothing_was_changed(volume.path(), count, intruder)
 }
 
 #[test]
 fn the_owner_cannot_change_files_received_by_the_service() -> Result<()> {
-    let rig = Rig::new()?;
-    std::fs::write(rig.join("stream"), stream().bytes())?;
-    let path = rig.path().to_owned();
-    let mut fixture = Fixture::over(rig, &["tank"], "", &Default::default())?;
+    let sandbox = Sandbox::new()?;
+    std::fs::write(sandbox.join("stream"), stream().bytes())?;
+    let path = sandbox.path().to_owned();
+    let mut fixture = Service::in_sandbox(sandbox, &Setup::default())?;
     let count = rounds(15, 300);
     let client = fixture.client()?;
-    let intruder = Intruder::start(fixture.rig(), &fixture.path("tank"), USER)?;
+    let intruder = Intruder::start(&fixture.sandbox, &fixture.path("tank"), USER)?;
     for number in 0..count {
         let options = ReceiveOptions { name: Some(format!("s{number}").into_bytes()), ..ReceiveOptions::default() };
-        let job = client.try_receive("tank", File::open(path.join("stream"))?, &options)??;
+        let job = client.try_receive("tank", File::open(path.join("stream"))?, &options)?;
         client.ends_as(&job, &JobState::Succeeded)?;
     }
     nothing_was_changed(&fixture.path("tank"), count, intruder)?;

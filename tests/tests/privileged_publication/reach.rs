@@ -9,8 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_receive::{Publication, can_others_reach};
-use butterdock_tests::rig::{PATIENCE, Rig, Volume, run};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Sandbox, TIMEOUT, Volume, run, snapshot};
 
 use crate::USER;
 
@@ -18,13 +17,13 @@ use crate::USER;
 struct Place {
     // Unmounted first.
     volume: Volume,
-    open: Rig,
-    closed: Rig,
+    open: Sandbox,
+    closed: Sandbox,
 }
 
 impl Place {
     fn new() -> Result<Self> {
-        let (closed, open) = (Rig::new()?, Rig::new()?);
+        let (closed, open) = (Sandbox::new()?, Sandbox::new()?);
         set_mode(closed.path(), 0o700)?;
         set_mode(open.path(), 0o711)?;
         let volume = closed.plain_volume("ours")?;
@@ -61,7 +60,7 @@ fn set_mode(path: &Path, mode: u32) -> Result<()> {
 }
 
 fn setfacl(path: &Path, entries: &str) -> Result<()> {
-    run(Command::new("setfacl").args(["-m", entries]).arg(path), PATIENCE)?.success()?;
+    run(Command::new("setfacl").args(["-m", entries]).arg(path), TIMEOUT)?.success()?;
     Ok(())
 }
 
@@ -71,21 +70,21 @@ struct Mounted(PathBuf);
 impl Mounted {
     fn new(arguments: &[&str], what: &Path, at: PathBuf) -> Result<Self> {
         fs::create_dir_all(&at)?;
-        run(Command::new("mount").args(arguments).arg(what).arg(&at), PATIENCE)?.success()?;
+        run(Command::new("mount").args(arguments).arg(what).arg(&at), TIMEOUT)?.success()?;
         Ok(Self(at))
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        drop(run(Command::new("umount").arg(&self.0), PATIENCE));
+        drop(run(Command::new("umount").arg(&self.0), TIMEOUT));
     }
 }
 
 /// The device of a mount.
 fn device(volume: &Volume) -> Result<PathBuf> {
     let found =
-        run(Command::new("findmnt").args(["-n", "-o", "SOURCE", "--nofsroot", "-M"]).arg(volume.path()), PATIENCE)?;
+        run(Command::new("findmnt").args(["-n", "-o", "SOURCE", "--nofsroot", "-M"]).arg(volume.path()), TIMEOUT)?;
     Ok(PathBuf::from(found.success()?.out().trim()))
 }
 

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::{roots, subvolume};
 use butterdock_fixtures::wait_until;
 use butterdock_receive::{Control, Observer, Options, Phase, Publication, Published, receive};
-use butterdock_tests::rig::{Layout, Rig, Volume, intrude_once, names};
 use butterdock_tests::snapshot;
 use butterdock_tests::wire::{Stream, UUID};
+use butterdock_tests::{Layout, Sandbox, Volume, intrude_once, names};
 
 use crate::{USER, is_as_sent, stream};
 
@@ -57,9 +57,9 @@ fn receive_into(
     outcome.map_err(|failure| anyhow::anyhow!("{failure}"))?.subvolumes.pop().context("nothing was published")
 }
 
-fn open_volume(rig: &Rig) -> Result<Volume> {
-    fs::set_permissions(rig.path(), Permissions::from_mode(0o711))?;
-    rig.plain_volume("ours")
+fn open_volume(sandbox: &Sandbox) -> Result<Volume> {
+    fs::set_permissions(sandbox.path(), Permissions::from_mode(0o711))?;
+    sandbox.plain_volume("ours")
 }
 
 /// What he could open at which step.
@@ -71,8 +71,8 @@ fn opened(volume: &Volume, stream: &Stream, publication: Publication) -> Result<
 
 #[test]
 fn users_cannot_open_a_subvolume_before_publication() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = open_volume(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let volume = open_volume(&sandbox)?;
     let increment =
         Stream::new(2).snapshot("s1", UUID, TRANSID).mkfile("new").chown("new", USER.into(), USER.into()).end();
     for stream in [stream(), increment] {
@@ -85,8 +85,8 @@ fn users_cannot_open_a_subvolume_before_publication() -> Result<()> {
 /// Why a rename is not for directories that others can reach; and that these tests see what there is to see.
 #[test]
 fn a_renamed_subvolume_is_open_before_read_only() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = open_volume(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let volume = open_volume(&sandbox)?;
     let opened = opened(&volume, &stream(), Publication::Rename)?;
     let at: Vec<&str> = opened.iter().filter(|(_, opened)| *opened > 0).map(|(step, _)| step.as_str()).collect();
     ensure!(at == ["ReadOnly"], "{opened:?}");
@@ -95,8 +95,8 @@ fn a_renamed_subvolume_is_open_before_read_only() -> Result<()> {
 
 #[test]
 fn a_published_snapshot_has_the_received_uuid_and_its_own() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = open_volume(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let volume = open_volume(&sandbox)?;
     for publication in [Publication::Rename, Publication::Snapshot] {
         let published = receive_into(volume.path(), &stream(), publication, &butterdock_receive::Silent)?;
         let root = File::open(volume.join("s0"))?;
@@ -128,8 +128,8 @@ fn no_name_that_exists_is_taken_by_a_snapshot() -> Result<()> {
             }
         }
     }
-    let rig = Rig::new()?;
-    let volume = open_volume(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let volume = open_volume(&sandbox)?;
     let quicker = Quicker(volume.join("s0"));
     for observer in [&quicker as &dyn Observer, &butterdock_receive::Silent] {
         let refused = receive_into(volume.path(), &stream(), Publication::Snapshot, observer);
@@ -144,8 +144,8 @@ fn no_name_that_exists_is_taken_by_a_snapshot() -> Result<()> {
 
 #[test]
 fn a_staging_directory_that_others_can_enter_is_not_used() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = open_volume(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let volume = open_volume(&sandbox)?;
     let staging = volume.join(".butterdock-staging");
     let makers: [(&dyn Fn() -> std::io::Result<()>, &str); 3] = [
         (&|| fs::set_permissions(&staging, Permissions::from_mode(0o711)), "open to other users"),
@@ -169,8 +169,8 @@ impl Observer for Silent {}
 /// The volume commits once an hour, so that the kernel does not delete the original by itself in the meantime.
 #[test]
 fn publication_by_snapshot_deletes_the_original_at_once() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.volume("hourly", &Layout::mounted("commit=3600"))?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.volume("hourly", &Layout::mounted("commit=3600"))?;
     receive_into(volume.path(), &stream(), Publication::Snapshot, &Silent)?;
     let directory = File::open(volume.path())?;
     let deleted = || -> Result<bool> { Ok(subvolume::all(&directory)?.iter().all(|found| found.item.refs != 0)) };

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_receive::{Control, Options, Silent, receive};
 use butterdock_tests::compare::{Rules, Tree, differences};
-use butterdock_tests::rig::{Layout, Rig, Volume};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{Layout, Sandbox, Volume, trees};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// What a worker keeps.
@@ -32,7 +31,7 @@ struct Everything {
 type Step = fn(&Path) -> Result<()>;
 
 impl Everything {
-    fn new(rig: &Rig) -> Result<Self> {
+    fn new(sandbox: &Sandbox) -> Result<Self> {
         const FLAGS: Rules = Rules { flags: true, ..Rules::SOURCE_OF_INCREMENT };
         const STEPS: [(&str, Step, Proto, Rules); 4] = [
             ("everything", trees::build, Proto::TwoCompressed, Rules::SOURCE),
@@ -40,12 +39,13 @@ impl Everything {
             ("f1", trees::set_flags, Proto::Two, FLAGS),
             ("f2", trees::clear_and_change, Proto::Two, FLAGS),
         ];
-        let volumes = [rig.volume("compressed", &Layout::sized(2048, "compress=zstd"))?, rig.plain_volume("plain")?];
+        let volumes =
+            [sandbox.volume("compressed", &Layout::sized(2048, "compress=zstd"))?, sandbox.plain_volume("plain")?];
         let [compressed, plain] = &volumes;
         let mut streams: Vec<(PathBuf, PathBuf, Rules)> = Vec::new();
         for (name, step, proto, rules) in STEPS {
             let volume = if proto == Proto::Two { plain } else { compressed };
-            let (live, frozen, file) = (volume.join("live"), volume.join(name), rig.join(name));
+            let (live, frozen, file) = (volume.join("live"), volume.join(name), sandbox.join(name));
             let parent = live.exists().then(|| streams.last().map(|(_, before, _)| before.clone())).flatten();
             if parent.is_none() {
                 snapshot::create(&live)?;
@@ -90,10 +90,10 @@ impl Everything {
 
 #[test]
 fn the_engine_needs_exactly_the_workers_capabilities() -> Result<()> {
-    let rig = Rig::new()?;
-    let everything = Everything::new(&rig)?;
+    let sandbox = Sandbox::new()?;
+    let everything = Everything::new(&sandbox)?;
     let receive_with = |capabilities: CapabilitySet, name: &str| -> Result<Vec<String>> {
-        let volume = rig.plain_volume(name)?;
+        let volume = sandbox.plain_volume(name)?;
         everything.received_with(capabilities, volume.path())
     };
     let with_all = receive_with(KEPT, "all").context("with all that it keeps")?;

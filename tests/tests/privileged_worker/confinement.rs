@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_btrfs::filesystem;
-use butterdock_tests::rig::{PATIENCE, Rig, WorkerProcess, butterdockd, run};
+use butterdock_tests::{Sandbox, TIMEOUT, WorkerProcess, butterdockd, run};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
@@ -27,8 +27,8 @@ fn process(worker: &WorkerProcess) -> PathBuf {
 
 #[test]
 fn every_thread_has_exactly_eight_capabilities() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let stalled = Stalled::new(volume.path())?;
     let kept = format!("{:016x}", KEPT.bits());
     let none = "0".repeat(16);
@@ -52,8 +52,8 @@ fn every_thread_has_exactly_eight_capabilities() -> Result<()> {
 
 #[test]
 fn a_worker_has_its_own_namespaces_and_no_network() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let stalled = Stalled::new(volume.path())?;
     let process = process(&stalled.worker);
     for name in ["mnt", "net", "ipc", "uts"] {
@@ -69,14 +69,14 @@ fn a_worker_has_its_own_namespaces_and_no_network() -> Result<()> {
 
 #[test]
 fn an_unmounting_reaches_it() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
-    let (drives, drive) = (rig.join("drives"), rig.join("drives/one"));
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
+    let (drives, drive) = (sandbox.join("drives"), sandbox.join("drives/one"));
     fs::create_dir_all(&drive)?;
     // As a booted system has its mounts: what changes below a shared one changes below all that are its slaves.
     mount(Some(&drives), &drives, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
     mount(None::<&str>, &drives, None::<&str>, MsFlags::MS_SHARED, None::<&str>)?;
-    mount(Some("butterdock-rig"), &drive, Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+    mount(Some("butterdock-sandbox"), &drive, Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
     let has_it = |worker: &WorkerProcess| -> Result<bool> {
         let mounts = fs::read_to_string(process(worker).join("mountinfo"))?;
         Ok(mounts.lines().any(|line| line.split(' ').nth(4).map(Path::new) == Some(&drive)))
@@ -97,10 +97,10 @@ fn an_unmounting_reaches_it() -> Result<()> {
 
 #[test]
 fn it_has_no_descriptor_that_it_was_not_given() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let ours = filesystem::info(File::open(volume.path())?)?.fsid;
-    let marker = rig.join("marker");
+    let marker = sandbox.join("marker");
     let inherited = File::create(&marker)?;
     rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty())?;
     let stalled = Stalled::new(volume.path());
@@ -121,11 +121,11 @@ fn it_has_no_descriptor_that_it_was_not_given() -> Result<()> {
 
 #[test]
 fn a_worker_has_its_configured_priorities() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let (reader, input) = std::io::pipe()?;
     let directory = File::open(volume.path())?;
-    let start = json!({"order": butterdock_tests::rig::receive(), "priority": {"nice": 7, "io": {"best_effort": 6}}});
+    let start = json!({"order": butterdock_tests::receive(), "priority": {"nice": 7, "io": {"best_effort": 6}}});
     let mut worker =
         WorkerProcess::with_order(&butterdockd()?, start.to_string().as_bytes(), &[reader.as_fd(), directory.as_fd()])?;
     worker.wait_for("confined")?;
@@ -138,7 +138,7 @@ fn a_worker_has_its_configured_priorities() -> Result<()> {
         let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)).map(str::to_owned);
         ensure!(nice.as_deref() == Some("7"), "nice is {nice:?}");
         let id = thread.file_name().context("a thread's number")?.to_owned();
-        let shown = run(Command::new("ionice").arg("-p").arg(&id), PATIENCE)?.success()?.out();
+        let shown = run(Command::new("ionice").arg("-p").arg(&id), TIMEOUT)?.success()?.out();
         ensure!(shown.trim() == "best-effort: prio 6", "{shown}");
     }
     let limits = fs::read_to_string(process.join("limits"))?;

@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use butterdock_tests::chaos::wait_until;
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Aim, PATIENCE, Rig, Watcher, WorkerProcess, butterdockd, helper, receive, rounds};
-use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
+use butterdock_tests::{
+    InterruptDelay, Sandbox, TIMEOUT, Watcher, WorkerProcess, built_program, butterdockd, receive, rounds, snapshot,
+    wait_until,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -26,7 +27,7 @@ fn is_gone(id: &str) -> Result<()> {
         if stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')) {
             break;
         }
-        ensure!(began.elapsed() < PATIENCE, "{id} lives: {stat}");
+        ensure!(began.elapsed() < TIMEOUT, "{id} lives: {stat}");
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -40,8 +41,8 @@ fn is_empty(folder: &Path) -> Result<()> {
 
 #[test]
 fn a_killed_worker_leaves_hidden_names_only_and_a_sweep_takes_them() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let stalled = Stalled::new(volume.path())?;
     let status = stalled.worker.kill()?;
     ensure!(status.signal() == Some(9), "{status:?}");
@@ -54,9 +55,9 @@ fn a_killed_worker_leaves_hidden_names_only_and_a_sweep_takes_them() -> Result<(
 #[test]
 fn kills_at_random_moments_show_nothing_incomplete() -> Result<()> {
     let kills = rounds(10, 30);
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
-    let stream = rig.join("stream");
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
+    let stream = sandbox.join("stream");
     let mut made = unfinished("sub");
     for number in 0..3000 {
         let name = format!("d/{number}");
@@ -67,7 +68,7 @@ fn kills_at_random_moments_show_nothing_incomplete() -> Result<()> {
     std::fs::write(&stream, made.end().bytes())?;
     let began = Instant::now();
     through_worker(&stream, volume.path())?.success()?;
-    let (mut aim, mut random) = (Aim::within(began.elapsed()), Random::new(5));
+    let (mut delay, mut random) = (InterruptDelay::within(began.elapsed()), Random::new(5));
     let expected = Tree::read(&volume.join("sub"))?;
     snapshot::delete(&volume.join("sub"))?;
 
@@ -76,11 +77,11 @@ fn kills_at_random_moments_show_nothing_incomplete() -> Result<()> {
         let (input, directory) = (File::open(&stream)?, File::open(volume.path())?);
         let watcher = Watcher::of(volume.path())?;
         let worker = WorkerProcess::new(&butterdockd()?, &receive(), &[input.as_fd(), directory.as_fd()])?;
-        std::thread::sleep(aim.moment(&mut random));
+        std::thread::sleep(delay.next(&mut random));
         let hit = worker.kill()?.signal() == Some(9);
-        aim.was(hit);
+        delay.adjust(hit);
         killed += u32::from(hit);
-        let sights = watcher.sights()?;
+        let sights = watcher.incomplete()?;
         ensure!(sights.is_empty(), "seen half-made: {sights:?}");
         sweep(volume.path())?;
         ensure!(hidden(volume.path())?.is_empty(), "not swept: {:?}", hidden(volume.path())?);
@@ -95,8 +96,8 @@ fn kills_at_random_moments_show_nothing_incomplete() -> Result<()> {
 
 #[test]
 fn a_sweep_leaves_what_a_worker_works_in() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let mut stalled = Stalled::new(volume.path())?;
     sweep(volume.path())?;
     ensure!(hidden(volume.path())?.len() == 1, "swept away under a worker");
@@ -107,8 +108,8 @@ fn a_sweep_leaves_what_a_worker_works_in() -> Result<()> {
 
 #[test]
 fn a_worker_ends_when_its_daemon_closes_the_socket() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let Stalled { worker, input } = Stalled::new(volume.path())?;
     let status = worker.desert()?;
     drop(input);
@@ -118,8 +119,8 @@ fn a_worker_ends_when_its_daemon_closes_the_socket() -> Result<()> {
 
 #[test]
 fn a_cancelled_worker_reports_it_and_leaves_no_subvolume() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let Stalled { mut worker, input } = Stalled::new(volume.path())?;
     worker.say("\"cancel\"")?;
     let ended = worker.finish()?;
@@ -131,8 +132,8 @@ fn a_cancelled_worker_reports_it_and_leaves_no_subvolume() -> Result<()> {
 
 #[test]
 fn a_daemon_that_talks_nonsense_is_left() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     for nonsense in ["hello".to_owned(), "x".repeat(10_000)] {
         let Stalled { mut worker, input } = Stalled::new(volume.path())?;
         worker.say(&nonsense)?;
@@ -146,11 +147,11 @@ fn a_daemon_that_talks_nonsense_is_left() -> Result<()> {
 
 #[test]
 fn a_worker_that_is_stopped_dies_with_its_daemon() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let (reader, mut input) = std::io::pipe()?;
     std::io::Write::write_all(&mut input, unfinished("sub").bytes())?;
-    let mut daemon = Command::new(helper("through_worker")?)
+    let mut daemon = Command::new(built_program("through_worker")?)
         .args(["HOLD", "receive"])
         .arg(volume.path())
         .stdin(reader)

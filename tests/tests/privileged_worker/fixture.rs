@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::rig::{self, Ended, PATIENCE, Rig, Volume, WorkerProcess, all_names, butterdockd, receive, run};
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Ended, Sandbox, TIMEOUT, Volume, WorkerProcess, all_names, butterdockd, receive, run};
 
 /// The start of a stream that goes on.
 pub(crate) fn unfinished(name: &str) -> Stream {
@@ -49,7 +49,7 @@ pub(crate) fn sweep(directory: &Path) -> Result<()> {
 
 /// The hidden names in a folder.
 pub(crate) fn hidden(folder: &Path) -> Result<Vec<String>> {
-    Ok(rig::names(folder)?.1)
+    Ok(butterdock_tests::names(folder)?.1)
 }
 
 /// All names in a folder.
@@ -58,10 +58,10 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// A volume of which only the subvolume `inner` is mounted.
-pub(crate) fn inner_volume(rig: &Rig, fill: impl FnOnce(&Volume) -> Result<()>) -> Result<Volume> {
-    let mut volume = rig.plain_volume("inner")?;
+pub(crate) fn inner_volume(sandbox: &Sandbox, fill: impl FnOnce(&Volume) -> Result<()>) -> Result<Volume> {
+    let mut volume = sandbox.plain_volume("inner")?;
     fill(&volume)?;
-    run(Command::new("btrfs").args(["subvolume", "create"]).arg(volume.join("inner")), PATIENCE)?.success()?;
+    run(Command::new("btrfs").args(["subvolume", "create"]).arg(volume.join("inner")), TIMEOUT)?.success()?;
     volume.unmount()?;
     volume.mount("subvol=inner")?;
     Ok(volume)

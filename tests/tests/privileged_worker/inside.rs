@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use butterdock_tests::rig::{Rig, Volume};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Sandbox, Volume, snapshot};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, openat};
@@ -22,19 +21,19 @@ use crate::confine::{Confined, Through, confine, shut_in};
 
 /// A volume with a destination in it, and something beside the destination.
 struct Place {
-    // Fields are dropped in this order, and the rig must outlast what is in it.
+    // Fields are dropped in this order, and the sandbox must outlast what is in it.
     volume: Volume,
-    rig: Rig,
+    sandbox: Sandbox,
 }
 
 impl Place {
     fn new() -> Result<Self> {
-        let rig = Rig::new()?;
-        let volume = rig.plain_volume("ours")?;
+        let sandbox = Sandbox::new()?;
+        let volume = sandbox.plain_volume("ours")?;
         snapshot::create(&volume.join("destination"))?;
         fs::create_dir(volume.join("beside"))?;
         fs::write(volume.join("beside/file"), "x")?;
-        Ok(Self { volume, rig })
+        Ok(Self { volume, sandbox })
     }
 
     fn destination(&self) -> PathBuf {
@@ -69,7 +68,7 @@ fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
 #[test]
 fn files_outside_the_volume_cannot_be_opened_or_made() -> Result<()> {
     let place = Place::new()?;
-    let outside = place.rig.join("outside");
+    let outside = place.sandbox.join("outside");
     place.inside(|| {
         for path in ["/etc/passwd", "/proc/self/status", "/", "/dev/null"] {
             let refused = errno(File::open(path));
@@ -103,7 +102,7 @@ fn a_worker_reads_the_filesystem_and_writes_the_destination() -> Result<()> {
 #[test]
 fn no_program_runs_and_no_mount_changes() -> Result<()> {
     let place = Place::new()?;
-    let (folder, volume) = (place.rig.path().to_owned(), place.volume.path().to_owned());
+    let (folder, volume) = (place.sandbox.path().to_owned(), place.volume.path().to_owned());
     place.inside(|| {
         ensure!(errno(Command::new("/bin/true").status()) == Some(Errno::EACCES as i32), "a program ran");
         let mounted = mount(Some("x"), &folder, Some("tmpfs"), MsFlags::empty(), None::<&str>);

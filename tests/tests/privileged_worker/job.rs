@@ -8,10 +8,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Ended, Layout, PATIENCE, Receiver, Rig, WorkerProcess, butterdockd, receive, run};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Ended, Layout, Receiver, Sandbox, TIMEOUT, WorkerProcess, butterdockd, receive, run, trees};
 use rustix::fs::{Mode, OFlags, open};
 use serde_json::json;
 
@@ -19,15 +18,15 @@ use crate::fixture::{inner_volume, names, through_worker, unfinished};
 
 #[test]
 fn a_stream_arrives_through_a_worker_as_it_does_directly() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = rig.volume("source", &Layout::sized(2048, "compress=zstd"))?;
+    let sandbox = Sandbox::new()?;
+    let source = sandbox.volume("source", &Layout::sized(2048, "compress=zstd"))?;
     let live = source.join("live");
     snapshot::create(&live)?;
     trees::build(&live)?;
     snapshot::freeze(&live, &source.join("s0"))?;
-    let stream = rig.join("stream");
+    let stream = sandbox.join("stream");
     snapshot::send(Proto::TwoCompressed, None, &source.join("s0"), &stream)?;
-    let (ours, direct) = (rig.plain_volume("ours")?, rig.plain_volume("direct")?);
+    let (ours, direct) = (sandbox.plain_volume("ours")?, sandbox.plain_volume("direct")?);
     let ended = through_worker(&stream, ours.path())?.success()?;
     Receiver::Ours.receive(&stream, direct.path())?;
     same("worker and direct", &Tree::read(&direct.join("s0"))?, &Tree::read(&ours.join("s0"))?, Rules::COPIES)?;
@@ -46,18 +45,18 @@ fn a_stream_arrives_through_a_worker_as_it_does_directly() -> Result<()> {
 
 #[test]
 fn a_parent_outside_the_mounted_subvolume_is_found_from_within() -> Result<()> {
-    let rig = Rig::new()?;
-    let source = rig.plain_volume("source")?;
+    let sandbox = Sandbox::new()?;
+    let source = sandbox.plain_volume("source")?;
     let live = source.join("live");
     snapshot::create(&live)?;
     trees::build(&live)?;
     snapshot::freeze(&live, &source.join("s0"))?;
     trees::change(&live)?;
     snapshot::freeze(&live, &source.join("s1"))?;
-    let (full, increment) = (rig.join("full"), rig.join("increment"));
+    let (full, increment) = (sandbox.join("full"), sandbox.join("increment"));
     snapshot::send(Proto::Two, None, &source.join("s0"), &full)?;
     snapshot::send(Proto::Two, Some(&source.join("s0")), &source.join("s1"), &increment)?;
-    let ours = inner_volume(&rig, |volume| Receiver::Standard.receive(&full, volume.path()))?;
+    let ours = inner_volume(&sandbox, |volume| Receiver::Standard.receive(&full, volume.path()))?;
     let ended = through_worker(&increment, ours.path())?.success()?;
     ensure!(ended.said("published").first().is_some_and(|told| told["incremental"] == true), "{:?}", ended.reports);
     let (source, ours) = (Tree::read(&source.join("s1"))?, Tree::read(&ours.join("s1"))?);
@@ -66,12 +65,12 @@ fn a_parent_outside_the_mounted_subvolume_is_found_from_within() -> Result<()> {
 
 #[test]
 fn several_streams_in_one_input_are_reported_separately() -> Result<()> {
-    let rig = Rig::new()?;
-    let ours = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let ours = sandbox.plain_volume("ours")?;
     let one = unfinished("one").end();
     let both = [one.bytes(), unfinished("two").end().bytes(), b"nonsense"].concat();
-    fs::write(rig.join("stream"), &both)?;
-    let ended = through_worker(&rig.join("stream"), ours.path())?;
+    fs::write(sandbox.join("stream"), &both)?;
+    let ended = through_worker(&sandbox.join("stream"), ours.path())?;
     let ends: Vec<_> = ended.said("published").iter().filter_map(|told| told["end"].as_u64()).collect();
     ensure!(ends == [one.bytes().len() as u64, both.len() as u64 - 8], "{ends:?}");
     let error = ended.error()?.context("nonsense is an error")?;
@@ -83,13 +82,13 @@ fn several_streams_in_one_input_are_reported_separately() -> Result<()> {
 #[test]
 fn a_failure_is_reported_without_names() -> Result<()> {
     const MARKER: &str = "marker-of-a-secret";
-    let rig = Rig::new()?;
-    let ours = rig.plain_volume(MARKER)?;
+    let sandbox = Sandbox::new()?;
+    let ours = sandbox.plain_volume(MARKER)?;
     let twice = Stream::new(1).subvol(MARKER).mkdir(MARKER).mkfile(format!("{MARKER}/{MARKER}")).rmdir(MARKER).end();
     let parentless = Stream::new(1).snapshot(MARKER, [7; 16], 9).end();
     for (stream, kind) in [(twice, "Failed"), (parentless, "ParentMissing")] {
-        fs::write(rig.join("stream"), stream.bytes())?;
-        let ended = through_worker(&rig.join("stream"), ours.path())?;
+        fs::write(sandbox.join("stream"), stream.bytes())?;
+        let ended = through_worker(&sandbox.join("stream"), ours.path())?;
         let error = ended.error()?.context("it must fail")?;
         ensure!(error["kind"] == kind, "{error}");
         ensure!(error["message"].as_str().is_some_and(|text| text.contains(MARKER)), "{error}");
@@ -107,16 +106,16 @@ fn a_failure_is_reported_without_names() -> Result<()> {
 
 #[test]
 fn a_wrong_descriptor_is_an_error_and_no_crash() -> Result<()> {
-    let rig = Rig::new()?;
-    let ours = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let ours = sandbox.plain_volume("ours")?;
     let opened = |path: &std::path::Path, flags| open(path, flags | OFlags::CLOEXEC, Mode::empty());
     let folder = opened(ours.path(), OFlags::RDONLY)?;
     let folder_path = opened(ours.path(), OFlags::PATH)?;
-    let file = rig.join("stream");
+    let file = sandbox.join("stream");
     fs::write(&file, unfinished("sub").end().bytes())?;
     let (stream, path, written) =
         (opened(&file, OFlags::RDONLY)?, opened(&file, OFlags::PATH)?, opened(&file, OFlags::WRONLY)?);
-    let memory = opened(rig.path(), OFlags::RDONLY)?;
+    let memory = opened(sandbox.path(), OFlags::RDONLY)?;
     let socket = UnixStream::pair()?.0;
     let cases: [&[BorrowedFd<'_>]; 10] = [
         &[],
@@ -152,7 +151,7 @@ fn an_order_that_is_not_understood_ends_with_76() -> Result<()> {
 #[test]
 fn by_hand_it_says_who_starts_it() -> Result<()> {
     for input in [Stdio::null(), Stdio::piped()] {
-        let finished = run(Command::new(butterdockd()?).arg("worker").stdin(input), PATIENCE)?;
+        let finished = run(Command::new(butterdockd()?).arg("worker").stdin(input), TIMEOUT)?;
         ensure!(finished.code() == 64, "{}", finished.code());
         let errors = finished.errors();
         ensure!(errors.len() == 1 && errors[0].contains("started by the daemon"), "{}", finished.err());
@@ -162,8 +161,8 @@ fn by_hand_it_says_who_starts_it() -> Result<()> {
 
 #[test]
 fn progress_is_sent_up_to_four_times_per_second() -> Result<()> {
-    let rig = Rig::new()?;
-    let ours = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let ours = sandbox.plain_volume("ours")?;
     let (reader, mut input) = std::io::pipe()?;
     let directory = File::open(ours.path())?;
     let mut worker = WorkerProcess::new(&butterdockd()?, &receive(), &[reader.as_fd(), directory.as_fd()])?;

@@ -10,9 +10,8 @@ use std::thread::scope;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_btrfs::subvolume::{self, Received};
 use butterdock_receive::{Control, Observer, Options};
-use butterdock_tests::rig::{LockHolder, PATIENCE, Rig, run};
-use butterdock_tests::snapshot;
 use butterdock_tests::wire::{Stream, UUID};
+use butterdock_tests::{LockHolder, Sandbox, TIMEOUT, run, snapshot};
 
 use crate::fixture::{Stalled, hidden, names, sweep, through_worker, unfinished};
 
@@ -21,9 +20,9 @@ const OWNER: u32 = 1000;
 /// As a killed worker leaves it.
 const LEFT: &str = ".butterdock-0123456789abcdef0123456789abcdef";
 
-fn stream(rig: &Rig, name: &str, stream: &Stream) -> Result<PathBuf> {
-    fs::write(rig.join(name), stream.bytes())?;
-    Ok(rig.join(name))
+fn stream(sandbox: &Sandbox, name: &str, stream: &Stream) -> Result<PathBuf> {
+    fs::write(sandbox.join(name), stream.bytes())?;
+    Ok(sandbox.join(name))
 }
 
 /// A subvolume of a user of this machine, to build on.
@@ -46,11 +45,11 @@ fn receive_often(stream: &Path, into: &Path, name: &str) -> Result<()> {
 
 #[test]
 fn locks_on_the_directory_do_not_block_a_receive() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
-    let stream = stream(&rig, "stream", &unfinished("sub").end())?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
+    let stream = stream(&sandbox, "stream", &unfinished("sub").end())?;
     Stalled::new(volume.path())?.worker.kill()?;
-    let lock_holder = LockHolder::start(&rig, volume.path(), NOBODY)?;
+    let lock_holder = LockHolder::start(&sandbox, volume.path(), NOBODY)?;
     ensure!(hidden(volume.path())?.len() == 1, "nothing was left: this shows little");
     sweep(volume.path())?;
     ensure!(hidden(volume.path())?.is_empty(), "not swept: {:?}", hidden(volume.path())?);
@@ -61,11 +60,11 @@ fn locks_on_the_directory_do_not_block_a_receive() -> Result<()> {
 
 #[test]
 fn the_owner_of_a_parent_cannot_block_an_increment() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
-    let increment = stream(&rig, "increment", &increment())?;
-    through_worker(&stream(&rig, "parent", &parent())?, volume.path())?.success()?;
-    let lock_holder = LockHolder::start(&rig, volume.path(), OWNER)?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
+    let increment = stream(&sandbox, "increment", &increment())?;
+    through_worker(&stream(&sandbox, "parent", &parent())?, volume.path())?.success()?;
+    let lock_holder = LockHolder::start(&sandbox, volume.path(), OWNER)?;
     receive_often(&increment, volume.path(), "s1")?;
     ensure!(lock_holder.stop()? == 0, "he has locked what was worked in");
     Ok(())
@@ -74,16 +73,16 @@ fn the_owner_of_a_parent_cannot_block_an_increment() -> Result<()> {
 /// Killed in its last steps, a worker leaves what has its own owner and mode already.
 #[test]
 fn leftovers_under_a_users_lock_are_swept_after_it() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     let left = volume.join(LEFT);
     snapshot::create(&left)?;
     chown(&left, Some(OWNER), Some(OWNER))?;
     subvolume::set_received(File::open(&left)?, &Received { uuid: UUID, stransid: 7 })?;
-    let lock_holder = LockHolder::start(&rig, volume.path(), OWNER)?;
+    let lock_holder = LockHolder::start(&sandbox, volume.path(), OWNER)?;
     lock_holder.wait_for_one()?;
     sweep(volume.path())?;
-    through_worker(&stream(&rig, "stream", &parent())?, volume.path())?.success()?;
+    through_worker(&stream(&sandbox, "stream", &parent())?, volume.path())?.success()?;
     ensure!(left.exists(), "what somebody may work in was deleted");
     lock_holder.stop()?;
     sweep(volume.path())?;
@@ -93,13 +92,13 @@ fn leftovers_under_a_users_lock_are_swept_after_it() -> Result<()> {
 
 #[test]
 fn subvolumes_left_in_private_directories_are_swept() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
     fs::DirBuilder::new().mode(0o700).create(volume.join(LEFT))?;
     let within = volume.join(LEFT).join(".butterdock-fedcba9876543210fedcba9876543210");
     snapshot::create(&within)?;
     chown(&within, Some(OWNER), Some(OWNER))?;
-    run(std::process::Command::new("chattr").arg("+i").arg(&within), PATIENCE)?.success()?;
+    run(std::process::Command::new("chattr").arg("+i").arg(&within), TIMEOUT)?.success()?;
     sweep(volume.path())?;
     ensure!(names(volume.path())?.is_empty(), "{:?}", names(volume.path())?);
     Ok(())
@@ -112,10 +111,10 @@ impl Observer for Silent {}
 #[test]
 fn two_receives_during_sweeps_lose_nothing() -> Result<()> {
     const EACH: usize = 60;
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("ours")?;
-    through_worker(&stream(&rig, "parent", &parent())?, volume.path())?.success()?;
-    let streams = [stream(&rig, "full", &unfinished("sub").end())?, stream(&rig, "increment", &increment())?];
+    let sandbox = Sandbox::new()?;
+    let volume = sandbox.plain_volume("ours")?;
+    through_worker(&stream(&sandbox, "parent", &parent())?, volume.path())?.success()?;
+    let streams = [stream(&sandbox, "full", &unfinished("sub").end())?, stream(&sandbox, "increment", &increment())?];
     let (directory, stop) = (File::open(volume.path())?, AtomicBool::new(false));
     let receive = |who: &str| -> Result<()> {
         for number in 0..EACH {

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Fixture, Load};
-use butterdock_tests::rig::{PATIENCE, run};
+use butterdock_tests::{Load, Service, TIMEOUT, run};
 
 #[test]
 fn max_jobs_limits_jobs_on_many_volumes() -> Result<()> {
-    let mut fixture = Fixture::with(&["tank", "pool", "attic"], "max_jobs = 2\n")?;
+    let mut fixture = Service::with(&["tank", "pool", "attic"], "max_jobs = 2\n")?;
     let client = fixture.client()?;
     let load = Load::new("s0", 10, 1);
     let (first, feed) = load.half(&client, "tank")?;
@@ -44,7 +43,7 @@ fn a_worker_has_the_priorities_that_the_configuration_names() -> Result<()> {
         ("[worker]\nnice = 15\nio_class = \"idle\"\n", "15", "idle"),
         ("", "10", "best-effort: prio 6"),
     ] {
-        let mut fixture = Fixture::with(&["tank"], settings)?;
+        let mut fixture = Service::with(&["tank"], settings)?;
         let client = fixture.client()?;
         let load = Load::new("s0", 5, 1);
         let (job, feed) = load.half(&client, "tank")?;
@@ -57,7 +56,7 @@ fn a_worker_has_the_priorities_that_the_configuration_names() -> Result<()> {
             let (_, rest) = stat.rsplit_once(") ").context("a name in brackets")?;
             ensure!(rest.split(' ').nth(16) == Some(nice), "with {settings:?}: {stat}");
             let number = thread.file_name().to_string_lossy().into_owned();
-            let said = run(Command::new("ionice").args(["-p", &number]), PATIENCE)?.success()?;
+            let said = run(Command::new("ionice").args(["-p", &number]), TIMEOUT)?.success()?;
             ensure!(said.out().trim() == io, "with {settings:?}: {}", said.out());
         }
         feed.finish();

@@ -2,14 +2,14 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Fixture, Load, descriptors, memory, names, wait_until};
+use butterdock_tests::{Load, Service, descriptors, memory, names, wait_until};
 
 /// A daemon with a hundred jobs stays below this, in KiB, also one built without optimisation.
 const MOST: u64 = 64 << 10;
 
 #[test]
 fn a_thousand_receives_of_one_client_are_limited() -> Result<()> {
-    let mut fixture = Fixture::with(&["tank", "pool"], "[queue]\nmax = 150\nmax_per_user = 100\n")?;
+    let mut fixture = Service::with(&["tank", "pool"], "[queue]\nmax = 150\nmax_per_user = 100\n")?;
     let (greedy, other) = (fixture.client()?, fixture.client()?);
     let before = descriptors(fixture.pid())?;
     // Their writer never says anything.
@@ -17,7 +17,7 @@ fn a_thousand_receives_of_one_client_are_limited() -> Result<()> {
     let mut jobs = Vec::new();
     let mut refused = 0;
     for number in 0..1000 {
-        match greedy.try_receive("tank", &stream, &ReceiveOptions::default())? {
+        match greedy.try_receive("tank", &stream, &ReceiveOptions::default()) {
             Ok(job) => jobs.push(job),
             Err(Error::Named(ErrorName::Busy, sentence)) => {
                 ensure!(sentence.contains("100 of your jobs"), "{sentence}");
@@ -39,12 +39,12 @@ fn a_thousand_receives_of_one_client_are_limited() -> Result<()> {
 
     let load = Load::new("s0", 10, 1);
     for job in &jobs[90..] {
-        greedy.cancel(job)??;
+        greedy.cancel(job)?;
     }
     let job = other.receive("pool", load.file(&fixture.join("stream"))?)?;
     other.ends_as(&job, &JobState::Succeeded).context("another volume beside the flood")?;
     for job in &jobs[..90] {
-        greedy.cancel(job)??;
+        greedy.cancel(job)?;
     }
     wait_until("every end was heard", || Ok(jobs.iter().all(|job| !greedy.completions(job).is_empty())))?;
     for job in &jobs {
@@ -60,15 +60,15 @@ fn a_thousand_receives_of_one_client_are_limited() -> Result<()> {
 
 #[test]
 fn descriptors_that_cannot_be_streams_are_refused() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let before = descriptors(fixture.pid())?;
     let (_reader, writer) = std::io::pipe()?;
     for _ in 0..50 {
         let folder = std::fs::File::open(fixture.join("tank"))?;
         for refused in [
-            client.try_receive("tank", &folder, &ReceiveOptions::default())?,
-            client.try_receive("tank", &writer, &ReceiveOptions::default())?,
+            client.try_receive("tank", &folder, &ReceiveOptions::default()),
+            client.try_receive("tank", &writer, &ReceiveOptions::default()),
         ] {
             ensure!(matches!(refused, Err(Error::InvalidArgs(_))), "{refused:?}");
         }

@@ -2,14 +2,12 @@
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState};
-use butterdock_tests::chaos::{Fixture, Load, names};
-use butterdock_tests::rig::rounds;
-use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
+use butterdock_tests::{Load, Service, names, rounds, snapshot};
 
 #[test]
 fn cancelling_a_queued_job_keeps_the_running_one() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let (load, later) = (Load::new("s0", 30, 1), Load::new("s1", 30, 2));
     let (running, feed) = load.half(&client, "tank")?;
@@ -17,11 +15,11 @@ fn cancelling_a_queued_job_keeps_the_running_one() -> Result<()> {
     let queued = client.receive("tank", &stream)?;
     drop(stream);
     ensure!(client.job(&queued)?.state == JobState::Queued, "two write to one volume");
-    client.cancel(&queued)??;
+    client.cancel(&queued)?;
     let end = client.ends_as(&queued, &JobState::Cancelled)?;
     ensure!(end.error_name == ErrorName::Cancelled.as_str() && !end.cancelable, "{end:?}");
     drop(fed);
-    let again = client.cancel(&queued)?;
+    let again = client.cancel(&queued);
     ensure!(matches!(again, Err(Error::Named(ErrorName::Failed, _))), "cancelled twice: {again:?}");
     feed.finish();
     client.ends_as(&running, &JobState::Succeeded)?;
@@ -31,7 +29,7 @@ fn cancelling_a_queued_job_keeps_the_running_one() -> Result<()> {
 
 #[test]
 fn cancel_returns_when_a_running_job_is_gone() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let (load, mut random) = (Load::new("s0", 60, 1), Random::new(4));
     let (mut cancelled, cancels) = (0, rounds(8, 20_u64));
@@ -42,7 +40,7 @@ fn cancel_returns_when_a_running_job_is_gone() -> Result<()> {
         let some = usize::try_from(random.below(load.bytes().len() as u64))?;
         feed.up_to(if round % 3 == 2 { load.bytes().len() } else { some });
         std::thread::sleep(std::time::Duration::from_micros(random.below(60_000)));
-        let answer = client.cancel(&job)?;
+        let answer = client.cancel(&job);
         let (workers, (visible, hidden)) = (fixture.workers()?, names(&fixture.path("tank"))?);
         ensure!(workers.is_empty(), "round {round}: Cancel answered, and {workers:?} are left");
         ensure!(hidden.is_empty(), "round {round}: Cancel answered, and {hidden:?} is left");
@@ -70,7 +68,7 @@ fn cancel_returns_when_a_running_job_is_gone() -> Result<()> {
 
 #[test]
 fn the_second_of_two_jobs_with_one_name_fails() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let (first, second) = (Load::new("s0", 30, 1), Load::new("s0", 30, 2));
     let one = client.receive("tank", first.file(&fixture.join("one"))?)?;

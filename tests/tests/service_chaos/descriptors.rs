@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Asks, Client, Fixture, Fuse, Load, descriptors, wait_until};
-use butterdock_tests::rig::beside_others;
+use butterdock_tests::{Asks, Client, Fuse, Load, Service, descriptors, under_load, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zbus::Fd;
@@ -18,19 +17,19 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub(crate) fn answers_at_once(client: &Client) -> Result<()> {
     let began = Instant::now();
     client.objects()?;
-    ensure!(began.elapsed() < beside_others(AT_ONCE), "everything was held up for {:?}", began.elapsed());
+    ensure!(began.elapsed() < under_load(AT_ONCE), "everything was held up for {:?}", began.elapsed());
     Ok(())
 }
 
 fn refusal(client: &Client, file: &File) -> Result<Error> {
-    let answer = client.try_receive("tank", file, &ReceiveOptions::default())?;
+    let answer = client.try_receive("tank", file, &ReceiveOptions::default());
     answer.err().ok_or_else(|| anyhow::anyhow!("a job came of it"))
 }
 
 /// Each copy of a descriptor that a process closes, of itself or where it becomes another program, asks such a filesystem.
 #[test]
 fn a_file_that_cannot_be_closed_blocks_no_client() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let before = descriptors(fixture.pid())?;
     let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush])?;
@@ -41,7 +40,7 @@ fn a_file_that_cannot_be_closed_blocks_no_client() -> Result<()> {
         let file = fuse.file()?;
         let (peer, body) = (Some("org.freedesktop.DBus.Peer"), Fd::from(&file));
         // It may be refused; that it is answered is what matters.
-        drop(client.wait(client.bus().call_method(Some(BUS_NAME), ROOT, peer, "Ping", &body))?);
+        drop(client.block_on(client.connection().call_method(Some(BUS_NAME), ROOT, peer, "Ping", &body)));
         answers_at_once(&client)?;
         if round % 25 == 0 {
             let load = Load::new(&format!("s{round}"), 5, round);
@@ -54,8 +53,8 @@ fn a_file_that_cannot_be_closed_blocks_no_client() -> Result<()> {
     ensure!(threads < 100, "{threads} threads for two hundred descriptors");
     let (reader, writer) = std::io::pipe()?;
     let job = client.receive("tank", &reader)?;
-    client.until(&job, "runs", |job| job.state == JobState::Running)?;
-    client.cancel(&job)??;
+    client.until_job(&job, "runs", |job| job.state == JobState::Running)?;
+    client.cancel(&job)?;
     drop((reader, writer));
     drop(fuse);
     wait_until("all are closed", || Ok(descriptors(fixture.pid())? <= before + 4))?;
@@ -64,7 +63,7 @@ fn a_file_that_cannot_be_closed_blocks_no_client() -> Result<()> {
 
 #[test]
 fn blocking_files_are_refused_in_time_and_limited() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush, Asks::Statfs])?;
     for _ in 0..4 {
@@ -85,17 +84,17 @@ fn blocking_files_are_refused_in_time_and_limited() -> Result<()> {
 /// No signal ends a thread that closes such a file. The bus, and whoever starts the service again, need not wait for it.
 #[test]
 fn a_daemon_with_a_hung_thread_gives_up_its_name() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let fuse = Fuse::new(&fixture.join("fuse"), &[Asks::Flush])?;
     drop(refusal(&client, &fuse.file()?)?);
     wait_until("a thread is held", || Ok(fuse.unanswered() > 0))?;
     kill(Pid::from_raw(fixture.pid().try_into()?), Signal::SIGTERM)?;
     let began = Instant::now();
-    wait_until("nobody has the name", || Ok(!client.service_is_there()?))?;
+    wait_until("nobody has the name", || Ok(!client.has_owner(BUS_NAME)?))?;
     // Its own thread has ended: what is left waits for the filesystem, and no signal changes that.
     wait_until("it has ended", || Ok(state(fixture.pid(), fixture.pid())? == 'Z'))?;
-    ensure!(began.elapsed() < beside_others(Duration::from_secs(10)), "it took {:?}", began.elapsed());
+    ensure!(began.elapsed() < under_load(Duration::from_secs(10)), "it took {:?}", began.elapsed());
     wait_until("the kernel alone holds what is left", || {
         let left = std::fs::read_dir(format!("/proc/{}/task", fixture.pid()))?.flatten();
         let mut left = left.filter_map(|thread| thread.file_name().to_str()?.parse().ok());

@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Fixture, Frozen, Load, moved_below, names, wait_until};
-use butterdock_tests::rig::{beside_others, rounds};
+use butterdock_tests::{Client, Frozen, Load, Service, moved_below, names, rounds, under_load, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-fn signal_workers(fixture: &Fixture, signal: Signal) -> Result<()> {
+fn signal_workers(fixture: &Service, signal: Signal) -> Result<()> {
     for worker in fixture.workers()? {
         kill(Pid::from_raw(worker.try_into()?), signal).ok();
     }
@@ -17,22 +16,22 @@ fn signal_workers(fixture: &Fixture, signal: Signal) -> Result<()> {
 }
 
 /// Other volumes go on, and everybody is answered.
-pub(crate) fn others_go_on(fixture: &Fixture, client: &Client, name: &str) -> Result<()> {
+pub(crate) fn others_go_on(fixture: &Service, client: &Client, name: &str) -> Result<()> {
     let (load, began) = (Load::new(name, 5, 1), Instant::now());
     let job = client.receive("pool", load.file(&fixture.join("other"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
-    ensure!(began.elapsed() < beside_others(Duration::from_secs(10)), "it took {:?}", began.elapsed());
+    ensure!(began.elapsed() < under_load(Duration::from_secs(10)), "it took {:?}", began.elapsed());
     Ok(())
 }
 
 #[test]
 fn a_worker_that_is_stopped_is_cancelled_all_the_same() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (job, _feed) = load.half(&client, "tank")?;
     signal_workers(&fixture, Signal::SIGSTOP)?;
-    client.cancel(&job)??;
+    client.cancel(&job)?;
     ensure!(fixture.workers()?.is_empty(), "Cancel answered, and a worker is left");
     ensure!(names(&fixture.path("tank"))?.1.is_empty(), "Cancel answered, and something hidden is left");
     client.ends_as(&job, &JobState::Cancelled)?;
@@ -42,29 +41,29 @@ fn a_worker_that_is_stopped_is_cancelled_all_the_same() -> Result<()> {
 /// Nothing can be written to the volume itself: its worker cannot even be killed.
 #[test]
 fn a_worker_hung_in_the_kernel_blocks_only_its_volume() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let mut fixture = Service::with(&["tank", "pool"], "")?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (stream, feed) = load.pipe()?;
     let job = client.receive("tank", &stream)?;
     drop(stream);
     feed.up_to(load.bytes().len() / 4);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    client.until_job(&job, "reads", |job| job.bytes_received > 0)?;
     let frozen = Frozen::new(&fixture.path("tank"))?;
     feed.up_to(load.bytes().len() / 2);
     others_go_on(&fixture, &client, "p0")?;
-    let refused = client.cancel(&job)?;
+    let refused = client.cancel(&job);
     ensure!(matches!(&refused, Err(Error::Named(ErrorName::Failed, text)) if text.contains("hangs")), "{refused:?}");
     let end = client.ends_as(&job, &JobState::Failed)?;
     ensure!(end.error_message.contains("stays busy until it ends"), "{end:?}");
-    let again = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default())?;
+    let again = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default());
     ensure!(matches!(again, Err(Error::Named(ErrorName::Busy, _))), "{again:?}");
     others_go_on(&fixture, &client, "p1")?;
     drop(frozen);
     drop(feed);
     wait_until("the worker is gone", || Ok(fixture.workers()?.is_empty()))?;
     wait_until("its place is given back", || {
-        let job = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default())?;
+        let job = client.try_receive("tank", load.file(&fixture.join("again"))?, &ReceiveOptions::default());
         job.map_or(Ok(false), |job| client.ends_as(&job, &JobState::Succeeded).map(|_| true))
     })?;
     fixture.is_tidy(&client, "tank", &["s0"])
@@ -73,7 +72,7 @@ fn a_worker_hung_in_the_kernel_blocks_only_its_volume() -> Result<()> {
 /// Takes twenty seconds: so long a caller waits before it is told.
 #[test]
 fn a_slow_drive_is_reported_as_writing() -> Result<()> {
-    let mut fixture = Fixture::new(&["below", "tank", "pool"])?;
+    let mut fixture = Service::with(&["below", "tank", "pool"], "")?;
     let _volume = moved_below(&mut fixture, "tank", "below")?;
     let client = fixture.client()?;
     wait_until("the volume is there again", || crate::unmounts::is_mounted(&client, "tank"))?;
@@ -81,13 +80,13 @@ fn a_slow_drive_is_reported_as_writing() -> Result<()> {
     let (job, feed) = load.half(&client, "tank")?;
     let frozen = Frozen::new(&fixture.path("below"))?;
     feed.finish();
-    client.until(&job, "is written out", |job| job.state == JobState::Flushing)?;
+    client.until_job(&job, "is written out", |job| job.state == JobState::Flushing)?;
     others_go_on(&fixture, &client, "p0")?;
     let began = Instant::now();
-    let told = client.cancel(&job)?;
+    let told = client.cancel(&job);
     let text = "still writing data";
     ensure!(matches!(&told, Err(Error::Named(ErrorName::Busy, why)) if why.contains(text)), "{told:?}");
-    ensure!(began.elapsed() < beside_others(Duration::from_secs(25)), "callers do not wait for {:?}", began.elapsed());
+    ensure!(began.elapsed() < under_load(Duration::from_secs(25)), "callers do not wait for {:?}", began.elapsed());
     ensure!(client.job(&job)?.state == JobState::Flushing, "{:?}", client.job(&job)?);
     drop(frozen);
     let end = client.end(&job)?;
@@ -104,7 +103,7 @@ fn a_slow_drive_is_reported_as_writing() -> Result<()> {
 /// The name is there, and the worker has not told: nobody says that nothing was left.
 #[test]
 fn a_kill_after_publication_reports_the_subvolume() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     let client = fixture.client()?;
     let mut seen = 0;
     for round in 0..40 {

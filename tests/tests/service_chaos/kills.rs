@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{ErrorName, JobState};
-use butterdock_tests::chaos::{Client, Feed, Fixture, Load, names, wait_until};
-use butterdock_tests::rig::rounds;
-use butterdock_tests::snapshot;
 use butterdock_tests::trees::Random;
+use butterdock_tests::{Client, Feed, Load, Service, names, rounds, snapshot, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -30,7 +28,7 @@ fn up_to_somewhere(feed: &Feed, load: &Load, random: &mut Random, round: u64) {
 }
 
 /// What can be seen must be whole; then it is taken away. Answers whether it was there.
-fn take_away(fixture: &Fixture, load: &Load) -> Result<bool> {
+fn take_away(fixture: &Service, load: &Load) -> Result<bool> {
     let (visible, _) = names(&fixture.path("tank"))?;
     let whole = visible == [load.name()];
     ensure!(whole || visible.is_empty(), "there are {visible:?}");
@@ -42,12 +40,12 @@ fn take_away(fixture: &Fixture, load: &Load) -> Result<bool> {
 }
 
 /// Whether a job is in what the service has on disk.
-fn is_noted(fixture: &Fixture, job: &str) -> Result<bool> {
+fn is_noted(fixture: &Service, job: &str) -> Result<bool> {
     let id = butterdock_dbus::path::job_id(job).context("a job's path")?;
     Ok(fixture.join(&format!("state/jobs/{id}.json")).exists())
 }
 
-fn whole_run(fixture: &mut Fixture, client: &Client, load: &Load) -> Result<()> {
+fn whole_run(fixture: &mut Service, client: &Client, load: &Load) -> Result<()> {
     let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
     load.is_whole_in(&fixture.path("tank"))?;
@@ -56,7 +54,7 @@ fn whole_run(fixture: &mut Fixture, client: &Client, load: &Load) -> Result<()> 
 
 #[test]
 fn a_killed_worker_fails_its_job_once() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let (client, load, mut random) = (fixture.client()?, load(), Random::new(1));
     let (mut killed, (kills, enough)) = (0, kills());
     for round in 0..kills {
@@ -79,7 +77,7 @@ fn a_killed_worker_fails_its_job_once() -> Result<()> {
             }
         }
         fixture.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}"))?;
-        ensure!(client.remembered(&job)?.result == end.state.to_string(), "round {round}: the history says otherwise");
+        ensure!(client.history_of(&job)?.result == end.state.to_string(), "round {round}: the history says otherwise");
     }
     ensure!(killed >= enough, "only {killed} of {kills} were killed at work: this shows little");
     whole_run(&mut fixture, &client, &load)
@@ -87,7 +85,7 @@ fn a_killed_worker_fails_its_job_once() -> Result<()> {
 
 #[test]
 fn a_killed_daemon_ends_its_workers_and_sweeps_later() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let (client, load, mut random) = (fixture.client()?, load(), Random::new(2));
     let (mut unfinished, (kills, enough)) = (0, kills());
     for round in 0..kills {
@@ -101,12 +99,12 @@ fn a_killed_daemon_ends_its_workers_and_sweeps_later() -> Result<()> {
         drop(feed);
         let there = take_away(&fixture, &load)?;
         let before = client.completions(&job).len();
-        fixture.start()?;
+        fixture.start_daemon()?;
         fixture.is_tidy(&client, "tank", &[]).with_context(|| format!("round {round}, after the restart"))?;
         ensure!(client.jobs()?.is_empty(), "a restarted daemon shows jobs");
         // What was taken on a moment before the kill may not have been written down.
-        ensure!(client.remembered(&queued).is_ok() == queue_noted, "round {round}: the job behind it: {queue_noted}");
-        let entry = client.remembered(&job);
+        ensure!(client.history_of(&queued).is_ok() == queue_noted, "round {round}: the job behind it: {queue_noted}");
+        let entry = client.history_of(&job);
         ensure!(entry.is_ok() == noted, "round {round}: written down: {noted}, and then {entry:?}");
         let Ok(entry) = entry else { continue };
         let says = (entry.result.as_str(), entry.error_name.as_deref());
@@ -126,7 +124,7 @@ fn a_killed_daemon_ends_its_workers_and_sweeps_later() -> Result<()> {
 
 #[test]
 fn a_killed_client_does_not_end_its_job() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let (client, load, mut random) = (fixture.client()?, load(), Random::new(3));
     let (mut outlived, (kills, enough)) = (0, kills());
     for round in 0..kills {

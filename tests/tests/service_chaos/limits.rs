@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER};
 use butterdock_dbus::{ErrorName, JobProperties, JobState};
-use butterdock_tests::chaos::{Client, Feed, Fixture, Frozen, Load};
-use butterdock_tests::service::{Rules, Service, answer, as_nobody, no_options, python, unfinished};
+use butterdock_tests::{Client, Feed, Frozen, Load, Rules, Service, answer, as_nobody, no_options, python, unfinished};
 
 /// A stream has to bring a KiB a second over two seconds of waiting for it.
 const SHORT: &str = "[streams]\nrate_window = \"2s\"\n";
@@ -24,7 +23,8 @@ fn trickle(client: &Client, job: &str, feed: &Feed, from: usize) -> Result<()> {
     for byte in from.. {
         feed.up_to(byte);
         let came = u64::try_from(byte)?;
-        let now = client.until(job, "counts it", |job| job.bytes_received >= came || job.state == JobState::Failed)?;
+        let now =
+            client.until_job(job, "counts it", |job| job.bytes_received >= came || job.state == JobState::Failed)?;
         if now.state == JobState::Failed {
             break;
         }
@@ -34,7 +34,7 @@ fn trickle(client: &Client, job: &str, feed: &Feed, from: usize) -> Result<()> {
 
 #[test]
 fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
-    let mut fixture = Fixture::with(&["tank", "pool", "attic"], SHORT)?;
+    let mut fixture = Service::with(&["tank", "pool", "attic"], SHORT)?;
     let client = fixture.client()?;
     let load = Load::new("s0", 20, 1);
     let (stalled, _feed) = load.half(&client, "tank")?;
@@ -60,7 +60,7 @@ fn streams_that_stall_or_trickle_end_as_too_slow() -> Result<()> {
 /// The one beside it shows that time enough went by.
 #[test]
 fn a_stalled_volume_makes_no_stream_too_slow() -> Result<()> {
-    let mut fixture = Fixture::with(&["tank", "pool"], SHORT)?;
+    let mut fixture = Service::with(&["tank", "pool"], SHORT)?;
     let client = fixture.client()?;
     // More than is read ahead.
     let load = Load::new("s0", 600, 1);
@@ -68,10 +68,10 @@ fn a_stalled_volume_makes_no_stream_too_slow() -> Result<()> {
     let job = client.receive("tank", &stream)?;
     drop(stream);
     feed.up_to(load.bytes().len() / 100);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    client.until_job(&job, "reads", |job| job.bytes_received > 0)?;
     let frozen = Frozen::new(&fixture.path("tank"))?;
     feed.up_to(load.bytes().len());
-    client.until(&job, "has no rate any more", |job| job.rate == 0)?;
+    client.until_job(&job, "has no rate any more", |job| job.rate == 0)?;
     let (beside, _stalled) = Load::new("p0", 20, 2).half(&client, "pool")?;
     is_too_slow(&client.ends_as(&beside, &JobState::Failed)?)?;
     ensure!(client.job(&job)?.state == JobState::Running, "{:?}", client.job(&job)?);
@@ -84,18 +84,16 @@ fn a_stalled_volume_makes_no_stream_too_slow() -> Result<()> {
 
 #[test]
 fn time_limit_ends_a_users_stream_but_not_roots() -> Result<()> {
-    let rig = butterdock_tests::rig::Rig::new()?;
-    let volume = rig.plain_volume("tank")?;
-    let service = Service::over(rig, volume, Some(&Rules::Allow))?;
-    let text = std::fs::read_to_string(service.rig.join("butterdock.toml"))?;
+    let service = Service::with_polkit(&Rules::Allow)?;
+    let text = std::fs::read_to_string(service.sandbox.join("butterdock.toml"))?;
     let limits = "[streams]\nleast_rate = \"0B/s\"\ntime_limit = \"1s\"\n";
-    let other = service.rig.plain_volume("pool")?;
+    let other = service.sandbox.plain_volume("pool")?;
     let text = format!("{text}\n[[volume]]\nname = \"pool\"\npath = {:?}\n{limits}", other.path());
-    std::fs::write(service.rig.join("butterdock.toml"), text)?;
+    std::fs::write(service.sandbox.join("butterdock.toml"), text)?;
     let client = service.client()?;
     client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
 
-    let stalled = butterdock_tests::service::Stalled::start(&client, "roots")?;
+    let stalled = butterdock_tests::Stalled::start(&client, "roots")?;
     let (reader, mut writer) = std::io::pipe()?;
     std::io::Write::write_all(&mut writer, unfinished("theirs").bytes())?;
     let mut command = python("call.py", &service.bus)?;

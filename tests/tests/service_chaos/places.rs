@@ -2,8 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Fixture, Load, names, wait_until};
-use butterdock_tests::rig::{Layout, PATIENCE, Volume, run};
+use butterdock_tests::{Client, Layout, Load, Service, TIMEOUT, Volume, names, run, wait_until};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,12 +10,12 @@ use nix::unistd::Pid;
 use crate::unmounts::is_mounted;
 
 /// A drive, mounted over the volume.
-fn drive(fixture: &Fixture) -> Result<Volume> {
+fn drive(fixture: &Service) -> Result<Volume> {
     Volume::make(&fixture.join("drive.img"), &fixture.path("tank"), &Layout::default())
 }
 
 /// Waits until the daemon has seen which filesystem is there, by its size.
-fn seen(client: &Client, fixture: &Fixture) -> Result<()> {
+fn seen(client: &Client, fixture: &Service) -> Result<()> {
     let size = nix::sys::statvfs::statvfs(&fixture.path("tank"))?;
     let size = size.blocks() * size.fragment_size();
     wait_until("the volume is seen", || Ok(client.size_of("tank")? == size))
@@ -24,7 +23,7 @@ fn seen(client: &Client, fixture: &Fixture) -> Result<()> {
 
 #[test]
 fn a_queued_job_never_writes_below_the_mount_point() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let layout = Layout { size: 2 << 30, ..Layout::default() };
     let drive = Volume::make(&fixture.join("drive.img"), &fixture.path("tank"), &layout)?;
@@ -33,7 +32,7 @@ fn a_queued_job_never_writes_below_the_mount_point() -> Result<()> {
     let (stream, feed) = load.pipe()?;
     let running = client.receive("tank", &stream)?;
     feed.up_to(load.bytes().len() / 2);
-    client.until(&running, "reads", |job| job.bytes_received > 0)?;
+    client.until_job(&running, "reads", |job| job.bytes_received > 0)?;
     let waiting = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     umount2(drive.path(), MntFlags::MNT_DETACH)?;
     for job in [&running, &waiting] {
@@ -47,11 +46,11 @@ fn a_queued_job_never_writes_below_the_mount_point() -> Result<()> {
 
 #[test]
 fn a_volume_with_another_uuid_is_not_mounted() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let image = fixture.volume("tank")?.image().to_path_buf();
     let mut ask = std::process::Command::new("blkid");
-    let uuid = run(ask.args(["-p", "-o", "value", "-s", "UUID"]).arg(image), PATIENCE)?.success()?.out();
+    let uuid = run(ask.args(["-p", "-o", "value", "-s", "UUID"]).arg(image), TIMEOUT)?.success()?.out();
     let file = fixture.join("butterdock.toml");
     let text = std::fs::read_to_string(&file)?
         .replace("name = \"tank\"", &format!("name = \"tank\"\nuuid = {:?}", uuid.trim()));
@@ -61,7 +60,7 @@ fn a_volume_with_another_uuid_is_not_mounted() -> Result<()> {
     let mut drive = drive(&fixture)?;
     wait_until("the other filesystem is refused", || Ok(!is_mounted(&client, "tank")?))?;
     let load = Load::new("s0", 5, 1);
-    let refused = client.try_receive("tank", load.file(&fixture.join("stream"))?, &ReceiveOptions::default())?;
+    let refused = client.try_receive("tank", load.file(&fixture.join("stream"))?, &ReceiveOptions::default());
     ensure!(matches!(refused, Err(Error::Named(ErrorName::DeviceGone, _))), "{refused:?}");
     ensure!(names(&fixture.path("tank"))?.0.is_empty(), "something was received into the other filesystem");
     drive.unmount()?;
@@ -73,7 +72,7 @@ fn a_volume_with_another_uuid_is_not_mounted() -> Result<()> {
 
 #[test]
 fn leftovers_are_swept_when_the_drive_returns() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let path = fixture.path("tank");
@@ -87,11 +86,11 @@ fn leftovers_are_swept_when_the_drive_returns() -> Result<()> {
             break;
         }
         // The worker saw its daemon's end before its own, and cleaned up after itself.
-        fixture.start()?;
+        fixture.start_daemon()?;
     }
     ensure!(left, "ten killed daemons left nothing: this shows nothing");
     fixture.volume("tank")?.unmount()?;
-    fixture.start()?;
+    fixture.start_daemon()?;
     fixture.volume("tank")?.mount("")?;
     wait_until("it is swept", || Ok(names(&path)?.1.is_empty()))?;
     fixture.is_tidy(&client, "tank", &[])

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use butterdock_dbus::names::BUS_NAME;
 use butterdock_dbus::{ErrorName, JobState};
-use butterdock_tests::chaos::{Fixture, Fuse, Load, family, names};
-use butterdock_tests::rig::{PATIENCE, beside_others, butterdockd, start};
+use butterdock_tests::{Fuse, Load, Service, TIMEOUT, butterdockd, names, start, under_load, workers};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
@@ -15,7 +15,7 @@ const PROMISED: Duration = Duration::from_secs(10);
 
 #[test]
 fn sigterm_ends_jobs_and_records_them() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let mut fixture = Service::with(&["tank", "pool"], "")?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let mut feeds = Vec::new();
@@ -28,28 +28,28 @@ fn sigterm_ends_jobs_and_records_them() -> Result<()> {
         feeds.push(feed);
     }
     for job in &jobs[..2] {
-        client.until(job, "reads", |job| job.bytes_received > 0)?;
+        client.until_job(job, "reads", |job| job.bytes_received > 0)?;
     }
     let session = fixture.pid();
     let began = std::time::Instant::now();
     let finished = fixture.stop()?;
     let took = began.elapsed();
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
-    ensure!(took < beside_others(PROMISED), "it took {took:?}, and {PROMISED:?} are promised");
-    ensure!(family(session)?.is_empty(), "workers are left: {:?}", family(session)?);
+    ensure!(took < under_load(PROMISED), "it took {took:?}, and {PROMISED:?} are promised");
+    ensure!(workers(session)?.is_empty(), "workers are left: {:?}", workers(session)?);
     for volume in ["tank", "pool"] {
         let (visible, hidden) = names(&fixture.path(volume))?;
         ensure!(visible.is_empty() && hidden.is_empty(), "{volume}: left {visible:?} {hidden:?}");
     }
-    butterdock_tests::chaos::wait_until("every end was heard", || {
+    butterdock_tests::wait_until("every end was heard", || {
         Ok(jobs.iter().all(|job| !client.completions(job).is_empty()))
     })?;
     for job in &jobs {
         ensure!(client.completions(job) == ["cancelled"], "{:?}", client.completions(job));
     }
-    fixture.start()?;
+    fixture.start_daemon()?;
     for job in &jobs {
-        let entry = client.remembered(job)?;
+        let entry = client.history_of(job)?;
         ensure!(entry.result == "cancelled", "{entry:?}");
         ensure!(entry.error_name.as_deref() == Some(ErrorName::Cancelled.as_str()), "{entry:?}");
         ensure!(entry.end_time >= entry.start_time, "{entry:?}");
@@ -59,16 +59,16 @@ fn sigterm_ends_jobs_and_records_them() -> Result<()> {
 
 #[test]
 fn an_idle_daemon_ends_at_once_and_starts_again() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 5, 1);
     let job = client.receive("tank", load.file(&fixture.join("stream"))?)?;
     client.ends_as(&job, &JobState::Succeeded)?;
     let finished = fixture.stop()?;
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
-    ensure!(!client.service_is_there()?, "somebody has its name");
-    fixture.start()?;
-    ensure!(client.remembered(&job)?.result == "succeeded", "forgotten");
+    ensure!(!client.has_owner(BUS_NAME)?, "somebody has its name");
+    fixture.start_daemon()?;
+    ensure!(client.history_of(&job)?.result == "succeeded", "forgotten");
     load.is_whole_in(&fixture.path("tank"))
 }
 
@@ -80,7 +80,7 @@ fn hang(path: &std::path::Path) -> Result<()> {
 
 #[test]
 fn a_start_on_a_hung_disk_can_be_terminated() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     fixture.stop()?;
     let _hung = Fuse::hung(&fixture.join("state/jobs"))?;
     let mut command = std::process::Command::new(butterdockd()?);
@@ -90,15 +90,15 @@ fn a_start_on_a_hung_disk_can_be_terminated() -> Result<()> {
     ensure!(!daemon.has_ended()?, "it did not wait for the disk: this shows nothing");
     let began = std::time::Instant::now();
     daemon.signal(Signal::SIGTERM)?;
-    let finished = daemon.finish(PATIENCE)?;
+    let finished = daemon.finish(TIMEOUT)?;
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
-    ensure!(began.elapsed() < beside_others(PROMISED), "it took {:?}", began.elapsed());
+    ensure!(began.elapsed() < under_load(PROMISED), "it took {:?}", began.elapsed());
     Ok(())
 }
 
 #[test]
 fn a_start_on_a_hung_configuration_can_be_terminated() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     std::fs::remove_file(fixture.join("butterdock.toml"))?;
     hang(&fixture.join("butterdock.toml"))?;
     kill(Pid::from_raw(fixture.pid().try_into()?), Signal::SIGHUP)?;
@@ -106,6 +106,6 @@ fn a_start_on_a_hung_configuration_can_be_terminated() -> Result<()> {
     let began = std::time::Instant::now();
     let finished = fixture.stop()?;
     ensure!(finished.code() == 0, "ended with {}: {}", finished.code(), finished.err());
-    ensure!(began.elapsed() < beside_others(PROMISED), "it took {:?}", began.elapsed());
+    ensure!(began.elapsed() < under_load(PROMISED), "it took {:?}", began.elapsed());
     Ok(())
 }

@@ -7,16 +7,16 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface;
 use butterdock_dbus::path::volume_path;
 use butterdock_dbus::{Error, ErrorName, JobState, ReceiveOptions};
-use butterdock_tests::chaos::{Client, Fixture, Frozen, Load, moved_below, wait_until};
+use butterdock_tests::{Client, Frozen, Load, Service, moved_below, wait_until};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// What the kernel shows of a mounted filesystem for as long as anybody holds it.
-fn held(fixture: &Fixture, volume: &str) -> Result<PathBuf> {
+fn held(fixture: &Service, volume: &str) -> Result<PathBuf> {
     let image = fixture.join(&format!("{volume}.img"));
-    let shown = butterdock_tests::rig::run(
+    let shown = butterdock_tests::run(
         std::process::Command::new("blkid").args(["-p", "-o", "value", "-s", "UUID"]).arg(image),
-        butterdock_tests::rig::PATIENCE,
+        butterdock_tests::TIMEOUT,
     )?;
     Ok(PathBuf::from("/sys/fs/btrfs").join(shown.success()?.out().trim()))
 }
@@ -32,7 +32,7 @@ pub(crate) fn is_mounted(client: &Client, volume: &str) -> Result<bool> {
 
 #[test]
 fn detaching_a_volume_ends_its_job() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let mut fixture = Service::with(&["tank", "pool"], "")?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (stream, feed) = load.pipe()?;
@@ -40,7 +40,7 @@ fn detaching_a_volume_ends_its_job() -> Result<()> {
     let queued = client.receive("tank", &stream)?;
     drop(stream);
     feed.up_to(load.bytes().len() / 2);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    client.until_job(&job, "reads", |job| job.bytes_received > 0)?;
     let held = held(&fixture, "tank")?;
     ensure!(held.exists(), "{} is not there", held.display());
 
@@ -53,7 +53,7 @@ fn detaching_a_volume_ends_its_job() -> Result<()> {
     wait_until("nobody holds the filesystem", || Ok(!held.exists()))?;
     wait_until("the volume is shown as not mounted", || Ok(!is_mounted(&client, "tank")?))?;
     let null = std::fs::File::open("/proc/version")?;
-    let refused = client.try_receive("tank", null, &ReceiveOptions::default())?;
+    let refused = client.try_receive("tank", null, &ReceiveOptions::default());
     ensure!(matches!(refused, Err(Error::Named(ErrorName::DeviceGone, _))), "{refused:?}");
 
     fixture.volume("tank")?.mount("")?;
@@ -68,7 +68,7 @@ fn detaching_a_volume_ends_its_job() -> Result<()> {
 /// drive takes.
 #[test]
 fn detaching_a_hung_volume_blocks_no_client() -> Result<()> {
-    let mut fixture = Fixture::new(&["below", "tank", "pool"])?;
+    let mut fixture = Service::with(&["below", "tank", "pool"], "")?;
     let _volume = moved_below(&mut fixture, "tank", "below")?;
     let client = fixture.client()?;
     wait_until("the volume is there again", || is_mounted(&client, "tank"))?;
@@ -77,7 +77,7 @@ fn detaching_a_hung_volume_blocks_no_client() -> Result<()> {
     let job = client.receive("tank", &stream)?;
     drop(stream);
     feed.up_to(load.bytes().len() / 2);
-    client.until(&job, "reads", |job| job.bytes_received > 0)?;
+    client.until_job(&job, "reads", |job| job.bytes_received > 0)?;
     let frozen = Frozen::new(&fixture.path("below"))?;
     umount2(&fixture.path("tank"), MntFlags::MNT_DETACH)?;
     let end = client.ends_as(&job, &JobState::Failed)?;
@@ -96,7 +96,7 @@ fn detaching_a_hung_volume_blocks_no_client() -> Result<()> {
 /// The kernel may give the number of a mount that is gone to the next one; while a worker holds the mount it does not.
 #[test]
 fn a_quick_remount_ends_the_volumes_job() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let device = fixture.volume("tank")?.device()?;
@@ -106,14 +106,14 @@ fn a_quick_remount_ends_the_volumes_job() -> Result<()> {
         mount(Some(device.as_str()), &fixture.path("tank"), Some("btrfs"), MsFlags::empty(), None::<&str>)?;
         let end = client.ends_as(&job, &JobState::Failed)?;
         ensure!(end.error_name == ErrorName::DeviceGone.as_str(), "{end:?}");
-        wait_until("it is swept", || Ok(butterdock_tests::chaos::names(&fixture.path("tank"))?.1.is_empty()))?;
+        wait_until("it is swept", || Ok(butterdock_tests::names(&fixture.path("tank"))?.1.is_empty()))?;
     }
     fixture.is_tidy(&client, "tank", &[])
 }
 
 #[test]
 fn a_refused_unmount_works_after_the_job() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (job, feed) = load.half(&client, "tank")?;
@@ -131,7 +131,7 @@ fn a_refused_unmount_works_after_the_job() -> Result<()> {
 
 #[test]
 fn a_worker_holds_no_volume_but_its_own() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank", "pool"])?;
+    let mut fixture = Service::with(&["tank", "pool"], "")?;
     let client = fixture.client()?;
     let load = Load::new("s0", 40, 1);
     let (job, feed) = load.half(&client, "tank")?;

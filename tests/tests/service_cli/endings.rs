@@ -2,8 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::chaos::{Fixture, Load};
-use butterdock_tests::rig::{PATIENCE, run, start};
+use butterdock_tests::{Load, Service, TIMEOUT, run, start};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -11,7 +10,7 @@ use crate::{as_nobody, lines, ran};
 
 #[test]
 fn success_is_0_and_a_failed_job_is_1() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     let load = Load::new("s0", 5, 1);
     drop(load.file(&fixture.join("stream"))?);
     let file = fixture.join("stream");
@@ -26,7 +25,7 @@ fn success_is_0_and_a_failed_job_is_1() -> Result<()> {
 
 #[test]
 fn what_is_not_understood_is_64() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     for words in [&["nonsense"][..], &["receive"], &["cancel", "ffffffff"], &["jobs", "--nonsense"]] {
         let finished = ran(&fixture, words)?;
         ensure!(finished.code() == 64 && !finished.stderr.is_empty(), "{words:?}: {finished:?}");
@@ -38,7 +37,7 @@ fn what_is_not_understood_is_64() -> Result<()> {
 
 #[test]
 fn without_a_daemon_or_bus_it_exits_with_69() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     fixture.stop()?;
     let finished = ran(&fixture, &["status"])?;
     ensure!(finished.code() == 69 && finished.err().lines().count() == 1, "{finished:?}");
@@ -47,14 +46,14 @@ fn without_a_daemon_or_bus_it_exits_with_69() -> Result<()> {
     let refused: Value = serde_json::from_slice(&finished.stdout)?;
     ensure!(refused["error"]["message"].is_string(), "{refused}");
     let mut command = fixture.butterdock(&["status"])?;
-    let finished = run(command.env("BUTTERDOCK_BUS_ADDRESS", "unix:path=/nonexistent"), PATIENCE)?;
+    let finished = run(command.env("BUTTERDOCK_BUS_ADDRESS", "unix:path=/nonexistent"), TIMEOUT)?;
     ensure!(finished.code() == 69, "{finished:?}");
     Ok(())
 }
 
 #[test]
 fn who_may_not_is_77() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     // Everybody may reach the socket and read the stream; that they may do nothing is up to the daemon.
     let load = Load::new("s0", 5, 1);
     drop(load.file(&fixture.join("stream"))?);
@@ -63,13 +62,13 @@ fn who_may_not_is_77() -> Result<()> {
     std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let file = file.to_str().context("a path")?;
     let program = fixture.join("butterdock");
-    std::fs::copy(butterdock_tests::chaos::butterdock()?, &program)?;
+    std::fs::copy(butterdock_tests::butterdock()?, &program)?;
     let asked = |words: &[&str]| -> Result<_> {
         let mut command = std::process::Command::new(&program);
         for (name, value) in fixture.butterdock(words)?.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
-        run(&mut as_nobody(command.args(words)), PATIENCE)
+        run(&mut as_nobody(command.args(words)), TIMEOUT)
     };
     let refused = asked(&["receive", "tank", file])?;
     ensure!(refused.code() == 77, "{refused:?}");
@@ -82,7 +81,7 @@ fn who_may_not_is_77() -> Result<()> {
 
 #[test]
 fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (stream, feed) = load.pipe()?;
@@ -90,14 +89,12 @@ fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
     let mut program = start(command.stdin(stream))?;
     drop(command);
     feed.up_to(load.bytes().len() / 2);
-    butterdock_tests::chaos::wait_until("the job reads", || {
-        Ok(client.jobs()?.values().any(|job| job.bytes_received > 0))
-    })?;
+    butterdock_tests::wait_until("the job reads", || Ok(client.jobs()?.values().any(|job| job.bytes_received > 0)))?;
     let job = client.jobs()?.into_keys().next().context("a job")?;
     // It says that it watches just before it waits for Ctrl-C.
     std::thread::sleep(std::time::Duration::from_millis(300));
     program.signal(Signal::SIGINT)?;
-    let finished = program.finish(PATIENCE)?;
+    let finished = program.finish(TIMEOUT)?;
     ensure!(finished.code() == 130, "{finished:?}");
     ensure!(finished.err().contains("butterdock watch") && finished.err().contains("continues"), "{finished:?}");
     ensure!(client.job(&job)?.state == JobState::Running, "it was ended");
@@ -109,19 +106,19 @@ fn ctrl_c_detaches_and_the_job_goes_on() -> Result<()> {
 
 #[test]
 fn cancel_ends_a_detached_job_for_its_watchers() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (stream, feed) = load.pipe()?;
     let mut command = fixture.butterdock(&["receive", "tank", "-", "--detach"])?;
-    let detached = run(command.stdin(stream), PATIENCE)?.success()?;
+    let detached = run(command.stdin(stream), TIMEOUT)?.success()?;
     drop(command);
     let id = detached.out().trim().to_owned();
     feed.up_to(load.bytes().len() / 2);
     let watcher = start(&mut fixture.butterdock(&["watch", &id, "--json"])?)?;
     std::thread::sleep(std::time::Duration::from_millis(300));
     ran(&fixture, &["cancel", &id])?.success()?;
-    let finished = watcher.finish(PATIENCE)?;
+    let finished = watcher.finish(TIMEOUT)?;
     ensure!(finished.code() == 1, "{finished:?}");
     ensure!(lines(&finished)?.last().is_some_and(|line| line["result"] == "cancelled"), "{finished:?}");
     let again = ran(&fixture, &["cancel", &id])?;

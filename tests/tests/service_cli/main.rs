@@ -8,17 +8,16 @@ mod verbs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::chaos::Fixture;
-use butterdock_tests::rig::{Finished, PATIENCE, run};
+use butterdock_tests::{Finished, Service, TIMEOUT, run};
 use serde_json::Value;
 
 /// Runs it without a terminal, to its end.
-fn ran(fixture: &Fixture, words: &[&str]) -> Result<Finished> {
-    run(&mut fixture.butterdock(words)?, PATIENCE)
+fn ran(fixture: &Service, words: &[&str]) -> Result<Finished> {
+    run(&mut fixture.butterdock(words)?, TIMEOUT)
 }
 
 /// The one object that a verb prints.
-fn object(fixture: &Fixture, words: &[&str]) -> Result<Value> {
+fn object(fixture: &Service, words: &[&str]) -> Result<Value> {
     let finished = ran(fixture, &[words, &["--json"]].concat())?.success()?;
     ensure!(finished.stderr.is_empty(), "{words:?} complains: {}", finished.err());
     serde_json::from_slice(&finished.stdout).with_context(|| format!("{words:?} printed {}", finished.out()))

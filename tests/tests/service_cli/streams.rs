@@ -7,14 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::chaos::{Fixture, Load};
-use butterdock_tests::rig::{PATIENCE, run, start};
-use butterdock_tests::snapshot;
 use butterdock_tests::trees::Content;
+use butterdock_tests::{Load, Service, TIMEOUT, run, snapshot, start};
 
 #[test]
 fn what_btrfs_sends_through_a_pipe_is_received() -> Result<()> {
-    let fixture = Fixture::new(&["tank", "pool"])?;
+    let fixture = Service::with(&["tank", "pool"], "")?;
     let live = fixture.path("pool").join("live");
     snapshot::create(&live)?;
     std::fs::write(live.join("f"), Content::Mixed.bytes(1 << 20, 1))?;
@@ -24,7 +22,7 @@ fn what_btrfs_sends_through_a_pipe_is_received() -> Result<()> {
     let mut sender = send.spawn().context("btrfs send")?;
     let stream = sender.stdout.take().context("piped")?;
     let mut command = fixture.butterdock(&["receive", "tank", "-"])?;
-    let finished = run(command.stdin(stream), PATIENCE);
+    let finished = run(command.stdin(stream), TIMEOUT);
     drop(command);
     let sent = sender.wait()?;
     finished?.success()?;
@@ -37,7 +35,7 @@ fn what_btrfs_sends_through_a_pipe_is_received() -> Result<()> {
 /// sshd gives a command without a terminal a pair of sockets, and sends on what the client types.
 #[test]
 fn a_stream_through_a_socket_is_received() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (mut ours, theirs) = UnixStream::pair()?;
@@ -46,7 +44,7 @@ fn a_stream_through_a_socket_is_received() -> Result<()> {
     drop(command);
     ours.write_all(load.bytes())?;
     ours.shutdown(Shutdown::Write)?;
-    program.finish(PATIENCE)?.success()?;
+    program.finish(TIMEOUT)?.success()?;
     load.is_whole_in(&fixture.path("tank"))?;
     let mut rest = Vec::new();
     ours.read_to_end(&mut rest)?;
@@ -56,19 +54,19 @@ fn a_stream_through_a_socket_is_received() -> Result<()> {
 
 #[test]
 fn a_partly_read_file_is_received_from_its_position() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     let load = Load::new("s0", 10, 1);
     std::fs::write(fixture.join("stream"), [&b"a header of somebody else's"[..], load.bytes()].concat())?;
     let mut file = std::fs::File::open(fixture.join("stream"))?;
     file.read_exact(&mut [0; 27])?;
     let mut command = fixture.butterdock(&["receive", "tank"])?;
-    run(command.stdin(file), PATIENCE)?.success()?;
+    run(command.stdin(file), TIMEOUT)?.success()?;
     load.is_whole_in(&fixture.path("tank"))
 }
 
 #[test]
 fn a_truncated_stream_exits_with_1_and_leaves_nothing() -> Result<()> {
-    let mut fixture = Fixture::new(&["tank"])?;
+    let mut fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 30, 1);
     let (stream, feed) = load.pipe()?;
@@ -77,7 +75,7 @@ fn a_truncated_stream_exits_with_1_and_leaves_nothing() -> Result<()> {
     drop(command);
     feed.up_to(load.bytes().len() / 2);
     drop(feed);
-    let finished = program.finish(PATIENCE)?;
+    let finished = program.finish(TIMEOUT)?;
     ensure!(finished.code() == 1 && finished.err().contains("cut off"), "{finished:?}");
     fixture.is_tidy(&client, "tank", &[])
 }

@@ -5,12 +5,12 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
-use butterdock_tests::chaos::{Fixture, Load, wait_until};
+use butterdock_tests::{Load, Service, wait_until};
 use nix::pty::{Winsize, openpty};
 
 #[test]
 fn a_terminal_gets_a_bar_that_moves() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     let client = fixture.client()?;
     let load = Load::new("s0", 60, 1);
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };

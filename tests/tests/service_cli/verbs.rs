@@ -1,14 +1,14 @@
 //! Every verb, as text and as JSON.
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Load, Service};
 
 use crate::{lines, object, ran, steers};
 
 #[test]
 fn every_verb_answers_in_text_and_in_json() -> Result<()> {
-    let fixture = Fixture::new(&["tank", "pool"])?;
+    let fixture = Service::with(&["tank", "pool"], "")?;
     let load = Load::new("s0", 10, 1);
     let file = fixture.join("stream");
     drop(load.file(&file)?);
@@ -43,7 +43,7 @@ fn every_verb_answers_in_text_and_in_json() -> Result<()> {
 
 #[test]
 fn names_that_would_steer_a_terminal_are_shown_escaped() -> Result<()> {
-    let fixture = Fixture::new(&["tank"])?;
+    let fixture = Service::start()?;
     let name = b"a\x1b[2J\xc2\x9b31m\xe2\x80\xae\nb\xff";
     let file = fixture.join("stream");
     std::fs::write(&file, Stream::new(1).subvol(name).mkfile("f").end().bytes())?;

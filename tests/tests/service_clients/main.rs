@@ -8,10 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{MANAGER, VOLUME};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_tests::rig::{Finished, PATIENCE, Rig, butterdockd, run};
-use butterdock_tests::service::{Bus, Client, Service, configuration, file_of, no_options, python, small, tank};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use butterdock_tests::{Bus, Client, Finished, Service, TANK, TIMEOUT, file_of, no_options, python, run, small, tank};
 
 /// So many ended jobs stay readable; the next one takes the oldest away.
 const KEPT: usize = 50;
@@ -19,13 +16,13 @@ const KEPT: usize = 50;
 fn gdbus(bus: &Bus, method: &str, arguments: &[&str]) -> Result<Finished> {
     let mut command = Command::new("gdbus");
     command.args(["call", "--system", "--dest", BUS_NAME, "--object-path", ROOT, "--method", method]).args(arguments);
-    run(command.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address()).stdin(Stdio::null()), PATIENCE)
+    run(command.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address()).stdin(Stdio::null()), TIMEOUT)
 }
 
 fn busctl(bus: &Bus, arguments: &[&str]) -> Result<Finished> {
     let mut command = Command::new("busctl");
     command.arg(format!("--address={}", bus.address())).args(["--no-pager"]).args(arguments);
-    run(command.stdin(Stdio::null()), PATIENCE)
+    run(command.stdin(Stdio::null()), TIMEOUT)
 }
 
 #[test]
@@ -53,9 +50,9 @@ fn a_call_without_its_descriptor_is_harmless() -> Result<()> {
     ensure!(said.code() != 0, "received from nothing: {}", said.out());
     let said = busctl(&service.bus, &["call", BUS_NAME, &tank(), VOLUME, "Receive", "ha{sv}", "0", "0"])?;
     ensure!(said.code() != 0, "received from nothing: {}", said.out());
-    ensure!(!service.daemon.has_ended()?, "the service ended");
+    ensure!(!service.daemon_has_ended()?, "the service ended");
     let client = service.client()?;
-    let job = client.receive(file_of(small("sub").bytes())?, &no_options())?;
+    let job = client.receive_with(file_of(small("sub").bytes())?, &no_options())?;
     ensure!(client.end_of(&job)?.0 == "succeeded", "the next job");
     Ok(())
 }
@@ -65,7 +62,7 @@ fn python_passes_a_descriptor_and_follows_the_job_to_its_end() -> Result<()> {
     let service = Service::start()?;
     let stream = small("sub");
     for (name, bytes, result) in [("good", stream.bytes(), "succeeded"), ("again", stream.bytes(), "failed")] {
-        let done = run(python("follow.py", &service.bus)?.stdin(file_of(bytes)?), PATIENCE)?.success()?;
+        let done = run(python("follow.py", &service.bus)?.stdin(file_of(bytes)?), TIMEOUT)?.success()?;
         let told: serde_json::Value = serde_json::from_str(&done.out())?;
         ensure!(told["result"] == result && told["times"] == 1, "{name}: {told}");
         let last = |property: &str| told["seen"][property].as_array().and_then(|all| all.last()).cloned();
@@ -81,7 +78,7 @@ fn python_passes_a_descriptor_and_follows_the_job_to_its_end() -> Result<()> {
             );
         }
     }
-    ensure!(fs::read(service.volume.join("sub/d/f"))? == [b'x'; 8192], "the file");
+    ensure!(fs::read(service.path(TANK).join("sub/d/f"))? == [b'x'; 8192], "the file");
     Ok(())
 }
 
@@ -97,7 +94,7 @@ fn a_gio_object_manager_client_sees_jobs() -> Result<()> {
     let mut jobs = Vec::new();
     for _ in 0..KEPT + 2 {
         // One that fails at once is as good as another.
-        jobs.push(client.receive(file_of(b"no stream")?, &no_options())?.to_string());
+        jobs.push(client.receive_with(file_of(b"no stream")?, &no_options())?.to_string());
     }
     for job in jobs.iter().skip(2) {
         ensure!(client.end_of(job)?.0 == "failed", "{job}");
@@ -125,25 +122,14 @@ fn is_there(client: &Client, job: &str) -> bool {
 
 #[test]
 fn the_first_call_starts_the_service_and_is_answered() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume("tank")?;
-    let folder = rig.join("services");
-    fs::create_dir(&folder)?;
-    // This bus starts programs itself, in the place of systemd.
-    let start =
-        format!("{} serve --config {}", butterdockd()?.display(), configuration(&rig, volume.path())?.display());
-    let text = format!("[D-BUS Service]\nName={BUS_NAME}\nExec={start}\nUser=root\n");
-    fs::write(folder.join(format!("{BUS_NAME}.service")), text)?;
-    let bus = Bus::start(&rig, Some(&folder))?;
-    let client = Client::connect(bus.address())?;
+    let mut service = Service::start()?;
+    service.activatable()?;
+    let client = service.client()?;
     ensure!(!client.has_owner(BUS_NAME)?, "it runs before anybody called");
     let stream = small("sub");
-    let job = client.receive(file_of(stream.bytes())?, &no_options()).context("the first call")?;
+    let job = client.receive_with(file_of(stream.bytes())?, &no_options()).context("the first call")?;
     let end = client.end_of(&job)?;
-    let pid = client.process_of(BUS_NAME)?;
-    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
-    client.until("the service ends", |client| Ok(!client.has_owner(BUS_NAME)?))?;
-    client.until("its process is gone", |_| Ok(!std::path::Path::new(&format!("/proc/{pid}")).exists()))?;
-    ensure!(end.0 == "succeeded" && volume.join("sub/d/f").exists(), "{end:?}");
+    client.end_the_service()?;
+    ensure!(end.0 == "succeeded" && service.path(TANK).join("sub/d/f").exists(), "{end:?}");
     Ok(())
 }

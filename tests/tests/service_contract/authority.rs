@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use butterdock_dbus::authority::{Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
-use butterdock_tests::rig::all_names;
-use butterdock_tests::service::{Rules, Service, Stalled, answer, as_nobody, file_of, python, small, tank, unfinished};
+use butterdock_tests::{
+    Rules, Service, Stalled, TANK, all_names, answer, as_nobody, file_of, python, small, tank, unfinished,
+};
 use serde_json::Value;
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
@@ -70,7 +71,7 @@ fn of(interface: &str, method: &str) -> Result<&'static Row> {
 }
 
 fn names(service: &Service) -> Result<usize> {
-    Ok(all_names(service.volume.path())?.len())
+    Ok(all_names(&service.path(TANK))?.len())
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_name_of_ones_own_choice_needs_the_other_action() -> Result<()> {
     let said = nobody_asks(&service, row, "", name)?;
     let job = said["answer"].as_str().context("a job")?;
     ensure!(service.client()?.end_of(job)?.0 == "succeeded", "{said}");
-    ensure!(service.volume.join("mine").exists(), "the name was not used");
+    ensure!(service.path(TANK).join("mine").exists(), "the name was not used");
     Ok(())
 }
 

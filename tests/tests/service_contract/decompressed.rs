@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::VOLUME;
-use butterdock_tests::service::{Rules, Service, answer, as_nobody, file_of, python, tank};
 use butterdock_tests::trees::Content;
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Rules, Service, answer, as_nobody, file_of, python, tank};
 
 const ZLIB: u32 = 1;
 const FULL: u64 = 128 << 10;

@@ -6,7 +6,7 @@ use std::io;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER};
-use butterdock_tests::service::{Rules, Service, answer, as_nobody, file_of, python, shipped, small};
+use butterdock_tests::{Rules, Service, TANK, answer, as_nobody, file_of, python, shipped, small};
 use serde_json::Value;
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
@@ -63,7 +63,7 @@ fn a_member_may_not_use_the_option_name() -> Result<()> {
         ends.push(client.end_of(said["answer"].as_str().with_context(|| said.to_string())?)?.0);
     }
     ensure!(ends == ["succeeded", "failed"], "a name that exists is never taken: {ends:?}");
-    ensure!(service.volume.join("of-my-choice").exists(), "the stream's name was not used");
+    ensure!(service.path(TANK).join("of-my-choice").exists(), "the stream's name was not used");
     let named = [ROOT, MANAGER, "Receive", "s:tank", "h:0", "o:{\"name\": \"another\"}"];
     let said = nobody_asks(&service, &named, file_of(small("a").bytes())?)?;
     ensure!(said["error"] == REFUSED, "{said}");

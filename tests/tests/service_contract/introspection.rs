@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::authority::{TABLE, row};
 use butterdock_dbus::introspection;
 use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
-use butterdock_tests::service::{Client, Object, Service, Stalled, objects, shape, tank};
+use butterdock_tests::{Client, Object, Service, Stalled, introspected_objects, members, tank};
 use zbus::{OwnedObjectPath, OwnedVariant};
 use zbus_xml::Node;
 
@@ -21,13 +21,13 @@ fn fixture() -> Result<(Service, Client, Stalled)> {
 #[test]
 fn the_live_introspection_is_that_of_the_committed_xml() -> Result<()> {
     let (_service, client, stalled) = fixture()?;
-    let live = objects(&client)?;
+    let live = introspected_objects(&client)?;
     let places = [ROOT.to_owned(), tank(), stalled.job.to_string()];
     for ((text, name), path) in introspection::ALL.into_iter().zip(interface::ALL).zip(places) {
         let node = Node::from_reader(text.as_bytes())?;
-        let committed = shape(node.interfaces().first().context("an interface")?);
+        let committed = members(node.interfaces().first().context("an interface")?);
         let object = live.iter().find(|object| object.path == path).with_context(|| format!("no object {path}"))?;
-        let live = shape(object.interface(name).with_context(|| format!("{path} has no {name}"))?);
+        let live = members(object.interface(name).with_context(|| format!("{path} has no {name}"))?);
         let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
         ensure!(
             live == committed,
@@ -43,7 +43,7 @@ fn the_live_introspection_is_that_of_the_committed_xml() -> Result<()> {
 fn live_objects_have_only_committed_interfaces() -> Result<()> {
     let (_service, client, stalled) = fixture()?;
     let mut found = BTreeSet::new();
-    for Object { path, node } in objects(&client)? {
+    for Object { path, node } in introspected_objects(&client)? {
         for name in node.interfaces().iter().map(|one| one.name().to_string()).filter(|name| name.starts_with(BUS_NAME))
         {
             found.insert((path.clone(), name));
@@ -59,7 +59,7 @@ fn live_objects_have_only_committed_interfaces() -> Result<()> {
 fn live_methods_match_the_authority_table() -> Result<()> {
     let (_service, client, _stalled) = fixture()?;
     let mut live = BTreeSet::new();
-    for object in objects(&client)? {
+    for object in introspected_objects(&client)? {
         for one in object.node.interfaces().iter().filter(|one| one.name().starts_with(BUS_NAME)) {
             for method in one.methods() {
                 ensure!(row(&one.name(), &method.name()).is_some(), "{}.{} has no row", one.name(), method.name());
@@ -78,7 +78,7 @@ fn live_methods_match_the_authority_table() -> Result<()> {
 #[test]
 fn the_object_manager_lists_every_object() -> Result<()> {
     let (_service, client, stalled) = fixture()?;
-    let root = objects(&client)?.into_iter().find(|object| object.path == ROOT).context("the root")?;
+    let root = introspected_objects(&client)?.into_iter().find(|object| object.path == ROOT).context("the root")?;
     let standard = "org.freedesktop.DBus.ObjectManager";
     ensure!(root.interface(standard).is_some(), "the root has no {standard}");
     let answer = client.call(ROOT, (standard, "GetManagedObjects"), &())?;

@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::MANAGER;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_tests::rig::PATIENCE;
-use butterdock_tests::service::Service;
+use butterdock_tests::{Service, TIMEOUT};
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 use tokio::runtime::{Builder as Runtime, Handle};
@@ -99,10 +98,11 @@ fn in_background() -> Result<Handle> {
 fn polkit_checks_the_bus_name_until_it_leaves() -> Result<()> {
     let service = Service::start()?;
     let (runtime, address) = (in_background()?, service.bus.address());
+    let address = &*address;
     let (_polkit, asked) = runtime.block_on(thinker(address))?;
     for interactive in [false, true] {
         let connection = caller_of_a_user(&runtime, address, interactive)?;
-        let Asked::Check { subject, interactive: may_ask, cancellation } = asked.recv_timeout(PATIENCE)? else {
+        let Asked::Check { subject, interactive: may_ask, cancellation } = asked.recv_timeout(TIMEOUT)? else {
             anyhow::bail!("taken back before it was asked")
         };
         // A process id may be another process's by the time that polkit looks; a name on the bus is nobody else's.
@@ -114,7 +114,7 @@ fn polkit_checks_the_bus_name_until_it_leaves() -> Result<()> {
         let others = service.client()?;
         others.get::<String>(ROOT, MANAGER, "Version").context("while polkit thinks")?;
         runtime.block_on(connection.close())?;
-        ensure!(asked.recv_timeout(PATIENCE)? == Asked::Cancel { cancellation }, "another one was taken back");
+        ensure!(asked.recv_timeout(TIMEOUT)? == Asked::Cancel { cancellation }, "another one was taken back");
     }
     Ok(())
 }

@@ -5,8 +5,7 @@ use std::os::unix::net::UnixDatagram;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use butterdock_dbus::names::BUS_NAME;
-use butterdock_tests::rig::{PATIENCE, Rig};
-use butterdock_tests::service::{Bus, Client, Daemon, TANK, configuration};
+use butterdock_tests::{Daemon, Service, TIMEOUT};
 
 /// The next words.
 fn hear(ear: &UnixDatagram) -> Result<String> {
@@ -17,17 +16,16 @@ fn hear(ear: &UnixDatagram) -> Result<String> {
 
 #[test]
 fn systemd_gets_ready_watchdog_and_stopping() -> Result<()> {
-    let rig = Rig::new()?;
-    let volume = rig.plain_volume(TANK)?;
-    let bus = Bus::start(&rig, None)?;
-    let (file, socket) = (configuration(&rig, volume.path())?, rig.join("notify"));
+    let mut service = Service::start()?;
+    service.stop()?.success()?;
+    let socket = service.join("notify");
     let ear = UnixDatagram::bind(&socket)?;
-    ear.set_read_timeout(Some(PATIENCE))?;
-    let (client, listening) = (Client::connect(bus.address())?, ear.try_clone()?);
+    ear.set_read_timeout(Some(TIMEOUT))?;
+    let (client, listening) = (service.client()?, ear.try_clone()?);
     // Looked at in the moment in which it is heard.
     let ready = std::thread::spawn(move || Ok::<_, anyhow::Error>((hear(&listening)?, client.has_owner(BUS_NAME)?)));
     let environment = [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", OsStr::new("200000"))];
-    let daemon = Daemon::with(&bus, &file, &environment)?;
+    let daemon = Daemon::with(&service.bus, &service.configuration(), &environment)?;
     let ready = ready.join().map_err(|_panic| anyhow!("the listening thread panicked"))??;
     ensure!(ready == ("READY=1".to_owned(), true), "{ready:?}: the first words, and whether the name was taken then");
     for number in 0..10 {

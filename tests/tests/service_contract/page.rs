@@ -4,8 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::BUS_NAME;
-use butterdock_tests::rig::butterdockd;
-use butterdock_tests::service::{Service, Stalled, objects};
+use butterdock_tests::{Service, Stalled, butterdockd, introspected_objects};
 
 #[test]
 fn the_built_page_shows_every_live_member() -> Result<()> {
@@ -18,7 +17,7 @@ fn the_built_page_shows_every_live_member() -> Result<()> {
     let client = service.client()?;
     let _stalled = Stalled::start(&client, "sub")?;
     let mut seen = 0;
-    for object in objects(&client)? {
+    for object in introspected_objects(&client)? {
         for interface in object.node.interfaces().iter().filter(|one| one.name().starts_with(BUS_NAME)) {
             let has = |line: &str| page.lines().any(|shown| shown == line);
             ensure!(has(&format!(".SH \"THE INTERFACE {}\"", interface.name())), "{}", interface.name());

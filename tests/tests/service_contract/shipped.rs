@@ -7,21 +7,20 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::authority::ACTIONS;
 use butterdock_dbus::names::BUS_NAME;
-use butterdock_tests::rig::{PATIENCE, Rig, butterdockd, run};
-use butterdock_tests::service::{Bus, Client, Polkit, Rules, as_nobody, shipped};
+use butterdock_tests::{Bus, Client, Polkit, Rules, Sandbox, TIMEOUT, as_nobody, butterdockd, run, shipped};
 
 #[test]
 fn only_root_may_own_the_bus_name() -> Result<()> {
-    let rig = Rig::new()?;
+    let sandbox = Sandbox::new()?;
     // It does not start when it does not understand a file that it includes.
-    let bus = Bus::start(&rig, None)?;
+    let bus = Bus::start(sandbox.path())?;
     let mut take = Command::new("gdbus");
     take.args(["call", "--system", "--dest", "org.freedesktop.DBus", "--object-path", "/org/freedesktop/DBus"]);
     take.args(["--method", "org.freedesktop.DBus.RequestName", BUS_NAME, "4"]);
     take.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address());
-    let nobody = run(&mut as_nobody(&take), PATIENCE)?;
+    let nobody = run(&mut as_nobody(&take), TIMEOUT)?;
     ensure!(nobody.code() != 0 && nobody.err().contains("AccessDenied"), "{}{}", nobody.out(), nobody.err());
-    run(&mut take, PATIENCE)?.success()?;
+    run(&mut take, TIMEOUT)?.success()?;
     Ok(())
 }
 
@@ -29,11 +28,11 @@ fn only_root_may_own_the_bus_name() -> Result<()> {
 fn polkit_accepts_the_shipped_actions() -> Result<()> {
     let file = shipped("dbus/data/org.butterdock.Butterdock1.policy");
     let dtd = "/usr/share/polkit-1/policyconfig-1.dtd";
-    run(Command::new("xmllint").args(["--noout", "--nonet", "--dtdvalid", dtd]).arg(file), PATIENCE)?.success()?;
-    let rig = Rig::new()?;
-    let bus = Bus::start(&rig, None)?;
-    let _polkit = Polkit::start(&rig, &bus, &Rules::None)?;
-    let client = Client::connect(bus.address())?;
+    run(Command::new("xmllint").args(["--noout", "--nonet", "--dtdvalid", dtd]).arg(file), TIMEOUT)?.success()?;
+    let sandbox = Sandbox::new()?;
+    let bus = Bus::start(sandbox.path())?;
+    let _polkit = Polkit::start(&sandbox, &bus, &Rules::None)?;
+    let client = Client::connect(&bus.address())?;
     let name = "org.freedesktop.PolicyKit1";
     let place = (name, "/org/freedesktop/PolicyKit1/Authority");
     let answer = client.ask(place, (&format!("{name}.Authority"), "EnumerateActions"), &"")?;
@@ -51,18 +50,16 @@ type Action =
 
 #[test]
 fn the_bus_takes_the_shipped_activation_file() -> Result<()> {
-    let rig = Rig::new()?;
-    let folder = rig.join("services");
-    fs::create_dir(&folder)?;
-    let name = format!("{BUS_NAME}.service");
-    fs::copy(shipped("dbus/data").join(&name), folder.join(&name))?;
-    let bus = Bus::start(&rig, Some(&folder))?;
-    let client = Client::connect(bus.address())?;
+    let sandbox = Sandbox::new()?;
+    let mut bus = Bus::start(sandbox.path())?;
+    let client = Client::connect(&bus.address())?;
+    bus.activate(BUS_NAME, &fs::read_to_string(shipped("dbus/data").join(format!("{BUS_NAME}.service")))?)?;
     let the_bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
-    let answer = client.ask(the_bus, ("org.freedesktop.DBus", "ListActivatableNames"), &())?;
-    let names: Vec<String> = answer.body().deserialize()?;
-    ensure!(names.iter().any(|name| name == BUS_NAME), "{names:?}");
-    Ok(())
+    client.until("the bus lists the name", |client| {
+        let answer = client.ask(the_bus, ("org.freedesktop.DBus", "ListActivatableNames"), &())?;
+        let names: Vec<String> = answer.body().deserialize()?;
+        Ok(names.iter().any(|name| name == BUS_NAME))
+    })
 }
 
 #[test]
@@ -74,12 +71,12 @@ fn systemd_accepts_the_unit_that_activation_names() -> Result<()> {
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).context("ExecStart")?;
     let program = start.split(' ').next().context("a program")?;
     ensure!(start == format!("{program} serve"), "{start}");
-    let rig = Rig::new()?;
-    let copy = rig.join("butterdockd.service");
+    let sandbox = Sandbox::new()?;
+    let copy = sandbox.join("butterdockd.service");
     // The program is not where a package would put it.
     fs::write(&copy, unit.replace(program, butterdockd()?.to_str().context("a path in UTF-8")?))?;
     let mut verify = Command::new("systemd-analyze");
-    match run(verify.args(["verify", "--man=no"]).arg(&copy), PATIENCE) {
+    match run(verify.args(["verify", "--man=no"]).arg(&copy), TIMEOUT) {
         Ok(done) => ensure!(done.code() == 0 && done.err().is_empty(), "{}{}", done.out(), done.err()),
         Err(error) => println!("not checked, because there is no systemd-analyze here: {error}"),
     }
@@ -88,7 +85,7 @@ fn systemd_accepts_the_unit_that_activation_names() -> Result<()> {
 
 #[test]
 fn the_service_takes_the_example_of_its_configuration() -> Result<()> {
-    run(Command::new(butterdockd()?).arg("check-config").arg(shipped("daemon/data/butterdock.toml")), PATIENCE)?
+    run(Command::new(butterdockd()?).arg("check-config").arg(shipped("daemon/data/butterdock.toml")), TIMEOUT)?
         .success()?;
     Ok(())
 }

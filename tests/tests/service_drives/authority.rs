@@ -8,11 +8,10 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::authority::{Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, MANAGER};
-use butterdock_tests::rig::Rig;
-use butterdock_tests::service::{Polkit, Rules, answer, as_nobody, no_options, python};
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, Polkit, Rules, Sandbox, answer, as_nobody, no_options, python,
+};
 use serde_json::Value;
-
-use butterdock_tests::docking::{Disk, DriveFixture, Shown};
 
 const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
 const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";
@@ -25,7 +24,7 @@ fn rows() -> Vec<&'static Row> {
     rows
 }
 
-fn call(fixture: &DriveFixture, row: &Row, drive: &Shown, options: &str) -> Result<Command> {
+fn call(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -> Result<Command> {
     let path = if row.interface == MANAGER { ROOT } else { &drive.path };
     let mut command = python("call.py", &fixture.bus)?;
     command.args([path, row.interface, row.method]);
@@ -50,12 +49,12 @@ fn asked_with(row: &Row) -> Vec<String> {
     }
 }
 
-fn nobody_asks(fixture: &DriveFixture, row: &Row, drive: &Shown, options: &str) -> Result<Value> {
+fn nobody_asks(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -> Result<Value> {
     answer(as_nobody(&call(fixture, row, drive, options)?).stdin(File::open("/dev/null")?))
 }
 
-fn enrolled() -> Result<(DriveFixture, Disk, Shown)> {
-    let fixture = DriveFixture::with(Rig::new()?, "")?;
+fn enrolled() -> Result<(DriveFixture, Disk, DriveObject)> {
+    let fixture = DriveFixture::with(Sandbox::new()?, "")?;
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
     let drive = fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
     fixture.call(&drive, "Enrol", &no_options())?;
@@ -64,8 +63,9 @@ fn enrolled() -> Result<(DriveFixture, Disk, Shown)> {
 }
 
 /// The size and serial that formatting asks for, beside what is asked.
-fn confirmed(options: &str, drive: &Shown) -> String {
-    let more = format!("\"format\": true, \"size\": {}, \"serial\": \"{}\"", drive.is.size, drive.is.serial);
+fn confirmed(options: &str, drive: &DriveObject) -> String {
+    let more =
+        format!("\"format\": true, \"size\": {}, \"serial\": \"{}\"", drive.properties.size, drive.properties.serial);
     options.replace("\"format\": true", &more)
 }
 
@@ -73,7 +73,7 @@ fn confirmed(options: &str, drive: &Shown) -> String {
 fn polkit_guards_every_method_of_a_drive() -> Result<()> {
     let (fixture, _disk, drive) = enrolled()?;
     let records = fixture.records()?;
-    let denying = Polkit::start(&fixture.rig, &fixture.bus, &Rules::Deny)?;
+    let denying = Polkit::start(&fixture.sandbox, &fixture.bus, &Rules::Deny)?;
     for row in rows() {
         for options in asked_with(row) {
             let options = confirmed(&options, &drive);
@@ -83,9 +83,9 @@ fn polkit_guards_every_method_of_a_drive() -> Result<()> {
     }
     drop(denying);
     let now = fixture.one("as it was", |is| is.enrolled)?;
-    ensure!(now.is == drive.is && fixture.records()? == records, "{now:?}");
+    ensure!(now.properties == drive.properties && fixture.records()? == records, "{now:?}");
     // The same calls, so that a service that refuses everything does not pass.
-    let _allowing = Polkit::start(&fixture.rig, &fixture.bus, &Rules::Allow)?;
+    let _allowing = Polkit::start(&fixture.sandbox, &fixture.bus, &Rules::Allow)?;
     for row in rows() {
         let options = asked_with(row).into_iter().next().context("one")?;
         let said = nobody_asks(&fixture, row, &drive, &options)?;
@@ -114,7 +114,7 @@ fn an_unknown_option_is_named_and_refused() -> Result<()> {
         ensure!(said["message"].as_str().is_some_and(|text| text.contains("\"no_such\"")), "{}: {said}", row.method);
     }
     let now = fixture.one("as it was", |is| is.enrolled)?;
-    ensure!(now.is == drive.is, "{now:?}");
+    ensure!(now.properties == drive.properties, "{now:?}");
     let body = fixture.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
     let history: Vec<std::collections::HashMap<String, zbus::OwnedVariant>> = body.deserialize()?;
     ensure!(history.is_empty(), "{history:?}");

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::Scenario;
-use butterdock_tests::rig::PATIENCE;
-use butterdock_tests::service::{Stalled, no_options};
+use butterdock_tests::{Scenario, Stalled, TIMEOUT, no_options};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use zbus::interface;
 
@@ -48,7 +46,7 @@ fn sleep_and_shutdown_wait_only_during_jobs() -> Result<()> {
 
     let stalled = Stalled::start(&scenario.fixture.client, "sub")?;
     let began = Instant::now();
-    while asked.lock().expect("no thread panicked").is_empty() && began.elapsed() < PATIENCE {
+    while asked.lock().expect("no thread panicked").is_empty() && began.elapsed() < TIMEOUT {
         sleep(Duration::from_millis(10));
     }
     let mut all = std::mem::take(&mut *asked.lock().expect("no thread panicked"));
@@ -58,7 +56,7 @@ fn sleep_and_shutdown_wait_only_during_jobs() -> Result<()> {
     ensure!(!is_let_go(seen)?, "it is let go while the job runs");
     scenario.fixture.client.call(stalled.job.as_str(), (JOB, "Cancel"), &no_options())?;
     while !is_let_go(seen)? {
-        ensure!(began.elapsed() < PATIENCE, "it is held after the job");
+        ensure!(began.elapsed() < TIMEOUT, "it is held after the job");
         sleep(Duration::from_millis(10));
     }
     ensure!(asked.lock().expect("no thread panicked").is_empty(), "it is asked for again without a job");

@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Row, Scenario, snapshots, word};
-use butterdock_tests::rig::{PATIENCE, Rig, butterdockd, run};
-use butterdock_tests::service::{Event, Recorder, error_name, no_options};
-use butterdock_tests::snapshot;
+use butterdock_tests::{
+    Event, Recorder, Row, Sandbox, Scenario, TIMEOUT, butterdockd, error_name, no_options, run, snapshot, snapshots,
+    word,
+};
 use zbus::{OwnedObjectPath, Variant};
 
 #[test]
@@ -22,10 +22,10 @@ fn a_requested_backup_ends_safe_and_in_the_history() -> Result<()> {
     let recorder = Recorder::start(&scenario.fixture.bus)?;
     let job = scenario.job("Backup", &no_options())?;
     let drive = scenario.drive("safe", &DriveState::Safe)?;
-    ensure!(drive.is.last_backup > 0 && drive.is.problem.is_empty(), "{drive:?}");
+    ensure!(drive.properties.last_backup > 0 && drive.properties.problem.is_empty(), "{drive:?}");
     ensure!(!scenario.is_held()?, "still mounted");
     let recording = recorder.finish(&scenario.fixture.client)?;
-    let ends = recording.scenario(&job)?.iter().filter(|moment| matches!(moment.event, Event::Completed(..))).count();
+    let ends = recording.events_of(&job)?.iter().filter(|moment| matches!(moment.event, Event::Completed(..))).count();
     ensure!(ends == 1, "Completed came {ends} times");
     let history = scenario.history("backup")?;
     let told = history.first().map(|row| ["result", "backup", "drive_label"].map(|key| word(row, key)));
@@ -42,7 +42,7 @@ fn a_requested_backup_ends_safe_and_in_the_history() -> Result<()> {
 fn a_replugged_drive_gets_an_increment() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
-    let first = scenario.drive("safe", &DriveState::Safe)?.is.last_backup;
+    let first = scenario.drive("safe", &DriveState::Safe)?.properties.last_backup;
     scenario.unplug()?;
     fs::write(scenario.source.join("changed"), [7; 10_000])?;
     let recorder = Recorder::start(&scenario.fixture.bus)?;
@@ -58,7 +58,7 @@ fn a_replugged_drive_gets_an_increment() -> Result<()> {
     let received: u64 = client.get(&jobs[0], JOB, "BytesReceived")?;
     let by: u32 = client.get(&jobs[0], JOB, "StartedByUid")?;
     ensure!(incremental && (10_000..20_000).contains(&received) && by == 0, "{incremental} {received} {by}");
-    ensure!(drive.is.problem.is_empty() && !scenario.is_held()?, "{drive:?}");
+    ensure!(drive.properties.problem.is_empty() && !scenario.is_held()?, "{drive:?}");
     let source = Tree::read(&scenario.source)?;
     scenario.on_drive(|all| {
         ensure!(all.len() == 2, "{all:?}");
@@ -80,7 +80,7 @@ fn a_safely_removed_drive_is_not_in_use() -> Result<()> {
     scenario.job("SafelyRemove", &no_options())?;
     // Not a moment later: whoever hears of the end pulls the plug.
     let drives = scenario.fixture.drives()?;
-    ensure!(drives.iter().all(|drive| drive.is.state == DriveState::Safe), "{drives:?}");
+    ensure!(drives.iter().all(|drive| drive.properties.state == DriveState::Safe), "{drives:?}");
     ensure!(!scenario.is_held()?, "still mounted");
     let removed = scenario.history("remove")?;
     ensure!(removed.len() == 1 && word(&removed[0], "result") == "succeeded", "{removed:?}");
@@ -214,13 +214,13 @@ fn a_users_link_does_not_redirect_a_backup() -> Result<()> {
 }
 
 fn check_config(file: &Path) -> Result<String> {
-    Ok(run(Command::new(butterdockd()?).arg("check-config").arg(file), PATIENCE)?.success()?.out())
+    Ok(run(Command::new(butterdockd()?).arg("check-config").arg(file), TIMEOUT)?.success()?.out())
 }
 
 #[test]
 fn check_config_warns_of_a_folder_that_the_backup_refuses() -> Result<()> {
-    let rig = Rig::new()?;
-    let (source, file) = (rig.join("home"), rig.join("butterdock.toml"));
+    let sandbox = Sandbox::new()?;
+    let (source, file) = (sandbox.join("home"), sandbox.join("butterdock.toml"));
     fs::create_dir(&source)?;
     let checked = |snapshots: &Path| {
         let text = format!(
@@ -229,13 +229,13 @@ fn check_config_warns_of_a_folder_that_the_backup_refuses() -> Result<()> {
         fs::write(&file, text)?;
         check_config(&file)
     };
-    for missing in [source.join("missing"), rig.join("missing")] {
+    for missing in [source.join("missing"), sandbox.join("missing")] {
         let said = checked(&missing)?;
         ensure!(!said.contains("WARNING") && !missing.exists(), "the backup makes it: {said}");
     }
     let (link, users, open, below) =
-        (source.join("link"), rig.join("users"), source.join("open"), rig.join("users/below"));
-    std::os::unix::fs::symlink(rig.join(""), &link)?;
+        (source.join("link"), sandbox.join("users"), source.join("open"), sandbox.join("users/below"));
+    std::os::unix::fs::symlink(sandbox.join(""), &link)?;
     for folder in [&users, &open, &below] {
         fs::create_dir(folder)?;
     }

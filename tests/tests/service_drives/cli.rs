@@ -5,14 +5,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::chaos::butterdock;
-use butterdock_tests::docking::{Disk, DriveFixture, Scenario};
-use butterdock_tests::rig::{Finished, PATIENCE, run};
+use butterdock_tests::{Disk, DriveFixture, Finished, Scenario, TIMEOUT, butterdock, run};
 
 fn ran(scenario: &Scenario, words: &[&str]) -> Result<Finished> {
     let mut command = Command::new(butterdock()?);
     command.args(words).env("BUTTERDOCK_BUS_ADDRESS", scenario.fixture.bus.address()).stdin(Stdio::null());
-    run(&mut command, PATIENCE)
+    run(&mut command, TIMEOUT)
 }
 
 #[test]
@@ -45,7 +43,7 @@ fn enrol_prints_the_new_id_of_the_drive() -> Result<()> {
     fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
     let mut command = Command::new(butterdock()?);
     command.args(["--json", "enrol", &disk.name()]).env("BUTTERDOCK_BUS_ADDRESS", fixture.bus.address());
-    let printed: serde_json::Value = serde_json::from_str(&run(&mut command, PATIENCE)?.success()?.out())?;
+    let printed: serde_json::Value = serde_json::from_str(&run(&mut command, TIMEOUT)?.success()?.out())?;
     let drive = fixture.one("enrolled", |is| is.enrolled)?;
     ensure!(printed["id"].as_str() == path::drive_id(&drive.path).as_deref(), "{printed} {drive:?}");
     Ok(())

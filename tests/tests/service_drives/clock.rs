@@ -9,10 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER};
 use butterdock_dbus::{BackupRow, DriveState, Warning};
-use butterdock_tests::chaos::butterdock;
-use butterdock_tests::docking::Scenario;
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::{Daemon, no_options};
+use butterdock_tests::{Daemon, Scenario, TIMEOUT, butterdock, no_options, run};
 use nix::libc;
 use serde_json::{Value, json};
 use zbus::Variant;
@@ -27,7 +24,7 @@ fn begin() -> Result<Scenario> {
 }
 
 fn record(scenario: &Scenario) -> PathBuf {
-    scenario.fixture.rig.join("state/clock.json")
+    scenario.fixture.sandbox.join("state/clock.json")
 }
 
 /// What is warned of; with `estimate` as a dry run has it.
@@ -55,7 +52,7 @@ fn back_up(scenario: &Scenario, content: &str) -> Result<(String, usize)> {
 fn typed(scenario: &Scenario, words: &[&str]) -> Result<String> {
     let mut command = Command::new(butterdock()?);
     command.args(words).env("BUTTERDOCK_BUS_ADDRESS", scenario.fixture.bus.address()).stdin(Stdio::null());
-    Ok(run(&mut command, PATIENCE)?.success()?.out())
+    Ok(run(&mut command, TIMEOUT)?.success()?.out())
 }
 
 /// Kills the service as the kernel does, changes what it wrote, and starts it again.
@@ -143,7 +140,7 @@ fn a_record_of_the_clocks_that_cannot_be_read_stops_pruning() -> Result<()> {
 #[test]
 fn timedated_answers_if_adjtimex_is_refused() -> Result<()> {
     let mut scenario = begin()?;
-    let timedate = Timedate::start(scenario.fixture.bus.address(), Some(false))?;
+    let timedate = Timedate::start(&scenario.fixture.bus.address(), Some(false))?;
     killed_and_refused(&mut scenario, |record| days_ahead(&record, 2))?;
     ensure!(timedate.asked() > 0, "systemd is not asked at the start");
     ensure!(codes(&scenario, false)? == ["clock-ahead"], "{:?}", warnings(&scenario, false)?);
@@ -172,11 +169,11 @@ fn where_systemd_does_not_answer_the_clock_is_not_synchronised() -> Result<()> {
     let mut scenario = begin()?;
     killed_and_refused(&mut scenario, |record| days_ahead(&record, 2))?;
     ensure!(codes(&scenario, false)? == ["clock-ahead"], "nothing has the name: {:?}", warnings(&scenario, false)?);
-    let timedate = Timedate::start(scenario.fixture.bus.address(), None)?;
+    let timedate = Timedate::start(&scenario.fixture.bus.address(), None)?;
     let began = Instant::now();
     ensure!(codes(&scenario, false)? == ["clock-ahead"], "it is silent: {:?}", warnings(&scenario, false)?);
     let waited = began.elapsed();
-    ensure!(waited >= Duration::from_secs(2) && waited < PATIENCE, "{waited:?}");
+    ensure!(waited >= Duration::from_secs(2) && waited < TIMEOUT, "{waited:?}");
     let (note, left) = back_up(&scenario, "silent")?;
     ensure!(note.contains("old snapshots are not deleted"), "{left} {note}");
     // The report is right before the next backup.

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::docking::{Disk, DriveFixture, is_mounted};
-use butterdock_tests::service::no_options;
+use butterdock_tests::{Disk, DriveFixture, is_mounted, no_options};
 
 /// Enrols the drive of this label; the id of its enrolment.
 fn enrolled(fixture: &DriveFixture, label: &str) -> Result<String> {
@@ -25,12 +24,12 @@ fn spoilt(spoil: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let good = Disk::attach(&fixture.image("b", "Red")?)?;
     enrolled(&fixture, "Red")?;
     fixture.stop()?;
-    let file = fixture.rig.join("state/drives").join(format!("{id}.json"));
+    let file = fixture.sandbox.join("state/drives").join(format!("{id}.json"));
     spoil(&file)?;
     fixture.start()?;
     fixture.one("the other", |is| is.enrolled && is.label == "Red" && is.state == DriveState::Mounted)?;
     let drive = fixture.one("it is unknown", |is| is.label == "Blue" && !is.enrolled)?;
-    ensure!(drive.is.state == DriveState::Present && !is_mounted(&bad.name())?, "{drive:?}");
+    ensure!(drive.properties.state == DriveState::Present && !is_mounted(&bad.name())?, "{drive:?}");
     ensure!(is_mounted(&good.name())?, "the other is not mounted");
     ensure!(file.symlink_metadata().is_ok(), "the file is gone");
     let log = fixture.stop()?;

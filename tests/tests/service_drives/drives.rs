@@ -7,15 +7,14 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::rig::{PATIENCE, run, unmount};
-use butterdock_tests::service::{error_name, no_options, shape};
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, TIMEOUT, error_name, is_mounted, members, no_options, run, unmount,
+};
 use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
 
-use butterdock_tests::docking::{Disk, DriveFixture, Shown, is_mounted};
-
 /// Enrols the only drive that is shown; answers what it is then.
-fn enrolled(fixture: &DriveFixture) -> Result<Shown> {
+fn enrolled(fixture: &DriveFixture) -> Result<DriveObject> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
     fixture.call(&drive, "Enrol", &no_options())?;
     fixture.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)
@@ -27,15 +26,24 @@ fn an_unenrolled_drive_is_shown_but_not_mounted() -> Result<()> {
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let shown = fixture.one("the drive", |is| is.label == "Blue")?;
-    ensure!(shown.is.state == DriveState::Present && !shown.is.enrolled && shown.is.problem.is_empty(), "{shown:?}");
-    ensure!((shown.is.bus.as_str(), &shown.is.device, shown.is.size) == ("loop", &disk.name(), 256 << 20), "{shown:?}");
+    ensure!(
+        shown.properties.state == DriveState::Present
+            && !shown.properties.enrolled
+            && shown.properties.problem.is_empty(),
+        "{shown:?}"
+    );
+    ensure!(
+        (shown.properties.bus.as_str(), &shown.properties.device, shown.properties.size)
+            == ("loop", &disk.name(), 256 << 20),
+        "{shown:?}"
+    );
     let refused = fixture.client.call(&shown.path, (DRIVE, "Mount"), &no_options()).err().context("refused")?;
     ensure!(refused.to_string().contains("enrol it first"), "{refused}");
     ensure!(!is_mounted(&disk.name())?, "mounted");
-    let scanned = Path::new("/sys/fs/btrfs").join(&shown.is.filesystem_uuid);
+    let scanned = Path::new("/sys/fs/btrfs").join(&shown.properties.filesystem_uuid);
     ensure!(!scanned.exists(), "the kernel knows it");
     drop(disk);
-    fixture.until("it is gone", <[Shown]>::is_empty)?;
+    fixture.until("it is gone", <[DriveObject]>::is_empty)?;
     Ok(())
 }
 
@@ -45,12 +53,12 @@ fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let first = enrolled(&fixture)?;
-    ensure!(is_mounted(&disk.name())? && first.is.free > 0 && first.is.backups.is_empty(), "{first:?}");
+    ensure!(is_mounted(&disk.name())? && first.properties.free > 0 && first.properties.backups.is_empty(), "{first:?}");
     let id = butterdock_dbus::path::drive_id(&first.path).context("an id")?;
     ensure!(fixture.records()? == [format!("{id}.json")]);
-    let machine = fs::read_to_string(fixture.rig.join("state/machine"))?;
+    let machine = fs::read_to_string(fixture.sandbox.join("state/machine"))?;
     let token = format!(".butterdock-drive.{}", machine.trim());
-    ensure!(fixture.rig.join("run/drives").join(&id).join(token).exists(), "no token");
+    ensure!(fixture.sandbox.join("run/drives").join(&id).join(token).exists(), "no token");
     let again = fixture.call(&first, "Enrol", &no_options()).err().context("refused")?;
     ensure!(error_name(&again).ends_with(".Exists"), "{again}");
     // The service unmounts what nobody uses when it ends.
@@ -59,14 +67,19 @@ fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
     drop(disk);
     fixture.start()?;
     // Somebody may have had the device open, which is detached behind him.
-    fixture.until("it is gone", <[Shown]>::is_empty)?;
+    fixture.until("it is gone", <[DriveObject]>::is_empty)?;
     let other = fixture.image("b", "Other")?;
     let _other = Disk::attach(&other)?;
     let _disk = Disk::attach(&image)?;
     let second = fixture.one("it again", |is| is.enrolled && is.state == DriveState::Mounted)?;
     ensure!(second.path == first.path, "{} {}", second.path, first.path);
     let other = fixture.one("the other", |is| is.label == "Other")?;
-    ensure!(!other.is.enrolled && other.is.state == DriveState::Present && !is_mounted(&other.is.device)?, "{other:?}");
+    ensure!(
+        !other.properties.enrolled
+            && other.properties.state == DriveState::Present
+            && !is_mounted(&other.properties.device)?,
+        "{other:?}"
+    );
     Ok(())
 }
 
@@ -76,24 +89,24 @@ fn a_copy_of_an_attached_drive_is_refused() -> Result<()> {
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     enrolled(&fixture)?;
-    let copy = fixture.rig.join("copy.img");
+    let copy = fixture.sandbox.join("copy.img");
     run(
         Command::new("dd").arg("bs=1M").arg(format!("if={}", image.display())).arg(format!("of={}", copy.display())),
-        PATIENCE,
+        TIMEOUT,
     )?
     .success()?;
     let clone = Disk::attach(&copy)?;
     let names = [disk.name(), clone.name()];
     // Beside the mounted drive the copy is refused, and the drive stays as it is.
     let shown = fixture.one("the copy", |is| is.device == names[1])?;
-    ensure!(names.iter().all(|name| shown.is.problem.contains(name)), "{shown:?}");
+    ensure!(names.iter().all(|name| shown.properties.problem.contains(name)), "{shown:?}");
     ensure!(!is_mounted(&names[1])?);
     fixture.one("the drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
     // When both come at once nobody knows which is which.
     fixture.stop()?;
     fixture.start()?;
     let shown = fixture.one("the refused drive", |is| is.enrolled && !is.problem.is_empty())?;
-    ensure!(names.iter().all(|name| shown.is.problem.contains(name)), "{shown:?}");
+    ensure!(names.iter().all(|name| shown.properties.problem.contains(name)), "{shown:?}");
     ensure!(!is_mounted(&names[0])? && !is_mounted(&names[1])?);
     drop(clone);
     fixture.one("the drive, mounted", |is| is.enrolled && is.problem.is_empty() && is.state == DriveState::Mounted)?;
@@ -106,8 +119,8 @@ fn a_forgotten_drive_is_unmounted_and_an_unknown_one_again() -> Result<()> {
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
     let drive = enrolled(&fixture)?;
     fixture.call(&drive, "Forget", &no_options())?;
-    let drives =
-        fixture.until("it is unknown", |drives| drives.iter().all(|drive| !drive.is.enrolled) && !drives.is_empty())?;
+    let drives = fixture
+        .until("it is unknown", |drives| drives.iter().all(|drive| !drive.properties.enrolled) && !drives.is_empty())?;
     ensure!(drives.len() == 1 && drives[0].path != drive.path, "{drives:?}");
     ensure!(!is_mounted(&disk.name())? && fixture.records()?.is_empty());
     Ok(())
@@ -119,9 +132,9 @@ fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("the drive", |is| is.label == "Blue")?;
-    let at = fixture.rig.join("theirs");
+    let at = fixture.sandbox.join("theirs");
     fs::create_dir(&at)?;
-    run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), PATIENCE)?.success()?;
+    run(Command::new("mount").arg(format!("/dev/{}", disk.name())).arg(&at), TIMEOUT)?.success()?;
     let remove = || -> Result<(String, String)> {
         let body = fixture.client.call(&drive.path, (DRIVE, "SafelyRemove"), &no_options())?.body();
         let job: OwnedObjectPath = body.deserialize()?;
@@ -134,7 +147,7 @@ fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
     let wanted = format!("{} is mounted (lsblk shows where); unmount it, then try again", disk.name());
     ensure!(state == "failed" && message == wanted, "{state} {message}");
     let shown = fixture.one("the drive", |is| is.label == "Blue")?;
-    ensure!(shown.is.state != DriveState::Safe, "{shown:?}");
+    ensure!(shown.properties.state != DriveState::Safe, "{shown:?}");
     let (state, message) = remove()?;
     ensure!(state == "succeeded", "{state} {message}");
     fixture.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe).map(drop)
@@ -143,7 +156,7 @@ fn safely_remove_names_the_mount_that_blocks_it() -> Result<()> {
 #[test]
 fn format_needs_the_size_and_serial_of_the_drive() -> Result<()> {
     let fixture = DriveFixture::set()?;
-    let image = fixture.rig.join("empty.img");
+    let image = fixture.sandbox.join("empty.img");
     File::create(&image)?.set_len(256 << 20)?;
     let _disk = Disk::attach(&image)?;
     let drive = fixture.one("the drive", |is| is.size == 256 << 20)?;
@@ -153,7 +166,7 @@ fn format_needs_the_size_and_serial_of_the_drive() -> Result<()> {
         let mut options = no_options();
         options.insert("format", Variant::from(true));
         options.insert("size", Variant::from(size));
-        options.insert("serial", Variant::from(drive.is.serial.clone()));
+        options.insert("serial", Variant::from(drive.properties.serial.clone()));
         options.insert("label", Variant::from("Red"));
         options
     };
@@ -161,7 +174,7 @@ fn format_needs_the_size_and_serial_of_the_drive() -> Result<()> {
     ensure!(error_name(&wrong).ends_with("InvalidArgs"), "{wrong}");
     fixture.call(&drive, "Enrol", &format(256 << 20))?;
     let made = fixture.one("the new one", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    ensure!(made.is.label == "Red" && made.is.filesystem_type == "btrfs", "{made:?}");
+    ensure!(made.properties.label == "Red" && made.properties.filesystem_type == "btrfs", "{made:?}");
     Ok(())
 }
 
@@ -175,8 +188,8 @@ fn live_drive_introspection_matches_the_xml() -> Result<()> {
     let live = Node::from_reader(text.as_bytes())?;
     let live = live.interfaces().iter().find(|one| one.name().as_str() == DRIVE).context("the interface")?;
     let committed = Node::from_reader(butterdock_dbus::introspection::DRIVE.as_bytes())?;
-    let committed = shape(committed.interfaces().first().context("an interface")?);
-    let live = shape(live);
+    let committed = members(committed.interfaces().first().context("an interface")?);
+    let live = members(live);
     let differ: Vec<_> = live.symmetric_difference(&committed).collect();
     ensure!(differ.is_empty(), "{differ:#?}");
     Ok(())

@@ -12,11 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::chaos::wait_until;
-use butterdock_tests::docking::{Disk, DriveFixture};
-use butterdock_tests::rig::{Rig, Volume};
-use butterdock_tests::service::no_options;
-use butterdock_tests::snapshot;
+use butterdock_tests::{Disk, DriveFixture, Sandbox, Volume, no_options, snapshot, wait_until};
 use zbus::OwnedObjectPath;
 
 /// A file for each event with the whole environment, written aside and renamed: what is there is whole.
@@ -24,24 +20,24 @@ const HOOK: &str = "#!/bin/sh\nenv > \"$1/.$$\"\nmv \"$1/.$$\" \"$1/$BUTTERDOCK_
 
 /// A stage with the hook, and a source whose backup is `manual`.
 fn set() -> Result<(DriveFixture, Volume)> {
-    let rig = Rig::new()?;
-    let (file, told) = (rig.join("hook"), rig.join("events"));
+    let sandbox = Sandbox::new()?;
+    let (file, told) = (sandbox.join("hook"), sandbox.join("events"));
     fs::create_dir(&told)?;
     fs::write(&file, HOOK)?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
-    let pool = Volume::make(&rig.join("pool.volume"), &rig.join("pool"), &Default::default())?;
+    let pool = Volume::make(&sandbox.join("pool.volume"), &sandbox.join("pool"), &Default::default())?;
     let (source, snapshots) = (pool.join("home"), pool.join("snapshots"));
     snapshot::create(&source)?;
     let more = format!(
         "on_event = [{file:?}, {told:?}]\n\n[[backup]]\nname = \"home\"\nsource = {source:?}\n\
          snapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n"
     );
-    Ok((DriveFixture::with(rig, &more)?, pool))
+    Ok((DriveFixture::with(sandbox, &more)?, pool))
 }
 
 /// Waits for an event; its environment, in which nothing but what is documented is.
 fn event(fixture: &DriveFixture, name: &str) -> Result<BTreeMap<String, String>> {
-    let file = fixture.rig.join("events").join(name);
+    let file = fixture.sandbox.join("events").join(name);
     wait_until(&format!("{name} was told"), || Ok(Path::new(&file).exists()))?;
     let text = fs::read_to_string(file)?;
     let all: BTreeMap<String, String> =
@@ -77,7 +73,7 @@ fn a_drive_and_its_copy_emit_refused_events() -> Result<()> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Blue")?;
     fixture.call(&drive, "Enrol", &no_options())?;
     fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    let copy = fixture.rig.join("copy.img");
+    let copy = fixture.sandbox.join("copy.img");
     fs::copy(&image, &copy)?;
     let _clone = Disk::attach(&copy)?;
     let told = event(&fixture, "refused")?;

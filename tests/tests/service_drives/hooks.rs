@@ -8,53 +8,50 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::DRIVE;
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::docking::{Disk, DriveFixture};
-use butterdock_tests::rig::{PATIENCE, Rig, Volume, butterdockd, run};
-use butterdock_tests::service::no_options;
-use butterdock_tests::snapshot;
+use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, Volume, butterdockd, no_options, run, snapshot};
 use zbus::OwnedObjectPath;
 
 /// A line for each event. A label that ended a line would be seen as another one.
 const HOOK: &str = "#!/bin/sh\nprintf '%s|%s|%s|%s|%s|%s|%s\\n' \"$1\" \"$BUTTERDOCK_EVENT\" \"$BUTTERDOCK_DRIVE\" \
                     \"$BUTTERDOCK_LABEL\" \"$BUTTERDOCK_JOB\" \"$BUTTERDOCK_BACKUP\" \"$BUTTERDOCK_ERROR\" >> \"$2\"\n";
 
-/// Writes the hook into the rig; the line of the configuration, which runs it.
-fn hook(rig: &Rig) -> Result<String> {
-    let file = rig.join("hook");
+/// Writes the hook into the sandbox; the line of the configuration, which runs it.
+fn hook(sandbox: &Sandbox) -> Result<String> {
+    let file = sandbox.join("hook");
     fs::write(&file, HOOK)?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
     // An argument that a shell would take apart.
-    Ok(format!("on_event = [{file:?}, \"a b; $(c)\", {:?}]\n", rig.join("told")))
+    Ok(format!("on_event = [{file:?}, \"a b; $(c)\", {:?}]\n", sandbox.join("told")))
 }
 
 /// Waits until the hook was told of so many events, and for one more that should not come.
 fn commands_run(fixture: &DriveFixture, events: usize) -> Result<Vec<Vec<String>>> {
     let began = Instant::now();
     loop {
-        let text = fs::read_to_string(fixture.rig.join("told")).unwrap_or_default();
+        let text = fs::read_to_string(fixture.sandbox.join("told")).unwrap_or_default();
         if text.lines().count() >= events {
             std::thread::sleep(Duration::from_millis(300));
-            let text = fs::read_to_string(fixture.rig.join("told"))?;
+            let text = fs::read_to_string(fixture.sandbox.join("told"))?;
             return Ok(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect());
         }
-        ensure!(began.elapsed() < PATIENCE, "waited in vain for {events} events: {text}");
+        ensure!(began.elapsed() < TIMEOUT, "waited in vain for {events} events: {text}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[test]
 fn each_event_is_emitted_once_and_in_order() -> Result<()> {
-    let rig = Rig::new()?;
-    let pool = Volume::make(&rig.join("pool.volume"), &rig.join("pool"), &Default::default())?;
+    let sandbox = Sandbox::new()?;
+    let pool = Volume::make(&sandbox.join("pool.volume"), &sandbox.join("pool"), &Default::default())?;
     let (source, snapshots) = (pool.join("home"), pool.join("snapshots"));
     snapshot::create(&source)?;
     fs::write(source.join("letter"), "Dear")?;
     let more = format!(
         "{}\n[[backup]]\nname = \"home\"\nsource = {source:?}\nsnapshots = {snapshots:?}\ndrives = [\"Blue\"]\nschedule = \"manual\"\n",
-        hook(&rig)?
+        hook(&sandbox)?
     );
     // The volume ends before the folder that it is in.
-    let (mut fixture, _pool) = (DriveFixture::with(rig, &more)?, pool);
+    let (mut fixture, _pool) = (DriveFixture::with(sandbox, &more)?, pool);
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
@@ -91,18 +88,18 @@ fn each_event_is_emitted_once_and_in_order() -> Result<()> {
 
 #[test]
 fn a_hook_writable_by_others_is_not_run() -> Result<()> {
-    let rig = Rig::new()?;
-    let line = hook(&rig)?;
-    fs::set_permissions(rig.join("hook"), fs::Permissions::from_mode(0o777))?;
-    let mut fixture = DriveFixture::with(rig, &line)?;
+    let sandbox = Sandbox::new()?;
+    let line = hook(&sandbox)?;
+    fs::set_permissions(sandbox.join("hook"), fs::Permissions::from_mode(0o777))?;
+    let mut fixture = DriveFixture::with(sandbox, &line)?;
     let checked =
-        run(Command::new(butterdockd()?).arg("check-config").arg(&fixture.configuration), PATIENCE)?.success()?;
+        run(Command::new(butterdockd()?).arg("check-config").arg(&fixture.configuration), TIMEOUT)?.success()?;
     ensure!(checked.out().contains("it will not run") && checked.out().contains("chmod go-w"), "{}", checked.out());
     let image = fixture.image("a", "Blue")?;
     let _disk = Disk::attach(&image)?;
     fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
     std::thread::sleep(Duration::from_millis(500));
-    let (told, log) = (fixture.rig.join("told"), fixture.stop()?);
+    let (told, log) = (fixture.sandbox.join("told"), fixture.stop()?);
     ensure!(!told.exists() && log.contains("on_event did not run for unknown"), "{log}");
     Ok(())
 }

@@ -9,13 +9,11 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_dbus::{DriveState, StreamRow};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::rig::{Loop, PATIENCE, Rig, Volume, run, unmount};
-use butterdock_tests::service::{error_name, no_options};
 use butterdock_tests::snapshot::{self, Proto};
-use butterdock_tests::trees;
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, Loop, Sandbox, TIMEOUT, Volume, error_name, no_options, run, trees, unmount,
+};
 use zbus::{OwnedObjectPath, OwnedVariant, Variant};
-
-use butterdock_tests::docking::{Disk, DriveFixture, Shown};
 
 const UUID: &str = "5d4e0b8a-1111-4222-8333-0123456789ab";
 
@@ -39,9 +37,10 @@ impl Drop for Scenario {
 impl Scenario {
     /// With a folder for stream files on this drive.
     fn begin(drive: &str) -> Result<Self> {
-        let rig = Rig::new()?;
-        let volume =
-            |name: &str| Volume::make(&rig.join(&format!("{name}.volume")), &rig.join(name), &Default::default());
+        let sandbox = Sandbox::new()?;
+        let volume = |name: &str| {
+            Volume::make(&sandbox.join(&format!("{name}.volume")), &sandbox.join(name), &Default::default())
+        };
         let (pool, tank) = (volume("pool")?, volume("tank")?);
         let home = pool.join("home");
         snapshot::create(&home)?;
@@ -50,26 +49,26 @@ impl Scenario {
             fs::write(home.join("changed"), number.to_string())?;
             let at = |number: i32| pool.join(format!("home-{number}"));
             snapshot::freeze(&home, &at(number))?;
-            let to = rig.join(&format!("{number}.stream"));
+            let to = sandbox.join(&format!("{number}.stream"));
             snapshot::send(Proto::TwoCompressed, before.map(at).as_deref(), &at(number), &to)?;
         }
         let more = format!(
             "\n[[volume]]\nname = \"tank\"\npath = {:?}\n\n[[import]]\ndrive = {drive:?}\nfolder = \"for/me\"\n",
             tank.path()
         );
-        Ok(Self { disk: None, tank, pool, fixture: DriveFixture::with(rig, &more)? })
+        Ok(Self { disk: None, tank, pool, fixture: DriveFixture::with(sandbox, &more)? })
     }
 
     /// Attaches a drive with ext4 and these streams in its folder, under these names; what was written to the image then.
     fn plain(&mut self, files: &[(&str, &str)]) -> Result<PathBuf> {
-        let (rig, at) = (&self.fixture.rig, self.fixture.rig.join("plain"));
+        let (sandbox, at) = (&self.fixture.sandbox, self.fixture.sandbox.join("plain"));
         // The service looks at *.img, and so not at this one before it is whole.
-        let (making, image) = (rig.join("plain.volume"), rig.join("plain.img"));
+        let (making, image) = (sandbox.join("plain.volume"), sandbox.join("plain.img"));
         File::create(&making)?.set_len(256 << 20)?;
-        run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&making), PATIENCE)?.success()?;
+        run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&making), TIMEOUT)?.success()?;
         fs::create_dir(&at)?;
         let device = Loop::attach(&making)?;
-        run(Command::new("mount").arg(device.path()).arg(&at), PATIENCE)?.success()?;
+        run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
         let copied = self.put(&at.join("for/me"), files);
         unmount(&at)?;
         device.detach(&making)?;
@@ -82,17 +81,17 @@ impl Scenario {
     fn put(&self, folder: &Path, files: &[(&str, &str)]) -> Result<()> {
         fs::create_dir_all(folder)?;
         for (stream, name) in files {
-            fs::copy(self.fixture.rig.join(&format!("{stream}.stream")), folder.join(name))?;
+            fs::copy(self.fixture.sandbox.join(&format!("{stream}.stream")), folder.join(name))?;
         }
         Ok(())
     }
 
-    fn list(&self, drive: &Shown) -> Result<Vec<StreamRow>> {
+    fn list(&self, drive: &DriveObject) -> Result<Vec<StreamRow>> {
         Ok(self.fixture.client.call(&drive.path, (DRIVE, "ListStreams"), &no_options())?.body().deserialize()?)
     }
 
     /// Its end, and its job.
-    fn import(&self, drive: &Shown, name: Option<&str>) -> Result<((String, String), String)> {
+    fn import(&self, drive: &DriveObject, name: Option<&str>) -> Result<((String, String), String)> {
         let mut options = no_options();
         options.extend(name.map(|name| ("name", Variant::from(name))));
         let call = self.fixture.client.call(&drive.path, (DRIVE, "Import"), &("tank", options))?;
@@ -119,7 +118,7 @@ fn import_from_ext4_is_read_only_and_in_parent_order() -> Result<()> {
     let image = scenario.plain(&[("3", "a.send"), ("1", "b.btrfs"), ("2", "c.send"), ("1", "not.stream")])?;
     let before = fs::read(&image)?;
     let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
-    ensure!(!drive.is.enrolled && drive.is.state == DriveState::Present, "{drive:?}");
+    ensure!(!drive.properties.enrolled && drive.properties.state == DriveState::Present, "{drive:?}");
     let rows = scenario.list(&drive)?;
     ensure!(names(&rows) == ["b.btrfs", "c.send", "a.send"], "{rows:?}");
     let uuids = rows.iter().map(|row| row.parent_uuid.is_some()).collect::<Vec<_>>();
@@ -141,14 +140,17 @@ fn import_from_ext4_is_read_only_and_in_parent_order() -> Result<()> {
     ensure!(end.0 == "succeeded" && scenario.note(&job)? == "the volume has 3 of 3 files already", "{end:?}");
     ensure!(fs::read(&image)? == before, "the drive was written to");
     let drives = scenario.fixture.drives()?;
-    ensure!(drives.len() == 1 && !drives[0].is.enrolled && drives[0].is.state == DriveState::Safe, "{drives:?}");
+    ensure!(
+        drives.len() == 1 && !drives[0].properties.enrolled && drives[0].properties.state == DriveState::Safe,
+        "{drives:?}"
+    );
     Ok(())
 }
 
 #[test]
 fn unreceivable_streams_are_listed_last() -> Result<()> {
     let mut scenario = Scenario::begin(UUID)?;
-    fs::write(scenario.fixture.rig.join("bad.stream"), [0; 5000])?;
+    fs::write(scenario.fixture.sandbox.join("bad.stream"), [0; 5000])?;
     scenario.plain(&[("3", "a-lost.send"), ("bad", "b-secret.send"), ("1", "c.send")])?;
     let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
     let rows = scenario.list(&drive)?;
@@ -179,7 +181,7 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
     let none = scenario.list(&drive).err().context("refused")?;
     ensure!(none.to_string().contains("create it, or correct `folder`"), "{none}");
     let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
-    let folder = scenario.fixture.rig.join("run/drives").join(id).join("for/me");
+    let folder = scenario.fixture.sandbox.join("run/drives").join(id).join("for/me");
     fs::create_dir_all(&folder)?;
     let none = scenario.import(&drive, None).err().context("refused")?;
     ensure!(none.to_string().contains("nothing is to be imported"), "{none}");
@@ -202,18 +204,18 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
 #[test]
 fn import_skips_subvolumes_that_the_volume_has() -> Result<()> {
     let mut scenario = Scenario::begin(UUID)?;
-    let rig = &scenario.fixture.rig;
-    let read = |name: &str| fs::read(rig.join(&format!("{name}.stream")));
-    fs::write(rig.join("both.stream"), [read("1")?, read("2")?].concat())?;
+    let sandbox = &scenario.fixture.sandbox;
+    let read = |name: &str| fs::read(sandbox.join(&format!("{name}.stream")));
+    fs::write(sandbox.join("both.stream"), [read("1")?, read("2")?].concat())?;
     let send = |options: &[&str], numbers: &[i32], to: &str| {
         let mut send = Command::new("btrfs");
-        send.args(["send", "-q", "--proto", "2", "--compressed-data"]).args(options).arg("-f").arg(rig.join(to));
-        run(send.args(numbers.iter().map(|number| scenario.pool.join(format!("home-{number}")))), PATIENCE)?.success()
+        send.args(["send", "-q", "--proto", "2", "--compressed-data"]).args(options).arg("-f").arg(sandbox.join(to));
+        run(send.args(numbers.iter().map(|number| scenario.pool.join(format!("home-{number}")))), TIMEOUT)?.success()
     };
     // With one header and one END, and with those of each.
     send(&["-e"], &[1, 2, 3], "all.stream")?;
     let whole = read("both")?;
-    fs::write(rig.join("cut.stream"), whole.get(..whole.len() - 1).context("a stream")?)?;
+    fs::write(sandbox.join("cut.stream"), whole.get(..whole.len() - 1).context("a stream")?)?;
     scenario.plain(&[("1", "1.send"), ("both", "both.send"), ("all", "all.send"), ("cut", "cut.send")])?;
     let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext4")?;
     for (name, seen) in [("1.send", 1), ("both.send", 2), ("all.send", 3), ("all.send", 3)] {

@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use butterdock_dbus::names::BUS_NAME;
-use butterdock_tests::rig::{PATIENCE, butterdockd, start};
-use butterdock_tests::service::shipped;
-
-use butterdock_tests::docking::{Disk, DriveFixture};
+use butterdock_tests::{Disk, DriveFixture, TIMEOUT, butterdockd, shipped, start};
 
 /// Where every journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -57,7 +54,7 @@ fn the_journal_has_an_unknown_drive_with_fields() -> Result<()> {
     let mut running = start(command.env_remove("NOTIFY_SOCKET"))?;
     let began = Instant::now();
     while !fixture.client.has_owner(BUS_NAME)? {
-        ensure!(!running.has_ended()? && began.elapsed() < PATIENCE, "the service does not start");
+        ensure!(!running.has_ended()? && began.elapsed() < TIMEOUT, "the service does not start");
         std::thread::sleep(Duration::from_millis(5));
     }
     let image = fixture.image("a", "Blue")?;
@@ -70,7 +67,7 @@ fn the_journal_has_an_unknown_drive_with_fields() -> Result<()> {
             if fields.get("MESSAGE_ID") == Some(&wanted) {
                 break fields;
             }
-        } else if began.elapsed() > PATIENCE {
+        } else if began.elapsed() > TIMEOUT {
             bail!("nothing of it is in the journal");
         }
     };

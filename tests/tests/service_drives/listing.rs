@@ -6,12 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use butterdock_dbus::{BackupRow, DriveState, SnapshotRow};
-use butterdock_tests::chaos::Frozen;
-use butterdock_tests::service::{Client, no_options};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Client, Frozen, Scenario, no_options, snapshot};
 use zbus::Variant;
-
-use butterdock_tests::docking::Scenario;
 
 fn backups(scenario: &Scenario, estimate: bool) -> Result<BackupRow> {
     let mut options = no_options();
@@ -67,7 +63,7 @@ fn too_small_a_drive_is_reported_with_the_estimate() -> Result<()> {
     ensure!(beside(&scenario)? == 0, "something is left");
     // It is no problem of the drive's.
     let drive = scenario.drive("mounted as before", &DriveState::Mounted)?;
-    ensure!(drive.is.problem.is_empty() && backups(&scenario, false)?.problem.is_none(), "{drive:?}");
+    ensure!(drive.properties.problem.is_empty() && backups(&scenario, false)?.problem.is_none(), "{drive:?}");
     Ok(())
 }
 
@@ -111,7 +107,7 @@ fn list_snapshots_has_the_known_fields() -> Result<()> {
 #[test]
 fn an_estimate_that_outlasts_a_job_releases_the_drive() -> Result<()> {
     let scenario = Scenario::begin()?;
-    let asking = Client::connect(scenario.fixture.bus.address())?;
+    let asking = Client::connect(&scenario.fixture.bus.address())?;
     // The estimate cannot make its snapshot.
     let frozen = Frozen::new(scenario.pool.path())?;
     std::thread::scope(|scope| {
@@ -126,7 +122,7 @@ fn an_estimate_that_outlasts_a_job_releases_the_drive() -> Result<()> {
         estimate.join().map_err(|_panic| anyhow::anyhow!("the call panicked"))??;
         // The estimate's answer comes after the release.
         let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
-        ensure!(drive.is.state == DriveState::Safe && drive.is.problem.is_empty(), "{drive:?}");
+        ensure!(drive.properties.state == DriveState::Safe && drive.properties.problem.is_empty(), "{drive:?}");
         ensure!(!scenario.is_held()?, "still mounted");
         Ok(())
     })

@@ -7,9 +7,7 @@ use anyhow::{Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
-use butterdock_tests::docking::{Scenario, Shown, word};
-use butterdock_tests::rig::{PATIENCE, run, unmount};
-use butterdock_tests::service::no_options;
+use butterdock_tests::{DriveObject, Scenario, TIMEOUT, no_options, run, unmount, word};
 use zbus::OwnedObjectPath;
 
 const SAVED: &str = "has everything that was reported as done";
@@ -17,11 +15,11 @@ const UNSAVED: &str = "may be missing";
 
 /// Makes the filesystem of the mounted drive read-only, as an error does: also where the service has it mounted.
 fn becomes_read_only(scenario: &Scenario) -> Result<()> {
-    let at = scenario.fixture.rig.join("beside");
+    let at = scenario.fixture.sandbox.join("beside");
     fs::create_dir_all(&at)?;
     let node = format!("/dev/{}", scenario.device()?);
-    run(Command::new("mount").arg(&node).arg(&at), PATIENCE)?.success()?;
-    run(Command::new("mount").args(["-o", "remount,ro"]).arg(&at), PATIENCE)?.success()?;
+    run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
+    run(Command::new("mount").args(["-o", "remount,ro"]).arg(&at), TIMEOUT)?.success()?;
     unmount(&at)
 }
 
@@ -43,9 +41,12 @@ fn ended(scenario: &Scenario, method: &str) -> Result<(String, String, String)> 
 }
 
 /// That it is unmounted and safe, with this problem.
-fn is_safe_with(scenario: &Scenario, problem: &str) -> Result<Shown> {
+fn is_safe_with(scenario: &Scenario, problem: &str) -> Result<DriveObject> {
     let drive = scenario.drive("safe", &DriveState::Safe)?;
-    ensure!(drive.is.problem.contains(problem) && drive.is.problem.contains("became read-only"), "{drive:?}");
+    ensure!(
+        drive.properties.problem.contains(problem) && drive.properties.problem.contains("became read-only"),
+        "{drive:?}"
+    );
     ensure!(!scenario.is_held()?, "still mounted");
     Ok(drive)
 }
@@ -64,7 +65,7 @@ fn is_removed_with(scenario: &Scenario, problem: &str) -> Result<()> {
 fn is_well_after_the_next_plug(mut scenario: Scenario, problem: &str) -> Result<()> {
     drop(scenario.disk.take());
     let away = scenario.fixture.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty())?;
-    ensure!(away.is.problem.contains(problem), "{away:?}");
+    ensure!(away.properties.problem.contains(problem), "{away:?}");
     let succeeded = |scenario: &Scenario| -> Result<usize> {
         Ok(scenario.history("backup")?.iter().filter(|row| word(row, "result") == "succeeded").count())
     };
@@ -126,7 +127,7 @@ fn a_manually_mounted_read_only_drive_is_not_safe() -> Result<()> {
     let (state, error, _) = ended(&scenario, "SafelyRemove")?;
     ensure!((&*state, &*error) == ("failed", "Failed"), "{state} {error}");
     let drive = scenario.fixture.one("told", |is| is.enrolled && is.problem.contains(UNSAVED))?;
-    ensure!(drive.is.state != DriveState::Safe && !scenario.is_held()?, "{drive:?}");
+    ensure!(drive.properties.state != DriveState::Safe && !scenario.is_held()?, "{drive:?}");
     is_removed_with(&scenario, UNSAVED)?;
     is_well_after_the_next_plug(scenario, UNSAVED)
 }

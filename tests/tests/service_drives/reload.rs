@@ -7,9 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_tests::docking::{Disk, DriveFixture};
-use butterdock_tests::rig::PATIENCE;
-use butterdock_tests::service::{error_name, no_options};
+use butterdock_tests::{Disk, DriveFixture, TIMEOUT, error_name, no_options};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -33,7 +31,7 @@ fn a_reload_mistake_keeps_the_current_configuration() -> Result<()> {
     fs::write(&fixture.configuration, good)?;
     let began = Instant::now();
     while let Err(error) = fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options()) {
-        ensure!(began.elapsed() < PATIENCE, "{error}");
+        ensure!(began.elapsed() < TIMEOUT, "{error}");
     }
     let log = fixture.stop()?;
     let told: Vec<_> = log.lines().filter(|line| line.contains(&place)).collect();

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::{no_options, shipped};
+use butterdock_tests::{TIMEOUT, run};
+use butterdock_tests::{no_options, shipped};
 
-use butterdock_tests::docking::{Disk, DriveFixture};
+use butterdock_tests::{Disk, DriveFixture};
 
 /// What everybody may read of a drive when udev is done with it.
 fn properties(disk: &Disk, filesystem: &str) -> Result<HashMap<String, String>> {
     let began = Instant::now();
     loop {
         let device = format!("/dev/{}", disk.name());
-        let said = run(Command::new("udevadm").args(["info", "--query=property", &device]), PATIENCE)?.success()?.out();
+        let said = run(Command::new("udevadm").args(["info", "--query=property", &device]), TIMEOUT)?.success()?.out();
         let pairs = said.lines().filter_map(|line| line.split_once('='));
         let properties: HashMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         if properties.get("ID_FS_UUID").is_some_and(|uuid| uuid == filesystem) {
             return Ok(properties);
         }
-        ensure!(began.elapsed() < PATIENCE, "udev does not see {filesystem}: {said}");
+        ensure!(began.elapsed() < TIMEOUT, "udev does not see {filesystem}: {said}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -41,10 +41,10 @@ fn udev_hides_only_enrolled_drives() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
     let _other = Disk::attach(&other)?;
-    let other = fixture.one("the other", |is| is.label == "Other")?.is;
+    let other = fixture.one("the other", |is| is.label == "Other")?.properties;
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("the drive", |is| is.label == "Blue")?;
-    let uuid = drive.is.filesystem_uuid.clone();
+    let uuid = drive.properties.filesystem_uuid.clone();
     ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "it is not enrolled");
     fixture.call(&drive, "Enrol", &no_options())?;
     let drive = fixture.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
@@ -52,21 +52,19 @@ fn udev_hides_only_enrolled_drives() -> Result<()> {
     fixture.one("safe", |is| is.state == DriveState::Safe)?;
     drop(disk);
     fixture.until("it is gone", |drives| {
-        drives.iter().all(|drive| drive.is.device.is_empty() || drive.is.label == "Other")
+        drives.iter().all(|drive| drive.properties.device.is_empty() || drive.properties.label == "Other")
     })?;
 
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("it is known again", |is| is.enrolled && is.state == DriveState::Mounted)?;
     ensure!(is_left_alone(&properties(&disk, &uuid)?)?, "it is enrolled");
-    let device = fs::read_dir(fixture.rig.join("state/udev"))?.count();
+    let device = fs::read_dir(fixture.sandbox.join("state/udev"))?.count();
     ensure!(device == 1, "{device}");
     // The same event, seen by the control beside it.
-    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", other.device)), PATIENCE)?
+    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", other.device)), TIMEOUT)?
         .success()?;
-    let said = run(
-        Command::new("udevadm").args(["info", "--query=property"]).arg(format!("/dev/{}", other.device)),
-        PATIENCE,
-    )?;
+    let said =
+        run(Command::new("udevadm").args(["info", "--query=property"]).arg(format!("/dev/{}", other.device)), TIMEOUT)?;
     ensure!(said.out().contains("ID_BTRFS_READY=1") && !said.out().contains("UDISKS_IGNORE"), "{}", said.out());
 
     fixture.call(&drive, "Forget", &no_options())?;
@@ -85,7 +83,7 @@ fn run_udev_trigger_unit() -> Result<()> {
     ensure!(!commands.is_empty(), "the unit runs nothing");
     for command in commands {
         let mut words = command.split(' ');
-        run(Command::new(words.next().unwrap_or_default()).args(words), PATIENCE)?.success()?;
+        run(Command::new(words.next().unwrap_or_default()).args(words), TIMEOUT)?.success()?;
     }
     Ok(())
 }
@@ -95,12 +93,12 @@ fn a_drive_seen_before_var_is_mounted_is_hidden_afterwards() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
     let other = Disk::attach(&fixture.image("b", "Other")?)?;
-    let uuid = fixture.one("the drive", |is| is.label == "Blue")?.is.filesystem_uuid.clone();
-    let others = fixture.one("the other", |is| is.label == "Other")?.is.filesystem_uuid.clone();
+    let uuid = fixture.one("the drive", |is| is.label == "Blue")?.properties.filesystem_uuid.clone();
+    let others = fixture.one("the other", |is| is.label == "Other")?.properties.filesystem_uuid.clone();
     ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "the enrolments are not readable yet");
     // What the mount of /var makes visible.
-    fs::create_dir_all(fixture.rig.join("state/udev"))?;
-    fs::write(fixture.rig.join("state/udev").join(&uuid), "")?;
+    fs::create_dir_all(fixture.sandbox.join("state/udev"))?;
+    fs::write(fixture.sandbox.join("state/udev").join(&uuid), "")?;
     run_udev_trigger_unit()?;
     ensure!(is_left_alone(&properties(&disk, &uuid)?)?, "it is enrolled");
     ensure!(!is_left_alone(&properties(&other, &others)?)?, "it is not enrolled");
@@ -115,14 +113,14 @@ fn udev_hides_the_locked_container_of_an_enrolled_drive() -> Result<()> {
     let mut header = vec![0; 4 << 20];
     header[..8].copy_from_slice(b"LUKS\xba\xbe\0\x01");
     header[168..168 + uuid.len()].copy_from_slice(uuid.as_bytes());
-    let image = fixture.rig.join("locked.img");
+    let image = fixture.sandbox.join("locked.img");
     fs::write(&image, header)?;
     let disk = Disk::attach(&image)?;
     let stranger = properties(&disk, uuid)?;
     ensure!(stranger["ID_FS_TYPE"] == "crypto_LUKS" && !stranger.contains_key("UDISKS_IGNORE"), "{stranger:#?}");
     drop(disk);
     // As it is when the filesystem inside is enrolled.
-    fs::write(fixture.rig.join("state/udev").join(uuid), "")?;
+    fs::write(fixture.sandbox.join("state/udev").join(uuid), "")?;
     let disk = Disk::attach(&image)?;
     ensure!(is_left_alone(&properties(&disk, uuid)?)?, "nobody else asks for its passphrase");
     Ok(())
@@ -135,18 +133,21 @@ fn an_administrators_rule_adds_drives_and_takes_them_out() -> Result<()> {
     let rules =
         "ENV{ID_FS_LABEL}==\"Blue\", ENV{BUTTERDOCK}=\"1\"\nENV{ID_FS_LABEL}==\"Other\", ENV{BUTTERDOCK}=\"0\"\n";
     fs::write("/run/udev/rules.d/62-local-butterdock.rules", rules)?;
-    run(Command::new("udevadm").args(["control", "--reload"]), PATIENCE)?.success()?;
+    run(Command::new("udevadm").args(["control", "--reload"]), TIMEOUT)?.success()?;
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("a stranger", |is| is.label == "Blue" && !is.enrolled)?;
-    ensure!(is_left_alone(&properties(&disk, &drive.is.filesystem_uuid)?)?, "the administrator wants it so");
+    ensure!(is_left_alone(&properties(&disk, &drive.properties.filesystem_uuid)?)?, "the administrator wants it so");
     let disk = Disk::attach(&other)?;
     let drive = fixture.one("the other", |is| is.label == "Other")?;
     // As if it were enrolled.
-    fs::create_dir_all(fixture.rig.join("state/udev"))?;
-    fs::write(fixture.rig.join("state/udev").join(&drive.is.filesystem_uuid), "")?;
-    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", disk.name())), PATIENCE)?
+    fs::create_dir_all(fixture.sandbox.join("state/udev"))?;
+    fs::write(fixture.sandbox.join("state/udev").join(&drive.properties.filesystem_uuid), "")?;
+    run(Command::new("udevadm").args(["trigger", "--settle"]).arg(format!("/dev/{}", disk.name())), TIMEOUT)?
         .success()
         .context("udev looks again")?;
-    ensure!(!is_left_alone(&properties(&disk, &drive.is.filesystem_uuid)?)?, "the administrator does not want it");
+    ensure!(
+        !is_left_alone(&properties(&disk, &drive.properties.filesystem_uuid)?)?,
+        "the administrator does not want it"
+    );
     Ok(())
 }

@@ -3,9 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::docking::{Disk, DriveFixture};
-use butterdock_tests::rig::LoopNumber;
-use butterdock_tests::service::no_options;
+use butterdock_tests::{Disk, DriveFixture, LoopNumber, no_options};
 use zbus::Variant;
 
 #[test]
@@ -20,12 +18,15 @@ fn a_swapped_disk_is_not_erased() -> Result<()> {
     let _disk = Disk::attach_to(&number, &other)?;
     let mut options = no_options();
     options.insert("format", Variant::from(true));
-    options.insert("size", Variant::from(drive.is.size));
-    options.insert("serial", Variant::from(drive.is.serial.clone()));
+    options.insert("size", Variant::from(drive.properties.size));
+    options.insert("serial", Variant::from(drive.properties.serial.clone()));
     let refused = fixture.call(&drive, "Enrol", &options).err().context("refused")?;
     ensure!(refused.to_string().contains("has changed to another device"), "{refused}");
     drop(silenced);
     let other = fixture.one("the other", |is| is.label == "Other")?;
-    ensure!(!other.is.enrolled && fs::read_dir(fixture.rig.join("state/drives"))?.next().is_none(), "{other:?}");
+    ensure!(
+        !other.properties.enrolled && fs::read_dir(fixture.sandbox.join("state/drives"))?.next().is_none(),
+        "{other:?}"
+    );
     Ok(())
 }

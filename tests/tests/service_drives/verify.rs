@@ -9,11 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::rig::{PATIENCE, Rig, beside_others, run};
-use butterdock_tests::service::{error_name, no_options};
+use butterdock_tests::{Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, error_name, no_options, run, under_load};
 use zbus::OwnedObjectPath;
-
-use butterdock_tests::docking::{Disk, DriveFixture, Shown};
 
 const PATTERN: &[u8] = b"a pattern that stands nowhere else on the drive!";
 const LENGTH: usize = 20 << 20;
@@ -42,36 +39,36 @@ impl Scenario {
 
     /// On so many devices.
     fn on(images: &[&str], data: &str) -> Result<Self> {
-        let fixture = DriveFixture::with(Rig::new()?, "on_finish = \"unmount\"\n")?;
-        let images: Vec<PathBuf> = images.iter().map(|name| fixture.rig.join(name)).collect();
+        let fixture = DriveFixture::with(Sandbox::new()?, "on_finish = \"unmount\"\n")?;
+        let images: Vec<PathBuf> = images.iter().map(|name| fixture.sandbox.join(name)).collect();
         for image in &images {
             File::create(image)?.set_len(512 << 20)?;
         }
         let mut mkfs = Command::new("mkfs.btrfs");
-        run(mkfs.args(["-q", "-L", "Blue", "-d", data]).args(&images), PATIENCE)?.success()?;
+        run(mkfs.args(["-q", "-L", "Blue", "-d", data]).args(&images), TIMEOUT)?.success()?;
         let disks = images.iter().map(|image| Disk::attach(image)).collect::<Result<Vec<_>>>()?;
         let (image, count) = (images.into_iter().next().context("one")?, disks.len());
         let scenario = Self { _disks: disks, image, fixture };
         scenario
             .fixture
-            .until("all of it", |drives| drives.iter().filter(|one| one.is.label == "Blue").count() == count)?;
+            .until("all of it", |drives| drives.iter().filter(|one| one.properties.label == "Blue").count() == count)?;
         let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
         scenario.fixture.call(&drive, "Enrol", &no_options())?;
         let at = scenario.at(&scenario.drive()?)?;
         let content: Vec<u8> = PATTERN.iter().copied().cycle().take(LENGTH).collect();
         fs::write(at.join("file"), content)?;
-        run(Command::new("sync").arg("-f").arg(&at), PATIENCE)?.success()?;
+        run(Command::new("sync").arg("-f").arg(&at), TIMEOUT)?.success()?;
         Ok(scenario)
     }
 
-    fn drive(&self) -> Result<Shown> {
+    fn drive(&self) -> Result<DriveObject> {
         self.fixture.one("enrolled", |is| is.enrolled)
     }
 
     /// Where it is mounted.
-    fn at(&self, drive: &Shown) -> Result<PathBuf> {
+    fn at(&self, drive: &DriveObject) -> Result<PathBuf> {
         let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
-        Ok(self.fixture.rig.join("run/drives").join(id))
+        Ok(self.fixture.sandbox.join("run/drives").join(id))
     }
 
     /// Writes over a part of a block, behind the filesystem's back.
@@ -84,7 +81,7 @@ impl Scenario {
 
     /// From now on the kernel scrubs so slowly that there is time to look.
     fn slow_down(&self) -> Result<()> {
-        let uuid = self.drive()?.is.filesystem_uuid;
+        let uuid = self.drive()?.properties.filesystem_uuid;
         let limit = Path::new("/sys/fs/btrfs").join(uuid).join("devinfo/1/scrub_speed_max");
         Ok(fs::write(limit, "2m")?)
     }
@@ -113,7 +110,7 @@ fn a_good_drive_is_verified_and_released() -> Result<()> {
     let (total, read) = (client.get::<u64>(&job, JOB, "BytesTotal")?, client.get::<u64>(&job, JOB, "BytesReceived")?);
     ensure!(read > LENGTH as u64 && total.abs_diff(read) < 2 << 20, "{read} of {total}");
     let drive = scenario.drive()?;
-    ensure!(drive.is.state == DriveState::Safe && drive.is.problem.is_empty(), "{drive:?}");
+    ensure!(drive.properties.state == DriveState::Safe && drive.properties.problem.is_empty(), "{drive:?}");
     Ok(())
 }
 
@@ -132,7 +129,7 @@ fn a_damaged_block_is_reported_without_a_file_name() -> Result<()> {
     ensure!(!message.contains('/') && !message.contains("file "), "{message}");
     let name: String = client.get(&job, JOB, "ErrorName")?;
     ensure!(name.ends_with(".Failed"), "{name}");
-    ensure!(scenario.drive()?.is.state == DriveState::Safe);
+    ensure!(scenario.drive()?.properties.state == DriveState::Safe);
     Ok(())
 }
 
@@ -170,7 +167,7 @@ fn a_cancelled_verify_ends_at_once() -> Result<()> {
     scenario.slow_down()?;
     let job = scenario.begun()?;
     let (client, drive) = (&scenario.fixture.client, scenario.drive()?);
-    ensure!(drive.is.state == DriveState::Busy, "{drive:?}");
+    ensure!(drive.properties.state == DriveState::Busy, "{drive:?}");
     for method in ["Verify", "SafelyRemove"] {
         let refused = scenario.fixture.call(&drive, method, &no_options()).err().context("refused")?;
         ensure!(error_name(&refused).ends_with(".Busy"), "{method}: {refused}");
@@ -180,8 +177,8 @@ fn a_cancelled_verify_ends_at_once() -> Result<()> {
     let asked = Instant::now();
     client.call(&job, (JOB, "Cancel"), &no_options())?;
     ensure!(client.get::<String>(&job, JOB, "State")? == "cancelled", "answered before it was so");
-    ensure!(asked.elapsed() < beside_others(Duration::from_secs(5)), "{:?}", asked.elapsed());
-    ensure!(scenario.drive()?.is.state == DriveState::Safe);
+    ensure!(asked.elapsed() < under_load(Duration::from_secs(5)), "{:?}", asked.elapsed());
+    ensure!(scenario.drive()?.properties.state == DriveState::Safe);
     Ok(())
 }
 
@@ -191,12 +188,12 @@ fn a_drive_is_usable_after_a_kill_during_verify() -> Result<()> {
     scenario.slow_down()?;
     scenario.begun()?;
     let killed = scenario.fixture.daemon.take().context("it runs")?;
-    run(Command::new("kill").args(["-KILL", &killed.id().to_string()]), PATIENCE)?.success()?;
+    run(Command::new("kill").args(["-KILL", &killed.id().to_string()]), TIMEOUT)?.success()?;
     drop(killed);
     scenario.fixture.start()?;
     let again = Instant::now();
     let job = scenario.verify()?;
     ensure!(scenario.fixture.client.end_of(&job)?.0 == "succeeded");
-    ensure!(again.elapsed() < beside_others(Duration::from_secs(8)), "the old scrub went on: {:?}", again.elapsed());
+    ensure!(again.elapsed() < under_load(Duration::from_secs(8)), "the old scrub went on: {:?}", again.elapsed());
     Ok(())
 }

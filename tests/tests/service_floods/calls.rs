@@ -5,8 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_tests::chaos::memory;
-use butterdock_tests::service::{Client, Flood, Service, no_options};
+use butterdock_tests::{Client, Flood, Service, Setup, memory, no_options};
 use serde_json::{Value, json};
 
 const NOBODY: u32 = 65534;
@@ -20,7 +19,7 @@ const MOST: u64 = 128 << 10;
 fn fixture(client: &Client) -> Result<std::io::PipeWriter> {
     let (reader, writer) = std::io::pipe()?;
     for _ in 0..80 {
-        client.receive(&reader, &no_options())?;
+        client.receive_with(&reader, &no_options())?;
     }
     Ok(writer)
 }
@@ -38,14 +37,14 @@ fn root_is_answered(client: &Client) -> Result<()> {
 }
 
 fn is_small(service: &Service) -> Result<()> {
-    let peak = memory(service.daemon.id())?.peak;
+    let peak = memory(service.pid())?.peak;
     ensure!(peak < MOST, "the service took {peak} KiB");
     Ok(())
 }
 
 #[test]
 fn unread_answers_of_others_delay_no_answer_to_root() -> Result<()> {
-    let service = Service::with_limits_of_the_system()?;
+    let service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
     let client = service.client()?;
     let _writer = fixture(&client)?;
     for (uid, call) in [(NOBODY, INTROSPECT), (1, OBJECTS)] {
@@ -64,14 +63,14 @@ fn unread_answers_of_others_delay_no_answer_to_root() -> Result<()> {
             }
         }
         println!("{}: root asked three things {rounds} times, and had them in {longest:?} at most", call[2]);
-        println!("{}: {:?}", call[2], memory(service.daemon.id())?);
+        println!("{}: {:?}", call[2], memory(service.pid())?);
     }
     Ok(())
 }
 
 #[test]
 fn calls_without_a_reply_are_counted_too() -> Result<()> {
-    let service = Service::with_limits_of_the_system()?;
+    let service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
     let client = service.client()?;
     let _writer = fixture(&client)?;
     let wanted = json!({ "connections": 20, "calls": 200, "call": OBJECTS, "silent": true });
@@ -85,7 +84,7 @@ fn calls_without_a_reply_are_counted_too() -> Result<()> {
 
 #[test]
 fn many_calls_of_one_user_fail_with_busy() -> Result<()> {
-    let service = Service::with_limits_of_the_system()?;
+    let service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
     let client = service.client()?;
     let _writer = fixture(&client)?;
     let wanted = json!({ "connections": 1, "calls": 100, "call": INTROSPECT, "read": true });
@@ -98,7 +97,7 @@ fn many_calls_of_one_user_fail_with_busy() -> Result<()> {
 
 #[test]
 fn a_call_that_is_too_long_is_refused_unread() -> Result<()> {
-    let service = Service::with_limits_of_the_system()?;
+    let service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
     let client = service.client()?;
     let wanted = json!({
         "connections": 4, "calls": 4, "call": [ROOT, MANAGER, "Receive"], "strings": [1 << 20], "read": true

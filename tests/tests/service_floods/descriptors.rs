@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_tests::chaos::{descriptors, wait_until};
-use butterdock_tests::service::{Flood, Service, SilentPolkit, TANK, error_name, file_of, no_options, small};
+use butterdock_tests::{
+    Flood, Service, Setup, SilentPolkit, TANK, descriptors, error_name, file_of, no_options, small, wait_until,
+};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
@@ -19,7 +20,7 @@ const HARD: u64 = 1024;
 
 /// The service may have no more descriptors than this.
 fn limit(service: &Service, most: u64) -> Result<()> {
-    let pid = Pid::from_raw(i32::try_from(service.daemon.id())?).context("a process")?;
+    let pid = Pid::from_raw(i32::try_from(service.pid())?).context("a process")?;
     prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(most), maximum: Some(HARD) })?;
     Ok(())
 }
@@ -29,7 +30,7 @@ fn root_receives(service: &Service, name: &str) -> Result<()> {
     let stream = file_of(small(name).bytes())?;
     let mut job = None;
     // While 64 descriptors wait for the service to read them the bus itself refuses more (`max_outgoing_unix_fds`).
-    client.until("the bus takes the call", |client| match client.receive(&stream, &no_options()) {
+    client.until("the bus takes the call", |client| match client.receive_with(&stream, &no_options()) {
         Ok(taken) => {
             job = Some(taken);
             Ok(true)
@@ -44,10 +45,10 @@ fn root_receives(service: &Service, name: &str) -> Result<()> {
 
 #[test]
 fn a_flood_of_descriptors_ends_neither_connection_nor_jobs() -> Result<()> {
-    let mut service = Service::with_limits_of_the_system()?;
+    let mut service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
     let client = service.client()?;
     limit(&service, HARD)?;
-    let before = descriptors(service.daemon.id())?;
+    let before = descriptors(service.pid())?;
     let mut floods = Vec::new();
     for (uid, count) in [(NOBODY, 1), (1, 16)] {
         let wanted = json!({
@@ -61,8 +62,8 @@ fn a_flood_of_descriptors_ends_neither_connection_nor_jobs() -> Result<()> {
         while flood.line()? != "sent" {}
     }
     root_receives(&service, "after")?;
-    ensure!(!service.daemon.has_ended()?, "the service has ended");
-    wait_until("all are closed", || Ok(descriptors(service.daemon.id())? <= before + 4))?;
+    ensure!(!service.daemon_has_ended()?, "the service has ended");
+    wait_until("all are closed", || Ok(descriptors(service.pid())? <= before + 4))?;
     drop(floods);
     client.introspect(ROOT)?;
     Ok(())
@@ -70,25 +71,25 @@ fn a_flood_of_descriptors_ends_neither_connection_nor_jobs() -> Result<()> {
 
 #[test]
 fn a_method_that_takes_no_descriptor_keeps_none() -> Result<()> {
-    let service = Service::with_limits_of_the_system()?;
-    let before = descriptors(service.daemon.id())?;
+    let service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
+    let before = descriptors(service.pid())?;
     // The call waits, and what came with it does not.
-    let polkit = SilentPolkit::start(service.bus.address())?;
+    let polkit = SilentPolkit::start(&service.bus.address())?;
     let wanted = json!({
         "connections": 1, "calls": 8, "call": [ROOT, MANAGER, "Reload"], "options": true, "interactive": true,
         "descriptors": 16, "argument": false
     });
     let _flood = Flood::start(&service.bus, NOBODY, &wanted)?;
     polkit.has_been_asked(8)?;
-    wait_until("all are closed", || Ok(descriptors(service.daemon.id())? <= before + 4))
+    wait_until("all are closed", || Ok(descriptors(service.pid())? <= before + 4))
 }
 
 #[test]
 fn a_call_whose_descriptors_do_not_fit_is_refused() -> Result<()> {
-    let mut service = Service::with_limits_of_the_system()?;
+    let mut service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
     let client = service.client()?;
     client.introspect(ROOT)?;
-    let pid = service.daemon.id();
+    let pid = service.pid();
     // Threads that have ended take their descriptors with them.
     let mut now = descriptors(pid)?;
     wait_until("nothing comes and goes", || {
@@ -103,7 +104,7 @@ fn a_call_whose_descriptors_do_not_fit_is_refused() -> Result<()> {
             "descriptors": count, "read": true
         });
         let answers = Flood::start(&service.bus, uid, &wanted)?.answers(1)?;
-        ensure!(answers != ["return"] && !service.daemon.has_ended()?, "{uid}, {count} descriptors: {answers:?}");
+        ensure!(answers != ["return"] && !service.daemon_has_ended()?, "{uid}, {count} descriptors: {answers:?}");
         ensure!(count != 16 || answers == [BUSY], "{uid}, {count} descriptors: {answers:?}");
         client.introspect(ROOT)?;
     }

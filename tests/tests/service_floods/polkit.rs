@@ -3,15 +3,15 @@
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::MANAGER;
-use butterdock_tests::service::{Flood, Service, SilentPolkit, no_options};
+use butterdock_tests::{Flood, Service, Setup, SilentPolkit, no_options};
 use serde_json::json;
 
 const BUSY: &str = "org.butterdock.Butterdock1.Error.Busy";
 
 #[test]
 fn root_is_served_while_polkit_hangs() -> Result<()> {
-    let service = Service::with_limits_of_the_system()?;
-    let polkit = SilentPolkit::start(service.bus.address())?;
+    let service = Service::new(&Setup { system_limits: true, ..Setup::default() })?;
+    let polkit = SilentPolkit::start(&service.bus.address())?;
     let client = service.client()?;
     // Each user has two connections, so that the bus' own limit of a connection is not what is met.
     let wanted = json!({

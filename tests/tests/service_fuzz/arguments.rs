@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Result, bail};
 use butterdock_dbus::names::interface;
-use butterdock_tests::chaos::{Fixture, Load};
 use butterdock_tests::trees::{Content, Random};
+use butterdock_tests::{Load, Service};
 use nix::fcntl::OFlag;
 use zbus::wire::StructureBuilder;
 use zbus::{Fd, Structure, Variant};
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn new(fixture: &Fixture) -> Result<Self> {
+    pub(crate) fn new(fixture: &Service) -> Result<Self> {
         let folder = fixture.join("fuzz");
         std::fs::create_dir(&folder)?;
         let load = Load::new("fuzzed", 5, 3);

@@ -7,11 +7,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, interface::DRIVE};
 use butterdock_dbus::{DriveProperties, DriveState};
-use butterdock_tests::chaos::{Client, Fixture, Load, wait_until};
-use butterdock_tests::docking::{Disk, Udevd, is_mounted};
-use butterdock_tests::rig::{PATIENCE, Rig, run};
-use butterdock_tests::service::no_options;
-use butterdock_tests::{snapshot, trees};
+use butterdock_tests::{
+    Client, Disk, Load, Sandbox, Service, TIMEOUT, Udevd, is_mounted, no_options, run, snapshot, trees, wait_until,
+};
 
 /// The label of the drive that has a btrfs from the beginning.
 pub(crate) const BLUE: &str = "Blue";
@@ -30,10 +28,10 @@ pub(crate) struct Drives {
 }
 
 impl Drives {
-    /// Makes them in this rig, before the service runs; nothing is plugged in.
-    pub(crate) fn new(rig: &Rig) -> Result<Self> {
-        let udevd = Udevd::start(rig)?;
-        let (folder, fill) = (rig.join("drives"), rig.join("fill"));
+    /// Makes them in this sandbox, before the service runs; nothing is plugged in.
+    pub(crate) fn new(sandbox: &Sandbox) -> Result<Self> {
+        let udevd = Udevd::start(sandbox)?;
+        let (folder, fill) = (sandbox.join("drives"), sandbox.join("fill"));
         std::fs::create_dir(&folder)?;
         std::fs::create_dir_all(fill.join("streams"))?;
         std::fs::write(fill.join("streams/whole.btrfs"), Load::new("imported", 3, 7).bytes())?;
@@ -41,13 +39,13 @@ impl Drives {
         std::fs::File::create(&blue)?.set_len(BLUE_SIZE)?;
         std::fs::File::create(&red)?.set_len(RED_SIZE)?;
         let mut mkfs = Command::new("mkfs.btrfs");
-        run(mkfs.args(["-q", "-L", BLUE, "--rootdir"]).arg(&fill).arg(&blue), PATIENCE)?.success()?;
+        run(mkfs.args(["-q", "-L", BLUE, "--rootdir"]).arg(&fill).arg(&blue), TIMEOUT)?.success()?;
         Ok(Self { plugged: vec![(blue, None), (red, None)], _udevd: udevd })
     }
 
     /// What the service's configuration says of them, at its head.
-    pub(crate) fn configuration(rig: &Rig) -> String {
-        let (images, source) = (rig.join("drives/*.img"), rig.join("pool/home"));
+    pub(crate) fn configuration(sandbox: &Sandbox) -> String {
+        let (images, source) = (sandbox.join("drives/*.img"), sandbox.join("pool/home"));
         format!(
             "[drives]\nmatch = [ {{ loop = {images:?} }} ]\n\n\
              [[backup]]\nname = \"home\"\nsource = {source:?}\ndrives = [{BLUE:?}, {RED:?}]\nschedule = \"manual\"\n\n\
@@ -56,7 +54,7 @@ impl Drives {
     }
 
     /// Plugs them in, makes what is backed up, and enrols the one that has a btrfs.
-    pub(crate) fn plug(&mut self, fixture: &Fixture, client: &Client) -> Result<()> {
+    pub(crate) fn plug(&mut self, fixture: &Service, client: &Client) -> Result<()> {
         let source = fixture.path("pool").join("home");
         snapshot::create(&source)?;
         trees::build(&source)?;
@@ -66,7 +64,13 @@ impl Drives {
         wait_until("both drives are shown", || Ok(shown(client)?.len() == 2))?;
         let drives = shown(client)?;
         let (blue, _) = drives.iter().find(|(_, drive)| drive.label == BLUE).context("the first drive")?;
-        client.wait(client.bus().call_method(Some(BUS_NAME), blue.as_str(), Some(DRIVE), "Enrol", &no_options()))??;
+        client.block_on(client.connection().call_method(
+            Some(BUS_NAME),
+            blue.as_str(),
+            Some(DRIVE),
+            "Enrol",
+            &no_options(),
+        ))?;
         Ok(())
     }
 

@@ -11,9 +11,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::{BUS_NAME, ERROR_PREFIX, interface};
 use butterdock_dbus::{ErrorName, INVALID_ARGS, JobState, SnapshotRow};
-use butterdock_tests::chaos::{Client, Feed, Fixture, Load, names};
-use butterdock_tests::rig::{Finished, Layout, Rig, rounds};
 use butterdock_tests::trees::Random;
+use butterdock_tests::{Client, Feed, Finished, Load, Sandbox, Service, Setup, names, rounds};
 use zbus::{DBusError as _, Message};
 
 use crate::arguments::Arguments;
@@ -54,10 +53,11 @@ fn random_arguments_get_an_answer_or_documented_error() -> Result<()> {
 }
 
 fn fuzz(seed: u64) -> Result<()> {
-    let rig = Rig::new()?;
-    let mut drives = Drives::new(&rig)?;
-    let settings = format!("max_jobs = 4\n[queue]\nmax = 30\nmax_per_user = 30\n{}", Drives::configuration(&rig));
-    let mut fixture = Fixture::over(rig, &VOLUMES, &settings, &Layout::default())?;
+    let sandbox = Sandbox::new()?;
+    let mut drives = Drives::new(&sandbox)?;
+    let settings = format!("max_jobs = 4\n[queue]\nmax = 30\nmax_per_user = 30\n{}", Drives::configuration(&sandbox));
+    let mut fixture =
+        Service::in_sandbox(sandbox, &Setup { volumes: &VOLUMES, settings: &settings, ..Setup::default() })?;
     let called = calls(&mut fixture, &mut drives, seed);
     // It unmounts the drives, also where something was wrong.
     let stopped = fixture.stop();
@@ -65,7 +65,7 @@ fn fuzz(seed: u64) -> Result<()> {
     drives.are_let_go(&stopped?.success()?.err())
 }
 
-fn calls(fixture: &mut Fixture, drives: &mut Drives, seed: u64) -> Result<()> {
+fn calls(fixture: &mut Service, drives: &mut Drives, seed: u64) -> Result<()> {
     let client = fixture.client()?;
     let mut random = Random::new(seed);
     let mut arguments = Arguments::new(fixture)?;
@@ -88,7 +88,7 @@ fn calls(fixture: &mut Fixture, drives: &mut Drives, seed: u64) -> Result<()> {
         let method = pick(pick(&methods, &mut random)?, &mut random)?;
         let body = arguments.random(method, &mut random)?;
         let told = || format!("call {number}: {method:?} with {body:?}");
-        let answer = client.wait(call(&client, method, body.as_ref())).with_context(told)?;
+        let answer = client.block_on(call(&client, method, body.as_ref()));
         if let (Ok(answer), "ListSnapshots") = (&answer, method.name.as_str()) {
             let rows: Vec<SnapshotRow> = answer.body().deserialize()?;
             rows.into_iter().for_each(|row| arguments.learn(row.uuid));
@@ -101,7 +101,7 @@ fn calls(fixture: &mut Fixture, drives: &mut Drives, seed: u64) -> Result<()> {
     running.feed.finish();
     for (job, _) in client.jobs()?.into_iter().filter(|(_, job)| job.state.result().is_none()) {
         // What ends meanwhile by itself need not be cancelled.
-        drop(client.cancel(&job)?);
+        client.cancel(&job).ok();
         client.end(&job)?;
     }
     for volume in VOLUMES {
@@ -148,7 +148,7 @@ impl Running {
     /// It goes on, or it was lawfully cancelled; then there is another.
     fn look(&mut self, client: &Client) -> Result<()> {
         let Some(job) = client.jobs()?.remove(&self.job) else {
-            let entry = client.remembered(&self.job)?;
+            let entry = client.history_of(&self.job)?;
             ensure!(entry.result == "cancelled", "the running job did not survive: {entry:?}");
             return self.again(client);
         };
@@ -172,8 +172,8 @@ impl Running {
 async fn call(client: &Client, method: &Method, body: Option<&zbus::Structure<'_>>) -> zbus::Result<Message> {
     let (path, interface, name) = (method.path.as_str(), method.interface.as_str(), method.name.as_str());
     match body {
-        Some(body) => client.bus().call_method(Some(BUS_NAME), path, Some(interface), name, body).await,
-        None => client.bus().call_method(Some(BUS_NAME), path, Some(interface), name, &()).await,
+        Some(body) => client.connection().call_method(Some(BUS_NAME), path, Some(interface), name, body).await,
+        None => client.connection().call_method(Some(BUS_NAME), path, Some(interface), name, &()).await,
     }
 }
 

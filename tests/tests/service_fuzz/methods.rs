@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_tests::chaos::Client;
+use butterdock_tests::Client;
 use zbus::fdo::IntrospectableProxy;
 use zbus_xml::{ArgDirection, Node};
 
@@ -21,11 +21,14 @@ pub(crate) fn walk(client: &Client) -> Result<Vec<Method>> {
     let mut methods = Vec::new();
     let mut paths = vec![ROOT.to_owned()];
     while let Some(path) = paths.pop() {
-        let xml = client.wait(async {
-            let object =
-                IntrospectableProxy::builder(client.bus()).destination(BUS_NAME).path(path.as_str()).build().await?;
+        let xml = client.block_on(async {
+            let object = IntrospectableProxy::builder(client.connection())
+                .destination(BUS_NAME)
+                .path(path.as_str())
+                .build()
+                .await?;
             object.introspect().await
-        })?;
+        });
         // A job may be forgotten meanwhile.
         let Ok(xml) = xml else { continue };
         let node = Node::from_reader(xml.as_bytes()).with_context(|| format!("the introspection of {path}: {xml}"))?;

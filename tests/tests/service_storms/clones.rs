@@ -7,16 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::chaos::wait_until;
-use butterdock_tests::docking::{Disk, DriveFixture, is_mounted};
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::no_options;
+use butterdock_tests::{Disk, DriveFixture, TIMEOUT, is_mounted, no_options, run, wait_until};
 
 /// What `dd` makes of an image.
 fn copy(fixture: &DriveFixture, image: &Path, name: &str) -> Result<PathBuf> {
-    let to = fixture.rig.join(&format!("{name}.img"));
+    let to = fixture.sandbox.join(&format!("{name}.img"));
     let (from, into) = (format!("if={}", image.display()), format!("of={}", to.display()));
-    run(Command::new("dd").args(["bs=1M", "conv=sparse", &from, &into]), PATIENCE)?.success()?;
+    run(Command::new("dd").args(["bs=1M", "conv=sparse", &from, &into]), TIMEOUT)?.success()?;
     Ok(to)
 }
 
@@ -41,11 +38,11 @@ fn an_older_copy_alone_is_refused() -> Result<()> {
     fixture.one("away", |is| is.device.is_empty())?;
     let clone = Disk::attach(&stolen)?;
     let refused = fixture.one("refused", |is| !is.problem.is_empty())?;
-    ensure!(refused.is.problem.contains("this is an older copy of"), "{refused:?}");
-    ensure!(refused.is.problem.contains("plug in the drive itself"), "{refused:?}");
+    ensure!(refused.properties.problem.contains("this is an older copy of"), "{refused:?}");
+    ensure!(refused.properties.problem.contains("plug in the drive itself"), "{refused:?}");
     ensure!(!is_mounted(&clone.name())?, "it is mounted");
     drop(clone);
-    fixture.until("the copy is away", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    fixture.until("the copy is away", |all| all.iter().all(|drive| drive.properties.device.is_empty()))?;
     let _disk = Disk::attach(&image)?;
     fixture.one("itself again", |is| is.state == DriveState::Mounted && is.problem.is_empty()).map(drop)
 }
@@ -53,11 +50,11 @@ fn an_older_copy_alone_is_refused() -> Result<()> {
 #[test]
 fn a_copy_of_one_member_is_not_used() -> Result<()> {
     let mut fixture = DriveFixture::set()?;
-    let images = [fixture.rig.join("a.img"), fixture.rig.join("b.img")];
+    let images = [fixture.sandbox.join("a.img"), fixture.sandbox.join("b.img")];
     for image in &images {
         File::create(image)?.set_len(256 << 20)?;
     }
-    run(Command::new("mkfs.btrfs").args(["-q", "-L", "Two", "-m", "raid1", "-d", "raid1"]).args(&images), PATIENCE)?
+    run(Command::new("mkfs.btrfs").args(["-q", "-L", "Two", "-m", "raid1", "-d", "raid1"]).args(&images), TIMEOUT)?
         .success()?;
     let disks = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
     // Until udev has told of both it is a drive of which one half is missing, which is refused.
@@ -73,7 +70,10 @@ fn a_copy_of_one_member_is_not_used() -> Result<()> {
     let stolen = copy(&fixture, &images[1], "copy")?;
     let clone = Disk::attach(&stolen)?;
     let refused = fixture.one("the copy", |is| is.device == clone.name())?;
-    ensure!(refused.is.problem.contains(&clone.name()) && refused.is.problem.contains("copy"), "{refused:?}");
+    ensure!(
+        refused.properties.problem.contains(&clone.name()) && refused.properties.problem.contains("copy"),
+        "{refused:?}"
+    );
     let members = |uuid: &str| -> Result<Vec<String>> {
         let names = fs::read_dir(Path::new("/sys/fs/btrfs").join(uuid).join("devices"))?.flatten();
         let mut names: Vec<_> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -82,18 +82,18 @@ fn a_copy_of_one_member_is_not_used() -> Result<()> {
     };
     let mut real = [disks[0].name(), disks[1].name()];
     real.sort();
-    let now = members(&drive.is.filesystem_uuid)?;
+    let now = members(&drive.properties.filesystem_uuid)?;
     ensure!(now == real, "the kernel has {now:?}");
     // All three at once, with nothing mounted.
     fixture.stop()?;
     fixture.start()?;
     let refused = fixture.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
-    let named = [&disks[1], &clone].iter().all(|disk| refused.is.problem.contains(&disk.name()));
-    ensure!(named && refused.is.problem.contains("unplug the copy"), "{refused:?}");
+    let named = [&disks[1], &clone].iter().all(|disk| refused.properties.problem.contains(&disk.name()));
+    ensure!(named && refused.properties.problem.contains("unplug the copy"), "{refused:?}");
     ensure!(!is_mounted(&disks[0].name())? && !is_mounted(&disks[1].name())? && !is_mounted(&clone.name())?);
     drop(clone);
     fixture.one("mounted again", |is| is.enrolled && is.state == DriveState::Mounted && is.problem.is_empty())?;
-    let now = members(&drive.is.filesystem_uuid)?;
+    let now = members(&drive.properties.filesystem_uuid)?;
     ensure!(now == real, "the kernel has {now:?}");
     Ok(())
 }

@@ -12,10 +12,7 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
 use butterdock_dbus::{BackupRow, DriveProperties, DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Scenario, elsewhere};
-use butterdock_tests::rig::{PATIENCE, run};
-use butterdock_tests::service::{Recorder, no_options};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Recorder, Scenario, TIMEOUT, elsewhere, no_options, run, snapshot};
 
 use super::weather::{good, newest_is_the_source, says};
 
@@ -36,7 +33,7 @@ fn forge(path: &Path, like: &subvolume::SubvolumeInfo) -> Result<()> {
 }
 
 fn last_on(at: &Path) -> Result<std::path::PathBuf> {
-    let all = butterdock_tests::docking::snapshots(&at.join("butterdock/home"))?;
+    let all = butterdock_tests::snapshots(&at.join("butterdock/home"))?;
     all.into_iter().next_back().context("a snapshot")
 }
 
@@ -60,7 +57,7 @@ fn the_problem_stays(scenario: &mut Scenario) -> Result<()> {
     says(rows[0].problem.as_deref().unwrap_or_default(), &["snapshots of the backup \"home\""])?;
     scenario.plug()?;
     let drive = scenario.fixture.one("the problem after the restart", |is| is.enrolled && is_shown_replaced(is))?;
-    ensure!(!drive.is.problem.contains('/'), "a path for everybody: {}", drive.is.problem);
+    ensure!(!drive.properties.problem.contains('/'), "a path for everybody: {}", drive.properties.problem);
     Ok(())
 }
 
@@ -198,7 +195,7 @@ fn a_source_that_was_restored_goes_on_with_increments() -> Result<()> {
     let (old, new) = (scenario.pool.join("snapshots-home"), scenario.tank.join("snapshots-home"));
     fs::write(&scenario.fixture.configuration, text.replace(&format!("{old:?}"), &format!("{new:?}")))?;
     // The administrator says that it is meant.
-    fs::remove_file(scenario.fixture.rig.join("state/sources/home"))?;
+    fs::remove_file(scenario.fixture.sandbox.join("state/sources/home"))?;
     scenario.source = source;
     fs::write(scenario.source.join("changed"), "after the restore")?;
     scenario.fixture.start()?;
@@ -231,16 +228,16 @@ fn a_snapshot_that_was_deduplicated_is_still_a_parent() -> Result<()> {
     let scenario = Scenario::begin()?;
     for name in ["one", "two"] {
         fs::write(scenario.source.join(name), vec![7; 128 << 10])?;
-        run(Command::new("sync").arg("-f").arg(&scenario.source), PATIENCE)?.success()?;
+        run(Command::new("sync").arg("-f").arg(&scenario.source), TIMEOUT)?.success()?;
     }
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;
-    let beside = butterdock_tests::docking::snapshots(&scenario.pool.join("snapshots-home"))?;
+    let beside = butterdock_tests::snapshots(&scenario.pool.join("snapshots-home"))?;
     let sent = beside.first().context("a snapshot")?;
     let before = subvolume::info(File::open(sent)?)?.ctransid;
     let files = [sent.join("one"), sent.join("two")];
-    run(Command::new("python3").arg("-c").arg(DEDUPLICATE).args(files), PATIENCE)?.success()?;
-    run(Command::new("sync").arg("-f").arg(sent), PATIENCE)?.success()?;
+    run(Command::new("python3").arg("-c").arg(DEDUPLICATE).args(files), TIMEOUT)?.success()?;
+    run(Command::new("sync").arg("-f").arg(sent), TIMEOUT)?.success()?;
     ensure!(subvolume::info(File::open(sent)?)?.ctransid > before, "deduplication left no trace");
     fs::write(scenario.source.join("changed"), "x")?;
     let job = scenario.job("Backup", &no_options())?;

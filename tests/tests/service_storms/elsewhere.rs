@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::{Scenario, elsewhere, snapshots};
-use butterdock_tests::service::{Recorder, no_options};
-use butterdock_tests::snapshot;
+use butterdock_tests::{Recorder, Scenario, elsewhere, no_options, snapshot, snapshots};
 
 use super::weather::{good, newest_is_the_source, says};
 
@@ -61,7 +59,7 @@ fn a_drive_without_its_token_is_refused() -> Result<()> {
     })?;
     scenario.plug()?;
     let drive = scenario.fixture.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
-    says(&drive.is.problem, &["Blue", "has no token", "deleted or damaged", "forget it and enrol it again"])?;
+    says(&drive.properties.problem, &["Blue", "has no token", "deleted or damaged", "forget it and enrol it again"])?;
     ensure!(!scenario.is_held()? && good(&scenario)? == 1, "{drive:?}");
     Ok(())
 }

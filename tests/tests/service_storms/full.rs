@@ -8,9 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::docking::Scenario;
-use butterdock_tests::rig::{PATIENCE, rounds, run};
-use butterdock_tests::service::no_options;
+use butterdock_tests::{Scenario, TIMEOUT, no_options, rounds, run};
 use nix::mount::{MntFlags, umount2};
 
 use super::weather::{begin, end, good, newest_is_the_source, no_worker_is_left, nothing_half_made, says};
@@ -25,7 +23,7 @@ impl Thin {
     fn begin() -> Result<Self> {
         let mut memory = PathBuf::new();
         let scenario = Scenario::on(&["home"], "", |fixture| {
-            memory = fixture.rig.join("memory");
+            memory = fixture.sandbox.join("memory");
             fs::create_dir(&memory)?;
             tmpfs(&memory, "size=1g")?;
             fixture.image("memory/a", "Blue")
@@ -58,7 +56,8 @@ impl Drop for Thin {
 }
 
 fn tmpfs(at: &Path, options: &str) -> Result<()> {
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "butterdock-rig"]).arg(at), PATIENCE)?.success()?;
+    run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "butterdock-sandbox"]).arg(at), TIMEOUT)?
+        .success()?;
     Ok(())
 }
 

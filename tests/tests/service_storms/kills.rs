@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::docking::{Scenario, word};
-use butterdock_tests::rig::{Aim, rounds};
-use butterdock_tests::service::no_options;
+use butterdock_tests::{InterruptDelay, Scenario, no_options, rounds, word};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -39,7 +37,7 @@ fn storm(blow: Blow) -> Result<()> {
     let began = Instant::now();
     fs::write(&grown, vec![b'x'; 12 << 20])?;
     scenario.job("Backup", &no_options())?;
-    let mut aim = Aim::within(began.elapsed());
+    let mut delay = InterruptDelay::within(began.elapsed());
     scenario.drive("safe", &DriveState::Safe)?;
     let mut hit = 0;
     for round in 0..MOST {
@@ -49,11 +47,11 @@ fn storm(blow: Blow) -> Result<()> {
         fs::write(&grown, vec![round; 12 << 20])?;
         let before = good(&scenario)?;
         let job = begin(&scenario)?;
-        sleep(aim.moment(&mut random));
+        sleep(delay.next(&mut random));
         let state = strike(&mut scenario, blow, &job)?;
         let struck = state != "succeeded" && state != "missed";
         hit += usize::from(struck);
-        aim.was(struck);
+        delay.adjust(struck);
         (|| {
             if blow == Blow::Daemon {
                 // The drive is there when the service comes: that is as good as a plug.

@@ -9,10 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_dbus::{DriveState, SnapshotRow};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Scenario, elsewhere};
-use butterdock_tests::rig::Receiver;
-use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::{Receiver, Scenario, elsewhere, no_options};
 use serde_json::{Value, json};
 
 use super::weather::{good, newest_is_the_source, says};
@@ -44,8 +42,8 @@ impl Machines {
     /// The drive is away, and from now on the service is the other machine's.
     fn switch(&mut self) -> Result<()> {
         let other = 1 - self.now;
-        let state = |number: usize| self.scenario.fixture.rig.join(&format!("state-{number}"));
-        let current = self.scenario.fixture.rig.join("state");
+        let state = |number: usize| self.scenario.fixture.sandbox.join(&format!("state-{number}"));
+        let current = self.scenario.fixture.sandbox.join("state");
         let (mine, theirs) = (state(self.now), state(other));
         self.scenario.fixture.stop()?;
         fs::rename(&current, mine)?;
@@ -90,7 +88,7 @@ impl Machines {
         self.scenario.plug()?;
         self.scenario.fixture.client.until("the backup of the plug", |_| Ok(good(&self.scenario)? > before))?;
         let drive = self.scenario.drive("safe", &DriveState::Safe)?;
-        ensure!(drive.is.problem.is_empty(), "{drive:?}");
+        ensure!(drive.properties.problem.is_empty(), "{drive:?}");
         Ok(())
     }
 
@@ -183,7 +181,7 @@ fn a_copy_of_a_shared_drive_is_detected() -> Result<()> {
     let mut machines = Machines::new("")?;
     machines.back_up()?;
     machines.scenario.unplug()?;
-    let copy = machines.scenario.fixture.rig.join("copy.disk");
+    let copy = machines.scenario.fixture.sandbox.join("copy.disk");
     fs::copy(&machines.scenario.image, &copy)?;
     machines.next_plug()?;
     machines.scenario.unplug()?;
@@ -195,16 +193,16 @@ fn a_copy_of_a_shared_drive_is_detected() -> Result<()> {
     machines.switch()?;
     machines.scenario.plug()?;
     let drive = machines.scenario.fixture.one("refused", |is| is.enrolled && !is.problem.is_empty())?;
-    says(&drive.is.problem, &["copy of the drive \"Blue\""])
+    says(&drive.properties.problem, &["copy of the drive \"Blue\""])
 }
 
 /// Turns what this version wrote into what version 1 did: one token for all machines, the newest shared snapshot alone, and no
 /// records.
 fn as_version_1(scenario: &mut Scenario) -> Result<()> {
     scenario.fixture.stop()?;
-    fs::remove_file(scenario.fixture.rig.join("state/machine"))?;
+    fs::remove_file(scenario.fixture.sandbox.join("state/machine"))?;
     for name in scenario.fixture.records()? {
-        let file = scenario.fixture.rig.join("state/drives").join(name);
+        let file = scenario.fixture.sandbox.join("state/drives").join(name);
         let mut enrolment: Value = serde_json::from_slice(&fs::read(&file)?)?;
         let shared = enrolment["shared"]["home"]["shared"].as_array().and_then(|all| all.last()).context("shared")?;
         let pin = json!({
@@ -238,7 +236,7 @@ fn version_1_snapshots_are_adopted_with_proof() -> Result<()> {
     let (live, old) = (machines.scenario.tank.join("live"), machines.scenario.tank.join("home.20200101T000000Z"));
     snapshot::create(&live)?;
     snapshot::freeze(&live, &old)?;
-    let stream = machines.scenario.fixture.rig.join("stream");
+    let stream = machines.scenario.fixture.sandbox.join("stream");
     snapshot::send(Proto::One, None, &old, &stream)?;
     machines.scenario.unplug()?;
     as_version_1(&mut machines.scenario)?;

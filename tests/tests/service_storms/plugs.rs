@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::DRIVE;
-use butterdock_tests::chaos::{names, wait_until};
-use butterdock_tests::docking::{Disk, Scenario, is_mounted};
-use butterdock_tests::rig::{PATIENCE, rounds, run};
-use butterdock_tests::service::{Event, Recorder, Recording, no_options};
+use butterdock_tests::{
+    Disk, Event, Recorder, Recording, Scenario, TIMEOUT, is_mounted, names, no_options, rounds, run, wait_until,
+};
 use zbus::OwnedObjectPath;
 
 use super::weather::{chance, folder, good, loops, newest_is_the_source, no_worker_is_left, nothing_half_made};
@@ -81,18 +80,19 @@ fn after_many_plugs_the_service_matches_the_kernel() -> Result<()> {
     }
     disks = [None, None, None];
     wait_until("the kernel has let all go", || Ok(loops(&scenario)?.is_empty()))?;
-    scenario.fixture.until("none is there", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    scenario.fixture.until("none is there", |all| all.iter().all(|drive| drive.properties.device.is_empty()))?;
     no_worker_is_left(&scenario)?;
     for (disk, image) in disks.iter_mut().zip(&images) {
         *disk = Some(Disk::attach(image)?);
     }
     let kernel: BTreeSet<String> = loops(&scenario)?.into_iter().collect();
     let drives = scenario.fixture.until("all three are safe", |all| {
-        all.len() == 3 && all.iter().all(|drive| drive.is.state == DriveState::Safe && !drive.is.device.is_empty())
+        all.len() == 3
+            && all.iter().all(|drive| drive.properties.state == DriveState::Safe && !drive.properties.device.is_empty())
     })?;
-    let shown: BTreeSet<String> = drives.iter().map(|drive| drive.is.device.clone()).collect();
+    let shown: BTreeSet<String> = drives.iter().map(|drive| drive.properties.device.clone()).collect();
     ensure!(shown == kernel && shown.len() == 3, "{shown:?} {kernel:?}");
-    ensure!(drives.iter().all(|drive| drive.is.problem.is_empty()), "{drives:?}");
+    ensure!(drives.iter().all(|drive| drive.properties.problem.is_empty()), "{drives:?}");
     for name in &kernel {
         ensure!(!is_mounted(name)?, "{name} is mounted");
     }
@@ -101,10 +101,10 @@ fn after_many_plugs_the_service_matches_the_kernel() -> Result<()> {
         let backing = fs::read_to_string(block.join("loop/backing_file"))?;
         ensure!(Path::new(backing.trim()) == image, "{name}: {backing}");
         let uuid =
-            run(Command::new("blkid").args(["-p", "-s", "UUID", "-o", "value"]).arg(image), PATIENCE)?.success()?;
+            run(Command::new("blkid").args(["-p", "-s", "UUID", "-o", "value"]).arg(image), TIMEOUT)?.success()?;
         let sectors: u64 = fs::read_to_string(block.join("size"))?.trim().parse()?;
-        let drive = drives.iter().find(|drive| drive.is.device == name).context("shown")?;
-        let shown = (drive.is.filesystem_uuid.as_str(), drive.is.size, drive.is.enrolled);
+        let drive = drives.iter().find(|drive| drive.properties.device == name).context("shown")?;
+        let shown = (drive.properties.filesystem_uuid.as_str(), drive.properties.size, drive.properties.enrolled);
         ensure!(shown == (uuid.out().trim(), sectors * 512, true), "{drive:?}");
     }
     let held = |scenario: &Scenario| -> Result<BTreeSet<String>> {
@@ -130,7 +130,7 @@ fn after_many_plugs_the_service_matches_the_kernel() -> Result<()> {
 fn ends(recording: &Recording, jobs: &[String], events: &[Instant]) -> Result<BTreeMap<String, usize>> {
     let (mut ends, mut disturbed) = (BTreeMap::<String, usize>::new(), 0);
     for job in jobs {
-        let told = recording.scenario(job)?;
+        let told = recording.events_of(job)?;
         for moment in &told {
             let Event::Completed(result, details) = &moment.event else { continue };
             let error = details.get("error_name").and_then(|name| <&str>::try_from(name).ok()).unwrap_or_default();
@@ -158,7 +158,7 @@ fn a_listing_at_plug_does_not_prevent_the_backup() -> Result<()> {
         // The first of these that is answered waited while the drive was mounted for its plug.
         let began = Instant::now();
         while scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options()).is_err() {
-            ensure!(began.elapsed() < PATIENCE, "the drive never listed anything");
+            ensure!(began.elapsed() < TIMEOUT, "the drive never listed anything");
         }
         let backed_up = scenario.fixture.client.until("the backup of the plug", |_| Ok(good(&scenario)? > before));
         backed_up.with_context(|| format!("round {round}"))?;

@@ -7,11 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
-use butterdock_tests::chaos::{Frozen, wait_until};
-use butterdock_tests::docking::{Scenario, word};
-use butterdock_tests::rig::{PATIENCE, Volume, start};
-use butterdock_tests::service::{Polkit, Rules, answer, as_user, no_options, python};
-use butterdock_tests::snapshot;
+use butterdock_tests::{
+    Frozen, Polkit, Rules, Scenario, TIMEOUT, Volume, answer, as_user, no_options, python, snapshot, start, wait_until,
+    word,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -45,8 +44,8 @@ fn backed_up(scenario: &Scenario) -> Result<String> {
 fn stalled_streams_of_members_do_not_block_root() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     let attic = Volume::make(
-        &scenario.fixture.rig.join("attic.volume"),
-        &scenario.fixture.rig.join("attic"),
+        &scenario.fixture.sandbox.join("attic.volume"),
+        &scenario.fixture.sandbox.join("attic"),
         &Default::default(),
     )?;
     let mut text = fs::read_to_string(&scenario.fixture.configuration)?;
@@ -57,7 +56,7 @@ fn stalled_streams_of_members_do_not_block_root() -> Result<()> {
     let drive = scenario.drive("safe", &DriveState::Safe)?;
     scenario.fixture.call(&drive, "Mount", &no_options())?;
 
-    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
+    let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
     for uid in MEMBERS {
         let said = push(&scenario, uid, 100, &pipe)?;
@@ -99,7 +98,7 @@ fn roots_restore_runs_before_queued_streams() -> Result<()> {
     let limits = "\n[streams]\nrate_window = \"2s\"\n";
     let scenario = Scenario::on(&["home"], limits, |fixture| fixture.image("a", "Blue"))?;
     let uuid = backed_up(&scenario)?;
-    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
+    let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
     let said = push(&scenario, MEMBERS[0], 40, &pipe)?;
     ensure!(said.iter().all(|said| said["answer"].is_string()), "{said:?}");
@@ -124,7 +123,7 @@ fn roots_restore_runs_before_queued_streams() -> Result<()> {
     Ok(())
 }
 
-fn time(row: &butterdock_tests::docking::Row, key: &str) -> u64 {
+fn time(row: &butterdock_tests::Row, key: &str) -> u64 {
     row.get(key).and_then(|value| u64::try_from(value.clone()).ok()).unwrap_or_default()
 }
 
@@ -136,7 +135,7 @@ fn a_listing_ends_when_the_drive_is_released() -> Result<()> {
     let drive = scenario.drive("safe", &DriveState::Safe)?;
     scenario.fixture.call(&drive, "Mount", &no_options())?;
     fs::write(scenario.source.join("changed"), [7; 10_000])?;
-    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
+    let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &Rules::Allow)?;
     // The estimate's worker cannot make its snapshot, and stops for good when it could.
     let frozen = Frozen::new(scenario.pool.path())?;
     let mut command = python("call.py", &scenario.fixture.bus)?;
@@ -150,7 +149,7 @@ fn a_listing_ends_when_the_drive_is_released() -> Result<()> {
 
     scenario.job("SafelyRemove", &no_options())?;
     ensure!(!scenario.is_held()?, "still mounted");
-    let told = asking.finish(PATIENCE)?.success()?;
+    let told = asking.finish(TIMEOUT)?.success()?;
     ensure!(told.out().contains("made safe to unplug"), "{}", told.out());
     Ok(())
 }
@@ -158,7 +157,7 @@ fn a_listing_ends_when_the_drive_is_released() -> Result<()> {
 #[test]
 fn a_members_backup_does_not_block_roots() -> Result<()> {
     let scenario = Scenario::begin()?;
-    let _polkit = Polkit::start(&scenario.fixture.rig, &scenario.fixture.bus, &Rules::Allow)?;
+    let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
     let drive = scenario.drive("the drive", &DriveState::Mounted)?;
     // It has the drive, and the backup waits for it.

@@ -7,11 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::chaos::names;
-use butterdock_tests::docking::{Disk, Scenario, elsewhere, snapshots};
-use butterdock_tests::rig::{PATIENCE, Receiver, run};
-use butterdock_tests::service::{Recorder, no_options};
 use butterdock_tests::snapshot::{self, Proto};
+use butterdock_tests::{Disk, Receiver, Recorder, Scenario, TIMEOUT, elsewhere, names, no_options, run, snapshots};
 use zbus::OwnedObjectPath;
 
 use super::weather::{
@@ -52,7 +49,7 @@ fn two_drives_of_one_backup_run_at_the_same_time() -> Result<()> {
     scenario.fixture.call(&other, "SafelyRemove", &no_options())?;
     scenario.fixture.one("safe", |is| is.device == disk.name() && is.state == DriveState::Safe)?;
     drop(disk);
-    scenario.fixture.until("both away", |all| all.iter().all(|drive| drive.is.device.is_empty()))?;
+    scenario.fixture.until("both away", |all| all.iter().all(|drive| drive.properties.device.is_empty()))?;
     // Both come at once, for the first time.
     scenario.plug()?;
     let mut other = Some(Disk::attach(&image)?);
@@ -98,7 +95,7 @@ fn begin_on(scenario: &Scenario, drive: &str) -> Result<String> {
 /// before their date.
 fn names_are_past(scenario: &Scenario) -> Result<()> {
     scenario.fixture.client.until("the date of the newest snapshot", |_| {
-        let now = run(Command::new("date").args(["-u", "+home.%Y%m%dT%H%M%SZ"]), PATIENCE)?.success()?.out();
+        let now = run(Command::new("date").args(["-u", "+home.%Y%m%dT%H%M%SZ"]), TIMEOUT)?.success()?.out();
         Ok(beside(scenario)?.iter().all(|name| name.as_str() < now.trim()))
     })
 }
@@ -116,7 +113,7 @@ struct Frozen(PathBuf);
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        run(Command::new("fsfreeze").arg("-u").arg(&self.0), PATIENCE).ok();
+        run(Command::new("fsfreeze").arg("-u").arg(&self.0), TIMEOUT).ok();
     }
 }
 
@@ -131,8 +128,8 @@ fn halted(scenario: &Scenario, drive: &str) -> Result<(String, Frozen)> {
             Ok(matches!(&*scenario.fixture.client.get::<String>(&job, JOB, "State")?, "succeeded" | "failed"))
         };
         while !ended()? && beside(scenario)?.len() == before.len() {}
-        if let Some(at) = mounted(scenario, &shown.is.device)?
-            && run(Command::new("fsfreeze").arg("-f").arg(&at), PATIENCE)?.success().is_ok()
+        if let Some(at) = mounted(scenario, &shown.properties.device)?
+            && run(Command::new("fsfreeze").arg("-f").arg(&at), TIMEOUT)?.success().is_ok()
         {
             let frozen = Frozen(at);
             if !ended()? {
@@ -158,7 +155,7 @@ fn mounted(scenario: &Scenario, device: &str) -> Result<Option<PathBuf>> {
 fn both_are_the_source(scenario: &mut Scenario, other: &mut Option<Disk>) -> Result<[bool; 2]> {
     scenario
         .fixture
-        .until("both safe", |all| all.iter().filter(|drive| drive.is.state == DriveState::Safe).count() == 2)?;
+        .until("both safe", |all| all.iter().filter(|drive| drive.properties.state == DriveState::Safe).count() == 2)?;
     let one = newest_is_the_source(scenario);
     std::mem::swap(&mut scenario.disk, other);
     let both = newest_is_the_source(scenario);
@@ -174,7 +171,7 @@ fn snapshots_of_another_machine_are_kept() -> Result<()> {
     fs::write(live.join("file"), "of another machine")?;
     let frozen = scenario.tank.join("frozen");
     snapshot::freeze(&live, &frozen)?;
-    let stream = scenario.fixture.rig.join("foreign");
+    let stream = scenario.fixture.sandbox.join("foreign");
     snapshot::send(Proto::One, None, &frozen, &stream)?;
     elsewhere(&scenario.image, |at| Receiver::Standard.receive(&stream, &at.join("butterdock/home")))?;
     fs::write(scenario.source.join("changed"), "here")?;

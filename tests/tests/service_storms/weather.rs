@@ -7,13 +7,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::ErrorDetails;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
-use butterdock_tests::chaos::{names, wait_until};
 use butterdock_tests::compare::{Rules, Tree, same};
-use butterdock_tests::docking::{Scenario, word};
-use butterdock_tests::rig::{PATIENCE, Receiver, run, seed};
-use butterdock_tests::service::no_options;
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::trees::Random;
+use butterdock_tests::{Receiver, Scenario, TIMEOUT, names, no_options, run, seed, wait_until, word};
 use zbus::OwnedObjectPath;
 
 /// Chance, whose seed is shown where a test fails.
@@ -114,7 +111,7 @@ pub(super) fn newest_is_the_source(scenario: &Scenario) -> Result<bool> {
 
 /// That the standard tools send what is on the drive, and receive it elsewhere.
 pub(super) fn standard_tools_read_it(scenario: &Scenario) -> Result<()> {
-    let stream = scenario.fixture.rig.join("standard");
+    let stream = scenario.fixture.sandbox.join("standard");
     scenario.on_drive(|all| {
         let newest = all.last().context("nothing on the drive")?;
         snapshot::send(Proto::Two, None, newest, &stream)?;
@@ -128,8 +125,8 @@ pub(super) fn standard_tools_read_it(scenario: &Scenario) -> Result<()> {
 
 /// The loop devices over an image of the test's.
 pub(super) fn loops(scenario: &Scenario) -> Result<Vec<String>> {
-    let images = scenario.fixture.rig.join("");
-    let listed = run(Command::new("losetup").args(["--list", "--noheadings", "--output", "NAME,BACK-FILE"]), PATIENCE)?;
+    let images = scenario.fixture.sandbox.join("");
+    let listed = run(Command::new("losetup").args(["--list", "--noheadings", "--output", "NAME,BACK-FILE"]), TIMEOUT)?;
     let listed = listed.success()?.out();
     let ours = listed.lines().filter(|line| line.contains(&*images.to_string_lossy()) && line.contains(".img"));
     let mut all: Vec<String> =

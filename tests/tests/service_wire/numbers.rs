@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_tests::service::{Event, Recorder, Recording, Service, no_options, unfinished};
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{Event, Recorder, Recording, Service, no_options, unfinished};
 use zbus::OwnedVariant;
 
 /// Never less than before.
@@ -27,7 +27,7 @@ where
         }
         Ok(())
     };
-    for moment in recording.scenario(job)? {
+    for moment in recording.events_of(job)? {
         match &moment.event {
             Event::Added(told) | Event::Changed(told) => take(told)?,
             Event::Replied | Event::Completed(..) | Event::Removed => {}
@@ -51,7 +51,7 @@ fn progress_and_counters_never_go_back_and_are_always_numbers() -> Result<()> {
     let mut options = no_options();
     let total = u64::try_from(bytes.len())?;
     options.insert("total", total.into());
-    let job = client.receive(&reader, &options)?;
+    let job = client.receive_with(&reader, &options)?;
     drop(reader);
     for part in bytes.chunks(bytes.len() / 40) {
         writer.write_all(part)?;
@@ -65,8 +65,8 @@ fn progress_and_counters_never_go_back_and_are_always_numbers() -> Result<()> {
         ensure!(all.is_sorted() && all.first() == Some(&0), "{property}: {all:?}");
     }
     for property in FIXED {
-        let told = recording.scenario(&job)?.len();
-        let all = recording.scenario(&job)?.into_iter().filter(|moment| match &moment.event {
+        let told = recording.events_of(&job)?.len();
+        let all = recording.events_of(&job)?.into_iter().filter(|moment| match &moment.event {
             Event::Changed(changed) => changed.contains_key(property),
             Event::Added(_) | Event::Replied | Event::Completed(..) | Event::Removed => false,
         });
@@ -88,7 +88,7 @@ fn a_job_without_a_total_has_no_progress_that_is_not_a_number() -> Result<()> {
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
     let (reader, writer) = std::io::pipe()?;
-    let job = client.receive(&reader, &no_options())?;
+    let job = client.receive_with(&reader, &no_options())?;
     // Not a single byte comes.
     drop((reader, writer));
     let (state, error) = client.end_of(&job)?;
@@ -96,7 +96,7 @@ fn a_job_without_a_total_has_no_progress_that_is_not_a_number() -> Result<()> {
     let mut options = no_options();
     options.insert("total", 1_u64.into());
     let (reader, mut writer) = std::io::pipe()?;
-    let longer = client.receive(&reader, &options)?;
+    let longer = client.receive_with(&reader, &options)?;
     drop(reader);
     writer.write_all(Stream::new(2).subvol("longer").end().bytes())?;
     drop(writer);
@@ -105,7 +105,7 @@ fn a_job_without_a_total_has_no_progress_that_is_not_a_number() -> Result<()> {
     for job in [&job, &longer] {
         let progress: Vec<f64> = values(&recording, job, "Progress")?;
         ensure!(progress.iter().all(|share| (0.0..=1.0).contains(share)), "{progress:?}");
-        let first = recording.scenario(job)?.into_iter().next().context("InterfacesAdded")?;
+        let first = recording.events_of(job)?.into_iter().next().context("InterfacesAdded")?;
         ensure!(matches!(first.event, Event::Added(told) if told.contains_key("Progress")), "{job}");
     }
     let valid: Vec<bool> = values(&recording, &job, "ProgressValid")?;

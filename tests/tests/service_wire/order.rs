@@ -3,12 +3,13 @@
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::interface::JOB;
 use butterdock_dbus::names::{BUS_NAME, ROOT};
-use butterdock_tests::rig::all_names;
-use butterdock_tests::service::{Event, Moment, Recorder, Recording, Service, Stalled, file_of, no_options, small};
+use butterdock_tests::{
+    Event, Moment, Recorder, Recording, Service, Stalled, TANK, all_names, file_of, no_options, small,
+};
 
 /// That a job's story is in order, and that its last words are these. Answers whether its object was removed.
 fn check(recording: &Recording, job: &str, result: &str) -> Result<bool> {
-    let scenario = recording.scenario(job)?;
+    let scenario = recording.events_of(job)?;
     let words: String = scenario.iter().map(|moment| letter(&moment.event)).collect();
     let once = |letter: char| words.matches(letter).count() == 1;
     let at = |letter: char| words.find(letter).with_context(|| format!("no {letter} in {words}"));
@@ -49,13 +50,13 @@ fn job_signals_arrive_in_the_documented_order() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
-    let good = client.receive(file_of(small("sub").bytes())?, &no_options())?;
+    let good = client.receive_with(file_of(small("sub").bytes())?, &no_options())?;
     ensure!(client.end_of(&good)?.0 == "succeeded", "the good one");
-    let taken = client.receive(file_of(small("sub").bytes())?, &no_options())?;
+    let taken = client.receive_with(file_of(small("sub").bytes())?, &no_options())?;
     ensure!(client.end_of(&taken)? == ("failed".to_owned(), "Exists".to_owned()), "the one whose name is taken");
     let cancelled = Stalled::start(&client, "never")?;
     // One that waits behind it, and never runs.
-    let waiting = client.receive(file_of(small("waits").bytes())?, &no_options())?;
+    let waiting = client.receive_with(file_of(small("waits").bytes())?, &no_options())?;
     for job in [&waiting, &cancelled.job] {
         client.call(job, (JOB, "Cancel"), &no_options())?;
         ensure!(client.end_of(job)?.0 == "cancelled", "{job}");
@@ -76,7 +77,7 @@ fn a_job_is_removed_after_it_was_completed() -> Result<()> {
     let recorder = Recorder::start(&service.bus)?;
     let mut jobs = Vec::new();
     for _ in 0..53 {
-        jobs.push(client.receive(file_of(b"no stream")?, &no_options())?);
+        jobs.push(client.receive_with(file_of(b"no stream")?, &no_options())?);
     }
     for job in jobs.iter().skip(3) {
         client.end_of(job)?;
@@ -96,21 +97,19 @@ fn a_job_is_removed_after_it_was_completed() -> Result<()> {
 
 #[test]
 fn jobs_that_a_stopped_service_takes_along_are_completed_too() -> Result<()> {
-    let service = Service::start()?;
+    let mut service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
     let stalled = Stalled::start(&client, "never")?;
-    let waiting = client.receive(file_of(small("waits").bytes())?, &no_options())?;
-    // What is bound last is dropped first.
-    let Service { rig: _rig, volume, bus: _bus, polkit: _, daemon } = service;
-    let ended = daemon.stop()?;
+    let waiting = client.receive_with(file_of(small("waits").bytes())?, &no_options())?;
+    let ended = service.stop()?;
     ensure!(ended.code() == 0, "{} {}", ended.code(), ended.err());
     client.until("its name goes", |client| Ok(!client.has_owner(BUS_NAME)?))?;
     let recording = recorder.finish(&client)?;
     for job in [&stalled.job, &waiting] {
         check(&recording, job, "cancelled")?;
     }
-    ensure!(all_names(volume.path())?.is_empty(), "something is left in the volume");
+    ensure!(all_names(&service.path(TANK))?.is_empty(), "something is left in the volume");
     ensure!(client.introspect(ROOT).is_err(), "it answers still");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::service::{Event, Recorder, Service, Stalled, file_of, no_options, small};
+use butterdock_tests::{Event, Recorder, Service, Stalled, file_of, no_options, small};
 
 #[test]
 fn a_jobs_properties_change_at_most_four_times_a_second() -> Result<()> {
@@ -13,10 +13,10 @@ fn a_jobs_properties_change_at_most_four_times_a_second() -> Result<()> {
     let recorder = Recorder::start(&service.bus)?;
     // Many subvolumes: each has several phases, and makes bytes durable.
     let all: Vec<u8> = (0..100).flat_map(|number| small(&format!("sub{number}")).bytes().to_vec()).collect();
-    let job = client.receive(file_of(&all)?, &no_options())?;
+    let job = client.receive_with(file_of(&all)?, &no_options())?;
     ensure!(client.end_of(&job)?.0 == "succeeded", "{:?}", client.end_of(&job)?);
     let recording = recorder.finish(&client)?;
-    let scenario = recording.scenario(&job)?;
+    let scenario = recording.events_of(&job)?;
     let times: Vec<Instant> =
         scenario.iter().filter(|moment| matches!(moment.event, Event::Changed(_))).map(|moment| moment.at).collect();
     let (Some(first), Some(last)) = (times.first(), times.last()) else { anyhow::bail!("nothing changed") };

@@ -8,9 +8,8 @@ use butterdock_dbus::INVALID_ARGS;
 use butterdock_dbus::authority::TABLE;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
-use butterdock_tests::rig::all_names;
-use butterdock_tests::service::{
-    Client, Options, Recorder, Service, Stalled, TANK, error_name, file_of, no_options, small, tank,
+use butterdock_tests::{
+    Client, Options, Recorder, Service, Stalled, TANK, all_names, error_name, file_of, no_options, small, tank,
 };
 use rustix::fs::{Mode, OFlags, open};
 use zbus::{Fd, Variant};
@@ -84,27 +83,27 @@ fn an_unreadable_descriptor_is_refused() -> Result<()> {
     let service = Service::start()?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
-    let file = service.rig.join("stream");
+    let file = service.sandbox.join("stream");
     std::fs::write(&file, small("sub").bytes())?;
     let opened = |path: &std::path::Path, flags| open(path, flags | OFlags::CLOEXEC, Mode::empty());
     let (_reader, writer) = std::io::pipe()?;
     let cases: [(&str, OwnedFd); 6] = [
-        ("directory", opened(service.volume.path(), OFlags::RDONLY)?),
+        ("directory", opened(&service.path(TANK), OFlags::RDONLY)?),
         ("O_PATH", opened(&file, OFlags::PATH)?),
-        ("O_PATH", opened(service.volume.path(), OFlags::PATH)?),
+        ("O_PATH", opened(&service.path(TANK), OFlags::PATH)?),
         ("writing", opened(&file, OFlags::WRONLY)?),
         ("writing", writer.into()),
         ("device", File::open("/dev/zero")?.into()),
     ];
     for (word, descriptor) in &cases {
-        let Err(error) = client.receive(descriptor, &no_options()) else { bail!("{word}: received") };
+        let Err(error) = client.receive_with(descriptor, &no_options()) else { bail!("{word}: received") };
         ensure!(error_name(&error) == INVALID_ARGS, "{word}: {} {error}", error_name(&error));
         let text = error.to_string();
         ensure!(text.contains(word) && text.contains("descriptor"), "it does not say why: {text}");
         ensure!(["pass ", "open it "].iter().any(|advice| text.contains(advice)), "nor what to do: {text}");
     }
     ensure!(recorder.finish(&client)?.jobs()?.is_empty(), "a job came of it");
-    ensure!(all_names(service.volume.path())?.is_empty(), "something was made");
+    ensure!(all_names(&service.path(TANK))?.is_empty(), "something was made");
     Ok(())
 }
 

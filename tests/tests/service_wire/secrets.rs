@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER, VOLUME};
-use butterdock_tests::rig::{Layout, Rig};
-use butterdock_tests::service::{
-    Client, Recorder, Service, error_name, file_of, no_options, objects, small, tank, unfinished,
-};
 use butterdock_tests::wire::{Attribute, Attributes, Stream};
+use butterdock_tests::{
+    Client, Layout, Recorder, Service, Setup, TANK, error_name, file_of, introspected_objects, no_options, small, tank,
+    unfinished,
+};
 use zbus::message::Type;
 use zbus::{Message, Variant};
 
@@ -62,8 +62,13 @@ fn streams() -> Vec<(&'static str, Stream, &'static str)> {
 fn betrayal(message: &Message) -> Option<String> {
     let hex: String = MARKER.bytes().map(|byte| format!("{byte:02x}")).collect();
     let bytes = message.data().bytes();
-    let needles =
-        [MARKER.to_owned(), hex.clone(), hex.to_uppercase(), "butterdock-rig-".to_owned(), ".butterdock-".to_owned()];
+    let needles = [
+        MARKER.to_owned(),
+        hex.clone(),
+        hex.to_uppercase(),
+        "butterdock-sandbox-".to_owned(),
+        ".butterdock-".to_owned(),
+    ];
     needles.into_iter().find(|needle| holds(bytes, needle))
 }
 
@@ -77,7 +82,7 @@ fn public(client: &Client) -> Result<Vec<Message>> {
         client.call(ROOT, ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects"), &())?,
         client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?,
     ];
-    for object in objects(client)? {
+    for object in introspected_objects(client)? {
         for one in object.node.interfaces() {
             let get_all = ("org.freedesktop.DBus.Properties", "GetAll");
             all.extend(client.call(&object.path, get_all, &one.name().as_str()));
@@ -89,17 +94,16 @@ fn public(client: &Client) -> Result<Vec<Message>> {
 
 #[test]
 fn public_signals_and_properties_have_no_names() -> Result<()> {
-    let rig = Rig::new()?;
     let mkfs = ["-L", MARKER].map(str::to_owned).to_vec();
-    let volume = rig.volume(MARKER, &Layout { mkfs, ..Layout::default() })?;
-    std::fs::create_dir(volume.join(format!("{MARKER}-directory")))?;
-    let service = Service::over(rig, volume, None)?;
+    let layout = Layout { mkfs, ..Layout::default() };
+    let service = Service::new(&Setup { folder: MARKER, layout, ..Setup::default() })?;
+    std::fs::create_dir(service.path(TANK).join(format!("{MARKER}-directory")))?;
     let client = service.client()?;
     let recorder = Recorder::start(&service.bus)?;
     let mut told = 0;
     let mut jobs = Vec::new();
     for (what, stream, error) in streams() {
-        let job = client.receive(file_of(stream.bytes())?, &no_options())?;
+        let job = client.receive_with(file_of(stream.bytes())?, &no_options())?;
         let ended = client.end_of(&job)?;
         ensure!(ended.1 == error, "{what}: {ended:?}");
         let details = client.call(&job, (JOB, "GetErrorDetails"), &no_options())?;
@@ -110,12 +114,12 @@ fn public_signals_and_properties_have_no_names() -> Result<()> {
     let mut named = no_options();
     for name in [format!("{MARKER}-chosen"), format!("{MARKER}-directory")] {
         named.insert("name", Variant::from(name));
-        let job = client.receive(file_of(small("x").bytes())?, &named)?;
+        let job = client.receive_with(file_of(small("x").bytes())?, &named)?;
         jobs.push(job.clone());
         client.end_of(&job)?;
     }
     named.insert("name", Variant::from(format!("{MARKER}/x")));
-    let refused = client.receive(file_of(small("x").bytes())?, &named).err().context("a name with a slash")?;
+    let refused = client.receive_with(file_of(small("x").bytes())?, &named).err().context("a name with a slash")?;
     ensure!(error_name(&refused).ends_with("InvalidArgs"), "{refused}");
     let listed = client.call(&tank(), (VOLUME, "ListSubvolumes"), &no_options())?;
     ensure!(holds(listed.data().bytes(), MARKER), "whoever may list sees names");

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::names::interface::JOB;
-use butterdock_tests::rig::all_names;
-use butterdock_tests::service::{Recorder, Service, no_options, small, unfinished};
+use butterdock_tests::{Recorder, Service, TANK, all_names, no_options, small, unfinished};
 
 use crate::numbers::values;
 
@@ -21,17 +20,17 @@ fn streams_in_one_descriptor_are_one_job() -> Result<()> {
     let durable = |job: &str| client.get::<u64>(job, JOB, "BytesDurable");
     let received = |job: &str| client.get::<u64>(job, JOB, "BytesReceived");
     let (reader, mut writer) = std::io::pipe()?;
-    let job = client.receive(&reader, &no_options())?;
+    let job = client.receive_with(&reader, &no_options())?;
     drop(reader);
     let (head, tail) = one.bytes().split_at(unfinished("one").bytes().len());
     writer.write_all(head)?;
     client.until("the first is read", |_| Ok(received(&job)? > 0))?;
     ensure!(durable(&job)? == 0, "durable while it is written");
-    ensure!(!service.volume.join("one").exists(), "named while it is written");
+    ensure!(!service.path(TANK).join("one").exists(), "named while it is written");
     writer.write_all(tail)?;
     client.until("the first is durable", |_| Ok(durable(&job)? > 0))?;
     ensure!(durable(&job)? == first, "{} of {first}", durable(&job)?);
-    ensure!(service.volume.join("one").exists(), "durable before it has its name");
+    ensure!(service.path(TANK).join("one").exists(), "durable before it has its name");
     writer.write_all(unfinished("two").bytes())?;
     client.until("the second is read", |_| Ok(received(&job)? > first))?;
     ensure!(durable(&job)? == first && client.get::<String>(&job, JOB, "State")? == "running", "between the two");
@@ -54,13 +53,13 @@ fn what_was_published_before_a_failure_stays_durable() -> Result<()> {
     let client = service.client()?;
     let one = small("one");
     let (reader, mut writer) = std::io::pipe()?;
-    let job = client.receive(&reader, &no_options())?;
+    let job = client.receive_with(&reader, &no_options())?;
     drop(reader);
     writer.write_all(&[one.bytes(), unfinished("two").bytes()].concat())?;
     drop(writer);
     ensure!(client.end_of(&job)? == ("failed".to_owned(), "TruncatedStream".to_owned()), "{:?}", client.end_of(&job)?);
     ensure!(client.get::<u64>(&job, JOB, "BytesDurable")? == u64::try_from(one.bytes().len())?, "the first");
-    let left = all_names(service.volume.path())?;
+    let left = all_names(&service.path(TANK))?;
     ensure!(left == ["one"], "{left:?}");
     Ok(())
 }

@@ -192,7 +192,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
     use std::process::{Child, Command};
 
-    use butterdock_fixtures::rig::{Rig, Volume};
+    use butterdock_fixtures::{Sandbox, Volume};
 
     use super::*;
 
@@ -200,19 +200,19 @@ mod tests {
 
     struct Fixture {
         volume: Volume,
-        /// Declared last, so that the rig goes last.
-        _rig: Rig,
+        /// Declared last, so that the sandbox goes last.
+        _sandbox: Sandbox,
     }
 
     impl Fixture {
         /// A volume with the source `home`, a user's subvolume, and root's folder `theirs` beside it.
         fn new() -> Self {
-            let rig = Rig::new().expect("a rig");
-            let volume = rig.volume("source", &Default::default()).expect("a volume");
+            let sandbox = Sandbox::new().expect("a sandbox");
+            let volume = sandbox.volume("source", &Default::default()).expect("a volume");
             butterdock_fixtures::snapshot::create(&volume.join("home")).expect("a subvolume");
             chown(volume.join("home"), Some(USER), Some(USER)).expect("given to the user");
             fs::create_dir(volume.join("theirs")).expect("made");
-            Self { volume, _rig: rig }
+            Self { volume, _sandbox: sandbox }
         }
 
         fn open(&self, snapshots: &str) -> Result<OwnedFd, Unfit> {

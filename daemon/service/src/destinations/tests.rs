@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use butterdock_fixtures::rig::Rig;
+use butterdock_fixtures::Sandbox;
 
 use super::*;
 use crate::volumes::{OpenVolume, Place};
@@ -77,8 +77,8 @@ fn space_is_that_of_the_filesystem() {
 
 #[test]
 fn privileged_the_snapshots_on_a_destination_are_listed() {
-    let rig = Rig::new().expect("a rig");
-    let volume = rig.volume("destination", &Default::default()).expect("a volume");
+    let sandbox = Sandbox::new().expect("a sandbox");
+    let volume = sandbox.volume("destination", &Default::default()).expect("a volume");
     butterdock_fixtures::snapshot::create(&volume.join("source")).expect("a subvolume");
     butterdock_fixtures::snapshot::freeze(&volume.join("source"), &volume.join("snapshot")).expect("a snapshot");
     let remembered = Backups { machine: Identity([5; 16]), known: Vec::new(), marks: Vec::new() };

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use butterdock_btrfs::subvolume;
-use butterdock_fixtures::rig::{Layout, Rig, Volume};
+use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Candidates, Control, Observer, Options};
 
 use super::name;
@@ -33,7 +33,7 @@ struct World {
     origin: Origin,
     task: Task,
     volumes: [Volume; 3],
-    _rig: Rig,
+    _sandbox: Sandbox,
 }
 
 struct Silent;
@@ -42,8 +42,9 @@ impl Observer for Silent {}
 
 impl World {
     fn new(keep: RetentionRule) -> Self {
-        let rig = Rig::new().expect("a rig");
-        let volumes = ["source", "a", "b"].map(|name| rig.volume(name, &Layout::sized(1024, "")).expect("a volume"));
+        let sandbox = Sandbox::new().expect("a sandbox");
+        let volumes =
+            ["source", "a", "b"].map(|name| sandbox.volume(name, &Layout::sized(1024, "")).expect("a volume"));
         let [mine, a, b] = &volumes;
         subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
         fs::create_dir(mine.join("snapshots")).expect("a folder");
@@ -53,7 +54,7 @@ impl World {
         let task = Task { keep, ..Task::of(b"home", Identity([1; 16])) };
         let origin = Origin { uuid, parent_uuid: Identity::NONE };
         let folder = File::open(mine.join("snapshots")).expect("open");
-        Self { source, folder, drives, origin, task, volumes, _rig: rig }
+        Self { source, folder, drives, origin, task, volumes, _sandbox: sandbox }
     }
 
     /// Those beside the source. Their names are the only dates.

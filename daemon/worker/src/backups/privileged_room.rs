@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use butterdock_btrfs::subvolume;
-use butterdock_fixtures::rig::{Layout, Rig, Volume};
+use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
 
 use super::error::BackupError;
@@ -53,19 +53,19 @@ struct World {
     wall: AtomicI64,
     mine: Volume,
     drive: Volume,
-    _rig: Rig,
+    _sandbox: Sandbox,
 }
 
 impl World {
     /// With a drive of this many mebibytes.
     fn new(drive: u64) -> Self {
-        let rig = Rig::new().expect("a rig");
-        let mine = rig.volume("source", &Layout::sized(2048, "")).expect("a volume");
-        let drive = rig.volume("drive", &Layout::sized(drive, "")).expect("a volume");
+        let sandbox = Sandbox::new().expect("a sandbox");
+        let mine = sandbox.volume("source", &Layout::sized(2048, "")).expect("a volume");
+        let drive = sandbox.volume("drive", &Layout::sized(drive, "")).expect("a volume");
         subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
         fs::create_dir(mine.join("snapshots")).expect("a folder");
         let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
-        Self { task, patience: Duration::ZERO, wall: AtomicI64::new(1_795_378_500), mine, drive, _rig: rig }
+        Self { task, patience: Duration::ZERO, wall: AtomicI64::new(1_795_378_500), mine, drive, _sandbox: sandbox }
     }
 
     /// Another file in the place of the one before.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use butterdock_btrfs::subvolume;
-use butterdock_fixtures::rig::{Layout, Rig, Volume};
+use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, Observer, Publication};
 use butterdock_service::source_locks::SourceLocks;
 
@@ -33,7 +33,7 @@ struct World {
     /// Wall time. It stands still while two jobs run, so that their snapshots would have the same name.
     wall: AtomicI64,
     _volumes: [Volume; 3],
-    _rig: Rig,
+    _sandbox: Sandbox,
 }
 
 struct Silent;
@@ -45,8 +45,9 @@ const FOLDER: &CStr = c"snapshots";
 
 impl World {
     fn new() -> Self {
-        let rig = Rig::new().expect("a rig");
-        let volumes = ["source", "a", "b"].map(|name| rig.volume(name, &Layout::sized(1024, "")).expect("a volume"));
+        let sandbox = Sandbox::new().expect("a sandbox");
+        let volumes =
+            ["source", "a", "b"].map(|name| sandbox.volume(name, &Layout::sized(1024, "")).expect("a volume"));
         let [mine, a, b] = &volumes;
         for name in [c"live", FOLDER] {
             subvolume::create(File::open(mine.path()).expect("open"), name).expect("a subvolume");
@@ -54,7 +55,7 @@ impl World {
         let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
         let (known, source_locks, written) = (Mutex::default(), SourceLocks::default(), AtomicU32::new(0));
         let wall = AtomicI64::new(1_795_378_500);
-        Self { source, drives, known, source_locks, written, wall, _volumes: volumes, _rig: rig }
+        Self { source, drives, known, source_locks, written, wall, _volumes: volumes, _sandbox: sandbox }
     }
 
     fn task(&self, source: Option<Identity>, drive: usize) -> Task {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::Command;
 
 use butterdock_fixtures::Udevd;
-use butterdock_fixtures::rig::{Loop, PATIENCE, Rig, run};
+use butterdock_fixtures::{Loop, Sandbox, TIMEOUT, run};
 
 use super::*;
 
@@ -18,7 +18,7 @@ async fn until(monitor: &mut Monitor, wanted: impl Fn(&Event) -> bool) -> Event 
             }
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("in time")
+    tokio::time::timeout(TIMEOUT, waiting).await.expect("in time")
 }
 
 fn holds_btrfs(event: &Event, image: &Path) -> bool {
@@ -34,11 +34,11 @@ fn holds_btrfs(event: &Event, image: &Path) -> bool {
 
 #[tokio::test]
 async fn privileged_a_loop_device_comes_and_goes_and_comes_again() {
-    let rig = Rig::new().expect("root");
-    let _udevd = Udevd::start(&rig).expect("udevd");
-    let image = rig.join("a.img");
+    let sandbox = Sandbox::new().expect("root");
+    let _udevd = Udevd::start(&sandbox).expect("udevd");
+    let image = sandbox.join("a.img");
     File::create(&image).expect("made").set_len(256 << 20).expect("sized");
-    run(Command::new("mkfs.btrfs").arg("-q").arg(&image), PATIENCE).expect("ran").success().expect("made");
+    run(Command::new("mkfs.btrfs").arg("-q").arg(&image), TIMEOUT).expect("ran").success().expect("made");
     let mut monitor = Monitor::open().expect("listening");
     let disk = Loop::attach(&image).expect("a loop device");
     let event = until(&mut monitor, |event| holds_btrfs(event, &image)).await;

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use butterdock_fixtures::rig::{Loop, LoopNumber, PATIENCE, Rig, run};
 use butterdock_fixtures::wait_until;
+use butterdock_fixtures::{Loop, LoopNumber, Sandbox, TIMEOUT, run};
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
@@ -11,17 +11,17 @@ use crate::enrolment::Member;
 
 /// Loop devices over images in a folder; detached when dropped.
 struct Disks<'a> {
-    rig: &'a Rig,
+    sandbox: &'a Sandbox,
     loops: Vec<Loop>,
 }
 
 impl<'a> Disks<'a> {
-    fn new(rig: &'a Rig) -> Self {
-        Self { rig, loops: Vec::new() }
+    fn new(sandbox: &'a Sandbox) -> Self {
+        Self { sandbox, loops: Vec::new() }
     }
 
     fn attach(&mut self, image: &str) -> Source {
-        let device = Loop::attach(&self.rig.join(image)).expect("a loop device");
+        let device = Loop::attach(&self.sandbox.join(image)).expect("a loop device");
         let source = source(device.path());
         self.loops.push(device);
         source
@@ -30,12 +30,12 @@ impl<'a> Disks<'a> {
     /// New images with one filesystem over all of them.
     fn make(&mut self, images: &[&str]) -> (Enrolment, Vec<Source>) {
         for image in images {
-            File::create(self.rig.join(image)).expect("made").set_len(300 << 20).expect("sized");
+            File::create(self.sandbox.join(image)).expect("made").set_len(300 << 20).expect("sized");
         }
         let sources: Vec<Source> = images.iter().map(|image| self.attach(image)).collect();
         let nodes = sources.iter().map(|source| &source.node);
         let mut mkfs = Command::new("mkfs.btrfs");
-        run(mkfs.args(["-q", "-f", "-d", "single", "-m", "single"]).args(nodes), PATIENCE)
+        run(mkfs.args(["-q", "-f", "-d", "single", "-m", "single"]).args(nodes), TIMEOUT)
             .expect("ran")
             .success()
             .expect("made");
@@ -47,7 +47,7 @@ impl<'a> Disks<'a> {
     }
 
     fn copy(&self, from: &str, to: &str) {
-        run(Command::new("cp").arg("--sparse=always").arg(self.rig.join(from)).arg(self.rig.join(to)), PATIENCE)
+        run(Command::new("cp").arg("--sparse=always").arg(self.sandbox.join(from)).arg(self.sandbox.join(to)), TIMEOUT)
             .expect("ran")
             .success()
             .expect("copied");
@@ -57,7 +57,7 @@ impl<'a> Disks<'a> {
 impl Drop for Disks<'_> {
     fn drop(&mut self) {
         for device in &self.loops {
-            run(Command::new("btrfs").args(["device", "scan", "--forget"]).arg(device.path()), PATIENCE).ok();
+            run(Command::new("btrfs").args(["device", "scan", "--forget"]).arg(device.path()), TIMEOUT).ok();
         }
     }
 }
@@ -74,19 +74,19 @@ fn options(at: &Path) -> String {
 
 #[test]
 fn privileged_a_missing_or_small_medium_is_reported() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     for image in ["a", "small"] {
-        File::create(rig.join(image)).expect("made").set_len(66 << 10).expect("sized");
+        File::create(sandbox.join(image)).expect("made").set_len(66 << 10).expect("sized");
     }
     let small = disks.attach("small");
     let told = node::superblock(&small.node, small.devnum).expect_err("too small");
     assert!(told.to_string().contains("too small for a btrfs"), "{told}");
     // No other test attaches anything to this number meanwhile.
     let number = LoopNumber::reserve(99).expect("a number");
-    let device = number.attach(&rig.join("a")).expect("attached");
+    let device = number.attach(&sandbox.join("a")).expect("attached");
     let source = source(number.path());
-    device.detach(&rig.join("a")).expect("detached");
+    device.detach(&sandbox.join("a")).expect("detached");
     let gone = node::superblock(&source.node, source.devnum).expect_err("gone");
     let Error::System { source, .. } = &gone else { panic!("{gone}") };
     assert_eq!(source.raw_os_error(), Some(Errno::ENXIO as i32), "{gone}");
@@ -94,15 +94,15 @@ fn privileged_a_missing_or_small_medium_is_reported() {
 
 #[test]
 fn privileged_an_enrolled_drive_is_mounted_and_released() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     let (enrolment, sources) = disks.make(&["a"]);
-    let mounted = mount(&enrolment, &sources, rig.path()).expect("mounted");
+    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("mounted");
     let line = options(&mounted.at);
     for option in ["nosuid", "nodev", "noexec", "noatime", "nosymfollow", "subvolid=5"] {
         assert!(line.contains(option), "{option}: {line}");
     }
-    assert!(mount(&enrolment, &sources, rig.path()).is_err());
+    assert!(mount(&enrolment, &sources, sandbox.path()).is_err());
     let open = File::create(mounted.at.join("file")).expect("written");
     let told = mounted.unmount().expect_err("in use").to_string();
     assert!(told.contains(&format!("({})", std::process::id())), "{told}");
@@ -115,74 +115,76 @@ fn privileged_an_enrolled_drive_is_mounted_and_released() {
 
 #[test]
 fn privileged_a_drive_that_is_mounted_elsewhere_is_refused() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     let (enrolment, sources) = disks.make(&["a"]);
-    let other = rig.join("elsewhere");
+    let other = sandbox.join("elsewhere");
     fs::create_dir(&other).expect("made");
-    run(Command::new("mount").arg(&sources[0].node).arg(&other), PATIENCE).expect("ran").success().expect("mounted");
-    let told = mount(&enrolment, &sources, rig.path()).expect_err("refused").to_string();
+    run(Command::new("mount").arg(&sources[0].node).arg(&other), TIMEOUT).expect("ran").success().expect("mounted");
+    let told = mount(&enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
     assert!(told.contains("already mounted"), "{told}");
     umount2(&other, MntFlags::empty()).expect("unmounted");
 }
 
 #[test]
 fn privileged_a_copy_beside_the_mounted_original_is_released() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     let (enrolment, original) = disks.make(&["a"]);
     disks.copy("a", "b");
     let copy = vec![disks.attach("b")];
-    let elsewhere = mount(&enrolment, &original, &rig.join("one")).expect("the original");
-    let told = mount(&enrolment, &copy, &rig.join("two")).expect_err("the copy").to_string();
+    let elsewhere = mount(&enrolment, &original, &sandbox.join("one")).expect("the original");
+    let told = mount(&enrolment, &copy, &sandbox.join("two")).expect_err("the copy").to_string();
     assert!(told.contains("one of them is a copy"), "{told}");
-    let left =
-        fs::read_dir(rig.join("two/drives")).expect("made").flatten().filter(|one| !options(&one.path()).is_empty());
+    let left = fs::read_dir(sandbox.join("two/drives"))
+        .expect("made")
+        .flatten()
+        .filter(|one| !options(&one.path()).is_empty());
     assert_eq!(left.count(), 0);
     elsewhere.unmount().expect("unmounted");
 }
 
 #[test]
 fn privileged_missing_or_duplicate_members_are_refused() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     let (enrolment, sources) = disks.make(&["a", "b"]);
     disks.copy("b", "c");
     let copy = disks.attach("c");
-    let refusal = |sources: &[Source]| mount(&enrolment, sources, rig.path()).expect_err("refused").to_string();
+    let refusal = |sources: &[Source]| mount(&enrolment, sources, sandbox.path()).expect_err("refused").to_string();
     assert!(refusal(&sources[..1]).contains("1 of 2 are attached"));
     assert!(refusal(&[sources[1].clone(), copy.clone()]).contains("copy of another"));
     // The copy was seen last by the kernel, as a hand-made scan would have it.
-    let scan = run(Command::new("btrfs").args(["device", "scan"]).arg(&copy.node), PATIENCE);
+    let scan = run(Command::new("btrfs").args(["device", "scan"]).arg(&copy.node), TIMEOUT);
     scan.expect("ran").success().expect("scanned");
-    let mounted = mount(&enrolment, &sources, rig.path()).expect("the devices that were named");
+    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("the devices that were named");
     mounted.unmount().expect("unmounted");
 }
 
 #[test]
 fn privileged_a_node_that_is_another_device_now_is_refused() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     let (enrolment, mut sources) = disks.make(&["a"]);
     sources[0].devnum += 1;
-    let told = mount(&enrolment, &sources, rig.path()).expect_err("refused").to_string();
+    let told = mount(&enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
     assert!(told.contains("another device"), "{told}");
     let (_, other) = disks.make(&["b"]);
-    let told = mount(&enrolment, &other, rig.path()).expect_err("refused").to_string();
+    let told = mount(&enrolment, &other, sandbox.path()).expect_err("refused").to_string();
     assert!(told.contains("not a device of \"Blue\""), "{told}");
 }
 
 #[test]
 fn privileged_a_used_drive_is_detached_and_leftovers_swept() {
-    let rig = Rig::new().expect("root");
-    let mut disks = Disks::new(&rig);
+    let sandbox = Sandbox::new().expect("root");
+    let mut disks = Disks::new(&sandbox);
     let (enrolment, sources) = disks.make(&["a"]);
-    let mounted = mount(&enrolment, &sources, rig.path()).expect("mounted");
+    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("mounted");
     let open = File::create(mounted.at.join("file")).expect("written");
     mounted.detach().expect("detached");
     assert!(options(&mounted.at).is_empty() && !mounted.at.exists());
     drop(open);
-    let mounted = mount(&enrolment, &sources, rig.path()).expect("again");
-    assert_eq!(sweep(rig.path()), std::slice::from_ref(&mounted.at));
+    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("again");
+    assert_eq!(sweep(sandbox.path()), std::slice::from_ref(&mounted.at));
     assert!(!mounted.at.exists());
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-use butterdock_fixtures::rig::Rig;
+use butterdock_fixtures::Sandbox;
 use butterdock_fixtures::{Asks, Fuse};
 use tokio::runtime::Builder;
 
@@ -27,11 +27,11 @@ async fn next(told: &mut mpsc::Receiver<SchedulerMessage>) -> RunnerEvent {
 
 #[test]
 fn privileged_a_cancelled_job_ends_without_its_worker() {
-    let rig = Rig::new().expect("a rig");
-    let fuse = Fuse::new(&rig.join("fuse"), &[Asks::Flush]).expect("a filesystem");
+    let sandbox = Sandbox::new().expect("a sandbox");
+    let fuse = Fuse::new(&sandbox.join("fuse"), &[Asks::Flush]).expect("a filesystem");
     // It ends with a file open that is never closed; no signal changes that.
     let ends = format!("echo '{ENDED}' >&0; exit 0");
-    let file = rig.join("fuse/file");
+    let file = sandbox.join("fuse/file");
     let script = format!(
         "order=$(dd bs=65536 count=1 2>/dev/null); case $order in *sweep*) {ends};; esac; exec 3<{}; {ends}",
         file.display()

@@ -1,0 +1,71 @@
+//! A disk that is attached and detached.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{Loop, LoopNumber, TIMEOUT, run, unmount};
+
+/// A loop device; detached when dropped, or when it is unmounted after that.
+#[derive(Debug)]
+pub struct Disk(Loop);
+
+impl Disk {
+    /// Attaches this image.
+    ///
+    /// # Errors
+    /// When `losetup` fails.
+    pub fn attach(image: &Path) -> Result<Self> {
+        Ok(Self(Loop::attach(image)?))
+    }
+
+    /// Attaches this image, and tells the kernel of partitions that begin and are long so many sectors: not every kernel
+    /// reads tables.
+    ///
+    /// # Errors
+    /// When `losetup` or `addpart` fails.
+    pub fn attach_parted(image: &Path, parts: &[(u64, u64)]) -> Result<Self> {
+        let disk = Loop::with(image, &["--partscan"])?;
+        // From here on udevd does not watch it.
+        run(Command::new("udevadm").arg("settle"), TIMEOUT)?.success()?;
+        for (number, (begin, length)) in (1_u32..).zip(parts) {
+            let numbers = [number.to_string(), begin.to_string(), length.to_string()];
+            run(Command::new("addpart").arg(disk.path()).args(numbers), TIMEOUT)?.success()?;
+        }
+        Ok(Self(disk))
+    }
+
+    /// Attaches this image to the loop device of this number, once it is free.
+    ///
+    /// # Errors
+    /// When it does not become free.
+    pub fn attach_to(number: &LoopNumber, image: &Path) -> Result<Self> {
+        Ok(Self(number.attach(image)?))
+    }
+
+    /// `loop0`
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+/// Has another machine do something to the disk of this image, which is mounted at a folder of this name beside it. Meanwhile
+/// the image has another name, under which it is none of the service's drives.
+///
+/// # Errors
+/// When it cannot be mounted, or with what the other machine says.
+pub fn elsewhere<T>(image: &Path, does: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let (at, other) = (image.with_file_name("elsewhere"), image.with_file_name("elsewhere.disk"));
+    std::fs::create_dir_all(&at)?;
+    std::fs::rename(image, &other)?;
+    let device = Loop::attach(&other)?;
+    run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
+    let done = does(&at);
+    unmount(&at)?;
+    // Until then it would be a copy of the drive.
+    device.detach(&other)?;
+    std::fs::rename(&other, image)?;
+    done
+}
