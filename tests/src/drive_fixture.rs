@@ -13,15 +13,15 @@ use crate::{Bus, Client, Daemon, Options, Sandbox, TIMEOUT, Udevd, Wait, run};
 /// The fields are in the order in which they have to end.
 #[derive(Debug)]
 pub struct DriveFixture {
-    /// Somebody on the bus.
+    /// A client.
     pub client: Client,
     /// The service, while it runs.
     pub daemon: Option<Daemon>,
     /// The bus.
     pub bus: Bus,
-    /// What the service is told by.
+    /// The configuration of the service.
     pub configuration: PathBuf,
-    /// Who tells the service of devices.
+    /// The udevd that reports devices to the service.
     pub udevd: Udevd,
     /// The folder of the test.
     pub sandbox: Sandbox,

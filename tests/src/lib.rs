@@ -36,6 +36,6 @@ pub use polkit::{Polkit, Rules, SilentPolkit};
 pub use processes::{Memory, descriptors, memory, workers};
 pub use python::{Flood, answer, as_nobody, as_user, python};
 pub use recorder::{Event, Heard, Moment, Recorder, Recording};
-pub use scenario::{Row, Scenario, snapshots, word};
+pub use scenario::{Row, Scenario, contains_all, snapshots, word};
 pub use service::{Service, Setup, TANK, tank};
 pub use streams::{Feed, Load, Stalled, file_of, small, unfinished};

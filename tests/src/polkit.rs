@@ -23,9 +23,9 @@ use crate::{Bus, Client, Running, Sandbox, TIMEOUT, shipped, start, wait_until};
 pub enum Rules {
     /// Nothing: the shipped defaults hold.
     None,
-    /// No to everybody.
+    /// No to every caller.
     Deny,
-    /// Yes to everybody.
+    /// Yes to every caller.
     Allow,
     /// Yes to these actions (the last word of their ids), no to the others.
     Only(Vec<&'static str>),

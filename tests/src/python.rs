@@ -24,13 +24,13 @@ pub fn python(script: &str, bus: &Bus) -> Result<Command> {
     Ok(command)
 }
 
-/// The same command, of the user nobody, in no group and with no capability. Its stdin has to be set anew.
+/// The same command, of the user nobody, in no group and with no capability. Its stdin is empty until it is set.
 #[must_use]
 pub fn as_nobody(command: &Command) -> Command {
     as_user(65534, command)
 }
 
-/// The same command, of another user and the group of the same number, with no capability. Its stdin has to be set anew.
+/// The same command, of another user and the group of the same number, with no capability. Its stdin is empty until it is set.
 #[must_use]
 pub fn as_user(uid: u32, command: &Command) -> Command {
     let mut other = Command::new("setpriv");

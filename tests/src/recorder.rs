@@ -98,7 +98,7 @@ pub struct Recording {
     all: Vec<Heard>,
 }
 
-/// Something that everybody was told about a job, or its starter: the reply.
+/// A signal about a job, or the reply to the call that started it.
 #[derive(Debug)]
 pub enum Event {
     /// `InterfacesAdded`, with the properties.
@@ -139,7 +139,7 @@ impl Recording {
         self.all.is_empty()
     }
 
-    /// What was sent to everybody: signals without a destination.
+    /// Signals without a destination.
     pub fn broadcasts(&self) -> impl Iterator<Item = &Message> {
         self.messages(Type::Signal).filter(|message| message.header().destination().is_none())
     }
@@ -149,7 +149,7 @@ impl Recording {
         self.all.iter().map(|heard| &heard.message).filter(move |message| message.message_type() == of)
     }
 
-    /// What was told about a job, in the order of the wire.
+    /// The events of a job, in the order of the wire.
     ///
     /// # Errors
     /// When a message is not what its signature says.

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use butterdock_dbus::DriveState;
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::{DriveState, ErrorDetails};
 use zbus::{OwnedObjectPath, OwnedVariant};
 
+use crate::compare::{self, Tree, same};
 use crate::{
-    Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, Volume, all_names, is_mounted, no_options, run, snapshot, trees,
-    unmount,
+    Disk, DriveFixture, DriveObject, Receiver, Sandbox, TIMEOUT, Volume, all_names, is_mounted, names, no_options, run,
+    snapshot, trees, unmount, wait_until, workers,
 };
 
 /// A source, a volume to restore to, and an enrolled drive. The service ends first; the fields are in the order in which
@@ -192,6 +193,147 @@ impl Scenario {
         let rows: Vec<Row> = body.deserialize()?;
         Ok(rows.into_iter().filter(|row| word(row, "kind") == of).collect())
     }
+
+    /// Starts a backup; its job.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn start_backup(&self) -> Result<String> {
+        let drive = self.fixture.one("the drive", |is| is.enrolled)?;
+        let body = self.fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body();
+        Ok(body.deserialize::<OwnedObjectPath>()?.to_string())
+    }
+
+    /// Waits for the end of a backup: its state, the error without its prefix, and the message for callers who may see
+    /// names. Checks that the public message of a failure says what to do next and has no name of a file.
+    ///
+    /// # Errors
+    /// It does not end, or a message is wrong.
+    pub fn end_of_backup(&self, job: &str) -> Result<(String, String, String)> {
+        let (state, error) = self.fixture.client.end_of(job)?;
+        let public: String = self.fixture.client.get(job, JOB, "ErrorMessage")?;
+        let details = self.fixture.client.call(job, (JOB, "GetErrorDetails"), &no_options())?.body();
+        let message = details.deserialize::<ErrorDetails>()?.message;
+        if state == "failed" {
+            ensure!(public.contains("; ") && !public.contains('/'), "the public message: {public:?}");
+            contains_all(&message, &["the backup \"home\" to the drive \"Blue\": "])?;
+        }
+        Ok((state, error, message))
+    }
+
+    /// The number of backups in the history that succeeded.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub fn good_backups(&self) -> Result<usize> {
+        Ok(self.history("backup")?.iter().filter(|row| word(row, "result") == "succeeded").count())
+    }
+
+    /// The folder of the source's snapshots.
+    #[must_use]
+    pub fn source_snapshots(&self) -> PathBuf {
+        self.pool.join("snapshots-home")
+    }
+
+    /// The workers of the service.
+    ///
+    /// # Errors
+    /// The service does not run.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        workers(self.fixture.daemon.as_ref().context("it runs")?.id())
+    }
+
+    /// Waits until the service has no worker.
+    ///
+    /// # Errors
+    /// It keeps one.
+    pub fn no_worker_is_left(&self) -> Result<()> {
+        wait_until("no worker is left", || Ok(self.workers()?.is_empty()))
+    }
+
+    /// Checks that every visible snapshot on both sides is complete.
+    ///
+    /// # Errors
+    /// The first one that is not.
+    pub fn nothing_is_incomplete(&self) -> Result<()> {
+        let (mine, _) = names(&self.source_snapshots())?;
+        for name in &mine {
+            let shown = snapshot::show(&self.source_snapshots().join(name))?;
+            ensure!(shown.read_only, "{name} beside the source is writable");
+        }
+        self.on_drive(|all| {
+            for path in all {
+                let name = path.file_name().context("a name")?.to_string_lossy();
+                if !name.starts_with('.') {
+                    let shown = snapshot::show(path)?;
+                    ensure!(shown.read_only && shown.received_uuid != "-", "{name} on the drive: {shown:?}");
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Checks that the newest snapshot on the drive equals the source and that nothing hidden is left; whether it was an
+    /// increment.
+    ///
+    /// # Errors
+    /// The differences.
+    pub fn newest_is_the_source(&self) -> Result<bool> {
+        let (_, hidden) = names(&self.source_snapshots())?;
+        ensure!(hidden.is_empty(), "hidden beside the source: {hidden:?}");
+        let source = Tree::read(&self.source)?;
+        self.on_drive(|all| {
+            let hidden: Vec<_> = all.iter().filter(|path| path.to_string_lossy().contains("/.")).collect();
+            ensure!(hidden.is_empty(), "hidden on the drive: {hidden:?}");
+            let newest = all.last().context("nothing on the drive")?;
+            same("the newest on the drive", &source, &Tree::read(newest)?, compare::Rules::SOURCE_OF_INCREMENT)?;
+            Ok(snapshot::show(newest)?.parent_uuid != "-")
+        })
+    }
+
+    /// Checks that the standard tools send the newest snapshot of the drive and receive it in another volume.
+    ///
+    /// # Errors
+    /// They fail, or the trees differ.
+    pub fn standard_tools_read_it(&self) -> Result<()> {
+        let stream = self.fixture.sandbox.join("standard");
+        self.on_drive(|all| {
+            let newest = all.last().context("nothing on the drive")?;
+            snapshot::send(snapshot::Proto::Two, None, newest, &stream)?;
+            Receiver::Standard.receive(&stream, self.tank.path())?;
+            let received = self.tank.join(newest.file_name().context("a name")?);
+            let (sent, got) = (Tree::read(newest)?, Tree::read(&received)?);
+            same("by the standard tools", &sent, &got, compare::Rules::SOURCE_OF_INCREMENT)?;
+            snapshot::delete(&received)
+        })?;
+        Ok(fs::remove_file(stream)?)
+    }
+
+    /// The loop devices over images of the test.
+    ///
+    /// # Errors
+    /// `losetup` fails.
+    pub fn loop_devices(&self) -> Result<Vec<String>> {
+        let images = self.fixture.sandbox.join("");
+        let mut losetup = Command::new("losetup");
+        let listed = run(losetup.args(["--list", "--noheadings", "--output", "NAME,BACK-FILE"]), TIMEOUT)?;
+        let listed = listed.success()?.out();
+        let ours = listed.lines().filter(|line| line.contains(&*images.to_string_lossy()) && line.contains(".img"));
+        let name = |line: &str| Some(line.split_whitespace().next()?.trim_start_matches("/dev/").to_owned());
+        let mut all: Vec<String> = ours.filter_map(name).collect();
+        all.sort();
+        Ok(all)
+    }
+}
+
+/// Checks that a message contains all these words.
+///
+/// # Errors
+/// The missing ones.
+pub fn contains_all(message: &str, words: &[&str]) -> Result<()> {
+    let missing: Vec<_> = words.iter().filter(|word| !message.contains(**word)).collect();
+    ensure!(missing.is_empty(), "missing: {missing:?} in {message:?}");
+    Ok(())
 }
 
 /// A row of the history.

@@ -66,7 +66,7 @@ impl Load {
         Ok(File::open(path)?)
     }
 
-    /// A pipe, and who feeds it.
+    /// A pipe, and the writer that fills it.
     ///
     /// # Errors
     /// When there is no pipe.
@@ -108,7 +108,7 @@ impl Load {
     }
 }
 
-/// Writes a stream into a pipe, as far as it is told. Dropped it closes its end: an end too early.
+/// Writes a stream into a pipe, up to the byte that the test allows. When dropped, it closes the pipe: the stream is truncated.
 #[derive(Debug)]
 pub struct Feed {
     more: Option<mpsc::Sender<usize>>,
@@ -135,21 +135,21 @@ impl Feed {
         Self { more: Some(more), length }
     }
 
-    /// Gives up to this byte, as soon as somebody takes it.
+    /// Writes up to this byte, as soon as the reader reads.
     pub fn up_to(&self, byte: usize) {
         if let Some(more) = &self.more {
             more.send(byte).ok();
         }
     }
 
-    /// Gives the rest and closes.
+    /// Writes the rest and closes the pipe.
     pub fn finish(mut self) {
         self.up_to(self.length);
         self.more = None;
     }
 }
 
-/// The start of a stream that goes on.
+/// The start of a stream.
 #[must_use]
 pub fn unfinished(name: &str) -> Stream {
     Stream::new(2).subvol(name).mkdir("d").mkfile("d/f").write("d/f", 0, [b'x'; 8192])

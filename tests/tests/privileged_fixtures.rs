@@ -70,7 +70,7 @@ const DAMAGES: [Damage; 16] = [
 ];
 
 #[test]
-fn the_comparer_sees_every_kind_of_difference_and_no_other() -> Result<()> {
+fn the_comparison_finds_every_kind_of_difference() -> Result<()> {
     let sandbox = Sandbox::new()?;
     let volume = sandbox.plain_volume("volume")?;
     let live = volume.join("live");
@@ -135,7 +135,7 @@ fn a_detached_loop_device_stays_until_drop() -> Result<()> {
     run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
     unmount(&at)?;
     device.detach(&image)?;
-    // And a disk is one: what the service sees of it goes when the test lets go.
+    // The same for a disk: its device goes when the test drops it.
     let disk = Disk::attach(&image)?;
     let node = Path::new("/dev").join(disk.name());
     another_detaches(&node)?;

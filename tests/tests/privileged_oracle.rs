@@ -159,16 +159,16 @@ fn version_2_arrives_as_through_the_standard_receiver() -> Result<()> {
 }
 
 #[test]
-fn zlib_extents_arrive_as_they_lie_at_the_source() -> Result<()> {
+fn zlib_extents_arrive_as_stored_at_the_source() -> Result<()> {
     matrix("compress=zlib", Proto::TwoCompressed)
 }
 
 #[test]
-fn zstd_extents_arrive_as_they_lie_at_the_source() -> Result<()> {
+fn zstd_extents_arrive_as_stored_at_the_source() -> Result<()> {
     matrix("compress=zstd", Proto::TwoCompressed)
 }
 
 #[test]
-fn lzo_extents_arrive_as_they_lie_at_the_source() -> Result<()> {
+fn lzo_extents_arrive_as_stored_at_the_source() -> Result<()> {
     matrix("compress=lzo", Proto::TwoCompressed)
 }

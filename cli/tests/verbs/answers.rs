@@ -4,7 +4,7 @@ use crate::fake::STEERING;
 use crate::run::Fixture;
 
 #[test]
-fn status_is_what_is_shown_without_a_verb() {
+fn without_a_verb_it_shows_the_status() {
     let fixture = Fixture::new();
     let (alone, named) = (fixture.run(&[]), fixture.run(&["status"]));
     assert_eq!((alone.code, &alone.out), (Some(0), &named.out));

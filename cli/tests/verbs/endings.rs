@@ -42,7 +42,7 @@ fn every_verb_exits_with_69_without_a_service() {
 }
 
 #[test]
-fn without_a_bus_it_is_69_too() {
+fn without_a_bus_it_exits_with_69() {
     let ran = Ran::of(&mut command("unix:path=/nonexistent/bus", &["status"]));
     assert_eq!((ran.code, ran.err.lines().count()), (Some(69), 1), "{}", ran.err);
     assert!(ran.err.contains("BUTTERDOCK_BUS_ADDRESS"), "{}", ran.err);
@@ -66,7 +66,7 @@ fn a_usage_error_exits_with_64_and_help_with_0() {
 }
 
 #[test]
-fn who_may_not_gets_77_and_what_to_do() {
+fn an_unauthorized_caller_exits_with_77() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "locked"], "ok");
     assert_eq!(ran.code, Some(77));
@@ -85,7 +85,7 @@ fn a_refusal_is_an_object_with_json() {
 }
 
 #[test]
-fn a_name_that_cannot_be_is_64() {
+fn an_invalid_name_exits_with_64() {
     let fixture = Fixture::new();
     let ran = fixture.piped(&["receive", "tank", "--as", "a/b"], "ok");
     assert_eq!(ran.code, Some(64), "{}", ran.err);
@@ -93,7 +93,7 @@ fn a_name_that_cannot_be_is_64() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["receive", "tank", "/nonexistent/\u{1b}[2J"]);
     assert_eq!(ran.code, Some(1));
@@ -101,7 +101,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_reader_that_leaves_changes_nothing() {
+fn a_closed_pipe_is_no_error() {
     let fixture = Fixture::new();
     let mut child = fixture.command(&["volumes"]).stdout(Stdio::piped()).spawn().expect("it runs");
     drop(child.stdout.take());

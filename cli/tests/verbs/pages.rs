@@ -66,7 +66,7 @@ fn the_page_has_exactly_the_verbs_and_flags() {
 }
 
 #[test]
-fn man_reads_the_page_without_a_complaint() {
+fn groff_reads_the_page_without_a_warning() {
     let page = Path::new(SHARE).join("man/man1/butterdock.1");
     let Ok(done) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(page).output() else {
         return;
@@ -105,7 +105,7 @@ fn keys(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_page_tells_of_every_key_of_the_json() {
+fn the_page_documents_every_json_key() {
     let fixture = Fixture::new();
     let page = made("man/man1/butterdock.1");
     let mut found = BTreeSet::new();

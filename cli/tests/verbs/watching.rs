@@ -104,7 +104,7 @@ fn detached_from_the_start_it_prints_the_id_alone() {
 }
 
 #[test]
-fn ctrl_c_detaches_and_says_how_to_come_back() {
+fn ctrl_c_detaches_and_names_the_watch_command() {
     let fixture = Fixture::new();
     let file = fixture.stream("stall");
     let ran = interrupt(fixture.start(&["receive", "tank", file.to_str().expect("a name")]));
@@ -173,7 +173,7 @@ fn a_terminal_gets_a_bar_and_no_pipe_does() {
     // The command holds the terminal open, too.
     drop(command);
     let mut shown = Vec::new();
-    // A terminal that nobody holds any more ends with EIO.
+    // Reading fails with EIO when no process has the terminal open any more.
     drop(File::from(terminal.master).read_to_end(&mut shown));
     let done = child.wait_with_output().expect("it ends");
     let shown = String::from_utf8_lossy(&shown);

@@ -35,7 +35,7 @@ impl Volume {
         Ok(volume)
     }
 
-    /// Makes its filesystem anew: every run begins on the same one, and nobody waits for the kernel's cleaner, which
+    /// Makes its filesystem anew: every run begins with the same one, and no run waits for the kernel's cleaner, which
     /// deletes subvolumes when it likes.
     pub(crate) fn renew(&mut self) -> Result<()> {
         run("umount", [self.point().as_os_str()])?;

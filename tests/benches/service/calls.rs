@@ -17,7 +17,7 @@ const CANCELS: usize = 20;
 /// What was measured; times with the shortest first.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    /// `GetManagedObjects` while nothing else goes on.
+    /// `GetManagedObjects` on an idle service.
     pub(crate) at_rest: Vec<Duration>,
     /// `GetManagedObjects` while two jobs run, fifty wait and twenty clients follow everything.
     pub(crate) under_load: Vec<Duration>,

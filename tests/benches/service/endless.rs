@@ -9,7 +9,7 @@ use butterdock_tests::wire::Stream;
 /// Bytes of data that are written over again.
 const LAP: u64 = 8 << 20;
 
-/// The stream as somebody sends it who never tires; it stops when nobody reads any more.
+/// An endless stream; it stops when its reader has closed the pipe.
 pub(crate) fn pipe(name: &str) -> Result<PipeReader> {
     let (reader, mut writer) = std::io::pipe()?;
     let head = Stream::new(1).subvol(name).mkfile("f");

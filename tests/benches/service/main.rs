@@ -1,7 +1,7 @@
 //! What the service costs: receiving through it beside `butterdockd receive`, the daemon at rest and under load, how soon
 //! a cancel is in effect, and how long the first call to a daemon takes that the bus has to start.
 //!
-//! Numbers are told and kept, and none of them fails anything: a machine that is busy with something else is no fault of the
+//! Numbers are printed and recorded, and none of them fails the benchmark: a busy machine is no fault of the
 //! service. The bus is a private dbus-daemon, the volumes are loop devices, in memory where there is room.
 
 mod calls;

@@ -19,7 +19,7 @@ struct Doomed {
 impl Doomed {
     fn dies_at(&self, name: &str) {
         if self.at == name {
-            // Nothing can be said any more, and nobody is left to hear it.
+            // No process is left to report to.
             kill(getpid(), Signal::SIGKILL).ok();
         }
     }

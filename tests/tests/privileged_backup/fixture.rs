@@ -70,12 +70,12 @@ impl Fixture {
         WorkerProcess::new(&butterdockd()?, &order, &[source.as_fd(), folder.as_fd(), destination.as_fd()])
     }
 
-    /// Backs up and answers what was told.
+    /// Backs up; the reports.
     pub(crate) fn back_up(&self) -> Result<Ended> {
         self.run(&order())
     }
 
-    /// Has a backup done and remembers what it told.
+    /// Backs up and keeps what the reports say of the drive.
     pub(crate) fn run(&self, order: &Value) -> Result<Ended> {
         let ended = self.begin(order)?.finish()?.success()?;
         let pinned = events(&ended, "pinned").into_iter().map(|told| told["learned"]["shared"].clone());
@@ -138,7 +138,7 @@ pub(crate) fn at(mut order: Value, wall: i64) -> Result<Value> {
     Ok(order)
 }
 
-/// What was told of one kind of a backup.
+/// The reports of one kind.
 pub(crate) fn events<'e>(ended: &'e Ended, kind: &str) -> Vec<&'e Value> {
     ended.said("backup").into_iter().filter_map(|told| told.get(kind)).collect()
 }

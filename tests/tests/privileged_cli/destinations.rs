@@ -10,7 +10,7 @@ use butterdock_tests::{TIMEOUT, run, snapshot, start};
 use crate::fixture::{Fixture, full_stream, listed, printed, refused};
 
 #[test]
-fn a_relative_destination_is_one() -> Result<()> {
+fn a_relative_destination_is_accepted() -> Result<()> {
     let fixture = Fixture::new()?;
     fs::create_dir(fixture.volume.join("into"))?;
     for (from, to) in [
@@ -26,7 +26,7 @@ fn a_relative_destination_is_one() -> Result<()> {
 }
 
 #[test]
-fn a_relative_file_is_found_from_where_one_stands() -> Result<()> {
+fn a_relative_file_is_found_in_the_working_directory() -> Result<()> {
     let fixture = Fixture::new()?;
     let mut command = fixture.command()?;
     command.args(["-f", "full.stream"]).arg(fixture.volume.path()).current_dir(fixture.sandbox.path());
@@ -81,7 +81,7 @@ fn a_read_only_destination_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_name_that_is_taken_is_left_alone() -> Result<()> {
+fn an_existing_name_is_not_replaced() -> Result<()> {
     let fixture = Fixture::new()?;
     for make in [|path: &Path| fs::write(path, "mine"), |path: &Path| fs::create_dir(path)] {
         let taken = fixture.volume.join("full");
@@ -99,7 +99,7 @@ fn a_name_that_is_taken_is_left_alone() -> Result<()> {
 
 /// Nothing that butterdock did not make is ever deleted, whatever it is called.
 #[test]
-fn what_only_looks_like_a_hidden_subvolume_is_not_swept() -> Result<()> {
+fn a_directory_with_a_hidden_name_is_not_swept() -> Result<()> {
     let fixture = Fixture::new()?;
     let digits = "00112233445566778899aabbccddeeff";
     fs::create_dir(fixture.volume.join(format!(".butterdock-{digits}")))?;

@@ -39,7 +39,7 @@ fn a_stream_comes_by_a_pipe_from_the_sender() -> Result<()> {
     fixture.has("into/full")
 }
 
-/// The sender takes part in the commits of the filesystem, and stands still while nobody reads its pipe.
+/// The sender takes part in the commits of the filesystem, and waits while its pipe is full.
 #[test]
 fn large_streams_pass_a_pipe_from_the_same_filesystem() -> Result<()> {
     let fixture = Fixture::new()?;
@@ -92,7 +92,7 @@ fn an_empty_stdin_is_an_error() -> Result<()> {
     fixture.holds(&[])
 }
 
-/// What comes after END in a pipe belongs to somebody else.
+/// Data after END in a pipe belongs to another reader.
 #[test]
 fn terminate_on_end_reads_nothing_after_end() -> Result<()> {
     let fixture = Fixture::new()?;
@@ -115,7 +115,7 @@ fn terminate_on_end_reads_nothing_after_end() -> Result<()> {
 }
 
 #[test]
-fn with_e_a_pipe_that_stays_open_does_not_matter() -> Result<()> {
+fn with_e_an_open_pipe_does_not_block() -> Result<()> {
     let fixture = Fixture::new()?;
     let mut running = start(fixture.command()?.arg("-e").arg(fixture.volume.path()).stdin(Stdio::piped()))?;
     let mut input = running.input()?;
@@ -172,7 +172,7 @@ fn as_gives_another_name() -> Result<()> {
 }
 
 #[test]
-fn lanes_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
+fn threads_verify_and_force_decompress_give_the_same_tree() -> Result<()> {
     let fixture = Fixture::new()?;
     let source = fixture.sandbox.volume("source", &Layout::mounted("compress=zstd"))?;
     let live = source.join("live");

@@ -5,4 +5,4 @@ mod dump;
 mod fixture;
 mod input;
 mod output;
-mod several;
+mod several_subvolumes;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::fixture::{Fixture, printed, refused};
 
 #[test]
-fn the_two_lines_go_where_the_standard_receiver_prints_them() -> Result<()> {
+fn output_goes_to_the_streams_of_the_standard_receiver() -> Result<()> {
     let fixture = Fixture::new()?;
     printed(&fixture.receive_full(&[])?, "", "At subvol full\n")?;
     let finished = run(fixture.command()?.arg("-f").arg(&fixture.child).arg(fixture.volume.path()), TIMEOUT)?;
@@ -34,7 +34,7 @@ fn quiet_prints_nothing_on_success_and_one_line_on_failure() -> Result<()> {
 }
 
 #[test]
-fn verbose_is_clustered_and_tells_more() -> Result<()> {
+fn verbose_prints_more_and_is_accepted_twice() -> Result<()> {
     let fixture = Fixture::new()?;
     let finished = fixture.receive_full(&["-vv"])?.success()?;
     ensure!(finished.err().contains("At subvol full"), "{:?}", finished.err());

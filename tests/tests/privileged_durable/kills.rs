@@ -14,8 +14,8 @@ use butterdock_tests::{
 };
 use nix::sys::signal::Signal;
 
-use crate::exit::after_a_power_cut;
-use crate::source::{Source, names};
+use crate::final_sync::after_a_power_cut;
+use crate::streams::{Source, names};
 
 /// Where `kill_at_phase` can die: before each step, and after all of them.
 const PHASES: [&str; 8] =
@@ -25,7 +25,7 @@ fn ways_to_die() -> impl Iterator<Item = (&'static str, &'static str)> {
     ["rename", "snapshot"].into_iter().flat_map(|way| PHASES.map(|phase| (way, phase)))
 }
 
-/// A whole run over what was left, with somebody watching.
+/// A complete receive after a kill, with a watcher.
 fn whole_run(source: &Source, volume: &Volume) -> Result<()> {
     let watcher = Watcher::of(volume.path())?;
     Receiver::Ours.receive(&source.stream, volume.path())?;

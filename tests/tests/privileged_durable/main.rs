@@ -1,9 +1,7 @@
 //! What is reported as done survives the power cut; what is not done is never seen.
 
-mod devices;
-mod exit;
+mod final_sync;
 mod kills;
-mod room;
 mod signals;
-mod source;
-mod unconfirmed;
+mod streams;
+mod write_errors;

@@ -11,7 +11,7 @@ use butterdock_receive::{Control, ErrorKind, Observer, Options, Phase, receive};
 use butterdock_tests::{Receiver, Sandbox, TIMEOUT, start, under_load};
 use nix::sys::signal::Signal;
 
-use crate::source::{Source, is_empty, names};
+use crate::streams::{Source, is_empty, names};
 
 /// Our receiver, which heeds signals that whoever started the tests has ignored: a shell does so for what it runs in the
 /// background, and a program that finds a signal ignored leaves it so.
@@ -92,7 +92,7 @@ impl Observer for Late {
 }
 
 /// The end of the input was read long ago when a subvolume is published: a signal then has nothing left to end, and
-/// must not be told as if it had.
+/// must not be reported as if it had.
 #[test]
 fn a_cancel_after_publication_is_a_success() -> Result<()> {
     let sandbox = Sandbox::new()?;

@@ -2,14 +2,14 @@
 
 use butterdock_tests::wire::{Stream, UUID};
 
+use crate::case::{Case, v1};
 use crate::fixture::{CHANGED, Fixture, PARENT, REFROZEN};
-use crate::row::{Row, v1};
 
 /// This very subvolume, as [`Stream::subvol`] names it.
 const THIS: ([u8; 16], u64) = (UUID, 7);
 const MISSING: &[&str] = &["uuid", "parent", "source", "not found", "missing", "no subvolume"];
 
-pub(crate) fn rows(fixture: &Fixture) -> Vec<Row> {
+pub(crate) fn rows(fixture: &Fixture) -> Vec<Case> {
     let mut rows = sources(fixture);
     rows.extend(paths());
     rows.extend(ranges());
@@ -20,8 +20,8 @@ fn target() -> Stream {
     v1().mkfile("f")
 }
 
-fn sources(fixture: &Fixture) -> Vec<Row> {
-    let from = |name, source| Row::new(name, target().clone_from("f", 0, 65_536, (source, "src", 0)).end());
+fn sources(fixture: &Fixture) -> Vec<Case> {
+    let from = |name, source| Case::new(name, target().clone_from("f", 0, 65_536, (source, "src", 0)).end());
     let own = fixture.own();
     vec![
         from("from a subvolume that is not there", ([0xab; 16], 5)).says(MISSING),
@@ -35,8 +35,8 @@ fn sources(fixture: &Fixture) -> Vec<Row> {
     ]
 }
 
-fn paths() -> Vec<Row> {
-    let from = |name, path: &str| Row::new(name, target().clone_from("f", 0, 65_536, (PARENT, path, 0)).end());
+fn paths() -> Vec<Case> {
+    let from = |name, path: &str| Case::new(name, target().clone_from("f", 0, 65_536, (PARENT, path, 0)).end());
     vec![
         from("from a name that climbs", "../secret"),
         from("from a name that climbs into another", "../live/src"),
@@ -45,26 +45,26 @@ fn paths() -> Vec<Row> {
         from("from a directory of the parent", "folder"),
         from("from the parent's root", ""),
         from("from a missing file of the parent", "missing"),
-        Row::new(
+        Case::new(
             "from a name that climbs, in a chroot",
             target().clone_from("f", 0, 65_536, (PARENT, "../live/src", 0)).end(),
         )
         .with(&["-C"]),
-        Row::new("onto a name that climbs", target().clone_from("../f", 0, 65_536, (PARENT, "src", 0)).end()),
-        Row::new("onto a name that climbs far", {
+        Case::new("onto a name that climbs", target().clone_from("../f", 0, 65_536, (PARENT, "src", 0)).end()),
+        Case::new("onto a name that climbs far", {
             target().clone_from("../../beside/secret", 0, 65_536, (PARENT, "src", 0)).end()
         }),
-        Row::new("onto a symlink", v1().symlink("s", "../../x").clone_from("s", 0, 65_536, (PARENT, "src", 0)).end()),
-        Row::new("onto nothing", v1().clone_from("missing", 0, 65_536, (PARENT, "src", 0)).end()),
-        Row::new("onto the parent itself", {
+        Case::new("onto a symlink", v1().symlink("s", "../../x").clone_from("s", 0, 65_536, (PARENT, "src", 0)).end()),
+        Case::new("onto nothing", v1().clone_from("missing", 0, 65_536, (PARENT, "src", 0)).end()),
+        Case::new("onto the parent itself", {
             v1().symlink("s", "../../beside/good/src").clone_from("s", 0, 4096, (PARENT, "src", 4096)).end()
         }),
     ]
 }
 
-fn ranges() -> Vec<Row> {
+fn ranges() -> Vec<Case> {
     let part = |name, offset, len, source_offset| {
-        Row::new(name, target().clone_from("f", offset, len, (PARENT, "src", source_offset)).end())
+        Case::new(name, target().clone_from("f", offset, len, (PARENT, "src", source_offset)).end())
     };
     vec![
         part("of no bytes", 0, 0, 0),
@@ -77,7 +77,7 @@ fn ranges() -> Vec<Row> {
         part("from an offset that overflows", 0, 8192, u64::MAX - 4095),
         part("not aligned", 1, 4096, 0),
         part("from where it is not aligned", 0, 4096, 7),
-        Row::new("onto itself", {
+        Case::new("onto itself", {
             target().write("f", 0, [1; 16_384]).clone_from("f", 4096, 8192, (THIS, "f", 0)).end()
         }),
     ]

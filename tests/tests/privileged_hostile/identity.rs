@@ -4,20 +4,20 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use butterdock_tests::wire::{Attribute, Attributes, Stream, UUID, command};
 
+use crate::case::{Case, Fault};
 use crate::fixture::{CHANGED, Fixture, PARENT, REFROZEN};
-use crate::row::{Fault, Row};
 
-pub(crate) fn rows(fixture: &Fixture) -> Vec<Row> {
+pub(crate) fn rows(fixture: &Fixture) -> Vec<Case> {
     let mut rows = names(fixture);
     rows.extend(parents(fixture));
     rows
 }
 
-fn names(fixture: &Fixture) -> Vec<Row> {
-    let named = |name, path: &[u8]| Row::new(name, Stream::new(1).subvol(path).mkfile("f").end());
+fn names(fixture: &Fixture) -> Vec<Case> {
+    let named = |name, path: &[u8]| Case::new(name, Stream::new(1).subvol(path).mkfile("f").end());
     let absolute = fixture.outside().join("sub");
     let of_parent =
-        |name, path: &[u8]| Row::new(name, Stream::new(1).snapshot(path, PARENT.0, PARENT.1).mkfile("f").end());
+        |name, path: &[u8]| Case::new(name, Stream::new(1).snapshot(path, PARENT.0, PARENT.1).mkfile("f").end());
     vec![
         named("no name", b""),
         named("the name .", b"."),
@@ -35,8 +35,8 @@ fn names(fixture: &Fixture) -> Vec<Row> {
     ]
 }
 
-fn parents(fixture: &Fixture) -> Vec<Row> {
-    let from = |name, (uuid, transid)| Row::new(name, Stream::new(1).snapshot("sub", uuid, transid).mkfile("f").end());
+fn parents(fixture: &Fixture) -> Vec<Case> {
+    let from = |name, (uuid, transid)| Case::new(name, Stream::new(1).snapshot("sub", uuid, transid).mkfile("f").end());
     let own = fixture.own();
     let without_parent = Attributes::path("sub").bytes_of(Attribute::Uuid, UUID).u64(Attribute::Ctransid, 1);
     vec![
@@ -48,14 +48,14 @@ fn parents(fixture: &Fixture) -> Vec<Row> {
         from("a parent that is being written", fixture.writable()),
         from("a snapshot of another transaction", (own.0, own.1 + 1)).with(&["--strict-parent"]),
         from("a parent of another transaction that was changed", (REFROZEN.0, REFROZEN.1 + 5)),
-        Row::new("an increment without a parent", Stream::new(1).command(command::SNAPSHOT, &without_parent).end()),
-        Row::new("a command that fails in an increment", {
+        Case::new("an increment without a parent", Stream::new(1).command(command::SNAPSHOT, &without_parent).end()),
+        Case::new("a command that fails in an increment", {
             Stream::new(1).snapshot("sub", PARENT.0, PARENT.1).unlink("missing").end()
         }),
-        Row::new("an increment that moves a file out", {
+        Case::new("an increment that moves a file out", {
             Stream::new(1).snapshot("sub", PARENT.0, PARENT.1).rename("src", "../src").end()
         }),
-        Row::new("an increment that goes through the parent's symlink", {
+        Case::new("an increment that goes through the parent's symlink", {
             Stream::new(1).snapshot("sub", PARENT.0, PARENT.1).write("link", 0, "x").end()
         }),
     ]

@@ -1,16 +1,16 @@
 //! Hostile and broken streams: each is refused with one line, nothing outside the destination changes, nothing stays behind, and
 //! neither time nor memory runs away. Where the standard receiver is known to do otherwise, and showing it is safe, it is shown.
 
+mod case;
 mod clones;
-mod doubling;
+mod doubling_clones;
 mod encoded;
+mod file_kinds;
 mod fixture;
 mod framing;
 mod identity;
-mod kinds;
 mod memory;
 mod names;
-mod row;
 mod values;
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use butterdock_tests::{Receiver, is_known_btrfs_progs, run, run_measured, under_load};
 
+use case::{Case, Fault};
 use fixture::{Fixture, Theirs};
-use row::{Fault, Row};
 
 /// A refusal takes milliseconds; this only tells a hang.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const MEMORY: u64 = 96 << 10;
 
 /// Runs every row and tells all that went wrong, not only the first.
-fn refused(rows: impl Fn(&Fixture) -> Vec<Row>, at_least: usize) -> Result<()> {
+fn refused(rows: impl Fn(&Fixture) -> Vec<Case>, at_least: usize) -> Result<()> {
     let fixture = Fixture::new()?;
     let rows = rows(&fixture);
     ensure!(rows.len() >= at_least, "only {} rows", rows.len());
@@ -46,7 +46,7 @@ fn refused(rows: impl Fn(&Fixture) -> Vec<Row>, at_least: usize) -> Result<()> {
     Ok(())
 }
 
-fn attempt(fixture: &Fixture, row: &Row) -> Result<Vec<String>> {
+fn attempt(fixture: &Fixture, row: &Case) -> Result<Vec<String>> {
     let stream = fixture.keep(&row.stream)?;
     let mut command = Receiver::Ours.command()?;
     command.args(&row.arguments).arg("-f").arg(&stream).arg(fixture.destination());
@@ -59,7 +59,7 @@ fn attempt(fixture: &Fixture, row: &Row) -> Result<Vec<String>> {
 }
 
 /// What FORMAT.md records of the standard receiver still shows, on volumes that are thrown away.
-fn shown_with_the_standard(rows: &[Row]) -> Result<()> {
+fn shown_with_the_standard(rows: &[Case]) -> Result<()> {
     for row in rows.iter().filter(|row| row.standard.is_some()) {
         let theirs = Theirs::new()?;
         let stream = theirs.keep(&row.stream)?;
@@ -97,25 +97,25 @@ fn names_that_lead_elsewhere_are_refused() -> Result<()> {
 
 #[test]
 fn commands_on_the_wrong_kind_of_file_are_refused() -> Result<()> {
-    refused(kinds::rows, 25)
+    refused(file_kinds::rows, 25)
 }
 
 #[test]
-fn values_that_no_file_can_have_are_refused() -> Result<()> {
+fn impossible_values_are_refused() -> Result<()> {
     refused(|_| values::rows(), 20)
 }
 
 #[test]
-fn clone_sources_that_are_not_ours_to_read_are_refused() -> Result<()> {
+fn clone_sources_outside_the_stream_are_refused() -> Result<()> {
     refused(clones::rows, 15)
 }
 
 #[test]
-fn encoded_data_that_lies_is_refused() -> Result<()> {
+fn encoded_data_with_wrong_numbers_is_refused() -> Result<()> {
     refused(|_| encoded::rows(), 25)
 }
 
 #[test]
-fn subvolumes_without_a_right_name_or_parent_are_refused() -> Result<()> {
+fn subvolumes_with_a_wrong_name_or_parent_are_refused() -> Result<()> {
     refused(identity::rows, 12)
 }

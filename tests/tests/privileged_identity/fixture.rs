@@ -1,4 +1,4 @@
-//! A volume with a destination that everybody can look into, and what is received into it.
+//! A volume with a destination that every user can list, and the subvolumes received into it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,12 +1,14 @@
-//! What a user makes under an identity that is not his.
+//! Subvolumes that a user makes with a forged identity, and subvolumes without a record.
 
-use std::fs::{self, File};
-use std::os::unix::fs::chown;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use butterdock_btrfs::subvolume;
 use butterdock_tests::Receiver::{Ours, Standard};
 use butterdock_tests::wire::Stream;
+use butterdock_tests::{TIMEOUT, run, unmount};
 
 use crate::fixture::{Fixture, NOBODY, PARENT, add, content, increment, named, parent, refused};
 
@@ -23,7 +25,7 @@ fn a_subvolume_changed_by_its_owner_is_no_parent() -> Result<()> {
 }
 
 #[test]
-fn a_forged_one_elsewhere_is_never_used() -> Result<()> {
+fn a_forged_subvolume_elsewhere_is_never_used() -> Result<()> {
     let fixture = Fixture::new()?;
     let hers = fixture.volume.join("hers");
     fixture.mark_as_nobody(&hers, "first", PARENT, "evil")?;
@@ -77,7 +79,7 @@ fn two_hundred_forged_numbers_before_the_real_one_change_nothing() -> Result<()>
     Ok(())
 }
 
-/// A uuid is known to everybody who saw a stream, or a list of snapshots: for another user than root that is not enough.
+/// Every user who saw a stream or a list of snapshots knows a uuid: for other users than root that is not enough.
 #[test]
 fn a_users_parent_of_root_needs_the_exact_generation() -> Result<()> {
     let fixture = Fixture::new()?;
@@ -96,7 +98,7 @@ fn a_users_parent_of_root_needs_the_exact_generation() -> Result<()> {
 
 /// What comes later under an identity that is there stands behind it, for the product and for the standard tool.
 #[test]
-fn an_identity_that_is_there_cannot_be_taken_over() -> Result<()> {
+fn an_existing_identity_cannot_be_taken_over() -> Result<()> {
     for first in [Ours, Standard] {
         let fixture = Fixture::new()?;
         fixture.receive(first, &parent("p", 0, "good"), &[], "dest")?.success()?;
@@ -128,7 +130,7 @@ fn without_its_record_a_subvolume_is_not_trusted() -> Result<()> {
 }
 
 #[test]
-fn what_was_changed_since_it_was_recorded_is_no_parent() -> Result<()> {
+fn a_subvolume_changed_since_its_record_is_no_parent() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
     let set =
@@ -144,7 +146,7 @@ fn what_was_changed_since_it_was_recorded_is_no_parent() -> Result<()> {
 }
 
 #[test]
-fn two_of_one_identity_need_a_record() -> Result<()> {
+fn two_subvolumes_of_one_identity_need_a_record() -> Result<()> {
     let fixture = Fixture::new()?;
     fs::create_dir(fixture.volume.join("other"))?;
     for into in ["dest", "other"] {
@@ -156,4 +158,33 @@ fn two_of_one_identity_need_a_record() -> Result<()> {
     fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
     ensure!(content(&fixture.dest().join("i"))? == "recorded");
     Ok(())
+}
+
+#[test]
+fn without_a_record_root_must_own_the_subvolume() -> Result<()> {
+    let fixture = Fixture::new()?;
+    fixture.receive(Standard, &parent("p", NOBODY, "hers"), &[], "dest")?.success()?;
+    refused(&fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?, "has no record")?;
+    butterdock_tests::snapshot::delete(&fixture.dest().join("p"))?;
+    fixture.receive(Standard, &parent("p", 0, "roots"), &[], "dest")?.success()?;
+    fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
+    ensure!(content(&fixture.dest().join("i"))? == "roots");
+    Ok(())
+}
+
+#[test]
+fn a_closed_parent_directory_protects_like_ownership_by_root() -> Result<()> {
+    let fixture = Fixture::new()?;
+    fixture.receive(Standard, &parent("p", NOBODY, "hers"), &[], "dest")?.success()?;
+    fs::set_permissions(fixture.dest(), Permissions::from_mode(0o700))?;
+    fixture.receive(Ours, &increment("i", PARENT), &[], "dest")?.success()?;
+    // A mount of what is below leads around it.
+    let at = fixture.sandbox.join("around");
+    fs::create_dir(&at)?;
+    run(Command::new("mount").arg("--bind").arg(fixture.dest().join("p")).arg(&at), TIMEOUT)?.success()?;
+    let answer = fixture.receive(Ours, &increment("j", PARENT), &[], "dest");
+    unmount(&at)?;
+    refused(&answer?, "has no record")?;
+    fs::set_permissions(fixture.dest(), Permissions::from_mode(0o710))?;
+    refused(&fixture.receive(Ours, &increment("j", PARENT), &[], "dest")?, "has no record")
 }

@@ -2,6 +2,5 @@
 
 mod fixture;
 mod forged;
-mod harmless;
-mod place;
+mod harmless_changes;
 mod records;

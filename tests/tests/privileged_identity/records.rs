@@ -15,7 +15,7 @@ use butterdock_tests::wire::Stream;
 use crate::fixture::{Fixture, PARENT, parent};
 
 #[test]
-fn a_record_is_what_its_subvolume_is_and_goes_with_it() -> Result<()> {
+fn a_record_is_removed_with_its_subvolume() -> Result<()> {
     let fixture = Fixture::new()?;
     fixture.receive(Ours, &parent("p", 0, "good"), &[], "dest")?.success()?;
     let dest = File::open(fixture.dest())?;

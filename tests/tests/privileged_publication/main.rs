@@ -1,7 +1,7 @@
 //! Which users can open a subvolume before it is read-only under its final name.
 
 mod race;
-mod reach;
+mod reachability;
 mod steps;
 
 use std::fs;

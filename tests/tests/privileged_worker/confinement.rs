@@ -68,7 +68,7 @@ fn a_worker_has_its_own_namespaces_and_no_network() -> Result<()> {
 }
 
 #[test]
-fn an_unmounting_reaches_it() -> Result<()> {
+fn an_unmount_reaches_the_worker() -> Result<()> {
     let sandbox = Sandbox::new()?;
     let volume = sandbox.plain_volume("ours")?;
     let (drives, drive) = (sandbox.join("drives"), sandbox.join("drives/one"));
@@ -96,7 +96,7 @@ fn an_unmounting_reaches_it() -> Result<()> {
 }
 
 #[test]
-fn it_has_no_descriptor_that_it_was_not_given() -> Result<()> {
+fn a_worker_has_only_the_descriptors_it_was_given() -> Result<()> {
     let sandbox = Sandbox::new()?;
     let volume = sandbox.plain_volume("ours")?;
     let ours = filesystem::info(File::open(volume.path())?)?.fsid;

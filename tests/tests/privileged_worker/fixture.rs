@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use butterdock_tests::wire::Stream;
 use butterdock_tests::{Ended, Sandbox, TIMEOUT, Volume, WorkerProcess, all_names, butterdockd, receive, run};
 
-/// The start of a stream that goes on.
+/// The start of a stream.
 pub(crate) fn unfinished(name: &str) -> Stream {
     Stream::new(2).subvol(name).mkdir("d").mkfile("d/f").write("d/f", 0, [b'x'; 8192])
 }

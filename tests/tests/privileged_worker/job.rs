@@ -139,7 +139,7 @@ fn a_wrong_descriptor_is_an_error_and_no_crash() -> Result<()> {
 }
 
 #[test]
-fn an_order_that_is_not_understood_ends_with_76() -> Result<()> {
+fn an_invalid_order_ends_with_76() -> Result<()> {
     let long = "x".repeat(70_000);
     for order in ["hello", "{}", long.as_str(), "{\"order\":\"cancel\"}"] {
         let Ended { reports, status } = WorkerProcess::with_order(&butterdockd()?, order.as_bytes(), &[])?.finish()?;
@@ -149,7 +149,7 @@ fn an_order_that_is_not_understood_ends_with_76() -> Result<()> {
 }
 
 #[test]
-fn by_hand_it_says_who_starts_it() -> Result<()> {
+fn a_worker_started_by_hand_names_the_daemon() -> Result<()> {
     for input in [Stdio::null(), Stdio::piped()] {
         let finished = run(Command::new(butterdockd()?).arg("worker").stdin(input), TIMEOUT)?;
         ensure!(finished.code() == 64, "{}", finished.code());
@@ -186,7 +186,7 @@ fn progress_is_sent_up_to_four_times_per_second() -> Result<()> {
     let told = ended.said("progress");
     ensure!((2..=allowed).contains(&(told.len() as u128)), "{} reports, {allowed} are allowed", told.len());
     let bytes: Vec<u64> = told.iter().filter_map(|told| told["counts"]["bytes"].as_u64()).collect();
-    // While nothing comes, only how long it has waited is told, once a second.
+    // While no data comes, the worker reports only how long it has waited, once a second.
     let waits = bytes.iter().take_while(|&&bytes| bytes == head as u64).count();
     ensure!(waits as u64 <= silent.as_secs() + 1, "told again while nothing came: {bytes:?}");
     ensure!(bytes.is_sorted(), "{bytes:?}");

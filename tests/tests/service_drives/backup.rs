@@ -78,7 +78,7 @@ fn a_safely_removed_drive_is_not_in_use() -> Result<()> {
     let mut scenario = Scenario::begin()?;
     ensure!(scenario.is_held()?, "mounted before");
     scenario.job("SafelyRemove", &no_options())?;
-    // Not a moment later: whoever hears of the end pulls the plug.
+    // Not later: a user who sees the end unplugs the drive.
     let drives = scenario.fixture.drives()?;
     ensure!(drives.iter().all(|drive| drive.properties.state == DriveState::Safe), "{drives:?}");
     ensure!(!scenario.is_held()?, "still mounted");
@@ -126,7 +126,7 @@ fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     ensure!(error_name(&again).ends_with(".Busy") && error_name(&remove).ends_with(".Busy"), "{again} {remove}");
     client.until("both", |_| Ok(scenario.history("backup")?.len() == 2))?;
     scenario.drive("safe", &DriveState::Safe)?;
-    // Changes of a drive are told three times a second.
+    // The service sends changes of a drive up to three times a second.
     std::thread::sleep(Duration::from_millis(700));
     let recording = recorder.finish(client)?;
     let jobs = recording.jobs()?;

@@ -14,7 +14,7 @@ fn ran(scenario: &Scenario, words: &[&str]) -> Result<Finished> {
 }
 
 #[test]
-fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
+fn the_cli_lists_and_verifies_a_drive() -> Result<()> {
     let scenario = Scenario::begin()?;
     let mounted = ran(&scenario, &["mount", "Blue"])?.success()?;
     let at = mounted.out().trim_end().to_owned();
@@ -24,7 +24,7 @@ fn a_person_looks_at_a_drive_and_has_it_checked() -> Result<()> {
     ensure!(dry.contains("home: full transfer, because nothing was received"), "{dry}");
     let verified = ran(&scenario, &["verify", "Blue"])?.success()?.out();
     ensure!(verified.contains("checked ") && verified.contains("no errors"), "{verified}");
-    // Somebody looks at it: it is let go when they say so.
+    // A user has it mounted: the service unmounts it on request.
     scenario.drive("mounted still", &DriveState::Mounted)?;
     ran(&scenario, &["safely-remove", "Blue"])?.success()?;
     scenario.drive("safe", &DriveState::Safe)?;

@@ -1,8 +1,12 @@
-//! A clock that is not trusted: no snapshot is deleted, the service reports it, and root resumes pruning.
+//! A clock that is not trusted: no snapshot is deleted, the service reports it, and root resumes pruning. A fake
+//! systemd-timedated says whether the clock is synchronised.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,9 +16,7 @@ use butterdock_dbus::{BackupRow, DriveState, Warning};
 use butterdock_tests::{Daemon, Scenario, TIMEOUT, butterdock, no_options, run};
 use nix::libc;
 use serde_json::{Value, json};
-use zbus::Variant;
-
-use crate::timedate::Timedate;
+use zbus::{Variant, interface};
 
 /// Keeps one, and protects nothing.
 const RULE: &str = "keep = { last = 1 }\nprotect = \"0h\"";
@@ -121,7 +123,7 @@ fn a_clock_that_ran_ahead_stops_pruning_until_root_trusts_it() -> Result<()> {
 }
 
 #[test]
-fn a_record_of_the_clocks_that_cannot_be_read_stops_pruning() -> Result<()> {
+fn an_unreadable_clock_record_stops_pruning() -> Result<()> {
     let mut scenario = begin()?;
     for content in [&b""[..], b"{\"version\":1", b"\xff\0\xff"] {
         killed(&mut scenario, |_| Ok(content.to_vec()))?;
@@ -165,7 +167,7 @@ fn timedated_answers_if_adjtimex_is_refused() -> Result<()> {
 }
 
 #[test]
-fn where_systemd_does_not_answer_the_clock_is_not_synchronised() -> Result<()> {
+fn without_an_answer_of_systemd_the_clock_is_not_synchronised() -> Result<()> {
     let mut scenario = begin()?;
     killed_and_refused(&mut scenario, |record| days_ahead(&record, 2))?;
     ensure!(codes(&scenario, false)? == ["clock-ahead"], "nothing has the name: {:?}", warnings(&scenario, false)?);
@@ -180,4 +182,58 @@ fn where_systemd_does_not_answer_the_clock_is_not_synchronised() -> Result<()> {
     timedate.says(Some(true));
     ensure!(warnings(&scenario, false)?.is_empty(), "{:?}", warnings(&scenario, false)?);
     Ok(())
+}
+
+/// Plays until the test's process ends.
+#[derive(Debug, Clone)]
+struct Timedate {
+    /// None: it never answers.
+    word: Arc<Mutex<Option<bool>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+#[interface(name = "org.freedesktop.timedate1")]
+impl Timedate {
+    #[zbus(property, name = "NTPSynchronized")]
+    async fn synchronised(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let word = *self.word.lock().unwrap_or_else(PoisonError::into_inner);
+        match word {
+            Some(word) => word,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Timedate {
+    /// Takes the name on the bus at this address, with a first answer.
+    pub(crate) fn start(address: &str, word: Option<bool>) -> Result<Self> {
+        let played = Self { word: Arc::new(Mutex::new(word)), asked: Arc::default() };
+        let (address, served) = (address.to_owned(), played.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        spawn(move || {
+            runtime.block_on(async {
+                let builder = zbus::connection::Builder::address(address.as_str()).name("org.freedesktop.timedate1");
+                let builder = builder.serve_at("/org/freedesktop/timedate1", served);
+                // A clone goes out; this one serves until the test's process ends.
+                let serving = builder.build().await;
+                if ready.send(serving.clone()).is_ok() {
+                    std::future::pending::<()>().await;
+                }
+            });
+        });
+        drop(is_ready.recv().context("the thread of timedated ended")?.context("timedated is not played")?);
+        Ok(played)
+    }
+
+    /// What it answers from now on.
+    pub(crate) fn says(&self, word: Option<bool>) {
+        *self.word.lock().unwrap_or_else(PoisonError::into_inner) = word;
+    }
+
+    /// How many questions it has had.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
 }

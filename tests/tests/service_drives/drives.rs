@@ -1,4 +1,4 @@
-//! The properties of drives, and operations on them.
+//! The properties of drives, operations on them, and a disk that replaces another before udev has reported it.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::{
-    Disk, DriveFixture, DriveObject, TIMEOUT, error_name, is_mounted, members, no_options, run, unmount,
+    Disk, DriveFixture, DriveObject, LoopNumber, TIMEOUT, error_name, is_mounted, members, no_options, run, unmount,
 };
 use zbus::{OwnedObjectPath, Variant};
 use zbus_xml::Node;
@@ -48,7 +48,7 @@ fn an_unenrolled_drive_is_shown_but_not_mounted() -> Result<()> {
 }
 
 #[test]
-fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
+fn an_enrolled_drive_is_recognised_on_every_device() -> Result<()> {
     let mut fixture = DriveFixture::set()?;
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
@@ -61,7 +61,7 @@ fn an_enrolled_drive_is_known_again_wherever_it_is_attached() -> Result<()> {
     ensure!(fixture.sandbox.join("run/drives").join(&id).join(token).exists(), "no token");
     let again = fixture.call(&first, "Enrol", &no_options()).err().context("refused")?;
     ensure!(error_name(&again).ends_with(".Exists"), "{again}");
-    // The service unmounts what nobody uses when it ends.
+    // When the service ends, it unmounts drives that are not in use.
     let log = fixture.stop()?;
     ensure!(!is_mounted(&disk.name())?, "still mounted: {log}");
     drop(disk);
@@ -102,7 +102,7 @@ fn a_copy_of_an_attached_drive_is_refused() -> Result<()> {
     ensure!(names.iter().all(|name| shown.properties.problem.contains(name)), "{shown:?}");
     ensure!(!is_mounted(&names[1])?);
     fixture.one("the drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    // When both come at once nobody knows which is which.
+    // If both appear at the same time, the original cannot be told from the copy.
     fixture.stop()?;
     fixture.start()?;
     let shown = fixture.one("the refused drive", |is| is.enrolled && !is.problem.is_empty())?;
@@ -114,7 +114,7 @@ fn a_copy_of_an_attached_drive_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_forgotten_drive_is_unmounted_and_an_unknown_one_again() -> Result<()> {
+fn a_forgotten_drive_is_unmounted_and_unenrolled() -> Result<()> {
     let fixture = DriveFixture::set()?;
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
     let drive = enrolled(&fixture)?;
@@ -192,5 +192,30 @@ fn live_drive_introspection_matches_the_xml() -> Result<()> {
     let live = members(live);
     let differ: Vec<_> = live.symmetric_difference(&committed).collect();
     ensure!(differ.is_empty(), "{differ:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_swapped_disk_is_not_erased() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let (image, other) = (fixture.image("a", "Blue")?, fixture.image("b", "Other")?);
+    let number = LoopNumber::reserve(98)?;
+    let disk = Disk::attach_to(&number, &image)?;
+    let drive = fixture.one("the drive", |is| is.label == "Blue")?;
+    let silenced = fixture.udevd.silence()?;
+    drop(disk);
+    let _disk = Disk::attach_to(&number, &other)?;
+    let mut options = no_options();
+    options.insert("format", Variant::from(true));
+    options.insert("size", Variant::from(drive.properties.size));
+    options.insert("serial", Variant::from(drive.properties.serial.clone()));
+    let refused = fixture.call(&drive, "Enrol", &options).err().context("refused")?;
+    ensure!(refused.to_string().contains("has changed to another device"), "{refused}");
+    drop(silenced);
+    let other = fixture.one("the other", |is| is.label == "Other")?;
+    ensure!(
+        !other.properties.enrolled && fs::read_dir(fixture.sandbox.join("state/drives"))?.next().is_none(),
+        "{other:?}"
+    );
     Ok(())
 }

@@ -193,7 +193,7 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
     let drive = scenario.fixture.one("let go", |is| is.state == DriveState::Safe)?;
     let missing = scenario.import(&drive, Some("9.send")).err().context("refused")?;
     ensure!(missing.to_string().contains("no stream file of that name"), "{missing}");
-    // Looked at, it is let go again.
+    // After the listing it is unmounted again.
     scenario.fixture.one("let go again", |is| is.state == DriveState::Safe)?;
     let (end, job) = scenario.import(&drive, None)?;
     ensure!(end.0 == "succeeded" && scenario.note(&job)? == "the volume has 1 of 2 files already", "{end:?}");

@@ -1,21 +1,28 @@
-//! Drives that are attached, enrolled and detached: real loop devices with a real udevd.
+//! Drives that are attached, enrolled, backed up to and detached: real loop devices with a real udevd; also full and failing
+//! drives, killed processes, and rapid plugs.
 
-mod authority;
-mod awake;
+mod authorization;
 mod backup;
 mod cli;
 mod clock;
-mod damaged;
+mod copies;
+mod damaged_enrolments;
 mod drives;
-mod events;
+mod full_drives;
 mod hooks;
 mod import;
 mod journal;
-mod listing;
-mod parts;
+mod kills;
+mod machines;
+mod parents;
+mod partitions;
+mod plugs;
+mod queries;
 mod read_only;
 mod reload;
-mod rule;
-mod swapped;
-mod timedate;
+mod sleep_inhibitors;
+mod stream_queue;
+mod two_drives;
+mod udev_rule;
+mod unenrolled;
 mod verify;

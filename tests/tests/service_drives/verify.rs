@@ -32,7 +32,7 @@ impl Drop for Scenario {
 }
 
 impl Scenario {
-    /// Data is there as mkfs is told.
+    /// The profile of data is that of the options of mkfs.
     fn begin(data: &str) -> Result<Self> {
         Self::on(&["a.img"], data)
     }

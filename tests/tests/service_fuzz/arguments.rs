@@ -138,7 +138,7 @@ impl Arguments {
     }
 }
 
-/// Everything that a drive must be told by to be formatted, of the one drive that may be.
+/// The options that format a drive, of the one drive that may be formatted.
 fn format(random: &mut Random) -> HashMap<&'static str, Variant<'static>> {
     let mut all = HashMap::from([
         ("format", Variant::from(true)),

@@ -93,9 +93,9 @@ impl Drives {
         Ok(())
     }
 
-    /// The kernel has none of them mounted, or the service told of each before its time to end was over: a machine may be
+    /// The kernel has none of them mounted, or the service reported each before its timeout: a machine may be
     /// slow.
-    pub(crate) fn are_let_go(&self, told: &str) -> Result<()> {
+    pub(crate) fn are_unmounted(&self, told: &str) -> Result<()> {
         for disk in self.plugged.iter().filter_map(|(_, disk)| disk.as_ref()) {
             let known = told.contains("some tasks did not end in time") && told.contains("still mounted at");
             ensure!(known || !is_mounted(&disk.name())?, "{} is still mounted: {told}", disk.name());

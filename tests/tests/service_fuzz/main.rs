@@ -62,7 +62,7 @@ fn fuzz(seed: u64) -> Result<()> {
     // It unmounts the drives, also where something was wrong.
     let stopped = fixture.stop();
     called.with_context(|| stopped.as_ref().map(Finished::err).unwrap_or_default())?;
-    drives.are_let_go(&stopped?.success()?.err())
+    drives.are_unmounted(&stopped?.success()?.err())
 }
 
 fn calls(fixture: &mut Service, drives: &mut Drives, seed: u64) -> Result<()> {
@@ -130,7 +130,7 @@ fn pick<'a, T>(from: &'a [T], random: &mut Random) -> Result<&'a T> {
     from.get(usize::try_from(random.below(from.len() as u64))?).context("nothing to pick from")
 }
 
-/// A job that runs while everything else is called, until somebody draws its Cancel.
+/// A job that runs during the calls, until a random call cancels it.
 struct Running {
     job: String,
     feed: Feed,
@@ -145,7 +145,7 @@ impl Running {
         Ok(Self { job, feed })
     }
 
-    /// It goes on, or it was lawfully cancelled; then there is another.
+    /// It runs, or it was cancelled by a valid call; then another one is started.
     fn look(&mut self, client: &Client) -> Result<()> {
         let Some(job) = client.jobs()?.remove(&self.job) else {
             let entry = client.history_of(&self.job)?;

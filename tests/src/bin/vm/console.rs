@@ -63,7 +63,7 @@ impl Console {
         }
     }
 
-    /// Runs a bash script, which ends at its first failure, `within` so long.
+    /// Runs a bash script, which ends at its first failure, within this time.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use crate::console::{Answer, Console};
-use crate::lost::SECTOR;
 use crate::monitor::Monitor;
+use crate::write_cache::SECTOR;
 
 /// One that runs. Dropped, it has its power cut.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// It does not succeed `within` so long.
+    /// It does not succeed within this time.
     pub(crate) fn wait_for(&mut self, script: &str, within: Duration) -> Result<String> {
         let until = Instant::now() + within;
         loop {

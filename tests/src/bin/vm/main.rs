@@ -8,33 +8,32 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 mod console;
-mod cut;
-mod ending;
-mod formatted;
-mod lab;
-mod lost;
-mod luck;
-mod luks;
+mod environment;
+mod group_member;
 mod machine;
 mod monitor;
-mod plugged;
-mod pulled;
-mod watched;
+mod other_drives;
+mod plug;
+mod power_cut;
+mod purge;
+mod random;
+mod unplug;
+mod write_cache;
 
-use lab::Lab;
-use luck::Luck;
+use environment::Environment;
+use random::Random;
 
-/// A scenario and its name. It goes on where the one before it ended; those of [`WHOLE`] need only the first two, but the last needs all.
-type Scenario = (&'static str, fn(&mut Lab) -> Result<()>);
+/// A scenario and its name. It starts from the state in which the one before it ended; those of [`WHOLE`] need only the first two, but the last needs all.
+type Scenario = (&'static str, fn(&mut Environment) -> Result<()>);
 
 const SHORT: [Scenario; 3] =
-    [("boot", plugged::boots), ("plug", plugged::is_backed_up), ("pull", pulled::finishes_with_the_next_plug)];
+    [("boot", plug::boots), ("plug", plug::is_backed_up), ("pull", unplug::finishes_with_the_next_plug)];
 const WHOLE: [Scenario; 5] = [
-    ("watch", watched::by_ann),
-    ("format", formatted::takes_backups),
-    ("luks", luks::is_locked_again),
-    ("cut", cut::finishes_after_the_next_boot),
-    ("end", ending::leaves_nothing),
+    ("watch", group_member::by_ann),
+    ("format", other_drives::takes_backups),
+    ("luks", other_drives::is_locked_again),
+    ("cut", power_cut::finishes_after_the_next_boot),
+    ("end", purge::leaves_nothing),
 ];
 
 fn main() -> ExitCode {
@@ -62,15 +61,15 @@ fn run() -> Result<()> {
         },
     };
     let begun = Instant::now();
-    let luck = Luck::new(words.next().as_deref())?;
-    lab::say(&format!("what is left to chance is that of the seed {0} (SEED={0} has it again)", luck.seed()));
-    let mut lab = Lab::new(Path::new(&image), luck)?;
+    let random = Random::new(words.next().as_deref())?;
+    environment::say(&format!("what is left to chance is that of the seed {0} (SEED={0} has it again)", random.seed()));
+    let mut lab = Environment::new(Path::new(&image), random)?;
     for (_, scenario) in scenarios {
         if let Err(error) = scenario(&mut lab) {
             lab.tell_what_the_service_said();
             return Err(error);
         }
     }
-    lab::say(&format!("the machine did what it should, after {} s", begun.elapsed().as_secs()));
+    environment::say(&format!("the machine did what it should, after {} s", begun.elapsed().as_secs()));
     Ok(())
 }

@@ -1,0 +1,134 @@
+//! Permissions for methods of an attached drive, and their answers to unknown options.
+
+use std::fs::File;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_dbus::authority::{Row, Rule, TABLE};
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, MANAGER};
+use butterdock_tests::{
+    Disk, DriveFixture, DriveObject, Polkit, Rules, Sandbox, answer, as_nobody, no_options, python,
+};
+use serde_json::Value;
+
+const REFUSED: &str = "org.butterdock.Butterdock1.Error.NotAuthorized";
+const INVALID: &str = "org.freedesktop.DBus.Error.InvalidArgs";
+
+/// Of a drive, and what tells of all: Forget last, because nothing is left to ask then.
+fn rows() -> Vec<&'static Row> {
+    let of_drives = |row: &&Row| row.interface == DRIVE || row.method == "ListBackups";
+    let mut rows: Vec<_> = TABLE.iter().filter(of_drives).collect();
+    rows.sort_by_key(|row| row.method == "Forget");
+    rows
+}
+
+fn call(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -> Result<Command> {
+    let path = if row.interface == MANAGER { ROOT } else { &drive.path };
+    let mut command = python("call.py", &fixture.bus)?;
+    command.args([path, row.interface, row.method]);
+    match row.method {
+        "Unlock" => command.arg("h:0"),
+        "Restore" => command.args(["s:00000000-0000-0000-0000-000000000001", "s:tank"]),
+        "Import" => command.arg("s:tank"),
+        "Enrol" | "Forget" | "Mount" | "SafelyRemove" | "Backup" | "Verify" | "ListSnapshots" | "ListStreams"
+        | "ListBackups" => &mut command,
+        method => bail!("this test does not know how to call {method}: teach it"),
+    };
+    command.arg(format!("o:{options}"));
+    Ok(command)
+}
+
+/// The options with which the row needs an action, each set of them.
+fn asked_with(row: &Row) -> Vec<String> {
+    match row.rule {
+        Rule::AnybodyWithout { option, .. } => vec![format!("{{\"{option}\": true}}")],
+        Rule::Unless { option, .. } => vec!["{}".to_owned(), format!("{{\"{option}\": true}}")],
+        Rule::Anybody | Rule::Action(_) | Rule::Own { .. } | Rule::Starter { .. } => vec!["{}".to_owned()],
+    }
+}
+
+fn nobody_asks(fixture: &DriveFixture, row: &Row, drive: &DriveObject, options: &str) -> Result<Value> {
+    answer(as_nobody(&call(fixture, row, drive, options)?).stdin(File::open("/dev/null")?))
+}
+
+fn enrolled() -> Result<(DriveFixture, Disk, DriveObject)> {
+    let fixture = DriveFixture::with(Sandbox::new()?, "")?;
+    let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
+    let drive = fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
+    fixture.call(&drive, "Enrol", &no_options())?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    Ok((fixture, disk, drive))
+}
+
+/// The size and serial that formatting asks for, beside what is asked.
+fn confirmed(options: &str, drive: &DriveObject) -> String {
+    let more =
+        format!("\"format\": true, \"size\": {}, \"serial\": \"{}\"", drive.properties.size, drive.properties.serial);
+    options.replace("\"format\": true", &more)
+}
+
+#[test]
+fn polkit_guards_every_method_of_a_drive() -> Result<()> {
+    let (fixture, _disk, drive) = enrolled()?;
+    let records = fixture.records()?;
+    let denying = Polkit::start(&fixture.sandbox, &fixture.bus, &Rules::Deny)?;
+    for row in rows() {
+        for options in asked_with(row) {
+            let options = confirmed(&options, &drive);
+            let said = nobody_asks(&fixture, row, &drive, &options)?;
+            ensure!(said["error"] == REFUSED, "{} {options}: {said}", row.method);
+        }
+    }
+    drop(denying);
+    let now = fixture.one("as it was", |is| is.enrolled)?;
+    ensure!(now.properties == drive.properties && fixture.records()? == records, "{now:?}");
+    // The same calls, so that a service that refuses everything does not pass.
+    let _allowing = Polkit::start(&fixture.sandbox, &fixture.bus, &Rules::Allow)?;
+    for row in rows() {
+        let options = asked_with(row).into_iter().next().context("one")?;
+        let said = nobody_asks(&fixture, row, &drive, &options)?;
+        ensure!(said["error"] != REFUSED, "{}: {said}", row.method);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_user_may_list_backups() -> Result<()> {
+    let (fixture, _disk, drive) = enrolled()?;
+    let row = rows().into_iter().find(|row| row.method == "ListBackups").context("a row")?;
+    let said = nobody_asks(&fixture, row, &drive, "{}")?;
+    ensure!(said.get("answer").is_some(), "{said}");
+    let said = nobody_asks(&fixture, row, &drive, "{\"estimate\": true}")?;
+    ensure!(said["error"] == REFUSED, "{said}");
+    Ok(())
+}
+
+#[test]
+fn an_unknown_option_is_named_and_refused() -> Result<()> {
+    let (fixture, _disk, drive) = enrolled()?;
+    for row in rows() {
+        let said = answer(call(&fixture, row, &drive, "{\"no_such\": true}")?.stdin(File::open("/dev/null")?))?;
+        ensure!(said["error"] == INVALID, "{}: {said}", row.method);
+        ensure!(said["message"].as_str().is_some_and(|text| text.contains("\"no_such\"")), "{}: {said}", row.method);
+    }
+    let now = fixture.one("as it was", |is| is.enrolled)?;
+    ensure!(now.properties == drive.properties, "{now:?}");
+    let body = fixture.client.call(ROOT, (MANAGER, "ListHistory"), &no_options())?.body();
+    let history: Vec<std::collections::HashMap<String, zbus::OwnedVariant>> = body.deserialize()?;
+    ensure!(history.is_empty(), "{history:?}");
+    Ok(())
+}
+
+/// Whoever passes the end of a pipe that stays open is answered at once: nothing is read for a drive that is not locked.
+#[test]
+fn the_secret_for_an_unlocked_drive_is_not_read() -> Result<()> {
+    let (fixture, _disk, drive) = enrolled()?;
+    let row = rows().into_iter().find(|row| row.method == "Unlock").context("a row")?;
+    let (reader, writer) = std::io::pipe()?;
+    let said = answer(call(&fixture, row, &drive, "{}")?.stdin(reader))?;
+    drop(writer);
+    ensure!(said["message"].as_str().is_some_and(|text| text.contains("the drive is not locked")), "{said}");
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! A disk with several partitions.
+
+use std::fs::{self, File};
+use std::io::{self, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_dbus::DriveState;
+use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, is_mounted, no_options, run};
+
+const MIB: u64 = 1 << 20;
+/// Where its two parts begin, and how long they are, in MiB.
+const PARTS: [(u64, u64); 2] = [(1, 256), (257, 300)];
+const SECTORS: [(u64, u64); 2] = [(1 << 11, 256 << 11), (257 << 11, 300 << 11)];
+
+/// An image of a disk with a filesystem in each part.
+fn disk(fixture: &DriveFixture, labels: [&str; 2]) -> Result<PathBuf> {
+    let path = fixture.sandbox.join("disk.img");
+    let mut disk = File::create(&path)?;
+    disk.set_len((PARTS[1].0 + PARTS[1].1 + 1) * MIB)?;
+    for ((begin, length), label) in PARTS.into_iter().zip(labels) {
+        let part = fixture.sandbox.join("part");
+        File::create(&part)?.set_len(length * MIB)?;
+        run(Command::new("mkfs.btrfs").args(["-q", "-L", label]).arg(&part), TIMEOUT)?.success()?;
+        disk.seek(SeekFrom::Start(begin * MIB))?;
+        io::copy(&mut File::open(&part)?, &mut disk)?;
+        fs::remove_file(part)?;
+    }
+    Ok(path)
+}
+
+/// Mounts the other partition, as another program would; unmounted when dropped.
+struct Elsewhere<'r>(&'r Sandbox);
+
+impl<'r> Elsewhere<'r> {
+    fn mount(sandbox: &'r Sandbox, node: &Path) -> Result<Self> {
+        fs::create_dir(sandbox.join("elsewhere"))?;
+        run(Command::new("mount").arg(node).arg(sandbox.join("elsewhere")), TIMEOUT)?.success()?;
+        Ok(Self(sandbox))
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg(self.0.join("elsewhere")), TIMEOUT).ok();
+    }
+}
+
+#[test]
+fn a_disk_is_safe_when_all_partitions_are() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let image = disk(&fixture, ["Blue", "Films"])?;
+    let disk = Disk::attach_parted(&image, &SECTORS)?;
+    let [first, second] = [1, 2].map(|number| format!("{}p{number}", disk.name()));
+    let both = fixture
+        .until("both parts", |all| all.iter().filter(|drive| !drive.properties.label.is_empty()).count() == 2)?;
+    let mut shown: Vec<_> =
+        both.iter().map(|drive| (drive.properties.device.as_str(), drive.properties.label.as_str())).collect();
+    shown.sort_unstable();
+    ensure!(shown == [(first.as_str(), "Blue"), (second.as_str(), "Films")], "{both:#?}");
+    ensure!(both.iter().all(|drive| !drive.properties.enrolled), "{both:#?}");
+
+    let blue = both.iter().find(|drive| drive.properties.label == "Blue").context("the first part")?;
+    ensure!(blue.properties.size == PARTS[0].1 * MIB, "{blue:?}");
+    fixture.call(blue, "Enrol", &no_options())?;
+    let blue = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    ensure!(blue.properties.device == first && is_mounted(&first)? && !is_mounted(&second)?, "{blue:?}");
+    let films = fixture.one("the other part", |is| is.label == "Films")?;
+    ensure!(!films.properties.enrolled && films.properties.state == DriveState::Present, "{films:?}");
+
+    // While others use the other part the disk is not safe to unplug.
+    let elsewhere = Elsewhere::mount(&fixture.sandbox, &Path::new("/dev").join(&second))?;
+    fixture.call(&blue, "SafelyRemove", &no_options())?;
+    let told = format!("{second} is mounted");
+    let held = fixture.one("told why not", |is| is.label == "Blue" && is.problem.contains(&told))?;
+    ensure!(held.properties.state != DriveState::Safe && is_mounted(&second)?, "{held:?}");
+    drop(elsewhere);
+    fixture.call(&blue, "SafelyRemove", &no_options())?;
+    let safe = fixture.one("safe", |is| is.label == "Blue" && is.state == DriveState::Safe)?;
+    ensure!(safe.properties.problem.is_empty() && !is_mounted(&first)?, "{safe:?}");
+
+    drop(disk);
+    fixture.until("gone", |all| all.iter().all(|drive| drive.properties.device.is_empty()))?;
+    let disk = Disk::attach_parted(&image, &SECTORS)?;
+    let first = format!("{}p1", disk.name());
+    let blue = fixture.one("there again", |is| is.enrolled && is.device == first)?;
+    ensure!(blue.properties.problem.is_empty(), "{blue:?}");
+    fixture.one("the other part again", |is| is.label == "Films" && !is.enrolled)?;
+    Ok(())
+}
