@@ -21,7 +21,7 @@ pub(crate) async fn run(service: &Service, out: Output, wanted: Option<&str>) ->
         print("no jobs are running\n");
     }
     Watch { service, signals, jobs, others: wanted.is_none(), failed: false, hint: "" }
-        .to_the_end(Progress::new(out))
+        .until_all_end(Progress::new(out))
         .await
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn start(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    Watch { service, signals, jobs, others: false, failed: false, hint }.to_the_end(Progress::new(out)).await
+    Watch { service, signals, jobs, others: false, failed: false, hint }.until_all_end(Progress::new(out)).await
 }
 
 /// The watched jobs.
@@ -75,7 +75,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Watches until every job has ended, or Ctrl-C.
-    async fn to_the_end(mut self, mut progress: Progress) -> Result<ExitCode, Failure> {
+    async fn until_all_end(mut self, mut progress: Progress) -> Result<ExitCode, Failure> {
         self.jobs.iter().for_each(|job| progress.started(job));
         // Jobs that ended earlier send no more signals; their state has the result.
         for (index, result) in self.ended_already() {
