@@ -130,6 +130,13 @@ pub(crate) fn with(fields: Value) -> Value {
 /// The 22nd of November 2026.
 pub(crate) const START: i64 = 1_795_378_500;
 
+/// Wall time, in seconds since 1970. A snapshot beside the source is pruned only if its name is within 10 minutes of its
+/// creation.
+pub(crate) fn now() -> Result<i64> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(i64::try_from(since.as_secs())?)
+}
+
 /// The order with this wall time, in seconds since 1970: names of snapshots have seconds, and no test waits for one.
 pub(crate) fn at(mut order: Value, wall: i64) -> Result<Value> {
     let text = fs::read_to_string("/proc/uptime")?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::{Ended, snapshot};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, START, at, events, incremental, with};
+use crate::fixture::{Fixture, START, at, events, incremental, now, with};
 
 fn keeping_one(pins: &Value) -> Value {
     let keep = json!({"last": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
@@ -24,10 +24,11 @@ fn both_sides_are_pruned_but_for_pinned_and_foreign_snapshots() -> Result<()> {
     let fixture = Fixture::new()?;
     snapshot::freeze(&fixture.live(""), &fixture.folder().join("home.20200101T000000Z"))?;
     snapshot::freeze(&fixture.live(""), &fixture.folder().join("by-hand"))?;
-    let first = fixture.run(&at(keeping_one(&json!([])), START)?)?;
+    let start = now()?;
+    let first = fixture.run(&at(keeping_one(&json!([])), start)?)?;
     let first = mark(&first);
     for number in 0..3 {
-        let wall = START + 60 * (number + 1);
+        let wall = start + 10 * (number + 1);
         fs::write(fixture.live("file"), format!("{number}"))?;
         let ended = fixture.run(&at(keeping_one(&json!([first])), wall)?)?;
         ensure!(incremental(&ended)?, "{:?}", ended.reports);

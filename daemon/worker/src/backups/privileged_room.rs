@@ -49,7 +49,7 @@ struct World {
     task: Task,
     /// The timeout of the estimate.
     patience: Duration,
-    /// Wall time. Names have seconds, and each backup is a minute after the one before.
+    /// Wall time, which advances 10 seconds with each backup, because names have seconds.
     wall: AtomicI64,
     mine: Volume,
     drive: Volume,
@@ -65,7 +65,14 @@ impl World {
         subvolume::create(File::open(mine.path()).expect("open"), c"live").expect("a source");
         fs::create_dir(mine.join("snapshots")).expect("a folder");
         let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
-        Self { task, patience: Duration::ZERO, wall: AtomicI64::new(1_795_378_500), mine, drive, _sandbox: sandbox }
+        Self {
+            task,
+            patience: Duration::ZERO,
+            wall: AtomicI64::new(TaskTime::default().now()),
+            mine,
+            drive,
+            _sandbox: sandbox,
+        }
     }
 
     /// Another file in the place of the one before.
@@ -97,7 +104,7 @@ impl World {
         let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
         let tell = |news| told.lock().expect("whole").push(news);
         let patience = self.patience;
-        let given = Given { wall: self.wall.fetch_add(60, Ordering::Relaxed), boot: boot_time() };
+        let given = Given { wall: self.wall.fetch_add(10, Ordering::Relaxed), boot: boot_time() };
         let task = &Task { time: TaskTime { given: Some(given), ..task.time }, ..task.clone() };
         let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
         let done = run.run();

@@ -54,7 +54,8 @@ impl World {
         }
         let (source, drives) = (mine.join("live"), [a, b].map(|drive| drive.path().to_owned()));
         let (known, source_locks, written) = (Mutex::default(), SourceLocks::default(), AtomicU32::new(0));
-        let wall = AtomicI64::new(1_795_378_500);
+        // A snapshot beside the source is pruned only if its name is within 10 minutes of its creation.
+        let wall = AtomicI64::new(TaskTime::default().now());
         Self { source, drives, known, source_locks, written, wall, _volumes: volumes, _sandbox: sandbox }
     }
 
@@ -172,7 +173,7 @@ fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
         });
         // Snapshots of one second have the names of later seconds, and snapshots dated in the future are not pruned.
         for drive in [other, one] {
-            world.wall.fetch_add(60, Ordering::Relaxed);
+            world.wall.fetch_add(10, Ordering::Relaxed);
             world.is_an_increment(drive, &|_| {});
         }
         let names = world.beside();
