@@ -104,22 +104,21 @@ const SERVICE: Table = &[
 ];
 
 const WORKER: Table = &[
-    ("backups", &["bytes", "clock"]),
-    ("bytes", &[]),
+    ("backups", &["clock", "hex"]),
     ("clock", &[]),
     ("confine", &[]),
     ("descriptors", &["packet"]),
-    ("failure", &["backups", "streams", "verify"]),
+    ("hex", &[]),
     ("job", &["backups", "streams", "verify"]),
     ("lib", &[]),
     ("packet", &[]),
     ("priority", &[]),
-    ("protocol", &["backups", "packet", "priority", "streams", "verify"]),
+    ("protocol", &["backups", "packet", "priority", "streams", "verify", "worker_error"]),
     ("report_writer", &[]),
     ("run", &["priority"]),
-    ("sentence", &["backups"]),
-    ("streams", &["bytes"]),
+    ("streams", &["hex"]),
     ("verify", &[]),
+    ("worker_error", &["backups", "streams", "verify"]),
 ];
 
 pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

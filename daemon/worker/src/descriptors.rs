@@ -1,6 +1,4 @@
-//! Checks the descriptors of an order before they are used.
-//!
-//! A client passed them through the daemon, so each may be anything.
+//! Checks the descriptors of an order before the job uses them. Some of them come from a client, so they may be anything.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,55 +6,66 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 
 use crate::packet;
 
-/// Why an order cannot be carried out with what came with it. It holds no name, so all users may see it.
+/// Why the descriptors of an order cannot be used. The text contains no names, so all users may see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unfit(pub &'static str);
+pub(crate) struct DescriptorError(pub &'static str);
 
-/// A stream's descriptor and its destination's.
-pub(crate) fn ends(descriptors: Vec<OwnedFd>, quarantined: bool) -> Result<(OwnedFd, OwnedFd), Unfit> {
+/// The stream and the destination directory. A `quarantined` stream is still inside a socket.
+pub(crate) fn stream_and_directory(
+    descriptors: Vec<OwnedFd>,
+    quarantined: bool,
+) -> Result<(OwnedFd, OwnedFd), DescriptorError> {
     let Ok([input, destination]) = <[OwnedFd; 2]>::try_from(descriptors) else {
-        return Err(Unfit("the order does not come with two descriptors, a stream and a destination; start it again"));
+        return Err(DescriptorError(
+            "the order does not come with two descriptors, a stream and a destination; start it again",
+        ));
     };
     let input = if quarantined { packet::take_descriptor(&input).map_err(|_error| UNKNOWN)? } else { input };
     readable(&input)?;
     Ok((input, directory(destination)?))
 }
 
-/// The directories of a backup: the source's, the folder for its snapshots, and the destination's.
-pub(crate) fn three(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], Unfit> {
+/// The directories of a backup: the source, the folder for its snapshots, and the destination.
+pub(crate) fn three_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 3], DescriptorError> {
     match <[OwnedFd; 3]>::try_from(descriptors) {
         Ok([source, folder, destination]) => Ok([directory(source)?, directory(folder)?, directory(destination)?]),
-        Err(_) => Err(Unfit("the order does not come with the three directories of a backup; start it again")),
+        Err(_) => {
+            Err(DescriptorError("the order does not come with the three directories of a backup; start it again"))
+        }
     }
 }
 
-/// The directories of a restore or an import: the snapshot's root or the folder, and the destination.
-pub(crate) fn two(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], Unfit> {
+/// The directories of a restore or an import: the snapshot or the folder of stream files, and the destination.
+pub(crate) fn two_directories(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; 2], DescriptorError> {
     match <[OwnedFd; 2]>::try_from(descriptors) {
         Ok([snapshot, destination]) => Ok([directory(snapshot)?, directory(destination)?]),
-        Err(_) => Err(Unfit("the order does not come with the two directories that it is about; start it again")),
+        Err(_) => Err(DescriptorError("the order does not come with its two directories; start it again")),
     }
 }
 
-/// The one descriptor of a directory.
-pub(crate) fn alone(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Unfit> {
+/// The only directory of an order.
+pub(crate) fn one_directory(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, DescriptorError> {
     match <[OwnedFd; 1]>::try_from(descriptors) {
         Ok([destination]) => directory(destination),
-        Err(_) => Err(Unfit("the order does not come with the one descriptor of a directory; start it again")),
+        Err(_) => {
+            Err(DescriptorError("the order does not come with the one descriptor of a directory; start it again"))
+        }
     }
 }
 
-/// Whether a stream can be read from it.
-pub(crate) fn readable(input: impl AsFd) -> Result<(), Unfit> {
+/// Checks that a stream can be read from it.
+fn readable(input: impl AsFd) -> Result<(), DescriptorError> {
     let flags = fcntl_getfl(&input).map_err(|_errno| UNKNOWN)?;
     if flags.contains(OFlags::PATH) {
-        return Err(Unfit("the stream was opened as a path only (O_PATH): open it for reading"));
+        return Err(DescriptorError("the stream was opened as a path only (O_PATH): open it for reading"));
     }
     if flags & OFlags::RWMODE == OFlags::WRONLY {
-        return Err(Unfit("the stream was opened for writing: hand over the end that can be read"));
+        return Err(DescriptorError("the stream was opened for writing: pass a descriptor that is open for reading"));
     }
     match kind(&input)? {
-        FileType::Directory => Err(Unfit("a directory was given as the stream: open the file that btrfs send wrote")),
+        FileType::Directory => {
+            Err(DescriptorError("a directory was given as the stream: open the file that btrfs send wrote"))
+        }
         FileType::RegularFile
         | FileType::Fifo
         | FileType::Socket
@@ -66,17 +75,17 @@ pub(crate) fn readable(input: impl AsFd) -> Result<(), Unfit> {
     }
 }
 
-const UNKNOWN: Unfit = Unfit("a descriptor cannot be looked at: hand over a pipe, a file or a socket");
+const UNKNOWN: DescriptorError = DescriptorError("a descriptor cannot be examined: pass a pipe, a file or a socket");
 
-fn directory(destination: OwnedFd) -> Result<OwnedFd, Unfit> {
+fn directory(destination: OwnedFd) -> Result<OwnedFd, DescriptorError> {
     let flags = fcntl_getfl(&destination).map_err(|_errno| UNKNOWN)?;
     if flags.contains(OFlags::PATH) || kind(&destination)? != FileType::Directory {
-        return Err(Unfit("the destination is no directory that was opened for reading"));
+        return Err(DescriptorError("the destination is not a directory that is open for reading"));
     }
     Ok(destination)
 }
 
-fn kind(descriptor: impl AsFd) -> Result<FileType, Unfit> {
+fn kind(descriptor: impl AsFd) -> Result<FileType, DescriptorError> {
     fstat(descriptor).map(|stat| FileType::from_raw_mode(stat.st_mode)).map_err(|_errno| UNKNOWN)
 }
 
@@ -98,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_is_a_stream() {
+    fn files_devices_pipes_and_sockets_are_streams() {
         readable(opened("/proc/self/stat", OFlags::RDONLY)).expect("a file");
         readable(opened("/dev/null", OFlags::RDWR)).expect("a device");
         readable(io::pipe().expect("a pipe").0).expect("a pipe");
@@ -106,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_the_reason() {
+    fn an_unreadable_stream_is_refused_with_the_reason() {
         assert!(refusal(opened("/", OFlags::RDONLY)).contains("a directory"));
         assert!(refusal(opened("/proc/self/stat", OFlags::PATH)).contains("O_PATH"));
         assert!(refusal(opened("/dev/null", OFlags::WRONLY)).contains("for writing"));
@@ -116,12 +125,14 @@ mod tests {
     #[test]
     fn the_destination_is_an_open_directory() {
         let stream = || opened("/dev/null", OFlags::RDONLY);
-        assert!(ends(vec![stream(), opened("/", OFlags::RDONLY)], false).is_ok());
-        assert!(ends(vec![stream(), opened("/", OFlags::PATH)], false).is_err());
-        assert!(ends(vec![stream(), stream()], false).is_err());
-        assert!(ends(vec![stream()], false).is_err() && ends(Vec::new(), false).is_err());
-        assert!(ends(vec![stream(), opened("/", OFlags::RDONLY)], true).is_err(), "nothing is parked in a stream");
-        assert!(alone(vec![opened("/", OFlags::RDONLY)]).is_ok());
-        assert!(alone(vec![opened("/", OFlags::RDONLY), stream()]).is_err());
+        assert!(stream_and_directory(vec![stream(), opened("/", OFlags::RDONLY)], false).is_ok());
+        assert!(stream_and_directory(vec![stream(), opened("/", OFlags::PATH)], false).is_err());
+        assert!(stream_and_directory(vec![stream(), stream()], false).is_err());
+        assert!(
+            stream_and_directory(vec![stream()], false).is_err() && stream_and_directory(Vec::new(), false).is_err()
+        );
+        assert!(stream_and_directory(vec![stream(), opened("/", OFlags::RDONLY)], true).is_err(), "no socket");
+        assert!(one_directory(vec![opened("/", OFlags::RDONLY)]).is_ok());
+        assert!(one_directory(vec![opened("/", OFlags::RDONLY), stream()]).is_err());
     }
 }

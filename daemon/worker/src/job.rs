@@ -1,4 +1,4 @@
-//! One job: its order, and the descriptors that the order is about.
+//! One job: an order and its descriptors, and how it is run.
 
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -8,40 +8,28 @@ use std::thread::available_parallelism;
 use butterdock_btrfs::send;
 use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Publication, receive, sweep};
 
-use super::descriptors::{Unfit, alone, ends, three, two};
-use super::failure;
+use super::descriptors::{DescriptorError, one_directory, stream_and_directory, three_directories, two_directories};
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
 use crate::backups::{self, Ends, PATIENCE, Restore, SharedSnapshot, Task, prune_source};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
-/// As many as the command line allows.
+/// The limit of `butterdockd receive`.
 const MOST_WRITER_THREADS: usize = 256;
-/// The newest version of a stream that this program sends.
+/// The newest stream version that this program sends.
 const NEWEST: u32 = 2;
 
-/// What is to be done.
+/// A job with open descriptors.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// A stream, where to, and how.
-    Receive {
-        input: OwnedFd,
-        destination: OwnedFd,
-        options: Box<Options>,
-    },
-    /// A backup, in streams of this version.
-    Backup {
-        ends: Ends,
-        task: Box<Task>,
-        version: u32,
-    },
-    /// A folder for snapshots, and how it is pruned.
-    Prune {
-        folder: OwnedFd,
-        task: Box<Task>,
-    },
-    /// A snapshot on a drive, where to, and how, in a stream of this version.
+    /// Receive a stream into the destination.
+    Receive { input: OwnedFd, destination: OwnedFd, options: Box<Options> },
+    /// Run a backup, with streams of this version.
+    Backup { ends: Ends, task: Box<Task>, version: u32 },
+    /// Prune the folder for snapshots beside the source.
+    Prune { folder: OwnedFd, task: Box<Task> },
+    /// Restore a snapshot into the destination, with a stream of this version.
     Restore {
         snapshot: OwnedFd,
         destination: OwnedFd,
@@ -49,30 +37,20 @@ pub(crate) enum Job {
         version: u32,
         shared: Vec<SharedSnapshot>,
     },
-    /// Stream files, where to, and how.
-    Import {
-        files: Files,
-        only: Option<Vec<u8>>,
-        destination: OwnedFd,
-        options: Box<Options>,
-    },
-    /// Stream files to be listed.
-    Streams {
-        files: Files,
-    },
-    /// A drive.
-    Verify {
-        destination: OwnedFd,
-    },
-    Sweep {
-        destination: OwnedFd,
-    },
+    /// Import stream files into the destination.
+    Import { files: Files, only: Option<Vec<u8>>, destination: OwnedFd, options: Box<Options> },
+    /// List stream files.
+    Streams { files: Files },
+    /// Verify the drive.
+    Verify { destination: OwnedFd },
+    /// Delete the hidden leftovers of crashed runs in the destination.
+    Sweep { destination: OwnedFd },
 }
 
 impl Job {
-    /// Joins an order with its descriptors. What is asked of the machine is asked here: it cannot be read any more once
-    /// the worker is confined. So is who can reach the destination.
-    pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, Unfit> {
+    /// Joins an order with its descriptors. Everything that the job must know of the machine is read here, such as the number
+    /// of processors, because a confined worker cannot read it; also which users can reach the destination.
+    pub(crate) fn new(order: Order, descriptors: Vec<OwnedFd>) -> Result<Self, DescriptorError> {
         match order {
             Order::Receive {
                 name,
@@ -85,7 +63,7 @@ impl Job {
                 unrecorded_if_roots,
                 quarantined,
             } => {
-                let (input, destination) = ends(descriptors, quarantined)?;
+                let (input, destination) = stream_and_directory(descriptors, quarantined)?;
                 let options = Options {
                     verify,
                     force_decompress,
@@ -101,7 +79,7 @@ impl Job {
                 Ok(Self::Receive { input, destination, options: Box::new(options) })
             }
             Order::Backup(task) => {
-                let [source, folder, destination] = three(descriptors)?;
+                let [source, folder, destination] = three_directories(descriptors)?;
                 let writer_threads = writer_threads_for(task.writer_threads).map(NonZeroUsize::get);
                 let task = Box::new(Task { writer_threads, ..task });
                 let publication = Publication::of(destination.as_fd());
@@ -111,9 +89,9 @@ impl Job {
                     version: send::version().min(NEWEST),
                 })
             }
-            Order::Prune(task) => Ok(Self::Prune { folder: alone(descriptors)?, task: Box::new(task) }),
+            Order::Prune(task) => Ok(Self::Prune { folder: one_directory(descriptors)?, task: Box::new(task) }),
             Order::Restore { name, writer_threads, shared } => {
-                let [snapshot, destination] = two(descriptors)?;
+                let [snapshot, destination] = two_directories(descriptors)?;
                 let publication = Publication::of(destination.as_fd());
                 let options = Box::new(Options {
                     writer_threads: writer_threads_for(writer_threads),
@@ -124,7 +102,7 @@ impl Job {
                 Ok(Self::Restore { snapshot, destination, options, version: send::version().min(NEWEST), shared })
             }
             Order::Import { only, verify, asked_by, writer_threads } => {
-                let [folder, destination] = two(descriptors)?;
+                let [folder, destination] = two_directories(descriptors)?;
                 let candidates = Candidates::Recorded { unrecorded_if_roots: false };
                 let (writer_threads, publication) =
                     (writer_threads_for(writer_threads), Publication::of(destination.as_fd()));
@@ -136,18 +114,18 @@ impl Job {
                     candidates,
                     ..Options::default()
                 });
-                Ok(Self::Import { files: opened(&folder)?, only, destination, options })
+                Ok(Self::Import { files: open_files(&folder)?, only, destination, options })
             }
-            Order::Streams => Ok(Self::Streams { files: opened(&alone(descriptors)?)? }),
-            Order::Verify => Ok(Self::Verify { destination: alone(descriptors)? }),
-            Order::Sweep => Ok(Self::Sweep { destination: alone(descriptors)? }),
-            Order::Cancel => Err(Unfit("the daemon cancelled a job that it had not begun")),
+            Order::Streams => Ok(Self::Streams { files: open_files(&one_directory(descriptors)?)? }),
+            Order::Verify => Ok(Self::Verify { destination: one_directory(descriptors)? }),
+            Order::Sweep => Ok(Self::Sweep { destination: one_directory(descriptors)? }),
+            Order::Cancel => Err(DescriptorError("the daemon cancelled a job before its start")),
         }
     }
 
-    /// The same job, through another descriptor of its directory, and with one of its filesystem's root. The one that came
-    /// with the order is closed.
-    pub(crate) fn through(self, destination: OwnedFd, top: Option<OwnedFd>) -> Self {
+    /// The same job, with another descriptor of its directory and a descriptor of its filesystem's root. The directory's
+    /// first descriptor, from the order, is closed.
+    pub(crate) fn with_directories(self, destination: OwnedFd, top: Option<OwnedFd>) -> Self {
         let top = top.map(Arc::new);
         match self {
             Self::Receive { input, options, .. } => {
@@ -169,7 +147,7 @@ impl Job {
         }
     }
 
-    /// The directory in which all of it happens; none where nothing is written.
+    /// The directory that the job works in; `None` if it writes nothing.
     pub(crate) fn destination(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Receive { destination, .. }
@@ -183,7 +161,7 @@ impl Job {
         }
     }
 
-    /// The folder in which snapshots of the source are made.
+    /// The folder for snapshots of the source.
     pub(crate) fn folder(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
@@ -197,13 +175,15 @@ impl Job {
         }
     }
 
-    /// Does it, and answers how it ended.
+    /// Runs the job and returns its last report.
     pub(crate) fn run(&self, control: &Control, reports: &ReportWriter) -> Report {
         match self {
             Self::Receive { input, destination, options } => {
                 match receive(input.as_fd(), destination.as_fd(), options, control, reports) {
                     Ok(outcome) => Report::Ended { counts: outcome.counts, error: None },
-                    Err(failure) => Report::Ended { counts: failure.counts, error: Some(failure::of_run(&failure)) },
+                    Err(failure) => {
+                        Report::Ended { counts: failure.counts, error: Some(WorkerError::of_run(&failure)) }
+                    }
                 }
             }
             Self::Backup { ends, task, version } => {
@@ -211,27 +191,27 @@ impl Job {
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Prune { folder, task } => {
-                let tell = |told| reports.queue(Report::Backup(told));
+                let tell = |event| reports.queue(Report::Backup(event));
                 if let Some(text) = prune_source(task, folder.as_fd(), &tell) {
                     reports.warning(&text);
                 }
                 Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Restore { snapshot, destination, options, version, shared } => {
-                let tell = |told| reports.queue(Report::Backup(told));
+                let tell = |event| reports.queue(Report::Backup(event));
                 let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
                 let (version, observer) = (*version, reports);
                 let (patience, tell) = (PATIENCE, &tell);
                 let restore =
                     Restore { snapshot, destination, options, shared, version, patience, control, observer, tell };
-                let error = restore.run().err().map(|trouble| failure::of_backup(&trouble));
+                let error = restore.run().err().map(|error| WorkerError::of_backup(&error));
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Import { files, only, destination, options } => {
                 let (only, destination, observer) = (only.as_deref(), destination.as_fd(), reports);
-                let tell = |told| reports.queue(Report::Streams(told));
+                let tell = |event| reports.queue(Report::Streams(event));
                 let import = Import { files, only, destination, options, control, observer, tell: &tell };
-                let error = import.run().err().map(|trouble| failure::of_import(&trouble));
+                let error = import.run().err().map(|error| WorkerError::of_import(&error));
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Streams { files } => {
@@ -240,13 +220,13 @@ impl Job {
                 Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Verify { destination } => {
-                let tell = |told| reports.queue(Report::Verify(told));
+                let tell = |event| reports.queue(Report::Verify(event));
                 let verify = Verify { root: destination.as_fd(), control, tell: &tell };
-                let error = verify.run().err().map(|trouble| failure::of_verify(&trouble));
+                let error = verify.run().err().map(|error| WorkerError::of_verify(&error));
                 Report::Ended { counts: Counts::default(), error }
             }
             Self::Sweep { destination } => {
-                let error = sweep(destination.as_fd()).err().map(|error| failure::of_error(&error));
+                let error = sweep(destination.as_fd()).err().map(|error| WorkerError::of_error(&error));
                 Report::Ended { counts: Counts::default(), error }
             }
         }
@@ -254,18 +234,18 @@ impl Job {
 }
 
 fn back_up(ends: &Ends, task: &Task, version: u32, control: &Control, reports: &ReportWriter) -> Option<WorkerError> {
-    let tell = |told| reports.queue(Report::Backup(told));
+    let tell = |event| reports.queue(Report::Backup(event));
     let run = backups::Run { ends, task, version, patience: PATIENCE, control, observer: reports, tell: &tell };
-    run.run().err().map(|trouble| failure::of_backup(&trouble))
+    run.run().err().map(|error| WorkerError::of_backup(&error))
 }
 
-/// What cannot be opened any more once the worker is confined.
-fn opened(folder: &OwnedFd) -> Result<Files, Unfit> {
+/// Opens the stream files, because a confined worker cannot open them.
+fn open_files(folder: &OwnedFd) -> Result<Files, DescriptorError> {
     streams::open(folder)
-        .map_err(|_fault| Unfit("the folder on the drive cannot be read; check the drive and its cable"))
+        .map_err(|_fault| DescriptorError("the folder on the drive cannot be read; check the drive and its cable"))
 }
 
-fn writer_threads_for(asked: Option<usize>) -> Option<NonZeroUsize> {
-    let asked = asked.map(|writer_threads| writer_threads.min(MOST_WRITER_THREADS)).and_then(NonZeroUsize::new);
-    asked.or_else(|| available_parallelism().ok())
+fn writer_threads_for(wanted: Option<usize>) -> Option<NonZeroUsize> {
+    let wanted = wanted.map(|writer_threads| writer_threads.min(MOST_WRITER_THREADS)).and_then(NonZeroUsize::new);
+    wanted.or_else(|| available_parallelism().ok())
 }

@@ -3,40 +3,39 @@
 //! ```text
 //! the service                                           butterdockd worker, one process for each job
 //! spawner   one permanent thread, starts workers   ──▶  run             from the start to the exit status
-//! Worker    reads reports, cancels, kills          ◀──  report_writer   what the engine reports
+//! Worker    reads reports, cancels, kills          ◀──  report_writer   the engine's reports
 //! ```
 //!
 //! Both ends speak [`protocol`] over a pair of sockets, in [`packet`]s. A worker gets open descriptors and never a path. A
-//! crash of it, an endless wait for a drive or a hostile stream costs one job.
+//! crash of the worker, an endless wait for a drive, or a hostile stream ends one job only.
 //!
 //! # Exit status of a worker
 //! | status | meaning |
 //! |---|---|
-//! | 0 | it has reported how the job ended, well or not ([`protocol::Report::Ended`]) |
-//! | 64 | it was not started by the daemon |
-//! | 69 | the daemon went away, or listened no more, before the end could be reported |
-//! | 71 | it could not confine itself, or the kernel gave it no thread or descriptor |
-//! | 76 | its order was not understood |
+//! | 0 | the worker has reported the end of the job, successful or not ([`protocol::Report::Ended`]) |
+//! | 64 | the daemon did not start the worker |
+//! | 69 | the daemon exited, or stopped reading, before the end was reported |
+//! | 71 | the worker could not confine itself, or the kernel refused a thread or a descriptor |
+//! | 76 | the worker did not understand its order |
 //!
-//! Ended by a signal it has reported nothing, or nothing that counts: what it left hidden is swept.
+//! If a signal ends the worker, its reports do not count. The service sweeps the hidden subvolumes that it left.
 
 pub mod backups;
-mod bytes;
 pub mod clock;
 mod confine;
 mod descriptors;
-mod failure;
+mod hex;
 mod job;
 pub mod packet;
 mod priority;
 pub mod protocol;
 mod report_writer;
 mod run;
-mod sentence;
 pub mod streams;
 pub mod verify;
+mod worker_error;
 
 pub use priority::{IoPriority, Priority, raise_open_files};
 pub use protocol::Subject;
 pub use run::{Stop, run};
-pub use sentence::{UNCONFIRMED, public as public_sentence, public_of_backup};
+pub use worker_error::{UNCONFIRMED, public_of_backup, public_sentence};

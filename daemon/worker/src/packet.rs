@@ -1,7 +1,7 @@
-//! Packets between the service and a worker: a message and the descriptors that go with it.
+//! Packets between the service and a worker: a message and its descriptors.
 //!
-//! The kernel keeps the packets of a `SOCK_SEQPACKET` pair apart and says where one did not fit the reader's buffer. So
-//! there is no framing here, and no half of a message.
+//! The kernel keeps the packets of a `SOCK_SEQPACKET` pair apart and reports a packet that did not fit the reader's buffer. So
+//! there is no framing here, and a message is never received in part.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -17,35 +17,35 @@ use rustix::net::{
 /// The longest message.
 pub const MAX_MESSAGE: usize = 64 << 10;
 
-/// A message has up to this many descriptors.
+/// The largest number of descriptors of a message.
 pub const MAX_DESCRIPTORS: usize = 4;
 
-/// A message as it was received.
+/// A received message.
 #[derive(Debug)]
 pub struct Packet {
     /// The message.
     pub bytes: Vec<u8>,
-    /// The descriptors that came with it.
+    /// Its descriptors.
     pub descriptors: Vec<OwnedFd>,
 }
 
 /// Two connected sockets.
 ///
 /// # Errors
-/// No descriptor is left.
+/// The process has no free descriptors.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // The kernel refuses a packet that is larger than the send buffer, whose default is a setting of the system's.
+    // The kernel refuses a packet that is larger than the send buffer. Its default size is a sysctl.
     for socket in [&one, &other] {
         sockopt::set_socket_send_buffer_size(socket, 2 * MAX_MESSAGE)?;
     }
     Ok((one, other))
 }
 
-/// Sends a message with its descriptors. It waits for room in the socket, unless the flags say otherwise.
+/// Sends a message with its descriptors. Waits for room in the socket unless the flags contain `DONTWAIT`.
 ///
 /// # Errors
-/// There are more than [`MAX_DESCRIPTORS`], the message is longer than [`MAX_MESSAGE`], or the other end is closed.
+/// More than [`MAX_DESCRIPTORS`] descriptors, a message longer than [`MAX_MESSAGE`], or a closed socket.
 pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
     if bytes.len() > MAX_MESSAGE {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the message is too long"));
@@ -61,11 +61,11 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>], fla
     Ok(())
 }
 
-/// Receives the next message; none where the other end is closed. It waits for one, unless the flags say otherwise.
+/// Receives the next message; `None` if the other end is closed. Waits for a message unless the flags contain `DONTWAIT`.
 ///
 /// # Errors
-/// `InvalidData` where the message is longer than [`MAX_MESSAGE`]: its sender must not be trusted any more. `WouldBlock`
-/// with `RecvFlags::DONTWAIT` where there is none yet.
+/// `InvalidData` if the message is longer than [`MAX_MESSAGE`]: do not trust its sender. `WouldBlock` with
+/// `RecvFlags::DONTWAIT` if there is no message yet.
 pub fn receive(socket: impl AsFd, flags: RecvFlags) -> io::Result<Option<Packet>> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -73,7 +73,7 @@ pub fn receive(socket: impl AsFd, flags: RecvFlags) -> io::Result<Option<Packet>
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let mut receive = || recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags);
     let received = match retry_on_intr(&mut receive) {
-        // The other end closed before it had read all that we sent. This is said once, and before its last messages.
+        // The other end closed before it had read all messages. The kernel reports this once, before its last messages.
         Err(Errno::CONNRESET) => retry_on_intr(receive)?,
         received => received?,
     };
@@ -90,10 +90,10 @@ pub fn receive(socket: impl AsFd, flags: RecvFlags) -> io::Result<Option<Packet>
     Ok((received.bytes != 0).then_some(Packet { bytes, descriptors }))
 }
 
-/// Takes the one descriptor out of a socket that holds it.
+/// Receives the one descriptor that is queued in a socket.
 ///
 /// # Errors
-/// The socket holds none, or this process has no descriptor left.
+/// The socket contains no descriptor, or this process has no free descriptors.
 pub fn take_descriptor(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_stay_apart_up_to_the_longest() {
+    fn messages_up_to_the_longest_stay_apart() {
         let (ours, theirs) = pair().expect("a pair");
         let messages = [&b"one"[..], b"\n", &vec![b'x'; MAX_MESSAGE]];
         messages.iter().for_each(|message| send(&ours, message));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn more_descriptors_than_a_message_has_are_refused() {
+    fn too_many_descriptors_are_refused() {
         let (ours, _theirs) = pair().expect("a pair");
         let null = File::open("/dev/null").expect("null");
         assert!(super::send(&ours, b"x", &[null.as_fd(); 5], SendFlags::empty()).is_err());

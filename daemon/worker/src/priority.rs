@@ -1,4 +1,4 @@
-//! What a worker asks of the kernel for itself: its priority, and the limit of open files.
+//! A worker's CPU and I/O priority, and its limit of open files.
 
 use butterdock_btrfs::best_effort;
 use butterdock_btrfs::system::{IoClass, set_io_class};
@@ -10,28 +10,28 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Priority {
-    /// For the processor: as nice(1), from -20 to 19.
+    /// CPU priority as in nice(1), from -20 to 19.
     pub nice: i8,
-    /// For the drives: as ionice(1).
+    /// I/O priority as in ionice(1).
     pub io: IoPriority,
 }
 
-/// The I/O priority, where the drive's scheduler supports it.
+/// The I/O priority. It has an effect only if the drive's I/O scheduler supports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IoPriority {
-    /// What the kernel makes of `nice`.
+    /// The kernel derives it from `nice`.
     #[default]
     None,
-    /// Shared with others, from 0, the first, to 7, the last.
+    /// Best effort, from 0 (highest) to 7 (lowest).
     BestEffort(u8),
-    /// Only when the drive is otherwise idle.
+    /// Only while the drive is idle.
     Idle,
 }
 
 impl Priority {
-    /// Sets it for this thread and those that it starts. A higher priority is a privilege; where it is refused, the
-    /// usual priority stays, which does no harm.
+    /// Sets the priority of this thread and of the threads that it starts. If the kernel refuses a higher priority, the
+    /// default priority stays.
     pub fn take(self) {
         if self.nice != 0 {
             best_effort(setpriority_process(None, self.nice.into()));
@@ -45,10 +45,11 @@ impl Priority {
     }
 }
 
-/// Clone sources and directories are kept open. Programs that use select(2) need the soft limit low; this one does not.
+/// Raises the soft limit of open files to the hard limit, because clone sources and directories stay open. Only programs that
+/// use select(2) need a low soft limit.
 pub fn raise_open_files() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    // Where it is refused the old limit stays, which is enough for most streams.
+    // If the kernel refuses, the old limit stays, which is enough for most streams.
     best_effort(raised);
 }

@@ -1,25 +1,27 @@
 //! The messages between the daemon and its worker: each is one JSON object in one [packet](crate::packet).
 //!
-//! The daemon begins with a [`Start`], and with it come the descriptors of its order (`SCM_RIGHTS`). After that it sends
-//! only [`Order::Cancel`]. The worker answers with [`Report`]s, of which [`Report::Ended`] is the last.
+//! The daemon first sends a [`Start`] with the descriptors of its order (`SCM_RIGHTS`). After that it sends only
+//! [`Order::Cancel`]. The worker sends [`Report`]s; the last is [`Report::Ended`].
 //!
-//! Names are bytes and travel as hexadecimal digits, because JSON has no bytes.
+//! Names are bytes and are sent as hexadecimal digits, because JSON has no bytes.
 
-use butterdock_receive::{Counts, ErrorKind, Phase, SubvolumeState};
+use butterdock_receive::{Counts, Phase, SubvolumeState};
 use serde::{Deserialize, Serialize};
 
-use super::bytes;
+use super::hex;
 use super::priority::Priority;
-use crate::backups::{BackupCause, BackupEvent, SharedSnapshot, Task};
+use crate::backups::{BackupEvent, SharedSnapshot, Task};
 use crate::{streams, verify};
 
-/// The first message: what to do, and with which priority.
+pub use crate::worker_error::WorkerError;
+
+/// The first message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// What to do.
+    /// The order.
     pub order: Order,
-    /// With which priority.
+    /// The worker's priority.
     pub priority: Priority,
 }
 
@@ -27,66 +29,65 @@ pub struct Start {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Order {
-    /// Receive what the first descriptor gives into the directory that the second one is.
+    /// Receive a stream into a directory. Descriptors: the stream, the directory.
     Receive {
-        /// The name of the subvolume instead of the sender's.
-        #[serde(with = "bytes::optional")]
+        /// The subvolume's name (default: the name in the stream).
+        #[serde(with = "hex::optional")]
         name: Option<Vec<u8>>,
         /// Decode every compressed extent and refuse one that does not decode.
         verify: bool,
         /// Write compressed extents decompressed.
         force_decompress: bool,
-        /// Leave fs-verity out.
+        /// Do not enable fs-verity.
         no_verity: bool,
         /// How many threads write data (default: one for each core).
         writer_threads: Option<usize>,
         /// Refuse a parent whose number differs from the one in the stream.
         strict_parent: bool,
-        /// The user: records of root and of this user count.
+        /// The user who started the job. Only subvolumes that records of root or of this user name can be parents.
         asked_by: u32,
-        /// Also build on what has no record, where root alone can have made it.
+        /// A subvolume without a record can also be a parent, if only root can have made it.
         #[serde(default)]
         unrecorded_if_roots: bool,
-        /// The first descriptor is a socket with the stream's inside.
+        /// The first descriptor is a socket that contains the stream's descriptor.
         #[serde(default)]
         quarantined: bool,
     },
-    /// Make a snapshot of the source that the first descriptor is, in the folder that the second is, and bring it into the
-    /// directory on a drive that the third is.
+    /// Make a snapshot of a source and send it to a drive. Descriptors: the source, the folder for its snapshots, the
+    /// directory on the drive.
     Backup(Task),
-    /// Delete what the rule of this backup keeps no longer in the folder for its snapshots, beside the source, that the one
-    /// descriptor is.
+    /// Prune the snapshots beside the source. Descriptor: the folder for its snapshots.
     Prune(Task),
-    /// Send the snapshot on a drive that the first descriptor is the root of into the directory that the second is.
+    /// Send a snapshot on a drive into a directory. Descriptors: the snapshot, the directory.
     Restore {
-        /// The name of the subvolume instead of the snapshot's.
-        #[serde(with = "bytes::optional")]
+        /// The subvolume's name (default: the snapshot's name).
+        #[serde(with = "hex::optional")]
         name: Option<Vec<u8>>,
         /// How many threads write data (default: one for each core).
         writer_threads: Option<usize>,
-        /// What this machine and the drive share: nothing else is a parent.
+        /// The snapshots that this machine and the drive share: only these can be parents.
         #[serde(default)]
         shared: Vec<SharedSnapshot>,
     },
-    /// Compare all that is on the drive whose top the one descriptor is with its checksums.
+    /// Compare all data on a drive with its checksums. Descriptor: the top of the drive's filesystem.
     Verify,
-    /// Receive the stream files in the folder that the first descriptor is into the directory that the second one is.
+    /// Receive the stream files in a folder into a directory. Descriptors: the folder, the directory.
     Import {
-        /// This one alone.
-        #[serde(with = "bytes::optional")]
+        /// Only the file with this name.
+        #[serde(with = "hex::optional")]
         only: Option<Vec<u8>>,
         /// Decode every compressed extent and refuse one that does not decode.
         verify: bool,
-        /// The user: records of root and of this user count.
+        /// The user who started the job. Only subvolumes that records of root or of this user name can be parents.
         asked_by: u32,
         /// How many threads write data (default: one for each core).
         writer_threads: Option<usize>,
     },
-    /// List the stream files in the folder that the one descriptor is.
+    /// List the stream files in a folder. Descriptor: the folder.
     Streams,
-    /// Delete hidden leftovers of crashed runs in the directory that the one descriptor is.
+    /// Delete the hidden leftovers of crashed runs in a directory. Descriptor: the directory.
     Sweep,
-    /// End the job; only after a start.
+    /// Cancel the job; only after a start.
     Cancel,
 }
 
@@ -94,94 +95,70 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// It has confined itself and begins.
+    /// The worker has confined itself and starts the job.
     Confined {
-        /// Whether Landlock keeps it below the destination.
+        /// Whether Landlock restricts it to the destination.
         landlock: bool,
-        /// What this kernel cannot restrict, in a sentence; none where nothing is missing.
+        /// What this kernel cannot restrict, in a sentence.
         lacking: Option<String>,
     },
-    /// A subvolume was begun.
+    /// The worker has begun a subvolume.
     Began {
         /// The name, as bytes.
-        #[serde(with = "bytes")]
+        #[serde(with = "hex")]
         name: Vec<u8>,
-        /// It builds on a parent.
+        /// It is an increment.
         incremental: bool,
     },
-    /// How far it is: four times a second at most, and only when it changed. A wait for the stream that grows is told once a
+    /// The progress: up to four times a second, and only after a change. While the worker only waits for the stream, once a
     /// second.
     Progress {
-        /// What was done so far.
+        /// The work so far.
         #[serde(with = "CountsFields")]
         counts: Counts,
-        /// How long it has waited for the stream, all in all.
+        /// The total time spent waiting for the stream.
         waited_ms: u64,
     },
-    /// A step of a subvolume's way begins. Steps that come in quick succession may be told by the last of them.
+    /// A phase of the current subvolume begins. Of phases in quick succession only the last may be reported.
     Phase(#[serde(with = "PhaseName")] Phase),
     /// A subvolume is durable under its name.
     Published {
         /// The name, as bytes.
-        #[serde(with = "bytes")]
+        #[serde(with = "hex")]
         name: Vec<u8>,
         /// The subvolume's id in its filesystem.
         subvolume_id: u64,
-        /// The uuid by which it is known where it was received.
-        #[serde(with = "bytes::uuid")]
+        /// Its `received_uuid`.
+        #[serde(with = "hex::uuid")]
         received_uuid: [u8; 16],
         /// Its identity and transaction numbers.
         state: SubvolumeState,
-        /// It builds on a parent.
+        /// It is an increment.
         incremental: bool,
-        /// It builds on a parent whose number differs from the one in the stream.
+        /// The parent's generation number differs from the one in the stream.
         parent_number_differs: bool,
-        /// The offset in the input up to which all is durable.
+        /// The offset in the input up to which everything is durable.
         end: u64,
     },
     /// An event of a backup.
     Backup(BackupEvent),
     /// An event of a verification.
     Verify(verify::VerifyEvent),
-    /// An event of stream files.
+    /// An event of an import or a list of stream files.
     Streams(streams::StreamFileEvent),
-    /// Something a person should know. It may hold names: only for those who may know them.
+    /// A warning. It may contain names of files, so not all users may see it.
     Warning(String),
-    /// The job ended: exactly once, and the last message.
+    /// The job ended: the last message, sent exactly once.
     Ended {
-        /// What was done so far.
+        /// The work of the whole job.
         #[serde(with = "CountsFields")]
         counts: Counts,
-        /// None where everything is durable.
+        /// `None` if everything is durable.
         error: Option<WorkerError>,
     },
 }
 
-/// Why a job failed. What everybody is told of it the daemon says itself ([`super::sentence`]): more than a kind and
-/// numbers it does not believe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerError {
-    /// What kind of failure it is.
-    #[serde(with = "KindName")]
-    pub kind: ErrorKind,
-    /// The whole sentence, with the names in it: only for those who may know them.
-    pub message: String,
-    /// The command of the stream at which it happened.
-    pub command: Option<u64>,
-    /// The offset of that command in the input.
-    pub byte: Option<u64>,
-    /// Something hidden could not be deleted.
-    #[serde(default)]
-    pub hidden: bool,
-    /// A subvolume has its name, and the filesystem did not confirm that it is on the device.
-    #[serde(default)]
-    pub unconfirmed: bool,
-    /// Why a backup failed, where the service acts on it.
-    #[serde(default)]
-    pub cause: Option<BackupCause>,
-}
-
-/// [`Counts`] for serde, which checks that none is missing.
+/// [`Counts`] for serde, which checks that no field is missing.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Counts")]
 struct CountsFields {
@@ -208,40 +185,23 @@ enum PhaseName {
     Settling,
 }
 
-/// [`ErrorKind`] for serde, under the names that the bus gives to errors too.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "ErrorKind")]
-enum KindName {
-    InvalidStream,
-    TruncatedStream,
-    UnsupportedStream,
-    ParentMissing,
-    NoSpace,
-    ReadOnly,
-    Exists,
-    Busy,
-    DeviceGone,
-    Cancelled,
-    Failed,
-}
-
-/// What an order is about.
+/// The subject of an order, which determines the reports that may follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// One stream or several that come.
+    /// A stream from a client.
     Stream,
-    /// Snapshots: what is sent from one place to another, or deleted.
+    /// Snapshots that are sent or deleted.
     Snapshots,
-    /// A drive that is read.
+    /// A drive that is verified.
     Drive,
     /// Stream files.
     Files,
-    /// Hidden leftovers: no events.
+    /// Hidden leftovers; they cause no events.
     Leftovers,
 }
 
 impl Order {
-    /// What it is about.
+    /// The subject of the order.
     pub fn subject(&self) -> Subject {
         match self {
             Self::Receive { .. } => Subject::Stream,
@@ -271,7 +231,10 @@ impl Subject {
 
 #[cfg(test)]
 mod tests {
+    use butterdock_receive::ErrorKind;
+
     use super::*;
+    use crate::backups::BackupCause;
     use crate::packet::MAX_MESSAGE;
     use crate::priority::IoPriority;
     use crate::{streams, verify};
@@ -298,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_arrive_as_they_were_given() {
+    fn orders_round_trip() {
         round_trip(&receive(None));
         round_trip(&receive(Some((0..=255).collect())));
         let import =
@@ -312,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_arrive_as_they_were_sent() {
+    fn reports_round_trip() {
         let counts = Counts { commands: 1, bytes: u64::MAX, files: 3, ..Counts::default() };
         let error = WorkerError {
             kind: ErrorKind::ReadOnly,
@@ -358,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_is_not_understood_is_refused() {
+    fn an_unknown_order_is_refused() {
         for message in [
             "",
             "null",
@@ -382,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_outside_the_order_do_not_count() {
+    fn reports_about_other_subjects_are_not_admitted() {
         let found = Report::Verify(verify::VerifyEvent::Total { bytes: 1 });
         let files = Report::Streams(streams::StreamFileEvent::Total { bytes: 1 });
         assert!(Order::Verify.subject().admits(&found) && Order::Streams.subject().admits(&files));

@@ -1,8 +1,8 @@
-//! Reports to the daemon what the engine does.
+//! The engine's reports to the daemon.
 //!
 //! The engine's threads queue reports here, and one thread writes them to the socket. The queue is bounded. A phase that
 //! was not written yet is replaced by the next one, and only the first warnings are written. All other reports must arrive:
-//! the engine waits up to 30 seconds for room. A daemon that reads nothing for that long counts as gone.
+//! the engine waits up to 30 seconds for room. If the daemon reads nothing for that long, the worker ends the job.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -13,19 +13,19 @@ use butterdock_receive::{Control, Counts, Kind, Observer, Phase, Progress, Publi
 use rustix::net::SendFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::failure::short;
 use super::packet;
 use super::protocol::Report;
+use super::worker_error::short;
 
-/// Up to this many reports wait to be written.
-const ROOM: usize = 256;
-/// How long the engine waits for room, and a write for the daemon.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The capacity of the queue.
+const CAPACITY: usize = 256;
+/// The timeout for room in the queue, and for a write to the socket.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
 /// Progress is also reported when the wait for the stream has grown by this much.
 const WAIT: Duration = Duration::from_secs(1);
-/// Up to this many warnings are reported.
+/// The largest number of warnings that are reported.
 const WARNINGS: u64 = 100;
 
 /// The reports of one job.
@@ -40,11 +40,11 @@ pub(crate) struct ReportWriter {
 struct Pending {
     reports: VecDeque<Report>,
     warnings: u64,
-    /// The daemon does not read any more.
+    /// The daemon no longer reads.
     gone: bool,
     /// The last report was queued.
     over: bool,
-    /// Some were taken out and may not be in the socket yet.
+    /// The writer took reports out, and they may not be in the socket yet.
     writing: bool,
 }
 
@@ -53,10 +53,10 @@ impl ReportWriter {
         Self { control, pending: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Writes what is queued, and progress in between, up to the last report or until the daemon is gone.
+    /// Writes the queued reports, and the progress between them, up to the last report or until the daemon is gone.
     pub(crate) fn write_all(&self, socket: impl AsFd) {
-        // A write that cannot end would keep the process, which has nothing else to do by then.
-        if set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE)).is_err() {
+        // Without a timeout a write that blocks would keep the process alive for ever.
+        if set_socket_timeout(&socket, Timeout::Send, Some(TIMEOUT)).is_err() {
             return self.daemon_gone();
         }
         let (mut written, mut written_wait) = (Counts::default(), Duration::ZERO);
@@ -86,8 +86,8 @@ impl ReportWriter {
 
     /// Queues a report that must arrive; waits up to 30 seconds for room.
     pub(crate) fn queue(&self, report: Report) {
-        let full = |pending: &mut Pending| !pending.gone && pending.reports.len() >= ROOM;
-        let waited = self.changed.wait_timeout_while(self.pending(), PATIENCE, full);
+        let full = |pending: &mut Pending| !pending.gone && pending.reports.len() >= CAPACITY;
+        let waited = self.changed.wait_timeout_while(self.pending(), TIMEOUT, full);
         let (mut pending, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() && full(&mut pending) {
             drop(pending);
@@ -101,10 +101,10 @@ impl ReportWriter {
         self.changed.notify_all();
     }
 
-    /// Waits until all that was queued is in the socket, where the daemon finds it whatever becomes of this process.
+    /// Waits until all queued reports are in the socket. The daemon can then read them even if this process is killed.
     fn flush(&self) {
         let busy = |pending: &mut Pending| !pending.gone && (pending.writing || !pending.reports.is_empty());
-        let waited = self.changed.wait_timeout_while(self.pending(), PATIENCE, busy);
+        let waited = self.changed.wait_timeout_while(self.pending(), TIMEOUT, busy);
         let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if busy(&mut pending) {
             drop(pending);
@@ -112,25 +112,25 @@ impl ReportWriter {
         }
     }
 
-    /// The daemon does not read any more: the job ends.
+    /// The daemon no longer reads: cancels the job.
     pub(crate) fn daemon_gone(&self) {
         self.pending().gone = true;
         self.changed.notify_all();
         self.control.cancel();
     }
 
-    /// Whether the daemon was there for the last report.
+    /// Whether all reports were written, including the last one.
     pub(crate) fn were_delivered(&self) -> bool {
         !self.pending().gone
     }
 
-    /// What is queued, once something is or it is time for progress; and whether that is all there will be.
+    /// Waits for reports, up to the next report of progress. Returns them, and whether no more will follow.
     fn take(&self, until: Instant) -> (VecDeque<Report>, bool) {
         self.pending().writing = false;
         self.changed.notify_all();
-        let patience = until.saturating_duration_since(Instant::now());
+        let timeout = until.saturating_duration_since(Instant::now());
         let idle = |pending: &mut Pending| pending.reports.is_empty() && !pending.gone;
-        let waited = self.changed.wait_timeout_while(self.pending(), patience, idle);
+        let waited = self.changed.wait_timeout_while(self.pending(), timeout, idle);
         let (mut pending, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let reports = std::mem::take(&mut pending.reports);
         pending.writing = !reports.is_empty();
@@ -150,8 +150,8 @@ impl Observer for ReportWriter {
 
     fn phase(&self, phase: Phase) {
         let mut pending = self.pending();
-        if let Some(waiting @ Report::Phase(_)) = pending.reports.back_mut() {
-            *waiting = Report::Phase(phase);
+        if let Some(queued @ Report::Phase(_)) = pending.reports.back_mut() {
+            *queued = Report::Phase(phase);
             self.changed.notify_all();
             drop(pending);
         } else {
@@ -184,7 +184,7 @@ impl Observer for ReportWriter {
         if count < WARNINGS {
             self.queue(Report::Warning(short(text)));
         } else if count == WARNINGS {
-            self.queue(Report::Warning("there are more warnings, which are left out".to_owned()));
+            self.queue(Report::Warning("further warnings are omitted".to_owned()));
         }
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         Report::Ended { counts: Counts::default(), error: None }
     }
 
-    /// What the daemon reads of what was queued.
+    /// The reports that the daemon reads.
     fn written(reports: &ReportWriter) -> Vec<Report> {
         let (ours, theirs) = packet::pair().expect("a pair");
         reports.write_all(&ours);
@@ -256,7 +256,7 @@ mod tests {
         reports.began(b"a", Kind::Full);
         reports.write_all(&ours);
         assert!(!reports.were_delivered() && reports.control.is_cancelled());
-        for _ in 0..=ROOM {
+        for _ in 0..=CAPACITY {
             reports.began(b"a", Kind::Full);
         }
     }

@@ -1,4 +1,4 @@
-//! A worker from its start to its exit status.
+//! A worker process, from its start to its exit status.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread::Builder;
@@ -9,35 +9,36 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::net::{RecvFlags, Shutdown, shutdown};
 
-use super::confine::{self, Confined, Through, confine, shut_in};
+use super::confine::{self, Confined, Directories, confine, confine_reader};
 use super::job::Job;
+use super::packet;
 use super::protocol::{Order, Report, Start, WorkerError};
 use super::report_writer::{self, ReportWriter};
-use super::{failure, packet};
 use crate::priority;
 
 /// `EX_USAGE`: the worker was not started by the daemon.
 const USAGE: u8 = 64;
 
-/// `EX_UNAVAILABLE`: the daemon that the worker works for went away.
+/// `EX_UNAVAILABLE`: the daemon of the worker exited.
 const UNAVAILABLE: u8 = 69;
 
-/// `EX_OSERR`: the kernel refused a restriction, a thread or a descriptor that the worker cannot do without.
+/// `EX_OSERR`: the kernel refused a restriction, a thread or a descriptor that the worker needs.
 const REFUSED: u8 = 71;
 
-/// `EX_PROTOCOL`: an order that was not understood.
+/// `EX_PROTOCOL`: the worker did not understand the order.
 const MISUNDERSTOOD: u8 = 76;
 
-/// Does the one order that comes through standard input.
+/// Runs the job whose order comes through standard input.
 ///
 /// # Errors
-/// The worker ends without having reported the end of its job.
+/// The worker could not report the end of its job.
 pub fn run() -> Result<(), Stop> {
     abort_on_panic();
     work()
 }
 
-/// A worker that has lost a thread must not look alive to the daemon, in whichever profile it was built.
+/// Ends the process if a thread panics, also in profiles without `panic = "abort"`: the daemon must not wait for a worker that
+/// has lost a thread.
 fn abort_on_panic() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -46,12 +47,12 @@ fn abort_on_panic() {
     }));
 }
 
-/// Why a worker ends without having reported the end of its job.
+/// Why a worker ends without a report of the end of its job.
 #[derive(Debug)]
 pub struct Stop {
     /// The exit status; the crate's documentation has the table.
     pub status: u8,
-    /// For a person; empty where the daemon is gone.
+    /// The reason, for the journal; empty if the daemon is gone.
     pub sentence: String,
 }
 
@@ -71,38 +72,38 @@ fn work() -> Result<(), Stop> {
     let (start, descriptors) = receive_start(socket.as_fd())?;
     let job = match Job::new(start.order, descriptors) {
         Ok(job) => job,
-        Err(unfit) => return refuse(socket.as_fd(), failure::of_descriptors(unfit)),
+        Err(error) => return refuse(socket.as_fd(), WorkerError::of_descriptors(error)),
     };
     start.priority.take();
     let confined = match job.destination() {
         Some(destination) => confine(destination, job.folder()),
-        None => shut_in(),
+        None => confine_reader(),
     };
     match confined {
-        Ok(Confined { place, landlock, lacking }) => {
-            let job = match place {
-                Some(Through { destination, top }) => job.through(destination, top),
+        Ok(Confined { directories, landlock, lacking }) => {
+            let job = match directories {
+                Some(Directories { destination, top }) => job.with_directories(destination, top),
                 None => job,
             };
             let lacking = Some(lacking.join("; ")).filter(|sentences| !sentences.is_empty());
             run_job(&job, Report::Confined { landlock, lacking }, socket.as_fd())
         }
         Err(error) => {
-            refuse(socket.as_fd(), failure::of_sentence(&error.to_string()))?;
+            refuse(socket.as_fd(), WorkerError::of_sentence(&error.to_string()))?;
             Err(Stop::new(REFUSED, error.to_string()))
         }
     }
 }
 
-/// The socket to the daemon, once it is sure that this process ends with the daemon.
+/// The socket to the daemon. From here on the kernel kills this process when the daemon ends.
 fn daemon_socket() -> Result<OwnedFd, Stop> {
-    let by_hand = |_error| {
-        let text = "butterdockd worker is started by the daemon and does nothing by hand: \
+    let no_daemon = |_error| {
+        let text = "only the daemon can start butterdockd worker: \
                     use butterdock receive, or butterdockd receive without a daemon";
         Stop::new(USAGE, text)
     };
-    // The kernel remembers which process made the pair of sockets.
-    let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(by_hand)?.pid();
+    // The credentials are those of the process that made the pair of sockets.
+    let daemon = getsockopt(&std::io::stdin(), PeerCredentials).map_err(no_daemon)?.pid();
     match confine::begin(daemon) {
         Ok(true) => {}
         Ok(false) => return Err(Stop::new(UNAVAILABLE, "the daemon that started this worker is gone")),
@@ -112,14 +113,14 @@ fn daemon_socket() -> Result<OwnedFd, Stop> {
     socket.map_err(|error| Stop::new(REFUSED, format!("the worker cannot use its socket: {error}")))
 }
 
-/// The order, and the descriptors that come with it.
+/// The order and its descriptors.
 fn receive_start(socket: BorrowedFd<'_>) -> Result<(Start, Vec<OwnedFd>), Stop> {
     let misunderstood =
         |what: &str| Stop::new(MISUNDERSTOOD, format!("the daemon's order {what}; restart butterdockd"));
     match packet::receive(socket, RecvFlags::empty()) {
         Ok(Some(packet)) => {
             let start = serde_json::from_slice(&packet.bytes);
-            let start = start.map_err(|error| misunderstood(&format!("makes no sense: {error}")))?;
+            let start = start.map_err(|error| misunderstood(&format!("is invalid: {error}")))?;
             Ok((start, packet.descriptors))
         }
         Ok(None) => Err(Stop::daemon_gone()),
@@ -127,13 +128,13 @@ fn receive_start(socket: BorrowedFd<'_>) -> Result<(Start, Vec<OwnedFd>), Stop> 
     }
 }
 
-/// Reports why nothing was begun.
+/// Reports why the job did not start.
 fn refuse(socket: BorrowedFd<'_>, error: WorkerError) -> Result<(), Stop> {
     let ended = Report::Ended { counts: Counts::default(), error: Some(error) };
     report_writer::write(socket, &ended).map_err(|_error| Stop::daemon_gone())
 }
 
-/// Does the job. One more thread writes reports to the daemon, and one reads the daemon's orders.
+/// Runs the job. A second thread writes reports to the daemon, and a third one reads the daemon's orders.
 fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), Stop> {
     let refused =
         |error| Stop::new(REFUSED, format!("the worker cannot begin: {error}; free some memory and try again"));
@@ -147,10 +148,10 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
             .spawn_scoped(threads, || read_orders(socket, &control, &reports))
             .inspect_err(|_error| reports.daemon_gone())?;
         reports.queue(job.run(&control, &reports));
-        // The thread has not panicked: a panic ends the process.
+        // A panic would have ended the process.
         drop(writer.join());
         let delivered = reports.were_delivered();
-        // The other thread waits for orders that do not matter any more.
+        // Ends the thread that reads orders.
         best_effort(shutdown(socket, Shutdown::Both));
         Ok(delivered)
     });
@@ -160,7 +161,7 @@ fn run_job(job: &Job, confined: Report, socket: BorrowedFd<'_>) -> Result<(), St
     }
 }
 
-/// Cancels the job when the daemon orders it, and also when the daemon is gone or sends what no daemon sends.
+/// Cancels the job when the daemon orders it, when the daemon is gone, and after an unknown message.
 fn read_orders(socket: BorrowedFd<'_>, control: &Control, reports: &ReportWriter) {
     while let Ok(Some(packet)) = packet::receive(socket, RecvFlags::empty())
         && matches!(serde_json::from_slice(&packet.bytes), Ok(Order::Cancel))

@@ -17,7 +17,7 @@ use rustix::mount::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::confine::{Confined, Through, confine, shut_in};
+use crate::confine::{Confined, Directories, confine, confine_reader};
 
 /// A volume with a destination in it, and something beside the destination.
 struct Place {
@@ -127,7 +127,7 @@ fn a_worker_cannot_open_devices_that_it_created() -> Result<()> {
     opened(&directory, "before").context("not to be opened without walls either: this shows nothing")?;
     drop(directory);
     place.inside_with(|walls| {
-        let Through { destination: directory, top } = walls.place.context("no place")?;
+        let Directories { destination: directory, top } = walls.directories.context("no place")?;
         make(&directory, "disk", FileType::BlockDevice, disk)?;
         make(&directory, "null", FileType::CharacterDevice, makedev(1, 3))?;
         for name in ["before", "disk", "null"] {
@@ -164,8 +164,8 @@ fn a_worker_without_destination_only_reads_its_descriptors() -> Result<()> {
     let open = File::open(&file)?;
     std::thread::scope(|threads| {
         let locked_in = threads.spawn(move || {
-            let walls = shut_in().map_err(|trouble| anyhow!("{trouble}"))?;
-            ensure!(walls.landlock && walls.place.is_none(), "{walls:?}");
+            let walls = confine_reader().map_err(|trouble| anyhow!("{trouble}"))?;
+            ensure!(walls.landlock && walls.directories.is_none(), "{walls:?}");
             ensure!(std::io::read_to_string(&open)? == "x", "what is open");
             for refused in [errno(File::open(&file)), errno(File::create(destination.join("new")))] {
                 ensure!(refused == Some(Errno::EACCES as i32), "{refused:?}");

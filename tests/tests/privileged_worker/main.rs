@@ -10,5 +10,5 @@ mod termination;
 
 /// The product's own walls, to be tried from within.
 #[expect(dead_code, reason = "some of it is for a process of its own")]
-#[path = "../../../daemon/worker/src/confine/mod.rs"]
+#[path = "../../../daemon/worker/src/confine.rs"]
 mod confine;

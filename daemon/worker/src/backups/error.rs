@@ -1,34 +1,34 @@
-//! Why a backup failed, in a sentence for a person.
+//! Why a backup failed: the worker's error, and its cause in a type and numbers. The service acts on the cause, and words it
+//! for all users itself.
 
 use std::fmt;
 
 use butterdock_btrfs::{Errno, Error as Fault};
 use butterdock_receive::{ErrorKind, Failure};
+use serde::{Deserialize, Serialize};
 
-use super::cause::BackupCause;
-
-/// What ended a backup.
+/// Why a backup or a restore failed.
 #[derive(Debug)]
 pub(crate) enum BackupError {
-    /// Something before or after the transfer.
-    Said(Said),
-    /// The receiver's half of the transfer.
+    /// Before or after the transfer.
+    Other(Explained),
+    /// The receiver failed.
     Receive(Box<Failure>),
 }
 
-/// A sentence that names nothing: what happened, to what, and what to do next.
+/// An error as a sentence without names: what happened, to what, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct Explained {
     pub kind: ErrorKind,
     pub sentence: String,
-    /// For what the service does about it, and for everybody.
+    /// The cause, if the service acts on it.
     pub cause: Option<BackupCause>,
 }
 
 impl BackupError {
-    /// A sentence of this kind.
-    pub(crate) fn said(kind: ErrorKind, sentence: impl Into<String>) -> Self {
-        Self::Said(Said { kind, sentence: sentence.into(), cause: None })
+    /// An error of this kind.
+    pub(crate) fn new(kind: ErrorKind, sentence: impl Into<String>) -> Self {
+        Self::Other(Explained { kind, sentence: sentence.into(), cause: None })
     }
 
     /// One of the causes that the service knows.
@@ -40,33 +40,33 @@ impl BackupError {
             | BackupCause::DriveNotBtrfs
             | BackupCause::SameFilesystem => ErrorKind::Failed,
         };
-        Self::Said(Said { kind, sentence: cause.to_string(), cause: Some(cause) })
+        Self::Other(Explained { kind, sentence: cause.to_string(), cause: Some(cause) })
     }
 
-    /// A call of the kernel failed on the side of the source; `doing` completes "cannot …". Its kind says nothing: what kinds
-    /// say to everybody, and what is done about them, is about the drive.
+    /// A system call failed on the source's filesystem; `doing` completes "cannot …". The kind is always `Failed`, because the
+    /// service takes all other kinds as errors of the drive.
     pub(crate) fn source(doing: &'static str) -> impl Fn(Fault) -> Self {
         move |fault| match Self::of_fault(doing, "the source's filesystem", fault) {
-            Self::Said(said) => Self::said(ErrorKind::Failed, said.sentence),
-            trouble @ Self::Receive(_) => trouble,
+            Self::Other(error) => Self::new(ErrorKind::Failed, error.sentence),
+            error @ Self::Receive(_) => error,
         }
     }
 
-    /// A call of the kernel failed on the drive.
+    /// A system call failed on the drive.
     pub(crate) fn drive(doing: &'static str) -> impl Fn(Fault) -> Self {
         move |fault| Self::of_fault(doing, "the drive", fault)
     }
 
-    /// A call of the kernel failed on the volume that is restored into.
+    /// A system call failed on the volume of a restore.
     pub(crate) fn volume(doing: &'static str) -> impl Fn(Fault) -> Self {
         move |fault| Self::of_fault(doing, "the volume", fault)
     }
 
-    /// Whether the drive was too small.
+    /// Whether the drive was full.
     pub(crate) fn is_no_space(&self) -> bool {
         match self {
-            Self::Said(said) => said.kind == ErrorKind::NoSpace,
-            // One that has its name already is not sent again.
+            Self::Other(error) => error.kind == ErrorKind::NoSpace,
+            // An unconfirmed subvolume has its name already and must not be sent again.
             Self::Receive(failure) => failure.error.kind() == ErrorKind::NoSpace && !failure.error.is_unconfirmed(),
         }
     }
@@ -74,7 +74,7 @@ impl BackupError {
     fn of_fault(doing: &str, place: &str, fault: Fault) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "errno has a hundred and thirty values")]
         let (kind, next) = match fault.errno {
-            Errno::ENOSPC | Errno::EDQUOT => (ErrorKind::NoSpace, "make room there and start the job again"),
+            Errno::ENOSPC | Errno::EDQUOT => (ErrorKind::NoSpace, "free some space there and start the job again"),
             Errno::EROFS => (ErrorKind::ReadOnly, "see dmesg, remount it writable and start the job again"),
             Errno::EIO | Errno::ENODEV | Errno::ENXIO | Errno::ESHUTDOWN => (
                 ErrorKind::DeviceGone,
@@ -85,15 +85,163 @@ impl BackupError {
             }
             _ => (ErrorKind::Failed, "see dmesg for the kernel's reason and start the job again"),
         };
-        Self::said(kind, format!("cannot {doing} on {place}: {fault}; {next}"))
+        Self::new(kind, format!("cannot {doing} on {place}: {fault}; {next}"))
     }
 }
 
 impl fmt::Display for BackupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Said(said) => f.write_str(&said.sentence),
+            Self::Other(error) => f.write_str(&error.sentence),
             Self::Receive(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+/// A cause that the service acts on, or words for all users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupCause {
+    /// The source cannot be backed up.
+    SourceRefused(SourceProblem),
+    /// The folder for snapshots is on another filesystem than the source.
+    FolderElsewhere,
+    /// The drive has no btrfs filesystem.
+    DriveNotBtrfs,
+    /// The drive and the source are the same filesystem.
+    SameFilesystem,
+    /// The drive has too little space.
+    NoRoom {
+        /// The needed bytes, about.
+        needed: u64,
+        /// The free bytes.
+        free: u64,
+        /// Whether old snapshots were deleted before.
+        pruning: Pruning,
+    },
+}
+
+/// Why a source cannot be backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceProblem {
+    /// It is not on btrfs.
+    NotBtrfs,
+    /// It is a directory, not a subvolume.
+    NoSubvolume,
+    /// It has no uuid.
+    WithoutUuid,
+    /// It is another subvolume than before.
+    Another,
+    /// It is empty.
+    Empty,
+}
+
+/// Whether old snapshots were deleted before the space was found too small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pruning {
+    /// Not yet: a dry run deletes nothing.
+    NotYet,
+    /// All snapshots that the retention rule does not keep.
+    Done,
+    /// None, because the clock is not trusted.
+    Stopped,
+}
+
+impl fmt::Display for BackupCause {
+    /// What happened and what to do next, without names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (needed, free, pruning) = match self {
+            Self::SourceRefused(problem) => return write!(f, "the source is {}", problem.description()),
+            Self::FolderElsewhere => {
+                return f.write_str(
+                    "the folder for snapshots is on another filesystem than the source; correct `snapshots` in butterdock.toml",
+                );
+            }
+            Self::DriveNotBtrfs => {
+                return f.write_str(
+                    "the drive has no btrfs filesystem; enrol it again with --format, or choose another drive",
+                );
+            }
+            Self::SameFilesystem => {
+                return f.write_str(
+                    "the drive and the source are the same filesystem, which is no backup; choose another drive",
+                );
+            }
+            Self::NoRoom { needed, free, pruning } => (needed.div_ceil(1 << 20), free >> 20, pruning),
+        };
+        let (what, next) = match pruning {
+            Pruning::NotYet => (
+                "the drive has too little free space now",
+                "a backup first deletes old snapshots by the retention rule, and fails if that does not free enough: keep fewer \
+                 snapshots, free some space on it, or use a larger drive",
+            ),
+            Pruning::Done => (
+                "the drive is full even after old snapshots were deleted by the retention rule",
+                "keep fewer snapshots, free some space on it, or use a larger drive",
+            ),
+            Pruning::Stopped => (
+                "the drive is full, and old snapshots are not deleted while the clock is not trusted",
+                "check the date and run butterdock trust-clock as root, or free some space on it",
+            ),
+        };
+        write!(f, "{what}: about {needed} MiB are needed and {free} MiB are free; {next}")
+    }
+}
+
+impl SourceProblem {
+    fn description(self) -> &'static str {
+        match self {
+            Self::NotBtrfs => {
+                "not on btrfs, perhaps because it is not mounted; mount it, or correct `source` in butterdock.toml, then run \
+                 butterdock backup"
+            }
+            Self::NoSubvolume => {
+                "a folder and no subvolume, perhaps because it is not mounted; mount it, or correct `source` in butterdock.toml, \
+                 then run butterdock backup"
+            }
+            Self::WithoutUuid => {
+                "without a uuid (the top of an old filesystem has none); make a subvolume for the data and name it in \
+                 butterdock.toml"
+            }
+            Self::Another => {
+                "another subvolume than the one that was backed up before, so nothing was sent; mount the right one; to back up the new one, \
+                 remove the file that butterdockd check-config names for this backup, then run butterdock backup DRIVE"
+            }
+            Self::Empty => {
+                "empty, which is probably a mistake, so nothing was sent; mount the right subvolume, or put a file into it if it \
+                 should be empty"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_has_the_needed_and_the_free_space() {
+        let cause = BackupCause::NoRoom { needed: (5 << 20) + 1, free: (3 << 20) - 1, pruning: Pruning::Done };
+        assert!(cause.to_string().contains("about 6 MiB are needed and 2 MiB are free; "), "{cause}");
+    }
+
+    #[test]
+    fn every_cause_says_what_to_do() {
+        let problems = [
+            SourceProblem::NotBtrfs,
+            SourceProblem::NoSubvolume,
+            SourceProblem::WithoutUuid,
+            SourceProblem::Another,
+            SourceProblem::Empty,
+        ];
+        let rooms = [Pruning::NotYet, Pruning::Done, Pruning::Stopped];
+        let places = [BackupCause::FolderElsewhere, BackupCause::DriveNotBtrfs, BackupCause::SameFilesystem];
+        let rooms = rooms.map(|pruning| BackupCause::NoRoom { needed: u64::MAX, free: u64::MAX, pruning });
+        for cause in problems.map(BackupCause::SourceRefused).into_iter().chain(rooms).chain(places) {
+            let text = cause.to_string();
+            assert!(text.contains("; ") && !text.contains('/'), "{text}");
         }
     }
 }

@@ -1,25 +1,26 @@
-//! The names of snapshots: the name of the backup, and the time in UTC at which the snapshot was made.
+//! The names of snapshots: the name of the backup, and the time in UTC at which the snapshot was made; and the calendar of UTC,
+//! for these names and for the periods of retention.
 
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
-use super::utc;
-
-/// What precedes the name of a snapshot that was not sent yet. Every list leaves such names out.
+/// The prefix of snapshots that were not sent yet. All lists omit these names.
 const HIDDEN: &[u8] = b".butterdock-";
-/// What precedes the name of a snapshot in that of the directory that holds it: as long as the other, so that it fits too.
+/// The prefix of the directory that locks the name of a snapshot. It has the length of the other prefix, so that the longest
+/// name fits.
 const CLAIMED: &[u8] = b".butterdock+";
 /// `.20261122T201500Z`
 const TIME_LEN: usize = 17;
-/// The longest name of a backup: with the time, hidden, it is a name for a file.
+/// The longest name of a backup: with the prefix and the time it has 255 bytes, the longest file name.
 pub const LONGEST: usize = 255 - TIME_LEN - HIDDEN.len();
 
 /// The name of a snapshot that was made at `seconds` since 1970: `home.20261122T201500Z`.
 pub(super) fn make(backup: &[u8], seconds: i64) -> Vec<u8> {
-    let time = utc::date_time(seconds).strftime(".%Y%m%dT%H%M%SZ").to_string();
+    let time = date_time(seconds).strftime(".%Y%m%dT%H%M%SZ").to_string();
     [backup, time.as_bytes()].concat()
 }
 
-/// When a snapshot of this name was made; none when butterdock does not name so for this backup.
+/// The time in the name of a snapshot; `None` if it is not the name of a snapshot of this backup.
 pub(super) fn parse(backup: &[u8], name: &[u8]) -> Option<i64> {
     let time = name.strip_prefix(backup)?;
     let [b'.', digits @ .., b'Z'] = time else { return None };
@@ -36,27 +37,43 @@ pub(super) fn parse(backup: &[u8], name: &[u8]) -> Option<i64> {
     let two = |digits: &[u8], from| i8::try_from(number(digits, from, 2)?).ok();
     let (year, month, day) = (number(date, 0, 4)?, two(date, 4)?, two(date, 6)?);
     let date_time = DateTime::new(year, month, day, two(clock, 0)?, two(clock, 2)?, two(clock, 4)?, 0);
-    date_time.ok().map(utc::seconds)
+    date_time.ok().map(seconds)
 }
 
-/// The name under which a snapshot is kept until it was sent.
+/// The hidden name of a snapshot, until the drive has it.
 pub(super) fn hide(name: &[u8]) -> Vec<u8> {
     [HIDDEN, name].concat()
 }
 
-/// The name that a hidden one will get; none when it is not hidden.
+/// The final name of a hidden snapshot; `None` if the name is not hidden.
 pub(super) fn hidden(name: &[u8]) -> Option<&[u8]> {
     name.strip_prefix(HIDDEN)
 }
 
-/// The name of the directory that holds a name for a snapshot while one is made, sent, or swept.
+/// The name of the directory that locks the name of a snapshot while a worker makes, sends or sweeps it.
 pub(super) fn claim(name: &[u8]) -> Vec<u8> {
     [CLAIMED, name].concat()
 }
 
-/// The name that such a directory holds; none when it is no such one.
+/// The name that such a directory locks; `None` for other names.
 pub(super) fn claimed(name: &[u8]) -> Option<&[u8]> {
     name.strip_prefix(CLAIMED)
+}
+
+pub(super) const MINUTE: i64 = 60;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// The date and time of seconds since 1970. Later times than the year 9999 become its end.
+pub(super) fn date_time(seconds: i64) -> DateTime {
+    EPOCH.saturating_add(SignedDuration::from_secs(seconds))
+}
+
+/// The seconds since 1970 of a date and time.
+pub(super) fn seconds(date_time: DateTime) -> i64 {
+    date_time.duration_since(EPOCH).as_secs()
 }
 
 #[cfg(test)]
@@ -74,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_name_is_not_taken_for_ours() {
+    fn names_of_other_programs_are_not_ours() {
         for name in [
             "home",
             "home.20261122T2015",
@@ -97,12 +114,33 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_name_fits_also_while_it_is_hidden() {
+    fn the_longest_name_fits_with_both_prefixes() {
         let name = hide(&make(&[b'x'; LONGEST], 0));
         assert_eq!(name.len(), 255);
         assert_eq!(hidden(&name).and_then(|name| parse(&[b'x'; LONGEST], name)), Some(0));
-        let held = claim(&make(&[b'x'; LONGEST], 0));
-        assert_eq!((held.len(), claimed(&held)), (255, hidden(&name)));
-        assert_eq!((claimed(&name), hidden(&held)), (None, None));
+        let lock = claim(&make(&[b'x'; LONGEST], 0));
+        assert_eq!((lock.len(), claimed(&lock)), (255, hidden(&name)));
+        assert_eq!((claimed(&name), hidden(&lock)), (None, None));
+    }
+
+    #[test]
+    fn known_times_have_the_right_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (1_795_378_500, "2026-11-22T20:15:00"),
+            (-1, "1969-12-31T23:59:59"),
+            (i64::MAX, "9999-12-31T23:59:59.999999999"),
+        ] {
+            assert_eq!(date_time(seconds).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_day_of_a_thousand_years_round_trips() {
+        for day in 0..365_250 {
+            let time = day * DAY + 12_345;
+            assert_eq!(seconds(date_time(time)), time);
+        }
     }
 }

@@ -1,53 +1,52 @@
-//! Which machine, source and backup a snapshot on a drive belongs to: a record beside it says so.
+//! Which machine, source and backup a snapshot belongs to.
 //!
-//! Several machines may use one drive, and two of them may give a backup the same name. Only snapshots that a record names
-//! as this backup's are pruned; a name proves nothing. Only root can write the records, and they are checked against the
-//! subvolume.
+//! Several machines may use one drive, and two of them may give a backup the same name. Only snapshots that a record beside
+//! them names as this backup's are pruned; a name proves nothing. Only root can write the records, and they are checked
+//! against the subvolume.
 
 use std::os::fd::BorrowedFd;
 
 use butterdock_receive::{Origin, Record, SubvolumeState};
 
 use super::name;
-use super::shared::SharedSnapshot;
+use super::shared_record::SharedSnapshot;
 use super::shared_snapshots::{SharedPair, is_as_it_was};
-use super::snapshot::Identity;
-use super::snapshot::{Side, Snapshot, made_by_us};
+use super::snapshot::{Identity, Snapshot};
 use super::task::Task;
 
-/// A backup of one machine, as records name it.
+/// A backup of one machine, as the records on drives identify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub machine: Identity,
     /// The name of the backup.
     pub backup: Vec<u8>,
-    /// The source, and those that it took the place of. The first is the source.
+    /// The uuids of the source (first) and of the subvolumes that it replaced.
     pub sources: Vec<Identity>,
 }
 
 impl Owner {
-    /// The backup of this task, whose source has the uuid `source` now. Where `pairs` or what is remembered prove that the
-    /// source goes on from earlier ones, their snapshots are its own too.
+    /// The backup of this task; `source` is the current uuid of the source. If the task or the `pairs` prove that the source
+    /// continues earlier sources (a rollback, a restore), the snapshots of these belong to it too.
     pub(crate) fn of(task: &Task, source: Identity, pairs: &[SharedPair<'_>]) -> Self {
         let mut owner = Self { machine: task.machine, backup: task.name.clone(), sources: vec![source] };
-        let goes_on = task.sources.contains(&source)
+        let continues = task.sources.contains(&source)
             || pairs
                 .iter()
                 .filter_map(|pair| pair.drive.origin.as_ref())
                 .any(|origin| owner.is_named_by(origin) && task.sources.contains(&Identity(origin.source)));
-        if goes_on {
+        if continues {
             owner.sources.extend(task.sources.iter().copied().filter(|&earlier| earlier != source));
         }
         owner
     }
 
-    /// Whether the snapshot came from this backup and is what was sent.
+    /// Whether this backup sent the snapshot, and it is unchanged.
     pub(crate) fn owns(&self, snapshot: &Snapshot) -> bool {
         let is_ours = |origin: &Origin| self.is_named_by(origin) && self.sources.contains(&Identity(origin.source));
         !snapshot.changed && snapshot.origin.as_ref().is_some_and(is_ours)
     }
 
-    /// What a record says of a snapshot of this backup; none where no record can have its name.
+    /// The origin in the record of a snapshot of this backup; `None` if the backup's name is not UTF-8.
     pub(crate) fn origin(&self) -> Option<Origin> {
         let backup = String::from_utf8(self.backup.clone()).ok()?;
         Some(Origin { machine: self.machine.0, source: self.sources.first()?.0, backup })
@@ -58,22 +57,22 @@ impl Owner {
     }
 }
 
-/// Looks up the records of the snapshots in a folder. A snapshot without a record of its own has no known origin.
+/// Reads the records of the snapshots in a folder. A snapshot without a record has no origin.
 pub(super) fn look_up(folder: BorrowedFd<'_>, snapshots: &mut [Snapshot]) {
     for snapshot in snapshots.iter_mut().filter(|snapshot| snapshot.name.is_some()) {
         snapshot.origin = recorded(folder, &snapshot.state()).and_then(|record| record.origin);
     }
 }
 
-/// The record of the subvolume that is in this state now.
+/// The record of the subvolume whose current state this is.
 pub(super) fn recorded(folder: BorrowedFd<'_>, now: &SubvolumeState) -> Option<Record> {
-    // One that cannot be read proves nothing.
+    // An unreadable record proves nothing.
     Record::read(folder, now.uuid).ok().flatten().filter(|record| record.state.is_marked_as(now))
 }
 
-/// Gives the snapshots of before there were records theirs, where this machine proves that it sent them: by what it
-/// remembers, and where it remembers no more than version 1 did, by the snapshot beside the source that each was made of.
-/// Answers a warning where one could not be written; in a dry run nothing is.
+/// Writes the missing records of older snapshots if this machine can prove that it sent them: by its own record, or, with a
+/// record of version 1, by the snapshot beside the source that was sent. A dry run writes nothing. Returns a warning if a record
+/// could not be written.
 pub(super) fn adopt(
     folder: BorrowedFd<'_>,
     task: &Task,
@@ -87,7 +86,7 @@ pub(super) fn adopt(
         let state = snapshot.state();
         let proves = |known: &SharedSnapshot| is_as_it_was(snapshot, &known.there, &known.here);
         let proved = task.shared.iter().any(proves) || task.adopt && is_sent(snapshot, task, owner, mine);
-        // Another record, whatever it says, is not replaced.
+        // An existing record is never replaced.
         if !proved || !matches!(Record::read(folder, state.uuid), Ok(None)) {
             continue;
         }
@@ -99,23 +98,52 @@ pub(super) fn adopt(
         }
     }
     failed.map(|error| {
-        format!(
-            "older snapshots on the drive cannot be recorded as this machine's: {error}; the next backup tries again"
-        )
+        format!("the records of older snapshots on the drive cannot be written: {error}; the next backup tries again")
     })
 }
 
-/// Whether it was made of a snapshot beside the source, which is as it was then.
+/// Whether it was received from a snapshot beside the source that has not changed since then.
 fn is_sent(snapshot: &Snapshot, task: &Task, owner: &Owner, mine: &[Snapshot]) -> bool {
     let named = snapshot.name.as_deref().is_some_and(|name| name::parse(&task.name, name).is_some());
     let Some(&uuid) = owner.sources.first() else { return false };
-    let made_of = |mine: &Snapshot| {
+    let was_sent = |mine: &Snapshot| {
         made_by_us(mine, &task.name, Side::Source { uuid }).is_some()
             && mine.uuid == snapshot.received_uuid
             && mine.ctransid == snapshot.stransid
             && mine.ctransid <= mine.otransid
     };
-    named && !snapshot.changed && mine.iter().any(made_of)
+    named && !snapshot.changed && mine.iter().any(was_sent)
+}
+
+/// The time in the name of a snapshot that this backup made; `None` for all other snapshots.
+///
+/// Every user can choose a name. So beside the source it must be a snapshot of the source, made at the time in its name; on the
+/// drive a record must name this backup.
+pub(super) fn made_by_us(snapshot: &Snapshot, backup: &[u8], side: Side<'_>) -> Option<i64> {
+    /// In seconds; the clock may be set while a snapshot is made.
+    const APART: u64 = 600;
+    let time = name::parse(backup, snapshot.name.as_deref()?)?;
+    let made = match side {
+        Side::Source { uuid } => snapshot.parent_uuid == uuid && snapshot.made.abs_diff(time) < APART,
+        Side::Drive(owner) => owner.owns(snapshot),
+    };
+    made.then_some(time)
+}
+
+/// The side of a backup that a snapshot is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side<'o> {
+    /// Beside the source with this uuid.
+    Source { uuid: Identity },
+    /// On the drive, for this backup.
+    Drive(&'o Owner),
+}
+
+impl Side<'_> {
+    /// Whether it is the drive.
+    pub(super) fn is_drive(self) -> bool {
+        matches!(self, Self::Drive(_))
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_source_of_this_machine_sent_is_ours() {
+    fn only_snapshots_of_this_source_and_machine_are_ours() {
         let named = Snapshot { name: Some(name::make(b"home", 7)), received_uuid: SOURCE, ..Snapshot::default() };
         for (snapshot, ours) in [
             (of(1, 2, "home"), true),
@@ -151,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_takes_over_its_predecessors_snapshots_only() {
+    fn a_source_owns_the_snapshots_of_proven_predecessors_only() {
         let task = |sources| Task { sources, ..Task::of(b"home", HERE) };
         let new = Identity([7; 16]);
         assert_eq!(Owner::of(&task(vec![SOURCE]), new, &[]).sources, [new]);
@@ -159,6 +187,28 @@ mod tests {
         let (mine, theirs) = (Snapshot::default(), [of(1, 2, "home"), of(9, 2, "home")]);
         let owners =
             theirs.each_ref().map(|drive| Owner::of(&task(vec![SOURCE]), new, &[SharedPair { source: &mine, drive }]));
-        assert_eq!(owners.map(|owner| owner.sources.len()), [2, 1], "a pair of this machine's proves it");
+        assert_eq!(owners.map(|owner| owner.sources.len()), [2, 1], "a shared snapshot of this machine proves it");
+    }
+
+    #[test]
+    fn a_name_alone_is_no_proof_of_ownership() {
+        let uuid = Identity([1; 16]);
+        let name = name::make(b"home", 1_000_000);
+        let ours = Snapshot { parent_uuid: uuid, made: 1_000_001, name: Some(name), ..Snapshot::default() };
+        let side = Side::Source { uuid };
+        assert_eq!(made_by_us(&ours, b"home", side), Some(1_000_000));
+        for other in [
+            Snapshot { name: None, ..ours.clone() },
+            Snapshot { parent_uuid: Identity([2; 16]), ..ours.clone() },
+            Snapshot { made: 2_000_000, ..ours.clone() },
+        ] {
+            assert_eq!(made_by_us(&other, b"home", side), None);
+        }
+        let owner = Owner { machine: uuid, backup: b"home".to_vec(), sources: vec![uuid] };
+        let received = Snapshot { received_uuid: uuid, ..ours };
+        assert_eq!(made_by_us(&received, b"home", Side::Drive(&owner)), None);
+        let origin = Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned() });
+        let recorded = Snapshot { origin, ..received };
+        assert_eq!(made_by_us(&recorded, b"home", Side::Drive(&owner)), Some(1_000_000));
     }
 }

@@ -1,12 +1,12 @@
-//! The snapshot that is being sent.
+//! The new snapshot of the source, while it is being sent.
 //!
-//! It has a hidden name until the drive has all of it; then it gets its final name. So a visible snapshot is one that a
-//! drive has. A killed worker leaves a hidden name whose lock is free.
+//! It has a hidden name until the drive has it completely; then it gets its final name. So every visible snapshot is on a drive.
+//! A killed worker leaves a hidden name whose lock is free.
 //!
 //! The lock is on the name, not on the folder or the snapshot: other users, such as the source's owner, may be able to open
-//! those, and a user who can open a directory can lock it and keep the lock. A private directory beside the snapshot stands
-//! for its name, from before the snapshot exists until it is published, kept or deleted. Only the process that holds it
-//! creates, publishes and sweeps that name.
+//! these, and a user who can open a directory can lock it and keep the lock. So a private directory beside the snapshot is locked
+//! instead, from before the snapshot is made until it is published, kept or deleted. Only the process with the lock makes,
+//! publishes and sweeps that name.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -19,21 +19,20 @@ use butterdock_receive::ErrorKind;
 
 use super::error::BackupError;
 use super::name;
-use super::snapshot::Identity;
-use super::snapshot::Snapshot;
+use super::snapshot::{Identity, Snapshot};
 use super::source::Source;
 
-/// Up to this many later seconds are tried for a free name.
+/// The number of later seconds that are tried for a free name.
 const SECONDS: i64 = 3600;
 
-/// A new snapshot of the source. Dropped before it is kept, it is deleted.
+/// A new snapshot of the source. If it is dropped before [`keep`](Self::keep), it is deleted.
 #[derive(Debug)]
 pub(crate) struct PendingSnapshot<'f> {
     folder: BorrowedFd<'f>,
-    /// Its root.
+    /// Its root directory.
     fd: OwnedFd,
     name: CString,
-    /// The lock on its name. It is released last.
+    /// The lock on its name, released last.
     _held: LockDirectory<'f>,
     visible: AtomicBool,
     kept: AtomicBool,
@@ -41,7 +40,7 @@ pub(crate) struct PendingSnapshot<'f> {
 }
 
 impl<'f> PendingSnapshot<'f> {
-    /// Makes a snapshot under a hidden name. `taken` are names that it must not get: those on the drive.
+    /// Makes a snapshot with a hidden name. It gets no name that is `taken` on the drive.
     pub(crate) fn make(
         folder: BorrowedFd<'f>,
         source: &Source<'_>,
@@ -50,11 +49,11 @@ impl<'f> PendingSnapshot<'f> {
         taken: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, BackupError> {
         let making = BackupError::source("make a snapshot");
-        let (held, name) = free(folder, backup, now, taken)?;
+        let (held, name) = lock_free_name(folder, backup, now, taken)?;
         let hidden = c_name(name::hide(&name))?;
         subvolume::snapshot(folder, &hidden, source.fd, true).map_err(&making)?;
         let unmade = |fault| {
-            // One that stays has a hidden name: the next backup sweeps it.
+            // If it cannot be deleted, the next backup sweeps its hidden name.
             best_effort(subvolume::destroy(folder, &hidden));
             making(fault)
         };
@@ -68,12 +67,12 @@ impl<'f> PendingSnapshot<'f> {
         self.fd.as_fd()
     }
 
-    /// The name that it gets.
+    /// Its final name.
     pub(crate) fn name(&self) -> &[u8] {
         self.name.to_bytes()
     }
 
-    /// Gives it its name, durably. Done already, it does nothing.
+    /// Gives it its final name, durably. Later calls have no effect.
     pub(crate) fn show(&self) -> Result<(), BackupError> {
         if self.visible.load(Ordering::Acquire) {
             return Ok(());
@@ -85,14 +84,14 @@ impl<'f> PendingSnapshot<'f> {
         filesystem::sync(self.folder).map_err(naming)
     }
 
-    /// It stays, whatever goes wrong from now on: the drive has it.
+    /// The drive has it: it is no longer deleted when it is dropped.
     pub(crate) fn keep(&self) {
         self.kept.store(true, Ordering::Release);
     }
 }
 
 impl Drop for PendingSnapshot<'_> {
-    /// Where this fails, the next backup sweeps hidden names, and prunes visible ones.
+    /// If this fails, the next backup sweeps a hidden name, and prunes a visible one.
     fn drop(&mut self) {
         if !self.kept.load(Ordering::Acquire) {
             best_effort(subvolume::destroy_by_id(self.folder, self.snapshot.id));
@@ -100,13 +99,13 @@ impl Drop for PendingSnapshot<'_> {
     }
 }
 
-/// Deletes what killed workers left hidden of this backup of this source.
+/// Deletes the hidden snapshots of this source that killed workers of this backup left.
 pub(super) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) -> Result<(), BackupError> {
     let sweeping = BackupError::source("sweep the folder for snapshots");
-    let left = |name: &CStr| name_of(backup, name.to_bytes()).is_some();
-    for left in names::entries_where(folder, left).map_err(&sweeping)? {
-        let Some(name) = name_of(backup, left.to_bytes()) else { continue };
-        // One that cannot be held, opened or deleted is no reason not to back up.
+    let is_leftover = |name: &CStr| name_of(backup, name.to_bytes()).is_some();
+    for leftover in names::entries_where(folder, is_leftover).map_err(&sweeping)? {
+        let Some(name) = name_of(backup, leftover.to_bytes()) else { continue };
+        // A leftover that cannot be locked, opened or deleted does not stop the backup.
         if let Ok(Some(held)) = hold(folder, name) {
             best_effort(sweep_one(folder, source, name));
             drop(held);
@@ -115,12 +114,12 @@ pub(super) fn sweep(folder: BorrowedFd<'_>, source: &Source<'_>, backup: &[u8]) 
     Ok(())
 }
 
-/// The name that something hidden gets, or that is held by it, if it is one of this backup.
-fn name_of<'n>(backup: &[u8], left: &'n [u8]) -> Option<&'n [u8]> {
-    name::hidden(left).or_else(|| name::claimed(left)).filter(|name| name::parse(backup, name).is_some())
+/// The final name of a hidden snapshot, or the name that a directory locks, if it is a name of this backup.
+fn name_of<'n>(backup: &[u8], leftover: &'n [u8]) -> Option<&'n [u8]> {
+    name::hidden(leftover).or_else(|| name::claimed(leftover)).filter(|name| name::parse(backup, name).is_some())
 }
 
-/// Holds a name that may be in use, and may have been left.
+/// Locks a name; `None` if another process has the lock.
 fn hold<'f>(folder: BorrowedFd<'f>, name: &[u8]) -> Result<Option<LockDirectory<'f>>, Fault> {
     let claim = fault_name(name::claim(name))?;
     match LockDirectory::create(folder, &claim)? {
@@ -137,8 +136,8 @@ fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8]) -> Result
     Ok(())
 }
 
-/// Holds the name of this second, or the first one after it that is free: two drives may be backed up to in one second.
-fn free<'f>(
+/// Locks the name of this second, or the first free name after it: backups to two drives may begin in the same second.
+fn lock_free_name<'f>(
     folder: BorrowedFd<'f>,
     backup: &[u8],
     now: i64,
@@ -147,25 +146,25 @@ fn free<'f>(
     for name in (now..now.saturating_add(SECONDS)).map(|time| name::make(backup, time)).filter(|name| !taken(name)) {
         let held = LockDirectory::create(folder, &c_name(name::claim(&name))?)
             .map_err(BackupError::source("make a snapshot"))?;
-        // Checked while it is held: no other process can publish this name now.
+        // Checked with the lock: no other process can publish this name now.
         if let Some(held) = held
-            && !is_there(folder, name::hide(&name))
-            && !is_there(folder, name.clone())
+            && !may_exist(folder, name::hide(&name))
+            && !may_exist(folder, name.clone())
         {
             return Ok((held, name));
         }
     }
     let text = "every name for a snapshot of this hour is taken; check the clock and the folder for snapshots";
-    Err(BackupError::said(ErrorKind::Exists, text))
+    Err(BackupError::new(ErrorKind::Exists, text))
 }
 
-/// Whether there may be something of this name.
-fn is_there(folder: BorrowedFd<'_>, name: Vec<u8>) -> bool {
+/// Whether something may have this name.
+fn may_exist(folder: BorrowedFd<'_>, name: Vec<u8>) -> bool {
     let Ok(name) = CString::new(name) else { return true };
     !matches!(file::stat_at(folder, &name), Err(Fault { errno: Errno::ENOENT, .. }))
 }
 
-/// Opens a snapshot and looks at it.
+/// Opens a snapshot and reads its properties.
 fn open(folder: BorrowedFd<'_>, at: &CStr, name: &[u8]) -> Result<(OwnedFd, Snapshot), Fault> {
     let fd = file::openat_new(folder, at, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     if !subvolume::is_root(&file::stat(&fd)?) || !subvolume::is_read_only(&fd)? {
@@ -191,5 +190,5 @@ fn fault_name(name: Vec<u8>) -> Result<CString, Fault> {
 }
 
 fn c_name(name: Vec<u8>) -> Result<CString, BackupError> {
-    CString::new(name).map_err(|_nul| BackupError::said(ErrorKind::Failed, "the backup's name has a NUL; rename it"))
+    CString::new(name).map_err(|_nul| BackupError::new(ErrorKind::Failed, "the backup's name has a NUL; rename it"))
 }

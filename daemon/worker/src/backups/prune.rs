@@ -1,5 +1,5 @@
-//! Deletes the snapshots that the rule does not keep, on one side; and waits for the space of deleted ones, which the
-//! kernel frees in the background.
+//! Deletes the snapshots that the retention rule does not keep, on one side; and waits for the space of deleted subvolumes,
+//! which the kernel frees in the background.
 
 use std::os::fd::BorrowedFd;
 use std::thread::sleep;
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use butterdock_btrfs::{Errno, Error as Fault, roots, space, subvolume};
 use butterdock_receive::Control;
 
-use super::owner::look_up;
+use super::first_seen::{MOST as MOST_SEEN, Seen};
+use super::owner::{Side, look_up, made_by_us};
 use super::retention::{Candidate, Reason, Rule, is_from_future, reasons};
-use super::seen::{MOST as MOST_SEEN, Seen};
-use super::shared::Mark;
-use super::snapshot::{Side, Snapshot, list, made_by_us};
+use super::shared_record::Mark;
+use super::snapshot::{Snapshot, list};
 use super::task::{BackupEvent, Task};
 
-/// Prunes beside the source, whose folder for snapshots this is. The task says what all drives need, this backup's with them;
-/// its source is known. Answers a warning where something went wrong.
+/// Prunes the folder for snapshots beside the source. The task has the pins of all drives, including this backup's, and the uuid
+/// of the source. Returns a warning after an error.
 pub(crate) fn prune_source(task: &Task, folder: BorrowedFd<'_>, tell: &(dyn Fn(BackupEvent) + Sync)) -> Option<String> {
     prune(task, Side::Source { uuid: task.source? }, folder, &[], tell)
 }
 
-/// One side, by the rule; `needed` are pinned beside those of the task. The backup is done: what cannot be deleted now is the
-/// next one's to delete, and there is a warning.
+/// Prunes one side. `needed` are pinned in addition to the task's pins. Returns a warning after an error: the backup has succeeded,
+/// and the next one tries again.
 pub(super) fn prune(
     task: &Task,
     side: Side<'_>,
@@ -35,7 +35,7 @@ pub(super) fn prune(
             if side.is_drive() {
                 look_up(folder, &mut there);
             }
-            // All present snapshots, with the new one, count as seen from now on.
+            // After the transfer, so that the new snapshot counts as seen too.
             tell_seen(task, side, &there, tell);
             PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, tell).1
         }
@@ -46,13 +46,13 @@ pub(super) fn prune(
     failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
 }
 
-/// Reports which snapshots of the backup are on one side; the daemon remembers since when.
+/// Reports the snapshots of the backup on one side; the daemon records when each was first seen.
 pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(BackupEvent) + Sync)) {
-    /// Up to this many fit a report.
+    /// The number of snapshots that fit into a report.
     const PIECE: usize = 256;
     let ours = there.iter().filter(|snapshot| made_by_us(snapshot, &task.name, side).is_some());
     let mut seen: Vec<Seen> = ours.map(|&Snapshot { uuid, otransid, .. }| Seen { uuid, otransid }).collect();
-    // Those beyond are the youngest, and are protected.
+    // The others are younger, and protected.
     seen.sort_by_key(|seen| seen.otransid);
     seen.truncate(MOST_SEEN);
     let drive = side.is_drive();
@@ -65,7 +65,7 @@ pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &
     }
 }
 
-/// Reports how many snapshots of the backup on one side are dated in the future, if any.
+/// Reports the number of snapshots of the backup on one side that are dated in the future, if any.
 pub(super) fn tell_from_future(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(BackupEvent) + Sync)) {
     let now = task.time.now();
     let is_from_future =
@@ -76,28 +76,29 @@ pub(super) fn tell_from_future(task: &Task, side: Side<'_>, there: &[Snapshot], 
     }
 }
 
-/// What is said of snapshots that are dated in the future.
+/// The warning about snapshots that are dated in the future.
 pub fn from_future(drive: bool, count: usize) -> String {
     let place = if drive { "on the drive" } else { "beside the source" };
     let (noun, verb) = if count == 1 { ("snapshot", "is") } else { ("snapshots", "are") };
-    format!("{count} {noun} {place} {verb} dated in the future, stay, and take no place of the rule: check the date")
+    format!(
+        "{count} {noun} {place} {verb} dated in the future; they are kept, and the rule does not count them: check the date"
+    )
 }
 
-/// What the rule says of one side.
+/// The snapshots on one side, each with the reason to keep it; a snapshot without a reason is deleted.
 #[derive(Debug)]
 pub(super) struct PrunePlan<'s> {
     drive: bool,
-    verdicts: Vec<(&'s Snapshot, Option<Reason>)>,
+    decisions: Vec<(&'s Snapshot, Option<Reason>)>,
 }
 
 impl<'s> PrunePlan<'s> {
-    /// Looks at the snapshots in a folder; those elsewhere do not matter here. `needed` are pinned beside those of
-    /// the task.
+    /// Plans for the snapshots in a folder. `needed` are pinned in addition to the task's pins.
     pub(super) fn plan(task: &Task, side: Side<'_>, snapshots: &'s [Snapshot], needed: &[Mark], now: i64) -> Self {
         let here: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.name.is_some()).collect();
         let is_pinned = |snapshot: &Snapshot| {
             let mut pins = task.pins.iter().chain(needed);
-            pins.any(|pin| snapshot.bears(pin))
+            pins.any(|pin| pin.pins(snapshot))
         };
         let settled = if side.is_drive() { task.time.settled_drive } else { task.time.settled_source };
         let candidate = |snapshot: &&Snapshot| {
@@ -113,13 +114,13 @@ impl<'s> PrunePlan<'s> {
         let candidates: Vec<Candidate> = here.iter().map(candidate).collect();
         let rule = Rule { keep: task.keep, protect: task.protect, now, stopped: task.time.stopped };
         let reasons = reasons(&rule, &candidates);
-        Self { drive: side.is_drive(), verdicts: here.into_iter().zip(reasons).collect() }
+        Self { drive: side.is_drive(), decisions: here.into_iter().zip(reasons).collect() }
     }
 
-    /// Reports what would be done.
+    /// Reports the plan, for a dry run.
     pub(super) fn explain(&self, tell: impl Fn(BackupEvent)) {
         let drive = self.drive;
-        for (snapshot, reason) in &self.verdicts {
+        for (snapshot, reason) in &self.decisions {
             let name = snapshot.name.clone().unwrap_or_default();
             match *reason {
                 Some(reason) => tell(BackupEvent::Kept { drive, name, reason }),
@@ -128,10 +129,10 @@ impl<'s> PrunePlan<'s> {
         }
     }
 
-    /// Does it, and reports each. Answers the ids of what was deleted, and what could not be.
+    /// Deletes and reports. Returns the ids of the deleted snapshots, and the last error.
     pub(super) fn perform(&self, folder: BorrowedFd<'_>, tell: impl Fn(BackupEvent)) -> (Vec<u64>, Option<Fault>) {
         let (mut deleted, mut failed) = (Vec::new(), None);
-        for (snapshot, _) in self.verdicts.iter().filter(|(_, reason)| reason.is_none()) {
+        for (snapshot, _) in self.decisions.iter().filter(|(_, reason)| reason.is_none()) {
             match subvolume::destroy_by_id(folder, snapshot.id) {
                 Ok(()) => {
                     deleted.push(snapshot.id);
@@ -146,24 +147,23 @@ impl<'s> PrunePlan<'s> {
     }
 }
 
-/// Those of a filesystem.
+/// Deleted subvolumes whose space the kernel has not freed yet.
 #[derive(Debug)]
 pub(super) struct Deleted<'f> {
     folder: BorrowedFd<'f>,
     ids: Vec<u64>,
-    /// When it is not worth waiting for them any more.
-    late: Instant,
+    deadline: Instant,
 }
 
-/// The timeout for their space,
-const PATIENCE: Duration = Duration::from_secs(120);
-/// looking this often.
+/// The timeout for the space of deleted subvolumes.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The time between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl<'f> Deleted<'f> {
-    /// All of the filesystem under `folder`.
+    /// All deleted subvolumes of the filesystem that `folder` is on.
     pub(super) fn all(folder: BorrowedFd<'f>) -> Result<Self, Fault> {
-        // Its place goes at once; that nothing refers to it any more is only written with the next commit.
+        // A deleted subvolume has no place at once; its reference count is only written with the next commit.
         let all = subvolume::all(folder)?.into_iter();
         Ok(Self::these(
             folder,
@@ -171,31 +171,31 @@ impl<'f> Deleted<'f> {
         ))
     }
 
-    /// These of it.
+    /// These subvolumes of it.
     pub(super) fn these(folder: BorrowedFd<'f>, ids: Vec<u64>) -> Self {
-        Self { folder, ids, late: Instant::now() + PATIENCE }
+        Self { folder, ids, deadline: Instant::now() + TIMEOUT }
     }
 
-    /// Whether there is nothing to wait for.
+    /// Whether the space of all is free.
     pub(super) fn is_free(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Whether it takes too long.
+    /// Whether the timeout has passed.
     pub(super) fn is_late(&self) -> bool {
-        Instant::now() >= self.late
+        Instant::now() >= self.deadline
     }
 
-    /// Waits until all is free, or too long, or until the job is cancelled.
+    /// Waits until the space of all is free, up to the timeout, or until the job is cancelled.
     pub(super) fn wait(&mut self, control: &Control) -> Result<(), Fault> {
         while !self.is_free() && !self.is_late() && !control.is_cancelled() {
-            self.wait_a_moment()?;
+            self.check_after_pause()?;
         }
         Ok(())
     }
 
-    /// Looks which are left, after a while.
-    pub(super) fn wait_a_moment(&mut self) -> Result<(), Fault> {
+    /// Waits for a short time, and then checks which are left.
+    pub(super) fn check_after_pause(&mut self) -> Result<(), Fault> {
         space::wake_cleaner(self.folder)?;
         sleep(PAUSE);
         let mut left = Vec::new();
@@ -206,7 +206,7 @@ impl<'f> Deleted<'f> {
         }
         self.ids = left;
         if self.is_free() {
-            // What was given back can be used after a commit.
+            // The freed space can be used after a commit.
             space::wake_cleaner(self.folder)?;
         }
         Ok(())

@@ -1,30 +1,21 @@
 //! Restores: sends a snapshot from a drive into a volume.
 
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use butterdock_btrfs::subvolume::SubvolumeInfo;
-use butterdock_btrfs::{Errno, Error as Fault, file, roots, subvolume};
+use butterdock_btrfs::subvolume::{self, SubvolumeInfo};
 use butterdock_receive::{Candidates, Control, ErrorKind, Observer, Options, SubvolumeState};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 
 use super::error::BackupError;
-use super::run::{basis, received};
-use super::shared::SharedSnapshot;
-use super::shared_snapshots::{Origin, Why, find_shared};
-use super::snapshot::Identity;
-use super::snapshot::list;
-use super::space_check::Short;
-use super::space_check::{SpaceCheck, Words};
-use super::task::BackupEvent;
-use super::task::TaskTime;
-use super::transfer::Stream;
-use super::transfer::since;
+use super::shared_record::SharedSnapshot;
+use super::shared_snapshots::{Origin, Why, basis, find_shared, since};
+use super::snapshot::{Identity, list};
+use super::space_check::{Short, SpaceCheck, SpaceErrors};
+use super::stream::{Stream, received};
+use super::task::{BackupEvent, TaskTime};
 
-/// A restore being done. Its parent is looked for as a backup's is, with the sides changed.
+/// A restore. Its parent is found as for a backup, with the drive as the sender.
 #[derive(Clone, Copy)]
 pub(crate) struct Restore<'r> {
     /// The root of the snapshot, on the drive.
@@ -32,21 +23,21 @@ pub(crate) struct Restore<'r> {
     /// The directory of the volume.
     pub destination: BorrowedFd<'r>,
     pub options: &'r Options,
-    /// What this machine and the drive share, as far as the daemon remembers: nothing else is a parent.
+    /// The daemon's record of the snapshots that this machine and the drive share: only these can be parents.
     pub shared: &'r [SharedSnapshot],
     /// The version of streams that this kernel sends: 1 or 2.
     pub version: u32,
-    /// An estimate that takes longer is made beside the transfer.
+    /// The transfer waits this long for the estimate.
     pub patience: Duration,
     pub control: &'r Control,
-    /// Hears of what is received.
+    /// Gets the events of the receiver.
     pub observer: &'r dyn Observer,
-    /// Hears of everything else.
+    /// Gets all other events.
     pub tell: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
 impl Restore<'_> {
-    /// Does it, to the end.
+    /// Runs the restore.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let looking = BackupError::drive("look at the snapshot");
         let info = subvolume::info(self.snapshot).map_err(&looking)?;
@@ -56,10 +47,10 @@ impl Restore<'_> {
         let (known_there, known_here): (Vec<_>, Vec<_>) = marks().map(|mark| (mark.there, mark.here)).unzip();
         let on_drive = list(self.snapshot, &known_there).map_err(BackupError::drive("list the snapshots"))?;
         let here = list(self.destination, &known_here).map_err(BackupError::volume("list the snapshots"))?;
-        // The drive sends.
+        // The drive is the sender.
         let known: Vec<SharedSnapshot> = self.shared.iter().map(SharedSnapshot::reversed).collect();
         let mut pairs = find_shared(origin, &known, &on_drive, &here).pairs.unwrap_or_default();
-        // One that was restored before is no parent of itself.
+        // If the same snapshot was restored before, it is not its own parent.
         pairs.retain(|pair| pair.source.uuid != origin.uuid);
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
         let why = parent_uuid.is_none().then_some(Why::NothingThere);
@@ -74,7 +65,7 @@ impl Restore<'_> {
             patience: self.patience,
             control: self.control,
             tell: self.tell,
-            words: Words { too_small, unseen: |fault| BackupError::volume("look at the space")(fault) },
+            errors: SpaceErrors { too_small, unknown: |fault| BackupError::volume("look at the space")(fault) },
         };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
         let options = Options { candidates, ..self.options.clone() };
@@ -90,35 +81,10 @@ impl Restore<'_> {
 fn too_small(short: Short) -> BackupError {
     let Short { needed, free } = short;
     let sentence = format!(
-        "the volume has no room for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, or \
-         restore to another volume",
+        "the volume has too little space for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, \
+         or restore to another volume",
         needed.div_ceil(1 << 20),
         free >> 20
     );
-    BackupError::said(ErrorKind::NoSpace, sentence)
-}
-
-/// Opens the snapshot with this uuid, wherever it is on the drive whose top is `root`; none where there is no such one. For
-/// the daemon: it blocks as long as the drive does.
-///
-/// # Errors
-/// The list of subvolumes cannot be read, or the snapshot cannot be opened.
-pub fn find(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
-    for id in roots::subvolumes_by_uuid(root, uuid.0)? {
-        let Some(path) = roots::path_of(root, id)? else { continue };
-        let Ok(path) = CString::new(path) else { continue };
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        match file::open_beneath(root, &path, flags, Mode::empty()) {
-            // Something was moved between the two looks.
-            Err(Fault { errno: Errno::ENOENT, .. }) => {}
-            Err(fault) => return Err(fault),
-            Ok(opened) => {
-                let there = subvolume::info(opened.as_fd())?;
-                if there.uuid == uuid.0 && subvolume::is_read_only(opened.as_fd())? {
-                    return Ok(Some(opened));
-                }
-            }
-        }
-    }
-    Ok(None)
+    BackupError::new(ErrorKind::NoSpace, sentence)
 }

@@ -1,28 +1,28 @@
 //! Which snapshots are kept, and why: a pure function of their times.
 //!
-//! A rule such as `daily = 7` looks at the seven most recent days on which there is a snapshot at all, and keeps the newest
-//! of each. So a drive that was away for three months keeps what it has. Days, weeks (from Monday), months and years are
-//! those of UTC. A snapshot that one rule keeps is not deleted by another. Whatever the rules say, five kinds stay: the
-//! newest, the pinned, those younger than `protect`, those dated in the future, and those that butterdock did not make. The
-//! last two are not counted either: three snapshots from the future do not take the places of `last = 3`.
+//! A rule such as `daily = 7` keeps the newest snapshot of each of the seven most recent days that have a snapshot. So a drive
+//! that was away for three months keeps its snapshots. Days, weeks (from Monday), months and years are those of UTC. A snapshot
+//! is kept if any rule keeps it. Five kinds are always kept: the newest, pinned ones, those younger than `protect`, those dated
+//! in the future, and those that butterdock did not make. The last two are not counted either: three snapshots from the future
+//! do not use up `last = 3`.
 //!
-//! A date can be wrong, because the clock was. So a snapshot is old only if it was also *seen* long enough ago, and nothing
-//! is deleted while the clock is in doubt.
+//! A date can be wrong because the clock was wrong. So a snapshot is old only if it was also *seen* long enough ago, and
+//! nothing is deleted while the clock is not trusted.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::{self, DAY, HOUR};
 use super::snapshot::Identity;
-use super::utc::{self, DAY, HOUR};
 
-/// How many snapshots are kept: of each period one.
+/// How many snapshots are kept: one of each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionRule {
     /// The newest ones, up to this many.
     pub last: u16,
-    /// The newest of each hour that has one, for this many hours.
+    /// The newest of each hour with a snapshot, for this many hours.
     pub hourly: u16,
     /// The newest of each day, for this many days.
     pub daily: u16,
@@ -34,22 +34,22 @@ pub struct RetentionRule {
     pub yearly: u16,
 }
 
-/// A snapshot, as far as its keeping goes.
+/// The properties of a snapshot that retention depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// Distinguishes two of the same second.
+    /// Distinguishes snapshots of the same second.
     pub id: Identity,
     /// When it was made: seconds since 1970.
     pub time: i64,
     /// A drive needs it for its next increment.
     pub pinned: bool,
-    /// Butterdock made it, for this backup.
+    /// This backup made it.
     pub ours: bool,
-    /// It was seen first at least `protect` ago.
+    /// It was first seen at least `protect` ago.
     pub settled: bool,
 }
 
-/// What the reasons depend on beside the snapshots.
+/// The rule and the time that it is applied at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rule {
     pub keep: RetentionRule,
@@ -57,12 +57,12 @@ pub(super) struct Rule {
     pub protect: u64,
     /// Seconds since 1970.
     pub now: i64,
-    /// The clock is in doubt.
+    /// The clock is not trusted.
     pub stopped: bool,
 }
 
-/// Dated later than this from now, a snapshot is from the future. A new one may be dated so much ahead, where the names of
-/// earlier seconds are taken.
+/// A snapshot whose date is later than this from now is from the future. A new snapshot may be dated up to this far ahead if the
+/// names of earlier seconds are taken.
 const AHEAD: i64 = HOUR;
 
 /// Whether a snapshot of this time is dated in the future.
@@ -70,13 +70,13 @@ pub(super) fn is_from_future(time: i64, now: i64) -> bool {
     time.saturating_sub(now) > AHEAD
 }
 
-/// Why a snapshot is kept: the first that holds.
+/// Why a snapshot is kept: the first reason that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     NotOurs,
     Pinned,
-    /// It is dated in the future, and takes no place of a rule.
+    /// It is dated in the future; the rules do not count it.
     FromFuture,
     Newest,
     Protected,
@@ -86,11 +86,11 @@ pub enum Reason {
     Weekly,
     Monthly,
     Yearly,
-    /// No rule keeps it, but the clock is in doubt.
+    /// No rule keeps it, but the clock is not trusted.
     ClockInDoubt,
 }
 
-/// Says for each snapshot, in the order given, why it is kept; none where it is to be deleted.
+/// The reason to keep each snapshot, in the given order; `None` if it is deleted.
 pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason>> {
     let Rule { keep, protect, now, stopped } = *rule;
     let counts = |snapshot: &&Candidate| snapshot.ours && !is_from_future(snapshot.time, now);
@@ -112,7 +112,7 @@ pub(super) fn reasons(rule: &Rule, snapshots: &[Candidate]) -> Vec<Option<Reason
     snapshots.iter().map(reason).collect()
 }
 
-/// Numbers the period that a time is in.
+/// The number of the period that contains a time.
 type Period = fn(i64) -> i64;
 
 impl RetentionRule {
@@ -125,10 +125,10 @@ impl RetentionRule {
             // The first of January 1970 was a Thursday.
             (Reason::Weekly, weekly, |time| time.div_euclid(DAY).saturating_add(3).div_euclid(7)),
             (Reason::Monthly, monthly, |time| {
-                let date = utc::date_time(time);
+                let date = name::date_time(time);
                 i64::from(date.year()) * 12 + i64::from(date.month())
             }),
-            (Reason::Yearly, yearly, |time| i64::from(utc::date_time(time).year())),
+            (Reason::Yearly, yearly, |time| i64::from(name::date_time(time).year())),
         ]
     }
 }
@@ -152,12 +152,183 @@ fn newest_of(newest_first: &[&Candidate], count: u16, period: Period) -> HashSet
 }
 
 impl Default for RetentionRule {
-    /// What most people mean who have not thought about it.
+    /// The default of the configuration.
     fn default() -> Self {
         Self { last: 3, hourly: 0, daily: 14, weekly: 8, monthly: 12, yearly: 5 }
     }
 }
 
 #[cfg(test)]
-#[path = "retention_tests.rs"]
-mod tests;
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(number: u64) -> Identity {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        Identity(bytes)
+    }
+
+    fn ours(number: u64, time: i64) -> Candidate {
+        Candidate { id: id(number), time, pinned: false, ours: true, settled: true }
+    }
+
+    fn rule(keep: RetentionRule, protect: u64, now: i64) -> Rule {
+        Rule { keep, protect, now, stopped: false }
+    }
+
+    const NOTHING: RetentionRule = RetentionRule { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+    fn kept(keep: &RetentionRule, protect: u64, now: i64, snapshots: &[Candidate]) -> Vec<Candidate> {
+        let reasons = reasons(&rule(*keep, protect, now), snapshots);
+        snapshots.iter().zip(reasons).filter_map(|(snapshot, reason)| reason.map(|_| *snapshot)).collect()
+    }
+
+    #[test]
+    fn the_newest_of_each_day_is_kept() {
+        let day = |day: i64, hour: i64| day * DAY + hour * HOUR;
+        let snapshots = [ours(1, day(1, 9)), ours(2, day(1, 20)), ours(3, day(50, 1)), ours(4, day(90, 1))];
+        let keep = RetentionRule { daily: 3, ..NOTHING };
+        let reasons = reasons(&rule(keep, 0, day(90, 2)), &snapshots);
+        assert_eq!(reasons, [None, Some(Reason::Daily), Some(Reason::Daily), Some(Reason::Newest)]);
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_years_in_january() {
+        // The 29th of December 2025 was a Monday.
+        let monday = name::seconds(jiff::civil::date(2025, 12, 29).at(0, 0, 0, 0));
+        let snapshots = [ours(1, monday - 1), ours(2, monday), ours(3, monday + 3 * DAY), ours(4, monday + 30 * DAY)];
+        let weekly = reasons(&rule(RetentionRule { weekly: 9, ..NOTHING }, 0, monday + 40 * DAY), &snapshots);
+        assert_eq!(weekly, [Some(Reason::Weekly), None, Some(Reason::Weekly), Some(Reason::Newest)]);
+        let yearly = reasons(&rule(RetentionRule { yearly: 9, ..NOTHING }, 0, monday + 40 * DAY), &snapshots);
+        assert_eq!(yearly, [None, Some(Reason::Yearly), None, Some(Reason::Newest)]);
+    }
+
+    #[test]
+    fn an_empty_rule_keeps_the_newest() {
+        assert_eq!(reasons(&rule(NOTHING, 0, 100), &[ours(1, 5), ours(2, 4)]), [Some(Reason::Newest), None]);
+    }
+
+    #[test]
+    fn other_snapshots_are_neither_deleted_nor_counted() {
+        let foreign = Candidate { ours: false, ..ours(9, 50) };
+        let reasons = reasons(&rule(RetentionRule { last: 1, ..NOTHING }, 0, 100), &[foreign, ours(1, 5), ours(2, 4)]);
+        assert_eq!(reasons, [Some(Reason::NotOurs), Some(Reason::Newest), None]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_deletes_nothing() {
+        let snapshots = [ours(1, 10 * DAY), ours(2, 20 * DAY), ours(3, 30 * DAY)];
+        assert_eq!(kept(&NOTHING, 0, 0, &snapshots).len(), 3);
+    }
+
+    #[test]
+    fn rules_do_not_count_snapshots_from_the_future() {
+        let now = 1000 * DAY;
+        let genuine = [ours(1, now - 3 * DAY), ours(2, now - 2 * DAY), ours(3, now - DAY)];
+        let future = [ours(4, now + 30 * DAY), ours(5, now + 31 * DAY), ours(6, now + 32 * DAY)];
+        let all = [genuine, future].concat();
+        let three = |keep| {
+            let reasons = reasons(&rule(keep, 0, now), &all);
+            assert!(reasons[3..].iter().all(|reason| *reason == Some(Reason::FromFuture)), "{reasons:?}");
+            reasons[..3].iter().flatten().count()
+        };
+        assert_eq!(three(RetentionRule { last: 3, ..NOTHING }), 3);
+        assert_eq!(three(RetentionRule { daily: 3, ..NOTHING }), 3);
+        assert_eq!(three(NOTHING), 1, "the newest of those that are not from the future");
+        // After their date they count like all others.
+        let later = reasons(&rule(RetentionRule { last: 3, ..NOTHING }, 0, now + 40 * DAY), &all);
+        assert_eq!(later.iter().flatten().count(), 3);
+    }
+
+    #[test]
+    fn a_recently_seen_snapshot_is_protected_whatever_its_date() {
+        let now = 1000 * DAY;
+        let unseen = |number, time| Candidate { settled: false, ..ours(number, time) };
+        let all =
+            [ours(1, now - 90 * DAY), unseen(2, now - 80 * DAY), unseen(3, now - 70 * DAY), ours(4, now - 60 * DAY)];
+        let month = reasons(&rule(NOTHING, 30 * DAY as u64, now), &all);
+        assert_eq!(month, [None, Some(Reason::Protected), Some(Reason::Protected), Some(Reason::Newest)]);
+        assert_eq!(kept(&NOTHING, 0, now, &all), [all[3]], "protect = 0 protects nothing");
+    }
+
+    #[test]
+    fn without_protect_a_slightly_future_date_protects_nothing() {
+        // Names are unique to the second, so backups that follow each other quickly are dated ahead.
+        let now = 100 * DAY;
+        let all = [ours(1, now + 1), ours(2, now + 2), ours(3, now + 3)];
+        assert_eq!(kept(&NOTHING, 0, now, &all), [all[2]]);
+        assert_eq!(kept(&NOTHING, 1, now, &all), all);
+    }
+
+    #[test]
+    fn an_untrusted_clock_keeps_everything_and_is_the_reason() {
+        let stopped = Rule { stopped: true, ..rule(RetentionRule { last: 1, ..NOTHING }, 0, 1000 * DAY) };
+        let all = [ours(1, 5), ours(2, 4), Candidate { ours: false, ..ours(3, 3) }];
+        let doubted = reasons(&stopped, &all);
+        assert_eq!(doubted, [Some(Reason::Newest), Some(Reason::ClockInDoubt), Some(Reason::NotOurs)]);
+    }
+
+    fn any_keep() -> impl Strategy<Value = RetentionRule> {
+        (0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16, 0..4_u16).prop_map(
+            |(last, hourly, daily, weekly, monthly, yearly)| RetentionRule {
+                last,
+                hourly,
+                daily,
+                weekly,
+                monthly,
+                yearly,
+            },
+        )
+    }
+
+    fn any_snapshots() -> impl Strategy<Value = Vec<Candidate>> {
+        let one = (0..800 * DAY, prop::bool::weighted(0.1), prop::bool::weighted(0.9));
+        prop::collection::vec(one, 0..60).prop_map(|all| {
+            let made = |(number, (time, pinned, ours))| Candidate {
+                id: id(number),
+                time: time / 600 * 600,
+                pinned,
+                ours,
+                settled: true,
+            };
+            (0..).zip(all).map(made).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pruning_twice_is_pruning_once(keep in any_keep(), protect in 0..10 * DAY as u64, snapshots in any_snapshots()) {
+            let once = kept(&keep, protect, 800 * DAY, &snapshots);
+            prop_assert_eq!(&kept(&keep, protect, 800 * DAY, &once), &once);
+        }
+
+        #[test]
+        fn the_order_of_the_snapshots_is_irrelevant(keep in any_keep(), snapshots in any_snapshots(), turn in 0..60_usize) {
+            let mut turned = snapshots.clone();
+            let turn = turn.checked_rem(turned.len()).unwrap_or_default();
+            turned.rotate_left(turn);
+            turned.reverse();
+            let sorted = |mut kept: Vec<Candidate>| {
+                kept.sort_by_key(|snapshot| snapshot.id);
+                kept
+            };
+            let (one, other) = (kept(&keep, 0, 800 * DAY, &snapshots), kept(&keep, 0, 800 * DAY, &turned));
+            prop_assert_eq!(sorted(one), sorted(other));
+        }
+
+        #[test]
+        fn pinned_young_and_other_snapshots_are_never_deleted(
+            keep in any_keep(),
+            protect in 0..10 * DAY as u64,
+            snapshots in any_snapshots(),
+        ) {
+            let now = 800 * DAY;
+            for (snapshot, reason) in snapshots.iter().zip(reasons(&rule(keep, protect, now), &snapshots)) {
+                let young = u64::try_from(now - snapshot.time).expect("in the past") < protect;
+                prop_assert!(reason.is_some() || !(snapshot.pinned || young || !snapshot.ours));
+            }
+        }
+    }
+}

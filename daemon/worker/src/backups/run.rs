@@ -1,26 +1,30 @@
-//! A worker's way through one backup.
+//! A backup, from the check of its source to pruning on the drive.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use butterdock_btrfs::{Error as Fault, filesystem, roots};
-use butterdock_receive::{Control, Observer, Outcome, Publication, Published, SubvolumeState};
+use butterdock_btrfs::space::space;
+use butterdock_btrfs::{best_effort, filesystem};
+use butterdock_receive::{
+    Candidates, Control, ErrorKind, Kind, Observer, Options, Outcome, Phase, Publication, Published, SubvolumeState,
+};
 
-use super::cause::BackupCause;
-use super::error::BackupError;
-use super::owner::{Owner, adopt, look_up};
+use super::error::{BackupCause, BackupError, Pruning};
+use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
-use super::prune::{PrunePlan, prune, tell_from_future, tell_seen};
-use super::seen::last;
-use super::shared::{Learned, SharedSnapshot};
-use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, find_shared, is_as_it_was};
-use super::snapshot::Identity;
-use super::snapshot::{Side, Snapshot, list};
+use super::prune::{Deleted, PrunePlan, prune, tell_from_future, tell_seen};
+use super::shared_record::{Learned, Mark, SharedSnapshot};
+use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, basis, find_shared, is_as_it_was, last, since};
+use super::snapshot::{Identity, Snapshot, list};
 use super::source::Source;
+use super::space_check::{Need, Short, SpaceCheck, SpaceErrors, estimated_event, fits};
+use super::stream::{Estimate, Stream, received};
 use super::task::{BackupEvent, Task};
 
-/// What a backup is between.
+/// The directories of a backup.
 #[derive(Debug)]
 pub(crate) struct Ends {
     /// The root directory of the source.
@@ -35,25 +39,24 @@ pub(crate) struct Ends {
     pub publication: Publication,
 }
 
-/// A backup being done.
+/// A running backup.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'r> {
     pub ends: &'r Ends,
     pub task: &'r Task,
     /// The version of streams that this kernel sends: 1 or 2.
     pub version: u32,
-    /// An estimate that takes longer is made beside the transfer.
+    /// The transfer waits this long for the estimate.
     pub patience: Duration,
     pub control: &'r Control,
-    /// Hears of what is received.
+    /// Gets the events of the receiver.
     pub observer: &'r dyn Observer,
-    /// Hears of everything else.
+    /// Gets all other events.
     pub tell: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
 impl Run<'_> {
-    /// Runs the backup. A snapshot that is reported as pinned is durable on both sides. Nothing is pruned beside the source
-    /// yet.
+    /// Runs the backup and prunes the drive, not the source. A snapshot that is reported as pinned is durable on both sides.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
         let source = Source::check(self.ends.source.as_fd(), task.source)?;
@@ -87,7 +90,8 @@ impl Run<'_> {
             tell_from_future(task, beside, &mine, self.tell);
             tell_from_future(task, on_drive, &theirs, self.tell);
         };
-        // What another backup sent is a parent and no backup of this one: its rule does not keep it, another may delete it.
+        // A snapshot of another backup can be a parent, but it does not count as a backup of this one, because the other backup
+        // may delete it.
         let own = pairs.iter().flatten().find(|pair| pair.drive.name.is_some());
         if let Some(pair) = own
             && source.is_unchanged_since(pair)?
@@ -120,15 +124,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+    fn folder(&self) -> BorrowedFd<'_> {
         self.ends.folder.as_fd()
     }
 
-    pub(crate) fn destination(&self) -> BorrowedFd<'_> {
+    fn destination(&self) -> BorrowedFd<'_> {
         self.ends.destination.as_fd()
     }
 
-    pub(crate) fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
+    fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
         let mut there = list(&self.ends.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
         look_up(self.destination(), &mut there);
@@ -155,26 +159,26 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Why everything is sent: what is not on the drive now may have been there.
+    /// The reason for a full transfer; it may be that the last backup was deleted from the drive.
     fn reason(&self, why: Why) -> Result<Why, BackupError> {
         let Some(uuid) = self.task.last else { return Ok(why) };
         let last = last(&self.ends.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
         Ok(last.explains(why))
     }
 
-    /// What was received, as it is now.
+    /// The state of the received snapshot.
     fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, BackupError> {
         received(&self.ends.destination, outcome).map_err(BackupError::drive("look at the new snapshot"))
     }
 
-    /// Reports a snapshot on the drive that is not the one that was sent, whether or not another parent exists.
+    /// Reports snapshots on the drive that are not the ones that were sent, even if another parent exists.
     fn tell_replaced(&self, there: Vec<Identity>) {
         if there.is_empty() {
             return;
         }
         let text = format!(
-            "{} snapshots on the drive are not what this machine sent there, though they have their place or their \
-             identity; they are neither used nor deleted. Look at them, and delete them if nobody needs them",
+            "{} snapshots on the drive have the name or the identity of snapshots that this machine sent, but are not these \
+             snapshots; they are neither used nor deleted. Check them, and delete them if they are not needed",
             there.len()
         );
         self.observer.warning(&text);
@@ -187,28 +191,185 @@ impl Run<'_> {
         PrunePlan::plan(self.task, side, mine, &[], now).explain(self.tell);
         PrunePlan::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.tell);
     }
+
+    /// Sends the new snapshot, and returns when it is durable on the drive. If the drive is full, prunes it once and tries again.
+    /// `mine` are the older snapshots.
+    fn transfer(
+        &self,
+        source: &Source<'_>,
+        owner: &Owner,
+        mine: &[Snapshot],
+        pending: &PendingSnapshot<'_>,
+    ) -> Result<Outcome, BackupError> {
+        let estimated = OnceLock::new();
+        let attempt = || {
+            // Listed again: a pruned snapshot can be neither a parent nor a clone source.
+            let theirs = self.list_drive()?;
+            let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+            self.attempt(owner, pending, &pairs, &estimated)
+        };
+        match attempt() {
+            Err(error) if error.is_no_space() && !self.control.is_cancelled() => {
+                if self.prune_drive(source, owner, mine)? {
+                    attempt().map_err(|error| self.with_figures(error, &estimated))
+                } else {
+                    Err(self.with_figures(error, &estimated))
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Reports how much would be sent, and checks the space.
+    fn estimate_only(&self, pending: &PendingSnapshot<'_>, pairs: &[SharedPair<'_>]) -> Result<(), BackupError> {
+        let stream = self.stream(pending, pairs);
+        let stopped = AtomicBool::new(false);
+        if let Some(estimate) = Estimate::make(&stream, pending.snapshot.id, since(pairs), &stopped)? {
+            (self.tell)(estimated_event(&estimate));
+            let space_check = self.space_check(&stream, pending, pairs);
+            let errors = SpaceErrors { too_small: too_small_before_pruning, ..space_check.errors };
+            SpaceCheck { errors, ..space_check }.wait_for_space(|| Some(Need::of(&estimate)))?;
+        }
+        Ok(())
+    }
+
+    fn attempt(
+        &self,
+        owner: &Owner,
+        pending: &PendingSnapshot<'_>,
+        pairs: &[SharedPair<'_>],
+        estimated: &OnceLock<Estimate>,
+    ) -> Result<Outcome, BackupError> {
+        let stream = self.stream(pending, pairs);
+        let listed = pairs.iter().map(|pair| pair.drive.state()).collect();
+        let options = Options { origin: owner.origin(), candidates: Candidates::Listed(listed), ..Options::default() };
+        self.space_check(&stream, pending, pairs).transfer(estimated, || self.send(&stream, options, pending))
+    }
+
+    fn space_check<'p>(
+        &'p self,
+        stream: &'p Stream<'p>,
+        pending: &PendingSnapshot<'_>,
+        pairs: &[SharedPair<'_>],
+    ) -> SpaceCheck<'p> {
+        SpaceCheck {
+            stream,
+            id: pending.snapshot.id,
+            since: since(pairs),
+            destination: self.destination(),
+            patience: self.patience,
+            control: self.control,
+            tell: self.tell,
+            errors: SpaceErrors {
+                too_small: self.too_small(),
+                unknown: |fault| BackupError::drive("look at the space")(fault),
+            },
+        }
+    }
+
+    fn send(
+        &self,
+        stream: &Stream<'_>,
+        options: Options,
+        pending: &PendingSnapshot<'_>,
+    ) -> Result<Outcome, BackupError> {
+        let writer_threads = self.task.writer_threads.and_then(NonZeroUsize::new);
+        let (name, top) = (Some(pending.name().to_vec()), self.ends.top.clone());
+        let publication = self.ends.publication;
+        let options = Options { writer_threads, publication, name, top, ..options };
+        stream.transfer(self.destination(), &options, self.control, &ShowPending { observer: self.observer, pending })
+    }
+
+    fn stream<'s>(&self, pending: &'s PendingSnapshot<'_>, pairs: &[SharedPair<'_>]) -> Stream<'s> {
+        let (parent, clone_sources) = basis(pairs);
+        Stream { snapshot: pending.root(), parent, clone_sources, version: self.version }
+    }
+
+    /// The error for too little space.
+    fn too_small(&self) -> fn(Short) -> BackupError {
+        if self.task.time.stopped { too_small_without_pruning } else { too_small }
+    }
+
+    /// Prunes the drive before the backup instead of after it. Returns whether anything was deleted.
+    fn prune_drive(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
+        let theirs = self.list_drive()?;
+        let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+        let mark = |pair: &SharedPair<'_>| Mark { here: pair.source.uuid, there: pair.drive.uuid };
+        let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
+        let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());
+        let (deleted, _) = pruning.perform(self.destination(), self.tell);
+        let any = !deleted.is_empty();
+        let waiting = BackupError::drive("wait for the space of deleted snapshots");
+        Deleted::these(self.destination(), deleted).wait(self.control).map_err(waiting)?;
+        Ok(any)
+    }
+
+    /// Adds the needed and the free space to the error of a transfer that filled the drive.
+    fn with_figures(&self, error: BackupError, estimated: &OnceLock<Estimate>) -> BackupError {
+        match (error, space(self.destination())) {
+            (BackupError::Receive(failure), Ok(space)) if failure.error.kind() == ErrorKind::NoSpace => {
+                // The estimate may fit, although the transfer did not: so the free space is that for a need that never fits.
+                let need = estimated.get().map(Need::of).unwrap_or_default();
+                let needed = need.data.saturating_add(need.metadata);
+                self.too_small()(
+                    fits(&space, Need { data: u64::MAX >> 8, metadata: 0 })
+                        .map_or_else(|Short { free, .. }| Short { needed, free }, |()| Short { needed, free: 0 }),
+                )
+            }
+            (error, _) => error,
+        }
+    }
 }
 
-/// What was received last, as it is on the filesystem of `place` now.
-pub(super) fn received(place: impl AsFd, outcome: &Outcome) -> Result<SubvolumeState, Fault> {
-    let id = outcome.subvolumes.last().map_or(0, |Published { id, .. }| *id);
-    Ok(roots::root_item(place, id)?.map(|item| SubvolumeState::of_item(&item)).unwrap_or_default())
-}
-
-/// What is remembered and is not on the drive as it was sent.
+/// The recorded snapshots that are not unchanged on the drive.
 fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
     let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_as_it_was(now, &shared.there, &shared.here));
     known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
 }
 
-/// The newest shared snapshot is the parent; a stream may clone from up to this many of the newest.
-const CLONE_SOURCES: usize = 8;
+/// The error of a dry run.
+fn too_small_before_pruning(short: Short) -> BackupError {
+    no_room(short, Pruning::NotYet)
+}
 
-/// The ids of the parent and of what may be cloned from.
-pub(super) fn basis(pairs: &[SharedPair<'_>]) -> (Option<u64>, Vec<u64>) {
-    let mut ids: Vec<u64> = pairs.iter().map(|pair| pair.source.id).collect();
-    // One may have two counterparts: restored twice, or restored to where it came from.
-    ids.dedup();
-    ids.truncate(CLONE_SOURCES);
-    (ids.first().copied(), ids)
+fn too_small(short: Short) -> BackupError {
+    no_room(short, Pruning::Done)
+}
+
+/// The error while the clock is not trusted.
+fn too_small_without_pruning(short: Short) -> BackupError {
+    no_room(short, Pruning::Stopped)
+}
+
+fn no_room(Short { needed, free }: Short, pruning: Pruning) -> BackupError {
+    BackupError::because(BackupCause::NoRoom { needed, free, pruning })
+}
+
+/// Passes on the receiver's reports, and shows the pending snapshot when the drive has it completely.
+struct ShowPending<'a> {
+    observer: &'a dyn Observer,
+    pending: &'a PendingSnapshot<'a>,
+}
+
+impl Observer for ShowPending<'_> {
+    fn began(&self, name: &[u8], kind: Kind) {
+        self.observer.began(name, kind);
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.observer.phase(phase);
+        if phase == Phase::Publishing {
+            // Before the drive shows its snapshot: a worker that is killed in between leaves an unneeded snapshot, and no
+            // missing one. An error is ignored, because it is tried again at the end.
+            best_effort(self.pending.show());
+        }
+    }
+
+    fn published(&self, subvolume: &Published) {
+        self.observer.published(subvolume);
+    }
+
+    fn warning(&self, text: &str) {
+        self.observer.warning(text);
+    }
 }

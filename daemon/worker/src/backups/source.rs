@@ -6,12 +6,11 @@ use butterdock_btrfs::subvolume::SubvolumeInfo;
 use butterdock_btrfs::{Errno, Error as Fault, file, filesystem, names, subvolume};
 use butterdock_receive::ErrorKind;
 
-use super::cause::{BackupCause, SourceProblem};
-use super::error::{BackupError, Said};
+use super::error::{BackupCause, BackupError, Explained, SourceProblem};
 use super::shared_snapshots::{Origin, SharedPair};
 use super::snapshot::Identity;
 
-/// The source, looked at.
+/// The checked source.
 #[derive(Debug)]
 pub(crate) struct Source<'f> {
     pub fd: BorrowedFd<'f>,
@@ -19,10 +18,10 @@ pub(crate) struct Source<'f> {
 }
 
 impl<'f> Source<'f> {
-    /// Looks at the directory that the configuration calls the source.
+    /// Checks the configured source directory.
     ///
-    /// When it is not mounted, the path leads to a folder of what is below; when somebody put another subvolume in its
-    /// place, to that one. Both would be sent without a word, and in time thin out all that was ever kept.
+    /// If the source is not mounted, its path leads to a directory below the mount point; if another subvolume has replaced it,
+    /// to that one. Without this check the wrong data would be sent, and retention would in time delete all good snapshots.
     pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, BackupError> {
         let refuse = |problem| Err(BackupError::because(BackupCause::SourceRefused(problem)));
         let look = BackupError::source("look at the source");
@@ -40,24 +39,24 @@ impl<'f> Source<'f> {
         if let Some(expected) = expected.filter(|&expected| expected != origin.uuid) {
             let cause = BackupCause::SourceRefused(SourceProblem::Another);
             let sentence = format!("{cause} (it is {}, and {expected} was backed up before)", origin.uuid);
-            return Err(BackupError::Said(Said { kind: ErrorKind::Failed, sentence, cause: Some(cause) }));
+            return Err(BackupError::Other(Explained { kind: ErrorKind::Failed, sentence, cause: Some(cause) }));
         }
-        if !holds_anything(fd).map_err(&look)? {
+        if !has_content(fd).map_err(&look)? {
             return refuse(SourceProblem::Empty);
         }
         Ok(Self { fd, origin })
     }
 
-    /// Writes out what is pending and answers whether the source is still what the pair is of: nothing to send.
+    /// Syncs the source and returns whether it has not changed since the shared snapshot was made.
     pub(crate) fn is_unchanged_since(&self, pair: &SharedPair<'_>) -> Result<bool, BackupError> {
         let look = BackupError::source("look for changes of the source");
         let SharedPair { source: snapshot, .. } = pair;
-        // A snapshot has the ctransid of what it was made of, until it is changed itself.
+        // A snapshot has the ctransid of its source until it is changed itself.
         let of_it = snapshot.parent_uuid == self.origin.uuid && snapshot.ctransid <= snapshot.otransid;
         if !of_it || subvolume::info(self.fd).map_err(&look)?.ctransid != snapshot.ctransid {
             return Ok(false);
         }
-        // What was written lately counts when it is on disk, and not before; where nothing can be written nothing is pending.
+        // A recent write changes ctransid only when it is on disk. A read-only filesystem has no pending writes.
         match filesystem::sync(self.fd) {
             Ok(()) | Err(Fault { errno: Errno::EROFS, .. }) => {}
             Err(fault) => return Err(look(fault)),
@@ -65,7 +64,7 @@ impl<'f> Source<'f> {
         Ok(subvolume::info(self.fd).map_err(&look)?.ctransid == snapshot.ctransid)
     }
 
-    /// Whether a directory is on the same filesystem: only there can a snapshot be made.
+    /// Whether a directory is on the source's filesystem, where snapshots can be made.
     pub(crate) fn is_beside(&self, folder: impl AsFd) -> Result<bool, BackupError> {
         let look = BackupError::source("look at the folder for snapshots");
         if !filesystem::is_btrfs(&folder).map_err(&look)? {
@@ -75,12 +74,12 @@ impl<'f> Source<'f> {
     }
 }
 
-/// Whether there is anything that would be sent: subvolumes inside are not.
-fn holds_anything(source: BorrowedFd<'_>) -> Result<bool, Fault> {
-    /// What a snapshot has in the place of a subvolume that was inside (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+/// Whether the source has anything that would be sent. Nested subvolumes are not sent.
+fn has_content(source: BorrowedFd<'_>) -> Result<bool, Fault> {
+    /// The inode number that replaces a nested subvolume in a snapshot (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
     const PLACEHOLDER: u64 = 2;
     names::holds(source, |name| {
-        // One that cannot be looked at is there in any case.
+        // An entry that cannot be examined exists in any case.
         file::stat_at(source, name).map_or(true, |stat| !subvolume::is_root(&stat) && stat.ino != PLACEHOLDER)
     })
 }

@@ -1,4 +1,5 @@
-//! Whether a transfer fits: checked before it where the estimate is ready in time, and again when a late estimate arrives.
+//! Whether a transfer fits on the destination. It is checked before the transfer if the estimate is ready in time, and again
+//! when a late estimate arrives.
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,48 +8,46 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use butterdock_btrfs::Error as Fault;
-use butterdock_btrfs::best_effort;
 use butterdock_btrfs::space::{self, Space};
+use butterdock_btrfs::{Error as Fault, best_effort};
 use butterdock_receive::{Control, ErrorKind, Outcome, sweep};
 
 use super::error::BackupError;
-use super::estimate::Estimate;
 use super::prune::Deleted;
+use super::stream::{Estimate, Stream, no_pipe};
 use super::task::BackupEvent;
-use super::transfer::{Stream, no_pipe};
 
-/// An estimate that takes longer is made beside the transfer. Where many files make it take that long, waiting for the rest of
-/// a second costs a tenth of the whole backup, and brings it in few cases.
+/// A transfer waits this long for the estimate, and then begins. With so many files that the estimate takes longer, waiting for
+/// the rest of a second takes a tenth of the time of the whole backup, and the estimate is rarely ready then.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 
-/// What is to be sent, and where to.
+/// The space check of one transfer.
 #[derive(Clone, Copy)]
 pub(super) struct SpaceCheck<'p> {
     pub stream: &'p Stream<'p>,
     /// The id of the snapshot.
     pub id: u64,
-    /// The transaction after which everything is new.
+    /// Extents after this transaction are new.
     pub since: u64,
     pub destination: BorrowedFd<'p>,
-    /// The timeout of the estimate.
+    /// The transfer waits this long for the estimate.
     pub patience: Duration,
     pub control: &'p Control,
     pub tell: &'p (dyn Fn(BackupEvent) + Sync),
-    pub words: Words,
+    pub errors: SpaceErrors,
 }
 
-/// What is said of the destination.
+/// The errors about the destination.
 #[derive(Clone, Copy)]
-pub(super) struct Words {
-    /// Where there is too little room.
+pub(super) struct SpaceErrors {
+    /// There is too little space.
     pub too_small: fn(Short) -> BackupError,
-    /// Where the free space is unknown.
-    pub unseen: fn(Fault) -> BackupError,
+    /// The free space cannot be read.
+    pub unknown: fn(Fault) -> BackupError,
 }
 
 impl SpaceCheck<'_> {
-    /// Has `transfer` done where there is room. An estimate that comes too late, and says that there is none, ends it.
+    /// Calls `transfer` if there is enough space. A late estimate that does not fit stops the transfer.
     pub(super) fn transfer(
         &self,
         estimated: &OnceLock<Estimate>,
@@ -66,57 +65,56 @@ impl SpaceCheck<'_> {
                 .name("estimate".to_owned())
                 .spawn_scoped(threads, move || {
                     estimate();
-                    // The other end waits no longer than it is patient.
+                    // The receiver is closed after the timeout.
                     best_effort(done.send(()));
                 })
                 .map_err(|error| no_pipe(&error))?;
             match wait.recv_timeout(self.patience) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
             }
-            let transferred = self.look(estimated, &before).and_then(|()| transfer());
+            let transferred = self.check(estimated, &before).and_then(|()| transfer());
             stopped.store(true, Ordering::Relaxed);
             transferred
         });
-        // It may have been stopped when it was over.
+        // A late estimate may have stopped it after its end.
         self.control.resume();
         match (transferred, late.into_inner()) {
             (Err(BackupError::Receive(failure)), Some(short))
                 if failure.error.kind() == ErrorKind::Cancelled && !self.control.is_cancelled() =>
             {
-                Err((self.words.too_small)(short))
+                Err((self.errors.too_small)(short))
             }
             (transferred, _) => transferred,
         }
     }
 
-    /// Whether there is room for what is needed, as far as that is known, and how much there is; none where more is given back
-    /// meanwhile and nobody can tell.
+    /// Waits for enough space, and returns the space of the destination; `None` if the kernel is still freeing space, so that
+    /// the free space is unknown. Without a known need, the filesystem's own minimum must be free.
     ///
-    /// What killed runs left makes room before it is looked at. Where there is too little, what was deleted a moment ago is
-    /// written down, which frees it, and what deleted subvolumes have not given back yet is waited for, as it is where nobody
-    /// knows; where that takes too long the transfer begins, and finds out.
-    pub(super) fn look_for(&self, need: impl Fn() -> Option<Need>) -> Result<Option<Space>, BackupError> {
-        // Where this fails, the receiver, which begins with it, says why.
+    /// First the leftovers of killed runs are swept. If there is too little space, a commit makes recently deleted subvolumes
+    /// free theirs, and this function waits for it, also while the need is unknown. After a timeout the transfer begins, and
+    /// fails if the space is too small.
+    pub(super) fn wait_for_space(&self, need: impl Fn() -> Option<Need>) -> Result<Option<Space>, BackupError> {
+        // An error is ignored: the receiver begins with the same step, and reports it.
         best_effort(sweep(self.destination));
-        let mut deleted = Deleted::all(self.destination).map_err(self.words.unseen)?;
+        let mut deleted = Deleted::all(self.destination).map_err(self.errors.unknown)?;
         if fits(&self.space()?, need().unwrap_or_default()).is_err() {
-            space::wake_cleaner(self.destination).map_err(self.words.unseen)?;
+            space::wake_cleaner(self.destination).map_err(self.errors.unknown)?;
         }
         loop {
             let (space, need) = (self.space()?, need());
-            // At least there must be room for what a filesystem needs to work.
             let room = fits(&space, need.unwrap_or_default());
             if deleted.is_free() {
-                return room.map(|()| Some(space)).map_err(self.words.too_small);
+                return room.map(|()| Some(space)).map_err(self.errors.too_small);
             }
             if (need.is_some() && room.is_ok()) || deleted.is_late() || self.control.is_cancelled() {
                 return Ok(None);
             }
-            deleted.wait_a_moment().map_err(self.words.unseen)?;
+            deleted.check_after_pause().map_err(self.errors.unknown)?;
         }
     }
 
-    /// A failed estimate is ignored: the transfer reports the error.
+    /// Makes the estimate. An error is ignored: the transfer reports it.
     fn estimate(
         &self,
         estimated: &OnceLock<Estimate>,
@@ -128,8 +126,8 @@ impl SpaceCheck<'_> {
         (self.tell)(estimated_event(&estimate));
         let before = lock(before);
         estimated.get_or_init(|| estimate);
-        // The transfer has begun. The estimate includes the bytes that it has written, so the free space is that from
-        // before it.
+        // The transfer has begun. The estimate includes the bytes that it has already written, so it is compared with the space
+        // before the transfer.
         if let Some(space) = *before
             && let Err(short) = fits(&space, Need::of(&estimate))
         {
@@ -138,21 +136,21 @@ impl SpaceCheck<'_> {
         }
     }
 
-    /// Looks for room, and leaves what there is to an estimate that comes later.
-    fn look(&self, estimated: &OnceLock<Estimate>, before: &Mutex<Option<Space>>) -> Result<(), BackupError> {
+    /// Checks the space, and keeps it for an estimate that comes later.
+    fn check(&self, estimated: &OnceLock<Estimate>, before: &Mutex<Option<Space>>) -> Result<(), BackupError> {
         let need = || estimated.get().map(Need::of);
-        let space = self.look_for(need)?;
+        let space = self.wait_for_space(need)?;
         let mut before = lock(before);
         if let (Some(space), Some(need)) = (&space, need()) {
-            // It may have come just now.
-            fits(space, need).map_err(self.words.too_small)?;
+            // The estimate may have come meanwhile.
+            fits(space, need).map_err(self.errors.too_small)?;
         }
         *before = space;
         Ok(())
     }
 
     fn space(&self) -> Result<Space, BackupError> {
-        space::space(self.destination).map_err(self.words.unseen)
+        space::space(self.destination).map_err(self.errors.unknown)
     }
 }
 
@@ -164,25 +162,25 @@ pub(super) fn estimated_event(estimate: &Estimate) -> BackupEvent {
     BackupEvent::Estimated { bytes: estimate.bytes() }
 }
 
-/// What a backup needs of a drive, in bytes as files see them.
+/// The space that a transfer needs, in bytes before replication.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Need {
     pub data: u64,
     pub metadata: u64,
 }
 
-/// The figures of a drive that is too small, in bytes.
+/// Too little space, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short {
-    /// What would be needed, with what must be left over.
+    /// The needed space, including the headroom that must stay free.
     pub needed: u64,
-    /// The space for it.
+    /// The free space.
     pub free: u64,
 }
 
 impl Need {
-    /// What an estimated stream takes. Names and attributes take about twice as much in the trees as in the stream, and each
-    /// extent has its place, its references and its checksums.
+    /// The need of an estimated stream. Names and attributes take about twice as much in the trees as in the stream, and each
+    /// extent has a tree item, references and checksums.
     pub(super) fn of(estimate: &Estimate) -> Self {
         let data = estimate.data.min(estimate.stored);
         Self { data, metadata: estimate.commands.saturating_mul(2).saturating_add(data / 256) }
@@ -237,28 +235,28 @@ mod tests {
     }
 
     #[test]
-    fn data_grows_into_what_is_not_given_out() {
+    fn data_grows_into_unallocated_space() {
         assert_eq!(fits(&drive(GIB, GIB, 0), need(GIB)), Ok(()));
         assert_eq!(fits(&drive(0, GIB, GIB), need(GIB)), Ok(()));
         assert!(fits(&drive(0, GIB, GIB / 2), need(GIB)).is_err());
     }
 
     #[test]
-    fn room_for_data_does_not_help_when_metadata_is_full() {
+    fn free_data_space_does_not_help_full_metadata() {
         assert!(fits(&drive(100 * GIB, 0, 0), need(MIB)).is_err());
         assert!(fits(&drive(100 * GIB, 0, 200 * MIB), need(MIB)).is_err(), "both copies need room");
         assert_eq!(fits(&drive(100 * GIB, 0, 2 * GIB), need(MIB)), Ok(()));
     }
 
     #[test]
-    fn what_the_kernel_holds_back_is_not_free() {
+    fn the_kernels_reserve_is_not_free() {
         let full = Space { reserve: 500 * MIB, ..drive(GIB, 520 * MIB, 0) };
         assert!(fits(&full, need(MIB)).is_err());
         assert_eq!(fits(&Space { reserve: 0, ..full }, need(MIB)), Ok(()));
     }
 
     #[test]
-    fn the_figures_are_those_of_the_drive() {
+    fn the_error_has_the_figures_of_the_drive() {
         let short = fits(&drive(GIB, GIB, GIB), need(5 * GIB)).expect_err("too small");
         assert_eq!(short.free, 2 * GIB);
         assert!(short.needed > 5 * GIB);

@@ -1,57 +1,57 @@
-//! The order of a backup worker, and the events that it reports.
+//! The order of a backup, and the events that its worker reports.
 
 use serde::{Deserialize, Serialize};
 
+use super::first_seen::Seen;
 use super::retention::{Reason, RetentionRule};
-use super::seen::Seen;
-use super::shared::{Learned, Mark, SharedSnapshot};
+use super::shared_record::{Learned, Mark, SharedSnapshot};
 use super::shared_snapshots::Why;
 use super::snapshot::Identity;
-use crate::bytes;
 use crate::clock::{Reading, boot_time};
+use crate::hex;
 
-/// One backup of one source to one drive. With it come three descriptors: the source's root directory, the folder for its
-/// snapshots, and the destination directory on the drive.
+/// One backup of one source to one drive. Its descriptors: the source's root directory, the folder for its snapshots, and the
+/// destination directory on the drive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// The name of the backup, with which those of its snapshots begin.
-    #[serde(with = "bytes")]
+    /// The name of the backup, the prefix of the names of its snapshots.
+    #[serde(with = "hex")]
     pub name: Vec<u8>,
-    /// The uuid that the source must have; if none is given, the worker reports the one that it has.
+    /// The uuid that the source must have; without it any source is accepted and reported.
     pub source: Option<Identity>,
-    /// What is kept beside the source, and on the drive.
+    /// The retention rule, for both sides.
     pub keep: RetentionRule,
     /// Nothing younger is deleted; in seconds.
     pub protect: u64,
-    /// What drives need for their next increment, this one with them.
+    /// The snapshots that all drives, including this one, need for their next increment.
     pub pins: Vec<Mark>,
-    /// The uuid that this drive's last backup has there; none before the first.
+    /// The uuid of the last backup on this drive; `None` before the first.
     #[serde(default)]
     pub last: Option<Identity>,
-    /// This machine, as records on drives have it.
+    /// The id of this machine on drives.
     pub machine: Identity,
-    /// The sources that this backup's snapshots on this drive are of, as far as the daemon remembers.
+    /// The sources of this backup's snapshots on this drive, from the daemon's record.
     #[serde(default)]
     pub sources: Vec<Identity>,
-    /// What this machine and the drive share, as far as the daemon remembers: nothing else is a parent.
+    /// The daemon's record of the snapshots that this machine and the drive share: only these can be parents.
     #[serde(default)]
     pub shared: Vec<SharedSnapshot>,
-    /// The daemon remembers no more than version 1 did: snapshots on the drive may have no record yet.
+    /// The daemon's record is of version 1: snapshots on the drive may have no record yet.
     #[serde(default)]
     pub adopt: bool,
-    /// How many threads write data; one for each core where nothing is said.
+    /// How many threads write data (default: one for each core).
     pub writer_threads: Option<usize>,
     /// Only report what would be sent and deleted.
     pub dry_run: bool,
-    /// What the daemon knows of time.
+    /// The daemon's clock.
     #[serde(default)]
     pub time: TaskTime,
 }
 
 #[cfg(test)]
 impl Task {
-    /// Of a backup of this name on this machine, that keeps what a rule without words keeps.
+    /// A task with defaults.
     pub fn of(name: &[u8], machine: Identity) -> Self {
         Self {
             name: name.to_vec(),
@@ -75,102 +75,102 @@ impl Task {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackupEvent {
-    /// The source is there and is what it should be: the first of all.
+    /// The source passed its check: the first event.
     Source {
         /// The subvolume's own uuid.
         uuid: Identity,
     },
-    /// A snapshot of the source was made; it gets this name when it was sent.
+    /// A snapshot of the source was made.
     Snapshot {
-        /// The name, as bytes.
-        #[serde(with = "bytes")]
+        /// Its final name, as bytes.
+        #[serde(with = "hex")]
         name: Vec<u8>,
         /// The subvolume's own uuid.
         uuid: Identity,
     },
-    /// What is sent: the changes since a snapshot that both sides have, or everything.
+    /// The transfer is an increment or a full one.
     Parent {
-        /// The uuid of that snapshot beside the source.
+        /// The uuid of the parent on the sender's side; `None` for a full transfer.
         uuid: Option<Identity>,
-        /// Why everything is sent.
+        /// The reason for a full transfer.
         why: Option<Why>,
     },
-    /// How much the stream will bring, in bytes; hardly more, and less where the source has files that share extents.
+    /// The estimated size of the stream. It is rarely larger, and smaller if files of the source share extents.
     Estimated {
         /// In bytes.
         bytes: u64,
     },
-    /// Nothing changed since the last backup on this drive: nothing is sent and nothing deleted.
+    /// The source has not changed since the last backup on this drive: nothing is sent or deleted.
     Unchanged {
-        /// What the service is to remember.
+        /// For the service's record.
         learned: Learned,
     },
-    /// The drive has the snapshot: what it needs for its next increment from now on.
+    /// The drive has the snapshot, which is needed for its next increment.
     Pinned {
-        /// What the service is to remember.
+        /// For the service's record.
         learned: Learned,
     },
-    /// The volume has the snapshot of the drive, which may be a parent from now on.
+    /// The volume has the snapshot of the drive, which can be a parent from now on.
     Restored {
-        /// The pair of the source's snapshot and its counterpart.
+        /// For the service's record.
         shared: SharedSnapshot,
     },
-    /// Snapshots on the drive are not what was sent there under these uuids, and are not used.
+    /// Snapshots on the drive are not the ones that were sent with these uuids, and are not used.
     Replaced {
         /// The uuids on the drive.
         there: Vec<Identity>,
     },
-    /// The snapshots of this backup on one side, in pieces; the last piece says so.
+    /// A piece of the list of this backup's snapshots on one side.
     Seen {
-        /// Whether it is on the drive, and not beside the source.
+        /// On the drive, otherwise beside the source.
         drive: bool,
         /// A piece of the list.
         snapshots: Vec<Seen>,
-        /// The list ends with this piece.
+        /// This is the last piece.
         last: bool,
     },
-    /// This many snapshots of this backup on one side are dated in the future. The rule does not count them.
+    /// Snapshots of this backup on one side are dated in the future. The rule does not count them.
     FromFuture {
-        /// Whether it is on the drive, and not beside the source.
+        /// On the drive, otherwise beside the source.
         drive: bool,
-        /// How many.
+        /// Their number.
         count: usize,
     },
-    /// A snapshot was deleted because the rule keeps it no longer; in a dry run it would be.
+    /// The rule does not keep a snapshot. It was deleted; in a dry run it would be.
     Pruned {
-        /// On the drive, or else beside the source.
+        /// On the drive, otherwise beside the source.
         drive: bool,
         /// The name, as bytes.
-        #[serde(with = "bytes")]
+        #[serde(with = "hex")]
         name: Vec<u8>,
     },
     /// A snapshot is kept; only in a dry run.
     Kept {
-        /// Whether it is on the drive, and not beside the source.
+        /// On the drive, otherwise beside the source.
         drive: bool,
         /// The name, as bytes.
-        #[serde(with = "bytes")]
+        #[serde(with = "hex")]
         name: Vec<u8>,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
 }
 
-/// What the daemon knows of time. As it is by default a worker has the kernel's wall time, and protects everything.
+/// The daemon's clock. By default the worker uses the kernel's wall time, and protects all snapshots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskTime {
-    /// Wall time when the order was given, in seconds since 1970, and boot time then, from where the worker counts on.
+    /// The time of the order.
     pub given: Option<Given>,
-    /// The clock is in doubt: nothing is deleted.
+    /// The clock is not trusted: nothing is deleted.
     pub stopped: bool,
-    /// Snapshots beside the source that were made before this transaction were seen first at least `protect` ago.
+    /// Snapshots beside the source up to this transaction were first seen at least `protect` ago.
     pub settled_source: u64,
     /// The same on the drive, in its own transactions.
     pub settled_drive: u64,
 }
 
-/// A moment by both clocks, in seconds.
+/// A time on both clocks, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
@@ -179,13 +179,13 @@ pub struct Given {
 }
 
 impl TaskTime {
-    /// What the clocks say, and whether that is in doubt.
+    /// From a reading of the clocks; `stopped` if the clock is not trusted.
     pub fn of(reading: &Reading, stopped: bool) -> Self {
         let Reading { wall, boot, .. } = *reading;
         Self { given: Some(Given { wall, boot }), stopped, ..Self::default() }
     }
 
-    /// Wall time now, in seconds since 1970: the one that was given, and boot time since.
+    /// Wall time now, in seconds since 1970: the given wall time plus the boot time since then.
     pub fn now(&self) -> i64 {
         self.given.map_or_else(wall_time, |given| {
             let passed = boot_time().saturating_sub(given.boot);
@@ -207,11 +207,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_has_the_time_that_it_is_given() {
+    fn the_workers_time_starts_at_the_given_time() {
         let reading = Reading { wall: 1000, boot: boot_time(), boot_id: Uuid::nil(), synchronised: Some(false) };
         let time = TaskTime::of(&reading, true);
         assert!((1000..1100).contains(&time.now()) && time.stopped);
         let past = TaskTime::of(&Reading { boot: boot_time() - 50, ..reading }, false);
-        assert!((1050..1150).contains(&past.now()), "what passed since then is counted");
+        assert!((1050..1150).contains(&past.now()), "boot time since then is added");
     }
 }

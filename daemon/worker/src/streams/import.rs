@@ -1,4 +1,4 @@
-//! Receives stream files one after another: each from one of its subvolumes on.
+//! Receives stream files one after another, each from its first subvolume that the volume does not have.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -11,16 +11,15 @@ use butterdock_receive::{
 };
 use butterdock_stream::Identity;
 
-use super::head::{head, of_part};
 use super::order::order;
-use super::walk::{HEADER, Part, Walk};
+use super::subvolumes::{HEADER, Part, Walk, first_command, head};
 use super::{Files, Found, Opened, Row, StreamFileEvent};
 
-/// Stream files, and the directory of a volume.
+/// An import of stream files into the directory of a volume.
 #[derive(Clone, Copy)]
 pub(crate) struct Import<'i> {
     pub files: &'i Files,
-    /// The one file that is wanted.
+    /// Import only the file with this name.
     pub only: Option<&'i [u8]>,
     pub destination: BorrowedFd<'i>,
     pub options: &'i Options,
@@ -29,33 +28,34 @@ pub(crate) struct Import<'i> {
     pub tell: &'i dyn Fn(StreamFileEvent),
 }
 
-/// Why not everything was received. It names files.
+/// Why an import failed. The text contains names of files.
 #[derive(Debug)]
 pub(crate) enum ImportError {
-    /// There is no such file, or none at all.
+    /// There is no such file, or no file at all.
     Nothing(Option<Vec<u8>>),
-    /// The volume cannot be asked what it has.
+    /// The volume's subvolumes cannot be listed.
     Volume(Box<Error>),
-    /// This file is no stream.
+    /// This file is not a stream.
     Unfit { file: Vec<u8>, why: String },
-    /// It was cancelled while nothing was received.
+    /// The job was cancelled between two subvolumes.
     Cancelled,
     /// This file could not be received.
     Receive { file: Vec<u8>, failure: Box<Failure> },
 }
 
-/// The files as they would be received.
+/// The files, in the order of an import.
 pub(crate) fn list(files: &Files) -> Vec<Row> {
     let mut rows: Vec<Row> = found(&files.all).into_iter().map(Row::from).collect();
     if files.left_out > 0 {
-        let text = format!("{} more files are not looked at: move those that were received elsewhere", files.left_out);
+        let text =
+            format!("{} more files are ignored: move the files that were received to another folder", files.left_out);
         rows.push(Row { problem: Some(text), ..Row::default() });
     }
     rows
 }
 
 impl Import<'_> {
-    /// Receives them. What was received before something went wrong stays.
+    /// Receives the files. Subvolumes that were received before an error stay.
     pub(crate) fn run(&self) -> Result<(), ImportError> {
         let wanted = |one: &&Opened| self.only.is_none_or(|only| only == one.name);
         let wanted = self.files.all.iter().filter(wanted);
@@ -76,32 +76,34 @@ impl Import<'_> {
             if is_known { known.push(file) } else { rest.push(file) }
         }
         (self.tell)(StreamFileEvent::Planned { files, known: known.len() as u64 });
-        // Others may build on what is missing of one that was interrupted.
-        known.into_iter().chain(rest).try_for_each(|file| self.one(file))
+        // Known files first: an interrupted import may have missed subvolumes in them that are parents of others.
+        known.into_iter().chain(rest).try_for_each(|file| self.import(file))
     }
 
-    fn one(&self, found: Found) -> Result<(), ImportError> {
+    fn import(&self, found: Found) -> Result<(), ImportError> {
         let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
         let unfit = |why: String| ImportError::Unfit { file: found.name.clone(), why };
         // The same subvolume may be in two files.
         let first = found.head.map_err(unfit)?;
         if !self.has(first.identity)? {
-            return self.from(opened, Part { at: 0, has_header: true });
+            return self.receive_from(opened, Part { at: 0, has_header: true });
         }
-        match self.more(opened)? {
-            Some(part) => self.from(opened, part),
+        match self.first_missing(opened)? {
+            Some(part) => self.receive_from(opened, part),
             None => Ok(()),
         }
     }
 
     /// The first subvolume in a file that the volume does not have.
-    fn more(&self, file: &Opened) -> Result<Option<Part>, ImportError> {
+    fn first_missing(&self, file: &Opened) -> Result<Option<Part>, ImportError> {
         let unfit = |why: String| ImportError::Unfit { file: file.name.clone(), why };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "what else the kernel may say is said in its words")]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "other errors keep the kernel's text")]
         let broken = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted => ImportError::Cancelled,
-            io::ErrorKind::UnexpectedEof => unfit("it is cut short, behind what the volume has of it".to_owned()),
-            io::ErrorKind::InvalidData => unfit("it goes on with what is no stream".to_owned()),
+            io::ErrorKind::UnexpectedEof => {
+                unfit("it is cut short after the subvolumes that the volume has".to_owned())
+            }
+            io::ErrorKind::InvalidData => unfit("it contains data that is not a stream".to_owned()),
             _ => unfit(format!("it cannot be read: {error}")),
         };
         let mut walk = Walk::new(&file.file, file.size).map_err(broken)?;
@@ -112,17 +114,17 @@ impl Import<'_> {
                 !self.control.is_cancelled()
             });
             let Some(part) = next.map_err(broken)? else { return Ok(None) };
-            let head = of_part(&file.file, part).map_err(unfit)?;
+            let head = first_command(&file.file, part).map_err(unfit)?;
             if !self.has(head.identity)? {
                 return Ok(Some(part));
             }
         }
     }
 
-    /// Receives a file from this subvolume on.
-    fn from(&self, file: &Opened, part: Part) -> Result<(), ImportError> {
+    /// Receives a file, starting with this subvolume.
+    fn receive_from(&self, file: &Opened, part: Part) -> Result<(), ImportError> {
         let name = || file.name.clone();
-        let observer = Behind { observer: self.observer, before: self.control.progress().bytes };
+        let observer = Offset { observer: self.observer, before: self.control.progress().bytes };
         let done = feed(&file.file, part, |input| {
             receive(input, self.destination, self.options, self.control, &observer).map(drop).map_err(Box::new)
         });
@@ -131,7 +133,8 @@ impl Import<'_> {
         done.map_err(|failure| ImportError::Receive { file: name(), failure })
     }
 
-    /// Whether the volume has it, as it was sent, on record: any user may mark a subvolume of his with its uuid.
+    /// Whether the volume has this subvolume unchanged. Only subvolumes with a record count, because any user can set the
+    /// `received_uuid` of an own subvolume.
     fn has(&self, identity: Identity) -> Result<bool, ImportError> {
         is_received(self.destination, &identity, self.options).map_err(|error| ImportError::Volume(Box::new(error)))
     }
@@ -142,14 +145,14 @@ fn found<'f>(files: impl IntoIterator<Item = &'f Opened>) -> Vec<Found> {
     order(files.into_iter().map(look).collect())
 }
 
-/// An observer for whom the files are one input.
-struct Behind<'b> {
+/// An observer that counts the offsets of all files as of one input.
+struct Offset<'b> {
     observer: &'b dyn Observer,
     /// Bytes of the files before this one.
     before: u64,
 }
 
-impl Observer for Behind<'_> {
+impl Observer for Offset<'_> {
     fn began(&self, name: &[u8], kind: Kind) {
         self.observer.began(name, kind);
     }
@@ -169,7 +172,7 @@ impl Observer for Behind<'_> {
 }
 
 impl ImportError {
-    /// What it is called.
+    /// The kind of the error.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Nothing(_) | Self::Volume(_) => ErrorKind::Failed,
@@ -187,7 +190,7 @@ impl fmt::Display for ImportError {
             Self::Nothing(Some(name)) => {
                 write!(f, "there is no stream file \"{}\" in the drive's folder", name.escape_ascii())
             }
-            Self::Volume(error) => write!(f, "the volume cannot be asked what it has: {error}"),
+            Self::Volume(error) => write!(f, "the subvolumes of the volume cannot be listed: {error}"),
             Self::Unfit { file, why } => {
                 write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
             }
@@ -197,11 +200,11 @@ impl fmt::Display for ImportError {
     }
 }
 
-/// What has no header of its own gets the file's, through a pipe.
+/// Calls `receive` with the file from this part on. A part without a header gets the file's header, through a pipe.
 ///
 /// # Errors
-/// The file cannot be read where the part begins.
-pub(super) fn feed<T>(mut file: &File, part: Part, receive: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
+/// The file cannot be read at the beginning of the part.
+fn feed<T>(mut file: &File, part: Part, receive: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
     let mut header = [0; HEADER];
     file.read_exact_at(&mut header, 0)?;
     file.seek(SeekFrom::Start(part.at))?;
@@ -210,7 +213,7 @@ pub(super) fn feed<T>(mut file: &File, part: Part, receive: impl FnOnce(Borrowed
     }
     let (reader, mut writer) = io::pipe()?;
     Ok(thread::scope(|threads| {
-        // Where the receiver reads no more, or the file gives no more, the receiver says so.
+        // Errors are ignored: the receiver reports a stream that ends early.
         threads.spawn(move || writer.write_all(&header).and_then(|()| io::copy(&mut file, &mut writer)).ok());
         let received = receive(reader.as_fd());
         // The thread ends when the reader is closed.

@@ -1,16 +1,16 @@
-//! The stream files in a folder: which there are, what each holds, and in which order they are received. This runs in a
-//! worker, because an attacker may have written the files.
+//! The stream files in a folder: lists them, and receives them in dependency order. This runs in a worker, because an attacker
+//! may have written the files.
 //!
 //! ```text
-//! mod      opens the files before the worker is confined   head    reads the first command
-//! order    sorts them, parents first (pure)                import  receives them, one after another
-//! walk     finds the subvolumes in a file
+//! mod         opens the files before the worker is confined
+//! subvolumes  finds the subvolumes in a file, and reads the first command of each
+//! order       sorts the files, parents first (pure)
+//! import      receives them, one after another
 //! ```
 //!
 //! The first subvolume of a file is known from its first bytes; for the others the whole file must be read. So a file whose
-//! parent is not found is no error yet: it comes last, and the receiver reports the missing parent. Only a file whose first
-//! subvolume is already in the volume is searched for others, when it is its turn: an interrupted import may have left them
-//! out.
+//! parent is not found is not refused: it is received last, and the receiver reports the missing parent. A file is searched for
+//! further subvolumes only if the volume already has its first one, because an interrupted import may have missed them.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -21,71 +21,70 @@ use butterdock_stream::Identity;
 use rustix::fs::{FileType, Mode, OFlags, fcntl_setfl, fstat, openat};
 use serde::{Deserialize, Serialize};
 
-use crate::bytes;
+use crate::hex;
 
-mod head;
 mod import;
 mod order;
-mod walk;
+mod subvolumes;
 
 pub(crate) use import::{Import, ImportError, list};
 
-/// What the first command of a stream says.
+/// The first command of a subvolume in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Head {
     /// The name of the subvolume.
     name: Vec<u8>,
-    /// Which it is.
+    /// Its identity.
     identity: Identity,
-    /// What it builds on; none for a stream of everything.
+    /// Its parent; `None` for a full stream.
     parent: Option<Identity>,
 }
 
-/// A file, as far as it was read.
+/// A file and its first subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
-    /// The file's.
+    /// The name of the file.
     name: Vec<u8>,
     size: u64,
-    /// Where it is no stream that can be received, a sentence that says why.
+    /// The first command, or a sentence that says why the file cannot be received.
     head: Result<Head, String>,
 }
 
-/// One file, for readers who may see names.
+/// One file in a list. It contains names, so not all users may see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The name, as bytes.
-    #[serde(with = "bytes")]
+    /// The name of the file, as bytes.
+    #[serde(with = "hex")]
     pub name: Vec<u8>,
-    /// In bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// The name that the stream gives its subvolume; empty where it cannot be read.
-    #[serde(with = "bytes")]
+    /// The name of the first subvolume in the stream; empty if it cannot be read.
+    #[serde(with = "hex")]
     pub subvolume: Vec<u8>,
-    /// The sender's uuid of it.
+    /// The sender's uuid of that subvolume.
     pub uuid: Option<[u8; 16]>,
-    /// The sender's uuid of what it builds on.
+    /// The sender's uuid of the parent.
     pub parent: Option<[u8; 16]>,
     /// Why it cannot be received.
     pub problem: Option<String>,
 }
 
-/// Events of stream files, while they are received or listed.
+/// An event of an import or of a list of stream files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamFileEvent {
-    /// A file that could be received, in the order of an import; only for a list.
+    /// A file of the list, in the order of an import.
     File(Row),
     /// This many bytes will be received.
     Total {
         /// In bytes.
         bytes: u64,
     },
-    /// How many files there are, and how many of them are in the volume already.
+    /// The number of files.
     Planned {
-        /// How many files.
+        /// All files.
         files: u64,
-        /// How many of them are in the volume already.
+        /// The files whose first subvolume the volume already has.
         known: u64,
     },
 }
@@ -104,20 +103,20 @@ impl From<Found> for Row {
     }
 }
 
-/// More than this are not looked at: each takes a descriptor.
+/// The largest number of files, because each needs a descriptor.
 const MOST: usize = 1000;
-/// How their names end.
-const ENDINGS: [&[u8]; 2] = [b".btrfs", b".send"];
+/// The extensions of stream files.
+const EXTENSIONS: [&[u8]; 2] = [b".btrfs", b".send"];
 
-/// The files, in the order of their names.
+/// The open stream files of a folder, sorted by name.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     pub all: Vec<Opened>,
-    /// How many more there are than can be looked at.
+    /// The number of files beyond [`MOST`].
     pub left_out: usize,
 }
 
-/// A file, open at its beginning.
+/// An open file.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub name: Vec<u8>,
@@ -125,32 +124,32 @@ pub(crate) struct Opened {
     pub file: File,
 }
 
-/// Opens what lies in `folder` itself and is a file; links lead nowhere.
+/// Opens the stream files in `folder`. Does not follow symbolic links.
 ///
 /// # Errors
-/// The folder cannot be read. A file that cannot be opened is left out.
+/// The folder cannot be read. A file that cannot be opened is omitted.
 pub(crate) fn open(folder: impl AsFd) -> Result<Files, Fault> {
-    let mut names = names::entries_where(&folder, |name| is_one(name.to_bytes()))?;
+    let mut names = names::entries_where(&folder, |name| is_stream_file(name.to_bytes()))?;
     names.sort();
     let left_out = names.len().saturating_sub(MOST);
     names.truncate(MOST);
     Ok(Files { all: names.iter().filter_map(|name| opened(folder.as_fd(), name)).collect(), left_out })
 }
 
-fn is_one(name: &[u8]) -> bool {
-    !name.starts_with(b".") && ENDINGS.iter().any(|ending| name.ends_with(ending))
+fn is_stream_file(name: &[u8]) -> bool {
+    !name.starts_with(b".") && EXTENSIONS.iter().any(|extension| name.ends_with(extension))
 }
 
 fn opened(folder: impl AsFd, name: &CString) -> Option<Opened> {
-    // A fifo of this name must not be waited for.
+    // Non-blocking, because opening a fifo would block.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = openat(folder, name.as_c_str(), flags, Mode::empty()).ok()?;
-    let facts = fstat(&file).ok()?;
-    if FileType::from_raw_mode(facts.st_mode) != FileType::RegularFile {
+    let stat = fstat(&file).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return None;
     }
     fcntl_setfl(&file, OFlags::empty()).ok()?;
-    let size = u64::try_from(facts.st_size).unwrap_or_default();
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
     Some(Opened { name: name.to_bytes().to_vec(), size, file: File::from(file) })
 }
 

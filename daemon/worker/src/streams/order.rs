@@ -6,11 +6,11 @@ use butterdock_stream::Identity;
 
 use super::{Found, Head};
 
-/// The same files: first those whose parents come before them or that need none, in the order in which they were; then those
-/// whose parents are in none of the files; and last what cannot be received, with the reason.
+/// Sorts the files: first full streams and files whose parent precedes them, otherwise in the given order; then files whose
+/// parent is in none of the files; last the files that cannot be received, with the reason.
 pub(super) fn order(mut files: Vec<Found>) -> Vec<Found> {
     refuse_circles(&mut files);
-    let brought: HashSet<Identity> = identities(&files).collect();
+    let provided: HashSet<Identity> = identities(&files).collect();
     let mut ready: HashSet<Identity> = HashSet::new();
     let (mut first, mut later, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
@@ -19,17 +19,17 @@ pub(super) fn order(mut files: Vec<Found>) -> Vec<Found> {
             Ok(_) => later.push(file),
         }
     }
-    // A parent that no file brings may be in the volume, or in the middle of a file.
-    let rootless = |head: &Head| head.parent.is_some_and(|parent| !brought.contains(&parent));
-    for with_rootless in [false, true] {
+    // A parent that no file begins with may be in the volume, or in the middle of a file.
+    let is_orphan = |head: &Head| head.parent.is_some_and(|parent| !provided.contains(&parent));
+    for with_orphans in [false, true] {
         loop {
             let before = later.len();
             let mut rest = Vec::new();
             for file in later {
-                let goes = file.head.as_ref().is_ok_and(|head| {
-                    head.parent.is_none_or(|parent| ready.contains(&parent)) || (with_rootless && rootless(head))
+                let is_ready = file.head.as_ref().is_ok_and(|head| {
+                    head.parent.is_none_or(|parent| ready.contains(&parent)) || (with_orphans && is_orphan(head))
                 });
-                if goes {
+                if is_ready {
                     ready.extend(file.head.as_ref().ok().map(|head| head.identity));
                     first.push(file);
                 } else {
@@ -47,27 +47,27 @@ pub(super) fn order(mut files: Vec<Found>) -> Vec<Found> {
     first
 }
 
-/// A subvolume that builds on itself, by way of others, can never be received.
+/// Marks files that are their own ancestors; they can never be received.
 fn refuse_circles(files: &mut [Found]) {
     let parents: HashMap<Identity, Option<Identity>> =
         files.iter().filter_map(|file| file.head.as_ref().ok()).map(|head| (head.identity, head.parent)).collect();
     let mut good: HashSet<Identity> = HashSet::new();
     for file in files {
         let Ok(head) = &file.head else { continue };
-        let mut way = HashSet::new();
+        let mut ancestors = HashSet::new();
         let mut at = Some(head.identity);
         let circle = loop {
             match at {
                 Some(one) if good.contains(&one) => break false,
-                Some(one) if !way.insert(one) => break true,
+                Some(one) if !ancestors.insert(one) => break true,
                 Some(one) => at = parents.get(&one).copied().flatten(),
                 None => break false,
             }
         };
         if circle {
-            file.head = Err("it builds on itself, by way of other files; nobody can have sent that".to_owned());
+            file.head = Err("it is its own ancestor, through other files; btrfs send cannot have made it".to_owned());
         } else {
-            good.extend(way);
+            good.extend(ancestors);
         }
     }
 }
@@ -86,10 +86,10 @@ mod tests {
         Identity { uuid: Uuid([number; 16]), ctransid: u64::from(number) }
     }
 
-    /// A file that brings the one subvolume and builds on the other.
-    fn file(brings: u8, on: Option<u8>) -> Found {
-        let name = vec![b'a' + brings];
-        let head = Head { name: name.clone(), identity: identity(brings), parent: on.map(identity) };
+    /// A file with a subvolume and its parent.
+    fn file(subvolume: u8, parent: Option<u8>) -> Found {
+        let name = vec![b'a' + subvolume];
+        let head = Head { name: name.clone(), identity: identity(subvolume), parent: parent.map(identity) };
         Found { name, size: 1, head: Ok(head) }
     }
 
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn each_comes_behind_what_it_builds_on() {
+    fn parents_come_first() {
         let files = vec![file(3, Some(2)), file(2, Some(1)), file(5, None), file(1, None), file(4, Some(1))];
         assert_eq!(names(&order(files)), "fbecd");
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_refused_and_hinders_no_other() {
+    fn a_circle_is_refused_and_other_files_are_not() {
         let ordered =
             order(vec![file(1, Some(2)), file(2, Some(1)), file(3, Some(3)), file(4, Some(1)), file(5, None)]);
         assert_eq!(ordered.iter().filter(|file| file.head.is_err()).count(), 4);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_backwards_is_ordered_in_a_moment() {
+    fn a_long_reversed_chain_is_sorted() {
         let long = |number: u32, on: Option<u32>| {
             let of = |number: u32| Identity { uuid: Uuid([7; 16]), ctransid: u64::from(number) };
             let head = Head { name: b"x".to_vec(), identity: of(number), parent: on.map(of) };

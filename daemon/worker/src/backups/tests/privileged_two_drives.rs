@@ -14,16 +14,15 @@ use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, Observer, Publication};
 use butterdock_service::source_locks::SourceLocks;
 
-use super::prune::prune_source;
-use super::retention::RetentionRule;
-use super::run::{Ends, Run};
-use super::shared::{Known, Learned, SharedSnapshot, for_order};
-use super::snapshot::Identity;
-use super::snapshot::list;
-use super::task::{BackupEvent, Given, Task, TaskTime};
+use crate::backups::prune::prune_source;
+use crate::backups::retention::RetentionRule;
+use crate::backups::run::{Ends, Run};
+use crate::backups::shared_record::{Known, Learned, SharedSnapshot, for_order};
+use crate::backups::snapshot::{Identity, list};
+use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
 
-/// A source, two drives, and what a daemon knows of them.
+/// A source, two drives, and the daemon's records.
 struct World {
     source: PathBuf,
     drives: [PathBuf; 2],
@@ -83,8 +82,8 @@ impl World {
         list(self.folder(), &[]).expect("listed").into_iter().filter_map(|snapshot| snapshot.name).collect()
     }
 
-    /// Backs up as a daemon and its workers do. `meanwhile` gets all events. Answers the parent.
-    fn back_up(&self, drive: usize, meanwhile: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
+    /// Backs up as the daemon and its workers do. `on_event` gets all events. Returns the parent.
+    fn back_up(&self, drive: usize, on_event: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
         let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let share = share.block_on(self.source_locks.join("home"));
         let ends = Ends {
@@ -94,17 +93,17 @@ impl World {
             top: None,
             publication: Publication::Rename,
         };
-        let (task, control, heard) =
+        let (task, control, events) =
             (self.task(None, drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
-        let tell = |told: BackupEvent| {
-            meanwhile(&told);
-            heard.lock().expect("heard").push(told);
+        let tell = |event: BackupEvent| {
+            on_event(&event);
+            events.lock().expect("unpoisoned").push(event);
         };
         Run {
             ends: &ends,
             task: &task,
             version: 2,
-            patience: super::PATIENCE,
+            patience: crate::backups::PATIENCE,
             control: &control,
             observer: &Silent,
             tell: &tell,
@@ -112,8 +111,8 @@ impl World {
         .run()
         .expect("backed up");
         let (mut source, mut parent) = (None, None);
-        for told in heard.into_inner().expect("heard") {
-            match told {
+        for event in events.into_inner().expect("unpoisoned") {
+            match event {
                 BackupEvent::Source { uuid } => source = Some(uuid),
                 BackupEvent::Parent { uuid, .. } => parent = uuid,
                 BackupEvent::Pinned { learned } => self.known.lock().expect("known")[drive].learn(learned),
@@ -126,22 +125,22 @@ impl World {
                 | BackupEvent::Kept { .. }
                 | BackupEvent::Replaced { .. }
                 | BackupEvent::Restored { .. } => {
-                    panic!("the source was changed: {told:?}")
+                    panic!("unexpected: {event:?}")
                 }
             }
         }
-        if let Some(alone) = share.release() {
+        if let Some(exclusive) = share.release() {
             assert_eq!(prune_source(&self.task(source, drive), self.folder().as_fd(), &|_| {}), None);
-            drop(alone);
+            drop(exclusive);
         }
         parent
     }
 
-    /// Backs up what changed, which has to be an increment to what the drive had last.
-    fn is_an_increment(&self, drive: usize, meanwhile: &(dyn Fn(&BackupEvent) + Sync)) {
+    /// Changes the source and backs it up; checks that it is an increment to the last backup on the drive.
+    fn back_up_increment(&self, drive: usize, on_event: &(dyn Fn(&BackupEvent) + Sync)) {
         self.change();
         let needed = self.known.lock().expect("known")[drive].newest().map(|newest| newest.mark().here);
-        let parent = self.back_up(drive, meanwhile);
+        let parent = self.back_up(drive, on_event);
         assert!(parent.is_some() && parent == needed, "drive {drive}: {parent:?}, and {needed:?} was needed");
     }
 }
@@ -154,9 +153,10 @@ fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
         world.back_up(drive, &|_| {});
     }
     let none = Identity::NONE;
-    let half = butterdock_receive::SubvolumeState::default();
-    let shared = SharedSnapshot { here: half, there: half, time: 0 };
-    // Beside the source: nothing is made, a hidden one is, it is about to be sent, and it was shown and nobody knows.
+    let state = butterdock_receive::SubvolumeState::default();
+    let shared = SharedSnapshot { here: state, there: state, time: 0 };
+    // Beside the source there is no new snapshot yet; a hidden one; one that is about to be sent; a visible one that is not
+    // recorded yet.
     let points = [
         BackupEvent::Source { uuid: none },
         BackupEvent::Snapshot { name: Vec::new(), uuid: none },
@@ -166,18 +166,18 @@ fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
     for (at, point) in points.iter().enumerate() {
         let (one, other) = (at % 2, (at + 1) % 2);
         let point: Discriminant<BackupEvent> = std::mem::discriminant(point);
-        world.is_an_increment(one, &|told| {
-            if std::mem::discriminant(told) == point {
-                world.is_an_increment(other, &|_| {});
+        world.back_up_increment(one, &|event| {
+            if std::mem::discriminant(event) == point {
+                world.back_up_increment(other, &|_| {});
             }
         });
         // Snapshots of one second have the names of later seconds, and snapshots dated in the future are not pruned.
         for drive in [other, one] {
             world.wall.fetch_add(10, Ordering::Relaxed);
-            world.is_an_increment(drive, &|_| {});
+            world.back_up_increment(drive, &|_| {});
         }
         let names = world.beside();
-        assert_eq!(names.len(), 2, "what nobody needs is thinned in the end: {names:?}");
+        assert_eq!(names.len(), 2, "unneeded snapshots are pruned in the end: {names:?}");
         assert!(names.iter().all(|name| !name.starts_with(b".")), "{names:?}");
     }
     let newest = |drive: &PathBuf| {

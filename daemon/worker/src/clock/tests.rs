@@ -11,7 +11,7 @@ const DAYS: u64 = 24 * HOUR;
 struct Machine {
     now: Reading,
     record: Record,
-    /// What really passed since it began.
+    /// Real seconds since the beginning.
     real: u64,
 }
 
@@ -21,19 +21,19 @@ impl Machine {
         Self { now, record: Record::first(&now, Uuid::from_u128(9)), real: 0 }
     }
 
-    fn look(&mut self) -> bool {
+    fn read(&mut self) -> bool {
         self.record = self.record.after(&self.now);
         self.record.stop().is_some()
     }
 
-    /// This many seconds pass, with a reading each hour.
+    /// This many seconds pass, with a reading each hour. Returns whether pruning is stopped.
     fn runs(&mut self, seconds: u64) -> bool {
         let mut stopped = self.record.stop().is_some();
         for passed in (0..seconds).step_by(3600).map(|at| HOUR.min(seconds - at)) {
             self.now.boot += passed;
             self.now.wall += passed.cast_signed();
             self.real += passed;
-            stopped = self.look();
+            stopped = self.read();
         }
         stopped
     }
@@ -41,32 +41,32 @@ impl Machine {
     /// The clock is set by this much.
     fn set(&mut self, by: i64) -> bool {
         self.now.wall += by;
-        self.look()
+        self.read()
     }
 
-    /// It is off for the first time span; its clock shows the second.
-    fn restarts(&mut self, off: u64, told: i64) -> bool {
+    /// The machine is off for `off` seconds; its clock advances by `shown`.
+    fn restarts(&mut self, off: u64, shown: i64) -> bool {
         self.now.boot_id = Uuid::from_u128(self.now.boot_id.as_u128() + 1);
         self.now.boot = 60;
-        self.now.wall += told + 60;
+        self.now.wall += shown + 60;
         self.real += off + 60;
-        self.look()
+        self.read()
     }
 
     fn synchronises(&mut self, wall: i64) -> bool {
         self.now = Reading { wall, synchronised: Some(true), ..self.now };
-        let stopped = self.look();
+        let stopped = self.read();
         self.now.synchronised = Some(false);
         stopped
     }
 }
 
-/// What happens, and whether pruning is stopped afterwards.
+/// Events, and whether pruning is stopped afterwards.
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn the_clock_is_doubted_only_where_it_ran_ahead() {
-    type Deed = fn(&mut Machine) -> bool;
-    let table: [(&str, Deed, bool); 23] = [
+    type Action = fn(&mut Machine) -> bool;
+    let table: [(&str, Action, bool); 23] = [
         ("an hour", |at| at.runs(HOUR), false),
         ("never synchronised for 400 days", |at| at.runs(400 * DAYS), false),
         ("a day ahead within a boot", |at| at.set(DAY), false),
@@ -76,7 +76,7 @@ fn the_clock_is_doubted_only_where_it_ran_ahead() {
         ("off for 30 days", |at| at.restarts(30 * DAYS, 30 * DAY), false),
         ("off for 31 days", |at| at.restarts(31 * DAYS, 31 * DAY), true),
         (
-            "off for 31 days after 60 days that were looked at",
+            "off for 20 days after 60 days with readings",
             |at| {
                 at.runs(60 * DAYS);
                 at.restarts(20 * DAYS, 20 * DAY)
@@ -167,9 +167,9 @@ fn the_clock_is_doubted_only_where_it_ran_ahead() {
             true,
         ),
     ];
-    for (what, deed, stopped) in table {
+    for (what, action, stopped) in table {
         let mut machine = Machine::at(START);
-        assert_eq!(deed(&mut machine), stopped, "{what}: {:?}", machine.record);
+        assert_eq!(action(&mut machine), stopped, "{what}: {:?}", machine.record);
     }
 }
 
@@ -178,8 +178,8 @@ fn a_machine_starting_in_1970_trusts_the_first_plausible_time() {
     let mut machine = Machine::at(0);
     assert!(!machine.runs(HOUR));
     assert!(!machine.set(START), "{:?}", machine.record);
-    assert_eq!(machine.record.elapsed().seconds, HOUR, "56 years are not what passed");
-    assert!(machine.set(40 * DAY), "from then on it is compared");
+    assert_eq!(machine.record.elapsed().seconds, HOUR, "56 years are not elapsed time");
+    assert!(machine.set(40 * DAY), "from then on the clocks are compared");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn root_ends_the_doubt() {
     machine.record = machine.record.trusted(&machine.now);
     assert_eq!(machine.record.stop(), None);
     assert!(!machine.runs(DAYS), "it is not doubted again");
-    assert_eq!(machine.record.elapsed().seconds, 24 * HOUR, "what was set is not what passed");
+    assert_eq!(machine.record.elapsed().seconds, 24 * HOUR, "setting the clock is not elapsed time");
 }
 
 #[test]
@@ -208,22 +208,22 @@ fn after_an_unreadable_record_nothing_is_deleted_for_24_hours() {
 }
 
 #[test]
-fn what_passed_is_boot_time_and_time_switched_off() {
+fn elapsed_time_is_boot_time_and_time_off() {
     let mut machine = Machine::at(START);
     machine.runs(10 * DAYS);
     machine.restarts(20 * DAYS, 20 * DAY);
     assert_eq!(machine.record.elapsed().seconds, machine.real);
     assert!(machine.restarts(60 * DAYS, 60 * DAY), "doubted");
-    assert!(machine.record.elapsed().seconds < machine.real, "not counted before it is believed");
+    assert!(machine.record.elapsed().seconds < machine.real, "not counted before the clock is trusted");
     assert!(!machine.runs(24 * HOUR));
     assert_eq!(machine.record.elapsed().seconds, machine.real);
     machine.set(-START);
     machine.set(START + 40 * DAY);
     machine.runs(24 * HOUR);
-    assert_eq!(machine.record.elapsed().seconds, machine.real, "the clock was set, and no time passed");
+    assert_eq!(machine.record.elapsed().seconds, machine.real, "setting the clock is not elapsed time");
 }
 
-/// What may happen to a clock.
+/// An event of a clock.
 #[derive(Debug, Clone)]
 enum Event {
     Runs(u64),
@@ -253,7 +253,7 @@ proptest! {
                     wrong += by;
                     machine.set(by);
                 }
-                // A clock that is wrong runs on while the machine is off: what it says then is what was off.
+                // With a wrong clock the time off is unknown.
                 Event::Restarts(off) if wrong == 0 => drop(machine.restarts(off, off.cast_signed())),
                 Event::Restarts(_) => {}
                 Event::Right => {
@@ -264,7 +264,7 @@ proptest! {
             let after = machine.record.elapsed().seconds;
             prop_assert!(after <= machine.real, "{after} of {}", machine.real);
         }
-        // A clock that runs is believed in the end, whatever was before.
+        // In the end, a clock that runs normally is trusted.
         prop_assert!(!machine.runs(25 * HOUR));
     }
 

@@ -2,14 +2,14 @@
 
 use butterdock_service::source_locks::{Share, SourceLocks};
 
-use super::name;
-use super::retention::RetentionRule;
-use super::shared::{Known, Learned, Mark, SharedSnapshot};
-use super::shared_snapshots::{Origin, find_shared};
 use super::simulation::{SOURCE, START, World, owner, prune, received};
-use super::snapshot::Identity;
-use super::snapshot::{Side, Snapshot};
-use super::task::Task;
+use crate::backups::name;
+use crate::backups::owner::Side;
+use crate::backups::retention::RetentionRule;
+use crate::backups::shared_record::{Known, Learned, Mark, SharedSnapshot};
+use crate::backups::shared_snapshots::{Origin, find_shared};
+use crate::backups::snapshot::{Identity, Snapshot};
+use crate::backups::task::Task;
 
 /// How many steps a job has.
 const STEPS: u32 = 8;
@@ -18,17 +18,17 @@ const BESIDE: Side<'_> = Side::Source { uuid: SOURCE };
 
 /// Which job prunes beside the source, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thins {
-    /// The last one to leave, with the pins of that moment.
-    Last,
-    /// Each, when its drive has the snapshot, with the pins of its order.
-    Each,
+enum PrunedBy {
+    /// The last job that ends, with the current pins.
+    LastJob,
+    /// Each job, when its drive has the snapshot, with the pins of its order.
+    EachJob,
 }
 
 /// A job between two of its steps.
 struct Job {
     drive: usize,
-    /// Nothing changed since the newest pair.
+    /// The source has not changed since the newest shared snapshot.
     unchanged: bool,
     step: u32,
     task: Task,
@@ -47,8 +47,8 @@ impl Job {
         Self { drive, unchanged, step: 0, task: world.task.clone(), share: None, parent: None, pending, pin: None }
     }
 
-    /// Does the next step; none where something is missing that it needs.
-    async fn go_on(&mut self, world: &mut World, source_locks: &SourceLocks, prunes: Thins) -> Option<()> {
+    /// Does the next step; `None` if a snapshot that it needs is missing.
+    async fn step(&mut self, world: &mut World, source_locks: &SourceLocks, pruned_by: PrunedBy) -> Option<()> {
         let name = name::make(b"home", self.pending.made + i64::try_from(self.drive).ok()?);
         let there = |source: &[Snapshot], uuid| source.iter().position(|snapshot| snapshot.uuid == uuid);
         match self.step {
@@ -78,7 +78,7 @@ impl Job {
                 drive.push(counterpart);
                 prune(&self.task, Side::Drive(&owner()), drive, pin.mark(), mine.made);
                 self.pin = Some(pin);
-                if prunes == Thins::Each {
+                if pruned_by == PrunedBy::EachJob {
                     prune(&self.task, BESIDE, &mut world.source, pin.mark(), mine.made);
                 }
             }
@@ -87,14 +87,14 @@ impl Job {
                 world.drives[self.drive].1.learn(learned(self.pin?));
             }
             7 => {
-                let alone = self.share.take()?.release();
-                if prunes == Thins::Last && alone.is_some() && !self.unchanged {
+                let last = self.share.take()?.release();
+                if pruned_by == PrunedBy::LastJob && last.is_some() && !self.unchanged {
                     let task = Task { pins: world.marks(), ..self.task.clone() };
                     let nothing = Mark { here: Identity::NONE, there: Identity::NONE };
                     prune(&task, BESIDE, &mut world.source, nothing, self.pending.made);
                 }
             }
-            _nothing_changed => {}
+            _unchanged => {}
         }
         self.step += 1;
         Some(())
@@ -105,9 +105,9 @@ fn pin(mine: &Snapshot, theirs: &Snapshot) -> SharedSnapshot {
     SharedSnapshot { here: mine.state(), there: theirs.state(), time: mine.made }
 }
 
-/// Has both jobs do their steps in this order, of which each bit is one: the first job's or the second's. Answers whether
-/// each drive has what it needs, and got what it needed.
-async fn is_well(order: u32, unchanged: bool, prunes: Thins) -> bool {
+/// Runs the steps of both jobs in this order: each bit selects the first or the second job. Returns whether each drive has its
+/// pinned snapshots on both sides, and the next backups are increments.
+async fn keeps_needed_snapshots(order: u32, unchanged: bool, pruned_by: PrunedBy) -> bool {
     let mut world = World::new(KEEP, 0);
     for (drive, at) in [(0, 0), (1, 60), (0, 120), (1, 180)] {
         world.back_up(drive, START + at);
@@ -116,34 +116,34 @@ async fn is_well(order: u32, unchanged: bool, prunes: Thins) -> bool {
     let mut jobs = [Job::new(&mut world, 0, unchanged), Job::new(&mut world, 1, false)];
     for step in 0..2 * STEPS {
         let job = &mut jobs[usize::from(order >> step & 1 == 1)];
-        if job.go_on(&mut world, &source_locks, prunes).await.is_none() {
+        if job.step(&mut world, &source_locks, pruned_by).await.is_none() {
             return false;
         }
     }
-    let holds = |there: &[Snapshot], uuid| there.iter().any(|snapshot| snapshot.uuid == uuid);
+    let has = |there: &[Snapshot], uuid| there.iter().any(|snapshot| snapshot.uuid == uuid);
     let needed = |(there, known): &(Vec<Snapshot>, Known)| {
         let pin = known.newest().map(SharedSnapshot::mark);
-        pin.is_some_and(|pin| holds(&world.source, pin.here) && holds(there, pin.there))
+        pin.is_some_and(|pin| has(&world.source, pin.here) && has(there, pin.there))
     };
     let pinned = jobs.iter().all(|job| job.pin.as_ref() == world.drives[job.drive].1.newest());
     pinned && world.drives.iter().all(needed) && (0..2).all(|drive| world.back_up(drive, START + 2000))
 }
 
-async fn orders_that_lose(unchanged: bool, prunes: Thins) -> usize {
-    let mut lose = 0;
+async fn failing_orders(unchanged: bool, pruned_by: PrunedBy) -> usize {
+    let mut failing = 0;
     for order in (0..1_u32 << (2 * STEPS)).filter(|order| order.count_ones() == STEPS) {
-        lose += usize::from(!is_well(order, unchanged, prunes).await);
+        failing += usize::from(!keeps_needed_snapshots(order, unchanged, pruned_by).await);
     }
-    lose
+    failing
 }
 
 #[tokio::test]
 async fn two_interleaved_jobs_keep_what_each_drive_needs() {
-    assert_eq!(orders_that_lose(false, Thins::Last).await, 0);
-    assert_eq!(orders_that_lose(true, Thins::Last).await, 0);
+    assert_eq!(failing_orders(false, PrunedBy::LastJob).await, 0);
+    assert_eq!(failing_orders(true, PrunedBy::LastJob).await, 0);
 }
 
 #[tokio::test]
 async fn pins_of_the_order_alone_would_prune_a_needed_snapshot() {
-    assert!(orders_that_lose(false, Thins::Each).await > 0);
+    assert!(failing_orders(false, PrunedBy::EachJob).await > 0);
 }

@@ -1,6 +1,5 @@
 //! An estimate that arrives after the transfer has begun.
 
-use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -13,12 +12,12 @@ use butterdock_btrfs::subvolume;
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publication};
 
-use super::error::BackupError;
-use super::restore::Restore;
-use super::retention::RetentionRule;
-use super::run::{Ends, Run};
-use super::snapshot::Identity;
-use super::task::{BackupEvent, Given, Task, TaskTime};
+use crate::backups::error::BackupError;
+use crate::backups::restore::Restore;
+use crate::backups::retention::RetentionRule;
+use crate::backups::run::{Ends, Run};
+use crate::backups::snapshot::Identity;
+use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
 
 const KEEP_ONE: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
@@ -27,18 +26,18 @@ struct Silent;
 
 impl Observer for Silent {}
 
-/// Another writer on the drive, once the transfer has begun.
-struct Neighbour {
+/// Another writer on the drive, after the transfer has begun.
+struct OtherWriter {
     folder: PathBuf,
     /// MiB
     writes: AtomicUsize,
 }
 
-impl Observer for Neighbour {
+impl Observer for OtherWriter {
     fn began(&self, _name: &[u8], _kind: Kind) {
         let writes = self.writes.swap(0, Ordering::Relaxed);
         if writes != 0 {
-            let file = File::create(self.folder.join("neighbour")).expect("made");
+            let file = File::create(self.folder.join("other")).expect("made");
             (&file).write_all(&noise(writes)).expect("written");
             file.sync_all().expect("synced");
         }
@@ -57,7 +56,7 @@ struct World {
 }
 
 impl World {
-    /// With a drive of this many mebibytes.
+    /// A drive of this many mebibytes.
     fn new(drive: u64) -> Self {
         let sandbox = Sandbox::new().expect("a sandbox");
         let mine = sandbox.volume("source", &Layout::sized(2048, "")).expect("a volume");
@@ -75,23 +74,23 @@ impl World {
         }
     }
 
-    /// Another file in the place of the one before.
+    /// Replaces the source's file.
     fn fill(&self, mebibytes: usize) {
         fs::write(self.mine.join("live/large"), noise(mebibytes)).expect("written");
     }
 
-    /// How many names there are on the drive, but for the directory of the records.
+    /// The number of names on the drive, without the directory of the records.
     fn on_drive(&self) -> usize {
         let names = fs::read_dir(self.drive.path()).expect("listed").flatten().map(|entry| entry.file_name());
         names.filter(|name| name != ".butterdock-staging").count()
     }
 
-    /// Runs a backup; returns the bytes that came and the events.
+    /// Runs a backup; returns the received bytes and the events.
     fn back_up(&self, task: &Task) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
-        self.back_up_before(task, &Silent)
+        self.back_up_with(task, &Silent)
     }
 
-    fn back_up_before(&self, task: &Task, observer: &dyn Observer) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
+    fn back_up_with(&self, task: &Task, observer: &dyn Observer) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
         let ends = Ends {
@@ -101,27 +100,27 @@ impl World {
             top: None,
             publication: Publication::Rename,
         };
-        let (control, told) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
-        let tell = |news| told.lock().expect("whole").push(news);
+        let (control, events) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
+        let tell = |event| events.lock().expect("unpoisoned").push(event);
         let patience = self.patience;
         let given = Given { wall: self.wall.fetch_add(10, Ordering::Relaxed), boot: boot_time() };
         let task = &Task { time: TaskTime { given: Some(given), ..task.time }, ..task.clone() };
         let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
         let done = run.run();
-        (done, control.progress().bytes, told.into_inner().expect("whole"))
+        (done, control.progress().bytes, events.into_inner().expect("unpoisoned"))
     }
 }
 
-/// Bytes that nothing stores in less.
+/// Incompressible bytes.
 fn noise(mebibytes: usize) -> Vec<u8> {
     let mut bytes = vec![0; mebibytes << 20];
     File::open("/dev/urandom").expect("open").read_exact(&mut bytes).expect("read");
     bytes
 }
 
-fn says_the_figures(trouble: &BackupError) {
-    let text = trouble.to_string();
-    assert!(matches!(trouble, BackupError::Said(said) if said.kind == ErrorKind::NoSpace), "{trouble:?}");
+fn has_figures(error: &BackupError) {
+    let text = error.to_string();
+    assert!(matches!(error, BackupError::Other(error) if error.kind == ErrorKind::NoSpace), "{error:?}");
     assert!(text.contains("MiB are needed and "), "{text}");
 }
 
@@ -130,8 +129,8 @@ fn privileged_a_late_estimate_stops_a_transfer_without_room() {
     let world = World::new(400);
     world.fill(700);
     let (done, bytes, _) = world.back_up(&world.task);
-    says_the_figures(&done.expect_err("it does not fit"));
-    assert!(bytes < 200 << 20, "{} MiB came before it was stopped", bytes >> 20);
+    has_figures(&done.expect_err("it does not fit"));
+    assert!(bytes < 200 << 20, "{} MiB were received before it was stopped", bytes >> 20);
     assert_eq!(world.on_drive(), 0, "something is left");
 }
 
@@ -141,37 +140,37 @@ fn privileged_a_stopped_transfer_resumes_after_pruning() {
     for _ in 0..2 {
         world.fill(200);
         let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
-        world.back_up(&keep).0.expect("there is room");
+        world.back_up(&keep).0.expect("enough space");
     }
     world.fill(300);
-    let (done, _, told) = world.back_up(&world.task);
-    done.expect("the oldest made room");
-    let estimated = told.iter().position(|news| matches!(news, BackupEvent::Estimated { .. })).expect("estimated");
-    let thinned =
-        told.iter().position(|news| matches!(news, BackupEvent::Pruned { drive: true, .. })).expect("thinned");
-    assert!(estimated < thinned, "{told:?}");
+    let (done, _, events) = world.back_up(&world.task);
+    done.expect("enough space after pruning");
+    let estimated = events.iter().position(|event| matches!(event, BackupEvent::Estimated { .. })).expect("estimated");
+    let pruned =
+        events.iter().position(|event| matches!(event, BackupEvent::Pruned { drive: true, .. })).expect("pruned");
+    assert!(estimated < pruned, "{events:?}");
 }
 
 #[test]
 fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
     let world = World { patience: Duration::from_secs(60), ..World::new(1100) };
-    let neighbour = |writes| Neighbour { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
+    let other = |writes| OtherWriter { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
     for _ in 0..2 {
         world.fill(200);
         let keep = Task { keep: RetentionRule { last: 9, ..KEEP_ONE }, ..world.task.clone() };
-        world.back_up(&keep).0.expect("there is room");
+        world.back_up(&keep).0.expect("enough space");
     }
-    // 1100 MiB, less about 70 for the filesystem itself: the last 200 of these do not fit before the oldest is deleted.
+    // Of 1100 MiB the filesystem itself needs about 70: the last 200 MiB fit only after the oldest snapshot is deleted.
     world.fill(350);
-    let (done, _, told) = world.back_up_before(&world.task, &neighbour(400));
-    done.expect("the oldest made room");
-    assert!(told.iter().any(|news| matches!(news, BackupEvent::Pruned { drive: true, .. })), "{told:?}");
-    // The second makes no room: nothing is left that the rule gives up.
-    fs::remove_file(world.drive.join("neighbour")).expect("removed");
+    let (done, _, events) = world.back_up_with(&world.task, &other(400));
+    done.expect("enough space after pruning");
+    assert!(events.iter().any(|event| matches!(event, BackupEvent::Pruned { drive: true, .. })), "{events:?}");
+    // Now pruning frees nothing: the rule keeps all snapshots.
+    fs::remove_file(world.drive.join("other")).expect("removed");
     world.fill(250);
     let before = world.on_drive();
-    let (done, bytes, _) = world.back_up_before(&world.task, &neighbour(550));
-    says_the_figures(&done.expect_err("it does not fit"));
+    let (done, bytes, _) = world.back_up_with(&world.task, &other(550));
+    has_figures(&done.expect_err("it does not fit"));
     assert!(bytes > 0, "it was refused before it began");
     assert_eq!(world.on_drive(), before + 1, "something is left");
 }
@@ -186,7 +185,7 @@ fn privileged_space_of_just_deleted_snapshots_counts_as_free() {
     drop(file);
     world.fill(250);
     fs::remove_file(other).expect("removed");
-    world.back_up(&world.task).0.expect("there is room");
+    world.back_up(&world.task).0.expect("enough space");
 }
 
 #[test]
@@ -205,7 +204,7 @@ fn privileged_leftovers_and_pending_deletions_block_nothing() {
         fill(c"deleted");
         world.fill(400);
         subvolume::destroy(drive(), c"deleted").expect("deleted");
-        world.back_up(&world.task).0.expect("there is room");
+        world.back_up(&world.task).0.expect("enough space");
         assert!(!world.drive.join(left.to_str().expect("text")).exists(), "it was not swept");
     }
 }
@@ -224,8 +223,8 @@ fn privileged_a_restore_without_room_is_refused_with_figures() {
     let snapshot = File::open(world.mine.join("kept")).expect("open");
     let volume = File::open(world.drive.path()).expect("open");
     for (patience, most) in [(Duration::from_secs(60), 0), (Duration::ZERO, 200 << 20)] {
-        let (control, told) = (Control::new().expect("a control"), Mutex::new(RefCell::new(0)));
-        let tell = |_| *told.lock().expect("whole").get_mut() += 1;
+        let control = Control::new().expect("a control");
+        let tell = |_event| {};
         let restore = Restore {
             snapshot: std::os::fd::AsFd::as_fd(&snapshot),
             destination: std::os::fd::AsFd::as_fd(&volume),
@@ -237,7 +236,7 @@ fn privileged_a_restore_without_room_is_refused_with_figures() {
             observer: &Silent,
             tell: &tell,
         };
-        says_the_figures(&restore.run().expect_err("it does not fit"));
-        assert!(control.progress().bytes <= most, "{patience:?}: {} came", control.progress().bytes);
+        has_figures(&restore.run().expect_err("it does not fit"));
+        assert!(control.progress().bytes <= most, "{patience:?}: {} bytes were received", control.progress().bytes);
     }
 }

@@ -1,5 +1,5 @@
-//! Four hundred days of two drives in turn, with real subvolumes on real volumes, created, sent, received, listed and
-//! deleted by the worker's own code. Only the dates are invented, through the names.
+//! Four hundred days of two drives in turn, with real subvolumes on real volumes that the worker's own code makes, sends,
+//! receives, lists and deletes. Only the dates in the names are simulated.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -11,18 +11,16 @@ use butterdock_btrfs::subvolume;
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Candidates, Control, Observer, Options};
 
-use super::name;
-use super::owner::{Owner, look_up};
-use super::prune::PrunePlan;
-use super::retention::RetentionRule;
-use super::run::{basis, received};
-use super::shared::{Known, Learned, Mark, SharedSnapshot};
-use super::shared_snapshots::{Origin, find_shared};
-use super::snapshot::Identity;
-use super::snapshot::{Side, Snapshot, list};
-use super::task::Task;
-use super::transfer::Stream;
-use super::utc::DAY;
+use crate::backups::name;
+use crate::backups::name::DAY;
+use crate::backups::owner::{Owner, Side, look_up};
+use crate::backups::prune::PrunePlan;
+use crate::backups::retention::RetentionRule;
+use crate::backups::shared_record::{Known, Learned, Mark, SharedSnapshot};
+use crate::backups::shared_snapshots::{Origin, basis, find_shared};
+use crate::backups::snapshot::{Identity, Snapshot, list};
+use crate::backups::stream::{Stream, received};
+use crate::backups::task::Task;
 
 const START: i64 = 1_795_378_500;
 
@@ -57,7 +55,7 @@ impl World {
         Self { source, folder, drives, origin, task, volumes, _sandbox: sandbox }
     }
 
-    /// Those beside the source. Their names are the only dates.
+    /// The snapshots beside the source, dated by their names.
     fn mine(&self) -> Vec<Snapshot> {
         let mut there = list(&self.folder, &[]).expect("listed");
         for snapshot in &mut there {
@@ -67,7 +65,7 @@ impl World {
         there
     }
 
-    /// Backs up what changed. Answers whether it was an increment.
+    /// Changes the source and backs it up. Returns whether it was an increment.
     fn back_up(&mut self, drive: usize, now: i64) -> bool {
         let mut changing = File::options().append(true).create(true).open(self.source.join("diary")).expect("open");
         writeln!(changing, "{now}").expect("written");
@@ -76,7 +74,7 @@ impl World {
         let at = CString::new(name.clone()).expect("a name");
         subvolume::snapshot(&self.folder, &at, File::open(&self.source).expect("open"), true).expect("a snapshot");
         let mine = self.mine();
-        let pending = mine.iter().find(|snapshot| snapshot.name.as_ref() == Some(&name)).expect("it is there");
+        let pending = mine.iter().find(|snapshot| snapshot.name.as_ref() == Some(&name)).expect("the new snapshot");
         let older: Vec<Snapshot> = mine.iter().filter(|snapshot| snapshot.id != pending.id).cloned().collect();
         let (destination, known) = &self.drives[drive];
         let theirs = list(destination, &[]).expect("listed");
@@ -94,7 +92,7 @@ impl World {
         look_up(destination.as_fd(), &mut theirs);
         let there = received(destination, &outcome).expect("it was received");
         let shared = SharedSnapshot { here: pending.state(), there, time: now };
-        // What the order said: the pins before this backup.
+        // The pins of the order are those before this backup.
         self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
         let source = Side::Source { uuid: self.origin.uuid };
         self.prune(source, &mine, &self.folder, shared.mark(), now);
@@ -124,10 +122,10 @@ fn privileged_four_hundred_days_of_backups_are_all_increments() {
     let mut world = World::new(RetentionRule { last: 1, hourly: 0, daily: 7, weekly: 4, monthly: 6, yearly: 1 });
     let mut first = [true; 2];
     for day in 0..400 {
-        // The second drive lies in a drawer for ninety days.
+        // The second drive is away for ninety days.
         let drive = usize::from(day % 2 == 1 && !(150..240).contains(&day));
         let incremental = world.back_up(drive, START + day * DAY);
-        assert!(incremental || first[drive], "day {day}: everything was sent again");
+        assert!(incremental || first[drive], "day {day}: a full transfer");
         first[drive] = false;
         if day % 10 == 0 {
             world.check(day);
@@ -138,7 +136,7 @@ fn privileged_four_hundred_days_of_backups_are_all_increments() {
     let left = |folder: &File| list(folder, &[]).expect("listed").len();
     assert!(left(&world.folder) <= most, "{} are kept beside the source", left(&world.folder));
     assert!(world.drives.iter().all(|(drive, _)| left(drive) <= most));
-    // The newest on each drive is what the source was then, from the first day on.
+    // The newest snapshot on each drive has the same content as on the source.
     let newest = |drive: &File| {
         let all = list(drive, &[]).expect("listed");
         all.iter().filter_map(|snapshot| snapshot.name.clone()).max().expect("a snapshot")

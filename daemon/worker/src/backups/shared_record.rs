@@ -1,29 +1,29 @@
 //! The record of the snapshots that a source and a drive share, so that the next backup is an increment.
 //!
-//! A subvolume's marks prove little: its owner may set them, and so may any stream. So a snapshot counts as shared only
-//! where butterdock itself sent or received it and recorded its identity on both sides. The daemon keeps the list for each
-//! drive and backup, and for what was restored from the drive; its length is bounded.
+//! A subvolume's uuids prove little: its owner can set `received_uuid`, and so can any stream. So a snapshot counts as shared
+//! only if butterdock itself sent or received it and recorded its identity on both sides. The daemon keeps this list for each
+//! drive and backup, and for snapshots restored from the drive; its length is bounded.
 //!
-//! A drive may be away for months. Meanwhile the newest shared snapshot is pinned: neither side prunes its own.
+//! A drive may be away for months. Until it returns, the newest shared snapshot is pinned: it is pruned on neither side.
 
 use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Identity;
+use super::snapshot::{Identity, Snapshot};
 
-/// One snapshot, as it was on both sides when it was sent. Each number counts the commits of its own filesystem.
+/// The state of one snapshot on both sides when it was sent. Transaction ids are of the filesystem of their side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedSnapshot {
-    /// On this machine: beside the source, or in the volume that it was restored into.
+    /// On this machine: beside the source, or in the volume of a restore.
     pub here: SubvolumeState,
-    /// On the drive. A record of version 1 does not know its `rtransid`, which is 0 then.
+    /// On the drive. In a record of version 1 `rtransid` is 0, because it was not recorded.
     pub there: SubvolumeState,
-    /// When it was sent, or was found to be up to date: seconds since 1970.
+    /// When it was sent, or found to be up to date: seconds since 1970.
     pub time: i64,
 }
 
-/// A shared snapshot that neither side may prune: the own uuids on both sides.
+/// The uuids of a shared snapshot on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
@@ -33,27 +33,34 @@ pub struct Mark {
     pub there: Identity,
 }
 
-/// What is known of one backup on one drive.
+impl Mark {
+    /// Whether it pins this snapshot.
+    pub(super) fn pins(&self, snapshot: &Snapshot) -> bool {
+        snapshot.uuid == self.here || snapshot.uuid == self.there
+    }
+}
+
+/// The record of one backup on one drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// The source that snapshots on the drive are of, and those that it took the place of (a rollback, a restore).
+    /// The source (first) and the subvolumes that it replaced (a rollback, a restore).
     pub sources: Vec<Identity>,
-    /// The last is the newest, and pinned.
+    /// The shared snapshots. The last is the newest, and pinned.
     pub shared: Vec<SharedSnapshot>,
 }
 
-/// What a backup has to be remembered by, once it has succeeded.
+/// The report of a successful backup, for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Learned {
-    /// The pair of the source's snapshot and its counterpart.
+    /// The sent snapshot.
     pub shared: SharedSnapshot,
-    /// The uuids of the source's subvolumes.
+    /// The source (first) and the subvolumes that it replaced.
     pub sources: Vec<Identity>,
-    /// Uuids on the drive of what is not there any more as it was sent.
+    /// The uuids of recorded snapshots that are no longer unchanged on the drive.
     pub lost: Vec<Identity>,
 }
 
-/// What version 1 remembered: the newest one alone.
+/// A record of version 1: only the newest shared snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     sent_as: Identity,
@@ -63,34 +70,34 @@ pub struct Pin {
     time: i64,
 }
 
-/// Up to this many shared snapshots of one backup are recorded for one drive, and as many restored ones.
+/// The largest number of recorded shared snapshots of one backup on one drive, and of restored ones.
 pub(super) const MOST_SHARED: usize = 48;
-/// An order has room for this many.
+/// The largest number of shared snapshots in an order.
 pub(super) const MOST_IN_ORDER: usize = 100;
-/// An order has room for this many pins: as many drives may take part in one backup.
+/// The largest number of pins in an order, and so of drives of one backup.
 pub const MOST_PINS: usize = 40;
-/// A source may be replaced by a successor up to this often.
+/// The largest number of recorded sources.
 const MOST_SOURCES: usize = 16;
 
 impl SharedSnapshot {
-    /// What pins it on both sides.
+    /// Its uuids on both sides.
     pub fn mark(&self) -> Mark {
         Mark { here: Identity(self.here.uuid), there: Identity(self.there.uuid) }
     }
 
-    /// The same, as a restore sees it: the drive sends.
+    /// The same for a restore, where the drive is the sender.
     pub fn reversed(&self) -> Self {
         Self { here: self.there, there: self.here, time: self.time }
     }
 }
 
 impl Known {
-    /// The newest: what the next increment builds on where nothing else is known.
+    /// The newest shared snapshot.
     pub fn newest(&self) -> Option<&SharedSnapshot> {
         self.shared.last()
     }
 
-    /// Adds what a backup reported.
+    /// Adds the report of a backup.
     pub fn learn(&mut self, learned: Learned) {
         let Learned { shared, sources, lost } = learned;
         self.shared.retain(|known| !lost.contains(&known.mark().there));
@@ -110,12 +117,12 @@ impl From<Pin> for Known {
     }
 }
 
-/// What a subvolume is called in streams: its own uuid, or that under which it was received itself.
+/// The uuid that `btrfs send` writes for a subvolume: `received_uuid` if it was received, otherwise its own.
 pub(super) fn sent_as(state: &SubvolumeState) -> Identity {
     Identity(state.received_uuid).known().unwrap_or(Identity(state.uuid))
 }
 
-/// Adds one to a list, at its end; it was perhaps there already. The oldest go where it is too long.
+/// Moves or adds a snapshot to the end of a list, and removes the oldest beyond the limit.
 pub fn remember(list: &mut Vec<SharedSnapshot>, shared: SharedSnapshot) {
     list.retain(|known| known.mark() != shared.mark());
     list.push(shared);
@@ -123,7 +130,7 @@ pub fn remember(list: &mut Vec<SharedSnapshot>, shared: SharedSnapshot) {
     list.drain(..surplus);
 }
 
-/// What an order says of several lists, the first of which matters most: the newest of each, each once.
+/// The shared snapshots for an order: the newest of each list, each once. The first list has priority.
 pub fn for_order<'l>(lists: impl IntoIterator<Item = &'l [SharedSnapshot]>) -> Vec<SharedSnapshot> {
     let mut all: Vec<SharedSnapshot> = Vec::new();
     for shared in lists.into_iter().flat_map(|list| list.iter().rev()) {
@@ -154,7 +161,7 @@ mod tests {
         assert_eq!((known.shared.len(), known.newest().copied()), (MOST_SHARED, Some(shared(80))));
         let lost = vec![Identity([189; 16])];
         known.learn(Learned { shared: shared(80), sources: Vec::new(), lost });
-        assert_eq!(known.shared.len(), MOST_SHARED - 1, "what is not on the drive any more is forgotten");
+        assert_eq!(known.shared.len(), MOST_SHARED - 1, "lost snapshots are removed");
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! Which snapshots are parents.
-
 use super::*;
+use crate::backups::shared_record::{Known, Pin};
 
 const SOURCE: Identity = Identity([9; 16]);
 const ORIGIN: Origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
@@ -39,7 +38,7 @@ fn shared(mine: &Snapshot, theirs: &Snapshot) -> SharedSnapshot {
     SharedSnapshot { here: mine.state(), there: theirs.state(), time: 0 }
 }
 
-/// Those of which everything is remembered as it was.
+/// Records of unchanged snapshots.
 fn known(numbers: &[u8]) -> Vec<SharedSnapshot> {
     numbers.iter().map(|&number| shared(&mine(number), &counterpart(number))).collect()
 }
@@ -49,7 +48,7 @@ fn parent(known: &[SharedSnapshot], source: &[Snapshot], drive: &[Snapshot]) -> 
 }
 
 #[test]
-fn the_newest_that_both_have_is_the_parent() {
+fn the_newest_shared_snapshot_is_the_parent() {
     let source = [mine(1), mine(3), mine(2), mine(4)];
     let drive = [counterpart(1), counterpart(2), counterpart(3)];
     assert_eq!(parent(&known(&[1, 2, 3]), &source, &drive), Ok(id(3)));
@@ -57,7 +56,7 @@ fn the_newest_that_both_have_is_the_parent() {
 }
 
 #[test]
-fn what_is_not_remembered_is_no_parent() {
+fn an_unrecorded_snapshot_is_no_parent() {
     let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
     assert_eq!(parent(&known(&[1]), &source, &drive), Ok(id(1)));
     assert_eq!(parent(&[], &source, &drive), Err(Why::NotRecorded));
@@ -81,7 +80,7 @@ fn a_changed_counterpart_is_no_parent() {
         (vec![older], Some(Why::Changed(1))),
         (vec![counterpart(1)], Some(Why::NoneAlike)),
         (vec![swapped.clone(), original.clone()], None),
-        // Deduplicated, or made durable late: the number alone differs.
+        // Deduplication or late writeback changed only the transaction id.
         (vec![Snapshot { ctransid: 9, ..original }], None),
     ] {
         let why_not = parent(&known(&[2]), &[mine(2)], &drive).err();
@@ -89,8 +88,8 @@ fn a_changed_counterpart_is_no_parent() {
     }
     let both = [counterpart(1), swapped];
     let source = [mine(1), mine(2)];
-    let common = find_shared(ORIGIN, &known(&[1, 2]), &source, &both);
-    assert_eq!((common.pairs.map(|pairs| pairs[0].source.uuid), common.replaced), (Ok(id(1)), vec![id(102)]));
+    let shared = find_shared(ORIGIN, &known(&[1, 2]), &source, &both);
+    assert_eq!((shared.pairs.map(|pairs| pairs[0].source.uuid), shared.replaced), (Ok(id(1)), vec![id(102)]));
 }
 
 #[test]
@@ -119,7 +118,7 @@ fn a_rolled_back_source_continues_from_its_snapshot() {
 
 #[test]
 fn a_restored_and_changed_source_has_a_parent() {
-    // On the drive is what was sent as 1, in a volume what was restored of it, and the source is a snapshot of that.
+    // The drive has snapshot 1, a volume has the restored subvolume, and the source is a snapshot of that.
     let restored =
         Snapshot { uuid: id(60), received_uuid: id(1), stransid: 2, rtransid: 70, ctransid: 70, ..Snapshot::default() };
     let origin = Origin { uuid: id(61), parent_uuid: id(60) };
@@ -131,7 +130,7 @@ fn a_restored_and_changed_source_has_a_parent() {
 
 #[test]
 fn a_restore_uses_the_original_as_parent() {
-    // The drive sends what was made after 1, into the filesystem that 1 was made on.
+    // The drive sends a snapshot that was made after 1 into the filesystem of 1.
     let origin = Origin { uuid: id(102), parent_uuid: id(101) };
     let (drive, volume) = ([counterpart(1)], [mine(1)]);
     let reversed: Vec<_> = known(&[1]).iter().map(SharedSnapshot::reversed).collect();
@@ -142,14 +141,14 @@ fn a_restore_uses_the_original_as_parent() {
 }
 
 #[test]
-fn what_version_1_wrote_down_counts_as_it_did() {
+fn a_record_of_version_1_still_counts() {
     let pin = serde_json::json!({
         "sent_as": id(2).0.map(|byte| format!("{byte:02x}")).concat(), "ctransid": 20,
         "source": id(2).0.map(|byte| format!("{byte:02x}")).concat(),
         "drive": id(102).0.map(|byte| format!("{byte:02x}")).concat(), "time": 5,
     });
-    let pin: super::super::shared::Pin = serde_json::from_value(pin).expect("a pin of version 1");
-    let known = super::super::shared::Known::from(pin).shared;
+    let pin: Pin = serde_json::from_value(pin).expect("a pin of version 1");
+    let known = Known::from(pin).shared;
     assert_eq!(parent(&known, &[mine(2)], &[counterpart(2)]), Ok(id(2)));
     let other = Snapshot { stransid: 19, ..counterpart(2) };
     assert_eq!(parent(&known, &[mine(2)], &[other]), Err(Why::Replaced(1)));
@@ -163,4 +162,15 @@ fn the_reason_for_a_full_stream_is_reported() {
     assert_eq!(parent(&known(&[1]), &[mine(1)], &[]), Err(Why::EmptyDrive));
     assert_eq!(parent(&known(&[1]), &[], &[counterpart(1)]), Err(Why::NoSnapshot));
     assert_eq!(parent(&known(&[1]), &[mine(1)], &[counterpart(2)]), Err(Why::NoneAlike));
+}
+
+#[test]
+fn a_drive_that_lost_its_last_backup_is_not_new() {
+    for why in [Why::EmptyDrive, Why::NoneAlike] {
+        assert!(Last::Deleted.explains(why).to_string().contains("was deleted there"));
+        assert!(Last::Writable.explains(why).to_string().contains("was made writable"));
+        assert_eq!(Last::Whole.explains(why), why);
+    }
+    assert_eq!(Last::Deleted.explains(Why::NoSnapshot), Why::NoSnapshot);
+    assert_eq!(Last::Writable.explains(Why::Changed(2)), Why::Changed(2));
 }

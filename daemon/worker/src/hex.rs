@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer, Serializer};
 
-/// Bytes of any number.
+/// Any number of bytes.
 pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&digits(bytes))
 }
 
-/// Bytes of any number.
+/// Any number of bytes.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     let text = Cow::<'de, str>::deserialize(from)?;
     read(&text).ok_or_else(|| D::Error::custom("not pairs of hexadecimal digits"))
@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_survives() {
+    fn every_byte_round_trips() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(read(&digits(&all)), Some(all));
     }
 
     #[test]
-    fn what_is_no_pairs_of_digits_is_refused() {
+    fn only_pairs_of_digits_are_accepted() {
         for text in ["0", "0g", "+1", "é", "00 "] {
             assert_eq!(read(text), None, "{text}");
         }

@@ -1,7 +1,7 @@
-//! Verifies a drive: the kernel's scrub of all its devices at the same time, each at its own speed.
+//! Verifies a drive: the kernel scrubs all its devices at the same time, each at its own speed.
 //!
-//! The kernel scrubs within one call that only [`cancel`] ends, and that for all devices at once. So one thread per device
-//! makes the call, and this one reports progress and cancels when the job is cancelled.
+//! A scrub of a device is one call that blocks to its end. Only [`cancel`] stops it, and it stops the scrubs of all devices. So
+//! one thread per device makes the call, and the job's thread reports progress and cancels.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,27 +16,27 @@ use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem};
 use butterdock_receive::{Control, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// The time between two looks at how far it is.
+/// The time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
 
-/// A drive to be verified.
+/// The verification of a drive.
 #[derive(Clone, Copy)]
 pub(crate) struct Verify<'v> {
-    /// The top of its filesystem, mounted writable.
+    /// The top of the drive's filesystem, mounted writable.
     pub root: BorrowedFd<'v>,
     pub control: &'v Control,
     pub tell: &'v dyn Fn(VerifyEvent),
 }
 
-/// What came of one device.
-type Done = (u64, Result<Scrubbed, Fault>);
+/// The id and the result of one device.
+type DeviceResult = (u64, Result<Scrubbed, Fault>);
 
 impl Verify<'_> {
-    /// Reads all of it. Damage is reported last, and is no error of this call.
+    /// Reads all data. Damage is reported as the last event; it is not an error of this call.
     pub(crate) fn run(&self) -> Result<(), VerifyError> {
         let devices = self.devices()?;
         for &devid in &devices {
-            // Cancelling ours would end that one too.
+            // Another program's scrub: cancelling this job would end it.
             if progress(self.root, devid)?.is_some() {
                 return Err(VerifyError::Scrubbed);
             }
@@ -68,7 +68,7 @@ impl Verify<'_> {
         Ok(devices)
     }
 
-    /// Bytes that will be read: each copy is.
+    /// The bytes to read. A scrub reads every copy.
     fn in_use(&self) -> Result<u64, Fault> {
         let space = space(self.root)?;
         let of = |kind: Kind| kind.used.saturating_mul(kind.copies.max(1));
@@ -80,14 +80,14 @@ impl Verify<'_> {
         &'env self,
         threads: &'scope Scope<'scope, 'env>,
         devices: &[u64],
-    ) -> Result<Receiver<Done>, VerifyError> {
+    ) -> Result<Receiver<DeviceResult>, VerifyError> {
         let (ended, done) = channel();
         for &devid in devices {
             let (ended, root) = (ended.clone(), self.root);
             let work = move || ended.send((devid, scrub(root, devid))).unwrap_or_default();
             let begun = Builder::new().name(format!("scrub {devid}")).spawn_scoped(threads, work);
             if let Err(error) = begun {
-                // Those that have begun are waited for.
+                // The scope waits for the threads that have begun.
                 self.stop();
                 return Err(VerifyError::NoThread(error.to_string()));
             }
@@ -95,8 +95,8 @@ impl Verify<'_> {
         Ok(done)
     }
 
-    /// Until every device is done.
-    fn watch(&self, devices: &[u64], done: &Receiver<Done>) -> BTreeMap<u64, Result<Scrubbed, Fault>> {
+    /// Reports progress until every device has ended.
+    fn watch(&self, devices: &[u64], done: &Receiver<DeviceResult>) -> BTreeMap<u64, Result<Scrubbed, Fault>> {
         let mut ends = BTreeMap::new();
         while ends.len() < devices.len() {
             match done.recv_timeout(TICK) {
@@ -107,7 +107,7 @@ impl Verify<'_> {
             if self.control.is_cancelled() {
                 self.stop();
             }
-            // A failed request shows when the device ends.
+            // If this fails, the result of the device has the error.
             let now = |devid: &u64| match ends.get(devid) {
                 Some(end) => end.unwrap_or_default(),
                 None => progress(self.root, *devid).ok().flatten().unwrap_or_default(),
@@ -118,9 +118,9 @@ impl Verify<'_> {
         ends
     }
 
-    /// Again at every tick while one is left: a scrub may only be about to begin.
+    /// Cancels the scrubs. Called at every tick, because a scrub may begin after the first call.
     fn stop(&self) {
-        // It fails where none runs.
+        // It fails if no scrub runs.
         best_effort(cancel(self.root));
     }
 }
@@ -134,37 +134,37 @@ pub enum VerifyEvent {
         /// In bytes.
         bytes: u64,
     },
-    /// This many were read.
+    /// This many bytes were read.
     Read {
         /// In bytes.
         bytes: u64,
     },
-    /// All were: this was found.
+    /// The result, after all data was read.
     Found(Found),
 }
 
-/// What was found, in blocks.
+/// The result of a verification, in blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// Bytes that were read.
     pub bytes: u64,
-    /// The device could not read them.
+    /// Blocks that the device could not read.
     pub unreadable: u64,
-    /// They are not what was written.
+    /// Blocks with a wrong checksum or header.
     pub wrong: u64,
-    /// Of these, the number repaired from a good copy.
+    /// Of both, the blocks that were repaired from a good copy.
     pub corrected: u64,
-    /// Of these, the number without a good copy.
+    /// Of both, the blocks without a good copy.
     pub lost: u64,
-    /// Superblocks that were wrong; the next commit writes them anew.
+    /// Wrong superblocks; the next commit rewrites them.
     pub superblocks: u64,
 }
 
-/// Why a drive was not read to its end.
+/// Why a verification did not read all data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VerifyError {
     Cancelled,
-    /// By another program.
+    /// Another program scrubs the drive.
     Scrubbed,
     NoThread(String),
     Fault(Fault),
@@ -185,13 +185,13 @@ impl Found {
         }
     }
 
-    /// What is wrong and was not put right; none where all is well.
+    /// A sentence about lost blocks; `None` without any.
     pub fn damage(&self) -> Option<String> {
         let Self { bytes, unreadable, wrong, lost, .. } = *self;
         let mended = self.mended().map(|mended| format!("; {mended}")).unwrap_or_default();
         (lost > 0).then(|| {
             format!(
-                "the drive is damaged: of {} MiB that were read, {} cannot be read any more ({} unreadable, {} with a \
+                "the drive is damaged: of {} MiB that were read, {} cannot be read ({} unreadable, {} with a \
                  wrong checksum){mended}; dmesg names the files; back up to another drive, then replace this one",
                 bytes >> 20,
                 blocks(lost),
@@ -201,7 +201,7 @@ impl Found {
         })
     }
 
-    /// What was put right; none where nothing had to be.
+    /// A sentence about repaired blocks; `None` without any.
     pub fn mended(&self) -> Option<String> {
         let Self { corrected, superblocks, .. } = *self;
         let copies = (corrected > 0).then(|| format!("{} put right from a good copy", blocks(corrected)));
@@ -212,7 +212,7 @@ impl Found {
 }
 
 impl VerifyError {
-    /// What it is called.
+    /// The kind of the error.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Cancelled => ErrorKind::Cancelled,

@@ -1,0 +1,301 @@
+//! A backup drive: the folder on it that a backup uses, and the snapshots on it that can be restored.
+//!
+//! The default folder is `butterdock/NAME`. A machine that finds another machine's snapshots there, or snapshots of unknown
+//! origin, uses `butterdock/NAME@ID` from then on, with the first digits of its own id. So two machines do not use the same
+//! folder.
+//!
+//! The service calls these functions on a thread of its own, because they block as long as the drive does.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use butterdock_btrfs::{Errno as FaultErrno, Error as Fault, file, roots, subvolume};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode as FileMode;
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
+
+use super::name;
+use super::owner::{look_up, recorded};
+use super::shared_record::{Known, Mark, SharedSnapshot};
+use super::snapshot::{Identity, Snapshot, list};
+
+/// The default folder of a backup.
+pub fn default_folder(backup: &str) -> PathBuf {
+    ["butterdock", backup].iter().collect()
+}
+
+/// The folder for a backup on the drive whose top is `root`. A configured folder is used as it is. A backup whose snapshots there
+/// are `remembered` keeps its folder.
+///
+/// # Errors
+/// The snapshots in the folder cannot be listed.
+pub fn choose(
+    root: BorrowedFd<'_>,
+    configured: &Path,
+    backup: &str,
+    machine: Identity,
+    remembered: bool,
+) -> Result<PathBuf, Fault> {
+    if configured != default_folder(backup) {
+        return Ok(configured.to_owned());
+    }
+    let own = default_folder(&format!("{backup}@{}", digits(machine)));
+    if beneath(root, &own).is_ok() {
+        return Ok(own);
+    }
+    if remembered {
+        return Ok(configured.to_owned());
+    }
+    // If it does not exist, a later step makes it; if it cannot be opened, that step reports the error.
+    let Ok(folder) = beneath(root, configured) else { return Ok(configured.to_owned()) };
+    let mut there = list(&folder, &[])?;
+    there.retain(|snapshot| snapshot.name.is_some());
+    look_up(folder.as_fd(), &mut there);
+    let is_ours = |snapshot: &Snapshot| {
+        let origin = snapshot.origin.as_ref();
+        origin.is_some_and(|origin| Identity(origin.machine) == machine)
+    };
+    let is_others = |snapshot: &Snapshot| {
+        let named = snapshot.name.as_deref().is_some_and(|name| name::parse(backup.as_bytes(), name).is_some());
+        snapshot.origin.is_some() || named
+    };
+    let is_taken = !there.iter().any(is_ours) && there.iter().any(is_others);
+    Ok(if is_taken { own } else { configured.to_owned() })
+}
+
+/// The first digits of a machine's id, which distinguish the machines of one drive.
+fn digits(machine: Identity) -> String {
+    machine.0.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Only root may enter the folder, because the files in snapshots keep their modes.
+const PRIVATE: Mode = Mode::RWXU;
+
+/// Opens a folder below `root`, component by component, without following links. An empty path is the root itself.
+///
+/// # Errors
+/// The kernel's error, and `InvalidInput` for a path with components other than names.
+pub fn beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    walk(root, path, false)
+}
+
+/// Like [`beneath`], but makes missing folders, with mode 0700.
+///
+/// # Errors
+/// As for [`beneath`].
+pub fn make_beneath(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    walk(root, path, true)
+}
+
+fn walk(root: BorrowedFd<'_>, path: &Path, make: bool) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = root.try_clone_to_owned()?;
+    for part in path.components() {
+        let Component::Normal(part) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
+        at = match openat(&at, part, flags, Mode::empty()) {
+            Err(Errno::NOENT) if make => {
+                match mkdirat(at.as_fd(), part, PRIVATE) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+                openat(&at, part, flags, Mode::empty())?
+            }
+            opened => opened?,
+        };
+    }
+    Ok(at)
+}
+
+/// A snapshot on a drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnDrive {
+    /// The name, as bytes.
+    pub name: Vec<u8>,
+    /// The subvolume's own uuid.
+    pub uuid: Identity,
+    /// Its `received_uuid`.
+    pub received_uuid: Option<Identity>,
+    /// The subvolume that it is a snapshot of.
+    pub parent_uuid: Option<Identity>,
+    /// The name of its backup, on the machine that made it.
+    pub backup: Option<String>,
+    /// When the snapshot was made, from its name: seconds since 1970.
+    pub made: Option<i64>,
+    /// The machine that made it.
+    pub from: From,
+    /// It is needed for the next increment.
+    pub pinned: bool,
+}
+
+/// The machine that put a snapshot on a drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// This machine.
+    ThisMachine,
+    /// Another machine, with its id on drives.
+    OtherMachine(Identity),
+    /// There is no record, for example because another program made the snapshot.
+    Unknown,
+}
+
+/// The daemon's records about a drive.
+#[derive(Debug, Clone)]
+pub struct Backups {
+    /// The id of this machine on drives.
+    pub machine: Identity,
+    /// The backups by name.
+    pub known: Vec<(String, Known)>,
+    /// The pinned snapshots.
+    pub marks: Vec<Mark>,
+}
+
+/// The complete snapshots on the drive whose top is `root`, newest first.
+///
+/// # Errors
+/// The subvolumes cannot be listed.
+pub fn on_drive(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<OnDrive>, Fault> {
+    let mut found = Vec::new();
+    for snapshot in list(root, &[])? {
+        let Some(path) = roots::path_of(root, snapshot.id)? else { continue };
+        // Hidden: it is being received, or a killed worker left it.
+        if !path.split(|&byte| byte == b'/').any(|part| name::hidden(part).is_some()) {
+            found.push((path, snapshot));
+        }
+    }
+    found.sort_by_key(|(_, snapshot)| std::cmp::Reverse((snapshot.made, snapshot.id)));
+    found.truncate(MOST);
+    let mut folders = Folders { root, open: HashMap::new() };
+    Ok(found.into_iter().map(|(path, snapshot)| folders.describe(&path, &snapshot, backups)).collect())
+}
+
+/// The largest list, because an answer must fit into a D-Bus message.
+const MOST: usize = 10_000;
+/// The largest number of folders that are open at the same time.
+const FOLDERS: usize = 64;
+
+/// The folders of the snapshots; each has the records of its snapshots.
+struct Folders<'r> {
+    root: BorrowedFd<'r>,
+    open: HashMap<Vec<u8>, Option<OwnedFd>>,
+}
+
+impl Folders<'_> {
+    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> OnDrive {
+        let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
+            Some(at) => (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default()),
+            None => (&b"."[..], path),
+        };
+        let record = self.folder(folder).and_then(|folder| recorded(folder, &snapshot.state()));
+        let origin = record.and_then(|record| record.origin);
+        describe(Snapshot { name: Some(name.to_vec()), origin, ..snapshot.clone() }, backups)
+    }
+
+    fn folder(&mut self, path: &[u8]) -> Option<BorrowedFd<'_>> {
+        if self.open.len() >= FOLDERS && !self.open.contains_key(path) {
+            self.open.clear();
+        }
+        let root = self.root;
+        let opened = self.open.entry(path.to_vec()).or_insert_with(|| {
+            let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+            let path = CString::new(path).ok()?;
+            file::open_beneath(root, &path, flags, FileMode::empty()).ok()
+        });
+        opened.as_ref().map(OwnedFd::as_fd)
+    }
+}
+
+fn describe(snapshot: Snapshot, backups: &Backups) -> OnDrive {
+    let remembers = |known: &Known| {
+        let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
+        known.shared.iter().any(is_it)
+    };
+    let (from, backup) = match &snapshot.origin {
+        Some(origin) if Identity(origin.machine) == backups.machine => (From::ThisMachine, Some(origin.backup.clone())),
+        Some(origin) => (From::OtherMachine(Identity(origin.machine)), Some(origin.backup.clone())),
+        None => match backups.known.iter().find(|(_, known)| remembers(known)) {
+            Some((backup, _)) => (From::ThisMachine, Some(backup.clone())),
+            None => (From::Unknown, None),
+        },
+    };
+    let pinned = backups.marks.iter().any(|mark| mark.pins(&snapshot));
+    let Snapshot { uuid, received_uuid, parent_uuid, name, .. } = snapshot;
+    let name = name.unwrap_or_default();
+    let made = backup.as_ref().and_then(|backup| name::parse(backup.as_bytes(), &name));
+    let (received_uuid, parent_uuid) = (received_uuid.known(), parent_uuid.known());
+    OnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned }
+}
+
+/// Opens the snapshot with this uuid, in any folder of the drive whose top is `root`; `None` if there is no such snapshot.
+///
+/// # Errors
+/// The subvolumes cannot be listed, or the snapshot cannot be opened.
+pub fn find(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
+    for id in roots::subvolumes_by_uuid(root, uuid.0)? {
+        let Some(path) = roots::path_of(root, id)? else { continue };
+        let Ok(path) = CString::new(path) else { continue };
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        match file::open_beneath(root, &path, flags, FileMode::empty()) {
+            // It was moved after its path was read.
+            Err(Fault { errno: FaultErrno::ENOENT, .. }) => {}
+            Err(fault) => return Err(fault),
+            Ok(opened) => {
+                let there = subvolume::info(opened.as_fd())?;
+                if there.uuid == uuid.0 && subvolume::is_read_only(opened.as_fd())? {
+                    return Ok(Some(opened));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::{Origin, SubvolumeState};
+
+    use super::*;
+
+    #[test]
+    fn links_on_a_drive_are_not_followed() {
+        let drive = tempfile::tempdir().expect("a folder");
+        std::os::unix::fs::symlink("/etc", drive.path().join("butterdock")).expect("a link");
+        let root = OwnedFd::from(std::fs::File::open(drive.path()).expect("opened"));
+        assert!(make_beneath(root.as_fd(), Path::new("butterdock/home")).is_err());
+        assert!(make_beneath(root.as_fd(), Path::new("../x")).is_err());
+        assert!(beneath(root.as_fd(), Path::new("good/home")).is_err(), "beneath makes no folder");
+        make_beneath(root.as_fd(), Path::new("good/home")).expect("made");
+        beneath(root.as_fd(), Path::new("good/home")).expect("opened again");
+        beneath(root.as_fd(), Path::new("")).expect("the root itself");
+        assert!(drive.path().join("good/home").is_dir());
+    }
+
+    #[test]
+    fn a_listed_snapshot_has_machine_backup_and_pin() {
+        let id = |number| Identity([number; 16]);
+        let name = Some(name::make(b"home", 1_000_000));
+        let received = Snapshot { uuid: id(1), received_uuid: id(2), stransid: 7, name, ..Snapshot::default() };
+        let there = SubvolumeState { uuid: [1; 16], ..SubvolumeState::default() };
+        let shared = SharedSnapshot { here: SubvolumeState::default(), there, time: 0 };
+        let known =
+            |shared| [("etc".to_owned(), Known::default()), ("home".to_owned(), Known { shared, ..Known::default() })];
+        let backups = |shared: Vec<SharedSnapshot>| Backups {
+            machine: id(5),
+            marks: shared.iter().map(SharedSnapshot::mark).collect(),
+            known: known(shared).to_vec(),
+        };
+        let one = describe(received.clone(), &backups(vec![shared]));
+        assert_eq!((one.backup.as_deref(), one.made, one.pinned), (Some("home"), Some(1_000_000), true));
+        assert_eq!(one.from, From::ThisMachine);
+        let unknown = describe(received.clone(), &backups(Vec::new()));
+        assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (From::Unknown, None, None, false));
+        let origin = |machine| Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned() });
+        let foreign = describe(Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
+        assert_eq!((foreign.from, foreign.made), (From::OtherMachine(id(6)), Some(1_000_000)));
+        let ours = describe(Snapshot { origin: origin(5), ..received }, &backups(Vec::new()));
+        assert_eq!(ours.from, From::ThisMachine);
+    }
+}

@@ -1,0 +1,214 @@
+//! The stream of a snapshot: sends it through a pipe into the receiver, and estimates how many bytes it will have.
+//!
+//! For the estimate of an increment a send without data counts the bytes. For a full transfer the kernel would need half as
+//! long for that as for the transfer itself, on cores that the transfer needs; the subvolume's tree gives the same number at
+//! once.
+
+use std::io::{PipeWriter, Read as _, pipe};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+use butterdock_btrfs::contents::{Contents, contents, stored_since};
+use butterdock_btrfs::send::{Send, send};
+use butterdock_btrfs::{Errno, Error as Fault, best_effort, roots};
+use butterdock_receive::{Control, ErrorKind, Observer, Options, Outcome, Published, SubvolumeState, receive};
+use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::SigSet;
+
+use super::error::BackupError;
+
+/// The largest pipe without privileges (`/proc/sys/fs/pipe-max-size`).
+const PIPE: i32 = 1 << 20;
+
+/// A stream of a snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Stream<'s> {
+    /// The root of the snapshot.
+    pub snapshot: BorrowedFd<'s>,
+    /// The id of the parent snapshot.
+    pub parent: Option<u64>,
+    /// The ids of snapshots that the stream may clone from.
+    pub clone_sources: Vec<u64>,
+    /// The version of the stream: 1 or 2.
+    pub version: u32,
+}
+
+impl Stream<'_> {
+    /// Sends it into `to` in a new thread, which closes `to` at the end.
+    pub(super) fn sender<'scope, 'env: 'scope>(
+        &'env self,
+        threads: &'scope Scope<'scope, 'env>,
+        to: PipeWriter,
+        no_file_data: bool,
+    ) -> std::io::Result<ScopedJoinHandle<'scope, Result<(), Fault>>> {
+        // If the user's pipes exceed the kernel's limit, the pipe keeps its size.
+        best_effort(fcntl(&to, FcntlArg::F_SETPIPE_SZ(PIPE)));
+        Builder::new().name("sender".to_owned()).spawn_scoped(threads, move || {
+            // After a signal the kernel would restart the call, and begin the stream again in the middle of the pipe.
+            SigSet::all().thread_block().map_err(|errno| Fault { call: "pthread_sigmask", errno })?;
+            let how = Send {
+                to: to.as_fd(),
+                parent: self.parent,
+                clone_sources: &self.clone_sources,
+                version: self.version,
+                compressed: self.version >= 2,
+                no_file_data,
+            };
+            send(self.snapshot, &how)
+        })
+    }
+
+    /// Sends it and receives it into the directory `destination`. Returns when everything is durable.
+    pub(super) fn transfer(
+        &self,
+        destination: BorrowedFd<'_>,
+        options: &Options,
+        control: &Control,
+        observer: &dyn Observer,
+    ) -> Result<Outcome, BackupError> {
+        let (reader, writer) = pipe().map_err(|error| no_pipe(&error))?;
+        let (sent, received) = std::thread::scope(|threads| {
+            let sender = self.sender(threads, writer, false).map_err(|error| no_pipe(&error))?;
+            let received = receive(reader.as_fd(), destination, options, control, observer);
+            // If the receiver failed, the sender gets EPIPE.
+            drop(reader);
+            // A panic would have ended the process.
+            Ok((sender.join().unwrap_or(Ok(())), received))
+        })?;
+        match (sent, received) {
+            (Ok(()) | Err(Fault { errno: Errno::EPIPE, .. }), received) => {
+                received.map_err(|failure| BackupError::Receive(Box::new(failure)))
+            }
+            // The receiver got the complete stream before the sender failed.
+            (Err(_), Ok(outcome)) => Ok(outcome),
+            // The receiver only knows that the stream ended early; the sender knows the reason.
+            (Err(fault), Err(failure)) if failure.error.kind() == ErrorKind::TruncatedStream => {
+                Err(BackupError::source("send the snapshot")(fault))
+            }
+            (Err(_), Err(failure)) => Err(BackupError::Receive(Box::new(failure))),
+        }
+    }
+}
+
+/// The error if a pipe or a thread cannot be made.
+pub(super) fn no_pipe(error: &std::io::Error) -> BackupError {
+    BackupError::new(
+        ErrorKind::Failed,
+        format!("the worker cannot begin to send: {error}; free some memory and try again"),
+    )
+}
+
+/// The state of the last received subvolume, on the filesystem of `destination`.
+pub(super) fn received(destination: impl AsFd, outcome: &Outcome) -> Result<SubvolumeState, Fault> {
+    let id = outcome.subvolumes.last().map_or(0, |Published { id, .. }| *id);
+    Ok(roots::root_item(destination, id)?.map(|item| SubvolumeState::of_item(&item)).unwrap_or_default())
+}
+
+/// The estimated size of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Estimate {
+    /// Bytes of all commands without their data.
+    pub commands: u64,
+    /// Bytes of data, decompressed.
+    pub data: u64,
+    /// Bytes of the new data on the source's disk, compressed where it is.
+    pub stored: u64,
+}
+
+impl Estimate {
+    /// Estimates `stream`, which sends subvolume `id`. With a parent, extents after transaction `since` are new. `None` if it was
+    /// `stopped`.
+    pub(super) fn make(
+        stream: &Stream<'_>,
+        id: u64,
+        since: u64,
+        stopped: &AtomicBool,
+    ) -> Result<Option<Self>, BackupError> {
+        if stream.parent.is_some() {
+            return Self::of_changes(stream, id, since, stopped);
+        }
+        let all = contents(stream.snapshot, id, || !stopped.load(Ordering::Relaxed));
+        let all = all.map_err(BackupError::source("estimate what is to be sent"))?;
+        Ok(all.map(|all| Self::of_everything(&all)))
+    }
+
+    /// A full transfer: each inode is made and gets its name, owner, mode and times; each extent is a write.
+    fn of_everything(all: &Contents) -> Self {
+        let path = all.path_bytes / all.names.max(1);
+        let links = all.names.saturating_sub(all.inodes);
+        let commands = [
+            (all.inodes, INODE + 4 * path),
+            (links, LINK + 2 * path),
+            (all.xattrs, XATTR + path),
+            (all.extents, WRITE + path),
+            (all.compressed, ENCODED),
+        ];
+        let commands = commands
+            .into_iter()
+            .fold(all.xattr_bytes, |sum, (number, each)| sum.saturating_add(number.saturating_mul(each)));
+        Self { commands, data: all.data, stored: all.stored }
+    }
+
+    /// An increment: sends it without data, and counts.
+    fn of_changes(stream: &Stream<'_>, id: u64, since: u64, stopped: &AtomicBool) -> Result<Option<Self>, BackupError> {
+        let (mut reader, writer) = pipe().map_err(|error| no_pipe(&error))?;
+        let (sent, counted) = std::thread::scope(|threads| {
+            let sender = stream.sender(threads, writer, true).map_err(|error| no_pipe(&error))?;
+            let counted = count(&mut reader, stopped);
+            drop(reader);
+            Ok((sender.join().unwrap_or(Ok(())), counted))
+        })?;
+        let estimating = BackupError::source("estimate what is to be sent");
+        let Some(counted) = counted else { return sent.map(|()| None).or(Ok(None)) };
+        sent.map_err(&estimating)?;
+        let stored = stored_since(stream.snapshot, id, since).map_err(|fault: Fault| estimating(fault))?;
+        Ok(Some(Self { stored, ..counted }))
+    }
+
+    /// Bytes of the stream. Compressed data is sent as it is stored; shared extents may be sent once.
+    pub(super) fn bytes(&self) -> u64 {
+        self.commands.saturating_add(self.data.min(self.stored))
+    }
+}
+
+/// Bytes of the commands of an inode without its paths: `mkfile`, `rename`, `chown`, `chmod`, `utimes`.
+const INODE: u64 = 36 + 28 + 38 + 26 + 78;
+/// Bytes of a `link` without its paths.
+const LINK: u64 = 18;
+/// Bytes of a `set_xattr` without path, name and value.
+const XATTR: u64 = 22;
+/// Bytes of a `write` without path and data.
+const WRITE: u64 = 28;
+/// The additional bytes of an `encoded_write`.
+const ENCODED: u64 = 46;
+
+/// Counts the bytes of a stream without data; `None` if the stream is incomplete.
+fn count(reader: &mut std::io::PipeReader, stopped: &AtomicBool) -> Option<Estimate> {
+    let mut decoder = Decoder::new(Limits::default(), Pool::default());
+    let mut data = 0_u64;
+    loop {
+        if stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        match decoder.next() {
+            Ok(Event::Command(framed)) => {
+                if let Command::UpdateExtent { len, .. } = framed.command {
+                    data = data.saturating_add(len);
+                }
+            }
+            Ok(Event::Header(..)) => {}
+            Ok(Event::Starved) => match reader.read(decoder.space().ok()?) {
+                Ok(0) => {
+                    decoder.finish().ok()?;
+                    return Some(Estimate { commands: decoder.position(), data, stored: 0 });
+                }
+                Ok(count) => decoder.filled(count),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            },
+            Err(_) => return None,
+        }
+    }
+}

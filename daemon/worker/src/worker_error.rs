@@ -1,0 +1,298 @@
+//! Why a job failed: the error that a worker reports, and the sentence about it that all users may see.
+//!
+//! A worker reports a kind, numbers, and a message with names. The service trusts only the kind and the numbers, and makes the
+//! public sentence from them: a worker that a stream has taken over can lie, but it cannot publish a name.
+
+use std::fmt::Display;
+
+use butterdock_receive::{Error, ErrorKind, Failure};
+use serde::{Deserialize, Serialize};
+
+use super::descriptors::DescriptorError;
+use super::packet::MAX_MESSAGE;
+use crate::backups::{BackupCause, BackupError};
+use crate::{streams, verify};
+
+/// The error of a job. All users see only the service's own sentence about it ([`public_sentence`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerError {
+    /// The kind of the error.
+    #[serde(with = "KindName")]
+    pub kind: ErrorKind,
+    /// The complete message. It contains names of files, so not all users may see it.
+    pub message: String,
+    /// The number of the stream's command that failed.
+    pub command: Option<u64>,
+    /// The byte offset of that command in the input.
+    pub byte: Option<u64>,
+    /// A hidden subvolume could not be deleted.
+    #[serde(default)]
+    pub hidden: bool,
+    /// A subvolume has its name, but the filesystem did not confirm that it is on the device.
+    #[serde(default)]
+    pub unconfirmed: bool,
+    /// The cause of a failed backup, if the service acts on it.
+    #[serde(default)]
+    pub cause: Option<BackupCause>,
+}
+
+/// [`ErrorKind`] for serde, with the names of the errors on the bus.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ErrorKind")]
+enum KindName {
+    InvalidStream,
+    TruncatedStream,
+    UnsupportedStream,
+    ParentMissing,
+    NoSpace,
+    ReadOnly,
+    Exists,
+    Busy,
+    DeviceGone,
+    Cancelled,
+    Failed,
+}
+
+impl WorkerError {
+    /// A failed receive.
+    pub(crate) fn of_run(failure: &Failure) -> Self {
+        Self { hidden: failure.left_hidden, ..Self::of(&failure.error, failure) }
+    }
+
+    /// An error outside of a receive.
+    pub(crate) fn of_error(error: &Error) -> Self {
+        Self::of(error, error)
+    }
+
+    /// A failed backup or restore.
+    pub(crate) fn of_backup(error: &BackupError) -> Self {
+        match error {
+            BackupError::Receive(failure) => Self::of_run(failure),
+            BackupError::Other(error) => {
+                Self { kind: error.kind, cause: error.cause, ..Self::of_sentence(&error.sentence) }
+            }
+        }
+    }
+
+    /// A failed import.
+    pub(crate) fn of_import(error: &streams::ImportError) -> Self {
+        let failure = if let streams::ImportError::Receive { failure, .. } = error { Some(failure) } else { None };
+        let place = failure.and_then(|failure| failure.error.place);
+        let hidden = failure.is_some_and(|failure| failure.left_hidden);
+        let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
+        let unconfirmed = failure.is_some_and(|failure| failure.error.is_unconfirmed());
+        Self { kind: error.kind(), message: short(error), command, byte, hidden, unconfirmed, cause: None }
+    }
+
+    /// A failed verification.
+    pub(crate) fn of_verify(error: &verify::VerifyError) -> Self {
+        Self { kind: error.kind(), ..Self::of_sentence(&error.to_string()) }
+    }
+
+    /// Descriptors that cannot be used.
+    pub(crate) fn of_descriptors(error: DescriptorError) -> Self {
+        Self::of_sentence(error.0)
+    }
+
+    /// A sentence without names.
+    pub(crate) fn of_sentence(sentence: &str) -> Self {
+        let message = sentence.to_owned();
+        Self {
+            kind: ErrorKind::Failed,
+            message,
+            command: None,
+            byte: None,
+            hidden: false,
+            unconfirmed: false,
+            cause: None,
+        }
+    }
+
+    fn of(error: &Error, message: impl Display) -> Self {
+        let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
+        let unconfirmed = error.is_unconfirmed();
+        Self { kind: error.kind(), message: short(message), command, byte, hidden: false, unconfirmed, cause: None }
+    }
+}
+
+/// Shortens a text so that it fits a packet. JSON escapes a byte with up to six bytes.
+pub(crate) fn short(text: impl Display) -> String {
+    const MOST: usize = MAX_MESSAGE / 8;
+    let mut text = text.to_string();
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    text
+}
+
+/// The sentence for all users: what happened, where in the stream, and what to do next. It contains no names and no paths.
+pub fn public_sentence(kind: ErrorKind, command: Option<u64>, byte: Option<u64>) -> String {
+    let (what, next) = sentence_of(kind);
+    let at = match (command, byte) {
+        (Some(command), Some(byte)) => format!(", at command {command} (byte {byte})"),
+        (Some(command), None) => format!(", at command {command}"),
+        (None, Some(byte)) => format!(", at byte {byte}"),
+        (None, None) => String::new(),
+    };
+    format!("{what}{at}; {next}")
+}
+
+/// The sentence for an error after a subvolume got its name.
+pub const UNCONFIRMED: &str = "the subvolume has its name, but the drive did not confirm that it is complete; check the drive and \
+                               its cable (dmesg), mount it again, and check with butterdock snapshots that the subvolume exists \
+                               before you start the job again";
+
+/// The sentence for all users about a failed backup. Without a cause and without a command it is about the drive and the
+/// source, not about the stream.
+pub fn public_of_backup(
+    kind: ErrorKind,
+    command: Option<u64>,
+    byte: Option<u64>,
+    cause: Option<BackupCause>,
+) -> String {
+    if let Some(cause) = cause {
+        return cause.to_string();
+    }
+    let sentence = match kind {
+        ErrorKind::NoSpace => {
+            "the drive is full even after old snapshots were deleted by the retention rule; keep fewer snapshots, free some \
+             space on it, or use a larger drive"
+        }
+        ErrorKind::DeviceGone => "the drive failed or is gone; check it and its cable (dmesg), then plug it in again",
+        ErrorKind::ReadOnly => "the drive has become read-only; check it (dmesg), then plug it in again",
+        ErrorKind::Failed if command.is_none() => {
+            "the source or the drive is not in the expected state; the journal and the job's error details have the reason"
+        }
+        ErrorKind::Failed
+        | ErrorKind::InvalidStream
+        | ErrorKind::TruncatedStream
+        | ErrorKind::UnsupportedStream
+        | ErrorKind::ParentMissing
+        | ErrorKind::Exists
+        | ErrorKind::Busy
+        | ErrorKind::Cancelled => return public_sentence(kind, command, byte),
+    };
+    sentence.to_owned()
+}
+
+/// What happened and what to do next, for every error of this kind.
+fn sentence_of(kind: ErrorKind) -> (&'static str, &'static str) {
+    match kind {
+        ErrorKind::InvalidStream => {
+            ("the stream is damaged, or btrfs send did not make it", "send the subvolume again from a source you trust")
+        }
+        ErrorKind::TruncatedStream => ("the stream was cut off", "send the subvolume again"),
+        ErrorKind::UnsupportedStream => (
+            "the stream contains something that this version or this kernel cannot receive",
+            "send with an older protocol, or update butterdock",
+        ),
+        ErrorKind::ParentMissing => (
+            "the parent or a clone source of the stream is missing here",
+            "send a full stream, or receive the missing subvolume first",
+        ),
+        ErrorKind::NoSpace => ("the volume, or a quota of it, is full", "free some space and send again"),
+        ErrorKind::ReadOnly => ("the volume is read-only", "see dmesg, remount it and send again"),
+        ErrorKind::Exists => {
+            ("a subvolume with that name exists already", "delete or rename it, or choose another name")
+        }
+        ErrorKind::Busy => ("another job writes to the destination", "wait until it has ended, then send again"),
+        ErrorKind::DeviceGone => (
+            "a drive of the volume failed or is gone",
+            "check it and its cable (btrfs device stats, dmesg), then send again",
+        ),
+        ErrorKind::Cancelled => ("cancelled", "start the job again if you need it"),
+        ErrorKind::Failed => ("the stream could not be received", "read the job's error details, then send again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::{Cause, Counts};
+    use butterdock_stream::Place;
+
+    use super::*;
+
+    const MARKER: &str = "secret";
+
+    fn error(cause: Cause, place: Option<Place>) -> Error {
+        Error { place, name: Some(MARKER.into()), cause }
+    }
+
+    #[test]
+    fn names_are_only_in_the_message() {
+        let exists = Cause::Exists(MARKER.into());
+        let error = WorkerError::of_error(&error(exists, Some(Place { command: 7, at: 99 })));
+        assert!(error.message.contains(MARKER), "{}", error.message);
+        assert_eq!((error.kind, error.command, error.byte), (ErrorKind::Exists, Some(7), Some(99)));
+    }
+
+    #[test]
+    fn the_message_names_published_subvolumes() {
+        let published = butterdock_receive::Published {
+            name: MARKER.into(),
+            kind: butterdock_receive::Kind::Full,
+            id: 256,
+            received_uuid: butterdock_stream::Uuid([1; 16]),
+            state: butterdock_receive::SubvolumeState::default(),
+            parent_number_differs: false,
+            end: 5,
+        };
+        let error = Error { place: None, name: None, cause: Cause::Cancelled };
+        let error = WorkerError::of_run(&Failure {
+            error,
+            published: vec![published],
+            left_hidden: true,
+            counts: Counts::default(),
+        });
+        assert!(error.message.contains(MARKER), "{}", error.message);
+        assert_eq!((error.kind, error.hidden), (ErrorKind::Cancelled, true));
+    }
+
+    #[test]
+    fn the_longest_message_fits_a_packet_when_escaped() {
+        let error = WorkerError { message: short("\u{1}".repeat(MAX_MESSAGE)), ..WorkerError::of_sentence("") };
+        let line = serde_json::to_string(&error).expect("written");
+        assert!(line.len() < MAX_MESSAGE, "{}", line.len());
+        assert_eq!(short("é".repeat(MAX_MESSAGE)).chars().last(), Some('…'));
+    }
+
+    #[test]
+    fn the_sentence_says_what_where_and_what_to_do() {
+        let sentence = "a subvolume with that name exists already, at command 7 (byte 99); \
+                        delete or rename it, or choose another name";
+        assert_eq!(public_sentence(ErrorKind::Exists, Some(7), Some(99)), sentence);
+        assert_eq!(public_sentence(ErrorKind::Busy, Some(7), None).matches("at command 7;").count(), 1);
+        assert_eq!(public_sentence(ErrorKind::Busy, None, Some(9)).matches("at byte 9;").count(), 1);
+    }
+
+    #[test]
+    fn a_backups_sentence_names_the_drive_and_the_source() {
+        assert!(public_of_backup(ErrorKind::NoSpace, Some(7), None, None).starts_with("the drive is full"));
+        assert!(public_of_backup(ErrorKind::Failed, None, None, None).starts_with("the source or the drive"));
+        let of_stream = public_sentence(ErrorKind::Failed, Some(7), None);
+        assert_eq!(public_of_backup(ErrorKind::Failed, Some(7), None, None), of_stream);
+    }
+
+    #[test]
+    fn public_sentences_contain_no_paths() {
+        let kinds = [
+            ErrorKind::InvalidStream,
+            ErrorKind::TruncatedStream,
+            ErrorKind::UnsupportedStream,
+            ErrorKind::ParentMissing,
+            ErrorKind::NoSpace,
+            ErrorKind::ReadOnly,
+            ErrorKind::Exists,
+            ErrorKind::Busy,
+            ErrorKind::DeviceGone,
+            ErrorKind::Cancelled,
+            ErrorKind::Failed,
+        ];
+        for kind in kinds {
+            for sentence in [public_sentence(kind, None, None), public_of_backup(kind, None, None, None)] {
+                assert!(!sentence.contains('/') && sentence.matches("; ").count() == 1, "{sentence}");
+            }
+        }
+    }
+}
