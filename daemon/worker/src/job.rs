@@ -11,7 +11,7 @@ use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Pu
 use super::descriptors::{DescriptorError, one_directory, stream_and_directory, three_directories, two_directories};
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
-use crate::backups::{self, Ends, PATIENCE, Restore, SharedSnapshot, Task, prune_source};
+use crate::backups::{self, BackupDirectories, ESTIMATE_TIMEOUT, Restore, SharedSnapshot, Task, prune_source};
 use crate::streams::{self, Files, Import};
 use crate::verify::Verify;
 
@@ -26,7 +26,7 @@ pub(crate) enum Job {
     /// Receive a stream into the destination.
     Receive { input: OwnedFd, destination: OwnedFd, options: Box<Options> },
     /// Run a backup, with streams of this version.
-    Backup { ends: Ends, task: Box<Task>, version: u32 },
+    Backup { directories: BackupDirectories, task: Box<Task>, version: u32 },
     /// Prune the folder for snapshots beside the source.
     Prune { folder: OwnedFd, task: Box<Task> },
     /// Restore a snapshot into the destination, with a stream of this version.
@@ -84,7 +84,7 @@ impl Job {
                 let task = Box::new(Task { writer_threads, ..task });
                 let publication = Publication::of(destination.as_fd());
                 Ok(Self::Backup {
-                    ends: Ends { source, folder, destination, top: None, publication },
+                    directories: BackupDirectories { source, folder, destination, top: None, publication },
                     task,
                     version: send::version().min(NEWEST),
                 })
@@ -131,8 +131,8 @@ impl Job {
             Self::Receive { input, options, .. } => {
                 Self::Receive { input, destination, options: Box::new(Options { top, ..*options }) }
             }
-            Self::Backup { ends, task, version } => {
-                Self::Backup { ends: Ends { destination, top, ..ends }, task, version }
+            Self::Backup { directories, task, version } => {
+                Self::Backup { directories: BackupDirectories { destination, top, ..directories }, task, version }
             }
             Self::Prune { task, .. } => Self::Prune { folder: destination, task },
             Self::Restore { snapshot, options, version, shared, .. } => {
@@ -155,7 +155,7 @@ impl Job {
             | Self::Import { destination, .. }
             | Self::Verify { destination }
             | Self::Sweep { destination } => Some(destination.as_fd()),
-            Self::Backup { ends, .. } => Some(ends.destination.as_fd()),
+            Self::Backup { directories, .. } => Some(directories.destination.as_fd()),
             Self::Prune { folder, .. } => Some(folder.as_fd()),
             Self::Streams { .. } => None,
         }
@@ -164,7 +164,7 @@ impl Job {
     /// The folder for snapshots of the source.
     pub(crate) fn folder(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Backup { ends, .. } => Some(ends.folder.as_fd()),
+            Self::Backup { directories, .. } => Some(directories.folder.as_fd()),
             Self::Receive { .. }
             | Self::Prune { .. }
             | Self::Restore { .. }
@@ -186,31 +186,40 @@ impl Job {
                     }
                 }
             }
-            Self::Backup { ends, task, version } => {
-                let error = back_up(ends, task, *version, control, reports);
+            Self::Backup { directories, task, version } => {
+                let error = back_up(directories, task, *version, control, reports);
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Prune { folder, task } => {
-                let tell = |event| reports.queue(Report::Backup(event));
-                if let Some(text) = prune_source(task, folder.as_fd(), &tell) {
+                let report = |event| reports.queue(Report::Backup(event));
+                if let Some(text) = prune_source(task, folder.as_fd(), &report) {
                     reports.warning(&text);
                 }
                 Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Restore { snapshot, destination, options, version, shared } => {
-                let tell = |event| reports.queue(Report::Backup(event));
+                let report = |event| reports.queue(Report::Backup(event));
                 let (snapshot, destination) = (snapshot.as_fd(), destination.as_fd());
                 let (version, observer) = (*version, reports);
-                let (patience, tell) = (PATIENCE, &tell);
-                let restore =
-                    Restore { snapshot, destination, options, shared, version, patience, control, observer, tell };
+                let (estimate_timeout, report) = (ESTIMATE_TIMEOUT, &report);
+                let restore = Restore {
+                    snapshot,
+                    destination,
+                    options,
+                    shared,
+                    version,
+                    estimate_timeout,
+                    control,
+                    observer,
+                    report,
+                };
                 let error = restore.run().err().map(|error| WorkerError::of_backup(&error));
                 Report::Ended { counts: control.progress().counts, error }
             }
             Self::Import { files, only, destination, options } => {
                 let (only, destination, observer) = (only.as_deref(), destination.as_fd(), reports);
-                let tell = |event| reports.queue(Report::Streams(event));
-                let import = Import { files, only, destination, options, control, observer, tell: &tell };
+                let report = |event| reports.queue(Report::Streams(event));
+                let import = Import { files, only, destination, options, control, observer, report: &report };
                 let error = import.run().err().map(|error| WorkerError::of_import(&error));
                 Report::Ended { counts: control.progress().counts, error }
             }
@@ -220,8 +229,8 @@ impl Job {
                 Report::Ended { counts: Counts::default(), error: None }
             }
             Self::Verify { destination } => {
-                let tell = |event| reports.queue(Report::Verify(event));
-                let verify = Verify { root: destination.as_fd(), control, tell: &tell };
+                let report = |event| reports.queue(Report::Verify(event));
+                let verify = Verify { root: destination.as_fd(), control, report: &report };
                 let error = verify.run().err().map(|error| WorkerError::of_verify(&error));
                 Report::Ended { counts: Counts::default(), error }
             }
@@ -233,9 +242,23 @@ impl Job {
     }
 }
 
-fn back_up(ends: &Ends, task: &Task, version: u32, control: &Control, reports: &ReportWriter) -> Option<WorkerError> {
-    let tell = |event| reports.queue(Report::Backup(event));
-    let run = backups::Run { ends, task, version, patience: PATIENCE, control, observer: reports, tell: &tell };
+fn back_up(
+    directories: &BackupDirectories,
+    task: &Task,
+    version: u32,
+    control: &Control,
+    reports: &ReportWriter,
+) -> Option<WorkerError> {
+    let report = |event| reports.queue(Report::Backup(event));
+    let run = backups::Run {
+        directories,
+        task,
+        version,
+        estimate_timeout: ESTIMATE_TIMEOUT,
+        control,
+        observer: reports,
+        report: &report,
+    };
     run.run().err().map(|error| WorkerError::of_backup(&error))
 }
 

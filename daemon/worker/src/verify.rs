@@ -25,7 +25,7 @@ pub(crate) struct Verify<'v> {
     /// The top of the drive's filesystem, mounted writable.
     pub root: BorrowedFd<'v>,
     pub control: &'v Control,
-    pub tell: &'v dyn Fn(VerifyEvent),
+    pub report: &'v dyn Fn(VerifyEvent),
 }
 
 /// The id and the result of one device.
@@ -41,7 +41,7 @@ impl Verify<'_> {
                 return Err(VerifyError::Scrubbed);
             }
         }
-        (self.tell)(VerifyEvent::Total { bytes: self.in_use()? });
+        (self.report)(VerifyEvent::Total { bytes: self.in_use()? });
         let ends = scope(|threads| {
             let done = self.begin(threads, &devices)?;
             Ok::<_, VerifyError>(self.watch(&devices, &done))
@@ -52,7 +52,7 @@ impl Verify<'_> {
             Some(Fault { errno: Errno::ECANCELED, .. }) if self.control.is_cancelled() => Err(VerifyError::Cancelled),
             Some(fault) => Err(fault.into()),
             None => {
-                (self.tell)(VerifyEvent::Found(Found::of(&found)));
+                (self.report)(VerifyEvent::Found(Found::of(&found)));
                 Ok(())
             }
         }
@@ -113,7 +113,7 @@ impl Verify<'_> {
                 None => progress(self.root, *devid).ok().flatten().unwrap_or_default(),
             };
             let bytes = devices.iter().map(now).fold(0, |sum: u64, one| sum.saturating_add(one.bytes));
-            (self.tell)(VerifyEvent::Read { bytes });
+            (self.report)(VerifyEvent::Read { bytes });
         }
         ends
     }

@@ -10,7 +10,7 @@ use butterdock_receive::{Origin, Record, SubvolumeState};
 
 use super::name;
 use super::shared_record::SharedSnapshot;
-use super::shared_snapshots::{SharedPair, is_as_it_was};
+use super::shared_snapshots::{SharedPair, is_unchanged};
 use super::snapshot::{Identity, Snapshot};
 use super::task::Task;
 
@@ -84,7 +84,7 @@ pub(super) fn adopt(
     let mut failed = None;
     for snapshot in theirs.iter_mut().filter(|snapshot| snapshot.name.is_some() && snapshot.origin.is_none()) {
         let state = snapshot.state();
-        let proves = |known: &SharedSnapshot| is_as_it_was(snapshot, &known.there, &known.here);
+        let proves = |known: &SharedSnapshot| is_unchanged(snapshot, &known.there, &known.here);
         let proved = task.shared.iter().any(proves) || task.adopt && is_sent(snapshot, task, owner, mine);
         // An existing record is never replaced.
         if !proved || !matches!(Record::read(folder, state.uuid), Ok(None)) {

@@ -17,8 +17,12 @@ use super::task::{BackupEvent, Task};
 
 /// Prunes the folder for snapshots beside the source. The task has the pins of all drives, including this backup's, and the uuid
 /// of the source. Returns a warning after an error.
-pub(crate) fn prune_source(task: &Task, folder: BorrowedFd<'_>, tell: &(dyn Fn(BackupEvent) + Sync)) -> Option<String> {
-    prune(task, Side::Source { uuid: task.source? }, folder, &[], tell)
+pub(crate) fn prune_source(
+    task: &Task,
+    folder: BorrowedFd<'_>,
+    report: &(dyn Fn(BackupEvent) + Sync),
+) -> Option<String> {
+    prune(task, Side::Source { uuid: task.source? }, folder, &[], report)
 }
 
 /// Prunes one side. `needed` are pinned in addition to the task's pins. Returns a warning after an error: the backup has succeeded,
@@ -28,7 +32,7 @@ pub(super) fn prune(
     side: Side<'_>,
     folder: BorrowedFd<'_>,
     needed: &[Mark],
-    tell: &(dyn Fn(BackupEvent) + Sync),
+    report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
     let failed = match list(folder, &[]) {
         Ok(mut there) => {
@@ -36,8 +40,8 @@ pub(super) fn prune(
                 look_up(folder, &mut there);
             }
             // After the transfer, so that the new snapshot counts as seen too.
-            tell_seen(task, side, &there, tell);
-            PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, tell).1
+            report_seen(task, side, &there, report);
+            PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, report).1
         }
         Err(fault) => Some(fault),
     };
@@ -47,7 +51,7 @@ pub(super) fn prune(
 }
 
 /// Reports the snapshots of the backup on one side; the daemon records when each was first seen.
-pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(BackupEvent) + Sync)) {
+pub(super) fn report_seen(task: &Task, side: Side<'_>, there: &[Snapshot], report: &(dyn Fn(BackupEvent) + Sync)) {
     /// The number of snapshots that fit into a report.
     const PIECE: usize = 256;
     let ours = there.iter().filter(|snapshot| made_by_us(snapshot, &task.name, side).is_some());
@@ -58,21 +62,26 @@ pub(super) fn tell_seen(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &
     let drive = side.is_drive();
     let mut pieces = seen.chunks(PIECE).peekable();
     if pieces.peek().is_none() {
-        tell(BackupEvent::Seen { drive, snapshots: Vec::new(), last: true });
+        report(BackupEvent::Seen { drive, snapshots: Vec::new(), last: true });
     }
     while let Some(piece) = pieces.next() {
-        tell(BackupEvent::Seen { drive, snapshots: piece.to_vec(), last: pieces.peek().is_none() });
+        report(BackupEvent::Seen { drive, snapshots: piece.to_vec(), last: pieces.peek().is_none() });
     }
 }
 
 /// Reports the number of snapshots of the backup on one side that are dated in the future, if any.
-pub(super) fn tell_from_future(task: &Task, side: Side<'_>, there: &[Snapshot], tell: &(dyn Fn(BackupEvent) + Sync)) {
+pub(super) fn report_from_future(
+    task: &Task,
+    side: Side<'_>,
+    there: &[Snapshot],
+    report: &(dyn Fn(BackupEvent) + Sync),
+) {
     let now = task.time.now();
     let is_from_future =
         |snapshot: &&Snapshot| made_by_us(snapshot, &task.name, side).is_some_and(|time| is_from_future(time, now));
     let count = there.iter().filter(is_from_future).count();
     if count > 0 {
-        tell(BackupEvent::FromFuture { drive: side.is_drive(), count });
+        report(BackupEvent::FromFuture { drive: side.is_drive(), count });
     }
 }
 
@@ -118,25 +127,25 @@ impl<'s> PrunePlan<'s> {
     }
 
     /// Reports the plan, for a dry run.
-    pub(super) fn explain(&self, tell: impl Fn(BackupEvent)) {
+    pub(super) fn explain(&self, report: impl Fn(BackupEvent)) {
         let drive = self.drive;
         for (snapshot, reason) in &self.decisions {
             let name = snapshot.name.clone().unwrap_or_default();
             match *reason {
-                Some(reason) => tell(BackupEvent::Kept { drive, name, reason }),
-                None => tell(BackupEvent::Pruned { drive, name }),
+                Some(reason) => report(BackupEvent::Kept { drive, name, reason }),
+                None => report(BackupEvent::Pruned { drive, name }),
             }
         }
     }
 
     /// Deletes and reports. Returns the ids of the deleted snapshots, and the last error.
-    pub(super) fn perform(&self, folder: BorrowedFd<'_>, tell: impl Fn(BackupEvent)) -> (Vec<u64>, Option<Fault>) {
+    pub(super) fn perform(&self, folder: BorrowedFd<'_>, report: impl Fn(BackupEvent)) -> (Vec<u64>, Option<Fault>) {
         let (mut deleted, mut failed) = (Vec::new(), None);
         for (snapshot, _) in self.decisions.iter().filter(|(_, reason)| reason.is_none()) {
             match subvolume::destroy_by_id(folder, snapshot.id) {
                 Ok(()) => {
                     deleted.push(snapshot.id);
-                    tell(BackupEvent::Pruned { drive: self.drive, name: snapshot.name.clone().unwrap_or_default() });
+                    report(BackupEvent::Pruned { drive: self.drive, name: snapshot.name.clone().unwrap_or_default() });
                 }
                 // Another process deleted it or is sending it: the next backup tries again.
                 Err(Fault { errno: Errno::ENOENT | Errno::EPERM | Errno::EBUSY, .. }) => {}
@@ -149,7 +158,7 @@ impl<'s> PrunePlan<'s> {
 
 /// Deleted subvolumes whose space the kernel has not freed yet.
 #[derive(Debug)]
-pub(super) struct Deleted<'f> {
+pub(super) struct DeletedSubvolumes<'f> {
     folder: BorrowedFd<'f>,
     ids: Vec<u64>,
     deadline: Instant,
@@ -160,7 +169,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The time between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-impl<'f> Deleted<'f> {
+impl<'f> DeletedSubvolumes<'f> {
     /// All deleted subvolumes of the filesystem that `folder` is on.
     pub(super) fn all(folder: BorrowedFd<'f>) -> Result<Self, Fault> {
         // A deleted subvolume has no place at once; its reference count is only written with the next commit.

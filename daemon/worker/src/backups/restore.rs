@@ -11,7 +11,7 @@ use super::error::BackupError;
 use super::shared_record::SharedSnapshot;
 use super::shared_snapshots::{Origin, Why, basis, find_shared, since};
 use super::snapshot::{Identity, list};
-use super::space_check::{Short, SpaceCheck, SpaceErrors};
+use super::space_check::{Shortage, SpaceCheck, SpaceErrors};
 use super::stream::{Stream, received};
 use super::task::{BackupEvent, TaskTime};
 
@@ -28,12 +28,12 @@ pub(crate) struct Restore<'r> {
     /// The version of streams that this kernel sends: 1 or 2.
     pub version: u32,
     /// The transfer waits this long for the estimate.
-    pub patience: Duration,
+    pub estimate_timeout: Duration,
     pub control: &'r Control,
     /// Gets the events of the receiver.
     pub observer: &'r dyn Observer,
     /// Gets all other events.
-    pub tell: &'r (dyn Fn(BackupEvent) + Sync),
+    pub report: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
 impl Restore<'_> {
@@ -54,7 +54,7 @@ impl Restore<'_> {
         pairs.retain(|pair| pair.source.uuid != origin.uuid);
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
         let why = parent_uuid.is_none().then_some(Why::NothingThere);
-        (self.tell)(BackupEvent::Parent { uuid: parent_uuid, why });
+        (self.report)(BackupEvent::Parent { uuid: parent_uuid, why });
         let (parent, clone_sources) = basis(&pairs);
         let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };
         let space_check = SpaceCheck {
@@ -62,9 +62,9 @@ impl Restore<'_> {
             id,
             since: since(&pairs),
             destination: self.destination,
-            patience: self.patience,
+            estimate_timeout: self.estimate_timeout,
             control: self.control,
-            tell: self.tell,
+            report: self.report,
             errors: SpaceErrors { too_small, unknown: |fault| BackupError::volume("look at the space")(fault) },
         };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
@@ -73,13 +73,13 @@ impl Restore<'_> {
         let outcome = space_check.transfer(&OnceLock::new(), transfer)?;
         let here = received(self.destination, &outcome).map_err(BackupError::volume("look at the new snapshot"))?;
         let shared = SharedSnapshot { here, there: SubvolumeState::of_info(&info), time: TaskTime::default().now() };
-        (self.tell)(BackupEvent::Restored { shared });
+        (self.report)(BackupEvent::Restored { shared });
         Ok(())
     }
 }
 
-fn too_small(short: Short) -> BackupError {
-    let Short { needed, free } = short;
+fn too_small(shortage: Shortage) -> BackupError {
+    let Shortage { needed, free } = shortage;
     let sentence = format!(
         "the volume has too little space for the snapshot: about {} MiB are needed and {} MiB are free; free some space on it, \
          or restore to another volume",

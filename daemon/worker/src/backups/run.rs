@@ -15,18 +15,18 @@ use butterdock_receive::{
 use super::error::{BackupCause, BackupError, Pruning};
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
-use super::prune::{Deleted, PrunePlan, prune, tell_from_future, tell_seen};
+use super::prune::{DeletedSubvolumes, PrunePlan, prune, report_from_future, report_seen};
 use super::shared_record::{Learned, Mark, SharedSnapshot};
-use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, basis, find_shared, is_as_it_was, last, since};
+use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, basis, find_shared, is_unchanged, last, since};
 use super::snapshot::{Identity, Snapshot, list};
 use super::source::Source;
-use super::space_check::{Need, Short, SpaceCheck, SpaceErrors, estimated_event, fits};
+use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits};
 use super::stream::{Estimate, Stream, received};
 use super::task::{BackupEvent, Task};
 
 /// The directories of a backup.
 #[derive(Debug)]
-pub(crate) struct Ends {
+pub(crate) struct BackupDirectories {
     /// The root directory of the source.
     pub source: OwnedFd,
     /// The folder for its snapshots, on the same filesystem.
@@ -42,25 +42,25 @@ pub(crate) struct Ends {
 /// A running backup.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'r> {
-    pub ends: &'r Ends,
+    pub directories: &'r BackupDirectories,
     pub task: &'r Task,
     /// The version of streams that this kernel sends: 1 or 2.
     pub version: u32,
     /// The transfer waits this long for the estimate.
-    pub patience: Duration,
+    pub estimate_timeout: Duration,
     pub control: &'r Control,
     /// Gets the events of the receiver.
     pub observer: &'r dyn Observer,
     /// Gets all other events.
-    pub tell: &'r (dyn Fn(BackupEvent) + Sync),
+    pub report: &'r (dyn Fn(BackupEvent) + Sync),
 }
 
 impl Run<'_> {
     /// Runs the backup and prunes the drive, not the source. A snapshot that is reported as pinned is durable on both sides.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
-        let source = Source::check(self.ends.source.as_fd(), task.source)?;
-        (self.tell)(BackupEvent::Source { uuid: source.origin.uuid });
+        let source = Source::check(self.directories.source.as_fd(), task.source)?;
+        (self.report)(BackupEvent::Source { uuid: source.origin.uuid });
         self.check_places(&source)?;
         sweep(folder, &source, &task.name)?;
         let (mine, mut theirs) = (self.list_source()?, self.list_drive()?);
@@ -73,22 +73,22 @@ impl Run<'_> {
         }
         let (beside, on_drive) = (Side::Source { uuid: source.origin.uuid }, Side::Drive(&owner));
         if !task.dry_run {
-            tell_seen(task, beside, &mine, self.tell);
-            tell_seen(task, on_drive, &theirs, self.tell);
+            report_seen(task, beside, &mine, self.report);
+            report_seen(task, on_drive, &theirs, self.report);
         }
         let SharedSnapshots { pairs, replaced } = find_shared(source.origin, &task.shared, &mine, &theirs);
         if task.dry_run {
             self.explain(&source, &owner, &mine, &theirs);
         }
-        self.tell_replaced(replaced);
+        self.report_replaced(replaced);
         let learned = |here: &Snapshot, there| Learned {
             shared: SharedSnapshot { here: here.state(), there, time: task.time.now() },
             sources: owner.sources.clone(),
             lost: lost(&task.shared, &theirs),
         };
         let from_future = || {
-            tell_from_future(task, beside, &mine, self.tell);
-            tell_from_future(task, on_drive, &theirs, self.tell);
+            report_from_future(task, beside, &mine, self.report);
+            report_from_future(task, on_drive, &theirs, self.report);
         };
         // A snapshot of another backup can be a parent, but it does not count as a backup of this one, because the other backup
         // may delete it.
@@ -96,18 +96,18 @@ impl Run<'_> {
         if let Some(pair) = own
             && source.is_unchanged_since(pair)?
         {
-            (self.tell)(BackupEvent::Unchanged { learned: learned(pair.source, pair.drive.state()) });
+            (self.report)(BackupEvent::Unchanged { learned: learned(pair.source, pair.drive.state()) });
             from_future();
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
         let pending = PendingSnapshot::make(folder, &source, &task.name, task.time.now(), taken)?;
-        (self.tell)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
+        (self.report)(BackupEvent::Snapshot { name: pending.name().to_vec(), uuid: pending.snapshot.uuid });
         let (uuid, why) = match &pairs {
             Ok(pairs) => (pairs.first().map(|pair| pair.source.uuid), None),
             Err(why) => (None, Some(self.reason(*why)?)),
         };
-        (self.tell)(BackupEvent::Parent { uuid, why });
+        (self.report)(BackupEvent::Parent { uuid, why });
         from_future();
         if task.dry_run {
             return self.estimate_only(&pending, pairs.as_deref().unwrap_or_default());
@@ -117,43 +117,44 @@ impl Run<'_> {
         pending.show()?;
         let learned = learned(&pending.snapshot, self.counterpart(&outcome)?);
         let needed = learned.shared.mark();
-        (self.tell)(BackupEvent::Pinned { learned });
-        if let Some(text) = prune(task, Side::Drive(&owner), self.destination(), &[needed], self.tell) {
+        (self.report)(BackupEvent::Pinned { learned });
+        if let Some(text) = prune(task, Side::Drive(&owner), self.destination(), &[needed], self.report) {
             self.observer.warning(&text);
         }
         Ok(())
     }
 
     fn folder(&self) -> BorrowedFd<'_> {
-        self.ends.folder.as_fd()
+        self.directories.folder.as_fd()
     }
 
     fn destination(&self) -> BorrowedFd<'_> {
-        self.ends.destination.as_fd()
+        self.directories.destination.as_fd()
     }
 
     fn list_drive(&self) -> Result<Vec<Snapshot>, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().there).collect();
-        let mut there = list(&self.ends.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
+        let mut there =
+            list(&self.directories.destination, &known).map_err(BackupError::drive("list the snapshots"))?;
         look_up(self.destination(), &mut there);
         Ok(there)
     }
 
     fn list_source(&self) -> Result<Vec<Snapshot>, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
-        list(&self.ends.folder, &known).map_err(BackupError::source("list the snapshots"))
+        list(&self.directories.folder, &known).map_err(BackupError::source("list the snapshots"))
     }
 
     fn check_places(&self, source: &Source<'_>) -> Result<(), BackupError> {
-        if !source.is_beside(&self.ends.folder)? {
+        if !source.is_beside(&self.directories.folder)? {
             return Err(BackupError::because(BackupCause::FolderElsewhere));
         }
-        let on_drive =
-            filesystem::is_btrfs(&self.ends.destination).map_err(BackupError::drive("look at the filesystem"))?;
+        let on_drive = filesystem::is_btrfs(&self.directories.destination)
+            .map_err(BackupError::drive("look at the filesystem"))?;
         if !on_drive {
             return Err(BackupError::because(BackupCause::DriveNotBtrfs));
         }
-        if source.is_beside(&self.ends.destination)? {
+        if source.is_beside(&self.directories.destination)? {
             return Err(BackupError::because(BackupCause::SameFilesystem));
         }
         Ok(())
@@ -162,17 +163,17 @@ impl Run<'_> {
     /// The reason for a full transfer; it may be that the last backup was deleted from the drive.
     fn reason(&self, why: Why) -> Result<Why, BackupError> {
         let Some(uuid) = self.task.last else { return Ok(why) };
-        let last = last(&self.ends.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
+        let last = last(&self.directories.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
         Ok(last.explains(why))
     }
 
     /// The state of the received snapshot.
     fn counterpart(&self, outcome: &Outcome) -> Result<SubvolumeState, BackupError> {
-        received(&self.ends.destination, outcome).map_err(BackupError::drive("look at the new snapshot"))
+        received(&self.directories.destination, outcome).map_err(BackupError::drive("look at the new snapshot"))
     }
 
     /// Reports snapshots on the drive that are not the ones that were sent, even if another parent exists.
-    fn tell_replaced(&self, there: Vec<Identity>) {
+    fn report_replaced(&self, there: Vec<Identity>) {
         if there.is_empty() {
             return;
         }
@@ -182,14 +183,14 @@ impl Run<'_> {
             there.len()
         );
         self.observer.warning(&text);
-        (self.tell)(BackupEvent::Replaced { there });
+        (self.report)(BackupEvent::Replaced { there });
     }
 
     fn explain(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {
         let side = Side::Source { uuid: source.origin.uuid };
         let now = self.task.time.now();
-        PrunePlan::plan(self.task, side, mine, &[], now).explain(self.tell);
-        PrunePlan::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.tell);
+        PrunePlan::plan(self.task, side, mine, &[], now).explain(self.report);
+        PrunePlan::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.report);
     }
 
     /// Sends the new snapshot, and returns when it is durable on the drive. If the drive is full, prunes it once and tries again.
@@ -225,7 +226,7 @@ impl Run<'_> {
         let stream = self.stream(pending, pairs);
         let stopped = AtomicBool::new(false);
         if let Some(estimate) = Estimate::make(&stream, pending.snapshot.id, since(pairs), &stopped)? {
-            (self.tell)(estimated_event(&estimate));
+            (self.report)(estimated_event(&estimate));
             let space_check = self.space_check(&stream, pending, pairs);
             let errors = SpaceErrors { too_small: too_small_before_pruning, ..space_check.errors };
             SpaceCheck { errors, ..space_check }.wait_for_space(|| Some(Need::of(&estimate)))?;
@@ -257,9 +258,9 @@ impl Run<'_> {
             id: pending.snapshot.id,
             since: since(pairs),
             destination: self.destination(),
-            patience: self.patience,
+            estimate_timeout: self.estimate_timeout,
             control: self.control,
-            tell: self.tell,
+            report: self.report,
             errors: SpaceErrors {
                 too_small: self.too_small(),
                 unknown: |fault| BackupError::drive("look at the space")(fault),
@@ -274,8 +275,8 @@ impl Run<'_> {
         pending: &PendingSnapshot<'_>,
     ) -> Result<Outcome, BackupError> {
         let writer_threads = self.task.writer_threads.and_then(NonZeroUsize::new);
-        let (name, top) = (Some(pending.name().to_vec()), self.ends.top.clone());
-        let publication = self.ends.publication;
+        let (name, top) = (Some(pending.name().to_vec()), self.directories.top.clone());
+        let publication = self.directories.publication;
         let options = Options { writer_threads, publication, name, top, ..options };
         stream.transfer(self.destination(), &options, self.control, &ShowPending { observer: self.observer, pending })
     }
@@ -286,7 +287,7 @@ impl Run<'_> {
     }
 
     /// The error for too little space.
-    fn too_small(&self) -> fn(Short) -> BackupError {
+    fn too_small(&self) -> fn(Shortage) -> BackupError {
         if self.task.time.stopped { too_small_without_pruning } else { too_small }
     }
 
@@ -297,10 +298,10 @@ impl Run<'_> {
         let mark = |pair: &SharedPair<'_>| Mark { here: pair.source.uuid, there: pair.drive.uuid };
         let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
         let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());
-        let (deleted, _) = pruning.perform(self.destination(), self.tell);
+        let (deleted, _) = pruning.perform(self.destination(), self.report);
         let any = !deleted.is_empty();
         let waiting = BackupError::drive("wait for the space of deleted snapshots");
-        Deleted::these(self.destination(), deleted).wait(self.control).map_err(waiting)?;
+        DeletedSubvolumes::these(self.destination(), deleted).wait(self.control).map_err(waiting)?;
         Ok(any)
     }
 
@@ -312,8 +313,10 @@ impl Run<'_> {
                 let need = estimated.get().map(Need::of).unwrap_or_default();
                 let needed = need.data.saturating_add(need.metadata);
                 self.too_small()(
-                    fits(&space, Need { data: u64::MAX >> 8, metadata: 0 })
-                        .map_or_else(|Short { free, .. }| Short { needed, free }, |()| Short { needed, free: 0 }),
+                    fits(&space, Need { data: u64::MAX >> 8, metadata: 0 }).map_or_else(
+                        |Shortage { free, .. }| Shortage { needed, free },
+                        |()| Shortage { needed, free: 0 },
+                    ),
                 )
             }
             (error, _) => error,
@@ -323,25 +326,25 @@ impl Run<'_> {
 
 /// The recorded snapshots that are not unchanged on the drive.
 fn lost(known: &[SharedSnapshot], theirs: &[Snapshot]) -> Vec<Identity> {
-    let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_as_it_was(now, &shared.there, &shared.here));
+    let is_there = |shared: &SharedSnapshot| theirs.iter().any(|now| is_unchanged(now, &shared.there, &shared.here));
     known.iter().filter(|shared| !is_there(shared)).map(|shared| shared.mark().there).collect()
 }
 
 /// The error of a dry run.
-fn too_small_before_pruning(short: Short) -> BackupError {
-    no_room(short, Pruning::NotYet)
+fn too_small_before_pruning(shortage: Shortage) -> BackupError {
+    no_room(shortage, Pruning::NotYet)
 }
 
-fn too_small(short: Short) -> BackupError {
-    no_room(short, Pruning::Done)
+fn too_small(shortage: Shortage) -> BackupError {
+    no_room(shortage, Pruning::Done)
 }
 
 /// The error while the clock is not trusted.
-fn too_small_without_pruning(short: Short) -> BackupError {
-    no_room(short, Pruning::Stopped)
+fn too_small_without_pruning(shortage: Shortage) -> BackupError {
+    no_room(shortage, Pruning::Stopped)
 }
 
-fn no_room(Short { needed, free }: Short, pruning: Pruning) -> BackupError {
+fn no_room(Shortage { needed, free }: Shortage, pruning: Pruning) -> BackupError {
     BackupError::because(BackupCause::NoRoom { needed, free, pruning })
 }
 

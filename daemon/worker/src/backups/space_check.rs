@@ -13,13 +13,13 @@ use butterdock_btrfs::{Error as Fault, best_effort};
 use butterdock_receive::{Control, ErrorKind, Outcome, sweep};
 
 use super::error::BackupError;
-use super::prune::Deleted;
+use super::prune::DeletedSubvolumes;
 use super::stream::{Estimate, Stream, no_pipe};
 use super::task::BackupEvent;
 
 /// A transfer waits this long for the estimate, and then begins. With so many files that the estimate takes longer, waiting for
 /// the rest of a second takes a tenth of the time of the whole backup, and the estimate is rarely ready then.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
+pub(crate) const ESTIMATE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The space check of one transfer.
 #[derive(Clone, Copy)]
@@ -31,9 +31,9 @@ pub(super) struct SpaceCheck<'p> {
     pub since: u64,
     pub destination: BorrowedFd<'p>,
     /// The transfer waits this long for the estimate.
-    pub patience: Duration,
+    pub estimate_timeout: Duration,
     pub control: &'p Control,
-    pub tell: &'p (dyn Fn(BackupEvent) + Sync),
+    pub report: &'p (dyn Fn(BackupEvent) + Sync),
     pub errors: SpaceErrors,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct SpaceCheck<'p> {
 #[derive(Clone, Copy)]
 pub(super) struct SpaceErrors {
     /// There is too little space.
-    pub too_small: fn(Short) -> BackupError,
+    pub too_small: fn(Shortage) -> BackupError,
     /// The free space cannot be read.
     pub unknown: fn(Fault) -> BackupError,
 }
@@ -69,7 +69,7 @@ impl SpaceCheck<'_> {
                     best_effort(done.send(()));
                 })
                 .map_err(|error| no_pipe(&error))?;
-            match wait.recv_timeout(self.patience) {
+            match wait.recv_timeout(self.estimate_timeout) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
             }
             let transferred = self.check(estimated, &before).and_then(|()| transfer());
@@ -79,10 +79,10 @@ impl SpaceCheck<'_> {
         // A late estimate may have stopped it after its end.
         self.control.resume();
         match (transferred, late.into_inner()) {
-            (Err(BackupError::Receive(failure)), Some(short))
+            (Err(BackupError::Receive(failure)), Some(shortage))
                 if failure.error.kind() == ErrorKind::Cancelled && !self.control.is_cancelled() =>
             {
-                Err((self.errors.too_small)(short))
+                Err((self.errors.too_small)(shortage))
             }
             (transferred, _) => transferred,
         }
@@ -97,7 +97,7 @@ impl SpaceCheck<'_> {
     pub(super) fn wait_for_space(&self, need: impl Fn() -> Option<Need>) -> Result<Option<Space>, BackupError> {
         // An error is ignored: the receiver begins with the same step, and reports it.
         best_effort(sweep(self.destination));
-        let mut deleted = Deleted::all(self.destination).map_err(self.errors.unknown)?;
+        let mut deleted = DeletedSubvolumes::all(self.destination).map_err(self.errors.unknown)?;
         if fits(&self.space()?, need().unwrap_or_default()).is_err() {
             space::wake_cleaner(self.destination).map_err(self.errors.unknown)?;
         }
@@ -120,18 +120,18 @@ impl SpaceCheck<'_> {
         estimated: &OnceLock<Estimate>,
         before: &Mutex<Option<Space>>,
         stopped: &AtomicBool,
-        late: &OnceLock<Short>,
+        late: &OnceLock<Shortage>,
     ) {
         let Ok(Some(estimate)) = Estimate::make(self.stream, self.id, self.since, stopped) else { return };
-        (self.tell)(estimated_event(&estimate));
+        (self.report)(estimated_event(&estimate));
         let before = lock(before);
         estimated.get_or_init(|| estimate);
         // The transfer has begun. The estimate includes the bytes that it has already written, so it is compared with the space
         // before the transfer.
         if let Some(space) = *before
-            && let Err(short) = fits(&space, Need::of(&estimate))
+            && let Err(shortage) = fits(&space, Need::of(&estimate))
         {
-            late.get_or_init(|| short);
+            late.get_or_init(|| shortage);
             self.control.stop();
         }
     }
@@ -171,7 +171,7 @@ pub(super) struct Need {
 
 /// Too little space, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Short {
+pub(super) struct Shortage {
     /// The needed space, including the headroom that must stay free.
     pub needed: u64,
     /// The free space.
@@ -188,7 +188,7 @@ impl Need {
 }
 
 /// Whether `need` fits.
-pub(super) fn fits(space: &Space, need: Need) -> Result<(), Short> {
+pub(super) fn fits(space: &Space, need: Need) -> Result<(), Shortage> {
     let Space { data, metadata, reserve: _, unallocated } = *space;
     let (headroom, metadata_free) = (space.metadata_kept(), space.metadata_free());
     let metadata_need = need.metadata.saturating_add(headroom);
@@ -206,7 +206,7 @@ pub(super) fn fits(space: &Space, need: Need) -> Result<(), Short> {
     }
     let mirrors = data.copies.max(1);
     let free = if mixed { metadata_free } else { data.free() };
-    Err(Short {
+    Err(Shortage {
         needed: need.data.saturating_add(need.metadata).saturating_add(headroom),
         free: free.saturating_add(unallocated / mirrors),
     })
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn the_error_has_the_figures_of_the_drive() {
-        let short = fits(&drive(GIB, GIB, GIB), need(5 * GIB)).expect_err("too small");
-        assert_eq!(short.free, 2 * GIB);
-        assert!(short.needed > 5 * GIB);
+        let shortage = fits(&drive(GIB, GIB, GIB), need(5 * GIB)).expect_err("too small");
+        assert_eq!(shortage.free, 2 * GIB);
+        assert!(shortage.needed > 5 * GIB);
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Import<'i> {
     pub options: &'i Options,
     pub control: &'i Control,
     pub observer: &'i dyn Observer,
-    pub tell: &'i dyn Fn(StreamFileEvent),
+    pub report: &'i dyn Fn(StreamFileEvent),
 }
 
 /// Why an import failed. The text contains names of files.
@@ -36,7 +36,7 @@ pub(crate) enum ImportError {
     /// The volume's subvolumes cannot be listed.
     Volume(Box<Error>),
     /// This file is not a stream.
-    Unfit { file: Vec<u8>, why: String },
+    Invalid { file: Vec<u8>, why: String },
     /// The job was cancelled between two subvolumes.
     Cancelled,
     /// This file could not be received.
@@ -64,7 +64,7 @@ impl Import<'_> {
             return Err(ImportError::Nothing(self.only.map(<[u8]>::to_vec)));
         }
         let files = ordered.len() as u64;
-        (self.tell)(StreamFileEvent::Total {
+        (self.report)(StreamFileEvent::Total {
             bytes: ordered.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)),
         });
         let (mut rest, mut known) = (Vec::new(), Vec::new());
@@ -75,16 +75,16 @@ impl Import<'_> {
             };
             if is_known { known.push(file) } else { rest.push(file) }
         }
-        (self.tell)(StreamFileEvent::Planned { files, known: known.len() as u64 });
+        (self.report)(StreamFileEvent::Planned { files, known: known.len() as u64 });
         // Known files first: an interrupted import may have missed subvolumes in them that are parents of others.
         known.into_iter().chain(rest).try_for_each(|file| self.import(file))
     }
 
     fn import(&self, found: Found) -> Result<(), ImportError> {
         let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
-        let unfit = |why: String| ImportError::Unfit { file: found.name.clone(), why };
+        let invalid = |why: String| ImportError::Invalid { file: found.name.clone(), why };
         // The same subvolume may be in two files.
-        let first = found.head.map_err(unfit)?;
+        let first = found.head.map_err(invalid)?;
         if !self.has(first.identity)? {
             return self.receive_from(opened, Part { at: 0, has_header: true });
         }
@@ -96,15 +96,15 @@ impl Import<'_> {
 
     /// The first subvolume in a file that the volume does not have.
     fn first_missing(&self, file: &Opened) -> Result<Option<Part>, ImportError> {
-        let unfit = |why: String| ImportError::Unfit { file: file.name.clone(), why };
+        let invalid = |why: String| ImportError::Invalid { file: file.name.clone(), why };
         #[expect(clippy::wildcard_enum_match_arm, reason = "other errors keep the kernel's text")]
         let broken = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted => ImportError::Cancelled,
             io::ErrorKind::UnexpectedEof => {
-                unfit("it is cut short after the subvolumes that the volume has".to_owned())
+                invalid("it is cut short after the subvolumes that the volume has".to_owned())
             }
-            io::ErrorKind::InvalidData => unfit("it contains data that is not a stream".to_owned()),
-            _ => unfit(format!("it cannot be read: {error}")),
+            io::ErrorKind::InvalidData => invalid("it contains data that is not a stream".to_owned()),
+            _ => invalid(format!("it cannot be read: {error}")),
         };
         let mut walk = Walk::new(&file.file, file.size).map_err(broken)?;
         let mut passed = 0;
@@ -114,7 +114,7 @@ impl Import<'_> {
                 !self.control.is_cancelled()
             });
             let Some(part) = next.map_err(broken)? else { return Ok(None) };
-            let head = first_command(&file.file, part).map_err(unfit)?;
+            let head = first_command(&file.file, part).map_err(invalid)?;
             if !self.has(head.identity)? {
                 return Ok(Some(part));
             }
@@ -129,7 +129,7 @@ impl Import<'_> {
             receive(input, self.destination, self.options, self.control, &observer).map(drop).map_err(Box::new)
         });
         let done =
-            done.map_err(|error| ImportError::Unfit { file: name(), why: format!("it cannot be read: {error}") })?;
+            done.map_err(|error| ImportError::Invalid { file: name(), why: format!("it cannot be read: {error}") })?;
         done.map_err(|failure| ImportError::Receive { file: name(), failure })
     }
 
@@ -176,7 +176,7 @@ impl ImportError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Nothing(_) | Self::Volume(_) => ErrorKind::Failed,
-            Self::Unfit { .. } => ErrorKind::InvalidStream,
+            Self::Invalid { .. } => ErrorKind::InvalidStream,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Receive { failure, .. } => failure.error.kind(),
         }
@@ -191,7 +191,7 @@ impl fmt::Display for ImportError {
                 write!(f, "there is no stream file \"{}\" in the drive's folder", name.escape_ascii())
             }
             Self::Volume(error) => write!(f, "the subvolumes of the volume cannot be listed: {error}"),
-            Self::Unfit { file, why } => {
+            Self::Invalid { file, why } => {
                 write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
             }
             Self::Cancelled => f.write_str("cancelled"),

@@ -81,7 +81,7 @@ pub(super) fn find_shared<'s>(
         let theirs = receiver.iter().find(|other| other.uuid == Identity(to.uuid));
         match theirs {
             Some(theirs) if !is_marked_as(theirs, to, from) => replaced.push(Identity(to.uuid)),
-            Some(theirs) if is_whole(theirs, to) && is_as_it_was(mine, from, to) => {
+            Some(theirs) if is_whole(theirs, to) && is_unchanged(mine, from, to) => {
                 pairs.push(SharedPair { source: mine, drive: theirs });
             }
             Some(_) => changed += 1,
@@ -117,7 +117,7 @@ impl SharedPair<'_> {
 }
 
 /// Whether the snapshot still has its recorded state `then`; `other` is the recorded state of the other side.
-pub(super) fn is_as_it_was(now: &Snapshot, then: &SubvolumeState, other: &SubvolumeState) -> bool {
+pub(super) fn is_unchanged(now: &Snapshot, then: &SubvolumeState, other: &SubvolumeState) -> bool {
     now.uuid == Identity(then.uuid) && is_marked_as(now, then, other) && is_whole(now, then)
 }
 

@@ -15,7 +15,7 @@ use butterdock_receive::{Control, ErrorKind, Kind, Observer, Options, Publicatio
 use crate::backups::error::BackupError;
 use crate::backups::restore::Restore;
 use crate::backups::retention::RetentionRule;
-use crate::backups::run::{Ends, Run};
+use crate::backups::run::{BackupDirectories, Run};
 use crate::backups::snapshot::Identity;
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
@@ -47,7 +47,7 @@ impl Observer for OtherWriter {
 struct World {
     task: Task,
     /// The timeout of the estimate.
-    patience: Duration,
+    estimate_timeout: Duration,
     /// Wall time, which advances 10 seconds with each backup, because names have seconds.
     wall: AtomicI64,
     mine: Volume,
@@ -66,7 +66,7 @@ impl World {
         let task = Task { keep: KEEP_ONE, ..Task::of(b"home", Identity([1; 16])) };
         Self {
             task,
-            patience: Duration::ZERO,
+            estimate_timeout: Duration::ZERO,
             wall: AtomicI64::new(TaskTime::default().now()),
             mine,
             drive,
@@ -93,7 +93,7 @@ impl World {
     fn back_up_with(&self, task: &Task, observer: &dyn Observer) -> (Result<(), BackupError>, u64, Vec<BackupEvent>) {
         let open = |path| File::open(path).expect("open").into();
         let (source, folder) = (open(self.mine.join("live")), open(self.mine.join("snapshots")));
-        let ends = Ends {
+        let directories = BackupDirectories {
             source,
             folder,
             destination: open(self.drive.path().to_owned()),
@@ -101,11 +101,19 @@ impl World {
             publication: Publication::Rename,
         };
         let (control, events) = (Control::new().expect("a control"), Mutex::new(Vec::new()));
-        let tell = |event| events.lock().expect("unpoisoned").push(event);
-        let patience = self.patience;
+        let report = |event| events.lock().expect("unpoisoned").push(event);
+        let estimate_timeout = self.estimate_timeout;
         let given = Given { wall: self.wall.fetch_add(10, Ordering::Relaxed), boot: boot_time() };
         let task = &Task { time: TaskTime { given: Some(given), ..task.time }, ..task.clone() };
-        let run = Run { ends: &ends, task, version: 2, patience, control: &control, observer, tell: &tell };
+        let run = Run {
+            directories: &directories,
+            task,
+            version: 2,
+            estimate_timeout,
+            control: &control,
+            observer,
+            report: &report,
+        };
         let done = run.run();
         (done, control.progress().bytes, events.into_inner().expect("unpoisoned"))
     }
@@ -153,7 +161,7 @@ fn privileged_a_stopped_transfer_resumes_after_pruning() {
 
 #[test]
 fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
-    let world = World { patience: Duration::from_secs(60), ..World::new(1100) };
+    let world = World { estimate_timeout: Duration::from_secs(60), ..World::new(1100) };
     let other = |writes| OtherWriter { folder: world.drive.path().to_owned(), writes: AtomicUsize::new(writes) };
     for _ in 0..2 {
         world.fill(200);
@@ -177,7 +185,7 @@ fn privileged_a_drive_filled_during_a_transfer_is_pruned_once() {
 
 #[test]
 fn privileged_space_of_just_deleted_snapshots_counts_as_free() {
-    let world = World { patience: Duration::from_secs(60), ..World::new(500) };
+    let world = World { estimate_timeout: Duration::from_secs(60), ..World::new(500) };
     let other = world.drive.join("other");
     let file = File::create(&other).expect("made");
     (&file).write_all(&noise(300)).expect("written");
@@ -190,8 +198,8 @@ fn privileged_space_of_just_deleted_snapshots_counts_as_free() {
 
 #[test]
 fn privileged_leftovers_and_pending_deletions_block_nothing() {
-    for patience in [Duration::ZERO, Duration::from_secs(60)] {
-        let world = World { patience, ..World::new(700) };
+    for estimate_timeout in [Duration::ZERO, Duration::from_secs(60)] {
+        let world = World { estimate_timeout, ..World::new(700) };
         let left = c".butterdock-0123456789abcdef0123456789abcdef";
         let drive = || File::open(world.drive.path()).expect("open");
         let fill = |name: &CStr| {
@@ -222,21 +230,25 @@ fn privileged_a_restore_without_room_is_refused_with_figures() {
     .expect("a snapshot");
     let snapshot = File::open(world.mine.join("kept")).expect("open");
     let volume = File::open(world.drive.path()).expect("open");
-    for (patience, most) in [(Duration::from_secs(60), 0), (Duration::ZERO, 200 << 20)] {
+    for (estimate_timeout, most) in [(Duration::from_secs(60), 0), (Duration::ZERO, 200 << 20)] {
         let control = Control::new().expect("a control");
-        let tell = |_event| {};
+        let report = |_event| {};
         let restore = Restore {
             snapshot: std::os::fd::AsFd::as_fd(&snapshot),
             destination: std::os::fd::AsFd::as_fd(&volume),
             options: &Options::default(),
             shared: &[],
             version: 2,
-            patience,
+            estimate_timeout,
             control: &control,
             observer: &Silent,
-            tell: &tell,
+            report: &report,
         };
         has_figures(&restore.run().expect_err("it does not fit"));
-        assert!(control.progress().bytes <= most, "{patience:?}: {} bytes were received", control.progress().bytes);
+        assert!(
+            control.progress().bytes <= most,
+            "{estimate_timeout:?}: {} bytes were received",
+            control.progress().bytes
+        );
     }
 }

@@ -16,7 +16,7 @@ use butterdock_service::source_locks::SourceLocks;
 
 use crate::backups::prune::prune_source;
 use crate::backups::retention::RetentionRule;
-use crate::backups::run::{Ends, Run};
+use crate::backups::run::{BackupDirectories, Run};
 use crate::backups::shared_record::{Known, Learned, SharedSnapshot, for_order};
 use crate::backups::snapshot::{Identity, list};
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
@@ -86,7 +86,7 @@ impl World {
     fn back_up(&self, drive: usize, on_event: &(dyn Fn(&BackupEvent) + Sync)) -> Option<Identity> {
         let share = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let share = share.block_on(self.source_locks.join("home"));
-        let ends = Ends {
+        let directories = BackupDirectories {
             source: File::open(&self.source).expect("open").into(),
             folder: self.folder().into(),
             destination: File::open(&self.drives[drive]).expect("open").into(),
@@ -95,18 +95,18 @@ impl World {
         };
         let (task, control, events) =
             (self.task(None, drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
-        let tell = |event: BackupEvent| {
+        let report = |event: BackupEvent| {
             on_event(&event);
             events.lock().expect("unpoisoned").push(event);
         };
         Run {
-            ends: &ends,
+            directories: &directories,
             task: &task,
             version: 2,
-            patience: crate::backups::PATIENCE,
+            estimate_timeout: crate::backups::ESTIMATE_TIMEOUT,
             control: &control,
             observer: &Silent,
-            tell: &tell,
+            report: &report,
         }
         .run()
         .expect("backed up");
