@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use butterdock_worker::streams::Row;
+use butterdock_worker::streams::StreamFile;
 
 use crate::backups;
 use crate::blocking::{Unanswered, detached};
@@ -14,7 +14,7 @@ use crate::jobs::Estimated;
 use crate::service::Service;
 use crate::types::{BackupStatus, Error, ErrorCode, Warning};
 
-pub use crate::backups::{From as MadeBy, OnDrive as SnapshotOnDrive};
+pub use crate::backups::{MadeBy, SnapshotOnDrive};
 
 /// Timeout for listing the snapshots on a drive.
 const LISTING: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound`: the configuration names no folder of it; the drive cannot be used.
-    pub async fn list_streams(&self, drive: DriveId) -> Result<Vec<Row>, Error> {
+    pub async fn list_streams(&self, drive: DriveId) -> Result<Vec<StreamFile>, Error> {
         let folder = self.0.manager.folder(&drive)?;
         self.read_streams(&drive, folder).await
     }
@@ -82,7 +82,7 @@ impl Service {
         folder: PathBuf,
         name: Option<&[u8]>,
     ) -> Result<(), Error> {
-        let wanted = |row: &Row| name.is_none_or(|name| *name == row.name);
+        let wanted = |row: &StreamFile| name.is_none_or(|name| *name == row.name);
         if self.read_streams(drive, folder).await?.iter().any(wanted) {
             return Ok(());
         }
@@ -95,7 +95,7 @@ impl Service {
         Err(Error::new(ErrorCode::NotFound, text))
     }
 
-    async fn read_streams(&self, drive: &DriveId, folder: PathBuf) -> Result<Vec<Row>, Error> {
+    async fn read_streams(&self, drive: &DriveId, folder: PathBuf) -> Result<Vec<StreamFile>, Error> {
         let lease = self.0.manager.read(drive).await?;
         let rows = self.0.jobs.streams(&lease, folder).await;
         lease.close().await;

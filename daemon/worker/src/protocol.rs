@@ -308,9 +308,9 @@ mod tests {
             Report::Phase(Phase::ReadOnly),
             published,
             Report::Verify(verify::VerifyEvent::Found(verify::Found { lost: 1, ..verify::Found::default() })),
-            Report::Streams(streams::StreamFileEvent::File(streams::Row {
+            Report::Streams(streams::StreamFileEvent::File(streams::StreamFile {
                 parent: Some([7; 16]),
-                ..streams::Row::default()
+                ..streams::StreamFile::default()
             })),
             Report::Warning("x".to_owned()),
             Report::Ended { counts, error: Some(error) },

@@ -7,7 +7,8 @@ use butterdock_btrfs::Error as Fault;
 
 use super::{BackupFolder, BackupRecords, Destination, Space};
 use crate::backups::{
-    Backups, Identity, Known, Learned, Mark, OnDrive, SharedSnapshot, choose, make_beneath, on_drive,
+    Backups, Identity, Known, Learned, Mark, SharedSnapshot, SnapshotOnDrive, choose_folder, list_snapshots,
+    make_beneath,
 };
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveManager, Lease};
@@ -35,8 +36,8 @@ impl DriveDestination {
 }
 
 impl Destination for DriveDestination {
-    fn list(&self, remembered: &Backups) -> Result<Vec<OnDrive>, Fault> {
-        on_drive(self.top.as_fd(), remembered)
+    fn list(&self, remembered: &Backups) -> Result<Vec<SnapshotOnDrive>, Fault> {
+        list_snapshots(self.top.as_fd(), remembered)
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -45,7 +46,7 @@ impl Destination for DriveDestination {
 
     fn receive(&mut self, backup: &BackupFolder<'_>) -> Result<(), String> {
         let BackupFolder { path, backup, machine, is_remembered } = *backup;
-        let path = choose(self.top.as_fd(), path, backup, machine, is_remembered).map_err(|fault| {
+        let path = choose_folder(self.top.as_fd(), path, backup, machine, is_remembered).map_err(|fault| {
             format!("cannot list the snapshots on the drive: {fault}; check the drive and its cable (dmesg)")
         })?;
         let folder = make_beneath(self.top.as_fd(), &path).map_err(|error| {

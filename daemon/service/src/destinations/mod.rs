@@ -21,7 +21,7 @@ use std::path::Path;
 use butterdock_btrfs::Error as Fault;
 use rustix::fs::fstatvfs;
 
-use crate::backups::{Backups, Identity, Known, Learned, Mark, OnDrive, SharedSnapshot};
+use crate::backups::{Backups, Identity, Known, Learned, Mark, SharedSnapshot, SnapshotOnDrive};
 use crate::dir_handle::DirHandle;
 use crate::types::Error;
 use crate::worker::{Handed, Order};
@@ -35,7 +35,7 @@ pub(crate) trait Destination: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// It cannot be read.
-    fn list(&self, remembered: &Backups) -> Result<Vec<OnDrive>, Fault>;
+    fn list(&self, remembered: &Backups) -> Result<Vec<SnapshotOnDrive>, Fault>;
 
     /// Its size and free space.
     ///

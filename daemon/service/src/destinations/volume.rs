@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use butterdock_btrfs::Error as Fault;
 
 use super::{BackupFolder, Destination, Space};
-use crate::backups::{Backups, OnDrive, make_beneath, on_drive};
+use crate::backups::{Backups, SnapshotOnDrive, list_snapshots, make_beneath};
 use crate::dir_handle::DirHandle;
 use crate::volumes::OpenVolume;
 
@@ -24,8 +24,8 @@ impl VolumeDestination {
 }
 
 impl Destination for VolumeDestination {
-    fn list(&self, remembered: &Backups) -> Result<Vec<OnDrive>, Fault> {
-        on_drive(self.volume.as_fd(), remembered)
+    fn list(&self, remembered: &Backups) -> Result<Vec<SnapshotOnDrive>, Fault> {
+        list_snapshots(self.volume.as_fd(), remembered)
     }
 
     fn space(&self) -> io::Result<Space> {

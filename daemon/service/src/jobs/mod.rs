@@ -32,7 +32,7 @@ mod seen;
 mod sources;
 mod stream_limit;
 
-pub use butterdock_worker::streams::Row as StreamFile;
+pub use butterdock_worker::streams::StreamFile;
 pub(crate) use estimate::Estimated;
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;

@@ -14,7 +14,7 @@ use super::sources::Sources;
 use crate::blocking::BlockingQueue;
 use crate::drives::Lease;
 use crate::worker::{Handed, Order, Priority, Report, Spawner, WorkerError, public_sentence};
-use butterdock_worker::streams::{Row, StreamFileEvent};
+use butterdock_worker::streams::{StreamFile, StreamFileEvent};
 
 /// So many questions are answered at the same time; each is a process.
 const MOST: usize = 4;
@@ -94,7 +94,7 @@ impl Jobs {
     ///
     /// # Errors
     /// `NotFound` where there is no such folder; and those of a drive that does not answer.
-    pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<Row>, Error> {
+    pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<StreamFile>, Error> {
         let folder = open_folder(lease, folder).await?;
         let (told, error) =
             self.queries.ask(lease, Order::Streams, [folder].into(), Priority::default(), LISTING).await?;

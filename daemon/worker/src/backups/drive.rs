@@ -33,7 +33,7 @@ pub fn default_folder(backup: &str) -> PathBuf {
 ///
 /// # Errors
 /// The snapshots in the folder cannot be listed.
-pub fn choose(
+pub fn choose_folder(
     root: BorrowedFd<'_>,
     configured: &Path,
     backup: &str,
@@ -112,7 +112,7 @@ fn walk(root: BorrowedFd<'_>, path: &Path, make: bool) -> io::Result<OwnedFd> {
 
 /// A snapshot on a drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnDrive {
+pub struct SnapshotOnDrive {
     /// The name, as bytes.
     pub name: Vec<u8>,
     /// The subvolume's own uuid.
@@ -126,14 +126,14 @@ pub struct OnDrive {
     /// When the snapshot was made, from its name: seconds since 1970.
     pub made: Option<i64>,
     /// The machine that made it.
-    pub from: From,
+    pub from: MadeBy,
     /// It is needed for the next increment.
     pub pinned: bool,
 }
 
 /// The machine that put a snapshot on a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum MadeBy {
     /// This machine.
     ThisMachine,
     /// Another machine, with its id on drives.
@@ -157,7 +157,7 @@ pub struct Backups {
 ///
 /// # Errors
 /// The subvolumes cannot be listed.
-pub fn on_drive(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<OnDrive>, Fault> {
+pub fn list_snapshots(root: BorrowedFd<'_>, backups: &Backups) -> Result<Vec<SnapshotOnDrive>, Fault> {
     let mut found = Vec::new();
     for snapshot in list(root, &[])? {
         let Some(path) = roots::path_of(root, snapshot.id)? else { continue };
@@ -184,7 +184,7 @@ struct Folders<'r> {
 }
 
 impl Folders<'_> {
-    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> OnDrive {
+    fn describe(&mut self, path: &[u8], snapshot: &Snapshot, backups: &Backups) -> SnapshotOnDrive {
         let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(at) => (path.get(..at).unwrap_or_default(), path.get(at.saturating_add(1)..).unwrap_or_default()),
             None => (&b"."[..], path),
@@ -208,17 +208,19 @@ impl Folders<'_> {
     }
 }
 
-fn describe(snapshot: Snapshot, backups: &Backups) -> OnDrive {
+fn describe(snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
     let remembers = |known: &Known| {
         let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
         known.shared.iter().any(is_it)
     };
     let (from, backup) = match &snapshot.origin {
-        Some(origin) if Identity(origin.machine) == backups.machine => (From::ThisMachine, Some(origin.backup.clone())),
-        Some(origin) => (From::OtherMachine(Identity(origin.machine)), Some(origin.backup.clone())),
+        Some(origin) if Identity(origin.machine) == backups.machine => {
+            (MadeBy::ThisMachine, Some(origin.backup.clone()))
+        }
+        Some(origin) => (MadeBy::OtherMachine(Identity(origin.machine)), Some(origin.backup.clone())),
         None => match backups.known.iter().find(|(_, known)| remembers(known)) {
-            Some((backup, _)) => (From::ThisMachine, Some(backup.clone())),
-            None => (From::Unknown, None),
+            Some((backup, _)) => (MadeBy::ThisMachine, Some(backup.clone())),
+            None => (MadeBy::Unknown, None),
         },
     };
     let pinned = backups.marks.iter().any(|mark| mark.pins(&snapshot));
@@ -226,14 +228,14 @@ fn describe(snapshot: Snapshot, backups: &Backups) -> OnDrive {
     let name = name.unwrap_or_default();
     let made = backup.as_ref().and_then(|backup| name::parse(backup.as_bytes(), &name));
     let (received_uuid, parent_uuid) = (received_uuid.known(), parent_uuid.known());
-    OnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned }
+    SnapshotOnDrive { name, uuid, received_uuid, parent_uuid, backup, made, from, pinned }
 }
 
 /// Opens the snapshot with this uuid, in any folder of the drive whose top is `root`; `None` if there is no such snapshot.
 ///
 /// # Errors
 /// The subvolumes cannot be listed, or the snapshot cannot be opened.
-pub fn find(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
+pub fn open_snapshot(root: BorrowedFd<'_>, uuid: Identity) -> Result<Option<OwnedFd>, Fault> {
     for id in roots::subvolumes_by_uuid(root, uuid.0)? {
         let Some(path) = roots::path_of(root, id)? else { continue };
         let Ok(path) = CString::new(path) else { continue };
@@ -289,13 +291,13 @@ mod tests {
         };
         let one = describe(received.clone(), &backups(vec![shared]));
         assert_eq!((one.backup.as_deref(), one.made, one.pinned), (Some("home"), Some(1_000_000), true));
-        assert_eq!(one.from, From::ThisMachine);
+        assert_eq!(one.from, MadeBy::ThisMachine);
         let unknown = describe(received.clone(), &backups(Vec::new()));
-        assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (From::Unknown, None, None, false));
+        assert_eq!((unknown.from, unknown.backup, unknown.made, unknown.pinned), (MadeBy::Unknown, None, None, false));
         let origin = |machine| Some(Origin { machine: [machine; 16], source: [3; 16], backup: "home".to_owned() });
         let foreign = describe(Snapshot { origin: origin(6), ..received.clone() }, &backups(Vec::new()));
-        assert_eq!((foreign.from, foreign.made), (From::OtherMachine(id(6)), Some(1_000_000)));
+        assert_eq!((foreign.from, foreign.made), (MadeBy::OtherMachine(id(6)), Some(1_000_000)));
         let ours = describe(Snapshot { origin: origin(5), ..received }, &backups(Vec::new()));
-        assert_eq!(ours.from, From::ThisMachine);
+        assert_eq!(ours.from, MadeBy::ThisMachine);
     }
 }

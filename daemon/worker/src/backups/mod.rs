@@ -59,7 +59,10 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use drive::{Backups, From, OnDrive, beneath, choose, default_folder, find, make_beneath, on_drive};
+pub use drive::{
+    Backups, MadeBy, SnapshotOnDrive, beneath, choose_folder, default_folder, list_snapshots, make_beneath,
+    open_snapshot,
+};
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};

@@ -13,7 +13,7 @@ use butterdock_stream::Identity;
 
 use super::order::order;
 use super::subvolumes::{HEADER, Part, Walk, first_command, head};
-use super::{Files, Found, Opened, Row, StreamFileEvent};
+use super::{Files, Found, Opened, StreamFile, StreamFileEvent};
 
 /// An import of stream files into the directory of a volume.
 #[derive(Clone, Copy)]
@@ -44,12 +44,12 @@ pub(crate) enum ImportError {
 }
 
 /// The files, in the order of an import.
-pub(crate) fn list(files: &Files) -> Vec<Row> {
-    let mut rows: Vec<Row> = found(&files.all).into_iter().map(Row::from).collect();
+pub(crate) fn list(files: &Files) -> Vec<StreamFile> {
+    let mut rows: Vec<StreamFile> = found(&files.all).into_iter().map(StreamFile::from).collect();
     if files.left_out > 0 {
         let text =
             format!("{} more files are ignored: move the files that were received to another folder", files.left_out);
-        rows.push(Row { problem: Some(text), ..Row::default() });
+        rows.push(StreamFile { problem: Some(text), ..StreamFile::default() });
     }
     rows
 }

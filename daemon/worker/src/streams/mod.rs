@@ -52,7 +52,7 @@ struct Found {
 
 /// One file in a list. It contains names, so not all users may see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
+pub struct StreamFile {
     /// The name of the file, as bytes.
     #[serde(with = "hex")]
     pub name: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct Row {
 #[serde(rename_all = "snake_case")]
 pub enum StreamFileEvent {
     /// A file of the list, in the order of an import.
-    File(Row),
+    File(StreamFile),
     /// This many bytes will be received.
     Total {
         /// In bytes.
@@ -89,7 +89,7 @@ pub enum StreamFileEvent {
     },
 }
 
-impl From<Found> for Row {
+impl From<Found> for StreamFile {
     fn from(found: Found) -> Self {
         let Found { name, size, head } = found;
         let row = Self { name, size, ..Self::default() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::{check, no_descriptor, reach};
 use super::{JobContext, JobRequest, JobRun};
-use crate::backups::{Identity, find};
+use crate::backups::{Identity, open_snapshot};
 use crate::blocking::Unanswered;
 use crate::config::Config;
 use crate::destinations::Destination;
@@ -90,7 +90,7 @@ impl DriveTask for RestoreJob {
         let root = lease.root().try_clone_to_owned().map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let uuid = self.snapshot;
         let reads = lease.reads();
-        let finding = reads.run(FINDING, move || find(root.as_fd(), uuid));
+        let finding = reads.run(FINDING, move || open_snapshot(root.as_fd(), uuid));
         let found = tokio::select! {
             found = finding => found,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
