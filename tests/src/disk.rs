@@ -20,14 +20,14 @@ impl Disk {
         Ok(Self(Loop::attach(image)?))
     }
 
-    /// Attaches this image, and tells the kernel of partitions that begin and are long so many sectors: not every kernel
-    /// reads tables.
+    /// Attaches this image and adds partitions, each with its first sector and its length: not every kernel reads partition
+    /// tables.
     ///
     /// # Errors
     /// When `losetup` or `addpart` fails.
     pub fn attach_parted(image: &Path, parts: &[(u64, u64)]) -> Result<Self> {
         let disk = Loop::with(image, &["--partscan"])?;
-        // From here on udevd does not watch it.
+        // After that udevd does not watch it.
         run(Command::new("udevadm").arg("settle"), TIMEOUT)?.success()?;
         for (number, (begin, length)) in (1_u32..).zip(parts) {
             let numbers = [number.to_string(), begin.to_string(), length.to_string()];
@@ -51,11 +51,11 @@ impl Disk {
     }
 }
 
-/// Has another machine do something to the disk of this image, which is mounted at a folder of this name beside it. Meanwhile
-/// the image has another name, under which it is none of the service's drives.
+/// Changes the filesystem of this image as another machine would: mounted by the test. Meanwhile the image has another name,
+/// so that the service does not see it as a drive.
 ///
 /// # Errors
-/// When it cannot be mounted, or with what the other machine says.
+/// It cannot be mounted; the error of the change.
 pub fn elsewhere<T>(image: &Path, does: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let (at, other) = (image.with_file_name("elsewhere"), image.with_file_name("elsewhere.disk"));
     std::fs::create_dir_all(&at)?;
@@ -64,7 +64,7 @@ pub fn elsewhere<T>(image: &Path, does: impl FnOnce(&Path) -> Result<T>) -> Resu
     run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
     let done = does(&at);
     unmount(&at)?;
-    // Until then it would be a copy of the drive.
+    // Before that it would be a copy of the drive.
     device.detach(&other)?;
     std::fs::rename(&other, image)?;
     done

@@ -10,12 +10,12 @@ use butterdock_dbus::names::interface::DRIVE;
 
 use crate::{Bus, Client, Daemon, Options, Sandbox, TIMEOUT, Udevd, Wait, run};
 
-/// The fields are in the order in which they have to end.
+/// A service with drives: loop devices over images of the test. The fields are in the order in which they have to end.
 #[derive(Debug)]
 pub struct DriveFixture {
     /// A client.
     pub client: Client,
-    /// The service, while it runs.
+    /// The daemon, while it runs.
     pub daemon: Option<Daemon>,
     /// The bus.
     pub bus: Bus,
@@ -37,7 +37,7 @@ pub struct DriveObject {
 }
 
 impl DriveFixture {
-    /// Sets it, with a rule that shows the loop devices over the sandbox's images.
+    /// Starts it; the service sees the loop devices over `*.img` in the sandbox.
     ///
     /// # Errors
     /// As [`Self::with`].
@@ -45,10 +45,10 @@ impl DriveFixture {
         Self::with(Sandbox::new()?, "")
     }
 
-    /// Sets it in this sandbox, with this configuration beside the rule.
+    /// Starts it in this sandbox, with more lines in its configuration.
     ///
     /// # Errors
-    /// Without root, and where something does not start.
+    /// Without root; something does not start.
     pub fn with(sandbox: Sandbox, more: &str) -> Result<Self> {
         let udevd = Udevd::start(&sandbox)?;
         let bus = Bus::start(sandbox.path())?;
@@ -64,27 +64,27 @@ impl DriveFixture {
         Ok(Self { client, daemon, bus, configuration, udevd, sandbox })
     }
 
-    /// Ends the service; what it logged.
+    /// Ends the daemon; its log.
     ///
     /// # Errors
-    /// When it does not run, or does not end.
+    /// It does not run, or does not end.
     pub fn stop(&mut self) -> Result<String> {
         Ok(self.daemon.take().context("it runs")?.stop()?.err())
     }
 
-    /// Starts the service again.
+    /// Starts the daemon again.
     ///
     /// # Errors
-    /// When it does not start.
+    /// It does not start.
     pub fn start(&mut self) -> Result<()> {
         self.daemon = Some(Daemon::start(&self.bus, &self.configuration)?);
         Ok(())
     }
 
-    /// An image with a btrfs of this label.
+    /// Makes an image with a btrfs of this label.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// It cannot be made.
     pub fn image(&self, name: &str, label: &str) -> Result<PathBuf> {
         let image = self.sandbox.join(&format!("{name}.img"));
         File::create(&image)?.set_len(256 << 20)?;
@@ -92,10 +92,10 @@ impl DriveFixture {
         Ok(image)
     }
 
-    /// What the service shows.
+    /// The drives on the bus.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// The service does not answer.
     pub fn drives(&self) -> Result<Vec<DriveObject>> {
         let mut all = Vec::new();
         for (path, interfaces) in self.client.objects()? {
@@ -108,10 +108,10 @@ impl DriveFixture {
         Ok(all)
     }
 
-    /// Waits until the drives that are shown are such.
+    /// Waits for a condition on the drives.
     ///
     /// # Errors
-    /// When they never are.
+    /// It never is true.
     pub fn until(&self, what: &str, are: impl Fn(&[DriveObject]) -> bool) -> Result<Vec<DriveObject>> {
         let mut wait = Wait::new(what);
         loop {
@@ -123,27 +123,27 @@ impl DriveFixture {
         }
     }
 
-    /// Waits for one drive that is such.
+    /// Waits for a drive that satisfies a condition.
     ///
     /// # Errors
-    /// When there never is one.
+    /// There never is one.
     pub fn one(&self, what: &str, is: impl Fn(&DriveProperties) -> bool) -> Result<DriveObject> {
         let drives = self.until(what, |drives| drives.iter().any(|drive| is(&drive.properties)))?;
         drives.into_iter().find(|drive| is(&drive.properties)).context("it is there")
     }
 
-    /// Calls a method of a drive without other arguments.
+    /// Calls a method of a drive that has only options.
     ///
     /// # Errors
-    /// What the service answers.
+    /// The error that the service answers.
     pub fn call(&self, drive: &DriveObject, method: &str, options: &Options<'_>) -> zbus::Result<()> {
         self.client.call(&drive.path, (DRIVE, method), options).map(drop)
     }
 
-    /// The enrolments that are written down.
+    /// The files of the enrolments.
     ///
     /// # Errors
-    /// When there are none to be read.
+    /// They cannot be listed.
     pub fn records(&self) -> Result<Vec<String>> {
         let entries = fs::read_dir(self.sandbox.join("state/drives"))?;
         Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
@@ -151,16 +151,16 @@ impl DriveFixture {
 }
 
 impl Drop for DriveFixture {
-    /// The service unmounts what it has mounted: the sandbox's folder cannot be removed before.
+    /// The service unmounts its drives: before that the sandbox's folder cannot be removed.
     fn drop(&mut self) {
         drop(self.stop());
     }
 }
 
-/// Whether the kernel has this device mounted anywhere that the test can see.
+/// Whether this device is mounted in the mount namespace of the test.
 ///
 /// # Errors
-/// When there is no /proc.
+/// There is no /proc.
 pub fn is_mounted(device: &str) -> Result<bool> {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo")?;
     let node = format!("/dev/{device}");

@@ -1,4 +1,4 @@
-//! A machine with a source, and an enrolled drive.
+//! A machine with a source, backups, and an enrolled drive.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,17 +17,17 @@ use crate::{
     snapshot, trees, unmount, wait_until, workers,
 };
 
-/// A source, a volume to restore to, and an enrolled drive. The service ends first; the fields are in the order in which
-/// they have to end.
+/// A source, a volume to restore to, and an enrolled drive. The fields are in the order in which they have to end; the
+/// daemon ends before all of them.
 #[derive(Debug)]
 pub struct Scenario {
     /// The drive, while it is plugged in.
     pub disk: Option<Disk>,
-    /// What the drive is made of.
+    /// The image of the drive.
     pub image: PathBuf,
     /// The subvolume that is backed up.
     pub source: PathBuf,
-    /// Where the source and its snapshots are.
+    /// The volume of the source and its snapshots.
     pub pool: Volume,
     /// A volume to restore to.
     pub tank: Volume,
@@ -37,7 +37,7 @@ pub struct Scenario {
 
 impl Drop for Scenario {
     fn drop(&mut self) {
-        #[expect(clippy::print_stderr, reason = "a test that fails shows what the service logged")]
+        #[expect(clippy::print_stderr, reason = "a failed test shows the log of the service")]
         {
             eprintln!("{}", self.fixture.stop().unwrap_or_default());
         }
@@ -45,7 +45,7 @@ impl Drop for Scenario {
 }
 
 impl Scenario {
-    /// Begins it, with one backup.
+    /// Starts it with one backup.
     ///
     /// # Errors
     /// As [`DriveFixture::with`].
@@ -53,7 +53,7 @@ impl Scenario {
         Self::with(&["home"])
     }
 
-    /// With these backups, all of one source.
+    /// Starts it with these backups, all of one source.
     ///
     /// # Errors
     /// As [`DriveFixture::with`].
@@ -61,13 +61,13 @@ impl Scenario {
         Self::on(backups, "", |fixture| fixture.image("a", "Blue"))
     }
 
-    /// With these backups, these lines more for each of them, and a drive on an image that is made so.
+    /// Starts it with these backups, more lines for each of them, and a drive on this image.
     ///
     /// # Errors
-    /// As [`DriveFixture::with`], and where the image cannot be made.
+    /// As [`DriveFixture::with`]; the image cannot be made.
     pub fn on(backups: &[&str], rule: &str, image: impl FnOnce(&DriveFixture) -> Result<PathBuf>) -> Result<Self> {
         let sandbox = Sandbox::new()?;
-        // Not *.img: what the service may look at are drives alone.
+        // Not *.img, so that the service does not see them as drives.
         let volume = |name: &str| {
             Volume::make(&sandbox.join(&format!("{name}.volume")), &sandbox.join(name), &Default::default())
         };
@@ -102,10 +102,10 @@ impl Scenario {
         self.fixture.one(what, |is| is.enrolled && is.state == *state)
     }
 
-    /// Has the drive do something that is a job, and waits until that has succeeded.
+    /// Calls a method of the drive that starts a job, and waits for its success.
     ///
     /// # Errors
-    /// When it has not.
+    /// The job does not succeed.
     pub fn job(&self, method: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Result<String> {
         let drive = self.fixture.one("the drive", |is| is.enrolled)?;
         let body = self.fixture.client.call(&drive.path, (DRIVE, method), body)?.body();
@@ -114,10 +114,10 @@ impl Scenario {
         Ok(job.to_string())
     }
 
-    /// Waits for a job's end, which must be a good one.
+    /// Waits for the success of a job.
     ///
     /// # Errors
-    /// When it is not.
+    /// It does not succeed.
     pub fn succeeds(&self, job: &str) -> Result<()> {
         let (state, error) = self.fixture.client.end_of(job)?;
         let message: String = self.fixture.client.get(job, JOB, "ErrorMessage")?;
@@ -125,10 +125,10 @@ impl Scenario {
         Ok(())
     }
 
-    /// Takes the drive away, which is safe.
+    /// Unplugs the drive, which is safe to unplug.
     ///
     /// # Errors
-    /// When the service does not see it go.
+    /// The service does not report it as safe and away.
     pub fn unplug(&mut self) -> Result<()> {
         drop(self.disk.take());
         self.fixture.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty()).map(drop)
@@ -151,15 +151,15 @@ impl Scenario {
         Ok(self.disk.as_ref().context("attached")?.name())
     }
 
-    /// The snapshots on the drive, the oldest first, looked at beside the service.
+    /// Looks at the snapshots on the drive, oldest first, through a mount of the test.
     ///
     /// # Errors
-    /// When it cannot be looked at.
+    /// The drive cannot be mounted.
     pub fn on_drive<T>(&self, look: impl FnOnce(&[PathBuf]) -> Result<T>) -> Result<T> {
         self.on_drive_in("butterdock/home", look)
     }
 
-    /// The same of those in this folder on the drive.
+    /// The same for another folder on the drive.
     ///
     /// # Errors
     /// As [`Self::on_drive`].
@@ -184,7 +184,7 @@ impl Scenario {
         Ok(mounts.lines().any(|line| line.split(' ').any(|field| field == node)) || is_mounted(&self.device()?)?)
     }
 
-    /// What became of the jobs of one kind, the newest first.
+    /// The history of the jobs of one kind, newest first.
     ///
     /// # Errors
     /// When the service does not answer.
@@ -339,13 +339,13 @@ pub fn contains_all(message: &str, words: &[&str]) -> Result<()> {
 /// A row of the history.
 pub type Row = HashMap<String, OwnedVariant>;
 
-/// The text under a key; empty where there is none.
+/// The text under a key; empty without the key.
 #[must_use]
 pub fn word(row: &Row, key: &str) -> String {
     row.get(key).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
 }
 
-/// What is in a folder but the staging directory, sorted.
+/// The entries of a folder without the staging directory, sorted.
 ///
 /// # Errors
 /// When it cannot be listed.

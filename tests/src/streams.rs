@@ -24,7 +24,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// A subvolume of so many files, the same for the same seed.
+    /// A subvolume with this number of files, the same for the same seed.
     #[must_use]
     pub fn new(name: &str, files: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
@@ -75,10 +75,10 @@ impl Load {
         Ok((reader, Feed::new(writer, Arc::clone(&self.stream))))
     }
 
-    /// Begins a job that has read some of it, and then waits for the rest of its first half or more.
+    /// Starts a job that gets the first half of the stream and has read a part of it.
     ///
     /// # Errors
-    /// When the job is not taken, or does not read.
+    /// The service refuses, or the job does not read.
     pub fn half(&self, client: &Client, volume: &str) -> Result<(String, Feed)> {
         let (stream, feed) = self.pipe()?;
         let job = client.receive(volume, &stream)?;
@@ -88,10 +88,10 @@ impl Load {
         Ok((job, feed))
     }
 
-    /// That the subvolume in `folder` is whole, read-only and marked.
+    /// Checks that the subvolume in `folder` is complete, read-only and marked as received.
     ///
     /// # Errors
-    /// With what is wrong.
+    /// The first difference.
     pub fn is_whole_in(&self, folder: &Path) -> Result<()> {
         let root = folder.join(&self.name);
         let open = File::open(&root).with_context(|| format!("{}", root.display()))?;
@@ -155,7 +155,7 @@ pub fn unfinished(name: &str) -> Stream {
     Stream::new(2).subvol(name).mkdir("d").mkfile("d/f").write("d/f", 0, [b'x'; 8192])
 }
 
-/// A whole stream with one small subvolume.
+/// A complete stream with one small subvolume.
 #[must_use]
 pub fn small(name: &str) -> Stream {
     unfinished(name).end()
@@ -172,7 +172,7 @@ pub fn file_of(bytes: &[u8]) -> Result<File> {
     Ok(file)
 }
 
-/// A job that has begun to receive and waits for more.
+/// A job that has read the start of a stream and waits for more.
 #[derive(Debug)]
 pub struct Stalled {
     /// Its path.

@@ -9,7 +9,7 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::snapshot::{self, Proto};
 use butterdock_tests::{
-    Disk, Receiver, Recorder, Scenario, TIMEOUT, contains_all, elsewhere, names, no_options, run, snapshots,
+    Disk, Frozen, Receiver, Recorder, Scenario, TIMEOUT, contains_all, elsewhere, names, no_options, run, snapshots,
 };
 use zbus::OwnedObjectPath;
 
@@ -105,16 +105,6 @@ fn beside(scenario: &Scenario) -> Result<Vec<String>> {
     Ok(visible.into_iter().chain(sent).collect())
 }
 
-/// A filesystem to which nothing can be written as long as this lives. A worker that is stopped by a signal is no good: the
-/// kernel begins its stream again.
-struct Frozen(PathBuf);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        run(Command::new("fsfreeze").arg("-u").arg(&self.0), TIMEOUT).ok();
-    }
-}
-
 /// Begins a backup to this drive, and freezes the drive when the snapshot is made; answers the job.
 fn halted(scenario: &Scenario, drive: &str) -> Result<(String, Frozen)> {
     for round in 0..20_u8 {
@@ -127,12 +117,10 @@ fn halted(scenario: &Scenario, drive: &str) -> Result<(String, Frozen)> {
         };
         while !ended()? && beside(scenario)?.len() == before.len() {}
         if let Some(at) = mounted(scenario, &shown.properties.device)?
-            && run(Command::new("fsfreeze").arg("-f").arg(&at), TIMEOUT)?.success().is_ok()
+            && let Ok(frozen) = Frozen::new(&at)
+            && !ended()?
         {
-            let frozen = Frozen(at);
-            if !ended()? {
-                return Ok((job, frozen));
-            }
+            return Ok((job, frozen));
         }
         scenario.succeeds(&job)?;
     }
