@@ -133,7 +133,7 @@ pub struct JobProperties {
     pub expected_end_time: u64,
     /// Compressed extents that were written without decompressing them.
     pub encoded_writes: u64,
-    /// Compressed extents that were decompressed because the kernel refused the encoded write.
+    /// Compressed extents that were decompressed because the kernel refused the encoded write, and clones that were copied.
     pub fallback_writes: u64,
     /// Whether the current transfer is an increment; false also while this is not known yet.
     pub incremental: bool,

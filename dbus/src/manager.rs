@@ -181,7 +181,7 @@ pub struct HistoryEntry {
     pub bytes_durable: u64,
     /// Compressed extents that were written without decompressing them.
     pub encoded_writes: u64,
-    /// Compressed extents that were decompressed because the kernel refused the encoded write.
+    /// Compressed extents that were decompressed because the kernel refused the encoded write, and clones that were copied.
     pub fallback_writes: u64,
     /// An [`ErrorName`](crate::ErrorName) with its prefix, if it did not succeed.
     pub error_name: Option<String>,

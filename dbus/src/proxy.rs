@@ -296,7 +296,7 @@ pub trait Job {
     #[zbus(property)]
     fn encoded_writes(&self) -> zbus::Result<u64>;
 
-    /// Compressed extents that were decompressed because the kernel refused the encoded write.
+    /// Compressed extents that were decompressed because the kernel refused the encoded write, and clones that were copied.
     #[zbus(property)]
     fn fallback_writes(&self) -> zbus::Result<u64>;
 

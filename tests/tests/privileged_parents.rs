@@ -179,3 +179,54 @@ fn clones_share_their_extents() -> Result<()> {
     }
     Ok(())
 }
+
+/// The stream of a subvolume with one file, whose range is cloned from a file of the subvolume `parent`.
+fn clone_stream(offset: u64, len: u64, source_offset: u64) -> Stream {
+    let subvol = wire::Attributes::path("child")
+        .bytes_of(wire::Attribute::Uuid, *b"butterdock-child")
+        .u64(wire::Attribute::Ctransid, 9);
+    let stream = Stream::new(2).command(wire::command::SUBVOL, &subvol).mkfile("copy");
+    stream.clone_from("copy", offset, len, ((UUID, 7), "src", source_offset)).end()
+}
+
+/// The file of [`clone_stream`] after the parent was received with the mount options `first` and the child with `second`.
+fn cloned_file(
+    (first, second): (&str, &str),
+    offset: u64,
+    len: u64,
+    source_offset: u64,
+    data: &[u8],
+) -> Result<Vec<u8>> {
+    let sandbox = Sandbox::new()?;
+    let (parent, child) = (sandbox.join("parent"), sandbox.join("child"));
+    fs::write(&parent, Stream::new(2).subvol("parent").mkfile("src").write("src", 0, data).end().bytes())?;
+    fs::write(&child, clone_stream(offset, len, source_offset).bytes())?;
+    let mut volume = sandbox.volume("volume", &Layout::mounted(first))?;
+    Receiver::Ours.receive(&parent, volume.path())?;
+    volume.unmount()?;
+    volume.mount(second)?;
+    let mut command = Receiver::Ours.command()?;
+    let finished = run(command.args(["--json", "-f"]).arg(&child).arg(volume.path()), TIMEOUT)?.success()?;
+    let result = finished.out().lines().last().unwrap_or_default().to_owned();
+    ensure!(result.contains("\"fallbacks\":1,") && result.contains("\"clones\":0,"), "{result}");
+    Ok(fs::read(volume.join("child/copy"))?)
+}
+
+/// A hole in the middle stays one.
+#[test]
+fn a_clone_between_files_with_and_without_checksums_is_copied() -> Result<()> {
+    let mut data = trees::Content::Noise.bytes(384 << 10, 3);
+    data[128 << 10..256 << 10].fill(0);
+    for options in [("nodatasum", "datasum"), ("datasum", "nodatasum")] {
+        ensure!(cloned_file(options, 0, 384 << 10, 0, &data)? == data, "{options:?}: other data");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_clone_that_is_not_aligned_is_copied() -> Result<()> {
+    let data = trees::Content::Noise.bytes(60_000, 3);
+    let copy = cloned_file(("", ""), 1, 4096, 7, &data)?;
+    ensure!(copy.first() == Some(&0) && copy[1..] == data[7..7 + 4096], "other data");
+    Ok(())
+}

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OpenHow, ResolveFlag, openat, openat2};
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::{pwrite, pwritev};
+use rustix::io::{pread, pwrite, pwritev};
 
 use crate::error::{Errno, Error, Result, one_component, retry, signed};
 use crate::ioctl::{BTRFS, Direction, FS, Request, ioctl};
@@ -67,6 +67,24 @@ pub fn write_at(fd: impl AsFd, offset: u64, data: &[IoSlice<'_>]) -> Result<()> 
         at = at.saturating_add(wanted as u64);
     }
     Ok(())
+}
+
+/// `pread(2)` — fills `buffer` from `offset` on; the number of bytes read, fewer only at the end of the file.
+///
+/// # Errors
+/// `EIO` (also if a checksum does not match), `EBADF`, `EISDIR`, `EINVAL` for an offset above 2^63 - 1.
+pub fn read_at(fd: impl AsFd, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    let fd = fd.as_fd();
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let at = offset.saturating_add(done as u64);
+        signed("pread", at)?;
+        match retry("pread", || pread(fd, &mut *rest, at))? {
+            0 => break,
+            read => done = done.saturating_add(read),
+        }
+    }
+    Ok(done)
 }
 
 /// `ftruncate(2)` — sets the file's size, in bytes; an added part reads as zeroes.

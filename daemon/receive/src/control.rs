@@ -19,7 +19,7 @@ pub struct Counts {
     pub bytes_written: u64,
     /// Payloads that were written encoded.
     pub encoded_writes: u64,
-    /// Payloads that were decoded and written plainly.
+    /// Payloads that were decoded and written plainly, and clones that were copied.
     pub fallback_writes: u64,
     /// Plain writes, after adjacent ones were joined.
     pub plain_writes: u64,

@@ -109,6 +109,8 @@ pub(crate) trait Inode: Clone + Send + Sync + 'static {
     fn times(&self) -> Result<(Time, Time), Fault>;
     /// Writes all of `parts` one after another from `offset` on, through the page cache.
     fn write(&self, offset: u64, parts: &[&[u8]]) -> Result<(), Fault>;
+    /// Fills `buffer` from `offset` on; the number of bytes read, fewer only at the end of the file.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Fault>;
     /// Writes a compressed extent as it is.
     fn write_encoded(&self, extent: &Extent, payload: &[u8]) -> Result<(), Fault>;
     /// Shares `len` bytes of `source`.

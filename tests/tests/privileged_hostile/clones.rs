@@ -75,8 +75,6 @@ fn ranges() -> Vec<Case> {
         part("all bytes", 0, u64::MAX, 0),
         part("to an offset that overflows", u64::MAX - 4095, 8192, 0),
         part("from an offset that overflows", 0, 8192, u64::MAX - 4095),
-        part("not aligned", 1, 4096, 0),
-        part("from where it is not aligned", 0, 4096, 7),
         Case::new("onto itself", {
             target().write("f", 0, [1; 16_384]).clone_from("f", 4096, 8192, (THIS, "f", 0)).end()
         }),

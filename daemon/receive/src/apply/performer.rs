@@ -5,6 +5,10 @@
 //! down to the reserve that it must keep ([`Space::metadata_is_scarce`]). The kernel cannot interrupt a clone, so a range is
 //! cloned in pieces, and a run can be cancelled between them.
 //!
+//! The kernel refuses a clone between two files that are stored differently with `EINVAL`: only one has checksums (NOCOW, or a
+//! volume that was mounted with nodatasum for some time), or the range is not aligned to this volume's sectors. That says nothing
+//! about the data, and the sender would send the same clone again and again. Such a piece is copied.
+//!
 //! [`Space::metadata_is_scarce`]: butterdock_btrfs::space::Space::metadata_is_scarce
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,17 +111,30 @@ impl<'r> Performer<'r> {
 
     /// Clones a range in pieces; stops between two pieces if the run ends.
     fn clone_range<I: Inode>(&mut self, inode: &I, source: &I, range: Range, place: Place) -> Result<(), Error> {
-        range.check(inode, source).map_err(doing("clone a range"))?;
-        for Range { offset, source_offset, len } in range.pieces() {
+        if range.len > PIECE {
+            // The kernel would not notice it from piece to piece.
+            range.refuse_overlap(inode, source)?;
+        }
+        let mut copied = false;
+        for piece in range.pieces() {
+            let Range { offset, source_offset, len } = piece;
             if self.context.errors.ends_before(place) {
                 return Ok(());
             }
             self.context.cloned.check_metadata_room(inode, len)?;
             self.may_be_hole(inode, offset, offset.saturating_add(len), place);
-            inode.clone_range(offset, source, source_offset, len).map_err(doing("clone a range"))?;
+            match inode.clone_range(offset, source, source_offset, len) {
+                Ok(()) => {}
+                Err(fault) if fault.errno == Errno::EINVAL => {
+                    copied = true;
+                    piece.refuse_overlap(inode, source)?;
+                    copy_range(inode, source, piece, fault)?;
+                }
+                Err(fault) => return Err(doing("clone a range")(fault)),
+            }
             self.count(|tally| &tally.bytes_written, len);
         }
-        self.count(|tally| &tally.clones, 1);
+        self.count(|tally| if copied { &tally.fallback_writes } else { &tally.clones }, 1);
         Ok(())
     }
 
@@ -172,6 +189,30 @@ impl<'r> Performer<'r> {
     }
 }
 
+/// Copies a range that cannot be cloned. `refusal` is the error if the range is not within the source.
+fn copy_range<I: Inode>(inode: &I, source: &I, range: Range, refusal: Fault) -> Result<(), Error> {
+    let Range { mut offset, mut source_offset, len } = range;
+    let mut buffer = vec![0; COPIED_AT_ONCE];
+    let mut left = len;
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(COPIED_AT_ONCE);
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        if source.read(source_offset, part).map_err(doing("read the source of a clone"))? < wanted {
+            return Err(doing("clone a range")(refusal));
+        }
+        left = left.saturating_sub(wanted as u64);
+        // The last part is written in any case: it sets the size.
+        if left > 0 && part.iter().all(|byte| *byte == 0) {
+            inode.punch(offset, wanted as u64).map_err(doing("punch a hole"))?;
+        } else {
+            inode.write(offset, &[part]).map_err(doing("copy a range that cannot be cloned"))?;
+        }
+        offset = offset.saturating_add(wanted as u64);
+        source_offset = source_offset.saturating_add(wanted as u64);
+    }
+    Ok(())
+}
+
 /// Writes the part of the decoded bytes that belongs to the file.
 fn write_decoded(inode: &impl Inode, extent: &Extent, decoded: &[u8]) -> Result<(), Error> {
     let start = usize::try_from(extent.decoded_offset).ok();
@@ -202,6 +243,9 @@ fn write_encoded(inode: &impl Inode, extent: &Extent, payload: &[u8]) -> Result<
 /// machine in half a second.
 pub(crate) const PIECE: u64 = 4 << 20;
 
+/// A range that cannot be cloned is copied in parts of this many bytes.
+const COPIED_AT_ONCE: usize = 128 << 10;
+
 /// The range that a clone reads, and where it writes it, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -228,11 +272,11 @@ impl Range {
         })
     }
 
-    /// Refuses a range that overlaps itself, as the kernel does; it would not notice it from piece to piece.
-    pub(crate) fn check<I: Inode>(&self, inode: &I, source: &I) -> Result<(), Fault> {
-        let overlaps = self.len > PIECE && self.offset.abs_diff(self.source_offset) < self.len;
-        if overlaps && inode.is_same(source)? {
-            return Err(Fault { call: "FICLONERANGE", errno: Errno::EINVAL });
+    /// Refuses a range that overlaps itself, as the kernel does.
+    fn refuse_overlap<I: Inode>(&self, inode: &I, source: &I) -> Result<(), Error> {
+        let overlaps = self.offset.abs_diff(self.source_offset) < self.len;
+        if overlaps && inode.is_same(source).map_err(doing("clone a range"))? {
+            return Err(doing("clone a range")(Fault { call: "FICLONERANGE", errno: Errno::EINVAL }));
         }
         Ok(())
     }

@@ -78,6 +78,10 @@ impl Inode for RealInode {
         file::write_at(self.fd("pwritev")?, offset, &parts)
     }
 
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Fault> {
+        file::read_at(self.fd("pread")?, offset, buffer)
+    }
+
     fn write_encoded(&self, extent: &Extent, payload: &[u8]) -> Result<(), Fault> {
         let shape = EncodedExtent {
             file_offset: extent.file_offset,

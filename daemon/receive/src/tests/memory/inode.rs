@@ -103,6 +103,10 @@ impl Inode for MemoryInode {
         })
     }
 
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Fault> {
+        Ok(self.lock().content.read(offset, buffer))
+    }
+
     fn write_encoded(&self, extent: &Extent, payload: &[u8]) -> Result<(), Fault> {
         self.rewrite("BTRFS_IOC_ENCODED_WRITE", |state| {
             may_be_encoded(state, extent, payload)?;
@@ -252,6 +256,17 @@ impl Content {
     /// Punches a hole: removes whole sectors, and zeroes the rest.
     pub(crate) fn punch(&mut self, offset: u64, len: u64) {
         self.zero(offset, offset.saturating_add(len));
+    }
+
+    /// Fills `buffer` from `offset` on, up to the size; the number of bytes.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let len = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
+        for (at, byte) in (offset..).zip(buffer.iter_mut().take(len)) {
+            let sector = self.sectors.get(&(at / SECTOR));
+            let within = usize::try_from(at % SECTOR).unwrap_or_default();
+            *byte = sector.and_then(|sector| sector.get(within)).copied().unwrap_or_default();
+        }
+        len
     }
 
     /// Shares a range of `source`, as `FICLONERANGE` allows it.
