@@ -205,7 +205,7 @@ impl Decoder {
         alone && wanted <= room && (self.start == 0 || tail >= self.blocks.size().div_ceil(4)) && tail > 0
     }
 
-    /// Moves the pending bytes to the beginning of a block of at least `size` bytes: of this one if no one else holds it.
+    /// Moves the pending bytes to the beginning of a block of at least `size` bytes: of this one if nothing else holds it.
     fn make_room(&mut self, size: usize) -> Result<(), PoolEmpty> {
         let have = self.have();
         let fits = self.block.len() == self.blocks.size() && size <= self.block.len();

@@ -75,7 +75,7 @@ fn numbers_that_mean_now_or_none_are_refused() {
 }
 
 #[test]
-fn each_flag_is_set_and_lifted() {
+fn each_flag_is_set_and_cleared() {
     let volume = Volume::new();
     let root = volume.root();
     names::make_dir(&root, c"dir", 0o755).unwrap();

@@ -120,7 +120,9 @@ impl<'r, V: Volume> Applier<'r, V> {
                 (inode, known)
             }
             None if changes.is_empty() => return Ok(()),
-            None => (self.names.clearing_refusing(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None),
+            None => {
+                (self.names.retry_without_flags(&[&path], |volume| volume.open(&path)).map_err(doing("open"))?, None)
+            }
         };
         if inode.kind() == InodeKind::File {
             self.file(inode, path, known, changes)

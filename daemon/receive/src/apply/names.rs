@@ -26,8 +26,10 @@ pub(super) struct Names<'r, V> {
 }
 
 impl<'r, V: Volume> Names<'r, V> {
+    /// Reads the temporary names at the root of `volume`.
+    ///
     /// # Errors
-    /// The names at the top cannot be read.
+    /// The names cannot be read.
     pub(super) fn new(mut volume: V, context: &'r RunContext) -> Result<Self, Error> {
         let names = volume.temporaries(TEMPORARIES).map_err(doing("list the subvolume's root"))?;
         let temporaries = (names.len() <= TEMPORARIES).then(|| names.into_iter().collect());
@@ -37,7 +39,7 @@ impl<'r, V: Volume> Names<'r, V> {
     pub(super) fn rename(&mut self, from: &StreamPath, to: &StreamPath) -> Result<(), Error> {
         self.touch(from)?;
         self.touch(to)?;
-        self.clearing_refusing(&[from, to], |volume| volume.rename(from, to)).map_err(doing("rename"))?;
+        self.retry_without_flags(&[from, to], |volume| volume.rename(from, to)).map_err(doing("rename"))?;
         self.name_vanished(from);
         self.name_appeared(to);
         Ok(())
@@ -45,7 +47,7 @@ impl<'r, V: Volume> Names<'r, V> {
 
     pub(super) fn link(&mut self, existing: &StreamPath, path: &StreamPath) -> Result<(), Error> {
         self.touch(path)?;
-        self.clearing_refusing(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
+        self.retry_without_flags(&[existing, path], |volume| volume.link(existing, path)).map_err(doing("link"))?;
         self.name_appeared(path);
         if existing.is_temporary() || path.is_temporary() {
             // A rename of one name of an inode over another one does nothing, so the set would be wrong. No sender does that.
@@ -61,14 +63,14 @@ impl<'r, V: Volume> Names<'r, V> {
         remove: impl Fn(&mut V, &StreamPath) -> Result<(), Fault>,
     ) -> Result<(), Error> {
         self.touch(path)?;
-        self.clearing_refusing(&[path], |volume| remove(volume, path)).map_err(doing(what))?;
+        self.retry_without_flags(&[path], |volume| remove(volume, path)).map_err(doing(what))?;
         self.name_vanished(path);
         Ok(())
     }
 
     /// Makes an attempt. If an immutable or append-only flag refuses it, clears the flags and tries again. The flags come from
     /// the snapshot of the parent: they were cleared at the source too while it changed.
-    pub(super) fn clearing_refusing<T>(
+    pub(super) fn retry_without_flags<T>(
         &mut self,
         paths: &[&StreamPath],
         attempt: impl Fn(&mut V) -> Result<T, Fault>,
@@ -157,7 +159,7 @@ impl<'r, V: Volume> Names<'r, V> {
         self.touch(temporary)?;
         let known = self.volume.inheritance(temporary.parent()).is_ok_and(|given| given.keeps_mode_and_owner());
         let mut inode = self
-            .clearing_refusing(&[temporary], |volume| volume.create(temporary, new, default))
+            .retry_without_flags(&[temporary], |volume| volume.create(temporary, new, default))
             .map_err(doing("create"))?;
         self.name_appeared(temporary);
         if let Some(place) = renamed {

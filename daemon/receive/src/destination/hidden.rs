@@ -250,7 +250,7 @@ fn by_rename(
 ) -> Result<(u64, SubvolumeState), Error> {
     observer.phase(Phase::ReadOnly);
     subvolume::set_read_only(hidden.root(), true).map_err(doing("make the subvolume read-only"))?;
-    let info = subvolume::info(hidden.root()).map_err(looking())?;
+    let info = subvolume::info(hidden.root()).map_err(reading_state())?;
 
     let destination = hidden.destination();
     // The record is written before the rename, so that a subvolume with a name has a record.
@@ -275,7 +275,7 @@ fn by_snapshot(
     observer: &dyn Observer,
 ) -> Result<(u64, SubvolumeState), Error> {
     observer.phase(Phase::ReadOnly);
-    let original = subvolume::info(hidden.root()).map_err(looking())?.uuid;
+    let original = subvolume::info(hidden.root()).map_err(reading_state())?.uuid;
 
     observer.phase(Phase::Publishing);
     let destination = hidden.destination();
@@ -283,7 +283,7 @@ fn by_snapshot(
     // Not by its name: the owner of the destination may have renamed it meanwhile, or mounted over it. Only this process can
     // make a snapshot of the original.
     let of_original = |found: &Subvolume| found.item.parent_uuid == original && found.item.refs != 0;
-    let all = subvolume::all(destination).map_err(unconfirmed("look at the subvolume"))?;
+    let all = subvolume::all(destination).map_err(unconfirmed("read the state of the subvolume"))?;
     let found = all.into_iter().find(of_original);
     let Subvolume { id, item, .. } = found.ok_or_else(gone)?;
     hidden.record.state = SubvolumeState::of_item(&item);
@@ -313,11 +313,11 @@ fn not_named(fault: Fault, name: &CStr) -> Error {
 
 /// The owner of the destination has deleted the snapshot already.
 fn gone() -> Error {
-    looking()(Fault { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::ENOENT })
+    reading_state()(Fault { call: "BTRFS_IOC_TREE_SEARCH_V2", errno: Errno::ENOENT })
 }
 
-fn looking() -> impl Fn(Fault) -> Error {
-    doing("look at the subvolume")
+fn reading_state() -> impl Fn(Fault) -> Error {
+    doing("read the state of the subvolume")
 }
 
 /// An error after the subvolume has got its name.
