@@ -12,10 +12,11 @@ use tokio::time::sleep;
 
 use crate::blocking::local;
 use crate::config::VolumeName;
+use crate::device::MountEvents;
 use crate::drives::DriveManager;
 use crate::jobs::{Jobs, sweep};
 use crate::supervisor::Pulse;
-use crate::volumes::{Mounts, Place, Volume};
+use crate::volumes::{Place, Volume};
 use crate::worker::Spawner;
 
 /// Timeout for a volume's check; a later result is used when it arrives.
@@ -76,7 +77,7 @@ async fn sweep_one(spawner: Arc<Spawner>, volume: Arc<Volume>) {
 /// Looks again whenever something was mounted or unmounted, or other volumes are configured. A volume that has come is
 /// swept, unless a job works there: that has swept, and knows what it left.
 pub(crate) async fn follow_mounts(
-    mounts: Mounts,
+    events: Box<dyn MountEvents>,
     (jobs, manager): (Jobs, DriveManager),
     spawner: Arc<Spawner>,
     mut volumes: watch::Receiver<Vec<Arc<Volume>>>,
@@ -97,7 +98,7 @@ pub(crate) async fn follow_mounts(
         }
         let changed = pulse.during(async {
             tokio::select! {
-                changed = mounts.changed() => changed.map_err(|error| anyhow!(error)),
+                changed = events.changed() => changed.map_err(|error| anyhow!(error)),
                 other = volumes.changed() => other.map_err(|error| anyhow!(error)),
             }
         });

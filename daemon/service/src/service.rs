@@ -9,13 +9,14 @@ use crate::blocking::local;
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, Sources, VolumeRule, load};
+use crate::device::{Devices, SystemDevices};
 use crate::drives::{DriveManager, Plugged};
 use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, Scheduler, no_such_volume};
 use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Pulse, Supervisor};
 use crate::types::Error;
-use crate::volumes::{Mounts, Volume};
+use crate::volumes::Volume;
 use crate::worker::Spawner;
 
 /// The clocks are read and written down so often, beside each backup.
@@ -45,9 +46,10 @@ impl Service {
     /// # Errors
     /// The kernel, udev or the state directory is not as it has to be; the text says what to do.
     pub async fn start(sources: Sources, config: Config, clock: Clock) -> Result<Self> {
+        let devices: Arc<dyn Devices> = Arc::new(SystemDevices);
         let supervisor = Supervisor::new();
         // Before anything is looked at, so that no change is missed.
-        let mounts = Mounts::watch().context("cannot watch the mounts; is /proc mounted?")?;
+        let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
         let spawner = Arc::new(
             Spawner::start(supervisor.thread("starts workers"))
                 .context("cannot start the thread that starts workers")?,
@@ -58,7 +60,7 @@ impl Service {
         // The history's lock sees to it that no other service writes it.
         let clock = open_clock(&config, clock).await?;
         let jobs = Scheduler::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone(), &supervisor);
-        let (manager, plugged) = DriveManager::start(&config, hooks.clone(), &supervisor).await?;
+        let (manager, plugged) = DriveManager::start(&config, devices, hooks.clone(), &supervisor).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);

@@ -1,31 +1,40 @@
-//! Block devices: what udev and the kernel say of them, and what is asked of the kernel for one. Nothing here knows which device
-//! belongs to which drive.
+//! Block devices: what udev and the kernel say of them, and what is done with them. Nothing here knows which device belongs to which
+//! drive.
 //!
-//! * `block_device` has the properties that udev says of a device; `monitor` listens to udev.
-//! * `superblock` parses that of btrfs; `node` opens a device and reads it.
-//! * `luks` unlocks and locks containers; `power` switches a disk off.
+//! * `devices` is all of this as one trait, with this machine's devices as its implementation; tests simulate devices.
+//! * `block_device` has the properties that udev says of a device; `monitor` listens to udev and to changes of mounts; `table` keeps
+//!   the devices that are attached.
+//! * `superblock` parses that of btrfs; `node` opens a device and reads it; `mkfs` formats it.
+//! * `luks` unlocks and locks containers; `mount` mounts and unmounts; `power` switches a disk off.
 //! * `in_use` says what uses a device or a mount. `text` escapes what a device says; a `sentence` that everybody may read holds
 //!   no path.
 //!
-//! All but `block_device` and `monitor` block as long as a device does.
+//! All but `block_device`, `monitor` and `table` block as long as a device does.
 
 mod block_device;
+mod devices;
 mod error;
-pub(crate) mod in_use;
-pub(crate) mod luks;
+mod in_use;
+mod luks;
+mod mkfs;
 mod monitor;
-pub(crate) mod node;
-pub(crate) mod power;
+mod mount;
+mod node;
+mod power;
 mod sentence;
 mod superblock;
-pub(crate) mod text;
+mod table;
+mod text;
 
-pub(crate) use block_device::{BlockDevice, Bus, Content};
+pub(crate) use block_device::Content;
+pub(crate) use block_device::{BlockDevice, Bus};
 #[cfg(test)]
 pub(crate) use block_device::{Mapping, Partition};
+pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, SystemDevices};
 pub(crate) use error::{Error, Result};
-pub(crate) use luks::{Cryptsetup, Secret, is_open, mapping_name};
-pub(crate) use monitor::{Event, Monitor};
-pub(crate) use node::superblock;
-pub(crate) use power::{Power, power_off};
+pub(crate) use luks::{Secret, mapping_name};
+pub(crate) use mount::{Filesystem, ReadOnly, Source};
+pub(crate) use node::small;
+pub(crate) use power::Power;
 pub(crate) use sentence::{Part, Sentence};
+pub(crate) use table::DeviceTable;

@@ -4,16 +4,16 @@ use super::DriveId;
 use super::drive_lock::{blocking, local};
 use super::fault::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
-use super::mounting::{Plan, free, plan_of, undo};
+use super::mount::{Mounted, mount};
+use super::mounting::{Plan, plan_of, undo};
 use super::records::now;
 use super::table::DriveTable;
 use crate::catalogue;
-use crate::device::{BlockDevice, Content, Error as Fault, Part, Result as Done, Sentence, node, superblock};
-use crate::drives::{Mounted, mount};
+use crate::device::{BlockDevice, Content, Devices, Error as Fault, Result as Done};
 use crate::enrolment::{Enrolment, Member, Register, token};
 use crate::types::{EnrolOptions, Error, ErrorCode};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The default label of a new filesystem.
@@ -59,13 +59,9 @@ impl DriveManager {
     /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
     async fn erase(&self, id: &DriveId, device: BlockDevice, label: &str) -> Result<BlockDevice, Error> {
         let label = label.to_owned();
+        let devices = Arc::clone(&self.0.devices);
         let facts = blocking(id, move || {
-            // Open until the end: the tool goes by the name, which is this disk's as long as it is open.
-            let same = node::open_same(&device)?;
-            drop(crate::device::power::claim(&device.node, Some(device.devnum))?);
-            format(&device.node, &label)?;
-            let made = superblock(&device.node, device.devnum)?;
-            drop(same);
+            let made = devices.format(&device, &label)?;
             let content = Content {
                 kind: "btrfs".to_owned(),
                 uuid: made.fsid.to_string(),
@@ -75,7 +71,7 @@ impl DriveManager {
             Ok(BlockDevice { content: Some(content), ..device })
         })
         .await?;
-        self.lock().devices.insert(facts.syspath.clone(), facts.clone());
+        self.lock().devices.insert(facts.clone());
         Ok(facts)
     }
 
@@ -89,8 +85,8 @@ impl DriveManager {
         let facts: Vec<&BlockDevice> = devices.iter().map(|(facts, _)| facts).collect();
         let enrolment = Enrolment::new(filesystem, label, members, now());
         let plan = plan_of(&self.lock(), enrolment, &facts);
-        let (run, register) = (self.0.run.clone(), self.0.register.clone());
-        let (mounted, plan, free) = blocking(id, move || write_token(plan, &register, &run)).await?;
+        let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
+        let (mounted, plan, free) = blocking(id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
         self.mounted(&new, mounted, plan, free);
         // A user works with the drive: no backup starts automatically.
@@ -192,15 +188,19 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
     Ok(all.iter().filter_map(member).collect())
 }
 
-fn write_token(mut plan: Plan, register: &Register, run: &Path) -> Done<(Mounted, Plan, u64)> {
-    let nodes: Vec<PathBuf> = plan.nodes.clone();
-    for node in &nodes {
-        in_use(node)?;
+fn write_token(
+    devices: &Arc<dyn Devices>,
+    mut plan: Plan,
+    register: &Register,
+    run: &Path,
+) -> Done<(Mounted, Plan, u64)> {
+    for node in &plan.nodes {
+        in_use(&**devices, node)?;
     }
-    let mounted = mount(&plan.enrolment, &plan.sources, run)?;
+    let mounted = mount(devices, &plan.enrolment, &plan.sources, run)?;
     let begun = mounted.root().and_then(|root| {
         token::begin(&root, &mut plan.enrolment, register)?;
-        Ok(free(&root))
+        Ok(devices.free(&root))
     });
     match begun {
         Ok(free) => Ok((mounted, plan, free)),
@@ -216,39 +216,11 @@ fn write_token(mut plan: Plan, register: &Register, run: &Path) -> Done<(Mounted
 }
 
 /// Refuses a drive that another program has mounted.
-fn in_use(node: &Path) -> Done<()> {
-    match crate::device::power::claim(node, None) {
+fn in_use(devices: &dyn Devices, node: &Path) -> Done<()> {
+    match devices.check_unused(node) {
         Err(Fault::Refused(_)) => {
             Err(Fault::System { doing: format!("enrolling {}", node.display()), source: nix::Error::EBUSY.into() })
         }
-        claimed => claimed.map(drop),
+        unused => unused,
     }
-}
-
-/// Where systems have it.
-const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs", "/bin/mkfs.btrfs"];
-
-/// Erases the device and makes a btrfs filesystem on it. The tool itself refuses a device that is in use.
-///
-/// # Errors
-/// The tool is not installed, or would not.
-fn format(node: &Path, label: &str) -> Done<()> {
-    let tool = TOOLS.iter().find(|tool| Path::new(tool).exists());
-    let tool = tool.ok_or_else(|| Fault::refused("mkfs.btrfs is not installed; install btrfs-progs"))?;
-    let mut command = Command::new(tool);
-    command.args(["--quiet", "--force", "--label", label, "--"]).arg(node);
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
-    let done =
-        command.stdin(Stdio::null()).output().map_err(Fault::system(format!("formatting {}", node.display())))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&done.stderr);
-    let said = crate::device::text::shown(said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
-    Err(Fault::refused(Sentence::of(&[
-        Part::Text("mkfs.btrfs failed ("),
-        Part::Status(done.status),
-        Part::Text("): "),
-        Part::Hidden(&said, "the journal of butterdockd says why"),
-    ])))
 }

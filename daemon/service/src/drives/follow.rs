@@ -1,30 +1,22 @@
 //! Takes udev's events into the table of drives.
 
-use std::time::{Duration, Instant};
-
-use tokio::time::{Instant as Moment, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::handle::DriveManager;
-use crate::device::{Event, Monitor};
+use crate::device::{DeviceEvents, Event};
 use crate::supervisor::Pulse;
 
-/// Adds the devices that are attached already, so that the first caller sees them.
-pub(super) async fn what_is_there(mut monitor: Monitor, manager: &DriveManager) -> Monitor {
-    // What the monitor has found it tells at once.
-    while let Ok(Ok(event)) = timeout(Duration::ZERO, monitor.next()).await {
-        take_in(manager, event);
-    }
-    manager.review();
-    monitor
-}
-
 /// Follows udev; why that ended.
-pub(super) async fn follow(mut monitor: Monitor, manager: DriveManager, mut pulse: Pulse) -> anyhow::Error {
+pub(super) async fn follow(
+    mut events: Box<dyn DeviceEvents>,
+    manager: DriveManager,
+    mut pulse: Pulse,
+) -> anyhow::Error {
     let mut reviewed = manager.0.reviewed.subscribe();
     loop {
         let forget = manager.lock().entries.values().filter_map(super::table::DriveEntry::expires).min();
         let event = tokio::select! {
-            event = monitor.next() => event,
+            event = events.next() => event,
             // Nothing is waited for while nothing is to be forgotten.
             () = at(forget) => {
                 manager.review();
@@ -35,30 +27,31 @@ pub(super) async fn follow(mut monitor: Monitor, manager: DriveManager, mut puls
             () = pulse.answer() => continue,
         };
         match event {
-            Ok(event) => take_in(&manager, event),
+            Ok(event) => manager.hear(event),
             Err(error) => return anyhow::anyhow!(error),
         }
-        manager.review();
     }
 }
 
 async fn at(moment: Option<Instant>) {
     match moment {
-        Some(moment) => sleep_until(Moment::from_std(moment)).await,
+        Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }
 
-fn take_in(manager: &DriveManager, event: Event) {
-    let mut table = manager.lock();
-    match event {
-        Event::Appeared(facts) | Event::Changed(facts) => {
-            tracing::debug!("{} attached: {:?}", facts.node.display(), facts.content);
-            table.devices.insert(facts.syspath.clone(), facts);
+impl DriveManager {
+    /// Takes in what happened to devices.
+    pub(super) fn hear(&self, event: Event) {
+        tracing::debug!("{event:?}");
+        // A drive whose disk was replaced was away in between.
+        let is_gone = self.lock().devices.remove(&event);
+        if is_gone {
+            self.review();
         }
-        Event::Gone(syspath) => {
-            tracing::debug!("{} detached", syspath.display());
-            table.devices.remove(&syspath);
+        let is_new = self.lock().devices.add(event);
+        if is_new {
+            self.review();
         }
     }
 }

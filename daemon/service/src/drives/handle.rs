@@ -14,8 +14,7 @@ use super::{Condition, Drive, DriveId, Lease, Plugged, follow, once, rows, secre
 use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
 use crate::blocking::BlockingQueue;
 use crate::config::Config;
-use crate::device::{Monitor, luks};
-use crate::drives::mount;
+use crate::device::Devices;
 use crate::enrolment::{Enrolment, Register};
 use crate::hooks::{Event, Hooks, Kind};
 use crate::supervisor::Supervisor;
@@ -29,6 +28,7 @@ pub struct DriveManager(pub(super) Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Shared {
     table: Mutex<DriveTable>,
+    pub(super) devices: Arc<dyn Devices>,
     pub(super) register: Register,
     pub(super) run: std::path::PathBuf,
     /// Told whenever the picture was looked at anew.
@@ -49,22 +49,25 @@ impl DriveManager {
     /// udev cannot be followed, or the state directory cannot be read.
     pub(crate) async fn start(
         config: &Config,
+        devices: Arc<dyn Devices>,
         hooks: Hooks,
         supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
-        let monitor = Monitor::open().context("cannot listen to udev")?;
-        let (state, run) = (config.state.clone(), config.run.clone());
-        let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&state, &run)).await?;
+        let mut events = devices.events().context("cannot listen to udev")?;
+        let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
+        let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
-        let (manager, told) = Self::new(config, hooks, register, enrolments);
-        let monitor = follow::what_is_there(monitor, &manager).await;
-        supervisor.start("follows udev", |pulse| follow::follow(monitor, manager.clone(), pulse));
-        Ok((manager, told))
+        let (manager, plugged) = Self::new(config, devices, hooks, register, enrolments);
+        // So that the first caller sees the devices that are attached already.
+        manager.hear(events.next().await.context("cannot list the block devices")?);
+        supervisor.start("follows udev", |pulse| follow::follow(events, manager.clone(), pulse));
+        Ok((manager, plugged))
     }
 
     /// Knows of no device yet.
     pub(super) fn new(
         config: &Config,
+        devices: Arc<dyn Devices>,
         hooks: Hooks,
         register: Register,
         enrolments: Vec<Enrolment>,
@@ -72,6 +75,7 @@ impl DriveManager {
         let (plugged, told) = mpsc::unbounded_channel();
         let manager = Self(Arc::new(Shared {
             table: Mutex::new(DriveTable::new(config.clone(), enrolments)),
+            devices,
             register,
             run: config.run.clone(),
             reviewed: watch::Sender::new(()),
@@ -300,14 +304,17 @@ impl DriveManager {
     }
 }
 
-/// Opens the register, and lets go what an earlier service left.
-fn open(state: &std::path::Path, run: &std::path::Path) -> crate::device::Result<(Register, Vec<Enrolment>)> {
-    for left in mount::sweep(run) {
+/// Opens the register; unmounts and locks what an earlier service left.
+fn open(
+    devices: &dyn Devices,
+    state: &std::path::Path,
+    run: &std::path::Path,
+) -> crate::device::Result<(Register, Vec<Enrolment>)> {
+    for left in devices.detach_leftovers(run) {
         tracing::info!("{} was left mounted by an earlier run and is unmounted", left.display());
     }
-    for left in luks::stale(std::path::Path::new("/sys")) {
-        let closed = luks::Cryptsetup::find().and_then(|tool| tool.close_deferred(left));
-        if let Err(error) = closed {
+    for left in devices.unlocked() {
+        if let Err(error) = devices.lock_when_unused(left) {
             tracing::warn!("{left} was left unlocked by an earlier run and cannot be locked: {error}");
         }
     }

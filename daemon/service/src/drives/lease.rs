@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use crate::types::Error;
-use butterdock_btrfs::mounts;
 use tokio::sync::watch;
 
 use super::drive_lock::{blocking, reads};
@@ -122,9 +121,10 @@ impl DriveManager {
             self.entry(id, |entry| entry.due = true);
         }
         let gone = mount.gone.subscribe();
+        let devices = std::sync::Arc::clone(&self.0.devices);
         let (root, number) = blocking(id, move || {
             let root = mount.mounted.root()?;
-            let mount = mounts::unique_id(&root);
+            let mount = devices.mount_id(&root);
             Ok((root, mount))
         })
         .await?;

@@ -47,7 +47,6 @@ pub(crate) use condition::Condition;
 pub use handle::DriveManager;
 pub use id::DriveId;
 pub(crate) use lease::Lease;
-pub(crate) use mount::{Mounted, ReadOnly, Source, mount, read_only};
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
 

@@ -3,14 +3,13 @@
 use super::drive_lock::blocking;
 use super::fault::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
+use super::mount::{Mounted, mount};
 use super::table::{DriveTable, Mount};
 use super::{Condition, DriveId};
-use crate::device::{BlockDevice, Cryptsetup, Result as Done, Secret, is_open};
-use crate::drives::{Mounted, Source, mount};
+use crate::device::{BlockDevice, Devices, Result as Done, Secret, Source};
 use crate::enrolment::{Enrolment, Register, token};
 use crate::policy::{Action, Locked};
 use crate::types::Error;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,10 +73,11 @@ impl DriveManager {
             let table = self.lock();
             let is_mounted = table.entries.get(id).is_some_and(|entry| entry.mount.is_some());
             let members = table.enrolment(id).filter(|_| !is_mounted).map(|enrolment| enrolment.members.clone());
-            members.unwrap_or_default().iter().filter_map(|member| member.luks).filter(|luks| is_open(*luks)).collect()
+            members.unwrap_or_default().iter().filter_map(|member| member.luks).collect()
         };
+        let devices = Arc::clone(&self.0.devices);
         let locked = blocking(id, move || {
-            open.into_iter().try_for_each(|luks| Cryptsetup::find().and_then(|tool| tool.close(luks)))
+            open.into_iter().filter(|luks| devices.is_unlocked(*luks)).try_for_each(|luks| devices.lock(luks))
         });
         if let Err(error) = locked.await {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not locked again: {error}");
@@ -119,8 +119,8 @@ impl DriveManager {
 
     async fn mount_from(&self, id: &DriveId, nodes: &[PathBuf]) -> Result<Arc<Mount>, Error> {
         let plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
-        let (run, register) = (self.0.run.clone(), self.0.register.clone());
-        let (mounted, plan, free) = blocking(id, move || carry_out(plan, &register, &run)).await?;
+        let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
+        let (mounted, plan, free) = blocking(id, move || carry_out(&devices, plan, &register, &run)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted", plan.enrolment.label);
         Ok(self.mounted(id, mounted, plan, free))
     }
@@ -163,11 +163,16 @@ pub(super) fn plan_of(table: &DriveTable, enrolment: Enrolment, devices: &[&Bloc
 }
 
 /// Mounts it and proves it by its token; what is not proved is not left mounted.
-fn carry_out(mut plan: Plan, register: &Register, run: &std::path::Path) -> Done<(Mounted, Plan, u64)> {
-    let mounted = mount(&plan.enrolment, &plan.sources, run)?;
+fn carry_out(
+    devices: &Arc<dyn Devices>,
+    mut plan: Plan,
+    register: &Register,
+    run: &std::path::Path,
+) -> Done<(Mounted, Plan, u64)> {
+    let mounted = mount(devices, &plan.enrolment, &plan.sources, run)?;
     let proved = mounted.root().and_then(|root| {
         token::visit(&root, &mut plan.enrolment, register)?;
-        Ok(free(&root))
+        Ok(devices.free(&root))
     });
     match proved {
         Ok(free) => Ok((mounted, plan, free)),
@@ -185,18 +190,13 @@ pub(super) fn undo(mounted: &Mounted) {
     }
 }
 
-/// Bytes; 0 where it does not tell.
-pub(super) fn free(root: &File) -> u64 {
-    rustix::fs::fstatvfs(root).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
-}
-
 impl DriveManager {
     /// With a caller's secret. The policy decides what follows.
     pub(super) async fn unlock_now(&self, id: &DriveId, secret: Secret) -> Result<(), Error> {
         let guard = self.lock_drive(id).await?;
         self.entry(id, super::table::DriveEntry::take_in_hand);
         let done = match self.locked(id) {
-            Ok(locked) => open(id, locked, secret).await,
+            Ok(locked) => self.open(id, locked, secret).await,
             Err(error) => Err(error),
         };
         self.done(guard);
@@ -217,7 +217,7 @@ impl DriveManager {
             )
         })?;
         let secret = blocking(id, move || Secret::of_file(&file)).await?;
-        open(id, locked, secret).await
+        self.open(id, locked, secret).await
     }
 
     /// What of it is to be unlocked.
@@ -230,12 +230,10 @@ impl DriveManager {
             Action::Mount(_) | Action::Leave | Action::Backup => Err(failed("the drive is not locked")),
         }
     }
-}
 
-async fn open(id: &DriveId, locked: Vec<Locked>, secret: Secret) -> Result<(), Error> {
-    blocking(id, move || {
-        let tool = Cryptsetup::find()?;
-        locked.iter().try_for_each(|one| tool.open(&one.node, one.devnum, one.luks, &secret))
-    })
-    .await
+    async fn open(&self, id: &DriveId, locked: Vec<Locked>, secret: Secret) -> Result<(), Error> {
+        let devices = Arc::clone(&self.0.devices);
+        blocking(id, move || locked.iter().try_for_each(|one| devices.unlock(&one.node, one.devnum, one.luks, &secret)))
+            .await
+    }
 }

@@ -16,8 +16,7 @@ use super::handle::DriveManager;
 use super::lease::Lease;
 use super::table::DriveTable;
 use super::{DriveId, DriveReservation};
-use crate::device::BlockDevice;
-use crate::drives::{ReadOnly, read_only};
+use crate::device::{BlockDevice, ReadOnly};
 use crate::policy::Action;
 
 impl DriveManager {
@@ -64,8 +63,8 @@ impl DriveManager {
 
     async fn mount_to_read(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
         let (facts, kind) = self.plain(&self.lock(), id)?;
-        let device = facts.clone();
-        let root = blocking(id, move || read_only(kind, &device)).await?;
+        let (devices, device) = (Arc::clone(&self.0.devices), facts.clone());
+        let root = blocking(id, move || devices.mount_read_only(kind, &device)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only to read its stream files");
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.

@@ -163,7 +163,8 @@ mod tests {
         register.write(&enrolment).expect("written");
         let id = DriveId::from(enrolment.id);
         let hooks = Hooks::start(None, ()).expect("a thread");
-        let (manager, _plugged) = DriveManager::new(&Config::default(), hooks, register, vec![enrolment]);
+        let devices = std::sync::Arc::new(crate::device::SystemDevices);
+        let (manager, _plugged) = DriveManager::new(&Config::default(), devices, hooks, register, vec![enrolment]);
         manager.lock().entries.insert(id.clone(), DriveEntry::new());
         let guard = manager.lock_drive(&id).await.expect("free");
         let begun = tokio::time::Instant::now();

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::types::{Error, ErrorCode};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::drive_lock::blocking;
 use super::fault::{PULLED, for_caller, no_such_drive};
@@ -17,13 +16,13 @@ use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
 use super::{Condition, DriveId};
 use crate::catalogue;
-use crate::device::power::claim;
-use crate::device::{BlockDevice, Cryptsetup, Power, Result as Done, is_open, power_off};
+use crate::device::{BlockDevice, Devices, Power, Result as Done};
 use crate::hooks::Kind;
 use crate::policy::Action;
 
 /// A worker that was killed a moment ago still holds the mount for so long.
 const HELD: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// Those who look at a drive that is being made safe have so long to end.
 const LOOKS: Duration = Duration::from_secs(10);
@@ -176,7 +175,7 @@ impl DriveManager {
             });
             written?;
         }
-        let power = blocking(id, move || lock_and_switch_off(&leaving)).await?;
+        let power = lock_and_switch_off(&self.0.devices, id, leaving).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
         let condition = self.entry(id, |entry| entry.condition).unwrap_or_default();
         if condition != Condition::Sound {
@@ -223,48 +222,54 @@ impl DriveManager {
 /// Answers whether it took writes to its end.
 async fn written_and_unmounted(id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
     let same = Arc::clone(mount);
-    let is_writable = blocking(id, move || write_out(&same)).await?;
+    let is_writable = blocking(id, move || same.mounted.write_out()).await?;
     let mut gone = mount.gone.subscribe();
     if !is_writable && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
         return Err(Error::new(ErrorCode::DeviceGone, PULLED));
     }
-    let same = Arc::clone(mount);
-    blocking(id, move || patiently(|| same.mounted.unmount())).await?;
+    patiently(id, || {
+        let same = Arc::clone(mount);
+        move || same.mounted.unmount()
+    })
+    .await?;
     Ok(is_writable)
 }
 
-fn write_out(mount: &Mount) -> Done<bool> {
-    let root = mount.mounted.root()?;
-    let written = rustix::fs::syncfs(&root).map_err(crate::device::Error::system("writing everything to the drive"));
-    // btrfs becomes read-only where it cannot commit: then syncfs fails once, and has nothing to write out after that.
-    let now = rustix::fs::fstatvfs(&root).map_err(crate::device::Error::system("looking at the drive"))?;
-    if now.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
-        return Ok(false);
-    }
-    written.map(|()| true)
-}
-
-/// Tries again for a while where somebody uses it.
-fn patiently<T>(mut attempt: impl FnMut() -> Done<T>) -> Done<T> {
+/// Tries again for a while where a process uses it.
+async fn patiently<A>(id: &DriveId, attempt: impl Fn() -> A) -> Result<(), Error>
+where
+    A: FnOnce() -> Done<()> + Send + 'static,
+{
     let begun = Instant::now();
     loop {
-        match attempt() {
-            Err(crate::device::Error::Refused(_)) if begun.elapsed() < HELD => sleep(Duration::from_millis(50)),
-            done => return done,
+        let attempt = attempt();
+        let refused = blocking(id, move || match attempt() {
+            Err(refused @ crate::device::Error::Refused(_)) => Ok(Err(refused)),
+            done => done.map(Ok),
+        });
+        match refused.await? {
+            Ok(()) => return Ok(()),
+            Err(_) if begun.elapsed() < HELD => sleep(RETRY).await,
+            Err(refused) => return Err(for_caller(id, &refused)),
         }
     }
 }
 
-fn lock_and_switch_off(leaving: &ReleasePlan) -> Done<Vec<Power>> {
-    for luks in &leaving.luks {
-        if is_open(*luks) {
-            Cryptsetup::find()?.close(*luks)?;
-        }
+/// Locks a drive that is not mounted any more, and switches it off.
+async fn lock_and_switch_off(devices: &Arc<dyn Devices>, id: &DriveId, plan: ReleasePlan) -> Result<Vec<Power>, Error> {
+    let ReleasePlan { mount: _, luks, disks, nodes } = plan;
+    let same = Arc::clone(devices);
+    blocking(id, move || luks.into_iter().filter(|luks| same.is_unlocked(*luks)).try_for_each(|luks| same.lock(luks)))
+        .await?;
+    // The containers of an enrolled drive are locked by now, and the service mounts nothing of an unknown one.
+    for node in nodes {
+        // A worker of another drive that starts at this moment has a copy of the mount until that is unmounted there too.
+        patiently(id, || {
+            let (devices, node) = (Arc::clone(devices), node.clone());
+            move || devices.check_unused(&node)
+        })
+        .await?;
     }
-    // The containers of an enrolled drive are locked by now, and what is on an unknown one is nobody's of ours.
-    for node in leaving.nodes.iter().filter(|node| node.exists()) {
-        // A worker of another drive that begins at this moment has a copy of the mount until it vanishes there too.
-        drop(patiently(|| claim(node, None))?);
-    }
-    leaving.disks.iter().map(power_off).collect()
+    let devices = Arc::clone(devices);
+    blocking(id, move || disks.iter().map(|disk| devices.power_off(disk)).collect()).await
 }

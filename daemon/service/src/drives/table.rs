@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::drive_lock::DriveLock;
 use super::journal::Journal;
+use super::mount::Mounted;
 use super::{Condition, Drive, DriveId};
 use crate::config::{BackupRule, Config, Schedule};
-use crate::device::{BlockDevice, mapping_name};
-use crate::drives::Mounted;
+use crate::device::{BlockDevice, DeviceTable, mapping_name};
 use crate::enrolment::Enrolment;
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 
@@ -25,8 +26,7 @@ const SAFE: Duration = Duration::from_secs(600);
 pub(super) struct DriveTable {
     pub(super) config: Config,
     pub(super) enrolments: Vec<Enrolment>,
-    /// By syspath.
-    pub(super) devices: BTreeMap<PathBuf, BlockDevice>,
+    pub(super) devices: DeviceTable,
     pub(super) entries: BTreeMap<DriveId, DriveEntry>,
     /// How many need a drive, those who wait for it too; without those that nobody needs.
     reservations: BTreeMap<DriveId, usize>,
@@ -133,7 +133,7 @@ impl DriveEntry {
 
 impl DriveTable {
     pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
-        let (devices, entries, shown) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (devices, entries, shown) = (DeviceTable::default(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
         Self { config, enrolments, devices, entries, reservations: BTreeMap::new(), shown, journal, stale }
     }
@@ -192,7 +192,7 @@ impl DriveTable {
 
     /// The devices behind nodes.
     pub(super) fn behind(&self, nodes: &[PathBuf]) -> Vec<&BlockDevice> {
-        nodes.iter().filter_map(|node| self.devices.values().find(|facts| facts.node == *node)).collect()
+        nodes.iter().filter_map(|node| self.devices.at(node)).collect()
     }
 
     /// The containers of enrolled drives that we opened, whose devices are gone: nothing is mounted from them.
@@ -226,7 +226,7 @@ impl DriveTable {
 
 impl Mount {
     /// Whether everything that it lies on is still there.
-    pub(super) fn stands(&self, devices: &BTreeMap<PathBuf, BlockDevice>) -> bool {
+    pub(super) fn stands(&self, devices: &DeviceTable) -> bool {
         let there = |(node, devnum, count): &(PathBuf, u64, u64)| {
             let same = |facts: &BlockDevice| facts.node == *node && facts.devnum == *devnum && facts.diskseq == *count;
             devices.values().any(same)

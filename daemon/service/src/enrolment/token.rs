@@ -23,9 +23,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Enrolment, Register};
-use crate::device::node::small;
-use crate::device::{Error, Result};
-use crate::device::{Part, Sentence};
+use crate::device::{Error, Part, Result, Sentence, small};
 
 /// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
 /// has this name alone.

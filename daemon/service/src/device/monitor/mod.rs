@@ -1,33 +1,23 @@
-//! Receives udev events: which block devices are added, changed and removed.
+//! Receives udev events, which say which block devices are added, changed and removed; and the kernel's notifications of changed
+//! mounts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use udev::{Device, Enumerator, EventType, MonitorBuilder, MonitorSocket};
 
 use super::block_device::{BlockDevice, Properties};
+use super::devices::{DeviceEvents, Event, MountEvents, Waiting};
 
-/// What happened to a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// It was attached, now or before the monitor started.
-    Appeared(BlockDevice),
-    /// It is the same device, and something is known otherwise.
-    Changed(BlockDevice),
-    /// The device of this syspath is gone.
-    Gone(PathBuf),
-}
-
-/// The block devices of the machine. What it told is at any time what it knows: it tells nothing twice, and another disk
-/// at the place of one that was there is told as one that went and one that came.
+/// The block devices of the machine, as udev knows them.
 pub(crate) struct Monitor {
     socket: AsyncFd<MonitorSocket>,
-    known: BTreeMap<PathBuf, BlockDevice>,
     pending: VecDeque<Event>,
 }
 
@@ -41,16 +31,10 @@ impl Monitor {
         let socket = MonitorBuilder::new()?.match_subsystem("block")?.listen()?;
         #[expect(deprecated, reason = "what takes its place is unsafe; the socket is owned here and never replaced")]
         let socket = AsyncFd::new(socket)?;
-        let mut monitor = Self { socket, known: BTreeMap::new(), pending: VecDeque::new() };
-        monitor.enumerate()?;
-        Ok(monitor)
+        Ok(Self { socket, pending: [Event::All(attached()?)].into() })
     }
 
-    /// The next event; devices that are attached already come first.
-    ///
-    /// # Errors
-    /// The socket is broken: begin again.
-    pub(crate) async fn next(&mut self) -> io::Result<Event> {
+    async fn receive(&mut self) -> io::Result<Event> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(event);
@@ -58,82 +42,56 @@ impl Monitor {
             // By the mutable way: the library's socket may be sent to another thread, and not shared with one.
             let mut ready = self.socket.readable_mut().await?;
             let mut overrun = false;
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             loop {
                 Errno::clear();
                 match ready.get_inner().iter().next() {
-                    Some(event) => heard.push((event.event_type(), event)),
-                    // The library gives no error, but leaves it in errno. The kernel tells of an overrun once, until
-                    // the socket is empty: so it is emptied first, and then it is looked what is there.
+                    Some(event) => received.push((event.event_type(), event)),
+                    // The library gives no error, but leaves it in errno. The kernel reports an overrun once, until the socket
+                    // is empty: so it is emptied first, and then all devices are listed.
                     None if Errno::last() == Errno::ENOBUFS => overrun = true,
                     None if Errno::last() == Errno::EINTR => {}
                     None => break,
                 }
             }
             ready.clear_ready();
-            let heard: Vec<_> = heard.into_iter().map(|(kind, event)| (kind, read(&event))).collect();
             if overrun {
                 tracing::warn!("udev sent more events than could be read; examining every device again");
-                self.enumerate()?;
+                self.pending.push_back(Event::All(attached()?));
             } else {
-                for (kind, (syspath, facts)) in heard {
-                    self.hear(kind, syspath, facts);
-                }
+                self.pending.extend(received.iter().map(|(kind, device)| event(*kind, device)));
             }
         }
     }
+}
 
-    /// Compares the attached devices with the known ones.
-    fn enumerate(&mut self) -> io::Result<()> {
-        let mut all = Enumerator::new()?;
-        all.match_subsystem("block")?;
-        // Without it the rules have not been applied yet, and the event is still to come.
-        all.match_is_initialized()?;
-        let all = all.scan_devices()?.map(|device| read(&device));
-        let there: BTreeMap<PathBuf, BlockDevice> = all.filter_map(|(path, facts)| Some((path, facts?))).collect();
-        let gone: Vec<_> = self.known.keys().filter(|path| !there.contains_key(*path)).cloned().collect();
-        for path in gone {
-            self.forget(path);
-        }
-        for facts in there.into_values() {
-            self.learn(facts);
-        }
-        Ok(())
+impl DeviceEvents for Monitor {
+    fn next(&mut self) -> Waiting<'_, io::Result<Event>> {
+        Box::pin(self.receive())
     }
+}
 
-    fn hear(&mut self, kind: EventType, syspath: PathBuf, facts: Option<BlockDevice>) {
-        match (kind, facts) {
-            (EventType::Remove, _) | (_, None) => self.forget(syspath),
-            (
-                EventType::Add | EventType::Change | EventType::Bind | EventType::Unbind | EventType::Unknown,
-                Some(facts),
-            ) => self.learn(facts),
-        }
-    }
+fn attached() -> io::Result<Vec<BlockDevice>> {
+    let mut all = Enumerator::new()?;
+    all.match_subsystem("block")?;
+    // Without it the rules have not been applied yet, and the event is still to come.
+    all.match_is_initialized()?;
+    Ok(all.scan_devices()?.filter_map(|device| read(&device).1).collect())
+}
 
-    fn learn(&mut self, facts: BlockDevice) {
-        match self.known.get(&facts.syspath) {
-            Some(known) if *known == facts => return,
-            Some(known) if known.diskseq == facts.diskseq => self.pending.push_back(Event::Changed(facts.clone())),
-            Some(_) => {
-                self.pending.push_back(Event::Gone(facts.syspath.clone()));
-                self.pending.push_back(Event::Appeared(facts.clone()));
-            }
-            None => self.pending.push_back(Event::Appeared(facts.clone())),
-        }
-        self.known.insert(facts.syspath.clone(), facts);
-    }
-
-    fn forget(&mut self, syspath: PathBuf) {
-        if self.known.remove(&syspath).is_some() {
-            self.pending.push_back(Event::Gone(syspath));
-        }
+fn event(kind: EventType, device: &Device) -> Event {
+    match (kind, read(device)) {
+        (EventType::Remove, (syspath, _)) | (_, (syspath, None)) => Event::Gone(syspath),
+        (
+            EventType::Add | EventType::Change | EventType::Bind | EventType::Unbind | EventType::Unknown,
+            (_, Some(facts)),
+        ) => Event::Present(facts),
     }
 }
 
 impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Monitor").field("known", &self.known.len()).finish_non_exhaustive()
+        f.debug_struct("Monitor").field("pending", &self.pending.len()).finish_non_exhaustive()
     }
 }
 
@@ -170,6 +128,31 @@ fn only_entry(folder: &Path) -> Option<String> {
     let mut entries = fs::read_dir(folder).ok()?;
     let first = entries.next()?.ok()?.file_name().into_string().ok()?;
     entries.next().is_none().then_some(first)
+}
+
+/// The mounts of this process, kept open for notifications of changes (`proc_pid_mountinfo(5)`: `POLLPRI`).
+#[derive(Debug)]
+pub(super) struct MountMonitor {
+    file: AsyncFd<File>,
+}
+
+impl MountMonitor {
+    /// As [`super::Devices::mount_events`] has it.
+    pub(super) fn open() -> io::Result<Self> {
+        let file = File::open("/proc/self/mountinfo")?;
+        #[expect(deprecated, reason = "what takes its place is unsafe; the file is owned here and never replaced")]
+        let file = AsyncFd::with_interest(file, Interest::PRIORITY)?;
+        Ok(Self { file })
+    }
+}
+
+impl MountEvents for MountMonitor {
+    fn changed(&self) -> Waiting<'_, io::Result<()>> {
+        Box::pin(async {
+            self.file.ready(Interest::PRIORITY).await?.clear_ready();
+            Ok(())
+        })
+    }
 }
 
 #[cfg(test)]

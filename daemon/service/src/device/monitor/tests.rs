@@ -23,13 +23,14 @@ async fn until(monitor: &mut Monitor, wanted: impl Fn(&Event) -> bool) -> Event 
 
 fn holds_btrfs(event: &Event, image: &Path) -> bool {
     match event {
-        Event::Appeared(facts) | Event::Changed(facts) => {
-            facts.loop_file.as_deref() == image.to_str()
-                && facts.btrfs().is_some()
-                && facts.bus == super::super::Bus::Loop
-        }
+        Event::All(all) => all.iter().any(|facts| is_image(facts, image)),
+        Event::Present(facts) => is_image(facts, image),
         Event::Gone(_) => false,
     }
+}
+
+fn is_image(facts: &BlockDevice, image: &Path) -> bool {
+    facts.loop_file.as_deref() == image.to_str() && facts.btrfs().is_some() && facts.bus == super::super::Bus::Loop
 }
 
 #[tokio::test]
@@ -42,7 +43,7 @@ async fn privileged_a_loop_device_comes_and_goes_and_comes_again() {
     let mut monitor = Monitor::open().expect("listening");
     let disk = Loop::attach(&image).expect("a loop device");
     let event = until(&mut monitor, |event| holds_btrfs(event, &image)).await;
-    let (Event::Appeared(facts) | Event::Changed(facts)) = event else { panic!("it came") };
+    let Event::Present(facts) = event else { panic!("it came") };
     assert_eq!((facts.size, &facts.node), (256 << 20, &disk.path().to_path_buf()));
     // A new monitor reports the attached devices.
     let mut later = Monitor::open().expect("listening");
@@ -50,9 +51,9 @@ async fn privileged_a_loop_device_comes_and_goes_and_comes_again() {
     drop(disk);
     // A loop device stays, and is empty.
     let empty = |event: &Event| match event {
-        Event::Changed(now) => now.syspath == facts.syspath && now.loop_file.is_none(),
+        Event::Present(now) => now.syspath == facts.syspath && now.loop_file.is_none(),
         Event::Gone(path) => *path == facts.syspath,
-        Event::Appeared(_) => false,
+        Event::All(_) => false,
     };
     until(&mut monitor, empty).await;
     let _again = Loop::attach(&image).expect("a loop device");

@@ -7,7 +7,14 @@ use butterdock_fixtures::{Loop, LoopNumber, Sandbox, TIMEOUT, run};
 use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
+use crate::device::SystemDevices;
 use crate::enrolment::Member;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+
+fn devices() -> Arc<dyn Devices> {
+    Arc::new(SystemDevices)
+}
 
 /// Loop devices over images in a folder; detached when dropped.
 struct Disks<'a> {
@@ -39,7 +46,8 @@ impl<'a> Disks<'a> {
             .expect("ran")
             .success()
             .expect("made");
-        let found: Vec<_> = sources.iter().map(|one| node::superblock(&one.node, one.devnum).expect("read")).collect();
+        let found: Vec<_> =
+            sources.iter().map(|one| SystemDevices.superblock(&one.node, one.devnum).expect("read")).collect();
         let member = |device| Member { device, luks: None, serial: String::new(), size: 300 << 20 };
         let members = found.iter().map(|found| member(found.dev_uuid)).collect();
         let filesystem = found.first().expect("one").fsid;
@@ -80,14 +88,14 @@ fn privileged_a_missing_or_small_medium_is_reported() {
         File::create(sandbox.join(image)).expect("made").set_len(66 << 10).expect("sized");
     }
     let small = disks.attach("small");
-    let told = node::superblock(&small.node, small.devnum).expect_err("too small");
+    let told = SystemDevices.superblock(&small.node, small.devnum).expect_err("too small");
     assert!(told.to_string().contains("too small for a btrfs"), "{told}");
     // No other test attaches anything to this number meanwhile.
     let number = LoopNumber::reserve(99).expect("a number");
     let device = number.attach(&sandbox.join("a")).expect("attached");
     let source = source(number.path());
     device.detach(&sandbox.join("a")).expect("detached");
-    let gone = node::superblock(&source.node, source.devnum).expect_err("gone");
+    let gone = SystemDevices.superblock(&source.node, source.devnum).expect_err("gone");
     let Error::System { source, .. } = &gone else { panic!("{gone}") };
     assert_eq!(source.raw_os_error(), Some(Errno::ENXIO as i32), "{gone}");
 }
@@ -97,12 +105,12 @@ fn privileged_an_enrolled_drive_is_mounted_and_released() {
     let sandbox = Sandbox::new().expect("root");
     let mut disks = Disks::new(&sandbox);
     let (enrolment, sources) = disks.make(&["a"]);
-    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("mounted");
+    let mounted = mount(&devices(), &enrolment, &sources, sandbox.path()).expect("mounted");
     let line = options(&mounted.at);
     for option in ["nosuid", "nodev", "noexec", "noatime", "nosymfollow", "subvolid=5"] {
         assert!(line.contains(option), "{option}: {line}");
     }
-    assert!(mount(&enrolment, &sources, sandbox.path()).is_err());
+    assert!(mount(&devices(), &enrolment, &sources, sandbox.path()).is_err());
     let open = File::create(mounted.at.join("file")).expect("written");
     let told = mounted.unmount().expect_err("in use").to_string();
     assert!(told.contains(&format!("({})", std::process::id())), "{told}");
@@ -121,7 +129,7 @@ fn privileged_a_drive_that_is_mounted_elsewhere_is_refused() {
     let other = sandbox.join("elsewhere");
     fs::create_dir(&other).expect("made");
     run(Command::new("mount").arg(&sources[0].node).arg(&other), TIMEOUT).expect("ran").success().expect("mounted");
-    let told = mount(&enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
+    let told = mount(&devices(), &enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
     assert!(told.contains("already mounted"), "{told}");
     umount2(&other, MntFlags::empty()).expect("unmounted");
 }
@@ -133,8 +141,8 @@ fn privileged_a_copy_beside_the_mounted_original_is_released() {
     let (enrolment, original) = disks.make(&["a"]);
     disks.copy("a", "b");
     let copy = vec![disks.attach("b")];
-    let elsewhere = mount(&enrolment, &original, &sandbox.join("one")).expect("the original");
-    let told = mount(&enrolment, &copy, &sandbox.join("two")).expect_err("the copy").to_string();
+    let elsewhere = mount(&devices(), &enrolment, &original, &sandbox.join("one")).expect("the original");
+    let told = mount(&devices(), &enrolment, &copy, &sandbox.join("two")).expect_err("the copy").to_string();
     assert!(told.contains("one of them is a copy"), "{told}");
     let left = fs::read_dir(sandbox.join("two/drives"))
         .expect("made")
@@ -151,13 +159,14 @@ fn privileged_missing_or_duplicate_members_are_refused() {
     let (enrolment, sources) = disks.make(&["a", "b"]);
     disks.copy("b", "c");
     let copy = disks.attach("c");
-    let refusal = |sources: &[Source]| mount(&enrolment, sources, sandbox.path()).expect_err("refused").to_string();
+    let refusal =
+        |sources: &[Source]| mount(&devices(), &enrolment, sources, sandbox.path()).expect_err("refused").to_string();
     assert!(refusal(&sources[..1]).contains("1 of 2 are attached"));
     assert!(refusal(&[sources[1].clone(), copy.clone()]).contains("copy of another"));
     // The copy was seen last by the kernel, as a hand-made scan would have it.
     let scan = run(Command::new("btrfs").args(["device", "scan"]).arg(&copy.node), TIMEOUT);
     scan.expect("ran").success().expect("scanned");
-    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("the devices that were named");
+    let mounted = mount(&devices(), &enrolment, &sources, sandbox.path()).expect("the devices that were named");
     mounted.unmount().expect("unmounted");
 }
 
@@ -167,10 +176,10 @@ fn privileged_a_node_that_is_another_device_now_is_refused() {
     let mut disks = Disks::new(&sandbox);
     let (enrolment, mut sources) = disks.make(&["a"]);
     sources[0].devnum += 1;
-    let told = mount(&enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
+    let told = mount(&devices(), &enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
     assert!(told.contains("another device"), "{told}");
     let (_, other) = disks.make(&["b"]);
-    let told = mount(&enrolment, &other, sandbox.path()).expect_err("refused").to_string();
+    let told = mount(&devices(), &enrolment, &other, sandbox.path()).expect_err("refused").to_string();
     assert!(told.contains("not a device of \"Blue\""), "{told}");
 }
 
@@ -179,12 +188,12 @@ fn privileged_a_used_drive_is_detached_and_leftovers_swept() {
     let sandbox = Sandbox::new().expect("root");
     let mut disks = Disks::new(&sandbox);
     let (enrolment, sources) = disks.make(&["a"]);
-    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("mounted");
+    let mounted = mount(&devices(), &enrolment, &sources, sandbox.path()).expect("mounted");
     let open = File::create(mounted.at.join("file")).expect("written");
     mounted.detach().expect("detached");
     assert!(options(&mounted.at).is_empty() && !mounted.at.exists());
     drop(open);
-    let mounted = mount(&enrolment, &sources, sandbox.path()).expect("again");
-    assert_eq!(sweep(sandbox.path()), std::slice::from_ref(&mounted.at));
+    let mounted = mount(&devices(), &enrolment, &sources, sandbox.path()).expect("again");
+    assert_eq!(SystemDevices.detach_leftovers(sandbox.path()), std::slice::from_ref(&mounted.at));
     assert!(!mounted.at.exists());
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::types::DriveState;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::drive_lock::clean_up;
@@ -16,7 +16,7 @@ use super::table::{DriveEntry, DriveTable, Mount};
 use super::{Drive, DriveId, Plugged, replaced, shown};
 use crate::catalogue;
 use crate::config::Schedule;
-use crate::device::{Cryptsetup, Result};
+use crate::device::{Devices, Result};
 use crate::hooks::Kind;
 use crate::policy::{Action, Decision};
 
@@ -55,10 +55,12 @@ impl DriveManager {
             );
             self.tell(Kind::Pulled, &id);
             mount.gone.send_replace(true);
-            clean_up(&id.clone(), move || clear(&id, &mount));
+            let devices = Arc::clone(&self.0.devices);
+            clean_up(&id.clone(), move || clear(&*devices, &id, &mount));
         }
         for luks in next.stale {
-            clean_up(&DriveId::from(luks), move || close(luks));
+            let devices = Arc::clone(&self.0.devices);
+            clean_up(&DriveId::from(luks), move || close(&*devices, luks));
         }
         for id in next.steps {
             let manager = self.clone();
@@ -211,7 +213,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
 }
 
 /// Detaches the mount of an unplugged drive, and closes its containers when they are no longer in use.
-fn clear(id: &DriveId, mount: &Mount) {
+fn clear(devices: &dyn Devices, id: &DriveId, mount: &Mount) {
     let told = |done: Result<()>| {
         if let Err(error) = done {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "after the drive was unplugged: {error}");
@@ -219,13 +221,13 @@ fn clear(id: &DriveId, mount: &Mount) {
     };
     told(mount.mounted.detach());
     for luks in &mount.luks {
-        told(Cryptsetup::find().and_then(|tool| tool.close_deferred(*luks)));
+        told(devices.lock_when_unused(*luks));
     }
 }
 
 /// Closes what was open when its device was pulled, and not mounted.
-fn close(luks: Uuid) {
-    if let Err(error) = Cryptsetup::find().and_then(|tool| tool.close_deferred(luks)) {
+fn close(devices: &dyn Devices, luks: Uuid) {
+    if let Err(error) = devices.lock_when_unused(luks) {
         tracing::warn!("after a drive was unplugged: {error}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Config;
-use crate::device::{BlockDevice, Bus, Content, Mapping, mapping_name};
+use crate::device::{BlockDevice, Bus, Content, DeviceTable, Event, Mapping, mapping_name};
 use crate::enrolment::{Enrolment, Member};
 
 /// A USB disk with filesystem 10 on its device 11.
@@ -33,7 +33,7 @@ fn table(enrolled: bool) -> DriveTable {
     let member = Member { device: Uuid::from_u128(11), luks: None, serial: "S".to_owned(), size: 1000 };
     let enrolment = Enrolment::new(Uuid::from_u128(10), "Blue".to_owned(), vec![member], 1);
     let mut table = DriveTable::new(Config::default(), if enrolled { vec![enrolment] } else { Vec::new() });
-    table.devices.insert(disk().syspath, disk());
+    table.devices.insert(disk());
     table
 }
 
@@ -45,7 +45,7 @@ fn an_unenrolled_drive_is_only_shown() {
     let shown = table.shown.values().next().expect("shown").subscribe();
     assert_eq!((shown.borrow().label.as_str(), shown.borrow().device.as_str()), ("Blue", "sdb"));
     assert!(!look(&mut table).arrived);
-    table.devices.clear();
+    table.devices = DeviceTable::default();
     look(&mut table);
     assert!(shown.has_changed().is_err() && table.entries.is_empty());
 }
@@ -69,7 +69,7 @@ fn a_failed_release_is_retried_when_devices_or_mounts_changed() {
     let is_tried = |table: &mut DriveTable| look(table).releases == [id.clone()];
     table.entries.get_mut(&id).expect("an entry").failed_with = Some(vec![disk()]);
     assert!(!is_tried(&mut table), "with the same devices");
-    table.devices.insert(disk().syspath, BlockDevice { model: "Other".to_owned(), ..disk() });
+    table.devices.insert(BlockDevice { model: "Other".to_owned(), ..disk() });
     assert!(is_tried(&mut table));
     assert!(!is_tried(&mut table), "once");
     table.entries.get_mut(&id).expect("an entry").failed_with = Some(Vec::new());
@@ -98,16 +98,17 @@ fn a_container_that_is_open_when_its_device_goes_is_closed_once() {
         mapping: Some(mapping),
         ..disk()
     };
-    table.devices = [container.clone(), open.clone()].map(|facts| (facts.syspath.clone(), facts)).into();
+    table.devices = DeviceTable::default();
+    table.devices.add(Event::All(vec![container.clone(), open.clone()]));
     assert!(look(&mut table).stale.is_empty(), "its device is there");
-    table.devices.remove(&container.syspath);
+    table.devices.remove(&Event::Gone(container.syspath));
     assert_eq!(look(&mut table).stale, [luks]);
     assert!(look(&mut table).stale.is_empty(), "told twice");
-    table.devices.remove(&open.syspath);
+    table.devices.remove(&Event::Gone(open.syspath.clone()));
     look(&mut table);
     // Another's mapping is not ours to close.
     let mapping = Mapping { name: "luks-x".to_owned(), luks: Some(luks), over: None };
-    table.devices.insert(open.syspath.clone(), BlockDevice { mapping: Some(mapping), ..open });
+    table.devices.insert(BlockDevice { mapping: Some(mapping), ..open });
     assert!(look(&mut table).stale.is_empty());
 }
 
@@ -119,7 +120,7 @@ async fn a_drive_stays_visible_while_it_is_powered_off() {
     let lock = table.entries[&id].lock.clone();
     let guard = lock.acquire().await.expect("the turn");
     table.entries.get_mut(&id).expect("a card").released = true;
-    table.devices.clear();
+    table.devices = DeviceTable::default();
     look(&mut table);
     let shown = table.shown[&id].subscribe();
     table.entries.get_mut(&id).expect("a card").safe = Some(Instant::now());
@@ -139,7 +140,7 @@ fn a_safe_detached_drive_shows_no_old_problem() {
     assert_eq!(shown.borrow().problem, "sdb is in use");
     let entry = table.entries.get_mut(&id).expect("a card");
     (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, String::new());
-    table.devices.clear();
+    table.devices = DeviceTable::default();
     look(&mut table);
     assert_eq!((&shown.borrow().state, shown.borrow().problem.as_str()), (&DriveState::Safe, ""));
 }

@@ -1,0 +1,130 @@
+//! The block devices that are attached.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use super::block_device::BlockDevice;
+use super::devices::Event;
+
+/// The block devices that are attached, by syspath.
+#[derive(Debug, Default)]
+pub(crate) struct DeviceTable(BTreeMap<PathBuf, BlockDevice>);
+
+impl DeviceTable {
+    /// The first half of an event: removes what it says is gone, also a disk that another one has replaced at its place. Answers
+    /// whether anything was removed: then its drive was away, however soon [`Self::add`] follows.
+    pub(crate) fn remove(&mut self, event: &Event) -> bool {
+        let before = self.0.len();
+        match event {
+            Event::All(all) => self.0.retain(|_, known| all.iter().any(|facts| is_same(known, facts))),
+            Event::Present(facts) => self.remove_replaced(facts),
+            Event::Gone(syspath) => drop(self.0.remove(syspath)),
+        }
+        self.0.len() != before
+    }
+
+    /// The second half: takes in what is attached. Answers whether that was not known.
+    pub(crate) fn add(&mut self, event: Event) -> bool {
+        let facts = match event {
+            Event::All(all) => all,
+            Event::Present(facts) => vec![facts],
+            Event::Gone(_) => Vec::new(),
+        };
+        // Every one of them, also where one is new.
+        facts.into_iter().fold(false, |is_new, facts| self.insert(facts) || is_new)
+    }
+
+    /// Takes in one device; answers whether that was not known.
+    pub(crate) fn insert(&mut self, facts: BlockDevice) -> bool {
+        let is_new = self.0.get(&facts.syspath) != Some(&facts);
+        self.0.insert(facts.syspath.clone(), facts);
+        is_new
+    }
+
+    /// The device of this node.
+    pub(crate) fn at(&self, node: &Path) -> Option<&BlockDevice> {
+        self.0.values().find(|facts| facts.node == node)
+    }
+
+    fn remove_replaced(&mut self, facts: &BlockDevice) {
+        if self.0.get(&facts.syspath).is_some_and(|known| !is_same(known, facts)) {
+            self.0.remove(&facts.syspath);
+        }
+    }
+}
+
+impl Deref for DeviceTable {
+    type Target = BTreeMap<PathBuf, BlockDevice>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+fn is_same(known: &BlockDevice, facts: &BlockDevice) -> bool {
+    known.syspath == facts.syspath && known.diskseq == facts.diskseq
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Bus;
+    use super::*;
+
+    fn device(name: &str, diskseq: u64) -> BlockDevice {
+        BlockDevice {
+            node: Path::new("/dev").join(name),
+            devnum: 1,
+            syspath: Path::new("/sys/block").join(name),
+            diskseq,
+            bus: Bus::Usb,
+            removable: false,
+            model: String::new(),
+            serial: String::new(),
+            id_path: String::new(),
+            size: 1000,
+            partition: None,
+            content: None,
+            mapping: None,
+            loop_file: None,
+        }
+    }
+
+    /// Whether something was removed, and whether something was new.
+    fn hear(table: &mut DeviceTable, event: Event) -> (bool, bool) {
+        (table.remove(&event), table.add(event))
+    }
+
+    #[test]
+    fn only_news_change_the_table() {
+        let mut table = DeviceTable::default();
+        assert_eq!(hear(&mut table, Event::Present(device("sdb", 1))), (false, true));
+        assert_eq!(hear(&mut table, Event::Present(device("sdb", 1))), (false, false));
+        let changed = BlockDevice { size: 2000, ..device("sdb", 1) };
+        assert_eq!(hear(&mut table, Event::Present(changed.clone())), (false, true));
+        assert_eq!(table.at(Path::new("/dev/sdb")), Some(&changed));
+        assert_eq!(hear(&mut table, Event::Gone(changed.syspath.clone())), (true, false));
+        assert_eq!(hear(&mut table, Event::Gone(changed.syspath)), (false, false));
+    }
+
+    #[test]
+    fn another_disk_at_the_same_place_removes_the_first() {
+        let mut table = DeviceTable::default();
+        hear(&mut table, Event::Present(device("sdb", 1)));
+        assert_eq!(hear(&mut table, Event::Present(device("sdb", 2))), (true, true));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_list_of_all_devices_replaces_the_table() {
+        let mut table = DeviceTable::default();
+        hear(&mut table, Event::All(vec![device("sdb", 1), device("sdc", 2)]));
+        let all = Event::All(vec![device("sdb", 1), device("sdd", 3)]);
+        assert_eq!(hear(&mut table, all.clone()), (true, true));
+        assert_eq!(hear(&mut table, all), (false, false));
+        assert_eq!(
+            table.keys().filter_map(|path| path.to_str()).collect::<Vec<_>>(),
+            ["/sys/block/sdb", "/sys/block/sdd"]
+        );
+    }
+}
