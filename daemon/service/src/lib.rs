@@ -38,6 +38,8 @@ mod mounts;
 mod policy;
 mod queries;
 mod requests;
+#[cfg(test)]
+mod scenarios;
 mod service;
 pub mod source_locks;
 mod stream_input;

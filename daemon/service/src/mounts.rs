@@ -77,7 +77,7 @@ async fn sweep_one(spawner: Arc<Spawner>, volume: Arc<Volume>) {
 /// Looks again whenever something was mounted or unmounted, or other volumes are configured. A volume that has come is
 /// swept, unless a job works there: that has swept, and knows what it left.
 pub(crate) async fn follow_mounts(
-    events: Box<dyn MountEvents>,
+    mut events: Box<dyn MountEvents>,
     (jobs, manager): (Jobs, DriveManager),
     spawner: Arc<Spawner>,
     mut volumes: watch::Receiver<Vec<Arc<Volume>>>,

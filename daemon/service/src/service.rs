@@ -1,6 +1,7 @@
 //! The service, from its start to its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -12,7 +13,7 @@ use crate::config::{Config, Sources, VolumeRule, load};
 use crate::device::{Devices, SystemDevices};
 use crate::drives::{DriveManager, Plugged};
 use crate::hooks::Hooks;
-use crate::jobs::{History, Jobs, Scheduler, no_such_volume};
+use crate::jobs::{History, Jobs, OpenPlaces, Scheduler, no_such_volume, open_on_system};
 use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Pulse, Supervisor};
 use crate::types::Error;
@@ -20,7 +21,21 @@ use crate::volumes::Volume;
 use crate::worker::Spawner;
 
 /// The clocks are read and written down so often, beside each backup.
-const CLOCK_CHECK: std::time::Duration = std::time::Duration::from_secs(3600);
+const CLOCK_CHECK: Duration = Duration::from_secs(3600);
+/// Timeout for the backups of a plug to begin; other jobs may have to end before.
+const PLUG_PATIENCE: Duration = Duration::from_secs(300);
+const PLUG_RETRY: Duration = Duration::from_secs(1);
+
+/// What the service uses of the machine; tests simulate it.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Its block devices.
+    pub(crate) devices: Arc<dyn Devices>,
+    /// Starts workers.
+    pub(crate) spawner: Arc<Spawner>,
+    /// Opens the directories of backups.
+    pub(crate) open_places: OpenPlaces,
+}
 
 /// A running service. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,20 +61,36 @@ impl Service {
     /// # Errors
     /// The kernel, udev or the state directory is not as it has to be; the text says what to do.
     pub async fn start(sources: Sources, config: Config, clock: Clock) -> Result<Self> {
-        let devices: Arc<dyn Devices> = Arc::new(SystemDevices);
         let supervisor = Supervisor::new();
+        let spawner = Spawner::start(supervisor.thread("starts workers"));
+        let spawner = Arc::new(spawner.context("cannot start the thread that starts workers")?);
+        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_places: open_on_system };
+        Self::start_on(machine, supervisor, sources, config, clock).await
+    }
+
+    pub(crate) async fn start_on(
+        machine: Machine,
+        supervisor: Supervisor,
+        sources: Sources,
+        config: Config,
+        clock: Clock,
+    ) -> Result<Self> {
+        let Machine { devices, spawner, open_places } = machine;
         // Before anything is looked at, so that no change is missed.
         let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
-        let spawner = Arc::new(
-            Spawner::start(supervisor.thread("starts workers"))
-                .context("cannot start the thread that starts workers")?,
-        );
         let history = open_history(&config, &clock).await?;
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
         let clock = open_clock(&config, clock).await?;
-        let jobs = Scheduler::start(&config, Arc::clone(&spawner), history, hooks.clone(), clock.clone(), &supervisor);
+        let jobs = Scheduler::start(
+            &config,
+            (Arc::clone(&spawner), open_places),
+            history,
+            hooks.clone(),
+            clock.clone(),
+            &supervisor,
+        );
         let (manager, plugged) = DriveManager::start(&config, devices, hooks.clone(), &supervisor).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;

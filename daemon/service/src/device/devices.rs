@@ -41,12 +41,12 @@ pub(crate) trait DeviceEvents: Debug + Send {
 }
 
 /// Reports that filesystems were mounted or unmounted.
-pub(crate) trait MountEvents: Debug + Send + Sync {
+pub(crate) trait MountEvents: Debug + Send {
     /// Waits for a mount or unmount. Several changes may cause one notification.
     ///
     /// # Errors
     /// Changes are not reported any more.
-    fn changed(&self) -> Waiting<'_, io::Result<()>>;
+    fn changed(&mut self) -> Waiting<'_, io::Result<()>>;
 }
 
 /// The block devices of a machine, and what is done with them. All but [`Self::events`] and [`Self::mount_events`] block as long

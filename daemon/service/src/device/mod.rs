@@ -22,6 +22,8 @@ mod mount;
 mod node;
 mod power;
 mod sentence;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod superblock;
 mod table;
 mod text;

@@ -26,6 +26,8 @@ mod fault;
 mod follow;
 mod handle;
 mod id;
+#[cfg(test)]
+mod inspect;
 mod journal;
 mod lease;
 mod mount;

@@ -19,6 +19,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 
 use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -125,8 +126,8 @@ fn read(root: impl AsFd, name: &str) -> Result<Option<Token>> {
         Err(error) => return Err(Error::system("opening the drive's token")(error)),
     };
     let facts = file.metadata().map_err(Error::system("examining the drive's token"))?;
-    // Any user who may write to the drive could have created it: only a file of root counts.
-    if !facts.is_file() || facts.uid() != 0 {
+    // Any user who may write to the drive could have created it: only a file of root, the user of the service, counts.
+    if !facts.is_file() || facts.uid() != geteuid().as_raw() {
         return Ok(None);
     }
     let bytes = small(&file, LARGEST).map_err(Error::system("reading the drive's token"))?;

@@ -37,7 +37,10 @@ pub(crate) use estimate::Estimated;
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use job::{About, AboutDrive, Job, JobError, Total};
-pub(crate) use kinds::{BackupJob, ImportJob, ReceiveJob, RemoveJob, RestoreJob, VerifyJob, no_such_volume};
+pub(crate) use kinds::{
+    BackupJob, ImportJob, ReceiveJob, RemoveJob, RestoreJob, VerifyJob, no_such_volume, open_on_system,
+};
 pub use record::Record;
 pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;
+pub(crate) use sources::OpenPlaces;

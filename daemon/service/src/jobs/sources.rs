@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::backups::Identity;
 use crate::config::BackupRule;
+use crate::destinations::Destination;
+use crate::dir_handle::DirHandle;
 use crate::durable;
 
 /// A record has a path of at most 4096 bytes and a uuid; JSON writes a byte in up to six.
@@ -18,9 +20,14 @@ const LARGEST: u64 = 32 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     folder: PathBuf,
+    open: OpenPlaces,
     /// Held while a record is written: two jobs of one backup write the same one.
     writing: Arc<Mutex<()>>,
 }
+
+/// Opens the directories of a backup, as [`Sources::open`] has it. It blocks as long as the source and the destination do.
+pub(crate) type OpenPlaces =
+    fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Result<[DirHandle; 2], String>;
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,9 +37,23 @@ struct Known {
 }
 
 impl Sources {
-    /// In this state directory.
-    pub(super) fn new(state: &Path) -> Self {
-        Self { folder: state.join("sources"), writing: Arc::default() }
+    /// In this state directory; the directories of backups are opened by `open`.
+    pub(super) fn new(state: &Path, open: OpenPlaces) -> Self {
+        Self { folder: state.join("sources"), open, writing: Arc::default() }
+    }
+
+    /// Opens the source and the folder for its snapshots, and has the destination open its folder; `here` is this machine, and
+    /// whether it made this backup there before.
+    ///
+    /// # Errors
+    /// What cannot be opened, and what to do.
+    pub(super) fn open(
+        &self,
+        rule: &BackupRule,
+        destination: &mut dyn Destination,
+        here: (Identity, bool),
+    ) -> Result<[DirHandle; 2], String> {
+        (self.open)(rule, destination, here)
     }
 
     /// The recorded source of a backup; None before its first run.
@@ -80,13 +101,17 @@ mod tests {
         }
     }
 
+    fn sources_in(state: &Path) -> Sources {
+        Sources::new(state, |_rule, _root, _here| Err("it is not opened".to_owned()))
+    }
+
     #[test]
     fn a_backups_source_is_recorded() {
         let state = tempfile::tempdir().expect("a folder");
-        let (sources, home) = (Sources::new(state.path()), rule("home"));
+        let (sources, home) = (sources_in(state.path()), rule("home"));
         assert_eq!(sources.of(&home).expect("read"), None);
         sources.remember(&home, Identity([7; 16])).expect("written");
-        assert_eq!(Sources::new(state.path()).of(&home).expect("read"), Some(Identity([7; 16])));
+        assert_eq!(sources_in(state.path()).of(&home).expect("read"), Some(Identity([7; 16])));
         assert_eq!(sources.of(&rule("etc")).expect("read"), None);
         let moved = BackupRule { source: PathBuf::from("/elsewhere"), ..home.clone() };
         assert_eq!(sources.of(&moved).expect("read"), None);
@@ -97,7 +122,7 @@ mod tests {
     #[test]
     fn two_first_backups_at_once_are_not_confused() {
         let state = tempfile::tempdir().expect("a folder");
-        let sources = Sources::new(state.path());
+        let sources = sources_in(state.path());
         std::thread::scope(|threads| {
             for (name, number) in [("home", 1), ("home", 1), ("etc", 2)] {
                 let sources = sources.clone();

@@ -1,8 +1,10 @@
-//! The daemon's end of the connection to a worker.
+//! The service's end of the connection to a worker.
 
+use std::fmt::Debug;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
+use std::pin::Pin;
 use std::process::ExitStatus;
 
 use butterdock_btrfs::best_effort;
@@ -16,33 +18,47 @@ use tokio::sync::watch::{Receiver, Sender};
 use butterdock_worker::packet;
 use butterdock_worker::protocol::{Order, Report};
 
+/// A wait that a trait object answers.
+pub(super) type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// A worker at work. Dropped, it is killed.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    socket: AsyncFd<OwnedFd>,
-    process: Process,
+    connection: Box<dyn Connection>,
+    end: Receiver<Option<ExitStatus>>,
     /// It has sent its last report, or something that no worker sends.
     over: bool,
 }
 
-/// A process that is killed when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Process {
-    pid: Pid,
-    descriptor: OwnedFd,
-    end: Receiver<Option<ExitStatus>>,
+/// The way to a worker. Dropped, it kills the worker.
+pub(super) trait Connection: Debug + Send + Sync {
+    /// Its process id.
+    fn pid(&self) -> u32;
+
+    /// The next message; none when there will be no more. Dropping the wait loses none.
+    ///
+    /// # Errors
+    /// `InvalidData`: the worker sent what no worker sends.
+    fn receive(&mut self) -> Waiting<'_, io::Result<Option<Vec<u8>>>>;
+
+    /// Sends an order.
+    ///
+    /// # Errors
+    /// The worker has ended, or stopped reading long ago.
+    fn send(&self, order: &Order) -> io::Result<()>;
+
+    /// Kills it.
+    fn kill(&self);
 }
 
 impl Worker {
-    pub(crate) fn new(socket: OwnedFd, process: Process) -> io::Result<Self> {
-        #[expect(deprecated, reason = "what takes its place is unsafe; the socket is owned here and never replaced")]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
-        Ok(Self { socket, process, over: false })
+    pub(super) fn new(connection: impl Connection + 'static, end: Receiver<Option<ExitStatus>>) -> Self {
+        Self { connection: Box::new(connection), end, over: false }
     }
 
-    /// Its process id, for a person: whoever wants to act on it calls a method here.
+    /// Its process id, for a person: to act on it there are methods here.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.pid.as_raw_nonzero().get().unsigned_abs()
+        self.connection.pid()
     }
 
     /// The next report; none when there will be no more. Without [`Report::Ended`] before that, it was killed or it
@@ -51,9 +67,8 @@ impl Worker {
         if self.over {
             return None;
         }
-        let receive = |socket: &OwnedFd| packet::receive(socket, RecvFlags::DONTWAIT);
-        match self.socket.async_io(Interest::READABLE, receive).await {
-            Ok(Some(packet)) => match serde_json::from_slice(&packet.bytes) {
+        match self.connection.receive().await {
+            Ok(Some(message)) => match serde_json::from_slice(&message) {
                 Ok(report) => {
                     self.over = matches!(report, Report::Ended { .. });
                     Some(report)
@@ -70,21 +85,20 @@ impl Worker {
 
     /// Asks it to end: it stops at the next command and removes what is half-made. Its last report says so.
     pub(crate) fn cancel(&self) -> io::Result<()> {
-        // There is room, unless the worker stopped reading long ago: then the caller has to kill it.
-        packet::send(self.socket.get_ref(), &serde_json::to_vec(&Order::Cancel)?, &[], SendFlags::DONTWAIT)
+        self.connection.send(&Order::Cancel)
     }
 
     /// Kills it. What it has not published stays hidden until it is swept.
     pub(crate) fn kill(&self) {
-        self.process.kill();
+        self.connection.kill();
     }
 
     /// Waits until the process is gone, and answers how it ended. A killed process that waits for a drive inside the
-    /// kernel goes when the kernel lets it: bound the wait.
+    /// kernel ends when the kernel lets it: bound the wait.
     pub(crate) async fn gone(&mut self) -> ExitStatus {
-        match self.process.end.wait_for(Option::is_some).await {
+        match self.end.wait_for(Option::is_some).await {
             Ok(end) => end.unwrap_or_default(),
-            // The thread that watches ends after it has told.
+            // The thread that watches has ended without an answer.
             Err(_) => unknown(),
         }
     }
@@ -97,8 +111,56 @@ impl Worker {
     }
 }
 
+/// A worker's process, and the socket between it and the service.
+#[derive(Debug)]
+pub(super) struct ProcessConnection {
+    socket: AsyncFd<OwnedFd>,
+    process: Process,
+}
+
+impl ProcessConnection {
+    /// The worker that this is the connection to.
+    pub(super) fn worker(socket: OwnedFd, process: Process) -> io::Result<Worker> {
+        #[expect(deprecated, reason = "what takes its place is unsafe; the socket is owned here and never replaced")]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let end = process.end.clone();
+        Ok(Worker::new(Self { socket, process }, end))
+    }
+}
+
+impl Connection for ProcessConnection {
+    fn pid(&self) -> u32 {
+        self.process.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    fn receive(&mut self) -> Waiting<'_, io::Result<Option<Vec<u8>>>> {
+        let receive = |socket: &OwnedFd| packet::receive(socket, RecvFlags::DONTWAIT);
+        Box::pin(async move {
+            let packet = self.socket.async_io(Interest::READABLE, receive).await?;
+            Ok(packet.map(|packet| packet.bytes))
+        })
+    }
+
+    fn send(&self, order: &Order) -> io::Result<()> {
+        // There is room, unless the worker stopped reading long ago: then the caller has to kill it.
+        packet::send(self.socket.get_ref(), &serde_json::to_vec(order)?, &[], SendFlags::DONTWAIT)
+    }
+
+    fn kill(&self) {
+        self.process.kill();
+    }
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: Pid,
+    descriptor: OwnedFd,
+    end: Receiver<Option<ExitStatus>>,
+}
+
 impl Process {
-    pub(crate) fn new(pid: Pid, descriptor: OwnedFd, end: Receiver<Option<ExitStatus>>) -> Self {
+    pub(super) fn new(pid: Pid, descriptor: OwnedFd, end: Receiver<Option<ExitStatus>>) -> Self {
         Self { pid, descriptor, end }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use butterdock_btrfs::best_effort;
 use nix::fcntl::OFlag;
+use rustix::process::geteuid;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -49,6 +50,11 @@ impl Secret {
         Self(bytes)
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// What is in a file, up to its end: a passphrase without a line's end, or a key.
     ///
     /// # Errors
@@ -69,13 +75,13 @@ impl Secret {
     /// The content of a configured key file.
     ///
     /// # Errors
-    /// It cannot be read, or others than root may read or write it.
+    /// It cannot be read, or others than root, which is the user of the service, may read or write it.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let flags = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let open = File::options().read(true).custom_flags(flags.bits()).open(path);
         let file = open.map_err(Error::system(format!("opening the key file {}", path.display())))?;
         let facts = file.metadata().map_err(Error::system(format!("examining {}", path.display())))?;
-        if !facts.is_file() || facts.uid() != 0 || facts.mode() & 0o077 != 0 {
+        if !facts.is_file() || facts.uid() != geteuid().as_raw() || facts.mode() & 0o077 != 0 {
             return Err(Error::refused(Sentence::of(&[
                 Part::Text("the key file "),
                 Part::Hidden(&path.display(), "of the drive"),

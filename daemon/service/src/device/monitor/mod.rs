@@ -147,7 +147,7 @@ impl MountMonitor {
 }
 
 impl MountEvents for MountMonitor {
-    fn changed(&self) -> Waiting<'_, io::Result<()>> {
+    fn changed(&mut self) -> Waiting<'_, io::Result<()>> {
         Box::pin(async {
             self.file.ready(Interest::PRIORITY).await?.clear_ready();
             Ok(())

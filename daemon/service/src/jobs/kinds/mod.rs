@@ -26,7 +26,7 @@ use crate::source_locks::SourceLocks;
 use crate::types::Error;
 use crate::volumes::Volume;
 
-pub(crate) use backup::BackupJob;
+pub(crate) use backup::{BackupJob, open_on_system};
 pub(super) use backup::{Open, is_remembered, open as open_places, openings, task};
 pub(crate) use import::ImportJob;
 pub(super) use import::open as open_folder;

@@ -164,7 +164,9 @@ mod tests {
         let history = History::open(state, config.history, 1).expect("a history");
         let hooks = Hooks::start(None, ()).expect("a thread");
         let clock = ClockKeeper::open(state, Clock::system().expect("a clock")).expect("a record");
-        Scheduler::start(config, Arc::new(Spawner::start(()).expect("a thread")), history, hooks, clock, supervisor)
+        let spawner = Arc::new(Spawner::start(()).expect("a thread"));
+        let open = crate::jobs::open_on_system;
+        Scheduler::start(config, (spawner, open), history, hooks, clock, supervisor)
     }
 
     fn request() -> ReceiveJob {

@@ -28,7 +28,7 @@ use super::queue::Queue;
 use super::report;
 use super::retention::Retention;
 use super::runner::RunnerEvent;
-use super::sources::Sources;
+use super::sources::{OpenPlaces, Sources};
 use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
@@ -72,7 +72,7 @@ impl Scheduler {
     /// Starts the scheduler and the history writer.
     pub(crate) fn start(
         config: &Config,
-        spawner: Arc<Spawner>,
+        (spawner, open_places): (Arc<Spawner>, OpenPlaces),
         history: History,
         hooks: Hooks,
         clock: ClockKeeper,
@@ -82,7 +82,7 @@ impl Scheduler {
         let writer = HistoryWriter::start(history, supervisor);
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
-        let sources = Sources::new(&config.state);
+        let sources = Sources::new(&config.state, open_places);
         let queries = Queries::new(Arc::clone(&spawner), sources.clone(), retention.clone());
         let scheduler = Self {
             config: config.clone(),

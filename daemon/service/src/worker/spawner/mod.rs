@@ -7,7 +7,7 @@
 //! them before it becomes another program. A caller's file among them could hold that up for ever, and every worker after
 //! it. So orders go into a worker's socket elsewhere, and only that socket comes here.
 
-use super::handle::{Process, Worker, watch};
+use super::handle::{Process, ProcessConnection, Waiting, Worker, watch};
 use crate::dir_handle::DirHandle;
 use crate::untrusted_fd::QuarantinedFd;
 use butterdock_btrfs::best_effort;
@@ -17,6 +17,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsString;
+use std::fmt::Debug;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -24,9 +25,22 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
-/// The thread that starts workers. It lives as long as this does, and so do the workers.
+/// Starts workers. They live as long as this does.
 #[derive(Debug)]
-pub(crate) struct Spawner {
+pub(crate) struct Spawner(Box<dyn StartWorker>);
+
+/// How a worker is started.
+pub(super) trait StartWorker: Debug + Send + Sync {
+    /// Starts a worker with this order.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    fn start<'a>(&'a self, order: Order, handed: Handed<'a>, priority: Priority) -> Waiting<'a, io::Result<Worker>>;
+}
+
+/// The thread that starts the processes of workers. It lives as long as this does.
+#[derive(Debug)]
+struct SpawnerThread {
     door: Mutex<Door>,
 }
 
@@ -57,21 +71,12 @@ impl Spawner {
     ///
     /// Needs a tokio runtime with I/O.
     pub(crate) async fn worker(&self, order: Order, handed: Handed<'_>, priority: Priority) -> io::Result<Worker> {
-        let start = serde_json::to_vec(&Start { order, priority })?;
-        let (ours, theirs) = packet::pair()?;
-        // The order waits in the socket: it does not depend on how the worker begins.
-        packet::send(&ours, &start, &handed.borrowed(), SendFlags::DONTWAIT)?;
-        drop(handed);
-        let child = self.request(&theirs)?.await.map_err(|_dropped| ended())??;
-        Worker::new(ours, watched(child, in_a_thread)?)
+        self.0.start(order, handed, priority).await
     }
 
-    fn request(&self, theirs: &OwnedFd) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
-        let (answer, started) = oneshot::channel();
-        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        packet::send(&door.sockets, b"x", &[theirs.as_fd()], SendFlags::empty())?;
-        door.requests.send(answer).map_err(|_unsent| ended())?;
-        Ok(started)
+    /// Starts workers in this way.
+    pub(super) fn with(start: impl StartWorker + 'static) -> Self {
+        Self(Box::new(start))
     }
 
     /// Has this shell script play the worker; 0 is its socket.
@@ -82,6 +87,34 @@ impl Spawner {
     }
 
     fn of(program: Program, alive: impl Send + 'static) -> io::Result<Self> {
+        Ok(Self::with(SpawnerThread::start(program, alive)?))
+    }
+}
+
+impl StartWorker for SpawnerThread {
+    fn start<'a>(&'a self, order: Order, handed: Handed<'a>, priority: Priority) -> Waiting<'a, io::Result<Worker>> {
+        Box::pin(async move {
+            let start = serde_json::to_vec(&Start { order, priority })?;
+            let (ours, theirs) = packet::pair()?;
+            // The order waits in the socket: it does not depend on how the worker begins.
+            packet::send(&ours, &start, &handed.borrowed(), SendFlags::DONTWAIT)?;
+            drop(handed);
+            let child = self.request(&theirs)?.await.map_err(|_dropped| ended())??;
+            ProcessConnection::worker(ours, watched(child, in_a_thread)?)
+        })
+    }
+}
+
+impl SpawnerThread {
+    fn request(&self, theirs: &OwnedFd) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
+        let (answer, started) = oneshot::channel();
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        packet::send(&door.sockets, b"x", &[theirs.as_fd()], SendFlags::empty())?;
+        door.requests.send(answer).map_err(|_unsent| ended())?;
+        Ok(started)
+    }
+
+    fn start(program: Program, alive: impl Send + 'static) -> io::Result<Self> {
         let (requests, wanted) = mpsc::channel::<Request>();
         let (sockets, others) = packet::pair()?;
         let (tell, told) = mpsc::channel();
@@ -127,7 +160,7 @@ impl Program {
 
 /// The child as a process that is waited for. Where that cannot be arranged, the child is killed and taken out of the
 /// kernel's list here: nobody else would.
-fn watched(mut child: Child, start: impl FnOnce(Waiting) -> io::Result<()>) -> io::Result<Process> {
+fn watched(mut child: Child, start: impl FnOnce(Wait) -> io::Result<()>) -> io::Result<Process> {
     let process = watch_over(Pid::from_child(&child), start);
     if process.is_err() {
         // It fails only for a child that has ended; that one is waited for as well.
@@ -138,10 +171,10 @@ fn watched(mut child: Child, start: impl FnOnce(Waiting) -> io::Result<()>) -> i
 }
 
 /// Waits for one process, in a thread of its own.
-type Waiting = Box<dyn FnOnce() + Send>;
+type Wait = Box<dyn FnOnce() + Send>;
 
 /// Nobody has waited for the child, so `pid` is still its own.
-fn watch_over(pid: Pid, start: impl FnOnce(Waiting) -> io::Result<()>) -> io::Result<Process> {
+fn watch_over(pid: Pid, start: impl FnOnce(Wait) -> io::Result<()>) -> io::Result<Process> {
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
     let waited_for = descriptor.try_clone()?;
     let (tell, end) = tokio::sync::watch::channel::<Option<ExitStatus>>(None);
@@ -149,7 +182,7 @@ fn watch_over(pid: Pid, start: impl FnOnce(Waiting) -> io::Result<()>) -> io::Re
     Ok(Process::new(pid, descriptor, end))
 }
 
-fn in_a_thread(waiting: Waiting) -> io::Result<()> {
+fn in_a_thread(waiting: Wait) -> io::Result<()> {
     std::thread::Builder::new().name("worker's end".to_owned()).spawn(waiting).map(drop)
 }
 

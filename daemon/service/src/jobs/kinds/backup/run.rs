@@ -256,19 +256,29 @@ pub(in crate::jobs) fn open(
     rule: &BackupRule,
     sources: &Sources,
     mut destination: Box<dyn Destination>,
-    (machine, is_remembered): (Identity, bool),
+    here: (Identity, bool),
 ) -> Result<Open, String> {
     let source = sources.of(rule).map_err(|error| {
         format!("cannot read the recorded identity of the source: {error}; check the disk of the state directory")
     })?;
-    let (from, beside) = backups::open(&rule.source, &rule.snapshots).map_err(|closed| closed.to_string())?;
-    let (from, beside) = (DirHandle::from(from), DirHandle::from(beside));
-    let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
-    destination.receive(&backup)?;
+    let [from, beside] = sources.open(rule, &mut *destination, here)?;
     let space = destination.space().ok();
     let folder = beside.try_clone().map_err(|error| no_descriptor(&error))?;
     let sides = Sides::of(&folder, destination.directory());
     Ok(Open { source, places: vec![from, beside], sides, folder, destination, space })
+}
+
+/// Opens the directories of a backup on this machine, as [`Sources::open`] has it.
+pub(crate) fn open_on_system(
+    rule: &BackupRule,
+    destination: &mut dyn Destination,
+    (machine, is_remembered): (Identity, bool),
+) -> Result<[DirHandle; 2], String> {
+    let (from, beside) = backups::open(&rule.source, &rule.snapshots).map_err(|closed| closed.to_string())?;
+    let (from, beside) = (DirHandle::from(from), DirHandle::from(beside));
+    let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
+    destination.receive(&backup)?;
+    Ok([from, beside])
 }
 
 fn failed(code: ErrorCode, text: String) -> Ending {

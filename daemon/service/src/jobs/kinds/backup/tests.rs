@@ -86,7 +86,7 @@ impl Fixture {
             schedule: Default::default(),
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
-        let (sources, retention) = (Sources::new(&at("state")), Retention::new(&at("state"), clock));
+        let (sources, retention) = (Sources::new(&at("state"), open_on_system), Retention::new(&at("state"), clock));
         let (source_locks, records) = (SourceLocks::default(), Remembered::default());
         Self { folder, rule, sources, source_locks, retention, records }
     }

@@ -1,0 +1,44 @@
+//! What tests see of the table of drives.
+
+use std::collections::BTreeMap;
+
+use super::DriveId;
+use super::handle::DriveManager;
+use crate::device::Secret;
+use crate::types::Error;
+
+/// What is going on with one drive.
+#[derive(Debug)]
+pub(crate) struct Inspection {
+    pub leased: usize,
+    pub reservations: usize,
+    /// Something is being done with it.
+    pub is_locked: bool,
+    /// A person mounted it.
+    pub is_kept: bool,
+    pub is_mounted: bool,
+}
+
+impl DriveManager {
+    /// Every drive that has an entry.
+    pub(crate) fn inspect(&self) -> BTreeMap<DriveId, Inspection> {
+        let table = self.lock();
+        let inspection = |(id, entry): (&DriveId, &super::table::DriveEntry)| {
+            let inspection = Inspection {
+                leased: entry.leased,
+                reservations: table.reservations(id),
+                is_locked: entry.lock.taken(),
+                is_kept: entry.kept,
+                is_mounted: entry.mount.is_some(),
+            };
+            (id.clone(), inspection)
+        };
+        table.entries.iter().map(inspection).collect()
+    }
+
+    /// Unlocks it with this secret.
+    pub(crate) async fn unlock_with(&self, id: &DriveId, secret: &[u8]) -> Result<(), Error> {
+        self.locked(id)?;
+        self.unlock_now(id, Secret::new(secret.to_vec().into())).await
+    }
+}

@@ -1,0 +1,340 @@
+//! The drive's life with the whole service on simulated drives: no root, no device, no udev, and a paused clock.
+//!
+//! tokio advances a paused clock when every task waits. Work in `spawn_blocking` stops that, so a step of a simulated drive takes no
+//! time, however long it takes.
+
+mod drives;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use butterdock_receive::{Counts, ErrorKind, SubvolumeState};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::backups::{BackupEvent, Identity, Learned, SharedSnapshot};
+use crate::clock::{Clock, Reading};
+use crate::config::{BackupRule, Config, OnFinish, Schedule, Sources};
+use crate::destinations::Destination;
+use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
+use crate::dir_handle::DirHandle;
+use crate::drives::{Drive, DriveId, DriveManager};
+use crate::jobs::Job;
+use crate::service::{Machine, Service};
+use crate::supervisor::Supervisor;
+use crate::types::{DriveState, EnrolOptions, Error, JobState};
+use crate::worker::{Order, Report, SimulatedWorker, Spawner, WorkerError};
+
+/// Longer than every timeout of the service, and than a safe drive is shown.
+const QUIET: Duration = Duration::from_secs(1500);
+
+/// How backups go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// It takes so many seconds.
+    Takes(u64),
+    /// The drive is full after so many seconds.
+    Fills(u64),
+    /// It waits to be cancelled.
+    Waits,
+    /// It waits, and does not answer when it is cancelled.
+    Hangs,
+}
+
+/// A service on simulated drives. Dropped, the service is killed.
+struct Fixture {
+    devices: SimulatedDevices,
+    service: Service,
+    work: Arc<Mutex<Work>>,
+    written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
+    /// The plugs in which a person unlocked or enrolled a drive, which may stay mounted then.
+    by_hand: Mutex<BTreeSet<u64>>,
+    config: Config,
+    home: Arc<TempDir>,
+}
+
+/// A runtime whose clock is paused.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
+}
+
+/// Runs one scenario.
+fn run<T>(scenario: impl Future<Output = T>) -> T {
+    runtime().block_on(scenario)
+}
+
+fn folder() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder"))
+}
+
+/// A backup to the drives of these labels.
+fn rule(name: &str, drives: &[&str]) -> BackupRule {
+    BackupRule {
+        name: name.to_owned().try_into().expect("a name"),
+        source: format!("/{name}").into(),
+        snapshots: format!("/{name}/.butterdock").into(),
+        drives: drives.iter().map(|&drive| drive.to_owned()).collect(),
+        folder: name.into(),
+        keep: crate::backups::RetentionRule::default(),
+        protect: Duration::ZERO,
+        schedule: Schedule::OnPlug,
+    }
+}
+
+impl Fixture {
+    /// With the backup "home" to the drive "blue".
+    async fn start() -> Self {
+        let config = Config { backups: vec![rule("home", &["blue"])], ..Config::default() };
+        Self::start_with(SimulatedDevices::new(), folder(), config).await
+    }
+
+    async fn start_with(devices: SimulatedDevices, home: Arc<TempDir>, config: Config) -> Self {
+        let config = Config { state: home.path().join("state"), run: home.path().join("run"), ..config };
+        std::fs::create_dir_all(&config.state).expect("made");
+        let (work, written) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::new(Mutex::default()));
+        let player = Player { devices: devices.clone(), work: Arc::clone(&work), written: Arc::clone(&written) };
+        let machine = Machine {
+            devices: Arc::new(devices.clone()),
+            spawner: Arc::new(Spawner::simulated(move |worker| player.clone().play(worker))),
+            open_places: places,
+        };
+        let sources = Sources::One(home.path().join("butterdock.toml"));
+        let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
+        let service = started.await.expect("started");
+        Self { devices, service, work, written, by_hand: Mutex::default(), config, home }
+    }
+
+    /// Has it read a configuration with these keys.
+    async fn reload(&self, text: &str) {
+        let Config { state, run, .. } = &self.config;
+        let backup = "backup = [ { name = \"home\", source = \"/home\", drives = [\"blue\"] } ]\n";
+        let backup = if text.starts_with("backup") { "" } else { backup };
+        let text = format!("{backup}{text}\n[paths]\nstate = {state:?}\nrun = {run:?}\n");
+        std::fs::write(self.home.path().join("butterdock.toml"), text).expect("written");
+        self.service.reload().await.expect("read");
+    }
+
+    fn drives(&self) -> &DriveManager {
+        self.service.drives()
+    }
+
+    fn set_work(&self, work: Work) {
+        *lock(&self.work) = work;
+    }
+
+    /// What backups reported as done, on which drive.
+    fn written(&self) -> Vec<(SimulatedDrive, String)> {
+        lock(&self.written).clone()
+    }
+
+    /// Plugs a drive in that is not enrolled, enrols it, and pulls it when it is safe.
+    async fn enrol(&self, drive: &SimulatedDrive) -> DriveId {
+        self.devices.plug(drive);
+        self.settle().await;
+        let id = self.enrol_attached(drive).await.expect("enrolled");
+        self.settle().await;
+        self.service.safely_remove(id.clone(), 0).await.expect("taken");
+        self.settle().await;
+        assert_eq!(self.state(&id), Some(DriveState::Safe));
+        self.devices.pull(drive);
+        self.settle().await;
+        id
+    }
+
+    /// Enrols a drive that is plugged in, unlocked where it is encrypted.
+    async fn enrol_attached(&self, drive: &SimulatedDrive) -> Result<DriveId, Error> {
+        let id = self.shown(drive).expect("shown").id;
+        self.devices.unlock_by_hand(drive);
+        self.settle().await;
+        self.drives().enrol(&id, EnrolOptions::default()).await
+    }
+
+    /// What is shown of a drive that is plugged in.
+    fn shown(&self, drive: &SimulatedDrive) -> Option<Drive> {
+        let nodes = self.devices.names(drive);
+        self.all_shown().into_iter().find(|shown| nodes.contains(&shown.device))
+    }
+
+    fn all_shown(&self) -> Vec<Drive> {
+        self.drives().drives().iter().map(|drive| drive.borrow().clone()).collect()
+    }
+
+    /// A person works with the drive.
+    fn set_by_hand(&self, drive: &SimulatedDrive) {
+        lock(&self.by_hand).extend(self.devices.plug_number(drive));
+    }
+
+    fn state(&self, id: &DriveId) -> Option<DriveState> {
+        self.drives().drive(id).map(|drive| drive.state)
+    }
+
+    fn problem(&self, id: &DriveId) -> String {
+        self.drives().drive(id).map(|drive| drive.problem.clone()).unwrap_or_default()
+    }
+
+    /// Waits until nothing happens any more for now.
+    async fn settle(&self) {
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    /// Waits until nothing happens any more, and every timeout has ended.
+    async fn quiet(&self) {
+        sleep(QUIET).await;
+    }
+
+    /// The unfinished jobs.
+    fn unfinished(&self) -> Vec<Job> {
+        let live = self.service.jobs().live();
+        live.iter().map(|handle| handle.job.borrow().clone()).filter(|job| !job.is_over()).collect()
+    }
+
+    /// How the jobs ended, the newest first.
+    fn ends(&self) -> Vec<JobState> {
+        self.service.jobs().history().iter().map(|record| record.state).collect()
+    }
+
+    /// Checks what holds at every moment.
+    fn check(&self, drives: &[SimulatedDrive]) {
+        assert_eq!(self.devices.violations(), [""; 0]);
+        for drive in drives {
+            let Some(shown) = self.shown(drive).filter(|shown| shown.enrolled && shown.state == DriveState::Safe)
+            else {
+                continue;
+            };
+            assert!(!self.devices.is_mounted(drive), "a safe drive is mounted: {shown:?}");
+            assert!(!self.devices.is_unlocked(drive), "a safe drive is unlocked: {shown:?}");
+            // A person who asks twice was told that files may be missing, and is shown that.
+            let is_shown = shown.problem.contains("files that you wrote to it yourself may be missing");
+            assert!(!drive.has_unsaved() || is_shown, "a safe drive has unsaved data: {shown:?}");
+        }
+        for (drive, name) in self.written() {
+            assert!(drive.has(&name), "{name} was reported as done, and is not on its drive");
+        }
+    }
+
+    /// Checks what holds when nothing happens any more.
+    fn check_at_rest(&self, drives: &[SimulatedDrive]) {
+        self.check(drives);
+        assert!(self.unfinished().is_empty(), "{:?}", self.unfinished());
+        for (id, entry) in self.drives().inspect() {
+            assert_eq!((entry.leased, entry.reservations), (0, 0), "{id} is used by nothing: {entry:?}");
+            assert!(!entry.is_locked, "something is still being done with {id}: {entry:?}");
+        }
+        for drive in drives {
+            let shown = self.shown(drive).filter(|shown| shown.enrolled);
+            let entry = shown.as_ref().and_then(|shown| self.drives().inspect().remove(&shown.id));
+            let (is_mounted, is_unlocked) = (self.devices.is_mounted(drive), self.devices.is_unlocked(drive));
+            if !self.devices.is_plugged(drive) {
+                assert!(!is_mounted && !is_unlocked, "something is left of a drive that is away: {shown:?}");
+            }
+            let (Some(shown), Some(entry)) = (shown, entry) else { continue };
+            assert_eq!(
+                entry.is_mounted, is_mounted,
+                "the table of drives differs from the kernel's: {shown:?} {entry:?}"
+            );
+            let is_by_hand = self.devices.plug_number(drive).is_some_and(|plug| lock(&self.by_hand).contains(&plug));
+            // A drive without backups is mounted when it is plugged in, and stays mounted.
+            let is_kept = entry.is_kept
+                || is_by_hand
+                || shown.backups.is_empty()
+                || self.config.drives.on_finish == OnFinish::Keep;
+            let has_reason = is_kept || !shown.problem.is_empty();
+            assert!(!is_mounted || has_reason, "it is not released, and nothing says why: {shown:?} {entry:?}");
+            assert!(!is_unlocked || is_mounted || has_reason, "it is left unlocked: {shown:?} {entry:?}");
+        }
+        assert!(self.devices.leftovers().is_empty(), "{:?}", self.devices.leftovers());
+    }
+}
+
+/// Opens the top of the destination for the source and for its snapshots.
+fn places(
+    _rule: &BackupRule,
+    destination: &mut dyn Destination,
+    _here: (Identity, bool),
+) -> Result<[DirHandle; 2], String> {
+    let top = || destination.directory().try_clone_to_owned().map(DirHandle::from).map_err(|error| error.to_string());
+    Ok([top()?, top()?])
+}
+
+fn clock() -> Clock {
+    let (start, boot_id) = (Instant::now(), Uuid::new_v4());
+    Clock::of(move || {
+        let passed = Instant::now().saturating_duration_since(start).as_secs();
+        let wall = 1_800_000_000_i64.saturating_add_unsigned(passed);
+        Reading { wall, boot: passed, boot_id, synchronised: Some(true) }
+    })
+}
+
+/// Plays the workers.
+#[derive(Debug, Clone)]
+struct Player {
+    devices: SimulatedDevices,
+    work: Arc<Mutex<Work>>,
+    written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
+}
+
+impl Player {
+    async fn play(self, worker: SimulatedWorker) {
+        worker.report(&Report::Confined { landlock: true, lacking: None });
+        let error = match &worker.order {
+            Order::Backup(task) if !task.dry_run => self.back_up(&worker).await.err(),
+            Order::Verify => self.work(&worker).await.map(drop).err(),
+            _ => None,
+        };
+        let error = error.map(|kind| WorkerError {
+            kind,
+            message: format!("{kind:?}"),
+            command: None,
+            byte: None,
+            hidden: false,
+            unconfirmed: false,
+            cause: None,
+        });
+        worker.report(&Report::Ended { counts: Counts::default(), error });
+    }
+
+    async fn back_up(&self, worker: &SimulatedWorker) -> Result<(), ErrorKind> {
+        worker.report(&Report::Backup(BackupEvent::Source { uuid: Identity([7; 16]) }));
+        let drive = self.work(worker).await?;
+        let name = Uuid::new_v4().to_string();
+        // From here to the report nothing is waited for.
+        if !self.devices.save(&drive, &name) {
+            return Err(ErrorKind::DeviceGone);
+        }
+        let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
+        let learned = Learned { shared, sources: Vec::new(), lost: Vec::new() };
+        worker.report(&Report::Backup(BackupEvent::Pinned { learned }));
+        lock(&self.written).push((drive, name));
+        Ok(())
+    }
+
+    /// Works on the drive of the last directory, which cannot be unmounted meanwhile.
+    async fn work(&self, worker: &SimulatedWorker) -> Result<SimulatedDrive, ErrorKind> {
+        let place = worker.directories.last().expect("a directory");
+        let usage = self.devices.begin_use(place.as_fd()).ok_or(ErrorKind::DeviceGone)?;
+        let work = *lock(&self.work);
+        let ends = async {
+            match work {
+                Work::Takes(seconds) | Work::Fills(seconds) => sleep(Duration::from_secs(seconds)).await,
+                Work::Waits | Work::Hangs => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = ends => {}
+            () = worker.cancelled(), if work != Work::Hangs => return Err(ErrorKind::Cancelled),
+        }
+        if !usage.is_attached() {
+            return Err(ErrorKind::DeviceGone);
+        }
+        if matches!(work, Work::Fills(_)) { Err(ErrorKind::NoSpace) } else { Ok(usage.drive()) }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
