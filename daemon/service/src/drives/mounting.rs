@@ -4,7 +4,7 @@ use super::drive_lock::blocking;
 use super::fault::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mount::{Mounted, mount};
-use super::table::{DriveTable, Mount};
+use super::table::{Disks, DriveTable, Mount, disks};
 use super::{Condition, DriveId};
 use crate::device::{BlockDevice, Devices, Result as Done, Secret, Source};
 use crate::enrolment::{Enrolment, Register, token};
@@ -26,6 +26,7 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<PathBuf>,
     pub(super) sources: Vec<Source>,
     pub(super) under: Vec<(PathBuf, u64, u64)>,
+    pub(super) disks: Disks,
     pub(super) luks: Vec<uuid::Uuid>,
 }
 
@@ -127,12 +128,13 @@ impl DriveManager {
 
     /// Notes that it is mounted. It may be gone again already: the next review sees that.
     pub(super) fn mounted(&self, id: &DriveId, mounted: Mounted, plan: Plan, free: u64) -> Arc<Mount> {
-        let Plan { enrolment, nodes, under, luks, sources: _ } = plan;
+        let Plan { enrolment, nodes, under, disks, luks, sources: _ } = plan;
         let mount = Arc::new(Mount { mounted, nodes, under, luks, gone: watch::Sender::new(false) });
         self.note_written(enrolment.id);
         let mut table = self.lock();
         let entry = table.entries.entry(id.clone()).or_insert_with(super::table::DriveEntry::new);
         entry.mount = Some(Arc::clone(&mount));
+        entry.disks = disks;
         entry.free = free;
         entry.problem.clear();
         // Its token was written: it takes writes again.
@@ -157,6 +159,7 @@ pub(super) fn plan_of(table: &DriveTable, enrolment: Enrolment, devices: &[&Bloc
         nodes: devices.iter().map(|device| device.node.clone()).collect(),
         sources: devices.iter().map(|device| Source { node: device.node.clone(), devnum: device.devnum }).collect(),
         luks: enrolment.members.iter().filter_map(|member| member.luks).collect(),
+        disks: disks(&under),
         under: under.iter().map(|device| (device.node.clone(), device.devnum, device.diskseq)).collect(),
         enrolment,
     }

@@ -59,6 +59,8 @@ pub(super) struct DriveEntry {
     pub(super) safe: Option<Instant>,
     /// None of its devices is there.
     pub(super) absent: bool,
+    /// The disks of this plug.
+    pub(super) disks: Disks,
     /// What went wrong last; empty where nothing did.
     pub(super) problem: String,
     /// What it had come to when it was unmounted last.
@@ -68,6 +70,9 @@ pub(super) struct DriveEntry {
     /// Bytes; 0 unknown.
     pub(super) free: u64,
 }
+
+/// Disks: the node of each, and the kernel's count of disks.
+pub(super) type Disks = BTreeSet<(PathBuf, u64)>;
 
 /// A drive that we mounted.
 #[derive(Debug)]
@@ -97,6 +102,7 @@ impl DriveEntry {
             failed_with: None,
             safe: None,
             absent: false,
+            disks: Disks::new(),
             problem: String::new(),
             condition: Condition::Sound,
             tried: Vec::new(),
@@ -115,9 +121,27 @@ impl DriveEntry {
 
     /// It was plugged in again: all that was before is over, but for who holds it, and what only a mount shows to be over.
     pub(super) fn replug(&mut self) {
+        if self.mount.is_some() {
+            // What was begun before has mounted it anew: a user or a job works with it.
+            (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
+            return;
+        }
         let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);
         let removal = self.removal.clone();
         *self = Self { lock, leased, removal, condition, ..Self::new() };
+    }
+
+    /// Takes in which disks of it are attached. Answers false where they are others than those of this plug: a copy may be attached
+    /// when the drive itself is pulled.
+    pub(super) fn is_same_plug(&mut self, attached: Disks) -> bool {
+        if self.mount.is_some() || self.lock.taken() {
+            return true;
+        }
+        if !self.served && !self.released {
+            self.disks = attached;
+            return true;
+        }
+        self.disks.is_empty() || !self.disks.is_disjoint(&attached)
     }
 
     /// What is wrong with it; empty where nothing is.
@@ -163,6 +187,11 @@ impl DriveTable {
     /// The devices of a drive that is there, as they are now.
     pub(super) fn devices_of(&self, decision: &Decision) -> Vec<BlockDevice> {
         self.behind(&decision.devices).into_iter().cloned().collect()
+    }
+
+    /// The disks of a drive that are attached.
+    pub(super) fn disks_of(&self, decision: &Decision) -> Disks {
+        disks(&self.behind(&decision.devices))
     }
 
     /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
@@ -233,6 +262,12 @@ impl Mount {
         };
         self.under.iter().all(there)
     }
+}
+
+/// The disks among these devices: a mapping is none.
+pub(super) fn disks(devices: &[&BlockDevice]) -> Disks {
+    let disks = devices.iter().filter(|device| device.mapping.is_none());
+    disks.map(|disk| (disk.node.clone(), disk.diskseq)).collect()
 }
 
 /// Whether a backup goes to a drive, by its id or label.

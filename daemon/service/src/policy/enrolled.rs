@@ -14,7 +14,9 @@ pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decis
     let pieces: Vec<Piece<'_>> = enrolment.members.iter().map(|member| Piece::of(member, enrolment, sight)).collect();
     let strangers = strangers(enrolment, sight);
     let there: Vec<&BlockDevice> = pieces.iter().flat_map(Piece::all).chain(strangers.iter().copied()).collect();
-    if there.is_empty() {
+    // A mapping may outlast its disk: then no device of the drive is attached.
+    let is_leftover = |device: &&BlockDevice| device.mapping.is_some();
+    if pieces.iter().all(|piece| piece.outer().is_empty()) && there.iter().all(is_leftover) {
         return Vec::new();
     }
     let idle = DriveUse::default();

@@ -83,6 +83,40 @@ fn a_drive_may_be_pulled_at_any_step() {
 }
 
 #[test]
+fn a_drive_that_is_pulled_and_plugged_at_once_is_used_again() {
+    for drive in kinds() {
+        for number in 0.. {
+            let is_last = run(async {
+                let (fixture, id) = enrolled(&drive).await;
+                let (devices, pulled, moment) = (
+                    fixture.devices.clone(),
+                    drive.clone(),
+                    if number % 2 == 0 { Moment::Before } else { Moment::After },
+                );
+                let is_reached = Arc::new(Mutex::new(false));
+                let flag = Arc::clone(&is_reached);
+                fixture.devices.at_step(number / 2, moment, move || {
+                    devices.pull(&pulled);
+                    devices.plug(&pulled);
+                    *lock(&flag) = true;
+                });
+                back_up(&fixture, &drive, &id).await;
+                fixture.quiet().await;
+                back_up(&fixture, &drive, &id).await;
+                fixture.quiet().await;
+                let shown = (fixture.state(&id), fixture.problem(&id), fixture.ends());
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+                assert!(fixture.ends().contains(&JobState::Succeeded), "no backup after step {number}: {shown:?}");
+                !*lock(&is_reached)
+            });
+            if is_last {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_step_that_fails_is_a_problem_until_the_next_plug() {
     let steps = [
         Step::Superblock,
@@ -161,6 +195,34 @@ fn the_service_ends_when_a_long_lived_task_ends() {
         assert_eq!(format!("{error:#}"), "the task that follows udev has ended: udev has ended");
         assert!(!fixture.service.all_answer().await);
     });
+}
+
+#[test]
+fn a_copy_beside_its_original_is_refused() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.set_work(Work::Takes(100));
+            plug(&fixture, &drive, &id).await;
+            fixture.settle().await;
+            let copy = drive.copy("other");
+            fixture.devices.plug(&copy);
+            sleep(Duration::from_secs(50)).await;
+            assert_eq!(fixture.state(&id), Some(DriveState::Busy));
+            sleep(Duration::from_secs(100)).await;
+            assert!(!fixture.devices.is_mounted(&copy));
+            assert_eq!(fixture.ends()[0], JobState::Succeeded, "the original is used as before");
+            fixture.devices.pull(&drive);
+            fixture.quiet().await;
+            assert!(!fixture.devices.is_mounted(&copy), "the copy alone has another serial number");
+            assert!(fixture.problem(&id).contains("serial number"), "{}", fixture.problem(&id));
+            fixture.devices.plug(&drive);
+            fixture.quiet().await;
+            assert!(!fixture.devices.is_mounted(&copy) && !fixture.devices.is_mounted(&drive));
+            assert!(fixture.problem(&id).contains("copy"), "{}", fixture.problem(&id));
+            fixture.check_at_rest(&[drive.clone(), copy]);
+        });
+    }
 }
 
 #[test]
@@ -383,6 +445,28 @@ fn a_drive_that_is_plugged_in_again_while_its_job_ends_is_backed_up() {
         assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
         fixture.check_at_rest(&[drive]);
     });
+}
+
+#[test]
+fn a_removal_that_fails_says_nothing_of_the_next_plug() {
+    // Its last step is the power.
+    for moment in [Moment::Before, Moment::After] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            let (devices, replugged) = (fixture.devices.clone(), drive.clone());
+            fixture.devices.at_step(1, moment, move || {
+                devices.pull(&replugged);
+                devices.plug(&replugged);
+            });
+            fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            fixture.quiet().await;
+            assert_eq!(fixture.devices.steps().iter().filter(|step| **step == Step::PowerOff).count(), 2);
+            assert_eq!(fixture.written().len(), 2, "the backup of the second plug did not begin");
+            fixture.check_at_rest(&[drive]);
+        });
+    }
 }
 
 #[test]

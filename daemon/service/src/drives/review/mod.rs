@@ -1,6 +1,6 @@
 //! Reviews the table of drives: what is shown, and the next step for each drive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::types::DriveState;
@@ -12,7 +12,7 @@ use super::drive_lock::clean_up;
 use super::fault::PULLED;
 use super::handle::DriveManager;
 use super::journal::Entry;
-use super::table::{DriveEntry, DriveTable, Mount};
+use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::{Drive, DriveId, Plugged, replaced, shown};
 use crate::catalogue;
 use crate::config::Schedule;
@@ -94,8 +94,7 @@ fn look(table: &mut DriveTable) -> Next {
     let mut decisions = table.decisions(None);
     let there: BTreeSet<DriveId> = decisions.iter().map(|decision| DriveId::from(&decision.id)).collect();
     // What was made of a drive's last stay says nothing of this one.
-    let again = table.entries.iter_mut().filter(|(id, entry)| entry.absent && there.contains(*id));
-    if again.map(|(_, entry)| entry.replug()).count() != 0 {
+    if replugged(table, &decisions) {
         decisions = table.decisions(None);
     }
     for decision in &decisions {
@@ -129,6 +128,28 @@ fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
         }
     }
     all
+}
+
+/// Begins anew with drives that were plugged in again; answers whether there are any.
+fn replugged(table: &mut DriveTable, decisions: &[Decision]) -> bool {
+    let mut disks: BTreeMap<DriveId, Disks> = BTreeMap::new();
+    for decision in decisions {
+        // A copy of a mounted drive has a decision of its own.
+        disks.entry(DriveId::from(&decision.id)).or_default().extend(table.disks_of(decision));
+    }
+    let mut is_any = false;
+    for (id, entry) in &mut table.entries {
+        let Some(attached) = disks.remove(id) else { continue };
+        if entry.lock.taken() {
+            // What is being done with it belongs to the plug before; this one begins after that.
+            entry.safe.take_if(|_| entry.absent);
+        } else if entry.absent || !entry.is_same_plug(attached.clone()) {
+            entry.replug();
+            entry.disks = attached;
+            is_any = true;
+        }
+    }
+    is_any
 }
 
 /// What the policy orders for one drive.
