@@ -42,7 +42,7 @@ pub(super) struct Shared {
 }
 
 impl DriveManager {
-    /// Begins to follow udev, and then looks at what is there; what an earlier service left mounted is let go first. What
+    /// Unmounts and locks what an earlier service left, then begins to follow udev. What
     /// comes out is told whenever backups are due because a drive was plugged in.
     ///
     /// # Errors
@@ -53,10 +53,11 @@ impl DriveManager {
         hooks: Hooks,
         supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
-        let mut events = devices.events().context("cannot listen to udev")?;
         let (state, run, leftovers) = (config.state.clone(), config.run.clone(), Arc::clone(&devices));
+        // Before the devices are listed: a container that is locked here must not be seen as unlocked.
         let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
+        let mut events = devices.events().context("cannot listen to udev")?;
         let (manager, plugged) = Self::new(config, devices, hooks, register, enrolments);
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);

@@ -514,6 +514,31 @@ fn a_service_that_stops_waits_for_a_release() {
 }
 
 #[test]
+fn a_killed_service_leaves_nothing_mounted_for_the_next() {
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, true);
+    let id = run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        let id = fixture.enrol(&drive).await;
+        fixture.set_work(Work::Waits);
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(1)).await;
+        assert!(devices.is_mounted(&drive));
+        id
+    });
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        assert!(!devices.is_mounted(&drive) && !devices.is_unlocked(&drive));
+        fixture.settle().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Locked), String::new()));
+        fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
+        fixture.quiet().await;
+        assert_eq!(fixture.ends()[0], JobState::Succeeded);
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
+
+#[test]
 fn a_reload_changes_what_the_next_plug_begins() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
