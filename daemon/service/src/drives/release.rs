@@ -160,7 +160,7 @@ impl DriveManager {
 
     /// Unmounts and locks it, and switches it off; what it had come to by then. Whoever has the turn calls it.
     pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
-        let leaving = self.leaving(id, off)?;
+        let mut leaving = self.leaving(id, off)?;
         // From here on nothing is mounted again by itself, also when not all of it works.
         self.entry(id, |entry| entry.released = true);
         if let Some(mount) = &leaving.mount {
@@ -175,9 +175,13 @@ impl DriveManager {
             });
             written?;
         }
+        let condition = self.entry(id, |entry| entry.condition).unwrap_or_default();
+        if condition == Condition::Unsaved {
+            // One that is switched off is not shown any more, and neither is what is wrong with it.
+            leaving.disks.clear();
+        }
         let power = lock_and_switch_off(&self.0.devices, id, leaving).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
-        let condition = self.entry(id, |entry| entry.condition).unwrap_or_default();
         if condition != Condition::Sound {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
         }

@@ -618,3 +618,30 @@ fn a_drive_that_is_switched_off_is_shown_as_safe_for_ten_minutes() {
     });
 }
 
+#[test]
+fn a_drive_that_lost_a_users_writes_is_not_safe() {
+    for is_mounted_by_a_person in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.set_work(Work::Takes(30));
+            plug(&fixture, &drive, &id).await;
+            sleep(Duration::from_secs(60)).await;
+            if is_mounted_by_a_person {
+                fixture.drives().mount(&id).await.expect("mounted");
+                drive.write("letter");
+            } else {
+                fixture.service.back_up(id.clone(), None, 0).await.expect("taken");
+                sleep(Duration::from_secs(1)).await;
+            }
+            fixture.devices.become_read_only(&drive);
+            sleep(Duration::from_secs(60)).await;
+            drop(fixture.service.safely_remove(id.clone(), 0).await);
+            sleep(Duration::from_secs(60)).await;
+            let is_safe = fixture.state(&id) == Some(DriveState::Safe);
+            assert_eq!(is_safe, !is_mounted_by_a_person);
+            assert!(fixture.problem(&id).contains("became read-only"), "{}", fixture.problem(&id));
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
