@@ -55,8 +55,24 @@ impl DriveManager {
 
     /// Mounts it where it is not, whatever was before: somebody wants it. Whoever has the turn calls it.
     pub(super) async fn ensure_mounted(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
-        self.entry(id, super::table::DriveEntry::take_in_hand);
-        self.ensure(id).await
+        let was_released = self.take_in_hand(id);
+        let mounted = self.ensure(id).await;
+        if mounted.is_err() && was_released {
+            // Nothing else needs it: the policy does not try again.
+            self.entry(id, |entry| entry.released = true);
+        }
+        mounted
+    }
+
+    /// A user works with the drive, which is not shown as safe any more. Answers whether it was released.
+    fn take_in_hand(&self, id: &DriveId) -> bool {
+        let was_released = self.entry(id, |entry| {
+            let was_released = entry.released;
+            entry.take_in_hand();
+            was_released
+        });
+        self.review();
+        was_released == Some(true)
     }
 
     async fn ensure(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
@@ -197,12 +213,22 @@ impl DriveManager {
     /// With a caller's secret. The policy decides what follows.
     pub(super) async fn unlock_now(&self, id: &DriveId, secret: Secret) -> Result<(), Error> {
         let guard = self.lock_drive(id).await?;
-        self.entry(id, super::table::DriveEntry::take_in_hand);
         let done = match self.locked(id) {
-            Ok(locked) => self.open(id, locked, secret).await,
+            Ok(locked) => self.unlock_locked(id, locked, secret).await,
             Err(error) => Err(error),
         };
         self.done(guard);
+        done
+    }
+
+    async fn unlock_locked(&self, id: &DriveId, locked: Vec<Locked>, secret: Secret) -> Result<(), Error> {
+        let safe = self.entry(id, |entry| entry.safe).flatten();
+        let was_released = self.take_in_hand(id);
+        let done = self.open(id, locked, secret).await;
+        if done.is_err() {
+            // It is as it was.
+            self.entry(id, |entry| (entry.released, entry.safe) = (was_released, safe));
+        }
         done
     }
 
@@ -223,9 +249,9 @@ impl DriveManager {
         self.open(id, locked, secret).await
     }
 
-    /// What of it is to be unlocked.
+    /// What of it is to be unlocked, also after its release.
     pub(super) fn locked(&self, id: &DriveId) -> Result<Vec<Locked>, Error> {
-        let decision = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?;
+        let decision = self.lock().decision_after_release(id).ok_or_else(|| no_such_drive(id))?;
         match decision.order {
             Action::AwaitSecret(locked) | Action::Unlock(locked) => Ok(locked),
             Action::Refuse(sentence) => Err(failed(sentence.public())),

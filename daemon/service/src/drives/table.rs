@@ -196,27 +196,40 @@ impl DriveTable {
 
     /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
     pub(super) fn decisions(&self, own: Option<&DriveId>) -> Vec<Decision> {
+        self.decisions_with(&self.drive_uses(own))
+    }
+
+    fn drive_uses(&self, own: Option<&DriveId>) -> Vec<DriveUse> {
+        self.entries.iter().filter_map(|(id, entry)| drive_use(id, entry, own == Some(id))).collect()
+    }
+
+    fn decisions_with(&self, standing: &[DriveUse]) -> Vec<Decision> {
         let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
         let on_plug =
             |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
         let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
         let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
         let devices: Vec<BlockDevice> = self.devices.values().cloned().collect();
-        let standing: Vec<DriveUse> =
-            self.entries.iter().filter_map(|(id, entry)| drive_use(id, entry, own == Some(id))).collect();
         policy::decisions(&PolicyInput {
             rules: &self.config.drives.matches,
             on_plug: &on_plug,
             keys: &keys,
             enrolments: &self.enrolments,
             devices: &devices,
-            standing: &standing,
+            standing,
         })
     }
 
     /// The decision on one drive; `None` if it is not attached.
     pub(super) fn decision(&self, id: &DriveId) -> Option<Decision> {
         self.decisions(Some(id)).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
+    }
+
+    /// The same, as if it had not been released.
+    pub(super) fn decision_after_release(&self, id: &DriveId) -> Option<Decision> {
+        let mut standing = self.drive_uses(Some(id));
+        standing.iter_mut().filter(|one| Some(one.enrolment) == id.enrolment()).for_each(|one| one.released = false);
+        self.decisions_with(&standing).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
     }
 
     /// The devices behind nodes.

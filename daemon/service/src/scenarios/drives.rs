@@ -261,6 +261,59 @@ fn a_wrong_secret_leaves_the_drive_locked() {
 }
 
 #[test]
+fn a_safe_encrypted_drive_can_be_unlocked_again() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, true);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.drives().unlock_with(&id, b"wrong").await.expect_err("wrong");
+        fixture.quiet().await;
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+        fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
+        fixture.settle().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
+    });
+}
+
+#[test]
+fn a_drive_is_not_safe_while_it_is_mounted() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            if fixture.devices.names(&drive).is_empty() || fixture.shown(&drive).is_none_or(|shown| shown.encrypted) {
+                return;
+            }
+            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            let (drives, same, seen) = (fixture.drives().clone(), id.clone(), Arc::new(Mutex::new(None)));
+            let state = Arc::clone(&seen);
+            // The superblocks of its disks are read twice before.
+            let superblocks = 2 * fixture.devices.names(&drive).len() / 2;
+            fixture.devices.at_step(superblocks, Moment::After, move || {
+                *lock(&state) = drives.drive(&same).map(|drive| drive.state);
+            });
+            fixture.drives().mount(&id).await.expect("mounted");
+            assert_eq!(*lock(&seen), Some(DriveState::Present));
+        });
+    }
+}
+
+#[test]
+fn a_look_that_fails_leaves_a_safe_drive_unmounted() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        fixture.devices.fail(&drive, Step::Mount, Errno::EIO, 1);
+        fixture.drives().lease(&id).await.expect_err("it cannot be mounted");
+        fixture.quiet().await;
+        assert!(!fixture.devices.is_mounted(&drive), "it was mounted again without a reason");
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
 fn a_configured_key_unlocks_and_a_wrong_one_is_a_problem() {
     for (secret, problem) in [(PASSPHRASE, ""), (b"wrong".as_slice(), "the passphrase or key is wrong")] {
         run(async {
