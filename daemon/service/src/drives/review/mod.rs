@@ -223,10 +223,13 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
                     other
                 });
             }
-        } else if !(entry.released && entry.lock.taken()) {
-            // One that is being switched off goes before it is known to be safe; the review after that decides.
+        } else {
+            // Also while something is being done with it, or its expiry would be due again at once.
             entry.safe = None;
-            shown.remove(id);
+            // One that is being switched off goes before it is known to be safe; the review after that decides.
+            if !(entry.released && entry.lock.taken()) {
+                shown.remove(id);
+            }
         }
     }
     entries.retain(|_, entry| !entry.absent || entry.safe.is_some() || entry.lock.taken() || entry.leased > 0);

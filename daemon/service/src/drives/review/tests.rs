@@ -163,3 +163,22 @@ fn a_safe_drive_stays_visible_after_unplugging() {
     let next = look(&mut table);
     assert_eq!((next.steps.len(), &shown.borrow().state), (1, &DriveState::Present));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_safe_drive_expires_once_while_it_is_locked() {
+    let mut table = table(true);
+    look(&mut table);
+    let id = DriveId::from(table.enrolments[0].id);
+    let entry = table.entries.get_mut(&id).expect("an entry");
+    (entry.safe, entry.released) = (Some(Instant::now()), true);
+    let guard = entry.lock.acquire().await.expect("free");
+    table.devices = DeviceTable::default();
+    look(&mut table);
+    let expires = table.entries[&id].expires().expect("it is shown for a while");
+    sleep_until(expires).await;
+    look(&mut table);
+    assert_eq!(table.entries[&id].expires(), None, "it is due again at once");
+    drop(guard);
+    look(&mut table);
+    assert!(table.entries.is_empty() && table.shown.is_empty());
+}
