@@ -85,30 +85,39 @@ impl Service {
     pub async fn back_up(&self, drive: DriveId, only: Option<&str>, uid: u32) -> Result<JobHandle, Error> {
         let goes_here = self.0.manager.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
         let wanted = |name: &String| only.is_none_or(|only| only == name);
-        self.begin_backups(drive, goes_here.into_iter().filter(wanted).collect(), uid).await
+        self.about(drive.clone())?;
+        let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), uid).await;
+        let none = "this drive has no such backup; butterdock backups lists the backups";
+        let none = Err(Error::new(ErrorCode::NotFound, none));
+        // The first that began; else why the last did not.
+        begun
+            .into_iter()
+            .map(|(_, taken)| taken)
+            .reduce(|first, next| if first.is_ok() { first } else { next })
+            .unwrap_or(none)
     }
 
-    /// Requests all of them, also if one is refused. Answers with the first accepted one, or with the first error.
-    pub(crate) async fn begin_backups(
+    /// Begins each of these backups, also where one of them cannot begin.
+    pub(crate) async fn begin_each(
         &self,
-        drive: DriveId,
+        drive: &DriveId,
         backups: Vec<String>,
         uid: u32,
-    ) -> Result<JobHandle, Error> {
-        let drive = self.about(drive)?;
-        // Until all are requested: the first may end before.
-        let _reservation = self.0.manager.reserve(&drive.id);
-        let none = "this drive has no such backup; butterdock backups lists the backups";
-        let mut first = Err(Error::new(ErrorCode::NotFound, none));
-        for (at, backup) in backups.into_iter().enumerate() {
-            let reservation = self.0.manager.reserve(&drive.id);
-            let request = BackupJob { reservation, drive: drive.clone(), backup, uid };
-            let taken = self.0.jobs.start(request).await;
-            if at == 0 || first.is_err() {
-                first = taken;
-            }
+    ) -> Vec<(String, Result<JobHandle, Error>)> {
+        // Until all are taken: the first may end before.
+        let _reservation = self.0.manager.reserve(drive);
+        let mut begun = Vec::new();
+        for backup in backups {
+            let taken = match self.about(drive.clone()) {
+                Ok(drive) => {
+                    let reservation = self.0.manager.reserve(&drive.id);
+                    self.0.jobs.start(BackupJob { reservation, drive, backup: backup.clone(), uid }).await
+                }
+                Err(error) => Err(error),
+            };
+            begun.push((backup, taken));
         }
-        first
+        begun
     }
 
     /// Reads everything on a drive and compares checksums.

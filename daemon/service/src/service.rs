@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::blocking::local;
 use crate::catalogue;
@@ -16,7 +17,7 @@ use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, OpenPlaces, Scheduler, no_such_volume, open_on_system};
 use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Pulse, Supervisor};
-use crate::types::Error;
+use crate::types::{Error, ErrorCode};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 
@@ -208,15 +209,33 @@ async fn follow_plugs(
     mut plugged: mpsc::UnboundedReceiver<Plugged>,
     mut pulse: Pulse,
 ) -> anyhow::Error {
-    while let Some(Plugged { drive, backups, reservation }) = pulse.during(plugged.recv()).await {
-        tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
-        let id = drive.to_string();
-        if let Err(error) = service.begin_backups(drive, backups, 0).await {
-            tracing::warn!("the backups to the drive {id} that was plugged in do not begin: {error}");
-        }
-        drop(reservation);
+    while let Some(plugged) = pulse.during(plugged.recv()).await {
+        tokio::spawn(begin_plugged(service.clone(), plugged));
     }
     anyhow!("its channel is closed")
+}
+
+/// Begins the backups of one plug. A job of the plug before may not have ended yet: then its backup begins when it has.
+async fn begin_plugged(service: Service, plugged: Plugged) {
+    let Plugged { drive, mut backups, reservation, mut gone } = plugged;
+    tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
+    let until = Instant::now() + PLUG_PATIENCE;
+    loop {
+        let begun = service.begin_each(&drive, backups, 0).await;
+        let busy = |error: &Error| matches!(error, Error::Named(ErrorCode::Busy, _)) && Instant::now() < until;
+        backups = Vec::new();
+        for (backup, begun) in begun {
+            match begun {
+                Ok(_) => {}
+                Err(error) if busy(&error) => backups.push(backup),
+                Err(error) => service.0.manager.backup_not_begun(&drive, &backup, &error),
+            }
+        }
+        if backups.is_empty() || timeout(PLUG_RETRY, gone.wait_for(|gone| *gone)).await.is_ok() {
+            break;
+        }
+    }
+    drop(reservation);
 }
 
 /// Reads the clocks from time to time.

@@ -298,6 +298,13 @@ impl DriveManager {
         Ok(())
     }
 
+    /// A backup of a plug did not begin: it is the drive's problem.
+    pub(crate) fn backup_not_begun(&self, id: &DriveId, backup: &str, error: &Error) {
+        tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the backup \"{backup}\" does not begin: {error}");
+        self.entry(id, |entry| entry.problem = format!("the backup \"{backup}\" did not begin: {error}"));
+        self.review();
+    }
+
     pub(super) fn plugged(&self, plugged: Plugged) {
         if self.0.plugged.send(plugged).is_err() {
             tracing::debug!("a drive was plugged in while the service ends");

@@ -43,6 +43,8 @@ mod secret;
 mod shown;
 mod table;
 
+use tokio::sync::watch;
+
 use crate::backups::Mark;
 
 pub(crate) use condition::Condition;
@@ -61,6 +63,8 @@ pub(crate) struct Plugged {
     pub backups: Vec<String>,
     /// Keeps it mounted until they are jobs.
     pub reservation: DriveReservation,
+    /// Turns true when it is pulled.
+    pub gone: watch::Receiver<bool>,
 }
 
 /// Sorted, each once.

@@ -27,8 +27,8 @@ struct Next {
     steps: Vec<DriveId>,
     /// Pulled out.
     pulled: Vec<(DriveId, Arc<Mount>)>,
-    /// Backups are due.
-    plugged: Vec<(DriveId, Vec<String>)>,
+    /// Backups are due; the channel turns true when the drive is pulled.
+    plugged: Vec<(DriveId, Vec<String>, watch::Receiver<bool>)>,
     /// Their release failed with other devices.
     releases: Vec<DriveId>,
     /// Something is shown that was not.
@@ -70,9 +70,9 @@ impl DriveManager {
             let manager = self.clone();
             tokio::spawn(async move { manager.release_unreserved(&id).await });
         }
-        for (drive, backups) in next.plugged {
+        for (drive, backups, gone) in next.plugged {
             let reservation = self.reserved(&drive);
-            self.plugged(Plugged { drive, backups, reservation });
+            self.plugged(Plugged { drive, backups, reservation, gone });
         }
         if next.arrived {
             self.0.arrived.send_replace(());
@@ -107,7 +107,7 @@ fn look(table: &mut DriveTable) -> Next {
         next.arrived |= show(table, drive);
         table.entries.insert(id, entry);
     }
-    next.plugged.iter().for_each(|(id, _)| table.reserve(id));
+    next.plugged.iter().for_each(|(id, _, _)| table.reserve(id));
     table.journal.keep(&there);
     mark_absent(table, &there);
     let orphans = table.orphans();
@@ -160,13 +160,14 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
             next.steps.push(id.clone());
         }
         Action::Backup => {
+            let Some(gone) = entry.mount.as_ref().map(|mount| mount.gone.subscribe()) else { return };
             entry.served = true;
             let enrolment = table.enrolment(id);
             let goes = |rule: &&crate::config::BackupRule| {
                 rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|drive| super::table::goes(rule, drive))
             };
             let names = table.config.backups.iter().filter(goes).map(|rule| rule.name.as_str().to_owned()).collect();
-            next.plugged.push((id.clone(), names));
+            next.plugged.push((id.clone(), names, gone));
         }
         Action::Unlock(_)
         | Action::Mount(_)
