@@ -38,6 +38,7 @@ impl DriveManager {
         if mount.is_ok() {
             self.entry(id, |entry| {
                 entry.kept = true;
+                entry.unremoved = false;
                 entry.served = true;
             });
         }

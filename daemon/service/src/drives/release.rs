@@ -42,7 +42,7 @@ struct ReleasePlan {
 }
 
 impl DriveManager {
-    /// Makes it safe to unplug because a person asks for that.
+    /// Makes it safe to unplug because a person asks for that. What failed is tried again as for [`Self::release_unreserved`].
     pub(super) async fn remove_now(&self, id: &DriveId) -> Result<Condition, Error> {
         let guard = self.lock_drive(id).await?;
         self.end_looks(id).await;
@@ -53,10 +53,11 @@ impl DriveManager {
         self.entry(id, |entry| {
             entry.served = true;
             entry.removal.send_replace(false);
-            if let Err(error) = &done {
-                entry.problem = error.to_string();
-            }
+            entry.unremoved = done.is_err();
         });
+        if let Err(error) = &done {
+            self.note_failed_release(id, error);
+        }
         self.done(guard);
         done
     }
@@ -89,8 +90,8 @@ impl DriveManager {
         let (reserved, on_finish) = (table.reservations(id), table.config.drives.on_finish);
         let Some(entry) = table.entries.get_mut(id) else { return AfterUse::Unchanged };
         let backups_begin = decision.order == Action::Backup;
-        let (due, kept) = (entry.due, entry.kept);
-        let next = reservation::after_use(ReleaseInput { reserved, due, kept, backups_begin, on_finish });
+        let (due, kept, unremoved) = (entry.due, entry.kept, entry.unremoved);
+        let next = reservation::after_use(ReleaseInput { reserved, due, kept, unremoved, backups_begin, on_finish });
         if next != AfterUse::Unchanged {
             entry.served = true;
             entry.due = false;
@@ -101,11 +102,15 @@ impl DriveManager {
     fn note_failed_release(&self, id: &DriveId, error: &Error) {
         let mut table = self.lock();
         let devices = table.decision(id).map(|decision| table.devices_of(&decision));
-        if let Some(entry) = table.entries.get_mut(id) {
-            entry.problem = error.to_string();
-            entry.due = devices.is_some();
-            entry.failed_with = devices;
+        let Some(entry) = table.entries.get_mut(id) else { return };
+        entry.problem = error.to_string();
+        if entry.mount.is_none() && entry.condition == Condition::Unsaved {
+            // It is released, and not safe: trying again would make it so.
+            (entry.due, entry.unremoved) = (false, false);
+            return;
         }
+        entry.due = devices.is_some();
+        entry.failed_with = devices;
     }
 
     /// Mounts changed: what could not be released may be now.
@@ -144,6 +149,7 @@ impl DriveManager {
         self.entry(id, |entry| {
             entry.released = true;
             entry.kept = false;
+            entry.unremoved = false;
             entry.due = false;
             entry.failed_with = None;
             entry.safe = Some(Instant::now());

@@ -31,6 +31,8 @@ pub(super) struct ReleaseInput {
     pub(super) due: bool,
     /// A person mounted it.
     pub(super) kept: bool,
+    /// A person asked for its removal, which failed.
+    pub(super) unremoved: bool,
     /// The backups of its plug begin next.
     pub(super) backups_begin: bool,
     pub(super) on_finish: OnFinish,
@@ -49,11 +51,12 @@ pub(super) enum AfterUse {
 
 /// What becomes of the drive.
 pub(super) fn after_use(input: ReleaseInput) -> AfterUse {
-    let ReleaseInput { reserved, due, kept, backups_begin, on_finish } = input;
+    let ReleaseInput { reserved, due, kept, unremoved, backups_begin, on_finish } = input;
     if reserved > 0 || !due || backups_begin {
         return AfterUse::Unchanged;
     }
     match on_finish {
+        _ if unremoved => AfterUse::Released { switched_off: true },
         _ if kept => AfterUse::Kept,
         OnFinish::Keep => AfterUse::Kept,
         OnFinish::Unmount => AfterUse::Released { switched_off: false },
@@ -134,8 +137,14 @@ mod tests {
     fn the_last_reservation_releases_the_drive() {
         const OFF: AfterUse = AfterUse::Released { switched_off: true };
         const UNMOUNTED: AfterUse = AfterUse::Released { switched_off: false };
-        let last =
-            ReleaseInput { reserved: 0, due: true, kept: false, backups_begin: false, on_finish: OnFinish::Unmount };
+        let last = ReleaseInput {
+            reserved: 0,
+            due: true,
+            kept: false,
+            unremoved: false,
+            backups_begin: false,
+            on_finish: OnFinish::Unmount,
+        };
         let table = [
             ("the last one ends", last, UNMOUNTED),
             ("it is configured so", ReleaseInput { on_finish: OnFinish::PowerOff, ..last }, OFF),
@@ -143,6 +152,12 @@ mod tests {
             ("a job waits or a look goes on", ReleaseInput { reserved: 1, ..last }, AfterUse::Unchanged),
             ("it was mounted before the look", ReleaseInput { due: false, ..last }, AfterUse::Unchanged),
             ("its plug's backups begin", ReleaseInput { backups_begin: true, ..last }, AfterUse::Unchanged),
+            ("its removal failed", ReleaseInput { kept: true, unremoved: true, ..last }, OFF),
+            (
+                "its removal failed, and a job waits",
+                ReleaseInput { unremoved: true, reserved: 1, ..last },
+                AfterUse::Unchanged,
+            ),
             ("a person mounted it", ReleaseInput { kept: true, ..last }, AfterUse::Kept),
             ("by a person, with a job", ReleaseInput { kept: true, reserved: 1, ..last }, AfterUse::Unchanged),
             (

@@ -51,6 +51,8 @@ pub(super) struct DriveEntry {
     pub(super) released: bool,
     /// A user mounted it: the end of a backup does not unmount it.
     pub(super) kept: bool,
+    /// A user asked for its removal, which failed: it is released all the same when nothing uses it any more.
+    pub(super) unremoved: bool,
     /// Whether it is released when nobody needs it any more: a lease mounted it, a job used it, or its last release failed.
     pub(super) due: bool,
     /// The devices that were there when its release failed: with the same it is not tried again before the next use.
@@ -98,6 +100,7 @@ impl DriveEntry {
             served: false,
             released: false,
             kept: false,
+            unremoved: false,
             due: false,
             failed_with: None,
             safe: None,

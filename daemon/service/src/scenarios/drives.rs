@@ -449,6 +449,28 @@ fn safely_remove_ends_looks_first() {
 }
 
 #[test]
+fn a_removal_that_a_look_prevents_is_done_when_the_look_ends() {
+    for is_mounted_by_a_person in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            if is_mounted_by_a_person {
+                fixture.drives().mount(&id).await.expect("mounted");
+            }
+            let lease = fixture.drives().lease(&id).await.expect("a lease");
+            let mut removal = fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            let state = removal.job.wait_for(Job::is_over).await.expect("an end").state;
+            assert_eq!((state, fixture.state(&id)), (JobState::Failed, Some(DriveState::Busy)));
+            lease.close().await;
+            fixture.settle().await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
+#[test]
 fn a_cancelled_backup_releases_the_drive() {
     for work in [Work::Waits, Work::Hangs] {
         run(async {
