@@ -77,6 +77,10 @@ const SERVICE: Table = &[
     ("queries", &["backups", "blocking", "destinations", "drives", "jobs", "service", "types"]),
     ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),
     (
+        "scenarios",
+        &["backups", "clock", "config", "device", "drives", "jobs", "service", "supervisor", "types", "worker"],
+    ),
+    (
         "service",
         &[
             "blocking",

@@ -26,7 +26,7 @@ pub(crate) enum Event {
     /// These are all that are attached: at the start, and after events were lost.
     All(Vec<BlockDevice>),
     /// It is attached, and this is known of it now.
-    Present(BlockDevice),
+    Present(Box<BlockDevice>),
     /// The device of this syspath is gone.
     Gone(PathBuf),
 }

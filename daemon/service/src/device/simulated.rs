@@ -249,7 +249,7 @@ impl SimulatedDevices {
         };
         let devices = attached.devices();
         state.attached.insert(first, attached);
-        devices.into_iter().for_each(|device| state.send(Event::Present(device)));
+        devices.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
     }
 
     /// Pulls a drive out: what was not saved is lost.
@@ -263,7 +263,7 @@ impl SimulatedDevices {
             state.attached.remove(&first);
         }
         drive.lock().unsaved.clear();
-        devices.into_iter().for_each(|device| state.send(Event::Gone(device.syspath)));
+        devices.into_iter().for_each(|device| state.send(&Event::Gone(device.syspath)));
         self.0.opened.notify_all();
     }
 
@@ -335,11 +335,9 @@ impl SimulatedDevices {
         };
         let containers: Vec<Uuid> = drive.lock().disks.iter().filter_map(|disk| disk.luks).collect();
         for luks in containers {
-            if !state.mappings.contains_key(&luks) {
-                state.mappings.insert(luks, first);
-                if let Some(device) = state.mapping(luks, first) {
-                    state.send(Event::Present(device));
-                }
+            state.mappings.entry(luks).or_insert(first);
+            if let Some(device) = state.mapping(luks, first) {
+                state.send(&Event::Present(Box::new(device)));
             }
         }
     }
@@ -510,7 +508,7 @@ impl State {
         self.attached.get(first).map(|attached| attached.drive.clone())
     }
 
-    fn send(&mut self, event: Event) {
+    fn send(&mut self, event: &Event) {
         self.events.retain(|events| events.send(event.clone()).is_ok());
     }
 
@@ -554,7 +552,7 @@ impl State {
         let gone = self.mapping(luks, first);
         self.mappings.remove(&luks);
         if let Some(device) = gone {
-            self.send(Event::Gone(device.syspath));
+            self.send(&Event::Gone(device.syspath));
         }
         self.tidy(first);
         Ok(())
@@ -669,7 +667,7 @@ impl Devices for SimulatedDevices {
                 medium.superblock(place)
             };
             let devices = attached.devices();
-            devices.into_iter().for_each(|device| state.send(Event::Present(device)));
+            devices.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
             made.ok_or_else(|| system(Step::Format, Errno::EIO))
         })
     }
@@ -795,7 +793,7 @@ impl Devices for SimulatedDevices {
             }
             state.mappings.insert(luks, first);
             if let Some(device) = state.mapping(luks, first) {
-                state.send(Event::Present(device));
+                state.send(&Event::Present(Box::new(device)));
             }
             Ok(())
         })
@@ -849,7 +847,7 @@ impl Devices for SimulatedDevices {
                 attached.is_gone = true;
                 state.tidy(first);
             }
-            state.send(Event::Gone(disk.syspath.clone()));
+            state.send(&Event::Gone(disk.syspath.clone()));
             Ok(Power::UsbRemoved)
         })
     }

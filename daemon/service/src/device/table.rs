@@ -28,11 +28,14 @@ impl DeviceTable {
     pub(crate) fn add(&mut self, event: Event) -> bool {
         let facts = match event {
             Event::All(all) => all,
-            Event::Present(facts) => vec![facts],
+            Event::Present(facts) => vec![*facts],
             Event::Gone(_) => Vec::new(),
         };
-        // Every one of them, also where one is new.
-        facts.into_iter().fold(false, |is_new, facts| self.insert(facts) || is_new)
+        let mut is_new = false;
+        for facts in facts {
+            is_new |= self.insert(facts);
+        }
+        is_new
     }
 
     /// Takes in one device; answers whether that was not known.
@@ -90,6 +93,10 @@ mod tests {
         }
     }
 
+    fn present(device: BlockDevice) -> Event {
+        Event::Present(Box::new(device))
+    }
+
     /// Whether something was removed, and whether something was new.
     fn hear(table: &mut DeviceTable, event: Event) -> (bool, bool) {
         (table.remove(&event), table.add(event))
@@ -98,10 +105,10 @@ mod tests {
     #[test]
     fn only_news_change_the_table() {
         let mut table = DeviceTable::default();
-        assert_eq!(hear(&mut table, Event::Present(device("sdb", 1))), (false, true));
-        assert_eq!(hear(&mut table, Event::Present(device("sdb", 1))), (false, false));
+        assert_eq!(hear(&mut table, present(device("sdb", 1))), (false, true));
+        assert_eq!(hear(&mut table, present(device("sdb", 1))), (false, false));
         let changed = BlockDevice { size: 2000, ..device("sdb", 1) };
-        assert_eq!(hear(&mut table, Event::Present(changed.clone())), (false, true));
+        assert_eq!(hear(&mut table, present(changed.clone())), (false, true));
         assert_eq!(table.at(Path::new("/dev/sdb")), Some(&changed));
         assert_eq!(hear(&mut table, Event::Gone(changed.syspath.clone())), (true, false));
         assert_eq!(hear(&mut table, Event::Gone(changed.syspath)), (false, false));
@@ -110,8 +117,8 @@ mod tests {
     #[test]
     fn another_disk_at_the_same_place_removes_the_first() {
         let mut table = DeviceTable::default();
-        hear(&mut table, Event::Present(device("sdb", 1)));
-        assert_eq!(hear(&mut table, Event::Present(device("sdb", 2))), (true, true));
+        hear(&mut table, present(device("sdb", 1)));
+        assert_eq!(hear(&mut table, present(device("sdb", 2))), (true, true));
         assert_eq!(table.len(), 1);
     }
 

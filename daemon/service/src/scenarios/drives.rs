@@ -42,7 +42,7 @@ fn a_plug_backs_up_and_the_drive_becomes_safe() {
             back_up(&fixture, &drive, &id).await;
             assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
             assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
-            fixture.check_at_rest(&[drive.clone()]);
+            fixture.check_at_rest(std::slice::from_ref(&drive));
         });
     }
 }
@@ -566,6 +566,25 @@ fn a_backup_of_a_plug_begins_when_the_job_before_has_ended() {
         assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
         assert_eq!(fixture.written().len(), 3);
         fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_backup_of_a_plug_waits_for_room_in_the_queue() {
+    run(async {
+        let drives = ["blue", "red"].map(|label| SimulatedDrive::new(label, 1, false));
+        let backups = vec![rule("home", &["blue", "red"])];
+        let config = Config { backups, max_queued: 1, ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let ids = [fixture.enrol(&drives[0]).await, fixture.enrol(&drives[1]).await];
+        fixture.set_work(Work::Takes(30));
+        drives.iter().for_each(|drive| fixture.devices.plug(drive));
+        fixture.quiet().await;
+        assert_eq!(fixture.written().len(), 2);
+        for id in &ids {
+            assert_eq!((fixture.state(id), fixture.problem(id)), (Some(DriveState::Safe), String::new()));
+        }
+        fixture.check_at_rest(&drives);
     });
 }
 

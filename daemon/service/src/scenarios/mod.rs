@@ -4,6 +4,7 @@
 //! time, however long it takes.
 
 mod drives;
+mod random;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -284,7 +285,14 @@ impl Player {
         let error = match &worker.order {
             Order::Backup(task) if !task.dry_run => self.back_up(&worker).await.err(),
             Order::Verify => self.work(&worker).await.map(drop).err(),
-            _ => None,
+            Order::Backup(_)
+            | Order::Receive { .. }
+            | Order::Prune(_)
+            | Order::Restore { .. }
+            | Order::Import { .. }
+            | Order::Streams
+            | Order::Sweep
+            | Order::Cancel => None,
         };
         let error = error.map(|kind| WorkerError {
             kind,

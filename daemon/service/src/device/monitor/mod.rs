@@ -85,7 +85,7 @@ fn event(kind: EventType, device: &Device) -> Event {
         (
             EventType::Add | EventType::Change | EventType::Bind | EventType::Unbind | EventType::Unknown,
             (_, Some(facts)),
-        ) => Event::Present(facts),
+        ) => Event::Present(Box::new(facts)),
     }
 }
 
