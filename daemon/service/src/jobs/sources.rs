@@ -26,8 +26,7 @@ pub(super) struct Sources {
 }
 
 /// Opens the directories of a backup, as [`Sources::open`] has it. It blocks as long as the source and the destination do.
-pub(crate) type OpenPlaces =
-    fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Result<[DirHandle; 2], String>;
+pub(crate) type OpenPlaces = fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Result<[DirHandle; 2], String>;
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
 #[derive(Debug, Serialize, Deserialize)]

@@ -545,31 +545,6 @@ fn a_removal_that_fails_says_nothing_of_the_next_plug() {
 }
 
 #[test]
-fn a_backup_of_a_plug_begins_when_the_job_before_has_ended() {
-    run(async {
-        let drive = SimulatedDrive::new("blue", 1, false);
-        let (fixture, id) = enrolled(&drive).await;
-        back_up(&fixture, &drive, &id).await;
-        fixture.devices.pull(&drive);
-        fixture.settle().await;
-        // A backup is asked for before that of the plug begins.
-        let (service, same) = (fixture.service.clone(), id.clone());
-        let asked = Arc::new(Mutex::new(None));
-        let (runtime, answer) = (tokio::runtime::Handle::current(), Arc::clone(&asked));
-        fixture.devices.at_step(0, Moment::Before, move || {
-            *lock(&answer) = Some(runtime.spawn(async move { service.back_up(same, None, 0).await.map(drop) }));
-        });
-        fixture.devices.plug(&drive);
-        fixture.quiet().await;
-        let asked = lock(&asked).take().expect("asked");
-        asked.await.expect("no panic").expect("taken");
-        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
-        assert_eq!(fixture.written().len(), 3);
-        fixture.check_at_rest(&[drive]);
-    });
-}
-
-#[test]
 fn a_backup_of_a_plug_waits_for_room_in_the_queue() {
     run(async {
         let drives = ["blue", "red"].map(|label| SimulatedDrive::new(label, 1, false));
