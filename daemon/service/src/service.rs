@@ -180,7 +180,7 @@ impl Service {
         let volume = |rule: &VolumeRule| same(rule).map_or_else(|| Volume::new(rule.clone()), Arc::clone);
         let configured: Vec<_> = config.volumes.iter().map(volume).collect();
         look_at_all(&configured).await;
-        // The jobs first: whoever sees a new volume can have a job on it.
+        // The jobs first: a caller that sees a new volume can have a job on it.
         jobs.configured(&config).await;
         hooks.configured(config.drives.on_event.clone());
         manager.configured(&config);

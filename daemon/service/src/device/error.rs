@@ -95,12 +95,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_everybody_is_told_of_a_failed_call_has_no_path() {
-        let told = |source| Error::System { doing: "writing /var/my drives/x".to_owned(), source }.public();
-        assert!(told(io::Error::from_raw_os_error(30)).contains("Read-only file system"));
+    fn the_public_text_of_a_failed_call_has_no_path() {
+        let text = |source| Error::System { doing: "writing /var/my drives/x".to_owned(), source }.public();
+        assert!(text(io::Error::from_raw_os_error(30)).contains("Read-only file system"));
         for source in [io::Error::from_raw_os_error(30), io::Error::other("/var/my drives/x")] {
-            let told = told(source);
-            assert!(!told.contains('/') && !told.contains("drives"), "{told}");
+            let text = text(source);
+            assert!(!text.contains('/') && !text.contains("drives"), "{text}");
         }
     }
 }

@@ -183,7 +183,7 @@ fn complaint(making: OwnedFd) -> String {
     if said.is_empty() { said } else { format!(" ({})", crate::device::text::shown(said.trim_start_matches("e "))) }
 }
 
-/// Tries as long as `attempt` finds the filesystem busy and nobody who can be seen has mounted it. Answers none where it
+/// Tries again while `attempt` finds the filesystem busy and no mount of it can be seen. Answers none where it
 /// stays so.
 fn outlast<T, E>(
     filesystem: Uuid,

@@ -54,7 +54,7 @@ pub(crate) fn open(node: &Path, devnum: u64) -> Result<File> {
 }
 
 /// Opens the device that these facts are of. A disk that came in its place since has its name and its number, and udev may not
-/// have told of it yet; the kernel counts disks. As long as this is open nothing else gets that name.
+/// have reported it yet; the kernel counts disks. While this is open no other disk gets that name.
 pub(crate) fn open_same(facts: &BlockDevice) -> Result<File> {
     let file = open(&facts.node, facts.devnum)?;
     // A partition has its disk's.

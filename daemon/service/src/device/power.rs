@@ -103,7 +103,7 @@ fn usb_device(sys: &Path, syspath: &Path) -> Option<PathBuf> {
 }
 
 /// Has the kernel stop the disks below a device (START STOP UNIT: the heads park, the motor stops) before it forgets them.
-/// It does for a disk whose start and stop it is told to manage, by these names since Linux 6.6 and before it. Where it
+/// It does for a disk whose start and stop it has to manage, by these names since Linux 6.6 and before it. Where it
 /// will not, as for what is no SCSI disk, the rest is done all the same.
 fn stopped_when_removed(device: &Path) {
     for disk in below(device, "scsi_disk") {

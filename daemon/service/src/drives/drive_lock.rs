@@ -12,16 +12,16 @@ use super::fault::{busy, failed, for_caller};
 use crate::blocking::{self, BlockingQueue, BlockingQueues, Unanswered, detached};
 use crate::device::Result;
 
-/// What is done with the drive before has so long.
+/// Timeout for the operation before.
 const TURN: Duration = Duration::from_secs(30);
-/// Callers wait so long for what is done for them; deriving a key alone may take two minutes.
+/// Timeout for a caller; deriving a key alone may take two minutes.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Who may do something with a drive.
 #[derive(Debug, Clone)]
 pub(super) struct DriveLock(Arc<Semaphore>);
 
-/// The turn, until it is dropped.
+/// The lock, until it is dropped.
 pub(super) type DriveLockGuard = OwnedSemaphorePermit;
 
 impl DriveLock {
@@ -29,7 +29,7 @@ impl DriveLock {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    /// Waits for the turn.
+    /// Waits for the lock.
     ///
     /// # Errors
     /// `Busy` when it does not come.
@@ -43,7 +43,7 @@ impl DriveLock {
         }
     }
 
-    /// Waits for the turn, however long it takes.
+    /// Waits for the lock, however long that takes.
     pub(super) async fn wait(&self) -> Option<DriveLockGuard> {
         // It is never closed.
         Arc::clone(&self.0).acquire_owned().await.ok()

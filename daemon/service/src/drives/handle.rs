@@ -20,7 +20,7 @@ use crate::hooks::{Event, Hooks, Kind};
 use crate::supervisor::Supervisor;
 use crate::untrusted_fd::QuarantinedFd;
 
-/// The dock. Cheap to clone.
+/// Manages the drives. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DriveManager(pub(super) Arc<Shared>);
 
@@ -31,9 +31,9 @@ pub(super) struct Shared {
     pub(super) devices: Arc<dyn Devices>,
     pub(super) register: Register,
     pub(super) run: std::path::PathBuf,
-    /// Told whenever the picture was looked at anew.
+    /// Changes at each review of the table.
     pub(super) reviewed: watch::Sender<()>,
-    /// Told whenever a drive is shown that was not.
+    /// Changes when a drive is shown that was not.
     pub(super) arrived: watch::Sender<()>,
     plugged: mpsc::UnboundedSender<Plugged>,
     pub(super) hooks: Hooks,
@@ -42,8 +42,8 @@ pub(super) struct Shared {
 }
 
 impl DriveManager {
-    /// Unmounts and locks what an earlier service left, then begins to follow udev. What
-    /// comes out is told whenever backups are due because a drive was plugged in.
+    /// Unmounts and locks what an earlier service left, then begins to follow udev. The
+    /// channel has each drive that was plugged in and for which backups are due.
     ///
     /// # Errors
     /// udev cannot be followed, or the state directory cannot be read.
@@ -73,7 +73,7 @@ impl DriveManager {
         register: Register,
         enrolments: Vec<Enrolment>,
     ) -> (Self, mpsc::UnboundedReceiver<Plugged>) {
-        let (plugged, told) = mpsc::unbounded_channel();
+        let (plugged, received) = mpsc::unbounded_channel();
         let manager = Self(Arc::new(Shared {
             table: Mutex::new(DriveTable::new(config.clone(), enrolments)),
             devices,
@@ -85,7 +85,7 @@ impl DriveManager {
             hooks,
             ending: AtomicBool::new(false),
         }));
-        (manager, told)
+        (manager, received)
     }
 
     /// The drives that are shown now; the channel of each closes when it goes.
@@ -136,14 +136,14 @@ impl DriveManager {
     /// # Errors
     /// As `Drive.Unlock` has them.
     pub async fn unlock(&self, id: &DriveId, secret: QuarantinedFd, uid: u32) -> Result<(), Error> {
-        // Nobody's secret is read for nothing.
+        // A secret is not read in vain.
         self.locked(id)?;
         let secret = secret::of_caller(secret, uid).await?;
         let (manager, id) = (self.clone(), id.clone());
         answer(async move { manager.unlock_now(&id, secret).await }).await
     }
 
-    /// Mounts it for somebody to look at; answers where.
+    /// Mounts it for a person; answers where.
     ///
     /// # Errors
     /// As `Drive.Mount` has them.
@@ -243,7 +243,7 @@ impl DriveManager {
         self.0.ending.store(true, Ordering::Release);
     }
 
-    /// Unmounts what nobody uses, before the service ends.
+    /// Unmounts what is not in use, before the service ends.
     pub(crate) async fn stop(&self) {
         self.unmount_all().await;
     }
@@ -273,13 +273,13 @@ impl DriveManager {
         self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));
     }
 
-    /// Waits for the turn with a drive that is there.
+    /// Waits for the lock of an attached drive.
     pub(super) async fn lock_drive(&self, id: &DriveId) -> Result<DriveLockGuard, Error> {
         let lock: Option<DriveLock> = self.lock().entries.get(id).map(|entry| entry.lock.clone());
         lock.ok_or_else(|| no_such_drive(id))?.acquire().await
     }
 
-    /// Gives the turn back, and looks what is next.
+    /// Ends the lock, and reviews the table.
     pub(super) fn done(&self, guard: DriveLockGuard) {
         drop(guard);
         self.review();

@@ -11,7 +11,7 @@ use crate::policy::Action;
 /// The last logged decision of each drive.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    told: BTreeMap<DriveId, Judged>,
+    logged: BTreeMap<DriveId, Judged>,
 }
 
 /// Something to tell.
@@ -38,16 +38,16 @@ impl Journal {
                 Judged::Enrolled
             }
         };
-        if self.told.get(&drive.id) == Some(&judged) {
+        if self.logged.get(&drive.id) == Some(&judged) {
             return None;
         }
-        self.told.insert(drive.id.clone(), judged.clone());
+        self.logged.insert(drive.id.clone(), judged.clone());
         Some(Entry { drive: drive.clone(), judged })
     }
 
     /// Detached drives are logged again when they are attached again.
     pub(super) fn keep(&mut self, there: &BTreeSet<DriveId>) {
-        self.told.retain(|id, _| there.contains(id));
+        self.logged.retain(|id, _| there.contains(id));
     }
 }
 
@@ -107,12 +107,12 @@ mod tests {
         let id = DriveId::from(&policy::DriveId::Enrolled(Uuid::from_u128(1)));
         let drive = Drive { id: id.clone(), is: DriveProperties::default() };
         let mut journal = Journal::default();
-        let mut told = |order: &Action| journal.note(order, &drive).map(|entry| entry.judged);
-        assert_eq!(told(&Action::Mount(Vec::new())), Some(Judged::Enrolled));
-        assert_eq!(told(&Action::Backup), None);
-        assert_eq!(told(&Action::Refuse("a copy".into())), Some(Judged::Refused("a copy".into())));
-        assert_eq!(told(&Action::Refuse("a copy".into())), None);
-        assert_eq!(told(&Action::Leave), Some(Judged::Enrolled));
+        let mut logged = |order: &Action| journal.note(order, &drive).map(|entry| entry.judged);
+        assert_eq!(logged(&Action::Mount(Vec::new())), Some(Judged::Enrolled));
+        assert_eq!(logged(&Action::Backup), None);
+        assert_eq!(logged(&Action::Refuse("a copy".into())), Some(Judged::Refused("a copy".into())));
+        assert_eq!(logged(&Action::Refuse("a copy".into())), None);
+        assert_eq!(logged(&Action::Leave), Some(Judged::Enrolled));
         journal.keep(&BTreeSet::from([id]));
         assert!(journal.note(&Action::Leave, &drive).is_none());
         journal.keep(&BTreeSet::new());

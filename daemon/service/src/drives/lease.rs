@@ -1,4 +1,4 @@
-//! How a job holds a drive.
+//! The lease of a mounted drive.
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use crate::backups::{Known, SharedSnapshot};
 use crate::blocking::BlockingQueue;
 use crate::dir_handle::DirHandle;
 
-/// A drive that is mounted, proved, and not let go as long as this is there.
+/// A drive that is mounted and proved. It stays mounted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     root: DirHandle,
@@ -94,7 +94,7 @@ impl Lease {
 
     /// Waits until the drive is pulled out.
     pub(crate) async fn gone(&self) {
-        // Whoever would tell keeps the mount: when that is over, so is the drive's stay.
+        // The sender is part of the mount: without it the drive is not mounted any more.
         drop(self.gone.clone().wait_for(|gone| *gone).await);
     }
 }

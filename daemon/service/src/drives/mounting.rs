@@ -1,4 +1,4 @@
-//! Unlocks and mounts, as far as the policy lets it.
+//! Unlocks and mounts drives, as the policy decides.
 
 use super::drive_lock::blocking;
 use super::fault::{busy, failed, no_such_drive};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// After it was unlocked udev has so long to tell of what is inside.
+/// Timeout for udev's event of what is inside a container that was unlocked.
 const TOLD: Duration = Duration::from_secs(20);
 
 /// All that mounting one needs.
@@ -31,7 +31,7 @@ pub(super) struct Plan {
 }
 
 impl DriveManager {
-    /// Mounts it for somebody to look at. The caller waits in [`super::drive_lock::answer`].
+    /// Mounts it for a person. The caller waits in [`super::drive_lock::answer`].
     pub(super) async fn mount_to_be_seen(&self, id: &DriveId) -> Result<PathBuf, Error> {
         let guard = self.lock_drive(id).await?;
         let mount = self.ensure_mounted(id).await;
@@ -46,7 +46,7 @@ impl DriveManager {
         mount.map(|mount| mount.mounted.at.clone())
     }
 
-    /// The next step by itself, when the drive was plugged in: whoever has the turn calls it.
+    /// The next step by itself, when the drive was plugged in. Only the owner of the lock calls it.
     pub(super) async fn step_on(&self, id: &DriveId) -> Result<(), Error> {
         if self.entry(id, |entry| entry.mount.is_some() || entry.released) == Some(false) {
             self.ensure(id).await?;
@@ -54,7 +54,7 @@ impl DriveManager {
         Ok(())
     }
 
-    /// Mounts it where it is not, whatever was before: somebody wants it. Whoever has the turn calls it.
+    /// Mounts it where it is not, also after its release: a person or a job needs it. Only the owner of the lock calls it.
     pub(super) async fn ensure_mounted(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
         let was_released = self.take_in_hand(id);
         let mounted = self.ensure(id).await;
@@ -233,7 +233,7 @@ impl DriveManager {
         done
     }
 
-    /// With the configured key. Whoever has the turn calls it.
+    /// With the configured key. Only the owner of the lock calls it.
     pub(super) async fn unlock_by_key(&self, id: &DriveId, locked: Vec<Locked>) -> Result<(), Error> {
         let file = {
             let table = self.lock();

@@ -89,7 +89,7 @@ impl DriveManager {
         }
     }
 
-    /// Tells when the device is not there any more, as long as somebody listens.
+    /// Turns true when the device is not attached any more.
     fn watch(&self, facts: BlockDevice) -> watch::Receiver<bool> {
         let (gone, listen) = watch::channel(false);
         let (manager, mut reviewed) = (Arc::clone(&self.0), self.0.reviewed.subscribe());

@@ -1,4 +1,4 @@
-//! Lets a drive go: everything written, unmounted, locked, switched off. Only then it is safe.
+//! Releases a drive: writes everything, unmounts, locks and switches it off. Only then it is safe.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::device::{BlockDevice, Devices, Power, Result as Done};
 use crate::hooks::Kind;
 use crate::policy::Action;
 
-/// A worker that was killed a moment ago still holds the mount for so long.
+/// Timeout for a worker that was killed a moment ago, and still has the mount open.
 const HELD: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Those who look at a drive that is being made safe have so long to end.
+/// Timeout for listings and estimates to end on a drive that is being made safe.
 const LOOKS: Duration = Duration::from_secs(10);
 
-/// What the kernel fails of a drive that is pulled out comes before udev's word that it is, under load so long.
+/// Timeout for udev's event of an unplugged drive: the kernel fails its calls before, under load by so much.
 const WORD: Duration = Duration::from_secs(1);
 
 /// What is to be done.
@@ -37,7 +37,7 @@ struct ReleasePlan {
     luks: Vec<uuid::Uuid>,
     /// To be switched off.
     disks: Vec<BlockDevice>,
-    /// What nobody else may have mounted.
+    /// The devices that no other program may use.
     nodes: Vec<PathBuf>,
 }
 
@@ -62,11 +62,11 @@ impl DriveManager {
         done
     }
 
-    /// Releases a drive that nobody needs any more, where that is due. What failed is tried again at the end of the next use,
+    /// Releases a drive without reservations, where that is due. What failed is tried again at the end of the next use,
     /// and when the devices or the mounts are others.
     pub(super) async fn release_unreserved(&self, id: &DriveId) -> Result<Option<Condition>, Error> {
         let Some(lock) = self.entry(id, |entry| entry.lock.clone()) else { return Ok(None) };
-        // However long something else is done with it: nobody would ask again.
+        // However long another operation takes: no other call would release the drive.
         let Some(guard) = lock.wait().await else { return Ok(None) };
         let done = match self.after_use(id) {
             AfterUse::Unchanged | AfterUse::Kept => Ok(None),
@@ -80,7 +80,7 @@ impl DriveManager {
         done
     }
 
-    /// Whoever has the turn calls it.
+    /// Only the owner of the lock calls it.
     fn after_use(&self, id: &DriveId) -> AfterUse {
         if self.0.ending.load(Ordering::Acquire) {
             return AfterUse::Unchanged;
@@ -139,7 +139,7 @@ impl DriveManager {
         drop(timeout(LOOKS, ended).await);
     }
 
-    /// Whoever has the turn calls it.
+    /// Only the owner of the lock calls it.
     async fn release_locked(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
         let was_mounted = self.entry(id, |entry| entry.mount.is_some()) == Some(true);
         let condition = self.unmount(id, off).await?;
@@ -164,7 +164,7 @@ impl DriveManager {
         Ok(condition)
     }
 
-    /// Unmounts and locks it, and switches it off; what it had come to by then. Whoever has the turn calls it.
+    /// Unmounts and locks it, and switches it off; answers with its condition then. Only the owner of the lock calls it.
     pub(super) async fn unmount(&self, id: &DriveId, off: bool) -> Result<Condition, Error> {
         let mut leaving = self.leaving(id, off)?;
         // From here on nothing is mounted again by itself, also when not all of it works.
@@ -206,7 +206,7 @@ impl DriveManager {
         Ok(ReleasePlan { nodes, mount, luks: members.iter().filter_map(|member| member.luks).collect(), disks })
     }
 
-    /// Before the service ends, all of them at once: what cannot be unmounted is let go when the next one starts.
+    /// Before the service ends, all of them at once: what cannot be unmounted is detached when the next one starts.
     pub(super) async fn unmount_all(&self) {
         let mut unmounting = JoinSet::new();
         for (id, _) in self.mounts() {

@@ -1,6 +1,6 @@
 //! Who needs a drive, and what happens when the last of them needs it no more.
 //!
-//! A job reserves its drive from when it is accepted until it has ended, also while it waits for its turn; so do the backups
+//! A job reserves its drive from when it is accepted until it has ended, also while it is queued; so do the backups
 //! that a plug begins, until they are jobs. A lease is a reservation of a drive that is mounted. The end of the last
 //! reservation releases the drive, and nothing else does but [`DriveManager::safely_remove`].
 
@@ -149,7 +149,7 @@ mod tests {
             ("the last one ends", last, UNMOUNTED),
             ("it is configured so", ReleaseInput { on_finish: OnFinish::PowerOff, ..last }, OFF),
             ("it stays mounted", ReleaseInput { on_finish: OnFinish::Keep, ..last }, AfterUse::Kept),
-            ("a job waits or a look goes on", ReleaseInput { reserved: 1, ..last }, AfterUse::Unchanged),
+            ("a job waits, or a listing has not ended", ReleaseInput { reserved: 1, ..last }, AfterUse::Unchanged),
             ("it was mounted before the look", ReleaseInput { due: false, ..last }, AfterUse::Unchanged),
             ("its plug's backups begin", ReleaseInput { backups_begin: true, ..last }, AfterUse::Unchanged),
             ("its removal failed", ReleaseInput { kept: true, unremoved: true, ..last }, OFF),

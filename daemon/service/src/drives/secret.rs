@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 use crate::device::Secret;
 use crate::untrusted_fd::{Lost, QuarantinedFd, borrow};
 
-/// It has so long to come to its end: a person has typed it before.
+/// Timeout for the end of the secret, which a person has typed before.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A thread that reads a file which does not answer is not waited for longer than that.
+/// Timeout for a thread that reads a file which does not answer.
 const LOST: Duration = Duration::from_secs(12);
 
 /// What the descriptor gives, up to its end.
@@ -98,8 +98,8 @@ mod tests {
     fn one_that_does_not_end_gives_its_thread_back() {
         let (reader, mut writer) = pipe().expect("a pipe");
         writer.write_all(b"pass").expect("written");
-        let told = whole(reader.as_fd(), Duration::from_millis(100)).expect_err("it does not end");
-        assert!(told.to_string().contains("did not end within"), "{told}");
+        let refused = whole(reader.as_fd(), Duration::from_millis(100)).expect_err("it does not end");
+        assert!(refused.to_string().contains("did not end within"), "{refused}");
     }
 
     #[test]
@@ -108,8 +108,8 @@ mod tests {
         let zero = File::open("/dev/zero").expect("open");
         let deaf = File::options().write(true).open("/dev/null").expect("open");
         for (from, words) in [(null, "is empty"), (zero, "more than 65536"), (deaf, "cannot read the secret")] {
-            let told = whole(from.as_fd(), PATIENCE).expect_err("refused");
-            assert!(told.to_string().contains(words), "{told}");
+            let refused = whole(from.as_fd(), PATIENCE).expect_err("refused");
+            assert!(refused.to_string().contains(words), "{refused}");
         }
     }
 
@@ -124,9 +124,9 @@ mod tests {
         });
         of_caller(other.expect("a pipe"), 7004).await.expect("another user's is read at once");
         // The first four wait for its end, the others for a place.
-        let told = asked.join_all().await;
-        let busy = told.iter().filter(|told| matches!(told, Err(Error::Named(ErrorCode::Busy, _)))).count();
-        assert_eq!((busy, told.len()), (2, 6));
+        let refused = asked.join_all().await;
+        let busy = refused.iter().filter(|refused| matches!(refused, Err(Error::Named(ErrorCode::Busy, _)))).count();
+        assert_eq!((busy, refused.len()), (2, 6));
         drop(writer);
     }
 }

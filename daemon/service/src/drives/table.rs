@@ -28,11 +28,11 @@ pub(super) struct DriveTable {
     pub(super) enrolments: Vec<Enrolment>,
     pub(super) devices: DeviceTable,
     pub(super) entries: BTreeMap<DriveId, DriveEntry>,
-    /// How many need a drive, those who wait for it too; without those that nobody needs.
+    /// The number of reservations of each drive that has any.
     reservations: BTreeMap<DriveId, usize>,
     pub(super) shown: BTreeMap<DriveId, watch::Sender<Drive>>,
     pub(super) journal: Journal,
-    /// Containers whose device went while they were open and not mounted, and that are told to be closed.
+    /// Containers whose device was unplugged while they were open and not mounted, and that are being closed.
     pub(super) stale: BTreeSet<Uuid>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct DriveEntry {
     pub(super) kept: bool,
     /// A user asked for its removal, which failed: it is released all the same when nothing uses it any more.
     pub(super) unremoved: bool,
-    /// Whether it is released when nobody needs it any more: a lease mounted it, a job used it, or its last release failed.
+    /// Whether it is released when the last reservation ends: a lease mounted it, a job used it, or its last release failed.
     pub(super) due: bool,
     /// The devices that were there when its release failed: with the same it is not tried again before the next use.
     pub(super) failed_with: Option<Vec<BlockDevice>>,
@@ -65,7 +65,7 @@ pub(super) struct DriveEntry {
     pub(super) disks: Disks,
     /// What went wrong last; empty where nothing did.
     pub(super) problem: String,
-    /// What it had come to when it was unmounted last.
+    /// Its condition when it was unmounted last.
     pub(super) condition: Condition,
     /// What was there when it went wrong: nothing is tried again by itself with the same.
     pub(super) tried: Vec<PathBuf>,
@@ -197,7 +197,7 @@ impl DriveTable {
         disks(&self.behind(&decision.devices))
     }
 
-    /// The policy's verdicts. `own` is a drive that the asker has the turn of: that alone is no reason to leave it.
+    /// The policy's decisions. `own` is a drive whose lock the caller has: that alone is no reason to leave it as it is.
     pub(super) fn decisions(&self, own: Option<&DriveId>) -> Vec<Decision> {
         self.decisions_with(&self.drive_uses(own))
     }

@@ -176,7 +176,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits for the end of a process, takes it out of the kernel's list and tells how it ended. It blocks: tokio's way to wait
+/// Waits for the end of a process, takes it out of the kernel's list and sends how it ended. It blocks: tokio's way to wait
 /// for a descriptor of any kind asks for unsafe code, and there are few workers.
 #[expect(clippy::needless_pass_by_value, reason = "the thread owns both to its end")]
 pub(super) fn watch(descriptor: OwnedFd, tell: Sender<Option<ExitStatus>>) {
@@ -187,7 +187,7 @@ pub(super) fn watch(descriptor: OwnedFd, tell: Sender<Option<ExitStatus>>) {
     tell.send_replace(Some(status.unwrap_or_else(unknown)));
 }
 
-/// Nobody knows how it ended: as if it had been killed.
+/// It is unknown how it ended: as if it had been killed.
 fn unknown() -> ExitStatus {
     ExitStatus::from_raw(Signal::KILL.as_raw())
 }

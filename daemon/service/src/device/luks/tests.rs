@@ -60,9 +60,9 @@ fn every_end_of_the_tool_is_a_sentence() {
     for (what, words) in
         [("exit 2", "is wrong"), ("exit 5", "in use"), ("echo gone >&2; exit 9", "gone"), ("kill -9 $$", "signal")]
     {
-        let told = tool(folder.path(), what).close(Uuid::nil()).expect_err("refused");
-        assert!(told.to_string().contains(words), "{what}: {told}");
-        assert!(!told.public().contains("gone"), "everybody is told a word of the tool's: {told:?}");
+        let text = tool(folder.path(), what).close(Uuid::nil()).expect_err("refused");
+        assert!(text.to_string().contains(words), "{what}: {text}");
+        assert!(!text.public().contains("gone"), "the public text has a word of the tool's: {text:?}");
     }
 }
 
@@ -71,8 +71,8 @@ fn a_tool_that_hangs_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let tool = Cryptsetup { patience: Duration::from_millis(300), ..tool(folder.path(), "exec /bin/sleep 600") };
     let begun = Instant::now();
-    let told = unlock(&tool, Uuid::nil(), &Secret::new(vec![1; 1 << 20].into())).expect_err("ended").to_string();
-    assert!(told.contains("too long"), "{told}");
+    let text = unlock(&tool, Uuid::nil(), &Secret::new(vec![1; 1 << 20].into())).expect_err("ended").to_string();
+    assert!(text.contains("too long"), "{text}");
     assert!(begun.elapsed() < Duration::from_secs(500));
 }
 

@@ -88,8 +88,8 @@ fn privileged_a_missing_or_small_medium_is_reported() {
         File::create(sandbox.join(image)).expect("made").set_len(66 << 10).expect("sized");
     }
     let small = disks.attach("small");
-    let told = SystemDevices.superblock(&small.node, small.devnum).expect_err("too small");
-    assert!(told.to_string().contains("too small for a btrfs"), "{told}");
+    let text = SystemDevices.superblock(&small.node, small.devnum).expect_err("too small");
+    assert!(text.to_string().contains("too small for a btrfs"), "{text}");
     // No other test attaches anything to this number meanwhile.
     let number = LoopNumber::reserve(99).expect("a number");
     let device = number.attach(&sandbox.join("a")).expect("attached");
@@ -112,8 +112,8 @@ fn privileged_an_enrolled_drive_is_mounted_and_released() {
     }
     assert!(mount(&devices(), &enrolment, &sources, sandbox.path()).is_err());
     let open = File::create(mounted.at.join("file")).expect("written");
-    let told = mounted.unmount().expect_err("in use").to_string();
-    assert!(told.contains(&format!("({})", std::process::id())), "{told}");
+    let text = mounted.unmount().expect_err("in use").to_string();
+    assert!(text.contains(&format!("({})", std::process::id())), "{text}");
     drop(open);
     drop(mounted.root().expect("opened"));
     // A program that another test starts has this process's files until it is executed.
@@ -129,8 +129,8 @@ fn privileged_a_drive_that_is_mounted_elsewhere_is_refused() {
     let other = sandbox.join("elsewhere");
     fs::create_dir(&other).expect("made");
     run(Command::new("mount").arg(&sources[0].node).arg(&other), TIMEOUT).expect("ran").success().expect("mounted");
-    let told = mount(&devices(), &enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
-    assert!(told.contains("already mounted"), "{told}");
+    let text = mount(&devices(), &enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
+    assert!(text.contains("already mounted"), "{text}");
     umount2(&other, MntFlags::empty()).expect("unmounted");
 }
 
@@ -142,12 +142,10 @@ fn privileged_a_copy_beside_the_mounted_original_is_released() {
     disks.copy("a", "b");
     let copy = vec![disks.attach("b")];
     let elsewhere = mount(&devices(), &enrolment, &original, &sandbox.join("one")).expect("the original");
-    let told = mount(&devices(), &enrolment, &copy, &sandbox.join("two")).expect_err("the copy").to_string();
-    assert!(told.contains("one of them is a copy"), "{told}");
-    let left = fs::read_dir(sandbox.join("two/drives"))
-        .expect("made")
-        .flatten()
-        .filter(|one| !options(&one.path()).is_empty());
+    let text = mount(&devices(), &enrolment, &copy, &sandbox.join("two")).expect_err("the copy").to_string();
+    assert!(text.contains("one of them is a copy"), "{text}");
+    let left =
+        fs::read_dir(sandbox.join("two/drives")).expect("made").flatten().filter(|one| !options(&one.path()).is_empty());
     assert_eq!(left.count(), 0);
     elsewhere.unmount().expect("unmounted");
 }
@@ -176,11 +174,11 @@ fn privileged_a_node_that_is_another_device_now_is_refused() {
     let mut disks = Disks::new(&sandbox);
     let (enrolment, mut sources) = disks.make(&["a"]);
     sources[0].devnum += 1;
-    let told = mount(&devices(), &enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
-    assert!(told.contains("another device"), "{told}");
+    let text = mount(&devices(), &enrolment, &sources, sandbox.path()).expect_err("refused").to_string();
+    assert!(text.contains("another device"), "{text}");
     let (_, other) = disks.make(&["b"]);
-    let told = mount(&devices(), &enrolment, &other, sandbox.path()).expect_err("refused").to_string();
-    assert!(told.contains("not a device of \"Blue\""), "{told}");
+    let text = mount(&devices(), &enrolment, &other, sandbox.path()).expect_err("refused").to_string();
+    assert!(text.contains("not a device of \"Blue\""), "{text}");
 }
 
 #[test]

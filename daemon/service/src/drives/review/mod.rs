@@ -34,7 +34,7 @@ struct Next {
     /// Something is shown that was not.
     arrived: bool,
     /// For the journal.
-    told: Vec<Entry>,
+    log: Vec<Entry>,
     /// Containers to be closed: their devices went.
     stale: Vec<Uuid>,
 }
@@ -43,7 +43,7 @@ impl DriveManager {
     /// After every event and every step.
     pub(super) fn review(&self) {
         let next = look(&mut self.lock());
-        for entry in &next.told {
+        for entry in &next.log {
             entry.log();
             self.0.hooks.tell(entry.event());
         }
@@ -103,7 +103,7 @@ fn look(table: &mut DriveTable) -> Next {
         order(table, decision, &id, &mut entry, &mut next);
         retry_release(table, decision, &id, &mut entry, &mut next);
         let drive = shown::of(table, decision, &entry);
-        next.told.extend(table.journal.note(&decision.order, &drive));
+        next.log.extend(table.journal.note(&decision.order, &drive));
         next.arrived |= show(table, drive);
         table.entries.insert(id, entry);
     }
@@ -239,14 +239,14 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
 
 /// Detaches the mount of an unplugged drive, and closes its containers when they are no longer in use.
 fn clear(devices: &dyn Devices, id: &DriveId, mount: &Mount) {
-    let told = |done: Result<()>| {
+    let log = |done: Result<()>| {
         if let Err(error) = done {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "after the drive was unplugged: {error}");
         }
     };
-    told(mount.mounted.detach());
+    log(mount.mounted.detach());
     for luks in &mount.luks {
-        told(devices.lock_when_unused(*luks));
+        log(devices.lock_when_unused(*luks));
     }
 }
 

@@ -103,7 +103,7 @@ fn a_container_that_is_open_when_its_device_goes_is_closed_once() {
     assert!(look(&mut table).stale.is_empty(), "its device is there");
     table.devices.remove(&Event::Gone(container.syspath));
     assert_eq!(look(&mut table).stale, [luks]);
-    assert!(look(&mut table).stale.is_empty(), "told twice");
+    assert!(look(&mut table).stale.is_empty(), "closed twice");
     table.devices.remove(&Event::Gone(open.syspath.clone()));
     look(&mut table);
     // Another's mapping is not ours to close.
@@ -118,12 +118,12 @@ async fn a_drive_stays_visible_while_it_is_powered_off() {
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
     let lock = table.entries[&id].lock.clone();
-    let guard = lock.acquire().await.expect("the turn");
-    table.entries.get_mut(&id).expect("a card").released = true;
+    let guard = lock.acquire().await.expect("free");
+    table.entries.get_mut(&id).expect("an entry").released = true;
     table.devices = DeviceTable::default();
     look(&mut table);
     let shown = table.shown[&id].subscribe();
-    table.entries.get_mut(&id).expect("a card").safe = Some(Instant::now());
+    table.entries.get_mut(&id).expect("an entry").safe = Some(Instant::now());
     drop(guard);
     look(&mut table);
     assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
@@ -134,11 +134,11 @@ fn a_safe_detached_drive_shows_no_old_problem() {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
-    table.entries.get_mut(&id).expect("a card").problem = "sdb is in use".to_owned();
+    table.entries.get_mut(&id).expect("an entry").problem = "sdb is in use".to_owned();
     look(&mut table);
     let shown = table.shown[&id].subscribe();
     assert_eq!(shown.borrow().problem, "sdb is in use");
-    let entry = table.entries.get_mut(&id).expect("a card");
+    let entry = table.entries.get_mut(&id).expect("an entry");
     (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, String::new());
     table.devices = DeviceTable::default();
     look(&mut table);
@@ -150,7 +150,7 @@ fn a_safe_drive_stays_visible_after_unplugging() {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
-    let entry = table.entries.get_mut(&id).expect("a card");
+    let entry = table.entries.get_mut(&id).expect("an entry");
     (entry.safe, entry.released) = (Some(Instant::now()), true);
     assert!(look(&mut table).steps.is_empty());
     let shown = table.shown[&id].subscribe();

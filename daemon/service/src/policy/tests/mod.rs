@@ -136,7 +136,7 @@ fn encrypted_rows() -> Vec<Row> {
         ("two of one container", encrypted(), vec![luks("sdb"), luks("sdc")], &["blue: refuse |/dev/sdb and /dev/sdc"]),
         ("unlocked by us", encrypted(), vec![luks("sdb"), opened(&ours, "sdb")], &["blue: mount /dev/dm-0"]),
         (
-            "unlocked by somebody else",
+            "unlocked by another program",
             encrypted(),
             vec![luks("sdb"), opened("luks-x", "sdb")],
             &["blue: refuse |lock it there first"],
@@ -167,13 +167,13 @@ fn encrypted_rows() -> Vec<Row> {
 fn every_opinion() {
     for (what, enrolments, devices, wanted) in [unknown_rows(), enrolled_rows(), encrypted_rows()].into_iter().flatten()
     {
-        let told = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, ..NOTHING });
-        assert_eq!(told.len(), wanted.len(), "{what}: {told:?}");
-        for (told, wanted) in told.iter().zip(wanted) {
+        let text = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, ..NOTHING });
+        assert_eq!(text.len(), wanted.len(), "{what}: {text:?}");
+        for (text, wanted) in text.iter().zip(wanted) {
             let mut words = wanted.split('|');
-            assert!(told.starts_with(words.next().unwrap_or_default()), "{what}: {told}");
-            assert!(words.all(|word| told.contains(word.trim())), "{what}: {told}");
-            assert!(wanted.contains('|') || told == wanted, "{what}: {told}");
+            assert!(text.starts_with(words.next().unwrap_or_default()), "{what}: {text}");
+            assert!(words.all(|word| text.contains(word.trim())), "{what}: {text}");
+            assert!(wanted.contains('|') || text == wanted, "{what}: {text}");
         }
     }
 }
@@ -198,11 +198,11 @@ fn what_is_going_on_decides_what_comes_next() {
         assert_eq!(judged(&sight), [wanted], "{what}");
     }
     let (devices, standing) = ([btrfs("sdb", 11), btrfs("sdc", 11)], [mounted]);
-    let told = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, standing: &standing, ..NOTHING });
-    assert_eq!(told.first().map(String::as_str), Some("blue: leave"), "a copy beside what is mounted changes nothing");
+    let text = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, standing: &standing, ..NOTHING });
+    assert_eq!(text.first().map(String::as_str), Some("blue: leave"), "a copy beside what is mounted changes nothing");
     assert!(
-        told.get(1).is_some_and(|told| told.starts_with("sdc: refuse /dev/sdc") && told.contains("/dev/sdb")),
-        "{told:?}"
+        text.get(1).is_some_and(|text| text.starts_with("sdc: refuse /dev/sdc") && text.contains("/dev/sdb")),
+        "{text:?}"
     );
 }
 

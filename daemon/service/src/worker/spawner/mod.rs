@@ -44,14 +44,14 @@ struct SpawnerThread {
     door: Mutex<Door>,
 }
 
-/// The way to the thread: who wants a worker, and in the same order the sockets that the workers get.
+/// The way to the thread: requests for workers, and in the same order the sockets that the workers get.
 #[derive(Debug)]
 struct Door {
     requests: mpsc::Sender<Request>,
     sockets: OwnedFd,
 }
 
-/// A worker that somebody waits for.
+/// A worker that a caller waits for.
 type Request = oneshot::Sender<io::Result<Child>>;
 
 /// What is started: this program, from the file that runs now, so that both ends are of one version while it is updated.
@@ -117,18 +117,18 @@ impl SpawnerThread {
     fn start(program: Program, alive: impl Send + 'static) -> io::Result<Self> {
         let (requests, wanted) = mpsc::channel::<Request>();
         let (sockets, others) = packet::pair()?;
-        let (tell, told) = mpsc::channel();
+        let (started, ready) = mpsc::channel();
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             let _alive = alive;
             let alone = unshare(CloneFlags::CLONE_FILES);
             let is_alone = alone.is_ok();
-            // Whoever starts it waits for this.
-            best_effort(tell.send(alone));
+            // The caller waits for this.
+            best_effort(started.send(alone));
             if is_alone {
                 wanted.into_iter().for_each(|answer| program.answer(&others, answer));
             }
         })?;
-        told.recv().map_err(|_gone| ended())??;
+        ready.recv().map_err(|_gone| ended())??;
         Ok(Self { door: Mutex::new(Door { requests, sockets }) })
     }
 }
@@ -138,7 +138,7 @@ impl Program {
         let packet = packet::receive(sockets, RecvFlags::empty());
         let socket = packet.and_then(|packet| packet.and_then(|mut packet| packet.descriptors.pop()).ok_or_else(ended));
         if let Err(Ok(mut unwanted)) = answer.send(socket.and_then(|socket| self.start(socket))) {
-            // Nobody waits any more.
+            // The caller has left.
             best_effort(unwanted.kill());
             std::thread::spawn(move || drop(unwanted.wait()));
         }
@@ -159,7 +159,7 @@ impl Program {
 }
 
 /// The child as a process that is waited for. Where that cannot be arranged, the child is killed and taken out of the
-/// kernel's list here: nobody else would.
+/// kernel's list here: no other code does.
 fn watched(mut child: Child, start: impl FnOnce(Wait) -> io::Result<()>) -> io::Result<Process> {
     let process = watch_over(Pid::from_child(&child), start);
     if process.is_err() {
@@ -173,7 +173,7 @@ fn watched(mut child: Child, start: impl FnOnce(Wait) -> io::Result<()>) -> io::
 /// Waits for one process, in a thread of its own.
 type Wait = Box<dyn FnOnce() + Send>;
 
-/// Nobody has waited for the child, so `pid` is still its own.
+/// The child was not waited for, so `pid` is still its own.
 fn watch_over(pid: Pid, start: impl FnOnce(Wait) -> io::Result<()>) -> io::Result<Process> {
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
     let waited_for = descriptor.try_clone()?;
