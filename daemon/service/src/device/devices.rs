@@ -15,7 +15,7 @@ use super::monitor::{Monitor, MountMonitor};
 use super::mount::{Filesystem, ReadOnly, Source};
 use super::power::Power;
 use super::superblock::Superblock;
-use super::{luks, mkfs, mount, node, power};
+use super::{luks, mount, node, power};
 
 /// A wait that a trait object answers.
 pub(crate) type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -180,7 +180,7 @@ impl Devices for SystemDevices {
     }
 
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock> {
-        mkfs::format(device, label)
+        node::format(device, label)
     }
 
     fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], at: &Path) -> Result<()> {

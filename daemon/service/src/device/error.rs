@@ -1,9 +1,15 @@
-//! Errors of operations on drives.
+//! Errors of operations on drives, and the sentences that they are made of.
+//!
+//! A sentence has two forms: complete for the journal, and without paths for the public. Both are made from the same typed parts:
+//! each part defines its public form, and no text is cut out of a sentence.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
 
-use super::sentence::Sentence;
+use uuid::Uuid;
+
 use crate::types::ErrorCode;
 
 /// The result of calls on drives.
@@ -90,6 +96,100 @@ impl std::error::Error for Error {
     }
 }
 
+/// A sentence for a person. Its `Display` is for the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sentence {
+    whole: String,
+    public: String,
+}
+
+/// A part of a sentence.
+#[derive(Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// The service's own words.
+    Text(&'static str),
+    /// What a drive, a process or the configuration calls itself: a label, a serial number.
+    Name(&'a str),
+    /// A device. The public form is the name of its node without the folder.
+    Node(&'a Path),
+    /// Several devices.
+    Nodes(&'a [&'a Path]),
+    /// How many.
+    Number(u64),
+    /// Bits.
+    Bits(u64),
+    /// Which one.
+    Uuid(Uuid),
+    /// How a tool ended.
+    Status(ExitStatus),
+    /// A part of this sentence that was made elsewhere.
+    Sentence(&'a Sentence),
+    /// Only for the journal, such as a path or a tool's message. The second text is the public form.
+    Hidden(&'a dyn Display, &'static str),
+}
+
+impl Sentence {
+    /// One of these parts.
+    pub(crate) fn of(parts: &[Part<'_>]) -> Self {
+        let mut sentence = Self { whole: String::new(), public: String::new() };
+        for part in parts {
+            sentence.whole.push_str(&part.whole());
+            sentence.public.push_str(&part.public());
+        }
+        sentence
+    }
+
+    /// The public form, without paths.
+    pub(crate) fn public(&self) -> &str {
+        &self.public
+    }
+}
+
+impl From<&'static str> for Sentence {
+    fn from(text: &'static str) -> Self {
+        Self::of(&[Part::Text(text)])
+    }
+}
+
+impl Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.whole)
+    }
+}
+
+impl Part<'_> {
+    fn whole(self) -> String {
+        match self {
+            Self::Node(node) => node.display().to_string(),
+            Self::Nodes(nodes) => joined(nodes, |node| Part::Node(node).whole()),
+            Self::Sentence(sentence) => sentence.whole.clone(),
+            Self::Hidden(whole, _) => whole.to_string(),
+            Self::Text(_) | Self::Name(_) | Self::Number(_) | Self::Bits(_) | Self::Uuid(_) | Self::Status(_) => {
+                self.public()
+            }
+        }
+    }
+
+    fn public(self) -> String {
+        match self {
+            Self::Text(text) => text.to_owned(),
+            Self::Name(name) => name.to_owned(),
+            Self::Node(node) => node.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Nodes(nodes) => joined(nodes, |node| Part::Node(node).public()),
+            Self::Number(number) => number.to_string(),
+            Self::Bits(bits) => format!("{bits:#x}"),
+            Self::Uuid(uuid) => uuid.to_string(),
+            Self::Status(status) => status.to_string(),
+            Self::Sentence(sentence) => sentence.public.clone(),
+            Self::Hidden(_, instead) => instead.to_owned(),
+        }
+    }
+}
+
+fn joined(nodes: &[&Path], name: impl Fn(&Path) -> String) -> String {
+    nodes.iter().map(|node| name(node)).collect::<Vec<_>>().join(" and ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +202,29 @@ mod tests {
             let text = text(source);
             assert!(!text.contains('/') && !text.contains("drives"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_with_a_blank_is_in_the_whole_sentence_alone() {
+        let at = Path::new("/run/my drives/x");
+        let nodes = [Path::new("/dev/my disks/sdb 1"), Path::new("/dev/sdc1")];
+        let sentence = Sentence::of(&[
+            Part::Hidden(&at.display(), "its directory"),
+            Part::Text(" is used by "),
+            Part::Name("sh (7)"),
+            Part::Text(", and "),
+            Part::Nodes(&nodes),
+            Part::Text(" are copies"),
+        ]);
+        assert_eq!(sentence.public(), "its directory is used by sh (7), and sdb 1 and sdc1 are copies");
+        let whole = "/run/my drives/x is used by sh (7), and /dev/my disks/sdb 1 and /dev/sdc1 are copies";
+        assert_eq!(sentence.to_string(), whole);
+    }
+
+    #[test]
+    fn a_part_that_is_a_sentence_keeps_both_forms() {
+        let inner = Sentence::of(&[Part::Node(Path::new("/dev/sdb")), Part::Text(" has "), Part::Number(2)]);
+        let outer = Sentence::of(&[Part::Sentence(&inner), Part::Text(" bits: "), Part::Bits(17)]);
+        assert_eq!((outer.public(), outer.to_string().as_str()), ("sdb has 2 bits: 0x11", "/dev/sdb has 2 bits: 0x11"));
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::sentence::{Part, Sentence};
+use super::error::{Part, Sentence};
 
 /// At most so many processes are named.
 const MOST: usize = 5;

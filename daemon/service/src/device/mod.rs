@@ -4,10 +4,10 @@
 //! * `devices` is all of this as one trait, with this machine's devices as its implementation; tests simulate devices.
 //! * `block_device` has the properties that udev says of a device; `monitor` listens to udev and to changes of mounts; `table` keeps
 //!   the devices that are attached.
-//! * `superblock` parses that of btrfs; `node` opens a device and reads it; `mkfs` formats it.
+//! * `superblock` parses that of btrfs; `node` opens a device, reads it and formats it.
 //! * `luks` unlocks and locks containers; `mount` mounts and unmounts; `power` switches a disk off.
-//! * `in_use` says what uses a device or a mount. `text` escapes what a device says; a `sentence` that everybody may read holds
-//!   no path.
+//! * `in_use` says what uses a device or a mount. `text` escapes what a device says; the public form of an
+//!   `error` holds no path.
 //!
 //! All but `block_device`, `monitor` and `table` block as long as a device does.
 
@@ -16,12 +16,10 @@ mod devices;
 mod error;
 mod in_use;
 mod luks;
-mod mkfs;
 mod monitor;
 mod mount;
 mod node;
 mod power;
-mod sentence;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod superblock;
@@ -33,10 +31,9 @@ pub(crate) use block_device::{BlockDevice, Bus};
 #[cfg(test)]
 pub(crate) use block_device::{Mapping, Partition};
 pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, SystemDevices};
-pub(crate) use error::{Error, Result};
+pub(crate) use error::{Error, Part, Result, Sentence};
 pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Filesystem, ReadOnly, Source};
 pub(crate) use node::small;
 pub(crate) use power::Power;
-pub(crate) use sentence::{Part, Sentence};
 pub(crate) use table::DeviceTable;

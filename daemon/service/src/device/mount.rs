@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::block_device::BlockDevice;
 use super::error::{Error, Result};
-use super::sentence::{Part, Sentence};
+use super::error::{Part, Sentence};
 use super::{in_use, node};
 
 /// Timeout for the end of a detached filesystem; a drive may have much data to write.

@@ -1,16 +1,17 @@
-//! Opens a block device's node and checks that it is the right device.
+//! Opens a block device's node, checks that it is the right device, reads its superblock, and makes a filesystem on it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::block_device::BlockDevice;
-use super::error::{Error, Result};
-use super::sentence::{Part, Sentence};
+use super::error::{Error, Part, Result, Sentence};
+use super::power;
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
 
 /// The message if a node has become another device.
@@ -71,4 +72,40 @@ pub(crate) fn small(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))
+}
+
+/// Where systems have the tool.
+const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/mkfs.btrfs", "/bin/mkfs.btrfs"];
+
+/// As [`super::Devices::format`] has it.
+pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
+    // Open until the end: the tool uses the name, which is this disk's while it is open.
+    let same = open_same(device)?;
+    drop(power::claim(&device.node, Some(device.devnum))?);
+    make(&device.node, label)?;
+    let made = superblock(&device.node, device.devnum)?;
+    drop(same);
+    Ok(made)
+}
+
+/// The tool itself refuses a device that is in use.
+fn make(node: &Path, label: &str) -> Result<()> {
+    let tool = TOOLS.iter().find(|tool| Path::new(tool).exists());
+    let tool = tool.ok_or_else(|| Error::refused("mkfs.btrfs is not installed; install btrfs-progs"))?;
+    let mut command = Command::new(tool);
+    command.args(["--quiet", "--force", "--label", label, "--"]).arg(node);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
+    let done =
+        command.stdin(Stdio::null()).output().map_err(Error::system(format!("formatting {}", node.display())))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let said = super::text::shown(said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default());
+    Err(Error::refused(Sentence::of(&[
+        Part::Text("mkfs.btrfs failed ("),
+        Part::Status(done.status),
+        Part::Text("): "),
+        Part::Hidden(&said, "the journal of butterdockd says why"),
+    ])))
 }

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use super::block_device::{BlockDevice, Bus};
 use super::error::{Error, Result};
 use super::in_use;
-use super::sentence::{Part, Sentence};
+use super::error::{Part, Sentence};
 
 /// What was done to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::DriveId;
-use super::fault::{busy, failed, for_caller};
+use super::problem::{busy, failed, for_caller};
 use crate::blocking::{self, BlockingQueue, BlockingQueues, Unanswered, detached};
 use crate::device::Result;
 

@@ -2,7 +2,7 @@
 
 use super::DriveId;
 use super::drive_lock::{blocking, local};
-use super::fault::{busy, failed, no_such_drive};
+use super::problem::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mount::{Mounted, mount};
 use super::mounting::{Plan, plan_of, undo};

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use super::drive_lock::{DriveLock, DriveLockGuard, answer};
-use super::fault::{busy, no_such_drive};
+use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Plugged, follow, once, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Plugged, once, review, rows, secret};
 use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
 use crate::blocking::BlockingQueue;
 use crate::config::Config;
@@ -61,7 +61,7 @@ impl DriveManager {
         let (manager, plugged) = Self::new(config, devices, hooks, register, enrolments);
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);
-        supervisor.start("follows udev", |pulse| follow::follow(events, manager.clone(), pulse));
+        supervisor.start("follows udev", |pulse| review::follow(events, manager.clone(), pulse));
         Ok((manager, plugged))
     }
 

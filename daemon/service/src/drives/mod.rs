@@ -1,7 +1,7 @@
 //! The drives: which are attached, what they are, and what is going on with each. What is done with a drive the policy decides.
 //!
 //! ```text
-//! udev → follow → table → policy's decisions ┬→ shown   a watch channel for each drive; it closes when the drive goes
+//! udev → review → table → policy's decisions ┬→ shown   a watch channel for each drive; it closes when the drive goes
 //!                                            └→ the next step with a drive: unlock, mount, begin the backups of its plug
 //! bus, jobs → handle → the step → table
 //! ```
@@ -11,28 +11,24 @@
 //! * `drive_lock` lets one thing at a time be done with a drive. What may hang as long as a drive does is done on a thread of its
 //!   own: callers wait up to a limit, and the lock is held until the thread is back.
 //! * `mounting` (and unlocking), `enrolling` (and formatting), `release` are what can be done; `mount` makes the system calls.
-//! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, and
-//!   `reading` one of a drive that has no btrfs.
+//! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
+//!   of one that has no btrfs and is only read.
 //! * `records` writes down what backups and restores learned. `journal` logs the drives that come; `secret` reads the secret that
-//!   a caller unlocks a drive with; `condition` and `replaced` are problems that last.
+//!   a caller unlocks a drive with; `problem` and `replaced` are what is wrong with a drive.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
 
-mod condition;
 mod drive_lock;
 mod enrolling;
-mod fault;
-mod follow;
 mod handle;
-mod id;
 #[cfg(test)]
 mod inspect;
 mod journal;
 mod lease;
 mod mount;
 mod mounting;
-mod reading;
+mod problem;
 mod records;
 mod release;
 mod replaced;
@@ -43,16 +39,56 @@ mod secret;
 mod shown;
 mod table;
 
+use std::fmt;
+
 use tokio::sync::watch;
 
 use crate::backups::Mark;
+use crate::policy;
 
-pub(crate) use condition::Condition;
 pub use handle::DriveManager;
-pub use id::DriveId;
 pub(crate) use lease::Lease;
+pub(crate) use problem::Condition;
 pub(crate) use reservation::DriveReservation;
 pub use shown::Drive;
+
+/// Of an enrolled drive its enrolment's uuid, which stays; of every other the kernel's name and its count of disks, which
+/// stay as long as it is attached: `sdb1-27`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DriveId(pub String);
+
+impl DriveId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The enrolment's uuid, where it is that of an enrolled drive.
+    pub(super) fn enrolment(&self) -> Option<uuid::Uuid> {
+        uuid::Uuid::try_parse(&self.0).ok().filter(|id| id.to_string() == self.0)
+    }
+}
+
+impl From<uuid::Uuid> for DriveId {
+    fn from(enrolment: uuid::Uuid) -> Self {
+        Self(enrolment.to_string())
+    }
+}
+
+impl From<&policy::DriveId> for DriveId {
+    fn from(id: &policy::DriveId) -> Self {
+        match id {
+            policy::DriveId::Enrolled(enrolment) => Self::from(*enrolment),
+            policy::DriveId::Device(name, count) => Self(format!("{name}-{count}")),
+        }
+    }
+}
+
+impl fmt::Display for DriveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A drive was plugged in for which backups are configured that begin then.
 #[derive(Debug)]
@@ -72,4 +108,18 @@ fn once(mut marks: Vec<Mark>) -> Vec<Mark> {
     marks.sort_unstable();
     marks.dedup();
     marks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_enrolments_id_is_one() {
+        let id = uuid::Uuid::from_u128(7);
+        assert_eq!(DriveId::from(&policy::DriveId::Enrolled(id)).enrolment(), Some(id));
+        let device = DriveId::from(&policy::DriveId::Device("sdb1".to_owned(), 27));
+        assert_eq!((device.as_str(), device.enrolment()), ("sdb1-27", None));
+        assert_eq!(DriveId(id.simple().to_string()).enrolment(), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! Unlocks and mounts drives, as the policy decides.
 
 use super::drive_lock::blocking;
-use super::fault::{busy, failed, no_such_drive};
+use super::problem::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mount::{Mounted, mount};
 use super::table::{Disks, DriveTable, Mount, disks};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::types::Error;
 
 use super::drive_lock::{answer, local};
-use super::fault::{failed, no_such_drive};
+use super::problem::{failed, no_such_drive};
 use super::handle::DriveManager;
 use super::{DriveId, replaced, rows};
 use crate::backups::{Identity, Learned, SharedSnapshot, remember};

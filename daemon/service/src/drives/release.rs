@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::drive_lock::blocking;
-use super::fault::{PULLED, for_caller, no_such_drive};
+use super::problem::{PULLED, for_caller, no_such_drive};
 use super::handle::DriveManager;
 use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;

@@ -10,7 +10,6 @@
 //! `enrolled` decides about enrolled drives, `shown` about which others are shown.
 
 mod enrolled;
-mod glob;
 mod shown;
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Action, Decision, DriveId, PolicyInput, glob};
+use super::{Action, Decision, DriveId, PolicyInput};
 use crate::config::MatchRule;
 use crate::device::{BlockDevice, Bus};
 
@@ -60,10 +60,65 @@ fn takes(rule: &MatchRule, device: &BlockDevice) -> bool {
     let path = device.syspath.to_string_lossy();
     let path = path.strip_prefix("/sys").unwrap_or(&path);
     let has = |pattern: &Option<String>, text: Option<&str>| {
-        pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| glob::matches(pattern, text)))
+        pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| matches(pattern, text)))
     };
     has(devpath, Some(path))
         && has(serial, Some(&device.serial))
         && has(id_path, Some(&device.id_path))
         && has(loop_file, device.loop_file.as_deref())
+}
+
+/// Whether `text` is what `pattern` says: `*` stands for any letters, none included, `?` for one; all else for itself.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0_usize, 0_usize);
+    // Where the last star was, and up to where it has taken letters: only the last can be wrong, so this ends early.
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(letter) = text.get(t) {
+        match (pattern.get(p), star) {
+            (Some('*'), _) => {
+                star = Some((p, t));
+                p = p.saturating_add(1);
+            }
+            (Some(wanted), _) if *wanted == '?' || wanted == letter => {
+                p = p.saturating_add(1);
+                t = t.saturating_add(1);
+            }
+            (_, Some((at, taken))) => {
+                star = Some((at, taken.saturating_add(1)));
+                p = at.saturating_add(1);
+                t = taken.saturating_add(1);
+            }
+            (_, None) => return false,
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(|rest| *rest == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns_say_what_the_shell_says() {
+        for (pattern, text, is) in [
+            ("", "", true),
+            ("*", "", true),
+            ("?", "", false),
+            ("/srv/*.img", "/srv/a.img", true),
+            ("/srv/*.img", "/srv/a.img.bak", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b", "ab ab a", false),
+            ("a?c", "aéc", true),
+            ("[a]", "a", false),
+            ("pci-0000:*-usb-*", "pci-0000:00:14.0-usb-0:1:1.0-scsi-0:0:0:0", true),
+        ] {
+            assert_eq!(matches(pattern, text), is, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_end_soon() {
+        assert!(!matches(&"*a".repeat(100), &"a".repeat(99)));
+    }
 }

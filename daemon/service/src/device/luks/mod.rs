@@ -14,9 +14,8 @@ use rustix::process::geteuid;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::error::{Error, Result};
+use super::error::{Error, Part, Result, Sentence};
 use super::node;
-use super::sentence::{Part, Sentence};
 
 /// Deriving a key takes seconds, on a small machine many.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -3,7 +3,7 @@
 use sha2::Digest as _;
 use uuid::Uuid;
 
-use super::sentence::{Part, Sentence};
+use super::error::{Part, Sentence};
 use super::text;
 
 /// Where it begins on the device, in bytes.

@@ -1,24 +1,25 @@
-//! Reviews the table of drives: what is shown, and the next step for each drive.
+//! Takes udev's events into the table of drives, and reviews the table: what is shown, and the next step for each drive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::types::DriveState;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::drive_lock::clean_up;
-use super::fault::PULLED;
+use super::problem::PULLED;
 use super::handle::DriveManager;
 use super::journal::Entry;
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::{Drive, DriveId, Plugged, replaced, shown};
 use crate::catalogue;
 use crate::config::Schedule;
-use crate::device::{Devices, Result};
+use crate::device::{DeviceEvents, Devices, Event, Result};
 use crate::hooks::Kind;
 use crate::policy::{Action, Decision};
+use crate::supervisor::Pulse;
 
 /// What has to be done, once the lock is not held any more.
 #[derive(Debug, Default)]
@@ -86,6 +87,56 @@ impl DriveManager {
         // What goes wrong is the drive's problem, and is in the journal.
         drop(self.step_on(id).await);
         self.done(guard);
+    }
+}
+
+/// Follows udev; why that ended.
+pub(super) async fn follow(
+    mut events: Box<dyn DeviceEvents>,
+    manager: DriveManager,
+    mut pulse: Pulse,
+) -> anyhow::Error {
+    let mut reviewed = manager.0.reviewed.subscribe();
+    loop {
+        let forget = manager.lock().entries.values().filter_map(DriveEntry::expires).min();
+        let event = tokio::select! {
+            event = events.next() => event,
+            // Nothing is waited for while nothing is to be forgotten.
+            () = at(forget) => {
+                manager.review();
+                continue;
+            }
+            // A drive may have become safe meanwhile.
+            _ = reviewed.changed() => continue,
+            () = pulse.answer() => continue,
+        };
+        match event {
+            Ok(event) => manager.hear(event),
+            Err(error) => return anyhow::anyhow!(error),
+        }
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl DriveManager {
+    /// Takes in what happened to devices.
+    pub(super) fn hear(&self, event: Event) {
+        tracing::debug!("{event:?}");
+        // A drive whose disk was replaced was away in between.
+        let is_gone = self.lock().devices.remove(&event);
+        if is_gone {
+            self.review();
+        }
+        let is_new = self.lock().devices.add(event);
+        if is_new {
+            self.review();
+        }
     }
 }
 

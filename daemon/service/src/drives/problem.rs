@@ -1,4 +1,6 @@
-//! The condition of a drive when it was unmounted.
+//! What is wrong with a drive: errors for callers, and the condition of a drive when it was unmounted.
+//!
+//! Messages of drives and tools may contain file names, which only the journal may have.
 //!
 //! A filesystem that cannot write becomes read-only, and writes nothing more. Whether the drive is still safe to
 //! unplug depends on what was reported:
@@ -10,6 +12,12 @@
 //!   the drive as safe would confirm them, so this is an error.
 //!
 //! Both are shown as the drive's problem until the next mount, which writes its token.
+
+use crate::types::{Error, ErrorCode};
+
+use super::DriveId;
+use crate::catalogue;
+use crate::device::Error as Fault;
 
 /// Sound, or read-only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +57,31 @@ impl Condition {
     }
 }
 
+/// What is said of a drive that went while it was mounted.
+pub(super) const PULLED: &str =
+    "the drive was unplugged while it was in use; plug it in again, and the next backup sends what is missing";
+
+/// For a caller. The journal gets all of it.
+pub(super) fn for_caller(id: &DriveId, fault: &Fault) -> Error {
+    tracing::warn!(MESSAGE_ID = catalogue::DRIVE_UNUSABLE, BUTTERDOCK_DRIVE = id.as_str(), "{fault}");
+    Error::new(fault.code(), fault.public())
+}
+
+pub(super) fn no_such_drive(id: &DriveId) -> Error {
+    Error::new(
+        ErrorCode::NotFound,
+        format!("there is no drive \"{}\"; it may have been unplugged", id.as_str().escape_debug()),
+    )
+}
+
+pub(super) fn failed(text: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Failed, text)
+}
+
+pub(super) fn busy(text: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Busy, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +100,14 @@ mod tests {
             assert!(text.contains("read-only") && text.contains("plug it in again") && !text.contains('/'), "{text}");
         }
         assert!(Condition::Sound.sentence().is_empty());
+    }
+
+    #[test]
+    fn an_unresponsive_drive_is_device_gone() {
+        let id = DriveId::from(uuid::Uuid::nil());
+        let fault = Fault::system("reading /dev/sdb1")(nix::Error::ENXIO);
+        let Error::Named(name, text) = for_caller(&id, &fault) else { panic!("it has a name") };
+        assert_eq!(name, ErrorCode::DeviceGone);
+        assert!(text.contains("unplugged") && text.ends_with("plug it in again"), "{text}");
     }
 }
