@@ -83,6 +83,7 @@ impl Service {
         let hooks = Hooks::start(config.drives.on_event.clone(), supervisor.thread("runs on_event"));
         let hooks = hooks.context("cannot start the thread of on_event")?;
         // The history's lock sees to it that no other service writes it.
+        let wall_clock = clock.clone();
         let clock = open_clock(&config, clock).await?;
         let jobs = Scheduler::start(
             &config,
@@ -92,7 +93,7 @@ impl Service {
             clock.clone(),
             &supervisor,
         );
-        let (manager, plugged) = DriveManager::start(&config, devices, hooks.clone(), &supervisor).await?;
+        let (manager, plugged) = DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);

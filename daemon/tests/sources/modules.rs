@@ -35,6 +35,7 @@ const SERVICE: Table = &[
             "backups",
             "blocking",
             "catalogue",
+            "clock",
             "config",
             "device",
             "dir_handle",

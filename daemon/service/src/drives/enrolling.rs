@@ -6,7 +6,6 @@ use super::problem::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mount::{Mounted, mount};
 use super::mounting::{Plan, plan_of, undo};
-use super::records::now;
 use super::table::DriveTable;
 use crate::catalogue;
 use crate::device::{BlockDevice, Content, Devices, Error as Fault, Result as Done};
@@ -83,7 +82,7 @@ impl DriveManager {
         let label = first.content.as_ref().map(|content| content.label.clone()).unwrap_or_default();
         let members = devices.iter().map(|(_, member)| member.clone()).collect();
         let facts: Vec<&BlockDevice> = devices.iter().map(|(facts, _)| facts).collect();
-        let enrolment = Enrolment::new(filesystem, label, members, now());
+        let enrolment = Enrolment::new(filesystem, label, members, self.0.clock.micros());
         let plan = plan_of(&self.lock(), enrolment, &facts);
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
         let (mounted, plan, free) = blocking(id, move || write_token(&devices, plan, &register, &run)).await?;

@@ -13,6 +13,7 @@ use super::table::{DriveEntry, DriveTable};
 use super::{Condition, Drive, DriveId, Lease, Plugged, once, review, rows, secret};
 use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
 use crate::blocking::BlockingQueue;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::Devices;
 use crate::enrolment::{Enrolment, Register};
@@ -29,6 +30,7 @@ pub struct DriveManager(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     table: Mutex<DriveTable>,
     pub(super) devices: Arc<dyn Devices>,
+    pub(super) clock: Clock,
     pub(super) register: Register,
     pub(super) run: std::path::PathBuf,
     /// Changes at each review of the table.
@@ -49,7 +51,7 @@ impl DriveManager {
     /// udev cannot be followed, or the state directory cannot be read.
     pub(crate) async fn start(
         config: &Config,
-        devices: Arc<dyn Devices>,
+        (devices, clock): (Arc<dyn Devices>, Clock),
         hooks: Hooks,
         supervisor: &Supervisor,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Plugged>)> {
@@ -58,7 +60,7 @@ impl DriveManager {
         let opened = BlockingQueue::new("drives", 1).run_to_end(move || open(&*leftovers, &state, &run)).await?;
         let (register, enrolments) = opened.context("cannot read which drives are enrolled")?;
         let mut events = devices.events().context("cannot listen to udev")?;
-        let (manager, plugged) = Self::new(config, devices, hooks, register, enrolments);
+        let (manager, plugged) = Self::new(config, (devices, clock), hooks, register, enrolments);
         // So that the first caller sees the devices that are attached already.
         manager.hear(events.next().await.context("cannot list the block devices")?);
         supervisor.start("follows udev", |pulse| review::follow(events, manager.clone(), pulse));
@@ -68,7 +70,7 @@ impl DriveManager {
     /// Knows of no device yet.
     pub(super) fn new(
         config: &Config,
-        devices: Arc<dyn Devices>,
+        (devices, clock): (Arc<dyn Devices>, Clock),
         hooks: Hooks,
         register: Register,
         enrolments: Vec<Enrolment>,
@@ -77,6 +79,7 @@ impl DriveManager {
         let manager = Self(Arc::new(Shared {
             table: Mutex::new(DriveTable::new(config.clone(), enrolments)),
             devices,
+            clock,
             register,
             run: config.run.clone(),
             reviewed: watch::Sender::new(()),

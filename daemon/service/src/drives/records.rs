@@ -59,6 +59,7 @@ impl DriveManager {
         learned: Learned,
         as_recorded: bool,
     ) -> Result<(), Error> {
+        let now = self.0.clock.micros();
         self.write_down(id, move |enrolment| {
             let mut known = rows::known(enrolment, &backup).map_err(failed)?;
             let mut restored = rows::restored(enrolment);
@@ -67,7 +68,7 @@ impl DriveManager {
             enrolment.restored = value(&restored)?;
             enrolment.shared.insert(backup.clone(), value(&known)?);
             enrolment.pins.remove(&backup);
-            enrolment.last_backup = now();
+            enrolment.last_backup = now;
             if as_recorded {
                 enrolment.replaced.remove(&backup);
             }
@@ -130,12 +131,6 @@ fn value(known: &impl serde::Serialize) -> Result<serde_json::Value, Error> {
     serde_json::to_value(known).map_err(|error| failed(error.to_string()))
 }
 
-/// Microseconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -164,7 +159,8 @@ mod tests {
         let id = DriveId::from(enrolment.id);
         let hooks = Hooks::start(None, ()).expect("a thread");
         let devices = std::sync::Arc::new(crate::device::SystemDevices);
-        let (manager, _plugged) = DriveManager::new(&Config::default(), devices, hooks, register, vec![enrolment]);
+        let clock = crate::clock::Clock::system().expect("a clock");
+        let (manager, _plugged) = DriveManager::new(&Config::default(), (devices, clock), hooks, register, vec![enrolment]);
         manager.lock().entries.insert(id.clone(), DriveEntry::new());
         let guard = manager.lock_drive(&id).await.expect("free");
         let begun = tokio::time::Instant::now();
