@@ -93,7 +93,8 @@ impl Service {
             clock.clone(),
             &supervisor,
         );
-        let (manager, plugged) = DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
+        let (manager, plugged) =
+            DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = Known::of(&volumes);

@@ -10,8 +10,8 @@ use nix::fcntl::OFlag;
 
 use super::block_device::{BlockDevice, Bus};
 use super::error::{Error, Result};
-use super::in_use;
 use super::error::{Part, Sentence};
+use super::in_use;
 
 /// What was done to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use super::DriveId;
 use super::drive_lock::{blocking, local};
-use super::problem::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mount::{Mounted, mount};
 use super::mounting::{Plan, plan_of, undo};
+use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use crate::catalogue;
 use crate::device::{BlockDevice, Content, Devices, Error as Fault, Result as Done};

@@ -1,9 +1,9 @@
 //! Unlocks and mounts drives, as the policy decides.
 
 use super::drive_lock::blocking;
-use super::problem::{busy, failed, no_such_drive};
 use super::handle::DriveManager;
 use super::mount::{Mounted, mount};
+use super::problem::{busy, failed, no_such_drive};
 use super::table::{Disks, DriveTable, Mount, disks};
 use super::{Condition, DriveId};
 use crate::device::{BlockDevice, Devices, Result as Done, Secret, Source};

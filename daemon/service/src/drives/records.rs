@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::types::Error;
 
 use super::drive_lock::{answer, local};
-use super::problem::{failed, no_such_drive};
 use super::handle::DriveManager;
+use super::problem::{failed, no_such_drive};
 use super::{DriveId, replaced, rows};
 use crate::backups::{Identity, Learned, SharedSnapshot, remember};
 use crate::enrolment::Enrolment;
@@ -160,7 +160,8 @@ mod tests {
         let hooks = Hooks::start(None, ()).expect("a thread");
         let devices = std::sync::Arc::new(crate::device::SystemDevices);
         let clock = crate::clock::Clock::system().expect("a clock");
-        let (manager, _plugged) = DriveManager::new(&Config::default(), (devices, clock), hooks, register, vec![enrolment]);
+        let (manager, _plugged) =
+            DriveManager::new(&Config::default(), (devices, clock), hooks, register, vec![enrolment]);
         manager.lock().entries.insert(id.clone(), DriveEntry::new());
         let guard = manager.lock_drive(&id).await.expect("free");
         let begun = tokio::time::Instant::now();

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::drive_lock::blocking;
-use super::problem::{PULLED, for_caller, no_such_drive};
 use super::handle::DriveManager;
+use super::problem::{PULLED, for_caller, no_such_drive};
 use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
 use super::{Condition, DriveId};

@@ -3,7 +3,7 @@
 //! One service lives through many orders. In each, things are begun one after another and overlap; then all faults end, every
 //! timeout passes, and nothing may be left.
 
-use butterdock_fixtures::rig::{rounds, seed};
+use butterdock_fixtures::{rounds, seed};
 use nix::errno::Errno;
 use tokio::task::JoinHandle;
 

@@ -144,8 +144,10 @@ fn privileged_a_copy_beside_the_mounted_original_is_released() {
     let elsewhere = mount(&devices(), &enrolment, &original, &sandbox.join("one")).expect("the original");
     let text = mount(&devices(), &enrolment, &copy, &sandbox.join("two")).expect_err("the copy").to_string();
     assert!(text.contains("one of them is a copy"), "{text}");
-    let left =
-        fs::read_dir(sandbox.join("two/drives")).expect("made").flatten().filter(|one| !options(&one.path()).is_empty());
+    let left = fs::read_dir(sandbox.join("two/drives"))
+        .expect("made")
+        .flatten()
+        .filter(|one| !options(&one.path()).is_empty());
     assert_eq!(left.count(), 0);
     elsewhere.unmount().expect("unmounted");
 }

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::drive_lock::clean_up;
-use super::problem::PULLED;
 use super::handle::DriveManager;
 use super::journal::Entry;
+use super::problem::PULLED;
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::{Drive, DriveId, Plugged, replaced, shown};
 use crate::catalogue;
