@@ -7,7 +7,7 @@ use butterdock_dbus::{ErrorDetails, JobKind, JobResult, JobState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{EndedJob, JobObject, Output, WatchEvent, bytes, duration, escaped, now, print, print_error};
+use super::{EndedJob, JobObject, Output, WatchEvent, bytes, duration, escaped, now, print, print_error, short_label};
 use crate::failure;
 use crate::service::Job;
 
@@ -164,7 +164,8 @@ fn success_text(job: &Job) -> String {
 
 /// The drive's label, model or device if known, otherwise its id.
 fn drive_label(job: &Job) -> Option<String> {
-    let label = |id: String| job.drive_title.as_deref().map_or_else(|| format!("the drive {}", escaped(&id)), escaped);
+    let label =
+        |id: String| job.drive_title.as_deref().map_or_else(|| format!("the drive {}", escaped(&id)), short_label);
     job.drive().map(label)
 }
 

@@ -6,6 +6,9 @@ use indicatif::BinaryBytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+/// [`short_label`] shows this many characters.
+const SHORT_LABEL: usize = 32;
+
 /// Escapes a name given as bytes: letters of every script stay, bytes that are not UTF-8 become `\xff`; see also [`escaped`].
 pub(crate) fn escaped_name(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -27,6 +30,14 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// A label or model for a line of text, escaped: a label may have 255 characters, and 32 identify it.
+pub(crate) fn short_label(text: &str) -> String {
+    let mut letters = text.chars();
+    let start: String = letters.by_ref().take(SHORT_LABEL).collect();
+    let more = if letters.next().is_some() { "…" } else { "" };
+    escaped(&start) + more
 }
 
 /// JSON escapes control characters below U+0020; this escapes the others, which can occur only in strings.
@@ -122,6 +133,14 @@ mod tests {
         assert_eq!(escaped_name(b"a\x1b[2Jb\n\x7f"), "a\\u{1b}[2Jb\\n\\u{7f}");
         assert_eq!(escaped_name(b"\xff\xfe"), "\\xff\\xfe");
         assert_eq!(escaped_name("\u{9b}31m\u{202e}x".as_bytes()), "\\u{9b}31m\\u{202e}x");
+    }
+
+    #[test]
+    fn a_long_label_is_shortened() {
+        assert_eq!(short_label("été"), "été");
+        assert_eq!(short_label(&"é".repeat(32)), "é".repeat(32));
+        assert_eq!(short_label(&"é".repeat(255)), "é".repeat(32) + "…");
+        assert_eq!(short_label("a\x1b"), "a\\u{1b}");
     }
 
     #[test]

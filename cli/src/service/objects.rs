@@ -9,6 +9,7 @@ use zbus::OwnedVariant;
 use zbus::fdo::ManagedObjects;
 
 use crate::failure::Failure;
+use crate::render::short_label;
 
 /// Volumes sorted by name, drives by id, jobs by start time.
 #[derive(Debug, Default)]
@@ -179,13 +180,13 @@ fn find_drive<'a>(drives: &'a [Drive], wanted: &str) -> Result<&'a Drive, Failur
     match found.as_slice() {
         [drive] => Ok(drive),
         [] => Err(Failure::usage(
-            format!("there is no drive {wanted:?}"),
+            format!("there is no drive \"{}\"", short_label(wanted)),
             "`butterdock drives` lists the attached drives; name one by its id, its label or its device",
         )),
         several => {
             let ids = several.iter().map(|drive| drive.id.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::usage(
-                format!("{wanted:?} is ambiguous, {} drives match: {ids}", several.len()),
+                format!("\"{}\" is ambiguous, {} drives match: {ids}", short_label(wanted), several.len()),
                 "name the drive by its id; `butterdock drives` shows each drive",
             ))
         }

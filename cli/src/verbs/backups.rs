@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::watch;
 use crate::args::OnDrive;
 use crate::failure::Failure;
-use crate::render::{BackupObject, Output, Table, bytes, escaped, time};
+use crate::render::{BackupObject, Output, Table, bytes, escaped, short_label, time};
 use crate::service::Service;
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ fn table(rows: &[BackupRow], estimate: bool) -> String {
         table.row([
             escaped(&row.name),
             row.drive.as_deref().map_or_else(|| "none".to_owned(), escaped),
-            row.drive_label.as_deref().map(escaped).unwrap_or_default(),
+            row.drive_label.as_deref().map(short_label).unwrap_or_default(),
             if has_drive { yes_or_no(row.attached.unwrap_or_default()) } else { String::new() },
             yes_or_no(row.due),
             last,

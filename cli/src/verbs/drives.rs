@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::watch;
 use crate::args::{Enrol, OnDrive};
 use crate::failure::Failure;
-use crate::render::{DriveObject, DriveResult, Output, Table, bytes, escaped, print_error, prompt, time};
+use crate::render::{DriveObject, DriveResult, Output, Table, bytes, escaped, print_error, prompt, short_label, time};
 use crate::service::{Drive, Service};
 
 #[derive(Serialize)]
@@ -49,9 +49,9 @@ pub(crate) fn table(drives: &[Drive]) -> String {
         };
         table.row([
             escaped(&drive.id),
-            escaped(&now.label),
+            short_label(&now.label),
             escaped(&now.device),
-            escaped(&now.model),
+            short_label(&now.model),
             bytes(now.size),
             escaped(now.state.as_str()),
             last,
@@ -77,7 +77,7 @@ pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Res
     let enrolled = now.drives.iter().find(|other| other.now.enrolled && other.now.device == drive.now.device);
     let id = enrolled.map_or(&drive.id, |enrolled| &enrolled.id);
     out.answer(&DriveResult { id, result: "enrolled" }, || {
-        format!("the drive {} is enrolled for this machine's backups\n", escaped(&drive.now.title()))
+        format!("the drive {} is enrolled for this machine's backups\n", short_label(&drive.now.title()))
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -95,7 +95,7 @@ fn confirm(drive: &Drive, given: Option<&str>) -> Result<(), Failure> {
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
-            format!("nothing was erased: to erase the drive {}, confirm its {what}", now.title()),
+            format!("nothing was erased: to erase the drive {}, confirm its {what}", short_label(&now.title())),
             "run it in a terminal, or give the number with --yes-erase; `butterdock drives --json` shows both",
         ));
     }
@@ -109,7 +109,7 @@ fn confirm(drive: &Drive, given: Option<&str>) -> Result<(), Failure> {
 
 fn mismatch(drive: &Drive, what: &str, given: &str) -> Failure {
     Failure::usage(
-        format!("nothing was erased: {given:?} is not the {what} of the drive {}", drive.now.title()),
+        format!("nothing was erased: {given:?} is not the {what} of the drive {}", short_label(&drive.now.title())),
         "compare the drive's label with `butterdock drives --json`, and try again",
     )
 }
@@ -125,7 +125,7 @@ fn description(drive: &Drive) -> String {
         now.size,
         or_none(&now.device),
         if now.encrypted { "LUKS".to_owned() } else { or_none(&now.filesystem_type) },
-        escaped(&now.label)
+        short_label(&now.label)
     )
 }
 
@@ -185,7 +185,7 @@ pub(crate) async fn unlock(
     };
     service.drive(&drive.path).await?.unlock((&secret).into(), HashMap::new()).await?;
     out.answer(&DriveResult { id: &drive.id, result: "unlocked" }, || {
-        format!("the drive {} is unlocked\n", escaped(&drive.now.title()))
+        format!("the drive {} is unlocked\n", short_label(&drive.now.title()))
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -210,7 +210,7 @@ fn read_passphrase(title: &str) -> Result<OwnedFd, Failure> {
         ));
     }
     let failed = |error: io::Error| Failure::own(format!("the passphrase cannot be read from the terminal: {error}"));
-    let passphrase = rpassword::prompt_password(format!("Passphrase of {}: ", escaped(title))).map_err(failed)?;
+    let passphrase = rpassword::prompt_password(format!("Passphrase of {}: ", short_label(title))).map_err(failed)?;
     let passphrase = Zeroizing::new(passphrase);
     if passphrase.is_empty() || passphrase.len() > SECRET_MAX {
         return Err(Failure::own(format!("a passphrase has 1 to {SECRET_MAX} bytes; try again")));

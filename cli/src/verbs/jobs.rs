@@ -7,7 +7,9 @@ use butterdock_dbus::{ErrorName, HistoryEntry};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::render::{HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, target, time};
+use crate::render::{
+    HistoryObject, JobObject, Output, Table, bytes, duration, escaped, now, short_label, target, time,
+};
 use crate::service::{Job, Service};
 
 #[derive(Serialize)]
@@ -96,7 +98,7 @@ fn history_table(entries: &[HistoryEntry]) -> String {
             time(entry.end_time),
             escaped(&entry.id.chars().take(8).collect::<String>()),
             escaped(&entry.kind),
-            escaped(history_target(entry)),
+            short_label(history_target(entry)),
             escaped(&entry.result),
             bytes(entry.bytes_received),
             bytes(entry.bytes_durable),
