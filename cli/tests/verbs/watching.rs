@@ -1,6 +1,6 @@
 //! `receive` and `watch`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read as _;
 use std::process::Stdio;
 
@@ -13,13 +13,7 @@ use crate::run::{Fixture, Ran};
 
 /// Ctrl-C as soon as the program handles it.
 fn interrupt(mut running: Running) -> Ran {
-    let status = format!("/proc/{}/status", running.id());
-    // proc_pid_status(5): a hexadecimal mask, the lowest bit is signal 1.
-    let handles = |status: &str| {
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
-        u64::from_str_radix(mask.trim(), 16).expect("a number") & (1 << (Signal::SIGINT as i32 - 1)) != 0
-    };
-    wait_until("it handles Ctrl-C", || Ok(handles(&fs::read_to_string(&status)?))).expect("it watches");
+    running.handles(Signal::SIGINT).expect("it watches");
     running.signal(Signal::SIGINT).expect("sent");
     running.into()
 }

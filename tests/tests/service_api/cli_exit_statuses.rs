@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::JobState;
-use butterdock_tests::{Load, Service, TIMEOUT, run, start};
+use butterdock_tests::{Load, Service, TIMEOUT, run, start, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -90,10 +90,9 @@ fn ctrl_c_detaches_and_the_job_continues() -> Result<()> {
     let mut program = start(command.stdin(stream))?;
     drop(command);
     feed.up_to(load.bytes().len() / 2);
-    butterdock_tests::wait_until("the job reads", || Ok(client.jobs()?.values().any(|job| job.bytes_received > 0)))?;
+    wait_until("the job reads", || Ok(client.jobs()?.values().any(|job| job.bytes_received > 0)))?;
     let job = client.jobs()?.into_keys().next().context("a job")?;
-    // It says that it watches just before it waits for Ctrl-C.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    program.handles(Signal::SIGINT)?;
     program.signal(Signal::SIGINT)?;
     let finished = program.finish(TIMEOUT)?;
     ensure!(finished.code() == 130, "{finished:?}");
@@ -116,8 +115,9 @@ fn cancel_ends_a_detached_job_for_its_watchers() -> Result<()> {
     drop(command);
     let id = detached.out().trim().to_owned();
     feed.up_to(load.bytes().len() / 2);
-    let watcher = start(&mut fixture.butterdock(&["watch", &id, "--json"])?)?;
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut watcher = start(&mut fixture.butterdock(&["watch", &id, "--json"])?)?;
+    // It handles Ctrl-C as soon as it watches.
+    watcher.handles(Signal::SIGINT)?;
     ran(&fixture, &["cancel", &id])?.success()?;
     let finished = watcher.finish(TIMEOUT)?;
     ensure!(finished.code() == 1, "{finished:?}");
