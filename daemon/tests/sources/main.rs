@@ -1,12 +1,12 @@
 //! Rules for the sources of the daemon that no compiler checks.
 
 #[cfg(test)]
-mod blocking;
-#[cfg(test)]
 mod discarded;
 #[cfg(test)]
 mod ignored;
 #[cfg(test)]
 mod modules;
+#[cfg(test)]
+mod one_place;
 #[cfg(test)]
 mod retired;

@@ -86,6 +86,8 @@ impl DriveManager {
     }
 
     async fn restored_now(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
+        let seconds = i64::try_from(self.0.clock.micros() / 1_000_000).unwrap_or(i64::MAX);
+        let shared = SharedSnapshot { time: seconds, ..shared };
         self.write_down(id, move |enrolment| {
             let mut restored = rows::restored(enrolment);
             remember(&mut restored, shared);
@@ -139,6 +141,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::clock::{Clock, Reading};
     use crate::config::Config;
     use crate::drives::table::DriveEntry;
     use crate::enrolment::{Member, Register};
@@ -159,7 +162,8 @@ mod tests {
         let id = DriveId::from(enrolment.id);
         let hooks = Hooks::start(None, ()).expect("a thread");
         let devices = std::sync::Arc::new(crate::device::SystemDevices);
-        let clock = crate::clock::Clock::system().expect("a clock");
+        let reading = Reading { wall: 1_795_378_500, boot: 1, boot_id: Uuid::nil(), synchronised: None };
+        let clock = Clock::of(move || reading);
         let (manager, _plugged) =
             DriveManager::new(&Config::default(), (devices, clock), hooks, register, vec![enrolment]);
         manager.lock().entries.insert(id.clone(), DriveEntry::new());
@@ -169,7 +173,8 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO, "it waited for the drive");
         drop(guard);
         let (written, _) = Register::open(state.path()).and_then(|register| register.list()).expect("listed");
-        assert!(written[0].last_backup > 0 && written[0].shared.contains_key("home"), "{written:?}");
+        assert_eq!(written[0].last_backup, 1_795_378_500_000_000);
+        assert!(written[0].shared.contains_key("home"), "{written:?}");
         assert_eq!(manager.lock().enrolments, written);
     }
 }

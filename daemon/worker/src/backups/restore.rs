@@ -13,7 +13,7 @@ use super::shared_snapshots::{Origin, Why, basis, find_shared, since};
 use super::snapshot::{Identity, list};
 use super::space_check::{Shortage, SpaceCheck, SpaceErrors};
 use super::stream::{Stream, received};
-use super::task::{BackupEvent, TaskTime};
+use super::task::BackupEvent;
 
 /// A restore. Its parent is found as for a backup, with the drive as the sender.
 #[derive(Clone, Copy)]
@@ -72,7 +72,8 @@ impl Restore<'_> {
         let transfer = || stream.transfer(self.destination, &options, self.control, self.observer);
         let outcome = space_check.transfer(&OnceLock::new(), transfer)?;
         let here = received(self.destination, &outcome).map_err(BackupError::volume("look at the new snapshot"))?;
-        let shared = SharedSnapshot { here, there: SubvolumeState::of_info(&info), time: TaskTime::default().now() };
+        // The service sets the time.
+        let shared = SharedSnapshot { here, there: SubvolumeState::of_info(&info), time: 0 };
         (self.report)(BackupEvent::Restored { shared });
         Ok(())
     }
