@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread::Builder;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Unanswered;
@@ -63,6 +65,24 @@ impl BlockingQueue {
         F: FnOnce() -> T + Send + 'static,
     {
         self.wait().await?.run(work).await
+    }
+
+    /// Takes a place in the queue now, before all later calls, and does `work` without a caller that waits.
+    pub(crate) fn spawn<F>(&self, work: F) -> JoinHandle<Result<(), Unanswered>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let queue = self.clone();
+        let mut waiting = Box::pin(unconstrained(async move { queue.wait().await }));
+        // The first poll takes the place.
+        let first = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        tokio::spawn(async move {
+            let turn = match first {
+                Poll::Ready(turn) => turn?,
+                Poll::Pending => waiting.await?,
+            };
+            turn.run(work).await
+        })
     }
 
     async fn wait(&self) -> Result<Turn, Unanswered> {
@@ -235,6 +255,24 @@ mod tests {
     async fn a_paused_clock_waits_for_the_threads() {
         let slow = || (0..1000).for_each(|_| std::thread::yield_now());
         assert_eq!(BlockingQueue::new("test", 1).run(Duration::from_millis(1), slow).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn spawned_work_precedes_later_calls() {
+        let queue = BlockingQueue::new("test", 1);
+        let done = Arc::new(Mutex::new(Vec::new()));
+        for is_free in [true, false] {
+            let turn = if is_free { None } else { Some(queue.turn(SOON).await.expect("free")) };
+            let note = |number| {
+                let done = Arc::clone(&done);
+                move || done.lock().expect("whole").push(number)
+            };
+            let spawned = queue.spawn(note(1));
+            drop(turn);
+            assert_eq!(queue.run(SOON, note(2)).await, Ok(()));
+            assert_eq!(spawned.await.expect("whole"), Ok(()));
+            assert_eq!(done.lock().expect("whole").split_off(0), [1, 2], "free: {is_free}");
+        }
     }
 
     #[tokio::test]

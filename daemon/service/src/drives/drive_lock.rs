@@ -8,8 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::DriveId;
+use super::handle::DriveManager;
 use super::problem::{busy, failed, for_caller};
-use crate::blocking::{self, BlockingQueue, BlockingQueues, Unanswered, detached};
+use crate::blocking::{self, BlockingQueues, Unanswered, detached};
 use crate::device::Result;
 
 /// Timeout for the operation before.
@@ -55,17 +56,15 @@ impl DriveLock {
     }
 }
 
-/// The operation under the lock, and beside it the cleaning up after the drive was unplugged.
-const OPERATIONS_MOST: usize = 2;
-/// Listings of one drive, and openings for its jobs.
-const READS_MOST: usize = 4;
+/// The threads for operations on each drive: one at a time, and in their order. The clean-up after a drive was unplugged must not
+/// unmount what is mounted at the same place when the drive is plugged in again.
+pub(super) fn operations() -> BlockingQueues<DriveId> {
+    BlockingQueues::new("drive", 1)
+}
 
-static OPERATIONS: BlockingQueues<DriveId> = BlockingQueues::new("drive", OPERATIONS_MOST);
-static READS: BlockingQueues<DriveId> = BlockingQueues::new("drive read", READS_MOST);
-
-/// The threads that may block while they read a drive.
-pub(super) fn reads(id: &DriveId) -> BlockingQueue {
-    READS.of(id.clone())
+/// The threads for reading each drive: listings, and openings for jobs.
+pub(super) fn reads() -> BlockingQueues<DriveId> {
+    BlockingQueues::new("drive read", 4)
 }
 
 /// Waits for an operation, which reaches its end, and is noted, also when the caller has left.
@@ -86,12 +85,12 @@ where
 ///
 /// # Errors
 /// What went wrong, for a caller.
-pub(super) async fn blocking<T, F>(id: &DriveId, work: F) -> std::result::Result<T, Error>
+pub(super) async fn blocking<T, F>(manager: &DriveManager, id: &DriveId, work: F) -> std::result::Result<T, Error>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
-    match OPERATIONS.of(id.clone()).run_to_end(work).await {
+    match manager.0.operations.of(id.clone()).run_to_end(work).await {
         Ok(done) => done.map_err(|error| for_caller(id, &error)),
         Err(no_thread @ Unanswered::NoThread) => Err(failed(no_thread.to_string())),
         Err(Unanswered::Busy | Unanswered::Silent) => Err(failed(LOST)),
@@ -112,11 +111,11 @@ where
         .map_or_else(|_lost| Err(failed(LOST)), |done| done.map_err(|error| for_caller(id, &error)))
 }
 
-/// Cleans up after a drive that was unplugged. No caller waits for it.
-pub(super) fn clean_up(id: &DriveId, work: impl FnOnce() + Send + 'static) {
-    let (id, queue) = (id.clone(), OPERATIONS.of(id.clone()));
+/// Cleans up after a drive that was unplugged, before all later operations on it. No caller waits for it.
+pub(super) fn clean_up(manager: &DriveManager, id: &DriveId, work: impl FnOnce() + Send + 'static) {
+    let (id, cleaning) = (id.clone(), manager.0.operations.of(id.clone()).spawn(work));
     tokio::spawn(async move {
-        if let Err(error) = queue.run_to_end(work).await {
+        if let Ok(Err(error)) = cleaning.await {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "cannot clean up after the drive was unplugged: {error}");
         }
     });

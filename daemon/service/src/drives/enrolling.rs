@@ -59,7 +59,7 @@ impl DriveManager {
     async fn erase(&self, id: &DriveId, device: BlockDevice, label: &str) -> Result<BlockDevice, Error> {
         let label = label.to_owned();
         let devices = Arc::clone(&self.0.devices);
-        let facts = blocking(id, move || {
+        let facts = blocking(self, id, move || {
             let made = devices.format(&device, &label)?;
             let content = Content {
                 kind: "btrfs".to_owned(),
@@ -85,7 +85,7 @@ impl DriveManager {
         let enrolment = Enrolment::new(filesystem, label, members, self.0.clock.micros());
         let plan = plan_of(&self.lock(), enrolment, &facts);
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
-        let (mounted, plan, free) = blocking(id, move || write_token(&devices, plan, &register, &run)).await?;
+        let (mounted, plan, free) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
         self.mounted(&new, mounted, plan, free);
         // A user works with the drive: no backup starts automatically.

@@ -7,12 +7,12 @@ use crate::types::{BackupStatus, DriveProperties, EnrolOptions, Error};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
-use super::drive_lock::{DriveLock, DriveLockGuard, answer};
+use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
 use super::{Condition, Drive, DriveId, Lease, Plugged, once, review, rows, secret};
 use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
-use crate::blocking::BlockingQueue;
+use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::Devices;
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) arrived: watch::Sender<()>,
     plugged: mpsc::UnboundedSender<Plugged>,
     pub(super) hooks: Hooks,
+    pub(super) operations: BlockingQueues<DriveId>,
+    pub(super) reads: BlockingQueues<DriveId>,
     /// The service ends.
     pub(super) ending: AtomicBool,
 }
@@ -86,6 +88,8 @@ impl DriveManager {
             arrived: watch::Sender::new(()),
             plugged,
             hooks,
+            operations: drive_lock::operations(),
+            reads: drive_lock::reads(),
             ending: AtomicBool::new(false),
         }));
         (manager, received)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::drive_lock::{answer, blocking, reads};
+use super::drive_lock::{answer, blocking};
 use super::handle::DriveManager;
 use super::problem::{failed, no_such_drive};
 use super::table::DriveTable;
@@ -72,7 +72,7 @@ impl Lease {
 
     /// The threads that may block while they read the drive.
     pub(crate) fn reads(&self) -> BlockingQueue {
-        reads(&self.held.id)
+        self.held.manager.0.reads.of(self.held.id.clone())
     }
 
     /// Its mount, as `mounts::unique_id` has it; 0 where the kernel does not tell.
@@ -132,7 +132,7 @@ impl DriveManager {
         }
         let gone = mount.gone.subscribe();
         let devices = Arc::clone(&self.0.devices);
-        let (root, number) = blocking(id, move || {
+        let (root, number) = blocking(self, id, move || {
             let root = mount.mounted.root()?;
             let mount = devices.mount_id(&root);
             Ok((root, mount))
@@ -187,7 +187,7 @@ impl DriveManager {
     async fn mount_to_read(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
         let (facts, kind) = self.plain(&self.lock(), id)?;
         let (devices, device) = (Arc::clone(&self.0.devices), facts.clone());
-        let root = blocking(id, move || devices.mount_read_only(kind, &device)).await?;
+        let root = blocking(self, id, move || devices.mount_read_only(kind, &device)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only to read its stream files");
         let gone = self.watch(facts);
         // Not in the table of mounts, where a number would have to be.

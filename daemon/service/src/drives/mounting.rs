@@ -94,7 +94,7 @@ impl DriveManager {
             members.unwrap_or_default().iter().filter_map(|member| member.luks).collect()
         };
         let devices = Arc::clone(&self.0.devices);
-        let locked = blocking(id, move || {
+        let locked = blocking(self, id, move || {
             open.into_iter().filter(|luks| devices.is_unlocked(*luks)).try_for_each(|luks| devices.lock(luks))
         });
         if let Err(error) = locked.await {
@@ -138,7 +138,7 @@ impl DriveManager {
     async fn mount_from(&self, id: &DriveId, nodes: &[PathBuf]) -> Result<Arc<Mount>, Error> {
         let plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
-        let (mounted, plan, free) = blocking(id, move || carry_out(&devices, plan, &register, &run)).await?;
+        let (mounted, plan, free) = blocking(self, id, move || carry_out(&devices, plan, &register, &run)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted", plan.enrolment.label);
         Ok(self.mounted(id, mounted, plan, free))
     }
@@ -246,7 +246,7 @@ impl DriveManager {
                                        passphrase",
             )
         })?;
-        let secret = blocking(id, move || Secret::of_file(&file)).await?;
+        let secret = blocking(self, id, move || Secret::of_file(&file)).await?;
         self.open(id, locked, secret).await
     }
 
@@ -263,7 +263,9 @@ impl DriveManager {
 
     async fn open(&self, id: &DriveId, locked: Vec<Locked>, secret: Secret) -> Result<(), Error> {
         let devices = Arc::clone(&self.0.devices);
-        blocking(id, move || locked.iter().try_for_each(|one| devices.unlock(&one.node, one.devnum, one.luks, &secret)))
-            .await
+        blocking(self, id, move || {
+            locked.iter().try_for_each(|one| devices.unlock(&one.node, one.devnum, one.luks, &secret))
+        })
+        .await
     }
 }

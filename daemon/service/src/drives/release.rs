@@ -16,7 +16,7 @@ use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
 use super::{Condition, DriveId};
 use crate::catalogue;
-use crate::device::{BlockDevice, Devices, Power, Result as Done};
+use crate::device::{BlockDevice, Power, Result as Done};
 use crate::hooks::Kind;
 use crate::policy::Action;
 
@@ -170,7 +170,7 @@ impl DriveManager {
         // From here on nothing is mounted again by itself, also when not all of it works.
         self.entry(id, |entry| entry.released = true);
         if let Some(mount) = &leaving.mount {
-            let written = written_and_unmounted(id, mount).await;
+            let written = written_and_unmounted(self, id, mount).await;
             self.entry(id, |entry| match &written {
                 Ok(is_writable) => {
                     entry.mount = None;
@@ -186,7 +186,7 @@ impl DriveManager {
             // One that is switched off is not shown any more, and neither is what is wrong with it.
             leaving.disks.clear();
         }
-        let power = lock_and_switch_off(&self.0.devices, id, leaving).await?;
+        let power = lock_and_switch_off(self, id, leaving).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is unmounted ({power:?})");
         if condition != Condition::Sound {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
@@ -230,14 +230,14 @@ impl DriveManager {
 }
 
 /// Answers whether it took writes to its end.
-async fn written_and_unmounted(id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
+async fn written_and_unmounted(manager: &DriveManager, id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
     let same = Arc::clone(mount);
-    let is_writable = blocking(id, move || same.mounted.write_out()).await?;
+    let is_writable = blocking(manager, id, move || same.mounted.write_out()).await?;
     let mut gone = mount.gone.subscribe();
     if !is_writable && timeout(WORD, gone.wait_for(|gone| *gone)).await.is_ok() {
         return Err(Error::new(ErrorCode::DeviceGone, PULLED));
     }
-    patiently(id, || {
+    patiently(manager, id, || {
         let same = Arc::clone(mount);
         move || same.mounted.unmount()
     })
@@ -246,14 +246,14 @@ async fn written_and_unmounted(id: &DriveId, mount: &Arc<Mount>) -> Result<bool,
 }
 
 /// Tries again for a while where a process uses it.
-async fn patiently<A>(id: &DriveId, attempt: impl Fn() -> A) -> Result<(), Error>
+async fn patiently<A>(manager: &DriveManager, id: &DriveId, attempt: impl Fn() -> A) -> Result<(), Error>
 where
     A: FnOnce() -> Done<()> + Send + 'static,
 {
     let begun = Instant::now();
     loop {
         let attempt = attempt();
-        let refused = blocking(id, move || match attempt() {
+        let refused = blocking(manager, id, move || match attempt() {
             Err(refused @ crate::device::Error::Refused(_)) => Ok(Err(refused)),
             done => done.map(Ok),
         });
@@ -266,20 +266,23 @@ where
 }
 
 /// Locks a drive that is not mounted any more, and switches it off.
-async fn lock_and_switch_off(devices: &Arc<dyn Devices>, id: &DriveId, plan: ReleasePlan) -> Result<Vec<Power>, Error> {
+async fn lock_and_switch_off(manager: &DriveManager, id: &DriveId, plan: ReleasePlan) -> Result<Vec<Power>, Error> {
     let ReleasePlan { mount: _, luks, disks, nodes } = plan;
+    let devices = &manager.0.devices;
     let same = Arc::clone(devices);
-    blocking(id, move || luks.into_iter().filter(|luks| same.is_unlocked(*luks)).try_for_each(|luks| same.lock(luks)))
-        .await?;
+    blocking(manager, id, move || {
+        luks.into_iter().filter(|luks| same.is_unlocked(*luks)).try_for_each(|luks| same.lock(luks))
+    })
+    .await?;
     // The containers of an enrolled drive are locked by now, and the service mounts nothing of an unknown one.
     for node in nodes {
         // A worker of another drive that starts at this moment has a copy of the mount until that is unmounted there too.
-        patiently(id, || {
+        patiently(manager, id, || {
             let (devices, node) = (Arc::clone(devices), node.clone());
             move || devices.check_unused(&node)
         })
         .await?;
     }
     let devices = Arc::clone(devices);
-    blocking(id, move || disks.iter().map(|disk| devices.power_off(disk)).collect()).await
+    blocking(manager, id, move || disks.iter().map(|disk| devices.power_off(disk)).collect()).await
 }

@@ -260,6 +260,12 @@ impl DriveTable {
         self.enrolments.iter().find(|enrolment| enrolment.id == id)
     }
 
+    /// The id of the enrolment that has this container as a member.
+    pub(super) fn enrolment_of(&self, luks: Uuid) -> Option<Uuid> {
+        let has = |enrolment: &&Enrolment| enrolment.members.iter().any(|member| member.luks == Some(luks));
+        self.enrolments.iter().find(has).map(|enrolment| enrolment.id)
+    }
+
     /// Takes over what was written down of an enrolment, a new one too.
     pub(super) fn note(&mut self, enrolment: Enrolment) {
         match self.enrolments.iter_mut().find(|known| known.id == enrolment.id) {

@@ -57,11 +57,12 @@ impl DriveManager {
             self.tell(Kind::Pulled, &id);
             mount.gone.send_replace(true);
             let devices = Arc::clone(&self.0.devices);
-            clean_up(&id.clone(), move || clear(&*devices, &id, &mount));
+            clean_up(self, &id.clone(), move || clear(&*devices, &id, &mount));
         }
         for luks in next.stale {
             let devices = Arc::clone(&self.0.devices);
-            clean_up(&DriveId::from(luks), move || close(&*devices, luks));
+            let owner = self.lock().enrolment_of(luks).unwrap_or(luks);
+            clean_up(self, &DriveId::from(owner), move || close(&*devices, luks));
         }
         for id in next.steps {
             let manager = self.clone();
