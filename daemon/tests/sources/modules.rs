@@ -79,7 +79,20 @@ const SERVICE: Table = &[
     ("requests", &["backups", "drives", "jobs", "service", "stream_input", "types", "untrusted_fd", "volumes"]),
     (
         "scenarios",
-        &["backups", "clock", "config", "device", "drives", "jobs", "service", "supervisor", "types", "worker"],
+        &[
+            "backups",
+            "clock",
+            "config",
+            "destinations",
+            "device",
+            "dir_handle",
+            "drives",
+            "jobs",
+            "service",
+            "supervisor",
+            "types",
+            "worker",
+        ],
     ),
     (
         "service",
