@@ -98,7 +98,7 @@ fn work() -> Result<(), Stop> {
 /// The socket to the daemon. From here on the kernel kills this process when the daemon ends.
 fn daemon_socket() -> Result<OwnedFd, Stop> {
     let no_daemon = |_error| {
-        let text = "only the daemon can start butterdockd worker: \
+        let text = "butterdockd worker can only be started by the daemon: \
                     use butterdock receive, or butterdockd receive without a daemon";
         Stop::new(USAGE, text)
     };
