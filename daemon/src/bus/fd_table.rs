@@ -113,7 +113,7 @@ mod tests {
         let ((id, message), (_, other)) = (call(1), call(2));
         drop(table.keep(&id, writer.into(), share()).expect("kept"));
         assert!(table.claim(PassedFd, &other.header()).is_err());
-        let (writer, _) = table.claim(PassedFd, &message.header()).expect("claimed").open().expect("a descriptor");
+        let writer = table.claim(PassedFd, &message.header()).expect("claimed").copy().expect("a descriptor");
         File::from(writer).write_all(b"x").expect("it is the pipe");
         assert!(table.claim(PassedFd, &message.header()).is_err());
         let mut text = String::new();

@@ -95,9 +95,21 @@ pub fn receive(socket: impl AsFd, flags: RecvFlags) -> io::Result<Option<Packet>
 /// # Errors
 /// The socket contains no descriptor, or this process has no free descriptors.
 pub fn take_descriptor(socket: impl AsFd) -> io::Result<OwnedFd> {
+    first_descriptor(socket, RecvFlags::empty())
+}
+
+/// Copies the descriptor that [`take_descriptor`] would take out; it stays in the socket.
+///
+/// # Errors
+/// As for [`take_descriptor`].
+pub fn copy_descriptor(socket: impl AsFd) -> io::Result<OwnedFd> {
+    first_descriptor(socket, RecvFlags::PEEK)
+}
+
+fn first_descriptor(socket: impl AsFd, flags: RecvFlags) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let flags = flags | RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, flags))?;
     let found = ancillary.drain().find_map(|message| {
         let RecvAncillaryMessage::ScmRights(mut rights) = message else { return None };

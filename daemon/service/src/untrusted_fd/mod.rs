@@ -25,7 +25,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use butterdock_worker::packet::take_descriptor;
+use butterdock_worker::packet::copy_descriptor;
 use rustix::cmsg_space;
 use rustix::io::retry_on_intr;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -60,7 +60,7 @@ pub(crate) enum Lost {
     System(io::Error),
 }
 
-/// Runs a closure with a quarantined descriptor of this user, and quarantines the descriptor again.
+/// Runs a closure with a copy of a quarantined descriptor of this user.
 ///
 /// # Errors
 /// See [`Lost`]; the descriptor is closed.
@@ -76,9 +76,10 @@ where
 {
     let turn = USERS.of(uid).turn(TURN).await.map_err(|_busy| Lost::Busy)?;
     let work = move || {
-        let (descriptor, share) = quarantined.open()?;
-        let found = look(descriptor.as_fd());
-        Ok((QuarantinedFd::new(descriptor, share)?, found))
+        let copy = quarantined.copy()?;
+        let found = look(copy.as_fd());
+        close(copy, None);
+        Ok((quarantined, found))
     };
     match timeout(patience, turn.run(work)).await {
         Ok(Ok(looked)) => looked.map_err(Lost::System),
@@ -90,7 +91,7 @@ where
 /// The descriptor of a caller, queued inside a socket of this process.
 #[derive(Debug)]
 pub struct QuarantinedFd {
-    /// None after it was taken out.
+    /// None only while it is dropped.
     socket: Option<OwnedFd>,
     /// The share of its user, if it counts.
     share: Option<FdShare>,
@@ -115,13 +116,12 @@ impl QuarantinedFd {
         }
     }
 
-    /// Takes the descriptor out to examine it, which may block the calling thread.
+    /// A copy of the descriptor, to examine it, which may block the calling thread. [`close`] closes the copy without a wait.
     ///
     /// # Errors
-    /// It was taken out already, or the process has no free descriptor.
-    pub fn open(mut self) -> io::Result<(OwnedFd, Option<FdShare>)> {
-        let socket = self.socket.take().ok_or(io::ErrorKind::NotFound)?;
-        Ok((take_descriptor(&socket)?, self.share.take()))
+    /// The process has no free descriptor.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        copy_descriptor(self.socket.as_ref().ok_or(io::ErrorKind::NotFound)?)
     }
 
     /// The socket, for a worker that takes the descriptor out.
@@ -154,6 +154,8 @@ mod tests {
     use std::io::{Read as _, Write as _, pipe};
     use std::sync::{Arc, Mutex, mpsc};
 
+    use butterdock_worker::packet::take_descriptor;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);
@@ -181,14 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantined_descriptor_comes_out_again() {
+    fn a_copied_descriptor_stays_in_quarantine() {
         let (mut reader, writer) = pipe().expect("a pipe");
         let quarantined = QuarantinedFd::new(writer.into(), None).expect("quarantined");
-        let (writer, _) = quarantined.open().expect("a descriptor");
-        std::fs::File::from(writer).write_all(b"x").expect("written");
+        for _ in 0..2 {
+            let writer = quarantined.copy().expect("a descriptor");
+            std::fs::File::from(writer).write_all(b"x").expect("written");
+        }
+        let taken = take_descriptor(quarantined.socket().expect("a socket")).expect("as a worker takes it");
+        assert!(quarantined.copy().is_err(), "taken out");
+        drop((taken, quarantined));
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("read to the end");
-        assert_eq!(text, "x");
+        assert_eq!(text, "xx");
     }
 
     #[test]
