@@ -13,7 +13,6 @@
 //! `outcome` (the meaning of an end).
 
 mod class;
-mod estimate;
 mod handle;
 mod history;
 mod history_writer;
@@ -28,18 +27,17 @@ mod report;
 mod retention;
 mod runner;
 mod scheduler;
-mod seen;
 mod sources;
 mod stream_limit;
 
 pub use butterdock_worker::streams::StreamFile;
-pub(crate) use estimate::Estimated;
 pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use job::{About, AboutDrive, Job, JobError, Total};
 pub(crate) use kinds::{
     BackupJob, ImportJob, ReceiveJob, RemoveJob, RestoreJob, VerifyJob, no_such_volume, open_on_system,
 };
+pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;

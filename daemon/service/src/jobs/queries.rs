@@ -1,37 +1,46 @@
-//! Questions that a worker answers and that are no jobs: nothing is changed, and whoever asks waits for the answer.
+//! Queries that a worker answers: the stream files on a drive, and how much a backup would send. They change nothing, are no
+//! jobs, and the caller waits for the answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Error, ErrorCode};
+use butterdock_worker::streams::{StreamFile, StreamFileEvent};
 use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::kinds::open_folder;
+use super::kinds::{Open, is_remembered, open_folder, open_places, openings, task};
 use super::retention::Retention;
 use super::sources::Sources;
-use crate::blocking::BlockingQueue;
-use crate::drives::Lease;
-use crate::worker::{Handed, Order, Priority, Report, Spawner, WorkerError, public_sentence};
-use butterdock_worker::streams::{StreamFile, StreamFileEvent};
+use crate::backups::{BackupEvent, Why};
+use crate::blocking::{BlockingQueue, Unanswered};
+use crate::config::{BackupRule, WorkerRule};
+use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
+use crate::drives::{DriveId, DriveManager, Lease};
+use crate::types::{Error, ErrorCode};
+use crate::worker::{Handed, Order, Priority, Report, Spawner, WorkerError, public_of_backup, public_sentence};
 
-/// So many questions are answered at the same time; each is a process.
+/// Up to this many queries run at the same time; each is a process.
 const MOST: usize = 4;
-/// More reports than any honest answer has.
+/// No honest answer has more reports.
 const LONGEST: usize = 10_000;
 /// Timeout for listing stream files on a drive.
 const LISTING: Duration = Duration::from_secs(30);
 
-/// What was told, and what went wrong.
+/// Timeout for opening the source and the drive.
+const OPENING: Duration = Duration::from_secs(30);
+/// Timeout for an estimate, which reads trees and no data.
+const READING: Duration = Duration::from_secs(15 * 60);
+
+/// A worker's reports, and its error.
 pub(super) type Answer = (Vec<Report>, Option<WorkerError>);
 
-/// Who answers.
+/// Starts workers that answer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Queries {
     spawner: Arc<Spawner>,
     processes: BlockingQueue,
-    /// What the sources of backups have to be.
+    /// The recorded sources of backups.
     pub(super) sources: Sources,
     pub(super) retention: Retention,
 }
@@ -41,11 +50,11 @@ impl Queries {
         Self { spawner, processes: BlockingQueue::new("query", MOST), sources, retention }
     }
 
-    /// What a worker tells on this order, and why it could not tell all.
+    /// A worker's answer to an order on a drive.
     ///
     /// # Errors
-    /// `Busy` where too much is asked, and when the drive is made safe to unplug; `DeviceGone` when the drive is pulled, or the answer does not come `within`; `Failed`
-    /// when there is none.
+    /// `Busy` if too many queries run, or the drive is being made safe to unplug; `DeviceGone` if the drive is unplugged, or the
+    /// answer does not come `within`; `Failed` if the worker has none.
     pub(super) async fn ask(
         &self,
         drive: &Lease,
@@ -56,7 +65,7 @@ impl Queries {
     ) -> Result<Answer, Error> {
         let busy = |_full| Error::new(ErrorCode::Busy, "too many queries at the same time; try again in a moment");
         let turn = self.processes.turn(Duration::ZERO).await.map_err(busy)?;
-        // What is not waited for any more is dropped, and the worker killed with it.
+        // A future that is dropped kills its worker.
         let answered = tokio::select! {
             answered = timeout(within, self.answer(order, handed, priority)) => answered,
             () = drive.removal() => return Err(removed()),
@@ -70,17 +79,17 @@ impl Queries {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
         let started = self.spawner.worker(order, handed, priority).await;
         let mut worker = started.map_err(|error| failed(format!("cannot start a worker ({error}); try again")))?;
-        let mut told = Vec::new();
+        let mut reports = Vec::new();
         while let Some(report) = worker.next().await {
             #[expect(clippy::wildcard_enum_match_arm, reason = "other messages are handled above")]
             match report {
                 Report::Ended { error, .. } => {
-                    // What it has open of the drive is closed when it is gone.
+                    // Its descriptors of the drive are closed when it has ended.
                     worker.gone().await;
-                    return Ok((told, error));
+                    return Ok((reports, error));
                 }
                 Report::Warning(text) => tracing::warn!("{text}"),
-                report if told.len() < LONGEST => told.push(report),
+                report if reports.len() < LONGEST => reports.push(report),
                 _too_much => break,
             }
         }
@@ -90,21 +99,95 @@ impl Queries {
 }
 
 impl Jobs {
-    /// The stream files in a folder on a drive, in the order in which they would be received.
+    /// The stream files in a folder on a drive, in dependency order.
     ///
     /// # Errors
-    /// `NotFound` where there is no such folder; and those of a drive that does not answer.
+    /// `NotFound`: there is no such folder; `DeviceGone`, `Busy`.
     pub(crate) async fn streams(&self, lease: &Lease, folder: PathBuf) -> Result<Vec<StreamFile>, Error> {
         let folder = open_folder(lease, folder).await?;
-        let (told, error) =
+        let (reports, error) =
             self.queries.ask(lease, Order::Streams, [folder].into(), Priority::default(), LISTING).await?;
         if let Some(error) = error {
             tracing::warn!("cannot list the stream files on a drive: {}", error.message);
             return Err(Error::new(ErrorCode::Failed, public_sentence(error.kind, error.command, error.byte)));
         }
         let row = |report| if let Report::Streams(StreamFileEvent::File(row)) = report { Some(row) } else { None };
-        Ok(told.into_iter().filter_map(row).collect())
+        Ok(reports.into_iter().filter_map(row).collect())
     }
+}
+
+/// What a backup would send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Estimated {
+    /// The number of bytes at most, if it could be estimated.
+    pub bytes: Option<u64>,
+    /// Whether it would be an increment.
+    pub incremental: bool,
+    /// The reason for a full transfer.
+    pub why: Option<Why>,
+    /// The reason why it would fail, such as too little space, without names.
+    pub problem: Option<String>,
+    /// How many snapshots are dated in the future, and whether they are on the drive or beside the source.
+    pub from_future: Vec<(bool, usize)>,
+}
+
+impl Jobs {
+    /// What this backup would send to the leased drive.
+    ///
+    /// # Errors
+    /// The source or the drive cannot be opened, or does not answer.
+    pub(crate) async fn estimate(
+        &self,
+        (manager, drive, lease): (&DriveManager, &DriveId, &Lease),
+        rule: BackupRule,
+        worker: WorkerRule,
+    ) -> Result<Estimated, Error> {
+        let failed = |text: String| Error::new(ErrorCode::Failed, text);
+        let destination = DriveDestination::of(lease).map_err(|error| failed(no_descriptor(&error)))?;
+        let records = DriveRecords { manager, drive, lease };
+        let (named, sources) = (rule.clone(), self.queries.sources.clone());
+        let here = (records.machine(), is_remembered(&records, &rule));
+        let open = move || open_places(&named, &sources, Box::new(destination), here);
+        let opening = openings(&records, &rule);
+        let opening = opening.run(OPENING, open);
+        let Open { source, places, sides, destination, .. } = match opening.await {
+            Ok(opened) => opened.map_err(failed)?,
+            Err(no_thread @ Unanswered::NoThread) => return Err(failed(no_thread.to_string())),
+            Err(Unanswered::Busy | Unanswered::Silent) => {
+                let text = "the source or the drive does not answer; check both and their cables (dmesg)";
+                return Err(Error::new(ErrorCode::DeviceGone, text));
+            }
+        };
+        let mut task = task(&rule, source, &records, worker.writer_threads.map(usize::from)).map_err(failed)?;
+        task.dry_run = true;
+        (task.time, _) = self.queries.retention.time(&rule, sides).await;
+        let handed = Handed { places, ..Handed::destination(destination.directory()) };
+        let priority = super::scheduler::priority(worker);
+        let asked = self.queries.ask(lease, Order::Backup(task), handed, priority, READING).await;
+        close(destination).await;
+        let (reports, error) = asked?;
+        Ok(estimated(&reports, error))
+    }
+}
+
+fn estimated(reports: &[Report], error: Option<WorkerError>) -> Estimated {
+    let mut all = Estimated::default();
+    for report in reports {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "other events have no number")]
+        match report {
+            Report::Backup(BackupEvent::Estimated { bytes, .. }) => all.bytes = Some(*bytes),
+            Report::Backup(BackupEvent::Unchanged { .. }) => (all.bytes, all.incremental) = (Some(0), true),
+            Report::Backup(BackupEvent::Parent { uuid, why }) => (all.incremental, all.why) = (uuid.is_some(), *why),
+            Report::Backup(BackupEvent::FromFuture { drive, count }) => all.from_future.push((*drive, *count)),
+            _other => {}
+        }
+    }
+    // The worker's text is for the journal alone.
+    let problem = error.map(|WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause }| {
+        tracing::warn!("cannot estimate a backup: {message}");
+        public_of_backup(kind, command, byte, cause)
+    });
+    Estimated { problem, ..all }
 }
 
 fn removed() -> Error {
@@ -113,4 +196,37 @@ fn removed() -> Error {
 
 fn gone(sentence: &str) -> Error {
     Error::new(ErrorCode::DeviceGone, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use butterdock_receive::ErrorKind;
+
+    use super::*;
+    use crate::backups::Identity;
+
+    #[test]
+    fn estimates_work_without_free_space() {
+        let told = [
+            Report::Backup(BackupEvent::Source { uuid: Identity([1; 16]) }),
+            Report::Backup(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
+            Report::Backup(BackupEvent::Estimated { bytes: 7 }),
+            Report::Backup(BackupEvent::FromFuture { drive: true, count: 3 }),
+        ];
+        let full = WorkerError {
+            kind: ErrorKind::NoSpace,
+            message: "/home/secret".to_owned(),
+            command: None,
+            byte: None,
+            hidden: false,
+            unconfirmed: false,
+            cause: None,
+        };
+        let all = estimated(&told, Some(full));
+        assert_eq!((all.bytes, all.incremental), (Some(7), false));
+        assert_eq!(all.from_future, [(true, 3)]);
+        assert_eq!(all.why, Some(Why::EmptyDrive));
+        let problem = all.problem.expect("told");
+        assert!(problem.starts_with("the drive is full") && !problem.contains("secret"), "{problem}");
+    }
 }

@@ -15,28 +15,28 @@ use crate::config::VolumeRule;
 /// A volume's numbers are not looked up more often than this.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// A look waits so long for its turn: longer than any other call on a drive that answers.
+/// Timeout until a look can begin: longer than any other call on a drive that answers.
 const TURN: Duration = Duration::from_secs(60);
 
 /// What was last seen of a volume.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The directory that is there; none where it cannot be received into.
+    /// Its directory; None if it cannot be received into.
     pub place: Option<Place>,
-    /// The filesystem's size in bytes; 0 where it is not mounted.
+    /// The filesystem's size in bytes; 0 if it is not mounted.
     pub size: u64,
     /// What can still be written, in bytes, as the filesystem estimates it.
     pub free: u64,
 }
 
 impl Seen {
-    /// Whether it can be received into: its directory is there, on btrfs, and on the filesystem that is wanted.
+    /// Whether it can be received into: its directory exists, on btrfs and on the configured filesystem.
     pub fn mounted(&self) -> bool {
         self.place.is_some()
     }
 }
 
-/// A configured volume. Shared: the bus shows it and the desk receives into it.
+/// A configured volume. Shared by the front ends and the jobs.
 #[derive(Debug)]
 pub struct Volume {
     /// Its rule.
@@ -44,12 +44,12 @@ pub struct Volume {
     seen: watch::Sender<Seen>,
     /// One thread at a time waits for its drive.
     queue: BlockingQueue,
-    /// When it was last looked at. Held while somebody looks or waits for the turn to look: more need not wait.
+    /// The time of the last look. Locked while a look runs or waits for its turn.
     looked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Volume {
-    /// A volume that nobody has looked at yet.
+    /// A volume without a look yet.
     pub fn new(rule: VolumeRule) -> Arc<Self> {
         Arc::new(Self {
             rule,
@@ -64,13 +64,13 @@ impl Volume {
         *self.seen.borrow()
     }
 
-    /// Tells when it was mounted or unmounted, and after jobs; what is told may be what was told before.
+    /// Changes when it was mounted or unmounted, and after jobs; the value may be the same.
     pub fn watch(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
 
-    /// Looks at it, unless somebody did within the last second, and waits for that no longer than `patience`. Returns at
-    /// once when somebody is looking.
+    /// Looks at it if the last look is older than a second, and waits for that up to `patience`. Returns at once while another
+    /// look runs.
     pub async fn glance(self: &Arc<Self>, patience: Duration) {
         let Ok(looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
         if looked.is_none_or(|when| when.elapsed() >= FRESH) {
@@ -78,7 +78,7 @@ impl Volume {
         }
     }
 
-    /// Looks at it now, waits for that no longer than `patience`, and tells those who watch.
+    /// Looks at it now, waits for that up to `patience`, and notifies watchers.
     pub async fn look(self: &Arc<Self>, patience: Duration) {
         if let Ok(looked) = timeout(patience, Arc::clone(&self.looked).lock_owned()).await {
             self.look_holding(looked, patience, true).await;
@@ -89,20 +89,20 @@ impl Volume {
         self: &Arc<Self>,
         mut looked: OwnedMutexGuard<Option<Instant>>,
         patience: Duration,
-        tell: bool,
+        notify: bool,
     ) {
         let volume = Arc::clone(self);
         let look = move || {
             let seen = look_at(&volume.rule);
             volume.seen.send_if_modified(|old| {
                 let before = std::mem::replace(old, seen);
-                // Room changes with every write of anybody: whoever asks sees it, and nobody is woken for it.
-                tell || before.place != seen.place
+                // Every write changes the free space: a change of it alone wakes no watcher.
+                notify || before.place != seen.place
             });
             *looked = Some(Instant::now());
         };
         let volume = Arc::clone(self);
-        // A task of its own: past the patience it keeps its turn, and tells what it sees when it has seen it.
+        // A task of its own: after the timeout it keeps its turn, and its result is still used.
         let looking = tokio::spawn(async move { volume.queue.run(TURN, look).await.unwrap_or_default() });
         drop(timeout(patience, looking).await);
     }
