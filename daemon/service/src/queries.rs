@@ -62,7 +62,7 @@ impl Service {
         self.read_streams(&drive, folder).await
     }
 
-    /// Where each backup stands on each drive; with `estimate` also what it would send to those that are attached.
+    /// The state of each backup on each drive; with `estimate` also what it would send to those that are attached.
     pub async fn backups(&self, estimate: bool) -> Vec<BackupStatus> {
         let mut all = self.0.manager.backups();
         if estimate {

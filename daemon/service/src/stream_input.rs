@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_a_sentence() {
+    fn unreadable_descriptors_are_refused_with_the_reason() {
         assert!(refusal(File::open("/").expect("opened")).contains("is a directory"));
         assert!(refusal(File::open("/dev/null").expect("opened")).contains("is a device"));
         let (_reader, writer) = std::io::pipe().expect("a pipe");

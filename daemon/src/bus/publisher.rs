@@ -64,14 +64,14 @@ async fn publish_job_changes(
     let emitter = SignalEmitter::new(&server.connection, path)?;
     let mut may = Instant::now();
     let mut result = Ok(());
-    while !before.is_over() {
+    while !before.has_ended() {
         if job.changed().await.is_err() {
             break;
         }
         tokio::select! {
             () = sleep_until(may) => {}
             // The state is read below.
-            over = job.wait_for(Job::is_over) => drop(over),
+            over = job.wait_for(Job::has_ended) => drop(over),
         }
         let now = job.borrow_and_update().clone();
         let changes = changed_job(&before, &now);

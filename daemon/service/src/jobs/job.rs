@@ -164,7 +164,7 @@ impl Job {
     }
 
     /// Whether it has ended.
-    pub fn is_over(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.state.result().is_some()
     }
 

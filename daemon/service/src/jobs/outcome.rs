@@ -18,7 +18,7 @@ pub(super) enum Why {
     /// Its volume or drive is no longer mounted.
     Unmounted,
     /// Its drive was unplugged.
-    Pulled,
+    Unplugged,
     /// Its stream exceeded a limit.
     Stream(StreamExcess),
 }
@@ -95,7 +95,7 @@ impl EndRules {
     ) -> (JobResult, Option<JobError>) {
         match (ending, why) {
             (Ending::Reported(None), _) => (JobResult::Succeeded, None),
-            (Ending::Stuck { .. }, Some(Why::Pulled)) => self.outside(Why::Pulled, left, about),
+            (Ending::Stuck { .. }, Some(Why::Unplugged)) => self.outside(Why::Unplugged, left, about),
             (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
             // The reason for ending a worker takes precedence over its last report.
             (Ending::Reported(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => {
@@ -103,8 +103,8 @@ impl EndRules {
             }
             (Ending::Killed | Ending::JobError(_), Some(why)) => self.outside(why, left, about),
             // The worker may have reported a resulting I/O error first.
-            (ending @ Ending::Reported(_), Some(Why::Pulled)) if ending.is_of_drive() => {
-                self.outside(Why::Pulled, left, about)
+            (ending @ Ending::Reported(_), Some(Why::Unplugged)) if ending.is_of_drive() => {
+                self.outside(Why::Unplugged, left, about)
             }
             (Ending::Reported(Some(error)), _) => {
                 let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
@@ -124,7 +124,7 @@ impl EndRules {
                 let text = format!("the service was stopped; {words}; start the job again when it runs");
                 (JobResult::Cancelled, ErrorCode::Cancelled, text)
             }
-            Why::Pulled => {
+            Why::Unplugged => {
                 let text = format!(
                     "the drive was unplugged; {words}; plug it in again, and start the job if it does not start by itself"
                 );
@@ -266,7 +266,7 @@ mod tests {
         }
         let gone = (JobResult::Failed, Some(ErrorCode::DeviceGone));
         for ending in [reported(ErrorKind::Cancelled), Ending::Killed, Ending::Stuck { writing: true }] {
-            assert_eq!(seen(Some(Why::Pulled), ending), gone);
+            assert_eq!(seen(Some(Why::Unplugged), ending), gone);
         }
         let cancelled = (JobResult::Cancelled, Some(ErrorCode::Cancelled));
         assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
@@ -290,18 +290,18 @@ mod tests {
     fn a_failure_on_an_unplugged_drive_is_device_gone() {
         for kind in [ErrorKind::DeviceGone, ErrorKind::ReadOnly] {
             let (_, failure) =
-                EndRules::TRANSFER.outcome(Some(Why::Pulled), reported(kind), Leftovers::default(), &tank());
+                EndRules::TRANSFER.outcome(Some(Why::Unplugged), reported(kind), Leftovers::default(), &tank());
             let failure = failure.expect("a reason");
             assert_eq!(failure.name, ErrorCode::DeviceGone);
             assert!(failure.public.starts_with("the drive was unplugged"), "{failure:?}");
         }
-        let full = seen(Some(Why::Pulled), reported(ErrorKind::NoSpace));
+        let full = seen(Some(Why::Unplugged), reported(ErrorKind::NoSpace));
         assert_eq!(full, (JobResult::Failed, Some(ErrorCode::NoSpace)));
     }
 
     #[test]
     fn a_kill_at_the_last_step_reports_leftovers() {
-        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Pulled)] {
+        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Unplugged)] {
             for (named, hidden) in [(true, false), (false, true)] {
                 let (_, failure) =
                     EndRules::TRANSFER.outcome(why, Ending::Killed, Leftovers { named, hidden }, &tank());

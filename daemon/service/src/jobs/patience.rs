@@ -24,7 +24,7 @@ pub(super) struct Patience {
     inform: Option<Instant>,
     hurried: bool,
     /// Its drive was unplugged: its reports extend nothing.
-    pulled: bool,
+    unplugged: bool,
 }
 
 /// What to do now.
@@ -39,15 +39,20 @@ pub(super) enum Due {
 impl Patience {
     /// The worker was asked to end now; `writing` says whether the kernel writes data.
     pub(super) fn new(now: Instant, why: Why, writing: bool) -> Self {
-        let mut patience =
-            Self { asked: now, kill: now, inform: None, hurried: why == Why::Stopping, pulled: why == Why::Pulled };
+        let mut patience = Self {
+            asked: now,
+            kill: now,
+            inform: None,
+            hurried: why == Why::Stopping,
+            unplugged: why == Why::Unplugged,
+        };
         patience.step(now, writing);
         patience
     }
 
     /// The worker has begun another step.
     pub(super) fn step(&mut self, now: Instant, writing: bool) {
-        if self.pulled {
+        if self.unplugged {
             return;
         }
         let last = self.asked + WRITING;
@@ -131,7 +136,7 @@ mod tests {
     #[test]
     fn a_worker_of_an_unplugged_drive_is_killed_at_once() {
         let now = Instant::now();
-        let mut patience = Patience::new(now, Why::Pulled, true);
+        let mut patience = Patience::new(now, Why::Unplugged, true);
         patience.step(now + SECOND, true);
         assert_eq!((patience.deadline(), patience.due(now)), (now, Due::Kill));
     }

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
         assert_eq!(all.from_future, [(true, 3)]);
         assert_eq!(all.why, Some(Why::EmptyDrive));
-        let problem = all.problem.expect("told");
+        let problem = all.problem.expect("a sentence");
         assert!(problem.starts_with("the drive is full") && !problem.contains("secret"), "{problem}");
     }
 }

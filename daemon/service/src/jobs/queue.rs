@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_run_than_may() {
+    fn no_more_jobs_run_than_allowed() {
         let (mut queue, ids) = queue(&["a", "b"]);
         assert_eq!(queue.next(1), Some(ids[0]));
         assert_eq!(queue.next(1), None);

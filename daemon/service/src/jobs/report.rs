@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn many_samples_take_no_more_room_than_a_few() {
+    fn the_samples_of_a_rate_are_bounded() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         for step in 1..1000 {

@@ -1,4 +1,4 @@
-//! The limits of a stream that was handed in: a minimum rate and a maximum time.
+//! The limits of a stream that a caller passes: a minimum rate and a maximum time.
 //!
 //! The rate is the bytes that arrived while the worker waited for the stream, divided by that waiting time: neither a
 //! slow volume nor making a subvolume durable makes a stream slow. The worker reports the waiting time; callers pass
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_stream_is_bounded() {
+    fn the_samples_of_a_stream_are_bounded() {
         let (mut limit, _) = limit(0);
         for step in 1..100_000 {
             limit.hear(step * SECOND / 4, 1 << 40, false);

@@ -460,7 +460,7 @@ fn a_removal_that_a_look_prevents_is_done_when_the_look_ends() {
             }
             let lease = fixture.drives().lease(&id).await.expect("a lease");
             let mut removal = fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
-            let state = removal.job.wait_for(Job::is_over).await.expect("an end").state;
+            let state = removal.job.wait_for(Job::has_ended).await.expect("an end").state;
             assert_eq!((state, fixture.state(&id)), (JobState::Failed, Some(DriveState::Busy)));
             lease.close().await;
             fixture.settle().await;

@@ -191,7 +191,7 @@ impl Fixture {
     /// The unfinished jobs.
     fn unfinished(&self) -> Vec<Job> {
         let live = self.service.jobs().live();
-        live.iter().map(|handle| handle.job.borrow().clone()).filter(|job| !job.is_over()).collect()
+        live.iter().map(|handle| handle.job.borrow().clone()).filter(|job| !job.has_ended()).collect()
     }
 
     /// How the jobs ended, the newest first.

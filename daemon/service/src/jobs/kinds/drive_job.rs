@@ -56,13 +56,13 @@ pub(super) async fn run<T: DriveTask>(
     let lease = match context.lease(&mut runner, T::READS).await {
         Ok(lease) => lease,
         // If the drive is mounted later, its lease releases it.
-        Err(ending) => return runner.over(ending).await,
+        Err(ending) => return runner.end_without_worker(ending).await,
     };
-    let gone = pulled(&lease, runner.to_scheduler());
+    let gone = unplugged(&lease, runner.to_scheduler());
     let work = async {
         let done = task.work(&mut runner, &context, &lease).await;
         if done.as_ref().map_or_else(Ending::is_of_drive, |(outcome, _)| outcome.ending.is_of_drive()) {
-            runner.await_pull().await;
+            runner.await_unplug().await;
         }
         done
     };
@@ -72,7 +72,7 @@ pub(super) async fn run<T: DriveTask>(
     };
     let outcome = match done {
         Ok((outcome, place)) if outcome.is_stuck() => {
-            // The drive is released when the worker is gone.
+            // The drive is released when the worker has ended.
             runner.end(outcome, place).await;
             return lease.close().await;
         }
@@ -87,17 +87,17 @@ pub(super) async fn run<T: DriveTask>(
     runner.tell(RunnerEvent::Closed).await;
     end_use(task.into_reservation(), &mut runner).await;
     match outcome {
-        Ok(outcome) => runner.over_as(outcome).await,
-        Err(ending) => runner.over(ending).await,
+        Ok(outcome) => runner.end_as(outcome).await,
+        Err(ending) => runner.end_without_worker(ending).await,
     }
 }
 
 impl Runner {
     /// Waits for udev to report that the drive was unplugged: then that is why the job failed.
-    async fn await_pull(&mut self) {
-        let pulled = self.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled)));
+    async fn await_unplug(&mut self) {
+        let unplugged = self.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Unplugged)));
         // Without an event the job failed for its own reason.
-        drop(timeout(UDEV_DELAY, pulled).await);
+        drop(timeout(UDEV_DELAY, unplugged).await);
     }
 }
 
@@ -130,7 +130,7 @@ impl DriveContext {
 async fn end_use(reservation: DriveReservation, runner: &mut Runner) {
     let released = tokio::select! {
         biased;
-        _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Pulled))) => return,
+        _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Unplugged))) => return,
         released = reservation.end() => released,
     };
     match released {
@@ -144,9 +144,9 @@ async fn end_use(reservation: DriveReservation, runner: &mut Runner) {
 }
 
 /// Waits until the drive is unplugged, and tells the scheduler, which ends the job.
-async fn pulled(lease: &Lease, scheduler: ToScheduler) -> Infallible {
+async fn unplugged(lease: &Lease, scheduler: ToScheduler) -> Infallible {
     lease.gone().await;
-    scheduler.tell(RunnerEvent::Pulled).await;
+    scheduler.tell(RunnerEvent::Unplugged).await;
     pending().await
 }
 

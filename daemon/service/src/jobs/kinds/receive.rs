@@ -76,7 +76,7 @@ impl JobRequest for ReceiveJob {
             let Self { volume, place, uid, input, name, verify, force_decompress, strict_parent, .. } = *self;
             let destination = match reach(&mut runner, &volume, place).await {
                 Ok(destination) => destination,
-                Err(ending) => return runner.over(ending).await,
+                Err(ending) => return runner.end_without_worker(ending).await,
             };
             let order = Order::Receive {
                 name,

@@ -69,14 +69,14 @@ impl JobRequest for RemoveJob {
                     },
                     why = other_than(&mut runner.stop, known) => match why {
                         Why::Stopping => break Ending::Killed,
-                        Why::Cancelled | Why::Unmounted | Why::Pulled | Why::Stream(_) => {
+                        Why::Cancelled | Why::Unmounted | Why::Unplugged | Why::Stream(_) => {
                             known = Some(why);
                             runner.tell(RunnerEvent::Writing).await;
                         }
                     },
                 }
             };
-            runner.over(ending).await;
+            runner.end_without_worker(ending).await;
         })
     }
 }

@@ -154,7 +154,7 @@ impl Runner {
                             patience = Some(Patience::new(Instant::now(), why, seen.writing));
                         }
                         Some(patience) if why == Why::Stopping => patience.hurry(Instant::now()),
-                        Some(patience) if why == Why::Pulled => *patience = Patience::new(Instant::now(), why, false),
+                        Some(patience) if why == Why::Unplugged => *patience = Patience::new(Instant::now(), why, false),
                         Some(_) => {}
                     }
                 }

@@ -27,7 +27,7 @@ use follow::Followed;
 /// Timeout for the exit of a worker that has reported its end or closed its socket;
 const GOING: Duration = Duration::from_secs(3);
 /// shorter if its drive was unplugged.
-const PULLED: Duration = Duration::from_secs(1);
+const UNPLUGGED: Duration = Duration::from_secs(1);
 /// Timeout for the exit of a killed worker; after that it is stuck.
 pub(super) const KILLED: Duration = Duration::from_secs(1);
 /// Timeout for a sweep; then its worker is killed, and the next receive sweeps.
@@ -44,7 +44,7 @@ pub(super) enum RunnerEvent {
     /// No data arrived for a while.
     Stalled,
     /// Its drive was unplugged.
-    Pulled,
+    Unplugged,
     /// Its stream exceeded a limit.
     Exceeded(StreamExcess),
     /// A public note.
@@ -52,13 +52,13 @@ pub(super) enum RunnerEvent {
     /// It was asked to end, and cannot until the kernel has written its data.
     Writing,
     /// It has ended. With `held` its worker has not: its volume or drive stays busy.
-    Over {
+    Ended {
         ending: Ending,
         left: Leftovers,
         held: bool,
     },
     /// The worker that was stuck has ended.
-    Gone,
+    WorkerGone,
 }
 
 /// What every job needs to run.
@@ -108,7 +108,7 @@ impl Runner {
         };
         tracing::info!(butterdock_job = %self.id, "worker {} started", worker.pid());
         let followed = self.follow(&mut worker, subject).await;
-        let going = if self.is_pulled() { PULLED } else { GOING };
+        let going = if self.is_unplugged() { UNPLUGGED } else { GOING };
         let Ok(status) = timeout(going, worker.gone()).await else {
             return self.outlast(worker, place, followed).await;
         };
@@ -143,23 +143,23 @@ impl Runner {
         let Outcome { ending, left, stuck, heard: _ } = outcome;
         let Some(mut worker) = stuck else {
             close(place).await;
-            return self.tell(RunnerEvent::Over { ending, left, held: false }).await;
+            return self.tell(RunnerEvent::Ended { ending, left, held: false }).await;
         };
-        self.tell(RunnerEvent::Over { ending, left, held: true }).await;
+        self.tell(RunnerEvent::Ended { ending, left, held: true }).await;
         worker.gone().await;
         self.sweep(&*place).await;
         close(place).await;
-        self.tell(RunnerEvent::Gone).await;
+        self.tell(RunnerEvent::WorkerGone).await;
     }
 
     /// Reports the end of a job whose worker has ended.
-    pub(super) async fn over_as(self, outcome: Outcome) {
-        self.tell(RunnerEvent::Over { ending: outcome.ending, left: outcome.left, held: false }).await;
+    pub(super) async fn end_as(self, outcome: Outcome) {
+        self.tell(RunnerEvent::Ended { ending: outcome.ending, left: outcome.left, held: false }).await;
     }
 
     /// Reports the end of a job that had no worker.
-    pub(super) async fn over(self, ending: Ending) {
-        self.tell(RunnerEvent::Over { ending, left: Leftovers::default(), held: false }).await;
+    pub(super) async fn end_without_worker(self, ending: Ending) {
+        self.tell(RunnerEvent::Ended { ending, left: Leftovers::default(), held: false }).await;
     }
 
     pub(super) async fn tell(&self, event: RunnerEvent) {
@@ -170,8 +170,8 @@ impl Runner {
         ToScheduler { id: self.id, scheduler: self.scheduler.clone() }
     }
 
-    fn is_pulled(&self) -> bool {
-        *self.stop.borrow() == Some(Why::Pulled)
+    fn is_unplugged(&self) -> bool {
+        *self.stop.borrow() == Some(Why::Unplugged)
     }
 
     /// The worker does not exit. Its reported result counts: a durable subvolume stays durable.
@@ -199,7 +199,7 @@ impl Runner {
 
     /// Returns whether nothing hidden is left.
     async fn sweep(&self, place: &dyn Destination) -> bool {
-        if self.is_pulled() {
+        if self.is_unplugged() {
             // The drive is gone.
             return false;
         }

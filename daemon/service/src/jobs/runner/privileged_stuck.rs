@@ -49,11 +49,11 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         assert!(outcome.is_stuck(), "{outcome:?}");
         let ending = tokio::spawn(runner.end(outcome, place()));
         let over = next(&mut told).await;
-        let RunnerEvent::Over { ending: Ending::Reported(None), left, held: true } = over else { panic!("{over:?}") };
+        let RunnerEvent::Ended { ending: Ending::Reported(None), left, held: true } = over else { panic!("{over:?}") };
         assert_eq!(left, Leftovers::default());
         drop(fuse);
         let gone = next(&mut told).await;
-        assert!(matches!(gone, RunnerEvent::Gone), "{gone:?}");
+        assert!(matches!(gone, RunnerEvent::WorkerGone), "{gone:?}");
         ending.await.expect("no panic");
     });
 }

@@ -52,7 +52,7 @@ impl Scheduler {
     }
 
     pub(super) fn end_all(&mut self) {
-        let unfinished = self.jobs.iter().filter(|(_, entry)| !entry.job.borrow().is_over());
+        let unfinished = self.jobs.iter().filter(|(_, entry)| !entry.job.borrow().has_ended());
         for id in unfinished.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.end(id, Why::Stopping);
         }
@@ -61,7 +61,7 @@ impl Scheduler {
 
     pub(super) fn mounts_changed(&mut self, ids: HashSet<u64>) {
         let left = |entry: &Entry| entry.mounts.iter().any(|mount| *mount != 0 && !ids.contains(mount));
-        let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().is_over());
+        let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().has_ended());
         for id in detached.map(|(id, _)| *id).collect::<Vec<_>>() {
             tracing::warn!(butterdock_job = %id, "the volume was unmounted under the job");
             self.end(id, Why::Unmounted);
@@ -138,7 +138,7 @@ impl Scheduler {
     }
 
     pub(super) fn answer_stop(&mut self) {
-        if self.jobs.values().all(|entry| entry.job.borrow().is_over()) {
+        if self.jobs.values().all(|entry| entry.job.borrow().has_ended()) {
             for reply in self.stopping.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 // The caller may have left.
                 best_effort(reply.send(()));

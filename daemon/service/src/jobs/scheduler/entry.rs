@@ -69,7 +69,7 @@ impl Entry {
     /// The class that it counts against and its user, until it has ended.
     pub(super) fn open(&self) -> Option<(JobClass, u32)> {
         let job = self.job.borrow();
-        (!job.is_over()).then_some((self.class, job.uid))
+        (!job.has_ended()).then_some((self.class, job.uid))
     }
 
     /// Ends the runner, if there is one. The first reason is that of the job; the runner learns of a stopping service and of an
@@ -78,7 +78,7 @@ impl Entry {
         self.why.get_or_insert(why);
         if let Some(stop) = &self.stop {
             stop.send_if_modified(|known| {
-                let news = known.is_none() || matches!(why, Why::Stopping | Why::Pulled);
+                let news = known.is_none() || matches!(why, Why::Stopping | Why::Unplugged);
                 if news {
                     *known = Some(why);
                 }

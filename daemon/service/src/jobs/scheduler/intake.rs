@@ -124,7 +124,7 @@ impl Scheduler {
 
 fn is_unfinished(entry: &Entry, about: &About) -> bool {
     let job = entry.job.borrow();
-    job.about == *about && !job.is_over()
+    job.about == *about && !job.has_ended()
 }
 
 fn is_of_root(entry: &Entry) -> bool {
@@ -190,7 +190,7 @@ mod tests {
         let supervisor = Supervisor::new();
         let jobs = scheduler(state.path(), &Config { volumes: vec![rule()], ..Config::default() }, &supervisor);
         let mut handle = jobs.start(request()).await.expect("taken");
-        let end = handle.job.wait_for(Job::is_over).await.expect("an end").clone();
+        let end = handle.job.wait_for(Job::has_ended).await.expect("an end").clone();
         assert_eq!(end.state, JobState::Failed);
         assert_eq!(end.failure.map(|failure| failure.name), Some(ErrorCode::DeviceGone));
     }

@@ -170,7 +170,7 @@ impl Scheduler {
                     entry.job.send_if_modified(report::stall);
                 }
             }
-            RunnerEvent::Pulled => self.end(id, Why::Pulled),
+            RunnerEvent::Unplugged => self.end(id, Why::Unplugged),
             RunnerEvent::Exceeded(excess) => self.end(id, Why::Stream(excess)),
             RunnerEvent::Noted(note) => {
                 if let Some(entry) = self.jobs.get(&id) {
@@ -182,7 +182,7 @@ impl Scheduler {
                     entry.report_writing();
                 }
             }
-            RunnerEvent::Over { ending, left, held } => {
+            RunnerEvent::Ended { ending, left, held } => {
                 if held {
                     self.queue.hold(id)
                 } else {
@@ -193,7 +193,7 @@ impl Scheduler {
                 let (result, failure) = entry.end_rules.outcome(entry.why, ending, left, &entry.job.borrow().about);
                 self.finish(id, &result, failure);
             }
-            RunnerEvent::Gone => self.queue.release(id),
+            RunnerEvent::WorkerGone => self.queue.release(id),
         }
     }
 }

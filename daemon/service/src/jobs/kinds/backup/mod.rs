@@ -79,7 +79,7 @@ impl JobRequest for BackupJob {
     fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
         let Some(rule) = context.config.backup(&self.backup).cloned() else {
             let failure = JobError::plain(ErrorCode::NotFound, NO_SUCH_BACKUP);
-            return Box::pin(runner.over(Ending::JobError(failure)));
+            return Box::pin(runner.end_without_worker(Ending::JobError(failure)));
         };
         let (sources, source_locks) = (context.sources.clone(), context.source_locks.clone());
         let retention = context.retention.clone();
