@@ -3,8 +3,10 @@
 //! tokio advances a paused clock when every task waits. Work in `spawn_blocking` stops that, so a step of a simulated drive takes no
 //! time, however long it takes.
 
-mod drives;
+mod plugs;
 mod random;
+mod releases;
+mod service;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -260,6 +262,38 @@ fn places(
 ) -> Result<[DirHandle; 2], String> {
     let top = || destination.directory().try_clone_to_owned().map(DirHandle::from).map_err(|error| error.to_string());
     Ok([top()?, top()?])
+}
+
+/// A plain one, an encrypted one, one of two disks, and one of two encrypted disks.
+fn kinds() -> [SimulatedDrive; 4] {
+    [(1, false), (1, true), (2, false), (2, true)]
+        .map(|(disks, is_encrypted)| SimulatedDrive::new("blue", disks, is_encrypted))
+}
+
+/// A service that has enrolled this drive, which is away.
+async fn enrolled(drive: &SimulatedDrive) -> (Fixture, DriveId) {
+    let fixture = Fixture::start().await;
+    let id = fixture.enrol(drive).await;
+    (fixture, id)
+}
+
+/// Plugs it in, and unlocks it where it is encrypted.
+async fn plug(fixture: &Fixture, drive: &SimulatedDrive, id: &DriveId) {
+    fixture.devices.plug(drive);
+    fixture.settle().await;
+    if fixture.state(id) == Some(DriveState::Locked) {
+        drop(fixture.drives().unlock_with(id, PASSPHRASE).await);
+    }
+}
+
+/// The due backup of a plug.
+async fn back_up(fixture: &Fixture, drive: &SimulatedDrive, id: &DriveId) {
+    plug(fixture, drive, id).await;
+    sleep(Duration::from_secs(60)).await;
+}
+
+fn one_backup() -> Config {
+    Config { backups: vec![rule("home", &["blue"])], ..Config::default() }
 }
 
 fn clock() -> Clock {

@@ -1,0 +1,144 @@
+//! A simulated drive: what is on its disks, wherever it is plugged in.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{SIZE, folder};
+use crate::device::block_device::Content;
+use crate::device::superblock::{CsumType, Superblock};
+
+/// A drive: what is on its disks, wherever it is plugged in. Cheap to clone; all clones are the same drive.
+#[derive(Debug, Clone)]
+pub(crate) struct SimulatedDrive(Arc<Mutex<Medium>>);
+
+#[derive(Debug)]
+pub(super) struct Medium {
+    pub(super) disks: Vec<Disk>,
+    pub(super) label: String,
+    pub(super) filesystem: Option<Uuid>,
+    /// What is on the filesystem.
+    pub(super) folder: Arc<TempDir>,
+    /// What was written and is not on the drive yet.
+    pub(super) unsaved: BTreeSet<String>,
+    pub(super) saved: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    pub(super) serial: String,
+    pub(super) device: Uuid,
+    pub(super) luks: Option<Uuid>,
+}
+
+impl SimulatedDrive {
+    /// One with a filesystem on so many disks.
+    pub(crate) fn new(label: &str, disks: usize, is_encrypted: bool) -> Self {
+        let disk = |number| Disk {
+            serial: format!("{label}-{number}"),
+            device: Uuid::new_v4(),
+            luks: is_encrypted.then(Uuid::new_v4),
+        };
+        Self(Arc::new(Mutex::new(Medium {
+            disks: (0..disks).map(disk).collect(),
+            label: label.to_owned(),
+            filesystem: Some(Uuid::new_v4()),
+            folder: Arc::new(folder()),
+            unsaved: BTreeSet::new(),
+            saved: BTreeSet::new(),
+        })))
+    }
+
+    /// A copy, block for block, on other hardware.
+    pub(crate) fn copy(&self, serial: &str) -> Self {
+        let medium = self.lock();
+        let disks = medium.disks.iter().map(|disk| Disk { serial: serial.to_owned(), ..disk.clone() }).collect();
+        let folder = folder();
+        for entry in fs::read_dir(medium.folder.path()).expect("a folder").flatten() {
+            if entry.path().is_file() {
+                fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("copied");
+            }
+        }
+        Self(Arc::new(Mutex::new(Medium {
+            disks,
+            label: medium.label.clone(),
+            filesystem: medium.filesystem,
+            folder: Arc::new(folder),
+            unsaved: BTreeSet::new(),
+            saved: medium.saved.clone(),
+        })))
+    }
+
+    /// Writes something, which is lost if the drive is pulled before it is synced.
+    pub(crate) fn write(&self, name: &str) {
+        self.lock().unsaved.insert(name.to_owned());
+    }
+
+    /// Writes everything out.
+    pub(super) fn sync(&self) {
+        let mut medium = self.lock();
+        let unsaved = std::mem::take(&mut medium.unsaved);
+        medium.saved.extend(unsaved);
+    }
+
+    /// Whether this is on the drive.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.lock().saved.contains(name)
+    }
+
+    /// Whether something was written that is not on the drive.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        !self.lock().unsaved.is_empty()
+    }
+
+    /// Where what is on it lies.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.lock().folder.path().to_owned()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Medium> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// By what a fault is found: the first disk's own uuid and serial number can be those of a copy, the folder cannot.
+    pub(super) fn key(&self) -> Uuid {
+        let address = Arc::as_ptr(&self.0) as usize;
+        Uuid::from_u128(address as u128)
+    }
+}
+
+impl Medium {
+    pub(super) fn btrfs(&self, disk: &Disk) -> Option<Content> {
+        Some(Content {
+            kind: "btrfs".to_owned(),
+            uuid: self.filesystem?.to_string(),
+            sub_uuid: disk.device.to_string(),
+            label: self.label.clone(),
+        })
+    }
+
+    pub(super) fn superblock(&self, place: usize) -> Option<Superblock> {
+        let (fsid, disk) = (self.filesystem?, self.disks.get(place)?);
+        Some(Superblock {
+            fsid,
+            metadata_uuid: fsid,
+            dev_uuid: disk.device,
+            devid: place as u64 + 1,
+            num_devices: self.disks.len() as u64,
+            total_bytes: SIZE,
+            device_bytes: SIZE,
+            label: self.label.clone(),
+            generation: 1,
+            incompat: 0,
+            csum: CsumType::Crc32c,
+        })
+    }
+}

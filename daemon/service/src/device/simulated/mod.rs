@@ -1,0 +1,422 @@
+//! Drives that exist in a test alone: plugged, pulled, copied, locked, failing. A folder stands in for a mounted filesystem, so that
+//! what is written to a drive are real files.
+//!
+//! Every call counts as one step. A test can have something happen before or after the n-th step ([`SimulatedDevices::at_step`]), let
+//! a step of a drive fail ([`SimulatedDevices::fail`]), or make it wait ([`SimulatedDevices::block`]).
+
+mod calls;
+mod drive;
+mod state;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use drive::Disk;
+pub(crate) use drive::SimulatedDrive;
+use state::{Action, Attached, Effect, Fault, Slot, State};
+
+use super::block_device::{BlockDevice, Bus, Content, Mapping};
+use super::devices::{DeviceEvents, Devices, Event, MountEvents, Waiting};
+use super::error::{Error, Result};
+use super::luks::{Secret, mapping_name};
+use super::mount::{Filesystem, ReadOnly, Source};
+use super::power::Power;
+use super::superblock::Superblock;
+
+/// The size of every disk.
+pub(crate) const SIZE: u64 = 1 << 30;
+/// The passphrase of every container.
+pub(crate) const PASSPHRASE: &[u8] = b"correct horse";
+
+/// One kind of call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    Superblock,
+    Format,
+    Mount,
+    Open,
+    WriteOut,
+    Unmount,
+    Detach,
+    Unlock,
+    Lock,
+    LockWhenUnused,
+    CheckUnused,
+    PowerOff,
+}
+
+/// When something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    After,
+}
+
+/// The devices of one simulated machine.
+#[derive(Clone)]
+pub(crate) struct SimulatedDevices(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    opened: Condvar,
+    mounts: watch::Sender<()>,
+}
+
+impl SimulatedDevices {
+    /// Without any device.
+    pub(crate) fn new() -> Self {
+        let (state, opened, mounts) = (Mutex::default(), Condvar::new(), watch::Sender::new(()));
+        Self(Arc::new(Shared { state, opened, mounts }))
+    }
+
+    /// Plugs a drive in. Nothing happens where it is plugged in already.
+    pub(crate) fn plug(&self, drive: &SimulatedDrive) {
+        let mut state = self.state();
+        if state.attached.values().any(|attached| attached.drive.is(drive) && !attached.is_gone) {
+            return;
+        }
+        let count = drive.lock().disks.len();
+        let first = state.disks + 1;
+        let slots: Vec<Slot> = (0..count as u64)
+            .map(|number| Slot { name: format!("sd{}", first + number), diskseq: first + number, is_off: false })
+            .collect();
+        state.disks += count as u64;
+        let attached = Attached {
+            drive: drive.clone(),
+            slots,
+            mounted: None,
+            is_gone: false,
+            is_read_only: false,
+            is_mounted_elsewhere: false,
+            users: 0,
+        };
+        let devices = attached.devices();
+        state.attached.insert(first, attached);
+        devices.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
+    }
+
+    /// Pulls a drive out: what was not saved is lost.
+    pub(crate) fn pull(&self, drive: &SimulatedDrive) {
+        let mut state = self.state();
+        let Some((first, attached)) = state.of_mut(drive) else { return };
+        attached.is_gone = true;
+        let is_mounted = attached.mounted.is_some();
+        let devices = attached.devices();
+        if !is_mounted && !state.mappings.values().any(|over| *over == first) {
+            state.attached.remove(&first);
+        }
+        drive.lock().unsaved.clear();
+        devices.into_iter().for_each(|device| state.send(&Event::Gone(device.syspath)));
+        self.0.opened.notify_all();
+    }
+
+    /// Whether it is plugged in, and not switched off.
+    pub(crate) fn is_plugged(&self, drive: &SimulatedDrive) -> bool {
+        self.state().of(drive).is_some_and(|attached| attached.slots.iter().any(|slot| !slot.is_off))
+    }
+
+    /// Whether the service has mounted it.
+    pub(crate) fn is_mounted(&self, drive: &SimulatedDrive) -> bool {
+        self.state().of(drive).is_some_and(|attached| attached.mounted.is_some())
+    }
+
+    /// Whether one of its containers is unlocked.
+    pub(crate) fn is_unlocked(&self, drive: &SimulatedDrive) -> bool {
+        let state = self.state();
+        let disks = drive.lock().disks.clone();
+        let Some(first) = state.of(drive).and_then(|attached| attached.slots.first()).map(|slot| slot.diskseq) else {
+            return false;
+        };
+        disks.iter().filter_map(|disk| disk.luks).any(|luks| state.mappings.get(&luks) == Some(&first))
+    }
+
+    /// Another program mounts it, or unmounts it.
+    pub(crate) fn set_mounted_elsewhere(&self, drive: &SimulatedDrive, is_mounted: bool) {
+        if let Some((_, attached)) = self.state().of_mut(drive) {
+            attached.is_mounted_elsewhere = is_mounted;
+        }
+        self.0.mounts.send_replace(());
+    }
+
+    /// It fails a write, and its filesystem becomes read-only: what was not saved is lost.
+    pub(crate) fn become_read_only(&self, drive: &SimulatedDrive) {
+        if let Some((_, attached)) = self.state().of_mut(drive) {
+            attached.is_read_only = attached.mounted.is_some();
+        }
+    }
+
+    /// A process opens files on the drive that this directory is on, which cannot be unmounted until that ends.
+    pub(crate) fn begin_use(&self, directory: BorrowedFd<'_>) -> Option<Usage> {
+        let drive = self.of_folder(&File::from(directory.try_clone_to_owned().ok()?))?;
+        self.begin_use_of(&drive)
+    }
+
+    /// The same, on this drive.
+    pub(crate) fn begin_use_of(&self, drive: &SimulatedDrive) -> Option<Usage> {
+        let mut state = self.state();
+        let (first, attached) = state.of_mut(drive)?;
+        attached.users += 1;
+        Some(Usage { devices: self.clone(), drive: drive.clone(), first })
+    }
+
+    /// Writes something and syncs, as a worker does; false where the drive is not there any more, or takes no writes.
+    pub(crate) fn save(&self, drive: &SimulatedDrive, name: &str) -> bool {
+        let state = self.state();
+        let is_sound = state.of(drive).is_some_and(|attached| attached.mounted.is_some() && !attached.is_read_only);
+        if is_sound {
+            drive.write(name);
+            drive.sync();
+        }
+        is_sound
+    }
+
+    /// An administrator unlocks its containers.
+    pub(crate) fn unlock_by_hand(&self, drive: &SimulatedDrive) {
+        let mut state = self.state();
+        let Some(first) = state.of(drive).and_then(|attached| attached.slots.first()).map(|slot| slot.diskseq) else {
+            return;
+        };
+        let containers: Vec<Uuid> = drive.lock().disks.iter().filter_map(|disk| disk.luks).collect();
+        for luks in containers {
+            state.mappings.entry(luks).or_insert(first);
+            if let Some(device) = state.mapping(luks, first) {
+                state.send(&Event::Present(Box::new(device)));
+            }
+        }
+    }
+
+    /// The names of its devices while it is plugged in.
+    pub(crate) fn names(&self, drive: &SimulatedDrive) -> Vec<String> {
+        let state = self.state();
+        let slots = state.of(drive).map(|attached| attached.slots.clone()).unwrap_or_default();
+        slots.into_iter().flat_map(|slot| [format!("dm-{}", slot.diskseq), slot.name]).collect()
+    }
+
+    /// The number of its plug.
+    pub(crate) fn plug_number(&self, drive: &SimulatedDrive) -> Option<u64> {
+        self.state().of(drive).and_then(|attached| attached.slots.first()).map(|slot| slot.diskseq)
+    }
+
+    /// What is left of drives that are not plugged in any more.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let state = self.state();
+        state.attached.values().filter(|attached| attached.is_gone).map(|attached| format!("{attached:?}")).collect()
+    }
+
+    /// Has a step of a drive fail so many times.
+    pub(crate) fn fail(&self, drive: &SimulatedDrive, step: Step, errno: Errno, times: usize) {
+        self.add(drive, step, Effect::Fails(errno), times);
+    }
+
+    /// Has a step of a drive be refused so many times, as if a program used the drive.
+    pub(crate) fn refuse(&self, drive: &SimulatedDrive, step: Step, text: &'static str, times: usize) {
+        self.add(drive, step, Effect::Refuses(text), times);
+    }
+
+    /// Has a step of a drive wait until [`Self::unblock`].
+    pub(crate) fn block(&self, drive: &SimulatedDrive, step: Step) {
+        self.add(drive, step, Effect::Waits, 1);
+    }
+
+    /// Lets every step that waits continue, and no more fail.
+    pub(crate) fn unblock(&self) {
+        self.state().faults.clear();
+        self.0.opened.notify_all();
+    }
+
+    /// Has something happen at the n-th step from now.
+    pub(crate) fn at_step(&self, step: usize, moment: Moment, action: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        let at = state.steps.len() + step;
+        state.actions.push((at, moment, Box::new(action)));
+    }
+
+    /// Forgets what was to happen at a later step.
+    pub(crate) fn clear_actions(&self) {
+        self.state().actions.clear();
+    }
+
+    /// The steps that were taken.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        self.state().steps.clone()
+    }
+
+    /// What the service did that no correct service does.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.state().violations.clone()
+    }
+
+    /// Mounts changed somewhere.
+    pub(crate) fn change_mounts(&self) {
+        self.0.mounts.send_replace(());
+    }
+
+    /// udev ends, and no event is reported any more.
+    pub(crate) fn end_events(&self) {
+        self.state().events.clear();
+    }
+
+    fn add(&self, drive: &SimulatedDrive, step: Step, effect: Effect, times: usize) {
+        self.state().faults.push(Fault { drive: drive.key(), step, effect, times });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, at: usize, moment: Moment) {
+        let mut state = self.state();
+        let (now, later) =
+            std::mem::take(&mut state.actions).into_iter().partition(|(of, when, _)| (*of, *when) == (at, moment));
+        state.actions = later;
+        drop(state);
+        let now: Vec<(usize, Moment, Action)> = now;
+        now.into_iter().for_each(|(_, _, action)| action());
+    }
+
+    /// One step, with what happens before and after it.
+    fn step<T>(
+        &self,
+        step: Step,
+        drive: Option<&SimulatedDrive>,
+        work: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        let at = {
+            let mut state = self.state();
+            state.steps.push(step);
+            state.steps.len() - 1
+        };
+        self.run(at, Moment::Before);
+        let mut state = self.wait(step, drive);
+        let fault = drive.and_then(|drive| state.fault(step, drive));
+        let done = match fault {
+            Some(Effect::Fails(errno)) => Err(system(step, errno)),
+            Some(Effect::Refuses(text)) => Err(Error::refused(text)),
+            Some(Effect::Waits) | None => work(&mut state),
+        };
+        drop(state);
+        self.run(at, Moment::After);
+        done
+    }
+
+    fn wait(&self, step: Step, drive: Option<&SimulatedDrive>) -> MutexGuard<'_, State> {
+        let waits = |state: &State| {
+            let of_this = |fault: &Fault| drive.is_some_and(|drive| drive.key() == fault.drive) && fault.step == step;
+            state.faults.iter().any(|fault| of_this(fault) && matches!(fault.effect, Effect::Waits))
+        };
+        let mut state = self.state();
+        while waits(&state) {
+            state = self.0.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+}
+
+impl SimulatedDevices {
+    fn mounted(&self, at: &Path) -> Option<SimulatedDrive> {
+        let state = self.state();
+        state.mounted_at(at).and_then(|first| state.attached.get(&first)).map(|attached| attached.drive.clone())
+    }
+
+    fn of_folder(&self, root: &File) -> Option<SimulatedDrive> {
+        use std::os::unix::fs::MetadataExt as _;
+        let place = |facts: fs::Metadata| (facts.dev(), facts.ino());
+        let wanted = root.metadata().ok().map(place)?;
+        let drives: Vec<SimulatedDrive> =
+            self.state().attached.values().map(|attached| attached.drive.clone()).collect();
+        drives.into_iter().find(|drive| fs::metadata(drive.folder()).ok().map(place) == Some(wanted))
+    }
+}
+
+/// A process with files open on a drive. Dropped, it has closed them.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    devices: SimulatedDevices,
+    drive: SimulatedDrive,
+    first: u64,
+}
+
+impl Usage {
+    /// Whether the drive was not pulled since.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.devices.state().attached.get(&self.first).is_some_and(|attached| !attached.is_gone)
+    }
+
+    /// The drive.
+    pub(crate) fn drive(&self) -> SimulatedDrive {
+        self.drive.clone()
+    }
+}
+
+impl Drop for Usage {
+    fn drop(&mut self) {
+        if let Some(attached) = self.devices.state().attached.get_mut(&self.first) {
+            attached.users = attached.users.saturating_sub(1);
+        }
+    }
+}
+
+impl fmt::Debug for SimulatedDevices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedDevices").field("attached", &self.state().attached).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Events(mpsc::UnboundedReceiver<Event>);
+
+impl DeviceEvents for Events {
+    fn next(&mut self) -> Waiting<'_, io::Result<Event>> {
+        Box::pin(async { self.0.recv().await.ok_or_else(|| io::Error::other("udev has ended")) })
+    }
+}
+
+#[derive(Debug)]
+struct MountChanges(watch::Receiver<()>);
+
+impl MountEvents for MountChanges {
+    fn changed(&mut self) -> Waiting<'_, io::Result<()>> {
+        Box::pin(async { self.0.changed().await.map_err(io::Error::other) })
+    }
+}
+
+fn device(name: &str, diskseq: u64) -> BlockDevice {
+    BlockDevice {
+        node: Path::new("/dev").join(name),
+        devnum: diskseq,
+        syspath: Path::new("/sys/devices/simulated/block").join(name),
+        diskseq,
+        bus: Bus::Usb,
+        removable: false,
+        model: "Simulated".to_owned(),
+        serial: String::new(),
+        id_path: String::new(),
+        size: SIZE,
+        partition: None,
+        content: None,
+        mapping: None,
+        loop_file: None,
+    }
+}
+
+fn system(step: Step, errno: Errno) -> Error {
+    Error::system(format!("{step:?}"))(errno)
+}
+
+fn remove(at: &Path) -> Result<()> {
+    fs::remove_dir(at).map_err(Error::system(format!("removing {}", at.display())))
+}
+
+/// In memory, where the machine has such a place.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
+}

@@ -1,0 +1,308 @@
+//! Plugs, until the backups of a drive begin.
+
+use nix::errno::Errno;
+
+use super::*;
+use crate::device::simulated::{Moment, Step};
+
+#[test]
+fn a_plug_backs_up_and_the_drive_becomes_safe() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn a_drive_may_be_pulled_at_any_step() {
+    for drive in kinds() {
+        // Until a round has no step left at which it is pulled.
+        for number in 0.. {
+            let is_last = run(async {
+                let (fixture, id) = enrolled(&drive).await;
+                let (devices, pulled, moment) = (
+                    fixture.devices.clone(),
+                    drive.clone(),
+                    if number % 2 == 0 { Moment::Before } else { Moment::After },
+                );
+                fixture.devices.at_step(number / 2, moment, move || devices.pull(&pulled));
+                back_up(&fixture, &drive, &id).await;
+                let is_last = fixture.devices.is_plugged(&drive);
+                fixture.quiet().await;
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+                fixture.devices.clear_actions();
+                fixture.devices.pull(&drive);
+                fixture.settle().await;
+                back_up(&fixture, &drive, &id).await;
+                let state = (fixture.state(&id), fixture.problem(&id));
+                assert_eq!(state, (Some(DriveState::Safe), String::new()), "after it was pulled at step {number}");
+                assert_eq!(fixture.ends()[0], JobState::Succeeded);
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+                is_last
+            });
+            if is_last {
+                assert!(number > 10, "only {number} steps");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drive_that_is_pulled_and_plugged_at_once_is_used_again() {
+    for drive in kinds() {
+        for number in 0.. {
+            let is_last = run(async {
+                let (fixture, id) = enrolled(&drive).await;
+                let (devices, pulled, moment) = (
+                    fixture.devices.clone(),
+                    drive.clone(),
+                    if number % 2 == 0 { Moment::Before } else { Moment::After },
+                );
+                let is_reached = Arc::new(Mutex::new(false));
+                let flag = Arc::clone(&is_reached);
+                fixture.devices.at_step(number / 2, moment, move || {
+                    devices.pull(&pulled);
+                    devices.plug(&pulled);
+                    *lock(&flag) = true;
+                });
+                back_up(&fixture, &drive, &id).await;
+                fixture.quiet().await;
+                back_up(&fixture, &drive, &id).await;
+                fixture.quiet().await;
+                let shown = (fixture.state(&id), fixture.problem(&id), fixture.ends());
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+                assert!(fixture.ends().contains(&JobState::Succeeded), "no backup after step {number}: {shown:?}");
+                !*lock(&is_reached)
+            });
+            if is_last {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_that_fails_is_a_problem_until_the_next_plug() {
+    let steps = [
+        Step::Superblock,
+        Step::Mount,
+        Step::Open,
+        Step::WriteOut,
+        Step::Unmount,
+        Step::Unlock,
+        Step::Lock,
+        Step::CheckUnused,
+    ];
+    for drive in kinds() {
+        for step in steps {
+            for is_refused in [true, false] {
+                run(async {
+                    let (fixture, id) = enrolled(&drive).await;
+                    if is_refused {
+                        fixture.devices.refuse(&drive, step, "it is in use", 1000);
+                    } else {
+                        fixture.devices.fail(&drive, step, Errno::EIO, 1000);
+                    }
+                    back_up(&fixture, &drive, &id).await;
+                    fixture.quiet().await;
+                    let shown = (fixture.state(&id), fixture.problem(&id));
+                    let is_used = !matches!(step, Step::Unlock | Step::Lock)
+                        || fixture.shown(&drive).is_some_and(|shown| shown.encrypted);
+                    if is_used {
+                        assert!(fixture.state(&id) != Some(DriveState::Safe), "{step:?}: {shown:?}");
+                        // A person who asked for the unlocking has the answer.
+                        assert!(
+                            step == Step::Unlock || !shown.1.is_empty(),
+                            "nothing says that {step:?} failed: {shown:?}"
+                        );
+                    }
+                    fixture.devices.unblock();
+                    fixture.devices.pull(&drive);
+                    fixture.quiet().await;
+                    fixture.check_at_rest(std::slice::from_ref(&drive));
+                    back_up(&fixture, &drive, &id).await;
+                    let shown = (fixture.state(&id), fixture.problem(&id));
+                    assert_eq!(shown, (Some(DriveState::Safe), String::new()), "after {step:?} failed");
+                    fixture.check_at_rest(std::slice::from_ref(&drive));
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_beside_its_original_is_refused() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.set_work(Work::Takes(100));
+            plug(&fixture, &drive, &id).await;
+            fixture.settle().await;
+            let copy = drive.copy("other");
+            fixture.devices.plug(&copy);
+            sleep(Duration::from_secs(50)).await;
+            assert_eq!(fixture.state(&id), Some(DriveState::Busy));
+            sleep(Duration::from_secs(100)).await;
+            assert!(!fixture.devices.is_mounted(&copy));
+            assert_eq!(fixture.ends()[0], JobState::Succeeded, "the original is used as before");
+            fixture.devices.pull(&drive);
+            fixture.quiet().await;
+            assert!(!fixture.devices.is_mounted(&copy), "the copy alone has another serial number");
+            assert!(fixture.problem(&id).contains("serial number"), "{}", fixture.problem(&id));
+            fixture.devices.plug(&drive);
+            fixture.quiet().await;
+            assert!(!fixture.devices.is_mounted(&copy) && !fixture.devices.is_mounted(&drive));
+            assert!(fixture.problem(&id).contains("copy"), "{}", fixture.problem(&id));
+            fixture.check_at_rest(&[drive.clone(), copy]);
+        });
+    }
+}
+
+#[test]
+fn a_copy_on_the_same_hardware_is_told_by_its_token() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        let copy = drive.copy("blue-0");
+        back_up(&fixture, &drive, &id).await;
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        back_up(&fixture, &copy, &id).await;
+        assert!(fixture.problem(&id).contains("older copy"), "{}", fixture.problem(&id));
+        assert!(!fixture.devices.is_mounted(&copy));
+        fixture.check_at_rest(&[drive, copy]);
+    });
+}
+
+#[test]
+fn a_wrong_secret_leaves_the_drive_locked() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, true);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.plug(&drive);
+        fixture.quiet().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Locked));
+        let error = fixture.drives().unlock_with(&id, b"wrong").await.expect_err("wrong");
+        assert!(error.to_string().contains("passphrase or key is wrong"), "{error}");
+        fixture.quiet().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Locked));
+        fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Succeeded));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_safe_encrypted_drive_can_be_unlocked_again() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, true);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.drives().unlock_with(&id, b"wrong").await.expect_err("wrong");
+        fixture.quiet().await;
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+        fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
+        fixture.settle().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
+    });
+}
+
+#[test]
+fn a_drive_is_not_safe_while_it_is_mounted() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            if fixture.devices.names(&drive).is_empty() || fixture.shown(&drive).is_none_or(|shown| shown.encrypted) {
+                return;
+            }
+            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            let (drives, same, seen) = (fixture.drives().clone(), id.clone(), Arc::new(Mutex::new(None)));
+            let state = Arc::clone(&seen);
+            // The superblocks of its disks are read twice before.
+            let superblocks = 2 * fixture.devices.names(&drive).len() / 2;
+            fixture.devices.at_step(superblocks, Moment::After, move || {
+                *lock(&state) = drives.drive(&same).map(|drive| drive.state);
+            });
+            fixture.drives().mount(&id).await.expect("mounted");
+            assert_eq!(*lock(&seen), Some(DriveState::Present));
+        });
+    }
+}
+
+#[test]
+fn a_configured_key_unlocks_and_a_wrong_one_is_a_problem() {
+    for (secret, problem) in [(PASSPHRASE, ""), (b"wrong".as_slice(), "the passphrase or key is wrong")] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, true);
+            let (fixture, id) = enrolled(&drive).await;
+            let file = fixture.home.path().join("key");
+            std::fs::write(&file, secret).expect("written");
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+            fixture.reload(&format!("drives.key_file = [ {{ drive = \"{id}\", file = {file:?} }} ]")).await;
+            fixture.devices.plug(&drive);
+            fixture.quiet().await;
+            let problem_shown = fixture.problem(&id);
+            assert!(
+                problem_shown.ends_with(problem) && problem_shown.is_empty() == problem.is_empty(),
+                "{problem_shown}"
+            );
+            let state = if problem.is_empty() { DriveState::Safe } else { DriveState::Locked };
+            assert_eq!(fixture.state(&id), Some(state));
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
+#[test]
+fn a_write_protected_drive_is_not_used_and_says_so() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.fail(&drive, Step::Mount, Errno::EROFS, 1);
+        back_up(&fixture, &drive, &id).await;
+        assert!(fixture.problem(&id).contains("Read-only"), "{}", fixture.problem(&id));
+        assert_eq!(fixture.state(&id), Some(DriveState::Present));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_that_is_plugged_in_again_while_its_job_ends_is_backed_up() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.set_work(Work::Hangs);
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(100)).await;
+        fixture.set_work(Work::Takes(5));
+        fixture.devices.pull(&drive);
+        fixture.devices.plug(&drive);
+        fixture.quiet().await;
+        assert_eq!(fixture.ends()[..2], [JobState::Succeeded, JobState::Failed]);
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_that_another_program_has_mounted_is_a_problem() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        let (devices, mounted) = (fixture.devices.clone(), drive.clone());
+        fixture.devices.at_step(0, Moment::Before, move || devices.set_mounted_elsewhere(&mounted, true));
+        back_up(&fixture, &drive, &id).await;
+        assert!(fixture.problem(&id).contains("already mounted"), "{}", fixture.problem(&id));
+        assert_eq!(fixture.ends().len(), 1, "the removal after its enrolment");
+        fixture.check_at_rest(&[drive]);
+    });
+}

@@ -1,0 +1,246 @@
+//! Jobs, listings and removals, until a drive is released.
+
+use nix::errno::Errno;
+
+use super::*;
+use crate::device::simulated::{Moment, Step};
+use crate::types::ErrorCode;
+
+#[test]
+fn a_failed_release_is_retried_at_the_next_event() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.refuse(&drive, Step::Unmount, "its directory is used by sh (7)", 1000);
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
+        assert!(fixture.problem(&id).contains("used by sh (7)"), "{}", fixture.problem(&id));
+        fixture.devices.unblock();
+        fixture.quiet().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Mounted), "it was tried again without an event");
+        // The program that used it has ended; a mount that changes is an event.
+        fixture.devices.change_mounts();
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_look_that_fails_leaves_a_safe_drive_unmounted() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        fixture.devices.fail(&drive, Step::Mount, Errno::EIO, 1);
+        fixture.drives().lease(&id).await.expect_err("it cannot be mounted");
+        fixture.quiet().await;
+        assert!(!fixture.devices.is_mounted(&drive), "it was mounted again without a reason");
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_look_that_outlasts_the_backup_releases_the_drive() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.plug(&drive);
+        sleep(Duration::from_secs(1)).await;
+        let lease = fixture.drives().lease(&id).await.expect("a lease");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!((fixture.ends()[0], fixture.state(&id)), (JobState::Succeeded, Some(DriveState::Busy)));
+        lease.close().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_listing_of_a_drive_at_rest_leaves_it_safe() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        // No simulated drive has snapshots.
+        drop(fixture.service.list_snapshots(id.clone()).await);
+        fixture.settle().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn safely_remove_during_a_job_is_refused() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(1)).await;
+        let error = fixture.service.safely_remove(id.clone(), 0).await.expect_err("busy");
+        assert!(matches!(error, Error::Named(ErrorCode::Busy, _)), "{error}");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!((fixture.ends()[0], fixture.state(&id)), (JobState::Succeeded, Some(DriveState::Safe)));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn safely_remove_ends_looks_first() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        let lease = fixture.drives().lease(&id).await.expect("a lease");
+        let removed = fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+        tokio::time::timeout(Duration::from_secs(5), lease.removal()).await.expect("it is asked to end");
+        lease.close().await;
+        fixture.quiet().await;
+        assert_eq!(
+            (removed.job.borrow().state, fixture.state(&id)),
+            (JobState::Succeeded, None),
+            "shown for ten minutes"
+        );
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_removal_that_a_look_prevents_is_done_when_the_look_ends() {
+    for is_mounted_by_a_person in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            if is_mounted_by_a_person {
+                fixture.drives().mount(&id).await.expect("mounted");
+            }
+            let lease = fixture.drives().lease(&id).await.expect("a lease");
+            let mut removal = fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            let state = removal.job.wait_for(Job::has_ended).await.expect("an end").state;
+            assert_eq!((state, fixture.state(&id)), (JobState::Failed, Some(DriveState::Busy)));
+            lease.close().await;
+            fixture.settle().await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
+#[test]
+fn a_removal_that_fails_says_nothing_of_the_next_plug() {
+    // Its last step is the power.
+    for moment in [Moment::Before, Moment::After] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            let (devices, replugged) = (fixture.devices.clone(), drive.clone());
+            fixture.devices.at_step(1, moment, move || {
+                devices.pull(&replugged);
+                devices.plug(&replugged);
+            });
+            fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            fixture.quiet().await;
+            assert_eq!(fixture.devices.steps().iter().filter(|step| **step == Step::PowerOff).count(), 2);
+            assert_eq!(fixture.written().len(), 2, "the backup of the second plug did not begin");
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
+#[test]
+fn a_cancelled_backup_releases_the_drive() {
+    for work in [Work::Waits, Work::Hangs] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.set_work(work);
+            plug(&fixture, &drive, &id).await;
+            sleep(Duration::from_secs(100)).await;
+            let job = fixture.unfinished()[0].id;
+            fixture.service.jobs().cancel(job).await.expect("cancelled");
+            fixture.quiet().await;
+            assert_eq!(fixture.ends()[0], JobState::Cancelled);
+            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
+
+#[test]
+fn a_full_drive_fails_its_backup_and_is_released() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.set_work(Work::Fills(5));
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Failed));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_is_pulled_while_a_job_runs() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, true);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.set_work(Work::Waits);
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(100)).await;
+        fixture.devices.pull(&drive);
+        fixture.quiet().await;
+        assert_eq!((fixture.ends()[0], fixture.state(&id)), (JobState::Failed, None));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_that_is_switched_off_is_shown_as_safe_for_ten_minutes() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 2, true);
+        let config = Config {
+            drives: crate::config::DriveRules { on_finish: OnFinish::PowerOff, ..Default::default() },
+            ..one_backup()
+        };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let id = fixture.enrol(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        assert!(!fixture.devices.is_plugged(&drive));
+        let shown = fixture.drives().drive(&id).expect("shown");
+        assert_eq!((shown.state, shown.device.as_str()), (DriveState::Safe, ""));
+        sleep(Duration::from_secs(500)).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        sleep(Duration::from_secs(200)).await;
+        assert_eq!(fixture.state(&id), None);
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_that_lost_a_users_writes_is_not_safe() {
+    for is_mounted_by_a_person in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.set_work(Work::Takes(30));
+            plug(&fixture, &drive, &id).await;
+            sleep(Duration::from_secs(60)).await;
+            if is_mounted_by_a_person {
+                fixture.drives().mount(&id).await.expect("mounted");
+                drive.write("letter");
+            } else {
+                fixture.service.back_up(id.clone(), None, 0).await.expect("taken");
+                sleep(Duration::from_secs(1)).await;
+            }
+            fixture.devices.become_read_only(&drive);
+            sleep(Duration::from_secs(60)).await;
+            drop(fixture.service.safely_remove(id.clone(), 0).await);
+            sleep(Duration::from_secs(60)).await;
+            let is_safe = fixture.state(&id) == Some(DriveState::Safe);
+            assert_eq!(is_safe, !is_mounted_by_a_person);
+            assert!(fixture.problem(&id).contains("became read-only"), "{}", fixture.problem(&id));
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}
