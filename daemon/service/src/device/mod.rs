@@ -26,10 +26,9 @@ mod superblock;
 mod table;
 mod text;
 
-pub(crate) use block_device::Content;
-pub(crate) use block_device::{BlockDevice, Bus};
 #[cfg(test)]
-pub(crate) use block_device::{Mapping, Partition};
+pub(crate) use block_device::Partition;
+pub(crate) use block_device::{BlockDevice, Bus, Content, Mapping};
 pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, SystemDevices};
 pub(crate) use error::{Error, Part, Result, Sentence};
 pub(crate) use luks::{Secret, mapping_name};

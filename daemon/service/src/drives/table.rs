@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::mount::Mounted;
 use super::{Condition, Drive, DriveId};
 use crate::config::{BackupRule, Config, Schedule};
-use crate::device::{BlockDevice, DeviceTable, mapping_name};
+use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
 use crate::enrolment::Enrolment;
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 
@@ -247,12 +247,18 @@ impl DriveTable {
             entry.is_none_or(|entry| entry.mount.is_none() && entry.leased == 0 && !entry.lock.taken())
         };
         let members = self.enrolments.iter().filter(idle).flat_map(|enrolment| &enrolment.members);
-        let is_there = |luks: Uuid| self.devices.values().any(|device| device.luks() == Some(luks));
-        let is_open = |luks: Uuid| {
-            let mut mappings = self.devices.values().filter_map(|device| device.mapping.as_ref());
-            mappings.any(|mapping| mapping.luks == Some(luks) && mapping.name == mapping_name(luks))
+        // A disk that was plugged in again is not the one under a mapping of the plug before.
+        let is_over = |mapping: &Mapping, device: &BlockDevice| {
+            device.luks().is_some()
+                && device.luks() == mapping.luks
+                && mapping.over.as_deref().is_none_or(|over| over == device.name())
         };
-        members.filter_map(|member| member.luks).filter(|luks| is_open(*luks) && !is_there(*luks)).collect()
+        let is_orphan = |luks: Uuid| {
+            let ours = self.devices.values().filter_map(|device| device.mapping.as_ref());
+            let mut ours = ours.filter(|mapping| mapping.luks == Some(luks) && mapping.name == mapping_name(luks));
+            ours.any(|mapping| !self.devices.values().any(|device| is_over(mapping, device)))
+        };
+        members.filter_map(|member| member.luks).filter(|luks| is_orphan(*luks)).collect()
     }
 
     pub(super) fn enrolment(&self, id: &DriveId) -> Option<&Enrolment> {

@@ -101,9 +101,19 @@ fn a_container_that_is_open_when_its_device_goes_is_closed_once() {
     table.devices = DeviceTable::default();
     table.devices.add(Event::All(vec![container.clone(), open.clone()]));
     assert!(look(&mut table).stale.is_empty(), "its device is there");
-    table.devices.remove(&Event::Gone(container.syspath));
+    table.devices.remove(&Event::Gone(container.syspath.clone()));
     assert_eq!(look(&mut table).stale, [luks]);
     assert!(look(&mut table).stale.is_empty(), "closed twice");
+    // The drive is plugged in again, and has another name while the mapping is open.
+    table.devices.insert(BlockDevice {
+        node: Path::new("/dev/sdc").to_owned(),
+        syspath: Path::new("/sys/devices/x/block/sdc").to_owned(),
+        diskseq: 2,
+        ..container
+    });
+    table.stale.clear();
+    assert_eq!(look(&mut table).stale, [luks], "the mapping of the plug before stays open");
+    table.devices.remove(&Event::Gone(Path::new("/sys/devices/x/block/sdc").to_owned()));
     table.devices.remove(&Event::Gone(open.syspath.clone()));
     look(&mut table);
     // Another's mapping is not ours to close.
