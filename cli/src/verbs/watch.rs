@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use butterdock_dbus::{JobKind, JobResult};
+use tokio::signal::unix::{SignalKind, signal};
 use zbus::OwnedObjectPath;
 
 use crate::failure::{FAILED, Failure, INTERRUPTED};
@@ -76,6 +77,9 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Watches until every job has ended, or Ctrl-C.
     async fn until_all_end(mut self, mut progress: Progress) -> Result<ExitCode, Failure> {
+        // One listener for the whole time: a new one in each turn would miss a Ctrl-C that arrives during a call.
+        let mut interrupts = signal(SignalKind::interrupt())
+            .map_err(|error| Failure::own(format!("cannot listen for Ctrl-C: {error}; try again")))?;
         self.jobs.iter().for_each(|job| progress.started(job));
         // Jobs that ended earlier send no more signals; their state has the result.
         for (index, result) in self.ended_already() {
@@ -84,7 +88,7 @@ impl Watch<'_> {
         while !self.jobs.is_empty() {
             tokio::select! {
                 signal = self.signals.next() => self.handle(signal?, &mut progress).await?,
-                _ = tokio::signal::ctrl_c() => {
+                _ = interrupts.recv() => {
                     self.jobs.iter().for_each(|job| progress.detached(job, self.hint));
                     return Ok(ExitCode::from(INTERRUPTED));
                 }

@@ -112,6 +112,19 @@ fn ctrl_c_detaches_and_names_the_watch_command() {
 }
 
 #[test]
+fn ctrl_c_during_a_call_is_not_lost() {
+    let fixture = Fixture::new();
+    let stalled = fixture.stalled();
+    let mut running = watch(&fixture, &[]);
+    assert_eq!(fixture.piped(&["receive", "tank", "--detach"], "hold alone").code, Some(0));
+    wait_until("it asks for the error", || Ok(fixture.fake.count("GetErrorDetails") > 0)).expect("it asks");
+    running.signal(Signal::SIGINT).expect("sent");
+    fixture.fake.release();
+    assert_eq!(Ran::from(running).code, Some(130));
+    assert_eq!(fixture.run(&["cancel", &stalled]).code, Some(0));
+}
+
+#[test]
 fn watch_of_a_cancelled_job_exits_with_1() {
     let fixture = Fixture::new();
     let id = fixture.stalled();

@@ -142,7 +142,7 @@ impl Service {
                 self.on_drive(call, object, "import", "", vec![("Volume", volume_path(&volume).into())]).await
             }
             (JOB, "Cancel") => self.cancel(path, call).await,
-            (JOB, "GetErrorDetails") => self.details(path, call),
+            (JOB, "GetErrorDetails") => self.details(path, call).await,
             (interface, member) => panic!("no answer to {interface}.{member}"),
         }
     }

@@ -1,6 +1,6 @@
 //! The jobs of the fake service. A job is half done until a client has read it, unless its stream has the word `alone`.
 //! The first word of its stream decides how it ends: `fail`, `dark` (fails, and the caller
-//! may not see the details), `stall` (until it is cancelled), `die` (the service disappears); with any other it succeeds.
+//! may not see the details), `hold` (fails, and the details come when [`super::Fake::release`] is called), `stall` (until it is cancelled), `die` (the service disappears); with any other it succeeds.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -84,7 +84,7 @@ impl Service {
                 job.cancelled.notified().await;
                 ("cancelled", Some(ErrorName::Cancelled))
             }
-            "fail" | "dark" => ("failed", Some(ErrorName::NoSpace)),
+            "fail" | "dark" | "hold" => ("failed", Some(ErrorName::NoSpace)),
             "die" => {
                 self.bus.release_name(BUS_NAME).await.expect("released");
                 return;
@@ -134,8 +134,13 @@ impl Service {
         answer(call, &())
     }
 
-    pub(super) fn details(&self, path: &str, call: &Message) -> Answer {
-        match self.jobs.lock().expect("unpoisoned")[path].word.get().map(String::as_str) {
+    pub(super) async fn details(&self, path: &str, call: &Message) -> Answer {
+        let job = Arc::clone(&self.jobs.lock().expect("unpoisoned")[path]);
+        let word = job.word.get().map(String::as_str);
+        if word == Some("hold") {
+            self.released.notified().await;
+        }
+        match word {
             Some("fail") => answer(
                 call,
                 &ErrorDetails {

@@ -13,6 +13,7 @@ use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
 use butterdock_dbus::path::drive_id;
 use butterdock_dbus::{Error, HistoryEntry};
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio_stream::StreamExt as _;
 use zbus::message::Type;
 use zbus::{Connection, DynamicType, Message, MessageStream, ObjectPath, OwnedVariant, Signature, Structure, Variant};
@@ -35,9 +36,9 @@ impl Fake {
             runtime.block_on(async {
                 let bus = zbus::connection::Builder::address(&*address).build().await.expect("a bus");
                 let mut messages = MessageStream::from(&bus);
-                let (jobs, history, calls) = Default::default();
+                let (jobs, history, calls, released) = Default::default();
                 let objects = Mutex::new(answers::objects());
-                let service = Arc::new(Service { bus: bus.clone(), objects, jobs, history, calls });
+                let service = Arc::new(Service { bus: bus.clone(), objects, jobs, history, calls, released });
                 let serving = tokio::spawn({
                     let service = Arc::clone(&service);
                     async move {
@@ -66,8 +67,18 @@ impl Fake {
 
     /// How often a client has read all objects; it listens to the signals by then.
     pub(crate) fn reads(&self) -> usize {
+        self.count("GetManagedObjects")
+    }
+
+    /// How often this method was called.
+    pub(crate) fn count(&self, method: &str) -> usize {
         let all = self.0.calls.lock().expect("unpoisoned");
-        all.iter().filter(|call| call.starts_with("GetManagedObjects")).count()
+        all.iter().filter(|call| call.starts_with(method)).count()
+    }
+
+    /// Answers a call that waits for it.
+    pub(crate) fn release(&self) {
+        self.0.released.notify_one();
     }
 }
 
@@ -81,6 +92,7 @@ struct Service {
     jobs: Mutex<HashMap<String, Arc<Job>>>,
     history: Mutex<Vec<HistoryEntry>>,
     calls: Mutex<Vec<String>>,
+    released: Notify,
 }
 
 /// The reply to a method.
