@@ -77,24 +77,30 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Watches until every job has ended, or Ctrl-C.
     async fn until_all_end(mut self, mut progress: Progress) -> Result<ExitCode, Failure> {
-        // One listener for the whole time: a new one in each turn would miss a Ctrl-C that arrives during a call.
         let mut interrupts = signal(SignalKind::interrupt())
             .map_err(|error| Failure::own(format!("cannot listen for Ctrl-C: {error}; try again")))?;
-        self.jobs.iter().for_each(|job| progress.started(job));
-        // Jobs that ended earlier send no more signals; their state has the result.
-        for (index, result) in self.ended_already() {
-            self.end(index, &result, &mut progress).await;
-        }
-        while !self.jobs.is_empty() {
-            tokio::select! {
-                signal = self.signals.next() => self.handle(signal?, &mut progress).await?,
-                _ = interrupts.recv() => {
-                    self.jobs.iter().for_each(|job| progress.detached(job, self.hint));
-                    return Ok(ExitCode::from(INTERRUPTED));
-                }
+        // Also during a call: a service that does not answer must not keep the program.
+        tokio::select! {
+            ended = self.follow(&mut progress) => ended?,
+            _ = interrupts.recv() => {
+                self.jobs.iter().for_each(|job| progress.detached(job, self.hint));
+                return Ok(ExitCode::from(INTERRUPTED));
             }
         }
         Ok(if self.failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    }
+
+    async fn follow(&mut self, progress: &mut Progress) -> Result<(), Failure> {
+        self.jobs.iter().for_each(|job| progress.started(job));
+        // Jobs that ended earlier send no more signals; their state has the result.
+        for (index, result) in self.ended_already() {
+            self.end(index, &result, progress).await;
+        }
+        while !self.jobs.is_empty() {
+            let signal = self.signals.next().await?;
+            self.handle(signal, progress).await?;
+        }
+        Ok(())
     }
 
     async fn handle(&mut self, signal: JobSignal, progress: &mut Progress) -> Result<(), Failure> {

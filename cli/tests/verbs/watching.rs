@@ -119,7 +119,6 @@ fn ctrl_c_during_a_call_is_not_lost() {
     assert_eq!(fixture.piped(&["receive", "tank", "--detach"], "hold alone").code, Some(0));
     wait_until("it asks for the error", || Ok(fixture.fake.count("GetErrorDetails") > 0)).expect("it asks");
     running.signal(Signal::SIGINT).expect("sent");
-    fixture.fake.release();
     assert_eq!(Ran::from(running).code, Some(130));
     assert_eq!(fixture.run(&["cancel", &stalled]).code, Some(0));
 }

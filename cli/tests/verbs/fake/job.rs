@@ -1,6 +1,6 @@
 //! The jobs of the fake service. A job is half done until a client has read it, unless its stream has the word `alone`.
 //! The first word of its stream decides how it ends: `fail`, `dark` (fails, and the caller
-//! may not see the details), `hold` (fails, and the details come when [`super::Fake::release`] is called), `stall` (until it is cancelled), `die` (the service disappears); with any other it succeeds.
+//! may not see the details), `hold` (fails, and the details never come), `stall` (until it is cancelled), `die` (the service disappears); with any other it succeeds.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -138,7 +138,7 @@ impl Service {
         let job = Arc::clone(&self.jobs.lock().expect("unpoisoned")[path]);
         let word = job.word.get().map(String::as_str);
         if word == Some("hold") {
-            self.released.notified().await;
+            std::future::pending::<()>().await;
         }
         match word {
             Some("fail") => answer(

@@ -13,7 +13,6 @@ use butterdock_dbus::names::{BUS_NAME, ROOT, interface};
 use butterdock_dbus::path::drive_id;
 use butterdock_dbus::{Error, HistoryEntry};
 use serde::Serialize;
-use tokio::sync::Notify;
 use tokio_stream::StreamExt as _;
 use zbus::message::Type;
 use zbus::{Connection, DynamicType, Message, MessageStream, ObjectPath, OwnedVariant, Signature, Structure, Variant};
@@ -36,9 +35,9 @@ impl Fake {
             runtime.block_on(async {
                 let bus = zbus::connection::Builder::address(&*address).build().await.expect("a bus");
                 let mut messages = MessageStream::from(&bus);
-                let (jobs, history, calls, released) = Default::default();
+                let (jobs, history, calls) = Default::default();
                 let objects = Mutex::new(answers::objects());
-                let service = Arc::new(Service { bus: bus.clone(), objects, jobs, history, calls, released });
+                let service = Arc::new(Service { bus: bus.clone(), objects, jobs, history, calls });
                 let serving = tokio::spawn({
                     let service = Arc::clone(&service);
                     async move {
@@ -75,11 +74,6 @@ impl Fake {
         let all = self.0.calls.lock().expect("unpoisoned");
         all.iter().filter(|call| call.starts_with(method)).count()
     }
-
-    /// Answers a call that waits for it.
-    pub(crate) fn release(&self) {
-        self.0.released.notify_one();
-    }
 }
 
 /// An object: its interface and the properties of it.
@@ -92,7 +86,6 @@ struct Service {
     jobs: Mutex<HashMap<String, Arc<Job>>>,
     history: Mutex<Vec<HistoryEntry>>,
     calls: Mutex<Vec<String>>,
-    released: Notify,
 }
 
 /// The reply to a method.
