@@ -132,6 +132,11 @@ fn run(
         run.follow(batches, published)
     });
     *left_hidden = destination.has_left_hidden();
+    if destination.publication() == Publication::Snapshot && !published.is_empty() {
+        // Now that the originals are closed. Else their deletion begins at the next periodic commit, up to 30 seconds later, and
+        // FIEMAP reports all extents as shared until then.
+        best_effort(space::wake_cleaner(&destination));
+    }
     Ok(whole)
 }
 
@@ -297,15 +302,15 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
         self.context.ineffective.refused(refused);
         let kind = if begin.parent.is_some() { Kind::Incremental } else { Kind::Full };
         let received_uuid = begin.identity.uuid;
-        let parent_number_differs = hidden.parent_number_differs;
-        // Closed first: the kernel does not begin to delete a subvolume that is open.
-        drop(hidden);
-        if self.destination.publication() == Publication::Snapshot {
-            // Else the deletion of the original begins at the next periodic commit, up to 30 seconds later, and FIEMAP reports
-            // all extents as shared until then.
-            best_effort(space::wake_cleaner(self.destination));
-        }
-        let done = Published { name: name.into_bytes(), kind, id, received_uuid, state, parent_number_differs, end };
+        let done = Published {
+            name: name.into_bytes(),
+            kind,
+            id,
+            received_uuid,
+            state,
+            parent_number_differs: hidden.parent_number_differs,
+            end,
+        };
         self.observer.published(&done);
         published.push(done);
         Ok(())

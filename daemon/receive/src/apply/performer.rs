@@ -192,7 +192,7 @@ impl<'r> Performer<'r> {
 /// Copies a range that cannot be cloned. `refusal` is the error if the range is not within the source.
 fn copy_range<I: Inode>(inode: &I, source: &I, range: Range, refusal: Fault) -> Result<(), Error> {
     let Range { mut offset, mut source_offset, len } = range;
-    let mut buffer = vec![0; COPIED_AT_ONCE];
+    let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(COPIED_AT_ONCE)];
     let mut left = len;
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(COPIED_AT_ONCE);
