@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// The processes in the session that `leader` began, without itself: a daemon's workers, also when it is dead. Dead ones that
-/// nobody has asked for count while `leader` lives, whose task that is.
+/// The processes in the session that `leader` began, without itself: a daemon's workers, also when it is dead. Zombies count
+/// while `leader` lives, because it must reap them.
 ///
 /// # Errors
 /// When there is no /proc.

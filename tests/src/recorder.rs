@@ -63,7 +63,7 @@ async fn record(address: &str, ready: &mpsc::Sender<()>) -> Result<Recording> {
     let (bus, interface) = ("org.freedesktop.DBus", "org.freedesktop.DBus.Monitoring");
     let body = (Vec::<&str>::new(), 0_u32);
     connection.call_method(Some(bus), "/org/freedesktop/DBus", Some(interface), "BecomeMonitor", &body).await?;
-    // Whoever waits for it is there as long as this runs.
+    // The receiver of this message exists while this runs.
     ready.send(()).ok();
     let mut heard = Vec::new();
     loop {

@@ -2,9 +2,15 @@
 //! [`Service`].
 //!
 //! # The way of a plug
-//! `device::monitor` (udev) → [`drives`] (the table of drives) → [`policy`] (pure) → [`drives`] (unlock,
-//! mount, prove the token) → [`Service`] (due backups become jobs) → `jobs::scheduler` → `jobs::runner` → one worker
-//! process → the drive is released: synced, unmounted, locked, switched off → state `Safe`.
+//! 1. `device::monitor` (udev) → `device::table` (the devices) → [`drives`] (the table of drives) → [`policy`] (pure). The
+//!    policy is asked again after every step and every event; each decision is only the next step.
+//! 2. [`drives`] unlocks the drive. udev reports the mapping; then [`drives`] mounts it and proves the token.
+//! 3. The policy decides `Backup`: [`drives`] determines the due backups, and [`Service`] makes their jobs.
+//! 4. `jobs::scheduler` → `jobs::runner` → one worker process; after a successful backup a second one, which prunes beside
+//!    the source.
+//! 5. The end of the last reservation releases the drive: synced, unmounted, locked, and switched off if that is configured
+//!    → state `Safe`. It stays mounted if a user mounted it, or with `on_finish = "keep"`.
+//! 6. The scheduler records the end of the job.
 //!
 //! # The way of a receive
 //! 1. The D-Bus server puts the caller's descriptor into a socket of this process ([`untrusted_fd::QuarantinedFd`]): from
@@ -14,10 +20,13 @@
 //! 4. `jobs::Jobs::start` → `jobs::scheduler`: a [`jobs`] request, boxed, waits for its turn at the volume.
 //! 5. `jobs::kinds::receive` opens the volume's directory, once, and compares its identity with that of the request.
 //! 6. `jobs::runner` sends a worker its order with two descriptors: the socket of step 1, which the service closes then, and
-//!    the directory, which is lent. The worker takes the stream out of the socket.
+//!    the directory, which stays open in the service. The worker takes the stream out of the socket.
 //! 7. The runner forwards the worker's reports to the scheduler, which changes the [`jobs::Job`] that front ends watch.
-//! 8. At the end the runner sweeps the directory if the worker left something, closes it, and reports the end.
-//! 9. The scheduler writes the history, sets the job's last state, and has the volume looked at.
+//! 8. At the end the runner sweeps the directory if the worker left something, closes it, and reports the end. If the worker
+//!    hangs in the kernel, the order is the reverse: the runner reports the end, and sweeps and closes the directory when the
+//!    worker has ended.
+//! 9. The scheduler adds the job to the history in memory, queues the record to be written, sets the job's last state, and has
+//!    the volume looked at. A power cut right after can lose the record on disk.
 
 mod backups;
 mod blocking;

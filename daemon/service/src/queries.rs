@@ -1,4 +1,5 @@
-//! What callers ask of drives and volumes, and what becomes no job.
+//! Requests about drives and backups that make no job: the snapshots and the stream files on a drive, and the state of
+//! backups with estimates. An import checks here, before its job, whether there are stream files.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Authorizes calls by the table of the API: polkit decides, or the user id if polkit is absent.
+//! Authorizes calls by the table of the API. Root is always authorized, without polkit. For other users polkit decides; if
+//! polkit is absent, only root may make the calls that need authorization.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! `org.butterdock.Butterdock1.Job`.
+//! A job on the bus, `org.butterdock.Butterdock1.Job`: its methods and properties, and the contents of its signals
+//! `PropertiesChanged` and `Completed`, which `publisher` emits.
 
 use std::collections::HashMap;
 use std::sync::Arc;

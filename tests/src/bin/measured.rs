@@ -12,7 +12,7 @@ fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let report = arguments.next().context("which file takes the report?")?;
     let program = arguments.next().context("which program?")?;
-    // Whoever gives up on this process gives up on the program too.
+    // If this process is killed, the program must end too.
     let status = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--"])
         .arg(&program)

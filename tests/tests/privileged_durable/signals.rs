@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 
 use crate::streams::{Source, is_empty, names};
 
-/// Our receiver, which heeds signals that whoever started the tests has ignored: a shell does so for what it runs in the
-/// background, and a program that finds a signal ignored leaves it so.
+/// Our receiver with the default actions of signals: a shell ignores signals for programs in the background, and a program
+/// inherits ignored signals.
 fn heeding() -> Result<Command> {
     let ours = Receiver::Ours.command()?;
     let mut command = Command::new("env");

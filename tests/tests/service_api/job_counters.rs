@@ -12,7 +12,7 @@ use zbus::OwnedVariant;
 
 /// Never less than before.
 const GROWING: [&str; 4] = ["BytesReceived", "BytesDurable", "EncodedWrites", "FallbackWrites"];
-/// Told before the work and never again otherwise.
+/// Set before the work; they do not change after that.
 const FIXED: [&str; 2] = ["BytesTotal", "TotalSource"];
 
 /// Every value of one property, in order; the first is that of `InterfacesAdded`.

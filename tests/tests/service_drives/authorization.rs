@@ -121,7 +121,8 @@ fn an_unknown_option_is_named_and_refused() -> Result<()> {
     Ok(())
 }
 
-/// Whoever passes the end of a pipe that stays open is answered at once: nothing is read for a drive that is not locked.
+/// A caller that passes the end of a pipe that stays open gets an answer at once: nothing is read for a drive that is not
+/// locked.
 #[test]
 fn the_secret_for_an_unlocked_drive_is_not_read() -> Result<()> {
     let (fixture, _disk, drive) = enrolled()?;

@@ -66,7 +66,7 @@ fn an_enrolled_drive_is_recognised_on_every_device() -> Result<()> {
     ensure!(!is_mounted(&disk.name())?, "still mounted: {log}");
     drop(disk);
     fixture.start()?;
-    // Somebody may have had the device open, which is detached behind him.
+    // The loop device is detached when the last process that has it open closes it.
     fixture.until("it is gone", <[DriveObject]>::is_empty)?;
     let other = fixture.image("b", "Other")?;
     let _other = Disk::attach(&other)?;
@@ -102,7 +102,7 @@ fn a_copy_of_an_attached_drive_is_refused() -> Result<()> {
     ensure!(names.iter().all(|name| shown.properties.problem.contains(name)), "{shown:?}");
     ensure!(!is_mounted(&names[1])?);
     fixture.one("the drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    // If both appear at the same time, the original cannot be told from the copy.
+    // If both appear at the same time, the original cannot be distinguished from the copy.
     fixture.stop()?;
     fixture.start()?;
     let shown = fixture.one("the refused drive", |is| is.enrolled && !is.problem.is_empty())?;

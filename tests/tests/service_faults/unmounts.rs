@@ -64,8 +64,7 @@ fn detaching_a_volume_ends_its_job() -> Result<()> {
     load.is_whole_in(&fixture.path("tank"))
 }
 
-/// Whoever closes the last descriptor of a filesystem that is not mounted any more writes everything out, as long as the
-/// drive takes.
+/// Closing the last descriptor of a detached filesystem writes everything to the drive, and blocks until that is done.
 #[test]
 fn detaching_a_hung_volume_blocks_no_client() -> Result<()> {
     let mut fixture = Service::with(&["below", "tank", "pool"], "")?;

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zbus::Fd;
 
-/// Whoever asks meanwhile has an answer within so much.
+/// Timeout for answers to other calls in the meantime.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn answers_at_once(client: &Client) -> Result<()> {

@@ -93,7 +93,7 @@ impl Arguments {
     }
 
     fn options(&self, random: &mut Random) -> HashMap<String, Variant<'static>> {
-        // Most calls are to come through this door.
+        // Most calls have no options: wrong ones are refused before the method begins.
         let count = random.below(6).saturating_sub(3);
         let key = |random: &mut Random| match random.below(6) {
             0 => self.text(random),

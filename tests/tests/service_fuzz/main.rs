@@ -75,7 +75,7 @@ fn calls(fixture: &mut Service, drives: &mut Drives, seed: u64) -> Result<()> {
     let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
     let least = rounds(3000, 10_000);
     for number in 0..least * MOST_TIMES {
-        // Whoever only draws refusals tests nothing behind the doors.
+        // A run with refused calls only would test nothing of the methods: it continues until each outcome has occurred.
         if number >= least && missing(&outcomes).is_empty() {
             break;
         }

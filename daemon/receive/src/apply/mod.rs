@@ -44,7 +44,7 @@ pub(crate) struct ApplyOptions {
     pub force_decompress: bool,
     /// See [`crate::Options::no_verity`].
     pub no_verity: bool,
-    /// Fold nothing. For tests, which compare both ways.
+    /// Do not merge successive changes of an inode. For tests, which compare both ways.
     pub plain: bool,
 }
 

@@ -212,8 +212,8 @@ fn is_seen(root: &Path, filesystem: Uuid) -> bool {
     })
 }
 
-/// Takes everything out of sight that an earlier service left mounted, and tells where it was. It waits until the kernel
-/// has let it go, because it could not be mounted again before.
+/// Detaches leftover mounts, and waits until the kernel has freed the filesystems: before that they cannot be mounted again.
+/// Returns where they were.
 pub(super) fn sweep(run: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(run.join("drives")) else { return Vec::new() };
     let ours = |path: &PathBuf| {

@@ -1,4 +1,5 @@
-//! Opens a block device's node, checks that it is the right device, reads its superblock, and makes a filesystem on it.
+//! Opens a block device's node, checks by its device number that it is the right device ([`open_same`] also by its diskseq,
+//! the kernel's count of disks), reads its superblock, and makes a filesystem on it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
@@ -30,7 +31,8 @@ pub(crate) fn superblock(node: &Path, devnum: u64) -> Result<Superblock> {
         .map_err(|what| Error::refused(Sentence::of(&[Part::Node(node), Part::Text(": "), Part::Sentence(&what)])))
 }
 
-/// A node that stayed behind when its medium went has no bytes any more, and an enclosure that fails gives too few.
+/// The error of a read that failed or was too short. After the medium is removed, its node reads as empty; a failing
+/// enclosure returns too few bytes.
 fn unread(mut file: &File, node: &Path, error: io::Error) -> Error {
     let small = file.seek(SeekFrom::End(0)).is_ok_and(|size| (1..OFFSET + LENGTH as u64).contains(&size));
     let short = error.kind() == ErrorKind::UnexpectedEof;
@@ -58,7 +60,7 @@ pub(crate) fn open(node: &Path, devnum: u64) -> Result<File> {
 /// have reported it yet; the kernel counts disks. While this is open no other disk gets that name.
 pub(crate) fn open_same(facts: &BlockDevice) -> Result<File> {
     let file = open(&facts.node, facts.devnum)?;
-    // A partition has its disk's.
+    // A partition's diskseq is in its parent's directory.
     let places = [facts.syspath.join("diskseq"), facts.syspath.join("../diskseq")];
     let now = places.iter().find_map(|place| fs::read_to_string(place).ok()?.trim().parse::<u64>().ok());
     if facts.diskseq != 0 && now != Some(facts.diskseq) {
@@ -67,7 +69,7 @@ pub(crate) fn open_same(facts: &BlockDevice) -> Result<File> {
     Ok(file)
 }
 
-/// A small file, or nothing where it is larger than `most` bytes.
+/// Reads a file of up to `most` bytes; `None` if it is larger.
 pub(crate) fn small(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;

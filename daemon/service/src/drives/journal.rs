@@ -14,7 +14,7 @@ pub(super) struct Journal {
     logged: BTreeMap<DriveId, Judged>,
 }
 
-/// Something to tell.
+/// A log entry.
 #[derive(Debug)]
 pub(super) struct Entry {
     drive: Drive,
@@ -29,7 +29,7 @@ enum Judged {
 }
 
 impl Journal {
-    /// Notes a drive that is there; what there is to tell of it.
+    /// Notes the decision on an attached drive; returns a log entry if the decision is new.
     pub(super) fn note(&mut self, order: &Action, drive: &Drive) -> Option<Entry> {
         let judged = match order {
             Action::Show => Judged::Unknown,

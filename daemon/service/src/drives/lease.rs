@@ -93,8 +93,8 @@ impl Lease {
         self.held.manager.shared(&self.held.id, backup)
     }
 
-    /// Waits until the drive is being made safe to unplug: who only looks at it ends then, because no caller can cancel a
-    /// look. A job is cancelled first.
+    /// Waits until the drive is being made safe to unplug: listings end then; callers cannot cancel them. A job must be
+    /// cancelled before.
     pub(crate) async fn removal(&self) {
         // The channel lives as long as the drive is known.
         if self.removal.clone().wait_for(|is_removed| *is_removed).await.is_err() {

@@ -27,7 +27,8 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Timeout for listings and estimates to end on a drive that is being made safe.
 const LOOKS: Duration = Duration::from_secs(10);
 
-/// Timeout for udev's event of an unplugged drive: the kernel fails its calls before, under load by so much.
+/// Timeout for udev's event of an unplugged drive: system calls fail before that event arrives; under load up to 1 s
+/// earlier.
 const WORD: Duration = Duration::from_secs(1);
 
 /// What is to be done.
@@ -105,7 +106,7 @@ impl DriveManager {
         let Some(entry) = table.entries.get_mut(id) else { return };
         entry.problem = error.to_string();
         if entry.mount.is_none() && entry.condition == Condition::Unsaved {
-            // It is released, and not safe: trying again would make it so.
+            // It is unmounted with lost writes; a retry would wrongly report it as safe.
             (entry.due, entry.unremoved) = (false, false);
             return;
         }
@@ -124,7 +125,7 @@ impl DriveManager {
         }
     }
 
-    /// Has those who only look at the drive end. What holds it after that is in the way.
+    /// Ends listings and estimates on the drive; any remaining user blocks the release.
     async fn end_looks(&self, id: &DriveId) {
         let mut reviewed = self.0.reviewed.subscribe();
         self.entry(id, |entry| entry.removal.send_replace(true));
@@ -229,7 +230,7 @@ impl DriveManager {
     }
 }
 
-/// Answers whether it took writes to its end.
+/// Returns whether it was still writable when unmounted.
 async fn written_and_unmounted(manager: &DriveManager, id: &DriveId, mount: &Arc<Mount>) -> Result<bool, Error> {
     let same = Arc::clone(mount);
     let is_writable = blocking(manager, id, move || same.mounted.write_out()).await?;

@@ -13,7 +13,7 @@ use super::drive_lock::answer;
 use super::handle::DriveManager;
 use super::{Condition, DriveId};
 
-/// Counts as one who needs the drive, until it ends.
+/// A reference that keeps a mounted drive mounted.
 #[derive(Debug)]
 pub(crate) struct DriveReservation {
     manager: DriveManager,
@@ -38,7 +38,7 @@ pub(super) struct ReleaseInput {
     pub(super) on_finish: OnFinish,
 }
 
-/// What becomes of a drive when a reservation ends.
+/// The action on a drive when its last reservation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterUse {
     /// It is as it was: others need it, or nothing was done with it.
@@ -49,7 +49,7 @@ pub(super) enum AfterUse {
     Released { switched_off: bool },
 }
 
-/// What becomes of the drive.
+/// Decides the action on a drive when its last reservation ends.
 pub(super) fn after_use(input: ReleaseInput) -> AfterUse {
     let ReleaseInput { reserved, due, kept, unremoved, backups_begin, on_finish } = input;
     if reserved > 0 || !due || backups_begin {

@@ -67,7 +67,7 @@ pub(super) struct DriveEntry {
     pub(super) problem: String,
     /// Its condition when it was unmounted last.
     pub(super) condition: Condition,
-    /// What was there when it went wrong: nothing is tried again by itself with the same.
+    /// The devices at the last automatic attempt; the same set is not retried.
     pub(super) tried: Vec<PathBuf>,
     /// Bytes; 0 unknown.
     pub(super) free: u64,

@@ -37,9 +37,9 @@ pub(crate) struct Enrolment {
     pub filesystem: Uuid,
     /// Its devices, all of them.
     pub members: Vec<Member>,
-    /// What the token on the drive said when it was last here.
+    /// The nonce last written to the drive.
     pub nonce: Uuid,
-    /// What was about to be written there; valid too, in case the power went in between.
+    /// The nonce that is being written to the drive; valid too, because the power can fail in between.
     #[serde(default)]
     pub next_nonce: Option<Uuid>,
     /// When it was enrolled.

@@ -30,13 +30,13 @@ use crate::device::{Error, Part, Result, Sentence, small};
 /// has this name alone.
 const NAME: &str = ".butterdock-drive";
 
-/// Whether the drive mounted at `root` is the enrolled one, which visits now: the word on it and in `register` changes.
+/// Checks the token of the drive mounted at `root` and replaces its nonce, on the drive and in the state directory.
 ///
 /// # Errors
 /// The token is missing, another enrolment's, or older than it should be; or it cannot be written.
 pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
     let (proved, nonce) = (prove(&root, enrolment, register.machine())?, Uuid::new_v4());
-    // Only the two words: what backups learned may be written down at the same time.
+    // Only the two nonce fields: a finished backup may be recorded at the same time.
     *enrolment = register.change(enrolment.id, |enrolment| {
         enrolment.nonce = proved;
         enrolment.next_nonce = Some(nonce);
@@ -66,7 +66,7 @@ struct Token {
 /// A token is some hundred bytes; whatever is larger is none.
 const LARGEST: u64 = 4096;
 
-/// Whether the drive is the enrolled one, and the word on it: nothing is written.
+/// Checks that the drive is the enrolled one. Returns the nonce on the drive; writes nothing.
 fn prove(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> {
     let shown = shown(enrolment);
     let token = match read(&root, &name(machine))? {
@@ -110,7 +110,7 @@ fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &Register, n
         enrolment.nonce = nonce;
         enrolment.next_nonce = None;
     })?;
-    // Taken over: from here on it would be an old word.
+    // The token in the old file was taken over: its nonce is outdated from now on.
     if read(&root, NAME)?.is_some_and(|token| token.id == enrolment.id) {
         unlinkat(&root, NAME, AtFlags::empty())
             .map_err(Error::system("removing the drive's token of an older version"))?;

@@ -1,5 +1,7 @@
 //! The subvolume that each backup was first made of, recorded on disk. Another one in its place is not sent, until an
-//! administrator removes the record.
+//! administrator removes the record, or the configuration names another path, which makes the record void.
+//!
+//! [`Sources`] also opens the directories of a backup, through a function that it is given: tests give another one.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,8 @@
 //! decision for each drive. The caller carries it out and asks again after each step and each event, so a decision is
 //! always only the next step.
 //!
-//! * Default deny: a drive that is not enrolled is shown, and never read, mounted or unlocked.
+//! * Default deny: a drive that is not enrolled is shown; no decision reads, mounts or unlocks it. One exception is made
+//!   elsewhere: for an import, `drives::lease` mounts it read-only if the configuration names it.
 //! * A drive that is neither on USB nor removable is not even shown, unless a rule matches it.
 //! * A uuid proves nothing: every device of an enrolled filesystem is attached exactly once, with the serial number
 //!   and size of its enrolment; otherwise the drive is refused and the devices are named.
@@ -31,7 +32,7 @@ pub(crate) struct PolicyInput<'a> {
     pub keys: &'a [Uuid],
     /// What is enrolled.
     pub enrolments: &'a [Enrolment],
-    /// What is there.
+    /// The attached devices.
     pub devices: &'a [BlockDevice],
     /// What is going on with enrolled drives; one that is not named is not in use.
     pub standing: &'a [DriveUse],

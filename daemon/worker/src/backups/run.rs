@@ -1,4 +1,5 @@
-//! A backup, from the check of its source to pruning on the drive.
+//! A backup, from the check of its source to pruning on the drive. If the drive is full, it is pruned once before the
+//! transfer is tried again. A dry run only estimates the transfer.
 
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};

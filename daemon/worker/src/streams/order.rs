@@ -1,4 +1,5 @@
-//! The order in which streams are received: parents first. A pure function.
+//! The order in which streams are received: parents first. Files that are their own ancestors (cycles) are refused. A pure
+//! function.
 
 use std::collections::{HashMap, HashSet};
 

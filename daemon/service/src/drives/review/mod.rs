@@ -21,7 +21,7 @@ use crate::hooks::Kind;
 use crate::policy::{Action, Decision};
 use crate::supervisor::Pulse;
 
-/// What has to be done, once the lock is not held any more.
+/// Work to start after the table is unlocked.
 #[derive(Debug, Default)]
 struct Next {
     /// Next step with these.
@@ -102,7 +102,7 @@ pub(super) async fn follow(
         let forget = manager.lock().entries.values().filter_map(DriveEntry::expires).min();
         let event = tokio::select! {
             event = events.next() => event,
-            // Nothing is waited for while nothing is to be forgotten.
+            // Without an entry to expire, no timer runs.
             () = at(forget) => {
                 manager.review();
                 continue;
@@ -145,7 +145,7 @@ fn look(table: &mut DriveTable) -> Next {
     let mut next = Next { pulled: pulled(table), ..Next::default() };
     let mut decisions = table.decisions(None);
     let there: BTreeSet<DriveId> = decisions.iter().map(|decision| DriveId::from(&decision.id)).collect();
-    // What was made of a drive's last stay says nothing of this one.
+    // The state of an earlier plug does not apply to this one.
     if replugged(table, &decisions) {
         decisions = table.decisions(None);
     }
@@ -182,7 +182,7 @@ fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
     all
 }
 
-/// Begins anew with drives that were plugged in again; answers whether there are any.
+/// Resets the state of drives that were plugged in again; returns whether there are any.
 fn replugged(table: &mut DriveTable, decisions: &[Decision]) -> bool {
     let mut disks: BTreeMap<DriveId, Disks> = BTreeMap::new();
     for decision in decisions {
@@ -279,7 +279,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
         } else {
             // Also while something is being done with it, or its expiry would be due again at once.
             entry.safe = None;
-            // One that is being switched off goes before it is known to be safe; the review after that decides.
+            // udev removes a drive being switched off before its release is recorded; the review after that decides.
             if !(entry.released && entry.lock.taken()) {
                 shown.remove(id);
             }

@@ -117,7 +117,8 @@ impl Scheduler {
             events::hook_ends(&self.hooks, &job);
         }
         let volume = entry.volume.clone();
-        // The history first, so that a caller that learns of the end finds the job there.
+        // The history first, so that a caller that learns of the end finds the job there. It is in memory now and queued to
+        // be written: a power cut right after `Completed` can lose the record on disk.
         self.writer.write(Record::of(&job));
         entry.job.send_replace(job);
         if let Some(volume) = volume {

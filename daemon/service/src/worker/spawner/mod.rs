@@ -3,9 +3,9 @@
 //! A worker asks the kernel to be killed when its parent dies, and for that the kernel counts the thread that made it, not
 //! the process. A thread of a runtime's pool ends when it has nothing to do; this one ends with the daemon.
 //!
-//! The thread has descriptors of its own: a new process begins with a copy of all descriptors of who made it, and closes
-//! them before it becomes another program. A caller's file among them could hold that up for ever, and every worker after
-//! it. So orders go into a worker's socket elsewhere, and only that socket comes here.
+//! The thread has a descriptor table of its own: a fork copies the descriptor table; closing a caller's file could block, so
+//! this thread never holds one. Other threads put the order and its descriptors into a worker's socket, and only that socket
+//! comes here.
 
 use super::handle::{Process, ProcessConnection, Waiting, Worker, watch};
 use crate::dir_handle::DirHandle;
@@ -67,7 +67,7 @@ impl Spawner {
         Self::of(Program { file: "/proc/self/exe".into(), arguments: vec!["worker".into()] }, alive)
     }
 
-    /// Starts a worker and hands it its order. The descriptors are closed here, whatever comes of it.
+    /// Starts a worker and hands it its order. The descriptors are closed here, also on error.
     ///
     /// Needs a tokio runtime with I/O.
     pub(crate) async fn worker(&self, order: Order, handed: Handed<'_>, priority: Priority) -> io::Result<Worker> {
