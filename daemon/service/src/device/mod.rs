@@ -33,6 +33,6 @@ pub(crate) use devices::{DeviceEvents, Devices, Event, MountEvents, SystemDevice
 pub(crate) use error::{Error, Part, Result, Sentence};
 pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Filesystem, ReadOnly, Source};
-pub(crate) use node::small;
+pub(crate) use node::read_small;
 pub(crate) use power::Power;
 pub(crate) use table::DeviceTable;

@@ -70,7 +70,7 @@ pub(crate) fn open_same(facts: &BlockDevice) -> Result<File> {
 }
 
 /// Reads a file of up to `most` bytes; `None` if it is larger.
-pub(crate) fn small(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_small(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= most).then_some(bytes))

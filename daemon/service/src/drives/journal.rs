@@ -30,8 +30,8 @@ enum Judged {
 
 impl Journal {
     /// Notes the decision on an attached drive; returns a log entry if the decision is new.
-    pub(super) fn note(&mut self, order: &Action, drive: &Drive) -> Option<Entry> {
-        let judged = match order {
+    pub(super) fn note(&mut self, action: &Action, drive: &Drive) -> Option<Entry> {
+        let judged = match action {
             Action::Show => Judged::Unknown,
             Action::Refuse(sentence) => Judged::Refused(sentence.clone()),
             Action::Leave | Action::AwaitSecret(_) | Action::Unlock(_) | Action::Mount(_) | Action::Backup => {
@@ -107,7 +107,7 @@ mod tests {
         let id = DriveId::from(&policy::DriveId::Enrolled(Uuid::from_u128(1)));
         let drive = Drive { id: id.clone(), is: DriveProperties::default() };
         let mut journal = Journal::default();
-        let mut logged = |order: &Action| journal.note(order, &drive).map(|entry| entry.judged);
+        let mut logged = |action: &Action| journal.note(action, &drive).map(|entry| entry.judged);
         assert_eq!(logged(&Action::Mount(Vec::new())), Some(Judged::Enrolled));
         assert_eq!(logged(&Action::Backup), None);
         assert_eq!(logged(&Action::Refuse("a copy".into())), Some(Judged::Refused("a copy".into())));

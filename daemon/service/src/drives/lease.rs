@@ -199,7 +199,7 @@ impl DriveManager {
     fn plain(&self, table: &DriveTable, id: &DriveId) -> Result<(BlockDevice, ReadOnly), Error> {
         let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
         let devices = table.behind(&decision.devices);
-        let (Action::Show, [device]) = (&decision.order, devices.as_slice()) else {
+        let (Action::Show, [device]) = (&decision.action, devices.as_slice()) else {
             return Err(failed("the service does not use the drive; see its problem (butterdock drives)"));
         };
         let kind = device.content.as_ref().map(|content| content.kind.as_str()).unwrap_or_default();

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// Timeout for udev's event of what is inside a container that was unlocked.
-const TOLD: Duration = Duration::from_secs(20);
+const UDEV_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All that mounting one needs.
 #[derive(Debug)]
@@ -103,15 +103,15 @@ impl DriveManager {
     }
 
     async fn go_on(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
-        let until = Instant::now() + TOLD;
+        let until = Instant::now() + UDEV_TIMEOUT;
         let mut unlocked = false;
         loop {
             let mut reviewed = self.0.reviewed.subscribe();
             if let Some(mount) = self.entry(id, |entry| entry.mount.clone()).flatten() {
                 return Ok(mount);
             }
-            let order = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?.order;
-            match order {
+            let action = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?.action;
+            match action {
                 Action::Mount(nodes) => return self.mount_from(id, &nodes).await,
                 Action::Unlock(locked) if !unlocked => {
                     self.unlock_by_key(id, locked).await?;
@@ -253,7 +253,7 @@ impl DriveManager {
     /// What of it is to be unlocked, also after its release.
     pub(super) fn locked(&self, id: &DriveId) -> Result<Vec<Locked>, Error> {
         let decision = self.lock().decision_after_release(id).ok_or_else(|| no_such_drive(id))?;
-        match decision.order {
+        match decision.action {
             Action::AwaitSecret(locked) | Action::Unlock(locked) => Ok(locked),
             Action::Refuse(sentence) => Err(failed(sentence.public())),
             Action::Show => Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),

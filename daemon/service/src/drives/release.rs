@@ -90,7 +90,7 @@ impl DriveManager {
         let Some(decision) = table.decision(id) else { return AfterUse::Unchanged };
         let (reserved, on_finish) = (table.reservations(id), table.config.drives.on_finish);
         let Some(entry) = table.entries.get_mut(id) else { return AfterUse::Unchanged };
-        let backups_begin = decision.order == Action::Backup;
+        let backups_begin = decision.action == Action::Backup;
         let (due, kept, unremoved) = (entry.due, entry.kept, entry.unremoved);
         let next = reservation::after_use(ReleaseInput { reserved, due, kept, unremoved, backups_begin, on_finish });
         if next != AfterUse::Unchanged {

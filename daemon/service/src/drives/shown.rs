@@ -42,7 +42,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     });
     let inner = if container.is_some() { open } else { outer };
     let content = inner.and_then(|facts| facts.content.as_ref());
-    let problem = match &decision.order {
+    let problem = match &decision.action {
         Action::Refuse(sentence) => sentence.public().to_owned(),
         Action::Show
         | Action::Leave

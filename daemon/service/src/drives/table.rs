@@ -206,7 +206,7 @@ impl DriveTable {
         self.entries.iter().filter_map(|(id, entry)| drive_use(id, entry, own == Some(id))).collect()
     }
 
-    fn decisions_with(&self, standing: &[DriveUse]) -> Vec<Decision> {
+    fn decisions_with(&self, in_use: &[DriveUse]) -> Vec<Decision> {
         let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
         let on_plug =
             |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
@@ -219,7 +219,7 @@ impl DriveTable {
             keys: &keys,
             enrolments: &self.enrolments,
             devices: &devices,
-            standing,
+            in_use,
         })
     }
 
@@ -230,9 +230,9 @@ impl DriveTable {
 
     /// The same, as if it had not been released.
     pub(super) fn decision_after_release(&self, id: &DriveId) -> Option<Decision> {
-        let mut standing = self.drive_uses(Some(id));
-        standing.iter_mut().filter(|one| Some(one.enrolment) == id.enrolment()).for_each(|one| one.released = false);
-        self.decisions_with(&standing).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
+        let mut in_use = self.drive_uses(Some(id));
+        in_use.iter_mut().filter(|one| Some(one.enrolment) == id.enrolment()).for_each(|one| one.released = false);
+        self.decisions_with(&in_use).into_iter().find(|decision| DriveId::from(&decision.id) == *id)
     }
 
     /// The devices behind nodes.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Enrolment, Register};
-use crate::device::{Error, Part, Result, Sentence, small};
+use crate::device::{Error, Part, Result, Sentence, read_small};
 
 /// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
 /// has this name alone.
@@ -130,7 +130,7 @@ fn read(root: impl AsFd, name: &str) -> Result<Option<Token>> {
     if !facts.is_file() || facts.uid() != geteuid().as_raw() {
         return Ok(None);
     }
-    let bytes = small(&file, LARGEST).map_err(Error::system("reading the drive's token"))?;
+    let bytes = read_small(&file, LARGEST).map_err(Error::system("reading the drive's token"))?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 

@@ -10,9 +10,9 @@ use crate::device::{BlockDevice, Part, Sentence, mapping_name};
 use crate::enrolment::{Enrolment, Member};
 
 /// The decision on the drive, and those on devices with its identity; none if no device of it is attached.
-pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decision> {
-    let pieces: Vec<Piece<'_>> = enrolment.members.iter().map(|member| Piece::of(member, enrolment, sight)).collect();
-    let strangers = strangers(enrolment, sight);
+pub(super) fn judge(enrolment: &Enrolment, input: &PolicyInput<'_>) -> Vec<Decision> {
+    let pieces: Vec<Piece<'_>> = enrolment.members.iter().map(|member| Piece::of(member, enrolment, input)).collect();
+    let strangers = strangers(enrolment, input);
     let there: Vec<&BlockDevice> = pieces.iter().flat_map(Piece::all).chain(strangers.iter().copied()).collect();
     // A mapping may outlast its disk: then no device of the drive is attached.
     let is_leftover = |device: &&BlockDevice| device.mapping.is_some();
@@ -20,16 +20,16 @@ pub(super) fn judge(enrolment: &Enrolment, sight: &PolicyInput<'_>) -> Vec<Decis
         return Vec::new();
     }
     let idle = DriveUse::default();
-    let standing = sight.standing.iter().find(|standing| standing.enrolment == enrolment.id).unwrap_or(&idle);
-    if !standing.mounted.is_empty() || standing.busy {
-        return in_use(enrolment, standing, sight, &there);
+    let drive_use = input.in_use.iter().find(|drive_use| drive_use.enrolment == enrolment.id).unwrap_or(&idle);
+    if !drive_use.mounted.is_empty() || drive_use.busy {
+        return in_use(enrolment, drive_use, input, &there);
     }
-    let order = if standing.released {
+    let action = if drive_use.released {
         Action::Leave
     } else {
-        next_step(enrolment, sight, &pieces, &strangers).unwrap_or_else(Action::Refuse)
+        next_step(enrolment, input, &pieces, &strangers).unwrap_or_else(Action::Refuse)
     };
-    vec![decision(enrolment, &there, order)]
+    vec![decision(enrolment, &there, action)]
 }
 
 /// One device of the filesystem, as it is found.
@@ -42,13 +42,13 @@ struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    fn of(member: &'a Member, enrolment: &Enrolment, sight: &PolicyInput<'a>) -> Self {
+    fn of(member: &'a Member, enrolment: &Enrolment, input: &PolicyInput<'a>) -> Self {
         let is_container = |device: &&BlockDevice| member.luks.is_some() && device.luks() == member.luks;
         let is_open = |device: &&BlockDevice| device.btrfs() == Some((enrolment.filesystem, member.device));
         Self {
             member,
-            containers: sight.devices.iter().filter(is_container).collect(),
-            open: sight.devices.iter().filter(is_open).collect(),
+            containers: input.devices.iter().filter(is_container).collect(),
+            open: input.devices.iter().filter(is_open).collect(),
         }
     }
 
@@ -63,29 +63,29 @@ impl<'a> Piece<'a> {
 }
 
 /// Devices of the filesystem that it did not have when it was enrolled.
-fn strangers<'a>(enrolment: &Enrolment, sight: &PolicyInput<'a>) -> Vec<&'a BlockDevice> {
+fn strangers<'a>(enrolment: &Enrolment, input: &PolicyInput<'a>) -> Vec<&'a BlockDevice> {
     let known = |uuid: Uuid| enrolment.members.iter().any(|member| member.device == uuid);
     let strange = |device: &&BlockDevice| {
         device.btrfs().is_some_and(|(filesystem, uuid)| filesystem == enrolment.filesystem && !known(uuid))
     };
-    sight.devices.iter().filter(strange).collect()
+    input.devices.iter().filter(strange).collect()
 }
 
 /// What is mounted stays as it is; who comes now with its uuid is a copy.
 fn in_use(
     enrolment: &Enrolment,
-    standing: &DriveUse,
-    sight: &PolicyInput<'_>,
+    drive_use: &DriveUse,
+    input: &PolicyInput<'_>,
     there: &[&BlockDevice],
 ) -> Vec<Decision> {
-    let used = in_use_nodes(standing, sight);
-    // While an order is carried out it is not known yet which is which.
-    let is_ours = |device: &&&BlockDevice| standing.mounted.is_empty() || used.contains(device.node.as_path());
+    let used = in_use_nodes(drive_use, input);
+    // While an action is carried out it is not known yet which is which.
+    let is_ours = |device: &&&BlockDevice| drive_use.mounted.is_empty() || used.contains(device.node.as_path());
     let (ours, copies): (Vec<&BlockDevice>, Vec<&BlockDevice>) = there.iter().partition(|device| is_ours(device));
-    let backup = !standing.busy && !standing.served && !standing.released && sight.on_plug.contains(&enrolment.id);
+    let backup = !drive_use.busy && !drive_use.served && !drive_use.released && input.on_plug.contains(&enrolment.id);
     let mut all = vec![decision(enrolment, &ours, if backup { Action::Backup } else { Action::Leave })];
     for copy in copies {
-        let mounted: Vec<&Path> = standing.mounted.iter().map(PathBuf::as_path).collect();
+        let mounted: Vec<&Path> = drive_use.mounted.iter().map(PathBuf::as_path).collect();
         let sentence = Sentence::of(&[
             Part::Node(&copy.node),
             Part::Text(" has the uuids of \""),
@@ -100,20 +100,20 @@ fn in_use(
 }
 
 /// The nodes that are mounted, and the containers under them.
-fn in_use_nodes<'a>(standing: &DriveUse, sight: &PolicyInput<'a>) -> BTreeSet<&'a Path> {
-    let mounted = |device: &&BlockDevice| standing.mounted.contains(&device.node);
+fn in_use_nodes<'a>(drive_use: &DriveUse, input: &PolicyInput<'a>) -> BTreeSet<&'a Path> {
+    let mounted = |device: &&BlockDevice| drive_use.mounted.contains(&device.node);
     let mut nodes = BTreeSet::new();
-    for device in sight.devices.iter().filter(mounted) {
+    for device in input.devices.iter().filter(mounted) {
         nodes.insert(device.node.as_path());
         let over = device.mapping.as_ref().and_then(|mapping| mapping.over.as_deref());
-        nodes.extend(sight.devices.iter().filter(|other| Some(other.name()) == over).map(|other| other.node.as_path()));
+        nodes.extend(input.devices.iter().filter(|other| Some(other.name()) == over).map(|other| other.node.as_path()));
     }
     nodes
 }
 
 fn next_step(
     enrolment: &Enrolment,
-    sight: &PolicyInput<'_>,
+    input: &PolicyInput<'_>,
     pieces: &[Piece<'_>],
     strangers: &[&BlockDevice],
 ) -> Result<Action, Sentence> {
@@ -147,7 +147,7 @@ fn next_step(
     if locked.is_empty() {
         return Ok(Action::Mount(pieces.iter().flat_map(|piece| &piece.open).map(|open| open.node.clone()).collect()));
     }
-    Ok(if sight.keys.contains(&enrolment.id) { Action::Unlock(locked) } else { Action::AwaitSecret(locked) })
+    Ok(if input.keys.contains(&enrolment.id) { Action::Unlock(locked) } else { Action::AwaitSecret(locked) })
 }
 
 /// A duplicate uuid is a clone, and the two cannot be distinguished.
@@ -224,12 +224,12 @@ fn locked(piece: &Piece<'_>) -> Option<Locked> {
     Some(Locked { node: container.node.clone(), devnum: container.devnum, luks: piece.member.luks? })
 }
 
-fn decision(enrolment: &Enrolment, devices: &[&BlockDevice], order: Action) -> Decision {
+fn decision(enrolment: &Enrolment, devices: &[&BlockDevice], action: Action) -> Decision {
     let disks: BTreeSet<PathBuf> = devices.iter().map(|device| device.disk().to_path_buf()).collect();
     Decision {
         id: super::DriveId::Enrolled(enrolment.id),
         devices: devices.iter().map(|device| device.node.clone()).collect(),
         disks: disks.into_iter().collect(),
-        order,
+        action,
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct PolicyInput<'a> {
     /// The attached devices.
     pub devices: &'a [BlockDevice],
     /// What is going on with enrolled drives; one that is not named is not in use.
-    pub standing: &'a [DriveUse],
+    pub in_use: &'a [DriveUse],
 }
 
 /// What is going on with one enrolled drive.
@@ -45,7 +45,7 @@ pub(crate) struct DriveUse {
     pub enrolment: Uuid,
     /// The nodes that it was mounted from by us; empty where it is not mounted.
     pub mounted: Vec<PathBuf>,
-    /// A job works with it, or an order is being carried out.
+    /// A job works with it, or an action is being carried out.
     pub busy: bool,
     /// The backups of this plug have run, or a user works with the drive.
     pub served: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Decision {
     /// The disks that they are on.
     pub disks: Vec<PathBuf>,
     /// The next step.
-    pub order: Action,
+    pub action: Action,
 }
 
 /// The next step with a drive.
@@ -106,14 +106,14 @@ pub(crate) struct Locked {
 }
 
 /// The decision on every attached drive: enrolled drives first.
-pub(crate) fn decisions(sight: &PolicyInput<'_>) -> Vec<Decision> {
+pub(crate) fn decisions(input: &PolicyInput<'_>) -> Vec<Decision> {
     // Users may be allowed to make loop devices: one that no rule matches is neither a drive nor a copy of one.
     let devices: Vec<BlockDevice> =
-        sight.devices.iter().filter(|device| shown::counts(device, sight)).cloned().collect();
-    let sight = &PolicyInput { devices: &devices, ..*sight };
+        input.devices.iter().filter(|device| shown::counts(device, input)).cloned().collect();
+    let input = &PolicyInput { devices: &devices, ..*input };
     let mut all: Vec<Decision> =
-        sight.enrolments.iter().flat_map(|enrolment| enrolled::judge(enrolment, sight)).collect();
-    let others = shown::others(sight, &all);
+        input.enrolments.iter().flat_map(|enrolment| enrolled::judge(enrolment, input)).collect();
+    let others = shown::others(input, &all);
     all.extend(others);
     all
 }

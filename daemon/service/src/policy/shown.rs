@@ -8,21 +8,21 @@ use crate::config::MatchRule;
 use crate::device::{BlockDevice, Bus};
 
 /// The drives that are shown in addition to the enrolled ones.
-pub(super) fn others(sight: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decision> {
+pub(super) fn others(input: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decision> {
     let taken: BTreeSet<&Path> = judged.iter().flat_map(|decision| &decision.devices).map(AsRef::as_ref).collect();
     let parted: BTreeSet<&Path> =
-        sight.devices.iter().filter_map(|device| device.partition.as_ref()).map(|part| part.disk.as_path()).collect();
+        input.devices.iter().filter_map(|device| device.partition.as_ref()).map(|part| part.disk.as_path()).collect();
     let seen = |device: &&BlockDevice| {
         let whole_and_parted = device.partition.is_none() && parted.contains(device.node.as_path());
         // A card reader without a card has no size; the open side of a container is shown with the container.
         !whole_and_parted && device.size > 0 && device.bus != Bus::Mapper && !taken.contains(device.node.as_path())
     };
-    sight.devices.iter().filter(seen).filter(|device| is_shown(device, sight)).map(show).collect()
+    input.devices.iter().filter(seen).filter(|device| is_shown(device, input)).map(show).collect()
 }
 
 /// Whether it is looked at at all, enrolled or not.
-pub(super) fn counts(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
-    device.bus != Bus::Loop || is_ruled(device, sight)
+pub(super) fn counts(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
+    device.bus != Bus::Loop || is_ruled(device, input)
 }
 
 /// The id of a device that is decided by itself.
@@ -30,14 +30,14 @@ pub(super) fn id(device: &BlockDevice) -> DriveId {
     DriveId::Device(device.name().to_owned(), device.diskseq)
 }
 
-fn is_shown(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
-    (device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable)) || is_ruled(device, sight)
+fn is_shown(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
+    (device.bus != Bus::Loop && (device.bus == Bus::Usb || device.removable)) || is_ruled(device, input)
 }
 
-fn is_ruled(device: &BlockDevice, sight: &PolicyInput<'_>) -> bool {
+fn is_ruled(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
     // A rule for a disk holds for its parts: they share all but the end of the path, which a pattern can leave open.
-    let disk = || sight.devices.iter().find(|other| other.node == device.disk());
-    let ruled = |device: &BlockDevice| sight.rules.iter().any(|rule| takes(rule, device));
+    let disk = || input.devices.iter().find(|other| other.node == device.disk());
+    let ruled = |device: &BlockDevice| input.rules.iter().any(|rule| takes(rule, device));
     ruled(device) || disk().is_some_and(ruled)
 }
 
@@ -46,7 +46,7 @@ fn show(device: &BlockDevice) -> Decision {
         id: id(device),
         devices: vec![device.node.clone()],
         disks: vec![device.disk().to_path_buf()],
-        order: Action::Show,
+        action: Action::Show,
     }
 }
 

@@ -155,7 +155,7 @@ fn look(table: &mut DriveTable) -> Next {
         order(table, decision, &id, &mut entry, &mut next);
         retry_release(table, decision, &id, &mut entry, &mut next);
         let drive = shown::of(table, decision, &entry);
-        next.log.extend(table.journal.note(&decision.order, &drive));
+        next.log.extend(table.journal.note(&decision.action, &drive));
         next.arrived |= show(table, drive);
         table.entries.insert(id, entry);
     }
@@ -206,7 +206,7 @@ fn replugged(table: &mut DriveTable, decisions: &[Decision]) -> bool {
 
 /// What the policy orders for one drive.
 fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut DriveEntry, next: &mut Next) {
-    match &decision.order {
+    match &decision.action {
         Action::Unlock(_) | Action::Mount(_) if !entry.lock.taken() && entry.tried != decision.devices => {
             entry.tried.clone_from(&decision.devices);
             next.steps.push(id.clone());

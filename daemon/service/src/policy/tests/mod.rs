@@ -8,10 +8,10 @@ use super::*;
 use crate::device::{Bus, Partition, mapping_name};
 
 /// Each decision: "id: action", a refusal as "refused: its essential words".
-fn judged(sight: &PolicyInput<'_>) -> Vec<String> {
+fn judged(input: &PolicyInput<'_>) -> Vec<String> {
     let nodes = |nodes: &[PathBuf]| nodes.iter().map(|node| node.display().to_string()).collect::<Vec<_>>().join(" ");
     let locked = |all: &[Locked]| nodes(&all.iter().map(|locked| locked.node.clone()).collect::<Vec<_>>());
-    let order = |order: &Action| match order {
+    let action = |action: &Action| match action {
         Action::Show => "show".to_owned(),
         Action::Leave => "leave".to_owned(),
         Action::Refuse(sentence) => format!("refuse {sentence}"),
@@ -24,11 +24,11 @@ fn judged(sight: &PolicyInput<'_>) -> Vec<String> {
         DriveId::Enrolled(_) => "blue".to_owned(),
         DriveId::Device(name, _) => name.clone(),
     };
-    decisions(sight).iter().map(|decision| format!("{}: {}", id(&decision.id), order(&decision.order))).collect()
+    decisions(input).iter().map(|decision| format!("{}: {}", id(&decision.id), action(&decision.action))).collect()
 }
 
 const NOTHING: PolicyInput<'_> =
-    PolicyInput { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], standing: &[] };
+    PolicyInput { rules: &[], on_plug: &[], keys: &[], enrolments: &[], devices: &[], in_use: &[] };
 
 /// One row: a description, the enrolments, the devices and the decisions; bars separate words to find in a sentence.
 type Row = (&'static str, Vec<Enrolment>, Vec<BlockDevice>, &'static [&'static str]);
@@ -184,21 +184,21 @@ fn what_is_going_on_decides_what_comes_next() {
     let mounted = DriveUse { enrolment: uuid(1), mounted: vec![PathBuf::from("/dev/sdb")], ..DriveUse::default() };
     let backup = [uuid(1)];
     let idle = DriveUse { enrolment: uuid(1), ..DriveUse::default() };
-    for (what, on_plug, standing, wanted) in [
+    for (what, on_plug, drive_use, wanted) in [
         ("released", true, DriveUse { released: true, ..idle.clone() }, "blue: leave"),
-        ("an order is carried out", true, DriveUse { busy: true, ..idle.clone() }, "blue: leave"),
+        ("an action is carried out", true, DriveUse { busy: true, ..idle.clone() }, "blue: leave"),
         ("mounted, a backup is due", true, mounted.clone(), "blue: backup"),
         ("mounted, no backup is due", false, mounted.clone(), "blue: leave"),
         ("mounted, a job runs", true, DriveUse { busy: true, ..mounted.clone() }, "blue: leave"),
         ("the backups have run", true, DriveUse { served: true, ..mounted.clone() }, "blue: leave"),
     ] {
-        let (devices, standing) = ([btrfs("sdb", 11)], [standing]);
+        let (devices, in_use) = ([btrfs("sdb", 11)], [drive_use]);
         let on_plug = if on_plug { &backup[..] } else { &[] };
-        let sight = PolicyInput { enrolments: &enrolments, devices: &devices, standing: &standing, on_plug, ..NOTHING };
-        assert_eq!(judged(&sight), [wanted], "{what}");
+        let input = PolicyInput { enrolments: &enrolments, devices: &devices, in_use: &in_use, on_plug, ..NOTHING };
+        assert_eq!(judged(&input), [wanted], "{what}");
     }
-    let (devices, standing) = ([btrfs("sdb", 11), btrfs("sdc", 11)], [mounted]);
-    let text = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, standing: &standing, ..NOTHING });
+    let (devices, in_use) = ([btrfs("sdb", 11), btrfs("sdc", 11)], [mounted]);
+    let text = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, in_use: &in_use, ..NOTHING });
     assert_eq!(text.first().map(String::as_str), Some("blue: leave"), "a copy beside what is mounted changes nothing");
     assert!(
         text.get(1).is_some_and(|text| text.starts_with("sdc: refuse /dev/sdc") && text.contains("/dev/sdb")),
@@ -212,17 +212,17 @@ fn an_unmatched_loop_device_is_ignored() {
     let (enrolments, rules) = (single(), [MatchRule { loop_file: Some("/srv/*".to_owned()), ..MatchRule::default() }]);
     let alone = [file.clone()];
     let beside = [btrfs("sdb", 11), file];
-    let sight = PolicyInput { enrolments: &enrolments, devices: &alone, ..NOTHING };
-    assert_eq!(judged(&sight), [""; 0]);
-    assert_eq!(judged(&PolicyInput { rules: &rules, ..sight }), ["blue: mount /dev/loop0"]);
-    assert_eq!(judged(&PolicyInput { devices: &beside, ..sight }), ["blue: mount /dev/sdb"]);
+    let input = PolicyInput { enrolments: &enrolments, devices: &alone, ..NOTHING };
+    assert_eq!(judged(&input), [""; 0]);
+    assert_eq!(judged(&PolicyInput { rules: &rules, ..input }), ["blue: mount /dev/loop0"]);
+    assert_eq!(judged(&PolicyInput { devices: &beside, ..input }), ["blue: mount /dev/sdb"]);
 }
 
 #[test]
 fn a_configured_key_unlocks() {
     let (enrolments, devices, keys) = (encrypted(), [luks("sdb")], [uuid(1)]);
-    let sight = PolicyInput { enrolments: &enrolments, devices: &devices, keys: &keys, ..NOTHING };
-    assert_eq!(judged(&sight), ["blue: unlock /dev/sdb"]);
+    let input = PolicyInput { enrolments: &enrolments, devices: &devices, keys: &keys, ..NOTHING };
+    assert_eq!(judged(&input), ["blue: unlock /dev/sdb"]);
 }
 
 #[test]

@@ -41,12 +41,12 @@ pub(super) trait StartWorker: Debug + Send + Sync {
 /// The thread that starts the processes of workers. It lives as long as this does.
 #[derive(Debug)]
 struct SpawnerThread {
-    door: Mutex<Door>,
+    queue: Mutex<SpawnQueue>,
 }
 
 /// The way to the thread: requests for workers, and in the same order the sockets that the workers get.
 #[derive(Debug)]
-struct Door {
+struct SpawnQueue {
     requests: mpsc::Sender<Request>,
     sockets: OwnedFd,
 }
@@ -108,9 +108,9 @@ impl StartWorker for SpawnerThread {
 impl SpawnerThread {
     fn request(&self, theirs: &OwnedFd) -> io::Result<oneshot::Receiver<io::Result<Child>>> {
         let (answer, started) = oneshot::channel();
-        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        packet::send(&door.sockets, b"x", &[theirs.as_fd()], SendFlags::empty())?;
-        door.requests.send(answer).map_err(|_unsent| ended())?;
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        packet::send(&queue.sockets, b"x", &[theirs.as_fd()], SendFlags::empty())?;
+        queue.requests.send(answer).map_err(|_unsent| ended())?;
         Ok(started)
     }
 
@@ -129,7 +129,7 @@ impl SpawnerThread {
             }
         })?;
         ready.recv().map_err(|_gone| ended())??;
-        Ok(Self { door: Mutex::new(Door { requests, sockets }) })
+        Ok(Self { queue: Mutex::new(SpawnQueue { requests, sockets }) })
     }
 }
 
