@@ -45,6 +45,8 @@ impl Closer {
     /// The same; the receiver returns, with whatever result, when it is closed.
     pub(crate) fn close_and_report(&'static self, value: impl Send + 'static) -> oneshot::Receiver<()> {
         let (report, closed) = oneshot::channel();
+        #[cfg(test)]
+        let report = (report, super::queue::hold_paused_clock());
         self.close((value, report));
         closed
     }
@@ -101,6 +103,22 @@ mod tests {
         fn drop(&mut self) {
             assert!(self.0.recv().is_err(), "nothing is sent");
         }
+    }
+
+    /// A value whose drop takes a while.
+    struct Slow;
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            (0..1000).for_each(|_| std::thread::yield_now());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_clock_waits_for_what_is_reported() {
+        static CLOSER: Closer = Closer::new("closer", 1);
+        let closed = tokio::time::timeout(std::time::Duration::from_millis(1), CLOSER.close_and_report(Slow));
+        assert!(closed.await.is_ok(), "the clock advanced meanwhile");
     }
 
     #[tokio::test]

@@ -122,7 +122,7 @@ impl Turn {
 /// Keeps the paused clock of a test from advancing while a thread works, as the runtime does for threads of its pool. All
 /// threads of a test together take one of the pool.
 #[cfg(test)]
-fn hold_paused_clock() -> Arc<std::sync::mpsc::Sender<()>> {
+pub(super) fn hold_paused_clock() -> Arc<std::sync::mpsc::Sender<()>> {
     use std::cell::RefCell;
     use std::sync::{Weak, mpsc};
     thread_local!(static HELD: RefCell<Weak<mpsc::Sender<()>>> = const { RefCell::new(Weak::new()) });

@@ -1,7 +1,8 @@
 //! The drive's life with the whole service on simulated drives: no root, no device, no udev, and a paused clock.
 //!
-//! tokio advances a paused clock when every task waits. Work in `spawn_blocking` stops that, so a step of a simulated drive takes no
-//! time, however long it takes.
+//! tokio advances a paused clock when every task waits. Work in `spawn_blocking` stops that. Work on other threads stops it where a
+//! task waits for its end: a [`BlockingQueue`](crate::blocking::BlockingQueue) and a [`Closer`](crate::blocking::Closer) hold the
+//! clock under test. So a step of a simulated drive takes no time, however long it takes.
 
 mod plugs;
 mod random;
