@@ -42,13 +42,7 @@ fn a_service_that_stops_waits_for_a_release() {
         plug(&fixture, &drive, &id).await;
         fixture.devices.block(&drive, Step::Unmount);
         // A step that waits keeps the clock from advancing by itself.
-        for _ in 0..1000 {
-            if fixture.devices.steps().last() == Some(&Step::Unmount) {
-                break;
-            }
-            tokio::time::advance(Duration::from_millis(100)).await;
-            std::thread::sleep(Duration::from_micros(100));
-        }
+        tokio::time::timeout(QUIET, fixture.devices.reached(Step::Unmount)).await.expect("it is unmounted");
         let service = fixture.service.clone();
         let stopping = tokio::spawn(async move { service.stop().await });
         tokio::time::advance(Duration::from_millis(100)).await;

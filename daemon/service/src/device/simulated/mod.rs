@@ -69,13 +69,15 @@ struct Shared {
     state: Mutex<State>,
     opened: Condvar,
     mounts: watch::Sender<()>,
+    /// The last step that was begun.
+    last: watch::Sender<Option<Step>>,
 }
 
 impl SimulatedDevices {
     /// Without any device.
     pub(crate) fn new() -> Self {
         let (state, opened, mounts) = (Mutex::default(), Condvar::new(), watch::Sender::new(()));
-        Self(Arc::new(Shared { state, opened, mounts }))
+        Self(Arc::new(Shared { state, opened, mounts, last: watch::Sender::new(None) }))
     }
 
     /// Plugs a drive in. Nothing happens where it is plugged in already.
@@ -250,6 +252,12 @@ impl SimulatedDevices {
         self.state().steps.clone()
     }
 
+    /// Waits until a step is begun, which waits itself. The clock need not advance for that.
+    pub(crate) async fn reached(&self, step: Step) {
+        let mut last = self.0.last.subscribe();
+        last.wait_for(|last| *last == Some(step)).await.expect("the devices are there");
+    }
+
     /// What the service did that no correct service does.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
@@ -293,6 +301,7 @@ impl SimulatedDevices {
         let at = {
             let mut state = self.state();
             state.steps.push(step);
+            self.0.last.send_replace(Some(step));
             state.steps.len() - 1
         };
         self.run(at, Moment::Before);
