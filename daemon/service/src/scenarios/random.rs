@@ -219,8 +219,8 @@ impl World {
             (Action::Mount, Some(id)) => {
                 let is_written = chance.below(2) == 0;
                 self.call(action, move |fixture| async move {
-                    if fixture.drives().mount(&id).await.is_ok() && is_written && fixture.devices.is_mounted(&drive) {
-                        drive.write("letter");
+                    if fixture.drives().mount(&id).await.is_ok() && is_written {
+                        fixture.devices.write_if_mounted(&drive, "letter");
                     }
                 });
             }

@@ -181,6 +181,14 @@ impl SimulatedDevices {
         is_sound
     }
 
+    /// Writes something where it is mounted. No thread unmounts it in between.
+    pub(crate) fn write_if_mounted(&self, drive: &SimulatedDrive, name: &str) {
+        let state = self.state();
+        if state.of(drive).is_some_and(|attached| attached.mounted.is_some()) {
+            drive.write(name);
+        }
+    }
+
     /// An administrator unlocks its containers.
     pub(crate) fn unlock_by_hand(&self, drive: &SimulatedDrive) {
         let mut state = self.state();
