@@ -2,6 +2,8 @@
 //!
 //! One service lives through many orders. In each, things are begun one after another and overlap; then all faults end, every
 //! timeout passes, and nothing may be left.
+//!
+//! A seed repeats what is begun, not how the threads of the drives interleave: run a seed that failed several times.
 
 use butterdock_fixtures::{rounds, seed};
 use nix::errno::Errno;
