@@ -46,6 +46,7 @@ impl DriveManager {
     /// Makes it safe to unplug because a person asks for that. What failed is tried again as for [`Self::release_unreserved`].
     pub(super) async fn remove_now(&self, id: &DriveId) -> Result<Condition, Error> {
         let guard = self.lock_drive(id).await?;
+        let mount_changes = self.lock().mount_changes;
         self.end_looks(id).await;
         let done = match self.free(id) {
             Ok(()) => self.release_locked(id, true).await,
@@ -57,7 +58,7 @@ impl DriveManager {
             entry.unremoved = done.is_err();
         });
         if let Err(error) = &done {
-            self.note_failed_release(id, error);
+            self.note_failed_release(id, error, mount_changes);
         }
         self.done(guard);
         done
@@ -69,13 +70,14 @@ impl DriveManager {
         let Some(lock) = self.entry(id, |entry| entry.lock.clone()) else { return Ok(None) };
         // However long another operation takes: no other call would release the drive.
         let Some(guard) = lock.wait().await else { return Ok(None) };
+        let mount_changes = self.lock().mount_changes;
         let done = match self.after_use(id) {
             AfterUse::Unchanged | AfterUse::Kept => Ok(None),
             AfterUse::Released { switched_off } => self.release_locked(id, switched_off).await.map(Some),
         };
         if let Err(error) = &done {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is not released: {error}");
-            self.note_failed_release(id, error);
+            self.note_failed_release(id, error, mount_changes);
         }
         self.done(guard);
         done
@@ -100,9 +102,13 @@ impl DriveManager {
         next
     }
 
-    fn note_failed_release(&self, id: &DriveId, error: &Error) {
+    /// `mount_changes`: how often mounts had changed when the release began.
+    fn note_failed_release(&self, id: &DriveId, error: &Error, mount_changes: u64) {
         let mut table = self.lock();
+        // Mounts that changed since may have made it possible: it is tried again at once.
+        let is_same = table.mount_changes == mount_changes;
         let devices = table.decision(id).map(|decision| table.devices_of(&decision));
+        let devices = devices.map(|devices| if is_same { devices } else { Vec::new() });
         let Some(entry) = table.entries.get_mut(id) else { return };
         entry.problem = error.to_string();
         if entry.mount.is_none() && entry.condition == Condition::Unsaved {
@@ -117,6 +123,7 @@ impl DriveManager {
     /// Mounts changed: what could not be released may be now.
     pub(crate) fn mounts_changed(&self) {
         let mut table = self.lock();
+        table.mount_changes = table.mount_changes.wrapping_add(1);
         let failed = table.entries.values_mut().filter_map(|entry| entry.failed_with.as_mut());
         let failed = failed.map(Vec::clear).count();
         drop(table);

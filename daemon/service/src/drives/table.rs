@@ -34,6 +34,8 @@ pub(super) struct DriveTable {
     pub(super) journal: Journal,
     /// Containers whose device was unplugged while they were open and not mounted, and that are being closed.
     pub(super) stale: BTreeSet<Uuid>,
+    /// How often mounts changed.
+    pub(super) mount_changes: u64,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -162,7 +164,8 @@ impl DriveTable {
     pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
         let (devices, entries, shown) = (DeviceTable::default(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
-        Self { config, enrolments, devices, entries, reservations: BTreeMap::new(), shown, journal, stale }
+        let reservations = BTreeMap::new();
+        Self { config, enrolments, devices, entries, reservations, shown, journal, stale, mount_changes: 0 }
     }
 
     /// One more needs the drive.

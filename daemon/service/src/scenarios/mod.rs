@@ -186,6 +186,13 @@ impl Fixture {
         sleep(Duration::from_millis(1)).await;
     }
 
+    /// Lets every task run that can, also while a step waits, which holds the clock.
+    async fn tasks_run(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits until nothing happens any more, and every timeout has ended.
     async fn quiet(&self) {
         sleep(QUIET).await;

@@ -244,3 +244,26 @@ fn a_drive_that_lost_a_users_writes_is_not_safe() {
         });
     }
 }
+
+#[test]
+fn a_release_during_which_mounts_changed_is_retried() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(1)).await;
+        let usage = fixture.devices.begin_use_of(&drive);
+        fixture.devices.block(&drive, Step::Unmount);
+        fixture.devices.reached(Step::Unmount).await;
+        fixture.devices.change_mounts();
+        fixture.tasks_run().await;
+        fixture.devices.unblock();
+        // The release has failed by then.
+        sleep(Duration::from_secs(3)).await;
+        assert!(fixture.problem(&id).contains("used by sh (7)"), "{}", fixture.problem(&id));
+        drop(usage);
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
