@@ -12,6 +12,7 @@ use crate::policy::{Action, Locked};
 use crate::types::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -109,6 +110,9 @@ impl DriveManager {
             let mut reviewed = self.0.reviewed.subscribe();
             if let Some(mount) = self.entry(id, |entry| entry.mount.clone()).flatten() {
                 return Ok(mount);
+            }
+            if self.0.ending.load(Ordering::Acquire) {
+                return Err(busy("the service is ending; try again when it has started again"));
             }
             let action = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?.action;
             match action {

@@ -1,5 +1,6 @@
 //! Releases a drive: writes everything, unmounts, locks and switches it off. Only then it is safe.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -216,17 +217,27 @@ impl DriveManager {
 
     /// Before the service ends, all of them at once: what cannot be unmounted is detached when the next one starts.
     pub(super) async fn unmount_all(&self) {
-        let mut unmounting = JoinSet::new();
-        for (id, _) in self.mounts() {
-            let manager = self.clone();
-            unmounting.spawn(async move {
-                let Ok(guard) = manager.lock_drive(&id).await else { return };
-                // Why not is in the journal.
-                drop(manager.unmount(&id, false).await);
-                drop(guard);
-            });
+        let mut seen = BTreeSet::new();
+        loop {
+            // One that is being mounted has the lock. It may be enrolled meanwhile, and has another id then.
+            let all: BTreeSet<DriveId> = self.lock().entries.keys().cloned().collect();
+            let new: Vec<DriveId> = all.difference(&seen).cloned().collect();
+            if new.is_empty() {
+                return;
+            }
+            let unmounting: JoinSet<()> = new.iter().cloned().map(|id| self.clone().unmount_at_end(id)).collect();
+            unmounting.join_all().await;
+            seen.extend(new);
         }
-        unmounting.join_all().await;
+    }
+
+    async fn unmount_at_end(self, id: DriveId) {
+        let Ok(guard) = self.lock_drive(&id).await else { return };
+        if self.entry(&id, |entry| entry.mount.is_some()) == Some(true) {
+            // Why not is in the journal.
+            drop(self.unmount(&id, false).await);
+        }
+        drop(guard);
     }
 
     /// What is mounted, and where.

@@ -54,6 +54,33 @@ fn a_service_that_stops_waits_for_a_release() {
 }
 
 #[test]
+fn a_service_that_stops_leaves_nothing_mounted_that_is_being_mounted() {
+    for disks in [1, 2] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", disks, false);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.devices.block(&drive, Step::Mount);
+            fixture.devices.plug(&drive);
+            fixture.devices.reached(Step::Mount).await;
+            let service = fixture.service.clone();
+            let stopping = tokio::spawn(async move { service.stop().await });
+            fixture.tasks_run().await;
+            fixture.devices.unblock();
+            tokio::time::timeout(QUIET, stopping).await.expect("it stops").expect("stopped");
+            assert!(!fixture.devices.is_mounted(&drive));
+            // Neither a plug nor a person mounts it from now on.
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            fixture.devices.plug(&drive);
+            fixture.settle().await;
+            assert!(!fixture.devices.is_mounted(&drive));
+            fixture.drives().mount(&id).await.expect_err("the service ends");
+            assert!(!fixture.devices.is_mounted(&drive));
+        });
+    }
+}
+
+#[test]
 fn a_killed_service_leaves_nothing_mounted_for_the_next() {
     let (devices, home) = (SimulatedDevices::new(), folder());
     let drive = SimulatedDrive::new("blue", 1, true);
