@@ -230,11 +230,32 @@ impl DriveManager {
         let safe = self.entry(id, |entry| entry.safe).flatten();
         let was_released = self.take_in_hand(id);
         let done = self.open(id, locked, secret).await;
-        if done.is_err() {
-            // It is as it was.
-            self.entry(id, |entry| (entry.released, entry.safe) = (was_released, safe));
+        if let Err(error) = &done {
+            let is_open = self.is_unlocked(id).await;
+            self.entry(id, |entry| {
+                // It is as it was, unless one of its containers was unlocked before the error.
+                entry.released = was_released;
+                if is_open {
+                    entry.problem = error.to_string();
+                } else {
+                    entry.safe = safe;
+                }
+            });
         }
         done
+    }
+
+    /// Whether one of its containers is unlocked, also where that is not known. Only the owner of the lock calls it.
+    async fn is_unlocked(&self, id: &DriveId) -> bool {
+        let containers = self.containers(id);
+        let devices = Arc::clone(&self.0.devices);
+        blocking(self, id, move || Ok(containers.iter().any(|luks| devices.is_unlocked(*luks)))).await.unwrap_or(true)
+    }
+
+    fn containers(&self, id: &DriveId) -> Vec<uuid::Uuid> {
+        let table = self.lock();
+        let members = table.enrolment(id).into_iter().flat_map(|enrolment| &enrolment.members);
+        members.filter_map(|member| member.luks).collect()
     }
 
     /// With the configured key. Only the owner of the lock calls it.

@@ -306,3 +306,24 @@ fn a_drive_that_another_program_has_mounted_is_a_problem() {
         fixture.check_at_rest(&[drive]);
     });
 }
+
+#[test]
+fn a_drive_of_which_one_container_is_unlocked_is_not_safe() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 2, true);
+        let (fixture, id) = enrolled(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        let (devices, same) = (fixture.devices.clone(), drive.clone());
+        let second = move || devices.refuse(&same, Step::Unlock, "the passphrase or key is wrong", 1);
+        fixture.devices.at_step(1, Moment::Before, second);
+        fixture.drives().unlock_with(&id, PASSPHRASE).await.expect_err("the second has another passphrase");
+        fixture.settle().await;
+        assert!(fixture.devices.is_unlocked(&drive));
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+        assert_ne!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("the second too");
+        fixture.settle().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Mounted), String::new()));
+    });
+}
