@@ -129,6 +129,7 @@ impl DriveEntry {
         if self.mount.is_some() {
             // What was begun before has mounted it anew: a user or a job works with it.
             (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
+            self.unremoved = false;
             return;
         }
         let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);

@@ -327,3 +327,45 @@ fn a_drive_of_which_one_container_is_unlocked_is_not_safe() {
         assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Mounted), String::new()));
     });
 }
+
+#[test]
+fn a_lease_that_outlasts_a_plug_leaves_nothing_of_it() {
+    for is_removed in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            if is_removed {
+                fixture.devices.refuse(&drive, Step::Unmount, "its directory is used by sh (7)", 1000);
+                back_up(&fixture, &drive, &id).await;
+                fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+            } else {
+                back_up(&fixture, &drive, &id).await;
+                fixture.drives().mount(&id).await.expect("mounted");
+            }
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
+            fixture.devices.unblock();
+            fixture.devices.block(&drive, Step::Open);
+            let lease = || {
+                let (drives, id) = (fixture.drives().clone(), id.clone());
+                tokio::spawn(async move { drives.lease(&id).await })
+            };
+            // The second waits for the lock until the first has ended.
+            let (first, second) = (lease(), lease());
+            fixture.devices.reached(Step::Open).await;
+            fixture.tasks_run().await;
+            fixture.devices.pull(&drive);
+            fixture.tasks_run().await;
+            fixture.devices.plug(&drive);
+            fixture.tasks_run().await;
+            fixture.devices.unblock();
+            first.await.expect("ended").expect_err("it was pulled");
+            second.await.expect("ended").expect("a lease").close().await;
+            fixture.quiet().await;
+            assert_eq!(fixture.written().len(), 2, "the backup of the second plug did not begin: {is_removed}");
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert!(fixture.devices.is_plugged(&drive), "it is switched off: {is_removed}");
+            fixture.check_at_rest(&[drive]);
+        });
+    }
+}

@@ -175,7 +175,8 @@ fn pulled(table: &mut DriveTable) -> Vec<(DriveId, Arc<Mount>)> {
     for (id, entry) in entries {
         if let Some(mount) = entry.mount.take_if(|mount| !mount.stands(devices)) {
             entry.problem = PULLED.to_owned();
-            entry.due = false;
+            // Whatever waits for the lock finds nothing of this plug at the next one.
+            (entry.due, entry.kept, entry.failed_with) = (false, false, None);
             all.push((id.clone(), mount));
         }
     }
