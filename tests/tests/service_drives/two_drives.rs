@@ -1,7 +1,7 @@
 //! Two drives at once, a drive that another machine has written to, and a source that is not what it was.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -119,12 +119,19 @@ fn halted(scenario: &Scenario, drive: &str) -> Result<(String, Frozen)> {
         if let Some(at) = mounted(scenario, &shown.properties.device)?
             && let Ok(frozen) = Frozen::new(&at)
             && !ended()?
+            && beside(scenario)?.iter().any(|name| !before.contains(name) && !has_snapshot(&at, name))
         {
             return Ok((job, frozen));
         }
         scenario.succeeds(&job)?;
     }
     anyhow::bail!("no backup could be halted in the middle")
+}
+
+/// Whether the drive mounted at `at` has this snapshot under its final name. If not, a frozen drive does not get it: the job is in
+/// its transfer, and not in the pruning after it.
+fn has_snapshot(at: &Path, name: &str) -> bool {
+    at.join("butterdock/home").join(name).exists()
 }
 
 /// Where the service has this device mounted.
