@@ -235,3 +235,25 @@ impl Devices for SimulatedDevices {
         })
     }
 }
+
+#[derive(Debug)]
+struct Events(mpsc::UnboundedReceiver<Event>);
+
+impl DeviceEvents for Events {
+    fn next(&mut self) -> Waiting<'_, io::Result<Event>> {
+        Box::pin(async { self.0.recv().await.ok_or_else(|| io::Error::other("udev has ended")) })
+    }
+}
+
+#[derive(Debug)]
+struct MountChanges(watch::Receiver<()>);
+
+impl MountEvents for MountChanges {
+    fn changed(&mut self) -> Waiting<'_, io::Result<()>> {
+        Box::pin(async { self.0.changed().await.map_err(io::Error::other) })
+    }
+}
+
+fn remove(at: &Path) -> Result<()> {
+    fs::remove_dir(at).map_err(Error::system(format!("removing {}", at.display())))
+}

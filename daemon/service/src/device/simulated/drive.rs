@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{SIZE, folder};
-use crate::device::block_device::Content;
+use super::SIZE;
+use crate::device::block_device::{BlockDevice, Bus, Content};
 use crate::device::superblock::{CsumType, Superblock};
 
 /// A drive: what is on its disks, wherever it is plugged in. Cheap to clone; all clones are the same drive.
@@ -141,4 +141,29 @@ impl Medium {
             csum: CsumType::Crc32c,
         })
     }
+}
+
+/// What udev says of a disk that was plugged in.
+pub(super) fn device(name: &str, diskseq: u64) -> BlockDevice {
+    BlockDevice {
+        node: Path::new("/dev").join(name),
+        devnum: diskseq,
+        syspath: Path::new("/sys/devices/simulated/block").join(name),
+        diskseq,
+        bus: Bus::Usb,
+        removable: false,
+        model: "Simulated".to_owned(),
+        serial: String::new(),
+        id_path: String::new(),
+        size: SIZE,
+        partition: None,
+        content: None,
+        mapping: None,
+        loop_file: None,
+    }
+}
+
+/// In memory, where the machine has such a place.
+pub(super) fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }

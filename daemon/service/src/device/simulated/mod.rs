@@ -16,12 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
-use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use drive::Disk;
 pub(crate) use drive::SimulatedDrive;
+use drive::{Disk, device, folder};
 use state::{Action, Attached, Effect, Fault, Slot, State};
 
 use super::block_device::{BlockDevice, Bus, Content, Mapping};
@@ -388,52 +387,6 @@ impl fmt::Debug for SimulatedDevices {
     }
 }
 
-#[derive(Debug)]
-struct Events(mpsc::UnboundedReceiver<Event>);
-
-impl DeviceEvents for Events {
-    fn next(&mut self) -> Waiting<'_, io::Result<Event>> {
-        Box::pin(async { self.0.recv().await.ok_or_else(|| io::Error::other("udev has ended")) })
-    }
-}
-
-#[derive(Debug)]
-struct MountChanges(watch::Receiver<()>);
-
-impl MountEvents for MountChanges {
-    fn changed(&mut self) -> Waiting<'_, io::Result<()>> {
-        Box::pin(async { self.0.changed().await.map_err(io::Error::other) })
-    }
-}
-
-fn device(name: &str, diskseq: u64) -> BlockDevice {
-    BlockDevice {
-        node: Path::new("/dev").join(name),
-        devnum: diskseq,
-        syspath: Path::new("/sys/devices/simulated/block").join(name),
-        diskseq,
-        bus: Bus::Usb,
-        removable: false,
-        model: "Simulated".to_owned(),
-        serial: String::new(),
-        id_path: String::new(),
-        size: SIZE,
-        partition: None,
-        content: None,
-        mapping: None,
-        loop_file: None,
-    }
-}
-
 fn system(step: Step, errno: Errno) -> Error {
     Error::system(format!("{step:?}"))(errno)
-}
-
-fn remove(at: &Path) -> Result<()> {
-    fs::remove_dir(at).map_err(Error::system(format!("removing {}", at.display())))
-}
-
-/// In memory, where the machine has such a place.
-fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
