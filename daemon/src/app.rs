@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use butterdock_service::config::{self, Sources};
+use butterdock_service::config::{self, ConfigFiles};
 use butterdock_service::explain;
 use clap::error::ErrorKind;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 /// Explains the configuration; exit status 1 if it has a mistake.
 fn check_config(file: Option<PathBuf>) -> ExitCode {
-    match config::load(&file.map_or(Sources::System, Sources::One)) {
+    match config::load(&file.map_or(ConfigFiles::System, ConfigFiles::One)) {
         Ok(config) => {
             output::print(&explain(&config));
             ExitCode::SUCCESS

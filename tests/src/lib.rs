@@ -35,7 +35,7 @@ pub use introspection::{Object, introspected_objects, members};
 pub use polkit::{Polkit, Rules, SilentPolkit};
 pub use processes::{Memory, descriptors, memory, workers};
 pub use python::{Flood, answer, as_nobody, as_user, python};
-pub use recorder::{Event, Heard, Moment, Recorder, Recording};
+pub use recorder::{Event, Moment, RecordedMessage, Recorder, Recording};
 pub use scenario::{Row, Scenario, contains_all, snapshots, word};
 pub use service::{Service, Setup, TANK, tank};
 pub use streams::{Feed, Load, Stalled, file_of, small, unfinished};

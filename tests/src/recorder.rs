@@ -72,7 +72,7 @@ async fn record(address: &str, ready: &mpsc::Sender<()>) -> Result<Recording> {
         if is_end(&message) {
             return Ok(Recording::new(heard));
         }
-        heard.push(Heard { at: Instant::now(), message });
+        heard.push(RecordedMessage { at: Instant::now(), message });
     }
 }
 
@@ -85,7 +85,7 @@ fn is_end(message: &Message) -> bool {
 
 /// A message, and when it was heard.
 #[derive(Debug, Clone)]
-pub struct Heard {
+pub struct RecordedMessage {
     /// When.
     pub at: Instant,
     /// The message.
@@ -95,7 +95,7 @@ pub struct Heard {
 /// Everything that passed the bus, in order.
 #[derive(Debug)]
 pub struct Recording {
-    all: Vec<Heard>,
+    all: Vec<RecordedMessage>,
 }
 
 /// A signal about a job, or the reply to the call that started it.
@@ -123,7 +123,7 @@ pub struct Moment {
 }
 
 impl Recording {
-    fn new(all: Vec<Heard>) -> Self {
+    fn new(all: Vec<RecordedMessage>) -> Self {
         Self { all }
     }
 
@@ -155,7 +155,7 @@ impl Recording {
     /// When a message is not what its signature says.
     pub fn events_of(&self, job: &str) -> Result<Vec<Moment>> {
         let mut moments = Vec::new();
-        for Heard { at, message } in &self.all {
+        for RecordedMessage { at, message } in &self.all {
             if let Some(event) = event(message, job)? {
                 moments.push(Moment { at: *at, event });
             }

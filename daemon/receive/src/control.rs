@@ -53,7 +53,7 @@ struct Inner {
     stopped: AtomicBool,
     /// Readable when the run must end; the reader polls it together with its input.
     wake: EventFd,
-    tally: Tally,
+    tally: RunCounters,
     waits: Mutex<Waits>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct InputWait<'c>(&'c Inner);
 
 /// The counters behind [`Counts`].
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct RunCounters {
     pub(crate) commands: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
@@ -92,7 +92,7 @@ impl Control {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let (cancelled, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Self {
-            inner: Arc::new(Inner { cancelled, stopped, wake, tally: Tally::default(), waits: Mutex::default() }),
+            inner: Arc::new(Inner { cancelled, stopped, wake, tally: RunCounters::default(), waits: Mutex::default() }),
         })
     }
 
@@ -121,7 +121,7 @@ impl Control {
 
     /// Adds bytes of the input that were skipped to the bytes read.
     pub fn pass(&self, bytes: u64) {
-        Tally::add(&self.tally().bytes, bytes);
+        RunCounters::add(&self.tally().bytes, bytes);
     }
 
     /// The progress so far.
@@ -139,7 +139,7 @@ impl Control {
         InputWait(&self.inner)
     }
 
-    pub(crate) fn tally(&self) -> &Tally {
+    pub(crate) fn tally(&self) -> &RunCounters {
         &self.inner.tally
     }
 
@@ -188,7 +188,7 @@ impl Drop for InputWait<'_> {
     }
 }
 
-impl Tally {
+impl RunCounters {
     pub(crate) fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::{Scope, available_parallelism, scope};
 
 use butterdock_btrfs::{best_effort, filesystem, space};
-use butterdock_stream::{FRAME, Identity, Place};
+use butterdock_stream::{FRAME, Identity, Position};
 
 use crate::apply::{Applier, ApplyOptions, Cloned, Ineffective, RunContext, RunErrors};
 use crate::blocks::Blocks;
@@ -328,6 +328,6 @@ impl<'scope, 'env: 'scope> Run<'scope, 'env> {
     }
 }
 
-fn out_of_order(what: &'static str, place: Place) -> Error {
+fn out_of_order(what: &'static str, place: Position) -> Error {
     Error::new(Cause::Order(what)).at(place)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use butterdock_btrfs::{Errno, Error as Fault};
-use butterdock_stream::{ErrorKind as StreamError, Identity, Place};
+use butterdock_stream::{ErrorKind as StreamError, Identity, Position};
 
 use crate::control::Counts;
 use crate::name::NameError;
@@ -17,7 +17,7 @@ pub(crate) const SET_XATTR: &str = "set an extended attribute";
 #[derive(Debug)]
 pub struct Error {
     /// The command at which it happened, if it happened at one.
-    pub place: Option<Place>,
+    pub place: Option<Position>,
     /// The name on which it happened, as the stream has it.
     pub name: Option<Vec<u8>>,
     /// What happened.
@@ -123,7 +123,7 @@ impl Error {
         Self::new(Cause::Call { doing, fault })
     }
 
-    pub(crate) fn at(mut self, place: Place) -> Self {
+    pub(crate) fn at(mut self, place: Position) -> Self {
         self.place.get_or_insert(place);
         self
     }

@@ -1,6 +1,6 @@
 //! What a run reports to its caller while it works.
 
-use butterdock_stream::{Command, Place, Uuid};
+use butterdock_stream::{Command, Position, Uuid};
 
 use crate::destination::SubvolumeState;
 
@@ -60,7 +60,7 @@ pub trait Observer: Sync {
     }
 
     /// The reader has read a command. Called only if [`Observer::wants_commands`] returns true.
-    fn command(&self, place: Place, command: &Command<'_>) {
+    fn command(&self, place: Position, command: &Command<'_>) {
         let (_, _) = (place, command);
     }
 

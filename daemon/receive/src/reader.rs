@@ -16,7 +16,7 @@ use nix::unistd::read;
 
 use crate::apply::RunErrors;
 use crate::blocks::Blocks;
-use crate::control::{Control, Tally};
+use crate::control::{Control, RunCounters};
 use crate::error::{Cause, Error};
 use crate::observer::Observer;
 use crate::plan::{Planner, Step};
@@ -146,7 +146,7 @@ impl<'r> Reader<'r> {
                 return Ok(Next::Advanced);
             }
         };
-        Tally::add(&self.control.tally().commands, 1);
+        RunCounters::add(&self.control.tally().commands, 1);
         if let Some(observer) = self.observer {
             observer.command(framed.place, &framed.command);
         }
@@ -195,7 +195,7 @@ impl<'r> Reader<'r> {
             Ok(n) => {
                 self.decoder.filled(n);
                 self.unsent = self.unsent.saturating_add(n);
-                Tally::add(&self.control.tally().bytes, n as u64);
+                RunCounters::add(&self.control.tally().bytes, n as u64);
                 Ok(Next::Advanced)
             }
             Err(Errno::EINTR | Errno::EAGAIN) => Ok(Next::Advanced),
@@ -226,10 +226,10 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// Waits for input or its end; false if there is none within `patience`, or if the run is to end.
-fn ready(input: BorrowedFd<'_>, wake: BorrowedFd<'_>, patience: PollTimeout) -> Result<bool, Error> {
+/// Waits for input or its end; false if there is none within `limit`, or if the run is to end.
+fn ready(input: BorrowedFd<'_>, wake: BorrowedFd<'_>, limit: PollTimeout) -> Result<bool, Error> {
     let mut both = [PollFd::new(input, PollFlags::POLLIN), PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut both, patience) {
+    match poll(&mut both, limit) {
         Ok(0) | Err(Errno::EINTR) => Ok(false),
         Ok(_) => Ok(both.last().and_then(PollFd::any) != Some(true)),
         Err(errno) => Err(read_error(errno)),

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    use crate::config::{Sources, VolumeName, VolumeRule, load};
+    use crate::config::{ConfigFiles, VolumeName, VolumeRule, load};
 
     #[test]
     fn an_unmounted_volume_is_reported_but_no_mistake() {
@@ -105,7 +105,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("butterdock.toml");
         std::fs::write(&file, text).expect("written");
-        let text = words(&load(&Sources::One(file)).expect("good"), |_| Ok(()), |_| Ok(()));
+        let text = words(&load(&ConfigFiles::One(file)).expect("good"), |_| Ok(()), |_| Ok(()));
         assert!(text.contains("/srv/state/sources/home records the identity of its source"), "{text}");
     }
 

@@ -15,8 +15,8 @@ use crate::config::VolumeName;
 use crate::device::MountEvents;
 use crate::drives::DriveManager;
 use crate::jobs::{Jobs, sweep};
-use crate::supervisor::Pulse;
-use crate::volumes::{Place, Volume};
+use crate::supervisor::Heartbeat;
+use crate::volumes::{DirIdentity, Volume};
 use crate::worker::Spawner;
 
 /// Timeout for a volume's check; a later result is used when it arrives.
@@ -26,11 +26,11 @@ const SETTLING: Duration = Duration::from_millis(50);
 
 /// Where each volume was when it was looked at last.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
-    places: HashMap<VolumeName, Place>,
+pub(crate) struct MountedVolumes {
+    places: HashMap<VolumeName, DirIdentity>,
 }
 
-impl Known {
+impl MountedVolumes {
     /// As it is now.
     pub(crate) fn of(volumes: &[Arc<Volume>]) -> Self {
         let mut known = Self::default();
@@ -81,8 +81,8 @@ pub(crate) async fn follow_mounts(
     (jobs, manager): (Jobs, DriveManager),
     spawner: Arc<Spawner>,
     mut volumes: watch::Receiver<Vec<Arc<Volume>>>,
-    mut known: Known,
-    mut pulse: Pulse,
+    mut known: MountedVolumes,
+    mut pulse: Heartbeat,
 ) -> anyhow::Error {
     loop {
         if let Ok(Ok(ids)) = local(mounts::ids).await {

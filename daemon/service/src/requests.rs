@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::stream_input;
 use crate::types::{Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
-use crate::volumes::{Place, Volume};
+use crate::volumes::{DirIdentity, Volume};
 
 /// Timeout for checking again whether a volume is mounted.
 const LOOK: Duration = Duration::from_secs(2);
@@ -182,7 +182,7 @@ impl Service {
 }
 
 /// The volume's directory, if it is mounted.
-async fn place(volume: &Arc<Volume>) -> Result<Place, Error> {
+async fn place(volume: &Arc<Volume>) -> Result<DirIdentity, Error> {
     if !volume.seen().mounted() {
         volume.look(LOOK).await;
     }

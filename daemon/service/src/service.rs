@@ -10,13 +10,13 @@ use tokio::time::{Instant, timeout};
 use crate::blocking::local;
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
-use crate::config::{Config, Sources, VolumeRule, load};
+use crate::config::{Config, ConfigFiles, VolumeRule, load};
 use crate::device::{Devices, SystemDevices};
 use crate::drives::{DriveManager, Plugged};
 use crate::hooks::Hooks;
-use crate::jobs::{History, Jobs, OpenPlaces, Scheduler, no_such_volume, open_on_system};
-use crate::mounts::{Known, follow_mounts, look_at_all, sweep_all};
-use crate::supervisor::{Pulse, Supervisor};
+use crate::jobs::{History, Jobs, OpenDirectories, Scheduler, no_such_volume, open_on_system};
+use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
+use crate::supervisor::{Heartbeat, Supervisor};
 use crate::types::{Error, ErrorCode};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
@@ -35,7 +35,7 @@ pub(crate) struct Machine {
     /// Starts workers.
     pub(crate) spawner: Arc<Spawner>,
     /// Opens the directories of backups.
-    pub(crate) open_places: OpenPlaces,
+    pub(crate) open_directories: OpenDirectories,
 }
 
 /// A running service. Cheap to clone.
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     hooks: Hooks,
     supervisor: Supervisor,
     volumes: watch::Sender<Vec<Arc<Volume>>>,
-    sources: Sources,
+    sources: ConfigFiles,
     /// Held while the configuration is read.
     config: Mutex<Config>,
 }
@@ -61,22 +61,22 @@ impl Service {
     ///
     /// # Errors
     /// The kernel, udev or the state directory is not as it has to be; the text says what to do.
-    pub async fn start(sources: Sources, config: Config, clock: Clock) -> Result<Self> {
+    pub async fn start(sources: ConfigFiles, config: Config, clock: Clock) -> Result<Self> {
         let supervisor = Supervisor::new();
         let spawner = Spawner::start(supervisor.thread("starts workers"));
         let spawner = Arc::new(spawner.context("cannot start the thread that starts workers")?);
-        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_places: open_on_system };
+        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_directories: open_on_system };
         Self::start_on(machine, supervisor, sources, config, clock).await
     }
 
     pub(crate) async fn start_on(
         machine: Machine,
         supervisor: Supervisor,
-        sources: Sources,
+        sources: ConfigFiles,
         config: Config,
         clock: Clock,
     ) -> Result<Self> {
-        let Machine { devices, spawner, open_places } = machine;
+        let Machine { devices, spawner, open_directories } = machine;
         // Before anything is looked at, so that no change is missed.
         let mounts = devices.mount_events().context("cannot watch the mounts; is /proc mounted?")?;
         let history = open_history(&config, &clock).await?;
@@ -87,7 +87,7 @@ impl Service {
         let clock = open_clock(&config, clock).await?;
         let jobs = Scheduler::start(
             &config,
-            (Arc::clone(&spawner), open_places),
+            (Arc::clone(&spawner), open_directories),
             history,
             hooks.clone(),
             clock.clone(),
@@ -97,7 +97,7 @@ impl Service {
             DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
-        let known = Known::of(&volumes);
+        let known = MountedVolumes::of(&volumes);
         sweep_all(&spawner, &volumes).await;
         let volumes = watch::Sender::new(volumes);
         let (reached, listed) = ((jobs.clone(), manager.clone()), volumes.subscribe());
@@ -209,7 +209,7 @@ impl Service {
 async fn follow_plugs(
     service: Service,
     mut plugged: mpsc::UnboundedReceiver<Plugged>,
-    mut pulse: Pulse,
+    mut pulse: Heartbeat,
 ) -> anyhow::Error {
     while let Some(plugged) = pulse.during(plugged.recv()).await {
         tokio::spawn(begin_plugged(service.clone(), plugged));
@@ -241,7 +241,7 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
 }
 
 /// Reads the clocks from time to time.
-async fn follow_clocks(clock: ClockKeeper, mut pulse: Pulse) -> anyhow::Error {
+async fn follow_clocks(clock: ClockKeeper, mut pulse: Heartbeat) -> anyhow::Error {
     let tick = async || {
         tokio::time::sleep(CLOCK_CHECK).await;
         Some(())

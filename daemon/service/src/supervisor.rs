@@ -26,7 +26,7 @@ pub(crate) struct Supervisor {
 
 /// The means by which a task shows that it does not hang.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct Heartbeat {
     asked: watch::Receiver<u64>,
     answered: watch::Sender<u64>,
 }
@@ -42,13 +42,13 @@ impl Supervisor {
     }
 
     /// Starts a task with this name in the journal. Its result is the reason for its end.
-    pub(crate) fn start<F>(&self, name: &'static str, task: impl FnOnce(Pulse) -> F)
+    pub(crate) fn start<F>(&self, name: &'static str, task: impl FnOnce(Heartbeat) -> F)
     where
         F: Future<Output = Error> + Send + 'static,
     {
         let answered = watch::Sender::new(0);
         lock(&self.answers).push(answered.subscribe());
-        let task = task(Pulse { asked: self.questions.subscribe(), answered });
+        let task = task(Heartbeat { asked: self.questions.subscribe(), answered });
         lock(&self.tasks).spawn(async move { task.await.context(format!("the task that {name} has ended")) });
     }
 
@@ -92,7 +92,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Waits for the next question and answers it. Cancel-safe.
     pub(crate) async fn answer(&mut self) {
         if self.asked.changed().await.is_err() {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     /// Waits for work that never comes.
-    async fn idle(mut pulse: Pulse) -> Error {
+    async fn idle(mut pulse: Heartbeat) -> Error {
         pulse.during(pending()).await
     }
 

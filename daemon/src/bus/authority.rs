@@ -87,7 +87,7 @@ impl Authority {
             return Ok(caller);
         }
         let Some(action) = needed(row.rule, uid, question) else { return Ok(caller) };
-        let place = Place::take(&self.waiting, uid)?;
+        let place = WaitingCall::take(&self.waiting, uid)?;
         let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
         match polkit::check(&self.connection, header, action.id(), &question.details, interactive, place).await {
             Ok(Answer::Yes) => Ok(caller),
@@ -130,12 +130,12 @@ fn unknown(error: &zbus::Error) -> Error {
 
 /// A place among the waiting calls, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct WaitingCall {
     waiting: Arc<Mutex<HashMap<u32, usize>>>,
     uid: u32,
 }
 
-impl Place {
+impl WaitingCall {
     fn take(waiting: &Arc<Mutex<HashMap<u32, usize>>>, uid: u32) -> Result<Self, Error> {
         let mut counts = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(&uid).copied().unwrap_or(0);
@@ -156,7 +156,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingCall {
     fn drop(&mut self) {
         let mut counts = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.uid) {
@@ -210,9 +210,9 @@ mod tests {
     #[test]
     fn waiting_calls_are_limited_per_user() {
         let waiting = Arc::default();
-        let places: Vec<Place> = (0..WAITING).map(|_| Place::take(&waiting, 1).expect("a place")).collect();
-        assert!(Place::take(&waiting, 1).is_err());
-        assert!(Place::take(&waiting, 2).is_ok());
+        let places: Vec<WaitingCall> = (0..WAITING).map(|_| WaitingCall::take(&waiting, 1).expect("a place")).collect();
+        assert!(WaitingCall::take(&waiting, 1).is_err());
+        assert!(WaitingCall::take(&waiting, 2).is_ok());
         drop(places);
         assert!(waiting.lock().expect("whole").is_empty());
     }
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn all_waiting_calls_stay_below_the_limit_of_the_bus() {
         let waiting = Arc::default();
-        let places: Vec<Place> = (0..1000).filter_map(|uid| Place::take(&waiting, uid).ok()).collect();
+        let places: Vec<WaitingCall> = (0..1000).filter_map(|uid| WaitingCall::take(&waiting, uid).ok()).collect();
         assert_eq!(places.len(), WAITING_IN_ALL);
         // `max_replies_per_connection` of system.conf.
         assert!(places.len() < 128);

@@ -14,11 +14,11 @@ const NAMES: usize = 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Callers {
     bus: Connection,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<UserCache>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct UserCache {
     users: HashMap<String, u32>,
     /// The oldest first.
     names: VecDeque<String>,
@@ -50,12 +50,12 @@ impl Callers {
         self.bus.closed().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, UserCache> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl UserCache {
     fn remember(&mut self, name: &str, uid: u32) {
         if self.users.insert(name.to_owned(), uid).is_some() {
             return;
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_oldest_names_are_forgotten() {
-        let mut known = Known::default();
+        let mut known = UserCache::default();
         for number in 0..3000 {
             known.remember(&format!(":1.{number}"), number);
             known.remember(&format!(":1.{number}"), number);

@@ -13,7 +13,7 @@ use zbus::names::UniqueName;
 use zbus::{Connection, DBusError as _};
 use zbus_polkit::policykit1::{AuthorityProxy, AuthorizationResult, CheckAuthorizationFlags as Flags, Subject};
 
-use super::authority::Place;
+use super::authority::WaitingCall;
 
 /// What polkit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) async fn check(
     action: &str,
     details: &[(&str, String)],
     interactive: bool,
-    place: Place,
+    place: WaitingCall,
 ) -> zbus::Result<Answer> {
     // Never a process id: the kernel reuses process ids, the bus never reuses names.
     let subject = Subject::new_for_message_header(caller);
@@ -56,9 +56,9 @@ pub(super) async fn check(
         cancellation: cancellation.clone(),
     };
     let queries = tokio::spawn(ask(polkit.clone(), question, place));
-    let patience = if interactive { A_PERSON } else { A_PROGRAM };
+    let limit = if interactive { A_PERSON } else { A_PROGRAM };
     let answer = tokio::select! {
-        answer = timeout(patience, queries) => answer,
+        answer = timeout(limit, queries) => answer,
         () = left(connection, sender) => {
             withdraw(&polkit, &cancellation).await;
             return Ok(Answer::Left);
@@ -87,7 +87,11 @@ struct Question {
     cancellation: String,
 }
 
-async fn ask(polkit: AuthorityProxy<'static>, question: Question, place: Place) -> zbus::Result<AuthorizationResult> {
+async fn ask(
+    polkit: AuthorityProxy<'static>,
+    question: Question,
+    place: WaitingCall,
+) -> zbus::Result<AuthorizationResult> {
     let Question { subject, action, details, flags, cancellation } = question;
     let details = details.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let answer = polkit.check_authorization(&subject, &action, &details, flags, &cancellation).await;

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use butterdock_receive::{Counts, Error, Failure, Kind, Observer, Outcome, Phase, Published};
-use butterdock_stream::{Command, Place};
+use butterdock_stream::{Command, Position};
 
 pub(crate) use command::run;
 pub(crate) use dump::run as dump;
@@ -93,7 +93,7 @@ impl Observer for Watch<'_> {
         self.show.began(name, kind);
     }
 
-    fn command(&self, _: Place, command: &Command<'_>) {
+    fn command(&self, _: Position, command: &Command<'_>) {
         self.show.command(command);
     }
 

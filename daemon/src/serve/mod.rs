@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use butterdock_service::catalogue;
-use butterdock_service::config::{Config, Sources, load};
+use butterdock_service::config::{Config, ConfigFiles, load};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::args::Serve;
@@ -34,7 +34,7 @@ pub(crate) fn run(wanted: Serve) -> ExitCode {
         return ExitCode::from(NOT_ALLOWED);
     }
     system::start_log();
-    let sources = wanted.config.map_or(Sources::System, Sources::One);
+    let sources = wanted.config.map_or(ConfigFiles::System, ConfigFiles::One);
     let config = match load(&sources) {
         Ok(config) => config,
         Err(error) => {
@@ -56,7 +56,7 @@ const THREADS_END: Duration = Duration::from_millis(100);
 /// An idle thread of the pool ends after this time.
 const THREADS_IDLE: Duration = Duration::from_secs(2);
 
-fn run_service(sources: Sources, config: Config) -> Result<()> {
+fn run_service(sources: ConfigFiles, config: Config) -> Result<()> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

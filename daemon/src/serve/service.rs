@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use butterdock_service::Service;
 use butterdock_service::clock::Clock;
-use butterdock_service::config::{Config, Sources};
+use butterdock_service::config::{Config, ConfigFiles};
 use tokio::time::{sleep, timeout};
 
 use super::system::{Asked, Signals, notify, watchdog_interval};
@@ -23,7 +23,12 @@ const RECONNECT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The service or its first bus connection could not be started; or a part of the service ended.
-pub(super) async fn serve(sources: Sources, config: Config, address: Option<&str>, mut signals: Signals) -> Result<()> {
+pub(super) async fn serve(
+    sources: ConfigFiles,
+    config: Config,
+    address: Option<&str>,
+    mut signals: Signals,
+) -> Result<()> {
     let started = async {
         let volumes = config.volumes.len();
         let service = Service::start(sources, config, Clock::system()?).await?;

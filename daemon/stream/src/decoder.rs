@@ -10,7 +10,7 @@ use crate::attribute::Attributes;
 use crate::frame::{FRAME, Frame, HEADER, MAGIC, checksum};
 use crate::layout::{assemble, check};
 use crate::pool::{Block, Blocks, Shared};
-use crate::{Command, Error, ErrorKind, Place, Pool, PoolEmpty, Version};
+use crate::{Command, Error, ErrorKind, Pool, PoolEmpty, Position, Version};
 
 /// Decodes one input: a stream, or several one after another.
 ///
@@ -171,8 +171,8 @@ impl Decoder {
         Ok(Event::Command(Framed { place, version, command, block: &self.block }))
     }
 
-    fn place(&self) -> Place {
-        Place { command: self.commands.saturating_add(1), at: self.at }
+    fn place(&self) -> Position {
+        Position { command: self.commands.saturating_add(1), at: self.at }
     }
 
     fn pending(&self) -> &[u8] {
@@ -238,7 +238,7 @@ fn begins_a_header(bytes: &[u8]) -> bool {
 ///
 /// It looks only at the command's own bytes: the error must not depend on how much was read.
 #[cold]
-fn damaged(place: Place, bytes: &[u8], kind: ErrorKind) -> Error {
+fn damaged(place: Position, bytes: &[u8], kind: ErrorKind) -> Error {
     Error { place, kind: if holds_header(bytes) { ErrorKind::RestartedInside } else { kind } }
 }
 
@@ -248,7 +248,7 @@ pub enum Event<'a> {
     /// The decoder needs more bytes.
     Starved,
     /// The header of a stream.
-    Header(Place, Version),
+    Header(Position, Version),
     /// A command; its length, checksum and attributes are correct.
     Command(Framed<'a>),
 }
@@ -257,7 +257,7 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub struct Framed<'a> {
     /// Its place in the input.
-    pub place: Place,
+    pub place: Position,
     /// The version of its stream.
     pub version: Version,
     /// The command.

@@ -7,7 +7,7 @@ use crate::{Attribute, Version};
 #[error("command {} at byte {}: {kind}", place.command, place.at)]
 pub struct Error {
     /// The command (or the stream header) that is wrong.
-    pub place: Place,
+    pub place: Position,
     /// What is wrong with it.
     pub kind: ErrorKind,
 }
@@ -104,7 +104,7 @@ impl ErrorKind {
 
 /// The place of a command or of a stream header in the whole input, which may have several streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Position {
     /// The command's number, from 1 on. A stream header has the number of the command after it.
     pub command: u64,
     /// The offset of its first byte.

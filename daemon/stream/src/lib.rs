@@ -61,6 +61,6 @@ pub use attribute::Attribute;
 pub use command::{Command, Compression, Extent, Identity, Time, Uuid, Version};
 pub use decoder::{Decoder, Event, Framed, Limits};
 pub use encoder::{EncodeError, Encoder};
-pub use error::{Error, ErrorKind, Place};
+pub use error::{Error, ErrorKind, Position};
 pub use frame::{FRAME, MAGIC};
 pub use pool::{Pool, PoolEmpty, Shared};

@@ -8,9 +8,10 @@ use super::modules::sources;
 /// Types.
 const TYPES: &[&str] = &[
     "Aboard", "Alone", "Anchor", "Asking", "Berth", "Card", "Common", "Desk", "Dock", "Errand", "Facts", "Fresh",
-    "Hall", "Hired", "Keeper", "Lane", "Lanes", "Leaving", "Left", "Letting", "Meddler", "Pair", "Parked", "Picture",
-    "Prospect", "Sharers", "Showing", "Sight", "Stage", "Standing", "Stay", "Story", "Teller", "Thinning", "Ticket",
-    "Told", "Trouble", "Verdict", "Wish",
+    "Hall", "Handed", "Heard", "Hired", "Keeper", "Known", "Lacking", "Lane", "Lanes", "Learned", "Leaving", "Left",
+    "Letting", "Mark", "Meddler", "Pair", "Parked", "Patience", "Picture", "Pin", "Place", "Prospect", "Pulse",
+    "Sharers", "Showing", "Sight", "Stage", "Standing", "Stay", "Story", "Tally", "Teller", "Thinning", "Ticket",
+    "Told", "Trouble", "Verdict", "Why", "Wish",
 ];
 /// Modules and functions.
 const OTHERS: &[&str] = &[

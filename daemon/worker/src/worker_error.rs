@@ -209,20 +209,20 @@ fn sentence_of(kind: ErrorKind) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use butterdock_receive::{Cause, Counts};
-    use butterdock_stream::Place;
+    use butterdock_stream::Position;
 
     use super::*;
 
     const MARKER: &str = "secret";
 
-    fn error(cause: Cause, place: Option<Place>) -> Error {
+    fn error(cause: Cause, place: Option<Position>) -> Error {
         Error { place, name: Some(MARKER.into()), cause }
     }
 
     #[test]
     fn names_are_only_in_the_message() {
         let exists = Cause::Exists(MARKER.into());
-        let error = WorkerError::of_error(&error(exists, Some(Place { command: 7, at: 99 })));
+        let error = WorkerError::of_error(&error(exists, Some(Position { command: 7, at: 99 })));
         assert!(error.message.contains(MARKER), "{}", error.message);
         assert_eq!((error.kind, error.command, error.byte), (ErrorKind::Exists, Some(7), Some(99)));
     }

@@ -14,14 +14,14 @@ use butterdock_tests::{Sandbox, TIMEOUT, Volume, run, snapshot};
 use crate::USER;
 
 /// A volume below a folder that root alone or every user can enter, and a folder beside it that every user can enter.
-struct Place {
+struct Directory {
     // Unmounted first.
     volume: Volume,
     open: Sandbox,
     closed: Sandbox,
 }
 
-impl Place {
+impl Directory {
     fn new() -> Result<Self> {
         let (closed, open) = (Sandbox::new()?, Sandbox::new()?);
         set_mode(closed.path(), 0o700)?;
@@ -112,13 +112,13 @@ impl Drop for Elsewhere {
 
 #[test]
 fn a_directory_that_everybody_can_enter_is_reached() -> Result<()> {
-    ensure!(Place::opened()?.can_be_reached()?);
+    ensure!(Directory::opened()?.can_be_reached()?);
     Ok(())
 }
 
 #[test]
 fn the_owner_the_mode_and_the_acl_of_the_destination_count() -> Result<()> {
-    let place = Place::opened()?;
+    let place = Directory::opened()?;
     let destination = place.destination();
     for (mode, reaches) in
         [(0o700, false), (0o711, true), (0o710, true), (0o600, false), (0o750, true), (0o1700, false)]
@@ -140,12 +140,12 @@ fn the_owner_the_mode_and_the_acl_of_the_destination_count() -> Result<()> {
 
 #[test]
 fn a_closed_parent_directory_closes_the_destination() -> Result<()> {
-    let place = Place::opened()?;
+    let place = Directory::opened()?;
     set_mode(&place.volume.join("a"), 0o700)?;
     ensure!(!place.can_be_reached()?, "in the filesystem");
     setfacl(&place.volume.join("a"), &format!("u:{USER}:x"))?;
     ensure!(place.can_be_reached()?, "he has an entry in its ACL");
-    let place = Place::new()?;
+    let place = Directory::new()?;
     ensure!(!place.can_be_reached()?, "above the mount");
     ensure!(!reached(place.volume.path())?, "above the mount, the root of the filesystem");
     Ok(())
@@ -153,7 +153,7 @@ fn a_closed_parent_directory_closes_the_destination() -> Result<()> {
 
 #[test]
 fn a_second_mount_at_an_open_place_opens_the_destination() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let (top, device) = (place.volume.path(), device(&place.volume)?);
     snapshot::create(&top.join("a/other"))?;
     let at = || place.open.join("mnt");
@@ -183,7 +183,7 @@ fn a_second_mount_at_an_open_place_opens_the_destination() -> Result<()> {
 
 #[test]
 fn a_mount_in_another_namespace_opens_the_destination() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let (at, destination) = (place.open.join("mnt"), place.destination());
     fs::create_dir(&at)?;
     {

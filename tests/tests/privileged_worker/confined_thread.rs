@@ -20,13 +20,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::confine::{Confined, Directories, confine, confine_reader};
 
 /// A volume with a destination in it, and something beside the destination.
-struct Place {
+struct Directory {
     // Fields are dropped in this order, and the sandbox must outlast what is in it.
     volume: Volume,
     sandbox: Sandbox,
 }
 
-impl Place {
+impl Directory {
     fn new() -> Result<Self> {
         let sandbox = Sandbox::new()?;
         let volume = sandbox.plain_volume("ours")?;
@@ -67,7 +67,7 @@ fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
 
 #[test]
 fn files_outside_the_volume_cannot_be_opened_or_made() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let outside = place.sandbox.join("outside");
     place.inside(|| {
         for path in ["/etc/passwd", "/proc/self/status", "/", "/dev/null"] {
@@ -82,7 +82,7 @@ fn files_outside_the_volume_cannot_be_opened_or_made() -> Result<()> {
 
 #[test]
 fn a_worker_reads_the_filesystem_and_writes_the_destination() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let (beside, destination) = (place.volume.join("beside"), place.destination());
     place.inside(|| {
         ensure!(fs::read(beside.join("file"))? == b"x", "not what is there");
@@ -101,7 +101,7 @@ fn a_worker_reads_the_filesystem_and_writes_the_destination() -> Result<()> {
 
 #[test]
 fn no_program_runs_and_no_mount_changes() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let (folder, volume) = (place.sandbox.path().to_owned(), place.volume.path().to_owned());
     place.inside(|| {
         ensure!(errno(Command::new("/bin/true").status()) == Some(Errno::EACCES as i32), "a program ran");
@@ -116,7 +116,7 @@ fn no_program_runs_and_no_mount_changes() -> Result<()> {
 /// A stream holds device nodes, so a worker may make them: a disk of the machine, for instance.
 #[test]
 fn a_worker_cannot_open_devices_that_it_created() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let (destination, disk) = (place.destination(), fs::metadata(place.volume.device()?)?.rdev());
     let make = |directory: &OwnedFd, name: &str, kind: FileType, device: u64| {
         mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device)
@@ -159,7 +159,7 @@ fn a_worker_cannot_open_devices_that_it_created() -> Result<()> {
 /// Who lists the stream files on a drive reads what is open, and that is all.
 #[test]
 fn a_worker_without_destination_only_reads_its_descriptors() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let (file, destination) = (place.volume.join("beside/file"), place.destination());
     let open = File::open(&file)?;
     std::thread::scope(|threads| {
@@ -179,7 +179,7 @@ fn a_worker_without_destination_only_reads_its_descriptors() -> Result<()> {
 
 #[test]
 fn the_network_is_out_of_reach() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     ensure!(TcpStream::connect(address).is_ok(), "not reachable from outside either: this shows nothing");
@@ -192,7 +192,7 @@ fn the_network_is_out_of_reach() -> Result<()> {
 
 #[test]
 fn other_processes_cannot_be_signalled() -> Result<()> {
-    let place = Place::new()?;
+    let place = Directory::new()?;
     let mut other = Command::new("/bin/sleep").arg("1000").spawn()?;
     let id = Pid::from_child(&other);
     let signalled = place.inside(|| Ok(kill_process(id, Signal::KILL)));

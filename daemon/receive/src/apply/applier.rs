@@ -2,7 +2,7 @@
 
 use std::thread::Scope;
 
-use butterdock_stream::{Identity, Place};
+use butterdock_stream::{Identity, Position};
 
 use super::attributes;
 use super::names::Names;
@@ -23,7 +23,7 @@ pub(crate) struct Applier<'r, V: Volume> {
     own: Performer<'r>,
     context: &'r RunContext,
     /// Changes of the root that would give other users access while the subvolume is hidden.
-    access: Vec<(Place, Change)>,
+    access: Vec<(Position, Change)>,
 }
 
 /// What is left to do when all other changes are made.
@@ -31,7 +31,7 @@ pub(crate) struct Finished {
     /// The encoded extents that must exist after the sync.
     pub(crate) written: Written,
     /// The deferred changes of the root.
-    pub(crate) access: Vec<(Place, Change)>,
+    pub(crate) access: Vec<(Position, Change)>,
     /// The flags of the root, to be set after them.
     pub(crate) root_flags: Option<u32>,
 }
@@ -59,7 +59,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// Applies one step. Errors are reported to the run.
-    pub(crate) fn apply(&mut self, place: Place, action: Action) {
+    pub(crate) fn apply(&mut self, place: Position, action: Action) {
         // Changes of names add directories to the table too.
         if self.names.deferred.is_full() {
             if let Err(error) = self.spill() {
@@ -108,7 +108,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         (Finished { written, access: self.access, root_flags }, self.names.volume)
     }
 
-    fn work(&mut self, place: Place, work: Work) -> Result<(), Error> {
+    fn work(&mut self, place: Position, work: Work) -> Result<(), Error> {
         let Work { creation, path, mut changes } = work;
         let (inode, known) = match creation {
             Some(creation) => {
@@ -138,7 +138,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         inode: V::Inode,
         path: StreamPath,
         known: Option<InodeState>,
-        mut changes: Vec<(Place, Change)>,
+        mut changes: Vec<(Position, Change)>,
     ) -> Result<(), Error> {
         let mut sources = Vec::new();
         let mut failed = None;
@@ -183,7 +183,7 @@ impl<'r, V: Volume> Applier<'r, V> {
         inode: V::Inode,
         path: &StreamPath,
         known: Option<InodeState>,
-        changes: Vec<(Place, Change)>,
+        changes: Vec<(Position, Change)>,
     ) -> Result<(), Error> {
         let directory = inode.kind() == InodeKind::Directory;
         let mut now = Vec::with_capacity(changes.len());
@@ -228,7 +228,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// Defers a change of the root's mode, owner or ACL. Only the last of each kind takes effect.
-    fn defer_access(&mut self, place: Place, change: Change) {
+    fn defer_access(&mut self, place: Position, change: Change) {
         let same = |kept: &Change| match (&change, kept) {
             (
                 Change::SetXattr { .. } | Change::RemoveXattr { .. },
@@ -241,7 +241,7 @@ impl<'r, V: Volume> Applier<'r, V> {
     }
 
     /// Defers fs-verity: it needs a file that is not open for writing.
-    fn defer_verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) -> Result<(), Error> {
+    fn defer_verity(&mut self, place: Position, number: u64, path: &StreamPath, verity: &Verity) -> Result<(), Error> {
         if self.context.options.no_verity {
             return Ok(());
         }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use butterdock_btrfs::{Errno, Error as Fault};
-use butterdock_stream::{Place, Time};
+use butterdock_stream::{Position, Time};
 
 use super::attributes::REFUSING;
 use crate::name::StreamPath;
@@ -32,7 +32,7 @@ pub(crate) struct Deferred {
     verities: Vec<VerityRequest>,
 }
 
-type VerityRequest = (Place, u64, StreamPath, Verity);
+type VerityRequest = (Position, u64, StreamPath, Verity);
 
 #[derive(Debug)]
 struct Last {
@@ -61,14 +61,14 @@ impl Deferred {
     }
 
     /// The file gets fs-verity when it is no longer open for writing.
-    pub(crate) fn verity(&mut self, place: Place, number: u64, path: &StreamPath, verity: &Verity) {
+    pub(crate) fn verity(&mut self, place: Position, number: u64, path: &StreamPath, verity: &Verity) {
         let sealed = (place, number, path.clone(), verity.clone());
         self.heap = self.heap.saturating_add(heap_of(&sealed));
         self.verities.push(sealed);
     }
 
     /// Enables fs-verity of the files; returns those that failed.
-    pub(crate) fn enable_verity<V: Volume>(&mut self, volume: &mut V) -> Vec<(Place, StreamPath, Fault)> {
+    pub(crate) fn enable_verity<V: Volume>(&mut self, volume: &mut V) -> Vec<(Position, StreamPath, Fault)> {
         let verities = std::mem::take(&mut self.verities);
         let size = verities.iter().map(heap_of).fold(0, usize::saturating_add);
         self.heap = self.heap.saturating_sub(size);
@@ -251,7 +251,7 @@ mod tests {
                     Call::Verity(number, len, more) => {
                         let verity =
                             Verity { algorithm: 1, block_size: 4096, salt: vec![0; 32].into(), signature: vec![0; more].into() };
-                        deferred.verity(Place { command: 1, at: 0 }, number, &path_of(len), &verity);
+                        deferred.verity(Position { command: 1, at: 0 }, number, &path_of(len), &verity);
                     }
                     Call::Touch(len) => deferred.touch(&directory, &path_of(len)).expect("touched"),
                     Call::EnableVerity => drop(deferred.enable_verity(&mut volume)),

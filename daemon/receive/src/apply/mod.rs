@@ -21,7 +21,7 @@ mod writer_thread;
 mod writer_threads;
 mod written;
 
-use butterdock_stream::Place;
+use butterdock_stream::Position;
 
 use crate::control::Control;
 use crate::name::StreamPath;
@@ -66,7 +66,7 @@ pub(crate) struct Task<I> {
     pub(crate) path: StreamPath,
     /// Its owner and mode, if it was just created.
     pub(crate) known: Option<InodeState>,
-    pub(crate) changes: Vec<(Place, Change)>,
+    pub(crate) changes: Vec<(Position, Change)>,
     /// The source of each `Clone` among the changes, in their order.
     pub(crate) sources: Vec<I>,
 }

@@ -7,7 +7,7 @@ use butterdock_btrfs::{Errno, Error as Fault};
 
 use super::RunContext;
 use super::deferred::Deferred;
-use crate::control::Tally;
+use crate::control::RunCounters;
 use crate::error::{Error, doing};
 use crate::name::StreamPath;
 use crate::plan::{Creation, NewInode};
@@ -145,7 +145,7 @@ impl<'r, V: Volume> Names<'r, V> {
         path: &StreamPath,
     ) -> Result<(V::Inode, Option<InodeState>), Error> {
         let Creation { temporary, renamed, new, mode } = creation;
-        Tally::add(&self.context.control.tally().files, 1);
+        RunCounters::add(&self.context.control.tally().files, 1);
         let default = default_mode(new);
         if renamed.is_some() && self.may_fold(temporary, path) {
             let mode = mode.unwrap_or(default);

@@ -14,12 +14,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use butterdock_btrfs::{Errno, Error as Fault};
-use butterdock_stream::{Compression, Extent, Place};
+use butterdock_stream::{Compression, Extent, Position};
 
 use super::attributes;
 use super::written::Written;
 use super::{RunContext, Task};
-use crate::control::Tally;
+use crate::control::RunCounters;
 use crate::error::{Cause, Error, SET_XATTR, doing};
 use crate::payload::{self, Decoder};
 use crate::plan::Change;
@@ -54,7 +54,7 @@ impl<'r> Performer<'r> {
     fn change<I: Inode>(
         &mut self,
         inode: &I,
-        place: Place,
+        place: Position,
         change: Change,
         known: &mut Option<InodeState>,
         sources: &mut impl Iterator<Item = I>,
@@ -110,7 +110,7 @@ impl<'r> Performer<'r> {
     }
 
     /// Clones a range in pieces; stops between two pieces if the run ends.
-    fn clone_range<I: Inode>(&mut self, inode: &I, source: &I, range: Range, place: Place) -> Result<(), Error> {
+    fn clone_range<I: Inode>(&mut self, inode: &I, source: &I, range: Range, place: Position) -> Result<(), Error> {
         if range.len > PIECE {
             // The kernel would not notice it from piece to piece.
             range.refuse_overlap(inode, source)?;
@@ -147,14 +147,14 @@ impl<'r> Performer<'r> {
     }
 
     /// The range may be a hole from here on. Without encoded writes there is nothing to log.
-    fn may_be_hole(&mut self, inode: &impl Inode, start: u64, end: u64, place: Place) {
+    fn may_be_hole(&mut self, inode: &impl Inode, start: u64, end: u64, place: Position) {
         if self.context.control.tally().encoded_writes.load(Ordering::Relaxed) != 0 {
             self.written.remove(inode.number(), start, end, place);
         }
     }
 
     /// Writes a payload as it is; decodes it first if the kernel refuses that.
-    fn encoded(&mut self, inode: &impl Inode, place: Place, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
+    fn encoded(&mut self, inode: &impl Inode, place: Position, extent: &Extent, payload: &[u8]) -> Result<(), Error> {
         payload::check_structure(extent, payload).map_err(damaged)?;
         if self.context.options.force_decompress || extent.compression == Compression::None {
             return self.decoded(inode, extent, payload);
@@ -184,8 +184,8 @@ impl<'r> Performer<'r> {
         Ok(())
     }
 
-    fn count(&self, counter: impl Fn(&Tally) -> &AtomicU64, n: u64) {
-        Tally::add(counter(self.context.control.tally()), n);
+    fn count(&self, counter: impl Fn(&RunCounters) -> &AtomicU64, n: u64) {
+        RunCounters::add(counter(self.context.control.tally()), n);
     }
 }
 

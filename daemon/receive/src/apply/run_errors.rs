@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use butterdock_stream::Place;
+use butterdock_stream::Position;
 
 use crate::control::Control;
 use crate::error::{Cause, Error};
@@ -72,7 +72,7 @@ impl RunErrors {
 
     /// Whether the command at `place` must not be performed. Commands before the one that stopped the run are still performed:
     /// otherwise the reported error would be the first in time, not the first in the stream.
-    pub(crate) fn ends_before(&self, place: Place) -> bool {
+    pub(crate) fn ends_before(&self, place: Position) -> bool {
         self.control.is_ending() || place.command > self.last.load(Ordering::Relaxed)
     }
 

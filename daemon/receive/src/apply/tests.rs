@@ -2,7 +2,7 @@
 
 use std::thread::scope;
 
-use butterdock_stream::{Command, Identity, Place, Shared, Time, Uuid};
+use butterdock_stream::{Command, Identity, Position, Shared, Time, Uuid};
 
 use super::deferred::Deferred;
 use super::{Applier, ApplyOptions, Cloned, Ineffective, RunContext, RunErrors, set_root_access};
@@ -60,7 +60,7 @@ pub(crate) fn apply_steps<V: Volume>(
 fn plan(commands: &[Command<'_>]) -> Vec<Step> {
     let (mut planner, mut steps) = (Planner::default(), Vec::new());
     for (n, command) in commands.iter().enumerate() {
-        let place = Place { command: n as u64 + 1, at: 0 };
+        let place = Position { command: n as u64 + 1, at: 0 };
         planner.push(place, command, |part| Shared::from(part.to_vec()), &mut steps).unwrap();
     }
     planner.flush(&mut steps);
@@ -264,13 +264,13 @@ fn the_last_mode_owner_and_acl_of_the_root_count() {
 }
 
 fn error(command: u64) -> Error {
-    Error::new(Cause::Value("a test")).at(Place { command, at: 0 })
+    Error::new(Cause::Value("a test")).at(Position { command, at: 0 })
 }
 
 #[test]
 fn the_first_error_of_the_stream_is_reported() {
     let errors = RunErrors::new(1, Control::new().unwrap());
-    let place = |command| Place { command, at: 0 };
+    let place = |command| Position { command, at: 0 };
     assert!(!errors.ends_before(place(u64::MAX)) && !errors.any());
     errors.report(error(50));
     assert!(errors.stopped() && errors.ends_before(place(51)) && !errors.ends_before(place(50)));

@@ -234,7 +234,7 @@ impl Readers {
 
 #[cfg(test)]
 mod tests {
-    use butterdock_stream::{Compression, Extent, Place};
+    use butterdock_stream::{Compression, Extent, Position};
 
     use super::*;
     use crate::name::StreamPath;
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn task(changes: Vec<Change>) -> Task<()> {
-        let changes = changes.into_iter().map(|change| (Place { command: 1, at: 0 }, change)).collect();
+        let changes = changes.into_iter().map(|change| (Position { command: 1, at: 0 }, change)).collect();
         Task { inode: (), path: StreamPath::new(b"f").unwrap(), known: None, changes, sources: Vec::new() }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use butterdock_stream::Place;
+use butterdock_stream::Position;
 
 /// A log of the file ranges that were written encoded, and of those that may be holes again. Writing only appends to it; the
 /// result is computed once, for the check.
@@ -27,7 +27,7 @@ struct Entry {
 
 impl Written {
     /// An encoded write succeeded.
-    pub(crate) fn insert(&mut self, ino: u64, start: u64, len: u64, place: Place) {
+    pub(crate) fn insert(&mut self, ino: u64, start: u64, len: u64, place: Position) {
         let (end, at) = (start.saturating_add(len), place.command);
         match self.log.last_mut() {
             Some(last)
@@ -40,7 +40,7 @@ impl Written {
     }
 
     /// The range may be a hole from here on.
-    pub(crate) fn remove(&mut self, ino: u64, start: u64, end: u64, place: Place) {
+    pub(crate) fn remove(&mut self, ino: u64, start: u64, end: u64, place: Position) {
         self.log.push(Entry { ino, at: place.command, start, end, written: false });
     }
 
@@ -133,8 +133,8 @@ impl Ranges {
 mod tests {
     use super::*;
 
-    fn at(command: u64) -> Place {
-        Place { command, at: 0 }
+    fn at(command: u64) -> Position {
+        Position { command, at: 0 }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::staging::STAGING;
 use crate::error::{Cause, Error, doing};
 use crate::name::StreamPath;
 use crate::options::{Candidates, Options};
-use crate::real::{Directory, RealInode, Sources, open_source};
+use crate::real::{CloneSources, Directory, RealInode, open_source};
 
 /// Up to this many clone source files stay open.
 const OPEN_FILES: usize = 16;
@@ -321,7 +321,7 @@ impl Parents {
 /// `BTRFS_ROOT_SUBVOL_RDONLY`.
 const READ_ONLY: u64 = 1;
 
-impl Sources for Parents {
+impl CloneSources for Parents {
     fn open(&mut self, source: &Identity, path: &StreamPath) -> Result<RealInode, Error> {
         if let Some((_, _, kept)) = self.files.iter().find(|(from, at, _)| from == source && at == path) {
             return Ok(kept.clone());

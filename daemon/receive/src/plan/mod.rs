@@ -16,7 +16,7 @@ mod planner;
 #[cfg(test)]
 mod tests;
 
-use butterdock_stream::{Extent, Identity, Place, Shared, Time};
+use butterdock_stream::{Extent, Identity, Position, Shared, Time};
 
 use crate::name::StreamPath;
 
@@ -26,7 +26,7 @@ pub(crate) use planner::Planner;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
     /// The place of the first command that it was folded from.
-    pub place: Place,
+    pub place: Position,
     /// The action.
     pub action: Action,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Work {
     /// The path of the inode after its creation.
     pub path: StreamPath,
     /// The changes, each with the place of its command.
-    pub changes: Vec<(Place, Change)>,
+    pub changes: Vec<(Position, Change)>,
 }
 
 /// The creation of an inode.
@@ -88,7 +88,7 @@ pub(crate) struct Creation {
     /// Its first path in the stream.
     pub temporary: StreamPath,
     /// The command that renames it to the path of the [`Work`]; none if it keeps its first path.
-    pub renamed: Option<Place>,
+    pub renamed: Option<Position>,
     /// Its type.
     pub new: NewInode,
     /// Its final mode, if a command of the same window sets it.

@@ -1,7 +1,7 @@
 //! Folds commands into steps. The window has the changes of one path until a command on another path comes, or until it is
 //! full. Each command is checked here for values that no file can have.
 
-use butterdock_stream::{Command, Identity, Place, Shared};
+use butterdock_stream::{Command, Identity, Position, Shared};
 
 use super::{Action, Begin, Change, Creation, NewInode, Step, Verity, Work};
 use crate::error::{Cause, Error};
@@ -16,7 +16,7 @@ pub(crate) const MAX_BYTES: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Planner {
     /// The open window, and the place of its first command.
-    window: Option<(Place, Work)>,
+    window: Option<(Position, Work)>,
     /// The bytes of the stream that the window keeps in memory.
     weight: usize,
 }
@@ -28,7 +28,7 @@ impl Planner {
     /// A path or a value of the command is invalid. The window stays open.
     pub(crate) fn push(
         &mut self,
-        place: Place,
+        place: Position,
         command: &Command<'_>,
         share: impl Fn(&[u8]) -> Shared,
         steps: &mut Vec<Step>,
@@ -48,7 +48,7 @@ impl Planner {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other commands are not folded")]
     fn take(
         &mut self,
-        place: Place,
+        place: Position,
         command: &Command<'_>,
         share: impl Fn(&[u8]) -> Shared,
         steps: &mut Vec<Step>,
@@ -92,12 +92,12 @@ impl Planner {
         Ok(())
     }
 
-    fn emit(&mut self, place: Place, action: Action, steps: &mut Vec<Step>) {
+    fn emit(&mut self, place: Position, action: Action, steps: &mut Vec<Step>) {
         self.flush(steps);
         steps.push(Step { place, action });
     }
 
-    fn create(&mut self, place: Place, path: &[u8], new: NewInode, steps: &mut Vec<Step>) -> Result<(), Error> {
+    fn create(&mut self, place: Position, path: &[u8], new: NewInode, steps: &mut Vec<Step>) -> Result<(), Error> {
         let path = named(path)?;
         self.flush(steps);
         let creation = Creation { temporary: path.clone(), renamed: None, new, mode: None };
@@ -106,7 +106,7 @@ impl Planner {
     }
 
     /// A `RENAME` directly after the creation of an inode becomes part of the creation.
-    fn rename(&mut self, place: Place, from: StreamPath, to: StreamPath, steps: &mut Vec<Step>) {
+    fn rename(&mut self, place: Position, from: StreamPath, to: StreamPath, steps: &mut Vec<Step>) {
         if let Some((_, Work { creation: Some(creation), path, changes })) = &mut self.window {
             let folds = changes.is_empty()
                 && creation.renamed.is_none()
@@ -124,7 +124,7 @@ impl Planner {
 
     fn write(
         &mut self,
-        place: Place,
+        place: Position,
         path: &[u8],
         offset: u64,
         data: Shared,
@@ -150,7 +150,7 @@ impl Planner {
         self.change(place, path, Change::Write { offset, parts: vec![data] }, steps)
     }
 
-    fn change(&mut self, place: Place, path: &[u8], change: Change, steps: &mut Vec<Step>) -> Result<(), Error> {
+    fn change(&mut self, place: Position, path: &[u8], change: Change, steps: &mut Vec<Step>) -> Result<(), Error> {
         let weight = change.weight();
         self.make_room(path, weight, steps);
         self.weight = self.weight.saturating_add(weight);

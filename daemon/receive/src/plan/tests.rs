@@ -1,6 +1,6 @@
 //! Which commands are folded, which are not, and which are refused.
 
-use butterdock_stream::{Command, Compression, Extent, Identity, Place, Shared, Time, Uuid};
+use butterdock_stream::{Command, Compression, Extent, Identity, Position, Shared, Time, Uuid};
 
 use super::planner::{MAX_BYTES, MAX_CHANGES};
 use super::{Action, Change, NewInode, Planner, Step, Work};
@@ -12,7 +12,7 @@ const MK: Command<'_> = Command::Mkfile { path: b"o257-1-0", ino: None };
 const TO: Command<'_> = Command::Rename { path: b"o257-1-0", to: b"d/f" };
 
 fn push(planner: &mut Planner, n: usize, command: &Command<'_>, steps: &mut Vec<Step>) -> Result<(), crate::Error> {
-    let place = Place { command: n as u64, at: n as u64 * 100 };
+    let place = Position { command: n as u64, at: n as u64 * 100 };
     planner.push(place, command, |part| Shared::from(part.to_vec()), steps)
 }
 
@@ -75,7 +75,7 @@ fn every_kind_of_inode_is_created_under_its_final_name() {
         let creation = creation.unwrap();
         assert_eq!((path.as_bytes(), creation.temporary.as_bytes()), (&b"d/f"[..], &b"o257-1-0"[..]));
         assert_eq!((creation.new, creation.mode, changes.len()), (new, None, 0));
-        assert_eq!(creation.renamed, Some(Place { command: 2, at: 200 }));
+        assert_eq!(creation.renamed, Some(Position { command: 2, at: 200 }));
     }
 }
 

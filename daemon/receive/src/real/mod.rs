@@ -40,7 +40,7 @@ const BLOCK: u32 = 0o060_000;
 const RECENT: usize = 4;
 
 /// Finds files of other subvolumes to clone from.
-pub(crate) trait Sources {
+pub(crate) trait CloneSources {
     /// The file `path` of the subvolume with the identity `source` at the sender.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ pub(crate) struct RealVolume<S> {
     sources: S,
 }
 
-impl<S: Sources> RealVolume<S> {
+impl<S: CloneSources> RealVolume<S> {
     /// The subvolume whose root is open as `root`; `identity` is its identity in the stream.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl<S: Sources> RealVolume<S> {
     }
 }
 
-impl<S: Sources> Volume for RealVolume<S> {
+impl<S: CloneSources> Volume for RealVolume<S> {
     type Inode = RealInode;
 
     fn inheritance(&mut self, path: &[u8]) -> Result<Inheritance, Fault> {

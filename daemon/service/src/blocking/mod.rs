@@ -73,16 +73,16 @@ where
     tokio::task::spawn_blocking(work).await.map_err(|_panicked_or_cancelled| ThreadLost)
 }
 
-/// Waits for an operation up to `patience`. The operation reaches its end also when the caller has left.
+/// Waits for an operation up to `limit`. The operation reaches its end also when the caller has left.
 ///
 /// # Errors
 /// [`Unanswered::Silent`] where it takes longer.
-pub(crate) async fn detached<T, F>(patience: Duration, operation: F) -> Result<T, Unanswered>
+pub(crate) async fn detached<T, F>(limit: Duration, operation: F) -> Result<T, Unanswered>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    match timeout(patience, tokio::spawn(operation)).await {
+    match timeout(limit, tokio::spawn(operation)).await {
         Ok(Ok(done)) => Ok(done),
         // A task that has panicked has no answer either.
         Ok(Err(_)) | Err(_) => Err(Unanswered::Silent),

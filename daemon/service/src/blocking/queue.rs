@@ -33,25 +33,25 @@ impl BlockingQueue {
         Self { name, free: Arc::new(Semaphore::new(limit)) }
     }
 
-    /// Waits for a turn up to `patience`; a turn that is free is given without a wait.
+    /// Waits for a turn up to `limit`; a turn that is free is given without a wait.
     ///
     /// # Errors
     /// [`Unanswered::Busy`].
-    pub(crate) async fn turn(&self, patience: Duration) -> Result<Turn, Unanswered> {
-        timeout(patience, self.wait()).await.unwrap_or(Err(Unanswered::Busy))
+    pub(crate) async fn turn(&self, limit: Duration) -> Result<Turn, Unanswered> {
+        timeout(limit, self.wait()).await.unwrap_or(Err(Unanswered::Busy))
     }
 
-    /// Waits up to `patience` for the turn and the end of `work`. After that the thread keeps its turn until `work` returns.
+    /// Waits up to `limit` for the turn and the end of `work`. After that the thread keeps its turn until `work` returns.
     ///
     /// # Errors
     /// No turn, no answer or no thread.
-    pub(crate) async fn run<T, F>(&self, patience: Duration, work: F) -> Result<T, Unanswered>
+    pub(crate) async fn run<T, F>(&self, limit: Duration, work: F) -> Result<T, Unanswered>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let until = Instant::now() + patience;
-        let turn = self.turn(patience).await?;
+        let until = Instant::now() + limit;
+        let turn = self.turn(limit).await?;
         timeout_at(until, turn.run(work)).await.unwrap_or(Err(Unanswered::Silent))
     }
 

@@ -16,7 +16,7 @@ const FILES: [&str; 2] = ["/usr/lib/butterdock/butterdock.toml", "/etc/butterdoc
 
 /// The files of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sources {
+pub enum ConfigFiles {
     /// The two files of the system, both optional.
     System,
     /// Only this file, which must exist.
@@ -27,10 +27,10 @@ pub enum Sources {
 ///
 /// # Errors
 /// A file cannot be read, or has a mistake; with its name, line and column.
-pub fn load(sources: &Sources) -> Result<Config> {
+pub fn load(sources: &ConfigFiles) -> Result<Config> {
     match sources {
-        Sources::System => overlay(FILES.iter().map(Path::new), true),
-        Sources::One(path) => overlay([path.as_path()].into_iter(), false),
+        ConfigFiles::System => overlay(FILES.iter().map(Path::new), true),
+        ConfigFiles::One(path) => overlay([path.as_path()].into_iter(), false),
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_named_file_must_exist() {
-        let refusal = load(&Sources::One(PathBuf::from("/nonexistent/a"))).expect_err("refused");
+        let refusal = load(&ConfigFiles::One(PathBuf::from("/nonexistent/a"))).expect_err("refused");
         assert!(refusal.to_string().contains("/nonexistent/a"));
     }
 

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub use backup::{BackupRule, Schedule};
 pub use command::Command;
 pub use drives::{DriveRules, ImportRule, MatchRule, OnFinish};
-pub use load::{Sources, load};
+pub use load::{ConfigFiles, load};
 pub use streams::{ByteRate, StreamRules, duration_words};
 pub use validated::{FilesystemUuid, IoClass, VolumeName};
 

@@ -7,8 +7,8 @@ use butterdock_btrfs::Error as Fault;
 
 use super::{BackupFolder, BackupRecords, Destination, Space};
 use crate::backups::{
-    Backups, Identity, Known, Learned, Mark, SharedSnapshot, SnapshotOnDrive, choose_folder, list_snapshots,
-    make_beneath,
+    Backups, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive, choose_folder,
+    list_snapshots, make_beneath,
 };
 use crate::dir_handle::DirHandle;
 use crate::drives::{DriveId, DriveManager, Lease};
@@ -83,7 +83,7 @@ impl BackupRecords for DriveRecords<'_> {
         self.drive.to_string()
     }
 
-    fn known(&self, backup: &str) -> Result<(Known, bool), String> {
+    fn known(&self, backup: &str) -> Result<(SharedRecord, bool), String> {
         self.lease.known(backup)
     }
 
@@ -91,11 +91,11 @@ impl BackupRecords for DriveRecords<'_> {
         self.lease.shared(backup)
     }
 
-    fn pins(&self, backup: &str) -> Result<Vec<Mark>, String> {
+    fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String> {
         self.manager.pins(backup)
     }
 
-    async fn backed_up(&self, backup: &str, learned: Learned, as_recorded: bool) -> Result<(), Error> {
+    async fn backed_up(&self, backup: &str, learned: RecordUpdate, as_recorded: bool) -> Result<(), Error> {
         self.manager.backed_up(self.drive, backup, learned, as_recorded).await
     }
 

@@ -21,10 +21,10 @@ use std::path::Path;
 use butterdock_btrfs::Error as Fault;
 use rustix::fs::fstatvfs;
 
-use crate::backups::{Backups, Identity, Known, Learned, Mark, SharedSnapshot, SnapshotOnDrive};
+use crate::backups::{Backups, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot, SnapshotOnDrive};
 use crate::dir_handle::DirHandle;
 use crate::types::Error;
-use crate::worker::{Handed, Order};
+use crate::worker::{Order, WorkerFds};
 
 pub(crate) use drive::{DriveDestination, DriveRecords};
 pub(crate) use volume::VolumeDestination;
@@ -53,8 +53,8 @@ pub(crate) trait Destination: fmt::Debug + Send + Sync {
     fn directory(&self) -> BorrowedFd<'_>;
 
     /// The order to delete what killed workers left in the directory.
-    fn delete(&self) -> (Order, Handed<'_>) {
-        (Order::Sweep, Handed::destination(self.directory()))
+    fn delete(&self) -> (Order, WorkerFds<'_>) {
+        (Order::Sweep, WorkerFds::destination(self.directory()))
     }
 
     /// The directories that it has open, to be closed.
@@ -113,7 +113,7 @@ pub(crate) trait BackupRecords: Sync {
     ///
     /// # Errors
     /// The record cannot be read: a sentence.
-    fn known(&self, backup: &str) -> Result<(Known, bool), String>;
+    fn known(&self, backup: &str) -> Result<(SharedRecord, bool), String>;
 
     /// All snapshots that this machine shares with the destination, those of the backup first.
     fn shared(&self, backup: &str) -> Vec<SharedSnapshot>;
@@ -122,14 +122,14 @@ pub(crate) trait BackupRecords: Sync {
     ///
     /// # Errors
     /// A record cannot be read: a sentence.
-    fn pins(&self, backup: &str) -> Result<Vec<Mark>, String>;
+    fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String>;
 
     /// Records a successful backup, durably. `as_recorded` says that it built on a snapshot that was as recorded, and found
     /// no replaced one.
     fn backed_up(
         &self,
         backup: &str,
-        learned: Learned,
+        learned: RecordUpdate,
         as_recorded: bool,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use butterdock_fixtures::Sandbox;
 
 use super::*;
-use crate::volumes::{OpenVolume, Place};
+use crate::volumes::{DirIdentity, OpenVolume};
 
 fn open(folder: &Path) -> DirHandle {
     DirHandle::from(std::os::fd::OwnedFd::from(fs::File::open(folder).expect("opened")))
@@ -14,7 +14,7 @@ fn open(folder: &Path) -> DirHandle {
 
 /// Both kinds of destination, on the same directory.
 fn both(folder: &Path) -> [Box<dyn Destination>; 2] {
-    let volume = OpenVolume { directory: open(folder), place: Place::nowhere(), mount: 0 };
+    let volume = OpenVolume { directory: open(folder), place: DirIdentity::nowhere(), mount: 0 };
     [Box::new(DriveDestination::new(open(folder))), Box::new(VolumeDestination::new(volume))]
 }
 

@@ -9,7 +9,7 @@ use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use crate::catalogue;
 use crate::device::{BlockDevice, Content, Devices, Error as Fault, Result as Done};
-use crate::enrolment::{Enrolment, Member, Register, token};
+use crate::enrolment::{Enrolment, EnrolmentStore, Member, token};
 use crate::types::{EnrolOptions, Error, ErrorCode};
 use std::path::Path;
 use std::sync::Arc;
@@ -190,7 +190,7 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
 fn write_token(
     devices: &Arc<dyn Devices>,
     mut plan: Plan,
-    register: &Register,
+    register: &EnrolmentStore,
     run: &Path,
 ) -> Done<(Mounted, Plan, u64)> {
     for node in &plan.nodes {

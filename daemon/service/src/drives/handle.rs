@@ -11,12 +11,12 @@ use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
 use super::{Condition, Drive, DriveId, Lease, Plugged, once, review, rows, secret};
-use crate::backups::{Backups, Identity, Known, Mark, SharedSnapshot, for_order};
+use crate::backups::{Backups, Identity, PairUuids, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::Devices;
-use crate::enrolment::{Enrolment, Register};
+use crate::enrolment::{Enrolment, EnrolmentStore};
 use crate::hooks::{Event, Hooks, Kind};
 use crate::supervisor::Supervisor;
 use crate::untrusted_fd::QuarantinedFd;
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     table: Mutex<DriveTable>,
     pub(super) devices: Arc<dyn Devices>,
     pub(super) clock: Clock,
-    pub(super) register: Register,
+    pub(super) register: EnrolmentStore,
     pub(super) run: std::path::PathBuf,
     /// Changes at each review of the table.
     pub(super) reviewed: watch::Sender<()>,
@@ -74,7 +74,7 @@ impl DriveManager {
         config: &Config,
         (devices, clock): (Arc<dyn Devices>, Clock),
         hooks: Hooks,
-        register: Register,
+        register: EnrolmentStore,
         enrolments: Vec<Enrolment>,
     ) -> (Self, mpsc::UnboundedReceiver<Plugged>) {
         let (plugged, received) = mpsc::unbounded_channel();
@@ -172,11 +172,11 @@ impl DriveManager {
     ///
     /// # Errors
     /// What one of them needs cannot be read: a sentence for a person.
-    pub(crate) fn pins(&self, backup: &str) -> Result<Vec<Mark>, String> {
+    pub(crate) fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String> {
         let table = self.lock();
         let known = table.enrolments.iter().map(|enrolment| rows::known(enrolment, backup));
         let known = known.collect::<Result<Vec<_>, _>>()?;
-        Ok(once(known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect()))
+        Ok(once(known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::mark).collect()))
     }
 
     /// This machine, as records on drives have it.
@@ -188,9 +188,9 @@ impl DriveManager {
     ///
     /// # Errors
     /// As for [`Self::pins`].
-    pub(super) fn known(&self, id: &DriveId, backup: &str) -> Result<(Known, bool), String> {
+    pub(super) fn known(&self, id: &DriveId, backup: &str) -> Result<(SharedRecord, bool), String> {
         let table = self.lock();
-        let Some(enrolment) = table.enrolment(id) else { return Ok((Known::default(), false)) };
+        let Some(enrolment) = table.enrolment(id) else { return Ok((SharedRecord::default(), false)) };
         let older = !enrolment.shared.contains_key(backup) && enrolment.pins.contains_key(backup);
         rows::known(enrolment, backup).map(|known| (known, older))
     }
@@ -218,7 +218,7 @@ impl DriveManager {
         };
         let names: std::collections::BTreeSet<&String> = enrolment.shared.keys().chain(enrolment.pins.keys()).collect();
         let known = names.into_iter().filter_map(|name| Some((name.clone(), rows::known(enrolment, name).ok()?)));
-        let known: Vec<(String, Known)> = known.collect();
+        let known: Vec<(String, SharedRecord)> = known.collect();
         let marks = known.iter().filter_map(|(_, known)| known.newest()).map(SharedSnapshot::mark).collect();
         Backups { machine, known, marks }
     }
@@ -324,7 +324,7 @@ fn open(
     devices: &dyn Devices,
     state: &std::path::Path,
     run: &std::path::Path,
-) -> crate::device::Result<(Register, Vec<Enrolment>)> {
+) -> crate::device::Result<(EnrolmentStore, Vec<Enrolment>)> {
     for left in devices.detach_leftovers(run) {
         tracing::info!("{} was left mounted by an earlier run and is unmounted", left.display());
     }
@@ -333,7 +333,7 @@ fn open(
             tracing::warn!("{left} was left unlocked by an earlier run and cannot be locked: {error}");
         }
     }
-    let register = Register::open(state)?;
+    let register = EnrolmentStore::open(state)?;
     let (enrolments, bad) = register.list()?;
     for what in bad {
         tracing::error!("{what}");

@@ -16,7 +16,7 @@ use super::handle::DriveManager;
 use super::problem::{failed, no_such_drive};
 use super::table::DriveTable;
 use super::{DriveId, DriveReservation};
-use crate::backups::{Known, SharedSnapshot};
+use crate::backups::{SharedRecord, SharedSnapshot};
 use crate::blocking::BlockingQueue;
 use crate::device::{BlockDevice, ReadOnly};
 use crate::dir_handle::DirHandle;
@@ -84,7 +84,7 @@ impl Lease {
     ///
     /// # Errors
     /// As for [`DriveManager::pins`].
-    pub(crate) fn known(&self, backup: &str) -> Result<(Known, bool), String> {
+    pub(crate) fn known(&self, backup: &str) -> Result<(SharedRecord, bool), String> {
         self.held.manager.known(&self.held.id, backup)
     }
 

@@ -43,7 +43,7 @@ use std::fmt;
 
 use tokio::sync::watch;
 
-use crate::backups::Mark;
+use crate::backups::PairUuids;
 use crate::policy;
 
 pub use handle::DriveManager;
@@ -104,7 +104,7 @@ pub(crate) struct Plugged {
 }
 
 /// Sorted, each once.
-fn once(mut marks: Vec<Mark>) -> Vec<Mark> {
+fn once(mut marks: Vec<PairUuids>) -> Vec<PairUuids> {
     marks.sort_unstable();
     marks.dedup();
     marks

@@ -7,7 +7,7 @@ use super::problem::{busy, failed, no_such_drive};
 use super::table::{Disks, DriveTable, Mount, disks};
 use super::{Condition, DriveId};
 use crate::device::{BlockDevice, Devices, Result as Done, Secret, Source};
-use crate::enrolment::{Enrolment, Register, token};
+use crate::enrolment::{Enrolment, EnrolmentStore, token};
 use crate::policy::{Action, Locked};
 use crate::types::Error;
 use std::path::PathBuf;
@@ -190,7 +190,7 @@ pub(super) fn plan_of(table: &DriveTable, enrolment: Enrolment, devices: &[&Bloc
 fn carry_out(
     devices: &Arc<dyn Devices>,
     mut plan: Plan,
-    register: &Register,
+    register: &EnrolmentStore,
     run: &std::path::Path,
 ) -> Done<(Mounted, Plan, u64)> {
     let mounted = mount(devices, &plan.enrolment, &plan.sources, run)?;

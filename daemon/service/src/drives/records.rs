@@ -1,10 +1,10 @@
 //! The records of enrolled drives: results of backups, restores and verifications.
 //!
-//! A record is local and small. [`Register::change`] reads, changes and writes it, one change at a time, and does not
+//! A record is local and small. [`EnrolmentStore::change`] reads, changes and writes it, one change at a time, and does not
 //! wait for the drive: a finished backup is recorded even while another operation runs on the drive, or after it was
 //! unplugged.
 //!
-//! [`Register::change`]: crate::enrolment::Register::change
+//! [`EnrolmentStore::change`]: crate::enrolment::EnrolmentStore::change
 
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use super::drive_lock::{answer, local};
 use super::handle::DriveManager;
 use super::problem::{failed, no_such_drive};
 use super::{DriveId, replaced, rows};
-use crate::backups::{Identity, Learned, SharedSnapshot, remember};
+use crate::backups::{Identity, RecordUpdate, SharedSnapshot, remember};
 use crate::enrolment::Enrolment;
 
 impl DriveManager {
@@ -27,7 +27,7 @@ impl DriveManager {
         &self,
         id: &DriveId,
         backup: &str,
-        learned: Learned,
+        learned: RecordUpdate,
         as_recorded: bool,
     ) -> Result<(), Error> {
         let (manager, id, backup) = (self.clone(), id.clone(), backup.to_owned());
@@ -56,7 +56,7 @@ impl DriveManager {
         &self,
         id: &DriveId,
         backup: String,
-        learned: Learned,
+        learned: RecordUpdate,
         as_recorded: bool,
     ) -> Result<(), Error> {
         let now = self.0.clock.micros();
@@ -144,18 +144,18 @@ mod tests {
     use crate::clock::{Clock, Reading};
     use crate::config::Config;
     use crate::drives::table::DriveEntry;
-    use crate::enrolment::{Member, Register};
+    use crate::enrolment::{EnrolmentStore, Member};
     use crate::hooks::Hooks;
 
-    fn learned() -> Learned {
+    fn learned() -> RecordUpdate {
         let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
-        Learned { shared, sources: Vec::new(), lost: Vec::new() }
+        RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_backup_is_written_down_while_the_drive_is_locked() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let member = Member { device: Uuid::new_v4(), luks: None, serial: "S".to_owned(), size: 1 };
         let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
         register.write(&enrolment).expect("written");
@@ -172,7 +172,7 @@ mod tests {
         manager.backed_up(&id, "home", learned(), true).await.expect("written down");
         assert_eq!(begun.elapsed(), Duration::ZERO, "it waited for the drive");
         drop(guard);
-        let (written, _) = Register::open(state.path()).and_then(|register| register.list()).expect("listed");
+        let (written, _) = EnrolmentStore::open(state.path()).and_then(|register| register.list()).expect("listed");
         assert_eq!(written[0].last_backup, 1_795_378_500_000_000);
         assert!(written[0].shared.contains_key("home"), "{written:?}");
         assert_eq!(manager.lock().enrolments, written);

@@ -60,14 +60,16 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::backups::{Known, SharedSnapshot};
+    use crate::backups::{SharedRecord, SharedSnapshot};
 
     fn enrolment() -> Enrolment {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
         for (name, number) in [("etc", 1), ("home", 2)] {
             let state = SubvolumeState { uuid: [number; 16], ..SubvolumeState::default() };
-            let known =
-                Known { sources: Vec::new(), shared: vec![SharedSnapshot { here: state, there: state, time: 1 }] };
+            let known = SharedRecord {
+                sources: Vec::new(),
+                shared: vec![SharedSnapshot { here: state, there: state, time: 1 }],
+            };
             blue.shared.insert(name.to_owned(), serde_json::to_value(known).expect("written"));
         }
         blue

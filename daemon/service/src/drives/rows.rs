@@ -6,7 +6,7 @@ use super::DriveId;
 use super::handle::DriveManager;
 use super::replaced;
 use super::table::{DriveTable, goes};
-use crate::backups::{Known, Pin, SharedSnapshot};
+use crate::backups::{RecordV1, SharedRecord, SharedSnapshot};
 use crate::config::{BackupRule, Schedule, WorkerRule};
 use crate::enrolment::Enrolment;
 
@@ -38,11 +38,11 @@ pub(super) fn rows(table: &DriveTable) -> Vec<BackupStatus> {
 ///
 /// # Errors
 /// The record cannot be read. Pruning without it could delete snapshots that the drive needs.
-pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<Known, String> {
+pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<SharedRecord, String> {
     let read = match (enrolment.shared.get(backup), enrolment.pins.get(backup)) {
         (Some(value), _) => serde_json::from_value(value.clone()),
-        (None, Some(pin)) => serde_json::from_value::<Pin>(pin.clone()).map(Known::from),
-        (None, None) => Ok(Known::default()),
+        (None, Some(pin)) => serde_json::from_value::<RecordV1>(pin.clone()).map(SharedRecord::from),
+        (None, None) => Ok(SharedRecord::default()),
     };
     read.map_err(|error| {
         let Enrolment { label, id, .. } = enrolment;
@@ -71,7 +71,7 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
     // A drive that is away is not shown, and has what is written down of it.
     let away = || replaced::sentence(enrolment, [rule.name.as_str()]);
     let problem = shown.map_or_else(away, |drive| drive.is.problem);
-    let last = known.as_ref().ok().and_then(Known::newest).and_then(|newest| u64::try_from(newest.time).ok());
+    let last = known.as_ref().ok().and_then(SharedRecord::newest).and_then(|newest| u64::try_from(newest.time).ok());
     BackupStatus {
         due: rule.schedule == Schedule::OnPlug,
         drive: Some(id.as_str().to_owned()),
@@ -92,12 +92,12 @@ mod tests {
     #[test]
     fn an_unreadable_pin_record_is_an_error() {
         let mut blue = Enrolment::new(Uuid::from_u128(1), "Blue".to_owned(), Vec::new(), 7);
-        assert_eq!(known(&blue, "home"), Ok(Known::default()), "one that was never backed up to needs nothing");
+        assert_eq!(known(&blue, "home"), Ok(SharedRecord::default()), "one that was never backed up to needs nothing");
         blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));
         let text = known(&blue, "home").expect_err("unreadable");
         assert!(text.contains("\"Blue\"") && text.contains("nothing was backed up"), "{text}");
         assert!(text.contains(&format!("butterdock forget {}", blue.id)), "{text}");
-        assert_eq!(known(&blue, "etc"), Ok(Known::default()), "other backups are not concerned");
+        assert_eq!(known(&blue, "etc"), Ok(SharedRecord::default()), "other backups are not concerned");
         blue.shared.insert("home".to_owned(), serde_json::json!({ "sources": 5 }));
         assert!(known(&blue, "home").is_err());
     }

@@ -38,8 +38,8 @@ pub(super) async fn of_caller(secret: QuarantinedFd, uid: u32) -> Result<Secret,
     }
 }
 
-fn whole(from: BorrowedFd<'_>, patience: Duration) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let end = Instant::now() + patience;
+fn whole(from: BorrowedFd<'_>, limit: Duration) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let end = Instant::now() + limit;
     // Never moved: a buffer that grows leaves its bytes behind.
     let mut bytes = Zeroizing::new(vec![0; SECRET_MAX + 1]);
     let mut length = 0_usize;

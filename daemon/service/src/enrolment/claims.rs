@@ -62,7 +62,7 @@ fn names(enrolments: &[Enrolment]) -> BTreeSet<String> {
 mod tests {
     use uuid::Uuid;
 
-    use super::super::{Member, Register};
+    use super::super::{EnrolmentStore, Member};
     use super::*;
 
     fn files(state: &Path) -> BTreeSet<String> {
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn filesystems_and_containers_are_claimed_while_they_are_enrolled() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         assert!(files(state.path()).is_empty());
         let (filesystem, luks) = (Uuid::new_v4(), Uuid::new_v4());
         let member = Member { device: Uuid::new_v4(), luks: Some(luks), serial: String::new(), size: 1 };
@@ -84,7 +84,7 @@ mod tests {
         // A crash or an administrator could leave them.
         fs::write(state.path().join("udev/stray"), "").expect("written");
         fs::remove_file(state.path().join("udev").join(luks.to_string())).expect("removed");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         assert_eq!(files(state.path()), claimed);
         register.forget(one.id).expect("forgotten");
         assert!(files(state.path()).is_empty());
@@ -93,12 +93,12 @@ mod tests {
     #[test]
     fn a_drive_whose_enrolment_is_unreadable_stays_claimed() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
         let one = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
         register.write(&one).expect("written");
         fs::write(state.path().join(format!("drives/{}.json", one.id)), "{").expect("damaged");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         assert!(register.list().is_ok_and(|(good, bad)| good.is_empty() && bad.len() == 1));
         assert_eq!(files(state.path()), [one.filesystem.to_string()].into());
     }

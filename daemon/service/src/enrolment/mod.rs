@@ -111,7 +111,7 @@ impl Enrolment {
 
 /// The enrolments on disk, in `<state>/drives`. Every call blocks. One service uses them: the history's lock sees to it.
 #[derive(Debug, Clone)]
-pub(crate) struct Register {
+pub(crate) struct EnrolmentStore {
     folder: PathBuf,
     claims: Claims,
     /// This machine, as drives have it.
@@ -122,7 +122,7 @@ pub(crate) struct Register {
     written: Arc<Mutex<BTreeMap<Uuid, Enrolment>>>,
 }
 
-impl Register {
+impl EnrolmentStore {
     /// Opens it, and makes the folder where there is none.
     ///
     /// # Errors
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_and_can_be_forgotten() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let mut one = enrolment();
         register.write(&one).expect("written");
         one.last_backup = 9;
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn changes_at_the_same_time_lose_nothing() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let one = enrolment();
         register.write(&one).expect("written");
         std::thread::scope(|scope| {
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn another_version_is_refused_and_stays() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let one = Enrolment { version: 3, ..enrolment() };
         register.write(&one).expect("written");
         let (good, bad) = register.list().expect("listed");
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn version_1_records_are_written_as_version_2() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let mut one = enrolment();
         one.pins.insert("home".to_owned(), serde_json::json!({"time": 1}));
         let mut written = serde_json::to_value(&one).expect("written");
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_or_never_ends_is_no_enrolment() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         std::os::unix::fs::symlink("/dev/zero", register.file(Uuid::new_v4())).expect("linked");
         fs::File::create(register.file(Uuid::new_v4())).and_then(|file| file.set_len(1 << 40)).expect("made");
         let (good, bad) = register.list().expect("listed");
@@ -360,14 +360,14 @@ mod tests {
     #[test]
     fn temporary_files_of_a_crash_are_removed() {
         let state = tempfile::tempdir().expect("a folder");
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         let half = register.folder.join(format!(".{}.tmp", Uuid::new_v4()));
         let untrusted_fd =
             [register.folder.join("notes.txt"), register.folder.join(format!("{}.json", Uuid::new_v4()))];
         for path in untrusted_fd.iter().chain([&half]) {
             fs::write(path, "{").expect("written");
         }
-        let register = Register::open(state.path()).expect("opened");
+        let register = EnrolmentStore::open(state.path()).expect("opened");
         assert!(!half.exists() && untrusted_fd.iter().all(|path| path.exists()));
         assert_eq!(register.list().expect("listed").1.len(), 1);
     }

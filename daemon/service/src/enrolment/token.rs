@@ -23,7 +23,7 @@ use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Enrolment, Register};
+use super::{Enrolment, EnrolmentStore};
 use crate::device::{Error, Part, Result, Sentence, read_small};
 
 /// Its name, at the top of the drive's filesystem, with the machine's id behind a dot. The file that was there for all machines
@@ -34,7 +34,7 @@ const NAME: &str = ".butterdock-drive";
 ///
 /// # Errors
 /// The token is missing, another enrolment's, or older than it should be; or it cannot be written.
-pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
+pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<()> {
     let (proved, nonce) = (prove(&root, enrolment, register.machine())?, Uuid::new_v4());
     // Only the two nonce fields: a finished backup may be recorded at the same time.
     *enrolment = register.change(enrolment.id, |enrolment| {
@@ -49,7 +49,7 @@ pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &Regis
 ///
 /// # Errors
 /// The drive or the state directory cannot be written.
-pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &Register) -> Result<()> {
+pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<()> {
     let nonce = Uuid::new_v4();
     enrolment.next_nonce = Some(nonce);
     register.write(enrolment)?;
@@ -103,7 +103,7 @@ fn name(machine: Uuid) -> String {
     format!("{NAME}.{machine}")
 }
 
-fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &Register, nonce: Uuid) -> Result<()> {
+fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore, nonce: Uuid) -> Result<()> {
     let written = write(&root, register.machine(), &Token { id: enrolment.id, nonce });
     written.map_err(Error::system(format!("writing the token of {}", shown(enrolment))))?;
     *enrolment = register.change(enrolment.id, |enrolment| {
@@ -173,7 +173,7 @@ mod tests {
     struct Fixture {
         root: TempDir,
         state: TempDir,
-        register: Register,
+        register: EnrolmentStore,
         enrolment: Enrolment,
     }
 
@@ -181,7 +181,7 @@ mod tests {
         /// An enrolled drive. Only root's tokens count, so these tests say so where they do not run as root.
         fn set() -> Self {
             let (root, state) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-            let register = Register::open(state.path()).expect("opened");
+            let register = EnrolmentStore::open(state.path()).expect("opened");
             let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
             let enrolment = Enrolment::new(Uuid::new_v4(), "Blue".to_owned(), vec![member], 7);
             let mut fixture = Self { root, state, register, enrolment };
@@ -202,7 +202,7 @@ mod tests {
             let state = tempfile::tempdir().expect("a folder");
             fs::write(state.path().join("machine"), Uuid::new_v4().to_string()).expect("written");
             let root = tempfile::tempdir_in(self.state.path()).expect("a folder");
-            let register = Register::open(state.path()).expect("opened");
+            let register = EnrolmentStore::open(state.path()).expect("opened");
             let member = Member { device: Uuid::new_v4(), luks: None, serial: String::new(), size: 1 };
             let enrolment = Enrolment::new(self.enrolment.filesystem, "Blue".to_owned(), vec![member], 7);
             let mut other = Self { root, state, register, enrolment };

@@ -20,14 +20,14 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ///
 /// # Errors
 /// Why it did not succeed.
-pub(super) fn run(command: &Command, event: &Event, patience: Duration) -> Result<(), String> {
+pub(super) fn run(command: &Command, event: &Event, limit: Duration) -> Result<(), String> {
     if let Some(hindrance) = command.hindrance() {
         return Err(hindrance);
     }
-    started(command, event, patience)
+    started(command, event, limit)
 }
 
-fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), String> {
+fn started(command: &Command, event: &Event, limit: Duration) -> Result<(), String> {
     let program = command.program.display();
     let failed = |error: io::Error| format!("cannot run {program}: {error}");
     let mut child = std::process::Command::new(&command.program)
@@ -41,27 +41,25 @@ fn started(command: &Command, event: &Event, patience: Duration) -> Result<(), S
         .process_group(0)
         .spawn()
         .map_err(failed)?;
-    let in_time = ends_within(&child, patience);
+    let in_time = ends_within(&child, limit);
     // The child was not waited for, so its process group still exists. It fails if the whole group has ended.
     best_effort(kill_process_group(Pid::from_child(&child), Signal::KILL));
     let status = child.wait().map_err(failed)?;
     match in_time {
         Ok(true) if status.success() => Ok(()),
         Ok(true) => Err(format!("{program} failed: {}", said(status))),
-        Ok(false) => {
-            Err(format!("{program} was killed after {} s, its time limit; make it faster", patience.as_secs()))
-        }
+        Ok(false) => Err(format!("{program} was killed after {} s, its time limit; make it faster", limit.as_secs())),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// Waits for its end, without reaping it.
-fn ends_within(child: &Child, patience: Duration) -> io::Result<bool> {
+fn ends_within(child: &Child, limit: Duration) -> io::Result<bool> {
     let descriptor = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
     let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
     // This thread has no signal handlers, so no signal interrupts the call.
-    Ok(poll(&mut polled, patience)? != 0)
+    Ok(poll(&mut polled, limit)? != 0)
 }
 
 fn said(status: ExitStatus) -> String {
@@ -75,20 +73,20 @@ mod tests {
     use super::*;
     use crate::hooks::Kind;
 
-    fn sh(script: &str, patience: Duration) -> Result<(), String> {
+    fn sh(script: &str, limit: Duration) -> Result<(), String> {
         let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
         let command = Command::try_from(words).expect("a command");
-        started(&command, &Event::of(Kind::Safe, "id", "Blue"), patience)
+        started(&command, &Event::of(Kind::Safe, "id", "Blue"), limit)
     }
 
     #[test]
     fn a_command_has_only_the_documented_environment() {
-        let patience = Duration::from_secs(100);
+        let limit = Duration::from_secs(100);
         let all = "test \"$BUTTERDOCK_EVENT $BUTTERDOCK_DRIVE $BUTTERDOCK_LABEL\" = 'safe id Blue'";
-        assert_eq!(sh(all, patience), Ok(()));
+        assert_eq!(sh(all, limit), Ok(()));
         // `cargo test` has set it.
-        assert_eq!(sh("test -z \"$CARGO_MANIFEST_DIR\" && test -z \"$HOME\"", patience), Ok(()));
-        assert!(sh("exit 3", patience).is_err_and(|why| why.contains("ended with 3")));
+        assert_eq!(sh("test -z \"$CARGO_MANIFEST_DIR\" && test -z \"$HOME\"", limit), Ok(()));
+        assert!(sh("exit 3", limit).is_err_and(|why| why.contains("ended with 3")));
     }
 
     #[test]

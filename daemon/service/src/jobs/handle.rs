@@ -10,7 +10,7 @@ use super::history_writer::HistoryWriter;
 use super::job::Job;
 use super::kinds::JobRequest;
 use super::queries::Queries;
-use super::queue::Place;
+use super::queue::JobTarget;
 use super::record::Record;
 use super::runner::RunnerEvent;
 use crate::config::{Config, VolumeName};
@@ -46,7 +46,7 @@ pub(super) enum SchedulerMessage {
     Mounts(HashSet<u64>),
     Configured(Box<Config>),
     /// Answered with whether no job works there.
-    Idle(Place, oneshot::Sender<bool>),
+    Idle(JobTarget, oneshot::Sender<bool>),
     /// Answered when no job is left.
     Stop(oneshot::Sender<()>),
 }
@@ -103,7 +103,7 @@ impl Jobs {
     /// Whether no job works on this volume.
     pub(crate) async fn is_idle(&self, volume: &VolumeName) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.send(SchedulerMessage::Idle(Place::Volume(volume.clone()), reply)).await.is_ok()
+        self.send(SchedulerMessage::Idle(JobTarget::Volume(volume.clone()), reply)).await.is_ok()
             && answer.await.unwrap_or(false)
     }
 

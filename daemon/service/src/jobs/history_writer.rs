@@ -4,7 +4,7 @@ use super::class::JobClass;
 use super::history::History;
 use super::record::Record;
 use crate::blocking::local;
-use crate::supervisor::{Pulse, Supervisor};
+use crate::supervisor::{Heartbeat, Supervisor};
 use anyhow::{Error, anyhow};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,7 @@ impl HistoryWriter {
     }
 }
 
-async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse: Pulse) -> Error {
+async fn keep(mut history: History, mut waiting: mpsc::Receiver<Ask>, mut pulse: Heartbeat) -> Error {
     while let Some(ask) = pulse.during(waiting.recv()).await {
         let done = local(move || {
             answer(&mut history, ask);

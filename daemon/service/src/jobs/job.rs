@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::queue::Place;
+use super::queue::JobTarget;
 use crate::backups::BackupCause;
 use crate::config::VolumeName;
 use crate::drives::DriveId;
@@ -84,10 +84,10 @@ impl About {
 
     /// The volume and the drive, on which no other job may work meanwhile. The source of a backup is none of them: backups of
     /// one source to several drives run at the same time.
-    pub(super) fn places(&self) -> Vec<Place> {
+    pub(super) fn places(&self) -> Vec<JobTarget> {
         let Self { kind: _, volume, drive, backup: _ } = self;
-        let volume = volume.clone().map(Place::Volume);
-        let drive = drive.as_ref().map(|drive| Place::Drive(drive.id.clone()));
+        let volume = volume.clone().map(JobTarget::Volume);
+        let drive = drive.as_ref().map(|drive| JobTarget::Drive(drive.id.clone()));
         volume.into_iter().chain(drive).collect()
     }
 

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The state of a job is a [`Job`] in a `watch` channel, which closes when the job is only in the history. Pure: `job` (the
-//! allowed transitions), `class` and `queue` (what runs next), `report` (a worker's reports), `stream_limit`, `patience`, and
+//! allowed transitions), `class` and `queue` (what runs next), `report` (a worker's reports), `stream_limit`, `worker_deadline`, and
 //! `outcome` (the meaning of an end).
 
 mod class;
@@ -19,7 +19,6 @@ mod history_writer;
 mod job;
 mod kinds;
 mod outcome;
-mod patience;
 mod queries;
 mod queue;
 mod record;
@@ -27,8 +26,9 @@ mod report;
 mod retention;
 mod runner;
 mod scheduler;
-mod sources;
+mod source_store;
 mod stream_limit;
+mod worker_deadline;
 
 pub use butterdock_worker::streams::StreamFile;
 pub use handle::{JobHandle, Jobs};
@@ -41,4 +41,4 @@ pub(crate) use queries::Estimated;
 pub use record::Record;
 pub(crate) use runner::sweep;
 pub(crate) use scheduler::Scheduler;
-pub(crate) use sources::OpenPlaces;
+pub(crate) use source_store::OpenDirectories;

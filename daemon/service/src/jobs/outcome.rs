@@ -10,7 +10,7 @@ use butterdock_receive::ErrorKind;
 
 /// Why a job was ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum EndReason {
     /// Cancelled by a user.
     Cancelled,
     /// The service is being stopped.
@@ -77,7 +77,7 @@ impl EndRules {
     /// The outcome of a job. Its private message names the backup and the drive.
     pub(super) fn outcome(
         &self,
-        why: Option<Why>,
+        why: Option<EndReason>,
         ending: Ending,
         left: Leftovers,
         about: &About,
@@ -88,14 +88,14 @@ impl EndRules {
 
     fn plain_outcome(
         &self,
-        why: Option<Why>,
+        why: Option<EndReason>,
         ending: Ending,
         left: Leftovers,
         about: &About,
     ) -> (JobResult, Option<JobError>) {
         match (ending, why) {
             (Ending::Reported(None), _) => (JobResult::Succeeded, None),
-            (Ending::Stuck { .. }, Some(Why::Unplugged)) => self.outside(Why::Unplugged, left, about),
+            (Ending::Stuck { .. }, Some(EndReason::Unplugged)) => self.outside(EndReason::Unplugged, left, about),
             (Ending::Stuck { writing }, _) => (JobResult::Failed, Some(stuck(writing, about))),
             // The reason for ending a worker takes precedence over its last report.
             (Ending::Reported(Some(error)), Some(why)) if error.kind == ErrorKind::Cancelled => {
@@ -103,8 +103,8 @@ impl EndRules {
             }
             (Ending::Killed | Ending::JobError(_), Some(why)) => self.outside(why, left, about),
             // The worker may have reported a resulting I/O error first.
-            (ending @ Ending::Reported(_), Some(Why::Unplugged)) if ending.is_of_drive() => {
-                self.outside(Why::Unplugged, left, about)
+            (ending @ Ending::Reported(_), Some(EndReason::Unplugged)) if ending.is_of_drive() => {
+                self.outside(EndReason::Unplugged, left, about)
             }
             (Ending::Reported(Some(error)), _) => {
                 let result = if error.kind == ErrorKind::Cancelled { JobResult::Cancelled } else { JobResult::Failed };
@@ -116,25 +116,27 @@ impl EndRules {
     }
 
     /// The outcome of a job that was ended from outside.
-    pub(super) fn outside(&self, why: Why, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
+    pub(super) fn outside(&self, why: EndReason, left: Leftovers, about: &About) -> (JobResult, Option<JobError>) {
         let words = (self.left)(left, about);
         let (result, code, text) = match why {
-            Why::Cancelled => (JobResult::Cancelled, ErrorCode::Cancelled, format!("the job was cancelled; {words}")),
-            Why::Stopping => {
+            EndReason::Cancelled => {
+                (JobResult::Cancelled, ErrorCode::Cancelled, format!("the job was cancelled; {words}"))
+            }
+            EndReason::Stopping => {
                 let text = format!("the service was stopped; {words}; start the job again when it runs");
                 (JobResult::Cancelled, ErrorCode::Cancelled, text)
             }
-            Why::Unplugged => {
+            EndReason::Unplugged => {
                 let text = format!(
                     "the drive was unplugged; {words}; plug it in again, and start the job if it does not start by itself"
                 );
                 (JobResult::Failed, ErrorCode::DeviceGone, text)
             }
-            Why::Stream(excess) => {
+            EndReason::Stream(excess) => {
                 let (what, next) = excess.words();
                 (JobResult::Failed, ErrorCode::TooSlow, format!("{what}; {words}; {next}"))
             }
-            Why::Unmounted => {
+            EndReason::Unmounted => {
                 let text = format!("the {} was unmounted; {words}; mount it and start the job again", about.target());
                 (JobResult::Failed, ErrorCode::DeviceGone, text)
             }
@@ -249,34 +251,34 @@ mod tests {
         }))
     }
 
-    fn seen(why: Option<Why>, ending: Ending) -> (JobResult, Option<ErrorCode>) {
+    fn seen(why: Option<EndReason>, ending: Ending) -> (JobResult, Option<ErrorCode>) {
         let (result, failure) = EndRules::TRANSFER.outcome(why, ending, Leftovers::default(), &tank());
         (result, failure.map(|failure| failure.name))
     }
 
     #[test]
     fn a_late_cancel_of_a_durable_job_is_a_success() {
-        assert_eq!(seen(Some(Why::Cancelled), Ending::Reported(None)), (JobResult::Succeeded, None));
+        assert_eq!(seen(Some(EndReason::Cancelled), Ending::Reported(None)), (JobResult::Succeeded, None));
     }
 
     #[test]
     fn an_end_from_outside_has_the_reason_from_outside() {
         for ending in [reported(ErrorKind::Cancelled), Ending::Killed] {
-            assert_eq!(seen(Some(Why::Unmounted), ending), (JobResult::Failed, Some(ErrorCode::DeviceGone)));
+            assert_eq!(seen(Some(EndReason::Unmounted), ending), (JobResult::Failed, Some(ErrorCode::DeviceGone)));
         }
         let gone = (JobResult::Failed, Some(ErrorCode::DeviceGone));
         for ending in [reported(ErrorKind::Cancelled), Ending::Killed, Ending::Stuck { writing: true }] {
-            assert_eq!(seen(Some(Why::Unplugged), ending), gone);
+            assert_eq!(seen(Some(EndReason::Unplugged), ending), gone);
         }
         let cancelled = (JobResult::Cancelled, Some(ErrorCode::Cancelled));
-        assert_eq!(seen(Some(Why::Cancelled), Ending::Killed), cancelled);
-        assert_eq!(seen(Some(Why::Stopping), reported(ErrorKind::Cancelled)), cancelled);
+        assert_eq!(seen(Some(EndReason::Cancelled), Ending::Killed), cancelled);
+        assert_eq!(seen(Some(EndReason::Stopping), reported(ErrorKind::Cancelled)), cancelled);
     }
 
     #[test]
     fn a_stream_over_its_limit_fails_with_too_slow() {
         let limit = std::time::Duration::from_secs(60);
-        let why = Some(Why::Stream(StreamExcess::Long { limit }));
+        let why = Some(EndReason::Stream(StreamExcess::Long { limit }));
         let slow = (JobResult::Failed, Some(ErrorCode::TooSlow));
         for ending in [reported(ErrorKind::Cancelled), Ending::Killed] {
             assert_eq!(seen(why, ending), slow);
@@ -290,18 +292,24 @@ mod tests {
     fn a_failure_on_an_unplugged_drive_is_device_gone() {
         for kind in [ErrorKind::DeviceGone, ErrorKind::ReadOnly] {
             let (_, failure) =
-                EndRules::TRANSFER.outcome(Some(Why::Unplugged), reported(kind), Leftovers::default(), &tank());
+                EndRules::TRANSFER.outcome(Some(EndReason::Unplugged), reported(kind), Leftovers::default(), &tank());
             let failure = failure.expect("a reason");
             assert_eq!(failure.name, ErrorCode::DeviceGone);
             assert!(failure.public.starts_with("the drive was unplugged"), "{failure:?}");
         }
-        let full = seen(Some(Why::Unplugged), reported(ErrorKind::NoSpace));
+        let full = seen(Some(EndReason::Unplugged), reported(ErrorKind::NoSpace));
         assert_eq!(full, (JobResult::Failed, Some(ErrorCode::NoSpace)));
     }
 
     #[test]
     fn a_kill_at_the_last_step_reports_leftovers() {
-        for why in [None, Some(Why::Cancelled), Some(Why::Stopping), Some(Why::Unmounted), Some(Why::Unplugged)] {
+        for why in [
+            None,
+            Some(EndReason::Cancelled),
+            Some(EndReason::Stopping),
+            Some(EndReason::Unmounted),
+            Some(EndReason::Unplugged),
+        ] {
             for (named, hidden) in [(true, false), (false, true)] {
                 let (_, failure) =
                     EndRules::TRANSFER.outcome(why, Ending::Killed, Leftovers { named, hidden }, &tank());
@@ -343,11 +351,11 @@ mod tests {
     fn an_end_by_itself_has_its_own_reason() {
         assert_eq!(seen(None, Ending::Killed), (JobResult::Failed, Some(ErrorCode::Failed)));
         assert_eq!(
-            seen(Some(Why::Cancelled), reported(ErrorKind::NoSpace)),
+            seen(Some(EndReason::Cancelled), reported(ErrorKind::NoSpace)),
             (JobResult::Failed, Some(ErrorCode::NoSpace))
         );
         assert_eq!(
-            seen(Some(Why::Cancelled), Ending::Stuck { writing: false }),
+            seen(Some(EndReason::Cancelled), Ending::Stuck { writing: false }),
             (JobResult::Failed, Some(ErrorCode::Failed))
         );
     }

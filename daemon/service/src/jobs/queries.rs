@@ -9,16 +9,16 @@ use butterdock_worker::streams::{StreamFile, StreamFileEvent};
 use tokio::time::timeout;
 
 use super::handle::Jobs;
-use super::kinds::{Open, is_remembered, open_folder, open_places, openings, task};
+use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
 use super::retention::Retention;
-use super::sources::Sources;
-use crate::backups::{BackupEvent, Why};
+use super::source_store::SourceStore;
+use crate::backups::{BackupEvent, FullReason};
 use crate::blocking::{BlockingQueue, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
 use crate::drives::{DriveId, DriveManager, Lease};
 use crate::types::{Error, ErrorCode};
-use crate::worker::{Handed, Order, Priority, Report, Spawner, WorkerError, public_of_backup, public_sentence};
+use crate::worker::{Order, Priority, Report, Spawner, WorkerError, WorkerFds, public_of_backup, public_sentence};
 
 /// Up to this many queries run at the same time; each is a process.
 const MOST: usize = 4;
@@ -41,12 +41,12 @@ pub(super) struct Queries {
     spawner: Arc<Spawner>,
     processes: BlockingQueue,
     /// The recorded sources of backups.
-    pub(super) sources: Sources,
+    pub(super) sources: SourceStore,
     pub(super) retention: Retention,
 }
 
 impl Queries {
-    pub(super) fn new(spawner: Arc<Spawner>, sources: Sources, retention: Retention) -> Self {
+    pub(super) fn new(spawner: Arc<Spawner>, sources: SourceStore, retention: Retention) -> Self {
         Self { spawner, processes: BlockingQueue::new("query", MOST), sources, retention }
     }
 
@@ -59,7 +59,7 @@ impl Queries {
         &self,
         drive: &Lease,
         order: Order,
-        handed: Handed<'_>,
+        handed: WorkerFds<'_>,
         priority: Priority,
         within: Duration,
     ) -> Result<Answer, Error> {
@@ -75,7 +75,7 @@ impl Queries {
         answered.unwrap_or_else(|_late| Err(gone("the drive does not respond; check it and its cable (dmesg)")))
     }
 
-    async fn answer(&self, order: Order, handed: Handed<'_>, priority: Priority) -> Result<Answer, Error> {
+    async fn answer(&self, order: Order, handed: WorkerFds<'_>, priority: Priority) -> Result<Answer, Error> {
         let failed = |text: String| Error::new(ErrorCode::Failed, text);
         let started = self.spawner.worker(order, handed, priority).await;
         let mut worker = started.map_err(|error| failed(format!("cannot start a worker ({error}); try again")))?;
@@ -124,7 +124,7 @@ pub(crate) struct Estimated {
     /// Whether it would be an increment.
     pub incremental: bool,
     /// The reason for a full transfer.
-    pub why: Option<Why>,
+    pub why: Option<FullReason>,
     /// The reason why it would fail, such as too little space, without names.
     pub problem: Option<String>,
     /// How many snapshots are dated in the future, and whether they are on the drive or beside the source.
@@ -147,7 +147,7 @@ impl Jobs {
         let records = DriveRecords { manager, drive, lease };
         let (named, sources) = (rule.clone(), self.queries.sources.clone());
         let here = (records.machine(), is_remembered(&records, &rule));
-        let open = move || open_places(&named, &sources, Box::new(destination), here);
+        let open = move || open_directories(&named, &sources, Box::new(destination), here);
         let opening = openings(&records, &rule);
         let opening = opening.run(OPENING, open);
         let Open { source, places, sides, destination, .. } = match opening.await {
@@ -161,7 +161,7 @@ impl Jobs {
         let mut task = task(&rule, source, &records, worker.writer_threads.map(usize::from)).map_err(failed)?;
         task.dry_run = true;
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
-        let handed = Handed { places, ..Handed::destination(destination.directory()) };
+        let handed = WorkerFds { places, ..WorkerFds::destination(destination.directory()) };
         let priority = super::scheduler::priority(worker);
         let asked = self.queries.ask(lease, Order::Backup(task), handed, priority, READING).await;
         close(destination).await;
@@ -209,7 +209,7 @@ mod tests {
     fn estimates_work_without_free_space() {
         let told = [
             Report::Backup(BackupEvent::Source { uuid: Identity([1; 16]) }),
-            Report::Backup(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }),
+            Report::Backup(BackupEvent::Parent { uuid: None, why: Some(FullReason::EmptyDrive) }),
             Report::Backup(BackupEvent::Estimated { bytes: 7 }),
             Report::Backup(BackupEvent::FromFuture { drive: true, count: 3 }),
         ];
@@ -225,7 +225,7 @@ mod tests {
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));
         assert_eq!(all.from_future, [(true, 3)]);
-        assert_eq!(all.why, Some(Why::EmptyDrive));
+        assert_eq!(all.why, Some(FullReason::EmptyDrive));
         let problem = all.problem.expect("a sentence");
         assert!(problem.starts_with("the drive is full") && !problem.contains("secret"), "{problem}");
     }

@@ -11,7 +11,7 @@ use crate::drives::DriveId;
 
 /// A target on which one job works at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum JobTarget {
     Volume(VolumeName),
     Drive(DriveId),
 }
@@ -20,7 +20,7 @@ pub(super) enum Place {
 #[derive(Debug, Clone)]
 struct Claim {
     class: JobClass,
-    places: Vec<Place>,
+    places: Vec<JobTarget>,
 }
 
 /// The unfinished jobs.
@@ -29,7 +29,7 @@ pub(super) struct Queue {
     waiting: VecDeque<(Uuid, Claim)>,
     running: HashMap<Uuid, Claim>,
     /// The targets of killed workers that have not ended: they wait inside the kernel.
-    stuck: HashMap<Uuid, Vec<Place>>,
+    stuck: HashMap<Uuid, Vec<JobTarget>>,
 }
 
 impl Queue {
@@ -39,7 +39,7 @@ impl Queue {
     }
 
     /// Queues a job.
-    pub(super) fn push(&mut self, id: Uuid, class: JobClass, places: Vec<Place>) {
+    pub(super) fn push(&mut self, id: Uuid, class: JobClass, places: Vec<JobTarget>) {
         self.waiting.push_back((id, Claim { class, places }));
     }
 
@@ -56,7 +56,7 @@ impl Queue {
 
     fn first_free(&self, max: usize) -> Option<usize> {
         let running = self.running.values().flat_map(|claim| &claim.places);
-        let mut taken: HashSet<&Place> = running.chain(self.stuck.values().flatten()).collect();
+        let mut taken: HashSet<&JobTarget> = running.chain(self.stuck.values().flatten()).collect();
         let mut in_order: Vec<(usize, &Claim)> = self.waiting.iter().map(|(_, claim)| claim).enumerate().collect();
         // Within a rank the order of requests is kept.
         in_order.sort_by_key(|(_, claim)| claim.class.rank());
@@ -100,17 +100,17 @@ impl Queue {
     }
 
     /// Whether no job and no stuck worker uses it.
-    pub(super) fn is_idle(&self, place: &Place) -> bool {
+    pub(super) fn is_idle(&self, place: &JobTarget) -> bool {
         !self.running.values().any(|claim| claim.places.contains(place)) && !self.is_stuck(place)
     }
 
     /// Whether a job is queued for this target.
-    pub(super) fn is_awaited(&self, place: &Place) -> bool {
+    pub(super) fn is_awaited(&self, place: &JobTarget) -> bool {
         self.waiting.iter().any(|(_, claim)| claim.places.contains(place))
     }
 
     /// Whether a killed worker that has not ended uses it.
-    pub(super) fn is_stuck(&self, place: &Place) -> bool {
+    pub(super) fn is_stuck(&self, place: &JobTarget) -> bool {
         self.stuck.values().flatten().any(|held| held == place)
     }
 }
@@ -121,8 +121,8 @@ mod tests {
     use crate::jobs::job::{About, AboutDrive};
     use crate::types::JobKind;
 
-    fn volume(name: &str) -> Place {
-        Place::Volume(VolumeName::try_from(name.to_owned()).expect("a name"))
+    fn volume(name: &str) -> JobTarget {
+        JobTarget::Volume(VolumeName::try_from(name.to_owned()).expect("a name"))
     }
 
     fn queue(volumes: &[&str]) -> (Queue, Vec<Uuid>) {

@@ -209,7 +209,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::backups::{Identity, Why};
+    use crate::backups::{FullReason, Identity};
     use crate::config::VolumeName;
     use crate::jobs::About;
 
@@ -273,7 +273,7 @@ mod tests {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         job.total = Total { bytes: 0, source: TotalSource::Unknown };
         let mut hear = |event| take_in(&mut job, &mut pace, &Report::Backup(event), NOW);
-        assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(hear(BackupEvent::Parent { uuid: None, why: Some(FullReason::EmptyDrive) }));
         assert!(hear(BackupEvent::Estimated { bytes: 80 }));
         assert!(!hear(BackupEvent::Estimated { bytes: 90 }), "a total does not change");
         assert_eq!(job.total, Total { bytes: 80, source: TotalSource::Estimate });
@@ -289,7 +289,7 @@ mod tests {
     fn snapshots_from_the_future_are_noted_on_the_job() {
         let (mut job, mut pace) = (job(), Pace::new(Instant::now()));
         let mut hear = |event| take_in(&mut job, &mut pace, &Report::Backup(event), NOW);
-        assert!(hear(BackupEvent::Parent { uuid: None, why: Some(Why::EmptyDrive) }));
+        assert!(hear(BackupEvent::Parent { uuid: None, why: Some(FullReason::EmptyDrive) }));
         assert!(
             hear(BackupEvent::FromFuture { drive: true, count: 3 })
                 && hear(BackupEvent::FromFuture { drive: false, count: 1 })

@@ -21,9 +21,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::backups::{BackupEvent, Identity, Learned, SharedSnapshot};
+use crate::backups::{BackupEvent, Identity, RecordUpdate, SharedSnapshot};
 use crate::clock::{Clock, Reading};
-use crate::config::{BackupRule, Config, OnFinish, Schedule, Sources};
+use crate::config::{BackupRule, Config, ConfigFiles, OnFinish, Schedule};
 use crate::destinations::Destination;
 use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
 use crate::dir_handle::DirHandle;
@@ -105,9 +105,9 @@ impl Fixture {
         let machine = Machine {
             devices: Arc::new(devices.clone()),
             spawner: Arc::new(Spawner::simulated(move |worker| player.clone().play(worker))),
-            open_places: places,
+            open_directories: places,
         };
-        let sources = Sources::One(home.path().join("butterdock.toml"));
+        let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
         let service = started.await.expect("started");
         Self { devices, service, work, written, by_hand: Mutex::default(), config, home }
@@ -357,7 +357,7 @@ impl Player {
             return Err(ErrorKind::DeviceGone);
         }
         let shared = SharedSnapshot { here: SubvolumeState::default(), there: SubvolumeState::default(), time: 1 };
-        let learned = Learned { shared, sources: Vec::new(), lost: Vec::new() };
+        let learned = RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() };
         worker.report(&Report::Backup(BackupEvent::Pinned { learned }));
         lock(&self.written).push((drive, name));
         Ok(())

@@ -67,7 +67,7 @@ pub(crate) enum Lost {
 pub(crate) async fn borrow<T, F>(
     quarantined: QuarantinedFd,
     uid: u32,
-    patience: Duration,
+    limit: Duration,
     look: F,
 ) -> Result<(QuarantinedFd, T), Lost>
 where
@@ -81,7 +81,7 @@ where
         close(copy, None);
         Ok((quarantined, found))
     };
-    match timeout(patience, turn.run(work)).await {
+    match timeout(limit, turn.run(work)).await {
         Ok(Ok(looked)) => looked.map_err(Lost::System),
         Ok(Err(no_thread @ Unanswered::NoThread)) => Err(Lost::System(io::Error::other(no_thread))),
         Ok(Err(Unanswered::Busy | Unanswered::Silent)) | Err(_) => Err(Lost::Silent),

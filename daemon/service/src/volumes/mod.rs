@@ -10,7 +10,7 @@ mod subvolumes;
 mod volume;
 
 pub use crate::blocking::Unanswered;
+pub use open_volume::{DirIdentity, Unusable};
 pub(crate) use open_volume::{OpenVolume, open};
-pub use open_volume::{Place, Unusable};
 pub use subvolumes::Subvolume;
 pub use volume::{Seen, Volume};

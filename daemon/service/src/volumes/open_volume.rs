@@ -14,21 +14,21 @@ use crate::dir_handle::DirHandle;
 pub(crate) struct OpenVolume {
     pub directory: DirHandle,
     /// What it is.
-    pub place: Place,
+    pub place: DirIdentity,
     /// The mount that it was reached through, as `mounts::unique_id` has it; 0 if the kernel does not report it.
     pub mount: u64,
 }
 
 /// A directory of a filesystem: the same under whatever path and mount it is reached, and no other's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct DirIdentity {
     fsid: [u8; 16],
     subvolume: u64,
     inode: u64,
 }
 
 #[cfg(test)]
-impl Place {
+impl DirIdentity {
     /// A directory that is nowhere.
     pub fn nowhere() -> Self {
         Self { fsid: [0; 16], subvolume: 0, inode: 0 }
@@ -77,7 +77,7 @@ pub(crate) fn open(rule: &VolumeRule) -> Result<OpenVolume, Unusable> {
     let subvolume = butterdock_btrfs::subvolume::info(&folder).map_err(fault)?.id;
     let facts = statx(&folder, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)
         .map_err(|error| Unusable::Unreadable(nix::Error::from_raw(error.raw_os_error())))?;
-    let place = Place { fsid, subvolume, inode: facts.stx_ino };
+    let place = DirIdentity { fsid, subvolume, inode: facts.stx_ino };
     let mount = mounts::unique_id(&folder);
     Ok(OpenVolume { directory: folder.into(), place, mount })
 }

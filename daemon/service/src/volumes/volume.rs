@@ -7,7 +7,7 @@ use nix::sys::statvfs::fstatvfs;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, timeout};
 
-use super::open_volume::{OpenVolume, Place, Unusable, open};
+use super::open_volume::{DirIdentity, OpenVolume, Unusable, open};
 use super::subvolumes::{Subvolume, list};
 use crate::blocking::{BlockingQueue, Unanswered};
 use crate::config::VolumeRule;
@@ -22,7 +22,7 @@ const TURN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Its directory; None if it cannot be received into.
-    pub place: Option<Place>,
+    pub place: Option<DirIdentity>,
     /// The filesystem's size in bytes; 0 if it is not mounted.
     pub size: u64,
     /// What can still be written, in bytes, as the filesystem estimates it.
@@ -69,26 +69,26 @@ impl Volume {
         self.seen.subscribe()
     }
 
-    /// Looks at it if the last look is older than a second, and waits for that up to `patience`. Returns at once while another
+    /// Looks at it if the last look is older than a second, and waits for that up to `limit`. Returns at once while another
     /// look runs.
-    pub async fn glance(self: &Arc<Self>, patience: Duration) {
+    pub async fn glance(self: &Arc<Self>, limit: Duration) {
         let Ok(looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
         if looked.is_none_or(|when| when.elapsed() >= FRESH) {
-            self.look_holding(looked, patience, false).await;
+            self.look_holding(looked, limit, false).await;
         }
     }
 
-    /// Looks at it now, waits for that up to `patience`, and notifies watchers.
-    pub async fn look(self: &Arc<Self>, patience: Duration) {
-        if let Ok(looked) = timeout(patience, Arc::clone(&self.looked).lock_owned()).await {
-            self.look_holding(looked, patience, true).await;
+    /// Looks at it now, waits for that up to `limit`, and notifies watchers.
+    pub async fn look(self: &Arc<Self>, limit: Duration) {
+        if let Ok(looked) = timeout(limit, Arc::clone(&self.looked).lock_owned()).await {
+            self.look_holding(looked, limit, true).await;
         }
     }
 
     async fn look_holding(
         self: &Arc<Self>,
         mut looked: OwnedMutexGuard<Option<Instant>>,
-        patience: Duration,
+        limit: Duration,
         notify: bool,
     ) {
         let volume = Arc::clone(self);
@@ -104,29 +104,29 @@ impl Volume {
         let volume = Arc::clone(self);
         // A task of its own: after the timeout it keeps its turn, and its result is still used.
         let looking = tokio::spawn(async move { volume.queue.run(TURN, look).await.unwrap_or_default() });
-        drop(timeout(patience, looking).await);
+        drop(timeout(limit, looking).await);
     }
 
     /// Opens its directory.
     ///
     /// # Errors
-    /// There was no answer within `patience`; within, why it cannot be received into.
-    pub(crate) async fn open(&self, patience: Duration) -> Result<Result<OpenVolume, Unusable>, Unanswered> {
+    /// There was no answer within `limit`; within, why it cannot be received into.
+    pub(crate) async fn open(&self, limit: Duration) -> Result<Result<OpenVolume, Unusable>, Unanswered> {
         let rule = self.rule.clone();
-        self.queue.run(patience, move || open(&rule)).await
+        self.queue.run(limit, move || open(&rule)).await
     }
 
     /// Lists the subvolumes in its directory.
     ///
     /// # Errors
-    /// There was no answer within `patience`; within, why it cannot be received into; within, why it cannot be read.
+    /// There was no answer within `limit`; within, why it cannot be received into; within, why it cannot be read.
     pub async fn list(
         &self,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Result<butterdock_btrfs::Result<Vec<Subvolume>>, Unusable>, Unanswered> {
         let rule = self.rule.clone();
-        let until = std::time::Instant::now() + patience;
-        self.queue.run(patience, move || open(&rule).map(|folder| list(&folder, until))).await
+        let until = std::time::Instant::now() + limit;
+        self.queue.run(limit, move || open(&rule).map(|folder| list(&folder, until))).await
     }
 }
 

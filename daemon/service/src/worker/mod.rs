@@ -10,4 +10,4 @@ pub(crate) use butterdock_worker::{IoPriority, Priority, Subject, UNCONFIRMED, p
 pub(crate) use handle::Worker;
 #[cfg(test)]
 pub(crate) use simulated::SimulatedWorker;
-pub(crate) use spawner::{Handed, Spawner};
+pub(crate) use spawner::{Spawner, WorkerFds};

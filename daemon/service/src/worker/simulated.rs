@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::handle::{Connection, Waiting, Worker};
-use super::spawner::{Handed, Spawner, StartWorker};
+use super::spawner::{Spawner, StartWorker, WorkerFds};
 use butterdock_worker::Priority;
 use butterdock_worker::protocol::{Order, Report};
 
@@ -57,7 +57,12 @@ impl SimulatedWorker {
 struct SimulatedWorkers(Arc<Play>);
 
 impl StartWorker for SimulatedWorkers {
-    fn start<'a>(&'a self, order: Order, handed: Handed<'a>, _priority: Priority) -> Waiting<'a, io::Result<Worker>> {
+    fn start<'a>(
+        &'a self,
+        order: Order,
+        handed: WorkerFds<'a>,
+        _priority: Priority,
+    ) -> Waiting<'a, io::Result<Worker>> {
         let (reports, received) = mpsc::unbounded_channel();
         let (cancel, cancelled) = watch::channel(false);
         let (kill, mut killed) = watch::channel(false);

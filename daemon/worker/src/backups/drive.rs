@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use super::name;
 use super::owner::{look_up, recorded};
-use super::shared_record::{Known, Mark, SharedSnapshot};
+use super::shared_record::{PairUuids, SharedRecord, SharedSnapshot};
 use super::snapshot::{Identity, Snapshot, list};
 
 /// The default folder of a backup.
@@ -148,9 +148,9 @@ pub struct Backups {
     /// The id of this machine on drives.
     pub machine: Identity,
     /// The backups by name.
-    pub known: Vec<(String, Known)>,
+    pub known: Vec<(String, SharedRecord)>,
     /// The pinned snapshots.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<PairUuids>,
 }
 
 /// The complete snapshots on the drive whose top is `root`, newest first.
@@ -209,7 +209,7 @@ impl Folders<'_> {
 }
 
 fn describe(snapshot: Snapshot, backups: &Backups) -> SnapshotOnDrive {
-    let remembers = |known: &Known| {
+    let remembers = |known: &SharedRecord| {
         let is_it = |shared: &SharedSnapshot| shared.mark().there == snapshot.uuid;
         known.shared.iter().any(is_it)
     };
@@ -282,8 +282,12 @@ mod tests {
         let received = Snapshot { uuid: id(1), received_uuid: id(2), stransid: 7, name, ..Snapshot::default() };
         let there = SubvolumeState { uuid: [1; 16], ..SubvolumeState::default() };
         let shared = SharedSnapshot { here: SubvolumeState::default(), there, time: 0 };
-        let known =
-            |shared| [("etc".to_owned(), Known::default()), ("home".to_owned(), Known { shared, ..Known::default() })];
+        let known = |shared| {
+            [
+                ("etc".to_owned(), SharedRecord::default()),
+                ("home".to_owned(), SharedRecord { shared, ..SharedRecord::default() }),
+            ]
+        };
         let backups = |shared: Vec<SharedSnapshot>| Backups {
             machine: id(5),
             marks: shared.iter().map(SharedSnapshot::mark).collect(),

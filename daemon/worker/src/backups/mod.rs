@@ -72,8 +72,10 @@ pub(crate) use prune::prune_source;
 pub(crate) use restore::Restore;
 pub use retention::RetentionRule;
 pub(crate) use run::{BackupDirectories, Run};
-pub use shared_record::{Known, Learned, MOST_PINS, Mark, Pin, SharedSnapshot, for_order, remember};
-pub use shared_snapshots::Why;
+pub use shared_record::{
+    MOST_PINS, PairUuids, RecordUpdate, RecordV1, SharedRecord, SharedSnapshot, for_order, remember,
+};
+pub use shared_snapshots::FullReason;
 pub use snapshot::Identity;
 pub(crate) use space_check::ESTIMATE_TIMEOUT;
 pub use task::{BackupEvent, Task, TaskTime};

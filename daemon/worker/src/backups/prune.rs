@@ -11,7 +11,7 @@ use butterdock_receive::Control;
 use super::first_seen::{MOST as MOST_SEEN, Seen};
 use super::owner::{Side, look_up, made_by_us};
 use super::retention::{Candidate, Reason, Rule, is_from_future, reasons};
-use super::shared_record::Mark;
+use super::shared_record::PairUuids;
 use super::snapshot::{Snapshot, list};
 use super::task::{BackupEvent, Task};
 
@@ -31,7 +31,7 @@ pub(super) fn prune(
     task: &Task,
     side: Side<'_>,
     folder: BorrowedFd<'_>,
-    needed: &[Mark],
+    needed: &[PairUuids],
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
     let failed = match list(folder, &[]) {
@@ -103,7 +103,7 @@ pub(super) struct PrunePlan<'s> {
 
 impl<'s> PrunePlan<'s> {
     /// Plans for the snapshots in a folder. `needed` are pinned in addition to the task's pins.
-    pub(super) fn plan(task: &Task, side: Side<'_>, snapshots: &'s [Snapshot], needed: &[Mark], now: i64) -> Self {
+    pub(super) fn plan(task: &Task, side: Side<'_>, snapshots: &'s [Snapshot], needed: &[PairUuids], now: i64) -> Self {
         let here: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.name.is_some()).collect();
         let is_pinned = |snapshot: &Snapshot| {
             let mut pins = task.pins.iter().chain(needed);

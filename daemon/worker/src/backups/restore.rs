@@ -9,7 +9,7 @@ use butterdock_receive::{Candidates, Control, ErrorKind, Observer, Options, Subv
 
 use super::error::BackupError;
 use super::shared_record::SharedSnapshot;
-use super::shared_snapshots::{Origin, Why, basis, find_shared, since};
+use super::shared_snapshots::{FullReason, Origin, basis, find_shared, since};
 use super::snapshot::{Identity, list};
 use super::space_check::{Shortage, SpaceCheck, SpaceErrors};
 use super::stream::{Stream, received};
@@ -53,7 +53,7 @@ impl Restore<'_> {
         // If the same snapshot was restored before, it is not its own parent.
         pairs.retain(|pair| pair.source.uuid != origin.uuid);
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
-        let why = parent_uuid.is_none().then_some(Why::NothingThere);
+        let why = parent_uuid.is_none().then_some(FullReason::NothingThere);
         (self.report)(BackupEvent::Parent { uuid: parent_uuid, why });
         let (parent, clone_sources) = basis(&pairs);
         let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };

@@ -17,8 +17,8 @@ use super::error::{BackupCause, BackupError, Pruning};
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
 use super::prune::{DeletedSubvolumes, PrunePlan, prune, report_from_future, report_seen};
-use super::shared_record::{Learned, Mark, SharedSnapshot};
-use super::shared_snapshots::{SharedPair, SharedSnapshots, Why, basis, find_shared, is_unchanged, last, since};
+use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
+use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, since};
 use super::snapshot::{Identity, Snapshot, list};
 use super::source::Source;
 use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits};
@@ -82,7 +82,7 @@ impl Run<'_> {
             self.explain(&source, &owner, &mine, &theirs);
         }
         self.report_replaced(replaced);
-        let learned = |here: &Snapshot, there| Learned {
+        let learned = |here: &Snapshot, there| RecordUpdate {
             shared: SharedSnapshot { here: here.state(), there, time: task.time.now() },
             sources: owner.sources.clone(),
             lost: lost(&task.shared, &theirs),
@@ -162,7 +162,7 @@ impl Run<'_> {
     }
 
     /// The reason for a full transfer; it may be that the last backup was deleted from the drive.
-    fn reason(&self, why: Why) -> Result<Why, BackupError> {
+    fn reason(&self, why: FullReason) -> Result<FullReason, BackupError> {
         let Some(uuid) = self.task.last else { return Ok(why) };
         let last = last(&self.directories.destination, uuid).map_err(BackupError::drive("look for the last backup"))?;
         Ok(last.explains(why))
@@ -296,7 +296,7 @@ impl Run<'_> {
     fn prune_drive(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
         let theirs = self.list_drive()?;
         let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
-        let mark = |pair: &SharedPair<'_>| Mark { here: pair.source.uuid, there: pair.drive.uuid };
+        let mark = |pair: &SharedPair<'_>| PairUuids { here: pair.source.uuid, there: pair.drive.uuid };
         let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
         let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());
         let (deleted, _) = pruning.perform(self.destination(), self.report);

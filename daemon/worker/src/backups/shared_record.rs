@@ -26,14 +26,14 @@ pub struct SharedSnapshot {
 /// The uuids of a shared snapshot on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mark {
+pub struct PairUuids {
     /// The source's snapshot.
     pub here: Identity,
     /// Its counterpart on the drive.
     pub there: Identity,
 }
 
-impl Mark {
+impl PairUuids {
     /// Whether it pins this snapshot.
     pub(super) fn pins(&self, snapshot: &Snapshot) -> bool {
         snapshot.uuid == self.here || snapshot.uuid == self.there
@@ -42,7 +42,7 @@ impl Mark {
 
 /// The record of one backup on one drive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct SharedRecord {
     /// The source (first) and the subvolumes that it replaced (a rollback, a restore).
     pub sources: Vec<Identity>,
     /// The shared snapshots. The last is the newest, and pinned.
@@ -51,7 +51,7 @@ pub struct Known {
 
 /// The report of a successful backup, for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Learned {
+pub struct RecordUpdate {
     /// The sent snapshot.
     pub shared: SharedSnapshot,
     /// The source (first) and the subvolumes that it replaced.
@@ -62,7 +62,7 @@ pub struct Learned {
 
 /// A record of version 1: only the newest shared snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
+pub struct RecordV1 {
     sent_as: Identity,
     ctransid: u64,
     source: Identity,
@@ -81,8 +81,8 @@ const MOST_SOURCES: usize = 16;
 
 impl SharedSnapshot {
     /// Its uuids on both sides.
-    pub fn mark(&self) -> Mark {
-        Mark { here: Identity(self.here.uuid), there: Identity(self.there.uuid) }
+    pub fn mark(&self) -> PairUuids {
+        PairUuids { here: Identity(self.here.uuid), there: Identity(self.there.uuid) }
     }
 
     /// The same for a restore, where the drive is the sender.
@@ -91,15 +91,15 @@ impl SharedSnapshot {
     }
 }
 
-impl Known {
+impl SharedRecord {
     /// The newest shared snapshot.
     pub fn newest(&self) -> Option<&SharedSnapshot> {
         self.shared.last()
     }
 
     /// Adds the report of a backup.
-    pub fn learn(&mut self, learned: Learned) {
-        let Learned { shared, sources, lost } = learned;
+    pub fn learn(&mut self, learned: RecordUpdate) {
+        let RecordUpdate { shared, sources, lost } = learned;
         self.shared.retain(|known| !lost.contains(&known.mark().there));
         remember(&mut self.shared, shared);
         self.sources = sources;
@@ -107,9 +107,9 @@ impl Known {
     }
 }
 
-impl From<Pin> for Known {
-    fn from(pin: Pin) -> Self {
-        let Pin { sent_as, ctransid, source, drive, time } = pin;
+impl From<RecordV1> for SharedRecord {
+    fn from(pin: RecordV1) -> Self {
+        let RecordV1 { sent_as, ctransid, source, drive, time } = pin;
         let received = if sent_as == source { Identity::NONE } else { sent_as };
         let here = SubvolumeState { uuid: source.0, received_uuid: received.0, ctransid, ..SubvolumeState::default() };
         let there = SubvolumeState { uuid: drive.0, ..SubvolumeState::default() };
@@ -154,24 +154,25 @@ mod tests {
 
     #[test]
     fn the_list_is_bounded_and_the_last_is_the_newest() {
-        let mut known = Known::default();
+        let mut known = SharedRecord::default();
         for number in (0..90).chain([80]) {
-            known.learn(Learned { shared: shared(number), sources: vec![Identity([1; 16])], lost: Vec::new() });
+            known.learn(RecordUpdate { shared: shared(number), sources: vec![Identity([1; 16])], lost: Vec::new() });
         }
         assert_eq!((known.shared.len(), known.newest().copied()), (MOST_SHARED, Some(shared(80))));
         let lost = vec![Identity([189; 16])];
-        known.learn(Learned { shared: shared(80), sources: Vec::new(), lost });
+        known.learn(RecordUpdate { shared: shared(80), sources: Vec::new(), lost });
         assert_eq!(known.shared.len(), MOST_SHARED - 1, "lost snapshots are removed");
     }
 
     #[test]
     fn a_pin_of_version_1_proves_one_shared_snapshot() {
-        let pin = |sent_as| Pin { sent_as, ctransid: 7, source: Identity([1; 16]), drive: Identity([2; 16]), time: 9 };
-        let known = Known::from(pin(Identity([1; 16])));
+        let pin =
+            |sent_as| RecordV1 { sent_as, ctransid: 7, source: Identity([1; 16]), drive: Identity([2; 16]), time: 9 };
+        let known = SharedRecord::from(pin(Identity([1; 16])));
         let one = known.newest().expect("one");
-        assert_eq!(one.mark(), Mark { here: Identity([1; 16]), there: Identity([2; 16]) });
+        assert_eq!(one.mark(), PairUuids { here: Identity([1; 16]), there: Identity([2; 16]) });
         assert_eq!((sent_as(&one.here), one.here.ctransid, one.there.rtransid, one.time), (Identity([1; 16]), 7, 0, 9));
-        let received = Known::from(pin(Identity([3; 16])));
+        let received = SharedRecord::from(pin(Identity([3; 16])));
         assert_eq!(received.newest().map(|newest| sent_as(&newest.here)), Some(Identity([3; 16])));
     }
 

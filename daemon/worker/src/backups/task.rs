@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::first_seen::Seen;
 use super::retention::{Reason, RetentionRule};
-use super::shared_record::{Learned, Mark, SharedSnapshot};
-use super::shared_snapshots::Why;
+use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
+use super::shared_snapshots::FullReason;
 use super::snapshot::Identity;
 use crate::clock::{Reading, boot_time};
 use crate::hex;
@@ -25,7 +25,7 @@ pub struct Task {
     /// Nothing younger is deleted; in seconds.
     pub protect: u64,
     /// The snapshots that all drives, including this one, need for their next increment.
-    pub pins: Vec<Mark>,
+    pub pins: Vec<PairUuids>,
     /// The uuid of the last backup on this drive; `None` before the first.
     #[serde(default)]
     pub last: Option<Identity>,
@@ -93,7 +93,7 @@ pub enum BackupEvent {
         /// The uuid of the parent on the sender's side; `None` for a full transfer.
         uuid: Option<Identity>,
         /// The reason for a full transfer.
-        why: Option<Why>,
+        why: Option<FullReason>,
     },
     /// The estimated size of the stream. It is rarely larger, and smaller if files of the source share extents.
     Estimated {
@@ -103,12 +103,12 @@ pub enum BackupEvent {
     /// The source has not changed since the last backup on this drive: nothing is sent or deleted.
     Unchanged {
         /// For the service's record.
-        learned: Learned,
+        learned: RecordUpdate,
     },
     /// The drive has the snapshot, which is needed for its next increment.
     Pinned {
         /// For the service's record.
-        learned: Learned,
+        learned: RecordUpdate,
     },
     /// The volume has the snapshot of the drive, which can be a parent from now on.
     Restored {

@@ -78,7 +78,7 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Doubt {
-    why: Why,
+    why: Distrust,
     /// Wall time at the last reading.
     wall: i64,
     /// Seconds of boot time since the beginning of the doubt.
@@ -89,7 +89,7 @@ struct Doubt {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Why {
+enum Distrust {
     Ahead,
     Behind,
     /// The earlier record cannot be read.
@@ -136,7 +136,7 @@ impl Record {
 
     /// The first record after one that cannot be read, which may have contained a doubt.
     pub fn after_unreadable(now: &Reading, series: Uuid) -> Self {
-        let doubt = Doubt { why: Why::Unreadable, wall: now.wall, lasted: 0, off: 0 };
+        let doubt = Doubt { why: Distrust::Unreadable, wall: now.wall, lasted: 0, off: 0 };
         Self { doubt: (now.synchronised != Some(true)).then_some(doubt), ..Self::first(now, series) }
     }
 
@@ -151,7 +151,7 @@ impl Record {
         let passed = if same_boot { now.boot.saturating_sub(self.boot) } else { now.boot };
         let line = plus(self.wall, passed);
         // A reboot does not explain a clock that ran ahead before it.
-        let was_ahead = self.doubt.is_some_and(|doubt| doubt.why != Why::Behind);
+        let was_ahead = self.doubt.is_some_and(|doubt| doubt.why != Distrust::Behind);
         let next = Self {
             wall: line,
             boot: now.boot,
@@ -165,14 +165,14 @@ impl Record {
             return next.trusting(now, next.off(now));
         }
         let ahead = now.wall.saturating_sub(line);
-        let unreadable = self.doubt.is_some_and(|doubt| doubt.why == Why::Unreadable);
+        let unreadable = self.doubt.is_some_and(|doubt| doubt.why == Distrust::Unreadable);
         let limit = if next.restarted { ACROSS_BOOTS } else { WITHIN_BOOT };
         let why = match ahead {
-            _ if unreadable => Why::Unreadable,
+            _ if unreadable => Distrust::Unreadable,
             // The expected time cannot have been right.
             _ if line < PLAUSIBLE && now.wall >= PLAUSIBLE => return next.trusting(now, 0),
-            ahead if ahead > limit => Why::Ahead,
-            ahead if ahead < -BEHIND => Why::Behind,
+            ahead if ahead > limit => Distrust::Ahead,
+            ahead if ahead < -BEHIND => Distrust::Behind,
             // Small steps within one boot do not add up to a large one.
             _ if !next.restarted => return next,
             _ => return next.trusting(now, if same_boot { 0 } else { next.off(now) }),
@@ -189,9 +189,9 @@ impl Record {
     pub fn stop(&self) -> Option<Stop> {
         let doubt = self.doubt?;
         let reason = match doubt.why {
-            Why::Behind => return None,
-            Why::Ahead => StopReason::Ahead { seconds: doubt.wall.saturating_sub(self.wall).unsigned_abs() },
-            Why::Unreadable => StopReason::Unreadable,
+            Distrust::Behind => return None,
+            Distrust::Ahead => StopReason::Ahead { seconds: doubt.wall.saturating_sub(self.wall).unsigned_abs() },
+            Distrust::Unreadable => StopReason::Unreadable,
         };
         Some(Stop { reason, remaining: TRUSTED_AFTER.saturating_sub(doubt.lasted) })
     }
@@ -214,7 +214,7 @@ impl Record {
 
     /// Continues the doubt while the clock runs normally, and trusts it after [`TRUSTED_AFTER`]. If the clock was set again, a new
     /// doubt begins.
-    fn doubting(self, now: &Reading, why: Why, before: Option<Doubt>, (same_boot, passed): (bool, u64)) -> Self {
+    fn doubting(self, now: &Reading, why: Distrust, before: Option<Doubt>, (same_boot, passed): (bool, u64)) -> Self {
         let runs_on = before.filter(|doubt| doubt.why == why && doubt.runs_on(now, (same_boot, passed)));
         let doubt = match runs_on {
             Some(doubt) => {

@@ -3,7 +3,7 @@
 use crate::tests::order::command::payload;
 use crate::tests::order::command::{Bytes, Owned, What};
 use crate::tests::order::sequence::Draw;
-use crate::tests::order::world::Known;
+use crate::tests::order::world::InodeState;
 
 /// Sizes and offsets: on sectors and off them.
 const PLACES: [u64; 10] = [0, 1, 100, 4096, 5000, 8192, 12_288, 16_384, 20_000, 1 << 33];
@@ -93,7 +93,7 @@ fn payloads(draw: &mut Draw, path: &str, mut offset: u64) -> u64 {
     end
 }
 
-fn clone(draw: &mut Draw, path: &str, known: &Known) -> u64 {
+fn clone(draw: &mut Draw, path: &str, known: &InodeState) -> u64 {
     let dice = draw.roll();
     let Some(source) = draw.world.pick(dice, |other| {
         other.what == What::File && other.nocow == known.nocow && other.size > 0 && other.size < 1 << 20
@@ -216,7 +216,7 @@ fn compression(draw: &mut Draw, path: &str) {
     }
 }
 
-fn fileattr(draw: &mut Draw, path: &str, known: &Known) {
+fn fileattr(draw: &mut Draw, path: &str, known: &InodeState) {
     let mut attr = u64::from(draw.roll()) & 0xbee;
     // FS_IOC_SETFLAGS sets every property to "zlib", which cannot be corrected once a flag refuses changes.
     if draw.roll() % 2 == 0 || known.compression {

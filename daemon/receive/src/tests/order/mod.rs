@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use butterdock_stream::{Place, Shared};
+use butterdock_stream::{Position, Shared};
 use command::OURS;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -175,7 +175,7 @@ fn plan(commands: &[Owned], first: usize, order: Order) -> Vec<Step> {
     let (mut planner, mut steps) = (Planner::default(), Vec::new());
     for (at, command) in commands.iter().enumerate() {
         let command_number = (first + at) as u64;
-        let place = Place { command: command_number, at: command_number };
+        let place = Position { command: command_number, at: command_number };
         planner.push(place, &command.lend(), |part| Shared::from(part.to_vec()), &mut steps).unwrap();
         if let Order::Plain = order {
             planner.flush(&mut steps);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::plan::NewInode;
-use crate::real::{RealInode, RealVolume, Sources};
+use crate::real::{CloneSources, RealInode, RealVolume};
 use crate::tests::memory::{Entry, View};
 use crate::{Cause, Error, StreamPath};
 use butterdock_btrfs::flags::flags;
@@ -64,7 +64,7 @@ impl Drop for Loop {
     }
 }
 
-impl Sources for NoSources {
+impl CloneSources for NoSources {
     fn open(&mut self, source: &Identity, _: &StreamPath) -> Result<RealInode, Error> {
         let there = "no other subvolume".to_owned();
         let cause = Cause::SubvolumeMissing { role: "clone source", wanted: *source, there };

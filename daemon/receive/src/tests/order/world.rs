@@ -9,13 +9,13 @@ use crate::tests::order::command::What;
 pub(crate) struct World {
     /// By path; the root has the empty path.
     names: BTreeMap<String, usize>,
-    nodes: Vec<Known>,
+    nodes: Vec<InodeState>,
     made: u64,
 }
 
 /// The state of an inode.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Known {
+pub(crate) struct InodeState {
     pub(crate) what: What,
     pub(crate) size: u64,
     /// Written in place, without checksums.
@@ -28,7 +28,7 @@ pub(crate) struct Known {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let root = Known { what: What::Directory, size: 0, nocow: false, compression: false, refusing: false };
+        let root = InodeState { what: What::Directory, size: 0, nocow: false, compression: false, refusing: false };
         Self { names: BTreeMap::from([(String::new(), 0)]), nodes: vec![root], made: 256 }
     }
 
@@ -45,17 +45,17 @@ impl World {
         join(&directory, &format!("n{}", self.made))
     }
 
-    pub(crate) fn known(&mut self, path: &str) -> &mut Known {
+    pub(crate) fn known(&mut self, path: &str) -> &mut InodeState {
         let node = self.names[path];
         &mut self.nodes[node]
     }
 
     /// A path whose inode fits, the root's too.
-    pub(crate) fn pick(&self, dice: u16, fits: impl Fn(&Known) -> bool) -> Option<String> {
+    pub(crate) fn pick(&self, dice: u16, fits: impl Fn(&InodeState) -> bool) -> Option<String> {
         self.pick_path(dice, |_, known| fits(known))
     }
 
-    pub(crate) fn pick_path(&self, dice: u16, fits: impl Fn(&str, &Known) -> bool) -> Option<String> {
+    pub(crate) fn pick_path(&self, dice: u16, fits: impl Fn(&str, &InodeState) -> bool) -> Option<String> {
         let fitting: Vec<_> = self.names.iter().filter(|(path, node)| fits(path, &self.nodes[**node])).collect();
         let (path, _) = fitting.get(usize::from(dice) % fitting.len().max(1))?;
         Some((*path).clone())
@@ -78,8 +78,8 @@ impl World {
 
     pub(crate) fn make(&mut self, path: &str, what: What) {
         let parent = self.names[path.rsplit_once('/').map_or("", |(parent, _)| parent)];
-        let Known { nocow, compression, .. } = self.nodes[parent];
-        self.nodes.push(Known { what, size: 0, nocow, compression, refusing: false });
+        let InodeState { nocow, compression, .. } = self.nodes[parent];
+        self.nodes.push(InodeState { what, size: 0, nocow, compression, refusing: false });
         self.names.insert(path.to_owned(), self.nodes.len() - 1);
     }
 

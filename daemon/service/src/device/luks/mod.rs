@@ -30,7 +30,7 @@ pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Cryptsetup {
     tool: PathBuf,
-    patience: Duration,
+    limit: Duration,
 }
 
 /// What the open side of a container of this uuid is called below `/dev/mapper`, when we opened it.
@@ -106,7 +106,7 @@ impl Cryptsetup {
         let places = ["/usr/sbin/cryptsetup", "/sbin/cryptsetup"];
         let tool = places.iter().map(PathBuf::from).find(|path| path.exists());
         let missing = || Error::refused("the drive is encrypted, and cryptsetup is not installed; install it");
-        Ok(Self { tool: tool.ok_or_else(missing)?, patience: PATIENCE })
+        Ok(Self { tool: tool.ok_or_else(missing)?, limit: PATIENCE })
     }
 
     /// Opens the container `luks` on `node`, which must have this number. Its open side is [`mapping_name`].
@@ -154,7 +154,7 @@ impl Cryptsetup {
         let mut complaint = child.stderr.take();
         let stdin = child.stdin.take();
         let (status, said) = thread::scope(|scope| {
-            // Threads of their own: a tool that does not read, or that says much, would block us past the patience.
+            // Threads of their own: a tool that does not read, or that says much, would block us past the limit.
             scope.spawn(move || {
                 if let (Some(mut stdin), Some(secret)) = (stdin, secret) {
                     // A tool that ended early says why itself.
@@ -169,7 +169,7 @@ impl Cryptsetup {
                 }
                 String::from_utf8_lossy(&said).into_owned()
             });
-            let status = wait(&mut child, self.patience);
+            let status = wait(&mut child, self.limit);
             (status, said.join().unwrap_or_default())
         });
         match status.map_err(doing())? {
@@ -193,14 +193,14 @@ pub(crate) fn stale(sys: &Path) -> Vec<Uuid> {
 const PREFIX: &str = "butterdock-";
 
 /// Its end; none where it had to be killed.
-fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if begun.elapsed() > patience {
+        if begun.elapsed() > limit {
             child.kill()?;
             child.wait()?;
             return Ok(None);

@@ -12,7 +12,7 @@ fn tool(folder: &Path, what: &str) -> Cryptsetup {
         format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {at}/arguments\n/usr/bin/env > {at}/environment\n{what}\n");
     fs::write(&tool, script).expect("written");
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("set");
-    Cryptsetup { tool, patience: Duration::from_secs(20) }
+    Cryptsetup { tool, limit: Duration::from_secs(20) }
 }
 
 fn called(folder: &Path) -> Vec<String> {
@@ -69,7 +69,7 @@ fn every_end_of_the_tool_is_a_sentence() {
 #[test]
 fn a_tool_that_hangs_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let tool = Cryptsetup { patience: Duration::from_millis(300), ..tool(folder.path(), "exec /bin/sleep 600") };
+    let tool = Cryptsetup { limit: Duration::from_millis(300), ..tool(folder.path(), "exec /bin/sleep 600") };
     let begun = Instant::now();
     let text = unlock(&tool, Uuid::nil(), &Secret::new(vec![1; 1 << 20].into())).expect_err("ended").to_string();
     assert!(text.contains("too long"), "{text}");

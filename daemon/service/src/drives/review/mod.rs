@@ -19,7 +19,7 @@ use crate::config::Schedule;
 use crate::device::{DeviceEvents, Devices, Event, Result};
 use crate::hooks::Kind;
 use crate::policy::{Action, Decision};
-use crate::supervisor::Pulse;
+use crate::supervisor::Heartbeat;
 
 /// Work to start after the table is unlocked.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl DriveManager {
 pub(super) async fn follow(
     mut events: Box<dyn DeviceEvents>,
     manager: DriveManager,
-    mut pulse: Pulse,
+    mut pulse: Heartbeat,
 ) -> anyhow::Error {
     let mut reviewed = manager.0.reviewed.subscribe();
     loop {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::destinations::{Destination, close};
 use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease};
 use crate::jobs::job::JobError;
-use crate::jobs::outcome::{Ending, Why};
+use crate::jobs::outcome::{EndReason, Ending};
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler, other_than};
 
 /// The kernel fails requests to an unplugged drive; udev's event follows within this time, also under load.
@@ -95,7 +95,7 @@ pub(super) async fn run<T: DriveTask>(
 impl Runner {
     /// Waits for udev to report that the drive was unplugged: then that is why the job failed.
     async fn await_unplug(&mut self) {
-        let unplugged = self.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Unplugged)));
+        let unplugged = self.stop.wait_for(|why| matches!(why, Some(EndReason::Stopping | EndReason::Unplugged)));
         // Without an event the job failed for its own reason.
         drop(timeout(UDEV_DELAY, unplugged).await);
     }
@@ -130,7 +130,7 @@ impl DriveContext {
 async fn end_use(reservation: DriveReservation, runner: &mut Runner) {
     let released = tokio::select! {
         biased;
-        _ = runner.stop.wait_for(|why| matches!(why, Some(Why::Stopping | Why::Unplugged))) => return,
+        _ = runner.stop.wait_for(|why| matches!(why, Some(EndReason::Stopping | EndReason::Unplugged))) => return,
         released = reservation.end() => released,
     };
     match released {

@@ -18,7 +18,7 @@ use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::Ending;
 use crate::jobs::runner::{Outcome, Runner, other_than};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::volumes::{Place, Volume};
+use crate::volumes::{DirIdentity, Volume};
 use crate::worker::Order;
 
 /// Timeout for opening a folder on the drive.
@@ -33,7 +33,7 @@ pub(crate) struct ImportJob {
     pub folder: PathBuf,
     pub volume: Arc<Volume>,
     /// The volume's directory at the time of the request.
-    pub place: Place,
+    pub place: DirIdentity,
     /// This file alone.
     pub only: Option<Vec<u8>>,
     pub verify: bool,

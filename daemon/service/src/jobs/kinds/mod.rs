@@ -20,14 +20,14 @@ use super::job::Total;
 use super::outcome::EndRules;
 use super::retention::Retention;
 use super::runner::Runner;
-use super::sources::Sources;
+use super::source_store::SourceStore;
 use crate::config::Config;
 use crate::source_locks::SourceLocks;
 use crate::types::Error;
 use crate::volumes::Volume;
 
 pub(crate) use backup::{BackupJob, open_on_system};
-pub(super) use backup::{Open, is_remembered, open as open_places, openings, task};
+pub(super) use backup::{Open, is_remembered, open as open_directories, openings, task};
 pub(crate) use import::ImportJob;
 pub(super) use import::open as open_folder;
 pub(super) use receive::open as open_volume;
@@ -103,7 +103,7 @@ pub(crate) enum Conflict {
 #[derive(Debug)]
 pub(crate) struct JobContext<'s> {
     pub(in crate::jobs) config: &'s Config,
-    pub(in crate::jobs) sources: &'s Sources,
+    pub(in crate::jobs) sources: &'s SourceStore,
     pub(in crate::jobs) source_locks: &'s SourceLocks,
     pub(in crate::jobs) retention: &'s Retention,
 }

@@ -16,8 +16,8 @@ use crate::jobs::runner::{Runner, RunnerEvent, other_than};
 use crate::jobs::stream_limit::StreamLimit;
 use crate::types::{Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
-use crate::volumes::{OpenVolume, Place, Unanswered, Volume};
-use crate::worker::{Handed, Order};
+use crate::volumes::{DirIdentity, OpenVolume, Unanswered, Volume};
+use crate::worker::{Order, WorkerFds};
 
 /// Timeout for opening the volume's directory: longer than any list of its subvolumes takes, so that repeated listings block
 /// no job.
@@ -28,7 +28,7 @@ const OPENING: Duration = Duration::from_secs(30);
 pub(crate) struct ReceiveJob {
     pub volume: Arc<Volume>,
     /// The volume's directory at the time of the request: no other is written to.
-    pub place: Place,
+    pub place: DirIdentity,
     pub uid: u32,
     /// Readable, at the first byte of the stream.
     pub input: QuarantinedFd,
@@ -89,7 +89,7 @@ impl JobRequest for ReceiveJob {
                 unrecorded_if_roots: false,
                 quarantined: true,
             };
-            let handed = Handed { stream: Some(input), ..Handed::default() };
+            let handed = WorkerFds { stream: Some(input), ..WorkerFds::default() };
             let outcome = runner.work(order, handed, &destination).await;
             runner.end(outcome, Box::new(destination)).await;
         })
@@ -108,7 +108,11 @@ pub(crate) fn no_such_volume(name: &str) -> Error {
 }
 
 /// Opens the volume for a job, if its directory is the one of the request; or how the job ended instead.
-pub(super) async fn reach(runner: &mut Runner, volume: &Volume, place: Place) -> Result<VolumeDestination, Ending> {
+pub(super) async fn reach(
+    runner: &mut Runner,
+    volume: &Volume,
+    place: DirIdentity,
+) -> Result<VolumeDestination, Ending> {
     let opened = tokio::select! {
         opened = open(volume) => opened,
         // After a cancel, do not wait for a drive that does not respond.
@@ -162,7 +166,7 @@ impl ReceiveJob {
         let input = std::fs::File::open("/dev/null").expect("null").into();
         Self {
             volume: Volume::new(crate::config::VolumeRule { name, path: "/nonexistent".into(), uuid: None }),
-            place: Place::nowhere(),
+            place: DirIdentity::nowhere(),
             uid: 0,
             input: QuarantinedFd::new(input, None).expect("quarantined"),
             total: Total::UNKNOWN,

@@ -7,7 +7,7 @@ use crate::drives::{Condition, DriveManager};
 use crate::jobs::class::JobClass;
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
-use crate::jobs::outcome::{Ending, Why};
+use crate::jobs::outcome::{EndReason, Ending};
 use crate::jobs::runner::{Runner, RunnerEvent, other_than};
 use crate::types::{Error, JobKind};
 
@@ -68,8 +68,8 @@ impl JobRequest for RemoveJob {
                         Err(error) => break Ending::JobError(failure(error)),
                     },
                     why = other_than(&mut runner.stop, known) => match why {
-                        Why::Stopping => break Ending::Killed,
-                        Why::Cancelled | Why::Unmounted | Why::Unplugged | Why::Stream(_) => {
+                        EndReason::Stopping => break Ending::Killed,
+                        EndReason::Cancelled | EndReason::Unmounted | EndReason::Unplugged | EndReason::Stream(_) => {
                             known = Some(why);
                             runner.tell(RunnerEvent::Writing).await;
                         }

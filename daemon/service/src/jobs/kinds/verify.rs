@@ -14,7 +14,7 @@ use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::Ending;
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::worker::{Handed, Order, WorkerError};
+use crate::worker::{Order, WorkerError, WorkerFds};
 
 /// A drive to be verified.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl DriveTask for VerifyJob {
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
         let place = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
-        let mut outcome = runner.work(Order::Verify, Handed::default(), &place).await;
+        let mut outcome = runner.work(Order::Verify, WorkerFds::default(), &place).await;
         if let Ending::Reported(Some(error)) = &outcome.ending
             && error.kind != ErrorKind::Cancelled
         {

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, RunnerEvent};
-use crate::backups::{self, Identity, Learned, Listings, SharedSnapshot};
-use crate::jobs::outcome::Why;
-use crate::jobs::patience::{Due, Patience};
+use crate::backups::{self, Identity, Listings, RecordUpdate, SharedSnapshot};
+use crate::jobs::outcome::EndReason;
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
+use crate::jobs::worker_deadline::{Due, WorkerDeadline};
 use crate::worker::{Report, Subject, Worker, WorkerError};
 use butterdock_worker::verify;
 
@@ -28,16 +28,16 @@ pub(super) struct Followed {
     pub(super) writing: bool,
     /// It may be publishing a subvolume, according to its last report.
     pub(super) naming: bool,
-    pub(super) heard: Heard,
+    pub(super) heard: WorkerResults,
 }
 
 /// The results in a worker's reports.
 #[derive(Debug, Clone, Default)]
-pub(in crate::jobs) struct Heard {
+pub(in crate::jobs) struct WorkerResults {
     /// The source of a backup.
     pub(in crate::jobs) source: Option<Identity>,
     /// What the destination needs for its next increment.
-    pub(in crate::jobs) learned: Option<Learned>,
+    pub(in crate::jobs) learned: Option<RecordUpdate>,
     /// The restored snapshot.
     pub(in crate::jobs) restored: Option<SharedSnapshot>,
     /// That is a new snapshot; otherwise the source is unchanged.
@@ -113,15 +113,15 @@ impl Runner {
     /// Forwards the worker's reports until its result, or until it sends no more.
     pub(super) async fn follow(&mut self, worker: &mut Worker, subject: Subject) -> Followed {
         let mut seen = Followed::default();
-        let mut patience: Option<Patience> = None;
+        let mut deadline: Option<WorkerDeadline> = None;
         let mut known = None;
         let mut news = News::new(Instant::now());
         loop {
-            let deadline = patience.as_ref().map(Patience::deadline);
+            let wake = deadline.as_ref().map(WorkerDeadline::next);
             // The limits do not apply to a job that is being ended, or whose stream was received completely.
-            let limit = self.limit.as_ref().filter(|_| patience.is_none() && !seen.is_settling());
+            let limit = self.limit.as_ref().filter(|_| deadline.is_none() && !seen.is_settling());
             let limit = limit.and_then(StreamLimit::end);
-            let deadline = deadline.or_else(|| earliest(news.deadline(), limit));
+            let wake = wake.or_else(|| earliest(news.deadline(), limit));
             tokio::select! {
                 report = worker.next() => match report {
                     Some(Report::Ended { counts, error }) => {
@@ -138,8 +138,8 @@ impl Runner {
                     Some(report) => {
                         news.hear(&report, Instant::now());
                         self.judge(&report, seen.is_settling()).await;
-                        if seen.hear(&report) && let Some(patience) = &mut patience {
-                            patience.step(Instant::now(), seen.writing);
+                        if seen.hear(&report) && let Some(deadline) = &mut deadline {
+                            deadline.step(Instant::now(), seen.writing);
                         }
                         self.tell(RunnerEvent::Report(report)).await;
                     }
@@ -147,19 +147,19 @@ impl Runner {
                 },
                 why = other_than(&mut self.stop, known) => {
                     known = Some(why);
-                    match &mut patience {
+                    match &mut deadline {
                         None => {
                             // If this fails, the worker is killed soon.
                             best_effort(worker.cancel());
-                            patience = Some(Patience::new(Instant::now(), why, seen.writing));
+                            deadline = Some(WorkerDeadline::new(Instant::now(), why, seen.writing));
                         }
-                        Some(patience) if why == Why::Stopping => patience.hurry(Instant::now()),
-                        Some(patience) if why == Why::Unplugged => *patience = Patience::new(Instant::now(), why, false),
+                        Some(deadline) if why == EndReason::Stopping => deadline.hurry(Instant::now()),
+                        Some(deadline) if why == EndReason::Unplugged => *deadline = WorkerDeadline::new(Instant::now(), why, false),
                         Some(_) => {}
                     }
                 }
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    match patience.as_mut().map(|patience| patience.due(Instant::now())) {
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    match deadline.as_mut().map(|deadline| deadline.due(Instant::now())) {
                         Some(Due::Kill) => {
                             worker.kill();
                             return seen;
@@ -249,12 +249,15 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 }
 
 /// Waits for a reason to end, other than the known one. The end of the scheduler is one.
-pub(in crate::jobs) async fn other_than(stop: &mut watch::Receiver<Option<Why>>, known: Option<Why>) -> Why {
-    if known == Some(Why::Stopping) {
+pub(in crate::jobs) async fn other_than(
+    stop: &mut watch::Receiver<Option<EndReason>>,
+    known: Option<EndReason>,
+) -> EndReason {
+    if known == Some(EndReason::Stopping) {
         // This reason is final.
         return std::future::pending().await;
     }
-    stop.wait_for(|why| *why != known).await.ok().and_then(|why| *why).unwrap_or(Why::Stopping)
+    stop.wait_for(|why| *why != known).await.ok().and_then(|why| *why).unwrap_or(EndReason::Stopping)
 }
 
 #[cfg(test)]
@@ -305,11 +308,11 @@ mod tests {
     #[tokio::test]
     async fn a_dead_scheduler_ends_the_service() {
         let (scheduler, mut stop) = watch::channel(None);
-        scheduler.send_replace(Some(Why::Cancelled));
-        assert_eq!(other_than(&mut stop, None).await, Why::Cancelled);
+        scheduler.send_replace(Some(EndReason::Cancelled));
+        assert_eq!(other_than(&mut stop, None).await, EndReason::Cancelled);
         drop(scheduler);
-        assert_eq!(other_than(&mut stop, Some(Why::Cancelled)).await, Why::Stopping);
-        let again = other_than(&mut stop, Some(Why::Stopping));
+        assert_eq!(other_than(&mut stop, Some(EndReason::Cancelled)).await, EndReason::Stopping);
+        let again = other_than(&mut stop, Some(EndReason::Stopping));
         assert!(tokio::time::timeout(Duration::from_millis(20), again).await.is_err());
     }
 }

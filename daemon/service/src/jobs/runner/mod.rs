@@ -3,7 +3,7 @@
 
 mod follow;
 
-pub(super) use follow::{Heard, other_than};
+pub(super) use follow::{WorkerResults, other_than};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use super::handle::SchedulerMessage;
 use super::job::JobError;
 use super::kinds::open_volume;
 use super::outcome::Leftovers;
-use super::outcome::{Ending, Why};
+use super::outcome::{EndReason, Ending};
 use super::stream_limit::{StreamExcess, StreamLimit};
 use crate::destinations::{Destination, VolumeDestination, close};
 use crate::volumes::Volume;
-use crate::worker::{self, Handed, Priority, Report, Spawner, Worker};
+use crate::worker::{self, Priority, Report, Spawner, Worker, WorkerFds};
 use follow::Followed;
 
 /// Timeout for the exit of a worker that has reported its end or closed its socket;
@@ -71,7 +71,7 @@ pub(crate) struct Runner {
     pub(super) spawner: Arc<Spawner>,
     pub(super) scheduler: mpsc::Sender<SchedulerMessage>,
     /// The reason to end, once there is one.
-    pub(super) stop: watch::Receiver<Option<Why>>,
+    pub(super) stop: watch::Receiver<Option<EndReason>>,
 }
 
 /// How a worker ended.
@@ -82,7 +82,7 @@ pub(super) struct Outcome {
     /// The worker, if it hangs in the kernel.
     stuck: Option<Worker>,
     /// The results in its reports.
-    pub(super) heard: Heard,
+    pub(super) heard: WorkerResults,
 }
 
 /// Sends the events of one job to the scheduler.
@@ -95,10 +95,15 @@ pub(super) struct ToScheduler {
 impl Runner {
     /// Has a worker carry out the order to its end; it gets the directory of the destination `place` as its last descriptor.
     /// If it does not reach the end, deletes what it left there.
-    pub(super) async fn work(&mut self, order: worker::Order, handed: Handed<'_>, place: &dyn Destination) -> Outcome {
+    pub(super) async fn work(
+        &mut self,
+        order: worker::Order,
+        handed: WorkerFds<'_>,
+        place: &dyn Destination,
+    ) -> Outcome {
         // The descriptors are the worker's alone from here: the writer of a pipe must get EPIPE when the worker ends.
         let subject = order.subject();
-        let handed = Handed { destination: Some(place.directory()), ..handed };
+        let handed = WorkerFds { destination: Some(place.directory()), ..handed };
         let mut worker = match self.spawner.worker(order, handed, self.priority).await {
             Ok(worker) => worker,
             Err(error) => {
@@ -171,7 +176,7 @@ impl Runner {
     }
 
     fn is_unplugged(&self) -> bool {
-        *self.stop.borrow() == Some(Why::Unplugged)
+        *self.stop.borrow() == Some(EndReason::Unplugged)
     }
 
     /// The worker does not exit. Its reported result counts: a durable subvolume stays durable.
@@ -222,7 +227,12 @@ impl ToScheduler {
 impl Outcome {
     /// No worker was started.
     pub(super) fn failure(failure: JobError) -> Self {
-        Self { ending: Ending::JobError(failure), left: Leftovers::default(), stuck: None, heard: Heard::default() }
+        Self {
+            ending: Ending::JobError(failure),
+            left: Leftovers::default(),
+            stuck: None,
+            heard: WorkerResults::default(),
+        }
     }
 
     /// Whether the kernel holds the worker.

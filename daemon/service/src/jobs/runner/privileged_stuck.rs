@@ -44,7 +44,7 @@ fn privileged_a_cancelled_job_ends_without_its_worker() {
         let mut runner = Runner { id, limit, priority, spawner, scheduler, stop };
         let folder = || DirHandle::from(OwnedFd::from(File::open("/").expect("the root")));
         let place = || -> Box<dyn Destination> { Box::new(DriveDestination::new(folder())) };
-        let outcome = timeout(SOON, runner.work(worker::Order::Verify, Handed::default(), &*place())).await;
+        let outcome = timeout(SOON, runner.work(worker::Order::Verify, WorkerFds::default(), &*place())).await;
         let outcome = outcome.expect("the wait for a worker that has reported its result is bounded");
         assert!(outcome.is_stuck(), "{outcome:?}");
         let ending = tokio::spawn(runner.end(outcome, place()));

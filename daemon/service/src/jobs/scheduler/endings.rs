@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::jobs::handle::SchedulerMessage;
 use crate::jobs::job::{Event, after};
 use crate::jobs::job::{Job, JobError};
+use crate::jobs::outcome::EndReason;
 use crate::jobs::outcome::Leftovers;
-use crate::jobs::outcome::Why;
 use crate::jobs::record::Record;
 use crate::jobs::report;
 
@@ -35,11 +35,11 @@ impl Scheduler {
             return drop(reply.send(Err(ended_already(&state))));
         }
         entry.waiters.push(reply);
-        self.end(id, Why::Cancelled);
+        self.end(id, EndReason::Cancelled);
     }
 
     /// Ends a job: at once where it waits, by its runner where it runs.
-    pub(super) fn end(&mut self, id: Uuid, why: Why) {
+    pub(super) fn end(&mut self, id: Uuid, why: EndReason) {
         let Some(entry) = self.jobs.get_mut(&id) else { return };
         if self.queue.withdraw(id) {
             // With the request its reservation of a drive ends.
@@ -54,7 +54,7 @@ impl Scheduler {
     pub(super) fn end_all(&mut self) {
         let unfinished = self.jobs.iter().filter(|(_, entry)| !entry.job.borrow().has_ended());
         for id in unfinished.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.end(id, Why::Stopping);
+            self.end(id, EndReason::Stopping);
         }
         self.answer_stop();
     }
@@ -64,7 +64,7 @@ impl Scheduler {
         let detached = self.jobs.iter().filter(|(_, entry)| left(entry) && !entry.job.borrow().has_ended());
         for id in detached.map(|(id, _)| *id).collect::<Vec<_>>() {
             tracing::warn!(butterdock_job = %id, "the volume was unmounted under the job");
-            self.end(id, Why::Unmounted);
+            self.end(id, EndReason::Unmounted);
         }
         self.mounts = Some(ids);
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::jobs::class::JobClass;
 use crate::jobs::job::Job;
 use crate::jobs::kinds::JobRequest;
-use crate::jobs::outcome::{EndRules, Leftovers, Why};
+use crate::jobs::outcome::{EndReason, EndRules, Leftovers};
 use crate::jobs::report::Pace;
 use crate::volumes::Volume;
 
@@ -33,9 +33,9 @@ pub(super) struct Entry {
     /// The request, until it begins.
     pub(super) request: Option<Box<dyn JobRequest>>,
     /// The reason to end, for the runner; None before it begins.
-    pub(super) stop: Option<watch::Sender<Option<Why>>>,
+    pub(super) stop: Option<watch::Sender<Option<EndReason>>>,
     /// Why it was ended from outside.
-    pub(super) why: Option<Why>,
+    pub(super) why: Option<EndReason>,
     /// The callers that wait for its end.
     pub(super) waiters: Vec<oneshot::Sender<Result<(), Error>>>,
     pub(super) pace: Pace,
@@ -74,11 +74,11 @@ impl Entry {
 
     /// Ends the runner, if there is one. The first reason is that of the job; the runner learns of a stopping service and of an
     /// unplugged drive also after another reason.
-    pub(super) fn end(&mut self, why: Why) {
+    pub(super) fn end(&mut self, why: EndReason) {
         self.why.get_or_insert(why);
         if let Some(stop) = &self.stop {
             stop.send_if_modified(|known| {
-                let news = known.is_none() || matches!(why, Why::Stopping | Why::Unplugged);
+                let news = known.is_none() || matches!(why, EndReason::Stopping | EndReason::Unplugged);
                 if news {
                     *known = Some(why);
                 }
@@ -121,13 +121,13 @@ mod tests {
         let mut entry = Entry::new(job, Box::new(request));
         entry.stop = Some(stop);
         for (why, heard) in [
-            (Why::Cancelled, Why::Cancelled),
-            (Why::Unmounted, Why::Cancelled),
-            (Why::Stopping, Why::Stopping),
-            (Why::Cancelled, Why::Stopping),
+            (EndReason::Cancelled, EndReason::Cancelled),
+            (EndReason::Unmounted, EndReason::Cancelled),
+            (EndReason::Stopping, EndReason::Stopping),
+            (EndReason::Cancelled, EndReason::Stopping),
         ] {
             entry.end(why);
-            assert_eq!((entry.why, *stopped.borrow()), (Some(Why::Cancelled), Some(heard)));
+            assert_eq!((entry.why, *stopped.borrow()), (Some(EndReason::Cancelled), Some(heard)));
         }
     }
 }

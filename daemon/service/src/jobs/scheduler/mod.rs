@@ -22,18 +22,18 @@ use super::handle::{Jobs, LiveJobs, SchedulerMessage};
 use super::history::History;
 use super::history_writer::HistoryWriter;
 use super::job::{Event, after};
-use super::outcome::Why;
+use super::outcome::EndReason;
 use super::queries::Queries;
 use super::queue::Queue;
 use super::report;
 use super::retention::Retention;
 use super::runner::RunnerEvent;
-use super::sources::{OpenPlaces, Sources};
+use super::source_store::{OpenDirectories, SourceStore};
 use crate::clock::ClockKeeper;
 use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::source_locks::SourceLocks;
-use crate::supervisor::{Pulse, Supervisor};
+use crate::supervisor::{Heartbeat, Supervisor};
 use crate::worker::{Report, Spawner};
 use entry::Entry;
 
@@ -59,20 +59,20 @@ pub(crate) struct Scheduler {
     itself: mpsc::Sender<SchedulerMessage>,
     writer: HistoryWriter,
     live: LiveJobs,
-    sources: Sources,
+    sources: SourceStore,
     source_locks: SourceLocks,
     retention: Retention,
     hooks: Hooks,
     /// Whether any job runs.
     busy: watch::Sender<bool>,
-    lacking: Lacking,
+    lacking: MissingFeatures,
 }
 
 impl Scheduler {
     /// Starts the scheduler and the history writer.
     pub(crate) fn start(
         config: &Config,
-        (spawner, open_places): (Arc<Spawner>, OpenPlaces),
+        (spawner, open_directories): (Arc<Spawner>, OpenDirectories),
         history: History,
         hooks: Hooks,
         clock: ClockKeeper,
@@ -82,7 +82,7 @@ impl Scheduler {
         let writer = HistoryWriter::start(history, supervisor);
         let live = LiveJobs::new();
         let retention = Retention::new(&config.state, clock);
-        let sources = Sources::new(&config.state, open_places);
+        let sources = SourceStore::new(&config.state, open_directories);
         let queries = Queries::new(Arc::clone(&spawner), sources.clone(), retention.clone());
         let scheduler = Self {
             config: config.clone(),
@@ -100,14 +100,14 @@ impl Scheduler {
             retention,
             hooks,
             busy: watch::Sender::new(false),
-            lacking: Lacking::default(),
+            lacking: MissingFeatures::default(),
         };
         let busy = scheduler.busy.subscribe();
         supervisor.start("schedules jobs", |pulse| scheduler.work(waiting, pulse));
         Jobs { orders, writer, queries, busy, live }
     }
 
-    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut pulse: Pulse) -> anyhow::Error {
+    async fn work(mut self, mut waiting: mpsc::Receiver<SchedulerMessage>, mut pulse: Heartbeat) -> anyhow::Error {
         loop {
             let forget = self.ended.front().map(|(when, _)| *when + SHOWN);
             tokio::select! {
@@ -170,8 +170,8 @@ impl Scheduler {
                     entry.job.send_if_modified(report::stall);
                 }
             }
-            RunnerEvent::Unplugged => self.end(id, Why::Unplugged),
-            RunnerEvent::Exceeded(excess) => self.end(id, Why::Stream(excess)),
+            RunnerEvent::Unplugged => self.end(id, EndReason::Unplugged),
+            RunnerEvent::Exceeded(excess) => self.end(id, EndReason::Stream(excess)),
             RunnerEvent::Noted(note) => {
                 if let Some(entry) = self.jobs.get(&id) {
                     entry.job.send_modify(|job| report::note(job, &note));
@@ -211,11 +211,11 @@ fn step(entry: &Entry, event: &Event) {
 
 /// The features that the kernel lacks to confine workers: logged once.
 #[derive(Debug, Default)]
-struct Lacking {
+struct MissingFeatures {
     said: Option<String>,
 }
 
-impl Lacking {
+impl MissingFeatures {
     /// A worker has confined itself and reports what it lacks.
     fn hear(&mut self, lacking: Option<String>) {
         if let Some(news) = self.news(lacking) {
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn missing_kernel_features_are_logged_once() {
-        let mut lacking = Lacking::default();
+        let mut lacking = MissingFeatures::default();
         assert_eq!(lacking.news(None), None);
         assert_eq!(lacking.news(Some("no Landlock".to_owned())), Some("no Landlock"));
         for later in ["no Landlock", "something else"] {

@@ -35,7 +35,7 @@ pub(super) trait StartWorker: Debug + Send + Sync {
     ///
     /// # Errors
     /// It cannot be started.
-    fn start<'a>(&'a self, order: Order, handed: Handed<'a>, priority: Priority) -> Waiting<'a, io::Result<Worker>>;
+    fn start<'a>(&'a self, order: Order, handed: WorkerFds<'a>, priority: Priority) -> Waiting<'a, io::Result<Worker>>;
 }
 
 /// The thread that starts the processes of workers. It lives as long as this does.
@@ -70,7 +70,7 @@ impl Spawner {
     /// Starts a worker and hands it its order. The descriptors are closed here, also on error.
     ///
     /// Needs a tokio runtime with I/O.
-    pub(crate) async fn worker(&self, order: Order, handed: Handed<'_>, priority: Priority) -> io::Result<Worker> {
+    pub(crate) async fn worker(&self, order: Order, handed: WorkerFds<'_>, priority: Priority) -> io::Result<Worker> {
         self.0.start(order, handed, priority).await
     }
 
@@ -92,7 +92,7 @@ impl Spawner {
 }
 
 impl StartWorker for SpawnerThread {
-    fn start<'a>(&'a self, order: Order, handed: Handed<'a>, priority: Priority) -> Waiting<'a, io::Result<Worker>> {
+    fn start<'a>(&'a self, order: Order, handed: WorkerFds<'a>, priority: Priority) -> Waiting<'a, io::Result<Worker>> {
         Box::pin(async move {
             let start = serde_json::to_vec(&Start { order, priority })?;
             let (ours, theirs) = packet::pair()?;
@@ -195,7 +195,7 @@ mod tests;
 
 /// Descriptors for a worker, in this order. Those that are owned are closed here when this is dropped, which never waits.
 #[derive(Debug, Default)]
-pub(crate) struct Handed<'d> {
+pub(crate) struct WorkerFds<'d> {
     /// A caller's.
     pub stream: Option<QuarantinedFd>,
     /// Directories that only the worker needs.
@@ -204,7 +204,7 @@ pub(crate) struct Handed<'d> {
     pub destination: Option<BorrowedFd<'d>>,
 }
 
-impl<'d> Handed<'d> {
+impl<'d> WorkerFds<'d> {
     /// The directory of a destination alone.
     pub(crate) fn destination(directory: BorrowedFd<'d>) -> Self {
         Self { destination: Some(directory), ..Self::default() }
@@ -217,13 +217,13 @@ impl<'d> Handed<'d> {
     }
 }
 
-impl<const N: usize> From<[DirHandle; N]> for Handed<'_> {
+impl<const N: usize> From<[DirHandle; N]> for WorkerFds<'_> {
     fn from(places: [DirHandle; N]) -> Self {
         Self::from(Vec::from(places))
     }
 }
 
-impl From<Vec<DirHandle>> for Handed<'_> {
+impl From<Vec<DirHandle>> for WorkerFds<'_> {
     fn from(places: Vec<DirHandle>) -> Self {
         Self { places, ..Self::default() }
     }

@@ -99,7 +99,7 @@ fn a_program_that_cannot_be_started_is_an_error() {
     runtime().block_on(async {
         let missing = Program { file: "/nonexistent".into(), arguments: Vec::new() };
         let spawner = Spawner::of(missing, ()).expect("a thread");
-        assert!(spawner.worker(Order::Sweep, Handed::default(), Priority::default()).await.is_err());
+        assert!(spawner.worker(Order::Sweep, WorkerFds::default(), Priority::default()).await.is_err());
     });
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SharedSnapshots<'s> {
     /// Newest first. The first is the parent, and all of them are clone sources.
-    pub pairs: Result<Vec<SharedPair<'s>>, Why>,
+    pub pairs: Result<Vec<SharedPair<'s>>, FullReason>,
     /// The recorded uuids of snapshots that were replaced on the receiver's side.
     pub replaced: Vec<Identity>,
 }
@@ -43,7 +43,7 @@ pub(super) struct SharedSnapshots<'s> {
 /// Why there is no shared snapshot, and so a full transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Why {
+pub enum FullReason {
     /// The drive has no received subvolumes.
     EmptyDrive,
     /// The source has no recorded snapshot.
@@ -94,12 +94,12 @@ pub(super) fn find_shared<'s>(
     let nothing_received = || receiver.iter().all(|snapshot| snapshot.received_uuid.known().is_none());
     let pairs = match (replaced.len(), changed) {
         _ if !pairs.is_empty() => Ok(pairs),
-        (count @ 1.., _) => Err(Why::Replaced(count)),
-        (0, 1..) => Err(Why::Changed(changed)),
-        _ if nothing_received() => Err(Why::EmptyDrive),
-        _ if known.is_empty() => Err(Why::NotRecorded),
-        _ if any => Err(Why::NoneAlike),
-        _ => Err(Why::NoSnapshot),
+        (count @ 1.., _) => Err(FullReason::Replaced(count)),
+        (0, 1..) => Err(FullReason::Changed(changed)),
+        _ if nothing_received() => Err(FullReason::EmptyDrive),
+        _ if known.is_empty() => Err(FullReason::NotRecorded),
+        _ if any => Err(FullReason::NoneAlike),
+        _ => Err(FullReason::NoSnapshot),
     };
     SharedSnapshots { pairs, replaced }
 }
@@ -154,7 +154,7 @@ fn bears(other: &Snapshot, mine: &Snapshot, known: &[SharedSnapshot]) -> bool {
     !is_known && other.received_uuid == mine.sent_as()
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for FullReason {
     /// Completes "everything is sent, because …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,20 +222,20 @@ pub(super) fn last(drive: impl AsFd, uuid: Identity) -> Result<Last, Fault> {
 
 impl Last {
     /// The reason for a full transfer; `why` is the reason from the snapshots on both sides.
-    pub(super) fn explains(self, why: Why) -> Why {
+    pub(super) fn explains(self, why: FullReason) -> FullReason {
         match (why, self) {
-            (Why::EmptyDrive | Why::NoneAlike, Self::Writable) => Why::MadeWritable,
-            (Why::EmptyDrive | Why::NoneAlike, Self::Deleted) => Why::Deleted,
+            (FullReason::EmptyDrive | FullReason::NoneAlike, Self::Writable) => FullReason::MadeWritable,
+            (FullReason::EmptyDrive | FullReason::NoneAlike, Self::Deleted) => FullReason::Deleted,
             (
-                Why::EmptyDrive
-                | Why::NoneAlike
-                | Why::NoSnapshot
-                | Why::Changed(_)
-                | Why::Replaced(_)
-                | Why::NotRecorded
-                | Why::MadeWritable
-                | Why::Deleted
-                | Why::NothingThere,
+                FullReason::EmptyDrive
+                | FullReason::NoneAlike
+                | FullReason::NoSnapshot
+                | FullReason::Changed(_)
+                | FullReason::Replaced(_)
+                | FullReason::NotRecorded
+                | FullReason::MadeWritable
+                | FullReason::Deleted
+                | FullReason::NothingThere,
                 _,
             ) => why,
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::backups::shared_record::{Known, Pin};
+use crate::backups::shared_record::{RecordV1, SharedRecord};
 
 const SOURCE: Identity = Identity([9; 16]);
 const ORIGIN: Origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
@@ -43,7 +43,7 @@ fn known(numbers: &[u8]) -> Vec<SharedSnapshot> {
     numbers.iter().map(|&number| shared(&mine(number), &counterpart(number))).collect()
 }
 
-fn parent(known: &[SharedSnapshot], source: &[Snapshot], drive: &[Snapshot]) -> Result<Identity, Why> {
+fn parent(known: &[SharedSnapshot], source: &[Snapshot], drive: &[Snapshot]) -> Result<Identity, FullReason> {
     find_shared(ORIGIN, known, source, drive).pairs.map(|pairs| pairs[0].source.uuid)
 }
 
@@ -59,7 +59,7 @@ fn the_newest_shared_snapshot_is_the_parent() {
 fn an_unrecorded_snapshot_is_no_parent() {
     let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
     assert_eq!(parent(&known(&[1]), &source, &drive), Ok(id(1)));
-    assert_eq!(parent(&[], &source, &drive), Err(Why::NotRecorded));
+    assert_eq!(parent(&[], &source, &drive), Err(FullReason::NotRecorded));
 }
 
 #[test]
@@ -72,13 +72,13 @@ fn a_changed_counterpart_is_no_parent() {
     let of_other_state = Snapshot { stransid: 19, ..original.clone() };
     let older = Snapshot { ctransid: 1, ..original.clone() };
     for (drive, why) in [
-        (vec![swapped.clone()], Some(Why::Replaced(1))),
-        (vec![marked_anew], Some(Why::Replaced(1))),
-        (vec![others], Some(Why::Replaced(1))),
-        (vec![of_other_state], Some(Why::Replaced(1))),
-        (vec![changed], Some(Why::Changed(1))),
-        (vec![older], Some(Why::Changed(1))),
-        (vec![counterpart(1)], Some(Why::NoneAlike)),
+        (vec![swapped.clone()], Some(FullReason::Replaced(1))),
+        (vec![marked_anew], Some(FullReason::Replaced(1))),
+        (vec![others], Some(FullReason::Replaced(1))),
+        (vec![of_other_state], Some(FullReason::Replaced(1))),
+        (vec![changed], Some(FullReason::Changed(1))),
+        (vec![older], Some(FullReason::Changed(1))),
+        (vec![counterpart(1)], Some(FullReason::NoneAlike)),
         (vec![swapped.clone(), original.clone()], None),
         // Deduplication or late writeback changed only the transaction id.
         (vec![Snapshot { ctransid: 9, ..original }], None),
@@ -97,15 +97,18 @@ fn a_changed_snapshot_is_no_parent_a_deduplicated_one_is() {
     let drive = [counterpart(2)];
     let later = Snapshot { ctransid: 400, ..mine(2) };
     assert_eq!(parent(&known(&[2]), std::slice::from_ref(&later), &drive), Ok(id(2)));
-    assert_eq!(parent(&known(&[2]), &[Snapshot { changed: true, ..later.clone() }], &drive), Err(Why::Changed(1)));
+    assert_eq!(
+        parent(&known(&[2]), &[Snapshot { changed: true, ..later.clone() }], &drive),
+        Err(FullReason::Changed(1))
+    );
     let marked_anew = Snapshot { received_uuid: id(50), rtransid: 400, ..later };
-    assert_eq!(parent(&known(&[2]), &[marked_anew], &drive), Err(Why::Changed(1)));
+    assert_eq!(parent(&known(&[2]), &[marked_anew], &drive), Err(FullReason::Changed(1)));
 }
 
 #[test]
 fn a_snapshot_of_another_subvolume_is_no_parent() {
     let foreign = Snapshot { parent_uuid: id(77), ..mine(1) };
-    assert_eq!(parent(&known(&[1]), &[foreign], &[counterpart(1)]), Err(Why::NoSnapshot));
+    assert_eq!(parent(&known(&[1]), &[foreign], &[counterpart(1)]), Err(FullReason::NoSnapshot));
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn a_restore_uses_the_original_as_parent() {
     let pairs = find_shared(origin, &reversed, &drive, &volume).pairs.expect("a parent");
     assert_eq!((pairs[0].source.uuid, pairs[0].drive.uuid), (id(101), id(1)));
     let forged = Snapshot { uuid: id(99), received_uuid: id(1), stransid: 2, ..Snapshot::default() };
-    assert_eq!(find_shared(origin, &reversed, &drive, &[forged]).pairs, Err(Why::Replaced(1)));
+    assert_eq!(find_shared(origin, &reversed, &drive, &[forged]).pairs, Err(FullReason::Replaced(1)));
 }
 
 #[test]
@@ -147,30 +150,30 @@ fn a_record_of_version_1_still_counts() {
         "source": id(2).0.map(|byte| format!("{byte:02x}")).concat(),
         "drive": id(102).0.map(|byte| format!("{byte:02x}")).concat(), "time": 5,
     });
-    let pin: Pin = serde_json::from_value(pin).expect("a pin of version 1");
-    let known = Known::from(pin).shared;
+    let pin: RecordV1 = serde_json::from_value(pin).expect("a pin of version 1");
+    let known = SharedRecord::from(pin).shared;
     assert_eq!(parent(&known, &[mine(2)], &[counterpart(2)]), Ok(id(2)));
     let other = Snapshot { stransid: 19, ..counterpart(2) };
-    assert_eq!(parent(&known, &[mine(2)], &[other]), Err(Why::Replaced(1)));
+    assert_eq!(parent(&known, &[mine(2)], &[other]), Err(FullReason::Replaced(1)));
     let swapped = Snapshot { uuid: id(77), ..counterpart(2) };
-    assert_eq!(parent(&known, &[mine(2)], &[swapped]), Err(Why::Replaced(1)));
+    assert_eq!(parent(&known, &[mine(2)], &[swapped]), Err(FullReason::Replaced(1)));
 }
 
 #[test]
 fn the_reason_for_a_full_stream_is_reported() {
-    assert_eq!(parent(&[], &[], &[]), Err(Why::EmptyDrive));
-    assert_eq!(parent(&known(&[1]), &[mine(1)], &[]), Err(Why::EmptyDrive));
-    assert_eq!(parent(&known(&[1]), &[], &[counterpart(1)]), Err(Why::NoSnapshot));
-    assert_eq!(parent(&known(&[1]), &[mine(1)], &[counterpart(2)]), Err(Why::NoneAlike));
+    assert_eq!(parent(&[], &[], &[]), Err(FullReason::EmptyDrive));
+    assert_eq!(parent(&known(&[1]), &[mine(1)], &[]), Err(FullReason::EmptyDrive));
+    assert_eq!(parent(&known(&[1]), &[], &[counterpart(1)]), Err(FullReason::NoSnapshot));
+    assert_eq!(parent(&known(&[1]), &[mine(1)], &[counterpart(2)]), Err(FullReason::NoneAlike));
 }
 
 #[test]
 fn a_drive_that_lost_its_last_backup_is_not_new() {
-    for why in [Why::EmptyDrive, Why::NoneAlike] {
+    for why in [FullReason::EmptyDrive, FullReason::NoneAlike] {
         assert!(Last::Deleted.explains(why).to_string().contains("was deleted there"));
         assert!(Last::Writable.explains(why).to_string().contains("was made writable"));
         assert_eq!(Last::Whole.explains(why), why);
     }
-    assert_eq!(Last::Deleted.explains(Why::NoSnapshot), Why::NoSnapshot);
-    assert_eq!(Last::Writable.explains(Why::Changed(2)), Why::Changed(2));
+    assert_eq!(Last::Deleted.explains(FullReason::NoSnapshot), FullReason::NoSnapshot);
+    assert_eq!(Last::Writable.explains(FullReason::Changed(2)), FullReason::Changed(2));
 }

@@ -6,7 +6,7 @@ use super::simulation::{SOURCE, START, World, owner, prune, received};
 use crate::backups::name;
 use crate::backups::owner::Side;
 use crate::backups::retention::RetentionRule;
-use crate::backups::shared_record::{Known, Learned, Mark, SharedSnapshot};
+use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::backups::shared_snapshots::{Origin, find_shared};
 use crate::backups::snapshot::{Identity, Snapshot};
 use crate::backups::task::Task;
@@ -83,14 +83,14 @@ impl Job {
                 }
             }
             6 => {
-                let learned = |shared| Learned { shared, sources: vec![SOURCE], lost: Vec::new() };
+                let learned = |shared| RecordUpdate { shared, sources: vec![SOURCE], lost: Vec::new() };
                 world.drives[self.drive].1.learn(learned(self.pin?));
             }
             7 => {
                 let last = self.share.take()?.release();
                 if pruned_by == PrunedBy::LastJob && last.is_some() && !self.unchanged {
                     let task = Task { pins: world.marks(), ..self.task.clone() };
-                    let nothing = Mark { here: Identity::NONE, there: Identity::NONE };
+                    let nothing = PairUuids { here: Identity::NONE, there: Identity::NONE };
                     prune(&task, BESIDE, &mut world.source, nothing, self.pending.made);
                 }
             }
@@ -121,7 +121,7 @@ async fn keeps_needed_snapshots(order: u32, unchanged: bool, pruned_by: PrunedBy
         }
     }
     let has = |there: &[Snapshot], uuid| there.iter().any(|snapshot| snapshot.uuid == uuid);
-    let needed = |(there, known): &(Vec<Snapshot>, Known)| {
+    let needed = |(there, known): &(Vec<Snapshot>, SharedRecord)| {
         let pin = known.newest().map(SharedSnapshot::mark);
         pin.is_some_and(|pin| has(&world.source, pin.here) && has(there, pin.there))
     };

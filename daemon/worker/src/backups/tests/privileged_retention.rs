@@ -16,7 +16,7 @@ use crate::backups::name::DAY;
 use crate::backups::owner::{Owner, Side, look_up};
 use crate::backups::prune::PrunePlan;
 use crate::backups::retention::RetentionRule;
-use crate::backups::shared_record::{Known, Learned, Mark, SharedSnapshot};
+use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::backups::shared_snapshots::{Origin, basis, find_shared};
 use crate::backups::snapshot::{Identity, Snapshot, list};
 use crate::backups::stream::{Stream, received};
@@ -27,7 +27,7 @@ const START: i64 = 1_795_378_500;
 struct World {
     source: PathBuf,
     folder: File,
-    drives: [(File, Known); 2],
+    drives: [(File, SharedRecord); 2],
     origin: Origin,
     task: Task,
     volumes: [Volume; 3],
@@ -48,7 +48,7 @@ impl World {
         fs::create_dir(mine.join("snapshots")).expect("a folder");
         let source = mine.join("live");
         let uuid = Identity(subvolume::info(File::open(&source).expect("open")).expect("info").uuid);
-        let drives = [a, b].map(|drive| (File::open(drive.path()).expect("open"), Known::default()));
+        let drives = [a, b].map(|drive| (File::open(drive.path()).expect("open"), SharedRecord::default()));
         let task = Task { keep, ..Task::of(b"home", Identity([1; 16])) };
         let origin = Origin { uuid, parent_uuid: Identity::NONE };
         let folder = File::open(mine.join("snapshots")).expect("open");
@@ -97,12 +97,12 @@ impl World {
         let source = Side::Source { uuid: self.origin.uuid };
         self.prune(source, &mine, &self.folder, shared.mark(), now);
         self.prune(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
-        let learned = Learned { shared, sources: owner.sources, lost: Vec::new() };
+        let learned = RecordUpdate { shared, sources: owner.sources, lost: Vec::new() };
         self.drives[drive].1.learn(learned);
         parent.is_some()
     }
 
-    fn prune(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: Mark, now: i64) {
+    fn prune(&self, side: Side<'_>, there: &[Snapshot], folder: &File, needed: PairUuids, now: i64) {
         let pruning = PrunePlan::plan(&self.task, side, there, &[needed], now);
         assert_eq!(pruning.perform(folder.as_fd(), |_| {}).1, None);
     }

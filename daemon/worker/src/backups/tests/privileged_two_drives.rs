@@ -17,7 +17,7 @@ use butterdock_service::source_locks::SourceLocks;
 use crate::backups::prune::prune_source;
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
-use crate::backups::shared_record::{Known, Learned, SharedSnapshot, for_order};
+use crate::backups::shared_record::{RecordUpdate, SharedRecord, SharedSnapshot, for_order};
 use crate::backups::snapshot::{Identity, list};
 use crate::backups::task::{BackupEvent, Given, Task, TaskTime};
 use crate::clock::boot_time;
@@ -26,7 +26,7 @@ use crate::clock::boot_time;
 struct World {
     source: PathBuf,
     drives: [PathBuf; 2],
-    known: Mutex<[Known; 2]>,
+    known: Mutex<[SharedRecord; 2]>,
     source_locks: SourceLocks,
     written: AtomicU32,
     /// Wall time. It stands still while two jobs run, so that their snapshots would have the same name.
@@ -60,8 +60,8 @@ impl World {
 
     fn task(&self, source: Option<Identity>, drive: usize) -> Task {
         let known = self.known.lock().expect("known");
-        let pins = known.iter().filter_map(Known::newest).map(SharedSnapshot::mark).collect();
-        let Known { sources, shared } = known[drive].clone();
+        let pins = known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::mark).collect();
+        let SharedRecord { sources, shared } = known[drive].clone();
         let shared = for_order([&shared[..]]);
         let given = Some(Given { wall: self.wall.load(Ordering::Relaxed), boot: boot_time() });
         let time = TaskTime { given, ..TaskTime::default() };
@@ -161,7 +161,7 @@ fn privileged_a_job_ending_beside_another_takes_nothing_from_it() {
         BackupEvent::Source { uuid: none },
         BackupEvent::Snapshot { name: Vec::new(), uuid: none },
         BackupEvent::Parent { uuid: None, why: None },
-        BackupEvent::Pinned { learned: Learned { shared, sources: Vec::new(), lost: Vec::new() } },
+        BackupEvent::Pinned { learned: RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() } },
     ];
     for (at, point) in points.iter().enumerate() {
         let (one, other) = (at % 2, (at + 1) % 2);

@@ -12,7 +12,7 @@ use crate::backups::name::{self, DAY, HOUR};
 use crate::backups::owner::{Owner, Side};
 use crate::backups::prune::PrunePlan;
 use crate::backups::retention::{RetentionRule, is_from_future};
-use crate::backups::shared_record::{Known, Learned, Mark, SharedSnapshot};
+use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::backups::shared_snapshots::{Origin, find_shared};
 use crate::backups::snapshot::{Identity, Snapshot};
 use crate::backups::task::{BackupEvent, Task, TaskTime};
@@ -26,7 +26,7 @@ pub(super) const START: i64 = 1_795_378_500;
 pub(super) struct World {
     pub task: Task,
     pub source: Vec<Snapshot>,
-    pub drives: [(Vec<Snapshot>, Known); 2],
+    pub drives: [(Vec<Snapshot>, SharedRecord); 2],
     pub transid: u64,
 }
 
@@ -58,14 +58,14 @@ impl World {
         // The pins of the order are those before this backup.
         self.task.pins = self.marks();
         let shared = SharedSnapshot { here: pending.state(), there: received.state(), time: now };
-        self.drives[drive].1.learn(Learned { shared, sources: vec![SOURCE], lost: Vec::new() });
+        self.drives[drive].1.learn(RecordUpdate { shared, sources: vec![SOURCE], lost: Vec::new() });
         prune(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, shared.mark(), now);
         prune(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
         incremental
     }
 
     /// The pins of all drives, as in an order.
-    pub(super) fn marks(&self) -> Vec<Mark> {
+    pub(super) fn marks(&self) -> Vec<PairUuids> {
         self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect()
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn received(mine: &Snapshot) -> Snapshot {
     Snapshot { received_uuid: mine.uuid, stransid: mine.ctransid, rtransid: mine.ctransid, origin, ..mine.clone() }
 }
 
-pub(super) fn prune(task: &Task, side: Side<'_>, there: &mut Vec<Snapshot>, needed: Mark, now: i64) {
+pub(super) fn prune(task: &Task, side: Side<'_>, there: &mut Vec<Snapshot>, needed: PairUuids, now: i64) {
     let before = there.clone();
     let deleted = std::cell::RefCell::new(Vec::new());
     PrunePlan::plan(task, side, &before, &[needed], now).explain(|event| {

@@ -17,7 +17,7 @@ use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::Ending;
 use crate::jobs::retention::Retention;
 use crate::jobs::runner::{Outcome, Runner};
-use crate::jobs::sources::Sources;
+use crate::jobs::source_store::SourceStore;
 use crate::source_locks::SourceLocks;
 use crate::types::{Error, ErrorCode, JobKind};
 use crate::worker::public_of_backup;
@@ -96,7 +96,7 @@ const NO_SUCH_BACKUP: &str = "this backup no longer exists; butterdock backups l
 struct Backup {
     job: BackupJob,
     rule: BackupRule,
-    sources: Sources,
+    sources: SourceStore,
     source_locks: SourceLocks,
     retention: Retention,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, Mark, Task, TaskTime};
+use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, PairUuids, Task, TaskTime};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
 use crate::config::BackupRule;
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
@@ -14,8 +14,8 @@ use crate::jobs::job::JobError;
 use crate::jobs::kinds::drive_job::failure;
 use crate::jobs::outcome::Ending;
 use crate::jobs::retention::{Retention, Sides};
-use crate::jobs::runner::{Heard, KILLED, Outcome, Runner, RunnerEvent, other_than};
-use crate::jobs::sources::Sources;
+use crate::jobs::runner::{KILLED, Outcome, Runner, RunnerEvent, WorkerResults, other_than};
+use crate::jobs::source_store::SourceStore;
 use crate::source_locks::{Exclusive, SourceLocks};
 use crate::types::ErrorCode;
 use crate::worker::{Order, Report, Worker};
@@ -34,7 +34,7 @@ static OPENINGS: BlockingQueues<(String, String)> = BlockingQueues::new("open ba
 #[derive(Debug)]
 pub(super) struct BackupRun<'b, R> {
     pub(super) rule: &'b BackupRule,
-    pub(super) sources: &'b Sources,
+    pub(super) sources: &'b SourceStore,
     pub(super) source_locks: &'b SourceLocks,
     pub(super) retention: &'b Retention,
     pub(super) records: &'b R,
@@ -106,7 +106,7 @@ impl<R: BackupRecords> BackupRun<'_, R> {
     }
 
     /// The order to prune the source with this uuid; `before` are the pins at the start of the job.
-    fn pruning(&self, of: Option<Identity>, before: Vec<Mark>) -> Result<Task, String> {
+    fn pruning(&self, of: Option<Identity>, before: Vec<PairUuids>) -> Result<Task, String> {
         let task = self.task(of)?;
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
@@ -114,7 +114,7 @@ impl<R: BackupRecords> BackupRun<'_, R> {
     /// Records what the destination needs for the next increment, durably, before the job succeeds; and which snapshots were
     /// replaced, also if the job failed: the next one does not expect them.
     async fn record(&self, runner: &Runner, outcome: &mut Outcome, expected: Option<Identity>) {
-        let Heard { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
+        let WorkerResults { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
         let name = self.rule.name.as_str();
         let as_recorded = has_parent && replaced.is_empty();
         if !replaced.is_empty()
@@ -188,7 +188,7 @@ impl Runner {
 
 /// Keeps what was needed before the backup as well: a drive that was unplugged too early may lack what it has confirmed. If
 /// that is too much for an order, what is needed now comes first.
-fn and_before(mut pins: Vec<Mark>, before: Vec<Mark>) -> Vec<Mark> {
+fn and_before(mut pins: Vec<PairUuids>, before: Vec<PairUuids>) -> Vec<PairUuids> {
     for mark in before {
         if !pins.contains(&mark) {
             pins.push(mark);
@@ -254,7 +254,7 @@ pub(in crate::jobs) fn openings(records: &impl BackupRecords, rule: &BackupRule)
 /// Opens the source and the destination. Blocks while they do.
 pub(in crate::jobs) fn open(
     rule: &BackupRule,
-    sources: &Sources,
+    sources: &SourceStore,
     mut destination: Box<dyn Destination>,
     here: (Identity, bool),
 ) -> Result<Open, String> {
@@ -268,7 +268,7 @@ pub(in crate::jobs) fn open(
     Ok(Open { source, places: vec![from, beside], sides, folder, destination, space })
 }
 
-/// Opens the directories of a backup on this machine, as [`Sources::open`] has it.
+/// Opens the directories of a backup on this machine, as [`SourceStore::open`] has it.
 pub(crate) fn open_on_system(
     rule: &BackupRule,
     destination: &mut dyn Destination,
@@ -291,9 +291,9 @@ mod tests {
 
     #[test]
     fn old_pins_are_kept_beside_the_new_ones() {
-        let mark = |number: u8| Mark { here: Identity([1; 16]), there: Identity([number; 16]) };
+        let mark = |number: u8| PairUuids { here: Identity([1; 16]), there: Identity([number; 16]) };
         assert_eq!(and_before(vec![mark(2), mark(3)], vec![mark(1), mark(2)]), [mark(2), mark(3), mark(1)]);
-        let now: Vec<Mark> = (100..).take(MOST_PINS).map(mark).collect();
+        let now: Vec<PairUuids> = (100..).take(MOST_PINS).map(mark).collect();
         assert_eq!(and_before(now.clone(), vec![mark(1)]), now);
     }
 }

@@ -12,17 +12,17 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::*;
-use crate::backups::{BackupEvent, Identity, Known, Learned, Mark, SharedSnapshot};
+use crate::backups::{BackupEvent, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::clock::{Clock, ClockKeeper};
 use crate::destinations::{BackupRecords, VolumeDestination, close};
 use crate::dir_handle::DirHandle;
-use crate::volumes::{OpenVolume, Place};
+use crate::volumes::{DirIdentity, OpenVolume};
 use crate::worker::{Order, Priority, Report, Spawner};
 
 /// Records in memory.
 #[derive(Debug, Default)]
 struct Remembered {
-    known: Mutex<Known>,
+    known: Mutex<SharedRecord>,
 }
 
 impl BackupRecords for Remembered {
@@ -34,7 +34,7 @@ impl BackupRecords for Remembered {
         "a volume".to_owned()
     }
 
-    fn known(&self, _backup: &str) -> Result<(Known, bool), String> {
+    fn known(&self, _backup: &str) -> Result<(SharedRecord, bool), String> {
         Ok((self.known.lock().expect("whole").clone(), false))
     }
 
@@ -42,11 +42,11 @@ impl BackupRecords for Remembered {
         self.known.lock().expect("whole").shared.clone()
     }
 
-    fn pins(&self, _backup: &str) -> Result<Vec<Mark>, String> {
+    fn pins(&self, _backup: &str) -> Result<Vec<PairUuids>, String> {
         Ok(self.known.lock().expect("whole").newest().map(SharedSnapshot::mark).into_iter().collect())
     }
 
-    async fn backed_up(&self, _backup: &str, learned: Learned, _as_recorded: bool) -> Result<(), Error> {
+    async fn backed_up(&self, _backup: &str, learned: RecordUpdate, _as_recorded: bool) -> Result<(), Error> {
         self.known.lock().expect("whole").learn(learned);
         Ok(())
     }
@@ -60,7 +60,7 @@ impl BackupRecords for Remembered {
 struct Fixture {
     folder: tempfile::TempDir,
     rule: BackupRule,
-    sources: Sources,
+    sources: SourceStore,
     source_locks: SourceLocks,
     retention: Retention,
     records: Remembered,
@@ -86,7 +86,8 @@ impl Fixture {
             schedule: Default::default(),
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
-        let (sources, retention) = (Sources::new(&at("state"), open_on_system), Retention::new(&at("state"), clock));
+        let (sources, retention) =
+            (SourceStore::new(&at("state"), open_on_system), Retention::new(&at("state"), clock));
         let (source_locks, records) = (SourceLocks::default(), Remembered::default());
         Self { folder, rule, sources, source_locks, retention, records }
     }
@@ -132,7 +133,7 @@ fn drive(folder: &Path) -> Box<dyn Destination> {
 
 fn volume(folder: &Path) -> Box<dyn Destination> {
     let directory = open(folder);
-    Box::new(VolumeDestination::new(OpenVolume { directory, place: Place::nowhere(), mount: 0 }))
+    Box::new(VolumeDestination::new(OpenVolume { directory, place: DirIdentity::nowhere(), mount: 0 }))
 }
 
 /// Opens a directory as a destination.
@@ -148,7 +149,7 @@ fn line(report: &Report) -> String {
 fn succeeds(number: u8) -> String {
     let state = |uuid| SubvolumeState { uuid: [uuid; 16], ..SubvolumeState::default() };
     let shared = SharedSnapshot { here: state(number), there: state(100 + number), time: 1 };
-    let learned = Learned { shared, sources: Vec::new(), lost: Vec::new() };
+    let learned = RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() };
     let source = Report::Backup(BackupEvent::Source { uuid: Identity([7; 16]) });
     let pinned = Report::Backup(BackupEvent::Pinned { learned });
     let ended = line(&Report::Ended { counts: Counts::default(), error: None });

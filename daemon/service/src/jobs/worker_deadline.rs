@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::outcome::Why;
+use super::outcome::EndReason;
 
 /// Timeout for a worker that was asked to end; then it is killed.
 const POLITE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const INFORMING: Duration = Duration::from_secs(20);
 
 /// The wait for one worker, from when it was asked.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct WorkerDeadline {
     asked: Instant,
     kill: Instant,
     inform: Option<Instant>,
@@ -36,18 +36,18 @@ pub(super) enum Due {
     Kill,
 }
 
-impl Patience {
+impl WorkerDeadline {
     /// The worker was asked to end now; `writing` says whether the kernel writes data.
-    pub(super) fn new(now: Instant, why: Why, writing: bool) -> Self {
-        let mut patience = Self {
+    pub(super) fn new(now: Instant, why: EndReason, writing: bool) -> Self {
+        let mut deadline = Self {
             asked: now,
             kill: now,
             inform: None,
-            hurried: why == Why::Stopping,
-            unplugged: why == Why::Unplugged,
+            hurried: why == EndReason::Stopping,
+            unplugged: why == EndReason::Unplugged,
         };
-        patience.step(now, writing);
-        patience
+        deadline.step(now, writing);
+        deadline
     }
 
     /// The worker has begun another step.
@@ -68,7 +68,7 @@ impl Patience {
     }
 
     /// When the next action is due.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(super) fn next(&self) -> Instant {
         self.inform.map_or(self.kill, |inform| inform.min(self.kill))
     }
 
@@ -96,48 +96,48 @@ mod tests {
     #[test]
     fn a_worker_that_ignores_cancel_is_killed() {
         let now = Instant::now();
-        let mut patience = Patience::new(now, Why::Cancelled, false);
-        assert_eq!(patience.due(now + SECOND), Due::Nothing);
-        assert_eq!(patience.due(now + POLITE), Due::Kill);
+        let mut deadline = WorkerDeadline::new(now, EndReason::Cancelled, false);
+        assert_eq!(deadline.due(now + SECOND), Due::Nothing);
+        assert_eq!(deadline.due(now + POLITE), Due::Kill);
     }
 
     #[test]
     fn a_writing_drive_is_waited_for_and_reported() {
         let now = Instant::now();
-        let mut patience = Patience::new(now, Why::Cancelled, true);
-        assert_eq!(patience.deadline(), now + INFORMING);
-        assert_eq!(patience.due(now + 6 * SECOND), Due::Nothing);
-        assert_eq!(patience.due(now + INFORMING), Due::Inform);
-        assert_eq!(patience.due(now + INFORMING + SECOND), Due::Nothing);
-        assert_eq!(patience.due(now + 2 * INFORMING), Due::Inform);
-        assert_eq!(patience.due(now + WRITING), Due::Kill);
+        let mut deadline = WorkerDeadline::new(now, EndReason::Cancelled, true);
+        assert_eq!(deadline.next(), now + INFORMING);
+        assert_eq!(deadline.due(now + 6 * SECOND), Due::Nothing);
+        assert_eq!(deadline.due(now + INFORMING), Due::Inform);
+        assert_eq!(deadline.due(now + INFORMING + SECOND), Due::Nothing);
+        assert_eq!(deadline.due(now + 2 * INFORMING), Due::Inform);
+        assert_eq!(deadline.due(now + WRITING), Due::Kill);
     }
 
     #[test]
     fn later_steps_do_not_extend_the_deadline() {
         let now = Instant::now();
-        let mut patience = Patience::new(now, Why::Unmounted, true);
-        patience.step(now + 10 * SECOND, false);
-        assert_eq!(patience.deadline(), now + 10 * SECOND + POLITE);
-        patience.step(now + 11 * SECOND, true);
-        assert_eq!(patience.due(now + WRITING), Due::Kill);
+        let mut deadline = WorkerDeadline::new(now, EndReason::Unmounted, true);
+        deadline.step(now + 10 * SECOND, false);
+        assert_eq!(deadline.next(), now + 10 * SECOND + POLITE);
+        deadline.step(now + 11 * SECOND, true);
+        assert_eq!(deadline.due(now + WRITING), Due::Kill);
     }
 
     #[test]
     fn a_service_that_ends_does_not_wait_for_a_drive() {
         let now = Instant::now();
-        assert_eq!(Patience::new(now, Why::Stopping, true).due(now + POLITE), Due::Kill);
-        let mut patience = Patience::new(now, Why::Cancelled, true);
-        patience.hurry(now + 5 * SECOND);
-        patience.step(now + 5 * SECOND, true);
-        assert_eq!(patience.due(now + 5 * SECOND + POLITE), Due::Kill);
+        assert_eq!(WorkerDeadline::new(now, EndReason::Stopping, true).due(now + POLITE), Due::Kill);
+        let mut deadline = WorkerDeadline::new(now, EndReason::Cancelled, true);
+        deadline.hurry(now + 5 * SECOND);
+        deadline.step(now + 5 * SECOND, true);
+        assert_eq!(deadline.due(now + 5 * SECOND + POLITE), Due::Kill);
     }
 
     #[test]
     fn a_worker_of_an_unplugged_drive_is_killed_at_once() {
         let now = Instant::now();
-        let mut patience = Patience::new(now, Why::Unplugged, true);
-        patience.step(now + SECOND, true);
-        assert_eq!((patience.deadline(), patience.due(now)), (now, Due::Kill));
+        let mut deadline = WorkerDeadline::new(now, EndReason::Unplugged, true);
+        deadline.step(now + SECOND, true);
+        assert_eq!((deadline.next(), deadline.due(now)), (now, Due::Kill));
     }
 }

@@ -1,7 +1,7 @@
 //! The subvolume that each backup was first made of, recorded on disk. Another one in its place is not sent, until an
 //! administrator removes the record, or the configuration names another path, which makes the record void.
 //!
-//! [`Sources`] also opens the directories of a backup, through a function that it is given: tests give another one.
+//! [`SourceStore`] also opens the directories of a backup, through a function that it is given: tests give another one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,26 +20,27 @@ const LARGEST: u64 = 32 << 10;
 
 /// The folder of the records. A service has one; its clones share the lock. Every call blocks.
 #[derive(Debug, Clone)]
-pub(super) struct Sources {
+pub(super) struct SourceStore {
     folder: PathBuf,
-    open: OpenPlaces,
+    open: OpenDirectories,
     /// Held while a record is written: two jobs of one backup write the same one.
     writing: Arc<Mutex<()>>,
 }
 
-/// Opens the directories of a backup, as [`Sources::open`] has it. It blocks as long as the source and the destination do.
-pub(crate) type OpenPlaces = fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Result<[DirHandle; 2], String>;
+/// Opens the directories of a backup, as [`SourceStore::open`] has it. It blocks as long as the source and the destination do.
+pub(crate) type OpenDirectories =
+    fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Result<[DirHandle; 2], String>;
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
 #[derive(Debug, Serialize, Deserialize)]
-struct Known {
+struct SourceRecord {
     source: PathBuf,
     uuid: Identity,
 }
 
-impl Sources {
+impl SourceStore {
     /// In this state directory; the directories of backups are opened by `open`.
-    pub(super) fn new(state: &Path, open: OpenPlaces) -> Self {
+    pub(super) fn new(state: &Path, open: OpenDirectories) -> Self {
         Self { folder: state.join("sources"), open, writing: Arc::default() }
     }
 
@@ -63,7 +64,7 @@ impl Sources {
     /// The record cannot be read: then no backup is made.
     pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Identity>> {
         let Some(bytes) = durable::read(&self.file(rule), LARGEST)? else { return Ok(None) };
-        let known: Known = serde_json::from_slice(&bytes)?;
+        let known: SourceRecord = serde_json::from_slice(&bytes)?;
         Ok((known.source == rule.source).then_some(known.uuid))
     }
 
@@ -73,7 +74,7 @@ impl Sources {
     /// It cannot be written; the old record stays.
     pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Known { source: rule.source.clone(), uuid };
+        let known = SourceRecord { source: rule.source.clone(), uuid };
         durable::write(&self.file(rule), &serde_json::to_vec(&known)?)
     }
 
@@ -102,8 +103,8 @@ mod tests {
         }
     }
 
-    fn sources_in(state: &Path) -> Sources {
-        Sources::new(state, |_rule, _root, _here| Err("it is not opened".to_owned()))
+    fn sources_in(state: &Path) -> SourceStore {
+        SourceStore::new(state, |_rule, _root, _here| Err("it is not opened".to_owned()))
     }
 
     #[test]
