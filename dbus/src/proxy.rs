@@ -157,11 +157,11 @@ pub trait Drive {
     fn label(&self) -> zbus::Result<String>;
 
     /// Maker and model.
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property)]
     fn model(&self) -> zbus::Result<String>;
 
     /// The hardware's serial number.
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property)]
     fn serial(&self) -> zbus::Result<String>;
 
     /// The bus: `usb`, `ata`, `nvme` …
@@ -199,6 +199,10 @@ pub trait Drive {
     /// Why the service does not use it, or its last error; empty without a problem.
     #[zbus(property)]
     fn problem(&self) -> zbus::Result<String>;
+
+    /// What changed about it without being a problem; empty without a note.
+    #[zbus(property)]
+    fn note(&self) -> zbus::Result<String>;
 
     /// Whether an administrator has enrolled it for this machine's backups.
     #[zbus(property)]

@@ -30,6 +30,9 @@ pub(crate) async fn list(service: &Service, out: Output) -> Result<ExitCode, Fai
         for drive in drives.iter().filter(|drive| !drive.now.problem.is_empty()) {
             print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
         }
+        for drive in drives.iter().filter(|drive| !drive.now.note.is_empty()) {
+            print_error(&format!("butterdock: note on the drive {}: {}", escaped(&drive.id), escaped(&drive.now.note)));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,9 +52,12 @@ fn drives_and_status_list_problems() {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }
     assert!(ran.err.contains("9a11: another drive has the same filesystem"), "{}", ran.err);
+    assert!(ran.err.contains("note on the drive 3f2a: sdb1 has the serial number"), "{}", ran.err);
     assert!(!ran.out.contains('\u{1b}'), "{:?}", ran.out);
     let drives = fixture.json(&["drives"]);
     assert_eq!((&drives["drives"][0]["id"], &drives["drives"][0]["serial"]), (&"3f2a".into(), &"WX11".into()));
+    assert!(drives["drives"][0]["note"].as_str().is_some_and(|note| note.contains("\"WX10\"")), "{drives}");
+    assert_eq!(drives["drives"][1]["note"], Value::Null);
     assert_eq!((&drives["drives"][1]["serial"], &drives["drives"][1]["last_backup"]), (&Value::Null, &Value::Null));
     assert_eq!(fixture.json(&["status"])["drives"][0]["backups"][0], "home");
     assert!(fixture.run(&[]).out.contains("Attic"));

@@ -176,12 +176,12 @@ impl DriveObject {
         self.now().label.clone()
     }
 
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property)]
     fn model(&self) -> String {
         self.now().model.clone()
     }
 
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property)]
     fn serial(&self) -> String {
         self.now().serial.clone()
     }
@@ -229,6 +229,11 @@ impl DriveObject {
     #[zbus(property)]
     fn problem(&self) -> String {
         self.now().problem.clone()
+    }
+
+    #[zbus(property)]
+    fn note(&self) -> String {
+        self.now().note.clone()
     }
 
     #[zbus(property)]

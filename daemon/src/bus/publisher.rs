@@ -171,12 +171,12 @@ async fn publish_drive(
     }
 }
 
-/// Names every field, so that the compiler requires a new one here; model and serial never change.
+/// Names every field, so that the compiler requires a new one here.
 fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static>> {
     let DriveProperties {
         label,
-        model: _,
-        serial: _,
+        model,
+        serial,
         bus,
         device,
         size,
@@ -186,6 +186,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         encrypted,
         state,
         problem,
+        note,
         enrolled,
         last_backup,
         backups,
@@ -197,12 +198,15 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         }
     };
     text("Label", &before.label, label);
+    text("Model", &before.model, model);
+    text("Serial", &before.serial, serial);
     text("Bus", &before.bus, bus);
     text("Device", &before.device, device);
     text("FilesystemType", &before.filesystem_type, filesystem_type);
     text("FilesystemUuid", &before.filesystem_uuid, filesystem_uuid);
     text("State", drive_state(before.state).as_str(), drive_state(*state).as_str());
     text("Problem", &before.problem, problem);
+    text("Note", &before.note, note);
     let mut number = |name, before: u64, after: u64| {
         if before != after {
             changes.insert(name, Variant::from(after));

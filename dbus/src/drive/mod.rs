@@ -36,9 +36,9 @@ word! {
 pub struct DriveProperties {
     /// The filesystem's label (untrusted); empty without one, and while the drive is locked.
     pub label: String,
-    /// Maker and model; empty if unknown. Constant.
+    /// Maker and model; empty if unknown.
     pub model: String,
-    /// The hardware's serial number; empty if it has none. Constant.
+    /// The hardware's serial number; empty if it has none. A dock may report its own.
     pub serial: String,
     /// The bus: `usb`, `ata`, `nvme` …; empty if unknown.
     pub bus: String,
@@ -58,6 +58,8 @@ pub struct DriveProperties {
     pub state: DriveState,
     /// Why the service does not use it, or its last error, as an English sentence; empty without a problem.
     pub problem: String,
+    /// What changed about it without being a problem, as an English sentence; empty without a note.
+    pub note: String,
     /// Whether an administrator has enrolled it for this machine's backups.
     pub enrolled: bool,
     /// The time of the last successful backup to it, in microseconds since 1970; 0 if never.
@@ -81,6 +83,7 @@ impl Default for DriveProperties {
             encrypted: false,
             state: DriveState::Present,
             problem: String::new(),
+            note: String::new(),
             enrolled: false,
             last_backup: 0,
             backups: Vec::new(),
@@ -117,6 +120,7 @@ impl DriveProperties {
             "Encrypted" => Field::Boolean(&mut self.encrypted),
             "State" => Field::from(&mut self.state),
             "Problem" => Field::Text(&mut self.problem),
+            "Note" => Field::Text(&mut self.note),
             "Enrolled" => Field::Boolean(&mut self.enrolled),
             "LastBackup" => Field::Number(&mut self.last_backup),
             "Backups" => Field::Texts(&mut self.backups),

@@ -40,6 +40,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         ("Encrypted", true.into()),
         ("LastBackup", STARTED.into()),
         ("Backups", vec!["home"].into()),
+        ("Note", "sdb1 has the serial number \"WX11\" instead of \"WX10\"".into()),
     ];
     let clone = |device: &'static str, model: &'static str| {
         let problem = "another drive has the same filesystem; unplug one of them";

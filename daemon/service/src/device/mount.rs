@@ -51,6 +51,8 @@ pub(crate) struct Source {
     pub node: PathBuf,
     /// As `st_rdev` has it.
     pub devnum: u64,
+    /// Bytes, as udev has it; 0 unknown.
+    pub size: u64,
 }
 
 /// As [`super::Devices::mount`] has it.

@@ -6,9 +6,9 @@ use super::mount::{Mounted, mount};
 use super::problem::{busy, failed, no_such_drive};
 use super::table::{Disks, DriveTable, Mount, disks};
 use super::{Condition, DriveId};
-use crate::device::{BlockDevice, Devices, Result as Done, Secret, Source};
+use crate::device::{BlockDevice, Devices, Result as Done, Secret, Sentence, Source};
 use crate::enrolment::{Enrolment, EnrolmentStore, token};
-use crate::policy::{Action, Locked};
+use crate::policy::{Action, Decision, Locked};
 use crate::types::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,9 +114,9 @@ impl DriveManager {
             if self.0.ending.load(Ordering::Acquire) {
                 return Err(busy("the service is ending; try again when it has started again"));
             }
-            let action = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?.action;
+            let Decision { action, note, .. } = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?;
             match action {
-                Action::Mount(nodes) => return self.mount_from(id, &nodes).await,
+                Action::Mount(nodes) => return self.mount_from(id, &nodes, note).await,
                 Action::Unlock(locked) if !unlocked => {
                     self.unlock_by_key(id, locked).await?;
                     unlocked = true;
@@ -139,11 +139,14 @@ impl DriveManager {
         }
     }
 
-    async fn mount_from(&self, id: &DriveId, nodes: &[PathBuf]) -> Result<Arc<Mount>, Error> {
+    async fn mount_from(&self, id: &DriveId, nodes: &[PathBuf], note: Option<Sentence>) -> Result<Arc<Mount>, Error> {
         let plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
         let (mounted, plan, free) = blocking(self, id, move || carry_out(&devices, plan, &register, &run)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted", plan.enrolment.label);
+        if let Some(note) = note {
+            tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{note}");
+        }
         Ok(self.mounted(id, mounted, plan, free))
     }
 
@@ -178,7 +181,10 @@ pub(super) fn plan_of(table: &DriveTable, enrolment: Enrolment, devices: &[&Bloc
     }
     Plan {
         nodes: devices.iter().map(|device| device.node.clone()).collect(),
-        sources: devices.iter().map(|device| Source { node: device.node.clone(), devnum: device.devnum }).collect(),
+        sources: devices
+            .iter()
+            .map(|device| Source { node: device.node.clone(), devnum: device.devnum, size: device.size })
+            .collect(),
         luks: enrolment.members.iter().filter_map(|member| member.luks).collect(),
         disks: disks(&under),
         under: under.iter().map(|device| (device.node.clone(), device.devnum, device.diskseq)).collect(),

@@ -68,6 +68,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
         problem: replaced::after(problem, replaced),
+        note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
         backups: enrolment.map(|enrolment| backups(&table.config, enrolment)).unwrap_or_default(),

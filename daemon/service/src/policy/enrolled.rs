@@ -141,7 +141,7 @@ fn next_step(
         ]));
     }
     for piece in pieces {
-        unchanged(label, piece)?;
+        not_unlocked_elsewhere(label, piece)?;
     }
     let locked: Vec<Locked> = pieces.iter().filter(|piece| piece.open.is_empty()).filter_map(locked).collect();
     if locked.is_empty() {
@@ -166,41 +166,10 @@ fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     Ok(())
 }
 
-/// The device is the one that was enrolled, as far as can be seen from outside.
-fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
-    let member = piece.member;
-    for device in piece.outer() {
-        let has = |what: &[Part<'_>]| {
-            let whose = [
-                Part::Node(&device.node),
-                Part::Text(" has the uuids of \""),
-                Part::Name(label),
-                Part::Text("\" but "),
-            ];
-            Sentence::of(&[&whose, what].concat())
-        };
-        if device.serial != member.serial {
-            return Err(has(&[
-                Part::Text("the serial number \""),
-                Part::Name(&device.serial),
-                Part::Text("\" instead of \""),
-                Part::Name(&member.serial),
-                Part::Text(
-                    "\": it is a copy, or in another enclosure; if it is yours, forget the drive and enrol it again",
-                ),
-            ]));
-        }
-        if device.size != member.size {
-            return Err(has(&[
-                Part::Number(device.size),
-                Part::Text(" bytes instead of "),
-                Part::Number(member.size),
-                Part::Text(": it is a copy, or was resized; if it is yours, forget the drive and enrol it again"),
-            ]));
-        }
-    }
+/// Where it is encrypted, the service unlocked it, or nothing did yet.
+fn not_unlocked_elsewhere(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     let Some(open) = piece.open.first() else { return Ok(()) };
-    match (&member.luks, &open.mapping, piece.containers.first()) {
+    match (&piece.member.luks, &open.mapping, piece.containers.first()) {
         (None, _, _) => Ok(()),
         (Some(luks), Some(mapping), Some(container))
             if mapping.luks == Some(*luks)
@@ -219,6 +188,51 @@ fn unchanged(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     }
 }
 
+/// What differs from the enrolment without a doubt about the drive: a dock reports its own serial number, a copy on another
+/// disk has another one, and neither is known before the token was read.
+fn changes(enrolment: &Enrolment, devices: &[&BlockDevice]) -> Option<Sentence> {
+    let changes = devices.iter().filter_map(|device| {
+        let of_it = |member: &&Member| match member.luks {
+            Some(luks) => device.luks() == Some(luks),
+            None => device.btrfs() == Some((enrolment.filesystem, member.device)),
+        };
+        change(enrolment.members.iter().find(of_it)?, device)
+    });
+    let all =
+        changes.reduce(|all, next| Sentence::of(&[Part::Sentence(&all), Part::Text(", and "), Part::Sentence(&next)]));
+    all.map(|all| {
+        let used = ", as when it is in another dock or enclosure. Its UUIDs and its token identify it";
+        Sentence::of(&[Part::Sentence(&all), Part::Text(used)])
+    })
+}
+
+fn change(member: &Member, device: &BlockDevice) -> Option<Sentence> {
+    let node = Part::Node(&device.node);
+    let (has, instead) = (Part::Text(" has the serial number \""), Part::Text("\" instead of \""));
+    let serial = match (device.serial.as_str(), member.serial.as_str()) {
+        (now, before) if now == before => None,
+        ("", before) => {
+            Some(vec![node, Part::Text(" has no serial number instead of \""), Part::Name(before), Part::Text("\"")])
+        }
+        (now, "") => Some(vec![node, has, Part::Name(now), Part::Text("\" instead of none")]),
+        (now, before) => Some(vec![node, has, Part::Name(now), instead, Part::Name(before), Part::Text("\"")]),
+    };
+    let size = (device.size != member.size).then(|| {
+        vec![
+            node,
+            Part::Text(" has "),
+            Part::Number(device.size),
+            Part::Text(" bytes instead of "),
+            Part::Number(member.size),
+        ]
+    });
+    match (serial, size) {
+        (Some(serial), Some(size)) => Some([serial, vec![Part::Text(", and ")], size].concat()),
+        (serial, size) => serial.or(size),
+    }
+    .map(|parts| Sentence::of(&parts))
+}
+
 fn locked(piece: &Piece<'_>) -> Option<Locked> {
     let container = piece.containers.first()?;
     Some(Locked { node: container.node.clone(), devnum: container.devnum, luks: piece.member.luks? })
@@ -226,7 +240,10 @@ fn locked(piece: &Piece<'_>) -> Option<Locked> {
 
 fn decision(enrolment: &Enrolment, devices: &[&BlockDevice], action: Action) -> Decision {
     let disks: BTreeSet<PathBuf> = devices.iter().map(|device| device.disk().to_path_buf()).collect();
+    // The reason of a refusal is enough.
+    let is_refused = matches!(action, Action::Refuse(_));
     Decision {
+        note: if is_refused { None } else { changes(enrolment, devices) },
         id: super::DriveId::Enrolled(enrolment.id),
         devices: devices.iter().map(|device| device.node.clone()).collect(),
         disks: disks.into_iter().collect(),

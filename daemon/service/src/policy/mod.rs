@@ -5,8 +5,10 @@
 //! * Default deny: a drive that is not enrolled is shown; no decision reads, mounts or unlocks it. One exception is made
 //!   elsewhere: for an import, `drives::lease` mounts it read-only if the configuration names it.
 //! * A drive that is neither on USB nor removable is not even shown, unless a rule matches it.
-//! * A uuid proves nothing: every device of an enrolled filesystem is attached exactly once, with the serial number
-//!   and size of its enrolment; otherwise the drive is refused and the devices are named.
+//! * A uuid proves nothing: every device of an enrolled filesystem is attached exactly once; otherwise the drive is refused and
+//!   the devices are named. Once it is mounted, its token proves it.
+//! * A dock reports its own serial number for every disk in it, and may report another size. That is a note, and no reason to
+//!   refuse the drive.
 //!
 //! `enrolled` decides about enrolled drives, `shown` about which others are shown.
 
@@ -73,6 +75,8 @@ pub(crate) struct Decision {
     pub disks: Vec<PathBuf>,
     /// The next step.
     pub action: Action,
+    /// What changed since its enrolment, where that is no reason to refuse it.
+    pub note: Option<Sentence>,
 }
 
 /// The next step with a drive.

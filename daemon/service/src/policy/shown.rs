@@ -47,6 +47,7 @@ fn show(device: &BlockDevice) -> Decision {
         devices: vec![device.node.clone()],
         disks: vec![device.disk().to_path_buf()],
         action: Action::Show,
+        note: None,
     }
 }
 

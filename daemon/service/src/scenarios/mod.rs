@@ -4,6 +4,7 @@
 //! task waits for its end: a [`BlockingQueue`](crate::blocking::BlockingQueue) and a [`Closer`](crate::blocking::Closer) hold the
 //! clock under test. So a step of a simulated drive takes no time, however long it takes.
 
+mod identity;
 mod plugs;
 mod random;
 mod releases;

@@ -25,9 +25,9 @@ pub enum DriveState {
 pub struct DriveProperties {
     /// The filesystem's label; empty where there is none or it is locked.
     pub label: String,
-    /// Maker and model; empty unknown. Constant.
+    /// Maker and model; empty unknown.
     pub model: String,
-    /// The hardware's serial number; empty where there is none. Constant.
+    /// The hardware's serial number; empty where there is none.
     pub serial: String,
     /// How it is attached: `usb`, `ata`, `nvme` …; empty unknown.
     pub bus: String,
@@ -47,6 +47,8 @@ pub struct DriveProperties {
     pub state: DriveState,
     /// What is wrong with it, for a person; empty while nothing is.
     pub problem: String,
+    /// What changed about it without being a problem, for a person; empty where nothing did.
+    pub note: String,
     /// Whether it belongs to this machine.
     pub enrolled: bool,
     /// When the last backup to it succeeded; 0 never.

@@ -31,6 +31,7 @@ pub(super) struct Medium {
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     pub(super) serial: String,
+    pub(super) size: u64,
     pub(super) device: Uuid,
     pub(super) luks: Option<Uuid>,
 }
@@ -40,6 +41,7 @@ impl SimulatedDrive {
     pub(crate) fn new(label: &str, disks: usize, is_encrypted: bool) -> Self {
         let disk = |number| Disk {
             serial: format!("{label}-{number}"),
+            size: SIZE,
             device: Uuid::new_v4(),
             luks: is_encrypted.then(Uuid::new_v4),
         };
@@ -71,6 +73,13 @@ impl SimulatedDrive {
             unsaved: BTreeSet::new(),
             saved: medium.saved.clone(),
         })))
+    }
+
+    /// Puts its disks into another dock, which reports this serial number and this size for each.
+    pub(crate) fn set_dock(&self, serial: &str, size: u64) {
+        for disk in &mut self.lock().disks {
+            (disk.serial, disk.size) = (serial.to_owned(), size);
+        }
     }
 
     /// Writes something, which is lost if the drive is pulled before it is synced.

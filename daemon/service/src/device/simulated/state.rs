@@ -126,6 +126,7 @@ impl State {
             content: medium.btrfs(disk),
             mapping: Some(mapping),
             serial: String::new(),
+            size: disk.size,
             ..device(&format!("dm-{}", slot.diskseq), slot.diskseq)
         })
     }
@@ -172,6 +173,7 @@ impl Attached {
             .map(|(slot, disk)| BlockDevice {
                 content: content(disk),
                 serial: disk.serial.clone(),
+                size: disk.size,
                 ..device(&slot.name, slot.diskseq)
             })
             .collect()

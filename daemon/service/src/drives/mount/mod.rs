@@ -87,6 +87,21 @@ fn examine(devices: &dyn Devices, enrolment: &Enrolment, count: usize, source: &
             Part::Text("\": its superblock has changed to that of another filesystem; plug it in again"),
         ])));
     }
+    if source.size != 0 && source.size < found.device_bytes {
+        return Err(Error::refused(Sentence::of(&[
+            Part::Node(&source.node),
+            Part::Text(" has "),
+            Part::Number(source.size),
+            Part::Text(" bytes, and the filesystem of \""),
+            label,
+            Part::Text("\" has "),
+            Part::Number(found.device_bytes),
+            Part::Text(
+                " on it: its dock or enclosure hides the end of the disk, or it is a copy on a smaller disk; connect the \
+                 drive in another way",
+            ),
+        ])));
+    }
     let wanted = enrolment.members.len();
     if found.num_devices != wanted as u64 || count != wanted {
         return Err(Error::refused(Sentence::of(&[

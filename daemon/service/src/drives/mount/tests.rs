@@ -71,7 +71,7 @@ impl Drop for Disks<'_> {
 }
 
 fn source(node: &Path) -> Source {
-    Source { node: node.to_path_buf(), devnum: fs::metadata(node).expect("there").rdev() }
+    Source { node: node.to_path_buf(), devnum: fs::metadata(node).expect("there").rdev(), size: 0 }
 }
 
 fn options(at: &Path) -> String {

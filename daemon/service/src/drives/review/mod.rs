@@ -272,6 +272,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
                 shown.send_if_modified(|drive| {
                     let other = !drive.is.device.is_empty();
                     drive.is.device.clear();
+                    drive.is.note.clear();
                     drive.is.state = DriveState::Safe;
                     drive.is.problem = replaced::after(entry.condition.sentence().to_owned(), replaced);
                     other

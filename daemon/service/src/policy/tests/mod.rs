@@ -7,7 +7,7 @@ use made::*;
 use super::*;
 use crate::device::{Bus, Partition, mapping_name};
 
-/// Each decision: "id: action", a refusal as "refused: its essential words".
+/// Each decision: "id: action", a refusal as "refuse sentence", with "note: sentence" where it has a note.
 fn judged(input: &PolicyInput<'_>) -> Vec<String> {
     let nodes = |nodes: &[PathBuf]| nodes.iter().map(|node| node.display().to_string()).collect::<Vec<_>>().join(" ");
     let locked = |all: &[Locked]| nodes(&all.iter().map(|locked| locked.node.clone()).collect::<Vec<_>>());
@@ -24,7 +24,10 @@ fn judged(input: &PolicyInput<'_>) -> Vec<String> {
         DriveId::Enrolled(_) => "blue".to_owned(),
         DriveId::Device(name, _) => name.clone(),
     };
-    decisions(input).iter().map(|decision| format!("{}: {}", id(&decision.id), action(&decision.action))).collect()
+    let note = |note: &Option<Sentence>| note.as_ref().map(|note| format!(" note: {note}")).unwrap_or_default();
+    let all = decisions(input);
+    let text = |one: &Decision| format!("{}: {}{}", id(&one.id), action(&one.action), note(&one.note));
+    all.iter().map(text).collect()
 }
 
 const NOTHING: PolicyInput<'_> =
@@ -94,16 +97,28 @@ fn enrolled_rows() -> Vec<Row> {
             &["blue: refuse |/dev/sdb and /dev/sdc| unplug the copy"],
         ),
         (
-            "a clone in its place",
+            "in another dock",
             single(),
             vec![serial(btrfs("sdb", 11))],
-            &["blue: refuse |serial number \"T\" instead of \"S\""],
+            &["blue: mount /dev/sdb |note: |the serial number \"T\" instead of \"S\""],
+        ),
+        (
+            "in one that reports no serial number",
+            single(),
+            vec![BlockDevice { serial: String::new(), ..btrfs("sdb", 11) }],
+            &["blue: mount /dev/sdb |note: |no serial number instead of \"S\""],
         ),
         (
             "another size",
             single(),
             vec![BlockDevice { size: 999, ..btrfs("sdb", 11) }],
-            &["blue: refuse |999 bytes instead of 1000"],
+            &["blue: mount /dev/sdb |note: |999 bytes instead of 1000"],
+        ),
+        (
+            "one of two in another dock, of another size",
+            two_members(),
+            vec![btrfs("sdb", 11), BlockDevice { size: 1001, ..serial(btrfs("sdc", 12)) }],
+            &["blue: mount /dev/sdb /dev/sdc |note: /dev/sdc has |number \"T\" |, and /dev/sdc has 1001 bytes"],
         ),
         ("two devices", two_members(), vec![btrfs("sdc", 12), btrfs("sdb", 11)], &["blue: mount /dev/sdb /dev/sdc"]),
         ("one of two is missing", two_members(), vec![btrfs("sdb", 11)], &["blue: refuse |1 of the 2 devices"]),
@@ -159,7 +174,12 @@ fn encrypted_rows() -> Vec<Row> {
             vec![luks("sdb"), btrfs("sdc", 11)],
             &["blue: refuse |lock it there first"],
         ),
-        ("the container of another serial", encrypted(), vec![serial(luks("sdb"))], &["blue: refuse |serial"]),
+        (
+            "its container in another dock",
+            encrypted(),
+            vec![serial(luks("sdb"))],
+            &["blue: await /dev/sdb |note: |serial number \"T\""],
+        ),
     ]
 }
 

@@ -1,0 +1,63 @@
+//! What a drive is known by: its token and its uuids, also in another dock.
+
+use super::*;
+use crate::device::simulated::SIZE;
+
+fn note(fixture: &Fixture, id: &DriveId) -> String {
+    fixture.drives().drive(id).map(|drive| drive.note.clone()).unwrap_or_default()
+}
+
+#[test]
+fn a_drive_in_another_dock_is_used_with_a_note() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            drive.set_dock("DOCK", SIZE + 4096);
+            plug(&fixture, &drive, &id).await;
+            fixture.settle().await;
+            let text = note(&fixture, &id);
+            assert!(text.contains("\"DOCK\" instead of \"blue-0\"") && text.contains("bytes instead of"), "{text}");
+            fixture.quiet().await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            assert_eq!(note(&fixture, &id), "", "it is away");
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn two_drives_in_one_dock_have_one_serial_number() {
+    run(async {
+        let drives = ["blue", "red"].map(|label| SimulatedDrive::new(label, 1, false));
+        drives.iter().for_each(|drive| drive.set_dock("DOCK", SIZE));
+        let config = Config { backups: vec![rule("home", &["blue", "red"])], ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let ids = [fixture.enrol(&drives[0]).await, fixture.enrol(&drives[1]).await];
+        drives.iter().for_each(|drive| fixture.devices.plug(drive));
+        fixture.quiet().await;
+        assert_eq!(fixture.written().len(), 2);
+        for id in &ids {
+            let shown = (fixture.state(id), fixture.problem(id), note(&fixture, id));
+            assert_eq!(shown, (Some(DriveState::Safe), String::new(), String::new()));
+        }
+        fixture.check_at_rest(&drives);
+    });
+}
+
+#[test]
+fn a_dock_that_hides_the_end_of_a_drive_is_named() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        drive.set_dock("DOCK", SIZE - 4096);
+        plug(&fixture, &drive, &id).await;
+        fixture.quiet().await;
+        let problem = fixture.problem(&id);
+        assert!(problem.contains("hides the end of the disk"), "{problem}");
+        assert!(!fixture.devices.is_mounted(&drive));
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
