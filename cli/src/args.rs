@@ -94,15 +94,8 @@ pub(crate) enum Verb {
         drive: String,
     },
 
-    /// Run the backups of a drive, and watch the jobs
-    Backup {
-        /// Run only the backup with this name
-        #[arg(long, value_name = "NAME")]
-        backup: Option<String>,
-
-        #[command(flatten)]
-        on: OnDrive,
-    },
+    /// Run the backups of a drive, or one backup on its attached drives, and watch the jobs
+    Backup(Backup),
 
     /// Make a drive safe to unplug; returns when it is
     SafelyRemove(OnDrive),
@@ -145,6 +138,30 @@ pub(crate) struct Enrol {
     /// The drive's serial number (its size in bytes if it has none); skips the question
     #[arg(long, value_name = "SERIAL", requires = "format")]
     pub(crate) yes_erase: Option<String>,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// The drive's id, its first letters, its label or its device; or the name of a backup
+    #[arg(value_name = "DRIVE|NAME")]
+    pub(crate) target: String,
+
+    /// Run only the backup with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backup: Option<String>,
+
+    /// Send everything again, also if nothing changed
+    #[arg(long)]
+    pub(crate) full: bool,
+
+    /// Accept the subvolume that is at the source's path now, although another one was backed up before; needs the backup's name
+    #[arg(long)]
+    pub(crate) new_source: bool,
+
+    /// Print the job's id and return without waiting for its end
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// Arguments of a verb that starts a job on a drive.

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
+use butterdock_dbus::path::drive_path;
 use butterdock_dbus::{BackupOptions, BackupRow, ListBackupsOptions};
 use serde::Serialize;
 
 use super::watch;
-use crate::args::OnDrive;
+use crate::args::Backup;
 use crate::failure::Failure;
 use crate::render::{BackupObject, Output, Table, bytes, escaped, short_label, time};
 use crate::service::Service;
@@ -70,17 +71,43 @@ fn would_send(row: &BackupRow) -> String {
     }
 }
 
-/// Runs all backups of a drive, or the named one.
-pub(crate) async fn run(
-    service: &Service,
-    out: Output,
-    on: &OnDrive,
-    backup: Option<&str>,
-) -> Result<ExitCode, Failure> {
-    let objects = service.objects().await?;
-    let drive = service.drive(&objects.drive(&on.drive)?.path).await?;
-    let options = BackupOptions { backup: backup.map(str::to_owned) };
-    watch::start(service, out, on.detach, "", async { Ok(drive.backup(options.to_options()).await?) }).await
+/// Runs all backups of a drive, or the named one; or the named backup on each of its attached drives, one after another.
+pub(crate) async fn run(service: &Service, out: Output, wanted: &Backup) -> Result<ExitCode, Failure> {
+    let Backup { target, backup, full, new_source, detach } = wanted;
+    let (drives, backup) = match service.objects().await?.drive(target) {
+        Ok(drive) => (vec![drive.path.clone()], backup.clone()),
+        // A backup is named only where no drive is.
+        Err(no_drive) => (drives_of(service, target).await?.ok_or(no_drive)?, Some(target.clone())),
+    };
+    let options = BackupOptions { backup, full: *full, new_source: *new_source };
+    let mut worst = ExitCode::SUCCESS;
+    for path in drives {
+        let drive = service.drive(&path).await?;
+        let call = async { Ok(drive.backup(options.to_options()).await?) };
+        let ended = watch::start(service, out, *detach, "", call).await?;
+        if ended != ExitCode::SUCCESS {
+            worst = ended;
+        }
+    }
+    Ok(worst)
+}
+
+/// The paths of the attached drives of the backup with this name; `None` if there is no such backup.
+async fn drives_of(service: &Service, backup: &str) -> Result<Option<Vec<String>>, Failure> {
+    let rows = service.manager().await?.list_backups(HashMap::new()).await?;
+    let mut rows = rows.into_iter().filter(|row| row.name == backup).peekable();
+    if rows.peek().is_none() {
+        return Ok(None);
+    }
+    let attached = rows.filter(|row| row.attached == Some(true)).filter_map(|row| row.drive);
+    let paths = attached.map(|id| drive_path(&id).to_string()).collect::<Vec<_>>();
+    if paths.is_empty() {
+        return Err(Failure::usage(
+            format!("none of the drives of the backup \"{}\" is attached", escaped(backup)),
+            "plug one of them in; `butterdock backups` lists them",
+        ));
+    }
+    Ok(Some(paths))
 }
 
 #[derive(Serialize)]

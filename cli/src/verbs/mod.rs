@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &Args, out: Output) -> Result<ExitCode, Failure> {
         Some(Verb::SafelyRemove(on)) => drives::safely_remove(service, out, on).await,
         Some(Verb::Verify(on)) => drives::verify(service, out, on).await,
         Some(Verb::Backups { dry_run }) => backups::list(service, out, *dry_run).await,
-        Some(Verb::Backup { backup, on }) => backups::run(service, out, on, backup.as_deref()).await,
+        Some(Verb::Backup(wanted)) => backups::run(service, out, wanted).await,
         Some(Verb::TrustClock) => backups::trust_clock(service, out).await,
     }
 }

@@ -179,6 +179,21 @@ fn every_backup_of_a_drive_is_watched() {
 }
 
 #[test]
+fn a_backup_is_named_where_no_drive_is() {
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["backup", "home", "--full"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    assert!(ran.out.contains("backed up home on Attic") && ran.out.contains("because it was requested"), "{}", ran.out);
+    assert!(!ran.out.contains("root"), "only this backup: {}", ran.out);
+    let ran = fixture.run(&["backup", "home", "--new-source"]);
+    assert!(ran.code == Some(0) && ran.out.contains("because it is a new source"), "{ran:?}");
+    let ran = fixture.run(&["backup", "photos"]);
+    assert!(ran.code == Some(64) && ran.err.contains("none of the drives of the backup \"photos\""), "{ran:?}");
+    let ran = fixture.run(&["backup", "nothing"]);
+    assert!(ran.code == Some(64) && ran.err.contains("there is no drive \"nothing\""), "{ran:?}");
+}
+
+#[test]
 fn detached_backups_print_an_id_each() {
     let fixture = Fixture::new();
     let ran = fixture.run(&["backup", "Attic", "--backup", "stall", "--detach"]);

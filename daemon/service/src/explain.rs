@@ -38,8 +38,9 @@ fn words(
         line(
             &mut out,
             &format!(
-                "  The file {known} records the identity of its source; to accept another subvolume, remove the \
-                      file."
+                "  The file {known} records the identity of its source; to accept another subvolume, run butterdock \
+                 backup {} --new-source.",
+                rule.name.as_str(),
             ),
         );
         if let Err(hindrance) = backup(rule) {

@@ -10,7 +10,7 @@ use crate::drives::DriveId;
 use crate::jobs::{AboutDrive, BackupJob, ImportJob, JobHandle, ReceiveJob, RemoveJob, RestoreJob, VerifyJob};
 use crate::service::Service;
 use crate::stream_input;
-use crate::types::{Error, ErrorCode};
+use crate::types::{BackupOptions, Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
 
@@ -81,12 +81,23 @@ impl Service {
     /// Runs the backups that go to a drive, or the one of this name; answers with the first job.
     ///
     /// # Errors
-    /// `NotFound`: no such backup goes to the drive; `Busy`.
-    pub async fn back_up(&self, drive: DriveId, only: Option<&str>, uid: u32) -> Result<JobHandle, Error> {
+    /// `NotFound`: no such backup goes to the drive; `Busy`; `InvalidArgs`: a new source for no named backup.
+    pub async fn back_up(
+        &self,
+        drive: DriveId,
+        only: Option<&str>,
+        options: BackupOptions,
+        uid: u32,
+    ) -> Result<JobHandle, Error> {
+        if options.new_source && only.is_none() {
+            let text =
+                "the option new_source needs the option backup: a new source is accepted for one backup at a time";
+            return Err(Error::InvalidArgs(text.to_owned()));
+        }
         let goes_here = self.0.manager.drive(&drive).map(|drive| drive.backups.clone()).unwrap_or_default();
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.about(drive.clone())?;
-        let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), uid).await;
+        let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), options, uid).await;
         let none = "this drive has no such backup; butterdock backups lists the backups";
         let none = Err(Error::new(ErrorCode::NotFound, none));
         // The first that began; else why the last did not.
@@ -102,6 +113,7 @@ impl Service {
         &self,
         drive: &DriveId,
         backups: Vec<String>,
+        options: BackupOptions,
         uid: u32,
     ) -> Vec<(String, Result<JobHandle, Error>)> {
         // Until all are taken: the first may end before.
@@ -111,7 +123,7 @@ impl Service {
             let taken = match self.about(drive.clone()) {
                 Ok(drive) => {
                     let reservation = self.0.manager.reserve(&drive.id);
-                    self.0.jobs.start(BackupJob { reservation, drive, backup: backup.clone(), uid }).await
+                    self.0.jobs.start(BackupJob { reservation, drive, backup: backup.clone(), options, uid }).await
                 }
                 Err(error) => Err(error),
             };

@@ -17,7 +17,7 @@ use crate::hooks::Hooks;
 use crate::jobs::{History, Jobs, OpenDirectories, Scheduler, no_such_volume, open_on_system};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Heartbeat, Supervisor};
-use crate::types::{Error, ErrorCode};
+use crate::types::{BackupOptions, Error, ErrorCode};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 
@@ -223,7 +223,7 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
     tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
     let until = Instant::now() + PLUG_PATIENCE;
     loop {
-        let begun = service.begin_each(&drive, backups, 0).await;
+        let begun = service.begin_each(&drive, backups, BackupOptions::default(), 0).await;
         let busy = |error: &Error| matches!(error, Error::Named(ErrorCode::Busy, _)) && Instant::now() < until;
         backups = Vec::new();
         for (backup, begun) in begun {

@@ -108,7 +108,9 @@ impl DriveObject {
         let request = BackupOptions::from_options(&options)?;
         let question = self.question("Backup").with(&options);
         let uid = self.server.authority.allow(&header, &question).await?.uid;
-        self.published(self.server.service.back_up(self.id(), request.backup.as_deref(), uid).await).await
+        let BackupOptions { backup, full, new_source } = request;
+        let options = butterdock_service::BackupOptions { full, new_source };
+        self.published(self.server.service.back_up(self.id(), backup.as_deref(), options, uid).await).await
     }
 
     #[zbus(out_args("job"))]

@@ -34,7 +34,8 @@ pub enum Action {
     Restore,
     /// List the stream files on a drive and receive them into a volume.
     Import,
-    /// Reload the configuration, trust the clock, and read the error details of other users' jobs.
+    /// Reload the configuration, trust the clock, accept another source for a backup, and read the error details of other users'
+    /// jobs.
     Manage,
 }
 

@@ -67,6 +67,7 @@ pub enum Rule {
 const RECEIVE: Rule = Rule::Unless { usual: Action::Receive, option: "name", with: Action::ReceiveAnywhere };
 
 const ENROL: Rule = Rule::Unless { usual: Action::Enrol, option: "format", with: Action::Format };
+const BACKUP: Rule = Rule::Unless { usual: Action::Backup, option: "new_source", with: Action::Manage };
 const LIST_BACKUPS: Rule = Rule::AnybodyWithout { option: "estimate", with: Action::Estimate };
 
 /// The details of a call about a drive.
@@ -99,7 +100,7 @@ pub const TABLE: &[Row] = &[
     Row { interface: DRIVE, method: "Unlock", rule: Rule::Action(Action::Unlock), details: A_DRIVE },
     Row { interface: DRIVE, method: "Mount", rule: Rule::Action(Action::Mount), details: A_DRIVE },
     Row { interface: DRIVE, method: "SafelyRemove", rule: Rule::Action(Action::SafelyRemove), details: A_DRIVE },
-    Row { interface: DRIVE, method: "Backup", rule: Rule::Action(Action::Backup), details: A_DRIVE },
+    Row { interface: DRIVE, method: "Backup", rule: BACKUP, details: A_DRIVE },
     Row { interface: DRIVE, method: "Verify", rule: Rule::Action(Action::Verify), details: A_DRIVE },
     // Names of snapshots and files are not public.
     Row { interface: DRIVE, method: "ListSnapshots", rule: Rule::Action(Action::Restore), details: A_DRIVE },

@@ -99,11 +99,16 @@ fn refused(text: &str) -> Error {
 pub struct BackupOptions {
     /// `backup`, `s`: run only the backup with this name.
     pub backup: Option<String>,
+    /// `full`, `b`: send everything again, whatever the source and the drive share.
+    pub full: bool,
+    /// `new_source`, `b`: the subvolume that is at the source's path now is the source from now on, although another one was
+    /// backed up before. Only with `backup`. Needs the action `manage`.
+    pub new_source: bool,
 }
 
 impl BackupOptions {
     /// All keys.
-    pub const KEYS: &[&str] = &["backup"];
+    pub const KEYS: &[&str] = &["backup", "full", "new_source"];
 
     /// Reads the options of a call.
     ///
@@ -114,6 +119,8 @@ impl BackupOptions {
         for (key, value) in options {
             match key.as_str() {
                 "backup" => read.backup = Some(text(key, value)?),
+                "full" => read.full = boolean(key, value)?,
+                "new_source" => read.new_source = boolean(key, value)?,
                 _ => return Err(unknown(key, Self::KEYS)),
             }
         }
@@ -123,7 +130,16 @@ impl BackupOptions {
     /// The dictionary for a call; unset options are left out.
     #[must_use]
     pub fn to_options(&self) -> HashMap<&'static str, Variant<'_>> {
-        self.backup.iter().map(|backup| ("backup", Variant::from(backup.as_str()))).collect()
+        let mut options = HashMap::new();
+        if let Some(backup) = &self.backup {
+            options.insert("backup", Variant::from(backup.as_str()));
+        }
+        for (key, is_set) in [("full", self.full), ("new_source", self.new_source)] {
+            if is_set {
+                options.insert(key, Variant::from(true));
+            }
+        }
+        options
     }
 }
 
@@ -249,7 +265,8 @@ mod tests {
 
     #[test]
     fn backup_options_round_trip() {
-        for sent in [BackupOptions::default(), BackupOptions { backup: Some("home".to_owned()) }] {
+        let home = BackupOptions { backup: Some("home".to_owned()), full: true, new_source: true };
+        for sent in [BackupOptions::default(), home] {
             assert_eq!(BackupOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
         }
     }

@@ -46,6 +46,21 @@ fn a_full_backup_then_changes_then_no_changes() -> Result<()> {
 }
 
 #[test]
+fn a_requested_full_backup_sends_an_unchanged_source() -> Result<()> {
+    let fixture = Fixture::new()?;
+    fixture.back_up()?;
+    ensure!(events(&fixture.back_up()?, "unchanged").len() == 1);
+    let full = fixture.run(&with(json!({"full": true})))?;
+    ensure!(!incremental(&full)? && bytes(&full)? > 3 << 20, "{:?}", full.reports);
+    ensure!(events(&full, "parent")[0]["why"] == "requested", "{:?}", full.reports);
+    fixture.is_restorable()?;
+    ensure!(fixture.names()?.1.len() == 2, "the older one stays: {:?}", fixture.names()?);
+    fs::write(fixture.live("new"), "a small change")?;
+    ensure!(incremental(&fixture.back_up()?)?, "the next one builds on it");
+    fixture.is_restorable()
+}
+
+#[test]
 fn the_snapshots_folder_does_not_change_the_source() -> Result<()> {
     let mut fixture = Fixture::new()?;
     fixture.folder = fixture.live(".butterdock");

@@ -114,8 +114,13 @@ impl Service {
                 Err(Error::new(ErrorName::NotAuthorized, "you may not back up to it"))
             }
             (DRIVE, "Backup") => {
-                let chosen = BackupOptions::from_options(&options)?.backup;
-                let note = vec![("Note", "full, because it is the first".into())];
+                let BackupOptions { backup: chosen, full, new_source } = BackupOptions::from_options(&options)?;
+                let why = match (full, new_source) {
+                    (true, _) => "full, because it was requested",
+                    (false, true) => "full, because it is a new source",
+                    (false, false) => "full, because it is the first",
+                };
+                let note = vec![("Note", why.into())];
                 let first = self.on_drive(call, object, "backup", chosen.as_deref().unwrap_or("home"), note).await;
                 if chosen.is_none() {
                     drop(self.on_drive(call, object, "backup", "root", vec![]).await?);

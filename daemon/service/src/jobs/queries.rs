@@ -147,7 +147,7 @@ impl Jobs {
         let records = DriveRecords { manager, drive, lease };
         let (named, sources) = (rule.clone(), self.queries.sources.clone());
         let here = (records.machine(), is_remembered(&records, &rule));
-        let open = move || open_directories(&named, &sources, Box::new(destination), here);
+        let open = move || open_directories(&named, false, &sources, Box::new(destination), here);
         let opening = openings(&records, &rule);
         let opening = opening.run(OPENING, open);
         let Open { source, places, sides, destination, .. } = match opening.await {

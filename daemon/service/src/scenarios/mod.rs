@@ -32,7 +32,7 @@ use crate::drives::{Drive, DriveId, DriveManager};
 use crate::jobs::Job;
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
-use crate::types::{DriveState, EnrolOptions, Error, JobState};
+use crate::types::{BackupOptions, DriveState, EnrolOptions, Error, JobState};
 use crate::worker::{Order, Report, SimulatedWorker, Spawner, WorkerError};
 
 /// Longer than every timeout of the service, and than a safe drive is shown.

@@ -230,7 +230,7 @@ impl World {
                 });
             }
             (Action::BackUp, Some(id)) => self.call(action, move |fixture| async move {
-                drop(fixture.service.back_up(id, None, 0).await);
+                drop(fixture.service.back_up(id, None, BackupOptions::default(), 0).await);
             }),
             (Action::Verify, Some(id)) => self.call(action, move |fixture| async move {
                 drop(fixture.service.verify(id, 0).await);

@@ -230,7 +230,7 @@ fn a_drive_that_lost_a_users_writes_is_not_safe() {
                 fixture.drives().mount(&id).await.expect("mounted");
                 drive.write("letter");
             } else {
-                fixture.service.back_up(id.clone(), None, 0).await.expect("taken");
+                fixture.service.back_up(id.clone(), None, BackupOptions::default(), 0).await.expect("taken");
                 sleep(Duration::from_secs(1)).await;
             }
             fixture.devices.become_read_only(&drive);

@@ -23,6 +23,15 @@ pub enum JobState {
     Cancelled,
 }
 
+/// How a requested backup differs from one of the schedule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// Everything is sent again.
+    pub full: bool,
+    /// The subvolume that is at the source's path now is the source from now on, whatever was backed up before.
+    pub new_source: bool,
+}
+
 impl JobState {
     /// How it ended; none before.
     pub const fn result(self) -> Option<JobResult> {

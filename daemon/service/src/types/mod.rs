@@ -6,7 +6,7 @@ mod job;
 
 pub use drive::{DriveProperties, DriveState, EnrolOptions};
 pub use error::{Error, ErrorCode};
-pub use job::{JobKind, JobResult, JobState, TotalSource};
+pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource};
 
 /// More of a secret than this is not read, in bytes.
 pub const SECRET_MAX: usize = 65536;

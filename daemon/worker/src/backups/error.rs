@@ -206,8 +206,8 @@ impl SourceProblem {
                  butterdock.toml"
             }
             Self::Another => {
-                "another subvolume than the one that was backed up before, so nothing was sent; mount the right one; to back up the new one, \
-                 remove the file that butterdockd check-config names for this backup, then run butterdock backup DRIVE"
+                "another subvolume than the one that was backed up before, so nothing was sent; mount the right one, or run \
+                 butterdock backup NAME --new-source to back up this one from now on"
             }
             Self::Empty => {
                 "empty, which is probably a mistake, so nothing was sent; mount the right subvolume, or put a file into it if it \

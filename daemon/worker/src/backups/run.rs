@@ -78,6 +78,7 @@ impl Run<'_> {
             report_seen(task, on_drive, &theirs, self.report);
         }
         let SharedSnapshots { pairs, replaced } = find_shared(source.origin, &task.shared, &mine, &theirs);
+        let pairs = if task.full { Err(FullReason::Requested) } else { pairs };
         if task.dry_run {
             self.explain(&source, &owner, &mine, &theirs);
         }
@@ -207,7 +208,8 @@ impl Run<'_> {
         let attempt = || {
             // Listed again: a pruned snapshot can be neither a parent nor a clone source.
             let theirs = self.list_drive()?;
-            let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+            let shared = if self.task.full { &[][..] } else { &self.task.shared };
+            let pairs = find_shared(source.origin, shared, mine, &theirs).pairs.unwrap_or_default();
             self.attempt(owner, pending, &pairs, &estimated)
         };
         match attempt() {

@@ -44,6 +44,9 @@ pub struct Task {
     pub writer_threads: Option<usize>,
     /// Only report what would be sent and deleted.
     pub dry_run: bool,
+    /// Send everything, also if nothing changed: no shared snapshot is a parent or a clone source.
+    #[serde(default)]
+    pub full: bool,
     /// The daemon's clock.
     #[serde(default)]
     pub time: TaskTime,
@@ -66,6 +69,7 @@ impl Task {
             adopt: false,
             writer_threads: None,
             dry_run: false,
+            full: false,
             time: TaskTime::default(),
         }
     }

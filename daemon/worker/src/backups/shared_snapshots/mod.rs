@@ -62,6 +62,8 @@ pub enum FullReason {
     Deleted,
     /// For a restore: the volume has no shared snapshot.
     NothingThere,
+    /// It was requested, whatever both sides share.
+    Requested,
 }
 
 /// Finds the `known` shared snapshots (in which `here` is the sender's side) among the snapshots on both sides.
@@ -177,6 +179,7 @@ impl fmt::Display for FullReason {
             ),
             Self::Deleted => f.write_str("the last backup on the drive was deleted there, perhaps by another machine"),
             Self::NothingThere => f.write_str("the volume has no shared snapshot"),
+            Self::Requested => f.write_str("it was requested"),
         }
     }
 }
@@ -235,7 +238,8 @@ impl Last {
                 | FullReason::NotRecorded
                 | FullReason::MadeWritable
                 | FullReason::Deleted
-                | FullReason::NothingThere,
+                | FullReason::NothingThere
+                | FullReason::Requested,
                 _,
             ) => why,
         }

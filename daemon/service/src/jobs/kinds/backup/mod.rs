@@ -19,7 +19,7 @@ use crate::jobs::retention::Retention;
 use crate::jobs::runner::{Outcome, Runner};
 use crate::jobs::source_store::SourceStore;
 use crate::source_locks::SourceLocks;
-use crate::types::{Error, ErrorCode, JobKind};
+use crate::types::{BackupOptions, Error, ErrorCode, JobKind};
 use crate::worker::public_of_backup;
 use run::BackupRun;
 
@@ -33,6 +33,7 @@ pub(crate) struct BackupJob {
     pub drive: AboutDrive,
     /// Its name in the configuration.
     pub backup: String,
+    pub options: BackupOptions,
     pub uid: u32,
 }
 
@@ -119,7 +120,8 @@ impl DriveTask for Backup {
         let destination = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
         let Self { rule, sources, source_locks, retention, .. } = self;
         let records = &DriveRecords { manager: &context.manager, drive: &context.drive, lease };
-        let run = BackupRun { rule, sources, source_locks, retention, records, writer_threads: context.writer_threads };
+        let (options, writer_threads) = (self.job.options, context.writer_threads);
+        let run = BackupRun { rule, options, sources, source_locks, retention, records, writer_threads };
         run.run(runner, Box::new(destination)).await
     }
 }

@@ -17,7 +17,7 @@ use crate::jobs::retention::{Retention, Sides};
 use crate::jobs::runner::{KILLED, Outcome, Runner, RunnerEvent, WorkerResults, other_than};
 use crate::jobs::source_store::SourceStore;
 use crate::source_locks::{Exclusive, SourceLocks};
-use crate::types::ErrorCode;
+use crate::types::{BackupOptions, ErrorCode};
 use crate::worker::{Order, Report, Worker};
 
 /// Timeout for opening the source and the destination.
@@ -34,6 +34,7 @@ static OPENINGS: BlockingQueues<(String, String)> = BlockingQueues::new("open ba
 #[derive(Debug)]
 pub(super) struct BackupRun<'b, R> {
     pub(super) rule: &'b BackupRule,
+    pub(super) options: BackupOptions,
     pub(super) sources: &'b SourceStore,
     pub(super) source_locks: &'b SourceLocks,
     pub(super) retention: &'b Retention,
@@ -60,7 +61,8 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         };
         let task = self.task(source);
         let (time, stop) = self.retention.time(self.rule, sides).await;
-        let task = Task { time, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
+        let full = self.options.full;
+        let task = Task { time, full, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
         let before = task.pins.clone();
         let mut outcome = runner.work(Order::Backup(task), places.into(), &*destination).await;
         self.record(runner, &mut outcome, source).await;
@@ -84,8 +86,9 @@ impl<R: BackupRecords> BackupRun<'_, R> {
     async fn open(&self, runner: &mut Runner, destination: Box<dyn Destination>) -> Result<Open, Ending> {
         let (rule, sources, records) = (self.rule.clone(), self.sources.clone(), self.records);
         let here = (records.machine(), is_remembered(records, &rule));
+        let BackupOptions { new_source, .. } = self.options;
         let opening = openings(records, &rule);
-        let opening = opening.run(OPENING, move || open(&rule, &sources, destination, here));
+        let opening = opening.run(OPENING, move || open(&rule, new_source, &sources, destination, here));
         let opened = tokio::select! {
             opened = opening => opened,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
@@ -220,6 +223,7 @@ pub(in crate::jobs) fn task(
         adopt,
         writer_threads,
         dry_run: false,
+        full: false,
         time: TaskTime::default(),
     })
 }
@@ -251,15 +255,20 @@ pub(in crate::jobs) fn openings(records: &impl BackupRecords, rule: &BackupRule)
     OPENINGS.of((records.destination(), rule.name.as_str().to_owned()))
 }
 
-/// Opens the source and the destination. Blocks while they do.
+/// Opens the source and the destination. Blocks while they do. With a `new_source`, what was recorded of it does not count.
 pub(in crate::jobs) fn open(
     rule: &BackupRule,
+    new_source: bool,
     sources: &SourceStore,
     mut destination: Box<dyn Destination>,
     here: (Identity, bool),
 ) -> Result<Open, String> {
-    let source = sources.of(rule).map_err(|error| {
-        format!("cannot read the recorded identity of the source: {error}; check the disk of the state directory")
+    let recorded = if new_source { Ok(None) } else { sources.of(rule) };
+    let source = recorded.map_err(|error| {
+        format!(
+            "cannot read the recorded identity of the source: {error}; check the disk of the state directory, or run \
+             butterdock backup NAME --new-source to record the source again"
+        )
     })?;
     let [from, beside] = sources.open(rule, &mut *destination, here)?;
     let space = destination.space().ok();

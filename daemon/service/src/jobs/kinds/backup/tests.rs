@@ -60,6 +60,7 @@ impl BackupRecords for Remembered {
 struct Fixture {
     folder: tempfile::TempDir,
     rule: BackupRule,
+    options: BackupOptions,
     sources: SourceStore,
     source_locks: SourceLocks,
     retention: Retention,
@@ -89,7 +90,8 @@ impl Fixture {
         let (sources, retention) =
             (SourceStore::new(&at("state"), open_on_system), Retention::new(&at("state"), clock));
         let (source_locks, records) = (SourceLocks::default(), Remembered::default());
-        Self { folder, rule, sources, source_locks, retention, records }
+        let options = BackupOptions::default();
+        Self { folder, rule, options, sources, source_locks, retention, records }
     }
 
     fn log(&self) -> PathBuf {
@@ -114,7 +116,8 @@ impl Fixture {
         let mut runner = Runner { id, limit, priority, spawner: Arc::new(spawner), scheduler, stop };
         let heard = tokio::spawn(async move { while events.recv().await.is_some() {} });
         let Self { rule, sources, source_locks, retention, records, .. } = self;
-        let run = BackupRun { rule, sources, source_locks, retention, records, writer_threads: None };
+        let (options, writer_threads) = (self.options, None);
+        let run = BackupRun { rule, options, sources, source_locks, retention, records, writer_threads };
         let (outcome, destination) = run.run(&mut runner, destination).await.expect("opened");
         close(destination).await;
         drop(runner);
@@ -173,6 +176,27 @@ async fn privileged_the_next_backup_to_any_destination_is_an_increment() {
         assert_eq!((next.shared.len(), next.source), (1, Some(Identity([7; 16]))));
         assert_eq!(next.last, Some(Identity([101; 16])));
     }
+}
+
+#[tokio::test]
+async fn privileged_a_requested_full_backup_or_new_source_is_ordered() {
+    let mut fixture = Fixture::new();
+    let place = fixture.folder.path().join("destination");
+    fixture.run(drive(&place), &succeeds(1)).await;
+    fixture.options = BackupOptions { full: true, new_source: false };
+    fixture.run(drive(&place), &succeeds(2)).await;
+    fixture.options = BackupOptions { full: false, new_source: true };
+    fixture.run(drive(&place), &succeeds(3)).await;
+    let orders = fixture.orders();
+    let tasks = orders.iter().filter_map(|order| if let Order::Backup(task) = order { Some(task) } else { None });
+    let tasks: Vec<_> = tasks.map(|task| (task.full, task.source)).collect();
+    let source = Some(Identity([7; 16]));
+    assert_eq!(tasks, [(false, None), (true, source), (false, None)]);
+    // A record that cannot be read refuses every other backup.
+    fs::write(fixture.folder.path().join("state/sources/home"), "{").expect("written");
+    let outcome = fixture.run(drive(&place), &succeeds(4)).await;
+    assert!(matches!(outcome.ending, Ending::Reported(None)), "{outcome:?}");
+    assert_eq!(fixture.sources.of(&fixture.rule).expect("written again"), source);
 }
 
 #[tokio::test]
