@@ -42,8 +42,16 @@ pub struct DeviceInfo {
     pub total_bytes: u64,
     /// How much of it is allocated to chunks.
     pub bytes_used: u64,
-    /// Its path in the kernel; empty if it is missing.
+    /// Its path in the kernel; none if it is missing.
     pub path: Vec<u8>,
+}
+
+impl DeviceInfo {
+    /// Whether the filesystem was mounted without it. Older kernels have no path then, newer ones `<missing disk>`.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        !self.path.starts_with(b"/")
+    }
 }
 
 /// A device's error counters. They are stored on disk and grow until they are reset (`btrfs device stats --reset`).
@@ -124,6 +132,14 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
     Ok(DeviceErrors { write, read, flush, corruption, generation })
 }
 
+/// `fstatvfs(3)` — whether the mount of `fd` is read-only.
+///
+/// # Errors
+/// `EIO`.
+pub fn is_read_only(fd: impl AsFd) -> Result<bool> {
+    retry("fstatfs", || fstatvfs(&fd)).map(|now| now.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
 /// `syncfs(2)` — writes all pending changes of the filesystem under `fd` out and waits for them.
 ///
 /// # Errors
@@ -132,8 +148,7 @@ pub fn device_errors(fd: impl AsFd, devid: u64) -> Result<DeviceErrors> {
 /// kernel writes nothing out and reports success.
 pub fn sync(fd: impl AsFd) -> Result<()> {
     retry("syncfs", || nix::unistd::syncfs(&fd))?;
-    let now = retry("fstatfs", || fstatvfs(&fd))?;
-    if now.f_flag.contains(StatVfsMountFlags::RDONLY) {
+    if is_read_only(fd)? {
         return Err(Error { call: "syncfs", errno: Errno::EROFS });
     }
     Ok(())

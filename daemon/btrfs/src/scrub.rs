@@ -43,15 +43,24 @@ impl Scrubbed {
     }
 }
 
-/// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs device `devid` of the filesystem under `fd`, which is mounted writable, from
-/// its beginning to its end, and repairs blocks that have a good copy. The call returns when it has read everything. Only
-/// newer kernels end it when the process is killed; [`cancel`] always ends it.
+/// What a scrub does with wrong blocks that have a good copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// It writes them anew. The filesystem is mounted writable.
+    Writes,
+    /// It counts them as corrected, and writes nothing.
+    Counts,
+}
+
+/// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs device `devid` of the filesystem under `fd` from its beginning to its end. The
+/// call returns when it has read everything. Only newer kernels end it when the process is killed; [`cancel`] always ends it.
 ///
 /// # Errors
 /// `ECANCELED` after [`cancel`], `EINPROGRESS` while another scrub or a replacement of the device runs, `ENODEV` if there is
 /// no such device or it is missing, `EROFS`, `ENOMEM`, `EIO`, `ENOTTY`.
-pub fn scrub(fd: impl AsFd, devid: u64) -> Result<Scrubbed> {
-    let mut raw = RawScrub { devid, end: u64::MAX, ..RawScrub::EMPTY };
+pub fn scrub(fd: impl AsFd, devid: u64, repair: Repair) -> Result<Scrubbed> {
+    let flags = if repair == Repair::Counts { READONLY } else { 0 };
+    let mut raw = RawScrub { devid, flags, end: u64::MAX, ..RawScrub::EMPTY };
     // SAFETY: the kernel reads and writes one RawScrub and keeps no pointer.
     unsafe { ioctl_once(fd.as_fd(), &SCRUB, &raw mut raw) }?;
     Ok(raw.scrubbed())
@@ -148,6 +157,9 @@ impl RawScrub {
 }
 
 const _: () = assert!(size_of::<RawScrub>() == 1024);
+
+/// `BTRFS_SCRUB_READONLY`.
+const READONLY: u64 = 1;
 
 const SCRUB: Request =
     Request::new("BTRFS_IOC_SCRUB", Direction::ReadWrite, BTRFS, 27, size_of::<RawScrub>(), 0xc400_941b);

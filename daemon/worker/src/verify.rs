@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, Scope, scope};
 use std::time::Duration;
 
-use butterdock_btrfs::scrub::{Scrubbed, cancel, progress, scrub};
+use butterdock_btrfs::scrub::{Repair, Scrubbed, cancel, progress, scrub};
 use butterdock_btrfs::space::{Kind, space};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem};
 use butterdock_receive::{Control, ErrorKind};
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// The verification of a drive.
 #[derive(Clone, Copy)]
 pub(crate) struct Verify<'v> {
-    /// The top of the drive's filesystem, mounted writable.
+    /// The top of the drive's filesystem. Where it is mounted read-only, nothing is repaired.
     pub root: BorrowedFd<'v>,
     pub control: &'v Control,
     pub report: &'v dyn Fn(VerifyEvent),
@@ -34,7 +34,8 @@ type DeviceResult = (u64, Result<Scrubbed, Fault>);
 impl Verify<'_> {
     /// Reads all data. Damage is reported as the last event; it is not an error of this call.
     pub(crate) fn run(&self) -> Result<(), VerifyError> {
-        let devices = self.devices()?;
+        let (devices, is_read_only) = (self.devices()?, filesystem::is_read_only(self.root)?);
+        let repair = if is_read_only { Repair::Counts } else { Repair::Writes };
         for &devid in &devices {
             // Another program's scrub: cancelling this job would end it.
             if progress(self.root, devid)?.is_some() {
@@ -43,7 +44,7 @@ impl Verify<'_> {
         }
         (self.report)(VerifyEvent::Total { bytes: self.in_use()? });
         let ends = scope(|threads| {
-            let done = self.begin(threads, &devices)?;
+            let done = self.begin(threads, &devices, repair)?;
             Ok::<_, VerifyError>(self.watch(&devices, &done))
         })?;
         let found = ends.values().flatten().copied().fold(Scrubbed::default(), Scrubbed::and);
@@ -52,16 +53,17 @@ impl Verify<'_> {
             Some(Fault { errno: Errno::ECANCELED, .. }) if self.control.is_cancelled() => Err(VerifyError::Cancelled),
             Some(fault) => Err(fault.into()),
             None => {
-                (self.report)(VerifyEvent::Found(Found::of(&found)));
+                (self.report)(VerifyEvent::Found(Found { is_read_only, ..Found::of(&found) }));
                 Ok(())
             }
         }
     }
 
+    /// Those that the filesystem was mounted with.
     fn devices(&self) -> Result<Vec<u64>, Fault> {
         let mut devices = Vec::new();
         for devid in 1..=filesystem::info(self.root)?.max_id {
-            if filesystem::device_info(self.root, devid)?.is_some() {
+            if filesystem::device_info(self.root, devid)?.is_some_and(|device| !device.is_missing()) {
                 devices.push(devid);
             }
         }
@@ -80,11 +82,12 @@ impl Verify<'_> {
         &'env self,
         threads: &'scope Scope<'scope, 'env>,
         devices: &[u64],
+        repair: Repair,
     ) -> Result<Receiver<DeviceResult>, VerifyError> {
         let (ended, done) = channel();
         for &devid in devices {
             let (ended, root) = (ended.clone(), self.root);
-            let work = move || ended.send((devid, scrub(root, devid))).unwrap_or_default();
+            let work = move || ended.send((devid, scrub(root, devid, repair))).unwrap_or_default();
             let begun = Builder::new().name(format!("scrub {devid}")).spawn_scoped(threads, work);
             if let Err(error) = begun {
                 // The scope waits for the threads that have begun.
@@ -158,6 +161,9 @@ pub struct Found {
     pub lost: u64,
     /// Wrong superblocks; the next commit rewrites them.
     pub superblocks: u64,
+    /// The drive is mounted read-only: nothing was repaired.
+    #[serde(default)]
+    pub is_read_only: bool,
 }
 
 /// Why a verification did not read all data.
@@ -182,6 +188,7 @@ impl Found {
             corrected,
             lost: uncorrectable,
             superblocks: super_errors,
+            is_read_only: false,
         }
     }
 
@@ -203,7 +210,13 @@ impl Found {
 
     /// A sentence about repaired blocks; `None` without any.
     pub fn mended(&self) -> Option<String> {
-        let Self { corrected, superblocks, .. } = *self;
+        let Self { corrected, superblocks, is_read_only, .. } = *self;
+        if is_read_only {
+            let wrong = corrected.saturating_add(superblocks);
+            return (wrong > 0).then(|| {
+                format!("{} wrong with a good copy, and not repaired, because the drive takes no writes", blocks(wrong))
+            });
+        }
         let copies = (corrected > 0).then(|| format!("{} put right from a good copy", blocks(corrected)));
         let supers = (superblocks > 0).then(|| format!("{superblocks} of the superblocks wrong, and written anew"));
         let all: Vec<String> = copies.into_iter().chain(supers).collect();
@@ -266,6 +279,8 @@ mod tests {
         let mended = Found::of(&Scrubbed { uncorrectable: 0, super_errors: 1, ..scrubbed });
         assert_eq!(mended.damage(), None);
         assert!(mended.mended().is_some_and(|text| text.ends_with("1 of the superblocks wrong, and written anew")));
+        let read_only = Found { is_read_only: true, ..mended }.mended().expect("wrong");
+        assert!(read_only.starts_with("3 blocks wrong with a good copy, and not repaired"), "{read_only}");
         assert_eq!((Found::default().damage(), Found::default().mended()), (None, None));
     }
 }
