@@ -50,6 +50,10 @@ impl Kind {
 }
 
 impl Space {
+    /// Bytes of data that must stay free. The content of a small file takes a block of data while it is written, also where it is
+    /// stored in the trees later: without them a full filesystem takes not even a file of a hundred bytes.
+    pub const DATA_KEPT: u64 = 4 << 20;
+
     /// Bytes of metadata that must stay free: a filesystem without free metadata cannot delete files.
     #[must_use]
     pub fn metadata_kept(&self) -> u64 {

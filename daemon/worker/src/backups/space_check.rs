@@ -193,11 +193,12 @@ pub(super) fn fits(space: &Space, need: Need) -> Result<(), Shortage> {
     let (headroom, metadata_free) = (space.metadata_kept(), space.metadata_free());
     let metadata_need = need.metadata.saturating_add(headroom);
     let mixed = data == metadata;
+    let data_need = need.data.saturating_add(Space::DATA_KEPT);
     let beyond = if mixed {
         let need = need.data.saturating_add(metadata_need).saturating_sub(metadata_free);
         need.saturating_mul(data.copies.max(1))
     } else {
-        let data_short = need.data.saturating_sub(data.free()).saturating_mul(data.copies.max(1));
+        let data_short = data_need.saturating_sub(data.free()).saturating_mul(data.copies.max(1));
         let metadata_short = metadata_need.saturating_sub(metadata_free).saturating_mul(metadata.copies.max(1));
         data_short.saturating_add(metadata_short)
     };
@@ -207,7 +208,7 @@ pub(super) fn fits(space: &Space, need: Need) -> Result<(), Shortage> {
     let mirrors = data.copies.max(1);
     let free = if mixed { metadata_free } else { data.free() };
     Err(Shortage {
-        needed: need.data.saturating_add(need.metadata).saturating_add(headroom),
+        needed: data_need.saturating_add(need.metadata).saturating_add(headroom),
         free: free.saturating_add(unallocated / mirrors),
     })
 }
@@ -236,9 +237,17 @@ mod tests {
 
     #[test]
     fn data_grows_into_unallocated_space() {
-        assert_eq!(fits(&drive(GIB, GIB, 0), need(GIB)), Ok(()));
-        assert_eq!(fits(&drive(0, GIB, GIB), need(GIB)), Ok(()));
+        let kept = Space::DATA_KEPT;
+        assert_eq!(fits(&drive(GIB + kept, GIB, 0), need(GIB)), Ok(()));
+        assert_eq!(fits(&drive(0, GIB, GIB + kept), need(GIB)), Ok(()));
         assert!(fits(&drive(0, GIB, GIB / 2), need(GIB)).is_err());
+    }
+
+    #[test]
+    fn a_backup_leaves_space_for_the_token_of_the_drive() {
+        assert!(fits(&drive(GIB, GIB, 0), need(GIB)).is_err());
+        assert!(fits(&drive(GIB, GIB, MIB), need(GIB)).is_err());
+        assert_eq!(fits(&drive(GIB, GIB, 16 * MIB), need(GIB)), Ok(()));
     }
 
     #[test]
