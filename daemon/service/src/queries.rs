@@ -10,7 +10,7 @@ use butterdock_worker::streams::StreamFile;
 use crate::backups;
 use crate::blocking::{Unanswered, detached};
 use crate::destinations::{Destination as _, DriveDestination, close, no_descriptor};
-use crate::drives::DriveId;
+use crate::drives::{DriveId, Need};
 use crate::jobs::Estimated;
 use crate::service::Service;
 use crate::types::{BackupStatus, Error, ErrorCode, Warning};
@@ -30,7 +30,7 @@ impl Service {
     pub async fn list_snapshots(&self, drive: DriveId) -> Result<Vec<SnapshotOnDrive>, Error> {
         let manager = &self.0.manager;
         let backups = manager.remembered(&drive);
-        let lease = manager.lease(&drive).await?;
+        let lease = manager.lease(&drive, Need::Read).await?;
         let destination =
             DriveDestination::of(&lease).map_err(|error| Error::new(ErrorCode::Failed, no_descriptor(&error)))?;
         // A drive that answers after the timeout is released as well.
@@ -115,7 +115,7 @@ impl Service {
 
     async fn estimate_on(&self, id: &DriveId, backups: Vec<&mut BackupStatus>) {
         let (manager, jobs) = (&self.0.manager, &self.0.jobs);
-        let lease = manager.lease(id).await;
+        let lease = manager.lease(id, Need::Write).await;
         for backup in backups {
             let estimated = match (&lease, manager.rule(&backup.name)) {
                 (Ok(lease), Some((rule, worker))) => jobs.estimate((manager, id, lease), rule, worker).await,

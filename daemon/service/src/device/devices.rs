@@ -12,7 +12,7 @@ use super::block_device::BlockDevice;
 use super::error::Result;
 use super::luks::{Cryptsetup, Secret};
 use super::monitor::{Monitor, MountMonitor};
-use super::mount::{Filesystem, ReadOnly, Source};
+use super::mount::{Access, Filesystem, ReadOnly, Source};
 use super::power::Power;
 use super::superblock::Superblock;
 use super::{luks, mount, node, power};
@@ -76,13 +76,13 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// It is another device by now, it is in use, or the tool failed.
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock>;
 
-    /// Mounts the filesystem from `sources`, which are all its devices, at the empty directory `at`. Its top is what is seen,
-    /// whatever its default subvolume is.
+    /// Mounts the filesystem from `sources`, which are all its devices that are attached, at the empty directory `at`. Its top is
+    /// what is seen, whatever its default subvolume is.
     ///
     /// # Errors
     /// The filesystem is mounted already, or the kernel mounted another one than was meant: then that is unmounted again before
     /// another process can see it.
-    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], at: &Path) -> Result<()>;
+    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()>;
 
     /// Mounts the filesystem on the device that these facts are of, and answers its top. It is attached nowhere, and is unmounted
     /// when the last descriptor below it is closed. Not a byte of the drive is written.
@@ -183,8 +183,8 @@ impl Devices for SystemDevices {
         node::format(device, label)
     }
 
-    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], at: &Path) -> Result<()> {
-        mount::mount(filesystem, sources, at)
+    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
+        mount::mount(filesystem, sources, access, at)
     }
 
     fn mount_read_only(&self, kind: ReadOnly, device: &BlockDevice) -> Result<File> {

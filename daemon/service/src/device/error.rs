@@ -27,6 +27,11 @@ pub(crate) enum Error {
         /// What it answered.
         source: io::Error,
     },
+    /// The device takes no writes, because of a switch on it or on its enclosure, or because it is worn out.
+    WriteProtected {
+        /// "mounting /dev/sdb1": for the journal alone.
+        doing: String,
+    },
 }
 
 impl Error {
@@ -45,6 +50,11 @@ impl Error {
     pub(crate) fn public(&self) -> String {
         let source = match self {
             Self::Refused(sentence) => return sentence.public().to_owned(),
+            Self::WriteProtected { .. } => {
+                return "the drive is write-protected; switch its write protection off (on the drive, its adapter or its \
+                        enclosure), then plug it in again"
+                    .to_owned();
+            }
             Self::System { source, .. } => source,
         };
         let what = source
@@ -61,7 +71,11 @@ impl Error {
 
     /// What it is called.
     pub(crate) fn code(&self) -> ErrorCode {
-        let Self::System { source, .. } = self else { return ErrorCode::Failed };
+        let source = match self {
+            Self::Refused(_) => return ErrorCode::Failed,
+            Self::WriteProtected { .. } => return ErrorCode::ReadOnly,
+            Self::System { source, .. } => source,
+        };
         let errno = source.raw_os_error().map(nix::Error::from_raw);
         let is = |wanted: &[nix::Error]| errno.is_some_and(|errno| wanted.contains(&errno));
         if is(&[nix::Error::EIO, nix::Error::ENXIO, nix::Error::ENODEV, nix::Error::ENOENT]) {
@@ -83,6 +97,7 @@ impl Display for Error {
         match self {
             Self::Refused(sentence) => sentence.fmt(f),
             Self::System { doing, source } => write!(f, "{doing}: {source}"),
+            Self::WriteProtected { doing } => write!(f, "{doing}: the device is write-protected"),
         }
     }
 }
@@ -90,7 +105,7 @@ impl Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::WriteProtected { .. } => None,
             Self::System { source, .. } => Some(source),
         }
     }

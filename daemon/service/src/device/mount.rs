@@ -44,6 +44,17 @@ pub(crate) struct Filesystem<'a> {
     pub label: &'a str,
 }
 
+/// How a filesystem is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It is read and written.
+    Writable,
+    /// It is only read: not a byte of it is written, not even what a crash left in its log.
+    ReadOnly,
+    /// The same, with devices missing.
+    Degraded,
+}
+
 /// A device of the filesystem: its node, and the number that it must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
@@ -56,8 +67,8 @@ pub(crate) struct Source {
 }
 
 /// As [`super::Devices::mount`] has it.
-pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], at: &Path) -> Result<()> {
-    let detached = outlast(filesystem.uuid, || create(sources))?.ok_or_else(|| {
+pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
+    let detached = outlast(filesystem.uuid, || create(sources, access))?.ok_or_else(|| {
         refused(filesystem, "is already mounted by another program; unmount it there, then plug it in again")
     })?;
     verify(filesystem, sources, &detached)?;
@@ -97,7 +108,7 @@ pub(super) fn detach(at: &Path) -> Result<()> {
 }
 
 /// Makes the mount, at no place yet: it is gone again with the descriptor. None where the filesystem is mounted already.
-fn create(sources: &[Source]) -> Result<Option<OwnedFd>> {
+fn create(sources: &[Source], access: Access) -> Result<Option<OwnedFd>> {
     let nodes: Vec<String> = sources.iter().map(|source| source.node.display().to_string()).collect();
     let doing = || format!("mounting {}", nodes.join(" and "));
     let making = fsopen("btrfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::system(doing()))?;
@@ -110,6 +121,14 @@ fn create(sources: &[Source]) -> Result<Option<OwnedFd>> {
             fsconfig_set_string(&making, "device", &source.node)?;
         }
         fsconfig_set_string(&making, "subvolid", "5")?;
+        if access != Access::Writable {
+            fsconfig_set_flag(&making, "ro")?;
+            // Replaying a log writes, which these devices may not take.
+            fsconfig_set_string(&making, "rescue", "nologreplay")?;
+        }
+        if access == Access::Degraded {
+            fsconfig_set_flag(&making, "degraded")?;
+        }
         match fsconfig_create_exclusive(&making) {
             // Before Linux 6.6; then only the check afterwards is left.
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL) => fsconfig_create(&making),
@@ -119,16 +138,22 @@ fn create(sources: &[Source]) -> Result<Option<OwnedFd>> {
     match configured {
         Ok(()) => {}
         Err(rustix::io::Errno::BUSY) => return Ok(None),
+        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::ROFS)
+            if sources.iter().any(|source| node::is_write_protected(&source.node)) =>
+        {
+            return Err(Error::WriteProtected { doing: doing() });
+        }
         Err(error) => {
             let reason = complaint(making);
             return Err(Error::system(format!("{}{reason}", doing()))(error));
         }
     }
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC
         | MountAttrFlags::MOUNT_ATTR_NOATIME
         | MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW;
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, access != Access::Writable);
     fsmount(&making, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(Some).map_err(Error::system(doing()))
 }
 

@@ -69,6 +69,12 @@ pub(crate) fn open_same(facts: &BlockDevice) -> Result<File> {
     Ok(file)
 }
 
+/// Whether the kernel refuses every write to the device of this node.
+pub(super) fn is_write_protected(node: &Path) -> bool {
+    let Some(name) = node.file_name() else { return false };
+    fs::read_to_string(Path::new("/sys/class/block").join(name).join("ro")).is_ok_and(|text| text.trim() == "1")
+}
+
 /// Reads a file of up to `most` bytes; `None` if it is larger.
 pub(crate) fn read_small(file: &File, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
@@ -83,6 +89,9 @@ const TOOLS: [&str; 4] = ["/usr/sbin/mkfs.btrfs", "/sbin/mkfs.btrfs", "/usr/bin/
 pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
     // Open until the end: the tool uses the name, which is this disk's while it is open.
     let same = open_same(device)?;
+    if is_write_protected(&device.node) {
+        return Err(Error::WriteProtected { doing: format!("formatting {}", device.node.display()) });
+    }
     drop(power::claim(&device.node, Some(device.devnum))?);
     make(&device.node, label)?;
     let made = superblock(&device.node, device.devnum)?;

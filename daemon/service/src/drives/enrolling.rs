@@ -3,12 +3,12 @@
 use super::DriveId;
 use super::drive_lock::{blocking, local};
 use super::handle::DriveManager;
-use super::mount::{Mounted, mount};
-use super::mounting::{Plan, plan_of, undo};
+use super::mount::{Proved, mount};
+use super::mounting::{Plan, plan_of};
 use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use crate::catalogue;
-use crate::device::{BlockDevice, Content, Devices, Error as Fault, Result as Done};
+use crate::device::{Access, BlockDevice, Content, Devices, Error as Fault, Result as Done};
 use crate::enrolment::{Enrolment, EnrolmentStore, Member, token};
 use crate::types::{EnrolOptions, Error, ErrorCode};
 use std::path::Path;
@@ -85,9 +85,9 @@ impl DriveManager {
         let enrolment = Enrolment::new(filesystem, label, members, self.0.clock.micros());
         let plan = plan_of(&self.lock(), enrolment, &facts);
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
-        let (mounted, plan, free) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
+        let (proved, plan) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
-        self.mounted(&new, mounted, plan, free);
+        self.mounted(&new, proved, plan);
         // A user works with the drive: no backup starts automatically.
         self.entry(&new, |entry| entry.served = true);
         Ok(new)
@@ -192,23 +192,23 @@ fn write_token(
     mut plan: Plan,
     register: &EnrolmentStore,
     run: &Path,
-) -> Done<(Mounted, Plan, u64)> {
+) -> Done<(Proved, Plan)> {
     for node in &plan.nodes {
         in_use(&**devices, node)?;
     }
-    let mounted = mount(devices, &plan.enrolment, &plan.sources, run)?;
+    let mounted = mount(devices, &plan.enrolment, &plan.sources, Access::Writable, run)?;
     let begun = mounted.root().and_then(|root| {
         token::begin(&root, &mut plan.enrolment, register)?;
         Ok(devices.free(&root))
     });
     match begun {
-        Ok(free) => Ok((mounted, plan, free)),
+        Ok(free) => Ok((Proved { mounted, free, unwritable: None }, plan)),
         Err(error) => {
             // Perhaps it was not written yet; without a token it means nothing.
             if let Err(error) = register.forget(plan.enrolment.id) {
                 tracing::debug!("the enrolment that failed is not forgotten: {error}");
             }
-            undo(&mounted);
+            mounted.undo();
             Err(error)
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Plugged, once, review, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Need, Plugged, once, review, rows, secret};
 use crate::backups::{Backups, Identity, PairUuids, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
@@ -159,13 +159,14 @@ impl DriveManager {
         answer(async move { manager.mount_to_be_seen(&id).await }).await
     }
 
-    /// Unlocks, mounts and proves it where that has not been done, and holds it until the lease is dropped.
+    /// Unlocks, mounts and proves it where that has not been done, and holds it until the lease is dropped. One that is needed
+    /// to be read may be mounted read-only, also without devices that are missing.
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub(crate) async fn lease(&self, id: &DriveId) -> Result<Lease, Error> {
+    pub(crate) async fn lease(&self, id: &DriveId, need: Need) -> Result<Lease, Error> {
         let (manager, id, reservation) = (self.clone(), id.clone(), self.reserve(id));
-        answer(async move { manager.lease_now(&id, reservation).await }).await
+        answer(async move { manager.lease_now(&id, need, reservation).await }).await
     }
 
     /// What all enrolled drives, present or not, need for their next increment of a backup.

@@ -33,7 +33,7 @@ impl Journal {
     pub(super) fn note(&mut self, action: &Action, drive: &Drive) -> Option<Entry> {
         let judged = match action {
             Action::Show => Judged::Unknown,
-            Action::Refuse(sentence) => Judged::Refused(sentence.clone()),
+            Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => Judged::Refused(sentence.clone()),
             Action::Leave | Action::AwaitSecret(_) | Action::Unlock(_) | Action::Mount(_) | Action::Backup => {
                 Judged::Enrolled
             }

@@ -13,9 +13,9 @@ use tokio::sync::watch;
 
 use super::drive_lock::{answer, blocking};
 use super::handle::DriveManager;
-use super::problem::{failed, no_such_drive};
-use super::table::DriveTable;
-use super::{DriveId, DriveReservation};
+use super::problem::{Unwritable, failed, no_such_drive};
+use super::table::{DriveEntry, DriveTable};
+use super::{DriveId, DriveReservation, Need};
 use crate::backups::{SharedRecord, SharedSnapshot};
 use crate::blocking::BlockingQueue;
 use crate::device::{BlockDevice, ReadOnly};
@@ -93,6 +93,13 @@ impl Lease {
         self.held.manager.shared(&self.held.id, backup)
     }
 
+    /// Which of its devices are missing, for a person; None where none is.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let missing =
+            |entry: &mut DriveEntry| entry.unwritable.as_ref().and_then(Unwritable::missing).map(str::to_owned);
+        self.held.manager.entry(&self.held.id, missing).flatten()
+    }
+
     /// Waits until the drive is being made safe to unplug: listings end then; callers cannot cancel them. A job must be
     /// cancelled before.
     pub(crate) async fn removal(&self) {
@@ -117,18 +124,27 @@ impl Drop for Held {
 }
 
 impl DriveManager {
-    pub(super) async fn lease_now(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
+    pub(super) async fn lease_now(
+        &self,
+        id: &DriveId,
+        need: Need,
+        reservation: DriveReservation,
+    ) -> Result<Lease, Error> {
         let guard = self.lock_drive(id).await?;
-        let lease = self.hold(id, reservation).await;
+        let lease = self.hold(id, need, reservation).await;
         self.done(guard);
         lease
     }
 
-    async fn hold(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
+    async fn hold(&self, id: &DriveId, need: Need, reservation: DriveReservation) -> Result<Lease, Error> {
         let was_mounted = self.entry(id, |entry| entry.mount.is_some()) == Some(true);
-        let mount = self.ensure_mounted(id).await?;
-        if !was_mounted {
-            self.entry(id, |entry| entry.due = true);
+        let mount = self.ensure_mounted(id, need).await?;
+        let unwritable = self.entry(id, |entry| {
+            entry.due |= !was_mounted;
+            entry.unwritable.clone()
+        });
+        if let (Need::Write, Some(unwritable)) = (need, unwritable.flatten()) {
+            unwritable.allow_writes()?;
         }
         let gone = mount.gone.subscribe();
         let devices = Arc::clone(&self.0.devices);
@@ -167,7 +183,7 @@ impl DriveManager {
     /// Why it cannot be read.
     pub(crate) async fn read(&self, id: &DriveId) -> Result<Lease, Error> {
         if id.enrolment().is_some() {
-            return self.lease(id).await;
+            return self.lease(id, Need::Read).await;
         }
         self.folder(id)?;
         let (manager, id, reservation) = (self.clone(), id.clone(), self.reserve(id));

@@ -90,6 +90,15 @@ impl fmt::Display for DriveId {
     }
 }
 
+/// What a drive is mounted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Only to read it: also where it is full, write-protected, or devices of it are missing.
+    Read,
+    /// To write to it.
+    Write,
+}
+
 /// A drive was plugged in for which backups are configured that begin then.
 #[derive(Debug)]
 pub(crate) struct Plugged {

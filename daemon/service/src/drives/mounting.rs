@@ -2,14 +2,14 @@
 
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
-use super::mount::{Mounted, mount};
-use super::problem::{busy, failed, no_such_drive};
+use super::mount::{Proved, mount_and_prove};
+use super::problem::{PULLED, busy, failed, no_such_drive};
 use super::table::{Disks, DriveTable, Mount, disks};
-use super::{Condition, DriveId};
-use crate::device::{BlockDevice, Devices, Result as Done, Secret, Sentence, Source};
-use crate::enrolment::{Enrolment, EnrolmentStore, token};
+use super::{Condition, DriveId, Need};
+use crate::device::{BlockDevice, Secret, Sentence, Source};
+use crate::enrolment::Enrolment;
 use crate::policy::{Action, Decision, Locked};
-use crate::types::Error;
+use crate::types::{Error, ErrorCode};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,30 +35,41 @@ impl DriveManager {
     /// Mounts it for a person. The caller waits in [`super::drive_lock::answer`].
     pub(super) async fn mount_to_be_seen(&self, id: &DriveId) -> Result<PathBuf, Error> {
         let guard = self.lock_drive(id).await?;
-        let mount = self.ensure_mounted(id).await;
-        if mount.is_ok() {
-            self.entry(id, |entry| {
+        let mount = self.ensure_mounted(id, Need::Read).await;
+        let kept = mount.and_then(|mount| self.keep_mounted(id, &mount));
+        self.done(guard);
+        kept
+    }
+
+    /// It stays mounted, unless it was pulled meanwhile.
+    fn keep_mounted(&self, id: &DriveId, mount: &Arc<Mount>) -> Result<PathBuf, Error> {
+        let is_kept = self.entry(id, |entry| {
+            let is_mounted = entry.mount.as_ref().is_some_and(|now| Arc::ptr_eq(now, mount));
+            if is_mounted {
                 entry.kept = true;
                 entry.unremoved = false;
                 entry.served = true;
-            });
+            }
+            is_mounted
+        });
+        if is_kept == Some(true) {
+            return Ok(mount.mounted.at.clone());
         }
-        self.done(guard);
-        mount.map(|mount| mount.mounted.at.clone())
+        Err(Error::new(ErrorCode::DeviceGone, PULLED))
     }
 
     /// The next step by itself, when the drive was plugged in. Only the owner of the lock calls it.
     pub(super) async fn step_on(&self, id: &DriveId) -> Result<(), Error> {
         if self.entry(id, |entry| entry.mount.is_some() || entry.released) == Some(false) {
-            self.ensure(id).await?;
+            self.ensure(id, Need::Write).await?;
         }
         Ok(())
     }
 
     /// Mounts it where it is not, also after its release: a person or a job needs it. Only the owner of the lock calls it.
-    pub(super) async fn ensure_mounted(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
+    pub(super) async fn ensure_mounted(&self, id: &DriveId, need: Need) -> Result<Arc<Mount>, Error> {
         let was_released = self.take_in_hand(id);
-        let mounted = self.ensure(id).await;
+        let mounted = self.ensure(id, need).await;
         if mounted.is_err() && was_released {
             // Nothing else needs it: the policy does not try again.
             self.entry(id, |entry| entry.released = true);
@@ -77,8 +88,8 @@ impl DriveManager {
         was_released == Some(true)
     }
 
-    async fn ensure(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
-        let mounted = self.go_on(id).await;
+    async fn ensure(&self, id: &DriveId, need: Need) -> Result<Arc<Mount>, Error> {
+        let mounted = self.go_on(id, need).await;
         if let Err(error) = &mounted {
             self.entry(id, |entry| entry.problem = error.to_string());
             self.lock_again(id).await;
@@ -103,7 +114,7 @@ impl DriveManager {
         }
     }
 
-    async fn go_on(&self, id: &DriveId) -> Result<Arc<Mount>, Error> {
+    async fn go_on(&self, id: &DriveId, need: Need) -> Result<Arc<Mount>, Error> {
         let until = Instant::now() + UDEV_TIMEOUT;
         let mut unlocked = false;
         loop {
@@ -115,8 +126,9 @@ impl DriveManager {
                 return Err(busy("the service is ending; try again when it has started again"));
             }
             let Decision { action, note, .. } = self.lock().decision(id).ok_or_else(|| no_such_drive(id))?;
+            let (action, missing) = if need == Need::Read { action.without_missing() } else { (action, None) };
             match action {
-                Action::Mount(nodes) => return self.mount_from(id, &nodes, note).await,
+                Action::Mount(nodes) => return self.mount_from(id, &nodes, (missing, note)).await,
                 Action::Unlock(locked) if !unlocked => {
                     self.unlock_by_key(id, locked).await?;
                     unlocked = true;
@@ -132,26 +144,40 @@ impl DriveManager {
                 Action::AwaitSecret(_) => {
                     return Err(failed("the drive is locked; unlock it first (butterdock unlock)"));
                 }
-                Action::Refuse(sentence) => return Err(failed(sentence.public())),
+                Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => {
+                    return Err(failed(sentence.public()));
+                }
                 Action::Show => return Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
                 Action::Leave | Action::Backup => return Err(busy("the drive is in use; wait, then try again")),
             }
         }
     }
 
-    async fn mount_from(&self, id: &DriveId, nodes: &[PathBuf], note: Option<Sentence>) -> Result<Arc<Mount>, Error> {
-        let plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
+    async fn mount_from(
+        &self,
+        id: &DriveId,
+        nodes: &[PathBuf],
+        (missing, note): (Option<Sentence>, Option<Sentence>),
+    ) -> Result<Arc<Mount>, Error> {
+        let mut plan = plan(&self.lock(), id, nodes).ok_or_else(|| no_such_drive(id))?;
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
-        let (mounted, plan, free) = blocking(self, id, move || carry_out(&devices, plan, &register, &run)).await?;
-        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted", plan.enrolment.label);
+        let (proved, plan) = blocking(self, id, move || {
+            let Plan { enrolment, sources, .. } = &mut plan;
+            let proved = mount_and_prove(&devices, enrolment, sources, (&register, &run), missing.as_ref())?;
+            Ok((proved, plan))
+        })
+        .await?;
+        let how = if proved.unwritable.is_some() { ", but takes no writes" } else { "" };
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted{how}", plan.enrolment.label);
         if let Some(note) = note {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{note}");
         }
-        Ok(self.mounted(id, mounted, plan, free))
+        Ok(self.mounted(id, proved, plan))
     }
 
     /// Notes that it is mounted. It may be gone again already: the next review sees that.
-    pub(super) fn mounted(&self, id: &DriveId, mounted: Mounted, plan: Plan, free: u64) -> Arc<Mount> {
+    pub(super) fn mounted(&self, id: &DriveId, proved: Proved, plan: Plan) -> Arc<Mount> {
+        let Proved { mounted, free, unwritable } = proved;
         let Plan { enrolment, nodes, under, disks, luks, sources: _ } = plan;
         let mount = Arc::new(Mount { mounted, nodes, under, luks, gone: watch::Sender::new(false) });
         self.note_written(enrolment.id);
@@ -161,8 +187,11 @@ impl DriveManager {
         entry.disks = disks;
         entry.free = free;
         entry.problem.clear();
-        // Its token was written: it takes writes again.
-        entry.condition = Condition::Sound;
+        if unwritable.is_none() {
+            // Its token was written: it takes writes again.
+            entry.condition = Condition::Sound;
+        }
+        entry.unwritable = unwritable;
         mount
     }
 }
@@ -189,34 +218,6 @@ pub(super) fn plan_of(table: &DriveTable, enrolment: Enrolment, devices: &[&Bloc
         disks: disks(&under),
         under: under.iter().map(|device| (device.node.clone(), device.devnum, device.diskseq)).collect(),
         enrolment,
-    }
-}
-
-/// Mounts it and proves it by its token; what is not proved is not left mounted.
-fn carry_out(
-    devices: &Arc<dyn Devices>,
-    mut plan: Plan,
-    register: &EnrolmentStore,
-    run: &std::path::Path,
-) -> Done<(Mounted, Plan, u64)> {
-    let mounted = mount(devices, &plan.enrolment, &plan.sources, run)?;
-    let proved = mounted.root().and_then(|root| {
-        token::visit(&root, &mut plan.enrolment, register)?;
-        Ok(devices.free(&root))
-    });
-    match proved {
-        Ok(free) => Ok((mounted, plan, free)),
-        Err(error) => {
-            undo(&mounted);
-            Err(error)
-        }
-    }
-}
-
-/// Unmounts what must not stay.
-pub(super) fn undo(mounted: &Mounted) {
-    if let Err(error) = mounted.unmount().or_else(|_| mounted.detach()) {
-        tracing::error!("{error}");
     }
 }
 
@@ -284,11 +285,13 @@ impl DriveManager {
     /// What of it is to be unlocked, also after its release.
     pub(super) fn locked(&self, id: &DriveId) -> Result<Vec<Locked>, Error> {
         let decision = self.lock().decision_after_release(id).ok_or_else(|| no_such_drive(id))?;
-        match decision.action {
+        match decision.action.without_missing().0 {
             Action::AwaitSecret(locked) | Action::Unlock(locked) => Ok(locked),
             Action::Refuse(sentence) => Err(failed(sentence.public())),
             Action::Show => Err(failed("the drive is not enrolled; enrol it first (butterdock enrol)")),
-            Action::Mount(_) | Action::Leave | Action::Backup => Err(failed("the drive is not locked")),
+            Action::Mount(_) | Action::Leave | Action::Backup | Action::Degraded { .. } => {
+                Err(failed("the drive is not locked"))
+            }
         }
     }
 

@@ -11,7 +11,7 @@
 //! * Files that a user wrote to a drive mounted with `Drive.Mount` were never confirmed, and may be missing. Reporting
 //!   the drive as safe would confirm them, so this is an error.
 //!
-//! Both are shown as the drive's problem until the next mount, which writes its token.
+//! Both are shown as the drive's problem until the next mount that writes its token.
 
 use crate::types::{Error, ErrorCode};
 
@@ -54,6 +54,73 @@ impl Condition {
                  files"
             }
         }
+    }
+}
+
+/// Why a drive is read, and takes no writes. It is the drive's problem until a mount that writes its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unwritable {
+    /// The kernel refuses every write.
+    WriteProtected,
+    /// It has no room for its token. It is mounted writable: a backup deletes old snapshots.
+    Full,
+    /// Writing failed.
+    Failed,
+    /// Devices are missing: the sentence of the policy.
+    Degraded(String),
+}
+
+impl Unwritable {
+    /// By the error of the write.
+    pub(super) fn of(error: &Fault) -> Self {
+        match error {
+            Fault::WriteProtected { .. } => Self::WriteProtected,
+            Fault::System { .. } if error.code() == ErrorCode::NoSpace => Self::Full,
+            Fault::System { .. } | Fault::Refused(_) => Self::Failed,
+        }
+    }
+
+    /// Public.
+    pub(super) fn sentence(&self) -> &str {
+        match self {
+            Self::WriteProtected => {
+                "the drive is write-protected: its snapshots can be listed, restored and verified, but it takes no backup; \
+                 switch its write protection off (on the drive, its adapter or its enclosure), then plug it in again; a drive \
+                 without such a switch may be worn out, and is to be replaced"
+            }
+            Self::Full => {
+                "the drive is full, and cannot even take its new token: its snapshots can be listed, restored and verified, and \
+                 a backup first deletes old ones by the retention rule; if that frees too little, keep fewer snapshots, or \
+                 mount the drive (butterdock mount) and delete files on it"
+            }
+            Self::Failed => {
+                "the drive cannot be written: its snapshots can be listed, restored and verified, but it takes no backup; check \
+                 the drive and its cable (dmesg), then plug it in again; if that does not help, it is worn out or fails, and is \
+                 to be replaced"
+            }
+            Self::Degraded(sentence) => sentence,
+        }
+    }
+
+    /// The sentence about missing devices.
+    pub(super) fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Degraded(sentence) => Some(sentence),
+            Self::WriteProtected | Self::Full | Self::Failed => None,
+        }
+    }
+
+    /// Refuses a job that writes, where it could not.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub(super) fn allow_writes(&self) -> Result<(), Error> {
+        let code = match self {
+            Self::Full => return Ok(()),
+            Self::WriteProtected | Self::Failed => ErrorCode::ReadOnly,
+            Self::Degraded(_) => ErrorCode::Failed,
+        };
+        Err(Error::new(code, self.sentence()))
     }
 }
 

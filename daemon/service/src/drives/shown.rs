@@ -43,7 +43,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     let inner = if container.is_some() { open } else { outer };
     let content = inner.and_then(|facts| facts.content.as_ref());
     let problem = match &decision.action {
-        Action::Refuse(sentence) => sentence.public().to_owned(),
+        Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => sentence.public().to_owned(),
         Action::Show
         | Action::Leave
         | Action::AwaitSecret(_)

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::drive_lock::DriveLock;
 use super::journal::Journal;
 use super::mount::Mounted;
-use super::{Condition, Drive, DriveId};
+use super::problem::Unwritable;
+use super::{Condition, Drive, DriveId, replaced};
 use crate::config::{BackupRule, Config, Schedule};
 use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
 use crate::enrolment::Enrolment;
@@ -69,6 +70,8 @@ pub(super) struct DriveEntry {
     pub(super) problem: String,
     /// Its condition when it was unmounted last.
     pub(super) condition: Condition,
+    /// Why it took no writes when it was mounted last.
+    pub(super) unwritable: Option<Unwritable>,
     /// The devices at the last automatic attempt; the same set is not retried.
     pub(super) tried: Vec<PathBuf>,
     /// Bytes; 0 unknown.
@@ -110,6 +113,7 @@ impl DriveEntry {
             disks: Disks::new(),
             problem: String::new(),
             condition: Condition::Sound,
+            unwritable: None,
             tried: Vec::new(),
             free: 0,
         }
@@ -147,12 +151,27 @@ impl DriveEntry {
             self.disks = attached;
             return true;
         }
+        if self.is_degraded() && !attached.is_subset(&self.disks) {
+            // A device that was missing has come: what could not be done at the plug is done now.
+            return false;
+        }
         self.disks.is_empty() || !self.disks.is_disjoint(&attached)
     }
 
     /// What is wrong with it; empty where nothing is.
     pub(super) fn problem(&self) -> String {
-        if self.problem.is_empty() { self.condition.sentence().to_owned() } else { self.problem.clone() }
+        if self.problem.is_empty() { self.lasting_problem() } else { self.problem.clone() }
+    }
+
+    /// Whether devices were missing when it was mounted last.
+    fn is_degraded(&self) -> bool {
+        self.unwritable.as_ref().and_then(Unwritable::missing).is_some()
+    }
+
+    /// What stays wrong with it when it is unplugged; empty where nothing does.
+    pub(super) fn lasting_problem(&self) -> String {
+        let unwritable = self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default();
+        replaced::after(unwritable.to_owned(), self.condition.sentence().to_owned())
     }
 
     /// When it is shown no more, though none of its devices is there.
@@ -316,5 +335,6 @@ fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<DriveUse> {
         busy: entry.leased > 0 || (entry.lock.taken() && !own),
         served: entry.served,
         released: entry.released,
+        degraded: entry.is_degraded(),
     })
 }

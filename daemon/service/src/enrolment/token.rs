@@ -2,13 +2,17 @@
 //! visit, so that an older copy is detected.
 //!
 //! Each machine has its own token, in a file named by the machine's id, so that a visit to another machine does not
-//! change it. Proving the drive needs no write; a visit that may write changes the nonce:
+//! change it. Proving the drive needs no write, so that a full or write-protected one can be read; a visit that may
+//! write changes the nonce:
 //!
 //! ```text
 //! state: next = new      durable, before the drive has it: after a power cut the drive has one of the two nonces
-//! drive: nonce = new     written to a temporary file, synced, renamed, the directory synced
+//! drive: nonce = new     written to a temporary file, synced, renamed, the filesystem synced
 //! state: nonce = new     from now on the old nonce identifies a copy
 //! ```
+//!
+//! The whole filesystem is synced, because a drive that is mounted read-only later has no log replayed, in which the token would
+//! be after a sync of the file.
 //!
 //! Until version 0.1 there was one file for all machines. The machine whose state proves that it wrote the file takes
 //! it over.
@@ -18,7 +22,8 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use butterdock_btrfs::best_effort;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, syncfs, unlinkat};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -30,18 +35,31 @@ use crate::device::{Error, Part, Result, Sentence, read_small};
 /// has this name alone.
 const NAME: &str = ".butterdock-drive";
 
-/// Checks the token of the drive mounted at `root` and replaces its nonce, on the drive and in the state directory.
+/// Checks the token of the drive mounted at `root` and replaces its nonce, on the drive and in the state directory. Answers with
+/// the error of a drive that was proved, and does not take the new token.
 ///
 /// # Errors
-/// The token is missing, another enrolment's, or older than it should be; or it cannot be written.
-pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<()> {
-    let (proved, nonce) = (prove(&root, enrolment, register.machine())?, Uuid::new_v4());
+/// The token is missing, another enrolment's, or older than it should be; or the state directory cannot be written.
+pub(crate) fn visit(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<Option<Error>> {
+    let (proved, nonce) = (proved_nonce(&root, enrolment, register.machine())?, Uuid::new_v4());
     // Only the two nonce fields: a finished backup may be recorded at the same time.
     *enrolment = register.change(enrolment.id, |enrolment| {
         enrolment.nonce = proved;
         enrolment.next_nonce = Some(nonce);
     })?;
-    write_anew(root, enrolment, register, nonce)
+    if let Err(error) = write(&root, enrolment, register.machine(), nonce) {
+        // The state accepts the old token and the new one.
+        return Ok(Some(error));
+    }
+    settle(enrolment, register, nonce).map(|()| remove_old(&root, enrolment).err())
+}
+
+/// Checks the token of the drive mounted at `root`, and writes nothing.
+///
+/// # Errors
+/// The token is missing, another enrolment's, or older than it should be.
+pub(crate) fn prove(root: impl AsFd, enrolment: &Enrolment, register: &EnrolmentStore) -> Result<()> {
+    proved_nonce(root, enrolment, register.machine()).map(drop)
 }
 
 /// Writes the first token of a new enrolment, and the enrolment. What token of this machine was there is gone; those of others
@@ -53,7 +71,9 @@ pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &Enrol
     let nonce = Uuid::new_v4();
     enrolment.next_nonce = Some(nonce);
     register.write(enrolment)?;
-    write_anew(root, enrolment, register, nonce)
+    write(&root, enrolment, register.machine(), nonce)?;
+    settle(enrolment, register, nonce)?;
+    remove_old(&root, enrolment)
 }
 
 /// What the file holds. Unknown members are skipped; identity is in these two.
@@ -67,7 +87,7 @@ struct Token {
 const LARGEST: u64 = 4096;
 
 /// Checks that the drive is the enrolled one. Returns the nonce on the drive; writes nothing.
-fn prove(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> {
+fn proved_nonce(root: impl AsFd, enrolment: &Enrolment, machine: Uuid) -> Result<Uuid> {
     let shown = shown(enrolment);
     let token = match read(&root, &name(machine))? {
         Some(token) => Some(token),
@@ -103,14 +123,17 @@ fn name(machine: Uuid) -> String {
     format!("{NAME}.{machine}")
 }
 
-fn write_anew(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore, nonce: Uuid) -> Result<()> {
-    let written = write(&root, register.machine(), &Token { id: enrolment.id, nonce });
-    written.map_err(Error::system(format!("writing the token of {}", shown(enrolment))))?;
+/// The drive has this nonce: from now on it is the only one that proves it.
+fn settle(enrolment: &mut Enrolment, register: &EnrolmentStore, nonce: Uuid) -> Result<()> {
     *enrolment = register.change(enrolment.id, |enrolment| {
         enrolment.nonce = nonce;
         enrolment.next_nonce = None;
     })?;
-    // The token in the old file was taken over: its nonce is outdated from now on.
+    Ok(())
+}
+
+/// Removes the token in the old file, which was taken over: its nonce is outdated.
+fn remove_old(root: impl AsFd, enrolment: &Enrolment) -> Result<()> {
     if read(&root, NAME)?.is_some_and(|token| token.id == enrolment.id) {
         unlinkat(&root, NAME, AtFlags::empty())
             .map_err(Error::system("removing the drive's token of an older version"))?;
@@ -134,9 +157,22 @@ fn read(root: impl AsFd, name: &str) -> Result<Option<Token>> {
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-fn write(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> {
+fn write(root: impl AsFd, enrolment: &Enrolment, machine: Uuid, nonce: Uuid) -> Result<()> {
+    let written = write_token(&root, machine, &Token { id: enrolment.id, nonce });
+    if written.is_err() {
+        // On a full drive the file was created, and has no content.
+        best_effort(unlinkat(&root, temporary_name(machine), AtFlags::empty()));
+    }
+    written.map_err(Error::system(format!("writing the token of {}", shown(enrolment))))
+}
+
+fn temporary_name(machine: Uuid) -> String {
+    format!("{}.new", name(machine))
+}
+
+fn write_token(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> {
     let name = name(machine);
-    let temporary = format!("{name}.new");
+    let temporary = temporary_name(machine);
     match unlinkat(&root, &*temporary, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
@@ -146,7 +182,7 @@ fn write(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> {
     file.write_all(&serde_json::to_vec(token)?)?;
     file.sync_all()?;
     renameat(&root, &*temporary, &root, &*name)?;
-    Ok(fsync(root)?)
+    Ok(syncfs(root)?)
 }
 
 fn shown(enrolment: &Enrolment) -> Sentence {
@@ -211,7 +247,7 @@ mod tests {
         }
 
         fn visit(&mut self) -> Result<()> {
-            visit(self.folder(), &mut self.enrolment, &self.register)
+            visit(self.folder(), &mut self.enrolment, &self.register).map(|unwritten| assert!(unwritten.is_none()))
         }
 
         fn refusal(&mut self) -> String {
@@ -239,8 +275,7 @@ mod tests {
         for on_drive in [before, next] {
             fixture.enrolment.nonce = before;
             fixture.enrolment.next_nonce = Some(next);
-            let token = Token { id: fixture.enrolment.id, nonce: on_drive };
-            write(fixture.folder(), fixture.register.machine(), &token).expect("written");
+            write(fixture.folder(), &fixture.enrolment, fixture.register.machine(), on_drive).expect("written");
             fixture.visit().expect("one of two words");
         }
     }
@@ -259,7 +294,7 @@ mod tests {
         fs::write(fixture.token(), "x".repeat(1 << 20)).expect("written");
         assert!(fixture.refusal().contains("no token"));
         let token = Token { id: Uuid::new_v4(), nonce: fixture.enrolment.nonce };
-        write(fixture.folder(), fixture.register.machine(), &token).expect("written");
+        write_token(fixture.folder(), fixture.register.machine(), &token).expect("written");
         assert!(fixture.refusal().contains("another drive"));
     }
 

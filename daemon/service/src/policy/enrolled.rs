@@ -22,7 +22,7 @@ pub(super) fn judge(enrolment: &Enrolment, input: &PolicyInput<'_>) -> Vec<Decis
     let idle = DriveUse::default();
     let drive_use = input.in_use.iter().find(|drive_use| drive_use.enrolment == enrolment.id).unwrap_or(&idle);
     if !drive_use.mounted.is_empty() || drive_use.busy {
-        return in_use(enrolment, drive_use, input, &there);
+        return in_use(enrolment, drive_use, input, (&pieces, &there));
     }
     let action = if drive_use.released {
         Action::Leave
@@ -71,18 +71,24 @@ fn strangers<'a>(enrolment: &Enrolment, input: &PolicyInput<'a>) -> Vec<&'a Bloc
     input.devices.iter().filter(strange).collect()
 }
 
-/// What is mounted stays as it is; who comes now with its uuid is a copy.
+/// What is mounted stays as it is; who comes now with its uuid is a copy, or was missing when the others were mounted.
 fn in_use(
     enrolment: &Enrolment,
     drive_use: &DriveUse,
     input: &PolicyInput<'_>,
-    there: &[&BlockDevice],
+    (pieces, there): (&[Piece<'_>], &[&BlockDevice]),
 ) -> Vec<Decision> {
     let used = in_use_nodes(drive_use, input);
+    let is_used = |device: &BlockDevice| used.contains(device.node.as_path());
+    let was_missing = |device: &BlockDevice| {
+        let is_it = |piece: &&Piece<'_>| piece.all().any(|other| other.node == device.node);
+        !used.is_empty() && pieces.iter().find(is_it).is_some_and(|piece| !piece.all().any(is_used))
+    };
     // While an action is carried out it is not known yet which is which.
-    let is_ours = |device: &&&BlockDevice| drive_use.mounted.is_empty() || used.contains(device.node.as_path());
+    let is_ours = |device: &&&BlockDevice| drive_use.mounted.is_empty() || is_used(device) || was_missing(device);
     let (ours, copies): (Vec<&BlockDevice>, Vec<&BlockDevice>) = there.iter().partition(|device| is_ours(device));
-    let backup = !drive_use.busy && !drive_use.served && !drive_use.released && input.on_plug.contains(&enrolment.id);
+    let is_served = drive_use.served || drive_use.released || drive_use.degraded;
+    let backup = !drive_use.busy && !is_served && input.on_plug.contains(&enrolment.id);
     let mut all = vec![decision(enrolment, &ours, if backup { Action::Backup } else { Action::Leave })];
     for copy in copies {
         let mounted: Vec<&Path> = drive_use.mounted.iter().map(PathBuf::as_path).collect();
@@ -129,25 +135,48 @@ fn next_step(
             Part::Text("\" at its enrolment: a device was added or replaced; forget the drive and enrol it again"),
         ]));
     }
-    let missing = pieces.iter().filter(|piece| piece.outer().is_empty()).count();
-    if missing > 0 {
+    let missing: Vec<&Piece<'_>> = pieces.iter().filter(|piece| piece.outer().is_empty()).collect();
+    // One whose container is missing and whose content is not was copied out of it.
+    if missing.len() == pieces.len() || missing.iter().any(|piece| !piece.open.is_empty()) {
         return Err(Sentence::of(&[
-            Part::Number(missing as u64),
-            Part::Text(" of the "),
-            Part::Number(pieces.len() as u64),
-            Part::Text(" devices of \""),
-            Part::Name(label),
-            Part::Text("\" are missing; plug in all of them"),
+            Part::Sentence(&are_missing(label, missing.len(), pieces.len())),
+            Part::Text("; plug in all of them"),
         ]));
     }
     for piece in pieces {
         not_unlocked_elsewhere(label, piece)?;
     }
     let locked: Vec<Locked> = pieces.iter().filter(|piece| piece.open.is_empty()).filter_map(locked).collect();
-    if locked.is_empty() {
-        return Ok(Action::Mount(pieces.iter().flat_map(|piece| &piece.open).map(|open| open.node.clone()).collect()));
+    let next = if locked.is_empty() {
+        Action::Mount(pieces.iter().flat_map(|piece| &piece.open).map(|open| open.node.clone()).collect())
+    } else if input.keys.contains(&enrolment.id) {
+        Action::Unlock(locked)
+    } else {
+        Action::AwaitSecret(locked)
+    };
+    if missing.is_empty() {
+        return Ok(next);
     }
-    Ok(if input.keys.contains(&enrolment.id) { Action::Unlock(locked) } else { Action::AwaitSecret(locked) })
+    let problem = Sentence::of(&[
+        Part::Sentence(&are_missing(label, missing.len(), pieces.len())),
+        Part::Text(
+            ": it takes no backup, but its snapshots can be listed and restored if they are complete on the others; plug in \
+             all of them. If one has failed, mount the drive yourself (mount -o degraded), replace the failed device \
+             (btrfs replace), then forget the drive and enrol it again",
+        ),
+    ]);
+    Ok(Action::Degraded { problem, next: Box::new(next) })
+}
+
+fn are_missing(label: &str, missing: usize, all: usize) -> Sentence {
+    Sentence::of(&[
+        Part::Number(missing as u64),
+        Part::Text(" of the "),
+        Part::Number(all as u64),
+        Part::Text(" devices of \""),
+        Part::Name(label),
+        Part::Text("\" are missing"),
+    ])
 }
 
 /// A duplicate uuid is a clone, and the two cannot be distinguished.

@@ -9,6 +9,8 @@
 //!   the devices are named. Once it is mounted, its token proves it.
 //! * A dock reports its own serial number for every disk in it, and may report another size. That is a note, and no reason to
 //!   refuse the drive.
+//! * A filesystem of which devices are missing may have all its data on the others. It is mounted when a user wants to read
+//!   it, read-only, and never by itself.
 //!
 //! `enrolled` decides about enrolled drives, `shown` about which others are shown.
 
@@ -53,6 +55,8 @@ pub(crate) struct DriveUse {
     pub served: bool,
     /// It was released: nothing happens until the next plug.
     pub released: bool,
+    /// It is mounted without devices that are missing: no backup begins.
+    pub degraded: bool,
 }
 
 /// What a drive is called as long as it is there.
@@ -96,6 +100,20 @@ pub(crate) enum Action {
     Mount(Vec<PathBuf>),
     /// Start the backups that begin with a plug.
     Backup,
+    /// Devices are missing: do nothing, and say so. Who only reads the drive takes the next step, and mounts it degraded.
+    Degraded {
+        /// Which are missing, and what can be done.
+        problem: Sentence,
+        /// The next step with the attached devices.
+        next: Box<Self>,
+    },
+}
+
+impl Action {
+    /// The next step with the attached devices, and what is said of those that are missing.
+    pub(crate) fn without_missing(self) -> (Self, Option<Sentence>) {
+        if let Self::Degraded { problem, next } = self { (*next, Some(problem)) } else { (self, None) }
+    }
 }
 
 /// A container to be opened.

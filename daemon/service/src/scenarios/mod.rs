@@ -9,6 +9,7 @@ mod plugs;
 mod random;
 mod releases;
 mod service;
+mod unwritable;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -28,7 +29,7 @@ use crate::config::{BackupRule, Config, ConfigFiles, OnFinish, Schedule};
 use crate::destinations::Destination;
 use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
 use crate::dir_handle::DirHandle;
-use crate::drives::{Drive, DriveId, DriveManager};
+use crate::drives::{Drive, DriveId, DriveManager, Need};
 use crate::jobs::Job;
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;

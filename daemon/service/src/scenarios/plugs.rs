@@ -270,11 +270,12 @@ fn a_configured_key_unlocks_and_a_wrong_one_is_a_problem() {
 }
 
 #[test]
-fn a_write_protected_drive_is_not_used_and_says_so() {
+fn a_drive_that_cannot_even_be_read_is_not_used_and_says_so() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);
         let (fixture, id) = enrolled(&drive).await;
-        fixture.devices.fail(&drive, Step::Mount, Errno::EROFS, 1);
+        // Mounted writable, and then read-only.
+        fixture.devices.fail(&drive, Step::Mount, Errno::EROFS, 2);
         back_up(&fixture, &drive, &id).await;
         assert!(fixture.problem(&id).contains("Read-only"), "{}", fixture.problem(&id));
         assert_eq!(fixture.state(&id), Some(DriveState::Present));
@@ -355,7 +356,7 @@ fn a_lease_that_outlasts_a_plug_leaves_nothing_of_it() {
             fixture.devices.block(&drive, Step::Open);
             let lease = || {
                 let (drives, id) = (fixture.drives().clone(), id.clone());
-                tokio::spawn(async move { drives.lease(&id).await })
+                tokio::spawn(async move { drives.lease(&id, Need::Read).await })
             };
             // The second waits for the lock until the first has ended.
             let (first, second) = (lease(), lease());

@@ -241,7 +241,7 @@ impl World {
             (Action::Lease, Some(id)) => {
                 let seconds = chance.below(30);
                 self.call(action, move |fixture| async move {
-                    if let Ok(lease) = fixture.drives().lease(&id).await {
+                    if let Ok(lease) = fixture.drives().lease(&id, Need::Read).await {
                         sleep(Duration::from_secs(seconds)).await;
                         lease.close().await;
                     }

@@ -32,8 +32,9 @@ fn a_look_that_fails_leaves_a_safe_drive_unmounted() {
         let drive = SimulatedDrive::new("blue", 1, false);
         let (fixture, id) = enrolled(&drive).await;
         back_up(&fixture, &drive, &id).await;
-        fixture.devices.fail(&drive, Step::Mount, Errno::EIO, 1);
-        fixture.drives().lease(&id).await.expect_err("it cannot be mounted");
+        // Mounted writable, and then read-only.
+        fixture.devices.fail(&drive, Step::Mount, Errno::EIO, 2);
+        fixture.drives().lease(&id, Need::Read).await.expect_err("it cannot be mounted");
         fixture.quiet().await;
         assert!(!fixture.devices.is_mounted(&drive), "it was mounted again without a reason");
         fixture.check_at_rest(&[drive]);
@@ -47,7 +48,7 @@ fn a_look_that_outlasts_the_backup_releases_the_drive() {
         let (fixture, id) = enrolled(&drive).await;
         fixture.devices.plug(&drive);
         sleep(Duration::from_secs(1)).await;
-        let lease = fixture.drives().lease(&id).await.expect("a lease");
+        let lease = fixture.drives().lease(&id, Need::Read).await.expect("a lease");
         sleep(Duration::from_secs(60)).await;
         assert_eq!((fixture.ends()[0], fixture.state(&id)), (JobState::Succeeded, Some(DriveState::Busy)));
         lease.close().await;
@@ -91,7 +92,7 @@ fn safely_remove_ends_looks_first() {
         let drive = SimulatedDrive::new("blue", 1, false);
         let (fixture, id) = enrolled(&drive).await;
         back_up(&fixture, &drive, &id).await;
-        let lease = fixture.drives().lease(&id).await.expect("a lease");
+        let lease = fixture.drives().lease(&id, Need::Read).await.expect("a lease");
         let removed = fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
         tokio::time::timeout(Duration::from_secs(5), lease.removal()).await.expect("it is asked to end");
         lease.close().await;
@@ -115,7 +116,7 @@ fn a_removal_that_a_look_prevents_is_done_when_the_look_ends() {
             if is_mounted_by_a_person {
                 fixture.drives().mount(&id).await.expect("mounted");
             }
-            let lease = fixture.drives().lease(&id).await.expect("a lease");
+            let lease = fixture.drives().lease(&id, Need::Read).await.expect("a lease");
             let mut removal = fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
             let state = removal.job.wait_for(Job::has_ended).await.expect("an end").state;
             assert_eq!((state, fixture.state(&id)), (JobState::Failed, Some(DriveState::Busy)));

@@ -38,6 +38,9 @@ impl Devices for SimulatedDevices {
             {
                 return Err(Error::refused("it is in use"));
             }
+            if attached.drive.lock().is_write_protected {
+                return Err(Error::WriteProtected { doing: "formatting".to_owned() });
+            }
             let made = {
                 let mut medium = attached.drive.lock();
                 medium.filesystem = Some(Uuid::new_v4());
@@ -55,7 +58,7 @@ impl Devices for SimulatedDevices {
         })
     }
 
-    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], at: &Path) -> Result<()> {
+    fn mount(&self, filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
         let drive = sources.first().and_then(|source| self.state().drive_at(&source.node));
         self.step(Step::Mount, drive.as_ref(), |state| {
             let node = sources.first().map(|source| source.node.as_path()).unwrap_or_else(|| Path::new(""));
@@ -73,7 +76,13 @@ impl Devices for SimulatedDevices {
             if attached.is_gone {
                 return Err(system(Step::Mount, Errno::EIO));
             }
-            (attached.mounted, attached.is_read_only) = (Some(at.to_owned()), false);
+            if attached.drive.lock().is_write_protected && access == Access::Writable {
+                return Err(Error::WriteProtected { doing: "mounting".to_owned() });
+            }
+            if attached.slots.iter().any(|slot| slot.is_off) && access != Access::Degraded {
+                return Err(system(Step::Mount, Errno::EINVAL));
+            }
+            (attached.mounted, attached.is_read_only) = (Some(at.to_owned()), access != Access::Writable);
             Ok(())
         })?;
         self.0.mounts.send_replace(());

@@ -26,6 +26,7 @@ pub(super) struct Medium {
     /// What was written and is not on the drive yet.
     pub(super) unsaved: BTreeSet<String>,
     pub(super) saved: BTreeSet<String>,
+    pub(super) is_write_protected: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +53,7 @@ impl SimulatedDrive {
             folder: Arc::new(folder()),
             unsaved: BTreeSet::new(),
             saved: BTreeSet::new(),
+            is_write_protected: false,
         })))
     }
 
@@ -72,6 +74,7 @@ impl SimulatedDrive {
             folder: Arc::new(folder),
             unsaved: BTreeSet::new(),
             saved: medium.saved.clone(),
+            is_write_protected: false,
         })))
     }
 

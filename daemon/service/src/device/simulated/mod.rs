@@ -27,7 +27,7 @@ use super::block_device::{BlockDevice, Bus, Content, Mapping};
 use super::devices::{DeviceEvents, Devices, Event, MountEvents, Waiting};
 use super::error::{Error, Result};
 use super::luks::{Secret, mapping_name};
-use super::mount::{Filesystem, ReadOnly, Source};
+use super::mount::{Access, Filesystem, ReadOnly, Source};
 use super::power::Power;
 use super::superblock::Superblock;
 
@@ -81,6 +81,11 @@ impl SimulatedDevices {
 
     /// Plugs a drive in. Nothing happens where it is plugged in already.
     pub(crate) fn plug(&self, drive: &SimulatedDrive) {
+        self.plug_disks(drive, u64::MAX);
+    }
+
+    /// Plugs only so many of its disks in.
+    pub(crate) fn plug_disks(&self, drive: &SimulatedDrive, attached: u64) {
         let mut state = self.state();
         if state.attached.values().any(|attached| attached.drive.is(drive) && !attached.is_gone) {
             return;
@@ -88,7 +93,11 @@ impl SimulatedDevices {
         let count = drive.lock().disks.len();
         let first = state.disks + 1;
         let slots: Vec<Slot> = (0..count as u64)
-            .map(|number| Slot { name: format!("sd{}", first + number), diskseq: first + number, is_off: false })
+            .map(|number| Slot {
+                name: format!("sd{}", first + number),
+                diskseq: first + number,
+                is_off: number >= attached,
+            })
             .collect();
         state.disks += count as u64;
         let attached = Attached {
@@ -103,6 +112,21 @@ impl SimulatedDevices {
         let devices = attached.devices();
         state.attached.insert(first, attached);
         devices.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
+    }
+
+    /// Plugs the disks in that were left out.
+    pub(crate) fn plug_rest(&self, drive: &SimulatedDrive) {
+        let mut state = self.state();
+        let Some((_, attached)) = state.of_mut(drive) else { return };
+        let before = attached.devices();
+        attached.slots.iter_mut().for_each(|slot| slot.is_off = false);
+        let new = attached.devices().into_iter().filter(|device| !before.contains(device)).collect::<Vec<_>>();
+        new.into_iter().for_each(|device| state.send(&Event::Present(Box::new(device))));
+    }
+
+    /// Sets or ends its write protection, for the next plug.
+    pub(crate) fn set_write_protected(&self, drive: &SimulatedDrive, is_write_protected: bool) {
+        drive.lock().is_write_protected = is_write_protected;
     }
 
     /// Pulls a drive out: what was not saved is lost.

@@ -9,18 +9,23 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::device::{Devices, Error, Filesystem, Part, Result, Sentence, Source};
-use crate::enrolment::Enrolment;
+use crate::device::{Access, Devices, Error, Filesystem, Part, Result, Sentence, Source};
+use crate::enrolment::{Enrolment, EnrolmentStore, token};
+use crate::types::ErrorCode;
+
+use super::problem::Unwritable;
 
 /// A drive that we mounted. Dropping it leaves it mounted.
 #[derive(Debug, Clone)]
 pub(super) struct Mounted {
     /// Where: `<run>/drives/<id>`, which root alone may enter.
     pub(super) at: PathBuf,
+    access: Access,
     devices: Arc<dyn Devices>,
 }
 
-/// Mounts the enrolled filesystem from `sources`, which are all its devices, at `<run>/drives/<id>`.
+/// Mounts the enrolled filesystem from `sources` at `<run>/drives/<id>`. These are all its devices, or the attached ones where
+/// `access` is degraded.
 ///
 /// # Errors
 /// A device is not what it should be; the filesystem is mounted already, or the kernel mounted another one than was meant: then
@@ -29,15 +34,109 @@ pub(super) fn mount(
     devices: &Arc<dyn Devices>,
     enrolment: &Enrolment,
     sources: &[Source],
+    access: Access,
     run: &Path,
 ) -> Result<Mounted> {
     for source in sources {
-        examine(&**devices, enrolment, sources.len(), source)?;
+        examine(&**devices, enrolment, (sources.len(), access), source)?;
     }
     all_members(&**devices, enrolment, sources)?;
     let at = place(run, enrolment.id)?;
-    devices.mount(&Filesystem { uuid: enrolment.filesystem, label: &enrolment.label }, sources, &at)?;
-    Ok(Mounted { at, devices: Arc::clone(devices) })
+    devices.mount(&Filesystem { uuid: enrolment.filesystem, label: &enrolment.label }, sources, access, &at)?;
+    Ok(Mounted { at, access, devices: Arc::clone(devices) })
+}
+
+/// A drive that was mounted and proved.
+#[derive(Debug)]
+pub(super) struct Proved {
+    pub(super) mounted: Mounted,
+    /// Bytes; 0 unknown.
+    pub(super) free: u64,
+    /// Why it takes no writes, where it takes none.
+    pub(super) unwritable: Option<Unwritable>,
+}
+
+/// Mounts it and proves it by its token; what is not proved is not left mounted. One that takes no writes, for whatever reason,
+/// is mounted to be read. `missing` is the sentence about devices that are missing.
+///
+/// # Errors
+/// As for [`mount`]; or it is not the enrolled drive.
+pub(super) fn mount_and_prove(
+    devices: &Arc<dyn Devices>,
+    enrolment: &mut Enrolment,
+    sources: &[Source],
+    (store, run): (&EnrolmentStore, &Path),
+    missing: Option<&Sentence>,
+) -> Result<Proved> {
+    if let Some(missing) = missing {
+        let mounted = mount(devices, enrolment, sources, Access::Degraded, run);
+        let mounted = mounted.map_err(|error| unreadable(missing, error))?;
+        let unwritable = Unwritable::Degraded(missing.public().to_owned());
+        return prove(mounted, enrolment, store, unwritable);
+    }
+    let error = match mount(devices, enrolment, sources, Access::Writable, run) {
+        Ok(mounted) => {
+            let visited = mounted.root().and_then(|root| {
+                let unwritten = token::visit(&root, enrolment, store)?;
+                Ok((devices.free(&root), unwritten))
+            });
+            match visited {
+                Ok((free, None)) => return Ok(Proved { mounted, free, unwritable: None }),
+                Ok((free, Some(error))) if Unwritable::of(&error) == Unwritable::Full => {
+                    tracing::warn!("{error}");
+                    return Ok(Proved { mounted, free, unwritable: Some(Unwritable::Full) });
+                }
+                Ok((_, Some(error))) => {
+                    // The kernel allows nothing on a filesystem that failed to write; mounted anew it is read.
+                    mounted.undo();
+                    error
+                }
+                Err(error) => {
+                    mounted.undo();
+                    return Err(error);
+                }
+            }
+        }
+        Err(refused @ Error::Refused(_)) => return Err(refused),
+        Err(error) => error,
+    };
+    // Where it cannot be read either, the first error says more.
+    let Ok(mounted) = mount(devices, enrolment, sources, Access::ReadOnly, run) else { return Err(error) };
+    tracing::warn!("the drive is mounted read-only: {error}");
+    let unwritable = match Unwritable::of(&error) {
+        // It is not mounted writable, so that no backup can make room.
+        Unwritable::Full => Unwritable::Failed,
+        why @ (Unwritable::WriteProtected | Unwritable::Failed | Unwritable::Degraded(_)) => why,
+    };
+    prove(mounted, enrolment, store, unwritable)
+}
+
+/// Proves a drive that is only read.
+fn prove(mounted: Mounted, enrolment: &Enrolment, store: &EnrolmentStore, unwritable: Unwritable) -> Result<Proved> {
+    let proved = mounted.root().and_then(|root| {
+        token::prove(&root, enrolment, store)?;
+        Ok(mounted.devices.free(&root))
+    });
+    match proved {
+        Ok(free) => Ok(Proved { mounted, free, unwritable: Some(unwritable) }),
+        Err(error) => {
+            mounted.undo();
+            Err(error)
+        }
+    }
+}
+
+/// The error of a filesystem that the kernel does not mount without its missing devices.
+fn unreadable(missing: &Sentence, error: Error) -> Error {
+    if !matches!(error, Error::System { .. }) || error.code() != ErrorCode::Failed {
+        return error;
+    }
+    Error::refused(Sentence::of(&[
+        Part::Text("the drive cannot be read without its missing devices ("),
+        Part::Hidden(&error, "the kernel refuses to mount it"),
+        Part::Text("): "),
+        Part::Sentence(missing),
+    ]))
 }
 
 impl Mounted {
@@ -54,6 +153,10 @@ impl Mounted {
     /// # Errors
     /// The drive does not answer, or did not take them.
     pub(super) fn write_out(&self) -> Result<bool> {
+        // One that was mounted to be read has nothing to be written out, and did not become read-only.
+        if self.access != Access::Writable {
+            return Ok(true);
+        }
         self.devices.write_out(&self.root()?)
     }
 
@@ -72,10 +175,22 @@ impl Mounted {
     pub(super) fn detach(&self) -> Result<()> {
         self.devices.detach(&self.at)
     }
+
+    /// Unmounts what must not stay.
+    pub(super) fn undo(&self) {
+        if let Err(error) = self.unmount().or_else(|_| self.detach()) {
+            tracing::error!("{error}");
+        }
+    }
 }
 
 /// Reads the superblock ourselves: the kernel sees only what is the enrolled filesystem.
-fn examine(devices: &dyn Devices, enrolment: &Enrolment, count: usize, source: &Source) -> Result<()> {
+fn examine(
+    devices: &dyn Devices,
+    enrolment: &Enrolment,
+    (count, access): (usize, Access),
+    source: &Source,
+) -> Result<()> {
     let found = devices.superblock(&source.node, source.devnum)?;
     let label = Part::Name(&enrolment.label);
     let known = enrolment.members.iter().any(|member| member.device == found.dev_uuid);
@@ -103,7 +218,8 @@ fn examine(devices: &dyn Devices, enrolment: &Enrolment, count: usize, source: &
         ])));
     }
     let wanted = enrolment.members.len();
-    if found.num_devices != wanted as u64 || count != wanted {
+    let is_enough = count == wanted || (access == Access::Degraded && count < wanted);
+    if found.num_devices != wanted as u64 || !is_enough {
         return Err(Error::refused(Sentence::of(&[
             Part::Text("\""),
             label,
@@ -124,13 +240,13 @@ fn examine(devices: &dyn Devices, enrolment: &Enrolment, count: usize, source: &
     Ok(())
 }
 
-/// Each of the devices is there, and so, with their number, each once.
+/// Each of the sources is another device, and so, with their number, each is attached once.
 fn all_members(devices: &dyn Devices, enrolment: &Enrolment, sources: &[Source]) -> Result<()> {
     let mut there = BTreeSet::new();
     for source in sources {
         there.insert(devices.superblock(&source.node, source.devnum)?.dev_uuid);
     }
-    if there.len() == enrolment.members.len() {
+    if there.len() == sources.len() {
         return Ok(());
     }
     let nodes: Vec<&Path> = sources.iter().map(|source| source.node.as_path()).collect();

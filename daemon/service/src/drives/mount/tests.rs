@@ -16,6 +16,10 @@ fn devices() -> Arc<dyn Devices> {
     Arc::new(SystemDevices)
 }
 
+fn mount(devices: &Arc<dyn Devices>, enrolment: &Enrolment, sources: &[Source], run: &Path) -> Result<Mounted> {
+    super::mount(devices, enrolment, sources, Access::Writable, run)
+}
+
 /// Loop devices over images in a folder; detached when dropped.
 struct Disks<'a> {
     sandbox: &'a Sandbox,

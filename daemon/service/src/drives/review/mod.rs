@@ -227,6 +227,7 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
         | Action::Show
         | Action::Leave
         | Action::Refuse(_)
+        | Action::Degraded { .. }
         | Action::AwaitSecret(_) => {}
     }
 }
@@ -274,7 +275,7 @@ fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
                     drive.is.device.clear();
                     drive.is.note.clear();
                     drive.is.state = DriveState::Safe;
-                    drive.is.problem = replaced::after(entry.condition.sentence().to_owned(), replaced);
+                    drive.is.problem = replaced::after(entry.lasting_problem(), replaced);
                     other
                 });
             }

@@ -8,7 +8,7 @@ use crate::types::{Error, ErrorCode};
 use tokio::time::timeout;
 
 use crate::destinations::{Destination, close};
-use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease};
+use crate::drives::{Condition, DriveId, DriveManager, DriveReservation, Lease, Need};
 use crate::jobs::job::JobError;
 use crate::jobs::outcome::{EndReason, Ending};
 use crate::jobs::runner::{Outcome, Runner, RunnerEvent, ToScheduler, other_than};
@@ -27,8 +27,10 @@ pub(super) struct DriveContext {
 
 /// A job on a drive.
 pub(super) trait DriveTask: Send {
-    /// Whether it only reads the drive, which need not be enrolled then.
-    const READS: bool = false;
+    /// What it needs the drive for.
+    const NEED: Need = Need::Write;
+    /// Whether it also reads drives that are not enrolled.
+    const READS_FOREIGN: bool = false;
 
     /// Its drive.
     fn drive(&self) -> &DriveId;
@@ -53,7 +55,7 @@ pub(super) async fn run<T: DriveTask>(
     writer_threads: Option<usize>,
 ) {
     let context = DriveContext { manager, drive: task.drive().clone(), writer_threads };
-    let lease = match context.lease(&mut runner, T::READS).await {
+    let lease = match context.lease::<T>(&mut runner).await {
         Ok(lease) => lease,
         // If the drive is mounted later, its lease releases it.
         Err(ending) => return runner.end_without_worker(ending).await,
@@ -103,9 +105,14 @@ impl Runner {
 
 impl DriveContext {
     /// The drive, unlocked and mounted; or how the job ended instead.
-    async fn lease(&self, runner: &mut Runner, reads: bool) -> Result<Lease, Ending> {
-        let leasing =
-            async { if reads { self.manager.read(&self.drive).await } else { self.manager.lease(&self.drive).await } };
+    async fn lease<T: DriveTask>(&self, runner: &mut Runner) -> Result<Lease, Ending> {
+        let leasing = async {
+            if T::READS_FOREIGN {
+                self.manager.read(&self.drive).await
+            } else {
+                self.manager.lease(&self.drive, T::NEED).await
+            }
+        };
         let lease = tokio::select! {
             lease = leasing => lease.map_err(|error| Ending::JobError(failure(self.seen(error))))?,
             // After a cancel, do not wait for a drive that does not respond.

@@ -13,7 +13,7 @@ use crate::blocking::Unanswered;
 use crate::config::Config;
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
-use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::drives::{DriveId, DriveReservation, Lease, Need};
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::Ending;
 use crate::jobs::runner::{Outcome, Runner, other_than};
@@ -73,7 +73,8 @@ impl JobRequest for ImportJob {
 }
 
 impl DriveTask for ImportJob {
-    const READS: bool = true;
+    const NEED: Need = Need::Read;
+    const READS_FOREIGN: bool = true;
 
     fn drive(&self) -> &DriveId {
         &self.drive.id

@@ -12,7 +12,7 @@ use crate::blocking::Unanswered;
 use crate::config::Config;
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
-use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::drives::{DriveId, DriveReservation, Lease, Need};
 use crate::jobs::job::JobError;
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::Ending;
@@ -72,6 +72,8 @@ impl JobRequest for RestoreJob {
 }
 
 impl DriveTask for RestoreJob {
+    const NEED: Need = Need::Read;
+
     fn drive(&self) -> &DriveId {
         &self.drive.id
     }

@@ -7,7 +7,7 @@ use super::receive::no_descriptor;
 use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::config::Config;
 use crate::destinations::{Destination, DriveDestination};
-use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::drives::{DriveId, DriveReservation, Lease, Need};
 use crate::jobs::job::JobError;
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
@@ -62,6 +62,8 @@ impl JobRequest for VerifyJob {
 }
 
 impl DriveTask for VerifyJob {
+    const NEED: Need = Need::Read;
+
     fn drive(&self) -> &DriveId {
         &self.drive.id
     }
@@ -89,6 +91,9 @@ impl DriveTask for VerifyJob {
                 (None, Some(mended)) => runner.tell(RunnerEvent::Noted(mended)).await,
                 (None, None) => {}
             }
+        }
+        if let Some(missing) = lease.missing() {
+            runner.tell(RunnerEvent::Noted(format!("only the attached devices were verified: {missing}"))).await;
         }
         Ok((outcome, Box::new(place)))
     }

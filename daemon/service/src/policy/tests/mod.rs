@@ -19,6 +19,10 @@ fn judged(input: &PolicyInput<'_>) -> Vec<String> {
         Action::Unlock(all) => format!("unlock {}", locked(all)),
         Action::Mount(all) => format!("mount {}", nodes(all)),
         Action::Backup => "backup".to_owned(),
+        Action::Degraded { problem, next } => {
+            let Action::Mount(attached) = &**next else { panic!("{next:?}") };
+            format!("degraded mount {} {problem}", nodes(attached))
+        }
     };
     let id = |id: &DriveId| match id {
         DriveId::Enrolled(_) => "blue".to_owned(),
@@ -121,7 +125,12 @@ fn enrolled_rows() -> Vec<Row> {
             &["blue: mount /dev/sdb /dev/sdc |note: /dev/sdc has |number \"T\" |, and /dev/sdc has 1001 bytes"],
         ),
         ("two devices", two_members(), vec![btrfs("sdc", 12), btrfs("sdb", 11)], &["blue: mount /dev/sdb /dev/sdc"]),
-        ("one of two is missing", two_members(), vec![btrfs("sdb", 11)], &["blue: refuse |1 of the 2 devices"]),
+        (
+            "one of two is missing",
+            two_members(),
+            vec![btrfs("sdb", 11)],
+            &["blue: degraded mount /dev/sdb |1 of the 2 devices| takes no backup"],
+        ),
         (
             "one of two is doubled",
             two_members(),
@@ -217,6 +226,9 @@ fn what_is_going_on_decides_what_comes_next() {
         let input = PolicyInput { enrolments: &enrolments, devices: &devices, in_use: &in_use, on_plug, ..NOTHING };
         assert_eq!(judged(&input), [wanted], "{what}");
     }
+    let (devices, in_use) = ([btrfs("sdb", 11), btrfs("sdc", 12)], [mounted.clone()]);
+    let text = judged(&PolicyInput { enrolments: &two_members(), devices: &devices, in_use: &in_use, ..NOTHING });
+    assert_eq!(text, ["blue: leave"], "a device that was missing is no copy");
     let (devices, in_use) = ([btrfs("sdb", 11), btrfs("sdc", 11)], [mounted]);
     let text = judged(&PolicyInput { enrolments: &enrolments, devices: &devices, in_use: &in_use, ..NOTHING });
     assert_eq!(text.first().map(String::as_str), Some("blue: leave"), "a copy beside what is mounted changes nothing");

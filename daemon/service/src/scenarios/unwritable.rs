@@ -1,0 +1,140 @@
+//! Drives that can be read and not written.
+
+use nix::errno::Errno;
+
+use super::*;
+use crate::device::simulated::Step;
+
+/// Unlocks it where it is encrypted: a release locks it.
+async fn unlock(fixture: &Fixture, id: &DriveId) {
+    drop(fixture.drives().unlock_with(id, PASSPHRASE).await);
+    fixture.settle().await;
+}
+
+#[test]
+fn a_write_protected_drive_is_read_and_takes_no_backup() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.devices.set_write_protected(&drive, true);
+            back_up(&fixture, &drive, &id).await;
+            // The backup of its plug failed, and it was released.
+            assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Failed));
+            let name = fixture.service.jobs().history()[0].error_name.clone();
+            assert!(name.as_ref().is_some_and(|name| name.ends_with("ReadOnly")), "{name:?}");
+            assert!(fixture.problem(&id).contains("write-protected"), "{}", fixture.problem(&id));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+            fixture.devices.pull(&drive);
+            fixture.devices.set_write_protected(&drive, false);
+            fixture.settle().await;
+            back_up(&fixture, &drive, &id).await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!(fixture.ends()[0], JobState::Succeeded);
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn a_write_protected_drive_is_listed_and_verified() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.set_write_protected(&drive, true);
+        back_up(&fixture, &drive, &id).await;
+        let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
+        assert!(fixture.problem(&id).contains("write-protected"), "{}", fixture.problem(&id));
+        let error = fixture.drives().lease(&id, Need::Write).await.expect_err("it cannot be written");
+        assert!(error.to_string().contains("write-protected"), "{error}");
+        lease.close().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.service.verify(id.clone(), 0).await.expect("taken");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Succeeded));
+        fixture.drives().lease(&id, Need::Write).await.expect_err("it cannot be written");
+        fixture.quiet().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_write_protected_drive_is_not_enrolled() {
+    run(async {
+        let fixture = Fixture::start().await;
+        let drive = SimulatedDrive::new("blue", 1, false);
+        fixture.devices.set_write_protected(&drive, true);
+        fixture.devices.plug(&drive);
+        fixture.settle().await;
+        let error = fixture.enrol_attached(&drive).await.expect_err("refused");
+        assert!(error.to_string().contains("write-protected"), "{error}");
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_that_cannot_be_mounted_writable_is_read() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.fail(&drive, Step::Mount, Errno::EUCLEAN, 1);
+        fixture.devices.plug(&drive);
+        sleep(Duration::from_secs(60)).await;
+        assert!(fixture.problem(&id).contains("cannot be written"), "{}", fixture.problem(&id));
+        assert_eq!((fixture.state(&id), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Failed));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_drive_with_a_missing_disk_is_read_on_demand() {
+    for is_encrypted in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 2, is_encrypted);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture.devices.plug_disks(&drive, 1);
+            sleep(Duration::from_secs(60)).await;
+            assert!(!fixture.devices.is_mounted(&drive) && !fixture.devices.is_unlocked(&drive), "by itself");
+            assert!(fixture.problem(&id).contains("1 of the 2 devices"), "{}", fixture.problem(&id));
+            unlock(&fixture, &id).await;
+            assert!(!fixture.devices.is_mounted(&drive), "by itself");
+            let error = fixture.drives().lease(&id, Need::Write).await.expect_err("a disk is missing");
+            assert!(error.to_string().contains("takes no backup"), "{error}");
+            unlock(&fixture, &id).await;
+            let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
+            let error = fixture.drives().lease(&id, Need::Write).await.expect_err("it is mounted to be read");
+            assert!(error.to_string().contains("takes no backup"), "{error}");
+            lease.close().await;
+            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            assert!(fixture.problem(&id).contains("1 of the 2 devices"), "{}", fixture.problem(&id));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+            // The other disk comes: the backup of the plug begins.
+            fixture.devices.plug_rest(&drive);
+            fixture.settle().await;
+            unlock(&fixture, &id).await;
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn a_disk_that_comes_while_the_others_are_read_is_no_copy() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 2, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.devices.plug_disks(&drive, 1);
+        fixture.settle().await;
+        let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
+        fixture.devices.plug_rest(&drive);
+        fixture.settle().await;
+        assert!(fixture.all_shown().iter().all(|shown| !shown.problem.contains("copy")), "{:?}", fixture.all_shown());
+        lease.close().await;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        assert_eq!((fixture.ends()[0], fixture.written().len()), (JobState::Succeeded, 1));
+        fixture.check_at_rest(&[drive]);
+    });
+}
