@@ -125,8 +125,10 @@ pub struct BackupRow {
     pub attached: Option<bool>,
     /// The time of its last success on this drive, in microseconds since 1970; 0 if never.
     pub last_good: Option<u64>,
-    /// Why it cannot run, as an English sentence; missing if it can.
+    /// Why it cannot run, or did not, as an English sentence; missing if nothing is wrong.
     pub problem: Option<String>,
+    /// The same, each for programs; missing if nothing is wrong.
+    pub problems: Option<Vec<Problem>>,
     /// Bytes that would be sent, an upper bound. Only with the option `estimate`, and if an estimate is possible.
     pub estimate: Option<u64>,
     /// Whether the next transfer would be an increment. Only with `estimate`.
@@ -135,6 +137,33 @@ pub struct BackupRow {
     pub note: Option<String>,
     /// What a user should know although the backup can run.
     pub warnings: Option<Vec<Warning>>,
+}
+
+/// What is wrong with a backup or a drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Problem {
+    /// For programs, for example `backup-failed`. Readers show `english` for unknown codes.
+    pub code: String,
+    /// What the code does not say.
+    pub params: ProblemParams,
+    /// An English sentence that says what to do.
+    pub english: String,
+}
+
+/// The parameters of a [`Problem`]; which of them it has depends on its code. Readers ignore unknown keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}")]
+pub struct ProblemParams {
+    /// The name of the backup.
+    pub backup: Option<String>,
+    /// The names of the backups.
+    pub backups: Option<Vec<String>>,
+    /// An [`ErrorName`](crate::ErrorName) with its prefix.
+    pub error: Option<String>,
+    /// Why, and what to do, as an English sentence.
+    pub reason: Option<String>,
+    /// When, in microseconds since 1970.
+    pub time: Option<u64>,
 }
 
 /// A warning about a backup.

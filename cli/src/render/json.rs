@@ -1,6 +1,8 @@
 //! The objects of `--json`. The man page describes every key; a test compares the two.
 
-use butterdock_dbus::{BackupRow, HistoryEntry, SnapshotRow, StreamRow, SubvolumeRow, VolumeProperties};
+use butterdock_dbus::{
+    BackupRow, HistoryEntry, Problem, ProblemParams, SnapshotRow, StreamRow, SubvolumeRow, VolumeProperties,
+};
 use serde::Serialize;
 
 use super::progress::JobError;
@@ -240,10 +242,43 @@ pub(crate) struct BackupObject<'a> {
     attached: Option<bool>,
     last_good: Option<u64>,
     problem: Option<&'a str>,
+    problems: Vec<ProblemObject<'a>>,
     estimate: Option<u64>,
     incremental: Option<bool>,
     note: Option<&'a str>,
     warnings: Vec<WarningObject<'a>>,
+}
+
+/// What is wrong with a backup.
+#[derive(Debug, Serialize)]
+struct ProblemObject<'a> {
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<u64>,
+    message: &'a str,
+}
+
+impl<'a> ProblemObject<'a> {
+    fn new(problem: &'a Problem) -> Self {
+        let ProblemParams { backup, backups, error, reason, time } = &problem.params;
+        Self {
+            code: &problem.code,
+            backup: backup.as_deref(),
+            backups: backups.as_deref(),
+            error: error.as_deref(),
+            reason: reason.as_deref(),
+            time: *time,
+            message: &problem.english,
+        }
+    }
 }
 
 /// A warning about a backup.
@@ -263,6 +298,7 @@ impl<'a> BackupObject<'a> {
             attached: row.attached,
             last_good: row.last_good.and_then(non_zero),
             problem: row.problem.as_deref(),
+            problems: row.problems.iter().flatten().map(ProblemObject::new).collect(),
             estimate: row.estimate,
             incremental: row.incremental,
             note: row.note.as_deref(),

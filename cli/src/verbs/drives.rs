@@ -26,15 +26,18 @@ struct Drives<'a> {
 pub(crate) async fn list(service: &Service, out: Output) -> Result<ExitCode, Failure> {
     let drives = &service.objects().await?.drives;
     out.answer(&Drives { drives: drives.iter().map(DriveObject::new).collect() }, || table(drives));
-    if !out.json {
-        for drive in drives.iter().filter(|drive| !drive.now.problem.is_empty()) {
-            print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
-        }
-        for drive in drives.iter().filter(|drive| !drive.now.note.is_empty()) {
-            print_error(&format!("butterdock: note on the drive {}: {}", escaped(&drive.id), escaped(&drive.now.note)));
-        }
-    }
+    print_problems(drives, out);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with the drives, and the notes on them; `--json` has both already.
+pub(super) fn print_problems(drives: &[Drive], out: Output) {
+    for drive in drives.iter().filter(|drive| !out.json && !drive.now.problem.is_empty()) {
+        print_error(&format!("butterdock: the drive {}: {}", escaped(&drive.id), escaped(&drive.now.problem)));
+    }
+    for drive in drives.iter().filter(|drive| !out.json && !drive.now.note.is_empty()) {
+        print_error(&format!("butterdock: note on the drive {}: {}", escaped(&drive.id), escaped(&drive.now.note)));
+    }
 }
 
 /// The drives, one per line.

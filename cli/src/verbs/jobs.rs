@@ -90,7 +90,8 @@ fn history_table(entries: &[HistoryEntry]) -> String {
     if entries.is_empty() {
         return "no finished jobs yet\n".to_owned();
     }
-    let mut table = Table::new(&["ENDED", "JOB", "KIND", "WHERE", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
+    let mut table =
+        Table::new(&["ENDED", "JOB", "KIND", "BACKUP", "WHERE", "RESULT", "READ", "DURABLE", "TOOK", "ERROR"]);
     for entry in entries {
         let error = entry.error_name.as_deref().unwrap_or_default();
         let error = error.parse::<ErrorName>().map_or_else(|_other| escaped(error), |name| name.short().to_owned());
@@ -98,6 +99,7 @@ fn history_table(entries: &[HistoryEntry]) -> String {
             time(entry.end_time),
             escaped(&entry.id.chars().take(8).collect::<String>()),
             escaped(&entry.kind),
+            entry.backup.as_deref().map(short_label).unwrap_or_default(),
             short_label(history_target(entry)),
             escaped(&entry.result),
             bytes(entry.bytes_received),

@@ -40,6 +40,7 @@ pub(crate) async fn show(service: &Service, out: Output) -> Result<ExitCode, Fai
         let (volumes, drives) = (volume_table(&objects.volumes), drives::table(&objects.drives));
         format!("butterdockd {}\n\n{volumes}\n{drives}\n{running}", escaped(&version))
     });
+    drives::print_problems(&objects.drives, out);
     Ok(ExitCode::SUCCESS)
 }
 

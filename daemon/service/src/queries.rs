@@ -13,7 +13,7 @@ use crate::destinations::{Destination as _, DriveDestination, close, no_descript
 use crate::drives::{DriveId, Need};
 use crate::jobs::Estimated;
 use crate::service::Service;
-use crate::types::{BackupStatus, Error, ErrorCode, Warning};
+use crate::types::{BackupStatus, Error, ErrorCode, Problem, Warning};
 
 pub use crate::backups::{MadeBy, SnapshotOnDrive};
 
@@ -137,12 +137,12 @@ fn enter(backup: &mut BackupStatus, estimated: Result<Estimated, Error>) {
             backup.estimate = bytes;
             backup.incremental = bytes.map(|_| incremental);
             backup.note = why.map(|why| format!("full transfer, because {why}"));
-            backup.problem = problem.or(backup.problem.take());
+            backup.problems.extend(problem.map(|sentence| Problem::WouldFail { sentence }));
             let warning =
                 |(drive, count)| Warning { code: "snapshots-from-future", english: backups::from_future(drive, count) };
             backup.warnings.extend(from_future.into_iter().map(warning));
         }
-        Err(error) => backup.problem = Some(error.to_string()),
+        Err(error) => backup.problems.push(Problem::WouldFail { sentence: error.to_string() }),
     }
 }
 

@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use crate::backups::Identity;
 use crate::drives::DriveId;
-use crate::jobs::{AboutDrive, BackupJob, ImportJob, JobHandle, ReceiveJob, RemoveJob, RestoreJob, VerifyJob};
+use crate::jobs::{
+    About, AboutDrive, BackupJob, ImportJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoreJob, VerifyJob,
+};
 use crate::service::Service;
 use crate::stream_input;
-use crate::types::{BackupOptions, Error, ErrorCode};
+use crate::types::{Attempt, BackupOptions, Error, ErrorCode};
 use crate::untrusted_fd::QuarantinedFd;
 use crate::volumes::{DirIdentity, Volume};
 
@@ -98,14 +100,37 @@ impl Service {
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         self.about(drive.clone())?;
         let begun = self.begin_each(&drive, goes_here.into_iter().filter(wanted).collect(), options, uid).await;
-        let none = "this drive has no such backup; butterdock backups lists the backups";
-        let none = Err(Error::new(ErrorCode::NotFound, none));
-        // The first that began; else why the last did not.
-        begun
-            .into_iter()
-            .map(|(_, taken)| taken)
-            .reduce(|first, next| if first.is_ok() { first } else { next })
-            .unwrap_or(none)
+        let mut jobs = Vec::new();
+        let mut refused = Vec::new();
+        for (backup, taken) in begun {
+            match taken {
+                Ok(job) => jobs.push(job),
+                Err(error) => refused.push((backup, error)),
+            }
+        }
+        let Some(first) = jobs.into_iter().next() else { return Err(all_refused(&refused)) };
+        // The answer is a job: nothing else says why the others did not begin.
+        for (backup, error) in refused.iter().filter(|(backup, _)| !self.is_running(&drive, backup)) {
+            self.not_begun(&drive, backup, uid, error);
+        }
+        Ok(first)
+    }
+
+    /// Whether this backup to this drive is an unfinished job.
+    fn is_running(&self, drive: &DriveId, backup: &str) -> bool {
+        let is_it = |job: &Job| {
+            let About { drive: of, backup: name, .. } = &job.about;
+            !job.has_ended() && of.as_ref().is_some_and(|of| of.id == *drive) && name.as_deref() == Some(backup)
+        };
+        self.0.jobs.live().iter().any(|handle| is_it(&handle.job.borrow()))
+    }
+
+    /// A backup that was asked for is no job: that is in the history, and a problem of the drive until the backup has run.
+    pub(crate) fn not_begun(&self, drive: &DriveId, backup: &str, uid: u32, error: &Error) {
+        let Some(properties) = self.0.manager.properties(drive) else { return };
+        let about = AboutDrive { id: drive.clone(), label: properties.label };
+        let record = self.0.jobs.not_begun(BackupJob::subject(about, backup), uid, error);
+        self.0.manager.backup_not_begun(drive, backup, Attempt::not_begun(record.end_time, error));
     }
 
     /// Begins each of these backups, also where one of them cannot begin.
@@ -190,6 +215,19 @@ impl Service {
             return Err(Error::new(ErrorCode::NotFound, "the drive is no longer attached; plug it in again"));
         };
         Ok(AboutDrive { id, label: drive.label.clone() })
+    }
+}
+
+/// Why none of these backups began; each is named where there are several.
+fn all_refused(refused: &[(String, Error)]) -> Error {
+    match refused {
+        [] => Error::new(ErrorCode::NotFound, "this drive has no such backup; butterdock backups lists the backups"),
+        [(_, only)] => only.clone(),
+        [(_, first), ..] => {
+            let sentences =
+                refused.iter().map(|(backup, error)| format!("the backup \"{}\": {error}", backup.escape_debug()));
+            Error::new(first.code(), sentences.collect::<Vec<_>>().join("; "))
+        }
     }
 }
 

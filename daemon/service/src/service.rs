@@ -1,5 +1,6 @@
 //! The service, from its start to its end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +13,18 @@ use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, ConfigFiles, VolumeRule, load};
 use crate::device::{Devices, SystemDevices};
-use crate::drives::{DriveManager, Plugged};
+use crate::drives::{DriveId, DriveManager, Plugged};
 use crate::hooks::Hooks;
-use crate::jobs::{History, Jobs, OpenDirectories, Scheduler, no_such_volume, open_on_system};
+use crate::jobs::{History, Jobs, OpenDirectories, Record, Scheduler, no_such_volume, open_on_system};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Heartbeat, Supervisor};
-use crate::types::{BackupOptions, Error, ErrorCode};
+use crate::types::{Attempt, AttemptEnd, BackupOptions, Error, ErrorCode, JobState};
 use crate::volumes::Volume;
 use crate::worker::Spawner;
 
 /// The clocks are read and written down so often, beside each backup.
 const CLOCK_CHECK: Duration = Duration::from_secs(3600);
-/// Timeout for the backups of a plug to begin; other jobs may have to end before.
+/// A backup of a plug that has not begun after this time is shown as a problem; other jobs may have to end before.
 const PLUG_PATIENCE: Duration = Duration::from_secs(300);
 const PLUG_RETRY: Duration = Duration::from_secs(1);
 
@@ -95,6 +96,9 @@ impl Service {
         );
         let (manager, plugged) =
             DriveManager::start(&config, (devices, wall_clock), hooks.clone(), &supervisor).await?;
+        for (drive, backup, attempt) in failed_attempts(jobs.history()) {
+            manager.recall_attempt(&drive, &backup, attempt);
+        }
         let volumes: Vec<_> = config.volumes.iter().cloned().map(Volume::new).collect();
         look_at_all(&volumes).await;
         let known = MountedVolumes::of(&volumes);
@@ -217,27 +221,63 @@ async fn follow_plugs(
     anyhow!("its channel is closed")
 }
 
-/// Begins the backups of one plug. A job of the plug before may not have ended yet: then its backup begins when it has.
+/// Begins the backups of one plug, and ends when all are jobs: one may have to wait for the end of the job of the plug
+/// before, or for room in the queue.
 async fn begin_plugged(service: Service, plugged: Plugged) {
     let Plugged { drive, mut backups, reservation, mut gone } = plugged;
     tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
+    let manager = &service.0.manager;
     let until = Instant::now() + PLUG_PATIENCE;
+    let mut is_late = false;
     loop {
-        let begun = service.begin_each(&drive, backups, BackupOptions::default(), 0).await;
-        let busy = |error: &Error| matches!(error, Error::Named(ErrorCode::Busy, _)) && Instant::now() < until;
-        backups = Vec::new();
-        for (backup, begun) in begun {
+        let mut waiting = Vec::new();
+        for (backup, begun) in service.begin_each(&drive, backups, BackupOptions::default(), 0).await {
             match begun {
                 Ok(_) => {}
-                Err(error) if busy(&error) => backups.push(backup),
-                Err(error) => service.0.manager.backup_not_begun(&drive, &backup, &error),
+                Err(error @ Error::Named(ErrorCode::Busy, _)) => waiting.push((backup, error)),
+                Err(error) => service.not_begun(&drive, &backup, 0, &error),
             }
         }
-        if backups.is_empty() || timeout(PLUG_RETRY, gone.wait_for(|gone| *gone)).await.is_ok() {
+        if waiting.is_empty() {
+            manager.set_served(&drive, &gone);
             break;
         }
+        let is_gone = timeout(PLUG_RETRY, gone.wait_for(|gone| *gone)).await.is_ok();
+        if is_gone || !manager.is_beginning(&drive, &gone) {
+            for (backup, error) in waiting {
+                let unplugged = "the drive was unplugged before the backup could begin; plug it in again";
+                let error = if is_gone { Error::new(ErrorCode::DeviceGone, unplugged) } else { error };
+                service.not_begun(&drive, &backup, 0, &error);
+            }
+            break;
+        }
+        if Instant::now() >= until && !is_late {
+            is_late = true;
+            for (backup, error) in &waiting {
+                manager.backup_not_done(&drive, backup, Attempt::not_begun(service.clock().micros(), error));
+            }
+        }
+        backups = waiting.into_iter().map(|(backup, _)| backup).collect();
     }
     drop(reservation);
+}
+
+/// The backups whose last job failed. A service that was killed has not recorded that with their drives.
+fn failed_attempts(history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
+    let mut seen = HashSet::new();
+    // The newest is the first.
+    let last = history.into_iter().filter_map(|record| {
+        let key = (record.drive.clone()?, record.backup.clone()?);
+        seen.insert(key.clone()).then_some((key, record))
+    });
+    let failed = last.filter(|(_, record)| record.state == JobState::Failed);
+    let attempt = |record: Record| Attempt {
+        end: AttemptEnd::Failed,
+        error: record.error_code(),
+        reason: record.error_message.unwrap_or_default(),
+        time: record.end_time,
+    };
+    failed.map(|((drive, backup), record)| (DriveId(drive), backup, attempt(record))).collect()
 }
 
 /// Reads the clocks from time to time.

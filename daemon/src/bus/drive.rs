@@ -230,7 +230,7 @@ impl DriveObject {
 
     #[zbus(property)]
     fn problem(&self) -> String {
-        self.now().problem.clone()
+        self.now().problem()
     }
 
     #[zbus(property)]

@@ -7,8 +7,8 @@ use butterdock_dbus::{
 use butterdock_service::jobs::{Record, StreamFile};
 use butterdock_service::volumes::Subvolume;
 use butterdock_service::{
-    BackupStatus, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState, MadeBy,
-    SnapshotOnDrive, TotalSource, Warning,
+    Attempt, BackupStatus, DriveProperties, DriveState, EnrolOptions, Error, ErrorCode, JobKind, JobResult, JobState,
+    MadeBy, Problem, SnapshotOnDrive, TotalSource, Warning,
 };
 use uuid::Uuid;
 
@@ -100,6 +100,7 @@ pub(super) const fn drive_state(state: DriveState) -> contract::DriveState {
 }
 
 pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
+    let problem = drive.problem();
     let DriveProperties {
         label,
         model,
@@ -112,7 +113,7 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         filesystem_uuid,
         encrypted,
         state,
-        problem,
+        problems: _,
         note,
         enrolled,
         last_backup,
@@ -152,7 +153,7 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
         drive_label,
         attached,
         last_good,
-        problem,
+        problems,
         estimate,
         incremental,
         note,
@@ -160,7 +161,45 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
     } = backup;
     let warnings: Vec<contract::Warning> = warnings.into_iter().map(warning).collect();
     let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
-    BackupRow { name, due, drive, drive_label, attached, last_good, problem, estimate, incremental, note, warnings }
+    let problem = Some(Problem::sentence(&problems)).filter(|sentence| !sentence.is_empty());
+    let problems: Vec<contract::Problem> = problems.iter().map(self::problem).collect();
+    let problems = Some(problems).filter(|problems| !problems.is_empty());
+    BackupRow {
+        name,
+        due,
+        drive,
+        drive_label,
+        attached,
+        last_good,
+        problem,
+        problems,
+        estimate,
+        incremental,
+        note,
+        warnings,
+    }
+}
+
+fn problem(problem: &Problem) -> contract::Problem {
+    let params = match problem.clone() {
+        Problem::NotDone { backup, attempt } => {
+            let Attempt { end: _, error, reason, time } = attempt;
+            contract::ProblemParams {
+                backup: Some(backup),
+                error: Some(error_name(error).to_string()),
+                reason: Some(reason),
+                time: Some(time),
+                ..contract::ProblemParams::default()
+            }
+        }
+        Problem::SnapshotsReplaced { backups } => {
+            contract::ProblemParams { backups: Some(backups), ..contract::ProblemParams::default() }
+        }
+        Problem::Drive { .. } | Problem::NoDrive | Problem::RecordUnreadable { .. } | Problem::WouldFail { .. } => {
+            contract::ProblemParams::default()
+        }
+    };
+    contract::Problem { code: problem.code().to_owned(), params, english: problem.to_string() }
 }
 
 fn warning(warning: Warning) -> contract::Warning {

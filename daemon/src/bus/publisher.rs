@@ -185,7 +185,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         filesystem_uuid,
         encrypted,
         state,
-        problem,
+        problems: _,
         note,
         enrolled,
         last_backup,
@@ -205,7 +205,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     text("FilesystemType", &before.filesystem_type, filesystem_type);
     text("FilesystemUuid", &before.filesystem_uuid, filesystem_uuid);
     text("State", drive_state(before.state).as_str(), drive_state(*state).as_str());
-    text("Problem", &before.problem, problem);
+    text("Problem", &before.problem(), &now.problem());
     text("Note", &before.note, note);
     let mut number = |name, before: u64, after: u64| {
         if before != after {

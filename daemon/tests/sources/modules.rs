@@ -48,7 +48,7 @@ const SERVICE: Table = &[
         ],
     ),
     ("durable", &[]),
-    ("enrolment", &["device", "durable"]),
+    ("enrolment", &["device", "durable", "types"]),
     ("explain", &["backups", "config", "text", "volumes"]),
     ("hooks", &["config", "text", "types"]),
     (

@@ -10,8 +10,8 @@ use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER, VOLUME};
 use butterdock_dbus::path::{drive_path, job_path, volume_path};
 use butterdock_dbus::{
-    BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, Options,
-    ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, Warning, no_options,
+    BackupOptions, BackupRow, EnrolOptions, Error, ErrorName, ImportOptions, ListBackupsOptions, Options, Problem,
+    ProblemParams, ReceiveOptions, RestoreOptions, SnapshotRow, StreamRow, SubvolumeRow, Warning, no_options,
 };
 use uuid::Uuid;
 use zbus::{Message, OwnedFd, Structure, Variant};
@@ -217,10 +217,24 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         note: (estimate && last == 0).then(|| "the drive has no snapshot of it yet\u{1b}[2J".to_owned()),
         ..BackupRow::default()
     };
-    let problem = Some("no drive is enrolled for it".to_owned());
+    let problem = "no drive is enrolled for it".to_owned();
     let warning = Warning { code: "clock-ahead".to_owned(), english: "the clock is ahead\u{1b}[2J".to_owned() };
-    let photos =
-        BackupRow { warnings: Some(vec![warning]), name: "photos".to_owned(), problem, ..BackupRow::default() };
+    let params = ProblemParams {
+        backup: Some("photos".to_owned()),
+        backups: Some(vec!["photos".to_owned()]),
+        error: Some("org.butterdock.Butterdock1.Error.Failed".to_owned()),
+        reason: Some("no drive is enrolled for it".to_owned()),
+        time: Some(STARTED),
+    };
+    let problems = vec![Problem { code: "backup-failed".to_owned(), params, english: problem.clone() }];
+    let (problem, problems) = (Some(problem), Some(problems));
+    let photos = BackupRow {
+        warnings: Some(vec![warning]),
+        name: "photos".to_owned(),
+        problem,
+        problems,
+        ..BackupRow::default()
+    };
     vec![row("3f2a", "Attic", STARTED), row("gone", "Lost", 0), photos]
 }
 

@@ -120,7 +120,11 @@ impl DriveManager {
     async fn strike_out(&self, id: &DriveId, known: Uuid) -> Result<(), Error> {
         let register = self.0.register.clone();
         local(id, move || register.forget(known)).await?;
-        self.lock().enrolments.retain(|enrolment| enrolment.id != known);
+        {
+            let mut table = self.lock();
+            table.enrolments.retain(|enrolment| enrolment.id != known);
+            table.not_done.forget(known);
+        }
         tracing::info!(
             MESSAGE_ID = catalogue::DRIVE_FORGOTTEN,
             BUTTERDOCK_DRIVE = id.as_str(),

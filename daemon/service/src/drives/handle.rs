@@ -251,8 +251,9 @@ impl DriveManager {
         self.0.ending.store(true, Ordering::Release);
     }
 
-    /// Unmounts what is not in use, before the service ends.
+    /// Records what is not recorded, and unmounts what is not in use, before the service ends.
     pub(crate) async fn stop(&self) {
+        self.write_all_not_done().await;
         self.unmount_all().await;
     }
 
@@ -306,11 +307,19 @@ impl DriveManager {
         Ok(())
     }
 
-    /// A backup of a plug did not begin: it is the drive's problem.
-    pub(crate) fn backup_not_begun(&self, id: &DriveId, backup: &str, error: &Error) {
-        tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "the backup \"{backup}\" does not begin: {error}");
-        self.entry(id, |entry| entry.problem = format!("the backup \"{backup}\" did not begin: {error}"));
+    /// All backups of the plug with this channel are jobs.
+    pub(crate) fn set_served(&self, id: &DriveId, gone: &watch::Receiver<bool>) {
+        self.entry(id, |entry| {
+            if entry.is_beginning(gone) {
+                (entry.served, entry.beginning) = (true, false);
+            }
+        });
         self.review();
+    }
+
+    /// Whether the backups of the plug with this channel still are to begin: a person may have made the drive safe.
+    pub(crate) fn is_beginning(&self, id: &DriveId, gone: &watch::Receiver<bool>) -> bool {
+        self.entry(id, |entry| entry.is_beginning(gone)) == Some(true)
     }
 
     pub(super) fn plugged(&self, plugged: Plugged) {

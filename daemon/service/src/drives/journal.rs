@@ -84,7 +84,7 @@ impl Entry {
         let (kind, message) = match judged {
             Judged::Enrolled => (hooks::Kind::Recognised, String::new()),
             Judged::Unknown => (hooks::Kind::Unknown, String::new()),
-            Judged::Refused(_) => (hooks::Kind::Refused, drive.problem.clone()),
+            Judged::Refused(_) => (hooks::Kind::Refused, drive.problem()),
         };
         Event { message, ..Event::of(kind, drive.id.as_str(), &drive.label) }
     }

@@ -14,7 +14,7 @@
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
 //!   of one that has no btrfs and is only read.
 //! * `records` writes down what backups and restores learned. `journal` logs the drives that come; `secret` reads the secret that
-//!   a caller unlocks a drive with; `problem` and `replaced` are what is wrong with a drive.
+//!   a caller unlocks a drive with; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
@@ -28,6 +28,7 @@ mod journal;
 mod lease;
 mod mount;
 mod mounting;
+mod not_done;
 mod problem;
 mod records;
 mod release;

@@ -60,6 +60,9 @@ impl DriveManager {
         as_recorded: bool,
     ) -> Result<(), Error> {
         let now = self.0.clock.micros();
+        if let Some(enrolled) = id.enrolment() {
+            self.lock().not_done.clear(enrolled, &backup);
+        }
         self.write_down(id, move |enrolment| {
             let mut known = rows::known(enrolment, &backup).map_err(failed)?;
             let mut restored = rows::restored(enrolment);
@@ -101,19 +104,21 @@ impl DriveManager {
         .await
     }
 
-    /// Changes what is written down of an enrolled drive.
-    async fn write_down(
+    /// Changes what is written down of an enrolled drive. Which of its backups did not run is always written with it.
+    pub(super) async fn write_down(
         &self,
         id: &DriveId,
         change: impl FnOnce(&mut Enrolment) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let enrolled = id.enrolment().ok_or_else(|| no_such_drive(id))?;
-        let register = self.0.register.clone();
+        let (register, manager) = (self.0.register.clone(), self.clone());
         let refused = local(id, move || {
             let mut refused = Ok(());
             register.change(enrolled, |enrolment| {
                 let mut changed = enrolment.clone();
                 refused = change(&mut changed).map(|()| *enrolment = changed);
+                // Read here, where changes are made one at a time: the last one writes the newest.
+                enrolment.not_done = manager.lock().not_done.on(enrolled);
             })?;
             Ok(refused)
         });

@@ -54,7 +54,7 @@ impl DriveManager {
             Err(error) => Err(error),
         };
         self.entry(id, |entry| {
-            entry.served = true;
+            (entry.served, entry.beginning) = (true, false);
             entry.removal.send_replace(false);
             entry.unremoved = done.is_err();
         });
@@ -97,7 +97,7 @@ impl DriveManager {
         let (due, kept, unremoved) = (entry.due, entry.kept, entry.unremoved);
         let next = reservation::after_use(ReleaseInput { reserved, due, kept, unremoved, backups_begin, on_finish });
         if next != AfterUse::Unchanged {
-            entry.served = true;
+            (entry.served, entry.beginning) = (true, false);
             entry.due = false;
         }
         next

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use super::rows;
 use crate::backups::Identity;
 use crate::enrolment::Enrolment;
+use crate::types::Problem;
 
 /// Notes that what has these uuids in the records is not on the drive as it was sent; `by` is the backup that found it.
 pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
@@ -27,31 +28,11 @@ pub(super) fn note(enrolment: &mut Enrolment, by: &str, there: &[Identity]) {
     enrolment.replaced.append(&mut of);
 }
 
-/// The public problem of these backups' snapshots; empty if there is none.
-pub(super) fn sentence<'b>(enrolment: &Enrolment, backups: impl IntoIterator<Item = &'b str>) -> String {
+/// The problem of these backups' snapshots, if there is one.
+pub(super) fn problem<'b>(enrolment: &Enrolment, backups: impl IntoIterator<Item = &'b str>) -> Option<Problem> {
     let names = backups.into_iter().filter(|name| enrolment.replaced.contains(*name));
-    let names: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
-    let Some((last, others)) = names.split_last() else { return String::new() };
-    let of = if others.is_empty() {
-        format!("the backup {last}")
-    } else {
-        format!("the backups {} and {last}", others.join(", "))
-    };
-    format!(
-        "snapshots of {of} on the drive differ from what this machine sent: another machine replaced or changed them, \
-         and the service neither uses nor deletes them; find out which machine did that, check the snapshots on the \
-         drive (butterdock snapshots --drive), and back up again. This problem stays until an increment has used an \
-         unchanged snapshot as parent"
-    )
-}
-
-/// What went wrong last, and then what is wrong with the snapshots.
-pub(super) fn after(problem: String, replaced: String) -> String {
-    match (problem.is_empty(), replaced.is_empty()) {
-        (_, true) => problem,
-        (true, false) => replaced,
-        (false, false) => format!("{problem}; also, {replaced}"),
-    }
+    let backups: Vec<String> = names.map(str::to_owned).collect();
+    (!backups.is_empty()).then_some(Problem::SnapshotsReplaced { backups })
 }
 
 #[cfg(test)]
@@ -85,22 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn the_problem_names_the_backups_but_no_path() {
+    fn the_problem_is_that_of_the_backups_that_go_there() {
         let mut blue = enrolment();
-        assert_eq!(sentence(&blue, ["etc", "home"]), "");
+        assert_eq!(problem(&blue, ["etc", "home"]), None);
         note(&mut blue, "home", &[Identity([2; 16])]);
-        let one = sentence(&blue, ["etc", "home"]);
-        assert!(one.contains("the backup \"home\" on the drive") && one.contains("back up again"), "{one}");
         note(&mut blue, "etc", &[Identity([1; 16])]);
-        let both = sentence(&blue, ["etc", "home"]);
-        assert!(both.contains("the backups \"etc\" and \"home\" on the drive") && !both.contains('/'), "{both}");
-        assert_eq!(sentence(&blue, ["other"]), "", "a backup that does not go there");
-    }
-
-    #[test]
-    fn it_hides_nothing_and_nothing_hides_it() {
-        let after = |problem: &str, replaced: &str| after(problem.to_owned(), replaced.to_owned());
-        assert_eq!((after("", ""), after("a", ""), after("", "b")), (String::new(), "a".to_owned(), "b".to_owned()));
-        assert_eq!(after("a", "b"), "a; also, b");
+        let both = Problem::SnapshotsReplaced { backups: vec!["etc".to_owned(), "home".to_owned()] };
+        assert_eq!(problem(&blue, ["etc", "home"]), Some(both));
+        assert_eq!(problem(&blue, ["other"]), None, "a backup that does not go there");
     }
 }

@@ -1,10 +1,10 @@
 //! Which backups are due, and the last good one on each drive.
 
-use crate::types::BackupStatus;
+use crate::types::{BackupStatus, Problem};
 
 use super::DriveId;
 use super::handle::DriveManager;
-use super::replaced;
+use super::shown;
 use super::table::{DriveTable, goes};
 use crate::backups::{RecordV1, SharedRecord, SharedSnapshot};
 use crate::config::{BackupRule, Schedule, WorkerRule};
@@ -27,8 +27,7 @@ pub(super) fn rows(table: &DriveTable) -> Vec<BackupStatus> {
         let drives = table.enrolments.iter().filter(|enrolment| goes(rule, enrolment));
         rows.extend(drives.map(|enrolment| row(table, rule, enrolment)));
         if rows.len() == before {
-            let problem = "it has no enrolled drive; enrol one, or correct drives in the configuration".to_owned();
-            rows.push(BackupStatus { problem: Some(problem), ..named(rule) });
+            rows.push(BackupStatus { problems: vec![Problem::NoDrive], ..named(rule) });
         }
     }
     rows
@@ -69,8 +68,12 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
     let attached = shown.as_ref().is_some_and(|drive| !drive.device.is_empty());
     let known = known(enrolment, rule.name.as_str());
     // A drive that is away is not shown, and has what is written down of it.
-    let away = || replaced::sentence(enrolment, [rule.name.as_str()]);
-    let problem = shown.map_or_else(away, |drive| drive.is.problem);
+    let away = || shown::of_these_backups(table, enrolment, [rule.name.as_str()]);
+    let mut problems = shown.map_or_else(away, |drive| drive.is.problems);
+    problems.retain(|problem| problem.concerns(rule.name.as_str()));
+    if let Err(sentence) = &known {
+        problems.insert(0, Problem::RecordUnreadable { sentence: sentence.clone() });
+    }
     let last = known.as_ref().ok().and_then(SharedRecord::newest).and_then(|newest| u64::try_from(newest.time).ok());
     BackupStatus {
         due: rule.schedule == Schedule::OnPlug,
@@ -78,7 +81,7 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
         drive_label: Some(enrolment.label.clone()),
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
-        problem: known.err().or(Some(problem)).filter(|problem| !problem.is_empty()),
+        problems,
         ..named(rule)
     }
 }

@@ -1,6 +1,6 @@
 //! The public properties of a drive.
 
-use crate::types::{DriveProperties, DriveState};
+use crate::types::{DriveProperties, DriveState, Problem};
 
 use super::DriveId;
 use super::replaced;
@@ -42,7 +42,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     });
     let inner = if container.is_some() { open } else { outer };
     let content = inner.and_then(|facts| facts.content.as_ref());
-    let problem = match &decision.action {
+    let sentence = match &decision.action {
         Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => sentence.public().to_owned(),
         Action::Show
         | Action::Leave
@@ -51,7 +51,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         | Action::Mount(_)
         | Action::Backup => entry.problem(),
     };
-    let replaced = enrolment.map(|enrolment| replaced(&table.config, enrolment)).unwrap_or_default();
+    let of_backups = enrolment.map(|enrolment| of_backups(table, enrolment)).unwrap_or_default();
     let is = DriveProperties {
         label: label(content.map(|content| content.label.as_str()), enrolment),
         model: outer.map(|facts| facts.model.clone()).unwrap_or_default(),
@@ -67,7 +67,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
             .unwrap_or_default(),
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
-        problem: replaced::after(problem, replaced),
+        problems: of_drive(sentence).into_iter().chain(of_backups).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
@@ -82,9 +82,25 @@ fn backups(config: &Config, enrolment: &Enrolment) -> Vec<String> {
     rules.map(|rule| rule.name.as_str().to_owned()).collect()
 }
 
-/// What is wrong with the snapshots on it; empty where nothing is.
-pub(super) fn replaced(config: &Config, enrolment: &Enrolment) -> String {
-    replaced::sentence(enrolment, backups(config, enrolment).iter().map(String::as_str))
+/// What is wrong with the drive itself, from the sentence about it.
+pub(super) fn of_drive(sentence: String) -> Option<Problem> {
+    (!sentence.is_empty()).then_some(Problem::Drive { sentence })
+}
+
+/// What is wrong with its backups: those that did not run, and the snapshots on it.
+pub(super) fn of_backups(table: &DriveTable, enrolment: &Enrolment) -> Vec<Problem> {
+    let backups = backups(&table.config, enrolment);
+    of_these_backups(table, enrolment, backups.iter().map(String::as_str))
+}
+
+/// The same for some of them.
+pub(super) fn of_these_backups<'b>(
+    table: &DriveTable,
+    enrolment: &Enrolment,
+    backups: impl IntoIterator<Item = &'b str> + Clone,
+) -> Vec<Problem> {
+    let not_done = table.not_done.problems(enrolment.id, backups.clone());
+    not_done.into_iter().chain(replaced::problem(enrolment, backups)).collect()
 }
 
 fn state(entry: &DriveEntry, encrypted: bool, open: bool) -> DriveState {

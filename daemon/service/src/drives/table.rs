@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::drive_lock::DriveLock;
 use super::journal::Journal;
 use super::mount::Mounted;
+use super::not_done::NotDone;
 use super::problem::Unwritable;
-use super::{Condition, Drive, DriveId, replaced};
+use super::{Condition, Drive, DriveId};
 use crate::config::{BackupRule, Config, Schedule};
 use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
 use crate::enrolment::Enrolment;
@@ -37,6 +38,8 @@ pub(super) struct DriveTable {
     pub(super) stale: BTreeSet<Uuid>,
     /// How often mounts changed.
     pub(super) mount_changes: u64,
+    /// The backups that should have run and did not.
+    pub(super) not_done: NotDone,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -48,7 +51,9 @@ pub(super) struct DriveEntry {
     pub(super) leased: usize,
     /// Whether it is being made safe: who only looks at it ends then.
     pub(super) removal: watch::Sender<bool>,
-    /// The backups of this plug have been started, or a user works with the drive.
+    /// The backups of this plug begin: not all are jobs yet.
+    pub(super) beginning: bool,
+    /// The backups of this plug are jobs, or a user works with the drive.
     pub(super) served: bool,
     /// It was released: nothing happens automatically until the next plug.
     pub(super) released: bool,
@@ -102,6 +107,7 @@ impl DriveEntry {
             mount: None,
             leased: 0,
             removal: watch::Sender::new(false),
+            beginning: false,
             served: false,
             released: false,
             kept: false,
@@ -133,12 +139,18 @@ impl DriveEntry {
         if self.mount.is_some() {
             // What was begun before has mounted it anew: a user or a job works with it.
             (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
-            self.unremoved = false;
+            (self.unremoved, self.beginning) = (false, false);
             return;
         }
         let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);
         let removal = self.removal.clone();
         *self = Self { lock, leased, removal, condition, ..Self::new() };
+    }
+
+    /// Whether the backups of the plug with this channel begin.
+    pub(super) fn is_beginning(&self, gone: &watch::Receiver<bool>) -> bool {
+        let is_same = |mount: &Arc<Mount>| mount.gone.subscribe().same_channel(gone);
+        self.beginning && self.mount.as_ref().is_some_and(is_same)
     }
 
     /// Takes in which disks of it are attached. Answers false where they are others than those of this plug: a copy may be attached
@@ -147,7 +159,7 @@ impl DriveEntry {
         if self.mount.is_some() || self.lock.taken() {
             return true;
         }
-        if !self.served && !self.released {
+        if !self.served && !self.beginning && !self.released {
             self.disks = attached;
             return true;
         }
@@ -171,7 +183,8 @@ impl DriveEntry {
     /// What stays wrong with it when it is unplugged; empty where nothing does.
     pub(super) fn lasting_problem(&self) -> String {
         let unwritable = self.unwritable.as_ref().map(Unwritable::sentence).unwrap_or_default();
-        replaced::after(unwritable.to_owned(), self.condition.sentence().to_owned())
+        let sentences = [unwritable, self.condition.sentence()];
+        sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join("; also, ")
     }
 
     /// When it is shown no more, though none of its devices is there.
@@ -184,8 +197,8 @@ impl DriveTable {
     pub(super) fn new(config: Config, enrolments: Vec<Enrolment>) -> Self {
         let (devices, entries, shown) = (DeviceTable::default(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
-        let reservations = BTreeMap::new();
-        Self { config, enrolments, devices, entries, reservations, shown, journal, stale, mount_changes: 0 }
+        let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
+        Self { config, enrolments, devices, entries, reservations, shown, journal, stale, mount_changes: 0, not_done }
     }
 
     /// One more needs the drive.
@@ -333,7 +346,7 @@ fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<DriveUse> {
         enrolment: id.enrolment()?,
         mounted: mounted.unwrap_or_default(),
         busy: entry.leased > 0 || (entry.lock.taken() && !own),
-        served: entry.served,
+        served: entry.served || entry.beginning,
         released: entry.released,
         degraded: entry.is_degraded(),
     })

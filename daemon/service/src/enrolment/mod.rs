@@ -17,6 +17,7 @@ use claims::Claims;
 
 use crate::device::{BlockDevice, Error, Result};
 use crate::durable;
+use crate::types::Attempt;
 
 /// The version of what is written. Another one is refused, not guessed at: it decides what is mounted. Version 1 is read: for
 /// each backup it remembers the newest shared snapshot alone.
@@ -59,6 +60,9 @@ pub(crate) struct Enrolment {
     /// The backups whose snapshots on the drive were replaced elsewhere, until one of them is an increment again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub replaced: BTreeSet<String>,
+    /// The backups whose last attempt on it did not succeed, until they have run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_done: BTreeMap<String, Attempt>,
 }
 
 /// One device of an enrolled filesystem.
@@ -105,6 +109,7 @@ impl Enrolment {
             shared: BTreeMap::new(),
             restored: serde_json::Value::Null,
             replaced: BTreeSet::new(),
+            not_done: BTreeMap::new(),
         }
     }
 }

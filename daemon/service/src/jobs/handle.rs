@@ -7,14 +7,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::history_writer::HistoryWriter;
-use super::job::Job;
+use super::job::{About, Job, JobError, Total};
 use super::kinds::JobRequest;
 use super::queries::Queries;
 use super::queue::JobTarget;
 use super::record::Record;
+use super::report;
 use super::runner::RunnerEvent;
 use crate::config::{Config, VolumeName};
-use crate::types::{Error, ErrorCode};
+use crate::types::{Error, ErrorCode, JobState};
 
 /// An accepted job.
 #[derive(Debug)]
@@ -61,6 +62,16 @@ impl Jobs {
         let (reply, answer) = oneshot::channel();
         self.send(SchedulerMessage::Start(Box::new(request), reply)).await?;
         answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Writes a request that was not accepted to the history, as a job that failed; answers with its record.
+    pub(crate) fn not_begun(&self, about: About, uid: u32, error: &Error) -> Record {
+        let (code, now) = (error.code(), self.queries.retention.clock.micros());
+        let mut job = Job::new(Uuid::new_v4(), about, uid, now, Total::UNKNOWN);
+        report::end(&mut job, JobState::Failed, Some(JobError::plain(code, error.to_string())), now);
+        let record = Record::of(&job);
+        self.writer.write(record.clone());
+        record
     }
 
     /// Ends a job; returns when nothing of it is left.

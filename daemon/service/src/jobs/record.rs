@@ -97,6 +97,12 @@ impl Record {
         }
     }
 
+    /// The kind of its error; `Failed` if it has none, or one that this version does not know.
+    pub(crate) fn error_code(&self) -> ErrorCode {
+        let is_it = |code: &ErrorCode| self.error_name.as_ref().is_some_and(|name| *name == name_of(*code));
+        ErrorCode::ALL.into_iter().find(is_it).unwrap_or(ErrorCode::Failed)
+    }
+
     /// The record of a job whose service was killed. `now` is the latest possible time of its end.
     pub(super) fn interrupted(self, now: u64) -> Self {
         let message = "the service was killed before it recorded this job's end; complete subvolumes stay, incomplete \

@@ -5,13 +5,14 @@
 //! clock under test. So a step of a simulated drive takes no time, however long it takes.
 
 mod identity;
+mod not_done;
 mod plugs;
 mod random;
 mod releases;
 mod service;
 mod unwritable;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +34,7 @@ use crate::drives::{Drive, DriveId, DriveManager, Need};
 use crate::jobs::Job;
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
-use crate::types::{BackupOptions, DriveState, EnrolOptions, Error, JobState};
+use crate::types::{BackupOptions, DriveState, EnrolOptions, Error, JobState, Problem};
 use crate::worker::{Order, Report, SimulatedWorker, Spawner, WorkerError};
 
 /// Longer than every timeout of the service, and than a safe drive is shown.
@@ -57,6 +58,8 @@ struct Fixture {
     devices: SimulatedDevices,
     service: Service,
     work: Arc<Mutex<Work>>,
+    /// How the backups of these names go instead.
+    work_of: Arc<Mutex<BTreeMap<String, Work>>>,
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
     /// The plugs in which a person unlocked or enrolled a drive, which may stay mounted then.
     by_hand: Mutex<BTreeSet<u64>>,
@@ -102,8 +105,14 @@ impl Fixture {
     async fn start_with(devices: SimulatedDevices, home: Arc<TempDir>, config: Config) -> Self {
         let config = Config { state: home.path().join("state"), run: home.path().join("run"), ..config };
         std::fs::create_dir_all(&config.state).expect("made");
-        let (work, written) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::new(Mutex::default()));
-        let player = Player { devices: devices.clone(), work: Arc::clone(&work), written: Arc::clone(&written) };
+        let (work, work_of) = (Arc::new(Mutex::new(Work::Takes(5))), Arc::default());
+        let written = Arc::default();
+        let player = Player {
+            devices: devices.clone(),
+            work: Arc::clone(&work),
+            work_of: Arc::clone(&work_of),
+            written: Arc::clone(&written),
+        };
         let machine = Machine {
             devices: Arc::new(devices.clone()),
             spawner: Arc::new(Spawner::simulated(move |worker| player.clone().play(worker))),
@@ -112,7 +121,7 @@ impl Fixture {
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
         let service = started.await.expect("started");
-        Self { devices, service, work, written, by_hand: Mutex::default(), config, home }
+        Self { devices, service, work, work_of, written, by_hand: Mutex::default(), config, home }
     }
 
     /// Has it read a configuration with these keys.
@@ -131,6 +140,11 @@ impl Fixture {
 
     fn set_work(&self, work: Work) {
         *lock(&self.work) = work;
+    }
+
+    /// How the backup of this name goes, whatever the others do.
+    fn set_work_of(&self, backup: &str, work: Work) {
+        lock(&self.work_of).insert(backup.to_owned(), work);
     }
 
     /// What backups reported as done, on which drive.
@@ -180,7 +194,7 @@ impl Fixture {
     }
 
     fn problem(&self, id: &DriveId) -> String {
-        self.drives().drive(id).map(|drive| drive.problem.clone()).unwrap_or_default()
+        self.drives().drive(id).map(|drive| drive.problem()).unwrap_or_default()
     }
 
     /// Waits until nothing happens any more for now.
@@ -222,7 +236,7 @@ impl Fixture {
             assert!(!self.devices.is_mounted(drive), "a safe drive is mounted: {shown:?}");
             assert!(!self.devices.is_unlocked(drive), "a safe drive is unlocked: {shown:?}");
             // A person who asks twice was told that files may be missing, and is shown that.
-            let is_shown = shown.problem.contains("files that you wrote to it yourself may be missing");
+            let is_shown = shown.problem().contains("files that you wrote to it yourself may be missing");
             assert!(!drive.has_unsaved() || is_shown, "a safe drive has unsaved data: {shown:?}");
         }
         for (drive, name) in self.written() {
@@ -256,7 +270,8 @@ impl Fixture {
                 || is_by_hand
                 || shown.backups.is_empty()
                 || self.config.drives.on_finish == OnFinish::Keep;
-            let has_reason = is_kept || !shown.problem.is_empty();
+            // That a backup did not run is no reason to leave it mounted.
+            let has_reason = is_kept || shown.problems.iter().any(|of| !matches!(of, Problem::NotDone { .. }));
             assert!(!is_mounted || has_reason, "it is not released, and nothing says why: {shown:?} {entry:?}");
             assert!(!is_unlocked || is_mounted || has_reason, "it is left unlocked: {shown:?} {entry:?}");
         }
@@ -320,6 +335,7 @@ fn clock() -> Clock {
 struct Player {
     devices: SimulatedDevices,
     work: Arc<Mutex<Work>>,
+    work_of: Arc<Mutex<BTreeMap<String, Work>>>,
     written: Arc<Mutex<Vec<(SimulatedDrive, String)>>>,
 }
 
@@ -369,7 +385,9 @@ impl Player {
     async fn work(&self, worker: &SimulatedWorker) -> Result<SimulatedDrive, ErrorKind> {
         let place = worker.directories.last().expect("a directory");
         let usage = self.devices.begin_use(place.as_fd()).ok_or(ErrorKind::DeviceGone)?;
-        let work = *lock(&self.work);
+        let name = if let Order::Backup(task) = &worker.order { &task.name[..] } else { b"" };
+        let name = String::from_utf8_lossy(name).into_owned();
+        let work = lock(&self.work_of).get(&name).copied().unwrap_or(*lock(&self.work));
         let ends = async {
             match work {
                 Work::Takes(seconds) | Work::Fills(seconds) => sleep(Duration::from_secs(seconds)).await,

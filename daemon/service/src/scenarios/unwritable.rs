@@ -130,7 +130,7 @@ fn a_disk_that_comes_while_the_others_are_read_is_no_copy() {
         let lease = fixture.drives().lease(&id, Need::Read).await.expect("it is read");
         fixture.devices.plug_rest(&drive);
         fixture.settle().await;
-        assert!(fixture.all_shown().iter().all(|shown| !shown.problem.contains("copy")), "{:?}", fixture.all_shown());
+        assert!(fixture.all_shown().iter().all(|shown| !shown.problem().contains("copy")), "{:?}", fixture.all_shown());
         lease.close().await;
         sleep(Duration::from_secs(60)).await;
         assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));

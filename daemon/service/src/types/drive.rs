@@ -1,6 +1,7 @@
 //! The state of a drive at one moment, and the options of its enrolment.
 
 use super::error::Error;
+use super::problem::Problem;
 
 /// The state of a drive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -45,8 +46,8 @@ pub struct DriveProperties {
     pub encrypted: bool,
     /// Its state.
     pub state: DriveState,
-    /// What is wrong with it, for a person; empty while nothing is.
-    pub problem: String,
+    /// What is wrong with it, and with its backups.
+    pub problems: Vec<Problem>,
     /// What changed about it without being a problem, for a person; empty where nothing did.
     pub note: String,
     /// Whether it belongs to this machine.
@@ -55,6 +56,14 @@ pub struct DriveProperties {
     pub last_backup: u64,
     /// The names of the configured backups that go to it.
     pub backups: Vec<String>,
+}
+
+impl DriveProperties {
+    /// What is wrong with it, for a person; empty while nothing is.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        Problem::sentence(&self.problems)
+    }
 }
 
 /// How a drive is enrolled.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of failure it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorCode {
     /// The volume, the drive or the queue cannot take this now.
     Busy,
@@ -84,6 +86,14 @@ impl Error {
     /// A failure of this kind.
     pub fn new(kind: ErrorCode, message: impl Into<String>) -> Self {
         Self::Named(kind, message.into())
+    }
+
+    /// The kind of the failure; `Failed` of an argument.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Named(code, _) => *code,
+            Self::InvalidArgs(_) => ErrorCode::Failed,
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 mod drive;
 mod error;
 mod job;
+mod problem;
 
 pub use drive::{DriveProperties, DriveState, EnrolOptions};
 pub use error::{Error, ErrorCode};
 pub use job::{BackupOptions, JobKind, JobResult, JobState, TotalSource};
+pub use problem::{Attempt, AttemptEnd, Problem};
 
 /// More of a secret than this is not read, in bytes.
 pub const SECRET_MAX: usize = 65536;
@@ -28,8 +30,8 @@ pub struct BackupStatus {
     pub attached: Option<bool>,
     /// When it last succeeded on this drive, in microseconds since 1970; 0 never.
     pub last_good: Option<u64>,
-    /// Why it cannot run, for a person; none where it can.
-    pub problem: Option<String>,
+    /// Why it cannot run, or did not; empty where nothing is wrong.
+    pub problems: Vec<Problem>,
     /// How many bytes would be sent at most, where an estimate was asked for and could be made.
     pub estimate: Option<u64>,
     /// Whether only what changed would be sent. Only with `estimate`.

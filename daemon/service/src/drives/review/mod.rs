@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::types::DriveState;
+use crate::types::{DriveState, Problem};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::handle::DriveManager;
 use super::journal::Entry;
 use super::problem::PULLED;
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
-use super::{Drive, DriveId, Plugged, replaced, shown};
+use super::{Drive, DriveId, Plugged, shown};
 use crate::catalogue;
 use crate::config::Schedule;
 use crate::device::{DeviceEvents, Devices, Event, Result};
@@ -214,7 +214,7 @@ fn order(table: &DriveTable, decision: &Decision, id: &DriveId, entry: &mut Driv
         }
         Action::Backup => {
             let Some(gone) = entry.mount.as_ref().map(|mount| mount.gone.subscribe()) else { return };
-            entry.served = true;
+            entry.beginning = true;
             let enrolment = table.enrolment(id);
             let goes = |rule: &&crate::config::BackupRule| {
                 rule.schedule == Schedule::OnPlug && enrolment.is_some_and(|drive| super::table::goes(rule, drive))
@@ -263,19 +263,23 @@ fn show(table: &mut DriveTable, drive: Drive) -> bool {
 /// What is not there any more is not shown, unless it was made safe a while ago.
 fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
     let now = Instant::now();
-    let DriveTable { config, enrolments, entries, shown, .. } = table;
+    let absent: Vec<DriveId> = table.entries.keys().filter(|id| !there.contains(*id)).cloned().collect();
+    let of_backups: BTreeMap<DriveId, Vec<Problem>> =
+        absent.iter().filter_map(|id| Some((id.clone(), shown::of_backups(table, table.enrolment(id)?)))).collect();
+    let DriveTable { entries, shown, .. } = table;
     for (id, entry) in entries.iter_mut().filter(|(id, _)| !there.contains(*id)) {
         entry.absent = true;
         if entry.expires().is_some_and(|at| at > now) {
             if let Some(shown) = shown.get(id) {
-                let known = id.enrolment().and_then(|id| enrolments.iter().find(|other| other.id == id));
-                let replaced = known.map(|known| shown::replaced(config, known)).unwrap_or_default();
+                let of_drive = shown::of_drive(entry.lasting_problem());
+                let of_backups = of_backups.get(id).into_iter().flatten().cloned();
+                let problems: Vec<Problem> = of_drive.into_iter().chain(of_backups).collect();
                 shown.send_if_modified(|drive| {
-                    let other = !drive.is.device.is_empty();
+                    let other = !drive.is.device.is_empty() || drive.is.problems != problems;
                     drive.is.device.clear();
                     drive.is.note.clear();
                     drive.is.state = DriveState::Safe;
-                    drive.is.problem = replaced::after(entry.lasting_problem(), replaced);
+                    drive.is.problems = problems;
                     other
                 });
             }

@@ -147,12 +147,12 @@ fn a_safe_detached_drive_shows_no_old_problem() {
     table.entries.get_mut(&id).expect("an entry").problem = "sdb is in use".to_owned();
     look(&mut table);
     let shown = table.shown[&id].subscribe();
-    assert_eq!(shown.borrow().problem, "sdb is in use");
+    assert_eq!(shown.borrow().problem(), "sdb is in use");
     let entry = table.entries.get_mut(&id).expect("an entry");
     (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, String::new());
     table.devices = DeviceTable::default();
     look(&mut table);
-    assert_eq!((&shown.borrow().state, shown.borrow().problem.as_str()), (&DriveState::Safe, ""));
+    assert_eq!((&shown.borrow().state, shown.borrow().problem()), (&DriveState::Safe, String::new()));
 }
 
 #[test]

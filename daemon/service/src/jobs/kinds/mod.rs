@@ -22,6 +22,7 @@ use super::retention::Retention;
 use super::runner::Runner;
 use super::source_store::SourceStore;
 use crate::config::Config;
+use crate::drives::DriveManager;
 use crate::source_locks::SourceLocks;
 use crate::types::Error;
 use crate::volumes::Volume;
@@ -75,6 +76,11 @@ pub(crate) trait JobRequest: fmt::Debug + Send {
 
     /// It was accepted as a job.
     fn set_accepted(&mut self) {}
+
+    /// The drives, where an end without success is a problem of its drive until the same has run.
+    fn problem_of(&self) -> Option<&DriveManager> {
+        None
+    }
 
     /// The meaning of its end.
     fn end_rules(&self) -> &'static EndRules {

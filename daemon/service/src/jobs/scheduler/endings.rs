@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::types::{Error, ErrorCode, JobResult, JobState};
+use crate::types::{Attempt, AttemptEnd, Error, ErrorCode, JobResult, JobState};
 use butterdock_btrfs::{best_effort, mounts};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -116,6 +116,13 @@ impl Scheduler {
         if entry.end_rules.has_hooks {
             events::hook_ends(&self.hooks, &job);
         }
+        let attempt = attempt(&job, entry.why);
+        if let (Some(drives), Some(attempt)) = (&entry.drives, attempt)
+            && let (Some(drive), Some(backup)) = (&job.about.drive, &job.about.backup)
+        {
+            // Before the end is published: a caller that learns of it finds the problem.
+            drives.backup_not_done(&drive.id, backup, attempt);
+        }
         let volume = entry.volume.clone();
         // The history first, so that a caller that learns of the end finds the job there. It is in memory now and queued to
         // be written: a power cut right after `Completed` can lose the record on disk.
@@ -146,6 +153,19 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// What is recorded of a backup that did not run to its end; none where it succeeded, or a user cancelled it.
+fn attempt(job: &Job, why: Option<EndReason>) -> Option<Attempt> {
+    let failure = job.failure.as_ref()?;
+    let end = match (job.state, why) {
+        (JobState::Cancelled, Some(EndReason::Stopping)) => AttemptEnd::Interrupted,
+        (JobState::Cancelled, _) => return None,
+        (JobState::Failed | JobState::Queued | JobState::Running | JobState::Flushing | JobState::Succeeded, _) => {
+            AttemptEnd::Failed
+        }
+    };
+    Some(Attempt { end, error: failure.name, reason: failure.public.clone(), time: job.ended })
 }
 
 fn ended_already(state: &JobState) -> Error {

@@ -7,6 +7,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::drives::DriveManager;
 use crate::jobs::class::JobClass;
 use crate::jobs::job::Job;
 use crate::jobs::kinds::JobRequest;
@@ -24,6 +25,8 @@ pub(super) struct Entry {
     pub(super) job: watch::Sender<Job>,
     /// The volume that it writes to.
     pub(super) volume: Option<Arc<Volume>>,
+    /// The drives, where an end without success is a problem of its drive.
+    pub(super) drives: Option<DriveManager>,
     /// What it does, for the journal.
     pub(super) doing: String,
     /// The class that it counts against.
@@ -52,6 +55,7 @@ impl Entry {
         Self {
             job: watch::Sender::new(job),
             volume: request.volume().cloned(),
+            drives: request.problem_of().cloned(),
             doing: request.doing(),
             class: request.class(),
             end_rules: request.end_rules(),

@@ -10,7 +10,7 @@ use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::catalogue;
 use crate::config::{BackupRule, Config};
 use crate::destinations::{Destination, DriveDestination, DriveRecords};
-use crate::drives::{DriveId, DriveReservation, Lease};
+use crate::drives::{DriveId, DriveManager, DriveReservation, Lease};
 use crate::jobs::job::JobError;
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
@@ -46,11 +46,16 @@ impl BackupJob {
         has_hooks: true,
         ..EndRules::TRANSFER
     };
+
+    /// The subject of a job that makes this backup to this drive.
+    pub(crate) fn subject(drive: AboutDrive, backup: &str) -> About {
+        About { backup: Some(backup.to_owned()), ..About::on_drive(JobKind::Backup, drive) }
+    }
 }
 
 impl JobRequest for BackupJob {
     fn about(&self) -> About {
-        About { backup: Some(self.backup.clone()), ..About::on_drive(JobKind::Backup, self.drive.clone()) }
+        Self::subject(self.drive.clone(), &self.backup)
     }
 
     fn doing(&self) -> String {
@@ -71,6 +76,10 @@ impl JobRequest for BackupJob {
 
     fn set_accepted(&mut self) {
         self.reservation.set_of_job();
+    }
+
+    fn problem_of(&self) -> Option<&DriveManager> {
+        Some(self.reservation.manager())
     }
 
     fn end_rules(&self) -> &'static EndRules {

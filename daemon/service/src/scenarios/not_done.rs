@@ -1,0 +1,183 @@
+//! Backups that should have run and did not: shown until they have run.
+
+use super::*;
+use crate::types::BackupStatus;
+
+/// The row of a backup to the drive.
+async fn row(fixture: &Fixture, backup: &str) -> BackupStatus {
+    let mut rows = fixture.service.backups(false).await;
+    rows.retain(|row| row.name == backup);
+    rows.pop().expect("a row")
+}
+
+async fn codes(fixture: &Fixture, backup: &str) -> Vec<&'static str> {
+    row(fixture, backup).await.problems.iter().map(Problem::code).collect()
+}
+
+/// "home" and "etc" to the drive "blue".
+fn two_backups() -> Config {
+    Config { backups: vec![rule("home", &["blue"]), rule("etc", &["blue"])], ..Config::default() }
+}
+
+#[test]
+fn a_failed_backup_is_shown_until_it_has_run() {
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, false);
+    let id = run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), two_backups()).await;
+        let id = fixture.enrol(&drive).await;
+        fixture.set_work_of("home", Work::Fills(5));
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+        let problem = fixture.problem(&id);
+        assert!(problem.starts_with("the last backup \"home\" to this drive failed: "), "{problem}");
+        assert_eq!(codes(&fixture, "home").await, ["backup-failed"]);
+        assert_eq!(codes(&fixture, "etc").await, [""; 0], "the other backup has run");
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+        assert_eq!(codes(&fixture, "home").await, ["backup-failed"], "also while the drive is away");
+        fixture.service.stop().await;
+        id
+    });
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), two_backups()).await;
+        assert_eq!(codes(&fixture, "home").await, ["backup-failed"], "also after a restart");
+        back_up(&fixture, &drive, &id).await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        assert_eq!(codes(&fixture, "home").await, [""; 0]);
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
+
+#[test]
+fn a_backup_that_the_end_of_the_service_interrupted_is_shown() {
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, false);
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        let id = fixture.enrol(&drive).await;
+        fixture.set_work(Work::Waits);
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(1)).await;
+        fixture.service.stop().await;
+        fixture.devices.pull(&drive);
+        fixture.settle().await;
+    });
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        assert_eq!(codes(&fixture, "home").await, ["backup-interrupted"]);
+    });
+}
+
+#[test]
+fn a_backup_that_a_killed_service_ran_is_shown() {
+    let (devices, home) = (SimulatedDevices::new(), folder());
+    let drive = SimulatedDrive::new("blue", 1, false);
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        let id = fixture.enrol(&drive).await;
+        fixture.set_work(Work::Waits);
+        plug(&fixture, &drive, &id).await;
+        sleep(Duration::from_secs(1)).await;
+    });
+    devices.pull(&drive);
+    run(async {
+        let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), one_backup()).await;
+        assert_eq!(codes(&fixture, "home").await, ["backup-failed"]);
+    });
+}
+
+#[test]
+fn a_cancelled_backup_is_no_problem_and_hides_none() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        for (work, problem) in [(Work::Waits, ""), (Work::Fills(1), "backup-failed"), (Work::Waits, "backup-failed")] {
+            fixture.set_work(work);
+            plug(&fixture, &drive, &id).await;
+            sleep(Duration::from_secs(10)).await;
+            for job in fixture.unfinished() {
+                fixture.service.jobs().cancel(job.id).await.expect("cancelled");
+            }
+            fixture.settle().await;
+            assert_eq!(codes(&fixture, "home").await.concat(), problem, "{work:?}");
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+        }
+    });
+}
+
+#[test]
+fn a_plug_is_served_when_all_its_backups_are_jobs() {
+    run(async {
+        let drives = ["blue", "red"].map(|label| SimulatedDrive::new(label, 1, false));
+        let backups = vec![rule("home", &["blue", "red"])];
+        let config = Config { backups, max_queued: 1, ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let ids = [fixture.enrol(&drives[0]).await, fixture.enrol(&drives[1]).await];
+        fixture.set_work(Work::Takes(1000));
+        for (drive, id) in drives.iter().zip(&ids) {
+            plug(&fixture, drive, id).await;
+        }
+        sleep(Duration::from_secs(900)).await;
+        let problem = fixture.problem(&ids[1]);
+        assert!(problem.starts_with("the backup \"home\" to this drive did not begin: "), "{problem}");
+        assert_eq!(fixture.state(&ids[1]), Some(DriveState::Mounted), "it waits");
+        fixture.quiet().await;
+        assert_eq!(fixture.written().len(), 2, "the second has begun when there was room");
+        for id in &ids {
+            assert_eq!((fixture.state(id), fixture.problem(id)), (Some(DriveState::Safe), String::new()));
+        }
+        fixture.check_at_rest(&drives);
+    });
+}
+
+#[test]
+fn a_drive_made_safe_before_its_backups_begin_has_a_problem() {
+    run(async {
+        let drives = ["blue", "red"].map(|label| SimulatedDrive::new(label, 1, false));
+        let backups = vec![rule("home", &["blue", "red"])];
+        let config = Config { backups, max_queued: 1, ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let ids = [fixture.enrol(&drives[0]).await, fixture.enrol(&drives[1]).await];
+        fixture.set_work(Work::Waits);
+        for (drive, id) in drives.iter().zip(&ids) {
+            plug(&fixture, drive, id).await;
+        }
+        fixture.service.safely_remove(ids[1].clone(), 0).await.expect("taken");
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(fixture.state(&ids[1]), Some(DriveState::Safe));
+        assert!(fixture.problem(&ids[1]).contains("did not begin"), "{}", fixture.problem(&ids[1]));
+        let history = fixture.service.jobs().history();
+        let record = history.iter().find(|record| record.backup.as_deref() == Some("home")).expect("a record");
+        assert_eq!(record.state, JobState::Failed);
+        for job in fixture.unfinished() {
+            fixture.service.jobs().cancel(job.id).await.expect("cancelled");
+        }
+        fixture.quiet().await;
+        assert_eq!(fixture.written().len(), 0, "it was made safe: nothing begins");
+        fixture.check_at_rest(&drives);
+    });
+}
+
+#[test]
+fn a_request_of_which_one_backup_cannot_begin_says_so() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let manual = |name| BackupRule { schedule: Schedule::Manual, ..rule(name, &["blue"]) };
+        let config = Config { max_queued: 1, backups: vec![manual("home"), manual("etc")], ..Config::default() };
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+        let id = fixture.enrol(&drive).await;
+        plug(&fixture, &drive, &id).await;
+        let job =
+            fixture.service.back_up(id.clone(), None, BackupOptions::default(), 0).await.expect("the first begins");
+        assert_eq!(job.job.borrow().about.backup.as_deref(), Some("home"));
+        fixture.quiet().await;
+        assert_eq!(codes(&fixture, "etc").await, ["backup-not-begun"]);
+        assert!(fixture.problem(&id).contains("the backup \"etc\""), "{}", fixture.problem(&id));
+        let names: Vec<Option<String>> =
+            fixture.service.jobs().history().into_iter().map(|record| record.backup).collect();
+        assert!(names.contains(&Some("etc".to_owned())), "{names:?}");
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}
