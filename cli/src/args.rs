@@ -71,14 +71,14 @@ pub(crate) enum Verb {
 
     /// Unenrol a drive (its data stays)
     Forget {
-        /// The drive's id, its first letters, its label or its device; the drive need not be attached
+        /// The drive's id, its first letters, its label (now or at its enrolment) or its device; the drive need not be attached
         #[arg(value_name = "DRIVE")]
         drive: String,
     },
 
     /// Unlock an encrypted drive
     Unlock {
-        /// The drive's id, its first letters, its label or its device
+        /// The drive's id, its first letters, its label (now or at its enrolment) or its device
         #[arg(value_name = "DRIVE")]
         drive: String,
 
@@ -89,7 +89,7 @@ pub(crate) enum Verb {
 
     /// Mount an enrolled drive for root and print the mount point; safely-remove unmounts it
     Mount {
-        /// The drive's id, its first letters, its label or its device
+        /// The drive's id, its first letters, its label (now or at its enrolment) or its device
         #[arg(value_name = "DRIVE")]
         drive: String,
     },
@@ -123,7 +123,7 @@ pub(crate) enum Verb {
 /// Arguments of `enrol`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Enrol {
-    /// The drive's id, its first letters, its label or its device
+    /// The drive's id, its first letters, its label (now or at its enrolment) or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
@@ -167,7 +167,7 @@ pub(crate) struct Backup {
 /// Arguments of a verb that starts a job on a drive.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OnDrive {
-    /// The drive's id, its first letters, its label or its device
+    /// The drive's id, its first letters, its label (now or at its enrolment) or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
@@ -179,7 +179,7 @@ pub(crate) struct OnDrive {
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
-    /// The drive's id, its first letters, its label or its device
+    /// The drive's id, its first letters, its label (now or at its enrolment) or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
@@ -203,7 +203,7 @@ pub(crate) struct Restore {
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// The drive's id, its first letters, its label or its device
+    /// The drive's id, its first letters, its label (now or at its enrolment) or its device
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 

@@ -121,6 +121,8 @@ pub struct BackupRow {
     pub drive: Option<String>,
     /// The drive's label.
     pub drive_label: Option<String>,
+    /// What the configuration and commands may call the drive: its id, its label, and its label at the enrolment.
+    pub drive_names: Option<Vec<String>>,
     /// Whether the drive is attached.
     pub attached: Option<bool>,
     /// The time of its last success on this drive, in microseconds since 1970; 0 if never.

@@ -156,6 +156,10 @@ pub trait Drive {
     #[zbus(property)]
     fn label(&self) -> zbus::Result<String>;
 
+    /// What commands may call it: its id, its label, and its label at the enrolment.
+    #[zbus(property)]
+    fn names(&self) -> zbus::Result<Vec<String>>;
+
     /// Maker and model.
     #[zbus(property)]
     fn model(&self) -> zbus::Result<String>;

@@ -190,6 +190,7 @@ pub(crate) struct DriveResult<'a> {
 pub(crate) struct DriveObject<'a> {
     id: &'a str,
     label: Option<&'a str>,
+    names: &'a [String],
     model: Option<&'a str>,
     serial: Option<&'a str>,
     bus: Option<&'a str>,
@@ -213,6 +214,7 @@ impl<'a> DriveObject<'a> {
         Self {
             id: &drive.id,
             label: non_empty(&now.label),
+            names: &now.names,
             model: non_empty(&now.model),
             serial: non_empty(&now.serial),
             bus: non_empty(&now.bus),
@@ -239,6 +241,7 @@ pub(crate) struct BackupObject<'a> {
     due: bool,
     drive: Option<&'a str>,
     drive_label: Option<&'a str>,
+    drive_names: Option<&'a [String]>,
     attached: Option<bool>,
     last_good: Option<u64>,
     problem: Option<&'a str>,
@@ -295,6 +298,7 @@ impl<'a> BackupObject<'a> {
             due: row.due,
             drive: row.drive.as_deref(),
             drive_label: row.drive_label.as_deref(),
+            drive_names: row.drive_names.as_deref(),
             attached: row.attached,
             last_good: row.last_good.and_then(non_zero),
             problem: row.problem.as_deref(),

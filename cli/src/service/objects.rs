@@ -73,9 +73,31 @@ impl Objects {
         }
     }
 
-    /// The one drive with this id, first letters of the id, label or device.
+    /// The drive that `wanted` means: of several the attached ones, and of these the enrolled ones.
     pub(crate) fn drive(&self, wanted: &str) -> Result<&Drive, Failure> {
-        find_drive(&self.drives, wanted)
+        the_one(self.called(wanted), wanted, &[Drive::is_attached, Drive::is_enrolled])
+    }
+
+    /// The drive that is to be enrolled: an enrolled one is not preferred.
+    pub(crate) fn drive_to_enrol(&self, wanted: &str) -> Result<&Drive, Failure> {
+        the_one(self.called(wanted), wanted, &[Drive::is_attached])
+    }
+
+    /// The enrolled drive that `wanted` means, if the service shows one.
+    pub(crate) fn enrolled_drive(&self, wanted: &str) -> Result<Option<&Drive>, Failure> {
+        let enrolled: Vec<&Drive> = self.called(wanted).into_iter().filter(|drive| drive.is_enrolled()).collect();
+        if enrolled.is_empty() { Ok(None) } else { the_one(enrolled, wanted, &[Drive::is_attached]).map(Some) }
+    }
+
+    /// Whether a drive that the service shows is called so.
+    pub(crate) fn has_drive(&self, wanted: &str) -> bool {
+        !self.called(wanted).is_empty()
+    }
+
+    /// The drives that `wanted` may mean. A complete id means one.
+    fn called(&self, wanted: &str) -> Vec<&Drive> {
+        let by_id = self.drives.iter().find(|drive| drive.id == wanted);
+        by_id.map_or_else(|| self.drives.iter().filter(|drive| drive.is_called(wanted)).collect(), |drive| vec![drive])
     }
 
     /// The one job whose id begins with `prefix`.
@@ -164,19 +186,33 @@ impl Drive {
         names.iter().any(|name| !name.trim().is_empty()).then(|| self.now.title())
     }
 
-    /// Whether `wanted` is its id, the first letters of its id, its label or its device.
-    pub(crate) fn matches_name(&self, wanted: &str) -> bool {
+    /// Whether `wanted` is one of its names, the first letters of its id, or its device.
+    fn is_called(&self, wanted: &str) -> bool {
         let device = wanted.strip_prefix("/dev/").unwrap_or(wanted);
-        !wanted.is_empty() && (self.id.starts_with(wanted) || self.now.label == wanted || self.now.device == device)
+        let is_name = || self.now.names.iter().any(|name| name == wanted);
+        !wanted.is_empty() && (self.id.starts_with(wanted) || is_name() || self.now.device == device)
+    }
+
+    fn is_attached(&self) -> bool {
+        !self.now.device.is_empty()
+    }
+
+    fn is_enrolled(&self) -> bool {
+        self.now.enrolled
     }
 }
 
-/// The one drive that `wanted` names. A complete id takes precedence.
-fn find_drive<'a>(drives: &'a [Drive], wanted: &str) -> Result<&'a Drive, Failure> {
-    if let Some(drive) = drives.iter().find(|drive| drive.id == wanted) {
-        return Ok(drive);
+/// The one of these drives that `wanted` means. Each preference applies where a drive has it.
+fn the_one<'a>(
+    mut found: Vec<&'a Drive>,
+    wanted: &str,
+    preferences: &[fn(&Drive) -> bool],
+) -> Result<&'a Drive, Failure> {
+    for is_preferred in preferences {
+        if found.iter().any(|drive| is_preferred(drive)) {
+            found.retain(|drive| is_preferred(drive));
+        }
     }
-    let found = drives.iter().filter(|drive| drive.matches_name(wanted)).collect::<Vec<_>>();
     match found.as_slice() {
         [drive] => Ok(drive),
         [] => Err(Failure::usage(
@@ -236,26 +272,60 @@ mod tests {
         assert!(objects.job("").is_err());
     }
 
-    fn drive(id: &str, label: &str, device: &str) -> Drive {
-        let now = DriveProperties { label: label.to_owned(), device: device.to_owned(), ..DriveProperties::default() };
+    fn drive(id: &str, label: &str, device: &str, enrolled: bool) -> Drive {
+        let (label, device, names) = (label.to_owned(), device.to_owned(), vec![id.to_owned(), label.to_owned()]);
+        let now = DriveProperties { label, names, device, enrolled, ..DriveProperties::default() };
         Drive { id: id.to_owned(), path: path::drive_path(id).to_string(), now }
     }
 
+    fn with_drives(drives: Vec<Drive>) -> Objects {
+        Objects { drives, ..Objects::default() }
+    }
+
     #[test]
-    fn a_drive_is_found_by_id_prefix_label_and_device() {
-        let drives = [drive("3f2a", "Attic", "sdb1"), drive("3f99", "Cellar", ""), drive("Attic2", "", "sdc1")];
+    fn a_drive_is_found_by_id_prefix_names_and_device() {
+        let mut drives = vec![
+            drive("3f2a", "Attic", "sdb1", true),
+            drive("3f99", "Cellar", "sdd1", true),
+            drive("Attic2", "", "sdc1", true),
+        ];
+        drives[1].now.names.push("Basement".to_owned());
+        let objects = with_drives(drives);
         for (wanted, id) in [
             ("3f2a", "3f2a"),
             ("3f9", "3f99"),
             ("Cellar", "3f99"),
+            ("Basement", "3f99"),
             ("sdb1", "3f2a"),
             ("/dev/sdc1", "Attic2"),
             ("Attic2", "Attic2"),
         ] {
-            assert_eq!(find_drive(&drives, wanted).map(|drive| drive.id.as_str()).ok(), Some(id), "{wanted}");
+            assert_eq!(objects.drive(wanted).map(|drive| drive.id.as_str()).ok(), Some(id), "{wanted}");
         }
-        assert!(find_drive(&drives, "3f").is_err_and(|failure| failure.message.contains("3f2a, 3f99")));
-        assert!(find_drive(&drives, "Attic").is_err(), "a label and the beginning of an id");
-        assert!(find_drive(&drives, "").is_err());
+        assert!(objects.drive("3f").is_err_and(|failure| failure.message.contains("3f2a, 3f99")));
+        assert!(objects.drive("Attic").is_err(), "a label and the beginning of an id");
+        assert!(objects.drive("").is_err());
+    }
+
+    #[test]
+    fn the_attached_and_enrolled_drive_of_a_name_is_meant() {
+        let id =
+            |found: Result<&Drive, Failure>| found.map(|drive| drive.id.clone()).map_err(|failure| failure.message);
+        let objects = with_drives(vec![
+            drive("away", "Blue", "", true),
+            drive("new", "Blue", "sdb1", false),
+            drive("mine", "Blue", "sdc1", true),
+        ]);
+        assert_eq!(id(objects.drive("Blue")).as_deref(), Ok("mine"));
+        let both = id(objects.drive_to_enrol("Blue")).expect_err("both are attached");
+        assert!(both.contains("new, mine") && !both.contains("away"), "{both}");
+        assert_eq!(id(objects.drive("new")).as_deref(), Ok("new"), "an id");
+        let objects = with_drives(vec![drive("away", "Blue", "", true), drive("new", "Blue", "sdb1", false)]);
+        assert_eq!(id(objects.drive("Blue")).as_deref(), Ok("new"));
+        assert_eq!(id(objects.drive_to_enrol("Blue")).as_deref(), Ok("new"));
+        let enrolled = |wanted| objects.enrolled_drive(wanted).ok().flatten().map(|drive| drive.id.as_str());
+        assert_eq!((enrolled("Blue"), enrolled("new")), (Some("away"), None));
+        let objects = with_drives(vec![drive("one", "Blue", "sdb1", true), drive("two", "Blue", "sdc1", true)]);
+        assert!(objects.drive("Blue").is_err_and(|failure| failure.message.contains("one, two")));
     }
 }

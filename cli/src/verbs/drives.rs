@@ -69,7 +69,7 @@ pub(crate) fn table(drives: &[Drive]) -> String {
 /// Enrols a drive; with `--format` erases it first, after a confirmation.
 pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let drive = objects.drive(&wanted.drive)?;
+    let drive = objects.drive_to_enrol(&wanted.drive)?;
     let mut options = EnrolOptions::default();
     if wanted.format {
         confirm(drive, wanted.yes_erase.as_deref())?;
@@ -138,13 +138,22 @@ fn description(drive: &Drive) -> String {
 /// Unenrols a drive, attached or not.
 pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let id = match objects.drive(wanted) {
-        Ok(drive) => {
-            service.drive(&drive.path).await?.forget(HashMap::new()).await?;
-            drive.id.clone()
+    let mut drive = objects.enrolled_drive(wanted)?;
+    let mut id = None;
+    if drive.is_none() {
+        id = detached(service, wanted).await?;
+        if id.is_none() && objects.has_drive(wanted) {
+            // The service says that it is not enrolled.
+            drive = Some(objects.drive(wanted)?);
         }
-        Err(none) if objects.drives.iter().any(|drive| drive.matches_name(wanted)) => return Err(none),
-        Err(_none) => forget_detached(service, wanted).await?,
+    }
+    let id = if let Some(drive) = drive {
+        service.drive(&drive.path).await?.forget(HashMap::new()).await?;
+        drive.id.clone()
+    } else {
+        let id = id.unwrap_or_else(|| wanted.to_owned());
+        service.manager().await?.forget_drive(&id, HashMap::new()).await?;
+        id
     };
     out.answer(&DriveResult { id: &id, result: "forgotten" }, || {
         format!("the drive {} is no longer enrolled; its data stays\n", escaped(&id))
@@ -152,17 +161,14 @@ pub(crate) async fn forget(service: &Service, out: Output, wanted: &str) -> Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// Unenrols a drive that is not attached. The service knows its id; the list of backups has its label.
-async fn forget_detached(service: &Service, wanted: &str) -> Result<String, Failure> {
-    let manager = service.manager().await?;
-    let rows = manager.list_backups(ListBackupsOptions::default().to_options()).await?;
-    let id = id_by_label(&rows, wanted)?.unwrap_or(wanted).to_owned();
-    manager.forget_drive(&id, HashMap::new()).await?;
-    Ok(id)
+/// The id of an enrolled drive that is not attached; the list of backups has its names.
+async fn detached(service: &Service, wanted: &str) -> Result<Option<String>, Failure> {
+    let rows = service.manager().await?.list_backups(ListBackupsOptions::default().to_options()).await?;
+    id_by_name(&rows, wanted).map(|id| id.map(str::to_owned))
 }
 
-fn id_by_label<'a>(rows: &'a [BackupRow], wanted: &str) -> Result<Option<&'a str>, Failure> {
-    let matches = |row: &&BackupRow| row.drive_label.as_deref() == Some(wanted) || row.drive.as_deref() == Some(wanted);
+fn id_by_name<'a>(rows: &'a [BackupRow], wanted: &str) -> Result<Option<&'a str>, Failure> {
+    let matches = |row: &&BackupRow| row.drive_names.iter().flatten().any(|name| name == wanted);
     let mut ids = rows.iter().filter(matches).filter_map(|row| row.drive.as_deref()).collect::<Vec<_>>();
     ids.sort_unstable();
     ids.dedup();

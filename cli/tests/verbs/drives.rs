@@ -73,10 +73,10 @@ fn an_ambiguous_or_unknown_drive_exits_with_64() {
             assert!(parts.iter().all(|part| ran.err.contains(part)), "{verb} {wanted}: {}", ran.err);
         }
     }
-    for wanted in ["3f2a", "3f", "Attic", "sdb1", "/dev/sdb1"] {
+    for wanted in ["3f2a", "3f", "Attic", "Loft", "sdb1", "/dev/sdb1"] {
         assert_eq!(fixture.json(&["enrol", wanted])["id"], "3f2a", "{wanted}");
     }
-    assert_eq!(fixture.fake.calls().lines().count(), 5);
+    assert_eq!(fixture.fake.calls().lines().count(), 6);
 }
 
 #[test]

@@ -179,6 +179,11 @@ impl DriveObject {
     }
 
     #[zbus(property)]
+    fn names(&self) -> Vec<String> {
+        self.now().names.clone()
+    }
+
+    #[zbus(property)]
     fn model(&self) -> String {
         self.now().model.clone()
     }

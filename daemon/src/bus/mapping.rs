@@ -103,6 +103,7 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
     let problem = drive.problem();
     let DriveProperties {
         label,
+        names,
         model,
         serial,
         bus,
@@ -122,6 +123,7 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
     let state = drive_state(state);
     contract::DriveProperties {
         label,
+        names,
         model,
         serial,
         bus,
@@ -151,6 +153,7 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
         due,
         drive,
         drive_label,
+        drive_names,
         attached,
         last_good,
         problems,
@@ -169,6 +172,7 @@ pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {
         due,
         drive,
         drive_label,
+        drive_names,
         attached,
         last_good,
         problem,

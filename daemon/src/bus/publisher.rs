@@ -175,6 +175,7 @@ async fn publish_drive(
 fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static>> {
     let DriveProperties {
         label,
+        names,
         model,
         serial,
         bus,
@@ -222,8 +223,10 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     };
     truth("Encrypted", before.encrypted, *encrypted);
     truth("Enrolled", before.enrolled, *enrolled);
-    if before.backups != *backups {
-        changes.insert("Backups", Variant::from(backups.clone()));
+    for (name, before, after) in [("Names", &before.names, names), ("Backups", &before.backups, backups)] {
+        if before != after {
+            changes.insert(name, Variant::from(after.clone()));
+        }
     }
     changes
 }

@@ -36,6 +36,8 @@ word! {
 pub struct DriveProperties {
     /// The filesystem's label (untrusted); empty without one, and while the drive is locked.
     pub label: String,
+    /// What commands may call it: its id, its label, and its label at the enrolment.
+    pub names: Vec<String>,
     /// Maker and model; empty if unknown.
     pub model: String,
     /// The hardware's serial number; empty if it has none. A dock may report its own.
@@ -72,6 +74,7 @@ impl Default for DriveProperties {
     fn default() -> Self {
         Self {
             label: String::new(),
+            names: Vec::new(),
             model: String::new(),
             serial: String::new(),
             bus: String::new(),
@@ -109,6 +112,7 @@ impl DriveProperties {
     pub fn set(&mut self, property: &str, value: &Variant<'_>) -> Result<(), WrongProperty> {
         let field = match property {
             "Label" => Field::Text(&mut self.label),
+            "Names" => Field::Texts(&mut self.names),
             "Model" => Field::Text(&mut self.model),
             "Serial" => Field::Text(&mut self.serial),
             "Bus" => Field::Text(&mut self.bus),

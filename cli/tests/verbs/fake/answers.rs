@@ -31,6 +31,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
     let manager = [("Version", "0.0.0".into()), ("Features", vec!["played"].into())];
     let attic = [
         ("Label", "Attic".into()),
+        ("Names", vec!["3f2a", "Attic", "Loft"].into()),
         ("Model", "Elements 25A2".into()),
         ("Serial", "WX11".into()),
         ("Device", "sdb1".into()),
@@ -46,6 +47,7 @@ pub(super) fn objects() -> BTreeMap<String, Object> {
         let problem = "another drive has the same filesystem; unplug one of them";
         [
             ("Label", "Twin".into()),
+            ("Names", vec!["Twin"].into()),
             ("Device", device.into()),
             ("Model", model.into()),
             ("Size", 4096_u64.into()),
@@ -210,6 +212,7 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         due: last == 0,
         drive: Some(drive.to_owned()),
         drive_label: Some(label.to_owned()),
+        drive_names: Some(vec![drive.to_owned(), label.to_owned()]),
         attached: Some(drive != "gone"),
         last_good: Some(last),
         estimate: estimate.then_some(5 << 20),

@@ -34,7 +34,7 @@ pub struct BackupRule {
     pub source: PathBuf,
     /// The folder for its snapshots, on the same filesystem; created if missing.
     pub snapshots: PathBuf,
-    /// Ids or labels of enrolled drives.
+    /// What enrolled drives are called: an id, the label at the enrolment, or the label at the last mount.
     pub drives: Vec<String>,
     /// The folder on a drive in which the snapshots appear: relative to its top, created if missing.
     pub folder: PathBuf,

@@ -187,7 +187,7 @@ pub(super) struct Import {
 /// Stream files on a drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportRule {
-    /// The id or label of an enrolled drive; the uuid of the filesystem of a drive without btrfs.
+    /// What an enrolled drive is called; the uuid of the filesystem of a drive without btrfs.
     pub drive: String,
     /// The folder, relative to the top of the drive; empty for the top.
     pub folder: PathBuf,

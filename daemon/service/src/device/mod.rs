@@ -35,4 +35,5 @@ pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Access, Filesystem, ReadOnly, Source};
 pub(crate) use node::read_small;
 pub(crate) use power::Power;
+pub(crate) use superblock::Superblock;
 pub(crate) use table::DeviceTable;

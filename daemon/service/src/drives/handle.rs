@@ -109,8 +109,9 @@ impl DriveManager {
     pub fn properties(&self, id: &DriveId) -> Option<DriveProperties> {
         let table = self.lock();
         let away = || {
-            let label = table.enrolment(id)?.label.clone();
-            Some(DriveProperties { label, enrolled: true, ..DriveProperties::default() })
+            let enrolment = table.enrolment(id)?;
+            let (label, names) = (enrolment.label().to_owned(), enrolment.names());
+            Some(DriveProperties { label, names, enrolled: true, ..DriveProperties::default() })
         };
         table.shown.get(id).map(|shown| shown.borrow().is.clone()).or_else(away)
     }
@@ -276,7 +277,7 @@ impl DriveManager {
     pub(super) fn tell(&self, kind: Kind, id: &DriveId) {
         let label = {
             let table = self.lock();
-            let away = || table.enrolment(id).map(|enrolment| enrolment.label.clone());
+            let away = || table.enrolment(id).map(|enrolment| enrolment.label().to_owned());
             table.shown.get(id).map(|shown| shown.borrow().label.clone()).or_else(away)
         };
         self.0.hooks.tell(Event::of(kind, id.as_str(), &label.unwrap_or_default()));

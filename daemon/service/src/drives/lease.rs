@@ -166,7 +166,7 @@ impl DriveManager {
     pub(crate) fn folder(&self, id: &DriveId) -> Result<PathBuf, Error> {
         let table = self.lock();
         let enrolment = table.enrolment(id);
-        let known = |name: &str| enrolment.is_some_and(|known| name == id.as_str() || name == known.label);
+        let known = |name: &str| enrolment.is_some_and(|known| known.is_called(name));
         let plain = || self.plain(&table, id).ok().map(|(facts, _)| facts);
         let uuid = plain().and_then(|facts| facts.content.map(|content| content.uuid)).unwrap_or_default();
         let rule = table.config.imports.iter().find(|rule| known(&rule.drive) || rule.drive == uuid);

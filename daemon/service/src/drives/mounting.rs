@@ -164,11 +164,16 @@ impl DriveManager {
         let (proved, plan) = blocking(self, id, move || {
             let Plan { enrolment, sources, .. } = &mut plan;
             let proved = mount_and_prove(&devices, enrolment, sources, (&register, &run), missing.as_ref())?;
+            // Only now the label is known to be that of the enrolled drive.
+            match register.change(enrolment.id, |known| known.set_label(&proved.mounted.label)) {
+                Ok(changed) => *enrolment = changed,
+                Err(error) => tracing::warn!("the label of the drive is not written down: {error}"),
+            }
             Ok((proved, plan))
         })
         .await?;
         let how = if proved.unwritable.is_some() { ", but takes no writes" } else { "" };
-        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted{how}", plan.enrolment.label);
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive \"{}\" is mounted{how}", plan.enrolment.label());
         if let Some(note) = note {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{note}");
         }

@@ -44,7 +44,7 @@ pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<SharedRecord,
         (None, None) => Ok(SharedRecord::default()),
     };
     read.map_err(|error| {
-        let Enrolment { label, id, .. } = enrolment;
+        let (id, label) = (enrolment.id, enrolment.label());
         format!(
             "cannot read which snapshots the drive \"{label}\" needs for the next backup \"{backup}\" ({error}); \
              nothing was backed up, because pruning could delete them. If a newer butterdock wrote the record, \
@@ -78,7 +78,8 @@ fn row(table: &DriveTable, rule: &BackupRule, enrolment: &Enrolment) -> BackupSt
     BackupStatus {
         due: rule.schedule == Schedule::OnPlug,
         drive: Some(id.as_str().to_owned()),
-        drive_label: Some(enrolment.label.clone()),
+        drive_label: Some(enrolment.label().to_owned()),
+        drive_names: Some(enrolment.names()),
         attached: Some(attached),
         last_good: Some(last.unwrap_or_default().saturating_mul(1_000_000)),
         problems,

@@ -52,8 +52,10 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         | Action::Backup => entry.problem(),
     };
     let of_backups = enrolment.map(|enrolment| of_backups(table, enrolment)).unwrap_or_default();
+    let label = label(content.map(|content| content.label.as_str()), enrolment);
     let is = DriveProperties {
-        label: label(content.map(|content| content.label.as_str()), enrolment),
+        names: names(&id, &label, enrolment),
+        label,
         model: outer.map(|facts| facts.model.clone()).unwrap_or_default(),
         serial: outer.map(|facts| facts.serial.clone()).unwrap_or_default(),
         bus: outer.map_or("", |facts| word(facts.bus)).to_owned(),
@@ -118,7 +120,16 @@ fn state(entry: &DriveEntry, encrypted: bool, open: bool) -> DriveState {
 
 /// As it is written on the filesystem now; what it was called at its enrolment while that cannot be read.
 fn label(now: Option<&str>, enrolment: Option<&Enrolment>) -> String {
-    now.or_else(|| enrolment.map(|enrolment| enrolment.label.as_str())).unwrap_or_default().to_owned()
+    now.or_else(|| enrolment.map(Enrolment::label)).unwrap_or_default().to_owned()
+}
+
+/// What commands call it.
+fn names(id: &DriveId, label: &str, enrolment: Option<&Enrolment>) -> Vec<String> {
+    let mut names = enrolment.map_or_else(|| vec![id.as_str().to_owned()], Enrolment::names);
+    if !label.is_empty() && !names.iter().any(|name| name == label) {
+        names.push(label.to_owned());
+    }
+    names
 }
 
 fn is_container(facts: &BlockDevice) -> bool {

@@ -20,7 +20,8 @@ use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
 use crate::enrolment::Enrolment;
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
 
-/// How long a safe drive is shown after it was unplugged.
+/// How long a drive is shown as safe after it was switched off: its devices are gone, and only a person sees whether it is
+/// still plugged in.
 const SAFE: Duration = Duration::from_secs(600);
 
 /// The table of drives. Only the order of the enrolments matters.
@@ -67,6 +68,8 @@ pub(super) struct DriveEntry {
     pub(super) failed_with: Option<Vec<BlockDevice>>,
     /// Since when it can be unplugged.
     pub(super) safe: Option<Instant>,
+    /// The service switched it off, which takes its devices away: it may be there all the same.
+    pub(super) is_switched_off: bool,
     /// None of its devices is there.
     pub(super) absent: bool,
     /// The disks of this plug.
@@ -115,6 +118,7 @@ impl DriveEntry {
             due: false,
             failed_with: None,
             safe: None,
+            is_switched_off: false,
             absent: false,
             disks: Disks::new(),
             problem: String::new(),
@@ -139,7 +143,7 @@ impl DriveEntry {
         if self.mount.is_some() {
             // What was begun before has mounted it anew: a user or a job works with it.
             (self.absent, self.released, self.safe, self.served) = (false, false, None, self.kept);
-            (self.unremoved, self.beginning) = (false, false);
+            (self.unremoved, self.beginning, self.is_switched_off) = (false, false, false);
             return;
         }
         let (lock, leased, condition) = (self.lock.clone(), self.leased, self.condition);
@@ -189,7 +193,7 @@ impl DriveEntry {
 
     /// When it is shown no more, though none of its devices is there.
     pub(super) fn expires(&self) -> Option<Instant> {
-        self.safe.filter(|_| self.absent)?.checked_add(SAFE)
+        self.safe.filter(|_| self.absent && self.is_switched_off)?.checked_add(SAFE)
     }
 }
 
@@ -334,10 +338,9 @@ pub(super) fn disks(devices: &[&BlockDevice]) -> Disks {
     disks.map(|disk| (disk.node.clone(), disk.diskseq)).collect()
 }
 
-/// Whether a backup goes to a drive, by its id or label.
+/// Whether a backup goes to a drive.
 pub(super) fn goes(rule: &BackupRule, enrolment: &Enrolment) -> bool {
-    let id = enrolment.id.to_string();
-    rule.drives.iter().any(|name| *name == id || *name == enrolment.label)
+    rule.drives.iter().any(|name| enrolment.is_called(name))
 }
 
 fn drive_use(id: &DriveId, entry: &DriveEntry, own: bool) -> Option<DriveUse> {

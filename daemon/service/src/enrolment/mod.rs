@@ -32,8 +32,12 @@ pub(crate) struct Enrolment {
     version: u32,
     /// Never used again.
     pub id: Uuid,
-    /// What a person called the filesystem then.
-    pub label: String,
+    /// The filesystem's label then.
+    #[serde(rename = "label")]
+    first_label: String,
+    /// Its label at the last mount, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    new_label: Option<String>,
     /// The filesystem's uuid.
     pub filesystem: Uuid,
     /// Its devices, all of them.
@@ -98,7 +102,8 @@ impl Enrolment {
         Self {
             version: VERSION,
             id: Uuid::new_v4(),
-            label,
+            first_label: label,
+            new_label: None,
             filesystem,
             members,
             nonce: Uuid::new_v4(),
@@ -111,6 +116,32 @@ impl Enrolment {
             replaced: BTreeSet::new(),
             not_done: BTreeMap::new(),
         }
+    }
+
+    /// The filesystem's label, as it was at the last mount.
+    pub(crate) fn label(&self) -> &str {
+        self.new_label.as_ref().unwrap_or(&self.first_label)
+    }
+
+    /// The filesystem has this label now.
+    pub(crate) fn set_label(&mut self, now: &str) {
+        self.new_label = (now != self.first_label).then(|| now.to_owned());
+    }
+
+    /// What the configuration and commands call the drive: its id, its label, and its label at the enrolment.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = vec![self.id.to_string()];
+        for label in [self.label(), &self.first_label] {
+            if !label.is_empty() && !names.iter().any(|name| name == label) {
+                names.push(label.to_owned());
+            }
+        }
+        names
+    }
+
+    /// Whether the configuration or a command calls the drive so.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.names().iter().any(|known| known == name)
     }
 }
 
@@ -296,6 +327,24 @@ mod tests {
         register.forget(one.id).expect("forgotten");
         assert_eq!(register.list().expect("listed").0, []);
         assert!(register.forget(one.id).is_err());
+    }
+
+    #[test]
+    fn a_drive_is_called_by_its_id_and_both_labels() {
+        let state = tempfile::tempdir().expect("a folder");
+        let store = EnrolmentStore::open(state.path()).expect("opened");
+        let mut one = enrolment();
+        let id = one.id.to_string();
+        assert_eq!(one.names(), [id.as_str(), "Blue"]);
+        one.set_label("Attic");
+        assert_eq!((one.label(), one.names()), ("Attic", vec![id.clone(), "Attic".to_owned(), "Blue".to_owned()]));
+        assert!(["Attic", "Blue", &id].iter().all(|name| one.is_called(name)) && !one.is_called(""));
+        store.write(&one).expect("written");
+        assert_eq!(store.list().expect("listed").0, [one.clone()]);
+        one.set_label("Blue");
+        assert_eq!(one.names(), [id.as_str(), "Blue"], "it has its first label again");
+        one.set_label("");
+        assert_eq!((one.label(), one.names()), ("", vec![id, "Blue".to_owned()]));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn write_token(root: impl AsFd, machine: Uuid, token: &Token) -> io::Result<()> 
 fn shown(enrolment: &Enrolment) -> Sentence {
     Sentence::of(&[
         Part::Text("the drive \""),
-        Part::Name(&enrolment.label),
+        Part::Name(enrolment.label()),
         Part::Text("\" ("),
         Part::Uuid(enrolment.filesystem),
         Part::Text(")"),

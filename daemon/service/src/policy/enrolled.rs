@@ -95,7 +95,7 @@ fn in_use(
         let sentence = Sentence::of(&[
             Part::Node(&copy.node),
             Part::Text(" has the uuids of \""),
-            Part::Name(&enrolment.label),
+            Part::Name(enrolment.label()),
             Part::Text("\", which is in use on "),
             Part::Nodes(&mounted),
             Part::Text(": it is a copy and is not used; unplug it"),
@@ -123,7 +123,7 @@ fn next_step(
     pieces: &[Piece<'_>],
     strangers: &[&BlockDevice],
 ) -> Result<Action, Sentence> {
-    let label = &enrolment.label;
+    let label = enrolment.label();
     for piece in pieces {
         doubled(label, piece)?;
     }

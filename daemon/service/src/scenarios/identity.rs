@@ -61,3 +61,72 @@ fn a_dock_that_hides_the_end_of_a_drive_is_named() {
         fixture.check_at_rest(std::slice::from_ref(&drive));
     });
 }
+
+#[test]
+fn a_relabelled_drive_has_its_old_names_and_the_new_one() {
+    for drives in ["blue", "attic"] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            fixture
+                .reload(&format!("backup = [ {{ name = \"home\", source = \"/home\", drives = [\"{drives}\"] }} ]"))
+                .await;
+            drive.set_label("attic");
+            back_up(&fixture, &drive, &id).await;
+            let shown = fixture.drives().drive(&id).expect("shown");
+            assert_eq!((shown.label.as_str(), shown.problem().as_str()), ("attic", ""));
+            assert_eq!(shown.names, [id.as_str(), "attic", "blue"]);
+            assert_eq!(fixture.written().len(), 1, "drives = [\"{drives}\"]");
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            let rows = fixture.drives().backups();
+            assert_eq!(rows[0].drive_label.as_deref(), Some("attic"), "{rows:?}");
+            assert_eq!(rows[0].drive_names.as_ref(), Some(&shown.names));
+        });
+    }
+}
+
+#[test]
+fn a_copy_with_another_label_renames_nothing() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        let copy = drive.copy("copy");
+        back_up(&fixture, &drive, &id).await;
+        fixture.devices.pull(&drive);
+        copy.set_label("attic");
+        back_up(&fixture, &copy, &id).await;
+        assert!(fixture.problem(&id).contains("older copy"), "{}", fixture.problem(&id));
+        fixture.devices.pull(&copy);
+        fixture.settle().await;
+        assert_eq!(fixture.drives().backups()[0].drive_label.as_deref(), Some("blue"));
+        fixture.check_at_rest(&[drive, copy]);
+    });
+}
+
+#[test]
+fn a_forgotten_or_formatted_drive_leaves_nothing_shown() {
+    for is_formatted in [false, true] {
+        run(async {
+            let drive = SimulatedDrive::new("blue", 1, false);
+            let (fixture, id) = enrolled(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            assert_eq!(fixture.state(&id), Some(DriveState::Safe));
+            if is_formatted {
+                let shown = fixture.drives().drive(&id).expect("shown");
+                let (size, serial) = (Some(shown.size), Some(shown.serial.clone()));
+                let options = EnrolOptions { format: true, size, serial, label: Some("attic".to_owned()) };
+                fixture.drives().enrol(&id, options).await.expect("formatted");
+            } else {
+                fixture.drives().forget(&id).await.expect("forgotten");
+            }
+            fixture.settle().await;
+            let shown: Vec<(String, bool)> =
+                fixture.all_shown().iter().map(|drive| (drive.label.clone(), drive.enrolled)).collect();
+            assert_eq!(shown, [(if is_formatted { "attic" } else { "blue" }.to_owned(), is_formatted)]);
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            assert!(fixture.all_shown().is_empty(), "{:?}", fixture.all_shown());
+        });
+    }
+}

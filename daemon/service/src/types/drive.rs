@@ -26,6 +26,8 @@ pub enum DriveState {
 pub struct DriveProperties {
     /// The filesystem's label; empty where there is none or it is locked.
     pub label: String,
+    /// What commands call it: its id, its label, and its label at the enrolment; of an enrolled one the configuration too.
+    pub names: Vec<String>,
     /// Maker and model; empty unknown.
     pub model: String,
     /// The hardware's serial number; empty where there is none.

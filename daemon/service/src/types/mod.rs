@@ -26,6 +26,8 @@ pub struct BackupStatus {
     pub drive: Option<String>,
     /// The drive's label.
     pub drive_label: Option<String>,
+    /// What the configuration and commands call the drive.
+    pub drive_names: Option<Vec<String>>,
     /// Whether the drive is attached.
     pub attached: Option<bool>,
     /// When it last succeeded on this drive, in microseconds since 1970; 0 never.

@@ -78,6 +78,11 @@ impl SimulatedDrive {
         })))
     }
 
+    /// A person gives its filesystem another label.
+    pub(crate) fn set_label(&self, label: &str) {
+        label.clone_into(&mut self.lock().label);
+    }
+
     /// Puts its disks into another dock, which reports this serial number and this size for each.
     pub(crate) fn set_dock(&self, serial: &str, size: u64) {
         for disk in &mut self.lock().disks {

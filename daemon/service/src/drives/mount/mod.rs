@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::device::{Access, Devices, Error, Filesystem, Part, Result, Sentence, Source};
+use crate::device::{Access, Devices, Error, Filesystem, Part, Result, Sentence, Source, Superblock};
 use crate::enrolment::{Enrolment, EnrolmentStore, token};
 use crate::types::ErrorCode;
 
@@ -20,6 +20,8 @@ use super::problem::Unwritable;
 pub(super) struct Mounted {
     /// Where: `<run>/drives/<id>`, which root alone may enter.
     pub(super) at: PathBuf,
+    /// The filesystem's label, as its superblock has it.
+    pub(super) label: String,
     access: Access,
     devices: Arc<dyn Devices>,
 }
@@ -37,13 +39,14 @@ pub(super) fn mount(
     access: Access,
     run: &Path,
 ) -> Result<Mounted> {
+    let mut label = String::new();
     for source in sources {
-        examine(&**devices, enrolment, (sources.len(), access), source)?;
+        label = examine(&**devices, enrolment, (sources.len(), access), source)?.label;
     }
     all_members(&**devices, enrolment, sources)?;
     let at = place(run, enrolment.id)?;
-    devices.mount(&Filesystem { uuid: enrolment.filesystem, label: &enrolment.label }, sources, access, &at)?;
-    Ok(Mounted { at, access, devices: Arc::clone(devices) })
+    devices.mount(&Filesystem { uuid: enrolment.filesystem, label: enrolment.label() }, sources, access, &at)?;
+    Ok(Mounted { at, label, access, devices: Arc::clone(devices) })
 }
 
 /// A drive that was mounted and proved.
@@ -190,9 +193,9 @@ fn examine(
     enrolment: &Enrolment,
     (count, access): (usize, Access),
     source: &Source,
-) -> Result<()> {
+) -> Result<Superblock> {
     let found = devices.superblock(&source.node, source.devnum)?;
-    let label = Part::Name(&enrolment.label);
+    let label = Part::Name(enrolment.label());
     let known = enrolment.members.iter().any(|member| member.device == found.dev_uuid);
     if found.fsid != enrolment.filesystem || !known {
         return Err(Error::refused(Sentence::of(&[
@@ -237,7 +240,7 @@ fn examine(
             ),
         ])));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Each of the sources is another device, and so, with their number, each is attached once.
@@ -254,7 +257,7 @@ fn all_members(devices: &dyn Devices, enrolment: &Enrolment, sources: &[Source])
         Part::Text("one of "),
         Part::Nodes(&nodes),
         Part::Text(" is a copy of another device of \""),
-        Part::Name(&enrolment.label),
+        Part::Name(enrolment.label()),
         Part::Text("\"; unplug the copy"),
     ])))
 }

@@ -260,15 +260,21 @@ fn show(table: &mut DriveTable, drive: Drive) -> bool {
     true
 }
 
-/// What is not there any more is not shown, unless it was made safe a while ago.
+/// A drive without devices is not shown, unless the service switched it off a while ago, and it was neither forgotten nor
+/// plugged in again under another id since.
 fn mark_absent(table: &mut DriveTable, there: &BTreeSet<DriveId>) {
     let now = Instant::now();
     let absent: Vec<DriveId> = table.entries.keys().filter(|id| !there.contains(*id)).cloned().collect();
     let of_backups: BTreeMap<DriveId, Vec<Problem>> =
         absent.iter().filter_map(|id| Some((id.clone(), shown::of_backups(table, table.enrolment(id)?)))).collect();
-    let DriveTable { entries, shown, .. } = table;
+    let DriveTable { enrolments, entries, shown, .. } = table;
+    let filesystem = |id: &DriveId| shown.get(id).map(|drive| drive.borrow().filesystem_uuid.clone());
+    let attached: BTreeSet<String> = there.iter().filter_map(filesystem).filter(|uuid| !uuid.is_empty()).collect();
     for (id, entry) in entries.iter_mut().filter(|(id, _)| !there.contains(*id)) {
         entry.absent = true;
+        let is_forgotten = id.enrolment().is_some_and(|id| enrolments.iter().all(|other| other.id != id));
+        let is_back = shown.get(id).is_some_and(|drive| attached.contains(&drive.borrow().filesystem_uuid));
+        entry.is_switched_off &= !is_forgotten && !is_back;
         if entry.expires().is_some_and(|at| at > now) {
             if let Some(shown) = shown.get(id) {
                 let of_drive = shown::of_drive(entry.lasting_problem());

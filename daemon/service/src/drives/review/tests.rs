@@ -133,7 +133,8 @@ async fn a_drive_stays_visible_while_it_is_powered_off() {
     table.devices = DeviceTable::default();
     look(&mut table);
     let shown = table.shown[&id].subscribe();
-    table.entries.get_mut(&id).expect("an entry").safe = Some(Instant::now());
+    let entry = table.entries.get_mut(&id).expect("an entry");
+    (entry.safe, entry.is_switched_off) = (Some(Instant::now()), true);
     drop(guard);
     look(&mut table);
     assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, ""));
@@ -150,18 +151,60 @@ fn a_safe_detached_drive_shows_no_old_problem() {
     assert_eq!(shown.borrow().problem(), "sdb is in use");
     let entry = table.entries.get_mut(&id).expect("an entry");
     (entry.safe, entry.released, entry.problem) = (Some(Instant::now()), true, String::new());
+    entry.is_switched_off = true;
     table.devices = DeviceTable::default();
     look(&mut table);
     assert_eq!((&shown.borrow().state, shown.borrow().problem()), (&DriveState::Safe, String::new()));
 }
 
-#[test]
-fn a_safe_drive_stays_visible_after_unplugging() {
+/// A drive that is safe, switched off or not.
+fn safe(is_switched_off: bool) -> (DriveTable, DriveId) {
     let mut table = table(true);
     look(&mut table);
     let id = DriveId::from(table.enrolments[0].id);
     let entry = table.entries.get_mut(&id).expect("an entry");
-    (entry.safe, entry.released) = (Some(Instant::now()), true);
+    (entry.safe, entry.released, entry.is_switched_off) = (Some(Instant::now()), true, is_switched_off);
+    (table, id)
+}
+
+#[test]
+fn a_safe_drive_that_is_unplugged_is_not_shown() {
+    let (mut table, id) = safe(false);
+    let devices = std::mem::take(&mut table.devices);
+    look(&mut table);
+    assert!(table.shown.is_empty() && table.entries.is_empty(), "{:?}", table.shown);
+    table.devices = devices;
+    assert_eq!((look(&mut table).steps, table.shown[&id].borrow().state), (vec![id.clone()], DriveState::Present));
+}
+
+#[test]
+fn a_forgotten_drive_that_is_switched_off_is_not_shown() {
+    let (mut table, _) = safe(true);
+    table.devices = DeviceTable::default();
+    look(&mut table);
+    assert_eq!(table.shown.len(), 1);
+    table.enrolments.clear();
+    look(&mut table);
+    assert!(table.shown.is_empty() && table.entries.is_empty(), "{:?}", table.shown);
+}
+
+#[test]
+fn a_stick_that_was_switched_off_and_plugged_in_again_is_shown_once() {
+    let mut table = table(false);
+    look(&mut table);
+    let entry = table.entries.values_mut().next().expect("an entry");
+    (entry.safe, entry.released, entry.is_switched_off) = (Some(Instant::now()), true, true);
+    table.devices = DeviceTable::default();
+    look(&mut table);
+    assert_eq!(table.shown.values().next().expect("shown").borrow().state, DriveState::Safe);
+    table.devices.insert(BlockDevice { diskseq: 2, ..disk() });
+    look(&mut table);
+    assert_eq!(table.shown.keys().map(DriveId::as_str).collect::<Vec<_>>(), ["sdb-2"]);
+}
+
+#[test]
+fn a_switched_off_drive_stays_visible_without_its_device() {
+    let (mut table, id) = safe(true);
     assert!(look(&mut table).steps.is_empty());
     let shown = table.shown[&id].subscribe();
     assert_eq!((&shown.borrow().state, shown.borrow().device.as_str()), (&DriveState::Safe, "sdb"));
@@ -176,12 +219,8 @@ fn a_safe_drive_stays_visible_after_unplugging() {
 
 #[tokio::test(start_paused = true)]
 async fn a_safe_drive_expires_once_while_it_is_locked() {
-    let mut table = table(true);
-    look(&mut table);
-    let id = DriveId::from(table.enrolments[0].id);
-    let entry = table.entries.get_mut(&id).expect("an entry");
-    (entry.safe, entry.released) = (Some(Instant::now()), true);
-    let guard = entry.lock.acquire().await.expect("free");
+    let (mut table, id) = safe(true);
+    let guard = table.entries[&id].lock.acquire().await.expect("free");
     table.devices = DeviceTable::default();
     look(&mut table);
     let expires = table.entries[&id].expires().expect("it is shown for a while");
