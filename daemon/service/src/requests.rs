@@ -8,7 +8,10 @@ use uuid::Uuid;
 use crate::backups::Identity;
 use crate::drives::DriveId;
 use crate::jobs::{
-    About, AboutDrive, BackupJob, ImportJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoreJob, VerifyJob,
+use crate::jobs::{
+    About, AboutDrive, BackupJob, IntoVolumeJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles,
+    VerifyJob,
+};
 };
 use crate::service::Service;
 use crate::stream_input;
@@ -184,8 +187,9 @@ impl Service {
             return Err(Error::new(ErrorCode::NotFound, text));
         };
         let (drive, place) = (self.about(drive)?, place(&volume).await?);
-        let (reservation, snapshot) = (self.0.manager.reserve(&drive.id), Identity(snapshot.into_bytes()));
-        self.0.jobs.start(RestoreJob { reservation, drive, snapshot, volume, place, name, uid }).await
+        let reservation = self.0.manager.reserve(&drive.id);
+        let source = RestoredSnapshot { snapshot: Identity(snapshot.into_bytes()), name };
+        self.0.jobs.start(IntoVolumeJob { reservation, drive, source, volume, place, uid }).await
     }
 
     /// Receives stream files that are on a drive into a volume.
@@ -205,7 +209,8 @@ impl Service {
         }
         // As for streams that callers pass: those of users are decoded.
         let verify = verify || uid != 0;
-        let request = ImportJob { reservation, drive, folder, volume, place, only: name, verify, uid };
+        let source = StreamFiles { folder, only: name, verify };
+        let request = IntoVolumeJob { reservation, drive, source, volume, place, uid };
         self.0.jobs.start(request).await
     }
 

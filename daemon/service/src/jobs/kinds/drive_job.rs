@@ -18,7 +18,7 @@ const UDEV_DELAY: Duration = Duration::from_secs(2);
 
 /// A drive in a job, and how the job writes.
 #[derive(Debug, Clone)]
-pub(super) struct DriveContext {
+pub(crate) struct DriveContext {
     pub(super) manager: DriveManager,
     pub(super) drive: DriveId,
     /// The number of threads that write data; the worker's default if None.

@@ -5,6 +5,7 @@
 mod backup;
 mod drive_job;
 mod import;
+mod into_volume;
 mod receive;
 mod remove;
 mod restore;
@@ -29,12 +30,13 @@ use crate::volumes::Volume;
 
 pub(crate) use backup::{BackupJob, open_on_system};
 pub(super) use backup::{Open, is_remembered, open as open_directories, openings, task};
-pub(crate) use import::ImportJob;
+pub(crate) use import::StreamFiles;
 pub(super) use import::open as open_folder;
+pub(crate) use into_volume::IntoVolumeJob;
 pub(super) use receive::open as open_volume;
 pub(crate) use receive::{ReceiveJob, no_such_volume};
 pub(crate) use remove::RemoveJob;
-pub(crate) use restore::RestoreJob;
+pub(crate) use restore::RestoredSnapshot;
 pub(crate) use verify::VerifyJob;
 
 /// A request for a job, and all that distinguishes its kind from others.

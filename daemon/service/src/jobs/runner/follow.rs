@@ -33,7 +33,7 @@ pub(super) struct Followed {
 
 /// The results in a worker's reports.
 #[derive(Debug, Clone, Default)]
-pub(in crate::jobs) struct WorkerResults {
+pub(crate) struct WorkerResults {
     /// The source of a backup.
     pub(in crate::jobs) source: Option<Identity>,
     /// What the destination needs for its next increment.

@@ -1,0 +1,144 @@
+//! Jobs that read a drive and write into a volume of this machine: imports and restores.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::drive_job::{self, DriveContext, DriveTask};
+use super::receive::{check, reach};
+use super::{JobContext, JobRequest, JobRun};
+use crate::blocking::Unanswered;
+use crate::config::Config;
+use crate::destinations::Destination;
+use crate::dir_handle::DirHandle;
+use crate::drives::{DriveId, DriveReservation, Lease, Need};
+use crate::jobs::job::{About, AboutDrive};
+use crate::jobs::outcome::{EndRules, Ending};
+use crate::jobs::runner::{Outcome, Runner, WorkerResults, other_than};
+use crate::types::{Error, ErrorCode, JobKind};
+use crate::volumes::{DirIdentity, Volume};
+use crate::worker::Order;
+
+/// Timeout for opening a directory on the drive.
+const OPENING: Duration = Duration::from_secs(30);
+
+/// A drive, the volume that the job writes into, and what it writes there.
+#[derive(Debug)]
+pub(crate) struct IntoVolumeJob<S> {
+    pub reservation: DriveReservation,
+    pub drive: AboutDrive,
+    /// What is read on the drive.
+    pub source: S,
+    pub volume: Arc<Volume>,
+    /// The volume's directory at the time of the request.
+    pub place: DirIdentity,
+    pub uid: u32,
+}
+
+/// What such a job reads on the drive.
+pub(crate) trait DriveSource: fmt::Debug + Send + Sync + 'static {
+    /// The kind of the job.
+    const KIND: JobKind;
+    /// What the job does, for the journal.
+    const DOING: &'static str;
+    /// Whether it also reads drives that are not enrolled.
+    const READS_FOREIGN: bool = false;
+    /// The meaning of its end.
+    const END: &'static EndRules = &EndRules::TRANSFER;
+
+    /// Opens the directory on the drive that the worker reads.
+    fn open(&self, lease: &Lease) -> impl Future<Output = Result<DirHandle, Error>> + Send;
+
+    /// The worker's order.
+    fn order(&self, lease: &Lease, uid: u32, writer_threads: Option<usize>) -> Order;
+
+    /// Records the results of the worker.
+    fn record(
+        &self,
+        runner: &Runner,
+        context: &DriveContext,
+        results: &WorkerResults,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+impl<S: DriveSource> JobRequest for IntoVolumeJob<S> {
+    fn about(&self) -> About {
+        let volume = Some(self.volume.rule.name.clone());
+        About { volume, ..About::on_drive(S::KIND, self.drive.clone()) }
+    }
+
+    fn doing(&self) -> String {
+        format!("{} into \"{}\" from drive {}", S::DOING, self.volume.rule.name, self.drive.id)
+    }
+
+    fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    fn volume(&self) -> Option<&Arc<Volume>> {
+        Some(&self.volume)
+    }
+
+    fn check(&self, config: &Config) -> Result<(), Error> {
+        check(&self.volume, config)
+    }
+
+    fn set_accepted(&mut self) {
+        self.reservation.set_of_job();
+    }
+
+    fn end_rules(&self) -> &'static EndRules {
+        S::END
+    }
+
+    fn run(self: Box<Self>, runner: Runner, context: &JobContext<'_>) -> JobRun {
+        let manager = self.reservation.manager().clone();
+        Box::pin(drive_job::run(*self, runner, manager, context.writer_threads()))
+    }
+}
+
+impl<S: DriveSource> DriveTask for IntoVolumeJob<S> {
+    const NEED: Need = Need::Read;
+    const READS_FOREIGN: bool = S::READS_FOREIGN;
+
+    fn drive(&self) -> &DriveId {
+        &self.drive.id
+    }
+
+    fn into_reservation(self) -> DriveReservation {
+        self.reservation
+    }
+
+    async fn work(
+        &mut self,
+        runner: &mut Runner,
+        context: &DriveContext,
+        lease: &Lease,
+    ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
+        let destination = reach(runner, &self.volume, self.place).await?;
+        let directory = tokio::select! {
+            opened = self.source.open(lease) => opened.map_err(|error| Ending::JobError(drive_job::failure(error)))?,
+            _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
+        };
+        let order = self.source.order(lease, self.uid, context.writer_threads);
+        let outcome = runner.work(order, [directory].into(), &destination).await;
+        self.source.record(runner, context, &outcome.heard).await;
+        Ok((outcome, Box::new(destination)))
+    }
+}
+
+/// Runs a call that may block as long as the drive does.
+///
+/// # Errors
+/// `DeviceGone` when the drive does not answer.
+pub(super) async fn on_drive<T: Send + 'static>(
+    lease: &Lease,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    lease.reads().run(OPENING, call).await.map_err(|unanswered| match unanswered {
+        Unanswered::NoThread => Error::new(ErrorCode::Failed, unanswered.to_string()),
+        Unanswered::Busy | Unanswered::Silent => {
+            Error::new(ErrorCode::DeviceGone, "the drive does not respond; check it and its cable (dmesg)")
+        }
+    })
+}
