@@ -89,9 +89,12 @@ impl Service {
         }
         let text = match name {
             Some(_) => {
-                "there is no stream file of that name on the drive; butterdock import --list shows what there is"
+                "there is no stream file of that name on the drive; butterdock import --list lists the stream files"
             }
-            None => "there is no stream file on the drive, so nothing is to be imported; copy *.btrfs or *.send there",
+            None => {
+                "there is no stream file on the drive, so nothing is to be imported; copy files there whose names end in .btrfs or \
+                 .send, or in .btrfs.zst, .btrfs.gz, .send.zst or .send.gz; join the parts of a split file first"
+            }
         };
         Err(Error::new(ErrorCode::NotFound, text))
     }

@@ -8,10 +8,8 @@ use uuid::Uuid;
 use crate::backups::Identity;
 use crate::drives::DriveId;
 use crate::jobs::{
-use crate::jobs::{
     About, AboutDrive, BackupJob, IntoVolumeJob, Job, JobHandle, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles,
     VerifyJob,
-};
 };
 use crate::service::Service;
 use crate::stream_input;

@@ -38,4 +38,4 @@ mod worker_error;
 pub use priority::{IoPriority, Priority, raise_open_files};
 pub use protocol::Subject;
 pub use run::{Stop, run};
-pub use worker_error::{UNCONFIRMED, public_of_backup, public_sentence};
+pub use worker_error::{UNCONFIRMED, public_of_backup, public_of_import, public_sentence};

@@ -285,6 +285,7 @@ mod tests {
             hidden: true,
             unconfirmed: true,
             cause: Some(BackupCause::SourceRefused(crate::backups::SourceProblem::Empty)),
+            files: Some(crate::streams::FailedFiles { failed: 1, untried: 2, of: 4 }),
         };
         let published = Report::Published {
             name: b"a\n\xff\0".to_vec(),

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::descriptors::DescriptorError;
 use super::packet::MAX_MESSAGE;
 use crate::backups::{BackupCause, BackupError};
-use crate::{streams, verify};
+use crate::streams::{FailedFiles, ImportError};
+use crate::verify;
 
 /// The error of a job. All users see only the service's own sentence about it ([`public_sentence`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct WorkerError {
     /// The cause of a failed backup, if the service acts on it.
     #[serde(default)]
     pub cause: Option<BackupCause>,
+    /// How many files of an import were not received.
+    #[serde(default)]
+    pub files: Option<FailedFiles>,
 }
 
 /// [`ErrorKind`] for serde, with the names of the errors on the bus.
@@ -75,13 +79,24 @@ impl WorkerError {
     }
 
     /// A failed import.
-    pub(crate) fn of_import(error: &streams::ImportError) -> Self {
-        let failure = if let streams::ImportError::Receive { failure, .. } = error { Some(failure) } else { None };
-        let place = failure.and_then(|failure| failure.error.place);
-        let hidden = failure.is_some_and(|failure| failure.left_hidden);
-        let (command, byte) = place.map(|place| (place.command, place.at)).unzip();
-        let unconfirmed = failure.is_some_and(|failure| failure.error.is_unconfirmed());
-        Self { kind: error.kind(), message: short(error), command, byte, hidden, unconfirmed, cause: None }
+    pub(crate) fn of_import(error: &ImportError) -> Self {
+        let (failed, counts) = match error {
+            ImportError::Files { failed, counts } => (failed.as_slice(), Some(*counts)),
+            ImportError::Nothing(_) | ImportError::Volume(_) | ImportError::Cancelled => (&[][..], None),
+        };
+        let failures = || failed.iter().filter_map(|file| file.why.failure());
+        // The place of one failure among several would mislead.
+        let single = if failed.len() == 1 { failures().next() } else { None };
+        let (command, byte) = single.and_then(|one| one.error.place).map(|place| (place.command, place.at)).unzip();
+        Self {
+            kind: error.kind(),
+            command,
+            byte,
+            hidden: failures().any(|failure| failure.left_hidden),
+            unconfirmed: failures().any(|failure| failure.error.is_unconfirmed()),
+            files: counts,
+            ..Self::of_sentence(&short(error))
+        }
     }
 
     /// A failed verification.
@@ -105,13 +120,14 @@ impl WorkerError {
             hidden: false,
             unconfirmed: false,
             cause: None,
+            files: None,
         }
     }
 
     fn of(error: &Error, message: impl Display) -> Self {
         let (command, byte) = error.place.map(|place| (place.command, place.at)).unzip();
         let unconfirmed = error.is_unconfirmed();
-        Self { kind: error.kind(), message: short(message), command, byte, hidden: false, unconfirmed, cause: None }
+        Self { kind: error.kind(), command, byte, unconfirmed, ..Self::of_sentence(&short(message)) }
     }
 }
 
@@ -174,6 +190,15 @@ pub fn public_of_backup(
         | ErrorKind::Cancelled => return public_sentence(kind, command, byte),
     };
     sentence.to_owned()
+}
+
+/// The sentence for all users about a failed import: how many files it is about, and why the first of them failed.
+pub fn public_of_import(error: &WorkerError) -> String {
+    let sentence = public_sentence(error.kind, error.command, error.byte);
+    match error.files.and_then(|files| files.words()) {
+        Some(words) => format!("{words}; the job's error details name each: {sentence}"),
+        None => sentence,
+    }
 }
 
 /// What happened and what to do next, for every error of this kind.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,11 +62,17 @@ impl Scenario {
 
     /// Attaches a drive with ext4 and these streams in its folder, under these names; what was written to the image then.
     fn plain(&mut self, files: &[(&str, &str)]) -> Result<PathBuf> {
+        self.with("ext4", files)
+    }
+
+    /// The same with this filesystem.
+    fn with(&mut self, kind: &str, files: &[(&str, &str)]) -> Result<PathBuf> {
         let (sandbox, at) = (&self.fixture.sandbox, self.fixture.sandbox.join("plain"));
         // The service looks at *.img, and so not at this one before it is whole.
         let (making, image) = (sandbox.join("plain.volume"), sandbox.join("plain.img"));
         File::create(&making)?.set_len(256 << 20)?;
-        run(Command::new("mkfs.ext4").args(["-q", "-U", UUID, "-L", "Plain"]).arg(&making), TIMEOUT)?.success()?;
+        let mkfs = format!("mkfs.{kind}");
+        run(Command::new(mkfs).args(["-q", "-U", UUID, "-L", "Plain"]).arg(&making), TIMEOUT)?.success()?;
         fs::create_dir(&at)?;
         let device = Loop::attach(&making)?;
         run(Command::new("mount").arg(device.path()).arg(&at), TIMEOUT)?.success()?;
@@ -101,6 +108,12 @@ impl Scenario {
 
     fn same(&self, name: &str, rules: Rules) -> Result<()> {
         same(name, &Tree::read(&self.pool.join(name))?, &Tree::read(&self.tank.join(name))?, rules)
+    }
+
+    fn details(&self, job: &str) -> Result<String> {
+        let details = self.fixture.client.call(job, (JOB, "GetErrorDetails"), &no_options())?;
+        let details: HashMap<String, OwnedVariant> = details.body().deserialize()?;
+        details.get("message").and_then(|value| String::try_from(value.clone()).ok()).context("a message")
     }
 
     fn note(&self, job: &str) -> Result<String> {
@@ -161,12 +174,43 @@ fn unreceivable_streams_are_listed_last() -> Result<()> {
     scenario.same("home-1", Rules::SOURCE)?;
     let public: String = scenario.fixture.client.get(&job, JOB, "ErrorMessage")?;
     ensure!(!public.contains("lost") && !public.contains("home"), "{public}");
-    let details = scenario.fixture.client.call(&job, (JOB, "GetErrorDetails"), &no_options())?;
-    let details: HashMap<String, OwnedVariant> = details.body().deserialize()?;
-    let message = details.get("message").and_then(|value| String::try_from(value.clone()).ok()).context("a message")?;
+    let message = scenario.details(&job)?;
     ensure!(message.contains("\"a-lost.send\""), "{message}");
     let (end, _) = scenario.import(&drive, Some("b-secret.send"))?;
     ensure!(end == ("failed".to_owned(), "InvalidStream".to_owned()), "{end:?}");
+    Ok(())
+}
+
+/// A cut file is first in the order, and its subvolume is also in another file.
+#[test]
+fn bad_files_do_not_stop_an_import_of_compressed_ones() -> Result<()> {
+    let mut scenario = Scenario::begin(UUID)?;
+    let sandbox = &scenario.fixture.sandbox;
+    let at = |name: &str| sandbox.join(&format!("{name}.stream"));
+    let read = |name: &str| fs::read(at(name));
+    let first = read("1")?;
+    fs::write(at("cut"), first.get(..first.len() / 2).context("a stream")?)?;
+    fs::write(at("empty"), "")?;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&read("2")?)?;
+    fs::write(at("gzip"), gzip.finish()?)?;
+    fs::write(at("zstd"), zstd::encode_all(&read("3")?[..], 1)?)?;
+    let files =
+        [("cut", "0.btrfs"), ("1", "1.BTRFS"), ("gzip", "2.send.gz"), ("zstd", "3.Send.zst"), ("empty", "4.send")];
+    scenario.with("ext2", &files)?;
+    let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "ext2")?;
+    let (end, job) = scenario.import(&drive, None)?;
+    ensure!(end == ("failed".to_owned(), "TruncatedStream".to_owned()), "{end:?}");
+    scenario.same("home-1", Rules::SOURCE)?;
+    scenario.same("home-2", Rules::SOURCE_OF_INCREMENT)?;
+    scenario.same("home-3", Rules::SOURCE_OF_INCREMENT)?;
+    let public: String = scenario.fixture.client.get(&job, JOB, "ErrorMessage")?;
+    ensure!(public.starts_with("2 files of 5 could not be received (the volume has the other 3)"), "{public}");
+    let message = scenario.details(&job)?;
+    ensure!(message.contains("\"0.btrfs\"") && message.contains("\"4.send\" cannot be received: "), "{message}");
+    // Again: a part of a compressed file is searched for what the volume does not have.
+    let (end, job) = scenario.import(&drive, Some("3.Send.zst"))?;
+    ensure!(end.0 == "succeeded" && scenario.note(&job)? == "the volume has 1 of 1 files already", "{end:?}");
     Ok(())
 }
 
@@ -245,5 +289,21 @@ fn a_drive_without_import_is_not_read() -> Result<()> {
     let disk = scenario.disk.as_ref().context("attached")?.name();
     let ext4 = fs::read_dir("/sys/fs/ext4")?.flatten().any(|entry| entry.file_name().to_string_lossy() == disk);
     ensure!(!ext4, "it was mounted");
+    Ok(())
+}
+
+/// Swap stands for every kind of content that has a UUID and no stream files.
+#[test]
+fn an_unsupported_file_system_is_named() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let (making, image) = (sandbox.join("swap.volume"), sandbox.join("swap.img"));
+    File::create(&making)?.set_len(16 << 20)?;
+    run(Command::new("mkswap").args(["-q", "-U", UUID]).arg(&making), TIMEOUT)?.success()?;
+    fs::rename(making, &image)?;
+    let fixture = DriveFixture::with(sandbox, &format!("\n[[import]]\ndrive = {UUID:?}\n"))?;
+    let _disk = Disk::attach(&image)?;
+    let drive = fixture.one("the drive", |is| is.filesystem_type == "swap")?;
+    let refused = fixture.client.call(&drive.path, (DRIVE, "ListStreams"), &no_options()).err().context("refused")?;
+    ensure!(refused.to_string().contains("this file system is not supported here (swap)"), "{refused}");
     Ok(())
 }

@@ -274,7 +274,10 @@ fn filesystem_at(path: &Path) -> Option<PathBuf> {
 /// The filesystems that are read: others are more code in the kernel that a drive could do harm with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadOnly {
+    Ext2,
+    Ext3,
     Ext4,
+    Vfat,
     Exfat,
 }
 
@@ -282,18 +285,48 @@ impl ReadOnly {
     /// As udev calls it; none for any other.
     pub(crate) fn of(kind: &str) -> Option<Self> {
         match kind {
+            "ext2" => Some(Self::Ext2),
+            "ext3" => Some(Self::Ext3),
             "ext4" => Some(Self::Ext4),
+            "vfat" => Some(Self::Vfat),
             "exfat" => Some(Self::Exfat),
             _ => None,
         }
     }
 
-    fn name(self) -> &'static str {
+    /// The kernel's drivers that can mount it, the preferred one first: that of ext4 can leave a journal as it is.
+    fn drivers(self) -> &'static [&'static str] {
         match self {
-            Self::Ext4 => "ext4",
-            Self::Exfat => "exfat",
+            Self::Ext2 => &["ext4", "ext2"],
+            Self::Ext3 => &["ext4", "ext3"],
+            Self::Ext4 => &["ext4"],
+            Self::Vfat => &["vfat"],
+            Self::Exfat => &["exfat"],
         }
     }
+
+    /// Begins to mount it. Returns the driver's name too.
+    fn open(self, doing: impl Fn() -> String) -> Result<(OwnedFd, &'static str)> {
+        for driver in self.drivers() {
+            match fsopen(*driver, FsOpenFlags::FSOPEN_CLOEXEC) {
+                Ok(making) => return Ok((making, driver)),
+                Err(rustix::io::Errno::NODEV) => {}
+                Err(error) => return Err(Error::system(doing())(error)),
+            }
+        }
+        Err(Error::refused(unsupported(self.drivers().last().copied().unwrap_or_default())))
+    }
+}
+
+/// Why stream files are not read from a filesystem, as a sentence.
+pub(crate) fn unsupported(kind: &str) -> Sentence {
+    Sentence::of(&[
+        Part::Text("this file system is not supported here ("),
+        Part::Name(if kind.is_empty() { "unknown" } else { kind }),
+        Part::Text(
+            "); copy the stream files to a drive with btrfs, ext2, ext3, ext4, FAT or exFAT that this kernel has a driver for",
+        ),
+    ])
 }
 
 /// Mounts the filesystem on the device that these facts are of, and answers its top. It is attached nowhere, and goes when
@@ -304,13 +337,16 @@ impl ReadOnly {
 pub(super) fn read_only(kind: ReadOnly, device: &BlockDevice) -> Result<File> {
     let same = node::open_same(device)?;
     let doing = || format!("mounting {}", device.node.display());
-    let making = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::system(doing()))?;
+    let (making, driver) = kind.open(doing)?;
     let made = (|| {
         fsconfig_set_string(&making, "source", &device.node)?;
         fsconfig_set_flag(&making, "ro")?;
-        if kind == ReadOnly::Ext4 {
+        match driver {
             // Not even what its journal still holds is written.
-            fsconfig_set_flag(&making, "noload")?;
+            "ext4" | "ext3" => fsconfig_set_flag(&making, "noload")?,
+            // Names are UTF-8 as elsewhere. A kernel that does not take this keeps its own default.
+            "vfat" => best_effort(fsconfig_set_string(&making, "utf8", "1")),
+            _other => {}
         }
         fsconfig_create(&making)
     })();

@@ -18,7 +18,7 @@ use super::table::{DriveEntry, DriveTable};
 use super::{DriveId, DriveReservation, Need};
 use crate::backups::{SharedRecord, SharedSnapshot};
 use crate::blocking::BlockingQueue;
-use crate::device::{BlockDevice, ReadOnly};
+use crate::device::{BlockDevice, ReadOnly, unsupported};
 use crate::dir_handle::DirHandle;
 use crate::policy::Action;
 use crate::types::{Error, ErrorCode};
@@ -167,8 +167,8 @@ impl DriveManager {
         let table = self.lock();
         let enrolment = table.enrolment(id);
         let known = |name: &str| enrolment.is_some_and(|known| known.is_called(name));
-        let plain = || self.plain(&table, id).ok().map(|(facts, _)| facts);
-        let uuid = plain().and_then(|facts| facts.content.map(|content| content.uuid)).unwrap_or_default();
+        let content = self.unenrolled(&table, id).ok().and_then(|device| device.content);
+        let uuid = content.map(|content| content.uuid).unwrap_or_default();
         let rule = table.config.imports.iter().find(|rule| known(&rule.drive) || rule.drive == uuid);
         rule.map(|rule| rule.folder.clone()).ok_or_else(|| {
             let text = "the configuration has no folder for stream files on this drive; add an [[import]] to \
@@ -201,7 +201,8 @@ impl DriveManager {
     }
 
     async fn mount_to_read(&self, id: &DriveId, reservation: DriveReservation) -> Result<Lease, Error> {
-        let (facts, kind) = self.plain(&self.lock(), id)?;
+        let facts = self.unenrolled(&self.lock(), id)?;
+        let kind = read_only(&facts)?;
         let (devices, device) = (Arc::clone(&self.0.devices), facts.clone());
         let root = blocking(self, id, move || devices.mount_read_only(kind, &device)).await?;
         tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "the drive is mounted read-only to read its stream files");
@@ -211,20 +212,13 @@ impl DriveManager {
         self.held(id, (root, 0), gone, reservation)
     }
 
-    /// The one device of a drive that is not enrolled, and its filesystem, where it is one that is read.
-    fn plain(&self, table: &DriveTable, id: &DriveId) -> Result<(BlockDevice, ReadOnly), Error> {
+    /// The one device of a drive that is not enrolled.
+    fn unenrolled(&self, table: &DriveTable, id: &DriveId) -> Result<BlockDevice, Error> {
         let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
         let devices = table.behind(&decision.devices);
-        let (Action::Show, [device]) = (&decision.action, devices.as_slice()) else {
-            return Err(failed("the service does not use the drive; see its problem (butterdock drives)"));
-        };
-        let kind = device.content.as_ref().map(|content| content.kind.as_str()).unwrap_or_default();
-        match ReadOnly::of(kind) {
-            Some(kind) => Ok(((*device).clone(), kind)),
-            None => Err(failed(
-                "stream files are read only from enrolled drives, and from drives with ext4 or exfat; enrol the drive \
-                 first",
-            )),
+        match (&decision.action, devices.as_slice()) {
+            (Action::Show, [device]) => Ok((*device).clone()),
+            _ => Err(failed("the service does not use the drive; see its problem (butterdock drives)")),
         }
     }
 
@@ -266,5 +260,17 @@ impl DriveManager {
         });
         let removal = held.ok_or_else(|| no_such_drive(id))?;
         Ok(Lease::new(self.clone(), id.clone(), root, mount, (gone, removal), reservation))
+    }
+}
+
+/// The filesystem on a drive that is not enrolled, if stream files are read from it.
+fn read_only(device: &BlockDevice) -> Result<ReadOnly, Error> {
+    let kind = device.content.as_ref().map(|content| content.kind.as_str()).unwrap_or_default();
+    match ReadOnly::of(kind) {
+        Some(kind) => Ok(kind),
+        None if kind == "btrfs" => {
+            Err(failed("stream files are read from a drive with btrfs only if it is enrolled; enrol the drive first"))
+        }
+        None => Err(failed(unsupported(kind).public())),
     }
 }

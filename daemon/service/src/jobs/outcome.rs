@@ -152,7 +152,7 @@ impl EndRules {
 
     fn failed_in_worker(&self, error: WorkerError) -> JobError {
         let public = if error.unconfirmed { UNCONFIRMED.to_owned() } else { (self.public)(&error) };
-        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause } = error;
+        let WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _ } = error;
         let cause = cause.filter(|_| self.has_cause);
         JobError { name: error_name(kind), public, message, command, byte, cause }
     }
@@ -248,6 +248,7 @@ mod tests {
             hidden: false,
             unconfirmed: false,
             cause: None,
+            files: None,
         }))
     }
 

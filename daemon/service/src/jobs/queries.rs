@@ -183,10 +183,11 @@ fn estimated(reports: &[Report], error: Option<WorkerError>) -> Estimated {
         }
     }
     // The worker's text is for the journal alone.
-    let problem = error.map(|WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause }| {
-        tracing::warn!("cannot estimate a backup: {message}");
-        public_of_backup(kind, command, byte, cause)
-    });
+    let problem =
+        error.map(|WorkerError { kind, message, command, byte, hidden: _, unconfirmed: _, cause, files: _ }| {
+            tracing::warn!("cannot estimate a backup: {message}");
+            public_of_backup(kind, command, byte, cause)
+        });
     Estimated { problem, ..all }
 }
 
@@ -221,6 +222,7 @@ mod tests {
             hidden: false,
             unconfirmed: false,
             cause: None,
+            files: None,
         };
         let all = estimated(&told, Some(full));
         assert_eq!((all.bytes, all.incremental), (Some(7), false));

@@ -362,6 +362,7 @@ impl Player {
             hidden: false,
             unconfirmed: false,
             cause: None,
+            files: None,
         });
         worker.report(&Report::Ended { counts: Counts::default(), error });
     }

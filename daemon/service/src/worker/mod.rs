@@ -6,7 +6,9 @@ mod simulated;
 mod spawner;
 
 pub(crate) use butterdock_worker::protocol::{Order, Report, WorkerError};
-pub(crate) use butterdock_worker::{IoPriority, Priority, Subject, UNCONFIRMED, public_of_backup, public_sentence};
+pub(crate) use butterdock_worker::{
+    IoPriority, Priority, Subject, UNCONFIRMED, public_of_backup, public_of_import, public_sentence,
+};
 pub(crate) use handle::Worker;
 #[cfg(test)]
 pub(crate) use simulated::SimulatedWorker;

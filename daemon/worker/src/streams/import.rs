@@ -1,18 +1,20 @@
-//! Receives stream files one after another, each from its first subvolume that the volume does not have.
+//! Receives stream files one after another, each from its first subvolume that the volume does not have. A file that cannot be
+//! received does not stop the import: the other files are received, then it is reported.
 
-use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::fmt;
+use std::io::{self, PipeWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::FileExt as _;
-use std::{fmt, thread};
+use std::thread;
 
 use butterdock_receive::{
     Control, Error, ErrorKind, Failure, Kind, Observer, Options, Phase, Published, is_received, receive,
 };
 use butterdock_stream::Identity;
+use serde::{Deserialize, Serialize};
 
+use super::content::Compression;
 use super::order::order;
-use super::subvolumes::{HEADER, Part, Walk, first_command, head};
+use super::subvolumes::{HEADER, Part, Walk, first_command, head, unreadable};
 use super::{Files, Found, Opened, StreamFile, StreamFileEvent};
 
 /// An import of stream files into the directory of a volume.
@@ -35,17 +37,42 @@ pub(crate) enum ImportError {
     Nothing(Option<Vec<u8>>),
     /// The volume's subvolumes cannot be listed.
     Volume(Box<Error>),
-    /// This file is not a stream.
-    Invalid { file: Vec<u8>, why: String },
     /// The job was cancelled between two subvolumes.
     Cancelled,
-    /// This file could not be received.
-    Receive { file: Vec<u8>, failure: Box<Failure> },
+    /// Files could not be received, at least one.
+    Files { failed: Vec<FailedFile>, counts: FailedFiles },
+}
+
+/// A file that could not be received.
+#[derive(Debug)]
+pub(crate) struct FailedFile {
+    pub name: Vec<u8>,
+    pub why: FileError,
+}
+
+/// Why a file could not be received.
+#[derive(Debug)]
+pub(crate) enum FileError {
+    /// It is not a stream, or not all of it can be read.
+    Invalid(String),
+    /// The receiver failed; the clause says why the file could not be read to its end.
+    Receive(Box<Failure>, Option<String>),
+}
+
+/// How many files of an import were not received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedFiles {
+    /// The files that could not be received,
+    pub failed: u64,
+    /// and those that were not tried after an error of the volume.
+    pub untried: u64,
+    /// All files of the import.
+    pub of: u64,
 }
 
 /// The files, in the order of an import.
 pub(crate) fn list(files: &Files) -> Vec<StreamFile> {
-    let mut rows: Vec<StreamFile> = found(&files.all).into_iter().map(StreamFile::from).collect();
+    let mut rows: Vec<StreamFile> = found(files, None).into_iter().map(StreamFile::from).collect();
     if files.left_out > 0 {
         let text =
             format!("{} more files are ignored: move the files that were received to another folder", files.left_out);
@@ -54,19 +81,23 @@ pub(crate) fn list(files: &Files) -> Vec<StreamFile> {
     rows
 }
 
+/// Why the work on one file ended.
+enum Stop {
+    /// The import ends.
+    Import(ImportError),
+    /// The next file is tried.
+    File(FileError),
+}
+
 impl Import<'_> {
     /// Receives the files. Subvolumes that were received before an error stay.
     pub(crate) fn run(&self) -> Result<(), ImportError> {
-        let wanted = |one: &&Opened| self.only.is_none_or(|only| only == one.name);
-        let wanted = self.files.all.iter().filter(wanted);
-        let ordered = found(wanted);
+        let ordered = found(self.files, self.only);
         if ordered.is_empty() {
             return Err(ImportError::Nothing(self.only.map(<[u8]>::to_vec)));
         }
-        let files = ordered.len() as u64;
-        (self.report)(StreamFileEvent::Total {
-            bytes: ordered.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size)),
-        });
+        let of = ordered.len() as u64;
+        self.report_total();
         let (mut rest, mut known) = (Vec::new(), Vec::new());
         for file in ordered {
             let is_known = match &file.head {
@@ -75,16 +106,41 @@ impl Import<'_> {
             };
             if is_known { known.push(file) } else { rest.push(file) }
         }
-        (self.report)(StreamFileEvent::Planned { files, known: known.len() as u64 });
+        (self.report)(StreamFileEvent::Planned { files: of, known: known.len() as u64 });
+        let (mut failed, mut untried) = (Vec::new(), of);
         // Known files first: an interrupted import may have missed subvolumes in them that are parents of others.
-        known.into_iter().chain(rest).try_for_each(|file| self.import(file))
+        for file in known.into_iter().chain(rest) {
+            untried = untried.saturating_sub(1);
+            let name = file.name.clone();
+            match self.import(file) {
+                Ok(()) => {}
+                Err(Stop::Import(error)) => return Err(error),
+                Err(Stop::File(why)) => {
+                    let is_last = why.is_of_volume();
+                    failed.push(FailedFile { name, why });
+                    if is_last {
+                        break;
+                    }
+                }
+            }
+        }
+        let counts = FailedFiles { failed: failed.len() as u64, untried, of };
+        if failed.is_empty() { Ok(()) } else { Err(ImportError::Files { failed, counts }) }
     }
 
-    fn import(&self, found: Found) -> Result<(), ImportError> {
-        let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
-        let invalid = |why: String| ImportError::Invalid { file: found.name.clone(), why };
+    /// Only if it is known: the size of a compressed file is not that of its stream.
+    fn report_total(&self) {
+        let wanted = || self.files.all.iter().filter(|one| is_wanted(self.only, &one.name));
+        if wanted().all(|one| one.compression == Compression::None) {
+            let bytes = wanted().fold(0, |sum: u64, one| sum.saturating_add(one.size));
+            (self.report)(StreamFileEvent::Total { bytes });
+        }
+    }
+
+    fn import(&self, found: Found) -> Result<(), Stop> {
         // The same subvolume may be in two files.
-        let first = found.head.map_err(invalid)?;
+        let first = found.head.map_err(FileError::Invalid)?;
+        let Some(opened) = self.files.all.iter().find(|one| one.name == found.name) else { return Ok(()) };
         if !self.has(first.identity)? {
             return self.receive_from(opened, Part { at: 0, has_header: true });
         }
@@ -95,26 +151,27 @@ impl Import<'_> {
     }
 
     /// The first subvolume in a file that the volume does not have.
-    fn first_missing(&self, file: &Opened) -> Result<Option<Part>, ImportError> {
-        let invalid = |why: String| ImportError::Invalid { file: file.name.clone(), why };
+    fn first_missing(&self, file: &Opened) -> Result<Option<Part>, Stop> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "other errors keep the kernel's text")]
         let broken = |error: io::Error| match error.kind() {
-            io::ErrorKind::Interrupted => ImportError::Cancelled,
+            io::ErrorKind::Interrupted => Stop::Import(ImportError::Cancelled),
             io::ErrorKind::UnexpectedEof => {
-                invalid("it is cut short after the subvolumes that the volume has".to_owned())
+                FileError::Invalid("it is cut short after the subvolumes that the volume has".to_owned()).into()
             }
-            io::ErrorKind::InvalidData => invalid("it contains data that is not a stream".to_owned()),
-            _ => invalid(format!("it cannot be read: {error}")),
+            io::ErrorKind::InvalidData if error.get_ref().is_none() => {
+                FileError::Invalid("it contains data that is not a stream".to_owned()).into()
+            }
+            _ => FileError::Invalid(unreadable(&error)).into(),
         };
-        let mut walk = Walk::new(&file.file, file.size).map_err(broken)?;
+        let mut walk = Walk::new(file).map_err(broken)?;
         let mut passed = 0;
         loop {
             let next = walk.next(|at| {
                 self.control.pass(at.saturating_sub(std::mem::replace(&mut passed, at)));
                 !self.control.is_cancelled()
             });
-            let Some(part) = next.map_err(broken)? else { return Ok(None) };
-            let head = first_command(&file.file, part).map_err(invalid)?;
+            let Some((part, beginning)) = next.map_err(broken)? else { return Ok(None) };
+            let head = first_command(&beginning[..]).map_err(FileError::Invalid)?;
             if !self.has(head.identity)? {
                 return Ok(Some(part));
             }
@@ -122,15 +179,21 @@ impl Import<'_> {
     }
 
     /// Receives a file, starting with this subvolume.
-    fn receive_from(&self, file: &Opened, part: Part) -> Result<(), ImportError> {
-        let name = || file.name.clone();
+    fn receive_from(&self, file: &Opened, part: Part) -> Result<(), Stop> {
         let observer = Offset { observer: self.observer, before: self.control.progress().bytes };
-        let done = feed(&file.file, part, |input| {
+        let received = feed(file, part, self.control, |input| {
             receive(input, self.destination, self.options, self.control, &observer).map(drop).map_err(Box::new)
         });
-        let done =
-            done.map_err(|error| ImportError::Invalid { file: name(), why: format!("it cannot be read: {error}") })?;
-        done.map_err(|failure| ImportError::Receive { file: name(), failure })
+        match received.map_err(|error| FileError::Invalid(unreadable(&error)))? {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(why)) => {
+                let name = file.name.escape_ascii();
+                let text = format!("all subvolumes of the file \"{name}\" were received, but behind them {why}");
+                self.observer.warning(&text);
+                Ok(())
+            }
+            (Err(failure), why) => Err(FileError::Receive(failure, why).into()),
+        }
     }
 
     /// Whether the volume has this subvolume unchanged. Only subvolumes with a record count, because any user can set the
@@ -140,9 +203,29 @@ impl Import<'_> {
     }
 }
 
-fn found<'f>(files: impl IntoIterator<Item = &'f Opened>) -> Vec<Found> {
-    let look = |one: &Opened| Found { name: one.name.clone(), size: one.size, head: head(&one.file) };
-    order(files.into_iter().map(look).collect())
+impl From<ImportError> for Stop {
+    fn from(error: ImportError) -> Self {
+        Self::Import(error)
+    }
+}
+
+impl From<FileError> for Stop {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+/// The wanted files, in the order of an import.
+fn found(files: &Files, only: Option<&[u8]>) -> Vec<Found> {
+    let look = |one: &Opened| Found { name: one.name.clone(), size: one.size, head: head(one) };
+    let opened = files.all.iter().filter(|one| is_wanted(only, &one.name)).map(look);
+    let refused = files.unreadable.iter().filter(|(name, _)| is_wanted(only, name));
+    let refused = refused.map(|(name, why)| Found { name: name.clone(), size: 0, head: Err(why.clone()) });
+    order(opened.chain(refused).collect())
+}
+
+fn is_wanted(only: Option<&[u8]>, name: &[u8]) -> bool {
+    only.is_none_or(|only| only == name)
 }
 
 /// An observer that counts the offsets of all files as of one input.
@@ -171,14 +254,51 @@ impl Observer for Offset<'_> {
     }
 }
 
-impl ImportError {
+impl FileError {
     /// The kind of the error.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) | Self::Receive(_, Some(_)) => ErrorKind::InvalidStream,
+            Self::Receive(failure, None) => failure.error.kind(),
+        }
+    }
+
+    /// Whether the next file would fail for the same reason.
+    fn is_of_volume(&self) -> bool {
+        match self.kind() {
+            ErrorKind::NoSpace
+            | ErrorKind::ReadOnly
+            | ErrorKind::Busy
+            | ErrorKind::DeviceGone
+            | ErrorKind::Cancelled => true,
+            ErrorKind::InvalidStream
+            | ErrorKind::TruncatedStream
+            | ErrorKind::UnsupportedStream
+            | ErrorKind::ParentMissing
+            | ErrorKind::Exists
+            | ErrorKind::Failed => false,
+        }
+    }
+
+    /// The receiver's failure.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Receive(failure, _) => Some(failure),
+            Self::Invalid(_) => None,
+        }
+    }
+}
+
+impl ImportError {
+    /// The kind of the error: that of the volume's error, or of the first file.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Nothing(_) | Self::Volume(_) => ErrorKind::Failed,
-            Self::Invalid { .. } => ErrorKind::InvalidStream,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Receive { failure, .. } => failure.error.kind(),
+            Self::Files { failed, .. } => {
+                let of_volume = failed.last().filter(|file| file.why.is_of_volume());
+                of_volume.or(failed.first()).map_or(ErrorKind::Failed, |file| file.why.kind())
+            }
         }
     }
 }
@@ -191,33 +311,95 @@ impl fmt::Display for ImportError {
                 write!(f, "there is no stream file \"{}\" in the drive's folder", name.escape_ascii())
             }
             Self::Volume(error) => write!(f, "the subvolumes of the volume cannot be listed: {error}"),
-            Self::Invalid { file, why } => {
-                write!(f, "the file \"{}\" cannot be received: {why}; send it again", file.escape_ascii())
-            }
             Self::Cancelled => f.write_str("cancelled"),
-            Self::Receive { file, failure } => write!(f, "the file \"{}\": {failure}", file.escape_ascii()),
+            Self::Files { failed, counts } => {
+                if let Some(words) = counts.words() {
+                    write!(f, "{words}: ")?;
+                }
+                for (at, file) in failed.iter().enumerate() {
+                    write!(f, "{}{file}", if at == 0 { "" } else { "; " })?;
+                }
+                Ok(())
+            }
         }
     }
 }
 
-/// Calls `receive` with the file from this part on. A part without a header gets the file's header, through a pipe.
+impl fmt::Display for FailedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.escape_ascii();
+        match &self.why {
+            FileError::Invalid(why) => write!(f, "the file \"{name}\" cannot be received: {why}; send it again"),
+            FileError::Receive(failure, None) => write!(f, "the file \"{name}\": {failure}"),
+            FileError::Receive(failure, Some(why)) => write!(f, "the file \"{name}\": {why}: {failure}"),
+        }
+    }
+}
+
+impl FailedFiles {
+    /// How many files of several could not be received; `None` of a single file.
+    pub fn words(&self) -> Option<String> {
+        let Self { failed, untried, of } = *self;
+        let (failed_words, rest) = match (failed, of.saturating_sub(failed).saturating_sub(untried)) {
+            _ if of <= 1 => return None,
+            (1, good) => ("1 file".to_owned(), good),
+            (_, good) => (format!("{failed} files"), good),
+        };
+        let untried = if untried > 0 { format!(", and {untried} were not tried") } else { String::new() };
+        Some(format!("{failed_words} of {of} could not be received{untried} (the volume has the other {rest})"))
+    }
+}
+
+/// Calls `receive` with the decompressed bytes of the file from this part on. A part without a header gets the header at the
+/// file's beginning. Returns also why the file could not be read to its end.
 ///
 /// # Errors
-/// The file cannot be read at the beginning of the part.
-fn feed<T>(mut file: &File, part: Part, receive: impl FnOnce(BorrowedFd<'_>) -> T) -> io::Result<T> {
-    let mut header = [0; HEADER];
-    file.read_exact_at(&mut header, 0)?;
-    file.seek(SeekFrom::Start(part.at))?;
-    if part.has_header {
-        return Ok(receive(file.as_fd()));
+/// The file cannot be read at its beginning.
+fn feed<T>(
+    file: &Opened,
+    part: Part,
+    control: &Control,
+    receive: impl FnOnce(BorrowedFd<'_>) -> T,
+) -> io::Result<(T, Option<String>)> {
+    if part.has_header && file.compression == Compression::None {
+        let mut from = &file.file;
+        from.seek(SeekFrom::Start(part.at))?;
+        return Ok((receive(from.as_fd()), None));
     }
-    let (reader, mut writer) = io::pipe()?;
+    let (reader, writer) = io::pipe()?;
     Ok(thread::scope(|threads| {
-        // Errors are ignored: the receiver reports a stream that ends early.
-        threads.spawn(move || writer.write_all(&header).and_then(|()| io::copy(&mut file, &mut writer)).ok());
+        let writing = threads.spawn(move || write(file, part, control, writer));
         let received = receive(reader.as_fd());
         // The thread ends when the reader is closed.
         drop(reader);
-        received
+        // A panic would have ended the process.
+        let error = writing.join().unwrap_or(Ok(())).err();
+        // The receiver reports that it ended before the file did.
+        let error = error.filter(|error| error.kind() != io::ErrorKind::BrokenPipe && !control.is_cancelled());
+        (received, error.map(|error| unreadable(&error)))
     }))
 }
+
+/// The thread that writes into the pipe.
+fn write(file: &Opened, part: Part, control: &Control, mut to: PipeWriter) -> io::Result<()> {
+    let mut content = file.content()?;
+    let mut rest = part.at;
+    if !part.has_header {
+        let mut header = [0; HEADER];
+        content.read_exact(&mut header)?;
+        to.write_all(&header)?;
+        rest = rest.saturating_sub(HEADER as u64);
+    }
+    while rest > 0 {
+        let skipped = rest.min(SKIP);
+        content.skip(skipped)?;
+        rest = rest.saturating_sub(skipped);
+        if control.is_cancelled() {
+            return Ok(());
+        }
+    }
+    io::copy(&mut content, &mut to).map(drop)
+}
+
+/// A cancel is noticed after this many skipped bytes.
+const SKIP: u64 = 16 << 20;

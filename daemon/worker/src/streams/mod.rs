@@ -4,6 +4,7 @@
 //! ```text
 //! mod         opens the files before the worker is confined
 //! subvolumes  finds the subvolumes in a file, and reads the first command of each
+//! content     reads a file, and decompresses it
 //! order       sorts the files, parents first (pure)
 //! import      receives them, one after another
 //! ```
@@ -14,19 +15,24 @@
 
 use std::ffi::CString;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 
 use butterdock_btrfs::{Error as Fault, names};
 use butterdock_stream::Identity;
 use rustix::fs::{FileType, Mode, OFlags, fcntl_setfl, fstat, openat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::hex;
 
+mod content;
 mod import;
 mod order;
 mod subvolumes;
 
+use content::{Compression, Content};
+pub use import::FailedFiles;
 pub(crate) use import::{Import, ImportError, list};
 
 /// The first command of a subvolume in a stream.
@@ -56,7 +62,7 @@ pub struct StreamFile {
     /// The name of the file, as bytes.
     #[serde(with = "hex")]
     pub name: Vec<u8>,
-    /// Its size in bytes.
+    /// Its size in bytes, compressed if it is.
     pub size: u64,
     /// The name of the first subvolume in the stream; empty if it cannot be read.
     #[serde(with = "hex")]
@@ -75,7 +81,7 @@ pub struct StreamFile {
 pub enum StreamFileEvent {
     /// A file of the list, in the order of an import.
     File(StreamFile),
-    /// This many bytes will be received.
+    /// This many bytes will be received. Not reported if a file is compressed: its decompressed size is unknown.
     Total {
         /// In bytes.
         bytes: u64,
@@ -105,13 +111,17 @@ impl From<Found> for StreamFile {
 
 /// The largest number of files, because each needs a descriptor.
 const MOST: usize = 1000;
-/// The extensions of stream files.
-const EXTENSIONS: [&[u8]; 2] = [b".btrfs", b".send"];
+/// The extensions of stream files, in any case,
+const EXTENSIONS: [&str; 2] = [".btrfs", ".send"];
+/// and those that may follow, if the file is compressed.
+const COMPRESSED: [&str; 3] = [".zst", ".zstd", ".gz"];
 
 /// The open stream files of a folder, sorted by name.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     pub all: Vec<Opened>,
+    /// The files that cannot be read, each with a clause that says why.
+    unreadable: Vec<(Vec<u8>, String)>,
     /// The number of files beyond [`MOST`].
     pub left_out: usize,
 }
@@ -121,36 +131,60 @@ pub(crate) struct Files {
 pub(crate) struct Opened {
     pub name: Vec<u8>,
     pub size: u64,
+    compression: Compression,
     pub file: File,
+}
+
+impl Opened {
+    /// A reader of its bytes, from the beginning.
+    fn content(&self) -> io::Result<Content<'_>> {
+        Content::new(&self.file, self.size, self.compression)
+    }
 }
 
 /// Opens the stream files in `folder`. Does not follow symbolic links.
 ///
 /// # Errors
-/// The folder cannot be read. A file that cannot be opened is omitted.
+/// The folder cannot be read.
 pub(crate) fn open(folder: impl AsFd) -> Result<Files, Fault> {
     let mut names = names::entries_where(&folder, |name| is_stream_file(name.to_bytes()))?;
     names.sort();
-    let left_out = names.len().saturating_sub(MOST);
+    let mut files = Files { left_out: names.len().saturating_sub(MOST), ..Files::default() };
     names.truncate(MOST);
-    Ok(Files { all: names.iter().filter_map(|name| opened(folder.as_fd(), name)).collect(), left_out })
+    for name in names {
+        match opened(folder.as_fd(), &name) {
+            Ok(Some(file)) => files.all.push(file),
+            Ok(None) => {}
+            Err(error) => files.unreadable.push((name.into_bytes(), format!("it cannot be read: {error}"))),
+        }
+    }
+    Ok(files)
 }
 
 fn is_stream_file(name: &[u8]) -> bool {
-    !name.starts_with(b".") && EXTENSIONS.iter().any(|extension| name.ends_with(extension))
+    let name = name.to_ascii_lowercase();
+    let compressed = COMPRESSED.iter().find_map(|extension| name.strip_suffix(extension.as_bytes()));
+    let stream = compressed.unwrap_or(&name);
+    !name.starts_with(b".") && EXTENSIONS.iter().any(|extension| stream.ends_with(extension.as_bytes()))
 }
 
-fn opened(folder: impl AsFd, name: &CString) -> Option<Opened> {
+/// `None` if it is no regular file.
+fn opened(folder: impl AsFd, name: &CString) -> io::Result<Option<Opened>> {
     // Non-blocking, because opening a fifo would block.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = openat(folder, name.as_c_str(), flags, Mode::empty()).ok()?;
-    let stat = fstat(&file).ok()?;
+    let file = match openat(folder, name.as_c_str(), flags, Mode::empty()) {
+        // A symbolic link, or a socket.
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(None),
+        file => File::from(file?),
+    };
+    let stat = fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return None;
+        return Ok(None);
     }
-    fcntl_setfl(&file, OFlags::empty()).ok()?;
+    fcntl_setfl(&file, OFlags::empty())?;
     let size = u64::try_from(stat.st_size).unwrap_or_default();
-    Some(Opened { name: name.to_bytes().to_vec(), size, file: File::from(file) })
+    let compression = Compression::of(&file)?;
+    Ok(Some(Opened { name: name.to_bytes().to_vec(), size, compression, file }))
 }
 
 #[cfg(test)]
@@ -164,15 +198,16 @@ mod tests {
     fn only_matching_files_are_opened_and_no_links() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
-        for name in ["b.send", "a.btrfs", ".hidden.send", "c.txt", "sendmail"] {
+        let streams = ["B.SEND", "a.btrfs", "b.send", "c.btrfs.zst", "d.Send.GZ", "e.send.zstd"];
+        for name in [".hidden.send", "c.txt", "sendmail", "f.zst", "g.send.xz"].iter().chain(&streams) {
             fs::write(at(name), name).expect("written");
         }
         fs::create_dir(at("folder.send")).expect("made");
         symlink("/etc/passwd", at("link.send")).expect("linked");
         nix::unistd::mkfifo(&at("pipe.send"), nix::sys::stat::Mode::S_IRWXU).expect("made");
         let files = open(File::open(folder.path()).expect("opened")).expect("listed");
-        let names: Vec<_> = files.all.iter().map(|one| (one.name.as_slice(), one.size)).collect();
-        assert_eq!(names, [(&b"a.btrfs"[..], 7), (b"b.send", 6)]);
-        assert_eq!(files.left_out, 0);
+        let names: Vec<_> = files.all.iter().map(|one| String::from_utf8_lossy(&one.name)).collect();
+        assert_eq!(names, streams);
+        assert_eq!((files.all[1].size, files.left_out, files.unreadable.len()), (7, 0, 0));
     }
 }

@@ -3,13 +3,12 @@
 //! [`Walk`] reads only the lengths, so it is as fast as the drive; the receiver checks what it receives. [`first_command`]
 //! uses our own decoder, which trusts nothing.
 
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Read};
 
 use butterdock_stream::{Command, Decoder, Event, FRAME, Limits, MAGIC, Pool};
 
-use super::Head;
+use super::content::Content;
+use super::{Head, Opened};
 
 /// The magic and a version (`struct btrfs_stream_header` of linux/fs/btrfs/send.h).
 pub(super) const HEADER: usize = MAGIC.len() + 4;
@@ -17,32 +16,32 @@ const UNSPECIFIED: u16 = 0;
 const SUBVOL: u16 = 1;
 const SNAPSHOT: u16 = 2;
 const END: u16 = 21;
-/// Many short commands fit into the buffer; longer ones are skipped by seeking.
-const BUFFER: usize = 64 << 10;
 
 /// A subvolume in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The offset of its first command, or of the header before it.
+    /// The offset of its first command, or of the header before it, in the decompressed bytes.
     pub at: u64,
     /// Whether a header precedes it. `btrfs send -e` writes one header for all subvolumes.
     pub has_header: bool,
 }
 
 /// Iterates over the subvolumes of a file.
-#[derive(Debug)]
 pub(super) struct Walk<'f> {
-    from: BufReader<&'f File>,
+    from: Content<'f>,
     at: u64,
-    size: u64,
     /// At the beginning of the file, or after an END command.
     between: bool,
+    /// The header of the stream that `at` is in.
+    header: [u8; HEADER],
 }
 
+/// A subvolume in a file, with the beginning of its first command behind a header.
+type Beginning = (Part, Vec<u8>);
+
 impl<'f> Walk<'f> {
-    pub(super) fn new(mut file: &'f File, size: u64) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(0))?;
-        Ok(Self { from: BufReader::with_capacity(BUFFER, file), at: 0, size, between: true })
+    pub(super) fn new(file: &'f Opened) -> io::Result<Self> {
+        Ok(Self { from: file.content()?, at: 0, between: true, header: [0; HEADER] })
     }
 
     /// The next subvolume; `None` at the end of the file. Calls `continues` before each command with its offset.
@@ -50,14 +49,14 @@ impl<'f> Walk<'f> {
     /// # Errors
     /// `UnexpectedEof` if the file ends inside a stream, `InvalidData` if no stream begins after the last one, `Interrupted` if
     /// `continues` returns false.
-    pub(super) fn next(&mut self, mut continues: impl FnMut(u64) -> bool) -> io::Result<Option<Part>> {
+    pub(super) fn next(&mut self, mut continues: impl FnMut(u64) -> bool) -> io::Result<Option<Beginning>> {
         let mut header = None;
         loop {
             if !continues(self.at) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             if self.between {
-                if self.from.fill_buf()?.is_empty() {
+                if self.from.is_at_end()? {
                     return Ok(None);
                 }
                 header = Some(self.at);
@@ -65,17 +64,19 @@ impl<'f> Walk<'f> {
             }
             let at = self.at;
             match self.command()? {
-                SUBVOL | SNAPSHOT => return Ok(Some(Part { at: header.unwrap_or(at), has_header: header.is_some() })),
-                END => self.between = true,
+                (SUBVOL | SNAPSHOT, beginning) => {
+                    let part = Part { at: header.unwrap_or(at), has_header: header.is_some() };
+                    return Ok(Some((part, beginning)));
+                }
+                (END, _) => self.between = true,
                 _ => header = None,
             }
         }
     }
 
     fn header(&mut self) -> io::Result<()> {
-        let mut bytes = [0; HEADER];
-        self.from.read_exact(&mut bytes)?;
-        if !bytes.starts_with(MAGIC) {
+        self.from.read_exact(&mut self.header)?;
+        if !self.header.starts_with(MAGIC) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.at = self.at.saturating_add(HEADER as u64);
@@ -83,8 +84,9 @@ impl<'f> Walk<'f> {
         Ok(())
     }
 
-    /// Skips a command and returns its number (`enum btrfs_send_cmd` of linux/fs/btrfs/send.h).
-    fn command(&mut self) -> io::Result<u16> {
+    /// Skips a command and returns its number (`enum btrfs_send_cmd` of linux/fs/btrfs/send.h); for the first command of a
+    /// subvolume also its bytes.
+    fn command(&mut self) -> io::Result<(u16, Vec<u8>)> {
         let mut frame = [0; FRAME];
         self.from.read_exact(&mut frame)?;
         let [a, b, c, d, e, f, ..] = frame;
@@ -94,12 +96,15 @@ impl<'f> Walk<'f> {
             return Err(io::ErrorKind::InvalidData.into());
         }
         self.at = self.at.saturating_add(FRAME as u64).saturating_add(length);
-        // Checked here, because a seek beyond the end does not fail.
-        if self.at > self.size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let mut beginning = Vec::new();
+        let mut read = 0;
+        if matches!(number, SUBVOL | SNAPSHOT) {
+            beginning.extend_from_slice(&self.header);
+            beginning.extend_from_slice(&frame);
+            read = (&mut self.from).take(length.min(LONGEST.into())).read_to_end(&mut beginning)? as u64;
         }
-        self.from.seek_relative(length.try_into().unwrap_or(i64::MAX))?;
-        Ok(number)
+        self.from.skip(length.saturating_sub(read))?;
+        Ok((number, beginning))
     }
 }
 
@@ -110,19 +115,19 @@ const MOST: usize = 32 << 10;
 /// `NAME_MAX` of Linux.
 const NAME_MAX: usize = 255;
 
-/// Reads the first command of a file. Does not change the file's position.
+/// Reads the first command of a file.
 ///
 /// # Errors
 /// Why the file cannot be received, as a clause.
-pub(super) fn head(file: &File) -> Result<Head, String> {
-    first_command(file, Part { at: 0, has_header: true })
+pub(super) fn head(file: &Opened) -> Result<Head, String> {
+    first_command(file.content().map_err(|error| unreadable(&error))?)
 }
 
-/// Reads the first command of a subvolume in a file. Does not change the file's position.
+/// Reads a header and the first command after it.
 ///
 /// # Errors
 /// As for [`head`].
-pub(super) fn first_command(file: &File, part: Part) -> Result<Head, String> {
+pub(super) fn first_command(mut from: impl Read) -> Result<Head, String> {
     let limits = Limits { wire: LONGEST, ..Limits::default() };
     let mut decoder = Decoder::new(limits, Pool { block_size: MOST, blocks: 2 });
     let mut at = 0_usize;
@@ -132,7 +137,11 @@ pub(super) fn first_command(file: &File, part: Part) -> Result<Head, String> {
                 let space = decoder.space().map_err(|error| error.to_string())?;
                 let room = space.len().min(MOST.saturating_sub(at));
                 let space = space.get_mut(..room).unwrap_or_default();
-                let count = read(file, space, part, at).map_err(|error| format!("it cannot be read: {error}"))?;
+                let count = match from.read(space) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(unreadable(&error)),
+                };
                 if count == 0 {
                     decoder.finish().map_err(|error| error.kind.to_string())?;
                     return Err("it names no subvolume".to_owned());
@@ -144,6 +153,18 @@ pub(super) fn first_command(file: &File, part: Part) -> Result<Head, String> {
             Ok(Event::Command(framed)) => return head_of(&framed.command),
             Err(error) => return Err(error.kind.to_string()),
         }
+    }
+}
+
+/// Why a file cannot be read, as a clause.
+pub(super) fn unreadable(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        "it is cut short".to_owned()
+    } else if error.kind() == io::ErrorKind::InvalidData && error.get_ref().is_some() {
+        // It is ours, and a clause.
+        error.to_string()
+    } else {
+        format!("it cannot be read: {error}")
     }
 }
 
@@ -162,50 +183,32 @@ fn head_of(command: &Command<'_>) -> Result<Head, String> {
     Ok(Head { name: name.to_vec(), identity, parent })
 }
 
-/// Reads at offset `at` of a part. A part without a header begins with the file's header.
-fn read(file: &File, mut space: &mut [u8], part: Part, at: usize) -> io::Result<usize> {
-    let offset = if part.has_header {
-        part.at.saturating_add(at as u64)
-    } else if at < HEADER {
-        let rest = HEADER.saturating_sub(at).min(space.len());
-        space = space.get_mut(..rest).unwrap_or_default();
-        at as u64
-    } else {
-        part.at.saturating_add(at.saturating_sub(HEADER) as u64)
-    };
-    loop {
-        match file.read_at(space, offset) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use butterdock_stream::{Encoder, Identity, Uuid, Version};
 
     use super::*;
+    use crate::streams::content::Compression;
+    use crate::streams::content::tests::{file, gzip, zstd};
+
+    fn opened(bytes: &[u8]) -> Opened {
+        let (file, size) = file(bytes);
+        Opened { name: b"a".to_vec(), size, compression: Compression::of(&file).expect("read"), file }
+    }
 
     fn parts(bytes: &[u8]) -> io::Result<Vec<Part>> {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(bytes).expect("written");
-        let mut walk = Walk::new(&file, bytes.len() as u64)?;
+        let file = opened(bytes);
+        let mut walk = Walk::new(&file)?;
         let mut parts = Vec::new();
-        while let Some(part) = walk.next(|_| true)? {
+        while let Some((part, beginning)) = walk.next(|_| true)? {
+            first_command(&beginning[..]).expect("a first command");
             parts.push(part);
         }
         Ok(parts)
     }
 
     fn first(bytes: &[u8]) -> Result<Head, String> {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(bytes).expect("written");
-        let found = head(&file);
-        assert_eq!(file.stream_position().expect("a position"), bytes.len() as u64, "the position changed");
-        found
+        head(&opened(bytes))
     }
 
     fn stream(commands: &[Command<'_>]) -> Vec<u8> {
@@ -254,9 +257,21 @@ mod tests {
         }
         assert_eq!(kind(&[&one[..], &[7; 100]].concat()), Err(io::ErrorKind::InvalidData));
         assert_eq!(kind(&[&one[..one.len() - FRAME], &[0; 100]].concat()), Err(io::ErrorKind::InvalidData));
-        let file = tempfile::tempfile().expect("a file");
-        let mut walk = Walk::new(&file, 0).expect("at its beginning");
+        let file = opened(b"");
+        let mut walk = Walk::new(&file).expect("at its beginning");
         assert_eq!(walk.next(|_| false).map_err(|error| error.kind()), Err(io::ErrorKind::Interrupted));
+    }
+
+    #[test]
+    fn compressed_files_have_the_same_subvolumes() {
+        let all = stream_of(200);
+        let plain = parts(&all).expect("walked");
+        for bytes in [gzip(&all), zstd(&all)] {
+            assert_eq!(parts(&bytes).expect("walked"), plain);
+            assert_eq!(first(&bytes), first(&all));
+            let cut = first(&bytes[..20]).expect_err("cut");
+            assert!(cut.contains("cut short"), "{cut}");
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use super::receive::no_descriptor;
 use crate::backups::beneath;
 use crate::dir_handle::DirHandle;
 use crate::drives::Lease;
+use crate::jobs::outcome::EndRules;
 use crate::jobs::runner::{Runner, WorkerResults};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::worker::Order;
+use crate::worker::{Order, public_of_import};
 
 /// Stream files on a drive.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl DriveSource for StreamFiles {
     const KIND: JobKind = JobKind::Import;
     const DOING: &'static str = "importing";
     const READS_FOREIGN: bool = true;
+    const END: &'static EndRules = &EndRules { public: public_of_import, ..EndRules::TRANSFER };
 
     async fn open(&self, lease: &Lease) -> Result<DirHandle, Error> {
         open(lease, self.folder.clone()).await
