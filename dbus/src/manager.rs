@@ -166,6 +166,12 @@ pub struct ProblemParams {
     pub reason: Option<String>,
     /// When, in microseconds since 1970.
     pub time: Option<u64>,
+    /// Blocks that cannot be read,
+    pub blocks: Option<u64>,
+    /// the files that they are in,
+    pub files: Option<u64>,
+    /// and the snapshots of these.
+    pub snapshots: Option<u64>,
 }
 
 /// A warning about a backup.

@@ -266,12 +266,18 @@ struct ProblemObject<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshots: Option<u64>,
     message: &'a str,
 }
 
 impl<'a> ProblemObject<'a> {
     fn new(problem: &'a Problem) -> Self {
-        let ProblemParams { backup, backups, error, reason, time } = &problem.params;
+        let ProblemParams { backup, backups, error, reason, time, blocks, files, snapshots } = &problem.params;
         Self {
             code: &problem.code,
             backup: backup.as_deref(),
@@ -279,6 +285,9 @@ impl<'a> ProblemObject<'a> {
             error: error.as_deref(),
             reason: reason.as_deref(),
             time: *time,
+            blocks: *blocks,
+            files: *files,
+            snapshots: *snapshots,
             message: &problem.english,
         }
     }

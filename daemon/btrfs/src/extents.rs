@@ -2,11 +2,13 @@
 
 #![expect(unsafe_code, reason = "FS_IOC_FIEMAP fills a buffer whose length it takes from the argument")]
 
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use crate::error::Result;
 use crate::ioctl::{Direction, FS, Request, array, ioctl, le64};
 use crate::search::{Key, SearchKey, TreeSearch};
+use crate::subvolume::ROOT_INODE;
 
 /// The kind of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +68,60 @@ pub fn file_extents(
     })
 }
 
+/// A part of a file with data on disk. In bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DiskExtent {
+    /// The file's inode.
+    pub ino: u64,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How much of the file it covers.
+    pub len: u64,
+    /// The address of the whole extent in the filesystem.
+    pub address: u64,
+    /// The length of the whole extent on disk, compressed.
+    pub disk_len: u64,
+    /// Where in the whole extent, decompressed, the file's part begins.
+    pub start: u64,
+    /// The transaction in which the file got the extent.
+    pub generation: u64,
+}
+
+/// `EXTENT_DATA` items of subvolume `tree` (0: the one of `fd`) — passes each extent on disk to `each`, in the order of inode and
+/// offset, until it breaks. Inline data, preallocated space and holes have none.
+///
+/// # Errors
+/// As for [`TreeSearch::each`]: `EPERM`, `ENOTTY`, `EUCLEAN`.
+pub fn disk_extents(fd: impl AsFd, tree: u64, mut each: impl FnMut(DiskExtent) -> ControlFlow<()>) -> Result<()> {
+    let key = SearchKey {
+        tree,
+        min: Key { objectid: ROOT_INODE, kind: 0, offset: 0 },
+        max: Key { objectid: u64::MAX, kind: u8::MAX, offset: u64::MAX },
+        max_items: 0,
+        min_transid: 0,
+    };
+    TreeSearch::new(BUFFER).each(fd, &key, |key, _, bytes| {
+        let item = if key.kind == EXTENT_DATA { ExtentItem::parse(bytes) } else { None };
+        match item {
+            Some(ExtentItem { generation, address, start, kind: ExtentKind::Regular, disk_len, len, .. }) => {
+                let Key { objectid: ino, offset, .. } = key;
+                each(DiskExtent { ino, offset, len, address, disk_len, start, generation })
+            }
+            // An item that cannot be parsed has no place: reading the file reports the error.
+            Some(_) | None => ControlFlow::Continue(()),
+        }
+    })
+}
+
 /// `struct btrfs_file_extent_item`. Lengths are in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExtentItem {
     /// The transaction in which the file got the extent.
     pub(crate) generation: u64,
+    /// The address of the whole extent on disk; 0 of inline data and holes.
+    pub(crate) address: u64,
+    /// Where in the whole extent, decompressed, the file's part begins.
+    pub(crate) start: u64,
     /// The length of the whole extent, decompressed.
     pub(crate) decoded_len: u64,
     pub(crate) compression: u8,
@@ -87,6 +138,8 @@ impl ExtentItem {
         let decoded_len = le64(bytes, 8)?;
         let inline = Self {
             generation: le64(bytes, 0)?,
+            address: 0,
+            start: 0,
             decoded_len,
             compression: *bytes.get(16)?,
             kind: ExtentKind::Inline,
@@ -98,13 +151,14 @@ impl ExtentItem {
             return Some(inline);
         }
         let (address, disk_len, len) = (le64(bytes, 21)?, le64(bytes, 29)?, le64(bytes, 45)?);
+        let start = le64(bytes, 37)?;
         let kind = match (kind, address) {
             (1, 0) => ExtentKind::Hole,
             (1, _) => ExtentKind::Regular,
             (2, _) => ExtentKind::Prealloc,
             (_, _) => return None,
         };
-        Some(Self { kind, disk_len, len, ..inline })
+        Some(Self { kind, address, start, disk_len, len, ..inline })
     }
 
     /// How many bytes on disk the file's part takes: of a compressed or partly used extent, its share.
@@ -200,5 +254,6 @@ const MAP_LEN: usize = 32;
 /// `sizeof(struct fiemap_extent)`.
 const MAPPED_LEN: usize = 56;
 const MAP_BATCH: usize = 64;
+const BUFFER: usize = 256 << 10;
 
 const FIEMAP: Request = Request::new("FS_IOC_FIEMAP", Direction::ReadWrite, FS, 11, MAP_LEN, 0xc020_660b);

@@ -17,6 +17,7 @@
 //! The crate makes a call again that a signal interrupted (`EINTR`): on btrfs such a call has had no effect, or one that a
 //! repetition has again.
 
+pub mod chunks;
 pub mod contents;
 pub mod encoded;
 mod error;

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "the ioctls take pointers to their arguments")]
 
+use std::ops::Range;
 use std::os::fd::AsFd;
 
 use crate::error::{Errno, Error, Result};
@@ -52,15 +53,16 @@ pub enum Repair {
     Counts,
 }
 
-/// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs device `devid` of the filesystem under `fd` from its beginning to its end. The
-/// call returns when it has read everything. Only newer kernels end it when the process is killed; [`cancel`] always ends it.
+/// `BTRFS_IOC_SCRUB` (`CAP_SYS_ADMIN`) — scrubs what device `devid` of the filesystem under `fd` has in this range. A chunk that
+/// begins before the end of the range and ends after its beginning is read as a whole; superblocks are read whatever the range is.
+/// The call returns when it has read everything. Only newer kernels end it when the process is killed; [`cancel`] always ends it.
 ///
 /// # Errors
 /// `ECANCELED` after [`cancel`], `EINPROGRESS` while another scrub or a replacement of the device runs, `ENODEV` if there is
 /// no such device or it is missing, `EROFS`, `ENOMEM`, `EIO`, `ENOTTY`.
-pub fn scrub(fd: impl AsFd, devid: u64, repair: Repair) -> Result<Scrubbed> {
+pub fn scrub(fd: impl AsFd, devid: u64, range: Range<u64>, repair: Repair) -> Result<Scrubbed> {
     let flags = if repair == Repair::Counts { READONLY } else { 0 };
-    let mut raw = RawScrub { devid, flags, end: u64::MAX, ..RawScrub::EMPTY };
+    let mut raw = RawScrub { devid, flags, start: range.start, end: range.end, ..RawScrub::EMPTY };
     // SAFETY: the kernel reads and writes one RawScrub and keeps no pointer.
     unsafe { ioctl_once(fd.as_fd(), &SCRUB, &raw mut raw) }?;
     Ok(raw.scrubbed())

@@ -199,6 +199,13 @@ fn problem(problem: &Problem) -> contract::Problem {
         Problem::SnapshotsReplaced { backups } => {
             contract::ProblemParams { backups: Some(backups), ..contract::ProblemParams::default() }
         }
+        Problem::Damaged { blocks, files, snapshots, time } => contract::ProblemParams {
+            blocks: Some(blocks),
+            files: Some(files),
+            snapshots: Some(snapshots),
+            time: Some(time),
+            ..contract::ProblemParams::default()
+        },
         Problem::Drive { .. } | Problem::NoDrive | Problem::RecordUnreadable { .. } | Problem::WouldFail { .. } => {
             contract::ProblemParams::default()
         }

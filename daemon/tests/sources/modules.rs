@@ -123,10 +123,11 @@ const SERVICE: Table = &[
 ];
 
 const WORKER: Table = &[
-    ("backups", &["clock", "hex"]),
+    ("backups", &["clock", "file_parts", "hex"]),
     ("clock", &[]),
     ("confine", &[]),
     ("descriptors", &["packet"]),
+    ("file_parts", &[]),
     ("hex", &[]),
     ("job", &["backups", "streams", "verify"]),
     ("lib", &[]),
@@ -136,7 +137,7 @@ const WORKER: Table = &[
     ("report_writer", &[]),
     ("run", &["priority"]),
     ("streams", &["hex"]),
-    ("verify", &[]),
+    ("verify", &["backups", "file_parts", "hex"]),
     ("worker_error", &["backups", "streams", "verify"]),
 ];
 

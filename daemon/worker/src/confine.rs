@@ -7,7 +7,8 @@
 //!    every change of mounts, and making them a slave is one.
 //! 3. *Paths* ([`restrict_paths`]): Landlock. Beneath the destination the worker may do everything that a stream can ask for.
 //!    In the rest of the filesystem it may read, because a parent or a clone source can be anywhere there, also outside of
-//!    mounted subvolumes. A backup may also rename snapshots in a folder beside its source. All other paths are forbidden. A
+//!    mounted subvolumes. A backup may also rename snapshots in a folder beside its source, and read their files, as a restore
+//!    may read those of its snapshot: both are in the stream anyway. All other paths are forbidden. A
 //!    rule for a directory applies through every mount that reaches it. Open descriptors (the stream and the socket) are not
 //!    affected. The root of the filesystem is opened before, because a confined worker cannot mount it.
 //! 4. *Devices*: a stream may contain device nodes, so a worker may create them (`CAP_MKNOD`), and Landlock treats them as
@@ -92,15 +93,23 @@ pub(crate) fn begin(parent: i32) -> Result<bool, ConfineError> {
     Ok(true)
 }
 
-/// Confines a worker that writes to `destination`; a backup also makes snapshots in `folder`. The job must use the returned
-/// directories.
-pub(crate) fn confine(destination: BorrowedFd<'_>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, ConfineError> {
+/// The directory that a job sends from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SentFrom<'s> {
+    /// The folder for snapshots of a source, in which a backup makes one.
+    Folder(BorrowedFd<'s>),
+    /// A snapshot that is restored.
+    Snapshot(BorrowedFd<'s>),
+}
+
+/// Confines a worker that writes to `destination`, and sends from a directory. The job must use the returned directories.
+pub(crate) fn confine(destination: BorrowedFd<'_>, from: Option<SentFrom<'_>>) -> Result<Confined, ConfineError> {
     // Before the new namespace: only a mount in the process's own namespace can be cloned.
     let destination =
         mounts::without_devices(destination).map_err(|error| doing("work through a mount of its own")(error.errno))?;
     // Mounting opens the device by its path, which fails after the mounts are nodev.
     let top = filesystem::open_top(&destination).ok();
-    restrict(Some(Directories { destination, top }), folder)
+    restrict(Some(Directories { destination, top }), from)
 }
 
 /// Confines a worker that only reads open descriptors.
@@ -108,10 +117,10 @@ pub(crate) fn confine_reader() -> Result<Confined, ConfineError> {
     restrict(None, None)
 }
 
-fn restrict(directories: Option<Directories>, folder: Option<BorrowedFd<'_>>) -> Result<Confined, ConfineError> {
+fn restrict(directories: Option<Directories>, from: Option<SentFrom<'_>>) -> Result<Confined, ConfineError> {
     let mut lacking: Vec<String> = unshare_namespaces()?.into_iter().map(str::to_owned).collect();
     set_no_new_privs(true).map_err(doing("renounce new privileges"))?;
-    let Landlock { enforced, lacking: not_restricted } = restrict_paths(directories.as_ref(), folder)?;
+    let Landlock { enforced, lacking: not_restricted } = restrict_paths(directories.as_ref(), from)?;
     lacking.extend(not_restricted);
     match mounts::keep_devices_out() {
         Ok(()) => {}
@@ -231,9 +240,9 @@ struct Landlock {
 
 /// Forbids all paths except the destination and, for reading, its filesystem from the top. Without a top, a stream that needs
 /// it fails with an error.
-fn restrict_paths(directories: Option<&Directories>, folder: Option<BorrowedFd<'_>>) -> Result<Landlock, ConfineError> {
+fn restrict_paths(directories: Option<&Directories>, from: Option<SentFrom<'_>>) -> Result<Landlock, ConfineError> {
     let status =
-        rules(directories, folder).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
+        rules(directories, from).map_err(|error| doing("restrict itself with Landlock")(io::Error::other(error)))?;
     let version = match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) | (_, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented) => {
             ABI::Unsupported
@@ -268,7 +277,7 @@ const LATER: [(ABI, &str, &str); 4] = [
     (ABI::V6, "signals and abstract sockets", "6.12"),
 ];
 
-fn rules(directories: Option<&Directories>, folder: Option<BorrowedFd<'_>>) -> Result<RestrictionStatus, RulesetError> {
+fn rules(directories: Option<&Directories>, from: Option<SentFrom<'_>>) -> Result<RestrictionStatus, RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -282,10 +291,14 @@ fn rules(directories: Option<&Directories>, folder: Option<BorrowedFd<'_>>) -> R
             rules = rules.add_rule(PathBeneath::new(top, AccessFs::ReadFile | AccessFs::ReadDir))?;
         }
     }
-    if let Some(folder) = folder {
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    match from {
         // A snapshot is a directory. Renaming it needs the rights to remove and to make one.
-        rules =
-            rules.add_rule(PathBeneath::new(folder, AccessFs::ReadDir | AccessFs::MakeDir | AccessFs::RemoveDir))?;
+        Some(SentFrom::Folder(folder)) => {
+            rules = rules.add_rule(PathBeneath::new(folder, reading | AccessFs::MakeDir | AccessFs::RemoveDir))?;
+        }
+        Some(SentFrom::Snapshot(snapshot)) => rules = rules.add_rule(PathBeneath::new(snapshot, reading))?,
+        None => {}
     }
     rules.restrict_self()
 }

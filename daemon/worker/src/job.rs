@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 use butterdock_btrfs::send;
 use butterdock_receive::{Candidates, Control, Counts, Observer as _, Options, Publication, receive, sweep};
 
+use super::confine::SentFrom;
 use super::descriptors::{DescriptorError, one_directory, stream_and_directory, three_directories, two_directories};
 use super::protocol::{Order, Report, WorkerError};
 use super::report_writer::ReportWriter;
@@ -161,13 +162,13 @@ impl Job {
         }
     }
 
-    /// The folder for snapshots of the source.
-    pub(crate) fn folder(&self) -> Option<BorrowedFd<'_>> {
+    /// The directory that it sends from.
+    pub(crate) fn sent_from(&self) -> Option<SentFrom<'_>> {
         match self {
-            Self::Backup { directories, .. } => Some(directories.folder.as_fd()),
+            Self::Backup { directories, .. } => Some(SentFrom::Folder(directories.folder.as_fd())),
+            Self::Restore { snapshot, .. } => Some(SentFrom::Snapshot(snapshot.as_fd())),
             Self::Receive { .. }
             | Self::Prune { .. }
-            | Self::Restore { .. }
             | Self::Import { .. }
             | Self::Streams { .. }
             | Self::Verify { .. }

@@ -76,7 +76,7 @@ fn work() -> Result<(), Stop> {
     };
     start.priority.take();
     let confined = match job.destination() {
-        Some(destination) => confine(destination, job.folder()),
+        Some(destination) => confine(destination, job.sent_from()),
         None => confine_reader(),
     };
     match confined {

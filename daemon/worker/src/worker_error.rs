@@ -192,6 +192,12 @@ pub fn public_of_backup(
     sentence.to_owned()
 }
 
+/// The sentence for all users about a failed restore.
+pub fn public_of_restore(error: &WorkerError) -> String {
+    let of_stream = || public_sentence(error.kind, error.command, error.byte);
+    error.cause.map_or_else(of_stream, |cause| cause.to_string())
+}
+
 /// The sentence for all users about a failed import: how many files it is about, and why the first of them failed.
 pub fn public_of_import(error: &WorkerError) -> String {
     let sentence = public_sentence(error.kind, error.command, error.byte);

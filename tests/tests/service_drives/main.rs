@@ -6,6 +6,7 @@ mod backup;
 mod cli;
 mod clock;
 mod copies;
+mod damage;
 mod damaged_enrolments;
 mod drives;
 mod full_drives;

@@ -228,6 +228,9 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         error: Some("org.butterdock.Butterdock1.Error.Failed".to_owned()),
         reason: Some("no drive is enrolled for it".to_owned()),
         time: Some(STARTED),
+        blocks: Some(1),
+        files: Some(2),
+        snapshots: Some(3),
     };
     let problems = vec![Problem { code: "backup-failed".to_owned(), params, english: problem.clone() }];
     let (problem, problems) = (Some(problem), Some(problems));

@@ -93,7 +93,7 @@ fn damage(volume: &Volume) {
 
 /// All of the one device.
 fn whole(volume: &Volume) -> Scrubbed {
-    scrub(volume.root(), 1, Repair::Writes).unwrap()
+    scrub(volume.root(), 1, 0..u64::MAX, Repair::Writes).unwrap()
 }
 
 #[test]
@@ -132,10 +132,10 @@ fn without_a_scrub_progress_and_cancel_fail() {
     let volume = Volume::new();
     assert_eq!(progress(volume.root(), 1), Ok(None));
     assert_eq!(cancel(volume.root()), Ok(false));
-    assert_eq!(scrub(volume.root(), 2, Repair::Writes).unwrap_err().errno, Errno::ENODEV);
+    assert_eq!(scrub(volume.root(), 2, 0..u64::MAX, Repair::Writes).unwrap_err().errno, Errno::ENODEV);
     volume.mount_again("ro");
-    assert_eq!(scrub(volume.root(), 1, Repair::Writes).unwrap_err().errno, Errno::EROFS);
-    assert!(scrub(volume.root(), 1, Repair::Counts).unwrap().bytes > 0, "it is read all the same");
+    assert_eq!(scrub(volume.root(), 1, 0..u64::MAX, Repair::Writes).unwrap_err().errno, Errno::EROFS);
+    assert!(scrub(volume.root(), 1, 0..u64::MAX, Repair::Counts).unwrap().bytes > 0, "it is read all the same");
 }
 
 #[test]

@@ -91,6 +91,10 @@ impl BackupRecords for DriveRecords<'_> {
         self.lease.shared(backup)
     }
 
+    fn damaged(&self) -> Vec<Identity> {
+        self.lease.damaged()
+    }
+
     fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String> {
         self.manager.pins(backup)
     }

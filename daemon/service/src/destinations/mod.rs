@@ -118,6 +118,9 @@ pub(crate) trait BackupRecords: Sync {
     /// All snapshots that this machine shares with the destination, those of the backup first.
     fn shared(&self, backup: &str) -> Vec<SharedSnapshot>;
 
+    /// The snapshots there in which a verify found damage: they are no parents.
+    fn damaged(&self) -> Vec<Identity>;
+
     /// What all destinations need for their next increment of the backup.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::drive_lock::{self, DriveLock, DriveLockGuard, answer};
 use super::problem::{busy, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
-use super::{Condition, Drive, DriveId, Lease, Need, Plugged, once, review, rows, secret};
+use super::{Condition, Drive, DriveId, Lease, Need, Plugged, damage, once, review, rows, secret};
 use crate::backups::{Backups, Identity, PairUuids, SharedRecord, SharedSnapshot, for_order};
 use crate::blocking::{BlockingQueue, BlockingQueues};
 use crate::clock::Clock;
@@ -208,6 +208,11 @@ impl DriveManager {
         let others: Vec<Vec<SharedSnapshot>> =
             others.map(|name| known(name)).chain([rows::restored(enrolment)]).collect();
         for_order(std::iter::once(&own[..]).chain(others.iter().map(Vec::as_slice)))
+    }
+
+    /// The snapshots on a drive in which a verify found damage.
+    pub(super) fn damaged(&self, id: &DriveId) -> Vec<Identity> {
+        self.lock().enrolment(id).map(damage::damaged).unwrap_or_default()
     }
 
     /// What is remembered of the backups on a drive, for the list of what is on it. What cannot be read is left out: a list

@@ -16,7 +16,7 @@ use super::handle::DriveManager;
 use super::problem::{Unwritable, failed, no_such_drive};
 use super::table::{DriveEntry, DriveTable};
 use super::{DriveId, DriveReservation, Need};
-use crate::backups::{SharedRecord, SharedSnapshot};
+use crate::backups::{Identity, SharedRecord, SharedSnapshot};
 use crate::blocking::BlockingQueue;
 use crate::device::{BlockDevice, ReadOnly, unsupported};
 use crate::dir_handle::DirHandle;
@@ -98,6 +98,11 @@ impl Lease {
         let missing =
             |entry: &mut DriveEntry| entry.unwritable.as_ref().and_then(Unwritable::missing).map(str::to_owned);
         self.held.manager.entry(&self.held.id, missing).flatten()
+    }
+
+    /// The snapshots on it in which a verify found damage.
+    pub(crate) fn damaged(&self) -> Vec<Identity> {
+        self.held.manager.damaged(&self.held.id)
     }
 
     /// Waits until the drive is being made safe to unplug: listings end then; callers cannot cancel them. A job must be

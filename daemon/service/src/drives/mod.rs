@@ -19,6 +19,7 @@
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
 
+mod damage;
 mod drive_lock;
 mod enrolling;
 mod handle;
@@ -47,6 +48,7 @@ use tokio::sync::watch;
 use crate::backups::PairUuids;
 use crate::policy;
 
+pub(crate) use damage::VerifyResult;
 pub use handle::DriveManager;
 pub(crate) use lease::Lease;
 pub(crate) use problem::Condition;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::types::Error;
 
+use super::damage::{self, VerifyResult};
 use super::drive_lock::{answer, local};
 use super::handle::DriveManager;
 use super::problem::{Unwritable, failed, no_such_drive};
@@ -50,6 +51,23 @@ impl DriveManager {
     pub(crate) async fn restored(&self, id: &DriveId, shared: SharedSnapshot) -> Result<(), Error> {
         let (manager, id) = (self.clone(), id.clone());
         answer(async move { manager.restored_now(&id, shared).await }).await
+    }
+
+    /// Records what a complete verify found.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub(crate) async fn verified(&self, id: &DriveId, result: VerifyResult) -> Result<(), Error> {
+        let (manager, id) = (self.clone(), id.clone());
+        answer(async move {
+            let now = manager.0.clock.micros();
+            let change = move |enrolment: &mut Enrolment| {
+                damage::record(enrolment, &result, now);
+                Ok(())
+            };
+            manager.write_down(&id, change).await
+        })
+        .await
     }
 
     async fn backed_up_now(

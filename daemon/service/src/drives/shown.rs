@@ -3,8 +3,8 @@
 use crate::types::{DriveProperties, DriveState, Problem};
 
 use super::DriveId;
-use super::replaced;
 use super::table::{DriveEntry, DriveTable, goes};
+use super::{damage, replaced};
 use crate::config::Config;
 use crate::device::{BlockDevice, Bus};
 use crate::enrolment::Enrolment;
@@ -89,7 +89,7 @@ pub(super) fn of_drive(sentence: String) -> Option<Problem> {
     (!sentence.is_empty()).then_some(Problem::Drive { sentence })
 }
 
-/// What is wrong with its backups: those that did not run, and the snapshots on it.
+/// What is wrong with its data and its backups: damage, those that did not run, and the snapshots on it.
 pub(super) fn of_backups(table: &DriveTable, enrolment: &Enrolment) -> Vec<Problem> {
     let backups = backups(&table.config, enrolment);
     of_these_backups(table, enrolment, backups.iter().map(String::as_str))
@@ -102,7 +102,8 @@ pub(super) fn of_these_backups<'b>(
     backups: impl IntoIterator<Item = &'b str> + Clone,
 ) -> Vec<Problem> {
     let not_done = table.not_done.problems(enrolment.id, backups.clone());
-    not_done.into_iter().chain(replaced::problem(enrolment, backups)).collect()
+    let replaced = replaced::problem(enrolment, backups);
+    damage::problem(enrolment).into_iter().chain(not_done).chain(replaced).collect()
 }
 
 fn state(entry: &DriveEntry, encrypted: bool, open: bool) -> DriveState {

@@ -67,6 +67,22 @@ pub(crate) struct Enrolment {
     /// The backups whose last attempt on it did not succeed, until they have run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_done: BTreeMap<String, Attempt>,
+    /// What the last complete verify found, until one finds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+}
+
+/// Data on a drive that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Damage {
+    /// When it was found.
+    pub found: u64,
+    /// The number of blocks.
+    pub blocks: u64,
+    /// The number of files.
+    pub files: u64,
+    /// The subvolumes on the drive that may have it: they are no parents.
+    pub subvolumes: BTreeSet<Uuid>,
 }
 
 /// One device of an enrolled filesystem.
@@ -115,6 +131,7 @@ impl Enrolment {
             restored: serde_json::Value::Null,
             replaced: BTreeSet::new(),
             not_done: BTreeMap::new(),
+            damage: None,
         }
     }
 

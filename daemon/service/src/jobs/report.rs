@@ -129,6 +129,7 @@ fn verified(job: &mut Job, pace: &mut Pace, event: &verify::VerifyEvent, now: u6
         verify::VerifyEvent::Read { bytes } | verify::VerifyEvent::Found(verify::Found { bytes, .. }) => {
             progress(job, pace, &Counts { bytes: *bytes, ..Counts::default() }, now)
         }
+        verify::VerifyEvent::DamagedFile { .. } | verify::VerifyEvent::DamagedSubvolume { .. } => false,
     }
 }
 

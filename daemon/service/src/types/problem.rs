@@ -15,6 +15,17 @@ pub enum Problem {
         /// Why, and what to do.
         sentence: String,
     },
+    /// A verify found damage on the drive, and none has found it good since.
+    Damaged {
+        /// Blocks that cannot be read.
+        blocks: u64,
+        /// The files that they are in,
+        files: u64,
+        /// and the snapshots of these.
+        snapshots: u64,
+        /// When, in microseconds since 1970.
+        time: u64,
+    },
     /// Another machine replaced or changed snapshots of these backups on the drive.
     SnapshotsReplaced {
         /// The names of the backups.
@@ -80,6 +91,7 @@ impl Problem {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Drive { .. } => "drive",
+            Self::Damaged { .. } => "drive-damaged",
             Self::SnapshotsReplaced { .. } => "snapshots-replaced",
             Self::NotDone { attempt, .. } => match attempt.end {
                 AttemptEnd::Failed => "backup-failed",
@@ -98,7 +110,11 @@ impl Problem {
         match self {
             Self::NotDone { backup, .. } => backup == name,
             Self::SnapshotsReplaced { backups } => backups.iter().any(|backup| backup == name),
-            Self::Drive { .. } | Self::NoDrive | Self::RecordUnreadable { .. } | Self::WouldFail { .. } => true,
+            Self::Drive { .. }
+            | Self::Damaged { .. }
+            | Self::NoDrive
+            | Self::RecordUnreadable { .. }
+            | Self::WouldFail { .. } => true,
         }
     }
 
@@ -115,6 +131,15 @@ impl fmt::Display for Problem {
             Self::Drive { sentence } | Self::RecordUnreadable { sentence } | Self::WouldFail { sentence } => {
                 f.write_str(sentence)
             }
+            Self::Damaged { blocks, files, snapshots, time: _ } => write!(
+                f,
+                "a verify found damage on the drive: {} cannot be read, in {} and {}; the error details of that job name \
+                 the files. The next backup sends everything again, beside the damaged snapshots. Replace the drive, or \
+                 delete the damaged snapshots; this problem stays until a verify finds no damage",
+                counted(*blocks, "block"),
+                counted(*files, "file"),
+                counted(*snapshots, "snapshot"),
+            ),
             Self::SnapshotsReplaced { backups } => write!(
                 f,
                 "snapshots of {} on the drive differ from what this machine sent: another machine replaced or changed \
@@ -136,6 +161,11 @@ impl fmt::Display for Problem {
             Self::NoDrive => f.write_str("it has no enrolled drive; enrol one, or correct drives in the configuration"),
         }
     }
+}
+
+/// `1 file`, or `2 files`.
+fn counted(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `the backup "a"`, or `the backups "a", "b" and "c"`.
@@ -179,6 +209,14 @@ mod tests {
             assert_eq!(problem.code(), code);
             assert!(text.contains("\"home\\n\"") && text.ends_with("mount it"), "{text}");
         }
+    }
+
+    #[test]
+    fn damage_is_counted_without_a_path() {
+        let problem = Problem::Damaged { blocks: 1, files: 2, snapshots: 1, time: 7 };
+        let text = problem.to_string();
+        assert!(text.contains("1 block cannot be read, in 2 files and 1 snapshot;") && !text.contains('/'), "{text}");
+        assert!(problem.concerns("home"));
     }
 
     #[test]

@@ -38,9 +38,17 @@ impl BackupError {
             BackupCause::SourceRefused(_)
             | BackupCause::FolderElsewhere
             | BackupCause::DriveNotBtrfs
-            | BackupCause::SameFilesystem => ErrorKind::Failed,
+            | BackupCause::SameFilesystem
+            | BackupCause::Damaged { .. } => ErrorKind::Failed,
         };
         Self::Other(Explained { kind, sentence: cause.to_string(), cause: Some(cause) })
+    }
+
+    /// A file of the snapshot that is sent cannot be read.
+    pub(crate) fn damaged(path: &[u8], on_drive: bool) -> Self {
+        let cause = BackupCause::Damaged { on_drive };
+        let sentence = format!("the file \"{}\": {cause}", path.escape_ascii());
+        Self::Other(Explained { kind: ErrorKind::Failed, sentence, cause: Some(cause) })
     }
 
     /// A system call failed on the source's filesystem; `doing` completes "cannot …". The kind is always `Failed`, because the
@@ -110,6 +118,11 @@ pub enum BackupCause {
     DriveNotBtrfs,
     /// The drive and the source are the same filesystem.
     SameFilesystem,
+    /// A file of the snapshot that is sent cannot be read.
+    Damaged {
+        /// On the drive, in a restore; otherwise on the source's filesystem.
+        on_drive: bool,
+    },
     /// The drive has too little space.
     NoRoom {
         /// The needed bytes, about.
@@ -167,6 +180,19 @@ impl fmt::Display for BackupCause {
             Self::SameFilesystem => {
                 return f.write_str(
                     "the drive and the source are the same filesystem, which is no backup; choose another drive",
+                );
+            }
+            Self::Damaged { on_drive: false } => {
+                return f.write_str(
+                    "a file of the source is damaged and cannot be read (dmesg); the job's error details name it: restore it \
+                     from an older backup or delete it, then back up again",
+                );
+            }
+            Self::Damaged { on_drive: true } => {
+                return f.write_str(
+                    "a file of the snapshot on the drive is damaged and cannot be read; the job's error details name it: \
+                     restore another snapshot, or mount the drive and copy the other files; butterdock verify finds all \
+                     damage on the drive",
                 );
             }
             Self::NoRoom { needed, free, pruning } => (needed.div_ceil(1 << 20), free >> 20, pruning),

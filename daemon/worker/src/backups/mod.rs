@@ -38,6 +38,7 @@
 //! the source can still rename the folder. Then the next backup makes a new folder. The snapshots in the old one remain: each
 //! can be a parent like any other snapshot of this filesystem, and none is pruned until the folder has its name again.
 
+mod damaged_file;
 mod drive;
 mod error;
 mod first_seen;

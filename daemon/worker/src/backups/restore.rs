@@ -12,7 +12,7 @@ use super::shared_record::SharedSnapshot;
 use super::shared_snapshots::{FullReason, Origin, basis, find_shared, since};
 use super::snapshot::{Identity, list};
 use super::space_check::{Shortage, SpaceCheck, SpaceErrors};
-use super::stream::{Stream, received};
+use super::stream::{SenderSide, Stream, received};
 use super::task::BackupEvent;
 
 /// A restore. Its parent is found as for a backup, with the drive as the sender.
@@ -56,11 +56,12 @@ impl Restore<'_> {
         let why = parent_uuid.is_none().then_some(FullReason::NothingThere);
         (self.report)(BackupEvent::Parent { uuid: parent_uuid, why });
         let (parent, clone_sources) = basis(&pairs);
-        let stream = Stream { snapshot: self.snapshot, parent, clone_sources, version: self.version };
+        let (snapshot, since, version, side) = (self.snapshot, since(&pairs), self.version, SenderSide::Drive);
+        let stream = Stream { snapshot, parent, since, clone_sources, version, side };
         let space_check = SpaceCheck {
             stream: &stream,
             id,
-            since: since(&pairs),
+            since,
             destination: self.destination,
             estimate_timeout: self.estimate_timeout,
             control: self.control,

@@ -22,7 +22,7 @@ use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, basis, fi
 use super::snapshot::{Identity, Snapshot, list};
 use super::source::Source;
 use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits};
-use super::stream::{Estimate, Stream, received};
+use super::stream::{Estimate, SenderSide, Stream, received};
 use super::task::{BackupEvent, Task};
 
 /// The directories of a backup.
@@ -77,7 +77,8 @@ impl Run<'_> {
             report_seen(task, beside, &mine, self.report);
             report_seen(task, on_drive, &theirs, self.report);
         }
-        let SharedSnapshots { pairs, replaced } = find_shared(source.origin, &task.shared, &mine, &theirs);
+        let shared = find_shared(source.origin, &task.shared, &mine, &theirs);
+        let SharedSnapshots { pairs, replaced } = shared.without(&task.damaged);
         let pairs = if task.full { Err(FullReason::Requested) } else { pairs };
         if task.dry_run {
             self.explain(&source, &owner, &mine, &theirs);
@@ -209,7 +210,8 @@ impl Run<'_> {
             // Listed again: a pruned snapshot can be neither a parent nor a clone source.
             let theirs = self.list_drive()?;
             let shared = if self.task.full { &[][..] } else { &self.task.shared };
-            let pairs = find_shared(source.origin, shared, mine, &theirs).pairs.unwrap_or_default();
+            let shared = find_shared(source.origin, shared, mine, &theirs).without(&self.task.damaged);
+            let pairs = shared.pairs.unwrap_or_default();
             self.attempt(owner, pending, &pairs, &estimated)
         };
         match attempt() {
@@ -286,7 +288,8 @@ impl Run<'_> {
 
     fn stream<'s>(&self, pending: &'s PendingSnapshot<'_>, pairs: &[SharedPair<'_>]) -> Stream<'s> {
         let (parent, clone_sources) = basis(pairs);
-        Stream { snapshot: pending.root(), parent, clone_sources, version: self.version }
+        let (snapshot, since, version) = (pending.root(), since(pairs), self.version);
+        Stream { snapshot, parent, since, clone_sources, version, side: SenderSide::Source }
     }
 
     /// The error for too little space.

@@ -17,6 +17,7 @@ use butterdock_stream::{Command, Decoder, Event, Limits, Pool};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::SigSet;
 
+use super::damaged_file::damaged_file;
 use super::error::BackupError;
 
 /// The largest pipe without privileges (`/proc/sys/fs/pipe-max-size`).
@@ -29,10 +30,23 @@ pub(super) struct Stream<'s> {
     pub snapshot: BorrowedFd<'s>,
     /// The id of the parent snapshot.
     pub parent: Option<u64>,
+    /// The transaction that made the parent: later extents are new.
+    pub since: u64,
     /// The ids of snapshots that the stream may clone from.
     pub clone_sources: Vec<u64>,
     /// The version of the stream: 1 or 2.
     pub version: u32,
+    /// Where the snapshot is.
+    pub side: SenderSide,
+}
+
+/// Where a snapshot that is sent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SenderSide {
+    /// On the filesystem of a source.
+    Source,
+    /// On a drive, for a restore.
+    Drive,
 }
 
 impl Stream<'_> {
@@ -85,9 +99,22 @@ impl Stream<'_> {
             (Err(_), Ok(outcome)) => Ok(outcome),
             // The receiver only knows that the stream ended early; the sender knows the reason.
             (Err(fault), Err(failure)) if failure.error.kind() == ErrorKind::TruncatedStream => {
-                Err(BackupError::source("send the snapshot")(fault))
+                Err(self.not_sent(fault, failure.counts.bytes_written, control))
             }
             (Err(_), Err(failure)) => Err(BackupError::Receive(Box::new(failure))),
+        }
+    }
+}
+
+impl Stream<'_> {
+    /// Why the kernel's send failed, after the receiver got this many bytes of data.
+    fn not_sent(&self, fault: Fault, received: u64, control: &Control) -> BackupError {
+        let is_data = fault.errno == Errno::EIO;
+        let damaged = is_data.then(|| damaged_file(self.snapshot, self.since, received, control)).flatten();
+        match (damaged, self.side) {
+            (Some(path), side) => BackupError::damaged(&path, side == SenderSide::Drive),
+            (None, SenderSide::Source) => BackupError::source("send the snapshot")(fault),
+            (None, SenderSide::Drive) => BackupError::drive("send the snapshot")(fault),
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct Task {
     /// The daemon's record of the snapshots that this machine and the drive share: only these can be parents.
     #[serde(default)]
     pub shared: Vec<SharedSnapshot>,
+    /// The uuids of snapshots on the drive in which a verify found damage: they are neither parents nor backups.
+    #[serde(default)]
+    pub damaged: Vec<Identity>,
     /// The daemon's record is of version 1: snapshots on the drive may have no record yet.
     #[serde(default)]
     pub adopt: bool,
@@ -66,6 +69,7 @@ impl Task {
             machine,
             sources: Vec::new(),
             shared: Vec::new(),
+            damaged: Vec::new(),
             adopt: false,
             writer_threads: None,
             dry_run: false,

@@ -8,9 +8,10 @@ use super::receive::no_descriptor;
 use crate::backups::{Identity, open_snapshot};
 use crate::dir_handle::DirHandle;
 use crate::drives::Lease;
+use crate::jobs::outcome::EndRules;
 use crate::jobs::runner::{Runner, WorkerResults};
 use crate::types::{Error, ErrorCode, JobKind};
-use crate::worker::Order;
+use crate::worker::{Order, public_of_restore};
 
 /// A snapshot on a drive.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct RestoredSnapshot {
 impl DriveSource for RestoredSnapshot {
     const KIND: JobKind = JobKind::Restore;
     const DOING: &'static str = "restoring";
+    const END: &'static EndRules = &EndRules { public: public_of_restore, ..EndRules::TRANSFER };
 
     async fn open(&self, lease: &Lease) -> Result<DirHandle, Error> {
         let root = lease.root().try_clone_to_owned();

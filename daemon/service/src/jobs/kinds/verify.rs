@@ -1,18 +1,19 @@
 //! Verifies a drive: compares all data on it with its checksums.
 
 use butterdock_receive::ErrorKind;
+use butterdock_worker::verify::Found;
 
 use super::drive_job::{self, DriveContext, DriveTask};
 use super::receive::no_descriptor;
 use super::{Conflict, JobContext, JobRequest, JobRun};
 use crate::config::Config;
 use crate::destinations::{Destination, DriveDestination};
-use crate::drives::{DriveId, DriveReservation, Lease, Need};
+use crate::drives::{DriveId, DriveReservation, Lease, Need, VerifyResult};
 use crate::jobs::job::JobError;
 use crate::jobs::job::{About, AboutDrive};
 use crate::jobs::outcome::EndRules;
 use crate::jobs::outcome::Ending;
-use crate::jobs::runner::{Outcome, Runner, RunnerEvent};
+use crate::jobs::runner::{MOST_DAMAGED_SUBVOLUMES, Outcome, Runner, RunnerEvent};
 use crate::types::{Error, ErrorCode, JobKind};
 use crate::worker::{Order, WorkerError, WorkerFds};
 
@@ -75,7 +76,7 @@ impl DriveTask for VerifyJob {
     async fn work(
         &mut self,
         runner: &mut Runner,
-        _context: &DriveContext,
+        context: &DriveContext,
         lease: &Lease,
     ) -> Result<(Outcome, Box<dyn Destination>), Ending> {
         let place = DriveDestination::of(lease).map_err(|error| Ending::JobError(no_descriptor(&error)))?;
@@ -86,10 +87,22 @@ impl DriveTask for VerifyJob {
             outcome.ending = Ending::JobError(unread(error));
         }
         if let Some(found) = outcome.heard.found {
+            let subvolumes = outcome.heard.damaged_subvolumes.clone();
+            let elsewhere = found.elsewhere || subvolumes.len() >= MOST_DAMAGED_SUBVOLUMES;
+            let result = VerifyResult { blocks: found.lost, files: found.files, subvolumes, elsewhere };
             match (found.damage(), found.mended()) {
-                (Some(damage), _) => outcome.fail(JobError::plain(ErrorCode::Failed, damage)),
+                (Some(damage), _) => {
+                    let message = with_names(&damage, &found, &outcome.heard.damaged_files);
+                    outcome.fail(JobError { message, ..JobError::plain(ErrorCode::Failed, damage) });
+                }
                 (None, Some(mended)) => runner.tell(RunnerEvent::Noted(mended)).await,
                 (None, None) => {}
+            }
+            if let Err(error) = context.manager.verified(&context.drive, result).await {
+                let failure = drive_job::failure(error);
+                let text = format!("what was found is not remembered with the drive: {}", failure.public);
+                outcome.fail(failure);
+                runner.tell(RunnerEvent::Noted(text)).await;
             }
         }
         if let Some(missing) = lease.missing() {
@@ -97,6 +110,17 @@ impl DriveTask for VerifyJob {
         }
         Ok((outcome, Box::new(place)))
     }
+}
+
+/// The message for those who may see names.
+fn with_names(damage: &str, found: &Found, files: &[Vec<u8>]) -> String {
+    if files.is_empty() {
+        return damage.to_owned();
+    }
+    let names: Vec<String> = files.iter().map(|path| format!("\"{}\"", path.escape_ascii())).collect();
+    let more = found.files.saturating_sub(u64::try_from(files.len()).unwrap_or(u64::MAX));
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{damage}; damaged on the drive: {}{more}", names.join(", "))
 }
 
 /// The public message, without text of the worker.

@@ -19,6 +19,10 @@ use butterdock_worker::verify;
 /// After this time without reports the rate is zero.
 const STALLED: Duration = Duration::from_secs(3);
 
+/// A worker names fewer files. More subvolumes count as all of them.
+const MOST_DAMAGED_FILES: usize = 50;
+pub(in crate::jobs) const MOST_DAMAGED_SUBVOLUMES: usize = 10_000;
+
 /// What a worker reported.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
@@ -46,8 +50,12 @@ pub(crate) struct WorkerResults {
     pub(in crate::jobs) replaced: Vec<Identity>,
     /// and whether the transfer has a parent.
     pub(in crate::jobs) has_parent: bool,
-    /// The result of a verify, at its end.
+    /// The result of a verify, at its end;
     pub(in crate::jobs) found: Option<verify::Found>,
+    /// the first damaged files,
+    pub(in crate::jobs) damaged_files: Vec<Vec<u8>>,
+    /// and the subvolumes that have damaged files.
+    pub(in crate::jobs) damaged_subvolumes: Vec<Identity>,
     /// The snapshots on both sides.
     pub(in crate::jobs) listings: Listings,
 }
@@ -94,17 +102,35 @@ impl Followed {
                 }
                 false
             }
-            Report::Verify(verify::VerifyEvent::Found(found)) => {
-                self.heard.found = Some(*found);
+            Report::Verify(event) => {
+                self.hear_verify(event);
                 false
             }
             Report::Confined { .. }
             | Report::Began { .. }
             | Report::Streams(_)
-            | Report::Verify(verify::VerifyEvent::Total { .. } | verify::VerifyEvent::Read { .. })
             | Report::Progress { .. }
             | Report::Warning(_)
             | Report::Ended { .. } => false,
+        }
+    }
+}
+
+impl Followed {
+    fn hear_verify(&mut self, event: &verify::VerifyEvent) {
+        let WorkerResults { found, damaged_files, damaged_subvolumes, .. } = &mut self.heard;
+        match event {
+            verify::VerifyEvent::Found(result) => *found = Some(*result),
+            verify::VerifyEvent::DamagedFile { path } if damaged_files.len() < MOST_DAMAGED_FILES => {
+                damaged_files.push(path.clone());
+            }
+            verify::VerifyEvent::DamagedSubvolume { uuid } if damaged_subvolumes.len() < MOST_DAMAGED_SUBVOLUMES => {
+                damaged_subvolumes.push(*uuid);
+            }
+            verify::VerifyEvent::Total { .. }
+            | verify::VerifyEvent::Read { .. }
+            | verify::VerifyEvent::DamagedFile { .. }
+            | verify::VerifyEvent::DamagedSubvolume { .. } => {}
         }
     }
 }

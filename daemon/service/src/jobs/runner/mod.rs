@@ -3,7 +3,7 @@
 
 mod follow;
 
-pub(super) use follow::{WorkerResults, other_than};
+pub(super) use follow::{MOST_DAMAGED_SUBVOLUMES, WorkerResults, other_than};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -60,6 +60,8 @@ pub enum FullReason {
     MadeWritable,
     /// The last backup is no longer on the drive.
     Deleted,
+    /// A verify found damage in all shared snapshots on the drive, this many.
+    Damaged(usize),
     /// For a restore: the volume has no shared snapshot.
     NothingThere,
     /// It was requested, whatever both sides share.
@@ -104,6 +106,18 @@ pub(super) fn find_shared<'s>(
         _ => Err(FullReason::NoSnapshot),
     };
     SharedSnapshots { pairs, replaced }
+}
+
+impl SharedSnapshots<'_> {
+    /// The same without those on the drive that are damaged.
+    pub(super) fn without(self, damaged: &[Identity]) -> Self {
+        let pairs = self.pairs.and_then(|all| {
+            let count = all.len();
+            let good: Vec<_> = all.into_iter().filter(|pair| !damaged.contains(&pair.drive.uuid)).collect();
+            if good.is_empty() { Err(FullReason::Damaged(count)) } else { Ok(good) }
+        });
+        Self { pairs, ..self }
+    }
 }
 
 impl SharedPair<'_> {
@@ -178,6 +192,8 @@ impl fmt::Display for FullReason {
                 "the last backup on the drive was made writable, perhaps by another machine, and may have changed",
             ),
             Self::Deleted => f.write_str("the last backup on the drive was deleted there, perhaps by another machine"),
+            Self::Damaged(1) => f.write_str("a verify found damage in the one shared snapshot on the drive"),
+            Self::Damaged(count) => write!(f, "a verify found damage in the {count} shared snapshots on the drive"),
             Self::NothingThere => f.write_str("the volume has no shared snapshot"),
             Self::Requested => f.write_str("it was requested"),
         }
@@ -238,6 +254,7 @@ impl Last {
                 | FullReason::NotRecorded
                 | FullReason::MadeWritable
                 | FullReason::Deleted
+                | FullReason::Damaged(_)
                 | FullReason::NothingThere
                 | FullReason::Requested,
                 _,

@@ -56,6 +56,19 @@ fn the_newest_shared_snapshot_is_the_parent() {
 }
 
 #[test]
+fn a_damaged_snapshot_is_no_parent() {
+    let source = [mine(1), mine(2)];
+    let drive = [counterpart(1), counterpart(2)];
+    let without = |damaged: &[Identity]| {
+        let shared = find_shared(ORIGIN, &known(&[1, 2]), &source, &drive).without(damaged);
+        shared.pairs.map(|pairs| pairs.iter().map(|pair| pair.source.uuid).collect::<Vec<_>>())
+    };
+    assert_eq!(without(&[]), Ok(vec![id(2), id(1)]));
+    assert_eq!(without(&[id(102)]), Ok(vec![id(1)]));
+    assert_eq!(without(&[id(102), id(101)]), Err(FullReason::Damaged(2)));
+}
+
+#[test]
 fn an_unrecorded_snapshot_is_no_parent() {
     let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
     assert_eq!(parent(&known(&[1]), &source, &drive), Ok(id(1)));

@@ -19,7 +19,7 @@ use crate::backups::retention::RetentionRule;
 use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::backups::shared_snapshots::{Origin, basis, find_shared};
 use crate::backups::snapshot::{Identity, Snapshot, list};
-use crate::backups::stream::{Stream, received};
+use crate::backups::stream::{SenderSide, Stream, received};
 use crate::backups::task::Task;
 
 const START: i64 = 1_795_378_500;
@@ -81,7 +81,8 @@ impl World {
         let pairs = find_shared(self.origin, &known.shared, &older, &theirs).pairs.unwrap_or_default();
         let (parent, clone_sources) = basis(&pairs);
         let root = File::open(self.source.with_file_name("snapshots").join(at.to_str().expect("text"))).expect("open");
-        let stream = Stream { snapshot: root.as_fd(), parent, clone_sources, version: 2 };
+        let stream =
+            Stream { snapshot: root.as_fd(), parent, since: 0, clone_sources, version: 2, side: SenderSide::Source };
         let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.origin.uuid] };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
         let options = Options { name: Some(name.clone()), origin: owner.origin(), candidates, ..Options::default() };

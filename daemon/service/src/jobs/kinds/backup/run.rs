@@ -210,6 +210,9 @@ pub(in crate::jobs) fn task(
 ) -> Result<Task, String> {
     let name = rule.name.as_str();
     let (known, adopt) = records.known(name)?;
+    let shared = records.shared(name);
+    let is_shared = |there: &Identity| shared.iter().any(|shared| shared.mark().there == *there);
+    let damaged = records.damaged().into_iter().filter(is_shared).collect();
     Ok(Task {
         name: name.as_bytes().to_vec(),
         source,
@@ -219,7 +222,8 @@ pub(in crate::jobs) fn task(
         last: known.newest().map(|newest| newest.mark().there),
         machine: records.machine(),
         sources: known.sources,
-        shared: records.shared(name),
+        shared,
+        damaged,
         adopt,
         writer_threads,
         dry_run: false,

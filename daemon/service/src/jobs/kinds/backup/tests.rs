@@ -42,6 +42,10 @@ impl BackupRecords for Remembered {
         self.known.lock().expect("whole").shared.clone()
     }
 
+    fn damaged(&self) -> Vec<Identity> {
+        Vec::new()
+    }
+
     fn pins(&self, _backup: &str) -> Result<Vec<PairUuids>, String> {
         Ok(self.known.lock().expect("whole").newest().map(SharedSnapshot::mark).into_iter().collect())
     }

@@ -1,20 +1,29 @@
 //! Verifies a drive: the kernel scrubs all its devices at the same time, each at its own speed.
 //!
-//! A scrub of a device is one call that blocks to its end. Only [`cancel`] stops it, and it stops the scrubs of all devices. So
-//! one thread per device makes the call, and the job's thread reports progress and cancels.
+//! A scrub is one call that blocks to its end. Only [`cancel`] stops it, and it stops the scrubs of all devices. So one thread per
+//! device makes the calls, and the job's thread reports progress and cancels. Each call scrubs one chunk: so it is known in which
+//! chunks the damage is, and [`damaged_files`] finds the files.
 
-use std::collections::BTreeMap;
+mod damaged_files;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, Scope, scope};
 use std::time::Duration;
 
+use butterdock_btrfs::chunks::device_extents;
 use butterdock_btrfs::scrub::{Repair, Scrubbed, cancel, progress, scrub};
 use butterdock_btrfs::space::{Kind, space};
 use butterdock_btrfs::{Errno, Error as Fault, best_effort, filesystem};
 use butterdock_receive::{Control, ErrorKind};
 use serde::{Deserialize, Serialize};
+
+use crate::backups::Identity;
+use crate::hex;
+use damaged_files::{DamagedFiles, Searched};
 
 /// The time between two reports of progress.
 const TICK: Duration = Duration::from_millis(250);
@@ -28,17 +37,32 @@ pub(crate) struct Verify<'v> {
     pub report: &'v dyn Fn(VerifyEvent),
 }
 
+/// A device that is scrubbed.
+#[derive(Debug)]
+struct Device {
+    id: u64,
+    /// The bytes read by calls that have ended.
+    read: AtomicU64,
+}
+
+/// What was found on a device: the sums, and the chunks with damage.
+#[derive(Debug, Default)]
+struct DeviceScrub {
+    scrubbed: Scrubbed,
+    damaged: HashSet<u64>,
+}
+
 /// The id and the result of one device.
-type DeviceResult = (u64, Result<Scrubbed, Fault>);
+type DeviceResult = (u64, Result<DeviceScrub, Fault>);
 
 impl Verify<'_> {
     /// Reads all data. Damage is reported as the last event; it is not an error of this call.
     pub(crate) fn run(&self) -> Result<(), VerifyError> {
         let (devices, is_read_only) = (self.devices()?, filesystem::is_read_only(self.root)?);
         let repair = if is_read_only { Repair::Counts } else { Repair::Writes };
-        for &devid in &devices {
+        for device in &devices {
             // Another program's scrub: cancelling this job would end it.
-            if progress(self.root, devid)?.is_some() {
+            if progress(self.root, device.id)?.is_some() {
                 return Err(VerifyError::Scrubbed);
             }
         }
@@ -47,24 +71,32 @@ impl Verify<'_> {
             let done = self.begin(threads, &devices, repair)?;
             Ok::<_, VerifyError>(self.watch(&devices, &done))
         })?;
-        let found = ends.values().flatten().copied().fold(Scrubbed::default(), Scrubbed::and);
-        let failed = ends.into_values().find_map(Result::err);
-        match failed {
-            Some(Fault { errno: Errno::ECANCELED, .. }) if self.control.is_cancelled() => Err(VerifyError::Cancelled),
-            Some(fault) => Err(fault.into()),
-            None => {
-                (self.report)(VerifyEvent::Found(Found { is_read_only, ..Found::of(&found) }));
-                Ok(())
+        let mut found = DeviceScrub::default();
+        for end in ends.into_values() {
+            match end {
+                Ok(device) => {
+                    found.scrubbed = found.scrubbed.and(device.scrubbed);
+                    found.damaged.extend(device.damaged);
+                }
+                Err(Fault { errno: Errno::ECANCELED, .. }) if self.control.is_cancelled() => {
+                    return Err(VerifyError::Cancelled);
+                }
+                Err(fault) => return Err(fault.into()),
             }
         }
+        let search = DamagedFiles { root: self.root, control: self.control, report: self.report };
+        let searched = if found.damaged.is_empty() { Searched::default() } else { search.find(&found.damaged) };
+        let Searched { files, elsewhere } = searched;
+        (self.report)(VerifyEvent::Found(Found { files, elsewhere, is_read_only, ..Found::of(&found.scrubbed) }));
+        Ok(())
     }
 
     /// Those that the filesystem was mounted with.
-    fn devices(&self) -> Result<Vec<u64>, Fault> {
+    fn devices(&self) -> Result<Vec<Device>, Fault> {
         let mut devices = Vec::new();
-        for devid in 1..=filesystem::info(self.root)?.max_id {
-            if filesystem::device_info(self.root, devid)?.is_some_and(|device| !device.is_missing()) {
-                devices.push(devid);
+        for id in 1..=filesystem::info(self.root)?.max_id {
+            if filesystem::device_info(self.root, id)?.is_some_and(|device| !device.is_missing()) {
+                devices.push(Device { id, read: AtomicU64::new(0) });
             }
         }
         Ok(devices)
@@ -81,14 +113,14 @@ impl Verify<'_> {
     fn begin<'scope, 'env>(
         &'env self,
         threads: &'scope Scope<'scope, 'env>,
-        devices: &[u64],
+        devices: &'env [Device],
         repair: Repair,
     ) -> Result<Receiver<DeviceResult>, VerifyError> {
         let (ended, done) = channel();
-        for &devid in devices {
-            let (ended, root) = (ended.clone(), self.root);
-            let work = move || ended.send((devid, scrub(root, devid, repair))).unwrap_or_default();
-            let begun = Builder::new().name(format!("scrub {devid}")).spawn_scoped(threads, work);
+        for device in devices {
+            let (ended, root, control) = (ended.clone(), self.root, self.control);
+            let work = move || ended.send((device.id, device.scrub(root, repair, control))).unwrap_or_default();
+            let begun = Builder::new().name(format!("scrub {}", device.id)).spawn_scoped(threads, work);
             if let Err(error) = begun {
                 // The scope waits for the threads that have begun.
                 self.stop();
@@ -99,7 +131,7 @@ impl Verify<'_> {
     }
 
     /// Reports progress until every device has ended.
-    fn watch(&self, devices: &[u64], done: &Receiver<DeviceResult>) -> BTreeMap<u64, Result<Scrubbed, Fault>> {
+    fn watch(&self, devices: &[Device], done: &Receiver<DeviceResult>) -> BTreeMap<u64, Result<DeviceScrub, Fault>> {
         let mut ends = BTreeMap::new();
         while ends.len() < devices.len() {
             match done.recv_timeout(TICK) {
@@ -110,12 +142,13 @@ impl Verify<'_> {
             if self.control.is_cancelled() {
                 self.stop();
             }
-            // If this fails, the result of the device has the error.
-            let now = |devid: &u64| match ends.get(devid) {
-                Some(end) => end.unwrap_or_default(),
-                None => progress(self.root, *devid).ok().flatten().unwrap_or_default(),
+            let now = |device: &Device| {
+                let before = device.read.load(Ordering::Relaxed);
+                // If this fails, the result of the device has the error.
+                let call = progress(self.root, device.id).ok().flatten().map_or(0, |running| running.bytes);
+                before.saturating_add(call)
             };
-            let bytes = devices.iter().map(now).fold(0, |sum: u64, one| sum.saturating_add(one.bytes));
+            let bytes = devices.iter().map(now).fold(0, u64::saturating_add);
             (self.report)(VerifyEvent::Read { bytes });
         }
         ends
@@ -125,6 +158,31 @@ impl Verify<'_> {
     fn stop(&self) {
         // It fails if no scrub runs.
         best_effort(cancel(self.root));
+    }
+}
+
+impl Device {
+    /// Scrubs each chunk of the device.
+    fn scrub(&self, root: BorrowedFd<'_>, repair: Repair, control: &Control) -> Result<DeviceScrub, Fault> {
+        let extents = device_extents(root, self.id)?;
+        // Nothing but the superblocks.
+        let mut sums = scrub(root, self.id, 0..0, repair)?;
+        let superblocks = sums.super_errors;
+        let mut damaged = HashSet::new();
+        for extent in extents {
+            // A cancel between two calls found no scrub that it could end.
+            if control.is_cancelled() {
+                return Err(Fault { call: "BTRFS_IOC_SCRUB", errno: Errno::ECANCELED });
+            }
+            let chunk = scrub(root, self.id, extent.device, repair)?;
+            if chunk.uncorrectable > 0 {
+                damaged.insert(extent.chunk);
+            }
+            sums = sums.and(chunk);
+            self.read.store(sums.bytes, Ordering::Relaxed);
+        }
+        // Every call reads them.
+        Ok(DeviceScrub { scrubbed: Scrubbed { super_errors: superblocks, ..sums }, damaged })
     }
 }
 
@@ -141,6 +199,17 @@ pub enum VerifyEvent {
     Read {
         /// In bytes.
         bytes: u64,
+    },
+    /// A damaged file.
+    DamagedFile {
+        /// Its path from the top of the drive's filesystem, as bytes.
+        #[serde(with = "hex")]
+        path: Vec<u8>,
+    },
+    /// A subvolume that has damaged files.
+    DamagedSubvolume {
+        /// Its own uuid.
+        uuid: Identity,
     },
     /// The result, after all data was read.
     Found(Found),
@@ -164,6 +233,12 @@ pub struct Found {
     /// The drive is mounted read-only: nothing was repaired.
     #[serde(default)]
     pub is_read_only: bool,
+    /// The files with lost blocks, in all subvolumes.
+    #[serde(default)]
+    pub files: u64,
+    /// Blocks are or may be lost that no file shows: in trees, or because not all files could be searched.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
 /// Why a verification did not read all data.
@@ -189,17 +264,25 @@ impl Found {
             lost: uncorrectable,
             superblocks: super_errors,
             is_read_only: false,
+            files: 0,
+            elsewhere: false,
         }
     }
 
     /// A sentence about lost blocks; `None` without any.
     pub fn damage(&self) -> Option<String> {
-        let Self { bytes, unreadable, wrong, lost, .. } = *self;
+        let Self { bytes, unreadable, wrong, lost, files, elsewhere, .. } = *self;
+        let files = match (files, elsewhere) {
+            (0, true) => "the damage is not only in files, or the files could not be found (dmesg)".to_owned(),
+            (0, false) => "no file shows the damage".to_owned(),
+            (_, false) => format!("damaged files: {files}; the job's error details name them"),
+            (_, true) => format!("damaged files: {files} or more; the job's error details name them"),
+        };
         let mended = self.mended().map(|mended| format!("; {mended}")).unwrap_or_default();
         (lost > 0).then(|| {
             format!(
                 "the drive is damaged: of {} MiB that were read, {} cannot be read ({} unreadable, {} with a \
-                 wrong checksum){mended}; dmesg names the files; back up to another drive, then replace this one",
+                 wrong checksum){mended}; {files}; back up to another drive, then replace this one",
                 bytes >> 20,
                 blocks(lost),
                 blocks(unreadable),
