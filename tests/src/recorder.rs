@@ -1,7 +1,7 @@
 //! Records all messages on the bus.
 
 use std::collections::HashMap;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -13,12 +13,13 @@ use zbus::connection::Builder;
 use zbus::message::Type;
 use zbus::{Message, MessageStream, OwnedObjectPath, OwnedVariant};
 
-use crate::{Bus, Client, TIMEOUT};
+use crate::{Bus, Client, TIMEOUT, wait_until};
 
 /// A monitor connection on a thread of its own.
 #[derive(Debug)]
 pub struct Recorder {
-    thread: JoinHandle<Result<Recording>>,
+    thread: JoinHandle<Result<()>>,
+    heard: Arc<Mutex<Vec<RecordedMessage>>>,
 }
 
 /// The signal with which a test ends its recording: everything before it was heard.
@@ -32,15 +33,29 @@ impl Recorder {
     pub fn start(bus: &Bus) -> Result<Self> {
         let (ready, is_ready) = mpsc::channel();
         let address = bus.address();
+        let heard = Arc::<Mutex<Vec<RecordedMessage>>>::default();
+        let shared = Arc::clone(&heard);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(record(&address, &ready))
+            runtime.block_on(record(&address, &ready, &shared))
         });
         match is_ready.recv() {
-            Ok(()) => Ok(Self { thread }),
+            Ok(()) => Ok(Self { thread, heard }),
             // It has ended before it began, and says why.
             Err(mpsc::RecvError) => Err(joined(thread).err().unwrap_or_else(|| anyhow!("nothing was recorded"))),
         }
+    }
+
+    /// Waits until the recording has what is wanted.
+    ///
+    /// # Errors
+    /// It does not come, or `is_there` fails.
+    pub fn until(&self, what: &str, is_there: impl Fn(&Recording) -> Result<bool>) -> Result<()> {
+        wait_until(what, || is_there(&self.recording()))
+    }
+
+    fn recording(&self) -> Recording {
+        Recording::new(self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Ends the recording with what happened until now.
@@ -49,15 +64,17 @@ impl Recorder {
     /// When the bus is gone or was silent for long.
     pub fn finish(self, client: &Client) -> Result<Recording> {
         client.signal(END.0, END.1)?;
-        joined(self.thread)
+        let Self { thread, heard } = self;
+        joined(thread)?;
+        Ok(Recording::new(std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner))))
     }
 }
 
-fn joined(thread: JoinHandle<Result<Recording>>) -> Result<Recording> {
+fn joined(thread: JoinHandle<Result<()>>) -> Result<()> {
     thread.join().map_err(|_panic| anyhow!("the recorder's thread panicked"))?
 }
 
-async fn record(address: &str, ready: &mpsc::Sender<()>) -> Result<Recording> {
+async fn record(address: &str, ready: &mpsc::Sender<()>, heard: &Mutex<Vec<RecordedMessage>>) -> Result<()> {
     let connection = Builder::address(address).build().await.context("a connection to listen with")?;
     let mut stream = MessageStream::from(&connection);
     let (bus, interface) = ("org.freedesktop.DBus", "org.freedesktop.DBus.Monitoring");
@@ -65,14 +82,13 @@ async fn record(address: &str, ready: &mpsc::Sender<()>) -> Result<Recording> {
     connection.call_method(Some(bus), "/org/freedesktop/DBus", Some(interface), "BecomeMonitor", &body).await?;
     // The receiver of this message exists while this runs.
     ready.send(()).ok();
-    let mut heard = Vec::new();
     loop {
         let next = timeout(TIMEOUT, stream.next()).await.context("nothing was heard for long")?;
         let message = next.context("the bus is gone")??;
         if is_end(&message) {
-            return Ok(Recording::new(heard));
+            return Ok(());
         }
-        heard.push(RecordedMessage { at: Instant::now(), message });
+        heard.lock().unwrap_or_else(PoisonError::into_inner).push(RecordedMessage { at: Instant::now(), message });
     }
 }
 

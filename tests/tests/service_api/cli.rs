@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_tests::trees::Content;
@@ -178,18 +179,25 @@ fn a_terminal_gets_a_bar_that_moves() -> Result<()> {
     let program = command.spawn()?;
     // The command holds the terminal and the stream open, too.
     drop(command);
-    let shown = std::thread::spawn(move || {
-        let mut shown = Vec::new();
-        // Reading fails with EIO when no process has the terminal open any more.
-        File::from(terminal.master).read_to_end(&mut shown).ok();
-        shown
-    });
+    let shown = Arc::<Mutex<Vec<u8>>>::default();
+    let reader = {
+        let shown = Arc::clone(&shown);
+        std::thread::spawn(move || {
+            let (mut master, mut piece) = (File::from(terminal.master), [0; 4096]);
+            // Reading fails with EIO when no process has the terminal open any more.
+            while let Ok(len @ 1..) = master.read(&mut piece) {
+                shown.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&piece[..len]);
+            }
+        })
+    };
+    let text = || String::from_utf8_lossy(&shown.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     feed.up_to(load.bytes().len() / 2);
     wait_until("the job reads", || Ok(client.jobs()?.values().any(|job| job.bytes_received > 0)))?;
-    std::thread::sleep(std::time::Duration::from_millis(800));
+    wait_until("the bar moves", || Ok(text().matches('\r').count() > 1))?;
     feed.finish();
     let output = program.wait_with_output()?;
-    let shown = shown.join().map(|shown| String::from_utf8_lossy(&shown).into_owned()).unwrap_or_default();
+    reader.join().ok();
+    let shown = text();
     ensure!(output.status.success(), "{} {shown:?}", output.status);
     ensure!(shown.contains("tank") && shown.contains("iB"), "no bar: {shown:?}");
     ensure!(shown.matches('\r').count() > 1, "a bar that does not move: {shown:?}");

@@ -142,7 +142,9 @@ fn streams_in_one_descriptor_are_one_job() -> Result<()> {
     client.until("the second is read", |_| Ok(received(&job)? > first))?;
     ensure!(durable(&job)? == first && client.get::<String>(&job, JOB, "State")? == "running", "between the two");
     // Changes within a third of a second come in one signal.
-    std::thread::sleep(Duration::from_millis(700));
+    recorder.until("the signal between the two", |recording| {
+        Ok(values::<u64>(recording, &job, "BytesDurable")?.contains(&first))
+    })?;
     writer.write_all(&two.bytes()[unfinished("two").bytes().len()..])?;
     drop(writer);
     ensure!(client.end_of(&job)?.0 == "succeeded", "{:?}", client.end_of(&job)?);

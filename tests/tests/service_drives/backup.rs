@@ -11,8 +11,8 @@ use butterdock_dbus::DriveState;
 use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::compare::{Rules, Tree, same};
 use butterdock_tests::{
-    Event, Recorder, Row, Sandbox, Scenario, TIMEOUT, butterdockd, error_name, no_options, run, snapshot, snapshots,
-    word,
+    DriveObject, Event, Recorder, Recording, Row, Sandbox, Scenario, TIMEOUT, butterdockd, error_name, no_options, run,
+    snapshot, snapshots, word,
 };
 use zbus::{OwnedObjectPath, Variant};
 
@@ -114,6 +114,20 @@ fn a_snapshot_on_a_drive_is_restored_into_a_volume() -> Result<()> {
     same("under another name", &source, &Tree::read(&scenario.tank.join("other"))?, Rules::SOURCE)
 }
 
+/// How many signals said that this drive is safe.
+fn times_safe(recording: &Recording, drive: &DriveObject) -> usize {
+    let of_it = recording.broadcasts().filter(|message| message.header().path().is_some_and(|at| *at == *drive.path));
+    of_it
+        .filter(|message| {
+            let changed = message
+                .body()
+                .deserialize::<(String, Row, Vec<String>)>()
+                .map(|(_, changed, _)| word(&changed, "State"));
+            changed.is_ok_and(|state| state == "safe")
+        })
+        .count()
+}
+
 #[test]
 fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     let scenario = Scenario::with(&["home", "work"])?;
@@ -127,7 +141,7 @@ fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     client.until("both", |_| Ok(scenario.history("backup")?.len() == 2))?;
     scenario.drive("safe", &DriveState::Safe)?;
     // The service sends changes of a drive up to three times a second.
-    std::thread::sleep(Duration::from_millis(700));
+    recorder.until("the signal that it is safe", |recording| Ok(times_safe(recording, &drive) > 0))?;
     let recording = recorder.finish(client)?;
     let jobs = recording.jobs()?;
     ensure!(jobs.len() == 2 && jobs[0] == first.as_str(), "{jobs:?} {first}");
@@ -136,13 +150,7 @@ fn a_drive_is_released_after_its_last_backup() -> Result<()> {
         let backup: String = client.get(job, JOB, "Backup")?;
         ensure!(backup == name, "{backup}");
     }
-    let mut safe = 0;
-    for message in recording.broadcasts().filter(|message| message.header().path().is_some_and(|at| *at == *drive.path))
-    {
-        let body = message.body();
-        let Ok((_, changed, _)) = body.deserialize::<(String, Row, Vec<String>)>() else { continue };
-        safe += usize::from(word(&changed, "State") == "safe");
-    }
+    let safe = times_safe(&recording, &drive);
     ensure!(safe == 1, "it was safe {safe} times");
     // Each has its own, though nothing changed since the first.
     scenario.on_drive(|all| {

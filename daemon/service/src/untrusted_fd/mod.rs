@@ -78,7 +78,7 @@ where
     let work = move || {
         let copy = quarantined.copy()?;
         let found = look(copy.as_fd());
-        close(copy, None);
+        close(copy, quarantined.share.clone());
         Ok((quarantined, found))
     };
     match timeout(limit, turn.run(work)).await {
@@ -106,7 +106,7 @@ impl QuarantinedFd {
     pub fn new(descriptor: OwnedFd, share: Option<FdShare>) -> io::Result<Self> {
         match put(&descriptor) {
             Ok(socket) => {
-                close(descriptor, None);
+                close(descriptor, share.clone());
                 Ok(Self { socket: Some(socket.into()), share })
             }
             Err(error) => {

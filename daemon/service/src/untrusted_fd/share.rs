@@ -2,13 +2,17 @@
 //! closed, which a filesystem in user space can delay without limit.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// One descriptor of a user, until it is dropped. Descriptors of root do not count.
+/// One descriptor of a user. It counts until the last clone is dropped: each copy of the descriptor holds one until the copy is
+/// closed. Descriptors of root do not count.
+#[derive(Debug, Clone)]
+pub struct FdShare(#[expect(dead_code, reason = "its drop is what matters")] Arc<Counted>);
+
 #[derive(Debug)]
-pub struct FdShare {
+struct Counted {
     uid: u32,
 }
 
@@ -16,7 +20,7 @@ impl FdShare {
     /// None if the user, or all users together, have reached the limit.
     pub fn take(uid: u32) -> Option<Self> {
         if uid == 0 {
-            return Some(Self { uid });
+            return Some(Self(Arc::new(Counted { uid })));
         }
         let (each, all) = most(open_files());
         let mut held = lock();
@@ -25,11 +29,11 @@ impl FdShare {
             return None;
         }
         held.insert(uid, count.saturating_add(1));
-        Some(Self { uid })
+        Some(Self(Arc::new(Counted { uid })))
     }
 }
 
-impl Drop for FdShare {
+impl Drop for Counted {
     fn drop(&mut self) {
         let mut held = lock();
         if let Some(count) = held.get_mut(&self.uid) {
@@ -74,6 +78,16 @@ mod tests {
         drop(held);
         assert!(FdShare::take(7101).is_some());
         assert!(!lock().contains_key(&7101) && !lock().contains_key(&0));
+    }
+
+    #[test]
+    fn a_descriptor_counts_until_its_last_copy_is_closed() {
+        let share = FdShare::take(7103).expect("the first");
+        let copy = share.clone();
+        drop(share);
+        assert_eq!(lock().get(&7103), Some(&1));
+        drop(copy);
+        assert!(!lock().contains_key(&7103));
     }
 
     #[test]
