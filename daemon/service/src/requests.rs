@@ -118,7 +118,7 @@ impl Service {
     }
 
     /// Whether this backup to this drive is an unfinished job.
-    fn is_running(&self, drive: &DriveId, backup: &str) -> bool {
+    pub(crate) fn is_running(&self, drive: &DriveId, backup: &str) -> bool {
         let is_it = |job: &Job| {
             let About { drive: of, backup: name, .. } = &job.about;
             !job.has_ended() && of.as_ref().is_some_and(|of| of.id == *drive) && name.as_deref() == Some(backup)

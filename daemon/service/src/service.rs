@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::blocking::local;
 use crate::catalogue;
 use crate::clock::{Clock, ClockKeeper};
 use crate::config::{Config, ConfigFiles, VolumeRule, load};
 use crate::device::{Devices, SystemDevices};
-use crate::drives::{DriveId, DriveManager, Plugged};
+use crate::drives::{AwaitedBackup, DriveId, DriveManager, Plugged};
 use crate::hooks::Hooks;
-use crate::jobs::{History, Jobs, OpenDirectories, Record, Scheduler, no_such_volume, open_on_system};
+use crate::jobs::{History, Jobs, ON_SYSTEM, OpenDirectories, Record, Scheduler, no_such_volume};
 use crate::mounts::{MountedVolumes, follow_mounts, look_at_all, sweep_all};
 use crate::supervisor::{Heartbeat, Supervisor};
 use crate::types::{Attempt, AttemptEnd, BackupOptions, Error, ErrorCode, JobState};
@@ -66,7 +66,7 @@ impl Service {
         let supervisor = Supervisor::new();
         let spawner = Spawner::start(supervisor.thread("starts workers"));
         let spawner = Arc::new(spawner.context("cannot start the thread that starts workers")?);
-        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_directories: open_on_system };
+        let machine = Machine { devices: Arc::new(SystemDevices), spawner, open_directories: ON_SYSTEM };
         Self::start_on(machine, supervisor, sources, config, clock).await
     }
 
@@ -112,6 +112,8 @@ impl Service {
         let service = Self(Arc::new(Shared { jobs, manager, clock, hooks, supervisor, volumes, sources, config }));
         let plugs = service.clone();
         service.0.supervisor.start("follows plugs", |pulse| follow_plugs(plugs, plugged, pulse));
+        let retries = service.clone();
+        service.0.supervisor.start("follows sources", |heartbeat| follow_sources(retries, heartbeat));
         Ok(service)
     }
 
@@ -262,6 +264,40 @@ async fn begin_plugged(service: Service, plugged: Plugged) {
     drop(reservation);
 }
 
+/// Begins the backups of attached drives whose source was not there, when it appears.
+async fn follow_sources(service: Service, mut heartbeat: Heartbeat) -> anyhow::Error {
+    let mut changed = service.0.manager.sources_changed();
+    while heartbeat.during(changed.changed()).await.is_ok() {
+        for awaited in service.0.manager.awaited() {
+            tokio::spawn(begin_when_there(service.clone(), awaited));
+        }
+    }
+    anyhow!("its channel is closed")
+}
+
+async fn begin_when_there(service: Service, awaited: AwaitedBackup) {
+    let AwaitedBackup { drive, rule, problem } = awaited;
+    let Shared { manager, jobs, .. } = &*service.0;
+    let backup = rule.name.as_str().to_owned();
+    if !jobs.source_has_appeared(rule, problem).await {
+        return;
+    }
+    let Some(reservation) = manager.take_awaited(&drive, &backup) else { return };
+    tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the source of the backup \"{backup}\" has appeared");
+    for (backup, begun) in service.begin_each(&drive, vec![backup], BackupOptions::default(), 0).await {
+        match begun {
+            Ok(_) => {}
+            Err(Error::Named(ErrorCode::Busy, _)) if service.is_running(&drive, &backup) => {}
+            Err(Error::Named(ErrorCode::Busy, _)) => {
+                sleep(PLUG_RETRY).await;
+                manager.await_source(&drive, &backup, problem);
+            }
+            Err(error) => service.not_begun(&drive, &backup, 0, &error),
+        }
+    }
+    drop(reservation);
+}
+
 /// The backups whose last job failed. A service that was killed has not recorded that with their drives.
 fn failed_attempts(history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
     let mut seen = HashSet::new();
@@ -283,7 +319,7 @@ fn failed_attempts(history: Vec<Record>) -> Vec<(DriveId, String, Attempt)> {
 /// Reads the clocks from time to time.
 async fn follow_clocks(clock: ClockKeeper, mut pulse: Heartbeat) -> anyhow::Error {
     let tick = async || {
-        tokio::time::sleep(CLOCK_CHECK).await;
+        sleep(CLOCK_CHECK).await;
         Some(())
     };
     // The disk that the record is on may be slow.

@@ -12,21 +12,37 @@ use crate::configured;
 
 pub use butterdock_worker::backups::*;
 
-/// What could not be opened, why, and what to do: one sentence, without a path.
-#[derive(Debug)]
-pub(crate) struct Closed(String);
+/// Why the directories of a backup could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotOpened {
+    /// What, why, and what to do: one sentence, without a path.
+    pub sentence: String,
+    /// Where it is the source.
+    pub cause: Option<BackupCause>,
+}
 
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl From<String> for NotOpened {
+    fn from(sentence: String) -> Self {
+        Self { sentence, cause: None }
     }
 }
 
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+/// The uuid of the subvolume at this path, where it can be backed up; `None` if it cannot. Blocks as [`open`] does.
+pub(crate) fn find_source(path: &Path) -> Option<Identity> {
+    usable_source(open_source(path).ok()?.as_fd())
+}
+
 /// The source's directory, and the folder for its snapshots, which is made as a subvolume where it is missing.
-pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd), Closed> {
+pub(crate) fn open(source: &Path, snapshots: &Path) -> Result<(OwnedFd, OwnedFd), NotOpened> {
     let from = open_source(source)?;
     let beside = folder::open(from.as_fd(), source, snapshots)
-        .map_err(|why| Closed(format!("the folder for snapshots {why}")))?;
+        .map_err(|why| NotOpened::from(format!("the folder for snapshots {why}")))?;
     Ok((from, beside))
 }
 
@@ -47,14 +63,15 @@ pub(crate) fn check_folder(source: &Path, snapshots: &Path) -> Result<(), String
 }
 
 /// A link on the path that others can exchange would lead root to another's files, and on to the drive.
-fn open_source(path: &Path) -> Result<OwnedFd, Closed> {
+fn open_source(path: &Path) -> Result<OwnedFd, NotOpened> {
     let opened = configured::find(path).and_then(|found| found.directory().map_err(configured::Error::Io));
     opened.map_err(|error| {
         let next = match error {
             configured::Error::Link => "set `source` in butterdock.toml to the directory that the link leads to",
             configured::Error::Io(_) => "mount it, or correct `source` in butterdock.toml",
         };
-        Closed(format!("the source cannot be opened: {error}; {next}"))
+        let cause = Some(BackupCause::SourceRefused(SourceProblem::NotOpened));
+        NotOpened { sentence: format!("the source cannot be opened: {error}; {next}"), cause }
     })
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Shared {
     /// Changes when a drive is shown that was not.
     pub(super) arrived: watch::Sender<()>,
     plugged: mpsc::UnboundedSender<Plugged>,
+    /// Changes when a source may have appeared.
+    pub(super) sources: watch::Sender<()>,
     pub(super) hooks: Hooks,
     pub(super) operations: BlockingQueues<DriveId>,
     pub(super) reads: BlockingQueues<DriveId>,
@@ -87,6 +89,7 @@ impl DriveManager {
             reviewed: watch::Sender::new(()),
             arrived: watch::Sender::new(()),
             plugged,
+            sources: watch::Sender::new(()),
             hooks,
             operations: drive_lock::operations(),
             reads: drive_lock::reads(),
@@ -249,6 +252,7 @@ impl DriveManager {
     pub(crate) fn configured(&self, config: &Config) {
         self.lock().config = config.clone();
         self.review();
+        self.look_for_sources();
     }
 
     /// From now on no drive is released by itself: the service ends, and a drive that it switched off would be away for the

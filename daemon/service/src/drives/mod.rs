@@ -14,11 +14,12 @@
 //! * `reservation` counts who needs a drive; the end of the last one releases it. `lease` is a reservation of a mounted drive, also
 //!   of one that has no btrfs and is only read.
 //! * `records` writes down what backups and restores learned. `journal` logs the drives that come; `secret` reads the secret that
-//!   a caller unlocks a drive with; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups.
+//!   a caller unlocks a drive with; `awaited` are the backups that begin when their source appears; `problem` and `replaced` are what is wrong with a drive, `not_done` with its backups.
 //!
 //! The policy never waits, and nothing here decides: it carries out the next step and asks again. What went wrong with a drive
 //! is its `problem` until its devices change or a user asks for something: nothing is tried twice by itself.
 
+mod awaited;
 mod damage;
 mod drive_lock;
 mod enrolling;
@@ -48,6 +49,7 @@ use tokio::sync::watch;
 use crate::backups::PairUuids;
 use crate::policy;
 
+pub(crate) use awaited::AwaitedBackup;
 pub(crate) use damage::VerifyResult;
 pub use handle::DriveManager;
 pub(crate) use lease::Lease;

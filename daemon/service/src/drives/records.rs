@@ -80,6 +80,7 @@ impl DriveManager {
         let now = self.0.clock.micros();
         if let Some(enrolled) = id.enrolment() {
             self.lock().not_done.clear(enrolled, &backup);
+            self.entry(id, |entry| entry.awaited.remove(&backup));
         }
         self.write_down(id, move |enrolment| {
             let mut known = rows::known(enrolment, &backup).map_err(failed)?;

@@ -55,6 +55,7 @@ impl DriveManager {
         };
         self.entry(id, |entry| {
             (entry.served, entry.beginning) = (true, false);
+            entry.awaited.clear();
             entry.removal.send_replace(false);
             entry.unremoved = done.is_err();
         });
@@ -131,6 +132,7 @@ impl DriveManager {
         if failed > 0 {
             self.review();
         }
+        self.look_for_sources();
     }
 
     /// Ends listings and estimates on the drive; any remaining user blocks the release.

@@ -15,6 +15,7 @@ use super::mount::Mounted;
 use super::not_done::NotDone;
 use super::problem::Unwritable;
 use super::{Condition, Drive, DriveId};
+use crate::backups::SourceProblem;
 use crate::config::{BackupRule, Config, Schedule};
 use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
 use crate::enrolment::Enrolment;
@@ -54,6 +55,8 @@ pub(super) struct DriveEntry {
     pub(super) removal: watch::Sender<bool>,
     /// The backups of this plug begin: not all are jobs yet.
     pub(super) beginning: bool,
+    /// The backups that failed in this plug because of their source, and begin when it appears.
+    pub(super) awaited: BTreeMap<String, SourceProblem>,
     /// The backups of this plug are jobs, or a user works with the drive.
     pub(super) served: bool,
     /// It was released: nothing happens automatically until the next plug.
@@ -111,6 +114,7 @@ impl DriveEntry {
             leased: 0,
             removal: watch::Sender::new(false),
             beginning: false,
+            awaited: BTreeMap::new(),
             served: false,
             released: false,
             kept: false,

@@ -35,8 +35,8 @@ pub use handle::{JobHandle, Jobs};
 pub(crate) use history::History;
 pub use job::{About, AboutDrive, Job, JobError, Total};
 pub(crate) use kinds::{
-    BackupJob, IntoVolumeJob, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob, no_such_volume,
-    open_on_system,
+    BackupJob, IntoVolumeJob, ON_SYSTEM, ReceiveJob, RemoveJob, RestoredSnapshot, StreamFiles, VerifyJob,
+    no_such_volume,
 };
 pub(crate) use queries::Estimated;
 pub use record::Record;

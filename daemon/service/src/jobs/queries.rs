@@ -12,8 +12,8 @@ use super::handle::Jobs;
 use super::kinds::{Open, is_remembered, open_directories, open_folder, openings, task};
 use super::retention::Retention;
 use super::source_store::SourceStore;
-use crate::backups::{BackupEvent, FullReason};
-use crate::blocking::{BlockingQueue, Unanswered};
+use crate::backups::{BackupEvent, FullReason, SourceProblem};
+use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered};
 use crate::config::{BackupRule, WorkerRule};
 use crate::destinations::{BackupRecords as _, DriveDestination, DriveRecords, close, no_descriptor};
 use crate::drives::{DriveId, DriveManager, Lease};
@@ -116,6 +116,18 @@ impl Jobs {
     }
 }
 
+/// The threads that look for a backup's source, by its name.
+static LOOKS: BlockingQueues<String> = BlockingQueues::new("look for source", 1);
+
+impl Jobs {
+    /// Whether the source of a backup, which was refused with this problem, can be backed up now.
+    pub(crate) async fn source_has_appeared(&self, rule: BackupRule, problem: SourceProblem) -> bool {
+        let (sources, name) = (self.queries.sources.clone(), rule.name.as_str().to_owned());
+        // One that does not answer has not appeared.
+        LOOKS.of(name).run(OPENING, move || sources.has_appeared(&rule, problem)).await.unwrap_or(false)
+    }
+}
+
 /// What a backup would send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Estimated {
@@ -151,7 +163,7 @@ impl Jobs {
         let opening = openings(&records, &rule);
         let opening = opening.run(OPENING, open);
         let Open { source, places, sides, destination, .. } = match opening.await {
-            Ok(opened) => opened.map_err(failed)?,
+            Ok(opened) => opened.map_err(|not_opened| failed(not_opened.sentence))?,
             Err(no_thread @ Unanswered::NoThread) => return Err(failed(no_thread.to_string())),
             Err(Unanswered::Busy | Unanswered::Silent) => {
                 let text = "the source or the drive does not answer; check both and their cables (dmesg)";

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backups::Identity;
+use crate::backups::{Identity, NotOpened, SourceProblem};
 use crate::config::BackupRule;
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
@@ -27,9 +27,17 @@ pub(super) struct SourceStore {
     writing: Arc<Mutex<()>>,
 }
 
-/// Opens the directories of a backup, as [`SourceStore::open`] has it. It blocks as long as the source and the destination do.
-pub(crate) type OpenDirectories =
-    fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Result<[DirHandle; 2], String>;
+/// The source and the folder for its snapshots.
+pub(crate) type Opened = Result<[DirHandle; 2], NotOpened>;
+
+/// How sources and the directories of backups are opened. Both block as long as the source and the destination do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenDirectories {
+    /// Opens the directories of a backup, as [`SourceStore::open`] has it.
+    pub(crate) open: fn(&BackupRule, &mut dyn Destination, (Identity, bool)) -> Opened,
+    /// The uuid of the subvolume at a source's path, where it can be backed up.
+    pub(crate) find_source: fn(&Path) -> Option<Identity>,
+}
 
 /// One backup's source. Where the configuration names another path, another subvolume is meant.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,13 +57,15 @@ impl SourceStore {
     ///
     /// # Errors
     /// What cannot be opened, and what to do.
-    pub(super) fn open(
-        &self,
-        rule: &BackupRule,
-        destination: &mut dyn Destination,
-        here: (Identity, bool),
-    ) -> Result<[DirHandle; 2], String> {
-        (self.open)(rule, destination, here)
+    pub(super) fn open(&self, rule: &BackupRule, destination: &mut dyn Destination, here: (Identity, bool)) -> Opened {
+        (self.open.open)(rule, destination, here)
+    }
+
+    /// Whether a source that was refused with this problem can be backed up now.
+    pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem) -> bool {
+        let Some(uuid) = (self.open.find_source)(&rule.source) else { return false };
+        // Another subvolume stays another one until the recorded one is back.
+        problem != SourceProblem::Another || self.of(rule).is_ok_and(|recorded| recorded == Some(uuid))
     }
 
     /// The recorded source of a backup; None before its first run.
@@ -104,7 +114,11 @@ mod tests {
     }
 
     fn sources_in(state: &Path) -> SourceStore {
-        SourceStore::new(state, |_rule, _root, _here| Err("it is not opened".to_owned()))
+        let open = OpenDirectories {
+            open: |_rule, _root, _here| Err("it is not opened".to_owned().into()),
+            find_source: |path| path.starts_with("/there").then_some(Identity([7; 16])),
+        };
+        SourceStore::new(state, open)
     }
 
     #[test]
@@ -119,6 +133,19 @@ mod tests {
         assert_eq!(sources.of(&moved).expect("read"), None);
         fs::write(state.path().join("sources/home"), "{").expect("written");
         assert!(sources.of(&home).is_err(), "a file that cannot be read lets nothing pass");
+    }
+
+    #[test]
+    fn a_refused_source_has_appeared_when_it_can_be_backed_up() {
+        let state = tempfile::tempdir().expect("a folder");
+        let (sources, home) = (sources_in(state.path()), rule("there"));
+        assert!(!sources.has_appeared(&rule("away"), SourceProblem::NotOpened));
+        assert!(sources.has_appeared(&home, SourceProblem::NotOpened), "before its first run any");
+        assert!(!sources.has_appeared(&home, SourceProblem::Another));
+        sources.remember(&home, Identity([6; 16])).expect("written");
+        assert!(!sources.has_appeared(&home, SourceProblem::Another), "it is still another one");
+        sources.remember(&home, Identity([7; 16])).expect("written");
+        assert!(sources.has_appeared(&home, SourceProblem::Another));
     }
 
     #[test]

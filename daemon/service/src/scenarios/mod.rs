@@ -15,6 +15,7 @@ mod unwritable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,14 +25,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::backups::{BackupEvent, Identity, RecordUpdate, SharedSnapshot};
+use crate::backups::{BackupCause, BackupEvent, Identity, NotOpened, RecordUpdate, SharedSnapshot, SourceProblem};
 use crate::clock::{Clock, Reading};
 use crate::config::{BackupRule, Config, ConfigFiles, OnFinish, Schedule};
 use crate::destinations::Destination;
 use crate::device::simulated::{PASSPHRASE, SimulatedDevices, SimulatedDrive};
 use crate::dir_handle::DirHandle;
 use crate::drives::{Drive, DriveId, DriveManager, Need};
-use crate::jobs::Job;
+use crate::jobs::{Job, OpenDirectories};
 use crate::service::{Machine, Service};
 use crate::supervisor::Supervisor;
 use crate::types::{BackupOptions, DriveState, EnrolOptions, Error, JobState, Problem};
@@ -116,7 +117,7 @@ impl Fixture {
         let machine = Machine {
             devices: Arc::new(devices.clone()),
             spawner: Arc::new(Spawner::simulated(move |worker| player.clone().play(worker))),
-            open_directories: places,
+            open_directories: OpenDirectories { open: places, find_source },
         };
         let sources = ConfigFiles::One(home.path().join("butterdock.toml"));
         let started = Service::start_on(machine, Supervisor::new(), sources, config.clone(), clock());
@@ -281,12 +282,21 @@ impl Fixture {
 
 /// Opens the top of the destination for the source and for its snapshots.
 fn places(
-    _rule: &BackupRule,
+    rule: &BackupRule,
     destination: &mut dyn Destination,
     _here: (Identity, bool),
-) -> Result<[DirHandle; 2], String> {
+) -> Result<[DirHandle; 2], NotOpened> {
+    if find_source(&rule.source).is_none() {
+        let cause = Some(BackupCause::SourceRefused(SourceProblem::NotOpened));
+        return Err(NotOpened { sentence: "the source cannot be opened; mount it".to_owned(), cause });
+    }
     let top = || destination.directory().try_clone_to_owned().map(DirHandle::from).map_err(|error| error.to_string());
     Ok([top()?, top()?])
+}
+
+/// The sources in the fixture's folder are there when their paths are; all others always.
+fn find_source(path: &Path) -> Option<Identity> {
+    (path.components().count() < 3 || path.exists()).then_some(Identity([7; 16]))
 }
 
 /// A plain one, an encrypted one, one of two disks, and one of two encrypted disks.

@@ -181,3 +181,59 @@ fn a_request_of_which_one_backup_cannot_begin_says_so() {
         fixture.check_at_rest(std::slice::from_ref(&drive));
     });
 }
+
+/// The backup "home", whose source is in the fixture's folder, and "etc".
+fn late_source(home: &TempDir) -> Config {
+    let late = BackupRule { source: home.path().join("home"), ..rule("home", &["blue"]) };
+    Config { backups: vec![late, rule("etc", &["blue"])], ..Config::default() }
+}
+
+#[test]
+fn a_backup_begins_when_its_source_is_mounted_later() {
+    for kind in kinds() {
+        run(async {
+            let (drive, home) = (kind.clone(), folder());
+            let fixture = Fixture::start_with(SimulatedDevices::new(), Arc::clone(&home), late_source(&home)).await;
+            let id = fixture.enrol(&drive).await;
+            back_up(&fixture, &drive, &id).await;
+            let problem = fixture.problem(&id);
+            assert!(problem.contains("\"home\" to this drive failed: the source cannot be opened"), "{problem}");
+            assert_eq!((fixture.state(&id), fixture.written().len()), (Some(DriveState::Safe), 1));
+            fixture.devices.change_mounts();
+            fixture.quiet().await;
+            assert_eq!(fixture.ends().len(), 3, "another mount is no reason to try again");
+            std::fs::create_dir(home.path().join("home")).expect("made");
+            fixture.devices.change_mounts();
+            fixture.quiet().await;
+            if fixture.state(&id) == Some(DriveState::Locked) || fixture.shown(&drive).is_some_and(|is| is.encrypted) {
+                assert_eq!(fixture.written().len(), 1, "it is locked");
+                fixture.drives().unlock_with(&id, PASSPHRASE).await.expect("unlocked");
+                fixture.devices.change_mounts();
+                fixture.quiet().await;
+            }
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            assert_eq!((fixture.written().len(), fixture.ends()[0]), (2, JobState::Succeeded));
+            fixture.devices.change_mounts();
+            fixture.quiet().await;
+            assert_eq!(fixture.written().len(), 2, "once");
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn a_drive_made_safe_by_hand_is_not_used_when_a_source_appears() {
+    run(async {
+        let (drive, home) = (SimulatedDrive::new("blue", 1, false), folder());
+        let fixture = Fixture::start_with(SimulatedDevices::new(), Arc::clone(&home), late_source(&home)).await;
+        let id = fixture.enrol(&drive).await;
+        back_up(&fixture, &drive, &id).await;
+        fixture.service.safely_remove(id.clone(), 0).await.expect("taken");
+        fixture.quiet().await;
+        std::fs::create_dir(home.path().join("home")).expect("made");
+        fixture.devices.change_mounts();
+        fixture.quiet().await;
+        assert_eq!((fixture.written().len(), codes(&fixture, "home").await), (1, vec!["backup-failed"]));
+        fixture.check_at_rest(std::slice::from_ref(&drive));
+    });
+}

@@ -138,6 +138,8 @@ pub enum BackupCause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceProblem {
+    /// Its path cannot be opened.
+    NotOpened,
     /// It is not on btrfs.
     NotBtrfs,
     /// It is a directory, not a subvolume.
@@ -219,6 +221,10 @@ impl fmt::Display for BackupCause {
 impl SourceProblem {
     fn description(self) -> &'static str {
         match self {
+            Self::NotOpened => {
+                "not there, perhaps because it is not mounted; mount it, or correct `source` in butterdock.toml, then run \
+                 butterdock backup"
+            }
             Self::NotBtrfs => {
                 "not on btrfs, perhaps because it is not mounted; mount it, or correct `source` in butterdock.toml, then run \
                  butterdock backup"
@@ -256,6 +262,7 @@ mod tests {
     #[test]
     fn every_cause_says_what_to_do() {
         let problems = [
+            SourceProblem::NotOpened,
             SourceProblem::NotBtrfs,
             SourceProblem::NoSubvolume,
             SourceProblem::WithoutUuid,

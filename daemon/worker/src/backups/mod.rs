@@ -78,5 +78,6 @@ pub use shared_record::{
 };
 pub use shared_snapshots::FullReason;
 pub use snapshot::Identity;
+pub use source::usable_source;
 pub(crate) use space_check::ESTIMATE_TIMEOUT;
 pub use task::{BackupEvent, Task, TaskTime};

@@ -10,6 +10,11 @@ use super::error::{BackupCause, BackupError, Explained, SourceProblem};
 use super::shared_snapshots::{Origin, SharedPair};
 use super::snapshot::Identity;
 
+/// The uuid of a source that can be backed up, whichever it is; `None` if it cannot.
+pub fn usable_source(fd: BorrowedFd<'_>) -> Option<Identity> {
+    Source::check(fd, None).ok().map(|source| source.origin.uuid)
+}
+
 /// The checked source.
 #[derive(Debug)]
 pub(crate) struct Source<'f> {

@@ -28,7 +28,7 @@ use crate::source_locks::SourceLocks;
 use crate::types::Error;
 use crate::volumes::Volume;
 
-pub(crate) use backup::{BackupJob, open_on_system};
+pub(crate) use backup::{BackupJob, ON_SYSTEM};
 pub(super) use backup::{Open, is_remembered, open as open_directories, openings, task};
 pub(crate) use import::StreamFiles;
 pub(super) use import::open as open_folder;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::{MOST_SHOWN, Scheduler, events, step};
+use crate::backups::BackupCause;
 use crate::blocking::local;
 use crate::config::Config;
 use crate::jobs::handle::SchedulerMessage;
@@ -122,6 +123,9 @@ impl Scheduler {
         {
             // Before the end is published: a caller that learns of it finds the problem.
             drives.backup_not_done(&drive.id, backup, attempt);
+            if let Some(BackupCause::SourceRefused(problem)) = job.failure.as_ref().and_then(|failure| failure.cause) {
+                drives.await_source(&drive.id, backup, problem);
+            }
         }
         let volume = entry.volume.clone();
         // The history first, so that a caller that learns of the end finds the job there. It is in memory now and queued to

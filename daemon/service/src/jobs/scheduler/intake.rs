@@ -165,7 +165,7 @@ mod tests {
         let hooks = Hooks::start(None, ()).expect("a thread");
         let clock = ClockKeeper::open(state, Clock::system().expect("a clock")).expect("a record");
         let spawner = Arc::new(Spawner::start(()).expect("a thread"));
-        let open = crate::jobs::open_on_system;
+        let open = crate::jobs::ON_SYSTEM;
         Scheduler::start(config, (spawner, open), history, hooks, clock, supervisor)
     }
 

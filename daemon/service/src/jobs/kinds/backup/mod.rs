@@ -23,7 +23,7 @@ use crate::types::{BackupOptions, Error, ErrorCode, JobKind};
 use crate::worker::public_of_backup;
 use run::BackupRun;
 
-pub(crate) use run::open_on_system;
+pub(crate) use run::ON_SYSTEM;
 pub(in crate::jobs) use run::{Open, is_remembered, open, openings, task};
 
 /// A configured backup, and the drive that it goes to.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, PairUuids, Task, TaskTime};
+use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, NotOpened, PairUuids, Task, TaskTime};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
 use crate::config::BackupRule;
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
@@ -15,7 +15,7 @@ use crate::jobs::kinds::drive_job::failure;
 use crate::jobs::outcome::Ending;
 use crate::jobs::retention::{Retention, Sides};
 use crate::jobs::runner::{KILLED, Outcome, Runner, RunnerEvent, WorkerResults, other_than};
-use crate::jobs::source_store::SourceStore;
+use crate::jobs::source_store::{OpenDirectories, SourceStore};
 use crate::source_locks::{Exclusive, SourceLocks};
 use crate::types::{BackupOptions, ErrorCode};
 use crate::worker::{Order, Report, Worker};
@@ -95,7 +95,9 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         };
         match opened {
             Ok(Ok(open)) => Ok(open),
-            Ok(Err(text)) => Err(failed(ErrorCode::Failed, text)),
+            Ok(Err(NotOpened { sentence, cause })) => {
+                Err(Ending::JobError(JobError { cause, ..JobError::plain(ErrorCode::Failed, sentence) }))
+            }
             Err(no_thread @ Unanswered::NoThread) => Err(failed(ErrorCode::Failed, no_thread.to_string())),
             Err(Unanswered::Busy | Unanswered::Silent) => {
                 let text = "the source or the drive does not respond; check both and their cables (dmesg)";
@@ -266,7 +268,7 @@ pub(in crate::jobs) fn open(
     sources: &SourceStore,
     mut destination: Box<dyn Destination>,
     here: (Identity, bool),
-) -> Result<Open, String> {
+) -> Result<Open, NotOpened> {
     let recorded = if new_source { Ok(None) } else { sources.of(rule) };
     let source = recorded.map_err(|error| {
         format!(
@@ -281,13 +283,16 @@ pub(in crate::jobs) fn open(
     Ok(Open { source, places: vec![from, beside], sides, folder, destination, space })
 }
 
-/// Opens the directories of a backup on this machine, as [`SourceStore::open`] has it.
-pub(crate) fn open_on_system(
+/// How they are opened on this machine.
+pub(crate) const ON_SYSTEM: OpenDirectories =
+    OpenDirectories { open: open_on_system, find_source: backups::find_source };
+
+fn open_on_system(
     rule: &BackupRule,
     destination: &mut dyn Destination,
     (machine, is_remembered): (Identity, bool),
-) -> Result<[DirHandle; 2], String> {
-    let (from, beside) = backups::open(&rule.source, &rule.snapshots).map_err(|closed| closed.to_string())?;
+) -> Result<[DirHandle; 2], NotOpened> {
+    let (from, beside) = backups::open(&rule.source, &rule.snapshots)?;
     let (from, beside) = (DirHandle::from(from), DirHandle::from(beside));
     let backup = BackupFolder { path: &rule.folder, backup: rule.name.as_str(), machine, is_remembered };
     destination.receive(&backup)?;

@@ -91,8 +91,7 @@ impl Fixture {
             schedule: Default::default(),
         };
         let clock = ClockKeeper::open(&at("state"), Clock::system().expect("a clock")).expect("a record");
-        let (sources, retention) =
-            (SourceStore::new(&at("state"), open_on_system), Retention::new(&at("state"), clock));
+        let (sources, retention) = (SourceStore::new(&at("state"), ON_SYSTEM), Retention::new(&at("state"), clock));
         let (source_locks, records) = (SourceLocks::default(), Remembered::default());
         let options = BackupOptions::default();
         Self { folder, rule, options, sources, source_locks, retention, records }
