@@ -20,6 +20,14 @@ impl Disk {
         Ok(Self(Loop::attach(image)?))
     }
 
+    /// Attaches this image to a device that takes no writes.
+    ///
+    /// # Errors
+    /// When `losetup` fails.
+    pub fn attach_write_protected(image: &Path) -> Result<Self> {
+        Ok(Self(Loop::with(image, &["--read-only"])?))
+    }
+
     /// Attaches this image and adds partitions, each with its first sector and its length: not every kernel reads partition
     /// tables.
     ///

@@ -13,8 +13,8 @@ use zbus::{OwnedObjectPath, OwnedVariant};
 
 use crate::compare::{self, Tree, same};
 use crate::{
-    Disk, DriveFixture, DriveObject, Receiver, Sandbox, TIMEOUT, Volume, all_names, is_mounted, names, no_options, run,
-    snapshot, trees, unmount, wait_until, workers,
+    Disk, DriveFixture, DriveObject, Receiver, Sandbox, TIMEOUT, Volume, Wait, all_names, is_mounted, names,
+    no_options, run, snapshot, trees, unmount, wait_until, workers,
 };
 
 /// A source, a volume to restore to, and an enrolled drive. The fields are in the order in which they have to end; the
@@ -87,11 +87,22 @@ impl Scenario {
         let image = image(&fixture)?;
         let disk = Some(Disk::attach(&image)?);
         let scenario = Self { disk, image, source, pool, tank, fixture };
-        let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        scenario.fixture.call(&drive, "Enrol", &no_options())?;
+        scenario.enrol()?;
         let drive = scenario.drive("enrolled and mounted", &DriveState::Mounted)?;
         ensure!(drive.properties.backups == backups, "{drive:?}");
         Ok(scenario)
+    }
+
+    /// Enrols the drive, once the service sees all its devices.
+    fn enrol(&self) -> Result<()> {
+        let mut wait = Wait::new("the drive is enrolled");
+        loop {
+            let drive = self.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
+            match self.fixture.call(&drive, "Enrol", &no_options()) {
+                Err(error) if error.to_string().contains("plug in all of them") => wait.pause(&error.to_string())?,
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Waits until the drive is in this state.

@@ -26,4 +26,5 @@ mod stream_queue;
 mod two_drives;
 mod udev_rule;
 mod unenrolled;
+mod unwritable;
 mod verify;

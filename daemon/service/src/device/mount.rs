@@ -49,7 +49,7 @@ pub(crate) struct Filesystem<'a> {
 pub(crate) enum Access {
     /// It is read and written.
     Writable,
-    /// It is only read: not a byte of it is written, not even what a crash left in its log.
+    /// It is only read.
     ReadOnly,
     /// The same, with devices missing.
     Degraded,
@@ -68,7 +68,14 @@ pub(crate) struct Source {
 
 /// As [`super::Devices::mount`] has it.
 pub(super) fn mount(filesystem: &Filesystem<'_>, sources: &[Source], access: Access, at: &Path) -> Result<()> {
-    let detached = outlast(filesystem.uuid, || create(sources, access))?.ok_or_else(|| {
+    let create = |log| outlast(filesystem.uuid, || create(sources, access, log));
+    let detached = match create(Log::Replayed) {
+        // Devices that take no writes do not take the log of a crash either. Not the first choice: the kernel neither sends nor
+        // scrubs a filesystem that is mounted without its log (Linux 6.18).
+        Err(_) if access != Access::Writable => create(Log::Skipped),
+        created => created,
+    }?;
+    let detached = detached.ok_or_else(|| {
         refused(filesystem, "is already mounted by another program; unmount it there, then plug it in again")
     })?;
     verify(filesystem, sources, &detached)?;
@@ -107,8 +114,15 @@ pub(super) fn detach(at: &Path) -> Result<()> {
     remove(at)
 }
 
+/// What happens to the log that a crash left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Replayed,
+    Skipped,
+}
+
 /// Makes the mount, at no place yet: it is gone again with the descriptor. None where the filesystem is mounted already.
-fn create(sources: &[Source], access: Access) -> Result<Option<OwnedFd>> {
+fn create(sources: &[Source], access: Access, log: Log) -> Result<Option<OwnedFd>> {
     let nodes: Vec<String> = sources.iter().map(|source| source.node.display().to_string()).collect();
     let doing = || format!("mounting {}", nodes.join(" and "));
     let making = fsopen("btrfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(Error::system(doing()))?;
@@ -123,7 +137,8 @@ fn create(sources: &[Source], access: Access) -> Result<Option<OwnedFd>> {
         fsconfig_set_string(&making, "subvolid", "5")?;
         if access != Access::Writable {
             fsconfig_set_flag(&making, "ro")?;
-            // Replaying a log writes, which these devices may not take.
+        }
+        if log == Log::Skipped {
             fsconfig_set_string(&making, "rescue", "nologreplay")?;
         }
         if access == Access::Degraded {

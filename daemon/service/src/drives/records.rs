@@ -13,7 +13,7 @@ use crate::types::Error;
 use super::damage::{self, VerifyResult};
 use super::drive_lock::{answer, local};
 use super::handle::DriveManager;
-use super::problem::{Unwritable, failed, no_such_drive};
+use super::problem::{failed, no_such_drive};
 use super::{DriveId, replaced, rows};
 use crate::backups::{Identity, RecordUpdate, SharedSnapshot, remember};
 use crate::enrolment::Enrolment;
@@ -96,11 +96,7 @@ impl DriveManager {
             }
             Ok(())
         })
-        .await?;
-        // It has room again: what was deleted made it.
-        self.entry(id, |entry| entry.unwritable.take_if(|unwritable| *unwritable == Unwritable::Full));
-        self.review();
-        Ok(())
+        .await
     }
 
     async fn replaced_now(&self, id: &DriveId, backup: String, there: Vec<Identity>) -> Result<(), Error> {

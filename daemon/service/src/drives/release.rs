@@ -12,12 +12,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::drive_lock::blocking;
 use super::handle::DriveManager;
-use super::problem::{PULLED, for_caller, no_such_drive};
+use super::problem::{PULLED, Unwritable, for_caller, no_such_drive};
 use super::reservation::{self, AfterUse, ReleaseInput};
 use super::table::Mount;
 use super::{Condition, DriveId};
 use crate::catalogue;
 use crate::device::{BlockDevice, Power, Result as Done};
+use crate::enrolment::token;
 use crate::hooks::Kind;
 use crate::policy::Action;
 
@@ -181,6 +182,7 @@ impl DriveManager {
         // From here on nothing is mounted again by itself, also when not all of it works.
         self.entry(id, |entry| entry.released = true);
         if let Some(mount) = &leaving.mount {
+            self.renew_token(id, mount).await;
             let written = written_and_unmounted(self, id, mount).await;
             self.entry(id, |entry| match &written {
                 Ok(is_writable) => {
@@ -205,6 +207,21 @@ impl DriveManager {
             tracing::warn!(BUTTERDOCK_DRIVE = id.as_str(), "{}", condition.sentence());
         }
         Ok(condition)
+    }
+
+    /// Writes the token of a drive that was full when it was mounted: it has room if something was deleted.
+    async fn renew_token(&self, id: &DriveId, mount: &Arc<Mount>) {
+        if self.entry(id, |entry| entry.unwritable == Some(Unwritable::Full)) != Some(true) {
+            return;
+        }
+        let Some(mut enrolment) = self.lock().enrolment(id).cloned() else { return };
+        let (mount, store, enrolled) = (Arc::clone(mount), self.0.register.clone(), enrolment.id);
+        let visited = blocking(self, id, move || token::visit(mount.mounted.root()?, &mut enrolment, &store));
+        // An error is in the journal, and the drive stays full.
+        if let Ok(None) = visited.await {
+            self.note_written(enrolled);
+            self.entry(id, |entry| entry.unwritable = None);
+        }
     }
 
     fn leaving(&self, id: &DriveId, off: bool) -> Result<ReleasePlan, Error> {

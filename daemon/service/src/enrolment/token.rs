@@ -11,8 +11,8 @@
 //! state: nonce = new     from now on the old nonce identifies a copy
 //! ```
 //!
-//! The whole filesystem is synced, because a drive that is mounted read-only later has no log replayed, in which the token would
-//! be after a sync of the file.
+//! The whole filesystem is synced, because a drive that is write-protected later cannot replay the log, in which the token would be
+//! after a sync of the file.
 //!
 //! Until version 0.1 there was one file for all machines. The machine whose state proves that it wrote the file takes
 //! it over.
