@@ -66,7 +66,7 @@ pub(crate) enum Verb {
     /// List the attached drives
     Drives,
 
-    /// Enrol a drive for this machine's backups
+    /// Enrol a drive for this machine's backups, and begin those that are due
     Enrol(Enrol),
 
     /// Unenrol a drive (its data stays)
@@ -138,6 +138,10 @@ pub(crate) struct Enrol {
     /// The drive's serial number (its size in bytes if it has none); skips the question
     #[arg(long, value_name = "SERIAL", requires = "format")]
     pub(crate) yes_erase: Option<String>,
+
+    /// Only enrol it: begin no backup, also where one is due
+    #[arg(long)]
+    pub(crate) no_backup: bool,
 }
 
 /// Arguments of `backup`.

@@ -1,14 +1,16 @@
 //! A service that sees only the test's loop devices.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use butterdock_dbus::DriveProperties;
 use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::{DriveProperties, DriveState};
+use zbus::Variant;
 
-use crate::{Bus, Client, Daemon, Options, Sandbox, TIMEOUT, Udevd, Wait, run};
+use crate::{Bus, Client, Daemon, Options, Sandbox, TIMEOUT, Udevd, Wait, no_options, run};
 
 /// A service with drives: loop devices over images of the test. The fields are in the order in which they have to end.
 #[derive(Debug)]
@@ -138,6 +140,27 @@ impl DriveFixture {
     /// The error that the service answers.
     pub fn call(&self, drive: &DriveObject, method: &str, options: &Options<'_>) -> zbus::Result<()> {
         self.client.call(&drive.path, (DRIVE, method), options).map(drop)
+    }
+
+    /// Enrols a drive without beginning a backup; it is released then. What it is afterwards.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn enrol(&self, drive: &DriveObject) -> Result<DriveObject> {
+        let device = &drive.properties.device;
+        self.call(drive, "Enrol", &HashMap::from([("no_backup", Variant::from(true))]))?;
+        self.one("enrolled", |is| is.enrolled && is.device == *device && is.state == DriveState::Safe)
+    }
+
+    /// The same, and then mounts it as for a person.
+    ///
+    /// # Errors
+    /// As for [`Self::enrol`].
+    pub fn enrol_and_mount(&self, drive: &DriveObject) -> Result<DriveObject> {
+        let enrolled = self.enrol(drive)?;
+        self.call(&enrolled, "Mount", &no_options())?;
+        let device = &drive.properties.device;
+        self.one("mounted", |is| is.enrolled && is.device == *device && is.state == DriveState::Mounted)
     }
 
     /// The files of the enrolments.

@@ -17,8 +17,8 @@ use crate::{
     no_options, run, snapshot, trees, unmount, wait_until, workers,
 };
 
-/// A source, a volume to restore to, and an enrolled drive. The fields are in the order in which they have to end; the
-/// daemon ends before all of them.
+/// A source, a volume to restore to, and an enrolled drive, which is released. The fields are in the order in which they have to
+/// end; the daemon ends before all of them.
 #[derive(Debug)]
 pub struct Scenario {
     /// The drive, while it is plugged in.
@@ -87,20 +87,19 @@ impl Scenario {
         let image = image(&fixture)?;
         let disk = Some(Disk::attach(&image)?);
         let scenario = Self { disk, image, source, pool, tank, fixture };
-        scenario.enrol()?;
-        let drive = scenario.drive("enrolled and mounted", &DriveState::Mounted)?;
+        let drive = scenario.enrol()?;
         ensure!(drive.properties.backups == backups, "{drive:?}");
         Ok(scenario)
     }
 
     /// Enrols the drive, once the service sees all its devices.
-    fn enrol(&self) -> Result<()> {
+    fn enrol(&self) -> Result<DriveObject> {
         let mut wait = Wait::new("the drive is enrolled");
         loop {
             let drive = self.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-            match self.fixture.call(&drive, "Enrol", &no_options()) {
+            match self.fixture.enrol(&drive) {
                 Err(error) if error.to_string().contains("plug in all of them") => wait.pause(&error.to_string())?,
-                done => return Ok(done?),
+                done => return done,
             }
         }
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
-use butterdock_dbus::{BackupRow, EnrolOptions, ListBackupsOptions, SECRET_MAX};
+use butterdock_dbus::{BackupRow, DriveState, EnrolOptions, ListBackupsOptions, SECRET_MAX};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -70,22 +70,58 @@ pub(crate) fn table(drives: &[Drive]) -> String {
 pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
     let drive = objects.drive_to_enrol(&wanted.drive)?;
-    let mut options = EnrolOptions::default();
+    let mut options = EnrolOptions { no_backup: wanted.no_backup, ..EnrolOptions::default() };
     if wanted.format {
         confirm(drive, wanted.yes_erase.as_deref())?;
         // The service compares these with the drive that is attached now.
         let (size, serial) = (Some(drive.now.size), Some(drive.now.serial.clone()));
-        options = EnrolOptions { format: true, size, serial, label: wanted.label.clone() };
+        options = EnrolOptions { format: true, size, serial, label: wanted.label.clone(), ..options };
     }
     service.drive(&drive.path).await?.enrol(options.to_options()).await?;
     // Enrolment gives the drive a new id.
     let now = service.objects().await?;
-    let enrolled = now.drives.iter().find(|other| other.now.enrolled && other.now.device == drive.now.device);
+    let enrolled = now.drives.iter().find(|other| other.now.enrolled && is_same(drive, other));
     let id = enrolled.map_or(&drive.id, |enrolled| &enrolled.id);
-    out.answer(&DriveResult { id, result: "enrolled" }, || {
-        format!("the drive {} is enrolled for this machine's backups\n", short_label(&drive.now.title()))
+    let backups = if wanted.no_backup { Vec::new() } else { due(service, id).await? };
+    out.answer(&Enrolled { id, result: "enrolled", backups: &backups }, || {
+        let title = enrolled.unwrap_or(drive).now.title();
+        let is_safe = enrolled.is_some_and(|enrolled| enrolled.now.state == DriveState::Safe);
+        format!("the drive {} is enrolled for this machine's backups{}\n", short_label(&title), next(&backups, is_safe))
     });
     Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct Enrolled<'a> {
+    id: &'a str,
+    result: &'static str,
+    backups: &'a [String],
+}
+
+/// Whether the two are one attached drive, also if it has been switched off meanwhile and has no device any more.
+fn is_same(before: &Drive, after: &Drive) -> bool {
+    let (before, after) = (&before.now, &after.now);
+    let is_hardware = after.serial == before.serial && after.size == before.size;
+    after.device == before.device || (after.device.is_empty() && is_hardware)
+}
+
+/// The names of the backups that are due on this drive.
+async fn due(service: &Service, id: &str) -> Result<Vec<String>, Failure> {
+    let rows = service.manager().await?.list_backups(ListBackupsOptions::default().to_options()).await?;
+    Ok(rows.into_iter().filter(|row| row.due && row.drive.as_deref() == Some(id)).map(|row| row.name).collect())
+}
+
+/// What follows an enrolment.
+fn next(backups: &[String], is_safe: bool) -> String {
+    match backups {
+        [] if is_safe => "; it can be unplugged".to_owned(),
+        [] => String::new(),
+        [one] => format!("; the backup {} begins, `butterdock watch` shows it", escaped(one)),
+        several => {
+            let names = several.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(", ");
+            format!("; the backups {names} begin, `butterdock watch` shows them")
+        }
+    }
 }
 
 /// Asks for the serial number of the drive (its size in bytes if it has none), so that the user erases the right drive.

@@ -99,12 +99,23 @@ fn format_without_terminal_needs_the_serial_number() {
     assert_eq!(plain.code, Some(0), "{}", plain.err);
     assert!(fixture.fake.calls().ends_with("\nEnrol 9a11"), "{}", fixture.fake.calls());
     assert_eq!(
-        fixture.run(&["enrol", "9a11", "--format", "--yes-erase", "4096"]).code,
+        fixture.run(&["enrol", "9a11", "--no-backup", "--format", "--yes-erase", "4096"]).code,
         Some(0),
         "it has no serial number"
     );
-    let options = r#"{"format": <true>, "serial": <"">, "size": <uint64 4096>}"#;
+    let options = r#"{"format": <true>, "no_backup": <true>, "serial": <"">, "size": <uint64 4096>}"#;
     assert!(fixture.fake.calls().ends_with(&format!("\nEnrol 9a11 {options}")), "{}", fixture.fake.calls());
+}
+
+#[test]
+fn enrol_names_the_backups_that_begin() {
+    let fixture = Fixture::new();
+    let due = fixture.run(&["enrol", "9a22"]);
+    assert!(due.out.contains("enrolled for this machine's backups; the backup etc begins"), "{}", due.out);
+    assert_eq!(fixture.json(&["enrol", "9a22"])["backups"], serde_json::json!(["etc"]));
+    let none = fixture.run(&["enrol", "9a22", "--no-backup"]);
+    assert!(none.out.ends_with("enrolled for this machine's backups\n"), "{}", none.out);
+    assert!(fixture.run(&["enrol", "3f2a"]).out.ends_with("backups\n"), "nothing is due");
 }
 
 #[test]

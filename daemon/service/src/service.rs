@@ -227,7 +227,7 @@ async fn follow_plugs(
 /// before, or for room in the queue.
 async fn begin_plugged(service: Service, plugged: Plugged) {
     let Plugged { drive, mut backups, reservation, mut gone } = plugged;
-    tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the drive was plugged in for {}", backups.join(", "));
+    tracing::info!(BUTTERDOCK_DRIVE = drive.as_str(), "the backups {} are due on the drive", backups.join(", "));
     let manager = &service.0.manager;
     let until = Instant::now() + PLUG_PATIENCE;
     let mut is_late = false;

@@ -143,8 +143,8 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
 }
 
 pub(super) fn enrol_options(options: contract::EnrolOptions) -> EnrolOptions {
-    let contract::EnrolOptions { format, size, serial, label } = options;
-    EnrolOptions { format, size, serial, label }
+    let contract::EnrolOptions { format, size, serial, label, no_backup } = options;
+    EnrolOptions { format, size, serial, label, no_backup }
 }
 
 pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {

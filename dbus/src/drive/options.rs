@@ -22,11 +22,13 @@ pub struct EnrolOptions {
     pub serial: Option<String>,
     /// `label`, `s`: the new filesystem's label. Only with `format`.
     pub label: Option<String>,
+    /// `no_backup`, `b`: begin no backup, also where one is due.
+    pub no_backup: bool,
 }
 
 impl EnrolOptions {
     /// All keys.
-    pub const KEYS: &[&str] = &["format", "size", "serial", "label"];
+    pub const KEYS: &[&str] = &["format", "size", "serial", "label", "no_backup"];
 
     /// Reads the options of a call.
     ///
@@ -41,6 +43,7 @@ impl EnrolOptions {
                 "size" => read.size = Some(number(key, value)?),
                 "serial" => read.serial = Some(text(key, value)?),
                 "label" => read.label = Some(label(text(key, value)?)?),
+                "no_backup" => read.no_backup = boolean(key, value)?,
                 _ => return Err(unknown(key, Self::KEYS)),
             }
         }
@@ -70,6 +73,9 @@ impl EnrolOptions {
         }
         if let Some(label) = &self.label {
             options.insert("label", Variant::from(label.as_str()));
+        }
+        if self.no_backup {
+            options.insert("no_backup", Variant::from(true));
         }
         options
     }
@@ -231,7 +237,7 @@ mod tests {
     #[test]
     fn enrol_options_round_trip() {
         let (serial, label) = (Some("WX1".to_owned()), Some("Attic".to_owned()));
-        let erase = EnrolOptions { format: true, size: Some(7), serial, label };
+        let erase = EnrolOptions { format: true, size: Some(7), serial, label, no_backup: true };
         for sent in [erase, EnrolOptions::default()] {
             assert_eq!(EnrolOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
         }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use butterdock_dbus::DriveState;
 use butterdock_dbus::authority::{Row, Rule, TABLE};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{DRIVE, MANAGER};
@@ -57,8 +56,7 @@ fn enrolled() -> Result<(DriveFixture, Disk, DriveObject)> {
     let fixture = DriveFixture::with(Sandbox::new()?, "")?;
     let disk = Disk::attach(&fixture.image("a", "Blue")?)?;
     let drive = fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
-    fixture.call(&drive, "Enrol", &no_options())?;
-    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let drive = fixture.enrol_and_mount(&drive)?;
     Ok((fixture, disk, drive))
 }
 

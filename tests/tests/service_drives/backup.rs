@@ -132,7 +132,7 @@ fn times_safe(recording: &Recording, drive: &DriveObject) -> usize {
 fn a_drive_is_released_after_its_last_backup() -> Result<()> {
     let scenario = Scenario::with(&["home", "work"])?;
     let recorder = Recorder::start(&scenario.fixture.bus)?;
-    let drive = scenario.drive("the drive", &DriveState::Mounted)?;
+    let drive = scenario.drive("the drive", &DriveState::Safe)?;
     let client = &scenario.fixture.client;
     let first: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     let again = scenario.fixture.call(&drive, "Backup", &no_options()).err().context("refused")?;
@@ -209,7 +209,7 @@ fn a_users_link_does_not_redirect_a_backup() -> Result<()> {
     std::os::unix::fs::symlink(&elsewhere, scenario.pool.join("snapshots-home"))?;
     std::os::unix::fs::chown(scenario.pool.path(), Some(1000), Some(1000))?;
     let foretold = check_config(&scenario.fixture.configuration)?;
-    let drive = scenario.drive("mounted", &DriveState::Mounted)?;
+    let drive = scenario.drive("the drive", &DriveState::Safe)?;
     let client = &scenario.fixture.client;
     let job: OwnedObjectPath = client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     let (state, error) = client.end_of(job.as_str())?;

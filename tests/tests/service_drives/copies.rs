@@ -23,10 +23,7 @@ fn an_older_copy_alone_is_refused() -> Result<()> {
     let image = fixture.image("a", "Blue")?;
     let disk = Disk::attach(&image)?;
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    fixture.call(&drive, "Enrol", &no_options())?;
-    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    fixture.call(&drive, "SafelyRemove", &no_options())?;
-    fixture.one("safe", |is| is.state == DriveState::Safe)?;
+    fixture.enrol(&drive)?;
     drop(disk);
     fixture.one("away", |is| is.device.is_empty())?;
     let stolen = copy(&fixture, &image, "copy")?;
@@ -58,7 +55,7 @@ fn a_copy_of_one_member_is_not_used() -> Result<()> {
         .success()?;
     let disks = [Disk::attach(&images[0])?, Disk::attach(&images[1])?];
     // Until udev has reported both, one device of the drive is missing, which is refused.
-    let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Two")?;
+    fixture.one("the drive", |is| !is.enrolled && is.label == "Two")?;
     let mut refused = None;
     let enrolled = wait_until("it can be enrolled", || {
         let drive = fixture.one("the drive", |is| !is.enrolled && is.label == "Two")?;
@@ -66,7 +63,8 @@ fn a_copy_of_one_member_is_not_used() -> Result<()> {
         Ok(refused.is_none())
     });
     enrolled.with_context(|| format!("{refused:?}"))?;
-    fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let drive = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Safe)?;
+    fixture.call(&drive, "Mount", &no_options())?;
     let stolen = copy(&fixture, &images[1], "copy")?;
     let clone = Disk::attach(&stolen)?;
     let refused = fixture.one("the copy", |is| is.device == clone.name())?;

@@ -6,13 +6,12 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::{DriveState, path};
-use butterdock_tests::{Disk, DriveFixture, is_mounted, no_options};
+use butterdock_tests::{Disk, DriveFixture, is_mounted};
 
 /// Enrols the drive of this label; the id of its enrolment.
 fn enrolled(fixture: &DriveFixture, label: &str) -> Result<String> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.label == label)?;
-    fixture.call(&drive, "Enrol", &no_options())?;
-    let drive = fixture.one("enrolled", |is| is.enrolled && is.label == label && is.state == DriveState::Mounted)?;
+    let drive = fixture.enrol_and_mount(&drive)?;
     path::drive_id(&drive.path).ok_or_else(|| anyhow::anyhow!("no id: {drive:?}"))
 }
 

@@ -16,8 +16,7 @@ use zbus_xml::Node;
 /// Enrols the only drive that is shown; answers what it is then.
 fn enrolled(fixture: &DriveFixture) -> Result<DriveObject> {
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    fixture.call(&drive, "Enrol", &no_options())?;
-    fixture.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)
+    fixture.enrol_and_mount(&drive)
 }
 
 #[test]
@@ -173,7 +172,7 @@ fn format_needs_the_size_and_serial_of_the_drive() -> Result<()> {
     let wrong = fixture.call(&drive, "Enrol", &format(1)).err().context("refused")?;
     ensure!(error_name(&wrong).ends_with("InvalidArgs"), "{wrong}");
     fixture.call(&drive, "Enrol", &format(256 << 20))?;
-    let made = fixture.one("the new one", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let made = fixture.one("the new one", |is| is.enrolled && is.state == DriveState::Safe)?;
     ensure!(made.properties.label == "Red" && made.properties.filesystem_type == "btrfs", "{made:?}");
     Ok(())
 }

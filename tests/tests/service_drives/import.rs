@@ -220,8 +220,7 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
     let image = scenario.fixture.image("a", "Blue")?;
     scenario.disk = Some(Disk::attach(&image)?);
     let drive = scenario.fixture.one("the drive", |is| is.filesystem_type == "btrfs")?;
-    scenario.fixture.call(&drive, "Enrol", &no_options())?;
-    let drive = scenario.fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let drive = scenario.fixture.enrol_and_mount(&drive)?;
     let none = scenario.list(&drive).err().context("refused")?;
     ensure!(none.to_string().contains("create it, or correct `folder`"), "{none}");
     let id = butterdock_dbus::path::drive_id(&drive.path).context("an id")?;
@@ -230,6 +229,8 @@ fn an_enrolled_drive_imports_single_files() -> Result<()> {
     let none = scenario.import(&drive, None).err().context("refused")?;
     ensure!(none.to_string().contains("nothing is to be imported"), "{none}");
     scenario.put(&folder, &[("1", "1.send"), ("2", "2.send")])?;
+    scenario.fixture.call(&drive, "SafelyRemove", &no_options())?;
+    scenario.fixture.one("safe", |is| is.state == DriveState::Safe)?;
     let (end, _) = scenario.import(&drive, Some("1.send"))?;
     ensure!(end.0 == "succeeded", "{end:?}");
     scenario.same("home-1", Rules::SOURCE)?;

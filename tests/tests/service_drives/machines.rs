@@ -62,8 +62,7 @@ impl Machines {
         self.scenario.plug()?;
         let drive =
             self.scenario.fixture.one("not enrolled here", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        self.scenario.fixture.call(&drive, "Enrol", &no_options())?;
-        self.scenario.drive("enrolled and mounted", &DriveState::Mounted).map(drop)
+        self.scenario.fixture.enrol(&drive).map(drop)
     }
 
     fn change(&mut self) -> Result<()> {

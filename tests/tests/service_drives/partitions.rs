@@ -63,8 +63,7 @@ fn a_disk_is_safe_when_all_partitions_are() -> Result<()> {
 
     let blue = both.iter().find(|drive| drive.properties.label == "Blue").context("the first part")?;
     ensure!(blue.properties.size == PARTS[0].1 * MIB, "{blue:?}");
-    fixture.call(blue, "Enrol", &no_options())?;
-    let blue = fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    let blue = fixture.enrol_and_mount(blue)?;
     ensure!(blue.properties.device == first && is_mounted(&first)? && !is_mounted(&second)?, "{blue:?}");
     let films = fixture.one("the other part", |is| is.label == "Films")?;
     ensure!(!films.properties.enrolled && films.properties.state == DriveState::Present, "{films:?}");

@@ -32,13 +32,10 @@ fn after_many_plugs_the_service_matches_the_kernel() -> Result<()> {
         let drive = scenario
             .fixture
             .one("a new drive", |is| !is.enrolled && is.filesystem_type == "btrfs" && is.device == disk.name())?;
-        scenario.fixture.call(&drive, "Enrol", &no_options())?;
-        let drive = scenario.fixture.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
-        scenario.fixture.call(&drive, "SafelyRemove", &no_options())?;
+        scenario.fixture.enrol(&drive)?;
         drop(disk);
         images.push(image);
     }
-    // It was mounted when it was enrolled, and stays so until it is released.
     let first = scenario.device()?;
     let first = scenario.fixture.one("the first", |is| is.enrolled && is.device == first)?;
     let body = scenario.fixture.client.call(&first.path, (DRIVE, "Backup"), &no_options())?.body();

@@ -33,8 +33,7 @@ fn an_estimate_leaves_nothing_behind() -> Result<()> {
     ensure!(first.estimate.is_some_and(|bytes| bytes > 0) && first.incremental == Some(false), "{first:?}");
     ensure!(first.note.as_ref().is_some_and(|text| text.starts_with("full transfer, because")), "{first:?}");
     ensure!(first.problem.is_none() && beside(&scenario)? == 0, "{first:?}");
-    // It was mounted before, and it is still.
-    scenario.drive("mounted as before", &DriveState::Mounted)?;
+    scenario.drive("released as before", &DriveState::Safe)?;
     let job = scenario.job("Backup", &no_options())?;
     let sent: u64 = scenario.fixture.client.get(&job, JOB, "BytesReceived")?;
     ensure!(first.estimate.is_some_and(|bytes| sent <= bytes + bytes / 100), "{sent} of {first:?}");
@@ -62,7 +61,7 @@ fn too_small_a_drive_is_reported_with_the_estimate() -> Result<()> {
     ensure!(row.problem.as_ref().is_some_and(|text| text.contains("MiB are needed")), "{row:?}");
     ensure!(beside(&scenario)? == 0, "something is left");
     // It is no problem of the drive's.
-    let drive = scenario.drive("mounted as before", &DriveState::Mounted)?;
+    let drive = scenario.drive("released as before", &DriveState::Safe)?;
     ensure!(drive.properties.problem.is_empty() && backups(&scenario, false)?.problem.is_none(), "{drive:?}");
     Ok(())
 }
@@ -74,8 +73,11 @@ fn list_snapshots_has_the_known_fields() -> Result<()> {
         let drive = scenario.fixture.one("the drive", |is| is.enrolled)?;
         Ok(scenario.fixture.client.call(&drive.path, (DRIVE, "ListSnapshots"), &no_options())?.body().deserialize()?)
     };
-    ensure!(list()?.is_empty());
+    let drive = scenario.drive("released", &DriveState::Safe)?;
+    scenario.fixture.call(&drive, "Mount", &no_options())?;
+    ensure!(list()?.is_empty() && backups(&scenario, true)?.estimate.is_some());
     scenario.drive("mounted as before", &DriveState::Mounted)?;
+    scenario.job("SafelyRemove", &no_options())?;
     for content in ["one", "two"] {
         fs::write(scenario.source.join("changed"), content)?;
         scenario.job("Backup", &no_options())?;

@@ -157,7 +157,7 @@ fn a_members_backup_does_not_block_roots() -> Result<()> {
     let scenario = Scenario::begin()?;
     let _polkit = Polkit::start(&scenario.fixture.sandbox, &scenario.fixture.bus, &Rules::Allow)?;
     let (pipe, _writer) = std::io::pipe()?;
-    let drive = scenario.drive("the drive", &DriveState::Mounted)?;
+    let drive = scenario.drive("the drive", &DriveState::Safe)?;
     // It has the drive, and the backup waits for it.
     let verify = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "Verify", "o:{}"], &pipe)?;
     let theirs = call(&scenario, MEMBERS[0], 1, &[&drive.path, DRIVE, "Backup", "o:{}"], &pipe)?;

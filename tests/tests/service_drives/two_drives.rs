@@ -42,10 +42,7 @@ fn two_drives_of_one_backup_run_at_the_same_time() -> Result<()> {
     let other = scenario
         .fixture
         .one("the other", |is| !is.enrolled && is.filesystem_type == "btrfs" && is.device == disk.name())?;
-    scenario.fixture.call(&other, "Enrol", &no_options())?;
-    let other = scenario.fixture.one("enrolled", |is| is.enrolled && is.device == disk.name())?;
-    scenario.fixture.call(&other, "SafelyRemove", &no_options())?;
-    scenario.fixture.one("safe", |is| is.device == disk.name() && is.state == DriveState::Safe)?;
+    scenario.fixture.enrol(&other)?;
     drop(disk);
     scenario.fixture.until("both away", |all| all.iter().all(|drive| drive.properties.device.is_empty()))?;
     // Both come at once, for the first time.

@@ -46,10 +46,7 @@ fn udev_hides_only_enrolled_drives() -> Result<()> {
     let drive = fixture.one("the drive", |is| is.label == "Blue")?;
     let uuid = drive.properties.filesystem_uuid.clone();
     ensure!(!is_left_alone(&properties(&disk, &uuid)?)?, "it is not enrolled");
-    fixture.call(&drive, "Enrol", &no_options())?;
-    let drive = fixture.one("the enrolled drive", |is| is.enrolled && is.state == DriveState::Mounted)?;
-    fixture.call(&drive, "SafelyRemove", &no_options())?;
-    fixture.one("safe", |is| is.state == DriveState::Safe)?;
+    fixture.enrol(&drive)?;
     drop(disk);
     fixture.until("it is gone", |drives| {
         drives.iter().all(|drive| drive.properties.device.is_empty() || drive.properties.label == "Other")

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, is_mounted, no_options, run};
+use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, is_mounted, run};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -51,8 +51,7 @@ fn an_unenrolled_drive_is_neither_mounted_nor_scanned() -> Result<()> {
     let scans = Scans::watch(&fixture.sandbox)?;
     let known = Disk::attach(&images[0])?;
     let drive = fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-    fixture.call(&drive, "Enrol", &no_options())?;
-    fixture.one("enrolled", |is| is.enrolled && is.state == DriveState::Mounted)?;
+    fixture.enrol_and_mount(&drive)?;
     let stranger = Disk::attach(&images[1])?;
     let other = fixture.one("the stranger", |is| is.label == "Other")?;
     ensure!(!other.properties.enrolled && other.properties.state == DriveState::Present, "{other:?}");

@@ -53,11 +53,12 @@ impl Scenario {
             .fixture
             .until("all of it", |drives| drives.iter().filter(|one| one.properties.label == "Blue").count() == count)?;
         let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        scenario.fixture.call(&drive, "Enrol", &no_options())?;
-        let at = scenario.at(&scenario.drive()?)?;
+        let drive = scenario.fixture.enrol_and_mount(&drive)?;
+        let at = scenario.at(&drive)?;
         let content: Vec<u8> = PATTERN.iter().copied().cycle().take(LENGTH).collect();
         fs::write(at.join("file"), content)?;
-        run(Command::new("sync").arg("-f").arg(&at), TIMEOUT)?.success()?;
+        scenario.fixture.call(&drive, "SafelyRemove", &no_options())?;
+        scenario.fixture.one("safe", |is| is.enrolled && is.state == DriveState::Safe)?;
         Ok(scenario)
     }
 
@@ -81,7 +82,9 @@ impl Scenario {
 
     /// From now on the kernel scrubs so slowly that there is time to look.
     fn slow_down(&self) -> Result<()> {
-        let uuid = self.drive()?.properties.filesystem_uuid;
+        let drive = self.drive()?;
+        self.fixture.call(&drive, "Mount", &no_options())?;
+        let uuid = drive.properties.filesystem_uuid;
         let limit = Path::new("/sys/fs/btrfs").join(uuid).join("devinfo/1/scrub_speed_max");
         Ok(fs::write(limit, "2m")?)
     }

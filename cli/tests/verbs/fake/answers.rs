@@ -241,7 +241,8 @@ fn backups(estimate: bool) -> Vec<BackupRow> {
         problems,
         ..BackupRow::default()
     };
-    vec![row("3f2a", "Attic", STARTED), row("gone", "Lost", 0), photos]
+    let etc = BackupRow { name: "etc".to_owned(), estimate: None, note: None, ..row("9a22", "Twin", 0) };
+    vec![row("3f2a", "Attic", STARTED), row("gone", "Lost", 0), photos, etc]
 }
 
 fn snapshots() -> Vec<SnapshotRow> {

@@ -1,12 +1,12 @@
 //! Enrols and unenrols drives.
 
-use super::DriveId;
 use super::drive_lock::{blocking, local};
 use super::handle::DriveManager;
 use super::mount::{Proved, mount};
 use super::mounting::{Plan, plan_of};
 use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
+use super::{DriveId, DriveReservation};
 use crate::catalogue;
 use crate::device::{Access, BlockDevice, Content, Devices, Error as Fault, Result as Done};
 use crate::enrolment::{Enrolment, EnrolmentStore, Member, token};
@@ -21,12 +21,17 @@ const LABEL: &str = "backup";
 impl DriveManager {
     pub(super) async fn enrol_now(&self, id: &DriveId, options: &EnrolOptions) -> Result<DriveId, Error> {
         let guard = self.lock_drive(id).await?;
-        let done = self.take_on(id, options).await;
+        let enrolled = self.take_on(id, options).await;
+        // The backups that are due reserve the drive at this review.
         self.done(guard);
-        done
+        let (new, reservation) = enrolled?;
+        // What goes wrong is the drive's problem, and is in the journal.
+        drop(reservation.end().await);
+        Ok(new)
     }
 
-    async fn take_on(&self, id: &DriveId, options: &EnrolOptions) -> Result<DriveId, Error> {
+    /// Answers with its id from now on, reserved until its backups are.
+    async fn take_on(&self, id: &DriveId, options: &EnrolOptions) -> Result<(DriveId, DriveReservation), Error> {
         self.free(id)?;
         let known = self.lock().enrolment(id).map(|enrolment| enrolment.id);
         if known.is_some() && !options.format {
@@ -45,14 +50,14 @@ impl DriveManager {
             }
         }
         let devices = members(&self.lock(), &device)?;
-        let new = self.begin(id, devices).await?;
+        let (new, reservation) = self.begin(id, devices, options.no_backup).await?;
         tracing::info!(
             MESSAGE_ID = catalogue::DRIVE_ENROLLED,
             BUTTERDOCK_DRIVE = new.as_str(),
             "the drive \"{}\" is enrolled",
             shown.label
         );
-        Ok(new)
+        Ok((new, reservation))
     }
 
     /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
@@ -74,8 +79,13 @@ impl DriveManager {
         Ok(facts)
     }
 
-    /// Mounts it, writes the token, and notes it.
-    async fn begin(&self, id: &DriveId, devices: Vec<(BlockDevice, Member)>) -> Result<DriveId, Error> {
+    /// Mounts it, writes the token, and notes it. As after a plug, its backups begin next, and its last reservation releases it.
+    async fn begin(
+        &self,
+        id: &DriveId,
+        devices: Vec<(BlockDevice, Member)>,
+        no_backup: bool,
+    ) -> Result<(DriveId, DriveReservation), Error> {
         let Some(((first, _), filesystem)) = devices.first().and_then(|first| Some((first, first.0.btrfs()?.0))) else {
             return Err(no_such_drive(id));
         };
@@ -87,10 +97,10 @@ impl DriveManager {
         let (devices, run, register) = (Arc::clone(&self.0.devices), self.0.run.clone(), self.0.register.clone());
         let (proved, plan) = blocking(self, id, move || write_token(&devices, plan, &register, &run)).await?;
         let new = DriveId::from(plan.enrolment.id);
+        let reservation = self.reserve(&new);
         self.mounted(&new, proved, plan);
-        // A user works with the drive: no backup starts automatically.
-        self.entry(&new, |entry| entry.served = true);
-        Ok(new)
+        self.entry(&new, |entry| (entry.served, entry.due) = (no_backup, true));
+        Ok((new, reservation))
     }
 
     pub(super) async fn forget_now(&self, id: &DriveId) -> Result<(), Error> {

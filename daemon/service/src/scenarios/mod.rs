@@ -4,6 +4,7 @@
 //! task waits for its end: a [`BlockingQueue`](crate::blocking::BlockingQueue) and a [`Closer`](crate::blocking::Closer) hold the
 //! clock under test. So a step of a simulated drive takes no time, however long it takes.
 
+mod enrolling;
 mod identity;
 mod not_done;
 mod plugs;
@@ -153,14 +154,16 @@ impl Fixture {
         lock(&self.written).clone()
     }
 
-    /// Plugs a drive in that is not enrolled, enrols it, and pulls it when it is safe.
+    /// Plugs a drive in that is not enrolled, enrols it without a backup, and pulls it when it is safe.
     async fn enrol(&self, drive: &SimulatedDrive) -> DriveId {
         self.devices.plug(drive);
         self.settle().await;
-        let id = self.enrol_attached(drive).await.expect("enrolled");
-        self.settle().await;
-        self.service.safely_remove(id.clone(), 0).await.expect("taken");
-        self.settle().await;
+        let options = EnrolOptions { no_backup: true, ..EnrolOptions::default() };
+        let id = self.enrol_attached(drive, options).await.expect("enrolled");
+        if self.state(&id) != Some(DriveState::Safe) {
+            self.service.safely_remove(id.clone(), 0).await.expect("taken");
+            self.settle().await;
+        }
         assert_eq!(self.state(&id), Some(DriveState::Safe));
         self.devices.pull(drive);
         self.settle().await;
@@ -168,11 +171,11 @@ impl Fixture {
     }
 
     /// Enrols a drive that is plugged in, unlocked where it is encrypted.
-    async fn enrol_attached(&self, drive: &SimulatedDrive) -> Result<DriveId, Error> {
+    async fn enrol_attached(&self, drive: &SimulatedDrive, options: EnrolOptions) -> Result<DriveId, Error> {
         let id = self.shown(drive).expect("shown").id;
         self.devices.unlock_by_hand(drive);
         self.settle().await;
-        self.drives().enrol(&id, EnrolOptions::default()).await
+        self.drives().enrol(&id, options).await
     }
 
     /// What is shown of a drive that is plugged in.

@@ -253,11 +253,12 @@ impl World {
             (Action::Forget, Some(id)) => self.call(action, move |fixture| async move {
                 drop(fixture.drives().forget(&id).await);
             }),
-            (Action::Enrol, Some(id)) => self.call(action, move |fixture| async move {
-                if fixture.drives().enrol(&id, EnrolOptions::default()).await.is_ok() {
-                    fixture.set_by_hand(&drive);
-                }
-            }),
+            (Action::Enrol, Some(id)) => {
+                let no_backup = chance.below(2) == 0;
+                self.call(action, move |fixture| async move {
+                    drop(fixture.drives().enrol(&id, EnrolOptions { no_backup, ..EnrolOptions::default() }).await);
+                });
+            }
         }
     }
 

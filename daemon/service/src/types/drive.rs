@@ -79,6 +79,8 @@ pub struct EnrolOptions {
     pub serial: Option<String>,
     /// The new filesystem's label.
     pub label: Option<String>,
+    /// Begin no backup, also where one is due.
+    pub no_backup: bool,
 }
 
 impl EnrolOptions {

@@ -28,7 +28,8 @@ pub(crate) fn takes_backups(lab: &mut Environment) -> Result<()> {
 
     lab.step("who gives the right one has it erased and enrolled");
     lab.run(
-        "butterdock enrol sda --format --label Green --yes-erase SERIAL-green
+        "butterdock enrol sda --format --label Green --yes-erase SERIAL-green --no-backup
+         butterdock mount Green
          grep ' /run/butterdock/drives/' /proc/mounts | grep nosuid,nodev,noexec
          butterdock safely-remove Green",
     )?;
@@ -92,7 +93,7 @@ fn enrolled(lab: &mut Environment) -> Result<String> {
     )?;
     lab.wait_for("butterdock drives | tee /dev/stderr | grep -q Black", Duration::from_secs(30))?;
     let id = lab.run(
-        "butterdock enrol Black >/dev/null
+        "butterdock enrol Black --no-backup >/dev/null
          butterdock --json drives | tr '{' '\\n' | grep Black | grep -o '\"id\":\"[^\"]*' | cut -d'\"' -f4",
     )?;
     lab.run("butterdock safely-remove Black")?;

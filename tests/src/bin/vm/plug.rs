@@ -69,7 +69,8 @@ pub(crate) fn is_backed_up(lab: &mut Environment) -> Result<()> {
     lab.step("it is enrolled");
     lab.plug("blue", FAST)?;
     lab.drive_is("present")?;
-    lab.run("butterdock enrol Blue; grep ' /run/butterdock/drives/' /proc/mounts | grep nosuid,nodev,noexec")?;
+    lab.run("butterdock enrol Blue --no-backup; none grep ' /run/butterdock/drives/' /proc/mounts")?;
+    lab.run("butterdock mount Blue; grep ' /run/butterdock/drives/' /proc/mounts | grep nosuid,nodev,noexec")?;
 
     lab.step("removed safely, its USB device is switched off, and it is said to be safe");
     lab.run("ls -d /sys/bus/usb/devices/[0-9]*-[1-9]*; butterdock safely-remove Blue")?;

@@ -1,0 +1,97 @@
+//! Enrolments of drives that are attached.
+
+use super::*;
+
+/// Plugs it in and enrols it.
+async fn plug_and_enrol(fixture: &Fixture, drive: &SimulatedDrive, options: EnrolOptions) -> DriveId {
+    fixture.devices.plug(drive);
+    fixture.settle().await;
+    fixture.enrol_attached(drive, options).await.expect("enrolled")
+}
+
+#[test]
+fn enrolling_begins_the_backups_that_are_due() {
+    for drive in kinds() {
+        run(async {
+            let fixture = Fixture::start().await;
+            let id = plug_and_enrol(&fixture, &drive, EnrolOptions::default()).await;
+            fixture.settle().await;
+            assert_eq!(fixture.unfinished().len(), 1, "{:?}", fixture.shown(&drive));
+            fixture.quiet().await;
+            assert_eq!((fixture.ends(), fixture.written().len()), (vec![JobState::Succeeded], 1));
+            assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+        });
+    }
+}
+
+#[test]
+fn a_drive_without_due_backups_is_released_after_its_enrolment() {
+    let manual = BackupRule { schedule: Schedule::Manual, ..rule("home", &["blue"]) };
+    for (backups, no_backup) in [(vec![], false), (vec![manual], false), (vec![rule("home", &["blue"])], true)] {
+        for drive in kinds() {
+            run(async {
+                let config = Config { backups: backups.clone(), ..Config::default() };
+                let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), config).await;
+                let id = plug_and_enrol(&fixture, &drive, EnrolOptions { no_backup, ..EnrolOptions::default() }).await;
+                assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+                fixture.quiet().await;
+                assert_eq!(fixture.ends(), []);
+                fixture.check_at_rest(std::slice::from_ref(&drive));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_drive_stays_mounted_after_its_enrolment_if_configured() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let drives = crate::config::DriveRules { on_finish: OnFinish::Keep, ..Default::default() };
+        let fixture =
+            Fixture::start_with(SimulatedDevices::new(), folder(), Config { drives, ..Config::default() }).await;
+        let id = plug_and_enrol(&fixture, &drive, EnrolOptions::default()).await;
+        fixture.quiet().await;
+        assert_eq!(fixture.state(&id), Some(DriveState::Mounted));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_failed_release_after_an_enrolment_is_a_problem_and_retried() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let fixture = Fixture::start_with(SimulatedDevices::new(), folder(), Config::default()).await;
+        fixture.devices.refuse(
+            &drive,
+            crate::device::simulated::Step::Unmount,
+            "its directory is used by sh (7)",
+            1000,
+        );
+        let id = plug_and_enrol(&fixture, &drive, EnrolOptions::default()).await;
+        assert!(fixture.problem(&id).contains("sh (7)"), "{:?}", fixture.shown(&drive));
+        fixture.devices.unblock();
+        fixture.devices.change_mounts();
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&id), fixture.problem(&id)), (Some(DriveState::Safe), String::new()));
+        fixture.check_at_rest(&[drive]);
+    });
+}
+
+#[test]
+fn a_formatted_drive_is_backed_up_to_as_a_new_one() {
+    run(async {
+        let drive = SimulatedDrive::new("blue", 1, false);
+        let (fixture, id) = enrolled(&drive).await;
+        fixture.set_work(Work::Fills(1));
+        back_up(&fixture, &drive, &id).await;
+        fixture.set_work(Work::Takes(5));
+        let label = Some("blue".to_owned());
+        let options = EnrolOptions { format: true, label, ..EnrolOptions::default() };
+        let new = fixture.drives().enrol(&id, options).await.expect("enrolled");
+        fixture.quiet().await;
+        assert_eq!((fixture.state(&new), fixture.problem(&new)), (Some(DriveState::Safe), String::new()));
+        assert_eq!(fixture.ends(), [JobState::Succeeded, JobState::Failed]);
+        fixture.check_at_rest(&[drive]);
+    });
+}
