@@ -14,8 +14,9 @@ use super::luks::{Cryptsetup, Secret};
 use super::monitor::{Monitor, MountMonitor};
 use super::mount::{Access, Filesystem, ReadOnly, Source};
 use super::power::Power;
+use super::probe::Probed;
 use super::superblock::Superblock;
-use super::{luks, mount, node, power};
+use super::{luks, mount, node, power, probe};
 
 /// A wait that a trait object answers.
 pub(crate) type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -69,6 +70,12 @@ pub(crate) trait Devices: Debug + Send + Sync {
     /// # Errors
     /// The node is another device, cannot be read, or has no good superblock.
     fn superblock(&self, node: &Path, devnum: u64) -> Result<Superblock>;
+
+    /// Reads what is on a device where udev's prober does not see a btrfs filesystem.
+    ///
+    /// # Errors
+    /// The device is another one by now, or cannot be read.
+    fn probe(&self, device: &BlockDevice) -> Result<Probed>;
 
     /// Erases the device and makes a btrfs filesystem on it; answers with its superblock.
     ///
@@ -177,6 +184,10 @@ impl Devices for SystemDevices {
 
     fn superblock(&self, node: &Path, devnum: u64) -> Result<Superblock> {
         node::superblock(node, devnum)
+    }
+
+    fn probe(&self, device: &BlockDevice) -> Result<Probed> {
+        probe::probe(device)
     }
 
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock> {

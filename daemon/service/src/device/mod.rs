@@ -4,7 +4,8 @@
 //! * `devices` is all of this as one trait, with this machine's devices as its implementation; tests simulate devices.
 //! * `block_device` has the properties that udev says of a device; `monitor` listens to udev and to changes of mounts; `table` keeps
 //!   the devices that are attached.
-//! * `superblock` parses that of btrfs; `node` opens a device, reads it and formats it.
+//! * `superblock` parses that of btrfs; `node` opens a device, reads it and formats it; `probe` finds btrfs where udev's prober
+//!   gives up.
 //! * `luks` unlocks and locks containers; `mount` mounts and unmounts; `power` switches a disk off.
 //! * `in_use` says what uses a device or a mount. `text` escapes what a device says; the public form of an
 //!   `error` holds no path.
@@ -20,6 +21,7 @@ mod monitor;
 mod mount;
 mod node;
 mod power;
+mod probe;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod superblock;
@@ -35,5 +37,6 @@ pub(crate) use luks::{Secret, mapping_name};
 pub(crate) use mount::{Access, Filesystem, ReadOnly, Source, unsupported};
 pub(crate) use node::read_small;
 pub(crate) use power::Power;
+pub(crate) use probe::Finding;
 pub(crate) use superblock::Superblock;
 pub(crate) use table::DeviceTable;

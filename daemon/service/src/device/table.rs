@@ -1,27 +1,36 @@
 //! The block devices that are attached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use super::block_device::BlockDevice;
 use super::devices::Event;
+use super::probe::Probed;
 
-/// The block devices that are attached, by syspath.
+/// The block devices that are attached, by syspath, with what was found on them.
 #[derive(Debug, Default)]
-pub(crate) struct DeviceTable(BTreeMap<PathBuf, BlockDevice>);
+pub(crate) struct DeviceTable {
+    devices: BTreeMap<PathBuf, BlockDevice>,
+    /// As udev reported them.
+    reported: BTreeMap<PathBuf, BlockDevice>,
+    /// Those that are or were read by ourselves since udev reported them.
+    probed: BTreeSet<PathBuf>,
+}
 
 impl DeviceTable {
     /// The first half of an event: removes what it says is gone, also a disk that another one has replaced at its place. Answers
     /// whether anything was removed: then its drive was away, however soon [`Self::add`] follows.
     pub(crate) fn remove(&mut self, event: &Event) -> bool {
-        let before = self.0.len();
+        let before = self.reported.len();
         match event {
-            Event::All(all) => self.0.retain(|_, known| all.iter().any(|facts| is_same(known, facts))),
+            Event::All(all) => self.reported.retain(|_, known| all.iter().any(|facts| is_same(known, facts))),
             Event::Present(facts) => self.remove_replaced(facts),
-            Event::Gone(syspath) => drop(self.0.remove(syspath)),
+            Event::Gone(syspath) => drop(self.reported.remove(syspath)),
         }
-        self.0.len() != before
+        self.devices.retain(|syspath, _| self.reported.contains_key(syspath));
+        self.probed.retain(|syspath| self.reported.contains_key(syspath));
+        self.reported.len() != before
     }
 
     /// The second half: takes in what is attached. Answers whether that was not known.
@@ -40,19 +49,43 @@ impl DeviceTable {
 
     /// Takes in one device; answers whether that was not known.
     pub(crate) fn insert(&mut self, facts: BlockDevice) -> bool {
-        let is_new = self.0.get(&facts.syspath) != Some(&facts);
-        self.0.insert(facts.syspath.clone(), facts);
+        let is_new = self.reported.get(&facts.syspath) != Some(&facts);
+        if is_new {
+            self.probed.remove(&facts.syspath);
+            self.devices.insert(facts.syspath.clone(), facts.clone());
+            self.reported.insert(facts.syspath.clone(), facts);
+        }
+        is_new
+    }
+
+    /// The devices that are to be read, each once after udev reported it.
+    pub(crate) fn take_unclear(&mut self, is_unclear: impl Fn(&BlockDevice) -> bool) -> Vec<BlockDevice> {
+        let Self { reported, probed, .. } = self;
+        let unclear = reported.values().filter(|device| !probed.contains(&device.syspath) && is_unclear(device));
+        let unclear: Vec<BlockDevice> = unclear.cloned().collect();
+        probed.extend(unclear.iter().map(|device| device.syspath.clone()));
+        unclear
+    }
+
+    /// Takes in what was found on a device, unless udev has reported it anew meanwhile. Answers whether that changes anything.
+    pub(crate) fn found(&mut self, reported: &BlockDevice, found: Probed) -> bool {
+        if self.reported.get(&reported.syspath) != Some(reported) {
+            return false;
+        }
+        let device = reported.clone().with(found);
+        let is_new = self.devices.get(&device.syspath) != Some(&device);
+        self.devices.insert(device.syspath.clone(), device);
         is_new
     }
 
     /// The device of this node.
     pub(crate) fn at(&self, node: &Path) -> Option<&BlockDevice> {
-        self.0.values().find(|facts| facts.node == node)
+        self.devices.values().find(|facts| facts.node == node)
     }
 
     fn remove_replaced(&mut self, facts: &BlockDevice) {
-        if self.0.get(&facts.syspath).is_some_and(|known| !is_same(known, facts)) {
-            self.0.remove(&facts.syspath);
+        if self.reported.get(&facts.syspath).is_some_and(|known| !is_same(known, facts)) {
+            self.reported.remove(&facts.syspath);
         }
     }
 }
@@ -61,7 +94,7 @@ impl Deref for DeviceTable {
     type Target = BTreeMap<PathBuf, BlockDevice>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.devices
     }
 }
 
@@ -90,6 +123,7 @@ mod tests {
             content: None,
             mapping: None,
             loop_file: None,
+            finding: None,
         }
     }
 
@@ -112,6 +146,23 @@ mod tests {
         assert_eq!(table.at(Path::new("/dev/sdb")), Some(&changed));
         assert_eq!(hear(&mut table, Event::Gone(changed.syspath.clone())), (true, false));
         assert_eq!(hear(&mut table, Event::Gone(changed.syspath)), (false, false));
+    }
+
+    #[test]
+    fn a_finding_lasts_until_udev_reports_the_device_anew() {
+        let mut table = DeviceTable::default();
+        let (first, later) = (device("sdb", 1), BlockDevice { model: "Other".to_owned(), ..device("sdb", 1) });
+        let damaged = || Probed::Damaged { what: "it is damaged".into(), has_copy: false };
+        hear(&mut table, present(first.clone()));
+        assert_eq!(table.take_unclear(|_| true), std::slice::from_ref(&first));
+        assert_eq!(table.take_unclear(|_| true), [], "it is read once");
+        assert!(table.found(&first, damaged()) && !table.found(&first, damaged()));
+        assert_eq!(hear(&mut table, present(first.clone())), (false, false), "the same again");
+        assert!(table.at(&first.node).is_some_and(|device| device.finding.is_some()));
+        hear(&mut table, present(later.clone()));
+        assert!(!table.found(&first, damaged()), "it was read before that");
+        assert_eq!(table.at(&first.node), Some(&later));
+        assert_eq!(table.take_unclear(|_| true), [later]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::problem::{busy, failed, no_such_drive};
 use super::table::DriveTable;
 use super::{DriveId, DriveReservation};
 use crate::catalogue;
-use crate::device::{Access, BlockDevice, Content, Devices, Error as Fault, Result as Done};
+use crate::device::{Access, BlockDevice, Content, Devices, Error as Fault, Finding, Result as Done};
 use crate::enrolment::{Enrolment, EnrolmentStore, Member, token};
 use crate::types::{EnrolOptions, Error, ErrorCode};
 use std::path::Path;
@@ -49,6 +49,10 @@ impl DriveManager {
                 self.strike_out(id, known).await?;
             }
         }
+        if device.btrfs().is_none() && device.luks().is_none() {
+            // Perhaps it has not been read yet.
+            self.probe(device.clone()).await?;
+        }
         let devices = members(&self.lock(), &device)?;
         let (new, reservation) = self.begin(id, devices, options.no_backup).await?;
         tracing::info!(
@@ -72,7 +76,7 @@ impl DriveManager {
                 sub_uuid: made.dev_uuid.to_string(),
                 label: made.label,
             };
-            Ok(BlockDevice { content: Some(content), ..device })
+            Ok(BlockDevice { content: Some(content), finding: None, ..device })
         })
         .await?;
         self.lock().devices.insert(facts.clone());
@@ -172,6 +176,10 @@ fn members(table: &DriveTable, device: &BlockDevice) -> Result<Vec<(BlockDevice,
             failed(format!("the drive is locked; open it first (cryptsetup open {} {name})", device.name()))
         })?,
     };
+    let device = table.devices.get(&device.syspath).unwrap_or(device);
+    if let Some(finding @ (Finding::Doubtful(_) | Finding::Damaged { .. })) = &device.finding {
+        return Err(failed(finding.sentence(device).public()));
+    }
     let Some((filesystem, _)) = device.btrfs() else {
         return Err(failed("the drive has no btrfs filesystem; format it (butterdock enrol --format)"));
     };

@@ -6,7 +6,7 @@ use super::DriveId;
 use super::table::{DriveEntry, DriveTable, goes};
 use super::{damage, replaced};
 use crate::config::Config;
-use crate::device::{BlockDevice, Bus};
+use crate::device::{BlockDevice, Bus, Finding};
 use crate::enrolment::Enrolment;
 use crate::policy::{Action, Decision};
 
@@ -42,6 +42,13 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
     });
     let inner = if container.is_some() { open } else { outer };
     let content = inner.and_then(|facts| facts.content.as_ref());
+    let found = devices.iter().copied().chain(open).find_map(|facts| match &facts.finding {
+        Some(finding @ (Finding::Doubtful(_) | Finding::Damaged { .. })) => Some(finding.sentence(facts)),
+        Some(Finding::Remains(_)) | None => None,
+    });
+    // A refusal says it itself.
+    let is_refused = matches!(decision.action, Action::Refuse(_));
+    let found = found.filter(|_| !is_refused).map(|sentence| sentence.public().to_owned()).unwrap_or_default();
     let sentence = match &decision.action {
         Action::Refuse(sentence) | Action::Degraded { problem: sentence, .. } => sentence.public().to_owned(),
         Action::Show
@@ -69,7 +76,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
             .unwrap_or_default(),
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
-        problems: of_drive(sentence).into_iter().chain(of_backups).collect(),
+        problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(of_backups).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),

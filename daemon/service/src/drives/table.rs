@@ -251,13 +251,26 @@ impl DriveTable {
     }
 
     fn decisions_with(&self, in_use: &[DriveUse]) -> Vec<Decision> {
+        self.with_input(in_use, policy::decisions)
+    }
+
+    /// The devices that are to be read, because udev's prober does not see what is on them; each once.
+    pub(super) fn take_unclear(&mut self) -> Vec<BlockDevice> {
+        let unclear: BTreeSet<PathBuf> = self.with_input(&[], |input| {
+            let unclear = input.devices.iter().filter(|device| policy::is_unclear(device, input));
+            unclear.map(|device| device.syspath.clone()).collect()
+        });
+        self.devices.take_unclear(|device| unclear.contains(&device.syspath))
+    }
+
+    fn with_input<T>(&self, in_use: &[DriveUse], ask: impl FnOnce(&PolicyInput<'_>) -> T) -> T {
         let going = |rule: &&BackupRule| rule.schedule == Schedule::OnPlug;
         let on_plug =
             |enrolment: &&Enrolment| self.config.backups.iter().filter(going).any(|rule| goes(rule, enrolment));
         let on_plug: Vec<Uuid> = self.enrolments.iter().filter(on_plug).map(|enrolment| enrolment.id).collect();
         let keys: Vec<Uuid> = self.config.drives.keys.iter().map(|key| key.drive).collect();
         let devices: Vec<BlockDevice> = self.devices.values().cloned().collect();
-        policy::decisions(&PolicyInput {
+        ask(&PolicyInput {
             rules: &self.config.drives.matches,
             on_plug: &on_plug,
             keys: &keys,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::{Action, Decision, DriveUse, Locked, PolicyInput, shown};
-use crate::device::{BlockDevice, Part, Sentence, mapping_name};
+use crate::device::{BlockDevice, Finding, Part, Sentence, mapping_name};
 use crate::enrolment::{Enrolment, Member};
 
 /// The decision on the drive, and those on devices with its identity; none if no device of it is attached.
@@ -126,6 +126,7 @@ fn next_step(
     let label = enrolment.label();
     for piece in pieces {
         doubled(label, piece)?;
+        doubtful(piece)?;
     }
     if let Some(stranger) = strangers.first() {
         return Err(Sentence::of(&[
@@ -195,6 +196,15 @@ fn doubled(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     Ok(())
 }
 
+/// What else is on it may have been made after the last backup: using it could destroy that.
+fn doubtful(piece: &Piece<'_>) -> Result<(), Sentence> {
+    let finding = |device: &&BlockDevice| match &device.finding {
+        Some(finding @ Finding::Doubtful(_)) => Some(finding.sentence(device)),
+        Some(Finding::Remains(_) | Finding::Damaged { .. }) | None => None,
+    };
+    piece.open.iter().find_map(finding).map_or(Ok(()), Err)
+}
+
 /// Where it is encrypted, the service unlocked it, or nothing did yet.
 fn not_unlocked_elsewhere(label: &str, piece: &Piece<'_>) -> Result<(), Sentence> {
     let Some(open) = piece.open.first() else { return Ok(()) };
@@ -215,6 +225,11 @@ fn not_unlocked_elsewhere(label: &str, piece: &Piece<'_>) -> Result<(), Sentence
             Part::Text("; lock it there first"),
         ])),
     }
+}
+
+fn note(enrolment: &Enrolment, devices: &[&BlockDevice]) -> Option<Sentence> {
+    let both = changes(enrolment, devices).into_iter().chain(super::remains(devices));
+    both.reduce(|one, other| Sentence::of(&[Part::Sentence(&one), Part::Text("; also, "), Part::Sentence(&other)]))
 }
 
 /// What differs from the enrolment without a doubt about the drive: a dock reports its own serial number, a copy on another
@@ -272,7 +287,7 @@ fn decision(enrolment: &Enrolment, devices: &[&BlockDevice], action: Action) -> 
     // The reason of a refusal is enough.
     let is_refused = matches!(action, Action::Refuse(_));
     Decision {
-        note: if is_refused { None } else { changes(enrolment, devices) },
+        note: if is_refused { None } else { note(enrolment, devices) },
         id: super::DriveId::Enrolled(enrolment.id),
         devices: devices.iter().map(|device| device.node.clone()).collect(),
         disks: disks.into_iter().collect(),

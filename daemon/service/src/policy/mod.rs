@@ -2,8 +2,9 @@
 //! decision for each drive. The caller carries it out and asks again after each step and each event, so a decision is
 //! always only the next step.
 //!
-//! * Default deny: a drive that is not enrolled is shown; no decision reads, mounts or unlocks it. One exception is made
-//!   elsewhere: for an import, `drives::lease` mounts it read-only if the configuration names it.
+//! * Default deny: a drive that is not enrolled is shown; no decision mounts or unlocks it. One exception is made
+//!   elsewhere: for an import, `drives::lease` mounts it read-only if the configuration names it. Only a device on which udev's
+//!   prober sees no btrfs is read ([`is_unclear`]): signatures and superblocks, by the service itself.
 //! * A drive that is neither on USB nor removable is not even shown, unless a rule matches it.
 //! * A uuid proves nothing: every device of an enrolled filesystem is attached exactly once; otherwise the drive is refused and
 //!   the devices are named. Once it is mounted, its token proves it.
@@ -22,8 +23,10 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::config::MatchRule;
-use crate::device::{BlockDevice, Sentence};
+use crate::device::{BlockDevice, Finding, Sentence};
 use crate::enrolment::Enrolment;
+
+pub(crate) use shown::is_unclear;
 
 /// The input of a decision.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +128,14 @@ pub(crate) struct Locked {
     pub devnum: u64,
     /// Its uuid; the mapping is called after it.
     pub luks: Uuid,
+}
+
+/// What other formats left beside btrfs on the first of these devices that has such remains.
+fn remains(devices: &[&BlockDevice]) -> Option<Sentence> {
+    devices.iter().find_map(|device| match &device.finding {
+        Some(finding @ Finding::Remains(_)) => Some(finding.sentence(device)),
+        Some(Finding::Doubtful(_) | Finding::Damaged { .. }) | None => None,
+    })
 }
 
 /// The decision on every attached drive: enrolled drives first.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use uuid::Uuid;
+
 use super::{Action, Decision, DriveId, PolicyInput};
 use crate::config::MatchRule;
 use crate::device::{BlockDevice, Bus};
@@ -23,6 +25,26 @@ pub(super) fn others(input: &PolicyInput<'_>, judged: &[Decision]) -> Vec<Decisi
 /// Whether it is looked at at all, enrolled or not.
 pub(super) fn counts(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
     device.bus != Bus::Loop || is_ruled(device, input)
+}
+
+/// Whether our own reading has to decide what is on it: udev's prober saw neither btrfs nor a container on a device that is shown,
+/// or that may be a device of an enrolled drive.
+pub(crate) fn is_unclear(device: &BlockDevice, input: &PolicyInput<'_>) -> bool {
+    let is_clear =
+        device.content.as_ref().is_some_and(|content| ["btrfs", "crypto_LUKS"].contains(&content.kind.as_str()));
+    let is_parted = || {
+        let mut parts = input.devices.iter().filter_map(|device| device.partition.as_ref());
+        parts.any(|part| part.disk == device.node)
+    };
+    let members = || input.enrolments.iter().flat_map(|enrolment| &enrolment.members);
+    let is_member = || members().any(|it| it.luks.is_none() && it.serial == device.serial && it.size == device.size);
+    let is_inside = |luks: Uuid| {
+        members().any(|it| it.luks == Some(luks))
+            || input.devices.iter().any(|other| other.luks() == Some(luks) && is_shown(other, input))
+    };
+    let luks = device.mapping.as_ref().and_then(|mapping| mapping.luks);
+    let concerns = || luks.map_or_else(|| is_shown(device, input) || is_member(), is_inside);
+    device.size > 0 && !is_clear && counts(device, input) && concerns() && !is_parted()
 }
 
 /// The id of a device that is decided by itself.
@@ -47,7 +69,7 @@ fn show(device: &BlockDevice) -> Decision {
         devices: vec![device.node.clone()],
         disks: vec![device.disk().to_path_buf()],
         action: Action::Show,
-        note: None,
+        note: super::remains(&[device]),
     }
 }
 

@@ -95,3 +95,50 @@ fn a_formatted_drive_is_backed_up_to_as_a_new_one() {
         fixture.check_at_rest(&[drive]);
     });
 }
+
+#[test]
+fn remains_of_another_format_hide_no_drive() {
+    for drive in kinds() {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            drive.set_beside(&["zfs_member"]);
+            back_up(&fixture, &drive, &id).await;
+            fixture.settle().await;
+            // Of a drive that is locked again nothing is known.
+            let shown = fixture.shown(&drive).expect("shown");
+            let is_named = shown.note.contains("wipefs --all --types zfs_member on sd");
+            assert!((is_named || shown.encrypted) && shown.problem.is_empty(), "{shown:?}");
+            assert_eq!((fixture.written().len(), fixture.state(&id)), (1, Some(DriveState::Safe)));
+            fixture.check_at_rest(std::slice::from_ref(&drive));
+            fixture.drives().forget(&id).await.expect("forgotten");
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            let id = plug_and_enrol(&fixture, &drive, EnrolOptions::default()).await;
+            fixture.quiet().await;
+            assert_eq!((fixture.written().len(), fixture.state(&id)), (2, Some(DriveState::Safe)));
+        });
+    }
+}
+
+#[test]
+fn another_filesystem_beside_btrfs_refuses_both() {
+    for drive in [SimulatedDrive::new("blue", 1, false), SimulatedDrive::new("blue", 1, true)] {
+        run(async {
+            let (fixture, id) = enrolled(&drive).await;
+            drive.set_beside(&["exfat"]);
+            back_up(&fixture, &drive, &id).await;
+            let problem = fixture.problem(&id);
+            assert!(problem.contains("wipefs --all --types exfat on"), "{:?}", fixture.all_shown());
+            assert!(fixture.written().is_empty() && !fixture.devices.is_mounted(&drive));
+            fixture.drives().forget(&id).await.expect("forgotten");
+            fixture.devices.pull(&drive);
+            fixture.settle().await;
+            fixture.devices.plug(&drive);
+            fixture.settle().await;
+            let refused =
+                fixture.enrol_attached(&drive, EnrolOptions::default()).await.expect_err("refused").to_string();
+            assert!(refused.contains("wipefs --all --types exfat on") && !refused.contains("--format"), "{refused}");
+            assert!(fixture.shown(&drive).is_some_and(|shown| shown.problem == refused), "{:?}", fixture.shown(&drive));
+        });
+    }
+}

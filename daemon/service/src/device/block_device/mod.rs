@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::probe::Finding;
 use super::text;
 
 /// Properties and attributes of one block device, as [`BlockDevice::of`] reads them: the properties of udev under their names,
@@ -45,6 +46,8 @@ pub(crate) struct BlockDevice {
     pub mapping: Option<Mapping>,
     /// The file under a loop device.
     pub loop_file: Option<String>,
+    /// What our own reading found where udev's prober does not see a btrfs filesystem; `content` is as it was found.
+    pub finding: Option<Finding>,
 }
 
 /// How a device is attached.
@@ -135,6 +138,7 @@ impl BlockDevice {
             content: content(&get),
             mapping: mapping(&get),
             loop_file: get("attr:loop/backing_file").map(text::shown),
+            finding: None,
             node,
         })
     }

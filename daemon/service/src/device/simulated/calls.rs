@@ -27,6 +27,18 @@ impl Devices for SimulatedDevices {
         })
     }
 
+    fn probe(&self, device: &BlockDevice) -> Result<Probed> {
+        let drive = self.state().drive_at(&device.node);
+        self.step(Step::Probe, drive.as_ref(), |state| {
+            let (first, place) = state.at(&device.node).ok_or_else(|| system(Step::Probe, Errno::ENXIO))?;
+            let attached = state.attached.get(&first).filter(|attached| !attached.is_gone);
+            let attached = attached.ok_or_else(|| system(Step::Probe, Errno::EIO))?;
+            let medium = attached.drive.lock();
+            let superblock = medium.superblock(place);
+            Ok(superblock.map_or(Probed::Nothing, |found| Probed::Btrfs(Box::new(found), medium.beside.clone())))
+        })
+    }
+
     fn format(&self, device: &BlockDevice, label: &str) -> Result<Superblock> {
         let drive = self.state().drive_at(&device.node);
         self.step(Step::Format, drive.as_ref(), |state| {
@@ -47,6 +59,7 @@ impl Devices for SimulatedDevices {
                 medium.label = label.to_owned();
                 medium.folder = Arc::new(folder());
                 medium.saved.clear();
+                medium.beside.clear();
                 for disk in &mut medium.disks {
                     (disk.device, disk.luks) = (Uuid::new_v4(), None);
                 }

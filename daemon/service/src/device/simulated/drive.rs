@@ -27,6 +27,8 @@ pub(super) struct Medium {
     pub(super) unsaved: BTreeSet<String>,
     pub(super) saved: BTreeSet<String>,
     pub(super) is_write_protected: bool,
+    /// Signatures of other formats; with any, udev's prober sees nothing.
+    pub(super) beside: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +56,13 @@ impl SimulatedDrive {
             unsaved: BTreeSet::new(),
             saved: BTreeSet::new(),
             is_write_protected: false,
+            beside: Vec::new(),
         })))
+    }
+
+    /// Signatures of these formats are beside its filesystem from the next plug on.
+    pub(crate) fn set_beside(&self, kinds: &[&'static str]) {
+        self.lock().beside = kinds.to_vec();
     }
 
     /// A copy, block for block, on other hardware.
@@ -75,6 +83,7 @@ impl SimulatedDrive {
             unsaved: BTreeSet::new(),
             saved: medium.saved.clone(),
             is_write_protected: false,
+            beside: medium.beside.clone(),
         })))
     }
 
@@ -133,7 +142,9 @@ impl SimulatedDrive {
 }
 
 impl Medium {
+    /// As udev's prober sees it.
     pub(super) fn btrfs(&self, disk: &Disk) -> Option<Content> {
+        self.beside.is_empty().then_some(())?;
         Some(Content {
             kind: "btrfs".to_owned(),
             uuid: self.filesystem?.to_string(),
@@ -177,6 +188,7 @@ pub(super) fn device(name: &str, diskseq: u64) -> BlockDevice {
         content: None,
         mapping: None,
         loop_file: None,
+        finding: None,
     }
 }
 

@@ -29,6 +29,7 @@ use super::error::{Error, Result};
 use super::luks::{Secret, mapping_name};
 use super::mount::{Access, Filesystem, ReadOnly, Source};
 use super::power::Power;
+use super::probe::Probed;
 use super::superblock::Superblock;
 
 /// The size of every disk.
@@ -40,6 +41,7 @@ pub(crate) const PASSPHRASE: &[u8] = b"correct horse";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     Superblock,
+    Probe,
     Format,
     Mount,
     Open,

@@ -57,7 +57,20 @@ pub(crate) enum CsumType {
 /// # Errors
 /// A sentence that says what is wrong with them.
 pub(crate) fn parse(bytes: &[u8; LENGTH]) -> Result<Superblock, Sentence> {
-    if at(bytes, 0x40) != MAGIC {
+    parse_at(bytes, OFFSET)
+}
+
+/// Whether they are meant as a superblock, valid or not.
+pub(super) fn has_magic(bytes: &[u8; LENGTH]) -> bool {
+    at(bytes, 0x40) == MAGIC
+}
+
+/// Reads the superblock, or a copy of it, that is at `offset` of a device.
+///
+/// # Errors
+/// As for [`parse`].
+pub(super) fn parse_at(bytes: &[u8; LENGTH], offset: u64) -> Result<Superblock, Sentence> {
+    if !has_magic(bytes) {
         return Err("there is no btrfs filesystem on it".into());
     }
     let csum = CsumType::numbered(u16::from_le_bytes(at(bytes, 0xc4)))?;
@@ -66,7 +79,7 @@ pub(crate) fn parse(bytes: &[u8; LENGTH]) -> Result<Superblock, Sentence> {
             "the checksum of its superblock is wrong: the drive is damaged, or was not written completely".into()
         );
     }
-    if number(bytes, 0x30) != OFFSET {
+    if number(bytes, 0x30) != offset {
         return Err("its superblock belongs to another offset: this is not a complete filesystem".into());
     }
     shape(bytes)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::types::{DriveState, Problem};
+use crate::types::{DriveState, Error, Problem};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::drive_lock::clean_up;
 use super::handle::DriveManager;
 use super::journal::Entry;
-use super::problem::PULLED;
+use super::problem::{PULLED, failed, for_caller};
 use super::table::{Disks, DriveEntry, DriveTable, Mount};
 use super::{Drive, DriveId, Plugged, shown};
 use crate::catalogue;
 use crate::config::Schedule;
-use crate::device::{DeviceEvents, Devices, Event, Result};
+use crate::device::{BlockDevice, DeviceEvents, Devices, Event, Result};
 use crate::hooks::Kind;
-use crate::policy::{Action, Decision};
+use crate::policy::{self, Action, Decision};
 use crate::supervisor::Heartbeat;
 
 /// Work to start after the table is unlocked.
@@ -38,6 +38,8 @@ struct Next {
     log: Vec<Entry>,
     /// Containers to be closed: their devices went.
     stale: Vec<Uuid>,
+    /// To be read.
+    unclear: Vec<BlockDevice>,
 }
 
 impl DriveManager {
@@ -75,6 +77,11 @@ impl DriveManager {
         for (drive, backups, gone) in next.plugged {
             let reservation = self.reserved(&drive);
             self.plugged(Plugged { drive, backups, reservation, gone });
+        }
+        for device in next.unclear {
+            let manager = self.clone();
+            // Why it cannot be read is in the journal.
+            tokio::spawn(async move { drop(manager.probe(device).await) });
         }
         if next.arrived {
             self.0.arrived.send_replace(());
@@ -139,6 +146,21 @@ impl DriveManager {
             self.review();
         }
     }
+
+    /// Reads what is on a device where udev's prober does not see btrfs, and takes it in.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) async fn probe(&self, device: BlockDevice) -> std::result::Result<(), Error> {
+        let id = DriveId::from(&policy::DriveId::Device(device.name().to_owned(), device.diskseq));
+        let (devices, reported) = (Arc::clone(&self.0.devices), device.clone());
+        let found = self.0.reads.of(id.clone()).run_to_end(move || devices.probe(&device)).await;
+        let found = found.map_err(|error| failed(error.to_string()))?.map_err(|error| for_caller(&id, &error))?;
+        if self.lock().devices.found(&reported, found) {
+            self.review();
+        }
+        Ok(())
+    }
 }
 
 fn look(table: &mut DriveTable) -> Next {
@@ -165,6 +187,7 @@ fn look(table: &mut DriveTable) -> Next {
     let orphans = table.orphans();
     next.stale = orphans.difference(&table.stale).copied().collect();
     table.stale = orphans;
+    next.unclear = table.take_unclear();
     next
 }
 

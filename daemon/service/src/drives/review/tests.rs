@@ -26,6 +26,7 @@ fn disk() -> BlockDevice {
         content: Some(content),
         mapping: None,
         loop_file: None,
+        finding: None,
     }
 }
 

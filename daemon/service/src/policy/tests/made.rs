@@ -28,6 +28,7 @@ pub(super) fn disk(name: &str) -> BlockDevice {
         content: None,
         mapping: None,
         loop_file: None,
+        finding: None,
     }
 }
 

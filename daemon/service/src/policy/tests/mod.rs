@@ -276,3 +276,32 @@ fn match_rules_add_drives_and_loops_need_one() {
         assert_eq!(judged(&PolicyInput { rules: &rules, devices: &devices, ..NOTHING }), wanted, "{rules:?}");
     }
 }
+
+#[test]
+fn only_what_udev_does_not_see_on_a_drive_is_read() {
+    let kind = |kind: &str, device: BlockDevice| BlockDevice { content: content(kind, 10, 11), ..device };
+    let inside = |device: BlockDevice| BlockDevice { bus: Bus::Ata, ..device };
+    let part = BlockDevice {
+        partition: Some(Partition { number: 1, disk: PathBuf::from("/dev/sdb") }),
+        ..kind("exfat", disk("sdb1"))
+    };
+    let mapping = |device: BlockDevice| BlockDevice { content: None, ..device };
+    for (what, enrolments, devices, wanted) in [
+        ("btrfs", vec![], vec![btrfs("sdb", 11)], &[][..]),
+        ("a container", vec![], vec![luks("sdb")], &[]),
+        ("nothing is seen", vec![], vec![disk("sdb")], &["sdb"]),
+        ("another format", vec![], vec![kind("LVM2_member", disk("sdb"))], &["sdb"]),
+        ("a disk with partitions", vec![], vec![disk("sdb"), part], &["sdb1"]),
+        ("a card reader", vec![], vec![BlockDevice { size: 0, ..disk("sdb") }], &[]),
+        ("a disk of the machine", vec![], vec![inside(disk("sda"))], &[]),
+        ("one that may be enrolled", single(), vec![inside(disk("sda"))], &["sda"]),
+        ("in a container that is shown", vec![], vec![luks("sdb"), mapping(opened("x", "sdb"))], &["dm-0"]),
+        ("in a container of the machine", vec![], vec![inside(luks("sda")), mapping(opened("x", "sda"))], &[]),
+        ("in an enrolled one", encrypted(), vec![inside(luks("sda")), mapping(opened("x", "sda"))], &["dm-0"]),
+    ] {
+        let input = PolicyInput { enrolments: &enrolments, devices: &devices, ..NOTHING };
+        let unclear: Vec<_> =
+            devices.iter().filter(|device| is_unclear(device, &input)).map(BlockDevice::name).collect();
+        assert_eq!(unclear, wanted, "{what}");
+    }
+}
