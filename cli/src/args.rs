@@ -127,7 +127,8 @@ pub(crate) struct Enrol {
     #[arg(value_name = "DRIVE")]
     pub(crate) drive: String,
 
-    /// Erase everything on the drive and make a new btrfs filesystem first; asks for the drive's serial number
+    /// Erase everything on the drive, or on a disk with all its partitions, and make a new btrfs filesystem first; asks for the
+    /// drive's serial number
     #[arg(long)]
     pub(crate) format: bool,
 

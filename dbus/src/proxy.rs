@@ -176,6 +176,14 @@ pub trait Drive {
     #[zbus(property)]
     fn device(&self) -> zbus::Result<String>;
 
+    /// The kernel's name of the disk that it is on.
+    #[zbus(property)]
+    fn disk(&self) -> zbus::Result<String>;
+
+    /// Size of that disk in bytes.
+    #[zbus(property)]
+    fn disk_size(&self) -> zbus::Result<u64>;
+
     /// Size in bytes.
     #[zbus(property)]
     fn size(&self) -> zbus::Result<u64>;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use butterdock_dbus::names::interface::DRIVE;
+use butterdock_dbus::names::ROOT;
+use butterdock_dbus::names::interface::{DRIVE, MANAGER};
 use butterdock_dbus::{DriveProperties, DriveState};
 use zbus::Variant;
 
@@ -161,6 +162,19 @@ impl DriveFixture {
         self.call(&enrolled, "Mount", &no_options())?;
         let device = &drive.properties.device;
         self.one("mounted", |is| is.enrolled && is.device == *device && is.state == DriveState::Mounted)
+    }
+
+    /// Changes what happens to a drive after its last job: `keep` or `unmount`, and the configuration has the other word.
+    ///
+    /// # Errors
+    /// The service does not take it.
+    pub fn set_on_finish(&self, word: &str) -> Result<()> {
+        let other = if word == "keep" { "unmount" } else { "keep" };
+        let line = |word: &str| format!("on_finish = \"{word}\"");
+        let text = fs::read_to_string(&self.configuration)?.replace(&line(other), &line(word));
+        fs::write(&self.configuration, text)?;
+        self.client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
+        Ok(())
     }
 
     /// The files of the enrolments.

@@ -11,6 +11,7 @@ use butterdock_dbus::{BackupRow, DriveState, EnrolOptions, ListBackupsOptions, S
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::target::Target;
 use super::watch;
 use crate::args::{Enrol, OnDrive};
 use crate::failure::Failure;
@@ -69,18 +70,20 @@ pub(crate) fn table(drives: &[Drive]) -> String {
 /// Enrols a drive; with `--format` erases it first, after a confirmation.
 pub(crate) async fn enrol(service: &Service, out: Output, wanted: &Enrol) -> Result<ExitCode, Failure> {
     let objects = service.objects().await?;
-    let drive = objects.drive_to_enrol(&wanted.drive)?;
+    let target = Target::find(&objects, &wanted.drive, wanted.format)?;
+    let drive = target.drive;
     let mut options = EnrolOptions { no_backup: wanted.no_backup, ..EnrolOptions::default() };
     if wanted.format {
-        confirm(drive, wanted.yes_erase.as_deref())?;
+        confirm(&target, wanted.yes_erase.as_deref())?;
         // The service compares these with the drive that is attached now.
-        let (size, serial) = (Some(drive.now.size), Some(drive.now.serial.clone()));
-        options = EnrolOptions { format: true, size, serial, label: wanted.label.clone(), ..options };
+        let (size, serial) = (Some(target.size()), Some(drive.now.serial.clone()));
+        let (whole_disk, label) = (target.is_whole_disk(), wanted.label.clone());
+        options = EnrolOptions { format: true, whole_disk, size, serial, label, ..options };
     }
     service.drive(&drive.path).await?.enrol(options.to_options()).await?;
     // Enrolment gives the drive a new id.
     let now = service.objects().await?;
-    let enrolled = now.drives.iter().find(|other| other.now.enrolled && is_same(drive, other));
+    let enrolled = target.enrolled(&objects, &now);
     let id = enrolled.map_or(&drive.id, |enrolled| &enrolled.id);
     let backups = if wanted.no_backup { Vec::new() } else { due(service, id).await? };
     out.answer(&Enrolled { id, result: "enrolled", backups: &backups }, || {
@@ -96,13 +99,6 @@ struct Enrolled<'a> {
     id: &'a str,
     result: &'static str,
     backups: &'a [String],
-}
-
-/// Whether the two are one attached drive, also if it has been switched off meanwhile and has no device any more.
-fn is_same(before: &Drive, after: &Drive) -> bool {
-    let (before, after) = (&before.now, &after.now);
-    let is_hardware = after.serial == before.serial && after.size == before.size;
-    after.device == before.device || (after.device.is_empty() && is_hardware)
 }
 
 /// The names of the backups that are due on this drive.
@@ -125,49 +121,34 @@ fn next(backups: &[String], is_safe: bool) -> String {
 }
 
 /// Asks for the serial number of the drive (its size in bytes if it has none), so that the user erases the right drive.
-fn confirm(drive: &Drive, given: Option<&str>) -> Result<(), Failure> {
-    let now = &drive.now;
+fn confirm(target: &Target<'_>, given: Option<&str>) -> Result<(), Failure> {
+    let now = &target.drive.now;
     let (what, expected) = if now.serial.is_empty() {
-        ("size in bytes", now.size.to_string())
+        ("size in bytes", target.size().to_string())
     } else {
         ("serial number", now.serial.clone())
     };
     if let Some(given) = given {
-        return if given == expected { Ok(()) } else { Err(mismatch(drive, what, given)) };
+        return if given == expected { Ok(()) } else { Err(mismatch(target, what, given)) };
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(Failure::usage(
-            format!("nothing was erased: to erase the drive {}, confirm its {what}", short_label(&now.title())),
+            format!("nothing was erased: to erase {}, confirm its {what}", target.title()),
             "run it in a terminal, or give the number with --yes-erase; `butterdock drives --json` shows both",
         ));
     }
-    print_error(&format!("EVERYTHING on this drive will be lost:\n{}", description(drive)));
+    print_error(&format!("EVERYTHING on {} will be lost:\n{}", target.title(), target.description()));
     prompt(&format!("To erase it, type its {what} ({}): ", escaped(&expected)));
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);
     read.map_err(|error| Failure::own(format!("nothing was erased: the terminal cannot be read: {error}")))?;
-    if line.trim() == expected { Ok(()) } else { Err(mismatch(drive, what, line.trim())) }
+    if line.trim() == expected { Ok(()) } else { Err(mismatch(target, what, line.trim())) }
 }
 
-fn mismatch(drive: &Drive, what: &str, given: &str) -> Failure {
+fn mismatch(target: &Target<'_>, what: &str, given: &str) -> Failure {
     Failure::usage(
-        format!("nothing was erased: {given:?} is not the {what} of the drive {}", short_label(&drive.now.title())),
+        format!("nothing was erased: {given:?} is not the {what} of {}", target.title()),
         "compare the drive's label with `butterdock drives --json`, and try again",
-    )
-}
-
-fn description(drive: &Drive) -> String {
-    let now = &drive.now;
-    let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { escaped(text) };
-    format!(
-        "  model   {}\n  serial  {}\n  size    {} ({} bytes)\n  device  {}\n  holds   {} {}",
-        or_none(&now.model),
-        or_none(&now.serial),
-        bytes(now.size),
-        now.size,
-        or_none(&now.device),
-        if now.encrypted { "LUKS".to_owned() } else { or_none(&now.filesystem_type) },
-        short_label(&now.label)
     )
 }
 

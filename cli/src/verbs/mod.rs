@@ -6,6 +6,7 @@ mod jobs;
 mod snapshots;
 mod status;
 mod streams;
+mod target;
 mod watch;
 
 use std::process::ExitCode;

@@ -30,6 +30,7 @@ mod ioctl;
 pub mod lock_directory;
 pub mod mounts;
 pub mod names;
+pub mod partitions;
 pub mod roots;
 pub mod scrub;
 pub mod search;

@@ -39,10 +39,11 @@ impl DriveObject {
     }
 
     fn question(&self, method: &'static str) -> Question {
-        let drive = self.now();
-        Question::new(DRIVE, method)
-            .about("drive", &mapping::drive(drive.is.clone()).title())
-            .about("drive_id", drive.id.as_str())
+        self.question_naming(method, &mapping::drive(self.now().is.clone()).title())
+    }
+
+    fn question_naming(&self, method: &'static str, title: &str) -> Question {
+        Question::new(DRIVE, method).about("drive", title).about("drive_id", self.now().id.as_str())
     }
 
     /// For a method without options and further details.
@@ -63,9 +64,13 @@ impl DriveObject {
     async fn enrol(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         let wanted = enrol_options(EnrolOptions::from_options(&options)?);
         // Checked first, so that polkit asks for no password for the wrong drive.
-        let (size, serial) = (self.now().size, self.now().serial.clone());
-        wanted.confirm(size, &serial).for_caller()?;
-        let question = self.question("Enrol").with(&options);
+        let drive = self.now().clone();
+        wanted.confirm(&drive).for_caller()?;
+        let question = match wanted.whole_disk {
+            true => self.question_naming("Enrol", &format!("{} with all its partitions", drive.disk)),
+            false => self.question("Enrol"),
+        };
+        let question = question.with(&options);
         self.server.authority.allow(&header, &question).await?;
         self.server.service.drives().enrol(&self.id(), wanted).await.map(drop).for_caller()
     }
@@ -201,6 +206,16 @@ impl DriveObject {
     #[zbus(property)]
     fn device(&self) -> String {
         self.now().device.clone()
+    }
+
+    #[zbus(property)]
+    fn disk(&self) -> String {
+        self.now().disk.clone()
+    }
+
+    #[zbus(property)]
+    fn disk_size(&self) -> u64 {
+        self.now().disk_size
     }
 
     #[zbus(property)]

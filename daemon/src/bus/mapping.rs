@@ -108,6 +108,8 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         serial,
         bus,
         device,
+        disk,
+        disk_size,
         size,
         free,
         filesystem_type,
@@ -128,6 +130,8 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
         serial,
         bus,
         device,
+        disk,
+        disk_size,
         size,
         free,
         filesystem_type,
@@ -143,8 +147,8 @@ pub(super) fn drive(drive: DriveProperties) -> contract::DriveProperties {
 }
 
 pub(super) fn enrol_options(options: contract::EnrolOptions) -> EnrolOptions {
-    let contract::EnrolOptions { format, size, serial, label, no_backup } = options;
-    EnrolOptions { format, size, serial, label, no_backup }
+    let contract::EnrolOptions { format, whole_disk, size, serial, label, no_backup } = options;
+    EnrolOptions { format, whole_disk, size, serial, label, no_backup }
 }
 
 pub(super) fn backup_row(backup: BackupStatus) -> BackupRow {

@@ -180,6 +180,8 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
         serial,
         bus,
         device,
+        disk,
+        disk_size,
         size,
         free,
         filesystem_type,
@@ -203,6 +205,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
     text("Serial", &before.serial, serial);
     text("Bus", &before.bus, bus);
     text("Device", &before.device, device);
+    text("Disk", &before.disk, disk);
     text("FilesystemType", &before.filesystem_type, filesystem_type);
     text("FilesystemUuid", &before.filesystem_uuid, filesystem_uuid);
     text("State", drive_state(before.state).as_str(), drive_state(*state).as_str());
@@ -213,6 +216,7 @@ fn changed(before: &Drive, now: &Drive) -> HashMap<&'static str, Variant<'static
             changes.insert(name, Variant::from(after));
         }
     };
+    number("DiskSize", before.disk_size, *disk_size);
     number("Size", before.size, *size);
     number("Free", before.free, *free);
     number("LastBackup", before.last_backup, *last_backup);

@@ -46,6 +46,10 @@ pub struct DriveProperties {
     pub bus: String,
     /// The kernel's name, such as `sdb1`; empty while it is not attached.
     pub device: String,
+    /// The kernel's name of the disk that it is on; `device` itself if that has no partitions, empty while it is not attached.
+    pub disk: String,
+    /// Size of that disk in bytes.
+    pub disk_size: u64,
     /// Size in bytes.
     pub size: u64,
     /// Free bytes at the last mount; 0 if unknown.
@@ -79,6 +83,8 @@ impl Default for DriveProperties {
             serial: String::new(),
             bus: String::new(),
             device: String::new(),
+            disk: String::new(),
+            disk_size: 0,
             size: 0,
             free: 0,
             filesystem_type: String::new(),
@@ -117,6 +123,8 @@ impl DriveProperties {
             "Serial" => Field::Text(&mut self.serial),
             "Bus" => Field::Text(&mut self.bus),
             "Device" => Field::Text(&mut self.device),
+            "Disk" => Field::Text(&mut self.disk),
+            "DiskSize" => Field::Number(&mut self.disk_size),
             "Size" => Field::Number(&mut self.size),
             "Free" => Field::Number(&mut self.free),
             "FilesystemType" => Field::Text(&mut self.filesystem_type),

@@ -16,7 +16,9 @@ pub const SECRET_MAX: usize = 65536;
 pub struct EnrolOptions {
     /// `format`, `b`: erase everything on the drive first and make a new btrfs filesystem. Needs the action `format`.
     pub format: bool,
-    /// `size`, `t`: the drive's size. Required with `format`; must match the drive.
+    /// `whole_disk`, `b`: erase the whole disk that the drive is a partition of. Only with `format`.
+    pub whole_disk: bool,
+    /// `size`, `t`: the drive's size, with `whole_disk` the disk's. Required with `format`; must match.
     pub size: Option<u64>,
     /// `serial`, `s`: the drive's serial number, empty if it has none. Required with `format`; must match the drive.
     pub serial: Option<String>,
@@ -28,7 +30,7 @@ pub struct EnrolOptions {
 
 impl EnrolOptions {
     /// All keys.
-    pub const KEYS: &[&str] = &["format", "size", "serial", "label", "no_backup"];
+    pub const KEYS: &[&str] = &["format", "whole_disk", "size", "serial", "label", "no_backup"];
 
     /// Reads the options of a call.
     ///
@@ -40,6 +42,7 @@ impl EnrolOptions {
         for (key, value) in options {
             match key.as_str() {
                 "format" => read.format = boolean(key, value)?,
+                "whole_disk" => read.whole_disk = boolean(key, value)?,
                 "size" => read.size = Some(number(key, value)?),
                 "serial" => read.serial = Some(text(key, value)?),
                 "label" => read.label = Some(label(text(key, value)?)?),
@@ -51,6 +54,9 @@ impl EnrolOptions {
             return Err(refused(
                 "to format a drive, its size and its serial number must be repeated: give size and serial",
             ));
+        }
+        if !read.format && read.whole_disk {
+            return Err(refused("the option whole_disk erases a disk; give format with it, or leave it out"));
         }
         if !read.format && read.label.is_some() {
             return Err(refused("the option label names a new filesystem; give format with it, or leave it out"));
@@ -64,6 +70,9 @@ impl EnrolOptions {
         let mut options = HashMap::new();
         if self.format {
             options.insert("format", Variant::from(true));
+        }
+        if self.whole_disk {
+            options.insert("whole_disk", Variant::from(true));
         }
         if let Some(size) = self.size {
             options.insert("size", Variant::from(size));
@@ -237,7 +246,7 @@ mod tests {
     #[test]
     fn enrol_options_round_trip() {
         let (serial, label) = (Some("WX1".to_owned()), Some("Attic".to_owned()));
-        let erase = EnrolOptions { format: true, size: Some(7), serial, label, no_backup: true };
+        let erase = EnrolOptions { format: true, whole_disk: true, size: Some(7), serial, label, no_backup: true };
         for sent in [erase, EnrolOptions::default()] {
             assert_eq!(EnrolOptions::from_options(&owned(sent.to_options())), Ok(sent.clone()));
         }
@@ -253,6 +262,7 @@ mod tests {
     #[test]
     fn an_invalid_label_is_refused() {
         assert!(refusal([("label", "x".into())]).contains("format"));
+        assert!(refusal([("whole_disk", true.into())]).contains("format"));
         for label in ["", "a/b", "a\nb", &"x".repeat(256)] {
             let (size, serial) = (("size", 7_u64.into()), ("serial", "".into()));
             let message = refusal([("format", true.into()), size, serial, ("label", label.into())]);

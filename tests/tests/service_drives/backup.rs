@@ -76,6 +76,8 @@ fn a_replugged_drive_gets_an_increment() -> Result<()> {
 #[test]
 fn a_safely_removed_drive_is_not_in_use() -> Result<()> {
     let mut scenario = Scenario::begin()?;
+    let drive = scenario.drive("enrolled", &DriveState::Safe)?;
+    scenario.fixture.call(&drive, "Mount", &no_options())?;
     ensure!(scenario.is_held()?, "mounted before");
     scenario.job("SafelyRemove", &no_options())?;
     // Not later: a user who sees the end unplugs the drive.

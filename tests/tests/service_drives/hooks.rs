@@ -85,10 +85,10 @@ fn each_event_is_emitted_once_and_in_order() -> Result<()> {
     let job: OwnedObjectPath =
         fixture.client.call(&drive.path, (DRIVE, "Backup"), &no_options())?.body().deserialize()?;
     ensure!(fixture.client.end_of(job.as_str())?.0 == "failed");
-    let all = commands_run(&fixture, 9)?;
-    let events: Vec<_> = all[5..].iter().map(|line| line[1].as_str()).collect();
+    let all = commands_run(&fixture, 10)?;
+    let events: Vec<_> = all[6..].iter().map(|line| line[1].as_str()).collect();
     ensure!(events == ["recognised", "backup-started", "backup-failed", "safe"], "{all:#?}");
-    ensure!(all[7][6] == "Failed", "{all:#?}");
+    ensure!(all[8][6] == "Failed", "{all:#?}");
     fixture.stop().map(drop)
 }
 

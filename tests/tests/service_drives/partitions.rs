@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, is_mounted, no_options, run};
+use butterdock_tests::{Disk, DriveFixture, DriveObject, Sandbox, TIMEOUT, error_name, is_mounted, no_options, run};
+use zbus::Variant;
 
 const MIB: u64 = 1 << 20;
 /// Where its two parts begin, and how long they are, in MiB.
@@ -86,5 +87,40 @@ fn a_disk_is_safe_when_all_partitions_are() -> Result<()> {
     let blue = fixture.one("there again", |is| is.enrolled && is.device == first)?;
     ensure!(blue.properties.problem.is_empty(), "{blue:?}");
     fixture.one("the other part again", |is| is.label == "Films" && !is.enrolled)?;
+    Ok(())
+}
+
+#[test]
+fn a_disk_with_partitions_is_erased_as_a_whole() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let image = disk(&fixture, ["Blue", "Films"])?;
+    let disk = Disk::attach_parted(&image, &SECTORS)?;
+    let both = fixture.until("both parts", |all| all.len() == 2)?;
+    let (name, whole) = (disk.name(), fs::metadata(&image)?.len());
+    ensure!(both.iter().all(|one| one.properties.disk == name && one.properties.disk_size == whole), "{both:#?}");
+    let enrol = |drive: &DriveObject, size: u64| {
+        let mut options = no_options();
+        options.insert("format", Variant::from(true));
+        options.insert("whole_disk", Variant::from(true));
+        options.insert("size", Variant::from(size));
+        options.insert("serial", Variant::from(drive.properties.serial.clone()));
+        options.insert("label", Variant::from("Red"));
+        fixture.call(drive, "Enrol", &options)
+    };
+    let wrong = enrol(&both[0], both[0].properties.size).err().context("refused")?;
+    ensure!(error_name(&wrong).ends_with("InvalidArgs"), "{wrong}");
+    let elsewhere = Elsewhere::mount(&fixture.sandbox, &Path::new("/dev").join(&both[1].properties.device))?;
+    let mounted = enrol(&both[0], whole).err().context("refused")?;
+    ensure!(mounted.to_string().contains(&format!("{} is mounted", both[1].properties.device)), "{mounted}");
+    drop(elsewhere);
+    let films = fixture.enrol(&both[1])?;
+    let enrolled = enrol(&both[0], whole).err().context("refused")?;
+    ensure!(enrolled.to_string().contains("forget that drive first"), "{enrolled}");
+    fixture.call(&films, "Forget", &no_options())?;
+    enrol(&both[0], whole)?;
+    let red = fixture.one("the whole disk", |is| is.enrolled && is.device == name)?;
+    ensure!(red.properties.label == "Red" && red.properties.size == whole, "{red:?}");
+    fixture.until("no partition is left", |all| all.len() == 1)?;
+    ensure!(!Path::new("/sys/class/block").join(&both[0].properties.device).exists(), "the kernel has a partition");
     Ok(())
 }

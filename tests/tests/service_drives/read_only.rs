@@ -5,8 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_dbus::names::ROOT;
-use butterdock_dbus::names::interface::{DRIVE, JOB, MANAGER};
+use butterdock_dbus::names::interface::{DRIVE, JOB};
 use butterdock_tests::{DriveObject, Scenario, TIMEOUT, no_options, run, unmount, word};
 use zbus::OwnedObjectPath;
 
@@ -21,14 +20,6 @@ fn becomes_read_only(scenario: &Scenario) -> Result<()> {
     run(Command::new("mount").arg(&node).arg(&at), TIMEOUT)?.success()?;
     run(Command::new("mount").args(["-o", "remount,ro"]).arg(&at), TIMEOUT)?.success()?;
     unmount(&at)
-}
-
-/// From now on a job's end leaves the drive mounted.
-fn keeps_mounted(scenario: &Scenario) -> Result<()> {
-    let text = fs::read_to_string(&scenario.fixture.configuration)?;
-    fs::write(&scenario.fixture.configuration, text.replace("on_finish = \"unmount\"", "on_finish = \"keep\""))?;
-    scenario.fixture.client.call(ROOT, (MANAGER, "Reload"), &no_options())?;
-    Ok(())
 }
 
 /// Has the drive do something that is a job; how it ended: state, error, note.
@@ -79,6 +70,9 @@ fn is_well_after_the_next_plug(mut scenario: Scenario, problem: &str) -> Result<
 #[test]
 fn a_drive_read_only_before_the_job_ends_is_safe_with_a_problem() -> Result<()> {
     let scenario = Scenario::begin()?;
+    scenario.fixture.set_on_finish("keep")?;
+    ended(&scenario, "Verify")?;
+    scenario.fixture.set_on_finish("unmount")?;
     becomes_read_only(&scenario)?;
     // The job ends with its lease, the last one: it unmounts the drive.
     let (state, error, note) = ended(&scenario, "Backup")?;
@@ -91,7 +85,7 @@ fn a_drive_read_only_before_the_job_ends_is_safe_with_a_problem() -> Result<()> 
 #[test]
 fn a_drive_read_only_after_a_failed_job_is_safe_with_a_problem() -> Result<()> {
     let scenario = Scenario::begin()?;
-    keeps_mounted(&scenario)?;
+    scenario.fixture.set_on_finish("keep")?;
     let aside = scenario.pool.join("aside");
     fs::rename(&scenario.source, &aside)?;
     let (state, error, _) = ended(&scenario, "Backup")?;
@@ -106,7 +100,7 @@ fn a_drive_read_only_after_a_failed_job_is_safe_with_a_problem() -> Result<()> {
 #[test]
 fn a_drive_read_only_after_a_good_job_is_safe_with_a_problem() -> Result<()> {
     let scenario = Scenario::begin()?;
-    keeps_mounted(&scenario)?;
+    scenario.fixture.set_on_finish("keep")?;
     let (state, error, note) = ended(&scenario, "Backup")?;
     ensure!(state == "succeeded" && !note.contains("read-only"), "{state} {error} {note}");
     becomes_read_only(&scenario)?;

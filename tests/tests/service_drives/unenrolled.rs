@@ -1,12 +1,13 @@
 //! An unenrolled drive beside an enrolled one.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use butterdock_dbus::DriveState;
-use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, is_mounted, run};
+use butterdock_tests::{Disk, DriveFixture, Sandbox, TIMEOUT, is_mounted, no_options, run};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -75,5 +76,31 @@ fn an_unenrolled_drive_is_neither_mounted_nor_scanned() -> Result<()> {
     let inside = ["--target", &daemon.to_string(), "--mount", "btrfs", "device", "scan", &node].map(str::to_owned);
     run(Command::new("nsenter").args(inside), TIMEOUT)?.success()?;
     ensure!(scans.seen()?, "a scan is not seen");
+    Ok(())
+}
+
+#[test]
+fn remains_of_another_format_do_not_hide_a_drive() -> Result<()> {
+    let fixture = DriveFixture::set()?;
+    let image = fixture.image("a", "Blue")?;
+    // The label of an installer's image, which is below the superblock of btrfs.
+    fs::File::options().write(true).open(&image)?.write_all_at(b"\x01CD001\x01", 32 << 10)?;
+    let disk = Disk::attach(&image)?;
+    let drive = fixture.one("the drive", |is| is.label == "Blue" && is.filesystem_type == "btrfs")?;
+    ensure!(drive.properties.note.contains("wipefs --all --types iso9660 on loop"), "{drive:?}");
+    let enrolled = fixture.enrol_and_mount(&drive)?;
+    ensure!(is_mounted(&disk.name())? && enrolled.properties.problem.is_empty(), "{enrolled:?}");
+    fixture.call(&enrolled, "Forget", &no_options())?;
+    drop(disk);
+    fixture.until("it is gone", |all| all.is_empty())?;
+    // A filesystem that another system made later leaves the superblock as it was.
+    fs::File::options().write(true).open(&image)?.write_all_at(b"EXFAT   ", 3)?;
+    let _disk = Disk::attach(&image)?;
+    let drive = fixture.one("both", |is| is.problem.contains("exfat"))?;
+    let refused = fixture.call(&drive, "Enrol", &no_options()).err().context("refused")?.to_string();
+    ensure!(
+        refused.contains("wipefs --all --types exfat,iso9660 on loop") && !refused.contains("--format"),
+        "{refused}"
+    );
     Ok(())
 }

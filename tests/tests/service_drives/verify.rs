@@ -39,7 +39,7 @@ impl Scenario {
 
     /// On so many devices.
     fn on(images: &[&str], data: &str) -> Result<Self> {
-        let fixture = DriveFixture::with(Sandbox::new()?, "on_finish = \"unmount\"\n")?;
+        let fixture = DriveFixture::with(Sandbox::new()?, "on_finish = \"keep\"\n")?;
         let images: Vec<PathBuf> = images.iter().map(|name| fixture.sandbox.join(name)).collect();
         for image in &images {
             File::create(image)?.set_len(512 << 20)?;
@@ -53,12 +53,13 @@ impl Scenario {
             .fixture
             .until("all of it", |drives| drives.iter().filter(|one| one.properties.label == "Blue").count() == count)?;
         let drive = scenario.fixture.one("the drive", |is| !is.enrolled && is.filesystem_type == "btrfs")?;
-        let drive = scenario.fixture.enrol_and_mount(&drive)?;
+        scenario.fixture.call(&drive, "Enrol", &no_options())?;
+        let drive = scenario.fixture.one("mounted", |is| is.enrolled && is.state == DriveState::Mounted)?;
         let at = scenario.at(&drive)?;
         let content: Vec<u8> = PATTERN.iter().copied().cycle().take(LENGTH).collect();
         fs::write(at.join("file"), content)?;
-        scenario.fixture.call(&drive, "SafelyRemove", &no_options())?;
-        scenario.fixture.one("safe", |is| is.enrolled && is.state == DriveState::Safe)?;
+        run(Command::new("sync").arg("-f").arg(&at), TIMEOUT)?.success()?;
+        scenario.fixture.set_on_finish("unmount")?;
         Ok(scenario)
     }
 
@@ -82,9 +83,7 @@ impl Scenario {
 
     /// From now on the kernel scrubs so slowly that there is time to look.
     fn slow_down(&self) -> Result<()> {
-        let drive = self.drive()?;
-        self.fixture.call(&drive, "Mount", &no_options())?;
-        let uuid = drive.properties.filesystem_uuid;
+        let uuid = self.drive()?.properties.filesystem_uuid;
         let limit = Path::new("/sys/fs/btrfs").join(uuid).join("devinfo/1/scrub_speed_max");
         Ok(fs::write(limit, "2m")?)
     }

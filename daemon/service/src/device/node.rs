@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -14,6 +16,10 @@ use super::block_device::BlockDevice;
 use super::error::{Error, Part, Result, Sentence};
 use super::power;
 use super::superblock::{self, LENGTH, OFFSET, Superblock};
+
+/// Timeout for programs that have a partition open only to look at it.
+const PROBING: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// The message if a node has become another device.
 const OTHER: &str = " has changed to another device; plug the drive in again";
@@ -93,10 +99,48 @@ pub(super) fn format(device: &BlockDevice, label: &str) -> Result<Superblock> {
         return Err(Error::WriteProtected { doing: format!("formatting {}", device.node.display()) });
     }
     drop(power::claim(&device.node, Some(device.devnum))?);
+    if device.partition.is_none() {
+        forget_partitions(&same, device)?;
+    }
     make(&device.node, label)?;
     let made = superblock(&device.node, device.devnum)?;
     drop(same);
     Ok(made)
+}
+
+/// Has the kernel forget the partitions of a disk that is to be erased, so that no program uses them afterwards.
+fn forget_partitions(file: &File, disk: &BlockDevice) -> Result<()> {
+    let begun = Instant::now();
+    for number in partitions(&disk.syspath) {
+        loop {
+            match butterdock_btrfs::partitions::forget(file, number) {
+                Ok(()) => break,
+                Err(error) if error.errno == Errno::ENXIO => break,
+                // A prober has it open for a moment.
+                Err(error) if error.errno == Errno::EBUSY && begun.elapsed() < PROBING => sleep(RETRY),
+                Err(error) if error.errno == Errno::EBUSY => {
+                    return Err(Error::refused(Sentence::of(&[
+                        Part::Text("a program has partition "),
+                        Part::Number(number.into()),
+                        Part::Text(" of "),
+                        Part::Node(&disk.node),
+                        Part::Text(
+                            " open (fuser shows it); nothing was erased; end the program, plug the disk in again, and try again",
+                        ),
+                    ])));
+                }
+                Err(error) => return Err(Error::system(format!("erasing {}", disk.node.display()))(error.errno)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of the partitions that the kernel knows.
+fn partitions(disk: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(disk).into_iter().flatten().flatten();
+    let number = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("partition")).ok()?.trim().parse().ok();
+    entries.filter_map(number).collect()
 }
 
 /// The tool itself refuses a device that is in use.

@@ -38,8 +38,11 @@ impl DriveManager {
             return Err(Error::new(ErrorCode::Exists, "the drive is enrolled already"));
         }
         let shown = self.drive(id).ok_or_else(|| no_such_drive(id))?;
-        options.confirm(shown.size, &shown.serial)?;
+        options.confirm(&shown)?;
         let mut device = outer(&self.lock(), id)?;
+        if options.whole_disk {
+            device = whole_disk(&self.lock(), id, &device)?;
+        }
         if options.format {
             if known.is_some() {
                 self.unmount(id, false).await?;
@@ -59,13 +62,20 @@ impl DriveManager {
             MESSAGE_ID = catalogue::DRIVE_ENROLLED,
             BUTTERDOCK_DRIVE = new.as_str(),
             "the drive \"{}\" is enrolled",
-            shown.label
+            self.lock().enrolment(&new).map(|enrolment| enrolment.label().to_owned()).unwrap_or_default()
         );
         Ok((new, reservation))
     }
 
     /// Formats its one device, and takes in what is on it then without waiting for udev to tell.
     async fn erase(&self, id: &DriveId, device: BlockDevice, label: &str) -> Result<BlockDevice, Error> {
+        let parts: Vec<String> = {
+            let table = self.lock();
+            let parts = table.devices.values().filter(|part| part.disk() == device.node && part.partition.is_some());
+            parts.map(|part| part.name().to_owned()).collect()
+        };
+        let node = device.name();
+        tracing::info!(BUTTERDOCK_DRIVE = id.as_str(), "erasing {node} (its partitions: {})", or_none(&parts));
         let label = label.to_owned();
         let devices = Arc::clone(&self.0.devices);
         let facts = blocking(self, id, move || {
@@ -148,6 +158,10 @@ impl DriveManager {
     }
 }
 
+fn or_none(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
 /// The one device that the drive is, whatever is on it.
 fn outer(table: &DriveTable, id: &DriveId) -> Result<BlockDevice, Error> {
     let decision = table.decision(id).ok_or_else(|| no_such_drive(id))?;
@@ -161,6 +175,32 @@ fn outer(table: &DriveTable, id: &DriveId) -> Result<BlockDevice, Error> {
         )),
         (None, _) => Err(no_such_drive(id)),
     }
+}
+
+/// The disk that the drive's one device is a partition of. Nothing else on it may be a drive of this machine.
+fn whole_disk(table: &DriveTable, id: &DriveId, device: &BlockDevice) -> Result<BlockDevice, Error> {
+    let disk = table.devices.at(device.disk()).ok_or_else(|| no_such_drive(id))?;
+    for decision in table.decisions(None).iter().filter(|decision| decision.disks.contains(&disk.node)) {
+        let other = DriveId::from(&decision.id);
+        if other == *id {
+            continue;
+        }
+        if let Some(enrolment) = table.enrolment(&other) {
+            return Err(failed(format!(
+                "nothing was erased: the enrolled drive \"{}\" ({other}) is on the same disk {}; forget that drive first \
+                 (butterdock forget)",
+                enrolment.label(),
+                disk.name()
+            )));
+        }
+        if table.entries.get(&other).is_some_and(|entry| entry.leased > 0 || entry.lock.taken()) {
+            return Err(busy(format!(
+                "nothing was erased: a job uses {other}, which is on the same disk {}; wait for it, or cancel it first",
+                disk.name()
+            )));
+        }
+    }
+    Ok(disk.clone())
 }
 
 /// All devices of the filesystem on this one, each there once.

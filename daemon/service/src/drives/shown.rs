@@ -67,6 +67,8 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         serial: outer.map(|facts| facts.serial.clone()).unwrap_or_default(),
         bus: outer.map_or("", |facts| word(facts.bus)).to_owned(),
         device: outer.map(|facts| facts.name().to_owned()).unwrap_or_default(),
+        disk: outer.and_then(|facts| facts.disk().file_name()).unwrap_or_default().to_string_lossy().into_owned(),
+        disk_size: outer.and_then(|facts| table.devices.at(facts.disk())).map_or(0, |disk| disk.size),
         size: outer.map_or(0, |facts| facts.size),
         free: entry.free,
         filesystem_type: content.map(|content| content.kind.clone()).unwrap_or_default(),

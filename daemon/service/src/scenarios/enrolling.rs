@@ -107,7 +107,7 @@ fn remains_of_another_format_hide_no_drive() {
             // Of a drive that is locked again nothing is known.
             let shown = fixture.shown(&drive).expect("shown");
             let is_named = shown.note.contains("wipefs --all --types zfs_member on sd");
-            assert!((is_named || shown.encrypted) && shown.problem.is_empty(), "{shown:?}");
+            assert!((is_named || shown.encrypted) && shown.problem().is_empty(), "{shown:?}");
             assert_eq!((fixture.written().len(), fixture.state(&id)), (1, Some(DriveState::Safe)));
             fixture.check_at_rest(std::slice::from_ref(&drive));
             fixture.drives().forget(&id).await.expect("forgotten");
@@ -138,7 +138,11 @@ fn another_filesystem_beside_btrfs_refuses_both() {
             let refused =
                 fixture.enrol_attached(&drive, EnrolOptions::default()).await.expect_err("refused").to_string();
             assert!(refused.contains("wipefs --all --types exfat on") && !refused.contains("--format"), "{refused}");
-            assert!(fixture.shown(&drive).is_some_and(|shown| shown.problem == refused), "{:?}", fixture.shown(&drive));
+            assert!(
+                fixture.shown(&drive).is_some_and(|shown| shown.problem() == refused),
+                "{:?}",
+                fixture.shown(&drive)
+            );
         });
     }
 }

@@ -115,7 +115,13 @@ fn a_forgotten_or_formatted_drive_leaves_nothing_shown() {
             if is_formatted {
                 let shown = fixture.drives().drive(&id).expect("shown");
                 let (size, serial) = (Some(shown.size), Some(shown.serial.clone()));
-                let options = EnrolOptions { format: true, size, serial, label: Some("attic".to_owned()) };
+                let options = EnrolOptions {
+                    format: true,
+                    size,
+                    serial,
+                    label: Some("attic".to_owned()),
+                    ..EnrolOptions::default()
+                };
                 fixture.drives().enrol(&id, options).await.expect("formatted");
             } else {
                 fixture.drives().forget(&id).await.expect("forgotten");

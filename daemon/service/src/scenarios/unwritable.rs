@@ -66,7 +66,7 @@ fn a_write_protected_drive_is_not_enrolled() {
         fixture.devices.set_write_protected(&drive, true);
         fixture.devices.plug(&drive);
         fixture.settle().await;
-        let error = fixture.enrol_attached(&drive).await.expect_err("refused");
+        let error = fixture.enrol_attached(&drive, EnrolOptions::default()).await.expect_err("refused");
         assert!(error.to_string().contains("write-protected"), "{error}");
         fixture.check_at_rest(&[drive]);
     });

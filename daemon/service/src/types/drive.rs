@@ -36,6 +36,10 @@ pub struct DriveProperties {
     pub bus: String,
     /// The kernel's name of it, such as `sdb1`; empty while it is not attached.
     pub device: String,
+    /// The kernel's name of the disk that it is on, `device` itself where that has no partitions; empty while it is not attached.
+    pub disk: String,
+    /// Bytes that the disk has.
+    pub disk_size: u64,
     /// Bytes that it has.
     pub size: u64,
     /// Bytes that were free when it was last mounted here; 0 unknown.
@@ -73,7 +77,9 @@ impl DriveProperties {
 pub struct EnrolOptions {
     /// Erase everything that is on the drive first, and make a new btrfs filesystem.
     pub format: bool,
-    /// The drive's size in bytes, said once more; must be right wherever it is given.
+    /// Erase the whole disk that the drive is a partition of.
+    pub whole_disk: bool,
+    /// The size in bytes of what is erased, said once more; must be right wherever it is given.
     pub size: Option<u64>,
     /// The drive's serial number, said once more; empty where it has none.
     pub serial: Option<String>,
@@ -88,13 +94,15 @@ impl EnrolOptions {
     ///
     /// # Errors
     /// `InvalidArgs` with both.
-    pub fn confirm(&self, size: u64, serial: &str) -> Result<(), Error> {
+    pub fn confirm(&self, drive: &DriveProperties) -> Result<(), Error> {
+        let DriveProperties { size, disk_size, serial, .. } = drive;
+        let (what, size) = if self.whole_disk { ("disk", *disk_size) } else { ("drive", *size) };
         if let Some(said) = self.size.filter(|said| *said != size) {
             return Err(Error::InvalidArgs(format!(
-                "the drive has {size} bytes, not {said}; check that it is the right drive"
+                "the {what} has {size} bytes, not {said}; check that it is the right drive"
             )));
         }
-        if let Some(said) = self.serial.as_deref().filter(|said| *said != serial) {
+        if let Some(said) = self.serial.as_deref().filter(|said| said != serial) {
             return Err(Error::InvalidArgs(format!(
                 "the drive's serial number is \"{}\", not \"{}\"; check that it is the right drive",
                 serial.escape_debug(),
@@ -111,10 +119,19 @@ mod tests {
 
     #[test]
     fn size_and_serial_must_match_the_drive() {
+        let drive = |size, disk_size, serial: &str| DriveProperties {
+            size,
+            disk_size,
+            serial: serial.to_owned(),
+            ..DriveProperties::default()
+        };
         let options = EnrolOptions { size: Some(7), serial: Some("WX1".to_owned()), ..EnrolOptions::default() };
-        assert_eq!(options.confirm(7, "WX1"), Ok(()));
+        assert_eq!(options.confirm(&drive(7, 9, "WX1")), Ok(()));
         for (size, serial) in [(8, "WX1"), (7, ""), (7, "wx1")] {
-            assert!(matches!(options.confirm(size, serial), Err(Error::InvalidArgs(_))), "{size} {serial}");
+            assert!(matches!(options.confirm(&drive(size, 7, serial)), Err(Error::InvalidArgs(_))), "{size} {serial}");
         }
+        let options = EnrolOptions { whole_disk: true, ..options };
+        assert_eq!(options.confirm(&drive(5, 7, "WX1")), Ok(()));
+        assert!(matches!(options.confirm(&drive(7, 9, "WX1")), Err(Error::InvalidArgs(_))));
     }
 }
