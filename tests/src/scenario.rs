@@ -140,8 +140,10 @@ impl Scenario {
     /// # Errors
     /// The service does not report it as safe and away.
     pub fn unplug(&mut self) -> Result<()> {
+        self.drive("safe", &DriveState::Safe)?;
         drop(self.disk.take());
-        self.fixture.one("safe and away", |is| is.state == DriveState::Safe && is.device.is_empty()).map(drop)
+        let is_away = |drive: &DriveObject| !drive.properties.enrolled || drive.properties.device.is_empty();
+        self.fixture.until("away", |all| all.iter().all(is_away)).map(drop)
     }
 
     /// Plugs it in.
