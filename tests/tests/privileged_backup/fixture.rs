@@ -63,7 +63,8 @@ impl Fixture {
     /// Begins a backup.
     pub(crate) fn begin(&self, order: &Value) -> Result<WorkerProcess> {
         let mut order = order.clone();
-        order["backup"]["shared"] = json!(*self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (order["backup"]["own"], order["backup"]["shared"]) = (json!(shared.len()), json!(shared));
         let source = File::open(self.live(""))?;
         let folder = File::open(self.folder())?;
         let destination = File::open(self.destination())?;
@@ -113,7 +114,6 @@ pub(crate) fn order() -> Value {
 pub(crate) fn with(fields: Value) -> Value {
     let mut task = json!({
         "name": NAME,
-        "source": null,
         "keep": {"last": 100, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0},
         "protect": 0,
         "pins": [],

@@ -5,4 +5,5 @@ mod kills;
 mod locks;
 mod refusals;
 mod retention;
+mod rollback;
 mod transfers;

@@ -26,7 +26,7 @@ fn another_subvolume_as_source_is_refused() -> Result<()> {
     fs::rename(fixture.live(""), fixture.source.join("old"))?;
     snapshot::create(&fixture.live(""))?;
     fs::write(fixture.live("file"), "another")?;
-    refused(&fixture, &with(json!({"source": uuid})), "another subvolume")
+    refused(&fixture, &with(json!({"lineage": {"sources": [uuid]}})), "another subvolume")
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn both_sides_are_pruned_but_for_pinned_and_foreign_snapshots() -> Result<()> {
         ensure!(before.contains(theirs.last().context("the newest")?), "{before:?} {theirs:?}");
         ensure!(events(&ended, "pruned").iter().all(|told| told["drive"] == true), "{:?}", ended.reports);
         let mut thin = at(keeping_one(&json!([first, mark(&ended)])), wall)?;
-        thin["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
+        thin["backup"]["lineage"] = events(&ended, "lineage")[0].clone();
         let pruned = fixture.prune(&thin["backup"])?;
         ensure!(fixture.names()?.0.len() == 4, "{:?}", fixture.names()?);
         ensure!(events(&pruned, "pruned").len() == before.len() - 4, "{:?}", pruned.reports);
@@ -59,7 +59,7 @@ fn protected_snapshots_are_not_deleted() -> Result<()> {
         let mut order = keeping_one(&json!([]));
         order["backup"]["protect"] = json!(3600);
         let ended = fixture.run(&order)?;
-        order["backup"]["source"] = events(&ended, "source")[0]["uuid"].clone();
+        order["backup"]["lineage"] = events(&ended, "lineage")[0].clone();
         fixture.prune(&order["backup"])?;
     }
     let (mine, theirs) = fixture.names()?;

@@ -45,8 +45,12 @@ pub(super) enum Unfit {
 pub(super) fn open(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<OwnedFd, Unfit> {
     let (above, name) = place(root, source, snapshots)?;
     match there(&above, &name)? {
-        Some(folder) => Ok(folder),
-        None => make(above.as_fd(), &name),
+        Found::Folder(folder) => Ok(folder),
+        Found::Placeholder => {
+            names::remove_dir(&above, &name)?;
+            make(above.as_fd(), &name)
+        }
+        Found::Nothing => make(above.as_fd(), &name),
     }
 }
 
@@ -69,12 +73,26 @@ fn place(root: BorrowedFd<'_>, source: &Path, snapshots: &Path) -> Result<(Owned
     Ok((above, name))
 }
 
-/// The folder, where there is one.
-fn there(above: &OwnedFd, name: &CString) -> Result<Option<OwnedFd>, Unfit> {
-    match file::openat_new(above, name, FOLDER, Mode::empty()) {
-        Err(Fault { errno: Errno::ENOENT, .. }) => Ok(None),
-        opened => roots_alone(opened?).map(Some),
+/// What has the folder's name.
+enum Found {
+    Folder(OwnedFd),
+    /// The empty directory that a snapshot of the source has in place of the folder, which is a subvolume: after a rollback it is
+    /// in the source. Nothing can be made in it.
+    Placeholder,
+    Nothing,
+}
+
+fn there(above: &OwnedFd, name: &CString) -> Result<Found, Unfit> {
+    /// The inode number of every such directory (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+    const PLACEHOLDER: u64 = 2;
+    let folder = match file::openat_new(above, name, FOLDER, Mode::empty()) {
+        Err(Fault { errno: Errno::ENOENT, .. }) => return Ok(Found::Nothing),
+        opened => opened?,
+    };
+    if file::stat(&folder)?.ino == PLACEHOLDER {
+        return Ok(Found::Placeholder);
     }
+    roots_alone(folder).map(Found::Folder)
 }
 
 fn open_below(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Unfit> {
@@ -253,6 +271,20 @@ mod tests {
             fs::set_permissions(&folder, Permissions::from_mode(mode)).expect("set");
             assert!(fixture.refusal("home/.butterdock").contains("can write to it"), "{mode:o}");
         }
+    }
+
+    #[test]
+    fn privileged_a_rolled_back_source_gets_a_new_folder() {
+        let fixture = Fixture::new();
+        fixture.open("home/.butterdock").expect("made");
+        let (source, old) = (fixture.volume.join("home"), fixture.volume.join("home.old"));
+        fs::rename(&source, &old).expect("renamed");
+        butterdock_fixtures::snapshot::branch(&old, &source).expect("a snapshot");
+        let folder = File::from(fixture.open("home/.butterdock").expect("made in its place"));
+        let facts = folder.metadata().expect("facts");
+        assert_eq!((facts.mode() & 0o7777, facts.uid(), facts.ino()), (0o700, 0, 256));
+        assert!(old.join(".butterdock").metadata().expect("the old one stays").ino() == 256);
+        fs::create_dir(source.join(".butterdock/something")).expect("it can be used");
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl Jobs {
                 return Err(Error::new(ErrorCode::DeviceGone, text));
             }
         };
-        let mut task = task(&rule, source, &records, worker.writer_threads.map(usize::from)).map_err(failed)?;
+        let mut task = task(&rule, source.unwrap_or_default(), &records, worker.writer_threads.map(usize::from))
+            .map_err(failed)?;
         task.dry_run = true;
         (task.time, _) = self.queries.retention.time(&rule, sides).await;
         let handed = WorkerFds { places, ..WorkerFds::destination(destination.directory()) };

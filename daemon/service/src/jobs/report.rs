@@ -30,6 +30,10 @@ pub(super) fn event(state: &JobState, report: &Report) -> Option<Event> {
 const NUMBER_DIFFERS: &str = "the parent's generation number differs from the one in the stream; its uuid is the same, and it has not changed \
      here";
 
+/// A rollback is no fault: the backup continues.
+const CONTINUED: &str = "the source was replaced by another subvolume that descends from it, such as a snapshot of it after a rollback; \
+     its backups continue";
+
 /// Applies the numbers of a report; returns whether any changed. None of them decreases. `now` is in microseconds since 1970.
 pub(super) fn take_in(job: &mut Job, pace: &mut Pace, report: &Report, now: u64) -> bool {
     match report {
@@ -90,7 +94,12 @@ fn backup(job: &mut Job, event: &BackupEvent) -> bool {
             note(job, &from_future(*drive, *count));
             return true;
         }
+        BackupEvent::Continued => {
+            note(job, CONTINUED);
+            return true;
+        }
         BackupEvent::Source { .. }
+        | BackupEvent::Lineage(_)
         | BackupEvent::Seen { .. }
         | BackupEvent::Snapshot { .. }
         | BackupEvent::Pinned { .. }

@@ -1,5 +1,5 @@
-//! The subvolume that each backup was first made of, recorded on disk. Another one in its place is not sent, until an
-//! administrator removes the record, or the configuration names another path, which makes the record void.
+//! The source of each backup and its lineage, recorded on disk. A subvolume of no kin in its place is not sent, until an
+//! administrator accepts it as the new source, or the configuration names another path, which makes the record void.
 //!
 //! [`SourceStore`] also opens the directories of a backup, through a function that it is given: tests give another one.
 
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backups::{Identity, NotOpened, SourceProblem};
+use crate::backups::{Identity, Lineage, NotOpened, SourceProblem};
 use crate::config::BackupRule;
 use crate::destinations::Destination;
 use crate::dir_handle::DirHandle;
 use crate::durable;
 
-/// A record has a path of at most 4096 bytes and a uuid; JSON writes a byte in up to six.
-const LARGEST: u64 = 32 << 10;
+/// A record has a path of at most 4096 bytes, of which JSON writes each in up to six, and a lineage of less than six kilobytes.
+const LARGEST: u64 = 64 << 10;
 
 /// The folder of the records. A service has one; its clones share the lock. Every call blocks.
 #[derive(Debug, Clone)]
@@ -44,6 +44,9 @@ pub(crate) struct OpenDirectories {
 struct SourceRecord {
     source: PathBuf,
     uuid: Identity,
+    /// Missing in the first records.
+    #[serde(default)]
+    lineage: Lineage,
 }
 
 impl SourceStore {
@@ -65,26 +68,30 @@ impl SourceStore {
     pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem) -> bool {
         let Some(uuid) = (self.open.find_source)(&rule.source) else { return false };
         // Another subvolume stays another one until the recorded one is back.
-        problem != SourceProblem::Another || self.of(rule).is_ok_and(|recorded| recorded == Some(uuid))
+        problem != SourceProblem::Another || self.of(rule).is_ok_and(|recorded| recorded.is_some_and(|recorded| recorded.sources.contains(&uuid)))
     }
 
-    /// The recorded source of a backup; None before its first run.
+    /// What is recorded of a backup's source; None before its first run.
     ///
     /// # Errors
     /// The record cannot be read: then no backup is made.
-    pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Identity>> {
+    pub(super) fn of(&self, rule: &BackupRule) -> io::Result<Option<Lineage>> {
         let Some(bytes) = durable::read(&self.file(rule), LARGEST)? else { return Ok(None) };
-        let known: SourceRecord = serde_json::from_slice(&bytes)?;
-        Ok((known.source == rule.source).then_some(known.uuid))
+        let SourceRecord { source, uuid, mut lineage } = serde_json::from_slice(&bytes)?;
+        if lineage.sources.first() != Some(&uuid) {
+            lineage.sources.insert(0, uuid);
+        }
+        Ok((source == rule.source).then_some(lineage))
     }
 
-    /// Records the subvolume that the backup was made of.
+    /// Records the subvolume that the backup was made of, with its lineage.
     ///
     /// # Errors
     /// It cannot be written; the old record stays.
-    pub(super) fn remember(&self, rule: &BackupRule, uuid: Identity) -> io::Result<()> {
+    pub(super) fn remember(&self, rule: &BackupRule, lineage: Lineage) -> io::Result<()> {
+        let Some(&uuid) = lineage.sources.first() else { return Ok(()) };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = SourceRecord { source: rule.source.clone(), uuid };
+        let known = SourceRecord { source: rule.source.clone(), uuid, lineage };
         durable::write(&self.file(rule), &serde_json::to_vec(&known)?)
     }
 
@@ -113,6 +120,10 @@ mod tests {
         }
     }
 
+    fn lineage(number: u8) -> Lineage {
+        Lineage { sources: vec![Identity([number; 16]), Identity([1; 16])], ..Lineage::default() }
+    }
+
     fn sources_in(state: &Path) -> SourceStore {
         let open = OpenDirectories {
             open: |_rule, _root, _here| Err("it is not opened".to_owned().into()),
@@ -126,8 +137,8 @@ mod tests {
         let state = tempfile::tempdir().expect("a folder");
         let (sources, home) = (sources_in(state.path()), rule("home"));
         assert_eq!(sources.of(&home).expect("read"), None);
-        sources.remember(&home, Identity([7; 16])).expect("written");
-        assert_eq!(sources_in(state.path()).of(&home).expect("read"), Some(Identity([7; 16])));
+        sources.remember(&home, lineage(7)).expect("written");
+        assert_eq!(sources_in(state.path()).of(&home).expect("read"), Some(lineage(7)));
         assert_eq!(sources.of(&rule("etc")).expect("read"), None);
         let moved = BackupRule { source: PathBuf::from("/elsewhere"), ..home.clone() };
         assert_eq!(sources.of(&moved).expect("read"), None);
@@ -157,8 +168,8 @@ mod tests {
                 let sources = sources.clone();
                 threads.spawn(move || {
                     for _ in 0..50 {
-                        sources.remember(&rule(name), Identity([number; 16])).expect("written");
-                        assert_eq!(sources.of(&rule(name)).expect("read"), Some(Identity([number; 16])));
+                        sources.remember(&rule(name), lineage(number)).expect("written");
+                        assert_eq!(sources.of(&rule(name)).expect("read"), Some(lineage(number)));
                     }
                 });
             }

@@ -26,7 +26,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::backups::{BackupCause, BackupEvent, Identity, NotOpened, RecordUpdate, SharedSnapshot, SourceProblem};
+use crate::backups::{
+    BackupCause, BackupEvent, Identity, Lineage, NotOpened, RecordUpdate, SharedSnapshot, SourceProblem,
+};
 use crate::clock::{Clock, Reading};
 use crate::config::{BackupRule, Config, ConfigFiles, OnFinish, Schedule};
 use crate::destinations::Destination;
@@ -381,7 +383,8 @@ impl Player {
     }
 
     async fn back_up(&self, worker: &SimulatedWorker) -> Result<(), ErrorKind> {
-        worker.report(&Report::Backup(BackupEvent::Source { uuid: Identity([7; 16]) }));
+        let lineage = Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() };
+        worker.report(&Report::Backup(BackupEvent::Lineage(lineage)));
         let drive = self.work(worker).await?;
         let name = Uuid::new_v4().to_string();
         // From here to the report nothing is waited for.

@@ -4,6 +4,7 @@
 //! task              the order of a backup, the time that comes with it, and the events that the worker reports
 //! run               a backup, from the check of the source to pruning on the drive
 //! source            checks the source: is it the configured subvolume, and has it changed
+//! lineage           the subvolumes that the source replaced, and those that it descends from
 //! pending_snapshot  the new snapshot, hidden until the drive has it
 //! stream            sends a snapshot, and estimates how many bytes that will be
 //! space_check       checks whether they fit, before the transfer and during it
@@ -35,13 +36,14 @@
 //! the source, and the worker sees that an unchanged source needs no backup.
 //!
 //! Only root may change its content, and it is opened without following links that other users can replace. A user who owns
-//! the source can still rename the folder. Then the next backup makes a new folder. The snapshots in the old one remain: each
-//! can be a parent like any other snapshot of this filesystem, and none is pruned until the folder has its name again.
+//! the source can still rename the folder. Then the next backup makes a new folder. Folders are recorded by their inodes: the
+//! snapshots in a former one can be parents, and stay under the retention rule.
 
 mod damaged_file;
 mod drive;
 mod error;
 mod first_seen;
+mod lineage;
 mod name;
 mod owner;
 mod pending_snapshot;
@@ -67,6 +69,7 @@ pub use drive::{
 pub(crate) use error::BackupError;
 pub use error::{BackupCause, Pruning, SourceProblem};
 pub use first_seen::{FirstSeen, Listings, Seen};
+pub use lineage::{Lineage, SnapshotFolder};
 pub use name::LONGEST as LONGEST_NAME;
 pub use prune::from_future;
 pub(crate) use prune::prune_source;

@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use butterdock_receive::{Origin, Record, SubvolumeState};
 
+use super::lineage::{Lineage, MOST_SOURCES, add};
 use super::name;
 use super::shared_record::SharedSnapshot;
 use super::shared_snapshots::{SharedPair, is_unchanged};
@@ -25,19 +26,24 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// The backup of this task; `source` is the current uuid of the source. If the task or the `pairs` prove that the source
-    /// continues earlier sources (a rollback, a restore), the snapshots of these belong to it too.
-    pub(crate) fn of(task: &Task, source: Identity, pairs: &[SharedPair<'_>]) -> Self {
-        let mut owner = Self { machine: task.machine, backup: task.name.clone(), sources: vec![source] };
-        let continues = task.sources.contains(&source)
+    /// The backup of this task; `lineage` is that of its source. If the lineage or the `pairs` prove that the source continues
+    /// the sources in the record of the drive (a rollback, a restore), the snapshots of these belong to it too.
+    pub(crate) fn of(task: &Task, lineage: &Lineage, pairs: &[SharedPair<'_>]) -> Self {
+        let mut owner = Self { sources: lineage.sources.clone(), ..Self::beside_source(task) };
+        let continues = task.sources.iter().any(|earlier| owner.sources.contains(earlier))
             || pairs
                 .iter()
                 .filter_map(|pair| pair.drive.origin.as_ref())
                 .any(|origin| owner.is_named_by(origin) && task.sources.contains(&Identity(origin.source)));
         if continues {
-            owner.sources.extend(task.sources.iter().copied().filter(|&earlier| earlier != source));
+            add(&mut owner.sources, task.sources.clone(), MOST_SOURCES);
         }
         owner
+    }
+
+    /// The backup of a task whose lineage is complete.
+    pub(crate) fn beside_source(task: &Task) -> Self {
+        Self { machine: task.machine, backup: task.name.clone(), sources: task.lineage.sources.clone() }
     }
 
     /// Whether this backup sent the snapshot, and it is unchanged.
@@ -52,7 +58,8 @@ impl Owner {
         Some(Origin { machine: self.machine.0, source: self.sources.first()?.0, backup })
     }
 
-    fn is_named_by(&self, origin: &Origin) -> bool {
+    /// Whether a record names this backup.
+    pub(crate) fn is_named_by(&self, origin: &Origin) -> bool {
         Identity(origin.machine) == self.machine && origin.backup.as_bytes() == self.backup
     }
 }
@@ -105,9 +112,8 @@ pub(super) fn adopt(
 /// Whether it was received from a snapshot beside the source that has not changed since then.
 fn is_sent(snapshot: &Snapshot, task: &Task, owner: &Owner, mine: &[Snapshot]) -> bool {
     let named = snapshot.name.as_deref().is_some_and(|name| name::parse(&task.name, name).is_some());
-    let Some(&uuid) = owner.sources.first() else { return false };
     let was_sent = |mine: &Snapshot| {
-        made_by_us(mine, &task.name, Side::Source { uuid }).is_some()
+        made_by_us(mine, Side::Source(owner)).is_some()
             && mine.uuid == snapshot.received_uuid
             && mine.ctransid == snapshot.stransid
             && mine.ctransid <= mine.otransid
@@ -117,14 +123,14 @@ fn is_sent(snapshot: &Snapshot, task: &Task, owner: &Owner, mine: &[Snapshot]) -
 
 /// The time in the name of a snapshot that this backup made; `None` for all other snapshots.
 ///
-/// Every user can choose a name. So beside the source it must be a snapshot of the source, made at the time in its name; on the
-/// drive a record must name this backup.
-pub(super) fn made_by_us(snapshot: &Snapshot, backup: &[u8], side: Side<'_>) -> Option<i64> {
+/// Every user can choose a name. So beside the source it must be in a folder for snapshots, and a snapshot of the source or of one
+/// that the source replaced, made at the time in its name; on the drive a record must name this backup.
+pub(super) fn made_by_us(snapshot: &Snapshot, side: Side<'_>) -> Option<i64> {
     /// In seconds; the clock may be set while a snapshot is made.
     const APART: u64 = 600;
-    let time = name::parse(backup, snapshot.name.as_deref()?)?;
+    let time = name::parse(&side.owner().backup, snapshot.name.as_deref()?)?;
     let made = match side {
-        Side::Source { uuid } => snapshot.parent_uuid == uuid && snapshot.made.abs_diff(time) < APART,
+        Side::Source(owner) => owner.sources.contains(&snapshot.parent_uuid) && snapshot.made.abs_diff(time) < APART,
         Side::Drive(owner) => owner.owns(snapshot),
     };
     made.then_some(time)
@@ -133,13 +139,20 @@ pub(super) fn made_by_us(snapshot: &Snapshot, backup: &[u8], side: Side<'_>) -> 
 /// The side of a backup that a snapshot is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side<'o> {
-    /// Beside the source with this uuid.
-    Source { uuid: Identity },
+    /// Beside the source of this backup, and in the former folders of its snapshots.
+    Source(&'o Owner),
     /// On the drive, for this backup.
     Drive(&'o Owner),
 }
 
-impl Side<'_> {
+impl<'o> Side<'o> {
+    /// The backup.
+    pub(super) fn owner(self) -> &'o Owner {
+        match self {
+            Self::Source(owner) | Self::Drive(owner) => owner,
+        }
+    }
+
     /// Whether it is the drive.
     pub(super) fn is_drive(self) -> bool {
         matches!(self, Self::Drive(_))
@@ -182,11 +195,12 @@ mod tests {
     fn a_source_owns_the_snapshots_of_proven_predecessors_only() {
         let task = |sources| Task { sources, ..Task::of(b"home", HERE) };
         let new = Identity([7; 16]);
-        assert_eq!(Owner::of(&task(vec![SOURCE]), new, &[]).sources, [new]);
-        assert_eq!(Owner::of(&task(vec![new, SOURCE]), new, &[]).sources, [new, SOURCE]);
+        let lineage = &Lineage::of(new, Identity::NONE);
+        assert_eq!(Owner::of(&task(vec![SOURCE]), lineage, &[]).sources, [new]);
+        assert_eq!(Owner::of(&task(vec![new, SOURCE]), lineage, &[]).sources, [new, SOURCE]);
         let (mine, theirs) = (Snapshot::default(), [of(1, 2, "home"), of(9, 2, "home")]);
-        let owners =
-            theirs.each_ref().map(|drive| Owner::of(&task(vec![SOURCE]), new, &[SharedPair { source: &mine, drive }]));
+        let pair = |drive| [SharedPair { source: &mine, drive }];
+        let owners = theirs.each_ref().map(|drive| Owner::of(&task(vec![SOURCE]), lineage, &pair(drive)));
         assert_eq!(owners.map(|owner| owner.sources.len()), [2, 1], "a shared snapshot of this machine proves it");
     }
 
@@ -195,20 +209,20 @@ mod tests {
         let uuid = Identity([1; 16]);
         let name = name::make(b"home", 1_000_000);
         let ours = Snapshot { parent_uuid: uuid, made: 1_000_001, name: Some(name), ..Snapshot::default() };
-        let side = Side::Source { uuid };
-        assert_eq!(made_by_us(&ours, b"home", side), Some(1_000_000));
+        let owner = Owner { machine: uuid, backup: b"home".to_vec(), sources: vec![uuid] };
+        let side = Side::Source(&owner);
+        assert_eq!(made_by_us(&ours, side), Some(1_000_000));
         for other in [
             Snapshot { name: None, ..ours.clone() },
             Snapshot { parent_uuid: Identity([2; 16]), ..ours.clone() },
             Snapshot { made: 2_000_000, ..ours.clone() },
         ] {
-            assert_eq!(made_by_us(&other, b"home", side), None);
+            assert_eq!(made_by_us(&other, side), None);
         }
-        let owner = Owner { machine: uuid, backup: b"home".to_vec(), sources: vec![uuid] };
         let received = Snapshot { received_uuid: uuid, ..ours };
-        assert_eq!(made_by_us(&received, b"home", Side::Drive(&owner)), None);
+        assert_eq!(made_by_us(&received, Side::Drive(&owner)), None);
         let origin = Some(Origin { machine: uuid.0, source: uuid.0, backup: "home".to_owned() });
         let recorded = Snapshot { origin, ..received };
-        assert_eq!(made_by_us(&recorded, b"home", Side::Drive(&owner)), Some(1_000_000));
+        assert_eq!(made_by_us(&recorded, Side::Drive(&owner)), Some(1_000_000));
     }
 }

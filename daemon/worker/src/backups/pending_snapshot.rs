@@ -130,7 +130,7 @@ fn hold<'f>(folder: BorrowedFd<'f>, name: &[u8]) -> Result<Option<LockDirectory<
 
 fn sweep_one(folder: BorrowedFd<'_>, source: &Source<'_>, name: &[u8]) -> Result<(), Fault> {
     let (_fd, snapshot) = open(folder, &fault_name(name::hide(name))?, name)?;
-    if snapshot.parent_uuid == source.origin.uuid {
+    if snapshot.parent_uuid == source.uuid {
         subvolume::destroy_by_id(folder, snapshot.id)?;
     }
     Ok(())

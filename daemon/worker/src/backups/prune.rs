@@ -9,20 +9,21 @@ use butterdock_btrfs::{Errno, Error as Fault, roots, space, subvolume};
 use butterdock_receive::Control;
 
 use super::first_seen::{MOST as MOST_SEEN, Seen};
-use super::owner::{Side, look_up, made_by_us};
+use super::owner::{Owner, Side, look_up, made_by_us};
 use super::retention::{Candidate, Reason, Rule, is_from_future, reasons};
 use super::shared_record::PairUuids;
-use super::snapshot::{Snapshot, list};
+use super::snapshot::{FormerFolders, Identity, Listing, Snapshot, list, list_with_former};
 use super::task::{BackupEvent, Task};
 
-/// Prunes the folder for snapshots beside the source. The task has the pins of all drives, including this backup's, and the uuid
-/// of the source. Returns a warning after an error.
+/// Prunes the folder for snapshots beside the source, and the former ones. The task has the pins of all drives, including this
+/// backup's, and the lineage of the source. Returns a warning after an error.
 pub(crate) fn prune_source(
     task: &Task,
     folder: BorrowedFd<'_>,
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
-    prune(task, Side::Source { uuid: task.source? }, folder, &[], report)
+    let owner = Owner::beside_source(task);
+    prune(task, Side::Source(&owner), folder, &[], report)
 }
 
 /// Prunes one side. `needed` are pinned in addition to the task's pins. Returns a warning after an error: the backup has succeeded,
@@ -34,13 +35,17 @@ pub(super) fn prune(
     needed: &[PairUuids],
     report: &(dyn Fn(BackupEvent) + Sync),
 ) -> Option<String> {
-    let failed = match list(folder, &[]) {
-        Ok(mut there) => {
-            if side.is_drive() {
-                look_up(folder, &mut there);
-            }
+    let listed = match side {
+        Side::Source(_) => list_beside_source(task, folder, &[]).map(|listing| listing.snapshots),
+        Side::Drive(_) => list(folder, &[]).map(|mut there| {
+            look_up(folder, &mut there);
+            there
+        }),
+    };
+    let failed = match listed {
+        Ok(there) => {
             // After the transfer, so that the new snapshot counts as seen too.
-            report_seen(task, side, &there, report);
+            report_seen(side, &there, report);
             PrunePlan::plan(task, side, &there, needed, task.time.now()).perform(folder, report).1
         }
         Err(fault) => Some(fault),
@@ -50,11 +55,17 @@ pub(super) fn prune(
     failed.map(|fault| format!("the backup is done, but old snapshots {place} could not be deleted: {fault}; {text}"))
 }
 
+/// The snapshots on the source's filesystem, with the names of those in the folders of this backup.
+pub(super) fn list_beside_source(task: &Task, folder: BorrowedFd<'_>, known: &[Identity]) -> Result<Listing, Fault> {
+    let ours: Vec<Identity> = task.own_pairs().map(|pair| pair.here).collect();
+    list_with_former(folder, known, FormerFolders { recorded: &task.lineage.folders, ours: &ours, backup: &task.name })
+}
+
 /// Reports the snapshots of the backup on one side; the daemon records when each was first seen.
-pub(super) fn report_seen(task: &Task, side: Side<'_>, there: &[Snapshot], report: &(dyn Fn(BackupEvent) + Sync)) {
+pub(super) fn report_seen(side: Side<'_>, there: &[Snapshot], report: &(dyn Fn(BackupEvent) + Sync)) {
     /// The number of snapshots that fit into a report.
     const PIECE: usize = 256;
-    let ours = there.iter().filter(|snapshot| made_by_us(snapshot, &task.name, side).is_some());
+    let ours = there.iter().filter(|snapshot| made_by_us(snapshot, side).is_some());
     let mut seen: Vec<Seen> = ours.map(|&Snapshot { uuid, otransid, .. }| Seen { uuid, otransid }).collect();
     // The others are younger, and protected.
     seen.sort_by_key(|seen| seen.otransid);
@@ -78,7 +89,7 @@ pub(super) fn report_from_future(
 ) {
     let now = task.time.now();
     let is_from_future =
-        |snapshot: &&Snapshot| made_by_us(snapshot, &task.name, side).is_some_and(|time| is_from_future(time, now));
+        |snapshot: &&Snapshot| made_by_us(snapshot, side).is_some_and(|time| is_from_future(time, now));
     let count = there.iter().filter(is_from_future).count();
     if count > 0 {
         report(BackupEvent::FromFuture { drive: side.is_drive(), count });
@@ -111,7 +122,7 @@ impl<'s> PrunePlan<'s> {
         };
         let settled = if side.is_drive() { task.time.settled_drive } else { task.time.settled_source };
         let candidate = |snapshot: &&Snapshot| {
-            let made = made_by_us(snapshot, &task.name, side);
+            let made = made_by_us(snapshot, side);
             Candidate {
                 id: snapshot.uuid,
                 time: made.unwrap_or(snapshot.made),

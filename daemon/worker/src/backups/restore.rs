@@ -8,8 +8,9 @@ use butterdock_btrfs::subvolume::{self, SubvolumeInfo};
 use butterdock_receive::{Candidates, Control, ErrorKind, Observer, Options, SubvolumeState};
 
 use super::error::BackupError;
+use super::lineage::Lineage;
 use super::shared_record::SharedSnapshot;
-use super::shared_snapshots::{FullReason, Origin, basis, find_shared, since};
+use super::shared_snapshots::{FullReason, basis, find_shared, since};
 use super::snapshot::{Identity, list};
 use super::space_check::{Shortage, SpaceCheck, SpaceErrors};
 use super::stream::{SenderSide, Stream, received};
@@ -42,16 +43,16 @@ impl Restore<'_> {
         let looking = BackupError::drive("look at the snapshot");
         let info = subvolume::info(self.snapshot).map_err(&looking)?;
         let SubvolumeInfo { id, uuid, parent_uuid, .. } = info;
-        let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
+        let lineage = Lineage::of(Identity(uuid), Identity(parent_uuid));
         let marks = || self.shared.iter().map(SharedSnapshot::mark);
         let (known_there, known_here): (Vec<_>, Vec<_>) = marks().map(|mark| (mark.there, mark.here)).unzip();
         let on_drive = list(self.snapshot, &known_there).map_err(BackupError::drive("list the snapshots"))?;
         let here = list(self.destination, &known_here).map_err(BackupError::volume("list the snapshots"))?;
         // The drive is the sender.
         let known: Vec<SharedSnapshot> = self.shared.iter().map(SharedSnapshot::reversed).collect();
-        let mut pairs = find_shared(origin, &known, &on_drive, &here).pairs.unwrap_or_default();
+        let mut pairs = find_shared(&lineage, &known, &on_drive, &here).pairs.unwrap_or_default();
         // If the same snapshot was restored before, it is not its own parent.
-        pairs.retain(|pair| pair.source.uuid != origin.uuid);
+        pairs.retain(|pair| pair.source.uuid != Identity(uuid));
         let parent_uuid = pairs.first().map(|pair| pair.source.uuid);
         let why = parent_uuid.is_none().then_some(FullReason::NothingThere);
         (self.report)(BackupEvent::Parent { uuid: parent_uuid, why });

@@ -16,10 +16,10 @@ use butterdock_receive::{
 use super::error::{BackupCause, BackupError, Pruning};
 use super::owner::{Owner, Side, adopt, look_up};
 use super::pending_snapshot::{PendingSnapshot, sweep};
-use super::prune::{DeletedSubvolumes, PrunePlan, prune, report_from_future, report_seen};
+use super::prune::{DeletedSubvolumes, PrunePlan, list_beside_source, prune, report_from_future, report_seen};
 use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::{FullReason, SharedPair, SharedSnapshots, basis, find_shared, is_unchanged, last, since};
-use super::snapshot::{Identity, Snapshot, list};
+use super::snapshot::{Identity, Listing, Snapshot, list};
 use super::source::Source;
 use super::space_check::{Need, Shortage, SpaceCheck, SpaceErrors, estimated_event, fits};
 use super::stream::{Estimate, SenderSide, Stream, received};
@@ -60,28 +60,32 @@ impl Run<'_> {
     /// Runs the backup and prunes the drive, not the source. A snapshot that is reported as pinned is durable on both sides.
     pub(crate) fn run(&self) -> Result<(), BackupError> {
         let (folder, task) = (self.folder(), self.task);
-        let source = Source::check(self.directories.source.as_fd(), task.source)?;
-        (self.report)(BackupEvent::Source { uuid: source.origin.uuid });
+        let is_ours = |uuid| task.is_ours(uuid) || self.is_restored(uuid);
+        let mut source = Source::check(self.directories.source.as_fd(), &task.lineage, is_ours)?;
+        (self.report)(BackupEvent::Source { uuid: source.uuid });
         self.check_places(&source)?;
         sweep(folder, &source, &task.name)?;
-        let (mine, mut theirs) = (self.list_source()?, self.list_drive()?);
+        let (Listing { snapshots: mine, folders }, mut theirs) = (self.list_source()?, self.list_drive()?);
         let owner = {
-            let pairs = find_shared(source.origin, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
-            Owner::of(task, source.origin.uuid, &pairs)
+            let pairs = find_shared(&source.lineage, &task.shared, &mine, &theirs).pairs.unwrap_or_default();
+            Owner::of(task, &source.lineage, &pairs)
         };
+        source.lineage.sources.clone_from(&owner.sources);
+        source.lineage.set_folders(folders);
+        (self.report)(BackupEvent::Lineage(source.lineage.clone()));
         if let Some(text) = adopt(self.destination(), task, &owner, &mine, &mut theirs) {
             self.observer.warning(&text);
         }
-        let (beside, on_drive) = (Side::Source { uuid: source.origin.uuid }, Side::Drive(&owner));
+        let (beside, on_drive) = (Side::Source(&owner), Side::Drive(&owner));
         if !task.dry_run {
-            report_seen(task, beside, &mine, self.report);
-            report_seen(task, on_drive, &theirs, self.report);
+            report_seen(beside, &mine, self.report);
+            report_seen(on_drive, &theirs, self.report);
         }
-        let shared = find_shared(source.origin, &task.shared, &mine, &theirs);
+        let shared = find_shared(&source.lineage, &task.shared, &mine, &theirs);
         let SharedSnapshots { pairs, replaced } = shared.without(&task.damaged);
         let pairs = if task.full { Err(FullReason::Requested) } else { pairs };
         if task.dry_run {
-            self.explain(&source, &owner, &mine, &theirs);
+            self.explain(&owner, &mine, &theirs);
         }
         self.report_replaced(replaced);
         let learned = |here: &Snapshot, there| RecordUpdate {
@@ -89,7 +93,10 @@ impl Run<'_> {
             sources: owner.sources.clone(),
             lost: lost(&task.shared, &theirs),
         };
-        let from_future = || {
+        let notes = || {
+            if source.is_continued {
+                (self.report)(BackupEvent::Continued);
+            }
             report_from_future(task, beside, &mine, self.report);
             report_from_future(task, on_drive, &theirs, self.report);
         };
@@ -100,7 +107,7 @@ impl Run<'_> {
             && source.is_unchanged_since(pair)?
         {
             (self.report)(BackupEvent::Unchanged { learned: learned(pair.source, pair.drive.state()) });
-            from_future();
+            notes();
             return Ok(());
         }
         let taken = |name: &[u8]| theirs.iter().any(|snapshot| snapshot.name.as_deref() == Some(name));
@@ -111,7 +118,7 @@ impl Run<'_> {
             Err(why) => (None, Some(self.reason(*why)?)),
         };
         (self.report)(BackupEvent::Parent { uuid, why });
-        from_future();
+        notes();
         if task.dry_run {
             return self.estimate_only(&pending, pairs.as_deref().unwrap_or_default());
         }
@@ -143,9 +150,22 @@ impl Run<'_> {
         Ok(there)
     }
 
-    fn list_source(&self) -> Result<Vec<Snapshot>, BackupError> {
+    fn list_source(&self) -> Result<Listing, BackupError> {
         let known: Vec<Identity> = self.task.shared.iter().map(|shared| shared.mark().here).collect();
-        list(&self.directories.folder, &known).map_err(BackupError::source("list the snapshots"))
+        list_beside_source(self.task, self.folder(), &known).map_err(BackupError::source("list the snapshots"))
+    }
+
+    /// Whether it was restored from a snapshot of this backup. A drive that cannot be read proves nothing.
+    fn is_restored(&self, uuid: Identity) -> bool {
+        let shared = self.task.shared.iter().map(SharedSnapshot::mark);
+        let counterparts: Vec<Identity> = shared.filter(|pair| pair.here == uuid).map(|pair| pair.there).collect();
+        if counterparts.is_empty() {
+            return false;
+        }
+        let owner = Owner::beside_source(self.task);
+        let is_named = |snapshot: &Snapshot| snapshot.origin.as_ref().is_some_and(|origin| owner.is_named_by(origin));
+        let mut theirs = self.list_drive().unwrap_or_default().into_iter();
+        theirs.any(|snapshot| counterparts.contains(&snapshot.uuid) && is_named(&snapshot))
     }
 
     fn check_places(&self, source: &Source<'_>) -> Result<(), BackupError> {
@@ -189,10 +209,9 @@ impl Run<'_> {
         (self.report)(BackupEvent::Replaced { there });
     }
 
-    fn explain(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {
-        let side = Side::Source { uuid: source.origin.uuid };
+    fn explain(&self, owner: &Owner, mine: &[Snapshot], theirs: &[Snapshot]) {
         let now = self.task.time.now();
-        PrunePlan::plan(self.task, side, mine, &[], now).explain(self.report);
+        PrunePlan::plan(self.task, Side::Source(owner), mine, &[], now).explain(self.report);
         PrunePlan::plan(self.task, Side::Drive(owner), theirs, &[], now).explain(self.report);
     }
 
@@ -210,7 +229,7 @@ impl Run<'_> {
             // Listed again: a pruned snapshot can be neither a parent nor a clone source.
             let theirs = self.list_drive()?;
             let shared = if self.task.full { &[][..] } else { &self.task.shared };
-            let shared = find_shared(source.origin, shared, mine, &theirs).without(&self.task.damaged);
+            let shared = find_shared(&source.lineage, shared, mine, &theirs).without(&self.task.damaged);
             let pairs = shared.pairs.unwrap_or_default();
             self.attempt(owner, pending, &pairs, &estimated)
         };
@@ -300,7 +319,7 @@ impl Run<'_> {
     /// Prunes the drive before the backup instead of after it. Returns whether anything was deleted.
     fn prune_drive(&self, source: &Source<'_>, owner: &Owner, mine: &[Snapshot]) -> Result<bool, BackupError> {
         let theirs = self.list_drive()?;
-        let pairs = find_shared(source.origin, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
+        let pairs = find_shared(&source.lineage, &self.task.shared, mine, &theirs).pairs.unwrap_or_default();
         let mark = |pair: &SharedPair<'_>| PairUuids { here: pair.source.uuid, there: pair.drive.uuid };
         let needed: Vec<_> = pairs.first().map(mark).into_iter().collect();
         let pruning = PrunePlan::plan(self.task, Side::Drive(owner), &theirs, &needed, self.task.time.now());

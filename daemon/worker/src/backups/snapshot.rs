@@ -1,13 +1,14 @@
 //! The read-only subvolumes of a filesystem, as far as a backup needs them, and their identities.
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use butterdock_btrfs::roots::RootItem;
-use butterdock_btrfs::{Error as Fault, contents, subvolume};
+use butterdock_btrfs::roots::{RootItem, RootRef};
+use butterdock_btrfs::{Error as Fault, contents, filesystem, subvolume};
 use butterdock_receive::{Origin, SubvolumeState};
 use serde::{Deserialize, Serialize};
 
+use super::lineage::SnapshotFolder;
 use super::name;
 use crate::hex;
 
@@ -31,8 +32,10 @@ pub(crate) struct Snapshot {
     pub made: i64,
     /// Its files changed after it was received or made. Only set if [`list`] checked it.
     pub changed: bool,
-    /// Its name, if it is in the listed folder.
+    /// Its name, if it is in the listed folder or in a former one.
     pub name: Option<Vec<u8>>,
+    /// It is in a folder that this backup used before, and not in the listed one.
+    pub former: bool,
     /// The origin in its record, after [`look_up`](super::owner::look_up).
     pub origin: Option<Origin>,
 }
@@ -50,10 +53,65 @@ impl Snapshot {
     }
 }
 
+/// The snapshots of a filesystem, and the folders for snapshots of one backup on it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listing {
+    pub snapshots: Vec<Snapshot>,
+    /// The listed folder, and then the former ones, also those on other filesystems.
+    pub folders: Vec<SnapshotFolder>,
+}
+
+/// The former folders of a backup: those that are recorded, and those that have a snapshot with a name like this one's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FormerFolders<'f> {
+    pub recorded: &'f [SnapshotFolder],
+    /// Snapshots that the backup made.
+    pub ours: &'f [Identity],
+    /// The names of the backup.
+    pub backup: &'f [u8],
+}
+
+/// The same as [`list`], but also with the names of the snapshots in former folders, wherever these were moved to.
+pub(super) fn list_with_former(
+    folder: impl AsFd,
+    known: &[Identity],
+    former: FormerFolders<'_>,
+) -> Result<Listing, Fault> {
+    let folder = folder.as_fd();
+    let filesystem = Identity(filesystem::info(folder)?.fsid);
+    let (found, (subvolume, directory)) = list_placed(folder, known)?;
+    let mut folders = vec![SnapshotFolder { filesystem, subvolume, directory }];
+    let is_ours = |snapshot: &Snapshot, name: &[u8]| {
+        former.ours.contains(&snapshot.uuid) && name::parse(former.backup, name).is_some()
+    };
+    let held = found.iter().filter(|(snapshot, place)| is_ours(snapshot, &place.name));
+    let held =
+        held.map(|(_, place)| SnapshotFolder { filesystem, subvolume: place.parent_id, directory: place.dir_id });
+    for folder in former.recorded.iter().copied().chain(held) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    let is_former = |place: &RootRef| {
+        let folder = SnapshotFolder { filesystem, subvolume: place.parent_id, directory: place.dir_id };
+        folders.contains(&folder)
+    };
+    let named = |(snapshot, place): (Snapshot, RootRef)| {
+        let former = snapshot.name.is_none() && is_former(&place);
+        if former { Snapshot { name: Some(place.name), former, ..snapshot } } else { snapshot }
+    };
+    Ok(Listing { snapshots: found.into_iter().map(named).collect(), folders })
+}
+
 /// All read-only subvolumes of the filesystem that `folder` is on, except those with hidden names: an incomplete subvolume may
 /// already be read-only and have a `received_uuid`. Sets `changed` for received subvolumes and for those in `known`.
 pub(super) fn list(folder: impl AsFd, known: &[Identity]) -> Result<Vec<Snapshot>, Fault> {
-    let folder = folder.as_fd();
+    let (found, _folder) = list_placed(folder.as_fd(), known)?;
+    Ok(found.into_iter().map(|(snapshot, _place)| snapshot).collect())
+}
+
+/// The snapshots with their places, and the place of the folder.
+fn list_placed(folder: BorrowedFd<'_>, known: &[Identity]) -> Result<(Vec<(Snapshot, RootRef)>, (u64, u64)), Fault> {
     let (folder_subvolume, directory) = (subvolume::info(folder)?.id, butterdock_btrfs::file::stat(folder)?.ino);
     let mut found = Vec::new();
     for subvolume::Subvolume { id, item, place } in subvolume::all(folder)? {
@@ -64,7 +122,8 @@ pub(super) fn list(folder: impl AsFd, known: &[Identity]) -> Result<Vec<Snapshot
         let (uuid, received_uuid) = (Identity(item.uuid), Identity(item.received_uuid));
         let is_checked = received_uuid.known().is_some() || known.contains(&uuid);
         let changed = is_checked && is_changed(folder, id, &item)?;
-        found.push(Snapshot {
+        let is_here = place.parent_id == folder_subvolume && place.dir_id == directory;
+        let snapshot = Snapshot {
             id,
             uuid,
             parent_uuid: Identity(item.parent_uuid),
@@ -75,11 +134,13 @@ pub(super) fn list(folder: impl AsFd, known: &[Identity]) -> Result<Vec<Snapshot
             rtransid: item.rtransid,
             made: item.otime,
             changed,
-            name: (place.parent_id == folder_subvolume && place.dir_id == directory).then_some(place.name),
+            name: is_here.then(|| place.name.clone()),
+            former: false,
             origin: None,
-        });
+        };
+        found.push((snapshot, place));
     }
-    Ok(found)
+    Ok((found, (folder_subvolume, directory)))
 }
 
 /// Whether it changed since it was received or made. A later transaction id alone is no change: late writeback and

@@ -7,7 +7,8 @@ use butterdock_btrfs::{Errno, Error as Fault, file, filesystem, names, subvolume
 use butterdock_receive::ErrorKind;
 
 use super::error::{BackupCause, BackupError, Explained, SourceProblem};
-use super::shared_snapshots::{Origin, SharedPair};
+use super::lineage::{Kinship, Lineage, ancestors};
+use super::shared_snapshots::SharedPair;
 use super::snapshot::Identity;
 
 /// The uuid of a source that can be backed up, whichever it is; `None` if it cannot.
@@ -19,15 +20,23 @@ pub fn usable_source(fd: BorrowedFd<'_>) -> Option<Identity> {
 #[derive(Debug)]
 pub(crate) struct Source<'f> {
     pub fd: BorrowedFd<'f>,
-    pub origin: Origin,
+    pub uuid: Identity,
+    pub lineage: Lineage,
+    /// It replaced the recorded one, and descends from it.
+    pub is_continued: bool,
 }
 
 impl<'f> Source<'f> {
-    /// Checks the configured source directory.
+    /// Checks the configured source directory, and compares it with the `recorded` one. `is_ours` says whether a subvolume is a
+    /// snapshot that this backup made or restored.
     ///
     /// If the source is not mounted, its path leads to a directory below the mount point; if another subvolume has replaced it,
     /// to that one. Without this check the wrong data would be sent, and retention would in time delete all good snapshots.
-    pub(crate) fn check(fd: BorrowedFd<'f>, expected: Option<Identity>) -> Result<Self, BackupError> {
+    pub(crate) fn check(
+        fd: BorrowedFd<'f>,
+        recorded: &Lineage,
+        is_ours: impl Fn(Identity) -> bool,
+    ) -> Result<Self, BackupError> {
         let refuse = |problem| Err(BackupError::because(BackupCause::SourceRefused(problem)));
         let look = BackupError::source("look at the source");
         if !filesystem::is_btrfs(fd).map_err(&look)? {
@@ -37,19 +46,21 @@ impl<'f> Source<'f> {
             return refuse(SourceProblem::NoSubvolume);
         }
         let SubvolumeInfo { uuid, parent_uuid, .. } = subvolume::info(fd).map_err(&look)?;
-        let origin = Origin { uuid: Identity(uuid), parent_uuid: Identity(parent_uuid) };
-        if origin.uuid.known().is_none() {
+        let (uuid, parent_uuid) = (Identity(uuid), Identity(parent_uuid));
+        if uuid.known().is_none() {
             return refuse(SourceProblem::WithoutUuid);
         }
-        if let Some(expected) = expected.filter(|&expected| expected != origin.uuid) {
+        let ancestors = ancestors(fd, parent_uuid).map_err(&look)?;
+        let (lineage, kinship) = Lineage::after(recorded, uuid, &ancestors, is_ours);
+        if let (Kinship::Stranger, Some(known)) = (kinship, recorded.sources.first()) {
             let cause = BackupCause::SourceRefused(SourceProblem::Another);
-            let sentence = format!("{cause} (it is {}, and {expected} was backed up before)", origin.uuid);
+            let sentence = format!("{cause} (it is {uuid}, and {known} was backed up before)");
             return Err(BackupError::Other(Explained { kind: ErrorKind::Failed, sentence, cause: Some(cause) }));
         }
         if !has_content(fd).map_err(&look)? {
             return refuse(SourceProblem::Empty);
         }
-        Ok(Self { fd, origin })
+        Ok(Self { fd, uuid, lineage, is_continued: kinship == Kinship::Continued })
     }
 
     /// Syncs the source and returns whether it has not changed since the shared snapshot was made.
@@ -57,7 +68,7 @@ impl<'f> Source<'f> {
         let look = BackupError::source("look for changes of the source");
         let SharedPair { source: snapshot, .. } = pair;
         // A snapshot has the ctransid of its source until it is changed itself.
-        let of_it = snapshot.parent_uuid == self.origin.uuid && snapshot.ctransid <= snapshot.otransid;
+        let of_it = snapshot.parent_uuid == self.uuid && snapshot.ctransid <= snapshot.otransid;
         if !of_it || subvolume::info(self.fd).map_err(&look)?.ctransid != snapshot.ctransid {
             return Ok(false);
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::first_seen::Seen;
+use super::lineage::Lineage;
 use super::retention::{Reason, RetentionRule};
 use super::shared_record::{PairUuids, RecordUpdate, SharedSnapshot};
 use super::shared_snapshots::FullReason;
@@ -18,8 +19,10 @@ pub struct Task {
     /// The name of the backup, the prefix of the names of its snapshots.
     #[serde(with = "hex")]
     pub name: Vec<u8>,
-    /// The uuid that the source must have; without it any source is accepted and reported.
-    pub source: Option<Identity>,
+    /// What is recorded of the source: it must be the recorded one, or descend from it. Without a record any source is accepted
+    /// and reported.
+    #[serde(default)]
+    pub lineage: Lineage,
     /// The retention rule, for both sides.
     pub keep: RetentionRule,
     /// Nothing younger is deleted; in seconds.
@@ -37,6 +40,9 @@ pub struct Task {
     /// The daemon's record of the snapshots that this machine and the drive share: only these can be parents.
     #[serde(default)]
     pub shared: Vec<SharedSnapshot>,
+    /// How many of these are this backup's: the first ones.
+    #[serde(default)]
+    pub own: usize,
     /// The uuids of snapshots on the drive in which a verify found damage: they are neither parents nor backups.
     #[serde(default)]
     pub damaged: Vec<Identity>,
@@ -55,13 +61,29 @@ pub struct Task {
     pub time: TaskTime,
 }
 
+impl Task {
+    /// The snapshots that this backup made, as far as the daemon's record has them: the shared ones of this drive, and the pins of
+    /// all drives.
+    pub(super) fn own_pairs(&self) -> impl Iterator<Item = PairUuids> {
+        self.shared.iter().take(self.own).map(SharedSnapshot::mark).chain(self.pins.iter().copied())
+    }
+
+    /// Whether a subvolume of this machine is a snapshot that this backup made, or one that was restored from a snapshot of it.
+    pub(super) fn is_ours(&self, uuid: Identity) -> bool {
+        let is_on_drive = |there: Identity| self.own_pairs().any(|pair| pair.there == there);
+        let restored = self.shared.iter().map(SharedSnapshot::mark);
+        self.own_pairs().any(|pair| pair.here == uuid)
+            || restored.filter(|pair| pair.here == uuid).any(|pair| is_on_drive(pair.there))
+    }
+}
+
 #[cfg(test)]
 impl Task {
     /// A task with defaults.
     pub fn of(name: &[u8], machine: Identity) -> Self {
         Self {
             name: name.to_vec(),
-            source: None,
+            lineage: Lineage::default(),
             keep: RetentionRule::default(),
             protect: 0,
             pins: Vec::new(),
@@ -70,6 +92,7 @@ impl Task {
             sources: Vec::new(),
             shared: Vec::new(),
             damaged: Vec::new(),
+            own: 0,
             adopt: false,
             writer_threads: None,
             dry_run: false,
@@ -88,6 +111,10 @@ pub enum BackupEvent {
         /// The subvolume's own uuid.
         uuid: Identity,
     },
+    /// The lineage of the source, for the daemon's record.
+    Lineage(Lineage),
+    /// The source replaced the recorded one, and descends from it.
+    Continued,
     /// A snapshot of the source was made.
     Snapshot {
         /// Its final name, as bytes.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Runner, RunnerEvent};
-use crate::backups::{self, Identity, Listings, RecordUpdate, SharedSnapshot};
+use crate::backups::{self, Identity, Lineage, Listings, RecordUpdate, SharedSnapshot};
 use crate::jobs::outcome::EndReason;
 use crate::jobs::stream_limit::{StreamExcess, StreamLimit};
 use crate::jobs::worker_deadline::{Due, WorkerDeadline};
@@ -38,8 +38,8 @@ pub(super) struct Followed {
 /// The results in a worker's reports.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WorkerResults {
-    /// The source of a backup.
-    pub(in crate::jobs) source: Option<Identity>,
+    /// The lineage of a backup's source.
+    pub(in crate::jobs) lineage: Option<Lineage>,
     /// What the destination needs for its next increment.
     pub(in crate::jobs) learned: Option<RecordUpdate>,
     /// The restored snapshot.
@@ -81,7 +81,7 @@ impl Followed {
             }
             Report::Backup(event) => {
                 match event {
-                    backups::BackupEvent::Source { uuid } => self.heard.source = Some(*uuid),
+                    backups::BackupEvent::Lineage(lineage) => self.heard.lineage = Some(lineage.clone()),
                     backups::BackupEvent::Pinned { learned } => {
                         (self.heard.learned, self.heard.made) = (Some(learned.clone()), true);
                     }
@@ -94,7 +94,9 @@ impl Followed {
                     backups::BackupEvent::Seen { drive, snapshots, last } => {
                         self.heard.listings.hear(*drive, snapshots, *last)
                     }
-                    backups::BackupEvent::Snapshot { .. }
+                    backups::BackupEvent::Source { .. }
+                    | backups::BackupEvent::Continued
+                    | backups::BackupEvent::Snapshot { .. }
                     | backups::BackupEvent::Estimated { .. }
                     | backups::BackupEvent::FromFuture { .. }
                     | backups::BackupEvent::Pruned { .. }

@@ -12,6 +12,7 @@ use butterdock_btrfs::{Error as Fault, subvolume};
 use butterdock_receive::SubvolumeState;
 use serde::{Deserialize, Serialize};
 
+use crate::backups::lineage::Lineage;
 use crate::backups::shared_record::{SharedSnapshot, sent_as};
 use crate::backups::snapshot::{Identity, Snapshot};
 
@@ -22,13 +23,6 @@ pub(crate) struct SharedPair<'s> {
     pub source: &'s Snapshot,
     /// On the receiver's side: the drive, or the volume of a restore.
     pub drive: &'s Snapshot,
-}
-
-/// The identity of the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub uuid: Identity,
-    pub parent_uuid: Identity,
 }
 
 /// The result of [`find_shared`].
@@ -68,9 +62,10 @@ pub enum FullReason {
     Requested,
 }
 
-/// Finds the `known` shared snapshots (in which `here` is the sender's side) among the snapshots on both sides.
+/// Finds the `known` shared snapshots (in which `here` is the sender's side) among the snapshots on both sides. `lineage` is
+/// that of the subvolume that is sent.
 pub(super) fn find_shared<'s>(
-    origin: Origin,
+    lineage: &Lineage,
     known: &[SharedSnapshot],
     sender: &'s [Snapshot],
     receiver: &'s [Snapshot],
@@ -80,7 +75,7 @@ pub(super) fn find_shared<'s>(
     for shared in known {
         let (from, to) = (&shared.here, &shared.there);
         let mine = sender.iter().find(|snapshot| snapshot.uuid == Identity(from.uuid));
-        let Some(mine) = mine.filter(|mine| related(origin, mine)) else { continue };
+        let Some(mine) = mine.filter(|mine| related(lineage, mine)) else { continue };
         any = true;
         let theirs = receiver.iter().find(|other| other.uuid == Identity(to.uuid));
         match theirs {
@@ -137,12 +132,10 @@ pub(super) fn is_unchanged(now: &Snapshot, then: &SubvolumeState, other: &Subvol
     now.uuid == Identity(then.uuid) && is_marked_as(now, then, other) && is_whole(now, then)
 }
 
-/// Whether it is a snapshot of the source or of its predecessor. A snapshot of another subvolume would be a valid parent, but the
-/// stream would delete all its files and make all files of the source.
-fn related(origin: Origin, snapshot: &Snapshot) -> bool {
-    let above = origin.parent_uuid.known();
-    snapshot.parent_uuid == origin.uuid
-        || above.is_some_and(|above| snapshot.uuid == above || snapshot.parent_uuid == above)
+/// Whether it is of the source's lineage, or a snapshot of one that is. A snapshot of another subvolume would be a valid parent,
+/// but the stream would delete all its files and make all files of the source.
+fn related(lineage: &Lineage, snapshot: &Snapshot) -> bool {
+    lineage.includes(snapshot.uuid) || lineage.includes(snapshot.parent_uuid)
 }
 
 /// Whether it has the recorded uuids. If its owner sets `received_uuid` again, `rtransid` differs.

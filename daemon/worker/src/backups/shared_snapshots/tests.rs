@@ -2,7 +2,10 @@ use super::*;
 use crate::backups::shared_record::{RecordV1, SharedRecord};
 
 const SOURCE: Identity = Identity([9; 16]);
-const ORIGIN: Origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
+
+fn origin() -> Lineage {
+    Lineage::of(SOURCE, Identity::NONE)
+}
 
 fn id(number: u8) -> Identity {
     Identity([number; 16])
@@ -44,7 +47,7 @@ fn known(numbers: &[u8]) -> Vec<SharedSnapshot> {
 }
 
 fn parent(known: &[SharedSnapshot], source: &[Snapshot], drive: &[Snapshot]) -> Result<Identity, FullReason> {
-    find_shared(ORIGIN, known, source, drive).pairs.map(|pairs| pairs[0].source.uuid)
+    find_shared(&origin(), known, source, drive).pairs.map(|pairs| pairs[0].source.uuid)
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn the_newest_shared_snapshot_is_the_parent() {
     let source = [mine(1), mine(3), mine(2), mine(4)];
     let drive = [counterpart(1), counterpart(2), counterpart(3)];
     assert_eq!(parent(&known(&[1, 2, 3]), &source, &drive), Ok(id(3)));
-    assert_eq!(find_shared(ORIGIN, &known(&[1, 2, 3]), &source, &drive).pairs.map(|pairs| pairs.len()), Ok(3));
+    assert_eq!(find_shared(&origin(), &known(&[1, 2, 3]), &source, &drive).pairs.map(|pairs| pairs.len()), Ok(3));
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn a_changed_counterpart_is_no_parent() {
     }
     let both = [counterpart(1), swapped];
     let source = [mine(1), mine(2)];
-    let shared = find_shared(ORIGIN, &known(&[1, 2]), &source, &both);
+    let shared = find_shared(&origin(), &known(&[1, 2]), &source, &both);
     assert_eq!((shared.pairs.map(|pairs| pairs[0].source.uuid), shared.replaced), (Ok(id(1)), vec![id(102)]));
 }
 
@@ -126,10 +129,15 @@ fn a_snapshot_of_another_subvolume_is_no_parent() {
 
 #[test]
 fn a_rolled_back_source_continues_from_its_snapshot() {
-    let origin = Origin { uuid: id(50), parent_uuid: id(2) };
+    let lineage = Lineage::of(id(50), id(2));
     let (source, drive) = ([mine(1), mine(2)], [counterpart(1), counterpart(2)]);
-    let pairs = find_shared(origin, &known(&[1, 2]), &source, &drive).pairs.expect("a parent");
+    let pairs = find_shared(&lineage, &known(&[1, 2]), &source, &drive).pairs.expect("a parent");
     assert_eq!(pairs[0].source.uuid, id(2));
+    // Replaced by a snapshot that is deleted now: the record knows whose it was. A snapshot that was made after it is newer.
+    let deleted = Lineage { sources: vec![id(50), SOURCE], ..Lineage::of(id(50), id(7)) };
+    let (source, drive) = ([mine(1), mine(3)], [counterpart(1), counterpart(3)]);
+    let pairs = find_shared(&deleted, &known(&[1, 3]), &source, &drive).pairs.expect("a parent");
+    assert_eq!(pairs[0].source.uuid, id(3));
 }
 
 #[test]
@@ -137,23 +145,23 @@ fn a_restored_and_changed_source_has_a_parent() {
     // The drive has snapshot 1, a volume has the restored subvolume, and the source is a snapshot of that.
     let restored =
         Snapshot { uuid: id(60), received_uuid: id(1), stransid: 2, rtransid: 70, ctransid: 70, ..Snapshot::default() };
-    let origin = Origin { uuid: id(61), parent_uuid: id(60) };
+    let lineage = Lineage::of(id(61), id(60));
     let remembered = [shared(&restored, &counterpart(1))];
     let (source, drive) = ([restored], [counterpart(1)]);
-    let pairs = find_shared(origin, &remembered, &source, &drive).pairs.expect("a parent");
+    let pairs = find_shared(&lineage, &remembered, &source, &drive).pairs.expect("a parent");
     assert!(pairs[0].source.uuid == id(60) && !pairs[0].is_exact(), "{pairs:?}");
 }
 
 #[test]
 fn a_restore_uses_the_original_as_parent() {
     // The drive sends a snapshot that was made after 1 into the filesystem of 1.
-    let origin = Origin { uuid: id(102), parent_uuid: id(101) };
+    let lineage = Lineage::of(id(102), id(101));
     let (drive, volume) = ([counterpart(1)], [mine(1)]);
     let reversed: Vec<_> = known(&[1]).iter().map(SharedSnapshot::reversed).collect();
-    let pairs = find_shared(origin, &reversed, &drive, &volume).pairs.expect("a parent");
+    let pairs = find_shared(&lineage, &reversed, &drive, &volume).pairs.expect("a parent");
     assert_eq!((pairs[0].source.uuid, pairs[0].drive.uuid), (id(101), id(1)));
     let forged = Snapshot { uuid: id(99), received_uuid: id(1), stransid: 2, ..Snapshot::default() };
-    assert_eq!(find_shared(origin, &reversed, &drive, &[forged]).pairs, Err(FullReason::Replaced(1)));
+    assert_eq!(find_shared(&lineage, &reversed, &drive, &[forged]).pairs, Err(FullReason::Replaced(1)));
 }
 
 #[test]

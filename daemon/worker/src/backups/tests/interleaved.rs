@@ -3,18 +3,18 @@
 use butterdock_service::source_locks::{Share, SourceLocks};
 
 use super::simulation::{SOURCE, START, World, owner, prune, received};
+use crate::backups::lineage::Lineage;
 use crate::backups::name;
 use crate::backups::owner::Side;
 use crate::backups::retention::RetentionRule;
 use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
-use crate::backups::shared_snapshots::{Origin, find_shared};
+use crate::backups::shared_snapshots::find_shared;
 use crate::backups::snapshot::{Identity, Snapshot};
 use crate::backups::task::Task;
 
 /// How many steps a job has.
 const STEPS: u32 = 8;
 const KEEP: RetentionRule = RetentionRule { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
-const BESIDE: Side<'_> = Side::Source { uuid: SOURCE };
 
 /// Which job prunes beside the source, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +55,9 @@ impl Job {
             0 => self.share = Some(source_locks.join("home").await),
             1 => self.task.pins = world.marks(),
             2 => {
-                let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
+                let lineage = Lineage::of(SOURCE, Identity::NONE);
                 let (there, known) = &world.drives[self.drive];
-                let pairs = find_shared(origin, &known.shared, &world.source, there).pairs.ok()?;
+                let pairs = find_shared(&lineage, &known.shared, &world.source, there).pairs.ok()?;
                 self.parent = Some(pairs[0].source.uuid);
                 self.pin = self.unchanged.then(|| pin(pairs[0].source, pairs[0].drive));
             }
@@ -79,7 +79,7 @@ impl Job {
                 prune(&self.task, Side::Drive(&owner()), drive, pin.mark(), mine.made);
                 self.pin = Some(pin);
                 if pruned_by == PrunedBy::EachJob {
-                    prune(&self.task, BESIDE, &mut world.source, pin.mark(), mine.made);
+                    prune(&self.task, Side::Source(&owner()), &mut world.source, pin.mark(), mine.made);
                 }
             }
             6 => {
@@ -91,7 +91,7 @@ impl Job {
                 if pruned_by == PrunedBy::LastJob && last.is_some() && !self.unchanged {
                     let task = Task { pins: world.marks(), ..self.task.clone() };
                     let nothing = PairUuids { here: Identity::NONE, there: Identity::NONE };
-                    prune(&task, BESIDE, &mut world.source, nothing, self.pending.made);
+                    prune(&task, Side::Source(&owner()), &mut world.source, nothing, self.pending.made);
                 }
             }
             _unchanged => {}

@@ -11,13 +11,14 @@ use butterdock_btrfs::subvolume;
 use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Candidates, Control, Observer, Options};
 
+use crate::backups::lineage::Lineage;
 use crate::backups::name;
 use crate::backups::name::DAY;
 use crate::backups::owner::{Owner, Side, look_up};
 use crate::backups::prune::PrunePlan;
 use crate::backups::retention::RetentionRule;
 use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
-use crate::backups::shared_snapshots::{Origin, basis, find_shared};
+use crate::backups::shared_snapshots::{basis, find_shared};
 use crate::backups::snapshot::{Identity, Snapshot, list};
 use crate::backups::stream::{SenderSide, Stream, received};
 use crate::backups::task::Task;
@@ -28,7 +29,7 @@ struct World {
     source: PathBuf,
     folder: File,
     drives: [(File, SharedRecord); 2],
-    origin: Origin,
+    uuid: Identity,
     task: Task,
     volumes: [Volume; 3],
     _sandbox: Sandbox,
@@ -50,9 +51,8 @@ impl World {
         let uuid = Identity(subvolume::info(File::open(&source).expect("open")).expect("info").uuid);
         let drives = [a, b].map(|drive| (File::open(drive.path()).expect("open"), SharedRecord::default()));
         let task = Task { keep, ..Task::of(b"home", Identity([1; 16])) };
-        let origin = Origin { uuid, parent_uuid: Identity::NONE };
         let folder = File::open(mine.join("snapshots")).expect("open");
-        Self { source, folder, drives, origin, task, volumes, _sandbox: sandbox }
+        Self { source, folder, drives, uuid, task, volumes, _sandbox: sandbox }
     }
 
     /// The snapshots beside the source, dated by their names.
@@ -78,12 +78,14 @@ impl World {
         let older: Vec<Snapshot> = mine.iter().filter(|snapshot| snapshot.id != pending.id).cloned().collect();
         let (destination, known) = &self.drives[drive];
         let theirs = list(destination, &[]).expect("listed");
-        let pairs = find_shared(self.origin, &known.shared, &older, &theirs).pairs.unwrap_or_default();
+        let pairs = find_shared(&Lineage::of(self.uuid, Identity::NONE), &known.shared, &older, &theirs)
+            .pairs
+            .unwrap_or_default();
         let (parent, clone_sources) = basis(&pairs);
         let root = File::open(self.source.with_file_name("snapshots").join(at.to_str().expect("text"))).expect("open");
         let stream =
             Stream { snapshot: root.as_fd(), parent, since: 0, clone_sources, version: 2, side: SenderSide::Source };
-        let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.origin.uuid] };
+        let owner = Owner { machine: self.task.machine, backup: b"home".to_vec(), sources: vec![self.uuid] };
         let candidates = Candidates::Listed(pairs.iter().map(|pair| pair.drive.state()).collect());
         let options = Options { name: Some(name.clone()), origin: owner.origin(), candidates, ..Options::default() };
         let control = Control::new().expect("a control");
@@ -95,8 +97,7 @@ impl World {
         let shared = SharedSnapshot { here: pending.state(), there, time: now };
         // The pins of the order are those before this backup.
         self.task.pins = self.drives.iter().filter_map(|(_, known)| known.newest().map(SharedSnapshot::mark)).collect();
-        let source = Side::Source { uuid: self.origin.uuid };
-        self.prune(source, &mine, &self.folder, shared.mark(), now);
+        self.prune(Side::Source(&owner), &mine, &self.folder, shared.mark(), now);
         self.prune(Side::Drive(&owner), &theirs, destination, shared.mark(), now);
         let learned = RecordUpdate { shared, sources: owner.sources, lost: Vec::new() };
         self.drives[drive].1.learn(learned);

@@ -14,6 +14,7 @@ use butterdock_fixtures::{Layout, Sandbox, Volume};
 use butterdock_receive::{Control, Observer, Publication};
 use butterdock_service::source_locks::SourceLocks;
 
+use crate::backups::lineage::Lineage;
 use crate::backups::prune::prune_source;
 use crate::backups::retention::RetentionRule;
 use crate::backups::run::{BackupDirectories, Run};
@@ -58,14 +59,14 @@ impl World {
         Self { source, drives, known, source_locks, written, wall, _volumes: volumes, _sandbox: sandbox }
     }
 
-    fn task(&self, source: Option<Identity>, drive: usize) -> Task {
+    fn task(&self, lineage: Lineage, drive: usize) -> Task {
         let known = self.known.lock().expect("known");
         let pins = known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::mark).collect();
         let SharedRecord { sources, shared } = known[drive].clone();
-        let shared = for_order([&shared[..]]);
+        let (own, shared) = (shared.len(), for_order([&shared[..]]));
         let given = Some(Given { wall: self.wall.load(Ordering::Relaxed), boot: boot_time() });
         let time = TaskTime { given, ..TaskTime::default() };
-        Task { source, keep: KEEP, pins, sources, shared, time, ..Task::of(b"home", Identity([1; 16])) }
+        Task { lineage, keep: KEEP, pins, sources, shared, own, time, ..Task::of(b"home", Identity([1; 16])) }
     }
 
     fn folder(&self) -> File {
@@ -94,7 +95,7 @@ impl World {
             publication: Publication::Rename,
         };
         let (task, control, events) =
-            (self.task(None, drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
+            (self.task(Lineage::default(), drive), Control::new().expect("a control"), Mutex::new(Vec::new()));
         let report = |event: BackupEvent| {
             on_event(&event);
             events.lock().expect("unpoisoned").push(event);
@@ -110,18 +111,20 @@ impl World {
         }
         .run()
         .expect("backed up");
-        let (mut source, mut parent) = (None, None);
+        let (mut lineage, mut parent) = (Lineage::default(), None);
         for event in events.into_inner().expect("unpoisoned") {
             match event {
-                BackupEvent::Source { uuid } => source = Some(uuid),
+                BackupEvent::Lineage(new) => lineage = new,
                 BackupEvent::Parent { uuid, .. } => parent = uuid,
                 BackupEvent::Pinned { learned } => self.known.lock().expect("known")[drive].learn(learned),
-                BackupEvent::Snapshot { .. }
+                BackupEvent::Source { .. }
+                | BackupEvent::Snapshot { .. }
                 | BackupEvent::Estimated { .. }
                 | BackupEvent::Pruned { .. }
                 | BackupEvent::Seen { .. }
                 | BackupEvent::FromFuture { .. } => {}
-                BackupEvent::Unchanged { .. }
+                BackupEvent::Continued
+                | BackupEvent::Unchanged { .. }
                 | BackupEvent::Kept { .. }
                 | BackupEvent::Replaced { .. }
                 | BackupEvent::Restored { .. } => {
@@ -130,7 +133,7 @@ impl World {
             }
         }
         if let Some(exclusive) = share.release() {
-            assert_eq!(prune_source(&self.task(source, drive), self.folder().as_fd(), &|_| {}), None);
+            assert_eq!(prune_source(&self.task(lineage, drive), self.folder().as_fd(), &|_| {}), None);
             drop(exclusive);
         }
         parent

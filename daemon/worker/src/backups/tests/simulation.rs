@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::backups::first_seen::{FirstSeen, Seen};
+use crate::backups::lineage::Lineage;
 use crate::backups::name::{self, DAY, HOUR};
 use crate::backups::owner::{Owner, Side};
 use crate::backups::prune::PrunePlan;
 use crate::backups::retention::{RetentionRule, is_from_future};
 use crate::backups::shared_record::{PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
-use crate::backups::shared_snapshots::{Origin, find_shared};
+use crate::backups::shared_snapshots::find_shared;
 use crate::backups::snapshot::{Identity, Snapshot};
 use crate::backups::task::{BackupEvent, Task, TaskTime};
 use crate::clock::{Reading, Record};
@@ -45,9 +46,9 @@ impl World {
 
     /// Backs up to a drive at a time. Returns whether it was an increment.
     pub(super) fn back_up(&mut self, drive: usize, now: i64) -> bool {
-        let origin = Origin { uuid: SOURCE, parent_uuid: Identity::NONE };
+        let lineage = Lineage::of(SOURCE, Identity::NONE);
         let (there, known) = &self.drives[drive];
-        let incremental = find_shared(origin, &known.shared, &self.source, there).pairs.is_ok();
+        let incremental = find_shared(&lineage, &known.shared, &self.source, there).pairs.is_ok();
         let (uuid, counterpart) = (self.id(), self.id());
         let named = Snapshot { made: now, name: Some(name::make(b"home", now)), ..Snapshot::default() };
         let (id, ctransid) = (self.transid, self.transid);
@@ -59,7 +60,7 @@ impl World {
         self.task.pins = self.marks();
         let shared = SharedSnapshot { here: pending.state(), there: received.state(), time: now };
         self.drives[drive].1.learn(RecordUpdate { shared, sources: vec![SOURCE], lost: Vec::new() });
-        prune(&self.task, Side::Source { uuid: SOURCE }, &mut self.source, shared.mark(), now);
+        prune(&self.task, Side::Source(&owner()), &mut self.source, shared.mark(), now);
         prune(&self.task, Side::Drive(&owner()), &mut self.drives[drive].0, shared.mark(), now);
         incremental
     }

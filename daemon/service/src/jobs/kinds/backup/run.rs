@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::backups::{self, BackupEvent, Identity, Listings, MOST_PINS, NotOpened, PairUuids, Task, TaskTime};
+use crate::backups::{
+    self, BackupEvent, Identity, Lineage, Listings, MOST_PINS, NotOpened, PairUuids, Task, TaskTime,
+};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
 use crate::config::BackupRule;
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
@@ -59,7 +61,7 @@ impl<R: BackupRecords> BackupRun<'_, R> {
             share = self.source_locks.join(self.rule.name.as_str()) => share,
             _why = other_than(&mut runner.stop, None) => return Err(Ending::Killed),
         };
-        let task = self.task(source);
+        let task = self.task(source.clone().unwrap_or_default());
         let (time, stop) = self.retention.time(self.rule, sides).await;
         let full = self.options.full;
         let task = Task { time, full, ..task.map_err(|text| failed(ErrorCode::Failed, text))? };
@@ -69,7 +71,7 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         // A worker that the kernel holds may still be at the source.
         let is_done = matches!(outcome.ending, Ending::Reported(None)) && outcome.heard.made && !outcome.is_stuck();
         if let (true, Some(alone)) = (is_done, share.release()) {
-            match self.pruning(outcome.heard.source, before) {
+            match self.pruning(outcome.heard.lineage.clone(), before) {
                 Ok(task) => {
                     runner.prune(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
                 }
@@ -106,20 +108,20 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         }
     }
 
-    fn task(&self, source: Option<Identity>) -> Result<Task, String> {
-        task(self.rule, source, self.records, self.writer_threads)
+    fn task(&self, lineage: Lineage) -> Result<Task, String> {
+        task(self.rule, lineage, self.records, self.writer_threads)
     }
 
-    /// The order to prune the source with this uuid; `before` are the pins at the start of the job.
-    fn pruning(&self, of: Option<Identity>, before: Vec<PairUuids>) -> Result<Task, String> {
-        let task = self.task(of)?;
+    /// The order to prune beside the source of this lineage; `before` are the pins at the start of the job.
+    fn pruning(&self, lineage: Option<Lineage>, before: Vec<PairUuids>) -> Result<Task, String> {
+        let task = self.task(lineage.ok_or("the worker did not report the source")?)?;
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
 
     /// Records what the destination needs for the next increment, durably, before the job succeeds; and which snapshots were
     /// replaced, also if the job failed: the next one does not expect them.
-    async fn record(&self, runner: &Runner, outcome: &mut Outcome, expected: Option<Identity>) {
-        let WorkerResults { source, learned, replaced, has_parent, .. } = outcome.heard.clone();
+    async fn record(&self, runner: &Runner, outcome: &mut Outcome, expected: Option<Lineage>) {
+        let WorkerResults { lineage, learned, replaced, has_parent, .. } = outcome.heard.clone();
         let name = self.rule.name.as_str();
         let as_recorded = has_parent && replaced.is_empty();
         if !replaced.is_empty()
@@ -131,9 +133,9 @@ impl<R: BackupRecords> BackupRun<'_, R> {
         if let Err(error) = self.records.backed_up(name, learned, as_recorded).await {
             outcome.fail(failure(error));
         }
-        if let (None, Some(uuid)) = (expected, source) {
+        if let Some(lineage) = lineage.filter(|lineage| expected.as_ref() != Some(lineage)) {
             let (sources, rule) = (self.sources.clone(), self.rule.clone());
-            let written = local(move || sources.remember(&rule, uuid)).await;
+            let written = local(move || sources.remember(&rule, lineage)).await;
             if let Err(error) = written.unwrap_or_else(|lost| Err(std::io::Error::other(lost))) {
                 tracing::warn!(butterdock_job = %runner.id, "cannot record the identity of the source: {error}");
             }
@@ -206,7 +208,7 @@ fn and_before(mut pins: Vec<PairUuids>, before: Vec<PairUuids>) -> Vec<PairUuids
 /// The worker's order.
 pub(in crate::jobs) fn task(
     rule: &BackupRule,
-    source: Option<Identity>,
+    lineage: Lineage,
     records: &impl BackupRecords,
     writer_threads: Option<usize>,
 ) -> Result<Task, String> {
@@ -217,13 +219,14 @@ pub(in crate::jobs) fn task(
     let damaged = records.damaged().into_iter().filter(is_shared).collect();
     Ok(Task {
         name: name.as_bytes().to_vec(),
-        source,
+        lineage,
         keep: rule.keep,
         protect: rule.protect.as_secs(),
         pins: records.pins(name)?,
         last: known.newest().map(|newest| newest.mark().there),
         machine: records.machine(),
         sources: known.sources,
+        own: known.shared.len(),
         shared,
         damaged,
         adopt,
@@ -243,8 +246,8 @@ pub(in crate::jobs) fn is_remembered(records: &impl BackupRecords, rule: &Backup
 /// The descriptors of a backup.
 #[derive(Debug)]
 pub(in crate::jobs) struct Open {
-    /// The recorded identity of the source.
-    pub(in crate::jobs) source: Option<Identity>,
+    /// What is recorded of the source.
+    pub(in crate::jobs) source: Option<Lineage>,
     /// For the worker: the source, and the folder for its snapshots.
     pub(in crate::jobs) places: Vec<DirHandle>,
     /// The filesystems of that folder and of the destination.

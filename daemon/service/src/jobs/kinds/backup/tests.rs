@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::*;
-use crate::backups::{BackupEvent, Identity, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
+use crate::backups::{BackupEvent, Identity, Lineage, PairUuids, RecordUpdate, SharedRecord, SharedSnapshot};
 use crate::clock::{Clock, ClockKeeper};
 use crate::destinations::{BackupRecords, VolumeDestination, close};
 use crate::dir_handle::DirHandle;
@@ -151,12 +151,16 @@ fn line(report: &Report) -> String {
     format!("echo '{}' >&0; ", serde_json::to_string(report).expect("written"))
 }
 
+fn lineage() -> Lineage {
+    Lineage { sources: vec![Identity([7; 16])], ..Lineage::default() }
+}
+
 /// A worker whose backup succeeds, with a snapshot of this number.
 fn succeeds(number: u8) -> String {
     let state = |uuid| SubvolumeState { uuid: [uuid; 16], ..SubvolumeState::default() };
     let shared = SharedSnapshot { here: state(number), there: state(100 + number), time: 1 };
     let learned = RecordUpdate { shared, sources: Vec::new(), lost: Vec::new() };
-    let source = Report::Backup(BackupEvent::Source { uuid: Identity([7; 16]) });
+    let source = Report::Backup(BackupEvent::Lineage(lineage()));
     let pinned = Report::Backup(BackupEvent::Pinned { learned });
     let ended = line(&Report::Ended { counts: Counts::default(), error: None });
     format!("case $order in *prune*) ;; *) {}{};; esac; {ended}", line(&source), line(&pinned))
@@ -172,11 +176,11 @@ async fn privileged_the_next_backup_to_any_destination_is_an_increment() {
         assert!(place.join("home").is_dir());
         let orders = fixture.orders();
         let [Order::Backup(first), Order::Prune(pruning)] = orders.as_slice() else { panic!("{orders:?}") };
-        assert_eq!((first.shared.len(), first.source, first.last), (0, None, None));
+        assert_eq!((first.shared.len(), &first.lineage, first.last), (0, &Lineage::default(), None));
         assert_eq!(pruning.pins.len(), 1, "what the destination has now is not deleted");
         fixture.run(to(&place), &succeeds(2)).await;
         let Some(Order::Backup(next)) = fixture.orders().into_iter().nth(2) else { panic!("no order") };
-        assert_eq!((next.shared.len(), next.source), (1, Some(Identity([7; 16]))));
+        assert_eq!((next.shared.len(), next.own, &next.lineage), (1, 1, &lineage()));
         assert_eq!(next.last, Some(Identity([101; 16])));
     }
 }
@@ -192,14 +196,13 @@ async fn privileged_a_requested_full_backup_or_new_source_is_ordered() {
     fixture.run(drive(&place), &succeeds(3)).await;
     let orders = fixture.orders();
     let tasks = orders.iter().filter_map(|order| if let Order::Backup(task) = order { Some(task) } else { None });
-    let tasks: Vec<_> = tasks.map(|task| (task.full, task.source)).collect();
-    let source = Some(Identity([7; 16]));
-    assert_eq!(tasks, [(false, None), (true, source), (false, None)]);
+    let tasks: Vec<_> = tasks.map(|task| (task.full, task.lineage.clone())).collect();
+    assert_eq!(tasks, [(false, Lineage::default()), (true, lineage()), (false, Lineage::default())]);
     // A record that cannot be read refuses every other backup.
     fs::write(fixture.folder.path().join("state/sources/home"), "{").expect("written");
     let outcome = fixture.run(drive(&place), &succeeds(4)).await;
     assert!(matches!(outcome.ending, Ending::Reported(None)), "{outcome:?}");
-    assert_eq!(fixture.sources.of(&fixture.rule).expect("written again"), source);
+    assert_eq!(fixture.sources.of(&fixture.rule).expect("written again"), Some(lineage()));
 }
 
 #[tokio::test]

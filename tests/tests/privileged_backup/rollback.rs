@@ -1,0 +1,116 @@
+//! A source that was replaced: by a snapshot of itself, or by a subvolume of no kin.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use butterdock_tests::{Ended, all_names, snapshot};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, at, bytes, events, incremental, now, with};
+
+/// Its snapshots are in a subvolume in the source.
+fn fixture() -> Result<Fixture> {
+    let mut fixture = Fixture::new()?;
+    fixture.folder = fixture.live(".butterdock");
+    snapshot::create(&fixture.folder)?;
+    Ok(fixture)
+}
+
+/// Changes the source and backs it up at this time. `recorded` is the lineage from the backup before.
+fn back_up(fixture: &Fixture, recorded: &Value, wall: i64) -> Result<Ended> {
+    fs::write(fixture.live("changed"), wall.to_string())?;
+    fixture.run(&at(with(json!({"lineage": recorded})), wall)?)
+}
+
+fn lineage(ended: &Ended) -> Value {
+    events(ended, "lineage")[0].clone()
+}
+
+/// Replaces the source by a snapshot of `of`; the old one gets another name.
+fn roll_back(fixture: &Fixture, of: Option<&str>) -> Result<()> {
+    let old = fixture.source.join("old");
+    fs::rename(fixture.live(""), &old)?;
+    snapshot::branch(&of.map_or(old.clone(), |name| old.join(".butterdock").join(name)), &fixture.live(""))?;
+    // As the service does: a snapshot has an empty directory in place of a nested subvolume.
+    fs::remove_dir(fixture.live(".butterdock"))?;
+    snapshot::create(&fixture.folder)
+}
+
+/// That the newest on the drive has the files of the source.
+fn newest_is_the_source(fixture: &Fixture) -> Result<()> {
+    let newest = fixture.names()?.1.pop().context("nothing on the drive")?;
+    for name in ["file", "changed"] {
+        let there = fs::read(fixture.destination().join(&newest).join(name))?;
+        ensure!(there == fs::read(fixture.live(name))?, "{name} differs in {newest}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rolled_back_source_gets_increments() -> Result<()> {
+    for of_a_snapshot in [false, true] {
+        let fixture = fixture()?;
+        let start = now()?;
+        let first = back_up(&fixture, &json!({"sources": []}), start)?;
+        let second = back_up(&fixture, &lineage(&first), start + 10)?;
+        ensure!(lineage(&first)["sources"] == lineage(&second)["sources"], "{:?}", second.reports);
+        let oldest = fixture.names()?.1.first().cloned();
+        roll_back(&fixture, oldest.as_deref().filter(|_| of_a_snapshot))?;
+        let third = back_up(&fixture, &lineage(&second), start + 20)?;
+        ensure!(incremental(&third)? && bytes(&third)? < 16 << 10, "{:?}", third.reports);
+        let newest = events(&second, "pinned")[0]["learned"]["shared"]["here"]["uuid"].clone();
+        ensure!(events(&third, "parent")[0]["uuid"] == newest, "not upon the newest: {:?}", third.reports);
+        ensure!(third.said("backup").contains(&&json!("continued")), "{:?}", third.reports);
+        newest_is_the_source(&fixture)?;
+        let sources = lineage(&third)["sources"].clone();
+        ensure!(sources[1] == lineage(&second)["sources"][0] && sources[0] != sources[1], "{sources}");
+        // From then on it is the source.
+        let fourth = back_up(&fixture, &lineage(&third), start + 30)?;
+        ensure!(incremental(&fourth)? && !fourth.said("backup").contains(&&json!("continued")), "{:?}", fourth.reports);
+        newest_is_the_source(&fixture)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn snapshots_of_a_replaced_source_stay_under_the_retention() -> Result<()> {
+    let fixture = fixture()?;
+    let start = now()?;
+    let mut recorded = json!({"sources": []});
+    for number in 0..3 {
+        recorded = lineage(&back_up(&fixture, &recorded, start + 10 * number)?);
+    }
+    roll_back(&fixture, None)?;
+    let old = fixture.source.join("old/.butterdock");
+    // What root puts beside them stays, and so does what is elsewhere, whatever its name.
+    snapshot::freeze(&fixture.source.join("old"), &old.join("by-hand"))?;
+    let elsewhere = fixture.source.join(all_names(&old)?.pop().unwrap_or_default());
+    snapshot::freeze(&fixture.source.join("old"), &elsewhere)?;
+    let ended = back_up(&fixture, &recorded, start + 40)?;
+    let keep = json!({"last": 2, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    let order = at(with(json!({"keep": keep, "lineage": lineage(&ended)})), start + 40)?;
+    fixture.prune(&order["backup"])?;
+    let (mine, left) = (fixture.names()?.0, all_names(&old)?);
+    ensure!(mine.len() == 1 && left.len() == 2 && left.contains(&"by-hand".to_owned()), "{mine:?} {left:?}");
+    ensure!(elsewhere.exists(), "deleted outside of the folders");
+    Ok(())
+}
+
+#[test]
+fn the_record_of_folders_is_made_from_the_pins() -> Result<()> {
+    // As after an update of butterdock: nothing is recorded but the source and the pin.
+    let fixture = fixture()?;
+    let start = now()?;
+    let first = back_up(&fixture, &json!({"sources": []}), start)?;
+    let second = back_up(&fixture, &lineage(&first), start + 10)?;
+    let shared = events(&second, "pinned")[0]["learned"]["shared"].clone();
+    let pins = json!([{"here": shared["here"]["uuid"], "there": shared["there"]["uuid"]}]);
+    roll_back(&fixture, None)?;
+    fs::write(fixture.live("changed"), "again")?;
+    let recorded = json!({"sources": lineage(&second)["sources"]});
+    let third = fixture.run(&at(with(json!({"lineage": recorded, "pins": pins})), start + 20)?)?;
+    ensure!(incremental(&third)?, "{:?}", third.reports);
+    let folders = lineage(&third)["folders"].clone();
+    ensure!(folders.as_array().is_some_and(|folders| folders.len() == 2), "{folders}");
+    Ok(())
+}
