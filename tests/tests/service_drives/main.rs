@@ -21,6 +21,7 @@ mod plugs;
 mod queries;
 mod read_only;
 mod reload;
+mod rollback;
 mod sleep_inhibitors;
 mod stream_queue;
 mod two_drives;

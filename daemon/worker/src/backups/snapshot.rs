@@ -79,8 +79,9 @@ pub(super) fn list_with_former(
 ) -> Result<Listing, Fault> {
     let folder = folder.as_fd();
     let filesystem = Identity(filesystem::info(folder)?.fsid);
-    let (found, (subvolume, directory)) = list_placed(folder, known)?;
+    let (subvolume, directory) = place_of(folder)?;
     let mut folders = vec![SnapshotFolder { filesystem, subvolume, directory }];
+    let found = list_placed(folder, known)?;
     let is_ours = |snapshot: &Snapshot, name: &[u8]| {
         former.ours.contains(&snapshot.uuid) && name::parse(former.backup, name).is_some()
     };
@@ -106,13 +107,17 @@ pub(super) fn list_with_former(
 /// All read-only subvolumes of the filesystem that `folder` is on, except those with hidden names: an incomplete subvolume may
 /// already be read-only and have a `received_uuid`. Sets `changed` for received subvolumes and for those in `known`.
 pub(super) fn list(folder: impl AsFd, known: &[Identity]) -> Result<Vec<Snapshot>, Fault> {
-    let (found, _folder) = list_placed(folder.as_fd(), known)?;
-    Ok(found.into_iter().map(|(snapshot, _place)| snapshot).collect())
+    Ok(list_placed(folder.as_fd(), known)?.into_iter().map(|(snapshot, _place)| snapshot).collect())
 }
 
-/// The snapshots with their places, and the place of the folder.
-fn list_placed(folder: BorrowedFd<'_>, known: &[Identity]) -> Result<(Vec<(Snapshot, RootRef)>, (u64, u64)), Fault> {
-    let (folder_subvolume, directory) = (subvolume::info(folder)?.id, butterdock_btrfs::file::stat(folder)?.ino);
+/// The id of the subvolume that has a folder, and the folder's inode.
+fn place_of(folder: BorrowedFd<'_>) -> Result<(u64, u64), Fault> {
+    Ok((subvolume::info(folder)?.id, butterdock_btrfs::file::stat(folder)?.ino))
+}
+
+/// The same with their places.
+fn list_placed(folder: BorrowedFd<'_>, known: &[Identity]) -> Result<Vec<(Snapshot, RootRef)>, Fault> {
+    let here = place_of(folder)?;
     let mut found = Vec::new();
     for subvolume::Subvolume { id, item, place } in subvolume::all(folder)? {
         let Some(place) = place.filter(|place| name::hidden(&place.name).is_none()) else { continue };
@@ -122,7 +127,7 @@ fn list_placed(folder: BorrowedFd<'_>, known: &[Identity]) -> Result<(Vec<(Snaps
         let (uuid, received_uuid) = (Identity(item.uuid), Identity(item.received_uuid));
         let is_checked = received_uuid.known().is_some() || known.contains(&uuid);
         let changed = is_checked && is_changed(folder, id, &item)?;
-        let is_here = place.parent_id == folder_subvolume && place.dir_id == directory;
+        let is_here = (place.parent_id, place.dir_id) == here;
         let snapshot = Snapshot {
             id,
             uuid,
@@ -140,7 +145,7 @@ fn list_placed(folder: BorrowedFd<'_>, known: &[Identity]) -> Result<(Vec<(Snaps
         };
         found.push((snapshot, place));
     }
-    Ok((found, (folder_subvolume, directory)))
+    Ok(found)
 }
 
 /// Whether it changed since it was received or made. A later transaction id alone is no change: late writeback and
