@@ -68,7 +68,8 @@ impl SourceStore {
     pub(super) fn has_appeared(&self, rule: &BackupRule, problem: SourceProblem) -> bool {
         let Some(uuid) = (self.open.find_source)(&rule.source) else { return false };
         // Another subvolume stays another one until the recorded one is back.
-        problem != SourceProblem::Another || self.of(rule).is_ok_and(|recorded| recorded.is_some_and(|recorded| recorded.sources.contains(&uuid)))
+        problem != SourceProblem::Another
+            || self.of(rule).is_ok_and(|recorded| recorded.is_some_and(|recorded| recorded.sources.contains(&uuid)))
     }
 
     /// What is recorded of a backup's source; None before its first run.
@@ -153,9 +154,9 @@ mod tests {
         assert!(!sources.has_appeared(&rule("away"), SourceProblem::NotOpened));
         assert!(sources.has_appeared(&home, SourceProblem::NotOpened), "before its first run any");
         assert!(!sources.has_appeared(&home, SourceProblem::Another));
-        sources.remember(&home, Identity([6; 16])).expect("written");
+        sources.remember(&home, lineage(6)).expect("written");
         assert!(!sources.has_appeared(&home, SourceProblem::Another), "it is still another one");
-        sources.remember(&home, Identity([7; 16])).expect("written");
+        sources.remember(&home, lineage(7)).expect("written");
         assert!(sources.has_appeared(&home, SourceProblem::Another));
     }
 

@@ -13,7 +13,7 @@ use super::snapshot::Identity;
 
 /// The uuid of a source that can be backed up, whichever it is; `None` if it cannot.
 pub fn usable_source(fd: BorrowedFd<'_>) -> Option<Identity> {
-    Source::check(fd, None).ok().map(|source| source.origin.uuid)
+    Source::check(fd, &Lineage::default(), |_| false).ok().map(|source| source.uuid)
 }
 
 /// The checked source.

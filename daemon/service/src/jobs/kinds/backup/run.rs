@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::backups::{
-    self, BackupEvent, Identity, Lineage, Listings, MOST_PINS, NotOpened, PairUuids, Task, TaskTime,
-};
+use crate::backups::{self, BackupEvent, Identity, Lineage, Listings, MOST_PINS, NotOpened, PairUuids, Task, TaskTime};
 use crate::blocking::{BlockingQueue, BlockingQueues, Unanswered, local};
 use crate::config::BackupRule;
 use crate::destinations::{BackupFolder, BackupRecords, Destination, Space, no_descriptor};
