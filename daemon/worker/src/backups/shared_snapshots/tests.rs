@@ -63,7 +63,7 @@ fn a_damaged_snapshot_is_no_parent() {
     let source = [mine(1), mine(2)];
     let drive = [counterpart(1), counterpart(2)];
     let without = |damaged: &[Identity]| {
-        let shared = find_shared(ORIGIN, &known(&[1, 2]), &source, &drive).without(damaged);
+        let shared = find_shared(&origin(), &known(&[1, 2]), &source, &drive).without(damaged);
         shared.pairs.map(|pairs| pairs.iter().map(|pair| pair.source.uuid).collect::<Vec<_>>())
     };
     assert_eq!(without(&[]), Ok(vec![id(2), id(1)]));
