@@ -2,21 +2,11 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use butterdock_dbus::names::ROOT;
 use butterdock_dbus::names::interface::{JOB, MANAGER};
 use butterdock_dbus::{BackupOptions, BackupRow, DriveState};
-use butterdock_tests::{Recorder, Scenario, contains_all, no_options, snapshot};
-
-/// Plugs the drive in, and returns the job of that plug, which has ended.
-fn plug(scenario: &mut Scenario) -> Result<String> {
-    let recorder = Recorder::start(&scenario.fixture.bus)?;
-    let before = scenario.history("backup")?.len();
-    scenario.plug()?;
-    scenario.fixture.client.until("the backup of the plug", |_| Ok(scenario.history("backup")?.len() > before))?;
-    scenario.drive("safe", &DriveState::Safe)?;
-    recorder.finish(&scenario.fixture.client)?.jobs()?.pop().context("a job")
-}
+use butterdock_tests::{Scenario, contains_all, no_options, snapshot};
 
 /// The problem in the row of the backup, and that of the drive.
 fn problems(scenario: &Scenario) -> Result<[String; 2]> {
@@ -28,26 +18,26 @@ fn problems(scenario: &Scenario) -> Result<[String; 2]> {
 
 #[test]
 fn a_rollback_continues_and_a_stranger_is_refused() -> Result<()> {
-    let mut scenario = Scenario::begin()?;
+    let scenario = Scenario::begin()?;
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;
-    scenario.unplug()?;
     let (old, replaced) = (scenario.pool.join("home.old"), scenario.pool.join("home.replaced"));
     fs::rename(&scenario.source, &old)?;
     snapshot::branch(&old, &scenario.source)?;
     fs::write(scenario.source.join("changed"), "after the rollback")?;
-    let job = plug(&mut scenario)?;
+    let job = scenario.job("Backup", &no_options())?;
+    scenario.drive("safe", &DriveState::Safe)?;
     let note: String = scenario.fixture.client.get(&job, JOB, "Note")?;
     contains_all(&note, &["after a rollback; its backups continue"])?;
     ensure!(scenario.newest_is_the_source()?, "everything was sent again: {note}");
     ensure!(problems(&scenario)? == ["", ""], "{:?}", problems(&scenario)?);
 
-    scenario.unplug()?;
     fs::rename(&scenario.source, &replaced)?;
     snapshot::create(&scenario.source)?;
     fs::write(scenario.source.join("changed"), "another one")?;
-    let job = plug(&mut scenario)?;
-    let message: String = scenario.fixture.client.get(&job, JOB, "ErrorMessage")?;
+    let job = scenario.start_backup()?;
+    let (state, _, message) = scenario.end_of_backup(&job)?;
+    ensure!(state == "failed", "{state}");
     contains_all(&message, &["another subvolume", "butterdock backup NAME --new-source"])?;
     for problem in problems(&scenario)? {
         contains_all(&problem, &["another subvolume", "butterdock backup NAME --new-source"])?;
