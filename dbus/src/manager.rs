@@ -177,8 +177,8 @@ pub struct ProblemParams {
 /// A warning about a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct Warning {
-    /// For programs: `clock-ahead` or `clock-record-unreadable` (old snapshots are not deleted), or
-    /// `snapshots-from-future`. Readers ignore unknown codes.
+    /// For programs: `clock-ahead` or `clock-record-unreadable` (old snapshots are not deleted), `enrolment-unreadable` (those
+    /// beside the sources are not), or `snapshots-from-future`. Readers ignore unknown codes.
     pub code: String,
     /// An English sentence.
     pub english: String,

@@ -69,6 +69,10 @@ impl Service {
         if estimate {
             self.estimate(&mut all).await;
         }
+        if let Some(problem) = self.0.manager.unreadable() {
+            let warning = Warning { code: problem.code(), english: problem.to_string() };
+            all.iter_mut().for_each(|backup| backup.warnings.push(warning.clone()));
+        }
         if let Some(stop) = self.0.clock.stop().await {
             let warning = Warning { code: stop.reason.code(), english: stop.to_string() };
             all.iter_mut().for_each(|backup| backup.warnings.push(warning.clone()));

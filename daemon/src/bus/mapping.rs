@@ -210,6 +210,8 @@ fn problem(problem: &Problem) -> contract::Problem {
             time: Some(time),
             ..contract::ProblemParams::default()
         },
+        // No row has it: it is a warning of all rows.
+        Problem::EnrolmentUnreadable { .. } => contract::ProblemParams::default(),
         Problem::Drive { .. } | Problem::NoDrive | Problem::RecordUnreadable { .. } | Problem::WouldFail { .. } => {
             contract::ProblemParams::default()
         }

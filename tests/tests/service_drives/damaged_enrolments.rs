@@ -1,4 +1,4 @@
-//! Damaged enrolments: their drives are unknown, and no other drive is affected.
+//! Damaged enrolments: their drives are unknown and stay protected, and no other drive is affected.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -29,9 +29,17 @@ fn spoilt(spoil: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     fixture.one("the other", |is| is.enrolled && is.label == "Red" && is.state == DriveState::Mounted)?;
     let drive = fixture.one("it is unknown", |is| is.label == "Blue" && !is.enrolled)?;
     ensure!(drive.properties.state == DriveState::Present && !is_mounted(&bad.name())?, "{drive:?}");
+    ensure!(drive.properties.problem.contains(&format!("cannot be read ({id}")), "{drive:?}");
+    let claim = fixture.sandbox.join("state/udev").join(&drive.properties.filesystem_uuid);
+    ensure!(claim.exists(), "udev does not leave the drive to the service any more");
     ensure!(is_mounted(&good.name())?, "the other is not mounted");
     ensure!(file.symlink_metadata().is_ok(), "the file is gone");
     let log = fixture.stop()?;
+    // Enrolling it again ends that.
+    fixture.start()?;
+    enrolled(&fixture, "Blue")?;
+    ensure!(file.symlink_metadata().is_err(), "the file is still there");
+    fixture.stop()?;
     ensure!(log.contains(&format!("{id}.json: ")) && log.contains("enrol the drive again"), "{log}");
     Ok(())
 }

@@ -95,8 +95,12 @@ impl BackupRecords for DriveRecords<'_> {
         self.lease.damaged()
     }
 
-    fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String> {
+    fn pins(&self, backup: &str) -> Vec<PairUuids> {
         self.manager.pins(backup)
+    }
+
+    fn unread_pins(&self, backup: &str) -> Option<String> {
+        self.manager.unread_pins(backup)
     }
 
     async fn backed_up(&self, backup: &str, learned: RecordUpdate, as_recorded: bool) -> Result<(), Error> {

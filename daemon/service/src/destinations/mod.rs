@@ -121,11 +121,11 @@ pub(crate) trait BackupRecords: Sync {
     /// The snapshots there in which a verify found damage: they are no parents.
     fn damaged(&self) -> Vec<Identity>;
 
-    /// What all destinations need for their next increment of the backup.
-    ///
-    /// # Errors
-    /// A record cannot be read: a sentence.
-    fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String>;
+    /// What all destinations need for their next increment of the backup, as far as it can be read.
+    fn pins(&self, backup: &str) -> Vec<PairUuids>;
+
+    /// Why that is not known of all destinations: a sentence. Then nothing may be deleted beside the source.
+    fn unread_pins(&self, backup: &str) -> Option<String>;
 
     /// Records a successful backup, durably. `as_recorded` says that it built on a snapshot that was as recorded, and found
     /// no replaced one.

@@ -113,6 +113,7 @@ impl DriveManager {
         let new = DriveId::from(plan.enrolment.id);
         let reservation = self.reserve(&new);
         self.mounted(&new, proved, plan);
+        self.note_unreadable();
         self.entry(&new, |entry| (entry.served, entry.due) = (no_backup, true));
         Ok((new, reservation))
     }
@@ -120,6 +121,13 @@ impl DriveManager {
     pub(super) async fn forget_now(&self, id: &DriveId) -> Result<(), Error> {
         let none =
             || Error::new(ErrorCode::NotFound, format!("no drive \"{}\" is enrolled", id.as_str().escape_debug()));
+        let unreadable = |id: &Uuid| self.0.register.unreadable().files.contains_key(id);
+        if let Some(unreadable) = id.enrolment().filter(unreadable) {
+            self.strike_out(id, unreadable).await?;
+            self.note_unreadable();
+            self.review();
+            return Ok(());
+        }
         let known = self.lock().enrolment(id).map(|enrolment| enrolment.id).ok_or_else(none)?;
         if self.entry(id, |_| ()).is_none() {
             // It is away.
@@ -260,7 +268,9 @@ fn write_token(
     }
     let mounted = mount(devices, &plan.enrolment, &plan.sources, Access::Writable, run)?;
     let begun = mounted.root().and_then(|root| {
-        token::begin(&root, &mut plan.enrolment, register)?;
+        if let Some(before) = token::begin(&root, &mut plan.enrolment, register)? {
+            forget_unreadable(register, before);
+        }
         Ok(devices.free(&root))
     });
     match begun {
@@ -273,6 +283,15 @@ fn write_token(
             mounted.undo();
             Err(error)
         }
+    }
+}
+
+/// The drive is enrolled again: its enrolment before, which could not be read, protects nothing any more.
+fn forget_unreadable(store: &EnrolmentStore, before: Uuid) {
+    if store.unreadable().files.contains_key(&before)
+        && let Err(error) = store.forget(before)
+    {
+        tracing::warn!("{error}");
     }
 }
 

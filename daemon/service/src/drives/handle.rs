@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::types::{BackupStatus, DriveProperties, EnrolOptions, Error};
+use crate::types::{BackupStatus, DriveProperties, EnrolOptions, Error, Problem};
 use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
@@ -95,6 +95,7 @@ impl DriveManager {
             reads: drive_lock::reads(),
             ending: AtomicBool::new(false),
         }));
+        manager.note_unreadable();
         (manager, received)
     }
 
@@ -173,15 +174,29 @@ impl DriveManager {
         answer(async move { manager.lease_now(&id, need, reservation).await }).await
     }
 
-    /// What all enrolled drives, present or not, need for their next increment of a backup.
-    ///
-    /// # Errors
-    /// What one of them needs cannot be read: a sentence for a person.
-    pub(crate) fn pins(&self, backup: &str) -> Result<Vec<PairUuids>, String> {
+    /// What all enrolled drives, present or not, need for their next increment of a backup, as far as it can be read.
+    pub(crate) fn pins(&self, backup: &str) -> Vec<PairUuids> {
         let table = self.lock();
-        let known = table.enrolments.iter().map(|enrolment| rows::known(enrolment, backup));
-        let known = known.collect::<Result<Vec<_>, _>>()?;
-        Ok(once(known.iter().filter_map(SharedRecord::newest).map(SharedSnapshot::mark).collect()))
+        let known = table.enrolments.iter().filter_map(|enrolment| rows::known(enrolment, backup).ok());
+        once(known.filter_map(|known| known.newest().map(SharedSnapshot::mark)).collect())
+    }
+
+    /// Why it is not known what all drives need for their next increment of a backup: a sentence for a person. None where it is
+    /// known.
+    pub(crate) fn unread_pins(&self, backup: &str) -> Option<String> {
+        let table = self.lock();
+        let unreadable = table.unreadable_problem().map(|problem| problem.to_string());
+        unreadable.or_else(|| table.enrolments.iter().find_map(|enrolment| rows::known(enrolment, backup).err()))
+    }
+
+    /// The problem of enrolments that cannot be read.
+    pub(crate) fn unreadable(&self) -> Option<Problem> {
+        self.lock().unreadable_problem()
+    }
+
+    /// Takes over which enrolments cannot be read now.
+    pub(super) fn note_unreadable(&self) {
+        self.lock().unreadable = self.0.register.unreadable();
     }
 
     /// This machine, as records on drives have it.
@@ -192,7 +207,7 @@ impl DriveManager {
     /// What is remembered of a backup on one drive, and whether version 1 wrote that down.
     ///
     /// # Errors
-    /// As for [`Self::pins`].
+    /// It cannot be read: a sentence for a person.
     pub(super) fn known(&self, id: &DriveId, backup: &str) -> Result<(SharedRecord, bool), String> {
         let table = self.lock();
         let Some(enrolment) = table.enrolment(id) else { return Ok((SharedRecord::default(), false)) };
@@ -355,7 +370,7 @@ fn open(
     }
     let register = EnrolmentStore::open(state)?;
     let (enrolments, bad) = register.list()?;
-    for what in bad {
+    for what in bad.values() {
         tracing::error!("{what}");
     }
     Ok((register, enrolments))

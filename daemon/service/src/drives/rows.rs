@@ -47,8 +47,8 @@ pub(super) fn known(enrolment: &Enrolment, backup: &str) -> Result<SharedRecord,
         let (id, label) = (enrolment.id, enrolment.label());
         format!(
             "cannot read which snapshots the drive \"{label}\" needs for the next backup \"{backup}\" ({error}); \
-             nothing was backed up, because pruning could delete them. If a newer butterdock wrote the record, \
-             update butterdock; otherwise run butterdock forget {id} and enrol the drive again"
+             nothing is backed up to it, and no snapshot beside the source is deleted meanwhile. If a newer butterdock \
+             wrote the record, update butterdock; otherwise run butterdock forget {id} and enrol the drive again"
         )
     })
 }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(known(&blue, "home"), Ok(SharedRecord::default()), "one that was never backed up to needs nothing");
         blue.pins.insert("home".to_owned(), serde_json::json!({ "sent_as": 5 }));
         let text = known(&blue, "home").expect_err("unreadable");
-        assert!(text.contains("\"Blue\"") && text.contains("nothing was backed up"), "{text}");
+        assert!(text.contains("\"Blue\"") && text.contains("nothing is backed up to it"), "{text}");
         assert!(text.contains(&format!("butterdock forget {}", blue.id)), "{text}");
         assert_eq!(known(&blue, "etc"), Ok(SharedRecord::default()), "other backups are not concerned");
         blue.shared.insert("home".to_owned(), serde_json::json!({ "sources": 5 }));

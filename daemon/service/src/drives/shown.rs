@@ -59,6 +59,7 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
         | Action::Backup => entry.problem(),
     };
     let of_backups = enrolment.map(|enrolment| of_backups(table, enrolment)).unwrap_or_default();
+    let unreadable = table.unreadable_problem().filter(|_| enrolment.is_none() && is_claimed(table, &devices));
     let label = label(content.map(|content| content.label.as_str()), enrolment);
     let is = DriveProperties {
         names: names(&id, &label, enrolment),
@@ -78,13 +79,19 @@ pub(super) fn of(table: &DriveTable, decision: &Decision, entry: &DriveEntry) ->
             .unwrap_or_default(),
         encrypted: container.is_some(),
         state: state(entry, container.is_some(), open.is_some()),
-        problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(of_backups).collect(),
+        problems: of_drive(found).into_iter().chain(of_drive(sentence)).chain(unreadable).chain(of_backups).collect(),
         note: decision.note.as_ref().map(|note| note.public().to_owned()).unwrap_or_default(),
         enrolled: enrolment.is_some(),
         last_backup: enrolment.map_or(0, |enrolment| enrolment.last_backup),
         backups: enrolment.map(|enrolment| backups(&table.config, enrolment)).unwrap_or_default(),
     };
     Drive { id, is }
+}
+
+/// Whether it was enrolled, and its enrolment cannot be read.
+fn is_claimed(table: &DriveTable, devices: &[&BlockDevice]) -> bool {
+    let contents = devices.iter().filter_map(|device| device.content.as_ref());
+    contents.into_iter().any(|content| table.unreadable.claimed.contains(&content.uuid))
 }
 
 /// The names of the backups that go to it.

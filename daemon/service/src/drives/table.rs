@@ -18,8 +18,9 @@ use super::{Condition, Drive, DriveId};
 use crate::backups::SourceProblem;
 use crate::config::{BackupRule, Config, Schedule};
 use crate::device::{BlockDevice, DeviceTable, Mapping, mapping_name};
-use crate::enrolment::Enrolment;
+use crate::enrolment::{Enrolment, Unreadable};
 use crate::policy::{self, Decision, DriveUse, PolicyInput};
+use crate::types::Problem;
 
 /// How long a drive is shown as safe after it was switched off: its devices are gone, and only a person sees whether it is
 /// still plugged in.
@@ -42,6 +43,8 @@ pub(super) struct DriveTable {
     pub(super) mount_changes: u64,
     /// The backups that should have run and did not.
     pub(super) not_done: NotDone,
+    /// The enrolments that cannot be read.
+    pub(super) unreadable: Unreadable,
 }
 
 /// What is going on with one drive since it was plugged in.
@@ -206,7 +209,25 @@ impl DriveTable {
         let (devices, entries, shown) = (DeviceTable::default(), BTreeMap::new(), BTreeMap::new());
         let (journal, stale) = (Journal::default(), BTreeSet::new());
         let (reservations, not_done) = (BTreeMap::new(), NotDone::of(&enrolments));
-        Self { config, enrolments, devices, entries, reservations, shown, journal, stale, mount_changes: 0, not_done }
+        Self {
+            config,
+            enrolments,
+            devices,
+            entries,
+            reservations,
+            shown,
+            journal,
+            stale,
+            mount_changes: 0,
+            not_done,
+            unreadable: Unreadable::default(),
+        }
+    }
+
+    /// What is wrong while enrolments cannot be read.
+    pub(super) fn unreadable_problem(&self) -> Option<Problem> {
+        let drives: Vec<String> = self.unreadable.files.keys().map(Uuid::to_string).collect();
+        (!drives.is_empty()).then_some(Problem::EnrolmentUnreadable { drives })
     }
 
     /// One more needs the drive.

@@ -34,6 +34,14 @@ impl Claims {
         }
     }
 
+    /// The files that are of none of these enrolments.
+    pub(crate) fn others(&self, enrolments: &[Enrolment]) -> BTreeSet<String> {
+        let known = names(enrolments);
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let files = files.filter_map(|entry| entry.file_name().into_string().ok());
+        files.filter(|name| !known.contains(name)).collect()
+    }
+
     fn make(&self, names: &BTreeSet<String>, all: bool) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         for name in names {

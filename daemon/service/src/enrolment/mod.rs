@@ -173,6 +173,17 @@ pub(crate) struct EnrolmentStore {
     changing: Arc<Mutex<()>>,
     /// What was written last of each.
     written: Arc<Mutex<BTreeMap<Uuid, Enrolment>>>,
+    unreadable: Arc<Mutex<Unreadable>>,
+}
+
+/// Enrolments whose files cannot be read. The files stay until the drives are enrolled again or forgotten. Their drives are not
+/// used, and what these drives need is not known: so nothing that they could need is deleted, and udev leaves them to us.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// Their ids, each with the reason, which has a path.
+    pub files: BTreeMap<Uuid, String>,
+    /// Their filesystems and containers, as udev's `ID_FS_UUID` has them.
+    pub claimed: BTreeSet<String>,
 }
 
 impl EnrolmentStore {
@@ -188,8 +199,14 @@ impl EnrolmentStore {
         durable::sweep(&folder).map_err(opening())?;
         let machine =
             machine::id(state).map_err(Error::system(format!("opening {}", state.join("machine").display())))?;
-        let register =
-            Self { folder, claims: Claims::below(state), machine, changing: Arc::default(), written: Arc::default() };
+        let register = Self {
+            folder,
+            claims: Claims::below(state),
+            machine,
+            changing: Arc::default(),
+            written: Arc::default(),
+            unreadable: Arc::default(),
+        };
         let (enrolments, _) = register.list()?;
         register.lock().extend(enrolments.into_iter().map(|enrolment| (enrolment.id, enrolment)));
         register.claim();
@@ -201,24 +218,28 @@ impl EnrolmentStore {
         self.machine
     }
 
-    /// All enrolments, and a sentence for each file that is none. Such a file stays where it is, and its drive is not enrolled until
-    /// the file is mended: nothing is mounted meanwhile.
+    /// All enrolments, and the ids of those whose files are none, each with the reason.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub(crate) fn list(&self) -> Result<(Vec<Enrolment>, Vec<String>)> {
+    pub(crate) fn list(&self) -> Result<(Vec<Enrolment>, BTreeMap<Uuid, String>)> {
         let listing = || Error::system(format!("reading {}", self.folder.display()));
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let (mut good, mut bad) = (Vec::new(), BTreeMap::new());
         for entry in fs::read_dir(&self.folder).map_err(listing())? {
             let path = entry.map_err(listing())?.path();
             let Some(id) = id_of(&path) else { continue };
             match read(&path, id) {
                 Ok(enrolment) => good.push(enrolment),
-                Err(what) => bad.push(format!("{}: {what}", path.display())),
+                Err(what) => drop(bad.insert(id, format!("{}: {what}", path.display()))),
             }
         }
         good.sort_by_key(|enrolment| (enrolment.enrolled, enrolment.id));
         Ok((good, bad))
+    }
+
+    /// The enrolments that cannot be read.
+    pub(crate) fn unreadable(&self) -> Unreadable {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was written down of one last.
@@ -250,7 +271,7 @@ impl EnrolmentStore {
         Ok(enrolment)
     }
 
-    /// Forgets one. The token stays on the drive and means nothing.
+    /// Forgets one, also one that cannot be read. The token stays on the drive and means nothing.
     ///
     /// # Errors
     /// There is none, or it cannot be removed.
@@ -286,8 +307,10 @@ impl EnrolmentStore {
 
     /// Has udev leave to us what is enrolled now.
     fn claim(&self) {
-        if let Ok((enrolments, unreadable)) = self.list() {
-            self.claims.set(&enrolments, unreadable.is_empty());
+        if let Ok((enrolments, files)) = self.list() {
+            self.claims.set(&enrolments, files.is_empty());
+            let claimed = if files.is_empty() { BTreeSet::new() } else { self.claims.others(&enrolments) };
+            *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = Unreadable { files, claimed };
         }
     }
 
@@ -301,18 +324,18 @@ fn read(path: &Path, id: Uuid) -> std::result::Result<Enrolment, String> {
     struct Versioned {
         version: u32,
     }
+    let next = format!("enrol the drive again, or run butterdock forget {id}");
     let bytes = durable::read(path, LARGEST)
         .and_then(|bytes| bytes.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
-        .map_err(|error| format!("it cannot be read ({error}); mend that, or remove it and enrol the drive again"))?;
-    let mistaken =
-        |error: serde_json::Error| format!("it is no enrolment ({error}); remove it and enrol the drive again");
+        .map_err(|error| format!("it cannot be read ({error}); mend that and restart the service, or {next}"))?;
+    let mistaken = |error: serde_json::Error| format!("it is no enrolment ({error}); {next}");
     let Versioned { version } = serde_json::from_slice(&bytes).map_err(mistaken)?;
     if version != VERSION && version != OLDER {
-        return Err(format!("a butterdock of another version wrote it ({version}); update, or enrol the drive again"));
+        return Err(format!("a butterdock of another version wrote it ({version}); update, or {next}"));
     }
     let enrolment: Enrolment = serde_json::from_slice(&bytes).map_err(mistaken)?;
     if enrolment.id != id || enrolment.members.is_empty() {
-        return Err("its content is not that of its name; remove it and enrol the drive again".to_owned());
+        return Err(format!("its content is not that of its name; {next}"));
     }
     Ok(Enrolment { version: VERSION, ..enrolment })
 }
@@ -340,7 +363,7 @@ mod tests {
         one.last_backup = 9;
         one.shared.insert("home".to_owned(), serde_json::json!({"uuid": 1}));
         register.write(&one).expect("written");
-        assert_eq!(register.list().expect("listed"), (vec![one.clone()], Vec::new()));
+        assert_eq!(register.list().expect("listed"), (vec![one.clone()], BTreeMap::new()));
         register.forget(one.id).expect("forgotten");
         assert_eq!(register.list().expect("listed").0, []);
         assert!(register.forget(one.id).is_err());
@@ -394,10 +417,31 @@ mod tests {
         register.write(&one).expect("written");
         let (good, bad) = register.list().expect("listed");
         assert!(
-            good.is_empty() && bad.len() == 1 && bad.iter().all(|what| what.contains("another version")),
+            good.is_empty() && bad.len() == 1 && bad.values().all(|what| what.contains("another version")),
             "{bad:?}"
         );
         assert!(register.file(one.id).exists());
+    }
+
+    #[test]
+    fn an_unreadable_enrolment_is_reported_until_it_is_forgotten() {
+        let state = tempfile::tempdir().expect("a folder");
+        let store = EnrolmentStore::open(state.path()).expect("opened");
+        let (blue, red) = (enrolment(), enrolment());
+        for one in [&blue, &red] {
+            store.write(one).expect("written");
+        }
+        assert_eq!(store.unreadable(), Unreadable::default());
+        fs::write(store.file(blue.id), "{").expect("damaged");
+        let store = EnrolmentStore::open(state.path()).expect("opened");
+        // A change of another drive removes none of it.
+        store.change(red.id, |red| red.last_backup = 9).expect("changed");
+        let unreadable = store.unreadable();
+        assert!(unreadable.files.keys().eq([&blue.id]) && store.file(blue.id).exists(), "{unreadable:?}");
+        assert_eq!(unreadable.claimed, [blue.filesystem.to_string()].into());
+        store.forget(blue.id).expect("forgotten");
+        assert_eq!(store.unreadable(), Unreadable::default());
+        assert!(!store.file(blue.id).exists());
     }
 
     #[test]
@@ -411,7 +455,7 @@ mod tests {
         fields.insert("version".to_owned(), 1.into());
         fields.retain(|name, _| name != "shared" && name != "restored");
         fs::write(register.file(one.id), written.to_string()).expect("written");
-        assert_eq!(register.list().expect("listed"), (vec![one.clone()], Vec::new()));
+        assert_eq!(register.list().expect("listed"), (vec![one.clone()], BTreeMap::new()));
         register.write(&one).expect("written");
         let text = fs::read_to_string(register.file(one.id)).expect("read");
         assert!(text.contains("\"version\": 2"), "{text}");
@@ -425,7 +469,7 @@ mod tests {
         fs::File::create(register.file(Uuid::new_v4())).and_then(|file| file.set_len(1 << 40)).expect("made");
         let (good, bad) = register.list().expect("listed");
         assert!(good.is_empty() && bad.len() == 2, "{bad:?}");
-        assert!(bad.iter().all(|what| what.contains("cannot be read")), "{bad:?}");
+        assert!(bad.values().all(|what| what.contains("cannot be read")), "{bad:?}");
     }
 
     #[test]

@@ -63,17 +63,19 @@ pub(crate) fn prove(root: impl AsFd, enrolment: &Enrolment, register: &Enrolment
 }
 
 /// Writes the first token of a new enrolment, and the enrolment. What token of this machine was there is gone; those of others
-/// stay.
+/// stay. Answers with the enrolment that the old token was of.
 ///
 /// # Errors
 /// The drive or the state directory cannot be written.
-pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<()> {
+pub(crate) fn begin(root: impl AsFd, enrolment: &mut Enrolment, register: &EnrolmentStore) -> Result<Option<Uuid>> {
+    let before = read(&root, &name(register.machine()))?.map(|token| token.id);
     let nonce = Uuid::new_v4();
     enrolment.next_nonce = Some(nonce);
     register.write(enrolment)?;
     write(&root, enrolment, register.machine(), nonce)?;
     settle(enrolment, register, nonce)?;
-    remove_old(&root, enrolment)
+    remove_old(&root, enrolment)?;
+    Ok(before)
 }
 
 /// What the file holds. Unknown members are skipped; identity is in these two.

@@ -106,6 +106,48 @@ fn a_killed_service_leaves_nothing_mounted_for_the_next() {
 }
 
 #[test]
+fn an_unreadable_enrolment_is_shown_until_enrolled_again_or_forgotten() {
+    for is_forgotten in [false, true] {
+        let (devices, home) = (SimulatedDevices::new(), folder());
+        let drives = ["blue", "red"].map(|label| SimulatedDrive::new(label, 1, false));
+        let config = || Config { backups: vec![rule("home", &["blue", "red"])], ..Config::default() };
+        let ids = run(async {
+            let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), config()).await;
+            [fixture.enrol(&drives[0]).await, fixture.enrol(&drives[1]).await]
+        });
+        let file = home.path().join(format!("state/drives/{}.json", ids[0]));
+        std::fs::write(&file, "{").expect("damaged");
+        run(async {
+            let fixture = Fixture::start_with(devices.clone(), Arc::clone(&home), config()).await;
+            let warned = async |fixture: &Fixture| {
+                let rows = fixture.service.backups(false).await;
+                rows.iter().flat_map(|row| &row.warnings).filter(|one| one.code == "enrolment-unreadable").count()
+            };
+            // The other drive is backed up to.
+            back_up(&fixture, &drives[1], &ids[1]).await;
+            assert_eq!((fixture.state(&ids[1]), fixture.ends()[0]), (Some(DriveState::Safe), JobState::Succeeded));
+            assert_eq!(warned(&fixture).await, 1);
+            assert!(fixture.drives().unread_pins("home").is_some_and(|text| text.contains(ids[0].as_str())));
+            devices.plug(&drives[0]);
+            fixture.settle().await;
+            let shown = fixture.shown(&drives[0]).expect("shown");
+            assert!(!shown.enrolled && shown.problem().contains("enrol it again"), "{shown:?}");
+            if is_forgotten {
+                fixture.drives().forget(&ids[0]).await.expect("forgotten");
+            } else {
+                let options = EnrolOptions { no_backup: true, ..EnrolOptions::default() };
+                fixture.enrol_attached(&drives[0], options).await.expect("enrolled again");
+            }
+            fixture.settle().await;
+            assert!(!file.exists());
+            assert_eq!((warned(&fixture).await, fixture.drives().unread_pins("home")), (0, None));
+            let shown = fixture.shown(&drives[0]).expect("shown");
+            assert_eq!((shown.enrolled, shown.problem()), (!is_forgotten, String::new()));
+        });
+    }
+}
+
+#[test]
 fn a_reload_changes_what_the_next_plug_begins() {
     run(async {
         let drive = SimulatedDrive::new("blue", 1, false);

@@ -45,6 +45,11 @@ pub enum Problem {
         /// Why, and what to do.
         sentence: String,
     },
+    /// The files of enrolled drives cannot be read: what these drives need is not known.
+    EnrolmentUnreadable {
+        /// The ids of the drives.
+        drives: Vec<String>,
+    },
     /// An estimate was asked for: the next run would fail, or it cannot be estimated.
     WouldFail {
         /// Why, and what to do.
@@ -100,6 +105,7 @@ impl Problem {
             },
             Self::NoDrive => "no-drive",
             Self::RecordUnreadable { .. } => "record-unreadable",
+            Self::EnrolmentUnreadable { .. } => "enrolment-unreadable",
             Self::WouldFail { .. } => "would-fail",
         }
     }
@@ -114,6 +120,7 @@ impl Problem {
             | Self::Damaged { .. }
             | Self::NoDrive
             | Self::RecordUnreadable { .. }
+            | Self::EnrolmentUnreadable { .. }
             | Self::WouldFail { .. } => true,
         }
     }
@@ -157,6 +164,15 @@ impl fmt::Display for Problem {
                         write!(f, "the last backup \"{backup}\" to this drive was interrupted: {reason}")
                     }
                 }
+            }
+            Self::EnrolmentUnreadable { drives } => {
+                let (drives, ids) = (counted(drives.len() as u64, "enrolled drive"), drives.join(", "));
+                write!(
+                    f,
+                    "the records of {drives} cannot be read ({ids}; the journal says why), so the service does not know \
+                     which snapshots they need: no snapshot beside the sources is deleted meanwhile. Plug in the drive \
+                     and enrol it again (butterdock enrol), or forget it (butterdock forget ID)"
+                )
             }
             Self::NoDrive => f.write_str("it has no enrolled drive; enrol one, or correct drives in the configuration"),
         }
@@ -209,6 +225,13 @@ mod tests {
             assert_eq!(problem.code(), code);
             assert!(text.contains("\"home\\n\"") && text.ends_with("mount it"), "{text}");
         }
+    }
+
+    #[test]
+    fn an_unreadable_enrolment_names_the_drive_and_what_to_do() {
+        let text = Problem::EnrolmentUnreadable { drives: vec!["7-7".to_owned()] }.to_string();
+        assert!(text.contains("1 enrolled drive cannot be read (7-7;") && text.contains("butterdock forget"), "{text}");
+        assert!(!text.contains('/'), "{text}");
     }
 
     #[test]

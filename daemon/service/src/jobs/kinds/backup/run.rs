@@ -73,7 +73,10 @@ impl<R: BackupRecords> BackupRun<'_, R> {
                 Ok(task) => {
                     runner.prune(Task { time, ..task }, folder, alone, &mut outcome.heard.listings).await;
                 }
-                Err(text) => tracing::warn!(butterdock_job = %runner.id, "old snapshots are not deleted: {text}"),
+                Err(text) => {
+                    tracing::warn!(butterdock_job = %runner.id, "old snapshots beside the source are not deleted: {text}");
+                    runner.tell(RunnerEvent::Noted(text)).await;
+                }
             }
         }
         self.retention.remember(self.rule, sides, std::mem::take(&mut outcome.heard.listings)).await;
@@ -112,6 +115,9 @@ impl<R: BackupRecords> BackupRun<'_, R> {
 
     /// The order to prune beside the source of this lineage; `before` are the pins at the start of the job.
     fn pruning(&self, lineage: Option<Lineage>, before: Vec<PairUuids>) -> Result<Task, String> {
+        if let Some(unread) = self.records.unread_pins(self.rule.name.as_str()) {
+            return Err(unread);
+        }
         let task = self.task(lineage.ok_or("the worker did not report the source")?)?;
         Ok(Task { pins: and_before(task.pins, before), ..task })
     }
@@ -220,7 +226,7 @@ pub(in crate::jobs) fn task(
         lineage,
         keep: rule.keep,
         protect: rule.protect.as_secs(),
-        pins: records.pins(name)?,
+        pins: records.pins(name),
         last: known.newest().map(|newest| newest.mark().there),
         machine: records.machine(),
         sources: known.sources,

@@ -23,6 +23,7 @@ use crate::worker::{Order, Priority, Report, Spawner};
 #[derive(Debug, Default)]
 struct Remembered {
     known: Mutex<SharedRecord>,
+    unread: Option<String>,
 }
 
 impl BackupRecords for Remembered {
@@ -46,8 +47,12 @@ impl BackupRecords for Remembered {
         Vec::new()
     }
 
-    fn pins(&self, _backup: &str) -> Result<Vec<PairUuids>, String> {
-        Ok(self.known.lock().expect("whole").newest().map(SharedSnapshot::mark).into_iter().collect())
+    fn pins(&self, _backup: &str) -> Vec<PairUuids> {
+        self.known.lock().expect("whole").newest().map(SharedSnapshot::mark).into_iter().collect()
+    }
+
+    fn unread_pins(&self, _backup: &str) -> Option<String> {
+        self.unread.clone()
     }
 
     async fn backed_up(&self, _backup: &str, learned: RecordUpdate, _as_recorded: bool) -> Result<(), Error> {
@@ -203,6 +208,22 @@ async fn privileged_a_requested_full_backup_or_new_source_is_ordered() {
     let outcome = fixture.run(drive(&place), &succeeds(4)).await;
     assert!(matches!(outcome.ending, Ending::Reported(None)), "{outcome:?}");
     assert_eq!(fixture.sources.of(&fixture.rule).expect("written again"), Some(lineage()));
+}
+
+#[tokio::test]
+async fn privileged_nothing_beside_the_source_is_deleted_while_a_record_is_unreadable() {
+    let mut fixture = Fixture::new();
+    let place = fixture.folder.path().join("destination");
+    fixture.records.unread = Some("a record cannot be read".to_owned());
+    for number in [1, 2] {
+        let outcome = fixture.run(drive(&place), &succeeds(number)).await;
+        assert!(matches!(outcome.ending, Ending::Reported(None)), "{outcome:?}");
+    }
+    let orders = fixture.orders();
+    assert!(matches!(orders.as_slice(), [Order::Backup(_), Order::Backup(_)]), "{orders:?}");
+    fixture.records.unread = None;
+    fixture.run(drive(&place), &succeeds(3)).await;
+    assert!(matches!(fixture.orders().last(), Some(Order::Prune(_))), "{:?}", fixture.orders());
 }
 
 #[tokio::test]
