@@ -1,6 +1,6 @@
 //! Damaged data: on a drive, where it is remembered, and at a source.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -43,9 +43,19 @@ fn is_damaged(is: &DriveProperties) -> bool {
     is.problem.starts_with("a verify found damage on the drive: 1 block cannot be read, in 1 file and 1 snapshot;")
 }
 
+/// With a drive that has space for three full backups.
+fn with_space() -> Result<Scenario> {
+    Scenario::on(&["home"], "", |fixture| {
+        let image = fixture.sandbox.join("a.img");
+        File::create(&image)?.set_len(768 << 20)?;
+        run(Command::new("mkfs.btrfs").args(["-q", "-L", "Blue"]).arg(&image), TIMEOUT)?.success()?;
+        Ok(image)
+    })
+}
+
 #[test]
 fn damage_on_a_drive_is_remembered_until_a_clean_verify() -> Result<()> {
-    let mut scenario = Scenario::begin()?;
+    let mut scenario = with_space()?;
     write_pattern(&scenario)?;
     scenario.job("Backup", &no_options())?;
     scenario.drive("safe", &DriveState::Safe)?;
